@@ -1,0 +1,218 @@
+"""The command line: `python cli.py --help`."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+import uvicorn
+
+from persistence import migrate as migrations
+from persistence import tournaments
+from persistence.database import Database, DatabaseUnavailable
+from persistence.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from resilience.telemetry import configure_logging
+from resolvers.context import Services
+from resolvers.demo import seed_demo as seed
+from schema.catalog import error_reference, error_schema
+from schema.snapshot import printed
+from server import create_app, database_options, services_for
+from settings import (
+    Settings,
+    SettingsError,
+    env_example,
+    load_settings,
+    settings_reference,
+)
+
+ROOT = Path(__file__).parent
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.command()
+def serve() -> None:
+    """Prepare the database and serve until SIGINT or SIGTERM."""
+    settings = read_settings()
+    with database(settings) as url:
+        Server(settings, url).run()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema and give an empty one its tournament."""
+    with database(read_settings()):
+        print("The database is current.")
+
+
+@app.command(name="seed-demo")
+def seed_demo(
+    teams: Annotated[int, typer.Option(min=1, help="How many teams to add.")] = 12,
+) -> None:
+    """Add believable teams, always the same ones, and raise the capacity for them."""
+    run_with_services(partial(seed, teams=teams))
+    print(f"{teams} teams were added.")
+
+
+@app.command()
+def schema(
+    check: Annotated[bool, typer.Option(help="Only say whether the snapshot is current.")] = False,
+) -> None:
+    """Write schema/schema.graphql."""
+    settle({ROOT / "schema" / "schema.graphql": printed()}, check=check)
+
+
+@app.command()
+def docs(
+    check: Annotated[bool, typer.Option(help="Only say whether the pages are current.")] = False,
+) -> None:
+    """Write the generated pages: settings, error codes, commands."""
+    reference = ROOT / "docs" / "reference"
+    pages = {
+        ROOT / ".env.example": env_example(),
+        reference / "settings.md": settings_reference(),
+        reference / "errors.md": error_reference(),
+        reference / "error.schema.json": error_schema(),
+    }
+    settle(pages, check=check)
+
+
+@app.command()
+def doctor() -> None:
+    """Say whether the settings are right and the database answers."""
+    settings = read_settings()
+    with database(settings):
+        print("The settings are right, the database answers and its schema is current.")
+
+
+def read_settings() -> Settings:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        fail(str(error))
+    configure_logging(
+        level=settings.log_level,
+        environment=settings.environment,
+        file=settings.log_file,
+        file_max_bytes=settings.log_file_max_bytes,
+        file_backups=settings.log_file_backups,
+    )
+    return settings
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The URL of a database that answers, with the current schema and a tournament."""
+    if settings.sqlalchemy_url is not None:
+        asyncio.run(wait_for(settings, settings.sqlalchemy_url))
+        prepare(settings, settings.sqlalchemy_url)
+        yield settings.sqlalchemy_url
+        return
+    try:
+        with EmbeddedPostgres(settings.data_dir) as embedded:
+            url = embedded.start()
+            prepare(settings, url)
+            yield url
+    except EmbeddedPostgresError as error:
+        fail(f"The embedded PostgreSQL under DATA_DIR did not start: {error}")
+
+
+async def wait_for(settings: Settings, url: str) -> None:
+    candidate = Database(database_options(settings, url))
+    try:
+        await candidate.wait_until_ready()
+    except DatabaseUnavailable:
+        fail("The database does not answer. Check DATABASE_URL and that the server is running.")
+    finally:
+        await candidate.close()
+
+
+def prepare(settings: Settings, url: str) -> None:
+    migrations.upgrade(url)
+    asyncio.run(create_tournament(settings, url))
+
+
+async def create_tournament(settings: Settings, url: str) -> None:
+    prepared = Database(database_options(settings, url))
+    await prepared.run(
+        partial(
+            tournaments.create_default,
+            capacity=settings.tournament_capacity,
+            required_documents=settings.required_documents,
+            now=datetime.now(UTC),
+        )
+    )
+    await prepared.close()
+
+
+def run_with_services(work: Callable[[Services], Awaitable[None]]) -> None:
+    settings = read_settings()
+    with database(settings) as url:
+        asyncio.run(_run_with_services(settings, url, work))
+
+
+async def _run_with_services(
+    settings: Settings, url: str, work: Callable[[Services], Awaitable[None]]
+) -> None:
+    opened = Database(database_options(settings, url))
+    try:
+        await work(services_for(settings, opened))
+    finally:
+        await opened.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn, saying in one line where it is and what to open."""
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._settings = settings
+        super().__init__(
+            uvicorn.Config(
+                create_app(settings, url),
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                ws="none",
+                timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+            )
+        )
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        address = f"http://{host}:{self._settings.port}"
+        page = "graphiql" if self._settings.graphiql else "health"
+        print(
+            f"{self._settings.app_title} is on {address} — open {address}/{page}",
+            flush=True,
+        )
+
+
+def settle(pages: dict[Path, str], *, check: bool) -> None:
+    """Write what differs, or with `check` name it and exit with 1."""
+    stale = [
+        page
+        for page, content in pages.items()
+        if not page.exists() or page.read_text(encoding="utf-8") != content
+    ]
+    if check and stale:
+        fail("Not current: " + ", ".join(str(page.relative_to(ROOT)) for page in stale))
+    for page in stale:
+        page.write_text(pages[page], encoding="utf-8")
+
+
+def fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,262 @@
+"""The catalogue of errors: what each code means, why it comes and what a client does about it.
+
+It is the source of the schema's enumerations, of the page about errors and of the JSON Schema.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Category(StrEnum):
+    USER_INPUT = "USER_INPUT"
+    AUTH = "AUTH"
+    CONFLICT = "CONFLICT"
+    LIMIT = "LIMIT"
+    UPSTREAM = "UPSTREAM"
+    INTERNAL = "INTERNAL"
+
+
+class ErrorCode(StrEnum):
+    VALIDATION_FAILED = "VALIDATION_FAILED"
+    REGISTRATION_NOT_OPEN = "REGISTRATION_NOT_OPEN"
+    REGISTRATION_CLOSED = "REGISTRATION_CLOSED"
+    TOURNAMENT_FULL = "TOURNAMENT_FULL"
+    CHURCH_LIMIT_REACHED = "CHURCH_LIMIT_REACHED"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
+    INVALID_STATUS_TRANSITION = "INVALID_STATUS_TRANSITION"
+    STALE_VERSION = "STALE_VERSION"
+    TEAM_NOT_FOUND = "TEAM_NOT_FOUND"
+    NOT_FOUND = "NOT_FOUND"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    RATE_LIMITED = "RATE_LIMITED"
+    QUERY_TOO_COMPLEX = "QUERY_TOO_COMPLEX"
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
+    UPLOAD_EXPIRED = "UPLOAD_EXPIRED"
+    UPLOAD_OFFSET_MISMATCH = "UPLOAD_OFFSET_MISMATCH"
+    FILE_TOO_LARGE = "FILE_TOO_LARGE"
+    FILE_EMPTY = "FILE_EMPTY"
+    FILE_TYPE_NOT_ALLOWED = "FILE_TYPE_NOT_ALLOWED"
+    FILE_CONTENT_MISMATCH = "FILE_CONTENT_MISMATCH"
+    STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    MAIL_UNAVAILABLE = "MAIL_UNAVAILABLE"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    INTERNAL = "INTERNAL"
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+    PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
+
+
+class IssueCode(StrEnum):
+    NAME_TOO_SHORT = "NAME_TOO_SHORT"
+    NAME_TOO_LONG = "NAME_TOO_LONG"
+    NAME_CHARACTERS = "NAME_CHARACTERS"
+    PHONE_INVALID = "PHONE_INVALID"
+    EMAIL_INVALID = "EMAIL_INVALID"
+    ROLE_UNKNOWN = "ROLE_UNKNOWN"
+    DATE_INVALID = "DATE_INVALID"
+    JERSEY_INVALID = "JERSEY_INVALID"
+    JERSEY_TAKEN = "JERSEY_TAKEN"
+    IDENTITY_NUMBER_NOT_ALLOWED = "IDENTITY_NUMBER_NOT_ALLOWED"
+    SQUAD_TOO_SMALL = "SQUAD_TOO_SMALL"
+    SQUAD_TOO_LARGE = "SQUAD_TOO_LARGE"
+    SAME_PERSON_TWICE = "SAME_PERSON_TWICE"
+    DUPLICATE_PLAYER = "DUPLICATE_PLAYER"
+    DUPLICATE_TEAM_NAME = "DUPLICATE_TEAM_NAME"
+    DUPLICATE_CAPTAIN_EMAIL = "DUPLICATE_CAPTAIN_EMAIL"
+    DUPLICATE_CAPTAIN_PHONE = "DUPLICATE_CAPTAIN_PHONE"
+    MISSING_DOCUMENT = "MISSING_DOCUMENT"
+    DOCUMENT_UNKNOWN = "DOCUMENT_UNKNOWN"
+    DOCUMENT_ALREADY_USED = "DOCUMENT_ALREADY_USED"
+    DOCUMENT_WRONG_KIND = "DOCUMENT_WRONG_KIND"
+    CONSENT_REQUIRED = "CONSENT_REQUIRED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorDefinition:
+    """`http_status` is that of the plain HTTP routes; `action` is what the client does."""
+
+    code: ErrorCode
+    category: Category
+    http_status: int
+    retryable: bool
+    description: str
+    cause: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueDefinition:
+    code: IssueCode
+    description: str
+    cause: str
+    action: str
+
+
+def _error_table() -> Mapping[ErrorCode, ErrorDefinition]:
+    table = {}
+    for row in _ERRORS.strip().splitlines():
+        code, category, status, retryable, description, cause, action = row.split(" | ")
+        table[ErrorCode(code)] = ErrorDefinition(
+            code=ErrorCode(code),
+            category=Category(category),
+            http_status=int(status),
+            retryable=retryable == "retryable",
+            description=description,
+            cause=cause,
+            action=action,
+        )
+    return table
+
+
+def _issue_table() -> Mapping[IssueCode, IssueDefinition]:
+    table = {}
+    for row in _ISSUES.strip().splitlines():
+        code, description, cause, action = row.split(" | ")
+        table[IssueCode(code)] = IssueDefinition(
+            code=IssueCode(code), description=description, cause=cause, action=action
+        )
+    return table
+
+
+# code | category | HTTP status | retryable or final | meaning | cause | what the client does
+_ERRORS = """
+VALIDATION_FAILED | USER_INPUT | 400 | final | Details of the form need attention; issues \
+lists them all. | At least one place of the form breaks a rule, or has what a live team has \
+already. | Show each issue at its path, let the person correct it, send again with the same \
+key.
+REGISTRATION_NOT_OPEN | CONFLICT | 409 | final | Registration has not opened yet. | The \
+request arrived before the tournament's opensAt. | Show details.opensAt and keep the form.
+REGISTRATION_CLOSED | CONFLICT | 409 | final | Registration is closed. | The request arrived \
+at or after the tournament's closesAt. | Say so; a repeat of a registration that succeeded \
+is still answered.
+TOURNAMENT_FULL | CONFLICT | 409 | final | All places of the tournament are taken. | As many \
+live teams as details.capacity are registered. | Say so; a place is free again when a team \
+is rejected or withdraws.
+CHURCH_LIMIT_REACHED | CONFLICT | 409 | final | The church has as many teams as it may have. \
+| details.registered live teams of the church are registered; details.limit are allowed. | \
+Say so; ask the church which team it wants to enter.
+IDEMPOTENCY_KEY_REUSED | CONFLICT | 409 | final | The idempotency key was used for another \
+form. | A key stands for one form for 24 hours. | Make a new key for the new form.
+IDEMPOTENCY_IN_PROGRESS | CONFLICT | 409 | retryable | A request with the same idempotency \
+key is under way. | The first request had not ended when the wait for it did. | Repeat with \
+the same key after retryAfterSeconds.
+INVALID_STATUS_TRANSITION | CONFLICT | 409 | final | The team's status does not allow this \
+step. | details has from, attempted and allowed. | Read the team again and offer what is \
+allowed.
+STALE_VERSION | CONFLICT | 409 | final | Somebody changed it in the meantime. | \
+expectedVersion is not the current version. | Read again, show what changed, decide again.
+TEAM_NOT_FOUND | USER_INPUT | 404 | final | There is no such team. | No team has this id or \
+code, or it was erased. | Check the code.
+NOT_FOUND | USER_INPUT | 404 | final | There is nothing here. | The address or id names \
+nothing. | Check the address.
+UNAUTHENTICATED | AUTH | 401 | final | Signing in is needed. | No valid session or token \
+came with the request. | Sign in, then repeat.
+FORBIDDEN | AUTH | 403 | final | The role does not allow this. | The caller is known, but \
+may not do this. | Ask an owner for the role.
+BAD_USER_INPUT | USER_INPUT | 400 | final | The request does not have the form it must have. \
+| The body is no valid JSON, a variable does not fit its type, or an argument is out of \
+range. | Correct the client: this is a defect of the program, not of the person.
+RATE_LIMITED | LIMIT | 429 | retryable | Too many requests. | More requests came from this \
+address than the limits allow. | Wait retryAfterSeconds, then repeat.
+QUERY_TOO_COMPLEX | LIMIT | 400 | final | The document asks for too much at once. | It has \
+more tokens, levels, aliases or cost than allowed. | Ask for less, or in several requests.
+BODY_TOO_LARGE | LIMIT | 413 | final | The body is too large. | It has more than \
+details.limitBytes bytes. | Send less.
+UNSUPPORTED_MEDIA_TYPE | USER_INPUT | 415 | final | The media type of the body is not \
+supported. | GraphQL requests are sent as application/json. | Set Content-Type: \
+application/json.
+METHOD_NOT_ALLOWED | USER_INPUT | 405 | final | The method is not allowed here. | For \
+example a mutation with GET. | Use one of the methods in the Allow header.
+REQUEST_TIMEOUT | UPSTREAM | 504 | retryable | The request took too long and was given up. | \
+It was not answered within the time limit. | Repeat with the same idempotency key.
+UPLOAD_EXPIRED | USER_INPUT | 410 | final | The upload ticket has expired. | A ticket is \
+good for two hours. | Open a new upload for the file.
+UPLOAD_OFFSET_MISMATCH | CONFLICT | 409 | final | The bytes do not continue where the upload \
+stands. | Content-Range starts elsewhere than Upload-Offset. | Continue from Upload-Offset.
+FILE_TOO_LARGE | USER_INPUT | 413 | final | The file is too large. | A document has at most \
+5 MiB. | Choose or make a smaller file.
+FILE_EMPTY | USER_INPUT | 400 | final | The file is empty. | A document has at least 1 byte. \
+| Choose another file.
+FILE_TYPE_NOT_ALLOWED | USER_INPUT | 415 | final | This type of file is not allowed here. | \
+Documents are PNG, JPEG or PDF; photos are no PDF. | Choose another file.
+FILE_CONTENT_MISMATCH | USER_INPUT | 400 | final | The content of the file is not what was \
+declared. | Size, hash or format differ from the ticket, or the file is damaged. | Open a \
+new upload for the file as it is.
+STORAGE_UNAVAILABLE | UPSTREAM | 503 | retryable | The storage of documents is away. | The \
+storage service does not answer. | Repeat after retryAfterSeconds; nothing is lost.
+MAIL_UNAVAILABLE | UPSTREAM | 503 | retryable | The mail service is away. | The mail server \
+does not answer. | Repeat after retryAfterSeconds.
+SERVICE_UNAVAILABLE | UPSTREAM | 503 | retryable | The service cannot answer right now. | \
+The database is away, starting or overloaded. | Repeat with the same idempotency key after \
+retryAfterSeconds.
+INTERNAL | INTERNAL | 500 | final | Something went wrong on our side. | A defect of the \
+service; the log has the cause under the requestId. | Report the requestId.
+GRAPHQL_PARSE_FAILED | USER_INPUT | 400 | final | The document is not valid GraphQL. | It \
+could not be parsed. | Correct the document at the place named.
+GRAPHQL_VALIDATION_FAILED | USER_INPUT | 400 | final | The document does not fit the schema. \
+| It names a field, argument or type that there is not. | Correct the document after the \
+schema.
+PERSISTED_QUERY_NOT_SUPPORTED | USER_INPUT | 400 | final | Persisted queries are not \
+supported. | The request had a hash in place of a query. | Send the query itself.
+"""
+
+# code | meaning | cause | what the client does
+_ISSUES = """
+NAME_TOO_SHORT | The name is too short. | It has fewer characters than params.min, or fewer \
+than two letters' worth of text. | Ask for the whole name.
+NAME_TOO_LONG | The name is too long. | It has more characters than params.max. | Ask for a \
+shorter form.
+NAME_CHARACTERS | The name has characters that names do not have. | Allowed are letters and \
+marks of any script, spaces, . ' ’ and -; in team and church names digits and & as well; two \
+letters at least. | Ask to write the name in letters.
+PHONE_INVALID | This is no valid phone number. | It cannot be a number of its region. | Ask \
+for the number; a number from abroad starts with + and the country code.
+EMAIL_INVALID | This is no valid e-mail address. | It breaks the syntax of addresses or is \
+longer than 254 characters. | Ask for the address.
+ROLE_UNKNOWN | There is no such role. | It is not one of registrationRules.roles. | Offer \
+the roles to choose from.
+DATE_INVALID | This is no date of birth. | It is no real day written as YYYY-MM-DD, lies \
+ahead or more than 100 years back. | Ask for the date.
+JERSEY_INVALID | This is no jersey number. | It is no whole number from 0 to 999. | Ask for \
+another number.
+JERSEY_TAKEN | Another player of the team has this jersey number. | Numbers are unique in a \
+team. | Ask for another number.
+IDENTITY_NUMBER_NOT_ALLOWED | This looks like an identity number, which must not be sent. | \
+It holds twelve digits with the check digit of an Aadhaar number. | Ask to take the number \
+out.
+SQUAD_TOO_SMALL | The squad is too small. | It has params.actual players, params.min are \
+needed. | Ask for more players.
+SQUAD_TOO_LARGE | The squad is too large. | It has params.actual players, params.max are \
+allowed. | Ask to take players out.
+SAME_PERSON_TWICE | Captain and vice-captain have to be two people. | They have the same \
+name or phone. | Ask for somebody else, or their own number.
+DUPLICATE_PLAYER | Two players of the team have the same name. | Only different dates of \
+birth tell them apart. | Ask for both dates of birth, or to take one out.
+DUPLICATE_TEAM_NAME | The church has a team with this name already. | A live team of the \
+church has it. | Ask for another name, or whether the team is registered already.
+DUPLICATE_CAPTAIN_EMAIL | A team is registered with this captain's e-mail already. | A live \
+team has it. | Ask whether the team is registered already.
+DUPLICATE_CAPTAIN_PHONE | A team is registered with this captain's phone already. | A live \
+team has it. | Ask whether the team is registered already.
+MISSING_DOCUMENT | A required document is missing. | params.kinds names the kinds. | Ask for \
+the documents.
+DOCUMENT_UNKNOWN | There is no such uploaded document. | The id names no upload, or one that \
+has expired. | Upload the file again.
+DOCUMENT_ALREADY_USED | The document belongs to another team or place. | An upload can be \
+used once. | Upload the file again.
+DOCUMENT_WRONG_KIND | The document is not of the kind that belongs here. | Its kind is \
+another, or does not belong to a team or to a player. | Put it where it belongs, or upload \
+it again.
+CONSENT_REQUIRED | The current consent text has to be agreed to. | consentVersion is not \
+registrationRules.consentVersion. | Show the text and ask for consent.
+"""
+
+CATALOG = _error_table()
+ISSUE_CATALOG = _issue_table()

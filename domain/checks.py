@@ -1,0 +1,161 @@
+"""Every rule of a form: all issues at once, in the order of the form."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
+
+from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind
+from domain.errors import Issue, IssueCode
+from domain.form import DocumentForm, PersonEntry, PlayerEntry, TeamEntry, TeamForm
+from domain.issues import (
+    INPUT,
+    Path,
+    duplicate_captain_email,
+    duplicate_captain_phone,
+    duplicate_team_name,
+    in_form_order,
+    issue,
+)
+from domain.reading import PersonRead, Reading
+from domain.rules import TournamentRules
+from domain.text import GROUP_NAME, normalize
+
+__all__ = [
+    "Checked",
+    "LookupKeys",
+    "check",
+    "check_documents",
+    "duplicate_captain_email",
+    "duplicate_captain_phone",
+    "duplicate_team_name",
+    "in_form_order",
+]
+
+T = TypeVar("T")
+
+# Enough of BCP 47 to keep anything else out of the database.
+_LOCALE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,3}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupKeys:
+    """The parts by which others are looked up; None where the form's part is wrong."""
+
+    church: str | None
+    team_name: str | None
+    captain_email: str | None
+    captain_phone: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """`entry` is None if and only if there are issues."""
+
+    entry: TeamEntry | None
+    issues: tuple[Issue, ...]
+    keys: LookupKeys
+
+
+def check(form: TeamForm, rules: TournamentRules, *, today: date) -> Checked:
+    """Read the form. Required documents are not looked at: see `check_documents`."""
+    reading = Reading()
+    team_name = reading.name((*INPUT, "teamName"), form.team_name, GROUP_NAME)
+    church_name = reading.name((*INPUT, "churchName"), form.church_name, GROUP_NAME)
+    captain = reading.person((*INPUT, "captain"), form.captain)
+    vice_captain = reading.person((*INPUT, "viceCaptain"), form.vice_captain)
+    reading.two_people(captain, vice_captain)
+    names = (team_name, church_name)
+    players = reading.squad(form.players, rules, today)
+    if rules.consent_version is not None and form.consent_version != rules.consent_version:
+        reading.add((*INPUT, "consentVersion"), IssueCode.CONSENT_REQUIRED)
+    return Checked(
+        entry=None
+        if reading.issues
+        else _entry(form, rules, names, (captain, vice_captain), players),
+        issues=in_form_order(reading.issues),
+        keys=LookupKeys(
+            church=normalize(church_name) if church_name else None,
+            team_name=normalize(team_name) if team_name else None,
+            captain_email=captain.email,
+            captain_phone=captain.phone,
+        ),
+    )
+
+
+def check_documents(
+    form: TeamForm, rules: TournamentRules, known: Mapping[str, DocumentKind] | None = None
+) -> tuple[Issue, ...]:
+    """What is missing, unknown or misplaced. `known` are the uploads that may be claimed."""
+    required = rules.required_documents
+    places: list[tuple[Path, tuple[DocumentForm, ...], tuple[DocumentKind, ...]]] = [
+        ((*INPUT, "documents"), form.documents, TEAM_KINDS)
+    ]
+    places += [
+        ((*INPUT, "players", index, "documents"), player.documents, PLAYER_KINDS)
+        for index, player in enumerate(form.players[: rules.squad_max])
+    ]
+    issues: list[Issue] = []
+    for path, documents, kinds in places:
+        given = {document.kind for document in documents}
+        missing = [kind.value for kind in required if kind in kinds and kind not in given]
+        if missing:
+            issues.append(issue(path, IssueCode.MISSING_DOCUMENT, {"kinds": missing}))
+        for index, document in enumerate(documents):
+            issues += _document_issues((*path, index), document, kinds, known or {})
+    return in_form_order(issues)
+
+
+def _document_issues(
+    path: Path,
+    document: DocumentForm,
+    kinds: tuple[DocumentKind, ...],
+    known: Mapping[str, DocumentKind],
+) -> list[Issue]:
+    if document.kind not in kinds:
+        return [issue((*path, "kind"), IssueCode.DOCUMENT_WRONG_KIND)]
+    kind = known.get(document.document_id)
+    if kind is None:
+        return [issue((*path, "documentId"), IssueCode.DOCUMENT_UNKNOWN)]
+    if kind != document.kind:
+        return [issue((*path, "documentId"), IssueCode.DOCUMENT_WRONG_KIND)]
+    return []
+
+
+def _entry(
+    form: TeamForm,
+    rules: TournamentRules,
+    names: tuple[str | None, str | None],
+    people: tuple[PersonRead, PersonRead],
+    players: tuple[PlayerEntry, ...],
+) -> TeamEntry:
+    """Only for a form without issues, so that nothing that was read is None."""
+    team_name, church_name = (_there(name) for name in names)
+    is_locale = form.locale is not None and _LOCALE.fullmatch(form.locale)
+    return TeamEntry(
+        team_name=team_name,
+        normalized_team_name=normalize(team_name),
+        church_name=church_name,
+        normalized_church_name=normalize(church_name),
+        captain=_person_entry(people[0]),
+        vice_captain=_person_entry(people[1]),
+        players=players,
+        consent_version=form.consent_version if rules.consent_version else None,
+        locale=form.locale if is_locale else None,
+    )
+
+
+def _person_entry(person: PersonRead) -> PersonEntry:
+    return PersonEntry(
+        name=_there(person.name),
+        phone=_there(person.phone),
+        whatsapp=_there(person.whatsapp),
+        email=_there(person.email),
+    )
+
+
+def _there(value: T | None) -> T:
+    if value is None:
+        raise ValueError("a part is missing of a form that has no issues")
+    return value

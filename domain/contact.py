@@ -1,0 +1,51 @@
+"""Phones, e-mails and dates: what people write in, canonical values out, or ValueError."""
+
+from datetime import date
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+HOME_REGION = "IN"
+PHONE_MAX_LENGTH = 40
+EMAIL_MAX_LENGTH = 254
+OLDEST_YEARS = 100
+DATE_LENGTH = len("2000-01-31")
+
+_E164 = phonenumbers.PhoneNumberFormat.E164
+
+
+def parse_phone(value: object) -> str:
+    """E.164; Indian unless it starts with +."""
+    if not isinstance(value, str) or len(value) > PHONE_MAX_LENGTH or not value.isprintable():
+        raise ValueError("phone")
+    try:
+        number = phonenumbers.parse(value, HOME_REGION)
+    except phonenumbers.NumberParseException as error:
+        raise ValueError("phone") from error
+    if number.extension or not phonenumbers.is_valid_number(number):
+        raise ValueError("phone")
+    return phonenumbers.format_number(number, _E164)
+
+
+def parse_email(value: object) -> str:
+    """In lower case; the syntax is checked, nothing is looked up."""
+    if not isinstance(value, str) or len(value) > EMAIL_MAX_LENGTH:
+        raise ValueError("e-mail")
+    try:
+        found = validate_email(value.strip(), check_deliverability=False)
+    except (EmailNotValidError, UnicodeError) as error:
+        raise ValueError("e-mail") from error
+    email = found.normalized.lower()
+    if len(email) > EMAIL_MAX_LENGTH:
+        raise ValueError("e-mail")
+    return email
+
+
+def parse_birth_date(value: object, *, today: date) -> date:
+    """A day written YYYY-MM-DD, not ahead and not more than 100 years back."""
+    if not isinstance(value, str) or len(value) != DATE_LENGTH or not value.isascii():
+        raise ValueError("date")
+    born = date.fromisoformat(value)
+    if not today.year - OLDEST_YEARS <= born.year or born > today:
+        raise ValueError("date")
+    return born

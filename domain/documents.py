@@ -1,0 +1,46 @@
+"""Kinds of documents and what their files may be."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MAX_BYTES = 5 * 1024 * 1024
+
+
+class DocumentKind(StrEnum):
+    PASTOR_LETTER = "PASTOR_LETTER"
+    PAYMENT_RECEIPT = "PAYMENT_RECEIPT"
+    GROUP_PHOTO = "GROUP_PHOTO"
+    IDENTITY_PROOF = "IDENTITY_PROOF"
+    SUBSCRIPTION_CARD = "SUBSCRIPTION_CARD"
+    PHOTO = "PHOTO"
+
+
+class DocumentFormat(StrEnum):
+    PNG = "PNG"
+    JPEG = "JPEG"
+    PDF = "PDF"
+
+
+TEAM_KINDS = (DocumentKind.PASTOR_LETTER, DocumentKind.PAYMENT_RECEIPT, DocumentKind.GROUP_PHOTO)
+PLAYER_KINDS = (DocumentKind.IDENTITY_PROOF, DocumentKind.SUBSCRIPTION_CARD, DocumentKind.PHOTO)
+IMAGE_KINDS = frozenset({DocumentKind.GROUP_PHOTO, DocumentKind.PHOTO})
+IMAGES = (DocumentFormat.PNG, DocumentFormat.JPEG)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRule:
+    kind: DocumentKind
+    formats: tuple[DocumentFormat, ...]
+    min_bytes: int = 1
+    max_bytes: int = MAX_BYTES
+    description: str
+
+
+def _rule(kind: DocumentKind) -> FileRule:
+    if kind in IMAGE_KINDS:
+        return FileRule(kind=kind, formats=IMAGES, description="A PNG or JPEG, at most 5 MiB.")
+    formats = (*IMAGES, DocumentFormat.PDF)
+    return FileRule(kind=kind, formats=formats, description="A PNG, JPEG or PDF, at most 5 MiB.")
+
+
+FILE_RULES = tuple(_rule(kind) for kind in DocumentKind)

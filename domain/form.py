@@ -1,0 +1,89 @@
+"""A registration, as it was sent and as it is stored."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from domain.documents import DocumentKind
+
+
+class PlayerRole(StrEnum):
+    BATSMAN = "BATSMAN"
+    BOWLER = "BOWLER"
+    ALL_ROUNDER = "ALL_ROUNDER"
+    WICKET_KEEPER = "WICKET_KEEPER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonForm:
+    """Leaves are any JSON value."""
+
+    name: object
+    phone: object
+    email: object
+    whatsapp: object = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentForm:
+    kind: DocumentKind
+    document_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayerForm:
+    """Leaves are any JSON value."""
+
+    name: object
+    role: object = None
+    jersey_number: object = None
+    date_of_birth: object = None
+    documents: tuple[DocumentForm, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamForm:
+    """Leaves are any JSON value."""
+
+    team_name: object
+    church_name: object
+    captain: PersonForm
+    vice_captain: PersonForm
+    players: tuple[PlayerForm, ...]
+    documents: tuple[DocumentForm, ...] = ()
+    consent_version: str | None = None
+    locale: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonEntry:
+    """Phones are E.164, the e-mail is in lower case."""
+
+    name: str
+    phone: str
+    whatsapp: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayerEntry:
+    name: str
+    normalized_name: str
+    role: PlayerRole | None
+    jersey_number: int | None
+    date_of_birth: date | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamEntry:
+    """A form without issues, in canonical text."""
+
+    team_name: str
+    normalized_team_name: str
+    church_name: str
+    normalized_church_name: str
+    captain: PersonEntry
+    vice_captain: PersonEntry
+    players: tuple[PlayerEntry, ...]
+    consent_version: str | None
+    locale: str | None

@@ -1,0 +1,147 @@
+"""Reading the parts of a form, noting every issue on the way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from domain.contact import parse_birth_date, parse_email, parse_phone
+from domain.errors import Issue, IssueCode
+from domain.form import PersonForm, PlayerEntry, PlayerForm, PlayerRole
+from domain.issues import INPUT, Path, issue
+from domain.rules import TournamentRules
+from domain.text import PERSON_NAME, NameRule, canonical, normalize
+
+JERSEY_MAX = 999
+_ROLES = {role.value: role for role in PlayerRole}
+
+
+@dataclass(slots=True, kw_only=True)
+class PersonRead:
+    """What could be read of a person; None where it is wrong."""
+
+    name: str | None
+    phone: str | None
+    whatsapp: str | None
+    email: str | None
+
+
+@dataclass(slots=True)
+class Reading:
+    """Collects issues while parts are read; every method gives None for a part that is wrong."""
+
+    issues: list[Issue] = field(default_factory=list)
+
+    def add(self, path: Path, code: IssueCode, params: Mapping[str, Any] | None = None) -> None:
+        self.issues.append(issue(path, code, params))
+
+    def name(self, path: Path, value: object, rule: NameRule) -> str | None:
+        text = canonical(value) if isinstance(value, str) else ""
+        code = rule.problem(text)
+        if code is None:
+            return text
+        bound = {
+            IssueCode.NAME_TOO_SHORT: {"min": rule.min_length},
+            IssueCode.NAME_TOO_LONG: {"max": rule.max_length},
+        }
+        self.add(path, code, bound.get(code))
+        return None
+
+    def person(self, path: Path, form: PersonForm) -> PersonRead:
+        name = self.name((*path, "name"), form.name, PERSON_NAME)
+        phone = self.phone((*path, "phone"), form.phone)
+        whatsapp = phone
+        if form.whatsapp is not None:
+            whatsapp = self.phone((*path, "whatsapp"), form.whatsapp)
+        email = None
+        try:
+            email = parse_email(form.email)
+        except ValueError:
+            self.add((*path, "email"), IssueCode.EMAIL_INVALID)
+        return PersonRead(name=name, phone=phone, whatsapp=whatsapp, email=email)
+
+    def phone(self, path: Path, value: object) -> str | None:
+        try:
+            return parse_phone(value)
+        except ValueError:
+            self.add(path, IssueCode.PHONE_INVALID)
+            return None
+
+    def two_people(self, captain: PersonRead, vice_captain: PersonRead) -> None:
+        path = (*INPUT, "viceCaptain")
+        if _same_name(captain.name, vice_captain.name):
+            self.add((*path, "name"), IssueCode.SAME_PERSON_TWICE)
+        if captain.phone and captain.phone == vice_captain.phone:
+            self.add((*path, "phone"), IssueCode.SAME_PERSON_TWICE)
+
+    def squad(
+        self, players: tuple[PlayerForm, ...], rules: TournamentRules, today: date
+    ) -> tuple[PlayerEntry, ...]:
+        """Players beyond the largest squad are counted, not read."""
+        path = (*INPUT, "players")
+        size = {"min": rules.squad_min, "max": rules.squad_max, "actual": len(players)}
+        if len(players) < rules.squad_min:
+            self.add(path, IssueCode.SQUAD_TOO_SMALL, size)
+        if len(players) > rules.squad_max:
+            self.add(path, IssueCode.SQUAD_TOO_LARGE, size)
+        read = tuple(
+            self.player((*path, index), player, today)
+            for index, player in enumerate(players[: rules.squad_max])
+        )
+        self.unique_names(path, read)
+        self.unique_jerseys(path, read)
+        return read
+
+    def player(self, path: Path, form: PlayerForm, today: date) -> PlayerEntry:
+        """Parts that are wrong are left empty; the issues say so."""
+        name = self.name((*path, "name"), form.name, PERSON_NAME)
+        role = _ROLES.get(form.role) if isinstance(form.role, str) else None
+        if form.role is not None and role is None:
+            self.add((*path, "role"), IssueCode.ROLE_UNKNOWN)
+        born = None
+        if form.date_of_birth is not None:
+            try:
+                born = parse_birth_date(form.date_of_birth, today=today)
+            except ValueError:
+                self.add((*path, "dateOfBirth"), IssueCode.DATE_INVALID)
+        return PlayerEntry(
+            name=name or "",
+            normalized_name=normalize(name) if name else "",
+            role=role,
+            jersey_number=self.jersey((*path, "jerseyNumber"), form.jersey_number),
+            date_of_birth=born,
+        )
+
+    def jersey(self, path: Path, value: object) -> int | None:
+        if value is None:
+            return None
+        # A boolean is an int to Python, not to people.
+        if type(value) is int and 0 <= value <= JERSEY_MAX:
+            return value
+        self.add(path, IssueCode.JERSEY_INVALID)
+        return None
+
+    def unique_names(self, path: Path, players: tuple[PlayerEntry, ...]) -> None:
+        births: dict[str, list[date | None]] = {}
+        for index, player in enumerate(players):
+            if not player.normalized_name:
+                continue
+            others = births.setdefault(player.normalized_name, [])
+            if others and (
+                player.date_of_birth is None or None in others or player.date_of_birth in others
+            ):
+                self.add((*path, index, "name"), IssueCode.DUPLICATE_PLAYER)
+            others.append(player.date_of_birth)
+
+    def unique_jerseys(self, path: Path, players: tuple[PlayerEntry, ...]) -> None:
+        taken: set[int] = set()
+        for index, player in enumerate(players):
+            if player.jersey_number is None:
+                continue
+            if player.jersey_number in taken:
+                self.add((*path, index, "jerseyNumber"), IssueCode.JERSEY_TAKEN)
+            taken.add(player.jersey_number)
+
+
+def _same_name(one: str | None, other: str | None) -> bool:
+    return bool(one and other) and normalize(one or "") == normalize(other or "")

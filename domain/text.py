@@ -1,0 +1,132 @@
+"""Names as people have them: the rule, its ECMAScript pattern and its check, from one source."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from domain.catalog import IssueCode
+
+# Indic scripts join and part letters with these two; elsewhere in a name they have no place.
+JOINERS = "\u200c\u200d"
+LETTERS_NEEDED = 2
+AADHAAR_DIGITS = 12
+
+_IGNORED_IN_COMPARISON = dict.fromkeys(map(ord, ".'’‘`ʼ＇" + JOINERS))
+_BLANKS = re.compile(r"[ \t]+")
+# Twelve digits, however they are grouped, that are not part of a longer number.
+_TWELVE_DIGITS = re.compile(r"(?<!\d)(?:\d[ .\-]?){11}\d(?!\d)")
+
+# Verhoeff's tables: multiplication in the dihedral group of order 10, and the permutation.
+_PRODUCT = (
+    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+    (1, 2, 3, 4, 0, 6, 7, 8, 9, 5),
+    (2, 3, 4, 0, 1, 7, 8, 9, 5, 6),
+    (3, 4, 0, 1, 2, 8, 9, 5, 6, 7),
+    (4, 0, 1, 2, 3, 9, 5, 6, 7, 8),
+    (5, 9, 8, 7, 6, 0, 4, 3, 2, 1),
+    (6, 5, 9, 8, 7, 1, 0, 4, 3, 2),
+    (7, 6, 5, 9, 8, 2, 1, 0, 4, 3),
+    (8, 7, 6, 5, 9, 3, 2, 1, 0, 4),
+    (9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+)
+_PERMUTATION = (
+    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+    (1, 5, 7, 6, 2, 8, 3, 0, 9, 4),
+    (5, 8, 0, 3, 7, 9, 6, 1, 4, 2),
+    (8, 9, 1, 6, 0, 4, 3, 5, 2, 7),
+    (9, 4, 5, 3, 1, 2, 6, 8, 7, 0),
+    (4, 2, 8, 6, 5, 7, 3, 9, 0, 1),
+    (2, 7, 9, 3, 8, 0, 6, 4, 1, 5),
+    (7, 0, 4, 6, 9, 1, 3, 2, 5, 8),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameRule:
+    """A kind of name: its lengths, and what it may hold besides letters, marks and spaces."""
+
+    min_length: int
+    max_length: int
+    signs: str
+    allows_digits: bool
+    words: str
+
+    @property
+    def pattern(self) -> str:
+        """For ECMAScript with flag u: a text that was trimmed and whose spaces were collapsed."""
+        digits = r"\p{Nd}" if self.allows_digits else ""
+        signs = "".join(f"\\{sign}" if sign in "-." else sign for sign in self.signs)
+        allowed = rf"[\p{{L}}\p{{M}}{digits} {signs}\u200c\u200d]"
+        two_letters = r"(?=(?:.*\p{L}){2})"
+        return rf"^{two_letters}{allowed}{{{self.min_length},{self.max_length}}}$"
+
+    def problem(self, text: str) -> IssueCode | None:
+        """What is wrong with a canonical text, None if nothing is."""
+        if has_identity_number(text):
+            return IssueCode.IDENTITY_NUMBER_NOT_ALLOWED
+        letters = 0
+        for character in text:
+            category = unicodedata.category(character)
+            if category[0] == "L":
+                letters += 1
+            elif not self._allows(character, category):
+                return IssueCode.NAME_CHARACTERS
+        if len(text) < self.min_length:
+            return IssueCode.NAME_TOO_SHORT
+        if len(text) > self.max_length:
+            return IssueCode.NAME_TOO_LONG
+        return None if letters >= LETTERS_NEEDED else IssueCode.NAME_CHARACTERS
+
+    def _allows(self, character: str, category: str) -> bool:
+        return (
+            category[0] == "M"
+            or character == " "
+            or character in self.signs
+            or character in JOINERS
+            or (self.allows_digits and category == "Nd")
+        )
+
+
+PERSON_NAME = NameRule(
+    min_length=2,
+    max_length=50,
+    signs=".'’-",
+    allows_digits=False,
+    words="letters of any script, spaces, . ' ’ and -",
+)
+GROUP_NAME = NameRule(
+    min_length=3,
+    max_length=80,
+    signs=".'’-&",
+    allows_digits=True,
+    words="letters of any script, digits, spaces, . ' ’ - and &",
+)
+
+
+def canonical(text: str) -> str:
+    """NFKC, trimmed, runs of blanks collapsed. What no name has, a line break too, stays."""
+    return _BLANKS.sub(" ", unicodedata.normalize("NFKC", text)).strip(" ")
+
+
+def normalize(text: str) -> str:
+    """For comparison: case folded, dots and apostrophes ignored, spaces collapsed."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(folded.translate(_IGNORED_IN_COMPARISON).split())
+
+
+def has_identity_number(text: str) -> bool:
+    """Whether twelve digits in it, of any script, have the check digit of an Aadhaar number."""
+    if sum(character.isdecimal() for character in text) < AADHAAR_DIGITS:
+        return False
+    return any(
+        _has_verhoeff_digit(digits)
+        for found in _TWELVE_DIGITS.finditer(text)
+        if len(digits := [int(c) for c in found[0] if c.isdecimal()]) == AADHAAR_DIGITS
+    )
+
+
+def _has_verhoeff_digit(digits: list[int]) -> bool:
+    check = 0
+    for place, digit in enumerate(reversed(digits)):
+        check = _PRODUCT[check][_PERMUTATION[place % 8][digit]]
+    return check == 0

@@ -1,0 +1,249 @@
+"""The one way to the database: units of work, repeated when the connection or a lock was lost."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
+
+from domain.errors import ServiceUnavailable
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+Connection = AsyncConnection
+Work = Callable[[Connection], Awaitable[T]]
+
+LOCK_NOT_AVAILABLE = "55P03"
+QUERY_CANCELED = "57014"
+# Serialization failure, deadlock, server stopped or starting, too many connections; class 08 is
+# the connection itself.
+TRANSIENT = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300"})
+START_WAITS_SECONDS = (1, 2, 4)
+
+
+class DatabaseUnavailable(Exception):
+    """The database did not answer while the service was starting."""
+
+
+class _CommitUnknown(Exception):
+    """The connection was lost during a commit that must not be tried twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseOptions:
+    """`url` is one of SQLAlchemy's for asyncpg. `keep_alive_seconds` 0 sends nothing.
+
+    With `pgbouncer`, nothing is kept on a server connection between two transactions: no prepared
+    statements, no session settings, no pool of our own.
+    """
+
+    url: str
+    pool_size: int = 5
+    max_overflow: int = 2
+    pool_recycle_seconds: int = 3600
+    pool_timeout_seconds: float = 10
+    connect_timeout_seconds: float = 5
+    statement_timeout_seconds: float = 30
+    lock_timeout_seconds: float = 5
+    idle_transaction_timeout_seconds: float = 30
+    keep_alive_seconds: float = 600
+    attempts: int = 3
+    pgbouncer: bool = False
+
+
+class Database:
+    def __init__(self, options: DatabaseOptions) -> None:
+        self._options = options
+        self._engine = _engine(options)
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def run(self, work: Work[T], *, repeatable: bool = True) -> T:
+        """The result of `work`, committed.
+
+        `work` is called again, in a new transaction, after a transient failure. With
+        `repeatable=False` a connection that is lost during the commit is not tried again, since
+        the commit may have happened. Raises ServiceUnavailable.
+        """
+
+        async def once() -> T:
+            async with self._engine.connect() as connection:
+                await self._limit(connection)
+                result = await work(connection)
+                await _commit(connection, repeatable=repeatable)
+                return result
+
+        return await self._retried(once)
+
+    async def read(self, work: Work[T]) -> T:
+        """The result of `work`, whose statements run outside a transaction.
+
+        Behind pgbouncer in a transaction all the same: parse and execute are two messages, which
+        only a transaction keeps on one server.
+        """
+        if self._options.pgbouncer:
+            return await self.run(work)
+
+        async def once() -> T:
+            async with self._autocommit.connect() as connection:
+                return await work(connection)
+
+        return await self._retried(once)
+
+    async def ping(self) -> float:
+        """Milliseconds that a `SELECT 1` took, not repeated. Raises ServiceUnavailable."""
+        started = perf_counter()
+        try:
+            async with asyncio.timeout(self._options.connect_timeout_seconds):
+                async with self._autocommit.connect() as connection:
+                    await connection.execute(text("SELECT 1"))
+        except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
+            raise ServiceUnavailable from error
+        return (perf_counter() - started) * 1000
+
+    async def wait_until_ready(self) -> None:
+        """Wait 1, 2 and 4 s for a database that is starting. Raises DatabaseUnavailable."""
+        for seconds in (*START_WAITS_SECONDS, None):
+            try:
+                await self.ping()
+            except ServiceUnavailable as error:
+                if seconds is None:
+                    raise DatabaseUnavailable from error
+                log.warning("database_not_ready", retry_after_seconds=seconds)
+                await asyncio.sleep(seconds)
+            else:
+                return
+
+    async def keep_alive(self) -> None:
+        """Touch the database now and then, so that a serverless one does not fall asleep."""
+        if not self._options.keep_alive_seconds:
+            return
+        while True:
+            await asyncio.sleep(self._options.keep_alive_seconds)
+            with suppress(ServiceUnavailable):
+                await self.ping()
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def _limit(self, connection: AsyncConnection) -> None:
+        if self._options.pgbouncer:
+            limits = "; ".join(f"SET LOCAL {k} = {v}" for k, v in _limits(self._options).items())
+            await connection.exec_driver_sql(f"DO $$ BEGIN {limits}; END $$")
+
+    async def _retried(self, once: Callable[[], Awaitable[T]]) -> T:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_is_transient),
+            stop=stop_after_attempt(self._options.attempts),
+            wait=wait_exponential_jitter(multiplier=0.05, max=1, jitter=0.05),
+            before_sleep=_log_retry,
+            reraise=True,
+        )
+        try:
+            return await retrying(once)
+        except Exception as error:
+            if _is_unavailable(error):
+                log.warning("database_unavailable", sqlstate=sqlstate(error))
+                raise ServiceUnavailable from error
+            raise
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's five characters; None when the error did not come from the server."""
+    state = getattr(getattr(error, "orig", error), "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def constraint(error: DBAPIError) -> str | None:
+    """The name of the constraint that was violated."""
+    cause = getattr(error.orig, "__cause__", None)
+    return getattr(cause, "constraint_name", None)
+
+
+async def _commit(connection: AsyncConnection, *, repeatable: bool) -> None:
+    try:
+        await connection.commit()
+    except Exception as error:
+        if not repeatable and _is_lost(error):
+            raise _CommitUnknown from error
+        raise
+
+
+def _is_lost(error: BaseException) -> bool:
+    state = sqlstate(error) or ""
+    if state.startswith(("08", "57P")):
+        return True
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, OSError | PoolTimeoutError)
+
+
+def _is_transient(error: BaseException) -> bool:
+    return _is_lost(error) or sqlstate(error) in TRANSIENT
+
+
+def _is_unavailable(error: BaseException) -> bool:
+    blocked = sqlstate(error) in {LOCK_NOT_AVAILABLE, QUERY_CANCELED}
+    return blocked or isinstance(error, _CommitUnknown | TimeoutError) or _is_transient(error)
+
+
+def _log_retry(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning(
+        "database_retried",
+        attempt=state.attempt_number,
+        sqlstate=sqlstate(error) if error else None,
+        error=type(error).__name__,
+    )
+
+
+def _limits(options: DatabaseOptions) -> dict[str, int]:
+    """PostgreSQL's own bounds, in milliseconds."""
+    return {
+        "statement_timeout": round(options.statement_timeout_seconds * 1000),
+        "lock_timeout": round(options.lock_timeout_seconds * 1000),
+        "idle_in_transaction_session_timeout": round(
+            options.idle_transaction_timeout_seconds * 1000
+        ),
+    }
+
+
+def _engine(options: DatabaseOptions) -> AsyncEngine:
+    connect: dict[str, Any] = {"timeout": options.connect_timeout_seconds}
+    if options.pgbouncer:
+        connect["statement_cache_size"] = 0
+        connect["prepared_statement_cache_size"] = 0
+        connect["prepared_statement_name_func"] = str
+        return create_async_engine(
+            options.url, poolclass=NullPool, connect_args=connect, hide_parameters=True
+        )
+    connect["server_settings"] = {
+        "application_name": "icct26-registration",
+        "jit": "off",
+        **{name: str(value) for name, value in _limits(options).items()},
+    }
+    return create_async_engine(
+        options.url,
+        pool_size=options.pool_size,
+        max_overflow=options.max_overflow,
+        pool_timeout=options.pool_timeout_seconds,
+        pool_recycle=options.pool_recycle_seconds,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        connect_args=connect,
+        hide_parameters=True,
+    )

@@ -1,0 +1,236 @@
+"""Every table. Rows are storage: columns and constraints, no behaviour.
+
+Names of constraints are part of the code: `persistence/teams.py` tells by them which rule a
+violation broke.
+"""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+
+from domain.status import LIVE_STATUSES
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+SQLModel.metadata.naming_convention = MetaData(naming_convention=NAMING).naming_convention
+
+IS_LIVE = text("status IN ({})".format(", ".join(f"'{s.value}'" for s in sorted(LIVE_STATUSES))))
+UTC_TIME: Any = DateTime(timezone=True)
+
+
+def _utc(*, nullable: bool = False) -> Any:
+    return Field(sa_type=UTC_TIME, nullable=nullable)
+
+
+class Tournament(SQLModel, table=True):
+    """One season. `taken` and `next_team_number` are guarded by the lock on the row."""
+
+    __table_args__ = (
+        CheckConstraint("taken >= 0", name="taken_not_negative"),
+        CheckConstraint("capacity IS NULL OR capacity >= 0", name="capacity_not_negative"),
+        CheckConstraint("squad_min BETWEEN 1 AND squad_max", name="squad_ordered"),
+        CheckConstraint("next_team_number >= 1", name="next_team_number_positive"),
+        Index(
+            "uq_tournament_active",
+            text("(is_active)"),
+            unique=True,
+            postgresql_where=text("is_active"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    is_active: bool
+    name: str = Field(sa_type=Text)
+    code_prefix: str = Field(sa_type=Text)
+    venue: str | None = Field(default=None, sa_type=Text)
+    time_zone: str = Field(sa_type=Text)
+    opens_at: datetime | None = _utc(nullable=True)
+    closes_at: datetime | None = _utc(nullable=True)
+    capacity: int | None
+    teams_per_church: int | None
+    squad_min: int
+    squad_max: int
+    fee_amount: int | None
+    fee_currency: str | None = Field(default=None, sa_type=Text)
+    upi_id: str | None = Field(default=None, sa_type=Text)
+    upi_payee: str | None = Field(default=None, sa_type=Text)
+    required_documents: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    consent_version: str | None = Field(default=None, sa_type=Text)
+    taken: int = Field(sa_column_kwargs={"server_default": text("0")})
+    next_team_number: int = Field(sa_column_kwargs={"server_default": text("1")})
+    created_at: datetime = _utc()
+
+
+class Church(SQLModel, table=True):
+    """A church in one season. `taken` is guarded by the lock on the row."""
+
+    __table_args__ = (
+        UniqueConstraint("tournament_id", "normalized_name", name="uq_church_normalized_name"),
+        CheckConstraint("taken >= 0", name="taken_not_negative"),
+        Index("ix_church_name", "tournament_id", "name", "id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    tournament_id: UUID = Field(foreign_key="tournament.id")
+    name: str = Field(sa_type=Text)
+    normalized_name: str = Field(sa_type=Text)
+    taken: int
+    created_at: datetime = _utc()
+
+
+class ChurchAlias(SQLModel, table=True):
+    """Another normalised name under which a church is known."""
+
+    __tablename__ = "church_alias"
+
+    tournament_id: UUID = Field(primary_key=True, foreign_key="tournament.id")
+    normalized_name: str = Field(primary_key=True, sa_type=Text)
+    church_id: UUID = Field(foreign_key="church.id", index=True)
+
+
+class Team(SQLModel, table=True):
+    __table_args__ = (
+        UniqueConstraint("code", name="uq_team_code"),
+        Index(
+            "uq_team_live_captain_email",
+            "tournament_id",
+            "captain_email",
+            unique=True,
+            postgresql_where=IS_LIVE,
+        ),
+        Index(
+            "uq_team_live_captain_phone",
+            "tournament_id",
+            "captain_phone",
+            unique=True,
+            postgresql_where=IS_LIVE,
+        ),
+        Index(
+            "uq_team_live_name",
+            "church_id",
+            "normalized_name",
+            unique=True,
+            postgresql_where=IS_LIVE,
+        ),
+        CheckConstraint("version >= 1", name="version_positive"),
+        CheckConstraint(
+            "status IN ('PENDING', 'CHANGES_REQUESTED', 'CONFIRMED', 'REJECTED', 'WITHDRAWN')",
+            name="status_known",
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    tournament_id: UUID = Field(foreign_key="tournament.id")
+    church_id: UUID = Field(foreign_key="church.id")
+    code: str = Field(sa_type=Text)
+    name: str = Field(sa_type=Text)
+    normalized_name: str = Field(sa_type=Text)
+    status: str = Field(sa_type=Text)
+    version: int
+    captain_name: str = Field(sa_type=Text)
+    captain_phone: str = Field(sa_type=Text)
+    captain_whatsapp: str = Field(sa_type=Text)
+    captain_email: str = Field(sa_type=Text)
+    vice_captain_name: str = Field(sa_type=Text)
+    vice_captain_phone: str = Field(sa_type=Text)
+    vice_captain_whatsapp: str = Field(sa_type=Text)
+    vice_captain_email: str = Field(sa_type=Text)
+    consent_version: str | None = Field(default=None, sa_type=Text)
+    consented_at: datetime | None = _utc(nullable=True)
+    locale: str | None = Field(default=None, sa_type=Text)
+    manage_generation: int
+    registered_at: datetime = _utc()
+    updated_at: datetime = _utc()
+
+
+class Player(SQLModel, table=True):
+    __table_args__ = (
+        UniqueConstraint("team_id", "position", name="uq_player_position"),
+        UniqueConstraint("team_id", "jersey_number", name="uq_player_jersey_number"),
+        CheckConstraint("position >= 1", name="position_positive"),
+        CheckConstraint("jersey_number BETWEEN 0 AND 999", name="jersey_number_range"),
+        CheckConstraint(
+            "role IN ('BATSMAN', 'BOWLER', 'ALL_ROUNDER', 'WICKET_KEEPER')", name="role_known"
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    team_id: UUID = Field(foreign_key="team.id")
+    position: int
+    name: str = Field(sa_type=Text)
+    normalized_name: str = Field(sa_type=Text)
+    role: str | None = Field(default=None, sa_type=Text)
+    jersey_number: int | None
+    date_of_birth: date | None
+
+
+class IdempotencyRecord(SQLModel, table=True):
+    """What a key was used for. `team_id` is no foreign key: the record outlives an erased team."""
+
+    __tablename__ = "idempotency_record"
+
+    operation: str = Field(primary_key=True, sa_type=Text)
+    key: str = Field(primary_key=True, sa_type=Text)
+    fingerprint: bytes = Field(sa_type=LargeBinary)
+    team_id: UUID
+    expires_at: datetime = Field(sa_type=UTC_TIME, index=True)
+
+
+class AuditEvent(SQLModel, table=True):
+    """Who did what, when. Append-only: a trigger refuses updates and deletions."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = (Index("ix_audit_event_team_id", "team_id", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    at: datetime = _utc()
+    actor: str = Field(sa_type=Text)
+    action: str = Field(sa_type=Text)
+    team_id: UUID | None
+    request_id: str = Field(sa_type=Text)
+    changes: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+
+
+class OutboxMessage(SQLModel, table=True):
+    """An effect on the outside that is owed. Written with its cause, carried out later."""
+
+    __tablename__ = "outbox_message"
+    __table_args__ = (
+        Index("ix_outbox_message_due", "due_at", postgresql_where=text("finished_at IS NULL")),
+        CheckConstraint("attempts >= 0", name="attempts_not_negative"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    kind: str = Field(sa_type=Text)
+    team_id: UUID | None = Field(
+        default=None, sa_column=Column(ForeignKey("team.id"), index=True, nullable=True)
+    )
+    payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    created_at: datetime = _utc()
+    due_at: datetime = _utc()
+    attempts: int = Field(sa_column_kwargs={"server_default": text("0")})
+    finished_at: datetime | None = _utc(nullable=True)
+    failure: str | None = Field(default=None, sa_type=Text)
+
+
+metadata = SQLModel.metadata

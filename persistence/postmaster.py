@@ -1,0 +1,169 @@
+"""The embedded server's process: found, started, made ready and ended, by one caller at a time."""
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Thread
+
+from persistence.cluster import PREFIX, Cluster, Recorded
+from persistence.privileges import (
+    EmbeddedPostgresError,
+    Process,
+    may_serve,
+    open_private,
+    processes,
+)
+
+READY_SECONDS = 30
+RECOVERY_SECONDS = 60
+LEFT_OVER_SECONDS = 5
+STOP_SECONDS = 30
+LAUNCHES = 3
+POLL_SECONDS = 0.02
+
+CREATE_DATABASE = """
+SELECT 'CREATE DATABASE "{0}"' WHERE NOT EXISTS (
+    SELECT FROM pg_database WHERE datname = '{0}'
+) \\gexec
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postmaster:
+    """The server of a cluster. Callers of `serve` and `end` exclude each other.
+
+    All processes of the server hold a lock, which tells that it lives even where they cannot be
+    seen, as from another container.
+    """
+
+    cluster: Cluster
+
+    def serve(self, database: str) -> None:
+        """Adopts or starts the server, and returns when `database` answers."""
+        self.cluster.require_usable()
+        unclean = self.cluster.pid_file.exists()
+        deadline = time.monotonic() + (RECOVERY_SECONDS if unclean else READY_SECONDS)
+        launches = 0
+        while True:
+            server = self.server() or self._survivor()
+            if server is None:
+                launches += 1
+                server = self._launch(deadline)
+            refusal = self.cluster.ask(server.socket_dir, CREATE_DATABASE.format(database))
+            if refusal is None:
+                return
+            if time.monotonic() > deadline or launches > LAUNCHES:
+                raise self.cluster.failure(f"did not get ready: {refusal}")
+            time.sleep(POLL_SECONDS)
+
+    def server(self) -> Recorded | None:
+        """The one that runs, ready or not. Raises if a PostgreSQL that is not ours has the data."""
+        recorded = self.cluster.recorded()
+        if recorded is None:
+            return None
+        process = next((each for each in processes() if each.pid == recorded.pid), None)
+        if process is None:
+            return None
+        if self._is_ours(process):
+            return recorded
+        # Another cluster's mark proves a stranger, to which the pid has passed.
+        if f"cluster_name={PREFIX}" not in process.command and may_serve(
+            process, self.cluster.folder
+        ):
+            raise EmbeddedPostgresError(
+                f"Another PostgreSQL, process {process.pid}, may be using {self.cluster.folder}: "
+                "stop it first."
+            )
+        return None
+
+    def end(self) -> None:
+        """Fast shutdown; an immediate one, with recovery at the next start, if that hangs."""
+        server = self.server()
+        if server is None:
+            return
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            _send(number, server.pid)
+            if _until(lambda: not self._lives(), STOP_SECONDS):
+                self.cluster.remove_socket_folder(server.socket_dir)
+                return
+        raise self.cluster.failure("did not stop")
+
+    def _launch(self, deadline: float) -> Recorded:
+        socket_dir = self.cluster.make_socket_folder(self.cluster.recorded())
+        self.cluster.pid_file.unlink(missing_ok=True)
+        lock = self._open_lock()
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            child = self.cluster.spawn(socket_dir, kept_open=lock)
+        finally:
+            os.close(lock)
+        # It may outlive this process's use of it; somebody must collect it when it ends.
+        Thread(target=child.wait, name="embedded-postgres", daemon=True).start()
+        _until(
+            lambda: child.returncode is not None or self.server() is not None,
+            deadline - time.monotonic(),
+        )
+        server = self.server()
+        if server is None:
+            child.kill()
+            self.cluster.remove_socket_folder(socket_dir)
+            raise self.cluster.failure("did not start")
+        return server
+
+    def _survivor(self) -> Recorded | None:
+        """The server, if one turns out to live; None when all of a dead one's children have ended.
+
+        They still have the data open after their server was killed.
+        """
+        for number in (None, signal.SIGQUIT, signal.SIGKILL):
+            for process in self._left_over():
+                _send(number, process.pid)
+            _until(lambda: not self._lives() or self.server() is not None, LEFT_OVER_SECONDS)
+            server = self.server()
+            if server is not None or not self._lives():
+                return server
+        raise self.cluster.failure("is in use by processes that cannot be ended from here")
+
+    def _lives(self) -> bool:
+        """Whether any process of a server of this cluster runs."""
+        lock = self._open_lock()
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return bool(self._left_over())
+
+    def _left_over(self) -> list[Process]:
+        return [process for process in processes() if self._is_ours(process)]
+
+    def _is_ours(self, process: Process) -> bool:
+        return (
+            process.is_postgres
+            and process.uid == self.cluster.account.uid
+            and self.cluster.mark in process.command.replace("=", " ").replace(":", " ").split()
+        )
+
+    def _open_lock(self) -> int:
+        return open_private(self.cluster.home / "server.lock", os.O_RDWR)
+
+
+def _send(number: signal.Signals | None, pid: int) -> None:
+    if number is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether `condition` became true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True

@@ -1,0 +1,8 @@
+"""The tables of `models.py` as SQLAlchemy Core sees them: rows are read, not entities."""
+
+from persistence.models import metadata
+
+tournament = metadata.tables["tournament"]
+church = metadata.tables["church"]
+team = metadata.tables["team"]
+player = metadata.tables["player"]

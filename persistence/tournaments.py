@@ -1,0 +1,102 @@
+"""The season that is open now, and the one that an empty database gets."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.documents import DocumentKind
+from domain.rules import TournamentRules
+from persistence.ids import new_id
+from persistence.records import TournamentRecord
+from persistence.tables import tournament
+
+DEFAULT_NAME = "ICCT26 Cricket Tournament"
+DEFAULT_CODE_PREFIX = "ICCT"
+DEFAULT_FEE_RUPEES = 2026
+
+_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
+    tournament.c[name]
+    for name in (
+        "id name code_prefix venue time_zone fee_amount fee_currency upi_id upi_payee taken"
+        " squad_min squad_max teams_per_church capacity opens_at closes_at required_documents"
+        " consent_version"
+    ).split()
+)
+_ACTIVE = select(*_COLUMNS).where(tournament.c.is_active)
+
+
+async def active(connection: AsyncConnection) -> TournamentRecord:
+    """The one active tournament."""
+    return from_row((await connection.execute(_ACTIVE)).one())
+
+
+async def create_default(
+    connection: AsyncConnection,
+    *,
+    capacity: int | None,
+    required_documents: tuple[str, ...],
+    now: datetime,
+) -> bool:
+    """Give an empty database its tournament: open at once, without closing date.
+
+    False when there was one already, whatever process made it.
+    """
+    await connection.execute(text("LOCK TABLE tournament IN SHARE ROW EXCLUSIVE MODE"))
+    if (await connection.execute(select(tournament.c.id).limit(1))).first() is not None:
+        return False
+    await connection.execute(
+        insert(tournament).values(
+            id=new_id(),
+            is_active=True,
+            name=DEFAULT_NAME,
+            code_prefix=DEFAULT_CODE_PREFIX,
+            time_zone="Asia/Kolkata",
+            capacity=capacity,
+            teams_per_church=2,
+            squad_min=11,
+            squad_max=15,
+            fee_amount=DEFAULT_FEE_RUPEES,
+            fee_currency="INR",
+            required_documents=list(required_documents),
+            taken=0,
+            next_team_number=1,
+            created_at=now,
+        )
+    )
+    return True
+
+
+async def make_room(connection: AsyncConnection, *, places: int) -> None:
+    """Let `places` more teams in, however many come from one church, without documents."""
+    await connection.execute(
+        update(tournament)
+        .where(tournament.c.is_active)
+        .values(capacity=tournament.c.taken + places, teams_per_church=None, required_documents=[])
+    )
+
+
+def from_row(row: Any) -> TournamentRecord:
+    return TournamentRecord(
+        id=row.id,
+        name=row.name,
+        code_prefix=row.code_prefix,
+        venue=row.venue,
+        time_zone=row.time_zone,
+        fee_amount=row.fee_amount,
+        fee_currency=row.fee_currency,
+        upi_id=row.upi_id,
+        upi_payee=row.upi_payee,
+        taken=row.taken,
+        rules=TournamentRules(
+            squad_min=row.squad_min,
+            squad_max=row.squad_max,
+            teams_per_church=row.teams_per_church,
+            capacity=row.capacity,
+            opens_at=row.opens_at,
+            closes_at=row.closes_at,
+            required_documents=tuple(DocumentKind(kind) for kind in row.required_documents),
+            consent_version=row.consent_version,
+        ),
+    )

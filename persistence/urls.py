@@ -1,0 +1,50 @@
+"""Database URLs as operators and hosting services write them."""
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# asyncpg negotiates channel binding itself and is given its application name by the service.
+IGNORED_OPTIONS = frozenset({"channel_binding", "application_name"})
+KEPT_OPTIONS = frozenset({"host", "port"})
+OPTIONS = IGNORED_OPTIONS | KEPT_OPTIONS | {"sslmode", "ssl"}
+
+
+def asyncpg_url(text: str) -> str:
+    """The URL for SQLAlchemy's asyncpg dialect. Raises ValueError, which repeats no part of it."""
+    scheme = text.partition(":")[0].lower()
+    if scheme.startswith(("sqlite", "mysql", "mariadb")):
+        raise ValueError(
+            "must be a PostgreSQL database: registration depends on row locks, partial unique "
+            "indexes and transactional migrations, which SQLite and MySQL do not offer together"
+        )
+    if scheme not in SCHEMES:
+        raise ValueError("must begin with postgresql://, postgres:// or postgresql+asyncpg://")
+    url = _parsed(text)
+    rendered = url.set(drivername="postgresql+asyncpg", query=_options(url))
+    return rendered.render_as_string(hide_password=False)
+
+
+def _parsed(text: str) -> URL:
+    form = "postgresql://user:password@host:5432/name"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"is not of the form {form}") from None
+    if not url.database or not (url.host or "host" in url.query):
+        raise ValueError(f"must name a host and a database, as in {form}")
+    return url
+
+
+def _options(url: URL) -> dict[str, str | tuple[str, ...]]:
+    # An unknown name may be the rest of a password with a bare "?", so it is not repeated.
+    if not OPTIONS.issuperset(url.query):
+        raise ValueError(f"has an option after '?' other than {', '.join(sorted(OPTIONS))}")
+    modes = {url.query[name] for name in ("sslmode", "ssl") if name in url.query}
+    if not modes.issubset(SSL_MODES) or len(modes) > 1:
+        raise ValueError(f"needs one sslmode, of {', '.join(SSL_MODES)}")
+    kept = {name: value for name, value in url.query.items() if name in KEPT_OPTIONS}
+    if modes:
+        kept["ssl"] = modes.pop()
+    return kept

@@ -1,0 +1,146 @@
+"""One log for everything: our events and the standard library's, as JSON lines or for people."""
+
+import json
+import logging
+import os
+import sys
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.types import EventDict, Processor
+
+from resilience.redaction import exception_of, redact, render_exception, scrub_message
+
+_FIRST_KEYS = (
+    "timestamp",
+    "level",
+    "logger",
+    "message",
+    "request_id",
+    "team_id",
+    "response_time_ms",
+)
+# Statements and their parameters are personal data; requests have their own line.
+_QUIET_LOGGERS = {
+    "asyncio": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+    "sqlalchemy.engine": logging.WARNING,
+    "uvicorn.access": logging.CRITICAL,
+}
+
+
+def configure_logging(
+    *,
+    level: str,
+    environment: str,
+    file: Path | None = None,
+    file_max_bytes: int = 10 * 1024 * 1024,
+    file_backups: int = 5,
+) -> None:
+    """Write to standard error, and as JSON to `file`. May be called again; the last call counts."""
+    shared = _shared_processors()
+    structlog.configure(
+        processors=[*shared, ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    screen = logging.StreamHandler(sys.stderr)
+    screen.setFormatter(_formatter(shared, pretty=environment == "development"))
+    handlers: list[logging.Handler] = [screen]
+    if file is not None:
+        handlers.append(_file_handler(file, shared, file_max_bytes, file_backups))
+    _take_over_standard_logging(level, handlers)
+    # A record that cannot be formatted would be printed with its raw arguments.
+    logging.raiseExceptions = environment == "development"
+
+
+def current_request_id() -> str:
+    """Empty outside a request."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+
+
+def redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Processor: fields are redacted, exceptions become scrubbed text."""
+    error = exception_of(event.pop("exc_info", None), sys.exc_info()[1])
+    if event.get("_from_structlog") is False:
+        event["event"] = scrub_message(str(event["event"]))
+    redacted = redact(event)
+    if error is not None:
+        redacted["exception"] = render_exception(error)
+    return redacted
+
+
+def _shared_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact_event,
+    ]
+
+
+def _formatter(shared: list[Processor], *, pretty: bool) -> ProcessorFormatter:
+    renderer: Processor = structlog.processors.JSONRenderer(serializer=_to_json)
+    if pretty:
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            event_key="message",
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    final = [ProcessorFormatter.remove_processors_meta, _in_order, renderer]
+    return ProcessorFormatter(foreign_pre_chain=shared, processors=final)
+
+
+def _in_order(_logger: object, _method: str, event: EventDict) -> EventDict:
+    event["message"] = event.pop("event", "")
+    first = {key: event[key] for key in _FIRST_KEYS if key in event}
+    return {**first, **event}
+
+
+def _to_json(event: EventDict, **_options: Any) -> str:
+    try:
+        return orjson.dumps(event).decode()
+    except TypeError:
+        # A lone surrogate: orjson refuses it, the standard library writes it as an escape.
+        return json.dumps(event)
+
+
+def _take_over_standard_logging(level: str, handlers: list[logging.Handler]) -> None:
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        if isinstance(handler.formatter, ProcessorFormatter):
+            handler.close()
+    for handler in handlers:
+        root.addHandler(handler)
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    for name, quiet_level in _QUIET_LOGGERS.items():
+        logging.getLogger(name).setLevel(max(quiet_level, root.level))
+
+
+def _file_handler(
+    file: Path, shared: list[Processor], max_bytes: int, backups: int
+) -> logging.Handler:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handler = _PrivateFile(file, maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
+    handler.setFormatter(_formatter(shared, pretty=False))
+    return handler
+
+
+class _PrivateFile(RotatingFileHandler):
+    """Readable by its owner alone, also after a rotation and when it was there before."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+        os.fchmod(descriptor, 0o600)
+        return os.fdopen(descriptor, "a", encoding=self.encoding, errors=self.errors)

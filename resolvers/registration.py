@@ -1,0 +1,262 @@
+"""Registering a team: the rules in their order, then one transaction."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import structlog
+
+from domain.checks import (
+    Checked,
+    check,
+    check_documents,
+    duplicate_captain_email,
+    duplicate_captain_phone,
+    duplicate_team_name,
+    in_form_order,
+)
+from domain.codes import team_code
+from domain.errors import (
+    BadUserInput,
+    ChurchLimitReached,
+    DomainError,
+    ErrorCode,
+    IdempotencyKeyReused,
+    InvalidForm,
+    Issue,
+    TeamNotFound,
+    TournamentFull,
+)
+from domain.form import TeamEntry, TeamForm
+from domain.rules import require_church_place, require_open, require_place
+from domain.status import TeamStatus
+from persistence import registration, teams, tournaments
+from persistence.database import Connection
+from persistence.ids import new_id
+from persistence.records import (
+    ChurchRecord,
+    LookUps,
+    PlayerRecord,
+    Remembered,
+    TeamRecord,
+    TournamentRecord,
+)
+from resolvers.context import Services
+from resolvers.secrets import fingerprint, is_fingerprint, manage_token
+
+log = structlog.get_logger(__name__)
+
+_KEY = re.compile(r"[\x20-\x7e]{8,255}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """`is_replay`: the key had been used for this form before, nothing was written."""
+
+    team: TeamRecord
+    manage_token: str
+    is_replay: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What registering the form would be refused for now."""
+
+    issues: tuple[Issue, ...]
+    blockers: tuple[ErrorCode, ...]
+
+
+def choose_key(header: str | None, argument: str | None) -> str | None:
+    """The one idempotency key of a request. Raises BadUserInput."""
+    if header is not None and argument is not None and header != argument:
+        raise BadUserInput("The Idempotency-Key header and input.idempotencyKey differ.")
+    key = argument if argument is not None else header
+    if key is not None and not _KEY.fullmatch(key):
+        raise BadUserInput("An idempotency key has 8 to 255 printable ASCII characters.")
+    return key
+
+
+async def register_team(
+    services: Services, form: TeamForm, *, key: str | None, request_id: str
+) -> Registered:
+    """Store a new team, or answer again what the key was answered before.
+
+    Raises IdempotencyKeyReused, IdempotencyInProgress, RegistrationNotOpen, RegistrationClosed,
+    InvalidForm, ChurchLimitReached, TournamentFull.
+    """
+    now = services.clock()
+    tournament, remembered = await services.database.read(
+        partial(registration.known, idempotency_key=key, now=now)
+    )
+    if remembered is not None:
+        return await _replay(services, form, remembered)
+    rules = tournament.rules
+    require_open(rules, now)
+    checked = check(form, rules, today=now.date())
+    document_issues = check_documents(form, rules)
+    if checked.entry is None or document_issues:
+        raise await _refusal(services, tournament, checked, document_issues)
+    attempt = _Attempt(
+        tournament=tournament,
+        entry=checked.entry,
+        key=key,
+        wanted=Remembered(
+            fingerprint=fingerprint(services.secrets, form) if key else b"", team_id=new_id()
+        ),
+        now=now,
+        expires_at=now + services.idempotency_kept,
+        request_id=request_id,
+    )
+    try:
+        outcome = await services.database.run(attempt.store, repeatable=key is not None)
+    except InvalidForm as duplicate:
+        refusal = await _refusal(services, tournament, checked, ())
+        raise (refusal if refusal.issues else duplicate) from None
+    if isinstance(outcome, Remembered):
+        return await _replay(services, form, outcome)
+    log.info("team_registered", team_id=str(outcome.id), team=outcome.code)
+    token = manage_token(services.secrets, outcome.id)
+    return Registered(team=outcome, manage_token=token, is_replay=False)
+
+
+async def validate_team(services: Services, form: TeamForm) -> Validation:
+    """All that register_team would say, but for whom else has registered. Writes nothing."""
+    now = services.clock()
+    tournament = await services.database.read(tournaments.active)
+    checked = check(form, tournament.rules, today=now.date())
+    found = await services.database.read(partial(registration.look_up, keys=checked.keys))
+    issues = (*checked.issues, *check_documents(form, tournament.rules))
+    if found.has_team_name:
+        issues = (*issues, duplicate_team_name())
+    return Validation(
+        issues=in_form_order(issues),
+        blockers=_blockers(tournament, found, now),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """One registration whose form is valid; `store` may be called again after a failure."""
+
+    tournament: TournamentRecord
+    entry: TeamEntry
+    key: str | None
+    wanted: Remembered
+    now: datetime
+    expires_at: datetime
+    request_id: str
+
+    async def store(self, connection: Connection) -> TeamRecord | Remembered:
+        """The team, or what the key stands for already."""
+        if self.key is not None:
+            reserved = await registration.reserve(
+                connection, self.key, self.wanted, now=self.now, expires_at=self.expires_at
+            )
+            if reserved != self.wanted:
+                return reserved
+        church = await registration.take_church_place(
+            connection, self.tournament, self.entry, now=self.now
+        )
+        if church is None:
+            limit = self.tournament.rules.teams_per_church or 0
+            raise ChurchLimitReached(limit=limit, registered=limit)
+        number = await registration.take_number(connection, self.tournament, now=self.now)
+        if number is None:
+            raise await _why_no_number(connection, self.now)
+        team = self._team(team_code(self.tournament.code_prefix, number), church)
+        await registration.store(
+            connection,
+            team,
+            self.entry,
+            tournament_id=self.tournament.id,
+            request_id=self.request_id,
+        )
+        return team
+
+    def _team(self, code: str, church: ChurchRecord) -> TeamRecord:
+        return TeamRecord(
+            id=self.wanted.team_id,
+            code=code,
+            name=self.entry.team_name,
+            status=TeamStatus.PENDING,
+            version=1,
+            manage_generation=1,
+            registered_at=self.now,
+            updated_at=self.now,
+            church=church,
+            captain=self.entry.captain,
+            vice_captain=self.entry.vice_captain,
+            players=tuple(
+                PlayerRecord(
+                    id=new_id(),
+                    position=position,
+                    name=player.name,
+                    role=player.role,
+                    jersey_number=player.jersey_number,
+                    date_of_birth=player.date_of_birth,
+                )
+                for position, player in enumerate(self.entry.players, start=1)
+            ),
+        )
+
+
+async def _replay(services: Services, form: TeamForm, remembered: Remembered) -> Registered:
+    if not is_fingerprint(services.secrets, form, remembered.fingerprint):
+        raise IdempotencyKeyReused
+    team = await services.database.read(partial(teams.find_by_id, team_id=remembered.team_id))
+    if team is None:
+        raise TeamNotFound
+    token = manage_token(services.secrets, team.id)
+    return Registered(team=team, manage_token=token, is_replay=True)
+
+
+async def _refusal(
+    services: Services,
+    tournament: TournamentRecord,
+    checked: Checked,
+    document_issues: tuple[Issue, ...],
+) -> DomainError:
+    """Why the form is refused: its own issues first, then places, then what is taken."""
+    found = await services.database.read(partial(registration.look_up, keys=checked.keys))
+    try:
+        if not checked.issues:
+            require_church_place(tournament.rules, found.church_taken)
+            require_place(tournament.rules, found.taken)
+    except (ChurchLimitReached, TournamentFull) as full:
+        return full
+    return InvalidForm(in_form_order((*checked.issues, *document_issues, *_duplicates(found))))
+
+
+async def _why_no_number(connection: Connection, now: datetime) -> DomainError:
+    """The tournament changed between reading its rules and taking a number."""
+    tournament = await tournaments.active(connection)
+    try:
+        require_open(tournament.rules, now)
+    except DomainError as not_open:
+        return not_open
+    return TournamentFull(capacity=tournament.rules.capacity or 0)
+
+
+def _duplicates(found: LookUps) -> tuple[Issue, ...]:
+    flags = (
+        (found.has_team_name, duplicate_team_name),
+        (found.has_captain_phone, duplicate_captain_phone),
+        (found.has_captain_email, duplicate_captain_email),
+    )
+    return tuple(issue() for is_taken, issue in flags if is_taken)
+
+
+def _blockers(tournament: TournamentRecord, found: LookUps, now: datetime) -> tuple[ErrorCode, ...]:
+    requirements = (
+        partial(require_open, tournament.rules, now),
+        partial(require_church_place, tournament.rules, found.church_taken),
+        partial(require_place, tournament.rules, found.taken),
+    )
+    blockers = []
+    for requirement in requirements:
+        try:
+            requirement()
+        except DomainError as refusal:
+            blockers.append(refusal.code)
+    return tuple(blockers)

@@ -1,0 +1,24 @@
+"""What a resolver finds in `info.context`."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from strawberry import Info as StrawberryInfo
+
+from resolvers.context import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One per request. `idempotency_key` is the header's.
+
+    `admit` is asked with the kind of operation before it runs; raises RateLimited.
+    """
+
+    services: Services
+    request_id: str
+    idempotency_key: str | None
+    admit: Callable[[str], Awaitable[None]]
+
+
+Info = StrawberryInfo[Context, None]

@@ -1,0 +1,130 @@
+"""The domain's enumerations as GraphQL shows them, each value described.
+
+The types of the schema import them from here, so that none is used before it is described.
+"""
+
+from collections.abc import Mapping
+from enum import Enum, StrEnum
+from typing import Any, TypeVar
+
+import strawberry
+
+from domain.documents import DocumentFormat, DocumentKind
+from domain.errors import CATALOG, ISSUE_CATALOG, Category, ErrorCode, IssueCode
+from domain.form import PlayerRole
+from domain.rules import RegistrationState
+from domain.status import TeamStatus
+
+__all__ = [
+    "Category",
+    "DocumentFormat",
+    "DocumentKind",
+    "ErrorCode",
+    "HealthStatus",
+    "IssueCode",
+    "PlayerRole",
+    "RegistrationState",
+    "TeamStatus",
+]
+
+E = TypeVar("E", bound=type[Enum])
+
+
+class HealthStatus(StrEnum):
+    OK = "OK"
+    DEGRADED = "DEGRADED"
+    DOWN = "DOWN"
+
+
+def _described(enum: E, description: str, values: Mapping[Any, str], name: str | None = None) -> E:
+    strawberry.enum(enum, name=name, description=description)
+    definition = enum.__strawberry_definition__  # type: ignore[attr-defined]  # set one line above
+    for value in definition.values:
+        value.description = values[enum[value.name]]
+    return enum
+
+
+_described(
+    TeamStatus,
+    "Where a team's application stands.",
+    {
+        TeamStatus.PENDING: "Received; organisers have not decided.",
+        TeamStatus.CHANGES_REQUESTED: "Organisers asked the captain for corrections.",
+        TeamStatus.CONFIRMED: "The team plays.",
+        TeamStatus.REJECTED: "Organisers refused the team; its place is free again.",
+        TeamStatus.WITHDRAWN: "The team gave up its place.",
+    },
+)
+_described(
+    PlayerRole,
+    "What a player does best.",
+    {
+        PlayerRole.BATSMAN: "Bats.",
+        PlayerRole.BOWLER: "Bowls.",
+        PlayerRole.ALL_ROUNDER: "Bats and bowls.",
+        PlayerRole.WICKET_KEEPER: "Keeps the wicket.",
+    },
+)
+_described(
+    RegistrationState,
+    "Whether teams can register now.",
+    {
+        RegistrationState.NOT_OPEN: "Before opensAt.",
+        RegistrationState.OPEN: "Teams can register and places are left.",
+        RegistrationState.FULL: "Within the window, but every place is taken.",
+        RegistrationState.CLOSED: "From closesAt on.",
+    },
+)
+_described(
+    DocumentKind,
+    "What a document is.",
+    {
+        DocumentKind.PASTOR_LETTER: "The pastor's letter for the team.",
+        DocumentKind.PAYMENT_RECEIPT: "The receipt of the registration fee.",
+        DocumentKind.GROUP_PHOTO: "A photo of the team; an image, no PDF.",
+        DocumentKind.IDENTITY_PROOF: "A player's identity proof, masked.",
+        DocumentKind.SUBSCRIPTION_CARD: "A player's church subscription card.",
+        DocumentKind.PHOTO: "A player's photo; an image, no PDF.",
+    },
+)
+_described(
+    DocumentFormat,
+    "The format of a file, told by its content.",
+    {
+        DocumentFormat.PNG: "image/png",
+        DocumentFormat.JPEG: "image/jpeg",
+        DocumentFormat.PDF: "application/pdf",
+    },
+)
+_described(
+    HealthStatus,
+    "How a part of the service is.",
+    {
+        HealthStatus.OK: "Works.",
+        HealthStatus.DEGRADED: "Works with less than it should have.",
+        HealthStatus.DOWN: "Does not work.",
+    },
+)
+_described(
+    Category,
+    "What kind of error it is, and so who can do something about it.",
+    {
+        Category.USER_INPUT: "What was sent must change.",
+        Category.AUTH: "Signing in, or another role, is needed.",
+        Category.CONFLICT: "The state of the service does not allow it now.",
+        Category.LIMIT: "A limit was reached.",
+        Category.UPSTREAM: "Something that the service depends on is away; try again.",
+        Category.INTERNAL: "A defect of the service; report the requestId.",
+    },
+    name="ErrorCategory",
+)
+_described(
+    ErrorCode,
+    "What extensions.code says. Codes are only ever added.",
+    {code: definition.description for code, definition in CATALOG.items()},
+)
+_described(
+    IssueCode,
+    "What is wrong with one place of a form. Codes are only ever added.",
+    {code: definition.description for code, definition in ISSUE_CATALOG.items()},
+)

@@ -1,0 +1,128 @@
+"""The error envelope: the only producer of `extensions`.
+
+Every failure, whether it was raised by a rule, by the parser or by a middleware, is answered with
+the same shape, and none repeats a value that was received.
+"""
+
+import re
+from typing import Any
+
+import orjson
+import structlog
+from graphql import GraphQLError
+
+from domain.errors import (
+    BadUserInput,
+    DomainError,
+    GraphqlParseFailed,
+    GraphqlValidationFailed,
+    Internal,
+    Issue,
+)
+
+log = structlog.get_logger(__name__)
+
+_COERCION = re.compile(
+    r"^Variable '\$(\w{1,60})' has invalid value(?: at ([\w.\[\]]{1,200}))?: (.*)$", re.DOTALL
+)
+# Where graphql-core repeats what it received, the repetition is cut off.
+_REPETITIONS = (
+    (re.compile(r"(cannot represent [\w -]{1,60}? value)\b.*$", re.DOTALL), r"\1."),
+    (re.compile(r"[,.]? (?:Did you mean|[Ff]ound:?) .*$", re.DOTALL), "."),
+    (
+        re.compile(r"^Value .* does not exist in (\S{1,80}) enum.*$", re.DOTALL),
+        r"No such value in \1.",
+    ),
+    (re.compile(r"unknown field '(?!\w{1,60}')[^']*'.*$", re.DOTALL), "an unknown field."),
+)
+
+
+def error_body(error: DomainError, request_id: str) -> bytes:
+    """The JSON body of an answer that consists of one error and no data."""
+    return orjson.dumps({"errors": [envelope(error, request_id)]}, default=str)
+
+
+def envelope(error: DomainError, request_id: str) -> dict[str, Any]:
+    """One entry of `errors`, without path and locations."""
+    definition = error.definition
+    extensions = {
+        "code": error.code,
+        "category": definition.category,
+        "requestId": request_id,
+        "retryable": definition.retryable,
+        "retryAfterSeconds": error.retry_after_seconds,
+        "docUrl": doc_url(error.code),
+        "issues": [issue_body(issue) for issue in error.issues],
+        "details": dict(error.details),
+    }
+    return {"message": error.message, "extensions": extensions}
+
+
+def doc_url(code: str) -> str:
+    return f"/errors#{code}"
+
+
+def issue_body(issue: Issue) -> dict[str, Any]:
+    return {
+        "path": list(issue.path),
+        "pointer": issue.pointer,
+        "code": issue.code,
+        "message": issue.message,
+        "params": dict(issue.params),
+    }
+
+
+def publish(error: GraphQLError, request_id: str) -> dict[str, Any]:
+    """What a client may see of an error of the execution. Unknown exceptions go to the log."""
+    published = envelope(_domain_error(error), request_id)
+    if error.locations:
+        published["locations"] = [
+            {"line": place.line, "column": place.column} for place in error.locations
+        ]
+    if error.path:
+        published["path"] = list(error.path)
+    return published
+
+
+def _domain_error(error: GraphQLError) -> DomainError:
+    cause = error.original_error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    if isinstance(cause, DomainError):
+        return cause
+    if cause is None:
+        return _document_error(error)
+    log.error("unexpected_exception", exc_info=cause)
+    return Internal()
+
+
+def _document_error(error: GraphQLError) -> DomainError:
+    message = error.message
+    if message.startswith("Syntax Error"):
+        return GraphqlParseFailed(_parse_message(error))
+    if _COERCION.match(message):
+        return BadUserInput(_coercion_message(message))
+    if error.path:
+        return BadUserInput(_without_values(message))
+    return GraphqlValidationFailed(_without_values(message))
+
+
+def _parse_message(error: GraphQLError) -> str:
+    if not error.locations:
+        return "The document is not valid GraphQL."
+    place = error.locations[0]
+    return f"The document is not valid GraphQL at line {place.line}, column {place.column}."
+
+
+def _coercion_message(message: str) -> str:
+    match = _COERCION.match(message)
+    if match is None:
+        return "The variables do not fit the operation."
+    variable, place, reason = match.groups()
+    return f"${variable}{place or ''}: {_without_values(reason)}"
+
+
+def _without_values(message: str) -> str:
+    for pattern, replacement in _REPETITIONS:
+        message = pattern.sub(replacement, message)
+    return message

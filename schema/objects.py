@@ -1,0 +1,262 @@
+"""Object types. Every field is an attribute: root resolvers have read all that is needed."""
+
+from datetime import date, datetime
+from typing import Self
+
+import strawberry
+from strawberry import field
+
+from domain.codes import player_code
+from domain.errors import ErrorDefinition, Issue
+from domain.form import PersonEntry
+from persistence.records import ChurchRecord, PlayerRecord, TeamRecord, TournamentRecord
+from resolvers.queries import Check
+from resolvers.registration import Registered, Validation
+from schema.enums import (
+    Category,
+    ErrorCode,
+    HealthStatus,
+    IssueCode,
+    PlayerRole,
+    RegistrationState,
+    TeamStatus,
+)
+from schema.errors import doc_url
+from schema.scalars import JSON, IssuePath
+
+
+@strawberry.interface(description="Anything with an id.")
+class Node:
+    id: strawberry.ID = field(description="Opaque and unique over all types.")
+
+
+@strawberry.type(description="A church that has registered a team.")
+class Church:
+    id: strawberry.ID = field(description="Opaque and unique over all types.")
+    name: str = field(description="As the first team of the church wrote it, 3 to 80 characters.")
+    teams_registered: int = field(description="Live teams: not rejected, not withdrawn.")
+    limit: int | None = field(description="Most live teams a church may have; null: no limit.")
+    remaining: int | None = field(description="Places left for the church; null: no limit.")
+    is_full: bool = field(description="Whether no further team of the church is taken.")
+
+    @classmethod
+    def from_record(cls, record: ChurchRecord) -> Self:
+        left = None if record.limit is None else max(0, record.limit - record.taken)
+        return cls(
+            id=strawberry.ID(record.id.hex),
+            name=record.name,
+            teams_registered=record.taken,
+            limit=record.limit,
+            remaining=left,
+            is_full=left == 0,
+        )
+
+
+@strawberry.type(description="A captain or a vice-captain: how to reach them.")
+class Person:
+    name: str = field(description="2 to 50 characters.")
+    phone: str | None = field(description="E.164, e.g. +919876543210.")
+    whatsapp: str | None = field(description="E.164; the phone number if none was given.")
+    email: str | None = field(description="In lower case.")
+
+    @classmethod
+    def from_entry(cls, entry: PersonEntry) -> Self:
+        return cls(name=entry.name, phone=entry.phone, whatsapp=entry.whatsapp, email=entry.email)
+
+
+@strawberry.type(description="One member of a squad.")
+class Player(Node):
+    code: str = field(description="The team's code and the place in the form: ICCT-001-P01.")
+    position: int = field(description="The place in the form, from 1.")
+    name: str = field(description="2 to 50 characters.")
+    role: PlayerRole | None = field(description="What the player does best, if it was given.")
+    jersey_number: int | None = field(description="0 to 999, unique in the team, if given.")
+    date_of_birth: date | None = field(description="If it was given.")
+
+    @classmethod
+    def from_record(cls, record: PlayerRecord, team_code: str) -> Self:
+        return cls(
+            id=strawberry.ID(record.id.hex),
+            code=player_code(team_code, record.position),
+            position=record.position,
+            name=record.name,
+            role=record.role,
+            jersey_number=record.jersey_number,
+            date_of_birth=record.date_of_birth,
+        )
+
+
+@strawberry.type(description="A team that registered for the tournament.")
+class Team(Node):
+    code: str = field(description="What people call it: ICCT-001. Never used twice.")
+    name: str = field(description="3 to 80 characters.")
+    church: Church = field(description="The church that enters the team.")
+    status: TeamStatus = field(description="Where the application stands.")
+    registered_at: datetime = field(description="When it was received.")
+    updated_at: datetime = field(description="When it was last changed.")
+    version: int = field(description="Grows by 1 with every change, from 1.")
+    captain: Person = field(description="Who answers for the team.")
+    vice_captain: Person = field(description="Who stands in for the captain.")
+    players: list[Player] = field(description="The whole squad, in the order of the form.")
+
+    @classmethod
+    def from_record(cls, record: TeamRecord) -> Self:
+        return cls(
+            id=strawberry.ID(record.id.hex),
+            code=record.code,
+            name=record.name,
+            church=Church.from_record(record.church),
+            status=record.status,
+            registered_at=record.registered_at,
+            updated_at=record.updated_at,
+            version=record.version,
+            captain=Person.from_entry(record.captain),
+            vice_captain=Person.from_entry(record.vice_captain),
+            players=[Player.from_record(player, record.code) for player in record.players],
+        )
+
+
+@strawberry.type(description="The answer to a registration.")
+class RegisterTeamPayload:
+    team: Team = field(description="The team as it is now.")
+    manage_token: str = field(
+        description="The captain's secret: with it alone the team can be seen and changed later."
+        " It is stored nowhere; keep it."
+    )
+    replayed: bool = field(
+        description="True when the idempotency key had registered this team before."
+    )
+
+    @classmethod
+    def from_registered(cls, registered: Registered) -> Self:
+        return cls(
+            team=Team.from_record(registered.team),
+            manage_token=registered.manage_token,
+            replayed=registered.is_replay,
+        )
+
+
+@strawberry.type(description="When and whether teams can register.")
+class RegistrationWindow:
+    state: RegistrationState = field(description="Whether teams can register now.")
+    opens_at: datetime | None = field(description="First moment; null: no bound.")
+    closes_at: datetime | None = field(description="First moment after the end; null: no bound.")
+    capacity: int | None = field(description="Most live teams; null: no bound.")
+    taken: int = field(description="Live teams: not rejected, not withdrawn.")
+    remaining: int | None = field(description="Places left; null: no bound.")
+
+
+@strawberry.type(description="The season that is open now.")
+class Tournament:
+    id: strawberry.ID = field(description="Opaque and unique over all types.")
+    name: str = field(description="What it is called.")
+    venue: str | None = field(description="Where it is played, once that is known.")
+    time_zone: str = field(description="The IANA zone of its days, e.g. Asia/Kolkata.")
+    registration: RegistrationWindow = field(description="When and whether teams can register.")
+    fee_amount: int | None = field(description="Per team, in whole units of feeCurrency.")
+    fee_currency: str | None = field(description="ISO 4217, e.g. INR.")
+    upi_id: str | None = field(description="Where the fee is paid to by UPI.")
+    upi_payee: str | None = field(description="The name that the UPI application shows.")
+
+    @classmethod
+    def from_record(cls, record: TournamentRecord, state: RegistrationState) -> Self:
+        rules = record.rules
+        left = None if rules.capacity is None else max(0, rules.capacity - record.taken)
+        return cls(
+            id=strawberry.ID(record.id.hex),
+            name=record.name,
+            venue=record.venue,
+            time_zone=record.time_zone,
+            registration=RegistrationWindow(
+                state=state,
+                opens_at=rules.opens_at,
+                closes_at=rules.closes_at,
+                capacity=rules.capacity,
+                taken=record.taken,
+                remaining=left,
+            ),
+            fee_amount=record.fee_amount,
+            fee_currency=record.fee_currency,
+            upi_id=record.upi_id,
+            upi_payee=record.upi_payee,
+        )
+
+
+@strawberry.type(description="What is wrong with one place of the form.")
+class ValidationIssue:
+    path: list[IssuePath] = field(description="From the argument on: input, players, 3, name.")
+    pointer: str = field(description="The path as a JSON Pointer (RFC 6901).")
+    code: IssueCode = field(description="What is wrong, for programs.")
+    message: str = field(description="What is wrong and what to do, in English.")
+    params: JSON = field(description="The numbers in the message, by name.")
+
+    @classmethod
+    def from_issue(cls, issue: Issue) -> Self:
+        return cls(
+            path=[IssuePath(step) for step in issue.path],
+            pointer=issue.pointer,
+            code=issue.code,
+            message=issue.message,
+            params=JSON(dict(issue.params)),
+        )
+
+
+@strawberry.type(description="What registerTeam would say to a form, but for who else registered.")
+class ValidationReport:
+    is_valid: bool = field(description="Whether the form has no issues; there may be blockers.")
+    issues: list[ValidationIssue] = field(description="All of them, in the order of the form.")
+    blockers: list[ErrorCode] = field(
+        description="Why no form of this church would be taken now: not open, closed, church limit,"
+        " full."
+    )
+
+    @classmethod
+    def from_validation(cls, validation: Validation) -> Self:
+        return cls(
+            is_valid=not validation.issues,
+            issues=[ValidationIssue.from_issue(issue) for issue in validation.issues],
+            blockers=list(validation.blockers),
+        )
+
+
+@strawberry.type(name="ErrorDefinition", description="One code of the error catalogue.")
+class ErrorDefinitionType:
+    code: ErrorCode = field(description="What extensions.code says.")
+    category: Category = field(description="What kind of error it is.")
+    http_status: int = field(description="The status of the plain HTTP routes.")
+    retryable: bool = field(description="Whether the same request may succeed later.")
+    description: str = field(description="What it means.")
+    doc_url: str = field(description="Where cause and remedy are described.")
+
+    @classmethod
+    def from_definition(cls, definition: ErrorDefinition) -> Self:
+        return cls(
+            code=definition.code,
+            category=definition.category,
+            http_status=definition.http_status,
+            retryable=definition.retryable,
+            description=definition.description,
+            doc_url=doc_url(definition.code),
+        )
+
+
+@strawberry.type(description="How one part of the service is.")
+class HealthCheck:
+    name: str = field(description="The part, e.g. database.")
+    status: HealthStatus = field(description="How it is.")
+    latency_ms: float | None = field(
+        description="Milliseconds it took to answer; null: it did not."
+    )
+
+
+@strawberry.type(description="How the service is, for monitoring.")
+class Health:
+    status: HealthStatus = field(description="The worst of the checks.")
+    version: str = field(description="The version of the service.")
+    checks: list[HealthCheck] = field(description="One per part.")
+
+    @classmethod
+    def from_check(cls, check: Check, version: str) -> Self:
+        status = HealthStatus(check.status)
+        shown = HealthCheck(name=check.name, status=status, latency_ms=check.latency_ms)
+        return cls(status=status, version=version, checks=[shown])

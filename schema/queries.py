@@ -1,0 +1,86 @@
+"""What can be asked. The class at the end is the table of contents."""
+
+from functools import partial
+from typing import Annotated
+
+import strawberry
+from strawberry import argument, field
+
+from domain.errors import CATALOG
+from resolvers import queries, registration
+from schema.context import Info
+from schema.inputs import RegisterTeamInput
+from schema.objects import ErrorDefinitionType, Health, Tournament, ValidationReport
+from schema.pages import ChurchConnection, page_size, parse_cursor
+from schema.rules import RegistrationRules
+
+
+async def health(info: Info) -> Health:
+    services = info.context.services
+    return Health.from_check(await queries.database_check(services), services.version)
+
+
+async def tournament(info: Info) -> Tournament:
+    record, state = await queries.tournament(info.context.services)
+    return Tournament.from_record(record, state)
+
+
+async def registration_rules(info: Info) -> RegistrationRules:
+    record, _ = await queries.tournament(info.context.services)
+    return RegistrationRules.from_rules(record.rules)
+
+
+async def churches(
+    info: Info,
+    search: Annotated[
+        str | None, argument(description="Part of the name, however it is written.")
+    ] = None,
+    first: Annotated[
+        int | None, argument(description="How many at most: 1 to 100, 50 by default.")
+    ] = None,
+    after: Annotated[str | None, argument(description="The endCursor of the page before.")] = None,
+) -> ChurchConnection:
+    services = info.context.services
+    page = await queries.church_page(
+        services, search=search, first=page_size(first), after=parse_cursor(after)
+    )
+    return ChurchConnection.from_page(
+        page,
+        has_previous=after is not None,
+        count=partial(queries.church_count, services, search=search),
+    )
+
+
+async def validate_team(
+    info: Info,
+    input: Annotated[RegisterTeamInput, argument(description="The form, as for registerTeam.")],
+) -> ValidationReport:
+    validation = await registration.validate_team(info.context.services, input.to_form())
+    return ValidationReport.from_validation(validation)
+
+
+def error_catalog() -> list[ErrorDefinitionType]:
+    return [ErrorDefinitionType.from_definition(entry) for entry in CATALOG.values()]
+
+
+@strawberry.type(description="What can be asked.")
+class Query:
+    health: Health = field(
+        resolver=health, description="How the service is. Public; asks the database every time."
+    )
+    tournament: Tournament = field(resolver=tournament, description="The open season. Public.")
+    registration_rules: RegistrationRules = field(
+        resolver=registration_rules,
+        description="What a form must look like, from the validator's own source. Public.",
+    )
+    churches: ChurchConnection = field(
+        resolver=churches, description="Churches that have registered, by name. Public."
+    )
+    validate_team: ValidationReport = field(
+        resolver=validate_team,
+        description="A dry run of registerTeam: the same issues, but for the look-ups of the"
+        " captain's e-mail and phone. Writes nothing. Public.",
+    )
+    error_catalog: list[ErrorDefinitionType] = field(
+        resolver=error_catalog, description="Every error code with its meaning. Public."
+    )

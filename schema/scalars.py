@@ -1,0 +1,78 @@
+"""Scalars. Those of the form's leaves take any JSON value: a wrong one becomes an issue with a
+path, never an error that hides the others.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, NewType
+
+import strawberry
+from graphql import ValueNode
+from graphql.utilities import value_from_ast_untyped
+
+PhoneNumber = NewType("PhoneNumber", object)
+EmailAddress = NewType("EmailAddress", object)
+JerseyNumber = NewType("JerseyNumber", object)
+DateText = NewType("DateText", object)
+PlayerRoleInput = NewType("PlayerRoleInput", object)
+IssuePath = NewType("IssuePath", object)
+JSON = NewType("JSON", object)
+
+
+def utc_text(value: datetime) -> str:
+    """RFC 3339 in UTC with microseconds, the form in which PostgreSQL can print it too."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
+    return value_from_ast_untyped(node, variables)
+
+
+def _lenient(name: str, description: str, specified_by_url: str | None = None) -> Any:
+    return strawberry.scalar(
+        name=name,
+        description=description,
+        specified_by_url=specified_by_url,
+        parse_value=lambda value: value,
+        parse_literal=_literal,
+    )
+
+
+SCALARS: dict[object, Any] = {
+    PhoneNumber: _lenient(
+        "PhoneNumber",
+        "A phone number, written any way people write it; Indian unless it starts with +. Any JSON"
+        " value is taken; what is no valid number becomes the issue PHONE_INVALID.",
+    ),
+    EmailAddress: _lenient(
+        "EmailAddress",
+        "An e-mail address of at most 254 characters, stored in lower case. Any JSON value is"
+        " taken; what is no address becomes the issue EMAIL_INVALID.",
+        "https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address",
+    ),
+    JerseyNumber: _lenient(
+        "JerseyNumber",
+        "A whole number from 0 to 999. Any JSON value is taken; another one becomes the issue"
+        " JERSEY_INVALID.",
+    ),
+    DateText: _lenient(
+        "DateText",
+        "A calendar date as YYYY-MM-DD. Any JSON value is taken; what is no date becomes the issue"
+        " DATE_INVALID.",
+        "https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
+    ),
+    PlayerRoleInput: _lenient(
+        "PlayerRoleInput",
+        "The name of a PlayerRole, as text. Any JSON value is taken; another one becomes the issue"
+        " ROLE_UNKNOWN.",
+    ),
+    IssuePath: _lenient("IssuePath", "One step of a path: a field's name or a list index from 0."),
+    JSON: _lenient("JSON", "Any JSON value.", "https://www.rfc-editor.org/rfc/rfc8259"),
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="A moment as RFC 3339 in UTC with microseconds, e.g."
+        " 2026-11-23T09:30:00.000000Z.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+        serialize=utc_text,
+        parse_value=datetime.fromisoformat,
+    ),
+}

@@ -1,0 +1,277 @@
+"""Every setting of the service, read once from the environment and `.env` and checked together."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field, SecretStr
+
+from persistence import secret_keys
+from persistence.urls import asyncpg_url
+from web import values, variables
+from web.configuration import CheckedSettings, Combination, SettingsError, by_environment
+
+__all__ = [
+    "Settings",
+    "SettingsError",
+    "ensure_secret_key",
+    "env_example",
+    "load_settings",
+    "settings_reference",
+]
+
+GROUPS = {
+    "environment": "Service",
+    "database_url": "Database",
+    "tournament_capacity": "Registration",
+    "request_timeout_seconds": "Limits",
+    "secret_key": "Security",
+    "log_level": "Logging",
+    "cloudinary_url": "Outside services",
+}
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
+KNOWN_SECRET = re.compile(r"change.?(me|this)|your.?secret|default|example|insecure", re.IGNORECASE)
+WEAK = f"needs {secret_keys.MIN_LENGTH} random characters or more and no well-known default"
+NEEDED = "is required in staging and production"
+
+
+class Settings(CheckedSettings):
+    """Raises SettingsError with every problem, also when it is constructed directly."""
+
+    environment: values.Environment = "development"
+    """development, test, staging or production; other defaults follow it."""
+    host: values.Text = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all, as in a container."""
+    port: values.Port = 8000
+    """TCP port to listen on."""
+    data_dir: values.FilePath = Path("data")
+    """Folder of the embedded database and of the generated secret, from the working directory."""
+    app_title: values.Text = "ICCT26 Registration"
+    """Name of the service as it shows itself."""
+    app_version: values.Text = "0.1.0"
+    """Version of the service as it shows itself."""
+    enable_compression: values.Flag = True
+    """Compress answers for clients that ask for it."""
+    shutdown_grace_seconds: values.Seconds = 30
+    """How long running requests may take to finish after a stop signal."""
+
+    database_url: values.DatabaseUrl | None = None
+    """postgresql://user:password@host/name?sslmode=require; without it the embedded database."""
+    database_pool_size: Annotated[int, values.unit("connections", 1, 500)] = Field(
+        default_factory=by_environment(deployed=20, development=5, test=1)
+    )
+    """Connections that one process keeps open."""
+    database_max_overflow: Annotated[int, values.unit("connections", 0, 500)] = Field(
+        default_factory=by_environment(deployed=10, development=2, test=0)
+    )
+    """Connections above the pool that one process opens under load."""
+    database_pool_recycle_seconds: values.Seconds = 3_600
+    """Age at which a connection is replaced."""
+    database_connect_timeout_seconds: values.Seconds = 5
+    """How long opening a connection may take."""
+    database_statement_timeout_seconds: values.Seconds = 30
+    """How long the database works on one statement."""
+    database_lock_timeout_seconds: values.Seconds = 5
+    """How long one statement waits for a lock; shorter than the statement timeout."""
+    database_idle_transaction_timeout_seconds: values.Seconds = 30
+    """After how long the database ends the transaction of a server that vanished."""
+    database_keep_alive_seconds: Annotated[int, values.unit("seconds", 0, 86_400)] = 600
+    """Pause between two signs of life to a serverless database; 0 sends none."""
+    database_retry_attempts: Annotated[int, values.unit("attempts", 1, 10)] = 3
+    """How often one unit of work is tried when the connection or a lock was lost."""
+    database_pgbouncer: values.Flag = False
+    """The database is behind pgbouncer in transaction mode: prepare no statements."""
+
+    tournament_capacity: Annotated[int, values.unit("teams", 1, 10_000)] = 16
+    """Places of the tournament that an empty database gets; used once, then the row counts."""
+    required_documents: values.Documents = Field(
+        default_factory=by_environment(deployed=values.DOCUMENTS[:5], development=(), test=())
+    )
+    """Documents that the tournament of an empty database asks for; used once, or none."""
+    idempotency_hours: Annotated[int, values.unit("hours", 1, 720)] = 24
+    """How long the answer to an idempotency key is remembered."""
+
+    request_timeout_seconds: values.Seconds = Field(
+        60, validation_alias=AliasChoices("REQUEST_TIMEOUT")
+    )
+    """How long one request may take."""
+    max_request_size_bytes: values.Bytes = Field(
+        10 << 20, validation_alias=AliasChoices("MAX_REQUEST_SIZE")
+    )
+    """Largest body of any request."""
+    max_json_size_bytes: values.Bytes = Field(
+        256 << 10, validation_alias=AliasChoices("MAX_JSON_SIZE")
+    )
+    """Largest body of a GraphQL request; at most MAX_REQUEST_SIZE."""
+    enable_rate_limiting: values.Flag = True
+    """false lifts all limits per client."""
+    rate_limit_storage: values.RateStore = SecretStr("memory://")
+    """Where counts are kept: memory:// of one process, or redis:// or valkey:// for several."""
+    rate_limit_requests: Annotated[int, values.unit("mutations per minute", 1, 100_000)] = 30
+    """Mutations of one client."""
+    rate_limit_queries: Annotated[int, values.unit("queries per minute", 1, 100_000)] = 300
+    """Queries of one client."""
+    rate_limit_uploads: Annotated[int, values.unit("uploads per 10 minutes", 1, 100_000)] = 1_500
+    """Uploads of one client. Checked at start; not used by this version."""
+    rate_limit_sign_ins: Annotated[int, values.unit("attempts per 15 minutes", 1, 100_000)] = 10
+    """Sign-ins per account and per client. Checked at start; not used by this version."""
+
+    secret_key: values.Secret | None = None
+    """Signs the teams' tokens: at least 32 random characters. Made under DATA_DIR if local."""
+    secret_key_previous: values.Secret | None = None
+    """The secret before the present one, still accepted while it is being changed."""
+    allowed_hosts: values.Hosts = Field(
+        default_factory=by_environment(deployed=(), development=LOCAL, test=(*LOCAL, "testserver"))
+    )
+    """Host names that requests may ask for, never *. Required in staging and production."""
+    trusted_proxies: values.Proxies = ()
+    """Addresses or networks whose X-Forwarded-For counts, or none. Required when deployed."""
+    cors_origins: values.Origins = ()
+    """Origins of web pages that may call the service. Listed one by one and https in production."""
+    cors_credentials: values.Flag = False
+    """Browsers may send cookies from those origins; not together with *."""
+    anonymous_introspection: values.Flag = Field(
+        default_factory=by_environment(deployed=False, development=True, test=True)
+    )
+    """Callers who are not signed in may read the schema."""
+
+    log_level: values.Level = "INFO"
+    """DEBUG, INFO, WARNING, ERROR or CRITICAL."""
+    log_file: values.FilePath | None = None
+    """File that the log is also written to."""
+    log_file_max_bytes: values.Bytes = 10 << 20
+    """Size at which the file is set aside and a new one begun."""
+    log_file_backups: Annotated[int, values.unit("files", 1, 100)] = 5
+    """How many files that were set aside are kept."""
+
+    cloudinary_url: values.CloudinaryUrl | None = None
+    """Account for documents, or the next three. Checked at start; not used by this version."""
+    cloudinary_cloud_name: values.Text | None = None
+    """Account for documents. Checked at start; not used by this version."""
+    cloudinary_api_key: values.Secret | None = None
+    """Key of that account. Checked at start; not used by this version."""
+    cloudinary_api_secret: values.Secret | None = None
+    """Secret of that account. Checked at start; not used by this version."""
+    smtp_host: values.Text | None = Field(
+        None, validation_alias=AliasChoices("SMTP_HOST", "SMTP_SERVER")
+    )
+    """Server that mails are sent through. Checked at start; not used by this version."""
+    smtp_port: values.Port = 587
+    """Port of that server. Checked at start; not used by this version."""
+    smtp_username: values.Text | None = None
+    """Account at that server. Checked at start; not used by this version."""
+    smtp_password: values.Secret | None = None
+    """Password of that account. Checked at start; not used by this version."""
+    smtp_from: values.MailAddress | None = None
+    """Sender of mails. Checked at start; not used by this version."""
+
+    @property
+    def sqlalchemy_url(self) -> str | None:
+        """DATABASE_URL for the asyncpg dialect, password included; None without a database."""
+        return asyncpg_url(self.database_url.get_secret_value()) if self.database_url else None
+
+    @property
+    def graphiql(self) -> bool:
+        return self.environment == "development"
+
+    def combinations(self) -> Iterator[Combination]:
+        if self.environment in ("staging", "production"):
+            yield from self._deployed()
+        if self.environment == "production":
+            yield _wrong(
+                any(not one.startswith("https://") for one in self.cors_origins),
+                "must list https:// origins in production, not http:// and not *",
+                "CORS_ORIGINS",
+            )
+        yield _wrong(
+            "*" in self.cors_origins and self.cors_credentials,
+            "must not be * together with CORS_CREDENTIALS: any page could act for its visitor",
+            "CORS_ORIGINS",
+            "CORS_CREDENTIALS",
+        )
+        yield _wrong(
+            self.database_lock_timeout_seconds >= self.database_statement_timeout_seconds,
+            "must be shorter than DATABASE_STATEMENT_TIMEOUT_SECONDS",
+            "DATABASE_LOCK_TIMEOUT_SECONDS",
+            "DATABASE_STATEMENT_TIMEOUT_SECONDS",
+        )
+        yield _wrong(
+            self.max_json_size_bytes > self.max_request_size_bytes,
+            "must not be larger than MAX_REQUEST_SIZE",
+            "MAX_JSON_SIZE",
+            "MAX_REQUEST_SIZE",
+        )
+        yield from self._outside()
+
+    def _deployed(self) -> Iterator[Combination]:
+        yield _wrong(self.database_url is None, NEEDED, "DATABASE_URL")
+        yield _wrong(self.secret_key is None, NEEDED, "SECRET_KEY")
+        yield _wrong(_weak(self.secret_key), WEAK, "SECRET_KEY")
+        yield _wrong(_weak(self.secret_key_previous), WEAK, "SECRET_KEY_PREVIOUS")
+        yield _wrong(not self.allowed_hosts, NEEDED, "ALLOWED_HOSTS")
+        yield _wrong(
+            "trusted_proxies" not in self.model_fields_set,
+            f"{NEEDED}: addresses, networks or the word none",
+            "TRUSTED_PROXIES",
+        )
+
+    def _outside(self) -> Iterator[Combination]:
+        names = ("CLOUDINARY_CLOUD_NAME", "CLOUDINARY_API_KEY", "CLOUDINARY_API_SECRET")
+        parts = (self.cloudinary_cloud_name, self.cloudinary_api_key, self.cloudinary_api_secret)
+        given = sum(part is not None for part in parts)
+        yield _wrong(given in (1, 2), f"works only together with {names[1]} and {names[2]}", *names)
+        yield _wrong(
+            given > 0 and self.cloudinary_url is not None,
+            f"names the account already: leave {', '.join(names)} out",
+            "CLOUDINARY_URL",
+            *names,
+        )
+        yield _wrong(
+            (self.smtp_username is None) != (self.smtp_password is None),
+            "works only together with SMTP_PASSWORD",
+            "SMTP_USERNAME",
+            "SMTP_PASSWORD",
+        )
+        yield _wrong(
+            self.smtp_host is None and self.smtp_username is not None,
+            "is needed by SMTP_USERNAME",
+            "SMTP_HOST",
+            "SMTP_USERNAME",
+        )
+
+
+def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
+    """What the environment and `env_file` say; `overrides` by field name win."""
+    try:
+        return Settings(_env_file=env_file, **overrides)
+    except UnicodeDecodeError:
+        raise SettingsError([f"{env_file}: is not UTF-8 text"]) from None
+
+
+def ensure_secret_key(data_dir: Path) -> str:
+    """The secret kept in `data_dir`, made at the first call. Raises SettingsError."""
+    try:
+        return secret_keys.ensure(data_dir)
+    except (OSError, ValueError) as error:
+        raise SettingsError([f"DATA_DIR: {error}"]) from None
+
+
+def env_example() -> str:
+    return variables.env_example(Settings, GROUPS)
+
+
+def settings_reference() -> str:
+    return variables.settings_reference(Settings, GROUPS)
+
+
+def _wrong(unsafe: bool, reason: str, *names: str) -> Combination:
+    return Combination(unsafe=unsafe, reason=reason, names=names)
+
+
+def _weak(secret: SecretStr | None) -> bool:
+    if secret is None:
+        return False
+    text = secret.get_secret_value()
+    few = len(set(text)) < secret_keys.MIN_LENGTH // 4
+    return len(text) < secret_keys.MIN_LENGTH or few or bool(KNOWN_SECRET.search(text))

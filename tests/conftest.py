@@ -1,0 +1,118 @@
+"""One PostgreSQL for the run, one migrated template in it, one database per worker.
+
+The worker's database is emptied before each test that asks for it; commits are real.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Generator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from persistence import migrate, tournaments
+from persistence.database import Database, DatabaseOptions
+from persistence.embedded import EmbeddedPostgres
+from resolvers.context import Services
+from resolvers.secrets import Secrets
+from server import create_app
+from settings import Settings, load_settings
+from tests.clock import Clock
+from tests.databases import create_database, dsn, empty
+
+SECRET = "a secret of the tests, long enough to be taken"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory) -> Path:
+    """A folder that all workers of the run share."""
+    folder: Path = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def cluster(run_folder) -> Generator[EmbeddedPostgres]:
+    """The PostgreSQL of the run; every worker attaches to the same one."""
+    version = os.environ.get("TEST_POSTGRES_VERSION", "18")
+    with EmbeddedPostgres(run_folder / "cluster", version=version) as postgres:
+        yield postgres
+
+
+@pytest.fixture(scope="session")
+def template(cluster) -> str:
+    """The name of a database with the newest schema and no rows."""
+    return create_database(cluster, "template_icct26", migrate.upgrade)
+
+
+@pytest.fixture(scope="session")
+def worker_url(cluster, template) -> str:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    name = create_database(cluster, f"worker_{worker}", template=template)
+    return cluster.connected_url(name)
+
+
+@pytest.fixture
+def database_url(worker_url) -> str:
+    """A database with nothing but the default tournament."""
+    asyncio.run(empty(worker_url))
+    return worker_url
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def database(database_url, clock) -> AsyncGenerator[Database]:
+    opened = Database(DatabaseOptions(url=database_url))
+    await opened.run(
+        partial(tournaments.create_default, capacity=16, required_documents=(), now=clock.now)
+    )
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def services(database, clock) -> Services:
+    return Services(
+        database=database,
+        secrets=Secrets(current=SECRET),
+        clock=clock,
+        idempotency_kept=timedelta(hours=24),
+        version="0.1.0",
+    )
+
+
+@pytest.fixture
+async def sql(database, database_url) -> AsyncGenerator[asyncpg.Connection]:
+    """A connection of the test's own, to look at rows and to change them."""
+    connection = await asyncpg.connect(dsn(database_url))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def settings(tmp_path) -> Settings:
+    return load_settings(
+        environment="test", data_dir=tmp_path, secret_key=SECRET, enable_rate_limiting=False
+    )
+
+
+@pytest.fixture
+async def client(settings, database, database_url) -> AsyncGenerator[httpx.AsyncClient]:
+    """The whole application, middleware and all, without a socket."""
+    app = create_app(settings, database_url)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as opened:
+            yield opened

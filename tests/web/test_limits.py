@@ -1,0 +1,129 @@
+"""Rates per client, whoever stands in between, and with the store away."""
+
+from typing import ClassVar
+
+import pytest
+from limits.aio.storage import MemoryStorage
+from structlog.testing import capture_logs
+
+from domain.errors import RateLimited
+from web.limits import RateLimits, client_address
+
+
+class FailingStorage(MemoryStorage):
+    """A store that can be taken away, reached through `limits`' registry like any other."""
+
+    STORAGE_SCHEME: ClassVar = ["async+failing"]
+    away = False
+
+    @property
+    def base_exceptions(self):
+        return ConnectionError
+
+    async def acquire_entry(self, key, limit, expiry, amount=1):
+        if FailingStorage.away:
+            raise ConnectionError
+        return await super().acquire_entry(key, limit, expiry, amount)
+
+
+def limits(*, enabled=True, storage_uri="memory://"):
+    return RateLimits(
+        enabled=enabled, requests_per_minute=2, queries_per_minute=3, storage_uri=storage_uri
+    )
+
+
+async def accepted(rates, kind, client, tries=10):
+    for count in range(tries):
+        try:
+            await rates.hit(kind, client)
+        except RateLimited:
+            return count
+    return tries
+
+
+async def test_each_kind_has_its_own_rate():
+    rates = limits()
+
+    assert await accepted(rates, "mutation", "192.0.2.1") == 2
+    assert await accepted(rates, "query", "192.0.2.1") == 3
+
+
+async def test_each_client_has_its_own_rate():
+    rates = limits()
+
+    assert await accepted(rates, "mutation", "192.0.2.1") == 2
+    assert await accepted(rates, "mutation", "192.0.2.2") == 2
+
+
+async def test_a_refusal_says_when_to_come_back():
+    rates = limits()
+    await accepted(rates, "mutation", "192.0.2.1")
+
+    with pytest.raises(RateLimited) as refused:
+        await rates.hit("mutation", "192.0.2.1")
+
+    assert refused.value.retry_after_seconds in range(55, 61)
+
+
+async def test_lifted_limits_let_everything_through():
+    assert await accepted(limits(enabled=False), "mutation", "192.0.2.1", tries=50) == 50
+
+
+async def test_while_the_store_is_away_this_process_counts_and_warns_once(monkeypatch):
+    rates = limits(storage_uri="failing://")
+    monkeypatch.setattr(FailingStorage, "away", True)
+
+    with capture_logs() as written:
+        assert await accepted(rates, "mutation", "192.0.2.1") == 2
+        assert rates.store_is_away
+        monkeypatch.setattr(FailingStorage, "away", False)
+        assert await accepted(rates, "mutation", "192.0.2.1") == 2
+        assert not rates.store_is_away
+
+    assert [(line["event"], line["log_level"]) for line in written] == [
+        ("rate_limit_store_away", "warning"),
+        ("rate_limit_store_back", "info"),
+    ]
+
+
+PROXIES = ("10.0.0.0/8", "2001:db8:ffff::1", "203.0.113.7")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("198.51.100.9", [], "198.51.100.9"),
+        ("198.51.100.9", ["192.0.2.1"], "198.51.100.9"),
+        ("10.0.0.1", ["192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.1", ["6.6.6.6, 192.0.2.1"], "192.0.2.1"),
+        ("10.0.0.1", ["6.6.6.6, 192.0.2.1, 10.0.0.2"], "192.0.2.1"),
+        ("10.0.0.1", ["6.6.6.6", "192.0.2.1, 203.0.113.7"], "192.0.2.1"),
+        ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ("10.0.0.1", ["192.0.2.1, nonsense"], "10.0.0.1"),
+        ("10.0.0.1", ["192.0.2.1:4711"], "192.0.2.1"),
+        ("10.0.0.1", [""], "10.0.0.1"),
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("2001:db8:ffff::1", ["[2001:db8:1:2:3:4:5:6]:443"], "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::a", [], "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::b", [], "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", [], "fe80::/64"),
+        ("::ffff:192.0.2.1", [], "192.0.2.1"),
+        ("::ffff:10.0.0.1", ["192.0.2.1"], "192.0.2.1"),
+        (None, ["192.0.2.1"], "local"),
+    ],
+)
+def test_forwarded_addresses_are_believed_from_trusted_proxies_only(peer, forwarded, client):
+    headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
+    scope = {"type": "http", "client": (peer, 1) if peer else None, "headers": headers}
+
+    assert client_address(scope, PROXIES) == client
+
+
+def test_without_trusted_proxies_nobody_is_believed():
+    scope = {
+        "type": "http",
+        "client": ("127.0.0.1", 1),
+        "headers": [(b"x-forwarded-for", b"192.0.2.1")],
+    }
+
+    assert client_address(scope, ()) == "127.0.0.1"

@@ -1,0 +1,185 @@
+"""GraphQL over HTTP: body, media types, status codes."""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+from graphql import GraphQLError
+from starlette.requests import Request
+from starlette.responses import Response
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.graphql import OperationType
+
+from domain.errors import (
+    CATALOG,
+    BadUserInput,
+    DomainError,
+    ErrorCode,
+    MethodNotAllowed,
+    PersistedQueryNotSupported,
+    UnsupportedMediaType,
+)
+from resilience.telemetry import current_request_id
+from resolvers.context import Services
+from schema import schema
+from schema.context import Context
+from schema.errors import error_body, publish
+from web.limits import RateLimits, client_address
+
+JSON_TYPE = "application/json"
+GRAPHQL_TYPE = "application/graphql-response+json"
+# Over application/json any well-formed request is answered with 200, except where the status
+# itself is the message.
+STATUS_ALWAYS = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.METHOD_NOT_ALLOWED})
+BAD_REQUEST = 400
+
+_ALLOWED = {
+    "GET": {OperationType.QUERY},
+    "POST": {OperationType.QUERY, OperationType.MUTATION},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphQLRequest:
+    query: str
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+
+class GraphQLEndpoint:
+    """Answers GET and POST on one path."""
+
+    def __init__(
+        self, services: Services, limits: RateLimits, trusted_proxies: tuple[str, ...]
+    ) -> None:
+        self._services = services
+        self._limits = limits
+        self._trusted_proxies = trusted_proxies
+
+    async def respond(self, request: Request) -> Response:
+        try:
+            return await self._answer(request, await _parse(request))
+        except DomainError as error:
+            return refusal(error)
+
+    async def _answer(self, request: Request, wanted: GraphQLRequest) -> Response:
+        request_id = current_request_id()
+        client = client_address(request.scope, self._trusted_proxies)
+        context = Context(
+            services=self._services,
+            request_id=request_id,
+            idempotency_key=request.headers.get("idempotency-key"),
+            admit=partial(self._limits.hit, client=client),
+        )
+        try:
+            result = await schema.execute(
+                wanted.query,
+                variable_values=wanted.variables,
+                context_value=context,
+                operation_name=wanted.operation_name,
+                allowed_operation_types=_ALLOWED[request.method],
+            )
+        except InvalidOperationTypeError as error:
+            raise MethodNotAllowed("A mutation has to be sent with POST.") from error
+        except CannotGetOperationTypeError as error:
+            raise BadUserInput("operationName names no operation of the document.") from error
+        return _response(request, result.data, result.errors, request_id)
+
+
+def refusal(error: DomainError, *, allow: str = "POST") -> Response:
+    """An answer that consists of one error; `allow` is for METHOD_NOT_ALLOWED."""
+    status = error.definition.http_status
+    headers = {}
+    if error.code == ErrorCode.METHOD_NOT_ALLOWED:
+        headers["Allow"] = allow
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    return Response(
+        error_body(error, current_request_id()), status, headers, f"{JSON_TYPE}; charset=utf-8"
+    )
+
+
+def _response(
+    request: Request,
+    data: dict[str, Any] | None,
+    errors: list[GraphQLError] | None,
+    request_id: str,
+) -> Response:
+    media_type = GRAPHQL_TYPE if GRAPHQL_TYPE in request.headers.get("accept", "") else JSON_TYPE
+    body: dict[str, Any] = {}
+    headers = {}
+    status = 200
+    if errors:
+        body["errors"] = [publish(error, request_id) for error in errors]
+        extensions = body["errors"][0]["extensions"]
+        if extensions["retryAfterSeconds"] is not None:
+            headers["Retry-After"] = str(extensions["retryAfterSeconds"])
+        status = _status(media_type, extensions["code"], has_data=data is not None)
+    # Without a path, the operation was refused before it ran: there is no data to speak of.
+    if not errors or any(error.path for error in errors):
+        body["data"] = data
+    content = orjson.dumps(body, default=str)
+    return Response(content, status, headers, f"{media_type}; charset=utf-8")
+
+
+def _status(media_type: str, code: ErrorCode, *, has_data: bool) -> int:
+    if has_data:
+        return 200
+    if media_type == JSON_TYPE and code not in STATUS_ALWAYS:
+        return 200
+    return CATALOG[code].http_status
+
+
+async def _parse(request: Request) -> GraphQLRequest:
+    """Raises BadUserInput, UnsupportedMediaType, PersistedQueryNotSupported."""
+    if request.method == "GET":
+        return _checked(dict(request.query_params), parse_nested=True)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != JSON_TYPE:
+        raise UnsupportedMediaType("The body has to be sent as application/json.")
+    return _checked(_json(await request.body()))
+
+
+def _checked(body: Any, *, parse_nested: bool = False) -> GraphQLRequest:
+    if not isinstance(body, dict):
+        raise BadUserInput("The request has to be a JSON object with a query.")
+    extensions = _object(body.get("extensions"), "extensions", parse_nested=parse_nested)
+    query = body.get("query")
+    if extensions and "persistedQuery" in extensions and not query:
+        raise PersistedQueryNotSupported
+    if not isinstance(query, str) or not query.strip():
+        raise BadUserInput("query has to be a text with a GraphQL document.")
+    operation_name = body.get("operationName") or None
+    if operation_name is not None and not isinstance(operation_name, str):
+        raise BadUserInput("operationName has to be a text.")
+    return GraphQLRequest(
+        query=query,
+        variables=_object(body.get("variables"), "variables", parse_nested=parse_nested),
+        operation_name=operation_name,
+    )
+
+
+def _object(value: Any, name: str, *, parse_nested: bool) -> dict[str, Any] | None:
+    if parse_nested and isinstance(value, str):
+        value = _json(value.encode()) if value else None
+    if value is not None and not isinstance(value, dict):
+        raise BadUserInput(f"{name} has to be a JSON object.")
+    return value
+
+
+def _json(body: bytes) -> Any:
+    """JSON; lone surrogates, which orjson refuses, are left to the rules of the form."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadUserInput("The body is not valid JSON.") from error
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)

@@ -1,0 +1,130 @@
+"""How often one client may ask: moving windows, in memory or in Redis and Valkey."""
+
+import ipaddress
+import math
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
+
+import structlog
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import StorageError
+from limits.storage import StorageTypes, storage_from_string
+from starlette.types import Scope
+
+from domain.errors import RateLimited
+
+Kind = Literal["mutation", "query"]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+STORE_TIMEOUT_SECONDS = 1.0
+MAX_HOPS = 20
+
+log = structlog.get_logger(__name__)
+
+
+class RateLimits:
+    def __init__(
+        self,
+        *,
+        enabled: bool,
+        requests_per_minute: int,
+        queries_per_minute: int,
+        storage_uri: str = "memory://",
+    ) -> None:
+        self.enabled = enabled
+        self.store_is_away = False
+        self._items: dict[Kind, RateLimitItem] = {
+            "mutation": RateLimitItemPerMinute(requests_per_minute),
+            "query": RateLimitItemPerMinute(queries_per_minute),
+        }
+        self._own_memory = MovingWindowRateLimiter(MemoryStorage())
+        self._shared = MovingWindowRateLimiter(_storage(storage_uri))
+
+    async def hit(self, kind: Kind, client: str) -> None:
+        """Count one operation. Raises RateLimited with the seconds until the next is free."""
+        if not self.enabled:
+            return
+        try:
+            wait = await _take(self._shared, self._items[kind], kind, client)
+            self._note(away=False)
+        except (StorageError, TimeoutError):
+            self._note(away=True)
+            wait = await _take(self._own_memory, self._items[kind], kind, client)
+        if wait:
+            raise RateLimited(retry_after_seconds=wait)
+
+    def _note(self, *, away: bool) -> None:
+        if away and not self.store_is_away:
+            log.warning("rate_limit_store_away")
+        elif self.store_is_away and not away:
+            log.info("rate_limit_store_back")
+        self.store_is_away = away
+
+
+def client_address(scope: Scope, trusted_proxies: Sequence[str]) -> str:
+    """The address that counts as one client: an IPv4 address or an IPv6 network of 64 bits.
+
+    Forwarded addresses are believed only as far as trusted proxies wrote them.
+    """
+    networks = _networks(tuple(trusted_proxies))
+    client = _parse((scope.get("client") or ("",))[0])
+    if client is None:
+        return "local"
+    for hop in reversed(_forwarded(scope)[-MAX_HOPS:]):
+        if not any(client in network for network in networks):
+            break
+        address = _parse(hop)
+        if address is None:
+            break
+        client = address
+    return _group(client)
+
+
+async def _take(
+    limiter: MovingWindowRateLimiter, item: RateLimitItem, kind: Kind, client: str
+) -> int:
+    if await limiter.hit(item, kind, client):
+        return 0
+    window = await limiter.get_window_stats(item, kind, client)
+    return max(1, math.ceil(window.reset_time - time.time()))
+
+
+def _storage(uri: str) -> StorageTypes:
+    options: dict[str, float | str | bool] = {"wrap_exceptions": True}
+    if not uri.startswith("memory:"):
+        options["socket_timeout"] = options["socket_connect_timeout"] = STORE_TIMEOUT_SECONDS
+    if uri.startswith("redis"):
+        options["implementation"] = "redispy"
+    return storage_from_string(f"async+{uri}", **options)
+
+
+def _forwarded(scope: Scope) -> list[str]:
+    values = (v.decode("latin-1") for k, v in scope["headers"] if k == b"x-forwarded-for")
+    return [hop.strip() for value in values for hop in value.split(",")]
+
+
+def _parse(text: str) -> Address | None:
+    host = text[1:].partition("]")[0] if text.startswith("[") else text
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _group(address: Address) -> str:
+    if address.version == 4:  # noqa: PLR2004 - the version of the protocol
+        return str(address)
+    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+
+
+@lru_cache(maxsize=8)
+def _networks(proxies: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(proxy, strict=False) for proxy in proxies)

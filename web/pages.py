@@ -1,0 +1,66 @@
+"""What is not GraphQL: liveness, readiness, the catalogue of errors, the explorer."""
+
+import html
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from strawberry.http.ides import get_graphql_ide_html
+
+from domain.errors import CATALOG, ISSUE_CATALOG
+from resolvers import queries
+from resolvers.context import Services
+
+# The stock explorer loads its parts from the web; it is served in development only.
+EXPLORER_POLICY = (
+    "default-src 'self' https: data:; script-src 'self' https: 'unsafe-inline' 'unsafe-eval';"
+    " style-src 'self' https: 'unsafe-inline'; frame-ancestors 'none'"
+)
+
+
+async def livez(_request: Request) -> Response:
+    """Answers as long as the process does; touches nothing."""
+    return PlainTextResponse("ok\n")
+
+
+class Readiness:
+    """`/readyz` and `/health`: 503 when the database is away."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def respond(self, _request: Request) -> Response:
+        check = await queries.database_check(self._services)
+        body = {
+            "status": check.status,
+            "version": self._services.version,
+            "checks": [{"name": check.name, "status": check.status, "latencyMs": check.latency_ms}],
+        }
+        return JSONResponse(body, 200 if check.status == "OK" else 503)
+
+
+async def errors(_request: Request) -> Response:
+    """The catalogue as a page; `extensions.docUrl` points into it."""
+    rows = [
+        (entry.code, entry.description, entry.cause, entry.action) for entry in CATALOG.values()
+    ] + [
+        (entry.code, entry.description, entry.cause, entry.action)
+        for entry in ISSUE_CATALOG.values()
+    ]
+    sections = "".join(
+        f'<section id="{code}"><h2>{code}</h2><p>{html.escape(meaning)}</p>'
+        f"<p>Cause: {html.escape(cause)}</p><p>What to do: {html.escape(action)}</p></section>"
+        for code, meaning, cause, action in rows
+    )
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Error codes</title>'
+        '<meta name="viewport" content="width=device-width">'
+        f"<main><h1>Error codes</h1>{sections}</main></html>"
+    )
+
+
+async def graphiql(_request: Request) -> Response:
+    page = get_graphql_ide_html("graphiql").replace("{{ SUBSCRIPTION_ENABLED }}", "false")
+    page = page.replace(
+        'window.location.href.split("?")[0]', "new URL('/graphql', window.location).href"
+    )
+    return HTMLResponse(page, headers={"Content-Security-Policy": EXPLORER_POLICY})

@@ -1,0 +1,49 @@
+"""Errors as whole responses, for everything that answers without GraphQL."""
+
+from starlette.datastructures import Headers
+from starlette.types import Message, Scope, Send
+
+from domain.errors import DomainError
+from resilience.telemetry import current_request_id
+from schema.errors import error_body
+
+JSON = "application/json; charset=utf-8"
+
+
+async def send_error(scope: Scope, send: Send, error: DomainError, *, close: bool = False) -> None:
+    """The envelope as a whole response; `close` also ends the connection."""
+    body = error_body(error, current_request_id())
+    headers = {"Content-Type": JSON, "Content-Length": str(len(body))}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if close:
+        headers["Connection"] = "close"
+    await send(
+        {
+            "type": "http.response.start",
+            "status": error.definition.http_status,
+            "headers": Headers(headers).raw,
+        }
+    )
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+class Watched:
+    """A `send` that knows whether a response has begun, and can put a refusal in its place."""
+
+    def __init__(self, send: Send) -> None:
+        self.status: int | None = None
+        self._send = send
+        self._refused = False
+
+    async def __call__(self, message: Message) -> None:
+        if self._refused:
+            return
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+    async def refuse(self, scope: Scope, error: DomainError, *, close: bool = False) -> None:
+        if self.status is None:
+            await send_error(scope, self, error, close=close)
+        self._refused = True
