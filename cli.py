@@ -3,12 +3,14 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import structlog
 import typer
 import uvicorn
 
@@ -31,6 +33,9 @@ from settings import (
 )
 
 ROOT = Path(__file__).parent
+REVIVE_SECONDS = 1
+
+log = structlog.get_logger(__name__)
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
@@ -39,8 +44,8 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 def serve() -> None:
     """Prepare the database and serve until SIGINT or SIGTERM."""
     settings = read_settings()
-    with database(settings) as url:
-        Server(settings, url).run()
+    with database(settings) as prepared:
+        Server(settings, prepared).run()
 
 
 @app.command()
@@ -105,19 +110,27 @@ def read_settings() -> Settings:
     return settings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A database that answers; `embedded` is None where DATABASE_URL names it."""
+
+    url: str
+    embedded: EmbeddedPostgres | None = None
+
+
 @contextmanager
-def database(settings: Settings) -> Iterator[str]:
-    """The URL of a database that answers, with the current schema and a tournament."""
+def database(settings: Settings) -> Iterator[Prepared]:
+    """A database with the current schema and a tournament."""
     if settings.sqlalchemy_url is not None:
         asyncio.run(wait_for(settings, settings.sqlalchemy_url))
         prepare(settings, settings.sqlalchemy_url)
-        yield settings.sqlalchemy_url
+        yield Prepared(url=settings.sqlalchemy_url)
         return
     try:
         with EmbeddedPostgres(settings.data_dir) as embedded:
             url = embedded.start()
             prepare(settings, url)
-            yield url
+            yield Prepared(url=url, embedded=embedded)
     except EmbeddedPostgresError as error:
         fail(f"The embedded PostgreSQL under DATA_DIR did not start: {error}")
 
@@ -152,8 +165,8 @@ async def create_tournament(settings: Settings, url: str) -> None:
 
 def run_with_services(work: Callable[[Services], Awaitable[None]]) -> None:
     settings = read_settings()
-    with database(settings) as url:
-        asyncio.run(_run_with_services(settings, url, work))
+    with database(settings) as prepared:
+        asyncio.run(_run_with_services(settings, prepared.url, work))
 
 
 async def _run_with_services(
@@ -169,11 +182,13 @@ async def _run_with_services(
 class Server(uvicorn.Server):
     """uvicorn, saying in one line where it is and what to open."""
 
-    def __init__(self, settings: Settings, url: str) -> None:
+    def __init__(self, settings: Settings, prepared: Prepared) -> None:
         self._settings = settings
+        self._embedded = prepared.embedded
+        self._watch: asyncio.Task[None] | None = None
         super().__init__(
             uvicorn.Config(
-                create_app(settings, url),
+                create_app(settings, prepared.url),
                 host=settings.host,
                 port=settings.port,
                 log_config=None,
@@ -187,13 +202,26 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]
+        if not self.started:
+            return
+        if self._embedded is not None:
+            self._watch = asyncio.create_task(revive(self._embedded))
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         address = f"http://{host}:{self._settings.port}"
         page = "graphiql" if self._settings.graphiql else "health"
-        print(
-            f"{self._settings.app_title} is on {address} — open {address}/{page}",
-            flush=True,
-        )
+        print(f"{self._settings.app_title} is on {address} — open {address}/{page}", flush=True)
+
+
+async def revive(embedded: EmbeddedPostgres) -> None:
+    """Start the embedded PostgreSQL again whenever it was killed."""
+    while True:
+        await asyncio.sleep(REVIVE_SECONDS)
+        try:
+            _ = embedded.postmaster_pid
+        except EmbeddedPostgresError:
+            log.warning("embedded_postgres_gone")
+            with suppress(EmbeddedPostgresError):
+                await asyncio.to_thread(embedded.start)
 
 
 def settle(pages: dict[Path, str], *, check: bool) -> None:

@@ -14,7 +14,7 @@ AADHAAR_DIGITS = 12
 _IGNORED_IN_COMPARISON = dict.fromkeys(map(ord, ".'’‘`ʼ＇" + JOINERS))
 _BLANKS = re.compile(r"[ \t]+")
 # Twelve digits, however they are grouped, that are not part of a longer number.
-_TWELVE_DIGITS = re.compile(r"(?<!\d)(?:\d[ .\-]?){11}\d(?!\d)")
+_TWELVE_DIGITS = re.compile(r"(?<!\d)(?:\d[ .'’&\-]{0,3}){11}\d(?!\d)")
 
 # Verhoeff's tables: multiplication in the dihedral group of order 10, and the permutation.
 _PRODUCT = (

@@ -16,9 +16,7 @@ class TextRule:
     field: str = strawberry.field(description="The input field, e.g. teamName or player.name.")
     min_length: int = strawberry.field(description="Fewest characters, after trimming.")
     max_length: int = strawberry.field(description="Most characters, after trimming.")
-    pattern: str = strawberry.field(
-        description="ECMAScript, to be used with flag u."
-    )
+    pattern: str = strawberry.field(description="ECMAScript, to be used with flag u.")
     description: str = strawberry.field(description="The rule in words.")
 
     @classmethod

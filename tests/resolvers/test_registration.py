@@ -276,9 +276,7 @@ async def test_second_caller_goes_ahead_when_the_first_is_rolled_back(register, 
     assert not (await waiting).is_replay
 
 
-async def test_second_caller_waits_no_longer_than_the_lock_timeout(
-    impatient_services, sql
-):
+async def test_second_caller_waits_no_longer_than_the_lock_timeout(impatient_services, sql):
     await sql.execute("BEGIN")
     await sql.execute(
         "INSERT INTO idempotency_record VALUES"
@@ -354,8 +352,7 @@ async def test_no_bounds_means_no_bounds(register, sql):
     await sql.execute("UPDATE tournament SET capacity = NULL, teams_per_church = NULL")
 
     codes = [
-        (await register(make.form(number, churchName="CSI Zion"))).team.code
-        for number in range(17)
+        (await register(make.form(number, churchName="CSI Zion"))).team.code for number in range(17)
     ]
 
     assert codes[-1] == "ICCT-017"

@@ -1,0 +1,236 @@
+"""A client: so many kept connections, each sending its next request when the last is answered.
+
+Prints one line of JSON with what was measured, so that it can run as a process of its own.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import Literal, cast
+
+import uvloop
+
+Job = Literal["A", "D"]
+Body = Callable[[int], bytes]
+
+CLIENTS = 1_000
+CHURCHES = 500
+GRACE_SECONDS = 30
+HEAD_END = b"\r\n\r\n"
+LENGTH = b"content-length:"
+GIVEN = "Anand Benny Charles Daniel Edwin Felix George Hari Isaac Jacob Kevin Luke Manoj Noel Sam"
+HEALTH = "{ health { status version checks { name status latencyMs } } }"
+REGISTER = """
+mutation Register($input: RegisterTeamInput!) {
+  registerTeam(input: $input) {
+    replayed manageToken
+    team {
+      id code name status registeredAt
+      church { name }
+      captain { name phone email }
+      viceCaptain { name phone email }
+      players { code name role jerseyNumber dateOfBirth }
+    }
+  }
+}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Latencies are in milliseconds and of the answers without errors."""
+
+    requests: int
+    errors: int
+    first_error: str
+    per_second: float
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What the connections of one run share. It ends by time, or after `requests` of them."""
+
+    port: int
+    job: Job
+    body: Body
+    seconds: float
+    requests: int | None
+    number: int
+    begun: float = field(default_factory=perf_counter)
+    sent: int = 0
+    latencies: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def next_request(self) -> bytes | None:
+        """None when the run is over."""
+        if self.requests is None:
+            over = perf_counter() - self.begun >= self.seconds
+        else:
+            over = self.sent >= self.requests
+        if over:
+            return None
+        self.sent += 1
+        self.number += 1
+        return self._request(self.number)
+
+    def _request(self, number: int) -> bytes:
+        body = self.body(number)
+        client = number % CLIENTS
+        head = (
+            f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+            "Content-Type: application/json\r\nAccept: application/json\r\n"
+            f"X-Forwarded-For: 10.1.{client >> 8}.{client & 255}\r\n"
+        )
+        if self.job == "A":
+            head += f"Idempotency-Key: benchmark-{number:012}\r\n"
+        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    def measured(self) -> Measured:
+        seconds = perf_counter() - self.begun
+        ordered = sorted(self.latencies) or [math.nan]
+        return Measured(
+            requests=self.sent,
+            errors=len(self.errors),
+            first_error=self.errors[0] if self.errors else "",
+            per_second=len(self.latencies) / seconds,
+            **{f"p{q}": quantile(ordered, q) * 1000 for q in (50, 90, 99)},
+        )
+
+
+def quantile(ordered: list[float], percent: int) -> float:
+    """The smallest value that `percent` of all do not exceed."""
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, run: Run) -> None:
+        self.ended = asyncio.get_running_loop().create_future()
+        self._run = run
+        self._answer = b""
+        self._began = 0.0
+        self._waiting = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        end = self._answer.find(HEAD_END)
+        if end < 0:
+            return
+        head = self._answer[:end].lower()
+        length = head.index(LENGTH) + len(LENGTH)
+        start = end + len(HEAD_END)
+        if len(self._answer) < start + int(head[length:].partition(b"\r\n")[0]):
+            return
+        self._note(head, self._answer[start:])
+        self._answer = b""
+        self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waiting:
+            self._run.errors.append(f"the connection was lost: {exc}")
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _send(self) -> None:
+        request = self._run.next_request()
+        self._waiting = request is not None
+        if request is None:
+            self._transport.close()
+            return
+        self._began = perf_counter()
+        self._transport.write(request)
+
+    def _note(self, head: bytes, body: bytes) -> None:
+        took = perf_counter() - self._began
+        if head.startswith(b"http/1.1 200") and body.startswith(b'{"data":{'):
+            self._run.latencies.append(took)
+        else:
+            self._run.errors.append(body[:300].decode(errors="replace"))
+
+
+def health_body() -> Body:
+    body = json.dumps({"query": HEALTH}).encode()
+    return lambda _number: body
+
+
+def registration_body() -> Body:
+    """Teams of 15 that differ in all that must be unique; the churches take turns."""
+    team = {
+        "teamName": "Warriors <number>",
+        "churchName": "CSI Church <church>",
+        "captain": _person("Captain <letters>", "+91<phone>0", "captain<number>@example.org"),
+        "viceCaptain": _person("Deputy <letters>", "+91<phone>1", "deputy<number>@example.org"),
+        "players": [
+            {
+                "name": f"{given} Kumar",
+                "role": "ALL_ROUNDER",
+                "jerseyNumber": place,
+                "dateOfBirth": f"1999-05-{place:02}",
+            }
+            for place, given in enumerate(GIVEN.split(), start=1)
+        ],
+    }
+    template = json.dumps({"query": REGISTER, "variables": {"input": team}}).encode()
+
+    def body(number: int) -> bytes:
+        letters = "".join(chr(ord("a") + int(digit)) for digit in str(number)).title()
+        return (
+            template.replace(b"<number>", b"%d" % number)
+            .replace(b"<church>", b"%d" % (number % CHURCHES))
+            .replace(b"<letters>", letters.encode())
+            .replace(b"<phone>", b"%d" % (900_000_000 + number))
+        )
+
+    return body
+
+
+def _person(name: str, phone: str, email: str) -> dict[str, str]:
+    return {"name": name, "phone": phone, "email": email}
+
+
+async def drive(run: Run, connections: int) -> Measured:
+    loop = asyncio.get_running_loop()
+    bound = (run.seconds if run.requests is None else 10 * run.seconds) + GRACE_SECONDS
+    async with asyncio.timeout(bound):
+        opened = [
+            await loop.create_connection(lambda: Connection(run), "127.0.0.1", run.port)
+            for _ in range(connections)
+        ]
+        for _, protocol in opened:
+            await protocol.ended
+    return run.measured()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--job", choices=["A", "D"], required=True)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--requests", type=int, help="how many, however long they take")
+    parser.add_argument("--first", type=int, default=0, help="number of the first team")
+    given = parser.parse_args()
+    run = Run(
+        port=given.port,
+        job=given.job,
+        body=registration_body() if given.job == "A" else health_body(),
+        seconds=given.seconds,
+        requests=given.requests,
+        number=given.first,
+    )
+    json.dump(asdict(uvloop.run(drive(run, given.connections))), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

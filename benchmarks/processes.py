@@ -1,0 +1,120 @@
+"""The processes that are measured: starting them, reading what they used, ending them."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 60
+STOP_SECONDS = 15
+TICKS = os.sysconf("SC_CLK_TCK")
+RATE_LIMIT = "100000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A server that answers."""
+
+    name: str
+    pid: int
+    port: int
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the process, in steps of 1/100 s."""
+        stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
+        after_name = stat.rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / TICKS
+
+    def resident_mb(self) -> float:
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        line = next(one for one in status.splitlines() if one.startswith("VmRSS:"))
+        return int(line.split()[1]) / 1024
+
+
+@contextmanager
+def our_server(url: str, folder: Path) -> Iterator[Served]:
+    """`cli.py serve` as in production, its log in a file, behind a proxy on this machine."""
+    port = free_port()
+    variables = {
+        "ENVIRONMENT": "production",
+        "PORT": str(port),
+        "DATA_DIR": str(folder / "data"),
+        "DATABASE_URL": url,
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "TRUSTED_PROXIES": "127.0.0.1",
+        "REQUIRED_DOCUMENTS": "none",
+        "RATE_LIMIT_REQUESTS": RATE_LIMIT,
+        "RATE_LIMIT_QUERIES": RATE_LIMIT,
+    }
+    command = [str(ROOT / "cli.py"), "serve"]
+    with running("ours", command, port, folder, variables) as served:
+        yield served
+
+
+@contextmanager
+def limit_server(url: str, folder: Path) -> Iterator[Served]:
+    port = free_port()
+    dsn = url.replace("postgresql+asyncpg://", "postgresql://")
+    command = ["-m", "benchmarks.limit", "--dsn", dsn, "--port", str(port)]
+    with running("limit", command, port, folder, {}) as served:
+        yield served
+
+
+@contextmanager
+def running(
+    name: str, command: list[str], port: int, folder: Path, variables: dict[str, str]
+) -> Iterator[Served]:
+    """A Python process that listens on `port`; it is ended whatever happens."""
+    log = folder / f"{name}.log"
+    # Away from the project's folder, so that no .env there changes what is measured.
+    inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=folder,
+            env={**inherited, "PYTHONPATH": str(ROOT), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            await_port(process, port, log)
+            yield Served(name=name, pid=process.pid, port=port)
+        finally:
+            end(process)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+    raise SystemExit(f"A server did not start:\n{tail}")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

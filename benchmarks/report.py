@@ -1,0 +1,132 @@
+"""What was measured, as a table, and whether it is good enough."""
+
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from benchmarks.load import Job, Measured
+
+P50_BARS_MS: dict[Job, float] = {"A": 25, "D": 5}
+RESIDENT_BAR_MB = 150
+JOBS: dict[Job, str] = {"A": "A registerTeam", "D": "D health"}
+HEAD = (
+    *("job", "connections"),
+    *("req/s", "p50 ms", "p99 ms", "CPU ms"),
+    *("limit req/s", "p50 ms", "p99 ms", "CPU ms"),
+    "ratio",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One server in one round."""
+
+    measured: Measured
+    cpu_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """Both servers, one right after the other."""
+
+    job: Job
+    connections: int
+    ours: Side
+    limit: Side
+
+    @property
+    def ratio(self) -> float:
+        return self.ours.measured.per_second / self.limit.measured.per_second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    requests: int
+    at_start_mb: float
+    resident_mb: float
+    limit_mb: float
+
+
+def table(rounds: Sequence[Round]) -> str:
+    """Markdown, one line for each job and number of connections, medians of the rounds."""
+    settings = dict.fromkeys((one.job, one.connections) for one in rounds)
+    lines = [" | ".join(HEAD), " | ".join("---" for _ in HEAD)]
+    for job, connections in settings:
+        same = [one for one in rounds if (one.job, one.connections) == (job, connections)]
+        cells = [
+            *(JOBS[job], str(connections)),
+            *side_cells([one.ours for one in same]),
+            *side_cells([one.limit for one in same]),
+            f"{median(one.ratio for one in same):.2f}",
+        ]
+        lines.append(" | ".join(cells))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def side_cells(sides: Sequence[Side]) -> list[str]:
+    return [
+        f"{median(one.measured.per_second for one in sides):.0f}",
+        f"{median(one.measured.p50 for one in sides):.2f}",
+        f"{median(one.measured.p99 for one in sides):.2f}",
+        f"{median(one.cpu_ms for one in sides):.2f}",
+    ]
+
+
+def memory_line(memory: Memory) -> str:
+    return (
+        f"Resident memory of our server: {memory.at_start_mb:.0f} MB when it had started, "
+        f"{memory.resident_mb:.0f} MB after {memory.requests:,} requests "
+        f"(limit server {memory.limit_mb:.0f} MB)."
+    )
+
+
+def failures(rounds: Sequence[Round], memory: Memory) -> list[str]:
+    """The bars that were missed, in words."""
+    return [*slow(rounds), *broken(rounds), *large(memory)]
+
+
+def slow(rounds: Sequence[Round]) -> Iterable[str]:
+    for job, bar in P50_BARS_MS.items():
+        alone = [one.ours.measured.p50 for one in rounds if (one.job, one.connections) == (job, 1)]
+        if alone and not median(alone) < bar:
+            yield f"p50 of {job} at one connection is {median(alone):.2f} ms, the bar {bar} ms."
+
+
+def broken(rounds: Sequence[Round]) -> Iterable[str]:
+    for one in rounds:
+        for name, side in (("our server", one.ours), ("the limit", one.limit)):
+            found = side.measured
+            if found.errors:
+                yield (
+                    f"{found.errors} of {found.requests} requests of {one.job} to {name} at "
+                    f"{one.connections} connections failed: {found.first_error}"
+                )
+
+
+def large(memory: Memory) -> Iterable[str]:
+    if not memory.resident_mb < RESIDENT_BAR_MB:
+        yield f"Resident memory is {memory.resident_mb:.0f} MB, the bar {RESIDENT_BAR_MB} MB."
+
+
+def machine() -> str:
+    """When and on what, without names of machines or people."""
+    model = processor()
+    load = os.getloadavg()[0]
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores{model}, "
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+        f"load average {load:.1f} before the start"
+    )
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f" ({names[0]})" if names else ""

@@ -1,0 +1,190 @@
+"""Measure the service beside the raw limit: `python benchmarks/run.py --help`."""
+
+import argparse
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import asyncpg
+
+ROOT = Path(__file__).parent.parent
+# Started as a script, Python looks for modules only beside it.
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import report  # noqa: E402
+from benchmarks.load import Job, Measured  # noqa: E402
+from benchmarks.processes import Served, limit_server, our_server  # noqa: E402
+from persistence.embedded import EmbeddedPostgres  # noqa: E402
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+MEMORY_REQUESTS = 10_000
+WARM_UP_REQUESTS = 200
+LOAD_SECONDS = 600
+
+COUNTS = """
+    SELECT (SELECT count(*) FROM team) AS teams, (SELECT count(*) FROM player) AS players,
+           (SELECT count(*) FROM audit_event) AS audit,
+           (SELECT count(*) FROM outbox_message) AS outbox,
+           (SELECT count(*) FROM idempotency_record) AS keys,
+           (SELECT sum(taken) FROM church) AS church_places,
+           (SELECT taken FROM tournament WHERE is_active) AS taken
+"""
+
+
+@dataclass(slots=True)
+class Driver:
+    """Sends load; no two registrations of a whole run share a number."""
+
+    next_team: int = 0
+    registered: int = 0
+    answered: dict[str, int] = field(default_factory=dict)
+
+    def drive(
+        self, server: Served, job: Job, connections: int, *options: str, unit: str
+    ) -> report.Side:
+        command = [sys.executable, "-m", "benchmarks.load", "--port", str(server.port)]
+        command += ["--job", job, "--connections", str(connections), unit, *options]
+        command += ["--first", str(self.next_team)]
+        before = server.cpu_seconds()
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=subprocess.PIPE, timeout=LOAD_SECONDS, check=True
+        )
+        used = server.cpu_seconds() - before
+        measured = Measured(**json.loads(done.stdout))
+        if job == "A":
+            self.next_team += measured.requests
+            self.registered += measured.requests - measured.errors
+        self.answered[server.name] = self.answered.get(server.name, 0) + measured.requests
+        return report.Side(measured=measured, cpu_ms=used * 1000 / max(1, measured.requests))
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement (1)")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the median counts (3)")
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--record", action="store_true", help="put the result into RESULTS.md")
+    return parser.parse_args()
+
+
+def main() -> int:
+    given = options()
+    # An ended benchmark ends its processes too.
+    signal.signal(signal.SIGTERM, stop)
+    machine = report.machine()
+    driver = Driver()
+    with tempfile.TemporaryDirectory(prefix="icct26-bench-") as name:
+        folder = Path(name)
+        with EmbeddedPostgres(folder / "database") as embedded:
+            url = embedded.connected_url("icct26")
+            with our_server(url, folder) as ours:
+                asyncio.run(make_room(url))
+                with limit_server(url, folder) as limit:
+                    rounds, memory = measure(driver, ours, limit, given)
+            wrong = asyncio.run(missing_rows(url, driver.registered))
+    shown = f"{report.table(rounds)}\n\n{report.memory_line(memory)}"
+    setting = f"{machine}; {given.rounds} rounds of {given.seconds:g} s."
+    print(f"{setting}\n\n{shown}\n\nRows of {driver.registered} registrations: {wrong or 'all'}.")
+    if given.record:
+        record(setting, shown)
+    missed = report.failures(rounds, memory) + ([f"Rows: {wrong}."] if wrong else [])
+    print("\n".join(f"FAILED: {one}" for one in missed) or "All bars hold.")
+    return 1 if missed else 0
+
+
+def measure(
+    driver: Driver, ours: Served, limit: Served, given: argparse.Namespace
+) -> tuple[list[report.Round], report.Memory]:
+    at_start = ours.resident_mb()
+    warm_up(driver, ours, limit)
+    rounds = [
+        one_round(driver, (ours, limit), job, connections, turn, given.seconds)
+        for turn in range(given.rounds)
+        for job in report.JOBS
+        for connections in given.connections
+    ]
+    left = MEMORY_REQUESTS - driver.answered[ours.name]
+    if left > 0:
+        driver.drive(ours, "D", 16, str(left), unit="--requests")
+    memory = report.Memory(
+        requests=driver.answered[ours.name],
+        at_start_mb=at_start,
+        resident_mb=ours.resident_mb(),
+        limit_mb=limit.resident_mb(),
+    )
+    return rounds, memory
+
+
+def warm_up(driver: Driver, *servers: Served) -> None:
+    for server in servers:
+        for job in report.JOBS:
+            side = driver.drive(server, job, 16, str(WARM_UP_REQUESTS), unit="--requests")
+            if side.measured.errors:
+                raise SystemExit(f"{server.name} refuses {job}: {side.measured.first_error}")
+
+
+def one_round(  # noqa: PLR0913 - what makes a round
+    driver: Driver,
+    servers: tuple[Served, Served],
+    job: Job,
+    connections: int,
+    turn: int,
+    seconds: float,
+) -> report.Round:
+    """Who begins changes from round to round."""
+    order = servers if turn % 2 == 0 else servers[::-1]
+    sides = {
+        server.name: driver.drive(server, job, connections, str(seconds), unit="--seconds")
+        for server in order
+    }
+    return report.Round(job=job, connections=connections, ours=sides["ours"], limit=sides["limit"])
+
+
+async def make_room(url: str) -> None:
+    connection = await asyncpg.connect(dsn(url))
+    try:
+        await connection.execute(
+            "UPDATE tournament SET capacity = NULL, teams_per_church = NULL WHERE is_active"
+        )
+    finally:
+        await connection.close()
+
+
+async def missing_rows(url: str, registered: int) -> str:
+    """What does not agree with the registrations that were acknowledged; empty if all does."""
+    connection = await asyncpg.connect(dsn(url))
+    try:
+        found = dict(await connection.fetchrow(COUNTS))
+    finally:
+        await connection.close()
+    found["players"] /= 15
+    return ", ".join(f"{name} {n:g}" for name, n in found.items() if n != registered)
+
+
+def dsn(url: str) -> str:
+    """SQLAlchemy's URL as asyncpg takes it."""
+    return url.replace("postgresql+asyncpg://", "postgresql://")
+
+
+def record(setting: str, shown: str) -> None:
+    """Newest first, below the introduction."""
+    known = RESULTS.read_text(encoding="utf-8")
+    introduction, mark, older = known.partition("\n## ")
+    moment, _, rest = setting.partition(", ")
+    entry = f"\n## {moment}\n\n{rest[:1].upper()}{rest[1:]}\n\n{shown}\n"
+    RESULTS.write_text(f"{introduction.rstrip()}\n{entry}{mark}{older}", encoding="utf-8")
+
+
+def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit("Stopped.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from domain.checks import check, check_documents, in_form_order
+from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind
+from domain.errors import Issue, IssueCode
+from domain.form import DocumentForm
+from domain.rules import TournamentRules
+from tests import make
+
+TODAY = date(2026, 11, 23)
+RULES = TournamentRules()
+
+
+def found(rules: TournamentRules = RULES, **changes) -> list[tuple[str, str]]:
+    checked = check(make.form(**changes), rules, today=TODAY)
+    assert (checked.entry is None) == bool(checked.issues)
+    return [(issue.pointer, issue.code.value) for issue in checked.issues]
+
+
+def squad(count: int = 15, **changes: dict) -> list[dict]:
+    players = make.players(count)
+    for index, change in changes.items():
+        players[int(index[1:])] |= change
+    return players
+
+
+def test_form_without_issues_becomes_an_entry_in_canonical_text():
+    form = make.form(
+        teamName="  St.   Peter's XI ",
+        churchName="C.S.I. Zion",
+        captain=make.person(0, name="R. Anand", phone="98765 43210", email="R@Church.org"),
+        players=squad(_0={"role": "BOWLER", "jerseyNumber": 0, "dateOfBirth": "2008-02-29"}),
+        locale="ta-IN",
+    )
+
+    entry = check(form, RULES, today=TODAY).entry
+
+    assert entry is not None
+    assert (entry.team_name, entry.normalized_team_name) == ("St. Peter's XI", "st peters xi")
+    assert (entry.church_name, entry.normalized_church_name) == ("C.S.I. Zion", "csi zion")
+    captain = entry.captain
+    assert (captain.name, captain.email) == ("R. Anand", "r@church.org")
+    assert (captain.phone, captain.whatsapp) == ("+919876543210", "+919876543210")
+    first = entry.players[0]
+    assert (first.role, first.jersey_number) == ("BOWLER", 0)
+    assert first.date_of_birth == date(2008, 2, 29)
+    assert (entry.locale, entry.consent_version) == ("ta-IN", None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"teamName": "X"}, [("/input/teamName", "NAME_TOO_SHORT")]),
+        ({"churchName": 5}, [("/input/churchName", "NAME_TOO_SHORT")]),
+        ({"captain": make.person(0, phone=None)}, [("/input/captain/phone", "PHONE_INVALID")]),
+        ({"captain": make.person(0, whatsapp=7)}, [("/input/captain/whatsapp", "PHONE_INVALID")]),
+        (
+            {"viceCaptain": make.person(1, email={})},
+            [("/input/viceCaptain/email", "EMAIL_INVALID")],
+        ),
+        (
+            {"viceCaptain": make.person(0)},
+            [
+                ("/input/viceCaptain/name", "SAME_PERSON_TWICE"),
+                ("/input/viceCaptain/phone", "SAME_PERSON_TWICE"),
+            ],
+        ),
+        ({"viceCaptain": make.person(1, email="person0@example.org")}, []),
+        ({"players": squad(10)}, [("/input/players", "SQUAD_TOO_SMALL")]),
+        ({"players": squad(16)}, [("/input/players", "SQUAD_TOO_LARGE")]),
+        ({"players": []}, [("/input/players", "SQUAD_TOO_SMALL")]),
+        ({"players": squad(_2={"role": "bowler"})}, [("/input/players/2/role", "ROLE_UNKNOWN")]),
+        ({"players": squad(_2={"role": 3})}, [("/input/players/2/role", "ROLE_UNKNOWN")]),
+        (
+            {"players": squad(_1={"jerseyNumber": 7}, _4={"jerseyNumber": 7})},
+            [("/input/players/4/jerseyNumber", "JERSEY_TAKEN")],
+        ),
+        *(
+            (
+                {"players": squad(_1={"jerseyNumber": wrong})},
+                [("/input/players/1/jerseyNumber", "JERSEY_INVALID")],
+            )
+            for wrong in (-1, 1000, True, 1.0, "7", [])
+        ),
+        (
+            {"players": squad(_3={"dateOfBirth": "yesterday"})},
+            [("/input/players/3/dateOfBirth", "DATE_INVALID")],
+        ),
+        (
+            {"players": squad(_1={"name": "R. Anand"}, _5={"name": "r anand"})},
+            [("/input/players/5/name", "DUPLICATE_PLAYER")],
+        ),
+        (
+            {
+                "players": squad(
+                    _1={"name": "R Anand", "dateOfBirth": "2008-01-01"},
+                    _5={"name": "R Anand", "dateOfBirth": "2008-01-01"},
+                )
+            },
+            [("/input/players/5/name", "DUPLICATE_PLAYER")],
+        ),
+        (
+            {
+                "players": squad(
+                    _1={"name": "R Anand", "dateOfBirth": "2008-01-01"},
+                    _5={"name": "R Anand", "dateOfBirth": "2008-01-02"},
+                )
+            },
+            [],
+        ),
+    ],
+)
+def test_each_rule_names_its_place(changes, expected):
+    assert found(**changes) == expected
+
+
+def test_issues_of_all_parts_come_in_the_order_of_the_form():
+    issues = found(
+        rules=replace(RULES, consent_version="v2"),
+        teamName="---",
+        churchName="x",
+        captain={"name": "1", "phone": "1", "whatsapp": "1", "email": "1"},
+        viceCaptain=make.person(1, name="\0"),
+        players=squad(9, _0={"name": "?", "role": "?", "jerseyNumber": "?", "dateOfBirth": "?"}),
+    )
+
+    assert [pointer for pointer, _ in issues] == [
+        "/input/teamName",
+        "/input/churchName",
+        "/input/captain/name",
+        "/input/captain/phone",
+        "/input/captain/whatsapp",
+        "/input/captain/email",
+        "/input/viceCaptain/name",
+        "/input/players",
+        "/input/players/0/name",
+        "/input/players/0/role",
+        "/input/players/0/jerseyNumber",
+        "/input/players/0/dateOfBirth",
+        "/input/consentVersion",
+    ]
+
+
+def test_no_message_or_parameter_repeats_what_was_sent():
+    marker = "Xylophone"
+    form = make.form(
+        teamName=f"<{marker}>",
+        captain=make.person(0, phone=marker, email=marker),
+        players=squad(_0={"role": marker, "dateOfBirth": marker, "jerseyNumber": marker}),
+    )
+
+    issues = check(form, RULES, today=TODAY).issues
+
+    assert len(issues) == 6
+    assert all(marker not in issue.message + str(issue.params) for issue in issues)
+
+
+def test_huge_squad_is_counted_not_read():
+    issues = check(make.form(players=[{"name": "?"}] * 5000), RULES, today=TODAY).issues
+
+    assert issues[0].params == {"min": 11, "max": 15, "actual": 5000}
+    assert len(issues) == 16
+
+
+def test_consent_is_stored_only_where_it_is_asked_for():
+    rules = replace(RULES, consent_version="v2")
+    form = make.form(consentVersion="v2")
+
+    assert check(form, rules, today=TODAY).entry.consent_version == "v2"
+    assert check(form, RULES, today=TODAY).entry.consent_version is None
+
+
+@pytest.mark.parametrize("locale", ["", "x" * 36, "ta\0IN", "<ta>", "234123412346"])
+def test_what_is_no_locale_is_not_stored(locale):
+    assert check(make.form(locale=locale), RULES, today=TODAY).entry.locale is None
+
+
+def test_valid_parts_of_a_wrong_form_are_looked_up():
+    keys = check(
+        make.form(teamName="?", captain=make.person(0, phone="?"), players=[]), RULES, today=TODAY
+    ).keys
+
+    assert (keys.church, keys.team_name) == ("csi church 0", None)
+    assert (keys.captain_email, keys.captain_phone) == ("person0@example.org", None)
+
+
+def document(kind: DocumentKind, name: str = "unknown") -> DocumentForm:
+    return DocumentForm(kind=kind, document_id=name)
+
+
+def test_missing_documents_are_named_once_per_place():
+    rules = replace(RULES, required_documents=(*TEAM_KINDS, *PLAYER_KINDS))
+
+    issues = check_documents(make.form(), rules)
+
+    assert len(issues) == 16
+    assert issues[15] == Issue(
+        ("input", "documents"),
+        IssueCode.MISSING_DOCUMENT,
+        "Missing: PASTOR_LETTER, PAYMENT_RECEIPT, GROUP_PHOTO.",
+        {"kinds": ["PASTOR_LETTER", "PAYMENT_RECEIPT", "GROUP_PHOTO"]},
+    )
+    assert issues[0].pointer == "/input/players/0/documents"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (document(DocumentKind.GROUP_PHOTO), ("/input/documents/0/documentId", "DOCUMENT_UNKNOWN")),
+        (document(DocumentKind.PHOTO), ("/input/documents/0/kind", "DOCUMENT_WRONG_KIND")),
+        (
+            document(DocumentKind.GROUP_PHOTO, "letter"),
+            ("/input/documents/0/documentId", "DOCUMENT_WRONG_KIND"),
+        ),
+        (document(DocumentKind.PASTOR_LETTER, "letter"), None),
+    ],
+)
+def test_documents_are_known_and_where_they_belong(given, expected):
+    form = replace(make.form(), documents=(given,))
+
+    issues = check_documents(form, RULES, {"letter": DocumentKind.PASTOR_LETTER})
+
+    assert [(i.pointer, i.code) for i in issues] == ([expected] if expected else [])
+
+
+def test_one_issue_per_place_and_the_first_stays():
+    first = Issue(("input", "teamName"), IssueCode.NAME_TOO_SHORT, "first")
+    second = Issue(("input", "teamName"), IssueCode.DUPLICATE_TEAM_NAME, "second")
+
+    assert in_form_order([first, second]) == (first,)
+
+
+def test_pointers_are_escaped():
+    assert Issue(("a/b", "c~d", 0), IssueCode.NAME_TOO_SHORT, "x").pointer == "/a~1b/c~0d/0"

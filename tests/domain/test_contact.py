@@ -1,0 +1,125 @@
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.contact import parse_birth_date, parse_email, parse_phone
+
+TODAY = date(2026, 11, 23)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "98765 43210",
+        "+91-98765-43210",
+        "09876543210",
+        "+91 98765-43210",
+        "9876543210",
+        "(+91) 9876543210",
+    ],
+)
+def test_indian_mobiles_written_any_way_are_one_number(written):
+    assert parse_phone(written) == "+919876543210"
+
+
+def test_number_from_abroad_keeps_its_country():
+    assert parse_phone("+44 20 7946 0958") == "+442079460958"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, "", "0000000000", "12345", "+91 00000 00000", "9876543210 ext. 5", "x" * 41,
+        "98765\n43210", "98765\x0043210", 9876543210, True, ["9876543210"], {}, 1.5, "call me",
+    ],
+)  # fmt: skip
+def test_what_is_no_phone_is_refused(value):
+    with pytest.raises(ValueError, match="phone"):
+        parse_phone(value)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("Anand@Church.ORG", "anand@church.org"),
+        ("  a.b+c@church.example.org ", "a.b+c@church.example.org"),
+        ("ஆனந்த்@church.org", "ஆனந்த்@church.org"),
+    ],
+)
+def test_addresses_are_stored_in_lower_case(written, stored):
+    assert parse_email(written) == stored
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "a",
+        "a@",
+        "@b.org",
+        "a b@c.org",
+        "a@b",
+        f"{'a' * 64}@{'b' * 190}.org",
+        5,
+        [],
+        "a\0@b.org",
+        "\ud800@b.org",
+    ],
+)
+def test_what_is_no_address_is_refused(value):
+    with pytest.raises(ValueError, match="e-mail"):
+        parse_email(value)
+
+
+@pytest.mark.parametrize("text", ["2026-11-23", "1926-01-01", "2008-02-29"])
+def test_days_of_birth_are_read(text):
+    assert parse_birth_date(text, today=TODAY) == date.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-11-24",
+        "1925-12-31",
+        "2007-02-29",
+        "20080229",
+        "2008-2-9",
+        "29.02.2008",
+        "",
+        None,
+        20080230,
+        "2008-W01-1",
+        "２００８-01-01",
+    ],
+)
+def test_what_is_no_day_of_birth_is_refused(value):
+    with pytest.raises(ValueError, match=r"date|format|day|month|year"):
+        parse_birth_date(value, today=TODAY)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(json_values)
+def test_any_value_is_read_or_refused(value):
+    for parse in (parse_phone, parse_email, lambda v: parse_birth_date(v, today=TODAY)):
+        try:
+            parse(value)
+        except ValueError:
+            continue
+
+
+@given(st.integers(min_value=7_000_000_000, max_value=9_999_999_999))
+def test_stored_numbers_read_as_themselves(number):
+    try:
+        stored = parse_phone(str(number))
+    except ValueError:
+        return
+    assert parse_phone(stored) == stored

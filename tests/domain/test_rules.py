@@ -1,0 +1,80 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from domain.codes import player_code, team_code
+from domain.documents import FILE_RULES, DocumentFormat, DocumentKind
+from domain.errors import (
+    ERRORS,
+    ChurchLimitReached,
+    ErrorCode,
+    RegistrationClosed,
+    RegistrationNotOpen,
+    TournamentFull,
+)
+from domain.rules import (
+    RegistrationState,
+    TournamentRules,
+    registration_state,
+    require_church_place,
+    require_open,
+    require_place,
+)
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+MOMENT = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("rules", "taken", "state"),
+    [
+        (TournamentRules(), 15, RegistrationState.OPEN),
+        (TournamentRules(), 16, RegistrationState.FULL),
+        (TournamentRules(capacity=None), 10**6, RegistrationState.OPEN),
+        (TournamentRules(opens_at=NOW), 0, RegistrationState.OPEN),
+        (TournamentRules(opens_at=NOW + MOMENT), 16, RegistrationState.NOT_OPEN),
+        (TournamentRules(closes_at=NOW), 16, RegistrationState.CLOSED),
+        (TournamentRules(closes_at=NOW + MOMENT), 0, RegistrationState.OPEN),
+    ],
+)
+def test_state_follows_window_and_places(rules, taken, state):
+    assert registration_state(rules, taken=taken, now=NOW) == state
+
+
+def test_window_is_required():
+    with pytest.raises(RegistrationNotOpen) as early:
+        require_open(TournamentRules(opens_at=NOW + MOMENT), NOW)
+    with pytest.raises(RegistrationClosed) as late:
+        require_open(TournamentRules(closes_at=NOW), NOW)
+
+    assert early.value.details == {"opensAt": (NOW + MOMENT).isoformat()}
+    assert late.value.details == {"closesAt": NOW.isoformat()}
+    require_open(TournamentRules(), NOW)
+
+
+def test_places_are_required():
+    with pytest.raises(ChurchLimitReached) as church:
+        require_church_place(TournamentRules(), 2)
+    with pytest.raises(TournamentFull) as full:
+        require_place(TournamentRules(), 16)
+
+    assert church.value.details == {"limit": 2, "registered": 2}
+    assert full.value.details == {"capacity": 16}
+    require_church_place(TournamentRules(teams_per_church=None), 99)
+    require_place(TournamentRules(capacity=None), 99)
+
+
+def test_codes_have_three_and_two_digits_at_least():
+    assert [team_code("ICCT", n) for n in (1, 999, 1000)] == ["ICCT-001", "ICCT-999", "ICCT-1000"]
+    assert player_code("ICCT-001", 1) == "ICCT-001-P01"
+
+
+def test_photos_are_images_and_all_else_may_be_pdf():
+    photos = {rule.kind for rule in FILE_RULES if DocumentFormat.PDF not in rule.formats}
+
+    assert photos == {DocumentKind.GROUP_PHOTO, DocumentKind.PHOTO}
+    assert {(rule.min_bytes, rule.max_bytes) for rule in FILE_RULES} == {(1, 5 * 1024 * 1024)}
+
+
+def test_every_code_has_one_error():
+    assert set(ERRORS) == set(ErrorCode)
