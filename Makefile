@@ -1,9 +1,10 @@
 PYTHON ?= python3
-BIN := .venv/bin
-STAMP := .venv/installed
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: generate help setup run demo test test-slow check format lint types imports generated migrate bench lock clean
+.PHONY: help setup run demo test test-slow test-16 coverage patterns check generate format lint types imports generated migrate bench lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -12,7 +13,7 @@ setup: $(STAMP) ## Create .venv and install the locked dependencies
 
 $(STAMP): requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $(STAMP)
 
@@ -28,8 +29,16 @@ test: $(STAMP) ## Run the tests but the slow ones
 test-slow: $(STAMP) ## Run the long kill series and loads
 	$(BIN)/python -m pytest -m slow
 
-check: format lint types imports generated ## Everything that must hold before a commit
+check: format lint types imports generated patterns coverage test-16 ## All that must hold before a commit
+
+coverage: $(STAMP) ## Run the tests and fail under 95 % coverage, branches included
 	$(BIN)/python -m pytest -n auto -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+test-16: $(STAMP) ## Run what touches the database on PostgreSQL 16
+	TEST_POSTGRES_VERSION=16 $(BIN)/python -m pytest -n auto -m "not slow" tests/persistence tests/resolvers tests/schema
+
+patterns: $(STAMP) ## Compare the patterns served to clients with the checks, in node
+	$(BIN)/python -m tests.patterns
 
 format: $(STAMP)
 	$(BIN)/ruff format --check .

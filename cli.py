@@ -1,6 +1,7 @@
 """The command line: `python cli.py --help`."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import structlog
@@ -43,6 +45,8 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 @app.command()
 def serve() -> None:
     """Prepare the database and serve until SIGINT or SIGTERM."""
+    # Until the server listens for it, it must end the process with what the process has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     settings = read_settings()
     with database(settings) as prepared:
         Server(settings, prepared).run()
@@ -210,6 +214,11 @@ class Server(uvicorn.Server):
         address = f"http://{host}:{self._settings.port}"
         page = "graphiql" if self._settings.graphiql else "health"
         print(f"{self._settings.app_title} is on {address} — open {address}/{page}", flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """uvicorn's would raise the signal again in the end, before the database is stopped."""
+        self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
+        self.should_exit = True
 
 
 async def revive(embedded: EmbeddedPostgres) -> None:

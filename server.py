@@ -25,8 +25,14 @@ from web.pages import Readiness, errors, graphiql, livez
 def create_app(settings: Settings, database_url: str) -> Starlette:
     """The ASGI application on a database whose schema is current. Connects when it starts."""
     services = services_for(settings, Database(database_options(settings, database_url)))
+    limits = RateLimits(
+        enabled=settings.enable_rate_limiting,
+        requests_per_minute=settings.rate_limit_requests,
+        queries_per_minute=settings.rate_limit_queries,
+        storage_uri=settings.rate_limit_storage.get_secret_value(),
+    )
     return Starlette(
-        routes=routes(settings, services),
+        routes=routes(settings, services, limits),
         middleware=middleware_stack(
             environment=settings.environment,
             cors_origins=settings.cors_origins,
@@ -38,17 +44,11 @@ def create_app(settings: Settings, database_url: str) -> Starlette:
             request_timeout_seconds=settings.request_timeout_seconds,
         ),
         exception_handlers={404: not_found, 405: method_not_allowed},
-        lifespan=partial(lifespan, services.database),
+        lifespan=partial(lifespan, services.database, limits),
     )
 
 
-def routes(settings: Settings, services: Services) -> list[Route]:
-    limits = RateLimits(
-        enabled=settings.enable_rate_limiting,
-        requests_per_minute=settings.rate_limit_requests,
-        queries_per_minute=settings.rate_limit_queries,
-        storage_uri=settings.rate_limit_storage.get_secret_value(),
-    )
+def routes(settings: Settings, services: Services, limits: RateLimits) -> list[Route]:
     graphql = GraphQLEndpoint(services, limits, settings.trusted_proxies)
     readiness = Readiness(services)
     served = [
@@ -62,7 +62,9 @@ def routes(settings: Settings, services: Services) -> list[Route]:
 
 
 @asynccontextmanager
-async def lifespan(database: Database, _app: Starlette) -> AsyncGenerator[None]:
+async def lifespan(
+    database: Database, limits: RateLimits, _app: Starlette
+) -> AsyncGenerator[None]:
     keep_alive = asyncio.create_task(database.keep_alive())
     try:
         yield
@@ -70,6 +72,7 @@ async def lifespan(database: Database, _app: Starlette) -> AsyncGenerator[None]:
         keep_alive.cancel()
         with suppress(asyncio.CancelledError):
             await keep_alive
+        await limits.close()
         await database.close()
 
 

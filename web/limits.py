@@ -9,7 +9,8 @@ from typing import Literal
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from limits.storage import StorageTypes, storage_from_string
@@ -43,7 +44,8 @@ class RateLimits:
             "query": RateLimitItemPerMinute(queries_per_minute),
         }
         self._own_memory = MovingWindowRateLimiter(MemoryStorage())
-        self._shared = MovingWindowRateLimiter(_storage(storage_uri))
+        self._storage = _storage(storage_uri)
+        self._shared = MovingWindowRateLimiter(self._storage)
 
     async def hit(self, kind: Kind, client: str) -> None:
         """Count one operation. Raises RateLimited with the seconds until the next is free."""
@@ -57,6 +59,12 @@ class RateLimits:
             wait = await _take(self._own_memory, self._items[kind], kind, client)
         if wait:
             raise RateLimited(retry_after_seconds=wait)
+
+    async def close(self) -> None:
+        """Give the connections to the store back."""
+        bridge = self._storage.bridge if isinstance(self._storage, RedisStorage) else None
+        if isinstance(bridge, RedispyBridge):
+            await bridge.get_connection().aclose()
 
     def _note(self, *, away: bool) -> None:
         if away and not self.store_is_away:
@@ -95,6 +103,8 @@ async def _take(
 
 
 def _storage(uri: str) -> StorageTypes:
+    # Valkey speaks Redis' protocol, and its own client would be one library more.
+    uri = uri.replace("valkey", "redis", 1) if uri.startswith("valkey") else uri
     options: dict[str, float | str | bool] = {"wrap_exceptions": True}
     if not uri.startswith("memory:"):
         options["socket_timeout"] = options["socket_connect_timeout"] = STORE_TIMEOUT_SECONDS

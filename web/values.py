@@ -8,13 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from domain.documents import DocumentKind
 from persistence.urls import asyncpg_url
 from web import addresses
 
-DOCUMENTS = (
-    *("PASTOR_LETTER", "PAYMENT_RECEIPT", "GROUP_PHOTO"),
-    *("IDENTITY_PROOF", "SUBSCRIPTION_CARD", "PHOTO"),
-)
+DOCUMENTS = tuple(kind.value for kind in DocumentKind)
 RATE_STORE = re.compile(r"memory://|(rediss?|valkeys?)://[^\s/?#]\S*")
 CLOUDINARY = re.compile(r"cloudinary://[^\s:@/]+:[^\s:@/]+@[^\s:@/]\S*")
 

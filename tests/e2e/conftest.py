@@ -1,0 +1,51 @@
+from collections.abc import Callable, Generator
+from itertools import count
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from persistence.embedded import EmbeddedPostgres
+from tests.conftest import SECRET
+from tests.databases import create_database
+from tests.processes import ServerProcess
+
+StartServer = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def own_url(cluster, template) -> str:
+    """A migrated database without rows that no other test has."""
+    return cluster.connected_url(create_database(cluster, f"e2e_{uuid4().hex}", template=template))
+
+
+@pytest.fixture
+def make_server(tmp_path) -> Generator[StartServer]:
+    """Servers that share a secret; each has a folder of its own and is killed in the end."""
+    made: list[ServerProcess] = []
+    numbers = count(1)
+
+    def make_one(**variables: str) -> ServerProcess:
+        folder = tmp_path / f"server{next(numbers)}"
+        defaults = {
+            "SECRET_KEY": SECRET,
+            "DATA_DIR": str(folder / "data"),
+            "DATABASE_POOL_SIZE": "8",
+            "TOURNAMENT_CAPACITY": "1000",
+        }
+        made.append(ServerProcess(folder, defaults | variables))
+        return made[-1]
+
+    yield make_one
+    for server in made:
+        server.clean_up()
+
+
+@pytest.fixture
+def data_dir(tmp_path) -> Generator[Path]:
+    """Where a server may keep its embedded PostgreSQL, which is ended in the end."""
+    folder = tmp_path / "data"
+    yield folder
+    if folder.exists():
+        with EmbeddedPostgres(folder):
+            pass

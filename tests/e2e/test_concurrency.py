@@ -1,0 +1,109 @@
+"""Many captains at the same moment, over HTTP, to one server process and to two."""
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests import make
+from tests.e2e.rows import registered
+from tests.processes import code_of, codes, register, until
+
+
+@pytest.fixture(params=[1, 2], ids=["one-process", "two-processes"])
+def processes(request) -> int:
+    return request.param
+
+
+@pytest.fixture
+async def serve(make_server, own_url, processes):
+    """Starts the servers of the database; gives one client for each, to be used by turns."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**variables):
+            servers = [make_server(DATABASE_URL=own_url, **variables) for _ in range(processes)]
+            await asyncio.gather(*(server.start() for server in servers))
+            return [await stack.enter_async_context(server.client()) for server in servers]
+
+        yield start
+
+
+async def send_all(clients, teams, keys=None):
+    """All at once, by turns to the clients. The bodies of the answers."""
+    keys = keys or [None] * len(teams)
+    return await asyncio.gather(
+        *(
+            register(clients[n % len(clients)], team, key)
+            for n, (team, key) in enumerate(zip(teams, keys, strict=True))
+        )
+    )
+
+
+async def test_two_hundred_teams_get_two_hundred_codes_without_a_gap(serve, own_url):
+    clients = await serve()
+    teams = [make.team(number) for number in range(200)]
+
+    answers = await send_all(clients, teams)
+
+    assert sorted(map(code_of, answers)) == codes(1, 200)
+    expected = {
+        team["captain"]["email"]: code_of(answer)
+        for team, answer in zip(teams, answers, strict=True)
+    }
+    assert await registered(own_url) == expected
+
+
+async def test_twenty_requests_with_one_key_are_one_team(serve, own_url):
+    clients = await serve()
+    team, key = make.team(), "the-one-key"
+
+    answers = await send_all(clients, [team] * 20, [key] * 20)
+    late = [n for n, body in enumerate(answers) if code_of(body) == "IDEMPOTENCY_IN_PROGRESS"]
+    for n in late:
+        assert answers[n]["errors"][0]["extensions"]["retryable"] is True
+
+        async def is_replayed(n=n):
+            answers[n] = await register(clients[n % len(clients)], team, key)
+            return code_of(answers[n]) != "IDEMPOTENCY_IN_PROGRESS"
+
+        await until(is_replayed, "the answer is replayed")
+
+    payloads = [body["data"]["registerTeam"] for body in answers]
+    assert Counter(payload.pop("replayed") for payload in payloads) == {False: 1, True: 19}
+    assert payloads == [payloads[0]] * 20
+    assert await registered(own_url) == {team["captain"]["email"]: "ICCT-001"}
+
+
+async def test_forty_requests_for_sixteen_places_are_sixteen_teams(serve, own_url):
+    clients = await serve(TOURNAMENT_CAPACITY="16")
+    teams = [make.team(number) for number in range(40)]
+
+    answers = await send_all(clients, teams)
+
+    outcomes = Counter(map(code_of, answers))
+    assert outcomes == {"TOURNAMENT_FULL": 24, **dict.fromkeys(codes(1, 16), 1)}
+    assert list((await registered(own_url)).values()) == codes(1, 16)
+
+
+async def test_ten_requests_for_one_church_with_two_places_are_two_teams(serve, own_url):
+    clients = await serve()
+    teams = [make.team(number, churchName="CSI Christ Church") for number in range(10)]
+
+    answers = await send_all(clients, teams)
+
+    outcomes = Counter(map(code_of, answers))
+    assert outcomes == {"CHURCH_LIMIT_REACHED": 8, **dict.fromkeys(codes(1, 2), 1)}
+    assert list((await registered(own_url)).values()) == codes(1, 2)
+
+
+async def test_one_captain_with_ten_forms_has_one_team(serve, own_url):
+    clients = await serve()
+    captain = make.person(1000)
+    teams = [make.team(number, captain=captain) for number in range(10)]
+
+    answers = await send_all(clients, teams)
+
+    outcomes = Counter(map(code_of, answers))
+    assert outcomes == {"VALIDATION_FAILED": 9, "ICCT-001": 1}
+    assert await registered(own_url) == {captain["email"]: "ICCT-001"}

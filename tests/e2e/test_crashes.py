@@ -1,0 +1,136 @@
+"""Servers and databases that are killed while captains register."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from persistence.embedded import EmbeddedPostgres
+from tests.e2e.captains import Captains, moments
+from tests.e2e.rows import registered
+from tests.processes import until
+
+pytestmark = pytest.mark.slow
+
+TEAMS = 240
+KILLS = 8
+
+
+async def kill_at(kill, captains, chosen):
+    for moment in chosen:
+        await captains.reached(moment)
+        await kill()
+
+
+def postmaster_pid(data_dir):
+    return int((data_dir / "postgres18/cluster/postmaster.pid").read_text().split()[0])
+
+
+@pytest.mark.parametrize("seed", [26, 27])
+async def test_killed_server_loses_and_doubles_nothing(make_server, own_url, seed):
+    server = make_server(DATABASE_URL=own_url)
+    await server.start()
+
+    async def kill():
+        await server.kill()
+        await server.start()
+
+    async with server.client() as client:
+        captains = Captains(client=client, teams=TEAMS, survives_lost_connections=True)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(captains.register_all())
+            group.create_task(kill_at(kill, captains, moments(seed, teams=TEAMS, count=KILLS)))
+
+    assert captains.lost_connections >= KILLS
+    assert await registered(own_url) == captains.acknowledged
+    assert len(captains.acknowledged) == TEAMS
+
+
+async def test_one_of_two_servers_is_killed_and_its_captains_go_to_the_other(make_server, own_url):
+    servers = [make_server(DATABASE_URL=own_url) for _ in range(2)]
+    await asyncio.gather(*(server.start() for server in servers))
+
+    async with servers[0].client() as first, servers[1].client() as second:
+        captains = Captains(client=first, teams=TEAMS, survives_lost_connections=True)
+
+        async def kill():
+            captains.client = second
+            await servers[0].kill()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(captains.register_all())
+            group.create_task(kill_at(kill, captains, [TEAMS // 2]))
+
+    assert await registered(own_url) == captains.acknowledged
+    assert len(captains.acknowledged) == TEAMS
+
+
+async def test_killed_server_finds_its_embedded_database_as_it_left_it(make_server, data_dir):
+    server = make_server(DATA_DIR=str(data_dir))
+    await server.start()
+    pid = postmaster_pid(data_dir)
+
+    async def kill():
+        await server.kill()
+        await server.start()
+        assert postmaster_pid(data_dir) == pid
+
+    async with server.client() as client:
+        captains = Captains(client=client, teams=TEAMS, survives_lost_connections=True)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(captains.register_all())
+            group.create_task(kill_at(kill, captains, moments(28, teams=TEAMS, count=6)))
+
+    with EmbeddedPostgres(data_dir) as embedded:
+        assert await registered(embedded.connected_url("icct26")) == captains.acknowledged
+    assert len(captains.acknowledged) == TEAMS
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
+async def test_restarted_database_is_seen_as_retryable_errors_only(make_server, tmp_path, number):
+    with EmbeddedPostgres(tmp_path / "own") as postgres:
+        url = postgres.connected_url("icct26")
+        server = make_server(DATABASE_URL=url)
+        await server.start()
+        pid = server.process.pid
+
+        async def restart_database():
+            os.kill(postgres.postmaster_pid, number)
+            await captains.refused(8)
+            await asyncio.to_thread(postgres.start)
+
+        async with server.client() as client:
+            captains = Captains(client=client, teams=TEAMS)
+            chosen = moments(29, teams=TEAMS, count=3)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(captains.register_all())
+                group.create_task(kill_at(restart_database, captains, chosen))
+
+        assert set(captains.refusals) == {("SERVICE_UNAVAILABLE", True)}
+        assert await registered(url) == captains.acknowledged
+        assert len(captains.acknowledged) == TEAMS
+        assert (server.process.pid, server.process.poll()) == (pid, None)
+        server.send(signal.SIGTERM)
+        assert await server.ended() == 0
+
+
+async def test_killed_embedded_database_is_started_again_by_the_service(make_server, data_dir):
+    server = make_server(DATA_DIR=str(data_dir))
+    await server.start()
+
+    async def kill():
+        pid = postmaster_pid(data_dir)
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: postmaster_pid(data_dir) != pid, "the database is started again")
+
+    async with server.client() as client:
+        captains = Captains(client=client, teams=TEAMS)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(captains.register_all())
+            group.create_task(kill_at(kill, captains, moments(30, teams=TEAMS, count=3)))
+
+    assert set(captains.refusals) <= {("SERVICE_UNAVAILABLE", True)}
+    with EmbeddedPostgres(data_dir) as embedded:
+        assert await registered(embedded.connected_url("icct26")) == captains.acknowledged
+    assert len(captains.acknowledged) == TEAMS

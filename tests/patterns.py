@@ -1,0 +1,57 @@
+"""Are the patterns of `registrationRules` what the validator does? Asked of ECMAScript itself.
+
+Run by `make check`: needs node, and says so when there is none.
+"""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+
+from domain.rules import TEXT_RULES
+from domain.text import GROUP_NAME, PERSON_NAME, canonical, has_identity_number
+
+ALPHABET = "aA ே்க1２&.'’-\u200d<é\n/ബ"
+SAMPLES = 5000
+MATCH = """
+const [patterns, names] = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const matched = patterns.map((p) => names.map((n) => new RegExp(p, "u").test(n)));
+console.log(JSON.stringify(matched));
+"""
+
+
+def main() -> int:
+    node = shutil.which("node")
+    if node is None:
+        print("NOT RUN: there is no node here, so the patterns were not compared.")
+        return 0
+    chance = random.Random(26)
+    lengths = (
+        chance.randrange(90) if i % 10 == 0 else chance.randrange(12) for i in range(SAMPLES)
+    )
+    names = [canonical("".join(chance.choices(ALPHABET, k=length))) for length in lengths]
+    names = [name for name in names if not has_identity_number(name)]
+    patterns = [PERSON_NAME.pattern, GROUP_NAME.pattern, *(rule.pattern for rule in TEXT_RULES)]
+    run = subprocess.run(
+        [node, "-e", MATCH],
+        input=json.dumps([patterns, names]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    matched = json.loads(run.stdout)
+    wrong = [
+        (rule.words, name)
+        for rule, results in zip((PERSON_NAME, GROUP_NAME), matched, strict=False)
+        for name, result in zip(names, results, strict=True)
+        if result != (rule.problem(name) is None)
+    ]
+    print(f"{len(names)} names against {len(patterns)} patterns: {len(wrong)} differ.")
+    for words, name in wrong[:5]:
+        print(f"  {words}: {name!r}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
