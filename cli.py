@@ -216,7 +216,7 @@ class Server(uvicorn.Server):
         print(f"{self._settings.app_title} is on {address} — open {address}/{page}", flush=True)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """uvicorn's would raise the signal again in the end, before the database is stopped."""
+        """Uvicorn's would raise the signal again in the end, before the database is stopped."""
         self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
         self.should_exit = True
 

@@ -46,12 +46,12 @@ class Driver:
     registered: int = 0
     answered: dict[str, int] = field(default_factory=dict)
 
-    def drive(
-        self, server: Served, job: Job, connections: int, *options: str, unit: str
-    ) -> report.Side:
+    def drive(self, server: Served, job: Job, connections: int, **until: float) -> report.Side:
+        """`until` is `seconds` or `requests`."""
         command = [sys.executable, "-m", "benchmarks.load", "--port", str(server.port)]
-        command += ["--job", job, "--connections", str(connections), unit, *options]
+        command += ["--job", job, "--connections", str(connections)]
         command += ["--first", str(self.next_team)]
+        command += [f"--{name}={value}" for name, value in until.items()]
         before = server.cpu_seconds()
         done = subprocess.run(
             command, cwd=ROOT, stdout=subprocess.PIPE, timeout=LOAD_SECONDS, check=True
@@ -104,15 +104,17 @@ def measure(
 ) -> tuple[list[report.Round], report.Memory]:
     at_start = ours.resident_mb()
     warm_up(driver, ours, limit)
+    # Who begins changes from round to round.
+    orders = [(ours, limit) if turn % 2 == 0 else (limit, ours) for turn in range(given.rounds)]
     rounds = [
-        one_round(driver, (ours, limit), job, connections, turn, given.seconds)
-        for turn in range(given.rounds)
+        one_round(driver, order, job, connections, given.seconds)
+        for order in orders
         for job in report.JOBS
         for connections in given.connections
     ]
     left = MEMORY_REQUESTS - driver.answered[ours.name]
     if left > 0:
-        driver.drive(ours, "D", 16, str(left), unit="--requests")
+        driver.drive(ours, "D", 16, requests=left)
     memory = report.Memory(
         requests=driver.answered[ours.name],
         at_start_mb=at_start,
@@ -125,24 +127,16 @@ def measure(
 def warm_up(driver: Driver, *servers: Served) -> None:
     for server in servers:
         for job in report.JOBS:
-            side = driver.drive(server, job, 16, str(WARM_UP_REQUESTS), unit="--requests")
+            side = driver.drive(server, job, 16, requests=WARM_UP_REQUESTS)
             if side.measured.errors:
                 raise SystemExit(f"{server.name} refuses {job}: {side.measured.first_error}")
 
 
-def one_round(  # noqa: PLR0913 - what makes a round
-    driver: Driver,
-    servers: tuple[Served, Served],
-    job: Job,
-    connections: int,
-    turn: int,
-    seconds: float,
+def one_round(
+    driver: Driver, order: tuple[Served, ...], job: Job, connections: int, seconds: float
 ) -> report.Round:
-    """Who begins changes from round to round."""
-    order = servers if turn % 2 == 0 else servers[::-1]
     sides = {
-        server.name: driver.drive(server, job, connections, str(seconds), unit="--seconds")
-        for server in order
+        server.name: driver.drive(server, job, connections, seconds=seconds) for server in order
     }
     return report.Round(job=job, connections=connections, ours=sides["ours"], limit=sides["limit"])
 

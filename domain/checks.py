@@ -132,7 +132,7 @@ def _entry(
 ) -> TeamEntry:
     """Only for a form without issues, so that nothing that was read is None."""
     team_name, church_name = (_there(name) for name in names)
-    is_locale = form.locale is not None and _LOCALE.fullmatch(form.locale)
+    is_locale = isinstance(form.locale, str) and _LOCALE.fullmatch(form.locale)
     return TeamEntry(
         team_name=team_name,
         normalized_team_name=normalize(team_name),

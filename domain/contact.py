@@ -1,6 +1,7 @@
 """Phones, e-mails and dates: what people write in, canonical values out, or ValueError."""
 
 import re
+import unicodedata
 from datetime import date
 
 import phonenumbers
@@ -18,10 +19,14 @@ _E164 = phonenumbers.PhoneNumberFormat.E164
 
 def parse_phone(value: object) -> str:
     """E.164; Indian unless it starts with +."""
-    if not isinstance(value, str) or len(value) > PHONE_MAX_LENGTH or not value.isprintable():
+    if not isinstance(value, str) or len(value) > PHONE_MAX_LENGTH:
+        raise ValueError("phone")
+    # Address books copy numbers with no-break spaces.
+    written = unicodedata.normalize("NFKC", value)
+    if not written.isprintable():
         raise ValueError("phone")
     try:
-        number = phonenumbers.parse(value, HOME_REGION)
+        number = phonenumbers.parse(written, HOME_REGION)
     except phonenumbers.NumberParseException as error:
         raise ValueError("phone") from error
     if number.extension or not phonenumbers.is_valid_number(number):
@@ -45,6 +50,7 @@ def parse_birth_date(value: object, *, today: date) -> date:
     if not isinstance(value, str) or not _DAY.fullmatch(value):
         raise ValueError("date")
     born = date.fromisoformat(value)
-    if not today.year - OLDEST_YEARS <= born.year or born > today:
+    is_too_old = (born.year + OLDEST_YEARS, born.month, born.day) < today.timetuple()[:3]
+    if is_too_old or born > today:
         raise ValueError("date")
     return born

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from domain.errors import ISSUE_CATALOG, Issue, IssueCode
+from domain.errors import Issue, IssueCode
 
 Path = tuple[str | int, ...]
 
@@ -11,9 +11,42 @@ INPUT: Path = ("input",)
 _ORDER = {
     name: place
     for place, name in enumerate(
-        "teamName churchName captain viceCaptain players documents consentVersion"
-        " name phone whatsapp email role jerseyNumber dateOfBirth kind documentId".split()
+        "teamName churchName captain viceCaptain players name phone whatsapp email role"
+        " jerseyNumber dateOfBirth documents consentVersion kind documentId".split()
     )
+}
+
+# For the person who fills in the form; the catalogue's `action` is for the client's maker.
+_MESSAGES = {
+    IssueCode.NAME_TOO_SHORT: "Please write at least {min} characters.",
+    IssueCode.NAME_TOO_LONG: "Please write at most {max} characters.",
+    IssueCode.NAME_CHARACTERS: "Please write the name in letters, at least two of them.",
+    IssueCode.PHONE_INVALID: "Please give a valid phone number; start one from abroad with +.",
+    IssueCode.EMAIL_INVALID: "Please give a valid e-mail address, such as captain@church.example.",
+    IssueCode.ROLE_UNKNOWN: "Please choose one of the roles offered.",
+    IssueCode.DATE_INVALID: "Please give the date of birth as year-month-day, such as 2008-02-29.",
+    IssueCode.JERSEY_INVALID: "Please give a whole number from 0 to 999.",
+    IssueCode.JERSEY_TAKEN: "Another player of the team has this number; please choose another.",
+    IssueCode.IDENTITY_NUMBER_NOT_ALLOWED: "This looks like an Aadhaar number; please take it out.",
+    IssueCode.SQUAD_TOO_SMALL: "A squad has {min} to {max} players; this one has {actual}."
+    " Please add players.",
+    IssueCode.SQUAD_TOO_LARGE: "A squad has {min} to {max} players; this one has {actual}."
+    " Please take players out.",
+    IssueCode.SAME_PERSON_TWICE: "Captain and vice-captain are two people, each with a name and"
+    " a phone of their own. Please change one of them.",
+    IssueCode.DUPLICATE_PLAYER: "Another player has the same name. Please give both their dates of"
+    " birth, or take one out.",
+    IssueCode.DUPLICATE_TEAM_NAME: "The church has a team with this name already. Please choose"
+    " another name.",
+    IssueCode.DUPLICATE_CAPTAIN_EMAIL: "A team is registered with this e-mail already. Please give"
+    " another, or ask whether your team is registered.",
+    IssueCode.DUPLICATE_CAPTAIN_PHONE: "A team is registered with this phone already. Please give"
+    " another, or ask whether your team is registered.",
+    IssueCode.MISSING_DOCUMENT: "Please add what is missing: {kinds}.",
+    IssueCode.DOCUMENT_UNKNOWN: "We do not have this file, or no longer. Please upload it again.",
+    IssueCode.DOCUMENT_ALREADY_USED: "This file is used elsewhere. Please upload it again.",
+    IssueCode.DOCUMENT_WRONG_KIND: "This file does not belong here. Please choose another.",
+    IssueCode.CONSENT_REQUIRED: "Please read the current consent text and agree to it.",
 }
 
 
@@ -47,16 +80,5 @@ def issue(path: Path, code: IssueCode, params: Mapping[str, Any] | None = None) 
 
 
 def _message(code: IssueCode, params: Mapping[str, Any]) -> str:
-    definition = ISSUE_CATALOG[code]
-    if "kinds" in params:
-        return f"Missing: {', '.join(params['kinds'])}."
-    if code in {IssueCode.SQUAD_TOO_SMALL, IssueCode.SQUAD_TOO_LARGE}:
-        return (
-            f"A squad has {params['min']} to {params['max']} players; this one has"
-            f" {params['actual']}."
-        )
-    if "min" in params:
-        return f"At least {params['min']} characters are needed."
-    if "max" in params:
-        return f"At most {params['max']} characters are allowed."
-    return f"{definition.description} {definition.action}"
+    shown = {k: ", ".join(v) if isinstance(v, list) else v for k, v in params.items()}
+    return _MESSAGES[code].format_map(shown)

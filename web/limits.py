@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
@@ -64,7 +64,9 @@ class RateLimits:
         """Give the connections to the store back."""
         bridge = self._storage.bridge if isinstance(self._storage, RedisStorage) else None
         if isinstance(bridge, RedispyBridge):
-            await bridge.get_connection().aclose()
+            # The protocol that `limits` declares has no way to close; redis-py's client has.
+            connection: Any = bridge.get_connection()
+            await connection.aclose()
 
     def _note(self, *, away: bool) -> None:
         if away and not self.store_is_away:

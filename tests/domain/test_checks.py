@@ -173,7 +173,7 @@ def test_consent_is_stored_only_where_it_is_asked_for():
     assert check(form, RULES, today=TODAY).entry.consent_version is None
 
 
-@pytest.mark.parametrize("locale", ["", "x" * 36, "ta\0IN", "<ta>", "234123412346"])
+@pytest.mark.parametrize("locale", ["", 5, {}, "x" * 36, "ta\0IN", "<ta>", "234123412346"])
 def test_what_is_no_locale_is_not_stored(locale):
     assert check(make.form(locale=locale), RULES, today=TODAY).entry.locale is None
 
@@ -200,7 +200,7 @@ def test_missing_documents_are_named_once_per_place():
     assert issues[15] == Issue(
         ("input", "documents"),
         IssueCode.MISSING_DOCUMENT,
-        "Missing: PASTOR_LETTER, PAYMENT_RECEIPT, GROUP_PHOTO.",
+        "Please add what is missing: PASTOR_LETTER, PAYMENT_RECEIPT, GROUP_PHOTO.",
         {"kinds": ["PASTOR_LETTER", "PAYMENT_RECEIPT", "GROUP_PHOTO"]},
     )
     assert issues[0].pointer == "/input/players/0/documents"

@@ -18,6 +18,7 @@ TODAY = date(2026, 11, 23)
         "+91 98765-43210",
         "9876543210",
         "(+91) 9876543210",
+        "+91\u00a098765\u00a043210",
     ],
 )
 def test_indian_mobiles_written_any_way_are_one_number(written):
@@ -74,7 +75,7 @@ def test_what_is_no_address_is_refused(value):
         parse_email(value)
 
 
-@pytest.mark.parametrize("text", ["2026-11-23", "1926-01-01", "2008-02-29"])
+@pytest.mark.parametrize("text", ["2026-11-23", "1926-11-23", "2008-02-29"])
 def test_days_of_birth_are_read(text):
     assert parse_birth_date(text, today=TODAY) == date.fromisoformat(text)
 
@@ -83,7 +84,7 @@ def test_days_of_birth_are_read(text):
     "value",
     [
         "2026-11-24",
-        "1925-12-31",
+        "1926-11-22",
         "2007-02-29",
         "20080229",
         "2008-2-9",

@@ -13,7 +13,16 @@ AADHAAR = "234123412346"
 
 @pytest.mark.parametrize(
     "name",
-    ["R. Anand", "St. Peter's", "ஆனந்த் ராஜ்", "Mary-Ann O’Neil", "Jo", "ശ്രീ‌ കുമാർ", "x" * 50],
+    [
+        "R. Anand",
+        "St. Peter's",
+        "ஆனந்த் ராஜ்",
+        "Mary-Ann O’Neil",
+        "Jo",
+        "ശ്രീ‌ കുമാർ",
+        "അനില്\u200d",
+        "x" * 50,
+    ],
 )
 def test_names_of_real_people_are_taken(name):
     assert PERSON_NAME.problem(canonical(name)) is None
@@ -33,6 +42,9 @@ def test_names_of_real_people_are_taken(name):
         ("An\nand", IssueCode.NAME_CHARACTERS),
         ("An\u202eand", IssueCode.NAME_CHARACTERS),
         ("An\ud800and", IssueCode.NAME_CHARACTERS),
+        ("\u200dAnand", IssueCode.NAME_CHARACTERS),
+        ("An\u200d\u200cand", IssueCode.NAME_CHARACTERS),
+        ("An. \u200dand", IssueCode.NAME_CHARACTERS),
         ("An\u200band", IssueCode.NAME_CHARACTERS),
         ("<b>Anand</b>", IssueCode.NAME_CHARACTERS),
         ("Anand 🏏", IssueCode.NAME_CHARACTERS),
@@ -55,6 +67,10 @@ def test_names_of_teams_hold_digits_and_ampersands(name):
         ("Team 2341 2341 2346", True),
         ("2341-2341-2346", True),
         ("2341'2341&2346", True),
+        ("2341–2341 — 2346", True),
+        ("XI 1234 2341 2341 2346", True),
+        ("2341\u200c2341\u200d2346", True),
+        ("2341\u03012341\u03012346", True),
         ("２３４１ ２３４１ ２３４６", True),
         ("௨௩௪௧௨௩௪௧௨௩௪௬", True),
         ("99 2341 2341 2346", True),
@@ -80,6 +96,7 @@ def test_of_ten_check_digits_one_makes_an_identity_number(number):
     [
         ("C.S.I. St. Peter's", "CSI St Peters"),
         ("ST. PETER’S", "st peters"),
+        ("St. Peter´s", "St Peter′s"),
         ("  Holy   Trinity ", "Holy Trinity"),
         ("Ｚｉｏｎ", "zion"),
         ("Straße", "STRASSE"),

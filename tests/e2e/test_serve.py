@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from uvicorn.main import STARTUP_FAILURE
 
 from persistence.embedded import EmbeddedPostgres
 from tests import make
@@ -102,7 +103,7 @@ async def test_taken_port_ends_the_start(make_server, own_url):
         server.spawn()
         status = await server.ended()
 
-    assert (status, server.stdout) == (1, "")
+    assert (status, server.stdout) == (STARTUP_FAILURE, "")
     assert str(server.port) in server.stderr
 
 
@@ -177,10 +178,11 @@ async def test_stopped_server_answers_all_that_it_has_accepted(make_server, data
     await server.start()
     with EmbeddedPostgres(data_dir) as embedded:
         url = embedded.connected_url("icct26")
-        sql = await asyncpg.connect(dsn(url))
+        # One transaction sees the same activity all the time: another connection has to look.
+        sql, onlooker = [await asyncpg.connect(dsn(url)) for _ in range(2)]
 
         async def all_wait():
-            waiting = await sql.fetchval(
+            waiting = await onlooker.fetchval(
                 "SELECT count(*) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
@@ -204,6 +206,7 @@ async def test_stopped_server_answers_all_that_it_has_accepted(make_server, data
             await until(is_closed, "the server takes no more connections")
         status = await server.ended()
         await sql.close()
+        await onlooker.close()
 
         assert sorted(code_of(request.result()) for request in requests) == codes(1, HELD)
         assert list((await registered(url)).values()) == codes(1, HELD)
