@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TypeVar
 
 import structlog
 import typer
@@ -21,6 +21,7 @@ from persistence import tournaments
 from persistence.database import Database, DatabaseUnavailable
 from persistence.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from resilience.telemetry import configure_logging
+from resolvers import upkeep
 from resolvers.context import Services
 from resolvers.demo import seed_demo as seed
 from schema.catalog import error_reference, error_schema
@@ -36,6 +37,8 @@ from settings import (
 
 ROOT = Path(__file__).parent
 REVIVE_SECONDS = 1
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -93,10 +96,19 @@ def docs(
 
 @app.command()
 def doctor() -> None:
-    """Say whether the settings are right and the database answers."""
-    settings = read_settings()
-    with database(settings):
-        print("The settings are right, the database answers and its schema is current.")
+    """Say whether the settings are right, the database answers and its counts agree."""
+    found = run_with_services(upkeep.drift)
+    for entry in found:
+        print(f"{entry.of}: {entry.taken} places are taken, {entry.live_teams} teams are live.")
+    if found:
+        fail("The counts differ from the teams.")
+    print("The settings are right, the database answers, its schema and its counts are current.")
+
+
+@app.command()
+def prune() -> None:
+    """Delete what has expired. Safe to repeat."""
+    print(f"{run_with_services(upkeep.prune)} idempotency records were deleted.")
 
 
 def read_settings() -> Settings:
@@ -167,18 +179,18 @@ async def create_tournament(settings: Settings, url: str) -> None:
     await prepared.close()
 
 
-def run_with_services(work: Callable[[Services], Awaitable[None]]) -> None:
+def run_with_services(work: Callable[[Services], Awaitable[T]]) -> T:
     settings = read_settings()
     with database(settings) as prepared:
-        asyncio.run(_run_with_services(settings, prepared.url, work))
+        return asyncio.run(_run_with_services(settings, prepared.url, work))
 
 
 async def _run_with_services(
-    settings: Settings, url: str, work: Callable[[Services], Awaitable[None]]
-) -> None:
+    settings: Settings, url: str, work: Callable[[Services], Awaitable[T]]
+) -> T:
     opened = Database(database_options(settings, url))
     try:
-        await work(services_for(settings, opened))
+        return await work(services_for(settings, opened))
     finally:
         await opened.close()
 

@@ -1,0 +1,45 @@
+"""What is done now and then: comparing counts, forgetting keys."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from persistence.models import IS_LIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """A count that a lock guards and the rows that it counts, where they differ."""
+
+    of: str
+    taken: int
+    live_teams: int
+
+
+_DRIFT = text(f"""
+    SELECT * FROM (
+        SELECT 'tournament ' || t.id AS of, t.taken,
+               (SELECT count(*) FROM team WHERE tournament_id = t.id AND {IS_LIVE}) AS live_teams
+        FROM tournament t
+        UNION ALL
+        SELECT 'church ' || c.id, c.taken,
+               (SELECT count(*) FROM team WHERE church_id = c.id AND {IS_LIVE})
+        FROM church c
+    ) counted WHERE taken <> live_teams
+""")  # noqa: S608  # IS_LIVE is a constant of ours
+
+
+async def drift(connection: AsyncConnection) -> list[Drift]:
+    """Empty while every count is right."""
+    rows = await connection.execute(_DRIFT)
+    return [Drift(of=row.of, taken=row.taken, live_teams=row.live_teams) for row in rows]
+
+
+async def forget_keys(connection: AsyncConnection, *, now: datetime) -> int:
+    """How many idempotency records had expired and are gone."""
+    result = await connection.execute(
+        text("DELETE FROM idempotency_record WHERE expires_at <= :now"), {"now": now}
+    )
+    return int(result.rowcount)
