@@ -1,0 +1,182 @@
+"""What holds for the project as a whole: sizes, names, links, words, commands."""
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from domain.errors import ErrorCode, IssueCode
+
+ROOT = Path(__file__).parents[1]
+MAX_MODULE_LINES = 300
+MAX_FUNCTION_LINES = 50
+NAMELESS_FOLDERS = {"utils", "util", "common", "helpers", "misc", "core"}
+MADE_BY_TOOLS = {"__pycache__", "data", "node_modules", "htmlcov"}
+# Written by a tool, and about other people's packages.
+LOCKS = {"requirements.lock"}
+TEXT = {".py", ".md", ".toml", ".graphql", ".json", ".mako", ".example", ".js", ".mjs", ".ts", ""}
+
+# In two parts, so that this file holds none of them.
+REGISTRIES = (
+    "py" + "pi.org",
+    "python" + "hosted.org",
+    "npm" + "js.",
+    "crates" + ".io",
+    "docker" + ".io",
+    "gh" + "cr.io",
+)
+MACHINE_PATHS = ("/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/", "/Us" + "ers/")
+LEFT_OVER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME|X" + r"XX)\b")
+LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
+CODE_BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+
+
+def files() -> Iterator[Path]:
+    """What belongs to the project, without what tools and runs have made."""
+    for folder, subfolders, names in os.walk(ROOT):
+        subfolders[:] = [name for name in subfolders if is_ours(name)]
+        yield from (Path(folder, name) for name in names)
+
+
+def is_ours(folder: str) -> bool:
+    return folder == ".ci" or not (folder.startswith(".") or folder in MADE_BY_TOOLS)
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def text_files() -> list[Path]:
+    return [
+        path
+        for path in files()
+        if path.suffix in TEXT and path.name not in LOCKS | {".env", ".coverage"}
+    ]
+
+
+MODULES = sorted(path for path in files() if path.suffix == ".py")
+PAGES = sorted(path for path in files() if path.suffix == ".md")
+
+
+def containing(words: tuple[str, ...]) -> list[str]:
+    texts = ((path, path.read_text(encoding="utf-8").lower()) for path in text_files())
+    return [
+        f"{relative(path)}: {word}"
+        for path, text in texts
+        for word in words
+        if word.lower() in text
+    ]
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments under which a page's headings can be linked to."""
+    headings = re.findall(r"^#+ (.+)$", CODE_BLOCK.sub("", page.read_text()), re.MULTILINE)
+    kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in kept}
+
+
+def make_targets() -> set[str]:
+    makefile = (ROOT / "Makefile").read_text()
+    return set(re.findall(r"^([a-z][a-z0-9-]*):", makefile, re.MULTILINE))
+
+
+def test_no_module_of_the_program_is_longer_than_300_lines():
+    program = [path for path in MODULES if not relative(path).startswith("tests/")]
+    lengths = {relative(path): len(path.read_text().splitlines()) for path in program}
+
+    assert {path: n for path, n in lengths.items() if n > MAX_MODULE_LINES} == {}
+
+
+def test_no_function_but_a_migration_is_longer_than_50_lines():
+    long = [
+        f"{relative(path)}: {node.name}"
+        for path in MODULES
+        if "/migrations/versions/" not in relative(path)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION_LINES
+    ]
+
+    assert long == []
+
+
+def test_no_folder_has_a_name_that_says_nothing():
+    folders = {part for path in files() for part in path.relative_to(ROOT).parent.parts}
+
+    assert folders & NAMELESS_FOLDERS == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_relative_links_lead_somewhere(page):
+    links = LINK.findall(CODE_BLOCK.sub("", page.read_text()))
+    places = [link.partition("#") for link in links if "://" not in link]
+
+    broken = [
+        f"{path}#{fragment}"
+        for path, _, fragment in places
+        if not (target := (page.parent / path if path else page)).exists()
+        or (fragment and fragment not in anchors(target))
+    ]
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("code", [*ErrorCode, *IssueCode], ids=str)
+def test_error_code_has_a_heading(code):
+    assert code.value.lower() in anchors(ROOT / "docs" / "reference" / "errors.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_make_commands_of_the_documentation_exist(page):
+    commands = re.findall(r"(?:^|`|\w=\w+ )make ([a-z][a-z0-9-]*)", page.read_text(), re.MULTILINE)
+
+    assert set(commands) <= make_targets()
+
+
+def test_readme_explains_every_documented_make_target():
+    makefile = (ROOT / "Makefile").read_text()
+    documented = set(re.findall(r"^([a-z][a-z0-9-]*):.*##", makefile, re.MULTILINE))
+    needed_by_check = {"setup", "test-16", "coverage", "patterns", "generated"}
+
+    explained = set(
+        re.findall(r"^\| `make ([a-z0-9-]+)`", (ROOT / "README.md").read_text(), re.MULTILINE)
+    )
+
+    assert explained == documented - needed_by_check
+
+
+def test_readme_has_one_registration_that_a_script_can_take_out():
+    readme = (ROOT / "README.md").read_text()
+
+    starts = re.findall(r"^curl.*graphql.*$", readme, re.MULTILINE)
+
+    assert len(starts) == 1
+    assert starts[0].endswith("--data-binary @- <<'EOF'")
+    assert readme.count("\nEOF\n") == 1
+
+
+def test_decisions_have_the_five_headings():
+    wanted = ["Context", "Decision", "Consequences", "Alternatives", "References"]
+    pages = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+
+    assert len(pages) >= 8
+    assert {
+        page.name: re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE) for page in pages
+    } == {page.name: wanted for page in pages}
+
+
+def test_no_file_names_a_package_registry():
+    assert containing(REGISTRIES) == []
+
+
+def test_no_file_names_a_path_of_one_machine():
+    assert containing(MACHINE_PATHS) == []
+
+
+def test_nothing_was_left_for_later():
+    left = [relative(path) for path in text_files() if LEFT_OVER.search(path.read_text())]
+
+    assert left == []
