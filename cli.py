@@ -1,6 +1,7 @@
 """The command line: `python cli.py --help`."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Annotated, NoReturn, TypeVar
 import structlog
 import typer
 import uvicorn
+from alembic.util import CommandError
 
 from persistence import migrate as migrations
 from persistence import tournaments
@@ -67,8 +69,8 @@ def seed_demo(
     teams: Annotated[int, typer.Option(min=1, help="How many teams to add.")] = 12,
 ) -> None:
     """Add believable teams, always the same ones, and raise the capacity for them."""
-    run_with_services(partial(seed, teams=teams))
-    print(f"{teams} teams were added.")
+    added = run_with_services(partial(seed, teams=teams))
+    print(f"{added} teams were added.")
 
 
 @app.command()
@@ -83,7 +85,7 @@ def schema(
 def docs(
     check: Annotated[bool, typer.Option(help="Only say whether the pages are current.")] = False,
 ) -> None:
-    """Write the generated pages: settings, error codes, commands."""
+    """Write the generated pages: settings and error codes."""
     reference = ROOT / "docs" / "reference"
     pages = {
         ROOT / ".env.example": env_example(),
@@ -162,7 +164,10 @@ async def wait_for(settings: Settings, url: str) -> None:
 
 
 def prepare(settings: Settings, url: str) -> None:
-    migrations.upgrade(url)
+    try:
+        migrations.upgrade(url)
+    except CommandError as error:
+        fail(f"The database cannot be migrated: {error}. Is it of a newer version?")
     asyncio.run(create_tournament(settings, url))
 
 
@@ -220,6 +225,9 @@ class Server(uvicorn.Server):
         await super().startup(sockets)  # type: ignore[arg-type]
         if not self.started:
             return
+        # What is there by now stays; the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
         if self._embedded is not None:
             self._watch = asyncio.create_task(revive(self._embedded))
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host

@@ -49,7 +49,12 @@ def create_app(settings: Settings, database_url: str) -> Starlette:
 
 
 def routes(settings: Settings, services: Services, limits: RateLimits) -> list[Route]:
-    graphql = GraphQLEndpoint(services, limits, settings.trusted_proxies)
+    graphql = GraphQLEndpoint(
+        services,
+        limits,
+        trusted_proxies=settings.trusted_proxies,
+        anonymous_introspection=settings.anonymous_introspection,
+    )
     readiness = Readiness(services)
     served = [
         Route("/graphql", graphql.respond, methods=["GET", "POST"]),
@@ -62,9 +67,7 @@ def routes(settings: Settings, services: Services, limits: RateLimits) -> list[R
 
 
 @asynccontextmanager
-async def lifespan(
-    database: Database, limits: RateLimits, _app: Starlette
-) -> AsyncGenerator[None]:
+async def lifespan(database: Database, limits: RateLimits, _app: Starlette) -> AsyncGenerator[None]:
     keep_alive = asyncio.create_task(database.keep_alive())
     try:
         yield

@@ -1,6 +1,6 @@
 """Every table. Rows are storage: columns and constraints, no behaviour.
 
-Names of constraints are part of the code: `persistence/teams.py` tells by them which rule a
+Names of constraints are part of the code: `persistence/registration.py` tells by them which rule a
 violation broke.
 """
 

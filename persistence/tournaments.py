@@ -15,6 +15,7 @@ from persistence.tables import tournament
 DEFAULT_NAME = "ICCT26 Cricket Tournament"
 DEFAULT_CODE_PREFIX = "ICCT"
 DEFAULT_FEE_RUPEES = 2026
+DEFAULT_CAPACITY = 16
 
 _COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
     tournament.c[name]
@@ -69,11 +70,18 @@ async def create_default(
 
 
 async def make_room(connection: AsyncConnection, *, places: int) -> None:
-    """Let `places` more teams in, however many come from one church, without documents."""
+    """Let `places` more teams in, however many come from one church, without documents.
+
+    The default capacity stays free beside them.
+    """
     await connection.execute(
         update(tournament)
         .where(tournament.c.is_active)
-        .values(capacity=tournament.c.taken + places, teams_per_church=None, required_documents=[])
+        .values(
+            capacity=tournament.c.taken + places + DEFAULT_CAPACITY,
+            teams_per_church=None,
+            required_documents=[],
+        )
     )
 
 

@@ -1,6 +1,5 @@
 """Believable teams for trying the service out: the same ones every time."""
 
-import asyncio
 import random
 from datetime import date, timedelta
 from functools import partial
@@ -11,7 +10,6 @@ from persistence import tournaments
 from resolvers.context import Services
 from resolvers.registration import register_team
 
-AT_ONCE = 4
 SQUAD_SIZE = 15
 
 _GIVEN = (
@@ -38,27 +36,25 @@ _TEAM_NAMES = (
 _ROLES = tuple(PlayerRole)
 
 
-async def seed_demo(services: Services, teams: int) -> None:
-    """Have `teams` demo teams; those that are there already stay as they are."""
+async def seed_demo(services: Services, teams: int) -> int:
+    """Have `teams` demo teams, with the same codes every time; how many of them were added."""
     await services.database.run(partial(tournaments.make_room, places=teams))
-    gate = asyncio.Semaphore(AT_ONCE)
-    async with asyncio.TaskGroup() as group:
-        for number in range(teams):
-            group.create_task(_register(services, number, gate))
+    return sum([await _register(services, number) for number in range(teams)])
 
 
-async def _register(services: Services, number: int, gate: asyncio.Semaphore) -> None:
-    async with gate:
-        try:
-            await register_team(
-                services,
-                demo_form(number),
-                key=f"demo-team-{number:06}",
-                request_id=f"demo-{number:06}",
-            )
-        except InvalidForm:
-            # The team is there already, and its key is forgotten.
-            return
+async def _register(services: Services, number: int) -> bool:
+    """Whether the team was not there yet."""
+    try:
+        registered = await register_team(
+            services,
+            demo_form(number),
+            key=f"demo-team-{number:06}",
+            request_id=f"demo-{number:06}",
+        )
+    except InvalidForm:
+        # The team is there already, and its key is forgotten.
+        return False
+    return not registered.is_replay
 
 
 def demo_form(number: int) -> TeamForm:

@@ -1,8 +1,8 @@
 """The GraphQL schema."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
-from graphql import GraphQLError
+from graphql import DocumentNode, FieldNode, GraphQLError, Visitor, visit
 from strawberry import Schema
 from strawberry.extensions import (
     MaxTokensLimiter,
@@ -32,6 +32,24 @@ class QuietSchema(Schema):
         pass
 
 
+class Introspection(SchemaExtension):
+    """Refuses `__schema` where it is not allowed; `__type` and `__typename` stay."""
+
+    def on_validate(self) -> Iterator[None]:
+        context: Context = self.execution_context.context
+        document = self.execution_context.graphql_document
+        # The text is asked first, since few documents have the word in it.
+        if (
+            not context.may_introspect
+            and "__schema" in (self.execution_context.query or "")
+            and document is not None
+            and _asks_for_schema(document)
+        ):
+            refusal = GraphQLError("The schema is not shown to anonymous callers.")
+            self.execution_context.pre_execution_errors = [refusal]
+        yield
+
+
 class Admission(SchemaExtension):
     """Asks the rate limits before an operation runs, once it is known what it is."""
 
@@ -39,6 +57,19 @@ class Admission(SchemaExtension):
         context: Context = self.execution_context.context
         await context.admit(self.execution_context.operation_type.value)
         yield
+
+
+class _SchemaField(Visitor):
+    is_asked = False
+
+    def enter_field(self, node: FieldNode, *_: object) -> None:
+        self.is_asked = self.is_asked or node.name.value == "__schema"
+
+
+def _asks_for_schema(document: DocumentNode) -> bool:
+    finder = _SchemaField()
+    visit(document, finder)
+    return finder.is_asked
 
 
 schema = QuietSchema(
@@ -50,6 +81,7 @@ schema = QuietSchema(
         lambda: MaxTokensLimiter(max_token_count=TOKENS_MAX),
         lambda: ParserCache(maxsize=DOCUMENTS_KEPT),
         lambda: ValidationCache(maxsize=DOCUMENTS_KEPT),
+        Introspection,
         Admission,
     ],
 )

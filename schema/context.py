@@ -12,12 +12,14 @@ from resolvers.context import Services
 class Context:
     """One per request. `idempotency_key` is the header's.
 
-    `admit` is asked with the kind of operation before it runs; raises RateLimited.
+    `may_introspect` is whether `__schema` may be asked for. `admit` is asked with the kind of
+    operation before it runs; raises RateLimited.
     """
 
     services: Services
     request_id: str
     idempotency_key: str | None
+    may_introspect: bool
     admit: Callable[[str], Awaitable[None]]
 
 

@@ -52,11 +52,17 @@ class GraphQLEndpoint:
     """Answers GET and POST on one path."""
 
     def __init__(
-        self, services: Services, limits: RateLimits, trusted_proxies: tuple[str, ...]
+        self,
+        services: Services,
+        limits: RateLimits,
+        *,
+        trusted_proxies: tuple[str, ...],
+        anonymous_introspection: bool,
     ) -> None:
         self._services = services
         self._limits = limits
         self._trusted_proxies = trusted_proxies
+        self._anonymous_introspection = anonymous_introspection
 
     async def respond(self, request: Request) -> Response:
         try:
@@ -71,6 +77,7 @@ class GraphQLEndpoint:
             services=self._services,
             request_id=request_id,
             idempotency_key=request.headers.get("idempotency-key"),
+            may_introspect=self._anonymous_introspection,
             admit=partial(self._limits.hit, client=client),
         )
         try:

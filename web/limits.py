@@ -10,6 +10,7 @@ from typing import Any, Literal
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage.memory import Entry
 from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
@@ -23,9 +24,32 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 STORE_TIMEOUT_SECONDS = 1.0
+SWEEP_SECONDS = 60
 MAX_HOPS = 20
 
 log = structlog.get_logger(__name__)
+
+
+class OwnMemory(MemoryStorage):
+    """The library's own walks every client on every hit, one thread's work each."""
+
+    def __init__(self) -> None:
+        super().__init__(wrap_exceptions=True)
+        self._swept_at = time.time()
+
+    async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Take `amount` places of the window; False when it has fewer left."""
+        now = time.time()
+        if now - self._swept_at > SWEEP_SECONDS:
+            self._swept_at = now
+            self.events = {k: v for k, v in self.events.items() if v and v[0].expiry > now}
+        entries = self.events.setdefault(key, [])
+        while entries and entries[-1].expiry <= now:
+            entries.pop()
+        if len(entries) + amount > limit:
+            return False
+        entries[:0] = [Entry(expiry) for _ in range(amount)]
+        return True
 
 
 class RateLimits:
@@ -43,7 +67,7 @@ class RateLimits:
             "mutation": RateLimitItemPerMinute(requests_per_minute),
             "query": RateLimitItemPerMinute(queries_per_minute),
         }
-        self._own_memory = MovingWindowRateLimiter(MemoryStorage())
+        self._own_memory = MovingWindowRateLimiter(OwnMemory())
         self._storage = _storage(storage_uri)
         self._shared = MovingWindowRateLimiter(self._storage)
 
@@ -107,9 +131,10 @@ async def _take(
 def _storage(uri: str) -> StorageTypes:
     # Valkey speaks Redis' protocol, and its own client would be one library more.
     uri = uri.replace("valkey", "redis", 1) if uri.startswith("valkey") else uri
+    if uri.startswith("memory:"):
+        return OwnMemory()
     options: dict[str, float | str | bool] = {"wrap_exceptions": True}
-    if not uri.startswith("memory:"):
-        options["socket_timeout"] = options["socket_connect_timeout"] = STORE_TIMEOUT_SECONDS
+    options["socket_timeout"] = options["socket_connect_timeout"] = STORE_TIMEOUT_SECONDS
     if uri.startswith("redis"):
         options["implementation"] = "redispy"
     return storage_from_string(f"async+{uri}", **options)

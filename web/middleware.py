@@ -52,9 +52,7 @@ MAX_LOGGED_PATH = 200
 # What follows in these paths is a capability: whoever knows it may use it.
 SIGNED_PATHS = ("/uploads/", "/files/", "/exports/")
 # Probes of the platform call by address, not by name; the answers depend on nothing they send.
-PROBES = ("/livez", "/readyz")
 
-MAX_DIGITS = 18
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -173,14 +171,12 @@ class SecurityHeaders:
         self.https_only = https_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        strict_transport = self.https_only and scope.get("scheme") == "https"
-
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-                if strict_transport:
+                if self.https_only:
                     headers.setdefault("Strict-Transport-Security", HSTS)
             await send(message)
 

