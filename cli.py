@@ -145,12 +145,41 @@ def database(settings: Settings) -> Iterator[Prepared]:
         yield Prepared(url=settings.sqlalchemy_url)
         return
     try:
-        with EmbeddedPostgres(settings.data_dir) as embedded:
+        with running(EmbeddedPostgres(settings.data_dir)) as embedded:
             url = embedded.start()
             prepare(settings, url)
             yield Prepared(url=url, embedded=embedded)
     except EmbeddedPostgresError as error:
         fail(f"The embedded PostgreSQL under DATA_DIR did not start: {error}")
+
+
+@contextmanager
+def running(embedded: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
+    """A server that is stopped again, whatever signal comes at whatever moment."""
+    try:
+        with held_back():
+            embedded.start()
+        yield embedded
+    finally:
+        with held_back():
+            embedded.stop()
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Act on a signal to stop only after what is inside, which must not be left half done."""
+    caught: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, _: caught.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if caught:
+        sys.exit(128 + caught[0])
 
 
 async def wait_for(settings: Settings, url: str) -> None:
