@@ -176,15 +176,34 @@ class Cluster:
         except subprocess.TimeoutExpired:
             raise self.failure(f"did not answer {program} in {seconds} seconds") from None
 
-    def make_socket_folder(self, dead: Recorded | None) -> Path:
+    def make_socket_folder(self) -> Path:
         """Private, with an unpredictable name, and short enough: the data's own path may not be.
 
-        That of a server that was killed is used again, so that its users find the next one.
+        That of a server that others have ended is used again, so that its users find the next one.
         """
-        if dead is not None and self._is_socket_folder(dead.socket_dir):
-            for path in dead.socket_dir.iterdir():
+        last = self._last_socket_folder()
+        if last is not None and self._is_socket_folder(last):
+            for path in last.iterdir():
                 path.unlink()
-            return dead.socket_dir
+            return last
+        folder = self._new_socket_folder()
+        with os.fdopen(open_private(self._place, os.O_WRONLY | os.O_TRUNC), "wb") as place:
+            place.write(os.fsencode(folder))
+        return folder
+
+    @property
+    def _place(self) -> Path:
+        return self.home / "socket_folder"
+
+    def _last_socket_folder(self) -> Path | None:
+        # A server that was told to stop takes its pid file away.
+        try:
+            return Path(os.fsdecode(self._place.read_bytes()))
+        except FileNotFoundError:
+            recorded = self.recorded()
+            return recorded.socket_dir if recorded else None
+
+    def _new_socket_folder(self) -> Path:
         for place in (tempfile.gettempdir(), "/tmp"):  # noqa: S108
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
             if len(os.fsencode(folder / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_BYTES:

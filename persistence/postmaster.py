@@ -93,7 +93,7 @@ class Postmaster:
         raise self.cluster.failure("did not stop")
 
     def _launch(self, deadline: float) -> Recorded:
-        socket_dir = self.cluster.make_socket_folder(self.cluster.recorded())
+        socket_dir = self.cluster.make_socket_folder()
         self.cluster.pid_file.unlink(missing_ok=True)
         lock = self._open_lock()
         try:
@@ -103,10 +103,17 @@ class Postmaster:
             os.close(lock)
         # It may outlive this process's use of it; somebody must collect it when it ends.
         Thread(target=child.wait, name="embedded-postgres", daemon=True).start()
-        _until(
-            lambda: child.returncode is not None or self.server() is not None,
-            deadline - time.monotonic(),
-        )
+        try:
+            _until(
+                lambda: child.returncode is not None or self.server() is not None,
+                deadline - time.monotonic(),
+            )
+        except BaseException:
+            # Interrupted: until it has written who it is, nobody else could end it.
+            child.send_signal(signal.SIGINT)
+            child.wait(STOP_SECONDS)
+            self.cluster.remove_socket_folder(socket_dir)
+            raise
         server = self.server()
         if server is None:
             child.kill()

@@ -155,8 +155,10 @@ async def reserve(
     *,
     now: datetime,
     expires_at: datetime,
-) -> Remembered:
-    """What the key stands for from now on: `wanted`, or what somebody committed before.
+) -> Remembered | None:
+    """None when the key stands for `wanted` from now on, else what was committed before.
+
+    That is `wanted` itself when the attempt is repeated because its commit went unanswered.
 
     Waits for a registration with the same key that is under way. Raises IdempotencyInProgress
     when that takes longer than the lock timeout.
@@ -175,7 +177,7 @@ async def reserve(
             raise IdempotencyInProgress from error
         raise
     if reserved is not None:
-        return wanted
+        return None
     row = (await connection.execute(_REMEMBERED, values)).one()
     return Remembered(fingerprint=row.fingerprint, team_id=row.team_id)
 

@@ -150,11 +150,11 @@ class _Attempt:
     async def store(self, connection: Connection) -> TeamRecord | Remembered:
         """The team, or what the key stands for already."""
         if self.key is not None:
-            reserved = await registration.reserve(
+            earlier = await registration.reserve(
                 connection, self.key, self.wanted, now=self.now, expires_at=self.expires_at
             )
-            if reserved != self.wanted:
-                return reserved
+            if earlier is not None:
+                return earlier
         church = await registration.take_church_place(
             connection, self.tournament, self.entry, now=self.now
         )

@@ -2,7 +2,14 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from graphql import DocumentNode, FieldNode, GraphQLError, Visitor, visit
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    Visitor,
+    visit,
+)
 from strawberry import Schema
 from strawberry.extensions import (
     MaxTokensLimiter,
@@ -13,6 +20,7 @@ from strawberry.extensions import (
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionContext as StrawberryExecution
 
+from domain.errors import BadUserInput
 from schema.context import Context
 from schema.mutations import Mutation
 from schema.objects import Team
@@ -50,6 +58,21 @@ class Introspection(SchemaExtension):
         yield
 
 
+class OneOperation(SchemaExtension):
+    """Refuses to guess which operation of a document is meant."""
+
+    def on_validate(self) -> Iterator[None]:
+        context: Context = self.execution_context.context
+        document = self.execution_context.graphql_document
+        definitions = document.definitions if document is not None else ()
+        operations = sum(isinstance(one, OperationDefinitionNode) for one in definitions)
+        if operations > 1 and context.operation_name is None:
+            error = BadUserInput("operationName has to name one operation of the document.")
+            refusal = GraphQLError(error.message, original_error=error)
+            self.execution_context.pre_execution_errors = [refusal]
+        yield
+
+
 class Admission(SchemaExtension):
     """Asks the rate limits before an operation runs, once it is known what it is."""
 
@@ -82,6 +105,7 @@ schema = QuietSchema(
         lambda: ParserCache(maxsize=DOCUMENTS_KEPT),
         lambda: ValidationCache(maxsize=DOCUMENTS_KEPT),
         Introspection,
+        OneOperation,
         Admission,
     ],
 )

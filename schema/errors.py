@@ -18,6 +18,7 @@ from domain.errors import (
     GraphqlValidationFailed,
     Internal,
     Issue,
+    QueryTooComplex,
 )
 
 log = structlog.get_logger(__name__)
@@ -27,14 +28,16 @@ _COERCION = re.compile(
 )
 # Where graphql-core repeats what it received, the repetition is cut off.
 _REPETITIONS = (
-    (re.compile(r"(cannot represent [\w -]{1,60}? value)\b.*$", re.DOTALL), r"\1."),
-    (re.compile(r"[,.]? (?:Did you mean|[Ff]ound:?) .*$", re.DOTALL), "."),
+    (re.compile(r"(cannot represent (?:[\w -]{1,60}? )?value)\b.*$", re.DOTALL), r"\1."),
+    (re.compile(r"[,.]? (?:but encountered|Did you mean|[Ff]ound:?) .*$", re.DOTALL), "."),
     (
         re.compile(r"^Value .* does not exist in (\S{1,80}) enum.*$", re.DOTALL),
         r"No such value in \1.",
     ),
-    (re.compile(r"unknown field '(?!\w{1,60}')[^']*'.*$", re.DOTALL), "an unknown field."),
+    # In a document a field's name is a name; among variables it is whatever was sent.
+    (re.compile(r"unknown field '(?![A-Za-z_]\w{0,59}').*$", re.DOTALL), "an unknown field."),
 )
+_UNKNOWN_KEY = re.compile(r"unknown field '.*$", re.DOTALL)
 
 
 def error_body(error: DomainError, request_id: str) -> bytes:
@@ -90,7 +93,8 @@ def _domain_error(error: GraphQLError) -> DomainError:
         cause = cause.original_error
     if isinstance(cause, DomainError):
         return cause
-    if cause is None:
+    # The library's own exceptions have a place in the document, but none in the answer.
+    if cause is None or (error.nodes and not error.path):
         return _document_error(error)
     log.error("unexpected_exception", exc_info=cause)
     return Internal()
@@ -99,6 +103,8 @@ def _domain_error(error: GraphQLError) -> DomainError:
 def _document_error(error: GraphQLError) -> DomainError:
     message = error.message
     if message.startswith("Syntax Error"):
+        if message.endswith("Parsing aborted."):
+            return QueryTooComplex()
         return GraphqlParseFailed(_parse_message(error))
     if _COERCION.match(message):
         return BadUserInput(_coercion_message(message))
@@ -119,7 +125,8 @@ def _coercion_message(message: str) -> str:
     if match is None:
         return "The variables do not fit the operation."
     variable, place, reason = match.groups()
-    return f"${variable}{place or ''}: {_without_values(reason)}"
+    reason = _without_values(_UNKNOWN_KEY.sub("an unknown field.", reason))
+    return f"${variable}{place or ''}: {reason}"
 
 
 def _without_values(message: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 from uuid import UUID
@@ -17,6 +18,8 @@ from schema.objects import Church
 
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 100
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @strawberry.type(description="Where a page stands in its list.")
@@ -77,6 +80,13 @@ def page_size(first: int | None) -> int:
     if not 1 <= first <= PAGE_SIZE_MAX:
         raise BadUserInput(f"first must be between 1 and {PAGE_SIZE_MAX}.")
     return first
+
+
+def search_text(search: str | None) -> str | None:
+    """Raises BadUserInput for what is no text to a database: NUL and half a character."""
+    if search is not None and _NO_TEXT.search(search):
+        raise BadUserInput("search has characters that no text has.")
+    return search
 
 
 def parse_cursor(cursor: str | None) -> tuple[str, UUID] | None:

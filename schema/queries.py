@@ -11,7 +11,7 @@ from resolvers import queries, registration
 from schema.context import Info
 from schema.inputs import RegisterTeamInput
 from schema.objects import ErrorDefinitionType, Health, Tournament, ValidationReport
-from schema.pages import ChurchConnection, page_size, parse_cursor
+from schema.pages import ChurchConnection, page_size, parse_cursor, search_text
 from schema.rules import RegistrationRules
 
 
@@ -41,6 +41,7 @@ async def churches(
     after: Annotated[str | None, argument(description="The endCursor of the page before.")] = None,
 ) -> ChurchConnection:
     services = info.context.services
+    search = search_text(search)
     page = await queries.church_page(
         services, search=search, first=page_size(first), after=parse_cursor(after)
     )

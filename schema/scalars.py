@@ -2,7 +2,7 @@
 path, never an error that hides the others.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NewType
 
 import strawberry
@@ -24,7 +24,12 @@ def utc_text(value: datetime) -> str:
 
 
 def _literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
-    return value_from_ast_untyped(node, variables)
+    return _leaf(value_from_ast_untyped(node, variables))
+
+
+def _leaf(value: Any) -> Any:
+    """What a list or an object holds is dropped, however deep it is: no leaf is one."""
+    return type(value)() if isinstance(value, list | dict) else value
 
 
 def _lenient(name: str, description: str, specified_by_url: str | None = None) -> Any:
@@ -32,7 +37,7 @@ def _lenient(name: str, description: str, specified_by_url: str | None = None) -
         name=name,
         description=description,
         specified_by_url=specified_by_url,
-        parse_value=lambda value: value,
+        parse_value=_leaf,
         parse_literal=_literal,
     )
 
@@ -67,6 +72,13 @@ SCALARS: dict[object, Any] = {
     ),
     IssuePath: _lenient("IssuePath", "One step of a path: a field's name or a list index from 0."),
     JSON: _lenient("JSON", "Any JSON value.", "https://www.rfc-editor.org/rfc/rfc8259"),
+    date: strawberry.scalar(
+        name="Date",
+        description="A calendar date as YYYY-MM-DD.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
+        serialize=date.isoformat,
+        parse_value=date.fromisoformat,
+    ),
     datetime: strawberry.scalar(
         name="DateTime",
         description="A moment as RFC 3339 in UTC with microseconds, e.g."

@@ -17,6 +17,7 @@ from domain.errors import (
     BadUserInput,
     DomainError,
     ErrorCode,
+    GraphqlValidationFailed,
     MethodNotAllowed,
     PersistedQueryNotSupported,
     UnsupportedMediaType,
@@ -37,6 +38,7 @@ BAD_REQUEST = 400
 
 _ALLOWED = {
     "GET": {OperationType.QUERY},
+    "HEAD": {OperationType.QUERY},
     "POST": {OperationType.QUERY, OperationType.MUTATION},
 }
 
@@ -77,6 +79,7 @@ class GraphQLEndpoint:
             services=self._services,
             request_id=request_id,
             idempotency_key=request.headers.get("idempotency-key"),
+            operation_name=wanted.operation_name,
             may_introspect=self._anonymous_introspection,
             admit=partial(self._limits.hit, client=client),
         )
@@ -89,6 +92,8 @@ class GraphQLEndpoint:
                 allowed_operation_types=_ALLOWED[request.method],
             )
         except InvalidOperationTypeError as error:
+            if error.operation_type == OperationType.SUBSCRIPTION:
+                raise GraphqlValidationFailed("There are no subscriptions.") from error
             raise MethodNotAllowed("A mutation has to be sent with POST.") from error
         except CannotGetOperationTypeError as error:
             raise BadUserInput("operationName names no operation of the document.") from error
@@ -141,7 +146,7 @@ def _status(media_type: str, code: ErrorCode, *, has_data: bool) -> int:
 
 async def _parse(request: Request) -> GraphQLRequest:
     """Raises BadUserInput, UnsupportedMediaType, PersistedQueryNotSupported."""
-    if request.method == "GET":
+    if request.method != "POST":
         return _checked(dict(request.query_params), parse_nested=True)
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != JSON_TYPE:

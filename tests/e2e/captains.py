@@ -9,7 +9,7 @@ import httpx
 from tests import make
 from tests.processes import register
 
-ATTEMPTS = 1000
+ATTEMPTS = 400
 PAUSE_SECONDS = 0.05
 
 

@@ -24,7 +24,12 @@ async def kill_at(kill, captains, chosen):
 
 
 def postmaster_pid(data_dir):
-    return int((data_dir / "postgres18/cluster/postmaster.pid").read_text().split()[0])
+    """None while there is no database."""
+    try:
+        words = (data_dir / "postgres18/cluster/postmaster.pid").read_text().split()
+    except FileNotFoundError:
+        return None
+    return int(words[0]) if words else None
 
 
 @pytest.mark.parametrize("seed", [26, 27])
@@ -115,14 +120,19 @@ async def test_restarted_database_is_seen_as_retryable_errors_only(make_server, 
         assert await server.ended() == 0
 
 
-async def test_killed_embedded_database_is_started_again_by_the_service(make_server, data_dir):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+async def test_embedded_database_that_was_ended_is_started_again_by_the_service(
+    make_server, data_dir, number
+):
     server = make_server(DATA_DIR=str(data_dir))
     await server.start()
 
     async def kill():
         pid = postmaster_pid(data_dir)
-        os.kill(pid, signal.SIGKILL)
-        await until(lambda: postmaster_pid(data_dir) != pid, "the database is started again")
+        os.kill(pid, number)
+        await until(
+            lambda: postmaster_pid(data_dir) not in (None, pid), "the database is started again"
+        )
 
     async with server.client() as client:
         captains = Captains(client=client, teams=TEAMS)

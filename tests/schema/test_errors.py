@@ -1,0 +1,496 @@
+"""Every code has the envelope, those of today's routes for real; nothing received comes back."""
+
+import asyncio
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+import structlog
+
+from domain.errors import (
+    CATALOG,
+    ERRORS,
+    BodyTooLarge,
+    ChurchLimitReached,
+    DomainError,
+    ErrorCode,
+    InvalidForm,
+    Issue,
+    IssueCode,
+    RateLimited,
+    RegistrationClosed,
+    RegistrationNotOpen,
+    TournamentFull,
+)
+from resilience.telemetry import configure_logging
+from schema.errors import error_body
+from settings import load_settings
+from tests import make
+from tests.asking import AWAY, GRAPHQL_TYPE, ask, check_envelope, data, refused, serving
+from tests.conftest import SECRET
+from tests.databases import dsn
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+ISSUE = Issue(("input", "players", 3, "name"), IssueCode.NAME_TOO_SHORT, "Longer.", {"min": 2})
+WITH_ARGUMENTS: dict[ErrorCode, DomainError] = {
+    error.code: error
+    for error in (
+        InvalidForm([ISSUE]),
+        RegistrationNotOpen(NOW),
+        RegistrationClosed(NOW),
+        TournamentFull(16),
+        ChurchLimitReached(limit=2, registered=2),
+        RateLimited(7),
+        BodyTooLarge(1000),
+    )
+}
+TOURNAMENT = "{ tournament { name } }"
+KEY = "a key of the test"
+
+
+@pytest.fixture
+def settings_with(tmp_path):
+    def build(**changes):
+        wanted = {
+            "environment": "test",
+            "data_dir": tmp_path,
+            "secret_key": SECRET,
+            "enable_rate_limiting": False,
+        }
+        return load_settings(None, **(wanted | changes))
+
+    return build
+
+
+async def register(client, number=0, key=None, **changes):
+    headers = {"Idempotency_Key": key} if key else {}
+    return await ask(client, make.REGISTER, {"input": make.team(number, **changes)}, **headers)
+
+
+def test_every_code_has_one_class():
+    assert list(ERRORS) != []
+    assert set(ERRORS) == set(CATALOG) == set(ErrorCode)
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_the_envelope_of_every_code_fits_the_published_schema(code):
+    error = WITH_ARGUMENTS.get(code) or ERRORS[code]()
+    definition = CATALOG[code]
+    with pytest.raises(DomainError) as raised:
+        raise error
+
+    body = json.loads(error_body(raised.value, "01JABCDEFG"))
+
+    check_envelope(body)
+    assert body == {
+        "errors": [
+            {
+                "message": error.message,
+                "extensions": {
+                    "code": code.value,
+                    "category": definition.category.value,
+                    "requestId": "01JABCDEFG",
+                    "retryable": definition.retryable,
+                    "retryAfterSeconds": error.retry_after_seconds,
+                    "docUrl": f"/errors#{code.value}",
+                    "issues": [
+                        {
+                            "path": ["input", "players", 3, "name"],
+                            "pointer": "/input/players/3/name",
+                            "code": "NAME_TOO_SHORT",
+                            "message": "Longer.",
+                            "params": {"min": 2},
+                        }
+                    ]
+                    if code == ErrorCode.VALIDATION_FAILED
+                    else [],
+                    "details": error.details,
+                },
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "code"),
+    [
+        ("{ tournament { name }", None, "GRAPHQL_PARSE_FAILED"),
+        ("{ tournament { nothing } }", None, "GRAPHQL_VALIDATION_FAILED"),
+        ("{ churches(first: {}) { totalCount } }", None, "GRAPHQL_VALIDATION_FAILED"),
+        (f"{{ churches(first: {'9' * 10_000}) {{ totalCount }} }}", None,
+         "GRAPHQL_VALIDATION_FAILED"),
+        ("subscription { tournament }", None, "GRAPHQL_VALIDATION_FAILED"),
+        ("{ " + "tournament " * 3000 + "}", None, "QUERY_TOO_COMPLEX"),
+        ("{ a" * 900 + " }" * 900, None, "QUERY_TOO_COMPLEX"),
+        (f"{{ churches(search: {'[' * 900}{']' * 900}) {{ totalCount }} }}", None,
+         "QUERY_TOO_COMPLEX"),
+        ("query ($n: Int) { churches(first: $n) { totalCount } }", {"n": "x"}, "BAD_USER_INPUT"),
+        (make.VALIDATE, {}, "BAD_USER_INPUT"),
+        (make.VALIDATE, {"input": make.team(teamName={"a": "b"})}, "BAD_USER_INPUT"),
+        (make.VALIDATE, {"input": make.team() | {"unknown": 1}}, "BAD_USER_INPUT"),
+        (make.VALIDATE, {"input": make.team() | {"\ud800": 1}}, "BAD_USER_INPUT"),
+        ("{ churches(first: 0) { totalCount } }", None, "BAD_USER_INPUT"),
+        ('{ churches(after: "x") { totalCount } }', None, "BAD_USER_INPUT"),
+        (r'{ churches(search: "\u0000") { totalCount } }', None, "BAD_USER_INPUT"),
+        ("query ($s: String) { churches(search: $s) { totalCount } }", {"s": "\ud800"},
+         "BAD_USER_INPUT"),
+        ("query A { tournament { id } } query B { tournament { id } }", None, "BAD_USER_INPUT"),
+        ("fragment A on Query { tournament { id } }", None, "BAD_USER_INPUT"),
+    ],
+)  # fmt: skip
+async def test_documents_and_variables_that_do_not_fit_are_refused(client, query, variables, code):
+    answer = await ask(client, query, variables)
+
+    assert refused_any(answer) == code
+    assert answer.status_code == 400
+
+
+def refused_any(answer) -> str:
+    """The one code of all errors of an answer."""
+    check_envelope(answer.json())
+    (code,) = {error["extensions"]["code"] for error in answer.json()["errors"]}
+    return code
+
+
+@pytest.mark.parametrize(
+    ("header", "argument"),
+    [("12345678", "87654321"), ("short", None), (None, "short"), ("x" * 256, None)],
+)
+async def test_idempotency_keys_that_are_none_or_differ_are_refused(client, header, argument):
+    answer = await register(client, key=header, idempotencyKey=argument)
+
+    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert answer.json()["data"] == {"registerTeam": None}
+
+
+async def test_a_wrong_form_is_refused_with_its_issues(client):
+    answer = await register(client, captain=make.person(phone="0000000000"))
+
+    assert answer.status_code == 200
+    extensions = refused(answer)
+    assert (extensions["code"], extensions["category"]) == ("VALIDATION_FAILED", "USER_INPUT")
+    assert [issue["pointer"] for issue in extensions["issues"]] == ["/input/captain/phone"]
+    assert answer.json()["errors"][0]["path"] == ["registerTeam"]
+    assert answer.json()["errors"][0]["message"] == "1 detail needs attention."
+
+
+async def test_a_church_with_all_its_teams_is_refused_another(client):
+    for number in range(2):
+        data(await register(client, number, churchName="CSI Zion"))
+
+    extensions = refused(await register(client, 2, churchName="C.S.I. ZION"))
+
+    assert extensions["code"] == "CHURCH_LIMIT_REACHED"
+    assert extensions["details"] == {"limit": 2, "registered": 2}
+
+
+async def test_a_full_tournament_refuses(client, sql):
+    await sql.execute("UPDATE tournament SET capacity = 1")
+    data(await register(client, 0))
+
+    extensions = refused(await register(client, 1))
+
+    assert (extensions["code"], extensions["details"]) == ("TOURNAMENT_FULL", {"capacity": 1})
+
+
+async def test_a_tournament_that_is_not_open_refuses(client, sql):
+    day = timedelta(days=1)
+    now = datetime.now(UTC)
+    await sql.execute("UPDATE tournament SET opens_at = $1", now + day)
+    early = refused(await register(client))
+    await sql.execute("UPDATE tournament SET opens_at = NULL, closes_at = $1", now - day)
+    late = refused(await register(client))
+
+    assert (early["code"], early["details"]) == (
+        "REGISTRATION_NOT_OPEN",
+        {"opensAt": (now + day).isoformat()},
+    )
+    assert (late["code"], late["details"]) == (
+        "REGISTRATION_CLOSED",
+        {"closesAt": (now - day).isoformat()},
+    )
+
+
+async def test_a_key_that_was_used_for_another_form_is_refused(client):
+    data(await register(client, 0, key=KEY))
+    deep: list = []
+    for _ in range(900):
+        deep = [deep]
+
+    another = refused(await register(client, 1, key=KEY))
+    half = refused(await register(client, 0, key=KEY, teamName="\ud800"))
+    nested = make.team(0)
+    nested["captain"]["phone"] = deep
+    answer = await ask(client, make.REGISTER, {"input": nested}, Idempotency_Key=KEY)
+
+    assert [another["code"], half["code"], refused(answer)["code"]] == [
+        "IDEMPOTENCY_KEY_REUSED"
+    ] * 3
+
+
+async def test_a_key_of_a_team_that_was_erased_is_told_so(client, sql):
+    data(await register(client, key=KEY))
+    await sql.execute("TRUNCATE team, player, outbox_message")
+
+    assert refused(await register(client, key=KEY))["code"] == "TEAM_NOT_FOUND"
+
+
+async def test_a_key_that_is_under_way_is_told_so(settings_with, database_url, sql):
+    await sql.execute("BEGIN")
+    await sql.execute(
+        "INSERT INTO idempotency_record VALUES"
+        " ('registerTeam', $1, '', gen_random_uuid(), now() + interval '1 day')",
+        KEY,
+    )
+    settings = settings_with(database_lock_timeout_seconds=1)
+    async with serving(settings, database_url) as client:
+        answer = await register(client, key=KEY)
+    await sql.execute("ROLLBACK")
+
+    extensions = refused(answer)
+    assert (extensions["code"], extensions["retryAfterSeconds"]) == ("IDEMPOTENCY_IN_PROGRESS", 1)
+
+
+async def test_a_request_that_takes_too_long_is_given_up(settings_with, database_url, sql):
+    await sql.execute("BEGIN")
+    await sql.execute("LOCK TABLE tournament")
+    async with serving(settings_with(request_timeout_seconds=1), database_url) as client:
+        answer = await ask(client, TOURNAMENT)
+    await sql.execute("ROLLBACK")
+
+    assert (answer.status_code, refused(answer)["code"]) == (504, "REQUEST_TIMEOUT")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "expected"),
+    [
+        ("DELETE", "/graphql", {}, (405, "METHOD_NOT_ALLOWED")),
+        ("GET", "/graphql?query=mutation{registerTeam}", {}, (405, "METHOD_NOT_ALLOWED")),
+        ("POST", "/livez", {}, (405, "METHOD_NOT_ALLOWED")),
+        ("POST", "/graphql", {"content": b"{}"}, (415, "UNSUPPORTED_MEDIA_TYPE")),
+        ("POST", "/graphql", {"content": b"x" * 300_000}, (413, "BODY_TOO_LARGE")),
+        ("POST", "/graphql", {"json": {}}, (400, "BAD_USER_INPUT")),
+        ("GET", "/nothing", {}, (404, "NOT_FOUND")),
+        ("GET", "/errors", {"headers": {"Host": "else.example"}}, (400, "BAD_USER_INPUT")),
+        (
+            "POST",
+            "/graphql",
+            {"json": {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0"}}}},
+            (400, "PERSISTED_QUERY_NOT_SUPPORTED"),
+        ),
+    ],
+)
+async def test_plain_http_is_refused_with_the_same_envelope(client, method, path, sent, expected):
+    answer = await client.request(method, path, **sent)
+
+    assert (answer.status_code, refused(answer)["code"]) == expected
+
+
+@pytest.mark.parametrize("accept", ["application/json", GRAPHQL_TYPE])
+async def test_too_many_requests_are_told_when_to_come_back(settings_with, database_url, accept):
+    settings = settings_with(enable_rate_limiting=True, rate_limit_requests=1, rate_limit_queries=1)
+    async with serving(settings, database_url) as client:
+        await ask(client, "{ __typename }")
+        query = await ask(client, TOURNAMENT, Accept=accept)
+        await register(client, players=[])
+        mutation = await ask(client, make.REGISTER, {"input": make.team(players=[])}, Accept=accept)
+
+    for answer in (query, mutation):
+        extensions = refused(answer)
+        assert (answer.status_code, extensions["code"]) == (429, "RATE_LIMITED")
+        assert extensions["retryAfterSeconds"] in range(50, 61)
+        assert "data" not in answer.json()
+
+
+@pytest.mark.parametrize(("accept", "status"), [("application/json", 200), (GRAPHQL_TYPE, 503)])
+async def test_a_database_that_is_away_is_retryable(settings_with, accept, status):
+    async with serving(settings_with(), AWAY) as client:
+        answer = await ask(client, TOURNAMENT, Accept=accept)
+        changing = await register(client)
+
+    extensions = refused(answer)
+    assert (answer.status_code, extensions["code"]) == (status, "SERVICE_UNAVAILABLE")
+    assert (extensions["retryable"], extensions["retryAfterSeconds"]) == (True, 2)
+    assert answer.json()["data"] is None
+    assert refused(changing)["code"] == "SERVICE_UNAVAILABLE"
+    assert (changing.status_code, changing.json()["data"]) == (200, {"registerTeam": None})
+
+
+async def test_a_defect_is_masked_and_its_stack_is_in_the_log(client, sql, written):
+    await sql.execute("UPDATE tournament SET is_active = false")
+
+    answer = await ask(client, TOURNAMENT, X_Request_ID="request-of-the-test")
+
+    assert answer.status_code == 500
+    assert refused(answer)["code"] == "INTERNAL"
+    assert answer.json()["errors"][0]["message"] == "Something went wrong on our side."
+    (line,) = [entry for entry in written() if entry["level"] == "error"]
+    assert line["request_id"] == "request-of-the-test"
+    assert "NoResultFound" in line["exception"]
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Reads what a production service has put into its log."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    file = tmp_path / "service.log"
+    configure_logging(
+        level="DEBUG",
+        environment="production",
+        file=file,
+        file_max_bytes=10_000_000,
+        file_backups=1,
+    )
+
+    def lines():
+        read = [json.loads(line) for line in file.read_text().splitlines()]
+        # The client of the tests writes as well.
+        return [line for line in read if line["logger"] != "httpx"]
+
+    yield lines
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()
+    for handler in [one for one in root.handlers if one not in handlers]:
+        root.removeHandler(handler)
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+MARK = "Zqxjkvbwarf"
+FIRST = "query ($v: Int) { churches(first: $v) { totalCount } }"
+SEARCH = "query ($v: String) { churches(search: $v) { totalCount } }"
+AFTER = "query ($v: String) { churches(after: $v) { totalCount } }"
+DOCUMENT = {"kind": "PHOTO", "documentId": "1"}
+PLANTED = {
+    "a string for a number": (f'{{ churches(first: "{MARK}") {{ totalCount }} }}', None),
+    "a block string": (f'{{ churches(first: """\n{MARK}\n""") {{ totalCount }} }}', None),
+    "an object for a number": (f'{{ churches(first: {{a: "{MARK}"}}) {{ totalCount }} }}', None),
+    "a name for a number": (f"{{ churches(first: {MARK}) {{ totalCount }} }}", None),
+    "a list for a string": (f'{{ churches(search: ["{MARK}"]) {{ totalCount }} }}', None),
+    "a string for an input": (f'{{ validateTeam(input: "{MARK}") {{ isValid }} }}', None),
+    "a string for a switch": (f'{{ tournament @include(if: "{MARK}") {{ id }} }}', None),
+    "a default of a variable": (FIRST.replace("Int", f'Int = "{MARK}"'), None),
+    "an unfinished string": (f'{{ churches(search: "{MARK}) {{ totalCount }} }}', None),
+    "a value of an enumeration": (
+        f"{{ validateTeam(input: {{documents: [{{kind: {MARK}}}]}}) {{ isValid }} }}",
+        None,
+    ),
+    "a string of an enumeration": (
+        f'{{ validateTeam(input: {{documents: [{{kind: "{MARK}"}}]}}) {{ isValid }} }}',
+        None,
+    ),
+    "a comment": (f"{{ tournament # {MARK}", None),
+    "a string variable": (FIRST, {"v": MARK}),
+    "a list variable": (FIRST, {"v": [MARK]}),
+    "an object variable": (FIRST, {"v": {MARK: MARK}}),
+    "an object for a text": (SEARCH, {"v": {MARK: 1}}),
+    "half a character": (SEARCH, {"v": f"{MARK}\ud800"}),
+    "NUL": (SEARCH, {"v": f"{MARK}\0"}),
+    "a cursor": (AFTER, {"v": MARK}),
+    "another variable": (FIRST, {MARK: MARK, "v": "x"}),
+    "the input itself": (make.VALIDATE, {"input": MARK}),
+    "a part of the input": (make.VALIDATE, {"input": make.team(captain=MARK)}),
+    "a list of the input": (make.VALIDATE, {"input": make.team(players=MARK)}),
+    "an entry of a list": (make.VALIDATE, {"input": make.team(players=[MARK])}),
+    "a key": (make.VALIDATE, {"input": make.team() | {MARK: 1}}),
+    "a key with quotes": (make.VALIDATE, {"input": make.team() | {f"x' 'y' {MARK}": 1}}),
+    "a key with a line break": (make.VALIDATE, {"input": make.team() | {f"x\n{MARK}": 1}}),
+    "a name that is an object": (make.VALIDATE, {"input": make.team(teamName={"a": MARK})}),
+    "a kind": (make.VALIDATE, {"input": make.team(documents=[DOCUMENT | {"kind": MARK}])}),
+    "a kind that is an object": (
+        make.VALIDATE,
+        {"input": make.team(documents=[DOCUMENT | {"kind": {"a": MARK}}])},
+    ),
+    "an id that is a list": (
+        make.VALIDATE,
+        {"input": make.team(documents=[DOCUMENT | {"documentId": [MARK]}])},
+    ),
+    "leaves of the form": (
+        make.REGISTER,
+        {
+            "input": make.team(
+                teamName=f"<{MARK}>",
+                captain=make.person(name=f"{MARK}1", phone=MARK, email=[MARK]),
+                viceCaptain=make.person(1, whatsapp={"a": MARK}),
+                players=[
+                    {"name": f"{MARK}?", "role": MARK, "jerseyNumber": MARK, "dateOfBirth": MARK}
+                ],
+                documents=[{"kind": "PHOTO", "documentId": MARK}],
+                consentVersion=MARK,
+                locale=MARK,
+            )
+        },
+    ),
+    "a key that is none": (make.REGISTER, {"input": make.team(idempotencyKey=f"{MARK}\n")}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLANTED)
+@pytest.mark.parametrize("accept", ["application/json", GRAPHQL_TYPE])
+async def test_no_received_value_is_answered_or_logged(client, written, place, accept):
+    query, variables = PLANTED[place]
+
+    answer = await ask(client, query, variables, Accept=accept)
+
+    check_envelope(answer.json())
+    assert MARK not in answer.text
+    assert [entry["message"] for entry in written()] == ["request_finished"]
+    assert MARK not in json.dumps(written())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"content": f'{{"query": "{MARK}'},
+        {"content": f'"{MARK}"'},
+        {"json": [MARK]},
+        {"json": {"query": {"a": MARK}}},
+        {"json": {"query": TOURNAMENT, "variables": MARK}},
+        {"json": {"query": TOURNAMENT, "operationName": MARK}},
+        {"json": {"query": TOURNAMENT, "operationName": [MARK]}},
+        {"json": {"query": TOURNAMENT, "extensions": MARK}},
+        {"json": {"extensions": {"persistedQuery": {"sha256Hash": MARK}}}},
+        {"json": {"query": make.REGISTER, "variables": {"input": make.team()}},
+         "headers": {"Idempotency-Key": f"{MARK}é".encode("latin-1")}},
+        {"json": {}, "headers": {"Content-Type": f"text/{MARK}"}},
+        {"json": {}, "headers": {"Host": f"{MARK}.example"}},
+        {"json": {}, "params": {"query": MARK}},
+    ],
+)  # fmt: skip
+async def test_no_part_of_a_request_is_answered_or_logged(client, written, sent):
+    sent = sent | {"headers": {"Content-Type": "application/json"} | sent.get("headers", {})}
+
+    answer = await client.post("/graphql", **sent)
+
+    refused(answer)
+    assert MARK not in answer.text
+    assert MARK not in json.dumps(written())
+
+
+async def test_a_defect_while_rows_are_written_names_no_row(client, database_url, sql, written):
+    await sql.execute("ALTER TABLE player RENAME COLUMN position TO place")
+    try:
+        answer = await register(client, teamName=MARK, churchName=f"{MARK} Church")
+    finally:
+        admin = await asyncpg.connect(dsn(database_url))
+        await admin.execute("ALTER TABLE player RENAME COLUMN place TO position")
+        await admin.close()
+
+    assert refused(answer)["code"] == "INTERNAL"
+    assert MARK not in answer.text
+    assert MARK not in json.dumps(written())
+    assert [entry["level"] for entry in written()] == ["error", "info"]
+
+
+async def test_what_goes_wrong_in_two_places_has_two_envelopes(client):
+    query = "{ a: churches(first: 0) { totalCount } b: churches(first: 101) { totalCount } }"
+
+    answers = await asyncio.gather(*(ask(client, query) for _ in range(3)))
+
+    for answer in answers:
+        assert refused_any(answer) == "BAD_USER_INPUT"
+        assert answer.json()["data"] is None
