@@ -5,7 +5,7 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from persistence import migrate as migrations
 from persistence import tournaments
 from persistence.database import Database, DatabaseUnavailable
 from persistence.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from persistence.supervision import revive, running
 from resilience.telemetry import configure_logging
 from resolvers import upkeep
 from resolvers.context import Services
@@ -38,7 +39,6 @@ from settings import (
 )
 
 ROOT = Path(__file__).parent
-REVIVE_SECONDS = 1
 
 T = TypeVar("T")
 
@@ -153,35 +153,6 @@ def database(settings: Settings) -> Iterator[Prepared]:
         fail(f"The embedded PostgreSQL under DATA_DIR did not start: {error}")
 
 
-@contextmanager
-def running(embedded: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
-    """A server that is stopped again, whatever signal comes at whatever moment."""
-    try:
-        with held_back():
-            embedded.start()
-        yield embedded
-    finally:
-        with held_back():
-            embedded.stop()
-
-
-@contextmanager
-def held_back() -> Iterator[None]:
-    """Act on a signal to stop only after what is inside, which must not be left half done."""
-    caught: list[int] = []
-    previous = {
-        number: signal.signal(number, lambda number, _: caught.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if caught:
-        sys.exit(128 + caught[0])
-
-
 async def wait_for(settings: Settings, url: str) -> None:
     candidate = Database(database_options(settings, url))
     try:
@@ -268,18 +239,6 @@ class Server(uvicorn.Server):
         """Uvicorn's would raise the signal again in the end, before the database is stopped."""
         self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
         self.should_exit = True
-
-
-async def revive(embedded: EmbeddedPostgres) -> None:
-    """Start the embedded PostgreSQL again whenever it was killed."""
-    while True:
-        await asyncio.sleep(REVIVE_SECONDS)
-        try:
-            _ = embedded.postmaster_pid
-        except EmbeddedPostgresError:
-            log.warning("embedded_postgres_gone")
-            with suppress(EmbeddedPostgresError):
-                await asyncio.to_thread(embedded.start)
 
 
 def settle(pages: dict[Path, str], *, check: bool) -> None:

@@ -31,7 +31,7 @@ def create_app(settings: Settings, database_url: str) -> Starlette:
         queries_per_minute=settings.rate_limit_queries,
         storage_uri=settings.rate_limit_storage.get_secret_value(),
     )
-    return Starlette(
+    app = Starlette(
         routes=routes(settings, services, limits),
         middleware=middleware_stack(
             environment=settings.environment,
@@ -46,6 +46,9 @@ def create_app(settings: Settings, database_url: str) -> Starlette:
         exception_handlers={404: not_found, 405: method_not_allowed},
         lifespan=partial(lifespan, services.database, limits),
     )
+    # A path with a slash too many is no page of ours, and is answered as such.
+    app.router.redirect_slashes = False
+    return app
 
 
 def routes(settings: Settings, services: Services, limits: RateLimits) -> list[Route]:

@@ -154,3 +154,10 @@ async def test_pages_are_only_read(client, path):
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
     assert refused(answer)["code"] == "METHOD_NOT_ALLOWED"
     assert (await client.head(path)).status_code == 200
+
+
+async def test_address_with_a_slash_too_many_is_nowhere(client):
+    answer = await client.post("/graphql/", json={"query": "{ health { status } }"})
+
+    assert answer.status_code == 404
+    assert answer.json()["errors"][0]["extensions"]["code"] == "NOT_FOUND"

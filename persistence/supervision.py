@@ -1,0 +1,56 @@
+"""The embedded PostgreSQL over the life of the process that serves with it."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import structlog
+
+from persistence.embedded import EmbeddedPostgres, EmbeddedPostgresError
+
+REVIVE_SECONDS = 1
+
+log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def running(embedded: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
+    """A server that is stopped again, whatever signal comes at whatever moment."""
+    try:
+        with held_back():
+            embedded.start()
+        yield embedded
+    finally:
+        with held_back():
+            embedded.stop()
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Act on a signal to stop only after what is inside, which must not be left half done."""
+    caught: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda number, _: caught.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if caught:
+        sys.exit(128 + caught[0])
+
+
+async def revive(embedded: EmbeddedPostgres) -> None:
+    """Start the embedded PostgreSQL again whenever it was killed."""
+    while True:
+        await asyncio.sleep(REVIVE_SECONDS)
+        try:
+            _ = embedded.postmaster_pid
+        except EmbeddedPostgresError:
+            log.warning("embedded_postgres_gone")
+            with suppress(EmbeddedPostgresError):
+                await asyncio.to_thread(embedded.start)

@@ -1,0 +1,29 @@
+import pytest
+
+from persistence.database import Database, DatabaseOptions
+from tests.relay import Relay
+
+
+@pytest.fixture
+async def open_database(database_url):
+    """A function that opens the database with options of the test's own."""
+    opened = []
+
+    def open_with(url=database_url, **options):
+        opened.append(Database(DatabaseOptions(url=url, **options)))
+        return opened[-1]
+
+    yield open_with
+    for database in opened:
+        await database.close()
+
+
+@pytest.fixture
+async def relay(database_url):
+    async with Relay(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def relayed(relay, open_database):
+    return open_database(relay.url)
