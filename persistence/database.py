@@ -189,7 +189,7 @@ def _is_lost(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated
-    return isinstance(error, OSError | PoolTimeoutError)
+    return isinstance(error, OSError)
 
 
 def _is_transient(error: BaseException) -> bool:
@@ -198,7 +198,8 @@ def _is_transient(error: BaseException) -> bool:
 
 def _is_unavailable(error: BaseException) -> bool:
     blocked = sqlstate(error) in {LOCK_NOT_AVAILABLE, QUERY_CANCELED}
-    return blocked or isinstance(error, _CommitUnknown | TimeoutError) or _is_transient(error)
+    given_up = isinstance(error, _CommitUnknown | PoolTimeoutError)
+    return blocked or given_up or _is_transient(error)
 
 
 def _log_retry(state: RetryCallState) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+from structlog.testing import capture_logs
 
 from domain.errors import ServiceUnavailable
 from persistence.database import constraint, sqlstate
@@ -14,6 +15,8 @@ from resilience.redaction import render_exception
 
 WRITE = text("INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now())")
 TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+# Not in the code that a traceback quotes.
+NAME = "Asha Rao"
 KILLS = text("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
@@ -201,7 +204,7 @@ async def test_statement_runs_no_longer_than_its_timeout_and_once(open_database,
     assert await written(sql) == []
 
 
-async def test_work_without_a_free_connection_is_not_called(open_database, sql):
+async def test_work_waits_once_for_a_free_connection_and_is_not_called(open_database, sql):
     database = open_database(pool_size=1, max_overflow=0, pool_timeout_seconds=0.1)
     started, finish = asyncio.Event(), asyncio.Event()
     calls = []
@@ -213,12 +216,13 @@ async def test_work_without_a_free_connection_is_not_called(open_database, sql):
 
     holder = asyncio.create_task(database.run(hold))
     await started.wait()
-    with pytest.raises(ServiceUnavailable):
+    with capture_logs() as logs, pytest.raises(ServiceUnavailable):
         await database.run(writing(calls))
     finish.set()
     await holder
 
     assert calls == []
+    assert [line["event"] for line in logs] == ["database_unavailable"]
     assert await written(sql) == ["holder"]
 
 
@@ -311,14 +315,12 @@ async def test_error_of_the_work_itself_passes_unchanged(database, sql):
 
 
 async def test_values_are_not_in_the_words_of_an_error(database):
-    name = " ".join(["Asha", "Rao"])
-
     async def work(connection):
-        await write(connection, name)
-        await write(connection, name)
+        await write(connection, NAME)
+        await write(connection, NAME)
 
     with pytest.raises(IntegrityError) as violated:
         await database.run(work)
 
-    assert name not in str(violated.value)
-    assert name not in render_exception(violated.value)
+    assert NAME not in str(violated.value)
+    assert NAME not in render_exception(violated.value)

@@ -77,11 +77,11 @@ async def test_starts_at_once_make_one_tournament(open_database, create):
     assert (await starting[0].read(tournaments.active)).rules == DEFAULT_RULES
 
 
-async def test_room_is_made_beyond_the_teams_that_are_there(database, sql):
+async def test_room_is_made_beyond_the_teams_that_are_there_and_the_default_capacity(database, sql):
     await sql.execute("UPDATE tournament SET taken = 16, required_documents = '{PASTOR_LETTER}'")
 
     await database.run(partial(tournaments.make_room, places=5))
 
     found = await database.read(tournaments.active)
-    assert (found.taken, found.rules.capacity) == (16, 21)
+    assert (found.taken, found.rules.capacity) == (16, 16 + 5 + 16)
     assert (found.rules.teams_per_church, found.rules.required_documents) == (None, ())
