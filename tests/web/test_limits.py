@@ -1,5 +1,7 @@
 """Rates per client, whoever stands in between, and with the store away."""
 
+import socket
+
 import pytest
 import time_machine
 from structlog.testing import capture_logs
@@ -9,9 +11,16 @@ from domain.errors import RateLimited
 from web.limits import OwnMemory, RateLimits, client_address
 
 
+def free_port():
+    """One of the system's choice: the server's own search is a race between two test workers."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
 @pytest.fixture
 def valkey():
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_port()) as server:
         yield server
 
 
@@ -71,7 +80,7 @@ async def test_processes_with_one_store_share_one_rate(valkey, scheme):
 
 
 async def test_while_the_store_is_away_this_process_counts_and_warns_once():
-    with ValkeyServer() as first:
+    with ValkeyServer(port=free_port()) as first:
         port = first.port
         rates = limits(storage_uri=f"redis://127.0.0.1:{port}")
         await rates.hit("query", "192.0.2.1")
