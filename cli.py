@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn, TypeVar
 
-import structlog
 import typer
 import uvicorn
 from alembic.util import CommandError
@@ -42,16 +41,19 @@ ROOT = Path(__file__).parent
 
 T = TypeVar("T")
 
-log = structlog.get_logger(__name__)
-
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.callback()
+def main() -> None:
+    """The ICCT26 registration service."""
+    # Unless a server listens for it, it must end the process with what the process has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 @app.command()
 def serve() -> None:
     """Prepare the database and serve until SIGINT or SIGTERM."""
-    # Until the server listens for it, it must end the process with what the process has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     settings = read_settings()
     with database(settings) as prepared:
         Server(settings, prepared).run()
@@ -144,9 +146,9 @@ def database(settings: Settings) -> Iterator[Prepared]:
         prepare(settings, settings.sqlalchemy_url)
         yield Prepared(url=settings.sqlalchemy_url)
         return
+    embedded = EmbeddedPostgres(settings.data_dir)
     try:
-        with running(EmbeddedPostgres(settings.data_dir)) as embedded:
-            url = embedded.start()
+        with running(embedded) as url:
             prepare(settings, url)
             yield Prepared(url=url, embedded=embedded)
     except EmbeddedPostgresError as error:

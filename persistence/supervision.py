@@ -16,12 +16,12 @@ log = structlog.get_logger(__name__)
 
 
 @contextmanager
-def running(embedded: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
-    """A server that is stopped again, whatever signal comes at whatever moment."""
+def running(embedded: EmbeddedPostgres) -> Iterator[str]:
+    """The URL of a server that is stopped again, whatever signal comes at whatever moment."""
     try:
         with held_back():
-            embedded.start()
-        yield embedded
+            url = embedded.start()
+        yield url
     finally:
         with held_back():
             embedded.stop()

@@ -39,7 +39,7 @@ class ServerProcess:
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self._variables = {"PORT": str(self.port), **variables}
         self._process: subprocess.Popen | None = None
@@ -156,7 +156,8 @@ def environment(variables: dict[str, str]) -> dict[str, str]:
     return kept | {"ENVIRONMENT": "test", "ENABLE_RATE_LIMITING": "false"} | variables
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Given once in this process, and looked for elsewhere by every other worker."""
     start = os.getpid() * 31 % len(PORTS)
     for port in (*PORTS[start:], *PORTS[:start]):
         if port in _given:

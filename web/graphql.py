@@ -34,7 +34,6 @@ GRAPHQL_TYPE = "application/graphql-response+json"
 # Over application/json any well-formed request is answered with 200, except where the status
 # itself is the message.
 STATUS_ALWAYS = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.METHOD_NOT_ALLOWED})
-BAD_REQUEST = 400
 
 _ALLOWED = {
     "GET": {OperationType.QUERY},

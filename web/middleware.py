@@ -51,8 +51,6 @@ COMPRESS_FROM_BYTES = 1024
 MAX_LOGGED_PATH = 200
 # What follows in these paths is a capability: whoever knows it may use it.
 SIGNED_PATHS = ("/uploads/", "/files/", "/exports/")
-# Probes of the platform call by address, not by name; the answers depend on nothing they send.
-
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -14,6 +14,7 @@ import structlog
 
 from resilience.redaction import REDACTED, scrub, scrub_message
 from resilience.telemetry import configure_logging, current_request_id
+from tests.logs import restored_logging
 
 log = structlog.get_logger("tests.telemetry")
 UUID_TEXT = "6f1c0c52-5a0e-4c6e-9d0f-123456789012"
@@ -21,16 +22,8 @@ UUID_TEXT = "6f1c0c52-5a0e-4c6e-9d0f-123456789012"
 
 @pytest.fixture(autouse=True)
 def _restored_logging():
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
-    for handler in [h for h in root.handlers if h not in handlers]:
-        root.removeHandler(handler)
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with restored_logging():
+        yield
     logging.raiseExceptions = True
 
 

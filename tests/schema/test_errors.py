@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-import logging
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
-import structlog
 
 from domain.errors import (
     CATALOG,
@@ -31,6 +29,7 @@ from tests import make
 from tests.asking import AWAY, GRAPHQL_TYPE, ask, check_envelope, data, refused, serving
 from tests.conftest import SECRET
 from tests.databases import dsn
+from tests.logs import restored_logging
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ISSUE = Issue(("input", "players", 3, "name"), IssueCode.NAME_TOO_SHORT, "Longer.", {"min": 2})
@@ -334,30 +333,22 @@ async def test_a_defect_is_masked_and_its_stack_is_in_the_log(client, sql, writt
 @pytest.fixture
 def written(tmp_path):
     """Reads what a production service has put into its log."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
     file = tmp_path / "service.log"
-    configure_logging(
-        level="DEBUG",
-        environment="production",
-        file=file,
-        file_max_bytes=10_000_000,
-        file_backups=1,
-    )
 
     def lines():
         read = [json.loads(line) for line in file.read_text().splitlines()]
         # The client of the tests writes as well.
         return [line for line in read if line["logger"] != "httpx"]
 
-    yield lines
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
-    for handler in [one for one in root.handlers if one not in handlers]:
-        root.removeHandler(handler)
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    with restored_logging():
+        configure_logging(
+            level="DEBUG",
+            environment="production",
+            file=file,
+            file_max_bytes=10_000_000,
+            file_backups=1,
+        )
+        yield lines
 
 
 MARK = "Zqxjkvbwarf"

