@@ -46,8 +46,8 @@ async def empty(url: str) -> None:
     try:
         await connection.execute("ALTER TABLE audit_event DISABLE TRIGGER ALL")
         await connection.execute(
-            "TRUNCATE tournament, church, church_alias, team, player, idempotency_record,"
-            " audit_event, outbox_message"
+            "TRUNCATE tournament, church, church_alias, team, player, document,"
+            " idempotency_record, audit_event, outbox_message"
         )
         await connection.execute("ALTER TABLE audit_event ENABLE TRIGGER ALL")
     finally:

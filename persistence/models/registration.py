@@ -1,45 +1,13 @@
-"""Every table. Rows are storage: columns and constraints, no behaviour.
-
-Names of constraints are part of the code: `persistence/registration.py` tells by them which rule a
-violation broke.
-"""
+"""Tournaments, churches, teams and players."""
 
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    CheckConstraint,
-    Column,
-    DateTime,
-    ForeignKey,
-    Index,
-    LargeBinary,
-    MetaData,
-    Text,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import CheckConstraint, Column, Index, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
-from domain.status import LIVE_STATUSES
-
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s",
-    "pk": "pk_%(table_name)s",
-}
-SQLModel.metadata.naming_convention = MetaData(naming_convention=NAMING).naming_convention
-
-IS_LIVE = text("status IN ({})".format(", ".join(f"'{s.value}'" for s in sorted(LIVE_STATUSES))))
-UTC_TIME: Any = DateTime(timezone=True)
-
-
-def _utc(*, nullable: bool = False) -> Any:
-    return Field(sa_type=UTC_TIME, nullable=nullable)
+from persistence.models.base import IS_LIVE, utc
 
 
 class Tournament(SQLModel, table=True):
@@ -64,8 +32,8 @@ class Tournament(SQLModel, table=True):
     code_prefix: str = Field(sa_type=Text)
     venue: str | None = Field(default=None, sa_type=Text)
     time_zone: str = Field(sa_type=Text)
-    opens_at: datetime | None = _utc(nullable=True)
-    closes_at: datetime | None = _utc(nullable=True)
+    opens_at: datetime | None = utc(nullable=True)
+    closes_at: datetime | None = utc(nullable=True)
     capacity: int | None
     teams_per_church: int | None
     squad_min: int
@@ -78,7 +46,7 @@ class Tournament(SQLModel, table=True):
     consent_version: str | None = Field(default=None, sa_type=Text)
     taken: int = Field(sa_column_kwargs={"server_default": text("0")})
     next_team_number: int = Field(sa_column_kwargs={"server_default": text("1")})
-    created_at: datetime = _utc()
+    created_at: datetime = utc()
 
 
 class Church(SQLModel, table=True):
@@ -95,7 +63,7 @@ class Church(SQLModel, table=True):
     name: str = Field(sa_type=Text)
     normalized_name: str = Field(sa_type=Text)
     taken: int
-    created_at: datetime = _utc()
+    created_at: datetime = utc()
 
 
 class ChurchAlias(SQLModel, table=True):
@@ -156,11 +124,11 @@ class Team(SQLModel, table=True):
     vice_captain_whatsapp: str = Field(sa_type=Text)
     vice_captain_email: str = Field(sa_type=Text)
     consent_version: str | None = Field(default=None, sa_type=Text)
-    consented_at: datetime | None = _utc(nullable=True)
+    consented_at: datetime | None = utc(nullable=True)
     locale: str | None = Field(default=None, sa_type=Text)
     manage_generation: int
-    registered_at: datetime = _utc()
-    updated_at: datetime = _utc()
+    registered_at: datetime = utc()
+    updated_at: datetime = utc()
 
 
 class Player(SQLModel, table=True):
@@ -182,55 +150,3 @@ class Player(SQLModel, table=True):
     role: str | None = Field(default=None, sa_type=Text)
     jersey_number: int | None
     date_of_birth: date | None
-
-
-class IdempotencyRecord(SQLModel, table=True):
-    """What a key was used for. `team_id` is no foreign key: the record outlives an erased team."""
-
-    __tablename__ = "idempotency_record"
-
-    operation: str = Field(primary_key=True, sa_type=Text)
-    key: str = Field(primary_key=True, sa_type=Text)
-    fingerprint: bytes = Field(sa_type=LargeBinary)
-    team_id: UUID
-    expires_at: datetime = Field(sa_type=UTC_TIME, index=True)
-
-
-class AuditEvent(SQLModel, table=True):
-    """Who did what, when. Append-only: a trigger refuses updates and deletions."""
-
-    __tablename__ = "audit_event"
-    __table_args__ = (Index("ix_audit_event_team_id", "team_id", "id"),)
-
-    id: UUID = Field(primary_key=True)
-    at: datetime = _utc()
-    actor: str = Field(sa_type=Text)
-    action: str = Field(sa_type=Text)
-    team_id: UUID | None
-    request_id: str = Field(sa_type=Text)
-    changes: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
-
-
-class OutboxMessage(SQLModel, table=True):
-    """An effect on the outside that is owed. Written with its cause, carried out later."""
-
-    __tablename__ = "outbox_message"
-    __table_args__ = (
-        Index("ix_outbox_message_due", "due_at", postgresql_where=text("finished_at IS NULL")),
-        CheckConstraint("attempts >= 0", name="attempts_not_negative"),
-    )
-
-    id: UUID = Field(primary_key=True)
-    kind: str = Field(sa_type=Text)
-    team_id: UUID | None = Field(
-        default=None, sa_column=Column(ForeignKey("team.id"), index=True, nullable=True)
-    )
-    payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
-    created_at: datetime = _utc()
-    due_at: datetime = _utc()
-    attempts: int = Field(sa_column_kwargs={"server_default": text("0")})
-    finished_at: datetime | None = _utc(nullable=True)
-    failure: str | None = Field(default=None, sa_type=Text)
-
-
-metadata = SQLModel.metadata

@@ -1,0 +1,69 @@
+"""What was answered, what was done, what is owed."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, LargeBinary, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from persistence.models.base import UTC_TIME, utc
+
+
+class IdempotencyRecord(SQLModel, table=True):
+    """What a key was used for. `team_id` is no foreign key: the record outlives an erased team."""
+
+    __tablename__ = "idempotency_record"
+
+    operation: str = Field(primary_key=True, sa_type=Text)
+    key: str = Field(primary_key=True, sa_type=Text)
+    fingerprint: bytes = Field(sa_type=LargeBinary)
+    team_id: UUID
+    expires_at: datetime = Field(sa_type=UTC_TIME, index=True)
+
+
+class AuditEvent(SQLModel, table=True):
+    """Who did what, when. Append-only: a trigger refuses updates and deletions."""
+
+    __tablename__ = "audit_event"
+    __table_args__ = (Index("ix_audit_event_team_id", "team_id", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    at: datetime = utc()
+    actor: str = Field(sa_type=Text)
+    action: str = Field(sa_type=Text)
+    team_id: UUID | None
+    request_id: str = Field(sa_type=Text)
+    changes: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+
+
+class OutboxMessage(SQLModel, table=True):
+    """An effect on the outside that is owed. Written with its cause, carried out later.
+
+    A trigger notifies the channel `outbox` of every insert. `due_at` is also the end of the lease
+    of a process that is at work on it.
+    """
+
+    __tablename__ = "outbox_message"
+    __table_args__ = (
+        Index(
+            "ix_outbox_message_due",
+            "due_at",
+            postgresql_where=text("finished_at IS NULL AND dead_at IS NULL"),
+        ),
+        CheckConstraint("attempts >= 0", name="attempts_not_negative"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    kind: str = Field(sa_type=Text)
+    team_id: UUID | None = Field(
+        default=None, sa_column=Column(ForeignKey("team.id"), index=True, nullable=True)
+    )
+    payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    created_at: datetime = utc()
+    due_at: datetime = utc()
+    attempts: int = Field(sa_column_kwargs={"server_default": text("0")})
+    finished_at: datetime | None = utc(nullable=True)
+    dead_at: datetime | None = utc(nullable=True)
+    failure: str | None = Field(default=None, sa_type=Text)
