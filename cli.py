@@ -26,6 +26,8 @@ from resilience.telemetry import configure_logging
 from resolvers import upkeep
 from resolvers.context import Services
 from resolvers.demo import seed_demo as seed
+from resolvers.outbox import run_outbox
+from resolvers.storage import HANDLERS
 from schema.catalog import error_reference, error_schema
 from schema.snapshot import printed
 from server import create_app, database_options, services_for
@@ -100,19 +102,33 @@ def docs(
 
 @app.command()
 def doctor() -> None:
-    """Say whether the settings are right, the database answers and its counts agree."""
-    found = run_with_services(upkeep.drift)
-    for entry in found:
+    """Say whether the settings are right, database and storage answer and the counts agree."""
+    found = run_with_services(upkeep.examine)
+    for entry in found.drift:
         print(f"{entry.of}: {entry.taken} places are taken, {entry.live_teams} teams are live.")
-    if found:
-        fail("The counts differ from the teams.")
+    for store in found.stores_away:
+        print(f"The storage of documents, {store}, does not work. Check its settings.")
+    if found.drift or found.stores_away:
+        fail("Something is not as it should be.")
     print("The settings are right, the database answers, its schema and its counts are current.")
+    print(f"Documents are kept in: {found.store}.")
 
 
 @app.command()
 def prune() -> None:
-    """Delete what has expired. Safe to repeat."""
-    print(f"{run_with_services(upkeep.prune)} idempotency records were deleted.")
+    """Delete what has expired, files included. Safe to repeat."""
+    gone = run_with_services(upkeep.prune)
+    print(
+        f"{gone.idempotency_records} idempotency records, {gone.unclaimed_uploads} unclaimed"
+        f" uploads, {gone.expired_documents} expired documents and {gone.partial_uploads} partial"
+        " uploads were deleted."
+    )
+
+
+@app.command()
+def worker() -> None:
+    """Carry out what is owed to the outside until SIGINT or SIGTERM, beside any servers."""
+    run_with_services(work_until_stopped)
 
 
 def read_settings() -> Settings:
@@ -200,6 +216,14 @@ async def _run_with_services(
         return await work(services_for(settings, opened))
     finally:
         await opened.close()
+
+
+async def work_until_stopped(services: Services) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    print("The worker is running.", flush=True)
+    await run_outbox(services, HANDLERS, stop)
 
 
 class Server(uvicorn.Server):

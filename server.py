@@ -1,8 +1,8 @@
 """The whole service on one screen: middleware, routes, lifespan."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -11,15 +11,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from domain.errors import MethodNotAllowed, NotFound
+from domain.documents import RetentionClass
+from domain.errors import MethodNotAllowed, NotFound, StorageUnavailable
 from persistence.database import Database, DatabaseOptions
-from resolvers.context import Services
+from resilience.cloudinary_media import CloudinaryMedia
+from resilience.folder_media import FolderMedia
+from resilience.media import Media
+from resilience.policy import Guard, GuardOptions
+from resilience.spool import Spool
+from resolvers.context import Services, Storage
+from resolvers.outbox import Handler, run_outbox
 from resolvers.secrets import Secrets
+from resolvers.storage import HANDLERS
+from resolvers.upkeep import prune_forever
 from settings import Settings, ensure_secret_key
+from web.files import Files
 from web.graphql import GraphQLEndpoint, refusal
 from web.limits import RateLimits
+from web.metrics import Metrics
 from web.middleware import middleware_stack
 from web.pages import Readiness, errors, graphiql, livez
+from web.uploads import Uploads
 
 
 def create_app(settings: Settings, database_url: str) -> Starlette:
@@ -29,6 +41,7 @@ def create_app(settings: Settings, database_url: str) -> Starlette:
         enabled=settings.enable_rate_limiting,
         requests_per_minute=settings.rate_limit_requests,
         queries_per_minute=settings.rate_limit_queries,
+        uploads_per_10_minutes=settings.rate_limit_uploads,
         storage_uri=settings.rate_limit_storage.get_secret_value(),
     )
     app = Starlette(
@@ -44,7 +57,7 @@ def create_app(settings: Settings, database_url: str) -> Starlette:
             request_timeout_seconds=settings.request_timeout_seconds,
         ),
         exception_handlers={404: not_found, 405: method_not_allowed},
-        lifespan=partial(lifespan, services.database, limits),
+        lifespan=partial(lifespan, services, limits, HANDLERS if settings.outbox_in_server else {}),
     )
     # A path with a slash too many is no page of ours, and is answered as such.
     app.router.redirect_slashes = False
@@ -59,8 +72,19 @@ def routes(settings: Settings, services: Services, limits: RateLimits) -> list[R
         anonymous_introspection=settings.anonymous_introspection,
     )
     readiness = Readiness(services)
+    uploads = Uploads(
+        services,
+        limits,
+        trusted_proxies=settings.trusted_proxies,
+        stall_seconds=settings.upload_stall_seconds,
+    )
+    token = settings.metrics_token
+    metrics = Metrics(token.get_secret_value() if token else None)
     served = [
         Route("/graphql", graphql.respond, methods=["GET", "POST"]),
+        Route("/uploads/{ticket}", uploads.respond, methods=["PUT", "HEAD"]),
+        Route("/files/{link}", Files(services).respond),
+        Route("/metrics", metrics.respond),
         Route("/livez", livez),
         Route("/readyz", readiness.respond),
         Route("/health", readiness.respond),
@@ -70,22 +94,33 @@ def routes(settings: Settings, services: Services, limits: RateLimits) -> list[R
 
 
 @asynccontextmanager
-async def lifespan(database: Database, limits: RateLimits, _app: Starlette) -> AsyncGenerator[None]:
-    keep_alive = asyncio.create_task(database.keep_alive())
+async def lifespan(
+    services: Services, limits: RateLimits, handlers: Mapping[str, Handler], _app: Starlette
+) -> AsyncGenerator[None]:
+    stop = asyncio.Event()
+    ended_at_once = [asyncio.create_task(services.database.keep_alive())]
+    ended_in_time = []
+    if handlers:
+        ended_at_once.append(asyncio.create_task(prune_forever(services)))
+        ended_in_time.append(asyncio.create_task(run_outbox(services, handlers, stop)))
     try:
         yield
     finally:
-        keep_alive.cancel()
-        with suppress(asyncio.CancelledError):
-            await keep_alive
+        stop.set()
+        for task in ended_at_once:
+            task.cancel()
+        await asyncio.gather(*ended_at_once, *ended_in_time, return_exceptions=True)
         await limits.close()
-        await database.close()
+        await services.database.close()
 
 
 def services_for(settings: Settings, database: Database) -> Services:
     current, previous = settings.secret_key, settings.secret_key_previous
+    guard = cloudinary_guard(settings)
     return Services(
         database=database,
+        storage=storage_for(settings, guard),
+        guards=(guard,) if settings.cloudinary_account else (),
         secrets=Secrets(
             current=(
                 current.get_secret_value() if current else ensure_secret_key(settings.data_dir)
@@ -95,6 +130,46 @@ def services_for(settings: Settings, database: Database) -> Services:
         clock=lambda: datetime.now(UTC),
         idempotency_kept=timedelta(hours=settings.idempotency_hours),
         version=settings.app_version,
+    )
+
+
+def storage_for(settings: Settings, guard: Guard) -> Storage:
+    stores: dict[str, Media] = {
+        "folder": FolderMedia(settings.document_dir or settings.data_dir / "documents")
+    }
+    if settings.cloudinary_account is not None:
+        stores["cloudinary"] = CloudinaryMedia(
+            settings.cloudinary_account, guard, timeout_seconds=settings.cloudinary_timeout_seconds
+        )
+    days = {
+        RetentionClass.IDENTITY: settings.retention_identity_days,
+        RetentionClass.LETTER: settings.retention_letter_days,
+        RetentionClass.PAYMENT: settings.retention_payment_days,
+        RetentionClass.PHOTO: settings.retention_photo_days,
+    }
+    return Storage(
+        media=stores[settings.keeps_documents_in],
+        stores=stores,
+        spool=Spool(settings.upload_dir or settings.data_dir / "uploads"),
+        ticket_lifetime=timedelta(hours=settings.upload_ticket_hours),
+        link_lifetime=timedelta(minutes=settings.link_minutes),
+        unclaimed_kept=timedelta(hours=settings.unclaimed_upload_hours),
+        retention={one: timedelta(days=count) for one, count in days.items()},
+    )
+
+
+def cloudinary_guard(settings: Settings) -> Guard:
+    return Guard(
+        "cloudinary",
+        GuardOptions(
+            timeout_seconds=settings.cloudinary_timeout_seconds,
+            attempts=settings.outside_attempts,
+            failures=settings.breaker_failures,
+            window_seconds=settings.breaker_window_seconds,
+            open_seconds=settings.breaker_open_seconds,
+        ),
+        transient=CloudinaryMedia.TRANSIENT,
+        unavailable=StorageUnavailable,
     )
 
 
@@ -119,5 +194,8 @@ async def not_found(_request: Request, _error: Exception) -> Response:
 
 
 async def method_not_allowed(request: Request, _error: Exception) -> Response:
-    allowed = "GET, POST" if request.url.path == "/graphql" else "GET"
+    path = request.url.path
+    allowed = {"/graphql": "GET, POST"}.get(path, "GET")
+    if path.startswith("/uploads/"):
+        allowed = "HEAD, PUT"
     return refusal(MethodNotAllowed(), allow=allowed)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import AliasChoices, Field, SecretStr
 
@@ -28,7 +29,9 @@ GROUPS = {
     "request_timeout_seconds": "Limits",
     "secret_key": "Security",
     "log_level": "Logging",
+    "document_store": "Documents",
     "cloudinary_url": "Outside services",
+    "metrics_token": "Monitoring",
 }
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 KNOWN_SECRET = re.compile(r"change.?(me|this)|your.?secret|default|example|insecure", re.IGNORECASE)
@@ -46,13 +49,15 @@ class Settings(CheckedSettings):
     port: values.Port = 8000
     """TCP port to listen on."""
     data_dir: values.FilePath = Path("data")
-    """Folder of the embedded database and of the generated secret, from the working directory."""
+    """Folder of the embedded database, of documents and of the generated secret."""
     app_title: values.Text = "ICCT26 Registration"
     """Name of the service as it shows itself."""
     app_version: values.Text = "0.1.0"
     """Version of the service as it shows itself."""
     enable_compression: values.Flag = True
     """Compress answers for clients that ask for it."""
+    outbox_in_server: values.Flag = True
+    """Servers move and delete files, and prune; false leaves it to `cli.py worker` and `prune`."""
     shutdown_grace_seconds: values.Seconds = 30
     """How long running requests may take to finish after a stop signal."""
 
@@ -113,7 +118,7 @@ class Settings(CheckedSettings):
     rate_limit_queries: Annotated[int, values.unit("queries per minute", 1, 100_000)] = 300
     """Queries of one client."""
     rate_limit_uploads: Annotated[int, values.unit("uploads per 10 minutes", 1, 100_000)] = 1_500
-    """Uploads of one client. Checked at start; not used by this version."""
+    """Uploads that one client opens, and those that it begins to send."""
     rate_limit_sign_ins: Annotated[int, values.unit("attempts per 15 minutes", 1, 100_000)] = 10
     """Sign-ins per account and per client. Checked at start; not used by this version."""
 
@@ -145,14 +150,47 @@ class Settings(CheckedSettings):
     log_file_backups: Annotated[int, values.unit("files", 1, 100)] = 5
     """How many files that were set aside are kept."""
 
+    document_store: values.Store | None = None
+    """Where new documents go. Without it Cloudinary where there is an account, else a folder."""
+    document_dir: values.FilePath | None = None
+    """Folder of the documents; without it `documents` under DATA_DIR."""
+    upload_dir: values.FilePath | None = None
+    """Where bytes wait until a file is whole; shared by all servers. Else under DATA_DIR."""
+    upload_stall_seconds: values.Seconds = 30
+    """How long a transfer may stand still before it is cut off; it can be continued."""
+    upload_ticket_hours: Annotated[int, values.unit("hours", 1, 24)] = 2
+    """How long a place for one file stays open."""
+    unclaimed_upload_hours: Annotated[int, values.unit("hours", 3, 720)] = 24
+    """How long a file is kept that no form names; longer than UPLOAD_TICKET_HOURS."""
+    link_minutes: Annotated[int, values.unit("minutes", 1, 1_440)] = 10
+    """How long a link shows a document."""
+    retention_identity_days: Annotated[int, values.unit("days", 1, 3_650)] = 180
+    """How long identity proofs and subscription cards are kept after registration."""
+    retention_letter_days: Annotated[int, values.unit("days", 1, 3_650)] = 365
+    """How long pastors' letters are kept after registration."""
+    retention_payment_days: Annotated[int, values.unit("days", 1, 3_650)] = 1_095
+    """How long payment receipts are kept after registration."""
+    retention_photo_days: Annotated[int, values.unit("days", 1, 3_650)] = 365
+    """How long photos are kept after registration."""
+
     cloudinary_url: values.CloudinaryUrl | None = None
-    """Account for documents, or the next three. Checked at start; not used by this version."""
+    """Account for documents, or the next three."""
     cloudinary_cloud_name: values.Text | None = None
-    """Account for documents. Checked at start; not used by this version."""
+    """Account for documents."""
     cloudinary_api_key: values.Secret | None = None
-    """Key of that account. Checked at start; not used by this version."""
+    """Key of that account."""
     cloudinary_api_secret: values.Secret | None = None
-    """Secret of that account. Checked at start; not used by this version."""
+    """Secret of that account."""
+    cloudinary_timeout_seconds: values.Seconds = 30
+    """How long one call to Cloudinary may take."""
+    outside_attempts: Annotated[int, values.unit("attempts", 1, 10)] = 3
+    """How often one call to an outside service is tried."""
+    breaker_failures: Annotated[int, values.unit("attempts", 1, 1_000)] = 5
+    """Failed attempts within BREAKER_WINDOW_SECONDS after which a service is left alone."""
+    breaker_window_seconds: values.Seconds = 60
+    """How long a failed attempt counts; a success in between changes nothing."""
+    breaker_open_seconds: values.Seconds = 60
+    """How long a service is left alone before one call tries it again."""
     smtp_host: values.Text | None = Field(
         None, validation_alias=AliasChoices("SMTP_HOST", "SMTP_SERVER")
     )
@@ -166,10 +204,29 @@ class Settings(CheckedSettings):
     smtp_from: values.MailAddress | None = None
     """Sender of mails. Checked at start; not used by this version."""
 
+    metrics_token: values.Secret | None = None
+    """Bearer token of /metrics; without it only this machine may read them."""
+
     @property
     def sqlalchemy_url(self) -> str | None:
         """DATABASE_URL for the asyncpg dialect, password included; None without a database."""
         return asyncpg_url(self.database_url.get_secret_value()) if self.database_url else None
+
+    @property
+    def keeps_documents_in(self) -> str:
+        """`folder` or `cloudinary`."""
+        return self.document_store or ("cloudinary" if self.cloudinary_account else "folder")
+
+    @property
+    def cloudinary_account(self) -> str | None:
+        """The account as a cloudinary:// address, secret included."""
+        if self.cloudinary_url is not None:
+            return self.cloudinary_url.get_secret_value()
+        key, secret = self.cloudinary_api_key, self.cloudinary_api_secret
+        if self.cloudinary_cloud_name is None or key is None or secret is None:
+            return None
+        pair = ":".join(quote(one.get_secret_value(), safe="") for one in (key, secret))
+        return f"cloudinary://{pair}@{self.cloudinary_cloud_name}"
 
     @property
     def graphiql(self) -> bool:
@@ -226,6 +283,18 @@ class Settings(CheckedSettings):
             f"names the account already: leave {', '.join(names)} out",
             "CLOUDINARY_URL",
             *names,
+        )
+        yield _wrong(
+            self.document_store == "cloudinary" and self.cloudinary_account is None,
+            "needs CLOUDINARY_URL, or the three variables of the account, for cloudinary",
+            "DOCUMENT_STORE",
+            "CLOUDINARY_URL",
+        )
+        yield _wrong(
+            self.unclaimed_upload_hours <= self.upload_ticket_hours,
+            "must be longer than UPLOAD_TICKET_HOURS",
+            "UNCLAIMED_UPLOAD_HOURS",
+            "UPLOAD_TICKET_HOURS",
         )
         yield _wrong(
             (self.smtp_username is None) != (self.smtp_password is None),

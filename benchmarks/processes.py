@@ -33,8 +33,15 @@ class Served:
         return (int(after_name[11]) + int(after_name[12])) / TICKS
 
     def resident_mb(self) -> float:
+        return self._memory_mb("VmRSS:")
+
+    def peak_mb(self) -> float:
+        """The most that was ever resident."""
+        return self._memory_mb("VmHWM:")
+
+    def _memory_mb(self, name: str) -> float:
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
-        line = next(one for one in status.splitlines() if one.startswith("VmRSS:"))
+        line = next(one for one in status.splitlines() if one.startswith(name))
         return int(line.split()[1]) / 1024
 
 
@@ -53,6 +60,7 @@ def our_server(url: str, folder: Path) -> Iterator[Served]:
         "REQUIRED_DOCUMENTS": "none",
         "RATE_LIMIT_REQUESTS": RATE_LIMIT,
         "RATE_LIMIT_QUERIES": RATE_LIMIT,
+        "RATE_LIMIT_UPLOADS": RATE_LIMIT,
     }
     command = [str(ROOT / "cli.py"), "serve"]
     with running("ours", command, port, folder, variables) as served:

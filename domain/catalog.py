@@ -252,8 +252,8 @@ has expired. | Upload the file again.
 DOCUMENT_ALREADY_USED | The document belongs to another team or place. | An upload can be \
 used once. | Upload the file again.
 DOCUMENT_WRONG_KIND | The document is not of the kind that belongs here. | Its kind is \
-another, or does not belong to a team or to a player. | Put it where it belongs, or upload \
-it again.
+another, does not belong to a team or to a player, or is there twice. | Put it where it \
+belongs, or upload it again.
 CONSENT_REQUIRED | The current consent text has to be agreed to. | consentVersion is not \
 registrationRules.consentVersion. | Show the text and ask for consent.
 """

@@ -1,12 +1,13 @@
 """Every rule of a form: all issues at once, in the order of the form."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
+from uuid import UUID
 
-from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind
+from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, Uploaded
 from domain.errors import Issue, IssueCode
 from domain.form import DocumentForm, PersonEntry, PlayerEntry, TeamEntry, TeamForm
 from domain.issues import (
@@ -85,42 +86,55 @@ def check(form: TeamForm, rules: TournamentRules, *, today: date) -> Checked:
 
 
 def check_documents(
-    form: TeamForm, rules: TournamentRules, known: Mapping[str, DocumentKind] | None = None
+    form: TeamForm, rules: TournamentRules, known: Mapping[str, Uploaded] | None = None
 ) -> tuple[Issue, ...]:
-    """What is missing, unknown or misplaced. `known` are the uploads that may be claimed."""
-    required = rules.required_documents
-    places: list[tuple[Path, tuple[DocumentForm, ...], tuple[DocumentKind, ...]]] = [
-        ((*INPUT, "documents"), form.documents, TEAM_KINDS)
-    ]
-    places += [
-        ((*INPUT, "players", index, "documents"), player.documents, PLAYER_KINDS)
-        for index, player in enumerate(form.players[: rules.squad_max])
-    ]
+    """What is missing, unknown, misplaced or used elsewhere. `known` are uploads by their ids."""
+    known = known or {}
+    used: set[UUID] = set()
     issues: list[Issue] = []
-    for path, documents, kinds in places:
+    for path, documents, kinds in _places(form, rules):
         given = {document.kind for document in documents}
+        required = rules.required_documents
         missing = [kind.value for kind in required if kind in kinds and kind not in given]
         if missing:
             issues.append(issue(path, IssueCode.MISSING_DOCUMENT, {"kinds": missing}))
+        free_kinds = set(kinds)
         for index, document in enumerate(documents):
-            issues += _document_issues((*path, index), document, kinds, known or {})
+            uploaded = known.get(document.document_id)
+            wrong = _what_is_wrong(document, uploaded, free_kinds, used)
+            if wrong is not None:
+                place, code = wrong
+                issues.append(issue((*path, index, place), code))
+            free_kinds.discard(document.kind)
+            used |= {uploaded.id} if uploaded else set()
     return in_form_order(issues)
 
 
-def _document_issues(
-    path: Path,
+def _places(
+    form: TeamForm, rules: TournamentRules
+) -> Iterator[tuple[Path, tuple[DocumentForm, ...], tuple[DocumentKind, ...]]]:
+    """Where a form has documents, with those given and the kinds that belong there."""
+    yield (*INPUT, "documents"), form.documents, TEAM_KINDS
+    for index, player in enumerate(form.players[: rules.squad_max]):
+        yield (*INPUT, "players", index, "documents"), player.documents, PLAYER_KINDS
+
+
+def _what_is_wrong(
     document: DocumentForm,
-    kinds: tuple[DocumentKind, ...],
-    known: Mapping[str, DocumentKind],
-) -> list[Issue]:
+    uploaded: Uploaded | None,
+    kinds: Collection[DocumentKind],
+    used: Collection[UUID],
+) -> tuple[str, IssueCode] | None:
+    """The field of the entry and the code; None when the document may be claimed here."""
     if document.kind not in kinds:
-        return [issue((*path, "kind"), IssueCode.DOCUMENT_WRONG_KIND)]
-    kind = known.get(document.document_id)
-    if kind is None:
-        return [issue((*path, "documentId"), IssueCode.DOCUMENT_UNKNOWN)]
-    if kind != document.kind:
-        return [issue((*path, "documentId"), IssueCode.DOCUMENT_WRONG_KIND)]
-    return []
+        return "kind", IssueCode.DOCUMENT_WRONG_KIND
+    if uploaded is None:
+        return "documentId", IssueCode.DOCUMENT_UNKNOWN
+    if uploaded.kind != document.kind:
+        return "documentId", IssueCode.DOCUMENT_WRONG_KIND
+    if uploaded.is_claimed or uploaded.id in used:
+        return "documentId", IssueCode.DOCUMENT_ALREADY_USED
+    return None
 
 
 def _entry(

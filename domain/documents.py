@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
 
 MAX_BYTES = 5 * 1024 * 1024
 
@@ -15,15 +16,42 @@ class DocumentKind(StrEnum):
     PHOTO = "PHOTO"
 
 
+class RetentionClass(StrEnum):
+    """Kinds that are kept for the same time."""
+
+    IDENTITY = "identity"
+    LETTER = "letter"
+    PAYMENT = "payment"
+    PHOTO = "photo"
+
+
 class DocumentFormat(StrEnum):
     PNG = "PNG"
     JPEG = "JPEG"
     PDF = "PDF"
 
 
+class DocumentReview(StrEnum):
+    PENDING = "PENDING"
+    ACCEPTED = "ACCEPTED"
+    REJECTED = "REJECTED"
+    SUPERSEDED = "SUPERSEDED"
+
+
 TEAM_KINDS = (DocumentKind.PASTOR_LETTER, DocumentKind.PAYMENT_RECEIPT, DocumentKind.GROUP_PHOTO)
 PLAYER_KINDS = (DocumentKind.IDENTITY_PROOF, DocumentKind.SUBSCRIPTION_CARD, DocumentKind.PHOTO)
+KINDS_OF_CLASS = {
+    RetentionClass.IDENTITY: (DocumentKind.IDENTITY_PROOF, DocumentKind.SUBSCRIPTION_CARD),
+    RetentionClass.LETTER: (DocumentKind.PASTOR_LETTER,),
+    RetentionClass.PAYMENT: (DocumentKind.PAYMENT_RECEIPT,),
+    RetentionClass.PHOTO: (DocumentKind.GROUP_PHOTO, DocumentKind.PHOTO),
+}
 IMAGE_KINDS = frozenset({DocumentKind.GROUP_PHOTO, DocumentKind.PHOTO})
+CONTENT_TYPES = {
+    DocumentFormat.PNG: "image/png",
+    DocumentFormat.JPEG: "image/jpeg",
+    DocumentFormat.PDF: "application/pdf",
+}
 IMAGES = (DocumentFormat.PNG, DocumentFormat.JPEG)
 
 
@@ -43,4 +71,14 @@ def _rule(kind: DocumentKind) -> FileRule:
     return FileRule(kind=kind, formats=formats, description="A PNG, JPEG or PDF, at most 5 MiB.")
 
 
-FILE_RULES = tuple(_rule(kind) for kind in DocumentKind)
+RULE_OF_KIND = {kind: _rule(kind) for kind in DocumentKind}
+FILE_RULES = tuple(RULE_OF_KIND.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """What a form has to know of an upload that it names."""
+
+    id: UUID
+    kind: DocumentKind
+    is_claimed: bool

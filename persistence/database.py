@@ -72,6 +72,10 @@ class Database:
         self._engine = _engine(options)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
+    @property
+    def options(self) -> DatabaseOptions:
+        return self._options
+
     async def run(self, work: Work[T], *, repeatable: bool = True) -> T:
         """The result of `work`, committed.
 

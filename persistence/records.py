@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+from domain.documents import DocumentFormat, DocumentKind, DocumentReview
 from domain.form import PersonEntry, PlayerRole
 from domain.rules import TournamentRules
 from domain.status import TeamStatus
@@ -35,6 +36,39 @@ class ChurchRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentRecord:
+    """`store`, `storage_name` and `folder` say where the file is; they are told to nobody.
+
+    `stored_at` is None while the store has not confirmed the file, `team_id` while no team has
+    claimed it, `player_id` also for the documents of a team.
+    """
+
+    id: UUID
+    kind: DocumentKind
+    format: DocumentFormat
+    byte_size: int
+    review: DocumentReview = DocumentReview.PENDING
+    review_note: str | None = None
+    created_at: datetime
+    stored_at: datetime | None = None
+    claimed_at: datetime | None = None
+    deleted_at: datetime | None = None
+    team_id: UUID | None = None
+    player_id: UUID | None = None
+    store: str
+    storage_name: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A document that a team takes for itself; without a player it is the team's."""
+
+    document_id: UUID
+    player_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlayerRecord:
     id: UUID
     position: int
@@ -42,6 +76,7 @@ class PlayerRecord:
     role: PlayerRole | None
     jersey_number: int | None
     date_of_birth: date | None
+    documents: tuple[DocumentRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +93,7 @@ class TeamRecord:
     captain: PersonEntry
     vice_captain: PersonEntry
     players: tuple[PlayerRecord, ...]
+    documents: tuple[DocumentRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

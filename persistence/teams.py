@@ -1,5 +1,6 @@
-"""One team with its church and players, in one statement."""
+"""One team with its church, players and documents."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.form import PersonEntry, PlayerRole
 from domain.status import TeamStatus
-from persistence.records import ChurchRecord, PlayerRecord, TeamRecord
+from persistence import documents as documents_of
+from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
 from persistence.tables import church, player, team, tournament
 
 _TEAM = (
@@ -33,11 +35,19 @@ _TEAM = (
 
 async def find_by_id(connection: AsyncConnection, team_id: UUID) -> TeamRecord | None:
     rows = (await connection.execute(_TEAM.where(team.c.id == team_id))).all()
-    return _team(rows) if rows else None
+    return _team(rows, await documents_of.of_team(connection, team_id)) if rows else None
 
 
-def _team(rows: Any) -> TeamRecord:
+async def status(connection: AsyncConnection, team_id: UUID) -> TeamStatus | None:
+    found = await connection.scalar(select(team.c.status).where(team.c.id == team_id))
+    return TeamStatus(found) if found else None
+
+
+def _team(rows: Any, documents: Sequence[DocumentRecord]) -> TeamRecord:
     first = rows[0]
+    owned: dict[UUID | None, list[DocumentRecord]] = {}
+    for document in documents:
+        owned.setdefault(document.player_id, []).append(document)
     return TeamRecord(
         id=first.id,
         code=first.code,
@@ -55,7 +65,8 @@ def _team(rows: Any) -> TeamRecord:
         ),
         captain=_person(first, "captain"),
         vice_captain=_person(first, "vice_captain"),
-        players=tuple(_player(row) for row in rows),
+        players=tuple(_player(row, owned.get(row.player_id, ())) for row in rows),
+        documents=tuple(owned.get(None, ())),
     )
 
 
@@ -68,7 +79,7 @@ def _person(row: Any, prefix: str) -> PersonEntry:
     )
 
 
-def _player(row: Any) -> PlayerRecord:
+def _player(row: Any, documents: Sequence[DocumentRecord]) -> PlayerRecord:
     return PlayerRecord(
         id=row.player_id,
         position=row.position,
@@ -76,4 +87,5 @@ def _player(row: Any) -> PlayerRecord:
         role=PlayerRole(row.role) if row.role else None,
         jersey_number=row.jersey_number,
         date_of_birth=row.date_of_birth,
+        documents=tuple(documents),
     )

@@ -1,11 +1,39 @@
 """What every use case is given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from domain.documents import RetentionClass
+from domain.errors import StorageUnavailable
 from persistence.database import Database
+from resilience.media import Media
+from resilience.policy import Guard
+from resilience.spool import Spool
 from resolvers.secrets import Secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Where documents are kept, and for how long.
+
+    `media` takes new files; `stores` has every store that may hold one, by its name. Uploads that
+    nobody claims are kept for `unclaimed_kept`, documents of a team for `retention`.
+    """
+
+    media: Media
+    stores: Mapping[str, Media]
+    spool: Spool
+    ticket_lifetime: timedelta
+    link_lifetime: timedelta
+    unclaimed_kept: timedelta
+    retention: Mapping[RetentionClass, timedelta]
+
+    def holding(self, store: str) -> Media:
+        """Raises StorageUnavailable for a store that this process has no access to."""
+        if store not in self.stores:
+            raise StorageUnavailable(details={"store": store})
+        return self.stores[store]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +42,8 @@ class Services:
 
     database: Database
     secrets: Secrets
+    storage: Storage
+    guards: tuple[Guard, ...]
     clock: Callable[[], datetime]
     idempotency_kept: timedelta
     version: str

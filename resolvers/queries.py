@@ -12,16 +12,34 @@ from domain.text import normalize
 from persistence import churches, tournaments
 from persistence.churches import ChurchPage
 from persistence.records import TournamentRecord
+from resilience.policy import BreakerState
 from resolvers.context import Services
+
+
+Status = Literal["OK", "DEGRADED", "DOWN"]
+
+_STATUS_OF_BREAKER: dict[BreakerState, Status] = {
+    BreakerState.CLOSED: "OK",
+    BreakerState.HALF_OPEN: "DEGRADED",
+    BreakerState.OPEN: "DOWN",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """`latency_ms` is None when the part did not answer."""
+    """`latency_ms` is None when the part did not answer, or was not asked."""
 
     name: str
-    status: Literal["OK", "DOWN"]
+    status: Status
     latency_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """DOWN without the database; DEGRADED when an outside service is left alone."""
+
+    status: Status
+    checks: tuple[Check, ...]
 
 
 async def tournament(services: Services) -> tuple[TournamentRecord, RegistrationState]:
@@ -44,6 +62,19 @@ async def church_page(
 
 async def church_count(services: Services, *, search: str | None) -> int:
     return await services.database.read(partial(churches.count, search=normalize(search or "")))
+
+
+async def health(services: Services) -> Health:
+    database = await database_check(services)
+    outside = tuple(
+        Check(name=guard.name, status=_STATUS_OF_BREAKER[guard.state], latency_ms=None)
+        for guard in services.guards
+    )
+    checks = (database, *outside)
+    if database.status == "DOWN":
+        return Health(status="DOWN", checks=checks)
+    is_well = all(check.status == "OK" for check in outside)
+    return Health(status="OK" if is_well else "DEGRADED", checks=checks)
 
 
 async def database_check(services: Services) -> Check:

@@ -16,7 +16,6 @@ from domain.checks import (
     duplicate_team_name,
     in_form_order,
 )
-from domain.codes import team_code
 from domain.errors import (
     BadUserInput,
     ChurchLimitReached,
@@ -25,24 +24,23 @@ from domain.errors import (
     IdempotencyKeyReused,
     InvalidForm,
     Issue,
+    ServiceUnavailable,
     TeamNotFound,
     TournamentFull,
 )
-from domain.form import TeamEntry, TeamForm
+from domain.form import TeamForm
 from domain.rules import require_church_place, require_open, require_place
-from domain.status import TeamStatus
 from persistence import registration, teams, tournaments
-from persistence.database import Connection
 from persistence.ids import new_id
 from persistence.records import (
-    ChurchRecord,
     LookUps,
-    PlayerRecord,
     Remembered,
     TeamRecord,
     TournamentRecord,
 )
+from resolvers.attempt import Attempt, DocumentsTaken, claimed, squad
 from resolvers.context import Services
+from resolvers.documents import as_uploaded, claimable
 from resolvers.secrets import fingerprint, is_fingerprint, manage_token
 
 log = structlog.get_logger(__name__)
@@ -94,12 +92,15 @@ async def register_team(
     rules = tournament.rules
     require_open(rules, now)
     checked = check(form, rules, today=now.date())
-    document_issues = check_documents(form, rules)
+    known = await claimable(services, form)
+    document_issues = check_documents(form, rules, as_uploaded(known))
     if checked.entry is None or document_issues:
         raise await _refusal(services, tournament, checked, document_issues)
-    attempt = _Attempt(
+    attempt = Attempt(
         tournament=tournament,
         entry=checked.entry,
+        squad=squad(checked.entry, form, known),
+        documents=claimed(form.documents, known),
         key=key,
         wanted=Remembered(
             fingerprint=fingerprint(services.secrets, form) if key else b"", team_id=new_id()
@@ -110,9 +111,11 @@ async def register_team(
     )
     try:
         outcome = await services.database.run(attempt.store, repeatable=key is not None)
-    except InvalidForm as duplicate:
-        refusal = await _refusal(services, tournament, checked, ())
-        raise (refusal if refusal.issues else duplicate) from None
+    except (InvalidForm, DocumentsTaken) as overtaken:
+        known = await claimable(services, form)
+        document_issues = check_documents(form, rules, as_uploaded(known))
+        refusal = await _refusal(services, tournament, checked, document_issues)
+        raise (refusal if refusal.issues else _as_refusal(overtaken)) from None
     if isinstance(outcome, Remembered):
         return await _replay(services, form, outcome)
     log.info("team_registered", team_id=str(outcome.id), team=outcome.code)
@@ -126,79 +129,14 @@ async def validate_team(services: Services, form: TeamForm) -> Validation:
     tournament = await services.database.read(tournaments.active)
     checked = check(form, tournament.rules, today=now.date())
     found = await services.database.read(partial(registration.look_up, keys=checked.keys))
-    issues = (*checked.issues, *check_documents(form, tournament.rules))
+    known = as_uploaded(await claimable(services, form))
+    issues = (*checked.issues, *check_documents(form, tournament.rules, known))
     if found.has_team_name:
         issues = (*issues, duplicate_team_name())
     return Validation(
         issues=in_form_order(issues),
         blockers=_blockers(tournament, found, now),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Attempt:
-    """One registration whose form is valid; `store` may be called again after a failure."""
-
-    tournament: TournamentRecord
-    entry: TeamEntry
-    key: str | None
-    wanted: Remembered
-    now: datetime
-    expires_at: datetime
-    request_id: str
-
-    async def store(self, connection: Connection) -> TeamRecord | Remembered:
-        """The team, or what the key stands for already."""
-        if self.key is not None:
-            earlier = await registration.reserve(
-                connection, self.key, self.wanted, now=self.now, expires_at=self.expires_at
-            )
-            if earlier is not None:
-                return earlier
-        church = await registration.take_church_place(
-            connection, self.tournament, self.entry, now=self.now
-        )
-        if church is None:
-            limit = self.tournament.rules.teams_per_church or 0
-            raise ChurchLimitReached(limit=limit, registered=limit)
-        number = await registration.take_number(connection, self.tournament, now=self.now)
-        if number is None:
-            raise await _why_no_number(connection, self.now)
-        team = self._team(team_code(self.tournament.code_prefix, number), church)
-        await registration.store(
-            connection,
-            team,
-            self.entry,
-            tournament_id=self.tournament.id,
-            request_id=self.request_id,
-        )
-        return team
-
-    def _team(self, code: str, church: ChurchRecord) -> TeamRecord:
-        return TeamRecord(
-            id=self.wanted.team_id,
-            code=code,
-            name=self.entry.team_name,
-            status=TeamStatus.PENDING,
-            version=1,
-            manage_generation=1,
-            registered_at=self.now,
-            updated_at=self.now,
-            church=church,
-            captain=self.entry.captain,
-            vice_captain=self.entry.vice_captain,
-            players=tuple(
-                PlayerRecord(
-                    id=new_id(),
-                    position=position,
-                    name=player.name,
-                    role=player.role,
-                    jersey_number=player.jersey_number,
-                    date_of_birth=player.date_of_birth,
-                )
-                for position, player in enumerate(self.entry.players, start=1)
-            ),
-        )
 
 
 async def _replay(services: Services, form: TeamForm, remembered: Remembered) -> Registered:
@@ -209,6 +147,11 @@ async def _replay(services: Services, form: TeamForm, remembered: Remembered) ->
         raise TeamNotFound
     token = manage_token(services.secrets, team.id)
     return Registered(team=team, manage_token=token, is_replay=True)
+
+
+def _as_refusal(overtaken: InvalidForm | DocumentsTaken) -> DomainError:
+    """For what is over when it is looked at again: the same form may be taken now."""
+    return overtaken if isinstance(overtaken, InvalidForm) else ServiceUnavailable()
 
 
 async def _refusal(
@@ -226,16 +169,6 @@ async def _refusal(
     except (ChurchLimitReached, TournamentFull) as full:
         return full
     return InvalidForm(in_form_order((*checked.issues, *document_issues, *_duplicates(found))))
-
-
-async def _why_no_number(connection: Connection, now: datetime) -> DomainError:
-    """The tournament changed between reading its rules and taking a number."""
-    tournament = await tournaments.active(connection)
-    try:
-        require_open(tournament.rules, now)
-    except DomainError as not_open:
-        return not_open
-    return TournamentFull(capacity=tournament.rules.capacity or 0)
 
 
 def _duplicates(found: LookUps) -> tuple[Issue, ...]:

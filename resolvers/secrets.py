@@ -1,12 +1,16 @@
-"""What is derived from the service's secret: manage tokens and fingerprints of requests."""
+"""What is derived from the service's secret: manage tokens, signed links, fingerprints."""
 
 import base64
 import dataclasses
 import hmac
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
+
+from itsdangerous import BadData, URLSafeSerializer
 
 from domain.form import TeamForm
 
@@ -28,6 +32,20 @@ def manage_token(secrets: Secrets, team_id: UUID, generation: int = FIRST_GENERA
     return f"icm_{signed}_{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
+def sign(secrets: Secrets, purpose: str, claims: Sequence[str | int]) -> str:
+    """URL-safe text that `read_signed` gives back, for this purpose alone."""
+    return _serializer(secrets, purpose).dumps(list(claims))
+
+
+def read_signed(secrets: Secrets, purpose: str, text: str) -> list[Any] | None:
+    """What was signed for the purpose; None when the text is not from here."""
+    try:
+        claims: list[Any] = _serializer(secrets, purpose).loads(text)
+    except BadData:
+        return None
+    return claims
+
+
 def fingerprint(secrets: Secrets, form: TeamForm) -> bytes:
     """An HMAC of the form as it was sent, whatever the order of its keys."""
     return _fingerprint(secrets.current, form)
@@ -36,6 +54,12 @@ def fingerprint(secrets: Secrets, form: TeamForm) -> bytes:
 def is_fingerprint(secrets: Secrets, form: TeamForm, expected: bytes) -> bool:
     keys = [secrets.current] + ([secrets.previous] if secrets.previous else [])
     return any(hmac.compare_digest(_fingerprint(key, form), expected) for key in keys)
+
+
+def _serializer(secrets: Secrets, purpose: str) -> URLSafeSerializer:
+    # The last key signs, all of them are accepted.
+    keys = [secrets.previous, secrets.current] if secrets.previous else [secrets.current]
+    return URLSafeSerializer(keys, salt=purpose, signer_kwargs={"digest_method": sha256})
 
 
 def _fingerprint(key: str, form: TeamForm) -> bytes:

@@ -1,17 +1,78 @@
-"""What an operator does now and then."""
+"""What an operator does now and then, and the server every hour."""
 
+import asyncio
+from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
+from domain.errors import ServiceUnavailable, StorageUnavailable
 from persistence import upkeep
 from persistence.upkeep import Drift
+from resolvers import storage
 from resolvers.context import Services
+from resolvers.outbox import deliver_due
+
+PAUSE_SECONDS = 3_600
+
+log = structlog.get_logger(__name__)
 
 
-async def drift(services: Services) -> list[Drift]:
-    """Places that are counted otherwise than there are live teams; empty while all is well."""
-    return await services.database.read(upkeep.drift)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """How much of everything is gone."""
+
+    idempotency_records: int
+    unclaimed_uploads: int
+    expired_documents: int
+    partial_uploads: int
 
 
-async def prune(services: Services) -> int:
-    """How many expired idempotency records were deleted. Safe to repeat."""
-    return await services.database.run(partial(upkeep.forget_keys, now=services.clock()))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """`drift` has places that are counted otherwise than there are live teams."""
+
+    drift: list[Drift]
+    store: str
+    stores_away: tuple[str, ...]
+
+
+async def examine(services: Services) -> Findings:
+    """Compare counts, and ask every store that may hold documents."""
+    away = []
+    for name, media in services.storage.stores.items():
+        try:
+            await media.check()
+        except StorageUnavailable:
+            away.append(name)
+    return Findings(
+        drift=await services.database.read(upkeep.drift),
+        store=services.storage.media.name,
+        stores_away=tuple(away),
+    )
+
+
+async def prune(services: Services) -> Pruned:
+    """Delete what has expired, files included. Safe to repeat, and to kill at any point."""
+    forgotten = await services.database.run(partial(upkeep.forget_keys, now=services.clock()))
+    given_up = await storage.prune(services)
+    await deliver_due(services, storage.HANDLERS)
+    swept = await services.storage.spool.sweep(
+        older_than_seconds=services.storage.unclaimed_kept.total_seconds()
+    )
+    return Pruned(
+        idempotency_records=forgotten,
+        unclaimed_uploads=given_up.unclaimed,
+        expired_documents=given_up.expired,
+        partial_uploads=swept,
+    )
+
+
+async def prune_forever(services: Services) -> None:
+    """Prune every hour. What is away now is there another time."""
+    while True:
+        await asyncio.sleep(PAUSE_SECONDS)
+        try:
+            await prune(services)
+        except (ServiceUnavailable, StorageUnavailable):
+            log.warning("prune_postponed")

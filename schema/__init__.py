@@ -8,6 +8,7 @@ from graphql import (
     GraphQLError,
     OperationDefinitionNode,
     Visitor,
+    get_operation_ast,
     visit,
 )
 from strawberry import Schema
@@ -74,12 +75,25 @@ class OneOperation(SchemaExtension):
 
 
 class Admission(SchemaExtension):
-    """Asks the rate limits before an operation runs, once it is known what it is."""
+    """Asks the rate limits before an operation runs, once it is known what it is.
+
+    A mutation that opens uploads and nothing else is counted by them, each on its own.
+    """
 
     async def on_execute(self) -> AsyncIterator[None]:
-        context: Context = self.execution_context.context
-        await context.admit(self.execution_context.operation_type.value)
+        execution = self.execution_context
+        if "openUpload" not in (execution.query or "") or not _only_opens_uploads(execution):
+            await execution.context.admit(execution.operation_type.value)
         yield
+
+
+def _only_opens_uploads(execution: StrawberryExecution) -> bool:
+    document = execution.graphql_document
+    operation = get_operation_ast(document, execution.operation_name) if document else None
+    return operation is not None and all(
+        isinstance(selection, FieldNode) and selection.name.value == "openUpload"
+        for selection in operation.selection_set.selections
+    )
 
 
 class _SchemaField(Visitor):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from strawberry import Info as StrawberryInfo
 
+from domain.roles import Caller
 from resolvers.context import Services
 
 
@@ -17,6 +18,7 @@ class Context:
     """
 
     services: Services
+    caller: Caller
     request_id: str
     idempotency_key: str | None
     operation_name: str | None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import strawberry
 
-from domain.documents import DocumentFormat, DocumentKind
+from domain.documents import DocumentFormat, DocumentKind, DocumentReview
 from domain.errors import CATALOG, ISSUE_CATALOG, Category, ErrorCode, IssueCode
 from domain.form import PlayerRole
 from domain.rules import RegistrationState
@@ -19,6 +19,7 @@ __all__ = [
     "Category",
     "DocumentFormat",
     "DocumentKind",
+    "DocumentReview",
     "ErrorCode",
     "HealthStatus",
     "IssueCode",
@@ -94,6 +95,16 @@ _described(
         DocumentFormat.PNG: "image/png",
         DocumentFormat.JPEG: "image/jpeg",
         DocumentFormat.PDF: "application/pdf",
+    },
+)
+_described(
+    DocumentReview,
+    "What organisers said of a document.",
+    {
+        DocumentReview.PENDING: "Nothing yet.",
+        DocumentReview.ACCEPTED: "It is what it has to be.",
+        DocumentReview.REJECTED: "Another one is needed; reviewNote says why.",
+        DocumentReview.SUPERSEDED: "Another one has taken its place.",
     },
 )
 _described(

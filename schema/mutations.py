@@ -7,6 +7,7 @@ from strawberry import argument
 
 from resolvers import registration
 from schema.context import Info
+from schema.documents import OpenUploadPayload, open_upload
 from schema.inputs import RegisterTeamInput
 from schema.objects import RegisterTeamPayload
 
@@ -27,6 +28,11 @@ async def register_team(
 
 @strawberry.type(description="What can be changed.")
 class Mutation:
+    open_upload: OpenUploadPayload | None = strawberry.mutation(
+        resolver=open_upload,
+        description="Ask for a place to send a file to. Its documentId goes into the form. Public;"
+        " counted as an upload, not as a mutation.",
+    )
     register_team: RegisterTeamPayload | None = strawberry.mutation(
         resolver=register_team,
         description="Enter a team. All problems of the form come back at once. Safe to repeat with"

@@ -10,8 +10,9 @@ from domain.codes import player_code
 from domain.errors import ErrorDefinition, Issue
 from domain.form import PersonEntry
 from persistence.records import ChurchRecord, PlayerRecord, TeamRecord, TournamentRecord
-from resolvers.queries import Check
+from resolvers.queries import Health as HealthRecord
 from resolvers.registration import Registered, Validation
+from schema.documents import Document
 from schema.enums import (
     Category,
     ErrorCode,
@@ -22,12 +23,8 @@ from schema.enums import (
     TeamStatus,
 )
 from schema.errors import doc_url
+from schema.node import Node
 from schema.scalars import JSON, IssuePath
-
-
-@strawberry.interface(description="Anything with an id.")
-class Node:
-    id: strawberry.ID = field(description="Opaque and unique over all types.")
 
 
 @strawberry.type(description="A church that has registered a team.")
@@ -72,6 +69,7 @@ class Player(Node):
     role: PlayerRole | None = field(description="What the player does best, if it was given.")
     jersey_number: int | None = field(description="0 to 999, unique in the team, if given.")
     date_of_birth: date | None = field(description="If it was given.")
+    documents: list[Document] = field(description="What counts now, in order of upload.")
 
     @classmethod
     def from_record(cls, record: PlayerRecord, team_code: str) -> Self:
@@ -83,6 +81,7 @@ class Player(Node):
             role=record.role,
             jersey_number=record.jersey_number,
             date_of_birth=record.date_of_birth,
+            documents=[Document.from_record(document) for document in record.documents],
         )
 
 
@@ -98,6 +97,9 @@ class Team(Node):
     captain: Person = field(description="Who answers for the team.")
     vice_captain: Person = field(description="Who stands in for the captain.")
     players: list[Player] = field(description="The whole squad, in the order of the form.")
+    documents: list[Document] = field(
+        description="The team's own, without those of players; what counts now, in order of upload."
+    )
 
     @classmethod
     def from_record(cls, record: TeamRecord) -> Self:
@@ -113,6 +115,7 @@ class Team(Node):
             captain=Person.from_entry(record.captain),
             vice_captain=Person.from_entry(record.vice_captain),
             players=[Player.from_record(player, record.code) for player in record.players],
+            documents=[Document.from_record(document) for document in record.documents],
         )
 
 
@@ -242,21 +245,32 @@ class ErrorDefinitionType:
 
 @strawberry.type(description="How one part of the service is.")
 class HealthCheck:
-    name: str = field(description="The part, e.g. database.")
+    name: str = field(description="The part: database, cloudinary.")
     status: HealthStatus = field(description="How it is.")
     latency_ms: float | None = field(
-        description="Milliseconds it took to answer; null: it did not."
+        description="Milliseconds it took to answer; null: it did not, or was not asked."
     )
 
 
 @strawberry.type(description="How the service is, for monitoring.")
 class Health:
-    status: HealthStatus = field(description="The worst of the checks.")
+    status: HealthStatus = field(
+        description="DOWN without the database, DEGRADED when another part is not well."
+    )
     version: str = field(description="The version of the service.")
     checks: list[HealthCheck] = field(description="One per part.")
 
     @classmethod
-    def from_check(cls, check: Check, version: str) -> Self:
-        status = HealthStatus(check.status)
-        shown = HealthCheck(name=check.name, status=status, latency_ms=check.latency_ms)
-        return cls(status=status, version=version, checks=[shown])
+    def from_health(cls, health: HealthRecord, version: str) -> Self:
+        return cls(
+            status=HealthStatus(health.status),
+            version=version,
+            checks=[
+                HealthCheck(
+                    name=check.name,
+                    status=HealthStatus(check.status),
+                    latency_ms=check.latency_ms,
+                )
+                for check in health.checks
+            ],
+        )

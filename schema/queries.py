@@ -17,7 +17,7 @@ from schema.rules import RegistrationRules
 
 async def health(info: Info) -> Health:
     services = info.context.services
-    return Health.from_check(await queries.database_check(services), services.version)
+    return Health.from_health(await queries.health(services), services.version)
 
 
 async def tournament(info: Info) -> Tournament:
@@ -67,7 +67,8 @@ def error_catalog() -> list[ErrorDefinitionType]:
 @strawberry.type(description="What can be asked.")
 class Query:
     health: Health = field(
-        resolver=health, description="How the service is. Public; asks the database every time."
+        resolver=health,
+        description="How the service is. Public; asks the database every time, outside services never.",
     )
     tournament: Tournament = field(resolver=tournament, description="The open season. Public.")
     registration_rules: RegistrationRules = field(

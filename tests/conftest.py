@@ -14,10 +14,13 @@ import asyncpg
 import httpx
 import pytest
 
+from domain.documents import RetentionClass
 from persistence import migrate, tournaments
 from persistence.database import Database, DatabaseOptions
 from persistence.embedded import EmbeddedPostgres
-from resolvers.context import Services
+from resilience.folder_media import FolderMedia
+from resilience.spool import Spool
+from resolvers.context import Services, Storage
 from resolvers.secrets import Secrets
 from server import create_app
 from settings import Settings, load_settings
@@ -83,10 +86,27 @@ async def database(database_url, clock) -> AsyncGenerator[Database]:
 
 
 @pytest.fixture
-def services(database, clock) -> Services:
+def storage(tmp_path) -> Storage:
+    """Documents in a folder of the test's own, in the places that the application uses too."""
+    media = FolderMedia(tmp_path / "documents")
+    return Storage(
+        media=media,
+        stores={"folder": media},
+        spool=Spool(tmp_path / "uploads"),
+        ticket_lifetime=timedelta(hours=2),
+        link_lifetime=timedelta(minutes=10),
+        unclaimed_kept=timedelta(hours=24),
+        retention=dict.fromkeys(RetentionClass, timedelta(days=180)),
+    )
+
+
+@pytest.fixture
+def services(database, clock, storage) -> Services:
     return Services(
         database=database,
         secrets=Secrets(current=SECRET),
+        storage=storage,
+        guards=(),
         clock=clock,
         idempotency_kept=timedelta(hours=24),
         version="0.1.0",
@@ -104,7 +124,11 @@ async def sql(database, database_url) -> AsyncGenerator[asyncpg.Connection]:
 @pytest.fixture
 def settings(tmp_path) -> Settings:
     return load_settings(
-        environment="test", data_dir=tmp_path, secret_key=SECRET, enable_rate_limiting=False
+        environment="test",
+        data_dir=tmp_path,
+        secret_key=SECRET,
+        enable_rate_limiting=False,
+        outbox_in_server=False,
     )
 
 

@@ -22,6 +22,7 @@ from domain.errors import (
     PersistedQueryNotSupported,
     UnsupportedMediaType,
 )
+from domain.roles import ANONYMOUS
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from schema import schema
@@ -76,6 +77,7 @@ class GraphQLEndpoint:
         client = client_address(request.scope, self._trusted_proxies)
         context = Context(
             services=self._services,
+            caller=ANONYMOUS,
             request_id=request_id,
             idempotency_key=request.headers.get("idempotency-key"),
             operation_name=wanted.operation_name,

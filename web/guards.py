@@ -15,6 +15,7 @@ from web.refusals import Watched, send_error
 # Probes of the platform call by address, not by name; the answers depend on nothing they send.
 PROBES = ("/livez", "/readyz")
 MAX_DIGITS = 18
+TRANSFERS = ("/uploads/", "/files/", "/exports/")
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+?)\.?(:[0-9]{1,5})?")
 
@@ -102,14 +103,17 @@ class BodyLimit:
 
 
 class Timeout:
-    """Cancels the work. A response that has begun is cut off: it can no longer become an error."""
+    """Cancels the work. A response that has begun is cut off: it can no longer become an error.
+
+    Where bytes are transferred, the time without progress counts, not the whole of it.
+    """
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
         self.app = app
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"].startswith(TRANSFERS):
             await self.app(scope, receive, send)
             return
         answer = Watched(send)

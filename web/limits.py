@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from domain.errors import RateLimited
 
-Kind = Literal["mutation", "query"]
+Kind = Literal["mutation", "query", "upload"]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -59,6 +59,7 @@ class RateLimits:
         enabled: bool,
         requests_per_minute: int,
         queries_per_minute: int,
+        uploads_per_10_minutes: int,
         storage_uri: str = "memory://",
     ) -> None:
         self.enabled = enabled
@@ -66,6 +67,7 @@ class RateLimits:
         self._items: dict[Kind, RateLimitItem] = {
             "mutation": RateLimitItemPerMinute(requests_per_minute),
             "query": RateLimitItemPerMinute(queries_per_minute),
+            "upload": RateLimitItemPerMinute(uploads_per_10_minutes, 10),
         }
         self._own_memory = MovingWindowRateLimiter(OwnMemory())
         self._storage = _storage(storage_uri)

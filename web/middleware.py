@@ -10,7 +10,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,7 +18,7 @@ from domain.errors import BadUserInput
 from resilience.redaction import REDACTED, scrub
 from resilience.telemetry import current_request_id
 from schema.errors import error_body
-from web.guards import BodyLimit, CatchAll, Timeout, TrustedHosts
+from web.guards import TRANSFERS, BodyLimit, CatchAll, Timeout, TrustedHosts
 from web.refusals import JSON, Watched
 
 CORS_METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS")
@@ -48,9 +48,8 @@ SECURITY_HEADERS = {
 }
 HSTS = "max-age=31536000; includeSubDomains"
 COMPRESS_FROM_BYTES = 1024
+COMPRESSED_ALREADY = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/pdf")
 MAX_LOGGED_PATH = 200
-# What follows in these paths is a capability: whoever knows it may use it.
-SIGNED_PATHS = ("/uploads/", "/files/", "/exports/")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -92,7 +91,14 @@ def middleware_stack(  # noqa: PLR0913 - one argument for each setting
         Middleware(Timeout, seconds=request_timeout_seconds),
     ]
     if enable_compression:
-        stack.append(Middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=6))
+        stack.append(
+            Middleware(
+                GZipMiddleware,
+                minimum_size=COMPRESS_FROM_BYTES,
+                compresslevel=6,
+                exclude_content_types=COMPRESSED_ALREADY,
+            )
+        )
     return stack
 
 
@@ -194,7 +200,8 @@ def _accepted(request_id: str) -> str:
 
 
 def _logged_path(path: str) -> str:
-    for prefix in SIGNED_PATHS:
+    # What follows in these paths is a capability: whoever knows it may use it.
+    for prefix in TRANSFERS:
         if path.startswith(prefix):
             return prefix + REDACTED
     return path[:MAX_LOGGED_PATH]

@@ -29,13 +29,16 @@ class Readiness:
         self._services = services
 
     async def respond(self, _request: Request) -> Response:
-        check = await queries.database_check(self._services)
+        health = await queries.health(self._services)
         body = {
-            "status": check.status,
+            "status": health.status,
             "version": self._services.version,
-            "checks": [{"name": check.name, "status": check.status, "latencyMs": check.latency_ms}],
+            "checks": [
+                {"name": check.name, "status": check.status, "latencyMs": check.latency_ms}
+                for check in health.checks
+            ],
         }
-        return JSONResponse(body, 200 if check.status == "OK" else 503)
+        return JSONResponse(body, 503 if health.status == "DOWN" else 200)
 
 
 async def errors(_request: Request) -> Response:

@@ -51,6 +51,7 @@ Environment = Annotated[
 Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], _case(str.upper), unit("word")
 ]
+Store = Annotated[Literal["folder", "cloudinary"], _case(str.lower), unit("folder or cloudinary")]
 Text = Annotated[str, Field(min_length=1, max_length=200), unit("text")]
 MailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$"), unit("e-mail address")]
 Flag = Annotated[bool, unit("true or false")]

@@ -1,10 +1,11 @@
 from dataclasses import replace
 from datetime import date
+from uuid import UUID
 
 import pytest
 
 from domain.checks import check, check_documents, in_form_order
-from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind
+from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, Uploaded
 from domain.errors import Issue, IssueCode
 from domain.form import DocumentForm
 from domain.rules import TournamentRules
@@ -187,6 +188,19 @@ def test_valid_parts_of_a_wrong_form_are_looked_up():
     assert (keys.captain_email, keys.captain_phone) == ("person0@example.org", None)
 
 
+UPLOADS = {
+    name: Uploaded(id=UUID(int=number), kind=kind, is_claimed=name == "claimed")
+    for number, (name, kind) in enumerate(
+        {
+            "letter": DocumentKind.PASTOR_LETTER,
+            "claimed": DocumentKind.PAYMENT_RECEIPT,
+            "card": DocumentKind.SUBSCRIPTION_CARD,
+        }.items()
+    )
+}
+UPLOADS["LETTER"] = UPLOADS["letter"]
+
+
 def document(kind: DocumentKind, name: str = "unknown") -> DocumentForm:
     return DocumentForm(kind=kind, document_id=name)
 
@@ -215,15 +229,45 @@ def test_missing_documents_are_named_once_per_place():
             document(DocumentKind.GROUP_PHOTO, "letter"),
             ("/input/documents/0/documentId", "DOCUMENT_WRONG_KIND"),
         ),
+        (
+            document(DocumentKind.PAYMENT_RECEIPT, "claimed"),
+            ("/input/documents/0/documentId", "DOCUMENT_ALREADY_USED"),
+        ),
         (document(DocumentKind.PASTOR_LETTER, "letter"), None),
     ],
 )
 def test_documents_are_known_and_where_they_belong(given, expected):
     form = replace(make.form(), documents=(given,))
 
-    issues = check_documents(form, RULES, {"letter": DocumentKind.PASTOR_LETTER})
+    issues = check_documents(form, RULES, UPLOADS)
 
     assert [(i.pointer, i.code) for i in issues] == ([expected] if expected else [])
+
+
+def test_one_upload_is_for_one_place_however_its_id_is_written():
+    card = document(DocumentKind.SUBSCRIPTION_CARD, "card")
+    first, second, *others = make.form().players
+    form = replace(
+        make.form(),
+        players=(replace(first, documents=(card,)), replace(second, documents=(card,)), *others),
+    )
+
+    issues = check_documents(form, RULES, UPLOADS)
+
+    assert [(i.pointer, i.code) for i in issues] == [
+        ("/input/players/1/documents/0/documentId", "DOCUMENT_ALREADY_USED")
+    ]
+
+
+def test_a_place_has_one_document_of_a_kind():
+    letter, again = (document(DocumentKind.PASTOR_LETTER, name) for name in ("letter", "LETTER"))
+    form = replace(make.form(), documents=(letter, again))
+
+    issues = check_documents(form, RULES, UPLOADS)
+
+    assert [(i.pointer, i.code) for i in issues] == [
+        ("/input/documents/1/kind", "DOCUMENT_WRONG_KIND")
+    ]
 
 
 def test_one_issue_per_place_and_the_first_stays():

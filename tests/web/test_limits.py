@@ -18,7 +18,11 @@ def valkey():
 
 def limits(*, enabled=True, storage_uri="memory://"):
     return RateLimits(
-        enabled=enabled, requests_per_minute=2, queries_per_minute=3, storage_uri=storage_uri
+        enabled=enabled,
+        requests_per_minute=2,
+        queries_per_minute=3,
+        uploads_per_10_minutes=4,
+        storage_uri=storage_uri,
     )
 
 
@@ -36,6 +40,7 @@ async def test_each_kind_has_its_own_rate():
 
     assert await accepted(rates, "mutation", "192.0.2.1") == 2
     assert await accepted(rates, "query", "192.0.2.1") == 3
+    assert await accepted(rates, "upload", "192.0.2.1") == 4
 
 
 async def test_each_client_has_its_own_rate():

@@ -1,0 +1,55 @@
+"""Who calls, and what they may do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from domain.errors import Forbidden, Unauthenticated
+
+
+class Role(StrEnum):
+    """Each may do what the ones after it may do."""
+
+    OWNER = "OWNER"
+    REVIEWER = "REVIEWER"
+    VIEWER = "VIEWER"
+
+    def at_least(self, other: "Role") -> bool:
+        ranks = list(Role)
+        return ranks.index(self) <= ranks.index(other)
+
+
+class CallerKind(StrEnum):
+    ANONYMOUS = "anonymous"
+    ORGANISER = "organiser"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """`role` is an organiser's. The system is the command line and the service itself."""
+
+    kind: CallerKind
+    organiser_id: UUID | None = None
+    role: Role | None = None
+
+    @property
+    def actor(self) -> str:
+        """As it stands in the audit log."""
+        if self.organiser_id is not None:
+            return f"{self.kind}:{self.organiser_id.hex}"
+        return self.kind.value
+
+
+ANONYMOUS = Caller(kind=CallerKind.ANONYMOUS)
+SYSTEM = Caller(kind=CallerKind.SYSTEM)
+
+
+def require_role(caller: Caller, role: Role) -> None:
+    """Raises Unauthenticated, Forbidden."""
+    if caller.kind == CallerKind.SYSTEM:
+        return
+    if caller.role is None:
+        raise Unauthenticated
+    if not caller.role.at_least(role):
+        raise Forbidden

@@ -1,0 +1,212 @@
+"""Uploaded documents: made, claimed by a team, moved and given up."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.documents import DocumentFormat, DocumentKind, DocumentReview
+from persistence.records import Claim, DocumentRecord
+from persistence.tables import document, player, team
+
+_COLUMNS = tuple(
+    document.c[name]
+    for name in (
+        "id kind format byte_size review review_note created_at stored_at claimed_at deleted_at"
+        " team_id player_id store storage_name folder"
+    ).split()
+)
+_CURRENT = (document.c.review != DocumentReview.SUPERSEDED) & document.c.deleted_at.is_(None)
+
+_CLAIM = text("""
+    UPDATE document d SET team_id = :team_id, player_id = c.player_id, claimed_at = :now
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:player_ids AS uuid[])) AS c (id, player_id)
+    WHERE d.id = c.id AND d.team_id IS NULL AND d.stored_at IS NOT NULL
+""")
+
+# SKIP LOCKED: what a registration is claiming at this moment is no orphan.
+_GIVE_UP_UNCLAIMED = text("""
+    DELETE FROM document WHERE id IN (
+        SELECT id FROM document WHERE team_id IS NULL AND created_at < :before
+        ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    RETURNING store, storage_name, folder
+""")
+
+_GIVE_UP_EXPIRED = text("""
+    UPDATE document SET deleted_at = :now WHERE id IN (
+        SELECT id FROM document
+        WHERE kind = ANY(:kinds) AND claimed_at < :before AND deleted_at IS NULL
+        ORDER BY claimed_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    RETURNING id, team_id, store, storage_name, folder
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp:
+    """A document that is to be deleted from its store. Orphans have no id any more."""
+
+    id: UUID | None = None
+    team_id: UUID | None = None
+    store: str
+    storage_name: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ownership:
+    """A document of a team, and of the player at that position if it is a player's."""
+
+    document: DocumentRecord
+    team_code: str
+    player_position: int | None
+
+
+async def find(connection: AsyncConnection, document_id: UUID) -> DocumentRecord | None:
+    found = await list_by_id(connection, [document_id])
+    return found[0] if found else None
+
+
+async def list_by_id(
+    connection: AsyncConnection, document_ids: Collection[UUID]
+) -> list[DocumentRecord]:
+    rows = await connection.execute(select(*_COLUMNS).where(document.c.id.in_(document_ids)))
+    return [_record(row) for row in rows.mappings()]
+
+
+async def find_owned(connection: AsyncConnection, document_id: UUID) -> Ownership | None:
+    """None for what nobody has claimed and what was deleted."""
+    rows = await connection.execute(
+        select(*_COLUMNS, team.c.code, player.c.position)
+        .join(team, team.c.id == document.c.team_id)
+        .outerjoin(player, player.c.id == document.c.player_id)
+        .where(document.c.id == document_id, document.c.deleted_at.is_(None))
+    )
+    row = rows.one_or_none()
+    if row is None:
+        return None
+    values = row._asdict()
+    return Ownership(
+        team_code=values.pop("code"),
+        player_position=values.pop("position"),
+        document=_record(values),
+    )
+
+
+async def of_team(connection: AsyncConnection, team_id: UUID) -> list[DocumentRecord]:
+    """What counts now: neither superseded nor deleted, in order of upload."""
+    rows = await connection.execute(
+        select(*_COLUMNS)
+        .where(document.c.team_id == team_id, _CURRENT)
+        .order_by(document.c.created_at, document.c.id)
+    )
+    return [_record(row) for row in rows.mappings()]
+
+
+async def of_team_in_store(connection: AsyncConnection, team_id: UUID) -> list[DocumentRecord]:
+    """What the stores hold of a team, superseded documents too."""
+    rows = await connection.execute(
+        select(*_COLUMNS)
+        .where(document.c.team_id == team_id, document.c.deleted_at.is_(None))
+        .order_by(document.c.id)
+    )
+    return [_record(row) for row in rows.mappings()]
+
+
+async def reserve(
+    connection: AsyncConnection, wanted: DocumentRecord, sha256: bytes
+) -> DocumentRecord:
+    """The row of the upload: the one that was there, or `wanted` as a new one."""
+    values = {
+        "id": wanted.id,
+        "kind": wanted.kind.value,
+        "format": wanted.format.value,
+        "byte_size": wanted.byte_size,
+        "sha256": sha256,
+        "review": wanted.review.value,
+        "created_at": wanted.created_at,
+        "store": wanted.store,
+        "storage_name": wanted.storage_name,
+        "folder": wanted.folder,
+    }
+    added = await connection.execute(
+        insert(document).values(values).on_conflict_do_nothing(index_elements=["id"])
+    )
+    if added.rowcount:
+        return wanted
+    rows = await connection.execute(select(*_COLUMNS).where(document.c.id == wanted.id))
+    return _record(rows.mappings().one())
+
+
+async def mark_stored(connection: AsyncConnection, document_id: UUID, *, now: datetime) -> bool:
+    """False when the row is gone."""
+    result = await connection.execute(
+        document.update()
+        .where(document.c.id == document_id)
+        .values(stored_at=func.coalesce(document.c.stored_at, now))
+    )
+    return bool(result.rowcount)
+
+
+async def claim(
+    connection: AsyncConnection, team_id: UUID, claims: Sequence[Claim], *, now: datetime
+) -> bool:
+    """False when one of them is gone, not stored or another team's; then nothing may stay."""
+    values = {
+        "team_id": team_id,
+        "ids": [claim.document_id for claim in claims],
+        "player_ids": [claim.player_id for claim in claims],
+        "now": now,
+    }
+    result = await connection.execute(_CLAIM, values)
+    return int(result.rowcount) == len(claims)
+
+
+async def mark_moved(connection: AsyncConnection, document_id: UUID, *, folder: str) -> bool:
+    """False when the document was deleted meanwhile."""
+    result = await connection.execute(
+        document.update()
+        .where(document.c.id == document_id, document.c.deleted_at.is_(None))
+        .values(folder=folder)
+    )
+    return bool(result.rowcount)
+
+
+async def give_up_unclaimed(
+    connection: AsyncConnection, *, before: datetime, limit: int
+) -> list[GivenUp]:
+    """Delete rows of uploads that nobody claimed; their files are the caller's to delete."""
+    rows = await connection.execute(_GIVE_UP_UNCLAIMED, {"before": before, "limit": limit})
+    return [GivenUp(**row._asdict()) for row in rows]
+
+
+async def give_up_expired(
+    connection: AsyncConnection,
+    kinds: Collection[DocumentKind],
+    *,
+    before: datetime,
+    now: datetime,
+    limit: int,
+) -> list[GivenUp]:
+    """Mark claimed documents of some kinds as deleted; their files are the caller's to delete."""
+    values: Mapping[str, Any] = {
+        "kinds": [kind.value for kind in kinds],
+        "before": before,
+        "now": now,
+        "limit": limit,
+    }
+    rows = await connection.execute(_GIVE_UP_EXPIRED, values)
+    return [GivenUp(**row._asdict()) for row in rows]
+
+
+def _record(values: Mapping[Any, Any]) -> DocumentRecord:
+    enums = {
+        "kind": DocumentKind(values["kind"]),
+        "format": DocumentFormat(values["format"]),
+        "review": DocumentReview(values["review"]),
+    }
+    return DocumentRecord(**{**values, **enums})

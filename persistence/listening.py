@@ -1,0 +1,93 @@
+"""Notices of PostgreSQL, on a connection of their own.
+
+Not behind pgbouncer, which hands the session that listens to somebody else.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+import structlog
+from sqlalchemy import make_url
+
+from persistence.database import DatabaseOptions
+
+FIRST_WAIT_SECONDS = 0.1
+LONGEST_WAIT_SECONDS = 30.0
+# A connection that ended without a word is found out by asking.
+CHECK_SECONDS = 60.0
+# RuntimeError is uvloop's, of a transport that is closed.
+LOST = (
+    OSError,
+    RuntimeError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
+log = structlog.get_logger(__name__)
+
+
+async def listen(
+    options: DatabaseOptions,
+    channel: str,
+    on_notice: Callable[[], None],
+    *,
+    check_seconds: float = CHECK_SECONDS,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Call `on_notice` for every notice until cancelled, whatever becomes of the connection.
+
+    Called once more after each connecting, for the notices that may have been missed.
+    """
+    seconds = FIRST_WAIT_SECONDS
+    while True:
+        reason = "closed"
+        try:
+            async with _listening(options, channel, on_notice) as (connection, lost):
+                seconds = FIRST_WAIT_SECONDS
+                on_notice()
+                while not await _is_set(lost, within_seconds=check_seconds):
+                    await connection.execute("SELECT 1", timeout=options.connect_timeout_seconds)
+        except LOST as error:
+            reason = type(error).__name__
+        log.warning(
+            "listening_interrupted", channel=channel, reason=reason, retry_after_seconds=seconds
+        )
+        await sleep(seconds)
+        seconds = min(2 * seconds, LONGEST_WAIT_SECONDS)
+
+
+@asynccontextmanager
+async def _listening(
+    options: DatabaseOptions, channel: str, on_notice: Callable[[], None]
+) -> AsyncGenerator[tuple[asyncpg.Connection, asyncio.Event]]:
+    """A connection and the event that it is lost. Raises LOST."""
+    connection = await _connect(options)
+    try:
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda *_: lost.set())
+        await connection.add_listener(channel, lambda *_: on_notice())
+        yield connection, lost
+    finally:
+        with suppress(*LOST):
+            await connection.close(timeout=options.connect_timeout_seconds)
+
+
+async def _connect(options: DatabaseOptions) -> asyncpg.Connection:
+    url = make_url(options.url)
+    _, arguments = url.get_dialect()().create_connect_args(url)
+    return await asyncpg.connect(
+        **arguments,
+        timeout=options.connect_timeout_seconds,
+        server_settings={"application_name": "icct26-registration"},
+    )
+
+
+async def _is_set(event: asyncio.Event, *, within_seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(within_seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

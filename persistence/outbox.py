@@ -1,0 +1,136 @@
+"""Effects that are owed: claimed for the time of a lease, then finished, tried again or buried.
+
+What a process says of a message counts only while its claim is the newest one, so that a process
+whose lease has run out changes nothing.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from persistence.ids import new_id
+
+CHANNEL = "outbox"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """`attempts` counts this one too."""
+
+    id: UUID
+    kind: str
+    team_id: UUID | None
+    payload: Mapping[str, Any]
+    attempts: int
+    created_at: datetime
+
+
+_ADD = text("""
+    INSERT INTO outbox_message (id, kind, team_id, payload, created_at, due_at)
+    VALUES (:id, :kind, :team_id, CAST(:payload AS jsonb), :now, :due_at)
+""")
+
+_IS_OWED = "finished_at IS NULL AND dead_at IS NULL"
+_IS_HANDLED = f"{_IS_OWED} AND kind = ANY(CAST(:kinds AS text[]))"
+
+_CLAIM = text(f"""
+    WITH due AS MATERIALIZED (
+        SELECT id, due_at FROM outbox_message
+        WHERE {_IS_HANDLED} AND due_at <= :now
+        ORDER BY due_at, id LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE outbox_message m SET due_at = :leased_until, attempts = m.attempts + 1
+        FROM due WHERE m.id = due.id
+        RETURNING m.id, m.kind, m.team_id, m.payload, m.attempts, m.created_at
+    )
+    SELECT claimed.* FROM claimed JOIN due USING (id) ORDER BY due.due_at, id
+""")  # noqa: S608  # a constant of ours
+
+_NEXT_DUE = text(f"SELECT min(due_at) FROM outbox_message WHERE {_IS_HANDLED}")  # noqa: S608
+
+
+def _settling(change: str) -> TextClause:
+    where = f"id = :id AND attempts = :attempts AND {_IS_OWED}"
+    return text(f"UPDATE outbox_message SET {change} WHERE {where}")  # noqa: S608
+
+
+_FINISH = _settling("finished_at = :now, failure = NULL")
+_FAIL = _settling("due_at = :due_at, failure = :failure")
+_BURY = _settling("dead_at = :now, failure = :failure")
+
+
+async def add(  # noqa: PLR0913  # the columns of the table
+    connection: AsyncConnection,
+    *,
+    kind: str,
+    payload: Mapping[str, Any],
+    team_id: UUID | None = None,
+    now: datetime,
+    due_at: datetime | None = None,
+) -> UUID:
+    """The id of a message that is due at `due_at`, at once when that is None."""
+    message_id = new_id()
+    values = {
+        "id": message_id,
+        "kind": kind,
+        "team_id": team_id,
+        "payload": json.dumps(payload),
+        "now": now,
+        "due_at": now if due_at is None else due_at,
+    }
+    await connection.execute(_ADD, values)
+    return message_id
+
+
+async def claim(
+    connection: AsyncConnection,
+    *,
+    kinds: Collection[str],
+    now: datetime,
+    lease: timedelta,
+    limit: int,
+) -> list[Message]:
+    """Up to `limit` messages that are due, the longest due first; nobody else's for the lease."""
+    values = {"kinds": list(kinds), "now": now, "leased_until": now + lease, "limit": limit}
+    rows = await connection.execute(_CLAIM, values)
+    return [Message(**row._asdict()) for row in rows]
+
+
+async def finish(connection: AsyncConnection, message: Message, *, now: datetime) -> bool:
+    """False when the claim is no longer the newest, or the message settled already."""
+    return await _settle(connection, _FINISH, message, now=now)
+
+
+async def fail(
+    connection: AsyncConnection, message: Message, *, failure: str, due_at: datetime
+) -> bool:
+    """`failure` names an error and holds no value. False as `finish`."""
+    return await _settle(connection, _FAIL, message, failure=failure, due_at=due_at)
+
+
+async def bury(
+    connection: AsyncConnection, message: Message, *, failure: str, now: datetime
+) -> bool:
+    """Make it a dead letter, which is never claimed again. False as `finish`."""
+    return await _settle(connection, _BURY, message, failure=failure, now=now)
+
+
+async def next_due(connection: AsyncConnection, *, kinds: Collection[str]) -> datetime | None:
+    """When the next message, or the next lease, is due; None while nothing is owed."""
+    due: datetime | None = await connection.scalar(_NEXT_DUE, {"kinds": list(kinds)})
+    return due
+
+
+async def _settle(
+    connection: AsyncConnection, statement: TextClause, message: Message, **values: object
+) -> bool:
+    claimed = {"id": message.id, "attempts": message.attempts}
+    result = await connection.execute(statement, claimed | values)
+    return bool(result.rowcount)

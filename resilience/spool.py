@@ -1,0 +1,127 @@
+"""Where the bytes of uploads wait until they are whole: one file an upload, written in place."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from hashlib import file_digest
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from uuid import UUID, uuid4
+
+import structlog
+from anyio import to_thread
+
+from domain.errors import StorageUnavailable
+
+log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PARTIAL = ".part"
+SCRATCH = ".tmp"
+
+
+class Spool:
+    """A private folder, which several servers may share. Raises StorageUnavailable.
+
+    Who writes, writes at a place of the file: two transfers of one upload, an old one that hangs
+    and the one that took its place, put the same bytes to the same places.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, upload: UUID) -> Path:
+        return self._folder / f"{upload.hex}{PARTIAL}"
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A name for a file that is gone afterwards."""
+        with _translated():
+            self._make_folder()
+        path = self._folder / f"{uuid4().hex}{SCRATCH}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def size(self, upload: UUID) -> int:
+        """Bytes that are there; 0 when there is no file."""
+        return await _in_thread(_size, self.path(upload))
+
+    async def write(self, upload: UUID, offset: int, chunk: bytes) -> None:
+        await _in_thread(self._write, upload, offset, chunk)
+
+    async def sha256(self, upload: UUID) -> bytes | None:
+        """None when there is no file."""
+        return await _in_thread(_sha256, self.path(upload))
+
+    async def discard(self, upload: UUID) -> None:
+        await _in_thread(self.path(upload).unlink, missing_ok=True)
+
+    async def sweep(self, *, older_than_seconds: float) -> int:
+        """How many files that nothing has touched for so long were deleted."""
+        return await _in_thread(self._sweep, older_than_seconds)
+
+    def _write(self, upload: UUID, offset: int, chunk: bytes) -> None:
+        self._make_folder()
+        file = os.open(self.path(upload), os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            view = memoryview(chunk)
+            while view:
+                written = os.pwrite(file, view, offset)
+                view, offset = view[written:], offset + written
+        finally:
+            os.close(file)
+
+    def _make_folder(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _sweep(self, older_than_seconds: float) -> int:
+        before = time.time() - older_than_seconds
+        old = [
+            path
+            for path in self._folder.glob("*")
+            if path.suffix in {PARTIAL, SCRATCH} and _modified_at(path) < before
+        ]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _sha256(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").digest()
+    except FileNotFoundError:
+        return None
+
+
+def _modified_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
+async def _in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    with _translated():
+        return await to_thread.run_sync(partial(call, *args, **kwargs))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        log.warning("spool_failed", error=type(error).__name__, errno=error.errno)
+        raise StorageUnavailable from error

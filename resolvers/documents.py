@@ -1,0 +1,148 @@
+"""Documents as people use them: named by a form, shown to organisers."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+from domain.codes import player_code
+from domain.documents import CONTENT_TYPES, DocumentFormat, Uploaded
+from domain.errors import NotFound
+from domain.form import TeamForm
+from domain.roles import Caller, Role, require_role
+from persistence import audit, documents
+from persistence.database import Connection
+from persistence.documents import Ownership
+from persistence.records import DocumentRecord
+from resilience.media import FileMissing, Folder
+from resilience.telemetry import current_request_id
+from resolvers.context import Services
+from resolvers.secrets import read_signed, sign
+
+LINK = "document-link"
+_SUFFIXES = {DocumentFormat.PNG: "png", DocumentFormat.JPEG: "jpg", DocumentFormat.PDF: "pdf"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownFile:
+    """A copy at `path`, which is deleted when the view ends; `name` is made from codes."""
+
+    path: Path
+    name: str
+    media_type: str
+
+
+async def claimable(services: Services, form: TeamForm) -> Mapping[str, DocumentRecord]:
+    """The uploads that the form names, by their ids as it writes them. Expired ones are none."""
+    places = (form.documents, *(player.documents for player in form.players))
+    named = {document.document_id for place in places for document in place}
+    ids = {text: parsed for text in named if (parsed := _uuid(text)) is not None}
+    if not ids:
+        return {}
+    found = await services.database.read(
+        partial(documents.list_by_id, document_ids=set(ids.values()))
+    )
+    oldest = services.clock() - services.storage.unclaimed_kept
+    usable = {
+        record.id: record
+        for record in found
+        if record.team_id is not None or (record.stored_at and record.created_at > oldest)
+    }
+    return {text: usable[parsed] for text, parsed in ids.items() if parsed in usable}
+
+
+def as_uploaded(known: Mapping[str, DocumentRecord]) -> Mapping[str, Uploaded]:
+    return {
+        text: Uploaded(id=record.id, kind=record.kind, is_claimed=record.team_id is not None)
+        for text, record in known.items()
+    }
+
+
+def make_link(services: Services, caller: Caller, document_id: UUID) -> tuple[str, datetime]:
+    """A path that shows the document to whoever has it, until then, in the caller's name.
+
+    Raises Unauthenticated, Forbidden.
+    """
+    require_role(caller, Role.REVIEWER)
+    expires_at = (services.clock() + services.storage.link_lifetime).replace(microsecond=0)
+    claims = (document_id.hex, caller.actor, int(expires_at.timestamp()))
+    return f"/files/{sign(services.secrets, LINK, claims)}", expires_at
+
+
+@asynccontextmanager
+async def shown(services: Services, link: str) -> AsyncGenerator[ShownFile]:
+    """The file behind a link; the view is on record before a byte of it is sent.
+
+    Raises NotFound, StorageUnavailable.
+    """
+    document_id, actor = _read_link(services, link)
+    owned = await services.database.run(
+        partial(_record_view, document_id=document_id, actor=actor, now=services.clock())
+    )
+    if owned is None:
+        raise NotFound("This document is not kept any more.")
+    with services.storage.spool.scratch() as copy:
+        await _fetch(services, owned.document, copy)
+        yield ShownFile(
+            path=copy,
+            name=_file_name(owned),
+            media_type=CONTENT_TYPES[owned.document.format],
+        )
+
+
+def _read_link(services: Services, link: str) -> tuple[UUID, str]:
+    claims = read_signed(services.secrets, LINK, link)
+    if claims is None:
+        raise NotFound("There is no such link.")
+    document_id, actor, expires_at = claims
+    if services.clock() >= datetime.fromtimestamp(expires_at, UTC):
+        raise NotFound("This link has expired. Ask for another one.")
+    return UUID(document_id), actor
+
+
+async def _record_view(
+    connection: Connection, *, document_id: UUID, actor: str, now: datetime
+) -> Ownership | None:
+    owned = await documents.find_owned(connection, document_id)
+    if owned is not None:
+        await audit.append(
+            connection,
+            at=now,
+            actor=actor,
+            action="document.viewed",
+            team_id=owned.document.team_id,
+            request_id=current_request_id(),
+            changes={"document": document_id.hex},
+        )
+    return owned
+
+
+async def _fetch(services: Services, document: DocumentRecord, target: Path) -> None:
+    """Copy the file. One that is being moved is looked for where it is by now."""
+    media = services.storage.holding(document.store)
+    try:
+        await media.fetch(document.storage_name, Folder(document.folder), target)
+    except FileMissing:
+        moved = await services.database.read(partial(documents.find, document_id=document.id))
+        if moved is None or moved.folder == document.folder:
+            raise NotFound("The file of this document is not there.") from None
+        await media.fetch(moved.storage_name, Folder(moved.folder), target)
+
+
+def _file_name(owned: Ownership) -> str:
+    """Such as ICCT-001-P01-identity-proof.jpg."""
+    code = owned.team_code
+    if owned.player_position is not None:
+        code = player_code(code, owned.player_position)
+    kind = owned.document.kind.value.lower().replace("_", "-")
+    return f"{code}-{kind}.{_SUFFIXES[owned.document.format]}"
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

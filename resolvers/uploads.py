@@ -1,0 +1,250 @@
+"""Receiving a file: a ticket, its bytes in as many pieces as the network needs, then the store."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import structlog
+
+from domain.documents import RULE_OF_KIND, DocumentFormat, DocumentKind
+from domain.errors import (
+    BadUserInput,
+    FileContentMismatch,
+    FileEmpty,
+    FileTooLarge,
+    NotFound,
+    UploadExpired,
+    UploadOffsetMismatch,
+)
+from domain.uploads import Announcement, check_announcement
+from persistence import documents
+from persistence.ids import new_id
+from persistence.records import DocumentRecord
+from resilience.inspection import clean_copy
+from resilience.media import Folder
+from resolvers.context import Services
+from resolvers.secrets import read_signed, sign
+
+PURPOSE = "upload-ticket"
+
+log = structlog.get_logger(__name__)
+_finishing: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """The right to send one file: this kind, size and hash, until then."""
+
+    document_id: UUID
+    kind: DocumentKind
+    byte_size: int
+    sha256: bytes
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Bytes `start` to `end` (exclusive) of the file; none of them asks to finish what is there."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """`offset` bytes are there. `is_new`: this very request has stored the document."""
+
+    offset: int
+    is_stored: bool
+    is_new: bool = False
+
+
+def open_upload(services: Services, file: Announcement) -> tuple[Ticket, str]:
+    """A ticket, and as text; nothing is written. Raises what `check_announcement` raises."""
+    check_announcement(file)
+    ticket = Ticket(
+        document_id=new_id(),
+        kind=file.kind,
+        byte_size=file.byte_size,
+        sha256=bytes.fromhex(file.sha256),
+        # Whole seconds, as the text of the ticket has them.
+        expires_at=(services.clock() + services.storage.ticket_lifetime).replace(microsecond=0),
+    )
+    claims = (
+        ticket.document_id.hex,
+        ticket.kind.value,
+        ticket.byte_size,
+        ticket.sha256.hex(),
+        int(ticket.expires_at.timestamp()),
+    )
+    return ticket, sign(services.secrets, PURPOSE, claims)
+
+
+def read_ticket(services: Services, text: str) -> Ticket:
+    """Raises NotFound, UploadExpired."""
+    claims = read_signed(services.secrets, PURPOSE, text)
+    if claims is None:
+        raise NotFound("There is no such upload.")
+    document_id, kind, byte_size, sha256, expires_at = claims
+    ticket = Ticket(
+        document_id=UUID(document_id),
+        kind=DocumentKind(kind),
+        byte_size=byte_size,
+        sha256=bytes.fromhex(sha256),
+        expires_at=datetime.fromtimestamp(expires_at, UTC),
+    )
+    if services.clock() >= ticket.expires_at:
+        raise UploadExpired
+    return ticket
+
+
+async def standing(services: Services, ticket: Ticket) -> Standing:
+    if await _is_stored(services, ticket):
+        return Standing(offset=ticket.byte_size, is_stored=True)
+    return Standing(offset=await services.storage.spool.size(ticket.document_id), is_stored=False)
+
+
+async def receive(
+    services: Services,
+    ticket: Ticket,
+    now: Standing,
+    chunks: AsyncIterator[bytes],
+    piece: Piece | None,
+) -> Standing:
+    """Take bytes; the last of them stores the document. Without `piece` they are the whole file.
+
+    Whatever arrived before `chunks` raised stays, so that the next piece can continue.
+    Raises UploadOffsetMismatch, BadUserInput, FileEmpty, FileTooLarge, FileContentMismatch,
+    StorageUnavailable, ServiceUnavailable.
+    """
+    if now.is_stored:
+        await _drain(chunks)
+        return now
+    if piece is None:
+        await _receive_whole(services, ticket, chunks)
+        return await _finish(services, ticket)
+    if piece.start != now.offset:
+        raise UploadOffsetMismatch(details={"uploadOffset": now.offset})
+    offset = await _receive_piece(services, ticket, chunks, piece)
+    if offset < ticket.byte_size:
+        return Standing(offset=offset, is_stored=False)
+    return await _finish(services, ticket)
+
+
+async def _receive_whole(services: Services, ticket: Ticket, chunks: AsyncIterator[bytes]) -> None:
+    spool, offset = services.storage.spool, 0
+    async for chunk in chunks:
+        if offset + len(chunk) > ticket.byte_size:
+            await spool.discard(ticket.document_id)
+            raise FileTooLarge(
+                "The file is larger than was announced.", details={"limitBytes": ticket.byte_size}
+            )
+        await spool.write(ticket.document_id, offset, chunk)
+        offset += len(chunk)
+    if offset == 0:
+        raise FileEmpty
+    if offset < ticket.byte_size:
+        await spool.discard(ticket.document_id)
+        raise FileContentMismatch("The file is smaller than was announced.")
+
+
+async def _receive_piece(
+    services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], piece: Piece
+) -> int:
+    """The offset after it."""
+    offset = piece.start
+    async for chunk in chunks:
+        if offset + len(chunk) > piece.end:
+            raise BadUserInput("There are more bytes than Content-Range says.")
+        await services.storage.spool.write(ticket.document_id, offset, chunk)
+        offset += len(chunk)
+    return offset
+
+
+async def _finish(services: Services, ticket: Ticket) -> Standing:
+    """Check and store what is whole. Refused content is dropped, else all can be tried again."""
+    async with _alone(ticket.document_id):
+        if await _is_stored(services, ticket):
+            return Standing(offset=ticket.byte_size, is_stored=True)
+        digest = await services.storage.spool.sha256(ticket.document_id)
+        if digest is None:
+            return await _finished_elsewhere(services, ticket)
+        try:
+            await _store(services, ticket, digest)
+        except FileContentMismatch:
+            await services.storage.spool.discard(ticket.document_id)
+            raise
+        except FileNotFoundError:
+            # Another process has finished it, or refused it.
+            return await _finished_elsewhere(services, ticket)
+        await services.storage.spool.discard(ticket.document_id)
+    log.info("document_stored", document=str(ticket.document_id), kind=ticket.kind.value)
+    return Standing(offset=ticket.byte_size, is_stored=True, is_new=True)
+
+
+async def _finished_elsewhere(services: Services, ticket: Ticket) -> Standing:
+    if await _is_stored(services, ticket):
+        return Standing(offset=ticket.byte_size, is_stored=True)
+    raise UploadOffsetMismatch(details={"uploadOffset": 0})
+
+
+async def _store(services: Services, ticket: Ticket, digest: bytes) -> None:
+    """The row is there before the file, so that no file is stored that nobody knows of."""
+    if digest != ticket.sha256:
+        raise FileContentMismatch("The bytes are not those that were announced.")
+    storage = services.storage
+    with storage.spool.scratch() as clean:
+        file_format = await clean_copy(
+            storage.spool.path(ticket.document_id),
+            clean,
+            allowed=RULE_OF_KIND[ticket.kind].formats,
+        )
+        wanted = _new_document(services, ticket, file_format)
+        reserved = await services.database.run(
+            partial(documents.reserve, wanted=wanted, sha256=ticket.sha256)
+        )
+        media = storage.holding(reserved.store)
+        await media.save(reserved.storage_name, Folder(reserved.folder), clean)
+        await services.database.run(
+            partial(documents.mark_stored, document_id=reserved.id, now=services.clock())
+        )
+
+
+def _new_document(
+    services: Services, ticket: Ticket, file_format: DocumentFormat
+) -> DocumentRecord:
+    return DocumentRecord(
+        id=ticket.document_id,
+        kind=ticket.kind,
+        format=file_format,
+        byte_size=ticket.byte_size,
+        created_at=services.clock(),
+        store=services.storage.media.name,
+        storage_name=secrets.token_hex(16),
+        folder=Folder.PENDING,
+    )
+
+
+async def _is_stored(services: Services, ticket: Ticket) -> bool:
+    found = await services.database.read(partial(documents.find, document_id=ticket.document_id))
+    return found is not None and found.stored_at is not None
+
+
+@asynccontextmanager
+async def _alone(document_id: UUID) -> AsyncIterator[None]:
+    """One at a time in this process; two processes that finish one upload do the same twice."""
+    lock = _finishing.setdefault(document_id, asyncio.Lock())
+    async with lock:
+        yield
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read to the end, so that the answer is not lost in a connection that is still sending."""
+    async for _ in chunks:
+        pass

@@ -1,0 +1,192 @@
+"""Uploads between real processes: slow, cut off, killed, from one server to another."""
+
+import asyncio
+import io
+import random
+from hashlib import sha256
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests import files
+from tests.processes import ServerProcess
+from tests.sending import Ticket, offset, opened, put, put_piece
+
+BYTES_PER_SECOND = 64 * 1024
+TICK_SECONDS = 0.25
+
+
+def noise(side: int) -> bytes:
+    """A picture of about 3 * side * side bytes, all of which are needed."""
+    content = io.BytesIO()
+    pixels = random.Random(26).randbytes(3 * side * side)
+    Image.frombytes("RGB", (side, side), pixels).save(content, "PNG", compress_level=0)
+    return content.getvalue()
+
+
+async def begin(
+    server: ServerProcess, ticket: Ticket, length: int, *headers: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection on which the head of a PUT was sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    lines = (f"PUT {ticket.url} HTTP/1.1", "Host: localhost", f"Content-Length: {length}", *headers)
+    writer.write("\r\n".join((*lines, "", "")).encode())
+    return reader, writer
+
+
+async def send_some(
+    server: ServerProcess, ticket: Ticket, content: bytes, *, until: int, pause: float = 0
+) -> None:
+    """Continue the file and vanish after byte `until`, with the connection but without a word."""
+    async with server.client() as client:
+        start = await offset(client, ticket)
+    said = f"bytes {start}-{len(content) - 1}/{len(content)}"
+    _, writer = await begin(server, ticket, len(content) - start, f"Content-Range: {said}")
+    step = round(BYTES_PER_SECOND * TICK_SECONDS)
+    for place in range(start, until, step):
+        writer.write(content[place : min(place + step, until)])
+        await writer.drain()
+        await asyncio.sleep(pause)
+    async with server.client() as client:
+        while await offset(client, ticket) < until:
+            await asyncio.sleep(0.01)
+    writer.transport.abort()
+
+
+def only_document(server: ServerProcess) -> bytes:
+    (path,) = (server.folder / "data" / "documents" / "pending").iterdir()
+    return path.read_bytes()
+
+
+@pytest.mark.slow
+async def test_five_megabytes_at_64_kilobytes_a_second_arrive_through_four_cuts(
+    make_server, own_url
+):
+    server = make_server(DATABASE_URL=own_url)
+    await server.start()
+    content = noise(1_320)
+    assert 5_200_000 < len(content) <= 5 * 1024 * 1024
+    async with server.client() as client:
+        ticket = await opened(client, "PHOTO", content, contentType="image/png")
+
+        for part in range(1, 5):
+            cut = part * len(content) // 5
+            await send_some(server, ticket, content, until=cut, pause=TICK_SECONDS)
+        rest = await offset(client, ticket)
+        answer = await put_piece(client, ticket, content, rest, len(content))
+
+    assert rest == 4 * len(content) // 5
+    assert answer.status_code == 201
+    assert sha256(only_document(server)).digest() == sha256(content).digest()
+
+
+async def test_a_server_that_was_killed_continues_where_it_was(make_server, own_url):
+    server = make_server(DATABASE_URL=own_url)
+    await server.start()
+    content = noise(600)
+    async with server.client() as client:
+        ticket = await opened(client, "PHOTO", content, contentType="image/png")
+    await send_some(server, ticket, content, until=500_000)
+
+    await server.kill()
+    await server.start()
+    async with server.client() as client:
+        rest = await offset(client, ticket)
+        answer = await put_piece(client, ticket, content, rest, len(content))
+
+    assert rest == 500_000
+    assert answer.status_code == 201
+    assert only_document(server) == content
+
+
+async def test_one_server_continues_what_another_began(make_server, own_url, tmp_path):
+    shared = {
+        "DATABASE_URL": own_url,
+        "UPLOAD_DIR": str(tmp_path / "shared"),
+        "DOCUMENT_DIR": str(tmp_path / "documents"),
+    }
+    servers = [make_server(**shared), make_server(**shared)]
+    await asyncio.gather(*(server.start() for server in servers))
+    content = noise(600)
+    async with servers[0].client() as first, servers[1].client() as second:
+        ticket = await opened(first, "PHOTO", content, contentType="image/png")
+        statuses = [
+            (await put_piece(client, ticket, content, start, min(start + 300_000, len(content))))
+            for client, start in zip(
+                [first, second] * 2, range(0, len(content), 300_000), strict=True
+            )
+        ]
+
+    assert [answer.status_code for answer in statuses] == [202, 202, 202, 201]
+    (stored,) = (tmp_path / "documents" / "pending").iterdir()
+    assert stored.read_bytes() == content
+
+
+async def test_a_transfer_that_stands_still_is_cut_off_and_goes_on_later(make_server, own_url):
+    server = make_server(DATABASE_URL=own_url, UPLOAD_STALL_SECONDS="1")
+    await server.start()
+    content = noise(200)
+    async with server.client() as client:
+        ticket = await opened(client, "PHOTO", content, contentType="image/png")
+        reader, writer = await begin(server, ticket, len(content))
+        writer.write(content[:50_000])
+
+        answer = (await reader.read()).decode()
+        rest = await offset(client, ticket)
+        finished = await put_piece(client, ticket, content, rest, len(content))
+        writer.close()
+
+    assert answer.startswith("HTTP/1.1 408 ")
+    assert '"code":"REQUEST_TIMEOUT"' in answer
+    assert rest == 50_000
+    assert finished.status_code == 201
+
+
+async def test_single_bytes_are_no_progress(make_server, own_url):
+    server = make_server(DATABASE_URL=own_url, UPLOAD_STALL_SECONDS="1")
+    await server.start()
+    content = noise(200)
+    async with server.client() as client:
+        ticket = await opened(client, "PHOTO", content, contentType="image/png")
+    reader, writer = await begin(server, ticket, len(content))
+    answer = asyncio.create_task(reader.read())
+
+    for place in range(len(content)):
+        if answer.done():
+            break
+        writer.write(content[place : place + 1])
+        await asyncio.sleep(0.02)
+    writer.close()
+
+    assert answer.result().startswith(b"HTTP/1.1 408 ")
+    assert place < 1_000
+
+
+async def test_a_file_that_is_sent_again_after_a_cut_is_taken_from_its_start(make_server, own_url):
+    server = make_server(DATABASE_URL=own_url)
+    await server.start()
+    content = noise(300)
+    async with server.client() as client:
+        ticket = await opened(client, "PHOTO", content, contentType="image/png")
+        await send_some(server, ticket, content, until=100_000)
+
+        answer = await put(client, ticket, content)
+
+    assert answer.status_code == 201
+    assert only_document(server) == content
+
+
+async def test_a_whole_team_sends_its_33_files_at_once(make_server, own_url):
+    server = make_server(DATABASE_URL=own_url)
+    await server.start()
+    contents = [files.jpeg(color) for color in range(33)]
+
+    async def one(client: httpx.AsyncClient, content: bytes) -> int:
+        ticket = await opened(client, "PHOTO", content)
+        return (await put(client, ticket, content)).status_code
+
+    async with server.client() as client:
+        statuses = await asyncio.gather(*(one(client, content) for content in contents))
+
+    assert statuses == [201] * 33

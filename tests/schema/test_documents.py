@@ -1,0 +1,222 @@
+"""Registering with documents: what a form may name, and what it gets."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from domain.documents import PLAYER_KINDS, TEAM_KINDS
+from tests import files, make
+from tests.asking import ask, data, refused
+from tests.sending import opened, put, send, with_documents
+
+REGISTER = """
+mutation Register($input: RegisterTeamInput!) {
+  registerTeam(input: $input) {
+    replayed
+    team {
+      id code documents { id kind format byteSize review reviewNote uploadedAt }
+      players { code documents { id kind format } }
+    }
+  }
+}
+"""
+LINK = """
+mutation Register($input: RegisterTeamInput!) {
+  registerTeam(input: $input) { team { code documents { id link { url } } } }
+}
+"""
+DAY = timedelta(hours=24)
+FULL_SET = [*TEAM_KINDS, *PLAYER_KINDS[:2]]
+
+
+@pytest.fixture
+async def full_set(sql):
+    """The tournament asks for every document."""
+    await sql.execute(
+        "UPDATE tournament SET required_documents = $1", [kind.value for kind in FULL_SET]
+    )
+
+
+def letter(document_id: str) -> dict:
+    return {"kind": "PASTOR_LETTER", "documentId": document_id}
+
+
+def issues(answer) -> list[tuple[str, str]]:
+    return [(issue["pointer"], issue["code"]) for issue in refused(answer)["issues"]]
+
+
+async def both_refuse(client, team) -> list[tuple[str, str]]:
+    """The issues, which the dry run and the registration agree on."""
+    answer = await ask(client, REGISTER, {"input": team})
+    dry = data(await ask(client, make.VALIDATE, {"input": team}))["validateTeam"]
+    assert [(one["pointer"], one["code"]) for one in dry["issues"]] == issues(answer)
+    return issues(answer)
+
+
+async def claimed(sql) -> int:
+    return await sql.fetchval("SELECT count(*) FROM document WHERE team_id IS NOT NULL")
+
+
+async def test_a_tournament_that_asks_for_documents_takes_a_team_with_all_of_them(
+    client, full_set, sql
+):
+    team = await with_documents(client, make.team())
+
+    answer = await ask(client, REGISTER, {"input": team})
+
+    registered = data(answer)["registerTeam"]["team"]
+    assert [one["kind"] for one in registered["documents"]] == list(TEAM_KINDS)
+    assert registered["documents"][0] == {
+        "id": team["documents"][0]["documentId"],
+        "kind": "PASTOR_LETTER",
+        "format": "PDF",
+        "byteSize": len(files.pdf()),
+        "review": "PENDING",
+        "reviewNote": None,
+        "uploadedAt": registered["documents"][0]["uploadedAt"],
+    }
+    for player in registered["players"]:
+        assert [one["kind"] for one in player["documents"]] == list(PLAYER_KINDS[:2])
+    assert await claimed(sql) == 33
+
+
+async def test_a_replay_shows_the_documents_too(client, full_set):
+    team = await with_documents(client, make.team())
+    first = await ask(client, REGISTER, {"input": team}, Idempotency_Key="key-of-mine")
+
+    again = await ask(client, REGISTER, {"input": team}, Idempotency_Key="key-of-mine")
+
+    replay = data(again)["registerTeam"]
+    assert replay["replayed"]
+    assert replay["team"] == data(first)["registerTeam"]["team"]
+
+
+async def test_without_them_everything_missing_is_named(client, full_set, sql):
+    found = await both_refuse(client, make.team())
+
+    assert found == [
+        *((f"/input/players/{n}/documents", "MISSING_DOCUMENT") for n in range(15)),
+        ("/input/documents", "MISSING_DOCUMENT"),
+    ]
+    assert await sql.fetchval("SELECT count(*) FROM team") == 0
+
+
+async def test_a_tournament_that_asks_for_none_takes_a_team_without(client, sql):
+    answer = await ask(client, REGISTER, {"input": make.team()})
+
+    assert data(answer)["registerTeam"]["team"]["documents"] == []
+
+
+async def test_a_tournament_that_asks_for_none_keeps_what_is_given(client, sql):
+    document_id = await send(client, "PASTOR_LETTER")
+
+    answer = await ask(client, REGISTER, {"input": make.team(documents=[letter(document_id)])})
+
+    (kept,) = data(answer)["registerTeam"]["team"]["documents"]
+    assert kept["id"] == document_id
+
+
+@pytest.mark.parametrize("unknown", ["", "x", "../../etc/passwd", "7" * 32, "0" * 32])
+async def test_an_id_that_names_nothing_is_unknown(client, sql, unknown):
+    found = await both_refuse(client, make.team(documents=[letter(unknown)]))
+
+    assert found == [("/input/documents/0/documentId", "DOCUMENT_UNKNOWN")]
+
+
+async def test_a_file_that_was_never_sent_whole_is_unknown(client):
+    content = files.pdf()
+    ticket = await opened(client, "PASTOR_LETTER", content)
+    await put(client, ticket, content[:10], content_range=f"bytes 0-9/{len(content)}")
+
+    found = await both_refuse(client, make.team(documents=[letter(ticket.document_id)]))
+
+    assert found == [("/input/documents/0/documentId", "DOCUMENT_UNKNOWN")]
+
+
+async def test_an_upload_that_waited_too_long_is_unknown(client, sql):
+    document_id = await send(client, "PASTOR_LETTER")
+    await sql.execute("UPDATE document SET created_at = created_at - $1::interval", DAY)
+
+    found = await both_refuse(client, make.team(documents=[letter(document_id)]))
+
+    assert found == [("/input/documents/0/documentId", "DOCUMENT_UNKNOWN")]
+
+
+async def test_a_file_of_another_kind_is_in_the_wrong_place(client, sql):
+    document_id = await send(client, "PAYMENT_RECEIPT")
+
+    found = await both_refuse(client, make.team(documents=[letter(document_id)]))
+
+    assert found == [("/input/documents/0/documentId", "DOCUMENT_WRONG_KIND")]
+    assert await claimed(sql) == 0
+
+
+async def test_one_file_in_two_places_is_used_once(client):
+    document_id = await send(client, "IDENTITY_PROOF")
+    proof = [{"kind": "IDENTITY_PROOF", "documentId": document_id}]
+    shouted = [{"kind": "IDENTITY_PROOF", "documentId": str(UUID(document_id)).upper()}]
+    players = make.players()
+    players[0]["documents"], players[4]["documents"] = proof, shouted
+
+    found = await both_refuse(client, make.team(players=players))
+
+    assert found == [("/input/players/4/documents/0/documentId", "DOCUMENT_ALREADY_USED")]
+
+
+async def test_another_teams_document_is_refused(client, sql):
+    document_id = await send(client, "PASTOR_LETTER")
+    await ask(client, REGISTER, {"input": make.team(1, documents=[letter(document_id)])})
+    owner = await sql.fetchval("SELECT team_id FROM document")
+
+    found = await both_refuse(client, make.team(2, documents=[letter(document_id)]))
+
+    assert found == [("/input/documents/0/documentId", "DOCUMENT_ALREADY_USED")]
+    assert await sql.fetchval("SELECT team_id FROM document") == owner
+    assert await sql.fetchval("SELECT count(*) FROM team") == 1
+
+
+async def test_of_two_teams_that_name_one_document_at_once_one_gets_it(client, sql):
+    for number in range(0, 20, 2):
+        named = [letter(await send(client, "PASTOR_LETTER"))]
+
+        answers = await asyncio.gather(
+            *(
+                ask(client, REGISTER, {"input": make.team(number + one, documents=named)})
+                for one in (0, 1)
+            )
+        )
+
+        winner, loser = sorted(answers, key=lambda answer: "errors" in answer.json())
+        assert len(data(winner)["registerTeam"]["team"]["documents"]) == 1
+        assert issues(loser) == [("/input/documents/0/documentId", "DOCUMENT_ALREADY_USED")]
+    assert await sql.fetchval("SELECT count(*) FROM team") == 10
+    assert await sql.fetchval("SELECT taken FROM tournament") == 10
+    codes = await sql.fetch("SELECT code FROM team ORDER BY code")
+    assert [row["code"] for row in codes] == [f"ICCT-{n:03}" for n in range(1, 11)]
+
+
+async def test_a_stranger_and_the_captain_see_no_link(client):
+    document_id = await send(client, "PASTOR_LETTER")
+
+    answer = await ask(client, LINK, {"input": make.team(documents=[letter(document_id)])})
+
+    body = answer.json()
+    assert body["data"]["registerTeam"]["team"]["documents"] == [{"id": document_id, "link": None}]
+    (error,) = body["errors"]
+    assert error["extensions"]["code"] == "UNAUTHENTICATED"
+    assert error["path"] == ["registerTeam", "team", "documents", 0, "link"]
+
+
+async def test_where_a_file_is_kept_is_told_to_nobody(client, full_set, sql):
+    team = await with_documents(client, make.team())
+
+    answer = await ask(client, REGISTER, {"input": team})
+
+    names = [row["storage_name"] for row in await sql.fetch("SELECT storage_name FROM document")]
+    assert len(names) == 33
+    assert [name for name in names if name in answer.text] == []
+    assert (
+        "storage" not in (await ask(client, "{ __schema { types { name fields { name } } } }")).text
+    )

@@ -1,0 +1,93 @@
+"""Sending files as a client does: a ticket, then the bytes."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+import httpx
+
+from domain.documents import DocumentKind
+from tests import files
+from tests.asking import ask, data
+
+OPEN = """
+mutation Open($input: OpenUploadInput!) {
+  openUpload(input: $input) {
+    ticket { documentId url method headers { name value } expiresAt }
+  }
+}
+"""
+PDF_KINDS = (DocumentKind.PASTOR_LETTER, DocumentKind.IDENTITY_PROOF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    document_id: str
+    url: str
+
+
+def announcement(kind: str, content: bytes, **changes) -> dict:
+    is_pdf = content.startswith(b"%PDF")
+    return {
+        "kind": kind,
+        "fileName": "letter.pdf" if is_pdf else "photo.jpg",
+        "contentType": "application/pdf" if is_pdf else "image/jpeg",
+        "byteSize": len(content),
+        "sha256": sha256(content).hexdigest(),
+    } | changes
+
+
+async def opened(client: httpx.AsyncClient, kind: str, content: bytes, **changes) -> Ticket:
+    answer = await ask(client, OPEN, {"input": announcement(kind, content, **changes)})
+    ticket = data(answer)["openUpload"]["ticket"]
+    return Ticket(document_id=ticket["documentId"], url=ticket["url"])
+
+
+async def put(
+    client: httpx.AsyncClient, ticket: Ticket, content: bytes, **headers: str
+) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await client.put(ticket.url, content=content, headers=named)
+
+
+async def put_piece(
+    client: httpx.AsyncClient, ticket: Ticket, content: bytes, start: int, end: int
+) -> httpx.Response:
+    """Bytes `start` to `end`, exclusive."""
+    said = f"bytes {start}-{end - 1}/{len(content)}"
+    return await put(client, ticket, content[start:end], content_range=said)
+
+
+async def offset(client: httpx.AsyncClient, ticket: Ticket) -> int:
+    answer = await client.head(ticket.url)
+    assert answer.status_code == 200
+    return int(answer.headers["Upload-Offset"])
+
+
+async def send(client: httpx.AsyncClient, kind: str, content: bytes | None = None) -> str:
+    """The id of a document that is stored."""
+    if content is None:
+        content = files.pdf() if kind in PDF_KINDS else files.jpeg()
+    ticket = await opened(client, kind, content)
+    answer = await put(client, ticket, content)
+    assert answer.status_code == 201, answer.text
+    return ticket.document_id
+
+
+async def with_documents(client: httpx.AsyncClient, team: dict) -> dict:
+    """The input of a team with the full set of documents, all of them sent."""
+    return team | {
+        "documents": [
+            {"kind": kind, "documentId": await send(client, kind)}
+            for kind in ("PASTOR_LETTER", "PAYMENT_RECEIPT", "GROUP_PHOTO")
+        ],
+        "players": [
+            player
+            | {
+                "documents": [
+                    {"kind": kind, "documentId": await send(client, kind)}
+                    for kind in ("IDENTITY_PROOF", "SUBSCRIPTION_CARD")
+                ]
+            }
+            for player in team["players"]
+        ],
+    }

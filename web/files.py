@@ -1,0 +1,46 @@
+"""`/files/{link}`: a document for whoever has the link, for as long as it lasts."""
+
+from contextlib import AsyncExitStack
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from domain.errors import DomainError
+from resolvers import documents
+from resolvers.context import Services
+from resolvers.documents import ShownFile
+from web.graphql import refusal
+
+
+class Files:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def respond(self, request: Request) -> Response:
+        """The whole file, or the ranges that are asked for; shown, not saved, by browsers."""
+        async with AsyncExitStack() as stack:
+            try:
+                file = await stack.enter_async_context(
+                    documents.shown(self._services, request.path_params["link"])
+                )
+            except DomainError as error:
+                return refusal(error)
+            return _View(file, stack.pop_all())
+
+
+class _View(FileResponse):
+    """Deletes the copy when it has been sent, or could not be."""
+
+    def __init__(self, file: ShownFile, held: AsyncExitStack) -> None:
+        super().__init__(
+            file.path,
+            media_type=file.media_type,
+            filename=file.name,
+            content_disposition_type="inline",
+        )
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            await super().__call__(scope, receive, send)

@@ -1,0 +1,38 @@
+"""`/metrics`: for a monitoring system with the token, or on this machine."""
+
+import hmac
+import ipaddress
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from domain.errors import Forbidden, Unauthenticated
+from resilience.metrics import exposition
+from web.graphql import refusal
+
+CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+
+
+class Metrics:
+    """Without a token, only direct connections from this machine are answered."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    async def respond(self, request: Request) -> Response:
+        if self._token is not None:
+            given = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if not hmac.compare_digest(given.encode(), self._token.encode()):
+                return refusal(Unauthenticated())
+        elif not _is_local(request):
+            return refusal(Forbidden())
+        return Response(exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _is_local(request: Request) -> bool:
+    if request.client is None or "x-forwarded-for" in request.headers:
+        return False
+    try:
+        return ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
