@@ -15,7 +15,6 @@ from persistence.records import TournamentRecord
 from resilience.policy import BreakerState
 from resolvers.context import Services
 
-
 Status = Literal["OK", "DEGRADED", "DOWN"]
 
 _STATUS_OF_BREAKER: dict[BreakerState, Status] = {

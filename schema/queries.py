@@ -68,7 +68,7 @@ def error_catalog() -> list[ErrorDefinitionType]:
 class Query:
     health: Health = field(
         resolver=health,
-        description="How the service is. Public; asks the database every time, outside services never.",
+        description="How the service is. Public; asks the database every time, and no other part.",
     )
     tournament: Tournament = field(resolver=tournament, description="The open season. Public.")
     registration_rules: RegistrationRules = field(

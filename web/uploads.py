@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -110,5 +111,7 @@ def _refusal(error: DomainError) -> Response:
     if "uploadOffset" in error.details:
         response.headers["Upload-Offset"] = str(error.details["uploadOffset"])
     if isinstance(error, RequestTimeout):
+        # It was the client that was slow.
+        response.status_code = HTTPStatus.REQUEST_TIMEOUT
         response.headers["Connection"] = "close"
     return response

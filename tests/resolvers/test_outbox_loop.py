@@ -280,9 +280,8 @@ async def test_delivery_that_cannot_be_written_down_is_made_again(relay, relayed
         relay.drop()
 
     await owe(relayed.database, 26, clock())
-    with capture_logs() as logs:
-        with pytest.raises(ServiceUnavailable):
-            await deliver_due(relayed, {KIND: deliver_and_lose_the_database})
+    with capture_logs() as logs, pytest.raises(ServiceUnavailable):
+        await deliver_due(relayed, {KIND: deliver_and_lose_the_database})
     relay.refusal = None
     before_the_lease_ends = await deliver_due(relayed, inbox.handlers)
     clock.advance(seconds=120)
