@@ -1,0 +1,171 @@
+"""Seeing a document: through a link, for a while, on record."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.errors import Forbidden, Unauthenticated
+from domain.roles import ANONYMOUS, Caller, CallerKind, Role
+from resolvers.documents import make_link
+from tests import files, make
+from tests.asking import ask, check_envelope, data
+from tests.sending import send
+
+
+def organiser(role: Role) -> Caller:
+    return Caller(kind=CallerKind.ORGANISER, organiser_id=uuid4(), role=role)
+
+
+REVIEWER = organiser(Role.REVIEWER)
+
+
+@pytest.fixture
+async def proof(client) -> UUID:
+    """A player's identity proof, of a team that is registered."""
+    players = make.players()
+    document_id = await send(client, "IDENTITY_PROOF", files.jpeg())
+    players[2]["documents"] = [{"kind": "IDENTITY_PROOF", "documentId": document_id}]
+    data(await ask(client, make.REGISTER, {"input": make.team(players=players)}))
+    return UUID(document_id)
+
+
+@pytest.fixture
+def now(services, clock):
+    """The clock of the application, which is the machine's."""
+    clock.now = datetime.now(UTC)
+    return clock
+
+
+@pytest.fixture
+def link(services, now, proof) -> str:
+    url, _ = make_link(services, REVIEWER, proof)
+    return url
+
+
+def copies(settings) -> list[Path]:
+    return list((settings.data_dir / "uploads").glob("*"))
+
+
+async def test_a_link_shows_the_document(client, link, settings):
+    answer = await client.get(link)
+
+    assert answer.status_code == 200
+    assert answer.content == files.jpeg()
+    assert {name: answer.headers[name] for name in SHOWN} == SHOWN
+    assert copies(settings) == []
+
+
+SHOWN = {
+    "Content-Type": "image/jpeg",
+    "Content-Disposition": 'inline; filename="ICCT-001-P03-identity-proof.jpg"',
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+async def test_parts_of_it_can_be_asked_for(client, link):
+    answer = await client.get(link, headers={"Range": "bytes=10-19"})
+
+    assert answer.status_code == 206
+    assert answer.content == files.jpeg()[10:20]
+    assert answer.headers["Content-Range"] == f"bytes 10-19/{len(files.jpeg())}"
+
+
+async def test_every_view_is_on_record_before_it_is_shown(client, link, sql, proof):
+    for _ in range(2):
+        await client.get(link)
+    await client.get(link, headers={"Range": "bytes=10-19"})
+
+    events = await sql.fetch(
+        "SELECT actor, changes, team_id IS NOT NULL AS of_team FROM audit_event"
+        " WHERE action = 'document.viewed'"
+    )
+    assert REVIEWER.organiser_id is not None
+    assert [tuple(event) for event in events] == [
+        (f"organiser:{REVIEWER.organiser_id.hex}", f'{{"document": "{proof.hex}"}}', True)
+    ] * 3
+
+
+async def test_links_end_after_ten_minutes(client, services, now, proof, sql):
+    now.advance(minutes=-10)
+    url, expires_at = make_link(services, REVIEWER, proof)
+
+    answer = await client.get(url)
+
+    assert expires_at == now.now.replace(microsecond=0) + timedelta(minutes=10)
+    assert answer.status_code == 404
+    check_envelope(answer.json())
+    assert answer.json()["errors"][0]["message"] == "This link has expired. Ask for another one."
+    assert await views(sql) == 0
+
+
+async def views(sql) -> int:
+    return await sql.fetchval("SELECT count(*) FROM audit_event WHERE action = 'document.viewed'")
+
+
+async def test_a_link_that_was_guessed_or_changed_leads_nowhere(client, link, sql):
+    changed = link[:-1] + ("A" if link[-1] != "A" else "B")
+
+    answers = [await client.get(url) for url in (changed, "/files/x", "/files/..%2f..%2fetc")]
+
+    assert [answer.status_code for answer in answers] == [404] * 3
+    assert await views(sql) == 0
+
+
+async def test_an_upload_ticket_is_no_link(client, link, services):
+    _, _, token = link.rpartition("/")
+
+    answer = await client.put(f"/uploads/{token}", content=b"x")
+
+    assert answer.status_code == 404
+
+
+async def test_a_document_that_was_deleted_is_shown_to_nobody(client, link, sql):
+    await sql.execute("UPDATE document SET deleted_at = now()")
+
+    answer = await client.get(link)
+
+    assert answer.status_code == 404
+    assert await views(sql) == 0
+
+
+async def test_an_upload_that_no_team_has_is_shown_to_nobody(client, services, now):
+    document_id = await send(client, "PHOTO")
+    url, _ = make_link(services, REVIEWER, UUID(document_id))
+
+    assert (await client.get(url)).status_code == 404
+
+
+async def test_a_file_that_moved_since_is_found(client, link, settings, sql):
+    (path,) = (settings.data_dir / "documents" / "pending").iterdir()
+    (settings.data_dir / "documents" / "confirmed").mkdir()
+    path.rename(settings.data_dir / "documents" / "confirmed" / path.name)
+    missing = await client.get(link)
+    await sql.execute("UPDATE document SET folder = 'confirmed'")
+
+    found = await client.get(link)
+
+    assert (missing.status_code, found.status_code) == (404, 200)
+
+
+async def test_a_store_that_is_gone_is_told(client, link, sql, settings):
+    await sql.execute("UPDATE document SET store = 'cloudinary'")
+
+    answer = await client.get(link)
+
+    assert answer.status_code == 503
+    assert answer.json()["errors"][0]["extensions"]["code"] == "STORAGE_UNAVAILABLE"
+    assert copies(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("caller", "refusal"),
+    [(ANONYMOUS, Unauthenticated), (organiser(Role.VIEWER), Forbidden)],
+    ids=["a stranger", "a viewer"],
+)
+async def test_links_are_made_for_reviewers_only(services, caller, refusal):
+    with pytest.raises(refusal):
+        make_link(services, caller, uuid4())
