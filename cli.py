@@ -17,13 +17,15 @@ import typer
 import uvicorn
 from alembic.util import CommandError
 
+from domain.errors import DomainError
+from domain.roles import SYSTEM, Role
 from persistence import migrate as migrations
 from persistence import tournaments
 from persistence.database import Database, DatabaseUnavailable
 from persistence.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from persistence.supervision import revive, running
 from resilience.telemetry import configure_logging
-from resolvers import upkeep
+from resolvers import organisers, upkeep
 from resolvers.context import Services
 from resolvers.demo import seed_demo as seed
 from resolvers.outbox import run_outbox
@@ -42,6 +44,9 @@ from settings import (
 ROOT = Path(__file__).parent
 
 T = TypeVar("T")
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+]
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
@@ -122,6 +127,42 @@ def prune() -> None:
         f"{gone.idempotency_records} idempotency records, {gone.unclaimed_uploads} unclaimed"
         f" uploads, {gone.expired_documents} expired documents and {gone.partial_uploads} partial"
         " uploads were deleted."
+    )
+
+
+@app.command(name="create-organiser")
+def create_organiser(
+    email: Annotated[str, typer.Option(help="What the organiser signs in with.")],
+    role: Annotated[Role, typer.Option(case_sensitive=False, help="What they may do.")],
+    password_stdin: PasswordStdin = False,
+) -> None:
+    """Add an organiser who can sign in at once."""
+    password = read_password(from_stdin=password_stdin)
+    create = partial(organisers.create, caller=SYSTEM, email=email, role=role, password=password)
+    organiser = run_or_fail(create)
+    print(f"{organiser.email} can sign in as {organiser.role}.")
+
+
+@app.command(name="reset-password")
+def reset_password(
+    email: Annotated[str, typer.Option(help="The organiser's.")],
+    password_stdin: PasswordStdin = False,
+    disable_totp: Annotated[
+        bool, typer.Option("--disable-totp", help="Also turn the second factor off.")
+    ] = False,
+) -> None:
+    """Give an organiser another password; sessions and API tokens of theirs end."""
+    reset = partial(
+        organisers.reset_password,
+        caller=SYSTEM,
+        email=email,
+        password=read_password(from_stdin=password_stdin),
+        keep_totp=not disable_totp,
+    )
+    ended = run_or_fail(reset)
+    print(
+        f"The password is changed. {ended.sessions} sessions and {ended.api_tokens} API tokens"
+        " have ended."
     )
 
 
@@ -206,6 +247,22 @@ def run_with_services(work: Callable[[Services], Awaitable[T]]) -> T:
     settings = read_settings()
     with database(settings) as prepared:
         return asyncio.run(_run_with_services(settings, prepared.url, work))
+
+
+def run_or_fail(work: Callable[[Services], Awaitable[T]]) -> T:
+    """As run_with_services; what a rule refuses is said in its own words."""
+    try:
+        return run_with_services(work)
+    except DomainError as error:
+        fail(" ".join(issue.message for issue in error.issues) or error.message)
+
+
+def read_password(*, from_stdin: bool) -> str:
+    """The first line of standard input, or what is typed in twice."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
 
 
 async def _run_with_services(

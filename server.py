@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from argon2 import PasswordHasher
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,8 +20,9 @@ from resilience.folder_media import FolderMedia
 from resilience.media import Media
 from resilience.policy import Guard, GuardOptions
 from resilience.spool import Spool
-from resolvers.context import Services, Storage
+from resolvers.context import Accounts, Services, Storage
 from resolvers.outbox import Handler, run_outbox
+from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets
 from resolvers.storage import HANDLERS
 from resolvers.upkeep import prune_forever
@@ -31,7 +33,10 @@ from web.limits import RateLimits
 from web.metrics import Metrics
 from web.middleware import middleware_stack
 from web.pages import Readiness, errors, graphiql, livez
+from web.sessions import Sessions
 from web.uploads import Uploads
+
+INVITATION_LIFETIME = timedelta(days=7)
 
 
 def create_app(settings: Settings, database_url: str) -> Starlette:
@@ -42,6 +47,7 @@ def create_app(settings: Settings, database_url: str) -> Starlette:
         requests_per_minute=settings.rate_limit_requests,
         queries_per_minute=settings.rate_limit_queries,
         uploads_per_10_minutes=settings.rate_limit_uploads,
+        sign_ins_per_15_minutes=settings.rate_limit_sign_ins,
         storage_uri=settings.rate_limit_storage.get_secret_value(),
     )
     app = Starlette(
@@ -65,10 +71,17 @@ def create_app(settings: Settings, database_url: str) -> Starlette:
 
 
 def routes(settings: Settings, services: Services, limits: RateLimits) -> list[Route]:
-    graphql = GraphQLEndpoint(
+    sessions = Sessions(
         services,
         limits,
+        environment=settings.environment,
         trusted_proxies=settings.trusted_proxies,
+        cors_origins=settings.cors_origins,
+        allowed_networks=settings.admin_allowed_networks,
+    )
+    graphql = GraphQLEndpoint(
+        services,
+        sessions,
         anonymous_introspection=settings.anonymous_introspection,
     )
     readiness = Readiness(services)
@@ -120,6 +133,7 @@ def services_for(settings: Settings, database: Database) -> Services:
     return Services(
         database=database,
         storage=storage_for(settings, guard),
+        accounts=accounts_for(settings),
         guards=(guard,) if settings.cloudinary_account else (),
         secrets=Secrets(
             current=(
@@ -130,6 +144,15 @@ def services_for(settings: Settings, database: Database) -> Services:
         clock=lambda: datetime.now(UTC),
         idempotency_kept=timedelta(hours=settings.idempotency_hours),
         version=settings.app_version,
+    )
+
+
+def accounts_for(settings: Settings) -> Accounts:
+    return Accounts(
+        passwords=Passwords(PasswordHasher()),
+        idle=timedelta(hours=settings.session_idle_hours),
+        longest=timedelta(days=settings.session_max_days),
+        invitation_lifetime=INVITATION_LIFETIME,
     )
 
 

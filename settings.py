@@ -110,7 +110,7 @@ class Settings(CheckedSettings):
     )
     """Largest body of a GraphQL request; at most MAX_REQUEST_SIZE."""
     enable_rate_limiting: values.Flag = True
-    """false lifts all limits per client."""
+    """false lifts the limits per client, but for sign-ins."""
     rate_limit_storage: values.RateStore = SecretStr("memory://")
     """Where counts are kept: memory:// of one process, or redis:// or valkey:// for several."""
     rate_limit_requests: Annotated[int, values.unit("mutations per minute", 1, 100_000)] = 30
@@ -120,7 +120,7 @@ class Settings(CheckedSettings):
     rate_limit_uploads: Annotated[int, values.unit("uploads per 10 minutes", 1, 100_000)] = 1_500
     """Uploads that one client opens, and those that it begins to send."""
     rate_limit_sign_ins: Annotated[int, values.unit("attempts per 15 minutes", 1, 100_000)] = 10
-    """Sign-ins per account and per client. Checked at start; not used by this version."""
+    """Failed sign-ins per account and per client; counted also without ENABLE_RATE_LIMITING."""
 
     secret_key: values.Secret | None = None
     """Signs the teams' tokens: at least 32 random characters. Made under DATA_DIR if local."""
@@ -136,6 +136,12 @@ class Settings(CheckedSettings):
     """Origins of web pages that may call the service. Listed one by one and https in production."""
     cors_credentials: values.Flag = False
     """Browsers may send cookies from those origins; not together with *."""
+    session_idle_hours: Annotated[int, values.unit("hours", 1, 168)] = 12
+    """After how long without a request an organiser has to sign in again."""
+    session_max_days: Annotated[int, values.unit("days", 1, 90)] = 7
+    """After how long an organiser has to sign in again in any case."""
+    admin_allowed_networks: values.Networks = ()
+    """Addresses or networks from which organisers may sign in and work; none: from anywhere."""
     anonymous_introspection: values.Flag = Field(
         default_factory=by_environment(deployed=False, development=True, test=True)
     )

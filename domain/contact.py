@@ -54,3 +54,14 @@ def parse_birth_date(value: object, *, today: date) -> date:
     if is_too_old or born > today:
         raise ValueError("date")
     return born
+
+
+def masked_phone(phone: str) -> str:
+    """The country and the last four digits: +91••••••3210."""
+    return f"{phone[:3]}{'•' * (len(phone) - 7)}{phone[-4:]}"
+
+
+def masked_email(email: str) -> str:
+    """The first letter and the domain: a•••@example.org."""
+    local, _, domain = email.partition("@")
+    return f"{local[:1]}•••@{domain}"

@@ -18,6 +18,10 @@ class Role(StrEnum):
         ranks = list(Role)
         return ranks.index(self) <= ranks.index(other)
 
+    def at_most(self, other: "Role") -> "Role":
+        """The role itself, or the other where that may do less."""
+        return other if self.at_least(other) else self
+
 
 class CallerKind(StrEnum):
     ANONYMOUS = "anonymous"
@@ -27,11 +31,15 @@ class CallerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """`role` is an organiser's. The system is the command line and the service itself."""
+    """`role` is an organiser's. The system is the command line and the service itself.
+
+    Without `session_id` an organiser is a script with an API token.
+    """
 
     kind: CallerKind
     organiser_id: UUID | None = None
     role: Role | None = None
+    session_id: UUID | None = None
 
     @property
     def actor(self) -> str:
@@ -45,6 +53,10 @@ ANONYMOUS = Caller(kind=CallerKind.ANONYMOUS)
 SYSTEM = Caller(kind=CallerKind.SYSTEM)
 
 
+def may(caller: Caller, role: Role) -> bool:
+    return caller.kind == CallerKind.SYSTEM or bool(caller.role and caller.role.at_least(role))
+
+
 def require_role(caller: Caller, role: Role) -> None:
     """Raises Unauthenticated, Forbidden."""
     if caller.kind == CallerKind.SYSTEM:
@@ -53,3 +65,10 @@ def require_role(caller: Caller, role: Role) -> None:
         raise Unauthenticated
     if not caller.role.at_least(role):
         raise Forbidden
+
+
+def require_session(caller: Caller, role: Role) -> None:
+    """For what a stolen API token must not do. Raises Unauthenticated, Forbidden."""
+    require_role(caller, role)
+    if caller.kind == CallerKind.ORGANISER and caller.session_id is None:
+        raise Forbidden("This cannot be done with an API token. Sign in.")

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
 from domain.form import PersonEntry, PlayerRole
+from domain.roles import Role
 from domain.rules import TournamentRules
 from domain.status import TeamStatus
 
@@ -94,6 +95,7 @@ class TeamRecord:
     vice_captain: PersonEntry
     players: tuple[PlayerRecord, ...]
     documents: tuple[DocumentRecord, ...] = ()
+    required_documents: tuple[DocumentKind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,3 +115,41 @@ class LookUps:
     has_team_name: bool
     has_captain_email: bool
     has_captain_phone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganiserRecord:
+    """`has_totp`: the second factor is on."""
+
+    id: UUID
+    email: str
+    role: Role
+    has_totp: bool
+    created_at: datetime
+    last_sign_in_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """`role` is the organiser's as it is now."""
+
+    id: UUID
+    organiser_id: UUID
+    role: Role
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiTokenRecord:
+    """`role` is what the token was made for; the organiser's own may be lower by now."""
+
+    id: UUID
+    organiser_id: UUID
+    name: str
+    role: Role
+    organiser_role: Role
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None

@@ -29,7 +29,7 @@ from persistence.records import ChurchRecord, LookUps, Remembered, TeamRecord, T
 
 OPERATION = "registerTeam"
 
-_DUPLICATES = {
+DUPLICATES = {
     "uq_team_live_captain_email": duplicate_captain_email,
     "uq_team_live_captain_phone": duplicate_captain_phone,
     "uq_team_live_name": duplicate_team_name,
@@ -252,7 +252,7 @@ async def store(
     try:
         await connection.execute(_STORE, values)
     except IntegrityError as error:
-        duplicate = _DUPLICATES.get(constraint(error) or "")
+        duplicate = DUPLICATES.get(constraint(error) or "")
         if duplicate is None:
             raise
         raise InvalidForm((duplicate(),)) from error

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.documents import DocumentKind
 from domain.form import PersonEntry, PlayerRole
 from domain.status import TeamStatus
 from persistence import documents as documents_of
@@ -19,6 +20,7 @@ _TEAM = (
         church.c.name.label("church_name"),
         church.c.taken.label("church_taken"),
         tournament.c.teams_per_church,
+        tournament.c.required_documents,
         player.c.id.label("player_id"),
         player.c.position,
         player.c.name.label("player_name"),
@@ -36,6 +38,20 @@ _TEAM = (
 async def find_by_id(connection: AsyncConnection, team_id: UUID) -> TeamRecord | None:
     rows = (await connection.execute(_TEAM.where(team.c.id == team_id))).all()
     return _team(rows, await documents_of.of_team(connection, team_id)) if rows else None
+
+
+async def find(connection: AsyncConnection, reference: str) -> TeamRecord | None:
+    """The team with this id or code."""
+    team_id = await connection.scalar(select(team.c.id).where(is_called(reference)))
+    return await find_by_id(connection, team_id) if team_id else None
+
+
+def is_called(reference: str) -> ColumnElement[bool]:
+    """The condition for an id, in hex, or a code."""
+    try:
+        return team.c.id == UUID(reference)
+    except ValueError:
+        return team.c.code == reference.strip().upper()
 
 
 async def status(connection: AsyncConnection, team_id: UUID) -> TeamStatus | None:
@@ -67,6 +83,7 @@ def _team(rows: Any, documents: Sequence[DocumentRecord]) -> TeamRecord:
         vice_captain=_person(first, "vice_captain"),
         players=tuple(_player(row, owned.get(row.player_id, ())) for row in rows),
         documents=tuple(owned.get(None, ())),
+        required_documents=tuple(DocumentKind(kind) for kind in first.required_documents),
     )
 
 

@@ -96,6 +96,7 @@ class Attempt:
             vice_captain=self.entry.vice_captain,
             players=self.squad,
             documents=self.documents,
+            required_documents=self.tournament.rules.required_documents,
         )
 
 

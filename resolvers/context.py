@@ -10,6 +10,7 @@ from persistence.database import Database
 from resilience.media import Media
 from resilience.policy import Guard
 from resilience.spool import Spool
+from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets
 
 
@@ -37,12 +38,23 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """A session ends when it was not used for `idle`, and after `longest` in any case."""
+
+    passwords: Passwords
+    idle: timedelta
+    longest: timedelta
+    invitation_lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """`clock` gives aware UTC times. Idempotency keys are kept for `idempotency_kept`."""
 
     database: Database
     secrets: Secrets
     storage: Storage
+    accounts: Accounts
     guards: tuple[Guard, ...]
     clock: Callable[[], datetime]
     idempotency_kept: timedelta

@@ -12,8 +12,8 @@ from domain.codes import player_code
 from domain.documents import CONTENT_TYPES, DocumentFormat, Uploaded
 from domain.errors import NotFound
 from domain.form import TeamForm
-from domain.roles import Caller, Role, require_role
-from persistence import audit, documents
+from domain.roles import SYSTEM, Caller, CallerKind, Role, require_role
+from persistence import audit, documents, organisers
 from persistence.database import Connection
 from persistence.documents import Ownership
 from persistence.records import DocumentRecord
@@ -64,11 +64,14 @@ def as_uploaded(known: Mapping[str, DocumentRecord]) -> Mapping[str, Uploaded]:
 def make_link(services: Services, caller: Caller, document_id: UUID) -> tuple[str, datetime]:
     """A path that shows the document to whoever has it, until then, in the caller's name.
 
+    It ends before its time when the caller may see documents no longer.
+
     Raises Unauthenticated, Forbidden.
     """
     require_role(caller, Role.REVIEWER)
     expires_at = (services.clock() + services.storage.link_lifetime).replace(microsecond=0)
-    claims = (document_id.hex, caller.actor, int(expires_at.timestamp()))
+    organiser = caller.organiser_id.hex if caller.organiser_id else SYSTEM.actor
+    claims = (document_id.hex, organiser, int(expires_at.timestamp()))
     return f"/files/{sign(services.secrets, LINK, claims)}", expires_at
 
 
@@ -78,9 +81,9 @@ async def shown(services: Services, link: str) -> AsyncGenerator[ShownFile]:
 
     Raises NotFound, StorageUnavailable.
     """
-    document_id, actor = _read_link(services, link)
+    document_id, organiser = _read_link(services, link)
     owned = await services.database.run(
-        partial(_record_view, document_id=document_id, actor=actor, now=services.clock())
+        partial(_record_view, document_id=document_id, organiser=organiser, now=services.clock())
     )
     if owned is None:
         raise NotFound("This document is not kept any more.")
@@ -93,31 +96,41 @@ async def shown(services: Services, link: str) -> AsyncGenerator[ShownFile]:
         )
 
 
-def _read_link(services: Services, link: str) -> tuple[UUID, str]:
+def _read_link(services: Services, link: str) -> tuple[UUID, UUID | None]:
+    """The document and the organiser, None for the system."""
     claims = read_signed(services.secrets, LINK, link)
     if claims is None:
         raise NotFound("There is no such link.")
-    document_id, actor, expires_at = claims
+    document_id, organiser, expires_at = claims
     if services.clock() >= datetime.fromtimestamp(expires_at, UTC):
         raise NotFound("This link has expired. Ask for another one.")
-    return UUID(document_id), actor
+    return UUID(document_id), _uuid(organiser)
 
 
 async def _record_view(
-    connection: Connection, *, document_id: UUID, actor: str, now: datetime
+    connection: Connection, *, document_id: UUID, organiser: UUID | None, now: datetime
 ) -> Ownership | None:
+    caller = SYSTEM if organiser is None else await _still_allowed(connection, organiser)
     owned = await documents.find_owned(connection, document_id)
     if owned is not None:
         await audit.append(
             connection,
             at=now,
-            actor=actor,
+            actor=caller.actor,
             action="document.viewed",
             team_id=owned.document.team_id,
             request_id=current_request_id(),
             changes={"document": document_id.hex},
         )
     return owned
+
+
+async def _still_allowed(connection: Connection, organiser_id: UUID) -> Caller:
+    """Raises NotFound."""
+    organiser = await organisers.find(connection, organiser_id)
+    if organiser is None or not organiser.role.at_least(Role.REVIEWER):
+        raise NotFound("This link has expired. Ask for another one.")
+    return Caller(kind=CallerKind.ORGANISER, organiser_id=organiser.id, role=organiser.role)
 
 
 async def _fetch(services: Services, document: DocumentRecord, target: Path) -> None:

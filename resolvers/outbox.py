@@ -59,7 +59,8 @@ class Terms:
     """
 
     lease: timedelta = timedelta(seconds=120)
-    max_attempts: int = 10
+    # More than six hours: longer than an outside service is away on a bad day.
+    max_attempts: int = 16
     first_wait: timedelta = timedelta(seconds=5)
     longest_wait: timedelta = timedelta(hours=1)
     poll_seconds: float = 30.0

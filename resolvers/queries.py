@@ -12,7 +12,7 @@ from domain.text import normalize
 from persistence import churches, tournaments
 from persistence.churches import ChurchPage
 from persistence.records import TournamentRecord
-from resilience.policy import BreakerState
+from resilience.policy import BreakerState, Guard
 from resolvers.context import Services
 
 Status = Literal["OK", "DEGRADED", "DOWN"]
@@ -65,15 +65,16 @@ async def church_count(services: Services, *, search: str | None) -> int:
 
 async def health(services: Services) -> Health:
     database = await database_check(services)
-    outside = tuple(
-        Check(name=guard.name, status=_STATUS_OF_BREAKER[guard.state], latency_ms=None)
-        for guard in services.guards
-    )
+    outside = tuple(outside_check(guard) for guard in services.guards)
     checks = (database, *outside)
     if database.status == "DOWN":
         return Health(status="DOWN", checks=checks)
     is_well = all(check.status == "OK" for check in outside)
     return Health(status="OK" if is_well else "DEGRADED", checks=checks)
+
+
+def outside_check(guard: Guard) -> Check:
+    return Check(name=guard.name, status=_STATUS_OF_BREAKER[guard.state], latency_ms=None)
 
 
 async def database_check(services: Services) -> Check:

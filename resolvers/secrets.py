@@ -46,6 +46,12 @@ def read_signed(secrets: Secrets, purpose: str, text: str) -> list[Any] | None:
     return claims
 
 
+def derived(secrets: Secrets, purpose: str, message: bytes) -> tuple[bytes, ...]:
+    """32 bytes for this purpose and message alone; those of the previous secret come second."""
+    keys = [secrets.current] + ([secrets.previous] if secrets.previous else [])
+    return tuple(_digest(key, purpose, message) for key in keys)
+
+
 def fingerprint(secrets: Secrets, form: TeamForm) -> bytes:
     """An HMAC of the form as it was sent, whatever the order of its keys."""
     return _fingerprint(secrets.current, form)

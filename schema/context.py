@@ -2,11 +2,34 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
 
 from strawberry import Info as StrawberryInfo
 
 from domain.roles import Caller
 from resolvers.context import Services
+
+Admitted = Literal["query", "mutation", "upload"]
+
+
+class Door(Protocol):
+    """Where organisers come in."""
+
+    def require_place(self) -> None:
+        """Raises Forbidden where organisers may not work from."""
+
+    async def count_sign_in(self, account: str) -> None:
+        """One attempt of this account and of this client. Raises RateLimited, Forbidden."""
+
+    async def forget_sign_ins(self, account: str) -> None:
+        """After one that succeeded."""
+
+    def keep(self, token: str, expires_at: datetime) -> None:
+        """A browser comes with the token until then."""
+
+    def drop(self) -> None:
+        """A browser comes with it no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +46,8 @@ class Context:
     idempotency_key: str | None
     operation_name: str | None
     may_introspect: bool
-    admit: Callable[[str], Awaitable[None]]
+    admit: Callable[[Admitted], Awaitable[None]]
+    door: Door
 
 
 Info = StrawberryInfo[Context, None]

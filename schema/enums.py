@@ -12,10 +12,14 @@ import strawberry
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
 from domain.errors import CATALOG, ISSUE_CATALOG, Category, ErrorCode, IssueCode
 from domain.form import PlayerRole
+from domain.readiness import BlockerActor, BlockerCode
+from domain.roles import Role
 from domain.rules import RegistrationState
 from domain.status import TeamStatus
 
 __all__ = [
+    "BlockerActor",
+    "BlockerCode",
     "Category",
     "DocumentFormat",
     "DocumentKind",
@@ -25,6 +29,7 @@ __all__ = [
     "IssueCode",
     "PlayerRole",
     "RegistrationState",
+    "Role",
     "TeamStatus",
 ]
 
@@ -98,6 +103,25 @@ _described(
     },
 )
 _described(
+    BlockerCode,
+    "What stands between a team and its confirmation.",
+    {
+        BlockerCode.DOCUMENT_MISSING: "A required document is not there.",
+        BlockerCode.DOCUMENT_REJECTED: "A required document was rejected.",
+        BlockerCode.DOCUMENT_NOT_REVIEWED: "A required document has not been looked at.",
+        BlockerCode.CHANGES_REQUESTED: "The captain has been asked for changes.",
+        BlockerCode.ALREADY_DECIDED: "The team is confirmed, rejected or withdrawn.",
+    },
+)
+_described(
+    BlockerActor,
+    "Who has to do something.",
+    {
+        BlockerActor.CAPTAIN: "The captain of the team.",
+        BlockerActor.ORGANISER: "An organiser.",
+    },
+)
+_described(
     DocumentReview,
     "What organisers said of a document.",
     {
@@ -106,6 +130,16 @@ _described(
         DocumentReview.REJECTED: "Another one is needed; reviewNote says why.",
         DocumentReview.SUPERSEDED: "Another one has taken its place.",
     },
+)
+_described(
+    Role,
+    "What an organiser may do; each may do what the ones after it may do.",
+    {
+        Role.OWNER: "Everything: also accounts of organisers.",
+        Role.REVIEWER: "Decide on teams and documents.",
+        Role.VIEWER: "Look, without contacts and documents.",
+    },
+    name="OrganiserRole",
 )
 _described(
     HealthStatus,

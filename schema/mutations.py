@@ -5,11 +5,58 @@ from typing import Annotated
 import strawberry
 from strawberry import argument
 
+from domain.roles import Role
 from resolvers import registration
+from schema.access import needs
+from schema.accounts import (
+    RevokeSessionPayload,
+    SignInPayload,
+    SignOutPayload,
+    revoke_session,
+    sign_in,
+    sign_out,
+)
+from schema.api_tokens import (
+    CreateApiTokenPayload,
+    RevokeApiTokenPayload,
+    create_api_token,
+    revoke_api_token,
+)
 from schema.context import Info
 from schema.documents import OpenUploadPayload, open_upload
 from schema.inputs import RegisterTeamInput
 from schema.objects import RegisterTeamPayload
+from schema.organisers import (
+    AcceptInvitationPayload,
+    InviteOrganiserPayload,
+    SetOrganiserRolePayload,
+    accept_invitation,
+    invite_organiser,
+    set_organiser_role,
+)
+from schema.outside import ResetBreakerPayload, reset_breaker
+from schema.review import (
+    ConfirmTeamPayload,
+    RejectTeamPayload,
+    ReopenTeamPayload,
+    RequestChangesPayload,
+    ReviewDocumentPayload,
+    WithdrawTeamPayload,
+    confirm_team,
+    reject_team,
+    reopen_team,
+    request_changes,
+    review_document,
+    withdraw_team,
+)
+from schema.second_factor import (
+    ConfirmTotpPayload,
+    DisableTotpPayload,
+    EnableTotpPayload,
+    confirm_totp,
+    disable_totp,
+    enable_totp,
+)
 
 
 async def register_team(
@@ -37,4 +84,96 @@ class Mutation:
         resolver=register_team,
         description="Enter a team. All problems of the form come back at once. Safe to repeat with"
         " the same idempotency key. Public.",
+    )
+    reset_breaker: ResetBreakerPayload | None = strawberry.mutation(
+        resolver=reset_breaker,
+        description="Let calls to an outside service through again before its time. Of the server"
+        " that answers; others try by themselves. Needs the role REVIEWER.",
+    )
+    review_document: ReviewDocumentPayload | None = strawberry.mutation(
+        resolver=review_document,
+        description=needs(Role.REVIEWER, "Accept or reject a document of a team not yet decided."),
+    )
+    confirm_team: ConfirmTeamPayload | None = strawberry.mutation(
+        resolver=confirm_team,
+        description=needs(
+            Role.REVIEWER, "Let a pending team play. Without blockers, or with a reason."
+        ),
+    )
+    reject_team: RejectTeamPayload | None = strawberry.mutation(
+        resolver=reject_team,
+        description=needs(Role.REVIEWER, "Refuse a team that is not confirmed; frees its place."),
+    )
+    request_changes: RequestChangesPayload | None = strawberry.mutation(
+        resolver=request_changes,
+        description=needs(Role.REVIEWER, "Ask the captain of a pending team for corrections."),
+    )
+    reopen_team: ReopenTeamPayload | None = strawberry.mutation(
+        resolver=reopen_team,
+        description=needs(
+            Role.REVIEWER,
+            "Make a confirmed team pending again, or a rejected one while places remain.",
+        ),
+    )
+    withdraw_team: WithdrawTeamPayload | None = strawberry.mutation(
+        resolver=withdraw_team,
+        description=needs(Role.REVIEWER, "Take a live team out; frees its place."),
+    )
+    sign_in: SignInPayload | None = strawberry.mutation(
+        resolver=sign_in,
+        description="Sign in as an organiser. After 10 failures within 15 minutes the account and"
+        " the client wait; every signIn of a document counts. Public.",
+    )
+    sign_out: SignOutPayload | None = strawberry.mutation(
+        resolver=sign_out,
+        description="End the session, and take the cookie away. Public: nobody may sign out too.",
+    )
+    revoke_session: RevokeSessionPayload | None = strawberry.mutation(
+        resolver=revoke_session,
+        description=needs(
+            Role.VIEWER, "End a session of one's own; as OWNER anybody's.", session=True
+        ),
+    )
+    create_api_token: CreateApiTokenPayload | None = strawberry.mutation(
+        resolver=create_api_token,
+        description=needs(Role.VIEWER, "Let a script act for the caller.", session=True),
+    )
+    revoke_api_token: RevokeApiTokenPayload | None = strawberry.mutation(
+        resolver=revoke_api_token,
+        description=needs(
+            Role.VIEWER, "End an API token of one's own; as OWNER anybody's.", session=True
+        ),
+    )
+    enable_totp: EnableTotpPayload | None = strawberry.mutation(
+        resolver=enable_totp,
+        description=needs(
+            Role.VIEWER, "Begin with a second factor; confirmTotp turns it on.", session=True
+        ),
+    )
+    confirm_totp: ConfirmTotpPayload | None = strawberry.mutation(
+        resolver=confirm_totp,
+        description=needs(Role.VIEWER, "Turn the second factor on.", session=True),
+    )
+    disable_totp: DisableTotpPayload | None = strawberry.mutation(
+        resolver=disable_totp,
+        description=needs(Role.VIEWER, "Turn the second factor off.", session=True),
+    )
+    invite_organiser: InviteOrganiserPayload | None = strawberry.mutation(
+        resolver=invite_organiser,
+        description=needs(
+            Role.OWNER,
+            "Make an organiser, who chooses a password with the invitation's token. Whoever has"
+            " not done so yet can be invited anew; the token before is void then.",
+            session=True,
+        ),
+    )
+    accept_invitation: AcceptInvitationPayload | None = strawberry.mutation(
+        resolver=accept_invitation,
+        description="Choose a password with an invitation's token, which is good once. Public.",
+    )
+    set_organiser_role: SetOrganiserRolePayload | None = strawberry.mutation(
+        resolver=set_organiser_role,
+        description=needs(
+            Role.OWNER, "Give an organiser another role. One OWNER always stays.", session=True
+        ),
     )

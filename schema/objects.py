@@ -1,5 +1,6 @@
 """Object types. Every field is an attribute: root resolvers have read all that is needed."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Self
 
@@ -7,16 +8,22 @@ import strawberry
 from strawberry import field
 
 from domain.codes import player_code
+from domain.contact import masked_email, masked_phone
 from domain.errors import ErrorDefinition, Issue
 from domain.form import PersonEntry
-from persistence.records import ChurchRecord, PlayerRecord, TeamRecord, TournamentRecord
-from resolvers.queries import Health as HealthRecord
+from persistence.records import (
+    ChurchRecord,
+    DocumentRecord,
+    PlayerRecord,
+    TeamRecord,
+    TournamentRecord,
+)
 from resolvers.registration import Registered, Validation
+from resolvers.review import readiness_of
 from schema.documents import Document
 from schema.enums import (
     Category,
     ErrorCode,
-    HealthStatus,
     IssueCode,
     PlayerRole,
     RegistrationState,
@@ -24,7 +31,12 @@ from schema.enums import (
 )
 from schema.errors import doc_url
 from schema.node import Node
+from schema.readiness import Readiness
 from schema.scalars import JSON, IssuePath
+
+
+def _documents(records: Sequence[DocumentRecord], *, is_masked: bool) -> list[Document]:
+    return [] if is_masked else [Document.from_record(record) for record in records]
 
 
 @strawberry.type(description="A church that has registered a team.")
@@ -57,7 +69,14 @@ class Person:
     email: str | None = field(description="In lower case.")
 
     @classmethod
-    def from_entry(cls, entry: PersonEntry) -> Self:
+    def from_entry(cls, entry: PersonEntry, *, is_masked: bool) -> Self:
+        if is_masked:
+            return cls(
+                name=entry.name,
+                phone=masked_phone(entry.phone),
+                whatsapp=masked_phone(entry.whatsapp),
+                email=masked_email(entry.email),
+            )
         return cls(name=entry.name, phone=entry.phone, whatsapp=entry.whatsapp, email=entry.email)
 
 
@@ -72,7 +91,7 @@ class Player(Node):
     documents: list[Document] = field(description="What counts now, in order of upload.")
 
     @classmethod
-    def from_record(cls, record: PlayerRecord, team_code: str) -> Self:
+    def from_record(cls, record: PlayerRecord, team_code: str, *, is_masked: bool) -> Self:
         return cls(
             id=strawberry.ID(record.id.hex),
             code=player_code(team_code, record.position),
@@ -81,7 +100,7 @@ class Player(Node):
             role=record.role,
             jersey_number=record.jersey_number,
             date_of_birth=record.date_of_birth,
-            documents=[Document.from_record(document) for document in record.documents],
+            documents=_documents(record.documents, is_masked=is_masked),
         )
 
 
@@ -100,9 +119,11 @@ class Team(Node):
     documents: list[Document] = field(
         description="The team's own, without those of players; what counts now, in order of upload."
     )
+    readiness: Readiness = field(description="What stands between the team and its confirmation.")
 
     @classmethod
-    def from_record(cls, record: TeamRecord) -> Self:
+    def from_record(cls, record: TeamRecord, *, is_masked: bool = False) -> Self:
+        """Masked for organisers who may see no contacts and no documents."""
         return cls(
             id=strawberry.ID(record.id.hex),
             code=record.code,
@@ -112,10 +133,14 @@ class Team(Node):
             registered_at=record.registered_at,
             updated_at=record.updated_at,
             version=record.version,
-            captain=Person.from_entry(record.captain),
-            vice_captain=Person.from_entry(record.vice_captain),
-            players=[Player.from_record(player, record.code) for player in record.players],
-            documents=[Document.from_record(document) for document in record.documents],
+            captain=Person.from_entry(record.captain, is_masked=is_masked),
+            vice_captain=Person.from_entry(record.vice_captain, is_masked=is_masked),
+            players=[
+                Player.from_record(player, record.code, is_masked=is_masked)
+                for player in record.players
+            ],
+            documents=_documents(record.documents, is_masked=is_masked),
+            readiness=Readiness.from_readiness(readiness_of(record)),
         )
 
 
@@ -240,37 +265,4 @@ class ErrorDefinitionType:
             retryable=definition.retryable,
             description=definition.description,
             doc_url=doc_url(definition.code),
-        )
-
-
-@strawberry.type(description="How one part of the service is.")
-class HealthCheck:
-    name: str = field(description="The part: database, cloudinary.")
-    status: HealthStatus = field(description="How it is.")
-    latency_ms: float | None = field(
-        description="Milliseconds it took to answer; null: it did not, or was not asked."
-    )
-
-
-@strawberry.type(description="How the service is, for monitoring.")
-class Health:
-    status: HealthStatus = field(
-        description="DOWN without the database, DEGRADED when another part is not well."
-    )
-    version: str = field(description="The version of the service.")
-    checks: list[HealthCheck] = field(description="One per part.")
-
-    @classmethod
-    def from_health(cls, health: HealthRecord, version: str) -> Self:
-        return cls(
-            status=HealthStatus(health.status),
-            version=version,
-            checks=[
-                HealthCheck(
-                    name=check.name,
-                    status=HealthStatus(check.status),
-                    latency_ms=check.latency_ms,
-                )
-                for check in health.checks
-            ],
         )

@@ -6,11 +6,17 @@ from typing import Annotated
 import strawberry
 from strawberry import argument, field
 
-from domain.errors import CATALOG
-from resolvers import queries, registration
+from domain.errors import CATALOG, BadUserInput
+from domain.roles import Role, may
+from resolvers import queries, registration, review
+from schema.access import needs
+from schema.accounts import Organiser, Session, me, sessions
+from schema.api_tokens import ApiToken, api_tokens
 from schema.context import Info
+from schema.health import Health
 from schema.inputs import RegisterTeamInput
-from schema.objects import ErrorDefinitionType, Health, Tournament, ValidationReport
+from schema.objects import ErrorDefinitionType, Team, Tournament, ValidationReport
+from schema.organisers import organisers
 from schema.pages import ChurchConnection, page_size, parse_cursor, search_text
 from schema.rules import RegistrationRules
 
@@ -60,6 +66,18 @@ async def validate_team(
     return ValidationReport.from_validation(validation)
 
 
+async def team(
+    info: Info,
+    id: Annotated[strawberry.ID | None, argument(description="The team's id.")] = None,
+    code: Annotated[str | None, argument(description="The team's code: ICCT-001.")] = None,
+) -> Team | None:
+    caller, reference = info.context.caller, id or code
+    if reference is None or (id and code):
+        raise BadUserInput("Give either the id or the code of the team.")
+    record = await review.team(info.context.services, caller, reference)
+    return Team.from_record(record, is_masked=not may(caller, Role.REVIEWER))
+
+
 def error_catalog() -> list[ErrorDefinitionType]:
     return [ErrorDefinitionType.from_definition(entry) for entry in CATALOG.values()]
 
@@ -83,6 +101,27 @@ class Query:
         description="A dry run of registerTeam: the same issues, but for the look-ups of the"
         " captain's e-mail and phone. Writes nothing. Public.",
     )
+    team: Team | None = field(
+        resolver=team,
+        description=needs(
+            Role.VIEWER, "One team, by id or by code. VIEWERs see contacts masked, no documents."
+        ),
+    )
     error_catalog: list[ErrorDefinitionType] = field(
         resolver=error_catalog, description="Every error code with its meaning. Public."
+    )
+    me: Organiser | None = field(
+        resolver=me, description=needs(Role.VIEWER, "Whose session or API token it is.")
+    )
+    organisers: list[Organiser] = field(
+        resolver=organisers,
+        description=needs(Role.OWNER, "All, by e-mail, invited ones included; the first 500."),
+    )
+    sessions: list[Session] = field(
+        resolver=sessions,
+        description=needs(Role.VIEWER, "Where one is signed in, the newest first; the first 500."),
+    )
+    api_tokens: list[ApiToken] = field(
+        resolver=api_tokens,
+        description=needs(Role.VIEWER, "One's API tokens, the newest first; the first 500."),
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from domain.documents import RetentionClass
 from persistence import migrate, tournaments
@@ -20,7 +21,8 @@ from persistence.database import Database, DatabaseOptions
 from persistence.embedded import EmbeddedPostgres
 from resilience.folder_media import FolderMedia
 from resilience.spool import Spool
-from resolvers.context import Services, Storage
+from resolvers.context import Accounts, Services, Storage
+from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets
 from server import create_app
 from settings import Settings, load_settings
@@ -101,11 +103,23 @@ def storage(tmp_path) -> Storage:
 
 
 @pytest.fixture
-def services(database, clock, storage) -> Services:
+def accounts() -> Accounts:
+    """With passwords that cost next to nothing."""
+    return Accounts(
+        passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
+        idle=timedelta(hours=12),
+        longest=timedelta(days=7),
+        invitation_lifetime=timedelta(days=7),
+    )
+
+
+@pytest.fixture
+def services(database, clock, storage, accounts) -> Services:
     return Services(
         database=database,
         secrets=Secrets(current=SECRET),
         storage=storage,
+        accounts=accounts,
         guards=(),
         clock=clock,
         idempotency_kept=timedelta(hours=24),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import asyncpg
 
 from persistence.embedded import EmbeddedPostgres
+from persistence.models import metadata
 
 CREATE_LOCK = 1
 
@@ -45,10 +46,7 @@ async def empty(url: str) -> None:
     connection = await asyncpg.connect(dsn(url))
     try:
         await connection.execute("ALTER TABLE audit_event DISABLE TRIGGER ALL")
-        await connection.execute(
-            "TRUNCATE tournament, church, church_alias, team, player, document,"
-            " idempotency_record, audit_event, outbox_message"
-        )
+        await connection.execute(f"TRUNCATE {', '.join(metadata.tables)}")
         await connection.execute("ALTER TABLE audit_event ENABLE TRIGGER ALL")
     finally:
         await connection.close()

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -28,13 +28,14 @@ from resolvers.context import Services
 from schema import schema
 from schema.context import Context
 from schema.errors import error_body, publish
-from web.limits import RateLimits, client_address
+from web.sessions import Sessions
 
 JSON_TYPE = "application/json"
 GRAPHQL_TYPE = "application/graphql-response+json"
 # Over application/json any well-formed request is answered with 200, except where the status
 # itself is the message.
 STATUS_ALWAYS = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.METHOD_NOT_ALLOWED})
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 _ALLOWED = {
     "GET": {OperationType.QUERY},
@@ -56,14 +57,12 @@ class GraphQLEndpoint:
     def __init__(
         self,
         services: Services,
-        limits: RateLimits,
+        sessions: Sessions,
         *,
-        trusted_proxies: tuple[str, ...],
         anonymous_introspection: bool,
     ) -> None:
         self._services = services
-        self._limits = limits
-        self._trusted_proxies = trusted_proxies
+        self._sessions = sessions
         self._anonymous_introspection = anonymous_introspection
 
     async def respond(self, request: Request) -> Response:
@@ -74,15 +73,16 @@ class GraphQLEndpoint:
 
     async def _answer(self, request: Request, wanted: GraphQLRequest) -> Response:
         request_id = current_request_id()
-        client = client_address(request.scope, self._trusted_proxies)
+        visit = await self._sessions.visit(request)
         context = Context(
             services=self._services,
-            caller=ANONYMOUS,
+            caller=visit.caller,
             request_id=request_id,
             idempotency_key=request.headers.get("idempotency-key"),
             operation_name=wanted.operation_name,
-            may_introspect=self._anonymous_introspection,
-            admit=partial(self._limits.hit, client=client),
+            may_introspect=self._anonymous_introspection or visit.caller != ANONYMOUS,
+            admit=visit.admit,
+            door=visit,
         )
         try:
             result = await schema.execute(
@@ -98,7 +98,7 @@ class GraphQLEndpoint:
             raise MethodNotAllowed("A mutation has to be sent with POST.") from error
         except CannotGetOperationTypeError as error:
             raise BadUserInput("operationName names no operation of the document.") from error
-        return _response(request, result.data, result.errors, request_id)
+        return visit.dress(_response(request, result.data, result.errors, request_id))
 
 
 def refusal(error: DomainError, *, allow: str = "POST") -> Response:
@@ -107,6 +107,8 @@ def refusal(error: DomainError, *, allow: str = "POST") -> Response:
     headers = {}
     if error.code == ErrorCode.METHOD_NOT_ALLOWED:
         headers["Allow"] = allow
+    if error.code == ErrorCode.UNAUTHENTICATED:
+        headers |= CHALLENGE
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     return Response(
@@ -130,6 +132,7 @@ def _response(
         if extensions["retryAfterSeconds"] is not None:
             headers["Retry-After"] = str(extensions["retryAfterSeconds"])
         status = _status(media_type, extensions["code"], has_data=data is not None)
+        headers |= CHALLENGE if status == HTTPStatus.UNAUTHORIZED else {}
     # Without a path, the operation was refused before it ran: there is no data to speak of.
     if not errors or any(error.path for error in errors):
         body["data"] = data

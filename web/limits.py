@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from domain.errors import RateLimited
 
-Kind = Literal["mutation", "query", "upload"]
+Kind = Literal["mutation", "query", "upload", "sign_in"]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -53,13 +53,14 @@ class OwnMemory(MemoryStorage):
 
 
 class RateLimits:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each setting
         self,
         *,
         enabled: bool,
         requests_per_minute: int,
         queries_per_minute: int,
         uploads_per_10_minutes: int,
+        sign_ins_per_15_minutes: int,
         storage_uri: str = "memory://",
     ) -> None:
         self.enabled = enabled
@@ -68,14 +69,18 @@ class RateLimits:
             "mutation": RateLimitItemPerMinute(requests_per_minute),
             "query": RateLimitItemPerMinute(queries_per_minute),
             "upload": RateLimitItemPerMinute(uploads_per_10_minutes, 10),
+            "sign_in": RateLimitItemPerMinute(sign_ins_per_15_minutes, 15),
         }
         self._own_memory = MovingWindowRateLimiter(OwnMemory())
         self._storage = _storage(storage_uri)
         self._shared = MovingWindowRateLimiter(self._storage)
 
     async def hit(self, kind: Kind, client: str) -> None:
-        """Count one operation. Raises RateLimited with the seconds until the next is free."""
-        if not self.enabled:
+        """Count one operation. Raises RateLimited with the seconds until the next is free.
+
+        Sign-ins are counted even where limits are lifted.
+        """
+        if not self.enabled and kind != "sign_in":
             return
         try:
             wait = await _take(self._shared, self._items[kind], kind, client)
@@ -85,6 +90,16 @@ class RateLimits:
             wait = await _take(self._own_memory, self._items[kind], kind, client)
         if wait:
             raise RateLimited(retry_after_seconds=wait)
+
+    async def forget(self, kind: Kind, client: str) -> None:
+        """Give back every place of the window."""
+        item = self._items[kind]
+        await self._own_memory.clear(item, kind, client)
+        try:
+            await self._shared.clear(item, kind, client)
+            self._note(away=False)
+        except (StorageError, TimeoutError):
+            self._note(away=True)
 
     async def close(self) -> None:
         """Give the connections to the store back."""
@@ -103,14 +118,20 @@ class RateLimits:
 
 
 def client_address(scope: Scope, trusted_proxies: Sequence[str]) -> str:
-    """The address that counts as one client: an IPv4 address or an IPv6 network of 64 bits.
+    """The address that counts as one client: an IPv4 address or an IPv6 network of 64 bits."""
+    client = address_of(scope, trusted_proxies)
+    return _group(client) if client is not None else "local"
+
+
+def address_of(scope: Scope, trusted_proxies: Sequence[str]) -> Address | None:
+    """Where a request comes from; None for a peer without an address.
 
     Forwarded addresses are believed only as far as trusted proxies wrote them.
     """
-    networks = _networks(tuple(trusted_proxies))
+    networks = networks_of(tuple(trusted_proxies))
     client = _parse((scope.get("client") or ("",))[0])
     if client is None:
-        return "local"
+        return None
     for hop in reversed(_forwarded(scope)[-MAX_HOPS:]):
         if not any(client in network for network in networks):
             break
@@ -118,7 +139,7 @@ def client_address(scope: Scope, trusted_proxies: Sequence[str]) -> str:
         if address is None:
             break
         client = address
-    return _group(client)
+    return client
 
 
 async def _take(
@@ -165,5 +186,5 @@ def _group(address: Address) -> str:
 
 
 @lru_cache(maxsize=8)
-def _networks(proxies: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(proxy, strict=False) for proxy in proxies)
+def networks_of(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)

@@ -4,7 +4,15 @@ Names of constraints are part of the code: `persistence/registration.py` tells b
 violation broke.
 """
 
-from persistence.models import documents, journal, registration
+from persistence.models import documents, journal, organisers, registration
 from persistence.models.base import IS_CURRENT, IS_LIVE, metadata
 
-__all__ = ["IS_CURRENT", "IS_LIVE", "documents", "journal", "metadata", "registration"]
+__all__ = [
+    "IS_CURRENT",
+    "IS_LIVE",
+    "documents",
+    "journal",
+    "metadata",
+    "organisers",
+    "registration",
+]

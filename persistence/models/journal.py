@@ -67,3 +67,17 @@ class OutboxMessage(SQLModel, table=True):
     finished_at: datetime | None = utc(nullable=True)
     dead_at: datetime | None = utc(nullable=True)
     failure: str | None = Field(default=None, sa_type=Text)
+
+
+class Decision(SQLModel, table=True):
+    """What organisers and captains decided about a team, in their words; erased with the team."""
+
+    __table_args__ = (Index("ix_decision_team_id", "team_id", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    team_id: UUID = Field(foreign_key="team.id")
+    at: datetime = utc()
+    actor: str = Field(sa_type=Text)
+    event: str = Field(sa_type=Text)
+    reason: str | None = Field(default=None, sa_type=Text)
+    items: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))

@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.outbox_worker URL EFFECTS [--held-at N | --gate PATH]`: a process of its own.
+"""`python -m tests.e2e.outbox_worker URL EFFECTS [--held-at N | --gate PATH]`, a process to kill.
 
 Delivers messages by adding a line, its process id and their number, to the file EFFECTS. With
 `--held-at` no delivery from the N-th on ever ends; with `--gate` none ends before PATH exists.

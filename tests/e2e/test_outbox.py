@@ -21,6 +21,11 @@ LISTENERS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND query LIKE 'LISTEN%'
 """
+OTHERS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend'
+      AND pid <> pg_backend_pid()
+"""
 DUE = "SELECT count(*) FROM outbox_message WHERE finished_at IS NULL AND due_at <= now()"
 UNSETTLED = "SELECT (payload->>'number')::int FROM outbox_message WHERE finished_at IS NULL"
 
@@ -39,7 +44,11 @@ class Workers:
     def start(self, *arguments):
         command = [sys.executable, "-m", "tests.e2e.outbox_worker", self.url, str(self.effects)]
         process = subprocess.Popen(
-            [*command, *arguments], cwd=ROOT, env=environment({}), stderr=self._errors
+            [*command, *arguments],
+            cwd=ROOT,
+            env=environment({}),
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
         )
         self.running.append(process)
         return process
@@ -101,6 +110,11 @@ class Workers:
             process.send_signal(signal.SIGTERM)
         await until(lambda: None not in [one.poll() for one in self.running], "the processes end")
         ended, self.running = self.running, []
+
+        async def nobody_is_connected():
+            return not await self.sql.fetchval(OTHERS)
+
+        await until(nobody_is_connected, "what the killed had sent is done")
         return [process.wait() for process in ended]
 
     def clean_up(self):
@@ -145,6 +159,7 @@ async def test_what_a_killed_process_had_claimed_is_delivered_again_and_nothing_
     assert await workers.end() == [0, 0]
     claimed, before = await workers.unsettled(), workers.numbers()
     workers.start()
+    await workers.all_listen()
     await workers.end_leases()
     await workers.all_are_settled()
 
@@ -164,6 +179,7 @@ async def test_nothing_is_lost_whenever_processes_are_killed(workers, seed):
         for _ in range(3):
             workers.start()
         await workers.all_listen()
+        await workers.all_are_settled()
         written = len(workers.lines()) + chosen.randrange(1, MESSAGES)
         await workers.owe(range(first, first + MESSAGES))
         await until(lambda least=written: len(workers.lines()) >= least, "the moment has come")
@@ -176,6 +192,7 @@ async def test_nothing_is_lost_whenever_processes_are_killed(workers, seed):
         await workers.end_leases()
 
     workers.start()
+    await workers.all_listen()
     await workers.all_are_settled()
     assert await workers.end() == [0]
     assert workers.numbers() == Counter(range(MESSAGES * KILLS)) + again

@@ -121,14 +121,14 @@ async def test_loop_sleeps_until_the_next_attempt_is_due(services, clock):
         attempts.append((message.attempts, clock()))
         raise StorageUnavailable(retry_after_seconds=0)
 
-    waits, start = Waits(clock, last=10), clock()
+    waits, start = Waits(clock, last=16), clock()
     await owe(services.database, 1, start)
     await loop(services, {KIND: fail}, waits, poll_seconds=3600)
 
-    assert waits.seconds == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 3600]
+    assert waits.seconds == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, *[3600] * 6]
     assert attempts == [
         (number, start + timedelta(seconds=sum(waits.seconds[: number - 1])))
-        for number in range(1, 11)
+        for number in range(1, 17)
     ]
 
 

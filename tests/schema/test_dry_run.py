@@ -90,13 +90,14 @@ def loop():
 
 
 @pytest.fixture
-def services(database_url, clock, loop, storage):
+def services(database_url, clock, loop, storage, accounts):
     """Services in the loop of the test, with teams that are registered."""
     database = Database(DatabaseOptions(url=database_url))
     services = Services(
         database=database,
         secrets=Secrets(current=SECRET),
         storage=storage,
+        accounts=accounts,
         guards=(),
         clock=clock,
         idempotency_kept=timedelta(hours=24),

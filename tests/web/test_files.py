@@ -12,13 +12,12 @@ from resolvers.documents import make_link
 from tests import files, make
 from tests.asking import ask, check_envelope, data
 from tests.sending import send
+from tests.signing_in import caller as new_caller
 
 
-def organiser(role: Role) -> Caller:
-    return Caller(kind=CallerKind.ORGANISER, organiser_id=uuid4(), role=role)
-
-
-REVIEWER = organiser(Role.REVIEWER)
+@pytest.fixture
+async def reviewer(services) -> Caller:
+    return await new_caller(services, Role.REVIEWER)
 
 
 @pytest.fixture
@@ -39,8 +38,8 @@ def now(services, clock):
 
 
 @pytest.fixture
-def link(services, now, proof) -> str:
-    url, _ = make_link(services, REVIEWER, proof)
+def link(services, now, proof, reviewer) -> str:
+    url, _ = make_link(services, reviewer, proof)
     return url
 
 
@@ -74,7 +73,7 @@ async def test_parts_of_it_can_be_asked_for(client, link):
     assert answer.headers["Content-Range"] == f"bytes 10-19/{len(files.jpeg())}"
 
 
-async def test_every_view_is_on_record_before_it_is_shown(client, link, sql, proof):
+async def test_every_view_is_on_record_before_it_is_shown(client, link, sql, proof, reviewer):
     for _ in range(2):
         await client.get(link)
     await client.get(link, headers={"Range": "bytes=10-19"})
@@ -83,15 +82,14 @@ async def test_every_view_is_on_record_before_it_is_shown(client, link, sql, pro
         "SELECT actor, changes, team_id IS NOT NULL AS of_team FROM audit_event"
         " WHERE action = 'document.viewed'"
     )
-    assert REVIEWER.organiser_id is not None
     assert [tuple(event) for event in events] == [
-        (f"organiser:{REVIEWER.organiser_id.hex}", f'{{"document": "{proof.hex}"}}', True)
+        (f"organiser:{reviewer.organiser_id.hex}", f'{{"document": "{proof.hex}"}}', True)
     ] * 3
 
 
-async def test_links_end_after_ten_minutes(client, services, now, proof, sql):
+async def test_links_end_after_ten_minutes(client, services, now, proof, reviewer):
     now.advance(minutes=-10)
-    url, expires_at = make_link(services, REVIEWER, proof)
+    url, expires_at = make_link(services, reviewer, proof)
 
     answer = await client.get(url)
 
@@ -99,7 +97,17 @@ async def test_links_end_after_ten_minutes(client, services, now, proof, sql):
     assert answer.status_code == 404
     check_envelope(answer.json())
     assert answer.json()["errors"][0]["message"] == "This link has expired. Ask for another one."
-    assert await views(sql) == 0
+
+
+async def test_links_end_with_the_role_of_their_organiser(client, link, sql):
+    await sql.execute("UPDATE organiser SET role = 'VIEWER'")
+    as_viewer = await client.get(link)
+    await sql.execute("UPDATE organiser SET role = 'OWNER'")
+
+    as_owner = await client.get(link)
+
+    assert (as_viewer.status_code, as_owner.status_code) == (404, 200)
+    assert await views(sql) == 1
 
 
 async def views(sql) -> int:
@@ -132,9 +140,9 @@ async def test_a_document_that_was_deleted_is_shown_to_nobody(client, link, sql)
     assert await views(sql) == 0
 
 
-async def test_an_upload_that_no_team_has_is_shown_to_nobody(client, services, now):
+async def test_an_upload_that_no_team_has_is_shown_to_nobody(client, services, now, reviewer):
     document_id = await send(client, "PHOTO")
-    url, _ = make_link(services, REVIEWER, UUID(document_id))
+    url, _ = make_link(services, reviewer, UUID(document_id))
 
     assert (await client.get(url)).status_code == 404
 
@@ -163,7 +171,10 @@ async def test_a_store_that_is_gone_is_told(client, link, sql, settings):
 
 @pytest.mark.parametrize(
     ("caller", "refusal"),
-    [(ANONYMOUS, Unauthenticated), (organiser(Role.VIEWER), Forbidden)],
+    [
+        (ANONYMOUS, Unauthenticated),
+        (Caller(kind=CallerKind.ORGANISER, organiser_id=uuid4(), role=Role.VIEWER), Forbidden),
+    ],
     ids=["a stranger", "a viewer"],
 )
 async def test_links_are_made_for_reviewers_only(services, caller, refusal):

@@ -22,6 +22,7 @@ def limits(*, enabled=True, storage_uri="memory://"):
         requests_per_minute=2,
         queries_per_minute=3,
         uploads_per_10_minutes=4,
+        sign_ins_per_15_minutes=5,
         storage_uri=storage_uri,
     )
 

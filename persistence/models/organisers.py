@@ -1,0 +1,86 @@
+"""Organisers and what they sign in with. No token, code or password is stored as it is."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, LargeBinary, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from persistence.models.base import utc
+
+_ROLE_KNOWN = "role IN ('OWNER', 'REVIEWER', 'VIEWER')"
+
+
+class Organiser(SQLModel, table=True):
+    """Without `password_hash`, somebody who was invited and has not come yet.
+
+    `totp_salt` and the service's secret make the secret of the second factor, which counts from
+    `totp_confirmed_at` on. `totp_last_step` is the last half minute whose code was used.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("email", name="uq_organiser_email"),
+        UniqueConstraint("invitation_hash", name="uq_organiser_invitation_hash"),
+        CheckConstraint(_ROLE_KNOWN, name="role_known"),
+        CheckConstraint(
+            "(invitation_hash IS NULL) = (invitation_expires_at IS NULL)",
+            name="invitation_expires",
+        ),
+        CheckConstraint(
+            "totp_salt IS NOT NULL OR totp_confirmed_at IS NULL", name="totp_has_a_secret"
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    email: str = Field(sa_type=Text)
+    role: str = Field(sa_type=Text)
+    password_hash: str | None = Field(default=None, sa_type=Text)
+    invitation_hash: bytes | None = Field(default=None, sa_type=LargeBinary)
+    invitation_expires_at: datetime | None = utc(nullable=True)
+    totp_salt: bytes | None = Field(default=None, sa_type=LargeBinary)
+    totp_confirmed_at: datetime | None = utc(nullable=True)
+    totp_last_step: int | None = Field(default=None, sa_type=BigInteger)
+    created_at: datetime = utc()
+    last_sign_in_at: datetime | None = utc(nullable=True)
+
+
+class RecoveryCode(SQLModel, table=True):
+    """Stands once for the second factor, and is deleted with it."""
+
+    __tablename__ = "recovery_code"
+
+    organiser_id: UUID = Field(primary_key=True, foreign_key="organiser.id", ondelete="CASCADE")
+    code_hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
+
+
+class OrganiserSession(SQLModel, table=True):
+    """Somebody who is signed in. `last_used_at` is written once a minute at most."""
+
+    __tablename__ = "organiser_session"
+    __table_args__ = (UniqueConstraint("token_hash", name="uq_organiser_session_token_hash"),)
+
+    id: UUID = Field(primary_key=True)
+    organiser_id: UUID = Field(foreign_key="organiser.id", ondelete="CASCADE", index=True)
+    token_hash: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = utc()
+    last_used_at: datetime = utc()
+    expires_at: datetime = utc()
+
+
+class ApiToken(SQLModel, table=True):
+    """A script of an organiser's. `last_used_at` is written once a minute at most."""
+
+    __tablename__ = "api_token"
+    __table_args__ = (
+        UniqueConstraint("token_hash", name="uq_api_token_token_hash"),
+        CheckConstraint(_ROLE_KNOWN, name="role_known"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    organiser_id: UUID = Field(foreign_key="organiser.id", ondelete="CASCADE", index=True)
+    name: str = Field(sa_type=Text)
+    role: str = Field(sa_type=Text)
+    token_hash: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = utc()
+    expires_at: datetime = utc()
+    last_used_at: datetime | None = utc(nullable=True)

@@ -1,0 +1,199 @@
+"""Organisers: made, invited, let in, given another role."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.roles import Role
+from persistence.ids import new_id
+from persistence.records import OrganiserRecord
+from persistence.tables import organiser
+
+MOST_LISTED = 500
+
+_COLUMNS = (
+    organiser.c.id,
+    organiser.c.email,
+    organiser.c.role,
+    organiser.c.totp_confirmed_at.is_not(None).label("has_totp"),
+    organiser.c.created_at,
+    organiser.c.last_sign_in_at,
+)
+_SECRETS = (organiser.c.password_hash, organiser.c.totp_salt)
+
+_LOCK_OWNERS = text("""
+    SELECT id FROM organiser WHERE role = 'OWNER' AND password_hash IS NOT NULL
+    ORDER BY id FOR UPDATE
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a sign-in is held against. `totp_salt` is there too while it is not confirmed."""
+
+    organiser: OrganiserRecord
+    password_hash: str | None
+    totp_salt: bytes | None
+
+
+async def find(connection: AsyncConnection, organiser_id: UUID) -> OrganiserRecord | None:
+    account = await find_account(connection, organiser_id)
+    return account.organiser if account else None
+
+
+async def find_account(connection: AsyncConnection, organiser_id: UUID) -> Account | None:
+    found = await connection.execute(
+        select(*_COLUMNS, *_SECRETS).where(organiser.c.id == organiser_id)
+    )
+    return _account(found.mappings().first())
+
+
+async def find_account_by_email(connection: AsyncConnection, email: str) -> Account | None:
+    found = await connection.execute(select(*_COLUMNS, *_SECRETS).where(organiser.c.email == email))
+    return _account(found.mappings().first())
+
+
+async def find_by_invitation(
+    connection: AsyncConnection, invitation_hash: bytes, *, now: datetime
+) -> OrganiserRecord | None:
+    found = await connection.execute(
+        select(*_COLUMNS)
+        .where(organiser.c.invitation_hash == invitation_hash)
+        .where(organiser.c.invitation_expires_at > now)
+    )
+    return _record(found.mappings().first())
+
+
+async def list_all(connection: AsyncConnection) -> list[OrganiserRecord]:
+    """By e-mail; the first 500."""
+    rows = await connection.execute(
+        select(*_COLUMNS).order_by(organiser.c.email).limit(MOST_LISTED)
+    )
+    return [OrganiserRecord(**_values(row)) for row in rows.mappings()]
+
+
+async def add(
+    connection: AsyncConnection, *, email: str, role: Role, password_hash: str, now: datetime
+) -> OrganiserRecord | None:
+    """None when the e-mail has an organiser already, invited ones included."""
+    added = await connection.execute(
+        insert(organiser)
+        .values(
+            id=new_id(),
+            email=email,
+            role=role.value,
+            password_hash=password_hash,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["email"])
+        .returning(*_COLUMNS)
+    )
+    return _record(added.mappings().first())
+
+
+async def invite(  # noqa: PLR0913 - one argument for each column
+    connection: AsyncConnection,
+    *,
+    email: str,
+    role: Role,
+    invitation_hash: bytes,
+    expires_at: datetime,
+    now: datetime,
+) -> OrganiserRecord | None:
+    """A new organiser, or one who has not come yet, invited anew. None when they have come."""
+    invitation = {
+        "role": role.value,
+        "invitation_hash": invitation_hash,
+        "invitation_expires_at": expires_at,
+    }
+    invited = await connection.execute(
+        insert(organiser)
+        .values(id=new_id(), email=email, created_at=now, **invitation)
+        .on_conflict_do_update(
+            index_elements=["email"],
+            set_=invitation,
+            where=organiser.c.password_hash.is_(None),
+        )
+        .returning(*_COLUMNS)
+    )
+    return _record(invited.mappings().first())
+
+
+async def accept_invitation(
+    connection: AsyncConnection, invitation_hash: bytes, *, password_hash: str, now: datetime
+) -> OrganiserRecord | None:
+    """None when the invitation is unknown, used or expired."""
+    return await _change(
+        connection,
+        organiser.c.invitation_hash == invitation_hash,
+        organiser.c.invitation_expires_at > now,
+        password_hash=password_hash,
+        invitation_hash=None,
+        invitation_expires_at=None,
+    )
+
+
+async def set_password(
+    connection: AsyncConnection, email: str, *, password_hash: str
+) -> OrganiserRecord | None:
+    """An open invitation ends with it. None for an unknown e-mail."""
+    return await _change(
+        connection,
+        organiser.c.email == email,
+        password_hash=password_hash,
+        invitation_hash=None,
+        invitation_expires_at=None,
+    )
+
+
+async def note_sign_in(
+    connection: AsyncConnection, organiser_id: UUID, *, password_hash: str, now: datetime
+) -> OrganiserRecord | None:
+    """None when the password was changed since it was checked. Locks the organiser."""
+    return await _change(
+        connection,
+        organiser.c.id == organiser_id,
+        organiser.c.password_hash == password_hash,
+        last_sign_in_at=now,
+    )
+
+
+async def lock_owners(connection: AsyncConnection) -> set[UUID]:
+    """All who can sign in as OWNER. Whoever changes roles waits here for others who do."""
+    return set((await connection.execute(_LOCK_OWNERS)).scalars())
+
+
+async def set_role(
+    connection: AsyncConnection, organiser_id: UUID, role: Role
+) -> OrganiserRecord | None:
+    return await _change(connection, organiser.c.id == organiser_id, role=role.value)
+
+
+async def _change(
+    connection: AsyncConnection, *where: Any, **values: Any
+) -> OrganiserRecord | None:
+    changed = await connection.execute(
+        update(organiser).where(*where).values(**values).returning(*_COLUMNS)
+    )
+    return _record(changed.mappings().first())
+
+
+def _record(row: RowMapping | None) -> OrganiserRecord | None:
+    return OrganiserRecord(**_values(row)) if row is not None else None
+
+
+def _account(row: RowMapping | None) -> Account | None:
+    if row is None:
+        return None
+    secrets = {column.name: row[column.name] for column in _SECRETS}
+    return Account(organiser=OrganiserRecord(**_values(row)), **secrets)
+
+
+def _values(row: RowMapping) -> dict[str, Any]:
+    values = {column.name: row[column.name] for column in _COLUMNS}
+    return values | {"role": Role(values["role"])}

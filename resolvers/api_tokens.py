@@ -1,0 +1,119 @@
+"""API tokens: what scripts of an organiser come with."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+import structlog
+
+from domain.errors import BadUserInput, NotFound
+from domain.roles import Caller, Role, require_session
+from domain.text import canonical, has_identity_number
+from persistence import credentials
+from persistence.database import Connection
+from persistence.ids import new_id
+from persistence.records import ApiTokenRecord
+from resolvers.accounts import reach_of, require_access
+from resolvers.context import Services
+from resolvers.journal import record
+from resolvers.tokens import TokenKind, hash_of, new_token
+
+NAME_MAX_LENGTH = 80
+MOST_DAYS = 365
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewApiToken:
+    """`text` is told once; only its hash is stored."""
+
+    text: str
+    record: ApiTokenRecord
+
+
+async def create(
+    services: Services, caller: Caller, *, name: str, role: Role, days: int
+) -> NewApiToken:
+    """Raises Unauthenticated, BadUserInput, and Forbidden for a role above the caller's."""
+    require_session(caller, role)
+    organiser_id = require_access(caller, None)
+    now, text = services.clock(), new_token(TokenKind.API)
+    token = ApiTokenRecord(
+        id=new_id(),
+        organiser_id=organiser_id,
+        name=_name(name),
+        role=role,
+        organiser_role=caller.role or role,
+        created_at=now,
+        expires_at=now + timedelta(days=_days(days)),
+        last_used_at=None,
+    )
+
+    async def add(connection: Connection) -> None:
+        await credentials.add_api_token(connection, token, token_hash=hash_of(text))
+        await record(
+            connection,
+            caller,
+            "api_token.created",
+            organiser_id,
+            at=now,
+            token=token.id.hex,
+            role=role.value,
+        )
+
+    await services.database.run(add, repeatable=False)
+    log.info("api_token_created", organiser_id=organiser_id, role=role)
+    return NewApiToken(text=text, record=token)
+
+
+async def list_tokens(
+    services: Services, caller: Caller, organiser_id: UUID | None = None
+) -> list[ApiTokenRecord]:
+    """One's own, or as OWNER another organiser's. Raises Unauthenticated, Forbidden."""
+    whose = require_access(caller, organiser_id)
+    return await services.database.read(
+        partial(credentials.list_api_tokens, organiser_id=whose, now=services.clock())
+    )
+
+
+async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiTokenRecord:
+    """One of the caller's own, or as OWNER anybody's.
+
+    Raises Unauthenticated, Forbidden, NotFound.
+    """
+    require_session(caller, Role.VIEWER)
+
+    async def end(connection: Connection) -> ApiTokenRecord:
+        gone = await credentials.delete_api_token(
+            connection, token_id, organiser_id=reach_of(caller)
+        )
+        if gone is None:
+            raise NotFound("There is no such API token.")
+        await record(
+            connection,
+            caller,
+            "api_token.revoked",
+            gone.organiser_id,
+            at=services.clock(),
+            token=token_id.hex,
+        )
+        return gone
+
+    return await services.database.run(end)
+
+
+def _name(value: str) -> str:
+    name = canonical(value)
+    if not 1 <= len(name) <= NAME_MAX_LENGTH or not name.isprintable():
+        raise BadUserInput(f"A name has 1 to {NAME_MAX_LENGTH} printable characters.")
+    if has_identity_number(name):
+        raise BadUserInput("This name looks like an Aadhaar number, which must not be sent.")
+    return name
+
+
+def _days(days: int) -> int:
+    if not 1 <= days <= MOST_DAYS:
+        raise BadUserInput(f"An API token lasts 1 to {MOST_DAYS} days.")
+    return days

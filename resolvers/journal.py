@@ -1,0 +1,30 @@
+"""What organisers do to accounts, on record in the transaction that does it."""
+
+from datetime import datetime
+from uuid import UUID
+
+from domain.roles import Caller
+from persistence import audit
+from persistence.database import Connection
+from resilience.telemetry import current_request_id
+
+
+async def record(
+    connection: Connection,
+    caller: Caller,
+    action: str,
+    organiser_id: UUID,
+    *,
+    at: datetime,
+    **changes: object,
+) -> None:
+    """`organiser_id` is whom it was done to. No e-mail address goes into `changes`."""
+    await audit.append(
+        connection,
+        at=at,
+        actor=caller.actor,
+        action=action,
+        team_id=None,
+        request_id=current_request_id(),
+        changes={"organiser": organiser_id.hex, **changes},
+    )

@@ -1,0 +1,206 @@
+"""Who the organisers are, and what they may do."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+import structlog
+
+from domain.contact import parse_email
+from domain.errors import (
+    BadUserInput,
+    Forbidden,
+    InvalidForm,
+    IssueCode,
+    NotFound,
+    Unauthenticated,
+)
+from domain.issues import issue
+from domain.passwords import require_strong
+from domain.roles import Caller, CallerKind, Role, require_role, require_session
+from persistence import credentials, organisers, second_factors
+from persistence.database import Connection
+from persistence.records import OrganiserRecord
+from resolvers.context import Services
+from resolvers.journal import record
+from resolvers.tokens import TokenKind, hash_of, new_token
+
+EXISTS = "There is an organiser with this e-mail already."
+NO_INVITATION = "This invitation is unknown, was used before or has expired."
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """`token` is told once; only its hash is stored."""
+
+    organiser: OrganiserRecord
+    token: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """How many sessions and API tokens ended with the old password."""
+
+    sessions: int
+    api_tokens: int
+
+
+async def list_organisers(services: Services, caller: Caller) -> list[OrganiserRecord]:
+    """By e-mail, invited ones included. Raises Unauthenticated, Forbidden."""
+    require_role(caller, Role.OWNER)
+    return await services.database.read(organisers.list_all)
+
+
+async def create(
+    services: Services, caller: Caller, *, email: str, role: Role, password: str
+) -> OrganiserRecord:
+    """An organiser who can sign in at once. Raises InvalidForm, BadUserInput."""
+    require_session(caller, Role.OWNER)
+    written = _email(email)
+    require_strong(password, email=written)
+    password_hash = await services.accounts.passwords.hash(password)
+    now = services.clock()
+
+    async def add(connection: Connection) -> OrganiserRecord:
+        added = await organisers.add(
+            connection, email=written, role=role, password_hash=password_hash, now=now
+        )
+        if added is None:
+            raise BadUserInput(EXISTS)
+        await record(connection, caller, "organiser.created", added.id, at=now, role=role.value)
+        return added
+
+    return await services.database.run(add, repeatable=False)
+
+
+async def invite(services: Services, caller: Caller, *, email: object, role: Role) -> Invitation:
+    """A new organiser without a password; one who has not come yet is invited anew.
+
+    Raises Unauthenticated, Forbidden, InvalidForm, BadUserInput.
+    """
+    require_session(caller, Role.OWNER)
+    written = _email(email)
+    token, now = new_token(TokenKind.INVITATION), services.clock()
+    expires_at = now + services.accounts.invitation_lifetime
+
+    async def add(connection: Connection) -> OrganiserRecord:
+        invited = await organisers.invite(
+            connection,
+            email=written,
+            role=role,
+            invitation_hash=hash_of(token),
+            expires_at=expires_at,
+            now=now,
+        )
+        if invited is None:
+            raise BadUserInput(EXISTS)
+        await record(connection, caller, "organiser.invited", invited.id, at=now, role=role.value)
+        return invited
+
+    organiser = await services.database.run(add)
+    log.info("organiser_invited", organiser_id=organiser.id)
+    return Invitation(organiser=organiser, token=token, expires_at=expires_at)
+
+
+async def accept_invitation(services: Services, *, token: str, password: str) -> OrganiserRecord:
+    """Give the invited organiser a password. Raises Unauthenticated, BadUserInput."""
+    invitation_hash, now = hash_of(token), services.clock()
+    invited = await services.database.read(
+        partial(organisers.find_by_invitation, invitation_hash=invitation_hash, now=now)
+    )
+    if invited is None:
+        raise Unauthenticated(NO_INVITATION)
+    require_strong(password, email=invited.email)
+    password_hash = await services.accounts.passwords.hash(password)
+
+    async def accept(connection: Connection) -> OrganiserRecord:
+        accepted = await organisers.accept_invitation(
+            connection, invitation_hash, password_hash=password_hash, now=now
+        )
+        if accepted is None:
+            raise Unauthenticated(NO_INVITATION)
+        own = Caller(kind=CallerKind.ORGANISER, organiser_id=accepted.id, role=accepted.role)
+        await record(connection, own, "organiser.invitation_accepted", accepted.id, at=now)
+        return accepted
+
+    organiser = await services.database.run(accept, repeatable=False)
+    log.info("invitation_accepted", organiser_id=organiser.id)
+    return organiser
+
+
+async def set_role(
+    services: Services, caller: Caller, organiser_id: UUID, role: Role
+) -> OrganiserRecord:
+    """Counts from the next request on, API tokens included.
+
+    Raises Unauthenticated, NotFound, and Forbidden also where no OWNER would be left.
+    """
+    require_session(caller, Role.OWNER)
+
+    async def change(connection: Connection) -> OrganiserRecord:
+        owners = await organisers.lock_owners(connection)
+        before = await organisers.find(connection, organiser_id)
+        if before is None:
+            raise NotFound("There is no such organiser.")
+        if role != Role.OWNER and owners == {organiser_id}:
+            raise Forbidden("This is the last OWNER. Make another one first.")
+        roles = [before.role.value, role.value]
+        await record(
+            connection,
+            caller,
+            "organiser.role_changed",
+            organiser_id,
+            at=services.clock(),
+            role=roles,
+        )
+        return await organisers.set_role(connection, organiser_id, role) or before
+
+    organiser = await services.database.run(change)
+    log.info("organiser_role_changed", organiser_id=organiser.id, role=role)
+    return organiser
+
+
+async def reset_password(
+    services: Services, caller: Caller, *, email: str, password: str, keep_totp: bool = True
+) -> Reset:
+    """End everything that was opened with the old password.
+
+    Raises InvalidForm, BadUserInput, NotFound.
+    """
+    require_session(caller, Role.OWNER)
+    written = _email(email)
+    require_strong(password, email=written)
+    password_hash = await services.accounts.passwords.hash(password)
+    now = services.clock()
+
+    async def change(connection: Connection) -> Reset:
+        changed = await organisers.set_password(connection, written, password_hash=password_hash)
+        if changed is None:
+            raise NotFound("There is no organiser with this e-mail.")
+        if not keep_totp:
+            await second_factors.disable(connection, changed.id)
+        await record(
+            connection,
+            caller,
+            "organiser.password_reset",
+            changed.id,
+            at=now,
+            secondFactor=[changed.has_totp, changed.has_totp and keep_totp],
+        )
+        return Reset(
+            sessions=await credentials.delete_sessions_of(connection, changed.id),
+            api_tokens=await credentials.delete_api_tokens_of(connection, changed.id),
+        )
+
+    return await services.database.run(change)
+
+
+def _email(value: object) -> str:
+    try:
+        return parse_email(value)
+    except ValueError:
+        raise InvalidForm((issue(("input", "email"), IssueCode.EMAIL_INVALID),)) from None

@@ -1,0 +1,30 @@
+"""What organisers do about outside services."""
+
+from functools import partial
+
+from domain.errors import NotFound
+from domain.roles import Caller, Role, require_role
+from persistence import audit
+from resolvers.context import Services
+from resolvers.queries import Check, outside_check
+
+
+async def reset_breaker(services: Services, caller: Caller, *, name: str, request_id: str) -> Check:
+    """Let calls through again, in this process. Raises Unauthenticated, Forbidden, NotFound."""
+    require_role(caller, Role.REVIEWER)
+    guard = next((one for one in services.guards if one.name == name), None)
+    if guard is None:
+        raise NotFound("No outside service in use has this name.")
+    await services.database.run(
+        partial(
+            audit.append,
+            at=services.clock(),
+            actor=caller.actor,
+            action="breaker.reset",
+            team_id=None,
+            request_id=request_id,
+            changes={"service": name, "state": [guard.state.value, "closed"]},
+        )
+    )
+    guard.reset()
+    return outside_check(guard)

@@ -1,0 +1,29 @@
+"""Opaque tokens: 32 random bytes behind a prefix. Only their hash is stored."""
+
+import re
+import secrets
+from enum import StrEnum
+from hashlib import sha256
+
+_TEXT = re.compile(r"(?P<prefix>ic[ist]_)[A-Za-z0-9_-]{43}")
+
+
+class TokenKind(StrEnum):
+    INVITATION = "ici_"
+    SESSION = "ics_"
+    API = "ict_"
+
+
+def new_token(kind: TokenKind) -> str:
+    """The prefix and 43 characters that are safe in headers and addresses."""
+    return kind + secrets.token_urlsafe(32)
+
+
+def kind_of(token: str) -> TokenKind | None:
+    """None for what cannot be a token."""
+    match = _TEXT.fullmatch(token)
+    return TokenKind(match["prefix"]) if match else None
+
+
+def hash_of(token: str) -> bytes:
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()

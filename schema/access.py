@@ -1,0 +1,16 @@
+"""What a field says about the role it needs, and how it is asked for."""
+
+from domain.roles import Caller, Role, require_role
+from schema.context import Info
+
+
+def needs(role: Role, description: str, *, session: bool = False) -> str:
+    """The description with the role; `session`: an API token does not do."""
+    whom = " of somebody who signed in; API tokens may not" if session else ""
+    return f"{description} Needs the role {role}{whom}."
+
+
+def caller_with(info: Info, role: Role) -> Caller:
+    """Raises Unauthenticated, Forbidden."""
+    require_role(info.context.caller, role)
+    return info.context.caller

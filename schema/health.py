@@ -1,0 +1,40 @@
+"""How the service is."""
+
+from typing import Self
+
+import strawberry
+from strawberry import field
+
+from resolvers.queries import Check
+from resolvers.queries import Health as HealthRecord
+from schema.enums import HealthStatus
+
+
+@strawberry.type(description="How one part of the service is.")
+class HealthCheck:
+    name: str = field(description="The part: database, cloudinary.")
+    status: HealthStatus = field(description="How it is.")
+    latency_ms: float | None = field(
+        description="Milliseconds it took to answer; null: it did not, or was not asked."
+    )
+
+    @classmethod
+    def from_check(cls, check: Check) -> Self:
+        return cls(name=check.name, status=HealthStatus(check.status), latency_ms=check.latency_ms)
+
+
+@strawberry.type(description="How the service is, for monitoring.")
+class Health:
+    status: HealthStatus = field(
+        description="DOWN without the database, DEGRADED when another part is not well."
+    )
+    version: str = field(description="The version of the service.")
+    checks: list[HealthCheck] = field(description="One per part.")
+
+    @classmethod
+    def from_health(cls, health: HealthRecord, version: str) -> Self:
+        return cls(
+            status=HealthStatus(health.status),
+            version=version,
+            checks=[HealthCheck.from_check(check) for check in health.checks],
+        )

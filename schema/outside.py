@@ -1,0 +1,30 @@
+"""Outside services: letting calls through to them again."""
+
+from typing import Annotated
+
+import strawberry
+from strawberry import argument, field
+
+from resolvers import outside
+from schema.context import Info
+from schema.health import HealthCheck
+
+
+@strawberry.input(description="A service that is left alone after failures.")
+class ResetBreakerInput:
+    name: str = field(description="As health names it, e.g. cloudinary.")
+
+
+@strawberry.type(description="The answer to resetBreaker.")
+class ResetBreakerPayload:
+    check: HealthCheck = field(description="How the service is taken to be now.")
+
+
+async def reset_breaker(
+    info: Info, input: Annotated[ResetBreakerInput, argument(description="The service.")]
+) -> ResetBreakerPayload | None:
+    context = info.context
+    check = await outside.reset_breaker(
+        context.services, context.caller, name=input.name, request_id=context.request_id
+    )
+    return ResetBreakerPayload(check=HealthCheck.from_check(check))

@@ -1,0 +1,329 @@
+"""Accounts as a client sees them."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pyotp
+import pytest
+
+from domain.roles import Role
+from resolvers import accounts
+from tests.asking import ask, check_envelope, data, refused, serving
+from tests.signing_in import PASSWORD, SIGN_IN, bearer, in_real_time, organiser, signed_in
+
+ME = "{ me { id email role isTotpEnabled createdAt lastSignInAt } }"
+SIGN_OUT = """mutation ($input: SignOutInput!) {
+  signOut(input: $input) { organiser { email } }
+}"""
+INVITE = """mutation ($input: InviteOrganiserInput!) {
+  inviteOrganiser(input: $input) { invitationToken expiresAt organiser { id email role } }
+}"""
+ACCEPT = """mutation ($input: AcceptInvitationInput!) {
+  acceptInvitation(input: $input) { organiser { id email role } }
+}"""
+SET_ROLE = """mutation ($input: SetOrganiserRoleInput!) {
+  setOrganiserRole(input: $input) { organiser { email role } }
+}"""
+CREATE_TOKEN = """mutation ($input: CreateApiTokenInput!) {
+  createApiToken(input: $input) { token apiToken { id name role expiresAt lastUsedAt } }
+}"""
+REVOKE_TOKEN = """mutation ($input: RevokeApiTokenInput!) {
+  revokeApiToken(input: $input) { apiToken { id name } }
+}"""
+REVOKE_SESSION = """mutation ($input: RevokeSessionInput!) {
+  revokeSession(input: $input) { session { id isCurrent } }
+}"""
+ENABLE_TOTP = """mutation ($input: EnableTotpInput!) {
+  enableTotp(input: $input) { provisioningUri }
+}"""
+CONFIRM_TOTP = """mutation ($input: ConfirmTotpInput!) {
+  confirmTotp(input: $input) { recoveryCodes organiser { isTotpEnabled } }
+}"""
+DISABLE_TOTP = """mutation ($input: DisableTotpInput!) {
+  disableTotp(input: $input) { organiser { isTotpEnabled } }
+}"""
+
+
+async def do(client, document: str, headers: dict[str, str] | None = None, **values):
+    return await ask(client, document, {"input": values}, **headers or {})
+
+
+async def sign_in(client, email="owner@example.org", password=PASSWORD, **values):
+    return await do(client, SIGN_IN, email=email, password=password, **values)
+
+
+def with_token(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_organiser_signs_in_asks_who_they_are_and_signs_out(client, services):
+    made = await organiser(services, Role.REVIEWER)
+    before = datetime.now(UTC)
+
+    payload = data(await sign_in(client, "Reviewer@Example.org"))["signIn"]
+    headers = with_token(payload["token"])
+    me = data(await ask(client, ME, **headers))["me"]
+
+    assert payload["token"].startswith("ics_")
+    left = datetime.fromisoformat(payload["expiresAt"]) - before
+    assert timedelta(days=7) <= left < timedelta(days=7, minutes=1)
+    assert me == payload["organiser"]
+    assert (me["id"], me["email"], me["role"], me["isTotpEnabled"]) == (
+        made.id.hex,
+        "reviewer@example.org",
+        "REVIEWER",
+        False,
+    )
+    assert datetime.fromisoformat(me["lastSignInAt"]) >= before
+    assert data(await do(client, SIGN_OUT, headers)) == {
+        "signOut": {"organiser": {"email": "reviewer@example.org"}}
+    }
+    assert refused(await ask(client, ME, **headers))["code"] == "UNAUTHENTICATED"
+
+
+async def test_unknown_organiser_and_wrong_password_are_answered_alike(client, services):
+    await organiser(services)
+
+    wrong = await sign_in(client, password="another password")
+    unknown = await sign_in(client, email="nobody@example.org")
+
+    bodies = []
+    for answer in (wrong, unknown):
+        assert answer.status_code == 200
+        assert refused(answer)["code"] == "UNAUTHENTICATED"
+        body = answer.json()
+        del body["errors"][0]["extensions"]["requestId"]
+        bodies.append(body)
+    assert bodies[0] == bodies[1]
+    assert bodies[0]["data"] == {"signIn": None}
+
+
+def aliases(count: int, password: str) -> str:
+    fields = (
+        f's{number}: signIn(input: {{email: "owner@example.org", password: "{password}"}})'
+        " { expiresAt }"
+        for number in range(count)
+    )
+    return f"mutation {{ {' '.join(fields)} }}"
+
+
+async def test_every_sign_in_of_a_document_counts(client, services, sql):
+    await organiser(services)
+
+    answer = await ask(client, aliases(13, "another password"))
+
+    body = answer.json()
+    check_envelope(body)
+    assert [error["extensions"]["code"] for error in body["errors"]] == [
+        *["UNAUTHENTICATED"] * 10,
+        *["RATE_LIMITED"] * 3,
+    ]
+    assert body["errors"][-1]["extensions"]["retryAfterSeconds"] in range(880, 901)
+    right = refused(await sign_in(client))
+    assert (right["code"], right["retryable"]) == ("RATE_LIMITED", True)
+    assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 0
+
+
+async def test_sign_ins_that_succeed_do_not_add_up(client, services, sql):
+    await organiser(services)
+
+    for _ in range(3):
+        data(await ask(client, aliases(9, PASSWORD)))
+
+    assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 27
+
+
+async def test_account_waits_wherever_it_is_tried_from_and_so_does_the_address(
+    settings, database_url, services
+):
+    await organiser(services)
+    await organiser(services, Role.VIEWER)
+    open_to_proxies = settings.model_copy(update={"trusted_proxies": ("127.0.0.1",)})
+
+    async with serving(open_to_proxies, database_url) as client:
+
+        async def code_of(address, email, password="another password"):
+            answer = await do(
+                client, SIGN_IN, {"X-Forwarded-For": address}, email=email, password=password
+            )
+            return refused(answer)["code"]
+
+        tried = [await code_of(f"192.0.2.{n}", "owner@example.org") for n in range(11)]
+        unknown = [await code_of("198.51.100.7", f"n{n}@example.org") for n in range(11)]
+
+        assert tried == ["UNAUTHENTICATED"] * 10 + ["RATE_LIMITED"]
+        assert unknown == ["UNAUTHENTICATED"] * 10 + ["RATE_LIMITED"]
+        assert await code_of("192.0.2.99", "owner@example.org", PASSWORD) == "RATE_LIMITED"
+        assert await code_of("198.51.100.7", "viewer@example.org", PASSWORD) == "RATE_LIMITED"
+        elsewhere = await do(
+            client,
+            SIGN_IN,
+            {"X-Forwarded-For": "203.0.113.5"},
+            email="viewer@example.org",
+            password=PASSWORD,
+        )
+        assert data(elsewhere)["signIn"]["organiser"]["role"] == "VIEWER"
+
+
+async def test_owner_invites_and_the_invited_one_signs_in(client, services):
+    owner = await bearer(services)
+
+    invited = data(await do(client, INVITE, owner, email="New@Example.org", role="VIEWER"))
+    payload = invited["inviteOrganiser"]
+    accepted = data(
+        await do(client, ACCEPT, token=payload["invitationToken"], password="a password of mine")
+    )
+
+    assert accepted["acceptInvitation"]["organiser"] == payload["organiser"]
+    assert payload["organiser"]["email"] == "new@example.org"
+    signed = data(await sign_in(client, "new@example.org", "a password of mine"))
+    assert signed["signIn"]["organiser"]["role"] == "VIEWER"
+    again = await do(
+        client, ACCEPT, token=payload["invitationToken"], password="a password of mine"
+    )
+    assert refused(again)["code"] == "UNAUTHENTICATED"
+
+
+async def test_invitation_of_no_address_names_the_place(client, services, sql):
+    owner = await bearer(services)
+
+    answer = await do(client, INVITE, owner, email=["x"], role="VIEWER")
+
+    (issue,) = refused(answer)["issues"]
+    assert (issue["pointer"], issue["code"]) == ("/input/email", "EMAIL_INVALID")
+    assert await sql.fetchval("SELECT count(*) FROM organiser") == 1
+
+
+async def test_owner_gives_roles_and_sees_everybody(client, services):
+    owner = await bearer(services)
+    viewer = await organiser(services, Role.VIEWER)
+
+    changed = data(await do(client, SET_ROLE, owner, id=viewer.id.hex, role="REVIEWER"))
+    listed = data(await ask(client, "{ organisers { email role lastSignInAt } }", **owner))
+
+    assert changed["setOrganiserRole"]["organiser"]["role"] == "REVIEWER"
+    assert [(one["email"], one["role"]) for one in listed["organisers"]] == [
+        ("owner@example.org", "OWNER"),
+        ("viewer@example.org", "REVIEWER"),
+    ]
+    assert listed["organisers"][1]["lastSignInAt"] is None
+
+
+@pytest.mark.parametrize("id", ["", "x", "ICCT-001", "0" * 32])
+async def test_ids_of_nobody_are_not_found(client, services, id):
+    owner = await bearer(services)
+
+    for document, values in (
+        (SET_ROLE, {"role": "VIEWER"}),
+        (REVOKE_SESSION, {}),
+        (REVOKE_TOKEN, {}),
+    ):
+        answer = await do(client, document, owner, id=id, **values)
+        assert refused(answer)["code"] == "NOT_FOUND"
+
+
+async def test_script_comes_with_a_token_until_it_is_revoked(client, services):
+    owner = await bearer(services)
+
+    created = await do(client, CREATE_TOKEN, owner, name="export", role="REVIEWER")
+    payload = data(created)["createApiToken"]
+    script = with_token(payload["token"])
+    me = data(await ask(client, ME, **script))["me"]
+    listed = data(await ask(client, "{ apiTokens { id name role lastUsedAt } }", **owner))
+
+    assert me["email"] == "owner@example.org"
+    assert payload["apiToken"]["lastUsedAt"] is None
+    (token,) = listed["apiTokens"]
+    assert (token["id"], token["name"], token["role"]) == (
+        payload["apiToken"]["id"],
+        "export",
+        "REVIEWER",
+    )
+    assert token["lastUsedAt"] is not None
+    assert refused(await do(client, INVITE, script, email="x@example.org", role="VIEWER"))[
+        "code"
+    ] == ("FORBIDDEN")
+
+    data(await do(client, REVOKE_TOKEN, owner, id=token["id"]))
+
+    answer = await ask(client, ME, **script)
+    assert (answer.status_code, refused(answer)["code"]) == (401, "UNAUTHENTICATED")
+
+
+async def test_sessions_are_listed_and_ended(client, services):
+    owner = await bearer(services)
+    other = await accounts.sign_in(
+        in_real_time(services), email="owner@example.org", password=PASSWORD
+    )
+    listing = "{ sessions { id isCurrent createdAt lastUsedAt expiresAt } }"
+
+    listed = data(await ask(client, listing, **owner))["sessions"]
+    ended = data(await do(client, REVOKE_SESSION, owner, id=other.session.id.hex))
+
+    assert [(one["id"] == other.session.id.hex, one["isCurrent"]) for one in listed] == [
+        (True, False),
+        (False, True),
+    ]
+    assert ended["revokeSession"]["session"] == {"id": other.session.id.hex, "isCurrent": False}
+    assert len(data(await ask(client, listing, **owner))["sessions"]) == 1
+    refusal = await ask(client, ME, **with_token(other.token))
+    assert refusal.status_code == 401
+
+
+async def test_owner_asks_for_the_sessions_and_tokens_of_another(client, services):
+    owner, viewer = await bearer(services), await signed_in(services, Role.VIEWER)
+    document = "query ($id: ID) { sessions(organiserId: $id) { id } apiTokens(organiserId: $id) { id } }"
+
+    answer = await ask(client, document, {"id": viewer.organiser.id.hex}, **owner)
+
+    assert data(answer)["apiTokens"] == []
+
+
+async def test_second_factor_from_the_beginning_to_the_end(client, services):
+    owner = await bearer(services)
+    uri = data(await do(client, ENABLE_TOTP, owner, password=PASSWORD))["enableTotp"]
+    phone = pyotp.parse_uri(uri["provisioningUri"])
+    now = datetime.now(UTC)
+
+    confirmed = data(await do(client, CONFIRM_TOTP, owner, code=phone.at(now)))["confirmTotp"]
+    without = refused(await sign_in(client))
+    with_code = data(await sign_in(client, code=phone.at(now + timedelta(seconds=30))))
+    with_recovery_code = data(await sign_in(client, code=confirmed["recoveryCodes"][9]))
+    disabled = data(await do(client, DISABLE_TOTP, owner, code=confirmed["recoveryCodes"][0]))
+
+    assert confirmed["organiser"] == {"isTotpEnabled": True}
+    assert len(confirmed["recoveryCodes"]) == 10
+    assert (without["code"], without["details"]) == (
+        "UNAUTHENTICATED",
+        {"secondFactorRequired": True},
+    )
+    assert with_code["signIn"]["organiser"]["isTotpEnabled"]
+    assert with_recovery_code["signIn"]["organiser"]["isTotpEnabled"]
+    assert disabled["disableTotp"]["organiser"] == {"isTotpEnabled": False}
+    data(await sign_in(client))
+
+
+async def test_guesses_from_an_open_browser_count_as_failed_sign_ins(client, services):
+    owner = await bearer(services)
+
+    guesses = [
+        refused(await do(client, document, owner, **value))["code"]
+        for document, value in (
+            [(ENABLE_TOTP, {"password": "another password"})] * 5
+            + [(DISABLE_TOTP, {"code": "000000"})] * 6
+        )
+    ]
+
+    assert guesses == ["FORBIDDEN"] * 10 + ["RATE_LIMITED"]
+    assert refused(await sign_in(client))["code"] == "RATE_LIMITED"
+
+
+async def test_signing_in_is_no_query(client, services):
+    await organiser(services)
+    query = SIGN_IN.replace("$input", f'{{email: "owner@example.org", password: "{PASSWORD}"}}')
+    query = query.replace(query[: query.index("{\n")], "mutation SignIn ", 1)
+
+    answer = await client.get("/graphql", params={"query": query})
+
+    assert answer.status_code == httpx.codes.METHOD_NOT_ALLOWED
+    assert "set-cookie" not in answer.headers

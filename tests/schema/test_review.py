@@ -1,0 +1,379 @@
+"""Decisions about teams: who may make them, what they change, what they must not."""
+
+import asyncio
+from itertools import product
+
+import pytest
+
+from domain.roles import Role
+from domain.status import TeamEvent, TeamStatus
+from tests import make
+from tests.asking import ask, data, refused
+from tests.sending import send
+from tests.signing_in import bearer
+
+TEAM = """
+query Team($code: String!) {
+  team(code: $code) {
+    id code status version captain { name phone whatsapp email }
+    documents { id review reviewNote link { url expiresAt } }
+    players { documents { id } }
+    readiness { isReady nextOperation blockers { code message actor } }
+  }
+}
+"""
+FIELDS = "team { code status version readiness { isReady nextOperation } }"
+DECISIONS = {
+    TeamEvent.CONFIRM: ("confirmTeam", {}),
+    TeamEvent.REJECT: ("rejectTeam", {"reason": "No receipt."}),
+    TeamEvent.REOPEN: ("reopenTeam", {"reason": "A mistake of ours."}),
+    TeamEvent.WITHDRAW: ("withdrawTeam", {"reason": "The church asked."}),
+    TeamEvent.REQUEST_CHANGES: ("requestChanges", {"items": [{"note": "A clearer photo."}]}),
+}
+AFTER = {
+    (TeamStatus.PENDING, TeamEvent.CONFIRM): "CONFIRMED",
+    (TeamStatus.PENDING, TeamEvent.REQUEST_CHANGES): "CHANGES_REQUESTED",
+    (TeamStatus.PENDING, TeamEvent.REJECT): "REJECTED",
+    (TeamStatus.PENDING, TeamEvent.WITHDRAW): "WITHDRAWN",
+    (TeamStatus.CHANGES_REQUESTED, TeamEvent.REJECT): "REJECTED",
+    (TeamStatus.CHANGES_REQUESTED, TeamEvent.WITHDRAW): "WITHDRAWN",
+    (TeamStatus.CONFIRMED, TeamEvent.REOPEN): "PENDING",
+    (TeamStatus.CONFIRMED, TeamEvent.WITHDRAW): "WITHDRAWN",
+    (TeamStatus.REJECTED, TeamEvent.REOPEN): "PENDING",
+}
+MAIL = {
+    TeamEvent.CONFIRM: "mail.team_confirmed",
+    TeamEvent.REQUEST_CHANGES: "mail.changes_requested",
+    TeamEvent.REJECT: "mail.team_rejected",
+    TeamEvent.WITHDRAW: "mail.team_withdrawn",
+}
+LIVE = {"PENDING", "CHANGES_REQUESTED", "CONFIRMED"}
+
+
+@pytest.fixture
+async def reviewer(services) -> dict[str, str]:
+    return await bearer(services, Role.REVIEWER)
+
+
+async def register(client, number: int = 0, **changes) -> str:
+    answer = await ask(client, make.REGISTER, {"input": make.team(number, **changes)})
+    return data(answer)["registerTeam"]["team"]["code"]
+
+
+async def decide(client, who, event: TeamEvent, code: str = "ICCT-001", version=1, **changes):
+    name, fields = DECISIONS[event]
+    kind = f"{name[0].upper()}{name[1:]}Input"
+    query = f"mutation D($input: {kind}!) {{ {name}(input: $input) {{ {FIELDS} }} }}"
+    wanted = {"teamId": code, "expectedVersion": version, **fields, **changes}
+    return await ask(client, query, {"input": wanted}, **who)
+
+
+async def everything(sql) -> list:
+    """All that a decision may change."""
+    tables = (
+        "team",
+        "tournament",
+        "church",
+        "audit_event",
+        "outbox_message",
+        "decision",
+        "document",
+    )
+    return [await sql.fetch(f"SELECT * FROM {table} ORDER BY 1") for table in tables]
+
+
+async def put_in(sql, status: TeamStatus) -> None:
+    """A team in this status, with the places that it holds there."""
+    taken = int(status.value in LIVE)
+    await sql.execute("UPDATE team SET status = $1", status.value)
+    await sql.execute("UPDATE tournament SET taken = $1", taken)
+    await sql.execute("UPDATE church SET taken = $1", taken)
+
+
+@pytest.mark.parametrize(("status", "event"), list(product(TeamStatus, DECISIONS)))
+async def test_every_decision_in_every_status(client, sql, reviewer, status, event):
+    await register(client)
+    await put_in(sql, status)
+    before = await everything(sql)
+
+    answer = await decide(client, reviewer, event)
+
+    after = AFTER.get((status, event))
+    if after is None:
+        found = refused(answer)
+        assert found["code"] == "INVALID_STATUS_TRANSITION"
+        assert (found["details"]["from"], found["details"]["attempted"]) == (status, event)
+        assert await everything(sql) == before
+        return
+    team = data(answer)[DECISIONS[event][0]]["team"]
+    assert (team["status"], team["version"]) == (after, 2)
+    taken = int(after in LIVE)
+    assert await sql.fetchval("SELECT taken FROM tournament") == taken
+    assert await sql.fetchval("SELECT taken FROM church") == taken
+    events = await sql.fetch(
+        "SELECT action, changes FROM audit_event WHERE action <> 'team.registered'"
+    )
+    recorded = [e for e in events if e["action"].startswith("team.")]
+    assert [e["action"] for e in recorded] == [f"team.{event.value}"]
+    assert f'"status": ["{status.value}", "{after}"]' in recorded[0]["changes"]
+    owed = await sql.fetch("SELECT kind FROM outbox_message WHERE kind <> 'mail.team_received'")
+    expected = {"media.move"} | ({MAIL[event]} if event in MAIL else set())
+    assert {row["kind"] for row in owed} == expected
+    assert await sql.fetchval("SELECT event FROM decision") == event.value
+
+
+@pytest.mark.parametrize("event", DECISIONS)
+async def test_decisions_need_a_reviewer(client, services, sql, event):
+    await register(client)
+    viewer = await bearer(services, Role.VIEWER)
+    before = await everything(sql)
+
+    stranger, looker = [await decide(client, who, event) for who in ({}, viewer)]
+
+    assert refused(stranger)["code"] == "UNAUTHENTICATED"
+    assert refused(looker)["code"] == "FORBIDDEN"
+    assert await everything(sql) == before
+
+
+async def test_of_two_organisers_who_decide_at_once_one_wins(client, services, sql, reviewer):
+    owner = await bearer(services, Role.OWNER)
+    for number in range(5):
+        code = await register(client, number)
+
+        answers = await asyncio.gather(
+            decide(client, reviewer, TeamEvent.CONFIRM, code),
+            decide(client, owner, TeamEvent.REJECT, code),
+        )
+
+        winner, loser = sorted(answers, key=lambda answer: "errors" in answer.json())
+        assert len(data(winner)) == 1
+        found = refused(loser)
+        assert (found["code"], found["details"]) == ("STALE_VERSION", {"currentVersion": 2})
+    decided = await sql.fetchval("SELECT count(*) FROM decision")
+    assert decided == 5
+    live = await sql.fetchval("SELECT count(*) FROM team WHERE status <> 'REJECTED'")
+    assert await sql.fetchval("SELECT taken FROM tournament") == live
+
+
+async def test_a_team_that_is_not_there_is_not_found(client, reviewer):
+    answers = [
+        await decide(client, reviewer, TeamEvent.CONFIRM, code)
+        for code in ("ICCT-999", "", "x", "0" * 32)
+    ]
+
+    assert {refused(answer)["code"] for answer in answers} == {"TEAM_NOT_FOUND"}
+
+
+@pytest.mark.parametrize(
+    ("event", "changes", "issue"),
+    [
+        (TeamEvent.REJECT, {"reason": " "}, ("/input/reason", "NAME_TOO_SHORT")),
+        (TeamEvent.REJECT, {"reason": "x" * 501}, ("/input/reason", "NAME_TOO_LONG")),
+        (
+            TeamEvent.WITHDRAW,
+            {"reason": "His number is 2341 2341 2346."},
+            ("/input/reason", "IDENTITY_NUMBER_NOT_ALLOWED"),
+        ),
+        (
+            TeamEvent.REQUEST_CHANGES,
+            {"items": [{"note": "Good."}, {"note": ""}]},
+            ("/input/items/1/note", "NAME_TOO_SHORT"),
+        ),
+    ],
+)
+async def test_reasons_are_short_texts_without_identity_numbers(
+    client, reviewer, event, changes, issue
+):
+    await register(client)
+
+    found = refused(await decide(client, reviewer, event, **changes))
+    team = data(await ask(client, TEAM, {"code": "ICCT-001"}, **reviewer))["team"]
+
+    assert [(one["pointer"], one["code"]) for one in found["issues"]] == [issue]
+    assert (team["status"], team["version"]) == ("PENDING", 1)
+
+
+async def test_a_team_without_its_documents_is_confirmed_for_a_reason_only(client, sql, reviewer):
+    await register(client)
+    await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}'")
+
+    refusal = refused(await decide(client, reviewer, TeamEvent.CONFIRM))
+    answer = await decide(client, reviewer, TeamEvent.CONFIRM, overrideReason="Seen on paper.")
+
+    assert refusal["code"] == "INVALID_STATUS_TRANSITION"
+    assert refusal["details"]["blockers"] == [
+        {"code": "DOCUMENT_MISSING", "message": "The team: PASTOR_LETTER is missing."}
+    ]
+    assert data(answer)["confirmTeam"]["team"]["status"] == "CONFIRMED"
+    assert await sql.fetchval("SELECT reason FROM decision") == "Seen on paper."
+
+
+REVIEW = """
+mutation Review($input: ReviewDocumentInput!) {
+  reviewDocument(input: $input) {
+    team { version documents { review reviewNote } readiness { isReady nextOperation } }
+  }
+}
+"""
+
+
+async def with_letter(client, sql) -> str:
+    """The letter of a team that needs nothing else."""
+    letter = await send(client, "PASTOR_LETTER")
+    await register(client, documents=[{"kind": "PASTOR_LETTER", "documentId": letter}])
+    await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}'")
+    return letter
+
+
+async def review(client, who, letter: str, **changes):
+    wanted = {"documentId": letter, "expectedVersion": 1, "review": "ACCEPTED"} | changes
+    return await ask(client, REVIEW, {"input": wanted}, **who)
+
+
+async def test_a_team_is_ready_when_its_documents_are_accepted(client, sql, reviewer):
+    letter = await with_letter(client, sql)
+
+    rejected = data(await review(client, reviewer, letter, review="REJECTED", note="Unreadable."))
+    accepted = data(await review(client, reviewer, letter, expectedVersion=2))
+    confirmed = await decide(client, reviewer, TeamEvent.CONFIRM, version=3)
+
+    assert rejected["reviewDocument"]["team"] == {
+        "version": 2,
+        "documents": [{"review": "REJECTED", "reviewNote": "Unreadable."}],
+        "readiness": {"isReady": False, "nextOperation": "requestChanges"},
+    }
+    assert accepted["reviewDocument"]["team"] == {
+        "version": 3,
+        "documents": [{"review": "ACCEPTED", "reviewNote": None}],
+        "readiness": {"isReady": True, "nextOperation": "confirmTeam"},
+    }
+    assert data(confirmed)["confirmTeam"]["team"]["status"] == "CONFIRMED"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"expectedVersion": 7}, "STALE_VERSION"),
+        ({"review": "PENDING"}, "BAD_USER_INPUT"),
+        ({"review": "SUPERSEDED"}, "BAD_USER_INPUT"),
+        ({"review": "REJECTED"}, "VALIDATION_FAILED"),
+        ({"documentId": "x"}, "NOT_FOUND"),
+        ({"documentId": "0" * 32}, "NOT_FOUND"),
+    ],
+)
+async def test_a_review_that_cannot_be_is_refused(client, sql, reviewer, changes, code):
+    letter = await with_letter(client, sql)
+    before = await everything(sql)
+
+    answer = await review(client, reviewer, letter, **changes)
+
+    assert refused(answer)["code"] == code
+    assert await everything(sql) == before
+
+
+async def test_changes_that_name_a_document_reject_it(client, sql, reviewer):
+    letter = await with_letter(client, sql)
+    items = [{"note": "Sign it.", "documentId": letter}]
+
+    data(await decide(client, reviewer, TeamEvent.REQUEST_CHANGES, items=items))
+
+    row = await sql.fetchrow("SELECT review, review_note FROM document")
+    assert tuple(row) == ("REJECTED", "Sign it.")
+
+
+async def test_changes_that_name_another_teams_document_change_nothing(client, sql, reviewer):
+    await with_letter(client, sql)
+    await sql.execute("UPDATE tournament SET required_documents = '{}'")
+    await register(client, 1)
+    other = await sql.fetchval("SELECT id FROM document")
+    before = await everything(sql)
+
+    answer = await decide(
+        client,
+        reviewer,
+        TeamEvent.REQUEST_CHANGES,
+        "ICCT-002",
+        items=[{"note": "Sign it.", "documentId": other.hex}],
+    )
+
+    assert refused(answer)["code"] == "NOT_FOUND"
+    assert await everything(sql) == before
+
+
+async def test_a_rejected_team_comes_back_only_while_places_remain(client, sql, reviewer):
+    await register(client)
+    data(await decide(client, reviewer, TeamEvent.REJECT))
+    await sql.execute("UPDATE tournament SET capacity = 0")
+    before = await everything(sql)
+
+    full = await decide(client, reviewer, TeamEvent.REOPEN, version=2)
+    unchanged = await everything(sql) == before
+    await sql.execute("UPDATE tournament SET capacity = 1")
+    data(await decide(client, reviewer, TeamEvent.REOPEN, version=2))
+
+    assert refused(full)["code"] == "TOURNAMENT_FULL"
+    assert unchanged
+    assert await sql.fetchval("SELECT taken FROM tournament") == 1
+
+
+async def test_a_rejected_team_whose_captain_registered_again_stays_away(client, sql, reviewer):
+    await register(client)
+    data(await decide(client, reviewer, TeamEvent.REJECT))
+    await register(client, teamName="Another")
+
+    found = refused(await decide(client, reviewer, TeamEvent.REOPEN, version=2))
+
+    assert found["code"] == "VALIDATION_FAILED"
+    assert await sql.fetchval("SELECT taken FROM tournament") == 1
+
+
+async def test_a_decision_and_registrations_of_the_same_church_wait_for_no_circle(
+    client, sql, reviewer
+):
+    await sql.execute("UPDATE tournament SET capacity = NULL, teams_per_church = NULL")
+    codes = [await register(client, number, churchName="CSI Church") for number in range(8)]
+
+    answers = await asyncio.gather(
+        *(decide(client, reviewer, TeamEvent.REJECT, code) for code in codes),
+        *(
+            ask(
+                client,
+                make.REGISTER,
+                {"input": make.team(n, churchName="CSI Church", teamName="T")},
+            )
+            for n in range(8, 12)
+        ),
+    )
+
+    assert all("errors" not in answer.json() for answer in answers[:8])
+    live = await sql.fetchval("SELECT count(*) FROM team WHERE status = 'PENDING'")
+    taken = await sql.fetchval("SELECT taken FROM tournament")
+    assert (live, await sql.fetchval("SELECT taken FROM church")) == (taken, taken)
+
+
+async def test_viewers_see_contacts_masked_and_no_documents(client, services, sql, reviewer):
+    letter = await with_letter(client, sql)
+    viewer = await bearer(services, Role.VIEWER)
+
+    masked = data(await ask(client, TEAM, {"code": "icct-001"}, **viewer))["team"]
+    shown = data(await ask(client, TEAM, {"code": "ICCT-001"}, **reviewer))["team"]
+
+    assert masked["captain"] == {
+        "name": "Captain A",
+        "phone": "+91••••••0000",
+        "whatsapp": "+91••••••0000",
+        "email": "p•••@example.org",
+    }
+    assert (masked["documents"], masked["players"][0]["documents"]) == ([], [])
+    assert shown["captain"]["phone"] == "+919000000000"
+    assert [one["id"] for one in shown["documents"]] == [letter]
+    link = shown["documents"][0]["link"]["url"]
+    assert (await client.get(link)).status_code == 200
+
+
+async def test_a_team_is_for_organisers(client):
+    await register(client)
+
+    answer = await ask(client, TEAM, {"code": "ICCT-001"})
+
+    assert refused(answer)["code"] == "UNAUTHENTICATED"

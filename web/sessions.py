@@ -1,0 +1,168 @@
+"""Who makes a request: an organiser by bearer token or cookie, or anybody.
+
+A bearer token is sent on purpose: one that is unknown or has ended is refused, whatever was asked.
+A cookie is sent by itself: one that has ended counts as none, and is taken away.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from domain.errors import Forbidden, Unauthenticated
+from domain.roles import ANONYMOUS, Caller
+from resolvers import accounts
+from resolvers.context import Services
+from schema.context import Admitted
+from web.limits import RateLimits, address_of, client_address, networks_of
+
+COOKIE = "__Host-icct26"
+PLAIN_COOKIE = "icct26"
+MANAGE_TOKEN = "icm_"  # noqa: S105 - the prefix of captains' tokens, which are not ours
+LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
+
+
+class Sessions:
+    def __init__(  # noqa: PLR0913 - one argument for each setting
+        self,
+        services: Services,
+        limits: RateLimits,
+        *,
+        environment: str,
+        trusted_proxies: Sequence[str],
+        cors_origins: Sequence[str],
+        allowed_networks: Sequence[str],
+    ) -> None:
+        self.services = services
+        self.limits = limits
+        self.trusted_proxies = trusted_proxies
+        self.origins = frozenset(cors_origins) - {"*"}
+        self.networks = networks_of(tuple(allowed_networks))
+        self.is_deployed = environment in {"staging", "production"}
+        self.is_development = environment == "development"
+
+    async def visit(self, request: Request) -> "Visit":
+        """Raises Unauthenticated, Forbidden."""
+        visit = Visit(self, request)
+        await visit.recognise()
+        return visit
+
+
+class Visit:
+    """One request: who makes it, what it may do, which cookie its answer brings."""
+
+    def __init__(self, sessions: Sessions, request: Request) -> None:
+        self.caller: Caller = ANONYMOUS
+        self.client = client_address(request.scope, sessions.trusted_proxies)
+        self._sessions = sessions
+        self._request = request
+        self._cookie = PLAIN_COOKIE if self._is_plain() else COOKIE
+        self._given = request.cookies.get(self._cookie)
+        self._bearer = _bearer_of(request)
+        self._kept: tuple[str, datetime] | None = None
+        self._is_dropped = False
+
+    async def recognise(self) -> None:
+        """Raises Unauthenticated, Forbidden."""
+        services = self._sessions.services
+        if self._bearer is not None:
+            if not self._bearer.startswith(MANAGE_TOKEN):
+                self.require_place()
+                self.caller = await accounts.caller_of(services, self._bearer)
+        elif self._given is not None and self._is_allowed_place():
+            try:
+                self.caller = await accounts.caller_of(services, self._given)
+            except Unauthenticated:
+                self.drop()
+
+    async def admit(self, kind: Admitted) -> None:
+        """Raises Forbidden, RateLimited."""
+        if kind != "query":
+            self._require_own_page()
+        await self._sessions.limits.hit(kind, self.client)
+
+    def require_place(self) -> None:
+        if not self._is_allowed_place():
+            raise Forbidden("Organisers cannot work from this network.")
+
+    async def count_sign_in(self, account: str) -> None:
+        self.require_place()
+        for name in self._counted(account):
+            await self._sessions.limits.hit("sign_in", name)
+
+    async def forget_sign_ins(self, account: str) -> None:
+        for name in self._counted(account):
+            await self._sessions.limits.forget("sign_in", name)
+
+    def keep(self, token: str, expires_at: datetime) -> None:
+        self._kept = (token, expires_at)
+
+    def drop(self) -> None:
+        self._kept, self._is_dropped = None, True
+
+    def dress(self, response: Response) -> Response:
+        """The response with the cookie that it brings, or takes away."""
+        if self._kept is not None:
+            token, expires_at = self._kept
+            left = (expires_at - self._sessions.services.clock()).total_seconds()
+            self._set_cookie(response, token, math.floor(left))
+        elif self._is_dropped and self._given is not None:
+            self._set_cookie(response, "", 0)
+        return response
+
+    def _set_cookie(self, response: Response, value: str, seconds: int) -> None:
+        response.set_cookie(
+            self._cookie,
+            value,
+            max_age=seconds,
+            path="/",
+            secure=self._cookie == COOKIE,
+            httponly=True,
+            samesite="strict" if self._cookie == COOKIE else "lax",
+        )
+
+    def _counted(self, account: str) -> tuple[str, str]:
+        return self.client, f"account {account}"
+
+    def _is_plain(self) -> bool:
+        """On a developer's machine, where there is no TLS for a secure cookie."""
+        url = self._request.url
+        return (
+            self._sessions.is_development and url.scheme == "http" and url.hostname in LOCAL_HOSTS
+        )
+
+    def _is_allowed_place(self) -> bool:
+        networks = self._sessions.networks
+        if not networks:
+            return True
+        address = address_of(self._request.scope, self._sessions.trusted_proxies)
+        return address is not None and any(address in network for network in networks)
+
+    def _require_own_page(self) -> None:
+        """Other people's pages can make a browser send its cookie. Raises Forbidden."""
+        if self._bearer is not None or self._given is None:
+            return
+        headers = self._request.headers
+        if "x-requested-with" in headers or self._is_own(headers.get("origin", "").lower()):
+            return
+        raise Forbidden(
+            "With the cookie a mutation needs the Origin of an allowed page, or the header"
+            " X-Requested-With."
+        )
+
+    def _is_own(self, origin: str) -> bool:
+        if origin in self._sessions.origins:
+            return True
+        parts = urlsplit(origin)
+        schemes = {"https"} if self._sessions.is_deployed else {"https", "http"}
+        own = self._request.headers.get("host", "").lower()
+        return parts.scheme in schemes and bool(own) and parts.netloc == own
+
+
+def _bearer_of(request: Request) -> str | None:
+    """None for another scheme: that is a proxy's, not ours."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
