@@ -7,7 +7,6 @@ A cookie is sent by itself: one that has ended counts as none, and is taken away
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -154,12 +153,10 @@ class Visit:
         )
 
     def _is_own(self, origin: str) -> bool:
-        if origin in self._sessions.origins:
-            return True
-        parts = urlsplit(origin)
-        schemes = {"https"} if self._sessions.is_deployed else {"https", "http"}
-        own = self._request.headers.get("host", "").lower()
-        return parts.scheme in schemes and bool(own) and parts.netloc == own
+        host = self._request.headers.get("host", "").lower()
+        schemes = ("https",) if self._sessions.is_deployed else ("https", "http")
+        own = {f"{scheme}://{host}" for scheme in schemes if host}
+        return origin in own | self._sessions.origins
 
 
 def _bearer_of(request: Request) -> str | None:

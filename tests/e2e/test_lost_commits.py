@@ -81,8 +81,10 @@ async def proxy(own_url):
 @pytest.fixture
 async def client(make_server, own_url, proxy):
     database = make_url(own_url).database
+    # The commit that is lost has to be the registration's.
     server = make_server(
-        DATABASE_URL=f"postgresql://postgres@127.0.0.1:{proxy.port}/{database}?sslmode=disable"
+        OUTBOX_IN_SERVER="false",
+        DATABASE_URL=f"postgresql://postgres@127.0.0.1:{proxy.port}/{database}?sslmode=disable",
     )
     await server.start()
     async with server.client() as opened:

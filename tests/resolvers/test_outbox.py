@@ -150,10 +150,10 @@ async def test_failures_are_repeated_at_doubled_intervals_until_the_sixteenth(
     assert (failed["dead_at"], failed["finished_at"]) == (clock(), None)
     settled = [entry for entry in logs if entry["event"] != "outbox_handler_broke"]
     assert events(settled) == [
-        *[("outbox_message_failed", "warning", number) for number in range(1, 10)],
-        ("outbox_message_died", "error", 10),
+        *[("outbox_message_failed", "warning", number) for number in range(1, 16)],
+        ("outbox_message_died", "error", 16),
     ]
-    assert len(logs) == 20
+    assert len(logs) == 32
     assert PRIVATE not in str(settled)
 
 
@@ -279,15 +279,17 @@ async def test_handler_has_half_the_lease(services, sql, owe):
     assert (failed["failure"], failed["attempts"]) == ("TimeoutError", 1)
 
 
-async def test_message_that_outlives_ten_processes_is_buried_unopened(services, sql, clock, owe):
+async def test_message_that_outlives_sixteen_processes_is_buried_unopened(
+    services, sql, clock, owe
+):
     delivered = Delivered()
     await owe(1)
-    await sql.execute("UPDATE outbox_message SET attempts = 10")
+    await sql.execute("UPDATE outbox_message SET attempts = 16")
 
     assert await deliver_due(services, {KIND: delivered}) == 1
 
     dead = await state(sql)
-    assert (dead["dead_at"], dead["attempts"], dead["failure"]) == (clock(), 11, "Abandoned")
+    assert (dead["dead_at"], dead["attempts"], dead["failure"]) == (clock(), 17, "Abandoned")
     assert delivered == []
 
 

@@ -50,9 +50,7 @@ async def enrolled(services, owner, phone, clock):
 
 
 async def sign_in(services, code=None, password=PASSWORD):
-    return await accounts.sign_in(
-        services, email="owner@example.org", password=password, code=code
-    )
+    return await accounts.sign_in(services, email="owner@example.org", password=password, code=code)
 
 
 async def sessions(sql) -> int:
@@ -147,7 +145,9 @@ async def test_code_that_is_sent_twice_at_once_signs_in_once(services, enrolled,
     before = await sessions(sql)
     code = phone.code()
 
-    ends = await asyncio.gather(*(sign_in(services, code) for _ in range(4)), return_exceptions=True)
+    ends = await asyncio.gather(
+        *(sign_in(services, code) for _ in range(4)), return_exceptions=True
+    )
 
     assert sorted(type(end).__name__ for end in ends) == ["SignedIn", *["Unauthenticated"] * 3]
     assert await sessions(sql) == before + 1
@@ -235,7 +235,9 @@ async def test_factor_is_turned_off_with_a_code(
     assert tuple(await sql.fetchrow(ORGANISER)) == OFF
     assert await sql.fetchval("SELECT count(*) FROM recovery_code") == 0
     assert not (await sign_in(services)).organiser.has_totp
-    events = await sql.fetch("SELECT action FROM audit_event WHERE action LIKE '%totp%' ORDER BY id")
+    events = await sql.fetch(
+        "SELECT action FROM audit_event WHERE action LIKE '%totp%' ORDER BY id"
+    )
     assert [row["action"] for row in events] == [
         "organiser.totp_enabled",
         "organiser.totp_disabled",

@@ -43,6 +43,11 @@ DISABLE_TOTP = """mutation ($input: DisableTotpInput!) {
   disableTotp(input: $input) { organiser { isTotpEnabled } }
 }"""
 
+OF_ANOTHER = """query ($id: ID) {
+  sessions(organiserId: $id) { id }
+  apiTokens(organiserId: $id) { id }
+}"""
+
 
 async def do(client, document: str, headers: dict[str, str] | None = None, **values):
     return await ask(client, document, {"input": values}, **headers or {})
@@ -271,12 +276,16 @@ async def test_sessions_are_listed_and_ended(client, services):
 
 
 async def test_owner_asks_for_the_sessions_and_tokens_of_another(client, services):
-    owner, viewer = await bearer(services), await signed_in(services, Role.VIEWER)
-    document = "query ($id: ID) { sessions(organiserId: $id) { id } apiTokens(organiserId: $id) { id } }"
+    owner = await bearer(services)
+    viewer = await signed_in(in_real_time(services), Role.VIEWER)
+    made = await do(client, CREATE_TOKEN, with_token(viewer.token), name="x", role="VIEWER")
 
-    answer = await ask(client, document, {"id": viewer.organiser.id.hex}, **owner)
+    answer = await ask(client, OF_ANOTHER, {"id": viewer.organiser.id.hex}, **owner)
 
-    assert data(answer)["apiTokens"] == []
+    assert data(answer) == {
+        "sessions": [{"id": viewer.session.id.hex}],
+        "apiTokens": [{"id": data(made)["createApiToken"]["apiToken"]["id"]}],
+    }
 
 
 async def test_second_factor_from_the_beginning_to_the_end(client, services):

@@ -231,7 +231,7 @@ async def test_a_key_that_was_used_for_another_form_is_refused(client):
 
 async def test_a_key_of_a_team_that_was_erased_is_told_so(client, sql):
     data(await register(client, key=KEY))
-    await sql.execute("TRUNCATE team, player, document, outbox_message")
+    await sql.execute("TRUNCATE team, player, document, decision, outbox_message")
 
     assert refused(await register(client, key=KEY))["code"] == "TEAM_NOT_FOUND"
 

@@ -61,6 +61,34 @@ async def test_a_refusal_says_when_to_come_back():
     assert refused.value.retry_after_seconds in range(55, 61)
 
 
+async def test_sign_ins_are_never_unlimited():
+    assert await accepted(limits(enabled=False), "sign_in", "192.0.2.1") == 5
+
+
+async def test_what_was_counted_can_be_forgotten(valkey):
+    for uri in ("memory://", f"redis://127.0.0.1:{valkey.port}"):
+        rates = limits(storage_uri=uri)
+        await accepted(rates, "sign_in", "192.0.2.1")
+        await accepted(rates, "sign_in", "192.0.2.2")
+
+        await rates.forget("sign_in", "192.0.2.1")
+
+        assert await accepted(rates, "sign_in", "192.0.2.1") == 5
+        assert await accepted(rates, "sign_in", "192.0.2.2") == 0
+        await rates.close()
+
+
+async def test_forgetting_while_the_store_is_away_is_no_failure():
+    rates = limits(storage_uri="redis://127.0.0.1:1")
+    await accepted(rates, "sign_in", "192.0.2.1")
+
+    await rates.forget("sign_in", "192.0.2.1")
+
+    assert rates.store_is_away
+    assert await accepted(rates, "sign_in", "192.0.2.1") == 5
+    await rates.close()
+
+
 async def test_lifted_limits_let_everything_through():
     assert await accepted(limits(enabled=False), "mutation", "192.0.2.1", tries=50) == 50
 

@@ -13,6 +13,7 @@ from domain.uploads import Announcement
 from resolvers import uploads
 from tests import files, make
 from tests.asking import AWAY, ask, check_envelope, data, refused, serving
+from tests.resilience.test_inspection import HOSTILE
 from tests.sending import OPEN, announcement, offset, opened, put, put_piece
 
 OPEN_TRANSACTIONS = """
@@ -260,8 +261,17 @@ async def test_other_bytes_than_announced_are_refused_and_leave_nothing(
         ("GROUP_PHOTO", b"<!doctype html><script>alert(1)</script>"),
         ("GROUP_PHOTO", files.pdf()),
         ("PHOTO", files.jpeg()[:-200]),
+        ("PHOTO", HOSTILE["a bomb"]),
+        ("PASTOR_LETTER", HOSTILE["a PDF with a script"]),
     ],
-    ids=["program as a letter", "page as a photo", "letter as a photo", "half a photo"],
+    ids=[
+        "program as a letter",
+        "page as a photo",
+        "letter as a photo",
+        "half a photo",
+        "bomb",
+        "letter with a script",
+    ],
 )
 async def test_content_that_is_something_else_is_refused_and_leaves_nothing(
     client, sql, disk, kind, content
