@@ -7,9 +7,11 @@ import strawberry
 from strawberry import argument, field
 
 from domain.errors import NotFound
+from domain.roles import Role
 from domain.status import TeamEvent
 from resolvers import review
 from resolvers.review import ChangeItem, Decision
+from schema.access import caller_with
 from schema.context import Info
 from schema.enums import DocumentReview
 from schema.objects import Team
@@ -150,14 +152,14 @@ async def request_changes(
 async def review_document(
     info: Info, input: Annotated[ReviewDocumentInput, argument(description="The document.")]
 ) -> ReviewDocumentPayload | None:
-    context = info.context
+    context, caller = info.context, caller_with(info, Role.REVIEWER)
     try:
         document_id = UUID(input.document_id)
     except ValueError:
         raise NotFound("There is no such document.") from None
     record = await review.review_document(
         context.services,
-        context.caller,
+        caller,
         document_id,
         expected_version=input.expected_version,
         verdict=input.review,
