@@ -71,7 +71,12 @@ async def send(client: httpx.AsyncClient, content: bytes, seen: Seen) -> None:
         "sha256": sha256(content).hexdigest(),
     }
     opened = await client.post("/graphql", json={"query": OPEN, "variables": {"input": file}})
-    answer = await client.put(opened.json()["data"]["openUpload"]["ticket"]["url"], content=content)
+    url = opened.json()["data"]["openUpload"]["ticket"]["url"]
+    try:
+        answer = await client.put(url, content=content)
+    except httpx.TransportError:
+        # The server had closed the idle connection in the very moment; browsers try again too.
+        answer = await client.put(url, content=content)
     if answer.status_code == 201:
         seen.stored += 1
     else:
