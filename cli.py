@@ -125,8 +125,8 @@ def prune() -> None:
     gone = run_with_services(upkeep.prune)
     print(
         f"{gone.idempotency_records} idempotency records, {gone.unclaimed_uploads} unclaimed"
-        f" uploads, {gone.expired_documents} expired documents and {gone.partial_uploads} partial"
-        " uploads were deleted."
+        f" uploads, {gone.expired_documents} expired documents, {gone.partial_uploads} partial"
+        f" uploads and {gone.credentials} expired sessions and API tokens were deleted."
     )
 
 

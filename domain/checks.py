@@ -1,7 +1,7 @@
 """Every rule of a form: all issues at once, in the order of the form."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
@@ -85,38 +85,61 @@ def check(form: TeamForm, rules: TournamentRules, *, today: date) -> Checked:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where documents are given. `kinds` may be put there, `missing` has to be."""
+
+    path: Path
+    documents: tuple[DocumentForm, ...]
+    kinds: Collection[DocumentKind]
+    missing: tuple[DocumentKind, ...]
+
+
 def check_documents(
     form: TeamForm, rules: TournamentRules, known: Mapping[str, Uploaded] | None = None
 ) -> tuple[Issue, ...]:
     """What is missing, unknown, misplaced or used elsewhere. `known` are uploads by their ids."""
-    known = known or {}
+    required = rules.required_documents
+    players = form.players[: rules.squad_max]
+    places = [
+        _place((*INPUT, "documents"), form.documents, TEAM_KINDS, required),
+        *(
+            _place((*INPUT, "players", n, "documents"), player.documents, PLAYER_KINDS, required)
+            for n, player in enumerate(players)
+        ),
+    ]
+    return check_places(places, known or {})
+
+
+def check_places(places: Iterable[Place], known: Mapping[str, Uploaded]) -> tuple[Issue, ...]:
+    """The issues of all places together: an upload is for one of them."""
     used: set[UUID] = set()
     issues: list[Issue] = []
-    for path, documents, kinds in _places(form, rules):
-        given = {document.kind for document in documents}
-        required = rules.required_documents
-        missing = [kind.value for kind in required if kind in kinds and kind not in given]
+    for place in places:
+        given = {document.kind for document in place.documents}
+        missing = [kind.value for kind in place.missing if kind not in given]
         if missing:
-            issues.append(issue(path, IssueCode.MISSING_DOCUMENT, {"kinds": missing}))
-        free_kinds = set(kinds)
-        for index, document in enumerate(documents):
+            issues.append(issue(place.path, IssueCode.MISSING_DOCUMENT, {"kinds": missing}))
+        free_kinds = set(place.kinds)
+        for index, document in enumerate(place.documents):
             uploaded = known.get(document.document_id)
             wrong = _what_is_wrong(document, uploaded, free_kinds, used)
             if wrong is not None:
-                place, code = wrong
-                issues.append(issue((*path, index, place), code))
+                field, code = wrong
+                issues.append(issue((*place.path, index, field), code))
             free_kinds.discard(document.kind)
             used |= {uploaded.id} if uploaded else set()
     return in_form_order(issues)
 
 
-def _places(
-    form: TeamForm, rules: TournamentRules
-) -> Iterator[tuple[Path, tuple[DocumentForm, ...], tuple[DocumentKind, ...]]]:
-    """Where a form has documents, with those given and the kinds that belong there."""
-    yield (*INPUT, "documents"), form.documents, TEAM_KINDS
-    for index, player in enumerate(form.players[: rules.squad_max]):
-        yield (*INPUT, "players", index, "documents"), player.documents, PLAYER_KINDS
+def _place(
+    path: Path,
+    documents: tuple[DocumentForm, ...],
+    kinds: tuple[DocumentKind, ...],
+    required: Collection[DocumentKind],
+) -> Place:
+    missing = tuple(kind for kind in required if kind in kinds)
+    return Place(path=path, documents=documents, kinds=kinds, missing=missing)
 
 
 def _what_is_wrong(

@@ -40,7 +40,9 @@ _ASSIGNED = re.compile(
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}")
 _CREDENTIALS = re.compile(r"([a-z][\w+.-]{0,40}://)[^\s@]{1,500}@(?=[^\s@]*)", re.IGNORECASE)
 _MAIL = re.compile(r"[\w.+%'!#$&*/=?^`{|}~-]{1,64}(?:@|%40)[\w.-]+")
-_MANAGE_TOKEN = re.compile(r"icm_[\w-]*")
+# Of captains, invitations, sessions and scripts.
+_TOKEN = re.compile(r"icm_[\w-]*|(?<![a-z])ic[ist]_[\w-]+")
+_TOKEN_PREFIXES = ("icm_", "ici_", "ics_", "ict_")
 # A number is looked for everywhere but inside identifiers and times, which operators need.
 _NUMBER = re.compile(
     r"(?P<kept>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
@@ -84,8 +86,8 @@ def scrub(text: str) -> str:
     if "@" in text or "%40" in text:
         text = _CREDENTIALS.sub(rf"\1{REDACTED}@", text)
         text = _MAIL.sub(REDACTED, text)
-    if "icm_" in text:
-        text = _MANAGE_TOKEN.sub(REDACTED, text)
+    if any(prefix in text for prefix in _TOKEN_PREFIXES):
+        text = _TOKEN.sub(REDACTED, text)
     if ":" in text or "=" in text:
         text = _ASSIGNED.sub(rf"\1\2{REDACTED}", text)
     text = _BEARER.sub(rf"\1 {REDACTED}", text)

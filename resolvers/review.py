@@ -1,7 +1,5 @@
 """What organisers decide about teams, one transaction each."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
@@ -11,54 +9,22 @@ from domain.codes import player_code
 from domain.documents import DocumentReview
 from domain.errors import (
     BadUserInput,
-    ChurchLimitReached,
     InvalidStatusTransition,
     NotFound,
-    StaleVersion,
     TeamNotFound,
-    TournamentFull,
 )
 from domain.readiness import Readiness, readiness
 from domain.reasons import require_reason
 from domain.roles import Caller, Role, require_role
-from domain.status import LIVE_STATUSES, TeamEvent, TeamStatus, move
-from persistence import audit, decisions, documents, outbox, teams, tournaments
+from domain.status import TeamEvent, TeamStatus, move
+from persistence import audit, decisions, documents, teams
 from persistence.database import Connection
 from persistence.decisions import Decided
 from persistence.records import TeamRecord
 from resolvers.context import Services
-from resolvers.storage import owe_move
-
-_MAIL_OF_EVENT = {
-    TeamEvent.CONFIRM: "mail.team_confirmed",
-    TeamEvent.REQUEST_CHANGES: "mail.changes_requested",
-    TeamEvent.REJECT: "mail.team_rejected",
-    TeamEvent.WITHDRAW: "mail.team_withdrawn",
-}
+from resolvers.deciding import ChangeItem, Decision, conclude, locked, read
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeItem:
-    """What the captain has to change; a document that is named is rejected with the note."""
-
-    note: str
-    document_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What is to be done with the team that `reference` names by id or code.
-
-    `reason` is also why a team is confirmed that is not ready.
-    """
-
-    reference: str
-    expected_version: int
-    event: TeamEvent
-    reason: str | None = None
-    items: Sequence[ChangeItem] = field(default=())
 
 
 async def team(services: Services, caller: Caller, reference: str) -> TeamRecord:
@@ -139,41 +105,21 @@ async def _decide(
     *,
     request_id: str,
 ) -> TeamRecord:
-    now = services.clock()
-    decided = await _locked(connection, decision.reference, decision.expected_version)
+    decided = await locked(connection, decision.reference, decision.expected_version)
     status = move(decided.status, decision.event)
     if decision.event == TeamEvent.CONFIRM and decision.reason is None:
         await _require_ready(connection, decided)
-    await _settle_places(connection, decided, status)
     for item in decision.items:
         await _reject_named(connection, decided, item)
-    await decisions.settle(connection, decided, status, now=now)
-    await decisions.record(
+    return await conclude(
+        services,
         connection,
         decided,
-        at=now,
+        decision,
+        status,
         actor=caller.actor,
-        event=decision.event.value,
-        reason=decision.reason,
-        items=[{"note": one.note, "document": one.document_id} for one in decision.items],
-    )
-    await audit.append(
-        connection,
-        at=now,
-        actor=caller.actor,
-        action=f"team.{decision.event.value}",
-        team_id=decided.id,
         request_id=request_id,
-        changes={
-            "status": [decided.status.value, status.value],
-            "version": [decided.version, decided.version + 1],
-        },
     )
-    if decision.event in _MAIL_OF_EVENT:
-        kind = _MAIL_OF_EVENT[decision.event]
-        await outbox.add(connection, kind=kind, payload={}, team_id=decided.id, now=now)
-    await owe_move(connection, decided.id, now=now)
-    return await _read(connection, decided.id)
 
 
 async def _review(  # noqa: PLR0913 - what is reviewed, and how
@@ -191,7 +137,7 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
     owner = await documents.find(connection, document_id)
     if owner is None or owner.team_id is None:
         raise NotFound("There is no such document.")
-    decided = await _locked(connection, owner.team_id.hex, expected_version)
+    decided = await locked(connection, owner.team_id.hex, expected_version)
     if decided.status not in (TeamStatus.PENDING, TeamStatus.CHANGES_REQUESTED):
         raise InvalidStatusTransition(
             details={
@@ -212,20 +158,11 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
         request_id=request_id,
         changes={"document": document_id.hex, "review": [owner.review.value, verdict.value]},
     )
-    return await _read(connection, decided.id)
-
-
-async def _locked(connection: Connection, reference: str, expected_version: int) -> Decided:
-    decided = await decisions.lock(connection, reference)
-    if decided is None:
-        raise TeamNotFound
-    if decided.version != expected_version:
-        raise StaleVersion(details={"currentVersion": decided.version})
-    return decided
+    return await read(connection, decided.id)
 
 
 async def _require_ready(connection: Connection, decided: Decided) -> None:
-    blockers = readiness_of(await _read(connection, decided.id)).blockers
+    blockers = readiness_of(await read(connection, decided.id)).blockers
     if blockers:
         raise InvalidStatusTransition(
             "The team is not ready. Review its documents, or say why it is confirmed without.",
@@ -236,20 +173,6 @@ async def _require_ready(connection: Connection, decided: Decided) -> None:
                 "blockers": [{"code": one.code, "message": one.message} for one in blockers],
             },
         )
-
-
-async def _settle_places(connection: Connection, decided: Decided, status: TeamStatus) -> None:
-    """Raises ChurchLimitReached, TournamentFull."""
-    was_live, is_live = (one in LIVE_STATUSES for one in (decided.status, status))
-    if was_live and not is_live:
-        await decisions.free_place(connection, decided)
-    if is_live and not was_live:
-        rules = (await tournaments.active(connection)).rules
-        if not await decisions.take_church_place(connection, decided):
-            limit = rules.teams_per_church or 0
-            raise ChurchLimitReached(limit=limit, registered=limit)
-        if not await decisions.take_place(connection, decided):
-            raise TournamentFull(capacity=rules.capacity or 0)
 
 
 async def _reject_named(connection: Connection, decided: Decided, item: ChangeItem) -> None:
@@ -264,13 +187,6 @@ async def _reject_named(connection: Connection, decided: Decided, item: ChangeIt
     )
     if not found:
         raise NotFound("The team has no such document.")
-
-
-async def _read(connection: Connection, team_id: UUID) -> TeamRecord:
-    record = await teams.find_by_id(connection, team_id)
-    if record is None:
-        raise TeamNotFound
-    return record
 
 
 def _check_texts(decision: Decision) -> None:

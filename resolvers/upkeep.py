@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from domain.errors import ServiceUnavailable, StorageUnavailable
-from persistence import upkeep
+from persistence import credentials, upkeep
 from persistence.upkeep import Drift
 from resolvers import storage
 from resolvers.context import Services
@@ -26,6 +26,7 @@ class Pruned:
     unclaimed_uploads: int
     expired_documents: int
     partial_uploads: int
+    credentials: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,10 @@ async def examine(services: Services) -> Findings:
 async def prune(services: Services) -> Pruned:
     """Delete what has expired, files included. Safe to repeat, and to kill at any point."""
     forgotten = await services.database.run(partial(upkeep.forget_keys, now=services.clock()))
+    now = services.clock()
+    ended = await services.database.run(
+        partial(credentials.forget_expired, now=now, idle_since=now - services.accounts.idle)
+    )
     given_up = await storage.prune(services)
     await deliver_due(services, storage.HANDLERS)
     swept = await services.storage.spool.sweep(
@@ -65,6 +70,7 @@ async def prune(services: Services) -> Pruned:
         unclaimed_uploads=given_up.unclaimed,
         expired_documents=given_up.expired,
         partial_uploads=swept,
+        credentials=ended,
     )
 
 

@@ -10,7 +10,7 @@ from domain.errors import NotFound
 from domain.roles import Role
 from domain.status import TeamEvent
 from resolvers import review
-from resolvers.review import ChangeItem, Decision
+from resolvers.deciding import ChangeItem, Decision
 from schema.access import caller_with
 from schema.context import Info
 from schema.enums import DocumentReview

@@ -1,6 +1,9 @@
+from domain.roles import Role
+from resolvers import api_tokens
 from resolvers.registration import register_team
 from resolvers.upkeep import examine, prune
 from tests import make
+from tests.signing_in import caller
 
 
 async def test_counts_that_are_right_show_no_drift(services):
@@ -34,6 +37,21 @@ async def test_expired_keys_are_forgotten_and_others_kept(services, sql, clock):
 
     assert forgotten == [1, 0]
     assert await sql.fetchval("SELECT key FROM idempotency_record") == "key of today"
+
+
+async def test_sessions_and_api_tokens_that_have_ended_are_forgotten(services, sql, clock):
+    made = await api_tokens.create(
+        services, await caller(services), name="export", role=Role.VIEWER, days=1
+    )
+
+    forgotten = [(await prune(services)).credentials]
+    for hours in (12, 12):
+        clock.advance(hours=hours)
+        forgotten.append((await prune(services)).credentials)
+
+    assert made.record.expires_at == clock.now
+    assert forgotten == [0, 1, 1]
+    assert await sql.fetchval("SELECT count(*) FROM organiser") == 1
 
 
 async def test_a_store_that_does_not_work_is_named(services, settings):

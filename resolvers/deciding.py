@@ -1,0 +1,116 @@
+"""One decision about a team, whoever makes it: checked, concluded, on record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from domain.errors import ChurchLimitReached, StaleVersion, TeamNotFound, TournamentFull
+from domain.status import LIVE_STATUSES, TeamEvent, TeamStatus
+from persistence import audit, decisions, outbox, teams, tournaments
+from persistence.database import Connection
+from persistence.decisions import Decided
+from persistence.records import TeamRecord
+from resolvers.context import Services
+from resolvers.storage import owe_move
+
+_MAIL_OF_EVENT = {
+    TeamEvent.CONFIRM: "mail.team_confirmed",
+    TeamEvent.REQUEST_CHANGES: "mail.changes_requested",
+    TeamEvent.REJECT: "mail.team_rejected",
+    TeamEvent.WITHDRAW: "mail.team_withdrawn",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeItem:
+    """What the captain has to change; a document that is named is rejected with the note."""
+
+    note: str
+    document_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What is to be done with the team that `reference` names by id or code.
+
+    `reason` is also why a team is confirmed that is not ready.
+    """
+
+    reference: str
+    expected_version: int
+    event: TeamEvent
+    reason: str | None = None
+    items: Sequence[ChangeItem] = field(default=())
+
+
+async def locked(connection: Connection, reference: str, expected_version: int) -> Decided:
+    """Raises TeamNotFound, StaleVersion."""
+    decided = await decisions.lock(connection, reference)
+    if decided is None:
+        raise TeamNotFound
+    if decided.version != expected_version:
+        raise StaleVersion(details={"currentVersion": decided.version})
+    return decided
+
+
+async def conclude(  # noqa: PLR0913 - what was decided, by whom, in which request
+    services: Services,
+    connection: Connection,
+    decided: Decided,
+    decision: Decision,
+    status: TeamStatus,
+    *,
+    actor: str,
+    request_id: str,
+) -> TeamRecord:
+    """Write all that belongs to the decision. Raises ChurchLimitReached, TournamentFull."""
+    now = services.clock()
+    await _settle_places(connection, decided, status)
+    await decisions.settle(connection, decided, status, now=now)
+    await decisions.record(
+        connection,
+        decided,
+        at=now,
+        actor=actor,
+        event=decision.event.value,
+        reason=decision.reason,
+        items=[{"note": one.note, "document": one.document_id} for one in decision.items],
+    )
+    await audit.append(
+        connection,
+        at=now,
+        actor=actor,
+        action=f"team.{decision.event.value}",
+        team_id=decided.id,
+        request_id=request_id,
+        changes={
+            "status": [decided.status.value, status.value],
+            "version": [decided.version, decided.version + 1],
+        },
+    )
+    if decision.event in _MAIL_OF_EVENT:
+        kind = _MAIL_OF_EVENT[decision.event]
+        await outbox.add(connection, kind=kind, payload={}, team_id=decided.id, now=now)
+    await owe_move(connection, decided.id, now=now)
+    return await read(connection, decided.id)
+
+
+async def read(connection: Connection, team_id: UUID) -> TeamRecord:
+    """Raises TeamNotFound."""
+    record = await teams.find_by_id(connection, team_id)
+    if record is None:
+        raise TeamNotFound
+    return record
+
+
+async def _settle_places(connection: Connection, decided: Decided, status: TeamStatus) -> None:
+    was_live, is_live = (one in LIVE_STATUSES for one in (decided.status, status))
+    if was_live and not is_live:
+        await decisions.free_place(connection, decided)
+    if is_live and not was_live:
+        rules = (await tournaments.active(connection)).rules
+        if not await decisions.take_church_place(connection, decided):
+            limit = rules.teams_per_church or 0
+            raise ChurchLimitReached(limit=limit, registered=limit)
+        if not await decisions.take_place(connection, decided):
+            raise TournamentFull(capacity=rules.capacity or 0)
