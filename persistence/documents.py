@@ -166,6 +166,25 @@ async def claim(
     return int(result.rowcount) == len(claims)
 
 
+async def supersede(
+    connection: AsyncConnection,
+    team_id: UUID,
+    player_id: UUID | None,
+    kinds: Collection[DocumentKind],
+) -> None:
+    """Make room for others of these kinds, of the team or of one player."""
+    await connection.execute(
+        document.update()
+        .where(
+            document.c.team_id == team_id,
+            document.c.player_id.is_not_distinct_from(player_id),
+            document.c.kind.in_(kinds),
+            _CURRENT,
+        )
+        .values(review=DocumentReview.SUPERSEDED.value)
+    )
+
+
 async def mark_moved(connection: AsyncConnection, document_id: UUID, *, folder: str) -> bool:
     """False when the document was deleted meanwhile."""
     result = await connection.execute(

@@ -1,6 +1,6 @@
 """Documents as people use them: named by a form, shown to organisers."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.codes import player_code
 from domain.documents import CONTENT_TYPES, DocumentFormat, Uploaded
 from domain.errors import NotFound
-from domain.form import TeamForm
+from domain.form import DocumentForm, TeamForm
 from domain.roles import SYSTEM, Caller, CallerKind, Role, require_role
 from persistence import audit, documents, organisers
 from persistence.database import Connection
@@ -36,8 +36,16 @@ class ShownFile:
 
 
 async def claimable(services: Services, form: TeamForm) -> Mapping[str, DocumentRecord]:
-    """The uploads that the form names, by their ids as it writes them. Expired ones are none."""
-    places = (form.documents, *(player.documents for player in form.players))
+    """The uploads that the form names, by their ids as it writes them."""
+    return await uploads_named(
+        services, (form.documents, *(player.documents for player in form.players))
+    )
+
+
+async def uploads_named(
+    services: Services, places: Iterable[Sequence[DocumentForm]]
+) -> Mapping[str, DocumentRecord]:
+    """By their ids as they are written. What has expired or was never stored is none."""
     named = {document.document_id for place in places for document in place}
     ids = {text: parsed for text in named if (parsed := _uuid(text)) is not None}
     if not ids:

@@ -27,9 +27,14 @@ class Secrets:
 
 def manage_token(secrets: Secrets, team_id: UUID, generation: int = FIRST_GENERATION) -> str:
     """`icm_`, the team's id in hex, `_`, the generation, `_` and 43 characters of an HMAC."""
-    signed = f"{team_id.hex}_{generation}"
-    digest = _digest(secrets.current, "manage-token", signed.encode())
-    return f"icm_{signed}_{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+    return _manage_token(secrets.current, f"{team_id.hex}_{generation}")
+
+
+def is_manage_token(secrets: Secrets, token: str) -> bool:
+    """Whether one of the secrets made it."""
+    signed = "_".join(token.removeprefix("icm_").split("_")[:2])
+    keys = [secrets.current] + ([secrets.previous] if secrets.previous else [])
+    return any(hmac.compare_digest(_manage_token(key, signed), token) for key in keys)
 
 
 def sign(secrets: Secrets, purpose: str, claims: Sequence[str | int]) -> str:
@@ -60,6 +65,11 @@ def fingerprint(secrets: Secrets, form: TeamForm) -> bytes:
 def is_fingerprint(secrets: Secrets, form: TeamForm, expected: bytes) -> bool:
     keys = [secrets.current] + ([secrets.previous] if secrets.previous else [])
     return any(hmac.compare_digest(_fingerprint(key, form), expected) for key in keys)
+
+
+def _manage_token(key: str, signed: str) -> str:
+    digest = _digest(key, "manage-token", signed.encode())
+    return f"icm_{signed}_{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
 def _serializer(secrets: Secrets, purpose: str) -> URLSafeSerializer:

@@ -36,12 +36,14 @@ class Door(Protocol):
 class Context:
     """One per request. `idempotency_key` is the header's, `operation_name` the one asked for.
 
+    `manage_token` is a captain's as it came, not checked.
     `may_introspect` is whether `__schema` may be asked for. `admit` is asked with the kind of
     operation before it runs; raises RateLimited.
     """
 
     services: Services
     caller: Caller
+    manage_token: str | None
     request_id: str
     idempotency_key: str | None
     operation_name: str | None

@@ -22,6 +22,12 @@ from schema.api_tokens import (
     create_api_token,
     revoke_api_token,
 )
+from schema.captain import (
+    ResubmitMyTeamPayload,
+    WithdrawMyTeamPayload,
+    resubmit_my_team,
+    withdraw_my_team,
+)
 from schema.context import Info
 from schema.documents import OpenUploadPayload, open_upload
 from schema.inputs import RegisterTeamInput
@@ -89,6 +95,15 @@ class Mutation:
         resolver=reset_breaker,
         description="Let calls to an outside service through again before its time. Of the server"
         " that answers; others try by themselves. Needs the role REVIEWER.",
+    )
+    resubmit_my_team: ResubmitMyTeamPayload | None = strawberry.mutation(
+        resolver=resubmit_my_team,
+        description="Hand the team in again after changes were requested, with new documents in the"
+        " place of rejected ones. Needs the manageToken.",
+    )
+    withdraw_my_team: WithdrawMyTeamPayload | None = strawberry.mutation(
+        resolver=withdraw_my_team,
+        description="Give up the team's place. Needs the manageToken.",
     )
     review_document: ReviewDocumentPayload | None = strawberry.mutation(
         resolver=review_document,

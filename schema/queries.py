@@ -12,6 +12,7 @@ from resolvers import queries, registration, review
 from schema.access import caller_with, needs
 from schema.accounts import Organiser, Session, me, sessions
 from schema.api_tokens import ApiToken, api_tokens
+from schema.captain import my_team
 from schema.context import Info
 from schema.health import Health
 from schema.inputs import RegisterTeamInput
@@ -100,6 +101,10 @@ class Query:
         resolver=validate_team,
         description="A dry run of registerTeam: the same issues, but for the look-ups of the"
         " captain's e-mail and phone. Writes nothing. Public.",
+    )
+    my_team: Team | None = field(
+        resolver=my_team,
+        description="The captain's own team with its contacts. Needs the manageToken.",
     )
     team: Team | None = field(
         resolver=team,

@@ -77,6 +77,7 @@ class GraphQLEndpoint:
         context = Context(
             services=self._services,
             caller=visit.caller,
+            manage_token=visit.manage_token,
             request_id=request_id,
             idempotency_key=request.headers.get("idempotency-key"),
             operation_name=wanted.operation_name,

@@ -64,6 +64,12 @@ class Visit:
         self._kept: tuple[str, datetime] | None = None
         self._is_dropped = False
 
+    @property
+    def manage_token(self) -> str | None:
+        """A captain's, as it was sent."""
+        is_captains = self._bearer is not None and self._bearer.startswith(MANAGE_TOKEN)
+        return self._bearer if is_captains else None
+
     async def recognise(self) -> None:
         """Raises Unauthenticated, Forbidden."""
         services = self._sessions.services

@@ -11,6 +11,7 @@ from schema import schema
 from tests.asking import ask, refused
 from tests.signing_in import bearer
 
+CAPTAINS = {"myTeam", "resubmitMyTeam", "withdrawMyTeam"}
 ROLE = re.compile(r"Needs the role (OWNER|REVIEWER|VIEWER)")
 PUBLIC = {
     "health",
@@ -68,7 +69,18 @@ IDS = [name for name, _, role in ROOTS if role]
 
 
 def test_every_root_field_is_public_or_says_its_role():
-    assert {name for name, _, role in ROOTS if role is None} == PUBLIC
+    assert {name for name, _, role in ROOTS if role is None} == PUBLIC | CAPTAINS
+
+
+@pytest.mark.parametrize(
+    "query", [query for name, query, _ in ROOTS if name in CAPTAINS], ids=sorted(CAPTAINS)
+)
+async def test_captains_fields_need_the_teams_token(client, services, query):
+    stranger = await ask(client, query)
+    owner = await ask(client, query, **await bearer(services, Role.OWNER))
+
+    assert refused(stranger)["code"] == "UNAUTHENTICATED"
+    assert refused(owner)["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize(("query", "role"), GUARDED, ids=IDS)

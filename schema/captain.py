@@ -1,0 +1,97 @@
+"""The captain's own team, by the secret that the registration gave."""
+
+from typing import Annotated
+
+import strawberry
+from strawberry import argument, field
+
+from resolvers import captain
+from resolvers.captain import Resubmission
+from schema.context import Info
+from schema.inputs import PlayerDocumentInput, TeamDocumentInput
+from schema.objects import Team
+
+OPENED_BY = "The manageToken, if it is not sent as Authorization: Bearer."
+VERSION = "team.version as the captain saw it; another one is answered with STALE_VERSION."
+
+
+@strawberry.input(description="New documents of one player.")
+class PlayerDocumentsInput:
+    player_code: str = field(description="Such as ICCT-001-P01.")
+    documents: list[PlayerDocumentInput] = field(description="At most one of a kind.")
+
+
+@strawberry.input(description="What the captain has changed.")
+class ResubmitMyTeamInput:
+    expected_version: int = field(description=VERSION)
+    token: str | None = field(default=None, description=OPENED_BY)
+    documents: list[TeamDocumentInput] | None = field(
+        default=None, description="In the place of rejected and missing ones of the team."
+    )
+    players: list[PlayerDocumentsInput] | None = field(
+        default=None, description="In the place of rejected and missing ones of players."
+    )
+
+    def to_resubmission(self) -> Resubmission:
+        return Resubmission(
+            expected_version=self.expected_version,
+            documents=tuple(one.to_form() for one in self.documents or ()),
+            players=[
+                (
+                    player.player_code.strip().upper(),
+                    tuple(one.to_form() for one in player.documents),
+                )
+                for player in self.players or ()
+            ],
+        )
+
+
+@strawberry.input(description="A team that gives up its place.")
+class WithdrawMyTeamInput:
+    expected_version: int = field(description=VERSION)
+    reason: str = field(description="For the organisers: 1 to 500 characters.")
+    token: str | None = field(default=None, description=OPENED_BY)
+
+
+@strawberry.type(description="The answer to resubmitMyTeam.")
+class ResubmitMyTeamPayload:
+    team: Team = field(description="The team as it is now.")
+
+
+@strawberry.type(description="The answer to withdrawMyTeam.")
+class WithdrawMyTeamPayload:
+    team: Team = field(description="The team as it is now.")
+
+
+async def my_team(
+    info: Info, token: Annotated[str | None, argument(description=OPENED_BY)] = None
+) -> Team | None:
+    context = info.context
+    return Team.from_record(await captain.my_team(context.services, token or context.manage_token))
+
+
+async def resubmit_my_team(
+    info: Info, input: Annotated[ResubmitMyTeamInput, argument(description="The changes.")]
+) -> ResubmitMyTeamPayload | None:
+    context = info.context
+    record = await captain.resubmit(
+        context.services,
+        input.token or context.manage_token,
+        input.to_resubmission(),
+        request_id=context.request_id,
+    )
+    return ResubmitMyTeamPayload(team=Team.from_record(record))
+
+
+async def withdraw_my_team(
+    info: Info, input: Annotated[WithdrawMyTeamInput, argument(description="Why.")]
+) -> WithdrawMyTeamPayload | None:
+    context = info.context
+    record = await captain.withdraw(
+        context.services,
+        input.token or context.manage_token,
+        expected_version=input.expected_version,
+        reason=input.reason,
+        request_id=context.request_id,
+    )
+    return WithdrawMyTeamPayload(team=Team.from_record(record))

@@ -1,0 +1,217 @@
+"""What the team's secret opens: seeing the team, handing it in again, giving it up."""
+
+import pytest
+
+from domain.roles import Role
+from tests import make
+from tests.asking import ask, data, refused
+from tests.schema.test_documents import FULL_SET
+from tests.sending import send, with_documents
+from tests.signing_in import bearer
+
+MY_TEAM = """
+query Mine($token: String) {
+  myTeam(token: $token) {
+    code status version captain { phone }
+    documents { id kind review reviewNote }
+    players { code documents { id kind review } }
+    readiness { nextOperation blockers { code actor } }
+  }
+}
+"""
+RESUBMIT = """
+mutation Again($input: ResubmitMyTeamInput!) {
+  resubmitMyTeam(input: $input) { team { status version documents { id kind review } } }
+}
+"""
+WITHDRAW = """
+mutation Leave($input: WithdrawMyTeamInput!) {
+  withdrawMyTeam(input: $input) { team { status version } }
+}
+"""
+CHANGES = """
+mutation Changes($input: RequestChangesInput!) {
+  requestChanges(input: $input) { team { version } }
+}
+"""
+
+
+@pytest.fixture
+async def token(client, sql) -> str:
+    """The secret of a team with all documents, which the tournament asks for."""
+    await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
+    team = await with_documents(client, make.team())
+    return data(await ask(client, make.REGISTER, {"input": team}))["registerTeam"]["manageToken"]
+
+
+async def mine(client, token: str) -> dict:
+    return data(await ask(client, MY_TEAM, Authorization=f"Bearer {token}"))["myTeam"]
+
+
+async def letter_rejected(client, services, token: str) -> str:
+    """An organiser asked for another letter; its id."""
+    letter = (await mine(client, token))["documents"][0]["id"]
+    wanted = {
+        "teamId": "ICCT-001",
+        "expectedVersion": 1,
+        "items": [{"note": "Please have it signed.", "documentId": letter}],
+    }
+    reviewer = await bearer(services, Role.REVIEWER)
+    data(await ask(client, CHANGES, {"input": wanted}, **reviewer))
+    return letter
+
+
+async def resubmit(client, token: str, **changes):
+    wanted = {"expectedVersion": 2, "token": token} | changes
+    return await ask(client, RESUBMIT, {"input": wanted})
+
+
+async def test_the_token_shows_the_team_as_header_and_as_argument(client, token):
+    by_header = await mine(client, token)
+    by_argument = data(await ask(client, MY_TEAM, {"token": token}))["myTeam"]
+
+    assert by_header == by_argument
+    assert (by_header["code"], by_header["captain"]) == ("ICCT-001", {"phone": "+919000000000"})
+    assert len(by_header["documents"]) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda token: token[:-1] + ("A" if token[-1] != "A" else "B"),
+        lambda token: token.replace("_1_", "_2_"),
+        lambda token: token[:-1],
+        lambda token: token + "x",
+        lambda token: "icm_" + "0" * 32 + token[36:],
+        lambda _: "icm_",
+        lambda _: "",
+    ],
+    ids=["changed", "next", "cut", "longer", "of another team", "nothing but the start", "empty"],
+)
+async def test_another_token_shows_nothing(client, token, change):
+    answer = await ask(client, MY_TEAM, {"token": change(token)})
+
+    assert refused(answer)["code"] == "UNAUTHENTICATED"
+
+
+async def test_a_token_of_an_earlier_generation_shows_nothing(client, token, sql):
+    await sql.execute("UPDATE team SET manage_generation = 2")
+
+    assert refused(await ask(client, MY_TEAM, {"token": token}))["code"] == "UNAUTHENTICATED"
+
+
+async def test_the_captain_sees_what_has_to_change(client, services, token):
+    await letter_rejected(client, services, token)
+
+    team = await mine(client, token)
+
+    assert team["status"] == "CHANGES_REQUESTED"
+    assert team["documents"][0]["review"] == "REJECTED"
+    assert team["documents"][0]["reviewNote"] == "Please have it signed."
+    assert team["readiness"]["nextOperation"] == "resubmitMyTeam"
+    assert {"code": "DOCUMENT_REJECTED", "actor": "CAPTAIN"} in team["readiness"]["blockers"]
+
+
+async def test_a_new_letter_takes_the_place_of_the_rejected_one(client, services, token, sql):
+    old = await letter_rejected(client, services, token)
+    new = await send(client, "PASTOR_LETTER")
+
+    answer = await resubmit(client, token, documents=[{"kind": "PASTOR_LETTER", "documentId": new}])
+
+    team = data(answer)["resubmitMyTeam"]["team"]
+    assert (team["status"], team["version"]) == ("PENDING", 3)
+    letters = [one for one in team["documents"] if one["kind"] == "PASTOR_LETTER"]
+    assert letters == [{"id": new, "kind": "PASTOR_LETTER", "review": "PENDING"}]
+    rows = await sql.fetch("SELECT id, review FROM document WHERE kind = 'PASTOR_LETTER'")
+    assert {row["id"].hex: row["review"] for row in rows} == {old: "SUPERSEDED", new: "PENDING"}
+    event = await sql.fetchrow("SELECT actor FROM audit_event WHERE action = 'team.resubmit'")
+    assert event["actor"] == "captain"
+
+
+async def test_what_was_rejected_has_to_be_replaced(client, services, token, sql):
+    await letter_rejected(client, services, token)
+
+    found = refused(await resubmit(client, token))
+
+    assert [(one["pointer"], one["code"]) for one in found["issues"]] == [
+        ("/input/documents", "MISSING_DOCUMENT")
+    ]
+    assert await sql.fetchval("SELECT status FROM team") == "CHANGES_REQUESTED"
+
+
+async def test_what_was_not_rejected_stays(client, services, token, sql):
+    await letter_rejected(client, services, token)
+    documents = [
+        {"kind": "PASTOR_LETTER", "documentId": await send(client, "PASTOR_LETTER")},
+        {"kind": "GROUP_PHOTO", "documentId": await send(client, "GROUP_PHOTO")},
+    ]
+
+    found = refused(await resubmit(client, token, documents=documents))
+
+    assert [(one["pointer"], one["code"]) for one in found["issues"]] == [
+        ("/input/documents/1/kind", "DOCUMENT_WRONG_KIND")
+    ]
+    assert await sql.fetchval("SELECT count(*) FROM document WHERE review = 'SUPERSEDED'") == 0
+
+
+async def test_a_players_document_is_replaced_by_the_players_code(client, services, token, sql):
+    await letter_rejected(client, services, token)
+    await sql.execute(
+        "UPDATE document SET review = 'REJECTED' WHERE kind = 'IDENTITY_PROOF' AND player_id ="
+        " (SELECT id FROM player WHERE position = 4)"
+    )
+    proof = await send(client, "IDENTITY_PROOF")
+    letter = await send(client, "PASTOR_LETTER")
+
+    data(
+        await resubmit(
+            client,
+            token,
+            documents=[{"kind": "PASTOR_LETTER", "documentId": letter}],
+            players=[
+                {
+                    "playerCode": "icct-001-p04",
+                    "documents": [{"kind": "IDENTITY_PROOF", "documentId": proof}],
+                }
+            ],
+        )
+    )
+
+    proofs = (await mine(client, token))["players"][3]["documents"]
+    assert [one["id"] for one in proofs if one["kind"] == "IDENTITY_PROOF"] == [proof]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"expectedVersion": 1}, "STALE_VERSION"),
+        ({"players": [{"playerCode": "ICCT-002-P01", "documents": []}]}, "BAD_USER_INPUT"),
+        ({"players": [{"playerCode": "ICCT-001-P01", "documents": []}] * 2}, "BAD_USER_INPUT"),
+        (
+            {"documents": [{"kind": "PASTOR_LETTER", "documentId": "0" * 32}]},
+            "VALIDATION_FAILED",
+        ),
+    ],
+)
+async def test_a_resubmission_that_cannot_be_is_refused(client, services, token, changes, code):
+    await letter_rejected(client, services, token)
+
+    assert refused(await resubmit(client, token, **changes))["code"] == code
+    assert (await mine(client, token))["status"] == "CHANGES_REQUESTED"
+
+
+async def test_a_team_that_was_not_asked_is_not_handed_in_again(client, token):
+    found = refused(await resubmit(client, token, expectedVersion=1))
+
+    assert found["code"] == "INVALID_STATUS_TRANSITION"
+    assert found["details"]["from"] == "PENDING"
+
+
+async def test_a_captain_gives_the_place_up(client, token, sql):
+    wanted = {"expectedVersion": 1, "reason": "Too few players.", "token": token}
+
+    team = data(await ask(client, WITHDRAW, {"input": wanted}))["withdrawMyTeam"]["team"]
+
+    assert team == {"status": "WITHDRAWN", "version": 2}
+    assert await sql.fetchval("SELECT taken FROM tournament") == 0
+    assert await sql.fetchval("SELECT taken FROM church") == 0
