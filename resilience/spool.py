@@ -1,6 +1,8 @@
 """Where the bytes of uploads wait until they are whole: one file an upload, written in place."""
 
+import errno
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# What the disk keeps free for everything else that writes to it.
+MIN_FREE_BYTES = 256 * 1024 * 1024
 PARTIAL = ".part"
 SCRATCH = ".tmp"
 
@@ -30,8 +34,9 @@ class Spool:
     and the one that took its place, put the same bytes to the same places.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> None:
         self._folder = folder
+        self._min_free_bytes = min_free_bytes
 
     def path(self, upload: UUID) -> Path:
         return self._folder / f"{upload.hex}{PARTIAL}"
@@ -46,6 +51,10 @@ class Spool:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+    async def require_room(self) -> None:
+        """To be asked before a file is begun."""
+        await _in_thread(self._require_room)
 
     async def size(self, upload: UUID) -> int:
         """Bytes that are there; 0 when there is no file."""
@@ -78,6 +87,11 @@ class Spool:
 
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _require_room(self) -> None:
+        self._make_folder()
+        if shutil.disk_usage(self._folder).free < self._min_free_bytes:
+            raise OSError(errno.ENOSPC, "the disk is nearly full")
 
     def _sweep(self, older_than_seconds: float) -> int:
         before = time.time() - older_than_seconds

@@ -13,6 +13,7 @@ from resolvers import storage
 from resolvers.context import Services
 from resolvers.outbox import deliver_due
 
+FIRST_PAUSE_SECONDS = 60
 PAUSE_SECONDS = 3_600
 
 log = structlog.get_logger(__name__)
@@ -75,9 +76,11 @@ async def prune(services: Services) -> Pruned:
 
 
 async def prune_forever(services: Services) -> None:
-    """Prune every hour. What is away now is there another time."""
+    """Prune soon and then every hour. What is away now is there another time."""
+    pause = FIRST_PAUSE_SECONDS
     while True:
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(pause)
+        pause = PAUSE_SECONDS
         try:
             await prune(services)
         except (ServiceUnavailable, StorageUnavailable):

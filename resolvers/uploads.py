@@ -126,6 +126,8 @@ async def receive(
     if now.is_stored:
         await _drain(chunks)
         return now
+    if now.offset == 0:
+        await services.storage.spool.require_room()
     if piece is None:
         await _receive_whole(services, ticket, chunks)
         return await _finish(services, ticket)

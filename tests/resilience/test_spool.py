@@ -1,0 +1,63 @@
+"""Bytes of uploads on the disk."""
+
+import os
+from uuid import uuid4
+
+import pytest
+from structlog.testing import capture_logs
+
+from domain.errors import StorageUnavailable
+from resilience.spool import Spool
+
+
+async def test_bytes_are_where_they_belong_in_whatever_order(tmp_path):
+    spool, upload = Spool(tmp_path / "uploads"), uuid4()
+
+    await spool.write(upload, 0, b"01234")
+    await spool.write(upload, 5, b"56789")
+    await spool.write(upload, 0, b"012")
+
+    assert await spool.size(upload) == 10
+    assert spool.path(upload).read_bytes() == b"0123456789"
+    assert oct(spool.path(upload).stat().st_mode & 0o777) == "0o600"
+    assert oct((tmp_path / "uploads").stat().st_mode & 0o777) == "0o700"
+
+
+async def test_what_was_never_begun_is_empty_and_has_no_hash(tmp_path):
+    spool, upload = Spool(tmp_path / "uploads"), uuid4()
+
+    assert (await spool.size(upload), await spool.sha256(upload)) == (0, None)
+    await spool.discard(upload)
+
+
+async def test_a_disk_that_is_nearly_full_takes_no_file(tmp_path):
+    spool = Spool(tmp_path / "uploads", min_free_bytes=1 << 62)
+
+    with capture_logs() as events, pytest.raises(StorageUnavailable):
+        await spool.require_room()
+
+    assert [(one["event"], one["error"]) for one in events] == [("spool_failed", "OSError")]
+    await Spool(tmp_path / "uploads").require_room()
+
+
+async def test_scratch_files_are_gone_afterwards(tmp_path):
+    spool = Spool(tmp_path / "uploads")
+
+    with spool.scratch() as path:
+        path.write_bytes(b"x")
+        assert path.exists()
+
+    assert list((tmp_path / "uploads").iterdir()) == []
+
+
+async def test_only_old_files_of_ours_are_swept(tmp_path):
+    spool, old, fresh = Spool(tmp_path), uuid4(), uuid4()
+    await spool.write(old, 0, b"x")
+    await spool.write(fresh, 0, b"x")
+    (tmp_path / "of somebody").write_bytes(b"x")
+    for path in (spool.path(old), tmp_path / "of somebody"):
+        os.utime(path, (0, 0))
+
+    assert await spool.sweep(older_than_seconds=3_600) == 1
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == sorted(["of somebody", spool.path(fresh).name])
