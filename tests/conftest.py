@@ -5,7 +5,7 @@ The worker's database is emptied before each test that asks for it; commits are 
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -136,14 +136,25 @@ async def sql(database, database_url) -> AsyncGenerator[asyncpg.Connection]:
 
 
 @pytest.fixture
-def settings(tmp_path) -> Settings:
-    return load_settings(
-        environment="test",
-        data_dir=tmp_path,
-        secret_key=SECRET,
-        enable_rate_limiting=False,
-        outbox_in_server=False,
-    )
+def settings_with(tmp_path) -> Callable[..., Settings]:
+    """Settings of the tests with changes; nothing happens in the background."""
+
+    def build(**changes) -> Settings:
+        wanted = {
+            "environment": "test",
+            "data_dir": tmp_path,
+            "secret_key": SECRET,
+            "enable_rate_limiting": False,
+            "outbox_in_server": False,
+        }
+        return load_settings(None, **(wanted | changes))
+
+    return build
+
+
+@pytest.fixture
+def settings(settings_with) -> Settings:
+    return settings_with()
 
 
 @pytest.fixture

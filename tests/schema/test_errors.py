@@ -24,10 +24,8 @@ from domain.errors import (
 )
 from resilience.telemetry import configure_logging
 from schema.errors import error_body
-from settings import load_settings
 from tests import make
 from tests.asking import AWAY, GRAPHQL_TYPE, ask, check_envelope, data, refused, serving
-from tests.conftest import SECRET
 from tests.databases import dsn
 from tests.logs import restored_logging
 
@@ -47,20 +45,6 @@ WITH_ARGUMENTS: dict[ErrorCode, DomainError] = {
 }
 TOURNAMENT = "{ tournament { name } }"
 KEY = "a key of the test"
-
-
-@pytest.fixture
-def settings_with(tmp_path):
-    def build(**changes):
-        wanted = {
-            "environment": "test",
-            "data_dir": tmp_path,
-            "secret_key": SECRET,
-            "enable_rate_limiting": False,
-        }
-        return load_settings(None, **(wanted | changes))
-
-    return build
 
 
 async def register(client, number=0, key=None, **changes):

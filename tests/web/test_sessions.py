@@ -7,11 +7,9 @@ import pytest
 
 from domain.roles import Role
 from resolvers import accounts, api_tokens
-from settings import load_settings
 from tests import make
 from tests.asking import ask, check_envelope, data, refused, serving
 from tests.clock import Clock
-from tests.conftest import SECRET
 from tests.signing_in import (
     PASSWORD,
     SIGN_IN,
@@ -33,17 +31,11 @@ ENDED = "ics_" + "a" * 43
 
 
 @pytest.fixture
-def served(tmp_path, database_url):
+def served(settings_with, database_url):
     """The whole application with some settings of the test's own."""
 
     def serve(**changes):
-        wanted = {
-            "environment": "test",
-            "data_dir": tmp_path,
-            "secret_key": SECRET,
-            "enable_rate_limiting": False,
-        }
-        return serving(load_settings(None, **(wanted | changes)), database_url)
+        return serving(settings_with(**changes), database_url)
 
     return serve
 
