@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -70,17 +70,22 @@ async def send(client: httpx.AsyncClient, content: bytes, seen: Seen) -> None:
         "byteSize": len(content),
         "sha256": sha256(content).hexdigest(),
     }
-    opened = await client.post("/graphql", json={"query": OPEN, "variables": {"input": file}})
+    body = {"query": OPEN, "variables": {"input": file}}
+    opened = await answered(lambda: client.post("/graphql", json=body))
     url = opened.json()["data"]["openUpload"]["ticket"]["url"]
-    try:
-        answer = await client.put(url, content=content)
-    except httpx.TransportError:
-        # The server had closed the idle connection in the very moment; browsers try again too.
-        answer = await client.put(url, content=content)
+    answer = await answered(lambda: client.put(url, content=content))
     if answer.status_code == 201:
         seen.stored += 1
     else:
         seen.refused.append(answer.text[:200])
+
+
+async def answered(request: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    """As browsers do: an idle connection that the server has just closed is tried once more."""
+    try:
+        return await request()
+    except httpx.TransportError:
+        return await request()
 
 
 async def register_until(
