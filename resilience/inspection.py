@@ -5,13 +5,15 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
+import puremagic
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
-from domain.documents import DocumentFormat
+from domain.documents import CONTENT_TYPES, DocumentFormat
 from domain.errors import FileContentMismatch
-from resilience.images import cleaned_jpeg, cleaned_png
+from resilience.jpegs import cleaned_jpeg
 from resilience.pdfs import cleaned_pdf
+from resilience.pngs import cleaned_png
 
 AT_ONCE = 2
 
@@ -55,10 +57,22 @@ def limiter() -> CapacityLimiter:
 
 def _clean_copy(source: Path, target: Path, allowed: Collection[DocumentFormat]) -> DocumentFormat:
     content = source.read_bytes()
-    found = [one for one, start in _SIGNATURES.items() if content.startswith(start)]
-    if not found or found[0] not in allowed:
+    found = _format_of(content)
+    if found is None or found not in allowed:
         raise FileContentMismatch(
             f"The file is no {' and no '.join(one.value for one in allowed)}."
         )
-    target.write_bytes(_CLEANED[found[0]](content))
-    return found[0]
+    target.write_bytes(_CLEANED[found](content))
+    return found
+
+
+def _format_of(content: bytes) -> DocumentFormat | None:
+    """None unless its first bytes and the list of all known formats agree."""
+    try:
+        known = {match.mime_type for match in puremagic.magic_string(content)}
+    except (puremagic.PureError, ValueError):
+        return None
+    for one, signature in _SIGNATURES.items():
+        if content.startswith(signature) and CONTENT_TYPES[one] in known:
+            return one
+    return None

@@ -1,108 +1,126 @@
-"""PDF: readable, not locked, and without anything that acts."""
+"""PDF: readable, not locked, and without anything that acts.
 
+The copy is written anew from what can be reached from the root, and read again: what is kept is
+what was looked at, whatever another program would have found in the file.
+"""
+
+import struct
 import time
-from collections.abc import Iterator
+import zlib
 from io import BytesIO
-from typing import Any
+from zipfile import is_zipfile
 
-from pypdf import PdfReader, PdfWriter
-from pypdf.errors import PyPdfError
-from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
+from pypdf import PdfReader, apply_configuration
+from pypdf.errors import DependencyError, DeprecationError, PyPdfError
+from pypdf.generic import IndirectObject
 
 from domain.errors import FileContentMismatch
+from resilience.pdf_parts import MAX_OBJECTS, PdfCopy, require_passive, too_complicated
 
-MAX_OBJECTS = 20_000
-MAX_DEPTH = 50
 MAX_PAGES = 200
+# Of this thread's own work, so that a busy machine refuses no file.
 MAX_SECONDS = 5.0
+# Read in one go, which nothing can stop: about a second of work.
+MAX_UNPACKED_BYTES = 1024 * 1024
+MAX_RECOVERED_BYTES = 100_000
 
-_ACTIVE_KEYS = frozenset(
-    "/JS /JavaScript /AA /EmbeddedFile /EmbeddedFiles /EF /AF /XFA /RichMediaContent".split()
-)
-_ACTIVE_VALUES = frozenset(
-    "/JavaScript /Launch /SubmitForm /ImportData /GoToE /GoToR /Rendition /RichMedia /Movie /Sound"
-    " /EmbeddedFile /Filespec /FileAttachment /Screen /3D".split()
-)
-_PYPDF_FAILURES = (
-    PyPdfError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    RecursionError,
-    AssertionError,
-    NotImplementedError,
-    OverflowError,
-    MemoryError,
-    OSError,
+# pypdf says itself that damaged files may cause any error.
+_UNREADABLE = (
+    *(PyPdfError, DeprecationError, ArithmeticError, AssertionError, AttributeError, EOFError),
+    *(LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
+    *(struct.error, zlib.error),
 )
 
 
-def cleaned_pdf(content: bytes) -> bytes:
+class _OutOfTime(BaseException):
+    """No Exception: pypdf goes on after these."""
+
+
+class _Watch:
+    def __init__(self, seconds: float) -> None:
+        self._end = time.thread_time() + seconds
+
+    def look(self) -> None:
+        """Raises _OutOfTime."""
+        if time.thread_time() > self._end:
+            raise _OutOfTime
+
+
+class _WatchedFile(BytesIO):
+    """Whatever takes pypdf long makes it go from place to place in the file."""
+
+    def __init__(self, content: bytes, watch: _Watch) -> None:
+        super().__init__(content)
+        self._watch = watch
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._watch.look()
+        return super().seek(offset, whence)
+
+    def getbuffer(self) -> memoryview:
+        self._watch.look()
+        return super().getbuffer()
+
+
+def cleaned_pdf(content: bytes, *, max_seconds: float = MAX_SECONDS) -> bytes:
     """The pages, without what says who made them and when. Raises FileContentMismatch."""
+    limits = apply_configuration(
+        zlib_maximum_output_length=MAX_UNPACKED_BYTES,
+        zlib_maximum_recovery_input_length=MAX_RECOVERED_BYTES,
+        lzw_maximum_output_length=MAX_UNPACKED_BYTES,
+        run_length_maximum_output_length=MAX_UNPACKED_BYTES,
+        stream_decoding_work_maximum_length=4 * MAX_UNPACKED_BYTES,
+        page_tree_maximum_entries=MAX_OBJECTS,
+        page_tree_maximum_page_entries=10 * MAX_OBJECTS,
+        jbig2dec_binary=None,
+        disable_legacy_handling=True,
+    )
     try:
-        reader = PdfReader(BytesIO(content), strict=False)
-        if reader.is_encrypted:
-            raise FileContentMismatch("The PDF is protected. Save it without a password.")
-        _refuse_what_acts(reader)
-        return _rewritten(reader)
-    except _PYPDF_FAILURES as error:
+        with limits:
+            return _rewritten(content, _Watch(max_seconds))
+    except _OutOfTime:
+        raise too_complicated() from None
+    except DependencyError as error:
+        raise _protected() from error
+    except _UNREADABLE as error:
         raise FileContentMismatch("The PDF is damaged. Make it again.") from error
 
 
-def _refuse_what_acts(reader: PdfReader) -> None:
-    deadline = time.monotonic() + MAX_SECONDS
-    for count, found in enumerate(_dictionaries(reader)):
-        if count > MAX_OBJECTS or time.monotonic() > deadline:
-            raise FileContentMismatch("The PDF is too complicated. Print it to a new one.")
-        if _acts(found):
-            raise FileContentMismatch(
-                "The PDF has scripts, forms or files in it. Print it to a new one."
-            )
-
-
-def _acts(found: DictionaryObject) -> bool:
-    if not _ACTIVE_KEYS.isdisjoint(found):
-        return True
-    kinds = (found.raw_get(key) for key in ("/S", "/Subtype", "/Type") if key in found)
-    return any(str(kind) in _ACTIVE_VALUES for kind in kinds)
-
-
-def _dictionaries(reader: PdfReader) -> Iterator[DictionaryObject]:
-    """All that can be reached from the trailer, and all that the table of objects names."""
-    seen: set[tuple[int, int]] = set()
-    waiting: list[tuple[Any, int]] = [(reader.trailer, 0)]
-    waiting += [
-        (IndirectObject(number, generation, reader), 0)
-        for generation, numbers in reader.xref.items()
-        for number in numbers
-    ]
-    waiting += [(IndirectObject(number, 0, reader), 0) for number in reader.xref_objStm]
-    while waiting:
-        found, depth = waiting.pop()
-        if depth > MAX_DEPTH:
-            raise FileContentMismatch("The PDF is too complicated. Print it to a new one.")
-        if isinstance(found, IndirectObject):
-            if (found.idnum, found.generation) in seen:
-                continue
-            seen.add((found.idnum, found.generation))
-            found = found.get_object()
-        if isinstance(found, DictionaryObject):
-            yield found
-            waiting += [(found.raw_get(key), depth + 1) for key in found]
-        elif isinstance(found, ArrayObject):
-            waiting += [(one, depth + 1) for one in list.__iter__(found)]
-
-
-def _rewritten(reader: PdfReader) -> bytes:
+def _rewritten(content: bytes, watch: _Watch) -> bytes:
+    _refuse_archive(content)
+    reader = _opened(content, watch)
     pages = len(reader.pages)
     if not 0 < pages <= MAX_PAGES:
         raise FileContentMismatch(f"A PDF has 1 to {MAX_PAGES} pages here.")
-    writer = PdfWriter()
-    for page in reader.pages:
-        writer.add_page(page, excluded_keys=("/Metadata", "/PieceInfo", "/Thumb"))
-    writer.metadata = None
-    copy = BytesIO()
-    writer.write(copy)
-    return copy.getvalue()
+    copy = PdfCopy(reader.root_object, look=watch.look).written()
+    _refuse_archive(copy)
+    if len(_opened(copy, watch).pages) != pages:
+        raise FileContentMismatch("The PDF is damaged. Make it again.")
+    return copy
+
+
+def _opened(content: bytes, watch: _Watch) -> PdfReader:
+    """Every object that its table names has been looked at."""
+    reader = PdfReader(
+        _WatchedFile(content, watch), strict=False, xref_stream_maximum_entries=10 * MAX_OBJECTS
+    )
+    if reader.is_encrypted:
+        raise _protected()
+    names = [(n, generation) for generation, numbers in reader.xref.items() for n in numbers]
+    names += [(n, 0) for n in reader.xref_objStm]
+    if len(names) > MAX_OBJECTS:
+        raise too_complicated()
+    require_passive(reader.trailer)
+    for number, generation in names:
+        watch.look()
+        require_passive(reader.get_object(IndirectObject(number, generation, reader)))
+    return reader
+
+
+def _refuse_archive(content: bytes) -> None:
+    if is_zipfile(BytesIO(content)):
+        raise FileContentMismatch("The PDF is an archive as well. Print it to a new one.")
+
+
+def _protected() -> FileContentMismatch:
+    return FileContentMismatch("The PDF is protected. Save it without a password.")

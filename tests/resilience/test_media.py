@@ -271,9 +271,9 @@ async def test_an_outage_opens_the_breaker_and_ends_by_itself(stand_in, seconds,
     seconds.now += 60
     callers = [asyncio.create_task(save()) for _ in range(50)]
     await until(lambda: sum(one.done() for one in callers) == 49, "all but the probe are refused")
-    calls_of_probe = stand_in.total_calls - calls_while_open
     stand_in.gate.set()
     outcomes = await asyncio.gather(*callers, return_exceptions=True)
+    calls_of_probe = stand_in.total_calls - calls_while_open
 
     assert {type(one) for one in refusals} == {StorageUnavailable}
     assert calls_while_open == 5

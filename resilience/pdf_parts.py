@@ -1,0 +1,184 @@
+"""What a PDF is made of: objects that must not act, and their copy."""
+
+import re
+from collections.abc import Callable, Iterator
+from io import BytesIO
+
+from pypdf import apply_configuration
+from pypdf.generic import (
+    ArrayObject,
+    ByteStringObject,
+    DictionaryObject,
+    IndirectObject,
+    NameObject,
+    NullObject,
+    PdfObject,
+    StreamObject,
+    TextStringObject,
+)
+
+from domain.documents import MAX_BYTES
+from domain.errors import FileContentMismatch
+from resilience.jpegs import bare_jpeg
+
+MAX_OBJECTS = 20_000
+MAX_DEPTH = 50
+# What was packed in the file is not packed in the copy.
+MAX_COPY_BYTES = 2 * MAX_BYTES
+
+_ACTIVE = frozenset(
+    "/JS /JavaScript /Launch /EmbeddedFile /EmbeddedFiles /RichMedia /RichMediaContent"
+    " /RichMediaExecute /XFA /SubmitForm /ImportData /GoToE /GoToR /Movie /Sound /Rendition"
+    " /Filespec /FileAttachment /Collection /3DD /OnInstantiate".split()
+)
+# As short as names of glyphs, which are streams.
+_ACTIVE_KEYS = frozenset(("/AA", "/AF", "/EF"))
+_ACTING_LINK = re.compile(r"(?i)(?:javascript|vbscript|data|file):")
+_SKIPPED_IN_LINKS = re.compile(r"[\0-\x20]+")
+_FORGOTTEN = frozenset(("/Metadata", "/PieceInfo", "/LastModified", "/Thumb"))
+_JPEG_FILTERS = frozenset(("/DCTDecode", "/DCT"))
+
+
+def too_complicated() -> FileContentMismatch:
+    return FileContentMismatch("The PDF is too complicated. Print it to a new one.")
+
+
+def require_passive(found: PdfObject | None) -> None:
+    """Look at all that is in it, but at nothing that it refers to. Raises FileContentMismatch."""
+    waiting: list[tuple[object, int]] = [(found, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise too_complicated()
+        if _acts(value):
+            raise FileContentMismatch(
+                "The PDF has scripts, forms or files in it. Print it to a new one."
+            )
+        waiting += [(part, depth + 1) for part in _parts(value)]
+
+
+def _parts(value: object) -> Iterator[object]:
+    if isinstance(value, DictionaryObject):
+        for pair in value.items():
+            yield from pair
+    elif isinstance(value, ArrayObject):
+        yield from list.__iter__(value)
+
+
+def _acts(value: object) -> bool:
+    if isinstance(value, NameObject):
+        return value in _ACTIVE
+    if not isinstance(value, DictionaryObject):
+        return False
+    # The content of a stream with a file is in that file.
+    is_elsewhere = isinstance(value, StreamObject) and "/F" in value
+    return (
+        is_elsewhere
+        or _is_acting_link(value.get("/URI"))
+        or any(not isinstance(value[key], StreamObject) for key in _ACTIVE_KEYS.intersection(value))
+    )
+
+
+def _is_acting_link(link: PdfObject | None) -> bool:
+    target = None if link is None else link.get_object()
+    if isinstance(target, ByteStringObject):
+        text = target.decode("latin-1")
+    elif isinstance(target, TextStringObject):
+        text = str(target)
+    else:
+        return False
+    return _ACTING_LINK.match(_SKIPPED_IN_LINKS.sub("", text)) is not None
+
+
+class PdfCopy:
+    """All that can be reached from the root, with numbers of its own. Changes what it copies."""
+
+    def __init__(self, root: PdfObject, *, look: Callable[[], None]) -> None:
+        """`look` is called before each object and ends it all by raising."""
+        self._found: list[PdfObject] = []
+        self._numbers: dict[int, int] = {}
+        self._copies: list[PdfObject] = []
+        self._look = look
+        self._number_of(root)
+        # Grows on the way.
+        for found in self._found:
+            look()
+            copy = _without_exif(found)
+            self._settle(copy)
+            self._copies.append(copy)
+
+    def written(self) -> bytes:
+        """Raises FileContentMismatch."""
+        file, places = BytesIO(), []
+        file.write(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
+        for number, copy in enumerate(self._copies, start=1):
+            self._look()
+            places.append(file.tell())
+            file.write(b"%d 0 obj\n" % number)
+            copy.write_to_stream(file)
+            file.write(b"\nendobj\n")
+            if file.tell() > MAX_COPY_BYTES:
+                raise too_complicated()
+        table, size = file.tell(), len(places) + 1
+        file.write(b"xref\n0 %d\n0000000000 65535 f \n" % size)
+        file.writelines(b"%010d 00000 n \n" % place for place in places)
+        file.write(b"trailer\n<< /Size %d /Root 1 0 R >>\n" % size)
+        file.write(b"startxref\n%d\n%%%%EOF\n" % table)
+        return file.getvalue()
+
+    def _settle(self, copy: PdfObject) -> None:
+        """Leave out what is to be forgotten, and number what it refers to."""
+        waiting: list[object] = [copy]
+        while waiting:
+            holder = waiting.pop()
+            if isinstance(holder, DictionaryObject):
+                for key in _FORGOTTEN.intersection(holder):
+                    del holder[key]
+                for name, value in list(holder.items()):
+                    holder[name] = self._numbered(value)
+            elif isinstance(holder, ArrayObject):
+                holder[:] = [self._numbered(value) for value in list.__iter__(holder)]
+            waiting += _parts(holder)
+
+    def _numbered(self, value: PdfObject) -> PdfObject:
+        return self._reference(value) if isinstance(value, IndirectObject) else value
+
+    def _reference(self, reference: IndirectObject) -> IndirectObject:
+        found = reference.get_object()
+        number = self._number_of(NullObject() if found is None else found)
+        return IndirectObject(number, 0, None)
+
+    def _number_of(self, found: PdfObject) -> int:
+        known = self._numbers.get(id(found))
+        if known is not None:
+            return known
+        if len(self._found) == MAX_OBJECTS:
+            raise too_complicated()
+        self._found.append(found)
+        self._numbers[id(found)] = len(self._found)
+        return len(self._found)
+
+
+def _without_exif(found: PdfObject) -> PdfObject:
+    """A photo in the document has what its camera wrote."""
+    if not isinstance(found, StreamObject):
+        return found
+    filters = _listed(found, "/Filter")
+    if not filters or str(filters[-1]) not in _JPEG_FILTERS:
+        return found
+    with apply_configuration(zlib_maximum_output_length=MAX_BYTES):
+        photo = bare_jpeg(found.get_data())
+    entries = {key: value for key, value in found.items() if key != "/DecodeParms"}
+    parameters = _listed(found, "/DecodeParms")
+    if len(parameters) == len(filters):
+        entries[NameObject("/DecodeParms")] = parameters[-1]
+    entries |= {NameObject("/Filter"): NameObject("/DCTDecode"), "__streamdata__": photo}
+    return StreamObject.initialize_from_dictionary(entries)
+
+
+def _listed(found: StreamObject, key: str) -> list[PdfObject]:
+    """One value, or many in an array."""
+    if key not in found:
+        return []
+    value = found[key]
+    return list(value) if isinstance(value, ArrayObject) else [value]
