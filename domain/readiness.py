@@ -48,22 +48,14 @@ _OF_STATUS = {
         code=BlockerCode.CHANGES_REQUESTED,
         message="The captain has been asked for changes.",
         actor=BlockerActor.CAPTAIN,
-    ),
-    TeamStatus.CONFIRMED: Blocker(
+    )
+} | {
+    status: Blocker(
         code=BlockerCode.ALREADY_DECIDED,
-        message="The team is confirmed.",
+        message=f"The team is {status.lower()}.",
         actor=BlockerActor.ORGANISER,
-    ),
-    TeamStatus.REJECTED: Blocker(
-        code=BlockerCode.ALREADY_DECIDED,
-        message="The team is rejected.",
-        actor=BlockerActor.ORGANISER,
-    ),
-    TeamStatus.WITHDRAWN: Blocker(
-        code=BlockerCode.ALREADY_DECIDED,
-        message="The team is withdrawn.",
-        actor=BlockerActor.ORGANISER,
-    ),
+    )
+    for status in (TeamStatus.CONFIRMED, TeamStatus.REJECTED, TeamStatus.WITHDRAWN)
 }
 _NEXT_OF_STATUS = {
     TeamStatus.CHANGES_REQUESTED: "resubmitMyTeam",
@@ -71,8 +63,9 @@ _NEXT_OF_STATUS = {
     TeamStatus.REJECTED: "reopenTeam",
     TeamStatus.WITHDRAWN: None,
 }
+# What there is not, and what another one has taken the place of.
+_MISSING = (BlockerCode.DOCUMENT_MISSING, "is missing", BlockerActor.CAPTAIN)
 _OF_REVIEW = {
-    None: (BlockerCode.DOCUMENT_MISSING, "is missing", BlockerActor.CAPTAIN),
     DocumentReview.REJECTED: (
         BlockerCode.DOCUMENT_REJECTED,
         "was rejected",
@@ -112,7 +105,7 @@ def readiness(
 def _of_document(owner: str, kind: DocumentKind, review: DocumentReview | None) -> Blocker | None:
     if review == DocumentReview.ACCEPTED:
         return None
-    code, what, actor = _OF_REVIEW[review if review in _OF_REVIEW else None]
+    code, what, actor = _MISSING if review is None else _OF_REVIEW.get(review, _MISSING)
     return Blocker(code=code, message=f"{owner}: {kind} {what}.", actor=actor)
 
 

@@ -138,8 +138,8 @@ async def reserve(
     )
     if added.rowcount:
         return wanted
-    rows = await connection.execute(select(*_COLUMNS).where(document.c.id == wanted.id))
-    return _record(rows.mappings().one())
+    (found,) = await list_by_id(connection, [wanted.id])
+    return found
 
 
 async def mark_stored(connection: AsyncConnection, document_id: UUID, *, now: datetime) -> bool:

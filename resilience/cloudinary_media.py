@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import structlog
 import urllib3
 from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
 from cloudinary import api, exceptions, uploader, utils
 
 from domain.errors import StorageUnavailable
@@ -23,7 +22,6 @@ CHUNK_BYTES = 64 * 1024
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-_limiter: RunVar[CapacityLimiter] = RunVar("cloudinary")
 
 
 class CloudinaryAway(Exception):
@@ -42,6 +40,7 @@ class CloudinaryMedia:
 
     def __init__(self, account: str, guard: Guard, *, timeout_seconds: float) -> None:
         self._guard = guard
+        self._threads = CapacityLimiter(AT_ONCE)
         self._timeout_seconds = timeout_seconds
         self._http = urllib3.PoolManager(maxsize=AT_ONCE, retries=False)
         parts = urlsplit(account)
@@ -96,10 +95,16 @@ class CloudinaryMedia:
     async def _run(self, call: Callable[[], object]) -> None:
         """Raises FileMissing, StorageUnavailable."""
         try:
-            await self._guard(partial(_in_thread, call))
+            await self._guard(partial(self._in_thread, call))
         except _Refused as refusal:
             log.error("storage_refused", error=type(refusal.__cause__).__name__)  # noqa: TRY400
             raise StorageUnavailable from refusal
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        """A call that is given up goes on until its own timeout; nobody waits for it."""
+        return await to_thread.run_sync(
+            partial(_translated, call), limiter=self._threads, abandon_on_cancel=True
+        )
 
     def _download(self, public_id: str, target: Path) -> None:
         url = utils.private_download_url(
@@ -129,13 +134,6 @@ def _check_status(status: int) -> None:
         raise failures.get(status, exceptions.Error)(str(status))
 
 
-async def _in_thread(call: Callable[[], T]) -> T:
-    """A call that is given up goes on until its own timeout; nobody waits for it."""
-    return await to_thread.run_sync(
-        partial(_translated, call), limiter=_threads(), abandon_on_cancel=True
-    )
-
-
 def _translated(call: Callable[[], T]) -> T:
     """The SDK's errors as those that the guard tells apart."""
     try:
@@ -149,11 +147,3 @@ def _translated(call: Callable[[], T]) -> T:
         raise (CloudinaryAway if type(error) is exceptions.Error else _Refused) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise CloudinaryAway from error
-
-
-def _threads() -> CapacityLimiter:
-    try:
-        return _limiter.get()
-    except LookupError:
-        _limiter.set(CapacityLimiter(AT_ONCE))
-        return _limiter.get()

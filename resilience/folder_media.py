@@ -2,23 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 from uuid import uuid4
 
-import structlog
-from anyio import to_thread
-
-from domain.errors import StorageUnavailable
+from resilience.disk import on_disk
 from resilience.media import FileMissing, Folder, checked_name
 
+FAILED = "folder_store_failed"
 UNFINISHED = ".new"
-
-log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 
 class FolderMedia:
@@ -28,20 +21,20 @@ class FolderMedia:
         self.root = root
 
     async def save(self, name: str, folder: Folder, source: Path) -> None:
-        await _in_thread(partial(self._save, self._path(name, folder), source))
+        await on_disk(FAILED, self._save, self._path(name, folder), source)
 
     async def fetch(self, name: str, folder: Folder, target: Path) -> None:
-        await _in_thread(partial(_copy, self._path(name, folder), target))
+        await on_disk(FAILED, _copy, self._path(name, folder), target)
 
     async def move(self, name: str, source: Folder, target: Folder) -> None:
-        await _in_thread(partial(_move, self._path(name, source), self._path(name, target)))
+        await on_disk(FAILED, _move, self._path(name, source), self._path(name, target))
 
     async def delete(self, name: str, folder: Folder) -> None:
-        await _in_thread(partial(self._path(name, folder).unlink, missing_ok=True))
+        await on_disk(FAILED, self._path(name, folder).unlink, missing_ok=True)
 
     async def check(self) -> None:
         """Writes a file and deletes it."""
-        await _in_thread(self._check)
+        await on_disk(FAILED, self._check)
 
     def _path(self, name: str, folder: Folder) -> Path:
         return self.root / folder / checked_name(name)
@@ -98,11 +91,3 @@ def _sync(folder: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-async def _in_thread(call: Callable[[], T]) -> T:
-    try:
-        return await to_thread.run_sync(call)
-    except OSError as error:
-        log.warning("folder_store_failed", error=type(error).__name__, errno=error.errno)
-        raise StorageUnavailable from error

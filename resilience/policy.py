@@ -78,11 +78,16 @@ class Guard:
         self._unavailable = unavailable
         self._clock = clock
         self._is_probing = False
-        self._breaker = _Breaker(self, _Window(options.window_seconds, clock))
+        self._breaker = _Breaker(
+            name,
+            options,
+            clock=clock,
+            is_answer=lambda error: not isinstance(error, self._failures),
+        )
 
     @property
     def state(self) -> BreakerState:
-        return _STATES[self._breaker.current_state]
+        return self._breaker.present
 
     async def __call__(self, call: Callable[[], Awaitable[T]]) -> T:
         options = self._options
@@ -148,16 +153,6 @@ class Guard:
     def _count(self, outcome: str) -> None:
         CALLS.labels(self.name, outcome).inc()
 
-    def is_answer(self, error: Exception) -> bool:
-        return not isinstance(error, self._failures)
-
-    @property
-    def failures(self) -> int:
-        return self._options.failures
-
-    def now(self) -> float:
-        return self._clock()
-
 
 class _Window(CircuitMemoryStorage):  # type: ignore[misc]  # the library has no types
     """Counts failures of the last seconds. A success in between does not hide them."""
@@ -187,12 +182,28 @@ class _Window(CircuitMemoryStorage):  # type: ignore[misc]  # the library has no
 class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no types
     """The library's, without its naive times: when it may be tried again is the guard's to say."""
 
-    def __init__(self, guard: Guard, window: _Window) -> None:
-        self._guard = guard
-        self._window = window
+    def __init__(
+        self,
+        name: str,
+        options: GuardOptions,
+        *,
+        clock: Callable[[], float],
+        is_answer: Callable[[Exception], bool],
+    ) -> None:
+        self._clock = clock
+        self._window = _Window(options.window_seconds, clock)
         self.opened_at = -math.inf
-        super().__init__(fail_max=guard.failures, exclude=[guard.is_answer], state_storage=window)
+        super().__init__(
+            fail_max=options.failures,
+            exclude=[is_answer],
+            state_storage=self._window,
+            name=name,
+        )
         self._show(BreakerState.CLOSED)
+
+    @property
+    def present(self) -> BreakerState:
+        return _STATES[self.current_state]
 
     @property
     def opens_at(self) -> None:
@@ -200,8 +211,8 @@ class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no type
 
     def open(self) -> None:
         """What fails late, while it is open already, does not keep it open for longer."""
-        if self._guard.state != BreakerState.OPEN:
-            self.opened_at = self._guard.now()
+        if self.present != BreakerState.OPEN:
+            self.opened_at = self._clock()
             self._change(CircuitBreakerState.OPEN)
 
     def half_open(self) -> None:
@@ -213,15 +224,15 @@ class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no type
         self._change(CircuitBreakerState.CLOSED)
 
     def _change(self, state: Any) -> None:
-        before, after = self._guard.state, _STATES[state]
+        before, after = self.present, _STATES[state]
         self.state = self._window.state = state
         if after == before:
             return
-        TRANSITIONS.labels(self._guard.name, after).inc()
+        TRANSITIONS.labels(self.name, after).inc()
         self._show(after)
         say = log.warning if after == BreakerState.OPEN else log.info
-        say("breaker_changed", service=self._guard.name, before=before.value, after=after.value)
+        say("breaker_changed", service=self.name, before=before.value, after=after.value)
 
     def _show(self, present: BreakerState) -> None:
         for state in BreakerState:
-            STATE.labels(self._guard.name, state).set(state == present)
+            STATE.labels(self.name, state).set(state == present)

@@ -4,25 +4,17 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from hashlib import file_digest
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 from uuid import UUID, uuid4
 
-import structlog
-from anyio import to_thread
-
-from domain.errors import StorageUnavailable
-
-log = structlog.get_logger(__name__)
-P = ParamSpec("P")
-T = TypeVar("T")
+from resilience.disk import disk_errors, on_disk
 
 # What the disk keeps free for everything else that writes to it.
 MIN_FREE_BYTES = 256 * 1024 * 1024
+FAILED = "spool_failed"
 PARTIAL = ".part"
 SCRATCH = ".tmp"
 
@@ -44,7 +36,7 @@ class Spool:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A name for a file that is gone afterwards."""
-        with _translated():
+        with disk_errors(FAILED):
             self._make_folder()
         path = self._folder / f"{uuid4().hex}{SCRATCH}"
         try:
@@ -54,25 +46,25 @@ class Spool:
 
     async def require_room(self) -> None:
         """To be asked before a file is begun."""
-        await _in_thread(self._require_room)
+        await on_disk(FAILED, self._require_room)
 
     async def size(self, upload: UUID) -> int:
         """Bytes that are there; 0 when there is no file."""
-        return await _in_thread(_size, self.path(upload))
+        return await on_disk(FAILED, _size, self.path(upload))
 
     async def write(self, upload: UUID, offset: int, chunk: bytes) -> None:
-        await _in_thread(self._write, upload, offset, chunk)
+        await on_disk(FAILED, self._write, upload, offset, chunk)
 
     async def sha256(self, upload: UUID) -> bytes | None:
         """None when there is no file."""
-        return await _in_thread(_sha256, self.path(upload))
+        return await on_disk(FAILED, _sha256, self.path(upload))
 
     async def discard(self, upload: UUID) -> None:
-        await _in_thread(self.path(upload).unlink, missing_ok=True)
+        await on_disk(FAILED, self.path(upload).unlink, missing_ok=True)
 
     async def sweep(self, *, older_than_seconds: float) -> int:
         """How many files that nothing has touched for so long were deleted."""
-        return await _in_thread(self._sweep, older_than_seconds)
+        return await on_disk(FAILED, self._sweep, older_than_seconds)
 
     def _write(self, upload: UUID, offset: int, chunk: bytes) -> None:
         self._make_folder()
@@ -125,17 +117,3 @@ def _modified_at(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return float("inf")
-
-
-async def _in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    with _translated():
-        return await to_thread.run_sync(partial(call, *args, **kwargs))
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        log.warning("spool_failed", error=type(error).__name__, errno=error.errno)
-        raise StorageUnavailable from error

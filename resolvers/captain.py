@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-import structlog
-
 from domain.checks import Place, check_places
 from domain.codes import player_code
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, DocumentReview
@@ -20,15 +18,13 @@ from persistence import documents, teams
 from persistence.database import Connection
 from persistence.records import Claim, DocumentRecord, TeamRecord
 from resolvers.context import Services
-from resolvers.deciding import Decision, conclude, locked, read
+from resolvers.deciding import Decision, carry_out, conclude, locked, read
 from resolvers.documents import as_uploaded, uploads_named
 from resolvers.secrets import is_manage_token
 
 ACTOR = "captain"
 
 _TOKEN = re.compile(r"icm_([0-9a-f]{32})_([0-9]{1,9})_[\w-]{43}")
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +48,7 @@ async def my_team(services: Services, token: str | None) -> TeamRecord:
 
 
 async def withdraw(
-    services: Services, token: str | None, *, expected_version: int, reason: str, request_id: str
+    services: Services, token: str | None, *, expected_version: int, reason: str
 ) -> TeamRecord:
     """Raises Unauthenticated, InvalidForm, StaleVersion, InvalidStatusTransition."""
     team = await my_team(services, token)
@@ -63,14 +59,10 @@ async def withdraw(
         event=TeamEvent.WITHDRAW,
         reason=reason,
     )
-    return await services.database.run(
-        partial(_withdraw, services, decision, request_id=request_id)
-    )
+    return await services.database.run(partial(carry_out, services, decision, actor=ACTOR))
 
 
-async def resubmit(
-    services: Services, token: str | None, wanted: Resubmission, *, request_id: str
-) -> TeamRecord:
+async def resubmit(services: Services, token: str | None, wanted: Resubmission) -> TeamRecord:
     """Put new documents in the place of rejected and missing ones, and hand the team in again.
 
     Raises Unauthenticated, BadUserInput, InvalidForm, StaleVersion, InvalidStatusTransition.
@@ -78,29 +70,15 @@ async def resubmit(
     team = await my_team(services, token)
     given = [wanted.documents, *(named for _, named in wanted.players)]
     known = await uploads_named(services, given)
-    return await services.database.run(
-        partial(_resubmit, services, team.id, wanted, known, request_id=request_id)
-    )
+    return await services.database.run(partial(_resubmit, services, team.id, wanted, known))
 
 
-async def _withdraw(
-    services: Services, decision: Decision, connection: Connection, *, request_id: str
-) -> TeamRecord:
-    decided = await locked(connection, decision.reference, decision.expected_version)
-    status = move(decided.status, decision.event)
-    return await conclude(
-        services, connection, decided, decision, status, actor=ACTOR, request_id=request_id
-    )
-
-
-async def _resubmit(  # noqa: PLR0913 - what is handed in, in which request
+async def _resubmit(
     services: Services,
     team_id: UUID,
     wanted: Resubmission,
     known: Mapping[str, DocumentRecord],
     connection: Connection,
-    *,
-    request_id: str,
 ) -> TeamRecord:
     decided = await locked(connection, team_id.hex, wanted.expected_version)
     status = move(decided.status, TeamEvent.RESUBMIT)
@@ -122,9 +100,7 @@ async def _resubmit(  # noqa: PLR0913 - what is handed in, in which request
     decision = Decision(
         reference=team_id.hex, expected_version=wanted.expected_version, event=TeamEvent.RESUBMIT
     )
-    return await conclude(
-        services, connection, decided, decision, status, actor=ACTOR, request_id=request_id
-    )
+    return await conclude(services, connection, decided, decision, status, actor=ACTOR)
 
 
 def _places(team: TeamRecord, wanted: Resubmission) -> list[tuple[Place, UUID | None]]:

@@ -4,12 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from domain.errors import ChurchLimitReached, StaleVersion, TeamNotFound, TournamentFull
-from domain.status import LIVE_STATUSES, TeamEvent, TeamStatus
+from domain.codes import player_code
+from domain.documents import DocumentReview
+from domain.errors import (
+    ChurchLimitReached,
+    InvalidStatusTransition,
+    NotFound,
+    StaleVersion,
+    TeamNotFound,
+    TournamentFull,
+)
+from domain.readiness import Readiness, readiness
+from domain.status import LIVE_STATUSES, TeamEvent, TeamStatus, move
 from persistence import audit, decisions, outbox, teams, tournaments
 from persistence.database import Connection
 from persistence.decisions import Decided
 from persistence.records import TeamRecord
+from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.storage import owe_move
 
@@ -43,6 +54,37 @@ class Decision:
     items: Sequence[ChangeItem] = field(default=())
 
 
+def readiness_of(record: TeamRecord) -> Readiness:
+    return readiness(
+        record.status,
+        record.required_documents,
+        {document.kind: document.review for document in record.documents},
+        {
+            player_code(record.code, player.position): {
+                document.kind: document.review for document in player.documents
+            }
+            for player in record.players
+        },
+    )
+
+
+async def carry_out(
+    services: Services, decision: Decision, connection: Connection, *, actor: str
+) -> TeamRecord:
+    """The team as it is afterwards; whoever decides may do so.
+
+    Raises TeamNotFound, StaleVersion, InvalidStatusTransition, NotFound, InvalidForm,
+    ChurchLimitReached, TournamentFull.
+    """
+    decided = await locked(connection, decision.reference, decision.expected_version)
+    status = move(decided.status, decision.event)
+    if decision.event == TeamEvent.CONFIRM and decision.reason is None:
+        await _require_ready(connection, decided)
+    for item in decision.items:
+        await _reject_named(connection, decided, item)
+    return await conclude(services, connection, decided, decision, status, actor=actor)
+
+
 async def locked(connection: Connection, reference: str, expected_version: int) -> Decided:
     """Raises TeamNotFound, StaleVersion."""
     decided = await decisions.lock(connection, reference)
@@ -53,7 +95,7 @@ async def locked(connection: Connection, reference: str, expected_version: int) 
     return decided
 
 
-async def conclude(  # noqa: PLR0913 - what was decided, by whom, in which request
+async def conclude(  # noqa: PLR0913 - what was decided, about which team, by whom
     services: Services,
     connection: Connection,
     decided: Decided,
@@ -61,7 +103,6 @@ async def conclude(  # noqa: PLR0913 - what was decided, by whom, in which reque
     status: TeamStatus,
     *,
     actor: str,
-    request_id: str,
 ) -> TeamRecord:
     """Write all that belongs to the decision. Raises ChurchLimitReached, TournamentFull."""
     now = services.clock()
@@ -82,7 +123,7 @@ async def conclude(  # noqa: PLR0913 - what was decided, by whom, in which reque
         actor=actor,
         action=f"team.{decision.event.value}",
         team_id=decided.id,
-        request_id=request_id,
+        request_id=current_request_id(),
         changes={
             "status": [decided.status.value, status.value],
             "version": [decided.version, decided.version + 1],
@@ -101,6 +142,34 @@ async def read(connection: Connection, team_id: UUID) -> TeamRecord:
     if record is None:
         raise TeamNotFound
     return record
+
+
+async def _require_ready(connection: Connection, decided: Decided) -> None:
+    blockers = readiness_of(await read(connection, decided.id)).blockers
+    if blockers:
+        raise InvalidStatusTransition(
+            "The team is not ready. Review its documents, or say why it is confirmed without.",
+            details={
+                "from": decided.status.value,
+                "attempted": TeamEvent.CONFIRM.value,
+                "allowed": [],
+                "blockers": [{"code": one.code, "message": one.message} for one in blockers],
+            },
+        )
+
+
+async def _reject_named(connection: Connection, decided: Decided, item: ChangeItem) -> None:
+    if item.document_id is None:
+        return
+    try:
+        document_id = UUID(item.document_id)
+    except ValueError:
+        raise NotFound("There is no such document.") from None
+    found = await decisions.review(
+        connection, decided, document_id, verdict=DocumentReview.REJECTED, note=item.note
+    )
+    if not found:
+        raise NotFound("The team has no such document.")
 
 
 async def _settle_places(connection: Connection, decided: Decided, status: TeamStatus) -> None:

@@ -5,11 +5,12 @@ from functools import partial
 from domain.errors import NotFound
 from domain.roles import Caller, Role, require_role
 from persistence import audit
+from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.queries import Check, outside_check
 
 
-async def reset_breaker(services: Services, caller: Caller, *, name: str, request_id: str) -> Check:
+async def reset_breaker(services: Services, caller: Caller, name: str) -> Check:
     """Let calls through again, in this process. Raises Unauthenticated, Forbidden, NotFound."""
     require_role(caller, Role.REVIEWER)
     guard = next((one for one in services.guards if one.name == name), None)
@@ -22,7 +23,7 @@ async def reset_breaker(services: Services, caller: Caller, *, name: str, reques
             actor=caller.actor,
             action="breaker.reset",
             team_id=None,
-            request_id=request_id,
+            request_id=current_request_id(),
             changes={"service": name, "state": [guard.state.value, "closed"]},
         )
     )

@@ -5,7 +5,6 @@ from uuid import UUID
 
 import structlog
 
-from domain.codes import player_code
 from domain.documents import DocumentReview
 from domain.errors import (
     BadUserInput,
@@ -13,16 +12,15 @@ from domain.errors import (
     NotFound,
     TeamNotFound,
 )
-from domain.readiness import Readiness, readiness
 from domain.reasons import require_reason
 from domain.roles import Caller, Role, require_role
-from domain.status import TeamEvent, TeamStatus, move
+from domain.status import TeamEvent, TeamStatus
 from persistence import audit, decisions, documents, teams
 from persistence.database import Connection
-from persistence.decisions import Decided
 from persistence.records import TeamRecord
+from resilience.telemetry import current_request_id
 from resolvers.context import Services
-from resolvers.deciding import ChangeItem, Decision, conclude, locked, read
+from resolvers.deciding import Decision, carry_out, locked, read
 
 log = structlog.get_logger(__name__)
 
@@ -36,23 +34,7 @@ async def team(services: Services, caller: Caller, reference: str) -> TeamRecord
     return found
 
 
-def readiness_of(record: TeamRecord) -> Readiness:
-    return readiness(
-        record.status,
-        record.required_documents,
-        {document.kind: document.review for document in record.documents},
-        {
-            player_code(record.code, player.position): {
-                document.kind: document.review for document in player.documents
-            }
-            for player in record.players
-        },
-    )
-
-
-async def decide(
-    services: Services, caller: Caller, decision: Decision, *, request_id: str
-) -> TeamRecord:
+async def decide(services: Services, caller: Caller, decision: Decision) -> TeamRecord:
     """The team as it is afterwards.
 
     Raises Unauthenticated, Forbidden, InvalidForm, TeamNotFound, StaleVersion,
@@ -60,9 +42,7 @@ async def decide(
     """
     require_role(caller, Role.REVIEWER)
     _check_texts(decision)
-    after = await services.database.run(
-        partial(_decide, services, caller, decision, request_id=request_id)
-    )
+    after = await services.database.run(partial(carry_out, services, decision, actor=caller.actor))
     log.info("team_decided", team=after.code, decision=decision.event.value)
     return after
 
@@ -75,7 +55,6 @@ async def review_document(  # noqa: PLR0913 - what is reviewed, and how
     expected_version: int,
     verdict: DocumentReview,
     note: str | None,
-    request_id: str,
 ) -> TeamRecord:
     """The team whose document it is. Raises what `decide` raises, and NotFound."""
     require_role(caller, Role.REVIEWER)
@@ -92,33 +71,7 @@ async def review_document(  # noqa: PLR0913 - what is reviewed, and how
             expected_version=expected_version,
             verdict=verdict,
             note=note,
-            request_id=request_id,
         )
-    )
-
-
-async def _decide(
-    services: Services,
-    caller: Caller,
-    decision: Decision,
-    connection: Connection,
-    *,
-    request_id: str,
-) -> TeamRecord:
-    decided = await locked(connection, decision.reference, decision.expected_version)
-    status = move(decided.status, decision.event)
-    if decision.event == TeamEvent.CONFIRM and decision.reason is None:
-        await _require_ready(connection, decided)
-    for item in decision.items:
-        await _reject_named(connection, decided, item)
-    return await conclude(
-        services,
-        connection,
-        decided,
-        decision,
-        status,
-        actor=caller.actor,
-        request_id=request_id,
     )
 
 
@@ -131,7 +84,6 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
     expected_version: int,
     verdict: DocumentReview,
     note: str | None,
-    request_id: str,
 ) -> TeamRecord:
     now = services.clock()
     owner = await documents.find(connection, document_id)
@@ -155,38 +107,10 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
         actor=caller.actor,
         action="document.reviewed",
         team_id=decided.id,
-        request_id=request_id,
+        request_id=current_request_id(),
         changes={"document": document_id.hex, "review": [owner.review.value, verdict.value]},
     )
     return await read(connection, decided.id)
-
-
-async def _require_ready(connection: Connection, decided: Decided) -> None:
-    blockers = readiness_of(await read(connection, decided.id)).blockers
-    if blockers:
-        raise InvalidStatusTransition(
-            "The team is not ready. Review its documents, or say why it is confirmed without.",
-            details={
-                "from": decided.status.value,
-                "attempted": TeamEvent.CONFIRM.value,
-                "allowed": [],
-                "blockers": [{"code": one.code, "message": one.message} for one in blockers],
-            },
-        )
-
-
-async def _reject_named(connection: Connection, decided: Decided, item: ChangeItem) -> None:
-    if item.document_id is None:
-        return
-    try:
-        document_id = UUID(item.document_id)
-    except ValueError:
-        raise NotFound("There is no such document.") from None
-    found = await decisions.review(
-        connection, decided, document_id, verdict=DocumentReview.REJECTED, note=item.note
-    )
-    if not found:
-        raise NotFound("The team has no such document.")
 
 
 def _check_texts(decision: Decision) -> None:

@@ -33,8 +33,7 @@ def manage_token(secrets: Secrets, team_id: UUID, generation: int = FIRST_GENERA
 def is_manage_token(secrets: Secrets, token: str) -> bool:
     """Whether one of the secrets made it."""
     signed = "_".join(token.removeprefix("icm_").split("_")[:2])
-    keys = [secrets.current] + ([secrets.previous] if secrets.previous else [])
-    return any(hmac.compare_digest(_manage_token(key, signed), token) for key in keys)
+    return any(hmac.compare_digest(_manage_token(key, signed), token) for key in _keys(secrets))
 
 
 def sign(secrets: Secrets, purpose: str, claims: Sequence[str | int]) -> str:
@@ -53,8 +52,7 @@ def read_signed(secrets: Secrets, purpose: str, text: str) -> list[Any] | None:
 
 def derived(secrets: Secrets, purpose: str, message: bytes) -> tuple[bytes, ...]:
     """32 bytes for this purpose and message alone; those of the previous secret come second."""
-    keys = [secrets.current] + ([secrets.previous] if secrets.previous else [])
-    return tuple(_digest(key, purpose, message) for key in keys)
+    return tuple(_digest(key, purpose, message) for key in _keys(secrets))
 
 
 def fingerprint(secrets: Secrets, form: TeamForm) -> bytes:
@@ -63,8 +61,12 @@ def fingerprint(secrets: Secrets, form: TeamForm) -> bytes:
 
 
 def is_fingerprint(secrets: Secrets, form: TeamForm, expected: bytes) -> bool:
-    keys = [secrets.current] + ([secrets.previous] if secrets.previous else [])
-    return any(hmac.compare_digest(_fingerprint(key, form), expected) for key in keys)
+    return any(hmac.compare_digest(_fingerprint(key, form), expected) for key in _keys(secrets))
+
+
+def _keys(secrets: Secrets) -> list[str]:
+    """The present one first."""
+    return [secrets.current, secrets.previous] if secrets.previous else [secrets.current]
 
 
 def _manage_token(key: str, signed: str) -> str:
@@ -74,7 +76,7 @@ def _manage_token(key: str, signed: str) -> str:
 
 def _serializer(secrets: Secrets, purpose: str) -> URLSafeSerializer:
     # The last key signs, all of them are accepted.
-    keys = [secrets.previous, secrets.current] if secrets.previous else [secrets.current]
+    keys = _keys(secrets)[::-1]
     return URLSafeSerializer(keys, salt=purpose, signer_kwargs={"digest_method": sha256})
 
 

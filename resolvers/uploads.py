@@ -139,14 +139,18 @@ async def receive(
     return await _finish(services, ticket)
 
 
+def larger_than(ticket: Ticket) -> FileTooLarge:
+    return FileTooLarge(
+        "The file is larger than was announced.", details={"limitBytes": ticket.byte_size}
+    )
+
+
 async def _receive_whole(services: Services, ticket: Ticket, chunks: AsyncIterator[bytes]) -> None:
     spool, offset = services.storage.spool, 0
     async for chunk in chunks:
         if offset + len(chunk) > ticket.byte_size:
             await spool.discard(ticket.document_id)
-            raise FileTooLarge(
-                "The file is larger than was announced.", details={"limitBytes": ticket.byte_size}
-            )
+            raise larger_than(ticket)
         await spool.write(ticket.document_id, offset, chunk)
         offset += len(chunk)
     if offset == 0:

@@ -78,7 +78,6 @@ async def resubmit_my_team(
         context.services,
         input.token or context.manage_token,
         input.to_resubmission(),
-        request_id=context.request_id,
     )
     return ResubmitMyTeamPayload(team=Team.from_record(record))
 
@@ -92,6 +91,5 @@ async def withdraw_my_team(
         input.token or context.manage_token,
         expected_version=input.expected_version,
         reason=input.reason,
-        request_id=context.request_id,
     )
     return WithdrawMyTeamPayload(team=Team.from_record(record))

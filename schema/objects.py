@@ -18,8 +18,8 @@ from persistence.records import (
     TeamRecord,
     TournamentRecord,
 )
+from resolvers.deciding import readiness_of
 from resolvers.registration import Registered, Validation
-from resolvers.review import readiness_of
 from schema.documents import Document
 from schema.enums import (
     Category,
@@ -104,6 +104,10 @@ class Player(Node):
         )
 
 
+def _readiness(root: strawberry.Parent["Team"]) -> Readiness:
+    return Readiness.from_readiness(readiness_of(root.record))
+
+
 @strawberry.type(description="A team that registered for the tournament.")
 class Team(Node):
     code: str = field(description="What people call it: ICCT-001. Never used twice.")
@@ -119,7 +123,10 @@ class Team(Node):
     documents: list[Document] = field(
         description="The team's own, without those of players; what counts now, in order of upload."
     )
-    readiness: Readiness = field(description="What stands between the team and its confirmation.")
+    readiness: Readiness = field(
+        resolver=_readiness, description="What stands between the team and its confirmation."
+    )
+    record: strawberry.Private[TeamRecord]
 
     @classmethod
     def from_record(cls, record: TeamRecord, *, is_masked: bool = False) -> Self:
@@ -140,7 +147,7 @@ class Team(Node):
                 for player in record.players
             ],
             documents=_documents(record.documents, is_masked=is_masked),
-            readiness=Readiness.from_readiness(readiness_of(record)),
+            record=record,
         )
 
 

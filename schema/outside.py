@@ -24,7 +24,5 @@ async def reset_breaker(
     info: Info, input: Annotated[ResetBreakerInput, argument(description="The service.")]
 ) -> ResetBreakerPayload | None:
     context = info.context
-    check = await outside.reset_breaker(
-        context.services, context.caller, name=input.name, request_id=context.request_id
-    )
+    check = await outside.reset_breaker(context.services, context.caller, input.name)
     return ResetBreakerPayload(check=HealthCheck.from_check(check))

@@ -164,7 +164,6 @@ async def review_document(
         expected_version=input.expected_version,
         verdict=input.review,
         note=input.note,
-        request_id=context.request_id,
     )
     return ReviewDocumentPayload(team=Team.from_record(record))
 
@@ -182,7 +181,5 @@ def _with_reason(
 
 async def _decide(info: Info, decision: Decision) -> Team:
     context = info.context
-    record = await review.decide(
-        context.services, context.caller, decision, request_id=context.request_id
-    )
+    record = await review.decide(context.services, context.caller, decision)
     return Team.from_record(record)

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from domain.errors import BadUserInput, DomainError, FileTooLarge, RequestTimeout, UploadExpired
+from domain.errors import BadUserInput, DomainError, RequestTimeout, UploadExpired
 from resolvers import uploads
 from resolvers.context import Services
 from resolvers.uploads import Piece, Standing, Ticket
@@ -83,9 +83,7 @@ def _piece(request: Request, ticket: Ticket) -> Piece | None:
     """What Content-Range says. Raises BadUserInput, FileTooLarge."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:18]) > ticket.byte_size:
-        raise FileTooLarge(
-            "The file is larger than was announced.", details={"limitBytes": ticket.byte_size}
-        )
+        raise uploads.larger_than(ticket)
     text = request.headers.get("content-range")
     if text is None:
         return None
