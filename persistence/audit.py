@@ -1,20 +1,56 @@
 """Who did what, when. Rows are only ever added."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Select, String, cast, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.roles import CallerKind
 from persistence.ids import new_id
+from persistence.pages import Order, Page, Slice, read_page
+from persistence.tables import audit_event, decision, organiser, team
+from persistence.teams import belongs_to
 
 _APPEND = text("""
     INSERT INTO audit_event (id, at, actor, action, team_id, request_id, changes)
     VALUES (:id, :at, :actor, :action, :team_id, :request_id, CAST(:changes AS jsonb))
 """)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """`team_code` is None once the team is erased; so are `reason` and `items`, people's words.
+
+    `organiser_email` is that of the actor, None for captains, the system and whoever is gone.
+    """
+
+    id: UUID
+    at: datetime
+    actor: str
+    action: str
+    team_id: UUID | None
+    team_code: str | None
+    request_id: str
+    changes: Mapping[str, Any]
+    organiser_email: str | None
+    reason: str | None
+    items: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """All that is given has to hold. `team` is its id or code; `until` is too late already."""
+
+    team: str | None = None
+    organiser_id: UUID | None = None
+    actions: Collection[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 async def append(  # noqa: PLR0913 - one argument for each column
@@ -38,3 +74,73 @@ async def append(  # noqa: PLR0913 - one argument for each column
         "changes": json.dumps(changes),
     }
     await connection.execute(_APPEND, values)
+
+
+_PREFIX = f"{CallerKind.ORGANISER}:"
+_HEX = func.replace(cast(organiser.c.id, String), "-", "")
+_EVENTS = (
+    select(
+        audit_event,
+        team.c.code.label("team_code"),
+        organiser.c.email.label("organiser_email"),
+        decision.c.reason,
+        decision.c["items"],
+    )
+    .outerjoin(team, team.c.id == audit_event.c.team_id)
+    .outerjoin(organiser, audit_event.c.actor == literal(_PREFIX) + _HEX)
+    .outerjoin(
+        decision,
+        (decision.c.team_id == audit_event.c.team_id)
+        & (decision.c.at == audit_event.c.at)
+        & (literal("team.") + decision.c.event == audit_event.c.action),
+    )
+)
+_NEWEST_FIRST = Order(columns=(audit_event.c.id,), is_descending=True)
+
+
+async def page(
+    connection: AsyncConnection, *, wanted: AuditFilter, part: Slice
+) -> Page[AuditRecord]:
+    """The newest first."""
+    return await read_page(connection, _matching(_EVENTS, wanted), _NEWEST_FIRST, part, _record)
+
+
+async def count(connection: AsyncConnection, *, wanted: AuditFilter) -> int:
+    statement = _matching(select(func.count()).select_from(audit_event), wanted)
+    return int(await connection.scalar(statement) or 0)
+
+
+async def of_teams(connection: AsyncConnection, team_ids: Collection[UUID]) -> list[AuditRecord]:
+    """The oldest first."""
+    statement = _EVENTS.where(audit_event.c.team_id.in_(team_ids)).order_by(audit_event.c.id)
+    return [_record(row) for row in await connection.execute(statement)]
+
+
+def _matching(statement: Select[Any], wanted: AuditFilter) -> Select[Any]:
+    if wanted.team is not None:
+        statement = statement.where(belongs_to(audit_event.c.team_id, wanted.team))
+    if wanted.organiser_id is not None:
+        statement = statement.where(audit_event.c.actor == f"{_PREFIX}{wanted.organiser_id.hex}")
+    if wanted.actions:
+        statement = statement.where(audit_event.c.action.in_(wanted.actions))
+    if wanted.since is not None:
+        statement = statement.where(audit_event.c.at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(audit_event.c.at < wanted.until)
+    return statement
+
+
+def _record(row: Any) -> AuditRecord:
+    return AuditRecord(
+        id=row.id,
+        at=row.at,
+        actor=row.actor,
+        action=row.action,
+        team_id=row.team_id,
+        team_code=row.team_code,
+        request_id=row.request_id,
+        changes=row.changes,
+        organiser_email=row.organiser_email,
+        reason=row.reason,
+        items=row._mapping["items"] or (),  # noqa: SLF001 - the row's public view, despite its name
+    )

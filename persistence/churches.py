@@ -1,44 +1,23 @@
 """Churches, by name in pages."""
 
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence.pages import Order, Page, Slice, read_page
 from persistence.records import ChurchRecord
 from persistence.tables import church, tournament
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChurchPage:
-    rows: tuple[ChurchRecord, ...]
-    has_next: bool
+_BY_NAME = Order(columns=(church.c.name, church.c.id))
 
 
-async def page(
-    connection: AsyncConnection, *, search: str, first: int, after: tuple[str, UUID] | None
-) -> ChurchPage:
-    """Up to `first` churches by name whose normalised name holds `search` (normalised too)."""
-    statement = (
-        _matching(
-            select(church.c.id, church.c.name, church.c.taken, tournament.c.teams_per_church),
-            search,
-        )
-        .order_by(church.c.name, church.c.id)
-        .limit(first + 1)
+async def page(connection: AsyncConnection, *, search: str, wanted: Slice) -> Page[ChurchRecord]:
+    """Churches by name whose normalised name holds `search` (normalised too)."""
+    statement = _matching(
+        select(church.c.id, church.c.name, church.c.taken, tournament.c.teams_per_church), search
     )
-    if after is not None:
-        statement = statement.where(tuple_(church.c.name, church.c.id) > after)
-    rows = (await connection.execute(statement)).all()
-    return ChurchPage(
-        rows=tuple(
-            ChurchRecord(id=row.id, name=row.name, taken=row.taken, limit=row.teams_per_church)
-            for row in rows[:first]
-        ),
-        has_next=len(rows) > first,
-    )
+    return await read_page(connection, statement, _BY_NAME, wanted, _record)
 
 
 async def count(connection: AsyncConnection, *, search: str) -> int:
@@ -46,7 +25,11 @@ async def count(connection: AsyncConnection, *, search: str) -> int:
     return int((await connection.execute(statement)).scalar_one())
 
 
-def _matching(statement: Any, search: str) -> Any:
+def _record(row: Any) -> ChurchRecord:
+    return ChurchRecord(id=row.id, name=row.name, taken=row.taken, limit=row.teams_per_church)
+
+
+def _matching(statement: Select[Any], search: str) -> Select[Any]:
     joined = statement.join(
         tournament, (tournament.c.id == church.c.tournament_id) & tournament.c.is_active
     )

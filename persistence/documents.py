@@ -21,7 +21,7 @@ _COLUMNS = tuple(
         " team_id player_id store storage_name folder"
     ).split()
 )
-_CURRENT = (document.c.review != DocumentReview.SUPERSEDED) & document.c.deleted_at.is_(None)
+CURRENT = (document.c.review != DocumentReview.SUPERSEDED) & document.c.deleted_at.is_(None)
 
 _CLAIM = text("""
     UPDATE document d SET team_id = :team_id, player_id = c.player_id, claimed_at = :now
@@ -97,11 +97,11 @@ async def find_owned(connection: AsyncConnection, document_id: UUID) -> Ownershi
     )
 
 
-async def of_team(connection: AsyncConnection, team_id: UUID) -> list[DocumentRecord]:
+async def of_teams(connection: AsyncConnection, team_ids: Collection[UUID]) -> list[DocumentRecord]:
     """What counts now: neither superseded nor deleted, in order of upload."""
     rows = await connection.execute(
         select(*_COLUMNS)
-        .where(document.c.team_id == team_id, _CURRENT)
+        .where(document.c.team_id.in_(team_ids), CURRENT)
         .order_by(document.c.created_at, document.c.id)
     )
     return [_record(row) for row in rows.mappings()]
@@ -179,7 +179,7 @@ async def supersede(
             document.c.team_id == team_id,
             document.c.player_id.is_not_distinct_from(player_id),
             document.c.kind.in_(kinds),
-            _CURRENT,
+            CURRENT,
         )
         .values(review=DocumentReview.SUPERSEDED.value)
     )

@@ -99,12 +99,13 @@ _STORE = text("""
             id, tournament_id, church_id, code, name, normalized_name, status, version,
             captain_name, captain_phone, captain_whatsapp, captain_email,
             vice_captain_name, vice_captain_phone, vice_captain_whatsapp, vice_captain_email,
-            consent_version, consented_at, locale, manage_generation, registered_at, updated_at)
+            consent_version, consented_at, locale, manage_generation, next_position,
+            registered_at, updated_at)
         VALUES (
             :id, :tournament_id, :church_id, :code, :name, :normalized_name, 'PENDING', 1,
             :captain_name, :captain_phone, :captain_whatsapp, :captain_email,
             :vice_name, :vice_phone, :vice_whatsapp, :vice_email,
-            :consent_version, :consented_at, :locale, 1, :now, :now)
+            :consent_version, :consented_at, :locale, 1, :next_position, :now, :now)
     ), new_players AS (
         INSERT INTO player (
             id, team_id, position, name, normalized_name, role, jersey_number, date_of_birth)
@@ -236,6 +237,7 @@ async def store(
         "consent_version": entry.consent_version,
         "consented_at": now if entry.consent_version else None,
         "locale": entry.locale,
+        "next_position": len(team.players) + 1,
         "now": now,
         "player_ids": [player.id for player in team.players],
         "positions": [player.position for player in team.players],

@@ -1,6 +1,6 @@
-"""One team with its church, players and documents."""
+"""Teams with their church, players and documents."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,30 +14,38 @@ from persistence import documents as documents_of
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
 from persistence.tables import church, player, team, tournament
 
-_TEAM = (
+_PLAYER_COLUMNS = (
+    player.c.id.label("player_id"),
+    player.c.position,
+    player.c.name.label("player_name"),
+    player.c.role,
+    player.c.jersey_number,
+    player.c.date_of_birth,
+)
+# A team with its church and what its tournament requires, without players.
+TEAM = (
     select(
         team,
         church.c.name.label("church_name"),
         church.c.taken.label("church_taken"),
         tournament.c.teams_per_church,
         tournament.c.required_documents,
-        player.c.id.label("player_id"),
-        player.c.position,
-        player.c.name.label("player_name"),
-        player.c.role,
-        player.c.jersey_number,
-        player.c.date_of_birth,
     )
     .join(church, church.c.id == team.c.church_id)
     .join(tournament, tournament.c.id == team.c.tournament_id)
+)
+_TEAM_WITH_PLAYERS = (
+    TEAM.add_columns(*_PLAYER_COLUMNS)
     .join(player, player.c.team_id == team.c.id)
     .order_by(player.c.position)
 )
 
 
 async def find_by_id(connection: AsyncConnection, team_id: UUID) -> TeamRecord | None:
-    rows = (await connection.execute(_TEAM.where(team.c.id == team_id))).all()
-    return _team(rows, await documents_of.of_team(connection, team_id)) if rows else None
+    rows = (await connection.execute(_TEAM_WITH_PLAYERS.where(team.c.id == team_id))).all()
+    if not rows:
+        return None
+    return team_of(rows[0], rows, await documents_of.of_teams(connection, [team_id]))
 
 
 async def find(connection: AsyncConnection, reference: str) -> TeamRecord | None:
@@ -54,36 +62,62 @@ def is_called(reference: str) -> ColumnElement[bool]:
         return team.c.code == reference.strip().upper()
 
 
+def belongs_to(column: ColumnElement[Any], reference: str) -> ColumnElement[bool]:
+    """The condition that a column has the id of the team with this id or code.
+
+    An id does without the team: it may be erased.
+    """
+    try:
+        return column == UUID(reference)
+    except ValueError:
+        return column.in_(select(team.c.id).where(is_called(reference)))
+
+
 async def status(connection: AsyncConnection, team_id: UUID) -> TeamStatus | None:
     found = await connection.scalar(select(team.c.status).where(team.c.id == team_id))
     return TeamStatus(found) if found else None
 
 
-def _team(rows: Any, documents: Sequence[DocumentRecord]) -> TeamRecord:
-    first = rows[0]
+async def players_of(
+    connection: AsyncConnection, team_ids: Collection[UUID]
+) -> Mapping[UUID, list[Any]]:
+    """The rows of all players of these teams by team, in the order of the forms."""
+    rows = await connection.execute(
+        select(player.c.team_id, *_PLAYER_COLUMNS)
+        .where(player.c.team_id.in_(team_ids))
+        .order_by(player.c.team_id, player.c.position)
+    )
+    found: dict[UUID, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row.team_id, []).append(row)
+    return found
+
+
+def team_of(row: Any, players: Iterable[Any], documents: Sequence[DocumentRecord]) -> TeamRecord:
+    """From a row of `TEAM`, and what else was read of the team."""
     owned: dict[UUID | None, list[DocumentRecord]] = {}
     for document in documents:
         owned.setdefault(document.player_id, []).append(document)
     return TeamRecord(
-        id=first.id,
-        code=first.code,
-        name=first.name,
-        status=TeamStatus(first.status),
-        version=first.version,
-        manage_generation=first.manage_generation,
-        registered_at=first.registered_at,
-        updated_at=first.updated_at,
+        id=row.id,
+        code=row.code,
+        name=row.name,
+        status=TeamStatus(row.status),
+        version=row.version,
+        manage_generation=row.manage_generation,
+        registered_at=row.registered_at,
+        updated_at=row.updated_at,
         church=ChurchRecord(
-            id=first.church_id,
-            name=first.church_name,
-            taken=first.church_taken,
-            limit=first.teams_per_church,
+            id=row.church_id,
+            name=row.church_name,
+            taken=row.church_taken,
+            limit=row.teams_per_church,
         ),
-        captain=_person(first, "captain"),
-        vice_captain=_person(first, "vice_captain"),
-        players=tuple(_player(row, owned.get(row.player_id, ())) for row in rows),
+        captain=_person(row, "captain"),
+        vice_captain=_person(row, "vice_captain"),
+        players=tuple(_player(one, owned.get(one.player_id, ())) for one in players),
         documents=tuple(owned.get(None, ())),
-        required_documents=tuple(DocumentKind(kind) for kind in first.required_documents),
+        required_documents=tuple(DocumentKind(kind) for kind in row.required_documents),
     )
 
 

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Literal
-from uuid import UUID
 
 from domain.errors import ServiceUnavailable
 from domain.rules import RegistrationState, registration_state
 from domain.text import normalize
 from persistence import churches, tournaments
-from persistence.churches import ChurchPage
-from persistence.records import TournamentRecord
+from persistence.pages import Page, Slice
+from persistence.records import ChurchRecord, TournamentRecord
 from resilience.policy import BreakerState, Guard
 from resolvers.context import Services
 
@@ -50,12 +49,10 @@ def state_of(record: TournamentRecord, now: datetime) -> RegistrationState:
     return registration_state(record.rules, taken=record.taken, now=now)
 
 
-async def church_page(
-    services: Services, *, search: str | None, first: int, after: tuple[str, UUID] | None
-) -> ChurchPage:
+async def church_page(services: Services, *, search: str | None, part: Slice) -> Page[ChurchRecord]:
     """Churches by name whose name holds `search`, however it is written."""
     return await services.database.read(
-        partial(churches.page, search=normalize(search or ""), first=first, after=after)
+        partial(churches.page, search=normalize(search or ""), wanted=part)
     )
 
 

@@ -9,6 +9,7 @@ from strawberry import Info as StrawberryInfo
 
 from domain.roles import Caller
 from resolvers.context import Services
+from schema.loaders import Loaders
 
 Admitted = Literal["query", "mutation", "upload"]
 
@@ -42,6 +43,7 @@ class Context:
     """
 
     services: Services
+    loaders: Loaders
     caller: Caller
     manage_token: str | None
     request_id: str

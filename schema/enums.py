@@ -16,20 +16,26 @@ from domain.readiness import BlockerActor, BlockerCode
 from domain.roles import Role
 from domain.rules import RegistrationState
 from domain.status import TeamStatus
+from persistence.deliveries import DeliveryStatus
+from persistence.team_lists import TeamOrderField
 
 __all__ = [
+    "ActorKind",
     "BlockerActor",
     "BlockerCode",
     "Category",
+    "DeliveryStatus",
     "DocumentFormat",
     "DocumentKind",
     "DocumentReview",
     "ErrorCode",
     "HealthStatus",
     "IssueCode",
+    "OrderDirection",
     "PlayerRole",
     "RegistrationState",
     "Role",
+    "TeamOrderField",
     "TeamStatus",
 ]
 
@@ -40,6 +46,20 @@ class HealthStatus(StrEnum):
     OK = "OK"
     DEGRADED = "DEGRADED"
     DOWN = "DOWN"
+
+
+class OrderDirection(StrEnum):
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+class ActorKind(StrEnum):
+    """Values are what stands before the colon in the audit log."""
+
+    ORGANISER = "organiser"
+    CAPTAIN = "captain"
+    SYSTEM = "system"
+    ANONYMOUS = "anonymous"
 
 
 def _described(enum: E, description: str, values: Mapping[Any, str], name: str | None = None) -> E:
@@ -140,6 +160,43 @@ _described(
         Role.VIEWER: "Look, without contacts and documents.",
     },
     name="OrganiserRole",
+)
+_described(
+    ActorKind,
+    "What kind of caller did something.",
+    {
+        ActorKind.ORGANISER: "Somebody who signed in, or a script of theirs.",
+        ActorKind.CAPTAIN: "Somebody with the team's manageToken, or who registered it.",
+        ActorKind.SYSTEM: "The service itself, or its command line.",
+        ActorKind.ANONYMOUS: "Somebody who was not known yet.",
+    },
+)
+_described(
+    DeliveryStatus,
+    "Where a delivery stands.",
+    {
+        DeliveryStatus.OWED: "It is still to be done.",
+        DeliveryStatus.DELIVERED: "It is done.",
+        DeliveryStatus.DEAD: "It failed for good, or was tried too often.",
+    },
+)
+_described(
+    TeamOrderField,
+    "What teams are listed by.",
+    {
+        TeamOrderField.CODE: "The number in the code.",
+        TeamOrderField.REGISTERED: "When it registered.",
+        TeamOrderField.NAME: "The team's name, however it is written.",
+        TeamOrderField.CHURCH: "The church's name, then the code.",
+    },
+)
+_described(
+    OrderDirection,
+    "Which end of a list comes first.",
+    {
+        OrderDirection.ASC: "The smallest, the earliest, A.",
+        OrderDirection.DESC: "The largest, the latest, Z.",
+    },
 )
 _described(
     HealthStatus,

@@ -9,30 +9,21 @@ from strawberry import field
 
 from domain.codes import player_code
 from domain.contact import masked_email, masked_phone
-from domain.errors import ErrorDefinition, Issue
 from domain.form import PersonEntry
 from persistence.records import (
     ChurchRecord,
     DocumentRecord,
     PlayerRecord,
     TeamRecord,
-    TournamentRecord,
 )
 from resolvers.deciding import readiness_of
-from resolvers.registration import Registered, Validation
+from resolvers.registration import Registered
+from schema.audit import AuditEvent
+from schema.context import Info
 from schema.documents import Document
-from schema.enums import (
-    Category,
-    ErrorCode,
-    IssueCode,
-    PlayerRole,
-    RegistrationState,
-    TeamStatus,
-)
-from schema.errors import doc_url
+from schema.enums import PlayerRole, TeamStatus
 from schema.node import Node
 from schema.readiness import Readiness
-from schema.scalars import JSON, IssuePath
 
 
 def _documents(records: Sequence[DocumentRecord], *, is_masked: bool) -> list[Document]:
@@ -80,6 +71,10 @@ class Person:
         return cls(name=entry.name, phone=entry.phone, whatsapp=entry.whatsapp, email=entry.email)
 
 
+def _team_of(root: strawberry.Parent["Player"]) -> "Team":
+    return Team.from_record(root.owner, is_masked=root.is_masked)
+
+
 @strawberry.type(description="One member of a squad.")
 class Player(Node):
     code: str = field(description="The team's code and the place in the form: ICCT-001-P01.")
@@ -90,22 +85,33 @@ class Player(Node):
     date_of_birth: date | None = field(description="If it was given.")
     documents: list[Document] = field(description="What counts now, in order of upload.")
 
+    team: "Team" = field(resolver=_team_of, description="Whose squad it is.")
+    owner: strawberry.Private[TeamRecord]
+    is_masked: strawberry.Private[bool]
+
     @classmethod
-    def from_record(cls, record: PlayerRecord, team_code: str, *, is_masked: bool) -> Self:
+    def from_record(cls, record: PlayerRecord, owner: TeamRecord, *, is_masked: bool) -> Self:
         return cls(
             id=strawberry.ID(record.id.hex),
-            code=player_code(team_code, record.position),
+            code=player_code(owner.code, record.position),
             position=record.position,
             name=record.name,
             role=record.role,
             jersey_number=record.jersey_number,
             date_of_birth=record.date_of_birth,
             documents=_documents(record.documents, is_masked=is_masked),
+            owner=owner,
+            is_masked=is_masked,
         )
 
 
 def _readiness(root: strawberry.Parent["Team"]) -> Readiness:
-    return Readiness.from_readiness(readiness_of(root.record))
+    return Readiness.from_readiness(readiness_of(root.record), root.record)
+
+
+async def _history(info: Info, root: strawberry.Parent["Team"]) -> list[AuditEvent]:
+    events = await info.context.loaders.histories.load(root.record.id)
+    return [AuditEvent.from_record(event, info.context.caller) for event in events]
 
 
 @strawberry.type(description="A team that registered for the tournament.")
@@ -126,6 +132,11 @@ class Team(Node):
     readiness: Readiness = field(
         resolver=_readiness, description="What stands between the team and its confirmation."
     )
+    history: list[AuditEvent] = field(
+        resolver=_history,
+        description="What was done to the team, the oldest first. Captains are not told by which"
+        " organiser.",
+    )
     record: strawberry.Private[TeamRecord]
 
     @classmethod
@@ -143,8 +154,7 @@ class Team(Node):
             captain=Person.from_entry(record.captain, is_masked=is_masked),
             vice_captain=Person.from_entry(record.vice_captain, is_masked=is_masked),
             players=[
-                Player.from_record(player, record.code, is_masked=is_masked)
-                for player in record.players
+                Player.from_record(player, record, is_masked=is_masked) for player in record.players
             ],
             documents=_documents(record.documents, is_masked=is_masked),
             record=record,
@@ -168,108 +178,4 @@ class RegisterTeamPayload:
             team=Team.from_record(registered.team),
             manage_token=registered.manage_token,
             replayed=registered.is_replay,
-        )
-
-
-@strawberry.type(description="When and whether teams can register.")
-class RegistrationWindow:
-    state: RegistrationState = field(description="Whether teams can register now.")
-    opens_at: datetime | None = field(description="First moment; null: no bound.")
-    closes_at: datetime | None = field(description="First moment after the end; null: no bound.")
-    capacity: int | None = field(description="Most live teams; null: no bound.")
-    taken: int = field(description="Live teams: not rejected, not withdrawn.")
-    remaining: int | None = field(description="Places left; null: no bound.")
-
-
-@strawberry.type(description="The season that is open now.")
-class Tournament:
-    id: strawberry.ID = field(description="Opaque and unique over all types.")
-    name: str = field(description="What it is called.")
-    venue: str | None = field(description="Where it is played, once that is known.")
-    time_zone: str = field(description="The IANA zone of its days, e.g. Asia/Kolkata.")
-    registration: RegistrationWindow = field(description="When and whether teams can register.")
-    fee_amount: int | None = field(description="Per team, in whole units of feeCurrency.")
-    fee_currency: str | None = field(description="ISO 4217, e.g. INR.")
-    upi_id: str | None = field(description="Where the fee is paid to by UPI.")
-    upi_payee: str | None = field(description="The name that the UPI application shows.")
-
-    @classmethod
-    def from_record(cls, record: TournamentRecord, state: RegistrationState) -> Self:
-        rules = record.rules
-        left = None if rules.capacity is None else max(0, rules.capacity - record.taken)
-        return cls(
-            id=strawberry.ID(record.id.hex),
-            name=record.name,
-            venue=record.venue,
-            time_zone=record.time_zone,
-            registration=RegistrationWindow(
-                state=state,
-                opens_at=rules.opens_at,
-                closes_at=rules.closes_at,
-                capacity=rules.capacity,
-                taken=record.taken,
-                remaining=left,
-            ),
-            fee_amount=record.fee_amount,
-            fee_currency=record.fee_currency,
-            upi_id=record.upi_id,
-            upi_payee=record.upi_payee,
-        )
-
-
-@strawberry.type(description="What is wrong with one place of the form.")
-class ValidationIssue:
-    path: list[IssuePath] = field(description="From the argument on: input, players, 3, name.")
-    pointer: str = field(description="The path as a JSON Pointer (RFC 6901).")
-    code: IssueCode = field(description="What is wrong, for programs.")
-    message: str = field(description="What is wrong and what to do, in English.")
-    params: JSON = field(description="The numbers in the message, by name.")
-
-    @classmethod
-    def from_issue(cls, issue: Issue) -> Self:
-        return cls(
-            path=[IssuePath(step) for step in issue.path],
-            pointer=issue.pointer,
-            code=issue.code,
-            message=issue.message,
-            params=JSON(dict(issue.params)),
-        )
-
-
-@strawberry.type(description="What registerTeam would say to a form, but for who else registered.")
-class ValidationReport:
-    is_valid: bool = field(description="Whether the form has no issues; there may be blockers.")
-    issues: list[ValidationIssue] = field(description="All of them, in the order of the form.")
-    blockers: list[ErrorCode] = field(
-        description="Why no form of this church would be taken now: not open, closed, church limit,"
-        " full."
-    )
-
-    @classmethod
-    def from_validation(cls, validation: Validation) -> Self:
-        return cls(
-            is_valid=not validation.issues,
-            issues=[ValidationIssue.from_issue(issue) for issue in validation.issues],
-            blockers=list(validation.blockers),
-        )
-
-
-@strawberry.type(name="ErrorDefinition", description="One code of the error catalogue.")
-class ErrorDefinitionType:
-    code: ErrorCode = field(description="What extensions.code says.")
-    category: Category = field(description="What kind of error it is.")
-    http_status: int = field(description="The status of the plain HTTP routes.")
-    retryable: bool = field(description="Whether the same request may succeed later.")
-    description: str = field(description="What it means.")
-    doc_url: str = field(description="Where cause and remedy are described.")
-
-    @classmethod
-    def from_definition(cls, definition: ErrorDefinition) -> Self:
-        return cls(
-            code=definition.code,
-            category=definition.category,
-            http_status=definition.http_status,
-            retryable=definition.retryable,
-            description=definition.description,
-            doc_url=doc_url(definition.code),
         )

@@ -3,8 +3,9 @@
 import base64
 import binascii
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
 
 import orjson
@@ -12,14 +13,20 @@ import strawberry
 from strawberry import Private, field
 
 from domain.errors import BadUserInput
-from persistence.churches import ChurchPage
-from persistence.records import ChurchRecord
-from schema.objects import Church
+from persistence.pages import Key, Page, Slice
 
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 100
+SEARCH_LENGTH_MAX = 200
+FIRST = "How many at most: 1 to 100, 50 by default."
+AFTER = "The endCursor of the page before."
+LAST = "How many at most, counted from the end: 1 to 100. Not together with first."
+BEFORE = "The startCursor of the page after."
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @strawberry.type(description="Where a page stands in its list.")
@@ -30,10 +37,10 @@ class PageInfo:
     end_cursor: str | None = field(description="The last entry's; null on an empty page.")
 
 
-@strawberry.type(description="A church in a list.")
-class ChurchEdge:
+@strawberry.type(description="An entry of a list.")
+class Edge(Generic[T]):
     cursor: str = field(description="Where the entry stands; opaque.")
-    node: Church = field(description="The church.")
+    node: T = field(description="What stands there.")
 
 
 async def _total_count(root: Any) -> int:
@@ -41,10 +48,10 @@ async def _total_count(root: Any) -> int:
     return count
 
 
-@strawberry.type(description="A page of churches, by name.")
-class ChurchConnection:
-    edges: list[ChurchEdge] = field(description="The entries with their cursors.")
-    nodes: list[Church] = field(description="The entries alone.")
+@strawberry.type(description="A page of a list.")
+class Connection(Generic[T]):
+    edges: list[Edge[T]] = field(description="The entries with their cursors.")
+    nodes: list[T] = field(description="The entries alone.")
     page_info: PageInfo = field(description="Where the page stands.")
     count: Private[Callable[[], Awaitable[int]]]
     total_count: int = field(
@@ -54,53 +61,113 @@ class ChurchConnection:
 
     @classmethod
     def from_page(
-        cls, page: ChurchPage, *, has_previous: bool, count: Callable[[], Awaitable[int]]
+        cls,
+        page: Page[R],
+        keys: "Keys",
+        make: Callable[[R], T],
+        *,
+        count: Callable[[], Awaitable[int]],
     ) -> Self:
-        edges = [
-            ChurchEdge(cursor=_cursor(record), node=Church.from_record(record))
-            for record in page.rows
-        ]
+        cursors = [keys.cursor(key) for key in page.keys]
+        nodes = [make(row) for row in page.rows]
         return cls(
-            edges=edges,
-            nodes=[edge.node for edge in edges],
+            edges=[
+                Edge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)
+            ],
+            nodes=nodes,
             page_info=PageInfo(
                 has_next_page=page.has_next,
-                has_previous_page=has_previous,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
+                has_previous_page=page.has_previous,
+                start_cursor=cursors[0] if cursors else None,
+                end_cursor=cursors[-1] if cursors else None,
             ),
             count=count,
         )
 
 
-def page_size(first: int | None) -> int:
-    """Raises BadUserInput outside 1 to 100."""
-    if first is None:
+class Keys:
+    """How the entries of one list are told apart: a name of the list, and the types of a key."""
+
+    def __init__(self, name: str, *types: type) -> None:
+        self._name = name
+        self._types = types
+
+    def cursor(self, key: Key) -> str:
+        written = [one.hex if isinstance(one, UUID) else one for one in key]
+        return base64.urlsafe_b64encode(orjson.dumps([self._name, *written])).decode()
+
+    def part(
+        self,
+        *,
+        first: int | None,
+        after: str | None,
+        last: int | None = None,
+        before: str | None = None,
+    ) -> Slice:
+        """Raises BadUserInput for sizes outside 1 to 100 and for cursors of other lists."""
+        if first is not None and last is not None:
+            raise BadUserInput("Give either first or last.")
+        return Slice(
+            size=_size("first", first) if last is None else _size("last", last),
+            after=self._key("after", after),
+            before=self._key("before", before),
+            is_backward=last is not None,
+        )
+
+    def _key(self, argument: str, cursor: str | None) -> Key | None:
+        if cursor is None:
+            return None
+        try:
+            name, *values = orjson.loads(
+                base64.b64decode(cursor.encode(), altchars=b"-_", validate=True)
+            )
+            if name == self._name:
+                return tuple(
+                    _read(value, kind) for value, kind in zip(values, self._types, strict=True)
+                )
+        except (binascii.Error, ValueError, TypeError, AttributeError):
+            pass
+        raise BadUserInput(f"{argument} is no cursor of this list.")
+
+
+def search_text(name: str, text: str | None) -> str | None:
+    """Raises BadUserInput for what is longer than anything there is, and for what is no text to a
+    database: NUL and half a character.
+    """
+    if text is not None and _NO_TEXT.search(text):
+        raise BadUserInput(f"{name} has characters that no text has.")
+    if text is not None and len(text) > SEARCH_LENGTH_MAX:
+        raise BadUserInput(f"{name} has at most {SEARCH_LENGTH_MAX} characters.")
+    return text
+
+
+def texts(name: str, wanted: Sequence[str] | None) -> list[str]:
+    """Raises BadUserInput as `search_text`, and for more than a page of them."""
+    if len(wanted or ()) > PAGE_SIZE_MAX:
+        raise BadUserInput(f"{name} has at most {PAGE_SIZE_MAX} entries.")
+    return [search_text(name, one) or "" for one in wanted or ()]
+
+
+def _size(name: str, size: int | None) -> int:
+    if size is None:
         return PAGE_SIZE_DEFAULT
-    if not 1 <= first <= PAGE_SIZE_MAX:
-        raise BadUserInput(f"first must be between 1 and {PAGE_SIZE_MAX}.")
-    return first
+    if not 1 <= size <= PAGE_SIZE_MAX:
+        raise BadUserInput(f"{name} must be between 1 and {PAGE_SIZE_MAX}.")
+    return size
 
 
-def search_text(search: str | None) -> str | None:
-    """Raises BadUserInput for what is no text to a database: NUL and half a character."""
-    if search is not None and _NO_TEXT.search(search):
-        raise BadUserInput("search has characters that no text has.")
-    return search
-
-
-def parse_cursor(cursor: str | None) -> tuple[str, UUID] | None:
-    """The name and id after which a page starts. Raises BadUserInput."""
-    if cursor is None:
-        return None
-    try:
-        name, key = orjson.loads(base64.b64decode(cursor.encode(), altchars=b"-_", validate=True))
-        if not isinstance(name, str) or "\0" in name:
-            raise BadUserInput("after is no cursor of this list.")
-        return name, UUID(key)
-    except (binascii.Error, ValueError, TypeError, AttributeError) as error:
-        raise BadUserInput("after is no cursor of this list.") from error
-
-
-def _cursor(record: ChurchRecord) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([record.name, record.id.hex])).decode()
+def _read(value: Any, kind: type) -> Any:
+    """Raises ValueError, TypeError."""
+    if kind is UUID:
+        return UUID(value)
+    if kind is datetime:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError
+        return moment
+    if kind is str and isinstance(value, str) and "\0" not in value:
+        return value
+    # No integer of a key is larger than PostgreSQL's.
+    if kind is int and type(value) is int and 0 <= value < 2**31:
+        return value
+    raise ValueError

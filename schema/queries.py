@@ -2,24 +2,34 @@
 
 from functools import partial
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 from strawberry import argument, field
 
-from domain.errors import CATALOG, BadUserInput
-from domain.roles import Role, may
-from resolvers import queries, registration, review
-from schema.access import caller_with, needs
+from domain.errors import CATALOG
+from domain.roles import Role
+from resolvers import queries, registration
+from schema.access import needs
 from schema.accounts import Organiser, Session, me, sessions
 from schema.api_tokens import ApiToken, api_tokens
+from schema.audit import AuditEvent, audit_log
 from schema.captain import my_team
 from schema.context import Info
+from schema.deliveries import Delivery, deliveries
 from schema.health import Health
 from schema.inputs import RegisterTeamInput
-from schema.objects import ErrorDefinitionType, Team, Tournament, ValidationReport
+from schema.node import Node
+from schema.nodes import node
+from schema.objects import Church, Player, Team
 from schema.organisers import organisers
-from schema.pages import ChurchConnection, page_size, parse_cursor, search_text
+from schema.pages import AFTER, FIRST, Connection, Keys, search_text
 from schema.rules import RegistrationRules
+from schema.teams import TeamStats, player, team, team_stats, teams
+from schema.tournament import Tournament
+from schema.validation import ErrorDefinitionType, ValidationReport
+
+_CHURCHES = Keys("church", str, UUID)
 
 
 async def health(info: Info) -> Health:
@@ -42,19 +52,18 @@ async def churches(
     search: Annotated[
         str | None, argument(description="Part of the name, however it is written.")
     ] = None,
-    first: Annotated[
-        int | None, argument(description="How many at most: 1 to 100, 50 by default.")
-    ] = None,
-    after: Annotated[str | None, argument(description="The endCursor of the page before.")] = None,
-) -> ChurchConnection:
+    first: Annotated[int | None, argument(description=FIRST)] = None,
+    after: Annotated[str | None, argument(description=AFTER)] = None,
+) -> Connection[Church]:
     services = info.context.services
-    search = search_text(search)
+    search = search_text("search", search)
     page = await queries.church_page(
-        services, search=search, first=page_size(first), after=parse_cursor(after)
+        services, search=search, part=_CHURCHES.part(first=first, after=after)
     )
-    return ChurchConnection.from_page(
+    return Connection.from_page(
         page,
-        has_previous=after is not None,
+        _CHURCHES,
+        Church.from_record,
         count=partial(queries.church_count, services, search=search),
     )
 
@@ -65,18 +74,6 @@ async def validate_team(
 ) -> ValidationReport:
     validation = await registration.validate_team(info.context.services, input.to_form())
     return ValidationReport.from_validation(validation)
-
-
-async def team(
-    info: Info,
-    id: Annotated[strawberry.ID | None, argument(description="The team's id.")] = None,
-    code: Annotated[str | None, argument(description="The team's code: ICCT-001.")] = None,
-) -> Team | None:
-    caller, reference = caller_with(info, Role.VIEWER), id or code
-    if reference is None or (id and code):
-        raise BadUserInput("Give either the id or the code of the team.")
-    record = await review.team(info.context.services, caller, reference)
-    return Team.from_record(record, is_masked=not may(caller, Role.REVIEWER))
 
 
 def error_catalog() -> list[ErrorDefinitionType]:
@@ -94,7 +91,7 @@ class Query:
         resolver=registration_rules,
         description="What a form must look like, from the validator's own source. Public.",
     )
-    churches: ChurchConnection = field(
+    churches: Connection[Church] = field(
         resolver=churches, description="Churches that have registered, by name. Public."
     )
     validate_team: ValidationReport = field(
@@ -106,10 +103,39 @@ class Query:
         resolver=my_team,
         description="The captain's own team with its contacts. Needs the manageToken.",
     )
+    teams: Connection[Team] = field(
+        resolver=teams,
+        description=needs(
+            Role.VIEWER,
+            "Teams of the open season in pages, read from either end. VIEWERs see contacts masked,"
+            " no documents.",
+        ),
+    )
     team: Team | None = field(
         resolver=team,
         description=needs(
             Role.VIEWER, "One team, by id or by code. VIEWERs see contacts masked, no documents."
+        ),
+    )
+    player: Player | None = field(
+        resolver=player,
+        description=needs(Role.VIEWER, "One player, by code; null where there is none."),
+    )
+    team_stats: TeamStats = field(
+        resolver=team_stats, description=needs(Role.VIEWER, "The open season in numbers.")
+    )
+    audit_log: Connection[AuditEvent] = field(
+        resolver=audit_log,
+        description=needs(Role.REVIEWER, "Who did what, the newest first."),
+    )
+    deliveries: Connection[Delivery] = field(
+        resolver=deliveries,
+        description=needs(Role.REVIEWER, "What the outbox owes and has done, the newest first."),
+    )
+    node: Node | None = field(
+        resolver=node,
+        description=needs(
+            Role.VIEWER, "Anything with an id that the caller may see; null where there is none."
         ),
     )
     error_catalog: list[ErrorDefinitionType] = field(

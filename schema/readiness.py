@@ -5,7 +5,11 @@ from typing import Self
 import strawberry
 from strawberry import field
 
+from domain.codes import player_code
 from domain.readiness import Readiness as ReadinessRecord
+from domain.roles import Role, may
+from persistence.records import TeamRecord
+from schema.context import Info
 from schema.enums import BlockerActor, BlockerCode
 
 
@@ -16,19 +20,47 @@ class Blocker:
     actor: BlockerActor = field(description="Who has to do something about it.")
 
 
+@strawberry.type(description="A player whose name and date of birth are in another live team too.")
+class PlayerElsewhere:
+    player_code: str = field(description="The player of this team: ICCT-001-P01.")
+    other_player_code: str = field(description="The player of the other one: ICCT-002-P07.")
+
+
+async def _players_elsewhere(
+    info: Info, root: strawberry.Parent["Readiness"]
+) -> list[PlayerElsewhere]:
+    if not may(info.context.caller, Role.VIEWER):
+        return []
+    found = await info.context.loaders.same_players.load(root.record.id)
+    return [
+        PlayerElsewhere(
+            player_code=player_code(root.record.code, one.position),
+            other_player_code=one.other_code,
+        )
+        for one in found
+    ]
+
+
 @strawberry.type(description="Whether a team can be confirmed, and what comes next.")
 class Readiness:
     is_ready: bool = field(description="True if and only if there are no blockers.")
     blockers: list[Blocker] = field(description="The team's first, then each player's.")
     next_operation: str | None = field(description="The mutation that comes next, if there is one.")
+    players_elsewhere: list[PlayerElsewhere] = field(
+        resolver=_players_elsewhere,
+        description="Players who are in another live team too. No blocker; told to organisers"
+        " only, others see none.",
+    )
+    record: strawberry.Private[TeamRecord]
 
     @classmethod
-    def from_readiness(cls, record: ReadinessRecord) -> Self:
+    def from_readiness(cls, readiness: ReadinessRecord, record: TeamRecord) -> Self:
         return cls(
-            is_ready=record.is_ready,
+            is_ready=readiness.is_ready,
             blockers=[
                 Blocker(code=one.code, message=one.message, actor=one.actor)
-                for one in record.blockers
+                for one in readiness.blockers
             ],
-            next_operation=record.next_operation,
+            next_operation=readiness.next_operation,
+            record=record,
         )

@@ -28,6 +28,7 @@ from resolvers.context import Services
 from schema import schema
 from schema.context import Context
 from schema.errors import error_body, publish
+from schema.loaders import Loaders
 from web.sessions import Sessions
 
 JSON_TYPE = "application/json"
@@ -76,6 +77,7 @@ class GraphQLEndpoint:
         visit = await self._sessions.visit(request)
         context = Context(
             services=self._services,
+            loaders=Loaders(self._services),
             caller=visit.caller,
             manage_token=visit.manage_token,
             request_id=request_id,

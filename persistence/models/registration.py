@@ -50,7 +50,11 @@ class Tournament(SQLModel, table=True):
 
 
 class Church(SQLModel, table=True):
-    """A church in one season. `taken` is guarded by the lock on the row."""
+    """A church in one season. `taken` is guarded by the lock on the row.
+
+    A trigger refuses a new church whose name is another one's alias, with a failure after which
+    the registration is tried again: the two churches were merged while it waited.
+    """
 
     __table_args__ = (
         UniqueConstraint("tournament_id", "normalized_name", name="uq_church_normalized_name"),
@@ -77,6 +81,8 @@ class ChurchAlias(SQLModel, table=True):
 
 
 class Team(SQLModel, table=True):
+    """`next_position` is the place that the next player to come gets; none is given twice."""
+
     __table_args__ = (
         UniqueConstraint("code", name="uq_team_code"),
         Index(
@@ -105,6 +111,11 @@ class Team(SQLModel, table=True):
             "status IN ('PENDING', 'CHANGES_REQUESTED', 'CONFIRMED', 'REJECTED', 'WITHDRAWN')",
             name="status_known",
         ),
+        # What the pages of teams are ordered by.
+        Index("ix_team_code_length", "tournament_id", text("length(code)"), "code"),
+        Index("ix_team_registered_at", "tournament_id", "registered_at", "id"),
+        Index("ix_team_normalized_name", "tournament_id", "normalized_name", "id"),
+        Index("ix_team_church_id", "church_id", text("length(code)"), "code"),
     )
 
     id: UUID = Field(primary_key=True)
@@ -127,6 +138,7 @@ class Team(SQLModel, table=True):
     consented_at: datetime | None = utc(nullable=True)
     locale: str | None = Field(default=None, sa_type=Text)
     manage_generation: int
+    next_position: int
     registered_at: datetime = utc()
     updated_at: datetime = utc()
 
@@ -139,6 +151,12 @@ class Player(SQLModel, table=True):
         CheckConstraint("jersey_number BETWEEN 0 AND 999", name="jersey_number_range"),
         CheckConstraint(
             "role IN ('BATSMAN', 'BOWLER', 'ALL_ROUNDER', 'WICKET_KEEPER')", name="role_known"
+        ),
+        Index(
+            "ix_player_person",
+            "normalized_name",
+            "date_of_birth",
+            postgresql_where=text("date_of_birth IS NOT NULL"),
         ),
     )
 

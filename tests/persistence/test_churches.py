@@ -5,6 +5,7 @@ import pytest
 from domain.text import normalize
 from persistence import churches
 from persistence.ids import new_id
+from persistence.pages import Slice
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def add(sql):
 def page(database):
     async def read_page(first=100, *, search="", after=None):
         return await database.read(
-            partial(churches.page, search=normalize(search), first=first, after=after)
+            partial(churches.page, search=normalize(search), wanted=Slice(size=first, after=after))
         )
 
     return read_page
@@ -40,7 +41,7 @@ def raw_names(database):
     """The names found by a search that is not normalised before."""
 
     async def find(search):
-        found = await database.read(partial(churches.page, search=search, first=100, after=None))
+        found = await database.read(partial(churches.page, search=search, wanted=Slice(size=100)))
         assert await database.read(partial(churches.count, search=search)) == len(found.rows)
         return names_of(found)
 

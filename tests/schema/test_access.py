@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from graphql import GraphQLInputObjectType, GraphQLList, GraphQLNonNull, GraphQLObjectType
+from graphql import GraphQLInputObjectType, GraphQLList, GraphQLNonNull, is_composite_type
 from graphql.type.definition import GraphQLEnumType
 
 from domain.roles import Role
@@ -49,7 +49,7 @@ def call(name: str, field) -> str:
     kind = field.type
     while hasattr(kind, "of_type"):
         kind = kind.of_type
-    return f"{name}{given}" + (" { __typename }" if isinstance(kind, GraphQLObjectType) else "")
+    return f"{name}{given}" + (" { __typename }" if is_composite_type(kind) else "")
 
 
 def roots() -> list[tuple[str, str, str | None]]:

@@ -1,0 +1,40 @@
+"""What an id stands for: ids are unique over all tables."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+class NodeKind(StrEnum):
+    TEAM = "team"
+    PLAYER = "player"
+    DOCUMENT = "document"
+    ORGANISER = "organiser"
+    SESSION = "session"
+    API_TOKEN = "api_token"  # noqa: S105  # a kind of object, no secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """`owner_id` is the team of a player or document, the organiser of all else."""
+
+    kind: NodeKind
+    owner_id: UUID | None
+
+
+_FIND = text("""
+    SELECT 'team' AS kind, id AS owner_id FROM team WHERE id = :id
+    UNION ALL SELECT 'player', team_id FROM player WHERE id = :id
+    UNION ALL SELECT 'document', team_id FROM document WHERE id = :id
+    UNION ALL SELECT 'organiser', id FROM organiser WHERE id = :id
+    UNION ALL SELECT 'session', organiser_id FROM organiser_session WHERE id = :id
+    UNION ALL SELECT 'api_token', organiser_id FROM api_token WHERE id = :id
+""")
+
+
+async def find(connection: AsyncConnection, node_id: UUID) -> Named | None:
+    row = (await connection.execute(_FIND, {"id": node_id})).first()
+    return Named(kind=NodeKind(row.kind), owner_id=row.owner_id) if row else None

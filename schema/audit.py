@@ -1,0 +1,123 @@
+"""The audit log: who did what, when."""
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Self
+from uuid import UUID
+
+import strawberry
+from strawberry import argument, field
+
+from domain.roles import Caller, CallerKind, Role, may
+from domain.status import TeamEvent
+from persistence.audit import AuditFilter as AuditSearch
+from persistence.audit import AuditRecord
+from resolvers import lists
+from schema.access import caller_with
+from schema.context import Info
+from schema.enums import ActorKind
+from schema.node import parse_id
+from schema.pages import AFTER, FIRST, Connection, Keys, search_text, texts
+from schema.scalars import JSON
+
+_KEYS = Keys("audit", UUID)
+_CONFIRMED = f"team.{TeamEvent.CONFIRM}"
+
+
+@strawberry.type(description="Who did something.")
+class AuditActor:
+    kind: ActorKind = field(description="What kind of caller it was.")
+    organiser_id: strawberry.ID | None = field(
+        description="The organiser's, also of one who is gone. Told to organisers only."
+    )
+    email: str | None = field(description="The organiser's. Needs the role REVIEWER, else null.")
+
+    @classmethod
+    def from_record(cls, record: AuditRecord, caller: Caller) -> Self:
+        kind, _, organiser = record.actor.partition(":")
+        return cls(
+            kind=ActorKind(kind),
+            organiser_id=(
+                strawberry.ID(organiser) if organiser and may(caller, Role.VIEWER) else None
+            ),
+            email=record.organiser_email if may(caller, Role.REVIEWER) else None,
+        )
+
+
+@strawberry.type(description="One thing that was done. It is never changed and never deleted.")
+class AuditEvent:
+    id: strawberry.ID = field(description="Opaque, in the order of time.")
+    at: datetime = field(description="When it was done.")
+    actor: AuditActor = field(description="Who did it.")
+    action: str = field(description="What was done: team.confirm, document.viewed and the like.")
+    team_code: str | None = field(
+        description="Of the team that it was done to; null without one, and once it is erased."
+    )
+    request_id: str = field(description="Of the request that did it; the log has it too.")
+    changes: JSON = field(
+        description="What was changed, mostly by name as [old, new]. Without personal data."
+    )
+    reason: str | None = field(
+        description="Why, in people's words; gone when the team is erased. For REVIEWERs and the"
+        " team's captain, who is not told why a team was confirmed."
+    )
+    items: JSON | None = field(
+        description="The changes that were asked for, or made to people's data, each with old and"
+        " new; gone when the team is erased. For REVIEWERs and the team's captain."
+    )
+
+    @classmethod
+    def from_record(cls, record: AuditRecord, caller: Caller) -> Self:
+        is_captain = caller.role is None and caller.kind != CallerKind.SYSTEM
+        is_told = is_captain or may(caller, Role.REVIEWER)
+        is_ours = is_captain and record.action == _CONFIRMED
+        return cls(
+            id=strawberry.ID(record.id.hex),
+            at=record.at,
+            actor=AuditActor.from_record(record, caller),
+            action=record.action,
+            team_code=record.team_code,
+            request_id=record.request_id,
+            changes=JSON(dict(record.changes)),
+            reason=record.reason if is_told and not is_ours else None,
+            items=JSON(list(record.items)) if is_told and record.items else None,
+        )
+
+
+@strawberry.input(description="What to look for in the audit log; all that is given has to hold.")
+class AuditFilter:
+    team_id: strawberry.ID | None = field(
+        default=None, description="The team's id, also of one that is erased, or its code."
+    )
+    organiser_id: strawberry.ID | None = field(default=None, description="What this organiser did.")
+    actions: list[str] | None = field(
+        default=None, description="Any of these, e.g. team.confirm; at most 100."
+    )
+    since: datetime | None = field(default=None, description="From this moment on.")
+    until: datetime | None = field(default=None, description="Before this moment.")
+
+
+async def audit_log(
+    info: Info,
+    filter: Annotated[AuditFilter | None, argument(description="What to look for.")] = None,
+    first: Annotated[int | None, argument(description=FIRST)] = None,
+    after: Annotated[str | None, argument(description=AFTER)] = None,
+) -> Connection[AuditEvent]:
+    caller, services = caller_with(info, Role.REVIEWER), info.context.services
+    wanted = filter or AuditFilter()
+    search = AuditSearch(
+        team=search_text("teamId", wanted.team_id),
+        organiser_id=parse_id(wanted.organiser_id) if wanted.organiser_id else None,
+        actions=texts("actions", wanted.actions),
+        since=wanted.since,
+        until=wanted.until,
+    )
+    page = await lists.audit_page(
+        services, caller, wanted=search, part=_KEYS.part(first=first, after=after)
+    )
+    return Connection.from_page(
+        page,
+        _KEYS,
+        lambda record: AuditEvent.from_record(record, caller),
+        count=partial(lists.audit_count, services, wanted=search),
+    )

@@ -1,0 +1,80 @@
+"""Deliveries: what the outbox owes and has done."""
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Self
+from uuid import UUID
+
+import strawberry
+from strawberry import argument, field
+
+from domain.roles import Role
+from persistence.deliveries import DeliveryFilter as DeliverySearch
+from persistence.deliveries import DeliveryRecord
+from resolvers import lists
+from schema.access import caller_with
+from schema.context import Info
+from schema.enums import DeliveryStatus
+from schema.pages import AFTER, FIRST, Connection, Keys, search_text, texts
+
+_KEYS = Keys("delivery", UUID)
+
+
+@strawberry.type(description="An effect on the outside: a mail, a file that is moved or deleted.")
+class Delivery:
+    id: strawberry.ID = field(description="Opaque, in the order of time.")
+    kind: str = field(description="What it is: mail.team_received, media.move and the like.")
+    status: DeliveryStatus = field(description="Where it stands.")
+    team_code: str | None = field(description="Of the team that it is about, if there is one.")
+    attempts: int = field(description="How often it was tried.")
+    created_at: datetime = field(description="When its cause happened.")
+    due_at: datetime | None = field(description="When it is tried next; null once it is settled.")
+    settled_at: datetime | None = field(description="When it was delivered or given up.")
+    failure: str | None = field(description="The name of the last error, without any value.")
+
+    @classmethod
+    def from_record(cls, record: DeliveryRecord) -> Self:
+        return cls(
+            id=strawberry.ID(record.id.hex),
+            kind=record.kind,
+            status=record.status,
+            team_code=record.team_code,
+            attempts=record.attempts,
+            created_at=record.created_at,
+            due_at=record.due_at,
+            settled_at=record.settled_at,
+            failure=record.failure,
+        )
+
+
+@strawberry.input(description="Which deliveries to look for; all that is given has to hold.")
+class DeliveryFilter:
+    statuses: list[DeliveryStatus] | None = field(default=None, description="Any of these.")
+    kinds: list[str] | None = field(
+        default=None, description="Any of these, e.g. mail.team_received; at most 100."
+    )
+    team_id: strawberry.ID | None = field(default=None, description="The team's id or code.")
+
+
+async def deliveries(
+    info: Info,
+    filter: Annotated[DeliveryFilter | None, argument(description="What to look for.")] = None,
+    first: Annotated[int | None, argument(description=FIRST)] = None,
+    after: Annotated[str | None, argument(description=AFTER)] = None,
+) -> Connection[Delivery]:
+    caller, services = caller_with(info, Role.REVIEWER), info.context.services
+    wanted = filter or DeliveryFilter()
+    search = DeliverySearch(
+        statuses=wanted.statuses or (),
+        kinds=texts("kinds", wanted.kinds),
+        team=search_text("teamId", wanted.team_id),
+    )
+    page = await lists.delivery_page(
+        services, caller, wanted=search, part=_KEYS.part(first=first, after=after)
+    )
+    return Connection.from_page(
+        page,
+        _KEYS,
+        Delivery.from_record,
+        count=partial(lists.delivery_count, services, wanted=search),
+    )

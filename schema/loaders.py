@@ -1,0 +1,26 @@
+"""What many objects of one answer need alike is read once for all of them."""
+
+from functools import cached_property, partial
+from uuid import UUID
+
+from strawberry.dataloader import DataLoader
+
+from persistence.audit import AuditRecord
+from persistence.team_stats import SamePlayer
+from resolvers import lists
+from resolvers.context import Services
+
+
+class Loaders:
+    """New for each request; all keys are ids of teams."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    @cached_property
+    def histories(self) -> DataLoader[UUID, list[AuditRecord]]:
+        return DataLoader(load_fn=partial(lists.histories, self._services))
+
+    @cached_property
+    def same_players(self) -> DataLoader[UUID, list[SamePlayer]]:
+        return DataLoader(load_fn=partial(lists.same_players, self._services))

@@ -1,0 +1,70 @@
+"""What is wrong with a form, and what errors there are."""
+
+from typing import Self
+
+import strawberry
+from strawberry import field
+
+from domain.errors import ErrorDefinition, Issue
+from resolvers.registration import Validation
+from schema.enums import Category, ErrorCode, IssueCode
+from schema.errors import doc_url
+from schema.scalars import JSON, IssuePath
+
+
+@strawberry.type(description="What is wrong with one place of the form.")
+class ValidationIssue:
+    path: list[IssuePath] = field(description="From the argument on: input, players, 3, name.")
+    pointer: str = field(description="The path as a JSON Pointer (RFC 6901).")
+    code: IssueCode = field(description="What is wrong, for programs.")
+    message: str = field(description="What is wrong and what to do, in English.")
+    params: JSON = field(description="The numbers in the message, by name.")
+
+    @classmethod
+    def from_issue(cls, issue: Issue) -> Self:
+        return cls(
+            path=[IssuePath(step) for step in issue.path],
+            pointer=issue.pointer,
+            code=issue.code,
+            message=issue.message,
+            params=JSON(dict(issue.params)),
+        )
+
+
+@strawberry.type(description="What registerTeam would say to a form, but for who else registered.")
+class ValidationReport:
+    is_valid: bool = field(description="Whether the form has no issues; there may be blockers.")
+    issues: list[ValidationIssue] = field(description="All of them, in the order of the form.")
+    blockers: list[ErrorCode] = field(
+        description="Why no form of this church would be taken now: not open, closed, church limit,"
+        " full."
+    )
+
+    @classmethod
+    def from_validation(cls, validation: Validation) -> Self:
+        return cls(
+            is_valid=not validation.issues,
+            issues=[ValidationIssue.from_issue(issue) for issue in validation.issues],
+            blockers=list(validation.blockers),
+        )
+
+
+@strawberry.type(name="ErrorDefinition", description="One code of the error catalogue.")
+class ErrorDefinitionType:
+    code: ErrorCode = field(description="What extensions.code says.")
+    category: Category = field(description="What kind of error it is.")
+    http_status: int = field(description="The status of the plain HTTP routes.")
+    retryable: bool = field(description="Whether the same request may succeed later.")
+    description: str = field(description="What it means.")
+    doc_url: str = field(description="Where cause and remedy are described.")
+
+    @classmethod
+    def from_definition(cls, definition: ErrorDefinition) -> Self:
+        return cls(
+            code=definition.code,
+            category=definition.category,
+            http_status=definition.http_status,
+            retryable=definition.retryable,
+            description=definition.description,
+            doc_url=doc_url(definition.code),
+        )
