@@ -75,6 +75,18 @@ def _place(issue: Issue) -> tuple[int, ...]:
     return tuple(step if isinstance(step, int) else _ORDER.get(step, -1) for step in issue.path)
 
 
+def moved(issues: Iterable[Issue], places: Mapping[Path, Path]) -> tuple[Issue, ...]:
+    """Issues at or below the places that are named, as of the paths they stand for; no others."""
+    found = []
+    for one in issues:
+        for length in range(len(one.path), 0, -1):
+            place = places.get(one.path[:length])
+            if place is not None:
+                found.append(issue((*place, *one.path[length:]), one.code, one.params))
+                break
+    return in_form_order(found)
+
+
 def issue(path: Path, code: IssueCode, params: Mapping[str, Any] | None = None) -> Issue:
     return Issue(path, code, _message(code, params or {}), params or {})
 

@@ -1,13 +1,14 @@
 """Churches, by name in pages."""
 
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.pages import Order, Page, Slice, read_page
 from persistence.records import ChurchRecord
-from persistence.tables import church, tournament
+from persistence.tables import church, church_alias, tournament
 
 _BY_NAME = Order(columns=(church.c.name, church.c.id))
 
@@ -23,6 +24,21 @@ async def page(connection: AsyncConnection, *, search: str, wanted: Slice) -> Pa
 async def count(connection: AsyncConnection, *, search: str) -> int:
     statement = _matching(select(func.count()).select_from(church), search)
     return int((await connection.execute(statement)).scalar_one())
+
+
+async def find_named(
+    connection: AsyncConnection, tournament_id: UUID, normalized_name: str
+) -> UUID | None:
+    """The church with this name or alias."""
+    alias = select(church_alias.c.church_id).where(
+        church_alias.c.tournament_id == tournament_id,
+        church_alias.c.normalized_name == normalized_name,
+    )
+    by_name = select(church.c.id).where(
+        church.c.tournament_id == tournament_id, church.c.normalized_name == normalized_name
+    )
+    found: UUID | None = await connection.scalar(alias.union_all(by_name).limit(1))
+    return found
 
 
 def _record(row: Any) -> ChurchRecord:

@@ -13,15 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, text
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.documents import DocumentReview
-from domain.errors import InvalidForm
 from domain.status import TeamStatus
-from persistence.database import constraint
 from persistence.ids import new_id
-from persistence.registration import DUPLICATES
+from persistence.registration import duplicates_as_issues
 from persistence.tables import document, team
 from persistence.teams import is_called
 
@@ -56,6 +53,7 @@ class Decided:
     code: str
     status: TeamStatus
     version: int
+    next_position: int
 
 
 async def lock(connection: AsyncConnection, reference: str) -> Decided | None:
@@ -69,6 +67,7 @@ async def lock(connection: AsyncConnection, reference: str) -> Decided | None:
                 team.c.code,
                 team.c.status,
                 team.c.version,
+                team.c.next_position,
             )
             .where(is_called(reference))
             .with_for_update()
@@ -81,8 +80,13 @@ async def lock(connection: AsyncConnection, reference: str) -> Decided | None:
 
 async def free_place(connection: AsyncConnection, decided: Decided) -> None:
     """What a team that is live no more held is free again."""
-    await connection.execute(_FREE_IN_CHURCH, {"church_id": decided.church_id})
+    await free_church_place(connection, decided.church_id)
     await connection.execute(_FREE_IN_TOURNAMENT, {"tournament_id": decided.tournament_id})
+
+
+async def free_church_place(connection: AsyncConnection, church_id: UUID) -> None:
+    """For a live team that leaves the church and stays in the tournament."""
+    await connection.execute(_FREE_IN_CHURCH, {"church_id": church_id})
 
 
 async def take_church_place(connection: AsyncConnection, decided: Decided) -> bool:
@@ -101,17 +105,12 @@ async def settle(
     connection: AsyncConnection, decided: Decided, status: TeamStatus, *, now: datetime
 ) -> None:
     """Raises InvalidForm when a live team has the name, the e-mail or the phone by now."""
-    try:
+    with duplicates_as_issues():
         await connection.execute(
             team.update()
             .where(team.c.id == decided.id)
             .values(status=status.value, version=decided.version + 1, updated_at=now)
         )
-    except IntegrityError as error:
-        duplicate = DUPLICATES.get(constraint(error) or "")
-        if duplicate is None:
-            raise
-        raise InvalidForm((duplicate(),)) from error
 
 
 async def review(

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -183,6 +183,27 @@ async def supersede(
         )
         .values(review=DocumentReview.SUPERSEDED.value)
     )
+
+
+async def give_up_of_players(
+    connection: AsyncConnection, player_ids: Collection[UUID]
+) -> list[GivenUp]:
+    """Delete all rows of these players' documents; their files are the caller's to delete."""
+    return await _delete(connection, document.c.player_id.in_(player_ids))
+
+
+async def give_up_of_team(connection: AsyncConnection, team_id: UUID) -> list[GivenUp]:
+    """Delete all rows of a team's documents; their files are the caller's to delete."""
+    return await _delete(connection, document.c.team_id == team_id)
+
+
+async def _delete(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[GivenUp]:
+    rows = await connection.execute(
+        document.delete()
+        .where(condition)
+        .returning(document.c.store, document.c.storage_name, document.c.folder)
+    )
+    return [GivenUp(**row._asdict()) for row in rows]
 
 
 async def mark_moved(connection: AsyncConnection, document_id: UUID, *, folder: str) -> bool:

@@ -4,11 +4,16 @@ import secrets
 import time
 from uuid import UUID
 
+_NS_PER_MS = 1_000_000
+
 
 def new_id() -> UUID:
-    """A UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds << 80) | secrets.randbits(80)
-    value = value & ~(0xF << 76) | (0x7 << 76)
-    value = value & ~(0x3 << 62) | (0x2 << 62)
-    return UUID(int=value)
+    """A UUIDv7 (RFC 9562, method 3): milliseconds, 12 bits of their fraction, 62 random bits.
+
+    What one process makes is in the order of time, to a quarter of a microsecond.
+    """
+    milliseconds, rest = divmod(time.time_ns(), _NS_PER_MS)
+    fraction = (rest << 12) // _NS_PER_MS
+    return UUID(
+        int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | secrets.randbits(62)
+    )

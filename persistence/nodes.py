@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -25,7 +25,7 @@ class Named:
     owner_id: UUID | None
 
 
-_FIND = text("""
+_FIND = sql("""
     SELECT 'team' AS kind, id AS owner_id FROM team WHERE id = :id
     UNION ALL SELECT 'player', team_id FROM player WHERE id = :id
     UNION ALL SELECT 'document', team_id FROM document WHERE id = :id
@@ -38,3 +38,11 @@ _FIND = text("""
 async def find(connection: AsyncConnection, node_id: UUID) -> Named | None:
     row = (await connection.execute(_FIND, {"id": node_id})).first()
     return Named(kind=NodeKind(row.kind), owner_id=row.owner_id) if row else None
+
+
+async def find_text(connection: AsyncConnection, text: str) -> Named | None:
+    """For an id as a client wrote it."""
+    try:
+        return await find(connection, UUID(text))
+    except ValueError:
+        return None

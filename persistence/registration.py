@@ -6,6 +6,8 @@ statement is one round trip.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -29,7 +31,7 @@ from persistence.records import ChurchRecord, LookUps, Remembered, TeamRecord, T
 
 OPERATION = "registerTeam"
 
-DUPLICATES = {
+_DUPLICATES = {
     "uq_team_live_captain_email": duplicate_captain_email,
     "uq_team_live_captain_phone": duplicate_captain_phone,
     "uq_team_live_name": duplicate_team_name,
@@ -251,10 +253,17 @@ async def store(
         "request_id": request_id,
         "changes": json.dumps(changes),
     }
-    try:
+    with duplicates_as_issues():
         await connection.execute(_STORE, values)
+
+
+@contextmanager
+def duplicates_as_issues() -> Iterator[None]:
+    """Raises InvalidForm when a live team has the name, the e-mail or the phone by now."""
+    try:
+        yield
     except IntegrityError as error:
-        duplicate = DUPLICATES.get(constraint(error) or "")
+        duplicate = _DUPLICATES.get(constraint(error) or "")
         if duplicate is None:
             raise
         raise InvalidForm((duplicate(),)) from error

@@ -132,8 +132,8 @@ def _misses_documents() -> ColumnElement[bool]:
 
 
 def _overlap(required: ColumnElement[Any], kinds: Collection[str]) -> ColumnElement[int]:
-    one = func.unnest(required).table_valued("kind").alias()
-    return select(func.count()).select_from(one).where(one.c.kind.in_(kinds)).scalar_subquery()
+    kind = func.unnest(required).column_valued()
+    return select(func.count(kind)).where(kind.in_(kinds)).scalar_subquery()
 
 
 def _has_rejected() -> ColumnElement[bool]:

@@ -1,7 +1,9 @@
 """The season that is open now, and the one that an empty database gets."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +27,7 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
         " consent_version"
     ).split()
 )
+_TIME_ZONE = text("SELECT 1 FROM pg_timezone_names WHERE name = :name")
 _ACTIVE = select(*_COLUMNS).where(tournament.c.is_active)
 
 
@@ -67,6 +70,25 @@ async def create_default(
         )
     )
     return True
+
+
+async def lock_active(connection: AsyncConnection) -> TournamentRecord:
+    return from_row((await connection.execute(_ACTIVE.with_for_update())).one())
+
+
+async def change(
+    connection: AsyncConnection, tournament_id: UUID, values: Mapping[str, Any]
+) -> None:
+    """`values` are columns that organisers may change."""
+    await connection.execute(
+        update(tournament).where(tournament.c.id == tournament_id).values(values)
+    )
+
+
+async def knows_time_zone(connection: AsyncConnection, name: str) -> bool:
+    """Whether days can be told in this zone."""
+    found = await connection.scalar(_TIME_ZONE, {"name": name})
+    return found is not None
 
 
 async def make_room(connection: AsyncConnection, *, places: int) -> None:

@@ -1,6 +1,6 @@
 """One decision about a team, whoever makes it: checked, concluded, on record."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -52,6 +52,15 @@ class Decision:
     event: TeamEvent
     reason: str | None = None
     items: Sequence[ChangeItem] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What somebody did to a team. In the audit log it is called `team.` and the event."""
+
+    actor: str
+    event: str
+    reason: str | None = None
 
 
 def readiness_of(record: TeamRecord) -> Readiness:
@@ -108,32 +117,50 @@ async def conclude(  # noqa: PLR0913 - what was decided, about which team, by wh
     now = services.clock()
     await _settle_places(connection, decided, status)
     await decisions.settle(connection, decided, status, now=now)
-    await decisions.record(
+    await write_down(
+        services,
         connection,
         decided,
-        at=now,
-        actor=actor,
-        event=decision.event.value,
-        reason=decision.reason,
+        Act(actor=actor, event=decision.event.value, reason=decision.reason),
         items=[{"note": one.note, "document": one.document_id} for one in decision.items],
-    )
-    await audit.append(
-        connection,
-        at=now,
-        actor=actor,
-        action=f"team.{decision.event.value}",
-        team_id=decided.id,
-        request_id=current_request_id(),
-        changes={
-            "status": [decided.status.value, status.value],
-            "version": [decided.version, decided.version + 1],
-        },
+        changes={"status": [decided.status.value, status.value]},
     )
     if decision.event in _MAIL_OF_EVENT:
         kind = _MAIL_OF_EVENT[decision.event]
         await outbox.add(connection, kind=kind, payload={}, team_id=decided.id, now=now)
     await owe_move(connection, decided.id, now=now)
     return await read(connection, decided.id)
+
+
+async def write_down(  # noqa: PLR0913 - what was done, to which team, in whose words
+    services: Services,
+    connection: Connection,
+    decided: Decided,
+    act: Act,
+    *,
+    items: Sequence[Mapping[str, object]] = (),
+    changes: Mapping[str, object],
+) -> None:
+    """People's words go where they can be erased, `changes` to the audit log for good."""
+    now = services.clock()
+    await decisions.record(
+        connection,
+        decided,
+        at=now,
+        actor=act.actor,
+        event=act.event,
+        reason=act.reason,
+        items=items,
+    )
+    await audit.append(
+        connection,
+        at=now,
+        actor=act.actor,
+        action=f"team.{act.event}",
+        team_id=decided.id,
+        request_id=current_request_id(),
+        changes={**changes, "version": [decided.version, decided.version + 1]},
+    )
 
 
 async def read(connection: Connection, team_id: UUID) -> TeamRecord:

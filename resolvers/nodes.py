@@ -23,18 +23,19 @@ Found = (
 )
 
 
-async def node(services: Services, caller: Caller, node_id: UUID) -> Found | None:
+async def node(services: Services, caller: Caller, node_id: str) -> Found | None:
     """None for what is not there and for what the caller may not see. Raises Unauthenticated."""
     require_role(caller, Role.VIEWER)
     return await services.database.read(partial(_find, services, caller, node_id))
 
 
 async def _find(
-    services: Services, caller: Caller, node_id: UUID, connection: Connection
+    services: Services, caller: Caller, text: str, connection: Connection
 ) -> Found | None:
-    named = await nodes.find(connection, node_id)
+    named = await nodes.find_text(connection, text)
     if named is None or named.owner_id is None:
         return None
+    node_id = UUID(text)
     if named.kind in (NodeKind.TEAM, NodeKind.PLAYER):
         return await _team_or_player(connection, node_id, named.owner_id)
     if named.kind == NodeKind.DOCUMENT:

@@ -41,7 +41,7 @@ async def decide(services: Services, caller: Caller, decision: Decision) -> Team
     InvalidStatusTransition, ChurchLimitReached, TournamentFull.
     """
     require_role(caller, Role.REVIEWER)
-    _check_texts(decision)
+    check_texts(decision)
     after = await services.database.run(partial(carry_out, services, decision, actor=caller.actor))
     log.info("team_decided", team=after.code, decision=decision.event.value)
     return after
@@ -113,7 +113,7 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
     return await read(connection, decided.id)
 
 
-def _check_texts(decision: Decision) -> None:
+def check_texts(decision: Decision) -> None:
     """Raises InvalidForm."""
     if decision.event in (TeamEvent.REJECT, TeamEvent.REOPEN, TeamEvent.WITHDRAW):
         require_reason(decision.reason, "reason")

@@ -116,7 +116,7 @@ async def _give_up_unclaimed(services: Services, connection: Connection) -> int:
         connection, before=now - services.storage.unclaimed_kept, limit=BATCH
     )
     for one in given_up:
-        await _owe_deletion(connection, one, now=now)
+        await owe_deletion(connection, one, now=now)
     return len(given_up)
 
 
@@ -132,7 +132,7 @@ async def _give_up_expired(
         limit=BATCH,
     )
     for one in given_up:
-        await _owe_deletion(connection, one, now=now)
+        await owe_deletion(connection, one, now=now)
         await audit.append(
             connection,
             at=now,
@@ -145,7 +145,7 @@ async def _give_up_expired(
     return len(given_up)
 
 
-async def _owe_deletion(connection: Connection, given_up: GivenUp, *, now: datetime) -> None:
+async def owe_deletion(connection: Connection, given_up: GivenUp, *, now: datetime) -> None:
     payload = {
         "store": given_up.store,
         "storage_name": given_up.storage_name,

@@ -5,10 +5,11 @@ from typing import Annotated
 import strawberry
 from strawberry import argument, field
 
-from resolvers import captain
-from resolvers.captain import Resubmission
+from resolvers import captain, captain_update, resubmission
+from resolvers.captain_update import Update
+from resolvers.resubmission import Resubmission
 from schema.context import Info
-from schema.inputs import PlayerDocumentInput, TeamDocumentInput
+from schema.inputs import PersonInput, PlayerDocumentInput, PlayerInput, TeamDocumentInput
 from schema.objects import Team
 
 OPENED_BY = "The manageToken, if it is not sent as Authorization: Bearer."
@@ -46,11 +47,60 @@ class ResubmitMyTeamInput:
         )
 
 
+@strawberry.input(description="A member of the squad as it is to be.")
+class SquadMemberInput(PlayerInput):
+    player_code: str | None = field(
+        default=None, description="Such as ICCT-001-P01; null for somebody new."
+    )
+
+
+@strawberry.input(description="What the captain changes; what is left out stays as it is.")
+class UpdateMyTeamInput:
+    expected_version: int = field(description=VERSION)
+    token: str | None = field(default=None, description=OPENED_BY)
+    team_name: str | None = field(
+        default=None, description="3 to 80 letters, digits, spaces, . ' ’ - and &."
+    )
+    captain: PersonInput | None = field(default=None, description="As a whole.")
+    vice_captain: PersonInput | None = field(default=None, description="As a whole.")
+    players: list[SquadMemberInput] | None = field(
+        default=None,
+        description="The whole squad: who is not in it leaves the team, with their documents.",
+    )
+    documents: list[TeamDocumentInput] | None = field(
+        default=None, description="In the place of rejected and missing ones of the team."
+    )
+
+    def to_update(self) -> Update:
+        people = {"captain": self.captain, "vice_captain": self.vice_captain}
+        changes: dict[str, object] = {
+            name: person.to_form() for name, person in people.items() if person is not None
+        }
+        if self.team_name is not None:
+            changes["team_name"] = self.team_name
+        return Update(
+            expected_version=self.expected_version,
+            changes=changes,
+            documents=tuple(one.to_form() for one in self.documents or ()),
+            players=None
+            if self.players is None
+            else [
+                (one.player_code.strip().upper() if one.player_code else None, one.to_form())
+                for one in self.players
+            ],
+        )
+
+
 @strawberry.input(description="A team that gives up its place.")
 class WithdrawMyTeamInput:
     expected_version: int = field(description=VERSION)
     reason: str = field(description="For the organisers: 1 to 500 characters.")
     token: str | None = field(default=None, description=OPENED_BY)
+
+
+@strawberry.type(description="The answer to updateMyTeam.")
+class UpdateMyTeamPayload:
+    team: Team = field(description="The team as it is now.")
 
 
 @strawberry.type(description="The answer to resubmitMyTeam.")
@@ -70,11 +120,21 @@ async def my_team(
     return Team.from_record(await captain.my_team(context.services, token or context.manage_token))
 
 
+async def update_my_team(
+    info: Info, input: Annotated[UpdateMyTeamInput, argument(description="The changes.")]
+) -> UpdateMyTeamPayload | None:
+    context = info.context
+    record = await captain_update.update(
+        context.services, input.token or context.manage_token, input.to_update()
+    )
+    return UpdateMyTeamPayload(team=Team.from_record(record))
+
+
 async def resubmit_my_team(
     info: Info, input: Annotated[ResubmitMyTeamInput, argument(description="The changes.")]
 ) -> ResubmitMyTeamPayload | None:
     context = info.context
-    record = await captain.resubmit(
+    record = await resubmission.resubmit(
         context.services,
         input.token or context.manage_token,
         input.to_resubmission(),

@@ -22,13 +22,28 @@ from schema.api_tokens import (
     create_api_token,
     revoke_api_token,
 )
+from schema.bulk import ConfirmTeamsPayload, RejectTeamsPayload, confirm_teams, reject_teams
 from schema.captain import (
     ResubmitMyTeamPayload,
+    UpdateMyTeamPayload,
     WithdrawMyTeamPayload,
     resubmit_my_team,
+    update_my_team,
     withdraw_my_team,
 )
 from schema.context import Info
+from schema.corrections import (
+    AddPlayerPayload,
+    ReissueManageTokenPayload,
+    RemovePlayerPayload,
+    UpdatePlayerPayload,
+    UpdateTeamPayload,
+    add_player,
+    reissue_manage_token,
+    remove_player,
+    update_player,
+    update_team,
+)
 from schema.documents import OpenUploadPayload, open_upload
 from schema.inputs import RegisterTeamInput
 from schema.objects import RegisterTeamPayload
@@ -54,6 +69,14 @@ from schema.review import (
     request_changes,
     review_document,
     withdraw_team,
+)
+from schema.season import (
+    EraseTeamPayload,
+    MergeChurchesPayload,
+    UpdateTournamentPayload,
+    erase_team,
+    merge_churches,
+    update_tournament,
 )
 from schema.second_factor import (
     ConfirmTotpPayload,
@@ -96,6 +119,11 @@ class Mutation:
         description="Let calls to an outside service through again before its time. Of the server"
         " that answers; others try by themselves. Needs the role REVIEWER.",
     )
+    update_my_team: UpdateMyTeamPayload | None = strawberry.mutation(
+        resolver=update_my_team,
+        description="Change what the team registered with, while it is pending and registration is"
+        " open, or while changes are requested. Accepted documents stay. Needs the manageToken.",
+    )
     resubmit_my_team: ResubmitMyTeamPayload | None = strawberry.mutation(
         resolver=resubmit_my_team,
         description="Hand the team in again after changes were requested, with new documents in the"
@@ -133,6 +161,51 @@ class Mutation:
     withdraw_team: WithdrawTeamPayload | None = strawberry.mutation(
         resolver=withdraw_team,
         description=needs(Role.REVIEWER, "Take a live team out; frees its place."),
+    )
+    confirm_teams: ConfirmTeamsPayload | None = strawberry.mutation(
+        resolver=confirm_teams, description=needs(Role.REVIEWER, "confirmTeam for up to 100 teams.")
+    )
+    reject_teams: RejectTeamsPayload | None = strawberry.mutation(
+        resolver=reject_teams, description=needs(Role.REVIEWER, "rejectTeam for up to 100 teams.")
+    )
+    update_team: UpdateTeamPayload | None = strawberry.mutation(
+        resolver=update_team,
+        description=needs(Role.REVIEWER, "Correct names, church and contacts of a live team."),
+    )
+    update_player: UpdatePlayerPayload | None = strawberry.mutation(
+        resolver=update_player, description=needs(Role.REVIEWER, "Correct a player of a live team.")
+    )
+    add_player: AddPlayerPayload | None = strawberry.mutation(
+        resolver=add_player,
+        description=needs(Role.REVIEWER, "Take somebody into the squad of a live team."),
+    )
+    remove_player: RemovePlayerPayload | None = strawberry.mutation(
+        resolver=remove_player,
+        description=needs(
+            Role.REVIEWER, "Take somebody out of the squad of a live team, with their documents."
+        ),
+    )
+    reissue_manage_token: ReissueManageTokenPayload | None = strawberry.mutation(
+        resolver=reissue_manage_token,
+        description=needs(Role.REVIEWER, "Make a new secret for a captain; the old one is void."),
+    )
+    update_tournament: UpdateTournamentPayload | None = strawberry.mutation(
+        resolver=update_tournament,
+        description=needs(Role.OWNER, "Change window, capacity, limits, fee and documents."),
+    )
+    merge_churches: MergeChurchesPayload | None = strawberry.mutation(
+        resolver=merge_churches,
+        description=needs(
+            Role.OWNER, "Make one of two churches. Its names are aliases from then on."
+        ),
+    )
+    erase_team: EraseTeamPayload | None = strawberry.mutation(
+        resolver=erase_team,
+        description=needs(
+            Role.OWNER,
+            "Delete a team with all that is known of its people, files too; the audit log stays,"
+            " which names nobody. It cannot be undone.",
+        ),
     )
     sign_in: SignInPayload | None = strawberry.mutation(
         resolver=sign_in,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
-from uuid import UUID
 
 import strawberry
 from strawberry import argument
@@ -29,10 +28,7 @@ async def node(
     info: Info, id: Annotated[strawberry.ID, argument(description="What an object calls its id.")]
 ) -> Node | None:
     caller = caller_with(info, Role.VIEWER)
-    try:
-        found = await nodes.node(info.context.services, caller, UUID(id))
-    except ValueError:
-        return None
+    found = await nodes.node(info.context.services, caller, id)
     return _object(info, found, is_masked=not may(caller, Role.REVIEWER))
 
 

@@ -40,7 +40,7 @@ def test_ids_sort_by_time():
     assert [one.hex for one in made] == sorted(one.hex for one in made)
 
 
-def test_all_bits_but_version_and_variant_are_used():
+def test_all_bits_after_time_and_variant_are_random():
     with time_machine.travel(START, tick=False):
         made = [new_id().int for _ in range(COUNT)]
 
@@ -48,4 +48,15 @@ def test_all_bits_but_version_and_variant_are_used():
     for one in made:
         union |= one
         intersection &= one
-    assert (union ^ intersection) == (1 << 80) - 1 & ~(0xF << 76) & ~(0x3 << 62)
+    assert (union ^ intersection) == (1 << 62) - 1
+
+
+def test_ids_of_a_millisecond_sort_by_its_microseconds():
+    made = []
+    with time_machine.travel(START, tick=False) as traveller:
+        for _ in range(1000):
+            made.append(new_id())
+            traveller.shift(timedelta(microseconds=1))
+
+    assert made == sorted(made)
+    assert {one.int >> 80 for one in made} == {int(START.timestamp()) * 1000}

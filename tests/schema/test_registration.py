@@ -1,11 +1,9 @@
 """Registering a team as a client sees it."""
 
-from contextlib import contextmanager
 from datetime import UTC
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, event
 
 from domain.documents import FILE_RULES
 from domain.form import PlayerRole
@@ -15,6 +13,7 @@ from schema.scalars import utc_text
 from tests import make
 from tests.asking import ask, data, refused
 from tests.conftest import SECRET
+from tests.statements import statements
 
 RULES = """{ registrationRules {
   squadMin squadMax teamsPerChurch roles requiredDocuments consentVersion
@@ -497,21 +496,6 @@ async def test_pages_of_one_to_a_hundred_are_given(client, five_churches, first)
     page = data(await ask(client, CHURCHES, {"first": first}))["churches"]
 
     assert len(page["nodes"]) == min(first or 50, 5)
-
-
-@contextmanager
-def statements():
-    """All that is sent to the database in the meantime."""
-    sent: list[str] = []
-
-    def note(_connection, _cursor, statement, *_rest) -> None:
-        sent.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
 
 
 async def test_the_total_is_counted_only_when_it_is_asked_for(client, five_churches):

@@ -1,0 +1,142 @@
+"""What a captain changes in the team before organisers have decided."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from domain.codes import player_code
+from domain.documents import PLAYER_KINDS, TEAM_KINDS
+from domain.errors import BadUserInput, InvalidStatusTransition
+from domain.form import DocumentForm, PlayerForm
+from domain.issues import INPUT
+from domain.rules import require_open
+from domain.status import TeamStatus
+from persistence import decisions, tournaments
+from persistence.database import Connection
+from persistence.decisions import Decided
+from persistence.ids import new_id
+from persistence.records import DocumentRecord, PlayerRecord, TeamRecord, TournamentRecord
+from resolvers.captain import ACTOR, my_team
+from resolvers.context import Services
+from resolvers.deciding import Act, locked, read, write_down
+from resolvers.documents import uploads_named
+from resolvers.editing import Edit, form_of, player_form, store
+from resolvers.replacing import OwnedPlace, place, replace_documents, replacement_issues
+
+EVENT = "update"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """`changes` are fields of TeamForm but the squad's, which is given as a whole or not at all.
+
+    Each entry of the squad has the code of the player that it stands for, or None for somebody
+    new; players without an entry leave the team.
+    """
+
+    expected_version: int
+    changes: Mapping[str, Any]
+    documents: tuple[DocumentForm, ...]
+    players: Sequence[tuple[str | None, PlayerForm]] | None
+
+
+async def update(services: Services, token: str | None, wanted: Update) -> TeamRecord:
+    """The team as it is afterwards; one that does not change keeps its version.
+
+    Raises Unauthenticated, BadUserInput, InvalidForm, StaleVersion, InvalidStatusTransition,
+    RegistrationClosed.
+    """
+    team = await my_team(services, token)
+    given = [wanted.documents, *(form.documents for _, form in wanted.players or ())]
+    known = await uploads_named(services, given)
+    return await services.database.run(partial(_update, services, team.id, wanted, known))
+
+
+async def _update(
+    services: Services,
+    team_id: UUID,
+    wanted: Update,
+    known: Mapping[str, DocumentRecord],
+    connection: Connection,
+) -> TeamRecord:
+    decided = await locked(connection, team_id.hex, wanted.expected_version)
+    tournament = await tournaments.active(connection)
+    _require_open(services, decided, tournament)
+    before = await read(connection, team_id)
+    squad = _squad(before, wanted)
+    places = _places(before, wanted, squad)
+    edit = replace(
+        _edit(before, wanted, squad, tournament), issues=replacement_issues(places, known)
+    )
+    act = Act(actor=ACTOR, event=EVENT)
+    after = await store(services, connection, decided, before, edit, tournament, act)
+    if not known:
+        return after
+    await replace_documents(services, connection, team_id, places, known)
+    if after.version == before.version:
+        await decisions.settle(connection, decided, decided.status, now=services.clock())
+        await write_down(services, connection, decided, act, changes={"documents": len(known)})
+    return await read(connection, team_id)
+
+
+def _require_open(services: Services, decided: Decided, tournament: TournamentRecord) -> None:
+    """What organisers asked for may be done after the closing date, all else before it."""
+    if decided.status == TeamStatus.PENDING:
+        require_open(tournament.rules, services.clock())
+    elif decided.status != TeamStatus.CHANGES_REQUESTED:
+        raise InvalidStatusTransition(
+            "The organisers have decided. Ask them for the change.",
+            details={"from": decided.status.value, "attempted": "updateMyTeam", "allowed": []},
+        )
+
+
+Member = tuple[UUID, PlayerRecord | None, PlayerForm]
+
+
+def _squad(before: TeamRecord, wanted: Update) -> list[Member]:
+    """The id of each entry, and the player that it stands for. Raises BadUserInput."""
+    if wanted.players is None:
+        return [(player.id, player, player_form(player)) for player in before.players]
+    codes = {player_code(before.code, player.position): player for player in before.players}
+    named = [code for code, _ in wanted.players if code is not None]
+    if len(set(named)) != len(named) or not set(named) <= codes.keys():
+        raise BadUserInput("Each playerCode names another player of the team.")
+    squad: list[Member] = []
+    for code, form in wanted.players:
+        player = codes[code] if code is not None else None
+        squad.append((player.id if player else new_id(), player, form))
+    return squad
+
+
+def _edit(
+    before: TeamRecord, wanted: Update, squad: Sequence[Member], tournament: TournamentRecord
+) -> Edit:
+    form = form_of(before, consent_version=tournament.rules.consent_version)
+    parts = ["teamName", "captain", "viceCaptain"]
+    if wanted.players is not None:
+        parts.append("players")
+    return Edit(
+        form=replace(form, players=tuple(one for _, _, one in squad), **wanted.changes),
+        ids=tuple(player_id for player_id, _, _ in squad),
+        places={(*INPUT, part): (*INPUT, part) for part in parts},
+    )
+
+
+def _places(before: TeamRecord, wanted: Update, squad: Sequence[Member]) -> list[OwnedPlace]:
+    """Only somebody new has to bring what is required; the rest is for resubmitMyTeam to ask."""
+    path = (*INPUT, "documents")
+    own = replace(place(path, wanted.documents, TEAM_KINDS, before.documents, ()), missing=())
+    places: list[OwnedPlace] = [(own, None)]
+    if wanted.players is None:
+        return places
+    for index, (player_id, player, form) in enumerate(squad):
+        path = (*INPUT, "players", index, "documents")
+        if player is None:
+            one = place(path, form.documents, PLAYER_KINDS, (), before.required_documents)
+        else:
+            one = place(path, form.documents, PLAYER_KINDS, player.documents, ())
+            one = replace(one, missing=())
+        places.append((one, player_id))
+    return places

@@ -1,0 +1,83 @@
+"""One church that registered under two names."""
+
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+import structlog
+
+from domain.errors import BadUserInput, NotFound
+from domain.roles import Caller, Role, require_role
+from persistence import audit, merging
+from persistence.database import Connection
+from persistence.merging import MergedChurch, SameTeamName
+from persistence.records import ChurchRecord
+from resilience.telemetry import current_request_id
+from resolvers.context import Services
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """`church` may have more live teams than its limit now: then it gets no further one."""
+
+    church: ChurchRecord
+    teams: int
+
+
+async def merge(services: Services, caller: Caller, church_id: UUID, into: UUID) -> Merged:
+    """The first church is an alias of the second from now on.
+
+    Raises Unauthenticated, Forbidden, BadUserInput, NotFound.
+    """
+    require_role(caller, Role.OWNER)
+    if church_id == into:
+        raise BadUserInput("These are not two churches.")
+    try:
+        merged = await services.database.run(partial(_merge, services, caller, (church_id, into)))
+    except SameTeamName as error:
+        raise BadUserInput(
+            "Both churches have a live team of the same name. Rename one of them first."
+        ) from error
+    log.info("churches_merged", teams=merged.teams)
+    return merged
+
+
+async def _merge(
+    services: Services,
+    caller: Caller,
+    church_ids: tuple[UUID, UUID],
+    connection: Connection,
+) -> Merged:
+    found = await merging.lock(connection, church_ids)
+    if len(found) != len(church_ids):
+        raise NotFound("There is no such church.")
+    gone, stays = (found[one] for one in church_ids)
+    if gone.tournament_id != stays.tournament_id:
+        raise BadUserInput("The churches are of different seasons.")
+    moved = await merging.move_teams(connection, gone, stays)
+    church = await merging.close(connection, gone, stays)
+    await _record(services, caller, connection, (gone, stays), moved)
+    return Merged(church=church, teams=len(moved))
+
+
+async def _record(
+    services: Services,
+    caller: Caller,
+    connection: Connection,
+    pair: tuple[MergedChurch, MergedChurch],
+    moved: list[UUID],
+) -> None:
+    """Once for the churches, and once for each team."""
+    changes = {"church": [one.id.hex for one in pair], "name": [one.name for one in pair]}
+    for team_id in (None, *moved):
+        await audit.append(
+            connection,
+            at=services.clock(),
+            actor=caller.actor,
+            action="church.merged" if team_id is None else "team.churchMerged",
+            team_id=team_id,
+            request_id=current_request_id(),
+            changes=changes if team_id else {**changes, "teams": len(moved)},
+        )

@@ -1,0 +1,243 @@
+"""Changing what a team registered with, whoever does it: the whole form is checked again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from domain.checks import check
+from domain.codes import player_code
+from domain.errors import ChurchLimitReached, InvalidForm, InvalidStatusTransition, Issue
+from domain.form import PersonEntry, PersonForm, PlayerForm, TeamEntry, TeamForm
+from domain.issues import Path, in_form_order, moved
+from domain.rules import TournamentRules
+from domain.status import LIVE_STATUSES, TeamStatus
+from persistence import churches, decisions, documents, editing, registration
+from persistence.database import Connection
+from persistence.decisions import Decided
+from persistence.editing import StoredPlayer
+from persistence.ids import new_id
+from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
+from resolvers.context import Services
+from resolvers.deciding import Act, read, write_down
+from resolvers.storage import owe_deletion
+
+_PERSON_FIELDS = ("name", "phone", "whatsapp", "email")
+_PLAYER_FIELDS = {
+    "name": "name",
+    "role": "role",
+    "jersey_number": "jerseyNumber",
+    "date_of_birth": "dateOfBirth",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """A team's form as it is to be.
+
+    `ids` says who each entry of the squad is, None for somebody new. `places` are the parts of
+    the form that were given, and where the client gave them: what is wrong elsewhere was so
+    before, and is not the client's to answer for. `issues` were found already.
+    """
+
+    form: TeamForm
+    ids: tuple[UUID | None, ...]
+    places: Mapping[Path, Path]
+    issues: tuple[Issue, ...] = ()
+
+
+def form_of(team: TeamRecord, *, consent_version: str | None) -> TeamForm:
+    """What a team has, as the form that would be sent for it now."""
+    return TeamForm(
+        team_name=team.name,
+        church_name=team.church.name,
+        captain=_person_form(team.captain),
+        vice_captain=_person_form(team.vice_captain),
+        players=tuple(player_form(player) for player in team.players),
+        consent_version=consent_version,
+    )
+
+
+def player_form(player: PlayerRecord) -> PlayerForm:
+    born = player.date_of_birth
+    return PlayerForm(
+        name=player.name,
+        role=player.role.value if player.role else None,
+        jersey_number=player.jersey_number,
+        date_of_birth=born.isoformat() if born else None,
+    )
+
+
+def require_live(status: TeamStatus, attempted: str) -> None:
+    """Raises InvalidStatusTransition."""
+    if status not in LIVE_STATUSES:
+        raise InvalidStatusTransition(
+            "The team plays no part any more. Reopen it first.",
+            details={"from": status.value, "attempted": attempted, "allowed": []},
+        )
+
+
+async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by whom
+    services: Services,
+    connection: Connection,
+    decided: Decided,
+    before: TeamRecord,
+    edit: Edit,
+    tournament: TournamentRecord,
+    act: Act,
+) -> TeamRecord:
+    """The team as it is afterwards; one that does not change keeps its version.
+
+    Raises InvalidForm, ChurchLimitReached.
+    """
+    now = services.clock()
+    checked = check(edit.form, _rules(tournament.rules, before, edit), today=now.date())
+    issues = in_form_order((*moved(checked.issues, edit.places), *edit.issues))
+    if checked.entry is None or issues:
+        raise InvalidForm(issues or checked.issues)
+    entry = checked.entry
+    church_id = await churches.find_named(
+        connection, decided.tournament_id, entry.normalized_church_name
+    )
+    squad = _squad(before, entry, edit.ids, decided.next_position)
+    changes = _differences(before, entry, squad, is_moved=church_id != decided.church_id)
+    if not changes:
+        return before
+    if church_id != decided.church_id:
+        church_id = await _change_church(services, connection, decided, entry, tournament)
+    await editing.change_team(
+        connection,
+        decided,
+        entry,
+        church_id=church_id,
+        next_position=max([decided.next_position, *(one.position + 1 for one in squad)]),
+        now=now,
+    )
+    await _store_squad(services, connection, before, squad)
+    await write_down(
+        services,
+        connection,
+        decided,
+        act,
+        items=changes,
+        changes={"fields": [change["field"] for change in changes]},
+    )
+    return await read(connection, decided.id)
+
+
+def _rules(rules: TournamentRules, before: TeamRecord, edit: Edit) -> TournamentRules:
+    """A squad that keeps its size is not held against limits that were changed since."""
+    size = len(edit.form.players)
+    if size != len(before.players):
+        return rules
+    return replace(
+        rules, squad_min=min(rules.squad_min, size), squad_max=max(rules.squad_max, size)
+    )
+
+
+def _squad(
+    before: TeamRecord, entry: TeamEntry, ids: Sequence[UUID | None], next_position: int
+) -> list[StoredPlayer]:
+    positions = {player.id: player.position for player in before.players}
+    squad = []
+    for player_id, player in zip(ids, entry.players, strict=True):
+        if player_id in positions:
+            stored = StoredPlayer(id=player_id, position=positions[player_id], entry=player)
+        else:
+            stored = StoredPlayer(id=player_id or new_id(), position=next_position, entry=player)
+            next_position += 1
+        squad.append(stored)
+    return squad
+
+
+async def _store_squad(
+    services: Services, connection: Connection, before: TeamRecord, squad: Sequence[StoredPlayer]
+) -> None:
+    known = {player.id: player for player in before.players}
+    gone = known.keys() - {one.id for one in squad}
+    if gone:
+        for given_up in await documents.give_up_of_players(connection, gone):
+            await owe_deletion(connection, given_up, now=services.clock())
+        await editing.remove_players(connection, gone)
+    changed = [one for one in squad if one.id in known and _player_changes(known[one.id], one)]
+    if changed:
+        await editing.change_players(connection, changed)
+    added = [one for one in squad if one.id not in known]
+    if added:
+        await editing.add_players(connection, before.id, added)
+
+
+async def _change_church(
+    services: Services,
+    connection: Connection,
+    decided: Decided,
+    entry: TeamEntry,
+    tournament: TournamentRecord,
+) -> UUID:
+    """The church that the entry names, with one team more; the old one has one less."""
+    church = await registration.take_church_place(
+        connection, tournament, entry, now=services.clock()
+    )
+    if church is None:
+        limit = tournament.rules.teams_per_church or 0
+        raise ChurchLimitReached(limit=limit, registered=limit)
+    await decisions.free_church_place(connection, decided.church_id)
+    return church.id
+
+
+def _differences(
+    before: TeamRecord, entry: TeamEntry, squad: Sequence[StoredPlayer], *, is_moved: bool
+) -> list[dict[str, object]]:
+    """Each field that differs, with its old and its new value."""
+    church_name = entry.church_name if is_moved else before.church.name
+    found = [
+        _change("teamName", before.name, entry.team_name),
+        _change("churchName", before.church.name, church_name),
+        *_person_changes("captain", before.captain, entry.captain),
+        *_person_changes("viceCaptain", before.vice_captain, entry.vice_captain),
+    ]
+    known = {player.id: player for player in before.players}
+    for one in squad:
+        code = player_code(before.code, one.position)
+        if one.id in known:
+            found += [
+                {**change, "field": f"{code}.{change['field']}"}
+                for change in _player_changes(known[one.id], one)
+            ]
+        else:
+            found.append(_change(code, None, one.entry.name))
+    stay = {one.id for one in squad}
+    found += [
+        _change(player_code(before.code, player.position), player.name, None)
+        for player in before.players
+        if player.id not in stay
+    ]
+    return [change for change in found if change["old"] != change["new"]]
+
+
+def _person_changes(prefix: str, old: PersonEntry, new: PersonEntry) -> list[dict[str, object]]:
+    return [
+        _change(f"{prefix}.{name}", getattr(old, name), getattr(new, name))
+        for name in _PERSON_FIELDS
+    ]
+
+
+def _player_changes(old: PlayerRecord, new: StoredPlayer) -> list[dict[str, object]]:
+    pairs = (
+        _change(shown, _plain(getattr(old, name)), _plain(getattr(new.entry, name)))
+        for name, shown in _PLAYER_FIELDS.items()
+    )
+    return [change for change in pairs if change["old"] != change["new"]]
+
+
+def _change(name: str, old: object, new: object) -> dict[str, object]:
+    return {"field": name, "old": old, "new": new}
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, int | str) else str(value)
+
+
+def _person_form(person: PersonEntry) -> PersonForm:
+    return PersonForm(
+        name=person.name, phone=person.phone, whatsapp=person.whatsapp, email=person.email
+    )

@@ -1,0 +1,71 @@
+"""Forgetting the people of a team: rows, files and what is owed to them."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from domain.roles import Caller, Role, require_role
+from domain.status import LIVE_STATUSES
+from persistence import audit, decisions, documents, erasure
+from persistence.database import Connection
+from resilience.telemetry import current_request_id
+from resolvers.context import Services
+from resolvers.deciding import locked
+from resolvers.storage import owe_deletion
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """`documents` are those whose files are deleted through the outbox."""
+
+    code: str
+    documents: int
+
+
+async def erase_team(
+    services: Services, caller: Caller, reference: str, *, expected_version: int
+) -> Erased:
+    """Once for all. What stays names nobody: the code, and that it was erased.
+
+    Raises Unauthenticated, Forbidden, TeamNotFound, StaleVersion.
+    """
+    require_role(caller, Role.OWNER)
+    erased = await services.database.run(
+        partial(_erase, services, caller, reference, expected_version)
+    )
+    log.info("team_erased", team=erased.code, documents=erased.documents)
+    return erased
+
+
+async def _erase(
+    services: Services,
+    caller: Caller,
+    reference: str,
+    expected_version: int,
+    connection: Connection,
+) -> Erased:
+    now = services.clock()
+    decided = await locked(connection, reference, expected_version)
+    if decided.status in LIVE_STATUSES:
+        await decisions.free_place(connection, decided)
+    given_up = await documents.give_up_of_team(connection, decided.id)
+    for one in given_up:
+        await owe_deletion(connection, one, now=now)
+    await erasure.erase(connection, decided)
+    await audit.append(
+        connection,
+        at=now,
+        actor=caller.actor,
+        action="team.erased",
+        team_id=decided.id,
+        request_id=current_request_id(),
+        changes={
+            "code": [decided.code, None],
+            "status": [decided.status.value, None],
+            "documents": [len(given_up), 0],
+        },
+    )
+    return Erased(code=decided.code, documents=len(given_up))

@@ -1,0 +1,61 @@
+"""Documents in the place of rejected and missing ones."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from domain.checks import Place, check_places
+from domain.documents import DocumentKind, DocumentReview
+from domain.errors import BadUserInput, Issue
+from domain.form import DocumentForm
+from domain.issues import Path
+from persistence import documents
+from persistence.database import Connection
+from persistence.records import Claim, DocumentRecord
+from resolvers.context import Services
+from resolvers.documents import as_uploaded
+
+# A place, and the player whose it is; without one it is the team's.
+OwnedPlace = tuple[Place, UUID | None]
+
+
+def place(
+    path: Path,
+    given: tuple[DocumentForm, ...],
+    kinds: tuple[DocumentKind, ...],
+    present: Sequence[DocumentRecord],
+    required: Sequence[DocumentKind],
+) -> Place:
+    """Accepted documents, and those nobody has looked at, stay."""
+    reviews = {document.kind: document.review for document in present}
+    free = [kind for kind in kinds if reviews.get(kind) in (None, DocumentReview.REJECTED)]
+    missing = tuple(
+        kind for kind in free if kind in required or reviews.get(kind) == DocumentReview.REJECTED
+    )
+    return Place(path=path, documents=given, kinds=free, missing=missing)
+
+
+def replacement_issues(
+    places: Sequence[OwnedPlace], known: Mapping[str, DocumentRecord]
+) -> tuple[Issue, ...]:
+    return check_places([one for one, _ in places], as_uploaded(known))
+
+
+async def replace_documents(
+    services: Services,
+    connection: Connection,
+    team_id: UUID,
+    places: Sequence[OwnedPlace],
+    known: Mapping[str, DocumentRecord],
+) -> None:
+    """What has no `replacement_issues`. Raises BadUserInput."""
+    claims = []
+    for one, player_id in places:
+        kinds = [document.kind for document in one.documents]
+        if kinds:
+            await documents.supersede(connection, team_id, player_id, kinds)
+        claims += [
+            Claim(document_id=known[document.document_id].id, player_id=player_id)
+            for document in one.documents
+        ]
+    if claims and not await documents.claim(connection, team_id, claims, now=services.clock()):
+        raise BadUserInput("One of the documents was used elsewhere meanwhile.")

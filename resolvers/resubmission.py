@@ -1,0 +1,78 @@
+"""A captain's answer to requested changes: new documents, then back to the organisers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from domain.codes import player_code
+from domain.documents import PLAYER_KINDS, TEAM_KINDS
+from domain.errors import BadUserInput, InvalidForm
+from domain.form import DocumentForm
+from domain.issues import INPUT, Path
+from domain.status import TeamEvent, move
+from persistence.database import Connection
+from persistence.records import DocumentRecord, TeamRecord
+from resolvers.captain import ACTOR, my_team
+from resolvers.context import Services
+from resolvers.deciding import Decision, conclude, locked, read
+from resolvers.documents import uploads_named
+from resolvers.replacing import OwnedPlace, place, replace_documents, replacement_issues
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resubmission:
+    """New documents of the team, and of players by their codes."""
+
+    expected_version: int
+    documents: tuple[DocumentForm, ...]
+    players: Sequence[tuple[str, tuple[DocumentForm, ...]]]
+
+
+async def resubmit(services: Services, token: str | None, wanted: Resubmission) -> TeamRecord:
+    """Put new documents in the place of rejected and missing ones, and hand the team in again.
+
+    Raises Unauthenticated, BadUserInput, InvalidForm, StaleVersion, InvalidStatusTransition.
+    """
+    team = await my_team(services, token)
+    given = [wanted.documents, *(named for _, named in wanted.players)]
+    known = await uploads_named(services, given)
+    return await services.database.run(partial(_resubmit, services, team.id, wanted, known))
+
+
+async def _resubmit(
+    services: Services,
+    team_id: UUID,
+    wanted: Resubmission,
+    known: Mapping[str, DocumentRecord],
+    connection: Connection,
+) -> TeamRecord:
+    decided = await locked(connection, team_id.hex, wanted.expected_version)
+    status = move(decided.status, TeamEvent.RESUBMIT)
+    places = _places(await read(connection, team_id), wanted)
+    issues = replacement_issues(places, known)
+    if issues:
+        raise InvalidForm(issues)
+    await replace_documents(services, connection, team_id, places, known)
+    decision = Decision(
+        reference=team_id.hex, expected_version=wanted.expected_version, event=TeamEvent.RESUBMIT
+    )
+    return await conclude(services, connection, decided, decision, status, actor=ACTOR)
+
+
+def _places(team: TeamRecord, wanted: Resubmission) -> list[OwnedPlace]:
+    """Every place of the team, with what is given for it, and whose it is."""
+    codes = {player_code(team.code, player.position): player for player in team.players}
+    given = dict(wanted.players)
+    if len(given) != len(wanted.players) or not given.keys() <= codes.keys():
+        raise BadUserInput("Each entry of players names another player of the team by code.")
+    order = {code: index for index, (code, _) in enumerate(wanted.players)}
+    required = team.required_documents
+    own = place((*INPUT, "documents"), wanted.documents, TEAM_KINDS, team.documents, required)
+    places: list[OwnedPlace] = [(own, None)]
+    for code, player in codes.items():
+        path: Path = (*INPUT, "players", order.get(code, len(order) + player.position))
+        named = given.get(code, ())
+        one = place((*path, "documents"), named, PLAYER_KINDS, player.documents, required)
+        places.append((one, player.id))
+    return places

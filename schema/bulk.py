@@ -1,0 +1,115 @@
+"""Decisions about many teams, each with an outcome of its own."""
+
+from typing import Annotated, Self
+
+import strawberry
+from strawberry import argument, field
+
+from domain.errors import DomainError
+from domain.status import TeamEvent
+from persistence.records import TeamRecord
+from resolvers import bulk
+from resolvers.deciding import Decision
+from schema.context import Info
+from schema.enums import ErrorCode
+from schema.objects import Team
+from schema.review import REASON, TEAM, VERSION
+from schema.scalars import JSON
+
+MANY = "1 to 100 teams. Each is decided on its own: one that is refused keeps no other back."
+
+
+@strawberry.input(description="A team as the organiser saw it.")
+class TeamVersionInput:
+    team_id: strawberry.ID = field(description=TEAM)
+    expected_version: int = field(description=VERSION)
+
+
+@strawberry.input(description="Teams to confirm.")
+class ConfirmTeamsInput:
+    teams: list[TeamVersionInput] = field(description=MANY)
+    override_reason: str | None = field(
+        default=None,
+        description="Why they are confirmed although readiness has blockers: 1 to 500 characters.",
+    )
+
+
+@strawberry.input(description="Teams to reject.")
+class RejectTeamsInput:
+    teams: list[TeamVersionInput] = field(description=MANY)
+    reason: str = field(description=REASON)
+
+
+@strawberry.type(description="Why a decision about one team of many was refused.")
+class DecisionError:
+    code: ErrorCode = field(description="As extensions.code of the mutation for one team.")
+    message: str = field(description="What is wrong, in English.")
+    retryable: bool = field(description="Whether the same request may succeed later.")
+    details: JSON = field(description="As extensions.details of the mutation for one team.")
+
+
+@strawberry.type(description="What became of one team of many.")
+class DecisionResult:
+    team_id: strawberry.ID = field(description="As it was sent.")
+    team: Team | None = field(description="The team as it is now; null where it was refused.")
+    error: DecisionError | None = field(description="Why it was refused; null where it was not.")
+
+    @classmethod
+    def from_outcome(cls, decision: Decision, outcome: TeamRecord | DomainError) -> Self:
+        team_id = strawberry.ID(decision.reference)
+        if isinstance(outcome, TeamRecord):
+            return cls(team_id=team_id, team=Team.from_record(outcome), error=None)
+        error = DecisionError(
+            code=outcome.code,
+            message=outcome.message,
+            retryable=outcome.definition.retryable,
+            details=JSON(dict(outcome.details)),
+        )
+        return cls(team_id=team_id, team=None, error=error)
+
+
+@strawberry.type(description="The answer to confirmTeams.")
+class ConfirmTeamsPayload:
+    results: list[DecisionResult] = field(description="One for each team, in the same order.")
+
+
+@strawberry.type(description="The answer to rejectTeams.")
+class RejectTeamsPayload:
+    results: list[DecisionResult] = field(description="One for each team, in the same order.")
+
+
+async def confirm_teams(
+    info: Info, input: Annotated[ConfirmTeamsInput, argument(description="The teams.")]
+) -> ConfirmTeamsPayload | None:
+    wanted = _decisions(input.teams, TeamEvent.CONFIRM, input.override_reason)
+    return ConfirmTeamsPayload(results=await _results(info, wanted))
+
+
+async def reject_teams(
+    info: Info, input: Annotated[RejectTeamsInput, argument(description="The teams.")]
+) -> RejectTeamsPayload | None:
+    wanted = _decisions(input.teams, TeamEvent.REJECT, input.reason)
+    return RejectTeamsPayload(results=await _results(info, wanted))
+
+
+def _decisions(
+    teams: list[TeamVersionInput], event: TeamEvent, reason: str | None
+) -> list[Decision]:
+    return [
+        Decision(
+            reference=one.team_id,
+            expected_version=one.expected_version,
+            event=event,
+            reason=reason,
+        )
+        for one in teams
+    ]
+
+
+async def _results(info: Info, wanted: list[Decision]) -> list[DecisionResult]:
+    context = info.context
+    outcomes = await bulk.decide_each(context.services, context.caller, wanted)
+    return [
+        DecisionResult.from_outcome(decision, outcome)
+        for decision, outcome in zip(wanted, outcomes, strict=True)
+    ]

@@ -1,0 +1,128 @@
+"""Many teams decided at once: each has its own outcome."""
+
+import pytest
+
+from domain.roles import Role
+from domain.status import TeamEvent
+from resolvers.bulk import DECISIONS_MAX
+from tests.asking import ask, data, refused
+from tests.schema.test_documents import FULL_SET
+from tests.schema.test_review import decide, everything, register
+from tests.signing_in import bearer
+
+CONFIRM = """
+mutation Confirm($input: ConfirmTeamsInput!) {
+  confirmTeams(input: $input) {
+    results {
+      teamId team { code status version readiness { nextOperation } }
+      error { code message retryable details }
+    }
+  }
+}
+"""
+REJECT = """
+mutation Reject($input: RejectTeamsInput!) {
+  rejectTeams(input: $input) { results { teamId team { status } error { code } } }
+}
+"""
+
+
+@pytest.fixture
+async def reviewer(services) -> dict[str, str]:
+    return await bearer(services, Role.REVIEWER)
+
+
+def teams(*numbers: int, version: int = 1) -> list[dict]:
+    return [{"teamId": f"ICCT-00{n}", "expectedVersion": version} for n in numbers]
+
+
+async def test_what_is_refused_keeps_nothing_else_back(client, sql, reviewer):
+    for number in range(1, 5):
+        await register(client, number)
+    data(await decide(client, reviewer, TeamEvent.REJECT, "ICCT-002"))
+    wanted = [*teams(1, 2, 3), {"teamId": "ICCT-004", "expectedVersion": 7}, *teams(9)]
+    wanted[1]["expectedVersion"] = 2
+
+    answer = await ask(client, CONFIRM, {"input": {"teams": wanted}}, **reviewer)
+
+    results = data(answer)["confirmTeams"]["results"]
+    assert [one["teamId"] for one in results] == [one["teamId"] for one in wanted]
+    assert [one["error"] and one["error"]["code"] for one in results] == [
+        None,
+        "INVALID_STATUS_TRANSITION",
+        None,
+        "STALE_VERSION",
+        "TEAM_NOT_FOUND",
+    ]
+    assert results[0]["team"] == {
+        "code": "ICCT-001",
+        "status": "CONFIRMED",
+        "version": 2,
+        "readiness": {"nextOperation": "reopenTeam"},
+    }
+    assert results[1]["error"]["details"]["from"] == "REJECTED"
+    assert results[3]["error"]["details"] == {"currentVersion": 1}
+    statuses = await sql.fetch("SELECT status FROM team ORDER BY code")
+    assert [row["status"] for row in statuses] == ["CONFIRMED", "REJECTED", "CONFIRMED", "PENDING"]
+    assert await sql.fetchval("SELECT count(*) FROM audit_event WHERE action = 'team.confirm'") == 2
+
+
+async def test_teams_that_are_not_ready_say_why(client, sql, reviewer):
+    await register(client, 1)
+    await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
+
+    refused_one = data(await ask(client, CONFIRM, {"input": {"teams": teams(1)}}, **reviewer))
+    override = {"teams": teams(1), "overrideReason": "All papers seen at the door."}
+    taken = data(await ask(client, CONFIRM, {"input": override}, **reviewer))
+
+    (result,) = refused_one["confirmTeams"]["results"]
+    assert result["error"]["details"]["blockers"][0]["code"] == "DOCUMENT_MISSING"
+    assert taken["confirmTeams"]["results"][0]["team"]["status"] == "CONFIRMED"
+
+
+async def test_teams_are_rejected_and_free_their_places(client, sql, reviewer):
+    for number in range(1, 4):
+        await register(client, number)
+    wanted = {"teams": teams(1, 3), "reason": "No receipt came."}
+
+    results = data(await ask(client, REJECT, {"input": wanted}, **reviewer))["rejectTeams"]
+
+    assert [one["team"]["status"] for one in results["results"]] == ["REJECTED", "REJECTED"]
+    assert await sql.fetchval("SELECT taken FROM tournament") == 1
+    reasons = await sql.fetch("SELECT reason FROM decision")
+    assert [row["reason"] for row in reasons] == ["No receipt came."] * 2
+
+
+async def test_a_team_that_is_named_twice_is_decided_once(client, sql, reviewer):
+    await register(client, 1)
+
+    answer = await ask(client, CONFIRM, {"input": {"teams": teams(1, 1)}}, **reviewer)
+
+    codes = [
+        one["error"] and one["error"]["code"]
+        for one in answer.json()["data"]["confirmTeams"]["results"]
+    ]
+    assert codes == [None, "STALE_VERSION"]
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted", "code"),
+    [
+        (CONFIRM, {"teams": []}, "BAD_USER_INPUT"),
+        (CONFIRM, {"teams": teams(1) * (DECISIONS_MAX + 1)}, "BAD_USER_INPUT"),
+        (CONFIRM, {"teams": teams(1), "overrideReason": " "}, "VALIDATION_FAILED"),
+        (REJECT, {"teams": teams(1), "reason": ""}, "VALIDATION_FAILED"),
+        (REJECT, {"teams": teams(1), "reason": "x" * 501}, "VALIDATION_FAILED"),
+    ],
+    ids=["none", "too many", "blank override", "no reason", "long reason"],
+)
+async def test_what_is_wrong_with_the_whole_decides_nothing(
+    client, sql, reviewer, query, wanted, code
+):
+    await register(client, 1)
+    before = await everything(sql)
+
+    answer = await ask(client, query, {"input": wanted}, **reviewer)
+
+    assert refused(answer)["code"] == code
+    assert await everything(sql) == before

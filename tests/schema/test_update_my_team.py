@@ -1,0 +1,234 @@
+"""What captains change themselves, before organisers have decided."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from domain.roles import Role
+from domain.status import TeamEvent, TeamStatus
+from tests import files, make
+from tests.asking import ask, data, refused
+from tests.schema.test_corrections import rows
+from tests.schema.test_documents import FULL_SET
+from tests.schema.test_review import decide, put_in
+from tests.sending import send, with_documents
+from tests.signing_in import bearer
+
+UPDATE = """
+mutation Update($input: UpdateMyTeamInput!) {
+  updateMyTeam(input: $input) {
+    team {
+      name version status captain { phone }
+      documents { id kind review } players { code name documents { id kind review } }
+    }
+  }
+}
+"""
+MINE = "{ myTeam { documents { id kind } players { code name documents { id kind } } } }"
+
+
+@pytest.fixture
+async def token(client) -> str:
+    answer = await ask(client, make.REGISTER, {"input": make.team(1)})
+    return data(answer)["registerTeam"]["manageToken"]
+
+
+@pytest.fixture
+async def documented(client, sql) -> str:
+    """The secret of a team with all documents, which the tournament asks for."""
+    await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
+    team = await with_documents(client, make.team(1, players=make.players(11)))
+    return data(await ask(client, make.REGISTER, {"input": team}))["registerTeam"]["manageToken"]
+
+
+@pytest.fixture
+async def reviewer(services) -> dict[str, str]:
+    return await bearer(services, Role.REVIEWER)
+
+
+async def update(client, token: str, version: int = 1, **wanted):
+    given = {"expectedVersion": version, **wanted}
+    return await ask(client, UPDATE, {"input": given}, Authorization=f"Bearer {token}")
+
+
+def updated(answer) -> dict:
+    return data(answer)["updateMyTeam"]["team"]
+
+
+def squad(count: int = 15) -> list[dict]:
+    """The whole squad of the first team as it registered."""
+    return [
+        {"playerCode": f"ICCT-001-P{place:02}", **player}
+        for place, player in enumerate(make.players(count), start=1)
+    ]
+
+
+async def test_names_contacts_and_squad_are_changed_in_one_step(client, sql, token):
+    members = squad()
+    members[0] |= {"name": "Someone Else", "jerseyNumber": 10}
+    del members[14]
+    members.append({"name": "New Man"})
+
+    team = updated(
+        await update(client, token, teamName="Tigers", captain=make.person(50), players=members)
+    )
+
+    assert (team["name"], team["version"]) == ("Tigers", 2)
+    assert team["captain"]["phone"] == make.person(50)["phone"]
+    assert [player["code"] for player in team["players"]][-2:] == ["ICCT-001-P14", "ICCT-001-P16"]
+    assert team["players"][0]["name"] == "Someone Else"
+    record = await sql.fetchrow("SELECT actor, action, changes FROM audit_event ORDER BY id DESC")
+    assert (record["actor"], record["action"]) == ("captain", "team.update")
+    assert json.loads(record["changes"])["fields"] == [
+        "teamName",
+        "captain.name",
+        "captain.phone",
+        "captain.whatsapp",
+        "captain.email",
+        "ICCT-001-P01.name",
+        "ICCT-001-P01.jerseyNumber",
+        "ICCT-001-P16",
+        "ICCT-001-P15",
+    ]
+
+
+async def test_two_players_swap_their_numbers(client, sql, token):
+    members = squad()
+    members[0]["jerseyNumber"], members[1]["jerseyNumber"] = 7, 8
+    updated(await update(client, token, players=members))
+    members[0]["jerseyNumber"], members[1]["jerseyNumber"] = 8, 7
+
+    updated(await update(client, token, 2, players=members))
+
+    numbers = await sql.fetch("SELECT jersey_number FROM player ORDER BY position LIMIT 2")
+    assert [row["jersey_number"] for row in numbers] == [8, 7]
+
+
+async def test_all_that_is_wrong_comes_back_at_once(client, sql, documented):
+    before = await rows(sql)
+    members = squad(11)
+    members[3]["name"] = "4"
+    members.append({"name": "New Man", "documents": [{"kind": "PHOTO", "documentId": "x"}]})
+    letter = {"kind": "PASTOR_LETTER", "documentId": "nothing"}
+
+    answer = await update(client, documented, teamName="!!!", players=members, documents=[letter])
+
+    issues = [(issue["pointer"], issue["code"]) for issue in refused(answer)["issues"]]
+    assert issues == [
+        ("/input/teamName", "NAME_CHARACTERS"),
+        ("/input/players/3/name", "NAME_CHARACTERS"),
+        ("/input/players/11/documents", "MISSING_DOCUMENT"),
+        ("/input/players/11/documents/0/documentId", "DOCUMENT_UNKNOWN"),
+        ("/input/documents/0/kind", "DOCUMENT_WRONG_KIND"),
+    ]
+    assert await rows(sql) == before
+
+
+async def test_only_rejected_documents_are_replaced(client, services, sql, documented, reviewer):
+    mine = data(await ask(client, MINE, Authorization=f"Bearer {documented}"))["myTeam"]
+    of = {document["kind"]: document["id"] for document in mine["documents"]}
+    await sql.execute("UPDATE document SET review = 'ACCEPTED'")
+    await sql.execute("UPDATE document SET review = 'REJECTED' WHERE kind = 'PASTOR_LETTER'")
+    letter = await send(client, "PASTOR_LETTER", files.pdf(pages=2))
+    receipt = await send(client, "PAYMENT_RECEIPT", files.jpeg())
+
+    both = [
+        {"kind": "PASTOR_LETTER", "documentId": letter},
+        {"kind": "PAYMENT_RECEIPT", "documentId": receipt},
+    ]
+    refusal = await update(client, documented, documents=both)
+    team = updated(await update(client, documented, documents=both[:1]))
+
+    assert refused(refusal)["issues"][0]["pointer"] == "/input/documents/1/kind"
+    now = {document["kind"]: document for document in team["documents"]}
+    assert now["PASTOR_LETTER"] == {"id": letter, "kind": "PASTOR_LETTER", "review": "PENDING"}
+    assert now["PAYMENT_RECEIPT"]["id"] == of["PAYMENT_RECEIPT"]
+    assert team["version"] == 2
+
+
+async def test_somebody_new_brings_the_documents(client, sql, documented):
+    proof = await send(client, "IDENTITY_PROOF", files.pdf())
+    card = await send(client, "SUBSCRIPTION_CARD", files.jpeg())
+    new = {
+        "name": "New Man",
+        "documents": [
+            {"kind": "IDENTITY_PROOF", "documentId": proof},
+            {"kind": "SUBSCRIPTION_CARD", "documentId": card},
+        ],
+    }
+
+    team = updated(await update(client, documented, players=[*squad(11), new]))
+
+    assert (team["version"], team["players"][11]["code"]) == (2, "ICCT-001-P12")
+    assert {one["id"] for one in team["players"][11]["documents"]} == {proof, card}
+
+
+async def test_without_a_difference_nothing_is_written(client, sql, token):
+    before = await rows(sql)
+
+    team = updated(await update(client, token, teamName="Warriors 1", players=squad()))
+
+    assert team["version"] == 1
+    assert await rows(sql) == before
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [{"playerCode": "ICCT-002-P01", "name": "A Man"}],
+        [{"playerCode": "ICCT-001-P01", "name": "A"}, {"playerCode": "icct-001-p01", "name": "B"}],
+        [{"playerCode": "nonsense", "name": "A Man"}],
+    ],
+    ids=["another team's", "twice", "nonsense"],
+)
+async def test_codes_name_players_of_the_team(client, sql, token, members):
+    before = await rows(sql)
+
+    answer = await update(client, token, players=members)
+
+    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert await rows(sql) == before
+
+
+@pytest.mark.parametrize(
+    "status", [TeamStatus.CONFIRMED, TeamStatus.REJECTED, TeamStatus.WITHDRAWN]
+)
+async def test_what_is_decided_is_not_the_captains_to_change(client, sql, token, status):
+    await put_in(sql, status)
+    before = await rows(sql)
+
+    answer = await update(client, token, teamName="Tigers")
+
+    assert refused(answer)["code"] == "INVALID_STATUS_TRANSITION"
+    assert await rows(sql) == before
+
+
+async def test_after_the_closing_date_only_what_was_asked_for(client, sql, token, reviewer):
+    await sql.execute("UPDATE tournament SET closes_at = $1", datetime.now(UTC) - timedelta(days=1))
+
+    closed = await update(client, token, teamName="Tigers")
+    data(await decide(client, reviewer, TeamEvent.REQUEST_CHANGES))
+    asked_for = updated(await update(client, token, 2, teamName="Tigers"))
+
+    assert refused(closed)["code"] == "REGISTRATION_CLOSED"
+    assert (asked_for["name"], asked_for["status"]) == ("Tigers", "CHANGES_REQUESTED")
+
+
+async def test_a_stale_version_is_told_the_present_one(client, sql, token):
+    before = await rows(sql)
+
+    answer = await update(client, token, 3, teamName="Tigers")
+
+    assert refused(answer)["details"] == {"currentVersion": 1}
+    assert await rows(sql) == before
+
+
+async def test_another_teams_contacts_are_refused(client, sql, token):
+    data(await ask(client, make.REGISTER, {"input": make.team(2)}))
+    before = await rows(sql)
+
+    answer = await update(client, token, captain=make.person(50, email=make.person(4)["email"]))
+
+    assert refused(answer)["issues"][0]["code"] == "DUPLICATE_CAPTAIN_EMAIL"
+    assert await rows(sql) == before
