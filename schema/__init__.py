@@ -2,12 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from graphql import (
-    FieldNode,
-    GraphQLError,
-    OperationDefinitionNode,
-    get_operation_ast,
-)
+from graphql import FieldNode, GraphQLError, OperationDefinitionNode, get_operation_ast
 from strawberry import Schema
 from strawberry.extensions import SchemaExtension, ValidationCache
 from strawberry.schema.config import StrawberryConfig

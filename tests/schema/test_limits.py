@@ -1,17 +1,20 @@
 """Documents at a limit pass, one step above they are refused before anything runs."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from graphql import build_schema, parse
 
 from domain.roles import ANONYMOUS, SYSTEM, Caller, CallerKind, Role
-from schema.counting import COUNTED_MAX, Counting, Limit, page_sizes_of
+from schema.counting import COUNTED_MAX, LIST_SIZES, Counting, Limit, page_sizes_of
 from schema.limits import ALLOWED, ORGANISERS_BUDGET, PUBLIC_BUDGET, budget_of, counted
 from tests import make
 from tests.asking import GRAPHQL_TYPE, ask, data, refused
 from tests.signing_in import bearer
 
+ROOT = Path(__file__).parents[2]
 SCHEMA = build_schema("""
   type Query { teams(first: Int, after: String, last: Int): Teams, team: Team, church: Church }
   type Teams { edges: [Edge!]!, nodes: [Team!]!, totalCount: Int! }
@@ -132,8 +135,8 @@ async def test_a_validation_that_compares_too_much_is_given_up(client):
          {"depth": 2, "rootFields": 2, "cost": 4}),
         ("{ ... { ... on Query { a: team { ...t } } } } fragment t on Team { b: captain { name } }",
          {"depth": 3, "rootFields": 1, "aliases": 2, "cost": 3}),
-        ("{ team { ...t ...t } } fragment t on Team @x { a: id @y @z ...i @x } fragment i on Team { b }",
-         {"depth": 2, "rootFields": 1, "aliases": 2, "directives": 8, "cost": 5}),
+        ("{ team { ...t...t } } fragment t on Team @x { a: b @y ...i @x } fragment i on Team { b }",
+         {"depth": 2, "rootFields": 1, "aliases": 2, "directives": 6, "cost": 5}),
         ("query ($a: Int @x, $b: Int) @x { team @x { ... @x { name } } }",
          {"depth": 2, "rootFields": 1, "variables": 2, "directives": 4, "cost": 2}),
         ("{ nothing { nothing { nothing } } ...missing ...wrong } fragment wrong on Nothing { a }",
@@ -361,6 +364,18 @@ async def test_the_cost_is_told_only_on_request(client):
     assert silent.json() == {"data": {"__typename": "Query"}}
     assert told.json()["extensions"] == {"cost": {"requested": 1, "allowed": 2_000}}
     assert "extensions" not in unparsed.json()
+
+
+def test_the_page_of_limits_has_the_numbers():
+    page = (ROOT / "docs" / "reference" / "limits.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
+
+    cost = f"{PUBLIC_BUDGET:,} for the public and captains; {ORGANISERS_BUDGET:,} for organisers"
+    assert rows == {limit: f"{allowed:,}" for limit, allowed in ALLOWED.items()} | {"cost": cost}
+    assert all(
+        f"`{name}` multiplies by {size}" in page or f"`{name}` by {size}" in page
+        for name, size in LIST_SIZES.items()
+    )
 
 
 async def test_a_document_that_is_known_is_not_counted_again(client):
