@@ -145,7 +145,7 @@ class Settings(CheckedSettings):
     anonymous_introspection: values.Flag = Field(
         default_factory=by_environment(deployed=False, development=True, test=True)
     )
-    """Callers who are not signed in may read the schema."""
+    """Callers who are not signed in may read the schema and are told what they may have meant."""
 
     log_level: values.Level = "INFO"
     """DEBUG, INFO, WARNING, ERROR or CRITICAL."""

@@ -165,8 +165,9 @@ BAD_USER_INPUT | USER_INPUT | 400 | final | The request does not have the form i
 range. | Correct the client: this is a defect of the program, not of the person.
 RATE_LIMITED | LIMIT | 429 | retryable | Too many requests. | More requests came from this \
 address than the limits allow. | Wait retryAfterSeconds, then repeat.
-QUERY_TOO_COMPLEX | LIMIT | 400 | final | The document asks for too much at once. | It has \
-more tokens, levels, aliases or cost than allowed. | Ask for less, or in several requests.
+QUERY_TOO_COMPLEX | LIMIT | 400 | final | The document asks for too much at once. | \
+details.limit names what there is too much of: details.actual or more, where details.allowed is \
+the most. | Ask for less, or in several requests.
 BODY_TOO_LARGE | LIMIT | 413 | final | The body is too large. | It has more than \
 details.limitBytes bytes. | Send less.
 UNSUPPORTED_MEDIA_TYPE | USER_INPUT | 415 | final | The media type of the body is not \

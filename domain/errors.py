@@ -166,6 +166,9 @@ class RateLimited(DomainError):
 class QueryTooComplex(DomainError):
     code = ErrorCode.QUERY_TOO_COMPLEX
 
+    def __init__(self, *, limit: str, allowed: int, actual: int) -> None:
+        super().__init__(details={"limit": limit, "allowed": allowed, "actual": actual})
+
 
 class BodyTooLarge(DomainError):
     code = ErrorCode.BODY_TOO_LARGE

@@ -89,6 +89,9 @@ _EXTENSIONS = _object(
     details={"type": "object"},
 )
 _LOCATION = _object(["line", "column"], line={"type": "integer"}, column={"type": "integer"})
+_COST = _object(
+    ["requested", "allowed"], requested={"type": "integer"}, allowed={"type": "integer"}
+)
 _SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "An answer with errors",
@@ -96,6 +99,7 @@ _SCHEMA = {
     "required": ["errors"],
     "properties": {
         "data": {"type": ["object", "null"]},
+        "extensions": _object(["cost"], cost=_COST),
         "errors": {
             "type": "array",
             "minItems": 1,

@@ -38,8 +38,9 @@ class Context:
     """One per request. `idempotency_key` is the header's, `operation_name` the one asked for.
 
     `manage_token` is a captain's as it came, not checked.
-    `may_introspect` is whether `__schema` may be asked for. `admit` is asked with the kind of
-    operation before it runs; raises RateLimited.
+    `may_introspect` is whether `__schema` may be asked for, `wants_cost` whether the answer says
+    what the operation costs. `admit` is asked with the kind of operation before it runs; raises
+    RateLimited.
     """
 
     services: Services
@@ -50,6 +51,7 @@ class Context:
     idempotency_key: str | None
     operation_name: str | None
     may_introspect: bool
+    wants_cost: bool
     admit: Callable[[Admitted], Awaitable[None]]
     door: Door
 

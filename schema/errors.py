@@ -18,7 +18,6 @@ from domain.errors import (
     GraphqlValidationFailed,
     Internal,
     Issue,
-    QueryTooComplex,
 )
 
 log = structlog.get_logger(__name__)
@@ -29,7 +28,7 @@ _COERCION = re.compile(
 # Where graphql-core repeats what it received, the repetition is cut off.
 _REPETITIONS = (
     (re.compile(r"(cannot represent (?:[\w -]{1,60}? )?value)\b.*$", re.DOTALL), r"\1."),
-    (re.compile(r"[,.]? (?:but encountered|Did you mean|[Ff]ound:?) .*$", re.DOTALL), "."),
+    (re.compile(r"[,.]? (?:but encountered|[Ff]ound:?) .*$", re.DOTALL), "."),
     (
         re.compile(r"^Value .* does not exist in (\S{1,80}) enum.*$", re.DOTALL),
         r"No such value in \1.",
@@ -37,6 +36,7 @@ _REPETITIONS = (
     # In a document a field's name is a name; among variables it is whatever was sent.
     (re.compile(r"unknown field '(?![A-Za-z_]\w{0,59}').*$", re.DOTALL), "an unknown field."),
 )
+_SUGGESTION = re.compile(r"[,.]? Did you mean .*$", re.DOTALL)
 _UNKNOWN_KEY = re.compile(r"unknown field '.*$", re.DOTALL)
 
 
@@ -75,9 +75,14 @@ def issue_body(issue: Issue) -> dict[str, Any]:
     }
 
 
-def publish(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    """What a client may see of an error of the execution. Unknown exceptions go to the log."""
+def publish(error: GraphQLError, request_id: str, *, may_introspect: bool) -> dict[str, Any]:
+    """What a client may see of an error of the execution. Unknown exceptions go to the log.
+
+    Suggestions name parts of the schema, to those who may introspect.
+    """
     published = envelope(_domain_error(error), request_id)
+    if not may_introspect:
+        published["message"] = _SUGGESTION.sub(".", published["message"])
     if error.locations:
         published["locations"] = [
             {"line": place.line, "column": place.column} for place in error.locations
@@ -103,8 +108,6 @@ def _domain_error(error: GraphQLError) -> DomainError:
 def _document_error(error: GraphQLError) -> DomainError:
     message = error.message
     if message.startswith("Syntax Error"):
-        if message.endswith("Parsing aborted."):
-            return QueryTooComplex()
         return GraphqlParseFailed(_parse_message(error))
     if _COERCION.match(message):
         return BadUserInput(_coercion_message(message))

@@ -6,10 +6,10 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from domain.errors import (
@@ -84,6 +84,7 @@ class GraphQLEndpoint:
             idempotency_key=request.headers.get("idempotency-key"),
             operation_name=wanted.operation_name,
             may_introspect=self._anonymous_introspection or visit.caller != ANONYMOUS,
+            wants_cost=request.headers.get("graphql-cost") == "1",
             admit=visit.admit,
             door=visit,
         )
@@ -101,7 +102,7 @@ class GraphQLEndpoint:
             raise MethodNotAllowed("A mutation has to be sent with POST.") from error
         except CannotGetOperationTypeError as error:
             raise BadUserInput("operationName names no operation of the document.") from error
-        return visit.dress(_response(request, result.data, result.errors, request_id))
+        return visit.dress(_response(request, result, context))
 
 
 def refusal(error: DomainError, *, allow: str = "POST") -> Response:
@@ -119,18 +120,17 @@ def refusal(error: DomainError, *, allow: str = "POST") -> Response:
     )
 
 
-def _response(
-    request: Request,
-    data: dict[str, Any] | None,
-    errors: list[GraphQLError] | None,
-    request_id: str,
-) -> Response:
+def _response(request: Request, result: ExecutionResult, context: Context) -> Response:
     media_type = GRAPHQL_TYPE if GRAPHQL_TYPE in request.headers.get("accept", "") else JSON_TYPE
     body: dict[str, Any] = {}
     headers = {}
     status = 200
+    errors, data = result.errors, result.data
     if errors:
-        body["errors"] = [publish(error, request_id) for error in errors]
+        body["errors"] = [
+            publish(error, context.request_id, may_introspect=context.may_introspect)
+            for error in errors
+        ]
         extensions = body["errors"][0]["extensions"]
         if extensions["retryAfterSeconds"] is not None:
             headers["Retry-After"] = str(extensions["retryAfterSeconds"])
@@ -139,6 +139,8 @@ def _response(
     # Without a path, the operation was refused before it ran: there is no data to speak of.
     if not errors or any(error.path for error in errors):
         body["data"] = data
+    if result.extensions:
+        body["extensions"] = result.extensions
     content = orjson.dumps(body, default=str)
     return Response(content, status, headers, f"{media_type}; charset=utf-8")
 

@@ -26,6 +26,7 @@ CORS_HEADERS = (
     "Authorization",
     "Content-Range",
     "Content-Type",
+    "GraphQL-Cost",
     "Idempotency-Key",
     "X-Request-ID",
     "X-Requested-With",

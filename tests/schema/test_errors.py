@@ -17,6 +17,7 @@ from domain.errors import (
     InvalidForm,
     Issue,
     IssueCode,
+    QueryTooComplex,
     RateLimited,
     RegistrationClosed,
     RegistrationNotOpen,
@@ -40,6 +41,7 @@ WITH_ARGUMENTS: dict[ErrorCode, DomainError] = {
         TournamentFull(16),
         ChurchLimitReached(limit=2, registered=2),
         RateLimited(7),
+        QueryTooComplex(limit="depth", allowed=10, actual=11),
         BodyTooLarge(1000),
     )
 }

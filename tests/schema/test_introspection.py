@@ -1,12 +1,25 @@
 import httpx
 import pytest
+from graphql import get_introspection_query
 
+from schema.counting import Limit
+from schema.limits import ALLOWED
 from server import create_app
 from settings import load_settings
+from tests.asking import ask, data, refused
 from tests.conftest import SECRET
+from tests.signing_in import bearer
 
 SCHEMA = "{ __schema { queryType { name } } }"
 IN_A_FRAGMENT = "query { ...q } fragment q on Query { s: __schema { queryType { name } } }"
+BY_A_TYPE = '{ __type(name: "Query") { fields { name } } }'
+STANDARD = get_introspection_query(
+    specified_by_url=True,
+    directive_is_repeatable=True,
+    schema_description=True,
+    input_value_deprecation=True,
+    one_of=True,
+)
 
 
 @pytest.fixture
@@ -27,7 +40,7 @@ async def closed(tmp_path, database, database_url):
             yield opened
 
 
-@pytest.mark.parametrize("query", [SCHEMA, IN_A_FRAGMENT])
+@pytest.mark.parametrize("query", [SCHEMA, IN_A_FRAGMENT, BY_A_TYPE, STANDARD])
 async def test_schema_is_refused_where_it_is_not_shown(closed, query):
     for _ in range(2):
         answer = (await closed.post("/graphql", json={"query": query})).json()
@@ -54,3 +67,74 @@ async def test_schema_is_shown_in_development_and_test(client):
     answer = (await client.post("/graphql", json={"query": SCHEMA})).json()
 
     assert answer == {"data": {"__schema": {"queryType": {"name": "Query"}}}}
+
+
+async def test_the_standard_introspection_query_is_answered(client, closed, services):
+    anonymous = await ask(client, STANDARD)
+    organiser = await ask(closed, STANDARD, **await bearer(services))
+
+    assert data(anonymous) == data(organiser)
+    assert data(anonymous)["__schema"]["queryType"] == {"name": "Query", "kind": "OBJECT"}
+
+
+async def test_the_schema_has_no_depth_but_what_is_beside_it_has(client):
+    deep = ALLOWED[Limit.DEPTH] + 1
+    types = f"{{ __schema {{ queryType {{ {'ofType { ' * deep} name {'} ' * deep} }} }} }}"
+    fields = f"{{ __schema {{ queryType {{ name }} }} {'a { ' * deep} a {'} ' * deep} }}"
+
+    answer = await ask(client, types)
+    beside = refused(await ask(client, fields))
+
+    assert data(answer)["__schema"]["queryType"] == {"ofType": None}
+    assert beside["details"] == {"limit": "depth", "allowed": 10, "actual": 12}
+
+
+async def test_types_within_types_end_somewhere(client):
+    twice, thrice = [
+        f'{{ __type(name: "Team") {{ {"fields { type { " * n} name {"} } " * n} }} }}'
+        for n in (2, 3)
+    ]
+
+    assert data(await ask(client, twice))
+    answer = await ask(client, thrice)
+    assert refused(answer)["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert answer.json()["errors"][0]["message"] == "Maximum introspection depth exceeded"
+
+
+SUGGESTED = {
+    "{ tournamen { name } }": (
+        "Cannot query field 'tournamen' on type 'Query'.",
+        " Did you mean 'tournament'?",
+    ),
+    '{ churches(serch: "a") { totalCount } }': (
+        "Unknown argument 'serch' on field 'Query.churches'.",
+        " Did you mean 'search'?",
+    ),
+    "{ ... on Tem { name } }": ("Unknown type 'Tem'.", " Did you mean 'Team'?"),
+    "{ tournament }": (
+        "Field 'tournament' of type 'Tournament!' must have a selection of subfields.",
+        " Did you mean 'tournament { ... }'?",
+    ),
+}
+
+
+@pytest.mark.parametrize(("query", "said"), SUGGESTED.items())
+async def test_suggestions_are_for_those_who_may_read_the_schema(
+    client, closed, services, query, said
+):
+    message, suggestion = said
+    organiser = await bearer(services)
+
+    answers = [
+        await ask(closed, query),
+        await ask(closed, query, **organiser),
+        await ask(client, query),
+        await ask(closed, query),
+    ]
+
+    assert [answer.json()["errors"][0]["message"] for answer in answers] == [
+        message,
+        message + suggestion,
+        message + suggestion,
+        message,
+    ]

@@ -280,7 +280,7 @@ async def test_strange_origins_are_not_let_in(client):
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "HEAD"])
 async def test_a_preflight_is_answered(client, method):
-    wanted = "authorization, content-range, idempotency-key, x-request-id, x-requested-with"
+    wanted = "authorization, content-range, graphql-cost, idempotency-key, x-requested-with"
     response = await client.options(
         "/graphql",
         headers={

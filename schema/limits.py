@@ -1,0 +1,118 @@
+"""What a document may ask for at once, and may ask about the schema. Told before validation."""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, get_operation_ast, parse
+from graphql.language.parser import MAX_NESTING_DEPTH
+from graphql.validation.rules import overlapping_fields_can_be_merged
+from strawberry.extensions import SchemaExtension
+
+from domain.errors import GraphqlValidationFailed, QueryTooComplex
+from domain.roles import Caller, Role, may
+from schema.context import Context
+from schema.counting import Counting, Limit, PageSizes, Totals, page_sizes_of
+
+DOCUMENTS_KEPT = 256
+ALLOWED: Mapping[Limit, int] = {
+    Limit.TOKENS: 2_000,
+    Limit.NESTING: MAX_NESTING_DEPTH,
+    Limit.DEPTH: 10,
+    Limit.ALIASES: 15,
+    Limit.ROOT_FIELDS: 10,
+    Limit.DIRECTIVES: 50,
+    Limit.VARIABLES: 200,
+    Limit.COMPARISONS: 50_000,
+}
+PUBLIC_BUDGET = 2_000
+ORGANISERS_BUDGET = 100_000
+
+# Validation compares fields in pairs and reads this each time; graphql-core's own number stands
+# for a second of work.
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = ALLOWED[Limit.COMPARISONS]
+
+
+def budget_of(caller: Caller) -> int:
+    """The cost that one operation of the caller may have."""
+    return ORGANISERS_BUDGET if may(caller, Role.VIEWER) else PUBLIC_BUDGET
+
+
+def require_within(limit: Limit, allowed: int, actual: int) -> None:
+    """Raises QueryTooComplex."""
+    if actual > allowed:
+        raise QueryTooComplex(limit=limit, allowed=allowed, actual=actual)
+
+
+def stopped_at(limit: Limit) -> QueryTooComplex:
+    """For what is not counted to its end."""
+    return QueryTooComplex(limit=limit, allowed=ALLOWED[limit], actual=ALLOWED[limit] + 1)
+
+
+@lru_cache(maxsize=DOCUMENTS_KEPT)
+def parsed(text: str) -> DocumentNode:
+    """Raises QueryTooComplex, GraphQLError."""
+    try:
+        return parse(text, max_tokens=ALLOWED[Limit.TOKENS])
+    except GraphQLError as error:
+        if error.message.endswith("tokens. Parsing aborted."):
+            raise stopped_at(Limit.TOKENS) from error
+        if error.message.endswith("nested too deeply. Parsing aborted."):
+            raise stopped_at(Limit.NESTING) from error
+        raise
+
+
+@lru_cache(maxsize=DOCUMENTS_KEPT)
+def counted(schema: GraphQLSchema, text: str, page_sizes: PageSizes) -> Mapping[str | None, Totals]:
+    """What each operation of the document asks for, by its name."""
+    return Counting(schema, parsed(text), page_sizes).operations()
+
+
+class Parsing(SchemaExtension):
+    """Parses a document once, however often it is sent."""
+
+    def on_parse(self) -> Iterator[None]:
+        self.execution_context.graphql_document = parsed(self.execution_context.query or "")
+        yield
+
+
+class Limits(SchemaExtension):
+    """Refuses documents that ask for too much, or for the schema where it is not shown."""
+
+    _cost: int | None = None
+
+    def on_validate(self) -> Iterator[None]:
+        context: Context = self.execution_context.context
+        operations = self._counted()
+        for totals in operations.values():
+            for limit, allowed in ALLOWED.items():
+                require_within(limit, allowed, totals.counts[limit])
+            if totals.shows_schema and not context.may_introspect:
+                raise GraphqlValidationFailed("The schema is not shown to anonymous callers.")
+        self._cost = operations[self.execution_context.operation_name].counts[Limit.COST]
+        require_within(Limit.COST, budget_of(context.caller), self._cost)
+        yield
+
+    def get_results(self) -> dict[str, Any]:
+        context: Context = self.execution_context.context
+        if self._cost is None or not context.wants_cost:
+            return {}
+        return {"cost": {"requested": self._cost, "allowed": budget_of(context.caller)}}
+
+    def _counted(self) -> Mapping[str | None, Totals]:
+        execution = self.execution_context
+        document = execution.graphql_document
+        operation = document and get_operation_ast(document, execution.operation_name)
+        sizes = page_sizes_of(operation, execution.variables or {}) if operation else ()
+        # Strawberry's own extensions take the schema from there too.
+        return counted(execution.schema._schema, execution.query or "", sizes)  # noqa: SLF001
+
+
+class Comparisons(SchemaExtension):
+    """Tells a validation that was given up from one that found something."""
+
+    def on_validate(self) -> Iterator[None]:
+        errors = self.execution_context.pre_execution_errors or ()
+        if any(error.message == "Validation aborted." for error in errors):
+            raise stopped_at(Limit.COMPARISONS)
+        yield
