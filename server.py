@@ -27,6 +27,7 @@ from resolvers.secrets import Secrets
 from resolvers.storage import HANDLERS
 from resolvers.upkeep import prune_forever
 from settings import Settings, ensure_secret_key
+from web.exports import Exports
 from web.files import Files
 from web.graphql import GraphQLEndpoint, refusal
 from web.limits import RateLimits
@@ -97,6 +98,7 @@ def routes(settings: Settings, services: Services, limits: RateLimits) -> list[R
         Route("/graphql", graphql.respond, methods=["GET", "POST"]),
         Route("/uploads/{ticket}", uploads.respond, methods=["PUT", "HEAD"]),
         Route("/files/{link}", Files(services).respond),
+        Route("/exports/{link}", Exports(services).respond),
         Route("/metrics", metrics.respond),
         Route("/livez", livez),
         Route("/readyz", readiness.respond),

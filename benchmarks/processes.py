@@ -39,6 +39,10 @@ class Served:
         """The most that was ever resident."""
         return self._memory_mb("VmHWM:")
 
+    def forget_peak(self) -> None:
+        """`peak_mb` is from now on."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
+
     def _memory_mb(self, name: str) -> float:
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         line = next(one for one in status.splitlines() if one.startswith(name))

@@ -30,9 +30,9 @@ Work = Callable[[Connection], Awaitable[T]]
 
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
-# Serialization failure, deadlock, server stopped or starting, too many connections; class 08 is
-# the connection itself.
-TRANSIENT = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300"})
+# Serialization failure, deadlock, server stopped or starting, too many connections, a database
+# that takes none for now; class 08 is the connection itself.
+TRANSIENT = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300", "55000"})
 START_WAITS_SECONDS = (1, 2, 4)
 
 

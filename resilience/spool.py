@@ -44,6 +44,17 @@ class Spool:
         finally:
             path.unlink(missing_ok=True)
 
+    @contextmanager
+    def scratch_folder(self) -> Iterator[Path]:
+        """A folder that is gone afterwards, with what is in it."""
+        with self.scratch() as path:
+            with disk_errors(FAILED):
+                path.mkdir(mode=0o700)
+            try:
+                yield path
+            finally:
+                shutil.rmtree(path, ignore_errors=True)
+
     async def require_room(self) -> None:
         """To be asked before a file is begun."""
         await on_disk(FAILED, self._require_room)
@@ -93,7 +104,10 @@ class Spool:
             if path.suffix in {PARTIAL, SCRATCH} and _modified_at(path) < before
         ]
         for path in old:
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         return len(old)
 
 

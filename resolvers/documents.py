@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -12,15 +12,15 @@ from domain.codes import player_code
 from domain.documents import CONTENT_TYPES, DocumentFormat, Uploaded
 from domain.errors import NotFound
 from domain.form import DocumentForm, TeamForm
-from domain.roles import SYSTEM, Caller, CallerKind, Role, require_role
-from persistence import audit, documents, organisers
+from domain.roles import Caller, Role, require_role
+from persistence import audit, documents
 from persistence.database import Connection
 from persistence.documents import Ownership
 from persistence.records import DocumentRecord
 from resilience.media import FileMissing, Folder
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
-from resolvers.secrets import read_signed, sign
+from resolvers.links import linked_caller, read_link, sign_link
 
 LINK = "document-link"
 _SUFFIXES = {DocumentFormat.PNG: "png", DocumentFormat.JPEG: "jpg", DocumentFormat.PDF: "pdf"}
@@ -77,10 +77,8 @@ def make_link(services: Services, caller: Caller, document_id: UUID) -> tuple[st
     Raises Unauthenticated, Forbidden.
     """
     require_role(caller, Role.REVIEWER)
-    expires_at = (services.clock() + services.storage.link_lifetime).replace(microsecond=0)
-    organiser = caller.organiser_id.hex if caller.organiser_id else SYSTEM.actor
-    claims = (document_id.hex, organiser, int(expires_at.timestamp()))
-    return f"/files/{sign(services.secrets, LINK, claims)}", expires_at
+    text, expires_at = sign_link(services, caller, LINK, document_id.hex)
+    return f"/files/{text}", expires_at
 
 
 @asynccontextmanager
@@ -89,9 +87,14 @@ async def shown(services: Services, link: str) -> AsyncGenerator[ShownFile]:
 
     Raises NotFound, StorageUnavailable.
     """
-    document_id, organiser = _read_link(services, link)
+    organiser_id, (document_id,) = read_link(services, LINK, link)
     owned = await services.database.run(
-        partial(_record_view, document_id=document_id, organiser=organiser, now=services.clock())
+        partial(
+            _record_view,
+            document_id=UUID(document_id),
+            organiser_id=organiser_id,
+            now=services.clock(),
+        )
     )
     if owned is None:
         raise NotFound("This document is not kept any more.")
@@ -104,21 +107,10 @@ async def shown(services: Services, link: str) -> AsyncGenerator[ShownFile]:
         )
 
 
-def _read_link(services: Services, link: str) -> tuple[UUID, UUID | None]:
-    """The document and the organiser, None for the system."""
-    claims = read_signed(services.secrets, LINK, link)
-    if claims is None:
-        raise NotFound("There is no such link.")
-    document_id, organiser, expires_at = claims
-    if services.clock() >= datetime.fromtimestamp(expires_at, UTC):
-        raise NotFound("This link has expired. Ask for another one.")
-    return UUID(document_id), _uuid(organiser)
-
-
 async def _record_view(
-    connection: Connection, *, document_id: UUID, organiser: UUID | None, now: datetime
+    connection: Connection, *, document_id: UUID, organiser_id: UUID | None, now: datetime
 ) -> Ownership | None:
-    caller = SYSTEM if organiser is None else await _still_allowed(connection, organiser)
+    caller = await linked_caller(connection, organiser_id, Role.REVIEWER)
     owned = await documents.find_owned(connection, document_id)
     if owned is not None:
         await audit.append(
@@ -131,14 +123,6 @@ async def _record_view(
             changes={"document": document_id.hex},
         )
     return owned
-
-
-async def _still_allowed(connection: Connection, organiser_id: UUID) -> Caller:
-    """Raises NotFound."""
-    organiser = await organisers.find(connection, organiser_id)
-    if organiser is None or not organiser.role.at_least(Role.REVIEWER):
-        raise NotFound("This link has expired. Ask for another one.")
-    return Caller(kind=CallerKind.ORGANISER, organiser_id=organiser.id, role=organiser.role)
 
 
 async def _fetch(services: Services, document: DocumentRecord, target: Path) -> None:

@@ -11,6 +11,7 @@ import strawberry
 
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
 from domain.errors import CATALOG, ISSUE_CATALOG, Category, ErrorCode, IssueCode
+from domain.exports import ExportFormat
 from domain.form import PlayerRole
 from domain.readiness import BlockerActor, BlockerCode
 from domain.roles import Role
@@ -29,6 +30,7 @@ __all__ = [
     "DocumentKind",
     "DocumentReview",
     "ErrorCode",
+    "ExportFormat",
     "HealthStatus",
     "IssueCode",
     "OrderDirection",
@@ -178,6 +180,15 @@ _described(
         DeliveryStatus.OWED: "It is still to be done.",
         DeliveryStatus.DELIVERED: "It is done.",
         DeliveryStatus.DEAD: "It failed for good, or was tried too often.",
+    },
+)
+_described(
+    ExportFormat,
+    "What kind of file an export is.",
+    {
+        ExportFormat.CSV: "UTF-8, one row for each player with the columns of the team. A text that"
+        " a spreadsheet could take for a formula, phones too, begins with an apostrophe.",
+        ExportFormat.XLSX: "For spreadsheets: a sheet of teams and one of players.",
     },
 )
 _described(

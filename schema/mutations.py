@@ -45,6 +45,7 @@ from schema.corrections import (
     update_team,
 )
 from schema.documents import OpenUploadPayload, open_upload
+from schema.exports import ExportTeamsPayload, export_teams
 from schema.inputs import RegisterTeamInput
 from schema.objects import RegisterTeamPayload
 from schema.organisers import (
@@ -205,6 +206,12 @@ class Mutation:
             Role.OWNER,
             "Delete a team with all that is known of its people, files too; the audit log stays,"
             " which names nobody. It cannot be undone.",
+        ),
+    )
+    export_teams: ExportTeamsPayload | None = strawberry.mutation(
+        resolver=export_teams,
+        description=needs(
+            Role.VIEWER, "Make a link to a file of teams and players. VIEWERs get no contacts."
         ),
     )
     sign_in: SignInPayload | None = strawberry.mutation(

@@ -1,6 +1,7 @@
 """`/files/{link}`: a document for whoever has the link, for as long as it lasts."""
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -9,7 +10,6 @@ from starlette.types import Receive, Scope, Send
 from domain.errors import DomainError
 from resolvers import documents
 from resolvers.context import Services
-from resolvers.documents import ShownFile
 from web.graphql import refusal
 
 
@@ -26,19 +26,20 @@ class Files:
                 )
             except DomainError as error:
                 return refusal(error)
-            return _View(file, stack.pop_all())
+            return HeldFile(
+                file.path,
+                stack.pop_all(),
+                media_type=file.media_type,
+                filename=file.name,
+                content_disposition_type="inline",
+            )
 
 
-class _View(FileResponse):
-    """Deletes the copy when it has been sent, or could not be."""
+class HeldFile(FileResponse):
+    """Gives up what it holds when the file has been sent, or could not be."""
 
-    def __init__(self, file: ShownFile, held: AsyncExitStack) -> None:
-        super().__init__(
-            file.path,
-            media_type=file.media_type,
-            filename=file.name,
-            content_disposition_type="inline",
-        )
+    def __init__(self, path: Path, held: AsyncExitStack, **options: str) -> None:
+        super().__init__(path, **options)  # type: ignore[arg-type]  # texts, as they are named
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,55 @@
+"""Rows for measurements: many teams of 15 players, made by PostgreSQL itself."""
+
+import asyncpg
+
+# Every seventh name is Tamil.
+_CHURCHES = """
+INSERT INTO church (id, tournament_id, name, normalized_name, taken, created_at)
+SELECT gen_random_uuid(), t.id, 'CSI Church ' || n, 'csi church ' || n, 2, now()
+FROM tournament t, generate_series(1, ($1 + 1) / 2) AS n WHERE t.is_active
+"""
+_TEAMS = """
+INSERT INTO team (
+    id, tournament_id, church_id, code, name, normalized_name, status, version,
+    captain_name, captain_phone, captain_whatsapp, captain_email,
+    vice_captain_name, vice_captain_phone, vice_captain_whatsapp, vice_captain_email,
+    manage_generation, next_position, registered_at, updated_at)
+SELECT gen_random_uuid(), t.id, c.id,
+    t.code_prefix || '-' || lpad(n::text, greatest(3, length(n::text)), '0'),
+    'Warriors ' || n, 'warriors ' || n,
+    (ARRAY['PENDING', 'CONFIRMED', 'CHANGES_REQUESTED'])[1 + n % 3], 1,
+    'Captain ' || n, '+91' || (7000000000 + n), '+91' || (7000000000 + n),
+    'captain' || n || '@example.org',
+    'Vice ' || n, '+91' || (8000000000 + n), '+91' || (8000000000 + n),
+    'vice' || n || '@example.org', 1, 16,
+    timestamptz '2026-11-01T00:00:00Z' + n * interval '1 minute', now()
+FROM tournament t
+JOIN church c ON c.tournament_id = t.id,
+LATERAL generate_series(
+    2 * substring(c.name FROM '[0-9]+$')::int - 1, 2 * substring(c.name FROM '[0-9]+$')::int
+) AS n
+WHERE t.is_active AND n <= $1
+"""
+_PLAYERS = """
+INSERT INTO player (
+    id, team_id, position, name, normalized_name, role, jersey_number, date_of_birth)
+SELECT gen_random_uuid(), t.id, n,
+    CASE n % 7 WHEN 0 THEN 'ஆனந்த் ராஜ் ' ELSE 'Player ' END || chr(64 + n),
+    CASE n % 7 WHEN 0 THEN 'ஆனந்த் ராஜ் ' ELSE 'player ' END || chr(96 + n),
+    (ARRAY['BATSMAN', 'BOWLER', 'ALL_ROUNDER', 'WICKET_KEEPER', NULL])[1 + n % 5],
+    n, CASE n % 2 WHEN 0 THEN date '2000-01-01' + n * 40 END
+FROM team t, generate_series(1, 15) AS n
+"""
+_COUNTS = """
+UPDATE tournament SET capacity = NULL, taken = $1, next_team_number = $1 + 1 WHERE is_active
+"""
+
+
+async def fill(connection: asyncpg.Connection, teams: int) -> None:
+    """Into an empty season, with counts that agree."""
+    async with connection.transaction():
+        await connection.execute(_CHURCHES, teams)
+        await connection.execute(_TEAMS, teams)
+        await connection.execute(_PLAYERS)
+        await connection.execute(_COUNTS, teams)
+    await connection.execute("VACUUM ANALYZE")

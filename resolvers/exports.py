@@ -1,0 +1,190 @@
+"""Teams as a table: a link first, then the rows in batches, so that memory stays small.
+
+No connection to the database is held between two batches, however slowly they are taken.
+"""
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from domain.exports import ExportFormat, harmless
+from domain.roles import Caller, Role, may, require_role
+from domain.status import TeamStatus
+from persistence import audit, team_lists
+from persistence.database import Connection
+from persistence.pages import Slice
+from persistence.records import TeamRecord
+from persistence.team_lists import Parts, TeamOrderField, order_of
+from persistence.team_search import TeamFilter
+from resilience.telemetry import current_request_id
+from resolvers.context import Services
+from resolvers.export_columns import PLAYER_COLUMNS, TEAM_COLUMNS, Column, Member
+from resolvers.links import linked_caller, read_link, sign_link
+from resolvers.workbook import Workbook
+
+LINK = "teams-export"
+BATCH = 50
+# Excel takes a file for UTF-8 only with this mark.
+BOM = "\ufeff"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What is exported, for whom, and how the file is called."""
+
+    format: ExportFormat
+    wanted: TeamFilter
+    caller: Caller
+    name: str
+
+
+def make_link(
+    services: Services, caller: Caller, export_format: ExportFormat, wanted: TeamFilter
+) -> tuple[str, datetime]:
+    """A path that gives the table to whoever has it, until then, in the caller's name.
+
+    Raises Unauthenticated.
+    """
+    require_role(caller, Role.VIEWER)
+    text, expires_at = sign_link(
+        services, caller, LINK, export_format.value, json.dumps(_written(wanted))
+    )
+    return f"/exports/{text}", expires_at
+
+
+async def open_export(services: Services, link: str) -> Export:
+    """On record before anything is read. Raises NotFound."""
+    organiser_id, (export_format, wanted) = read_link(services, LINK, link)
+    return await services.database.run(
+        partial(
+            _open, services, organiser_id, ExportFormat(export_format), _read(json.loads(wanted))
+        )
+    )
+
+
+async def csv_rows(services: Services, export: Export) -> AsyncIterator[bytes]:
+    """One row for each player, with the columns of the team; UTF-8. Raises ServiceUnavailable."""
+    team_columns = _allowed(TEAM_COLUMNS, export.caller)
+    player_columns = _allowed(PLAYER_COLUMNS, export.caller)
+    headers = [column.header for column in (*team_columns, *player_columns)]
+    yield BOM.encode() + _csv([headers])
+    async for teams in batches(services, export):
+        rows = []
+        for team in teams:
+            own = [column.value(team) for column in team_columns]
+            rows += [
+                [*own, *(column.value(Member(team, player)) for column in player_columns)]
+                for player in team.players
+            ]
+        yield _csv(rows)
+
+
+async def write_workbook(services: Services, export: Export, folder: Path) -> Path:
+    """A sheet of teams and one of players. Raises StorageUnavailable, ServiceUnavailable."""
+    team_columns = _allowed(TEAM_COLUMNS, export.caller)
+    player_columns = _allowed(PLAYER_COLUMNS, export.caller)
+    async with Workbook.open(folder) as workbook:
+        await workbook.add_sheet("Teams", team_columns)
+        await workbook.add_sheet("Players", player_columns)
+        async for teams in batches(services, export):
+            members = [Member(team, player) for team in teams for player in team.players]
+            await workbook.add_rows("Teams", teams)
+            await workbook.add_rows("Players", members)
+    return workbook.path
+
+
+async def batches(services: Services, export: Export) -> AsyncIterator[tuple[TeamRecord, ...]]:
+    """All teams by code, a few at a time, each with one statement for itself and its parts."""
+    after = None
+    while True:
+        page = await services.database.read(
+            partial(
+                team_lists.page,
+                wanted=export.wanted,
+                order=order_of(TeamOrderField.CODE),
+                part=Slice(size=BATCH, after=after),
+                parts=Parts(),
+                with_contacts=may(export.caller, Role.REVIEWER),
+            )
+        )
+        if page.rows:
+            yield page.rows
+            after = page.keys[-1]
+        if not page.has_next:
+            return
+
+
+async def _open(
+    services: Services,
+    organiser_id: UUID | None,
+    export_format: ExportFormat,
+    wanted: TeamFilter,
+    connection: Connection,
+) -> Export:
+    caller = await linked_caller(connection, organiser_id, Role.VIEWER)
+    now = services.clock()
+    await audit.append(
+        connection,
+        at=now,
+        actor=caller.actor,
+        action="teams.exported",
+        team_id=None,
+        request_id=current_request_id(),
+        changes={"format": export_format.value, "filter": sorted(_written(wanted))},
+    )
+    log.info("teams_exported", format=export_format.value)
+    name = f"teams-{now.date().isoformat()}.{export_format.lower()}"
+    return Export(format=export_format, wanted=wanted, caller=caller, name=name)
+
+
+def _allowed(columns: tuple[Column, ...], caller: Caller) -> list[Column]:
+    is_told = may(caller, Role.REVIEWER)
+    return [column for column in columns if is_told or not column.is_contact]
+
+
+def _csv(rows: list[list[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows(
+        [harmless(value) if isinstance(value, str) else value for value in row] for row in rows
+    )
+    return text.getvalue().encode()
+
+
+def _written(wanted: TeamFilter) -> dict[str, Any]:
+    """What is given of the filter, as JSON."""
+    given = {
+        "statuses": sorted(status.value for status in wanted.statuses),
+        "church_id": wanted.church_id.hex if wanted.church_id else None,
+        "text": wanted.text,
+        "registered_from": _iso(wanted.registered_from),
+        "registered_until": _iso(wanted.registered_until),
+        "has_missing_documents": wanted.has_missing_documents,
+        "has_rejected_documents": wanted.has_rejected_documents,
+    }
+    return {name: value for name, value in given.items() if value not in (None, [])}
+
+
+def _read(written: Mapping[str, Any]) -> TeamFilter:
+    values = dict(written)
+    for name in ("registered_from", "registered_until"):
+        if name in values:
+            values[name] = datetime.fromisoformat(values[name])
+    if "church_id" in values:
+        values["church_id"] = UUID(values["church_id"])
+    values["statuses"] = [TeamStatus(one) for one in values.get("statuses", ())]
+    return TeamFilter(**values)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

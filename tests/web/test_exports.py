@@ -1,0 +1,378 @@
+"""Teams as a file: what is in it, who gets it, what is on record, what is left behind."""
+
+import asyncio
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import httpx
+import openpyxl
+import pytest
+from sqlalchemy import make_url
+
+from domain.exports import ExportFormat
+from domain.roles import SYSTEM, Role
+from domain.status import TeamEvent
+from persistence.team_search import TeamFilter
+from resolvers import exports
+from tests import make
+from tests.asking import ask, check_envelope, data
+from tests.databases import dsn
+from tests.schema.test_review import decide, register
+from tests.signing_in import bearer
+from tests.statements import statements
+
+EXPORT = """
+mutation Export($input: ExportTeamsInput!) { exportTeams(input: $input) { url expiresAt } }
+"""
+TAMIL = "ஆனந்த் ராஜ்"
+CONTACTS = [
+    f"{who} {what}"
+    for who in ("Captain", "Vice-captain")
+    for what in ("phone", "WhatsApp", "e-mail")
+]
+
+
+@pytest.fixture
+async def reviewer(services) -> dict[str, str]:
+    return await bearer(services, Role.REVIEWER)
+
+
+async def link(client, who, kind: str = "CSV", **filter) -> str:
+    wanted = {"format": kind, "filter": filter or None}
+    answer = await ask(client, EXPORT, {"input": wanted}, **who)
+    return data(answer)["exportTeams"]["url"]
+
+
+async def rows(client, who, **filter) -> list[dict]:
+    """The rows of a CSV file by their headers."""
+    answer = await client.get(await link(client, who, **filter))
+    assert answer.status_code == 200
+    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+
+
+async def two_teams(client) -> None:
+    players = make.players(11)
+    players[0] |= {"name": TAMIL, "role": "BOWLER", "jerseyNumber": 7, "dateOfBirth": "2001-02-03"}
+    await register(client, 1, players=players)
+    await register(client, 2, teamName="O’Brien - & Co.", players=make.players(11))
+
+
+async def test_a_csv_file_has_a_row_for_each_player(client, reviewer, sql):
+    await two_teams(client)
+    await sql.execute("UPDATE team SET registered_at = '2026-11-20T18:30:00Z'")
+
+    answer = await client.get(await link(client, reviewer))
+
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="teams-20')
+    assert answer.headers["Content-Disposition"].endswith('.csv"')
+    assert "no-store" in answer.headers["Cache-Control"]
+    lines = answer.content.decode().split("\r\n")
+    assert lines[0] == (
+        "\ufeffTeam code,Team,Church,Status,Registered (UTC),Captain,Captain phone,"
+        "Captain WhatsApp,Captain e-mail,Vice-captain,Vice-captain phone,Vice-captain WhatsApp,"
+        "Vice-captain e-mail,Players,Next step,Player code,Player,Role,Jersey,Date of birth"
+    )
+    captain, vice = make.person(2), make.person(3)
+    assert lines[1] == (
+        f"ICCT-001,Warriors 1,CSI Church 1,PENDING,2026-11-20 18:30:00,{captain['name']},"
+        f"'{captain['phone']},'{captain['phone']},{captain['email']},{vice['name']},"
+        f"'{vice['phone']},'{vice['phone']},{vice['email']},11,confirmTeam,"
+        f"ICCT-001-P01,{TAMIL},BOWLER,7,2001-02-03"
+    )
+    assert len(lines) == 1 + 22 + 1
+    assert lines[12].startswith("ICCT-002,O’Brien - & Co.,")
+
+
+async def test_an_xlsx_file_opens_with_every_text_as_it_was(client, reviewer, sql):
+    await two_teams(client)
+    await sql.execute("UPDATE player SET name = '=1+1' WHERE position = 2")
+    await sql.execute("UPDATE player SET name = 'https://example.org' WHERE position = 3")
+    await sql.execute("UPDATE player SET name = '007' WHERE position = 4")
+
+    answer = await client.get(await link(client, reviewer, "XLSX"))
+
+    assert answer.headers["Content-Type"].endswith("spreadsheetml.sheet")
+    assert answer.headers["Content-Disposition"].endswith('.xlsx"')
+    book = openpyxl.load_workbook(io.BytesIO(answer.content))
+    assert book.sheetnames == ["Teams", "Players"]
+    teams = list(book["Teams"].values)
+    assert [row[:2] for row in teams] == [
+        ("Team code", "Team"),
+        ("ICCT-001", "Warriors 1"),
+        ("ICCT-002", "O’Brien - & Co."),
+    ]
+    assert teams[1][6] == make.person(2)["phone"]
+    players = list(book["Players"].values)
+    assert players[1] == ("ICCT-001-P01", TAMIL, "BOWLER", 7, "2001-02-03")
+    assert [row[1] for row in players[2:5]] == ["=1+1", "https://example.org", "007"]
+    assert {cell.data_type for row in book["Players"].rows for cell in row} <= {"s", "n"}
+    assert {cell.hyperlink for row in book["Players"].rows for cell in row} == {None}
+    assert len(players) == 23
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1+1", "＠x", "\n=1"],
+    ids=ascii,
+)
+async def test_what_a_spreadsheet_could_run_begins_with_an_apostrophe(client, reviewer, sql, name):
+    await register(client, 1)
+    await sql.execute("UPDATE player SET name = $1 WHERE position = 1", name)
+
+    (row, *_) = await rows(client, reviewer)
+
+    assert row["Player"] == f"'{name}"
+
+
+async def test_quotes_commas_and_lines_stay_in_their_cell(client, reviewer, sql):
+    await register(client, 1)
+    name = 'a "b", c\r\nd'
+    await sql.execute("UPDATE player SET name = $1 WHERE position = 1", name)
+
+    (row, *_) = await rows(client, reviewer)
+
+    assert row["Player"] == name
+
+
+@pytest.mark.parametrize("kind", ["CSV", "XLSX"])
+async def test_viewers_get_no_contacts(client, services, kind):
+    await register(client, 1)
+    viewer = await bearer(services, Role.VIEWER)
+
+    answer = await client.get(await link(client, viewer, kind))
+
+    content = answer.content.decode("utf-8-sig") if kind == "CSV" else ""
+    if kind == "XLSX":
+        book = openpyxl.load_workbook(io.BytesIO(answer.content))
+        content = json.dumps([list(sheet.values) for sheet in book])
+    assert make.person(2)["name"] in content
+    for secret in (make.person(2)["phone"], make.person(3)["phone"], "@example.org", *CONTACTS):
+        assert secret not in content
+
+
+async def test_the_filter_is_kept_by_the_link(client, reviewer):
+    await two_teams(client)
+    await register(client, 3)
+    data(await decide(client, reviewer, TeamEvent.CONFIRM, "ICCT-002"))
+
+    async def codes(**filter):
+        return {row["Team code"][-1] for row in await rows(client, reviewer, **filter)}
+
+    assert await codes() == {"1", "2", "3"}
+    assert await codes(status=["CONFIRMED"]) == {"2"}
+    assert await codes(text=TAMIL) == {"1"}
+    assert await codes(text=make.person(6)["phone"]) == {"3"}
+    assert await codes(registeredFrom="2099-01-01T00:00:00Z") == set()
+    assert await codes(hasMissingDocuments=False, hasRejectedDocuments=False) == {"1", "2", "3"}
+
+
+async def test_a_viewer_does_not_find_teams_by_their_contacts(client, services):
+    await register(client, 1)
+    viewer = await bearer(services, Role.VIEWER)
+
+    assert await rows(client, viewer, text=make.person(2)["phone"]) == []
+
+
+async def exported(sql) -> list:
+    return await sql.fetch(
+        "SELECT actor, changes, team_id FROM audit_event WHERE action = 'teams.exported'"
+    )
+
+
+async def test_every_download_is_on_record_and_no_link_is(client, reviewer, sql):
+    await two_teams(client)
+    url = await link(client, reviewer, status=["PENDING"], text=TAMIL)
+    assert await exported(sql) == []
+
+    answer = await client.get(url)
+    await client.get(url)
+
+    (one, other) = await exported(sql)
+    organiser = await sql.fetchval("SELECT id FROM organiser")
+    assert one["actor"] == f"organiser:{organiser.hex}"
+    assert json.loads(one["changes"]) == {"format": "CSV", "filter": ["statuses", "text"]}
+    assert one["team_id"] is None
+    assert other["changes"] == one["changes"]
+    assert answer.headers["X-Request-ID"] == await sql.fetchval(
+        "SELECT request_id FROM audit_event WHERE action = 'teams.exported' ORDER BY id LIMIT 1"
+    )
+
+
+async def gone(client, url: str) -> None:
+    answer = await client.get(url)
+    check_envelope(answer.json())
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (
+        404,
+        "NOT_FOUND",
+    )
+
+
+async def test_a_changed_or_foreign_link_leads_nowhere(client, reviewer, sql):
+    await register(client, 1)
+    url = await link(client, reviewer)
+
+    await gone(client, url[:-1] + ("A" if url[-1] != "A" else "B"))
+    await gone(client, "/exports/nonsense")
+    await gone(client, url.replace("/exports/", "/files/"))
+    assert await exported(sql) == []
+
+
+async def test_a_link_ends(client, services, clock, sql):
+    """The application does not go by the clock of the test."""
+    await register(client, 1)
+    clock.now = datetime.now(UTC) - timedelta(minutes=11)
+
+    url, _ = exports.make_link(services, SYSTEM, ExportFormat.CSV, TeamFilter())
+
+    await gone(client, url)
+    assert await exported(sql) == []
+
+
+async def test_the_role_of_now_counts(client, reviewer, sql):
+    await register(client, 1)
+    url = await link(client, reviewer)
+
+    await sql.execute("UPDATE organiser SET role = 'VIEWER'")
+    lowered = (await client.get(url)).text
+    await sql.execute("DELETE FROM organiser")
+
+    assert "Captain phone" not in lowered
+    assert "Team code" in lowered
+    await gone(client, url)
+    assert len(await exported(sql)) == 1
+
+
+async def test_batches_repeat_and_skip_nothing_with_few_statements(
+    client, services, reviewer, sql, monkeypatch
+):
+    monkeypatch.setattr(exports, "BATCH", 2)
+    await sql.execute("UPDATE tournament SET capacity = NULL")
+    for number in range(5):
+        await register(client, number, players=make.players(11))
+    url = await link(client, reviewer)
+
+    with statements() as seen:
+        answer = await client.get(url)
+
+    found = csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))
+    codes = [row["Team code"] for row in found]
+    assert codes == [f"ICCT-00{number}" for number in range(1, 6) for _ in range(11)]
+    assert len([one for one in seen if "FROM team JOIN" in one]) == 3
+    assert len([one for one in seen if "FROM player" in one]) == 3
+
+
+@pytest.mark.parametrize("kind", ["CSV", "XLSX"])
+async def test_an_empty_season_is_an_empty_file(client, reviewer, kind):
+    answer = await client.get(await link(client, reviewer, kind))
+
+    assert answer.status_code == 200
+    if kind == "CSV":
+        assert answer.text.count("\r\n") == 1
+
+
+async def test_nothing_is_left_on_disk(client, services, reviewer, settings):
+    await two_teams(client)
+
+    await client.get(await link(client, reviewer, "XLSX"))
+
+    spool = settings.upload_dir or settings.data_dir / "uploads"
+    assert list(spool.glob("*")) == []
+
+
+@pytest.fixture
+async def cut_off(database_url):
+    """Takes the database away from everybody."""
+    outside = await asyncpg.connect(dsn(database_url), database="postgres")
+    name = make_url(database_url).database
+
+    async def cut() -> None:
+        await outside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await outside.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
+        )
+
+    yield cut
+    await outside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    await outside.close()
+
+
+async def parts(client, url: str, after_first) -> list[dict]:
+    """The messages of the application for a client that takes them one by one."""
+    sent: list[dict] = []
+    asked = httpx.Request("GET", f"http://localhost{url}")
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": url,
+        "raw_path": url.encode(),
+        "query_string": b"",
+        "headers": [(key.lower(), value) for key, value in asked.headers.raw],
+        "client": ("127.0.0.1", 1),
+        "server": ("localhost", 80),
+    }
+
+    body = iter([{"type": "http.request", "body": b"", "more_body": False}])
+
+    async def receive() -> dict:
+        return next(body, None) or await asyncio.Event().wait()
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+        if len(sent) == 2:
+            await after_first()
+
+    await client._transport.app(scope, receive, send)
+    return sent
+
+
+async def test_a_file_that_cannot_be_finished_has_no_end(client, reviewer, cut_off, monkeypatch):
+    monkeypatch.setattr(exports, "BATCH", 1)
+    for number in range(4):
+        await register(client, number)
+    url = await link(client, reviewer)
+
+    sent = await parts(client, url, cut_off)
+
+    assert sent[0]["status"] == 200
+    assert b"Team code" in sent[1]["body"]
+    assert all(message["more_body"] for message in sent[1:])
+    assert b"ICCT-004" not in b"".join(message["body"] for message in sent[1:])
+
+
+@pytest.mark.parametrize("kind", ["CSV", "XLSX"])
+async def test_a_file_that_cannot_be_begun_is_an_error(
+    client, reviewer, sql, cut_off, settings, kind
+):
+    await register(client, 1)
+    url = await link(client, reviewer, kind)
+    await cut_off()
+
+    answer = await client.get(url)
+
+    assert answer.status_code == 503
+    check_envelope(answer.json())
+    spool = settings.data_dir / "uploads"
+    assert list(spool.glob("*")) == []
+
+
+async def test_a_workbook_that_breaks_off_leaves_nothing(
+    client, reviewer, sql, settings, monkeypatch
+):
+    monkeypatch.setattr(exports, "BATCH", 1)
+    for number in range(3):
+        await register(client, number)
+    url = await link(client, reviewer, "XLSX")
+    await sql.execute("ALTER TABLE player RENAME TO players_gone")
+
+    answer = await client.get(url)
+    await sql.execute("ALTER TABLE players_gone RENAME TO player")
+
+    assert answer.status_code == 500
+    assert list((settings.data_dir / "uploads").glob("*")) == []
