@@ -6,7 +6,8 @@ No connection to the database is held between two batches, however slowly they a
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -73,38 +74,39 @@ async def open_export(services: Services, link: str) -> Export:
     )
 
 
-async def csv_rows(services: Services, export: Export) -> AsyncIterator[bytes]:
+async def csv_rows(services: Services, export: Export) -> AsyncGenerator[bytes]:
     """One row for each player, with the columns of the team; UTF-8. Raises ServiceUnavailable."""
     team_columns = _allowed(TEAM_COLUMNS, export.caller)
     player_columns = _allowed(PLAYER_COLUMNS, export.caller)
     headers = [column.header for column in (*team_columns, *player_columns)]
     yield BOM.encode() + _csv([headers])
-    async for teams in batches(services, export):
-        rows = []
-        for team in teams:
-            own = [column.value(team) for column in team_columns]
-            rows += [
-                [*own, *(column.value(Member(team, player)) for column in player_columns)]
-                for player in team.players
-            ]
-        yield _csv(rows)
+    async with aclosing(batches(services, export)) as parts:
+        async for teams in parts:
+            rows = []
+            for team in teams:
+                own = [column.value(team) for column in team_columns]
+                rows += [
+                    [*own, *(column.value(Member(team, player)) for column in player_columns)]
+                    for player in team.players
+                ]
+            yield _csv(rows)
 
 
 async def write_workbook(services: Services, export: Export, folder: Path) -> Path:
     """A sheet of teams and one of players. Raises StorageUnavailable, ServiceUnavailable."""
     team_columns = _allowed(TEAM_COLUMNS, export.caller)
     player_columns = _allowed(PLAYER_COLUMNS, export.caller)
-    async with Workbook.open(folder) as workbook:
+    async with Workbook.open(folder) as workbook, aclosing(batches(services, export)) as parts:
         await workbook.add_sheet("Teams", team_columns)
         await workbook.add_sheet("Players", player_columns)
-        async for teams in batches(services, export):
+        async for teams in parts:
             members = [Member(team, player) for team in teams for player in team.players]
             await workbook.add_rows("Teams", teams)
             await workbook.add_rows("Players", members)
     return workbook.path
 
 
-async def batches(services: Services, export: Export) -> AsyncIterator[tuple[TeamRecord, ...]]:
+async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[TeamRecord, ...]]:
     """All teams by code, a few at a time, each with one statement for itself and its parts."""
     after = None
     while True:

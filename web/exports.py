@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -40,10 +40,11 @@ class Exports:
         first = [await anext(rows), await anext(rows, b"")]
 
         async def content() -> AsyncIterator[bytes]:
-            for chunk in first:
-                yield chunk
-            async for chunk in rows:
-                yield chunk
+            async with aclosing(rows):
+                for chunk in first:
+                    yield chunk
+                async for chunk in rows:
+                    yield chunk
 
         headers = {"Content-Disposition": f'attachment; filename="{export.name}"'}
         return StreamingResponse(content(), headers=headers, media_type="text/csv; charset=utf-8")

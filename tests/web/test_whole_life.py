@@ -86,25 +86,7 @@ async def test_the_whole_life_of_a_team(client, services, sql, owner):
     )
     assert again["team"] == {"status": "PENDING", "version": 4}
 
-    # Every document is accepted, and the team confirmed.
-    team = data(await ask(client, TEAM, {"code": "ICCT-001"}, **owner))["team"]
-    documents = [*team["documents"], *(d for p in team["players"] for d in p["documents"])]
-    assert len(documents) == 3 + 22
-    version = 4
-    for document in documents:
-        await do(
-            client,
-            "reviewDocument",
-            owner,
-            documentId=document["id"],
-            expectedVersion=version,
-            review="ACCEPTED",
-        )
-        version += 1
-    team = data(await ask(client, TEAM, {"code": "ICCT-001"}, **owner))["team"]
-    assert team["readiness"] == {"isReady": True, "nextOperation": "confirmTeam"}
-    confirmed = await do(client, "confirmTeam", owner, teamId="ICCT-001", expectedVersion=version)
-    assert confirmed["team"] == {"status": "CONFIRMED", "version": version + 1}
+    version = await accept_and_confirm(client, owner)
 
     # Its squad is exported.
     export = await do(client, "exportTeams", owner, "url", format="CSV")
@@ -113,7 +95,7 @@ async def test_the_whole_life_of_a_team(client, services, sql, owner):
     assert {(row["Team"], row["Status"]) for row in rows} == {("Lions of Bethel", "CONFIRMED")}
     assert [row["Player"] for row in rows] == [player["name"] for player in make.players(11)]
 
-    await forget(client, services, owner, version + 1)
+    await forget(client, services, owner, version)
     gone = await ask(client, "{ myTeam { code } }", **captain)
     assert refused(gone)["code"] == "UNAUTHENTICATED"
     repeat = await ask(client, make.REGISTER, {"input": form}, Idempotency_Key=KEY)
@@ -140,3 +122,26 @@ async def forget(client, services, owner: dict, version: int) -> None:
     assert [path for path in services.storage.media.root.rglob("*") if path.is_file()] == []
     lost = await ask(client, TEAM, {"code": "ICCT-001"}, **owner)
     assert refused(lost)["code"] == "TEAM_NOT_FOUND"
+
+
+async def accept_and_confirm(client, owner: dict) -> int:
+    """Every document is accepted, and the team confirmed; its version then."""
+    team = data(await ask(client, TEAM, {"code": "ICCT-001"}, **owner))["team"]
+    documents = [*team["documents"], *(d for p in team["players"] for d in p["documents"])]
+    assert len(documents) == 3 + 22
+    version = 4
+    for document in documents:
+        await do(
+            client,
+            "reviewDocument",
+            owner,
+            documentId=document["id"],
+            expectedVersion=version,
+            review="ACCEPTED",
+        )
+        version += 1
+    team = data(await ask(client, TEAM, {"code": "ICCT-001"}, **owner))["team"]
+    assert team["readiness"] == {"isReady": True, "nextOperation": "confirmTeam"}
+    confirmed = await do(client, "confirmTeam", owner, teamId="ICCT-001", expectedVersion=version)
+    assert confirmed["team"] == {"status": "CONFIRMED", "version": version + 1}
+    return version + 1
