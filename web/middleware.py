@@ -1,4 +1,4 @@
-"""What surrounds every request: identity, log line, headers; and the order of all of it."""
+"""What surrounds every request: identity, log line, headers."""
 
 import re
 import secrets
@@ -8,9 +8,7 @@ from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,7 +16,7 @@ from domain.errors import BadUserInput
 from resilience.redaction import REDACTED, scrub
 from resilience.telemetry import current_request_id
 from schema.errors import error_body
-from web.guards import TRANSFERS, BodyLimit, CatchAll, Timeout, TrustedHosts
+from web.guards import TRANSFERS
 from web.refusals import JSON, Watched
 
 CORS_METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS")
@@ -47,59 +45,12 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 HSTS = "max-age=31536000; includeSubDomains"
-COMPRESS_FROM_BYTES = 1024
-COMPRESSED_ALREADY = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/pdf")
 MAX_LOGGED_PATH = 200
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 log = structlog.get_logger(__name__)
-
-
-def middleware_stack(  # noqa: PLR0913 - one argument for each setting
-    *,
-    environment: str,
-    cors_origins: Sequence[str],
-    cors_credentials: bool,
-    allowed_hosts: Sequence[str],
-    enable_compression: bool,
-    max_request_size_bytes: int,
-    max_json_size_bytes: int,
-    request_timeout_seconds: float,
-) -> list[Middleware]:
-    """Outermost first. CORS lies outside of all that may refuse, so that browsers see refusals."""
-    stack = [
-        Middleware(RequestId),
-        Middleware(AccessLog),
-        Middleware(
-            Cors,
-            allow_origins=tuple(cors_origins),
-            allow_credentials=cors_credentials,
-            allow_methods=CORS_METHODS,
-            allow_headers=CORS_HEADERS,
-            expose_headers=CORS_EXPOSED,
-        ),
-        Middleware(SecurityHeaders, https_only=environment == "production"),
-        Middleware(CatchAll),
-        Middleware(TrustedHosts, allowed_hosts=tuple(allowed_hosts)),
-        Middleware(
-            BodyLimit,
-            max_bytes=max_request_size_bytes,
-            max_bytes_by_path={"/graphql": max_json_size_bytes},
-        ),
-        Middleware(Timeout, seconds=request_timeout_seconds),
-    ]
-    if enable_compression:
-        stack.append(
-            Middleware(
-                GZipMiddleware,
-                minimum_size=COMPRESS_FROM_BYTES,
-                compresslevel=6,
-                exclude_content_types=COMPRESSED_ALREADY,
-            )
-        )
-    return stack
 
 
 class RequestId:
@@ -153,6 +104,16 @@ class AccessLog:
 
 class Cors(CORSMiddleware):
     """Starlette's, whose own answers carry our headers, and refusals our envelope."""
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str], credentials: bool) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_credentials=credentials,
+            allow_methods=CORS_METHODS,
+            allow_headers=CORS_HEADERS,
+            expose_headers=CORS_EXPOSED,
+        )
 
     def preflight_response(self, request_headers: Headers) -> Response:
         answer = super().preflight_response(request_headers)

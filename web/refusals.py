@@ -10,8 +10,15 @@ from schema.errors import error_body
 JSON = "application/json; charset=utf-8"
 
 
-async def send_error(scope: Scope, send: Send, error: DomainError, *, close: bool = False) -> None:
-    """The envelope as a whole response; `close` also ends the connection."""
+async def send_error(
+    scope: Scope,
+    send: Send,
+    error: DomainError,
+    *,
+    status: int | None = None,
+    close: bool = False,
+) -> None:
+    """The envelope as a whole response; `status` replaces its own, `close` ends the connection."""
     body = error_body(error, current_request_id())
     headers = {"Content-Type": JSON, "Content-Length": str(len(body))}
     if error.retry_after_seconds is not None:
@@ -21,7 +28,7 @@ async def send_error(scope: Scope, send: Send, error: DomainError, *, close: boo
     await send(
         {
             "type": "http.response.start",
-            "status": error.definition.http_status,
+            "status": int(status or error.definition.http_status),
             "headers": Headers(headers).raw,
         }
     )
@@ -43,7 +50,9 @@ class Watched:
             self.status = message["status"]
         await self._send(message)
 
-    async def refuse(self, scope: Scope, error: DomainError, *, close: bool = False) -> None:
+    async def refuse(
+        self, scope: Scope, error: DomainError, *, status: int | None = None, close: bool = False
+    ) -> None:
         if self.status is None:
-            await send_error(scope, self, error, close=close)
+            await send_error(scope, self, error, status=status, close=close)
         self._refused = True
