@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,7 +17,7 @@ from domain.errors import (
     RequestTimeout,
     ServiceUnavailable,
 )
-from web.refusals import Watched, send_error
+from web.refusals import Watched, send_error, values_of
 
 # Probes of the platform call by address, not by name; the answers depend on nothing they send.
 PROBES = ("/livez", "/readyz")
@@ -72,7 +71,7 @@ class TrustedHosts:
         await send_error(scope, send, BadUserInput("This host name is not served here."))
 
     def _is_known(self, scope: Scope) -> bool:
-        match = _HOST.fullmatch(",".join(Headers(scope=scope).getlist("host")).lower())
+        match = _HOST.fullmatch(b",".join(values_of(scope, b"host")).decode("latin-1").lower())
         return match is not None and (
             match[1] in self.exact or bool(self.endings and match[1].endswith(self.endings))
         )
@@ -91,8 +90,8 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         limit = self._limit(scope["path"])
-        declared = Headers(scope=scope).get("content-length", "")
-        announced = int(declared[:MAX_DIGITS]) if declared.isdecimal() else 0
+        declared = b"".join(values_of(scope, b"content-length"))
+        announced = int(declared[:MAX_DIGITS]) if declared.isdigit() else 0
         if announced > limit:
             # A small rest is read and dropped by the server, a big one ends with the connection.
             close = announced > self.max_bytes

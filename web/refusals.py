@@ -1,5 +1,7 @@
 """Errors as whole responses, for everything that answers without GraphQL."""
 
+from collections.abc import Mapping
+
 from starlette.datastructures import Headers
 from starlette.types import Message, Scope, Send
 
@@ -8,6 +10,18 @@ from resilience.telemetry import current_request_id
 from schema.errors import error_body
 
 JSON = "application/json; charset=utf-8"
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+def encoded(headers: Mapping[str, str]) -> Pairs:
+    """Headers as they are sent, made once instead of for every answer."""
+    return Headers(headers).raw
+
+
+def values_of(scope: Scope, name: bytes) -> list[bytes]:
+    """All that a request has under this name in lower case; Starlette's would decode every one."""
+    return [value for key, value in scope["headers"] if key == name]
 
 
 async def send_error(
@@ -29,7 +43,7 @@ async def send_error(
         {
             "type": "http.response.start",
             "status": int(status or error.definition.http_status),
-            "headers": Headers(headers).raw,
+            "headers": encoded(headers),
         }
     )
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
