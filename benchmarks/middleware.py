@@ -5,6 +5,7 @@ production, one with nothing. Prints the CPU time of both and ends with 1 above 
 """
 
 import argparse
+import gc
 import json
 import statistics
 import subprocess
@@ -30,7 +31,7 @@ from benchmarks.processes import RATE_LIMIT, Served, free_port, running  # noqa:
 from resilience.telemetry import configure_logging  # noqa: E402
 from server import middleware, uvicorn_config  # noqa: E402
 from settings import Settings  # noqa: E402
-from web.draining import Drain  # noqa: E402
+from web.draining import Drain, DrainingServer  # noqa: E402
 from web.limits import RateLimits, client_address  # noqa: E402
 
 BAR_MS = 0.1
@@ -52,6 +53,9 @@ def options() -> argparse.Namespace:
 
 def serve(kind: str, port: int) -> None:
     """`with` is what `cli.py serve` runs in production, but for the route."""
+    # As `cli.py serve` does it.
+    gc.collect()
+    gc.freeze()
     if kind == "without":
         app = Starlette(routes=[Route("/graphql", trivial, methods=["POST"])])
         uvicorn.run(
@@ -68,7 +72,7 @@ def serve(kind: str, port: int) -> None:
     configure_logging(level=settings.log_level, environment=settings.environment)
     route = Route("/graphql", limited(), methods=["POST"])
     app, drain = Starlette(routes=[route], middleware=middleware(settings)), Drain()
-    uvicorn.Server(uvicorn_config(settings, app, drain)).run()
+    DrainingServer(uvicorn_config(settings, app, drain), drain, notice_seconds=0).run()
 
 
 async def trivial(request: Request) -> Response:

@@ -1,7 +1,7 @@
 """What surrounds every request: identity, log line, headers."""
 
+import random
 import re
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -166,7 +166,7 @@ class SecurityHeaders:
 
 def new_request_id() -> str:
     """A ULID: 48 bits of time, 80 of chance, sortable, 26 characters."""
-    number = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
+    number = time.time_ns() // 1_000_000 << 80 | random.getrandbits(80)
     return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
