@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from socket import socket
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
-import uvicorn
 from alembic.util import CommandError
 
 from domain.errors import DomainError
@@ -32,7 +31,7 @@ from resolvers.outbox import run_outbox
 from resolvers.storage import HANDLERS
 from schema.catalog import error_reference, error_schema
 from schema.snapshot import printed
-from server import create_app, database_options, services_for
+from server import create_app, database_options, services_for, uvicorn_config
 from settings import (
     Settings,
     SettingsError,
@@ -40,6 +39,7 @@ from settings import (
     load_settings,
     settings_reference,
 )
+from web.draining import Drain, DrainingServer
 
 ROOT = Path(__file__).parent
 
@@ -283,29 +283,22 @@ async def work_until_stopped(services: Services) -> None:
     await run_outbox(services, HANDLERS, stop)
 
 
-class Server(uvicorn.Server):
+class Server(DrainingServer):
     """uvicorn, saying in one line where it is and what to open."""
 
     def __init__(self, settings: Settings, prepared: Prepared) -> None:
         self._settings = settings
         self._embedded = prepared.embedded
         self._watch: asyncio.Task[None] | None = None
+        drain = Drain()
         super().__init__(
-            uvicorn.Config(
-                create_app(settings, prepared.url),
-                host=settings.host,
-                port=settings.port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                ws="none",
-                timeout_graceful_shutdown=settings.shutdown_grace_seconds,
-            )
+            uvicorn_config(settings, create_app(settings, prepared.url, drain), drain),
+            drain,
+            notice_seconds=settings.shutdown_notice_seconds,
         )
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
         if not self.started:
             return
         # What is there by now stays; the collector need not walk it again and again.
@@ -317,11 +310,6 @@ class Server(uvicorn.Server):
         address = f"http://{host}:{self._settings.port}"
         page = "graphiql" if self._settings.graphiql else "health"
         print(f"{self._settings.app_title} is on {address} — open {address}/{page}", flush=True)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Uvicorn's would raise the signal again in the end, before the database is stopped."""
-        self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
-        self.should_exit = True
 
 
 def settle(pages: dict[Path, str], *, check: bool) -> None:

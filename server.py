@@ -6,13 +6,15 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import uvicorn
 from argon2 import PasswordHasher
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from domain.documents import RetentionClass
+from domain.documents import MAX_BYTES, RetentionClass
 from domain.errors import MethodNotAllowed, NotFound, StorageUnavailable
 from persistence.database import Database, DatabaseOptions
 from resilience.cloudinary_media import CloudinaryMedia
@@ -27,12 +29,16 @@ from resolvers.secrets import Secrets
 from resolvers.storage import HANDLERS
 from resolvers.upkeep import prune_forever
 from settings import Settings, ensure_secret_key
+from web.compression import Compression
+from web.connections import Manners, connections
+from web.draining import Drain
 from web.exports import Exports
 from web.files import Files
 from web.graphql import GraphQLEndpoint, refusal
+from web.guards import BodyLimit, CatchAll, Timeout, TrustedHosts
 from web.limits import RateLimits
 from web.metrics import Metrics
-from web.middleware import middleware_stack
+from web.middleware import AccessLog, Cors, RequestId, SecurityHeaders
 from web.pages import Readiness, errors, graphiql, livez
 from web.sessions import Sessions
 from web.uploads import Uploads
@@ -40,7 +46,7 @@ from web.uploads import Uploads
 INVITATION_LIFETIME = timedelta(days=7)
 
 
-def create_app(settings: Settings, database_url: str) -> Starlette:
+def create_app(settings: Settings, database_url: str, drain: Drain | None = None) -> Starlette:
     """The ASGI application on a database whose schema is current. Connects when it starts."""
     services = services_for(settings, Database(database_options(settings, database_url)))
     limits = RateLimits(
@@ -52,17 +58,8 @@ def create_app(settings: Settings, database_url: str) -> Starlette:
         storage_uri=settings.rate_limit_storage.get_secret_value(),
     )
     app = Starlette(
-        routes=routes(settings, services, limits),
-        middleware=middleware_stack(
-            environment=settings.environment,
-            cors_origins=settings.cors_origins,
-            cors_credentials=settings.cors_credentials,
-            allowed_hosts=settings.allowed_hosts,
-            enable_compression=settings.enable_compression,
-            max_request_size_bytes=settings.max_request_size_bytes,
-            max_json_size_bytes=settings.max_json_size_bytes,
-            request_timeout_seconds=settings.request_timeout_seconds,
-        ),
+        routes=routes(settings, services, limits, drain or Drain()),
+        middleware=middleware(settings),
         exception_handlers={404: not_found, 405: method_not_allowed},
         lifespan=partial(lifespan, services, limits, HANDLERS if settings.outbox_in_server else {}),
     )
@@ -71,7 +68,53 @@ def create_app(settings: Settings, database_url: str) -> Starlette:
     return app
 
 
-def routes(settings: Settings, services: Services, limits: RateLimits) -> list[Route]:
+def middleware(settings: Settings) -> list[Middleware]:
+    """Outermost first. CORS lies outside of all that may refuse, so that browsers see refusals.
+
+    Heads are limited before all of it, by connections; rates where operations and files are known.
+    """
+    return [
+        Middleware(RequestId),
+        Middleware(AccessLog),
+        Middleware(Cors, origins=settings.cors_origins, credentials=settings.cors_credentials),
+        Middleware(SecurityHeaders, https_only=settings.environment == "production"),
+        Middleware(CatchAll),
+        Middleware(TrustedHosts, allowed_hosts=settings.allowed_hosts),
+        Middleware(
+            BodyLimit,
+            max_bytes=settings.max_request_size_bytes,
+            max_bytes_below={"/graphql": settings.max_json_size_bytes, "/uploads/": MAX_BYTES},
+        ),
+        Middleware(
+            Timeout,
+            seconds=settings.request_timeout_seconds,
+            receive_seconds=settings.receive_timeout_seconds,
+        ),
+        *([Middleware(Compression)] if settings.enable_compression else []),
+    ]
+
+
+def uvicorn_config(settings: Settings, app: Starlette, drain: Drain) -> uvicorn.Config:
+    manners = Manners(
+        head_seconds=settings.header_timeout_seconds,
+        stall_seconds=settings.upload_stall_seconds,
+        drain=drain,
+    )
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=connections(manners),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+    )
+
+
+def routes(settings: Settings, services: Services, limits: RateLimits, drain: Drain) -> list[Route]:
     sessions = Sessions(
         services,
         limits,
@@ -85,7 +128,7 @@ def routes(settings: Settings, services: Services, limits: RateLimits) -> list[R
         sessions,
         anonymous_introspection=settings.anonymous_introspection,
     )
-    readiness = Readiness(services)
+    readiness = Readiness(services, drain)
     uploads = Uploads(
         services,
         limits,

@@ -60,6 +60,10 @@ class Settings(CheckedSettings):
     """Servers move and delete files, and prune; false leaves it to `cli.py worker` and `prune`."""
     shutdown_grace_seconds: values.Seconds = 30
     """How long running requests may take to finish after a stop signal."""
+    shutdown_notice_seconds: Annotated[int, values.unit("seconds", 0, 300)] = Field(
+        default_factory=by_environment(deployed=5, development=0, test=0)
+    )
+    """How long new connections are still taken after it, while /readyz says 503."""
 
     database_url: values.DatabaseUrl | None = None
     """postgresql://user:password@host/name?sslmode=require; without it the embedded database."""
@@ -101,6 +105,10 @@ class Settings(CheckedSettings):
         60, validation_alias=AliasChoices("REQUEST_TIMEOUT")
     )
     """How long one request may take."""
+    header_timeout_seconds: values.Seconds = 10
+    """How long the headers of a request may take to arrive."""
+    receive_timeout_seconds: values.Seconds = 10
+    """How long the next piece of a body may take to arrive; files have UPLOAD_STALL_SECONDS."""
     max_request_size_bytes: values.Bytes = Field(
         10 << 20, validation_alias=AliasChoices("MAX_REQUEST_SIZE")
     )
@@ -163,7 +171,7 @@ class Settings(CheckedSettings):
     upload_dir: values.FilePath | None = None
     """Where bytes wait until a file is whole; shared by all servers. Else under DATA_DIR."""
     upload_stall_seconds: values.Seconds = 30
-    """How long a transfer may stand still before it is cut off; it can be continued."""
+    """How long a transfer, or the reader of any answer, may stand still before it is cut off."""
     upload_ticket_hours: Annotated[int, values.unit("hours", 1, 24)] = 2
     """How long a place for one file stays open."""
     unclaimed_upload_hours: Annotated[int, values.unit("hours", 3, 720)] = 24

@@ -64,6 +64,7 @@ class Run:
     seconds: float
     requests: int | None
     number: int
+    headers: tuple[str, ...] = ()
     begun: float = field(default_factory=perf_counter)
     sent: int = 0
     latencies: list[float] = field(default_factory=list)
@@ -91,6 +92,7 @@ class Run:
         )
         if self.job == "A":
             head += f"Idempotency-Key: benchmark-{number:012}\r\n"
+        head += "".join(f"{header}\r\n" for header in self.headers)
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     def measured(self) -> Measured:
@@ -220,6 +222,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--requests", type=int, help="how many, however long they take")
     parser.add_argument("--first", type=int, default=0, help="number of the first team")
+    parser.add_argument("--header", action="append", default=[], help="sent with every request")
     given = parser.parse_args()
     run = Run(
         port=given.port,
@@ -228,6 +231,7 @@ def main() -> None:
         seconds=given.seconds,
         requests=given.requests,
         number=given.first,
+        headers=tuple(given.header),
     )
     json.dump(asdict(uvloop.run(drive(run, given.connections))), sys.stdout)
 

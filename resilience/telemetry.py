@@ -44,14 +44,19 @@ def configure_logging(
 ) -> None:
     """Write to standard error, and as JSON to `file`. May be called again; the last call counts."""
     shared = _shared_processors()
+    pretty = environment == "development"
+    # Where every output is JSON, a line is made once, before it is handed to them.
+    last = [ProcessorFormatter.wrap_for_formatter] if pretty else [_in_order, _JSON]
     structlog.configure(
-        processors=[*shared, ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=structlog.stdlib.LoggerFactory() if pretty else _Lines,
         cache_logger_on_first_use=False,
     )
+    # Not shown, and looked up for every line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     screen = logging.StreamHandler(sys.stderr)
-    screen.setFormatter(_formatter(shared, pretty=environment == "development"))
+    screen.setFormatter(_formatter(shared, pretty=pretty))
     handlers: list[logging.Handler] = [screen]
     if file is not None:
         handlers.append(_file_handler(file, shared, file_max_bytes, file_backups))
@@ -87,7 +92,7 @@ def _shared_processors() -> list[Processor]:
 
 
 def _formatter(shared: list[Processor], *, pretty: bool) -> ProcessorFormatter:
-    renderer: Processor = structlog.processors.JSONRenderer(serializer=_to_json)
+    renderer: Processor = _JSON
     if pretty:
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
@@ -95,7 +100,7 @@ def _formatter(shared: list[Processor], *, pretty: bool) -> ProcessorFormatter:
             exception_formatter=structlog.dev.plain_traceback,
         )
     final = [ProcessorFormatter.remove_processors_meta, _in_order, renderer]
-    return ProcessorFormatter(foreign_pre_chain=shared, processors=final)
+    return _Formatter(foreign_pre_chain=shared, processors=final)
 
 
 def _in_order(_logger: object, _method: str, event: EventDict) -> EventDict:
@@ -110,6 +115,44 @@ def _to_json(event: EventDict, **_options: Any) -> str:
     except TypeError:
         # A lone surrogate: orjson refuses it, the standard library writes it as an escape.
         return json.dumps(event)
+
+
+_JSON = structlog.processors.JSONRenderer(serializer=_to_json)
+
+
+class _Line(logging.LogRecord):
+    """A message that is the whole line already."""
+
+
+class _Lines:
+    """Hands lines to the standard library without its search for the caller."""
+
+    def __init__(self, name: str = "root") -> None:
+        self.name = name
+        self._logger = logging.getLogger(name)
+
+    def debug(self, line: str) -> None:
+        self._write(logging.DEBUG, line)
+
+    def info(self, line: str) -> None:
+        self._write(logging.INFO, line)
+
+    def warning(self, line: str) -> None:
+        self._write(logging.WARNING, line)
+
+    def error(self, line: str) -> None:
+        self._write(logging.ERROR, line)
+
+    def critical(self, line: str) -> None:
+        self._write(logging.CRITICAL, line)
+
+    def _write(self, level: int, line: str) -> None:
+        self._logger.handle(_Line(self.name, level, "", 0, line, None, None))
+
+
+class _Formatter(ProcessorFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return str(record.msg) if isinstance(record, _Line) else super().format(record)
 
 
 def _take_over_standard_logging(level: str, handlers: list[logging.Handler]) -> None:

@@ -3,14 +3,21 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.errors import BadUserInput, BodyTooLarge, DomainError, Internal, RequestTimeout
-from web.refusals import Watched, send_error
+from domain.errors import (
+    BadUserInput,
+    BodyTooLarge,
+    DomainError,
+    Internal,
+    RequestTimeout,
+    ServiceUnavailable,
+)
+from web.refusals import Watched, send_error, values_of
 
 # Probes of the platform call by address, not by name; the answers depend on nothing they send.
 PROBES = ("/livez", "/readyz")
@@ -37,6 +44,10 @@ class CatchAll:
             await self.app(scope, receive, answer)
         except ClientDisconnect:
             return
+        except asyncio.CancelledError:
+            # The server ends, and the time that it leaves to running requests is over.
+            await answer.refuse(scope, ServiceUnavailable(), close=True)
+            raise
         except DomainError as error:
             await answer.refuse(scope, error)
         except Exception:
@@ -60,7 +71,7 @@ class TrustedHosts:
         await send_error(scope, send, BadUserInput("This host name is not served here."))
 
     def _is_known(self, scope: Scope) -> bool:
-        match = _HOST.fullmatch(",".join(Headers(scope=scope).getlist("host")).lower())
+        match = _HOST.fullmatch(b",".join(values_of(scope, b"host")).decode("latin-1").lower())
         return match is not None and (
             match[1] in self.exact or bool(self.endings and match[1].endswith(self.endings))
         )
@@ -69,20 +80,18 @@ class TrustedHosts:
 class BodyLimit:
     """Counts what arrives; a declared length is refused before anything is read."""
 
-    def __init__(
-        self, app: ASGIApp, *, max_bytes: int, max_bytes_by_path: Mapping[str, int]
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, max_bytes_below: Mapping[str, int]) -> None:
         self.app = app
         self.max_bytes = max_bytes
-        self.max_bytes_by_path = max_bytes_by_path
+        self.max_bytes_below = tuple(max_bytes_below.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        limit = min(self.max_bytes, self.max_bytes_by_path.get(scope["path"], self.max_bytes))
-        declared = Headers(scope=scope).get("content-length", "")
-        announced = int(declared[:MAX_DIGITS]) if declared.isdecimal() else 0
+        limit = self._limit(scope["path"])
+        declared = b"".join(values_of(scope, b"content-length"))
+        announced = int(declared[:MAX_DIGITS]) if declared.isdigit() else 0
         if announced > limit:
             # A small rest is read and dropped by the server, a big one ends with the connection.
             close = announced > self.max_bytes
@@ -101,27 +110,62 @@ class BodyLimit:
 
         await self.app(scope, counted_receive, answer)
 
+    def _limit(self, path: str) -> int:
+        below = (most for start, most in self.max_bytes_below if path.startswith(start))
+        return min((self.max_bytes, *below))
+
 
 class Timeout:
     """Cancels the work. A response that has begun is cut off: it can no longer become an error.
 
-    Where bytes are transferred, the time without progress counts, not the whole of it.
+    A client has `receive_seconds` for every piece of a body. Where files are transferred, only
+    the time without progress counts, and routes and connections see to it.
     """
 
-    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, seconds: float, receive_seconds: float) -> None:
         self.app = app
         self.seconds = seconds
+        self.receive_seconds = receive_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(TRANSFERS):
             await self.app(scope, receive, send)
             return
-        answer = Watched(send)
+        answer, body = Watched(send), _Body(receive, self.receive_seconds)
         try:
-            async with asyncio.timeout(self.seconds) as limit:
-                await self.app(scope, receive, answer)
+            async with asyncio.timeout(self.seconds) as body.limit:
+                await self.app(scope, body.receive, answer)
         except TimeoutError:
-            if not limit.expired():
+            if not body.limit.expired():
                 raise
+            if body.is_awaited:
+                late = RequestTimeout("The body did not arrive in time.")
+                await answer.refuse(scope, late, status=HTTPStatus.REQUEST_TIMEOUT, close=True)
+                return
             log.warning("request_timed_out", timeout_seconds=self.seconds)
             await answer.refuse(scope, RequestTimeout(), close=True)
+
+
+class _Body:
+    """Brings the limit of the request forward while the next piece is awaited."""
+
+    limit: asyncio.Timeout
+
+    def __init__(self, receive: Receive, seconds: float) -> None:
+        self.is_awaited = False
+        self._is_whole = False
+        self._receive = receive
+        self._seconds = seconds
+
+    async def receive(self) -> Message:
+        if self._is_whole:
+            return await self._receive()
+        deadline = self.limit.when()
+        by_now = asyncio.get_running_loop().time() + self._seconds
+        self.is_awaited = True
+        self.limit.reschedule(by_now if deadline is None else min(deadline, by_now))
+        message = await self._receive()
+        self.limit.reschedule(deadline)
+        self.is_awaited = False
+        self._is_whole = not message.get("more_body", False)
+        return message

@@ -1,16 +1,14 @@
-"""What surrounds every request: identity, log line, headers; and the order of all of it."""
+"""What surrounds every request: identity, log line, headers."""
 
+import random
 import re
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware import Middleware
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,8 +16,8 @@ from domain.errors import BadUserInput
 from resilience.redaction import REDACTED, scrub
 from resilience.telemetry import current_request_id
 from schema.errors import error_body
-from web.guards import TRANSFERS, BodyLimit, CatchAll, Timeout, TrustedHosts
-from web.refusals import JSON, Watched
+from web.guards import TRANSFERS
+from web.refusals import JSON, Watched, encoded, values_of
 
 CORS_METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS")
 CORS_HEADERS = (
@@ -47,60 +45,15 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-HSTS = "max-age=31536000; includeSubDomains"
-COMPRESS_FROM_BYTES = 1024
-COMPRESSED_ALREADY = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/pdf")
+HSTS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
+VARY = {"Vary": "Origin"}
 MAX_LOGGED_PATH = 200
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
 log = structlog.get_logger(__name__)
-
-
-def middleware_stack(  # noqa: PLR0913 - one argument for each setting
-    *,
-    environment: str,
-    cors_origins: Sequence[str],
-    cors_credentials: bool,
-    allowed_hosts: Sequence[str],
-    enable_compression: bool,
-    max_request_size_bytes: int,
-    max_json_size_bytes: int,
-    request_timeout_seconds: float,
-) -> list[Middleware]:
-    """Outermost first. CORS lies outside of all that may refuse, so that browsers see refusals."""
-    stack = [
-        Middleware(RequestId),
-        Middleware(AccessLog),
-        Middleware(
-            Cors,
-            allow_origins=tuple(cors_origins),
-            allow_credentials=cors_credentials,
-            allow_methods=CORS_METHODS,
-            allow_headers=CORS_HEADERS,
-            expose_headers=CORS_EXPOSED,
-        ),
-        Middleware(SecurityHeaders, https_only=environment == "production"),
-        Middleware(CatchAll),
-        Middleware(TrustedHosts, allowed_hosts=tuple(allowed_hosts)),
-        Middleware(
-            BodyLimit,
-            max_bytes=max_request_size_bytes,
-            max_bytes_by_path={"/graphql": max_json_size_bytes},
-        ),
-        Middleware(Timeout, seconds=request_timeout_seconds),
-    ]
-    if enable_compression:
-        stack.append(
-            Middleware(
-                GZipMiddleware,
-                minimum_size=COMPRESS_FROM_BYTES,
-                compresslevel=6,
-                exclude_content_types=COMPRESSED_ALREADY,
-            )
-        )
-    return stack
 
 
 class RequestId:
@@ -113,11 +66,13 @@ class RequestId:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _accepted(Headers(scope=scope).get("x-request-id", "")) or new_request_id()
+        given = values_of(scope, b"x-request-id")
+        request_id = (_accepted(given[0].decode("latin-1")) if given else "") or new_request_id()
+        pair = (b"x-request-id", request_id.encode())
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                message["headers"] = [*message["headers"], pair]
             await send(message)
 
         structlog.contextvars.clear_contextvars()
@@ -155,6 +110,30 @@ class AccessLog:
 class Cors(CORSMiddleware):
     """Starlette's, whose own answers carry our headers, and refusals our envelope."""
 
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str], credentials: bool) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_credentials=credentials,
+            allow_methods=CORS_METHODS,
+            allow_headers=CORS_HEADERS,
+            expose_headers=CORS_EXPOSED,
+        )
+
+        always = self.simple_headers if self.allow_all_origins else {}
+        self._others = encoded({**always, **VARY})
+        self._known = {
+            origin: encoded({**self.simple_headers, "Access-Control-Allow-Origin": origin, **VARY})
+            for origin in origins
+            if not self.allow_all_origins
+        }
+
+    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
+        if message["type"] == "http.response.start":
+            added = self._known.get(request_headers.get("origin", ""), self._others)
+            message["headers"] = [*message["headers"], *added]
+        await send(message)
+
     def preflight_response(self, request_headers: Headers) -> Response:
         answer = super().preflight_response(request_headers)
         headers = {**SECURITY_HEADERS, **answer.headers}
@@ -173,16 +152,14 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
         self.app = app
-        self.https_only = https_only
+        self.pairs = encoded({**SECURITY_HEADERS, **(HSTS if https_only else {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-                if self.https_only:
-                    headers.setdefault("Strict-Transport-Security", HSTS)
+                own = message["headers"]
+                names = {name for name, _ in own}
+                message["headers"] = [*own, *(pair for pair in self.pairs if pair[0] not in names)]
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
@@ -190,8 +167,8 @@ class SecurityHeaders:
 
 def new_request_id() -> str:
     """A ULID: 48 bits of time, 80 of chance, sortable, 26 characters."""
-    number = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    number = time.time_ns() // 1_000_000 << 80 | random.getrandbits(80)
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def _accepted(request_id: str) -> str:

@@ -1,6 +1,7 @@
 """What is not GraphQL: liveness, readiness, the catalogue of errors, the explorer."""
 
 import html
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -9,6 +10,7 @@ from strawberry.http.ides import get_graphql_ide_html
 from domain.errors import CATALOG, ISSUE_CATALOG
 from resolvers import queries
 from resolvers.context import Services
+from web.draining import Drain
 
 # The stock explorer loads its parts from the web; it is served in development only.
 EXPLORER_POLICY = (
@@ -23,22 +25,25 @@ async def livez(_request: Request) -> Response:
 
 
 class Readiness:
-    """`/readyz` and `/health`: 503 when the database is away."""
+    """`/readyz` and `/health`: 503 when the database is away or the process is about to end."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, drain: Drain) -> None:
         self._services = services
+        self._drain = drain
 
     async def respond(self, _request: Request) -> Response:
+        if self._drain.begun:
+            return self._answer("STOPPING", [], 503)
         health = await queries.health(self._services)
-        body = {
-            "status": health.status,
-            "version": self._services.version,
-            "checks": [
-                {"name": check.name, "status": check.status, "latencyMs": check.latency_ms}
-                for check in health.checks
-            ],
-        }
-        return JSONResponse(body, 503 if health.status == "DOWN" else 200)
+        checks = [
+            {"name": check.name, "status": check.status, "latencyMs": check.latency_ms}
+            for check in health.checks
+        ]
+        return self._answer(health.status, checks, 503 if health.status == "DOWN" else 200)
+
+    def _answer(self, status: str, checks: list[dict[str, Any]], http_status: int) -> Response:
+        body = {"status": status, "version": self._services.version, "checks": checks}
+        return JSONResponse(body, http_status)
 
 
 async def errors(_request: Request) -> Response:

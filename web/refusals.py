@@ -1,5 +1,7 @@
 """Errors as whole responses, for everything that answers without GraphQL."""
 
+from collections.abc import Mapping
+
 from starlette.datastructures import Headers
 from starlette.types import Message, Scope, Send
 
@@ -9,9 +11,28 @@ from schema.errors import error_body
 
 JSON = "application/json; charset=utf-8"
 
+Pairs = list[tuple[bytes, bytes]]
 
-async def send_error(scope: Scope, send: Send, error: DomainError, *, close: bool = False) -> None:
-    """The envelope as a whole response; `close` also ends the connection."""
+
+def encoded(headers: Mapping[str, str]) -> Pairs:
+    """Headers as they are sent, made once instead of for every answer."""
+    return Headers(headers).raw
+
+
+def values_of(scope: Scope, name: bytes) -> list[bytes]:
+    """All that a request has under this name in lower case; Starlette's would decode every one."""
+    return [value for key, value in scope["headers"] if key == name]
+
+
+async def send_error(
+    scope: Scope,
+    send: Send,
+    error: DomainError,
+    *,
+    status: int | None = None,
+    close: bool = False,
+) -> None:
+    """The envelope as a whole response; `status` replaces its own, `close` ends the connection."""
     body = error_body(error, current_request_id())
     headers = {"Content-Type": JSON, "Content-Length": str(len(body))}
     if error.retry_after_seconds is not None:
@@ -21,8 +42,8 @@ async def send_error(scope: Scope, send: Send, error: DomainError, *, close: boo
     await send(
         {
             "type": "http.response.start",
-            "status": error.definition.http_status,
-            "headers": Headers(headers).raw,
+            "status": int(status or error.definition.http_status),
+            "headers": encoded(headers),
         }
     )
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
@@ -43,7 +64,9 @@ class Watched:
             self.status = message["status"]
         await self._send(message)
 
-    async def refuse(self, scope: Scope, error: DomainError, *, close: bool = False) -> None:
+    async def refuse(
+        self, scope: Scope, error: DomainError, *, status: int | None = None, close: bool = False
+    ) -> None:
         if self.status is None:
-            await send_error(scope, self, error, close=close)
+            await send_error(scope, self, error, status=status, close=close)
         self._refused = True

@@ -12,13 +12,15 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from domain.errors import ServiceUnavailable
 from resilience.telemetry import current_request_id
-from web.middleware import middleware_stack, new_request_id
+from server import middleware
+from settings import Settings
+from web.middleware import new_request_id
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 ORIGIN = "https://register.example"
@@ -68,6 +70,7 @@ async def timed_out_itself(request):
 
 
 async def stuck(request):
+    await request.body()
     request.app.state.began.set()
     try:
         await asyncio.Event().wait()
@@ -89,10 +92,6 @@ async def own_headers(request):
     )
 
 
-async def large(request):
-    return JSONResponse({"text": "a" * int(request.query_params["size"])})
-
-
 def application(**changes):
     values = {
         "environment": "production",
@@ -103,6 +102,7 @@ def application(**changes):
         "max_request_size_bytes": 2000,
         "max_json_size_bytes": 100,
         "request_timeout_seconds": 30,
+        "receive_timeout_seconds": 30,
     } | changes
     app = Starlette(
         routes=[
@@ -116,12 +116,11 @@ def application(**changes):
             Route("/away", away),
             Route("/broken-midway", broken_midway),
             Route("/timed-out-itself", timed_out_itself),
-            Route("/stuck", stuck),
+            Route("/stuck", stuck, methods=["GET", "POST"]),
             Route("/stuck-midway", stuck_midway),
             Route("/own-headers", own_headers),
-            Route("/large", large),
         ],
-        middleware=middleware_stack(**values),
+        middleware=middleware(Settings.model_construct(**values)),
     )
     app.state.began = asyncio.Event()
     app.state.cancelled = False
@@ -429,14 +428,45 @@ async def test_stuck_work_is_cancelled_and_answered():
     assert [line["event"] for line in written] == ["request_timed_out", "request_finished"]
 
 
-async def test_a_body_that_never_arrives_is_answered():
-    async def receive():
-        await asyncio.Event().wait()
+async def stalls_after(*pieces):
+    """A `receive` that brings these pieces and then nothing more."""
+    for piece in pieces:
+        yield {"type": "http.request", "body": piece, "more_body": True}
+    await asyncio.Event().wait()
 
-    status, _, body = await raw(application(request_timeout_seconds=0.05), "/graphql", receive)
 
-    assert status == 504
+@pytest.mark.parametrize("pieces", [(), (b"{", b'"query')])
+async def test_a_body_that_does_not_arrive_is_the_fault_of_the_client(pieces):
+    receive = stalls_after(*pieces).__anext__
+    origin = (b"origin", ORIGIN.encode())
+
+    with capture_logs() as written:
+        status, headers, body = await raw(
+            application(receive_timeout_seconds=0.05), "/graphql", receive, [origin]
+        )
+
+    assert status == 408
+    assert headers[b"connection"] == b"close"
+    assert headers[b"access-control-allow-origin"] == ORIGIN.encode()
     assert json.loads(body)["errors"][0]["extensions"]["code"] == "REQUEST_TIMEOUT"
+    assert [line["event"] for line in written] == ["request_finished"]
+
+
+async def test_a_body_in_small_pieces_has_no_longer_than_any_request():
+    async def receive():
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"", "more_body": True}
+
+    status, _, _ = await raw(application(request_timeout_seconds=0.05), "/graphql", receive)
+
+    assert status == 408
+
+
+async def test_work_may_take_longer_than_a_body():
+    async with client_of(receive_timeout_seconds=0.01, request_timeout_seconds=0.2) as client:
+        response = await client.post("/stuck", content=b"{}")
+
+    assert response.status_code == 504
 
 
 async def test_a_timeout_of_the_application_itself_is_an_unexpected_exception(client):
@@ -469,23 +499,6 @@ async def test_cancelling_from_outside_passes_through():
         assert client.app.state.cancelled
 
 
-@pytest.mark.parametrize(
-    ("size", "encoding"), [(100, None), (1000, None), (1100, "gzip"), (9000, "gzip")]
-)
-async def test_large_answers_are_compressed(client, size, encoding):
-    response = await client.get(f"/large?size={size}", headers={"Accept-Encoding": "gzip"})
-
-    assert response.headers.get("content-encoding") == encoding
-    assert response.json() == {"text": "a" * size}
-
-
-async def test_compression_can_be_switched_off():
-    async with client_of(enable_compression=False) as client:
-        response = await client.get("/large?size=9000")
-
-    assert "content-encoding" not in response.headers
-
-
 @pytest.mark.parametrize("scope_type", ["lifespan", "websocket"])
 async def test_other_protocols_pass_unchanged(scope_type):
     seen = []
@@ -493,26 +506,13 @@ async def test_other_protocols_pass_unchanged(scope_type):
     async def app(scope, receive, send):
         seen.append((receive, scope))
 
-    for middleware in reversed(stack_without_compression()):
-        app = middleware.cls(app, *middleware.args, **middleware.kwargs)
+    for layer in reversed(middleware(Settings.model_construct())):
+        app = layer.cls(app, *layer.args, **layer.kwargs)
     scope = {"type": scope_type, "headers": [], "path": "/"}
 
     await app(scope, None, None)
 
     assert seen == [(None, scope)]
-
-
-def stack_without_compression():
-    return middleware_stack(
-        environment="test",
-        cors_origins=(),
-        cors_credentials=False,
-        allowed_hosts=(),
-        enable_compression=False,
-        max_request_size_bytes=1,
-        max_json_size_bytes=1,
-        request_timeout_seconds=1,
-    )
 
 
 async def raw(app, path, receive, headers=()):

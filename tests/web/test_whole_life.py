@@ -55,20 +55,7 @@ async def test_the_whole_life_of_a_team(client, services, sql, owner):
     assert registered["team"]["code"] == repeated["team"]["code"] == "ICCT-001"
     captain = {"Authorization": f"Bearer {registered['manageToken']}"}
 
-    # An organiser finds it, looks at a document, and asks for a better letter.
-    query = "{ teams(filter: {status: [PENDING]}) { totalCount nodes { code } } }"
-    listed = data(await ask(client, query, **owner))["teams"]
-    assert listed == {"totalCount": 1, "nodes": [{"code": "ICCT-001"}]}
-    team = data(await ask(client, TEAM, {"code": "ICCT-001"}, **owner))["team"]
-    assert team["readiness"] == {"isReady": False, "nextOperation": "reviewDocument"}
-    (letter,) = [one for one in team["documents"] if one["kind"] == "PASTOR_LETTER"]
-    seen = await client.get(letter["link"]["url"])
-    assert (seen.status_code, seen.headers["Content-Type"]) == (200, "application/pdf")
-    items = [{"note": "Please have it signed.", "documentId": letter["id"]}]
-    asked = await do(
-        client, "requestChanges", owner, teamId="ICCT-001", expectedVersion=1, items=items
-    )
-    assert asked["team"] == {"status": "CHANGES_REQUESTED", "version": 2}
+    await look_and_ask(client, owner)
 
     # The captain corrects the name, sends another letter, and hands the team in again.
     changed = await do(
@@ -96,10 +83,7 @@ async def test_the_whole_life_of_a_team(client, services, sql, owner):
     assert [row["Player"] for row in rows] == [player["name"] for player in make.players(11)]
 
     await forget(client, services, owner, version)
-    gone = await ask(client, "{ myTeam { code } }", **captain)
-    assert refused(gone)["code"] == "UNAUTHENTICATED"
-    repeat = await ask(client, make.REGISTER, {"input": form}, Idempotency_Key=KEY)
-    assert refused(repeat)["code"] == "TEAM_NOT_FOUND"
+    await nobody_knows(client, captain, form)
     trail = await sql.fetch("SELECT action FROM audit_event WHERE team_id IS NOT NULL ORDER BY id")
     assert [row["action"] for row in trail] == [
         "team.registered",
@@ -145,3 +129,27 @@ async def accept_and_confirm(client, owner: dict) -> int:
     confirmed = await do(client, "confirmTeam", owner, teamId="ICCT-001", expectedVersion=version)
     assert confirmed["team"] == {"status": "CONFIRMED", "version": version + 1}
     return version + 1
+
+
+async def look_and_ask(client, owner: dict) -> None:
+    """An organiser finds it, looks at a document, and asks for a better letter."""
+    query = "{ teams(filter: {status: [PENDING]}) { totalCount nodes { code } } }"
+    listed = data(await ask(client, query, **owner))["teams"]
+    assert listed == {"totalCount": 1, "nodes": [{"code": "ICCT-001"}]}
+    team = data(await ask(client, TEAM, {"code": "ICCT-001"}, **owner))["team"]
+    assert team["readiness"] == {"isReady": False, "nextOperation": "reviewDocument"}
+    (letter,) = [one for one in team["documents"] if one["kind"] == "PASTOR_LETTER"]
+    seen = await client.get(letter["link"]["url"])
+    assert (seen.status_code, seen.headers["Content-Type"]) == (200, "application/pdf")
+    items = [{"note": "Please have it signed.", "documentId": letter["id"]}]
+    asked = await do(
+        client, "requestChanges", owner, teamId="ICCT-001", expectedVersion=1, items=items
+    )
+    assert asked["team"] == {"status": "CHANGES_REQUESTED", "version": 2}
+
+
+async def nobody_knows(client, captain: dict, form: dict) -> None:
+    gone = await ask(client, "{ myTeam { code } }", **captain)
+    assert refused(gone)["code"] == "UNAUTHENTICATED"
+    repeat = await ask(client, make.REGISTER, {"input": form}, Idempotency_Key=KEY)
+    assert refused(repeat)["code"] == "TEAM_NOT_FOUND"

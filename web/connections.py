@@ -1,0 +1,232 @@
+"""One connection: heads that are whole, small and in time; readers that read; a clean end."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import ClassVar, Protocol
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from domain.errors import BadUserInput, DomainError, RequestTimeout
+from schema.errors import error_body
+from web.middleware import SECURITY_HEADERS, new_request_id
+from web.refusals import JSON
+
+MAX_HEAD_BYTES = 32 << 10
+# Bytes that are on their way when a stop is decided arrive within this time.
+LINGER_SECONDS = 0.5
+VERSIONS = ("1.0", "1.1")
+CHUNKED = ("1.1", b"chunked")
+
+log = structlog.get_logger(__name__)
+
+
+class Ending(Protocol):
+    @property
+    def begun(self) -> bool:
+        """Whether answers are the last of their connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """What is expected of every client. `stall_seconds` is for those who do not read answers."""
+
+    head_seconds: float
+    stall_seconds: float
+    drain: Ending
+
+
+class Stage(Enum):
+    """What the next byte belongs to."""
+
+    BETWEEN = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    status: HTTPStatus
+    error: DomainError
+
+
+UNREADABLE = Refusal(HTTPStatus.BAD_REQUEST, BadUserInput("This is not valid HTTP/1.1."))
+TOO_LARGE = Refusal(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    BadUserInput("The address and headers of a request have to be smaller than 32 KB."),
+)
+TOO_SLOW = Refusal(
+    HTTPStatus.REQUEST_TIMEOUT, RequestTimeout("The headers did not arrive in time.")
+)
+
+
+def connections(manners: Manners) -> type["Connection"]:
+    """What uvicorn makes for every client, given as `http`."""
+    return type("Connection", (Connection,), {"manners": manners})
+
+
+class Connection(HttpToolsProtocol):
+    """Uvicorn times idle connections, the application bodies and work; the rest is timed here."""
+
+    manners: ClassVar[Manners]
+
+    _stage = Stage.BETWEEN
+    _head_bytes = 0
+    _refusal = UNREADABLE
+    _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_deadline()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._stage is Stage.BETWEEN:
+            # Blank lines are no sign of life.
+            data = data.lstrip(b"\r\n")
+            if not data:
+                return
+        stage, cycle = self._stage, self.cycle
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._stage is Stage.HEAD:
+            if stage is not Stage.BODY and cycle is self.cycle:
+                self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(TOO_LARGE)
+                return
+            self._start_deadline()
+        elif self._stage is Stage.BODY and self.cycle.response_complete:
+            # The rest of a body that nobody waits for.
+            self._start_deadline()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._stage, self._head_bytes = Stage.HEAD, 0
+
+    def on_headers_complete(self) -> None:
+        wrong = self._wrong_head()
+        if wrong is not None:
+            self._refusal = wrong
+            raise ValueError(wrong.status)
+        super().on_headers_complete()
+        self._stop_deadline()
+        self._stage = Stage.BODY
+        # What comes as a header after the body must not look as if a proxy had written it.
+        self.headers = deque(maxlen=0)  # type: ignore[assignment]
+        if self.manners.drain.begun:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._stop_deadline()
+        self._stage = Stage.BETWEEN
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._await_reader()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._await_reader()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def announce_end(self) -> None:
+        """The answer under way is the last one, unless its head is sent already."""
+        if self._owes_an_answer and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Uvicorn's closes at once, also when a request is on its way."""
+        if self._owes_an_answer:
+            self.cycle.keep_alive = False
+        else:
+            self.loop.call_later(LINGER_SECONDS, self._close_if_idle)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words
+        self._refuse(self._refusal)
+
+    @property
+    def _owes_an_answer(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wrong_head(self) -> Refusal | None:
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > MAX_HEAD_BYTES:
+            return TOO_LARGE
+        version = self.parser.get_http_version()
+        encodings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if version not in VERSIONS or (encodings and (version, *encodings) != CHUNKED):
+            return UNREADABLE
+        return None
+
+    def _start_deadline(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.manners.head_seconds, self._cut)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _await_reader(self) -> None:
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.manners.stall_seconds, self.transport.abort)
+
+    def _cut(self) -> None:
+        if self._stage is Stage.HEAD:
+            self._refuse(TOO_SLOW)
+        else:
+            self.transport.close()
+
+    def _close_if_idle(self) -> None:
+        if self._stage is Stage.BETWEEN and not self._owes_an_answer:
+            self.transport.close()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer in the application's place, and close; answers under way are finished first."""
+        if self._stage is not Stage.BODY and self._owes_an_answer:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        if self._stage is not Stage.BODY or not (self.cycle.response_started or self.pipeline):
+            self.transport.write(_answer(refusal))
+        if self._owes_an_answer:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        log.info("connection_refused", status=refusal.status)
+        self.transport.close()
+
+
+def _answer(refusal: Refusal) -> bytes:
+    request_id = new_request_id()
+    body = error_body(refusal.error, request_id)
+    headers = {
+        **SECURITY_HEADERS,
+        "Content-Type": JSON,
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+        "X-Request-ID": request_id,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    status = refusal.status
+    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + body

@@ -1,0 +1,84 @@
+"""The end of a server: no request that somebody has sent goes unanswered."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+import uvicorn
+
+from web.connections import Connection
+
+TICK_SECONDS = 0.1
+
+
+@dataclass(slots=True)
+class Drain:
+    """Whether the process is about to end: readiness and every answer say so."""
+
+    begun: bool = False
+
+
+class DrainingServer(uvicorn.Server):
+    """Gives notice, then lets nobody in any more, then waits for the answers under way.
+
+    For `notice_seconds` new connections are still taken, so that balancers can turn elsewhere.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, *, notice_seconds: float) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._notice_seconds = notice_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Uvicorn's would raise the signal again in the end, before the database is stopped."""
+        self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
+        self.should_exit = True
+        self._drain.begun = True
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Connection):
+                connection.announce_end()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for _ in range(round(self._notice_seconds / TICK_SECONDS)):
+            if self.force_exit:
+                break
+            await asyncio.sleep(TICK_SECONDS)
+        await self._stop_listening()
+        await super().shutdown(sockets)
+
+    async def _stop_listening(self) -> None:
+        """A closed socket resets whom the system has let in already: take them in first."""
+        doors = [
+            socket.socket(fileno=os.dup(one.fileno()))
+            for server in self.servers
+            for one in server.sockets
+        ]
+        for server in self.servers:
+            server.close()
+        # The loop lets go of its sockets only in its next round.
+        await asyncio.sleep(0)
+        for door in doors:
+            with door:
+                waiting = list(_accepted(door))
+            for one in waiting:
+                await asyncio.get_running_loop().connect_accepted_socket(self._connection, one)
+
+    def _connection(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+
+def _accepted(door: socket.socket) -> Iterator[socket.socket]:
+    door.setblocking(False)
+    while True:
+        try:
+            connection, _ = door.accept()
+        except BlockingIOError:
+            return
+        connection.setblocking(False)
+        yield connection
