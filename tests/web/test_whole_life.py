@@ -64,13 +64,8 @@ async def test_the_whole_life_of_a_team(client, services, sql, owner):
     )  # fmt: skip
     assert changed["team"] == {"name": "Lions of Bethel", "version": 3}
     better = await send(client, "PASTOR_LETTER", files.pdf(pages=2))
-    again = await do(
-        client,
-        "resubmitMyTeam",
-        captain,
-        expectedVersion=3,
-        documents=[{"kind": "PASTOR_LETTER", "documentId": better}],
-    )
+    letter = [{"kind": "PASTOR_LETTER", "documentId": better}]
+    again = await do(client, "resubmitMyTeam", captain, expectedVersion=3, documents=letter)
     assert again["team"] == {"status": "PENDING", "version": 4}
 
     version = await accept_and_confirm(client, owner)
