@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-slow test-16 coverage patterns check generate format lint types imports generated migrate bench lock clean
+.PHONY: help setup run demo test test-slow test-16 coverage patterns audits check generate format lint types imports generated migrate bench lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -29,7 +29,7 @@ test: $(STAMP) ## Run the tests but the slow ones
 test-slow: $(STAMP) ## Run the long kill series and loads
 	$(BIN)/python -m pytest -m slow
 
-check: format lint types imports generated patterns coverage test-16 ## All that must hold before a commit
+check: format lint types imports generated patterns audits coverage test-16 ## All that must hold before a commit
 
 coverage: $(STAMP) ## Run the tests and fail under 95 % coverage, branches included
 	$(BIN)/python -m pytest -n auto -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=95
@@ -39,6 +39,9 @@ test-16: $(STAMP) ## Run what touches the database on PostgreSQL 16
 
 patterns: $(STAMP) ## Compare the patterns served to clients with the checks, in node
 	$(BIN)/python -m tests.patterns
+
+audits: $(STAMP) ## Hold GraphQL over HTTP against its audit suite, in node
+	$(BIN)/python -m tests.audits
 
 format: $(STAMP)
 	$(BIN)/ruff format --check .

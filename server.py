@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 from argon2 import PasswordHasher
@@ -30,6 +31,7 @@ from resolvers.storage import HANDLERS
 from resolvers.upkeep import prune_forever
 from settings import Settings, ensure_secret_key
 from web.compression import Compression
+from web.configuration import SettingsError
 from web.connections import Manners, connections
 from web.draining import Drain
 from web.exports import Exports
@@ -41,6 +43,7 @@ from web.metrics import Metrics
 from web.middleware import AccessLog, Cors, RequestId, SecurityHeaders
 from web.pages import Readiness, errors, graphiql, livez
 from web.sessions import Sessions
+from web.trusted import TrustedDocuments, read_trusted
 from web.uploads import Uploads
 
 INVITATION_LIFETIME = timedelta(days=7)
@@ -127,6 +130,7 @@ def routes(settings: Settings, services: Services, limits: RateLimits, drain: Dr
         services,
         sessions,
         anonymous_introspection=settings.anonymous_introspection,
+        trusted=trusted_documents(settings.trusted_documents),
     )
     readiness = Readiness(services, drain)
     uploads = Uploads(
@@ -255,6 +259,17 @@ def database_options(settings: Settings, url: str) -> DatabaseOptions:
         attempts=settings.database_retry_attempts,
         pgbouncer=settings.database_pgbouncer,
     )
+
+
+def trusted_documents(path: Path | None) -> TrustedDocuments | None:
+    """None where everybody may run anything. Raises SettingsError."""
+    if path is None:
+        return None
+    try:
+        return read_trusted(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError([f"TRUSTED_DOCUMENTS: {reason}"]) from None
 
 
 async def not_found(_request: Request, _error: Exception) -> Response:

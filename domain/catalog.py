@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
     REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
     UPLOAD_EXPIRED = "UPLOAD_EXPIRED"
     UPLOAD_OFFSET_MISMATCH = "UPLOAD_OFFSET_MISMATCH"
@@ -175,6 +176,9 @@ supported. | GraphQL requests are sent as application/json. | Set Content-Type: 
 application/json.
 METHOD_NOT_ALLOWED | USER_INPUT | 405 | final | The method is not allowed here. | For \
 example a mutation with GET. | Use one of the methods in the Allow header.
+NOT_ACCEPTABLE | USER_INPUT | 406 | final | No answer of an acceptable type can be given. | \
+Accept names neither application/json nor application/graphql-response+json. | Accept one of \
+them.
 REQUEST_TIMEOUT | UPSTREAM | 504 | retryable | The request took too long and was given up. | \
 It was not answered within the time limit. | Repeat with the same idempotency key.
 UPLOAD_EXPIRED | USER_INPUT | 410 | final | The upload ticket has expired. | A ticket is \

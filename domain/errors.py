@@ -1,9 +1,10 @@
 """Everything that can go wrong, by name.
 
 * DomainError
-  + InvalidForm, BadUserInput, UnsupportedMediaType, MethodNotAllowed, PersistedQueryNotSupported,
-    GraphqlParseFailed, GraphqlValidationFailed, FileEmpty, FileTooLarge, FileTypeNotAllowed,
-    FileContentMismatch, UploadExpired, UploadOffsetMismatch, TeamNotFound, NotFound
+  + InvalidForm, BadUserInput, UnsupportedMediaType, MethodNotAllowed, NotAcceptable,
+    PersistedQueryNotSupported, GraphqlParseFailed, GraphqlValidationFailed, FileEmpty,
+    FileTooLarge, FileTypeNotAllowed, FileContentMismatch, UploadExpired, UploadOffsetMismatch,
+    TeamNotFound, NotFound
   + Unauthenticated, Forbidden
   + RegistrationNotOpen, RegistrationClosed, TournamentFull, ChurchLimitReached,
     IdempotencyKeyReused, IdempotencyInProgress, InvalidStatusTransition, StaleVersion
@@ -183,6 +184,10 @@ class UnsupportedMediaType(DomainError):
 
 class MethodNotAllowed(DomainError):
     code = ErrorCode.METHOD_NOT_ALLOWED
+
+
+class NotAcceptable(DomainError):
+    code = ErrorCode.NOT_ACCEPTABLE
 
 
 class RequestTimeout(DomainError):

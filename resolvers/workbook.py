@@ -29,10 +29,12 @@ class Workbook:
     @classmethod
     @asynccontextmanager
     async def open(cls, folder: Path) -> AsyncGenerator[Self]:
-        """Whole, at its path, when the context ends without an error."""
+        """Whole, at its path, when the context ends without an error; closed in any case."""
         workbook = await on_disk(FAILED, cls, folder)
-        yield workbook
-        await on_disk(FAILED, workbook.close)
+        try:
+            yield workbook
+        finally:
+            await on_disk(FAILED, workbook.close)
 
     def close(self) -> None:
         self._book.close()

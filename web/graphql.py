@@ -1,7 +1,5 @@
 """GraphQL over HTTP: body, media types, status codes."""
 
-import json
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -19,8 +17,6 @@ from domain.errors import (
     ErrorCode,
     GraphqlValidationFailed,
     MethodNotAllowed,
-    PersistedQueryNotSupported,
-    UnsupportedMediaType,
 )
 from domain.roles import ANONYMOUS
 from resilience.telemetry import current_request_id
@@ -29,10 +25,10 @@ from schema import schema
 from schema.context import Context
 from schema.errors import error_body, publish
 from schema.loaders import Loaders
+from web.requests import JSON_TYPE, GraphQLRequest, accepted_type, parse
 from web.sessions import Sessions
+from web.trusted import TrustedDocuments
 
-JSON_TYPE = "application/json"
-GRAPHQL_TYPE = "application/graphql-response+json"
 # Over application/json any well-formed request is answered with 200, except where the status
 # itself is the message.
 STATUS_ALWAYS = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.METHOD_NOT_ALLOWED})
@@ -45,13 +41,6 @@ _ALLOWED = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphQLRequest:
-    query: str
-    variables: dict[str, Any] | None
-    operation_name: str | None
-
-
 class GraphQLEndpoint:
     """Answers GET and POST on one path."""
 
@@ -61,20 +50,27 @@ class GraphQLEndpoint:
         sessions: Sessions,
         *,
         anonymous_introspection: bool,
+        trusted: TrustedDocuments | None = None,
     ) -> None:
         self._services = services
         self._sessions = sessions
         self._anonymous_introspection = anonymous_introspection
+        self._trusted = trusted or TrustedDocuments({})
+        self._trusts_all = trusted is None
 
     async def respond(self, request: Request) -> Response:
         try:
-            return await self._answer(request, await _parse(request))
+            media_type = accepted_type(request.headers.getlist("accept"))
+            wanted = await parse(request, self._trusted)
+            return await self._answer(request, wanted, media_type)
         except DomainError as error:
             return refusal(error)
 
-    async def _answer(self, request: Request, wanted: GraphQLRequest) -> Response:
+    async def _answer(self, request: Request, wanted: GraphQLRequest, media_type: str) -> Response:
         request_id = current_request_id()
         visit = await self._sessions.visit(request)
+        if visit.caller == ANONYMOUS and not self._trusts_all:
+            self._trusted.require(wanted.query)
         context = Context(
             services=self._services,
             loaders=Loaders(self._services),
@@ -102,7 +98,7 @@ class GraphQLEndpoint:
             raise MethodNotAllowed("A mutation has to be sent with POST.") from error
         except CannotGetOperationTypeError as error:
             raise BadUserInput("operationName names no operation of the document.") from error
-        return visit.dress(_response(request, result, context))
+        return visit.dress(_response(result, context, media_type))
 
 
 def refusal(error: DomainError, *, allow: str = "POST") -> Response:
@@ -120,8 +116,7 @@ def refusal(error: DomainError, *, allow: str = "POST") -> Response:
     )
 
 
-def _response(request: Request, result: ExecutionResult, context: Context) -> Response:
-    media_type = GRAPHQL_TYPE if GRAPHQL_TYPE in request.headers.get("accept", "") else JSON_TYPE
+def _response(result: ExecutionResult, context: Context, media_type: str) -> Response:
     body: dict[str, Any] = {}
     headers = {}
     status = 200
@@ -151,56 +146,3 @@ def _status(media_type: str, code: ErrorCode, *, has_data: bool) -> int:
     if media_type == JSON_TYPE and code not in STATUS_ALWAYS:
         return 200
     return CATALOG[code].http_status
-
-
-async def _parse(request: Request) -> GraphQLRequest:
-    """Raises BadUserInput, UnsupportedMediaType, PersistedQueryNotSupported."""
-    if request.method != "POST":
-        return _checked(dict(request.query_params), parse_nested=True)
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != JSON_TYPE:
-        raise UnsupportedMediaType("The body has to be sent as application/json.")
-    return _checked(_json(await request.body()))
-
-
-def _checked(body: Any, *, parse_nested: bool = False) -> GraphQLRequest:
-    if not isinstance(body, dict):
-        raise BadUserInput("The request has to be a JSON object with a query.")
-    extensions = _object(body.get("extensions"), "extensions", parse_nested=parse_nested)
-    query = body.get("query")
-    if extensions and "persistedQuery" in extensions and not query:
-        raise PersistedQueryNotSupported
-    if not isinstance(query, str) or not query.strip():
-        raise BadUserInput("query has to be a text with a GraphQL document.")
-    operation_name = body.get("operationName") or None
-    if operation_name is not None and not isinstance(operation_name, str):
-        raise BadUserInput("operationName has to be a text.")
-    return GraphQLRequest(
-        query=query,
-        variables=_object(body.get("variables"), "variables", parse_nested=parse_nested),
-        operation_name=operation_name,
-    )
-
-
-def _object(value: Any, name: str, *, parse_nested: bool) -> dict[str, Any] | None:
-    if parse_nested and isinstance(value, str):
-        value = _json(value.encode()) if value else None
-    if value is not None and not isinstance(value, dict):
-        raise BadUserInput(f"{name} has to be a JSON object.")
-    return value
-
-
-def _json(body: bytes) -> Any:
-    """JSON; lone surrogates, which orjson refuses, are left to the rules of the form."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadUserInput("The body is not valid JSON.") from error
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)

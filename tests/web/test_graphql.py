@@ -17,7 +17,21 @@ ACCEPTED = {
     JSON_TYPE: JSON_TYPE,
     GRAPHQL_TYPE: GRAPHQL_TYPE,
     f"{GRAPHQL_TYPE}; charset=utf-8, {JSON_TYPE}; q=0.9": GRAPHQL_TYPE,
+    f"{GRAPHQL_TYPE};q=0.1, {JSON_TYPE};q=0.2": JSON_TYPE,
+    f"{GRAPHQL_TYPE}, {JSON_TYPE}": GRAPHQL_TYPE,
+    f"{JSON_TYPE};q=0, {GRAPHQL_TYPE};q=0.5": GRAPHQL_TYPE,
+    f"{GRAPHQL_TYPE};q=0, */*": JSON_TYPE,
+    "text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8": JSON_TYPE,
+    "APPLICATION/JSON; Q=1.0": JSON_TYPE,
+    "": JSON_TYPE,
 }
+UNACCEPTABLE = (
+    "text/html",
+    "text/*, image/png",
+    "application/json;q=0",
+    f"{JSON_TYPE};q=0, {GRAPHQL_TYPE};q=0",
+    "*/*;q=0",
+)
 
 
 @pytest.mark.parametrize(("accept", "media_type"), ACCEPTED.items())
@@ -27,6 +41,37 @@ async def test_an_answer_has_a_media_type_that_the_client_accepts(client, accept
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == f"{media_type}; charset=utf-8"
     assert data(answer) == NAMED
+
+
+@pytest.mark.parametrize("accept", UNACCEPTABLE)
+async def test_nothing_runs_for_who_accepts_no_answer(client, sql, accept):
+    answer = await ask(client, make.REGISTER, {"input": make.team()}, Accept=accept)
+
+    assert (answer.status_code, refused(answer)["code"]) == (406, "NOT_ACCEPTABLE")
+    assert await sql.fetchval("SELECT count(*) FROM team") == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "application/json; charset=utf-8"}, 200),
+        ({"Content-Type": 'application/json;charset="UTF-8"'}, 200),
+        ({"Content-Type": "application/json", "Content-Encoding": "identity"}, 200),
+        ({"Content-Type": "application/json; charset=utf-16"}, 415),
+        ({"Content-Type": "application/json; charset=latin1"}, 415),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415),
+        ({"Content-Type": "application/json", "Content-Encoding": "br"}, 415),
+    ],
+    ids=str,
+)
+async def test_a_body_is_json_in_utf_8_as_it_is(client, headers, status):
+    body = json.dumps({"query": TOURNAMENT})
+
+    answer = await client.post("/graphql", content=body, headers=headers)
+
+    assert answer.status_code == status
+    if status != 200:
+        assert refused(answer)["code"] == "UNSUPPORTED_MEDIA_TYPE"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""Documents that anybody may run, where the others are for organisers."""
+
+import json
+from hashlib import sha256
+
+import pytest
+
+from domain.roles import Role
+from server import create_app
+from tests import make
+from tests.asking import ask, data, refused, serving
+from tests.signing_in import bearer
+from web.configuration import SettingsError
+
+NAME = "{ tournament { name } }"
+OTHER = "{ tournament { venue } }"
+NAMED = {"tournament": {"name": "ICCT26 Cricket Tournament"}}
+
+
+@pytest.fixture
+def trusting(tmp_path, settings_with, database, database_url):
+    """The application with a file of trusted documents."""
+    file = tmp_path / "trusted.json"
+    file.write_text(json.dumps({"theName": NAME, "register": make.REGISTER}))
+    return lambda: serving(settings_with(trusted_documents=file), database_url)
+
+
+async def test_strangers_run_trusted_documents_alone(trusting, sql):
+    async with trusting() as client:
+        assert data(await ask(client, NAME)) == NAMED
+        assert data(await ask(client, f"\n{NAME}  ")) == NAMED
+        other = await ask(client, OTHER)
+        team = await ask(client, make.REGISTER, {"input": make.team()})
+        mine = await ask(client, OTHER, Authorization="Bearer icm_whatever")
+
+    assert (other.status_code, refused(other)["code"]) == (403, "FORBIDDEN")
+    assert refused(mine)["code"] == "FORBIDDEN"
+    assert data(team)["registerTeam"]["team"]["code"] == "ICCT-001"
+
+
+async def test_organisers_run_anything(trusting, services):
+    viewer = await bearer(services, Role.VIEWER)
+    async with trusting() as client:
+        assert data(await ask(client, OTHER, **viewer)) == {"tournament": {"venue": None}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"documentId": "theName"},
+        {"documentId": sha256(NAME.encode()).hexdigest()},
+        {"extensions": {"persistedQuery": {"sha256Hash": sha256(NAME.encode()).hexdigest()}}},
+    ],
+    ids=["name", "hash", "persisted"],
+)
+async def test_a_document_is_run_by_its_name(trusting, body):
+    async with trusting() as client:
+        assert data(await client.post("/graphql", json=body)) == NAMED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"documentId": "nothing"},
+        {"documentId": 7},
+        {"extensions": {"persistedQuery": {"sha256Hash": "0" * 64}}},
+        {"extensions": {"persistedQuery": 1}},
+    ],
+    ids=json.dumps,
+)
+async def test_a_name_that_is_unknown_is_told_so(trusting, body):
+    async with trusting() as client:
+        answer = await client.post("/graphql", json=body)
+
+    assert (answer.status_code, refused(answer)["code"]) == (400, "PERSISTED_QUERY_NOT_SUPPORTED")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        ("[]", "is no JSON object of documents by their names"),
+        ("{}", "is no JSON object of documents by their names"),
+        ('{"a": 1}', "is no JSON object of documents by their names"),
+        ('{"a": "{"}', "has a document that is no GraphQL"),
+        ("{", "unexpected end of data: line 1 column 2 (char 1)"),
+    ],
+    ids=str,
+)
+def test_a_file_that_is_wrong_keeps_the_service_from_starting(
+    tmp_path, settings_with, content, reason
+):
+    file = tmp_path / "trusted.json"
+    if content is not None:
+        file.write_text(content)
+
+    with pytest.raises(SettingsError) as refusal:
+        create_app(settings_with(trusted_documents=file), "postgresql+asyncpg://nobody@localhost/")
+
+    assert refusal.value.problems == [f"TRUSTED_DOCUMENTS: {reason}"]

@@ -1,0 +1,134 @@
+"""What a GraphQL request says over HTTP: its body, and which answers it takes."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from domain.errors import (
+    BadUserInput,
+    NotAcceptable,
+    PersistedQueryNotSupported,
+    UnsupportedMediaType,
+)
+from web.trusted import TrustedDocuments
+
+JSON_TYPE = "application/json"
+GRAPHQL_TYPE = "application/graphql-response+json"
+UTF_8 = ("utf-8", "utf8")
+
+_CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
+_QUALITY = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
+_RANGES = ("*/*", "application/*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphQLRequest:
+    query: str
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+
+def accepted_type(headers: Iterable[str]) -> str:
+    """The media type that the client likes best, plain JSON where it does not care.
+
+    Raises NotAcceptable.
+    """
+    given = ",".join(headers).strip()
+    if not given:
+        return JSON_TYPE
+    qualities: dict[str, float] = {}
+    for entry in given.split(","):
+        name, *parameters = (part.strip().lower() for part in entry.split(";"))
+        found = (_QUALITY.fullmatch(parameter) for parameter in parameters)
+        qualities[name] = next((float(one[1]) for one in found if one), 1.0)
+    for one in _RANGES:
+        if one in qualities:
+            qualities.setdefault(JSON_TYPE, qualities[one])
+            break
+    best = max((JSON_TYPE, GRAPHQL_TYPE), key=lambda one: (qualities.get(one, 0), one < JSON_TYPE))
+    if qualities.get(best, 0) <= 0:
+        raise NotAcceptable
+    return best
+
+
+async def parse(request: Request, trusted: TrustedDocuments) -> GraphQLRequest:
+    """Raises BadUserInput, UnsupportedMediaType, PersistedQueryNotSupported."""
+    if request.method != "POST":
+        return _checked(dict(request.query_params), trusted, parse_nested=True)
+    _require_json(request.headers)
+    return _checked(_json(await request.body()), trusted)
+
+
+def _require_json(headers: Headers) -> None:
+    """Raises UnsupportedMediaType."""
+    kind, _, parameters = headers.get("content-type", "").partition(";")
+    if kind.strip().lower() != JSON_TYPE:
+        raise UnsupportedMediaType("The body has to be sent as application/json.")
+    charset = _CHARSET.search(parameters)
+    if charset is not None and charset[1].lower() not in UTF_8:
+        raise UnsupportedMediaType("The body has to be written in UTF-8.")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("The body has to be sent as it is, without an encoding.")
+
+
+def _checked(body: Any, trusted: TrustedDocuments, *, parse_nested: bool = False) -> GraphQLRequest:
+    if not isinstance(body, dict):
+        raise BadUserInput("The request has to be a JSON object with a query.")
+    extensions = _object(body.get("extensions"), "extensions", parse_nested=parse_nested)
+    query = body.get("query")
+    if query in (None, ""):
+        query = _named(body, extensions, trusted)
+    if not isinstance(query, str) or not query.strip():
+        raise BadUserInput("query has to be a text with a GraphQL document.")
+    operation_name = body.get("operationName")
+    if operation_name is not None and not isinstance(operation_name, str):
+        raise BadUserInput("operationName has to be a text.")
+    return GraphQLRequest(
+        query=query,
+        variables=_object(body.get("variables"), "variables", parse_nested=parse_nested),
+        operation_name=operation_name or None,
+    )
+
+
+def _named(
+    body: Mapping[str, Any], extensions: Mapping[str, Any] | None, trusted: TrustedDocuments
+) -> str | None:
+    """The trusted document that stands for the query. Raises PersistedQueryNotSupported."""
+    persisted = (extensions or {}).get("persistedQuery")
+    name = body.get("documentId")
+    if isinstance(persisted, dict):
+        name = persisted.get("sha256Hash")
+    document = trusted.find(name)
+    if document is None and (persisted is not None or name is not None):
+        raise PersistedQueryNotSupported
+    return document
+
+
+def _object(value: Any, name: str, *, parse_nested: bool) -> dict[str, Any] | None:
+    if parse_nested and isinstance(value, str):
+        value = _json(value.encode()) if value else None
+    if value is not None and not isinstance(value, dict):
+        raise BadUserInput(f"{name} has to be a JSON object.")
+    return value
+
+
+def _json(body: bytes) -> Any:
+    """JSON; lone surrogates, which orjson refuses, are left to the rules of the form."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadUserInput("The body is not valid JSON.") from error
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
