@@ -23,7 +23,7 @@ from resilience.folder_media import FolderMedia
 from resilience.media import Media
 from resilience.policy import Guard, GuardOptions
 from resilience.spool import Spool
-from resolvers.context import Accounts, Services, Storage
+from resolvers.context import Accounts, Services, Storage, Watched
 from resolvers.outbox import Handler, run_outbox
 from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets
@@ -51,7 +51,6 @@ INVITATION_LIFETIME = timedelta(days=7)
 
 def create_app(settings: Settings, database_url: str, drain: Drain | None = None) -> Starlette:
     """The ASGI application on a database whose schema is current. Connects when it starts."""
-    services = services_for(settings, Database(database_options(settings, database_url)))
     limits = RateLimits(
         enabled=settings.enable_rate_limiting,
         requests_per_minute=settings.rate_limit_requests,
@@ -60,6 +59,8 @@ def create_app(settings: Settings, database_url: str, drain: Drain | None = None
         sign_ins_per_15_minutes=settings.rate_limit_sign_ins,
         storage_uri=settings.rate_limit_storage.get_secret_value(),
     )
+    database = Database(database_options(settings, database_url))
+    services = services_for(settings, database, watched=(limits,) if limits.is_shared else ())
     app = Starlette(
         routes=routes(settings, services, limits, drain or Drain()),
         middleware=middleware(settings),
@@ -176,7 +177,9 @@ async def lifespan(
         await services.database.close()
 
 
-def services_for(settings: Settings, database: Database) -> Services:
+def services_for(
+    settings: Settings, database: Database, watched: tuple[Watched, ...] = ()
+) -> Services:
     current, previous = settings.secret_key, settings.secret_key_previous
     guard = cloudinary_guard(settings)
     return Services(
@@ -193,6 +196,7 @@ def services_for(settings: Settings, database: Database) -> Services:
         clock=lambda: datetime.now(UTC),
         idempotency_kept=timedelta(hours=settings.idempotency_hours),
         version=settings.app_version,
+        watched=watched,
     )
 
 

@@ -21,6 +21,17 @@ STATE = Gauge(
     ("service", "state"),
     registry=REGISTRY,
 )
+RATE_LIMIT_REJECTIONS = Counter(
+    "rate_limit_rejections",
+    "Requests that were refused because their client asked too often.",
+    ("kind",),
+    registry=REGISTRY,
+)
+RATE_LIMIT_STORE_AWAY = Gauge(
+    "rate_limit_store_away",
+    "1 while this process counts by itself because the shared store does not answer.",
+    registry=REGISTRY,
+)
 
 
 def exposition() -> bytes:

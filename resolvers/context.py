@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from domain.documents import RetentionClass
 from domain.errors import StorageUnavailable
@@ -47,6 +48,15 @@ class Accounts:
     invitation_lifetime: timedelta
 
 
+class Watched(Protocol):
+    """A part that the service can do without, and does worse without."""
+
+    name: str
+
+    @property
+    def is_well(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """`clock` gives aware UTC times. Idempotency keys are kept for `idempotency_kept`."""
@@ -59,3 +69,4 @@ class Services:
     clock: Callable[[], datetime]
     idempotency_kept: timedelta
     version: str
+    watched: tuple[Watched, ...] = ()

@@ -12,7 +12,7 @@ from persistence import churches, tournaments
 from persistence.pages import Page, Slice
 from persistence.records import ChurchRecord, TournamentRecord
 from resilience.policy import BreakerState, Guard
-from resolvers.context import Services
+from resolvers.context import Services, Watched
 
 Status = Literal["OK", "DEGRADED", "DOWN"]
 
@@ -62,7 +62,10 @@ async def church_count(services: Services, *, search: str | None) -> int:
 
 async def health(services: Services) -> Health:
     database = await database_check(services)
-    outside = tuple(outside_check(guard) for guard in services.guards)
+    outside = (
+        *(outside_check(guard) for guard in services.guards),
+        *(_watched_check(part) for part in services.watched),
+    )
     checks = (database, *outside)
     if database.status == "DOWN":
         return Health(status="DOWN", checks=checks)
@@ -72,6 +75,10 @@ async def health(services: Services) -> Health:
 
 def outside_check(guard: Guard) -> Check:
     return Check(name=guard.name, status=_STATUS_OF_BREAKER[guard.state], latency_ms=None)
+
+
+def _watched_check(part: Watched) -> Check:
+    return Check(name=part.name, status="OK" if part.is_well else "DEGRADED", latency_ms=None)
 
 
 async def database_check(services: Services) -> Check:

@@ -25,6 +25,7 @@ from schema import schema
 from schema.context import Context
 from schema.errors import error_body, publish
 from schema.loaders import Loaders
+from web.limits import Exceeded
 from web.requests import JSON_TYPE, GraphQLRequest, accepted_type, parse
 from web.sessions import Sessions
 from web.trusted import TrustedDocuments
@@ -111,6 +112,8 @@ def refusal(error: DomainError, *, allow: str = "POST") -> Response:
         headers |= CHALLENGE
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, Exceeded):
+        headers |= error.standing.headers()
     return Response(
         error_body(error, current_request_id()), status, headers, f"{JSON_TYPE}; charset=utf-8"
     )

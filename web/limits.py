@@ -1,10 +1,11 @@
-"""How often one client may ask: moving windows, in memory or in Redis and Valkey."""
+"""How often one client may ask: moving windows, in memory or in Redis and Valkey.
 
-import ipaddress
+Who goes on asking for more than that waits longer: each breach within an hour doubles the wait.
+"""
+
 import math
 import time
-from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
@@ -15,19 +16,52 @@ from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from limits.storage import StorageTypes, storage_from_string
-from starlette.types import Scope
 
 from domain.errors import RateLimited
+from resilience.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
 
 Kind = Literal["mutation", "query", "upload", "sign_in"]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 STORE_TIMEOUT_SECONDS = 1.0
+# A store that was away is not asked for so long.
+STORE_PAUSE_SECONDS = 5.0
 SWEEP_SECONDS = 60
-MAX_HOPS = 20
+WAIT_MAX_SECONDS = 900
+BREACHES_KEPT_SECONDS = 3600
+_NAMES: dict[Kind, str] = {
+    "mutation": "mutations",
+    "query": "queries",
+    "upload": "uploads",
+    "sign_in": "signIns",
+}
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a client stands after a request that was counted."""
+
+    name: str
+    quota: int
+    window_seconds: int
+    remaining: int
+    reset_seconds: int
+
+    def headers(self) -> dict[str, str]:
+        """As the draft of the IETF's HTTPAPI group has them."""
+        return {
+            "RateLimit-Policy": f'"{self.name}";q={self.quota};w={self.window_seconds}',
+            "RateLimit": f'"{self.name}";r={self.remaining};t={self.reset_seconds}',
+        }
+
+
+class Exceeded(RateLimited):
+    """`standing` is as of the refusal; its reset is when to come again."""
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__(retry_after_seconds=standing.reset_seconds)
+        self.standing = standing
 
 
 class OwnMemory(MemoryStorage):
@@ -36,13 +70,12 @@ class OwnMemory(MemoryStorage):
     def __init__(self) -> None:
         super().__init__(wrap_exceptions=True)
         self._swept_at = time.time()
+        self._counters: dict[str, tuple[int, float]] = {}
 
     async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Take `amount` places of the window; False when it has fewer left."""
         now = time.time()
-        if now - self._swept_at > SWEEP_SECONDS:
-            self._swept_at = now
-            self.events = {k: v for k, v in self.events.items() if v and v[0].expiry > now}
+        self._sweep(now)
         entries = self.events.setdefault(key, [])
         while entries and entries[-1].expiry <= now:
             entries.pop()
@@ -51,8 +84,38 @@ class OwnMemory(MemoryStorage):
         entries[:0] = [Entry(expiry) for _ in range(amount)]
         return True
 
+    async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002 - the library's
+        """When the oldest place was taken, and how many are."""
+        entries = self.events.get(key)
+        return (entries[-1].atime, len(entries)) if entries else (time.time(), 0)
+
+    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        """Without a task for each key that ends."""
+        now = time.time()
+        count, ends_at = self._counters.get(key, (0, 0.0))
+        if ends_at <= now:
+            count, ends_at = 0, now + expiry
+        self._counters[key] = count + amount, ends_at
+        return count + amount
+
+    async def get_expiry(self, key: str) -> float:
+        return self._counters.get(key, (0, 0.0))[1]
+
+    async def clear(self, key: str) -> None:
+        self._counters.pop(key, None)
+        await super().clear(key)
+
+    def _sweep(self, now: float) -> None:
+        if now - self._swept_at <= SWEEP_SECONDS:
+            return
+        self._swept_at = now
+        self.events = {k: v for k, v in self.events.items() if v and v[0].expiry > now}
+        self._counters = {k: v for k, v in self._counters.items() if v[1] > now}
+
 
 class RateLimits:
+    name = "rateLimitStore"
+
     def __init__(  # noqa: PLR0913 - one argument for each setting
         self,
         *,
@@ -71,32 +134,39 @@ class RateLimits:
             "upload": RateLimitItemPerMinute(uploads_per_10_minutes, 10),
             "sign_in": RateLimitItemPerMinute(sign_ins_per_15_minutes, 15),
         }
-        self._own_memory = MovingWindowRateLimiter(OwnMemory())
         self._storage = _storage(storage_uri)
-        self._shared = MovingWindowRateLimiter(self._storage)
+        self._shared = _Counting(self._storage)
+        self._own = _Counting(OwnMemory())
+        self._asked_again_at = -math.inf
 
-    async def hit(self, kind: Kind, client: str) -> None:
-        """Count one operation. Raises RateLimited with the seconds until the next is free.
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes count together."""
+        return not isinstance(self._storage, OwnMemory)
 
-        Sign-ins are counted even where limits are lifted.
+    @property
+    def is_well(self) -> bool:
+        return not self.store_is_away
+
+    async def hit(self, kind: Kind, client: str) -> Standing | None:
+        """Count one operation; None where limits are lifted. Raises Exceeded.
+
+        Sign-ins are counted even there.
         """
         if not self.enabled and kind != "sign_in":
-            return
-        try:
-            wait = await _take(self._shared, self._items[kind], kind, client)
-            self._note(away=False)
-        except (StorageError, TimeoutError):
-            self._note(away=True)
-            wait = await _take(self._own_memory, self._items[kind], kind, client)
+            return None
+        standing, wait = await self._count(kind, client)
         if wait:
-            raise RateLimited(retry_after_seconds=wait)
+            RATE_LIMIT_REJECTIONS.labels(kind).inc()
+            raise Exceeded(standing)
+        return standing
 
     async def forget(self, kind: Kind, client: str) -> None:
         """Give back every place of the window."""
         item = self._items[kind]
-        await self._own_memory.clear(item, kind, client)
+        await self._own.forget(item, kind, client)
         try:
-            await self._shared.clear(item, kind, client)
+            await self._shared.forget(item, kind, client)
             self._note(away=False)
         except (StorageError, TimeoutError):
             self._note(away=True)
@@ -109,46 +179,74 @@ class RateLimits:
             connection: Any = bridge.get_connection()
             await connection.aclose()
 
+    async def _count(self, kind: Kind, client: str) -> tuple[Standing, int]:
+        """By the shared store, or by this process while that is away."""
+        now = time.time()
+        if self.store_is_away and now < self._asked_again_at:
+            return await self._own.hit(self._items[kind], kind, client)
+        # Whoever comes while this one waits for the store does not wait for it too.
+        self._asked_again_at = now + STORE_PAUSE_SECONDS
+        try:
+            counted = await self._shared.hit(self._items[kind], kind, client)
+        except (StorageError, TimeoutError):
+            self._note(away=True)
+            return await self._own.hit(self._items[kind], kind, client)
+        self._note(away=False)
+        return counted
+
     def _note(self, *, away: bool) -> None:
-        if away and not self.store_is_away:
-            log.warning("rate_limit_store_away")
-        elif self.store_is_away and not away:
-            log.info("rate_limit_store_back")
+        if away == self.store_is_away:
+            return
+        say = log.warning if away else log.info
+        say("rate_limit_store_away" if away else "rate_limit_store_back")
         self.store_is_away = away
+        RATE_LIMIT_STORE_AWAY.set(away)
 
 
-def client_address(scope: Scope, trusted_proxies: Sequence[str]) -> str:
-    """The address that counts as one client: an IPv4 address or an IPv6 network of 64 bits."""
-    client = address_of(scope, trusted_proxies)
-    return _group(client) if client is not None else "local"
+class _Counting:
+    """Windows and waits in one store."""
+
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+        self._windows = MovingWindowRateLimiter(storage)
+
+    async def hit(self, item: RateLimitItem, kind: Kind, client: str) -> tuple[Standing, int]:
+        """Where the client stands, and the seconds to wait, 0 for none."""
+        key = f"{kind}/{client}"
+        wait = math.ceil(await self._storage.get_expiry(f"waits/{key}") - time.time())
+        if wait > 0:
+            return _standing(item, kind, 0, wait), wait
+        is_taken = await self._windows.hit(item, kind, client)
+        window = await self._windows.get_window_stats(item, kind, client)
+        reset = max(1, math.ceil(window.reset_time - time.time()))
+        if is_taken:
+            return _standing(item, kind, window.remaining, reset), 0
+        wait = await self._breach(key, reset)
+        return _standing(item, kind, 0, wait), wait
+
+    async def forget(self, item: RateLimitItem, kind: Kind, client: str) -> None:
+        await self._windows.clear(item, kind, client)
+        for what in ("waits", "breaches", "refused"):
+            await self._storage.clear(f"{what}/{kind}/{client}")
+
+    async def _breach(self, key: str, reset: int) -> int:
+        """The wait; a breach is counted once, however often it is repeated until the reset."""
+        if await self._storage.incr(f"refused/{key}", reset) > 1:
+            return reset
+        breaches = await self._storage.incr(f"breaches/{key}", BREACHES_KEPT_SECONDS)
+        wait: int = min(reset << min(breaches - 1, 10), max(reset, WAIT_MAX_SECONDS))
+        await self._storage.incr(f"waits/{key}", wait)
+        return wait
 
 
-def address_of(scope: Scope, trusted_proxies: Sequence[str]) -> Address | None:
-    """Where a request comes from; None for a peer without an address.
-
-    Forwarded addresses are believed only as far as trusted proxies wrote them.
-    """
-    networks = networks_of(tuple(trusted_proxies))
-    client = _parse((scope.get("client") or ("",))[0])
-    if client is None:
-        return None
-    for hop in reversed(_forwarded(scope)[-MAX_HOPS:]):
-        if not any(client in network for network in networks):
-            break
-        address = _parse(hop)
-        if address is None:
-            break
-        client = address
-    return client
-
-
-async def _take(
-    limiter: MovingWindowRateLimiter, item: RateLimitItem, kind: Kind, client: str
-) -> int:
-    if await limiter.hit(item, kind, client):
-        return 0
-    window = await limiter.get_window_stats(item, kind, client)
-    return max(1, math.ceil(window.reset_time - time.time()))
+def _standing(item: RateLimitItem, kind: Kind, remaining: int, reset: int) -> Standing:
+    return Standing(
+        name=_NAMES[kind],
+        quota=item.amount,
+        window_seconds=item.get_expiry(),
+        remaining=remaining,
+        reset_seconds=reset,
+    )
 
 
 def _storage(uri: str) -> StorageTypes:
@@ -161,30 +259,3 @@ def _storage(uri: str) -> StorageTypes:
     if uri.startswith("redis"):
         options["implementation"] = "redispy"
     return storage_from_string(f"async+{uri}", **options)
-
-
-def _forwarded(scope: Scope) -> list[str]:
-    values = (v.decode("latin-1") for k, v in scope["headers"] if k == b"x-forwarded-for")
-    return [hop.strip() for value in values for hop in value.split(",")]
-
-
-def _parse(text: str) -> Address | None:
-    host = text[1:].partition("]")[0] if text.startswith("[") else text
-    if host.count(":") == 1:
-        host = host.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def _group(address: Address) -> str:
-    if address.version == 4:  # noqa: PLR2004 - the version of the protocol
-        return str(address)
-    return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
-
-
-@lru_cache(maxsize=8)
-def networks_of(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)

@@ -16,7 +16,8 @@ from domain.roles import ANONYMOUS, Caller
 from resolvers import accounts
 from resolvers.context import Services
 from schema.context import Admitted
-from web.limits import RateLimits, address_of, client_address, networks_of
+from web.clients import address_of, client_address, networks_of
+from web.limits import Exceeded, RateLimits, Standing
 
 COOKIE = "__Host-icct26"
 PLAIN_COOKIE = "icct26"
@@ -63,6 +64,13 @@ class Visit:
         self._bearer = _bearer_of(request)
         self._kept: tuple[str, datetime] | None = None
         self._is_dropped = False
+        self._standing: Standing | None = None
+
+    @property
+    def counted_as(self) -> str:
+        """An organiser wherever they are, anybody else by their address."""
+        organiser = self.caller.organiser_id
+        return f"organiser {organiser.hex}" if organiser else self.client
 
     @property
     def manage_token(self) -> str | None:
@@ -76,18 +84,30 @@ class Visit:
         if self._bearer is not None:
             if not self._bearer.startswith(MANAGE_TOKEN):
                 self.require_place()
-                self.caller = await accounts.caller_of(services, self._bearer)
+                await self._recognise_bearer(self._bearer)
         elif self._given is not None and self._is_allowed_place():
             try:
                 self.caller = await accounts.caller_of(services, self._given)
             except Unauthenticated:
                 self.drop()
 
+    async def _recognise_bearer(self, token: str) -> None:
+        """Who guesses tokens is counted too. Raises Unauthenticated, RateLimited."""
+        try:
+            self.caller = await accounts.caller_of(self._sessions.services, token)
+        except Unauthenticated:
+            await self._sessions.limits.hit("query", self.client)
+            raise
+
     async def admit(self, kind: Admitted) -> None:
         """Raises Forbidden, RateLimited."""
         if kind != "query":
             self._require_own_page()
-        await self._sessions.limits.hit(kind, self.client)
+        try:
+            self._standing = await self._sessions.limits.hit(kind, self.counted_as)
+        except Exceeded as refusal:
+            self._standing = refusal.standing
+            raise
 
     def require_place(self) -> None:
         if not self._is_allowed_place():
@@ -109,7 +129,9 @@ class Visit:
         self._kept, self._is_dropped = None, True
 
     def dress(self, response: Response) -> Response:
-        """The response with the cookie that it brings, or takes away."""
+        """The response with the cookie that it brings, or takes away, and the client's rate."""
+        if self._standing is not None:
+            response.headers.update(self._standing.headers())
         if self._kept is not None:
             token, expires_at = self._kept
             left = (expires_at - self._sessions.services.clock()).total_seconds()

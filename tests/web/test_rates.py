@@ -1,0 +1,50 @@
+"""What clients see of the rates that they are counted by."""
+
+import pytest
+
+from domain.roles import Role
+from tests.asking import ask, data, refused, serving
+from tests.signing_in import bearer
+
+NAME = "{ tournament { name } }"
+
+
+@pytest.fixture
+def counting(settings_with, database, database_url):
+    """The application where a client may ask three times a minute."""
+    settings = settings_with(enable_rate_limiting=True, rate_limit_queries=3)
+    return lambda: serving(settings, database_url)
+
+
+async def test_every_counted_answer_tells_the_standing(counting):
+    async with counting() as client:
+        answers = [await ask(client, NAME) for _ in range(4)]
+        uncounted = await client.get("/livez")
+
+    told = [answer.headers["RateLimit"] for answer in answers]
+    assert told[:3] == [f'"queries";r={left};t=60' for left in (2, 1, 0)]
+    assert {answer.headers["RateLimit-Policy"] for answer in answers} == {'"queries";q=3;w=60'}
+    extensions = refused(answers[3])
+    assert (answers[3].status_code, extensions["code"]) == (429, "RATE_LIMITED")
+    assert told[3] == f'"queries";r=0;t={extensions["retryAfterSeconds"]}'
+    assert "RateLimit" not in uncounted.headers
+
+
+async def test_organisers_are_counted_wherever_they_are(counting, services):
+    viewer, reviewer = [await bearer(services, role) for role in (Role.VIEWER, Role.REVIEWER)]
+    async with counting() as client:
+        for _ in range(3):
+            data(await ask(client, NAME))
+            data(await ask(client, NAME, **viewer))
+        assert refused(await ask(client, NAME))["code"] == "RATE_LIMITED"
+        assert refused(await ask(client, NAME, **viewer))["code"] == "RATE_LIMITED"
+
+        data(await ask(client, NAME, **reviewer))
+
+
+async def test_who_guesses_tokens_is_counted(counting):
+    async with counting() as client:
+        answers = [await ask(client, NAME, Authorization=f"Bearer ics_{n}") for n in range(5)]
+
+    codes = [refused(answer)["code"] for answer in answers]
+    assert codes == ["UNAUTHENTICATED"] * 3 + ["RATE_LIMITED"] * 2
