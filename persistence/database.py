@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -34,6 +34,8 @@ QUERY_CANCELED = "57014"
 # that takes none for now; class 08 is the connection itself.
 TRANSIENT = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300", "55000"})
 START_WAITS_SECONDS = (1, 2, 4)
+# Whoever asks how the service is hears of it within two seconds.
+PING_SECONDS = 1.5
 
 
 class DatabaseUnavailable(Exception):
@@ -66,15 +68,34 @@ class DatabaseOptions:
     pgbouncer: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connections:
+    """How many there may be, how many are at work, how many more may be taken."""
+
+    size: int
+    in_use: int
+    free: int
+
+
 class Database:
     def __init__(self, options: DatabaseOptions) -> None:
         self._options = options
         self._engine = _engine(options)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        beside = replace(options, pool_size=1, max_overflow=0)
+        self._beside = _engine(beside).execution_options(isolation_level="AUTOCOMMIT")
 
     @property
     def options(self) -> DatabaseOptions:
         return self._options
+
+    def connections(self) -> Connections:
+        """Those of the pool now; pgbouncer has them all in its own."""
+        pool = self._engine.pool
+        if not isinstance(pool, QueuePool):
+            return Connections(size=0, in_use=0, free=1)
+        size, in_use = self._options.pool_size + self._options.max_overflow, pool.checkedout()
+        return Connections(size=size, in_use=in_use, free=size - in_use)
 
     async def run(self, work: Work[T], *, repeatable: bool = True) -> T:
         """The result of `work`, committed.
@@ -109,11 +130,15 @@ class Database:
         return await self._retried(once)
 
     async def ping(self) -> float:
-        """Milliseconds that a `SELECT 1` took, not repeated. Raises ServiceUnavailable."""
+        """Milliseconds that a `SELECT 1` took, not repeated. Raises ServiceUnavailable.
+
+        It waits for no other work: where the pool has no connection left, it takes one beside it.
+        """
         started = perf_counter()
+        engine = self._autocommit if self.connections().free else self._beside
         try:
-            async with asyncio.timeout(self._options.connect_timeout_seconds):
-                async with self._autocommit.connect() as connection:
+            async with asyncio.timeout(PING_SECONDS):
+                async with engine.connect() as connection:
                     await connection.execute(text("SELECT 1"))
         except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
             raise ServiceUnavailable from error
@@ -143,6 +168,7 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+        await self._beside.dispose()
 
     async def _limit(self, connection: AsyncConnection) -> None:
         if self._options.pgbouncer:
