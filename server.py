@@ -141,7 +141,7 @@ def routes(settings: Settings, services: Services, limits: RateLimits, drain: Dr
         stall_seconds=settings.upload_stall_seconds,
     )
     token = settings.metrics_token
-    metrics = Metrics(token.get_secret_value() if token else None)
+    metrics = Metrics(services, token.get_secret_value() if token else None)
     served = [
         Route("/graphql", graphql.respond, methods=["GET", "POST"]),
         Route("/uploads/{ticket}", uploads.respond, methods=["PUT", "HEAD"]),

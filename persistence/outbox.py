@@ -31,6 +31,15 @@ class Message:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """By kind. `late` is how long the oldest message has been due."""
+
+    owed: Mapping[str, int]
+    dead: Mapping[str, int]
+    late: timedelta
+
+
 _ADD = text("""
     INSERT INTO outbox_message (id, kind, team_id, payload, created_at, due_at)
     VALUES (:id, :kind, :team_id, CAST(:payload AS jsonb), :now, :due_at)
@@ -51,6 +60,13 @@ _CLAIM = text(f"""
         RETURNING m.id, m.kind, m.team_id, m.payload, m.attempts, m.created_at
     )
     SELECT claimed.* FROM claimed JOIN due USING (id) ORDER BY due.due_at, id
+""")  # noqa: S608  # a constant of ours
+
+_BACKLOG = text(f"""
+    SELECT kind, count(*) FILTER (WHERE {_IS_OWED}) AS owed,
+           count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead,
+           min(due_at) FILTER (WHERE {_IS_OWED}) AS due_at
+    FROM outbox_message WHERE finished_at IS NULL GROUP BY kind
 """)  # noqa: S608  # a constant of ours
 
 _NEXT_DUE = text(f"SELECT min(due_at) FROM outbox_message WHERE {_IS_HANDLED}")  # noqa: S608
@@ -126,6 +142,17 @@ async def next_due(connection: AsyncConnection, *, kinds: Collection[str]) -> da
     """When the next message, or the next lease, is due; None while nothing is owed."""
     due: datetime | None = await connection.scalar(_NEXT_DUE, {"kinds": list(kinds)})
     return due
+
+
+async def backlog(connection: AsyncConnection, *, now: datetime) -> Backlog:
+    """What has not been delivered, and never will be."""
+    rows = (await connection.execute(_BACKLOG)).all()
+    due = [row.due_at for row in rows if row.due_at is not None]
+    return Backlog(
+        owed={row.kind: row.owed for row in rows},
+        dead={row.kind: row.dead for row in rows},
+        late=max(timedelta(0), now - min(due)) if due else timedelta(0),
+    )
 
 
 async def _settle(

@@ -1,8 +1,42 @@
 """Counters and gauges, in the text format of Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REGISTRY = CollectorRegistry()
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+REQUESTS = Histogram(
+    "http_request_seconds",
+    "Time from the head of a request to the end of its answer.",
+    ("route", "status"),
+    registry=REGISTRY,
+    buckets=SECONDS,
+)
+OPERATIONS = Histogram(
+    "graphql_operation_seconds",
+    "Time of a GraphQL request, by its one root field, or `several`, or `invalid`.",
+    ("type", "name"),
+    registry=REGISTRY,
+    buckets=SECONDS,
+)
+ERRORS = Counter(
+    "errors",
+    "Errors that clients were told of, by their code.",
+    ("code",),
+    registry=REGISTRY,
+)
+POOL = Gauge(
+    "database_connections",
+    "Connections of this process to the database.",
+    ("state",),
+    registry=REGISTRY,
+)
+OUTBOX_OWED = Gauge(
+    "outbox_owed", "Messages that are still to be delivered.", ("kind",), registry=REGISTRY
+)
+OUTBOX_DEAD = Gauge("outbox_dead", "Messages that were given up.", ("kind",), registry=REGISTRY)
+OUTBOX_LATE = Gauge(
+    "outbox_late_seconds", "How long the oldest message has been due.", registry=REGISTRY
+)
 CALLS = Counter(
     "guarded_calls",
     "Attempts at calls to outside services; refused ones were not made.",

@@ -19,6 +19,7 @@ from domain.errors import (
     Internal,
     Issue,
 )
+from resilience.metrics import ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ def error_body(error: DomainError, request_id: str) -> bytes:
 def envelope(error: DomainError, request_id: str) -> dict[str, Any]:
     """One entry of `errors`, without path and locations."""
     definition = error.definition
+    ERRORS.labels(error.code).inc()
     extensions = {
         "code": error.code,
         "category": definition.category,

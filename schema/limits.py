@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, get_operation_ast, parse
+from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, get_operation_ast, parse
 from graphql.language.parser import MAX_NESTING_DEPTH
 from graphql.validation.rules import overlapping_fields_can_be_merged
 from strawberry.extensions import SchemaExtension
@@ -25,6 +25,7 @@ ALLOWED: Mapping[Limit, int] = {
     Limit.VARIABLES: 200,
     Limit.COMPARISONS: 50_000,
 }
+_INTROSPECTION = ("__schema", "__type", "__typename")
 PUBLIC_BUDGET = 2_000
 ORGANISERS_BUDGET = 100_000
 
@@ -66,6 +67,23 @@ def parsed(text: str) -> DocumentNode:
 def counted(schema: GraphQLSchema, text: str, page_sizes: PageSizes) -> Mapping[str | None, Totals]:
     """What each operation of the document asks for, by its name."""
     return Counting(schema, parsed(text), page_sizes).operations()
+
+
+@lru_cache(maxsize=DOCUMENTS_KEPT)
+def label_of(schema: GraphQLSchema, text: str, operation_name: str | None) -> tuple[str, str]:
+    """Type and name of the operation for statistics: a name of the schema's, no client's."""
+    try:
+        operation = get_operation_ast(parsed(text), operation_name)
+    except (GraphQLError, QueryTooComplex):
+        operation = None
+    root = schema.get_root_type(operation.operation) if operation else None
+    if operation is None or root is None:
+        return "none", "invalid"
+    kind, selections = operation.operation.value, operation.selection_set.selections
+    if len(selections) > 1 or not isinstance(selections[0], FieldNode):
+        return kind, "several"
+    name = selections[0].name.value
+    return kind, name if name in (*root.fields, *_INTROSPECTION) else "invalid"
 
 
 class Parsing(SchemaExtension):

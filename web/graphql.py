@@ -19,9 +19,10 @@ from domain.errors import (
     MethodNotAllowed,
 )
 from domain.roles import ANONYMOUS
+from resilience.metrics import OPERATIONS
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
-from schema import schema
+from schema import operation_label, schema
 from schema.context import Context
 from schema.errors import error_body, publish
 from schema.loaders import Loaders
@@ -63,7 +64,8 @@ class GraphQLEndpoint:
         try:
             media_type = accepted_type(request.headers.getlist("accept"))
             wanted = await parse(request, self._trusted)
-            return await self._answer(request, wanted, media_type)
+            with OPERATIONS.labels(*operation_label(wanted.query, wanted.operation_name)).time():
+                return await self._answer(request, wanted, media_type)
         except DomainError as error:
             return refusal(error)
 

@@ -8,6 +8,8 @@ from starlette.responses import Response
 
 from domain.errors import Forbidden, Unauthenticated
 from resilience.metrics import exposition
+from resolvers import measures
+from resolvers.context import Services
 from web.graphql import refusal
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -16,7 +18,8 @@ CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 class Metrics:
     """Without a token, only direct connections from this machine are answered."""
 
-    def __init__(self, token: str | None) -> None:
+    def __init__(self, services: Services, token: str | None) -> None:
+        self._services = services
         self._token = token
 
     async def respond(self, request: Request) -> Response:
@@ -26,6 +29,7 @@ class Metrics:
                 return refusal(Unauthenticated())
         elif not _is_local(request):
             return refusal(Forbidden())
+        await measures.take(self._services)
         return Response(exposition(), headers={"Content-Type": CONTENT_TYPE})
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import BadUserInput
+from resilience.metrics import REQUESTS
 from resilience.redaction import REDACTED, scrub
 from resilience.telemetry import current_request_id
 from schema.errors import error_body
@@ -48,6 +49,7 @@ SECURITY_HEADERS = {
 HSTS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 VARY = {"Vary": "Origin"}
 MAX_LOGGED_PATH = 200
+ROUTES = frozenset("/graphql /graphiql /livez /readyz /health /metrics /errors".split())
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -98,12 +100,14 @@ class AccessLog:
         try:
             await self.app(scope, receive, answer)
         finally:
+            seconds = time.perf_counter() - began
+            REQUESTS.labels(_route(scope["path"]), answer.status or "none").observe(seconds)
             log.info(
                 "request_finished",
                 method=scope["method"][:20],
                 path=_logged_path(scope["path"]),
                 status=answer.status,
-                response_time_ms=round((time.perf_counter() - began) * 1000, 2),
+                response_time_ms=round(seconds * 1000, 2),
             )
 
 
@@ -175,6 +179,13 @@ def _accepted(request_id: str) -> str:
     if _REQUEST_ID.fullmatch(request_id) and scrub(request_id) == request_id:
         return request_id
     return ""
+
+
+def _route(path: str) -> str:
+    """Of a bounded set, whatever was asked for."""
+    if path in ROUTES:
+        return path
+    return next((prefix for prefix in TRANSFERS if path.startswith(prefix)), "other")
 
 
 def _logged_path(path: str) -> str:

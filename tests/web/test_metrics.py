@@ -5,7 +5,8 @@ import pytest
 from pydantic import SecretStr
 
 from server import create_app
-from tests.asking import AWAY, check_envelope
+from tests import make
+from tests.asking import AWAY, ask, check_envelope, data
 
 TOKEN = "a token of the monitoring, long enough"
 
@@ -51,3 +52,99 @@ async def test_with_a_token_it_is_needed_everywhere(settings, headers, status):
     answers = [await metrics(guarded, (host, 1), **headers) for host in ("127.0.0.1", "192.0.2.1")]
 
     assert [answer.status_code for answer in answers] == [status, status]
+
+
+def value(text: str, metric: str, /, **labels: str) -> float:
+    """0 for what has not been counted."""
+    wanted = ",".join(f'{key}="{labels[key]}"' for key in labels)
+    line = f"{metric}{{{wanted}}} " if wanted else f"{metric} "
+    found = [one for one in text.splitlines() if one.startswith(line)]
+    return float(found[0].removeprefix(line)) if found else 0.0
+
+
+@pytest.fixture
+async def measured(client):
+    """What the measures have grown by since the test began."""
+
+    async def read() -> str:
+        return (await client.get("/metrics")).text
+
+    before = await read()
+
+    async def grown(metric: str, /, **labels: str) -> float:
+        return value(await read(), metric, **labels) - value(before, metric, **labels)
+
+    return grown
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "name"),
+    [
+        ("{ tournament { name } }", "query", "tournament"),
+        ("query Anything($n: Int) { churches(first: $n) { totalCount } }", "query", "churches"),
+        ("{ a: tournament { name } tournament { name } }", "query", "several"),
+        ("{ ...F } fragment F on Query { tournament { name } }", "query", "several"),
+        ("{ __typename }", "query", "__typename"),
+        ("{ secretFieldOfAClient }", "query", "invalid"),
+        ("mutation { registerTeam }", "mutation", "registerTeam"),
+        ("{ tournament", "none", "invalid"),
+    ],
+)
+async def test_operations_are_counted_by_names_of_the_schema(client, measured, query, kind, name):
+    await ask(client, query)
+
+    assert await measured("graphql_operation_seconds_count", type=kind, name=name) == 1
+
+
+async def test_no_name_of_a_clients_becomes_a_label(client):
+    await ask(client, "query MyOwnName { nothingOfYours }")
+    await client.get("/a/path/of/mine")
+
+    text = (await client.get("/metrics")).text
+
+    assert "MyOwnName" not in text
+    assert "nothingOfYours" not in text
+    assert "/a/path" not in text
+
+
+async def test_requests_and_errors_are_counted(client, measured):
+    await client.get("/livez")
+    await client.get("/uploads/a-capability")
+    await client.get("/else")
+    await ask(client, "{ nothing }")
+
+    async def requests(route, status):
+        return await measured("http_request_seconds_count", route=route, status=status)
+
+    assert await requests("/livez", "200") == 1
+    assert await requests("/uploads/", "405") == 1
+    assert await requests("other", "404") == 1
+    assert await requests("/graphql", "400") == 1
+    assert await measured("errors_total", code="GRAPHQL_VALIDATION_FAILED") == 1
+    assert await measured("errors_total", code="NOT_FOUND") == 1
+
+
+async def test_what_is_owed_is_counted_when_it_is_asked_for(client, sql):
+    for number in (1, 2):
+        data(await ask(client, make.REGISTER, {"input": make.team(number)}))
+    await sql.execute("UPDATE outbox_message SET due_at = now() - interval '10 minutes'")
+    await sql.execute(
+        "INSERT INTO outbox_message (id, kind, payload, created_at, due_at, dead_at)"
+        " VALUES (gen_random_uuid(), 'media.move', '{}', now(), now(), now())"
+    )
+
+    text = (await client.get("/metrics")).text
+
+    assert value(text, "outbox_owed", kind="mail.team_received") == 2
+    assert value(text, "outbox_dead", kind="media.move") == 1
+    assert 600 <= value(text, "outbox_late_seconds") < 700
+    assert value(text, "database_connections", state="allowed") == 1
+    await sql.execute("DELETE FROM outbox_message")
+    assert "mail.team_received" not in (await client.get("/metrics")).text
+
+
+async def test_measures_are_told_while_the_database_is_away(settings):
+    answer = await metrics(settings, ("127.0.0.1", 1))
+
+    assert answer.status_code == 200
+    assert b"database_connections" in answer.content
