@@ -56,7 +56,7 @@ async def test_with_a_token_it_is_needed_everywhere(settings, headers, status):
 
 def value(text: str, metric: str, /, **labels: str) -> float:
     """0 for what has not been counted."""
-    wanted = ",".join(f'{key}="{labels[key]}"' for key in labels)
+    wanted = ",".join(f'{key}="{labels[key]}"' for key in sorted(labels))
     line = f"{metric}{{{wanted}}} " if wanted else f"{metric} "
     found = [one for one in text.splitlines() if one.startswith(line)]
     return float(found[0].removeprefix(line)) if found else 0.0
