@@ -24,6 +24,11 @@ _API_TOKEN = select(
 _FORGET_SESSIONS = text("""
     DELETE FROM organiser_session WHERE expires_at <= :now OR last_used_at <= :idle_since
 """)
+_USE_NONCE = text("""
+    INSERT INTO request_nonce (api_token_id, nonce, expires_at)
+    VALUES (:token_id, :nonce, :expires_at) ON CONFLICT DO NOTHING
+""")
+_FORGET_NONCES = text("DELETE FROM request_nonce WHERE expires_at <= :now")
 _FORGET_API_TOKENS = text("DELETE FROM api_token WHERE expires_at <= :now")
 
 
@@ -102,6 +107,7 @@ async def add_api_token(
         "name": token.name,
         "role": token.role.value,
         "token_hash": token_hash,
+        "is_signed": token.is_signed,
         "created_at": token.created_at,
         "expires_at": token.expires_at,
     }
@@ -137,6 +143,16 @@ async def touch_api_token(connection: AsyncConnection, token_id: UUID, *, now: d
     )
 
 
+async def use_nonce(
+    connection: AsyncConnection, *, token_id: UUID, nonce: str, expires_at: datetime
+) -> bool:
+    """False when it was used before."""
+    used = await connection.execute(
+        _USE_NONCE, {"token_id": token_id, "nonce": nonce, "expires_at": expires_at}
+    )
+    return bool(used.rowcount)
+
+
 async def delete_api_token(
     connection: AsyncConnection, token_id: UUID, *, organiser_id: UUID | None
 ) -> ApiTokenRecord | None:
@@ -164,6 +180,7 @@ async def forget_expired(
     """How many sessions and API tokens had expired and are gone."""
     sessions = await connection.execute(_FORGET_SESSIONS, {"now": now, "idle_since": idle_since})
     tokens = await connection.execute(_FORGET_API_TOKENS, {"now": now})
+    await connection.execute(_FORGET_NONCES, {"now": now})
     return int(sessions.rowcount) + int(tokens.rowcount)
 
 

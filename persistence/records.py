@@ -143,7 +143,10 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiTokenRecord:
-    """`role` is what the token was made for; the organiser's own may be lower by now."""
+    """`role` is what the token was made for; the organiser's own may be lower by now.
+
+    Requests with one that `is_signed` have to be signed.
+    """
 
     id: UUID
     organiser_id: UUID
@@ -153,3 +156,4 @@ class ApiTokenRecord:
     created_at: datetime
     expires_at: datetime
     last_used_at: datetime | None
+    is_signed: bool = False

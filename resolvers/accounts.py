@@ -26,6 +26,7 @@ from persistence.records import OrganiserRecord, SessionRecord
 from resolvers import second_factor
 from resolvers.context import Services
 from resolvers.journal import record
+from resolvers.signatures import SignedRequest, require_signature
 from resolvers.tokens import TokenKind, hash_of, kind_of, new_token
 
 # How old the last use on record may be.
@@ -105,13 +106,16 @@ async def sign_out(
     return await services.database.run(end)
 
 
-async def caller_of(services: Services, token: str) -> Caller:
-    """Whose session or API token it is. Raises Unauthenticated."""
+async def caller_of(services: Services, token: str, request: SignedRequest | None = None) -> Caller:
+    """Whose session or API token it is; `request` is the one it came with, if it was signed.
+
+    Raises Unauthenticated.
+    """
     kind = kind_of(token)
     if kind == TokenKind.SESSION:
         return await _caller_of_session(services, hash_of(token))
     if kind == TokenKind.API:
-        return await _caller_of_api_token(services, hash_of(token))
+        return await _caller_of_api_token(services, hash_of(token), request)
     raise Unauthenticated(UNKNOWN_TOKEN)
 
 
@@ -198,13 +202,17 @@ async def _caller_of_session(services: Services, token_hash: bytes) -> Caller:
     )
 
 
-async def _caller_of_api_token(services: Services, token_hash: bytes) -> Caller:
+async def _caller_of_api_token(
+    services: Services, token_hash: bytes, request: SignedRequest | None
+) -> Caller:
     now = services.clock()
     token = await services.database.read(
         partial(credentials.find_api_token, token_hash=token_hash, now=now)
     )
     if token is None:
         raise Unauthenticated(UNKNOWN_TOKEN)
+    if token.is_signed:
+        await require_signature(services, token.id, request)
     if token.last_used_at is None or now - token.last_used_at >= LAST_USE_PRECISION:
         await services.database.run(
             partial(credentials.touch_api_token, token_id=token.id, now=now)

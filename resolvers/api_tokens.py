@@ -17,6 +17,7 @@ from persistence.records import ApiTokenRecord
 from resolvers.accounts import reach_of, require_access
 from resolvers.context import Services
 from resolvers.journal import record
+from resolvers.signatures import signing_secret
 from resolvers.tokens import TokenKind, hash_of, new_token
 
 NAME_MAX_LENGTH = 80
@@ -27,14 +28,21 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewApiToken:
-    """`text` is told once; only its hash is stored."""
+    """`text` and `signing_secret` are told once; a hash of the first is stored."""
 
     text: str
+    signing_secret: str | None
     record: ApiTokenRecord
 
 
-async def create(
-    services: Services, caller: Caller, *, name: str, role: Role, days: int
+async def create(  # noqa: PLR0913 - what a token is made of
+    services: Services,
+    caller: Caller,
+    *,
+    name: str,
+    role: Role,
+    days: int,
+    is_signed: bool = False,
 ) -> NewApiToken:
     """Raises Unauthenticated, BadUserInput, and Forbidden for a role above the caller's."""
     require_session(caller, role)
@@ -49,6 +57,7 @@ async def create(
         created_at=now,
         expires_at=now + timedelta(days=_days(days)),
         last_used_at=None,
+        is_signed=is_signed,
     )
 
     async def add(connection: Connection) -> None:
@@ -61,11 +70,13 @@ async def create(
             at=now,
             token=token.id.hex,
             role=role.value,
+            signed=is_signed,
         )
 
     await services.database.run(add, repeatable=False)
     log.info("api_token_created", organiser_id=organiser_id, role=role)
-    return NewApiToken(text=text, record=token)
+    secret = signing_secret(services.secrets, token.id) if is_signed else None
+    return NewApiToken(text=text, signing_secret=secret, record=token)
 
 
 async def list_tokens(

@@ -23,6 +23,7 @@ class ApiToken(Node):
     role: Role = field(
         description="What it was made for; it can do no more than its organiser can by now."
     )
+    is_signed: bool = field(description="Whether requests with it have to be signed.")
     created_at: datetime = field(description="When it was made.")
     expires_at: datetime = field(description="From then on it is not taken.")
     last_used_at: datetime | None = field(description="To the minute; null: never.")
@@ -33,6 +34,7 @@ class ApiToken(Node):
             id=strawberry.ID(record.id.hex),
             name=record.name,
             role=record.role,
+            is_signed=record.is_signed,
             created_at=record.created_at,
             expires_at=record.expires_at,
             last_used_at=record.last_used_at,
@@ -44,11 +46,20 @@ class CreateApiTokenInput:
     name: str = field(description="What it is for: 1 to 80 characters.")
     role: Role = field(description="Not above the caller's own.")
     expires_in_days: int = field(default=DAYS, description="1 to 365 days.")
+    is_signed: bool = field(
+        default=False,
+        description="Whether requests with it have to be signed, so that a token that was seen is"
+        " of no use by itself.",
+    )
 
 
 @strawberry.type(description="The answer to createApiToken.")
 class CreateApiTokenPayload:
     token: str = field(description="For Authorization: Bearer; told once.")
+    signing_secret: str | None = field(
+        description="What requests are signed with, 64 hexadecimal digits; told once, and only"
+        " where they have to be."
+    )
     api_token: ApiToken = field(description="What is known about it later.")
 
 
@@ -79,8 +90,13 @@ async def create_api_token(
         name=input.name,
         role=input.role,
         days=input.expires_in_days,
+        is_signed=input.is_signed,
     )
-    return CreateApiTokenPayload(token=made.text, api_token=ApiToken.from_record(made.record))
+    return CreateApiTokenPayload(
+        token=made.text,
+        signing_secret=made.signing_secret,
+        api_token=ApiToken.from_record(made.record),
+    )
 
 
 async def revoke_api_token(

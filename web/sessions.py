@@ -15,6 +15,7 @@ from domain.errors import Forbidden, Unauthenticated
 from domain.roles import ANONYMOUS, Caller
 from resolvers import accounts
 from resolvers.context import Services
+from resolvers.signatures import SignedRequest
 from schema.context import Admitted
 from web.clients import address_of, client_address, networks_of
 from web.limits import Exceeded, RateLimits, Standing
@@ -94,7 +95,9 @@ class Visit:
     async def _recognise_bearer(self, token: str) -> None:
         """Who guesses tokens is counted too. Raises Unauthenticated, RateLimited."""
         try:
-            self.caller = await accounts.caller_of(self._sessions.services, token)
+            self.caller = await accounts.caller_of(
+                self._sessions.services, token, await _signed(self._request)
+            )
         except Unauthenticated:
             await self._sessions.limits.hit("query", self.client)
             raise
@@ -191,3 +194,20 @@ def _bearer_of(request: Request) -> str | None:
     """None for another scheme: that is a proxy's, not ours."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
+
+
+async def _signed(request: Request) -> SignedRequest | None:
+    """The request for its signature; None without one."""
+    signature = request.headers.get("x-signature")
+    if signature is None:
+        return None
+    query = request.scope["query_string"].decode("latin-1")
+    path = request.scope["raw_path"].decode("latin-1")
+    return SignedRequest(
+        method=request.method,
+        target=f"{path}?{query}" if query else path,
+        timestamp=request.headers.get("x-signature-timestamp", ""),
+        nonce=request.headers.get("x-signature-nonce", ""),
+        signature=signature,
+        body=await request.body(),
+    )

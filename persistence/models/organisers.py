@@ -3,10 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from persistence.models.base import utc
+from persistence.models.base import UTC_TIME, utc
 
 _ROLE_KNOWN = "role IN ('OWNER', 'REVIEWER', 'VIEWER')"
 
@@ -68,7 +68,10 @@ class OrganiserSession(SQLModel, table=True):
 
 
 class ApiToken(SQLModel, table=True):
-    """A script of an organiser's. `last_used_at` is written once a minute at most."""
+    """A script of an organiser's. `last_used_at` is written once a minute at most.
+
+    Where `is_signed`, requests with it have to be signed too.
+    """
 
     __tablename__ = "api_token"
     __table_args__ = (
@@ -81,6 +84,17 @@ class ApiToken(SQLModel, table=True):
     name: str = Field(sa_type=Text)
     role: str = Field(sa_type=Text)
     token_hash: bytes = Field(sa_type=LargeBinary)
+    is_signed: bool = Field(sa_column_kwargs={"server_default": text("false")})
     created_at: datetime = utc()
     expires_at: datetime = utc()
     last_used_at: datetime | None = utc(nullable=True)
+
+
+class RequestNonce(SQLModel, table=True):
+    """A signed request that was made: it is not taken again."""
+
+    __tablename__ = "request_nonce"
+
+    api_token_id: UUID = Field(primary_key=True, foreign_key="api_token.id", ondelete="CASCADE")
+    nonce: str = Field(primary_key=True, sa_type=Text)
+    expires_at: datetime = Field(sa_type=UTC_TIME, index=True)
