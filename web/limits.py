@@ -16,6 +16,7 @@ from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from limits.storage import StorageTypes, storage_from_string
+from redis.asyncio import BlockingConnectionPool
 
 from domain.errors import RateLimited
 from resilience.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
@@ -23,6 +24,7 @@ from resilience.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
 Kind = Literal["mutation", "query", "upload", "sign_in"]
 
 STORE_TIMEOUT_SECONDS = 1.0
+STORE_CONNECTIONS = 20
 # A store that was away is not asked for so long.
 STORE_PAUSE_SECONDS = 5.0
 SWEEP_SECONDS = 60
@@ -177,7 +179,7 @@ class RateLimits:
         if isinstance(bridge, RedispyBridge):
             # The protocol that `limits` declares has no way to close; redis-py's client has.
             connection: Any = bridge.get_connection()
-            await connection.aclose()
+            await connection.connection_pool.aclose()
 
     async def _count(self, kind: Kind, client: str) -> tuple[Standing, int]:
         """By the shared store, or by this process while that is away."""
@@ -254,8 +256,24 @@ def _storage(uri: str) -> StorageTypes:
     uri = uri.replace("valkey", "redis", 1) if uri.startswith("valkey") else uri
     if uri.startswith("memory:"):
         return OwnMemory()
-    options: dict[str, float | str | bool] = {"wrap_exceptions": True}
-    options["socket_timeout"] = options["socket_connect_timeout"] = STORE_TIMEOUT_SECONDS
+    options: dict[str, Any] = {"wrap_exceptions": True}
     if uri.startswith("redis"):
-        options["implementation"] = "redispy"
+        options |= {"implementation": "redispy", "connection_pool": _pool(uri)}
     return storage_from_string(f"async+{uri}", **options)
+
+
+def _pool(uri: str) -> BlockingConnectionPool:
+    """Further requests wait for their turn.
+
+    With protocol 3, redis-py expects notices on idle connections, and takes those that the server
+    has closed for good ones.
+    """
+    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+        uri,
+        protocol=2,
+        max_connections=STORE_CONNECTIONS,
+        timeout=STORE_TIMEOUT_SECONDS,
+        socket_timeout=STORE_TIMEOUT_SECONDS,
+        socket_connect_timeout=STORE_TIMEOUT_SECONDS,
+    )
+    return pool

@@ -10,7 +10,7 @@ QUOTA = 10
 QUERY = {"query": "{ tournament { name } }"}
 
 
-async def accepted(*servers: ServerProcess, tries: int = 15) -> list[int]:
+async def accepted(*servers: ServerProcess, tries: int = 150) -> list[int]:
     """How many of so many requests at once each server answers; the others are refused."""
 
     async def ask(server: ServerProcess) -> int:
