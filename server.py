@@ -202,7 +202,8 @@ def services_for(
 
 def accounts_for(settings: Settings) -> Accounts:
     return Accounts(
-        passwords=Passwords(PasswordHasher()),
+        # One of OWASP's choices for Argon2id: 19 MiB, two passes, one lane.
+        passwords=Passwords(PasswordHasher(memory_cost=19_456, time_cost=2, parallelism=1)),
         idle=timedelta(hours=settings.session_idle_hours),
         longest=timedelta(days=settings.session_max_days),
         invitation_lifetime=INVITATION_LIFETIME,

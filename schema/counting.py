@@ -49,6 +49,7 @@ class Limit(StrEnum):
     VARIABLES = "variables"
     COST = "cost"
     COMPARISONS = "comparisons"
+    VALUES = "values"
 
 
 PageSizes = tuple[tuple[str, int], ...]
@@ -211,3 +212,16 @@ def _literal_size(value: ValueNode) -> int:
 
 def _clamped(size: float) -> int:
     return int(max(1, min(size, PAGE_SIZE_MAX)))
+
+
+def values_in(variables: object, *, stop_above: int) -> int:
+    """How many values variables hold, at any depth; counted no further than one above."""
+    count, pending = -1, [variables]
+    while pending and count <= stop_above:
+        value = pending.pop()
+        count += 1
+        if isinstance(value, dict):
+            pending.extend(value.values())
+        elif isinstance(value, list):
+            pending.extend(value)
+    return count

@@ -12,7 +12,7 @@ from strawberry.extensions import SchemaExtension
 from domain.errors import GraphqlValidationFailed, QueryTooComplex
 from domain.roles import Caller, Role, may
 from schema.context import Context
-from schema.counting import Counting, Limit, PageSizes, Totals, page_sizes_of
+from schema.counting import Counting, Limit, PageSizes, Totals, page_sizes_of, values_in
 
 DOCUMENTS_KEPT = 256
 ALLOWED: Mapping[Limit, int] = {
@@ -24,6 +24,7 @@ ALLOWED: Mapping[Limit, int] = {
     Limit.DIRECTIVES: 50,
     Limit.VARIABLES: 200,
     Limit.COMPARISONS: 50_000,
+    Limit.VALUES: 2_000,
 }
 _INTROSPECTION = ("__schema", "__type", "__typename")
 PUBLIC_BUDGET = 2_000
@@ -101,6 +102,10 @@ class Limits(SchemaExtension):
 
     def on_validate(self) -> Iterator[None]:
         context: Context = self.execution_context.context
+        most = ALLOWED[Limit.VALUES]
+        require_within(
+            Limit.VALUES, most, values_in(self.execution_context.variables, stop_above=most)
+        )
         operations = self._counted()
         for totals in operations.values():
             for limit, allowed in ALLOWED.items():

@@ -1,0 +1,91 @@
+"""Operations that nobody thought of, generated from the schema, by strangers and by an owner."""
+
+import re
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis_graphql import nodes
+
+from domain.roles import Role
+from schema import schema as own_schema
+from tests import make
+from tests.asking import ask, data
+from tests.hostile.answers import check
+from tests.signing_in import bearer
+
+EXAMPLES = 12
+SCALARS = (
+    "PhoneNumber EmailAddress JerseyNumber DateText PlayerRoleInput JSON IssuePath Date DateTime"
+).split()
+LEAF = st.one_of(
+    st.text(max_size=20).map(nodes.String),
+    st.integers(-(2**40), 2**40).map(nodes.Int),
+    st.booleans().map(nodes.Boolean),
+    st.sampled_from(
+        ["+919876543210", "a@example.org", "2001-02-03", "BOWLER", "2026-11-23T09:30:00Z"]
+    ).map(nodes.String),
+)
+_NAMED = re.compile(r"\b(teamId|id|code|playerId|documentId|churchId|expectedVersion): [^\s,)}]+")
+# These ask for what there is.
+REAL = {
+    "teamId": '"ICCT-001"',
+    "id": '"ICCT-001"',
+    "code": '"ICCT-001"',
+    "playerId": '"ICCT-001-P01"',
+    "expectedVersion": "1",
+}
+_NAMED = re.compile(rf"\b({'|'.join(REAL)}): [^\s,)}}]+")
+
+
+def generated() -> list[str]:
+    """Some documents for each root field, always the same ones."""
+    for name in SCALARS:
+        schemathesis.graphql.scalar(name, LEAF)
+    documents: list[str] = []
+    for found in schemathesis.graphql.from_file(own_schema.as_str()).get_all_operations():
+        operation = found.ok()
+
+        @settings(
+            max_examples=EXAMPLES,
+            database=None,
+            derandomize=True,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(operation.as_strategy())
+        def collect(case) -> None:
+            documents.append(case.body)
+
+        collect()
+    return documents
+
+
+@pytest.fixture(scope="module")
+def documents() -> list[str]:
+    return generated()
+
+
+def meant(document: str) -> str:
+    """The same document about the one team that there is."""
+    return _NAMED.sub(lambda match: f"{match[1]}: {REAL[match[1]]}", document)
+
+
+async def test_strangers_get_answers_and_refusals_alone(client, documents):
+    data(await ask(client, make.REGISTER, {"input": make.team(1)}))
+
+    assert len(documents) > 300
+    for document in documents:
+        check(await ask(client, document))
+
+
+async def test_an_owner_does_too(client, services, documents):
+    data(await ask(client, make.REGISTER, {"input": make.team(1)}))
+    owner = await bearer(services, Role.OWNER)
+    skipped = ("signOut", "revokeSession", "setOrganiserRole")
+
+    for document in documents:
+        if not any(name in document for name in skipped):
+            check(await ask(client, document, **owner))
+            check(await ask(client, meant(document), **owner))

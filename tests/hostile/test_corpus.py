@@ -1,0 +1,67 @@
+"""Every hostile case is answered, names nothing of the inside, and changes nothing."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from domain.roles import Role
+from schema.counting import Limit
+from schema.limits import ALLOWED
+from tests import make
+from tests.asking import ask, data
+from tests.hostile.answers import CANARY, check
+from tests.hostile.corpus import CORPUS, Case, pages_of_others
+from tests.schema.test_corrections import rows
+from tests.signing_in import PASSWORD, SIGN_IN, email_of, in_real_time, organiser
+
+# One line for the request, and one at most for each root field that was refused.
+LINES_MAX = 1 + ALLOWED[Limit.ROOT_FIELDS]
+LINE_LENGTH_MAX = 1_000
+
+
+async def send(client, case: Case, **headers: str):
+    return await client.request(
+        case.method, case.path, content=case.content, headers={**case.headers, **headers}
+    )
+
+
+def test_there_are_a_hundred_cases_and_more():
+    assert len(CORPUS) > 100
+    assert len({name for name, _ in CORPUS}) == len(CORPUS)
+
+
+@pytest.mark.parametrize("case", [case for _, case in CORPUS], ids=[name for name, _ in CORPUS])
+async def test_it_is_answered_and_nothing_else_happens(client, sql, case):
+    before = await rows(sql)
+
+    with capture_logs() as written:
+        answer = await send(client, case)
+
+    check(answer)
+    assert await rows(sql) == before
+    assert len(written) <= LINES_MAX
+    assert all(len(str(line)) < LINE_LENGTH_MAX for line in written)
+    assert not [line for line in written if line["event"] == "unexpected_exception"]
+    assert CANARY not in str([line for line in written if line["event"] != "request_finished"])
+
+
+@pytest.mark.parametrize("case", list(pages_of_others()), ids=lambda case: case.name)
+async def test_pages_of_others_change_nothing(client, services, sql, case):
+    await organiser(in_real_time(services), Role.OWNER)
+    wanted = {"email": email_of(Role.OWNER), "password": PASSWORD}
+    signed_in = await ask(client, SIGN_IN, {"input": wanted})
+    data(signed_in)
+    before = await sql.fetch("SELECT name FROM tournament")
+
+    answer = await send(client, case)
+
+    check(answer)
+    assert await sql.fetch("SELECT name FROM tournament") == before
+    assert answer.json()["errors"]
+
+
+async def test_the_service_works_after_all_of_it(client):
+    for _, case in CORPUS:
+        await send(client, case)
+
+    team = make.team(7)
+    assert data(await ask(client, make.REGISTER, {"input": team}))["registerTeam"]["team"]["code"]
