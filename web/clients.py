@@ -10,12 +10,12 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_HOPS = 20
+CLIENTS_KEPT = 1024
 
 
 def client_address(scope: Scope, trusted_proxies: Sequence[str]) -> str:
     """The address that counts as one client: an IPv4 address or an IPv6 network of 64 bits."""
-    client = address_of(scope, trusted_proxies)
-    return _group(client) if client is not None else "local"
+    return _client(_peer(scope), _forwarded(scope), tuple(trusted_proxies))
 
 
 def address_of(scope: Scope, trusted_proxies: Sequence[str]) -> Address | None:
@@ -23,11 +23,34 @@ def address_of(scope: Scope, trusted_proxies: Sequence[str]) -> Address | None:
 
     Forwarded addresses are believed only as far as trusted proxies wrote them.
     """
-    networks = networks_of(tuple(trusted_proxies))
-    client = _parse((scope.get("client") or ("",))[0])
+    return _address(_peer(scope), _forwarded(scope), tuple(trusted_proxies))
+
+
+def _peer(scope: Scope) -> str:
+    client = scope.get("client")
+    return (client[0] or "") if client else ""
+
+
+def _forwarded(scope: Scope) -> tuple[bytes, ...]:
+    return tuple([value for name, value in scope["headers"] if name == b"x-forwarded-for"])
+
+
+# The same few clients ask again and again.
+@lru_cache(maxsize=CLIENTS_KEPT)
+def _client(peer: str, forwarded: tuple[bytes, ...], trusted_proxies: tuple[str, ...]) -> str:
+    address = _address(peer, forwarded, trusted_proxies)
+    return _group(address) if address is not None else "local"
+
+
+def _address(
+    peer: str, forwarded: tuple[bytes, ...], trusted_proxies: tuple[str, ...]
+) -> Address | None:
+    networks = networks_of(trusted_proxies)
+    client = _parse(peer)
     if client is None:
         return None
-    for hop in reversed(_forwarded(scope)[-MAX_HOPS:]):
+    hops = [hop.strip() for value in forwarded for hop in value.decode("latin-1").split(",")]
+    for hop in reversed(hops[-MAX_HOPS:]):
         if not any(client in network for network in networks):
             break
         address = _parse(hop)
@@ -35,11 +58,6 @@ def address_of(scope: Scope, trusted_proxies: Sequence[str]) -> Address | None:
             break
         client = address
     return client
-
-
-def _forwarded(scope: Scope) -> list[str]:
-    values = (v.decode("latin-1") for k, v in scope["headers"] if k == b"x-forwarded-for")
-    return [hop.strip() for value in values for hop in value.split(",")]
 
 
 def _parse(text: str) -> Address | None:

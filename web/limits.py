@@ -86,11 +86,6 @@ class OwnMemory(MemoryStorage):
         entries[:0] = [Entry(expiry) for _ in range(amount)]
         return True
 
-    async def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002 - the library's
-        """When the oldest place was taken, and how many are."""
-        entries = self.events.get(key)
-        return (entries[-1].atime, len(entries)) if entries else (time.time(), 0)
-
     async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Without a task for each key that ends."""
         now = time.time()
@@ -137,8 +132,8 @@ class RateLimits:
             "sign_in": RateLimitItemPerMinute(sign_ins_per_15_minutes, 15),
         }
         self._storage = _storage(storage_uri)
-        self._shared = _Counting(self._storage)
-        self._own = _Counting(OwnMemory())
+        self._own = _OwnCounting()
+        self._shared = _Counting(self._storage) if self.is_shared else self._own
         self._asked_again_at = -math.inf
 
     @property
@@ -219,10 +214,10 @@ class _Counting:
         if wait > 0:
             return _standing(item, kind, 0, wait), wait
         is_taken = await self._windows.hit(item, kind, client)
-        window = await self._windows.get_window_stats(item, kind, client)
-        reset = max(1, math.ceil(window.reset_time - time.time()))
+        remaining, free_at = await self._window(item, kind, client)
+        reset = max(1, math.ceil(free_at - time.time()))
         if is_taken:
-            return _standing(item, kind, window.remaining, reset), 0
+            return _standing(item, kind, remaining, reset), 0
         wait = await self._breach(key, reset)
         return _standing(item, kind, 0, wait), wait
 
@@ -230,6 +225,11 @@ class _Counting:
         await self._windows.clear(item, kind, client)
         for what in ("waits", "breaches", "refused"):
             await self._storage.clear(f"{what}/{kind}/{client}")
+
+    async def _window(self, item: RateLimitItem, kind: Kind, client: str) -> tuple[int, float]:
+        """Places that are left, and when the next one is free again."""
+        window = await self._windows.get_window_stats(item, kind, client)
+        return window.remaining, window.reset_time
 
     async def _breach(self, key: str, reset: int) -> int:
         """The wait; a breach is counted once, however often it is repeated until the reset."""
@@ -239,6 +239,20 @@ class _Counting:
         wait: int = min(reset << min(breaches - 1, 10), max(reset, WAIT_MAX_SECONDS))
         await self._storage.incr(f"waits/{key}", wait)
         return wait
+
+
+class _OwnCounting(_Counting):
+    """In memory, where the window is at hand."""
+
+    def __init__(self) -> None:
+        self._memory = OwnMemory()
+        super().__init__(self._memory)
+
+    async def _window(self, item: RateLimitItem, kind: Kind, client: str) -> tuple[int, float]:
+        entries = self._memory.events.get(item.key_for(kind, client))
+        if not entries:
+            return item.amount, time.time()
+        return item.amount - len(entries), entries[-1].expiry
 
 
 def _standing(item: RateLimitItem, kind: Kind, remaining: int, reset: int) -> Standing:

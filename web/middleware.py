@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors import BadUserInput
 from resilience.metrics import REQUESTS
 from resilience.redaction import REDACTED, scrub
-from resilience.telemetry import current_request_id
+from resilience.telemetry import current_request_id, log_request
 from schema.errors import error_body
 from web.guards import TRANSFERS
 from web.refusals import JSON, Watched, encoded, values_of
@@ -54,8 +54,6 @@ ROUTES = frozenset("/graphql /graphiql /livez /readyz /health /metrics /errors".
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
-
-log = structlog.get_logger(__name__)
 
 
 class RequestId:
@@ -102,12 +100,12 @@ class AccessLog:
         finally:
             seconds = time.perf_counter() - began
             REQUESTS.labels(_route(scope["path"]), answer.status or "none").observe(seconds)
-            log.info(
-                "request_finished",
+            log_request(
+                request_id=current_request_id(),
                 method=scope["method"][:20],
                 path=_logged_path(scope["path"]),
                 status=answer.status,
-                response_time_ms=round(seconds * 1000, 2),
+                milliseconds=round(seconds * 1000, 2),
             )
 
 
@@ -189,11 +187,13 @@ def _route(path: str) -> str:
 
 
 def _logged_path(path: str) -> str:
+    if path in ROUTES:
+        return path
     # What follows in these paths is a capability: whoever knows it may use it.
     for prefix in TRANSFERS:
         if path.startswith(prefix):
             return prefix + REDACTED
-    return path[:MAX_LOGGED_PATH]
+    return scrub(path[:MAX_LOGGED_PATH])
 
 
 def _without_content(headers: Mapping[str, str]) -> dict[str, str]:
