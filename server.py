@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import uvicorn
 from argon2 import PasswordHasher
@@ -23,6 +22,7 @@ from resilience.folder_media import FolderMedia
 from resilience.media import Media
 from resilience.policy import Guard, GuardOptions
 from resilience.spool import Spool
+from resilience.tracing import start_tracing, stop_tracing
 from resolvers.context import Accounts, Services, Storage, Watched
 from resolvers.outbox import Handler, run_outbox
 from resolvers.passwords import Passwords
@@ -43,7 +43,7 @@ from web.metrics import Metrics
 from web.middleware import AccessLog, Cors, RequestId, SecurityHeaders
 from web.pages import Readiness, errors, graphiql, livez
 from web.sessions import Sessions
-from web.trusted import TrustedDocuments, read_trusted
+from web.trusted import trusted_documents
 from web.uploads import Uploads
 
 INVITATION_LIFETIME = timedelta(days=7)
@@ -59,6 +59,7 @@ def create_app(settings: Settings, database_url: str, drain: Drain | None = None
         sign_ins_per_15_minutes=settings.rate_limit_sign_ins,
         storage_uri=settings.rate_limit_storage.get_secret_value(),
     )
+    begin_tracing(settings)
     database = Database(database_options(settings, database_url))
     services = services_for(settings, database, watched=(limits,) if limits.is_shared else ())
     app = Starlette(
@@ -175,6 +176,7 @@ async def lifespan(
         await asyncio.gather(*ended_at_once, *ended_in_time, return_exceptions=True)
         await limits.close()
         await services.database.close()
+        await asyncio.to_thread(stop_tracing)
 
 
 def services_for(
@@ -266,15 +268,15 @@ def database_options(settings: Settings, url: str) -> DatabaseOptions:
     )
 
 
-def trusted_documents(path: Path | None) -> TrustedDocuments | None:
-    """None where everybody may run anything. Raises SettingsError."""
-    if path is None:
-        return None
+def begin_tracing(settings: Settings) -> None:
+    """Begin to send spans where that is asked for. Raises SettingsError."""
+    if settings.otel_exporter_otlp_endpoint is None:
+        return
     try:
-        return read_trusted(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SettingsError([f"TRUSTED_DOCUMENTS: {reason}"]) from None
+        start_tracing(settings.otel_exporter_otlp_endpoint, version=settings.app_version)
+    except ImportError:
+        needed = "OTEL_EXPORTER_OTLP_ENDPOINT: needs the extra otel, which is not installed"
+        raise SettingsError([needed]) from None
 
 
 async def not_found(_request: Request, _error: Exception) -> Response:

@@ -222,6 +222,8 @@ class Settings(CheckedSettings):
 
     metrics_token: values.Secret | None = None
     """Bearer token of /metrics; without it only this machine may read them."""
+    otel_exporter_otlp_endpoint: values.HttpAddress | None = None
+    """Where spans are sent to by OTLP over HTTP. Needs the extra `otel`."""
 
     @property
     def sqlalchemy_url(self) -> str | None:

@@ -22,6 +22,7 @@ from tenacity import (
 )
 
 from domain.errors import ServiceUnavailable
+from resilience.tracing import span
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -112,7 +113,8 @@ class Database:
                 await _commit(connection, repeatable=repeatable)
                 return result
 
-        return await self._retried(once)
+        with span("database.run"):
+            return await self._retried(once)
 
     async def read(self, work: Work[T]) -> T:
         """The result of `work`, whose statements run outside a transaction.
@@ -127,7 +129,8 @@ class Database:
             async with self._autocommit.connect() as connection:
                 return await work(connection)
 
-        return await self._retried(once)
+        with span("database.read"):
+            return await self._retried(once)
 
     async def ping(self) -> float:
         """Milliseconds that a `SELECT 1` took, not repeated. Raises ServiceUnavailable.

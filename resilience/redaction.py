@@ -19,7 +19,7 @@ MAX_DEPTH = 6
 
 # Written by this program, hence not searched; a request id was searched when it was accepted.
 _TRUSTED_KEYS = frozenset(
-    ("timestamp", "level", "logger", "request_id", "team_id", "method", "status")
+    ("timestamp", "level", "logger", "request_id", "trace_id", "team_id", "method", "status")
 )
 _SENSITIVE_WORDS = frozenset(
     (

@@ -23,6 +23,7 @@ _FIRST_KEYS = (
     "logger",
     "message",
     "request_id",
+    "trace_id",
     "team_id",
     "response_time_ms",
 )
@@ -69,9 +70,7 @@ def configure_logging(
     logging.raiseExceptions = environment == "development"
 
 
-def log_request(
-    *, request_id: str, method: str, path: str, status: int | None, milliseconds: float
-) -> None:
+def log_request(*, method: str, path: str, status: int | None, milliseconds: float) -> None:
     """The one line of a request. `path` holds nothing that would have to be redacted.
 
     Where lines are JSON and nobody listens in between, without the way of all other events: it is
@@ -94,7 +93,7 @@ def log_request(
                     "level": "info",
                     "logger": REQUEST_LOGGER,
                     "message": "request_finished",
-                    "request_id": request_id,
+                    **structlog.contextvars.get_contextvars(),
                     "response_time_ms": milliseconds,
                     "method": method,
                     "path": path,

@@ -21,6 +21,7 @@ from domain.errors import (
 from domain.roles import ANONYMOUS
 from resilience.metrics import OPERATIONS
 from resilience.telemetry import current_request_id
+from resilience.tracing import span
 from resolvers.context import Services
 from schema import operation_label, schema
 from schema.context import Context
@@ -64,7 +65,8 @@ class GraphQLEndpoint:
         try:
             media_type = accepted_type(request.headers.getlist("accept"))
             wanted = await parse(request, self._trusted)
-            with OPERATIONS.labels(*operation_label(wanted.query, wanted.operation_name)).time():
+            kind, name = operation_label(wanted.query, wanted.operation_name)
+            with OPERATIONS.labels(kind, name).time(), span(f"{kind} {name}"):
                 return await self._answer(request, wanted, media_type)
         except DomainError as error:
             return refusal(error)

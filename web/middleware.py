@@ -16,6 +16,7 @@ from domain.errors import BadUserInput
 from resilience.metrics import REQUESTS
 from resilience.redaction import REDACTED, scrub
 from resilience.telemetry import current_request_id, log_request
+from resilience.tracing import request_span, trace_id_of
 from schema.errors import error_body
 from web.guards import TRANSFERS
 from web.refusals import JSON, Watched, encoded, values_of
@@ -76,7 +77,7 @@ class RequestId:
             await send(message)
 
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id, **_trace(scope))
         try:
             await self.app(scope, receive, send_with_id)
         finally:
@@ -95,13 +96,16 @@ class AccessLog:
             return
         began = time.perf_counter()
         answer = Watched(send)
+        route = _route(scope["path"])
         try:
-            await self.app(scope, receive, answer)
+            with request_span(f"{_method(scope)} {route}", _traceparent(scope)) as current:
+                await self.app(scope, receive, answer)
+                if current is not None:
+                    current.set_attribute("http.response.status_code", answer.status or 0)
         finally:
             seconds = time.perf_counter() - began
-            REQUESTS.labels(_route(scope["path"]), answer.status or "none").observe(seconds)
+            REQUESTS.labels(route, answer.status or "none").observe(seconds)
             log_request(
-                request_id=current_request_id(),
                 method=scope["method"][:20],
                 path=_logged_path(scope["path"]),
                 status=answer.status,
@@ -177,6 +181,23 @@ def _accepted(request_id: str) -> str:
     if _REQUEST_ID.fullmatch(request_id) and scrub(request_id) == request_id:
         return request_id
     return ""
+
+
+def _traceparent(scope: Scope) -> str | None:
+    given = values_of(scope, b"traceparent")
+    return given[0].decode("latin-1") if given else None
+
+
+def _trace(scope: Scope) -> dict[str, str]:
+    """What the log says of the trace that the request belongs to."""
+    traceparent = _traceparent(scope)
+    trace_id = trace_id_of(traceparent) if traceparent else None
+    return {"trace_id": trace_id} if trace_id else {}
+
+
+def _method(scope: Scope) -> str:
+    """Of a bounded set."""
+    return scope["method"] if scope["method"] in CORS_METHODS else "OTHER"
 
 
 def _route(path: str) -> str:

@@ -9,6 +9,7 @@ from graphql import GraphQLError
 from graphql import parse as parse_document
 
 from domain.errors import Forbidden
+from web.configuration import SettingsError
 
 
 class TrustedDocuments:
@@ -40,3 +41,14 @@ def read_trusted(path: Path) -> TrustedDocuments:
         except GraphQLError as error:
             raise ValueError("has a document that is no GraphQL") from error
     return TrustedDocuments(documents)
+
+
+def trusted_documents(path: Path | None) -> TrustedDocuments | None:
+    """None where everybody may run anything. Raises SettingsError."""
+    if path is None:
+        return None
+    try:
+        return read_trusted(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError([f"TRUSTED_DOCUMENTS: {reason}"]) from None

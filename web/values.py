@@ -54,6 +54,7 @@ Level = Annotated[
 Store = Annotated[Literal["folder", "cloudinary"], _case(str.lower), unit("folder or cloudinary")]
 Text = Annotated[str, Field(min_length=1, max_length=200), unit("text")]
 MailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$"), unit("e-mail address")]
+HttpAddress = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$"), unit("URL")]
 Flag = Annotated[bool, unit("true or false")]
 Port = Annotated[int, unit("port", 1, 65_535)]
 Seconds = Annotated[int, unit("seconds", 1, 86_400)]
