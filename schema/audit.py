@@ -90,7 +90,7 @@ class AuditFilter:
         default=None, description="The team's id, also of one that is erased, or its code."
     )
     organiser_id: strawberry.ID | None = field(default=None, description="What this organiser did.")
-    actions: list[str] | None = field(
+    action: list[str] | None = field(
         default=None, description="Any of these, e.g. team.confirm; at most 100."
     )
     since: datetime | None = field(default=None, description="From this moment on.")
@@ -108,7 +108,7 @@ async def audit_log(
     search = AuditSearch(
         team=search_text("teamId", wanted.team_id),
         organiser_id=parse_id(wanted.organiser_id) if wanted.organiser_id else None,
-        actions=texts("actions", wanted.actions),
+        actions=texts("action", wanted.action),
         since=wanted.since,
         until=wanted.until,
     )

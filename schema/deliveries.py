@@ -49,8 +49,8 @@ class Delivery:
 
 @strawberry.input(description="Which deliveries to look for; all that is given has to hold.")
 class DeliveryFilter:
-    statuses: list[DeliveryStatus] | None = field(default=None, description="Any of these.")
-    kinds: list[str] | None = field(
+    status: list[DeliveryStatus] | None = field(default=None, description="Any of these.")
+    kind: list[str] | None = field(
         default=None, description="Any of these, e.g. mail.team_received; at most 100."
     )
     team_id: strawberry.ID | None = field(default=None, description="The team's id or code.")
@@ -65,8 +65,8 @@ async def deliveries(
     caller, services = caller_with(info, Role.REVIEWER), info.context.services
     wanted = filter or DeliveryFilter()
     search = DeliverySearch(
-        statuses=wanted.statuses or (),
-        kinds=texts("kinds", wanted.kinds),
+        statuses=wanted.status or (),
+        kinds=texts("kind", wanted.kind),
         team=search_text("teamId", wanted.team_id),
     )
     page = await lists.delivery_page(

@@ -52,7 +52,7 @@ async def test_created_organiser_can_sign_in(cli, services, sql):
     assert opened.organiser.role == Role.OWNER
     assert opened.token.startswith("ics_")
     (row,) = await sql.fetch(ROWS)
-    assert row["password_hash"].startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert row["password_hash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert PASSWORD not in done.stdout + done.stderr
     assert "owner@example.org" not in done.stderr
     event = await sql.fetchrow("SELECT actor, action FROM audit_event ORDER BY id LIMIT 1")

@@ -174,7 +174,7 @@ async def test_captains_are_not_told_why_organisers_made_an_exception(client, re
     mine = await ask(client, query, Authorization=f"Bearer {answer['manageToken']}")
 
     assert data(mine)["myTeam"]["history"][-1]["reason"] is None
-    log = data(await ask(client, AUDIT, {"filter": {"actions": ["team.confirm"]}}, **reviewer))
+    log = data(await ask(client, AUDIT, {"filter": {"action": ["team.confirm"]}}, **reviewer))
     assert log["auditLog"]["nodes"][0]["reason"] == "The pastor called."
 
 
@@ -215,9 +215,9 @@ async def test_the_audit_log_is_searched(client, services, reviewer, sql):
     assert await actions(teamId="ICCT-002") == [*decided, ("team.registered", "ICCT-002")]
     assert ("team.confirm", "ICCT-002") in await actions(organiserId=organiser.hex)
     assert ("team.registered", "ICCT-001") not in await actions(organiserId=organiser.hex)
-    assert await actions(actions=["team.confirm", "team.reject"]) == decided
+    assert await actions(action=["team.confirm", "team.reject"]) == decided
     assert await actions(since=moment.isoformat(), teamId="ICCT-002") == decided
-    assert await actions(until=moment.isoformat(), actions=["team.confirm"]) == []
+    assert await actions(until=moment.isoformat(), action=["team.confirm"]) == []
     assert await actions(teamId="nobody") == []
 
 
@@ -246,8 +246,8 @@ async def test_deliveries_say_what_is_owed_done_and_given_up(client, reviewer, s
     assert [node["dueAt"] is None for node in everything] == [True, True, False]
     assert [node["settledAt"] is None for node in everything] == [False, False, True]
     assert [node["failure"] for node in everything] == [None, "MailUnavailable", None]
-    assert await deliveries(statuses=["OWED", "DEAD"]) == everything[1:]
-    assert await deliveries(kinds=["media.move"]) == everything[:1]
+    assert await deliveries(status=["OWED", "DEAD"]) == everything[1:]
+    assert await deliveries(kind=["media.move"]) == everything[:1]
     assert await deliveries(teamId="ICCT-001") == everything
     assert await deliveries(teamId="ICCT-002") == []
 
@@ -330,6 +330,6 @@ async def test_an_api_token_is_found_by_its_id(client, owner):
 
 
 async def test_lists_of_texts_have_an_end(client, reviewer):
-    answer = await ask(client, AUDIT, {"filter": {"actions": ["x"] * 101}}, **reviewer)
+    answer = await ask(client, AUDIT, {"filter": {"action": ["x"] * 101}}, **reviewer)
 
     assert refused(answer)["code"] == "BAD_USER_INPUT"
