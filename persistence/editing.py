@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.form import PersonEntry, PlayerEntry, TeamEntry
+from domain.form import PlayerEntry, TeamEntry
 from persistence.decisions import Decided
-from persistence.registration import duplicates_as_issues
+from persistence.registration import duplicates_as_issues, person_columns
 from persistence.tables import player, team
 
 
@@ -59,8 +59,8 @@ async def change_team(  # noqa: PLR0913 - what is written of it
         "church_id": church_id,
         "name": entry.team_name,
         "normalized_name": entry.normalized_team_name,
-        **_person("captain", entry.captain),
-        **_person("vice_captain", entry.vice_captain),
+        **person_columns("captain", entry.captain),
+        **person_columns("vice_captain", entry.vice_captain),
         "next_position": next_position,
         "version": decided.version + 1,
         "updated_at": now,
@@ -112,13 +112,4 @@ def _values(players: Sequence[StoredPlayer]) -> dict[str, list[object]]:
         "roles": [one.entry.role.value if one.entry.role else None for one in players],
         "jerseys": [one.entry.jersey_number for one in players],
         "births": [one.entry.date_of_birth for one in players],
-    }
-
-
-def _person(prefix: str, person: PersonEntry) -> dict[str, str]:
-    return {
-        f"{prefix}_name": person.name,
-        f"{prefix}_phone": person.phone,
-        f"{prefix}_whatsapp": person.whatsapp,
-        f"{prefix}_email": person.email,
     }

@@ -234,8 +234,8 @@ async def store(
         "code": team.code,
         "name": team.name,
         "normalized_name": entry.normalized_team_name,
-        **_person("captain", entry.captain),
-        **_person("vice", entry.vice_captain),
+        **person_columns("captain", entry.captain),
+        **person_columns("vice", entry.vice_captain),
         "consent_version": entry.consent_version,
         "consented_at": now if entry.consent_version else None,
         "locale": entry.locale,
@@ -269,7 +269,8 @@ def duplicates_as_issues() -> Iterator[None]:
         raise InvalidForm((duplicate(),)) from error
 
 
-def _person(prefix: str, person: PersonEntry) -> dict[str, str]:
+def person_columns(prefix: str, person: PersonEntry) -> dict[str, str]:
+    """A person's values by the names of columns, or parameters, with this prefix."""
     return {
         f"{prefix}_name": person.name,
         f"{prefix}_phone": person.phone,
