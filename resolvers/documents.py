@@ -20,7 +20,7 @@ from persistence.records import DocumentRecord
 from resilience.media import FileMissing, Folder
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
-from resolvers.links import linked_caller, read_link, sign_link
+from resolvers.links import Link, linked_caller, read_link, sign_link
 
 LINK = "document-link"
 _SUFFIXES = {DocumentFormat.PNG: "png", DocumentFormat.JPEG: "jpg", DocumentFormat.PDF: "pdf"}
@@ -87,15 +87,8 @@ async def shown(services: Services, link: str) -> AsyncGenerator[ShownFile]:
 
     Raises NotFound, StorageUnavailable.
     """
-    organiser_id, (document_id,) = read_link(services, LINK, link)
-    owned = await services.database.run(
-        partial(
-            _record_view,
-            document_id=UUID(document_id),
-            organiser_id=organiser_id,
-            now=services.clock(),
-        )
-    )
+    read = read_link(services, LINK, link)
+    owned = await services.database.run(partial(_record_view, link=read, now=services.clock()))
     if owned is None:
         raise NotFound("This document is not kept any more.")
     with services.storage.spool.scratch() as copy:
@@ -107,10 +100,9 @@ async def shown(services: Services, link: str) -> AsyncGenerator[ShownFile]:
         )
 
 
-async def _record_view(
-    connection: Connection, *, document_id: UUID, organiser_id: UUID | None, now: datetime
-) -> Ownership | None:
-    caller = await linked_caller(connection, organiser_id, Role.REVIEWER)
+async def _record_view(connection: Connection, *, link: Link, now: datetime) -> Ownership | None:
+    caller = await linked_caller(connection, link, Role.REVIEWER)
+    document_id = UUID(link.claims[0])
     owned = await documents.find_owned(connection, document_id)
     if owned is not None:
         await audit.append(

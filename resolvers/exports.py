@@ -29,7 +29,7 @@ from persistence.team_search import TeamFilter
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.export_columns import PLAYER_COLUMNS, TEAM_COLUMNS, Column, Member
-from resolvers.links import linked_caller, read_link, sign_link
+from resolvers.links import Link, linked_caller, read_link, sign_link
 from resolvers.workbook import Workbook
 
 LINK = "teams-export"
@@ -66,12 +66,7 @@ def make_link(
 
 async def open_export(services: Services, link: str) -> Export:
     """On record before anything is read. Raises NotFound."""
-    organiser_id, (export_format, wanted) = read_link(services, LINK, link)
-    return await services.database.run(
-        partial(
-            _open, services, organiser_id, ExportFormat(export_format), _read(json.loads(wanted))
-        )
-    )
+    return await services.database.run(partial(_open, services, read_link(services, LINK, link)))
 
 
 async def csv_rows(services: Services, export: Export) -> AsyncGenerator[bytes]:
@@ -127,14 +122,9 @@ async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[Te
             return
 
 
-async def _open(
-    services: Services,
-    organiser_id: UUID | None,
-    export_format: ExportFormat,
-    wanted: TeamFilter,
-    connection: Connection,
-) -> Export:
-    caller = await linked_caller(connection, organiser_id, Role.VIEWER)
+async def _open(services: Services, link: Link, connection: Connection) -> Export:
+    caller = await linked_caller(connection, link, Role.VIEWER)
+    export_format, wanted = ExportFormat(link.claims[0]), _read(json.loads(link.claims[1]))
     now = services.clock()
     await audit.append(
         connection,

@@ -246,6 +246,20 @@ async def test_the_role_of_now_counts(client, reviewer, sql):
     assert len(await exported(sql)) == 1
 
 
+async def test_a_token_for_viewers_gets_no_more_than_viewers_do(client, services):
+    await register(client, 1)
+    owner = await bearer(services, Role.OWNER)
+    query = "mutation C($input: CreateApiTokenInput!) { createApiToken(input: $input) { token } }"
+    made = await ask(client, query, {"input": {"name": "x", "role": "VIEWER"}}, **owner)
+    script = {"Authorization": f"Bearer {data(made)['createApiToken']['token']}"}
+
+    content = (await client.get(await link(client, script))).text
+
+    assert "Team code" in content
+    assert "Captain phone" not in content
+    assert make.person(2)["phone"] not in content
+
+
 async def test_batches_repeat_and_skip_nothing_with_few_statements(
     client, services, reviewer, sql, monkeypatch
 ):
