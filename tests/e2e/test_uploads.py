@@ -150,7 +150,8 @@ async def test_single_bytes_are_no_progress(make_server, own_url):
     async with server.client() as client:
         ticket = await opened(client, "PHOTO", content, contentType="image/png")
     reader, writer = await begin(server, ticket, len(content))
-    answer = asyncio.create_task(reader.read())
+    # No more than the line: what is sent after the end resets the connection.
+    answer = asyncio.create_task(reader.readline())
 
     for place in range(len(content)):
         if answer.done():
