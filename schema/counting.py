@@ -40,6 +40,7 @@ COUNTED_MAX = 1_000_000_000
 class Limit(StrEnum):
     """What is counted, as `details.limit` names it."""
 
+    CHARACTERS = "characters"
     TOKENS = "tokens"
     NESTING = "nesting"
     DEPTH = "depth"

@@ -16,6 +16,7 @@ from schema.counting import Counting, Limit, PageSizes, Totals, page_sizes_of, v
 
 DOCUMENTS_KEPT = 256
 ALLOWED: Mapping[Limit, int] = {
+    Limit.CHARACTERS: 50_000,
     Limit.TOKENS: 2_000,
     Limit.NESTING: MAX_NESTING_DEPTH,
     Limit.DEPTH: 10,
@@ -54,6 +55,7 @@ def stopped_at(limit: Limit) -> QueryTooComplex:
 @lru_cache(maxsize=DOCUMENTS_KEPT)
 def parsed(text: str) -> DocumentNode:
     """Raises QueryTooComplex, GraphQLError."""
+    require_within(Limit.CHARACTERS, ALLOWED[Limit.CHARACTERS], len(text))
     try:
         return parse(text, max_tokens=ALLOWED[Limit.TOKENS])
     except GraphQLError as error:
