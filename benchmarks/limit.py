@@ -49,10 +49,10 @@ REGISTER = """
             id, tournament_id, church_id, code, name, normalized_name, status, version,
             captain_name, captain_phone, captain_whatsapp, captain_email,
             vice_captain_name, vice_captain_phone, vice_captain_whatsapp, vice_captain_email,
-            manage_generation, registered_at, updated_at)
+            manage_generation, next_position, registered_at, updated_at)
         SELECT $3, n.id, n.church_id,
                n.code_prefix || '-' || lpad(n.number, greatest(3, length(n.number)), '0'),
-               $8, lower($8), 'PENDING', 1, $9, $10, $10, $11, $12, $13, $13, $14, 1, $7, $7
+               $8, lower($8), 'PENDING', 1, $9, $10, $10, $11, $12, $13, $13, $14, 1, 16, $7, $7
         FROM numbered n RETURNING code
     ), new_players AS (
         INSERT INTO player (

@@ -159,7 +159,12 @@ _JSON = structlog.processors.JSONRenderer(serializer=_to_json)
 
 
 class _Line(logging.LogRecord):
-    """A message that is the whole line already."""
+    """A message that is the whole line already: of a record, only what handlers look at."""
+
+    def __init__(self, name: str, level: int, line: str) -> None:
+        self.name, self.levelno, self.msg = name, level, line
+        self.levelname = logging.getLevelName(level)
+        self.args = self.exc_info = self.exc_text = self.stack_info = None
 
 
 class _Lines:
@@ -185,7 +190,7 @@ class _Lines:
         self._write(logging.CRITICAL, line)
 
     def _write(self, level: int, line: str) -> None:
-        self._logger.handle(_Line(self.name, level, "", 0, line, None, None))
+        self._logger.handle(_Line(self.name, level, line))
 
 
 REQUEST_LOGGER = "web.middleware"

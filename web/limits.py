@@ -96,6 +96,10 @@ class OwnMemory(MemoryStorage):
         return count + amount
 
     async def get_expiry(self, key: str) -> float:
+        return self.ends_at(key)
+
+    def ends_at(self, key: str) -> float:
+        """When a counter ends, 0 for one that is not there."""
         return self._counters.get(key, (0, 0.0))[1]
 
     async def clear(self, key: str) -> None:
@@ -214,10 +218,10 @@ class _Counting:
         if wait > 0:
             return _standing(item, kind, 0, wait), wait
         is_taken = await self._windows.hit(item, kind, client)
-        remaining, free_at = await self._window(item, kind, client)
-        reset = max(1, math.ceil(free_at - time.time()))
+        window = await self._windows.get_window_stats(item, kind, client)
+        reset = max(1, math.ceil(window.reset_time - time.time()))
         if is_taken:
-            return _standing(item, kind, remaining, reset), 0
+            return _standing(item, kind, window.remaining, reset), 0
         wait = await self._breach(key, reset)
         return _standing(item, kind, 0, wait), wait
 
@@ -225,11 +229,6 @@ class _Counting:
         await self._windows.clear(item, kind, client)
         for what in ("waits", "breaches", "refused"):
             await self._storage.clear(f"{what}/{kind}/{client}")
-
-    async def _window(self, item: RateLimitItem, kind: Kind, client: str) -> tuple[int, float]:
-        """Places that are left, and when the next one is free again."""
-        window = await self._windows.get_window_stats(item, kind, client)
-        return window.remaining, window.reset_time
 
     async def _breach(self, key: str, reset: int) -> int:
         """The wait; a breach is counted once, however often it is repeated until the reset."""
@@ -248,11 +247,19 @@ class _OwnCounting(_Counting):
         self._memory = OwnMemory()
         super().__init__(self._memory)
 
-    async def _window(self, item: RateLimitItem, kind: Kind, client: str) -> tuple[int, float]:
-        entries = self._memory.events.get(item.key_for(kind, client))
-        if not entries:
-            return item.amount, time.time()
-        return item.amount - len(entries), entries[-1].expiry
+    async def hit(self, item: RateLimitItem, kind: Kind, client: str) -> tuple[Standing, int]:
+        key = f"{kind}/{client}"
+        wait = math.ceil(self._memory.ends_at(f"waits/{key}") - time.time())
+        if wait > 0:
+            return _standing(item, kind, 0, wait), wait
+        name = item.key_for(kind, client)
+        is_taken = await self._memory.acquire_entry(name, item.amount, item.get_expiry())
+        entries = self._memory.events[name]
+        reset = max(1, math.ceil(entries[-1].expiry - time.time())) if entries else 1
+        if is_taken:
+            return _standing(item, kind, item.amount - len(entries), reset), 0
+        wait = await self._breach(key, reset)
+        return _standing(item, kind, 0, wait), wait
 
 
 def _standing(item: RateLimitItem, kind: Kind, remaining: int, reset: int) -> Standing:

@@ -4,9 +4,11 @@ import random
 import re
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 
 import structlog
+from prometheus_client import Histogram
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -104,7 +106,7 @@ class AccessLog:
                     current.set_attribute("http.response.status_code", answer.status or 0)
         finally:
             seconds = time.perf_counter() - began
-            REQUESTS.labels(route, answer.status or "none").observe(seconds)
+            _requests(route, answer.status).observe(seconds)
             log_request(
                 method=scope["method"][:20],
                 path=_logged_path(scope["path"]),
@@ -181,6 +183,11 @@ def _accepted(request_id: str) -> str:
     if _REQUEST_ID.fullmatch(request_id) and scrub(request_id) == request_id:
         return request_id
     return ""
+
+
+@lru_cache(maxsize=1024)
+def _requests(route: str, status: int | None) -> Histogram:
+    return REQUESTS.labels(route, status or "none")
 
 
 def _traceparent(scope: Scope) -> str | None:
