@@ -103,6 +103,9 @@ class GraphQLEndpoint:
             raise MethodNotAllowed("A mutation has to be sent with POST.") from error
         except CannotGetOperationTypeError as error:
             raise BadUserInput("operationName names no operation of the document.") from error
+        if result.errors and not visit.is_counted:
+            # Refused before it ran: that was work too.
+            await visit.admit("query")
         return visit.dress(_response(result, context, media_type))
 
 

@@ -74,6 +74,11 @@ class Visit:
         return f"organiser {organiser.hex}" if organiser else self.client
 
     @property
+    def is_counted(self) -> bool:
+        """Whether a rate limit was asked about the request."""
+        return self._standing is not None
+
+    @property
     def manage_token(self) -> str | None:
         """A captain's, as it was sent."""
         is_captains = self._bearer is not None and self._bearer.startswith(MANAGE_TOKEN)

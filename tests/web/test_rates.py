@@ -48,3 +48,21 @@ async def test_who_guesses_tokens_is_counted(counting):
 
     codes = [refused(answer)["code"] for answer in answers]
     assert codes == ["UNAUTHENTICATED"] * 3 + ["RATE_LIMITED"] * 2
+
+
+@pytest.mark.parametrize(
+    "document", ["{ nothing }", "{ tournament", "{ " + "a " * 3_000 + "}"], ids=len
+)
+async def test_documents_that_never_run_are_counted(counting, document):
+    async with counting() as client:
+        answers = [await ask(client, document) for _ in range(5)]
+
+    assert [answer.status_code for answer in answers] == [400] * 3 + [429] * 2
+    assert answers[0].headers["RateLimit"] == '"queries";r=2;t=60'
+
+
+async def test_an_operation_that_ran_is_counted_once(counting):
+    async with counting() as client:
+        answer = await ask(client, "{ churches(first: 0) { totalCount } }")
+
+    assert answer.headers["RateLimit"] == '"queries";r=2;t=60'
