@@ -74,9 +74,18 @@ class Service:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-        answer = await reader.read()
+        answer = await until_cut(reader)
         writer.close()
         return answer
+
+
+async def until_cut(reader) -> bytes:
+    """What arrives before the end; what is sent after the end resets the connection."""
+    content = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(65_536):
+            content += piece
+    return content
 
 
 @contextlib.asynccontextmanager
@@ -228,7 +237,7 @@ async def test_an_answer_under_way_is_finished_before_the_connection_ends(served
 
     served.seen.door.set()
 
-    answer = await reader.read()
+    answer = await until_cut(reader)
     assert answer.count(b"HTTP/1.1 ") == 1
     assert answer.endswith(b"waited")
     writer.close()
@@ -252,8 +261,9 @@ async def test_a_large_head_is_refused(served, head, size):
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-    with contextlib.suppress(ConnectionError):
-        assert envelope(await reader.read()) == (431, "BAD_USER_INPUT")
+    answer = await until_cut(reader)
+    # Of a head that is still being sent, the rest may take the answer with it.
+    assert not answer or envelope(answer) == (431, "BAD_USER_INPUT")
     writer.close()
 
     assert served.seen.paths == []
@@ -280,7 +290,7 @@ async def test_a_connection_without_a_request_is_closed(sent):
 async def test_a_head_that_drips_is_cut():
     async with service(head_seconds=0.05) as served:
         reader, writer = await served.connect()
-        answer = asyncio.create_task(reader.read())
+        answer = asyncio.create_task(until_cut(reader))
         writer.write(b"GET /ok HTTP/1.1\r\nX: ")
         with contextlib.suppress(ConnectionError):
             while not answer.done():
@@ -289,10 +299,7 @@ async def test_a_head_that_drips_is_cut():
                 await asyncio.sleep(0.001)
         writer.close()
 
-        # What is sent after the end resets the connection, and may take the answer with it.
-        with contextlib.suppress(ConnectionError):
-            assert envelope(await answer) == (408, "REQUEST_TIMEOUT")
-        assert answer.done()
+        assert envelope(await answer) == (408, "REQUEST_TIMEOUT")
 
 
 async def test_the_second_head_of_a_connection_has_a_deadline_too():
@@ -303,7 +310,7 @@ async def test_the_second_head_of_a_connection_has_a_deadline_too():
         writer.write(b"GET /ok")
 
         assert first[0].startswith(b"http/1.1 200 ")
-        assert envelope(await reader.read()) == (408, "REQUEST_TIMEOUT")
+        assert envelope(await until_cut(reader)) == (408, "REQUEST_TIMEOUT")
         writer.close()
 
 
@@ -321,7 +328,7 @@ async def test_blank_lines_keep_no_connection_open():
         reader, writer = await served.connect()
         writer.write(GET)
         await answer_on(reader)
-        ended = asyncio.create_task(reader.read())
+        ended = asyncio.create_task(until_cut(reader))
         with contextlib.suppress(ConnectionError):
             while not ended.done():
                 writer.write(b"\r\n")
@@ -339,7 +346,7 @@ async def test_the_rest_of_a_body_that_nobody_reads_has_a_deadline():
         writer.write(b"b")
 
         assert body == b"early"
-        assert await reader.read() == b""
+        assert await until_cut(reader) == b""
         writer.close()
 
 
@@ -397,7 +404,7 @@ async def test_a_request_on_its_way_is_answered_after_the_door_is_closed():
         for one in (writer, late_writer):
             one.write(GET)
 
-        answers = [await reader.read(), await late.read()]
+        answers = [await until_cut(reader), await until_cut(late)]
         assert [answer.startswith(b"HTTP/1.1 200 ") for answer in answers] == [True, True]
         with pytest.raises(ConnectionRefusedError):
             await served.connect()
