@@ -3,12 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from time import perf_counter
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -22,6 +20,8 @@ from tenacity import (
 )
 
 from domain.errors import ServiceUnavailable
+from persistence.connecting import LOST
+from persistence.pulse import Pulse
 from resilience.tracing import span
 
 log = structlog.get_logger(__name__)
@@ -71,11 +71,10 @@ class DatabaseOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
-    """How many there may be, how many are at work, how many more may be taken."""
+    """How many there may be, how many are at work."""
 
     size: int
     in_use: int
-    free: int
 
 
 class Database:
@@ -83,8 +82,7 @@ class Database:
         self._options = options
         self._engine = _engine(options)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        beside = replace(options, pool_size=1, max_overflow=0)
-        self._beside = _engine(beside).execution_options(isolation_level="AUTOCOMMIT")
+        self._pulse = Pulse(options.url, connect_timeout_seconds=options.connect_timeout_seconds)
 
     @property
     def options(self) -> DatabaseOptions:
@@ -94,9 +92,9 @@ class Database:
         """Those of the pool now; pgbouncer has them all in its own."""
         pool = self._engine.pool
         if not isinstance(pool, QueuePool):
-            return Connections(size=0, in_use=0, free=1)
-        size, in_use = self._options.pool_size + self._options.max_overflow, pool.checkedout()
-        return Connections(size=size, in_use=in_use, free=size - in_use)
+            return Connections(size=0, in_use=0)
+        size = self._options.pool_size + self._options.max_overflow
+        return Connections(size=size, in_use=pool.checkedout())
 
     async def run(self, work: Work[T], *, repeatable: bool = True) -> T:
         """The result of `work`, committed.
@@ -132,26 +130,21 @@ class Database:
         with span("database.read"):
             return await self._retried(once)
 
-    async def ping(self) -> float:
-        """Milliseconds that a `SELECT 1` took, not repeated. Raises ServiceUnavailable.
+    async def ping(self, *, within_seconds: float = PING_SECONDS) -> float:
+        """Milliseconds that a `SELECT 1` took, however busy the pool is.
 
-        It waits for no other work: where the pool has no connection left, it takes one beside it.
+        Raises ServiceUnavailable when there was no answer `within_seconds`.
         """
-        started = perf_counter()
-        engine = self._autocommit if self.connections().free else self._beside
         try:
-            async with asyncio.timeout(PING_SECONDS):
-                async with engine.connect() as connection:
-                    await connection.execute(text("SELECT 1"))
-        except (DBAPIError, PoolTimeoutError, OSError, TimeoutError) as error:
+            return await self._pulse.take(within_seconds=within_seconds)
+        except LOST as error:
             raise ServiceUnavailable from error
-        return (perf_counter() - started) * 1000
 
     async def wait_until_ready(self) -> None:
         """Wait 1, 2 and 4 s for a database that is starting. Raises DatabaseUnavailable."""
         for seconds in (*START_WAITS_SECONDS, None):
             try:
-                await self.ping()
+                await self.ping(within_seconds=self._options.connect_timeout_seconds)
             except ServiceUnavailable as error:
                 if seconds is None:
                     raise DatabaseUnavailable from error
@@ -170,8 +163,8 @@ class Database:
                 await self.ping()
 
     async def close(self) -> None:
+        await self._pulse.close()
         await self._engine.dispose()
-        await self._beside.dispose()
 
     async def _limit(self, connection: AsyncConnection) -> None:
         if self._options.pgbouncer:

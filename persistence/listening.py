@@ -9,22 +9,14 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import structlog
-from sqlalchemy import make_url
 
+from persistence.connecting import LOST, connect
 from persistence.database import DatabaseOptions
 
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 30.0
 # A connection that ended without a word is found out by asking.
 CHECK_SECONDS = 60.0
-# RuntimeError is uvloop's, of a transport that is closed.
-LOST = (
-    OSError,
-    RuntimeError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +56,7 @@ async def _listening(
     options: DatabaseOptions, channel: str, on_notice: Callable[[], None]
 ) -> AsyncGenerator[tuple[asyncpg.Connection, asyncio.Event]]:
     """A connection and the event that it is lost. Raises LOST."""
-    connection = await _connect(options)
+    connection = await connect(options.url, timeout_seconds=options.connect_timeout_seconds)
     try:
         lost = asyncio.Event()
         connection.add_termination_listener(lambda *_: lost.set())
@@ -73,16 +65,6 @@ async def _listening(
     finally:
         with suppress(*LOST):
             await connection.close(timeout=options.connect_timeout_seconds)
-
-
-async def _connect(options: DatabaseOptions) -> asyncpg.Connection:
-    url = make_url(options.url)
-    _, arguments = url.get_dialect()().create_connect_args(url)
-    return await asyncpg.connect(
-        **arguments,
-        timeout=options.connect_timeout_seconds,
-        server_settings={"application_name": "icct26-registration"},
-    )
 
 
 async def _is_set(event: asyncio.Event, *, within_seconds: float) -> bool:

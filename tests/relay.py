@@ -24,6 +24,7 @@ class Relay:
         self._target = make_url(url)
         self._serving: set[asyncio.Task] = set()
         self._clients: set[asyncio.StreamWriter] = set()
+        self._answers: set[asyncio.Task] = set()
         self.cuts = 0
         self.delivers = True
         self.refusal: bytes | None = None
@@ -54,6 +55,11 @@ class Relay:
         for client in self._clients:
             client.close()
 
+    def fall_silent(self) -> None:
+        """Answer nothing more on the connections that there are; new ones work."""
+        for answers in self._answers:
+            answers.cancel()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         self._serving.add(task)
@@ -78,6 +84,7 @@ class Relay:
         socket = "{host}/.s.PGSQL.{port}".format_map(self._target.query)
         server_reader, server_writer = await asyncio.open_unix_connection(socket)
         answers = asyncio.create_task(_copy(server_reader, writer))
+        self._answers.add(answers)
         try:
             while data := await reader.read(CHUNK):
                 if self.cuts and COMMIT in data:
@@ -92,6 +99,7 @@ class Relay:
         finally:
             answers.cancel()
             await asyncio.wait([answers])
+            self._answers.discard(answers)
             server_writer.close()
 
 
