@@ -3,8 +3,8 @@
 import asyncio
 from functools import partial
 
-from domain.errors import ServiceUnavailable
 from persistence import outbox
+from persistence.outbox import Backlog
 from resilience.metrics import OUTBOX_DEAD, OUTBOX_LATE, OUTBOX_OWED, POOL
 from resolvers.context import Services
 
@@ -12,18 +12,28 @@ from resolvers.context import Services
 PATIENCE_SECONDS = 1
 
 
-async def take(services: Services) -> None:
+async def take(services: Services, *, within_seconds: float = PATIENCE_SECONDS) -> None:
     """Of the outbox what was there last, while the database is away."""
     connections = services.database.connections()
     POOL.labels("in_use").set(connections.in_use)
     POOL.labels("allowed").set(connections.size)
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            backlog = await services.database.read(partial(outbox.backlog, now=services.clock()))
-    except (ServiceUnavailable, TimeoutError):
+    backlog = await _backlog(services, within_seconds)
+    if backlog is None:
         return
     for gauge, counts in ((OUTBOX_OWED, backlog.owed), (OUTBOX_DEAD, backlog.dead)):
         gauge.clear()
         for kind, count in counts.items():
             gauge.labels(kind).set(count)
     OUTBOX_LATE.set(backlog.late.total_seconds())
+
+
+async def _backlog(services: Services, within_seconds: float) -> Backlog | None:
+    """None when it could not be read in time."""
+    work = partial(outbox.backlog, now=services.clock())
+    reading = asyncio.create_task(services.database.read(work))
+    try:
+        # Not a timeout around it, which would wait for the end of what it cancels.
+        await asyncio.wait([reading], timeout=within_seconds)
+    finally:
+        reading.cancel()
+    return reading.result() if reading.done() and reading.exception() is None else None

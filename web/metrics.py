@@ -12,6 +12,8 @@ from resolvers import measures
 from resolvers.context import Services
 from web.graphql import refusal
 
+# What comes with one of these has come through a proxy, from anywhere.
+PROXIED = frozenset(("forwarded", "via", "x-real-ip"))
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
 
@@ -34,9 +36,13 @@ class Metrics:
 
 
 def _is_local(request: Request) -> bool:
-    if request.client is None or "x-forwarded-for" in request.headers:
+    if request.client is None or any(map(_is_of_proxy, request.headers)):
         return False
     try:
         return ipaddress.ip_address(request.client.host).is_loopback
     except ValueError:
         return False
+
+
+def _is_of_proxy(header: str) -> bool:
+    return header in PROXIED or header.startswith("x-forwarded-")

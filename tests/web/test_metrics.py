@@ -29,7 +29,15 @@ async def test_without_a_token_this_machine_may_read(settings, host):
 
 @pytest.mark.parametrize(
     ("host", "headers"),
-    [("192.0.2.1", {}), ("127.0.0.1", {"X_Forwarded_For": "127.0.0.1"}), ("nobody", {})],
+    [
+        ("192.0.2.1", {}),
+        ("127.0.0.1", {"X_Forwarded_For": "127.0.0.1"}),
+        ("127.0.0.1", {"X_Forwarded_Proto": "https"}),
+        ("127.0.0.1", {"X_Real_IP": "127.0.0.1"}),
+        ("127.0.0.1", {"Forwarded": "for=127.0.0.1"}),
+        ("127.0.0.1", {"Via": "1.1 proxy"}),
+        ("nobody", {}),
+    ],
 )
 async def test_without_a_token_nobody_else_may(settings, host, headers):
     answer = await metrics(settings, (host, 1), **headers)
