@@ -16,6 +16,7 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.types import EventDict, Processor
 
 from resilience.redaction import exception_of, redact, render_exception, scrub_message
+from resilience.repetition import Stacks, drop_repeated, place_of
 
 _FIRST_KEYS = (
     "timestamp",
@@ -34,6 +35,7 @@ _QUIET_LOGGERS = {
     "sqlalchemy.engine": logging.WARNING,
     "uvicorn.access": logging.CRITICAL,
 }
+_stacks = Stacks()
 
 
 def configure_logging(
@@ -47,10 +49,11 @@ def configure_logging(
     """Write to standard error, and as JSON to `file`. May be called again; the last call counts."""
     global _processors  # noqa: PLW0603 - the configuration of the log is the process's own
     shared = _shared_processors()
+    _stacks.forget()
     pretty = environment == "development"
     # Where every output is JSON, a line is made once, before it is handed to them.
     last = [ProcessorFormatter.wrap_for_formatter] if pretty else [_in_order, _JSON]
-    processors = [*shared, *last]
+    processors = [drop_repeated, *shared, *last]
     _processors = None if pretty else processors
     structlog.configure(
         processors=processors,
@@ -109,13 +112,14 @@ def current_request_id() -> str:
 
 
 def redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Processor: fields are redacted, exceptions become scrubbed text."""
+    """Processor: fields are redacted, exceptions become scrubbed text, in full once a minute."""
     error = exception_of(event.pop("exc_info", None), sys.exc_info()[1])
     if event.get("_from_structlog") is False:
         event["event"] = scrub_message(str(event["event"]))
     redacted = redact(event)
     if error is not None:
-        redacted["exception"] = render_exception(error)
+        is_new = _stacks.is_new(error)
+        redacted["exception"] = render_exception(error) if is_new else f"{place_of(error)}, again"
     return redacted
 
 

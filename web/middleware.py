@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors import BadUserInput
 from resilience.metrics import REQUESTS
 from resilience.redaction import REDACTED, scrub
+from resilience.repetition import each_warning_once
 from resilience.telemetry import current_request_id, log_request
 from resilience.tracing import request_span, trace_id_of
 from schema.errors import error_body
@@ -100,7 +101,10 @@ class AccessLog:
         answer = Watched(send)
         route = _route(scope["path"])
         try:
-            with request_span(f"{_method(scope)} {route}", _traceparent(scope)) as current:
+            with (
+                each_warning_once(),
+                request_span(f"{_method(scope)} {route}", _traceparent(scope)) as current,
+            ):
                 await self.app(scope, receive, answer)
                 if current is not None:
                     current.set_attribute("http.response.status_code", answer.status or 0)
