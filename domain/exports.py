@@ -11,12 +11,12 @@ class ExportFormat(StrEnum):
 
 # What a spreadsheet takes for the beginning of a formula, also in full width.
 _FORMULA_SIGNS = "=+-@"
-_CONTROLS = "\t\r\n"
+_CONTROLS = ("\t", "\r", "\n")
 
 
 def harmless(text: str) -> str:
     """The text for a CSV file: what could be a formula begins with an apostrophe."""
     start = unicodedata.normalize("NFKC", text.lstrip()[:1])
-    if text[:1] in _CONTROLS or (start and start[0] in _FORMULA_SIGNS):
+    if text.startswith(_CONTROLS) or (start and start[0] in _FORMULA_SIGNS):
         return f"'{text}"
     return text

@@ -83,6 +83,7 @@ async def test_a_csv_file_has_a_row_for_each_player(client, reviewer, sql):
         f"'{vice['phone']},'{vice['phone']},{vice['email']},11,confirmTeam,"
         f"ICCT-001-P01,{TAMIL},BOWLER,7,2001-02-03"
     )
+    assert lines[2].endswith(f",ICCT-001-P02,{make.players(11)[1]['name']},,,")
     assert len(lines) == 1 + 22 + 1
     assert lines[12].startswith("ICCT-002,O’Brien - & Co.,")
 
