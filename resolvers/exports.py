@@ -89,6 +89,7 @@ async def csv_rows(services: Services, export: Export) -> AsyncGenerator[bytes]:
 
 async def write_workbook(services: Services, export: Export, folder: Path) -> Path:
     """A sheet of teams and one of players. Raises StorageUnavailable, ServiceUnavailable."""
+    await services.storage.spool.require_room()
     team_columns = _allowed(TEAM_COLUMNS, export.caller)
     player_columns = _allowed(PLAYER_COLUMNS, export.caller)
     async with Workbook.open(folder) as workbook, aclosing(batches(services, export)) as parts:

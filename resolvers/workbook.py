@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.worksheet import Worksheet
 
 from resilience.disk import on_disk
@@ -37,7 +38,11 @@ class Workbook:
             await on_disk(FAILED, workbook.close)
 
     def close(self) -> None:
-        self._book.close()
+        """Raises OSError, which the library wraps."""
+        try:
+            self._book.close()
+        except FileCreateError as error:
+            raise error.args[0] from None
 
     async def add_sheet(self, name: str, columns: Sequence[Column]) -> None:
         await on_disk(FAILED, self._add_sheet, name, columns)

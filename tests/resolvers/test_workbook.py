@@ -1,0 +1,32 @@
+"""Workbooks on a disk that refuses them."""
+
+from dataclasses import replace
+
+import pytest
+
+from domain.errors import StorageUnavailable
+from domain.exports import ExportFormat
+from domain.roles import SYSTEM
+from persistence.team_search import TeamFilter
+from resilience.spool import Spool
+from resolvers.exports import Export, write_workbook
+from resolvers.workbook import Workbook
+
+
+async def test_a_disk_that_refuses_the_whole_file_is_told(tmp_path):
+    with pytest.raises(StorageUnavailable):
+        async with Workbook.open(tmp_path) as workbook:
+            workbook.path.mkdir()
+
+
+async def test_none_is_begun_on_a_disk_that_is_nearly_full(services, tmp_path):
+    full = Spool(tmp_path / "uploads", min_free_bytes=2**62)
+    services = replace(services, storage=replace(services.storage, spool=full))
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    export = Export(format=ExportFormat.XLSX, wanted=TeamFilter(), caller=SYSTEM, name="teams.xlsx")
+
+    with pytest.raises(StorageUnavailable):
+        await write_workbook(services, export, folder)
+
+    assert list(folder.iterdir()) == []
