@@ -1,4 +1,4 @@
-"""The columns of an export, in their order. Contacts are for REVIEWERs."""
+"""The columns of an export, in their order. Contacts and dates of birth are for REVIEWERs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,21 +25,21 @@ class Column:
     header: str
     value: Callable[[Any], str | int | None]
     width: int = 18
-    is_contact: bool = False
+    is_private: bool = False
 
 
 def _person(label: str, person: Callable[[TeamRecord], PersonEntry]) -> tuple[Column, ...]:
     return (
         Column(header=label, value=lambda team: person(team).name, width=24),
-        Column(header=f"{label} phone", value=lambda team: person(team).phone, is_contact=True),
+        Column(header=f"{label} phone", value=lambda team: person(team).phone, is_private=True),
         Column(
-            header=f"{label} WhatsApp", value=lambda team: person(team).whatsapp, is_contact=True
+            header=f"{label} WhatsApp", value=lambda team: person(team).whatsapp, is_private=True
         ),
         Column(
             header=f"{label} e-mail",
             value=lambda team: person(team).email,
             width=30,
-            is_contact=True,
+            is_private=True,
         ),
     )
 
@@ -78,5 +78,6 @@ PLAYER_COLUMNS = (
             member.player.date_of_birth.isoformat() if member.player.date_of_birth else ""
         ),
         width=14,
+        is_private=True,
     ),
 )

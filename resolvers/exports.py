@@ -70,7 +70,7 @@ async def open_export(services: Services, link: str) -> Export:
 
 
 async def csv_rows(services: Services, export: Export) -> AsyncGenerator[bytes]:
-    """One row for each player, with the columns of the team; UTF-8. Raises ServiceUnavailable."""
+    """A row for each player, or one for a team without; UTF-8. Raises ServiceUnavailable."""
     team_columns = _allowed(TEAM_COLUMNS, export.caller)
     player_columns = _allowed(PLAYER_COLUMNS, export.caller)
     headers = [column.header for column in (*team_columns, *player_columns)]
@@ -83,7 +83,7 @@ async def csv_rows(services: Services, export: Export) -> AsyncGenerator[bytes]:
                 rows += [
                     [*own, *(column.value(Member(team, player)) for column in player_columns)]
                     for player in team.players
-                ]
+                ] or [[*own, *([""] * len(player_columns))]]
             yield _csv(rows)
 
 
@@ -134,7 +134,11 @@ async def _open(services: Services, link: Link, connection: Connection) -> Expor
         action="teams.exported",
         team_id=None,
         request_id=current_request_id(),
-        changes={"format": export_format.value, "filter": sorted(_written(wanted))},
+        changes={
+            "format": export_format.value,
+            "filter": sorted(_written(wanted)),
+            "role": caller.role,
+        },
     )
     log.info("teams_exported", format=export_format.value)
     name = f"teams-{now.date().isoformat()}.{export_format.lower()}"
@@ -143,7 +147,7 @@ async def _open(services: Services, link: Link, connection: Connection) -> Expor
 
 def _allowed(columns: tuple[Column, ...], caller: Caller) -> list[Column]:
     is_told = may(caller, Role.REVIEWER)
-    return [column for column in columns if is_told or not column.is_contact]
+    return [column for column in columns if is_told or not column.is_private]
 
 
 def _csv(rows: list[list[Any]]) -> bytes:

@@ -18,7 +18,7 @@ from domain.status import TeamEvent
 from persistence.team_search import TeamFilter
 from resolvers import exports
 from tests import make
-from tests.asking import ask, check_envelope, data
+from tests.asking import ask, check_envelope, data, serving
 from tests.databases import dsn
 from tests.schema.test_review import decide, register
 from tests.signing_in import bearer
@@ -139,9 +139,30 @@ async def test_quotes_commas_and_lines_stay_in_their_cell(client, reviewer, sql)
     assert row["Player"] == name
 
 
-@pytest.mark.parametrize("kind", ["CSV", "XLSX"])
-async def test_viewers_get_no_contacts(client, services, kind):
+async def test_a_team_without_players_has_one_row(client, reviewer, sql):
     await register(client, 1)
+    await register(client, 2, players=make.players(11))
+    await sql.execute("DELETE FROM player WHERE team_id = (SELECT min(id::text)::uuid FROM team)")
+    (empty,) = await sql.fetch(
+        "SELECT code FROM team t WHERE NOT EXISTS (SELECT FROM player WHERE team_id = t.id)"
+    )
+
+    found = [row for row in await rows(client, reviewer) if row["Team code"] == empty["code"]]
+
+    (row,) = found
+    assert (row["Players"], row["Player code"], row["Player"], row["Date of birth"]) == (
+        "0",
+        "",
+        "",
+        "",
+    )
+
+
+@pytest.mark.parametrize("kind", ["CSV", "XLSX"])
+async def test_viewers_get_no_contacts_and_no_dates_of_birth(client, services, kind):
+    players = make.players(11)
+    players[0] |= {"dateOfBirth": "2001-02-03"}
+    await register(client, 1, players=players)
     viewer = await bearer(services, Role.VIEWER)
 
     answer = await client.get(await link(client, viewer, kind))
@@ -151,7 +172,8 @@ async def test_viewers_get_no_contacts(client, services, kind):
         book = openpyxl.load_workbook(io.BytesIO(answer.content))
         content = json.dumps([list(sheet.values) for sheet in book])
     assert make.person(2)["name"] in content
-    for secret in (make.person(2)["phone"], make.person(3)["phone"], "@example.org", *CONTACTS):
+    contacts = (make.person(2)["phone"], make.person(3)["phone"], "@example.org", *CONTACTS)
+    for secret in (*contacts, "2001-02-03", "Date of birth"):
         assert secret not in content
 
 
@@ -195,7 +217,11 @@ async def test_every_download_is_on_record_and_no_link_is(client, reviewer, sql)
     (one, other) = await exported(sql)
     organiser = await sql.fetchval("SELECT id FROM organiser")
     assert one["actor"] == f"organiser:{organiser.hex}"
-    assert json.loads(one["changes"]) == {"format": "CSV", "filter": ["statuses", "text"]}
+    assert json.loads(one["changes"]) == {
+        "format": "CSV",
+        "filter": ["statuses", "text"],
+        "role": "REVIEWER",
+    }
     assert one["team_id"] is None
     assert other["changes"] == one["changes"]
     assert answer.headers["X-Request-ID"] == await sql.fetchval(
@@ -244,7 +270,8 @@ async def test_the_role_of_now_counts(client, reviewer, sql):
     assert "Captain phone" not in lowered
     assert "Team code" in lowered
     await gone(client, url)
-    assert len(await exported(sql)) == 1
+    (one,) = await exported(sql)
+    assert json.loads(one["changes"])["role"] == "VIEWER"
 
 
 async def test_a_token_for_viewers_gets_no_more_than_viewers_do(client, services):
@@ -345,6 +372,25 @@ async def parts(client, url: str, after_first) -> list[dict]:
 
     await client._transport.app(scope, receive, send)
     return sent
+
+
+async def test_a_client_that_takes_its_time_holds_no_connection(
+    settings_with, database, database_url, services
+):
+    settings = settings_with(database_pool_size=1, database_max_overflow=0)
+    answers = []
+    async with serving(settings, database_url) as client:
+        await register(client, 1)
+        url = await link(client, await bearer(services, Role.REVIEWER))
+
+        async def ask_meanwhile() -> None:
+            answers.append(await ask(client, "{ tournament { name } }"))
+
+        sent = await parts(client, url, ask_meanwhile)
+
+    (answer,) = answers
+    data(answer)
+    assert not sent[-1]["more_body"]
 
 
 async def test_a_file_that_cannot_be_finished_has_no_end(client, reviewer, cut_off, monkeypatch):
