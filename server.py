@@ -133,6 +133,7 @@ def routes(settings: Settings, services: Services, limits: RateLimits, drain: Dr
         sessions,
         anonymous_introspection=settings.anonymous_introspection,
         trusted=trusted_documents(settings.trusted_documents),
+        compiled_execution=settings.compiled_execution,
     )
     readiness = Readiness(services, drain)
     uploads = Uploads(

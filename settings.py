@@ -154,6 +154,8 @@ class Settings(CheckedSettings):
         default_factory=by_environment(deployed=False, development=True, test=True)
     )
     """Callers who are not signed in may read the schema and are told what they may have meant."""
+    compiled_execution: values.Flag = True
+    """Objects of an answer are completed by generated functions; the answers are the same."""
     trusted_documents: values.FilePath | None = None
     """JSON file of documents by their names; without a sign-in only these may be run."""
 

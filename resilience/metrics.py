@@ -24,6 +24,13 @@ ERRORS = Counter(
     ("code",),
     registry=REGISTRY,
 )
+COMPLETIONS = Counter(
+    "graphql_completions",
+    "Values below a root field: compiled, interpreted because they are more than attributes, or"
+    " repeated by the interpreter because something was wrong.",
+    ("how",),
+    registry=REGISTRY,
+)
 POOL = Gauge(
     "database_connections",
     "Connections of this process to the database.",

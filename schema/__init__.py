@@ -13,6 +13,7 @@ from schema.context import Context
 from schema.limits import DOCUMENTS_KEPT, Comparisons, Limits, Parsing, label_of
 from schema.mutations import Mutation
 from schema.objects import Team
+from schema.plans import CompiledExecution
 from schema.queries import Query
 from schema.scalars import SCALARS
 
@@ -65,6 +66,7 @@ schema = QuietSchema(
     query=Query,
     mutation=Mutation,
     types=[Team],
+    execution_context_class=CompiledExecution,
     config=StrawberryConfig(scalar_map=SCALARS),
     extensions=[
         Parsing,

@@ -39,7 +39,8 @@ class Context:
 
     `manage_token` is a captain's as it came, not checked.
     `may_introspect` is whether `__schema` may be asked for, `wants_cost` whether the answer says
-    what the operation costs. `admit` is asked with the kind of operation before it runs; raises
+    what the operation costs, `compiled_execution` whether objects are completed
+    by generated functions. `admit` is asked with the kind of operation before it runs; raises
     RateLimited.
     """
 
@@ -54,6 +55,7 @@ class Context:
     wants_cost: bool
     admit: Callable[[Admitted], Awaitable[None]]
     door: Door
+    compiled_execution: bool = True
 
 
 Info = StrawberryInfo[Context, None]

@@ -54,12 +54,14 @@ class GraphQLEndpoint:
         *,
         anonymous_introspection: bool,
         trusted: TrustedDocuments | None = None,
+        compiled_execution: bool = True,
     ) -> None:
         self._services = services
         self._sessions = sessions
         self._anonymous_introspection = anonymous_introspection
         self._trusted = trusted or TrustedDocuments({})
         self._trusts_all = trusted is None
+        self._compiled_execution = compiled_execution
 
     async def respond(self, request: Request) -> Response:
         try:
@@ -88,6 +90,7 @@ class GraphQLEndpoint:
             wants_cost=request.headers.get("graphql-cost") == "1",
             admit=visit.admit,
             door=visit,
+            compiled_execution=self._compiled_execution,
         )
         try:
             result = await schema.execute(

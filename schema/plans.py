@@ -1,0 +1,156 @@
+"""What is compiled, kept with the documents it was compiled from."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DirectiveNode,
+    FragmentDefinitionNode,
+    GraphQLList,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    OperationDefinitionNode,
+    VariableNode,
+    Visitor,
+    visit,
+)
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.pyutils import AwaitableOrValue, Path
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from resilience.metrics import COMPLETIONS
+from schema.compile import Completion, compiled
+
+OPERATIONS_KEPT = 256
+# Of one operation: conditions that differ, and selections.
+CONDITIONS_KEPT = 16
+_MISSING = object()
+_COMPILED, _INTERPRETED, _REPEATED = (
+    COMPLETIONS.labels(how) for how in ("compiled", "interpreted", "repeated")
+)
+
+Key = tuple[int, ...]
+
+
+class _Conditions(Visitor):
+    """The variables that decide what is selected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+        for argument in node.arguments or ():
+            if isinstance(argument.value, VariableNode):
+                self.names.add(argument.value.name.value)
+
+
+@dataclass(slots=True)
+class Plans:
+    """Of one operation. Holds its nodes, so that their ids stay theirs."""
+
+    operation: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+    conditions: tuple[str, ...] = ()
+    by_conditions: dict[tuple[Any, ...], dict[Key, Completion | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        found = _Conditions()
+        for node in (self.operation, *self.fragments.values()):
+            visit(node, found)
+        self.conditions = tuple(sorted(found.names))
+
+    def under(self, variables: Mapping[str, Any]) -> dict[Key, Completion | None]:
+        """Those for these values of the conditions."""
+        values = tuple(variables.get(name) for name in self.conditions)
+        if values not in self.by_conditions:
+            if len(self.by_conditions) >= CONDITIONS_KEPT:
+                self.by_conditions.clear()
+            self.by_conditions[values] = {}
+        return self.by_conditions[values]
+
+
+_PLANS: OrderedDict[int, Plans] = OrderedDict()
+
+
+def plans_of(
+    operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
+) -> Plans:
+    """Made once as long as the document is kept."""
+    known = _PLANS.get(id(operation))
+    if known is not None:
+        _PLANS.move_to_end(id(operation))
+        return known
+    plans = Plans(operation, fragments)
+    _PLANS[id(operation)] = plans
+    if len(_PLANS) > OPERATIONS_KEPT:
+        _PLANS.popitem(last=False)
+    return plans
+
+
+class CompiledExecution(StrawberryGraphQLCoreExecutionContext):
+    """graphql-core's executor, with compiled completion of objects and lists of them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        middlewares = self.middleware_manager.middlewares if self.middleware_manager else ()
+        self._is_compiled = self.context_value.compiled_execution and not middlewares
+        if self._is_compiled:
+            plans = plans_of(self.operation, self.fragment_definitions)
+            self._plans = plans.under(self.variable_values.coerced)
+
+    def complete_object_value(  # noqa: PLR0913, PLR0917 - as it is called
+        self,
+        return_type: GraphQLObjectType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> AwaitableOrValue[dict[str, Any]]:
+        found = self._completed(return_type, field_details_list, result)
+        if found is not _MISSING:
+            return found  # type: ignore[no-any-return]
+        return super().complete_object_value(
+            return_type, field_details_list, info, path, result, position_context
+        )
+
+    def complete_list_value(  # noqa: PLR0913, PLR0917 - as it is called
+        self,
+        return_type: GraphQLList[GraphQLOutputType],
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: AsyncIterable[Any] | Iterable[Any],
+        position_context: Any,
+    ) -> AwaitableOrValue[list[Any]]:
+        found = self._completed(return_type, field_details_list, result)
+        if found is not _MISSING:
+            return found  # type: ignore[no-any-return]
+        return super().complete_list_value(
+            return_type, field_details_list, info, path, result, position_context
+        )
+
+    def _completed(
+        self, return_type: GraphQLOutputType, details: FieldDetailsList, result: Any
+    ) -> Any:
+        """What stands for the value in the answer; `_MISSING` leaves it to graphql-core."""
+        if not self._is_compiled:
+            return _MISSING
+        key = (id(return_type), *(id(one.node) for one in details))
+        if key not in self._plans:
+            self._plans[key] = compiled(return_type, details, self.collect_subfields)
+        completion = self._plans[key]
+        if completion is None:
+            _INTERPRETED.inc()
+            return _MISSING
+        try:
+            found = completion(result)
+        except Exception:  # noqa: BLE001 - graphql-core finds out what it is, and says where
+            _REPEATED.inc()
+            return _MISSING
+        _COMPILED.inc()
+        return found

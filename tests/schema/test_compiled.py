@@ -1,0 +1,311 @@
+"""Compiled completion gives what graphql-core gives: data, errors, paths and their order."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import pytest
+import strawberry
+from graphql import print_schema
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from hypothesis_graphql import nodes, queries
+from strawberry import Schema
+from strawberry.schema.config import StrawberryConfig
+
+from domain.documents import DocumentFormat, DocumentKind, DocumentReview
+from domain.form import PersonEntry, PlayerRole
+from domain.status import TeamStatus
+from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
+from resilience.metrics import COMPLETIONS
+from schema import compile as compile_module
+from schema import plans
+from schema.node import Node
+from schema.objects import Player, Team
+from schema.pages import Connection, Edge, PageInfo
+from schema.plans import OPERATIONS_KEPT, CompiledExecution
+from schema.scalars import SCALARS
+
+NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+ODD = st.one_of(
+    st.none(),
+    st.integers(-(2**33), 2**33),
+    st.booleans(),
+    st.text(max_size=5),
+    st.floats(),
+    st.just(ValueError("odd")),
+    st.just(object()),
+    st.lists(st.none() | st.text(max_size=3), max_size=2),
+)
+TEXTS = st.sampled_from(["", "Anand", "ஆனந்த் ராஜ்", '"quoted\\"', "line\nline", "\u2028", "a'b{0}"])
+
+
+@dataclass
+class Running:
+    """What a resolver sees."""
+
+    compiled_execution: bool
+    roots: dict[str, Any]
+
+
+def _root(name: str):
+    def resolve(info: strawberry.Info) -> Any:
+        return info.context.roots[name]
+
+    resolve.__name__ = name
+    return resolve
+
+
+@strawberry.type
+class Query:
+    team: Team | None = strawberry.field(resolver=_root("team"), graphql_type=Team | None)
+    teams: Connection[Team] = strawberry.field(
+        resolver=_root("teams"), graphql_type=Connection[Team]
+    )
+    squads: list[Team | None] | None = strawberry.field(
+        resolver=_root("squads"), graphql_type=list[Team | None] | None
+    )
+    node: Node | None = strawberry.field(resolver=_root("node"), graphql_type=Node | None)
+
+
+SCHEMA = Schema(
+    query=Query,
+    types=[Team, Player],
+    execution_context_class=CompiledExecution,
+    config=StrawberryConfig(scalar_map=SCALARS),
+)
+SDL = print_schema(SCHEMA._schema)
+# What the generator is told to write for scalars of our own; no argument is given here.
+CUSTOM = {name: st.just(nodes.String("x")) for name in ("JSON", "IssuePath", "DateTime", "Date")}
+
+
+def team_record() -> TeamRecord:
+    document = DocumentRecord(
+        id=UUID(int=3),
+        kind=next(iter(DocumentKind)),
+        format=next(iter(DocumentFormat)),
+        byte_size=12,
+        review=DocumentReview.PENDING,
+        created_at=NOW,
+        store="folder",
+        storage_name="x",
+        folder="y",
+    )
+    person = PersonEntry(
+        name="Anand", phone="+919876543210", whatsapp="+919876543210", email="a@example.org"
+    )
+    players = tuple(
+        PlayerRecord(
+            id=UUID(int=10 + place),
+            position=place,
+            name=f"Player {place}",
+            role=PlayerRole.BOWLER if place % 2 else None,
+            jersey_number=place if place % 3 else None,
+            date_of_birth=date(2000, 1, place) if place % 2 else None,
+            documents=(document,) if place == 1 else (),
+        )
+        for place in range(1, 4)
+    )
+    return TeamRecord(
+        id=UUID(int=1),
+        code="ICCT-001",
+        name="Warriors",
+        status=TeamStatus.PENDING,
+        version=1,
+        manage_generation=1,
+        registered_at=NOW,
+        updated_at=NOW,
+        church=ChurchRecord(id=UUID(int=2), name="CSI", taken=1, limit=2),
+        captain=person,
+        vice_captain=person,
+        players=players,
+        documents=(document,),
+    )
+
+
+def _changed(draw: Any, thing: Any, *, odds: int) -> None:
+    """Some attributes become odd, some texts other texts, at any depth."""
+    for name in [*vars(thing)]:
+        value = getattr(thing, name)
+        if name in {"record", "owner", "count"}:
+            continue
+        if draw(st.integers(1, odds)) == 1:
+            setattr(thing, name, draw(ODD))
+        elif type(value) is str:
+            setattr(thing, name, draw(TEXTS))
+        elif isinstance(value, list):
+            for item in value:
+                _changed(draw, item, odds=odds)
+        elif hasattr(value, "__strawberry_definition__") and not isinstance(value, Enum):
+            _changed(draw, value, odds=odds)
+
+
+async def _count() -> int:
+    return 7
+
+
+@st.composite
+def roots(draw) -> dict[str, Any]:
+    odds = draw(st.sampled_from([10**6, 200, 30, 8]))
+    made = [
+        Team.from_record(replace(team_record(), version=n)) for n in range(draw(st.integers(0, 3)))
+    ]
+    for one in made:
+        _changed(draw, one, odds=odds)
+    page = Connection(
+        edges=[Edge(cursor=f"c{place}", node=one) for place, one in enumerate(made)],
+        nodes=made,
+        page_info=PageInfo(
+            has_next_page=False, has_previous_page=True, start_cursor=None, end_cursor="e"
+        ),
+        count=_count,
+    )
+    _changed(draw, page.page_info, odds=odds)
+    first = made[0] if made else None
+    return {
+        "team": first if draw(st.integers(1, odds)) > 1 else draw(ODD),
+        "teams": page,
+        "squads": draw(st.sampled_from([made, tuple(made), [*made, None], None])),
+        "node": first.players[0]
+        if first and type(first.players) is list and first.players
+        else first,
+    }
+
+
+def run(query: str, roots: dict[str, Any], *, compiled: bool, variables=None) -> tuple[Any, Any]:
+    result = asyncio.run(
+        SCHEMA.execute(query, variable_values=variables, context_value=Running(compiled, roots))
+    )
+    errors = [
+        (one.message, one.path, [(place.line, place.column) for place in one.locations or ()])
+        for one in result.errors or ()
+    ]
+    return result.data, errors
+
+
+def ordered(data: Any) -> Any:
+    """With the order of keys, which dictionaries do not compare, and with the types of leaves."""
+    if isinstance(data, dict):
+        return [(key, ordered(value)) for key, value in data.items()]
+    if isinstance(data, list):
+        return [ordered(value) for value in data]
+    return type(data), repr(data)
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    monkeypatch.setattr(Schema, "process_errors", lambda *_: None)
+
+
+SELECTED = queries(SDL, custom_scalars=CUSTOM, fields=["team", "teams", "squads", "node"])
+# These read the database, which is not here: both are asynchronous, and left to graphql-core.
+READING = ("history", "playersElsewhere")
+PAGE = """
+query Page($withPlayers: Boolean = true) {
+  teams { nodes { code captain { ...who } players @include(if: $withPlayers) { name role } } }
+}
+fragment who on Person { name phone }
+"""
+
+
+def completions(how: str) -> float:
+    return COMPLETIONS.labels(how)._value.get()
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(query=SELECTED, roots=roots())
+def test_generated_operations_have_equal_answers(query, roots):
+    assume(not any(name in query for name in READING))
+
+    expected = run(query, roots, compiled=False)
+    actual = run(query, roots, compiled=True)
+
+    assert ordered(actual[0]) == ordered(expected[0])
+    assert actual[1] == expected[1]
+
+
+def test_most_generated_operations_are_compiled():
+    counts = {True: 0, False: 0}
+
+    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(query=SELECTED)
+    def count(query):
+        assume(not any(name in query for name in (*READING, "totalCount")))
+        before = completions("interpreted"), completions("repeated")
+        run(query, plain_roots(), compiled=True)
+        counts[(completions("interpreted"), completions("repeated")) == before] += 1
+
+    count()
+
+    assert counts[True] >= 0.95 * sum(counts.values()) > 0
+
+
+def plain_roots() -> dict[str, Any]:
+    team = Team.from_record(team_record())
+    info = PageInfo(has_next_page=False, has_previous_page=True, start_cursor="a", end_cursor="b")
+    page = Connection(
+        edges=[Edge(cursor="a", node=team)], nodes=[team], page_info=info, count=_count
+    )
+    return {"team": team, "teams": page, "squads": [team, None], "node": team.players[0]}
+
+
+def test_a_page_with_a_count_is_compiled_below_its_connection():
+    before = completions("compiled"), completions("repeated")
+
+    data, errors = run(PAGE.replace("nodes", "totalCount nodes", 1), plain_roots(), compiled=True)
+
+    assert errors == []
+    assert data["teams"]["totalCount"] == 7
+    # pageInfo is not selected: the list of nodes is the one value that is left.
+    assert (completions("compiled"), completions("repeated")) == (before[0] + 1, before[1])
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_conditions_have_plans_of_their_own(wanted):
+    data, errors = run(PAGE, plain_roots(), compiled=True, variables={"withPlayers": wanted})
+
+    assert errors == []
+    assert ("players" in data["teams"]["nodes"][0]) == wanted
+
+
+def test_a_null_where_none_may_be_is_reported_by_graphql_core():
+    roots = plain_roots()
+    roots["team"].players[1].name = None
+    before = completions("repeated")
+
+    data, errors = run("{ team { players { name } } }", roots, compiled=True)
+
+    assert data == {"team": None}
+    assert [(message, path) for message, path, _ in errors] == [
+        ("Cannot return null for non-nullable field Player.name.", ["team", "players", 1, "name"])
+    ]
+    assert completions("repeated") > before
+
+
+def test_the_switch_leaves_all_to_graphql_core():
+    before = [completions(how) for how in ("compiled", "interpreted", "repeated")]
+
+    data, _ = run(PAGE, plain_roots(), compiled=False)
+
+    assert data["teams"]["nodes"][0]["code"] == "ICCT-001"
+    assert [completions(how) for how in ("compiled", "interpreted", "repeated")] == before
+
+
+def test_plans_are_bounded_in_number():
+    for number in range(OPERATIONS_KEPT + 10):
+        run(f"query Q{number} {{ team {{ code }} }}", plain_roots(), compiled=True)
+
+    assert len(plans._PLANS) == OPERATIONS_KEPT
+
+
+def test_a_selection_larger_than_any_page_needs_is_not_compiled(monkeypatch):
+    monkeypatch.setattr(compile_module, "FIELDS_MAX", 3)
+    before = completions("interpreted")
+
+    data, _ = run("{ team { id code name version } }", plain_roots(), compiled=True)
+
+    assert data["team"]["version"] == 1
+    assert completions("interpreted") == before + 1
