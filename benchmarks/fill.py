@@ -1,5 +1,8 @@
 """Rows for measurements: many teams of 15 players, made by PostgreSQL itself."""
 
+from collections.abc import Sequence
+from hashlib import sha256
+
 import asyncpg
 
 # Every seventh name is Tamil.
@@ -44,6 +47,20 @@ _COUNTS = """
 UPDATE tournament SET capacity = NULL, taken = $1, next_team_number = $1 + 1 WHERE is_active
 """
 
+_ORGANISERS = """
+WITH one AS (
+    INSERT INTO organiser (id, email, role, created_at)
+    SELECT gen_random_uuid(), 'viewer' || n || '@example.org', 'REVIEWER', now()
+    FROM generate_series(1, cardinality($1::bytea[])) AS n RETURNING id
+)
+INSERT INTO api_token (
+    id, organiser_id, name, role, token_hash, is_signed, created_at, expires_at, last_used_at)
+SELECT gen_random_uuid(), o.id, 'benchmark', 'REVIEWER', h.hash, false, now(),
+    now() + interval '1 day', now()
+FROM (SELECT id, row_number() OVER () AS n FROM one) AS o
+JOIN unnest($1::bytea[]) WITH ORDINALITY AS h (hash, n) USING (n)
+"""
+
 
 async def fill(connection: asyncpg.Connection, teams: int) -> None:
     """Into an empty season, with counts that agree."""
@@ -53,3 +70,8 @@ async def fill(connection: asyncpg.Connection, teams: int) -> None:
         await connection.execute(_PLAYERS)
         await connection.execute(_COUNTS, teams)
     await connection.execute("VACUUM ANALYZE")
+
+
+async def invite(connection: asyncpg.Connection, tokens: Sequence[str]) -> None:
+    """One organiser for each of the API tokens."""
+    await connection.execute(_ORGANISERS, [sha256(one.encode()).digest() for one in tokens])

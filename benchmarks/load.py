@@ -8,37 +8,17 @@ import asyncio
 import json
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
-from typing import Literal, cast
+from typing import cast
 
 import uvloop
 
-Job = Literal["A", "D"]
-Body = Callable[[int], bytes]
+from benchmarks.jobs import BODIES, CLIENTS, Body, Job, token
 
-CLIENTS = 1_000
-CHURCHES = 500
 GRACE_SECONDS = 30
 HEAD_END = b"\r\n\r\n"
 LENGTH = b"content-length:"
-GIVEN = "Anand Benny Charles Daniel Edwin Felix George Hari Isaac Jacob Kevin Luke Manoj Noel Sam"
-HEALTH = "{ health { status version checks { name status latencyMs } } }"
-REGISTER = """
-mutation Register($input: RegisterTeamInput!) {
-  registerTeam(input: $input) {
-    replayed manageToken
-    team {
-      id code name status registeredAt
-      church { name }
-      captain { name phone email }
-      viceCaptain { name phone email }
-      players { code name role jerseyNumber dateOfBirth }
-    }
-  }
-}
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +40,7 @@ class Run:
 
     port: int
     job: Job
+    path: str
     body: Body
     seconds: float
     requests: int | None
@@ -86,12 +67,14 @@ class Run:
         body = self.body(number)
         client = number % CLIENTS
         head = (
-            f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+            f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
             "Content-Type: application/json\r\nAccept: application/json\r\n"
             f"X-Forwarded-For: 10.1.{client >> 8}.{client & 255}\r\n"
         )
         if self.job == "A":
             head += f"Idempotency-Key: benchmark-{number:012}\r\n"
+        elif self.job != "D":
+            head += f"Authorization: Bearer {token(number)}\r\n"
         head += "".join(f"{header}\r\n" for header in self.headers)
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
@@ -161,46 +144,6 @@ class Connection(asyncio.Protocol):
             self._run.errors.append(body[:300].decode(errors="replace"))
 
 
-def health_body() -> Body:
-    body = json.dumps({"query": HEALTH}).encode()
-    return lambda _number: body
-
-
-def registration_body() -> Body:
-    """Teams of 15 that differ in all that must be unique; the churches take turns."""
-    team = {
-        "teamName": "Warriors <number>",
-        "churchName": "CSI Church <church>",
-        "captain": _person("Captain <letters>", "+91<phone>0", "captain<number>@example.org"),
-        "viceCaptain": _person("Deputy <letters>", "+91<phone>1", "deputy<number>@example.org"),
-        "players": [
-            {
-                "name": f"{given} Kumar",
-                "role": "ALL_ROUNDER",
-                "jerseyNumber": place,
-                "dateOfBirth": f"1999-05-{place:02}",
-            }
-            for place, given in enumerate(GIVEN.split(), start=1)
-        ],
-    }
-    template = json.dumps({"query": REGISTER, "variables": {"input": team}}).encode()
-
-    def body(number: int) -> bytes:
-        letters = "".join(chr(ord("a") + int(digit)) for digit in str(number)).title()
-        return (
-            template.replace(b"<number>", b"%d" % number)
-            .replace(b"<church>", b"%d" % (number % CHURCHES))
-            .replace(b"<letters>", letters.encode())
-            .replace(b"<phone>", b"%d" % (900_000_000 + number))
-        )
-
-    return body
-
-
-def _person(name: str, phone: str, email: str) -> dict[str, str]:
-    return {"name": name, "phone": phone, "email": email}
-
-
 async def drive(run: Run, connections: int) -> Measured:
     loop = asyncio.get_running_loop()
     bound = (run.seconds if run.requests is None else 10 * run.seconds) + GRACE_SECONDS
@@ -217,17 +160,20 @@ async def drive(run: Run, connections: int) -> Measured:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--job", choices=["A", "D"], required=True)
+    parser.add_argument("--job", choices=sorted(BODIES), required=True)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--requests", type=int, help="how many, however long they take")
+    parser.add_argument("--path", default="/graphql")
+    parser.add_argument("--teams", type=int, default=1, help="that there are to read")
     parser.add_argument("--first", type=int, default=0, help="number of the first team")
     parser.add_argument("--header", action="append", default=[], help="sent with every request")
     given = parser.parse_args()
     run = Run(
         port=given.port,
         job=given.job,
-        body=registration_body() if given.job == "A" else health_body(),
+        path=given.path,
+        body=BODIES[given.job](given.teams),
         seconds=given.seconds,
         requests=given.requests,
         number=given.first,

@@ -50,13 +50,13 @@ class Served:
 
 
 @contextmanager
-def our_server(url: str, folder: Path) -> Iterator[Served]:
+def our_server(url: str, folder: Path, *, name: str = "ours", **changes: str) -> Iterator[Served]:
     """`cli.py serve` as in production, its log in a file, behind a proxy on this machine."""
     port = free_port()
     variables = {
         "ENVIRONMENT": "production",
         "PORT": str(port),
-        "DATA_DIR": str(folder / "data"),
+        "DATA_DIR": str(folder / f"data-{name}"),
         "DATABASE_URL": url,
         "SECRET_KEY": secrets.token_urlsafe(48),
         "ALLOWED_HOSTS": "127.0.0.1",
@@ -65,9 +65,10 @@ def our_server(url: str, folder: Path) -> Iterator[Served]:
         "RATE_LIMIT_REQUESTS": RATE_LIMIT,
         "RATE_LIMIT_QUERIES": RATE_LIMIT,
         "RATE_LIMIT_UPLOADS": RATE_LIMIT,
+        **changes,
     }
     command = [str(ROOT / "cli.py"), "serve"]
-    with running("ours", command, port, folder, variables) as served:
+    with running(name, command, port, folder, variables) as served:
         yield served
 
 

@@ -19,7 +19,9 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
-from benchmarks.load import Job, Measured  # noqa: E402
+from benchmarks.fill import fill, invite  # noqa: E402
+from benchmarks.jobs import ORGANISERS, Job, token  # noqa: E402
+from benchmarks.load import Measured  # noqa: E402
 from benchmarks.processes import Served, limit_server, our_server  # noqa: E402
 from persistence.embedded import EmbeddedPostgres  # noqa: E402
 
@@ -38,10 +40,14 @@ COUNTS = """
 """
 
 
+LIFT = "UPDATE tournament SET capacity = NULL, teams_per_church = NULL WHERE is_active"
+
+
 @dataclass(slots=True)
 class Driver:
     """Sends load; no two registrations of a whole run share a number."""
 
+    teams: int
     next_team: int = 0
     registered: int = 0
     answered: dict[str, int] = field(default_factory=dict)
@@ -50,7 +56,8 @@ class Driver:
         """`until` is `seconds` or `requests`."""
         command = [sys.executable, "-m", "benchmarks.load", "--port", str(server.port)]
         command += ["--job", job, "--connections", str(connections)]
-        command += ["--first", str(self.next_team)]
+        command += ["--first", str(self.next_team), "--teams", str(self.teams)]
+        command += ["--path", f"/{job}" if server.name == "limit" else "/graphql"]
         command += [f"--{name}={value}" for name, value in until.items()]
         before = server.cpu_seconds()
         done = subprocess.run(
@@ -70,6 +77,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement (1)")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median counts (3)")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--jobs", nargs="+", choices=list(report.JOBS), default=list(report.JOBS))
+    parser.add_argument("--teams", type=int, default=10_000, help="of 15 players (10,000)")
     parser.add_argument("--record", action="store_true", help="put the result into RESULTS.md")
     return parser.parse_args()
 
@@ -79,16 +88,17 @@ def main() -> int:
     # An ended benchmark ends its processes too.
     signal.signal(signal.SIGTERM, stop)
     machine = report.machine()
-    driver = Driver()
+    driver = Driver(teams=given.teams)
     with tempfile.TemporaryDirectory(prefix="icct26-bench-") as name:
         folder = Path(name)
         with EmbeddedPostgres(folder / "database") as embedded:
             url = embedded.connected_url("icct26")
             with our_server(url, folder) as ours:
-                asyncio.run(make_room(url))
-                with limit_server(url, folder) as limit:
-                    rounds, memory = measure(driver, ours, limit, given)
-            wrong = asyncio.run(missing_rows(url, driver.registered))
+                base = asyncio.run(prepared(url, given.teams))
+                plain = our_server(url, folder, name="plain", COMPILED_EXECUTION="false")
+                with limit_server(url, folder) as limit, plain as other:
+                    rounds, memory = measure(driver, [ours, limit, other], given)
+            wrong = asyncio.run(missing_rows(url, base, driver.registered))
     shown = f"{report.table(rounds)}\n\n{report.memory_line(memory)}"
     setting = f"{machine}; {given.rounds} rounds of {given.seconds:g} s."
     print(f"{setting}\n\n{shown}\n\nRows of {driver.registered} registrations: {wrong or 'all'}.")
@@ -100,16 +110,17 @@ def main() -> int:
 
 
 def measure(
-    driver: Driver, ours: Served, limit: Served, given: argparse.Namespace
+    driver: Driver, servers: list[Served], given: argparse.Namespace
 ) -> tuple[list[report.Round], report.Memory]:
+    ours = servers[0]
     at_start = ours.resident_mb()
-    warm_up(driver, ours, limit)
+    warm_up(driver, servers, given.jobs)
     # Who begins changes from round to round.
-    orders = [(ours, limit) if turn % 2 == 0 else (limit, ours) for turn in range(given.rounds)]
+    orders = [servers if turn % 2 == 0 else servers[::-1] for turn in range(given.rounds)]
     rounds = [
         one_round(driver, order, job, connections, given.seconds)
         for order in orders
-        for job in report.JOBS
+        for job in given.jobs
         for connections in given.connections
     ]
     left = MEMORY_REQUESTS - driver.answered[ours.name]
@@ -119,47 +130,58 @@ def measure(
         requests=driver.answered[ours.name],
         at_start_mb=at_start,
         resident_mb=ours.resident_mb(),
-        limit_mb=limit.resident_mb(),
+        limit_mb=servers[1].resident_mb(),
     )
     return rounds, memory
 
 
-def warm_up(driver: Driver, *servers: Served) -> None:
+def warm_up(driver: Driver, servers: list[Served], jobs: list[Job]) -> None:
     for server in servers:
-        for job in report.JOBS:
+        for job in jobs:
             side = driver.drive(server, job, 16, requests=WARM_UP_REQUESTS)
             if side.measured.errors:
                 raise SystemExit(f"{server.name} refuses {job}: {side.measured.first_error}")
 
 
 def one_round(
-    driver: Driver, order: tuple[Served, ...], job: Job, connections: int, seconds: float
+    driver: Driver, order: list[Served], job: Job, connections: int, seconds: float
 ) -> report.Round:
     sides = {
         server.name: driver.drive(server, job, connections, seconds=seconds) for server in order
     }
-    return report.Round(job=job, connections=connections, ours=sides["ours"], limit=sides["limit"])
+    return report.Round(job=job, connections=connections, sides=dict(sorted(sides.items())))
+
+
+async def prepared(url: str, teams: int) -> dict[str, int]:
+    """Fill the season, let organisers in, lift its limits; what the counts are before A."""
+    connection = await asyncpg.connect(dsn(url))
+    try:
+        await fill(connection, teams)
+        await invite(connection, [token(number) for number in range(ORGANISERS)])
+        await connection.execute(LIFT)
+        return dict(await connection.fetchrow(COUNTS))
+    finally:
+        await connection.close()
 
 
 async def make_room(url: str) -> None:
     connection = await asyncpg.connect(dsn(url))
     try:
-        await connection.execute(
-            "UPDATE tournament SET capacity = NULL, teams_per_church = NULL WHERE is_active"
-        )
+        await connection.execute(LIFT)
     finally:
         await connection.close()
 
 
-async def missing_rows(url: str, registered: int) -> str:
+async def missing_rows(url: str, base: dict[str, int], registered: int) -> str:
     """What does not agree with the registrations that were acknowledged; empty if all does."""
     connection = await asyncpg.connect(dsn(url))
     try:
         found = dict(await connection.fetchrow(COUNTS))
     finally:
         await connection.close()
-    found["players"] /= 15
-    return ", ".join(f"{name} {n:g}" for name, n in found.items() if n != registered)
+    added = {name: count - base[name] for name, count in found.items()}
+    added["players"] /= 15
+    return ", ".join(f"{name} {n:g}" for name, n in added.items() if n != registered)
 
 
 def dsn(url: str) -> str:

@@ -25,7 +25,7 @@ from PIL.Image import Resampling
 # Started as a script, Python looks for modules only beside it.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.load import registration_body
+from benchmarks.jobs import registration_body
 from benchmarks.processes import Served, our_server
 from benchmarks.run import make_room
 from persistence.embedded import EmbeddedPostgres
@@ -105,7 +105,7 @@ async def measure(server: Served, given: argparse.Namespace) -> tuple[Seen, Seen
     amount = given.teams * given.files
     print(f"{amount} photos of {len(photos[0]) / 1e6:.1f} MB, all at once.")
     alone, beside = Seen(), Seen()
-    teams = map(registration_body(), itertools.count())
+    teams = map(registration_body(1), itertools.count())
     limits = httpx.Limits(max_connections=amount + 8)
     address = f"http://127.0.0.1:{server.port}"
     async with httpx.AsyncClient(base_url=address, limits=limits, timeout=600) as client:
