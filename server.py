@@ -29,6 +29,7 @@ from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets
 from resolvers.storage import HANDLERS
 from resolvers.upkeep import prune_forever
+from schema.context import Execution
 from settings import Settings, ensure_secret_key
 from web.compression import Compression
 from web.configuration import SettingsError
@@ -133,7 +134,7 @@ def routes(settings: Settings, services: Services, limits: RateLimits, drain: Dr
         sessions,
         anonymous_introspection=settings.anonymous_introspection,
         trusted=trusted_documents(settings.trusted_documents),
-        compiled_execution=settings.compiled_execution,
+        execution=Execution(compiled=settings.compiled_execution, rendered=settings.rendered_plans),
     )
     readiness = Readiness(services, drain)
     uploads = Uploads(

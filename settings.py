@@ -156,6 +156,8 @@ class Settings(CheckedSettings):
     """Callers who are not signed in may read the schema and are told what they may have meant."""
     compiled_execution: values.Flag = True
     """Objects of an answer are completed by generated functions; the answers are the same."""
+    rendered_plans: values.Flag = True
+    """PostgreSQL prints teams as JSON where it can; the answers are the same."""
     trusted_documents: values.FilePath | None = None
     """JSON file of documents by their names; without a sign-in only these may be run."""
 

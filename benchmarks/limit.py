@@ -98,9 +98,13 @@ LIST = f"""
     SELECT '{{"data":{{"teams":{{"nodes":[' || string_agg(found.text, ',') || '],"pageInfo":'
         || '{{"hasNextPage":true,"endCursor":"' || max(found.code) || '"}}}}}}}}'
     FROM (
-        SELECT {_TEAM} AS text, t.code FROM team t JOIN church c ON c.id = t.church_id
-        JOIN tournament s ON s.id = t.tournament_id AND s.is_active
-        ORDER BY length(t.code), t.code LIMIT $1
+        SELECT {_TEAM} AS text, t.code
+        FROM (
+            SELECT * FROM team
+            WHERE tournament_id = (SELECT id FROM tournament WHERE is_active)
+            ORDER BY length(code), code LIMIT $1
+        ) AS t
+        JOIN church c ON c.id = t.church_id ORDER BY length(t.code), t.code
     ) AS found
 """
 

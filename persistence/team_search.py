@@ -16,6 +16,8 @@ from persistence.tables import church, church_alias, document, player, team, tou
 
 # Fewer digits are in too many numbers.
 PHONE_DIGITS_MIN = 4
+# One value, so that an index on teams of a tournament gives them in order.
+_ACTIVE = select(tournament.c.id).where(tournament.c.is_active).correlate(None).scalar_subquery()
 # What people's names may hold, and a search for them ignores.
 _IGNORED_IN_NAMES = ".'’"
 
@@ -41,7 +43,7 @@ def matching(statement: Select[Any], wanted: TeamFilter, *, with_contacts: bool)
 
     `with_contacts`: the text is looked for in phones and e-mails too.
     """
-    conditions: list[ColumnElement[bool]] = [tournament.c.is_active]
+    conditions: list[ColumnElement[bool]] = [team.c.tournament_id == _ACTIVE]
     if wanted.statuses:
         conditions.append(team.c.status.in_(sorted(wanted.statuses)))
     if wanted.church_id is not None:

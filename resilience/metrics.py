@@ -26,8 +26,8 @@ ERRORS = Counter(
 )
 COMPLETIONS = Counter(
     "graphql_completions",
-    "Values below a root field: compiled, interpreted because they are more than attributes, or"
-    " repeated by the interpreter because something was wrong.",
+    "Root fields that the database rendered; values below others: compiled, interpreted because"
+    " they are more than attributes, or repeated by the interpreter because something was wrong.",
     ("how",),
     registry=REGISTRY,
 )

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from domain.codes import parse_player_code
 from domain.roles import Caller, Role, may, require_role
-from persistence import audit, deliveries, team_lists, team_stats, teams
+from persistence import audit, deliveries, render, team_lists, team_stats, teams
 from persistence.audit import AuditFilter, AuditRecord
 from persistence.deliveries import DeliveryFilter, DeliveryRecord
 from persistence.pages import Order, Page, Slice
 from persistence.records import PlayerRecord, TeamRecord
+from persistence.render import Printed
 from persistence.team_lists import Parts
 from persistence.team_search import TeamFilter
 from persistence.team_stats import SamePlayer, TeamStats
@@ -37,6 +38,22 @@ async def team_page(  # noqa: PLR0913 - what is looked for, in which order, how 
             parts=parts,
             with_contacts=may(caller, Role.REVIEWER),
         )
+    )
+
+
+async def team_text_page(  # noqa: PLR0913 - what is looked for, in which order, how much of it
+    services: Services,
+    caller: Caller,
+    *,
+    wanted: TeamFilter,
+    order: Order,
+    part: Slice,
+    text: Printed,
+) -> Page[str]:
+    """The teams as PostgreSQL prints them, contacts included. Raises Unauthenticated, Forbidden."""
+    require_role(caller, Role.REVIEWER)
+    return await services.database.read(
+        partial(render.page, wanted=wanted, order=order, part=part, text=text, with_contacts=True)
     )
 
 

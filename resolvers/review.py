@@ -15,9 +15,10 @@ from domain.errors import (
 from domain.reasons import require_reason
 from domain.roles import Caller, Role, require_role
 from domain.status import TeamEvent, TeamStatus
-from persistence import audit, decisions, documents, teams
+from persistence import audit, decisions, documents, render, teams
 from persistence.database import Connection
 from persistence.records import TeamRecord
+from persistence.render import Printed
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.deciding import Decision, carry_out, locked, read
@@ -29,6 +30,15 @@ async def team(services: Services, caller: Caller, reference: str) -> TeamRecord
     """Raises Unauthenticated, TeamNotFound."""
     require_role(caller, Role.VIEWER)
     found = await services.database.read(partial(teams.find, reference=reference))
+    if found is None:
+        raise TeamNotFound
+    return found
+
+
+async def team_text(services: Services, caller: Caller, reference: str, text: Printed) -> str:
+    """The team as PostgreSQL prints it. Raises Unauthenticated, Forbidden, TeamNotFound."""
+    require_role(caller, Role.REVIEWER)
+    found = await services.database.read(partial(render.find, reference=reference, text=text))
     if found is None:
         raise TeamNotFound
     return found

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from graphql import (
     GraphQLEnumType,
     GraphQLField,
@@ -27,6 +28,19 @@ Completion = Callable[[Any], Any]
 Collect = Callable[[GraphQLObjectType, FieldDetailsList], CollectedFields]
 
 FIELDS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """An object whose selected fields are printed already, as JSON."""
+
+    text: str
+
+    @property
+    def fragment(self) -> orjson.Fragment:
+        return orjson.Fragment(self.text)
+
+
 _INT_MAX = 2**31 - 1
 _DEFINITION = "strawberry-definition"
 # Exactly these types, so that the value is its own representation: a bool is no Int here.
@@ -99,6 +113,8 @@ class _Source:
     def _object(self, kind: GraphQLObjectType, details: FieldDetailsList) -> str:
         body, entries = [], []
         if kind.is_type_of is not None:
+            rendered = self._named(Rendered)
+            body += [f"    if type(value) is {rendered}:", "        return value.fragment"]
             origin = self._named(kind.extensions[_DEFINITION].origin)
             body += [f"    if type(value) is not {origin}:", "        raise ValueError"]
         selected = self.collect(kind, details).grouped_field_set

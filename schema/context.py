@@ -1,13 +1,14 @@
 """What a resolver finds in `info.context`."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
 from strawberry import Info as StrawberryInfo
 
 from domain.roles import Caller
+from persistence.render import Selection
 from resolvers.context import Services
 from schema.loaders import Loaders
 
@@ -34,13 +35,25 @@ class Door(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How answers are made, which nobody sees but by the time it takes.
+
+    `compiled`: generated functions complete objects. `rendered`: PostgreSQL prints what it can;
+    only together with `compiled`.
+    """
+
+    compiled: bool = True
+    rendered: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """One per request. `idempotency_key` is the header's, `operation_name` the one asked for.
 
     `manage_token` is a captain's as it came, not checked.
     `may_introspect` is whether `__schema` may be asked for, `wants_cost` whether the answer says
-    what the operation costs, `compiled_execution` whether objects are completed
-    by generated functions. `admit` is asked with the kind of operation before it runs; raises
+    what the operation costs. `selections` has, by the key of a root field, what of
+    teams PostgreSQL would print. `admit` is asked with the kind of operation before it runs; raises
     RateLimited.
     """
 
@@ -55,7 +68,8 @@ class Context:
     wants_cost: bool
     admit: Callable[[Admitted], Awaitable[None]]
     door: Door
-    compiled_execution: bool = True
+    execution: Execution = Execution()
+    selections: dict[str, Selection | None] = field(default_factory=dict)
 
 
 Info = StrawberryInfo[Context, None]

@@ -1,9 +1,9 @@
 """What is compiled, kept with the documents it was compiled from."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from graphql import (
     DirectiveNode,
@@ -15,16 +15,22 @@ from graphql import (
     OperationDefinitionNode,
     VariableNode,
     Visitor,
+    get_named_type,
+    is_abstract_type,
     visit,
 )
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import AwaitableOrValue, Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from persistence.render import Selection
 from resilience.metrics import COMPLETIONS
-from schema.compile import Completion, compiled
+from schema.compile import Completion, Rendered, compiled
 
 OPERATIONS_KEPT = 256
+# Root fields whose teams PostgreSQL can print.
+PRINTED = frozenset({"team", "teams"})
+CONNECTION = "TeamConnection"
 # Of one operation: conditions that differ, and selections.
 CONDITIONS_KEPT = 16
 _MISSING = object()
@@ -49,13 +55,21 @@ class _Conditions(Visitor):
 
 
 @dataclass(slots=True)
+class Selected:
+    """Plans of one operation under conditions, by the type and the nodes that select."""
+
+    completions: dict[Key, Completion | None] = field(default_factory=dict)
+    selections: dict[Key, Selection | None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Plans:
     """Of one operation. Holds its nodes, so that their ids stay theirs."""
 
     operation: OperationDefinitionNode
     fragments: Mapping[str, FragmentDefinitionNode]
     conditions: tuple[str, ...] = ()
-    by_conditions: dict[tuple[Any, ...], dict[Key, Completion | None]] = field(default_factory=dict)
+    by_conditions: dict[tuple[Any, ...], "Selected"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         found = _Conditions()
@@ -63,13 +77,13 @@ class Plans:
             visit(node, found)
         self.conditions = tuple(sorted(found.names))
 
-    def under(self, variables: Mapping[str, Any]) -> dict[Key, Completion | None]:
+    def under(self, variables: Mapping[str, Any]) -> "Selected":
         """Those for these values of the conditions."""
         values = tuple(variables.get(name) for name in self.conditions)
         if values not in self.by_conditions:
             if len(self.by_conditions) >= CONDITIONS_KEPT:
                 self.by_conditions.clear()
-            self.by_conditions[values] = {}
+            self.by_conditions[values] = Selected()
         return self.by_conditions[values]
 
 
@@ -97,10 +111,31 @@ class CompiledExecution(StrawberryGraphQLCoreExecutionContext):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         middlewares = self.middleware_manager.middlewares if self.middleware_manager else ()
-        self._is_compiled = self.context_value.compiled_execution and not middlewares
+        self._is_compiled = self.context_value.execution.compiled and not middlewares
+        self._is_rendered = self._is_compiled and self.context_value.execution.rendered
         if self._is_compiled:
             plans = plans_of(self.operation, self.fragment_definitions)
-            self._plans = plans.under(self.variable_values.coerced)
+            selected = plans.under(self.variable_values.coerced)
+            self._plans, self._selections = selected.completions, selected.selections
+
+    def execute_field(
+        self,
+        parent_type: GraphQLObjectType,
+        source: Any,
+        field_details_list: FieldDetailsList,
+        path: Path,
+        position_context: Any,
+    ) -> Any:
+        if path.prev is None and self._is_rendered and len(field_details_list) == 1:
+            name = field_details_list[0].node.name.value
+            if name in PRINTED:
+                kind = get_named_type(parent_type.fields[name].type)
+                self.context_value.selections[path.key] = self._selection(
+                    cast("GraphQLObjectType", kind), field_details_list
+                )
+        return super().execute_field(
+            parent_type, source, field_details_list, path, position_context
+        )
 
     def complete_object_value(  # noqa: PLR0913, PLR0917 - as it is called
         self,
@@ -111,6 +146,8 @@ class CompiledExecution(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> AwaitableOrValue[dict[str, Any]]:
+        if type(result) is Rendered:
+            return result.fragment  # type: ignore[return-value]
         found = self._completed(return_type, field_details_list, result)
         if found is not _MISSING:
             return found  # type: ignore[no-any-return]
@@ -154,3 +191,46 @@ class CompiledExecution(StrawberryGraphQLCoreExecutionContext):
             return _MISSING
         _COMPILED.inc()
         return found
+
+    def _selection(self, kind: GraphQLObjectType, details: FieldDetailsList) -> Selection | None:
+        """What is selected of teams; None unless it is selected at one place."""
+        key = (id(kind), *(id(one.node) for one in details))
+        if key not in self._selections:
+            places = [(kind, details)]
+            if kind.name == CONNECTION:
+                places = list(self._nodes(kind, details))
+            self._selections[key] = self._tree(*places[0]) if len(places) == 1 else None
+        return self._selections[key]
+
+    def _nodes(
+        self, connection: GraphQLObjectType, details: FieldDetailsList
+    ) -> Iterator[tuple[GraphQLObjectType, FieldDetailsList]]:
+        """Where nodes of a connection are selected, with their type."""
+        for chosen in self.collect_subfields(connection, details).grouped_field_set.values():
+            name = chosen[0].node.name.value
+            if name not in {"nodes", "edges"}:
+                continue
+            kind = cast("GraphQLObjectType", get_named_type(connection.fields[name].type))
+            if name == "nodes":
+                yield kind, chosen
+                continue
+            for below in self.collect_subfields(kind, chosen).grouped_field_set.values():
+                if below[0].node.name.value == "node":
+                    yield cast("GraphQLObjectType", get_named_type(kind.fields["node"].type)), below
+
+    def _tree(self, kind: GraphQLObjectType, details: FieldDetailsList) -> Selection | None:
+        """Keys, names and what is below; None for what has arguments or abstract types."""
+        tree: list[tuple[str, str, Selection | None]] = []
+        for key, chosen in self.collect_subfields(kind, details).grouped_field_set.items():
+            name, below = chosen[0].node.name.value, None
+            if name != "__typename":
+                definition = kind.fields[name]
+                inner = get_named_type(definition.type)
+                if definition.args or is_abstract_type(inner):
+                    return None
+                if isinstance(inner, GraphQLObjectType):
+                    below = self._tree(inner, chosen)
+                    if below is None:
+                        return None
+            tree.append((key, name, below))
+        return tuple(tree)

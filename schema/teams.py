@@ -2,20 +2,23 @@
 
 from datetime import date, datetime
 from functools import partial
-from typing import Annotated, Self
+from typing import Annotated, Self, cast
 from uuid import UUID
 
 import strawberry
 from strawberry import argument, field
 
 from domain.errors import BadUserInput
-from domain.roles import Role, may
+from domain.roles import Caller, Role, may
 from domain.status import LIVE_STATUSES
+from persistence.render import Printed, team_text
 from persistence.team_lists import Parts, order_of
 from persistence.team_search import TeamFilter as TeamSearch
 from persistence.team_stats import TeamStats as TeamStatsRecord
+from resilience.metrics import COMPLETIONS
 from resolvers import lists, review
 from schema.access import caller_with
+from schema.compile import Rendered
 from schema.context import Info
 from schema.enums import DocumentReview, OrderDirection, TeamOrderField, TeamStatus
 from schema.node import parse_id
@@ -23,6 +26,7 @@ from schema.objects import Player, Team
 from schema.pages import AFTER, BEFORE, FIRST, LAST, Connection, Keys, search_text
 from schema.selection import selected_names
 
+_RENDERED = COMPLETIONS.labels("rendered")
 _KEYS = {
     TeamOrderField.CODE: Keys("team.code", int, str),
     TeamOrderField.REGISTERED: Keys("team.registered", datetime, UUID),
@@ -138,25 +142,49 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     wanted = (filter or TeamFilter()).to_search()
     by = order_by or TeamOrder(field=TeamOrderField.CODE)
     keys = _KEYS[by.field]
+    order = order_of(by.field, is_descending=by.direction == OrderDirection.DESC)
+    part = keys.part(first=first, after=after, last=last, before=before)
+    count = partial(lists.team_count, services, caller, wanted=wanted)
+    text = _printed(info, caller)
+    if text is not None:
+        printed = await lists.team_text_page(
+            services, caller, wanted=wanted, order=order, part=part, text=text
+        )
+        return Connection.from_page(printed, keys, _rendered, count=count)
     selected = selected_names(info)
     page = await lists.team_page(
         services,
         caller,
         wanted=wanted,
-        order=order_of(by.field, is_descending=by.direction == OrderDirection.DESC),
-        part=keys.part(first=first, after=after, last=last, before=before),
+        order=order,
+        part=part,
         parts=Parts(
             players=not selected.isdisjoint({"players", "readiness"}),
             documents=not selected.isdisjoint({"documents", "readiness"}),
         ),
     )
     is_masked = not may(caller, Role.REVIEWER)
-    return Connection.from_page(
-        page,
-        keys,
-        partial(Team.from_record, is_masked=is_masked),
-        count=partial(lists.team_count, services, caller, wanted=wanted),
-    )
+    make = partial(Team.from_record, is_masked=is_masked)
+    return Connection.from_page(page, keys, make, count=count)
+
+
+def _printed(info: Info, caller: Caller) -> Printed | None:
+    """How PostgreSQL prints what is selected; None when it is read as records.
+
+    What is masked is not printed.
+    """
+    selection = info.context.selections.get(str(info.path.key))
+    if selection is None or not may(caller, Role.REVIEWER):
+        return None
+    text = team_text(selection)
+    if text is not None:
+        _RENDERED.inc()
+    return text
+
+
+def _rendered(text: str) -> Team:
+    # Completed by the executor, whose selection the text was printed for.
+    return cast("Team", Rendered(text))
 
 
 async def team(
@@ -167,6 +195,9 @@ async def team(
     caller, reference = caller_with(info, Role.VIEWER), id or code
     if reference is None or (id and code):
         raise BadUserInput("Give either the id or the code of the team.")
+    text = _printed(info, caller)
+    if text is not None:
+        return _rendered(await review.team_text(info.context.services, caller, reference, text))
     record = await review.team(info.context.services, caller, reference)
     return Team.from_record(record, is_masked=not may(caller, Role.REVIEWER))
 

@@ -24,7 +24,7 @@ from resilience.telemetry import current_request_id
 from resilience.tracing import span
 from resolvers.context import Services
 from schema import operation_label, schema
-from schema.context import Context
+from schema.context import Context, Execution
 from schema.errors import error_body, publish
 from schema.loaders import Loaders
 from web.limits import Exceeded
@@ -54,14 +54,14 @@ class GraphQLEndpoint:
         *,
         anonymous_introspection: bool,
         trusted: TrustedDocuments | None = None,
-        compiled_execution: bool = True,
+        execution: Execution | None = None,
     ) -> None:
         self._services = services
         self._sessions = sessions
         self._anonymous_introspection = anonymous_introspection
         self._trusted = trusted or TrustedDocuments({})
         self._trusts_all = trusted is None
-        self._compiled_execution = compiled_execution
+        self._execution = execution or Execution()
 
     async def respond(self, request: Request) -> Response:
         try:
@@ -90,7 +90,7 @@ class GraphQLEndpoint:
             wants_cost=request.headers.get("graphql-cost") == "1",
             admit=visit.admit,
             door=visit,
-            compiled_execution=self._compiled_execution,
+            execution=self._execution,
         )
         try:
             result = await schema.execute(

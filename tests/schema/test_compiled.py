@@ -23,6 +23,7 @@ from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, Team
 from resilience.metrics import COMPLETIONS
 from schema import compile as compile_module
 from schema import plans
+from schema.context import Execution
 from schema.node import Node
 from schema.objects import Player, Team
 from schema.pages import Connection, Edge, PageInfo
@@ -47,7 +48,7 @@ TEXTS = st.sampled_from(["", "Anand", "ஆனந்த் ராஜ்", '"quote
 class Running:
     """What a resolver sees."""
 
-    compiled_execution: bool
+    execution: Execution
     roots: dict[str, Any]
 
 
@@ -177,7 +178,11 @@ def roots(draw) -> dict[str, Any]:
 
 def run(query: str, roots: dict[str, Any], *, compiled: bool, variables=None) -> tuple[Any, Any]:
     result = asyncio.run(
-        SCHEMA.execute(query, variable_values=variables, context_value=Running(compiled, roots))
+        SCHEMA.execute(
+            query,
+            variable_values=variables,
+            context_value=Running(Execution(compiled=compiled, rendered=False), roots),
+        )
     )
     errors = [
         (one.message, one.path, [(place.line, place.column) for place in one.locations or ()])
