@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from domain.documents import MAX_BYTES, RetentionClass
 from domain.errors import MethodNotAllowed, NotFound, StorageUnavailable
-from persistence.database import Database, DatabaseOptions
+from persistence.database import Database
+from persistence.options import DatabaseOptions
 from resilience.cloudinary_media import CloudinaryMedia
 from resilience.folder_media import FolderMedia
 from resilience.media import Media

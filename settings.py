@@ -70,7 +70,7 @@ class Settings(CheckedSettings):
     database_pool_size: Annotated[int, values.unit("connections", 1, 500)] = Field(
         default_factory=by_environment(deployed=20, development=5, test=1)
     )
-    """Connections that one process keeps open."""
+    """Connections that one process keeps open, a quarter of all for single reads."""
     database_max_overflow: Annotated[int, values.unit("connections", 0, 500)] = Field(
         default_factory=by_environment(deployed=10, development=2, test=0)
     )

@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, insert, select, text, update
+from sqlalchemy import bindparam, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.roles import Role
+from persistence.database import Database
+from persistence.direct import Row, Statement
 from persistence.records import ApiTokenRecord, SessionRecord
 from persistence.tables import api_token, organiser, organiser_session
 
@@ -20,6 +22,19 @@ _API_TOKEN = select(
     *(column for column in api_token.c if column.name != "token_hash"),
     organiser.c.role.label("organiser_role"),
 ).join(organiser, organiser.c.id == api_token.c.organiser_id)
+
+_FIND_API_TOKEN = Statement(
+    _API_TOKEN.where(
+        api_token.c.token_hash == bindparam("hash"), api_token.c.expires_at > bindparam("now")
+    )
+)
+_FIND_SESSION = Statement(
+    _SESSION.where(
+        organiser_session.c.token_hash == bindparam("hash"),
+        organiser_session.c.expires_at > bindparam("now"),
+        organiser_session.c.last_used_at > bindparam("idle_since"),
+    )
+)
 
 _FORGET_SESSIONS = text("""
     DELETE FROM organiser_session WHERE expires_at <= :now OR last_used_at <= :idle_since
@@ -47,14 +62,11 @@ async def add_session(
 
 
 async def find_session(
-    connection: AsyncConnection, token_hash: bytes, *, now: datetime, idle_since: datetime
+    database: Database, token_hash: bytes, *, now: datetime, idle_since: datetime
 ) -> SessionRecord | None:
     """None also for one that has expired or was not used after `idle_since`."""
-    rows = await connection.execute(
-        _SESSION.where(organiser_session.c.token_hash == token_hash, *_alive(now, idle_since))
-    )
-    row = rows.mappings().first()
-    return _session(row) if row else None
+    rows = await database.fetch(_FIND_SESSION, hash=token_hash, now=now, idle_since=idle_since)
+    return _session(rows[0]) if rows else None
 
 
 async def list_sessions(
@@ -115,14 +127,11 @@ async def add_api_token(
 
 
 async def find_api_token(
-    connection: AsyncConnection, token_hash: bytes, *, now: datetime
+    database: Database, token_hash: bytes, *, now: datetime
 ) -> ApiTokenRecord | None:
     """None also for one that has expired."""
-    rows = await connection.execute(
-        _API_TOKEN.where(api_token.c.token_hash == token_hash, api_token.c.expires_at > now)
-    )
-    row = rows.mappings().first()
-    return _token(row) if row else None
+    rows = await database.fetch(_FIND_API_TOKEN, hash=token_hash, now=now)
+    return _token(rows[0]) if rows else None
 
 
 async def list_api_tokens(
@@ -191,10 +200,10 @@ def _alive(now: datetime, idle_since: datetime) -> tuple[Any, ...]:
     )
 
 
-def _session(row: RowMapping) -> SessionRecord:
+def _session(row: Row) -> SessionRecord:
     return SessionRecord(**{**row, "role": Role(row["role"])})
 
 
-def _token(row: RowMapping) -> ApiTokenRecord:
+def _token(row: Row) -> ApiTokenRecord:
     roles = {name: Role(row[name]) for name in ("role", "organiser_role")}
     return ApiTokenRecord(**{**row, **roles})

@@ -1,16 +1,17 @@
 """The one way to the database: units of work, repeated when the connection or a lock was lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import QueuePool
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -21,6 +22,8 @@ from tenacity import (
 
 from domain.errors import ServiceUnavailable
 from persistence.connecting import LOST
+from persistence.direct import Row, Statement
+from persistence.options import DatabaseOptions, direct_of, engine_of, limits_of
 from persistence.pulse import Pulse
 from resilience.tracing import span
 
@@ -48,28 +51,6 @@ class _CommitUnknown(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseOptions:
-    """`url` is one of SQLAlchemy's for asyncpg. `keep_alive_seconds` 0 sends nothing.
-
-    With `pgbouncer`, nothing is kept on a server connection between two transactions: no prepared
-    statements, no session settings, no pool of our own.
-    """
-
-    url: str
-    pool_size: int = 5
-    max_overflow: int = 2
-    pool_recycle_seconds: int = 3600
-    pool_timeout_seconds: float = 10
-    connect_timeout_seconds: float = 5
-    statement_timeout_seconds: float = 30
-    lock_timeout_seconds: float = 5
-    idle_transaction_timeout_seconds: float = 30
-    keep_alive_seconds: float = 600
-    attempts: int = 3
-    pgbouncer: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
     """How many there may be, how many are at work."""
 
@@ -80,7 +61,9 @@ class Connections:
 class Database:
     def __init__(self, options: DatabaseOptions) -> None:
         self._options = options
-        self._engine = _engine(options)
+        direct = 0 if options.pgbouncer else (options.pool_size + options.max_overflow) // 4
+        self._engine = engine_of(options, pool_size=max(1, options.pool_size - direct))
+        self._direct = direct_of(options, direct) if direct else None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._pulse = Pulse(options.url, connect_timeout_seconds=options.connect_timeout_seconds)
 
@@ -94,7 +77,8 @@ class Database:
         if not isinstance(pool, QueuePool):
             return Connections(size=0, in_use=0)
         size = self._options.pool_size + self._options.max_overflow
-        return Connections(size=size, in_use=pool.checkedout())
+        direct = self._direct.in_use if self._direct else 0
+        return Connections(size=size, in_use=pool.checkedout() + direct)
 
     async def run(self, work: Work[T], *, repeatable: bool = True) -> T:
         """The result of `work`, committed.
@@ -130,6 +114,18 @@ class Database:
         with span("database.read"):
             return await self._retried(once)
 
+    async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """The rows of one SELECT, by the names of its columns. Raises ServiceUnavailable."""
+        direct = self._direct
+        if direct is None:
+
+            async def work(connection: AsyncConnection) -> Sequence[Row]:
+                return (await connection.execute(statement.expression, values)).mappings().all()
+
+            return await self.read(work)
+        with span("database.fetch"):
+            return await self._retried(partial(direct.fetch, statement, values))
+
     async def ping(self, *, within_seconds: float = PING_SECONDS) -> float:
         """Milliseconds that a `SELECT 1` took, however busy the pool is.
 
@@ -164,11 +160,13 @@ class Database:
 
     async def close(self) -> None:
         await self._pulse.close()
+        if self._direct is not None:
+            self._direct.close()
         await self._engine.dispose()
 
     async def _limit(self, connection: AsyncConnection) -> None:
         if self._options.pgbouncer:
-            limits = "; ".join(f"SET LOCAL {k} = {v}" for k, v in _limits(self._options).items())
+            limits = "; ".join(f"SET LOCAL {k} = {v}" for k, v in limits_of(self._options).items())
             await connection.exec_driver_sql(f"DO $$ BEGIN {limits}; END $$")
 
     async def _retried(self, once: Callable[[], Awaitable[T]]) -> T:
@@ -235,42 +233,4 @@ def _log_retry(state: RetryCallState) -> None:
         attempt=state.attempt_number,
         sqlstate=sqlstate(error) if error else None,
         error=type(error).__name__,
-    )
-
-
-def _limits(options: DatabaseOptions) -> dict[str, int]:
-    """PostgreSQL's own bounds, in milliseconds."""
-    return {
-        "statement_timeout": round(options.statement_timeout_seconds * 1000),
-        "lock_timeout": round(options.lock_timeout_seconds * 1000),
-        "idle_in_transaction_session_timeout": round(
-            options.idle_transaction_timeout_seconds * 1000
-        ),
-    }
-
-
-def _engine(options: DatabaseOptions) -> AsyncEngine:
-    connect: dict[str, Any] = {"timeout": options.connect_timeout_seconds}
-    if options.pgbouncer:
-        connect["statement_cache_size"] = 0
-        connect["prepared_statement_cache_size"] = 0
-        connect["prepared_statement_name_func"] = str
-        return create_async_engine(
-            options.url, poolclass=NullPool, connect_args=connect, hide_parameters=True
-        )
-    connect["server_settings"] = {
-        "application_name": "icct26-registration",
-        "jit": "off",
-        **{name: str(value) for name, value in _limits(options).items()},
-    }
-    return create_async_engine(
-        options.url,
-        pool_size=options.pool_size,
-        max_overflow=options.max_overflow,
-        pool_timeout=options.pool_timeout_seconds,
-        pool_recycle=options.pool_recycle_seconds,
-        pool_pre_ping=True,
-        pool_use_lifo=True,
-        connect_args=connect,
-        hide_parameters=True,
     )

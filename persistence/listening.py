@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from persistence.connecting import LOST, connect
-from persistence.database import DatabaseOptions
+from persistence.options import DatabaseOptions
 
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 30.0

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy import text
@@ -24,7 +25,8 @@ from domain.checks import (
 from domain.errors import IdempotencyInProgress, InvalidForm
 from domain.form import PersonEntry, TeamEntry
 from persistence import tournaments
-from persistence.database import LOCK_NOT_AVAILABLE, constraint, sqlstate
+from persistence.database import LOCK_NOT_AVAILABLE, Database, constraint, sqlstate
+from persistence.direct import Statement
 from persistence.ids import new_id
 from persistence.models import IS_LIVE
 from persistence.records import ChurchRecord, LookUps, Remembered, TeamRecord, TournamentRecord
@@ -37,13 +39,15 @@ _DUPLICATES = {
     "uq_team_live_name": duplicate_team_name,
 }
 
-_KNOWN = text("""
+_KNOWN = Statement(
+    text("""
     SELECT t.*, r.fingerprint, r.team_id AS remembered_team_id
     FROM tournament t
     LEFT JOIN idempotency_record r
         ON r.operation = :operation AND r.key = :key AND r.expires_at > :now
     WHERE t.is_active
 """)
+)
 
 _LOOK_UPS = text(f"""
     SELECT t.taken, coalesce(c.taken, 0) AS church_taken,
@@ -128,11 +132,11 @@ _STORE = text("""
 
 
 async def known(
-    connection: AsyncConnection, *, idempotency_key: str | None, now: datetime
+    database: Database, *, idempotency_key: str | None, now: datetime
 ) -> tuple[TournamentRecord, Remembered | None]:
     """The active tournament, and what the key was used for."""
-    values = {"operation": OPERATION, "key": idempotency_key, "now": now}
-    row = (await connection.execute(_KNOWN, values)).one()
+    (found,) = await database.fetch(_KNOWN, operation=OPERATION, key=idempotency_key, now=now)
+    row = SimpleNamespace(**found)
     if row.remembered_team_id is None:
         return tournaments.from_row(row), None
     remembered = Remembered(fingerprint=row.fingerprint, team_id=row.remembered_team_id)

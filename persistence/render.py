@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, exists, literal_column, select
+from sqlalchemy import ColumnElement, Select, Text, bindparam, exists, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from persistence.database import Database
+from persistence.direct import Statement
 from persistence.pages import Order, Page, Slice, read_page
 from persistence.tables import church, player, team, tournament
 from persistence.team_search import TeamFilter, matching
-from persistence.teams import is_called
+from persistence.teams import reference_of
 
 # Keys of the answer with the field that each stands for, and what is selected below it.
 Selection = tuple[tuple[str, str, "Selection | None"], ...]
@@ -36,12 +38,19 @@ def team_text(selection: Selection) -> Printed | None:
         return None
 
 
-async def find(connection: AsyncConnection, reference: str, text: Printed) -> str | None:
+async def find(database: Database, reference: str, text: Printed) -> str | None:
     """The team with this id or code, printed."""
+    name, value = reference_of(reference)
+    rows = await database.fetch(_finding(text, name), value=value)
+    return rows[0]["printed"] if rows else None
+
+
+@lru_cache(maxsize=TEXTS_KEPT)
+def _finding(text: Printed, name: str) -> Statement:
     has_players = exists().where(player.c.team_id == team.c.id)
-    statement = _teams(text).where(is_called(reference), has_players)
-    found: str | None = await connection.scalar(statement)
-    return found
+    return Statement(
+        _teams(text.label("printed")).where(team.c[name] == bindparam("value"), has_players)
+    )
 
 
 async def page(  # noqa: PLR0913 - what is looked for, in which order, how much of it

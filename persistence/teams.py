@@ -56,10 +56,16 @@ async def find(connection: AsyncConnection, reference: str) -> TeamRecord | None
 
 def is_called(reference: str) -> ColumnElement[bool]:
     """The condition for an id, in hex, or a code."""
+    name, value = reference_of(reference)
+    return team.c[name] == value
+
+
+def reference_of(reference: str) -> tuple[str, UUID | str]:
+    """The column that an id, in hex, or a code is in, and its value there."""
     try:
-        return team.c.id == UUID(reference)
+        return "id", UUID(reference)
     except ValueError:
-        return team.c.code == reference.strip().upper()
+        return "code", reference.strip().upper()
 
 
 def belongs_to(column: ColumnElement[Any], reference: str) -> ColumnElement[bool]:

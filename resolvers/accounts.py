@@ -180,13 +180,8 @@ def reach_of(caller: Caller) -> UUID | None:
 
 async def _caller_of_session(services: Services, token_hash: bytes) -> Caller:
     now = services.clock()
-    session = await services.database.read(
-        partial(
-            credentials.find_session,
-            token_hash=token_hash,
-            now=now,
-            idle_since=now - services.accounts.idle,
-        )
+    session = await credentials.find_session(
+        services.database, token_hash, now=now, idle_since=now - services.accounts.idle
     )
     if session is None:
         raise Unauthenticated(UNKNOWN_TOKEN)
@@ -206,9 +201,7 @@ async def _caller_of_api_token(
     services: Services, token_hash: bytes, request: SignedRequest | None
 ) -> Caller:
     now = services.clock()
-    token = await services.database.read(
-        partial(credentials.find_api_token, token_hash=token_hash, now=now)
-    )
+    token = await credentials.find_api_token(services.database, token_hash, now=now)
     if token is None:
         raise Unauthenticated(UNKNOWN_TOKEN)
     if token.is_signed:

@@ -84,8 +84,8 @@ async def register_team(
     InvalidForm, ChurchLimitReached, TournamentFull.
     """
     now = services.clock()
-    tournament, remembered = await services.database.read(
-        partial(registration.known, idempotency_key=key, now=now)
+    tournament, remembered = await registration.known(
+        services.database, idempotency_key=key, now=now
     )
     if remembered is not None:
         return await _replay(services, form, remembered)

@@ -38,7 +38,7 @@ async def team(services: Services, caller: Caller, reference: str) -> TeamRecord
 async def team_text(services: Services, caller: Caller, reference: str, text: Printed) -> str:
     """The team as PostgreSQL prints it. Raises Unauthenticated, Forbidden, TeamNotFound."""
     require_role(caller, Role.REVIEWER)
-    found = await services.database.read(partial(render.find, reference=reference, text=text))
+    found = await render.find(services.database, reference, text)
     if found is None:
         raise TeamNotFound
     return found

@@ -17,8 +17,9 @@ from argon2 import PasswordHasher
 
 from domain.documents import RetentionClass
 from persistence import migrate, tournaments
-from persistence.database import Database, DatabaseOptions
+from persistence.database import Database
 from persistence.embedded import EmbeddedPostgres
+from persistence.options import DatabaseOptions
 from resilience.folder_media import FolderMedia
 from resilience.spool import Spool
 from resolvers.context import Accounts, Services, Storage

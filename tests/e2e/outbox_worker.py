@@ -13,7 +13,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from persistence.database import Database, DatabaseOptions
+from persistence.database import Database
+from persistence.options import DatabaseOptions
 from persistence.outbox import Message
 from resolvers.context import Services
 from resolvers.outbox import run_outbox

@@ -1,6 +1,7 @@
 import pytest
 
-from persistence.database import Database, DatabaseOptions
+from persistence.database import Database
+from persistence.options import DatabaseOptions
 from tests.relay import Relay
 
 

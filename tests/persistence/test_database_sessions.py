@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import make_url, text
 
 from domain.errors import ServiceUnavailable
-from persistence.database import Database, DatabaseOptions, DatabaseUnavailable
+from persistence.database import Database, DatabaseUnavailable
 from persistence.embedded import EmbeddedPostgres
+from persistence.options import DatabaseOptions
 from tests.relay import NO_ANSWER, STARTING_UP
 
 LIMITS = "statement_timeout lock_timeout idle_in_transaction_session_timeout".split()

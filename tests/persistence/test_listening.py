@@ -7,8 +7,8 @@ import signal
 import pytest
 from structlog.testing import capture_logs
 
-from persistence.database import DatabaseOptions
 from persistence.listening import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, listen
+from persistence.options import DatabaseOptions
 from tests.persistence.test_database_sessions import until
 from tests.relay import STARTING_UP
 

@@ -120,19 +120,14 @@ async def test_session_is_found_by_its_hash_while_it_lasts(database, clock, owne
     await database.run(partial(credentials.add_session, session=session, token_hash=HASH))
 
     async def found(now, idle_since):
-        return await database.read(
-            partial(credentials.find_session, token_hash=HASH, now=now, idle_since=idle_since)
-        )
+        return await credentials.find_session(database, HASH, now=now, idle_since=idle_since)
 
     now = clock.now
     assert await found(now, now - HOUR) == session
     assert await found(now + 2 * HOUR, now - HOUR) is None
     assert await found(now, now) is None
     assert (
-        await database.read(
-            partial(credentials.find_session, token_hash=b"x" * 32, now=now, idle_since=now - HOUR)
-        )
-        is None
+        await credentials.find_session(database, b"x" * 32, now=now, idle_since=now - HOUR) is None
     )
 
 

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from domain.errors import ServiceUnavailable
-from persistence.database import PING_SECONDS, Connections, Database, DatabaseOptions
+from persistence.database import PING_SECONDS, Connections, Database
 from persistence.embedded import EmbeddedPostgres
+from persistence.options import DatabaseOptions
 from persistence.pulse import Pulse
 from tests.freezing import frozen
 from tests.relay import STARTING_UP

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from persistence.database import Database, DatabaseOptions
+from persistence.database import Database
+from persistence.options import DatabaseOptions
 from resilience.metrics import REGISTRY
 from resolvers import measures
 

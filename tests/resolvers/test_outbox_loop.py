@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 
 from domain.errors import ServiceUnavailable, StorageUnavailable
 from persistence import migrate, outbox
-from persistence.database import Database, DatabaseOptions
+from persistence.database import Database
 from persistence.embedded import EmbeddedPostgres
+from persistence.options import DatabaseOptions
 from resolvers.outbox import Terms, deliver_due, deliver_forever, run_outbox, wait_for_any
 from tests.databases import dsn
 from tests.processes import until

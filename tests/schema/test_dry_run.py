@@ -14,7 +14,8 @@ from domain.documents import DocumentKind
 from domain.errors import InvalidForm, Issue, IssueCode
 from domain.form import DocumentForm, PersonForm, PlayerForm, TeamForm
 from persistence import tournaments
-from persistence.database import Database, DatabaseOptions
+from persistence.database import Database
+from persistence.options import DatabaseOptions
 from resolvers.context import Services
 from resolvers.registration import register_team, validate_team
 from resolvers.secrets import Secrets

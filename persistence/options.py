@@ -1,0 +1,83 @@
+"""How the service connects to its database."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from persistence.direct import Direct
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseOptions:
+    """`url` is one of SQLAlchemy's for asyncpg. `keep_alive_seconds` 0 sends nothing.
+
+    With `pgbouncer`, nothing is kept on a server connection between two transactions: no prepared
+    statements, no session settings, no pool of our own.
+    """
+
+    url: str
+    pool_size: int = 5
+    max_overflow: int = 2
+    pool_recycle_seconds: int = 3600
+    pool_timeout_seconds: float = 10
+    connect_timeout_seconds: float = 5
+    statement_timeout_seconds: float = 30
+    lock_timeout_seconds: float = 5
+    idle_transaction_timeout_seconds: float = 30
+    keep_alive_seconds: float = 600
+    attempts: int = 3
+    pgbouncer: bool = False
+
+
+def limits_of(options: DatabaseOptions) -> dict[str, int]:
+    """PostgreSQL's own bounds, in milliseconds."""
+    return {
+        "statement_timeout": round(options.statement_timeout_seconds * 1000),
+        "lock_timeout": round(options.lock_timeout_seconds * 1000),
+        "idle_in_transaction_session_timeout": round(
+            options.idle_transaction_timeout_seconds * 1000
+        ),
+    }
+
+
+def server_settings(options: DatabaseOptions) -> dict[str, str]:
+    return {
+        "application_name": "icct26-registration",
+        "jit": "off",
+        **{name: str(value) for name, value in limits_of(options).items()},
+    }
+
+
+def direct_of(options: DatabaseOptions, size: int) -> Direct:
+    return Direct(
+        options.url,
+        size=size,
+        connect_timeout_seconds=options.connect_timeout_seconds,
+        wait_seconds=options.pool_timeout_seconds,
+        server_settings=server_settings(options),
+    )
+
+
+def engine_of(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
+    connect: dict[str, Any] = {"timeout": options.connect_timeout_seconds}
+    if options.pgbouncer:
+        connect["statement_cache_size"] = 0
+        connect["prepared_statement_cache_size"] = 0
+        connect["prepared_statement_name_func"] = str
+        return create_async_engine(
+            options.url, poolclass=NullPool, connect_args=connect, hide_parameters=True
+        )
+    connect["server_settings"] = server_settings(options)
+    return create_async_engine(
+        options.url,
+        pool_size=pool_size,
+        max_overflow=options.max_overflow,
+        pool_timeout=options.pool_timeout_seconds,
+        pool_recycle=options.pool_recycle_seconds,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        connect_args=connect,
+        hide_parameters=True,
+    )
