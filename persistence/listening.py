@@ -24,14 +24,15 @@ log = structlog.get_logger(__name__)
 async def listen(
     options: DatabaseOptions,
     channel: str,
-    on_notice: Callable[[], None],
+    on_notice: Callable[[str], None],
     *,
     check_seconds: float = CHECK_SECONDS,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Call `on_notice` for every notice until cancelled, whatever becomes of the connection.
+    """Call `on_notice` with the text of every notice until cancelled, whatever becomes of the
+    connection.
 
-    Called once more after each connecting, for the notices that may have been missed.
+    Called once more after each connecting, without a text, for what may have been missed.
     """
     seconds = FIRST_WAIT_SECONDS
     while True:
@@ -39,7 +40,7 @@ async def listen(
         try:
             async with _listening(options, channel, on_notice) as (connection, lost):
                 seconds = FIRST_WAIT_SECONDS
-                on_notice()
+                on_notice("")
                 while not await _is_set(lost, within_seconds=check_seconds):
                     await connection.execute("SELECT 1", timeout=options.connect_timeout_seconds)
         except LOST as error:
@@ -53,14 +54,14 @@ async def listen(
 
 @asynccontextmanager
 async def _listening(
-    options: DatabaseOptions, channel: str, on_notice: Callable[[], None]
+    options: DatabaseOptions, channel: str, on_notice: Callable[[str], None]
 ) -> AsyncGenerator[tuple[asyncpg.Connection, asyncio.Event]]:
     """A connection and the event that it is lost. Raises LOST."""
     connection = await connect(options.url, timeout_seconds=options.connect_timeout_seconds)
     try:
         lost = asyncio.Event()
         connection.add_termination_listener(lambda *_: lost.set())
-        await connection.add_listener(channel, lambda *_: on_notice())
+        await connection.add_listener(channel, lambda *notice: on_notice(str(notice[-1])))
         yield connection, lost
     finally:
         with suppress(*LOST):

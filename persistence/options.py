@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -70,14 +72,25 @@ def engine_of(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
             options.url, poolclass=NullPool, connect_args=connect, hide_parameters=True
         )
     connect["server_settings"] = server_settings(options)
-    return create_async_engine(
+    engine = create_async_engine(
         options.url,
         pool_size=pool_size,
         max_overflow=options.max_overflow,
         pool_timeout=options.pool_timeout_seconds,
         pool_recycle=options.pool_recycle_seconds,
-        pool_pre_ping=True,
         pool_use_lifo=True,
         connect_args=connect,
         hide_parameters=True,
     )
+    event.listen(engine.sync_engine, "checkout", _require_open)
+    return engine
+
+
+def _require_open(connection: Any, *_: object) -> None:
+    """A connection whose end has arrived here is replaced, and all others with it.
+
+    Costs no round trip, as a ping would. What is lost unheard is found by the statement, which is
+    repeated.
+    """
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError

@@ -1,19 +1,20 @@
 """The statements of a registration, in the order in which they take their locks.
 
-Reserve the key, take a place of the church, take a place and a number of the tournament, store the
-rows. The tournament's row, which every registration needs, is locked last and shortest. Each
-statement is one round trip.
+Reserve the key; then, in one statement, take a place of the church, take a place and a number of
+the tournament, store the rows. The tournament's row, which every registration needs, is locked
+last. Each statement is one round trip.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from types import SimpleNamespace
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.checks import (
@@ -22,16 +23,31 @@ from domain.checks import (
     duplicate_captain_phone,
     duplicate_team_name,
 )
-from domain.errors import IdempotencyInProgress, InvalidForm
+from domain.errors import InvalidForm
 from domain.form import PersonEntry, TeamEntry
+from domain.status import TeamStatus
 from persistence import tournaments
-from persistence.database import LOCK_NOT_AVAILABLE, Database, constraint, sqlstate
+from persistence.database import Database, constraint
 from persistence.direct import Statement
+from persistence.idempotency import OPERATION
 from persistence.ids import new_id
 from persistence.models import IS_LIVE
-from persistence.records import ChurchRecord, LookUps, Remembered, TeamRecord, TournamentRecord
+from persistence.records import (
+    ChurchRecord,
+    LookUps,
+    PlayerRecord,
+    Remembered,
+    TournamentRecord,
+)
 
-OPERATION = "registerTeam"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """None for a church without a place, for a tournament that is full or not open."""
+
+    church: ChurchRecord | None
+    code: str | None
+
 
 _DUPLICATES = {
     "uq_team_live_captain_email": duplicate_captain_email,
@@ -65,70 +81,67 @@ _LOOK_UPS = text(f"""
     WHERE t.is_active
 """)  # noqa: S608  # IS_LIVE is a constant of ours
 
-_RESERVE = text("""
-    INSERT INTO idempotency_record AS r (operation, key, fingerprint, team_id, expires_at)
-    VALUES (:operation, :key, :fingerprint, :team_id, :expires_at)
-    ON CONFLICT (operation, key) DO UPDATE
-        SET fingerprint = excluded.fingerprint, team_id = excluded.team_id,
-            expires_at = excluded.expires_at
-        WHERE r.expires_at <= :now
-    RETURNING r.team_id
-""")
+_TAKE_PLACE = """
+        INSERT INTO church AS c (id, tournament_id, name, normalized_name, taken, created_at)
+        VALUES (:church_id, :tournament_id, :church_name, coalesce(
+            (SELECT known.normalized_name
+             FROM church_alias a JOIN church known ON known.id = a.church_id
+             WHERE a.tournament_id = :tournament_id AND a.normalized_name = :normalized_church),
+            :normalized_church), 1, :now)
+        ON CONFLICT (tournament_id, normalized_name) DO UPDATE SET taken = c.taken + 1
+            WHERE CAST(:limit AS integer) IS NULL OR c.taken < :limit
+        RETURNING c.id, c.name, c.taken
+"""
+_PLACE_IN_CHURCH = text(_TAKE_PLACE)
 
-_REMEMBERED = text("""
-    SELECT fingerprint, team_id FROM idempotency_record WHERE operation = :operation AND key = :key
-""")
-
-_PLACE_IN_CHURCH = text("""
-    INSERT INTO church AS c (id, tournament_id, name, normalized_name, taken, created_at)
-    VALUES (:church_id, :tournament_id, :name, coalesce(
-        (SELECT known.normalized_name
-         FROM church_alias a JOIN church known ON known.id = a.church_id
-         WHERE a.tournament_id = :tournament_id AND a.normalized_name = :normalized_name),
-        :normalized_name), 1, :now)
-    ON CONFLICT (tournament_id, normalized_name) DO UPDATE SET taken = c.taken + 1
-        WHERE CAST(:limit AS integer) IS NULL OR c.taken < :limit
-    RETURNING c.id, c.name, c.taken
-""")
-
-_NUMBER = text("""
-    UPDATE tournament SET taken = taken + 1, next_team_number = next_team_number + 1
-    WHERE id = :tournament_id
-      AND (capacity IS NULL OR taken < capacity)
-      AND (opens_at IS NULL OR opens_at <= :now) AND (closes_at IS NULL OR closes_at > :now)
-    RETURNING next_team_number - 1
-""")
-
-_STORE = text("""
-    WITH new_team AS (
+# The place in the church, then the number, then the rows: each reads what the one before returned,
+# so that a refusal of one is the end, and locks are taken in this order.
+_STORE = text(f"""
+    WITH place AS ({_TAKE_PLACE}    ), numbered AS (
+        UPDATE tournament t
+        SET taken = t.taken + 1, next_team_number = t.next_team_number + 1
+        FROM place
+        WHERE t.id = :tournament_id
+          AND (t.capacity IS NULL OR t.taken < t.capacity)
+          AND (t.opens_at IS NULL OR t.opens_at <= :now)
+          AND (t.closes_at IS NULL OR t.closes_at > :now)
+        RETURNING place.id AS church_id, t.next_team_number - 1 AS number,
+            t.code_prefix || '-' || lpad(CAST(t.next_team_number - 1 AS text),
+                greatest(3, length(CAST(t.next_team_number - 1 AS text))), '0') AS code
+    ), new_team AS (
         INSERT INTO team (
             id, tournament_id, church_id, code, name, normalized_name, status, version,
             captain_name, captain_phone, captain_whatsapp, captain_email,
             vice_captain_name, vice_captain_phone, vice_captain_whatsapp, vice_captain_email,
             consent_version, consented_at, locale, manage_generation, next_position,
             registered_at, updated_at)
-        VALUES (
-            :id, :tournament_id, :church_id, :code, :name, :normalized_name, 'PENDING', 1,
-            :captain_name, :captain_phone, :captain_whatsapp, :captain_email,
+        SELECT
+            :id, :tournament_id, numbered.church_id, numbered.code, :name, :normalized_name,
+            'PENDING', 1, :captain_name, :captain_phone, :captain_whatsapp, :captain_email,
             :vice_name, :vice_phone, :vice_whatsapp, :vice_email,
-            :consent_version, :consented_at, :locale, 1, :next_position, :now, :now)
+            :consent_version, CAST(:consented_at AS timestamptz), :locale, 1, :next_position,
+            :now, :now
+        FROM numbered
     ), new_players AS (
         INSERT INTO player (
             id, team_id, position, name, normalized_name, role, jersey_number, date_of_birth)
         SELECT p.id, :id, p.position, p.name, p.normalized_name, p.role, p.jersey, p.born
-        FROM unnest(
+        FROM numbered, unnest(
             CAST(:player_ids AS uuid[]), CAST(:positions AS integer[]),
             CAST(:player_names AS text[]), CAST(:player_normalized AS text[]),
             CAST(:roles AS text[]), CAST(:jerseys AS integer[]), CAST(:births AS date[])
         ) AS p (id, position, name, normalized_name, role, jersey, born)
     ), new_audit_event AS (
         INSERT INTO audit_event (id, at, actor, action, team_id, request_id, changes)
-        VALUES (:audit_id, :now, 'captain', 'team.registered', :id, :request_id,
-                CAST(:changes AS jsonb))
+        SELECT :audit_id, :now, 'captain', 'team.registered', :id, :request_id,
+            CAST(:changes AS jsonb) FROM numbered
+    ), new_message AS (
+        INSERT INTO outbox_message (id, kind, team_id, payload, created_at, due_at)
+        SELECT :message_id, 'mail.team_received', :id, '{{}}', :now, :now FROM numbered
     )
-    INSERT INTO outbox_message (id, kind, team_id, payload, created_at, due_at)
-    VALUES (:message_id, 'mail.team_received', :id, '{}', :now, :now)
-""")
+    SELECT place.id, place.name, place.taken, numbered.code
+    FROM place LEFT JOIN numbered ON true
+""")  # noqa: S608  # _TAKE_PLACE is a constant of ours
 
 
 async def known(
@@ -155,40 +168,6 @@ async def look_up(connection: AsyncConnection, keys: LookupKeys) -> LookUps:
     return LookUps(**row._asdict())
 
 
-async def reserve(
-    connection: AsyncConnection,
-    key: str,
-    wanted: Remembered,
-    *,
-    now: datetime,
-    expires_at: datetime,
-) -> Remembered | None:
-    """None when the key stands for `wanted` from now on, else what was committed before.
-
-    That is `wanted` itself when the attempt is repeated because its commit went unanswered.
-
-    Waits for a registration with the same key that is under way. Raises IdempotencyInProgress
-    when that takes longer than the lock timeout.
-    """
-    values = {"operation": OPERATION, "key": key}
-    reservation = {
-        "fingerprint": wanted.fingerprint,
-        "team_id": wanted.team_id,
-        "now": now,
-        "expires_at": expires_at,
-    }
-    try:
-        reserved = (await connection.execute(_RESERVE, values | reservation)).first()
-    except DBAPIError as error:
-        if sqlstate(error) == LOCK_NOT_AVAILABLE:
-            raise IdempotencyInProgress from error
-        raise
-    if reserved is not None:
-        return None
-    row = (await connection.execute(_REMEMBERED, values)).one()
-    return Remembered(fingerprint=row.fingerprint, team_id=row.team_id)
-
-
 async def take_church_place(
     connection: AsyncConnection, tournament: TournamentRecord, entry: TeamEntry, *, now: datetime
 ) -> ChurchRecord | None:
@@ -197,8 +176,8 @@ async def take_church_place(
     values = {
         "church_id": new_id(),
         "tournament_id": tournament.id,
-        "name": entry.church_name,
-        "normalized_name": entry.normalized_church_name,
+        "church_name": entry.church_name,
+        "normalized_church": entry.normalized_church_name,
         "limit": limit,
         "now": now,
     }
@@ -208,57 +187,69 @@ async def take_church_place(
     return ChurchRecord(id=row.id, name=row.name, taken=row.taken, limit=limit)
 
 
-async def take_number(
-    connection: AsyncConnection, tournament: TournamentRecord, *, now: datetime
-) -> int | None:
-    """The next team number, the tournament's row locked; None when it is full or not open."""
-    values = {"tournament_id": tournament.id, "now": now}
-    number: int | None = (await connection.execute(_NUMBER, values)).scalar_one_or_none()
-    return number
-
-
-async def store(
+async def store(  # noqa: PLR0913 - the rows of a registration
     connection: AsyncConnection,
-    team: TeamRecord,
+    tournament: TournamentRecord,
     entry: TeamEntry,
+    players: Sequence[PlayerRecord],
     *,
-    tournament_id: UUID,
+    team_id: UUID,
+    now: datetime,
     request_id: str,
-) -> None:
-    """Write the team, its players, the audit event and the mail that is owed.
+) -> Placed:
+    """Take the places and write the team, its players, the audit event and the mail that is owed.
 
-    Raises InvalidForm when a team that is live has the name, the e-mail or the phone.
+    Nothing is written for a church without a place; without a number, what was written has to be
+    rolled back. Raises InvalidForm when a team that is live has the name, the e-mail or the phone.
     """
-    now = team.registered_at
-    changes = {"status": [None, team.status.value], "players": [None, len(team.players)]}
+    limit = tournament.rules.teams_per_church
     values = {
-        "id": team.id,
-        "tournament_id": tournament_id,
-        "church_id": team.church.id,
-        "code": team.code,
-        "name": team.name,
+        "id": team_id,
+        "tournament_id": tournament.id,
+        "church_id": new_id(),
+        "church_name": entry.church_name,
+        "normalized_church": entry.normalized_church_name,
+        "limit": limit,
+        "now": now,
+        "audit_id": new_id(),
+        "message_id": new_id(),
+        "request_id": request_id,
+        **_team_columns(entry, now),
+        **_player_columns(entry, players),
+    }
+    with duplicates_as_issues():
+        row = (await connection.execute(_STORE, values)).first()
+    if row is None:
+        return Placed(church=None, code=None)
+    church = ChurchRecord(id=row.id, name=row.name, taken=row.taken, limit=limit)
+    return Placed(church=church, code=row.code)
+
+
+def _team_columns(entry: TeamEntry, now: datetime) -> dict[str, object]:
+    return {
+        "name": entry.team_name,
         "normalized_name": entry.normalized_team_name,
         **person_columns("captain", entry.captain),
         **person_columns("vice", entry.vice_captain),
         "consent_version": entry.consent_version,
         "consented_at": now if entry.consent_version else None,
         "locale": entry.locale,
-        "next_position": len(team.players) + 1,
-        "now": now,
-        "player_ids": [player.id for player in team.players],
-        "positions": [player.position for player in team.players],
-        "player_names": [player.name for player in team.players],
+    }
+
+
+def _player_columns(entry: TeamEntry, players: Sequence[PlayerRecord]) -> dict[str, object]:
+    changes = {"status": [None, TeamStatus.PENDING.value], "players": [None, len(players)]}
+    return {
+        "next_position": len(players) + 1,
+        "player_ids": [player.id for player in players],
+        "positions": [player.position for player in players],
+        "player_names": [player.name for player in players],
         "player_normalized": [player.normalized_name for player in entry.players],
-        "roles": [player.role.value if player.role else None for player in team.players],
-        "jerseys": [player.jersey_number for player in team.players],
-        "births": [player.date_of_birth for player in team.players],
-        "audit_id": new_id(),
-        "message_id": new_id(),
-        "request_id": request_id,
+        "roles": [player.role.value if player.role else None for player in players],
+        "jerseys": [player.jersey_number for player in players],
+        "births": [player.date_of_birth for player in players],
         "changes": json.dumps(changes),
     }
-    with duplicates_as_issues():
-        await connection.execute(_STORE, values)
 
 
 @contextmanager

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.codes import team_code
 from domain.errors import ChurchLimitReached, DomainError, TournamentFull
 from domain.form import DocumentForm, TeamEntry, TeamForm
 from domain.rules import require_open
 from domain.status import TeamStatus
-from persistence import documents, registration, tournaments
+from persistence import documents, idempotency, registration, tournaments
 from persistence.database import Connection
 from persistence.ids import new_id
 from persistence.records import (
@@ -44,30 +43,27 @@ class Attempt:
     async def store(self, connection: Connection) -> TeamRecord | Remembered:
         """The team, or what the key stands for already."""
         if self.key is not None:
-            earlier = await registration.reserve(
+            earlier = await idempotency.reserve(
                 connection, self.key, self.wanted, now=self.now, expires_at=self.expires_at
             )
             if earlier is not None:
                 return earlier
-        church = await registration.take_church_place(
-            connection, self.tournament, self.entry, now=self.now
-        )
-        if church is None:
-            limit = self.tournament.rules.teams_per_church or 0
-            raise ChurchLimitReached(limit=limit, registered=limit)
-        number = await registration.take_number(connection, self.tournament, now=self.now)
-        if number is None:
-            raise await _why_no_number(connection, self.now)
-        team = self._team(team_code(self.tournament.code_prefix, number), church)
-        await registration.store(
+        placed = await registration.store(
             connection,
-            team,
+            self.tournament,
             self.entry,
-            tournament_id=self.tournament.id,
+            self.squad,
+            team_id=self.wanted.team_id,
+            now=self.now,
             request_id=self.request_id,
         )
+        if placed.church is None:
+            limit = self.tournament.rules.teams_per_church or 0
+            raise ChurchLimitReached(limit=limit, registered=limit)
+        if placed.code is None:
+            raise await _why_no_number(connection, self.now)
         await self._claim_documents(connection)
-        return team
+        return self._team(placed.code, placed.church)
 
     async def _claim_documents(self, connection: Connection) -> None:
         claims = [Claim(document_id=document.id, player_id=None) for document in self.documents]

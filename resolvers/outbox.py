@@ -87,10 +87,16 @@ async def run_outbox(
     """Deliver until `stop` is set, what is under way included; woken by notices if they come."""
     wake = asyncio.Event()
     options = services.database.options
+
+    def noticed(kind: str) -> None:
+        """Messages of other kinds are not for us; without a kind there may be anything."""
+        if not kind or kind in handlers:
+            wake.set()
+
     async with asyncio.TaskGroup() as group:
         listening = None
         if not options.pgbouncer:
-            listening = group.create_task(listen(options, outbox.CHANNEL, wake.set))
+            listening = group.create_task(listen(options, outbox.CHANNEL, noticed))
         await deliver_forever(services, handlers, stop, wake, terms=terms)
         if listening is not None:
             listening.cancel()

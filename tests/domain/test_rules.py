@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.codes import player_code, team_code
+from domain.codes import player_code
 from domain.documents import FILE_RULES, DocumentFormat, DocumentKind
 from domain.errors import (
     ERRORS,
@@ -64,8 +64,7 @@ def test_places_are_required():
     require_place(TournamentRules(capacity=None), 99)
 
 
-def test_codes_have_three_and_two_digits_at_least():
-    assert [team_code("ICCT", n) for n in (1, 999, 1000)] == ["ICCT-001", "ICCT-999", "ICCT-1000"]
+def test_codes_of_players_have_two_digits_at_least():
     assert player_code("ICCT-001", 1) == "ICCT-001-P01"
 
 

@@ -35,7 +35,7 @@ class Ear:
             )
         )
 
-    def _hear(self):
+    def _hear(self, _kind):
         self.notices += 1
 
     async def _wait(self, seconds):

@@ -68,9 +68,11 @@ class Dozing:
     """Waits for events alone, however long the loop meant to wait; `is_asleep` while it does."""
 
     is_asleep = False
+    naps = 0
 
     async def __call__(self, _seconds, *events):
         self.is_asleep = True
+        self.naps += 1
         await wait_for_any(NEVER, *events)
         self.is_asleep = False
 
@@ -182,6 +184,24 @@ async def test_notice_wakes_the_loop(services, clock):
         for number in range(5):
             await owe(services.database, number, clock())
             await inbox.arrived(*range(number + 1))
+
+
+async def test_messages_of_other_kinds_wake_nobody(services, clock):
+    inbox, dozing = Inbox(), Dozing()
+    async with running(services, inbox.handlers, Terms(wait=dozing)):
+        await dozing.fell_asleep()
+        await owe(services.database, 1, clock.now)
+        await inbox.arrived(1)
+        await dozing.fell_asleep()
+        before = dozing.naps
+
+        mail = {"kind": "mail.team_received", "payload": {}, "now": clock.now}
+        await services.database.run(partial(outbox.add, **mail))
+        await owe(services.database, 2, clock.now)
+        await inbox.arrived(1, 2)
+        await dozing.fell_asleep()
+
+    assert dozing.naps == before + 1
 
 
 async def test_behind_pgbouncer_nobody_listens_and_the_loop_polls(services, database_url, clock):
