@@ -170,6 +170,17 @@ class Database:
             await connection.exec_driver_sql(f"DO $$ BEGIN {limits}; END $$")
 
     async def _retried(self, once: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await once()
+        except Exception as error:  # noqa: BLE001 - judged below, as any later one
+            failures = [error]
+
+        async def once_more() -> T:
+            """The first time the failure that there was: what goes well needs no machinery."""
+            if failures:
+                raise failures.pop()
+            return await once()
+
         retrying = AsyncRetrying(
             retry=retry_if_exception(_is_transient),
             stop=stop_after_attempt(self._options.attempts),
@@ -178,7 +189,7 @@ class Database:
             reraise=True,
         )
         try:
-            return await retrying(once)
+            return await retrying(once_more)
         except Exception as error:
             if _is_unavailable(error):
                 log.warning("database_unavailable", sqlstate=sqlstate(error))
