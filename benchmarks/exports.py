@@ -14,7 +14,6 @@ import time
 import zipfile
 from pathlib import Path
 
-import asyncpg
 import httpx
 
 # Started as a script, Python looks for modules only beside it.
@@ -22,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.fill import fill
 from benchmarks.processes import ROOT, Served, our_server
-from benchmarks.run import dsn
+from benchmarks.run import connected
 from persistence.embedded import EmbeddedPostgres
 
 ADDED_BAR_MB = 60
@@ -106,9 +105,8 @@ async def measure(server: Served, folder: Path, teams: int) -> list[str]:
 
 
 async def fill_database(url: str, teams: int) -> None:
-    connection = await asyncpg.connect(dsn(url))
-    await fill(connection, teams)
-    await connection.close()
+    async with connected(url) as connection:
+        await fill(connection, teams)
 
 
 def main() -> int:

@@ -1,9 +1,10 @@
 """Rows for measurements: many teams of 15 players, made by PostgreSQL itself."""
 
 from collections.abc import Sequence
-from hashlib import sha256
 
 import asyncpg
+
+from resolvers.tokens import hash_of
 
 # Every seventh name is Tamil.
 _CHURCHES = """
@@ -74,4 +75,4 @@ async def fill(connection: asyncpg.Connection, teams: int) -> None:
 
 async def invite(connection: asyncpg.Connection, tokens: Sequence[str]) -> None:
     """One organiser for each of the API tokens."""
-    await connection.execute(_ORGANISERS, [sha256(one.encode()).digest() for one in tokens])
+    await connection.execute(_ORGANISERS, [hash_of(one) for one in tokens])

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from resolvers.tokens import TokenKind
+
 Job = Literal["A", "B", "C", "D"]
 Body = Callable[[int], bytes]
 
@@ -14,26 +16,17 @@ ORGANISERS = 100
 PAGE_SIZE = 50
 GIVEN = "Anand Benny Charles Daniel Edwin Felix George Hari Isaac Jacob Kevin Luke Manoj Noel Sam"
 HEALTH = "{ health { status version checks { name status latencyMs } } }"
-REGISTER = """
-mutation Register($input: RegisterTeamInput!) {
-  registerTeam(input: $input) {
-    replayed manageToken
-    team {
-      id code name status registeredAt
-      church { name }
-      captain { name phone email }
-      viceCaptain { name phone email }
-      players { code name role jerseyNumber dateOfBirth }
-    }
-  }
-}
-"""
 _TEAM = """
       id code name status registeredAt
       church { name }
       captain { name phone email }
       viceCaptain { name phone email }
       players { code name role jerseyNumber dateOfBirth }
+"""
+REGISTER = f"""
+mutation Register($input: RegisterTeamInput!) {{
+  registerTeam(input: $input) {{ replayed manageToken team {{{_TEAM}}} }}
+}}
 """
 PAGE = f"""
 query Page($first: Int!) {{
@@ -45,15 +38,15 @@ TEAM = f"query Team($code: String!) {{ team(code: $code) {{{_TEAM}}} }}"
 
 def token(number: int) -> str:
     """The API token of one of the organisers."""
-    return f"ict_{number % ORGANISERS:043}"
+    return f"{TokenKind.API}{number % ORGANISERS:043}"
 
 
-def health_body(_teams: int) -> Body:
+def health_body() -> Body:
     body = json.dumps({"query": HEALTH}).encode()
     return lambda _number: body
 
 
-def registration_body(_teams: int) -> Body:
+def registration_body() -> Body:
     """Teams of 15 that differ in all that must be unique; the churches take turns."""
     team = {
         "teamName": "Kings <number>",
@@ -88,7 +81,7 @@ def _person(name: str, phone: str, email: str) -> dict[str, str]:
     return {"name": name, "phone": phone, "email": email}
 
 
-def page_body(_teams: int) -> Body:
+def page_body() -> Body:
     body = json.dumps({"query": PAGE, "variables": {"first": PAGE_SIZE}}).encode()
     return lambda _number: body
 
@@ -99,9 +92,10 @@ def team_body(teams: int) -> Body:
     return lambda number: template.replace(b"<code>", b"%03d" % (number % teams + 1))
 
 
+# By how many teams there are to read.
 BODIES: Mapping[Job, Callable[[int], Body]] = {
-    "A": registration_body,
-    "B": page_body,
+    "A": lambda _teams: registration_body(),
+    "B": lambda _teams: page_body(),
     "C": team_body,
-    "D": health_body,
+    "D": lambda _teams: health_body(),
 }

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -154,34 +156,34 @@ def one_round(
 
 async def prepared(url: str, teams: int) -> dict[str, int]:
     """Fill the season, let organisers in, lift its limits; what the counts are before A."""
-    connection = await asyncpg.connect(dsn(url))
-    try:
+    async with connected(url) as connection:
         await fill(connection, teams)
         await invite(connection, [token(number) for number in range(ORGANISERS)])
         await connection.execute(LIFT)
         return dict(await connection.fetchrow(COUNTS))
-    finally:
-        await connection.close()
 
 
 async def make_room(url: str) -> None:
-    connection = await asyncpg.connect(dsn(url))
-    try:
+    async with connected(url) as connection:
         await connection.execute(LIFT)
-    finally:
-        await connection.close()
 
 
 async def missing_rows(url: str, base: dict[str, int], registered: int) -> str:
     """What does not agree with the registrations that were acknowledged; empty if all does."""
-    connection = await asyncpg.connect(dsn(url))
-    try:
+    async with connected(url) as connection:
         found = dict(await connection.fetchrow(COUNTS))
-    finally:
-        await connection.close()
     added = {name: count - base[name] for name, count in found.items()}
     added["players"] /= 15
     return ", ".join(f"{name} {n:g}" for name, n in added.items() if n != registered)
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncGenerator[asyncpg.Connection]:
+    connection = await asyncpg.connect(dsn(url))
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 def dsn(url: str) -> str:

@@ -105,7 +105,7 @@ async def measure(server: Served, given: argparse.Namespace) -> tuple[Seen, Seen
     amount = given.teams * given.files
     print(f"{amount} photos of {len(photos[0]) / 1e6:.1f} MB, all at once.")
     alone, beside = Seen(), Seen()
-    teams = map(registration_body(1), itertools.count())
+    teams = map(registration_body(), itertools.count())
     limits = httpx.Limits(max_connections=amount + 8)
     address = f"http://127.0.0.1:{server.port}"
     async with httpx.AsyncClient(base_url=address, limits=limits, timeout=600) as client:

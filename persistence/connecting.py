@@ -1,8 +1,11 @@
-"""Connections outside the pool, for what must not wait behind units of work."""
+"""Connections outside the pool: of asyncpg itself, with nothing around them."""
+
+from collections.abc import Mapping
 
 import asyncpg
 from sqlalchemy import make_url
 
+APPLICATION = {"application_name": "icct26-registration"}
 # RuntimeError is uvloop's, of a transport that is closed.
 LOST = (
     OSError,
@@ -11,15 +14,27 @@ LOST = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+_ENDED = ("08", "57P")
 
 
-async def connect(url: str, *, timeout_seconds: float) -> asyncpg.Connection:
-    """A connection for simple statements, behind pgbouncer too. Raises LOST."""
+async def connect(
+    url: str,
+    *,
+    timeout_seconds: float,
+    server_settings: Mapping[str, str] = APPLICATION,
+    statements_kept: int = 0,
+) -> asyncpg.Connection:
+    """A connection that keeps so many statements prepared: none behind pgbouncer. Raises LOST."""
     place = make_url(url)
     _, arguments = place.get_dialect()().create_connect_args(place)
     return await asyncpg.connect(
         **arguments,
         timeout=timeout_seconds,
-        statement_cache_size=0,
-        server_settings={"application_name": "icct26-registration"},
+        statement_cache_size=statements_kept,
+        server_settings=dict(server_settings),
     )
+
+
+def is_ended_by(sqlstate: str | None) -> bool:
+    """Whether the server says with it that the connection is over."""
+    return (sqlstate or "").startswith(_ENDED)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, select, text, update
+from sqlalchemy import BindParameter, bindparam, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.roles import Role
@@ -23,6 +23,16 @@ _API_TOKEN = select(
     organiser.c.role.label("organiser_role"),
 ).join(organiser, organiser.c.id == api_token.c.organiser_id)
 
+
+def _alive(
+    now: datetime | BindParameter[Any], idle_since: datetime | BindParameter[Any]
+) -> tuple[Any, ...]:
+    return (
+        organiser_session.c.expires_at > now,
+        organiser_session.c.last_used_at > idle_since,
+    )
+
+
 _FIND_API_TOKEN = Statement(
     _API_TOKEN.where(
         api_token.c.token_hash == bindparam("hash"), api_token.c.expires_at > bindparam("now")
@@ -31,8 +41,7 @@ _FIND_API_TOKEN = Statement(
 _FIND_SESSION = Statement(
     _SESSION.where(
         organiser_session.c.token_hash == bindparam("hash"),
-        organiser_session.c.expires_at > bindparam("now"),
-        organiser_session.c.last_used_at > bindparam("idle_since"),
+        *_alive(bindparam("now"), bindparam("idle_since")),
     )
 )
 
@@ -191,13 +200,6 @@ async def forget_expired(
     tokens = await connection.execute(_FORGET_API_TOKENS, {"now": now})
     await connection.execute(_FORGET_NONCES, {"now": now})
     return int(sessions.rowcount) + int(tokens.rowcount)
-
-
-def _alive(now: datetime, idle_since: datetime) -> tuple[Any, ...]:
-    return (
-        organiser_session.c.expires_at > now,
-        organiser_session.c.last_used_at > idle_since,
-    )
 
 
 def _session(row: Row) -> SessionRecord:

@@ -21,7 +21,7 @@ from tenacity import (
 )
 
 from domain.errors import ServiceUnavailable
-from persistence.connecting import LOST
+from persistence.connecting import LOST, is_ended_by
 from persistence.direct import Row, Statement
 from persistence.options import DatabaseOptions, direct_of, engine_of, limits_of
 from persistence.pulse import Pulse
@@ -72,7 +72,7 @@ class Database:
         return self._options
 
     def connections(self) -> Connections:
-        """Those of the pool now; pgbouncer has them all in its own."""
+        """Those of the pool and for single reads now; pgbouncer has them all in its own."""
         pool = self._engine.pool
         if not isinstance(pool, QueuePool):
             return Connections(size=0, in_use=0)
@@ -219,8 +219,7 @@ async def _commit(connection: AsyncConnection, *, repeatable: bool) -> None:
 
 
 def _is_lost(error: BaseException) -> bool:
-    state = sqlstate(error) or ""
-    if state.startswith(("08", "57P")):
+    if is_ended_by(sqlstate(error)):
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated

@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import asyncpg
-from sqlalchemy import Executable, make_url
+from sqlalchemy import Executable
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from persistence.connecting import LOST
+from persistence.connecting import LOST, connect, is_ended_by
 
+STATEMENTS_KEPT = 100
 _DIALECT: Any = dialect()  # type: ignore[no-untyped-call]
 
 
@@ -56,13 +57,11 @@ class Direct:
         wait_seconds: float,
         server_settings: Mapping[str, str],
     ) -> None:
-        place = make_url(url)
-        _, self._arguments = place.get_dialect()().create_connect_args(place)
+        self._url = url
         self._connect_timeout_seconds = connect_timeout_seconds
         self._wait_seconds = wait_seconds
-        self._server_settings = dict(server_settings)
+        self._server_settings = server_settings
         self._idle: list[asyncpg.Connection] = []
-        self._size = size
         self._free = asyncio.Semaphore(size)
         self.in_use = 0
 
@@ -83,51 +82,43 @@ class Direct:
 
     @asynccontextmanager
     async def _taken(self) -> AsyncGenerator[asyncpg.Connection]:
-        if self._free.locked():
-            async with asyncio.timeout(self._wait_seconds):
-                await self._free.acquire()
-        else:
+        """Kept afterwards if it can be used again. Cancelled in the middle it cannot: what comes
+        next on its line belongs to nobody. What is lost takes the idle ones with it.
+        """
+        async with asyncio.timeout(self._wait_seconds):
             await self._free.acquire()
         self.in_use += 1
         connection: asyncpg.Connection | None = None
+        is_usable = False
         try:
             connection = self._idle.pop() if self._idle else await self._connect()
             yield connection
-            self._idle.append(connection)
+            is_usable = True
         except asyncpg.PostgresError as error:
-            self._sort_out(connection, error)
+            is_usable = not is_ended_by(error.sqlstate) and not _is_closed(connection)
+            if not is_usable:
+                self.close()
             raise
         except LOST as error:
-            # The others were lost with it, or will be tried one by one.
-            self._discard(connection)
             self.close()
             raise ConnectionError from error
-        except BaseException:
-            # Cancelled in the middle: what comes next on the line belongs to nobody.
-            self._discard(connection)
-            raise
         finally:
+            if connection is not None:
+                if is_usable:
+                    self._idle.append(connection)
+                else:
+                    connection.terminate()
             self.in_use -= 1
             self._free.release()
 
-    def _sort_out(
-        self, connection: asyncpg.Connection | None, error: asyncpg.PostgresError
-    ) -> None:
-        """Keep a connection whose statement failed, drop one that the server has ended."""
-        is_ended = (error.sqlstate or "").startswith(("08", "57P"))
-        if connection is None or is_ended or connection.is_closed():
-            self._discard(connection)
-            self.close()
-        else:
-            self._idle.append(connection)
-
-    def _discard(self, connection: asyncpg.Connection | None) -> None:
-        if connection is not None:
-            connection.terminate()
-
     async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(
-            **self._arguments,
-            timeout=self._connect_timeout_seconds,
+        return await connect(
+            self._url,
+            timeout_seconds=self._connect_timeout_seconds,
             server_settings=self._server_settings,
+            statements_kept=STATEMENTS_KEPT,
         )
+
+
+def _is_closed(connection: asyncpg.Connection | None) -> bool:
+    return connection is None or connection.is_closed()

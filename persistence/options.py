@@ -8,6 +8,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from persistence.connecting import APPLICATION
 from persistence.direct import Direct
 
 
@@ -46,7 +47,7 @@ def limits_of(options: DatabaseOptions) -> dict[str, int]:
 
 def server_settings(options: DatabaseOptions) -> dict[str, str]:
     return {
-        "application_name": "icct26-registration",
+        **APPLICATION,
         "jit": "off",
         **{name: str(value) for name, value in limits_of(options).items()},
     }

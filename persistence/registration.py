@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -105,7 +106,7 @@ _STORE = text(f"""
           AND (t.capacity IS NULL OR t.taken < t.capacity)
           AND (t.opens_at IS NULL OR t.opens_at <= :now)
           AND (t.closes_at IS NULL OR t.closes_at > :now)
-        RETURNING place.id AS church_id, t.next_team_number - 1 AS number,
+        RETURNING place.id AS church_id,
             t.code_prefix || '-' || lpad(CAST(t.next_team_number - 1 AS text),
                 greatest(3, length(CAST(t.next_team_number - 1 AS text))), '0') AS code
     ), new_team AS (
@@ -172,19 +173,9 @@ async def take_church_place(
     connection: AsyncConnection, tournament: TournamentRecord, entry: TeamEntry, *, now: datetime
 ) -> ChurchRecord | None:
     """The church with one more team, locked; None when it has no place left."""
-    limit = tournament.rules.teams_per_church
-    values = {
-        "church_id": new_id(),
-        "tournament_id": tournament.id,
-        "church_name": entry.church_name,
-        "normalized_church": entry.normalized_church_name,
-        "limit": limit,
-        "now": now,
-    }
+    values = _church_columns(tournament, entry, now)
     row = (await connection.execute(_PLACE_IN_CHURCH, values)).first()
-    if row is None:
-        return None
-    return ChurchRecord(id=row.id, name=row.name, taken=row.taken, limit=limit)
+    return _church(row, tournament) if row is not None else None
 
 
 async def store(  # noqa: PLR0913 - the rows of a registration
@@ -202,18 +193,12 @@ async def store(  # noqa: PLR0913 - the rows of a registration
     Nothing is written for a church without a place; without a number, what was written has to be
     rolled back. Raises InvalidForm when a team that is live has the name, the e-mail or the phone.
     """
-    limit = tournament.rules.teams_per_church
     values = {
         "id": team_id,
-        "tournament_id": tournament.id,
-        "church_id": new_id(),
-        "church_name": entry.church_name,
-        "normalized_church": entry.normalized_church_name,
-        "limit": limit,
-        "now": now,
         "audit_id": new_id(),
         "message_id": new_id(),
         "request_id": request_id,
+        **_church_columns(tournament, entry, now),
         **_team_columns(entry, now),
         **_player_columns(entry, players),
     }
@@ -221,8 +206,25 @@ async def store(  # noqa: PLR0913 - the rows of a registration
         row = (await connection.execute(_STORE, values)).first()
     if row is None:
         return Placed(church=None, code=None)
-    church = ChurchRecord(id=row.id, name=row.name, taken=row.taken, limit=limit)
-    return Placed(church=church, code=row.code)
+    return Placed(church=_church(row, tournament), code=row.code)
+
+
+def _church(row: Any, tournament: TournamentRecord) -> ChurchRecord:
+    limit = tournament.rules.teams_per_church
+    return ChurchRecord(id=row.id, name=row.name, taken=row.taken, limit=limit)
+
+
+def _church_columns(
+    tournament: TournamentRecord, entry: TeamEntry, now: datetime
+) -> dict[str, object]:
+    return {
+        "church_id": new_id(),
+        "tournament_id": tournament.id,
+        "church_name": entry.church_name,
+        "normalized_church": entry.normalized_church_name,
+        "limit": tournament.rules.teams_per_church,
+        "now": now,
+    }
 
 
 def _team_columns(entry: TeamEntry, now: datetime) -> dict[str, object]:

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.database import Database
 from persistence.direct import Statement
-from persistence.pages import Order, Page, Slice, read_page
+from persistence.pages import Page
 from persistence.tables import church, player, team, tournament
-from persistence.team_search import TeamFilter, matching
+from persistence.team_lists import Listing, read_listing
 from persistence.teams import reference_of
 
 # Keys of the answer with the field that each stands for, and what is selected below it.
@@ -33,7 +33,7 @@ class Unprintable(Exception):
 def team_text(selection: Selection) -> Printed | None:
     """The expression that prints a team; None when it has to be read as a record."""
     try:
-        return literal_column(_printed("Team", selection), Text)
+        return literal_column(_TEAM(selection), Text)
     except Unprintable:
         return None
 
@@ -47,24 +47,19 @@ async def find(database: Database, reference: str, text: Printed) -> str | None:
 
 @lru_cache(maxsize=TEXTS_KEPT)
 def _finding(text: Printed, name: str) -> Statement:
+    # As `teams.find`, which reads a team together with its players.
     has_players = exists().where(player.c.team_id == team.c.id)
     return Statement(
         _teams(text.label("printed")).where(team.c[name] == bindparam("value"), has_players)
     )
 
 
-async def page(  # noqa: PLR0913 - what is looked for, in which order, how much of it
-    connection: AsyncConnection,
-    *,
-    wanted: TeamFilter,
-    order: Order,
-    part: Slice,
-    text: Printed,
-    with_contacts: bool,
+async def page(
+    connection: AsyncConnection, listing: Listing, *, text: Printed, with_contacts: bool
 ) -> Page[str]:
     """As `team_lists.page`, printed."""
-    statement = matching(_teams(text.label("printed")), wanted, with_contacts=with_contacts)
-    return await read_page(connection, statement, order, part, _text_of)
+    statement = _teams(text.label("printed"))
+    return await read_listing(connection, statement, listing, _text_of, with_contacts=with_contacts)
 
 
 def _text_of(row: Any) -> str:
@@ -81,25 +76,31 @@ def _teams(text: Printed) -> Select[Any]:
     )
 
 
-def _printed(kind: str, selection: Selection | None) -> str:
-    """An object with its keys in order, as an expression of SQL.
+def _object(kind: str, fields: Mapping[str, str | Printer]) -> Printer:
+    """What prints an object of the type: its selected fields, in their order."""
 
-    Keys are GraphQL names: letters, digits and underscores.
-    """
-    if not selection:
-        raise Unprintable
-    parts = []
-    for key, name, below in selection:
-        if name == "__typename":
-            value = f"""'"{kind}"'"""
-        elif (kind, name) in _OBJECTS:
-            value = _OBJECTS[kind, name](below or ())
-        elif below is None and (kind, name) in _FIELDS:
-            value = _FIELDS[kind, name]
-        else:
+    def printed(selection: Selection) -> str:
+        # Keys are GraphQL names: letters, digits and underscores.
+        parts = [
+            f"""'"{key}":' || {_value(kind, fields, name, below)}"""
+            for key, name, below in selection
+        ]
+        if not parts:
             raise Unprintable
-        parts.append(f"""'"{key}":' || {value}""")
-    return "'{' || " + " || ',' || ".join(parts) + " || '}'"
+        return "'{' || " + " || ',' || ".join(parts) + " || '}'"
+
+    return printed
+
+
+def _value(
+    kind: str, fields: Mapping[str, str | Printer], name: str, below: Selection | None
+) -> str:
+    if name == "__typename":
+        return f"""'"{kind}"'"""
+    printer = fields.get(name)
+    if printer is None:
+        raise Unprintable
+    return printer if isinstance(printer, str) else printer(below or ())
 
 
 def _id(column: str) -> str:
@@ -129,54 +130,58 @@ def _moment(column: str) -> str:
 
 
 def _person(prefix: str) -> Printer:
-    def printed(selection: Selection) -> str:
-        return _printed(f"Person {prefix}", selection).replace(f"Person {prefix}", "Person")
-
-    return printed
+    names = ("name", "phone", "whatsapp", "email")
+    return _object("Person", {name: _text(f"team.{prefix}_{name}") for name in names})
 
 
 def _players(selection: Selection) -> str:
-    one = _printed("Player", selection)
+    one = _PLAYER(selection)
     found = f"SELECT string_agg({one}, ',' ORDER BY player.position) FROM player"  # noqa: S608
     return f"'[' || coalesce(({found} WHERE player.team_id = team.id), '') || ']'"
 
 
 _LEFT = "greatest(0, tournament.teams_per_church - church.taken)"
 _PLACE = "CASE WHEN player.position < 10 THEN '0' ELSE '' END || player.position"
-_FIELDS: Mapping[tuple[str, str], str] = {
-    ("Team", "id"): _id("team.id"),
-    ("Team", "code"): _text("team.code"),
-    ("Team", "name"): _text("team.name"),
-    ("Team", "status"): _word("team.status"),
-    ("Team", "registeredAt"): _moment("team.registered_at"),
-    ("Team", "updatedAt"): _moment("team.updated_at"),
-    ("Team", "version"): _number("team.version"),
-    ("Church", "id"): _id("church.id"),
-    ("Church", "name"): _text("church.name"),
-    ("Church", "teamsRegistered"): _number("church.taken"),
-    ("Church", "limit"): _or_null(_number("tournament.teams_per_church")),
-    ("Church", "remaining"): (
-        f"CASE WHEN tournament.teams_per_church IS NULL THEN 'null' ELSE {_number(_LEFT)} END"
-    ),
-    ("Church", "isFull"): (
-        "CASE WHEN church.taken >= tournament.teams_per_church THEN 'true' ELSE 'false' END"
-    ),
-    **{
-        (f"Person {prefix}", name): _text(f"team.{prefix}_{name}")
-        for prefix in ("captain", "vice_captain")
-        for name in ("name", "phone", "whatsapp", "email")
+_CHURCH = _object(
+    "Church",
+    {
+        "id": _id("church.id"),
+        "name": _text("church.name"),
+        "teamsRegistered": _number("church.taken"),
+        "limit": _or_null(_number("tournament.teams_per_church")),
+        "remaining": (
+            f"CASE WHEN tournament.teams_per_church IS NULL THEN 'null' ELSE {_number(_LEFT)} END"
+        ),
+        "isFull": (
+            "CASE WHEN church.taken >= tournament.teams_per_church THEN 'true' ELSE 'false' END"
+        ),
     },
-    ("Player", "id"): _id("player.id"),
-    ("Player", "code"): f"CAST(to_json(team.code || '-P' || {_PLACE}) AS text)",
-    ("Player", "position"): _number("player.position"),
-    ("Player", "name"): _text("player.name"),
-    ("Player", "role"): _or_null(_word("player.role")),
-    ("Player", "jerseyNumber"): _or_null(_number("player.jersey_number")),
-    ("Player", "dateOfBirth"): _or_null(_word("to_char(player.date_of_birth, 'YYYY-MM-DD')")),
-}
-_OBJECTS: Mapping[tuple[str, str], Printer] = {
-    ("Team", "church"): lambda selection: _printed("Church", selection),
-    ("Team", "captain"): _person("captain"),
-    ("Team", "viceCaptain"): _person("vice_captain"),
-    ("Team", "players"): _players,
-}
+)
+_PLAYER = _object(
+    "Player",
+    {
+        "id": _id("player.id"),
+        "code": _text(f"(team.code || '-P' || {_PLACE})"),
+        "position": _number("player.position"),
+        "name": _text("player.name"),
+        "role": _or_null(_word("player.role")),
+        "jerseyNumber": _or_null(_number("player.jersey_number")),
+        "dateOfBirth": _or_null(_word("to_char(player.date_of_birth, 'YYYY-MM-DD')")),
+    },
+)
+_TEAM = _object(
+    "Team",
+    {
+        "id": _id("team.id"),
+        "code": _text("team.code"),
+        "name": _text("team.name"),
+        "status": _word("team.status"),
+        "registeredAt": _moment("team.registered_at"),
+        "updatedAt": _moment("team.updated_at"),
+        "version": _number("team.version"),
+        "church": _CHURCH,
+        "captain": _person("captain"),
+        "viceCaptain": _person("vice_captain"),
+        "players": _players,
+    },
+)

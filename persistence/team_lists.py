@@ -1,12 +1,12 @@
 """Teams of the active tournament in pages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence import documents as documents_of
@@ -15,6 +15,8 @@ from persistence.records import DocumentRecord, TeamRecord
 from persistence.tables import church, team, tournament
 from persistence.team_search import TeamFilter, matching
 from persistence.teams import TEAM, players_of, team_of
+
+R = TypeVar("R")
 
 
 class TeamOrderField(StrEnum):
@@ -32,6 +34,15 @@ class Parts:
     documents: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What is looked for, in which order, and how much of it."""
+
+    wanted: TeamFilter
+    order: Order
+    part: Slice
+
+
 # Codes have three digits or more: ICCT-999 comes before ICCT-1000.
 _CODE = (func.length(team.c.code), team.c.code)
 _COLUMNS_OF_ORDER: Mapping[TeamOrderField, tuple[ColumnElement[Any], ...]] = {
@@ -46,18 +57,13 @@ def order_of(order_field: TeamOrderField, *, is_descending: bool = False) -> Ord
     return Order(columns=_COLUMNS_OF_ORDER[order_field], is_descending=is_descending)
 
 
-async def page(  # noqa: PLR0913 - what is looked for, in which order, how much of it
-    connection: AsyncConnection,
-    *,
-    wanted: TeamFilter,
-    order: Order,
-    part: Slice,
-    parts: Parts,
-    with_contacts: bool,
+async def page(
+    connection: AsyncConnection, listing: Listing, *, parts: Parts, with_contacts: bool
 ) -> Page[TeamRecord]:
     """`with_contacts`: the text is looked for in phones and e-mails too."""
-    statement = matching(TEAM, wanted, with_contacts=with_contacts)
-    found: Page[Any] = await read_page(connection, statement, order, part, lambda row: row)
+    found: Page[Any] = await read_listing(
+        connection, TEAM, listing, lambda row: row, with_contacts=with_contacts
+    )
     ids = [row.id for row in found.rows]
     players = await players_of(connection, ids) if parts.players and ids else {}
     owned: dict[UUID, list[DocumentRecord]] = {}
@@ -68,6 +74,19 @@ async def page(  # noqa: PLR0913 - what is looked for, in which order, how much 
     return found.of(
         [team_of(row, players.get(row.id, ()), owned.get(row.id, ())) for row in found.rows]
     )
+
+
+async def read_listing(
+    connection: AsyncConnection,
+    statement: Select[Any],
+    listing: Listing,
+    make: Callable[[Any], R],
+    *,
+    with_contacts: bool,
+) -> Page[R]:
+    """One statement, over team, church and tournament; `make` turns a row into a record."""
+    matched = matching(statement, listing.wanted, with_contacts=with_contacts)
+    return await read_page(connection, matched, listing.order, listing.part, make)
 
 
 async def count(connection: AsyncConnection, *, wanted: TeamFilter, with_contacts: bool) -> int:

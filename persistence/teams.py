@@ -73,10 +73,10 @@ def belongs_to(column: ColumnElement[Any], reference: str) -> ColumnElement[bool
 
     An id does without the team: it may be erased.
     """
-    try:
-        return column == UUID(reference)
-    except ValueError:
-        return column.in_(select(team.c.id).where(is_called(reference)))
+    name, value = reference_of(reference)
+    if name == "id":
+        return column == value
+    return column.in_(select(team.c.id).where(team.c[name] == value))
 
 
 async def status(connection: AsyncConnection, team_id: UUID) -> TeamStatus | None:

@@ -24,7 +24,7 @@ from persistence import audit, team_lists
 from persistence.database import Connection
 from persistence.pages import Slice
 from persistence.records import TeamRecord
-from persistence.team_lists import Parts, TeamOrderField, order_of
+from persistence.team_lists import Listing, Parts, TeamOrderField, order_of
 from persistence.team_search import TeamFilter
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
@@ -106,12 +106,15 @@ async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[Te
     """All teams by code, a few at a time, each with one statement for itself and its parts."""
     after = None
     while True:
+        listing = Listing(
+            wanted=export.wanted,
+            order=order_of(TeamOrderField.CODE),
+            part=Slice(size=BATCH, after=after),
+        )
         page = await services.database.read(
             partial(
                 team_lists.page,
-                wanted=export.wanted,
-                order=order_of(TeamOrderField.CODE),
-                part=Slice(size=BATCH, after=after),
+                listing=listing,
                 parts=Parts(),
                 with_contacts=may(export.caller, Role.REVIEWER),
             )

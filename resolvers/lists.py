@@ -9,51 +9,33 @@ from domain.roles import Caller, Role, may, require_role
 from persistence import audit, deliveries, render, team_lists, team_stats, teams
 from persistence.audit import AuditFilter, AuditRecord
 from persistence.deliveries import DeliveryFilter, DeliveryRecord
-from persistence.pages import Order, Page, Slice
+from persistence.pages import Page, Slice
 from persistence.records import PlayerRecord, TeamRecord
 from persistence.render import Printed
-from persistence.team_lists import Parts
+from persistence.team_lists import Listing, Parts
 from persistence.team_search import TeamFilter
 from persistence.team_stats import SamePlayer, TeamStats
 from resolvers.context import Services
 
 
-async def team_page(  # noqa: PLR0913 - what is looked for, in which order, how much of it
-    services: Services,
-    caller: Caller,
-    *,
-    wanted: TeamFilter,
-    order: Order,
-    part: Slice,
-    parts: Parts,
+async def team_page(
+    services: Services, caller: Caller, listing: Listing, *, parts: Parts
 ) -> Page[TeamRecord]:
     """Raises Unauthenticated."""
     require_role(caller, Role.VIEWER)
+    with_contacts = may(caller, Role.REVIEWER)
     return await services.database.read(
-        partial(
-            team_lists.page,
-            wanted=wanted,
-            order=order,
-            part=part,
-            parts=parts,
-            with_contacts=may(caller, Role.REVIEWER),
-        )
+        partial(team_lists.page, listing=listing, parts=parts, with_contacts=with_contacts)
     )
 
 
-async def team_text_page(  # noqa: PLR0913 - what is looked for, in which order, how much of it
-    services: Services,
-    caller: Caller,
-    *,
-    wanted: TeamFilter,
-    order: Order,
-    part: Slice,
-    text: Printed,
+async def team_text_page(
+    services: Services, caller: Caller, listing: Listing, *, text: Printed
 ) -> Page[str]:
     """The teams as PostgreSQL prints them, contacts included. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
     return await services.database.read(
-        partial(render.page, wanted=wanted, order=order, part=part, text=text, with_contacts=True)
+        partial(render.page, listing=listing, text=text, with_contacts=True)
     )
 
 

@@ -68,9 +68,8 @@ def compiled(
         name = source.value(return_type, details)
     except Uncompilable:
         return None
-    names = dict(source.names)
-    exec(compile("\n".join(source.lines), "<compiled selection>", "exec"), names)  # noqa: S102
-    completion: Completion = names[name]
+    exec(compile("\n".join(source.lines), "<compiled selection>", "exec"), source.names)  # noqa: S102
+    completion: Completion = source.names[name]
     return completion
 
 
@@ -90,8 +89,6 @@ class _Source:
 
     def value(self, kind: GraphQLOutputType, details: FieldDetailsList) -> str:
         """The name of a function that completes values of the type, which are not null."""
-        if isinstance(kind, GraphQLNonNull):
-            return self.value(kind.of_type, details)
         if isinstance(kind, GraphQLList):
             return self._list(kind.of_type, details)
         if isinstance(kind, GraphQLObjectType):

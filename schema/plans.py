@@ -6,18 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from graphql import (
-    DirectiveNode,
     FragmentDefinitionNode,
     GraphQLList,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
+    NamedTypeNode,
+    NonNullTypeNode,
     OperationDefinitionNode,
-    VariableNode,
-    Visitor,
     get_named_type,
     is_abstract_type,
-    visit,
 )
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import AwaitableOrValue, Path
@@ -41,19 +39,6 @@ _COMPILED, _INTERPRETED, _REPEATED = (
 Key = tuple[int, ...]
 
 
-class _Conditions(Visitor):
-    """The variables that decide what is selected."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
-        for argument in node.arguments or ():
-            if isinstance(argument.value, VariableNode):
-                self.names.add(argument.value.name.value)
-
-
 @dataclass(slots=True)
 class Selected:
     """Plans of one operation under conditions, by the type and the nodes that select."""
@@ -68,16 +53,10 @@ class Plans:
 
     operation: OperationDefinitionNode
     fragments: Mapping[str, FragmentDefinitionNode]
-    conditions: tuple[str, ...] = ()
-    by_conditions: dict[tuple[Any, ...], "Selected"] = field(default_factory=dict)
+    conditions: tuple[str, ...]
+    by_conditions: dict[tuple[Any, ...], Selected] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        found = _Conditions()
-        for node in (self.operation, *self.fragments.values()):
-            visit(node, found)
-        self.conditions = tuple(sorted(found.names))
-
-    def under(self, variables: Mapping[str, Any]) -> "Selected":
+    def under(self, variables: Mapping[str, Any]) -> Selected:
         """Those for these values of the conditions."""
         values = tuple(variables.get(name) for name in self.conditions)
         if values not in self.by_conditions:
@@ -98,11 +77,34 @@ def plans_of(
     if known is not None:
         _PLANS.move_to_end(id(operation))
         return known
-    plans = Plans(operation, fragments)
+    plans = Plans(operation, fragments, _conditions(operation))
     _PLANS[id(operation)] = plans
     if len(_PLANS) > OPERATIONS_KEPT:
         _PLANS.popitem(last=False)
     return plans
+
+
+def _conditions(operation: OperationDefinitionNode) -> tuple[str, ...]:
+    """The variables that can decide what is selected: only Boolean ones are taken there."""
+    names = []
+    for definition in operation.variable_definitions or ():
+        kind = (
+            definition.type.type
+            if isinstance(definition.type, NonNullTypeNode)
+            else definition.type
+        )
+        if isinstance(kind, NamedTypeNode) and kind.name.value == "Boolean":
+            names.append(definition.variable.name.value)
+    return tuple(names)
+
+
+def _key(kind: GraphQLOutputType, details: FieldDetailsList) -> Key:
+    return (id(kind), *(id(one.node) for one in details))
+
+
+def _object_of(parent: GraphQLObjectType, name: str) -> GraphQLObjectType:
+    """The object type of a field, below lists and what is not null."""
+    return cast("GraphQLObjectType", get_named_type(parent.fields[name].type))
 
 
 class CompiledExecution(StrawberryGraphQLCoreExecutionContext):
@@ -129,9 +131,8 @@ class CompiledExecution(StrawberryGraphQLCoreExecutionContext):
         if path.prev is None and self._is_rendered and len(field_details_list) == 1:
             name = field_details_list[0].node.name.value
             if name in PRINTED:
-                kind = get_named_type(parent_type.fields[name].type)
                 self.context_value.selections[path.key] = self._selection(
-                    cast("GraphQLObjectType", kind), field_details_list
+                    _object_of(parent_type, name), field_details_list
                 )
         return super().execute_field(
             parent_type, source, field_details_list, path, position_context
@@ -177,7 +178,7 @@ class CompiledExecution(StrawberryGraphQLCoreExecutionContext):
         """What stands for the value in the answer; `_MISSING` leaves it to graphql-core."""
         if not self._is_compiled:
             return _MISSING
-        key = (id(return_type), *(id(one.node) for one in details))
+        key = _key(return_type, details)
         if key not in self._plans:
             self._plans[key] = compiled(return_type, details, self.collect_subfields)
         completion = self._plans[key]
@@ -194,7 +195,7 @@ class CompiledExecution(StrawberryGraphQLCoreExecutionContext):
 
     def _selection(self, kind: GraphQLObjectType, details: FieldDetailsList) -> Selection | None:
         """What is selected of teams; None unless it is selected at one place."""
-        key = (id(kind), *(id(one.node) for one in details))
+        key = _key(kind, details)
         if key not in self._selections:
             places = [(kind, details)]
             if kind.name == CONNECTION:
@@ -210,13 +211,13 @@ class CompiledExecution(StrawberryGraphQLCoreExecutionContext):
             name = chosen[0].node.name.value
             if name not in {"nodes", "edges"}:
                 continue
-            kind = cast("GraphQLObjectType", get_named_type(connection.fields[name].type))
+            kind = _object_of(connection, name)
             if name == "nodes":
                 yield kind, chosen
                 continue
             for below in self.collect_subfields(kind, chosen).grouped_field_set.values():
                 if below[0].node.name.value == "node":
-                    yield cast("GraphQLObjectType", get_named_type(kind.fields["node"].type)), below
+                    yield _object_of(kind, "node"), below
 
     def _tree(self, kind: GraphQLObjectType, details: FieldDetailsList) -> Selection | None:
         """Keys, names and what is below; None for what has arguments or abstract types."""

@@ -12,7 +12,7 @@ from domain.errors import BadUserInput
 from domain.roles import Caller, Role, may
 from domain.status import LIVE_STATUSES
 from persistence.render import Printed, team_text
-from persistence.team_lists import Parts, order_of
+from persistence.team_lists import Listing, Parts, order_of
 from persistence.team_search import TeamFilter as TeamSearch
 from persistence.team_stats import TeamStats as TeamStatsRecord
 from resilience.metrics import COMPLETIONS
@@ -142,27 +142,22 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     wanted = (filter or TeamFilter()).to_search()
     by = order_by or TeamOrder(field=TeamOrderField.CODE)
     keys = _KEYS[by.field]
-    order = order_of(by.field, is_descending=by.direction == OrderDirection.DESC)
-    part = keys.part(first=first, after=after, last=last, before=before)
+    listing = Listing(
+        wanted=wanted,
+        order=order_of(by.field, is_descending=by.direction == OrderDirection.DESC),
+        part=keys.part(first=first, after=after, last=last, before=before),
+    )
     count = partial(lists.team_count, services, caller, wanted=wanted)
     text = _printed(info, caller)
     if text is not None:
-        printed = await lists.team_text_page(
-            services, caller, wanted=wanted, order=order, part=part, text=text
-        )
+        printed = await lists.team_text_page(services, caller, listing, text=text)
         return Connection.from_page(printed, keys, _rendered, count=count)
     selected = selected_names(info)
-    page = await lists.team_page(
-        services,
-        caller,
-        wanted=wanted,
-        order=order,
-        part=part,
-        parts=Parts(
-            players=not selected.isdisjoint({"players", "readiness"}),
-            documents=not selected.isdisjoint({"documents", "readiness"}),
-        ),
+    parts = Parts(
+        players=not selected.isdisjoint({"players", "readiness"}),
+        documents=not selected.isdisjoint({"documents", "readiness"}),
     )
+    page = await lists.team_page(services, caller, listing, parts=parts)
     is_masked = not may(caller, Role.REVIEWER)
     make = partial(Team.from_record, is_masked=is_masked)
     return Connection.from_page(page, keys, make, count=count)

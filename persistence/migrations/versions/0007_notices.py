@@ -9,32 +9,24 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("SET LOCAL lock_timeout = '5s'")
-    op.execute("DROP TRIGGER outbox_message_notify ON outbox_message")
-    op.execute("""
-        CREATE OR REPLACE FUNCTION notify_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            PERFORM pg_notify('outbox', NEW.kind);
-            RETURN NULL;
-        END $$
-    """)
-    op.execute("""
-        CREATE TRIGGER outbox_message_notify AFTER INSERT ON outbox_message
-        FOR EACH ROW EXECUTE FUNCTION notify_outbox()
-    """)
+    _notify("NEW.kind", each="ROW")
 
 
 def downgrade() -> None:
+    _notify("''", each="STATEMENT")
+
+
+def _notify(payload: str, *, each: str) -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("DROP TRIGGER outbox_message_notify ON outbox_message")
-    op.execute("""
+    op.execute(f"""
         CREATE OR REPLACE FUNCTION notify_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            PERFORM pg_notify('outbox', '');
+            PERFORM pg_notify('outbox', {payload});
             RETURN NULL;
         END $$
     """)
-    op.execute("""
+    op.execute(f"""
         CREATE TRIGGER outbox_message_notify AFTER INSERT ON outbox_message
-        FOR EACH STATEMENT EXECUTE FUNCTION notify_outbox()
+        FOR EACH {each} EXECUTE FUNCTION notify_outbox()
     """)
