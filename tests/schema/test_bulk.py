@@ -2,13 +2,11 @@
 
 import pytest
 
-from domain.roles import Role
 from domain.status import TeamEvent
 from resolvers.bulk import DECISIONS_MAX
 from tests.asking import ask, data, refused
 from tests.schema.test_documents import FULL_SET
 from tests.schema.test_review import decide, everything, register
-from tests.signing_in import bearer
 
 CONFIRM = """
 mutation Confirm($input: ConfirmTeamsInput!) {
@@ -25,11 +23,6 @@ mutation Reject($input: RejectTeamsInput!) {
   rejectTeams(input: $input) { results { teamId team { status } error { code } } }
 }
 """
-
-
-@pytest.fixture
-async def reviewer(services) -> dict[str, str]:
-    return await bearer(services, Role.REVIEWER)
 
 
 def teams(*numbers: int, version: int = 1) -> list[dict]:

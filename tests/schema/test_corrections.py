@@ -5,14 +5,12 @@ import json
 
 import pytest
 
-from domain.roles import Role
 from domain.status import TeamStatus
 from tests import make
 from tests.asking import ask, data, refused
 from tests.schema.test_documents import FULL_SET
 from tests.schema.test_review import everything, put_in, register
 from tests.sending import with_documents
-from tests.signing_in import bearer
 
 FIELDS = """
   team {
@@ -23,11 +21,6 @@ FIELDS = """
 """
 MINE = "{ myTeam { code } }"
 REASON = "The captain called."
-
-
-@pytest.fixture
-async def reviewer(services) -> dict[str, str]:
-    return await bearer(services, Role.REVIEWER)
 
 
 @pytest.fixture

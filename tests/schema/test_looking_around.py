@@ -55,11 +55,6 @@ async def viewer(services) -> dict[str, str]:
 
 
 @pytest.fixture
-async def reviewer(services) -> dict[str, str]:
-    return await bearer(services, Role.REVIEWER)
-
-
-@pytest.fixture
 async def owner(services) -> dict[str, str]:
     return await bearer(services, Role.OWNER)
 

@@ -2,25 +2,16 @@
 
 import random
 
-import pytest
-
 from domain.documents import DocumentReview
-from domain.roles import Role
 from domain.status import TeamEvent, TeamStatus
 from tests import make
 from tests.asking import ask, data, refused
 from tests.schema.test_documents import FULL_SET
 from tests.schema.test_review import decide, put_in
 from tests.sending import with_documents
-from tests.signing_in import bearer
 
 READINESS = '{ team(code: "ICCT-001") { version readiness { isReady blockers { code } } } }'
 CASES = 120
-
-
-@pytest.fixture
-async def reviewer(services) -> dict[str, str]:
-    return await bearer(services, Role.REVIEWER)
 
 
 async def test_no_blockers_means_that_confirming_succeeds(client, sql, reviewer):

@@ -80,11 +80,6 @@ def rendered_fields() -> float:
 
 
 @pytest.fixture
-async def reviewer(services) -> dict[str, str]:
-    return await bearer(services, Role.REVIEWER)
-
-
-@pytest.fixture
 async def odd(client, sql) -> list[str]:
     """Codes of teams with everything that can be odd about a stored text."""
     await sql.execute("UPDATE tournament SET capacity = NULL WHERE is_active")

@@ -50,11 +50,6 @@ MAIL = {
 LIVE = {"PENDING", "CHANGES_REQUESTED", "CONFIRMED"}
 
 
-@pytest.fixture
-async def reviewer(services) -> dict[str, str]:
-    return await bearer(services, Role.REVIEWER)
-
-
 async def register(client, number: int = 0, **changes) -> str:
     answer = await ask(client, make.REGISTER, {"input": make.team(number, **changes)})
     return data(answer)["registerTeam"]["team"]["code"]

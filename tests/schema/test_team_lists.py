@@ -52,11 +52,6 @@ async def viewer(services) -> dict[str, str]:
 
 
 @pytest.fixture
-async def reviewer(services) -> dict[str, str]:
-    return await bearer(services, Role.REVIEWER)
-
-
-@pytest.fixture
 async def room(sql) -> None:
     await sql.execute("UPDATE tournament SET capacity = NULL")
 

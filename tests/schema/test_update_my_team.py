@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.roles import Role
 from domain.status import TeamEvent, TeamStatus
 from tests import files, make
 from tests.asking import ask, data, refused
@@ -13,7 +12,6 @@ from tests.schema.test_corrections import rows
 from tests.schema.test_documents import FULL_SET
 from tests.schema.test_review import decide, put_in
 from tests.sending import send, with_documents
-from tests.signing_in import bearer
 
 UPDATE = """
 mutation Update($input: UpdateMyTeamInput!) {
@@ -40,11 +38,6 @@ async def documented(client, sql) -> str:
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     team = await with_documents(client, make.team(1, players=make.players(11)))
     return data(await ask(client, make.REGISTER, {"input": team}))["registerTeam"]["manageToken"]
-
-
-@pytest.fixture
-async def reviewer(services) -> dict[str, str]:
-    return await bearer(services, Role.REVIEWER)
 
 
 async def update(client, token: str, version: int = 1, **wanted):
