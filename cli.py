@@ -48,6 +48,9 @@ PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
 ]
 
+# New objects, and young and middle collections, before the next: a page of teams makes thousands.
+COLLECTED_AFTER = (10_000, 20, 20)
+
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -304,6 +307,7 @@ class Server(DrainingServer):
         # What is there by now stays; the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*COLLECTED_AFTER)
         if self._embedded is not None:
             self._watch = asyncio.create_task(revive(self._embedded))
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host

@@ -42,7 +42,7 @@ from web.graphql import GraphQLEndpoint, refusal
 from web.guards import BodyLimit, CatchAll, Timeout, TrustedHosts
 from web.limits import RateLimits
 from web.metrics import Metrics
-from web.middleware import AccessLog, Cors, RequestId, SecurityHeaders
+from web.middleware import Cors, Envelope
 from web.pages import Readiness, errors, graphiql, livez
 from web.sessions import Sessions
 from web.trusted import trusted_documents
@@ -81,10 +81,8 @@ def middleware(settings: Settings) -> list[Middleware]:
     Heads are limited before all of it, by connections; rates where operations and files are known.
     """
     return [
-        Middleware(RequestId),
-        Middleware(AccessLog),
+        Middleware(Envelope, https_only=settings.environment == "production"),
         Middleware(Cors, origins=settings.cors_origins, credentials=settings.cors_credentials),
-        Middleware(SecurityHeaders, https_only=settings.environment == "production"),
         Middleware(CatchAll),
         Middleware(TrustedHosts, allowed_hosts=settings.allowed_hosts),
         Middleware(
@@ -147,7 +145,7 @@ def routes(settings: Settings, services: Services, limits: RateLimits, drain: Dr
     token = settings.metrics_token
     metrics = Metrics(services, token.get_secret_value() if token else None)
     served = [
-        Route("/graphql", graphql.respond, methods=["GET", "POST"]),
+        Route("/graphql", graphql, methods=["GET", "POST"]),
         Route("/uploads/{ticket}", uploads.respond, methods=["PUT", "HEAD"]),
         Route("/files/{link}", Files(services).respond),
         Route("/exports/{link}", Exports(services).respond),

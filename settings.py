@@ -68,9 +68,9 @@ class Settings(CheckedSettings):
     database_url: values.DatabaseUrl | None = None
     """postgresql://user:password@host/name?sslmode=require; without it the embedded database."""
     database_pool_size: Annotated[int, values.unit("connections", 1, 500)] = Field(
-        default_factory=by_environment(deployed=20, development=5, test=1)
+        default_factory=by_environment(deployed=20, development=5, test=5)
     )
-    """Connections that one process keeps open, a quarter of all for single reads."""
+    """Connections that a process keeps: a quarter for single reads, one for registrations."""
     database_max_overflow: Annotated[int, values.unit("connections", 0, 500)] = Field(
         default_factory=by_environment(deployed=10, development=2, test=0)
     )

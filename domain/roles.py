@@ -15,12 +15,14 @@ class Role(StrEnum):
     VIEWER = "VIEWER"
 
     def at_least(self, other: "Role") -> bool:
-        ranks = list(Role)
-        return ranks.index(self) <= ranks.index(other)
+        return _RANKS[self] <= _RANKS[other]
 
     def at_most(self, other: "Role") -> "Role":
         """The role itself, or the other where that may do less."""
         return other if self.at_least(other) else self
+
+
+_RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 class CallerKind(StrEnum):

@@ -44,6 +44,10 @@ _PERMUTATION = (
 )
 
 
+# What most names are: two letters and more of these, which every rule allows.
+_PLAIN = re.compile(r"[ .'-]*[A-Za-z][ .'-]*[A-Za-z][A-Za-z .'-]*")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameRule:
     """A kind of name: its lengths, and what it may hold besides letters, marks and spaces."""
@@ -67,6 +71,8 @@ class NameRule:
 
     def problem(self, text: str) -> IssueCode | None:
         """What is wrong with a canonical text, None if nothing is."""
+        if _PLAIN.fullmatch(text):
+            return self._problem_of_length(len(text), LETTERS_NEEDED)
         # What is longer than any name is refused in any case: no time is spent on its rest.
         if has_identity_number(text[:SEARCHED_LENGTH]):
             return IssueCode.IDENTITY_NUMBER_NOT_ALLOWED
@@ -125,12 +131,16 @@ def normalize(text: str) -> str:
     """For comparison: case folded, dots and apostrophes ignored, spaces collapsed."""
     # Before NFKC too, which makes a space and an accent of ´.
     plain = text.translate(_IGNORED_IN_COMPARISON)
+    if text.isascii():
+        return " ".join(plain.lower().split())
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold())
     return " ".join(folded.translate(_IGNORED_IN_COMPARISON).split())
 
 
 def has_identity_number(text: str) -> bool:
     """Whether twelve digits in it, of any script, have the check digit of an Aadhaar number."""
+    if len(text) < AADHAAR_DIGITS:
+        return False
     if sum(character.isdecimal() for character in text) < AADHAAR_DIGITS:
         return False
     return any(

@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, bindparam, delete, insert, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.roles import Role
 from persistence.database import Database
-from persistence.direct import Row, Statement
+from persistence.direct import Row, Statement, is_sought
 from persistence.records import ApiTokenRecord, SessionRecord
 from persistence.tables import api_token, organiser, organiser_session
 
@@ -24,24 +24,15 @@ _API_TOKEN = select(
 ).join(organiser, organiser.c.id == api_token.c.organiser_id)
 
 
-def _alive(
-    now: datetime | BindParameter[Any], idle_since: datetime | BindParameter[Any]
-) -> tuple[Any, ...]:
-    return (
-        organiser_session.c.expires_at > now,
-        organiser_session.c.last_used_at > idle_since,
-    )
-
-
+_KEY = "key"
 _FIND_API_TOKEN = Statement(
-    _API_TOKEN.where(
-        api_token.c.token_hash == bindparam("hash"), api_token.c.expires_at > bindparam("now")
+    _API_TOKEN.add_columns(api_token.c.token_hash.label(_KEY)).where(
+        is_sought(api_token.c.token_hash)
     )
 )
 _FIND_SESSION = Statement(
-    _SESSION.where(
-        organiser_session.c.token_hash == bindparam("hash"),
-        *_alive(bindparam("now"), bindparam("idle_since")),
+    _SESSION.add_columns(organiser_session.c.token_hash.label(_KEY)).where(
+        is_sought(organiser_session.c.token_hash)
     )
 )
 
@@ -74,8 +65,10 @@ async def find_session(
     database: Database, token_hash: bytes, *, now: datetime, idle_since: datetime
 ) -> SessionRecord | None:
     """None also for one that has expired or was not used after `idle_since`."""
-    rows = await database.fetch(_FIND_SESSION, hash=token_hash, now=now, idle_since=idle_since)
-    return _session(rows[0]) if rows else None
+    row = await database.find(_FIND_SESSION, token_hash)
+    session = None if row is None else _session(row)
+    is_alive = session and session.expires_at > now and session.last_used_at > idle_since
+    return session if is_alive else None
 
 
 async def list_sessions(
@@ -83,7 +76,11 @@ async def list_sessions(
 ) -> list[SessionRecord]:
     """Those that can be used, the newest first; 500 at most."""
     rows = await connection.execute(
-        _SESSION.where(organiser_session.c.organiser_id == organiser_id, *_alive(now, idle_since))
+        _SESSION.where(
+            organiser_session.c.organiser_id == organiser_id,
+            organiser_session.c.expires_at > now,
+            organiser_session.c.last_used_at > idle_since,
+        )
         .order_by(organiser_session.c.id.desc())
         .limit(MOST_LISTED)
     )
@@ -139,8 +136,9 @@ async def find_api_token(
     database: Database, token_hash: bytes, *, now: datetime
 ) -> ApiTokenRecord | None:
     """None also for one that has expired."""
-    rows = await database.fetch(_FIND_API_TOKEN, hash=token_hash, now=now)
-    return _token(rows[0]) if rows else None
+    row = await database.find(_FIND_API_TOKEN, token_hash)
+    token = None if row is None else _token(row)
+    return token if token and token.expires_at > now else None
 
 
 async def list_api_tokens(
@@ -203,9 +201,15 @@ async def forget_expired(
 
 
 def _session(row: Row) -> SessionRecord:
-    return SessionRecord(**{**row, "role": Role(row["role"])})
+    return SessionRecord(**{**_of_record(row), "role": Role(row["role"])})
 
 
 def _token(row: Row) -> ApiTokenRecord:
     roles = {name: Role(row[name]) for name in ("role", "organiser_role")}
-    return ApiTokenRecord(**{**row, **roles})
+    return ApiTokenRecord(**{**_of_record(row), **roles})
+
+
+def _of_record(row: Row) -> dict[str, Any]:
+    values = {**row}
+    values.pop(_KEY, None)
+    return values

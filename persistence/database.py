@@ -1,15 +1,13 @@
 """The one way to the database: units of work, repeated when the connection or a lock was lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import QueuePool
 from tenacity import (
@@ -21,8 +19,10 @@ from tenacity import (
 )
 
 from domain.errors import ServiceUnavailable
-from persistence.connecting import LOST, is_ended_by
-from persistence.direct import Row, Statement
+from persistence.connecting import LOST
+from persistence.direct import Direct, Row, Statement
+from persistence.failures import CommitUnknown, is_lost, is_transient, is_unavailable, sqlstate
+from persistence.gathering import Gathering
 from persistence.options import DatabaseOptions, direct_of, engine_of, limits_of
 from persistence.pulse import Pulse
 from resilience.tracing import span
@@ -32,22 +32,15 @@ T = TypeVar("T")
 Connection = AsyncConnection
 Work = Callable[[Connection], Awaitable[T]]
 
-LOCK_NOT_AVAILABLE = "55P03"
-QUERY_CANCELED = "57014"
-# Serialization failure, deadlock, server stopped or starting, too many connections, a database
-# that takes none for now; class 08 is the connection itself.
-TRANSIENT = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300", "55000"})
 START_WAITS_SECONDS = (1, 2, 4)
+# Connections; fewer are for units of work alone.
+SHARED_FROM = 3
 # Whoever asks how the service is hears of it within two seconds.
 PING_SECONDS = 1.5
 
 
 class DatabaseUnavailable(Exception):
     """The database did not answer while the service was starting."""
-
-
-class _CommitUnknown(Exception):
-    """The connection was lost during a commit that must not be tried twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +54,12 @@ class Connections:
 class Database:
     def __init__(self, options: DatabaseOptions) -> None:
         self._options = options
-        direct = 0 if options.pgbouncer else (options.pool_size + options.max_overflow) // 4
-        self._engine = engine_of(options, pool_size=max(1, options.pool_size - direct))
-        self._direct = direct_of(options, direct) if direct else None
+        share = _share(options)
+        self._engine = engine_of(options, pool_size=options.pool_size - 2 * share)
+        # Apart, so that registrations that wait for one another keep nobody from reading.
+        self._direct = direct_of(options, share) if share else None
+        self._writing = direct_of(options, share) if share else None
+        self._gathering = Gathering(self._direct.fetch) if self._direct else None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._pulse = Pulse(options.url, connect_timeout_seconds=options.connect_timeout_seconds)
 
@@ -77,7 +73,7 @@ class Database:
         if not isinstance(pool, QueuePool):
             return Connections(size=0, in_use=0)
         size = self._options.pool_size + self._options.max_overflow
-        direct = self._direct.in_use if self._direct else 0
+        direct = sum(one.in_use for one in self._directs())
         return Connections(size=size, in_use=pool.checkedout() + direct)
 
     async def run(self, work: Work[T], *, repeatable: bool = True) -> T:
@@ -92,7 +88,8 @@ class Database:
             async with self._engine.connect() as connection:
                 await self._limit(connection)
                 result = await work(connection)
-                await _commit(connection, repeatable=repeatable)
+                with _settled(repeatable=repeatable):
+                    await connection.commit()
                 return result
 
         with span("database.run"):
@@ -118,13 +115,48 @@ class Database:
         """The rows of one SELECT, by the names of its columns. Raises ServiceUnavailable."""
         direct = self._direct
         if direct is None:
-
-            async def work(connection: AsyncConnection) -> Sequence[Row]:
-                return (await connection.execute(statement.expression, values)).mappings().all()
-
-            return await self.read(work)
+            return await self.read(partial(_executed, statement=statement, values=values))
         with span("database.fetch"):
             return await self._retried(partial(direct.fetch, statement, values))
+
+    async def find(self, statement: Statement, key: Any) -> Row | None:
+        """The row of a SELECT of `keys` whose `key` this is. Raises ServiceUnavailable."""
+        gathering = self._gathering
+        if gathering is None:
+            rows = await self.fetch(statement, keys=[key])
+            return rows[0] if rows else None
+        with span("database.find"):
+            return await self._retried(partial(gathering.find, statement, key))
+
+    async def write(
+        self,
+        statement: Statement,
+        values: Mapping[str, Any],
+        *,
+        repeatable: bool,
+        meaning: Callable[[BaseException], Exception | None],
+    ) -> Sequence[Row]:
+        """The rows of one statement that writes, which is its own transaction.
+
+        What `meaning` says of a failure is raised in its place, and ends it. With
+        `repeatable=False` nothing is tried again once a connection was lost: the statement may have
+        happened. Raises ServiceUnavailable.
+        """
+        writing = self._writing
+        if writing is None:
+
+            async def work(connection: AsyncConnection) -> Sequence[Row]:
+                with _meant(meaning):
+                    return await _executed(connection, statement, values)
+
+            return await self.run(work, repeatable=repeatable)
+
+        async def once() -> Sequence[Row]:
+            with _meant(meaning), _settled(repeatable=repeatable):
+                return await writing.fetch(statement, values)
+
+        with span("database.write"):
+            return await self._retried(once)
 
     async def ping(self, *, within_seconds: float = PING_SECONDS) -> float:
         """Milliseconds that a `SELECT 1` took, however busy the pool is.
@@ -160,9 +192,12 @@ class Database:
 
     async def close(self) -> None:
         await self._pulse.close()
-        if self._direct is not None:
-            self._direct.close()
+        for one in self._directs():
+            one.close()
         await self._engine.dispose()
+
+    def _directs(self) -> list[Direct]:
+        return [one for one in (self._direct, self._writing) if one is not None]
 
     async def _limit(self, connection: AsyncConnection) -> None:
         if self._options.pgbouncer:
@@ -182,7 +217,7 @@ class Database:
             return await once()
 
         retrying = AsyncRetrying(
-            retry=retry_if_exception(_is_transient),
+            retry=retry_if_exception(is_transient),
             stop=stop_after_attempt(self._options.attempts),
             wait=wait_exponential_jitter(multiplier=0.05, max=1, jitter=0.05),
             before_sleep=_log_retry,
@@ -191,49 +226,49 @@ class Database:
         try:
             return await retrying(once_more)
         except Exception as error:
-            if _is_unavailable(error):
+            if is_unavailable(error):
                 log.warning("database_unavailable", sqlstate=sqlstate(error))
                 raise ServiceUnavailable from error
             raise
 
 
-def sqlstate(error: BaseException) -> str | None:
-    """PostgreSQL's five characters; None when the error did not come from the server."""
-    state = getattr(getattr(error, "orig", error), "sqlstate", None)
-    return state if isinstance(state, str) else None
+def _share(options: DatabaseOptions) -> int:
+    """How many connections single statements have for reading, and as many for writing: a quarter
+    of all, and two if there are so many, while one at least is left for units of work.
+    """
+    if options.pgbouncer or options.pool_size < SHARED_FROM:
+        return 0
+    quarter = (options.pool_size + options.max_overflow) // 4
+    return min(max(2, quarter), (options.pool_size - 1) // 2)
 
 
-def constraint(error: DBAPIError) -> str | None:
-    """The name of the constraint that was violated."""
-    cause = getattr(error.orig, "__cause__", None)
-    return getattr(cause, "constraint_name", None)
+async def _executed(
+    connection: AsyncConnection, statement: Statement, values: Mapping[str, Any]
+) -> Sequence[Row]:
+    return (await connection.execute(statement.expression, dict(values))).mappings().all()
 
 
-async def _commit(connection: AsyncConnection, *, repeatable: bool) -> None:
+@contextmanager
+def _meant(meaning: Callable[[BaseException], Exception | None]) -> Iterator[None]:
+    """Raises what a failure means in its place."""
     try:
-        await connection.commit()
+        yield
     except Exception as error:
-        if not repeatable and _is_lost(error):
-            raise _CommitUnknown from error
+        said = meaning(error)
+        if said is not None:
+            raise said from error
         raise
 
 
-def _is_lost(error: BaseException) -> bool:
-    if is_ended_by(sqlstate(error)):
-        return True
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated
-    return isinstance(error, OSError)
-
-
-def _is_transient(error: BaseException) -> bool:
-    return _is_lost(error) or sqlstate(error) in TRANSIENT
-
-
-def _is_unavailable(error: BaseException) -> bool:
-    blocked = sqlstate(error) in {LOCK_NOT_AVAILABLE, QUERY_CANCELED}
-    given_up = isinstance(error, _CommitUnknown | PoolTimeoutError)
-    return blocked or given_up or _is_transient(error)
+@contextmanager
+def _settled(*, repeatable: bool) -> Iterator[None]:
+    """Around what commits. Raises CommitUnknown for a loss after which it must not be repeated."""
+    try:
+        yield
+    except Exception as error:
+        if not repeatable and is_lost(error):
+            raise CommitUnknown from error
+        raise
 
 
 def _log_retry(state: RetryCallState) -> None:

@@ -1,4 +1,4 @@
-"""Single reads on connections of their own: statements stay prepared, nothing lies in between.
+"""Single statements on connections of their own: they stay prepared, nothing lies in between.
 
 What SQLAlchemy does for a unit of work (checking a connection out, testing and resetting it) takes
 several times as long as reading a row by its key.
@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import asyncpg
-from sqlalchemy import Executable
+from sqlalchemy import ColumnElement, Executable, any_, bindparam
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from persistence.connecting import LOST, connect, is_ended_by
@@ -28,7 +29,7 @@ class Row(Protocol):
 
 
 class Statement:
-    """A SELECT whose values are `bindparam`s, as text for asyncpg. Made once, kept."""
+    """A statement whose values are `bindparam`s, as text for asyncpg. Made once, kept."""
 
     def __init__(self, expression: Executable) -> None:
         compiled = expression.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
@@ -43,9 +44,14 @@ class Statement:
         return [given[name] for name in self._names]
 
 
+def is_sought(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The condition that the column is one of the statement's `keys`."""
+    return column == any_(bindparam("keys", type_=ARRAY(column.type)))
+
+
 class Direct:
     """Up to `size` connections, the one used last first. They have no session settings to reset:
-    only single SELECTs run on them.
+    only single statements run on them, each its own transaction.
     """
 
     def __init__(
@@ -85,7 +91,10 @@ class Direct:
         """Kept afterwards if it can be used again. Cancelled in the middle it cannot: what comes
         next on its line belongs to nobody. What is lost takes the idle ones with it.
         """
-        async with asyncio.timeout(self._wait_seconds):
+        if self._free.locked():
+            async with asyncio.timeout(self._wait_seconds):
+                await self._free.acquire()
+        else:
             await self._free.acquire()
         self.in_use += 1
         connection: asyncpg.Connection | None = None

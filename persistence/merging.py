@@ -7,7 +7,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.database import constraint
+from persistence.failures import constraint
 from persistence.models import IS_LIVE
 from persistence.records import ChurchRecord
 from persistence.tables import church, church_alias, team, tournament

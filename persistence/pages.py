@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, tuple_
+from sqlalchemy import ColumnElement, Select, literal_column, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 R = TypeVar("R")
@@ -18,8 +18,8 @@ class Slice:
     """The first `size` entries between two keys, or the last when it is read backward."""
 
     size: int
-    after: Key | None = None
-    before: Key | None = None
+    after: Key | ColumnElement[Any] | None = None
+    before: Key | ColumnElement[Any] | None = None
     is_backward: bool = False
 
 
@@ -58,6 +58,19 @@ async def read_page(
     make: Callable[[Any], R],
 ) -> Page[R]:
     """One statement; `make` turns a row into a record."""
+    found = await connection.execute(paged(statement, order, wanted))
+    names = key_names(order)
+    rows = [(row, tuple(getattr(row, name) for name in names)) for row in found]
+    return page_of(rows, wanted, make)
+
+
+def key_names(order: Order) -> list[str]:
+    """What the columns of a key are called among those of a row."""
+    return [f"key_{number}" for number in range(len(order.columns))]
+
+
+def paged(statement: Select[Any], order: Order, wanted: Slice) -> Select[Any]:
+    """One row more than is wanted, each with its key."""
     place = tuple_(*order.columns)
     if wanted.after is not None:
         statement = statement.where(
@@ -67,21 +80,24 @@ async def read_page(
         statement = statement.where(
             place > wanted.before if order.is_descending else place < wanted.before
         )
-    names = [f"key_{number}" for number in range(len(order.columns))]
-    keys = [column.label(name) for column, name in zip(order.columns, names, strict=True)]
+    labels = zip(order.columns, key_names(order), strict=True)
+    keys = [column.label(name) for column, name in labels]
     is_down = order.is_descending != wanted.is_backward
     directed = [column.desc() if is_down else column.asc() for column in order.columns]
-    found = await connection.execute(
-        statement.add_columns(*keys).order_by(*directed).limit(wanted.size + 1)
-    )
-    rows = found.all()
-    is_more = len(rows) > wanted.size
-    rows = rows[: wanted.size]
+    # Not a parameter: PostgreSQL plans for a number that it knows, and keeps that plan.
+    size: ColumnElement[int] = literal_column(str(wanted.size + 1))
+    return statement.add_columns(*keys).order_by(*directed).limit(size)
+
+
+def page_of(found: Sequence[tuple[Any, Key]], wanted: Slice, make: Callable[[Any], R]) -> Page[R]:
+    """The page of what `paged` gave: rows with their keys."""
+    is_more = len(found) > wanted.size
+    found = found[: wanted.size]
     if wanted.is_backward:
-        rows = rows[::-1]
+        found = found[::-1]
     return Page(
-        rows=tuple(make(row) for row in rows),
-        keys=tuple(tuple(getattr(row, name) for name in names) for row in rows),
+        rows=tuple(make(row) for row, _ in found),
+        keys=tuple(key for _, key in found),
         has_next=wanted.before is not None if wanted.is_backward else is_more,
         has_previous=is_more if wanted.is_backward else wanted.after is not None,
     )

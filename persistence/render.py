@@ -4,17 +4,27 @@ Only what is listed here is printed; anything else, and whatever is masked, is r
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, bindparam, exists, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    exists,
+    literal_column,
+    select,
+    tuple_,
+)
 
 from persistence.database import Database
-from persistence.direct import Statement
-from persistence.pages import Page
+from persistence.direct import Statement, is_sought
+from persistence.pages import Order, Page, Slice, key_names, page_of, paged
 from persistence.tables import church, player, team, tournament
 from persistence.team_lists import Listing, read_listing
+from persistence.team_search import TeamFilter, matching
 from persistence.teams import reference_of
 
 # Keys of the answer with the field that each stands for, and what is selected below it.
@@ -41,30 +51,69 @@ def team_text(selection: Selection) -> Printed | None:
 async def find(database: Database, reference: str, text: Printed) -> str | None:
     """The team with this id or code, printed."""
     name, value = reference_of(reference)
-    rows = await database.fetch(_finding(text, name), value=value)
-    return rows[0]["printed"] if rows else None
+    row = await database.find(_finding(text, name), value)
+    return None if row is None else row["printed"]
 
 
 @lru_cache(maxsize=TEXTS_KEPT)
 def _finding(text: Printed, name: str) -> Statement:
     # As `teams.find`, which reads a team together with its players.
     has_players = exists().where(player.c.team_id == team.c.id)
+    column = team.c[name]
     return Statement(
-        _teams(text.label("printed")).where(team.c[name] == bindparam("value"), has_players)
+        _teams(text.label("printed"))
+        .add_columns(column.label("key"))
+        .where(is_sought(column), has_players)
     )
 
 
-async def page(
-    connection: AsyncConnection, listing: Listing, *, text: Printed, with_contacts: bool
-) -> Page[str]:
-    """As `team_lists.page`, printed."""
-    statement = _teams(text.label("printed"))
-    return await read_listing(connection, statement, listing, _text_of, with_contacts=with_contacts)
+async def page(database: Database, listing: Listing, *, text: Printed) -> Page[str]:
+    """As `team_lists.page` with contacts, printed."""
+    order, part = listing.order, listing.part
+    if listing.wanted != TeamFilter():
+        return await database.read(
+            partial(
+                read_listing,
+                statement=_teams(text.label("printed")),
+                listing=listing,
+                make=attrgetter("printed"),
+                with_contacts=True,
+            )
+        )
+    values = {
+        f"{name}_{number}": value
+        for name, key in (("after", part.after), ("before", part.before))
+        for number, value in enumerate(key or ())
+    }
+    ends = part.after is not None, part.before is not None
+    printing = _paging(text, order, part.size, ends, is_backward=part.is_backward)
+    names = key_names(order)
+    rows = [
+        (row["printed"], tuple(row[name] for name in names))
+        for row in await database.fetch(printing, **values)
+    ]
+    return page_of(rows, part, str)
 
 
-def _text_of(row: Any) -> str:
-    text: str = row.printed
-    return text
+@lru_cache(maxsize=TEXTS_KEPT)
+def _paging(
+    text: Printed, order: Order, size: int, ends: tuple[bool, bool], *, is_backward: bool
+) -> Statement:
+    """A part of all teams. Its size is written into it, so that it is part of the plan."""
+    after, before = (
+        tuple_(
+            *(
+                bindparam(f"{name}_{number}", type_=column.type)
+                for number, column in enumerate(order.columns)
+            )
+        )
+        if is_given
+        else None
+        for name, is_given in zip(("after", "before"), ends, strict=True)
+    )
+    part = Slice(size=size, after=after, before=before, is_backward=is_backward)
+    every = matching(_teams(text.label("printed")), TeamFilter(), with_contacts=True)
+    return Statement(paged(every, order, part))
 
 
 def _teams(text: Printed) -> Select[Any]:

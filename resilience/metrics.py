@@ -24,10 +24,10 @@ ERRORS = Counter(
     ("code",),
     registry=REGISTRY,
 )
-COMPLETIONS = Counter(
-    "graphql_completions",
-    "Root fields that the database rendered; values below others: compiled, interpreted because"
-    " they are more than attributes, or repeated by the interpreter because something was wrong.",
+EXECUTIONS = Counter(
+    "graphql_executions",
+    "Operations that ran compiled, or interpreted, or were repeated by the interpreter because"
+    " something was odd; and root fields that the database rendered.",
     ("how",),
     registry=REGISTRY,
 )

@@ -1,6 +1,6 @@
-"""The transaction of a registration whose form is valid."""
+"""What is stored of a registration whose form is valid."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,8 +8,8 @@ from domain.errors import ChurchLimitReached, DomainError, TournamentFull
 from domain.form import DocumentForm, TeamEntry, TeamForm
 from domain.rules import require_open
 from domain.status import TeamStatus
-from persistence import documents, idempotency, registration, tournaments
-from persistence.database import Connection
+from persistence import registering, tournaments
+from persistence.database import Database
 from persistence.ids import new_id
 from persistence.records import (
     ChurchRecord,
@@ -18,81 +18,52 @@ from persistence.records import (
     PlayerRecord,
     Remembered,
     TeamRecord,
-    TournamentRecord,
 )
-
-
-class DocumentsTaken(Exception):
-    """Another team took one of the documents, or it was given up, since it was looked at."""
+from persistence.registering import NoChurchPlace, NoNumber, Registration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One registration whose form is valid; `store` may be called again after a failure."""
+    """One registration whose form is valid."""
 
-    tournament: TournamentRecord
-    entry: TeamEntry
-    squad: tuple[PlayerRecord, ...]
+    registration: Registration
     documents: tuple[DocumentRecord, ...]
-    key: str | None
-    wanted: Remembered
-    now: datetime
-    expires_at: datetime
-    request_id: str
 
-    async def store(self, connection: Connection) -> TeamRecord | Remembered:
-        """The team, or what the key stands for already."""
-        if self.key is not None:
-            earlier = await idempotency.reserve(
-                connection, self.key, self.wanted, now=self.now, expires_at=self.expires_at
-            )
-            if earlier is not None:
-                return earlier
-        placed = await registration.store(
-            connection,
-            self.tournament,
-            self.entry,
-            self.squad,
-            team_id=self.wanted.team_id,
-            now=self.now,
-            request_id=self.request_id,
-        )
-        if placed.church is None:
-            limit = self.tournament.rules.teams_per_church or 0
-            raise ChurchLimitReached(limit=limit, registered=limit)
-        if placed.code is None:
-            raise await _why_no_number(connection, self.now)
-        await self._claim_documents(connection)
+    async def store(self, database: Database) -> TeamRecord | Remembered:
+        """The team, or what the key stands for already.
+
+        Raises ChurchLimitReached, TournamentFull, RegistrationNotOpen, RegistrationClosed,
+        InvalidForm, DocumentsTaken, IdempotencyInProgress.
+        """
+        try:
+            placed = await registering.store(database, self.registration)
+        except NoChurchPlace as error:
+            limit = self.registration.tournament.rules.teams_per_church or 0
+            raise ChurchLimitReached(limit=limit, registered=limit) from error
+        except NoNumber as error:
+            raise await _why_no_number(database, self.registration.now) from error
+        if isinstance(placed, Remembered):
+            return placed
         return self._team(placed.code, placed.church)
 
-    async def _claim_documents(self, connection: Connection) -> None:
-        claims = [Claim(document_id=document.id, player_id=None) for document in self.documents]
-        claims += [
-            Claim(document_id=document.id, player_id=player.id)
-            for player in self.squad
-            for document in player.documents
-        ]
-        if claims and not await documents.claim(
-            connection, self.wanted.team_id, claims, now=self.now
-        ):
-            raise DocumentsTaken
-
     def _team(self, code: str, church: ChurchRecord) -> TeamRecord:
+        stored = self.registration
+        entry = stored.entry
         return TeamRecord(
-            id=self.wanted.team_id,
+            id=stored.wanted.team_id,
             code=code,
-            name=self.entry.team_name,
+            name=entry.team_name,
             status=TeamStatus.PENDING,
             version=1,
             manage_generation=1,
-            registered_at=self.now,
-            updated_at=self.now,
+            registered_at=stored.now,
+            updated_at=stored.now,
             church=church,
-            captain=self.entry.captain,
-            vice_captain=self.entry.vice_captain,
-            players=self.squad,
+            captain=entry.captain,
+            vice_captain=entry.vice_captain,
+            players=stored.players,
             documents=self.documents,
-            required_documents=self.tournament.rules.required_documents,
+            required_documents=stored.tournament.rules.required_documents,
         )
 
 
@@ -121,9 +92,23 @@ def claimed(
     return tuple(known[document.document_id] for document in given)
 
 
-async def _why_no_number(connection: Connection, now: datetime) -> DomainError:
+def claims_of(
+    documents: Iterable[DocumentRecord], players: Iterable[PlayerRecord]
+) -> tuple[Claim, ...]:
+    """What a team takes for itself: its own documents, and those of its players."""
+    return (
+        *(Claim(document_id=one.id, player_id=None) for one in documents),
+        *(
+            Claim(document_id=one.id, player_id=player.id)
+            for player in players
+            for one in player.documents
+        ),
+    )
+
+
+async def _why_no_number(database: Database, now: datetime) -> DomainError:
     """The tournament changed between reading its rules and taking a number."""
-    tournament = await tournaments.active(connection)
+    tournament = await database.read(tournaments.active)
     try:
         require_open(tournament.rules, now)
     except DomainError as not_open:

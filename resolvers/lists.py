@@ -34,9 +34,7 @@ async def team_text_page(
 ) -> Page[str]:
     """The teams as PostgreSQL prints them, contacts included. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
-    return await services.database.read(
-        partial(render.page, listing=listing, text=text, with_contacts=True)
-    )
+    return await render.page(services.database, listing, text=text)
 
 
 async def team_count(services: Services, caller: Caller, *, wanted: TeamFilter) -> int:

@@ -38,7 +38,8 @@ from persistence.records import (
     TeamRecord,
     TournamentRecord,
 )
-from resolvers.attempt import Attempt, DocumentsTaken, claimed, squad
+from persistence.registering import DocumentsTaken, Registration
+from resolvers.attempt import Attempt, claimed, claims_of, squad
 from resolvers.context import Services
 from resolvers.documents import as_uploaded, claimable
 from resolvers.secrets import fingerprint, is_fingerprint, manage_token
@@ -96,21 +97,22 @@ async def register_team(
     document_issues = check_documents(form, rules, as_uploaded(known))
     if checked.entry is None or document_issues:
         raise await _refusal(services, tournament, checked, document_issues)
-    attempt = Attempt(
+    players, documents = squad(checked.entry, form, known), claimed(form.documents, known)
+    used = fingerprint(services.secrets, form) if key is not None else b""
+    stored = Registration(
         tournament=tournament,
         entry=checked.entry,
-        squad=squad(checked.entry, form, known),
-        documents=claimed(form.documents, known),
+        players=players,
+        claims=claims_of(documents, players),
         key=key,
-        wanted=Remembered(
-            fingerprint=fingerprint(services.secrets, form) if key else b"", team_id=new_id()
-        ),
+        wanted=Remembered(fingerprint=used, team_id=new_id()),
         now=now,
         expires_at=now + services.idempotency_kept,
         request_id=request_id,
     )
+    attempt = Attempt(registration=stored, documents=documents)
     try:
-        outcome = await services.database.run(attempt.store, repeatable=key is not None)
+        outcome = await attempt.store(services.database)
     except (InvalidForm, DocumentsTaken) as overtaken:
         known = await claimable(services, form)
         document_issues = check_documents(form, rules, as_uploaded(known))

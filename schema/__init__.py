@@ -1,30 +1,20 @@
 """The GraphQL schema."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
-from graphql import FieldNode, GraphQLError, OperationDefinitionNode, get_operation_ast
-from strawberry import Schema
+from graphql import OperationDefinitionNode
 from strawberry.extensions import SchemaExtension, ValidationCache
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types.execution import ExecutionContext as StrawberryExecution
 
 from domain.errors import BadUserInput
+from schema.admission import Admission
 from schema.context import Context
+from schema.execution import Planned, PlannedSchema
 from schema.limits import DOCUMENTS_KEPT, Comparisons, Limits, Parsing, label_of
 from schema.mutations import Mutation
 from schema.objects import Team
-from schema.plans import CompiledExecution
 from schema.queries import Query
 from schema.scalars import SCALARS
-
-
-class QuietSchema(Schema):
-    """Errors are logged where they are published (`schema/errors.py`), not here."""
-
-    def process_errors(
-        self, errors: list[GraphQLError], execution_context: StrawberryExecution | None = None
-    ) -> None:
-        pass
 
 
 class OneOperation(SchemaExtension):
@@ -40,33 +30,10 @@ class OneOperation(SchemaExtension):
         yield
 
 
-class Admission(SchemaExtension):
-    """Asks the rate limits before an operation runs, once it is known what it is.
-
-    A mutation that opens uploads and nothing else is counted by them, each on its own.
-    """
-
-    async def on_execute(self) -> AsyncIterator[None]:
-        execution = self.execution_context
-        if "openUpload" not in (execution.query or "") or not _only_opens_uploads(execution):
-            await execution.context.admit(execution.operation_type.value)
-        yield
-
-
-def _only_opens_uploads(execution: StrawberryExecution) -> bool:
-    document = execution.graphql_document
-    operation = get_operation_ast(document, execution.operation_name) if document else None
-    return operation is not None and all(
-        isinstance(selection, FieldNode) and selection.name.value == "openUpload"
-        for selection in operation.selection_set.selections
-    )
-
-
-schema = QuietSchema(
+schema = PlannedSchema(
     query=Query,
     mutation=Mutation,
     types=[Team],
-    execution_context_class=CompiledExecution,
     config=StrawberryConfig(scalar_map=SCALARS),
     extensions=[
         Parsing,
@@ -75,6 +42,7 @@ schema = QuietSchema(
         lambda: ValidationCache(maxsize=DOCUMENTS_KEPT),
         Comparisons,
         Admission,
+        Planned,
     ],
 )
 

@@ -1,31 +1,36 @@
-"""Completion of values by generated functions: attribute reads and leaf values, nothing else.
+"""Operations as generated functions, from what resolvers return to what stands in the answer.
 
 A function is right or it raises: whatever is not exactly what the schema says (a null that is not
-allowed, a value of another type) ends it, and graphql-core completes the same value instead.
+allowed, a value of another type) ends it, and graphql-core answers the same operation instead.
 Errors, paths and nulls are its own, therefore; only what has no error is faster.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from graphql import (
+    Executor,
     GraphQLEnumType,
     GraphQLField,
+    GraphQLInterfaceType,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLOutputType,
+    GraphQLResolveInfo,
     GraphQLScalarType,
     Undefined,
+    get_nullable_type,
     is_specified_scalar_type,
 )
-from graphql.execution.collect_fields import CollectedFields, FieldDetailsList
+from graphql.execution.collect_fields import FieldDetailsList, collect_fields
+from graphql.pyutils import Path
+from strawberry import Info
 from strawberry.types.field import StrawberryField
 
-Completion = Callable[[Any], Any]
-Collect = Callable[[GraphQLObjectType, FieldDetailsList], CollectedFields]
+from schema.generated import DEFINITION, Source, Uncompilable, guarded, leaf_check
 
 FIELDS_MAX = 1_000
 
@@ -41,129 +46,236 @@ class Rendered:
         return orjson.Fragment(self.text)
 
 
-_INT_MAX = 2**31 - 1
-_DEFINITION = "strawberry-definition"
-# Exactly these types, so that the value is its own representation: a bool is no Int here.
-_CHECKS = {
-    "String": "type({0}) is not str",
-    "ID": "type({0}) is not str",
-    "Boolean": "type({0}) is not bool",
-    "Int": f"type({{0}}) is not int or not {-_INT_MAX - 1} <= {{0}} <= {_INT_MAX}",
-}
+@dataclass(slots=True, eq=False)
+class Site:
+    """A place of an operation where a resolver is called. `number` is that of its arguments."""
+
+    executor: Executor[Any]
+    parent: GraphQLObjectType
+    key: str
+    details: FieldDetailsList
+    definition: GraphQLField
+    field: StrawberryField
+    number: int
+
+    @property
+    def name(self) -> str:
+        return self.details[0].node.name.value
+
+    @property
+    def is_async(self) -> bool:
+        resolver = self.field.base_resolver
+        return resolver is not None and resolver.is_async
+
+    def call(self, run: "Run", value: Any) -> Any:
+        """What the resolver returns for the object, or an awaitable of it."""
+        resolver: Any = self.field.base_resolver
+        arguments = dict(run.arguments[self.number])
+        parent = resolver.parent_parameter or resolver.root_parameter
+        if parent is not None:
+            arguments[parent.name] = value
+        if resolver.info_parameter is not None:
+            arguments[resolver.info_parameter.name] = self._info(run)
+        return resolver.wrapped_func(**arguments)
+
+    def _info(self, run: "Run") -> Info[Any, Any]:
+        executor = self.executor
+        raw: GraphQLResolveInfo[Any] = GraphQLResolveInfo(
+            self.name,
+            [one.node for one in self.details],
+            self.definition.type,
+            self.parent,
+            Path(None, self.key, self.parent.name),
+            executor.schema,
+            executor.fragment_definitions,
+            None,
+            executor.operation,
+            run.variables,
+            run.context,
+            executor.is_awaitable,
+            executor.abort_signal,
+            executor.async_helpers,
+        )
+        return Info(_raw_info=raw, _field=self.field)
 
 
-class Uncompilable(Exception):
-    """The selection has a field that is more than an attribute."""
-
-
-def compiled(
-    return_type: GraphQLOutputType, details: FieldDetailsList, collect: Collect
-) -> Completion | None:
-    """The function that completes a value of the type; None when there can be none.
-
-    `collect` gives the fields that are selected below, after merging, fragments and conditions.
-    """
-    source = _Source(collect)
-    try:
-        name = source.value(return_type, details)
-    except Uncompilable:
-        return None
-    exec(compile("\n".join(source.lines), "<compiled selection>", "exec"), source.names)  # noqa: S102
-    completion: Completion = source.names[name]
-    return completion
+Completion = Callable[[Any, "Run"], Any]
 
 
 @dataclass(slots=True)
-class _Source:
-    """Generated functions, each taking a value and giving what stands for it in the answer.
+class Run:
+    """One execution. `pending` are objects of the answer with a key that awaits its value."""
 
-    No text of a document gets into them but names, which GraphQL restricts to letters, digits and
-    underscores.
-    """
+    context: Any
+    variables: Any
+    arguments: list[dict[str, Any]]
+    pending: list[tuple[dict[str, Any], str, Coroutine[Any, Any, Any], Completion]] = field(
+        default_factory=list
+    )
 
-    collect: Collect
-    lines: list[str] = field(default_factory=list)
-    names: dict[str, Any] = field(default_factory=dict)
-    functions: int = 0
-    fields: int = 0
 
-    def value(self, kind: GraphQLOutputType, details: FieldDetailsList) -> str:
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A root field. Without a site it is `__typename`."""
+
+    key: str
+    site: Site | None
+    complete: Completion
+
+
+@dataclass(slots=True)
+class Compiled:
+    roots: list[Root]
+    sites: list[Site]
+
+
+def compiled(executor: Executor[Any]) -> Compiled:
+    """The operation of the executor, under its variables' conditions. Raises Uncompilable."""
+    return _Operation(executor).compiled()
+
+
+class _Operation(Source):
+    """Functions, each taking a value and the run, and giving what stands in the answer for it."""
+
+    def __init__(self, executor: Executor[Any]) -> None:
+        super().__init__()
+        self._executor = executor
+        self._sites: list[Site] = []
+        self._fields = 0
+
+    def compiled(self) -> Compiled:
+        executor = self._executor
+        kind = executor.schema.get_root_type(executor.operation.operation)
+        if kind is None:
+            raise Uncompilable
+        found = []
+        for key, details, definition in self._selected(kind, _root_fields(executor, kind)):
+            site = None
+            lines = [f"    return {kind.name!r}"]
+            if definition is not None:
+                site = self._site(kind, key, details, definition)
+                if site is None:
+                    raise Uncompilable
+                lines = [
+                    *self._completed(definition.type, "value", details, indent="    "),
+                    "    return value",
+                ]
+            found.append((key, site, self.function("value, run", *lines)))
+        names = self.executed()
+        return Compiled([Root(key, site, names[name]) for key, site, name in found], self._sites)
+
+    def _selected(
+        self, kind: GraphQLObjectType, grouped: Any
+    ) -> Iterator[tuple[str, FieldDetailsList, GraphQLField | None]]:
+        """Keys with their nodes and fields; no field for `__typename`."""
+        for key, details in grouped.items():
+            self._fields += 1
+            name = details[0].node.name.value
+            if self._fields > FIELDS_MAX or any(one.defer_usage for one in details):
+                raise Uncompilable
+            definition = kind.fields.get(name)
+            if definition is None and name != "__typename":
+                raise Uncompilable
+            yield key, details, definition
+
+    def _value(self, kind: GraphQLOutputType, details: FieldDetailsList) -> str:
         """The name of a function that completes values of the type, which are not null."""
         if isinstance(kind, GraphQLList):
             return self._list(kind.of_type, details)
         if isinstance(kind, GraphQLObjectType):
             return self._object(kind, details)
+        if isinstance(kind, GraphQLInterfaceType):
+            return self._interface(kind, details)
         raise Uncompilable
 
     def _list(self, item: GraphQLOutputType, details: FieldDetailsList) -> str:
-        body = self._completed(item, "item", details, indent="        ")
-        return self._function(
+        return self.function(
+            "value, run",
             "    if type(value) is not list and type(value) is not tuple:",
             "        raise ValueError",
             "    found = []",
             "    for item in value:",
-            *body,
+            *self._completed(item, "item", details, indent="        "),
             "        found.append(item)",
             "    return found",
         )
 
+    def _interface(self, kind: GraphQLInterfaceType, details: FieldDetailsList) -> str:
+        functions = ", ".join(
+            f"{self.named(one.extensions[DEFINITION].origin)}: {self._object(one, details)}"
+            for one in self._executor.schema.get_possible_types(kind)
+        )
+        return self.function("value, run", f"    return {{{functions}}}[type(value)](value, run)")
+
     def _object(self, kind: GraphQLObjectType, details: FieldDetailsList) -> str:
-        body, entries = [], []
+        body, entries, awaited = [], [], []
         if kind.is_type_of is not None:
-            rendered = self._named(Rendered)
+            rendered = self.named(Rendered)
             body += [f"    if type(value) is {rendered}:", "        return value.fragment"]
-            origin = self._named(kind.extensions[_DEFINITION].origin)
+            origin = self.named(kind.extensions[DEFINITION].origin)
             body += [f"    if type(value) is not {origin}:", "        raise ValueError"]
-        selected = self.collect(kind, details).grouped_field_set
-        for place, (key, chosen) in enumerate(selected.items()):
-            self.fields += 1
-            name = chosen[0].node.name.value
-            if self.fields > FIELDS_MAX or any(one.defer_usage for one in chosen):
-                raise Uncompilable
-            if name == "__typename":
+        grouped = self._executor.collect_subfields(kind, details).grouped_field_set
+        for place, (key, chosen, definition) in enumerate(self._selected(kind, grouped)):
+            if definition is None:
                 entries.append(f"{key!r}: {kind.name!r}")
                 continue
-            definition = kind.fields.get(name)
-            if definition is None:
-                raise Uncompilable
             local = f"v{place}"
-            body.append(f"    {local} = {self._read(definition)}")
-            body += self._completed(definition.type, local, chosen, indent="    ")
-            entries.append(f"{key!r}: {local}")
-        return self._function(*body, f"    return {{{', '.join(entries)}}}")
+            site = self._site(kind, key, chosen, definition)
+            read = f"value.{definition.extensions[DEFINITION].python_name}"
+            if site is not None:
+                read = f"{self.named(site.call)}(run, value)"
+            body.append(f"    {local} = {read}")
+            if site is not None and site.is_async:
+                lines = self._completed(definition.type, "value", chosen, indent="    ")
+                complete = self.function("value, run", *lines, "    return value")
+                awaited.append(f"    run.pending.append((found, {key!r}, {local}, {complete}))")
+                entries.append(f"{key!r}: None")
+            else:
+                body += self._completed(definition.type, local, chosen, indent="    ")
+                entries.append(f"{key!r}: {local}")
+        body.append(f"    found = {{{', '.join(entries)}}}")
+        return self.function("value, run", *body, *awaited, "    return found")
 
-    def _read(self, definition: GraphQLField) -> str:
-        """How the field is read: an attribute, or a function of the object alone."""
-        found = definition.extensions.get(_DEFINITION)
-        if not isinstance(found, StrawberryField) or definition.args or found.extensions:
+    def _site(
+        self,
+        parent: GraphQLObjectType,
+        key: str,
+        details: FieldDetailsList,
+        definition: GraphQLField,
+    ) -> Site | None:
+        """None for a field that is an attribute."""
+        found = definition.extensions.get(DEFINITION)
+        if not isinstance(found, StrawberryField) or found.extensions:
             raise Uncompilable
-        resolver = found.base_resolver
-        if resolver is None:
-            return f"value.{found.python_name}"
-        if resolver.is_async or resolver.info_parameter or resolver.parent_parameter is None:
+        if found.base_resolver is None:
+            return None
+        if found.base_resolver.self_parameter is not None:
             raise Uncompilable
-        return f"{self._named(resolver.wrapped_func)}(value)"
+        number = len(self._sites)
+        site = Site(self._executor, parent, key, details, definition, found, number)
+        self._sites.append(site)
+        return site
 
     def _completed(
         self, kind: GraphQLOutputType, local: str, details: FieldDetailsList, *, indent: str
     ) -> list[str]:
         """Lines that put what stands in the answer into `local`."""
-        if isinstance(kind, GraphQLNonNull):
-            return [indent + line for line in self._present(kind.of_type, local, details)]
-        lines = self._present(kind, local, details)
-        return [f"{indent}if {local} is not None:", *(f"{indent}    {line}" for line in lines)]
+        is_nullable = not isinstance(kind, GraphQLNonNull)
+        lines = self._present(cast("GraphQLOutputType", get_nullable_type(kind)), local, details)
+        return guarded(lines, local, is_nullable=is_nullable, indent=indent)
 
     def _present(self, kind: GraphQLOutputType, local: str, details: FieldDetailsList) -> list[str]:
         """The same for a value that has to be there."""
         if isinstance(kind, GraphQLEnumType):
             return self._enum(kind, local)
         if not isinstance(kind, GraphQLScalarType):
-            return [f"{local} = {self.value(kind, details)}({local})"]
-        if is_specified_scalar_type(kind) and kind.name in _CHECKS:
-            return [f"if {_CHECKS[kind.name].format(local)}:", "    raise ValueError"]
+            return [f"{local} = {self._value(kind, details)}({local}, run)"]
+        check = leaf_check(kind, local) if is_specified_scalar_type(kind) else None
+        if check is not None:
+            return check
         return [
-            f"{local} = {self._named(kind.coerce_output_value)}({local})",
-            f"if {local} is None or {local} is {self._named(Undefined)}:",
+            f"{local} = {self.named(kind.coerce_output_value)}({local})",
+            f"if {local} is None or {local} is {self.named(Undefined)}:",
             "    raise ValueError",
         ]
 
@@ -173,22 +285,15 @@ class _Source:
             raise Uncompilable
         names = {members(one.value): name for name, one in kind.values.items()}
         return [
-            f"if type({local}) is not {self._named(members)}:",
+            f"if type({local}) is not {self.named(members)}:",
             "    raise ValueError",
-            f"{local} = {self._named(names)}[{local}]",
+            f"{local} = {self.named(names)}[{local}]",
         ]
 
-    def _function(self, *body: str) -> str:
-        name = f"complete_{self.functions}"
-        self.functions += 1
-        self.lines += [f"def {name}(value):", *body]
-        return name
 
-    def _named(self, thing: Any) -> str:
-        """A name under which the generated functions know it."""
-        for name, known in self.names.items():
-            if known is thing:
-                return name
-        name = f"n{len(self.names)}"
-        self.names[name] = thing
-        return name
+def _root_fields(executor: Executor[Any], kind: GraphQLObjectType) -> Any:
+    """Keys of the answer with the nodes that select them."""
+    fragments, variables = executor.fragments, executor.variable_values
+    return collect_fields(
+        executor.schema, fragments, variables, kind, executor.operation
+    ).grouped_field_set

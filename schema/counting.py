@@ -217,12 +217,15 @@ def _clamped(size: float) -> int:
 
 def values_in(variables: object, *, stop_above: int) -> int:
     """How many values variables hold, at any depth; counted no further than one above."""
-    count, pending = -1, [variables]
+    pending: list[Any] = [variables]
+    count = -1
     while pending and count <= stop_above:
         value = pending.pop()
         count += 1
-        if isinstance(value, dict):
+        # What JSON is read as has no other types.
+        kind = type(value)
+        if kind is dict:
             pending.extend(value.values())
-        elif isinstance(value, list):
+        elif kind is list:
             pending.extend(value)
     return count

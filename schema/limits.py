@@ -9,7 +9,7 @@ from graphql.language.parser import MAX_NESTING_DEPTH
 from graphql.validation.rules import overlapping_fields_can_be_merged
 from strawberry.extensions import SchemaExtension
 
-from domain.errors import GraphqlValidationFailed, QueryTooComplex
+from domain.errors import BadUserInput, GraphqlValidationFailed, QueryTooComplex
 from domain.roles import Caller, Role, may
 from schema.context import Context
 from schema.counting import Counting, Limit, PageSizes, Totals, page_sizes_of, values_in
@@ -97,25 +97,46 @@ class Parsing(SchemaExtension):
         yield
 
 
+def require_allowed(
+    schema: GraphQLSchema, text: str, variables: Mapping[str, Any], context: Context
+) -> int:
+    """What the operation costs that is asked for, which the caller may not afford.
+
+    Raises QueryTooComplex, BadUserInput where none is meant, and GraphqlValidationFailed where the
+    schema is not shown.
+    """
+    most = ALLOWED[Limit.VALUES]
+    require_within(Limit.VALUES, most, values_in(variables, stop_above=most))
+    operation = get_operation_ast(parsed(text), context.operation_name)
+    if operation is None:
+        raise BadUserInput("operationName names no operation of the document.")
+    operations = counted(schema, text, page_sizes_of(operation, variables))
+    for totals in operations.values():
+        for limit, allowed in ALLOWED.items():
+            require_within(limit, allowed, totals.counts[limit])
+        if totals.shows_schema and not context.may_introspect:
+            raise GraphqlValidationFailed("The schema is not shown to anonymous callers.")
+    return operations[operation.name.value if operation.name else None].counts[Limit.COST]
+
+
+def require_affordable(cost: int, caller: Caller) -> None:
+    """Raises QueryTooComplex."""
+    require_within(Limit.COST, budget_of(caller), cost)
+
+
 class Limits(SchemaExtension):
     """Refuses documents that ask for too much, or for the schema where it is not shown."""
 
     _cost: int | None = None
 
     def on_validate(self) -> Iterator[None]:
-        context: Context = self.execution_context.context
-        most = ALLOWED[Limit.VALUES]
-        require_within(
-            Limit.VALUES, most, values_in(self.execution_context.variables, stop_above=most)
+        execution = self.execution_context
+        # Strawberry's own extensions take the schema from there too.
+        schema = execution.schema._schema  # noqa: SLF001
+        self._cost = require_allowed(
+            schema, execution.query or "", execution.variables or {}, execution.context
         )
-        operations = self._counted()
-        for totals in operations.values():
-            for limit, allowed in ALLOWED.items():
-                require_within(limit, allowed, totals.counts[limit])
-            if totals.shows_schema and not context.may_introspect:
-                raise GraphqlValidationFailed("The schema is not shown to anonymous callers.")
-        self._cost = operations[self.execution_context.operation_name].counts[Limit.COST]
-        require_within(Limit.COST, budget_of(context.caller), self._cost)
+        require_affordable(self._cost, execution.context.caller)
         yield
 
     def get_results(self) -> dict[str, Any]:
@@ -123,14 +144,6 @@ class Limits(SchemaExtension):
         if self._cost is None or not context.wants_cost:
             return {}
         return {"cost": {"requested": self._cost, "allowed": budget_of(context.caller)}}
-
-    def _counted(self) -> Mapping[str | None, Totals]:
-        execution = self.execution_context
-        document = execution.graphql_document
-        operation = document and get_operation_ast(document, execution.operation_name)
-        sizes = page_sizes_of(operation, execution.variables or {}) if operation else ()
-        # Strawberry's own extensions take the schema from there too.
-        return counted(execution.schema._schema, execution.query or "", sizes)  # noqa: SLF001
 
 
 class Comparisons(SchemaExtension):

@@ -43,6 +43,11 @@ class Edge(Generic[T]):
     node: T = field(description="What stands there.")
 
 
+def _edges(root: Any) -> list[Edge[T]]:
+    entries = zip(root.places, root.nodes, strict=True)
+    return [Edge(cursor=root.keys.cursor(place), node=node) for place, node in entries]
+
+
 async def _total_count(root: Any) -> int:
     count: int = await root.count()
     return count
@@ -50,9 +55,11 @@ async def _total_count(root: Any) -> int:
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
-    edges: list[Edge[T]] = field(description="The entries with their cursors.")
+    edges: list[Edge[T]] = field(resolver=_edges, description="The entries with their cursors.")
     nodes: list[T] = field(description="The entries alone.")
     page_info: PageInfo = field(description="Where the page stands.")
+    keys: Private[Any]
+    places: Private[Sequence[Key]]
     count: Private[Callable[[], Awaitable[int]]]
     total_count: int = field(
         resolver=_total_count,
@@ -68,19 +75,16 @@ class Connection(Generic[T]):
         *,
         count: Callable[[], Awaitable[int]],
     ) -> Self:
-        cursors = [keys.cursor(key) for key in page.keys]
-        nodes = [make(row) for row in page.rows]
         return cls(
-            edges=[
-                Edge(cursor=cursor, node=node) for cursor, node in zip(cursors, nodes, strict=True)
-            ],
-            nodes=nodes,
+            nodes=[make(row) for row in page.rows],
             page_info=PageInfo(
                 has_next_page=page.has_next,
                 has_previous_page=page.has_previous,
-                start_cursor=cursors[0] if cursors else None,
-                end_cursor=cursors[-1] if cursors else None,
+                start_cursor=keys.cursor(page.keys[0]) if page.keys else None,
+                end_cursor=keys.cursor(page.keys[-1]) if page.keys else None,
             ),
+            keys=keys,
+            places=page.keys,
             count=count,
         )
 

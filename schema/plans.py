@@ -1,237 +1,260 @@
-"""What is compiled, kept with the documents it was compiled from."""
+"""Operations that are known: what was compiled is kept, and executed in the place of graphql-core.
 
+The variables of an operation are read, its root resolvers called and their values completed by
+generated functions. Where one of these finds anything odd, graphql-core answers, with what the
+resolvers returned.
+"""
+
+import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from graphql import (
-    FragmentDefinitionNode,
-    GraphQLList,
+    DocumentNode,
+    ExecutionResult,
+    Executor,
     GraphQLObjectType,
-    GraphQLOutputType,
     GraphQLResolveInfo,
+    MiddlewareManager,
     NamedTypeNode,
     NonNullTypeNode,
     OperationDefinitionNode,
-    get_named_type,
-    is_abstract_type,
+    execute,
+    get_operation_ast,
 )
 from graphql.execution.collect_fields import FieldDetailsList
-from graphql.pyutils import AwaitableOrValue, Path
+from strawberry import Schema
+from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.types.graphql import OperationType as Kind
 
 from persistence.render import Selection
-from resilience.metrics import COMPLETIONS
-from schema.compile import Completion, Rendered, compiled
+from resilience.metrics import EXECUTIONS
+from schema.arguments import Read, VariablesRefused, reader
+from schema.compile import Rendered, Root, Run, compiled
+from schema.generated import Uncompilable
+from schema.printing import selections_of
 
 OPERATIONS_KEPT = 256
-# Root fields whose teams PostgreSQL can print.
-PRINTED = frozenset({"team", "teams"})
-CONNECTION = "TeamConnection"
-# Of one operation: conditions that differ, and selections.
+# Of one document. Longer ones are not kept.
+CHARACTERS_MAX = 10_000
+# Of one operation: conditions that differ.
 CONDITIONS_KEPT = 16
-_MISSING = object()
-_COMPILED, _INTERPRETED, _REPEATED = (
-    COMPLETIONS.labels(how) for how in ("compiled", "interpreted", "repeated")
-)
-
-Key = tuple[int, ...]
+_COMPILED, _REPEATED = (EXECUTIONS.labels(how) for how in ("compiled", "repeated"))
 
 
-@dataclass(slots=True)
-class Selected:
-    """Plans of one operation under conditions, by the type and the nodes that select."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An operation under certain conditions. `selections` are what PostgreSQL would print."""
 
-    completions: dict[Key, Completion | None] = field(default_factory=dict)
-    selections: dict[Key, Selection | None] = field(default_factory=dict)
+    roots: list[Root]
+    read: Read
+    selections: Mapping[str, Selection]
 
 
 @dataclass(slots=True)
-class Plans:
-    """Of one operation. Holds its nodes, so that their ids stay theirs."""
+class Operation:
+    """One that is valid."""
 
-    operation: OperationDefinitionNode
-    fragments: Mapping[str, FragmentDefinitionNode]
+    document: DocumentNode
+    name: str | None
+    node: OperationDefinitionNode
+    kind: Kind
     conditions: tuple[str, ...]
-    by_conditions: dict[tuple[Any, ...], Selected] = field(default_factory=dict)
-
-    def under(self, variables: Mapping[str, Any]) -> Selected:
-        """Those for these values of the conditions."""
-        values = tuple(variables.get(name) for name in self.conditions)
-        if values not in self.by_conditions:
-            if len(self.by_conditions) >= CONDITIONS_KEPT:
-                self.by_conditions.clear()
-            self.by_conditions[values] = Selected()
-        return self.by_conditions[values]
+    plans: dict[tuple[Any, ...], Plan | None] = field(default_factory=dict)
 
 
-_PLANS: OrderedDict[int, Plans] = OrderedDict()
+class Plans:
+    """Those of one schema, for the operations used last."""
 
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._operations: OrderedDict[tuple[str, str | None], Operation] = OrderedDict()
 
-def plans_of(
-    operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]
-) -> Plans:
-    """Made once as long as the document is kept."""
-    known = _PLANS.get(id(operation))
-    if known is not None:
-        _PLANS.move_to_end(id(operation))
-        return known
-    plans = Plans(operation, fragments, _conditions(operation))
-    _PLANS[id(operation)] = plans
-    if len(_PLANS) > OPERATIONS_KEPT:
-        _PLANS.popitem(last=False)
-    return plans
+    def __len__(self) -> int:
+        return len(self._operations)
 
+    def find(self, text: str, name: str | None) -> Operation | None:
+        found = self._operations.get((text, name))
+        if found is not None:
+            self._operations.move_to_end((text, name))
+        return found
 
-def _conditions(operation: OperationDefinitionNode) -> tuple[str, ...]:
-    """The variables that can decide what is selected: only Boolean ones are taken there."""
-    names = []
-    for definition in operation.variable_definitions or ():
-        kind = (
-            definition.type.type
-            if isinstance(definition.type, NonNullTypeNode)
-            else definition.type
+    def learn(self, text: str, name: str | None, document: DocumentNode) -> Operation | None:
+        """Keep an operation that is valid; None for one whose document is too long."""
+        known, node = self.find(text, name), get_operation_ast(document, name)
+        if known is not None or node is None or len(text) > CHARACTERS_MAX:
+            return known
+        kind = Kind(node.operation.value)
+        found = Operation(document, name, node, kind, _conditions(node))
+        self._operations[text, name] = found
+        if len(self._operations) > OPERATIONS_KEPT:
+            self._operations.popitem(last=False)
+        return found
+
+    def prepared(self, operation: Operation, variables: Mapping[str, Any]) -> "Prepared | None":
+        """The operation with these variables; None where it is left to graphql-core."""
+        # Booleans as they came: what is none, or is not there, has a plan of its own kind.
+        conditions = tuple(variables.get(name, ...) for name in operation.conditions)
+        try:
+            if conditions not in operation.plans:
+                if len(operation.plans) >= CONDITIONS_KEPT:
+                    operation.plans.clear()
+                operation.plans[conditions] = self._plan(operation, variables)
+            plan = operation.plans[conditions]
+            return None if plan is None else Prepared(self._schema, operation, plan, variables)
+        except Exception:  # noqa: BLE001 - graphql-core finds out what it is, and says where
+            return None
+
+    def _plan(self, operation: Operation, variables: Mapping[str, Any]) -> Plan | None:
+        """Raises VariablesRefused."""
+        executor = Executor.build(
+            self._schema._schema,  # noqa: SLF001 - as Strawberry's own extensions
+            operation.document,
+            raw_variable_values=dict(variables),
+            operation_name=operation.name,
         )
-        if isinstance(kind, NamedTypeNode) and kind.name.value == "Boolean":
-            names.append(definition.variable.name.value)
-    return tuple(names)
-
-
-def _key(kind: GraphQLOutputType, details: FieldDetailsList) -> Key:
-    return (id(kind), *(id(one.node) for one in details))
-
-
-def _object_of(parent: GraphQLObjectType, name: str) -> GraphQLObjectType:
-    """The object type of a field, below lists and what is not null."""
-    return cast("GraphQLObjectType", get_named_type(parent.fields[name].type))
-
-
-class CompiledExecution(StrawberryGraphQLCoreExecutionContext):
-    """graphql-core's executor, with compiled completion of objects and lists of them."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        middlewares = self.middleware_manager.middlewares if self.middleware_manager else ()
-        self._is_compiled = self.context_value.execution.compiled and not middlewares
-        self._is_rendered = self._is_compiled and self.context_value.execution.rendered
-        if self._is_compiled:
-            plans = plans_of(self.operation, self.fragment_definitions)
-            selected = plans.under(self.variable_values.coerced)
-            self._plans, self._selections = selected.completions, selected.selections
-
-    def execute_field(
-        self,
-        parent_type: GraphQLObjectType,
-        source: Any,
-        field_details_list: FieldDetailsList,
-        path: Path,
-        position_context: Any,
-    ) -> Any:
-        if path.prev is None and self._is_rendered and len(field_details_list) == 1:
-            name = field_details_list[0].node.name.value
-            if name in PRINTED:
-                self.context_value.selections[path.key] = self._selection(
-                    _object_of(parent_type, name), field_details_list
-                )
-        return super().execute_field(
-            parent_type, source, field_details_list, path, position_context
+        if isinstance(executor, list):
+            raise VariablesRefused
+        try:
+            found = compiled(executor)
+        except Uncompilable:
+            return None
+        if operation.kind == Kind.MUTATION and len(found.roots) > 1:
+            return None
+        return Plan(
+            roots=found.roots,
+            read=reader(executor, found.sites, self._schema.schema_converter),
+            selections=dict(selections_of(executor, found.roots)),
         )
+
+
+class Prepared:
+    """An operation whose variables are read. Raises what reading them raises."""
+
+    def __init__(
+        self, schema: Schema, operation: Operation, plan: Plan, variables: Mapping[str, Any]
+    ) -> None:
+        self._schema = schema
+        self._operation = operation
+        self._plan = plan
+        self._variables = variables
+        self._arguments = plan.read(variables)
+
+    @property
+    def node(self) -> OperationDefinitionNode:
+        return self._operation.node
+
+    async def execute(self, context: Any) -> ExecutionResult:
+        if context.execution.rendered:
+            context.selections.update(self._plan.selections)
+        run = Run(context, self._variables, self._arguments)
+        outcomes = await self._outcomes(run)
+        try:
+            data = await _completed(run, self._plan.roots, outcomes)
+        except Exception:  # noqa: BLE001 - graphql-core finds out what it is, and says where
+            _REPEATED.inc()
+            return await self._repeated(context, outcomes)
+        _COMPILED.inc()
+        return ExecutionResult(data, None)
+
+    async def _outcomes(self, run: Run) -> list[Any]:
+        """What the root resolvers return or raise."""
+        roots = self._plan.roots
+        if len(roots) == 1:
+            return [await _outcome(run, roots[0])]
+        return await asyncio.gather(*(_outcome(run, root) for root in roots))
+
+    async def _repeated(self, context: Any, outcomes: list[Any]) -> ExecutionResult:
+        """What graphql-core makes of the values of root resolvers, which are not called again."""
+        known = {root.key: one for root, one in zip(self._plan.roots, outcomes, strict=True)}
+
+        def resolve(following: Callable[..., Any], source: Any, info: Any, **arguments: Any) -> Any:
+            if info.path.prev is not None or info.path.key not in known:
+                return following(source, info, **arguments)
+            outcome = known[info.path.key]
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        answer: Any = execute(
+            self._schema._schema,  # noqa: SLF001 - as Strawberry's own extensions
+            self._operation.document,
+            context_value=context,
+            variable_values=dict(self._variables),
+            operation_name=self._operation.name,
+            middleware=MiddlewareManager(resolve),
+            is_awaitable=cast("Any", optimized_is_awaitable),
+            executor_class=Completing,
+        )
+        result = await answer if optimized_is_awaitable(answer) else answer
+        return cast("ExecutionResult", result)
+
+
+class Completing(StrawberryGraphQLCoreExecutionContext):
+    """graphql-core's executor, which takes what is printed already as it is."""
 
     def complete_object_value(  # noqa: PLR0913, PLR0917 - as it is called
         self,
         return_type: GraphQLObjectType,
         field_details_list: FieldDetailsList,
         info: GraphQLResolveInfo[Any],
-        path: Path,
+        path: Any,
         result: Any,
         position_context: Any,
-    ) -> AwaitableOrValue[dict[str, Any]]:
+    ) -> Any:
         if type(result) is Rendered:
-            return result.fragment  # type: ignore[return-value]
-        found = self._completed(return_type, field_details_list, result)
-        if found is not _MISSING:
-            return found  # type: ignore[no-any-return]
+            return result.fragment
         return super().complete_object_value(
             return_type, field_details_list, info, path, result, position_context
         )
 
-    def complete_list_value(  # noqa: PLR0913, PLR0917 - as it is called
-        self,
-        return_type: GraphQLList[GraphQLOutputType],
-        field_details_list: FieldDetailsList,
-        info: GraphQLResolveInfo[Any],
-        path: Path,
-        result: AsyncIterable[Any] | Iterable[Any],
-        position_context: Any,
-    ) -> AwaitableOrValue[list[Any]]:
-        found = self._completed(return_type, field_details_list, result)
-        if found is not _MISSING:
-            return found  # type: ignore[no-any-return]
-        return super().complete_list_value(
-            return_type, field_details_list, info, path, result, position_context
-        )
 
-    def _completed(
-        self, return_type: GraphQLOutputType, details: FieldDetailsList, result: Any
-    ) -> Any:
-        """What stands for the value in the answer; `_MISSING` leaves it to graphql-core."""
-        if not self._is_compiled:
-            return _MISSING
-        key = _key(return_type, details)
-        if key not in self._plans:
-            self._plans[key] = compiled(return_type, details, self.collect_subfields)
-        completion = self._plans[key]
-        if completion is None:
-            _INTERPRETED.inc()
-            return _MISSING
-        try:
-            found = completion(result)
-        except Exception:  # noqa: BLE001 - graphql-core finds out what it is, and says where
-            _REPEATED.inc()
-            return _MISSING
-        _COMPILED.inc()
-        return found
+async def _outcome(run: Run, root: Root) -> Any:
+    if root.site is None:
+        return None
+    try:
+        found = root.site.call(run, None)
+        return await found if root.site.is_async else found
+    except Exception as error:  # noqa: BLE001 - located and told by graphql-core
+        return error
 
-    def _selection(self, kind: GraphQLObjectType, details: FieldDetailsList) -> Selection | None:
-        """What is selected of teams; None unless it is selected at one place."""
-        key = _key(kind, details)
-        if key not in self._selections:
-            places = [(kind, details)]
-            if kind.name == CONNECTION:
-                places = list(self._nodes(kind, details))
-            self._selections[key] = self._tree(*places[0]) if len(places) == 1 else None
-        return self._selections[key]
 
-    def _nodes(
-        self, connection: GraphQLObjectType, details: FieldDetailsList
-    ) -> Iterator[tuple[GraphQLObjectType, FieldDetailsList]]:
-        """Where nodes of a connection are selected, with their type."""
-        for chosen in self.collect_subfields(connection, details).grouped_field_set.values():
-            name = chosen[0].node.name.value
-            if name not in {"nodes", "edges"}:
-                continue
-            kind = _object_of(connection, name)
-            if name == "nodes":
-                yield kind, chosen
-                continue
-            for below in self.collect_subfields(kind, chosen).grouped_field_set.values():
-                if below[0].node.name.value == "node":
-                    yield _object_of(kind, "node"), below
+async def _completed(run: Run, roots: list[Root], outcomes: list[Any]) -> dict[str, Any]:
+    """The answer's data. Raises what resolvers raised, and anything for values that are odd."""
+    try:
+        data = {
+            root.key: root.complete(_returned(outcome), run)
+            for root, outcome in zip(roots, outcomes, strict=True)
+        }
+        while run.pending:
+            waiting, run.pending = run.pending, []
+            values = await asyncio.gather(
+                *(one for _, _, one, _ in waiting), return_exceptions=True
+            )
+            for (target, key, _, complete), value in zip(waiting, values, strict=True):
+                target[key] = complete(_returned(value), run)
+    finally:
+        for _, _, unused, _ in run.pending:
+            unused.close()
+    return data
 
-    def _tree(self, kind: GraphQLObjectType, details: FieldDetailsList) -> Selection | None:
-        """Keys, names and what is below; None for what has arguments or abstract types."""
-        tree: list[tuple[str, str, Selection | None]] = []
-        for key, chosen in self.collect_subfields(kind, details).grouped_field_set.items():
-            name, below = chosen[0].node.name.value, None
-            if name != "__typename":
-                definition = kind.fields[name]
-                inner = get_named_type(definition.type)
-                if definition.args or is_abstract_type(inner):
-                    return None
-                if isinstance(inner, GraphQLObjectType):
-                    below = self._tree(inner, chosen)
-                    if below is None:
-                        return None
-            tree.append((key, name, below))
-        return tuple(tree)
+
+def _returned(outcome: Any) -> Any:
+    """The outcome of a resolver; raised if it is what was raised."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _conditions(operation: OperationDefinitionNode) -> tuple[str, ...]:
+    """The variables that can decide what is selected: only Boolean ones are taken there."""
+    names = []
+    for definition in operation.variable_definitions or ():
+        kind = definition.type
+        kind = kind.type if isinstance(kind, NonNullTypeNode) else kind
+        if isinstance(kind, NamedTypeNode) and kind.name.value == "Boolean":
+            names.append(definition.variable.name.value)
+    return tuple(names)

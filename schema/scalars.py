@@ -29,7 +29,7 @@ def _literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
 
 def _leaf(value: Any) -> Any:
     """What a list or an object holds is dropped, however deep it is: no leaf is one."""
-    return type(value)() if isinstance(value, list | dict) else value
+    return type(value)() if type(value) in {list, dict} else value
 
 
 def _lenient(name: str, description: str, specified_by_url: str | None = None) -> Any:

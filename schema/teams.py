@@ -15,7 +15,7 @@ from persistence.render import Printed, team_text
 from persistence.team_lists import Listing, Parts, order_of
 from persistence.team_search import TeamFilter as TeamSearch
 from persistence.team_stats import TeamStats as TeamStatsRecord
-from resilience.metrics import COMPLETIONS
+from resilience.metrics import EXECUTIONS
 from resolvers import lists, review
 from schema.access import caller_with
 from schema.compile import Rendered
@@ -26,7 +26,7 @@ from schema.objects import Player, Team
 from schema.pages import AFTER, BEFORE, FIRST, LAST, Connection, Keys, search_text
 from schema.selection import selected_names
 
-_RENDERED = COMPLETIONS.labels("rendered")
+_RENDERED = EXECUTIONS.labels("rendered")
 _KEYS = {
     TeamOrderField.CODE: Keys("team.code", int, str),
     TeamOrderField.REGISTERED: Keys("team.registered", datetime, UUID),

@@ -42,7 +42,7 @@ DEPLOYED_DEFAULTS = (20, 10, False, FULL_SET, ("api.icct26.org",), False)
     ("environment", "expected"),
     [
         ("development", (5, 2, True, (), LOCAL, True)),
-        ("test", (1, 0, True, (), (*LOCAL, "testserver"), False)),
+        ("test", (5, 0, True, (), (*LOCAL, "testserver"), False)),
         ("staging", DEPLOYED_DEFAULTS),
         ("production", DEPLOYED_DEFAULTS),
     ],

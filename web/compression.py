@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import brotli
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.guards import TRANSFERS
+from web.refusals import values_of
 
 FROM_BYTES = 1024
 # Types of text; everything else that is served is compressed in itself.
@@ -75,14 +75,18 @@ def _weight(parameter: str) -> float:
 
 def _compressed(scope: Scope, start: Message, message: Message) -> Message:
     """The body in the best encoding; headers of `start` are changed to fit."""
-    headers = MutableHeaders(scope=start)
-    if "content-encoding" in headers or not COMPRESSIBLE.match(headers.get("content-type", "")):
+    given = dict(start["headers"])
+    kind = given.get(b"content-type", b"").decode("latin-1")
+    if b"content-encoding" in given or not COMPRESSIBLE.match(kind):
         return message
-    headers.add_vary_header("Accept-Encoding")
-    encoding = accepted(Headers(scope=scope).get("accept-encoding", ""))
-    if encoding is None:
-        return message
-    body = ENCODINGS[encoding](message["body"])
-    headers["Content-Encoding"] = encoding
-    headers["Content-Length"] = str(len(body))
-    return {**message, "body": body}
+    headers, added = start["headers"], [(b"vary", b"Accept-Encoding")]
+    asked = values_of(scope, b"accept-encoding")
+    encoding = accepted(asked[0].decode("latin-1")) if asked else None
+    if encoding is not None:
+        body = ENCODINGS[encoding](message["body"])
+        message = {**message, "body": body}
+        added.append((b"content-encoding", encoding.encode()))
+        headers = [pair for pair in headers if pair[0] != b"content-length"]
+        added.append((b"content-length", str(len(body)).encode()))
+    start["headers"] = [*headers, *added]
+    return message

@@ -1,13 +1,15 @@
 """GraphQL over HTTP: body, media types, status codes."""
 
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 import orjson
+from prometheus_client import Histogram
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from domain.errors import (
@@ -26,9 +28,10 @@ from resolvers.context import Services
 from schema import operation_label, schema
 from schema.context import Context, Execution
 from schema.errors import error_body, publish
+from schema.execution import Asked, execute
 from schema.loaders import Loaders
 from web.limits import Exceeded
-from web.requests import JSON_TYPE, GraphQLRequest, accepted_type, parse
+from web.requests import JSON_TYPE, GraphQLRequest, HttpRequest, accepted_type, parse
 from web.sessions import Sessions
 from web.trusted import TrustedDocuments
 
@@ -63,12 +66,16 @@ class GraphQLEndpoint:
         self._trusts_all = trusted is None
         self._execution = execution or Execution()
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.respond(HttpRequest(scope, receive))
+        await response(scope, receive, send)
+
     async def respond(self, request: Request) -> Response:
         try:
             media_type = accepted_type(request.headers.getlist("accept"))
             wanted = await parse(request, self._trusted)
             kind, name = operation_label(wanted.query, wanted.operation_name)
-            with OPERATIONS.labels(kind, name).time(), span(f"{kind} {name}"):
+            with _durations(kind, name).time(), span(f"{kind} {name}"):
                 return await self._answer(request, wanted, media_type)
         except DomainError as error:
             return refusal(error)
@@ -93,12 +100,15 @@ class GraphQLEndpoint:
             execution=self._execution,
         )
         try:
-            result = await schema.execute(
-                wanted.query,
-                variable_values=wanted.variables,
-                context_value=context,
-                operation_name=wanted.operation_name,
-                allowed_operation_types=_ALLOWED[request.method],
+            result = await execute(
+                schema,
+                Asked(
+                    text=wanted.query,
+                    operation_name=wanted.operation_name,
+                    variables=wanted.variables or {},
+                    allowed=_ALLOWED[request.method],
+                ),
+                context,
             )
         except InvalidOperationTypeError as error:
             if error.operation_type == OperationType.SUBSCRIPTION:
@@ -110,6 +120,11 @@ class GraphQLEndpoint:
             # Refused before it ran: that was work too.
             await visit.admit("query")
         return visit.dress(_response(result, context, media_type))
+
+
+@lru_cache(maxsize=256)
+def _durations(kind: str, name: str) -> Histogram:
+    return OPERATIONS.labels(kind, name)
 
 
 def refusal(error: DomainError, *, allow: str = "POST") -> Response:
@@ -129,7 +144,7 @@ def refusal(error: DomainError, *, allow: str = "POST") -> Response:
     )
 
 
-def _response(result: ExecutionResult, context: Context, media_type: str) -> Response:
+def _response(result: Any, context: Context, media_type: str) -> Response:
     body: dict[str, Any] = {}
     headers = {}
     status = 200

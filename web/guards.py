@@ -39,7 +39,7 @@ class CatchAll:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        answer = Watched(send)
+        answer = Watched.around(send)
         try:
             await self.app(scope, receive, answer)
         except ClientDisconnect:
@@ -97,7 +97,7 @@ class BodyLimit:
             close = announced > self.max_bytes
             await send_error(scope, send, BodyTooLarge(limit), close=close)
             return
-        answer, received = Watched(send), 0
+        answer, received = Watched.around(send), 0
 
         async def counted_receive() -> Message:
             nonlocal received
@@ -131,7 +131,7 @@ class Timeout:
         if scope["type"] != "http" or scope["path"].startswith(TRANSFERS):
             await self.app(scope, receive, send)
             return
-        answer, body = Watched(send), _Body(receive, self.receive_seconds)
+        answer, body = Watched.around(send), _Body(receive, self.receive_seconds)
         try:
             async with asyncio.timeout(self.seconds) as body.limit:
                 await self.app(scope, body.receive, answer)

@@ -3,7 +3,7 @@
 import random
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -22,7 +22,7 @@ from resilience.telemetry import current_request_id, log_request
 from resilience.tracing import request_span, trace_id_of
 from schema.errors import error_body
 from web.guards import TRANSFERS
-from web.refusals import JSON, Watched, encoded, values_of
+from web.refusals import JSON, Pairs, encoded, values_of
 
 CORS_METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS")
 CORS_HEADERS = (
@@ -60,46 +60,29 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
 
-class RequestId:
-    """Accepts the caller's X-Request-ID unless it could be a person's number or a token."""
+class Envelope:
+    """Gives every request its id, its line in the log and, unless it sets them, its headers.
 
-    def __init__(self, app: ASGIApp) -> None:
+    The caller's X-Request-ID is taken unless it could be a person's number or a token. The line
+    has no query, address or agent, and no status where nobody was answered.
+    """
+
+    def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
         self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        given = values_of(scope, b"x-request-id")
-        request_id = (_accepted(given[0].decode("latin-1")) if given else "") or new_request_id()
-        pair = (b"x-request-id", request_id.encode())
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], pair]
-            await send(message)
-
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id, **_trace(scope))
-        try:
-            await self.app(scope, receive, send_with_id)
-        finally:
-            structlog.contextvars.clear_contextvars()
-
-
-class AccessLog:
-    """One line per request, without query, address or agent. No status: nobody was answered."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+        self._pairs = encoded({**SECURITY_HEADERS, **(HSTS if https_only else {})})
+        self._names = frozenset(name for name, _ in self._pairs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
-        answer = Watched(send)
+        given = values_of(scope, b"x-request-id")
+        request_id = (_accepted(given[0].decode("latin-1")) if given else "") or new_request_id()
+        answer = _Dressed(send, [*self._pairs, (b"x-request-id", request_id.encode())], self._names)
         route = _route(scope["path"])
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id, **_trace(scope))
         try:
             with (
                 each_warning_once(),
@@ -117,6 +100,27 @@ class AccessLog:
                 status=answer.status,
                 milliseconds=round(seconds * 1000, 2),
             )
+            structlog.contextvars.clear_contextvars()
+
+
+class _Dressed:
+    """A `send` that adds headers, and knows the status."""
+
+    def __init__(self, send: Send, pairs: Pairs, replaceable: frozenset[bytes]) -> None:
+        self.status: int | None = None
+        self._send = send
+        self._pairs = pairs
+        self._replaceable = replaceable
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own, pairs = message["headers"], self._pairs
+            names = self._replaceable.intersection([name for name, _ in own])
+            if names:
+                pairs = [pair for pair in pairs if pair[0] not in names]
+            message["headers"] = [*own, *pairs]
+        return self._send(message)
 
 
 class Cors(CORSMiddleware):
@@ -140,6 +144,12 @@ class Cors(CORSMiddleware):
             if not self.allow_all_origins
         }
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not values_of(scope, b"origin"):
+            await self.app(scope, receive, _Dressed(send, self._others, frozenset()))
+        else:
+            await super().__call__(scope, receive, send)
+
     async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
         if message["type"] == "http.response.start":
             added = self._known.get(request_headers.get("origin", ""), self._others)
@@ -157,24 +167,6 @@ class Cors(CORSMiddleware):
             status_code=answer.status_code,
             headers={**_without_content(headers), "Content-Type": JSON},
         )
-
-
-class SecurityHeaders:
-    """What a response sets itself stays."""
-
-    def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
-        self.app = app
-        self.pairs = encoded({**SECURITY_HEADERS, **(HSTS if https_only else {})})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                own = message["headers"]
-                names = {name for name, _ in own}
-                message["headers"] = [*own, *(pair for pair in self.pairs if pair[0] not in names)]
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
 
 
 def new_request_id() -> str:

@@ -57,6 +57,11 @@ class Watched:
         self._send = send
         self._refused = False
 
+    @classmethod
+    def around(cls, send: Send) -> "Watched":
+        """The same one for all that follow one another."""
+        return send if isinstance(send, cls) else cls(send)
+
     async def __call__(self, message: Message) -> None:
         if self._refused:
             return

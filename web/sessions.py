@@ -19,6 +19,7 @@ from resolvers.signatures import SignedRequest
 from schema.context import Admitted
 from web.clients import address_of, client_address, networks_of
 from web.limits import Exceeded, RateLimits, Standing
+from web.refusals import encoded
 
 COOKIE = "__Host-icct26"
 PLAIN_COOKIE = "icct26"
@@ -139,7 +140,7 @@ class Visit:
     def dress(self, response: Response) -> Response:
         """The response with the cookie that it brings, or takes away, and the client's rate."""
         if self._standing is not None:
-            response.headers.update(self._standing.headers())
+            response.raw_headers += encoded(self._standing.headers())
         if self._kept is not None:
             token, expires_at = self._kept
             left = (expires_at - self._sessions.services.clock()).total_seconds()
@@ -164,10 +165,10 @@ class Visit:
 
     def _is_plain(self) -> bool:
         """On a developer's machine, where there is no TLS for a secure cookie."""
+        if not self._sessions.is_development:
+            return False
         url = self._request.url
-        return (
-            self._sessions.is_development and url.scheme == "http" and url.hostname in LOCAL_HOSTS
-        )
+        return url.scheme == "http" and url.hostname in LOCAL_HOSTS
 
     def _is_allowed_place(self) -> bool:
         networks = self._sessions.networks

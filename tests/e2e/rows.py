@@ -6,6 +6,9 @@ import asyncpg
 
 from tests.databases import dsn
 
+# ICCT-999 comes before ICCT-1000.
+IN_ORDER = "ORDER BY length(code), code"
+
 
 async def registered(url: str) -> dict[str, str]:
     """Codes by the captain's e-mail, in the order of the codes, after all counts were compared."""
@@ -13,7 +16,7 @@ async def registered(url: str) -> dict[str, str]:
     try:
         await _compare_counts(connection)
         await _compare_owed(connection)
-        teams = await connection.fetch("SELECT captain_email, code FROM team ORDER BY code")
+        teams = await connection.fetch(f"SELECT captain_email, code FROM team {IN_ORDER}")
     finally:
         await connection.close()
     return {team["captain_email"]: team["code"] for team in teams}
@@ -21,7 +24,7 @@ async def registered(url: str) -> dict[str, str]:
 
 async def _compare_counts(connection: asyncpg.Connection) -> None:
     tournament = await connection.fetchrow("SELECT taken, next_team_number FROM tournament")
-    teams = await connection.fetch("SELECT id, code, church_id FROM team ORDER BY code")
+    teams = await connection.fetch(f"SELECT id, code, church_id FROM team {IN_ORDER}")
     churches = await connection.fetch("SELECT id, taken FROM church")
 
     assert [team["code"] for team in teams] == [f"ICCT-{n + 1:03}" for n in range(len(teams))]

@@ -11,12 +11,13 @@ from tests import make
 from tests.e2e.rows import registered
 from tests.processes import code_of, register, until
 
-COMMIT = b"COMMIT;"
+# Among the values of the statement that stores a team, and of no other.
+EMAIL = make.team()["captain"]["email"].encode()
 
 
 @dataclass(kw_only=True)
 class Proxy:
-    """Stands between the server and PostgreSQL; cuts the connection at the next commit."""
+    """Stands between the server and PostgreSQL; cuts the connection when a team is stored."""
 
     socket: str
     port: int = 0
@@ -44,7 +45,7 @@ class Proxy:
 
     async def _forth(self, reader, database, cut):
         while message := await reader.read(65536):
-            if self.is_armed and COMMIT in message:
+            if self.is_armed and EMAIL in message:
                 self.is_armed, self.cuts = False, self.cuts + 1
                 cut.set()
                 if not self.reaches_database:

@@ -66,7 +66,9 @@ class Load:
 
 
 async def test_a_stop_under_load_loses_no_request(make_server, own_url):
-    server = make_server(DATABASE_URL=own_url, SHUTDOWN_NOTICE_SECONDS="2")
+    server = make_server(
+        DATABASE_URL=own_url, SHUTDOWN_NOTICE_SECONDS="2", TOURNAMENT_CAPACITY="10000"
+    )
     await server.start()
     load = Load(server.port)
 

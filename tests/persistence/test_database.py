@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
 from domain.errors import ServiceUnavailable
-from persistence.database import constraint, sqlstate
+from persistence.failures import constraint, sqlstate
 from resilience.redaction import render_exception
 
 WRITE = text("INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now())")

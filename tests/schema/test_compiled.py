@@ -1,7 +1,7 @@
 """Compiled completion gives what graphql-core gives: data, errors, paths and their order."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Any
@@ -13,23 +13,23 @@ from graphql import print_schema
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import nodes, queries
-from strawberry import Schema
 from strawberry.schema.config import StrawberryConfig
 
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
 from domain.form import PersonEntry, PlayerRole
 from domain.status import TeamStatus
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
-from resilience.metrics import COMPLETIONS
 from schema import compile as compile_module
-from schema import plans
 from schema.context import Execution
+from schema.execution import Planned, PlannedSchema
 from schema.node import Node
 from schema.objects import Player, Team
-from schema.pages import Connection, Edge, PageInfo
-from schema.plans import OPERATIONS_KEPT, CompiledExecution
+from schema.pages import Connection, Keys, PageInfo
+from schema.plans import OPERATIONS_KEPT
 from schema.scalars import SCALARS
+from tests.schema.executions import errors_of, executions, ordered
 
+KEYS = Keys("team.test", int)
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 ODD = st.one_of(
     st.none(),
@@ -50,6 +50,8 @@ class Running:
 
     execution: Execution
     roots: dict[str, Any]
+    operation_name: str | None = None
+    selections: dict[str, Any] = field(default_factory=dict)
 
 
 def _root(name: str):
@@ -72,10 +74,10 @@ class Query:
     node: Node | None = strawberry.field(resolver=_root("node"), graphql_type=Node | None)
 
 
-SCHEMA = Schema(
+SCHEMA = PlannedSchema(
     query=Query,
     types=[Team, Player],
-    execution_context_class=CompiledExecution,
+    extensions=[Planned],
     config=StrawberryConfig(scalar_map=SCALARS),
 )
 SDL = print_schema(SCHEMA._schema)
@@ -157,7 +159,8 @@ def roots(draw) -> dict[str, Any]:
     for one in made:
         _changed(draw, one, odds=odds)
     page = Connection(
-        edges=[Edge(cursor=f"c{place}", node=one) for place, one in enumerate(made)],
+        keys=KEYS,
+        places=[(place,) for place in range(len(made))],
         nodes=made,
         page_info=PageInfo(
             has_next_page=False, has_previous_page=True, start_cursor=None, end_cursor="e"
@@ -184,29 +187,11 @@ def run(query: str, roots: dict[str, Any], *, compiled: bool, variables=None) ->
             context_value=Running(Execution(compiled=compiled, rendered=False), roots),
         )
     )
-    errors = [
-        (one.message, one.path, [(place.line, place.column) for place in one.locations or ()])
-        for one in result.errors or ()
-    ]
-    return result.data, errors
-
-
-def ordered(data: Any) -> Any:
-    """With the order of keys, which dictionaries do not compare, and with the types of leaves."""
-    if isinstance(data, dict):
-        return [(key, ordered(value)) for key, value in data.items()]
-    if isinstance(data, list):
-        return [ordered(value) for value in data]
-    return type(data), repr(data)
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    monkeypatch.setattr(Schema, "process_errors", lambda *_: None)
+    return result.data, errors_of(result.errors)
 
 
 SELECTED = queries(SDL, custom_scalars=CUSTOM, fields=["team", "teams", "squads", "node"])
-# These read the database, which is not here: both are asynchronous, and left to graphql-core.
+# These read the database, which is not here.
 READING = ("history", "playersElsewhere")
 PAGE = """
 query Page($withPlayers: Boolean = true) {
@@ -216,13 +201,26 @@ fragment who on Person { name phone }
 """
 
 
-def completions(how: str) -> float:
-    return COMPLETIONS.labels(how)._value.get()
+def generated(max_examples: int):
+    """So many operations, with what their root fields give."""
+    bounds = settings(
+        max_examples=max_examples, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    return lambda test: bounds(given(query=SELECTED, roots=roots())(test))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
-@given(query=SELECTED, roots=roots())
+@generated(400)
 def test_generated_operations_have_equal_answers(query, roots):
+    compare(query, roots)
+
+
+@pytest.mark.slow
+@generated(5_000)
+def test_thousands_of_generated_operations_have_equal_answers(query, roots):
+    compare(query, roots)
+
+
+def compare(query: str, roots: dict[str, Any]) -> None:
     assume(not any(name in query for name in READING))
 
     expected = run(query, roots, compiled=False)
@@ -238,10 +236,10 @@ def test_most_generated_operations_are_compiled():
     @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
     @given(query=SELECTED)
     def count(query):
-        assume(not any(name in query for name in (*READING, "totalCount")))
-        before = completions("interpreted"), completions("repeated")
+        assume(not any(name in query for name in READING))
+        before = executions("interpreted"), executions("repeated")
         run(query, plain_roots(), compiled=True)
-        counts[(completions("interpreted"), completions("repeated")) == before] += 1
+        counts[(executions("interpreted"), executions("repeated")) == before] += 1
 
     count()
 
@@ -251,21 +249,18 @@ def test_most_generated_operations_are_compiled():
 def plain_roots() -> dict[str, Any]:
     team = Team.from_record(team_record())
     info = PageInfo(has_next_page=False, has_previous_page=True, start_cursor="a", end_cursor="b")
-    page = Connection(
-        edges=[Edge(cursor="a", node=team)], nodes=[team], page_info=info, count=_count
-    )
+    page = Connection(nodes=[team], page_info=info, keys=KEYS, places=[(1,)], count=_count)
     return {"team": team, "teams": page, "squads": [team, None], "node": team.players[0]}
 
 
-def test_a_page_with_a_count_is_compiled_below_its_connection():
-    before = completions("compiled"), completions("repeated")
+def test_what_a_resolver_awaits_is_compiled():
+    before = executions("compiled"), executions("repeated")
 
     data, errors = run(PAGE.replace("nodes", "totalCount nodes", 1), plain_roots(), compiled=True)
 
     assert errors == []
     assert data["teams"]["totalCount"] == 7
-    # pageInfo is not selected: the list of nodes is the one value that is left.
-    assert (completions("compiled"), completions("repeated")) == (before[0] + 1, before[1])
+    assert (executions("compiled"), executions("repeated")) == (before[0] + 1, before[1])
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -279,7 +274,7 @@ def test_conditions_have_plans_of_their_own(wanted):
 def test_a_null_where_none_may_be_is_reported_by_graphql_core():
     roots = plain_roots()
     roots["team"].players[1].name = None
-    before = completions("repeated")
+    before = executions("repeated")
 
     data, errors = run("{ team { players { name } } }", roots, compiled=True)
 
@@ -287,30 +282,31 @@ def test_a_null_where_none_may_be_is_reported_by_graphql_core():
     assert [(message, path) for message, path, _ in errors] == [
         ("Cannot return null for non-nullable field Player.name.", ["team", "players", 1, "name"])
     ]
-    assert completions("repeated") > before
+    assert executions("repeated") > before
 
 
 def test_the_switch_leaves_all_to_graphql_core():
-    before = [completions(how) for how in ("compiled", "interpreted", "repeated")]
+    before = [executions(how) for how in ("compiled", "interpreted", "repeated")]
 
     data, _ = run(PAGE, plain_roots(), compiled=False)
 
     assert data["teams"]["nodes"][0]["code"] == "ICCT-001"
-    assert [completions(how) for how in ("compiled", "interpreted", "repeated")] == before
+    after = [executions(how) for how in ("compiled", "interpreted", "repeated")]
+    assert after == [before[0], before[1] + 1, before[2]]
 
 
 def test_plans_are_bounded_in_number():
     for number in range(OPERATIONS_KEPT + 10):
         run(f"query Q{number} {{ team {{ code }} }}", plain_roots(), compiled=True)
 
-    assert len(plans._PLANS) == OPERATIONS_KEPT
+    assert len(SCHEMA.plans) == OPERATIONS_KEPT
 
 
 def test_a_selection_larger_than_any_page_needs_is_not_compiled(monkeypatch):
     monkeypatch.setattr(compile_module, "FIELDS_MAX", 3)
-    before = completions("interpreted")
+    before = executions("interpreted")
 
     data, _ = run("{ team { id code name version } }", plain_roots(), compiled=True)
 
     assert data["team"]["version"] == 1
-    assert completions("interpreted") == before + 1
+    assert executions("interpreted") == before + 1

@@ -12,7 +12,7 @@ from resilience.tracing import trace_id_of
 from server import create_app
 from tests.asking import AWAY, ask, data, serving
 from web.configuration import SettingsError
-from web.middleware import RequestId
+from web.middleware import Envelope
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -96,7 +96,8 @@ async def test_every_line_of_a_request_names_the_callers_trace(header, expected)
         seen.update(structlog.contextvars.get_contextvars())
 
     headers = [(b"traceparent", header.encode())] if header else []
-    await RequestId(app)({"type": "http", "headers": headers}, None, None)
+    scope = {"type": "http", "method": "GET", "path": "/livez", "headers": headers}
+    await Envelope(app, https_only=False)(scope, None, None)
 
     assert seen.get("trace_id") == expected
     assert seen["request_id"]

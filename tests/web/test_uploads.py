@@ -415,7 +415,7 @@ async def test_each_opened_upload_of_a_document_counts(settings, database, datab
 
 
 async def test_33_transfers_hold_no_connection_and_no_lock(client, settings, sql):
-    assert (settings.database_pool_size, settings.database_max_overflow) == (1, 0)
+    assert (settings.database_pool_size, settings.database_max_overflow) == (5, 0)
     content, go_on = files.large_png(100_000), asyncio.Event()
     tickets = [await opened(client, "PHOTO", content) for _ in range(33)]
 

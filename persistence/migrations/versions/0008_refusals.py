@@ -1,0 +1,21 @@
+"""A way for one statement to end itself, so that nothing of what it wrote stays."""
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("""
+        CREATE FUNCTION refuse(code text) RETURNS text LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'refused' USING ERRCODE = code;
+        END $$
+    """)
+
+
+def downgrade() -> None:
+    op.execute("DROP FUNCTION refuse(text)")

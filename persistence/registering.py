@@ -1,0 +1,214 @@
+"""The one statement of a registration, in the order in which it takes its locks.
+
+Reserve the key; take a place of the church; take a place and a number of the tournament; store the
+rows, take the documents. Each part reads what the one before returned. The tournament's row, which
+every registration needs, is locked last but for documents, which nobody else needs.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from sqlalchemy import text
+
+from domain.errors import IdempotencyInProgress
+from domain.form import TeamEntry
+from domain.status import TeamStatus
+from persistence.database import Database
+from persistence.direct import Statement
+from persistence.failures import LOCK_NOT_AVAILABLE, context, sqlstate
+from persistence.idempotency import OPERATION, remembered
+from persistence.ids import new_id
+from persistence.records import ChurchRecord, Claim, PlayerRecord, Remembered, TournamentRecord
+from persistence.registration import (
+    church_columns,
+    church_of,
+    duplicate_of,
+    person_columns,
+    taking_place,
+)
+
+
+class NoChurchPlace(Exception):
+    """The church has no place left."""
+
+
+class NoNumber(Exception):
+    """The tournament is full, or not open any more."""
+
+
+class DocumentsTaken(Exception):
+    """Another team took one of the documents, or it was given up, since it was looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    church: ChurchRecord
+    code: str
+
+
+# What the function `refuse` ends the statement with.
+_REFUSALS: dict[str, type[Exception]] = {
+    "IC001": NoChurchPlace,
+    "IC002": NoNumber,
+    "IC003": DocumentsTaken,
+}
+
+_RESERVE = """
+        INSERT INTO idempotency_record AS r (operation, key, fingerprint, team_id, expires_at)
+        VALUES (:operation, :key, :fingerprint, :id, :expires_at)
+        ON CONFLICT (operation, key) DO UPDATE
+            SET fingerprint = excluded.fingerprint, team_id = excluded.team_id,
+                expires_at = excluded.expires_at
+            WHERE r.expires_at <= :now
+        RETURNING r.team_id
+"""
+
+
+# What follows the reservation of the key.
+_STORE = f"""
+    ), place AS ({taking_place("FROM reserved")}    ), numbered AS (
+        UPDATE tournament t
+        SET taken = t.taken + 1, next_team_number = t.next_team_number + 1
+        FROM place
+        WHERE t.id = :tournament_id
+          AND (t.capacity IS NULL OR t.taken < t.capacity)
+          AND (t.opens_at IS NULL OR t.opens_at <= :now)
+          AND (t.closes_at IS NULL OR t.closes_at > :now)
+        RETURNING place.id AS church_id,
+            t.code_prefix || '-' || lpad(CAST(t.next_team_number - 1 AS text),
+                greatest(3, length(CAST(t.next_team_number - 1 AS text))), '0') AS code
+    ), new_team AS (
+        INSERT INTO team (
+            id, tournament_id, church_id, code, name, normalized_name, status, version,
+            captain_name, captain_phone, captain_whatsapp, captain_email,
+            vice_captain_name, vice_captain_phone, vice_captain_whatsapp, vice_captain_email,
+            consent_version, consented_at, locale, manage_generation, next_position,
+            registered_at, updated_at)
+        SELECT
+            :id, :tournament_id, numbered.church_id,
+            coalesce(numbered.code,
+                refuse(CASE WHEN place.id IS NULL THEN 'IC001' ELSE 'IC002' END)),
+            :name, :normalized_name, 'PENDING', 1,
+            :captain_name, :captain_phone, :captain_whatsapp, :captain_email,
+            :vice_name, :vice_phone, :vice_whatsapp, :vice_email,
+            :consent_version, CAST(:consented_at AS timestamptz), :locale, 1, :next_position,
+            :now, :now
+        FROM reserved LEFT JOIN place ON true LEFT JOIN numbered ON true
+    ), new_players AS (
+        INSERT INTO player (
+            id, team_id, position, name, normalized_name, role, jersey_number, date_of_birth)
+        SELECT p.id, :id, p.position, p.name, p.normalized_name, p.role, p.jersey, p.born
+        FROM numbered, unnest(
+            CAST(:player_ids AS uuid[]), CAST(:positions AS integer[]),
+            CAST(:player_names AS text[]), CAST(:player_normalized AS text[]),
+            CAST(:roles AS text[]), CAST(:jerseys AS integer[]), CAST(:births AS date[])
+        ) AS p (id, position, name, normalized_name, role, jersey, born)
+    ), claimed AS (
+        UPDATE document d SET team_id = :id, player_id = c.player_id, claimed_at = :now
+        FROM numbered, unnest(
+            CAST(:document_ids AS uuid[]), CAST(:documents_players AS uuid[])
+        ) AS c (id, player_id)
+        WHERE d.id = c.id AND d.team_id IS NULL AND d.stored_at IS NOT NULL
+        RETURNING d.id
+    ), new_audit_event AS (
+        INSERT INTO audit_event (id, at, actor, action, team_id, request_id, changes)
+        SELECT :audit_id, :now, 'captain', 'team.registered', :id, :request_id,
+            CAST(:changes AS jsonb) FROM numbered
+    ), new_message AS (
+        INSERT INTO outbox_message (id, kind, team_id, payload, created_at, due_at)
+        SELECT :message_id, 'mail.team_received', :id, '{{}}', :now, :now FROM numbered
+    )
+    SELECT place.id, place.name, place.taken, numbered.code,
+        CASE WHEN (SELECT count(*) FROM claimed) < cardinality(CAST(:document_ids AS uuid[]))
+            THEN refuse('IC003') END
+    FROM place JOIN numbered ON true
+"""  # noqa: S608  # constants of ours
+
+
+@lru_cache
+def _storing(*, with_key: bool) -> Statement:
+    return Statement(text(f"WITH reserved AS ({_RESERVE if with_key else 'SELECT 1'}{_STORE}"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What is stored. Without a key it cannot be told whether it was stored before."""
+
+    tournament: TournamentRecord
+    entry: TeamEntry
+    players: tuple[PlayerRecord, ...]
+    claims: tuple[Claim, ...]
+    key: str | None
+    wanted: Remembered
+    now: datetime
+    expires_at: datetime
+    request_id: str
+
+
+async def store(database: Database, registration: Registration) -> Placed | Remembered:
+    """Write the team with all that belongs to it, or nothing: what the key stands for already.
+
+    That is `wanted` itself when the statement is repeated because its answer was lost. Waits for
+    a registration with the same key that is under way. Raises IdempotencyInProgress when that
+    takes longer than the lock timeout; InvalidForm when a team that is live has the name, the
+    e-mail or the phone; NoChurchPlace, NoNumber, DocumentsTaken.
+    """
+    key = registration.key
+    rows = await database.write(
+        _storing(with_key=key is not None),
+        _values(registration),
+        repeatable=key is not None,
+        meaning=_meaning,
+    )
+    if not rows:
+        return await remembered(database, key or "")
+    return Placed(church=church_of(rows[0], registration.tournament), code=rows[0]["code"])
+
+
+def _meaning(error: BaseException) -> Exception | None:
+    """What a failure of the statement says; None for one that says nothing about the form."""
+    state = sqlstate(error) or ""
+    if state in _REFUSALS:
+        return _REFUSALS[state]()
+    if state == LOCK_NOT_AVAILABLE and '"idempotency_record"' in context(error):
+        return IdempotencyInProgress()
+    return duplicate_of(error)
+
+
+def _values(registration: Registration) -> dict[str, object]:
+    entry, players, now = registration.entry, registration.players, registration.now
+    changes = {"status": [None, TeamStatus.PENDING.value], "players": [None, len(players)]}
+    reserved = {
+        "operation": OPERATION,
+        "key": registration.key,
+        "fingerprint": registration.wanted.fingerprint,
+        "expires_at": registration.expires_at,
+    }
+    return {
+        **(reserved if registration.key is not None else {}),
+        "id": registration.wanted.team_id,
+        "audit_id": new_id(),
+        "message_id": new_id(),
+        "request_id": registration.request_id,
+        **church_columns(registration.tournament, entry, now),
+        "name": entry.team_name,
+        "normalized_name": entry.normalized_team_name,
+        **person_columns("captain", entry.captain),
+        **person_columns("vice", entry.vice_captain),
+        "consent_version": entry.consent_version,
+        "consented_at": now if entry.consent_version else None,
+        "locale": entry.locale,
+        "next_position": len(players) + 1,
+        "player_ids": [player.id for player in players],
+        "positions": [player.position for player in players],
+        "player_names": [player.name for player in players],
+        "player_normalized": [player.normalized_name for player in entry.players],
+        "roles": [player.role.value if player.role else None for player in players],
+        "jerseys": [player.jersey_number for player in players],
+        "births": [player.date_of_birth for player in players],
+        "document_ids": [claim.document_id for claim in registration.claims],
+        "documents_players": [claim.player_id for claim in registration.claims],
+        "changes": json.dumps(changes),
+    }

@@ -1,0 +1,98 @@
+"""How an operation is executed: by its plan if it can have one, else by graphql-core.
+
+Strawberry parses, validates and admits an operation that is not known yet. What is known needs no
+more than its limits checked, which depend on the variables and on who asks.
+"""
+
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import ExecutionResult, GraphQLError
+from strawberry import Schema
+from strawberry.extensions import SchemaExtension
+from strawberry.types.execution import ExecutionContext
+from strawberry.types.graphql import OperationType
+
+from domain.errors import DomainError
+from resilience.metrics import EXECUTIONS
+from schema.admission import admit
+from schema.context import Context
+from schema.limits import parsed, require_affordable, require_allowed
+from schema.plans import Plans, Prepared
+
+_INTERPRETED = EXECUTIONS.labels("interpreted")
+
+
+class PlannedSchema(Schema):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.plans = Plans(self)
+
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        """Errors are logged where they are published (`schema/errors.py`), not here."""
+
+
+class Planned(SchemaExtension):
+    """Executes what is valid by its plan, in the place of graphql-core."""
+
+    async def on_execute(self) -> AsyncIterator[None]:
+        execution = self.execution_context
+        context: Context = execution.context
+        prepared = None
+        if context.execution.compiled and isinstance(execution.schema, PlannedSchema):
+            plans, text = execution.schema.plans, execution.query or ""
+            operation = plans.learn(text, context.operation_name, parsed(text))
+            if operation is not None:
+                prepared = plans.prepared(operation, execution.variables or {})
+        if prepared is None:
+            _INTERPRETED.inc()
+        else:
+            execution.result = await prepared.execute(context)
+        yield
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A document with the name of the operation that is meant, and what it may be."""
+
+    text: str
+    operation_name: str | None
+    variables: dict[str, Any]
+    allowed: Collection[OperationType]
+
+
+async def execute(schema: PlannedSchema, asked: Asked, context: Context) -> Any:
+    """The result, graphql-core's or Strawberry's.
+
+    Raises Strawberry's InvalidOperationTypeError and CannotGetOperationTypeError.
+    """
+    prepared = _prepared(schema, asked, context) if context.execution.compiled else None
+    if prepared is None:
+        return await schema.execute(
+            asked.text,
+            variable_values=asked.variables,
+            context_value=context,
+            operation_name=asked.operation_name,
+            allowed_operation_types=asked.allowed,
+        )
+    try:
+        await admit(prepared.node, context)
+    except DomainError as error:
+        return ExecutionResult(None, [GraphQLError(error.message, original_error=error)])
+    return await prepared.execute(context)
+
+
+def _prepared(schema: PlannedSchema, asked: Asked, context: Context) -> Prepared | None:
+    """None for what is not known or refused, and for its cost: Strawberry tells them."""
+    operation = schema.plans.find(asked.text, asked.operation_name)
+    if operation is None or context.wants_cost or operation.kind not in asked.allowed:
+        return None
+    try:
+        cost = require_allowed(schema._schema, asked.text, asked.variables, context)  # noqa: SLF001
+        require_affordable(cost, context.caller)
+    except DomainError:
+        return None
+    return schema.plans.prepared(operation, asked.variables)

@@ -1,0 +1,1 @@
+"""Cases of what execution has to answer, each with its whole answer."""

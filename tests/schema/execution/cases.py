@@ -1,0 +1,75 @@
+"""What a case is, and how it is answered in each of the ways that there are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from strawberry.types.graphql import OperationType
+
+from domain.roles import ANONYMOUS, Caller
+from schema.context import Execution
+from schema.execution import Asked, execute
+from schema.plans import Plans
+from tests.schema.execution.model import SCHEMA
+from tests.schema.executions import Error, errors_of, executions
+
+Way = Literal["compiled", "repeated", "interpreted"]
+WAYS: tuple[Way, ...] = ("compiled", "repeated", "interpreted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """`gives` is what root resolvers give; `way` is how the answer is made where it may be."""
+
+    name: str
+    query: str
+    gives: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] | None
+    errors: list[Error] = field(default_factory=list)
+    way: Way = "compiled"
+
+
+@dataclass
+class Running:
+    """What a resolver sees."""
+
+    gives: Mapping[str, Any]
+    execution: Execution
+    caller: Caller = ANONYMOUS
+    operation_name: str | None = None
+    may_introspect: bool = True
+    wants_cost: bool = False
+    selections: dict[str, Any] = field(default_factory=dict)
+
+    async def admit(self, kind: str) -> None:
+        """Everything is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    data: Any
+    errors: list[Error]
+    ways: Mapping[Way, int]
+
+
+def forget_plans() -> None:
+    SCHEMA.plans = Plans(SCHEMA)
+
+
+async def answer(case: Case, *, compiled: bool) -> Answer:
+    before = {way: executions(way) for way in WAYS}
+    result = await execute(
+        SCHEMA,
+        Asked(
+            text=case.query,
+            operation_name=None,
+            variables=dict(case.variables),
+            allowed=(OperationType.QUERY, OperationType.MUTATION),
+        ),
+        Running(case.gives, Execution(compiled=compiled)),
+    )
+    taken = {way: executions(way) - before[way] for way in WAYS}
+    return Answer(
+        result.data, errors_of(result.errors), {way: count for way, count in taken.items() if count}
+    )

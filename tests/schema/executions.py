@@ -1,0 +1,32 @@
+"""How operations were answered, and their answers in a form that can be compared."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from graphql import GraphQLError
+
+from resilience.metrics import EXECUTIONS
+
+Error = tuple[str, list[str | int] | None, list[tuple[int, int]]]
+"""Message, path, and line and column of each location."""
+
+
+def executions(how: str) -> int:
+    """How many there were until now."""
+    return int(EXECUTIONS.labels(how)._value.get())
+
+
+def errors_of(errors: Iterable[GraphQLError] | None) -> list[Error]:
+    return [
+        (one.message, one.path, [(place.line, place.column) for place in one.locations or ()])
+        for one in errors or ()
+    ]
+
+
+def ordered(data: Any) -> Any:
+    """With the order of keys, which dictionaries do not compare, and with the types of leaves."""
+    if isinstance(data, dict):
+        return [(key, ordered(value)) for key, value in data.items()]
+    if isinstance(data, list):
+        return [ordered(value) for value in data]
+    return type(data), repr(data)
