@@ -71,7 +71,7 @@ bench: $(STAMP) ## Measure beside the raw limit (see benchmarks/README.md)
 
 lock: $(STAMP) ## Make requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --python-version 3.11 --group dev --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-strip-extras --python-version 3.11 --group dev --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 clean: ## Remove what setup and the tools made
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage

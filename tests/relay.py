@@ -8,8 +8,16 @@ from sqlalchemy import URL, make_url
 
 # PostgreSQL's message `Query`, as asyncpg sends the end of a transaction.
 COMMIT = b"COMMIT;\0"
-STARTING = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"
-STARTING_UP = b"E" + (len(STARTING) + 4).to_bytes(4, "big") + STARTING
+
+
+def _fatal(sqlstate: bytes, message: bytes) -> bytes:
+    """PostgreSQL's message `ErrorResponse`."""
+    fields = b"SFATAL\0VFATAL\0C%b\0M%b\0\0" % (sqlstate, message)
+    return b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+
+
+STARTING_UP = _fatal(b"57P03", b"the database system is starting up")
+TERMINATED = _fatal(b"57P01", b"terminating connection due to administrator command")
 NO_ANSWER = b""
 CHUNK = 65536
 
@@ -59,6 +67,11 @@ class Relay:
         """Answer nothing more on the connections that there are; new ones work."""
         for answers in self._answers:
             answers.cancel()
+
+    def say(self, words: bytes) -> None:
+        """To every client, without closing."""
+        for client in self._clients:
+            client.write(words)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

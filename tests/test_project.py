@@ -4,9 +4,11 @@ import ast
 import os
 import re
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from domain.errors import ErrorCode, IssueCode
 
@@ -182,3 +184,22 @@ def test_nothing_was_left_for_later():
     left = [relative(path) for path in text_files() if LEFT_OVER.search(path.read_text())]
 
     assert left == []
+
+
+def test_requirements_with_extras_are_locked_with_them():
+    """Without them pip takes the newest release, for which there is no hash."""
+    locked = set(
+        re.findall(
+            r"^([\w.-]+(?:\[[\w,.-]+\])?)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+        )
+    )
+    needed = {
+        f"{requirement.name}[{','.join(sorted(requirement.extras))}]"
+        for distribution in distributions()
+        for requirement in map(Requirement, distribution.requires or ())
+        if requirement.extras
+        and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
+    }
+
+    assert "coverage[toml]" in needed
+    assert needed - locked == set()

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from domain.errors import ServiceUnavailable
 from persistence.failures import constraint, sqlstate
 from resilience.redaction import render_exception
+from tests.relay import TERMINATED
 
 WRITE = text("INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now())")
 TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
@@ -88,11 +89,50 @@ async def test_work_is_given_up_after_the_attempts_that_are_set(open_database, s
 
 async def test_connections_killed_while_nobody_used_them_cost_no_call(open_database, sql):
     database = open_database(attempts=1)
-    await kill(sql, await database.run(pid_of))
+    ended = asyncio.Event()
+
+    async def hear_of_end(connection):
+        driver = (await connection.get_raw_connection()).driver_connection
+        driver.add_termination_listener(lambda _: ended.set())
+        return await pid_of(connection)
+
+    await kill(sql, await database.run(hear_of_end))
+    await ended.wait()
     calls = []
 
     assert await database.run(writing(calls)) == 1
     assert await written(sql) == ["call 1"]
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+async def test_connection_whose_end_was_told_before_it_was_closed_is_replaced(
+    relay, relayed, sql, repeatable
+):
+    told = asyncio.Event()
+
+    async def hear_of_words(connection):
+        driver = (await connection.get_raw_connection()).driver_connection
+        transport = driver._transport
+        protocol = transport.get_protocol()
+
+        class Heard(asyncio.Protocol):
+            def data_received(self, data):
+                protocol.data_received(data)
+                told.set()
+
+            def connection_lost(self, error):
+                protocol.connection_lost(error)
+
+        return lambda: transport.set_protocol(Heard())
+
+    listen = await relayed.run(hear_of_words)
+    listen()
+    relay.say(TERMINATED)
+    await told.wait()
+    calls = []
+
+    assert await relayed.run(writing(calls), repeatable=repeatable) == 2
+    assert await written(sql) == ["call 2"]
 
 
 async def test_read_is_repeated_when_its_connection_is_killed(database, sql):
