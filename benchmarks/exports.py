@@ -19,9 +19,9 @@ import httpx
 # Started as a script, Python looks for modules only beside it.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.driving import connected
 from benchmarks.fill import fill
 from benchmarks.processes import ROOT, Served, our_server
-from benchmarks.run import connected
 from persistence.embedded import EmbeddedPostgres
 
 ADDED_BAR_MB = 60

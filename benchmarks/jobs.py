@@ -81,8 +81,8 @@ def _person(name: str, phone: str, email: str) -> dict[str, str]:
     return {"name": name, "phone": phone, "email": email}
 
 
-def page_body() -> Body:
-    body = json.dumps({"query": PAGE, "variables": {"first": PAGE_SIZE}}).encode()
+def page_body(size: int) -> Body:
+    body = json.dumps({"query": PAGE, "variables": {"first": size}}).encode()
     return lambda _number: body
 
 
@@ -92,10 +92,10 @@ def team_body(teams: int) -> Body:
     return lambda number: template.replace(b"<code>", b"%03d" % (number % teams + 1))
 
 
-# By how many teams there are to read.
-BODIES: Mapping[Job, Callable[[int], Body]] = {
-    "A": lambda _teams: registration_body(),
-    "B": lambda _teams: page_body(),
-    "C": team_body,
-    "D": lambda _teams: health_body(),
+# By how many teams there are to read, and how many a page has.
+BODIES: Mapping[Job, Callable[[int, int], Body]] = {
+    "A": lambda _teams, _size: registration_body(),
+    "B": lambda _teams, size: page_body(size),
+    "C": lambda teams, _size: team_body(teams),
+    "D": lambda _teams, _size: health_body(),
 }

@@ -8,15 +8,18 @@ import asyncio
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
 from typing import cast
+from urllib.parse import SplitResult, urlsplit
 
 import uvloop
 
-from benchmarks.jobs import BODIES, CLIENTS, Body, Job, token
+from benchmarks.jobs import BODIES, CLIENTS, PAGE_SIZE, Body, Job, token
 
 GRACE_SECONDS = 30
+PORTS = {"http": 80, "https": 443}
 HEAD_END = b"\r\n\r\n"
 LENGTH = b"content-length:"
 
@@ -38,14 +41,14 @@ class Measured:
 class Run:
     """What the connections of one run share. It ends by time, or after `requests` of them."""
 
-    port: int
+    url: SplitResult
     job: Job
-    path: str
     body: Body
     seconds: float
     requests: int | None
     number: int
-    headers: tuple[str, ...] = ()
+    tokens: Sequence[str] = ()
+    headers: Sequence[str] = ()
     begun: float = field(default_factory=perf_counter)
     sent: int = 0
     latencies: list[float] = field(default_factory=list)
@@ -67,14 +70,15 @@ class Run:
         body = self.body(number)
         client = number % CLIENTS
         head = (
-            f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+            f"POST {self.url.path} HTTP/1.1\r\nHost: {self.url.netloc}\r\n"
             "Content-Type: application/json\r\nAccept: application/json\r\n"
             f"X-Forwarded-For: 10.1.{client >> 8}.{client & 255}\r\n"
         )
         if self.job == "A":
             head += f"Idempotency-Key: benchmark-{number:012}\r\n"
         elif self.job != "D":
-            head += f"Authorization: Bearer {token(number)}\r\n"
+            given = self.tokens[number % len(self.tokens)] if self.tokens else token(number)
+            head += f"Authorization: Bearer {given}\r\n"
         head += "".join(f"{header}\r\n" for header in self.headers)
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
@@ -149,7 +153,12 @@ async def drive(run: Run, connections: int) -> Measured:
     bound = (run.seconds if run.requests is None else 10 * run.seconds) + GRACE_SECONDS
     async with asyncio.timeout(bound):
         opened = [
-            await loop.create_connection(lambda: Connection(run), "127.0.0.1", run.port)
+            await loop.create_connection(
+                lambda: Connection(run),
+                run.url.hostname or "",
+                run.url.port or PORTS[run.url.scheme],
+                ssl=run.url.scheme == "https" or None,
+            )
             for _ in range(connections)
         ]
         for _, protocol in opened:
@@ -159,25 +168,26 @@ async def drive(run: Run, connections: int) -> Measured:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--url", type=urlsplit, required=True)
     parser.add_argument("--job", choices=sorted(BODIES), required=True)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--requests", type=int, help="how many, however long they take")
-    parser.add_argument("--path", default="/graphql")
+    parser.add_argument("--page-size", type=int, default=PAGE_SIZE, help="of B")
+    parser.add_argument("--token", action="append", default=[], help="instead of the season's")
     parser.add_argument("--teams", type=int, default=1, help="that there are to read")
     parser.add_argument("--first", type=int, default=0, help="number of the first team")
     parser.add_argument("--header", action="append", default=[], help="sent with every request")
     given = parser.parse_args()
     run = Run(
-        port=given.port,
+        url=given.url,
         job=given.job,
-        path=given.path,
-        body=BODIES[given.job](given.teams),
+        body=BODIES[given.job](given.teams, given.page_size),
         seconds=given.seconds,
         requests=given.requests,
         number=given.first,
-        headers=tuple(given.header),
+        tokens=given.token,
+        headers=given.header,
     )
     json.dump(asdict(uvloop.run(drive(run, given.connections))), sys.stdout)
 

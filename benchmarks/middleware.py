@@ -102,14 +102,14 @@ def limited() -> Callable[[Request], Awaitable[Response]]:
 @contextmanager
 def started(kind: str, folder: Path) -> Iterator[Served]:
     port = free_port()
-    command = ["-m", "benchmarks.middleware", "--serve", kind, "--port", str(port)]
+    command = [sys.executable, "-m", "benchmarks.middleware", "--serve", kind, "--port", str(port)]
     with running(kind, command, port, folder, {}) as served:
         yield served
 
 
 def cpu_ms(server: Served, requests: int) -> float:
     """For one request, user and system time."""
-    command = [sys.executable, "-m", "benchmarks.load", "--port", str(server.port), "--job", "D"]
+    command = [sys.executable, "-m", "benchmarks.load", "--url", server.url("D"), "--job", "D"]
     command += ["--connections", str(CONNECTIONS), "--requests", str(requests)]
     command += [f"--header={header}" for header in BROWSER]
     before = server.cpu_seconds()

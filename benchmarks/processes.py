@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +25,11 @@ class Served:
     name: str
     pid: int
     port: int
+    # Of the routes; `{job}` stands for the job's letter.
+    path: str = "/graphql"
+
+    def url(self, job: str) -> str:
+        return f"http://127.0.0.1:{self.port}{self.path.format(job=job)}"
 
     def cpu_seconds(self) -> float:
         """User and system time of the process, in steps of 1/100 s."""
@@ -53,10 +58,48 @@ class Served:
 def our_server(url: str, folder: Path, *, name: str = "ours", **changes: str) -> Iterator[Served]:
     """`cli.py serve` as in production, its log in a file, behind a proxy on this machine."""
     port = free_port()
-    variables = {
+    command = [sys.executable, str(ROOT / "cli.py"), "serve"]
+    variables = our_variables(url, folder / f"data-{name}", port) | changes
+    with running(name, command, port, folder, variables) as served:
+        yield served
+
+
+@contextmanager
+def bare_server(url: str, folder: Path) -> Iterator[Served]:
+    """Our GraphQL without middleware. Needs the tables."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.bare"]
+    variables = our_variables(url, folder / "data-bare", port)
+    with running("bare", command, port, folder, variables) as served:
+        yield served
+
+
+@contextmanager
+def limit_server(url: str, folder: Path) -> Iterator[Served]:
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.limit", "--dsn", dsn(url), "--port", str(port)]
+    with running("limit", command, port, folder, {}) as served:
+        yield replace(served, path="/{job}")
+
+
+@contextmanager
+def idiomatic_server(url: str, folder: Path) -> Iterator[Served]:
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.idiomatic", "--url", url, "--port", str(port)]
+    with running("idiomatic", command, port, folder, {}) as served:
+        yield served
+
+
+def dsn(url: str) -> str:
+    """SQLAlchemy's URL as asyncpg takes it."""
+    return url.replace("postgresql+asyncpg://", "postgresql://")
+
+
+def our_variables(url: str, data: Path, port: int) -> dict[str, str]:
+    return {
         "ENVIRONMENT": "production",
         "PORT": str(port),
-        "DATA_DIR": str(folder / f"data-{name}"),
+        "DATA_DIR": str(data),
         "DATABASE_URL": url,
         "SECRET_KEY": secrets.token_urlsafe(48),
         "ALLOWED_HOSTS": "127.0.0.1",
@@ -65,33 +108,20 @@ def our_server(url: str, folder: Path, *, name: str = "ours", **changes: str) ->
         "RATE_LIMIT_REQUESTS": RATE_LIMIT,
         "RATE_LIMIT_QUERIES": RATE_LIMIT,
         "RATE_LIMIT_UPLOADS": RATE_LIMIT,
-        **changes,
     }
-    command = [str(ROOT / "cli.py"), "serve"]
-    with running(name, command, port, folder, variables) as served:
-        yield served
-
-
-@contextmanager
-def limit_server(url: str, folder: Path) -> Iterator[Served]:
-    port = free_port()
-    dsn = url.replace("postgresql+asyncpg://", "postgresql://")
-    command = ["-m", "benchmarks.limit", "--dsn", dsn, "--port", str(port)]
-    with running("limit", command, port, folder, {}) as served:
-        yield served
 
 
 @contextmanager
 def running(
     name: str, command: list[str], port: int, folder: Path, variables: dict[str, str]
 ) -> Iterator[Served]:
-    """A Python process that listens on `port`; it is ended whatever happens."""
+    """A process that listens on `port`; it is ended whatever happens."""
     log = folder / f"{name}.log"
     # Away from the project's folder, so that no .env there changes what is measured.
     inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *command],
+            command,
             cwd=folder,
             env={**inherited, "PYTHONPATH": str(ROOT), **variables},
             stdin=subprocess.DEVNULL,

@@ -2,76 +2,41 @@
 
 import argparse
 import asyncio
-import json
 import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+import time
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
-
-import asyncpg
+from urllib.parse import urljoin
 
 ROOT = Path(__file__).parent.parent
 # Started as a script, Python looks for modules only beside it.
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
-from benchmarks.fill import fill, invite  # noqa: E402
-from benchmarks.jobs import ORGANISERS, Job, token  # noqa: E402
-from benchmarks.load import Measured  # noqa: E402
-from benchmarks.processes import Served, limit_server, our_server  # noqa: E402
+from benchmarks.driving import (  # noqa: E402
+    Driver,
+    missing_rows,
+    one_round,
+    orders,
+    prepared,
+    stop,
+    warm_up,
+)
+from benchmarks.processes import (  # noqa: E402
+    Served,
+    bare_server,
+    idiomatic_server,
+    limit_server,
+    our_server,
+)
 from persistence.embedded import EmbeddedPostgres  # noqa: E402
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 MEMORY_REQUESTS = 10_000
-WARM_UP_REQUESTS = 200
-LOAD_SECONDS = 600
-
-COUNTS = """
-    SELECT (SELECT count(*) FROM team) AS teams, (SELECT count(*) FROM player) AS players,
-           (SELECT count(*) FROM audit_event) AS audit,
-           (SELECT count(*) FROM outbox_message) AS outbox,
-           (SELECT count(*) FROM idempotency_record) AS keys,
-           (SELECT sum(taken) FROM church) AS church_places,
-           (SELECT taken FROM tournament WHERE is_active) AS taken
-"""
-
-
-LIFT = "UPDATE tournament SET capacity = NULL, teams_per_church = NULL WHERE is_active"
-
-
-@dataclass(slots=True)
-class Driver:
-    """Sends load; no two registrations of a whole run share a number."""
-
-    teams: int
-    next_team: int = 0
-    registered: int = 0
-    answered: dict[str, int] = field(default_factory=dict)
-
-    def drive(self, server: Served, job: Job, connections: int, **until: float) -> report.Side:
-        """`until` is `seconds` or `requests`."""
-        command = [sys.executable, "-m", "benchmarks.load", "--port", str(server.port)]
-        command += ["--job", job, "--connections", str(connections)]
-        command += ["--first", str(self.next_team), "--teams", str(self.teams)]
-        command += ["--path", f"/{job}" if server.name == "limit" else "/graphql"]
-        command += [f"--{name}={value}" for name, value in until.items()]
-        before = server.cpu_seconds()
-        done = subprocess.run(
-            command, cwd=ROOT, stdout=subprocess.PIPE, timeout=LOAD_SECONDS, check=True
-        )
-        used = server.cpu_seconds() - before
-        measured = Measured(**json.loads(done.stdout))
-        if job == "A":
-            self.next_team += measured.requests
-            self.registered += measured.requests - measured.errors
-        self.answered[server.name] = self.answered.get(server.name, 0) + measured.requests
-        return report.Side(measured=measured, cpu_ms=used * 1000 / max(1, measured.requests))
+# So that another run against the same service registers other teams.
+NUMBERS = 90_000_000
 
 
 def options() -> argparse.Namespace:
@@ -79,28 +44,44 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement (1)")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median counts (3)")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--jobs", nargs="+", choices=list(report.JOBS), default=list(report.JOBS))
+    parser.add_argument("--jobs", nargs="+", choices=list(report.JOBS))
     parser.add_argument("--teams", type=int, default=10_000, help="of 15 players (10,000)")
     parser.add_argument("--record", action="store_true", help="put the result into RESULTS.md")
-    return parser.parse_args()
+    parser.add_argument("--url", help="of a service that runs: nothing else is measured")
+    parser.add_argument("--token", action="append", default=[], help="for B and C, with --url")
+    given = parser.parse_args()
+    # What is asked of strangers' services by default changes nothing there.
+    given.jobs = given.jobs or (["D"] if given.url else list(report.JOBS))
+    if given.url and {"B", "C"} & set(given.jobs) and not given.token:
+        parser.error("B and C read as an organiser: --token is needed with --url.")
+    return given
 
 
 def main() -> int:
     given = options()
     # An ended benchmark ends its processes too.
     signal.signal(signal.SIGTERM, stop)
+    if given.url:
+        return elsewhere(given)
     machine = report.machine()
     driver = Driver(teams=given.teams)
-    with tempfile.TemporaryDirectory(prefix="icct26-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="icct26-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        with EmbeddedPostgres(folder / "database") as embedded:
-            url = embedded.connected_url("icct26")
-            with our_server(url, folder) as ours:
-                base = asyncio.run(prepared(url, given.teams))
-                plain = our_server(url, folder, name="plain", COMPILED_EXECUTION="false")
-                with limit_server(url, folder) as limit, plain as other:
-                    rounds, memory = measure(driver, [ours, limit, other], given)
-            wrong = asyncio.run(missing_rows(url, base, driver.registered))
+        embedded = stack.enter_context(EmbeddedPostgres(folder / "database"))
+        url = embedded.connected_url("icct26")
+        ours = stack.enter_context(our_server(url, folder))
+        base = asyncio.run(prepared(url, given.teams))
+        others = [
+            stack.enter_context(server)
+            for server in (
+                limit_server(url, folder),
+                bare_server(url, folder),
+                our_server(url, folder, name="plain", COMPILED_EXECUTION="false"),
+                idiomatic_server(url, folder),
+            )
+        ]
+        rounds, memory = measure(driver, [ours, *others], given)
+        wrong = asyncio.run(missing_rows(url, base, driver.registered))
     shown = f"{report.table(rounds)}\n\n{report.memory_line(memory)}"
     setting = f"{machine}; {given.rounds} rounds of {given.seconds:g} s."
     print(f"{setting}\n\n{shown}\n\nRows of {driver.registered} registrations: {wrong or 'all'}.")
@@ -114,14 +95,12 @@ def main() -> int:
 def measure(
     driver: Driver, servers: list[Served], given: argparse.Namespace
 ) -> tuple[list[report.Round], report.Memory]:
-    ours = servers[0]
+    ours, limit = servers[:2]
     at_start = ours.resident_mb()
     warm_up(driver, servers, given.jobs)
-    # Who begins changes from round to round.
-    orders = [servers if turn % 2 == 0 else servers[::-1] for turn in range(given.rounds)]
     rounds = [
         one_round(driver, order, job, connections, given.seconds)
-        for order in orders
+        for order in orders(servers, given.rounds)
         for job in given.jobs
         for connections in given.connections
     ]
@@ -132,63 +111,30 @@ def measure(
         requests=driver.answered[ours.name],
         at_start_mb=at_start,
         resident_mb=ours.resident_mb(),
-        limit_mb=servers[1].resident_mb(),
+        limit_mb=limit.resident_mb(),
     )
     return rounds, memory
 
 
-def warm_up(driver: Driver, servers: list[Served], jobs: list[Job]) -> None:
-    for server in servers:
-        for job in jobs:
-            side = driver.drive(server, job, 16, requests=WARM_UP_REQUESTS)
-            if side.measured.errors:
-                raise SystemExit(f"{server.name} refuses {job}: {side.measured.first_error}")
-
-
-def one_round(
-    driver: Driver, order: list[Served], job: Job, connections: int, seconds: float
-) -> report.Round:
-    sides = {
-        server.name: driver.drive(server, job, connections, seconds=seconds) for server in order
-    }
-    return report.Round(job=job, connections=connections, sides=dict(sorted(sides.items())))
-
-
-async def prepared(url: str, teams: int) -> dict[str, int]:
-    """Fill the season, let organisers in, lift its limits; what the counts are before A."""
-    async with connected(url) as connection:
-        await fill(connection, teams)
-        await invite(connection, [token(number) for number in range(ORGANISERS)])
-        await connection.execute(LIFT)
-        return dict(await connection.fetchrow(COUNTS))
-
-
-async def make_room(url: str) -> None:
-    async with connected(url) as connection:
-        await connection.execute(LIFT)
-
-
-async def missing_rows(url: str, base: dict[str, int], registered: int) -> str:
-    """What does not agree with the registrations that were acknowledged; empty if all does."""
-    async with connected(url) as connection:
-        found = dict(await connection.fetchrow(COUNTS))
-    added = {name: count - base[name] for name, count in found.items()}
-    added["players"] /= 15
-    return ", ".join(f"{name} {n:g}" for name, n in added.items() if n != registered)
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncGenerator[asyncpg.Connection]:
-    connection = await asyncpg.connect(dsn(url))
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-def dsn(url: str) -> str:
-    """SQLAlchemy's URL as asyncpg takes it."""
-    return url.replace("postgresql+asyncpg://", "postgresql://")
+def elsewhere(given: argparse.Namespace) -> int:
+    """Measure a service that runs; its bars are its owner's. 1 when a request failed."""
+    driver = Driver(teams=given.teams, tokens=given.token, next_team=int(time.time()) % NUMBERS)
+    url = urljoin(given.url, "/graphql")
+    failed = 0
+    print(report.row("job", "connections", "req/s", "p50 ms", "p99 ms"))
+    for job in given.jobs:
+        for connections in given.connections:
+            found = [
+                driver.load(url, job, connections, seconds=given.seconds)
+                for _ in range(given.rounds)
+            ]
+            cells = report.measured_cells(found)
+            print(report.row(report.JOBS[job], str(connections), *cells), flush=True)
+            for one in found:
+                failed += one.errors
+                if one.errors:
+                    print(f"FAILED: {one.errors} of {one.requests}: {one.first_error}")
+    return int(failed > 0)
 
 
 def record(setting: str, shown: str) -> None:
@@ -198,10 +144,6 @@ def record(setting: str, shown: str) -> None:
     moment, _, rest = setting.partition(", ")
     entry = f"\n## {moment}\n\n{rest[:1].upper()}{rest[1:]}\n\n{shown}\n"
     RESULTS.write_text(f"{introduction.rstrip()}\n{entry}{mark}{older}", encoding="utf-8")
-
-
-def stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit("Stopped.")
 
 
 if __name__ == "__main__":

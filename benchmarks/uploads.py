@@ -25,9 +25,9 @@ from PIL.Image import Resampling
 # Started as a script, Python looks for modules only beside it.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.driving import make_room
 from benchmarks.jobs import registration_body
 from benchmarks.processes import Served, our_server
-from benchmarks.run import make_room
 from persistence.embedded import EmbeddedPostgres
 
 MEMORY_BAR_MB = 300

@@ -1,0 +1,41 @@
+"""Our GraphQL with nothing around it: no middleware, no rates, no deadlines of connections, no log.
+
+Reads the settings of `cli.py serve`; what is left is the route, sessions and the database.
+"""
+
+import gc
+
+import uvicorn
+
+from cli import COLLECTED_AFTER
+from server import create_app
+from settings import Settings, load_settings
+
+
+def settled() -> Settings:
+    return load_settings().model_copy(update={"enable_rate_limiting": False})
+
+
+def main() -> None:
+    settings = settled()
+    if settings.database_url is None:
+        raise SystemExit("DATABASE_URL is needed.")
+    app = create_app(settings, settings.database_url.get_secret_value())
+    app.user_middleware.clear()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_AFTER)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+    )
+
+
+if __name__ == "__main__":
+    main()
