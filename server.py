@@ -42,13 +42,14 @@ from web.graphql import GraphQLEndpoint, refusal
 from web.guards import BodyLimit, CatchAll, Timeout, TrustedHosts
 from web.limits import RateLimits
 from web.metrics import Metrics
-from web.middleware import Cors, Envelope
+from web.middleware import Cors, Envelope, Straight
 from web.pages import Readiness, errors, graphiql, livez
 from web.sessions import Sessions
 from web.trusted import trusted_documents
 from web.uploads import Uploads
 
 INVITATION_LIFETIME = timedelta(days=7)
+OPERATION_METHODS = frozenset(("GET", "HEAD", "POST"))
 
 
 def create_app(settings: Settings, database_url: str, drain: Drain | None = None) -> Starlette:
@@ -64,9 +65,12 @@ def create_app(settings: Settings, database_url: str, drain: Drain | None = None
     begin_tracing(settings)
     database = Database(database_options(settings, database_url))
     services = services_for(settings, database, watched=(limits,) if limits.is_shared else ())
+    graphql = graphql_endpoint(settings, services, limits)
+    route = Route("/graphql", graphql, methods=OPERATION_METHODS)
+    straight = Middleware(Straight, path=route.path, methods=OPERATION_METHODS, endpoint=graphql)
     app = Starlette(
-        routes=routes(settings, services, limits, drain or Drain()),
-        middleware=middleware(settings),
+        routes=[route, *routes(settings, services, limits, drain or Drain())],
+        middleware=[*middleware(settings), straight],
         exception_handlers={404: not_found, 405: method_not_allowed},
         lifespan=partial(lifespan, services, limits, HANDLERS if settings.outbox_in_server else {}),
     )
@@ -119,7 +123,7 @@ def uvicorn_config(settings: Settings, app: Starlette, drain: Drain) -> uvicorn.
     )
 
 
-def routes(settings: Settings, services: Services, limits: RateLimits, drain: Drain) -> list[Route]:
+def graphql_endpoint(settings: Settings, services: Services, limits: RateLimits) -> GraphQLEndpoint:
     sessions = Sessions(
         services,
         limits,
@@ -128,13 +132,17 @@ def routes(settings: Settings, services: Services, limits: RateLimits, drain: Dr
         cors_origins=settings.cors_origins,
         allowed_networks=settings.admin_allowed_networks,
     )
-    graphql = GraphQLEndpoint(
+    return GraphQLEndpoint(
         services,
         sessions,
         anonymous_introspection=settings.anonymous_introspection,
         trusted=trusted_documents(settings.trusted_documents),
         execution=Execution(compiled=settings.compiled_execution, rendered=settings.rendered_plans),
     )
+
+
+def routes(settings: Settings, services: Services, limits: RateLimits, drain: Drain) -> list[Route]:
+    """All but `/graphql`'s."""
     readiness = Readiness(services, drain)
     uploads = Uploads(
         services,
@@ -145,7 +153,6 @@ def routes(settings: Settings, services: Services, limits: RateLimits, drain: Dr
     token = settings.metrics_token
     metrics = Metrics(services, token.get_secret_value() if token else None)
     served = [
-        Route("/graphql", graphql, methods=["GET", "POST"]),
         Route("/uploads/{ticket}", uploads.respond, methods=["PUT", "HEAD"]),
         Route("/files/{link}", Files(services).respond),
         Route("/exports/{link}", Exports(services).respond),

@@ -21,7 +21,8 @@ def main() -> None:
     if settings.database_url is None:
         raise SystemExit("DATABASE_URL is needed.")
     app = create_app(settings, settings.database_url.get_secret_value())
-    app.user_middleware.clear()
+    # The last one is the way to the route.
+    del app.user_middleware[:-1]
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTED_AFTER)

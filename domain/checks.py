@@ -101,6 +101,8 @@ def check_documents(
     """What is missing, unknown, misplaced or used elsewhere. `known` are uploads by their ids."""
     required = rules.required_documents
     players = form.players[: rules.squad_max]
+    if not required and not form.documents and not any(one.documents for one in players):
+        return ()
     places = [
         _place((*INPUT, "documents"), form.documents, TEAM_KINDS, required),
         *(

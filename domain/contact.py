@@ -3,6 +3,8 @@
 import re
 import unicodedata
 from datetime import date
+from functools import lru_cache
+from typing import Any
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
@@ -14,6 +16,12 @@ OLDEST_YEARS = 100
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
+# What most people write; anything else is read by the libraries from end to end.
+_PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
+_PLAIN_MOBILE = re.compile(r"\+91([6-9][0-9]{9})")
+LOCAL_MAX_LENGTH = 64
+DOMAINS_KEPT = 1024
+
 _E164 = phonenumbers.PhoneNumberFormat.E164
 
 
@@ -21,6 +29,9 @@ def parse_phone(value: object) -> str:
     """E.164; Indian unless it starts with +."""
     if not isinstance(value, str) or len(value) > PHONE_MAX_LENGTH:
         raise ValueError("phone")
+    plain = _PLAIN_MOBILE.fullmatch(value)
+    if plain and all(one.fullmatch(plain[1]) for one in _home_mobiles()):
+        return value
     # Address books copy numbers with no-break spaces.
     written = unicodedata.normalize("NFKC", value)
     if not written.isprintable():
@@ -38,11 +49,30 @@ def parse_email(value: object) -> str:
     """In lower case; the syntax is checked, nothing is looked up."""
     if not isinstance(value, str) or len(value) > EMAIL_MAX_LENGTH:
         raise ValueError("e-mail")
+    written = value.strip()
+    local, _, domain = written.partition("@")
+    is_plain = len(local) <= LOCAL_MAX_LENGTH and _PLAIN_LOCAL.fullmatch(local)
     try:
-        found = validate_email(value.strip(), check_deliverability=False)
+        if is_plain and domain.isascii():
+            return f"{local.lower()}@{_domain(domain)}"
+        return validate_email(written, check_deliverability=False).normalized.lower()
     except (EmailNotValidError, UnicodeError) as error:
         raise ValueError("e-mail") from error
-    return found.normalized.lower()
+
+
+@lru_cache(maxsize=DOMAINS_KEPT)
+def _domain(written: str) -> str:
+    """As it stands in an address in lower case. Raises what `validate_email` raises."""
+    found = validate_email(f"a@{written}", check_deliverability=False)
+    return found.normalized.lower().removeprefix("a@")
+
+
+@lru_cache
+def _home_mobiles() -> tuple[re.Pattern[str], ...]:
+    """What a number of ten digits has to match to be a mobile one."""
+    found: Any = phonenumbers.PhoneMetadata.metadata_for_region(HOME_REGION)
+    kinds = (found.general_desc, found.mobile)
+    return tuple(re.compile(kind.national_number_pattern) for kind in kinds)
 
 
 def parse_birth_date(value: object, *, today: date) -> date:

@@ -205,11 +205,13 @@ def _session(row: Row) -> SessionRecord:
 
 
 def _token(row: Row) -> ApiTokenRecord:
-    roles = {name: Role(row[name]) for name in ("role", "organiser_role")}
-    return ApiTokenRecord(**{**_of_record(row), **roles})
+    values = _of_record(row)
+    for name in ("role", "organiser_role"):
+        values[name] = Role(values[name])
+    return ApiTokenRecord(**values)
 
 
 def _of_record(row: Row) -> dict[str, Any]:
-    values = {**row}
+    values = dict(row.items())
     values.pop(_KEY, None)
     return values

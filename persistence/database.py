@@ -126,7 +126,10 @@ class Database:
             rows = await self.fetch(statement, keys=[key])
             return rows[0] if rows else None
         with span("database.find"):
-            return await self._retried(partial(gathering.find, statement, key))
+            try:
+                return await gathering.find(statement, key)
+            except Exception as error:  # noqa: BLE001 - judged there
+                return await self._retried(partial(gathering.find, statement, key), error)
 
     async def write(
         self,
@@ -204,11 +207,16 @@ class Database:
             limits = "; ".join(f"SET LOCAL {k} = {v}" for k, v in limits_of(self._options).items())
             await connection.exec_driver_sql(f"DO $$ BEGIN {limits}; END $$")
 
-    async def _retried(self, once: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return await once()
-        except Exception as error:  # noqa: BLE001 - judged below, as any later one
-            failures = [error]
+    async def _retried(
+        self, once: Callable[[], Awaitable[T]], failure: Exception | None = None
+    ) -> T:
+        """What `once` returns; with a `failure`, it was called before."""
+        failures = [failure] if failure else []
+        if not failures:
+            try:
+                return await once()
+            except Exception as error:  # noqa: BLE001 - judged below, as any later one
+                failures = [error]
 
         async def once_more() -> T:
             """The first time the failure that there was: what goes well needs no machinery."""

@@ -177,9 +177,13 @@ def _meaning(error: BaseException) -> Exception | None:
     return duplicate_of(error)
 
 
+@lru_cache
+def _changes(players: int) -> str:
+    return json.dumps({"status": [None, TeamStatus.PENDING.value], "players": [None, players]})
+
+
 def _values(registration: Registration) -> dict[str, object]:
     entry, players, now = registration.entry, registration.players, registration.now
-    changes = {"status": [None, TeamStatus.PENDING.value], "players": [None, len(players)]}
     reserved = {
         "operation": OPERATION,
         "key": registration.key,
@@ -210,5 +214,5 @@ def _values(registration: Registration) -> dict[str, object]:
         "births": [player.date_of_birth for player in players],
         "document_ids": [claim.document_id for claim in registration.claims],
         "documents_players": [claim.player_id for claim in registration.claims],
-        "changes": json.dumps(changes),
+        "changes": _changes(len(players)),
     }

@@ -1,8 +1,7 @@
 """Keeps the log small when the same thing goes wrong again and again, as under attack."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from traceback import walk_tb
 
@@ -16,14 +15,14 @@ STACKS_KEPT = 256
 _given: ContextVar[set[tuple[str, str]] | None] = ContextVar("given", default=None)
 
 
-@contextmanager
-def each_warning_once() -> Iterator[None]:
+class each_warning_once:  # noqa: N801 - used as the function that it would be
     """Inside, a warning or error of the same name is written once, whatever its fields."""
-    token = _given.set(set())
-    try:
-        yield
-    finally:
-        _given.reset(token)
+
+    def __enter__(self) -> None:
+        self._token = _given.set(set())
+
+    def __exit__(self, *_: object) -> None:
+        _given.reset(self._token)
 
 
 def drop_repeated(_logger: object, method: str, event: EventDict) -> EventDict:

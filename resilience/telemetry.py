@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
@@ -108,7 +109,18 @@ def log_request(*, method: str, path: str, status: int | None, milliseconds: flo
 
 def current_request_id() -> str:
     """Empty outside a request."""
-    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+    bound = _REQUEST_ID.get("")
+    # structlog's mark of what was bound before.
+    return "" if bound is ... else str(bound)
+
+
+def _bound_as(name: str) -> ContextVar[Any]:
+    """Where structlog keeps a value; its own ways to it walk through all that are bound."""
+    structlog.contextvars.bind_contextvars(**{name: ""})
+    return next(one for one in copy_context() if one.name == f"structlog_{name}")
+
+
+_REQUEST_ID = Context().run(_bound_as, "request_id")
 
 
 def redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:

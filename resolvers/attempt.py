@@ -10,7 +10,7 @@ from domain.rules import require_open
 from domain.status import TeamStatus
 from persistence import registering, tournaments
 from persistence.database import Database
-from persistence.ids import new_id
+from persistence.ids import new_ids
 from persistence.records import (
     ChurchRecord,
     Claim,
@@ -70,9 +70,10 @@ class Attempt:
 def squad(
     entry: TeamEntry, form: TeamForm, known: Mapping[str, DocumentRecord]
 ) -> tuple[PlayerRecord, ...]:
+    ids = new_ids(len(entry.players))
     return tuple(
         PlayerRecord(
-            id=new_id(),
+            id=ids[position - 1],
             position=position,
             name=player.name,
             role=player.role,

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import orjson
 from itsdangerous import BadData, URLSafeSerializer
 
 from domain.form import TeamForm
@@ -80,8 +81,13 @@ def _serializer(secrets: Secrets, purpose: str) -> URLSafeSerializer:
 
 
 def _fingerprint(key: str, form: TeamForm) -> bytes:
-    canonical = json.dumps(form, default=_fields, sort_keys=True, separators=(",", ":"))
-    return _digest(key, "fingerprint", canonical.encode())
+    try:
+        canonical = orjson.dumps(form, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # Lone surrogates and numbers of more than 64 bits.
+        text = json.dumps(form, default=_fields, sort_keys=True, separators=(",", ":"))
+        canonical = text.encode()
+    return _digest(key, "fingerprint", canonical)
 
 
 def _fields(form: Any) -> dict[str, Any]:

@@ -46,10 +46,11 @@ class Execution:
     rendered: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Context:
-    """One per request. `idempotency_key` is the header's, `operation_name` the one asked for.
+    """One per request, which nobody changes.
 
+    `idempotency_key` is the header's, `operation_name` the one asked for.
     `manage_token` is a captain's as it came, not checked.
     `may_introspect` is whether `__schema` may be asked for, `wants_cost` whether the answer says
     what the operation costs. `selections` has, by the key of a root field, what of

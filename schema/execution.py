@@ -54,7 +54,7 @@ class Planned(SchemaExtension):
         yield
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Asked:
     """A document with the name of the operation that is meant, and what it may be."""
 

@@ -68,8 +68,12 @@ def parsed(text: str) -> DocumentNode:
 
 @lru_cache(maxsize=DOCUMENTS_KEPT)
 def counted(schema: GraphQLSchema, text: str, page_sizes: PageSizes) -> Mapping[str | None, Totals]:
-    """What each operation of the document asks for, by its name."""
-    return Counting(schema, parsed(text), page_sizes).operations()
+    """What each operation of the document asks for, by its name. Raises QueryTooComplex."""
+    operations = Counting(schema, parsed(text), page_sizes).operations()
+    for totals in operations.values():
+        for limit, allowed in ALLOWED.items():
+            require_within(limit, allowed, totals.counts[limit])
+    return operations
 
 
 @lru_cache(maxsize=DOCUMENTS_KEPT)
@@ -111,11 +115,8 @@ def require_allowed(
     if operation is None:
         raise BadUserInput("operationName names no operation of the document.")
     operations = counted(schema, text, page_sizes_of(operation, variables))
-    for totals in operations.values():
-        for limit, allowed in ALLOWED.items():
-            require_within(limit, allowed, totals.counts[limit])
-        if totals.shows_schema and not context.may_introspect:
-            raise GraphqlValidationFailed("The schema is not shown to anonymous callers.")
+    if not context.may_introspect and any(one.shows_schema for one in operations.values()):
+        raise GraphqlValidationFailed("The schema is not shown to anonymous callers.")
     return operations[operation.name.value if operation.name else None].counts[Limit.COST]
 
 

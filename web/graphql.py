@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -30,15 +31,18 @@ from schema.context import Context, Execution
 from schema.errors import error_body, publish
 from schema.execution import Asked, execute
 from schema.loaders import Loaders
-from web.limits import Exceeded
-from web.requests import JSON_TYPE, GraphQLRequest, HttpRequest, accepted_type, parse
+from web.requests import GRAPHQL_TYPE, JSON_TYPE, GraphQLRequest, HttpRequest, accepted_type, parse
 from web.sessions import Sessions
+from web.standing import Exceeded
 from web.trusted import TrustedDocuments
 
 # Over application/json any well-formed request is answered with 200, except where the status
 # itself is the message.
 STATUS_ALWAYS = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.METHOD_NOT_ALLOWED})
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_TYPES = {
+    one: (b"content-type", f"{one}; charset=utf-8".encode()) for one in (JSON_TYPE, GRAPHQL_TYPE)
+}
 
 _ALLOWED = {
     "GET": {OperationType.QUERY},
@@ -75,8 +79,12 @@ class GraphQLEndpoint:
             media_type = accepted_type(request.headers.getlist("accept"))
             wanted = await parse(request, self._trusted)
             kind, name = operation_label(wanted.query, wanted.operation_name)
-            with _durations(kind, name).time(), span(f"{kind} {name}"):
-                return await self._answer(request, wanted, media_type)
+            began = perf_counter()
+            try:
+                with span(f"{kind} {name}"):
+                    return await self._answer(request, wanted, media_type)
+            finally:
+                _durations(kind, name).observe(perf_counter() - began)
         except DomainError as error:
             return refusal(error)
 
@@ -137,18 +145,31 @@ def refusal(error: DomainError, *, allow: str = "POST") -> Response:
         headers |= CHALLENGE
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
-    if isinstance(error, Exceeded):
-        headers |= error.standing.headers()
-    return Response(
+    answer = Response(
         error_body(error, current_request_id()), status, headers, f"{JSON_TYPE}; charset=utf-8"
     )
+    if isinstance(error, Exceeded):
+        answer.raw_headers += error.standing.pairs()
+    return answer
+
+
+class _Data(Response):
+    """An answer without errors, its headers as they are sent."""
+
+    def __init__(self, content: bytes, media_type: str) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = content
+        self.raw_headers = [(b"content-length", b"%d" % len(content)), _TYPES[media_type]]
 
 
 def _response(result: Any, context: Context, media_type: str) -> Response:
+    errors, data = result.errors, result.data
+    if not errors and not result.extensions:
+        return _Data(orjson.dumps({"data": data}, default=str), media_type)
     body: dict[str, Any] = {}
     headers = {}
     status = 200
-    errors, data = result.errors, result.data
     if errors:
         body["errors"] = [
             publish(error, context.request_id, may_introspect=context.may_introspect)

@@ -131,14 +131,15 @@ class Timeout:
         if scope["type"] != "http" or scope["path"].startswith(TRANSFERS):
             await self.app(scope, receive, send)
             return
-        answer, body = Watched.around(send), _Body(receive, self.receive_seconds)
+        answer = Watched.around(send)
+        limit = _Limit(receive, seconds=self.seconds, receive_seconds=self.receive_seconds)
         try:
-            async with asyncio.timeout(self.seconds) as body.limit:
-                await self.app(scope, body.receive, answer)
+            with limit:
+                await self.app(scope, limit.receive, answer)
         except TimeoutError:
-            if not body.limit.expired():
+            if not limit.is_over:
                 raise
-            if body.is_awaited:
+            if limit.is_receiving:
                 late = RequestTimeout("The body did not arrive in time.")
                 await answer.refuse(scope, late, status=HTTPStatus.REQUEST_TIMEOUT, close=True)
                 return
@@ -146,26 +147,54 @@ class Timeout:
             await answer.refuse(scope, RequestTimeout(), close=True)
 
 
-class _Body:
-    """Brings the limit of the request forward while the next piece is awaited."""
+class _Limit:
+    """The time of a request, brought forward while the next piece of its body is awaited.
 
-    limit: asyncio.Timeout
+    As `asyncio.timeout`, which takes a new timer for every change: deadlines only move back here,
+    so that one timer looks again when it was too early. Raises TimeoutError.
+    """
 
-    def __init__(self, receive: Receive, seconds: float) -> None:
-        self.is_awaited = False
-        self._is_whole = False
+    def __init__(self, receive: Receive, *, seconds: float, receive_seconds: float) -> None:
+        self.is_receiving = False
+        self.is_over = False
         self._receive = receive
-        self._seconds = seconds
+        self._receive_seconds = receive_seconds
+        self._loop = asyncio.get_running_loop()
+        self._end = self._loop.time() + seconds
+        self._deadline = self._end
+        self._is_whole = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError
+        self._task = task
+        self._cancelling = task.cancelling()
+        first = min(self._end, self._loop.time() + self._receive_seconds)
+        self._timer = self._loop.call_at(first, self._look)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._timer.cancel()
+        if not self.is_over:
+            return
+        is_ours = self._task.uncancel() <= self._cancelling
+        if is_ours and kind is asyncio.CancelledError:
+            raise TimeoutError
+
+    def _look(self) -> None:
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._look)
+            return
+        self.is_over = True
+        self._task.cancel()
 
     async def receive(self) -> Message:
         if self._is_whole:
             return await self._receive()
-        deadline = self.limit.when()
-        by_now = asyncio.get_running_loop().time() + self._seconds
-        self.is_awaited = True
-        self.limit.reschedule(by_now if deadline is None else min(deadline, by_now))
+        self._deadline = min(self._end, self._loop.time() + self._receive_seconds)
+        self.is_receiving = True
         message = await self._receive()
-        self.limit.reschedule(deadline)
-        self.is_awaited = False
+        self._deadline = self._end
+        self.is_receiving = False
         self._is_whole = not message.get("more_body", False)
         return message

@@ -5,7 +5,6 @@ Who goes on asking for more than that waits longer: each breach within an hour d
 
 import math
 import time
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
@@ -18,8 +17,8 @@ from limits.errors import StorageError
 from limits.storage import StorageTypes, storage_from_string
 from redis.asyncio import BlockingConnectionPool
 
-from domain.errors import RateLimited
 from resilience.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
+from web.standing import Exceeded, Standing
 
 Kind = Literal["mutation", "query", "upload", "sign_in"]
 
@@ -38,32 +37,6 @@ _NAMES: dict[Kind, str] = {
 }
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """Where a client stands after a request that was counted."""
-
-    name: str
-    quota: int
-    window_seconds: int
-    remaining: int
-    reset_seconds: int
-
-    def headers(self) -> dict[str, str]:
-        """As the draft of the IETF's HTTPAPI group has them."""
-        return {
-            "RateLimit-Policy": f'"{self.name}";q={self.quota};w={self.window_seconds}',
-            "RateLimit": f'"{self.name}";r={self.remaining};t={self.reset_seconds}',
-        }
-
-
-class Exceeded(RateLimited):
-    """`standing` is as of the refusal; its reset is when to come again."""
-
-    def __init__(self, standing: Standing) -> None:
-        super().__init__(retry_after_seconds=standing.reset_seconds)
-        self.standing = standing
 
 
 class OwnMemory(MemoryStorage):

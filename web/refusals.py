@@ -1,6 +1,6 @@
 """Errors as whole responses, for everything that answers without GraphQL."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Scope, Send
@@ -13,15 +13,28 @@ JSON = "application/json; charset=utf-8"
 
 Pairs = list[tuple[bytes, bytes]]
 
+_SORTED = "icct26.headers"
+
 
 def encoded(headers: Mapping[str, str]) -> Pairs:
     """Headers as they are sent, made once instead of for every answer."""
     return Headers(headers).raw
 
 
-def values_of(scope: Scope, name: bytes) -> list[bytes]:
-    """All that a request has under this name in lower case; Starlette's would decode every one."""
-    return [value for key, value in scope["headers"] if key == name]
+def values_of(scope: Scope, name: bytes) -> Sequence[bytes]:
+    """All that a request has under this name in lower case.
+
+    Its headers are sorted once for all who ask; Starlette's would decode every one.
+    """
+    headers = scope["headers"]
+    kept = scope.get(_SORTED)
+    if kept is None or kept[0] is not headers:
+        found: dict[bytes, tuple[bytes, ...]] = {}
+        for key, value in headers:
+            found[key] = (*found[key], value) if key in found else (value,)
+        kept = scope[_SORTED] = headers, found
+    values: Sequence[bytes] = kept[1].get(name, ())
+    return values
 
 
 async def send_error(

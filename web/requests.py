@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -17,18 +18,20 @@ from domain.errors import (
     PersistedQueryNotSupported,
     UnsupportedMediaType,
 )
+from web.refusals import values_of
 from web.trusted import TrustedDocuments
 
 JSON_TYPE = "application/json"
 GRAPHQL_TYPE = "application/graphql-response+json"
 UTF_8 = ("utf-8", "utf8")
+HEADERS_KEPT = 256
 
 _CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 _QUALITY = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
 _RANGES = ("*/*", "application/*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class GraphQLRequest:
     query: str
     variables: dict[str, Any] | None
@@ -62,20 +65,28 @@ class HttpRequest(Request):
 class _Headers(Headers):
     def __init__(self, scope: Scope) -> None:
         super().__init__(scope=scope)
-        # Of several, the first one counts.
-        self._table = dict(reversed(self.raw))
+        self._scope = scope
 
     def get(self, key: str, default: Any = None) -> Any:
-        value = self._table.get(key.encode("latin-1"))
-        return default if value is None else value.decode("latin-1")
+        """Of several, the first one counts."""
+        values = values_of(self._scope, key.encode("latin-1"))
+        return values[0].decode("latin-1") if values else default
+
+    def getlist(self, key: str) -> list[str]:
+        return [one.decode("latin-1") for one in values_of(self._scope, key.encode("latin-1"))]
 
 
-def accepted_type(headers: Iterable[str]) -> str:
+def accepted_type(headers: Sequence[str]) -> str:
     """The media type that the client likes best, plain JSON where it does not care.
 
     Raises NotAcceptable.
     """
-    given = ",".join(headers).strip()
+    return _best(",".join(headers).strip()) if headers else JSON_TYPE
+
+
+# The same few clients ask again and again.
+@lru_cache(maxsize=HEADERS_KEPT)
+def _best(given: str) -> str:
     if not given:
         return JSON_TYPE
     qualities: dict[str, float] = {}
@@ -97,19 +108,21 @@ async def parse(request: Request, trusted: TrustedDocuments) -> GraphQLRequest:
     """Raises BadUserInput, UnsupportedMediaType, PersistedQueryNotSupported."""
     if request.method != "POST":
         return _checked(dict(request.query_params), trusted, parse_nested=True)
-    _require_json(request.headers)
+    headers = request.headers
+    _require_json(headers.get("content-type", ""), headers.get("content-encoding", "identity"))
     return _checked(_json(await request.body()), trusted)
 
 
-def _require_json(headers: Headers) -> None:
+@lru_cache(maxsize=HEADERS_KEPT)
+def _require_json(content_type: str, encoding: str) -> None:
     """Raises UnsupportedMediaType."""
-    kind, _, parameters = headers.get("content-type", "").partition(";")
+    kind, _, parameters = content_type.partition(";")
     if kind.strip().lower() != JSON_TYPE:
         raise UnsupportedMediaType("The body has to be sent as application/json.")
     charset = _CHARSET.search(parameters)
     if charset is not None and charset[1].lower() not in UTF_8:
         raise UnsupportedMediaType("The body has to be written in UTF-8.")
-    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+    if encoding.strip().lower() != "identity":
         raise UnsupportedMediaType("The body has to be sent as it is, without an encoding.")
 
 

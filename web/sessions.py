@@ -18,8 +18,9 @@ from resolvers.context import Services
 from resolvers.signatures import SignedRequest
 from schema.context import Admitted
 from web.clients import address_of, client_address, networks_of
-from web.limits import Exceeded, RateLimits, Standing
-from web.refusals import encoded
+from web.limits import RateLimits
+from web.refusals import values_of
+from web.standing import Exceeded, Standing
 
 COOKIE = "__Host-icct26"
 PLAIN_COOKIE = "icct26"
@@ -62,7 +63,8 @@ class Visit:
         self._sessions = sessions
         self._request = request
         self._cookie = PLAIN_COOKIE if self._is_plain() else COOKIE
-        self._given = request.cookies.get(self._cookie)
+        has_cookies = bool(values_of(request.scope, b"cookie"))
+        self._given = request.cookies.get(self._cookie) if has_cookies else None
         self._bearer = _bearer_of(request)
         self._kept: tuple[str, datetime] | None = None
         self._is_dropped = False
@@ -140,7 +142,7 @@ class Visit:
     def dress(self, response: Response) -> Response:
         """The response with the cookie that it brings, or takes away, and the client's rate."""
         if self._standing is not None:
-            response.raw_headers += encoded(self._standing.headers())
+            response.raw_headers += self._standing.pairs()
         if self._kept is not None:
             token, expires_at = self._kept
             left = (expires_at - self._sessions.services.clock()).total_seconds()

@@ -1,7 +1,9 @@
 from datetime import date
 
+import phonenumbers
 import pytest
-from hypothesis import given
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.contact import parse_birth_date, parse_email, parse_phone
@@ -124,3 +126,43 @@ def test_stored_numbers_read_as_themselves(number):
     except ValueError:
         return
     assert parse_phone(stored) == stored
+
+
+def by_the_library(written):
+    """What email_validator makes of it; None for what it refuses."""
+    try:
+        return validate_email(written, check_deliverability=False).normalized.lower()
+    except (EmailNotValidError, UnicodeError):
+        return None
+
+
+def read(parse, written):
+    try:
+        return parse(written)
+    except ValueError:
+        return None
+
+
+locals_ = st.text('aZ0._+-é"(', min_size=1, max_size=6) | st.text("ab.", min_size=62, max_size=66)
+labels = st.text("aB1-_é", min_size=1, max_size=5) | st.sampled_from(["xn--11b", "example", "test"])
+domains = st.lists(labels, min_size=1, max_size=3).map(".".join) | st.text("a.@[]1 ", max_size=6)
+
+
+@given(locals_, domains)
+@example("a" * 64, f"{'b' * 63}.{'b' * 63}.{'b' * 57}.org")
+@example("a", "localhost")
+@example("a", "church.local")
+@example("a", "XN--11B4C3D.example.org")
+@example("a.b", "gmail.com.")
+def test_addresses_are_read_as_the_library_reads_them(local, domain):
+    written = f"{local}@{domain}"
+
+    assert read(parse_email, written) == by_the_library(written)
+
+
+@given(st.integers(min_value=6_000_000_000, max_value=9_999_999_999))
+def test_indian_mobiles_are_read_as_the_library_reads_them(number):
+    written = f"+91{number}"
+    is_valid = phonenumbers.is_valid_number(phonenumbers.parse(written, "IN"))
+
+    assert read(parse_phone, written) == (written if is_valid else None)

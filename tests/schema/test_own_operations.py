@@ -110,7 +110,7 @@ def test_operations_of_ours_have_plans():
 async def test_what_is_measured_never_falls_back(client, reviewer, job):
     if job in "BC":
         await register(client)
-    body_of = BODIES[job](1)
+    body_of = BODIES[job](1, 50)
     before = {how: executions(how) for how in ("interpreted", "repeated")}
     printed = executions("rendered")
 
