@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-slow test-16 coverage patterns audits check generate format lint types imports generated migrate bench lock clean
+.PHONY: help setup run demo test test-slow test-16 coverage patterns audits check generate format lint types imports generated migrate bench bench-peers lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -66,8 +66,13 @@ generate: $(STAMP) ## Write the schema snapshot and the generated pages
 migrate: $(STAMP) ## Bring the database to the newest schema
 	@$(BIN)/python cli.py migrate
 
-bench: $(STAMP) ## Measure beside the raw limit (see benchmarks/README.md)
+bench: $(STAMP) ## Measure beside the raw limit, growth and start (see benchmarks/README.md)
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/startup.py
+
+bench-peers: $(STAMP) ## Measure beside Mercurius, in node
+	$(BIN)/python benchmarks/peers.py
 
 lock: $(STAMP) ## Make requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

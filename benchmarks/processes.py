@@ -118,12 +118,11 @@ def running(
     """A process that listens on `port`; it is ended whatever happens."""
     log = folder / f"{name}.log"
     # Away from the project's folder, so that no .env there changes what is measured.
-    inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**inherited, "PYTHONPATH": str(ROOT), **variables},
+            env={**bare_environment(), **variables},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -133,6 +132,12 @@ def running(
             yield Served(name=name, pid=process.pid, port=port)
         finally:
             end(process)
+
+
+def bare_environment() -> dict[str, str]:
+    """What a process needs, and nothing that would be a setting."""
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    return {**kept, "PYTHONPATH": str(ROOT)}
 
 
 def free_port() -> int:

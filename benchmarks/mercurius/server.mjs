@@ -1,0 +1,93 @@
+// The jobs on Mercurius with its JIT compiler and node-postgres, by the single statements of the limit.
+// Settings come as JSON in PEER: port, the socket of the database, its name, the statements.
+import { createHmac, randomBytes } from "node:crypto";
+import Fastify from "fastify";
+import mercurius from "mercurius";
+import pg from "pg";
+
+const POOL_SIZE = 16;
+const DAY_MS = 24 * 60 * 60 * 1000;
+const SECRET = "benchmark";
+const { port, socket, database, register, find, list } = JSON.parse(process.env.PEER);
+
+const pool = new pg.Pool({ host: socket, user: "postgres", database, max: POOL_SIZE, min: POOL_SIZE });
+
+const schema = `
+  enum PlayerRole { BATSMAN BOWLER ALL_ROUNDER WICKET_KEEPER }
+  enum TeamStatus { PENDING CHANGES_REQUESTED CONFIRMED REJECTED WITHDRAWN }
+  type Church { name: String! }
+  type Person { name: String! phone: String! email: String! }
+  type Player { code: String! name: String! role: PlayerRole jerseyNumber: Int dateOfBirth: String }
+  type Team {
+    id: ID! code: String! name: String! status: TeamStatus! registeredAt: String!
+    church: Church! captain: Person! viceCaptain: Person! players: [Player!]!
+  }
+  type PageInfo { hasNextPage: Boolean! endCursor: String }
+  type TeamConnection { nodes: [Team!]! pageInfo: PageInfo! }
+  input PersonInput { name: String! phone: String! email: String! }
+  input PlayerInput { name: String! role: PlayerRole jerseyNumber: Int dateOfBirth: String }
+  input RegisterTeamInput {
+    teamName: String! churchName: String!
+    captain: PersonInput! viceCaptain: PersonInput! players: [PlayerInput!]!
+  }
+  type RegisterTeamPayload { replayed: Boolean! manageToken: String! team: Team! }
+  type Query { team(code: String!): Team teams(first: Int!): TeamConnection! }
+  type Mutation { registerTeam(input: RegisterTeamInput!): RegisterTeamPayload! }
+`;
+
+const row = async (name, text, values) => (await pool.query({ name, text, values })).rows[0];
+const printed = (found) => (found ? JSON.parse(Object.values(found)[0]).data : {});
+const digest = (bytes) => createHmac("sha256", SECRET).update(bytes).digest();
+
+// A UUIDv7, as everywhere else.
+function newId() {
+  const bytes = randomBytes(16);
+  bytes.writeUIntBE(Date.now(), 0, 6);
+  bytes[6] = 0x70 | (bytes[6] & 0x0f);
+  bytes[8] = 0x80 | (bytes[8] & 0x3f);
+  const hex = bytes.toString("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+async function registerTeam(_root, { input }, { key }) {
+  const id = newId();
+  const now = new Date();
+  const { captain, viceCaptain: vice, players } = input;
+  const found = await row("register", register, [
+    key, digest(JSON.stringify(input)), id, new Date(now.getTime() + DAY_MS),
+    newId(), input.churchName, now, input.teamName,
+    captain.name, captain.phone, captain.email, vice.name, vice.phone, vice.email,
+    players.map(newId), players.map((one) => one.name), players.map((one) => one.role),
+    players.map((one) => one.jerseyNumber), players.map((one) => one.dateOfBirth), newId(), newId(),
+  ]);
+  const hex = id.replaceAll("-", "");
+  const numbered = players.map((one, place) => ({
+    code: `${found.code}-P${String(place + 1).padStart(2, "0")}`,
+    ...one,
+  }));
+  return {
+    replayed: false,
+    manageToken: `icm_${hex}_${digest(id).toString("hex")}`,
+    team: {
+      id: hex, code: found.code, name: input.teamName, status: "PENDING", registeredAt: now.toISOString(),
+      church: { name: found.church_name }, captain, viceCaptain: vice, players: numbered,
+    },
+  };
+}
+
+const resolvers = {
+  Query: {
+    team: async (_root, { code }) => printed(await row("find", find, [code])).team,
+    teams: async (_root, { first }) => printed(await row("list", list, [first])).teams,
+  },
+  Mutation: { registerTeam },
+};
+
+const app = Fastify();
+await app.register(mercurius, {
+  schema,
+  resolvers,
+  jit: 1,
+  context: (request) => ({ key: request.headers["idempotency-key"] }),
+});
+await app.listen({ host: "127.0.0.1", port });
