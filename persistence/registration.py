@@ -40,10 +40,9 @@ _DUPLICATES = {
 
 _KNOWN = Statement(
     text("""
-    SELECT t.*, r.fingerprint, r.team_id AS remembered_team_id
+    SELECT t.*, r.fingerprint, r.team_id AS remembered_team_id, r.expires_at AS remembered_until
     FROM tournament t
-    LEFT JOIN idempotency_record r
-        ON r.operation = :operation AND r.key = :key AND r.expires_at > :now
+    LEFT JOIN idempotency_record r ON r.operation = :operation AND r.key = :key
     WHERE t.is_active
 """)
 )
@@ -88,9 +87,10 @@ async def known(
     database: Database, *, idempotency_key: str | None, now: datetime
 ) -> tuple[TournamentRecord, Remembered | None]:
     """The active tournament, and what the key was used for."""
-    (found,) = await database.fetch(_KNOWN, operation=OPERATION, key=idempotency_key, now=now)
+    (found,) = await database.fetch(_KNOWN, operation=OPERATION, key=idempotency_key)
     row = SimpleNamespace(**found)
-    if row.remembered_team_id is None:
+    # Not a condition of the statement: planned while there were no keys, it would go by the time.
+    if row.remembered_team_id is None or row.remembered_until <= now:
         return tournaments.from_row(row), None
     remembered = Remembered(fingerprint=row.fingerprint, team_id=row.remembered_team_id)
     return tournaments.from_row(row), remembered
