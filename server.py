@@ -32,17 +32,17 @@ from resolvers.storage import HANDLERS
 from resolvers.upkeep import prune_forever
 from schema.context import Execution
 from settings import Settings, ensure_secret_key
-from web.compression import Compression
 from web.configuration import SettingsError
 from web.connections import Manners, connections
+from web.cors import Cors
 from web.draining import Drain
 from web.exports import Exports
 from web.files import Files
 from web.graphql import GraphQLEndpoint, refusal
-from web.guards import BodyLimit, CatchAll, Timeout, TrustedHosts
+from web.guards import BodyLimits, TrustedHosts
 from web.limits import RateLimits
 from web.metrics import Metrics
-from web.middleware import Cors, Envelope, Straight
+from web.middleware import Straight, Surroundings
 from web.pages import Readiness, errors, graphiql, livez
 from web.sessions import Sessions
 from web.trusted import trusted_documents
@@ -80,26 +80,21 @@ def create_app(settings: Settings, database_url: str, drain: Drain | None = None
 
 
 def middleware(settings: Settings) -> list[Middleware]:
-    """Outermost first. CORS lies outside of all that may refuse, so that browsers see refusals.
-
-    Heads are limited before all of it, by connections; rates where operations and files are known.
-    """
+    """Heads are limited before it, by connections; rates where operations and files are known."""
     return [
-        Middleware(Envelope, https_only=settings.environment == "production"),
-        Middleware(Cors, origins=settings.cors_origins, credentials=settings.cors_credentials),
-        Middleware(CatchAll),
-        Middleware(TrustedHosts, allowed_hosts=settings.allowed_hosts),
         Middleware(
-            BodyLimit,
-            max_bytes=settings.max_request_size_bytes,
-            max_bytes_below={"/graphql": settings.max_json_size_bytes, "/uploads/": MAX_BYTES},
-        ),
-        Middleware(
-            Timeout,
+            Surroundings,
+            https_only=settings.environment == "production",
+            cors=Cors(origins=settings.cors_origins, credentials=settings.cors_credentials),
+            hosts=TrustedHosts(settings.allowed_hosts),
+            sizes=BodyLimits(
+                max_bytes=settings.max_request_size_bytes,
+                max_bytes_below={"/graphql": settings.max_json_size_bytes, "/uploads/": MAX_BYTES},
+            ),
             seconds=settings.request_timeout_seconds,
             receive_seconds=settings.receive_timeout_seconds,
-        ),
-        *([Middleware(Compression)] if settings.enable_compression else []),
+            compresses=settings.enable_compression,
+        )
     ]
 
 

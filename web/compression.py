@@ -1,4 +1,4 @@
-"""Answers made smaller for clients that can read them so."""
+"""Answers made smaller for clients that can read them so, unless they come in pieces."""
 
 import gzip
 import re
@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import brotli
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Scope
 
-from web.guards import TRANSFERS
 from web.refusals import values_of
 
 FROM_BYTES = 1024
@@ -30,33 +29,6 @@ ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
 }
 
 
-class Compression:
-    """Of answers that are whole: those in pieces are files."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(TRANSFERS):
-            await self.app(scope, receive, send)
-            return
-        start: Message | None = None
-
-        async def send_compressed(message: Message) -> None:
-            nonlocal start
-            if message["type"] == "http.response.start":
-                start = message
-                return
-            if start is not None:
-                if len(message.get("body", b"")) >= FROM_BYTES and not message.get("more_body"):
-                    message = _compressed(scope, start, message)
-                await send(start)
-                start = None
-            await send(message)
-
-        await self.app(scope, receive, send_compressed)
-
-
 @lru_cache(maxsize=256)
 def accepted(header: str) -> str | None:
     """The encoding to use for an Accept-Encoding; None where the body has to stay as it is."""
@@ -73,7 +45,7 @@ def _weight(parameter: str) -> float:
     return float(match[1]) if match else 0.0
 
 
-def _compressed(scope: Scope, start: Message, message: Message) -> Message:
+def compressed(scope: Scope, start: Message, message: Message) -> Message:
     """The body in the best encoding; headers of `start` are changed to fit."""
     given = dict(start["headers"])
     kind = given.get(b"content-type", b"").decode("latin-1")

@@ -1,48 +1,36 @@
-"""What surrounds every request: identity, log line, headers."""
+"""What surrounds every request, in one layer: each of its own would cost every request again."""
 
+import asyncio
 import random
 import re
 import time
-from collections.abc import Awaitable, Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 
+import structlog
 from prometheus_client import Histogram
-from starlette.datastructures import Headers
-from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from domain.errors import BadUserInput
+from domain.errors import (
+    BadUserInput,
+    BodyTooLarge,
+    DomainError,
+    Internal,
+    RequestTimeout,
+    ServiceUnavailable,
+)
 from resilience.metrics import REQUESTS
 from resilience.redaction import REDACTED, scrub
 from resilience.repetition import each_warning_once
-from resilience.telemetry import current_request_id, log_request
+from resilience.telemetry import log_request
 from resilience.tracing import request_span, trace_id_of
-from schema.errors import error_body
-from web.guards import TRANSFERS
-from web.refusals import JSON, Pairs, encoded, values_of
+from web.compression import FROM_BYTES, compressed
+from web.cors import METHODS, Cors
+from web.guards import TRANSFERS, BodyLimits, Deadline, TrustedHosts, announced_bytes
+from web.refusals import Pairs, encoded, error_messages, values_of
 
-CORS_METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS")
-CORS_HEADERS = (
-    "Authorization",
-    "Content-Range",
-    "Content-Type",
-    "GraphQL-Cost",
-    "Idempotency-Key",
-    "X-Request-ID",
-    "X-Requested-With",
-)
-CORS_EXPOSED = (
-    "X-Request-ID",
-    "Retry-After",
-    "RateLimit",
-    "RateLimit-Policy",
-    "Upload-Offset",
-    "Upload-Length",
-    "Content-Disposition",
-)
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -51,7 +39,6 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 HSTS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
-VARY = {"Vary": "Origin"}
 MAX_LOGGED_PATH = 200
 ROUTES = frozenset("/graphql /graphiql /livez /readyz /health /metrics /errors".split())
 
@@ -59,18 +46,43 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
+log = structlog.get_logger(__name__)
 
-class Envelope:
-    """Gives every request its id, its line in the log and, unless it sets them, its headers.
+
+class Surroundings:
+    """Gives every request its id, its line in the log, its headers and its time, and answers in
+    the application's place what must not reach it, or what it did not answer.
 
     The caller's X-Request-ID is taken unless it could be a person's number or a token. The line
-    has no query, address or agent, and no status where nobody was answered.
+    has no query, address or agent, and no status where nobody was answered. Every answer has the
+    headers of CORS, so that browsers see refusals too.
+
+    A client has `receive_seconds` for every piece of a body, and a request `seconds`; the work is
+    cancelled then. Where files are transferred, only the time without progress counts, and routes
+    and connections see to it.
     """
 
-    def __init__(self, app: ASGIApp, *, https_only: bool) -> None:
+    def __init__(  # noqa: PLR0913 - one argument for each concern
+        self,
+        app: ASGIApp,
+        *,
+        https_only: bool,
+        cors: Cors,
+        hosts: TrustedHosts,
+        sizes: BodyLimits,
+        seconds: float,
+        receive_seconds: float,
+        compresses: bool,
+    ) -> None:
         self.app = app
-        self._pairs = encoded({**SECURITY_HEADERS, **(HSTS if https_only else {})})
-        self._names = frozenset(name for name, _ in self._pairs)
+        self.cors = cors
+        self.hosts = hosts
+        self.sizes = sizes
+        self.compresses = compresses
+        self._seconds = seconds
+        self._receive_seconds = receive_seconds
+        self.pairs = encoded({**SECURITY_HEADERS, **(HSTS if https_only else {})})
+        self.replaceable = frozenset(name for name, _ in self.pairs)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,94 +91,171 @@ class Envelope:
         began = time.perf_counter()
         given = values_of(scope, b"x-request-id")
         request_id = (_accepted(given[0].decode("latin-1")) if given else "") or new_request_id()
-        answer = _Dressed(send, [*self._pairs, (b"x-request-id", request_id.encode())], self._names)
-        route = _route(scope["path"])
+        exchange = Exchange(self, scope, receive, send, request_id)
+        path = scope["path"]
         traceparent = _traceparent(scope)
         bind_contextvars(request_id=request_id, **_trace(traceparent))
         try:
             with (
                 each_warning_once(),
-                request_span(f"{_method(scope)} {route}", traceparent) as current,
+                request_span(f"{_method(scope)} {_route(path)}", traceparent) as current,
             ):
-                await self.app(scope, receive, answer)
+                await self._answered(scope, exchange)
                 if current is not None:
-                    current.set_attribute("http.response.status_code", answer.status or 0)
+                    current.set_attribute("http.response.status_code", exchange.status or 0)
         finally:
             seconds = time.perf_counter() - began
-            _requests(route, answer.status).observe(seconds)
+            _requests(_route(path), exchange.status).observe(seconds)
             log_request(
                 method=scope["method"][:20],
-                path=_logged_path(scope["path"]),
-                status=answer.status,
+                path=_logged_path(path),
+                status=exchange.status,
                 milliseconds=round(seconds * 1000, 2),
             )
             clear_contextvars()
 
+    async def _answered(self, scope: Scope, exchange: "Exchange") -> None:
+        """Nothing unexpected leaves: the stack goes to the log, the id to the client."""
+        preflight = self.cors.preflight(scope) if scope["method"] == "OPTIONS" else None
+        if preflight is not None:
+            await preflight(scope, exchange.receive, exchange.send_as_it_is)
+            return
+        announced = announced_bytes(scope)
+        refusal = self._refusal(scope, announced, exchange.limit)
+        if refusal is not None:
+            # A small rest is read and dropped by the server, a big one ends with the connection.
+            await exchange.refuse(refusal, close=announced > self.sizes.max_bytes)
+            return
+        try:
+            await self._in_time(scope, exchange)
+        except ClientDisconnect:
+            return
+        except asyncio.CancelledError:
+            # The server ends, and the time that it leaves to running requests is over.
+            await exchange.refuse(ServiceUnavailable(), close=True)
+            raise
+        except DomainError as error:
+            await exchange.refuse(error)
+        except Exception:
+            log.exception("unexpected_exception")
+            await exchange.refuse(Internal())
 
-class _Dressed:
-    """A `send` that adds headers, and knows the status."""
+    def _refusal(self, scope: Scope, announced: int, limit: int) -> DomainError | None:
+        """What is said before anything is read."""
+        if not self.hosts.serves(scope):
+            return BadUserInput("This host name is not served here.")
+        return BodyTooLarge(limit) if announced > limit else None
 
-    def __init__(self, send: Send, pairs: Pairs, replaceable: frozenset[bytes]) -> None:
+    async def _in_time(self, scope: Scope, exchange: "Exchange") -> None:
+        """A response that has begun is cut off: it can no longer become an error."""
+        if exchange.is_transfer:
+            await self.app(scope, exchange.receive, exchange.send)
+            return
+        deadline = Deadline(
+            exchange.receive, seconds=self._seconds, receive_seconds=self._receive_seconds
+        )
+        try:
+            with deadline:
+                await self.app(scope, deadline.receive, exchange.send)
+        except TimeoutError:
+            if not deadline.is_over:
+                raise
+            if deadline.is_receiving:
+                late = RequestTimeout("The body did not arrive in time.")
+                await exchange.refuse(late, status=HTTPStatus.REQUEST_TIMEOUT, close=True)
+                return
+            log.warning("request_timed_out", timeout_seconds=self._seconds)
+            await exchange.refuse(RequestTimeout(), close=True)
+
+
+class Exchange:
+    """One request and its answer, as the application receives and sends them.
+
+    `status` is None until an answer has begun. Its head waits for the first of its body, which may
+    be compressed; what is transferred is sent as it comes.
+    """
+
+    __slots__ = (
+        "_around",
+        "_is_refused",
+        "_receive",
+        "_received",
+        "_request_id",
+        "_scope",
+        "_send",
+        "_start",
+        "is_transfer",
+        "limit",
+        "status",
+    )
+
+    def __init__(
+        self, around: Surroundings, scope: Scope, receive: Receive, send: Send, request_id: str
+    ) -> None:
+        path = scope["path"]
         self.status: int | None = None
+        self.is_transfer = path.startswith(TRANSFERS)
+        self.limit = around.sizes.of(path)
+        self._around = around
+        self._scope = scope
+        self._receive = receive
         self._send = send
-        self._pairs = pairs
-        self._replaceable = replaceable
+        self._request_id = request_id
+        self._received = 0
+        self._start: Message | None = None
+        self._is_refused = False
 
-    def __call__(self, message: Message) -> Awaitable[None]:
+    async def receive(self) -> Message:
+        """Counts what arrives. Raises ClientDisconnect for more than there may be."""
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        if self._received > self.limit:
+            await self.refuse(BodyTooLarge(self.limit), close=True)
+            raise ClientDisconnect
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self._is_refused:
+            return
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            own, pairs = message["headers"], self._pairs
-            names = self._replaceable.intersection([name for name, _ in own])
-            if names:
-                pairs = [pair for pair in pairs if pair[0] not in names]
-            message["headers"] = [*own, *pairs]
-        return self._send(message)
+            if not self.is_transfer:
+                self._start = message
+                return
+            self._dress(message, self._around.cors.pairs(self._scope))
+        elif self._start is not None:
+            start, self._start = self._start, None
+            is_large = len(message.get("body", b"")) >= FROM_BYTES
+            if is_large and self._around.compresses and not message.get("more_body"):
+                message = compressed(self._scope, start, message)
+            self._dress(start, self._around.cors.pairs(self._scope))
+            await self._send(start)
+        await self._send(message)
 
-
-class Cors(CORSMiddleware):
-    """Starlette's, whose own answers carry our headers, and refusals our envelope."""
-
-    def __init__(self, app: ASGIApp, *, origins: Sequence[str], credentials: bool) -> None:
-        super().__init__(
-            app,
-            allow_origins=origins,
-            allow_credentials=credentials,
-            allow_methods=CORS_METHODS,
-            allow_headers=CORS_HEADERS,
-            expose_headers=CORS_EXPOSED,
-        )
-
-        always = self.simple_headers if self.allow_all_origins else {}
-        self._others = encoded({**always, **VARY})
-        self._known = {
-            origin: encoded({**self.simple_headers, "Access-Control-Allow-Origin": origin, **VARY})
-            for origin in origins
-            if not self.allow_all_origins
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not values_of(scope, b"origin"):
-            await self.app(scope, receive, _Dressed(send, self._others, frozenset()))
-        else:
-            await super().__call__(scope, receive, send)
-
-    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
+    async def send_as_it_is(self, message: Message) -> None:
+        """An answer that has all headers of CORS that it needs."""
         if message["type"] == "http.response.start":
-            added = self._known.get(request_headers.get("origin", ""), self._others)
-            message["headers"] = [*message["headers"], *added]
-        await send(message)
+            self._dress(message, ())
+        await self._send(message)
 
-    def preflight_response(self, request_headers: Headers) -> Response:
-        answer = super().preflight_response(request_headers)
-        headers = {**SECURITY_HEADERS, **answer.headers}
-        if answer.status_code < HTTPStatus.BAD_REQUEST:
-            return Response(status_code=HTTPStatus.NO_CONTENT, headers=_without_content(headers))
-        error = BadUserInput("This origin, method or header is not allowed here.")
-        return Response(
-            error_body(error, current_request_id()),
-            status_code=answer.status_code,
-            headers={**_without_content(headers), "Content-Type": JSON},
-        )
+    async def refuse(
+        self, error: DomainError, *, status: int | None = None, close: bool = False
+    ) -> None:
+        """Put the error in the place of an answer that has not begun; after it nothing is sent."""
+        if self.status is None:
+            start, body = error_messages(self._scope, error, status=status, close=close)
+            self._dress(start, self._around.cors.pairs(self._scope))
+            await self._send(start)
+            await self._send(body)
+        self._is_refused = True
+
+    def _dress(self, start: Message, cors: Pairs) -> None:
+        """Add what every answer has; headers of its own stay."""
+        self.status = start["status"]
+        own, pairs = start["headers"], self._around.pairs
+        names = self._around.replaceable.intersection([name for name, _ in own])
+        if names:
+            pairs = [pair for pair in pairs if pair[0] not in names]
+        start["headers"] = [*own, *cors, *pairs, (b"x-request-id", self._request_id.encode())]
 
 
 class Straight:
@@ -219,7 +308,7 @@ def _trace(traceparent: str | None) -> dict[str, str]:
 
 def _method(scope: Scope) -> str:
     """Of a bounded set."""
-    return scope["method"] if scope["method"] in CORS_METHODS else "OTHER"
+    return scope["method"] if scope["method"] in METHODS else "OTHER"
 
 
 def _route(path: str) -> str:
@@ -237,11 +326,3 @@ def _logged_path(path: str) -> str:
         if path.startswith(prefix):
             return prefix + REDACTED
     return scrub(path[:MAX_LOGGED_PATH])
-
-
-def _without_content(headers: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in headers.items()
-        if not name.lower().startswith("content-l") and name.lower() != "content-type"
-    }

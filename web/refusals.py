@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from starlette.datastructures import Headers
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Scope
 
 from domain.errors import DomainError
 from resilience.telemetry import current_request_id
@@ -11,7 +11,7 @@ from schema.errors import error_body
 
 JSON = "application/json; charset=utf-8"
 
-Pairs = list[tuple[bytes, bytes]]
+Pairs = Sequence[tuple[bytes, bytes]]
 
 _SORTED = "icct26.headers"
 
@@ -21,7 +21,7 @@ def encoded(headers: Mapping[str, str]) -> Pairs:
     return Headers(headers).raw
 
 
-def values_of(scope: Scope, name: bytes) -> Sequence[bytes]:
+def values_of(scope: Scope, name: bytes) -> tuple[bytes, ...]:
     """All that a request has under this name in lower case.
 
     Its headers are sorted once for all who ask; Starlette's would decode every one.
@@ -33,18 +33,13 @@ def values_of(scope: Scope, name: bytes) -> Sequence[bytes]:
         for key, value in headers:
             found[key] = (*found[key], value) if key in found else (value,)
         kept = scope[_SORTED] = headers, found
-    values: Sequence[bytes] = kept[1].get(name, ())
+    values: tuple[bytes, ...] = kept[1].get(name, ())
     return values
 
 
-async def send_error(
-    scope: Scope,
-    send: Send,
-    error: DomainError,
-    *,
-    status: int | None = None,
-    close: bool = False,
-) -> None:
+def error_messages(
+    scope: Scope, error: DomainError, *, status: int | None = None, close: bool = False
+) -> tuple[Message, Message]:
     """The envelope as a whole response; `status` replaces its own, `close` ends the connection."""
     body = error_body(error, current_request_id())
     headers = {"Content-Type": JSON, "Content-Length": str(len(body))}
@@ -52,39 +47,9 @@ async def send_error(
         headers["Retry-After"] = str(error.retry_after_seconds)
     if close:
         headers["Connection"] = "close"
-    await send(
-        {
-            "type": "http.response.start",
-            "status": int(status or error.definition.http_status),
-            "headers": encoded(headers),
-        }
-    )
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-
-class Watched:
-    """A `send` that knows whether a response has begun, and can put a refusal in its place."""
-
-    def __init__(self, send: Send) -> None:
-        self.status: int | None = None
-        self._send = send
-        self._refused = False
-
-    @classmethod
-    def around(cls, send: Send) -> "Watched":
-        """The same one for all that follow one another."""
-        return send if isinstance(send, cls) else cls(send)
-
-    async def __call__(self, message: Message) -> None:
-        if self._refused:
-            return
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-        await self._send(message)
-
-    async def refuse(
-        self, scope: Scope, error: DomainError, *, status: int | None = None, close: bool = False
-    ) -> None:
-        if self.status is None:
-            await send_error(scope, self, error, status=status, close=close)
-        self._refused = True
+    start = {
+        "type": "http.response.start",
+        "status": int(status or error.definition.http_status),
+        "headers": encoded(headers),
+    }
+    return start, {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}

@@ -9,10 +9,10 @@ import structlog
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from resilience.tracing import trace_id_of
-from server import create_app
+from server import create_app, middleware
+from settings import Settings
 from tests.asking import AWAY, ask, data, serving
 from web.configuration import SettingsError
-from web.middleware import Envelope
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -97,7 +97,8 @@ async def test_every_line_of_a_request_names_the_callers_trace(header, expected)
 
     headers = [(b"traceparent", header.encode())] if header else []
     scope = {"type": "http", "method": "GET", "path": "/livez", "headers": headers}
-    await Envelope(app, https_only=False)(scope, None, None)
+    (layer,) = middleware(Settings.model_construct())
+    await layer.cls(app, **layer.kwargs)(scope, None, None)
 
     assert seen.get("trace_id") == expected
     assert seen["request_id"]
