@@ -39,7 +39,6 @@ class Unprintable(Exception):
     """A field that is not listed here."""
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
 def team_text(selection: Selection) -> Printed | None:
     """The expression that prints a team; None when it has to be read as a record."""
     try:

@@ -14,6 +14,9 @@ from persistence import documents as documents_of
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
 from persistence.tables import church, player, team, tournament
 
+# Of an id as short as it can be written; codes are shorter.
+ID_DIGITS = 32
+
 _PLAYER_COLUMNS = (
     player.c.id.label("player_id"),
     player.c.position,
@@ -63,9 +66,11 @@ def is_called(reference: str) -> ColumnElement[bool]:
 def reference_of(reference: str) -> tuple[str, UUID | str]:
     """The column that an id, in hex, or a code is in, and its value there."""
     try:
-        return "id", UUID(reference)
+        if len(reference) >= ID_DIGITS:
+            return "id", UUID(reference)
     except ValueError:
-        return "code", reference.strip().upper()
+        pass
+    return "code", reference.strip().upper()
 
 
 def belongs_to(column: ColumnElement[Any], reference: str) -> ColumnElement[bool]:

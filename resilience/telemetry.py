@@ -74,37 +74,26 @@ def configure_logging(
     logging.raiseExceptions = environment == "development"
 
 
-def log_request(*, method: str, path: str, status: int | None, milliseconds: float) -> None:
-    """The one line of a request. `path` holds nothing that would have to be redacted.
+def log_fact(logger: str, event: str, **facts: object) -> None:
+    """An event whose fields hold nothing that would have to be redacted.
 
-    Where lines are JSON and nobody listens in between, without the way of all other events: it is
-    the most frequent one by far.
+    Where lines are JSON and nobody listens in between, without the way of all other events: these
+    are the most frequent ones by far.
     """
     if structlog.get_config()["processors"] is not _processors:
-        structlog.get_logger(REQUEST_LOGGER).info(
-            "request_finished",
-            method=method,
-            path=path,
-            status=status,
-            response_time_ms=milliseconds,
-        )
-    elif logging.getLogger().isEnabledFor(logging.INFO):
-        now = datetime.now(UTC).isoformat()
-        _REQUEST_LINES.info(
-            orjson.dumps(
-                {
-                    "timestamp": f"{now[:-6]}Z",
-                    "level": "info",
-                    "logger": REQUEST_LOGGER,
-                    "message": "request_finished",
-                    **structlog.contextvars.get_contextvars(),
-                    "response_time_ms": milliseconds,
-                    "method": method,
-                    "path": path,
-                    "status": status,
-                }
-            ).decode()
-        )
+        structlog.get_logger(logger).info(event, **facts)
+    elif logging.root.isEnabledFor(logging.INFO):
+        line = {
+            "timestamp": f"{datetime.now(UTC).isoformat()[:-6]}Z",
+            "level": "info",
+            "logger": logger,
+            "message": event,
+            **structlog.contextvars.get_contextvars(),
+            **facts,
+        }
+        record = _Line(logger, logging.INFO, orjson.dumps(line).decode())
+        for handler in logging.root.handlers:
+            handler.handle(record)
 
 
 def current_request_id() -> str:
@@ -209,8 +198,6 @@ class _Lines:
         self._logger.handle(_Line(self.name, level, line))
 
 
-REQUEST_LOGGER = "web.middleware"
-_REQUEST_LINES = _Lines(REQUEST_LOGGER)
 # Those that `configure_logging` has set where lines are JSON.
 _processors: list[Processor] | None = None
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_NOTHING = nullcontext()
 # An instance of `resilience.otel.Tracing` while spans are sent.
 _tracing: Any = None
 
@@ -27,13 +28,13 @@ def stop_tracing() -> None:
 
 def span(name: str) -> AbstractContextManager[Any]:
     """Around a piece of work. The name holds nothing of people."""
-    return nullcontext() if _tracing is None else _tracing.span(name)
+    return _NOTHING if _tracing is None else _tracing.span(name)
 
 
 def request_span(name: str, traceparent: str | None) -> AbstractContextManager[Any]:
     """Around a request, below the span of whoever sent it."""
     if _tracing is None:
-        return nullcontext()
+        return _NOTHING
     return _tracing.request_span(name, traceparent)  # type: ignore[no-any-return]  # of the extra
 
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-import structlog
-
 from domain.checks import (
     Checked,
     check,
@@ -39,12 +37,11 @@ from persistence.records import (
     TournamentRecord,
 )
 from persistence.registering import DocumentsTaken, Registration
+from resilience.telemetry import log_fact
 from resolvers.attempt import Attempt, claimed, claims_of, squad
 from resolvers.context import Services
 from resolvers.documents import as_uploaded, claimable
 from resolvers.secrets import fingerprint, is_fingerprint, manage_token
-
-log = structlog.get_logger(__name__)
 
 _KEY = re.compile(r"[\x20-\x7e]{8,255}")
 
@@ -120,7 +117,7 @@ async def register_team(
         raise (refusal if refusal.issues else _as_refusal(overtaken)) from None
     if isinstance(outcome, Remembered):
         return await _replay(services, form, outcome)
-    log.info("team_registered", team_id=str(outcome.id), team=outcome.code)
+    log_fact(__name__, "team_registered", team_id=str(outcome.id), team=outcome.code)
     token = manage_token(services.secrets, outcome.id)
     return Registered(team=outcome, manage_token=token, is_replay=False)
 

@@ -46,57 +46,45 @@ class Rendered:
         return orjson.Fragment(self.text)
 
 
-@dataclass(slots=True, eq=False)
 class Site:
     """A place of an operation where a resolver is called. `number` is that of its arguments."""
 
-    executor: Executor[Any]
-    parent: GraphQLObjectType
-    key: str
-    details: FieldDetailsList
-    definition: GraphQLField
-    field: StrawberryField
-    number: int
-
-    @property
-    def name(self) -> str:
-        return self.details[0].node.name.value
-
-    @property
-    def is_async(self) -> bool:
-        resolver = self.field.base_resolver
-        return resolver is not None and resolver.is_async
+    def __init__(  # noqa: PLR0913, PLR0917 - what is known of the place
+        self,
+        executor: Executor[Any],
+        parent: GraphQLObjectType,
+        key: str,
+        details: FieldDetailsList,
+        definition: GraphQLField,
+        field: StrawberryField,
+        number: int,
+    ) -> None:
+        self.parent, self.details, self.definition, self.field = parent, details, definition, field
+        self.name, self.number = details[0].node.name.value, number
+        resolver: Any = field.base_resolver
+        owner = resolver.parent_parameter or resolver.root_parameter
+        self.is_async: bool = resolver.is_async
+        self._function = resolver.wrapped_func
+        self._owner = owner and owner.name
+        self._info = resolver.info_parameter and resolver.info_parameter.name
+        # What a resolver is told of its place; variables and context are those of the run.
+        nodes, path = [one.node for one in details], Path(None, key, parent.name)
+        schema, fragments = executor.schema, executor.fragment_definitions
+        self._before = (self.name, nodes, definition.type, parent, path, schema, fragments, None)
+        self._after = (executor.is_awaitable, executor.abort_signal, executor.async_helpers)
+        self._operation = executor.operation
 
     def call(self, run: "Run", value: Any) -> Any:
         """What the resolver returns for the object, or an awaitable of it."""
-        resolver: Any = self.field.base_resolver
-        arguments = dict(run.arguments[self.number])
-        parent = resolver.parent_parameter or resolver.root_parameter
-        if parent is not None:
-            arguments[parent.name] = value
-        if resolver.info_parameter is not None:
-            arguments[resolver.info_parameter.name] = self._info(run)
-        return resolver.wrapped_func(**arguments)
-
-    def _info(self, run: "Run") -> Info[Any, Any]:
-        executor = self.executor
-        raw: GraphQLResolveInfo[Any] = GraphQLResolveInfo(
-            self.name,
-            [one.node for one in self.details],
-            self.definition.type,
-            self.parent,
-            Path(None, self.key, self.parent.name),
-            executor.schema,
-            executor.fragment_definitions,
-            None,
-            executor.operation,
-            run.variables,
-            run.context,
-            executor.is_awaitable,
-            executor.abort_signal,
-            executor.async_helpers,
-        )
-        return Info(_raw_info=raw, _field=self.field)
+        arguments = run.arguments[self.number].copy()
+        if self._owner is not None:
+            arguments[self._owner] = value
+        if self._info is not None:
+            raw: GraphQLResolveInfo[Any] = GraphQLResolveInfo(
+                *self._before, self._operation, run.variables, run.context, *self._after
+            )
+            arguments[self._info] = Info(_raw_info=raw, _field=self.field)
+        return self._function(**arguments)
 
 
 Completion = Callable[[Any, "Run"], Any]

@@ -1,6 +1,6 @@
 """What a resolver finds in `info.context`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from strawberry import Info as StrawberryInfo
 
 from domain.roles import Caller
-from persistence.render import Selection
+from persistence.render import Printed
 from resolvers.context import Services
 from schema.loaders import Loaders
 
@@ -53,9 +53,8 @@ class Context:
     `idempotency_key` is the header's, `operation_name` the one asked for.
     `manage_token` is a captain's as it came, not checked.
     `may_introspect` is whether `__schema` may be asked for, `wants_cost` whether the answer says
-    what the operation costs. `selections` has, by the key of a root field, what of
-    teams PostgreSQL would print. `admit` is asked with the kind of operation before it runs; raises
-    RateLimited.
+    what the operation costs. `printed` has, by the key of a root field, what PostgreSQL prints its
+    teams with. `admit` is asked with the kind of operation before it runs; raises RateLimited.
     """
 
     services: Services
@@ -70,7 +69,7 @@ class Context:
     admit: Callable[[Admitted], Awaitable[None]]
     door: Door
     execution: Execution = Execution()
-    selections: dict[str, Selection | None] = field(default_factory=dict)
+    printed: Mapping[str, Printed] = field(default_factory=dict)
 
 
 Info = StrawberryInfo[Context, None]

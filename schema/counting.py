@@ -215,17 +215,14 @@ def _clamped(size: float) -> int:
     return int(max(1, min(size, PAGE_SIZE_MAX)))
 
 
-def values_in(variables: object, *, stop_above: int) -> int:
+def values_in(variables: Mapping[str, Any], *, stop_above: int) -> int:
     """How many values variables hold, at any depth; counted no further than one above."""
     pending: list[Any] = [variables]
-    count = -1
+    count = 0
     while pending and count <= stop_above:
         value = pending.pop()
-        count += 1
-        # What JSON is read as has no other types.
-        kind = type(value)
-        if kind is dict:
-            pending.extend(value.values())
-        elif kind is list:
-            pending.extend(value)
-    return count
+        inner = value.values() if type(value) is dict else value
+        count += len(inner)
+        # What JSON is read as has no other types with values in them.
+        pending += [one for one in inner if type(one) is dict or type(one) is list]
+    return min(count, stop_above + 1)

@@ -91,7 +91,8 @@ def _prepared(schema: PlannedSchema, asked: Asked, context: Context) -> Prepared
     if operation is None or context.wants_cost or operation.kind not in asked.allowed:
         return None
     try:
-        cost = require_allowed(schema._schema, asked.text, asked.variables, context)  # noqa: SLF001
+        core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions
+        cost = require_allowed(core, asked.text, operation.node, asked.variables, context)
         require_affordable(cost, context.caller)
     except DomainError:
         return None

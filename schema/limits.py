@@ -4,7 +4,15 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from graphql import DocumentNode, FieldNode, GraphQLError, GraphQLSchema, get_operation_ast, parse
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    get_operation_ast,
+    parse,
+)
 from graphql.language.parser import MAX_NESTING_DEPTH
 from graphql.validation.rules import overlapping_fields_can_be_merged
 from strawberry.extensions import SchemaExtension
@@ -101,19 +109,27 @@ class Parsing(SchemaExtension):
         yield
 
 
-def require_allowed(
-    schema: GraphQLSchema, text: str, variables: Mapping[str, Any], context: Context
-) -> int:
-    """What the operation costs that is asked for, which the caller may not afford.
+def require_operation(text: str, name: str | None) -> OperationDefinitionNode:
+    """The operation of the document that is meant. Raises BadUserInput."""
+    operation = get_operation_ast(parsed(text), name)
+    if operation is None:
+        raise BadUserInput("operationName names no operation of the document.")
+    return operation
 
-    Raises QueryTooComplex, BadUserInput where none is meant, and GraphqlValidationFailed where the
-    schema is not shown.
+
+def require_allowed(
+    schema: GraphQLSchema,
+    text: str,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, Any],
+    context: Context,
+) -> int:
+    """What an operation of the document costs, which the caller may not afford.
+
+    Raises QueryTooComplex, and GraphqlValidationFailed where the schema is not shown.
     """
     most = ALLOWED[Limit.VALUES]
     require_within(Limit.VALUES, most, values_in(variables, stop_above=most))
-    operation = get_operation_ast(parsed(text), context.operation_name)
-    if operation is None:
-        raise BadUserInput("operationName names no operation of the document.")
     operations = counted(schema, text, page_sizes_of(operation, variables))
     if not context.may_introspect and any(one.shows_schema for one in operations.values()):
         raise GraphqlValidationFailed("The schema is not shown to anonymous callers.")
@@ -134,10 +150,10 @@ class Limits(SchemaExtension):
         execution = self.execution_context
         # Strawberry's own extensions take the schema from there too.
         schema = execution.schema._schema  # noqa: SLF001
-        self._cost = require_allowed(
-            schema, execution.query or "", execution.variables or {}, execution.context
-        )
-        require_affordable(self._cost, execution.context.caller)
+        context, text = execution.context, execution.query or ""
+        operation = require_operation(text, context.operation_name)
+        self._cost = require_allowed(schema, text, operation, execution.variables or {}, context)
+        require_affordable(self._cost, context.caller)
         yield
 
     def get_results(self) -> dict[str, Any]:

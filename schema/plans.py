@@ -30,12 +30,12 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.graphql import OperationType as Kind
 
-from persistence.render import Selection
+from persistence.render import Printed
 from resilience.metrics import EXECUTIONS
 from schema.arguments import Read, VariablesRefused, reader
 from schema.compile import Rendered, Root, Run, compiled
 from schema.generated import Uncompilable
-from schema.printing import selections_of
+from schema.printing import printed_by
 
 OPERATIONS_KEPT = 256
 # Of one document. Longer ones are not kept.
@@ -47,11 +47,11 @@ _COMPILED, _REPEATED = (EXECUTIONS.labels(how) for how in ("compiled", "repeated
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An operation under certain conditions. `selections` are what PostgreSQL would print."""
+    """An operation under certain conditions; what prints teams, by the keys of root fields."""
 
     roots: list[Root]
     read: Read
-    selections: Mapping[str, Selection]
+    printed: Mapping[str, Printed]
 
 
 @dataclass(slots=True)
@@ -127,7 +127,7 @@ class Plans:
         return Plan(
             roots=found.roots,
             read=reader(executor, found.sites, self._schema.schema_converter),
-            selections=dict(selections_of(executor, found.roots)),
+            printed=dict(printed_by(executor, found.roots)),
         )
 
 
@@ -149,7 +149,7 @@ class Prepared:
 
     async def execute(self, context: Any) -> ExecutionResult:
         if context.execution.rendered:
-            context.selections.update(self._plan.selections)
+            context.printed = self._plan.printed
         run = Run(context, self._variables, self._arguments)
         outcomes = await self._outcomes(run)
         try:

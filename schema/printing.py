@@ -1,4 +1,4 @@
-"""What of teams an operation selects, for PostgreSQL to print."""
+"""What of teams an operation selects, as PostgreSQL prints it."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -6,7 +6,7 @@ from typing import Any, cast
 from graphql import Executor, GraphQLObjectType, get_named_type, is_abstract_type
 from graphql.execution.collect_fields import FieldDetailsList
 
-from persistence.render import Selection
+from persistence.render import Printed, Selection, team_text
 from schema.compile import Root
 
 # Root fields whose teams PostgreSQL can print.
@@ -14,8 +14,11 @@ PRINTED = frozenset({"team", "teams"})
 CONNECTION = "TeamConnection"
 
 
-def selections_of(executor: Executor[Any], roots: list[Root]) -> Iterator[tuple[str, Selection]]:
-    """By the key of a root field, what is selected of teams at the one place where it is."""
+def printed_by(executor: Executor[Any], roots: list[Root]) -> Iterator[tuple[str, Printed]]:
+    """By the key of a root field, what prints the teams at the one place where they are selected.
+
+    Nothing for those that have to be read as records.
+    """
     for root in roots:
         site = root.site
         if site is None or site.name not in PRINTED:
@@ -25,8 +28,9 @@ def selections_of(executor: Executor[Any], roots: list[Root]) -> Iterator[tuple[
         if kind.name == CONNECTION:
             places = list(_nodes(executor, kind, site.details))
         tree = _tree(executor, *places[0]) if len(places) == 1 else None
-        if tree is not None:
-            yield root.key, tree
+        text = None if tree is None else team_text(tree)
+        if text is not None:
+            yield root.key, text
 
 
 def _nodes(

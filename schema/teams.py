@@ -11,7 +11,7 @@ from strawberry import argument, field
 from domain.errors import BadUserInput
 from domain.roles import Caller, Role, may
 from domain.status import LIVE_STATUSES
-from persistence.render import Printed, team_text
+from persistence.render import Printed
 from persistence.team_lists import Listing, Parts, order_of
 from persistence.team_search import TeamFilter as TeamSearch
 from persistence.team_stats import TeamStats as TeamStatsRecord
@@ -168,12 +168,10 @@ def _printed(info: Info, caller: Caller) -> Printed | None:
 
     What is masked is not printed.
     """
-    selection = info.context.selections.get(str(info.path.key))
-    if selection is None or not may(caller, Role.REVIEWER):
+    text = info.context.printed.get(str(info.path.key))
+    if text is None or not may(caller, Role.REVIEWER):
         return None
-    text = team_text(selection)
-    if text is not None:
-        _RENDERED.inc()
+    _RENDERED.inc()
     return text
 
 

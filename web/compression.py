@@ -45,11 +45,15 @@ def _weight(parameter: str) -> float:
     return float(match[1]) if match else 0.0
 
 
+@lru_cache(maxsize=64)
+def _is_text(media_type: bytes) -> bool:
+    return COMPRESSIBLE.match(media_type.decode("latin-1")) is not None
+
+
 def compressed(scope: Scope, start: Message, message: Message) -> Message:
     """The body in the best encoding; headers of `start` are changed to fit."""
     given = dict(start["headers"])
-    kind = given.get(b"content-type", b"").decode("latin-1")
-    if b"content-encoding" in given or not COMPRESSIBLE.match(kind):
+    if b"content-encoding" in given or not _is_text(given.get(b"content-type", b"")):
         return message
     headers, added = start["headers"], [(b"vary", b"Accept-Encoding")]
     asked = values_of(scope, b"accept-encoding")

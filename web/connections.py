@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -81,6 +81,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", Together(transport, self.loop))
         self._start_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -132,6 +133,7 @@ class Connection(HttpToolsProtocol):
         self._stage = Stage.BETWEEN
 
     def on_response_complete(self) -> None:
+        cast("Together", self.transport).flush()
         super().on_response_complete()
         if self.transport.is_closing():
             self._await_reader()
@@ -215,6 +217,40 @@ class Connection(HttpToolsProtocol):
             self.cycle.message_event.set()
         log.info("connection_refused", status=refusal.status)
         self.transport.close()
+
+
+class Together:
+    """A transport that sends the head of an answer with what follows it, in one call and packet.
+
+    What is written is held back until more is written, or the loop has come round.
+    """
+
+    __slots__ = ("_held", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            data, self._held = self._held + data, b""
+            self._transport.write(data)
+        elif data:
+            self._held = data
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        if self._held:
+            data, self._held = self._held, b""
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 def _answer(refusal: Refusal) -> bytes:

@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 from prometheus_client import Histogram
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -74,9 +73,9 @@ class GraphQLEndpoint:
         response = await self.respond(HttpRequest(scope, receive))
         await response(scope, receive, send)
 
-    async def respond(self, request: Request) -> Response:
+    async def respond(self, request: HttpRequest) -> Response:
         try:
-            media_type = accepted_type(request.headers.getlist("accept"))
+            media_type = accepted_type(request)
             wanted = await parse(request, self._trusted)
             kind, name = operation_label(wanted.query, wanted.operation_name)
             began = perf_counter()
@@ -88,7 +87,9 @@ class GraphQLEndpoint:
         except DomainError as error:
             return refusal(error)
 
-    async def _answer(self, request: Request, wanted: GraphQLRequest, media_type: str) -> Response:
+    async def _answer(
+        self, request: HttpRequest, wanted: GraphQLRequest, media_type: str
+    ) -> Response:
         request_id = current_request_id()
         visit = await self._sessions.visit(request)
         if visit.caller == ANONYMOUS and not self._trusts_all:
@@ -99,10 +100,10 @@ class GraphQLEndpoint:
             caller=visit.caller,
             manage_token=visit.manage_token,
             request_id=request_id,
-            idempotency_key=request.headers.get("idempotency-key"),
+            idempotency_key=request.given(b"idempotency-key"),
             operation_name=wanted.operation_name,
             may_introspect=self._anonymous_introspection or visit.caller != ANONYMOUS,
-            wants_cost=request.headers.get("graphql-cost") == "1",
+            wants_cost=request.header(b"graphql-cost") == "1",
             admit=visit.admit,
             door=visit,
             execution=self._execution,

@@ -5,12 +5,12 @@ Who goes on asking for more than that waits longer: each breach within an hour d
 
 import math
 import time
+from collections import deque
 from typing import Any, Literal
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, RedisStorage
-from limits.aio.storage.memory import Entry
+from limits.aio.storage import RedisStorage
 from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
@@ -39,51 +39,48 @@ _NAMES: dict[Kind, str] = {
 log = structlog.get_logger(__name__)
 
 
-class OwnMemory(MemoryStorage):
-    """The library's own walks every client on every hit, one thread's work each."""
+class OwnMemory:
+    """Moving windows and counters of this process. The library's walk every client on every hit."""
 
     def __init__(self) -> None:
-        super().__init__(wrap_exceptions=True)
+        # When each place that is taken is free again, the first one first.
+        self.windows: dict[tuple[str, str], deque[float]] = {}
         self._swept_at = time.time()
         self._counters: dict[str, tuple[int, float]] = {}
 
-    async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Take `amount` places of the window; False when it has fewer left."""
+    def take(self, key: tuple[str, str], limit: int, seconds: int) -> tuple[bool, deque[float]]:
+        """Whether there was a place left, which is taken then; the window."""
         now = time.time()
-        self._sweep(now)
-        entries = self.events.setdefault(key, [])
-        while entries and entries[-1].expiry <= now:
-            entries.pop()
-        if len(entries) + amount > limit:
-            return False
-        entries[:0] = [Entry(expiry) for _ in range(amount)]
-        return True
+        if now - self._swept_at > SWEEP_SECONDS:
+            self._sweep(now)
+        window = self.windows.get(key)
+        if window is None:
+            window = self.windows[key] = deque()
+        while window and window[0] <= now:
+            window.popleft()
+        is_taken = len(window) < limit
+        if is_taken:
+            window.append(now + seconds)
+        return is_taken, window
 
-    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        """Without a task for each key that ends."""
+    async def incr(self, key: str, seconds: float) -> int:
         now = time.time()
         count, ends_at = self._counters.get(key, (0, 0.0))
         if ends_at <= now:
-            count, ends_at = 0, now + expiry
-        self._counters[key] = count + amount, ends_at
-        return count + amount
-
-    async def get_expiry(self, key: str) -> float:
-        return self.ends_at(key)
+            count, ends_at = 0, now + seconds
+        self._counters[key] = count + 1, ends_at
+        return count + 1
 
     def ends_at(self, key: str) -> float:
         """When a counter ends, 0 for one that is not there."""
-        return self._counters.get(key, (0, 0.0))[1]
+        return self._counters.get(key, (0, 0.0))[1] if self._counters else 0.0
 
     async def clear(self, key: str) -> None:
         self._counters.pop(key, None)
-        await super().clear(key)
 
     def _sweep(self, now: float) -> None:
-        if now - self._swept_at <= SWEEP_SECONDS:
-            return
         self._swept_at = now
-        self.events = {k: v for k, v in self.events.items() if v and v[0].expiry > now}
+        self.windows = {k: v for k, v in self.windows.items() if v and v[-1] > now}
         self._counters = {k: v for k, v in self._counters.items() if v[1] > now}
 
 
@@ -110,13 +107,13 @@ class RateLimits:
         }
         self._storage = _storage(storage_uri)
         self._own = _OwnCounting()
-        self._shared = _Counting(self._storage) if self.is_shared else self._own
+        self._shared = _SharedCounting(self._storage) if self._storage else None
         self._asked_again_at = -math.inf
 
     @property
     def is_shared(self) -> bool:
         """Whether several processes count together."""
-        return not isinstance(self._storage, OwnMemory)
+        return self._storage is not None
 
     @property
     def is_well(self) -> bool:
@@ -129,7 +126,10 @@ class RateLimits:
         """
         if not self.enabled and kind != "sign_in":
             return None
-        standing, wait = await self._count(kind, client)
+        if self._shared is None:
+            standing, wait = await self._own.hit(self._items[kind], kind, client)
+        else:
+            standing, wait = await self._count(self._shared, kind, client)
         if wait:
             RATE_LIMIT_REJECTIONS.labels(kind).inc()
             raise Exceeded(standing)
@@ -139,6 +139,8 @@ class RateLimits:
         """Give back every place of the window."""
         item = self._items[kind]
         await self._own.forget(item, kind, client)
+        if self._shared is None:
+            return
         try:
             await self._shared.forget(item, kind, client)
             self._note(away=False)
@@ -153,7 +155,9 @@ class RateLimits:
             connection: Any = bridge.get_connection()
             await connection.connection_pool.aclose()
 
-    async def _count(self, kind: Kind, client: str) -> tuple[Standing, int]:
+    async def _count(
+        self, shared: "_SharedCounting", kind: Kind, client: str
+    ) -> tuple[Standing, int]:
         """By the shared store, or by this process while that is away."""
         now = time.time()
         if self.store_is_away and now < self._asked_again_at:
@@ -161,7 +165,7 @@ class RateLimits:
         # Whoever comes while this one waits for the store does not wait for it too.
         self._asked_again_at = now + STORE_PAUSE_SECONDS
         try:
-            counted = await self._shared.hit(self._items[kind], kind, client)
+            counted = await shared.hit(self._items[kind], kind, client)
         except (StorageError, TimeoutError):
             self._note(away=True)
             return await self._own.hit(self._items[kind], kind, client)
@@ -178,16 +182,36 @@ class RateLimits:
 
 
 class _Counting:
-    """Windows and waits in one store."""
+    """Waits, which double, in one store."""
 
-    def __init__(self, storage: Any) -> None:
-        self._storage = storage
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    async def forget(self, item: RateLimitItem, kind: Kind, client: str) -> None:  # noqa: ARG002
+        for what in ("waits", "breaches", "refused"):
+            await self._store.clear(f"{what}/{kind}/{client}")
+
+    async def _breach(self, key: str, reset: int) -> int:
+        """The wait; a breach is counted once, however often it is repeated until the reset."""
+        if await self._store.incr(f"refused/{key}", reset) > 1:
+            return reset
+        breaches = await self._store.incr(f"breaches/{key}", BREACHES_KEPT_SECONDS)
+        wait: int = min(reset << min(breaches - 1, 10), max(reset, WAIT_MAX_SECONDS))
+        await self._store.incr(f"waits/{key}", wait)
+        return wait
+
+
+class _SharedCounting(_Counting):
+    """Several processes count together."""
+
+    def __init__(self, storage: StorageTypes) -> None:
+        super().__init__(storage)
         self._windows = MovingWindowRateLimiter(storage)
 
     async def hit(self, item: RateLimitItem, kind: Kind, client: str) -> tuple[Standing, int]:
         """Where the client stands, and the seconds to wait, 0 for none."""
         key = f"{kind}/{client}"
-        wait = math.ceil(await self._storage.get_expiry(f"waits/{key}") - time.time())
+        wait = math.ceil(await self._store.get_expiry(f"waits/{key}") - time.time())
         if wait > 0:
             return _standing(item, kind, 0, wait), wait
         is_taken = await self._windows.hit(item, kind, client)
@@ -200,39 +224,34 @@ class _Counting:
 
     async def forget(self, item: RateLimitItem, kind: Kind, client: str) -> None:
         await self._windows.clear(item, kind, client)
-        for what in ("waits", "breaches", "refused"):
-            await self._storage.clear(f"{what}/{kind}/{client}")
-
-    async def _breach(self, key: str, reset: int) -> int:
-        """The wait; a breach is counted once, however often it is repeated until the reset."""
-        if await self._storage.incr(f"refused/{key}", reset) > 1:
-            return reset
-        breaches = await self._storage.incr(f"breaches/{key}", BREACHES_KEPT_SECONDS)
-        wait: int = min(reset << min(breaches - 1, 10), max(reset, WAIT_MAX_SECONDS))
-        await self._storage.incr(f"waits/{key}", wait)
-        return wait
+        await super().forget(item, kind, client)
 
 
 class _OwnCounting(_Counting):
-    """In memory, where the window is at hand."""
+    """In memory."""
 
     def __init__(self) -> None:
         self._memory = OwnMemory()
         super().__init__(self._memory)
 
     async def hit(self, item: RateLimitItem, kind: Kind, client: str) -> tuple[Standing, int]:
+        """As shared."""
         key = f"{kind}/{client}"
-        wait = math.ceil(self._memory.ends_at(f"waits/{key}") - time.time())
+        ends_at = self._memory.ends_at(f"waits/{key}")
+        wait = math.ceil(ends_at - time.time()) if ends_at else 0
         if wait > 0:
             return _standing(item, kind, 0, wait), wait
-        name = item.key_for(kind, client)
-        is_taken = await self._memory.acquire_entry(name, item.amount, item.get_expiry())
-        entries = self._memory.events[name]
-        reset = max(1, math.ceil(entries[-1].expiry - time.time())) if entries else 1
+        limit = item.amount
+        is_taken, window = self._memory.take((kind, client), limit, item.get_expiry())
+        reset = max(1, math.ceil(window[0] - time.time())) if window else 1
         if is_taken:
-            return _standing(item, kind, item.amount - len(entries), reset), 0
+            return _standing(item, kind, limit - len(window), reset), 0
         wait = await self._breach(key, reset)
         return _standing(item, kind, 0, wait), wait
+
+    async def forget(self, item: RateLimitItem, kind: Kind, client: str) -> None:
+        self._memory.windows.pop((kind, client), None)
+        await super().forget(item, kind, client)
 
 
 def _standing(item: RateLimitItem, kind: Kind, remaining: int, reset: int) -> Standing:
@@ -245,11 +264,12 @@ def _standing(item: RateLimitItem, kind: Kind, remaining: int, reset: int) -> St
     )
 
 
-def _storage(uri: str) -> StorageTypes:
+def _storage(uri: str) -> "StorageTypes | None":
+    """None for this process's memory."""
     # Valkey speaks Redis' protocol, and its own client would be one library more.
     uri = uri.replace("valkey", "redis", 1) if uri.startswith("valkey") else uri
     if uri.startswith("memory:"):
-        return OwnMemory()
+        return None
     options: dict[str, Any] = {"wrap_exceptions": True}
     if uri.startswith("redis"):
         options |= {"implementation": "redispy", "connection_pool": _pool(uri)}

@@ -24,7 +24,7 @@ from domain.errors import (
 from resilience.metrics import REQUESTS
 from resilience.redaction import REDACTED, scrub
 from resilience.repetition import each_warning_once
-from resilience.telemetry import log_request
+from resilience.telemetry import log_fact
 from resilience.tracing import request_span, trace_id_of
 from web.compression import FROM_BYTES, compressed
 from web.cors import METHODS, Cors
@@ -106,11 +106,13 @@ class Surroundings:
         finally:
             seconds = time.perf_counter() - began
             _requests(_route(path), exchange.status).observe(seconds)
-            log_request(
+            log_fact(
+                __name__,
+                "request_finished",
+                response_time_ms=round(seconds * 1000, 2),
                 method=scope["method"][:20],
                 path=_logged_path(path),
                 status=exchange.status,
-                milliseconds=round(seconds * 1000, 2),
             )
             clear_contextvars()
 

@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import orjson
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope
 
@@ -38,55 +37,59 @@ class GraphQLRequest:
     operation_name: str | None
 
 
-class HttpRequest(Request):
-    """Starlette's, with less work for each: an operation asks for many headers that are not there,
-    and its body comes in one piece.
-    """
+class HttpRequest:
+    """Of Starlette's, what an operation asks for, with less work for each."""
+
+    __slots__ = ("_body", "_receive", "method", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        super().__init__(scope, receive)
-        self._headers = _Headers(scope=scope)
+        self.scope = scope
+        self.method: str = scope["method"]
+        self._receive = receive
+        self._body: bytes | None = None
+
+    def given(self, name: bytes) -> str | None:
+        """A header by its name in lower case. Of several, the first one counts."""
+        values = values_of(self.scope, name)
+        return values[0].decode("latin-1") if values else None
+
+    def header(self, name: bytes, default: str = "") -> str:
+        """The same, with what stands for one that is not there."""
+        values = values_of(self.scope, name)
+        return values[0].decode("latin-1") if values else default
 
     async def body(self) -> bytes:
         """Raises ClientDisconnect."""
-        if not hasattr(self, "_body"):
+        if self._body is None:
             pieces = []
             is_whole = False
             while not is_whole:
-                message = await self.receive()
+                message = await self._receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 pieces.append(message.get("body", b""))
                 is_whole = not message.get("more_body", False)
-            self._body = b"".join(pieces)
+            self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return self._body
 
-
-class _Headers(Headers):
-    def __init__(self, scope: Scope) -> None:
-        super().__init__(scope=scope)
-        self._scope = scope
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Of several, the first one counts."""
-        values = values_of(self._scope, key.encode("latin-1"))
-        return values[0].decode("latin-1") if values else default
-
-    def getlist(self, key: str) -> list[str]:
-        return [one.decode("latin-1") for one in values_of(self._scope, key.encode("latin-1"))]
+    @property
+    def rest(self) -> Request:
+        """Everything else: its address, its cookies."""
+        return Request(self.scope)
 
 
-def accepted_type(headers: Sequence[str]) -> str:
+def accepted_type(request: HttpRequest) -> str:
     """The media type that the client likes best, plain JSON where it does not care.
 
     Raises NotAcceptable.
     """
-    return _best(",".join(headers).strip()) if headers else JSON_TYPE
+    return _best(values_of(request.scope, b"accept"))
 
 
 # The same few clients ask again and again.
 @lru_cache(maxsize=HEADERS_KEPT)
-def _best(given: str) -> str:
+def _best(headers: tuple[bytes, ...]) -> str:
+    given = b",".join(headers).decode("latin-1").strip()
     if not given:
         return JSON_TYPE
     qualities: dict[str, float] = {}
@@ -104,12 +107,11 @@ def _best(given: str) -> str:
     return best
 
 
-async def parse(request: Request, trusted: TrustedDocuments) -> GraphQLRequest:
+async def parse(request: HttpRequest, trusted: TrustedDocuments) -> GraphQLRequest:
     """Raises BadUserInput, UnsupportedMediaType, PersistedQueryNotSupported."""
     if request.method != "POST":
-        return _checked(dict(request.query_params), trusted, parse_nested=True)
-    headers = request.headers
-    _require_json(headers.get("content-type", ""), headers.get("content-encoding", "identity"))
+        return _checked(dict(request.rest.query_params), trusted, parse_nested=True)
+    _require_json(request.header(b"content-type"), request.header(b"content-encoding", "identity"))
     return _checked(_json(await request.body()), trusted)
 
 

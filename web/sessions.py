@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.errors import Forbidden, Unauthenticated
@@ -20,6 +19,7 @@ from schema.context import Admitted
 from web.clients import address_of, client_address, networks_of
 from web.limits import RateLimits
 from web.refusals import values_of
+from web.requests import HttpRequest
 from web.standing import Exceeded, Standing
 
 COOKIE = "__Host-icct26"
@@ -47,7 +47,7 @@ class Sessions:
         self.is_deployed = environment in {"staging", "production"}
         self.is_development = environment == "development"
 
-    async def visit(self, request: Request) -> "Visit":
+    async def visit(self, request: HttpRequest) -> "Visit":
         """Raises Unauthenticated, Forbidden."""
         visit = Visit(self, request)
         await visit.recognise()
@@ -57,14 +57,14 @@ class Sessions:
 class Visit:
     """One request: who makes it, what it may do, which cookie its answer brings."""
 
-    def __init__(self, sessions: Sessions, request: Request) -> None:
+    def __init__(self, sessions: Sessions, request: HttpRequest) -> None:
         self.caller: Caller = ANONYMOUS
         self.client = client_address(request.scope, sessions.trusted_proxies)
         self._sessions = sessions
         self._request = request
         self._cookie = PLAIN_COOKIE if self._is_plain() else COOKIE
         has_cookies = bool(values_of(request.scope, b"cookie"))
-        self._given = request.cookies.get(self._cookie) if has_cookies else None
+        self._given = request.rest.cookies.get(self._cookie) if has_cookies else None
         self._bearer = _bearer_of(request)
         self._kept: tuple[str, datetime] | None = None
         self._is_dropped = False
@@ -169,7 +169,7 @@ class Visit:
         """On a developer's machine, where there is no TLS for a secure cookie."""
         if not self._sessions.is_development:
             return False
-        url = self._request.url
+        url = self._request.rest.url
         return url.scheme == "http" and url.hostname in LOCAL_HOSTS
 
     def _is_allowed_place(self) -> bool:
@@ -183,8 +183,9 @@ class Visit:
         """Other people's pages can make a browser send its cookie. Raises Forbidden."""
         if self._bearer is not None or self._given is None:
             return
-        headers = self._request.headers
-        if "x-requested-with" in headers or self._is_own(headers.get("origin", "").lower()):
+        request = self._request
+        is_script = request.given(b"x-requested-with") is not None
+        if is_script or self._is_own(request.header(b"origin").lower()):
             return
         raise Forbidden(
             "With the cookie a mutation needs the Origin of an allowed page, or the header"
@@ -192,21 +193,21 @@ class Visit:
         )
 
     def _is_own(self, origin: str) -> bool:
-        host = self._request.headers.get("host", "").lower()
+        host = self._request.header(b"host").lower()
         schemes = ("https",) if self._sessions.is_deployed else ("https", "http")
         own = {f"{scheme}://{host}" for scheme in schemes if host}
         return origin in own | self._sessions.origins
 
 
-def _bearer_of(request: Request) -> str | None:
+def _bearer_of(request: HttpRequest) -> str | None:
     """None for another scheme: that is a proxy's, not ours."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = request.header(b"authorization").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-async def _signed(request: Request) -> SignedRequest | None:
+async def _signed(request: HttpRequest) -> SignedRequest | None:
     """The request for its signature; None without one."""
-    signature = request.headers.get("x-signature")
+    signature = request.given(b"x-signature")
     if signature is None:
         return None
     query = request.scope["query_string"].decode("latin-1")
@@ -214,8 +215,8 @@ async def _signed(request: Request) -> SignedRequest | None:
     return SignedRequest(
         method=request.method,
         target=f"{path}?{query}" if query else path,
-        timestamp=request.headers.get("x-signature-timestamp", ""),
-        nonce=request.headers.get("x-signature-nonce", ""),
+        timestamp=request.header(b"x-signature-timestamp"),
+        nonce=request.header(b"x-signature-nonce"),
         signature=signature,
         body=await request.body(),
     )

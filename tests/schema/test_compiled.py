@@ -51,7 +51,7 @@ class Running:
     execution: Execution
     roots: dict[str, Any]
     operation_name: str | None = None
-    selections: dict[str, Any] = field(default_factory=dict)
+    printed: dict[str, Any] = field(default_factory=dict)
 
 
 def _root(name: str):

@@ -266,8 +266,8 @@ async def test_clients_that_stay_away_are_forgotten():
     with time_machine.travel(1_800_000_000, tick=False) as clock:
         memory = OwnMemory()
         for client in range(100):
-            assert await memory.acquire_entry(f"client {client}", 1, 60)
+            assert memory.take(("query", f"client {client}"), 1, 60)[0]
         clock.shift(61)
-        assert await memory.acquire_entry("another", 1, 60)
+        assert memory.take(("query", "another"), 1, 60)[0]
 
-    assert list(memory.events) == ["another"]
+    assert list(memory.windows) == [("query", "another")]

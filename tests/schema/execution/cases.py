@@ -40,7 +40,7 @@ class Running:
     operation_name: str | None = None
     may_introspect: bool = True
     wants_cost: bool = False
-    selections: dict[str, Any] = field(default_factory=dict)
+    printed: dict[str, Any] = field(default_factory=dict)
 
     async def admit(self, kind: str) -> None:
         """Everything is."""
