@@ -62,8 +62,8 @@ class Checked:
 def check(form: TeamForm, rules: TournamentRules, *, today: date) -> Checked:
     """Read the form. Required documents are not looked at: see `check_documents`."""
     reading = Reading()
-    team_name = reading.name((*INPUT, "teamName"), form.team_name, GROUP_NAME)
-    church_name = reading.name((*INPUT, "churchName"), form.church_name, GROUP_NAME)
+    team_name = reading.name(INPUT, "teamName", form.team_name, GROUP_NAME)
+    church_name = reading.name(INPUT, "churchName", form.church_name, GROUP_NAME)
     captain = reading.person((*INPUT, "captain"), form.captain)
     vice_captain = reading.person((*INPUT, "viceCaptain"), form.vice_captain)
     reading.two_people(captain, vice_captain)

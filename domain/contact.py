@@ -80,8 +80,9 @@ def parse_birth_date(value: object, *, today: date) -> date:
     if not isinstance(value, str) or not _DAY.fullmatch(value):
         raise ValueError("date")
     born = date.fromisoformat(value)
-    is_too_old = (born.year + OLDEST_YEARS, born.month, born.day) < today.timetuple()[:3]
-    if is_too_old or born > today:
+    age = today.year - born.year
+    has_aged = (today.month, today.day) > (born.month, born.day)
+    if born > today or age > OLDEST_YEARS or (age == OLDEST_YEARS and has_aged):
         raise ValueError("date")
     return born
 

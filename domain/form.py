@@ -30,7 +30,8 @@ class DocumentForm:
     document_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Players are not frozen: a registration makes fifteen of each kind, in a third of the time.
+@dataclass(slots=True, kw_only=True)
 class PlayerForm:
     """Leaves are any JSON value."""
 
@@ -65,7 +66,7 @@ class PersonEntry:
     email: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PlayerEntry:
     name: str
     normalized_name: str

@@ -10,7 +10,7 @@ from domain.errors import Issue, IssueCode
 from domain.form import PersonForm, PlayerEntry, PlayerForm, PlayerRole
 from domain.issues import INPUT, Path, issue
 from domain.rules import TournamentRules
-from domain.text import PERSON_NAME, NameRule, canonical, normalize
+from domain.text import PERSON_NAME, NameRule, normalize
 
 JERSEY_MAX = 999
 _ROLES = {role.value: role for role in PlayerRole}
@@ -35,20 +35,19 @@ class Reading:
     def add(self, path: Path, code: IssueCode, params: Mapping[str, Any] | None = None) -> None:
         self.issues.append(issue(path, code, params))
 
-    def name(self, path: Path, value: object, rule: NameRule) -> str | None:
-        text = canonical(value) if isinstance(value, str) else ""
-        code = rule.problem(text)
+    def name(self, path: Path, field: str, value: object, rule: NameRule) -> str | None:
+        text, code = rule.read(value)
         if code is None:
             return text
         bound = {
             IssueCode.NAME_TOO_SHORT: {"min": rule.min_length},
             IssueCode.NAME_TOO_LONG: {"max": rule.max_length},
         }
-        self.add(path, code, bound.get(code))
+        self.add((*path, field), code, bound.get(code))
         return None
 
     def person(self, path: Path, form: PersonForm) -> PersonRead:
-        name = self.name((*path, "name"), form.name, PERSON_NAME)
+        name = self.name(path, "name", form.name, PERSON_NAME)
         phone = self.phone((*path, "phone"), form.phone)
         whatsapp = phone
         if form.whatsapp is not None:
@@ -94,7 +93,7 @@ class Reading:
 
     def player(self, path: Path, form: PlayerForm, today: date) -> PlayerEntry:
         """Parts that are wrong are left empty; the issues say so."""
-        name = self.name((*path, "name"), form.name, PERSON_NAME)
+        name = self.name(path, "name", form.name, PERSON_NAME)
         role = _ROLES.get(form.role) if isinstance(form.role, str) else None
         if form.role is not None and role is None:
             self.add((*path, "role"), IssueCode.ROLE_UNKNOWN)
@@ -108,7 +107,7 @@ class Reading:
             name=name or "",
             normalized_name=normalize(name) if name else "",
             role=role,
-            jersey_number=self.jersey((*path, "jerseyNumber"), form.jersey_number),
+            jersey_number=self.jersey(path, form.jersey_number),
             date_of_birth=born,
         )
 
@@ -118,7 +117,7 @@ class Reading:
         # A boolean is an int to Python, not to people.
         if type(value) is int and 0 <= value <= JERSEY_MAX:
             return value
-        self.add(path, IssueCode.JERSEY_INVALID)
+        self.add((*path, "jerseyNumber"), IssueCode.JERSEY_INVALID)
         return None
 
     def unique_names(self, path: Path, players: tuple[PlayerEntry, ...]) -> None:

@@ -46,6 +46,8 @@ _PERMUTATION = (
 
 # What most names are: two letters and more of these, which every rule allows.
 _PLAIN = re.compile(r"[ .'-]*[A-Za-z][ .'-]*[A-Za-z][A-Za-z .'-]*")
+# What nearly all are: canonical already, and compared in lower case.
+_LETTERS = re.compile(r"[A-Za-z]+(?: [A-Za-z]+)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,14 @@ class NameRule:
         no_stray_joiner = r"(?!.*(?:^|[^\p{L}\p{M}])[\u200c\u200d])"
         lengths = f"{{{self.min_length},{self.max_length}}}"
         return f"^{two_letters}{no_stray_joiner}{allowed}{lengths}$"
+
+    def read(self, value: object) -> tuple[str, IssueCode | None]:
+        """The canonical text, and what is wrong with it, None if nothing is."""
+        text = value if isinstance(value, str) else ""
+        if _LETTERS.fullmatch(text):
+            return text, self._problem_of_length(len(text), min(len(text), LETTERS_NEEDED))
+        text = canonical(text)
+        return text, self.problem(text)
 
     def problem(self, text: str) -> IssueCode | None:
         """What is wrong with a canonical text, None if nothing is."""
@@ -129,6 +139,8 @@ def canonical(text: str) -> str:
 
 def normalize(text: str) -> str:
     """For comparison: case folded, dots and apostrophes ignored, spaces collapsed."""
+    if _LETTERS.fullmatch(text):
+        return text.lower()
     # Before NFKC too, which makes a space and an accent of ´.
     plain = text.translate(_IGNORED_IN_COMPARISON)
     if text.isascii():

@@ -5,8 +5,7 @@ several times as long as reading a row by its key.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import asyncpg
@@ -77,34 +76,15 @@ class Direct:
         """All rows. Raises ConnectionError for a connection that is lost, TimeoutError when none
         became free in time, and PostgreSQL's own errors.
         """
-        async with self._taken() as connection:
-            rows: Sequence[Row] = await connection.fetch(
-                statement.text, *statement.arguments(values)
-            )
-            return rows
-
-    def close(self) -> None:
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.terminate()
-
-    @asynccontextmanager
-    async def _taken(self) -> AsyncGenerator[asyncpg.Connection]:
-        """Kept afterwards if it can be used again. Cancelled in the middle it cannot: what comes
-        next on its line belongs to nobody. What is lost takes the idle ones with it.
-        """
-        if self._free.locked():
-            async with asyncio.timeout(self._wait_seconds):
-                await self._free.acquire()
-        else:
-            await self._free.acquire()
+        await self._wait_for_turn()
         self.in_use += 1
         connection: asyncpg.Connection | None = None
         is_usable = False
         try:
             connection = self._idle.pop() if self._idle else await self._connect()
-            yield connection
-            is_usable = True
+            rows: Sequence[Row] = await connection.fetch(
+                statement.text, *statement.arguments(values)
+            )
         except asyncpg.PostgresError as error:
             is_usable = not is_ended_by(error.sqlstate) and not _is_closed(connection)
             if not is_usable:
@@ -113,14 +93,34 @@ class Direct:
         except LOST as error:
             self.close()
             raise ConnectionError from error
+        else:
+            is_usable = True
+            return rows
         finally:
-            if connection is not None:
-                if is_usable:
-                    self._idle.append(connection)
-                else:
-                    connection.terminate()
-            self.in_use -= 1
-            self._free.release()
+            self._give_back(connection, is_usable=is_usable)
+
+    def close(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.terminate()
+
+    async def _wait_for_turn(self) -> None:
+        if self._free.locked():
+            async with asyncio.timeout(self._wait_seconds):
+                await self._free.acquire()
+        else:
+            await self._free.acquire()
+
+    def _give_back(self, connection: asyncpg.Connection | None, *, is_usable: bool) -> None:
+        """Kept if it can be used again. Cancelled in the middle it cannot: what comes next on its
+        line belongs to nobody. What is lost takes the idle ones with it.
+        """
+        if connection is not None and is_usable:
+            self._idle.append(connection)
+        elif connection is not None:
+            connection.terminate()
+        self.in_use -= 1
+        self._free.release()
 
     async def _connect(self) -> asyncpg.Connection:
         return await connect(

@@ -69,7 +69,8 @@ class Claim:
     player_id: UUID | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# As the players of a form, not frozen.
+@dataclass(slots=True, kw_only=True)
 class PlayerRecord:
     id: UUID
     position: int

@@ -5,6 +5,7 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -96,5 +97,9 @@ def _fields(form: Any) -> dict[str, Any]:
 
 
 def _digest(key: str, purpose: str, message: bytes) -> bytes:
-    purpose_key = hmac.digest(key.encode(), purpose.encode(), sha256)
-    return hmac.digest(purpose_key, message, sha256)
+    return hmac.digest(_key_for(key, purpose), message, "sha256")
+
+
+@lru_cache(maxsize=32)
+def _key_for(key: str, purpose: str) -> bytes:
+    return hmac.digest(key.encode(), purpose.encode(), "sha256")

@@ -27,7 +27,9 @@ from schema.readiness import Readiness
 
 
 def _documents(records: Sequence[DocumentRecord], *, is_masked: bool) -> list[Document]:
-    return [] if is_masked else [Document.from_record(record) for record in records]
+    if is_masked or not records:
+        return []
+    return [Document.from_record(record) for record in records]
 
 
 @strawberry.type(description="A church that has registered a team.")

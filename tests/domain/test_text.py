@@ -112,6 +112,15 @@ def test_normalising_and_cleaning_twice_change_nothing_more(text):
     assert canonical(canonical(text)) == canonical(text)
 
 
+@given(st.text(alphabet=st.sampled_from("aAzZ  .'1\n"), max_size=85))
+def test_plain_names_are_read_as_any_others(text):
+    for rule in (PERSON_NAME, GROUP_NAME):
+        name = canonical(text)
+        assert rule.read(text) == (name, rule.problem(name))
+    # What joins no letters makes it a name that is not plain.
+    assert normalize(text) == normalize(f"{text}\u200c")
+
+
 @given(st.text(alphabet=st.sampled_from("aA ே்க1&.'’-\u200d<é"), max_size=90))
 def test_pattern_and_check_agree(text):
     for rule in (PERSON_NAME, GROUP_NAME):
