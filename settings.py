@@ -70,7 +70,7 @@ class Settings(CheckedSettings):
     database_pool_size: Annotated[int, values.unit("connections", 1, 500)] = Field(
         default_factory=by_environment(deployed=20, development=5, test=5)
     )
-    """Connections that a process keeps: a quarter for single reads, one for registrations."""
+    """Connections that a process keeps: a quarter for single reads, half as many to register."""
     database_max_overflow: Annotated[int, values.unit("connections", 0, 500)] = Field(
         default_factory=by_environment(deployed=10, development=2, test=0)
     )

@@ -1,6 +1,7 @@
-"""Our GraphQL with nothing around it: no middleware, no rates, no deadlines of connections, no log.
+"""Our GraphQL with nothing around it: no middleware, no rates, no log.
 
-Reads the settings of `cli.py serve`; what is left is the route, sessions and the database.
+Reads the settings of `cli.py serve`; what is left is the server, the route, sessions and the
+database.
 """
 
 import gc
@@ -8,8 +9,9 @@ import gc
 import uvicorn
 
 from cli import COLLECTED_AFTER
-from server import create_app
+from server import create_app, uvicorn_config
 from settings import Settings, load_settings
+from web.draining import Drain
 
 
 def settled() -> Settings:
@@ -26,16 +28,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTED_AFTER)
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=settings.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-    )
+    uvicorn.Server(uvicorn_config(settings, app, Drain())).run()
 
 
 if __name__ == "__main__":

@@ -55,10 +55,11 @@ class Database:
     def __init__(self, options: DatabaseOptions) -> None:
         self._options = options
         share = _share(options)
-        self._engine = engine_of(options, pool_size=options.pool_size - 2 * share)
+        pool_size = options.pool_size - share - _writers(share)
+        self._engine = engine_of(options, pool_size=pool_size)
         # Apart, so that registrations that wait for one another keep nobody from reading.
         self._direct = direct_of(options, share) if share else None
-        self._writing = direct_of(options, share) if share else None
+        self._writing = direct_of(options, _writers(share)) if share else None
         self._gathering = Gathering(self._direct.fetch) if self._direct else None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._pulse = Pulse(options.url, connect_timeout_seconds=options.connect_timeout_seconds)
@@ -241,13 +242,20 @@ class Database:
 
 
 def _share(options: DatabaseOptions) -> int:
-    """How many connections single statements have for reading, and as many for writing: a quarter
-    of all, and two if there are so many, while one at least is left for units of work.
+    """How many connections single statements have for reading: a quarter of all, and two if there
+    are so many, while one at least is left for units of work.
     """
     if options.pgbouncer or options.pool_size < SHARED_FROM:
         return 0
     quarter = (options.pool_size + options.max_overflow) // 4
     return min(max(2, quarter), (options.pool_size - 1) // 2)
+
+
+def _writers(share: int) -> int:
+    """How many there are for registrations. All of these wait for one row: of more, each that waits
+    only makes the others slower.
+    """
+    return min(share, max(2, share // 2))
 
 
 async def _executed(

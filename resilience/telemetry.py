@@ -64,7 +64,7 @@ def configure_logging(
     )
     # Not shown, and looked up for every line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    screen = logging.StreamHandler(sys.stderr)
+    screen = _Screen(sys.stderr)
     screen.setFormatter(_formatter(shared, pretty=pretty))
     handlers: list[logging.Handler] = [screen]
     if file is not None:
@@ -166,10 +166,14 @@ _JSON = structlog.processors.JSONRenderer(serializer=_to_json)
 class _Line(logging.LogRecord):
     """A message that is the whole line already: of a record, only what handlers look at."""
 
+    args = exc_info = exc_text = stack_info = None
+
     def __init__(self, name: str, level: int, line: str) -> None:
         self.name, self.levelno, self.msg = name, level, line
-        self.levelname = logging.getLevelName(level)
-        self.args = self.exc_info = self.exc_text = self.stack_info = None
+
+    @property
+    def levelname(self) -> str:  # type: ignore[override]
+        return logging.getLevelName(self.levelno)
 
 
 class _Lines:
@@ -230,6 +234,20 @@ def _file_handler(
     handler = _PrivateFile(file, maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
     handler.setFormatter(_formatter(shared, pretty=False))
     return handler
+
+
+class _Screen(logging.StreamHandler[Any]):
+    def emit(self, record: logging.LogRecord) -> None:
+        """What is a line already is written and nothing else: the stream flushes lines itself."""
+        if not isinstance(record, _Line):
+            super().emit(record)
+            return
+        try:
+            self.stream.write(record.msg + "\n")
+            if not self.stream.line_buffering:
+                self.stream.flush()
+        except Exception:  # noqa: BLE001 - as every handler of the standard library
+            self.handleError(record)
 
 
 class _PrivateFile(RotatingFileHandler):

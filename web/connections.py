@@ -12,7 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from domain.errors import BadUserInput, DomainError, RequestTimeout
 from schema.errors import error_body
-from web.middleware import SECURITY_HEADERS, new_request_id
+from web.identity import new_request_id
+from web.middleware import SECURITY_HEADERS
 from web.refusals import JSON
 
 MAX_HEAD_BYTES = 32 << 10

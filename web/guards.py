@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Self
 
 from starlette.types import Message, Receive, Scope
 
@@ -14,6 +13,7 @@ from web.refusals import values_of
 PROBES = ("/livez", "/readyz")
 MAX_DIGITS = 18
 HOSTS_KEPT = 256
+TICK_SECONDS = 0.05
 TRANSFERS = ("/uploads/", "/files/", "/exports/")
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+?)\.?(:[0-9]{1,5})?")
@@ -60,56 +60,93 @@ def announced_bytes(scope: Scope) -> int:
     return int(declared[:MAX_DIGITS]) if declared.isdigit() else 0
 
 
+class Deadlines:
+    """One timer for all requests, which looks twenty times a second for those that are late.
+
+    As `asyncio.timeout`, which takes a timer for each and another for every change.
+    """
+
+    def __init__(self, *, seconds: float, receive_seconds: float) -> None:
+        self.seconds = seconds
+        self.receive_seconds = receive_seconds
+        self._running: set[Deadline] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def add(self, one: "Deadline", loop: asyncio.AbstractEventLoop) -> None:
+        self._running.add(one)
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_later(TICK_SECONDS, self._look, loop)
+
+    def remove(self, one: "Deadline") -> None:
+        self._running.discard(one)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for one in [one for one in self._running if one.ends_at <= now]:
+            self._running.discard(one)
+            one.end()
+        if self._running:
+            loop.call_later(TICK_SECONDS, self._look, loop)
+        else:
+            self._loop = None
+
+
 class Deadline:
     """The time of a request, brought forward while the next piece of its body is awaited.
 
-    As `asyncio.timeout`, which takes a new timer for every change: deadlines only move back here,
-    so that one timer looks again when it was too early. Raises TimeoutError, with `is_over`.
+    Raises TimeoutError, with `is_over`.
     """
 
-    def __init__(self, receive: Receive, *, seconds: float, receive_seconds: float) -> None:
+    __slots__ = (
+        "_cancelling",
+        "_end",
+        "_is_whole",
+        "_loop",
+        "_others",
+        "_receive",
+        "_task",
+        "ends_at",
+        "is_over",
+        "is_receiving",
+    )
+
+    def __init__(self, others: Deadlines, receive: Receive) -> None:
         self.is_receiving = False
         self.is_over = False
+        self._others = others
         self._receive = receive
-        self._receive_seconds = receive_seconds
         self._loop = asyncio.get_running_loop()
-        now = self._loop.time()
-        self._end = now + seconds
-        self._deadline = self._end
-        self._first = min(self._end, now + receive_seconds)
+        self._end = self.ends_at = self._loop.time() + others.seconds
         self._is_whole = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError
         self._task = task
         self._cancelling = task.cancelling()
-        self._timer = self._loop.call_at(self._first, self._look)
-        return self
+        self._others.add(self, self._loop)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._timer.cancel()
+        self._others.remove(self)
         if not self.is_over:
             return
         is_ours = self._task.uncancel() <= self._cancelling
         if is_ours and kind is asyncio.CancelledError:
             raise TimeoutError
 
-    def _look(self) -> None:
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look)
-            return
+    def end(self) -> None:
         self.is_over = True
         self._task.cancel()
 
     async def receive(self) -> Message:
         if self._is_whole:
             return await self._receive()
-        self._deadline = min(self._end, self._loop.time() + self._receive_seconds)
+        self.ends_at = min(self._end, self._loop.time() + self._others.receive_seconds)
         self.is_receiving = True
         message = await self._receive()
-        self._deadline = self._end
+        self.ends_at = self._end
         self.is_receiving = False
         self._is_whole = not message.get("more_body", False)
         return message

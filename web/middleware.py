@@ -1,8 +1,6 @@
 """What surrounds every request, in one layer: each of its own would cost every request again."""
 
 import asyncio
-import random
-import re
 import time
 from functools import lru_cache
 from http import HTTPStatus
@@ -22,14 +20,21 @@ from domain.errors import (
     ServiceUnavailable,
 )
 from resilience.metrics import REQUESTS
-from resilience.redaction import REDACTED, scrub
 from resilience.repetition import each_warning_once
 from resilience.telemetry import log_fact
-from resilience.tracing import request_span, trace_id_of
+from resilience.tracing import request_span
 from web.compression import FROM_BYTES, compressed
-from web.cors import METHODS, Cors
-from web.guards import TRANSFERS, BodyLimits, Deadline, TrustedHosts, announced_bytes
-from web.refusals import Pairs, encoded, error_messages, values_of
+from web.cors import Cors
+from web.guards import TRANSFERS, BodyLimits, Deadline, Deadlines, TrustedHosts, announced_bytes
+from web.identity import (
+    logged_path,
+    method_of,
+    request_id_of,
+    route_of,
+    trace_of,
+    traceparent_of,
+)
+from web.refusals import Pairs, encoded, error_messages
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -39,12 +44,6 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 HSTS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
-MAX_LOGGED_PATH = 200
-ROUTES = frozenset("/graphql /graphiql /livez /readyz /health /metrics /errors".split())
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
 log = structlog.get_logger(__name__)
 
@@ -53,9 +52,8 @@ class Surroundings:
     """Gives every request its id, its line in the log, its headers and its time, and answers in
     the application's place what must not reach it, or what it did not answer.
 
-    The caller's X-Request-ID is taken unless it could be a person's number or a token. The line
-    has no query, address or agent, and no status where nobody was answered. Every answer has the
-    headers of CORS, so that browsers see refusals too.
+    The line has no query, address or agent, and no status where nobody was answered. Every answer
+    has the headers of CORS, so that browsers see refusals too.
 
     A client has `receive_seconds` for every piece of a body, and a request `seconds`; the work is
     cancelled then. Where files are transferred, only the time without progress counts, and routes
@@ -79,8 +77,7 @@ class Surroundings:
         self.hosts = hosts
         self.sizes = sizes
         self.compresses = compresses
-        self._seconds = seconds
-        self._receive_seconds = receive_seconds
+        self._deadlines = Deadlines(seconds=seconds, receive_seconds=receive_seconds)
         self.pairs = encoded({**SECURITY_HEADERS, **(HSTS if https_only else {})})
         self.replaceable = frozenset(name for name, _ in self.pairs)
 
@@ -89,29 +86,28 @@ class Surroundings:
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
-        given = values_of(scope, b"x-request-id")
-        request_id = (_accepted(given[0].decode("latin-1")) if given else "") or new_request_id()
+        request_id = request_id_of(scope)
         exchange = Exchange(self, scope, receive, send, request_id)
         path = scope["path"]
-        traceparent = _traceparent(scope)
-        bind_contextvars(request_id=request_id, **_trace(traceparent))
+        traceparent = traceparent_of(scope)
+        bind_contextvars(request_id=request_id, **trace_of(traceparent))
         try:
             with (
                 each_warning_once(),
-                request_span(f"{_method(scope)} {_route(path)}", traceparent) as current,
+                request_span(f"{method_of(scope)} {route_of(path)}", traceparent) as current,
             ):
                 await self._answered(scope, exchange)
                 if current is not None:
                     current.set_attribute("http.response.status_code", exchange.status or 0)
         finally:
             seconds = time.perf_counter() - began
-            _requests(_route(path), exchange.status).observe(seconds)
+            _requests(route_of(path), exchange.status).observe(seconds)
             log_fact(
                 __name__,
                 "request_finished",
                 response_time_ms=round(seconds * 1000, 2),
                 method=scope["method"][:20],
-                path=_logged_path(path),
+                path=logged_path(path),
                 status=exchange.status,
             )
             clear_contextvars()
@@ -153,9 +149,7 @@ class Surroundings:
         if exchange.is_transfer:
             await self.app(scope, exchange.receive, exchange.send)
             return
-        deadline = Deadline(
-            exchange.receive, seconds=self._seconds, receive_seconds=self._receive_seconds
-        )
+        deadline = Deadline(self._deadlines, exchange.receive)
         try:
             with deadline:
                 await self.app(scope, deadline.receive, exchange.send)
@@ -166,7 +160,7 @@ class Surroundings:
                 late = RequestTimeout("The body did not arrive in time.")
                 await exchange.refuse(late, status=HTTPStatus.REQUEST_TIMEOUT, close=True)
                 return
-            log.warning("request_timed_out", timeout_seconds=self._seconds)
+            log.warning("request_timed_out", timeout_seconds=self._deadlines.seconds)
             await exchange.refuse(RequestTimeout(), close=True)
 
 
@@ -280,51 +274,6 @@ class Straight:
         await (self._endpoint if is_straight else self.app)(scope, receive, send)
 
 
-def new_request_id() -> str:
-    """A ULID: 48 bits of time, 80 of chance, sortable, 26 characters."""
-    number = time.time_ns() // 1_000_000 << 80 | random.getrandbits(80)
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
-
-
-def _accepted(request_id: str) -> str:
-    if _REQUEST_ID.fullmatch(request_id) and scrub(request_id) == request_id:
-        return request_id
-    return ""
-
-
 @lru_cache(maxsize=1024)
 def _requests(route: str, status: int | None) -> Histogram:
     return REQUESTS.labels(route, status or "none")
-
-
-def _traceparent(scope: Scope) -> str | None:
-    given = values_of(scope, b"traceparent")
-    return given[0].decode("latin-1") if given else None
-
-
-def _trace(traceparent: str | None) -> dict[str, str]:
-    """What the log says of the trace that the request belongs to."""
-    trace_id = trace_id_of(traceparent) if traceparent else None
-    return {"trace_id": trace_id} if trace_id else {}
-
-
-def _method(scope: Scope) -> str:
-    """Of a bounded set."""
-    return scope["method"] if scope["method"] in METHODS else "OTHER"
-
-
-def _route(path: str) -> str:
-    """Of a bounded set, whatever was asked for."""
-    if path in ROUTES:
-        return path
-    return next((prefix for prefix in TRANSFERS if path.startswith(prefix)), "other")
-
-
-def _logged_path(path: str) -> str:
-    if path in ROUTES:
-        return path
-    # What follows in these paths is a capability: whoever knows it may use it.
-    for prefix in TRANSFERS:
-        if path.startswith(prefix):
-            return prefix + REDACTED
-    return scrub(path[:MAX_LOGGED_PATH])

@@ -172,8 +172,8 @@ async def test_servers_that_start_together_make_one_schema_and_one_tournament(
 async def test_stopped_server_answers_all_that_it_has_accepted(make_server, data_dir):
     server = make_server(
         DATA_DIR=str(data_dir),
-        # A quarter is for registrations.
-        DATABASE_POOL_SIZE=str(4 * HELD),
+        # An eighth is for registrations.
+        DATABASE_POOL_SIZE=str(8 * HELD),
         DATABASE_LOCK_TIMEOUT_SECONDS="25",
     )
     await server.start()

@@ -20,7 +20,7 @@ from domain.errors import ServiceUnavailable
 from resilience.telemetry import current_request_id
 from server import middleware
 from settings import Settings
-from web.middleware import new_request_id
+from web.identity import new_request_id
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 ORIGIN = "https://register.example"

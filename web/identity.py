@@ -1,0 +1,68 @@
+"""What a request is called: its id, its trace, and what is told of where it went."""
+
+import random
+import re
+import time
+
+from starlette.types import Scope
+
+from resilience.redaction import REDACTED, scrub
+from resilience.tracing import trace_id_of
+from web.cors import METHODS
+from web.guards import TRANSFERS
+from web.refusals import values_of
+
+MAX_LOGGED_PATH = 200
+ROUTES = frozenset("/graphql /graphiql /livez /readyz /health /metrics /errors".split())
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
+
+
+def request_id_of(scope: Scope) -> str:
+    """The caller's X-Request-ID, or a new one in the place of what could be a number or a token."""
+    given = values_of(scope, b"x-request-id")
+    request_id = given[0].decode("latin-1") if given else ""
+    if _REQUEST_ID.fullmatch(request_id) and scrub(request_id) == request_id:
+        return request_id
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """A ULID: 48 bits of time, 80 of chance, sortable, 26 characters."""
+    number = time.time_ns() // 1_000_000 << 80 | random.getrandbits(80)
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+
+
+def traceparent_of(scope: Scope) -> str | None:
+    given = values_of(scope, b"traceparent")
+    return given[0].decode("latin-1") if given else None
+
+
+def trace_of(traceparent: str | None) -> dict[str, str]:
+    """What the log says of the trace that the request belongs to."""
+    trace_id = trace_id_of(traceparent) if traceparent else None
+    return {"trace_id": trace_id} if trace_id else {}
+
+
+def method_of(scope: Scope) -> str:
+    """Of a bounded set."""
+    return scope["method"] if scope["method"] in METHODS else "OTHER"
+
+
+def route_of(path: str) -> str:
+    """Of a bounded set, whatever was asked for."""
+    if path in ROUTES:
+        return path
+    return next((prefix for prefix in TRANSFERS if path.startswith(prefix)), "other")
+
+
+def logged_path(path: str) -> str:
+    if path in ROUTES:
+        return path
+    # What follows in these paths is a capability: whoever knows it may use it.
+    for prefix in TRANSFERS:
+        if path.startswith(prefix):
+            return prefix + REDACTED
+    return scrub(path[:MAX_LOGGED_PATH])
