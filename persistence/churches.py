@@ -10,19 +10,19 @@ from persistence.pages import Order, Page, Slice, read_page
 from persistence.records import ChurchRecord
 from persistence.tables import church, church_alias, tournament
 
-_BY_NAME = Order(columns=(church.c.name, church.c.id))
+BY_NAME = Order(columns=(church.c.name, church.c.id))
 
 
 async def page(connection: AsyncConnection, *, search: str, wanted: Slice) -> Page[ChurchRecord]:
     """Churches by name whose normalised name holds `search` (normalised too)."""
-    statement = _matching(
+    statement = matching(
         select(church.c.id, church.c.name, church.c.taken, tournament.c.teams_per_church), search
     )
-    return await read_page(connection, statement, _BY_NAME, wanted, _record)
+    return await read_page(connection, statement, BY_NAME, wanted, _record)
 
 
 async def count(connection: AsyncConnection, *, search: str) -> int:
-    statement = _matching(select(func.count()).select_from(church), search)
+    statement = matching(select(func.count()).select_from(church), search)
     return int((await connection.execute(statement)).scalar_one())
 
 
@@ -45,7 +45,8 @@ def _record(row: Any) -> ChurchRecord:
     return ChurchRecord(id=row.id, name=row.name, taken=row.taken, limit=row.teams_per_church)
 
 
-def _matching(statement: Select[Any], search: str) -> Select[Any]:
+def matching(statement: Select[Any], search: str) -> Select[Any]:
+    """A statement over churches, of those of the active tournament, which it joins."""
     joined = statement.join(
         tournament, (tournament.c.id == church.c.tournament_id) & tournament.c.is_active
     )

@@ -1,4 +1,5 @@
-"""Teams as PostgreSQL prints them: the selected fields as JSON text, undecoded on their way.
+"""Teams, players and churches as PostgreSQL prints them: the selected fields as JSON text,
+undecoded on their way.
 
 Only what is listed here is printed; anything else, and whatever is masked, is read as records.
 """
@@ -19,11 +20,12 @@ from sqlalchemy import (
     tuple_,
 )
 
+from persistence import churches
 from persistence.database import Database
-from persistence.direct import Statement, is_sought
-from persistence.pages import Order, Page, Slice, key_names, page_of, paged
+from persistence.direct import Row, Statement, is_sought
+from persistence.pages import Order, Page, Slice, page_of, paged, read_page
 from persistence.tables import church, player, team, tournament
-from persistence.team_lists import Listing, read_listing
+from persistence.team_lists import Listing
 from persistence.team_search import TeamFilter, matching
 from persistence.teams import reference_of
 
@@ -39,66 +41,90 @@ class Unprintable(Exception):
     """A field that is not listed here."""
 
 
-def team_text(selection: Selection) -> Printed | None:
-    """The expression that prints a team; None when it has to be read as a record."""
+def text_of(kind: str, selection: Selection) -> Printed | None:
+    """The expression that prints a `Team`, `Player` or `Church`; None when it has to be read as a
+    record.
+    """
     try:
-        return literal_column(_TEAM(selection), Text)
+        return literal_column(_PRINTERS[kind](selection), Text)
     except Unprintable:
         return None
 
 
-async def find(database: Database, reference: str, text: Printed) -> str | None:
-    """The team with this id or code, printed."""
+async def find_team(database: Database, reference: str, text: Printed) -> Row | None:
+    """The team with this id or code: what is `printed`, and its `manage_generation`."""
     name, value = reference_of(reference)
-    row = await database.find(_finding(text, name), value)
-    return None if row is None else row["printed"]
+    return await database.find(_finding_team(text, name), value)
+
+
+async def find_player(
+    database: Database, team_code: str, position: int, text: Printed
+) -> str | None:
+    rows = await database.fetch(_finding_player(text), code=team_code, position=position)
+    return rows[0]["printed"] if rows else None
+
+
+async def team_page(database: Database, listing: Listing, text: Printed) -> Page[str]:
+    """As `team_lists.page` with contacts."""
+    if listing.wanted == TeamFilter():
+        return await _page(database, "Team", text, listing.order, listing.part)
+    narrowed = matching(_teams(text), listing.wanted, with_contacts=True)
+    return await _narrowed(database, narrowed, listing.order, listing.part)
+
+
+async def church_page(database: Database, search: str, part: Slice, text: Printed) -> Page[str]:
+    """As `churches.page`."""
+    if not search:
+        return await _page(database, "Church", text, churches.BY_NAME, part)
+    narrowed = churches.matching(_churches(text), search)
+    return await _narrowed(database, narrowed, churches.BY_NAME, part)
 
 
 @lru_cache(maxsize=TEXTS_KEPT)
-def _finding(text: Printed, name: str) -> Statement:
+def _finding_team(text: Printed, name: str) -> Statement:
     # As `teams.find`, which reads a team together with its players.
     has_players = exists().where(player.c.team_id == team.c.id)
     column = team.c[name]
-    return Statement(
-        _teams(text.label("printed"))
-        .add_columns(column.label("key"))
-        .where(is_sought(column), has_players)
+    found = _teams(text).add_columns(team.c.manage_generation, column.label("key"))
+    return Statement(found.where(is_sought(column), has_players))
+
+
+@lru_cache(maxsize=TEXTS_KEPT)
+def _finding_player(text: Printed) -> Statement:
+    is_there = (team.c.code == bindparam("code")) & (player.c.position == bindparam("position"))
+    return Statement(_teams(text).join(player, player.c.team_id == team.c.id).where(is_there))
+
+
+async def _narrowed(
+    database: Database, statement: Select[Any], order: Order, part: Slice
+) -> Page[str]:
+    return await database.read(
+        partial(
+            read_page, statement=statement, order=order, wanted=part, make=attrgetter("printed")
+        )
     )
 
 
-async def page(database: Database, listing: Listing, *, text: Printed) -> Page[str]:
-    """As `team_lists.page` with contacts, printed."""
-    order, part = listing.order, listing.part
-    if listing.wanted != TeamFilter():
-        return await database.read(
-            partial(
-                read_listing,
-                statement=_teams(text.label("printed")),
-                listing=listing,
-                make=attrgetter("printed"),
-                with_contacts=True,
-            )
-        )
+async def _page(
+    database: Database, kind: str, text: Printed, order: Order, part: Slice
+) -> Page[str]:
     values = {
         f"{name}_{number}": value
         for name, key in (("after", part.after), ("before", part.before))
         for number, value in enumerate(key or ())
     }
     ends = part.after is not None, part.before is not None
-    printing = _paging(text, order, part.size, ends, is_backward=part.is_backward)
-    names = key_names(order)
-    rows = [
-        (row["printed"], tuple(row[name] for name in names))
-        for row in await database.fetch(printing, **values)
-    ]
-    return page_of(rows, part, str)
+    printing = _paging(kind, text, order, part.size, ends, is_backward=part.is_backward)
+    rows = [tuple(row.values()) for row in await database.fetch(printing, **values)]
+    # The columns of the key follow what is printed.
+    return page_of([(row[0], row[1:]) for row in rows], part, str)
 
 
 @lru_cache(maxsize=TEXTS_KEPT)
-def _paging(
-    text: Printed, order: Order, size: int, ends: tuple[bool, bool], *, is_backward: bool
+def _paging(  # noqa: PLR0913 - all that the statement depends on
+    kind: str, text: Printed, order: Order, size: int, ends: tuple[bool, bool], *, is_backward: bool
 ) -> Statement:
-    """A part of all teams. Its size is written into it, so that it is part of the plan."""
+    """A part of all there are. Its size is written into it, so that it is part of the plan."""
     after, before = (
         tuple_(
             *(
@@ -111,17 +137,25 @@ def _paging(
         for name, is_given in zip(("after", "before"), ends, strict=True)
     )
     part = Slice(size=size, after=after, before=before, is_backward=is_backward)
-    every = matching(_teams(text.label("printed")), TeamFilter(), with_contacts=True)
+    every = (
+        matching(_teams(text), TeamFilter(), with_contacts=True)
+        if kind == "Team"
+        else churches.matching(_churches(text), "")
+    )
     return Statement(paged(every, order, part))
 
 
 def _teams(text: Printed) -> Select[Any]:
     return (
-        select(text)
+        select(text.label("printed"))
         .select_from(team)
         .join(church, church.c.id == team.c.church_id)
         .join(tournament, tournament.c.id == team.c.tournament_id)
     )
+
+
+def _churches(text: Printed) -> Select[Any]:
+    return select(text.label("printed")).select_from(church)
 
 
 def _object(kind: str, fields: Mapping[str, str | Printer]) -> Printer:
@@ -233,3 +267,4 @@ _TEAM = _object(
         "players": _players,
     },
 )
+_PRINTERS = {"Team": _TEAM, "Player": _PLAYER, "Church": _CHURCH}

@@ -1,12 +1,12 @@
 """Teams of the active tournament in pages."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence import documents as documents_of
@@ -15,8 +15,6 @@ from persistence.records import DocumentRecord, TeamRecord
 from persistence.tables import church, team, tournament
 from persistence.team_search import TeamFilter, matching
 from persistence.teams import TEAM, players_of, team_of
-
-R = TypeVar("R")
 
 
 class TeamOrderField(StrEnum):
@@ -61,8 +59,9 @@ async def page(
     connection: AsyncConnection, listing: Listing, *, parts: Parts, with_contacts: bool
 ) -> Page[TeamRecord]:
     """`with_contacts`: the text is looked for in phones and e-mails too."""
-    found: Page[Any] = await read_listing(
-        connection, TEAM, listing, lambda row: row, with_contacts=with_contacts
+    matched = matching(TEAM, listing.wanted, with_contacts=with_contacts)
+    found: Page[Any] = await read_page(
+        connection, matched, listing.order, listing.part, lambda row: row
     )
     ids = [row.id for row in found.rows]
     players = await players_of(connection, ids) if parts.players and ids else {}
@@ -74,19 +73,6 @@ async def page(
     return found.of(
         [team_of(row, players.get(row.id, ()), owned.get(row.id, ())) for row in found.rows]
     )
-
-
-async def read_listing(
-    connection: AsyncConnection,
-    statement: Select[Any],
-    listing: Listing,
-    make: Callable[[Any], R],
-    *,
-    with_contacts: bool,
-) -> Page[R]:
-    """One statement, over team, church and tournament; `make` turns a row into a record."""
-    matched = matching(statement, listing.wanted, with_contacts=with_contacts)
-    return await read_page(connection, matched, listing.order, listing.part, make)
 
 
 async def count(connection: AsyncConnection, *, wanted: TeamFilter, with_contacts: bool) -> int:

@@ -7,26 +7,43 @@ from uuid import UUID
 from domain.errors import Unauthenticated
 from domain.reasons import require_reason
 from domain.status import TeamEvent
-from persistence import teams
+from persistence import render, teams
 from persistence.records import TeamRecord
+from persistence.render import Printed
 from resolvers.context import Services
 from resolvers.deciding import Decision, carry_out
 from resolvers.secrets import is_manage_token
 
 ACTOR = "captain"
+REFUSED = "The team's token is missing or not valid."
 
 _TOKEN = re.compile(r"icm_([0-9a-f]{32})_([0-9]{1,9})_[\w-]{43}")
 
 
 async def my_team(services: Services, token: str | None) -> TeamRecord:
     """The team whose secret it is. Raises Unauthenticated."""
+    team_id, generation = _claims(services, token)
+    record = await services.database.read(partial(teams.find_by_id, team_id=UUID(team_id)))
+    if record is None or record.manage_generation != generation:
+        raise Unauthenticated(REFUSED)
+    return record
+
+
+async def my_team_text(services: Services, token: str | None, text: Printed) -> str:
+    """The same as PostgreSQL prints it."""
+    team_id, generation = _claims(services, token)
+    found = await render.find_team(services.database, team_id, text)
+    if found is None or found["manage_generation"] != generation:
+        raise Unauthenticated(REFUSED)
+    return str(found["printed"])
+
+
+def _claims(services: Services, token: str | None) -> tuple[str, int]:
+    """The team's id in hex, and which of its tokens this is. Raises Unauthenticated."""
     match = _TOKEN.fullmatch(token or "")
     if match is None or not is_manage_token(services.secrets, match[0]):
-        raise Unauthenticated("The team's token is missing or not valid.")
-    record = await services.database.read(partial(teams.find_by_id, team_id=UUID(match[1])))
-    if record is None or record.manage_generation != int(match[2]):
-        raise Unauthenticated("The team's token is missing or not valid.")
-    return record
+        raise Unauthenticated(REFUSED)
+    return match[1], int(match[2])
 
 
 async def withdraw(

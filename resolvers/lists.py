@@ -34,7 +34,7 @@ async def team_text_page(
 ) -> Page[str]:
     """The teams as PostgreSQL prints them, contacts included. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
-    return await render.page(services.database, listing, text=text)
+    return await render.team_page(services.database, listing, text)
 
 
 async def team_count(services: Services, caller: Caller, *, wanted: TeamFilter) -> int:
@@ -56,6 +56,13 @@ async def player(
     if team is None or team.code != team_code:
         return None
     return next(((team, one) for one in team.players if one.position == position), None)
+
+
+async def player_text(services: Services, caller: Caller, code: str, text: Printed) -> str | None:
+    """The player as PostgreSQL prints it. Raises Unauthenticated, Forbidden."""
+    require_role(caller, Role.REVIEWER)
+    parsed = parse_player_code(code)
+    return await render.find_player(services.database, *parsed, text) if parsed else None
 
 
 async def stats(services: Services, caller: Caller) -> TeamStats:

@@ -8,9 +8,10 @@ from typing import Literal
 from domain.errors import ServiceUnavailable
 from domain.rules import RegistrationState, registration_state
 from domain.text import normalize
-from persistence import churches, tournaments
+from persistence import churches, render, tournaments
 from persistence.pages import Page, Slice
 from persistence.records import ChurchRecord, TournamentRecord
+from persistence.render import Printed
 from resilience.policy import BreakerState, Guard
 from resolvers.context import Services, Watched
 
@@ -54,6 +55,13 @@ async def church_page(services: Services, *, search: str | None, part: Slice) ->
     return await services.database.read(
         partial(churches.page, search=normalize(search or ""), wanted=part)
     )
+
+
+async def church_text_page(
+    services: Services, *, search: str | None, part: Slice, text: Printed
+) -> Page[str]:
+    """The same as PostgreSQL prints them."""
+    return await render.church_page(services.database, normalize(search or ""), part, text)
 
 
 async def church_count(services: Services, *, search: str | None) -> int:

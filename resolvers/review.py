@@ -38,10 +38,10 @@ async def team(services: Services, caller: Caller, reference: str) -> TeamRecord
 async def team_text(services: Services, caller: Caller, reference: str, text: Printed) -> str:
     """The team as PostgreSQL prints it. Raises Unauthenticated, Forbidden, TeamNotFound."""
     require_role(caller, Role.REVIEWER)
-    found = await render.find(services.database, reference, text)
+    found = await render.find_team(services.database, reference, text)
     if found is None:
         raise TeamNotFound
-    return found
+    return str(found["printed"])
 
 
 async def decide(services: Services, caller: Caller, decision: Decision) -> TeamRecord:

@@ -11,6 +11,7 @@ from resolvers.resubmission import Resubmission
 from schema.context import Info
 from schema.inputs import PersonInput, PlayerDocumentInput, PlayerInput, TeamDocumentInput
 from schema.objects import Team
+from schema.printing import printed, shown
 
 OPENED_BY = "The manageToken, if it is not sent as Authorization: Bearer."
 VERSION = "team.version as the captain saw it; another one is answered with STALE_VERSION."
@@ -116,8 +117,12 @@ class WithdrawMyTeamPayload:
 async def my_team(
     info: Info, token: Annotated[str | None, argument(description=OPENED_BY)] = None
 ) -> Team | None:
-    context = info.context
-    return Team.from_record(await captain.my_team(context.services, token or context.manage_token))
+    services, token = info.context.services, token or info.context.manage_token
+    text = printed(info)
+    if text is not None:
+        found: Team = shown(await captain.my_team_text(services, token, text))
+        return found
+    return Team.from_record(await captain.my_team(services, token))
 
 
 async def update_my_team(

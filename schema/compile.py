@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import orjson
 from graphql import (
     Executor,
     GraphQLEnumType,
@@ -27,23 +26,13 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FieldDetailsList, collect_fields
 from graphql.pyutils import Path
+from orjson import Fragment
 from strawberry import Info
 from strawberry.types.field import StrawberryField
 
 from schema.generated import DEFINITION, Source, Uncompilable, guarded, leaf_check
 
 FIELDS_MAX = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """An object whose selected fields are printed already, as JSON."""
-
-    text: str
-
-    @property
-    def fragment(self) -> orjson.Fragment:
-        return orjson.Fragment(self.text)
 
 
 class Site:
@@ -196,10 +185,10 @@ class _Operation(Source):
         return self.function("value, run", f"    return {{{functions}}}[type(value)](value, run)")
 
     def _object(self, kind: GraphQLObjectType, details: FieldDetailsList) -> str:
-        body, entries, awaited = [], [], []
+        # Its selected fields may be printed already.
+        body = [f"    if type(value) is {self.named(Fragment)}:", "        return value"]
+        entries, awaited = [], []
         if kind.is_type_of is not None:
-            rendered = self.named(Rendered)
-            body += [f"    if type(value) is {rendered}:", "        return value.fragment"]
             origin = self.named(kind.extensions[DEFINITION].origin)
             body += [f"    if type(value) is not {origin}:", "        raise ValueError"]
         grouped = self._executor.collect_subfields(kind, details).grouped_field_set
@@ -212,13 +201,14 @@ class _Operation(Source):
             read = f"value.{definition.extensions[DEFINITION].python_name}"
             if site is not None:
                 read = f"{self.named(site.call)}(run, value)"
-            body.append(f"    {local} = {read}")
             if site is not None and site.is_async:
                 lines = self._completed(definition.type, "value", chosen, indent="    ")
                 complete = self.function("value, run", *lines, "    return value")
-                awaited.append(f"    run.pending.append((found, {key!r}, {local}, {complete}))")
+                # Last, so that whatever is odd before leaves nothing that nobody awaits.
+                awaited.append(f"    run.pending.append((found, {key!r}, {read}, {complete}))")
                 entries.append(f"{key!r}: None")
             else:
+                body.append(f"    {local} = {read}")
                 body += self._completed(definition.type, local, chosen, indent="    ")
                 entries.append(f"{key!r}: {local}")
         body.append(f"    found = {{{', '.join(entries)}}}")

@@ -25,6 +25,7 @@ from graphql import (
     get_operation_ast,
 )
 from graphql.execution.collect_fields import FieldDetailsList
+from orjson import Fragment
 from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
@@ -33,7 +34,7 @@ from strawberry.types.graphql import OperationType as Kind
 from persistence.render import Printed
 from resilience.metrics import EXECUTIONS
 from schema.arguments import Read, VariablesRefused, reader
-from schema.compile import Rendered, Root, Run, compiled
+from schema.compile import Root, Run, compiled
 from schema.generated import Uncompilable
 from schema.printing import printed_by
 
@@ -205,8 +206,8 @@ class Completing(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> Any:
-        if type(result) is Rendered:
-            return result.fragment
+        if type(result) is Fragment:
+            return result
         return super().complete_object_value(
             return_type, field_details_list, info, path, result, position_context
         )

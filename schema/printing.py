@@ -1,21 +1,26 @@
-"""What of teams an operation selects, as PostgreSQL prints it."""
+"""What an operation selects of teams, players and churches, as PostgreSQL prints it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from graphql import Executor, GraphQLObjectType, get_named_type, is_abstract_type
 from graphql.execution.collect_fields import FieldDetailsList
+from orjson import Fragment
 
-from persistence.render import Printed, Selection, team_text
+from persistence.render import Printed, Selection, text_of
+from resilience.metrics import EXECUTIONS
 from schema.compile import Root
+from schema.context import Info
 
-# Root fields whose teams PostgreSQL can print.
-PRINTED = frozenset({"team", "teams"})
-CONNECTION = "TeamConnection"
+# Root fields whose objects PostgreSQL can print, alone or in pages.
+PRINTED = frozenset({"team", "teams", "player", "myTeam", "churches"})
+_RENDERED = EXECUTIONS.labels("rendered")
+# In the place of an object, which a resolver says that it returns.
+shown: Callable[[str], Any] = Fragment
 
 
 def printed_by(executor: Executor[Any], roots: list[Root]) -> Iterator[tuple[str, Printed]]:
-    """By the key of a root field, what prints the teams at the one place where they are selected.
+    """By the key of a root field, what prints its objects at the one place where they are selected.
 
     Nothing for those that have to be read as records.
     """
@@ -25,12 +30,22 @@ def printed_by(executor: Executor[Any], roots: list[Root]) -> Iterator[tuple[str
             continue
         kind = _object_of(site.parent, site.name)
         places = [(kind, site.details)]
-        if kind.name == CONNECTION:
+        if kind.name.endswith("Connection"):
             places = list(_nodes(executor, kind, site.details))
         tree = _tree(executor, *places[0]) if len(places) == 1 else None
-        text = None if tree is None else team_text(tree)
+        text = None if tree is None else text_of(places[0][0].name, tree)
         if text is not None:
             yield root.key, text
+
+
+def printed(info: Info, *, shows_all: bool = True) -> Printed | None:
+    """What prints the objects of a root field; None where they are read as records, as all are of
+    which not everything is shown.
+    """
+    text = info.context.printed.get(str(info.path.key)) if shows_all else None
+    if text is not None:
+        _RENDERED.inc()
+    return text
 
 
 def _nodes(

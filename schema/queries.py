@@ -24,6 +24,7 @@ from schema.nodes import node
 from schema.objects import Church, Player, Team
 from schema.organisers import organisers
 from schema.pages import AFTER, FIRST, Connection, Keys, search_text
+from schema.printing import printed, shown
 from schema.rules import RegistrationRules
 from schema.teams import TeamStats, player, team, team_stats, teams
 from schema.tournament import Tournament
@@ -57,15 +58,14 @@ async def churches(
 ) -> Connection[Church]:
     services = info.context.services
     search = search_text("search", search)
-    page = await queries.church_page(
-        services, search=search, part=_CHURCHES.part(first=first, after=after)
-    )
-    return Connection.from_page(
-        page,
-        _CHURCHES,
-        Church.from_record,
-        count=partial(queries.church_count, services, search=search),
-    )
+    part = _CHURCHES.part(first=first, after=after)
+    count = partial(queries.church_count, services, search=search)
+    text = printed(info)
+    if text is not None:
+        texts = await queries.church_text_page(services, search=search, part=part, text=text)
+        return Connection.from_page(texts, _CHURCHES, shown, count=count)
+    page = await queries.church_page(services, search=search, part=part)
+    return Connection.from_page(page, _CHURCHES, Church.from_record, count=count)
 
 
 async def validate_team(

@@ -2,31 +2,28 @@
 
 from datetime import date, datetime
 from functools import partial
-from typing import Annotated, Self, cast
+from typing import Annotated, Self
 from uuid import UUID
 
 import strawberry
 from strawberry import argument, field
 
 from domain.errors import BadUserInput
-from domain.roles import Caller, Role, may
+from domain.roles import Role, may
 from domain.status import LIVE_STATUSES
-from persistence.render import Printed
 from persistence.team_lists import Listing, Parts, order_of
 from persistence.team_search import TeamFilter as TeamSearch
 from persistence.team_stats import TeamStats as TeamStatsRecord
-from resilience.metrics import EXECUTIONS
 from resolvers import lists, review
 from schema.access import caller_with
-from schema.compile import Rendered
 from schema.context import Info
 from schema.enums import DocumentReview, OrderDirection, TeamOrderField, TeamStatus
 from schema.node import parse_id
 from schema.objects import Player, Team
 from schema.pages import AFTER, BEFORE, FIRST, LAST, Connection, Keys, search_text
+from schema.printing import printed, shown
 from schema.selection import selected_names
 
-_RENDERED = EXECUTIONS.labels("rendered")
 _KEYS = {
     TeamOrderField.CODE: Keys("team.code", int, str),
     TeamOrderField.REGISTERED: Keys("team.registered", datetime, UUID),
@@ -148,36 +145,19 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
         part=keys.part(first=first, after=after, last=last, before=before),
     )
     count = partial(lists.team_count, services, caller, wanted=wanted)
-    text = _printed(info, caller)
+    is_masked = not may(caller, Role.REVIEWER)
+    text = printed(info, shows_all=not is_masked)
     if text is not None:
-        printed = await lists.team_text_page(services, caller, listing, text=text)
-        return Connection.from_page(printed, keys, _rendered, count=count)
+        texts = await lists.team_text_page(services, caller, listing, text=text)
+        return Connection.from_page(texts, keys, shown, count=count)
     selected = selected_names(info)
     parts = Parts(
         players=not selected.isdisjoint({"players", "readiness"}),
         documents=not selected.isdisjoint({"documents", "readiness"}),
     )
     page = await lists.team_page(services, caller, listing, parts=parts)
-    is_masked = not may(caller, Role.REVIEWER)
     make = partial(Team.from_record, is_masked=is_masked)
     return Connection.from_page(page, keys, make, count=count)
-
-
-def _printed(info: Info, caller: Caller) -> Printed | None:
-    """How PostgreSQL prints what is selected; None when it is read as records.
-
-    What is masked is not printed.
-    """
-    text = info.context.printed.get(str(info.path.key))
-    if text is None or not may(caller, Role.REVIEWER):
-        return None
-    _RENDERED.inc()
-    return text
-
-
-def _rendered(text: str) -> Team:
-    # Completed by the executor, whose selection the text was printed for.
-    return cast("Team", Rendered(text))
 
 
 async def team(
@@ -188,23 +168,30 @@ async def team(
     caller, reference = caller_with(info, Role.VIEWER), id or code
     if reference is None or (id and code):
         raise BadUserInput("Give either the id or the code of the team.")
-    text = _printed(info, caller)
+    services, is_masked = info.context.services, not may(caller, Role.REVIEWER)
+    text = printed(info, shows_all=not is_masked)
     if text is not None:
-        return _rendered(await review.team_text(info.context.services, caller, reference, text))
-    record = await review.team(info.context.services, caller, reference)
-    return Team.from_record(record, is_masked=not may(caller, Role.REVIEWER))
+        found: Team = shown(await review.team_text(services, caller, reference, text))
+        return found
+    record = await review.team(services, caller, reference)
+    return Team.from_record(record, is_masked=is_masked)
 
 
 async def player(
     info: Info,
     code: Annotated[str, argument(description="The player's code: ICCT-001-P01.")],
 ) -> Player | None:
-    caller = caller_with(info, Role.VIEWER)
-    found = await lists.player(info.context.services, caller, code)
+    caller, services = caller_with(info, Role.VIEWER), info.context.services
+    is_masked = not may(caller, Role.REVIEWER)
+    text = printed(info, shows_all=not is_masked)
+    if text is not None:
+        line = await lists.player_text(services, caller, code, text)
+        return None if line is None else shown(line)
+    found = await lists.player(services, caller, code)
     if found is None:
         return None
     owner, record = found
-    return Player.from_record(record, owner, is_masked=not may(caller, Role.REVIEWER))
+    return Player.from_record(record, owner, is_masked=is_masked)
 
 
 async def team_stats(info: Info) -> TeamStats:

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from domain.roles import Role
+from resolvers.secrets import manage_token
 from tests.asking import ask, data, refused, serving
 from tests.schema.executions import executions
 from tests.schema.test_review import register
@@ -58,7 +59,7 @@ def team_selection(chance: random.Random, *, others: float) -> str:
     return " ".join(parts)
 
 
-def operation(chance: random.Random, code: str) -> str:
+def operation(chance: random.Random, code: str, token: str) -> str:
     team = team_selection(chance, others=0.15)
     size = chance.randint(1, 3)
     direction = chance.choice(["ASC", "DESC"])
@@ -71,9 +72,29 @@ def operation(chance: random.Random, code: str) -> str:
             f"teams({order}, first: {size}) {{ nodes {{ ...team }} pageInfo {{ endCursor }} }}",
             f"teams({order}, last: {size}) {{ edges {{ cursor node {{ ...team }} }} totalCount }}",
             "teams { nodes { ...team } edges { node { code } } }",
+            f'myTeam(token: "{token}") {{ ...team }}',
         ]
     )
+    if chance.random() < 0.3:
+        # Of these nothing is read of a team.
+        place = f"{code}-P{chance.randint(1, 16):02}"
+        others = selection(chance, CHURCH), selection(chance, PLAYER)
+        body = chance.choice(
+            [
+                f"churches(first: {size}) {{ nodes {{ {others[0]} }} pageInfo {{ endCursor }} }}",
+                f'churches(search: "csi") {{ edges {{ cursor node {{ {others[0]} }} }} }}',
+                f'player(code: "{place}") {{ {others[1]} }}',
+            ]
+        )
+        return f"query Q($yes: Boolean = true) {{ {body} used: __typename @include(if: $yes) }}"
     return f"query Q($yes: Boolean = true) {{ {body} }} fragment team on Team {{ {team} }}"
+
+
+@pytest.fixture
+async def tokens(odd, sql, services) -> dict[str, str]:
+    """What captains hold, by the codes of their teams."""
+    ids = {one["code"]: one["id"] for one in await sql.fetch("SELECT id, code FROM team")}
+    return {code: manage_token(services.secrets, ids[code]) for code in odd}
 
 
 @pytest.fixture
@@ -117,10 +138,10 @@ SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in ran
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_all_ways_to_execute_give_the_same_bytes(
-    settings_with, database_url, odd, reviewer, seed
+    settings_with, database_url, odd, tokens, reviewer, seed
 ):
     chance = random.Random(seed)
-    queries = [operation(chance, chance.choice(odd)) for _ in range(60)]
+    queries = [operation(chance, code, tokens[code]) for code in chance.choices(odd, k=60)]
     before = executions("rendered")
 
     rendered, compiled, plain = await answers(settings_with, database_url, queries, reviewer)
@@ -171,6 +192,62 @@ async def test_every_page_of_a_list_is_printed_as_it_is_read(
     assert sorted(seen) == odd
 
 
+async def test_every_page_of_churches_is_printed_as_it_is_read(
+    settings_with, database_url, odd, sql, reviewer
+):
+    cursor, seen = "null", []
+    for _ in range(await sql.fetchval("SELECT count(*) FROM church")):
+        query = f"""{{ churches(first: 1, after: {cursor}) {{ nodes {{ name }} edges {{ cursor }}
+            totalCount pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }} }}"""
+
+        (rendered,), (compiled,), (plain,) = await answers(
+            settings_with, database_url, [query], reviewer
+        )
+
+        assert rendered == compiled == plain
+        page = orjson.loads(plain)["data"]["churches"]
+        seen += [one["name"] for one in page["nodes"]]
+        cursor = f'"{page["edges"][0]["cursor"]}"'
+    assert len(seen) == len(set(seen)) > 1
+
+
+ALONE = {
+    "team": 'team(code: "ICCT-001") { name players { name } }',
+    "player": 'player(code: "ICCT-001-P02") { name role }',
+    "myTeam": 'myTeam(token: "<token>") { name church { name } }',
+    "churches": "churches { nodes { name isFull } }",
+}
+
+
+@pytest.mark.parametrize("field", ALONE)
+async def test_what_is_read_most_is_one_statement(client, tokens, reviewer, field):
+    query = "{ " + ALONE[field].replace("<token>", tokens["ICCT-001"]) + " }"
+    data(await ask(client, query, **reviewer))
+    before = executions("rendered")
+
+    with statements() as sent:
+        answer = data(await ask(client, query, **reviewer))
+
+    assert answer[field]
+    assert executions("rendered") == before + 1
+    # The other one is whose token it is.
+    assert ["to_json" in one for one in sent] == [False, True]
+
+
+async def test_a_token_that_was_replaced_opens_nothing(client, tokens, sql):
+    await sql.execute("UPDATE team SET manage_generation = 2 WHERE code = 'ICCT-001'")
+    query = f'{{ myTeam(token: "{tokens["ICCT-001"]}") {{ name }} }}'
+
+    assert refused(await ask(client, query))["code"] == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("code", ["ICCT-001-P16", "ICCT-999-P01", "nonsense"])
+async def test_a_player_that_is_not_there(client, odd, reviewer, code):
+    assert data(await ask(client, f'{{ player(code: "{code}") {{ name }} }}', **reviewer)) == {
+        "player": None
+    }
+
+
 async def test_a_page_that_is_printed_is_one_statement(client, odd, reviewer):
     with statements() as sent:
         page = data(await ask(client, PLAIN, **reviewer))
@@ -184,6 +261,7 @@ async def test_a_viewer_is_told_nothing_that_is_printed(client, odd, services):
     before = executions("rendered")
     viewer = await bearer(services, Role.VIEWER)
 
+    await ask(client, '{ player(code: "ICCT-001-P01") { name } }', **viewer)
     page = data(await ask(client, "{ teams { nodes { captain { phone } } } }", **viewer))
 
     assert all(
