@@ -123,8 +123,6 @@ class Plans:
             found = compiled(executor)
         except Uncompilable:
             return None
-        if operation.kind == Kind.MUTATION and len(found.roots) > 1:
-            return None
         return Plan(
             roots=found.roots,
             read=reader(executor, found.sites, self._schema.schema_converter),
@@ -152,25 +150,36 @@ class Prepared:
         if context.execution.rendered:
             context.printed = self._plan.printed
         run = Run(context, self._variables, self._arguments)
-        outcomes = await self._outcomes(run)
+        known: dict[str, Any] = {}
         try:
-            data = await _completed(run, self._plan.roots, outcomes)
+            data = await self._data(run, known)
         except Exception:  # noqa: BLE001 - graphql-core finds out what it is, and says where
             _REPEATED.inc()
-            return await self._repeated(context, outcomes)
+            return await self._repeated(context, known)
         _COMPILED.inc()
         return ExecutionResult(data, None)
 
-    async def _outcomes(self, run: Run) -> list[Any]:
-        """What the root resolvers return or raise."""
+    async def _data(self, run: Run, known: dict[str, Any]) -> dict[str, Any]:
+        """Mutations are answered one after the other, queries together. `known` gets what the root
+        resolvers return or raise. Raises what they raise, and anything for values that are odd.
+        """
         roots = self._plan.roots
-        if len(roots) == 1:
-            return [await _outcome(run, roots[0])]
-        return await asyncio.gather(*(_outcome(run, root) for root in roots))
+        data: dict[str, Any] = {}
+        is_serial = self._operation.kind == Kind.MUTATION
+        for group in [[one] for one in roots] if is_serial else [roots]:
+            if len(group) == 1:
+                outcomes = [await _outcome(run, group[0])]
+            else:
+                outcomes = await asyncio.gather(*(_outcome(run, root) for root in group))
+            known |= {root.key: one for root, one in zip(group, outcomes, strict=True)}
+            done = await _completed(run, group, outcomes)
+            data |= done
+            # What comes later changes what these would be if they were completed again.
+            known |= {key: Done(one) for key, one in done.items() if type(one) is dict}
+        return data
 
-    async def _repeated(self, context: Any, outcomes: list[Any]) -> ExecutionResult:
+    async def _repeated(self, context: Any, known: Mapping[str, Any]) -> ExecutionResult:
         """What graphql-core makes of the values of root resolvers, which are not called again."""
-        known = {root.key: one for root, one in zip(self._plan.roots, outcomes, strict=True)}
 
         def resolve(following: Callable[..., Any], source: Any, info: Any, **arguments: Any) -> Any:
             if info.path.prev is not None or info.path.key not in known:
@@ -194,8 +203,15 @@ class Prepared:
         return cast("ExecutionResult", result)
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An object that is completed."""
+
+    data: dict[str, Any]
+
+
 class Completing(StrawberryGraphQLCoreExecutionContext):
-    """graphql-core's executor, which takes what is printed already as it is."""
+    """graphql-core's executor, which takes what is printed or completed already as it is."""
 
     def complete_object_value(  # noqa: PLR0913, PLR0917 - as it is called
         self,
@@ -208,6 +224,8 @@ class Completing(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         if type(result) is Fragment:
             return result
+        if type(result) is Done:
+            return result.data
         return super().complete_object_value(
             return_type, field_details_list, info, path, result, position_context
         )

@@ -152,6 +152,12 @@ CASES = (
         gives={"word_later": "done", "word": FAULT},
         data={"a": "done", "b": None, "c": "done"},
         errors=[("broken", ["b"], [(1, 25)])],
-        way="interpreted",
+        way="repeated",
+    ),
+    Case(
+        name="several mutations without an error",
+        query="mutation { a: wordLater b: word again: wordLater }",
+        gives={"word_later": "done", "word": "too"},
+        data={"a": "done", "b": "too", "again": "done"},
     ),
 )

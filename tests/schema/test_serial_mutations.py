@@ -1,0 +1,102 @@
+"""Mutations of one operation: each is answered whole, nested resolvers too, before the next."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import strawberry
+from strawberry.types.graphql import OperationType
+
+from domain.roles import ANONYMOUS, Caller
+from schema.context import Execution
+from schema.execution import Asked, Planned, PlannedSchema, execute
+from tests.schema.executions import executions
+
+ALL = 'mutation { one: step(name: "1") { seen } two: step(name: "2") { seen } last: quick }'
+
+
+@dataclass
+class Running:
+    execution: Execution
+    done: list[str] = field(default_factory=list)
+    broken: str = ""
+    caller: Caller = ANONYMOUS
+    operation_name: str | None = None
+    may_introspect: bool = True
+    wants_cost: bool = False
+    printed: dict[str, Any] = field(default_factory=dict)
+
+    async def admit(self, kind: str) -> None:
+        """Everything is."""
+
+
+async def _seen(root: strawberry.Parent["Step"], info: strawberry.Info) -> str:
+    await asyncio.sleep(0)
+    if root.name == info.context.broken:
+        raise ValueError("broken")
+    return " ".join(info.context.done)
+
+
+@strawberry.type
+class Step:
+    name: strawberry.Private[str]
+    seen: str = strawberry.field(resolver=_seen)
+
+
+async def _step(info: strawberry.Info, name: str) -> Step | None:
+    await asyncio.sleep(0)
+    info.context.done.append(name)
+    return Step(name=name)
+
+
+def _quick(info: strawberry.Info) -> str | None:
+    info.context.done.append("quick")
+    return "quick"
+
+
+@strawberry.type
+class Query:
+    word: str = "word"
+
+
+@strawberry.type
+class Mutation:
+    step: Step | None = strawberry.mutation(resolver=_step)
+    quick: str | None = strawberry.mutation(resolver=_quick)
+
+
+SCHEMA = PlannedSchema(query=Query, mutation=Mutation, extensions=[Planned])
+
+
+async def run(running: Running) -> Any:
+    allowed = (OperationType.MUTATION,)
+    asked = Asked(text=ALL, operation_name=None, variables={}, allowed=allowed)
+    return await execute(SCHEMA, asked, running)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_each_sees_what_was_done_until_then(compiled):
+    before = executions("compiled")
+    running = Running(Execution(compiled=compiled))
+
+    result = await run(running)
+
+    assert result.errors is None
+    assert result.data == {"one": {"seen": "1"}, "two": {"seen": "1 2"}, "last": "quick"}
+    assert running.done == ["1", "2", "quick"]
+    assert executions("compiled") == before + compiled
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("broken", ["1", "2"])
+async def test_after_one_that_is_broken_the_others_run_once(compiled, broken):
+    running = Running(Execution(compiled=compiled), broken=broken)
+
+    result = await run(running)
+
+    key = {"1": "one", "2": "two"}[broken]
+    whole = {"one": {"seen": "1"}, "two": {"seen": "1 2"}, "last": "quick"}
+    assert result.data == whole | {key: None}
+    assert [(error.message, error.path) for error in result.errors] == [("broken", [key, "seen"])]
+    assert running.done == ["1", "2", "quick"]
