@@ -1,8 +1,10 @@
 """What holds for the project as a whole: sizes, names, links, words, commands."""
 
 import ast
+import io
 import os
 import re
+import tokenize
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
@@ -17,6 +19,14 @@ MAX_MODULE_LINES = 300
 # One declaration, or one command, with its description after the other.
 LONGER = {"settings.py": 400, "cli.py": 400}
 MAX_FUNCTION_LINES = 50
+COMPILED = ("compile", "plans", "arguments", "generated", "printing", "execution")
+# Known to themselves and to those of them that others see.
+HIDDEN = ("compile", "plans", "arguments", "generated")
+FAST = [f"persistence/{name}.py" for name in ("render", "direct", "gathering")]
+NO_CODE = {
+    *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
+    tokenize.ENDMARKER,
+}
 NAMELESS_FOLDERS = {"utils", "util", "common", "helpers", "misc", "core"}
 MADE_BY_TOOLS = {"__pycache__", "data", "node_modules", "htmlcov"}
 # Written by a tool, and about other people's packages.
@@ -92,6 +102,35 @@ def test_no_module_of_the_program_is_longer_than_300_lines():
     lengths = {relative(path): len(path.read_text().splitlines()) for path in program}
 
     assert {path: n for path, n in lengths.items() if n > LONGER.get(path, MAX_MODULE_LINES)} == {}
+
+
+def test_what_makes_answers_fast_has_at_most_1000_lines_and_is_known_to_itself():
+    modules = [f"schema/{name}.py" for name in COMPILED] + FAST
+    lines = sum(len(lines_of_code((ROOT / path).read_text())) for path in modules)
+    knowing = {
+        relative(path)
+        for path in MODULES
+        if not relative(path).startswith("tests/")
+        and re.search(rf"^from schema\.({'|'.join(HIDDEN)}) ", path.read_text(), re.MULTILINE)
+    }
+
+    assert lines <= 1000
+    assert knowing - set(modules) == set()
+
+
+def lines_of_code(source: str) -> set[int]:
+    """The numbers of those that are not blank, comments, docstrings or imports."""
+    lines = {
+        number
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type not in NO_CODE
+        for number in range(token.start[0], token.end[0] + 1)
+    }
+    for node in ast.walk(ast.parse(source)):
+        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if is_text or isinstance(node, ast.Import | ast.ImportFrom):
+            lines -= set(range(node.lineno, (node.end_lineno or 0) + 1))
+    return lines
 
 
 def test_no_function_but_a_migration_is_longer_than_50_lines():
