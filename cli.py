@@ -1,7 +1,6 @@
 """The command line: `python cli.py --help`."""
 
 import asyncio
-import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,20 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from socket import socket
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from alembic.util import CommandError
 
+import serving
 from domain.errors import DomainError
 from domain.roles import SYSTEM, Role
 from persistence import migrate as migrations
 from persistence import tournaments
 from persistence.database import Database, DatabaseUnavailable
 from persistence.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from persistence.supervision import revive, running
-from resilience.telemetry import configure_logging
+from persistence.supervision import running
 from resolvers import organisers, upkeep
 from resolvers.context import Services
 from resolvers.demo import seed_demo as seed
@@ -31,7 +29,7 @@ from resolvers.outbox import run_outbox
 from resolvers.storage import HANDLERS
 from schema.catalog import error_reference, error_schema
 from schema.snapshot import printed
-from server import create_app, database_options, services_for, uvicorn_config
+from server import database_options, services_for
 from settings import (
     Settings,
     SettingsError,
@@ -39,7 +37,6 @@ from settings import (
     load_settings,
     settings_reference,
 )
-from web.draining import Drain, DrainingServer
 
 ROOT = Path(__file__).parent
 
@@ -47,9 +44,6 @@ T = TypeVar("T")
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
 ]
-
-# New objects, and young and middle collections, before the next: a page of teams makes thousands.
-COLLECTED_AFTER = (10_000, 20, 20)
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
@@ -66,7 +60,10 @@ def serve() -> None:
     """Prepare the database and serve until SIGINT or SIGTERM."""
     settings = read_settings()
     with database(settings) as prepared:
-        Server(settings, prepared).run()
+        try:
+            serving.serve(settings, prepared.url, prepared.embedded)
+        except serving.NotServed as error:
+            fail(str(error))
 
 
 @app.command()
@@ -180,13 +177,7 @@ def read_settings() -> Settings:
         settings = load_settings()
     except SettingsError as error:
         fail(str(error))
-    configure_logging(
-        level=settings.log_level,
-        environment=settings.environment,
-        file=settings.log_file,
-        file_max_bytes=settings.log_file_max_bytes,
-        file_backups=settings.log_file_backups,
-    )
+    serving.log_as(settings)
     return settings
 
 
@@ -279,41 +270,9 @@ async def _run_with_services(
 
 
 async def work_until_stopped(services: Services) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = serving.stop_by_signal()
     print("The worker is running.", flush=True)
     await run_outbox(services, HANDLERS, stop)
-
-
-class Server(DrainingServer):
-    """uvicorn, saying in one line where it is and what to open."""
-
-    def __init__(self, settings: Settings, prepared: Prepared) -> None:
-        self._settings = settings
-        self._embedded = prepared.embedded
-        self._watch: asyncio.Task[None] | None = None
-        drain = Drain()
-        super().__init__(
-            uvicorn_config(settings, create_app(settings, prepared.url, drain), drain),
-            drain,
-            notice_seconds=settings.shutdown_notice_seconds,
-        )
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        if not self.started:
-            return
-        # What is there by now stays; the collector need not walk it again and again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECTED_AFTER)
-        if self._embedded is not None:
-            self._watch = asyncio.create_task(revive(self._embedded))
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        address = f"http://{host}:{self._settings.port}"
-        page = "graphiql" if self._settings.graphiql else "health"
-        print(f"{self._settings.app_title} is on {address} — open {address}/{page}", flush=True)
 
 
 def settle(pages: dict[Path, str], *, check: bool) -> None:

@@ -56,6 +56,8 @@ class Settings(CheckedSettings):
     """Version of the service as it shows itself."""
     enable_compression: values.Flag = True
     """Compress answers for clients that ask for it."""
+    workers: Annotated[int, values.unit("processes", 1, 64)] = 1
+    """Processes that serve together, each with connections of its own to the database."""
     outbox_in_server: values.Flag = True
     """Servers move and delete files, and prune; false leaves it to `cli.py worker` and `prune`."""
     shutdown_grace_seconds: values.Seconds = 30
@@ -281,6 +283,12 @@ class Settings(CheckedSettings):
             "MAX_JSON_SIZE",
             "MAX_REQUEST_SIZE",
         )
+        yield _wrong(
+            self.workers > 1 and self.log_file is not None,
+            "works with one process only: several would set the file aside under each other",
+            "LOG_FILE",
+            "WORKERS",
+        )
         yield from self._outside()
 
     def _deployed(self) -> Iterator[Combination]:
@@ -293,6 +301,12 @@ class Settings(CheckedSettings):
             "trusted_proxies" not in self.model_fields_set,
             f"{NEEDED}: addresses, networks or the word none",
             "TRUSTED_PROXIES",
+        )
+        yield _wrong(
+            self.workers > 1 and self.rate_limit_storage.get_secret_value().startswith("memory:"),
+            "needs redis:// or valkey:// where WORKERS is above 1: each would count by itself",
+            "RATE_LIMIT_STORAGE",
+            "WORKERS",
         )
 
     def _outside(self) -> Iterator[Combination]:

@@ -8,8 +8,8 @@ import gc
 
 import uvicorn
 
-from cli import COLLECTED_AFTER
 from server import create_app, uvicorn_config
+from serving import COLLECTED_AFTER
 from settings import Settings, load_settings
 from web.draining import Drain
 

@@ -1,8 +1,17 @@
 """Counters and gauges, in the text format of Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import os
+from collections.abc import Iterable
+from typing import Any
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+# Of the library: where processes that serve together write what they count.
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 REGISTRY = CollectorRegistry()
+# What is measured when it is asked for, by the process that is asked.
+MEASURED = CollectorRegistry()
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 REQUESTS = Histogram(
     "http_request_seconds",
@@ -35,14 +44,14 @@ POOL = Gauge(
     "database_connections",
     "Connections of this process to the database.",
     ("state",),
-    registry=REGISTRY,
+    registry=MEASURED,
 )
 OUTBOX_OWED = Gauge(
-    "outbox_owed", "Messages that are still to be delivered.", ("kind",), registry=REGISTRY
+    "outbox_owed", "Messages that are still to be delivered.", ("kind",), registry=MEASURED
 )
-OUTBOX_DEAD = Gauge("outbox_dead", "Messages that were given up.", ("kind",), registry=REGISTRY)
+OUTBOX_DEAD = Gauge("outbox_dead", "Messages that were given up.", ("kind",), registry=MEASURED)
 OUTBOX_LATE = Gauge(
-    "outbox_late_seconds", "How long the oldest message has been due.", registry=REGISTRY
+    "outbox_late_seconds", "How long the oldest message has been due.", registry=MEASURED
 )
 CALLS = Counter(
     "guarded_calls",
@@ -61,6 +70,7 @@ STATE = Gauge(
     "1 for the state that a breaker is in, 0 for the others.",
     ("service", "state"),
     registry=REGISTRY,
+    multiprocess_mode="livemax",
 )
 RATE_LIMIT_REJECTIONS = Counter(
     "rate_limit_rejections",
@@ -72,8 +82,29 @@ RATE_LIMIT_STORE_AWAY = Gauge(
     "rate_limit_store_away",
     "1 while this process counts by itself because the shared store does not answer.",
     registry=REGISTRY,
+    multiprocess_mode="livemax",
 )
 
 
+class _Together:
+    """What all processes have counted."""
+
+    def collect(self) -> Iterable[Any]:
+        measured = {one.name for one in MEASURED.collect()}
+        found = MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call]
+        return [one for one in found if one.name not in measured]
+
+
 def exposition() -> bytes:
-    return generate_latest(REGISTRY)
+    """Of this process, or of all that serve together."""
+    registry = REGISTRY
+    if FOLDER in os.environ:
+        registry = CollectorRegistry()
+        registry.register(_Together())
+    return generate_latest(registry) + generate_latest(MEASURED)
+
+
+def forget_process(pid: int) -> None:
+    """Of one that has ended, what it counted stays; how it was goes."""
+    if FOLDER in os.environ:
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]

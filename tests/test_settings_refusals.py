@@ -147,6 +147,8 @@ STAR = "must not be * together with CORS_CREDENTIALS: any page could act for its
 ACCOUNT = "CLOUDINARY_CLOUD_NAME, CLOUDINARY_API_KEY, CLOUDINARY_API_SECRET"
 SHORTER = "must be shorter than DATABASE_STATEMENT_TIMEOUT_SECONDS"
 TOGETHER = "works only together with CLOUDINARY_API_KEY and CLOUDINARY_API_SECRET"
+ONE_PROCESS = "works with one process only: several would set the file aside under each other"
+ONE_COUNT = "needs redis:// or valkey:// where WORKERS is above 1: each would count by itself"
 THREE = {
     "CLOUDINARY_CLOUD_NAME": "c",
     "CLOUDINARY_API_KEY": "k",
@@ -193,6 +195,25 @@ THREE = {
         (
             {"SMTP_HOST": "mail.example.org", "SMTP_USERNAME": "u"},
             ["SMTP_USERNAME: works only together with SMTP_PASSWORD"],
+        ),
+        (
+            {"WORKERS": "2", "LOG_FILE": "service.log"},
+            [f"LOG_FILE: {ONE_PROCESS}"],
+        ),
+        (
+            DEPLOYED | {"ENVIRONMENT": "staging", "WORKERS": "2"},
+            [f"RATE_LIMIT_STORAGE: {ONE_COUNT}"],
+        ),
+        (
+            DEPLOYED
+            | {
+                "ENVIRONMENT": "staging",
+                "WORKERS": "2",
+                "RATE_LIMIT_STORAGE": "valkey://127.0.0.1:1",
+                "SMTP_USERNAME": "u",
+                "SMTP_PASSWORD": "p",
+            },
+            ["SMTP_HOST: is needed by SMTP_USERNAME"],
         ),
         (
             {"SMTP_USERNAME": "u", "SMTP_PASSWORD": "p"},
