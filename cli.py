@@ -1,5 +1,10 @@
 """The command line: `python cli.py --help`."""
 
+import gc
+
+# The collector would look through all that is imported, again and again, and it stays anyway.
+gc.disable()
+
 import asyncio
 import signal
 import sys
@@ -12,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
-from alembic.util import CommandError
 
 import serving
 from domain.errors import DomainError
@@ -37,6 +41,9 @@ from settings import (
     load_settings,
     settings_reference,
 )
+
+gc.freeze()
+gc.enable()
 
 ROOT = Path(__file__).parent
 
@@ -217,9 +224,11 @@ async def wait_for(settings: Settings, url: str) -> None:
 
 
 def prepare(settings: Settings, url: str) -> None:
+    if asyncio.run(migrations.is_current(url)):
+        return
     try:
         migrations.upgrade(url)
-    except CommandError as error:
+    except migrations.MigrationRefused as error:
         fail(f"The database cannot be migrated: {error}. Is it of a newer version?")
     asyncio.run(create_tournament(settings, url))
 

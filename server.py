@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from argon2 import PasswordHasher
@@ -18,10 +20,8 @@ from domain.documents import MAX_BYTES, RetentionClass
 from domain.errors import MethodNotAllowed, NotFound, StorageUnavailable
 from persistence.database import Database
 from persistence.options import DatabaseOptions
-from resilience.cloudinary_media import CloudinaryMedia
 from resilience.folder_media import FolderMedia
 from resilience.media import Media
-from resilience.policy import Guard, GuardOptions
 from resilience.spool import Spool
 from resilience.tracing import start_tracing, stop_tracing
 from resolvers.context import Accounts, Services, Storage, Watched
@@ -47,6 +47,9 @@ from web.pages import Readiness, errors, graphiql, livez
 from web.sessions import Sessions
 from web.trusted import trusted_documents
 from web.uploads import Uploads
+
+if TYPE_CHECKING:
+    from resilience.cloudinary_media import CloudinaryMedia
 
 INVITATION_LIFETIME = timedelta(days=7)
 OPERATION_METHODS = frozenset(("GET", "HEAD", "POST"))
@@ -99,11 +102,8 @@ def middleware(settings: Settings) -> list[Middleware]:
 
 
 def uvicorn_config(settings: Settings, app: Starlette, drain: Drain) -> uvicorn.Config:
-    manners = Manners(
-        head_seconds=settings.header_timeout_seconds,
-        stall_seconds=settings.upload_stall_seconds,
-        drain=drain,
-    )
+    head, stall = settings.header_timeout_seconds, settings.upload_stall_seconds
+    manners = Manners(head_seconds=head, stall_seconds=stall, drain=drain)
     return uvicorn.Config(
         app,
         host=settings.host,
@@ -166,7 +166,9 @@ async def lifespan(
 ) -> AsyncGenerator[None]:
     stop = asyncio.Event()
     ended_at_once = [asyncio.create_task(services.database.keep_alive())]
-    ended_in_time = []
+    # What looks into files is needed with the first one, not for the start.
+    looking: Any = asyncio.to_thread(import_module, "resilience.inspection")
+    ended_in_time = [asyncio.create_task(looking)]
     if handlers:
         ended_at_once.append(asyncio.create_task(prune_forever(services)))
         ended_in_time.append(asyncio.create_task(run_outbox(services, handlers, stop)))
@@ -186,12 +188,12 @@ def services_for(
     settings: Settings, database: Database, watched: tuple[Watched, ...] = ()
 ) -> Services:
     current, previous = settings.secret_key, settings.secret_key_previous
-    guard = cloudinary_guard(settings)
+    cloudinary = cloudinary_for(settings)
     return Services(
         database=database,
-        storage=storage_for(settings, guard),
+        storage=storage_for(settings, cloudinary),
         accounts=accounts_for(settings),
-        guards=(guard,) if settings.cloudinary_account else (),
+        guards=(cloudinary.guard,) if cloudinary else (),
         secrets=Secrets(
             current=(
                 current.get_secret_value() if current else ensure_secret_key(settings.data_dir)
@@ -215,14 +217,12 @@ def accounts_for(settings: Settings) -> Accounts:
     )
 
 
-def storage_for(settings: Settings, guard: Guard) -> Storage:
+def storage_for(settings: Settings, cloudinary: "CloudinaryMedia | None") -> Storage:
     stores: dict[str, Media] = {
         "folder": FolderMedia(settings.document_dir or settings.data_dir / "documents")
     }
-    if settings.cloudinary_account is not None:
-        stores["cloudinary"] = CloudinaryMedia(
-            settings.cloudinary_account, guard, timeout_seconds=settings.cloudinary_timeout_seconds
-        )
+    if cloudinary is not None:
+        stores["cloudinary"] = cloudinary
     days = {
         RetentionClass.IDENTITY: settings.retention_identity_days,
         RetentionClass.LETTER: settings.retention_letter_days,
@@ -240,19 +240,24 @@ def storage_for(settings: Settings, guard: Guard) -> Storage:
     )
 
 
-def cloudinary_guard(settings: Settings) -> Guard:
-    return Guard(
-        "cloudinary",
-        GuardOptions(
-            timeout_seconds=settings.cloudinary_timeout_seconds,
-            attempts=settings.outside_attempts,
-            failures=settings.breaker_failures,
-            window_seconds=settings.breaker_window_seconds,
-            open_seconds=settings.breaker_open_seconds,
-        ),
-        transient=CloudinaryMedia.TRANSIENT,
-        unavailable=StorageUnavailable,
+def cloudinary_for(settings: Settings) -> "CloudinaryMedia | None":
+    """None without an account: its libraries take a fifth of a second to import."""
+    if settings.cloudinary_account is None:
+        return None
+    from resilience.cloudinary_media import CloudinaryMedia  # noqa: PLC0415
+    from resilience.policy import Guard, GuardOptions  # noqa: PLC0415
+
+    seconds = settings.cloudinary_timeout_seconds
+    options = GuardOptions(
+        timeout_seconds=seconds,
+        attempts=settings.outside_attempts,
+        failures=settings.breaker_failures,
+        window_seconds=settings.breaker_window_seconds,
+        open_seconds=settings.breaker_open_seconds,
     )
+    transient, unavailable = CloudinaryMedia.TRANSIENT, StorageUnavailable
+    guard = Guard("cloudinary", options, transient=transient, unavailable=unavailable)
+    return CloudinaryMedia(settings.cloudinary_account, guard, timeout_seconds=seconds)
 
 
 def database_options(settings: Settings, url: str) -> DatabaseOptions:

@@ -1,10 +1,11 @@
 """What the programs share: a season to read and write, and load on servers in turn."""
 
+import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -17,10 +18,12 @@ from benchmarks.fill import fill, invite
 from benchmarks.jobs import ORGANISERS, PAGE_SIZE, Job, token
 from benchmarks.load import Measured
 from benchmarks.processes import Served, dsn
+from persistence.embedded import EmbeddedPostgres
 
 ROOT = Path(__file__).parent.parent
 WARM_UP_REQUESTS = 200
 LOAD_SECONDS = 600
+MAX_CONNECTIONS = 200
 
 COUNTS = """
     SELECT (SELECT count(*) FROM team) AS teams, (SELECT count(*) FROM player) AS players,
@@ -89,6 +92,20 @@ def one_round(
 def orders(servers: Sequence[Served], rounds: int) -> list[Sequence[Served]]:
     """Who begins changes from round to round."""
     return [servers if turn % 2 == 0 else servers[::-1] for turn in range(rounds)]
+
+
+@contextmanager
+def database_of_the_benchmark(folder: Path) -> Iterator[EmbeddedPostgres]:
+    """With room for the connections of all servers at once."""
+    with EmbeddedPostgres(folder) as embedded:
+        asyncio.run(_make_room_for_all(embedded.connected_url("icct26")))
+    with EmbeddedPostgres(folder) as embedded:
+        yield embedded
+
+
+async def _make_room_for_all(url: str) -> None:
+    async with connected(url) as connection:
+        await connection.execute(f"ALTER SYSTEM SET max_connections = {MAX_CONNECTIONS}")
 
 
 async def prepared(url: str, teams: int) -> dict[str, int]:

@@ -175,7 +175,7 @@ def records_of(team: Team, key: str) -> list[SQLModel]:
 
 
 def create_app(url: str) -> Starlette:
-    engine = create_async_engine(url, pool_size=POOL_SIZE)
+    engine = create_async_engine(url, pool_size=POOL_SIZE, max_overflow=0)
 
     class Endpoint(GraphQL[Any, None]):
         async def get_context(self, request: Any, response: Any) -> Any:

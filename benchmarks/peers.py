@@ -23,7 +23,15 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
-from benchmarks.driving import Driver, one_round, orders, prepared, stop, warm_up  # noqa: E402
+from benchmarks.driving import (  # noqa: E402
+    Driver,
+    database_of_the_benchmark,
+    one_round,
+    orders,
+    prepared,
+    stop,
+    warm_up,
+)
 from benchmarks.jobs import Job  # noqa: E402
 from benchmarks.limit import FIND, LIST, REGISTER  # noqa: E402
 from benchmarks.processes import (  # noqa: E402
@@ -33,7 +41,6 @@ from benchmarks.processes import (  # noqa: E402
     our_server,
     running,
 )
-from persistence.embedded import EmbeddedPostgres  # noqa: E402
 
 PEER = Path(__file__).parent / "mercurius"
 DATABASE = "icct26"
@@ -86,7 +93,7 @@ def main() -> int:
     driver = Driver(teams=given.teams)
     with tempfile.TemporaryDirectory(prefix="icct26-peers-") as name:
         folder = Path(name)
-        with EmbeddedPostgres(folder / "database") as embedded:
+        with database_of_the_benchmark(folder / "database") as embedded:
             url = embedded.connected_url(DATABASE)
             with our_server(url, folder) as ours:
                 asyncio.run(prepared(url, given.teams))

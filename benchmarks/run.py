@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import report  # noqa: E402
 from benchmarks.driving import (  # noqa: E402
     Driver,
+    database_of_the_benchmark,
     missing_rows,
     one_round,
     orders,
@@ -31,7 +32,6 @@ from benchmarks.processes import (  # noqa: E402
     limit_server,
     our_server,
 )
-from persistence.embedded import EmbeddedPostgres  # noqa: E402
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 MEMORY_REQUESTS = 10_000
@@ -67,7 +67,7 @@ def main() -> int:
     driver = Driver(teams=given.teams)
     with tempfile.TemporaryDirectory(prefix="icct26-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        embedded = stack.enter_context(EmbeddedPostgres(folder / "database"))
+        embedded = stack.enter_context(database_of_the_benchmark(folder / "database"))
         url = embedded.connected_url("icct26")
         ours = stack.enter_context(our_server(url, folder))
         base = asyncio.run(prepared(url, given.teams))

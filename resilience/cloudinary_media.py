@@ -39,7 +39,7 @@ class CloudinaryMedia:
     TRANSIENT = (CloudinaryAway,)
 
     def __init__(self, account: str, guard: Guard, *, timeout_seconds: float) -> None:
-        self._guard = guard
+        self.guard = guard
         self._threads = CapacityLimiter(AT_ONCE)
         self._timeout_seconds = timeout_seconds
         self._http = urllib3.PoolManager(maxsize=AT_ONCE, retries=False)
@@ -95,7 +95,7 @@ class CloudinaryMedia:
     async def _run(self, call: Callable[[], object]) -> None:
         """Raises FileMissing, StorageUnavailable."""
         try:
-            await self._guard(partial(self._in_thread, call))
+            await self.guard(partial(self._in_thread, call))
         except _Refused as refusal:
             log.error("storage_refused", error=type(refusal.__cause__).__name__)  # noqa: TRY400
             raise StorageUnavailable from refusal

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, TypeVar
 
 import structlog
@@ -20,16 +19,11 @@ from tenacity import (
 )
 
 from domain.errors import DomainError
+from resilience.breakers import BreakerState
 from resilience.metrics import CALLS, STATE, TRANSITIONS
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-
-
-class BreakerState(StrEnum):
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
 
 
 _STATES = {

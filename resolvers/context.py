@@ -3,16 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from domain.documents import RetentionClass
 from domain.errors import StorageUnavailable
 from persistence.database import Database
 from resilience.media import Media
-from resilience.policy import Guard
 from resilience.spool import Spool
 from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets
+
+if TYPE_CHECKING:
+    from resilience.policy import Guard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ class Services:
     secrets: Secrets
     storage: Storage
     accounts: Accounts
-    guards: tuple[Guard, ...]
+    guards: "tuple[Guard, ...]"
     clock: Callable[[], datetime]
     idempotency_kept: timedelta
     version: str

@@ -30,7 +30,6 @@ from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.export_columns import PLAYER_COLUMNS, TEAM_COLUMNS, Column, Member
 from resolvers.links import Link, linked_caller, read_link, sign_link
-from resolvers.workbook import Workbook
 
 LINK = "teams-export"
 BATCH = 50
@@ -92,6 +91,8 @@ async def write_workbook(services: Services, export: Export, folder: Path) -> Pa
     await services.storage.spool.require_room()
     team_columns = _allowed(TEAM_COLUMNS, export.caller)
     player_columns = _allowed(PLAYER_COLUMNS, export.caller)
+    from resolvers.workbook import Workbook  # noqa: PLC0415 - its library is for this alone
+
     async with Workbook.open(folder) as workbook, aclosing(batches(services, export)) as parts:
         await workbook.add_sheet("Teams", team_columns)
         await workbook.add_sheet("Players", player_columns)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from domain.errors import ServiceUnavailable
 from domain.rules import RegistrationState, registration_state
@@ -12,8 +12,11 @@ from persistence import churches, render, tournaments
 from persistence.pages import Page, Slice
 from persistence.records import ChurchRecord, TournamentRecord
 from persistence.render import Printed
-from resilience.policy import BreakerState, Guard
+from resilience.breakers import BreakerState
 from resolvers.context import Services, Watched
+
+if TYPE_CHECKING:
+    from resilience.policy import Guard
 
 Status = Literal["OK", "DEGRADED", "DOWN"]
 
@@ -81,7 +84,7 @@ async def health(services: Services) -> Health:
     return Health(status="OK" if is_well else "DEGRADED", checks=checks)
 
 
-def outside_check(guard: Guard) -> Check:
+def outside_check(guard: "Guard") -> Check:
     return Check(name=guard.name, status=_STATUS_OF_BREAKER[guard.state], latency_ms=None)
 
 

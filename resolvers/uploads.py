@@ -26,7 +26,6 @@ from domain.uploads import Announcement, check_announcement
 from persistence import documents
 from persistence.ids import new_id
 from persistence.records import DocumentRecord
-from resilience.inspection import clean_copy
 from resilience.media import Folder
 from resolvers.context import Services
 from resolvers.secrets import read_signed, sign
@@ -206,6 +205,9 @@ async def _store(services: Services, ticket: Ticket, digest: bytes) -> None:
         raise FileContentMismatch("The bytes are not those that were announced.")
     storage = services.storage
     with storage.spool.scratch() as clean:
+        # Its libraries take a tenth of a second to import; a server has done so by now.
+        from resilience.inspection import clean_copy  # noqa: PLC0415
+
         file_format = await clean_copy(
             storage.spool.path(ticket.document_id),
             clean,

@@ -15,7 +15,6 @@ from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from limits.storage import StorageTypes, storage_from_string
-from redis.asyncio import BlockingConnectionPool
 
 from resilience.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
 from web.standing import Exceeded, Standing
@@ -276,13 +275,15 @@ def _storage(uri: str) -> "StorageTypes | None":
     return storage_from_string(f"async+{uri}", **options)
 
 
-def _pool(uri: str) -> BlockingConnectionPool:
+def _pool(uri: str) -> Any:
     """Further requests wait for their turn.
 
     With protocol 3, redis-py expects notices on idle connections, and takes those that the server
     has closed for good ones.
     """
-    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+    from redis.asyncio import BlockingConnectionPool  # noqa: PLC0415 - takes long, few need it
+
+    return BlockingConnectionPool.from_url(
         uri,
         protocol=2,
         max_connections=STORE_CONNECTIONS,
@@ -290,4 +291,3 @@ def _pool(uri: str) -> BlockingConnectionPool:
         socket_timeout=STORE_TIMEOUT_SECONDS,
         socket_connect_timeout=STORE_TIMEOUT_SECONDS,
     )
-    return pool

@@ -13,10 +13,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.errors import StorageUnavailable
+from resilience.breakers import BreakerState
 from resilience.cloudinary_media import AT_ONCE, CloudinaryMedia
 from resilience.folder_media import FolderMedia
 from resilience.media import FileMissing, Folder
-from resilience.policy import BreakerState, Guard, GuardOptions
+from resilience.policy import Guard, GuardOptions
 from tests.cloudinary import CloudinaryStandIn, signature
 from tests.processes import until
 

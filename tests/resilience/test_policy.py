@@ -6,8 +6,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.errors import StorageUnavailable
+from resilience.breakers import BreakerState
 from resilience.metrics import REGISTRY, exposition
-from resilience.policy import BreakerState, Guard, GuardOptions
+from resilience.policy import Guard, GuardOptions
 
 
 class Away(Exception):

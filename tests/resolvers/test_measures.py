@@ -7,7 +7,7 @@ import pytest
 
 from persistence.database import Database
 from persistence.options import DatabaseOptions
-from resilience.metrics import REGISTRY
+from resilience.metrics import MEASURED
 from resolvers import measures
 
 SOON = 0.05
@@ -45,8 +45,8 @@ async def test_outbox_that_cannot_be_read_in_time_keeps_its_measure(services, bu
 
     await measures.take(busy, within_seconds=SOON)
 
-    assert REGISTRY.get_sample_value("outbox_late_seconds") == 60
-    assert REGISTRY.get_sample_value("database_connections", {"state": "in_use"}) == 1
+    assert MEASURED.get_sample_value("outbox_late_seconds") == 60
+    assert MEASURED.get_sample_value("database_connections", {"state": "in_use"}) == 1
 
 
 async def test_reading_that_took_too_long_is_given_up(busy):
