@@ -42,7 +42,7 @@ NUMBERS = 90_000_000
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement (1)")
-    parser.add_argument("--rounds", type=int, default=3, help="of which the median counts (3)")
+    parser.add_argument("--rounds", type=int, default=5, help="of which the median counts (5)")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--jobs", nargs="+", choices=list(report.JOBS))
     parser.add_argument("--teams", type=int, default=10_000, help="of 15 players (10,000)")

@@ -235,8 +235,8 @@ class Together:
 
     def write(self, data: bytes) -> None:
         if self._held:
-            data, self._held = self._held + data, b""
-            self._transport.write(data)
+            held, self._held = self._held, b""
+            self._transport.writelines((held, data))
         elif data:
             self._held = data
             self._loop.call_soon(self.flush)
