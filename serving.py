@@ -6,6 +6,7 @@ import os
 import signal
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from socket import socket
 from tempfile import TemporaryDirectory
 
@@ -41,18 +42,25 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
     except OSError as error:
         raise NotServed(f"HOST, PORT: {error.strerror}.") from error
     with TemporaryDirectory(prefix="icct26-metrics-") as folder:
-        # Read by those that are started from here on.
+        # Read by those that are started from here on, wherever the command was given.
         os.environ[FOLDER] = folder
+        os.environ["PYTHONPATH"] = os.pathsep.join(
+            [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
+        handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
         try:
             asyncio.run(_serve_together(settings, url, embedded))
         except WorkerFailed as error:
             raise NotServed("A process that should serve ended while it started.") from error
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 async def _serve_together(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
     """Raises WorkerFailed."""
     stop = stop_by_signal()
-    workers = Workers(work, (settings, url), count=settings.workers)
+    workers = Workers(work, (settings, url), count=settings.workers, module=__name__)
     watch = asyncio.create_task(revive(embedded)) if embedded else None
     seconds = settings.shutdown_notice_seconds + settings.shutdown_grace_seconds + STOP_SECONDS
     try:

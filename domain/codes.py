@@ -3,6 +3,12 @@
 import re
 
 _PLAYER_CODE = re.compile(r"(.{1,40}-[0-9]{3,9})-P([0-9]{2,4})")
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+def as_code(text: str) -> str:
+    """As codes are written; empty for what has characters that no text has."""
+    return "" if _NO_TEXT.search(text) else text.strip().upper()
 
 
 def player_code(team: str, position: int) -> str:
@@ -12,5 +18,5 @@ def player_code(team: str, position: int) -> str:
 
 def parse_player_code(text: str) -> tuple[str, int] | None:
     """The team's code and the position; None for what is no player's code."""
-    match = _PLAYER_CODE.fullmatch(text.strip().upper())
+    match = _PLAYER_CODE.fullmatch(as_code(text))
     return (match[1], int(match[2])) if match else None

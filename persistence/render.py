@@ -41,6 +41,7 @@ class Unprintable(Exception):
     """A field that is not listed here."""
 
 
+@lru_cache(maxsize=TEXTS_KEPT)
 def text_of(kind: str, selection: Selection) -> Printed | None:
     """The expression that prints a `Team`, `Player` or `Church`; None when it has to be read as a
     record.

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.codes import as_code
 from domain.documents import DocumentKind
 from domain.form import PersonEntry, PlayerRole
 from domain.status import TeamStatus
@@ -70,7 +71,7 @@ def reference_of(reference: str) -> tuple[str, UUID | str]:
             return "id", UUID(reference)
     except ValueError:
         pass
-    return "code", reference.strip().upper()
+    return "code", as_code(reference)
 
 
 def belongs_to(column: ColumnElement[Any], reference: str) -> ColumnElement[bool]:

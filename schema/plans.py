@@ -171,7 +171,8 @@ class Prepared:
                 outcomes = [await _outcome(run, group[0])]
             else:
                 outcomes = await asyncio.gather(*(_outcome(run, root) for root in group))
-            known |= {root.key: one for root, one in zip(group, outcomes, strict=True)}
+            found = zip(group, outcomes, strict=True)
+            known |= {root.key: one for root, one in found if root.site is not None}
             done = await _completed(run, group, outcomes)
             data |= done
             # What comes later changes what these would be if they were completed again.

@@ -73,6 +73,16 @@ async def test_all_serve_and_their_counts_are_one(together):
     assert together.stdout.count("is on http://") == 1
 
 
+def shared_kilobytes(pid: int) -> int:
+    """Of its own memory, what it has in common with the process that it was forked from."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Shared_Dirty: +([0-9]+) kB$", text, re.MULTILINE)[1])
+
+
+async def test_all_share_what_was_imported_once(together):
+    assert all(shared_kilobytes(pid) > 20_000 for pid in serving(together.port))
+
+
 async def test_registrations_of_all_are_numbered_as_of_one(together):
     async with together.client() as client:
         client.headers["Connection"] = "close"

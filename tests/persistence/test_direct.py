@@ -101,6 +101,16 @@ async def test_a_read_that_is_given_up_leaves_nothing_on_the_line(direct, sql):
     assert direct.in_use == 0
 
 
+async def test_a_value_that_is_none_of_its_type_costs_no_connection(direct):
+    before = await pid(direct)
+
+    with pytest.raises(asyncpg.DataError, match="invalid input for query argument"):
+        await direct.fetch(BROKEN, {"by": "a text"})
+
+    assert await pid(direct) == before
+    assert direct.in_use == 0
+
+
 async def test_no_more_connections_than_there_may_be(database_url, sql):
     direct = made_direct(database_url, size=2, wait_seconds=0.05)
     busy = [asyncio.create_task(direct.fetch(SLEEP, {})) for _ in range(2)]

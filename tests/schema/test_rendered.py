@@ -241,11 +241,23 @@ async def test_a_token_that_was_replaced_opens_nothing(client, tokens, sql):
     assert refused(await ask(client, query))["code"] == "UNAUTHENTICATED"
 
 
-@pytest.mark.parametrize("code", ["ICCT-001-P16", "ICCT-999-P01", "nonsense"])
+@pytest.mark.parametrize(
+    "code", ["ICCT-001-P16", "ICCT-999-P01", "nonsense", "\ud800-001-P01", "\0-001-P01"]
+)
 async def test_a_player_that_is_not_there(client, odd, reviewer, code):
-    assert data(await ask(client, f'{{ player(code: "{code}") {{ name }} }}', **reviewer)) == {
-        "player": None
-    }
+    query = "query One($code: String!) { player(code: $code) { name } }"
+
+    assert data(await ask(client, query, {"code": code}, **reviewer)) == {"player": None}
+
+
+@pytest.mark.parametrize("code", ["\ud800", "ICCT-\0001"])
+@pytest.mark.parametrize("selected", ["name", "readiness { isReady }"])
+async def test_what_is_no_text_is_no_team(client, odd, reviewer, code, selected):
+    query = f"query One($code: String!) {{ team(code: $code) {{ {selected} }} }}"
+
+    response = await ask(client, query, {"code": code}, **reviewer)
+
+    assert refused(response)["code"] == "TEAM_NOT_FOUND"
 
 
 async def test_a_page_that_is_printed_is_one_statement(client, odd, reviewer):

@@ -69,9 +69,9 @@ class Mutation:
 SCHEMA = PlannedSchema(query=Query, mutation=Mutation, extensions=[Planned])
 
 
-async def run(running: Running) -> Any:
+async def run(running: Running, text: str = ALL) -> Any:
     allowed = (OperationType.MUTATION,)
-    asked = Asked(text=ALL, operation_name=None, variables={}, allowed=allowed)
+    asked = Asked(text=text, operation_name=None, variables={}, allowed=allowed)
     return await execute(SCHEMA, asked, running)
 
 
@@ -86,6 +86,16 @@ async def test_each_sees_what_was_done_until_then(compiled):
     assert result.data == {"one": {"seen": "1"}, "two": {"seen": "1 2"}, "last": "quick"}
     assert running.done == ["1", "2", "quick"]
     assert executions("compiled") == before + compiled
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_the_name_of_the_root_hides_no_error(compiled):
+    running = Running(Execution(compiled=compiled), broken="1")
+
+    result = await run(running, 'mutation { __typename one: step(name: "1") { seen } }')
+
+    assert result.data == {"__typename": "Mutation", "one": None}
+    assert [(error.message, error.path) for error in result.errors] == [("broken", ["one", "seen"])]
 
 
 @pytest.mark.parametrize("compiled", [True, False])

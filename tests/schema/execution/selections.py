@@ -141,6 +141,14 @@ CASES = (
         way="repeated",
     ),
     Case(
+        name="the name of the root beside a field that fails",
+        query="{ __typename word }",
+        gives={"word": FAULT},
+        data={"__typename": "Query", "word": None},
+        errors=[("broken", ["word"], [(1, 14)])],
+        way="repeated",
+    ),
+    Case(
         name="one mutation",
         query="mutation { a: wordLater }",
         gives={"word_later": "done"},
