@@ -43,11 +43,19 @@ def serving(port: int) -> set[int]:
 
 
 def holds(pid: int, inodes: set[str]) -> bool:
+    wanted = {f"socket:[{inode}]" for inode in inodes}
     try:
-        files = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+        return any(target(file) in wanted for file in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return False
-    return bool({f"socket:[{inode}]" for inode in inodes} & set(files))
+
+
+def target(file: Path) -> str:
+    """Empty for one that was closed meanwhile."""
+    try:
+        return str(file.readlink())
+    except OSError:
+        return ""
 
 
 @pytest.fixture
