@@ -2,13 +2,14 @@
 
 import re
 
+from domain.text import NO_TEXT
+
 _PLAYER_CODE = re.compile(r"(.{1,40}-[0-9]{3,9})-P([0-9]{2,4})")
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def as_code(text: str) -> str:
     """As codes are written; empty for what has characters that no text has."""
-    return "" if _NO_TEXT.search(text) else text.strip().upper()
+    return "" if NO_TEXT.search(text) else text.strip().upper()
 
 
 def player_code(team: str, position: int) -> str:

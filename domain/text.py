@@ -15,6 +15,8 @@ SEARCHED_LENGTH = 1000
 
 _IGNORED_IN_COMPARISON = dict.fromkeys(map(ord, ".'’‘‛`´ʹʼ′＇" + JOINERS))
 _BLANKS = re.compile(r"[ \t]+")
+# What a database takes for no text: NUL, and half a character.
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
 # Twelve digits, whatever but letters stands between them, that are not part of a longer number.
 # Looked ahead at, since one may begin inside another: "1234 2341 2341 2346".
 _TWELVE_DIGITS = re.compile(r"(?<!\d)(?=((?:\d[\W_]*+){11}\d)(?!\d))")

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
@@ -13,6 +12,7 @@ import strawberry
 from strawberry import Private, field
 
 from domain.errors import BadUserInput
+from domain.text import NO_TEXT
 from persistence.pages import Key, Page, Slice
 
 PAGE_SIZE_DEFAULT = 50
@@ -22,8 +22,6 @@ FIRST = "How many at most: 1 to 100, 50 by default."
 AFTER = "The endCursor of the page before."
 LAST = "How many at most, counted from the end: 1 to 100. Not together with first."
 BEFORE = "The startCursor of the page after."
-
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -138,7 +136,7 @@ def search_text(name: str, text: str | None) -> str | None:
     """Raises BadUserInput for what is longer than anything there is, and for what is no text to a
     database: NUL and half a character.
     """
-    if text is not None and _NO_TEXT.search(text):
+    if text is not None and NO_TEXT.search(text):
         raise BadUserInput(f"{name} has characters that no text has.")
     if text is not None and len(text) > SEARCH_LENGTH_MAX:
         raise BadUserInput(f"{name} has at most {SEARCH_LENGTH_MAX} characters.")

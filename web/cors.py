@@ -62,8 +62,9 @@ class Cors:
 
     def preflight(self, scope: Scope) -> Response | None:
         """The answer to a browser that asks before it sends; None for any other request."""
-        asks = values_of(scope, b"origin") and values_of(scope, b"access-control-request-method")
-        if scope["method"] != "OPTIONS" or not asks:
+        if scope["method"] != "OPTIONS":
+            return None
+        if not (values_of(scope, b"origin") and values_of(scope, b"access-control-request-method")):
             return None
         answer = self._rules.preflight_response(Request(scope).headers)
         headers = {

@@ -114,7 +114,7 @@ class Surroundings:
 
     async def _answered(self, scope: Scope, exchange: "Exchange") -> None:
         """Nothing unexpected leaves: the stack goes to the log, the id to the client."""
-        preflight = self.cors.preflight(scope) if scope["method"] == "OPTIONS" else None
+        preflight = self.cors.preflight(scope)
         if preflight is not None:
             await preflight(scope, exchange.receive, exchange.send_as_it_is)
             return

@@ -8,27 +8,18 @@ import pytest
 import strawberry
 from strawberry.types.graphql import OperationType
 
-from domain.roles import ANONYMOUS, Caller
 from schema.context import Execution
 from schema.execution import Asked, Planned, PlannedSchema, execute
+from tests.schema.execution import cases
 from tests.schema.executions import executions
 
 ALL = 'mutation { one: step(name: "1") { seen } two: step(name: "2") { seen } last: quick }'
 
 
 @dataclass
-class Running:
-    execution: Execution
+class Running(cases.Running):
     done: list[str] = field(default_factory=list)
     broken: str = ""
-    caller: Caller = ANONYMOUS
-    operation_name: str | None = None
-    may_introspect: bool = True
-    wants_cost: bool = False
-    printed: dict[str, Any] = field(default_factory=dict)
-
-    async def admit(self, kind: str) -> None:
-        """Everything is."""
 
 
 async def _seen(root: strawberry.Parent["Step"], info: strawberry.Info) -> str:
@@ -78,7 +69,7 @@ async def run(running: Running, text: str = ALL) -> Any:
 @pytest.mark.parametrize("compiled", [True, False])
 async def test_each_sees_what_was_done_until_then(compiled):
     before = executions("compiled")
-    running = Running(Execution(compiled=compiled))
+    running = Running({}, Execution(compiled=compiled))
 
     result = await run(running)
 
@@ -90,7 +81,7 @@ async def test_each_sees_what_was_done_until_then(compiled):
 
 @pytest.mark.parametrize("compiled", [True, False])
 async def test_the_name_of_the_root_hides_no_error(compiled):
-    running = Running(Execution(compiled=compiled), broken="1")
+    running = Running({}, Execution(compiled=compiled), broken="1")
 
     result = await run(running, 'mutation { __typename one: step(name: "1") { seen } }')
 
@@ -101,7 +92,7 @@ async def test_the_name_of_the_root_hides_no_error(compiled):
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("broken", ["1", "2"])
 async def test_after_one_that_is_broken_the_others_run_once(compiled, broken):
-    running = Running(Execution(compiled=compiled), broken=broken)
+    running = Running({}, Execution(compiled=compiled), broken=broken)
 
     result = await run(running)
 
