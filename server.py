@@ -12,12 +12,11 @@ import uvicorn
 from argon2 import PasswordHasher
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from domain.documents import MAX_BYTES, RetentionClass
-from domain.errors import MethodNotAllowed, NotFound, StorageUnavailable
+from domain.errors import StorageUnavailable
 from persistence.database import Database
 from persistence.options import DatabaseOptions
 from resilience.folder_media import FolderMedia
@@ -36,14 +35,15 @@ from web.configuration import SettingsError
 from web.connections import Manners, connections
 from web.cors import Cors
 from web.draining import Drain
+from web.exchange import Rules
 from web.exports import Exports
 from web.files import Files
-from web.graphql import GraphQLEndpoint, refusal
-from web.guards import BodyLimits, TrustedHosts
+from web.graphql import GraphQLEndpoint
+from web.guards import BodyLimits, Deadlines, TrustedHosts
 from web.limits import RateLimits
 from web.metrics import Metrics
-from web.middleware import Straight, Surroundings
-from web.pages import Readiness, errors, graphiql, livez
+from web.middleware import Responder, Service, Surroundings
+from web.pages import Readiness, errors, graphiql, livez, method_not_allowed, not_found
 from web.sessions import Sessions
 from web.trusted import trusted_documents
 from web.uploads import Uploads
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from resilience.cloudinary_media import CloudinaryMedia
 
 INVITATION_LIFETIME = timedelta(days=7)
-OPERATION_METHODS = frozenset(("GET", "HEAD", "POST"))
 
 
 def create_app(settings: Settings, database_url: str, drain: Drain | None = None) -> Starlette:
@@ -69,11 +68,10 @@ def create_app(settings: Settings, database_url: str, drain: Drain | None = None
     database = Database(database_options(settings, database_url))
     services = services_for(settings, database, watched=(limits,) if limits.is_shared else ())
     graphql = graphql_endpoint(settings, services, limits)
-    route = Route("/graphql", graphql, methods=OPERATION_METHODS)
-    straight = Middleware(Straight, path=route.path, methods=OPERATION_METHODS, endpoint=graphql)
-    app = Starlette(
+    route = Route("/graphql", graphql, methods=graphql.methods)
+    app = Service(
         routes=[route, *routes(settings, services, limits, drain or Drain())],
-        middleware=[*middleware(settings), straight],
+        middleware=middleware(settings, straight={route.path: graphql}),
         exception_handlers={404: not_found, 405: method_not_allowed},
         lifespan=partial(lifespan, services, limits, HANDLERS if settings.outbox_in_server else {}),
     )
@@ -82,26 +80,37 @@ def create_app(settings: Settings, database_url: str, drain: Drain | None = None
     return app
 
 
-def middleware(settings: Settings) -> list[Middleware]:
-    """Heads are limited before it, by connections; rates where operations and files are known."""
+def middleware(settings: Settings, straight: Mapping[str, Responder]) -> list[Middleware]:
+    """Heads are limited before it, by connections; rates where operations and files are known.
+
+    `straight` answers the paths that are asked for most.
+    """
     return [
         Middleware(
             Surroundings,
-            https_only=settings.environment == "production",
-            cors=Cors(origins=settings.cors_origins, credentials=settings.cors_credentials),
-            hosts=TrustedHosts(settings.allowed_hosts),
-            sizes=BodyLimits(
-                max_bytes=settings.max_request_size_bytes,
-                max_bytes_below={"/graphql": settings.max_json_size_bytes, "/uploads/": MAX_BYTES},
+            rules=Rules(
+                https_only=settings.environment == "production",
+                cors=Cors(origins=settings.cors_origins, credentials=settings.cors_credentials),
+                sizes=BodyLimits(
+                    max_bytes=settings.max_request_size_bytes,
+                    max_bytes_below={
+                        "/graphql": settings.max_json_size_bytes,
+                        "/uploads/": MAX_BYTES,
+                    },
+                ),
+                deadlines=Deadlines(
+                    seconds=settings.request_timeout_seconds,
+                    receive_seconds=settings.receive_timeout_seconds,
+                ),
+                compresses=settings.enable_compression,
             ),
-            seconds=settings.request_timeout_seconds,
-            receive_seconds=settings.receive_timeout_seconds,
-            compresses=settings.enable_compression,
+            hosts=TrustedHosts(settings.allowed_hosts),
+            straight=straight,
         )
     ]
 
 
-def uvicorn_config(settings: Settings, app: Starlette, drain: Drain) -> uvicorn.Config:
+def uvicorn_config(settings: Settings, app: ASGIApp, drain: Drain) -> uvicorn.Config:
     head, stall = settings.header_timeout_seconds, settings.upload_stall_seconds
     manners = Manners(head_seconds=head, stall_seconds=stall, drain=drain)
     return uvicorn.Config(
@@ -112,6 +121,8 @@ def uvicorn_config(settings: Settings, app: Starlette, drain: Drain) -> uvicorn.
         ws="none",
         log_config=None,
         access_log=False,
+        # What a request binds is bound for no other one.
+        reset_contextvars=True,
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
@@ -285,15 +296,3 @@ def begin_tracing(settings: Settings) -> None:
     except ImportError:
         needed = "OTEL_EXPORTER_OTLP_ENDPOINT: needs the extra otel, which is not installed"
         raise SettingsError([needed]) from None
-
-
-async def not_found(_request: Request, _error: Exception) -> Response:
-    return refusal(NotFound("There is nothing at this address."))
-
-
-async def method_not_allowed(request: Request, _error: Exception) -> Response:
-    path = request.url.path
-    allowed = {"/graphql": "GET, POST"}.get(path, "GET")
-    if path.startswith("/uploads/"):
-        allowed = "HEAD, PUT"
-    return refusal(MethodNotAllowed(), allow=allowed)

@@ -72,7 +72,7 @@ def serve(kind: str, port: int) -> None:
     )
     configure_logging(level=settings.log_level, environment=settings.environment)
     route = Route("/graphql", limited(), methods=["POST"])
-    app, drain = Starlette(routes=[route], middleware=middleware(settings)), Drain()
+    app, drain = Starlette(routes=[route], middleware=middleware(settings, straight={})), Drain()
     DrainingServer(uvicorn_config(settings, app, drain), drain, notice_seconds=0).run()
 
 

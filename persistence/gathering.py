@@ -10,7 +10,7 @@ from typing import Any
 
 from persistence.direct import Row, Statement
 
-KEYS_MAX = 50
+KEYS_MAX = 6
 
 Fetch = Callable[[Statement, dict[str, Any]], Awaitable[Sequence[Row]]]
 Asked = list[tuple[Any, asyncio.Future[Row | None]]]

@@ -26,6 +26,10 @@ def stop_tracing() -> None:
     _tracing = None
 
 
+def is_tracing() -> bool:
+    return _tracing is not None
+
+
 def span(name: str) -> AbstractContextManager[Any]:
     """Around a piece of work. The name holds nothing of people."""
     return _NOTHING if _tracing is None else _tracing.span(name)

@@ -15,7 +15,6 @@ def restored_logging() -> Iterator[None]:
     try:
         yield
     finally:
-        structlog.contextvars.clear_contextvars()
         structlog.reset_defaults()
         for handler in [one for one in root.handlers if one not in handlers]:
             root.removeHandler(handler)

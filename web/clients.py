@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from starlette.types import Scope
 
-from web.refusals import values_of
+from web.refusals import headers_of
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -34,7 +34,7 @@ def _peer(scope: Scope) -> str:
 
 
 def _forwarded(scope: Scope) -> tuple[bytes, ...]:
-    return tuple(values_of(scope, b"x-forwarded-for"))
+    return headers_of(scope).get(b"x-forwarded-for", ())
 
 
 # The same few clients ask again and again.

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import brotli
-from starlette.types import Message, Scope
+from starlette.types import Message
 
-from web.refusals import values_of
+from web.refusals import Headers
 
 FROM_BYTES = 1024
 # Types of text; everything else that is served is compressed in itself.
@@ -50,14 +50,14 @@ def _is_text(media_type: bytes) -> bool:
     return COMPRESSIBLE.match(media_type.decode("latin-1")) is not None
 
 
-def compressed(scope: Scope, start: Message, message: Message) -> Message:
+def compressed(asked: Headers, start: Message, message: Message) -> Message:
     """The body in the best encoding; headers of `start` are changed to fit."""
     given = dict(start["headers"])
     if b"content-encoding" in given or not _is_text(given.get(b"content-type", b"")):
         return message
     headers, added = start["headers"], [(b"vary", b"Accept-Encoding")]
-    asked = values_of(scope, b"accept-encoding")
-    encoding = accepted(asked[0].decode("latin-1")) if asked else None
+    ways = asked.get(b"accept-encoding")
+    encoding = accepted(ways[0].decode("latin-1")) if ways else None
     if encoding is not None:
         body = ENCODINGS[encoding](message["body"])
         message = {**message, "body": body}

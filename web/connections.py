@@ -4,16 +4,20 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol
+from urllib.parse import unquote
 
+import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from domain.errors import BadUserInput, DomainError, RequestTimeout
 from schema.errors import error_body
+from web.cycle import Cycle
+from web.exchange import SECURITY_HEADERS, WHOLE
 from web.identity import new_request_id
-from web.middleware import SECURITY_HEADERS
 from web.refusals import JSON
 
 MAX_HEAD_BYTES = 32 << 10
@@ -82,7 +86,6 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.transport = cast("asyncio.Transport", Together(transport, self.loop))
         self._start_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -120,13 +123,11 @@ class Connection(HttpToolsProtocol):
         if wrong is not None:
             self._refusal = wrong
             raise ValueError(wrong.status)
-        super().on_headers_complete()
+        self._begin_cycle()
         self._stop_deadline()
         self._stage = Stage.BODY
         # What comes as a header after the body must not look as if a proxy had written it.
         self.headers = deque(maxlen=0)  # type: ignore[assignment]
-        if self.manners.drain.begun:
-            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -134,7 +135,6 @@ class Connection(HttpToolsProtocol):
         self._stage = Stage.BETWEEN
 
     def on_response_complete(self) -> None:
-        cast("Together", self.transport).flush()
         super().on_response_complete()
         if self.transport.is_closing():
             self._await_reader()
@@ -171,6 +171,35 @@ class Connection(HttpToolsProtocol):
     @property
     def _owes_an_answer(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def _begin_cycle(self) -> None:
+        """As uvicorn's, which does not let its parts be replaced."""
+        version = self.parser.get_http_version()
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = version
+        self.scope["path"], self.scope["raw_path"], self.scope["query_string"] = _split(self.url)
+        before = self.cycle
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
+        self.cycle = cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive and not self.manners.drain.begun,
+            on_response=self.on_response_complete,
+        )
+        extensions: dict[str, Any] = {WHOLE: cycle.send_whole}
+        self.scope["extensions"] = extensions
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def _wrong_head(self) -> Refusal | None:
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -220,38 +249,11 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-class Together:
-    """A transport that sends the head of an answer with what follows it, in one call and packet.
-
-    What is written is held back until more is written, or the loop has come round.
-    """
-
-    __slots__ = ("_held", "_loop", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held = b""
-
-    def write(self, data: bytes) -> None:
-        if self._held:
-            held, self._held = self._held, b""
-            self._transport.writelines((held, data))
-        elif data:
-            self._held = data
-            self._loop.call_soon(self.flush)
-
-    def flush(self) -> None:
-        held, self._held = self._held, b""
-        if held and not self._transport.is_closing():
-            self._transport.write(held)
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+@lru_cache(maxsize=64)
+def _split(url: bytes) -> tuple[str, bytes, bytes]:
+    """Path, path as it came, query. Raises httptools' HttpParserInvalidURLError."""
+    parts = httptools.parse_url(url)
+    return unquote(parts.path.decode("ascii")), parts.path, parts.query or b""
 
 
 def _answer(refusal: Refusal) -> bytes:

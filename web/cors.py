@@ -11,7 +11,7 @@ from starlette.types import Scope
 from domain.errors import BadUserInput
 from resilience.telemetry import current_request_id
 from schema.errors import error_body
-from web.refusals import JSON, Pairs, encoded, values_of
+from web.refusals import JSON, Headers, Pairs, encoded, headers_of
 
 METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS")
 HEADERS = (
@@ -55,16 +55,16 @@ class Cors:
             if not to_all
         }
 
-    def pairs(self, scope: Scope) -> Pairs:
+    def pairs(self, headers: Headers) -> Pairs:
         """Headers of the answer, as they are sent."""
-        origins = values_of(scope, b"origin")
+        origins = headers.get(b"origin")
         return self._known.get(origins[0], self._others) if origins else self._others
 
     def preflight(self, scope: Scope) -> Response | None:
         """The answer to a browser that asks before it sends; None for any other request."""
         if scope["method"] != "OPTIONS":
             return None
-        if not (values_of(scope, b"origin") and values_of(scope, b"access-control-request-method")):
+        if not {b"origin", b"access-control-request-method"} <= headers_of(scope).keys():
             return None
         answer = self._rules.preflight_response(Request(scope).headers)
         headers = {

@@ -1,5 +1,6 @@
 """GraphQL over HTTP: body, media types, status codes."""
 
+from collections.abc import Collection
 from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
@@ -52,6 +53,8 @@ _ALLOWED = {
 
 class GraphQLEndpoint:
     """Answers GET and POST on one path."""
+
+    methods: Collection[str] = _ALLOWED.keys()
 
     def __init__(
         self,

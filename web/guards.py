@@ -2,12 +2,12 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
-from starlette.types import Message, Receive, Scope
-
-from web.refusals import values_of
+from web.refusals import Headers
 
 # Probes of the platform call by address, not by name; the answers depend on nothing they send.
 PROBES = ("/livez", "/readyz")
@@ -29,8 +29,8 @@ class TrustedHosts:
         # The same few names are asked for again and again.
         self._trusts = lru_cache(maxsize=HOSTS_KEPT)(self._is_trusted)
 
-    def serves(self, scope: Scope) -> bool:
-        return self._trusts(values_of(scope, b"host")) or scope["path"] in PROBES
+    def serves(self, headers: Headers, path: str) -> bool:
+        return self._trusts(headers.get(b"host", ())) or path in PROBES
 
     def _is_trusted(self, given: tuple[bytes, ...]) -> bool:
         match = _HOST.fullmatch(b",".join(given).decode("latin-1").lower())
@@ -54,10 +54,36 @@ class BodyLimits:
         return limit
 
 
-def announced_bytes(scope: Scope) -> int:
+def announced_bytes(headers: Headers) -> int:
     """The declared length of the body, 0 without one."""
-    declared = b"".join(values_of(scope, b"content-length"))
+    declared = b"".join(headers.get(b"content-length", ()))
     return int(declared[:MAX_DIGITS]) if declared.isdigit() else 0
+
+
+class Timed:
+    """Work that has an end, brought forward while the next piece of a body is awaited.
+
+    `is_late` says of work that was cancelled that its time was over, and nothing else.
+    """
+
+    __slots__ = (
+        "cancelling",
+        "end",
+        "ends_at",
+        "is_cut",
+        "is_late",
+        "is_received",
+        "is_receiving",
+        "task",
+    )
+
+    task: "asyncio.Task[Any]"
+    cancelling: int
+    end: float
+    ends_at: float
+
+    def __init__(self) -> None:
+        self.is_cut = self.is_late = self.is_received = self.is_receiving = False
 
 
 class Deadlines:
@@ -69,84 +95,42 @@ class Deadlines:
     def __init__(self, *, seconds: float, receive_seconds: float) -> None:
         self.seconds = seconds
         self.receive_seconds = receive_seconds
-        self._running: set[Deadline] = set()
+        self._running: set[Timed] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def add(self, one: "Deadline", loop: asyncio.AbstractEventLoop) -> None:
+    def begin(self, one: Timed) -> None:
+        """What the current task does from here on."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError
+        one.task, one.cancelling = task, task.cancelling()
+        one.end = one.ends_at = time.monotonic() + self.seconds
         self._running.add(one)
+        loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop = loop
             loop.call_later(TICK_SECONDS, self._look, loop)
 
-    def remove(self, one: "Deadline") -> None:
+    def end(self, one: Timed) -> None:
         self._running.discard(one)
+        if one.is_cut:
+            one.is_late = one.task.uncancel() <= one.cancelling
+
+    def await_piece(self, one: Timed) -> None:
+        one.ends_at = min(one.end, time.monotonic() + self.receive_seconds)
+        one.is_receiving = True
+
+    def take_piece(self, one: Timed, *, is_last: bool) -> None:
+        one.ends_at = one.end
+        one.is_receiving, one.is_received = False, is_last
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+        now = time.monotonic()
         for one in [one for one in self._running if one.ends_at <= now]:
             self._running.discard(one)
-            one.end()
+            one.is_cut = True
+            one.task.cancel()
         if self._running:
             loop.call_later(TICK_SECONDS, self._look, loop)
         else:
             self._loop = None
-
-
-class Deadline:
-    """The time of a request, brought forward while the next piece of its body is awaited.
-
-    Raises TimeoutError, with `is_over`.
-    """
-
-    __slots__ = (
-        "_cancelling",
-        "_end",
-        "_is_whole",
-        "_loop",
-        "_others",
-        "_receive",
-        "_task",
-        "ends_at",
-        "is_over",
-        "is_receiving",
-    )
-
-    def __init__(self, others: Deadlines, receive: Receive) -> None:
-        self.is_receiving = False
-        self.is_over = False
-        self._others = others
-        self._receive = receive
-        self._loop = asyncio.get_running_loop()
-        self._end = self.ends_at = self._loop.time() + others.seconds
-        self._is_whole = False
-
-    def __enter__(self) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError
-        self._task = task
-        self._cancelling = task.cancelling()
-        self._others.add(self, self._loop)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._others.remove(self)
-        if not self.is_over:
-            return
-        is_ours = self._task.uncancel() <= self._cancelling
-        if is_ours and kind is asyncio.CancelledError:
-            raise TimeoutError
-
-    def end(self) -> None:
-        self.is_over = True
-        self._task.cancel()
-
-    async def receive(self) -> Message:
-        if self._is_whole:
-            return await self._receive()
-        self.ends_at = min(self._end, self._loop.time() + self._others.receive_seconds)
-        self.is_receiving = True
-        message = await self._receive()
-        self.ends_at = self._end
-        self.is_receiving = False
-        self._is_whole = not message.get("more_body", False)
-        return message

@@ -10,7 +10,7 @@ from resilience.redaction import REDACTED, scrub
 from resilience.tracing import trace_id_of
 from web.cors import METHODS
 from web.guards import TRANSFERS
-from web.refusals import values_of
+from web.refusals import Headers
 
 MAX_LOGGED_PATH = 200
 ROUTES = frozenset("/graphql /graphiql /livez /readyz /health /metrics /errors".split())
@@ -20,12 +20,13 @@ _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
 
-def request_id_of(scope: Scope) -> str:
+def request_id_of(headers: Headers) -> str:
     """The caller's X-Request-ID, or a new one in the place of what could be a number or a token."""
-    given = values_of(scope, b"x-request-id")
-    request_id = given[0].decode("latin-1") if given else ""
-    if _REQUEST_ID.fullmatch(request_id) and scrub(request_id) == request_id:
-        return request_id
+    given = headers.get(b"x-request-id")
+    if given is not None:
+        request_id = given[0].decode("latin-1")
+        if _REQUEST_ID.fullmatch(request_id) and scrub(request_id) == request_id:
+            return request_id
     return new_request_id()
 
 
@@ -35,8 +36,8 @@ def new_request_id() -> str:
     return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
-def traceparent_of(scope: Scope) -> str | None:
-    given = values_of(scope, b"traceparent")
+def traceparent_of(headers: Headers) -> str | None:
+    given = headers.get(b"traceparent")
     return given[0].decode("latin-1") if given else None
 
 

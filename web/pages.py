@@ -7,10 +7,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from strawberry.http.ides import get_graphql_ide_html
 
-from domain.errors import CATALOG, ISSUE_CATALOG
+from domain.errors import CATALOG, ISSUE_CATALOG, MethodNotAllowed, NotFound
 from resolvers import queries
 from resolvers.context import Services
 from web.draining import Drain
+from web.graphql import refusal
 
 # The stock explorer loads its parts from the web; it is served in development only.
 EXPLORER_POLICY = (
@@ -72,3 +73,15 @@ async def graphiql(_request: Request) -> Response:
         'window.location.href.split("?")[0]', "new URL('/graphql', window.location).href"
     )
     return HTMLResponse(page, headers={"Content-Security-Policy": EXPLORER_POLICY})
+
+
+async def not_found(_request: Request, _error: Exception) -> Response:
+    return refusal(NotFound("There is nothing at this address."))
+
+
+async def method_not_allowed(request: Request, _error: Exception) -> Response:
+    path = request.url.path
+    allowed = {"/graphql": "GET, POST"}.get(path, "GET")
+    if path.startswith("/uploads/"):
+        allowed = "HEAD, PUT"
+    return refusal(MethodNotAllowed(), allow=allowed)

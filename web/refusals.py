@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from starlette.datastructures import Headers
+from starlette import datastructures
 from starlette.types import Message, Scope
 
 from domain.errors import DomainError
@@ -12,29 +12,27 @@ from schema.errors import error_body
 JSON = "application/json; charset=utf-8"
 
 Pairs = Sequence[tuple[bytes, bytes]]
+# All that a request has under a name in lower case.
+Headers = dict[bytes, tuple[bytes, ...]]
 
 _SORTED = "icct26.headers"
 
 
 def encoded(headers: Mapping[str, str]) -> Pairs:
     """Headers as they are sent, made once instead of for every answer."""
-    return Headers(headers).raw
+    return datastructures.Headers(headers).raw
 
 
-def values_of(scope: Scope, name: bytes) -> tuple[bytes, ...]:
-    """All that a request has under this name in lower case.
-
-    Its headers are sorted once for all who ask; Starlette's would decode every one.
-    """
+def headers_of(scope: Scope) -> Headers:
+    """Sorted once for all who ask; Starlette's would decode every one."""
     headers = scope["headers"]
-    kept = scope.get(_SORTED)
+    kept: tuple[object, Headers] | None = scope.get(_SORTED)
     if kept is None or kept[0] is not headers:
-        found: dict[bytes, tuple[bytes, ...]] = {}
+        found: Headers = {}
         for key, value in headers:
             found[key] = (*found[key], value) if key in found else (value,)
         kept = scope[_SORTED] = headers, found
-    values: tuple[bytes, ...] = kept[1].get(name, ())
-    return values
+    return kept[1]
 
 
 def error_messages(

@@ -17,7 +17,7 @@ from domain.errors import (
     PersistedQueryNotSupported,
     UnsupportedMediaType,
 )
-from web.refusals import values_of
+from web.refusals import headers_of
 from web.trusted import TrustedDocuments
 
 JSON_TYPE = "application/json"
@@ -40,22 +40,23 @@ class GraphQLRequest:
 class HttpRequest:
     """Of Starlette's, what an operation asks for, with less work for each."""
 
-    __slots__ = ("_body", "_receive", "method", "scope")
+    __slots__ = ("_body", "_receive", "headers", "method", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
+        self.headers = headers_of(scope)
         self.method: str = scope["method"]
         self._receive = receive
         self._body: bytes | None = None
 
     def given(self, name: bytes) -> str | None:
         """A header by its name in lower case. Of several, the first one counts."""
-        values = values_of(self.scope, name)
+        values = self.headers.get(name)
         return values[0].decode("latin-1") if values else None
 
     def header(self, name: bytes, default: str = "") -> str:
         """The same, with what stands for one that is not there."""
-        values = values_of(self.scope, name)
+        values = self.headers.get(name)
         return values[0].decode("latin-1") if values else default
 
     async def body(self) -> bytes:
@@ -83,7 +84,7 @@ def accepted_type(request: HttpRequest) -> str:
 
     Raises NotAcceptable.
     """
-    return _best(values_of(request.scope, b"accept"))
+    return _best(request.headers.get(b"accept", ()))
 
 
 # The same few clients ask again and again.

@@ -18,7 +18,6 @@ from resolvers.signatures import SignedRequest
 from schema.context import Admitted
 from web.clients import address_of, client_address, networks_of
 from web.limits import RateLimits
-from web.refusals import values_of
 from web.requests import HttpRequest
 from web.standing import Exceeded, Standing
 
@@ -63,7 +62,7 @@ class Visit:
         self._sessions = sessions
         self._request = request
         self._cookie = PLAIN_COOKIE if self._is_plain() else COOKIE
-        has_cookies = bool(values_of(request.scope, b"cookie"))
+        has_cookies = b"cookie" in request.headers
         self._given = request.rest.cookies.get(self._cookie) if has_cookies else None
         self._bearer = _bearer_of(request)
         self._kept: tuple[str, datetime] | None = None

@@ -89,7 +89,9 @@ async def until_cut(reader) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def service(*, head_seconds=FOREVER, stall_seconds=FOREVER, keep_alive=FOREVER, notice=0):
+async def service(
+    *, head_seconds=FOREVER, stall_seconds=FOREVER, keep_alive=FOREVER, notice=0, app=None
+):
     seen, drain = Seen(), Drain()
     routes = [
         Route("/ok", seen.ok),
@@ -100,7 +102,7 @@ async def service(*, head_seconds=FOREVER, stall_seconds=FOREVER, keep_alive=FOR
     ]
     manners = Manners(head_seconds=head_seconds, stall_seconds=stall_seconds, drain=drain)
     config = uvicorn.Config(
-        Starlette(routes=routes),
+        app or Starlette(routes=routes),
         http=connections(manners),
         ws="none",
         log_config=None,

@@ -5,9 +5,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-import structlog
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from resilience.telemetry import what_is_bound
 from resilience.tracing import trace_id_of
 from server import create_app, middleware
 from settings import Settings
@@ -93,11 +93,11 @@ async def test_every_line_of_a_request_names_the_callers_trace(header, expected)
     seen = {}
 
     async def app(_scope, _receive, _send) -> None:
-        seen.update(structlog.contextvars.get_contextvars())
+        seen.update(what_is_bound())
 
     headers = [(b"traceparent", header.encode())] if header else []
     scope = {"type": "http", "method": "GET", "path": "/livez", "headers": headers}
-    (layer,) = middleware(Settings.model_construct())
+    (layer,) = middleware(Settings.model_construct(), straight={})
     await layer.cls(app, **layer.kwargs)(scope, None, None)
 
     assert seen.get("trace_id") == expected
