@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.roles import Role
 from persistence.database import Database
 from persistence.direct import Row, Statement, is_sought
-from persistence.records import ApiTokenRecord, SessionRecord
+from persistence.records import ApiTokenRecord, SessionRecord, TokenInUse
 from persistence.tables import api_token, organiser, organiser_session
 
 MOST_LISTED = 500
@@ -25,10 +25,20 @@ _API_TOKEN = select(
 
 
 _KEY = "key"
+_ROLES = {role.value: role for role in Role}
 _FIND_API_TOKEN = Statement(
-    _API_TOKEN.add_columns(api_token.c.token_hash.label(_KEY)).where(
-        is_sought(api_token.c.token_hash)
+    select(
+        api_token.c.id,
+        api_token.c.organiser_id,
+        api_token.c.role,
+        organiser.c.role.label("organiser_role"),
+        api_token.c.is_signed,
+        api_token.c.expires_at,
+        api_token.c.last_used_at,
+        api_token.c.token_hash.label(_KEY),
     )
+    .join(organiser, organiser.c.id == api_token.c.organiser_id)
+    .where(is_sought(api_token.c.token_hash))
 )
 _FIND_SESSION = Statement(
     _SESSION.add_columns(organiser_session.c.token_hash.label(_KEY)).where(
@@ -134,11 +144,13 @@ async def add_api_token(
 
 async def find_api_token(
     database: Database, token_hash: bytes, *, now: datetime
-) -> ApiTokenRecord | None:
+) -> TokenInUse | None:
     """None also for one that has expired."""
     row = await database.find(_FIND_API_TOKEN, token_hash)
-    token = None if row is None else _token(row)
-    return token if token and token.expires_at > now else None
+    if row is None or row["expires_at"] <= now:
+        return None
+    role = _ROLES[row["role"]].at_most(_ROLES[row["organiser_role"]])
+    return TokenInUse(row["id"], row["organiser_id"], role, row["last_used_at"], row["is_signed"])
 
 
 async def list_api_tokens(

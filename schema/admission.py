@@ -5,22 +5,18 @@ from collections.abc import AsyncIterator
 from graphql import FieldNode, OperationDefinitionNode, OperationType, get_operation_ast
 from strawberry.extensions import SchemaExtension
 
-from schema.context import Context
+from schema.context import Admitted
 
 
-async def admit(operation: OperationDefinitionNode, context: Context) -> None:
-    """A mutation that opens uploads and nothing else is counted by them, each on its own.
-
-    Raises RateLimited, Forbidden.
-    """
+def counted_as(operation: OperationDefinitionNode) -> Admitted | None:
+    """A mutation that opens uploads and nothing else is counted by them, each on its own."""
     opens_uploads = (
         isinstance(one, FieldNode) and one.name.value == "openUpload"
         for one in operation.selection_set.selections
     )
-    if not all(opens_uploads):
-        await context.admit(
-            "mutation" if operation.operation == OperationType.MUTATION else "query"
-        )
+    if all(opens_uploads):
+        return None
+    return "mutation" if operation.operation == OperationType.MUTATION else "query"
 
 
 class Admission(SchemaExtension):
@@ -28,6 +24,7 @@ class Admission(SchemaExtension):
         execution = self.execution_context
         document = execution.graphql_document
         operation = get_operation_ast(document, execution.operation_name) if document else None
-        if operation is not None:
-            await admit(operation, execution.context)
+        kind = counted_as(operation) if operation else None
+        if kind is not None:
+            await execution.context.admit(kind)
         yield

@@ -16,7 +16,6 @@ from strawberry.types.graphql import OperationType
 
 from domain.errors import DomainError
 from resilience.metrics import EXECUTIONS
-from schema.admission import admit
 from schema.context import Context
 from schema.limits import parsed, require_affordable, require_allowed
 from schema.plans import Plans, Prepared
@@ -78,10 +77,12 @@ async def execute(schema: PlannedSchema, asked: Asked, context: Context) -> Any:
             operation_name=asked.operation_name,
             allowed_operation_types=asked.allowed,
         )
-    try:
-        await admit(prepared.node, context)
-    except DomainError as error:
-        return ExecutionResult(None, [GraphQLError(error.message, original_error=error)])
+    kind = prepared.counted_as
+    if kind is not None:
+        try:
+            await context.admit(kind)
+        except DomainError as error:
+            return ExecutionResult(None, [GraphQLError(error.message, original_error=error)])
     return await prepared.execute(context)
 
 

@@ -33,8 +33,10 @@ from strawberry.types.graphql import OperationType as Kind
 
 from persistence.render import Printed
 from resilience.metrics import EXECUTIONS
+from schema.admission import counted_as
 from schema.arguments import Read, VariablesRefused, reader
 from schema.compile import Root, Run, compiled
+from schema.context import Admitted
 from schema.generated import Uncompilable
 from schema.printing import printed_by
 
@@ -63,6 +65,7 @@ class Operation:
     name: str | None
     node: OperationDefinitionNode
     kind: Kind
+    counted_as: Admitted | None
     conditions: tuple[str, ...]
     plans: dict[tuple[Any, ...], Plan | None] = field(default_factory=dict)
 
@@ -89,7 +92,7 @@ class Plans:
         if known is not None or node is None or len(text) > CHARACTERS_MAX:
             return known
         kind = Kind(node.operation.value)
-        found = Operation(document, name, node, kind, _conditions(node))
+        found = Operation(document, name, node, kind, counted_as(node), _conditions(node))
         self._operations[text, name] = found
         if len(self._operations) > OPERATIONS_KEPT:
             self._operations.popitem(last=False)
@@ -143,8 +146,8 @@ class Prepared:
         self._arguments = plan.read(variables)
 
     @property
-    def node(self) -> OperationDefinitionNode:
-        return self._operation.node
+    def counted_as(self) -> Admitted | None:
+        return self._operation.counted_as
 
     async def execute(self, context: Any) -> ExecutionResult:
         if context.execution.rendered:
@@ -173,10 +176,10 @@ class Prepared:
                 outcomes = await asyncio.gather(*(_outcome(run, root) for root in group))
             found = zip(group, outcomes, strict=True)
             known |= {root.key: one for root, one in found if root.site is not None}
-            done = await _completed(run, group, outcomes)
-            data |= done
-            # What comes later changes what these would be if they were completed again.
-            known |= {key: Done(one) for key, one in done.items() if type(one) is dict}
+            data |= (done := await _completed(run, group, outcomes))
+            if is_serial:
+                # What comes later changes what these would be if they were completed again.
+                known |= {key: Done(one) for key, one in done.items() if type(one) is dict}
         return data
 
     async def _repeated(self, context: Any, known: Mapping[str, Any]) -> ExecutionResult:

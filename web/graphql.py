@@ -21,7 +21,6 @@ from domain.errors import (
     GraphqlValidationFailed,
     MethodNotAllowed,
 )
-from domain.roles import ANONYMOUS
 from resilience.metrics import OPERATIONS
 from resilience.telemetry import current_request_id
 from resilience.tracing import span
@@ -32,7 +31,7 @@ from schema.errors import error_body, publish
 from schema.execution import Asked, execute
 from schema.loaders import Loaders
 from web.requests import GRAPHQL_TYPE, JSON_TYPE, GraphQLRequest, HttpRequest, accepted_type, parse
-from web.sessions import Sessions
+from web.sessions import Sessions, Visit
 from web.standing import Exceeded
 from web.trusted import TrustedDocuments
 
@@ -94,8 +93,9 @@ class GraphQLEndpoint:
         self, request: HttpRequest, wanted: GraphQLRequest, media_type: str
     ) -> Response:
         request_id = current_request_id()
-        visit = await self._sessions.visit(request)
-        if visit.caller == ANONYMOUS and not self._trusts_all:
+        visit = Visit(self._sessions, request)
+        await visit.recognise()
+        if visit.is_anonymous and not self._trusts_all:
             self._trusted.require(wanted.query)
         context = Context(
             services=self._services,
@@ -105,7 +105,7 @@ class GraphQLEndpoint:
             request_id=request_id,
             idempotency_key=request.given(b"idempotency-key"),
             operation_name=wanted.operation_name,
-            may_introspect=self._anonymous_introspection or visit.caller != ANONYMOUS,
+            may_introspect=self._anonymous_introspection or not visit.is_anonymous,
             wants_cost=request.header(b"graphql-cost") == "1",
             admit=visit.admit,
             door=visit,

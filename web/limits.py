@@ -17,7 +17,7 @@ from limits.errors import StorageError
 from limits.storage import StorageTypes, storage_from_string
 
 from resilience.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
-from web.standing import Exceeded, Standing
+from web.standing import Exceeded, Policy, Standing
 
 Kind = Literal["mutation", "query", "upload", "sign_in"]
 
@@ -28,12 +28,6 @@ STORE_PAUSE_SECONDS = 5.0
 SWEEP_SECONDS = 60
 WAIT_MAX_SECONDS = 900
 BREACHES_KEPT_SECONDS = 3600
-_NAMES: dict[Kind, str] = {
-    "mutation": "mutations",
-    "query": "queries",
-    "upload": "uploads",
-    "sign_in": "signIns",
-}
 
 log = structlog.get_logger(__name__)
 
@@ -45,11 +39,12 @@ class OwnMemory:
         # When each place that is taken is free again, the first one first.
         self.windows: dict[tuple[str, str], deque[float]] = {}
         self._swept_at = time.time()
-        self._counters: dict[str, tuple[int, float]] = {}
+        self.counters: dict[str, tuple[int, float]] = {}
 
-    def take(self, key: tuple[str, str], limit: int, seconds: int) -> tuple[bool, deque[float]]:
+    def take(
+        self, key: tuple[str, str], limit: int, seconds: int, now: float
+    ) -> tuple[bool, deque[float]]:
         """Whether there was a place left, which is taken then; the window."""
-        now = time.time()
         if now - self._swept_at > SWEEP_SECONDS:
             self._sweep(now)
         window = self.windows.get(key)
@@ -64,23 +59,23 @@ class OwnMemory:
 
     async def incr(self, key: str, seconds: float) -> int:
         now = time.time()
-        count, ends_at = self._counters.get(key, (0, 0.0))
+        count, ends_at = self.counters.get(key, (0, 0.0))
         if ends_at <= now:
             count, ends_at = 0, now + seconds
-        self._counters[key] = count + 1, ends_at
+        self.counters[key] = count + 1, ends_at
         return count + 1
 
     def ends_at(self, key: str) -> float:
         """When a counter ends, 0 for one that is not there."""
-        return self._counters.get(key, (0, 0.0))[1] if self._counters else 0.0
+        return self.counters.get(key, (0, 0.0))[1]
 
     async def clear(self, key: str) -> None:
-        self._counters.pop(key, None)
+        self.counters.pop(key, None)
 
     def _sweep(self, now: float) -> None:
         self._swept_at = now
         self.windows = {k: v for k, v in self.windows.items() if v and v[-1] > now}
-        self._counters = {k: v for k, v in self._counters.items() if v[1] > now}
+        self.counters = {k: v for k, v in self.counters.items() if v[1] > now}
 
 
 class RateLimits:
@@ -98,11 +93,11 @@ class RateLimits:
     ) -> None:
         self.enabled = enabled
         self.store_is_away = False
-        self._items: dict[Kind, RateLimitItem] = {
-            "mutation": RateLimitItemPerMinute(requests_per_minute),
-            "query": RateLimitItemPerMinute(queries_per_minute),
-            "upload": RateLimitItemPerMinute(uploads_per_10_minutes, 10),
-            "sign_in": RateLimitItemPerMinute(sign_ins_per_15_minutes, 15),
+        self._policies: dict[Kind, Policy] = {
+            "mutation": Policy("mutation", "mutations", requests_per_minute, minutes=1),
+            "query": Policy("query", "queries", queries_per_minute, minutes=1),
+            "upload": Policy("upload", "uploads", uploads_per_10_minutes, minutes=10),
+            "sign_in": Policy("sign_in", "signIns", sign_ins_per_15_minutes, minutes=15),
         }
         self._storage = _storage(storage_uri)
         self._own = _OwnCounting()
@@ -125,10 +120,14 @@ class RateLimits:
         """
         if not self.enabled and kind != "sign_in":
             return None
+        policy = self._policies[kind]
         if self._shared is None:
-            standing, wait = await self._own.hit(self._items[kind], kind, client)
+            taken = self._own.take(policy, client)
+            if taken is not None:
+                return taken
+            standing, wait = await self._own.hit(policy, client)
         else:
-            standing, wait = await self._count(self._shared, kind, client)
+            standing, wait = await self._count(self._shared, policy, client)
         if wait:
             RATE_LIMIT_REJECTIONS.labels(kind).inc()
             raise Exceeded(standing)
@@ -136,12 +135,12 @@ class RateLimits:
 
     async def forget(self, kind: Kind, client: str) -> None:
         """Give back every place of the window."""
-        item = self._items[kind]
-        await self._own.forget(item, kind, client)
+        policy = self._policies[kind]
+        await self._own.forget(policy, client)
         if self._shared is None:
             return
         try:
-            await self._shared.forget(item, kind, client)
+            await self._shared.forget(policy, client)
             self._note(away=False)
         except (StorageError, TimeoutError):
             self._note(away=True)
@@ -155,19 +154,19 @@ class RateLimits:
             await connection.connection_pool.aclose()
 
     async def _count(
-        self, shared: "_SharedCounting", kind: Kind, client: str
+        self, shared: "_SharedCounting", policy: Policy, client: str
     ) -> tuple[Standing, int]:
         """By the shared store, or by this process while that is away."""
         now = time.time()
         if self.store_is_away and now < self._asked_again_at:
-            return await self._own.hit(self._items[kind], kind, client)
+            return await self._own.hit(policy, client)
         # Whoever comes while this one waits for the store does not wait for it too.
         self._asked_again_at = now + STORE_PAUSE_SECONDS
         try:
-            counted = await shared.hit(self._items[kind], kind, client)
+            counted = await shared.hit(policy, client)
         except (StorageError, TimeoutError):
             self._note(away=True)
-            return await self._own.hit(self._items[kind], kind, client)
+            return await self._own.hit(policy, client)
         self._note(away=False)
         return counted
 
@@ -186,9 +185,9 @@ class _Counting:
     def __init__(self, store: Any) -> None:
         self._store = store
 
-    async def forget(self, item: RateLimitItem, kind: Kind, client: str) -> None:  # noqa: ARG002
+    async def forget(self, policy: Policy, client: str) -> None:
         for what in ("waits", "breaches", "refused"):
-            await self._store.clear(f"{what}/{kind}/{client}")
+            await self._store.clear(f"{what}/{policy.kind}/{client}")
 
     async def _breach(self, key: str, reset: int) -> int:
         """The wait; a breach is counted once, however often it is repeated until the reset."""
@@ -207,23 +206,23 @@ class _SharedCounting(_Counting):
         super().__init__(storage)
         self._windows = MovingWindowRateLimiter(storage)
 
-    async def hit(self, item: RateLimitItem, kind: Kind, client: str) -> tuple[Standing, int]:
+    async def hit(self, policy: Policy, client: str) -> tuple[Standing, int]:
         """Where the client stands, and the seconds to wait, 0 for none."""
-        key = f"{kind}/{client}"
+        key, item = f"{policy.kind}/{client}", _item(policy)
         wait = math.ceil(await self._store.get_expiry(f"waits/{key}") - time.time())
         if wait > 0:
-            return _standing(item, kind, 0, wait), wait
-        is_taken = await self._windows.hit(item, kind, client)
-        window = await self._windows.get_window_stats(item, kind, client)
+            return Standing(policy, 0, wait), wait
+        is_taken = await self._windows.hit(item, policy.kind, client)
+        window = await self._windows.get_window_stats(item, policy.kind, client)
         reset = max(1, math.ceil(window.reset_time - time.time()))
         if is_taken:
-            return _standing(item, kind, window.remaining, reset), 0
+            return Standing(policy, window.remaining, reset), 0
         wait = await self._breach(key, reset)
-        return _standing(item, kind, 0, wait), wait
+        return Standing(policy, 0, wait), wait
 
-    async def forget(self, item: RateLimitItem, kind: Kind, client: str) -> None:
-        await self._windows.clear(item, kind, client)
-        await super().forget(item, kind, client)
+    async def forget(self, policy: Policy, client: str) -> None:
+        await self._windows.clear(_item(policy), policy.kind, client)
+        await super().forget(policy, client)
 
 
 class _OwnCounting(_Counting):
@@ -233,34 +232,40 @@ class _OwnCounting(_Counting):
         self._memory = OwnMemory()
         super().__init__(self._memory)
 
-    async def hit(self, item: RateLimitItem, kind: Kind, client: str) -> tuple[Standing, int]:
+    def take(self, policy: Policy, client: str) -> Standing | None:
+        """Where the client stands who has a place now; None for one who may have to wait."""
+        if self._memory.counters:
+            return None
+        now = time.time()
+        is_taken, window = self._memory.take(
+            (policy.kind, client), policy.quota, policy.seconds, now
+        )
+        if not is_taken:
+            return None
+        return Standing(policy, policy.quota - len(window), max(1, math.ceil(window[0] - now)))
+
+    async def hit(self, policy: Policy, client: str) -> tuple[Standing, int]:
         """As shared."""
-        key = f"{kind}/{client}"
-        ends_at = self._memory.ends_at(f"waits/{key}")
-        wait = math.ceil(ends_at - time.time()) if ends_at else 0
+        key, now = f"{policy.kind}/{client}", time.time()
+        wait = math.ceil(self._memory.ends_at(f"waits/{key}") - now)
         if wait > 0:
-            return _standing(item, kind, 0, wait), wait
-        limit = item.amount
-        is_taken, window = self._memory.take((kind, client), limit, item.get_expiry())
-        reset = max(1, math.ceil(window[0] - time.time())) if window else 1
+            return Standing(policy, 0, wait), wait
+        is_taken, window = self._memory.take(
+            (policy.kind, client), policy.quota, policy.seconds, now
+        )
+        reset = max(1, math.ceil(window[0] - now)) if window else 1
         if is_taken:
-            return _standing(item, kind, limit - len(window), reset), 0
+            return Standing(policy, policy.quota - len(window), reset), 0
         wait = await self._breach(key, reset)
-        return _standing(item, kind, 0, wait), wait
+        return Standing(policy, 0, wait), wait
 
-    async def forget(self, item: RateLimitItem, kind: Kind, client: str) -> None:
-        self._memory.windows.pop((kind, client), None)
-        await super().forget(item, kind, client)
+    async def forget(self, policy: Policy, client: str) -> None:
+        self._memory.windows.pop((policy.kind, client), None)
+        await super().forget(policy, client)
 
 
-def _standing(item: RateLimitItem, kind: Kind, remaining: int, reset: int) -> Standing:
-    return Standing(
-        name=_NAMES[kind],
-        quota=item.amount,
-        window_seconds=item.get_expiry(),
-        remaining=remaining,
-        reset_seconds=reset,
-    )
+def _item(policy: Policy) -> RateLimitItem:
+    return RateLimitItemPerMinute(policy.quota, policy.minutes)
 
 
 def _storage(uri: str) -> "StorageTypes | None":

@@ -11,7 +11,7 @@ from datetime import datetime
 from starlette.responses import Response
 
 from domain.errors import Forbidden, Unauthenticated
-from domain.roles import ANONYMOUS, Caller
+from domain.roles import ANONYMOUS, Caller, CallerKind
 from resolvers import accounts
 from resolvers.context import Services
 from resolvers.signatures import SignedRequest
@@ -46,15 +46,12 @@ class Sessions:
         self.is_deployed = environment in {"staging", "production"}
         self.is_development = environment == "development"
 
-    async def visit(self, request: HttpRequest) -> "Visit":
-        """Raises Unauthenticated, Forbidden."""
-        visit = Visit(self, request)
-        await visit.recognise()
-        return visit
-
 
 class Visit:
-    """One request: who makes it, what it may do, which cookie its answer brings."""
+    """One request: who makes it, what it may do, which cookie its answer brings.
+
+    Anybody makes it until they are recognised.
+    """
 
     def __init__(self, sessions: Sessions, request: HttpRequest) -> None:
         self.caller: Caller = ANONYMOUS
@@ -86,28 +83,31 @@ class Visit:
         is_captains = self._bearer is not None and self._bearer.startswith(MANAGE_TOKEN)
         return self._bearer if is_captains else None
 
+    @property
+    def is_anonymous(self) -> bool:
+        return self.caller.kind is CallerKind.ANONYMOUS
+
     async def recognise(self) -> None:
-        """Raises Unauthenticated, Forbidden."""
-        services = self._sessions.services
-        if self._bearer is not None:
-            if not self._bearer.startswith(MANAGE_TOKEN):
-                self.require_place()
-                await self._recognise_bearer(self._bearer)
-        elif self._given is not None and self._is_allowed_place():
+        """Who guesses tokens is counted too. Raises Unauthenticated, Forbidden, RateLimited."""
+        token, services = self._bearer, self._sessions.services
+        if token is None:
+            await self._recognise_cookie(services)
+        elif not token.startswith(MANAGE_TOKEN):
+            self.require_place()
+            is_signed = b"x-signature" in self._request.headers
+            signed = await _signed(self._request) if is_signed else None
+            try:
+                self.caller = await accounts.caller_of(services, token, signed)
+            except Unauthenticated:
+                await self._sessions.limits.hit("query", self.client)
+                raise
+
+    async def _recognise_cookie(self, services: Services) -> None:
+        if self._given is not None and self._is_allowed_place():
             try:
                 self.caller = await accounts.caller_of(services, self._given)
             except Unauthenticated:
                 self.drop()
-
-    async def _recognise_bearer(self, token: str) -> None:
-        """Who guesses tokens is counted too. Raises Unauthenticated, RateLimited."""
-        try:
-            self.caller = await accounts.caller_of(
-                self._sessions.services, token, await _signed(self._request)
-            )
-        except Unauthenticated:
-            await self._sessions.limits.hit("query", self.client)
-            raise
 
     async def admit(self, kind: Admitted) -> None:
         """Raises Forbidden, RateLimited."""
@@ -204,11 +204,8 @@ def _bearer_of(request: HttpRequest) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-async def _signed(request: HttpRequest) -> SignedRequest | None:
-    """The request for its signature; None without one."""
-    signature = request.given(b"x-signature")
-    if signature is None:
-        return None
+async def _signed(request: HttpRequest) -> SignedRequest:
+    """The request for its signature."""
     query = request.scope["query_string"].decode("latin-1")
     path = request.scope["raw_path"].decode("latin-1")
     return SignedRequest(
@@ -216,6 +213,6 @@ async def _signed(request: HttpRequest) -> SignedRequest | None:
         target=f"{path}?{query}" if query else path,
         timestamp=request.header(b"x-signature-timestamp"),
         nonce=request.header(b"x-signature-nonce"),
-        signature=signature,
+        signature=request.header(b"x-signature"),
         body=await request.body(),
     )

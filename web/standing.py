@@ -1,31 +1,35 @@
 """What a client is told of the rate that it is counted by."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from domain.errors import RateLimited
 from web.refusals import Pairs
 
-POLICIES_KEPT = 64
+
+class Policy:
+    """So many operations of a kind within so many minutes."""
+
+    def __init__(self, kind: str, name: str, quota: int, *, minutes: int) -> None:
+        self.kind = kind
+        self.name = name.encode()
+        self.quota = quota
+        self.minutes = minutes
+        self.seconds = minutes * 60
+        self.pair = (b"ratelimit-policy", f'"{name}";q={quota};w={self.seconds}'.encode())
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Standing:
-    """Where a client stands after a request that was counted."""
+    """Where a client stands after a request that was counted by the policy."""
 
-    name: str
-    quota: int
-    window_seconds: int
+    policy: Policy
     remaining: int
     reset_seconds: int
 
     def pairs(self) -> Pairs:
         """Headers as the draft of the IETF's HTTPAPI group has them."""
-        rate = f'"{self.name}";r={self.remaining};t={self.reset_seconds}'
-        return [
-            _policy(self.name, self.quota, self.window_seconds),
-            (b"ratelimit", rate.encode()),
-        ]
+        rate = b'"%b";r=%d;t=%d' % (self.policy.name, self.remaining, self.reset_seconds)
+        return [self.policy.pair, (b"ratelimit", rate)]
 
 
 class Exceeded(RateLimited):
@@ -34,8 +38,3 @@ class Exceeded(RateLimited):
     def __init__(self, standing: Standing) -> None:
         super().__init__(retry_after_seconds=standing.reset_seconds)
         self.standing = standing
-
-
-@lru_cache(maxsize=POLICIES_KEPT)
-def _policy(name: str, quota: int, window_seconds: int) -> tuple[bytes, bytes]:
-    return b"ratelimit-policy", f'"{name}";q={quota};w={window_seconds}'.encode()
