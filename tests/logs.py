@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import structlog
 
+from resilience.telemetry import configure_logging
+
 
 @contextmanager
 def restored_logging() -> Iterator[None]:
@@ -15,6 +17,8 @@ def restored_logging() -> Iterator[None]:
     try:
         yield
     finally:
+        # As it is before anybody configures it.
+        configure_logging(level="INFO", environment="development")
         structlog.reset_defaults()
         for handler in [one for one in root.handlers if one not in handlers]:
             root.removeHandler(handler)

@@ -29,6 +29,7 @@ def log(monkeypatch, caplog):
         configure_logging(level="INFO", environment="production")
 
         def read():
+            logging.root.handlers[0].flush()
             text = stream.getvalue()
             stream.seek(0)
             stream.truncate()
