@@ -55,6 +55,13 @@ class Screen(logging.StreamHandler[Any]):
         self._waiting: list[str] = []
         self._written_by: asyncio.AbstractEventLoop | None = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the library's filters, of which there are none."""
+        if self.lock is not None:
+            with self.lock:
+                self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         if not isinstance(record, Line) or record.levelno > logging.INFO:
             self._write_waiting()

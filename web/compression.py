@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import brotli
-from starlette.types import Message
 
-from web.refusals import Headers
+from web.refusals import Headers, Pairs
 
 FROM_BYTES = 1024
 # Types of text; everything else that is served is compressed in itself.
 COMPRESSIBLE = re.compile(r"text/|application/(?:[\w.-]+\+)?json\b|image/svg\+xml")
 
+_VARY = (b"vary", b"Accept-Encoding")
 _Q = re.compile(r"q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 
 
@@ -50,19 +50,15 @@ def _is_text(media_type: bytes) -> bool:
     return COMPRESSIBLE.match(media_type.decode("latin-1")) is not None
 
 
-def compressed(asked: Headers, start: Message, message: Message) -> Message:
-    """The body in the best encoding; headers of `start` are changed to fit."""
-    given = dict(start["headers"])
+def compressed(asked: Headers, pairs: Pairs, body: bytes) -> tuple[Pairs, bytes]:
+    """The headers of the answer and its body in the best encoding."""
+    given = dict(pairs)
     if b"content-encoding" in given or not _is_text(given.get(b"content-type", b"")):
-        return message
-    headers, added = start["headers"], [(b"vary", b"Accept-Encoding")]
+        return pairs, body
     ways = asked.get(b"accept-encoding")
     encoding = accepted(ways[0].decode("latin-1")) if ways else None
-    if encoding is not None:
-        body = ENCODINGS[encoding](message["body"])
-        message = {**message, "body": body}
-        added.append((b"content-encoding", encoding.encode()))
-        headers = [pair for pair in headers if pair[0] != b"content-length"]
-        added.append((b"content-length", str(len(body)).encode()))
-    start["headers"] = [*headers, *added]
-    return message
+    if encoding is None:
+        return [*pairs, _VARY], body
+    body = ENCODINGS[encoding](body)
+    changed = [(b"content-encoding", encoding.encode()), (b"content-length", b"%d" % len(body))]
+    return [*(pair for pair in pairs if pair[0] != b"content-length"), _VARY, *changed], body

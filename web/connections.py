@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 from urllib.parse import unquote
 
 import httptools
 import structlog
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from domain.errors import BadUserInput, DomainError, RequestTimeout
 from schema.errors import error_body
 from web.cycle import Cycle
-from web.exchange import SECURITY_HEADERS, WHOLE
+from web.exchange import BODY, SECURITY_HEADERS, WHOLE
 from web.identity import new_request_id
-from web.refusals import JSON
+from web.refusals import JSON, headers_of
 
 MAX_HEAD_BYTES = 32 << 10
 # Bytes that are on their way when a stop is decided arrive within this time.
@@ -80,6 +81,7 @@ class Connection(HttpToolsProtocol):
 
     _stage = Stage.BETWEEN
     _head_bytes = 0
+    _arrived = 0
     _refusal = UNREADABLE
     _deadline: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
@@ -100,6 +102,7 @@ class Connection(HttpToolsProtocol):
             if not data:
                 return
         stage, cycle = self._stage, self.cycle
+        self._arrived = len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -193,7 +196,7 @@ class Connection(HttpToolsProtocol):
             keep_alive=keep_alive and not self.manners.drain.begun,
             on_response=self.on_response_complete,
         )
-        extensions: dict[str, Any] = {WHOLE: cycle.send_whole}
+        extensions: dict[str, Any] = {WHOLE: cycle.send_whole, BODY: cycle.take_body}
         self.scope["extensions"] = extensions
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)
@@ -202,12 +205,15 @@ class Connection(HttpToolsProtocol):
             self.pipeline.appendleft((cycle, self.app))
 
     def _wrong_head(self) -> Refusal | None:
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > MAX_HEAD_BYTES:
-            return TOO_LARGE
+        if self._head_bytes + self._arrived > MAX_HEAD_BYTES:
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size > MAX_HEAD_BYTES:
+                return TOO_LARGE
         version = self.parser.get_http_version()
-        encodings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if version not in VERSIONS or (encodings and (version, *encodings) != CHUNKED):
+        encodings = headers_of(cast("Scope", self.scope)).get(b"transfer-encoding", ())
+        if version not in VERSIONS or (
+            encodings and (version, *[one.lower() for one in encodings]) != CHUNKED
+        ):
             return UNREADABLE
         return None
 

@@ -11,7 +11,7 @@ from starlette.types import Scope
 from domain.errors import BadUserInput
 from resilience.telemetry import current_request_id
 from schema.errors import error_body
-from web.refusals import JSON, Headers, Pairs, encoded, headers_of
+from web.refusals import JSON, Block, Headers, headers_of
 
 METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS")
 HEADERS = (
@@ -48,15 +48,15 @@ class Cors:
             expose_headers=EXPOSED,
         )
         simple, to_all = self._rules.simple_headers, self._rules.allow_all_origins
-        self._others = encoded({**(simple if to_all else {}), **VARY})
+        self._others = Block({**(simple if to_all else {}), **VARY})
         self._known = {
-            origin.encode(): encoded({**simple, "Access-Control-Allow-Origin": origin, **VARY})
+            origin.encode(): Block({**simple, "Access-Control-Allow-Origin": origin, **VARY})
             for origin in origins
             if not to_all
         }
 
-    def pairs(self, headers: Headers) -> Pairs:
-        """Headers of the answer, as they are sent."""
+    def block(self, headers: Headers) -> Block:
+        """Headers of the answer."""
         origins = headers.get(b"origin")
         return self._known.get(origins[0], self._others) if origins else self._others
 

@@ -6,30 +6,49 @@ from web.refusals import Pairs
 
 
 class Cycle(RequestResponseCycle):
-    """Uvicorn's, with one way more."""
+    """Uvicorn's, with two ways more."""
 
-    async def send_whole(self, status: int, pairs: Pairs, body: bytes) -> None:
+    def take_body(self, limit: int) -> bytes | None:
+        """A body that is there as a whole, and not above the limit; None if it is to be received.
+
+        Taken once; what can be received after it is the end of the connection.
+        """
+        is_there = self.message_event.is_set() and not (
+            self.more_body
+            or self.waiting_for_100_continue
+            or self.disconnected
+            or self.response_complete
+        )
+        if not is_there or len(self.body) > limit:
+            return None
+        self.message_event.clear()
+        self.flow.resume_reading()
+        body, self.body = bytes(self.body), bytearray()
+        return body
+
+    async def send_whole(self, status: int, pairs: Pairs, lines: bytes, body: bytes) -> None:
         """Status, headers and body in one call and packet. The headers say the body's length.
 
-        Raises RuntimeError for headers that would be more than they are, and for a second answer.
+        `lines` are headers as they are sent. Raises RuntimeError for others that would be more
+        than they are, and for a second answer.
         """
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
             return
-        lines = [b": ".join(pair) for pair in (*self.default_headers, *pairs)]
+        own = [b": ".join(pair) for pair in (*self.default_headers, *pairs)]
         closes = (b"connection", b"close") in pairs
         if not (closes or self.keep_alive):
-            lines.append(b"connection: close")
-        head = b"\r\n".join(lines)
-        ends = len(lines) - 1
+            own.append(b"connection: close")
+        head = b"\r\n".join(own)
+        ends = len(own) - 1
         if self.response_started or head.count(b"\r") != ends or head.count(b"\n") != ends:
             raise RuntimeError("This cannot be sent.")
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.keep_alive = self.keep_alive and not closes
         shown = b"" if self.scope["method"] == "HEAD" else body
-        self.transport.writelines((STATUS_LINE[status], head, b"\r\n\r\n", shown))
+        self.transport.writelines((STATUS_LINE[status], head, b"\r\n", lines, b"\r\n", shown))
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()

@@ -1,6 +1,8 @@
 """One request and its answer, with what every answer has."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -11,10 +13,12 @@ from web.compression import FROM_BYTES, compressed
 from web.cors import Cors
 from web.guards import TRANSFERS, BodyLimits, Deadlines, Timed
 from web.identity import request_id_of
-from web.refusals import Pairs, encoded, error_messages, headers_of
+from web.refusals import Block, Pairs, headers_of, refused
 
-# Of a scope: sends status, headers and body at once, where the server can.
+# Extensions of a scope, where the server has them: what sends status, headers, lines of more
+# headers and body at once; and what takes a body that has arrived, if it is not larger than said.
 WHOLE = "icct26.whole"
+BODY = "icct26.body"
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -24,7 +28,10 @@ SECURITY_HEADERS = {
 }
 HSTS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
-SendWhole = Callable[[int, Pairs, bytes], Awaitable[None]]
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+SendWhole = Callable[[int, Pairs, bytes, bytes], Awaitable[None]]
+TakeBody = Callable[[int], bytes | None]
 
 
 class Rules:
@@ -43,13 +50,7 @@ class Rules:
         self.sizes = sizes
         self.deadlines = deadlines
         self.compresses = compresses
-        self._pairs = encoded({**SECURITY_HEADERS, **(HSTS if https_only else {})})
-        self._replaceable = frozenset(name for name, _ in self._pairs)
-
-    def pairs_beside(self, own: Pairs) -> Pairs:
-        """What every answer has; headers of its own stay."""
-        names = self._replaceable.intersection([name for name, _ in own])
-        return [pair for pair in self._pairs if pair[0] not in names] if names else self._pairs
+        self.common = Block({**SECURITY_HEADERS, **(HSTS if https_only else {})})
 
 
 class Exchange(Timed):
@@ -66,6 +67,8 @@ class Exchange(Timed):
         "_rules",
         "_send",
         "_start",
+        "_taking",
+        "_whole",
         "headers",
         "is_transfer",
         "limit",
@@ -75,7 +78,7 @@ class Exchange(Timed):
     )
 
     def __init__(self, rules: Rules, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__()
+        self.is_cut = self.is_late = self.is_received = self.is_receiving = False
         path = scope["path"]
         self.scope = scope
         self.headers = headers_of(scope)
@@ -89,6 +92,16 @@ class Exchange(Timed):
         self._received = 0
         self._start: Message | None = None
         self._is_refused = False
+        extensions = scope.get("extensions", _NONE)
+        self._whole: SendWhole | None = extensions.get(WHOLE)
+        self._taking: TakeBody | None = extensions.get(BODY)
+
+    def take_body(self) -> bytes | None:
+        """All of it, if it is there and not too large; else it is to be received."""
+        body = None if self._taking is None else self._taking(self.limit)
+        if body is not None:
+            self.is_received = True
+        return body
 
     async def receive(self) -> Message:
         """Counts what arrives, in time. Raises ClientDisconnect for more than there may be."""
@@ -107,14 +120,8 @@ class Exchange(Timed):
 
     async def answer(self, response: Response) -> None:
         """As the response would send itself."""
-        if self._is_refused:
-            return
-        start = {
-            "type": "http.response.start",
-            "status": response.status_code,
-            "headers": response.raw_headers,
-        }
-        await self._send_whole(start, {"type": "http.response.body", "body": response.body})
+        if not self._is_refused:
+            await self._send_whole(response.status_code, response.raw_headers, bytes(response.body))
 
     async def send(self, message: Message) -> None:
         if self._is_refused:
@@ -123,13 +130,13 @@ class Exchange(Timed):
             if not self.is_transfer:
                 self._start = message
                 return
-            self._dress(message, self._rules.cors.pairs(self.headers))
+            self._dress(message, self._rules.cors.block(self.headers).pairs)
         elif self._start is not None:
             start, self._start = self._start, None
             if not message.get("more_body"):
-                await self._send_whole(start, message)
+                await self._send_whole(start["status"], start["headers"], message.get("body", b""))
                 return
-            self._dress(start, self._rules.cors.pairs(self.headers))
+            self._dress(start, self._rules.cors.block(self.headers).pairs)
             await self._send(start)
         await self._send(message)
 
@@ -144,24 +151,31 @@ class Exchange(Timed):
     ) -> None:
         """Put the error in the place of an answer that has not begun; after it nothing is sent."""
         if self.status is None:
-            await self._send_whole(*error_messages(self.scope, error, status=status, close=close))
+            await self._send_whole(*refused(self.scope, error, status=status, close=close))
         self._is_refused = True
 
-    async def _send_whole(self, start: Message, message: Message) -> None:
-        body = message.get("body", b"")
-        if self._rules.compresses and len(body) >= FROM_BYTES:
-            message = compressed(self.headers, start, message)
-            body = message["body"]
-        self._dress(start, self._rules.cors.pairs(self.headers))
-        whole: SendWhole | None = self.scope.get("extensions", {}).get(WHOLE)
-        if whole is not None and (b"content-length", b"%d" % len(body)) in start["headers"]:
-            await whole(start["status"], start["headers"], body)
-        else:
-            await self._send(start)
-            await self._send(message)
+    async def _send_whole(self, status: int, pairs: Pairs, body: bytes) -> None:
+        rules, whole = self._rules, self._whole
+        if rules.compresses and len(body) >= FROM_BYTES:
+            pairs, body = compressed(self.headers, pairs, body)
+        cors = rules.cors.block(self.headers)
+        is_plain = rules.common.names.isdisjoint(dict(pairs))
+        if whole is not None and is_plain and (b"content-length", b"%d" % len(body)) in pairs:
+            self.status = status
+            await whole(status, [*pairs, self._id], cors.lines + rules.common.lines, body)
+            return
+        start = {"type": "http.response.start", "status": status, "headers": pairs}
+        self._dress(start, cors.pairs)
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})
 
     def _dress(self, start: Message, cors: Pairs) -> None:
+        """Add what every answer has; headers of its own stay."""
         self.status = start["status"]
-        own = start["headers"]
-        pairs = self._rules.pairs_beside(own)
-        start["headers"] = [*own, *cors, *pairs, (b"x-request-id", self.request_id.encode())]
+        own = dict(start["headers"])
+        common = [pair for pair in self._rules.common.pairs if pair[0] not in own]
+        start["headers"] = [*start["headers"], *cors, *common, self._id]
+
+    @property
+    def _id(self) -> tuple[bytes, bytes]:
+        return b"x-request-id", self.request_id.encode()

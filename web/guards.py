@@ -81,9 +81,11 @@ class Timed:
     cancelling: int
     end: float
     ends_at: float
-
-    def __init__(self) -> None:
-        self.is_cut = self.is_late = self.is_received = self.is_receiving = False
+    # All of these False, until something else is known.
+    is_cut: bool
+    is_late: bool
+    is_received: bool
+    is_receiving: bool
 
 
 class Deadlines:

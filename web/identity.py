@@ -3,6 +3,7 @@
 import random
 import re
 import time
+from functools import lru_cache
 
 from starlette.types import Scope
 
@@ -32,8 +33,19 @@ def request_id_of(headers: Headers) -> str:
 
 def new_request_id() -> str:
     """A ULID: 48 bits of time, 80 of chance, sortable, 26 characters."""
-    number = time.time_ns() // 1_000_000 << 80 | random.getrandbits(80)
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+    return f"{_moment(time.time_ns() // 1_000_000)}{_chance()}{_chance()}"
+
+
+@lru_cache(maxsize=2)
+def _moment(milliseconds: int) -> str:
+    return "".join([_PAIRS[milliseconds >> shift & 1023] for shift in range(40, -1, -10)])
+
+
+def _chance() -> str:
+    """40 bits of it."""
+    bits, pairs = random.getrandbits(40), _PAIRS
+    first, second = pairs[bits >> 30], pairs[bits >> 20 & 1023]
+    return f"{first}{second}{pairs[bits >> 10 & 1023]}{pairs[bits & 1023]}"
 
 
 def traceparent_of(headers: Headers) -> str | None:

@@ -152,7 +152,8 @@ class Surroundings:
         self._rules.deadlines.begin(exchange)
         try:
             if responder is not None and scope["method"] in responder.methods:
-                await exchange.answer(await responder.respond(HttpRequest(scope, exchange.receive)))
+                request = HttpRequest(scope, exchange.receive, exchange.take_body)
+                await exchange.answer(await responder.respond(request))
             else:
                 await self.app(scope, exchange.receive, exchange.send)
         finally:

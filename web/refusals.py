@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from starlette import datastructures
-from starlette.types import Message, Scope
+from starlette.types import Scope
 
 from domain.errors import DomainError
 from resilience.telemetry import current_request_id
@@ -19,8 +19,17 @@ _SORTED = "icct26.headers"
 
 
 def encoded(headers: Mapping[str, str]) -> Pairs:
-    """Headers as they are sent, made once instead of for every answer."""
+    """Headers as they are sent."""
     return datastructures.Headers(headers).raw
+
+
+class Block:
+    """Headers that many answers have, made once: as pairs, and as lines of a head."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self.pairs = encoded(headers)
+        self.lines = b"".join([b"%b: %b\r\n" % pair for pair in self.pairs])
+        self.names = frozenset(name for name, _ in self.pairs)
 
 
 def headers_of(scope: Scope) -> Headers:
@@ -35,9 +44,9 @@ def headers_of(scope: Scope) -> Headers:
     return kept[1]
 
 
-def error_messages(
+def refused(
     scope: Scope, error: DomainError, *, status: int | None = None, close: bool = False
-) -> tuple[Message, Message]:
+) -> tuple[int, Pairs, bytes]:
     """The envelope as a whole response; `status` replaces its own, `close` ends the connection."""
     body = error_body(error, current_request_id())
     headers = {"Content-Type": JSON, "Content-Length": str(len(body))}
@@ -45,9 +54,5 @@ def error_messages(
         headers["Retry-After"] = str(error.retry_after_seconds)
     if close:
         headers["Connection"] = "close"
-    start = {
-        "type": "http.response.start",
-        "status": int(status or error.definition.http_status),
-        "headers": encoded(headers),
-    }
-    return start, {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
+    shown = b"" if scope["method"] == "HEAD" else body
+    return int(status or error.definition.http_status), encoded(headers), shown

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -40,13 +40,17 @@ class GraphQLRequest:
 class HttpRequest:
     """Of Starlette's, what an operation asks for, with less work for each."""
 
-    __slots__ = ("_body", "_receive", "headers", "method", "scope")
+    __slots__ = ("_body", "_receive", "_take", "headers", "method", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, take: Callable[[], bytes | None] | None = None
+    ) -> None:
         self.scope = scope
         self.headers = headers_of(scope)
         self.method: str = scope["method"]
         self._receive = receive
+        # What gives a body that has arrived.
+        self._take = take
         self._body: bytes | None = None
 
     def given(self, name: bytes) -> str | None:
@@ -61,6 +65,8 @@ class HttpRequest:
 
     async def body(self) -> bytes:
         """Raises ClientDisconnect."""
+        if self._body is None and self._take is not None:
+            self._body = self._take()
         if self._body is None:
             pieces = []
             is_whole = False

@@ -45,7 +45,7 @@ def stream(request, monkeypatch):
 
 
 async def test_lines_of_one_turn_of_the_loop_are_written_together(stream):
-    log_fact("a", "first")
+    log_fact("a", "first", number=1)
     log.info("second")
     assert said(stream) == []
 
@@ -57,10 +57,10 @@ async def test_lines_of_one_turn_of_the_loop_are_written_together(stream):
 
 @pytest.mark.parametrize("whose", ["ours", "a library's"])
 async def test_a_warning_is_written_at_once_and_after_what_was_said_before(stream, whose):
-    log_fact("a", "first")
+    log_fact("a", "first", number=1)
     (log if whose == "ours" else logging.getLogger("library")).warning("second")
     assert said(stream) == ["first", "second"]
-    log_fact("a", "third")
+    log_fact("a", "third", number=1)
 
     await asyncio.sleep(0)
 
@@ -68,14 +68,14 @@ async def test_a_warning_is_written_at_once_and_after_what_was_said_before(strea
 
 
 def test_without_a_loop_every_line_is_written_at_once(stream):
-    log_fact("a", "first")
+    log_fact("a", "first", number=1)
     assert said(stream) == ["first"]
     log.info("second")
     assert said(stream) == ["first", "second"]
 
 
 async def test_a_thread_writes_what_waits(stream):
-    log_fact("a", "first")
+    log_fact("a", "first", number=1)
     await asyncio.to_thread(log.warning, "second")
 
     assert said(stream) == ["first", "second"]
@@ -86,7 +86,7 @@ async def test_a_screen_that_is_gone_stops_nobody(stream):
     failures = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
 
-    log_fact("a", "first")
+    log_fact("a", "first", number=1)
     log.warning("second")
     await asyncio.sleep(0)
 
@@ -103,7 +103,7 @@ loop = asyncio.new_event_loop()
 
 def end(line):
     loop.stop()
-    log_fact("a", line)
+    log_fact("a", line, number=1)
 
 loop.call_soon(end, "last")
 loop.run_forever()

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from tests.web.test_connections import GET, HOST, LAST, answer_on, service, until_cut
-from web.exchange import WHOLE
+from web.exchange import BODY, WHOLE
 
 LARGE = b"x" * (8 << 20)
+LINES = b"c: d\r\n"
 
 
 def length(body):
@@ -24,7 +25,8 @@ class App:
     async def __call__(self, scope, _receive, _send):
         for answer in self.answers:
             try:
-                outcome = await scope["extensions"][WHOLE](*answer)
+                status, pairs, body = answer
+                outcome = await scope["extensions"][WHOLE](status, pairs, LINES, body)
             except RuntimeError as error:
                 outcome = error
             self.outcomes.append(outcome)
@@ -41,7 +43,7 @@ async def test_status_headers_and_body_arrive_in_one_piece():
     lines = piece.split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 404 Not Found"
     assert any(line.startswith(b"date: ") for line in lines)
-    assert lines[-4:] == [b"content-length: 4", b"a: b", b"", b"fine"]
+    assert lines[-5:] == [b"content-length: 4", b"a: b", b"c: d", b"", b"fine"]
     assert app.outcomes == [None]
 
 
@@ -59,7 +61,7 @@ async def test_to_head_there_is_no_body():
     async with service(app=App((200, [length(b"fine")], b"fine"))) as served:
         answer = await served.exchange(LAST.replace(b"GET", b"HEAD"))
 
-    assert answer.endswith(b"\r\ncontent-length: 4\r\nconnection: close\r\n\r\n")
+    assert answer.endswith(b"\r\ncontent-length: 4\r\nconnection: close\r\nc: d\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,77 @@ async def test_an_answer_waits_for_a_reader_that_is_slow():
 
     assert answers.count(LARGE) == 2
     assert app.outcomes == [None, None]
+
+
+POST = b"POST /ok HTTP/1.1\r\n" + HOST
+HERE = POST + b"Content-Length: 4\r\n\r\nfour"
+
+
+async def bodies(*pieces, limit=4):
+    """What is taken twice and then received, while each of the pieces has arrived."""
+    found, ready = [], asyncio.Event()
+
+    async def app(scope, receive, send):
+        taken = [scope["extensions"][BODY](limit) for _ in range(2)]
+        message = await receive() if taken[0] is None else {}
+        found.append((*taken, message.get("body"), message.get("more_body")))
+        ready.set()
+        while message.get("more_body"):
+            message = await receive()
+        await scope["extensions"][WHOLE](200, [length(b"fine")], LINES, b"fine")
+
+    async with service(app=app) as served:
+        reader, writer = await served.connect()
+        for piece in pieces:
+            writer.write(piece)
+            await ready.wait()
+        await answer_on(reader)
+        writer.close()
+    return found
+
+
+async def test_a_body_that_is_here_is_taken_once():
+    assert await bodies(HERE) == [(b"four", None, None, None)]
+
+
+async def test_a_request_without_a_body_has_an_empty_one():
+    assert await bodies(GET) == [(b"", None, None, None)]
+
+
+async def test_a_body_on_its_way_is_received():
+    assert await bodies(HERE[:-2], HERE[-2:]) == [(None, None, b"fo", True)]
+
+
+async def test_a_body_above_the_limit_is_received():
+    assert await bodies(HERE, limit=3) == [(None, None, b"four", False)]
+
+
+async def test_a_client_that_waits_to_be_asked_is_asked():
+    expecting = HERE[:-4].replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    async with service(app=App((200, [length(b"fine")], b"fine"))) as served:
+        reader, writer = await served.connect()
+        writer.write(expecting)
+        head, _ = await answer_on(reader)
+        writer.close()
+
+    assert head.startswith(b"http/1.1 200 ")
+
+    taken = []
+
+    async def asking(scope, receive, send):
+        taken.append(scope["extensions"][BODY](4))
+        taken.append((await receive())["body"])
+        await scope["extensions"][WHOLE](200, [length(b"fine")], LINES, b"fine")
+
+    async with service(app=asking) as served:
+        reader, writer = await served.connect()
+        writer.write(expecting)
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"four")
+        await answer_on(reader)
+        writer.close()
+
+    assert taken == [None, b"four"]
 
 
 async def test_to_who_has_gone_nothing_is_sent():
