@@ -10,6 +10,7 @@ from typing import Any
 
 from persistence.direct import Row, Statement
 
+# Not all that there may be: the database reads for some while the process answers others.
 KEYS_MAX = 6
 
 Fetch = Callable[[Statement, dict[str, Any]], Awaitable[Sequence[Row]]]

@@ -23,6 +23,20 @@ TENTHS = Statement(
 )
 
 
+# The same, once the lock is free.
+LOCKED = Statement(
+    text(
+        "SELECT asked AS key, 10 / asked AS found"
+        " FROM pg_advisory_xact_lock(26), unnest(:keys) AS asked"
+    ).bindparams(bindparam("keys", type_=ARRAY(Integer)))
+)
+WAITING = """
+    SELECT count(*) FROM pg_locks
+    WHERE locktype = 'advisory' AND objid = 26 AND NOT granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
 async def asked(database: Database, *keys: int) -> list[object]:
     answers = (database.find(TENTHS, key) for key in keys)
     rows = await asyncio.gather(*answers, return_exceptions=True)
@@ -66,6 +80,19 @@ async def test_who_goes_away_takes_nobody_along(database):
     assert (await tasks[1])["found"] == 2
     with pytest.raises(asyncio.CancelledError):
         await tasks[0]
+
+
+async def test_who_goes_away_while_the_database_works_takes_nobody_along(database, sql):
+    await sql.execute("SELECT pg_advisory_lock(26)")
+    tasks = [asyncio.create_task(database.find(LOCKED, key)) for key in (2, 5, 10)]
+    while await sql.fetchval(WAITING) != 1:
+        pass
+    tasks[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[0]
+    await sql.execute("SELECT pg_advisory_unlock(26)")
+
+    assert [(await task)["found"] for task in tasks[1:]] == [2, 1]
 
 
 async def test_all_are_told_after_a_connection_was_lost(database, sql):
