@@ -57,9 +57,10 @@ class Site:
         self._owner = owner and owner.name
         self._info = resolver.info_parameter and resolver.info_parameter.name
         # What a resolver is told of its place; variables and context are those of the run.
-        nodes, path = [one.node for one in details], Path(None, key, parent.name)
+        nodes, self.path = [one.node for one in details], Path(None, key, parent.name)
         schema, fragments = executor.schema, executor.fragment_definitions
-        self._before = (self.name, nodes, definition.type, parent, path, schema, fragments, None)
+        place = (self.name, nodes, definition.type, parent, self.path)
+        self._before = (*place, schema, fragments, None)
         self._after = (executor.is_awaitable, executor.abort_signal, executor.async_helpers)
         self._operation = executor.operation
 
@@ -69,11 +70,33 @@ class Site:
         if self._owner is not None:
             arguments[self._owner] = value
         if self._info is not None:
-            raw: GraphQLResolveInfo[Any] = GraphQLResolveInfo(
-                *self._before, self._operation, run.variables, run.context, *self._after
-            )
-            arguments[self._info] = Info(_raw_info=raw, _field=self.field)
+            arguments[self._info] = Told(self, run)
         return self._function(**arguments)
+
+    def told(self, run: "Run") -> GraphQLResolveInfo[Any]:
+        """As graphql-core tells it."""
+        return GraphQLResolveInfo(
+            *self._before, self._operation, run.variables, run.context, *self._after
+        )
+
+
+class Told(Info[Any, Any]):
+    """What a resolver is told, of which most ask for the context alone."""
+
+    def __init__(self, site: Site, run: "Run") -> None:
+        self._site, self._run, self._field = site, run, site.field
+
+    @property
+    def context(self) -> Any:
+        return self._run.context
+
+    @property
+    def path(self) -> Path:
+        return self._site.path
+
+    @property
+    def _raw_info(self) -> GraphQLResolveInfo[Any]:  # type: ignore[override]
+        return self._site.told(self._run)
 
 
 Completion = Callable[[Any, "Run"], Any]

@@ -167,17 +167,14 @@ class Prepared:
         resolvers return or raise. Raises what they raise, and anything for values that are odd.
         """
         roots = self._plan.roots
+        if self._operation.kind is not Kind.MUTATION and len(roots) > 1:
+            outcomes = await asyncio.gather(*[_outcome(run, root, known) for root in roots])
+            return await _completed(run, roots, outcomes)
         data: dict[str, Any] = {}
-        is_serial = self._operation.kind == Kind.MUTATION
-        for group in [[one] for one in roots] if is_serial else [roots]:
-            if len(group) == 1:
-                outcomes = [await _outcome(run, group[0])]
-            else:
-                outcomes = await asyncio.gather(*(_outcome(run, root) for root in group))
-            found = zip(group, outcomes, strict=True)
-            known |= {root.key: one for root, one in found if root.site is not None}
-            data |= (done := await _completed(run, group, outcomes))
-            if is_serial:
+        for root in roots:
+            done = await _completed(run, [root], [await _outcome(run, root, known)])
+            data |= done
+            if len(roots) > 1:
                 # What comes later changes what these would be if they were completed again.
                 known |= {key: Done(one) for key, one in done.items() if type(one) is dict}
         return data
@@ -235,23 +232,26 @@ class Completing(StrawberryGraphQLCoreExecutionContext):
         )
 
 
-async def _outcome(run: Run, root: Root) -> Any:
-    if root.site is None:
+async def _outcome(run: Run, root: Root, known: dict[str, Any]) -> Any:
+    """What its resolver returns or raises, which is `known` then."""
+    site = root.site
+    if site is None:
         return None
     try:
-        found = root.site.call(run, None)
-        return await found if root.site.is_async else found
+        found = site.call(run, None)
+        outcome = await found if site.is_async else found
     except Exception as error:  # noqa: BLE001 - located and told by graphql-core
-        return error
+        outcome = error
+    known[root.key] = outcome
+    return outcome
 
 
 async def _completed(run: Run, roots: list[Root], outcomes: list[Any]) -> dict[str, Any]:
     """The answer's data. Raises what resolvers raised, and anything for values that are odd."""
+    data = {}
     try:
-        data = {
-            root.key: root.complete(_returned(outcome), run)
-            for root, outcome in zip(roots, outcomes, strict=True)
-        }
+        for root, outcome in zip(roots, outcomes, strict=True):
+            data[root.key] = root.complete(_returned(outcome), run)
         while run.pending:
             waiting, run.pending = run.pending, []
             values = await asyncio.gather(
