@@ -118,10 +118,9 @@ class Exchange(Timed):
             raise ClientDisconnect
         return message
 
-    async def answer(self, response: Response) -> None:
+    def answer(self, response: Response) -> Awaitable[None]:
         """As the response would send itself."""
-        if not self._is_refused:
-            await self._send_whole(response.status_code, response.raw_headers, bytes(response.body))
+        return self._send_whole(response.status_code, response.raw_headers, bytes(response.body))
 
     async def send(self, message: Message) -> None:
         if self._is_refused:
@@ -154,7 +153,7 @@ class Exchange(Timed):
             await self._send_whole(*refused(self.scope, error, status=status, close=close))
         self._is_refused = True
 
-    async def _send_whole(self, status: int, pairs: Pairs, body: bytes) -> None:
+    def _send_whole(self, status: int, pairs: Pairs, body: bytes) -> Awaitable[None]:
         rules, whole = self._rules, self._whole
         if rules.compresses and len(body) >= FROM_BYTES:
             pairs, body = compressed(self.headers, pairs, body)
@@ -162,10 +161,12 @@ class Exchange(Timed):
         is_plain = rules.common.names.isdisjoint(dict(pairs))
         if whole is not None and is_plain and (b"content-length", b"%d" % len(body)) in pairs:
             self.status = status
-            await whole(status, [*pairs, self._id], cors.lines + rules.common.lines, body)
-            return
+            return whole(status, [*pairs, self._id], cors.lines + rules.common.lines, body)
+        return self._send_both(status, pairs, cors.pairs, body)
+
+    async def _send_both(self, status: int, pairs: Pairs, cors: Pairs, body: bytes) -> None:
         start = {"type": "http.response.start", "status": status, "headers": pairs}
-        self._dress(start, cors.pairs)
+        self._dress(start, cors)
         await self._send(start)
         await self._send({"type": "http.response.body", "body": body})
 

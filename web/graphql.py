@@ -23,7 +23,7 @@ from domain.errors import (
 )
 from resilience.metrics import OPERATIONS
 from resilience.telemetry import current_request_id
-from resilience.tracing import span
+from resilience.tracing import is_tracing, span
 from resolvers.context import Services
 from schema import operation_label, schema
 from schema.context import Context, Execution
@@ -79,13 +79,15 @@ class GraphQLEndpoint:
         try:
             media_type = accepted_type(request)
             wanted = await parse(request, self._trusted)
-            kind, name = operation_label(wanted.query, wanted.operation_name)
+            label = operation_label(wanted.query, wanted.operation_name)
             began = perf_counter()
             try:
-                with span(f"{kind} {name}"):
-                    return await self._answer(request, wanted, media_type)
+                if is_tracing():
+                    with span(" ".join(label)):
+                        return await self._answer(request, wanted, media_type)
+                return await self._answer(request, wanted, media_type)
             finally:
-                _durations(kind, name).observe(perf_counter() - began)
+                _durations(*label).observe(perf_counter() - began)
         except DomainError as error:
             return refusal(error)
 

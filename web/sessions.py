@@ -40,7 +40,7 @@ class Sessions:
     ) -> None:
         self.services = services
         self.limits = limits
-        self.trusted_proxies = trusted_proxies
+        self.trusted_proxies = tuple(trusted_proxies)
         self.origins = frozenset(cors_origins) - {"*"}
         self.networks = networks_of(tuple(allowed_networks))
         self.is_deployed = environment in {"staging", "production"}

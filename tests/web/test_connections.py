@@ -340,6 +340,44 @@ async def test_blank_lines_keep_no_connection_open():
         assert await ended == b""
 
 
+async def test_an_idle_connection_is_closed_counted_from_its_last_answer(served):
+    reader, writer = await served.connect()
+    timers = []
+    for _ in range(2):
+        writer.write(GET)
+        await answer_on(reader)
+        (connection,) = served.server.server_state.connections
+        timers.append(connection._idle)
+
+    assert timers[0] is timers[1]
+    # As the timer does, which began with the first answer.
+    connection._close_idle()
+    assert not connection.transport.is_closing()
+    connection._idle_since -= FOREVER
+    connection._close_idle()
+
+    assert await until_cut(reader) == b""
+    writer.close()
+
+
+async def test_a_connection_at_work_is_not_idle(served):
+    reader, writer = await served.connect()
+    writer.write(GET)
+    await answer_on(reader)
+    (connection,) = served.server.server_state.connections
+    writer.write(GET.replace(b"/ok", b"/wait"))
+    while connection.cycle.response_complete:
+        await asyncio.sleep(0)
+    connection._idle_since -= FOREVER
+    connection._close_idle()
+    served.seen.door.set()
+
+    _, body = await answer_on(reader)
+    assert body == b"waited"
+    assert connection._idle is not None
+    writer.close()
+
+
 async def test_the_rest_of_a_body_that_nobody_reads_has_a_deadline():
     async with service(head_seconds=0.05) as served:
         reader, writer = await served.connect()
