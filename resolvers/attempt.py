@@ -90,7 +90,7 @@ def squad(
 def claimed(
     given: tuple[DocumentForm, ...], known: Mapping[str, DocumentRecord]
 ) -> tuple[DocumentRecord, ...]:
-    return tuple(known[document.document_id] for document in given)
+    return tuple(known[document.document_id] for document in given) if given else ()
 
 
 def claims_of(

@@ -20,7 +20,7 @@ JSON = NewType("JSON", object)
 
 def utc_text(value: datetime) -> str:
     """RFC 3339 in UTC with microseconds, the form in which PostgreSQL can print it too."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{value.astimezone(UTC).isoformat(timespec='microseconds')[:-6]}Z"
 
 
 def _literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
