@@ -5,6 +5,8 @@ database.
 """
 
 import gc
+from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,6 +17,10 @@ from server import create_app, uvicorn_config
 from serving import COLLECTED_AFTER
 from settings import Settings, load_settings
 from web.draining import Drain
+from web.exchange import BODY, WHOLE
+from web.requests import HttpRequest
+
+MAX_BODY_BYTES = 1 << 20
 
 
 class Bare:
@@ -22,12 +28,17 @@ class Bare:
 
     def __init__(self, app: Starlette) -> None:
         self._app = app
-        (self._graphql,) = (
-            one.endpoint for one in app.routes if isinstance(one, Route) and one.path == "/graphql"
-        )
+        (route,) = (one for one in app.routes if isinstance(one, Route) and one.path == "/graphql")
+        self._graphql: Any = route.endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._graphql if scope["type"] == "http" else self._app)(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        take, whole = scope["extensions"][BODY], scope["extensions"][WHOLE]
+        request = HttpRequest(scope, receive, partial(take, MAX_BODY_BYTES))
+        answer = await self._graphql.respond(request)
+        await whole(answer.status_code, answer.raw_headers, b"", answer.body)
 
 
 def settled() -> Settings:
