@@ -117,7 +117,6 @@ def uvicorn_config(settings: Settings, app: ASGIApp, drain: Drain) -> uvicorn.Co
         app,
         host=settings.host,
         port=settings.port,
-        interface="asgi3",
         http=connections(manners),
         ws="none",
         log_config=None,

@@ -69,8 +69,7 @@ async def team_page(database: Database, listing: Listing, text: Printed) -> Page
     """As `team_lists.page` with contacts."""
     if listing.wanted == TeamFilter():
         return await _page(database, "Team", text, listing.order, listing.part)
-    teams = _teams(text, with_tournament=True)
-    narrowed = matching(teams, listing.wanted, with_contacts=True)
+    narrowed = matching(_teams(text), listing.wanted, with_contacts=True)
     return await _narrowed(database, narrowed, listing.order, listing.part)
 
 
@@ -87,7 +86,8 @@ def _finding_team(text: Printed, name: str) -> Statement:
     # As `teams.find`, which reads a team together with its players.
     has_players = exists().where(player.c.team_id == team.c.id)
     column = team.c[name]
-    found = _teams(text).add_columns(team.c.manage_generation, column.label("key"))
+    teams = _teams if "tournament." in str(text) else _one_team
+    found = teams(text).add_columns(team.c.manage_generation, column.label("key"))
     return Statement(found.where(is_sought(column), has_players))
 
 
@@ -147,16 +147,19 @@ def _paging(  # noqa: PLR0913 - all that the statement depends on
     return Statement(paged(every, order, part))
 
 
-def _teams(text: Printed, *, with_tournament: bool = False) -> Select[Any]:
-    """The tournament costs a quarter of the time, and few ask for what it says of churches."""
-    found = (
+def _teams(text: Printed) -> Select[Any]:
+    return _one_team(text).join(tournament, tournament.c.id == team.c.tournament_id)
+
+
+def _one_team(text: Printed) -> Select[Any]:
+    """Without its tournament: that costs a quarter of the time, and few ask what it says of
+    churches.
+    """
+    return (
         select(text.label("printed"))
         .select_from(team)
         .join(church, church.c.id == team.c.church_id)
     )
-    if with_tournament or "tournament." in str(text):
-        return found.join(tournament, tournament.c.id == team.c.tournament_id)
-    return found
 
 
 def _churches(text: Printed) -> Select[Any]:

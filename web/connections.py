@@ -5,7 +5,6 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
-from http import HTTPStatus
 from typing import Any, ClassVar, Protocol, cast
 from urllib.parse import unquote
 
@@ -14,14 +13,13 @@ import structlog
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from domain.errors import BadUserInput, DomainError, RequestTimeout
-from schema.errors import error_body
 from web.cycle import Cycle
-from web.exchange import BODY, SECURITY_HEADERS, WHOLE
-from web.identity import new_request_id
-from web.refusals import JSON, headers_of
+from web.exchange import BODY, WHOLE
+from web.heads import TOO_LARGE, TOO_SLOW, UNREADABLE, Refusal
+from web.refusals import headers_of
 
 MAX_HEAD_BYTES = 32 << 10
+MAX_HEADERS = 200
 # Bytes that are on their way when a stop is decided arrive within this time.
 LINGER_SECONDS = 0.5
 VERSIONS = ("1.0", "1.1")
@@ -53,22 +51,6 @@ class Stage(Enum):
     BODY = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    status: HTTPStatus
-    error: DomainError
-
-
-UNREADABLE = Refusal(HTTPStatus.BAD_REQUEST, BadUserInput("This is not valid HTTP/1.1."))
-TOO_LARGE = Refusal(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    BadUserInput("The address and headers of a request have to be smaller than 32 KB."),
-)
-TOO_SLOW = Refusal(
-    HTTPStatus.REQUEST_TIMEOUT, RequestTimeout("The headers did not arrive in time.")
-)
-
-
 def connections(manners: Manners) -> type["Connection"]:
     """What uvicorn makes for every client, given as `http`."""
     return type("Connection", (Connection,), {"manners": manners})
@@ -81,6 +63,8 @@ class Connection(HttpToolsProtocol):
 
     _stage = Stage.BETWEEN
     _head_bytes = 0
+    # With what came before it in the same pieces.
+    _head_at_most = 0
     _arrived = 0
     _refusal = UNREADABLE
     _deadline: asyncio.TimerHandle | None = None
@@ -111,6 +95,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._stage is Stage.HEAD:
+            self._head_at_most += len(data)
             if stage is not Stage.BODY and cycle is self.cycle:
                 self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -123,7 +108,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._stage, self._head_bytes = Stage.HEAD, 0
+        self._stage, self._head_bytes, self._head_at_most = Stage.HEAD, 0, 0
 
     def on_headers_complete(self) -> None:
         wrong = self._wrong_head()
@@ -140,6 +125,8 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         self._stop_deadline()
         self._stage = Stage.BETWEEN
+        if not self._owes_an_answer:
+            self._begin_idle()
 
     def on_response_complete(self) -> None:
         """As uvicorn's, with one timer for a connection where that takes one for each answer."""
@@ -151,9 +138,7 @@ class Connection(HttpToolsProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
-        self._idle_since = self.loop.time()
-        if self._idle is None:
-            self._idle = self.loop.call_later(self.timeout_keep_alive, self._close_idle)
+        self._begin_idle()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -214,7 +199,9 @@ class Connection(HttpToolsProtocol):
             self.pipeline.appendleft((cycle, self.app))
 
     def _wrong_head(self) -> Refusal | None:
-        if self._head_bytes + self._arrived > MAX_HEAD_BYTES:
+        if len(self.headers) > MAX_HEADERS:
+            return TOO_LARGE
+        if self._head_at_most + self._arrived > MAX_HEAD_BYTES:
             size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if size > MAX_HEAD_BYTES:
                 return TOO_LARGE
@@ -246,13 +233,18 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _close_if_idle(self) -> None:
-        if self._stage is Stage.BETWEEN and not self._owes_an_answer:
+        if self._stage is not Stage.HEAD and not self._owes_an_answer:
             self.transport.close()
+
+    def _begin_idle(self) -> None:
+        self._idle_since = self.loop.time()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._close_idle)
 
     def _close_idle(self) -> None:
         self._idle = None
-        if self._stage is not Stage.BETWEEN or self._owes_an_answer:
-            # The end of the answer is the next beginning.
+        if self._owes_an_answer or self._stage is Stage.HEAD or self._deadline is not None:
+            # What is under way has a time of its own, and its end is the next beginning.
             return
         seconds = self._idle_since + self.timeout_keep_alive - self.loop.time()
         if seconds > 0:
@@ -268,7 +260,7 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
             return
         if self._stage is not Stage.BODY or not (self.cycle.response_started or self.pipeline):
-            self.transport.write(_answer(refusal))
+            self.transport.write(refusal.answer())
         if self._owes_an_answer:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -281,18 +273,3 @@ def _split(url: bytes) -> tuple[str, bytes, bytes]:
     """Path, path as it came, query. Raises httptools' HttpParserInvalidURLError."""
     parts = httptools.parse_url(url)
     return unquote(parts.path.decode("ascii")), parts.path, parts.query or b""
-
-
-def _answer(refusal: Refusal) -> bytes:
-    request_id = new_request_id()
-    body = error_body(refusal.error, request_id)
-    headers = {
-        **SECURITY_HEADERS,
-        "Content-Type": JSON,
-        "Content-Length": str(len(body)),
-        "Connection": "close",
-        "X-Request-ID": request_id,
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    status = refusal.status
-    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + body

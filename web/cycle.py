@@ -42,13 +42,16 @@ class Cycle(RequestResponseCycle):
             own.append(b"connection: close")
         head = b"\r\n".join(own)
         ends = len(own) - 1
-        if self.response_started or head.count(b"\r") != ends or head.count(b"\n") != ends:
+        is_one = head.count(b"\r") == ends == head.count(b"\n") and b"\0" not in head
+        if self.response_started or not is_one:
             raise RuntimeError("This cannot be sent.")
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.keep_alive = self.keep_alive and not closes
         shown = b"" if self.scope["method"] == "HEAD" else body
         self.transport.writelines((STATUS_LINE[status], head, b"\r\n", lines, b"\r\n", shown))
+        # What they hold is the cycle itself, which would be left to the collector.
+        self.scope["extensions"] = {}
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()

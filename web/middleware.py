@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Protocol, cast
@@ -40,13 +40,6 @@ class Service(Starlette):
     def build_middleware_stack(self) -> ASGIApp:
         outermost: Any = super().build_middleware_stack()
         return cast("ASGIApp", outermost.app)
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
-        """As Starlette's, without a coroutine around that of the stack."""
-        scope["app"] = self
-        if self.middleware_stack is None:
-            self.middleware_stack = self.build_middleware_stack()
-        return self.middleware_stack(scope, receive, send)
 
 
 class Responder(Protocol):

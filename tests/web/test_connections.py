@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
-from web.connections import MAX_HEAD_BYTES, Manners, connections
+from web.connections import MAX_HEAD_BYTES, MAX_HEADERS, Manners, connections
 from web.draining import Drain, DrainingServer
 
 HOST = b"Host: api.example\r\n"
@@ -358,6 +358,73 @@ async def test_an_idle_connection_is_closed_counted_from_its_last_answer(served)
 
     assert await until_cut(reader) == b""
     writer.close()
+
+
+EARLY = b"POST /early HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\n\r\n"
+
+
+async def test_who_never_sends_the_body_that_was_announced_is_cut():
+    async with service(keep_alive=0.05) as served:
+        reader, writer = await served.connect()
+        writer.write(EARLY)
+        await answer_on(reader)
+
+        assert await until_cut(reader) == b""
+        writer.close()
+
+
+async def test_after_a_body_that_came_late_the_connection_is_idle(served):
+    reader, writer = await served.connect()
+    writer.write(EARLY)
+    await answer_on(reader)
+    (connection,) = served.server.server_state.connections
+    # As if the time had been over while a piece of the body was timed.
+    writer.write(b"fo")
+    while connection._deadline is None:
+        await asyncio.sleep(0)
+    connection._idle.cancel()
+    connection._close_idle()
+    assert connection._idle is None
+
+    writer.write(b"ur")
+    while connection._idle is None:
+        await asyncio.sleep(0)
+    assert not connection.transport.is_closing()
+    writer.close()
+
+
+async def test_a_stop_does_not_wait_for_a_body_that_nobody_reads():
+    async with service() as served:
+        reader, writer = await served.connect()
+        writer.write(EARLY)
+        await answer_on(reader)
+        served.server.should_exit = True
+
+        assert await until_cut(reader) == b""
+        writer.close()
+
+
+async def test_a_head_behind_another_request_has_the_same_limit(served):
+    reader, writer = await served.connect()
+    writer.write(GET + b"GET /ok HTTP/1.1\r\n" + HOST + b"a: b\r\n" * 20_000)
+    await answer_on(reader)
+    writer.write(b"\r\n")
+
+    status, _ = envelope(await until_cut(reader))
+    assert status == 431
+    assert served.seen.paths == ["/ok"]
+    writer.close()
+
+
+async def test_headers_are_counted(served):
+    many = b"a:\r\n" * MAX_HEADERS
+
+    answer = await served.exchange(GET[:-2] + many + b"\r\n")
+    assert envelope(answer)[0] == 431
+
+    fewer = b"a:\r\n" * (MAX_HEADERS - 2)
+    answer = await served.exchange(LAST[:-2] + fewer + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_connection_at_work_is_not_idle(served):

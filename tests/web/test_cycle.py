@@ -1,6 +1,8 @@
 """Answers that are sent as a whole, over real connections."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -23,10 +25,11 @@ class App:
         self.outcomes = []
 
     async def __call__(self, scope, _receive, _send):
+        whole = scope["extensions"][WHOLE]
         for answer in self.answers:
             try:
                 status, pairs, body = answer
-                outcome = await scope["extensions"][WHOLE](status, pairs, LINES, body)
+                outcome = await whole(status, pairs, LINES, body)
             except RuntimeError as error:
                 outcome = error
             self.outcomes.append(outcome)
@@ -45,6 +48,27 @@ async def test_status_headers_and_body_arrive_in_one_piece():
     assert any(line.startswith(b"date: ") for line in lines)
     assert lines[-5:] == [b"content-length: 4", b"a: b", b"c: d", b"", b"fine"]
     assert app.outcomes == [None]
+
+
+async def test_an_answered_request_leaves_nothing_to_the_collector():
+    cycles = []
+
+    async def app(scope, _receive, _send):
+        whole = scope["extensions"][WHOLE]
+        cycles.append(weakref.ref(whole.__self__))
+        await whole(200, [length(b"fine")], LINES, b"fine")
+
+    gc.disable()
+    try:
+        async with service(app=app) as served:
+            reader, writer = await served.connect()
+            for _ in range(3):
+                writer.write(GET)
+                await answer_on(reader)
+            writer.close()
+            assert [cycle() is None for cycle in cycles[:2]] == [True, True]
+    finally:
+        gc.enable()
 
 
 async def test_the_connection_serves_the_next_request():
@@ -78,7 +102,13 @@ async def test_the_last_answer_says_so_once_and_closes(request_, pairs):
 
 @pytest.mark.parametrize(
     "pair",
-    [(b"a", b"b\r\nset-cookie: c"), (b"a", b"b\rc"), (b"a\nb", b"c"), (b"a\r\n\r\nb", b"c")],
+    [
+        (b"a", b"b\r\nset-cookie: c"),
+        (b"a", b"b\rc"),
+        (b"a\nb", b"c"),
+        (b"a\r\n\r\nb", b"c"),
+        (b"a", b"\0"),
+    ],
 )
 async def test_a_header_that_would_be_two_is_not_sent(pair):
     app = App((200, [length(b"fine"), pair], b"fine"))
