@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.roles import Role
+from domain.roles import Caller, CallerKind, Role
 from persistence.database import Database
 from persistence.direct import Row, Statement, is_sought
-from persistence.records import ApiTokenRecord, SessionRecord, TokenInUse
+from persistence.records import ApiTokenRecord, Credential, SessionRecord
 from persistence.tables import api_token, organiser, organiser_session
 
 MOST_LISTED = 500
@@ -41,9 +41,16 @@ _FIND_API_TOKEN = Statement(
     .where(is_sought(api_token.c.token_hash))
 )
 _FIND_SESSION = Statement(
-    _SESSION.add_columns(organiser_session.c.token_hash.label(_KEY)).where(
-        is_sought(organiser_session.c.token_hash)
+    select(
+        organiser_session.c.id,
+        organiser_session.c.organiser_id,
+        organiser.c.role,
+        organiser_session.c.expires_at,
+        organiser_session.c.last_used_at,
+        organiser_session.c.token_hash.label(_KEY),
     )
+    .join(organiser, organiser.c.id == organiser_session.c.organiser_id)
+    .where(is_sought(organiser_session.c.token_hash))
 )
 
 _FORGET_SESSIONS = text("""
@@ -71,14 +78,13 @@ async def add_session(
     await connection.execute(insert(organiser_session).values(**values))
 
 
-async def find_session(
-    database: Database, token_hash: bytes, *, now: datetime, idle_since: datetime
-) -> SessionRecord | None:
-    """None also for one that has expired or was not used after `idle_since`."""
+async def find_session(database: Database, token_hash: bytes) -> Credential | None:
+    """Also one that has expired or was not used for long."""
     row = await database.find(_FIND_SESSION, token_hash)
-    session = None if row is None else _session(row)
-    is_alive = session and session.expires_at > now and session.last_used_at > idle_since
-    return session if is_alive else None
+    if row is None:
+        return None
+    caller = _caller(row, _ROLES[row["role"]], session_id=row["id"])
+    return Credential(row["id"], caller, row["expires_at"], row["last_used_at"])
 
 
 async def list_sessions(
@@ -142,15 +148,13 @@ async def add_api_token(
     await connection.execute(insert(api_token).values(**values))
 
 
-async def find_api_token(
-    database: Database, token_hash: bytes, *, now: datetime
-) -> TokenInUse | None:
-    """None also for one that has expired."""
+async def find_api_token(database: Database, token_hash: bytes) -> Credential | None:
+    """Also one that has expired."""
     row = await database.find(_FIND_API_TOKEN, token_hash)
-    if row is None or row["expires_at"] <= now:
+    if row is None:
         return None
-    role = _ROLES[row["role"]].at_most(_ROLES[row["organiser_role"]])
-    return TokenInUse(row["id"], row["organiser_id"], role, row["last_used_at"], row["is_signed"])
+    caller = _caller(row, _ROLES[row["role"]].at_most(_ROLES[row["organiser_role"]]))
+    return Credential(row["id"], caller, row["expires_at"], row["last_used_at"], row["is_signed"])
 
 
 async def list_api_tokens(
@@ -212,18 +216,21 @@ async def forget_expired(
     return int(sessions.rowcount) + int(tokens.rowcount)
 
 
+def _caller(row: Row, role: Role, session_id: UUID | None = None) -> Caller:
+    return Caller(
+        kind=CallerKind.ORGANISER,
+        organiser_id=row["organiser_id"],
+        role=role,
+        session_id=session_id,
+    )
+
+
 def _session(row: Row) -> SessionRecord:
-    return SessionRecord(**{**_of_record(row), "role": Role(row["role"])})
+    return SessionRecord(**{**row, "role": Role(row["role"])})
 
 
 def _token(row: Row) -> ApiTokenRecord:
-    values = _of_record(row)
+    values = dict(row.items())
     for name in ("role", "organiser_role"):
         values[name] = Role(values[name])
     return ApiTokenRecord(**values)
-
-
-def _of_record(row: Row) -> dict[str, Any]:
-    values = dict(row.items())
-    values.pop(_KEY, None)
-    return values

@@ -9,6 +9,7 @@ from contextvars import Context
 from typing import Any
 
 from persistence.direct import Row, Statement
+from resilience.loops import RunningLoop
 
 # Not all that there may be: the database reads for some while the process answers others.
 KEYS_MAX = 6
@@ -28,10 +29,11 @@ class Gathering:
         self._fetch = fetch
         self._asked: dict[Statement, Asked] = {}
         self._fetching: set[asyncio.Task[None]] = set()
+        self._loop = RunningLoop()
 
     async def find(self, statement: Statement, key: Any) -> Row | None:
         """The row whose key this is. Raises what `fetch` raises for this key alone."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop.get()
         asked = self._asked.get(statement)
         if asked is None or len(asked) == KEYS_MAX:
             asked = self._asked[statement] = []
@@ -48,7 +50,7 @@ class Gathering:
     def _ask(self, statement: Statement, asked: Asked) -> None:
         if self._asked.get(statement) is asked:
             del self._asked[statement]
-        task = asyncio.create_task(self._answer(statement, asked))
+        task = self._loop.get().create_task(self._answer(statement, asked))
         self._fetching.add(task)
         task.add_done_callback(self._fetching.discard)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
 from domain.form import PersonEntry, PlayerRole
-from domain.roles import Role
+from domain.roles import Caller, Role
 from domain.rules import TournamentRules
 from domain.status import TeamStatus
 
@@ -143,14 +143,18 @@ class SessionRecord:
 
 
 @dataclass(slots=True)
-class TokenInUse:
-    """What a request needs of the API token that it came with; `role` is what it may do now."""
+class Credential:
+    """What a request needs of the session or API token that it came with.
+
+    `caller` has the role that it may act with now. Requests with one that `is_signed` have to be
+    signed.
+    """
 
     id: UUID
-    organiser_id: UUID
-    role: Role
+    caller: Caller
+    expires_at: datetime
     last_used_at: datetime | None
-    is_signed: bool
+    is_signed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,15 +68,15 @@ class Screen(logging.StreamHandler[Any]):
             super().emit(record)
             return
         self._waiting.append(record.msg)
+        if self._written_by is not None and self._written_by.is_running():
+            return
         try:
-            loop = asyncio.get_running_loop()
+            self._written_by = asyncio.get_running_loop()
         except RuntimeError:
             # A thread, or a command that has no loop.
             self._write_waiting()
             return
-        if self._written_by is not loop:
-            self._written_by = loop
-            loop.call_soon(self.flush)
+        self._written_by.call_soon(self.flush)
 
     def flush(self) -> None:
         self.acquire()

@@ -1,8 +1,7 @@
 """Signing in and out, and who comes with a token."""
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from uuid import UUID
@@ -23,7 +22,7 @@ from persistence import credentials, organisers
 from persistence.database import Connection
 from persistence.ids import new_id
 from persistence.organisers import Account
-from persistence.records import OrganiserRecord, SessionRecord
+from persistence.records import Credential, OrganiserRecord, SessionRecord
 from resolvers import second_factor
 from resolvers.context import Services
 from resolvers.journal import record
@@ -104,22 +103,27 @@ async def sign_out(
         )
         return await organisers.find(connection, organiser_id)
 
-    return await services.database.run(end)
+    return await services.database.withdraw(end)
 
 
-def caller_of(
-    services: Services, token: str, request: SignedRequest | None = None
-) -> Awaitable[Caller]:
+async def caller_of(services: Services, token: str, request: SignedRequest | None = None) -> Caller:
     """Whose session or API token it is; `request` is the one it came with, if it was signed.
 
     Raises Unauthenticated.
     """
-    kind = kind_of(token)
-    if kind is TokenKind.SESSION:
-        return _caller_of_session(services, hash_of(token))
-    if kind is TokenKind.API:
-        return _caller_of_api_token(services, hash_of(token), request)
-    raise Unauthenticated(UNKNOWN_TOKEN)
+    now, recent = services.clock(), services.database.recent
+    used: Credential | None = recent.get(token)
+    if used is None:
+        used = await recent.fill(token, partial(_credential, services, token))
+    if used is None or _has_ended(services, used, now):
+        raise Unauthenticated(UNKNOWN_TOKEN)
+    if used.is_signed:
+        await require_signature(services, used.id, request)
+    if used.last_used_at is None or now - used.last_used_at >= LAST_USE_PRECISION:
+        # First of all, so that others who come meanwhile do not do it too.
+        used.last_used_at = now
+        await services.database.run(partial(_touch, used=used, now=now))
+    return used.caller
 
 
 async def me(services: Services, caller: Caller) -> OrganiserRecord:
@@ -163,7 +167,7 @@ async def revoke_session(services: Services, caller: Caller, session_id: UUID) -
         await record(connection, caller, "session.revoked", gone.organiser_id, at=services.clock())
         return gone
 
-    return await services.database.run(end)
+    return await services.database.withdraw(end)
 
 
 def require_access(caller: Caller, organiser_id: UUID | None) -> UUID:
@@ -181,43 +185,28 @@ def reach_of(caller: Caller) -> UUID | None:
     return None if is_owner else caller.organiser_id
 
 
-async def _caller_of_session(services: Services, token_hash: bytes) -> Caller:
-    now = services.clock()
-    session = await credentials.find_session(
-        services.database, token_hash, now=now, idle_since=now - services.accounts.idle
-    )
-    if session is None:
-        raise Unauthenticated(UNKNOWN_TOKEN)
-    if now - session.last_used_at >= LAST_USE_PRECISION:
-        await services.database.run(
-            partial(credentials.touch_session, session_id=session.id, now=now)
-        )
-    return Caller(
-        kind=CallerKind.ORGANISER,
-        organiser_id=session.organiser_id,
-        role=session.role,
-        session_id=session.id,
-    )
+async def _credential(services: Services, token: str) -> Credential | None:
+    kind = kind_of(token)
+    if kind is TokenKind.SESSION:
+        return await credentials.find_session(services.database, hash_of(token))
+    if kind is TokenKind.API:
+        return await credentials.find_api_token(services.database, hash_of(token))
+    return None
 
 
-async def _caller_of_api_token(
-    services: Services, token_hash: bytes, request: SignedRequest | None
-) -> Caller:
-    now = services.clock()
-    token = await credentials.find_api_token(services.database, token_hash, now=now)
-    if token is None:
-        raise Unauthenticated(UNKNOWN_TOKEN)
-    if token.is_signed:
-        await require_signature(services, token.id, request)
-    if token.last_used_at is None or now - token.last_used_at >= LAST_USE_PRECISION:
-        await services.database.run(
-            partial(credentials.touch_api_token, token_id=token.id, now=now)
-        )
-    return Caller(
-        kind=CallerKind.ORGANISER,
-        organiser_id=token.organiser_id,
-        role=token.role,
-    )
+def _has_ended(services: Services, used: Credential, now: datetime) -> bool:
+    """Sessions end by not being used too."""
+    ends_at = used.expires_at
+    if used.caller.session_id is not None and used.last_used_at is not None:
+        ends_at = min(ends_at, used.last_used_at + services.accounts.idle)
+    return ends_at <= now
+
+
+async def _touch(connection: Connection, *, used: Credential, now: datetime) -> None:
+    if used.caller.session_id is not None:
+        await credentials.touch_session(connection, used.id, now=now)
+    else:
+        await credentials.touch_api_token(connection, used.id, now=now)
 
 
 async def _open(  # noqa: PLR0913 - what a sign-in consists of

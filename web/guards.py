@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from resilience.loops import RunningLoop
 from web.refusals import Headers
 
 # Probes of the platform call by address, not by name; the answers depend on nothing they send.
@@ -98,19 +99,20 @@ class Deadlines:
         self.seconds = seconds
         self.receive_seconds = receive_seconds
         self._running: set[Timed] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = RunningLoop()
+        self._looked_at_by: asyncio.AbstractEventLoop | None = None
 
     def begin(self, one: Timed) -> None:
         """What the current task does from here on."""
-        task = asyncio.current_task()
+        loop = self._loop.get()
+        task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError
         one.task, one.cancelling = task, task.cancelling()
         one.end = one.ends_at = time.monotonic() + self.seconds
         self._running.add(one)
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop = loop
+        if self._looked_at_by is not loop:
+            self._looked_at_by = loop
             loop.call_later(TICK_SECONDS, self._look, loop)
 
     def end(self, one: Timed) -> None:
@@ -135,4 +137,4 @@ class Deadlines:
         if self._running:
             loop.call_later(TICK_SECONDS, self._look, loop)
         else:
-            self._loop = None
+            self._looked_at_by = None

@@ -8,10 +8,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from domain.roles import Role
+from domain.roles import Caller, CallerKind, Role
 from persistence import credentials, organisers, second_factors
 from persistence.ids import new_id
-from persistence.records import ApiTokenRecord, OrganiserRecord, SessionRecord
+from persistence.records import ApiTokenRecord, Credential, OrganiserRecord, SessionRecord
 
 HASH = b"h" * 32
 SALT = b"s" * 16
@@ -115,20 +115,24 @@ async def test_owners_who_can_sign_in_are_locked_until_the_end(database, clock, 
     assert order == ["first", "second"]
 
 
-async def test_session_is_found_by_its_hash_while_it_lasts(database, clock, owner):
+async def test_session_is_found_by_its_hash(database, clock, owner):
     session = session_of(owner, clock)
     await database.run(partial(credentials.add_session, session=session, token_hash=HASH))
 
-    async def found(now, idle_since):
-        return await credentials.find_session(database, HASH, now=now, idle_since=idle_since)
+    found = await credentials.find_session(database, HASH)
 
-    now = clock.now
-    assert await found(now, now - HOUR) == session
-    assert await found(now + 2 * HOUR, now - HOUR) is None
-    assert await found(now, now) is None
-    assert (
-        await credentials.find_session(database, b"x" * 32, now=now, idle_since=now - HOUR) is None
+    assert found == Credential(
+        id=session.id,
+        caller=Caller(
+            kind=CallerKind.ORGANISER,
+            organiser_id=owner.id,
+            role=owner.role,
+            session_id=session.id,
+        ),
+        expires_at=session.expires_at,
+        last_used_at=session.last_used_at,
     )
+    assert await credentials.find_session(database, b"x" * 32) is None
 
 
 async def test_last_use_never_goes_back(database, clock, owner, sql):

@@ -1,0 +1,38 @@
+"""What was read a moment ago, and is taken for true until that moment is over.
+
+Nobody has to be told when it goes: who takes it away waits the moment out before saying so
+(`Database.withdraw`). That holds for all processes, without a message between them.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable
+from time import monotonic
+from typing import Any
+
+TRUE_FOR_SECONDS = 0.25
+KEPT = 10_000
+
+
+class Recent:
+    """Values by their keys, with the time until which each is true."""
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, tuple[float, Any]] = {}
+
+    def get(self, key: Hashable) -> Any | None:
+        """None for what has to be read."""
+        kept = self._values.get(key)
+        return None if kept is None or kept[0] <= monotonic() else kept[1]
+
+    async def fill(self, key: Hashable, read: Callable[[], Awaitable[Any | None]]) -> Any | None:
+        """What `read` finds. That there is nothing is not kept."""
+        # It was true at the earliest when it was asked for.
+        until = monotonic() + TRUE_FOR_SECONDS
+        value = await read()
+        if value is not None:
+            if len(self._values) >= KEPT:
+                self.clear()
+            self._values[key] = (until, value)
+        return value
+
+    def clear(self) -> None:
+        self._values.clear()
