@@ -1,7 +1,6 @@
 """Sessions and API tokens, found by the hash of their text."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select, text, update
