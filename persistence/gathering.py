@@ -38,7 +38,9 @@ class Gathering:
         if asked is None or len(asked) == KEYS_MAX:
             asked = self._asked[statement] = []
             # What is logged on the way belongs to none of the requests.
-            loop.call_soon(self._ask, statement, asked, context=Context())
+            task = loop.create_task(self._answer(statement, asked), context=Context())
+            self._fetching.add(task)
+            task.add_done_callback(self._fetching.discard)
         answer: asyncio.Future[Row | None] = loop.create_future()
         asked.append((key, answer))
         try:
@@ -47,14 +49,10 @@ class Gathering:
             rows = await self._fetch(statement, {"keys": [key]})
             return rows[0] if rows else None
 
-    def _ask(self, statement: Statement, asked: Asked) -> None:
+    async def _answer(self, statement: Statement, asked: Asked) -> None:
+        """Begins in the next turn of the loop, with all who have asked until then."""
         if self._asked.get(statement) is asked:
             del self._asked[statement]
-        task = self._loop.get().create_task(self._answer(statement, asked))
-        self._fetching.add(task)
-        task.add_done_callback(self._fetching.discard)
-
-    async def _answer(self, statement: Statement, asked: Asked) -> None:
         try:
             rows = await self._fetch(statement, {"keys": [key for key, _ in asked]})
         except Exception as error:  # noqa: BLE001 - handed to those who asked
