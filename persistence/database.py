@@ -19,13 +19,13 @@ from tenacity import (
 )
 
 from domain.errors import ServiceUnavailable
+from persistence import recent
 from persistence.connecting import LOST
 from persistence.direct import Direct, Row, Statement
 from persistence.failures import CommitUnknown, is_lost, is_transient, is_unavailable, sqlstate
 from persistence.gathering import Gathering
 from persistence.options import DatabaseOptions, direct_of, engine_of, limits_of
 from persistence.pulse import Pulse
-from persistence.recent import TRUE_FOR_SECONDS, Recent
 from resilience.tracing import span
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ class Database:
         self._writing = direct_of(options, _writers(share)) if share else None
         self._gathering = Gathering(self._direct.fetch) if self._direct else None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self.recent = Recent()
+        self.recent = recent.Recent()
         self._pulse = Pulse(options.url, connect_timeout_seconds=options.connect_timeout_seconds)
 
     @property
@@ -134,15 +134,15 @@ class Database:
             except Exception as error:  # noqa: BLE001 - judged there
                 return await self._retried(partial(gathering.find, statement, key), error)
 
-    async def withdraw(self, work: Work[T]) -> T:
-        """As `run`, for what takes away that which may be `recent` somewhere: returns, or raises,
-        when no process any longer takes for true what was before.
+    async def supersede(self, work: Work[T]) -> T:
+        """As `run`, for what changes that which may be `recent` somewhere: returns, or raises, when
+        no process any longer takes for true what was before.
         """
         try:
             return await self.run(work)
         finally:
             self.recent.clear()
-            await asyncio.sleep(TRUE_FOR_SECONDS)
+            await asyncio.sleep(recent.TRUE_FOR_SECONDS)
 
     async def write(
         self,

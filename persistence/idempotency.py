@@ -1,5 +1,7 @@
 """What idempotency keys were used for."""
 
+from datetime import datetime
+
 from sqlalchemy import text
 
 from persistence.database import Database
@@ -10,12 +12,16 @@ OPERATION = "registerTeam"
 
 _REMEMBERED = Statement(
     text("""
-    SELECT fingerprint, team_id FROM idempotency_record WHERE operation = :operation AND key = :key
+    SELECT fingerprint, team_id, expires_at FROM idempotency_record
+    WHERE operation = :operation AND key = :key
 """)
 )
 
 
-async def remembered(database: Database, key: str) -> Remembered:
-    """What a key that was used stands for."""
-    (row,) = await database.fetch(_REMEMBERED, operation=OPERATION, key=key)
-    return Remembered(fingerprint=row["fingerprint"], team_id=row["team_id"])
+async def find(database: Database, key: str, *, now: datetime) -> Remembered | None:
+    """What a key was used for; None for one that was not, or is forgotten by now."""
+    rows = await database.fetch(_REMEMBERED, operation=OPERATION, key=key)
+    # Not a condition of the statement: planned while there were no keys, it would go by the time.
+    if not rows or rows[0]["expires_at"] <= now:
+        return None
+    return Remembered(fingerprint=rows[0]["fingerprint"], team_id=rows[0]["team_id"])

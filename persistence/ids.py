@@ -4,7 +4,11 @@ import os
 import time
 from uuid import UUID
 
+# Random numbers that are read together, in one call of the system.
+CHANCES_READ = 256
+
 _NS_PER_MS = 1_000_000
+_unused: list[int] = []
 
 
 def new_id() -> UUID:
@@ -20,5 +24,16 @@ def new_ids(count: int) -> list[UUID]:
     milliseconds, rest = divmod(time.time_ns(), _NS_PER_MS)
     fraction = (rest << 12) // _NS_PER_MS
     moment = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62
-    chances = memoryview(os.urandom(8 * count)).cast("Q")
-    return [UUID(int=moment | chance >> 2) for chance in chances]
+    return [UUID(int=moment | chance >> 2) for chance in _chances(count)]
+
+
+def _chances(count: int) -> list[int]:
+    """So many random numbers of 64 bits, which nobody was given before."""
+    # More than are taken: threads may take some meanwhile.
+    if len(_unused) < count + CHANCES_READ:
+        _unused.extend(memoryview(os.urandom(8 * (count + 2 * CHANCES_READ))).cast("Q"))
+    return [_unused.pop() for _ in range(count)]
+
+
+# A process that was forked has none of its parent's.
+os.register_at_fork(after_in_child=_unused.clear)

@@ -1,7 +1,7 @@
 """What was read a moment ago, and is taken for true until that moment is over.
 
-Nobody has to be told when it goes: who takes it away waits the moment out before saying so
-(`Database.withdraw`). That holds for all processes, without a message between them.
+Nobody has to be told when it changes: who changes it waits the moment out before saying so
+(`Database.supersede`). That holds for all processes, without a message between them.
 """
 
 from collections.abc import Awaitable, Callable, Hashable

@@ -19,7 +19,7 @@ from domain.status import TeamStatus
 from persistence.database import Database
 from persistence.direct import Statement
 from persistence.failures import LOCK_NOT_AVAILABLE, context, sqlstate
-from persistence.idempotency import OPERATION, remembered
+from persistence.idempotency import OPERATION
 from persistence.ids import new_id
 from persistence.records import ChurchRecord, Claim, PlayerRecord, Remembered, TournamentRecord
 from persistence.registration import (
@@ -73,7 +73,7 @@ _STORE = f"""
         UPDATE tournament t
         SET taken = t.taken + 1, next_team_number = t.next_team_number + 1
         FROM place
-        WHERE t.id = :tournament_id
+        WHERE t.id = :tournament_id AND t.is_active
           AND (t.capacity IS NULL OR t.taken < t.capacity)
           AND (t.opens_at IS NULL OR t.opens_at <= :now)
           AND (t.closes_at IS NULL OR t.closes_at > :now)
@@ -146,12 +146,12 @@ class Registration:
     request_id: str
 
 
-async def store(database: Database, registration: Registration) -> Placed | Remembered:
-    """Write the team with all that belongs to it, or nothing: what the key stands for already.
+async def store(database: Database, registration: Registration) -> Placed | None:
+    """Write the team with all that belongs to it; None for a key that was used before.
 
-    That is `wanted` itself when the statement is repeated because its answer was lost. Waits for
-    a registration with the same key that is under way. Raises IdempotencyInProgress when that
-    takes longer than the lock timeout; InvalidForm when a team that is live has the name, the
+    That may have been for this team, when the statement is repeated because its answer was lost.
+    Waits for a registration with the same key that is under way. Raises IdempotencyInProgress when
+    that takes longer than the lock timeout; InvalidForm when a team that is live has the name, the
     e-mail or the phone; NoChurchPlace, NoNumber, DocumentsTaken.
     """
     key = registration.key
@@ -162,7 +162,7 @@ async def store(database: Database, registration: Registration) -> Placed | Reme
         meaning=_meaning,
     )
     if not rows:
-        return await remembered(database, key or "")
+        return None
     return Placed(church=church_of(rows[0], registration.tournament), code=rows[0]["code"])
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import text
@@ -18,17 +17,12 @@ from domain.checks import (
 )
 from domain.errors import InvalidForm
 from domain.form import PersonEntry, TeamEntry
-from persistence import tournaments
-from persistence.database import Database
-from persistence.direct import Statement
 from persistence.failures import constraint
-from persistence.idempotency import OPERATION
 from persistence.ids import new_id
 from persistence.models import IS_LIVE
 from persistence.records import (
     ChurchRecord,
     LookUps,
-    Remembered,
     TournamentRecord,
 )
 
@@ -37,15 +31,6 @@ _DUPLICATES = {
     "uq_team_live_captain_phone": duplicate_captain_phone,
     "uq_team_live_name": duplicate_team_name,
 }
-
-_KNOWN = Statement(
-    text("""
-    SELECT t.*, r.fingerprint, r.team_id AS remembered_team_id, r.expires_at AS remembered_until
-    FROM tournament t
-    LEFT JOIN idempotency_record r ON r.operation = :operation AND r.key = :key
-    WHERE t.is_active
-""")
-)
 
 _LOOK_UPS = text(f"""
     SELECT t.taken, coalesce(c.taken, 0) AS church_taken,
@@ -81,19 +66,6 @@ def taking_place(source: str = "") -> str:
 
 
 _PLACE_IN_CHURCH = text(taking_place())
-
-
-async def known(
-    database: Database, *, idempotency_key: str | None, now: datetime
-) -> tuple[TournamentRecord, Remembered | None]:
-    """The active tournament, and what the key was used for."""
-    (found,) = await database.fetch(_KNOWN, operation=OPERATION, key=idempotency_key)
-    row = SimpleNamespace(**found)
-    # Not a condition of the statement: planned while there were no keys, it would go by the time.
-    if row.remembered_team_id is None or row.remembered_until <= now:
-        return tournaments.from_row(row), None
-    remembered = Remembered(fingerprint=row.fingerprint, team_id=row.remembered_team_id)
-    return tournaments.from_row(row), remembered
 
 
 async def look_up(connection: AsyncConnection, keys: LookupKeys) -> LookUps:

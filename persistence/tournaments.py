@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, insert, select, text, update
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.documents import DocumentKind
 from domain.rules import TournamentRules
+from persistence.database import Database
 from persistence.ids import new_id
 from persistence.records import TournamentRecord
 from persistence.tables import tournament
@@ -34,6 +36,14 @@ _ACTIVE = select(*_COLUMNS).where(tournament.c.is_active)
 async def active(connection: AsyncConnection) -> TournamentRecord:
     """The one active tournament."""
     return from_row((await connection.execute(_ACTIVE)).one())
+
+
+async def lately(database: Database) -> TournamentRecord:
+    """The same, as it was a moment ago at most: what is `taken` may be more by now."""
+    found: TournamentRecord | None = database.recent.get(_ACTIVE)
+    if found is None:
+        found = await database.recent.fill(_ACTIVE, partial(database.read, active))
+    return cast("TournamentRecord", found)
 
 
 async def create_default(

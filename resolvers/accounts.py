@@ -103,7 +103,7 @@ async def sign_out(
         )
         return await organisers.find(connection, organiser_id)
 
-    return await services.database.withdraw(end)
+    return await services.database.supersede(end)
 
 
 async def caller_of(services: Services, token: str, request: SignedRequest | None = None) -> Caller:
@@ -167,7 +167,7 @@ async def revoke_session(services: Services, caller: Caller, session_id: UUID) -
         await record(connection, caller, "session.revoked", gone.organiser_id, at=services.clock())
         return gone
 
-    return await services.database.withdraw(end)
+    return await services.database.supersede(end)
 
 
 def require_access(caller: Caller, organiser_id: UUID | None) -> UUID:

@@ -112,7 +112,7 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
         )
         return gone
 
-    return await services.database.withdraw(end)
+    return await services.database.supersede(end)
 
 
 def _name(value: str) -> str:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
-from domain.errors import ChurchLimitReached, DomainError, TournamentFull
+from domain.errors import ChurchLimitReached, DomainError, ServiceUnavailable, TournamentFull
 from domain.form import DocumentForm, TeamEntry, TeamForm
 from domain.rules import require_open
 from domain.status import TeamStatus
@@ -16,7 +15,6 @@ from persistence.records import (
     Claim,
     DocumentRecord,
     PlayerRecord,
-    Remembered,
     TeamRecord,
 )
 from persistence.registering import NoChurchPlace, NoNumber, Registration
@@ -29,8 +27,8 @@ class Attempt:
     registration: Registration
     documents: tuple[DocumentRecord, ...]
 
-    async def store(self, database: Database) -> TeamRecord | Remembered:
-        """The team, or what the key stands for already.
+    async def store(self, database: Database) -> TeamRecord | None:
+        """The team; None for a key that was used before.
 
         Raises ChurchLimitReached, TournamentFull, RegistrationNotOpen, RegistrationClosed,
         InvalidForm, DocumentsTaken, IdempotencyInProgress.
@@ -41,10 +39,8 @@ class Attempt:
             limit = self.registration.tournament.rules.teams_per_church or 0
             raise ChurchLimitReached(limit=limit, registered=limit) from error
         except NoNumber as error:
-            raise await _why_no_number(database, self.registration.now) from error
-        if isinstance(placed, Remembered):
-            return placed
-        return self._team(placed.code, placed.church)
+            raise await _why_no_number(database, self.registration) from error
+        return None if placed is None else self._team(placed.code, placed.church)
 
     def _team(self, code: str, church: ChurchRecord) -> TeamRecord:
         stored = self.registration
@@ -107,11 +103,14 @@ def claims_of(
     )
 
 
-async def _why_no_number(database: Database, now: datetime) -> DomainError:
+async def _why_no_number(database: Database, registration: Registration) -> DomainError:
     """The tournament changed between reading its rules and taking a number."""
     tournament = await database.read(tournaments.active)
+    if tournament.id != registration.tournament.id:
+        # The next attempt is for the season that is open now.
+        return ServiceUnavailable()
     try:
-        require_open(tournament.rules, now)
+        require_open(tournament.rules, registration.now)
     except DomainError as not_open:
         return not_open
     return TournamentFull(capacity=tournament.rules.capacity or 0)

@@ -159,7 +159,7 @@ async def set_role(
         )
         return await organisers.set_role(connection, organiser_id, role) or before
 
-    organiser = await services.database.withdraw(change)
+    organiser = await services.database.supersede(change)
     log.info("organiser_role_changed", organiser_id=organiser.id, role=role)
     return organiser
 
@@ -196,7 +196,7 @@ async def reset_password(
             api_tokens=await credentials.delete_api_tokens_of(connection, changed.id),
         )
 
-    return await services.database.withdraw(change)
+    return await services.database.supersede(change)
 
 
 def _email(value: object) -> str:

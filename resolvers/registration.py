@@ -27,8 +27,8 @@ from domain.errors import (
     TournamentFull,
 )
 from domain.form import TeamForm
-from domain.rules import require_church_place, require_open, require_place
-from persistence import registration, teams, tournaments
+from domain.rules import is_open, require_church_place, require_open, require_place
+from persistence import idempotency, registration, teams, tournaments
 from persistence.ids import new_id
 from persistence.records import (
     LookUps,
@@ -82,17 +82,17 @@ async def register_team(
     InvalidForm, ChurchLimitReached, TournamentFull.
     """
     now = services.clock()
-    tournament, remembered = await registration.known(
-        services.database, idempotency_key=key, now=now
-    )
-    if remembered is not None:
-        return await _replay(services, form, remembered)
+    tournament = await tournaments.lately(services.database)
     rules = tournament.rules
-    require_open(rules, now)
     checked = check(form, rules, today=now.date())
     known = await claimable(services, form)
     document_issues = check_documents(form, rules, as_uploaded(known))
-    if checked.entry is None or document_issues:
+    if checked.entry is None or document_issues or not is_open(rules, now):
+        # What a key is used for is found out by storing, where that is what comes next.
+        replayed = await _replay(services, form, key, now)
+        if replayed is not None:
+            return replayed
+        require_open(rules, now)
         raise await _refusal(services, tournament, checked, document_issues)
     players, documents = squad(checked.entry, form, known), claimed(form.documents, known)
     used = fingerprint(services.secrets, form) if key is not None else b""
@@ -115,8 +115,11 @@ async def register_team(
         document_issues = check_documents(form, rules, as_uploaded(known))
         refusal = await _refusal(services, tournament, checked, document_issues)
         raise (refusal if refusal.issues else _as_refusal(overtaken)) from None
-    if isinstance(outcome, Remembered):
-        return await _replay(services, form, outcome)
+    if outcome is None:
+        replayed = await _replay(services, form, key, now)
+        if replayed is None:
+            raise ServiceUnavailable
+        return replayed
     log_fact(__name__, "team_registered", team_id=str(outcome.id), team=outcome.code)
     token = manage_token(services.secrets, outcome.id)
     return Registered(team=outcome, manage_token=token, is_replay=False)
@@ -138,7 +141,13 @@ async def validate_team(services: Services, form: TeamForm) -> Validation:
     )
 
 
-async def _replay(services: Services, form: TeamForm, remembered: Remembered) -> Registered:
+async def _replay(
+    services: Services, form: TeamForm, key: str | None, now: datetime
+) -> Registered | None:
+    """What the key was answered before; None for one that was not used."""
+    remembered = await idempotency.find(services.database, key, now=now) if key else None
+    if remembered is None:
+        return None
     if not is_fingerprint(services.secrets, form, remembered.fingerprint):
         raise IdempotencyKeyReused
     team = await services.database.read(partial(teams.find_by_id, team_id=remembered.team_id))

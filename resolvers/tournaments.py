@@ -35,7 +35,7 @@ async def update_tournament(
     Raises Unauthenticated, Forbidden, BadUserInput.
     """
     require_role(caller, Role.OWNER)
-    after = await services.database.run(partial(_update, services, caller, changes))
+    after = await services.database.supersede(partial(_update, services, caller, changes))
     log.info("tournament_updated", fields=sorted(changes))
     return after, state_of(after, services.clock())
 

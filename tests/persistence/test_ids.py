@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122
 
@@ -60,3 +62,21 @@ def test_ids_of_a_millisecond_sort_by_its_microseconds():
 
     assert made == sorted(made)
     assert {one.int >> 80 for one in made} == {int(START.timestamp()) * 1000}
+
+
+FORKING = """
+import os
+from persistence.ids import new_id
+
+new_id()
+child = os.fork()
+print(new_id().int & (1 << 62) - 1, flush=True)
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+def test_a_process_that_was_forked_makes_ids_of_its_own():
+    made = subprocess.run([sys.executable, "-c", FORKING], check=True, capture_output=True)
+
+    assert len(set(made.stdout.split())) == 2

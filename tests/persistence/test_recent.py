@@ -1,4 +1,4 @@
-"""What is taken for true for a moment, and how it is taken away from everybody."""
+"""What is taken for true for a moment, and how it is changed for everybody."""
 
 import asyncio
 from functools import partial
@@ -57,8 +57,7 @@ async def test_what_was_not_there_is_read_again(database, sql):
     assert await churches.name() == "St Mary"
 
 
-async def test_it_is_true_for_no_longer_than_since_it_was_asked_for(database, sql, monkeypatch):
-    monkeypatch.setattr(recent, "TRUE_FOR_SECONDS", 0)
+async def test_it_is_true_for_no_longer_than_since_it_was_asked_for(database, sql):
     await sql.execute(FOUND)
     churches = Churches(database)
 
@@ -71,7 +70,8 @@ async def closed(connection):
     await connection.execute(CLOSE)
 
 
-async def test_what_is_withdrawn_is_gone_for_every_process(database, open_database, sql):
+@pytest.mark.recent
+async def test_what_is_changed_is_changed_for_every_process(database, open_database, sql):
     await sql.execute(FOUND)
     here, elsewhere = Churches(database), Churches(open_database())
 
@@ -83,7 +83,7 @@ async def test_what_is_withdrawn_is_gone_for_every_process(database, open_databa
     assert await here.name() == await elsewhere.name() == "St Mary"
     asking = asyncio.create_task(until_gone())
 
-    await database.withdraw(closed)
+    await database.supersede(closed)
 
     assert await elsewhere.name() is None
     assert await here.name() is None
@@ -91,17 +91,18 @@ async def test_what_is_withdrawn_is_gone_for_every_process(database, open_databa
 
 
 @pytest.mark.usefixtures("lasting")
-async def test_whoever_withdraws_it_forgets_it(database, sql, monkeypatch):
+async def test_whoever_changes_it_forgets_it(database, sql, monkeypatch):
     await sql.execute(FOUND)
     churches = Churches(database)
     await churches.name()
-    monkeypatch.setattr("persistence.database.TRUE_FOR_SECONDS", 0)
+    monkeypatch.setattr(recent, "TRUE_FOR_SECONDS", 0)
 
-    await database.withdraw(closed)
+    await database.supersede(closed)
 
     assert await churches.name() is None
 
 
+@pytest.mark.recent
 async def test_a_refusal_is_not_told_before_that_either(database, open_database, sql):
     await sql.execute(FOUND)
     elsewhere = Churches(open_database())
@@ -111,14 +112,14 @@ async def test_a_refusal_is_not_told_before_that_either(database, open_database,
             raise NotFound("It is gone.")
 
     assert await elsewhere.name() == "St Mary"
-    withdrawing = asyncio.create_task(database.withdraw(once_more))
+    superseding = asyncio.create_task(database.supersede(once_more))
     while await sql.fetchval("SELECT count(*) FROM church"):
         await asyncio.sleep(0)
     with pytest.raises(NotFound):
-        await database.withdraw(once_more)
+        await database.supersede(once_more)
 
     assert await elsewhere.name() is None
-    await withdrawing
+    await superseding
 
 
 @pytest.mark.usefixtures("lasting")

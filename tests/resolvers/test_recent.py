@@ -1,0 +1,165 @@
+"""What a process may know from a moment ago: whose token it is, and the rules of the season."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from domain.errors import IdempotencyKeyReused, InvalidForm, ServiceUnavailable, Unauthenticated
+from domain.roles import SYSTEM, Role
+from persistence import recent
+from persistence.database import Database
+from persistence.options import DatabaseOptions
+from resolvers import accounts, api_tokens, demo, organisers, tournaments
+from resolvers.registration import register_team
+from tests import make
+from tests.signing_in import caller, signed_in
+from tests.statements import statements
+
+KEY = "a key of the test"
+NEXT_SEASON = """
+    WITH over AS (UPDATE tournament SET is_active = false RETURNING *)
+    INSERT INTO tournament (id, is_active, name, code_prefix, time_zone, squad_min, squad_max,
+        required_documents, created_at)
+    SELECT gen_random_uuid(), true, 'Next', 'ICCT27', time_zone, 11, 15, '{}', now() FROM over
+"""
+
+pytestmark = pytest.mark.recent
+
+
+@pytest.fixture
+async def elsewhere(services, database_url):
+    """Another process."""
+    database = Database(DatabaseOptions(url=database_url))
+    yield replace(services, database=database)
+    await database.close()
+
+
+@pytest.fixture
+def lasting(monkeypatch):
+    monkeypatch.setattr(recent, "TRUE_FOR_SECONDS", 3_600)
+
+
+@pytest.fixture
+def register(services):
+    return partial(register_team, services, request_id="request-of-the-test")
+
+
+@pytest.mark.usefixtures("lasting")
+async def test_a_token_is_read_once(services):
+    opened = await signed_in(services)
+    await accounts.caller_of(services, opened.token)
+
+    with statements() as seen:
+        found = await accounts.caller_of(services, opened.token)
+
+    assert found.session_id == opened.session.id
+    assert seen == []
+
+
+@pytest.mark.usefixtures("lasting")
+async def test_a_token_that_is_known_expires_all_the_same(services, clock):
+    opened = await signed_in(services)
+    await accounts.caller_of(services, opened.token)
+    clock.advance(hours=12)
+
+    with pytest.raises(Unauthenticated, match="has ended"):
+        await accounts.caller_of(services, opened.token)
+
+
+async def test_what_ends_a_token_ends_it_in_every_process(services, elsewhere):
+    owner = await caller(services)
+    session = await signed_in(services, Role.REVIEWER)
+    other = await signed_in(services, Role.VIEWER)
+    made = await api_tokens.create(services, owner, name="x", role=Role.VIEWER, days=1)
+    ends = {
+        session.token: partial(accounts.revoke_session, services, owner, session.session.id),
+        made.text: partial(api_tokens.revoke, services, owner, made.record.id),
+        other.token: partial(
+            organisers.reset_password,
+            services,
+            SYSTEM,
+            email=other.organiser.email,
+            password="another correct horse battery",
+        ),
+    }
+
+    for token, end in ends.items():
+        await accounts.caller_of(elsewhere, token)
+        await end()
+        with pytest.raises(Unauthenticated):
+            await accounts.caller_of(elsewhere, token)
+
+
+async def test_signing_out_ends_the_session_in_every_process(services, elsewhere):
+    opened = await signed_in(services)
+    who = await accounts.caller_of(elsewhere, opened.token)
+
+    await accounts.sign_out(services, who)
+
+    with pytest.raises(Unauthenticated):
+        await accounts.caller_of(elsewhere, opened.token)
+
+
+async def test_another_role_counts_in_every_process(services, elsewhere):
+    owner, other = await caller(services), await signed_in(services, Role.REVIEWER)
+    assert (await accounts.caller_of(elsewhere, other.token)).role == Role.REVIEWER
+
+    await organisers.set_role(services, owner, other.organiser.id, Role.VIEWER)
+
+    assert (await accounts.caller_of(elsewhere, other.token)).role == Role.VIEWER
+
+
+@pytest.mark.usefixtures("lasting")
+async def test_a_registration_is_one_statement(register):
+    await register(make.form(0), key=None)
+
+    with statements() as seen:
+        registered = await register(make.form(1), key=KEY)
+
+    assert registered.team.code == "ICCT-002"
+    assert len(seen) == 1
+
+
+@pytest.mark.usefixtures("lasting")
+async def test_a_key_is_answered_again_without_a_look_before(register):
+    first = await register(make.form(), key=KEY)
+
+    again = await register(make.form(), key=KEY)
+
+    assert (again.is_replay, again.team.id) == (True, first.team.id)
+    with pytest.raises(IdempotencyKeyReused):
+        await register(make.form(1), key=KEY)
+
+
+async def test_new_rules_hold_in_every_process(services, elsewhere):
+    owner = await caller(services)
+    register = partial(register_team, elsewhere, key=None, request_id="request-of-the-test")
+    await register(make.form(0))
+
+    await tournaments.update_tournament(services, owner, {"squad_max": 14})
+
+    with pytest.raises(InvalidForm) as refused:
+        await register(make.form(1))
+    assert [one.code for one in refused.value.issues] == ["SQUAD_TOO_LARGE"]
+
+
+async def test_demo_teams_find_the_room_that_is_made_for_them(services, register):
+    """More of them come from one church than the season lets in."""
+    await register(make.form(500), key=None)
+
+    assert await demo.seed_demo(services, 60) == 60
+
+
+@pytest.mark.usefixtures("lasting")
+async def test_a_season_that_is_over_takes_nobody(register, services, sql):
+    await register(make.form(0), key=None)
+    await sql.execute(NEXT_SEASON)
+
+    with pytest.raises(ServiceUnavailable):
+        await register(make.form(1), key=KEY)
+    assert await sql.fetchval("SELECT count(*) FROM team") == 1
+    assert await sql.fetchval("SELECT count(*) FROM idempotency_record") == 0
+
+    services.database.recent.clear()
+    assert (await register(make.form(1), key=KEY)).team.code == "ICCT27-001"
