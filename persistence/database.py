@@ -142,7 +142,7 @@ class Database:
             return await self.run(work)
         finally:
             self.recent.clear()
-            await asyncio.sleep(recent.TRUE_FOR_SECONDS)
+            await asyncio.sleep(recent.TRUE_FOR_SECONDS * recent.WAITED_FOR)
 
     async def write(
         self,

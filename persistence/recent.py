@@ -9,24 +9,27 @@ from time import monotonic
 from typing import Any
 
 TRUE_FOR_SECONDS = 0.25
+# So many times as long: timers may be a millisecond early.
+WAITED_FOR = 1.1
 KEPT = 10_000
 
 
 class Recent:
-    """Values by their keys, with the time until which each is true."""
+    """Values by their keys, with the time until which each is true, by the clock `now`."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+        self._now = now
         self._values: dict[Hashable, tuple[float, Any]] = {}
 
     def get(self, key: Hashable) -> Any | None:
         """None for what has to be read."""
         kept = self._values.get(key)
-        return None if kept is None or kept[0] <= monotonic() else kept[1]
+        return None if kept is None or kept[0] <= self._now() else kept[1]
 
     async def fill(self, key: Hashable, read: Callable[[], Awaitable[Any | None]]) -> Any | None:
         """What `read` finds. That there is nothing is not kept."""
         # It was true at the earliest when it was asked for.
-        until = monotonic() + TRUE_FOR_SECONDS
+        until = self._now() + TRUE_FOR_SECONDS
         value = await read()
         if value is not None:
             if len(self._values) >= KEPT:

@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, insert, select, text, update
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.documents import DocumentKind
 from domain.rules import TournamentRules
 from persistence.database import Database
+from persistence.direct import Statement, is_sought
 from persistence.ids import new_id
 from persistence.records import TournamentRecord
 from persistence.tables import tournament
@@ -31,6 +34,9 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
 )
 _TIME_ZONE = text("SELECT 1 FROM pg_timezone_names WHERE name = :name")
 _ACTIVE = select(*_COLUMNS).where(tournament.c.is_active)
+_CURRENT = Statement(
+    select(*_COLUMNS, tournament.c.is_active.label("key")).where(is_sought(tournament.c.is_active))
+)
 
 
 async def active(connection: AsyncConnection) -> TournamentRecord:
@@ -38,11 +44,19 @@ async def active(connection: AsyncConnection) -> TournamentRecord:
     return from_row((await connection.execute(_ACTIVE)).one())
 
 
+async def current(database: Database) -> TournamentRecord:
+    """The same, by one statement for all who ask in one turn of the loop."""
+    row = await database.find(_CURRENT, True)
+    if row is None:
+        raise NoResultFound
+    return from_row(SimpleNamespace(**row))
+
+
 async def lately(database: Database) -> TournamentRecord:
-    """The same, as it was a moment ago at most: what is `taken` may be more by now."""
-    found: TournamentRecord | None = database.recent.get(_ACTIVE)
+    """The same, as it was a moment ago at most. What is `taken` may have changed since."""
+    found: TournamentRecord | None = database.recent.get(_CURRENT)
     if found is None:
-        found = await database.recent.fill(_ACTIVE, partial(database.read, active))
+        found = await database.recent.fill(_CURRENT, partial(current, database))
     return cast("TournamentRecord", found)
 
 

@@ -5,6 +5,7 @@ import logging
 import os
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
+from threading import get_ident
 from typing import Any
 
 
@@ -54,6 +55,7 @@ class Screen(logging.StreamHandler[Any]):
         super().__init__(stream)
         self._waiting: list[str] = []
         self._written_by: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Without the library's filters, of which there are none."""
@@ -68,7 +70,8 @@ class Screen(logging.StreamHandler[Any]):
             super().emit(record)
             return
         self._waiting.append(record.msg)
-        if self._written_by is not None and self._written_by.is_running():
+        loop = self._written_by
+        if loop is not None and loop.is_running() and self._thread == get_ident():
             return
         try:
             self._written_by = asyncio.get_running_loop()
@@ -76,6 +79,7 @@ class Screen(logging.StreamHandler[Any]):
             # A thread, or a command that has no loop.
             self._write_waiting()
             return
+        self._thread = get_ident()
         self._written_by.call_soon(self.flush)
 
     def flush(self) -> None:

@@ -106,15 +106,22 @@ async def sign_out(
     return await services.database.supersede(end)
 
 
-async def caller_of(services: Services, token: str, request: SignedRequest | None = None) -> Caller:
+async def caller_of(
+    services: Services,
+    token: str,
+    request: SignedRequest | None = None,
+    *,
+    may_be_recent: bool = False,
+) -> Caller:
     """Whose session or API token it is; `request` is the one it came with, if it was signed.
 
-    Raises Unauthenticated.
+    What it may do `may_be_recent` for whoever only reads: others could use the last moment of what
+    is being taken away, and keep what they make with it. Raises Unauthenticated.
     """
-    now, recent = services.clock(), services.database.recent
-    used: Credential | None = recent.get(token)
+    now, recent, token_hash = services.clock(), services.database.recent, hash_of(token)
+    used: Credential | None = recent.get(token_hash) if may_be_recent else None
     if used is None:
-        used = await recent.fill(token, partial(_credential, services, token))
+        used = await recent.fill(token_hash, partial(_credential, services, token, token_hash))
     if used is None or _has_ended(services, used, now):
         raise Unauthenticated(UNKNOWN_TOKEN)
     if used.is_signed:
@@ -185,12 +192,12 @@ def reach_of(caller: Caller) -> UUID | None:
     return None if is_owner else caller.organiser_id
 
 
-async def _credential(services: Services, token: str) -> Credential | None:
+async def _credential(services: Services, token: str, token_hash: bytes) -> Credential | None:
     kind = kind_of(token)
     if kind is TokenKind.SESSION:
-        return await credentials.find_session(services.database, hash_of(token))
+        return await credentials.find_session(services.database, token_hash)
     if kind is TokenKind.API:
-        return await credentials.find_api_token(services.database, hash_of(token))
+        return await credentials.find_api_token(services.database, token_hash)
     return None
 
 

@@ -1,6 +1,7 @@
 """Registering a team: the rules in their order, then one transaction."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -31,6 +32,7 @@ from domain.rules import is_open, require_church_place, require_open, require_pl
 from persistence import idempotency, registration, teams, tournaments
 from persistence.ids import new_id
 from persistence.records import (
+    DocumentRecord,
     LookUps,
     Remembered,
     TeamRecord,
@@ -82,18 +84,17 @@ async def register_team(
     InvalidForm, ChurchLimitReached, TournamentFull.
     """
     now = services.clock()
-    tournament = await tournaments.lately(services.database)
-    rules = tournament.rules
-    checked = check(form, rules, today=now.date())
-    known = await claimable(services, form)
-    document_issues = check_documents(form, rules, as_uploaded(known))
-    if checked.entry is None or document_issues or not is_open(rules, now):
+    seen = await _look(services, form, await tournaments.lately(services.database), now)
+    if seen.is_refused:
         # What a key is used for is found out by storing, where that is what comes next.
         replayed = await _replay(services, form, key, now)
         if replayed is not None:
             return replayed
-        require_open(rules, now)
-        raise await _refusal(services, tournament, checked, document_issues)
+        seen = await _look(services, form, await tournaments.current(services.database), now)
+    tournament, checked, known = seen.tournament, seen.checked, seen.known
+    require_open(tournament.rules, now)
+    if checked.entry is None or seen.document_issues:
+        raise await _refusal(services, tournament, checked, seen.document_issues)
     players, documents = squad(checked.entry, form, known), claimed(form.documents, known)
     used = fingerprint(services.secrets, form) if key is not None else b""
     stored = Registration(
@@ -111,9 +112,8 @@ async def register_team(
     try:
         outcome = await attempt.store(services.database)
     except (InvalidForm, DocumentsTaken) as overtaken:
-        known = await claimable(services, form)
-        document_issues = check_documents(form, rules, as_uploaded(known))
-        refusal = await _refusal(services, tournament, checked, document_issues)
+        seen = await _look(services, form, tournament, now)
+        refusal = await _refusal(services, tournament, checked, seen.document_issues)
         raise (refusal if refusal.issues else _as_refusal(overtaken)) from None
     if outcome is None:
         replayed = await _replay(services, form, key, now)
@@ -123,6 +123,32 @@ async def register_team(
     log_fact(__name__, "team_registered", team_id=str(outcome.id), team=outcome.code)
     token = manage_token(services.secrets, outcome.id)
     return Registered(team=outcome, manage_token=token, is_replay=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A form under the rules of a tournament; `known` are uploads that it names."""
+
+    tournament: TournamentRecord
+    checked: Checked
+    known: Mapping[str, DocumentRecord]
+    document_issues: tuple[Issue, ...]
+    is_refused: bool
+
+
+async def _look(
+    services: Services, form: TeamForm, tournament: TournamentRecord, now: datetime
+) -> _Seen:
+    checked = check(form, tournament.rules, today=now.date())
+    known = await claimable(services, form)
+    issues = check_documents(form, tournament.rules, as_uploaded(known))
+    return _Seen(
+        tournament=tournament,
+        checked=checked,
+        known=known,
+        document_issues=issues,
+        is_refused=bool(checked.issues or issues) or not is_open(tournament.rules, now),
+    )
 
 
 async def validate_team(services: Services, form: TeamForm) -> Validation:

@@ -84,19 +84,19 @@ class GraphQLEndpoint:
             try:
                 if is_tracing():
                     with span(" ".join(label)):
-                        return await self._answer(request, wanted, media_type)
-                return await self._answer(request, wanted, media_type)
+                        return await self._answer(request, wanted, media_type, label[0])
+                return await self._answer(request, wanted, media_type, label[0])
             finally:
                 _durations(*label).observe(perf_counter() - began)
         except DomainError as error:
             return refusal(error)
 
     async def _answer(
-        self, request: HttpRequest, wanted: GraphQLRequest, media_type: str
+        self, request: HttpRequest, wanted: GraphQLRequest, media_type: str, kind: str
     ) -> Response:
         request_id = current_request_id()
         visit = Visit(self._sessions, request)
-        await visit.recognise()
+        await visit.recognise(only_reads=kind == OperationType.QUERY.value)
         if visit.is_anonymous and not self._trusts_all:
             self._trusted.require(wanted.query)
         context = Context(

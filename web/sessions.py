@@ -87,25 +87,29 @@ class Visit:
     def is_anonymous(self) -> bool:
         return self.caller.kind is CallerKind.ANONYMOUS
 
-    async def recognise(self) -> None:
+    async def recognise(self, *, only_reads: bool) -> None:
         """Who guesses tokens is counted too. Raises Unauthenticated, Forbidden, RateLimited."""
         token, services = self._bearer, self._sessions.services
         if token is None:
-            await self._recognise_cookie(services)
+            await self._recognise_cookie(services, only_reads=only_reads)
         elif not token.startswith(MANAGE_TOKEN):
             self.require_place()
             is_signed = b"x-signature" in self._request.headers
             signed = await _signed(self._request) if is_signed else None
             try:
-                self.caller = await accounts.caller_of(services, token, signed)
+                self.caller = await accounts.caller_of(
+                    services, token, signed, may_be_recent=only_reads
+                )
             except Unauthenticated:
                 await self._sessions.limits.hit("query", self.client)
                 raise
 
-    async def _recognise_cookie(self, services: Services) -> None:
+    async def _recognise_cookie(self, services: Services, *, only_reads: bool) -> None:
         if self._given is not None and self._is_allowed_place():
             try:
-                self.caller = await accounts.caller_of(services, self._given)
+                self.caller = await accounts.caller_of(
+                    services, self._given, may_be_recent=only_reads
+                )
             except Unauthenticated:
                 self.drop()
 

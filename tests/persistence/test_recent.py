@@ -57,13 +57,20 @@ async def test_what_was_not_there_is_read_again(database, sql):
     assert await churches.name() == "St Mary"
 
 
-async def test_it_is_true_for_no_longer_than_since_it_was_asked_for(database, sql):
-    await sql.execute(FOUND)
-    churches = Churches(database)
+@pytest.mark.recent
+async def test_it_is_true_since_it_was_asked_for_however_long_reading_takes():
+    moment = 10.0
+    kept = recent.Recent(lambda: moment)
 
-    assert [await churches.name() for _ in range(2)] == ["St Mary"] * 2
+    async def read():
+        nonlocal moment
+        moment += 0.2
+        return "read"
 
-    assert churches.read == ["st mary"] * 2
+    assert await kept.fill("key", read) == "read"
+    assert kept.get("key") == "read"
+    moment = 10.0 + recent.TRUE_FOR_SECONDS
+    assert kept.get("key") is None
 
 
 async def closed(connection):

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 
 import pytest
 import structlog
@@ -77,6 +78,16 @@ def test_without_a_loop_every_line_is_written_at_once(stream):
 async def test_a_thread_writes_what_waits(stream):
     log_fact("a", "first", number=1)
     await asyncio.to_thread(log.warning, "second")
+
+    assert said(stream) == ["first", "second"]
+
+
+async def test_a_thread_does_not_wait_for_the_loop(stream):
+    log_fact("a", "first", number=1)
+
+    thread = threading.Thread(target=log_fact, args=("a", "second"), kwargs={"number": 1})
+    thread.start()
+    thread.join()
 
     assert said(stream) == ["first", "second"]
 

@@ -1,5 +1,6 @@
 """What a process may know from a moment ago: whose token it is, and the rules of the season."""
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 
@@ -10,10 +11,11 @@ from domain.roles import SYSTEM, Role
 from persistence import recent
 from persistence.database import Database
 from persistence.options import DatabaseOptions
-from resolvers import accounts, api_tokens, demo, organisers, tournaments
+from resolvers import accounts, api_tokens, organisers, tournaments
 from resolvers.registration import register_team
 from tests import make
-from tests.signing_in import caller, signed_in
+from tests.asking import ask, data
+from tests.signing_in import bearer, caller, signed_in
 from tests.statements import statements
 
 KEY = "a key of the test"
@@ -40,6 +42,11 @@ def lasting(monkeypatch):
     monkeypatch.setattr(recent, "TRUE_FOR_SECONDS", 3_600)
 
 
+async def reader_of(services, token):
+    """Whose token it is, for an operation that only reads."""
+    return await accounts.caller_of(services, token, may_be_recent=True)
+
+
 @pytest.fixture
 def register(services):
     return partial(register_team, services, request_id="request-of-the-test")
@@ -48,10 +55,10 @@ def register(services):
 @pytest.mark.usefixtures("lasting")
 async def test_a_token_is_read_once(services):
     opened = await signed_in(services)
-    await accounts.caller_of(services, opened.token)
+    await reader_of(services, opened.token)
 
     with statements() as seen:
-        found = await accounts.caller_of(services, opened.token)
+        found = await reader_of(services, opened.token)
 
     assert found.session_id == opened.session.id
     assert seen == []
@@ -60,11 +67,11 @@ async def test_a_token_is_read_once(services):
 @pytest.mark.usefixtures("lasting")
 async def test_a_token_that_is_known_expires_all_the_same(services, clock):
     opened = await signed_in(services)
-    await accounts.caller_of(services, opened.token)
+    await reader_of(services, opened.token)
     clock.advance(hours=12)
 
     with pytest.raises(Unauthenticated, match="has ended"):
-        await accounts.caller_of(services, opened.token)
+        await reader_of(services, opened.token)
 
 
 async def test_what_ends_a_token_ends_it_in_every_process(services, elsewhere):
@@ -85,29 +92,64 @@ async def test_what_ends_a_token_ends_it_in_every_process(services, elsewhere):
     }
 
     for token, end in ends.items():
-        await accounts.caller_of(elsewhere, token)
+        await reader_of(elsewhere, token)
         await end()
         with pytest.raises(Unauthenticated):
-            await accounts.caller_of(elsewhere, token)
+            await reader_of(elsewhere, token)
 
 
-async def test_signing_out_ends_the_session_in_every_process(services, elsewhere):
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_signing_out_ends_the_session_in_every_process(services, elsewhere, everywhere):
     opened = await signed_in(services)
-    who = await accounts.caller_of(elsewhere, opened.token)
+    who = await reader_of(elsewhere, opened.token)
 
-    await accounts.sign_out(services, who)
+    await accounts.sign_out(services, who, everywhere=everywhere)
 
     with pytest.raises(Unauthenticated):
-        await accounts.caller_of(elsewhere, opened.token)
+        await reader_of(elsewhere, opened.token)
 
 
 async def test_another_role_counts_in_every_process(services, elsewhere):
     owner, other = await caller(services), await signed_in(services, Role.REVIEWER)
-    assert (await accounts.caller_of(elsewhere, other.token)).role == Role.REVIEWER
+    own = await accounts.caller_of(services, other.token)
+    made = await api_tokens.create(services, own, name="x", role=Role.REVIEWER, days=1)
+    tokens = other.token, made.text
+    assert [(await reader_of(elsewhere, one)).role for one in tokens] == [Role.REVIEWER] * 2
 
     await organisers.set_role(services, owner, other.organiser.id, Role.VIEWER)
 
-    assert (await accounts.caller_of(elsewhere, other.token)).role == Role.VIEWER
+    assert [(await reader_of(elsewhere, one)).role for one in tokens] == [Role.VIEWER] * 2
+
+
+@pytest.mark.usefixtures("lasting")
+async def test_whoever_writes_has_the_rights_of_now(client, services, sql):
+    """Or a right that is being taken away could be used to make another one."""
+    owner = await bearer(services)
+    query, mutation = (
+        "{ me { role } }",
+        ('mutation { createApiToken(input: {name: "x", role: OWNER, days: 1}) { token } }'),
+    )
+    assert data(await ask(client, query, **owner)) == {"me": {"role": "OWNER"}}
+    await sql.execute("DELETE FROM organiser_session")
+
+    refused = await ask(client, mutation, **owner)
+
+    assert refused.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert await sql.fetchval("SELECT count(*) FROM api_token") == 0
+
+
+async def test_a_change_that_is_given_up_is_not_said_to_hold(services, sql):
+    opened = await signed_in(services)
+    who = await accounts.caller_of(services, opened.token)
+    ending = asyncio.create_task(accounts.sign_out(services, who))
+    while await sql.fetchval("SELECT count(*) FROM organiser_session"):
+        await asyncio.sleep(0)
+    ending.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    with pytest.raises(Unauthenticated):
+        await accounts.caller_of(services, opened.token)
 
 
 @pytest.mark.usefixtures("lasting")
@@ -132,6 +174,16 @@ async def test_a_key_is_answered_again_without_a_look_before(register):
         await register(make.form(1), key=KEY)
 
 
+@pytest.mark.usefixtures("lasting")
+async def test_nobody_is_refused_by_rules_of_a_moment_ago(register, sql):
+    await sql.execute("UPDATE tournament SET squad_max = 14")
+    with pytest.raises(InvalidForm):
+        await register(make.form(), key=KEY)
+    await sql.execute("UPDATE tournament SET squad_max = 15")
+
+    assert (await register(make.form(), key=KEY)).team.code == "ICCT-001"
+
+
 async def test_new_rules_hold_in_every_process(services, elsewhere):
     owner = await caller(services)
     register = partial(register_team, elsewhere, key=None, request_id="request-of-the-test")
@@ -142,13 +194,6 @@ async def test_new_rules_hold_in_every_process(services, elsewhere):
     with pytest.raises(InvalidForm) as refused:
         await register(make.form(1))
     assert [one.code for one in refused.value.issues] == ["SQUAD_TOO_LARGE"]
-
-
-async def test_demo_teams_find_the_room_that_is_made_for_them(services, register):
-    """More of them come from one church than the season lets in."""
-    await register(make.form(500), key=None)
-
-    assert await demo.seed_demo(services, 60) == 60
 
 
 @pytest.mark.usefixtures("lasting")
