@@ -24,7 +24,14 @@ from persistence.connecting import LOST
 from persistence.direct import Direct, Row, Statement
 from persistence.failures import CommitUnknown, is_lost, is_transient, is_unavailable, sqlstate
 from persistence.gathering import Gathering
-from persistence.options import DatabaseOptions, direct_of, engine_of, limits_of
+from persistence.options import (
+    DatabaseOptions,
+    direct_of,
+    engine_of,
+    limits_of,
+    reading_share,
+    writing_share,
+)
 from persistence.pulse import Pulse
 from resilience.tracing import span
 
@@ -34,8 +41,6 @@ Connection = AsyncConnection
 Work = Callable[[Connection], Awaitable[T]]
 
 START_WAITS_SECONDS = (1, 2, 4)
-# Connections; fewer are for units of work alone.
-SHARED_FROM = 3
 # Whoever asks how the service is hears of it within two seconds.
 PING_SECONDS = 1.5
 
@@ -55,12 +60,12 @@ class Connections:
 class Database:
     def __init__(self, options: DatabaseOptions) -> None:
         self._options = options
-        share = _share(options)
-        pool_size = options.pool_size - share - _writers(share)
+        share = reading_share(options)
+        pool_size = options.pool_size - share - writing_share(share)
         self._engine = engine_of(options, pool_size=pool_size)
         # Apart, so that registrations that wait for one another keep nobody from reading.
         self._direct = direct_of(options, share) if share else None
-        self._writing = direct_of(options, _writers(share)) if share else None
+        self._writing = direct_of(options, writing_share(share)) if share else None
         self._gathering = Gathering(self._direct.fetch) if self._direct else None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.recent = recent.Recent()
@@ -251,23 +256,6 @@ class Database:
                 log.warning("database_unavailable", sqlstate=sqlstate(error))
                 raise ServiceUnavailable from error
             raise
-
-
-def _share(options: DatabaseOptions) -> int:
-    """How many connections single statements have for reading: a quarter of all, and two if there
-    are so many, while one at least is left for units of work.
-    """
-    if options.pgbouncer or options.pool_size < SHARED_FROM:
-        return 0
-    quarter = (options.pool_size + options.max_overflow) // 4
-    return min(max(2, quarter), (options.pool_size - 1) // 2)
-
-
-def _writers(share: int) -> int:
-    """How many there are for registrations. All of these wait for one row: of more, each that waits
-    only makes the others slower.
-    """
-    return min(share, max(2, share // 2))
 
 
 async def _executed(

@@ -11,6 +11,9 @@ from sqlalchemy.pool import NullPool
 from persistence.connecting import APPLICATION
 from persistence.direct import Direct
 
+# Connections; fewer are for units of work alone.
+SHARED_FROM = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseOptions:
@@ -100,3 +103,20 @@ def _require_open(connection: Any, *_: object) -> None:
     """
     if connection.driver_connection.is_closed():
         raise InvalidatePoolError
+
+
+def reading_share(options: DatabaseOptions) -> int:
+    """How many connections single statements have for reading: a quarter of all, and two if there
+    are so many, while one at least is left for units of work.
+    """
+    if options.pgbouncer or options.pool_size < SHARED_FROM:
+        return 0
+    quarter = (options.pool_size + options.max_overflow) // 4
+    return min(max(2, quarter), (options.pool_size - 1) // 2)
+
+
+def writing_share(share: int) -> int:
+    """How many there are for registrations. All of these wait for one row: of more, each that waits
+    only makes the others slower.
+    """
+    return min(share, max(2, share // 2))
