@@ -15,7 +15,6 @@ from sqlalchemy import (
     Text,
     bindparam,
     exists,
-    func,
     literal_column,
     select,
     tuple_,
@@ -118,20 +117,16 @@ async def _page(
     }
     ends = part.after is not None, part.before is not None
     printing = _paging(kind, text, order, part.size, ends, is_backward=part.is_backward)
-    (row,) = await database.fetch(printing, **values)
-    texts, *keys = (column or [] for column in row.values())
-    return page_of(list(zip(texts, zip(*keys, strict=True), strict=True)), part, str)
+    rows = [tuple(row.values()) for row in await database.fetch(printing, **values)]
+    # The columns of the key follow what is printed.
+    return page_of([(row[0], row[1:]) for row in rows], part, str)
 
 
 @lru_cache(maxsize=TEXTS_KEPT)
 def _paging(  # noqa: PLR0913 - all that the statement depends on
     kind: str, text: Printed, order: Order, size: int, ends: tuple[bool, bool], *, is_backward: bool
 ) -> Statement:
-    """A part of all there are, as one row of arrays: what is printed, then the columns of the key.
-
-    Rows of their own would arrive in pieces of 8 KB, each of which wakes the process. Its size is
-    written into it, so that it is part of the plan.
-    """
+    """A part of all there are. Its size is written into it, so that it is part of the plan."""
     after, before = (
         tuple_(
             *(
@@ -149,9 +144,7 @@ def _paging(  # noqa: PLR0913 - all that the statement depends on
         if kind == "Team"
         else churches.matching(_churches(text), "")
     )
-    found = paged(every, order, part).subquery()
-    # Aggregates see the rows in the order of the subquery.
-    return Statement(select(*(func.array_agg(column).label(column.name) for column in found.c)))
+    return Statement(paged(every, order, part))
 
 
 def _teams(text: Printed) -> Select[Any]:
