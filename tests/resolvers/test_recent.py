@@ -1,8 +1,11 @@
 """What a process may know from a moment ago: whose token it is, and the rules of the season."""
 
+import ast
 import asyncio
+import re
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -208,3 +211,53 @@ async def test_a_season_that_is_over_takes_nobody(register, services, sql):
 
     services.database.recent.clear()
     assert (await register(make.form(1), key=KEY)).team.code == "ICCT27-001"
+
+
+CHANGES = {
+    "change",
+    "delete_api_token",
+    "delete_api_tokens_of",
+    "delete_session",
+    "delete_sessions_of",
+    "make_room",
+    "set_password",
+    "set_role",
+}
+PERSISTENCE = {"credentials", "organisers", "tournaments"}
+
+
+def called(function: ast.AST) -> set[str]:
+    """What it takes of the modules that change what is kept for a moment."""
+    found = (one for one in ast.walk(function) if isinstance(one, ast.Attribute))
+    return {
+        one.attr
+        for one in found
+        if isinstance(one.value, ast.Name) and one.value.id in PERSISTENCE and one.attr in CHANGES
+    }
+
+
+def superseding(module: ast.Module) -> str:
+    """The text of all that is given to `Database.supersede`."""
+    calls = (one for one in ast.walk(module) if isinstance(one, ast.Call))
+    return " ".join(
+        ast.unparse(one.args[0])
+        for one in calls
+        if isinstance(one.func, ast.Attribute) and one.func.attr == "supersede"
+    )
+
+
+def test_all_that_changes_what_is_kept_supersedes_it():
+    kept = set()
+    for path in Path(accounts.__file__).parent.glob("*.py"):
+        module = ast.parse(path.read_text())
+        given = superseding(module)
+        for function in ast.walk(module):
+            inner = isinstance(function, ast.AsyncFunctionDef) and not any(
+                isinstance(one, ast.AsyncFunctionDef) for one in ast.iter_child_nodes(function)
+            )
+            if inner and called(function):
+                names = {function.name, *called(function)}
+                assert any(re.search(rf"\b{name}\b", given) for name in names), (path, names)
+                kept |= called(function)
+
+    assert kept == CHANGES
