@@ -70,9 +70,9 @@ from persistence.ids import new_id
 
 new_id()
 child = os.fork()
-print(new_id().int & (1 << 62) - 1, flush=True)
 if child:
     os.waitpid(child, 0)
+print(new_id().int & (1 << 62) - 1, flush=True)
 """
 
 
