@@ -57,12 +57,6 @@ def registration_state(rules: TournamentRules, *, taken: int, now: datetime) -> 
     return RegistrationState.OPEN
 
 
-def is_open(rules: TournamentRules, now: datetime) -> bool:
-    """Whether this is the time to register; there may be no place left."""
-    has_opened = rules.opens_at is None or now >= rules.opens_at
-    return has_opened and (rules.closes_at is None or now < rules.closes_at)
-
-
 def require_open(rules: TournamentRules, now: datetime) -> None:
     """Raises RegistrationNotOpen, RegistrationClosed."""
     if rules.opens_at is not None and now < rules.opens_at:

@@ -40,16 +40,9 @@ _FIND_API_TOKEN = Statement(
     .where(is_sought(api_token.c.token_hash))
 )
 _FIND_SESSION = Statement(
-    select(
-        organiser_session.c.id,
-        organiser_session.c.organiser_id,
-        organiser.c.role,
-        organiser_session.c.expires_at,
-        organiser_session.c.last_used_at,
-        organiser_session.c.token_hash.label(_KEY),
+    _SESSION.add_columns(organiser_session.c.token_hash.label(_KEY)).where(
+        is_sought(organiser_session.c.token_hash)
     )
-    .join(organiser, organiser.c.id == organiser_session.c.organiser_id)
-    .where(is_sought(organiser_session.c.token_hash))
 )
 
 _FORGET_SESSIONS = text("""

@@ -28,7 +28,13 @@ from domain.errors import (
     TournamentFull,
 )
 from domain.form import TeamForm
-from domain.rules import is_open, require_church_place, require_open, require_place
+from domain.rules import (
+    RegistrationState,
+    registration_state,
+    require_church_place,
+    require_open,
+    require_place,
+)
 from persistence import idempotency, registration, teams, tournaments
 from persistence.ids import new_id
 from persistence.records import (
@@ -142,12 +148,15 @@ async def _look(
     checked = check(form, tournament.rules, today=now.date())
     known = await claimable(services, form)
     issues = check_documents(form, tournament.rules, as_uploaded(known))
+    # Whether it is full, its row says when it is locked.
+    state = registration_state(tournament.rules, taken=tournament.taken, now=now)
+    is_closed = state in {RegistrationState.NOT_OPEN, RegistrationState.CLOSED}
     return _Seen(
         tournament=tournament,
         checked=checked,
         known=known,
         document_issues=issues,
-        is_refused=bool(checked.issues or issues) or not is_open(tournament.rules, now),
+        is_refused=is_closed or bool(checked.issues or issues),
     )
 
 

@@ -40,9 +40,13 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def nothing_is_recent(request, monkeypatch) -> None:
-    """Tests change rows by hand, which counts a moment later, unless they are about that moment."""
-    if request.node.get_closest_marker("recent") is None:
-        monkeypatch.setattr(recent, "TRUE_FOR_SECONDS", 0)
+    """Tests change rows by hand, which counts a moment later, unless they are about that moment.
+
+    It lasts as long as the marker `recent` says.
+    """
+    marker = request.node.get_closest_marker("recent")
+    (seconds,) = marker.args or (recent.TRUE_FOR_SECONDS,) if marker else (0,)
+    monkeypatch.setattr(recent, "TRUE_FOR_SECONDS", seconds)
 
 
 @pytest.fixture(scope="session")

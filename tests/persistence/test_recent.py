@@ -33,12 +33,7 @@ class Churches:
         return await self._database.read(lambda connection: connection.scalar(NAME, {"key": key}))
 
 
-@pytest.fixture
-def lasting(monkeypatch):
-    monkeypatch.setattr(recent, "TRUE_FOR_SECONDS", 3_600)
-
-
-@pytest.mark.usefixtures("lasting")
+@pytest.mark.recent(3_600)
 async def test_what_was_read_is_not_read_again_at_once(database, sql):
     await sql.execute(FOUND)
     churches = Churches(database)
@@ -48,7 +43,7 @@ async def test_what_was_read_is_not_read_again_at_once(database, sql):
     assert churches.read == ["st mary"]
 
 
-@pytest.mark.usefixtures("lasting")
+@pytest.mark.recent(3_600)
 async def test_what_was_not_there_is_read_again(database, sql):
     churches = Churches(database)
     assert await churches.name() is None
@@ -97,7 +92,7 @@ async def test_what_is_changed_is_changed_for_every_process(database, open_datab
     await asking
 
 
-@pytest.mark.usefixtures("lasting")
+@pytest.mark.recent(3_600)
 async def test_whoever_changes_it_forgets_it(database, sql, monkeypatch):
     await sql.execute(FOUND)
     churches = Churches(database)
@@ -129,7 +124,7 @@ async def test_a_refusal_is_not_told_before_that_either(database, open_database,
     await superseding
 
 
-@pytest.mark.usefixtures("lasting")
+@pytest.mark.recent(3_600)
 async def test_so_much_is_kept_at_most(database, sql, monkeypatch):
     monkeypatch.setattr(recent, "KEPT", 1)
     await sql.execute(FOUND)

@@ -11,7 +11,6 @@ import pytest
 
 from domain.errors import IdempotencyKeyReused, InvalidForm, ServiceUnavailable, Unauthenticated
 from domain.roles import SYSTEM, Role
-from persistence import recent
 from persistence.database import Database
 from persistence.options import DatabaseOptions
 from resolvers import accounts, api_tokens, organisers, tournaments
@@ -40,11 +39,6 @@ async def elsewhere(services, database_url):
     await database.close()
 
 
-@pytest.fixture
-def lasting(monkeypatch):
-    monkeypatch.setattr(recent, "TRUE_FOR_SECONDS", 3_600)
-
-
 async def reader_of(services, token):
     """Whose token it is, for an operation that only reads."""
     return await accounts.caller_of(services, token, may_be_recent=True)
@@ -55,7 +49,7 @@ def register(services):
     return partial(register_team, services, request_id="request-of-the-test")
 
 
-@pytest.mark.usefixtures("lasting")
+@pytest.mark.recent(3_600)
 async def test_a_token_is_read_once(services):
     opened = await signed_in(services)
     await reader_of(services, opened.token)
@@ -67,7 +61,7 @@ async def test_a_token_is_read_once(services):
     assert seen == []
 
 
-@pytest.mark.usefixtures("lasting")
+@pytest.mark.recent(3_600)
 async def test_a_token_that_is_known_expires_all_the_same(services, clock):
     opened = await signed_in(services)
     await reader_of(services, opened.token)
@@ -124,7 +118,7 @@ async def test_another_role_counts_in_every_process(services, elsewhere):
     assert [(await reader_of(elsewhere, one)).role for one in tokens] == [Role.VIEWER] * 2
 
 
-@pytest.mark.usefixtures("lasting")
+@pytest.mark.recent(3_600)
 async def test_whoever_writes_has_the_rights_of_now(client, services, sql):
     """Or a right that is being taken away could be used to make another one."""
     owner = await bearer(services)
@@ -155,7 +149,7 @@ async def test_a_change_that_is_given_up_is_not_said_to_hold(services, sql):
         await accounts.caller_of(services, opened.token)
 
 
-@pytest.mark.usefixtures("lasting")
+@pytest.mark.recent(3_600)
 async def test_a_registration_is_one_statement(register):
     await register(make.form(0), key=None)
 
@@ -166,7 +160,7 @@ async def test_a_registration_is_one_statement(register):
     assert len(seen) == 1
 
 
-@pytest.mark.usefixtures("lasting")
+@pytest.mark.recent(3_600)
 async def test_a_key_is_answered_again_without_a_look_before(register):
     first = await register(make.form(), key=KEY)
 
@@ -177,7 +171,7 @@ async def test_a_key_is_answered_again_without_a_look_before(register):
         await register(make.form(1), key=KEY)
 
 
-@pytest.mark.usefixtures("lasting")
+@pytest.mark.recent(3_600)
 async def test_nobody_is_refused_by_rules_of_a_moment_ago(register, sql):
     await sql.execute("UPDATE tournament SET squad_max = 14")
     with pytest.raises(InvalidForm):
@@ -199,7 +193,7 @@ async def test_new_rules_hold_in_every_process(services, elsewhere):
     assert [one.code for one in refused.value.issues] == ["SQUAD_TOO_LARGE"]
 
 
-@pytest.mark.usefixtures("lasting")
+@pytest.mark.recent(3_600)
 async def test_a_season_that_is_over_takes_nobody(register, services, sql):
     await register(make.form(0), key=None)
     await sql.execute(NEXT_SEASON)
