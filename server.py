@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from resilience.cloudinary_media import CloudinaryMedia
 
 INVITATION_LIFETIME = timedelta(days=7)
+# By the first team and the first file, not by the start, and long to import.
+NEEDED_LATER = ("domain.notations", "resilience.inspection")
 
 
 def create_app(settings: Settings, database_url: str, drain: Drain | None = None) -> Starlette:
@@ -177,9 +179,8 @@ async def lifespan(
 ) -> AsyncGenerator[None]:
     stop = asyncio.Event()
     ended_at_once = [asyncio.create_task(services.database.keep_alive())]
-    # What looks into files is needed with the first one, not for the start.
-    looking: Any = asyncio.to_thread(import_module, "resilience.inspection")
-    ended_in_time = [asyncio.create_task(looking)]
+    later: Any = asyncio.to_thread(list, map(import_module, NEEDED_LATER))
+    ended_in_time = [asyncio.create_task(later)]
     if handlers:
         ended_at_once.append(asyncio.create_task(prune_forever(services)))
         ended_in_time.append(asyncio.create_task(run_outbox(services, handlers, stop)))

@@ -4,10 +4,6 @@ import re
 import unicodedata
 from datetime import date
 from functools import lru_cache
-from typing import Any
-
-import phonenumbers
-from email_validator import EmailNotValidError, validate_email
 
 HOME_REGION = "IN"
 PHONE_MAX_LENGTH = 40
@@ -22,8 +18,6 @@ _PLAIN_MOBILE = re.compile(r"\+91([6-9][0-9]{9})")
 LOCAL_MAX_LENGTH = 64
 DOMAINS_KEPT = 1024
 
-_E164 = phonenumbers.PhoneNumberFormat.E164
-
 
 def parse_phone(value: object) -> str:
     """E.164; Indian unless it starts with +."""
@@ -36,13 +30,9 @@ def parse_phone(value: object) -> str:
     written = unicodedata.normalize("NFKC", value)
     if not written.isprintable():
         raise ValueError("phone")
-    try:
-        number = phonenumbers.parse(written, HOME_REGION)
-    except phonenumbers.NumberParseException as error:
-        raise ValueError("phone") from error
-    if number.extension or not phonenumbers.is_valid_number(number):
-        raise ValueError("phone")
-    return phonenumbers.format_number(number, _E164)
+    from domain import notations  # noqa: PLC0415 - takes long, few numbers need it
+
+    return notations.phone(written, HOME_REGION)
 
 
 def parse_email(value: object) -> str:
@@ -55,24 +45,29 @@ def parse_email(value: object) -> str:
     try:
         if is_plain and domain.isascii():
             return f"{local.lower()}@{_domain(domain)}"
-        return validate_email(written, check_deliverability=False).normalized.lower()
-    except (EmailNotValidError, UnicodeError) as error:
+        return _written_any_way(written)
+    except ValueError as error:
         raise ValueError("e-mail") from error
 
 
 @lru_cache(maxsize=DOMAINS_KEPT)
 def _domain(written: str) -> str:
-    """As it stands in an address in lower case. Raises what `validate_email` raises."""
-    found = validate_email(f"a@{written}", check_deliverability=False)
-    return found.normalized.lower().removeprefix("a@")
+    """As it stands in an address in lower case. Raises ValueError."""
+    return _written_any_way(f"a@{written}").removeprefix("a@")
+
+
+def _written_any_way(email: str) -> str:
+    from domain import notations  # noqa: PLC0415 - takes long, needed with the first address
+
+    return notations.email(email)
 
 
 @lru_cache
 def _home_mobiles() -> tuple[re.Pattern[str], ...]:
     """What a number of ten digits has to match to be a mobile one."""
-    found: Any = phonenumbers.PhoneMetadata.metadata_for_region(HOME_REGION)
-    kinds = (found.general_desc, found.mobile)
-    return tuple(re.compile(kind.national_number_pattern) for kind in kinds)
+    from domain import notations  # noqa: PLC0415 - takes long, needed with the first number
+
+    return notations.mobiles(HOME_REGION)
 
 
 def parse_birth_date(value: object, *, today: date) -> date:

@@ -8,6 +8,7 @@ from pydantic import SecretStr, ValidationError
 import settings as module
 from settings import Settings, SettingsError, env_example, load_settings, settings_reference
 from tests.environment import DEPLOYED, FULL_SET, problems_of, settings_of
+from web import variables
 
 ROOT = Path(module.__file__).parent
 
@@ -237,7 +238,7 @@ def test_version_is_that_of_the_project(load):
 
 
 def test_every_field_has_a_description():
-    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+    assert list(dict(variables.descriptions(Settings))) == list(Settings.model_fields)
     assert len(Settings.model_fields) >= 30
 
 

