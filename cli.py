@@ -1,49 +1,42 @@
 """The command line: `python cli.py --help`."""
 
 import gc
+import sys
 
 # The collector would look through all that is imported, again and again, and it stays anyway.
 gc.disable()
+# structlog would load it to draw tracebacks with; those of the log are plain text.
+sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog
 
-import asyncio
+del sys.modules["rich"], structlog
+
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
-import serving
 from domain.errors import DomainError
 from domain.roles import SYSTEM, Role
-from persistence import migrate as migrations
-from persistence import tournaments
-from persistence.database import Database, DatabaseUnavailable
 from persistence.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from persistence.supervision import running
-from resolvers import organisers, upkeep
-from resolvers.context import Services
-from resolvers.demo import seed_demo as seed
-from resolvers.outbox import run_outbox
-from resolvers.storage import HANDLERS
-from schema.catalog import error_reference, error_schema
-from schema.snapshot import printed
-from server import database_options, services_for
 from settings import (
     Settings,
     SettingsError,
     env_example,
     load_settings,
+    log_as,
     settings_reference,
 )
 
-gc.freeze()
-gc.enable()
+if TYPE_CHECKING:
+    from resolvers.context import Services
 
 ROOT = Path(__file__).parent
 
@@ -67,6 +60,8 @@ def serve() -> None:
     """Prepare the database and serve until SIGINT or SIGTERM."""
     settings = read_settings()
     with database(settings) as prepared:
+        import serving
+
         try:
             serving.serve(settings, prepared.url, prepared.embedded)
         except serving.NotServed as error:
@@ -85,7 +80,9 @@ def seed_demo(
     teams: Annotated[int, typer.Option(min=1, help="How many teams to add.")] = 12,
 ) -> None:
     """Add believable teams, always the same ones, and raise the capacity for them."""
-    added = run_with_services(partial(seed, teams=teams))
+    from resolvers import demo
+
+    added = run_with_services(partial(demo.seed_demo, teams=teams))
     print(f"{added} teams were added.")
 
 
@@ -94,6 +91,8 @@ def schema(
     check: Annotated[bool, typer.Option(help="Only say whether the snapshot is current.")] = False,
 ) -> None:
     """Write schema/schema.graphql."""
+    from schema.snapshot import printed
+
     settle({ROOT / "schema" / "schema.graphql": printed()}, check=check)
 
 
@@ -102,6 +101,8 @@ def docs(
     check: Annotated[bool, typer.Option(help="Only say whether the pages are current.")] = False,
 ) -> None:
     """Write the generated pages: settings and error codes."""
+    from schema.catalog import error_reference, error_schema
+
     reference = ROOT / "docs" / "reference"
     pages = {
         ROOT / ".env.example": env_example(),
@@ -115,6 +116,8 @@ def docs(
 @app.command()
 def doctor() -> None:
     """Say whether the settings are right, database and storage answer and the counts agree."""
+    from resolvers import upkeep
+
     found = run_with_services(upkeep.examine)
     for entry in found.drift:
         print(f"{entry.of}: {entry.taken} places are taken, {entry.live_teams} teams are live.")
@@ -129,6 +132,8 @@ def doctor() -> None:
 @app.command()
 def prune() -> None:
     """Delete what has expired, files included. Safe to repeat."""
+    from resolvers import upkeep
+
     gone = run_with_services(upkeep.prune)
     print(
         f"{gone.idempotency_records} idempotency records, {gone.unclaimed_uploads} unclaimed"
@@ -144,6 +149,8 @@ def create_organiser(
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Add an organiser who can sign in at once."""
+    from resolvers import organisers
+
     password = read_password(from_stdin=password_stdin)
     create = partial(organisers.create, caller=SYSTEM, email=email, role=role, password=password)
     organiser = run_or_fail(create)
@@ -159,6 +166,8 @@ def reset_password(
     ] = False,
 ) -> None:
     """Give an organiser another password; sessions and API tokens of theirs end."""
+    from resolvers import organisers
+
     reset = partial(
         organisers.reset_password,
         caller=SYSTEM,
@@ -176,7 +185,9 @@ def reset_password(
 @app.command()
 def worker() -> None:
     """Carry out what is owed to the outside until SIGINT or SIGTERM, beside any servers."""
-    run_with_services(work_until_stopped)
+    import operating
+
+    run_with_services(operating.work_until_stopped)
 
 
 def read_settings() -> Settings:
@@ -184,7 +195,7 @@ def read_settings() -> Settings:
         settings = load_settings()
     except SettingsError as error:
         fail(str(error))
-    serving.log_as(settings)
+    log_as(settings)
     return settings
 
 
@@ -198,61 +209,46 @@ class Prepared:
 
 @contextmanager
 def database(settings: Settings) -> Iterator[Prepared]:
-    """A database with the current schema and a tournament."""
+    """A database with the current schema and a tournament, and all of the service imported."""
     if settings.sqlalchemy_url is not None:
-        asyncio.run(wait_for(settings, settings.sqlalchemy_url))
+        import_service()
         prepare(settings, settings.sqlalchemy_url)
         yield Prepared(url=settings.sqlalchemy_url)
         return
     embedded = EmbeddedPostgres(settings.data_dir)
     try:
-        with running(embedded) as url:
+        with running(embedded, meanwhile=import_service) as url:
             prepare(settings, url)
             yield Prepared(url=url, embedded=embedded)
     except EmbeddedPostgresError as error:
         fail(f"The embedded PostgreSQL under DATA_DIR did not start: {error}")
 
 
-async def wait_for(settings: Settings, url: str) -> None:
-    candidate = Database(database_options(settings, url))
-    try:
-        await candidate.wait_until_ready()
-    except DatabaseUnavailable:
-        fail("The database does not answer. Check DATABASE_URL and that the server is running.")
-    finally:
-        await candidate.close()
+def import_service() -> None:
+    """What a start spends most of its time on."""
+    import_module("operating")
+    gc.freeze()
+    gc.enable()
 
 
 def prepare(settings: Settings, url: str) -> None:
-    if asyncio.run(migrations.is_current(url)):
-        return
+    import operating
+
     try:
-        migrations.upgrade(url)
-    except migrations.MigrationRefused as error:
-        fail(f"The database cannot be migrated: {error}. Is it of a newer version?")
-    asyncio.run(create_tournament(settings, url))
+        operating.prepare(settings, url)
+    except operating.NotPrepared as error:
+        fail(str(error))
 
 
-async def create_tournament(settings: Settings, url: str) -> None:
-    prepared = Database(database_options(settings, url))
-    await prepared.run(
-        partial(
-            tournaments.create_default,
-            capacity=settings.tournament_capacity,
-            required_documents=settings.required_documents,
-            now=datetime.now(UTC),
-        )
-    )
-    await prepared.close()
-
-
-def run_with_services(work: Callable[[Services], Awaitable[T]]) -> T:
+def run_with_services(work: "Callable[[Services], Awaitable[T]]") -> T:
     settings = read_settings()
     with database(settings) as prepared:
-        return asyncio.run(_run_with_services(settings, prepared.url, work))
+        import operating
+
+        return operating.work_with_services(settings, prepared.url, work)
 
 
-def run_or_fail(work: Callable[[Services], Awaitable[T]]) -> T:
+def run_or_fail(work: "Callable[[Services], Awaitable[T]]") -> T:
     """As run_with_services; what a rule refuses is said in its own words."""
     try:
         return run_with_services(work)
@@ -266,22 +262,6 @@ def read_password(*, from_stdin: bool) -> str:
         return sys.stdin.readline().rstrip("\r\n")
     password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     return password
-
-
-async def _run_with_services(
-    settings: Settings, url: str, work: Callable[[Services], Awaitable[T]]
-) -> T:
-    opened = Database(database_options(settings, url))
-    try:
-        return await work(services_for(settings, opened))
-    finally:
-        await opened.close()
-
-
-async def work_until_stopped(services: Services) -> None:
-    stop = serving.stop_by_signal()
-    print("The worker is running.", flush=True)
-    await run_outbox(services, HANDLERS, stop)
 
 
 def settle(pages: dict[Path, str], *, check: bool) -> None:

@@ -13,9 +13,8 @@ from tempfile import TemporaryDirectory
 from persistence.embedded import EmbeddedPostgres
 from persistence.supervision import revive
 from resilience.metrics import FOLDER
-from resilience.telemetry import configure_logging
 from server import create_app, uvicorn_config
-from settings import Settings
+from settings import Settings, log_as
 from web.draining import Drain, DrainingServer
 from web.workers import READY, WorkerFailed, Workers, require_free, shared_socket
 
@@ -82,16 +81,6 @@ def stop_by_signal() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-def log_as(settings: Settings) -> None:
-    configure_logging(
-        level=settings.log_level,
-        environment=settings.environment,
-        file=settings.log_file,
-        file_max_bytes=settings.log_file_max_bytes,
-        file_backups=settings.log_file_backups,
-    )
 
 
 def print_address(settings: Settings) -> None:

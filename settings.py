@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr
 
 from persistence import secret_keys
 from persistence.urls import asyncpg_url
+from resilience.telemetry import configure_logging
 from web import values, variables
 from web.configuration import CheckedSettings, Combination, SettingsError, by_environment
 
@@ -19,6 +20,7 @@ __all__ = [
     "ensure_secret_key",
     "env_example",
     "load_settings",
+    "log_as",
     "settings_reference",
 ]
 
@@ -364,6 +366,16 @@ def ensure_secret_key(data_dir: Path) -> str:
 
 def env_example() -> str:
     return variables.env_example(Settings, GROUPS)
+
+
+def log_as(settings: Settings) -> None:
+    configure_logging(
+        level=settings.log_level,
+        environment=settings.environment,
+        file=settings.log_file,
+        file_max_bytes=settings.log_file_max_bytes,
+        file_backups=settings.log_file_backups,
+    )
 
 
 def settings_reference() -> str:

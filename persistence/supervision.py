@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import structlog
@@ -16,11 +17,16 @@ log = structlog.get_logger(__name__)
 
 
 @contextmanager
-def running(embedded: EmbeddedPostgres) -> Iterator[str]:
-    """The URL of a server that is stopped again, whatever signal comes at whatever moment."""
+def running(embedded: EmbeddedPostgres, meanwhile: Callable[[], object]) -> Iterator[str]:
+    """The URL of a server that is stopped again, whatever signal comes at whatever moment.
+
+    `meanwhile` is done while it starts.
+    """
     try:
-        with held_back():
-            url = embedded.start()
+        with held_back(), ThreadPoolExecutor(1) as starter:
+            started = starter.submit(embedded.start)
+            meanwhile()
+            url = started.result()
         yield url
     finally:
         with held_back():

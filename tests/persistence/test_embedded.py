@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from persistence.binaries import PACKAGE, find_binaries
 from persistence.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from persistence.privileges import Account
+from persistence.supervision import running
 
 PROJECT = Path(__file__).parents[2]
 IS_ROOT = os.geteuid() == 0
@@ -764,3 +765,23 @@ def test_server_that_cannot_start_shows_its_log(server, data_dir):
     assert [path.name for path in data_dir.iterdir()] == ["postgres18"]
     settings.write_text("")
     assert answers(server.start())
+
+
+def test_something_else_is_done_while_it_starts(server, data_dir):
+    def wait_for_launch():
+        wait_until(pid_file(data_dir).exists)
+
+    with running(server, meanwhile=wait_for_launch) as url:
+        assert answers(url)
+
+
+def test_server_is_stopped_when_what_is_done_meanwhile_fails(server, data_dir):
+    def fail():
+        raise ImportError("broken")
+
+    with pytest.raises(ImportError, match="broken"), running(server, meanwhile=fail):
+        pass
+
+    with pytest.raises(EmbeddedPostgresError, match="is not running"):
+        _ = server.postmaster_pid
+    assert not pid_file(data_dir).exists()

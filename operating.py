@@ -1,0 +1,75 @@
+"""A database that is made current, and what commands do on it with all of the service."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+from persistence import migrate, tournaments
+from persistence.database import Database, DatabaseUnavailable
+from resolvers.context import Services
+from resolvers.outbox import run_outbox
+from resolvers.storage import HANDLERS
+from server import database_options, services_for
+from serving import stop_by_signal
+from settings import Settings
+
+T = TypeVar("T")
+
+
+class NotPrepared(Exception):
+    """Why the database cannot be worked with."""
+
+
+def prepare(settings: Settings, url: str) -> None:
+    """Give the database the current schema, and an empty one its tournament. Raises NotPrepared."""
+    if settings.sqlalchemy_url is not None:
+        _wait_for(settings, url)
+    if asyncio.run(migrate.is_current(url)):
+        return
+    try:
+        migrate.upgrade(url)
+    except migrate.MigrationRefused as error:
+        raise NotPrepared(
+            f"The database cannot be migrated: {error}. Is it of a newer version?"
+        ) from error
+    create = partial(
+        tournaments.create_default,
+        capacity=settings.tournament_capacity,
+        required_documents=settings.required_documents,
+        now=datetime.now(UTC),
+    )
+    asyncio.run(_with_database(settings, url, lambda database: database.run(create)))
+
+
+def work_with_services(settings: Settings, url: str, work: Callable[[Services], Awaitable[T]]) -> T:
+    return asyncio.run(
+        _with_database(settings, url, lambda database: work(services_for(settings, database)))
+    )
+
+
+async def work_until_stopped(services: Services) -> None:
+    """Carries out what is owed to the outside until SIGINT or SIGTERM."""
+    stop = stop_by_signal()
+    print("The worker is running.", flush=True)
+    await run_outbox(services, HANDLERS, stop)
+
+
+def _wait_for(settings: Settings, url: str) -> None:
+    try:
+        asyncio.run(_with_database(settings, url, Database.wait_until_ready))
+    except DatabaseUnavailable as error:
+        raise NotPrepared(
+            "The database does not answer. Check DATABASE_URL and that the server is running."
+        ) from error
+
+
+async def _with_database(
+    settings: Settings, url: str, work: Callable[[Database], Awaitable[T]]
+) -> T:
+    database = Database(database_options(settings, url))
+    try:
+        return await work(database)
+    finally:
+        await database.close()
