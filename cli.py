@@ -1,24 +1,24 @@
 """The command line: `python cli.py --help`."""
 
 import gc
-import sys
 
-# The collector would look through all that is imported, again and again, and it stays anyway.
-gc.disable()
-# structlog would load it to draw tracebacks with; those of the log are plain text.
-sys.modules["rich"] = None  # type: ignore[assignment]
-import structlog
+if __name__ == "__main__":
+    # The collector would look through all that is imported, again and again, and it stays anyway.
+    gc.disable()
 
-del sys.modules["rich"], structlog
+import resilience.without_rich  # noqa: F401 - before structlog
+
+# isort: split
 
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, Protocol, TypeVar
 
 import typer
 
@@ -80,9 +80,10 @@ def seed_demo(
     teams: Annotated[int, typer.Option(min=1, help="How many teams to add.")] = 12,
 ) -> None:
     """Add believable teams, always the same ones, and raise the capacity for them."""
-    from resolvers import demo
+    with working() as run:
+        from resolvers import demo
 
-    added = run_with_services(partial(demo.seed_demo, teams=teams))
+        added = run(partial(demo.seed_demo, teams=teams))
     print(f"{added} teams were added.")
 
 
@@ -116,9 +117,10 @@ def docs(
 @app.command()
 def doctor() -> None:
     """Say whether the settings are right, database and storage answer and the counts agree."""
-    from resolvers import upkeep
+    with working() as run:
+        from resolvers import upkeep
 
-    found = run_with_services(upkeep.examine)
+        found = run(upkeep.examine)
     for entry in found.drift:
         print(f"{entry.of}: {entry.taken} places are taken, {entry.live_teams} teams are live.")
     for store in found.stores_away:
@@ -132,9 +134,10 @@ def doctor() -> None:
 @app.command()
 def prune() -> None:
     """Delete what has expired, files included. Safe to repeat."""
-    from resolvers import upkeep
+    with working() as run:
+        from resolvers import upkeep
 
-    gone = run_with_services(upkeep.prune)
+        gone = run(upkeep.prune)
     print(
         f"{gone.idempotency_records} idempotency records, {gone.unclaimed_uploads} unclaimed"
         f" uploads, {gone.expired_documents} expired documents, {gone.partial_uploads} partial"
@@ -149,11 +152,12 @@ def create_organiser(
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Add an organiser who can sign in at once."""
-    from resolvers import organisers
-
     password = read_password(from_stdin=password_stdin)
-    create = partial(organisers.create, caller=SYSTEM, email=email, role=role, password=password)
-    organiser = run_or_fail(create)
+    with working() as run:
+        from resolvers import organisers
+
+        create = partial(organisers.create, caller=SYSTEM, email=email, role=role)
+        organiser = run(partial(create, password=password))
     print(f"{organiser.email} can sign in as {organiser.role}.")
 
 
@@ -166,16 +170,12 @@ def reset_password(
     ] = False,
 ) -> None:
     """Give an organiser another password; sessions and API tokens of theirs end."""
-    from resolvers import organisers
+    password = read_password(from_stdin=password_stdin)
+    with working() as run:
+        from resolvers import organisers
 
-    reset = partial(
-        organisers.reset_password,
-        caller=SYSTEM,
-        email=email,
-        password=read_password(from_stdin=password_stdin),
-        keep_totp=not disable_totp,
-    )
-    ended = run_or_fail(reset)
+        reset = partial(organisers.reset_password, caller=SYSTEM, email=email, password=password)
+        ended = run(partial(reset, keep_totp=not disable_totp))
     print(
         f"The password is changed. {ended.sessions} sessions and {ended.api_tokens} API tokens"
         " have ended."
@@ -185,9 +185,10 @@ def reset_password(
 @app.command()
 def worker() -> None:
     """Carry out what is owed to the outside until SIGINT or SIGTERM, beside any servers."""
-    import operating
+    with working() as run:
+        import operating
 
-    run_with_services(operating.work_until_stopped)
+        run(operating.work_until_stopped)
 
 
 def read_settings() -> Settings:
@@ -225,7 +226,7 @@ def database(settings: Settings) -> Iterator[Prepared]:
 
 
 def import_service() -> None:
-    """What a start spends most of its time on."""
+    """Most of a start. From then on the collector runs, and leaves alone what is there by now."""
     import_module("operating")
     gc.freeze()
     gc.enable()
@@ -240,20 +241,21 @@ def prepare(settings: Settings, url: str) -> None:
         fail(str(error))
 
 
-def run_with_services(work: "Callable[[Services], Awaitable[T]]") -> T:
+class Run(Protocol):
+    def __call__(self, work: "Callable[[Services], Awaitable[T]]", /) -> T: ...
+
+
+@contextmanager
+def working() -> Iterator[Run]:
+    """For work with all of the service; what a rule refuses is said in its own words."""
     settings = read_settings()
     with database(settings) as prepared:
         import operating
 
-        return operating.work_with_services(settings, prepared.url, work)
-
-
-def run_or_fail(work: "Callable[[Services], Awaitable[T]]") -> T:
-    """As run_with_services; what a rule refuses is said in its own words."""
-    try:
-        return run_with_services(work)
-    except DomainError as error:
-        fail(" ".join(issue.message for issue in error.issues) or error.message)
+        try:
+            yield partial(operating.work_with_services, settings, prepared.url)
+        except DomainError as error:
+            fail(" ".join(issue.message for issue in error.issues) or error.message)
 
 
 def read_password(*, from_stdin: bool) -> str:

@@ -5,8 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
 from argon2 import PasswordHasher
@@ -52,8 +51,6 @@ if TYPE_CHECKING:
     from resilience.cloudinary_media import CloudinaryMedia
 
 INVITATION_LIFETIME = timedelta(days=7)
-# By the first team and the first file, not by the start, and long to import.
-NEEDED_LATER = ("domain.notations", "resilience.inspection")
 
 
 def create_app(settings: Settings, database_url: str, drain: Drain | None = None) -> Starlette:
@@ -179,8 +176,7 @@ async def lifespan(
 ) -> AsyncGenerator[None]:
     stop = asyncio.Event()
     ended_at_once = [asyncio.create_task(services.database.keep_alive())]
-    later: Any = asyncio.to_thread(list, map(import_module, NEEDED_LATER))
-    ended_in_time = [asyncio.create_task(later)]
+    ended_in_time = []
     if handlers:
         ended_at_once.append(asyncio.create_task(prune_forever(services)))
         ended_in_time.append(asyncio.create_task(run_outbox(services, handlers, stop)))

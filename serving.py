@@ -1,14 +1,21 @@
 """How the service runs: by one process, or by several that share a port."""
 
+import resilience.without_rich  # noqa: F401 - before structlog
+
+# isort: split
+
 import asyncio
 import gc
 import os
 import signal
 from functools import partial
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from socket import socket
 from tempfile import TemporaryDirectory
+
+import structlog
 
 from persistence.embedded import EmbeddedPostgres
 from persistence.supervision import revive
@@ -22,6 +29,10 @@ from web.workers import READY, WorkerFailed, Workers, require_free, shared_socke
 COLLECTED_AFTER = (10_000, 20, 20)
 # For processes to end in after all that they leave to their clients.
 STOP_SECONDS = 10
+# By the first team and the first file, not by the start, and long to import.
+NEEDED_LATER = ("domain.notations", "resilience.inspection")
+
+log = structlog.get_logger(__name__)
 
 
 class NotServed(Exception):
@@ -59,7 +70,9 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
 async def _serve_together(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
     """Raises WorkerFailed."""
     stop = stop_by_signal()
-    workers = Workers(work, (settings, url), count=settings.workers, module=__name__)
+    workers = Workers(
+        work, (settings, url), count=settings.workers, modules=imported_once(settings)
+    )
     watch = asyncio.create_task(revive(embedded)) if embedded else None
     seconds = settings.shutdown_notice_seconds + settings.shutdown_grace_seconds + STOP_SECONDS
     try:
@@ -69,8 +82,16 @@ async def _serve_together(settings: Settings, url: str, embedded: EmbeddedPostgr
             watch.cancel()
 
 
+def imported_once(settings: Settings) -> list[str]:
+    """By the process that all who serve are forked from."""
+    counts = ["web.shared_windows"] if settings.shares_rate_limits else []
+    return [__name__, *NEEDED_LATER, *counts]
+
+
 def work(settings: Settings, url: str, line: Connection) -> None:
     """One of several processes that serve."""
+    # The collector would write to what is shared, and each would have its own.
+    gc.freeze()
     log_as(settings)
     Server(settings, url, line=line).run([shared_socket(settings.host, settings.port)])
 
@@ -88,6 +109,14 @@ def print_address(settings: Settings) -> None:
     address = f"http://{host}:{settings.port}"
     page = "graphiql" if settings.graphiql else "health"
     print(f"{settings.app_title} is on {address} — open {address}/{page}", flush=True)
+
+
+def import_later() -> None:
+    for module in NEEDED_LATER:
+        try:
+            import_module(module)
+        except ImportError:
+            log.exception("import_failed", module=module)
 
 
 class Server(DrainingServer):
@@ -123,6 +152,7 @@ class Server(DrainingServer):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECTED_AFTER)
+        asyncio.get_running_loop().run_in_executor(None, import_later)
         if self._embedded is not None:
             self._watch = asyncio.create_task(revive(self._embedded))
         if self._line is None:

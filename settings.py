@@ -255,6 +255,11 @@ class Settings(CheckedSettings):
         return f"cloudinary://{pair}@{self.cloudinary_cloud_name}"
 
     @property
+    def shares_rate_limits(self) -> bool:
+        """Whether processes count together."""
+        return not self.rate_limit_storage.get_secret_value().startswith("memory:")
+
+    @property
     def graphiql(self) -> bool:
         return self.environment == "development"
 
@@ -305,7 +310,7 @@ class Settings(CheckedSettings):
             "TRUSTED_PROXIES",
         )
         yield _wrong(
-            self.workers > 1 and self.rate_limit_storage.get_secret_value().startswith("memory:"),
+            self.workers > 1 and not self.shares_rate_limits,
             "needs redis:// or valkey:// where WORKERS is above 1: each would count by itself",
             "RATE_LIMIT_STORAGE",
             "WORKERS",

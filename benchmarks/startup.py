@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from statistics import median
+from urllib.error import URLError
 from urllib.request import urlopen
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +52,10 @@ def started_after(variables: dict[str, str], folder: Path) -> float:
                 if asking.connect_ex(("127.0.0.1", int(variables["PORT"]))):
                     time.sleep(0.005)
                     continue
-            with urlopen(f"http://127.0.0.1:{variables['PORT']}/readyz", timeout=5):
+            with (
+                suppress(URLError, ConnectionError),
+                urlopen(f"http://127.0.0.1:{variables['PORT']}/readyz", timeout=5),
+            ):
                 return time.perf_counter() - began
         raise SystemExit("The service did not start.")
     finally:

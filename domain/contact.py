@@ -45,7 +45,7 @@ def parse_email(value: object) -> str:
     try:
         if is_plain and domain.isascii():
             return f"{local.lower()}@{_domain(domain)}"
-        return _written_any_way(written)
+        return _read_email(written)
     except ValueError as error:
         raise ValueError("e-mail") from error
 
@@ -53,10 +53,10 @@ def parse_email(value: object) -> str:
 @lru_cache(maxsize=DOMAINS_KEPT)
 def _domain(written: str) -> str:
     """As it stands in an address in lower case. Raises ValueError."""
-    return _written_any_way(f"a@{written}").removeprefix("a@")
+    return _read_email(f"a@{written}").removeprefix("a@")
 
 
-def _written_any_way(email: str) -> str:
+def _read_email(email: str) -> str:
     from domain import notations  # noqa: PLC0415 - takes long, needed with the first address
 
     return notations.email(email)

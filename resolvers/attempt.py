@@ -105,7 +105,7 @@ def claims_of(
 
 async def _why_no_number(database: Database, registration: Registration) -> DomainError:
     """The tournament changed between reading its rules and taking a number."""
-    tournament = await database.read(tournaments.active)
+    tournament = await tournaments.current(database)
     if tournament.id != registration.tournament.id:
         # The next attempt is for the season that is open now.
         return ServiceUnavailable()

@@ -45,7 +45,7 @@ class Health:
 
 
 async def tournament(services: Services) -> tuple[TournamentRecord, RegistrationState]:
-    record = await services.database.read(tournaments.active)
+    record = await tournaments.current(services.database)
     return record, state_of(record, services.clock())
 
 

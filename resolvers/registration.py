@@ -163,7 +163,7 @@ async def _look(
 async def validate_team(services: Services, form: TeamForm) -> Validation:
     """All that register_team would say, but for whom else has registered. Writes nothing."""
     now = services.clock()
-    tournament = await services.database.read(tournaments.active)
+    tournament = await tournaments.current(services.database)
     checked = check(form, tournament.rules, today=now.date())
     found = await services.database.read(partial(registration.look_up, keys=checked.keys))
     known = as_uploaded(await claimable(services, form))

@@ -4,6 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
+import serving
+from serving import NEEDED_LATER, imported_once
+from tests.environment import settings_of
+
 ROOT = Path(__file__).parents[1]
 NEEDED_BY_FEW = {
     "PIL", "alembic", "cloudinary", "email_validator", "limits", "opentelemetry", "phonenumbers",
@@ -28,8 +34,12 @@ def imported_by(program: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_start_imports_the_service_and_nothing_that_few_need():
-    started = imported_by("import cli; cli.import_service()")
+def test_start_imports_the_service_and_nothing_that_few_need(tmp_path):
+    started = imported_by(
+        "import cli; cli.import_service();"
+        "from settings import load_settings; from server import create_app;"
+        f"create_app(load_settings(None, data_dir={str(tmp_path)!r}), 'postgresql+asyncpg:///icct26')"
+    )
 
     assert started >= ALL_OF_THE_SERVICE
     assert started & NEEDED_BY_FEW == set()
@@ -39,7 +49,39 @@ def test_database_of_its_own_can_start_before_the_service_is_imported():
     assert imported_by("import cli") & ALL_OF_THE_SERVICE == set()
 
 
-def test_what_the_first_team_and_file_need_is_imported_once_it_serves():
-    later = imported_by("import server; [__import__(name) for name in server.NEEDED_LATER]")
+def test_what_the_first_team_and_file_need_is_imported_later():
+    later = imported_by("import serving; serving.import_later()")
 
     assert later >= {"email_validator", "phonenumbers", "PIL", "pypdf"}
+
+
+def test_processes_are_forked_from_one_that_has_imported_all(monkeypatch):
+    alone = settings_of(monkeypatch)
+    shared = settings_of(monkeypatch, RATE_LIMIT_STORAGE="redis://127.0.0.1")
+
+    assert imported_once(alone) == ["serving", *NEEDED_LATER]
+    assert imported_once(shared) == ["serving", *NEEDED_LATER, "web.shared_windows"]
+
+
+def test_library_that_is_broken_is_named_in_the_log(monkeypatch):
+    monkeypatch.setattr(serving, "NEEDED_LATER", ("no_such_library", "domain.notations"))
+
+    with capture_logs() as lines:
+        serving.import_later()
+
+    (line,) = lines
+    assert (line["event"], line["module"]) == ("import_failed", "no_such_library")
+    assert line["log_level"] == "error"
+
+
+def test_rich_that_somebody_has_imported_stays_whole():
+    program = "import rich.console, resilience.without_rich; assert rich is sys.modules['rich']"
+
+    assert "rich.console" in imported_by(program)
+
+
+def test_command_line_that_another_program_imports_leaves_the_collector_alone():
+    # As a process does that was forked to serve.
+    imported_by(
+        "import gc, runpy; runpy.run_path('cli.py', run_name='__mp_main__'); assert gc.isenabled()"
+    )

@@ -37,11 +37,11 @@ class SharedCounting(Counting):
 
     async def hit(self, policy: Policy, client: str) -> tuple[Standing, int]:
         """Where the client stands, and the seconds to wait, 0 for none."""
-        with _asked():
+        with _named_failures():
             return await self._hit(policy, client)
 
     async def forget(self, policy: Policy, client: str) -> None:
-        with _asked():
+        with _named_failures():
             await self._windows.clear(_item(policy), policy.kind, client)
             await super().forget(policy, client)
 
@@ -64,7 +64,7 @@ class SharedCounting(Counting):
 
 
 @contextmanager
-def _asked() -> Iterator[None]:
+def _named_failures() -> Iterator[None]:
     try:
         yield
     except (StorageError, TimeoutError) as error:

@@ -94,7 +94,7 @@ def _variables(settings: type[CheckedSettings], groups: Mapping[str, str]) -> It
 
 
 def descriptions(settings: type[CheckedSettings]) -> Iterator[tuple[str, str]]:
-    """The fields and what is written below them, which no start of the service needs to read."""
+    """The fields of the class itself and what is written below them: no start has to read that."""
     (written,) = ast.parse(inspect.getsource(settings)).body
     for pair in pairwise(getattr(written, "body", ())):
         match pair:

@@ -4,7 +4,7 @@ import asyncio
 import multiprocessing
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -53,7 +53,7 @@ class Worker:
 class Workers:
     """`target` is called in each process with `arguments` and its end of the line.
 
-    The processes are forked from one that has imported `module`, so that they share its memory.
+    The processes are forked from one that has imported `modules`, so that they share its memory.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Workers:
         arguments: tuple[object, ...],
         *,
         count: int,
-        module: str,
+        modules: Collection[str],
     ) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([module])
+        self._context.set_forkserver_preload(list(modules))
         self._target = target
         self._arguments = arguments
         self._count = count

@@ -88,7 +88,7 @@ def shared_kilobytes(pid: int) -> int:
 
 
 async def test_all_share_what_was_imported_once(together):
-    assert all(shared_kilobytes(pid) > 20_000 for pid in serving(together.port))
+    assert all(shared_kilobytes(pid) > 45_000 for pid in serving(together.port))
 
 
 async def test_registrations_of_all_are_numbered_as_of_one(together):

@@ -768,11 +768,26 @@ def test_server_that_cannot_start_shows_its_log(server, data_dir):
 
 
 def test_something_else_is_done_while_it_starts(server, data_dir):
-    def wait_for_launch():
-        wait_until(pid_file(data_dir).exists)
+    with server:
+        pass
+    lock = os.open(data_dir / "postgres18" / "start.lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
 
-    with running(server, meanwhile=wait_for_launch) as url:
+    # Were it done before or after the start, that would wait for the lock for ever.
+    with running(server, meanwhile=lambda: os.close(lock)) as url:
         assert answers(url)
+
+
+def test_start_that_fails_while_something_else_is_done_says_why(data_dir):
+    done = []
+    data_dir.write_text("no folder")
+    broken = EmbeddedPostgres(data_dir)
+
+    failure = pytest.raises(EmbeddedPostgresError, match="is not a folder")
+    with failure, running(broken, meanwhile=lambda: done.append(True)):
+        pass
+
+    assert done == [True]
 
 
 def test_server_is_stopped_when_what_is_done_meanwhile_fails(server, data_dir):
