@@ -72,11 +72,11 @@ async def test_spans_of_a_request_hang_together_below_the_callers(
         await client.get("/a/path/of/mine")
 
     spans = {span.name: span for span in receiver.spans()}
-    assert set(spans) == {"POST /graphql", "query tournament", "database.read", "GET other"}
+    assert set(spans) == {"POST /graphql", "query tournament", "database.find", "GET other"}
     request, operation = spans["POST /graphql"], spans["query tournament"]
     assert (request.trace_id.hex(), request.parent_span_id.hex()) == (TRACE, PARENT[36:52])
     assert operation.parent_span_id == request.span_id
-    assert spans["database.read"].parent_span_id == operation.span_id
+    assert spans["database.find"].parent_span_id == operation.span_id
     assert request.attributes[0].key == "http.response.status_code"
     assert request.attributes[0].value.int_value == 200
     assert spans["GET other"].trace_id.hex() != TRACE
