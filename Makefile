@@ -7,7 +7,7 @@ STAMP := $(VENV)/installed
 .PHONY: help setup run demo test test-slow test-16 coverage patterns audits check generate format lint types imports generated migrate bench bench-peers lock clean
 
 help: ## Show what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(STAMP) ## Create .venv and install the locked dependencies
 

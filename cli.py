@@ -1,17 +1,19 @@
 """The command line: `python cli.py --help`."""
 
 import gc
+import signal
+import sys
 
 if __name__ == "__main__":
     # The collector would look through all that is imported, again and again, and it stays anyway.
     gc.disable()
+    # Ctrl-C in the middle of an import is no failure of it.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))
 
 import resilience.without_rich  # noqa: F401 - before structlog
 
 # isort: split
 
-import signal
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,8 +53,12 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 @app.callback()
 def main() -> None:
     """The ICCT26 registration service."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Unless a server listens for it, it must end the process with what the process has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # As does a terminal that is closed, but for what nohup started.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 @app.command()
@@ -79,8 +85,13 @@ def migrate() -> None:
 def seed_demo(
     teams: Annotated[int, typer.Option(min=1, help="How many teams to add.")] = 12,
 ) -> None:
-    """Add believable teams, always the same ones, and raise the capacity for them."""
-    with working() as run:
+    """Add believable teams, always the same ones. The season gets room for them and 16 more, takes
+    any number of teams from one church, and asks for no documents.
+    """
+    settings = read_settings()
+    if settings.environment == "production":
+        fail("Demo teams are not for ENVIRONMENT=production: they change the rules of its season.")
+    with working(settings) as run:
         from resolvers import demo
 
         added = run(partial(demo.seed_demo, teams=teams))
@@ -117,7 +128,7 @@ def docs(
 @app.command()
 def doctor() -> None:
     """Say whether the settings are right, database and storage answer and the counts agree."""
-    with working() as run:
+    with working(read_settings()) as run:
         from resolvers import upkeep
 
         found = run(upkeep.examine)
@@ -134,7 +145,7 @@ def doctor() -> None:
 @app.command()
 def prune() -> None:
     """Delete what has expired, files included. Safe to repeat."""
-    with working() as run:
+    with working(read_settings()) as run:
         from resolvers import upkeep
 
         gone = run(upkeep.prune)
@@ -153,7 +164,7 @@ def create_organiser(
 ) -> None:
     """Add an organiser who can sign in at once."""
     password = read_password(from_stdin=password_stdin)
-    with working() as run:
+    with working(read_settings()) as run:
         from resolvers import organisers
 
         create = partial(organisers.create, caller=SYSTEM, email=email, role=role)
@@ -171,7 +182,7 @@ def reset_password(
 ) -> None:
     """Give an organiser another password; sessions and API tokens of theirs end."""
     password = read_password(from_stdin=password_stdin)
-    with working() as run:
+    with working(read_settings()) as run:
         from resolvers import organisers
 
         reset = partial(organisers.reset_password, caller=SYSTEM, email=email, password=password)
@@ -185,7 +196,7 @@ def reset_password(
 @app.command()
 def worker() -> None:
     """Carry out what is owed to the outside until SIGINT or SIGTERM, beside any servers."""
-    with working() as run:
+    with working(read_settings()) as run:
         import operating
 
         run(operating.work_until_stopped)
@@ -246,9 +257,8 @@ class Run(Protocol):
 
 
 @contextmanager
-def working() -> Iterator[Run]:
+def working(settings: Settings) -> Iterator[Run]:
     """For work with all of the service; what a rule refuses is said in its own words."""
-    settings = read_settings()
     with database(settings) as prepared:
         import operating
 

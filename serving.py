@@ -44,13 +44,14 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
 
     Raises NotServed.
     """
-    if settings.workers == 1:
-        Server(settings, url, embedded=embedded).run()
-        return
     try:
         require_free(settings.host, settings.port)
     except OSError as error:
-        raise NotServed(f"HOST, PORT: {error.strerror}.") from error
+        where = f"{settings.host}, {settings.port}"
+        raise NotServed(f"HOST, PORT: {where}: {error.strerror}.") from error
+    if settings.workers == 1:
+        Server(settings, url, embedded=embedded).run()
+        return
     with TemporaryDirectory(prefix="icct26-metrics-") as folder:
         # Read by those that are started from here on, wherever the command was given.
         os.environ[FOLDER] = folder

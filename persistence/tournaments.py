@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, insert, select, text, update
+from sqlalchemy import ColumnElement, case, insert, select, text, update
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -118,13 +118,14 @@ async def knows_time_zone(connection: AsyncConnection, name: str) -> bool:
 async def make_room(connection: AsyncConnection, *, places: int) -> None:
     """Let `places` more teams in, however many come from one church, without documents.
 
-    The default capacity stays free beside them.
+    The default capacity stays free beside them. A larger capacity, or none, stays.
     """
+    needed = tournament.c.taken + places + DEFAULT_CAPACITY
     await connection.execute(
         update(tournament)
         .where(tournament.c.is_active)
         .values(
-            capacity=tournament.c.taken + places + DEFAULT_CAPACITY,
+            capacity=case((tournament.c.capacity < needed, needed), else_=tournament.c.capacity),
             teams_per_church=None,
             required_documents=[],
         )

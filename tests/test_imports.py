@@ -85,3 +85,20 @@ def test_command_line_that_another_program_imports_leaves_the_collector_alone():
     imported_by(
         "import gc, runpy; runpy.run_path('cli.py', run_name='__mp_main__'); assert gc.isenabled()"
     )
+
+
+def test_ctrl_c_in_the_middle_of_an_import_ends_it_without_a_word(tmp_path):
+    (tmp_path / "typer.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise ImportError\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "cli.py", "serve"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from uvicorn.main import STARTUP_FAILURE
 
 from persistence.embedded import EmbeddedPostgres
 from tests import make
 from tests.databases import create_database, dsn
 from tests.e2e.rows import registered
+from tests.environment import DEPLOYED
 from tests.processes import ServerProcess, code_of, codes, register, run_cli, until
 
 HELD = 30
@@ -92,19 +92,6 @@ async def test_unsafe_production_does_not_start(tmp_path):
     }
     assert "changeme" not in done.stderr
     assert (done.returncode, done.stdout) == (1, "")
-
-
-async def test_taken_port_ends_the_start(make_server, own_url):
-    server = make_server(DATABASE_URL=own_url)
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", server.port))
-        taken.listen()
-        server.spawn()
-        status = await server.ended()
-
-    assert (status, server.stdout) == (STARTUP_FAILURE, "")
-    assert str(server.port) in server.stderr
 
 
 async def test_one_line_says_where_the_service_is(make_server, own_url):
@@ -214,7 +201,7 @@ async def test_stopped_server_answers_all_that_it_has_accepted(make_server, data
         assert status == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_stopped_server_stops_its_database_and_goes_on_where_it_was(
     make_server, data_dir, number
 ):
@@ -237,6 +224,14 @@ async def test_stopped_server_stops_its_database_and_goes_on_where_it_was(
     assert again["data"]["registerTeam"] == first["data"]["registerTeam"] | {"replayed": True}
     assert [code_of(first), code_of(second)] == codes(1, 2)
     assert await terminate(server) == 0
+
+
+async def test_demo_teams_are_refused_in_production_before_the_database_is_asked(tmp_path):
+    done = await run_cli(tmp_path, "seed-demo", **DEPLOYED, ENVIRONMENT="production")
+
+    assert done.returncode == 1
+    assert "Demo teams are not for ENVIRONMENT=production" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_server_that_is_stopped_while_it_starts_leaves_no_database(make_server, data_dir):

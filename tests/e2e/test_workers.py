@@ -147,16 +147,17 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-async def test_a_port_that_is_taken_is_said_at_once(tmp_path, own_url):
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_port_that_is_taken_is_said_at_once(tmp_path, own_url, workers):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
 
-        done = await run_cli(tmp_path, "serve", DATABASE_URL=own_url, WORKERS="2", PORT=port)
+        done = await run_cli(tmp_path, "serve", DATABASE_URL=own_url, WORKERS=workers, PORT=port)
 
-    assert done.returncode == 1
-    assert "HOST, PORT: Address already in use." in done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"HOST, PORT: 127.0.0.1, {port}: Address already in use." in done.stderr
 
 
 async def test_one_that_cannot_start_ends_all(tmp_path, own_url):

@@ -85,3 +85,12 @@ async def test_room_is_made_beyond_the_teams_that_are_there_and_the_default_capa
     found = await database.read(tournaments.active)
     assert (found.taken, found.rules.capacity) == (16, 16 + 5 + 16)
     assert (found.rules.teams_per_church, found.rules.required_documents) == (None, ())
+
+
+@pytest.mark.parametrize("capacity", [100, None])
+async def test_room_that_is_there_is_not_taken_away(database, sql, capacity):
+    await sql.execute("UPDATE tournament SET taken = 16, capacity = $1", capacity)
+
+    await database.run(partial(tournaments.make_room, places=5))
+
+    assert (await database.read(tournaments.active)).rules.capacity == capacity
