@@ -60,8 +60,11 @@ def _wait_for(settings: Settings, url: str) -> None:
     try:
         asyncio.run(_with_database(settings, url, Database.wait_until_ready))
     except DatabaseUnavailable as error:
+        refusal = str(error)
         raise NotPrepared(
-            "The database does not answer. Check DATABASE_URL and that the server is running."
+            f"The database answers, but {refusal}. Check DATABASE_URL."
+            if refusal
+            else "The database does not answer. Check DATABASE_URL and that the server is running."
         ) from error
 
 

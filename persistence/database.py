@@ -20,7 +20,7 @@ from tenacity import (
 
 from domain.errors import ServiceUnavailable
 from persistence import recent
-from persistence.connecting import LOST
+from persistence.connecting import LOST, refusal_of
 from persistence.direct import Direct, Row, Statement
 from persistence.failures import CommitUnknown, is_lost, is_transient, is_unavailable, sqlstate
 from persistence.gathering import Gathering
@@ -46,7 +46,7 @@ PING_SECONDS = 1.5
 
 
 class DatabaseUnavailable(Exception):
-    """The database did not answer while the service was starting."""
+    """The database did not answer while the service was starting, or said that it will not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,13 +190,16 @@ class Database:
             raise ServiceUnavailable from error
 
     async def wait_until_ready(self) -> None:
-        """Wait 1, 2 and 4 s for a database that is starting. Raises DatabaseUnavailable."""
+        """Wait 1, 2 and 4 s for a database that is starting. Raises DatabaseUnavailable, with the
+        refusal of one that lets nobody in.
+        """
         for seconds in (*START_WAITS_SECONDS, None):
             try:
                 await self.ping(within_seconds=self._options.connect_timeout_seconds)
             except ServiceUnavailable as error:
-                if seconds is None:
-                    raise DatabaseUnavailable from error
+                refusal = refusal_of(error.__cause__)
+                if seconds is None or refusal:
+                    raise DatabaseUnavailable(refusal or "") from error
                 log.warning("database_not_ready", retry_after_seconds=seconds)
                 await asyncio.sleep(seconds)
             else:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import make_url
 
 from persistence.embedded import EmbeddedPostgres
 from tests import make
@@ -53,6 +54,22 @@ async def test_unreachable_database_ends_the_start_after_three_waits(tmp_path):
     assert waits == [1, 2, 4]
     assert "DATABASE_URL" in reason
     assert "hunter2" not in done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"database": "not_there"}, "it has no database of this name"),
+        ({"username": "nobody"}, "it lets this user in by none of its rules"),
+    ],
+)
+async def test_database_that_lets_nobody_in_is_not_waited_for(tmp_path, own_url, wrong, reason):
+    url = make_url(own_url).set(**wrong).render_as_string(hide_password=False)
+
+    done = await run_cli(tmp_path, "serve", DATABASE_URL=url)
+
+    assert done.stderr == f"The database answers, but {reason}. Check DATABASE_URL.\n"
     assert (done.returncode, done.stdout) == (1, "")
 
 
