@@ -167,8 +167,10 @@ def create_organiser(
     with working(read_settings()) as run:
         from resolvers import organisers
 
-        create = partial(organisers.create, caller=SYSTEM, email=email, role=role)
-        organiser = run(partial(create, password=password))
+        create = partial(
+            organisers.create, caller=SYSTEM, email=email, role=role, password=password
+        )
+        organiser = run(create)
     print(f"{organiser.email} can sign in as {organiser.role}.")
 
 
@@ -185,8 +187,14 @@ def reset_password(
     with working(read_settings()) as run:
         from resolvers import organisers
 
-        reset = partial(organisers.reset_password, caller=SYSTEM, email=email, password=password)
-        ended = run(partial(reset, keep_totp=not disable_totp))
+        reset = partial(
+            organisers.reset_password,
+            caller=SYSTEM,
+            email=email,
+            password=password,
+            keep_totp=not disable_totp,
+        )
+        ended = run(reset)
     print(
         f"The password is changed. {ended.sessions} sessions and {ended.api_tokens} API tokens"
         " have ended."

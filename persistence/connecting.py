@@ -15,12 +15,6 @@ LOST = (
     asyncpg.InternalClientError,
 )
 _ENDED = ("08", "57P")
-# What waiting does not change, by SQLSTATE.
-_REFUSALS = {
-    "28000": "it lets this user in by none of its rules",
-    "28P01": "it refuses the password of this user",
-    "3D000": "it has no database of this name",
-}
 
 
 async def connect(
@@ -44,8 +38,3 @@ async def connect(
 def is_ended_by(sqlstate: str | None) -> bool:
     """Whether the server says with it that the connection is over."""
     return (sqlstate or "").startswith(_ENDED)
-
-
-def refusal_of(error: BaseException | None) -> str | None:
-    """Why a database that answers lets nobody in; None when it may do so later."""
-    return _REFUSALS.get(getattr(error, "sqlstate", None) or "")

@@ -19,8 +19,8 @@ from tenacity import (
 )
 
 from domain.errors import ServiceUnavailable
-from persistence import recent
-from persistence.connecting import LOST, refusal_of
+from persistence import failures, recent
+from persistence.connecting import LOST
 from persistence.direct import Direct, Row, Statement
 from persistence.failures import CommitUnknown, is_lost, is_transient, is_unavailable, sqlstate
 from persistence.gathering import Gathering
@@ -197,9 +197,9 @@ class Database:
             try:
                 await self.ping(within_seconds=self._options.connect_timeout_seconds)
             except ServiceUnavailable as error:
-                refusal = refusal_of(error.__cause__)
-                if seconds is None or refusal:
-                    raise DatabaseUnavailable(refusal or "") from error
+                refused = failures.refusal(error.__cause__)
+                if seconds is None or refused:
+                    raise DatabaseUnavailable(refused) from error
                 log.warning("database_not_ready", retry_after_seconds=seconds)
                 await asyncio.sleep(seconds)
             else:
@@ -232,17 +232,17 @@ class Database:
         self, once: Callable[[], Awaitable[T]], failure: Exception | None = None
     ) -> T:
         """What `once` returns; with a `failure`, it was called before."""
-        failures = [failure] if failure else []
-        if not failures:
+        raised = [failure] if failure else []
+        if not raised:
             try:
                 return await once()
             except Exception as error:  # noqa: BLE001 - judged below, as any later one
-                failures = [error]
+                raised = [error]
 
         async def once_more() -> T:
             """The first time the failure that there was: what goes well needs no machinery."""
-            if failures:
-                raise failures.pop()
+            if raised:
+                raise raised.pop()
             return await once()
 
         retrying = AsyncRetrying(

@@ -10,6 +10,12 @@ QUERY_CANCELED = "57014"
 # Serialization failure, deadlock, server stopped or starting, too many connections, a database
 # that takes none for now; class 08 is the connection itself.
 TRANSIENT = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300", "55000"})
+# What no waiting changes.
+REFUSALS = {
+    "28000": "it lets this user in by none of its rules",
+    "28P01": "it refuses the password of this user",
+    "3D000": "it has no database of this name",
+}
 
 
 class CommitUnknown(Exception):
@@ -20,6 +26,11 @@ def sqlstate(error: BaseException) -> str | None:
     """PostgreSQL's five characters; None when the error did not come from the server."""
     state = getattr(getattr(error, "orig", error), "sqlstate", None)
     return state if isinstance(state, str) else None
+
+
+def refusal(error: BaseException | None) -> str:
+    """Why a database that answers lets nobody in; empty when it may do so later."""
+    return REFUSALS.get(sqlstate(error) or "", "") if error else ""
 
 
 def constraint(error: BaseException) -> str:

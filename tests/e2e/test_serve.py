@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
@@ -109,6 +110,15 @@ async def test_unsafe_production_does_not_start(tmp_path):
     }
     assert "changeme" not in done.stderr
     assert (done.returncode, done.stdout) == (1, "")
+
+
+async def test_what_the_first_team_and_file_need_is_imported_unasked(make_server, own_url):
+    server = make_server(DATABASE_URL=own_url)
+    await server.start()
+    mapped = Path(f"/proc/{server.process.pid}/maps")
+
+    # Pillow is the last of it.
+    await until(lambda: "/PIL/" in mapped.read_text(), "the libraries are imported")
 
 
 async def test_one_line_says_where_the_service_is(make_server, own_url):
