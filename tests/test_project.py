@@ -15,9 +15,7 @@ from packaging.requirements import Requirement
 from domain.errors import ErrorCode, IssueCode
 
 ROOT = Path(__file__).parents[1]
-MAX_MODULE_LINES = 300
-# One declaration, or one command, with its description after the other.
-LONGER = {"settings.py": 400, "cli.py": 400}
+MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 50
 COMPILED = ("compile", "plans", "arguments", "generated", "printing", "execution")
 # Known to themselves and to those of them that others see.
@@ -97,11 +95,11 @@ def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z0-9-]*):", makefile, re.MULTILINE))
 
 
-def test_no_module_of_the_program_is_longer_than_300_lines():
+def test_no_module_of_the_program_is_longer_than_500_lines():
     program = [path for path in MODULES if not relative(path).startswith("tests/")]
     lengths = {relative(path): len(path.read_text().splitlines()) for path in program}
 
-    assert {path: n for path, n in lengths.items() if n > LONGER.get(path, MAX_MODULE_LINES)} == {}
+    assert {path: n for path, n in lengths.items() if n > MAX_MODULE_LINES} == {}
 
 
 def test_what_makes_answers_fast_has_at_most_1000_lines_and_is_known_to_itself():
