@@ -2,14 +2,14 @@
 
 import re
 
-from domain.text import NO_TEXT
+from domain.characters import is_storable, skeleton
 
 _PLAYER_CODE = re.compile(r"(.{1,40}-[0-9]{3,9})-P([0-9]{2,4})")
 
 
 def as_code(text: str) -> str:
-    """As codes are written; empty for what has characters that no text has."""
-    return "" if NO_TEXT.search(text) else text.strip().upper()
+    """As codes are written, without invisible characters; empty for what cannot be stored."""
+    return skeleton(text).strip().upper() if is_storable(text) else ""
 
 
 def player_code(team: str, position: int) -> str:

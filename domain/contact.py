@@ -1,9 +1,11 @@
 """Phones, e-mails and dates: what people write in, canonical values out, or ValueError."""
 
 import re
-import unicodedata
 from datetime import date
 from functools import lru_cache
+
+from domain.characters import visible
+from domain.text import canonical
 
 HOME_REGION = "IN"
 PHONE_MAX_LENGTH = 40
@@ -26,8 +28,8 @@ def parse_phone(value: object) -> str:
     plain = _PLAIN_MOBILE.fullmatch(value)
     if plain and all(one.fullmatch(plain[1]) for one in _home_mobiles()):
         return value
-    # Address books copy numbers with no-break spaces.
-    written = unicodedata.normalize("NFKC", value)
+    # Address books copy numbers with no-break spaces and marks of direction.
+    written = canonical(value)
     if not written.isprintable():
         raise ValueError("phone")
     from domain import notations  # noqa: PLC0415 - takes long, few numbers need it
@@ -39,7 +41,7 @@ def parse_email(value: object) -> str:
     """In lower case; the syntax is checked, nothing is looked up."""
     if not isinstance(value, str) or len(value) > EMAIL_MAX_LENGTH:
         raise ValueError("e-mail")
-    written = value.strip()
+    written = visible(value).strip()
     local, _, domain = written.partition("@")
     is_plain = len(local) <= LOCAL_MAX_LENGTH and _PLAIN_LOCAL.fullmatch(local)
     try:

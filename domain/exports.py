@@ -1,7 +1,8 @@
 """What leaves the service as a table: the formats, and texts that no spreadsheet runs."""
 
-import unicodedata
 from enum import StrEnum
+
+from domain.characters import compatible
 
 
 class ExportFormat(StrEnum):
@@ -16,7 +17,7 @@ _CONTROLS = ("\t", "\r", "\n")
 
 def harmless(text: str) -> str:
     """The text for a CSV file: what could be a formula begins with an apostrophe."""
-    start = unicodedata.normalize("NFKC", text.lstrip()[:1])
+    start = compatible(text.lstrip()[:1])
     if text.startswith(_CONTROLS) or (start and start[0] in _FORMULA_SIGNS):
         return f"'{text}"
     return text

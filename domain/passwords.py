@@ -1,8 +1,8 @@
 """What a password of an organiser must be."""
 
-import unicodedata
-
+from domain.characters import compatible, is_storable
 from domain.errors import BadUserInput
+from domain.text import RAW_FACTOR
 
 MIN_LENGTH = 12
 MAX_LENGTH = 128
@@ -31,14 +31,17 @@ _COMMON = frozenset(
 
 
 def canonical(password: str) -> str:
-    """The same for every keyboard that can write it."""
-    return unicodedata.normalize("NFKC", password)
+    """The same for every keyboard that can write it; empty for what is longer than any password.
+
+    Half a surrogate pair stays: it makes a wrong password.
+    """
+    return compatible(password) if len(password) <= RAW_FACTOR * MAX_LENGTH else ""
 
 
 def require_strong(password: str, *, email: str) -> None:
     """Raises BadUserInput, which says what is wrong and never repeats it."""
     chosen = canonical(password)
-    if not MIN_LENGTH <= len(chosen) <= MAX_LENGTH:
+    if not MIN_LENGTH <= len(chosen) <= MAX_LENGTH or not is_storable(chosen):
         raise BadUserInput(
             f"A password has {MIN_LENGTH} to {MAX_LENGTH} characters.",
             details={"min": MIN_LENGTH, "max": MAX_LENGTH},

@@ -5,18 +5,20 @@ import unicodedata
 from dataclasses import dataclass
 
 from domain.catalog import IssueCode
+from domain.characters import JOINERS, compatible, is_storable, skeleton, visible
 
-# Indic scripts join and part letters with these two, also at the end of a word (older Malayalam);
-# where no letter or mark comes before, they have no place.
-JOINERS = "\u200c\u200d"
+# As many characters may be sent for each that is allowed: composing and leaving out invisible ones
+# make a text shorter. UTF-8 takes at most four bytes for each.
+RAW_FACTOR = 4
 LETTERS_NEEDED = 2
 AADHAAR_DIGITS = 12
 SEARCHED_LENGTH = 1000
 
-_IGNORED_IN_COMPARISON = dict.fromkeys(map(ord, ".'’‘‛`´ʹʼ′＇" + JOINERS))
+_IGNORED_IN_COMPARISON = dict.fromkeys(map(ord, ".'’‘‛`´ʹʼ′＇"))
 _BLANKS = re.compile(r"[ \t]+")
-# What a database takes for no text: NUL, and half a character.
-NO_TEXT = re.compile("[\0\ud800-\udfff]")
+# Of a text of several lines, but for the line feed.
+_LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_CONTROLS = re.compile("[\0-\x09\x0e-\x1f\x7f-\x9f\ufff9-\ufffb\ufffe\uffff]")
 # Twelve digits, whatever but letters stands between them, that are not part of a longer number.
 # Looked ahead at, since one may begin inside another: "1234 2341 2341 2346".
 _TWELVE_DIGITS = re.compile(r"(?<!\d)(?=((?:\d[\W_]*+){11}\d)(?!\d))")
@@ -64,7 +66,9 @@ class NameRule:
 
     @property
     def pattern(self) -> str:
-        """For ECMAScript with flag u: a text that was trimmed and whose spaces were collapsed."""
+        """For ECMAScript with flag u: a text that was trimmed, its spaces collapsed and its
+        invisible characters taken out.
+        """
         digits = r"\p{Nd}" if self.allows_digits else ""
         signs = "".join(f"\\{sign}" if sign in "-." else sign for sign in self.signs)
         allowed = rf"[\p{{L}}\p{{M}}{digits} {signs}\u200c\u200d]"
@@ -74,8 +78,13 @@ class NameRule:
         return f"^{two_letters}{no_stray_joiner}{allowed}{lengths}$"
 
     def read(self, value: object) -> tuple[str, IssueCode | None]:
-        """The canonical text, and what is wrong with it, None if nothing is."""
+        """The canonical text, and what is wrong with it, None if nothing is.
+
+        A value of more than four times the length is not looked at.
+        """
         text = value if isinstance(value, str) else ""
+        if len(text) > RAW_FACTOR * self.max_length:
+            return "", IssueCode.NAME_TOO_LONG
         if _LETTERS.fullmatch(text):
             return text, self._problem_of_length(len(text), min(len(text), LETTERS_NEEDED))
         text = canonical(text)
@@ -134,20 +143,62 @@ GROUP_NAME = NameRule(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeText:
+    """A kind of text in people's own words, of at least one character."""
+
+    max_length: int
+    has_lines: bool = False
+
+    def read(self, text: str) -> tuple[str, IssueCode | None]:
+        """The text as it is stored, and what is wrong with it, None if nothing is.
+
+        A text of more than four times the length is not looked at.
+        """
+        if len(text) > RAW_FACTOR * self.max_length:
+            return "", IssueCode.NAME_TOO_LONG
+        if not is_storable(text):
+            return "", IssueCode.NAME_CHARACTERS
+        text = _lines(text) if self.has_lines else canonical(text)
+        return text, self._problem(text)
+
+    def _problem(self, text: str) -> IssueCode | None:
+        if not text:
+            return IssueCode.NAME_TOO_SHORT
+        if len(text) > self.max_length:
+            return IssueCode.NAME_TOO_LONG
+        if not self.has_lines and not skeleton(text).isprintable():
+            return IssueCode.NAME_CHARACTERS
+        return IssueCode.IDENTITY_NUMBER_NOT_ALLOWED if has_identity_number(text) else None
+
+
 def canonical(text: str) -> str:
-    """NFKC, trimmed, runs of blanks collapsed. What no name has, a line break too, stays."""
-    return _BLANKS.sub(" ", unicodedata.normalize("NFKC", text)).strip(" ")
+    """NFKC without invisible characters, trimmed, runs of blanks collapsed.
+
+    What no name has, a line break in the middle too, stays. Raises ValueError above 1,000
+    characters.
+    """
+    # Before NFKC, which would compose across them, and after it, which parts some letters.
+    return _BLANKS.sub(" ", visible(compatible(visible(text)))).strip()
+
+
+def _lines(text: str) -> str:
+    """Without invisible and control characters, lines parted by line feeds, trimmed."""
+    text = _LINE_BREAKS.sub("\n", text).replace("\t", " ")
+    return visible(_CONTROLS.sub("", text)).strip()
 
 
 def normalize(text: str) -> str:
-    """For comparison: case folded, dots and apostrophes ignored, spaces collapsed."""
+    """For comparison: case folded, dots, apostrophes and invisible characters ignored, spaces
+    collapsed. Raises ValueError above 1,000 characters.
+    """
     if _LETTERS.fullmatch(text):
         return text.lower()
     # Before NFKC too, which makes a space and an accent of ´.
-    plain = text.translate(_IGNORED_IN_COMPARISON)
+    plain = skeleton(text).translate(_IGNORED_IN_COMPARISON)
     if text.isascii():
         return " ".join(plain.lower().split())
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain).casefold())
+    folded = unicodedata.normalize("NFKC", compatible(plain).casefold())
     return " ".join(folded.translate(_IGNORED_IN_COMPARISON).split())
 
 

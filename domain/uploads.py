@@ -29,13 +29,17 @@ def check_announcement(file: Announcement) -> None:
         raise FileEmpty
     if file.byte_size > rule.max_bytes:
         raise FileTooLarge(details={"limitBytes": rule.max_bytes})
-    content_type = file.content_type.partition(";")[0].strip().lower()
-    if content_type not in {CONTENT_TYPES[one] for one in rule.formats}:
+    if media_type(file.content_type) not in {CONTENT_TYPES[one] for one in rule.formats}:
         raise FileTypeNotAllowed(details={"formats": [one.value for one in rule.formats]})
     if not _SHA256.fullmatch(file.sha256):
         raise BadUserInput("sha256 has to be 64 hexadecimal digits.")
     if not _is_plain(file.file_name):
         raise BadUserInput("fileName has to be 1 to 255 characters without a path.")
+
+
+def media_type(content_type: str) -> str:
+    """The type without parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _is_plain(name: str) -> bool:

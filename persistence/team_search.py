@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 
+from domain.characters import JOINERS, skeleton
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentReview
 from domain.status import TeamStatus
 from domain.text import normalize
@@ -19,7 +20,7 @@ PHONE_DIGITS_MIN = 4
 # One value, so that an index on teams of a tournament gives them in order.
 _ACTIVE = select(tournament.c.id).where(tournament.c.is_active).correlate(None).scalar_subquery()
 # What people's names may hold, and a search for them ignores.
-_IGNORED_IN_NAMES = ".'’"
+_IGNORED_IN_NAMES = f".'’{JOINERS}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +57,9 @@ def matching(statement: Select[Any], wanted: TeamFilter, *, with_contacts: bool)
         conditions.append(_is(_misses_documents(), wanted.has_missing_documents))
     if wanted.has_rejected_documents is not None:
         conditions.append(_is(_has_rejected(), wanted.has_rejected_documents))
-    if wanted.text and wanted.text.strip():
-        conditions.append(_mentions(wanted.text.strip(), with_contacts=with_contacts))
+    text = skeleton(wanted.text or "").strip()
+    if text:
+        conditions.append(_mentions(text, with_contacts=with_contacts))
     return statement.where(and_(*conditions))
 
 

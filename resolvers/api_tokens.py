@@ -7,9 +7,9 @@ from uuid import UUID
 
 import structlog
 
-from domain.errors import BadUserInput, NotFound
+from domain.errors import BadUserInput, IssueCode, NotFound
 from domain.roles import Caller, Role, require_session
-from domain.text import canonical, has_identity_number
+from domain.text import FreeText
 from persistence import credentials
 from persistence.database import Connection
 from persistence.ids import new_id
@@ -20,7 +20,7 @@ from resolvers.journal import record
 from resolvers.signatures import signing_secret
 from resolvers.tokens import TokenKind, hash_of, new_token
 
-NAME_MAX_LENGTH = 80
+NAME = FreeText(max_length=80)
 MOST_DAYS = 365
 
 log = structlog.get_logger(__name__)
@@ -116,11 +116,11 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
 
 
 def _name(value: str) -> str:
-    name = canonical(value)
-    if not 1 <= len(name) <= NAME_MAX_LENGTH or not name.isprintable():
-        raise BadUserInput(f"A name has 1 to {NAME_MAX_LENGTH} printable characters.")
-    if has_identity_number(name):
+    name, code = NAME.read(value)
+    if code == IssueCode.IDENTITY_NUMBER_NOT_ALLOWED:
         raise BadUserInput("This name looks like an Aadhaar number, which must not be sent.")
+    if code is not None:
+        raise BadUserInput(f"A name has 1 to {NAME.max_length} printable characters.")
     return name
 
 

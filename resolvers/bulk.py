@@ -7,7 +7,7 @@ from domain.roles import Caller, Role, require_role
 from persistence.records import TeamRecord
 from resolvers.context import Services
 from resolvers.deciding import Decision
-from resolvers.review import check_texts, decide
+from resolvers.review import decide, read_texts
 
 DECISIONS_MAX = 100
 
@@ -22,7 +22,7 @@ async def decide_each(
     require_role(caller, Role.REVIEWER)
     if not 1 <= len(wanted) <= DECISIONS_MAX:
         raise BadUserInput(f"Name 1 to {DECISIONS_MAX} teams.")
-    check_texts(wanted[0])
+    read_texts(wanted[0])
     outcomes: list[TeamRecord | DomainError] = []
     for decision in wanted:
         try:

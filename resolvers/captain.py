@@ -5,7 +5,7 @@ from functools import partial
 from uuid import UUID
 
 from domain.errors import Unauthenticated
-from domain.reasons import require_reason
+from domain.reasons import read_reason
 from domain.status import TeamEvent
 from persistence import render, teams
 from persistence.records import TeamRecord
@@ -51,11 +51,10 @@ async def withdraw(
 ) -> TeamRecord:
     """Raises Unauthenticated, InvalidForm, StaleVersion, InvalidStatusTransition."""
     team = await my_team(services, token)
-    require_reason(reason, "reason")
     decision = Decision(
         reference=team.id.hex,
         expected_version=expected_version,
         event=TeamEvent.WITHDRAW,
-        reason=reason,
+        reason=read_reason(reason, "reason"),
     )
     return await services.database.run(partial(carry_out, services, decision, actor=ACTOR))

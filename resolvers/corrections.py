@@ -7,11 +7,11 @@ from typing import Any
 
 import structlog
 
-from domain.codes import parse_player_code, player_code
+from domain.codes import as_code, parse_player_code, player_code
 from domain.errors import NotFound
 from domain.form import PlayerForm
 from domain.issues import INPUT, Path
-from domain.reasons import require_reason
+from domain.reasons import read_reason
 from domain.roles import Caller, Role, require_role
 from persistence import editing, nodes, tournaments
 from persistence.database import Connection
@@ -111,7 +111,7 @@ async def reissue_manage_token(
     Raises Unauthenticated, Forbidden, InvalidForm, TeamNotFound, StaleVersion.
     """
     require_role(caller, Role.REVIEWER)
-    require_reason(correction.reason, "reason")
+    correction = replace(correction, reason=read_reason(correction.reason, "reason"))
     team = await services.database.run(partial(_reissue, services, caller, correction))
     log.info("manage_token_reissued", team=team.code)
     return team, manage_token(services.secrets, team.id, team.manage_generation)
@@ -147,9 +147,9 @@ def _squad_edit(
 
 def _player(team: TeamRecord, reference: str) -> PlayerRecord:
     """Raises NotFound."""
-    wanted = reference.strip()
+    wanted = as_code(reference)
     for player in team.players:
-        if wanted.upper() == player_code(team.code, player.position) or wanted == player.id.hex:
+        if wanted in {player_code(team.code, player.position), player.id.hex.upper()}:
             return player
     raise NotFound("There is no such player.")
 
@@ -164,7 +164,7 @@ async def _correct(  # noqa: PLR0913 - what is corrected, by whom
     of_player: bool = False,
 ) -> TeamRecord:
     require_role(caller, Role.REVIEWER)
-    require_reason(correction.reason, "reason")
+    correction = replace(correction, reason=read_reason(correction.reason, "reason"))
     find = partial(_team_of_player, correction.reference) if of_player else None
     work = partial(_carry_out, services, caller, correction, event, make, find)
     team = await services.database.run(work)

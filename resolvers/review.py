@@ -1,5 +1,6 @@
 """What organisers decide about teams, one transaction each."""
 
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from domain.errors import (
     NotFound,
     TeamNotFound,
 )
-from domain.reasons import require_reason
+from domain.reasons import read_reason
 from domain.roles import Caller, Role, require_role
 from domain.status import TeamEvent, TeamStatus
 from persistence import audit, decisions, documents, render, teams
@@ -51,7 +52,7 @@ async def decide(services: Services, caller: Caller, decision: Decision) -> Team
     InvalidStatusTransition, ChurchLimitReached, TournamentFull.
     """
     require_role(caller, Role.REVIEWER)
-    check_texts(decision)
+    decision = read_texts(decision)
     after = await services.database.run(partial(carry_out, services, decision, actor=caller.actor))
     log.info("team_decided", team=after.code, decision=decision.event.value)
     return after
@@ -70,8 +71,8 @@ async def review_document(  # noqa: PLR0913 - what is reviewed, and how
     require_role(caller, Role.REVIEWER)
     if verdict not in (DocumentReview.ACCEPTED, DocumentReview.REJECTED):
         raise BadUserInput("A document is ACCEPTED or REJECTED.")
-    if verdict == DocumentReview.REJECTED:
-        require_reason(note, "note")
+    is_needed = verdict == DocumentReview.REJECTED
+    note = read_reason(note, "note") if note or is_needed else None
     return await services.database.run(
         partial(
             _review,
@@ -123,13 +124,17 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
     return await read(connection, decided.id)
 
 
-def check_texts(decision: Decision) -> None:
-    """Raises InvalidForm."""
-    if decision.event in (TeamEvent.REJECT, TeamEvent.REOPEN, TeamEvent.WITHDRAW):
-        require_reason(decision.reason, "reason")
-    elif decision.reason is not None:
-        require_reason(decision.reason, "overrideReason")
+def read_texts(decision: Decision) -> Decision:
+    """The decision with its texts as they are stored. Raises InvalidForm, BadUserInput."""
     if decision.event == TeamEvent.REQUEST_CHANGES and not decision.items:
         raise BadUserInput("Name at least one thing that has to change.")
-    for place, item in enumerate(decision.items):
-        require_reason(item.note, "items", place, "note")
+    reason = decision.reason
+    if decision.event in (TeamEvent.REJECT, TeamEvent.REOPEN, TeamEvent.WITHDRAW):
+        reason = read_reason(reason, "reason")
+    elif reason is not None:
+        reason = read_reason(reason, "overrideReason")
+    items = [
+        replace(item, note=read_reason(item.note, "items", place, "note"))
+        for place, item in enumerate(decision.items)
+    ]
+    return replace(decision, reason=reason, items=items)

@@ -10,7 +10,7 @@ import structlog
 from domain.errors import BadUserInput
 from domain.roles import Caller, Role, require_role
 from domain.rules import RegistrationState
-from domain.tournament import check_tournament
+from domain.tournament import NO_TIME_ZONE, check_tournament, read_changes
 from persistence import audit, tournaments
 from persistence.database import Connection
 from persistence.records import TournamentRecord
@@ -35,6 +35,7 @@ async def update_tournament(
     Raises Unauthenticated, Forbidden, BadUserInput.
     """
     require_role(caller, Role.OWNER)
+    changes = read_changes(changes)
     after = await services.database.supersede(partial(_update, services, caller, changes))
     log.info("tournament_updated", fields=sorted(changes))
     return after, state_of(after, services.clock())
@@ -48,7 +49,7 @@ async def _update(
     check_tournament(changes, {**stored, **changes})
     zone = changes.get("time_zone")
     if zone is not None and not await tournaments.knows_time_zone(connection, zone):
-        raise BadUserInput("timeZone must be an IANA zone, such as Asia/Kolkata.")
+        raise BadUserInput(NO_TIME_ZONE)
     differences = {
         name: [_plain(stored[name]), _plain(value)]
         for name, value in changes.items()

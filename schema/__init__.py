@@ -15,6 +15,7 @@ from schema.mutations import Mutation
 from schema.objects import Team
 from schema.queries import Query
 from schema.scalars import SCALARS
+from schema.texts import check_texts_of
 
 
 class OneOperation(SchemaExtension):
@@ -30,6 +31,7 @@ class OneOperation(SchemaExtension):
         yield
 
 
+check_texts_of(Query, Mutation)
 schema = PlannedSchema(
     query=Query,
     mutation=Mutation,

@@ -57,9 +57,19 @@ class VariablesRefused(Exception):
 def reader(executor: Executor[Any], sites: list[Site], converter: GraphQLCoreConverter) -> Read:
     """What gives the arguments of each site. It raises anything for variables that do not fit."""
     try:
-        return _Reading(executor, converter).reader(sites)
+        read = _Reading(executor, converter).reader(sites)
     except Uncompilable:
-        return _slow_reader(executor, sites, converter)
+        read = _slow_reader(executor, sites, converter)
+    mapped = [(number, site.field) for number, site in enumerate(sites) if site.field.extensions]
+
+    def read_and_map(variables: Variables) -> list[dict[str, Any]]:
+        arguments = read(variables)
+        for number, field in mapped:
+            for extension in field.extensions:
+                arguments[number] = extension.map_arguments(arguments[number])
+        return arguments
+
+    return read_and_map if mapped else read
 
 
 def _slow_reader(

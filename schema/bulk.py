@@ -15,6 +15,7 @@ from schema.enums import ErrorCode
 from schema.objects import Team
 from schema.review import REASON, TEAM, VERSION
 from schema.scalars import JSON
+from schema.texts import REASONED
 
 MANY = "1 to 100 teams. Each is decided on its own: one that is refused keeps no other back."
 
@@ -30,6 +31,7 @@ class ConfirmTeamsInput:
     teams: list[TeamVersionInput] = field(description=MANY)
     override_reason: str | None = field(
         default=None,
+        metadata=REASONED,
         description="Why they are confirmed although readiness has blockers: 1 to 500 characters.",
     )
 
@@ -37,7 +39,7 @@ class ConfirmTeamsInput:
 @strawberry.input(description="Teams to reject.")
 class RejectTeamsInput:
     teams: list[TeamVersionInput] = field(description=MANY)
-    reason: str = field(description=REASON)
+    reason: str = field(metadata=REASONED, description=REASON)
 
 
 @strawberry.type(description="Why a decision about one team of many was refused.")

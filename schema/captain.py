@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 from strawberry import argument, field
 
+from domain.codes import as_code
 from resolvers import captain, captain_update, resubmission
 from resolvers.captain_update import Update
 from resolvers.resubmission import Resubmission
@@ -12,6 +13,7 @@ from schema.context import Info
 from schema.inputs import PersonInput, PlayerDocumentInput, PlayerInput, TeamDocumentInput
 from schema.objects import Team
 from schema.printing import printed, shown
+from schema.texts import FORM, REASONED
 
 OPENED_BY = "The manageToken, if it is not sent as Authorization: Bearer."
 VERSION = "team.version as the captain saw it; another one is answered with STALE_VERSION."
@@ -40,7 +42,7 @@ class ResubmitMyTeamInput:
             documents=tuple(one.to_form() for one in self.documents or ()),
             players=[
                 (
-                    player.player_code.strip().upper(),
+                    as_code(player.player_code),
                     tuple(one.to_form() for one in player.documents),
                 )
                 for player in self.players or ()
@@ -60,7 +62,9 @@ class UpdateMyTeamInput:
     expected_version: int = field(description=VERSION)
     token: str | None = field(default=None, description=OPENED_BY)
     team_name: str | None = field(
-        default=None, description="3 to 80 letters, digits, spaces, . ' ’ - and &."
+        default=None,
+        metadata=FORM,
+        description="3 to 80 letters, digits, spaces, . ' ’ - and &.",
     )
     captain: PersonInput | None = field(default=None, description="As a whole.")
     vice_captain: PersonInput | None = field(default=None, description="As a whole.")
@@ -86,7 +90,7 @@ class UpdateMyTeamInput:
             players=None
             if self.players is None
             else [
-                (one.player_code.strip().upper() if one.player_code else None, one.to_form())
+                (as_code(one.player_code) if one.player_code else None, one.to_form())
                 for one in self.players
             ],
         )
@@ -95,7 +99,7 @@ class UpdateMyTeamInput:
 @strawberry.input(description="A team that gives up its place.")
 class WithdrawMyTeamInput:
     expected_version: int = field(description=VERSION)
-    reason: str = field(description="For the organisers: 1 to 500 characters.")
+    reason: str = field(metadata=REASONED, description="For the organisers: 1 to 500 characters.")
     token: str | None = field(default=None, description=OPENED_BY)
 
 

@@ -246,7 +246,7 @@ class _Operation(Source):
     ) -> Site | None:
         """None for a field that is an attribute."""
         found = definition.extensions.get(DEFINITION)
-        if not isinstance(found, StrawberryField) or found.extensions:
+        if not isinstance(found, StrawberryField) or not _maps_arguments_only(found):
             raise Uncompilable
         if found.base_resolver is None:
             return None
@@ -298,3 +298,7 @@ def _root_fields(executor: Executor[Any], kind: GraphQLObjectType) -> Any:
     return collect_fields(
         executor.schema, fragments, variables, kind, executor.operation
     ).grouped_field_set
+
+
+def _maps_arguments_only(field: StrawberryField) -> bool:
+    return not any(extension.has_resolver for extension in field.extensions)

@@ -12,6 +12,7 @@ from schema.inputs import PersonInput, PlayerInput
 from schema.objects import Team
 from schema.review import TEAM, VERSION
 from schema.scalars import DateText, JerseyNumber, PlayerRoleInput
+from schema.texts import FORM, REASONED
 
 PLAYER = "The player's id or code."
 WHY = "For the record: 1 to 500 characters."
@@ -21,12 +22,15 @@ WHY = "For the record: 1 to 500 characters."
 class UpdateTeamInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(description=WHY)
+    reason: str = field(metadata=REASONED, description=WHY)
     team_name: str | None = field(
-        default=None, description="3 to 80 letters, digits, spaces, . ' ’ - and &."
+        default=None,
+        metadata=FORM,
+        description="3 to 80 letters, digits, spaces, . ' ’ - and &.",
     )
     church_name: str | None = field(
         default=None,
+        metadata=FORM,
         description="Another church takes the team in if it has a place; the old one has one more.",
     )
     captain: PersonInput | None = field(default=None, description="As a whole.")
@@ -44,9 +48,11 @@ class UpdateTeamInput:
 class UpdatePlayerInput:
     player_id: strawberry.ID = field(description=PLAYER)
     expected_version: int = field(description=VERSION)
-    reason: str = field(description=WHY)
+    reason: str = field(metadata=REASONED, description=WHY)
     name: str | None = field(
-        default=None, description="2 to 50 letters of any script, spaces, . ' ’ and -."
+        default=None,
+        metadata=FORM,
+        description="2 to 50 letters of any script, spaces, . ' ’ and -.",
     )
     role: PlayerRoleInput | None = field(
         default=UNSET, description="The name of a PlayerRole; null takes it away."
@@ -72,7 +78,7 @@ class UpdatePlayerInput:
 class AddPlayerInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(description=WHY)
+    reason: str = field(metadata=REASONED, description=WHY)
     player: PlayerInput = field(
         description="The player, without documents: the captain brings them after requestChanges."
     )
@@ -82,14 +88,14 @@ class AddPlayerInput:
 class RemovePlayerInput:
     player_id: strawberry.ID = field(description=PLAYER)
     expected_version: int = field(description=VERSION)
-    reason: str = field(description=WHY)
+    reason: str = field(metadata=REASONED, description=WHY)
 
 
 @strawberry.input(description="A team whose captain needs another secret.")
 class ReissueManageTokenInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(description=WHY)
+    reason: str = field(metadata=REASONED, description=WHY)
 
 
 @strawberry.type(description="The answer to updateTeam.")

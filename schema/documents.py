@@ -7,7 +7,7 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
-from domain.uploads import Announcement
+from domain.uploads import Announcement, media_type
 from persistence.records import DocumentRecord
 from resolvers import documents, uploads
 from resolvers.uploads import Ticket
@@ -114,4 +114,6 @@ async def open_upload(
 ) -> OpenUploadPayload | None:
     await info.context.admit("upload")
     ticket, text = uploads.open_upload(info.context.services, input.to_announcement())
-    return OpenUploadPayload(ticket=UploadTicket.from_ticket(ticket, text, input.content_type))
+    return OpenUploadPayload(
+        ticket=UploadTicket.from_ticket(ticket, text, media_type(input.content_type))
+    )

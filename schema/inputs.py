@@ -6,11 +6,14 @@ from strawberry import field
 from domain.form import DocumentForm, PersonForm, PlayerForm, TeamForm
 from schema.enums import DocumentKind
 from schema.scalars import DateText, EmailAddress, JerseyNumber, PhoneNumber, PlayerRoleInput
+from schema.texts import FORM
 
 
 @strawberry.input(description="A captain or a vice-captain.")
 class PersonInput:
-    name: str = field(description="2 to 50 letters of any script, spaces, . ' ’ and -.")
+    name: str = field(
+        metadata=FORM, description="2 to 50 letters of any script, spaces, . ' ’ and -."
+    )
     phone: PhoneNumber = field(description="Indian unless it starts with +.")
     whatsapp: PhoneNumber | None = field(default=None, description="If it is not the phone.")
     email: EmailAddress = field(description="At most 254 characters.")
@@ -24,7 +27,9 @@ class PersonInput:
 @strawberry.input(description="An uploaded document of the team.")
 class TeamDocumentInput:
     kind: DocumentKind = field(description="PASTOR_LETTER, PAYMENT_RECEIPT or GROUP_PHOTO.")
-    document_id: strawberry.ID = field(description="The id that the upload was given.")
+    document_id: strawberry.ID = field(
+        metadata=FORM, description="The id that the upload was given."
+    )
 
     def to_form(self) -> DocumentForm:
         return DocumentForm(kind=self.kind, document_id=self.document_id)
@@ -33,7 +38,9 @@ class TeamDocumentInput:
 @strawberry.input(description="An uploaded document of a player.")
 class PlayerDocumentInput:
     kind: DocumentKind = field(description="IDENTITY_PROOF, SUBSCRIPTION_CARD or PHOTO.")
-    document_id: strawberry.ID = field(description="The id that the upload was given.")
+    document_id: strawberry.ID = field(
+        metadata=FORM, description="The id that the upload was given."
+    )
 
     def to_form(self) -> DocumentForm:
         return DocumentForm(kind=self.kind, document_id=self.document_id)
@@ -41,7 +48,9 @@ class PlayerDocumentInput:
 
 @strawberry.input(description="One member of the squad.")
 class PlayerInput:
-    name: str = field(description="2 to 50 letters of any script, spaces, . ' ’ and -.")
+    name: str = field(
+        metadata=FORM, description="2 to 50 letters of any script, spaces, . ' ’ and -."
+    )
     role: PlayerRoleInput | None = field(default=None, description="The name of a PlayerRole.")
     jersey_number: JerseyNumber | None = field(
         default=None, description="0 to 999, unique in the team."
@@ -70,8 +79,12 @@ class RegisterTeamInput:
         description="8 to 255 printable ASCII characters, new for every form, the same for every"
         " repeat. The header Idempotency-Key does as well. Kept 24 hours by default.",
     )
-    team_name: str = field(description="3 to 80 letters, digits, spaces, . ' ’ - and &.")
-    church_name: str = field(description="3 to 80 letters, digits, spaces, . ' ’ - and &.")
+    team_name: str = field(
+        metadata=FORM, description="3 to 80 letters, digits, spaces, . ' ’ - and &."
+    )
+    church_name: str = field(
+        metadata=FORM, description="3 to 80 letters, digits, spaces, . ' ’ - and &."
+    )
     captain: PersonInput = field(description="Who answers for the team.")
     vice_captain: PersonInput = field(description="Somebody else, with another phone.")
     players: list[PlayerInput] = field(
@@ -81,10 +94,14 @@ class RegisterTeamInput:
         default=None, description="Those of the team that registrationRules requires."
     )
     consent_version: str | None = field(
-        default=None, description="The version of the consent text that was agreed to."
+        default=None,
+        metadata=FORM,
+        description="The version of the consent text that was agreed to.",
     )
     locale: str | None = field(
-        default=None, description="The BCP 47 language of the form, at most 35 characters."
+        default=None,
+        metadata=FORM,
+        description="The BCP 47 language of the form, at most 35 characters.",
     )
 
     def to_form(self) -> TeamForm:

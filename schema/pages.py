@@ -12,7 +12,6 @@ import strawberry
 from strawberry import Private, field
 
 from domain.errors import BadUserInput
-from domain.text import NO_TEXT
 from persistence.pages import Key, Page, Slice
 
 PAGE_SIZE_DEFAULT = 50
@@ -133,11 +132,7 @@ class Keys:
 
 
 def search_text(name: str, text: str | None) -> str | None:
-    """Raises BadUserInput for what is longer than anything there is, and for what is no text to a
-    database: NUL and half a character.
-    """
-    if text is not None and NO_TEXT.search(text):
-        raise BadUserInput(f"{name} has characters that no text has.")
+    """Raises BadUserInput for what is longer than anything there is."""
     if text is not None and len(text) > SEARCH_LENGTH_MAX:
         raise BadUserInput(f"{name} has at most {SEARCH_LENGTH_MAX} characters.")
     return text

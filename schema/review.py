@@ -15,6 +15,7 @@ from schema.access import caller_with
 from schema.context import Info
 from schema.enums import DocumentReview
 from schema.objects import Team
+from schema.texts import REASONED
 
 TEAM = "The team's id or code."
 VERSION = "team.version as the organiser saw it; another one is answered with STALE_VERSION."
@@ -27,6 +28,7 @@ class ConfirmTeamInput:
     expected_version: int = field(description=VERSION)
     override_reason: str | None = field(
         default=None,
+        metadata=REASONED,
         description="Why it is confirmed although readiness has blockers: 1 to 500 characters.",
     )
 
@@ -35,26 +37,26 @@ class ConfirmTeamInput:
 class RejectTeamInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(description=REASON)
+    reason: str = field(metadata=REASONED, description=REASON)
 
 
 @strawberry.input(description="A team to bring back.")
 class ReopenTeamInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(description=REASON)
+    reason: str = field(metadata=REASONED, description=REASON)
 
 
 @strawberry.input(description="A team that does not play.")
 class WithdrawTeamInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(description=REASON)
+    reason: str = field(metadata=REASONED, description=REASON)
 
 
 @strawberry.input(description="One thing that the captain has to change.")
 class ChangeItemInput:
-    note: str = field(description=REASON)
+    note: str = field(metadata=REASONED, description=REASON)
     document_id: strawberry.ID | None = field(
         default=None, description="The document that has to be replaced; it is rejected."
     )
@@ -73,7 +75,9 @@ class ReviewDocumentInput:
     expected_version: int = field(description=VERSION)
     review: DocumentReview = field(description="ACCEPTED or REJECTED.")
     note: str | None = field(
-        default=None, description="For the captain, needed with REJECTED: 1 to 500 characters."
+        default=None,
+        metadata=REASONED,
+        description="For the captain, needed with REJECTED: 1 to 500 characters.",
     )
 
 

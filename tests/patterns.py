@@ -12,7 +12,7 @@ import sys
 from domain.rules import TEXT_RULES
 from domain.text import GROUP_NAME, PERSON_NAME, canonical, has_identity_number
 
-ALPHABET = "aA ே்க1２&.'’-\u200d<é\n/ബ"
+ALPHABET = "aA ே்க1２&.'’-\u200d\u200b\u3164\ufe0f<é\n/ബ"
 SAMPLES = 5000
 MATCH = """
 const [patterns, names] = JSON.parse(require("fs").readFileSync(0, "utf8"));

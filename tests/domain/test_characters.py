@@ -1,0 +1,217 @@
+import unicodedata
+
+import pytest
+
+from domain.characters import NORMALIZED_MAX_LENGTH, compatible, is_storable, skeleton, visible
+from domain.codes import as_code, parse_player_code
+from domain.contact import parse_email, parse_phone
+from domain.errors import BadUserInput, InvalidForm, IssueCode
+from domain.passwords import canonical as canonical_password
+from domain.passwords import require_strong
+from domain.reasons import read_reason
+from domain.text import GROUP_NAME, PERSON_NAME, FreeText, canonical, normalize
+from domain.tournament import read_changes
+
+# One of each range of Default_Ignorable_Code_Point, both ends of the long ones.
+INVISIBLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b\u180d\u180e\u180f\u200b\u200e\u200f\u202a"
+    "\u202c\u202e\u2060\u2064\u2065\u2066\u2069\u206f\u3164\ufe00\ufe0f\ufeff\uffa0\ufff0\ufff8"
+    "\U0001bca0\U0001bca3\U0001d173\U0001d17a\U000e0000\U000e0001\U000e0041\U000e007f\U000e0100"
+    "\U000e01ef\U000e0fff\U00013441\U00013442"
+)
+MARKS = "\u0301\u0316"
+
+
+@pytest.mark.parametrize("character", INVISIBLE, ids=lambda one: f"U+{ord(one):04X}")
+def test_invisible_character_is_dropped_wherever_it_stands(character):
+    text = f"{character}An{character}and {character}Raj{character}"
+
+    assert PERSON_NAME.read(text) == ("Anand Raj", None)
+    assert normalize(text) == "anand raj"
+    assert PERSON_NAME.read(character * 3)[1] == IssueCode.NAME_TOO_SHORT
+    assert GROUP_NAME.read(f"C{character}SI 1{character}")[0] == "CSI 1"
+    assert as_code(f"{character}icct-0{character}01") == "ICCT-001"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("അനില്\u200d", "അനില്\u200d"),
+        ("ක්\u200dෂ", "ක්\u200dෂ"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("An\u200dand", "An\u200dand"),
+        ("Anand\u200d", "Anand"),
+        ("\u200dAnand", "Anand"),
+        ("An\u200d\u200cand", "An\u200dand"),
+        ("An\u200d\u034f\u200cand", "An\u200dand"),
+        ("An. \u200dand", "An. and"),
+        ("An\u200d and", "An and"),
+        ("11\u200d2", "112"),
+        ("=\u200d\u0338", "\u2260"),
+    ],
+)
+def test_joiner_stays_only_where_it_shapes_letters(text, expected):
+    assert canonical(text) == expected
+    assert canonical(expected) == expected
+    assert normalize(text) == normalize(skeleton(text))
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "Anand \ud83c", "\udf4f\0", "\0"])
+def test_text_with_nul_or_lone_surrogate_is_not_storable(text):
+    assert not is_storable(text)
+    assert PERSON_NAME.read(f"Anand{text}") == (canonical(f"Anand{text}"), "NAME_CHARACTERS")
+    assert FreeText(max_length=80).read(text)[1] == IssueCode.NAME_CHARACTERS
+    assert as_code(text) == ""
+    with pytest.raises(BadUserInput) as refusal:
+        read_reason(text, "items", 2, "note")
+    assert refusal.value.message.startswith("note has characters that cannot be stored.")
+    assert refusal.value.details == {"path": ["input", "items", 2, "note"]}
+    with pytest.raises(BadUserInput, match="12 to 128"):
+        require_strong(f"correct horse {text}", email="a@b.example")
+
+
+@pytest.mark.parametrize("text", ["", "a", "é", "🏏", "ஆனந்த்", "\ue000", "\uffff"])
+def test_any_other_text_is_storable(text):
+    assert is_storable(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\u202a+91 98765 43210\u202c", "+919876543210"),
+        ("\u2066098765 43210\u2069", "+919876543210"),
+        ("\ufeff98765\t43210\n", "+919876543210"),
+        ("98765\u200b43210", "+919876543210"),
+        ("+91\u00ad98765\ufe0f43210", "+919876543210"),
+    ],
+)
+def test_phone_from_an_address_book_is_read_without_its_invisible_characters(text, expected):
+    assert parse_phone(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u202aCap@church.example\u202c",
+        "cap@church.example\n",
+        "\ufeffcap@church.example\t",
+        "ca\u00adp@church.example",
+        "cap@chur\u200bch.example",
+        "ca\u034fp@church.example",
+        "cap\U000e0041@church.example",
+    ],
+)
+def test_address_is_read_without_its_invisible_characters(text):
+    assert parse_email(text) == "cap@church.example"
+
+
+def test_player_code_is_read_without_invisible_characters():
+    assert parse_player_code("\u2066icct-001-p02\u2069\n") == ("ICCT-001", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("  The receipt is missing. \n", "The receipt is missing."),
+        ("one\r\ntwo\rthree\u2028four", "one\ntwo\nthree\nfour"),
+        ("a\tb\x07\x1b[0m", "a b[0m"),
+        ("see \u202eabc\u202c", "see abc"),
+        ("x" * 500, "x" * 500),
+        (" " * 1499 + "x" + " " * 500, "x"),
+        ("\u200b" * 1500 + "🏏" * 500, "🏏" * 500),
+    ],
+)
+def test_reason_is_stored_without_blanks_and_invisible_characters_around(text, expected):
+    assert read_reason(text, "reason") == expected
+    assert read_reason(expected, "reason") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (" " * 240_000, "NAME_TOO_LONG"),
+        ("x" + " " * 240_000, "NAME_TOO_LONG"),
+        ("x" * 501, "NAME_TOO_LONG"),
+        ("\u200b" * 2001, "NAME_TOO_LONG"),
+        ("a" + MARKS * 50_000, "NAME_TOO_LONG"),
+        (" " * 2000, "NAME_TOO_SHORT"),
+        ("\u3164" * 20, "NAME_TOO_SHORT"),
+        ("", "NAME_TOO_SHORT"),
+        (None, "NAME_TOO_SHORT"),
+        ("2341\u31642341\u115f2346", "IDENTITY_NUMBER_NOT_ALLOWED"),
+    ],
+)
+def test_reason_is_refused_by_the_length_that_would_be_stored(text, code):
+    with pytest.raises(InvalidForm) as refusal:
+        read_reason(text, "reason")
+
+    assert [(one.pointer, one.code) for one in refusal.value.issues] == [("/input/reason", code)]
+
+
+@pytest.mark.parametrize("name", ["name", "venue", "upi_payee", "consent_version"])
+def test_texts_of_the_tournament_are_stored_as_they_are_measured(name):
+    assert read_changes({name: " St.\u200b  Peter's\n"}) == {name: "St. Peter's"}
+    for text in ("", " " * 9, "\u3164\u3164", "a\nb", "a\0b", "\ud800", "x" * 201, " " * 240_000):
+        with pytest.raises(BadUserInput, match="printable characters"):
+            read_changes({name: text})
+
+
+def test_venue_may_join_letters():
+    assert read_changes({"venue": "അനില്\u200d"}) == {"venue": "അനില്\u200d"}
+
+
+# Each ends in the same answer whatever the length, since nothing reads further than the bound.
+LONG = {
+    "marks in two classes": "a" + MARKS * 25_000,
+    "marks in one class": "a" + "\u0301" * 50_000,
+    "marks after a base of Hangul": "\u1100" + "\u0345\u0316" * 25_000,
+    "ligature of eighteen letters": "\ufdfa" * 50_000,
+    "joiners": "a\u200d" * 25_000,
+    "fillers": "\u3164" * 50_000,
+    "blanks": " " * 50_000,
+    "no-break spaces": "\u00a0" * 50_000,
+    "digits": "1 " * 25_000,
+}
+
+
+@pytest.fixture
+def normalized(monkeypatch) -> list[int]:
+    """The length of every text that is normalized."""
+    lengths: list[int] = []
+
+    def normalize_and_note(form: str, text: str) -> str:
+        lengths.append(len(text))
+        return original(form, text)
+
+    original = unicodedata.normalize
+    monkeypatch.setattr(unicodedata, "normalize", normalize_and_note)
+    return lengths
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_long_text_is_refused_before_it_is_normalized(normalized, text):
+    for rule in (PERSON_NAME, GROUP_NAME, FreeText(max_length=200)):
+        assert rule.read(text) == ("", IssueCode.NAME_TOO_LONG)
+    for parse in (parse_phone, parse_email):
+        with pytest.raises(ValueError, match=r"phone|e-mail"):
+            parse(text)
+    assert canonical_password(text) == ""
+    with pytest.raises(BadUserInput):
+        require_strong(text, email="a@b.example")
+    with pytest.raises(InvalidForm):
+        read_reason(text, "reason")
+    assert normalized == []
+
+
+def test_nothing_longer_than_a_thousand_characters_is_normalized(normalized):
+    for function in (compatible, canonical, normalize):
+        with pytest.raises(ValueError, match="too long"):
+            function("é" * (NORMALIZED_MAX_LENGTH + 1))
+    for rule in (PERSON_NAME, GROUP_NAME):
+        rule.read("a" + MARKS * (2 * rule.max_length - 1))
+
+    assert max(normalized) <= NORMALIZED_MAX_LENGTH
+
+
+def test_characters_of_plain_text_stay():
+    assert visible("Anand Raj 11") == skeleton("Anand Raj 11") == "Anand Raj 11"
