@@ -36,6 +36,7 @@ from strawberry.types.arguments import convert_arguments
 
 from schema.compile import Site
 from schema.generated import DEFINITION, Source, Uncompilable, guarded, leaf_check
+from schema.texts import mapping
 
 Variables = Mapping[str, Any]
 # Literals without anything inside that a resolver could change.
@@ -60,16 +61,7 @@ def reader(executor: Executor[Any], sites: list[Site], converter: GraphQLCoreCon
         read = _Reading(executor, converter).reader(sites)
     except Uncompilable:
         read = _slow_reader(executor, sites, converter)
-    mapped = [(number, site.field) for number, site in enumerate(sites) if site.field.extensions]
-
-    def read_and_map(variables: Variables) -> list[dict[str, Any]]:
-        arguments = read(variables)
-        for number, field in mapped:
-            for extension in field.extensions:
-                arguments[number] = extension.map_arguments(arguments[number])
-        return arguments
-
-    return read_and_map if mapped else read
+    return mapping(read, [site.field for site in sites])
 
 
 def _slow_reader(

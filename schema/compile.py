@@ -31,6 +31,7 @@ from strawberry import Info
 from strawberry.types.field import StrawberryField
 
 from schema.generated import DEFINITION, Source, Uncompilable, guarded, leaf_check
+from schema.texts import wraps_resolver
 
 FIELDS_MAX = 1_000
 
@@ -246,7 +247,7 @@ class _Operation(Source):
     ) -> Site | None:
         """None for a field that is an attribute."""
         found = definition.extensions.get(DEFINITION)
-        if not isinstance(found, StrawberryField) or not _maps_arguments_only(found):
+        if not isinstance(found, StrawberryField) or wraps_resolver(found):
             raise Uncompilable
         if found.base_resolver is None:
             return None
@@ -298,7 +299,3 @@ def _root_fields(executor: Executor[Any], kind: GraphQLObjectType) -> Any:
     return collect_fields(
         executor.schema, fragments, variables, kind, executor.operation
     ).grouped_field_set
-
-
-def _maps_arguments_only(field: StrawberryField) -> bool:
-    return not any(extension.has_resolver for extension in field.extensions)

@@ -24,6 +24,7 @@ TEXT_MAX_LENGTH = RAW_FACTOR * REASON.max_length
 
 Path = tuple[str | int, ...]
 Check = Callable[[Any, Path], None]
+Read = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
 
 
 class Rule(Enum):
@@ -63,6 +64,25 @@ def check_texts_of(*kinds: type) -> None:
             }
             if checks:
                 field.extensions = [*field.extensions, ArgumentTexts(checks)]
+
+
+def wraps_resolver(field: StrawberryField) -> bool:
+    """Whether an extension of the field does more than map its arguments."""
+    return any(extension.has_resolver for extension in field.extensions)
+
+
+def mapping(read: Read, fields: list[StrawberryField]) -> Read:
+    """A function that reads the arguments of these fields and maps them by their extensions."""
+    mapped = [(number, field.extensions) for number, field in enumerate(fields) if field.extensions]
+
+    def read_and_map(variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+        arguments = read(variables)
+        for number, extensions in mapped:
+            for extension in extensions:
+                arguments[number] = extension.map_arguments(arguments[number])
+        return arguments
+
+    return read_and_map if mapped else read
 
 
 def _check(kind: Any, metadata: Mapping[Any, Any]) -> Check | None:
