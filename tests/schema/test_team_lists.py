@@ -362,7 +362,10 @@ async def test_viewers_see_masked_contacts_in_lists_and_through_players(client, 
         ({"after": "nonsense"}, "after is no cursor of this list."),
         ({"before": "WyJ0ZWFtLmNvZGUiXQ=="}, "before is no cursor of this list."),
         ({"filter": {"text": "x" * 201}}, "text has at most 200 characters."),
-        ({"filter": {"text": "a\0b"}}, "text has characters that no text has."),
+        (
+            {"filter": {"text": "a\0b"}},
+            "text has characters that cannot be stored. Please type it again.",
+        ),
     ],
     ids=lambda value: str(value)[:30],
 )
