@@ -52,6 +52,7 @@ class ErrorCode(StrEnum):
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
     PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
+    PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
 
 
 class IssueCode(StrEnum):
@@ -210,6 +211,9 @@ GRAPHQL_VALIDATION_FAILED | USER_INPUT | 400 | final | The document does not fit
 schema.
 PERSISTED_QUERY_NOT_SUPPORTED | USER_INPUT | 400 | final | Persisted queries are not \
 supported. | The request had a hash in place of a query. | Send the query itself.
+PERSISTED_QUERY_NOT_FOUND | USER_INPUT | 400 | final | No trusted document has this hash or \
+name. | The request had a hash or a name in place of a query, and TRUSTED_DOCUMENTS has no \
+such document. | Send the query itself, or add it to the trusted documents.
 """
 
 # code | meaning | cause | what the client does

@@ -2,9 +2,9 @@
 
 * DomainError
   + InvalidForm, BadUserInput, UnsupportedMediaType, MethodNotAllowed, NotAcceptable,
-    PersistedQueryNotSupported, GraphqlParseFailed, GraphqlValidationFailed, FileEmpty,
-    FileTooLarge, FileTypeNotAllowed, FileContentMismatch, UploadExpired, UploadOffsetMismatch,
-    TeamNotFound, NotFound
+    PersistedQueryNotSupported, PersistedQueryNotFound, GraphqlParseFailed,
+    GraphqlValidationFailed, FileEmpty, FileTooLarge, FileTypeNotAllowed, FileContentMismatch,
+    UploadExpired, UploadOffsetMismatch, TeamNotFound, NotFound
   + Unauthenticated, Forbidden
   + RegistrationNotOpen, RegistrationClosed, TournamentFull, ChurchLimitReached,
     IdempotencyKeyReused, IdempotencyInProgress, InvalidStatusTransition, StaleVersion
@@ -246,7 +246,21 @@ class GraphqlValidationFailed(DomainError):
 
 
 class PersistedQueryNotSupported(DomainError):
+    """Clients of automatic persisted queries compare the message itself."""
+
     code = ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotSupported")
+
+
+class PersistedQueryNotFound(DomainError):
+    """Clients of automatic persisted queries compare the message itself."""
+
+    code = ErrorCode.PERSISTED_QUERY_NOT_FOUND
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotFound")
 
 
 ERRORS: Mapping[ErrorCode, type[DomainError]] = {

@@ -30,7 +30,8 @@ from schema.context import Context, Execution
 from schema.errors import error_body, publish
 from schema.execution import Asked, execute
 from schema.loaders import Loaders
-from web.requests import GRAPHQL_TYPE, JSON_TYPE, GraphQLRequest, HttpRequest, accepted_type, parse
+from web.negotiation import GRAPHQL_TYPE, JSON_TYPE, response_type
+from web.requests import GraphQLRequest, HttpRequest, parse
 from web.sessions import Sessions, Visit
 from web.standing import Exceeded
 from web.trusted import TrustedDocuments
@@ -42,6 +43,7 @@ CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _TYPES = {
     one: (b"content-type", f"{one}; charset=utf-8".encode()) for one in (JSON_TYPE, GRAPHQL_TYPE)
 }
+_VARY = (b"vary", b"Accept")
 
 _ALLOWED = {
     "GET": {OperationType.QUERY},
@@ -76,8 +78,9 @@ class GraphQLEndpoint:
         await response(scope, receive, send)
 
     async def respond(self, request: HttpRequest) -> Response:
+        media_type = JSON_TYPE
         try:
-            media_type = accepted_type(request)
+            media_type = response_type(request.headers.get(b"accept", ()))
             wanted = await parse(request, self._trusted)
             label = operation_label(wanted.query, wanted.operation_name)
             began = perf_counter()
@@ -89,7 +92,7 @@ class GraphQLEndpoint:
             finally:
                 _durations(*label).observe(perf_counter() - began)
         except DomainError as error:
-            return refusal(error)
+            return refusal(error, media_type=media_type)
 
     async def _answer(
         self, request: HttpRequest, wanted: GraphQLRequest, media_type: str, kind: str
@@ -141,10 +144,10 @@ def _durations(kind: str, name: str) -> Histogram:
     return OPERATIONS.labels(kind, name)
 
 
-def refusal(error: DomainError, *, allow: str = "POST") -> Response:
+def refusal(error: DomainError, *, allow: str = "POST", media_type: str = JSON_TYPE) -> Response:
     """An answer that consists of one error; `allow` is for METHOD_NOT_ALLOWED."""
     status = error.definition.http_status
-    headers = {}
+    headers = {"Vary": "Accept"}
     if error.code == ErrorCode.METHOD_NOT_ALLOWED:
         headers["Allow"] = allow
     if error.code == ErrorCode.UNAUTHENTICATED:
@@ -152,7 +155,7 @@ def refusal(error: DomainError, *, allow: str = "POST") -> Response:
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     answer = Response(
-        error_body(error, current_request_id()), status, headers, f"{JSON_TYPE}; charset=utf-8"
+        error_body(error, current_request_id()), status, headers, f"{media_type}; charset=utf-8"
     )
     if isinstance(error, Exceeded):
         answer.raw_headers += error.standing.pairs()
@@ -166,7 +169,7 @@ class _Data(Response):
         self.status_code = 200
         self.background = None
         self.body = content
-        self.raw_headers = [(b"content-length", b"%d" % len(content)), _TYPES[media_type]]
+        self.raw_headers = [(b"content-length", b"%d" % len(content)), _TYPES[media_type], _VARY]
 
 
 def _response(result: Any, context: Context, media_type: str) -> Response:
@@ -174,7 +177,7 @@ def _response(result: Any, context: Context, media_type: str) -> Response:
     if not errors and not result.extensions:
         return _Data(orjson.dumps({"data": data}, default=str), media_type)
     body: dict[str, Any] = {}
-    headers = {}
+    headers = {"Vary": "Accept"}
     status = 200
     if errors:
         body["errors"] = [

@@ -12,6 +12,8 @@ from resolvers import queries
 from resolvers.context import Services
 from web.draining import Drain
 from web.graphql import refusal
+from web.negotiation import error_type
+from web.refusals import headers_of
 
 # The stock explorer loads its parts from the web; it is served in development only.
 EXPLORER_POLICY = (
@@ -75,8 +77,8 @@ async def graphiql(_request: Request) -> Response:
     return HTMLResponse(page, headers={"Content-Security-Policy": EXPLORER_POLICY})
 
 
-async def not_found(_request: Request, _error: Exception) -> Response:
-    return refusal(NotFound("There is nothing at this address."))
+async def not_found(request: Request, _error: Exception) -> Response:
+    return refusal(NotFound("There is nothing at this address."), media_type=_error_type(request))
 
 
 async def method_not_allowed(request: Request, _error: Exception) -> Response:
@@ -84,4 +86,8 @@ async def method_not_allowed(request: Request, _error: Exception) -> Response:
     allowed = {"/graphql": "GET, POST"}.get(path, "GET")
     if path.startswith("/uploads/"):
         allowed = "HEAD, PUT"
-    return refusal(MethodNotAllowed(), allow=allowed)
+    return refusal(MethodNotAllowed(), allow=allowed, media_type=_error_type(request))
+
+
+def _error_type(request: Request) -> str:
+    return error_type(headers_of(request.scope).get(b"accept", ()))

@@ -8,8 +8,9 @@ from starlette.types import Scope
 from domain.errors import DomainError
 from resilience.telemetry import current_request_id
 from schema.errors import error_body
+from web.negotiation import JSON_TYPE, error_type
 
-JSON = "application/json; charset=utf-8"
+JSON = f"{JSON_TYPE}; charset=utf-8"
 
 Pairs = Sequence[tuple[bytes, bytes]]
 # All that a request has under a name in lower case.
@@ -49,7 +50,12 @@ def refused(
 ) -> tuple[int, Pairs, bytes]:
     """The envelope as a whole response; `status` replaces its own, `close` ends the connection."""
     body = error_body(error, current_request_id())
-    headers = {"Content-Type": JSON, "Content-Length": str(len(body))}
+    media_type = error_type(headers_of(scope).get(b"accept", ()))
+    headers = {
+        "Content-Type": f"{media_type}; charset=utf-8",
+        "Content-Length": str(len(body)),
+        "Vary": "Accept",
+    }
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if close:

@@ -1,4 +1,4 @@
-"""What a GraphQL request says over HTTP: its body, and which answers it takes."""
+"""Read a GraphQL request from an HTTP request."""
 
 import json
 import re
@@ -13,21 +13,18 @@ from starlette.types import Receive, Scope
 
 from domain.errors import (
     BadUserInput,
-    NotAcceptable,
+    PersistedQueryNotFound,
     PersistedQueryNotSupported,
     UnsupportedMediaType,
 )
+from web.negotiation import JSON_TYPE
 from web.refusals import headers_of
 from web.trusted import TrustedDocuments
 
-JSON_TYPE = "application/json"
-GRAPHQL_TYPE = "application/graphql-response+json"
 UTF_8 = ("utf-8", "utf8")
 HEADERS_KEPT = 256
 
 _CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
-_QUALITY = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
-_RANGES = ("*/*", "application/*")
 
 
 @dataclass(slots=True)
@@ -85,37 +82,10 @@ class HttpRequest:
         return Request(self.scope)
 
 
-def accepted_type(request: HttpRequest) -> str:
-    """The media type that the client likes best, plain JSON where it does not care.
-
-    Raises NotAcceptable.
-    """
-    return _best(request.headers.get(b"accept", ()))
-
-
-# The same few clients ask again and again.
-@lru_cache(maxsize=HEADERS_KEPT)
-def _best(headers: tuple[bytes, ...]) -> str:
-    given = b",".join(headers).decode("latin-1").strip()
-    if not given:
-        return JSON_TYPE
-    qualities: dict[str, float] = {}
-    for entry in given.split(","):
-        name, *parameters = (part.strip().lower() for part in entry.split(";"))
-        found = (_QUALITY.fullmatch(parameter) for parameter in parameters)
-        qualities[name] = next((float(one[1]) for one in found if one), 1.0)
-    for one in _RANGES:
-        if one in qualities:
-            qualities.setdefault(JSON_TYPE, qualities[one])
-            break
-    best = max((JSON_TYPE, GRAPHQL_TYPE), key=lambda one: (qualities.get(one, 0), one < JSON_TYPE))
-    if qualities.get(best, 0) <= 0:
-        raise NotAcceptable
-    return best
-
-
 async def parse(request: HttpRequest, trusted: TrustedDocuments) -> GraphQLRequest:
-    """Raises BadUserInput, UnsupportedMediaType, PersistedQueryNotSupported."""
+    """Raises BadUserInput, UnsupportedMediaType, PersistedQueryNotSupported,
+    PersistedQueryNotFound.
+    """
     if request.method != "POST":
         return _checked(dict(request.rest.query_params), trusted, parse_nested=True)
     _require_json(request.header(b"content-type"), request.header(b"content-encoding", "identity"))
@@ -136,6 +106,8 @@ def _require_json(content_type: str, encoding: str) -> None:
 
 
 def _checked(body: Any, trusted: TrustedDocuments, *, parse_nested: bool = False) -> GraphQLRequest:
+    if isinstance(body, list):
+        raise BadUserInput("Batches are not supported: send one operation for each request.")
     if not isinstance(body, dict):
         raise BadUserInput("The request has to be a JSON object with a query.")
     extensions = _object(body.get("extensions"), "extensions", parse_nested=parse_nested)
@@ -157,26 +129,29 @@ def _checked(body: Any, trusted: TrustedDocuments, *, parse_nested: bool = False
 def _named(
     body: Mapping[str, Any], extensions: Mapping[str, Any] | None, trusted: TrustedDocuments
 ) -> str | None:
-    """The trusted document that stands for the query. Raises PersistedQueryNotSupported."""
+    """Return the trusted document that stands for the query.
+
+    Raises PersistedQueryNotSupported without trusted documents, else PersistedQueryNotFound.
+    """
     persisted = (extensions or {}).get("persistedQuery")
     name = body.get("documentId")
     if isinstance(persisted, dict):
         name = persisted.get("sha256Hash")
     document = trusted.find(name)
     if document is None and (persisted is not None or name is not None):
-        raise PersistedQueryNotSupported
+        raise PersistedQueryNotSupported if trusted.is_empty else PersistedQueryNotFound
     return document
 
 
 def _object(value: Any, name: str, *, parse_nested: bool) -> dict[str, Any] | None:
     if parse_nested and isinstance(value, str):
-        value = _json(value.encode()) if value else None
+        value = _json(value.encode(), f"The parameter {name}") if value else None
     if value is not None and not isinstance(value, dict):
         raise BadUserInput(f"{name} has to be a JSON object.")
     return value
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes, name: str = "The body") -> Any:
     """JSON; lone surrogates, which orjson refuses, are left to the rules of the form."""
     try:
         return orjson.loads(body)
@@ -185,7 +160,7 @@ def _json(body: bytes) -> Any:
     try:
         return json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise BadUserInput("The body is not valid JSON.") from error
+        raise BadUserInput(f"{name} is not valid JSON.") from error
 
 
 def _no_constant(name: str) -> Any:

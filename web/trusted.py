@@ -18,6 +18,7 @@ class TrustedDocuments:
     def __init__(self, documents: Mapping[str, str]) -> None:
         hashes = {sha256(text.encode()).hexdigest(): text for text in documents.values()}
         self._by_name = {**documents, **hashes}
+        self.is_empty = not documents
         self._texts = frozenset(text.strip() for text in documents.values())
 
     def find(self, name: object) -> str | None:

@@ -21,6 +21,11 @@ ACCEPTED = {
     f"{GRAPHQL_TYPE}, {JSON_TYPE}": GRAPHQL_TYPE,
     f"{JSON_TYPE};q=0, {GRAPHQL_TYPE};q=0.5": GRAPHQL_TYPE,
     f"{GRAPHQL_TYPE};q=0, */*": JSON_TYPE,
+    f"{JSON_TYPE};q=0, */*": GRAPHQL_TYPE,
+    f"{JSON_TYPE};q=0, application/*;q=0.1": GRAPHQL_TYPE,
+    f"{JSON_TYPE};q=0.2, application/*;q=0.7, */*;q=0": GRAPHQL_TYPE,
+    f"*/*;q=0.9, {GRAPHQL_TYPE};q=0.5": JSON_TYPE,
+    f"{GRAPHQL_TYPE},{JSON_TYPE};q=0.9": GRAPHQL_TYPE,
     "text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8": JSON_TYPE,
     "APPLICATION/JSON; Q=1.0": JSON_TYPE,
     "": JSON_TYPE,
@@ -41,6 +46,77 @@ async def test_an_answer_has_a_media_type_that_the_client_accepts(client, accept
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == f"{media_type}; charset=utf-8"
     assert data(answer) == NAMED
+
+
+REFUSALS = {
+    "ended bearer": (
+        "POST",
+        {"json": {"query": TOURNAMENT}, "headers": {"Authorization": "Bearer ended"}},
+        (401, "UNAUTHENTICATED"),
+    ),
+    "unknown operationName": (
+        "POST",
+        {"json": {"query": TOURNAMENT, "operationName": "x"}},
+        (400, "BAD_USER_INPUT"),
+    ),
+    "batch": ("POST", {"json": [{"query": TOURNAMENT}]}, (400, "BAD_USER_INPUT")),
+    "malformed body": (
+        "POST",
+        {"content": b"{", "headers": {"Content-Type": JSON_TYPE}},
+        (400, "BAD_USER_INPUT"),
+    ),
+    "syntax error": ("POST", {"json": {"query": "{"}}, (400, "GRAPHQL_PARSE_FAILED")),
+    "unknown hash": (
+        "POST",
+        {"json": {"extensions": {"persistedQuery": {"sha256Hash": "0"}}}},
+        (400, "PERSISTED_QUERY_NOT_SUPPORTED"),
+    ),
+    "other method": ("DELETE", {}, (405, "METHOD_NOT_ALLOWED")),
+    "mutation by GET": (
+        "GET",
+        {"params": {"query": "mutation { signOut(input: {}) { organiser { id } } }"}},
+        (405, "METHOD_NOT_ALLOWED"),
+    ),
+    "large body": ("POST", {"content": b"x" * 300_000}, (413, "BODY_TOO_LARGE")),
+    "other content type": ("POST", {"content": b"{}"}, (415, "UNSUPPORTED_MEDIA_TYPE")),
+    "other host": (
+        "POST",
+        {"json": {"query": TOURNAMENT}, "headers": {"Host": "else.example"}},
+        (400, "BAD_USER_INPUT"),
+    ),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("media_type", [JSON_TYPE, GRAPHQL_TYPE])
+async def test_refusal_has_the_media_type_that_the_client_prefers(client, refusal, media_type):
+    method, sent, expected = REFUSALS[refusal]
+    other = {JSON_TYPE: GRAPHQL_TYPE, GRAPHQL_TYPE: JSON_TYPE}[media_type]
+    headers = {"Accept": f"{media_type}, {other};q=0.9"} | sent.get("headers", {})
+
+    answer = await client.request(method, "/graphql", **(sent | {"headers": headers}))
+
+    assert answer.headers["Content-Type"] == f"{media_type}; charset=utf-8"
+    assert answer.headers["Vary"].split(", ").count("Accept") == 1
+    assert refused(answer)["code"] == expected[1]
+    if media_type == GRAPHQL_TYPE:
+        assert answer.status_code == expected[0]
+
+
+async def test_data_varies_by_accept_once(client):
+    answer = await ask(client, TOURNAMENT, Accept=GRAPHQL_TYPE)
+
+    assert answer.headers["Vary"].split(", ").count("Accept") == 1
+
+
+@pytest.mark.parametrize("batch", [[], [{"query": TOURNAMENT}], [[]], [1, 2]], ids=json.dumps)
+async def test_batch_is_refused_as_a_batch(client, batch):
+    answer = await client.post("/graphql", json=batch)
+
+    assert (answer.status_code, refused(answer)["code"]) == (400, "BAD_USER_INPUT")
+    assert answer.json()["errors"][0]["message"] == (
+        "Batches are not supported: send one operation for each request."
+    )
 
 
 @pytest.mark.parametrize("accept", UNACCEPTABLE)
@@ -221,6 +297,7 @@ async def test_what_is_no_object_in_the_address_is_a_bad_request(client, name, v
     answer = await client.get("/graphql", params={"query": TOURNAMENT, name: value})
 
     assert (answer.status_code, refused(answer)["code"]) == (400, "BAD_USER_INPUT")
+    assert name in answer.json()["errors"][0]["message"]
 
 
 async def test_a_query_with_a_hash_is_a_query(client):

@@ -68,11 +68,32 @@ async def test_a_document_is_run_by_its_name(trusting, body):
     ],
     ids=json.dumps,
 )
-async def test_a_name_that_is_unknown_is_told_so(trusting, body):
+async def test_unknown_name_of_a_document_is_not_found(trusting, body):
     async with trusting() as client:
         answer = await client.post("/graphql", json=body)
 
-    assert (answer.status_code, refused(answer)["code"]) == (400, "PERSISTED_QUERY_NOT_SUPPORTED")
+    assert (answer.status_code, refused(answer)["code"]) == (400, "PERSISTED_QUERY_NOT_FOUND")
+    assert answer.json()["errors"][0]["message"] == "PersistedQueryNotFound"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}},
+        {"extensions": {"persistedQuery": {"sha256Hash": None}}},
+        {"documentId": "theName"},
+    ],
+    ids=json.dumps,
+)
+async def test_name_of_a_document_is_not_supported_without_trusted_documents(client, body):
+    posted = await client.post("/graphql", json=body)
+    extensions = json.dumps(body.get("extensions"))
+    fetched = await client.get("/graphql", params={"extensions": extensions})
+
+    assert refused(posted)["code"] == "PERSISTED_QUERY_NOT_SUPPORTED"
+    assert posted.json()["errors"][0]["message"] == "PersistedQueryNotSupported"
+    if "extensions" in body:
+        assert fetched.json()["errors"][0]["message"] == "PersistedQueryNotSupported"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,61 @@
+"""Media types of answers: the choice between plain JSON and GraphQL's own type."""
+
+import re
+from functools import lru_cache
+
+from domain.errors import NotAcceptable
+
+JSON_TYPE = "application/json"
+GRAPHQL_TYPE = "application/graphql-response+json"
+HEADERS_KEPT = 256
+# A longer header is no browser's, and is not kept.
+MAX_KEPT_LENGTH = 1024
+
+_QUALITY = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
+_WILDCARDS = ("application/*", "*/*")
+
+
+def response_type(accept: tuple[bytes, ...]) -> str:
+    """Return the media type that the client likes best; plain JSON where it does not care.
+
+    `accept` holds every Accept header of the request. Raises NotAcceptable.
+    """
+    media_type = _negotiate(accept)
+    if media_type is None:
+        raise NotAcceptable
+    return media_type
+
+
+def error_type(accept: tuple[bytes, ...]) -> str:
+    """Return the media type for an error, which is sent whatever the client accepts."""
+    return _negotiate(accept) or JSON_TYPE
+
+
+def _negotiate(accept: tuple[bytes, ...]) -> str | None:
+    """Return None where neither type is acceptable."""
+    if sum(map(len, accept)) > MAX_KEPT_LENGTH:
+        return _negotiated.__wrapped__(accept)
+    return _negotiated(accept)
+
+
+@lru_cache(maxsize=HEADERS_KEPT)
+def _negotiated(accept: tuple[bytes, ...]) -> str | None:
+    header = b",".join(accept).decode("latin-1").strip()
+    if not header:
+        return JSON_TYPE
+    qualities = dict(_quality(entry) for entry in header.split(","))
+    wildcard = next((qualities[name] for name in _WILDCARDS if name in qualities), 0.0)
+    # Where nothing is named, plain JSON is what older clients understand.
+    preferences = [
+        (qualities.get(GRAPHQL_TYPE, wildcard), GRAPHQL_TYPE in qualities, GRAPHQL_TYPE),
+        (qualities.get(JSON_TYPE, wildcard), GRAPHQL_TYPE not in qualities, JSON_TYPE),
+    ]
+    quality, _, media_type = max(preferences)
+    return media_type if quality > 0 else None
+
+
+def _quality(entry: str) -> tuple[str, float]:
+    """Return the media range of one entry and its weight from 0 to 1."""
+    name, *parameters = (word.strip().lower() for word in entry.split(";"))
+    matches = (_QUALITY.fullmatch(parameter) for parameter in parameters)
+    return name, next((float(match[1]) for match in matches if match), 1.0)
