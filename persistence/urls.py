@@ -1,5 +1,7 @@
 """Database URLs as operators and hosting services write them."""
 
+import re
+
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -8,11 +10,14 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 # asyncpg negotiates channel binding itself and is given its application name by the service.
 IGNORED_OPTIONS = frozenset({"channel_binding", "application_name"})
 KEPT_OPTIONS = frozenset({"host", "port"})
+# Only such a name is repeated in a message: anything else may be a part of a secret.
+OPTION_NAME = re.compile(r"[a-z_]{2,40}")
 OPTIONS = IGNORED_OPTIONS | KEPT_OPTIONS | {"sslmode", "ssl"}
 
 
 def asyncpg_url(text: str) -> str:
     """The URL for SQLAlchemy's asyncpg dialect. Raises ValueError, which repeats no part of it."""
+    text = text.strip()
     scheme = text.partition(":")[0].lower()
     if scheme.startswith(("sqlite", "mysql", "mariadb")):
         raise ValueError(
@@ -32,15 +37,20 @@ def _parsed(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise ValueError(f"is not of the form {form}") from None
+    if "@" in (url.host or "") or "@" in (url.database or ""):
+        raise ValueError("has an @ or / in the user or password that must be written as %40 or %2F")
     if not url.database or not (url.host or "host" in url.query):
         raise ValueError(f"must name a host and a database, as in {form}")
     return url
 
 
 def _options(url: URL) -> dict[str, str | tuple[str, ...]]:
-    # An unknown name may be the rest of a password with a bare "?", so it is not repeated.
-    if not OPTIONS.issuperset(url.query):
-        raise ValueError(f"has an option after '?' other than {', '.join(sorted(OPTIONS))}")
+    unknown = sorted(set(url.query) - OPTIONS)
+    if unknown:
+        known = ", ".join(sorted(OPTIONS))
+        if all(OPTION_NAME.fullmatch(name) for name in unknown):
+            raise ValueError(f"has unknown options {', '.join(unknown)}; known are {known}")
+        raise ValueError(f"has an option after '?' other than {known}")
     modes = {url.query[name] for name in ("sslmode", "ssl") if name in url.query}
     if not modes.issubset(SSL_MODES) or len(modes) > 1:
         raise ValueError(f"needs one sslmode, of {', '.join(SSL_MODES)}")
