@@ -89,7 +89,11 @@ def middleware(settings: Settings, straight: Mapping[str, Responder]) -> list[Mi
             Surroundings,
             rules=Rules(
                 https_only=settings.environment == "production",
-                cors=Cors(origins=settings.cors_origins, credentials=settings.cors_credentials),
+                cors=Cors(
+                    origins=settings.cors_origins,
+                    credentials=settings.cors_credentials,
+                    headers=settings.cors_headers,
+                ),
                 sizes=BodyLimits(
                     max_bytes=settings.max_request_size_bytes,
                     max_bytes_below={
@@ -124,6 +128,7 @@ def uvicorn_config(settings: Settings, app: ASGIApp, drain: Drain) -> uvicorn.Co
         reset_contextvars=True,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
     )
 

@@ -111,6 +111,8 @@ class Settings(CheckedSettings):
     """How long one request may take."""
     header_timeout_seconds: values.Seconds = 10
     """How long the headers of a request may take to arrive."""
+    keep_alive_seconds: values.Seconds = 75
+    """How long an idle connection stays open; longer than the proxy in front keeps it."""
     receive_timeout_seconds: values.Seconds = 10
     """How long the next piece of a body may take to arrive; files have UPLOAD_STALL_SECONDS."""
     max_request_size_bytes: values.Bytes = Field(
@@ -148,6 +150,8 @@ class Settings(CheckedSettings):
     """Origins of web pages that may call the service. Listed one by one and https in production."""
     cors_credentials: values.Flag = False
     """Browsers may send cookies from those origins; not together with *."""
+    cors_headers: values.HeaderNames = ()
+    """Request headers that those pages may send besides those that the service knows."""
     session_idle_hours: Annotated[int, values.unit("hours", 1, 168)] = 12
     """After how long without a request an organiser has to sign in again."""
     session_max_days: Annotated[int, values.unit("days", 1, 90)] = 7

@@ -127,6 +127,13 @@ def test_variable_sets_its_field(load, variable, text, field, value):
             "cors_origins",
             ("https://icct26.org", "http://localhost:5173"),
         ),
+        (
+            "CORS_ORIGINS",
+            "https://icct26.org:443,http://icct26.org:80,http://icct26.org:443",
+            "cors_origins",
+            ("https://icct26.org", "http://icct26.org", "http://icct26.org:443"),
+        ),
+        ("CORS_HEADERS", "X-App, sentry-trace", "cors_headers", ("X-App", "sentry-trace")),
     ],
 )
 def test_lists_are_written_with_commas_or_as_json(load, variable, text, field, value):

@@ -8,6 +8,8 @@ from ipaddress import ip_network
 IPV6 = r"\[[0-9a-f:.]+\]"
 NAME = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
 HOST = re.compile(rf"(?:\*\.)?{NAME}|{IPV6}")
+DEFAULT_PORTS = {"http": 80, "https": 443}
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 ORIGIN = re.compile(rf"\*|https?://(?:{NAME}|{IPV6})(?::[0-9]{{1,5}})?")
 
 
@@ -48,7 +50,20 @@ def host(text: str) -> str:
 
 def origin(text: str) -> str:
     """Scheme, host and port as a browser sends them, or `*`."""
-    return _matching(ORIGIN, text.lower().removesuffix("/"))
+    return without_default_port(_matching(ORIGIN, text.lower().removesuffix("/")))
+
+
+def without_default_port(origin: str) -> str:
+    """An origin without the port that its scheme implies, as browsers send it."""
+    for scheme, port in DEFAULT_PORTS.items():
+        if origin.startswith(f"{scheme}://"):
+            return origin.removesuffix(f":{port}")
+    return origin
+
+
+def header_name(text: str) -> str:
+    """The name of an HTTP header (RFC 9110 token)."""
+    return _matching(HEADER_NAME, text)
 
 
 def proxy(text: str) -> str:

@@ -22,6 +22,18 @@ HEADERS = (
     "Idempotency-Key",
     "X-Request-ID",
     "X-Requested-With",
+    # Sent by tracing agents (W3C Trace Context and Baggage, Sentry).
+    "Traceparent",
+    "Tracestate",
+    "Baggage",
+    "Sentry-Trace",
+    # Sent by Apollo's clients.
+    "Apollo-Require-Preflight",
+    "ApolloGraphQL-Client-Name",
+    "ApolloGraphQL-Client-Version",
+    "X-Apollo-Operation-Id",
+    "X-Apollo-Operation-Name",
+    "X-Apollo-Operation-Type",
 )
 EXPOSED = (
     "X-Request-ID",
@@ -38,13 +50,15 @@ VARY = {"Vary": "Origin"}
 class Cors:
     """Starlette's rules; which headers an answer gets is known before it is made."""
 
-    def __init__(self, *, origins: Sequence[str], credentials: bool) -> None:
+    def __init__(
+        self, *, origins: Sequence[str], credentials: bool, headers: Sequence[str] = ()
+    ) -> None:
         self._rules = CORSMiddleware(
             _nothing,
             allow_origins=origins,
             allow_credentials=credentials,
             allow_methods=METHODS,
-            allow_headers=HEADERS,
+            allow_headers=(*HEADERS, *headers),
             expose_headers=EXPOSED,
         )
         simple, to_all = self._rules.simple_headers, self._rules.allow_all_origins

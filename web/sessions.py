@@ -16,6 +16,7 @@ from resolvers import accounts
 from resolvers.context import Services
 from resolvers.signatures import SignedRequest
 from schema.context import Admitted
+from web.addresses import without_default_port
 from web.clients import address_of, client_address, networks_of
 from web.limits import RateLimits
 from web.requests import HttpRequest
@@ -198,8 +199,8 @@ class Visit:
     def _is_own(self, origin: str) -> bool:
         host = self._request.header(b"host").lower()
         schemes = ("https",) if self._sessions.is_deployed else ("https", "http")
-        own = {f"{scheme}://{host}" for scheme in schemes if host}
-        return origin in own | self._sessions.origins
+        own = {without_default_port(f"{scheme}://{host}") for scheme in schemes if host}
+        return without_default_port(origin) in own | self._sessions.origins
 
 
 def _bearer_of(request: HttpRequest) -> str | None:

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
+from server import uvicorn_config
 from web.connections import MAX_HEAD_BYTES, MAX_HEADERS, Manners, connections
 from web.draining import Drain, DrainingServer
 
@@ -517,3 +518,10 @@ async def test_a_request_on_its_way_is_answered_after_the_door_is_closed():
             await served.connect()
         writer.close()
         late_writer.close()
+
+
+@pytest.mark.parametrize(("changes", "seconds"), [({}, 75), ({"keep_alive_seconds": 5}, 5)])
+def test_idle_connections_stay_open_as_long_as_the_setting_says(settings_with, changes, seconds):
+    config = uvicorn_config(settings_with(**changes), Starlette(), Drain())
+
+    assert config.timeout_keep_alive == seconds

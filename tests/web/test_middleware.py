@@ -95,6 +95,7 @@ def application(**changes):
         "environment": "production",
         "cors_origins": (ORIGIN,),
         "cors_credentials": True,
+        "cors_headers": ("X-App-Build",),
         "allowed_hosts": ("api.example", "*.teams.example", "127.0.0.1", "[::1]"),
         "enable_compression": True,
         "max_request_size_bytes": 2000,
@@ -292,6 +293,37 @@ async def test_a_preflight_is_answered(client, method):
     assert response.headers["access-control-allow-origin"] == ORIGIN
     assert response.headers["x-content-type-options"] == "nosniff"
     assert ULID.fullmatch(response.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "traceparent",
+        "tracestate",
+        "baggage",
+        "sentry-trace",
+        "apollographql-client-name",
+        "apollographql-client-version",
+        "apollo-require-preflight",
+        "x-apollo-operation-name",
+        "x-apollo-operation-id",
+        "x-app-build",
+        "traceparent, sentry-trace, baggage, content-type, x-app-build",
+    ],
+)
+async def test_preflight_naming_a_header_of_clients_or_of_the_setting_passes(client, header):
+    response = await client.options(
+        "/graphql",
+        headers={
+            "Origin": ORIGIN,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": header,
+        },
+    )
+
+    assert response.status_code == 204
+    allowed = response.headers["access-control-allow-headers"].lower().split(", ")
+    assert set(header.split(", ")) <= set(allowed)
 
 
 @pytest.mark.parametrize(

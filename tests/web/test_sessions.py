@@ -253,6 +253,33 @@ async def test_mutation_with_the_cookie_has_to_come_from_an_own_page(
         assert left == 1
 
 
+@pytest.mark.parametrize(
+    ("host", "origin", "is_let_through"),
+    [
+        ("localhost:443", "https://localhost", True),
+        ("localhost:80", "http://localhost", True),
+        ("localhost", "https://localhost:443", True),
+        ("localhost:443", "https://localhost:443", True),
+        ("LOCALHOST:443", "https://localhost", True),
+        ("localhost:8443", "https://localhost:8443", True),
+        ("localhost:80", "https://localhost", False),
+        ("localhost:443", "http://localhost", False),
+        ("localhost:4430", "https://localhost", False),
+        ("localhost", "https://localhost:8443", False),
+    ],
+)
+async def test_default_port_of_the_scheme_makes_no_other_page(
+    client, opened, host, origin, is_let_through
+):
+    headers = with_cookie(opened.token) | {"Host": host, "Origin": origin}
+
+    answer = await ask(client, SIGN_OUT, **headers)
+
+    assert (answer.status_code == 200) is is_let_through
+    if not is_let_through:
+        assert refused(answer)["code"] == "FORBIDDEN"
+
+
 async def test_every_kind_of_mutation_with_the_cookie_has_to_come_from_an_own_page(
     client, opened, sql
 ):
