@@ -116,6 +116,11 @@ async def of_teams(connection: AsyncConnection, team_ids: Collection[UUID]) -> l
     return [_record(row) for row in await connection.execute(statement)]
 
 
+async def find(connection: AsyncConnection, event_id: UUID) -> AuditRecord | None:
+    row = (await connection.execute(_EVENTS.where(audit_event.c.id == event_id))).first()
+    return _record(row) if row else None
+
+
 def _matching(statement: Select[Any], wanted: AuditFilter) -> Select[Any]:
     if wanted.team is not None:
         statement = statement.where(belongs_to(audit_event.c.team_id, wanted.team))

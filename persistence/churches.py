@@ -41,6 +41,22 @@ async def find_named(
     return found
 
 
+async def rename(connection: AsyncConnection, church_id: UUID, name: str) -> None:
+    """Spell the church's name in another way; the normalised name is the same."""
+    await connection.execute(church.update().where(church.c.id == church_id).values(name=name))
+
+
+async def find(connection: AsyncConnection, church_id: UUID) -> ChurchRecord | None:
+    """The church of any season."""
+    statement = (
+        select(church.c.id, church.c.name, church.c.taken, tournament.c.teams_per_church)
+        .join(tournament, tournament.c.id == church.c.tournament_id)
+        .where(church.c.id == church_id)
+    )
+    row = (await connection.execute(statement)).one_or_none()
+    return _record(row) if row else None
+
+
 def _record(row: Any) -> ChurchRecord:
     return ChurchRecord(id=row.id, name=row.name, taken=row.taken, limit=row.teams_per_church)
 

@@ -77,6 +77,11 @@ async def count(connection: AsyncConnection, *, wanted: DeliveryFilter) -> int:
     return int(await connection.scalar(statement) or 0)
 
 
+async def find(connection: AsyncConnection, message_id: UUID) -> DeliveryRecord | None:
+    row = (await connection.execute(_DELIVERIES.where(_OUTBOX.id == message_id))).one_or_none()
+    return _record(row) if row else None
+
+
 def _matching(statement: Select[Any], wanted: DeliveryFilter) -> Select[Any]:
     if wanted.statuses:
         statement = statement.where(or_(*(_CONDITIONS[one] for one in wanted.statuses)))

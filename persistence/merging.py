@@ -1,6 +1,7 @@
 """Two churches become one, in the order in which decisions take their locks."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select, text, update
@@ -52,14 +53,14 @@ async def lock(
 
 
 async def move_teams(
-    connection: AsyncConnection, gone: MergedChurch, stays: MergedChurch
+    connection: AsyncConnection, gone: MergedChurch, stays: MergedChurch, *, now: datetime
 ) -> list[UUID]:
-    """The ids of all teams that moved. Raises SameTeamName."""
+    """Return the ids of all teams that moved, each at a new version. Raises SameTeamName."""
     try:
         rows = await connection.execute(
             update(team)
             .where(team.c.church_id == gone.id)
-            .values(church_id=stays.id)
+            .values(church_id=stays.id, version=team.c.version + 1, updated_at=now)
             .returning(team.c.id)
         )
     except IntegrityError as error:

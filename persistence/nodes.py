@@ -15,11 +15,17 @@ class NodeKind(StrEnum):
     ORGANISER = "organiser"
     SESSION = "session"
     API_TOKEN = "api_token"  # noqa: S105  # a kind of object, no secret
+    CHURCH = "church"
+    TOURNAMENT = "tournament"
+    AUDIT_EVENT = "audit_event"
+    DELIVERY = "delivery"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """`owner_id` is the team of a player or document, the organiser of all else."""
+    """`owner_id` is the team of a player, document, event or delivery, the organiser of a session
+    or token, else the object itself.
+    """
 
     kind: NodeKind
     owner_id: UUID | None
@@ -32,6 +38,10 @@ _FIND = sql("""
     UNION ALL SELECT 'organiser', id FROM organiser WHERE id = :id
     UNION ALL SELECT 'session', organiser_id FROM organiser_session WHERE id = :id
     UNION ALL SELECT 'api_token', organiser_id FROM api_token WHERE id = :id
+    UNION ALL SELECT 'church', id FROM church WHERE id = :id
+    UNION ALL SELECT 'tournament', id FROM tournament WHERE id = :id
+    UNION ALL SELECT 'audit_event', team_id FROM audit_event WHERE id = :id
+    UNION ALL SELECT 'delivery', team_id FROM outbox_message WHERE id = :id
 """)
 
 

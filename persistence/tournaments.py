@@ -44,6 +44,13 @@ async def active(connection: AsyncConnection) -> TournamentRecord:
     return from_row((await connection.execute(_ACTIVE)).one())
 
 
+async def find(connection: AsyncConnection, tournament_id: UUID) -> TournamentRecord | None:
+    """The season with this id, open or not."""
+    statement = select(*_COLUMNS).where(tournament.c.id == tournament_id)
+    row = (await connection.execute(statement)).one_or_none()
+    return from_row(row) if row else None
+
+
 async def current(database: Database) -> TournamentRecord:
     """The same, by one statement for all who ask in one turn of the loop."""
     row = await database.find(_CURRENT, True)

@@ -13,14 +13,14 @@ from domain.form import DocumentForm, PlayerForm
 from domain.issues import INPUT
 from domain.rules import require_open
 from domain.status import TeamStatus
-from persistence import decisions, tournaments
+from persistence import tournaments
 from persistence.database import Connection
 from persistence.decisions import Decided
 from persistence.ids import new_id
 from persistence.records import DocumentRecord, PlayerRecord, TeamRecord, TournamentRecord
 from resolvers.captain import ACTOR, my_team
 from resolvers.context import Services
-from resolvers.deciding import Act, locked, read, write_down
+from resolvers.deciding import Act, locked, read
 from resolvers.documents import uploads_named
 from resolvers.editing import Edit, form_of, player_form, store
 from resolvers.replacing import OwnedPlace, place, replace_documents, replacement_issues
@@ -68,16 +68,15 @@ async def _update(
     squad = _squad(before, wanted)
     places = _places(before, wanted, squad)
     edit = replace(
-        _edit(before, wanted, squad, tournament), issues=replacement_issues(places, known)
+        _edit(before, wanted, squad, tournament),
+        issues=replacement_issues(places, known),
+        documents=len(known),
     )
     act = Act(actor=ACTOR, event=EVENT)
     after = await store(services, connection, decided, before, edit, tournament, act)
     if not known:
         return after
     await replace_documents(services, connection, team_id, places, known)
-    if after.version == before.version:
-        await decisions.settle(connection, decided, decided.status, now=services.clock())
-        await write_down(services, connection, decided, act, changes={"documents": len(known)})
     return await read(connection, team_id)
 
 

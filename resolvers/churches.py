@@ -56,7 +56,7 @@ async def _merge(
     gone, stays = (found[one] for one in church_ids)
     if gone.tournament_id != stays.tournament_id:
         raise BadUserInput("The churches are of different seasons.")
-    moved = await merging.move_teams(connection, gone, stays)
+    moved = await merging.move_teams(connection, gone, stays, now=services.clock())
     church = await merging.close(connection, gone, stays)
     await _record(services, caller, connection, (gone, stays), moved)
     return Merged(church=church, teams=len(moved))

@@ -11,6 +11,7 @@ from domain.form import PersonEntry, PersonForm, PlayerForm, TeamEntry, TeamForm
 from domain.issues import Path, in_form_order, moved
 from domain.rules import TournamentRules
 from domain.status import LIVE_STATUSES, TeamStatus
+from domain.text import normalize
 from persistence import churches, decisions, documents, editing, registration
 from persistence.database import Connection
 from persistence.decisions import Decided
@@ -36,13 +37,15 @@ class Edit:
 
     `ids` says who each entry of the squad is, None for somebody new. `places` are the parts of
     the form that were given, and where the client gave them: what is wrong elsewhere was so
-    before, and is not the client's to answer for. `issues` were found already.
+    before, and is not the client's to answer for. `issues` were found already. `documents` is how
+    many are replaced with it, which is a change of the team too.
     """
 
     form: TeamForm
     ids: tuple[UUID | None, ...]
     places: Mapping[Path, Path]
     issues: tuple[Issue, ...] = ()
+    documents: int = 0
 
 
 def form_of(team: TeamRecord, *, consent_version: str | None) -> TeamForm:
@@ -99,11 +102,14 @@ async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by 
         connection, decided.tournament_id, entry.normalized_church_name
     )
     squad = _squad(before, entry, edit.ids, decided.next_position)
-    changes = _differences(before, entry, squad, is_moved=church_id != decided.church_id)
-    if not changes:
+    church_name = _church_name(before, entry, is_moved=church_id != decided.church_id)
+    differences = _differences(before, entry, squad, church_name=church_name)
+    if not differences and not edit.documents:
         return before
     if church_id != decided.church_id:
         church_id = await _change_church(services, connection, decided, entry, tournament)
+    elif church_name != before.church.name:
+        await churches.rename(connection, decided.church_id, church_name)
     await editing.change_team(
         connection,
         decided,
@@ -118,20 +124,30 @@ async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by 
         connection,
         decided,
         act,
-        items=changes,
-        changes={"fields": [change["field"] for change in changes]},
+        items=differences,
+        changes=_summary(differences, edit.documents),
     )
     return await read(connection, decided.id)
 
 
+def _summary(differences: Sequence[Mapping[str, object]], documents: int) -> dict[str, object]:
+    """What the audit log keeps of an edit: names of fields and a count, no values."""
+    summary: dict[str, object] = {}
+    if differences:
+        summary["fields"] = [difference["field"] for difference in differences]
+    if documents:
+        summary["documents"] = documents
+    return summary
+
+
 def _rules(rules: TournamentRules, before: TeamRecord, edit: Edit) -> TournamentRules:
-    """A squad that keeps its size is not held against limits that were changed since."""
-    size = len(edit.form.players)
-    if size != len(before.players):
-        return rules
-    return replace(
-        rules, squad_min=min(rules.squad_min, size), squad_max=max(rules.squad_max, size)
-    )
+    """Rules that let a squad keep its size, or come nearer to limits that were changed since."""
+    size, size_before = len(edit.form.players), len(before.players)
+    if size >= size_before:
+        rules = replace(rules, squad_min=min(rules.squad_min, size))
+    if size <= size_before:
+        rules = replace(rules, squad_max=max(rules.squad_max, size))
+    return rules
 
 
 def _squad(
@@ -184,11 +200,16 @@ async def _change_church(
     return church.id
 
 
+def _church_name(before: TeamRecord, entry: TeamEntry, *, is_moved: bool) -> str:
+    """Return the church's name after the edit: an alias of the church does not rename it."""
+    is_spelling = normalize(before.church.name) == entry.normalized_church_name
+    return entry.church_name if is_moved or is_spelling else before.church.name
+
+
 def _differences(
-    before: TeamRecord, entry: TeamEntry, squad: Sequence[StoredPlayer], *, is_moved: bool
+    before: TeamRecord, entry: TeamEntry, squad: Sequence[StoredPlayer], *, church_name: str
 ) -> list[dict[str, object]]:
     """Each field that differs, with its old and its new value."""
-    church_name = entry.church_name if is_moved else before.church.name
     found = [
         _change("teamName", before.name, entry.team_name),
         _change("churchName", before.church.name, church_name),

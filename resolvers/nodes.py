@@ -1,50 +1,121 @@
 """Any object by its id, as far as the caller may see it."""
 
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
 from domain.roles import Caller, Role, may, require_role
-from persistence import credentials, documents, nodes, organisers, teams
+from persistence import (
+    audit,
+    churches,
+    credentials,
+    deliveries,
+    documents,
+    nodes,
+    organisers,
+    teams,
+    tournaments,
+)
+from persistence.audit import AuditRecord
 from persistence.database import Connection
+from persistence.deliveries import DeliveryRecord
 from persistence.nodes import Named, NodeKind
 from persistence.records import (
     ApiTokenRecord,
+    ChurchRecord,
     DocumentRecord,
     OrganiserRecord,
     PlayerRecord,
     SessionRecord,
     TeamRecord,
+    TournamentRecord,
 )
+from resolvers.captain import my_team
 from resolvers.context import Services
 
 PlayerOfTeam = tuple[TeamRecord, PlayerRecord]
 Found = (
-    TeamRecord | PlayerOfTeam | DocumentRecord | OrganiserRecord | SessionRecord | ApiTokenRecord
+    TeamRecord
+    | PlayerOfTeam
+    | DocumentRecord
+    | OrganiserRecord
+    | SessionRecord
+    | ApiTokenRecord
+    | ChurchRecord
+    | TournamentRecord
+    | AuditRecord
+    | DeliveryRecord
 )
+# Kinds of objects that belong to a team and that its captain may see.
+CAPTAIN_KINDS = frozenset({NodeKind.TEAM, NodeKind.PLAYER, NodeKind.DOCUMENT, NodeKind.AUDIT_EVENT})
+PUBLIC_KINDS = frozenset({NodeKind.CHURCH, NodeKind.TOURNAMENT})
+_FIND: Mapping[NodeKind, Callable[[Connection, UUID], Awaitable[Found | None]]] = {
+    NodeKind.CHURCH: churches.find,
+    NodeKind.TOURNAMENT: tournaments.find,
+    NodeKind.AUDIT_EVENT: audit.find,
+    NodeKind.DELIVERY: deliveries.find,
+}
 
 
-async def node(services: Services, caller: Caller, node_id: str) -> Found | None:
-    """None for what is not there and for what the caller may not see. Raises Unauthenticated."""
-    require_role(caller, Role.VIEWER)
-    return await services.database.read(partial(_find, services, caller, node_id))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewer:
+    """The caller and, for a captain, the id of their team."""
+
+    caller: Caller
+    team_id: UUID | None = None
+
+
+async def node(
+    services: Services, caller: Caller, node_id: str, *, manage_token: str | None = None
+) -> Found | None:
+    """Return None for an object that does not exist or that the caller may not see.
+
+    Organisers see by their role, captains what belongs to their own team.
+    Raises Unauthenticated.
+    """
+    viewer = Viewer(caller=caller)
+    if caller.role is None and manage_token is not None:
+        viewer = Viewer(caller=caller, team_id=(await my_team(services, manage_token)).id)
+    else:
+        require_role(caller, Role.VIEWER)
+    return await services.database.read(partial(_find, services, viewer, node_id))
 
 
 async def _find(
-    services: Services, caller: Caller, text: str, connection: Connection
+    services: Services, viewer: Viewer, text: str, connection: Connection
 ) -> Found | None:
     named = await nodes.find_text(connection, text)
-    if named is None or named.owner_id is None:
+    if named is None or not _is_visible(viewer, named):
         return None
-    node_id = UUID(text)
+    return await _read(services, connection, UUID(text), named)
+
+
+def _is_visible(viewer: Viewer, named: Named) -> bool:
+    if named.kind in PUBLIC_KINDS:
+        return True
+    if viewer.team_id is not None:
+        return named.kind in CAPTAIN_KINDS and named.owner_id == viewer.team_id
     if named.kind in (NodeKind.TEAM, NodeKind.PLAYER):
-        return await _team_or_player(connection, node_id, named.owner_id)
+        return True
     if named.kind == NodeKind.DOCUMENT:
-        if not may(caller, Role.REVIEWER):
-            return None
+        # An upload that no form has named belongs to nobody.
+        return named.owner_id is not None and may(viewer.caller, Role.REVIEWER)
+    if named.kind in (NodeKind.AUDIT_EVENT, NodeKind.DELIVERY):
+        return may(viewer.caller, Role.REVIEWER)
+    return named.owner_id == viewer.caller.organiser_id or may(viewer.caller, Role.OWNER)
+
+
+async def _read(
+    services: Services, connection: Connection, node_id: UUID, named: Named
+) -> Found | None:
+    if named.kind in (NodeKind.TEAM, NodeKind.PLAYER):
+        return await _team_or_player(connection, node_id, named.owner_id or node_id)
+    if named.kind == NodeKind.DOCUMENT:
         owned = await documents.find_owned(connection, node_id)
         return owned.document if owned else None
-    if named.owner_id != caller.organiser_id and not may(caller, Role.OWNER):
-        return None
+    if named.kind in _FIND:
+        return await _FIND[named.kind](connection, node_id)
     return await _of_organiser(services, connection, node_id, named)
 
 
@@ -54,7 +125,7 @@ async def _team_or_player(
     team = await teams.find_by_id(connection, team_id)
     if team is None or team.id == node_id:
         return team
-    return next(((team, one) for one in team.players if one.id == node_id), None)
+    return next(((team, player) for player in team.players if player.id == node_id), None)
 
 
 async def _of_organiser(
@@ -63,11 +134,11 @@ async def _of_organiser(
     now, owner_id = services.clock(), named.owner_id or node_id
     if named.kind == NodeKind.ORGANISER:
         return await organisers.find(connection, node_id)
-    found: list[SessionRecord] | list[ApiTokenRecord]
+    records: list[SessionRecord] | list[ApiTokenRecord]
     if named.kind == NodeKind.SESSION:
-        found = await credentials.list_sessions(
+        records = await credentials.list_sessions(
             connection, owner_id, now=now, idle_since=now - services.accounts.idle
         )
     else:
-        found = await credentials.list_api_tokens(connection, owner_id, now=now)
-    return next((one for one in found if one.id == node_id), None)
+        records = await credentials.list_api_tokens(connection, owner_id, now=now)
+    return next((record for record in records if record.id == node_id), None)

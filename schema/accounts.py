@@ -18,7 +18,7 @@ from schema.scalars import EmailAddress
 @strawberry.type(description="Somebody who runs the tournament.")
 class Organiser(Node):
     email: str = field(description="In lower case; what the organiser signs in with.")
-    role: Role = field(description="What the organiser may do.")
+    access_role: Role = field(description="What the organiser may do.")
     is_totp_enabled: bool = field(description="Whether signing in takes a second factor.")
     created_at: datetime = field(description="When the organiser was made or first invited.")
     last_sign_in_at: datetime | None = field(description="Null: never.")
@@ -28,7 +28,7 @@ class Organiser(Node):
         return cls(
             id=strawberry.ID(record.id.hex),
             email=record.email,
-            role=record.role,
+            access_role=record.role,
             is_totp_enabled=record.has_totp,
             created_at=record.created_at,
             last_sign_in_at=record.last_sign_in_at,

@@ -20,7 +20,7 @@ DAYS = 90
 @strawberry.type(description="What a script of an organiser comes with, in place of a sign-in.")
 class ApiToken(Node):
     name: str = field(description="1 to 80 characters.")
-    role: Role = field(
+    access_role: Role = field(
         description="What it was made for; it can do no more than its organiser can by now."
     )
     is_signed: bool = field(description="Whether requests with it have to be signed.")
@@ -33,7 +33,7 @@ class ApiToken(Node):
         return cls(
             id=strawberry.ID(record.id.hex),
             name=record.name,
-            role=record.role,
+            access_role=record.role,
             is_signed=record.is_signed,
             created_at=record.created_at,
             expires_at=record.expires_at,

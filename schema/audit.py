@@ -16,7 +16,7 @@ from resolvers import lists
 from schema.access import caller_with
 from schema.context import Info
 from schema.enums import ActorKind
-from schema.node import parse_id
+from schema.node import Node, parse_id
 from schema.pages import AFTER, FIRST, Connection, Keys, search_text, texts
 from schema.scalars import JSON
 
@@ -45,8 +45,7 @@ class AuditActor:
 
 
 @strawberry.type(description="One thing that was done. It is never changed and never deleted.")
-class AuditEvent:
-    id: strawberry.ID = field(description="Opaque, in the order of time.")
+class AuditEvent(Node):
     at: datetime = field(description="When it was done.")
     actor: AuditActor = field(description="Who did it.")
     action: str = field(description="What was done: team.confirm, document.viewed and the like.")

@@ -119,7 +119,14 @@ class WithdrawMyTeamPayload:
 
 
 async def my_team(
-    info: Info, token: Annotated[str | None, argument(description=OPENED_BY)] = None
+    info: Info,
+    token: Annotated[
+        str | None,
+        argument(
+            description=OPENED_BY,
+            deprecation_reason="Send it as Authorization: Bearer, which no proxy logs.",
+        ),
+    ] = None,
 ) -> Team | None:
     services, token = info.context.services, token or info.context.manage_token
     text = printed(info)

@@ -15,14 +15,14 @@ from resolvers import lists
 from schema.access import caller_with
 from schema.context import Info
 from schema.enums import DeliveryStatus
+from schema.node import Node
 from schema.pages import AFTER, FIRST, Connection, Keys, search_text, texts
 
 _KEYS = Keys("delivery", UUID)
 
 
 @strawberry.type(description="An effect on the outside: a mail, a file that is moved or deleted.")
-class Delivery:
-    id: strawberry.ID = field(description="Opaque, in the order of time.")
+class Delivery(Node):
     kind: str = field(description="What it is: mail.team_received, media.move and the like.")
     status: DeliveryStatus = field(description="Where it stands.")
     team_code: str | None = field(description="Of the team that it is about, if there is one.")

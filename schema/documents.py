@@ -7,6 +7,7 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
+from domain.roles import Role, may
 from domain.uploads import Announcement, media_type
 from persistence.records import DocumentRecord
 from resolvers import documents, uploads
@@ -23,7 +24,10 @@ class SignedLink:
 
 
 async def link(info: Info, root: strawberry.Parent["Document"]) -> SignedLink | None:
+    """Null for captains, whose own documents these are: an error would look like a failed write."""
     context = info.context
+    if not may(context.caller, Role.REVIEWER):
+        return None
     url, expires_at = documents.make_link(context.services, context.caller, UUID(root.id))
     return SignedLink(url=url, expires_at=expires_at)
 
@@ -38,7 +42,8 @@ class Document(Node):
     uploaded_at: datetime = field(description="When it was received.")
     link: SignedLink | None = field(
         resolver=link,
-        description="Where it can be seen for ten minutes. Needs the role REVIEWER.",
+        description="Where it can be seen for ten minutes. Null for callers below the role"
+        " REVIEWER, captains included.",
     )
 
     @classmethod

@@ -12,15 +12,18 @@ from resolvers.context import Services
 
 
 class Loaders:
-    """New for each request; all keys are ids of teams."""
+    """New for each request; all keys are ids of teams.
+
+    What was read is not kept: a mutation later in the document may have changed it.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     @cached_property
     def histories(self) -> DataLoader[UUID, list[AuditRecord]]:
-        return DataLoader(load_fn=partial(lists.histories, self._services))
+        return DataLoader(load_fn=partial(lists.histories, self._services), cache=False)
 
     @cached_property
     def same_players(self) -> DataLoader[UUID, list[SamePlayer]]:
-        return DataLoader(load_fn=partial(lists.same_players, self._services))
+        return DataLoader(load_fn=partial(lists.same_players, self._services), cache=False)

@@ -7,44 +7,64 @@ import strawberry
 from strawberry import argument
 
 from domain.roles import Role, may
+from persistence.audit import AuditRecord
+from persistence.deliveries import DeliveryRecord
 from persistence.records import (
     ApiTokenRecord,
+    ChurchRecord,
     DocumentRecord,
     OrganiserRecord,
     SessionRecord,
     TeamRecord,
+    TournamentRecord,
 )
 from resolvers import nodes
-from schema.access import caller_with
+from resolvers.queries import state_of
 from schema.accounts import Organiser, Session
 from schema.api_tokens import ApiToken
+from schema.audit import AuditEvent
 from schema.context import Info
+from schema.deliveries import Delivery
 from schema.documents import Document
 from schema.node import Node
-from schema.objects import Player, Team
+from schema.objects import Church, Player, Team
+from schema.tournament import Tournament
 
 
 async def node(
     info: Info, id: Annotated[strawberry.ID, argument(description="What an object calls its id.")]
 ) -> Node | None:
-    caller = caller_with(info, Role.VIEWER)
-    found = await nodes.node(info.context.services, caller, id)
-    return _object(info, found, is_masked=not may(caller, Role.REVIEWER))
+    context = info.context
+    record = await nodes.node(
+        context.services, context.caller, id, manage_token=context.manage_token
+    )
+    return None if record is None else _object(info, record)
 
 
-def _object(info: Info, found: nodes.Found | None, *, is_masked: bool) -> Node | None:
-    if isinstance(found, tuple):
-        team, player = found
-        return Player.from_record(player, team, is_masked=is_masked)
-    if isinstance(found, TeamRecord):
-        return Team.from_record(found, is_masked=is_masked)
-    if isinstance(found, SessionRecord):
-        return Session.from_record(found, info)
-    return _MADE_BY[type(found)](found) if found is not None else None
+def _object(info: Info, record: nodes.Found) -> Node:
+    caller = info.context.caller
+    # A captain, who has no role, sees the own team unmasked.
+    is_masked = caller.role is not None and not may(caller, Role.REVIEWER)
+    match record:
+        case (team, player):
+            return Player.from_record(player, team, is_masked=is_masked)
+        case TeamRecord():
+            return Team.from_record(record, is_masked=is_masked)
+        case SessionRecord():
+            return Session.from_record(record, info)
+        case AuditRecord():
+            return AuditEvent.from_record(record, caller)
+        case TournamentRecord():
+            state = state_of(record, info.context.services.clock())
+            return Tournament.from_record(record, state)
+        case _:
+            return _MADE_BY[type(record)](record)
 
 
 _MADE_BY: Mapping[type, Callable[[Any], Node]] = {
     DocumentRecord: Document.from_record,
     OrganiserRecord: Organiser.from_record,
     ApiTokenRecord: ApiToken.from_record,
+    ChurchRecord: Church.from_record,
+    DeliveryRecord: Delivery.from_record,
 }

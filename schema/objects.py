@@ -33,8 +33,7 @@ def _documents(records: Sequence[DocumentRecord], *, is_masked: bool) -> list[Do
 
 
 @strawberry.type(description="A church that has registered a team.")
-class Church:
-    id: strawberry.ID = field(description="Opaque and unique over all types.")
+class Church(Node):
     name: str = field(description="As the first team of the church wrote it, 3 to 80 characters.")
     teams_registered: int = field(description="Live teams: not rejected, not withdrawn.")
     limit: int | None = field(description="Most live teams a church may have; null: no limit.")

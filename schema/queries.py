@@ -103,7 +103,7 @@ class Query:
         resolver=my_team,
         description="The captain's own team with its contacts. Needs the manageToken.",
     )
-    teams: Connection[Team] = field(
+    teams: Connection[Team] | None = field(
         resolver=teams,
         description=needs(
             Role.VIEWER,
@@ -114,29 +114,31 @@ class Query:
     team: Team | None = field(
         resolver=team,
         description=needs(
-            Role.VIEWER, "One team, by id or by code. VIEWERs see contacts masked, no documents."
+            Role.VIEWER,
+            "One team, by id or by code; null where there is none. VIEWERs see contacts masked,"
+            " no documents.",
         ),
     )
     player: Player | None = field(
         resolver=player,
         description=needs(Role.VIEWER, "One player, by code; null where there is none."),
     )
-    team_stats: TeamStats = field(
+    team_stats: TeamStats | None = field(
         resolver=team_stats, description=needs(Role.VIEWER, "The open season in numbers.")
     )
-    audit_log: Connection[AuditEvent] = field(
+    audit_log: Connection[AuditEvent] | None = field(
         resolver=audit_log,
         description=needs(Role.REVIEWER, "Who did what, the newest first."),
     )
-    deliveries: Connection[Delivery] = field(
+    deliveries: Connection[Delivery] | None = field(
         resolver=deliveries,
         description=needs(Role.REVIEWER, "What the outbox owes and has done, the newest first."),
     )
     node: Node | None = field(
         resolver=node,
-        description=needs(
-            Role.VIEWER, "Anything with an id that the caller may see; null where there is none."
-        ),
+        description="Anything with an id that the caller may see; null where there is none. Needs"
+        " the role VIEWER, or the manageToken for what belongs to the captain's own team, its"
+        " church and its season.",
     )
     error_catalog: list[ErrorDefinitionType] = field(
         resolver=error_catalog, description="Every error code with its meaning. Public."
@@ -144,15 +146,15 @@ class Query:
     me: Organiser | None = field(
         resolver=me, description=needs(Role.VIEWER, "Whose session or API token it is.")
     )
-    organisers: list[Organiser] = field(
+    organisers: list[Organiser] | None = field(
         resolver=organisers,
         description=needs(Role.OWNER, "All, by e-mail, invited ones included; the first 500."),
     )
-    sessions: list[Session] = field(
+    sessions: list[Session] | None = field(
         resolver=sessions,
         description=needs(Role.VIEWER, "Where one is signed in, the newest first; the first 500."),
     )
-    api_tokens: list[ApiToken] = field(
+    api_tokens: list[ApiToken] | None = field(
         resolver=api_tokens,
         description=needs(Role.VIEWER, "One's API tokens, the newest first; the first 500."),
     )

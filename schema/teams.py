@@ -8,7 +8,7 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
-from domain.errors import BadUserInput
+from domain.errors import BadUserInput, TeamNotFound
 from domain.roles import Role, may
 from domain.status import LIVE_STATUSES
 from persistence.team_lists import Listing, Parts, order_of
@@ -170,10 +170,13 @@ async def team(
         raise BadUserInput("Give either the id or the code of the team.")
     services, is_masked = info.context.services, not may(caller, Role.REVIEWER)
     text = printed(info, shows_all=not is_masked)
-    if text is not None:
-        found: Team = shown(await review.team_text(services, caller, reference, text))
-        return found
-    record = await review.team(services, caller, reference)
+    try:
+        if text is not None:
+            rendered: Team = shown(await review.team_text(services, caller, reference, text))
+            return rendered
+        record = await review.team(services, caller, reference)
+    except TeamNotFound:
+        return None
     return Team.from_record(record, is_masked=is_masked)
 
 

@@ -8,6 +8,7 @@ from strawberry import field
 
 from persistence.records import TournamentRecord
 from schema.enums import RegistrationState
+from schema.node import Node
 
 
 @strawberry.type(description="When and whether teams can register.")
@@ -21,8 +22,7 @@ class RegistrationWindow:
 
 
 @strawberry.type(description="The season that is open now.")
-class Tournament:
-    id: strawberry.ID = field(description="Opaque and unique over all types.")
+class Tournament(Node):
     name: str = field(description="What it is called.")
     venue: str | None = field(description="Where it is played, once that is known.")
     time_zone: str = field(description="The IANA zone of its days, e.g. Asia/Kolkata.")

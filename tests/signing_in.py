@@ -17,7 +17,7 @@ mutation SignIn($input: SignInInput!) {
   signIn(input: $input) {
     token
     expiresAt
-    organiser { id email role isTotpEnabled createdAt lastSignInAt }
+    organiser { id email accessRole isTotpEnabled createdAt lastSignInAt }
   }
 }
 """

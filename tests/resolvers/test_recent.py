@@ -123,7 +123,7 @@ async def test_whoever_writes_has_the_rights_of_now(client, services, sql):
     """Or a right that is being taken away could be used to make another one."""
     owner = await bearer(services)
     query, mutation = (
-        "{ me { role } }",
+        "{ me { accessRole } }",
         ('mutation { createApiToken(input: {name: "x", role: OWNER, days: 1}) { token } }'),
     )
     assert data(await ask(client, query, **owner)) == {"me": {"role": "OWNER"}}

@@ -11,21 +11,21 @@ from resolvers import accounts
 from tests.asking import ask, check_envelope, data, refused, serving
 from tests.signing_in import PASSWORD, SIGN_IN, bearer, in_real_time, organiser, signed_in
 
-ME = "{ me { id email role isTotpEnabled createdAt lastSignInAt } }"
+ME = "{ me { id email accessRole isTotpEnabled createdAt lastSignInAt } }"
 SIGN_OUT = """mutation ($input: SignOutInput!) {
   signOut(input: $input) { organiser { email } }
 }"""
 INVITE = """mutation ($input: InviteOrganiserInput!) {
-  inviteOrganiser(input: $input) { invitationToken expiresAt organiser { id email role } }
+  inviteOrganiser(input: $input) { invitationToken expiresAt organiser { id email accessRole } }
 }"""
 ACCEPT = """mutation ($input: AcceptInvitationInput!) {
-  acceptInvitation(input: $input) { organiser { id email role } }
+  acceptInvitation(input: $input) { organiser { id email accessRole } }
 }"""
 SET_ROLE = """mutation ($input: SetOrganiserRoleInput!) {
-  setOrganiserRole(input: $input) { organiser { email role } }
+  setOrganiserRole(input: $input) { organiser { email accessRole } }
 }"""
 CREATE_TOKEN = """mutation ($input: CreateApiTokenInput!) {
-  createApiToken(input: $input) { token apiToken { id name role expiresAt lastUsedAt } }
+  createApiToken(input: $input) { token apiToken { id name accessRole expiresAt lastUsedAt } }
 }"""
 REVOKE_TOKEN = """mutation ($input: RevokeApiTokenInput!) {
   revokeApiToken(input: $input) { apiToken { id name } }
@@ -73,7 +73,7 @@ async def test_organiser_signs_in_asks_who_they_are_and_signs_out(client, servic
     left = datetime.fromisoformat(payload["expiresAt"]) - before
     assert timedelta(days=7) <= left < timedelta(days=7, minutes=1)
     assert me == payload["organiser"]
-    assert (me["id"], me["email"], me["role"], me["isTotpEnabled"]) == (
+    assert (me["id"], me["email"], me["accessRole"], me["isTotpEnabled"]) == (
         made.id.hex,
         "reviewer@example.org",
         "REVIEWER",
@@ -168,7 +168,7 @@ async def test_account_waits_wherever_it_is_tried_from_and_so_does_the_address(
             email="viewer@example.org",
             password=PASSWORD,
         )
-        assert data(elsewhere)["signIn"]["organiser"]["role"] == "VIEWER"
+        assert data(elsewhere)["signIn"]["organiser"]["accessRole"] == "VIEWER"
 
 
 async def test_owner_invites_and_the_invited_one_signs_in(client, services):
@@ -183,7 +183,7 @@ async def test_owner_invites_and_the_invited_one_signs_in(client, services):
     assert accepted["acceptInvitation"]["organiser"] == payload["organiser"]
     assert payload["organiser"]["email"] == "new@example.org"
     signed = data(await sign_in(client, "new@example.org", "a password of mine"))
-    assert signed["signIn"]["organiser"]["role"] == "VIEWER"
+    assert signed["signIn"]["organiser"]["accessRole"] == "VIEWER"
     again = await do(
         client, ACCEPT, token=payload["invitationToken"], password="a password of mine"
     )
@@ -205,10 +205,10 @@ async def test_owner_gives_roles_and_sees_everybody(client, services):
     viewer = await organiser(services, Role.VIEWER)
 
     changed = data(await do(client, SET_ROLE, owner, id=viewer.id.hex, role="REVIEWER"))
-    listed = data(await ask(client, "{ organisers { email role lastSignInAt } }", **owner))
+    listed = data(await ask(client, "{ organisers { email accessRole lastSignInAt } }", **owner))
 
-    assert changed["setOrganiserRole"]["organiser"]["role"] == "REVIEWER"
-    assert [(one["email"], one["role"]) for one in listed["organisers"]] == [
+    assert changed["setOrganiserRole"]["organiser"]["accessRole"] == "REVIEWER"
+    assert [(one["email"], one["accessRole"]) for one in listed["organisers"]] == [
         ("owner@example.org", "OWNER"),
         ("viewer@example.org", "REVIEWER"),
     ]
@@ -235,12 +235,12 @@ async def test_script_comes_with_a_token_until_it_is_revoked(client, services):
     payload = data(created)["createApiToken"]
     script = with_token(payload["token"])
     me = data(await ask(client, ME, **script))["me"]
-    listed = data(await ask(client, "{ apiTokens { id name role lastUsedAt } }", **owner))
+    listed = data(await ask(client, "{ apiTokens { id name accessRole lastUsedAt } }", **owner))
 
     assert me["email"] == "owner@example.org"
     assert payload["apiToken"]["lastUsedAt"] is None
     (token,) = listed["apiTokens"]
-    assert (token["id"], token["name"], token["role"]) == (
+    assert (token["id"], token["name"], token["accessRole"]) == (
         payload["apiToken"]["id"],
         "export",
         "REVIEWER",

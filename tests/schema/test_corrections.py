@@ -116,10 +116,86 @@ async def test_a_new_church_is_made_and_another_spelling_is_none(client, sql, co
     await register(client, 2, churchName="CSI St Peters")
 
     same = team_of(await correct("updateTeam", teamId="ICCT-001", churchName="csi st peters"))
-    other = team_of(await correct("updateTeam", teamId="ICCT-001", churchName="Bethel"))
+    other = team_of(await correct("updateTeam", 2, teamId="ICCT-001", churchName="Bethel"))
 
-    assert same["version"] == 1
+    assert (same["version"], same["church"]) == (2, {"name": "csi st peters", "teamsRegistered": 2})
     assert other["church"] == {"name": "Bethel", "teamsRegistered": 1}
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "CSI ST. PETER'S",
+        "C.S.I. St. Peter’s",
+        "csi st peters",
+        "Csi  St. Peters",
+        "CSI St. Peter`s",
+    ],
+)
+async def test_spelling_of_a_church_is_corrected_for_all_its_teams(client, sql, correct, spelling):
+    await register(client, 1, churchName="CSI St Peter's")
+    await register(client, 2, churchName="CSI St Peter's")
+
+    if "`" in spelling:
+        spelling = spelling.replace("`", "’")
+    team = team_of(await correct("updateTeam", teamId="ICCT-001", churchName=spelling))
+
+    name = " ".join(spelling.split())
+    assert (team["version"], team["church"]) == (2, {"name": name, "teamsRegistered": 2})
+    rows = await sql.fetch("SELECT name, normalized_name, taken FROM church")
+    assert [tuple(row) for row in rows] == [(name, "csi st peters", 2)]
+    changes, items = await recorded(sql)
+    assert changes == {"fields": ["churchName"], "version": [1, 2]}
+    assert items == [{"field": "churchName", "old": "CSI St Peter's", "new": name}]
+
+
+async def test_alias_of_a_church_does_not_rename_it(client, sql, correct):
+    await register(client, 1, churchName="CSI Zion")
+    await sql.execute(
+        "INSERT INTO church_alias (tournament_id, normalized_name, church_id)"
+        " SELECT tournament_id, 'zion hall', id FROM church"
+    )
+
+    team = team_of(await correct("updateTeam", teamId="ICCT-001", churchName="Zion Hall"))
+
+    assert (team["version"], team["church"]["name"]) == (1, "CSI Zion")
+
+
+@pytest.mark.parametrize(
+    ("squad", "limits", "steps"),
+    [
+        (11, (13, 15), ["addPlayer", "addPlayer"]),
+        (15, (11, 13), ["removePlayer", "removePlayer"]),
+        (11, (14, 14), ["addPlayer", "addPlayer", "addPlayer"]),
+        (15, (11, 11), ["removePlayer"] * 4),
+        (12, (12, 12), []),
+    ],
+)
+async def test_squad_comes_nearer_to_changed_limits_one_player_at_a_time(
+    client, sql, correct, squad, limits, steps
+):
+    await register(client, 1, players=make.players(squad))
+    await sql.execute("UPDATE tournament SET squad_min = $1, squad_max = $2", *limits)
+
+    for version, step in enumerate(steps, start=1):
+        wanted = (
+            {"teamId": "ICCT-001", "player": {"name": f"New Man {'I' * version}"}}
+            if step == "addPlayer"
+            else {"playerId": f"ICCT-001-P{version:02}"}
+        )
+        team_of(await correct(step, version, **wanted))
+
+    version = len(steps) + 1
+    size = await sql.fetchval("SELECT count(*) FROM player")
+    assert limits[0] <= size <= limits[1]
+    away = (
+        {"teamId": "ICCT-001", "player": {"name": "One Too Many"}}
+        if size == limits[1]
+        else {"playerId": "ICCT-001-P11"}
+    )
+    refusal = await correct("addPlayer" if size == limits[1] else "removePlayer", version, **away)
+    assert refused(refusal)["issues"][0]["code"] in {"SQUAD_TOO_LARGE", "SQUAD_TOO_SMALL"}
+    assert await sql.fetchval("SELECT count(*) FROM player") == size
 
 
 async def test_everything_that_is_wrong_comes_back_at_once(client, sql, correct):

@@ -190,6 +190,8 @@ async def test_two_churches_become_one(client, sql, owner):
         "SELECT action, changes FROM audit_event WHERE action LIKE '%erged' ORDER BY id"
     )
     assert [row["action"] for row in events] == ["church.merged", *["team.churchMerged"] * 2]
+    versions = dict(await sql.fetch("SELECT code, version FROM team"))
+    assert versions == {"ICCT-001": 1, "ICCT-002": 2, "ICCT-003": 3}
     assert json.loads(events[0]["changes"])["name"] == ["Bethel Church", "CSI Bethel"]
 
 

@@ -140,6 +140,22 @@ async def test_only_rejected_documents_are_replaced(client, services, sql, docum
     assert team["version"] == 2
 
 
+async def test_fields_and_documents_of_one_edit_are_both_on_record(
+    client, sql, documented, reviewer
+):
+    mine = data(await ask(client, MINE, Authorization=f"Bearer {documented}"))["myTeam"]
+    letter = next(one["id"] for one in mine["documents"] if one["kind"] == "PASTOR_LETTER")
+    await sql.execute("UPDATE document SET review = 'REJECTED' WHERE id = $1", letter)
+    new = await send(client, "PASTOR_LETTER")
+    documents = [{"kind": "PASTOR_LETTER", "documentId": new}]
+
+    both = updated(await update(client, documented, teamName="Tigers", documents=documents))
+
+    assert (both["name"], both["version"]) == ("Tigers", 2)
+    changes = await sql.fetchval("SELECT changes FROM audit_event ORDER BY id DESC LIMIT 1")
+    assert json.loads(changes) == {"fields": ["teamName"], "documents": 1, "version": [1, 2]}
+
+
 async def test_somebody_new_brings_the_documents(client, sql, documented):
     proof = await send(client, "IDENTITY_PROOF", files.pdf())
     card = await send(client, "SUBSCRIPTION_CARD", files.jpeg())
