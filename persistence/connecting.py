@@ -1,11 +1,16 @@
-"""Connections outside the pool: of asyncpg itself, with nothing around them."""
+"""Connections outside SQLAlchemy's pool: of asyncpg itself, with nothing around them."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 import asyncpg
 from sqlalchemy import make_url
 
+from persistence.tcp import watch_socket
+
 APPLICATION = {"application_name": "icct26-registration"}
+GOODBYE_SECONDS = 1.0
 # RuntimeError is uvloop's, of a transport that is closed.
 LOST = (
     OSError,
@@ -14,7 +19,7 @@ LOST = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
-_ENDED = ("08", "57P")
+_IS_WRITABLE = "SELECT 1 WHERE current_setting('transaction_read_only') = 'off'"
 
 
 async def connect(
@@ -27,14 +32,32 @@ async def connect(
     """A connection that keeps so many statements prepared: none behind pgbouncer. Raises LOST."""
     place = make_url(url)
     _, arguments = place.get_dialect()().create_connect_args(place)
-    return await asyncpg.connect(
+    connection = await asyncpg.connect(
         **arguments,
         timeout=timeout_seconds,
         statement_cache_size=statements_kept,
         server_settings=dict(server_settings),
     )
+    watch_socket(connection)
+    return connection
 
 
-def is_ended_by(sqlstate: str | None) -> bool:
-    """Whether the server says with it that the connection is over."""
-    return (sqlstate or "").startswith(_ENDED)
+async def leave(connection: asyncpg.Connection) -> None:
+    """Close a connection, with a goodbye where the server takes it."""
+    with suppress(*LOST):
+        await connection.close(timeout=GOODBYE_SECONDS)
+
+
+async def answers(connection: asyncpg.Connection, *, within_seconds: float) -> bool:
+    """Whether the connection answers in time and its server takes writes; closed where not."""
+    # Closes the connection instead of cancelling: for that, the server would have to answer.
+    ending = asyncio.get_running_loop().call_later(within_seconds, connection.terminate)
+    try:
+        if await connection.fetchval(_IS_WRITABLE):
+            return True
+    except LOST:
+        pass
+    finally:
+        ending.cancel()
+    connection.terminate()
+    return False

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Any, TypeVar
 
 import structlog
@@ -14,7 +15,6 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     retry_if_exception,
-    stop_after_attempt,
     wait_exponential_jitter,
 )
 
@@ -22,17 +22,30 @@ from domain.errors import ServiceUnavailable
 from persistence import failures, recent
 from persistence.connecting import LOST
 from persistence.direct import Direct, Row, Statement
-from persistence.failures import CommitUnknown, is_lost, is_transient, is_unavailable, sqlstate
+from persistence.engine_pool import EnginePool
+from persistence.failures import (
+    CommitUnknown,
+    is_busy,
+    is_lost,
+    is_transient,
+    is_unavailable,
+    sqlstate,
+)
 from persistence.gathering import Gathering
 from persistence.options import (
     DatabaseOptions,
-    direct_of,
     engine_of,
     limits_of,
+    reading_of,
     reading_share,
+    writing_of,
     writing_share,
 )
 from persistence.pulse import Pulse
+from persistence.renewal import Renewal
+from persistence.wait_limits import limits_for, seconds_left
+from persistence.watchdog import Watchdog
+from persistence.write_probe import WriteProbe
 from resilience.tracing import span
 
 log = structlog.get_logger(__name__)
@@ -43,6 +56,8 @@ Work = Callable[[Connection], Awaitable[T]]
 START_WAITS_SECONDS = (1, 2, 4)
 # Whoever asks how the service is hears of it within two seconds.
 PING_SECONDS = 1.5
+# Connections become free again within moments.
+BUSY_RETRY_SECONDS = 1
 
 
 class DatabaseUnavailable(Exception):
@@ -63,13 +78,22 @@ class Database:
         share = reading_share(options)
         pool_size = options.pool_size - share - writing_share(share)
         self._engine = engine_of(options, pool_size=pool_size)
+        renewal = Renewal()
+        self._watchdog = Watchdog(
+            options.url,
+            statement_timeout_seconds=options.statement_timeout_seconds,
+            asks=not options.pgbouncer,
+        )
+        self._pool = EnginePool(self._engine, renewal=renewal, watchdog=self._watchdog)
+        own = (renewal, self._watchdog)
         # Apart, so that registrations that wait for one another keep nobody from reading.
-        self._direct = direct_of(options, share) if share else None
-        self._writing = direct_of(options, writing_share(share)) if share else None
+        self._direct = reading_of(options, share, *own) if share else None
+        self._writing = writing_of(options, writing_share(share), *own) if share else None
         self._gathering = Gathering(self._direct.fetch) if self._direct else None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.recent = recent.Recent()
         self._pulse = Pulse(options.url, connect_timeout_seconds=options.connect_timeout_seconds)
+        self._write_probe = WriteProbe(options.url)
 
     @property
     def options(self) -> DatabaseOptions:
@@ -91,17 +115,21 @@ class Database:
         `repeatable=False` a connection that is lost during the commit is not tried again, since
         the commit may have happened. Raises ServiceUnavailable.
         """
+        with span("database.run"):
+            return await self._run(work, repeatable=repeatable, is_single=False)
+
+    async def _run(self, work: Work[T], *, repeatable: bool, is_single: bool) -> T:
+        began = monotonic()
 
         async def once() -> T:
-            async with self._engine.connect() as connection:
-                await self._limit(connection)
+            async with self._pool.connection(self._engine) as connection:
+                await self._limit(connection, began, is_single=is_single)
                 result = await work(connection)
                 with _settled(repeatable=repeatable):
-                    await connection.commit()
+                    await self._pool.commit(connection)
                 return result
 
-        with span("database.run"):
-            return await self._retried(once)
+        return await self._retried(once, began)
 
     async def read(self, work: Work[T]) -> T:
         """The result of `work`, whose statements run outside a transaction.
@@ -113,11 +141,11 @@ class Database:
             return await self.run(work)
 
         async def once() -> T:
-            async with self._autocommit.connect() as connection:
+            async with self._pool.connection(self._autocommit) as connection:
                 return await work(connection)
 
         with span("database.read"):
-            return await self._retried(once)
+            return await self._retried(once, monotonic())
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """The rows of one SELECT, by the names of its columns. Raises ServiceUnavailable."""
@@ -125,7 +153,8 @@ class Database:
         if direct is None:
             return await self.read(partial(_executed, statement=statement, values=values))
         with span("database.fetch"):
-            return await self._retried(partial(direct.fetch, statement, values))
+            began = monotonic()
+            return await self._retried(partial(direct.fetch, statement, values, began), began)
 
     async def find(self, statement: Statement, key: Any) -> Row | None:
         """The row of a SELECT of `keys` whose `key` this is. Raises ServiceUnavailable."""
@@ -134,10 +163,11 @@ class Database:
             rows = await self.fetch(statement, keys=[key])
             return rows[0] if rows else None
         with span("database.find"):
+            began = monotonic()
             try:
                 return await gathering.find(statement, key)
             except Exception as error:  # noqa: BLE001 - judged there
-                return await self._retried(partial(gathering.find, statement, key), error)
+                return await self._retried(partial(gathering.find, statement, key), began, error)
 
     async def supersede(self, work: Work[T]) -> T:
         """As `run`, for what changes that which may be `recent` somewhere: returns, or raises, when
@@ -170,14 +200,18 @@ class Database:
                 with _meant(meaning):
                     return await _executed(connection, statement, values)
 
-            return await self.run(work, repeatable=repeatable)
+            with span("database.write"):
+                return await self._run(work, repeatable=repeatable, is_single=True)
+        began = monotonic()
 
         async def once() -> Sequence[Row]:
             with _meant(meaning), _settled(repeatable=repeatable):
-                return await writing.fetch(statement, values)
+                rows = await writing.fetch(statement, values, began)
+            self._write_probe.done()
+            return rows
 
         with span("database.write"):
-            return await self._retried(once)
+            return await self._retried(once, began)
 
     async def ping(self, *, within_seconds: float = PING_SECONDS) -> float:
         """Milliseconds that a `SELECT 1` took, however busy the pool is.
@@ -188,6 +222,12 @@ class Database:
             return await self._pulse.take(within_seconds=within_seconds)
         except LOST as error:
             raise ServiceUnavailable from error
+
+    async def takes_writes(self, *, within_seconds: float = PING_SECONDS) -> bool:
+        """Whether the database does what changes rows, as was found out lately, or before where no
+        answer comes `within_seconds`.
+        """
+        return await self._write_probe.takes_writes(within_seconds=within_seconds)
 
     async def wait_until_ready(self) -> None:
         """Wait 1, 2 and 4 s for a database that is starting. Raises DatabaseUnavailable, with the
@@ -216,6 +256,8 @@ class Database:
 
     async def close(self) -> None:
         await self._pulse.close()
+        await self._write_probe.close()
+        await self._watchdog.close()
         for one in self._directs():
             one.close()
         await self._engine.dispose()
@@ -223,15 +265,26 @@ class Database:
     def _directs(self) -> list[Direct]:
         return [one for one in (self._direct, self._writing) if one is not None]
 
-    async def _limit(self, connection: AsyncConnection) -> None:
-        if self._options.pgbouncer:
-            limits = "; ".join(f"SET LOCAL {k} = {v}" for k, v in limits_of(self._options).items())
-            await connection.exec_driver_sql(f"DO $$ BEGIN {limits}; END $$")
+    async def _limit(self, connection: AsyncConnection, began: float, *, is_single: bool) -> None:
+        """Bound what follows by what is left of the lock timeout for somebody who has waited."""
+        lock_seconds = self._options.lock_timeout_seconds
+        left = seconds_left(lock_seconds, began)
+        limits = limits_of(self._options) if self._options.pgbouncer else {}
+        if is_single:
+            limits |= limits_for(lock_seconds if left is None else left)
+        elif left is not None:
+            limits["lock_timeout"] = limits_for(left)["lock_timeout"]
+        if limits:
+            settings = "; ".join(f"SET LOCAL {name} = {value}" for name, value in limits.items())
+            await connection.exec_driver_sql(f"DO $$ BEGIN {settings}; END $$")
 
     async def _retried(
-        self, once: Callable[[], Awaitable[T]], failure: Exception | None = None
+        self, once: Callable[[], Awaitable[T]], began: float, failure: Exception | None = None
     ) -> T:
-        """What `once` returns; with a `failure`, it was called before."""
+        """The result of `once`, tried again for as long as somebody waits who began then.
+
+        With a `failure`, it was called before.
+        """
         raised = [failure] if failure else []
         if not raised:
             try:
@@ -247,7 +300,7 @@ class Database:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(is_transient),
-            stop=stop_after_attempt(self._options.attempts),
+            stop=self._is_over(began),
             wait=wait_exponential_jitter(multiplier=0.05, max=1, jitter=0.05),
             before_sleep=_log_retry,
             reraise=True,
@@ -255,10 +308,31 @@ class Database:
         try:
             return await retrying(once_more)
         except Exception as error:
-            if is_unavailable(error):
-                log.warning("database_unavailable", sqlstate=sqlstate(error))
-                raise ServiceUnavailable from error
-            raise
+            unavailable = self._unavailability(error)
+            if unavailable is None:
+                raise
+            raise unavailable from error
+
+    def _is_over(self, began: float) -> Callable[[RetryCallState], bool]:
+        """Whether there were attempts enough, or somebody who began then has waited enough."""
+
+        def is_over(state: RetryCallState) -> bool:
+            waited = monotonic() - began
+            is_last = state.attempt_number >= self._options.attempts
+            return is_last or waited >= self._options.patience_seconds
+
+        return is_over
+
+    def _unavailability(self, error: Exception) -> ServiceUnavailable | None:
+        """None for an error that says nothing about the database's state."""
+        if failures.refuses_writes(error):
+            self._write_probe.refused()
+        if not is_unavailable(error):
+            return None
+        log.warning("database_unavailable", sqlstate=sqlstate(error), error=type(error).__name__)
+        return ServiceUnavailable(
+            retry_after_seconds=BUSY_RETRY_SECONDS if is_busy(error) else None
+        )
 
 
 async def _executed(

@@ -4,8 +4,8 @@ What SQLAlchemy does for a unit of work (checking a connection out, testing and 
 several times as long as reading a row by its key.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from time import monotonic
 from typing import Any, Protocol
 
 import asyncpg
@@ -13,9 +13,11 @@ from sqlalchemy import ColumnElement, Executable, any_, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from persistence.connecting import LOST, connect, is_ended_by
+from persistence.connecting import LOST
+from persistence.connection_pool import ConnectionPool
+from persistence.failures import is_spent
+from persistence.wait_limits import WaitLimits
 
-STATEMENTS_KEPT = 100
 _DIALECT: Any = dialect()  # type: ignore[no-untyped-call]
 
 
@@ -53,85 +55,51 @@ def is_sought(column: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 class Direct:
-    """Up to `size` connections, the one used last first. They have no session settings to reset:
-    only single statements run on them, each its own transaction.
-    """
+    """Runs single statements, each its own transaction, on the connections of a pool."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        size: int,
-        connect_timeout_seconds: float,
-        wait_seconds: float,
-        server_settings: Mapping[str, str],
-    ) -> None:
-        self._url = url
-        self._connect_timeout_seconds = connect_timeout_seconds
-        self._wait_seconds = wait_seconds
-        self._server_settings = server_settings
-        self._idle: list[asyncpg.Connection] = []
-        self._free = asyncio.Semaphore(size)
-        self.in_use = 0
+    def __init__(self, pool: ConnectionPool, limits: WaitLimits | None = None) -> None:
+        self._pool = pool
+        self._limits = limits
 
-    async def fetch(self, statement: Statement, values: Mapping[str, Any]) -> Sequence[Row]:
-        """All rows. Raises ConnectionError for a connection that is lost, TimeoutError when none
-        became free in time, and PostgreSQL's own errors.
+    @property
+    def in_use(self) -> int:
+        return self._pool.in_use
+
+    async def fetch(
+        self, statement: Statement, values: Mapping[str, Any], since: float | None = None
+    ) -> Sequence[Row]:
+        """All rows, for a caller who has waited since then.
+
+        Raises ConnectionError for a connection that is lost, NoFreeConnection when none became
+        free in time, and PostgreSQL's own errors.
         """
-        await self._wait_for_turn()
-        self.in_use += 1
-        connection: asyncpg.Connection | None = None
+        began = monotonic() if since is None else since
+        try:
+            lease = await self._pool.acquire(began)
+        except LOST as error:
+            raise _as_lost(error) from error
         is_usable = False
         try:
-            connection = self._idle.pop() if self._idle else await self._connect()
-            rows: Sequence[Row] = await connection.fetch(
+            if self._limits is not None:
+                await self._limits.apply(lease, began)
+            rows: Sequence[Row] = await lease.connection.fetch(
                 statement.text, *statement.arguments(values)
             )
-        except asyncpg.PostgresError as error:
-            is_usable = not is_ended_by(error.sqlstate) and not _is_closed(connection)
-            if not is_usable:
-                self.close()
-            raise
-        except LOST as error:
-            self.close()
-            raise ConnectionError from error
-        else:
             is_usable = True
-            return rows
+        except LOST as error:
+            lost = _as_lost(error)
+            is_usable = not (is_spent(lost) or lease.connection.is_closed())
+            if not is_usable:
+                self._pool.report(lease, lost)
+            raise lost from (None if lost is error else error)
         finally:
-            self._give_back(connection, is_usable=is_usable)
+            self._pool.release(lease, is_usable=is_usable)
+        return rows
 
     def close(self) -> None:
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.terminate()
-
-    async def _wait_for_turn(self) -> None:
-        if self._free.locked():
-            async with asyncio.timeout(self._wait_seconds):
-                await self._free.acquire()
-        else:
-            await self._free.acquire()
-
-    def _give_back(self, connection: asyncpg.Connection | None, *, is_usable: bool) -> None:
-        """Kept if it can be used again. Cancelled in the middle it cannot: what comes next on its
-        line belongs to nobody. What is lost takes the idle ones with it.
-        """
-        if connection is not None and is_usable:
-            self._idle.append(connection)
-        elif connection is not None:
-            connection.terminate()
-        self.in_use -= 1
-        self._free.release()
-
-    async def _connect(self) -> asyncpg.Connection:
-        return await connect(
-            self._url,
-            timeout_seconds=self._connect_timeout_seconds,
-            server_settings=self._server_settings,
-            statements_kept=STATEMENTS_KEPT,
-        )
+        self._pool.close()
 
 
-def _is_closed(connection: asyncpg.Connection | None) -> bool:
-    return connection is None or connection.is_closed()
+def _as_lost(error: Exception) -> Exception:
+    """PostgreSQL's own error itself; ConnectionError for all that does not come from it."""
+    return error if isinstance(error, asyncpg.PostgresError) else ConnectionError()

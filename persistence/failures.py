@@ -1,15 +1,10 @@
-"""What a failure of the database means."""
+"""The meaning of a failure of the database."""
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from persistence.connecting import is_ended_by
+from persistence.sqlstates import Meaning, is_write_refused, meaning
 
-LOCK_NOT_AVAILABLE = "55P03"
-QUERY_CANCELED = "57014"
-# Serialization failure, deadlock, server stopped or starting, too many connections, a database
-# that takes none for now; class 08 is the connection itself.
-TRANSIENT = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300", "55000"})
 # What no waiting changes.
 REFUSALS = {
     "28000": "it lets this user in by none of its rules",
@@ -20,6 +15,10 @@ REFUSALS = {
 
 class CommitUnknown(Exception):
     """The connection was lost during a commit that must not be tried twice."""
+
+
+class NoFreeConnection(Exception):
+    """Every connection was in use for as long as may be waited for one."""
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -49,19 +48,40 @@ def _told(error: BaseException, name: str) -> str:
     return getattr(cause, name, None) or ""
 
 
+def _meaning(error: BaseException) -> Meaning:
+    return meaning(sqlstate(error), _told(error, "severity_en") or _told(error, "severity"))
+
+
 def is_lost(error: BaseException) -> bool:
-    if is_ended_by(sqlstate(error)):
+    """Whether the connection ended, so that a commit may have happened or not."""
+    if _meaning(error).is_outcome_unknown:
         return True
     if isinstance(error, DBAPIError):
         return error.connection_invalidated
     return isinstance(error, OSError)
 
 
+def is_spent(error: BaseException) -> bool:
+    """Whether the connection must not be used again, nor those that were opened with it."""
+    return _meaning(error).is_connection_spent or is_lost(error)
+
+
 def is_transient(error: BaseException) -> bool:
-    return is_lost(error) or sqlstate(error) in TRANSIENT
+    """Whether the work may be tried again: at once, on another connection."""
+    return is_lost(error) or _meaning(error).is_retryable
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether it was waited in vain for a free connection."""
+    return isinstance(error, NoFreeConnection | PoolTimeoutError)
 
 
 def is_unavailable(error: BaseException) -> bool:
-    blocked = sqlstate(error) in {LOCK_NOT_AVAILABLE, QUERY_CANCELED}
-    given_up = isinstance(error, CommitUnknown | PoolTimeoutError)
-    return blocked or given_up or is_transient(error)
+    """Whether the database could not do now what it can do otherwise."""
+    given_up = is_busy(error) or isinstance(error, CommitUnknown)
+    return given_up or is_lost(error) or _meaning(error).is_unavailable
+
+
+def refuses_writes(error: BaseException) -> bool:
+    """Whether the server answers and does not write."""
+    return is_write_refused(sqlstate(error))

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 import structlog
 
-from persistence.connecting import LOST, connect
+from persistence.connecting import LOST, answers, connect
 from persistence.options import DatabaseOptions
 
 FIRST_WAIT_SECONDS = 0.1
@@ -42,7 +42,9 @@ async def listen(
                 seconds = FIRST_WAIT_SECONDS
                 on_notice("")
                 while not await _is_set(lost, within_seconds=check_seconds):
-                    await connection.execute("SELECT 1", timeout=options.connect_timeout_seconds)
+                    seconds_to_answer = options.connect_timeout_seconds
+                    if not await answers(connection, within_seconds=seconds_to_answer):
+                        break
         except LOST as error:
             reason = type(error).__name__
         log.warning(

@@ -1,15 +1,18 @@
 """How the service connects to its database."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from persistence.connecting import APPLICATION
+from persistence.connection_pool import ConnectionPool, PoolOptions
 from persistence.direct import Direct
+from persistence.renewal import Renewal
+from persistence.wait_limits import WaitLimits, limits_for
+from persistence.watchdog import Watchdog
 
 # Connections; fewer are for units of work alone.
 SHARED_FROM = 3
@@ -36,6 +39,11 @@ class DatabaseOptions:
     attempts: int = 3
     pgbouncer: bool = False
 
+    @property
+    def patience_seconds(self) -> float:
+        """After so long a unit of work is not tried again."""
+        return max(self.lock_timeout_seconds, self.connect_timeout_seconds)
+
 
 def limits_of(options: DatabaseOptions) -> dict[str, int]:
     """PostgreSQL's own bounds, in milliseconds."""
@@ -61,13 +69,42 @@ def server_settings(options: DatabaseOptions) -> dict[str, str]:
 _PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
-def direct_of(options: DatabaseOptions, size: int) -> Direct:
+def reading_of(options: DatabaseOptions, size: int, renewal: Renewal, watchdog: Watchdog) -> Direct:
+    """Single statements that read."""
+    pool = pool_options(options, size, wait_seconds=options.pool_timeout_seconds)
+    return Direct(ConnectionPool(pool, renewal=renewal, watchdog=watchdog))
+
+
+def writing_of(options: DatabaseOptions, size: int, renewal: Renewal, watchdog: Watchdog) -> Direct:
+    """Single statements that write: each waits no longer than the lock timeout, in all."""
+    seconds = options.lock_timeout_seconds
+    pool = pool_options(
+        options,
+        size,
+        wait_seconds=min(options.pool_timeout_seconds, seconds),
+        limits=limits_for(seconds),
+    )
     return Direct(
-        options.url,
+        ConnectionPool(pool, renewal=renewal, watchdog=watchdog),
+        limits=WaitLimits(seconds),
+    )
+
+
+def pool_options(
+    options: DatabaseOptions,
+    size: int,
+    *,
+    wait_seconds: float,
+    limits: Mapping[str, int] | None = None,
+) -> PoolOptions:
+    settings = {name: str(value) for name, value in (limits or {}).items()}
+    return PoolOptions(
+        url=options.url,
         size=size,
         connect_timeout_seconds=options.connect_timeout_seconds,
-        wait_seconds=options.pool_timeout_seconds,
-        server_settings=server_settings(options) | _PLANNED_ONCE,
+        wait_seconds=wait_seconds,
+        recycle_seconds=options.pool_recycle_seconds,
+        server_settings=server_settings(options) | _PLANNED_ONCE | settings,
     )
 
 
@@ -81,7 +118,7 @@ def engine_of(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
             options.url, poolclass=NullPool, connect_args=connect, hide_parameters=True
         )
     connect["server_settings"] = server_settings(options)
-    engine = create_async_engine(
+    return create_async_engine(
         options.url,
         pool_size=pool_size,
         max_overflow=options.max_overflow,
@@ -91,18 +128,6 @@ def engine_of(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
         connect_args=connect,
         hide_parameters=True,
     )
-    event.listen(engine.sync_engine, "checkout", _require_open)
-    return engine
-
-
-def _require_open(connection: Any, *_: object) -> None:
-    """A connection whose end has arrived here is replaced, and all others with it.
-
-    Costs no round trip, as a ping would. What is lost unheard is found by the statement, which is
-    repeated.
-    """
-    if connection.driver_connection.is_closed():
-        raise InvalidatePoolError
 
 
 def reading_share(options: DatabaseOptions) -> int:

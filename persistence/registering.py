@@ -18,7 +18,7 @@ from domain.form import TeamEntry
 from domain.status import TeamStatus
 from persistence.database import Database
 from persistence.direct import Statement
-from persistence.failures import LOCK_NOT_AVAILABLE, context, sqlstate
+from persistence.failures import context, sqlstate
 from persistence.idempotency import OPERATION
 from persistence.ids import new_id
 from persistence.records import ChurchRecord, Claim, PlayerRecord, Remembered, TournamentRecord
@@ -29,6 +29,7 @@ from persistence.registration import (
     person_columns,
     taking_place,
 )
+from persistence.sqlstates import LOCK_NOT_AVAILABLE
 
 
 class NoChurchPlace(Exception):

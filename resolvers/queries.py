@@ -1,5 +1,6 @@
 """What anyone may read: the tournament, its churches, the service's health."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -38,7 +39,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """DOWN without the database; DEGRADED when an outside service is left alone."""
+    """DOWN without a database that takes writes; DEGRADED when an outside service is left alone."""
 
     status: Status
     checks: tuple[Check, ...]
@@ -93,8 +94,13 @@ def _watched_check(part: Watched) -> Check:
 
 
 async def database_check(services: Services) -> Check:
+    """DOWN, too, where it answers and takes no writes: nobody can be registered."""
+    database = services.database
+    writing = asyncio.create_task(database.takes_writes())
     try:
-        latency_ms = await services.database.ping()
+        latency_ms = await database.ping()
     except ServiceUnavailable:
         return Check(name="database", status="DOWN", latency_ms=None)
-    return Check(name="database", status="OK", latency_ms=latency_ms)
+    finally:
+        takes_writes = await writing
+    return Check(name="database", status="OK" if takes_writes else "DOWN", latency_ms=latency_ms)

@@ -26,7 +26,7 @@ class HealthCheck:
 @strawberry.type(description="How the service is, for monitoring.")
 class Health:
     status: HealthStatus = field(
-        description="DOWN without the database, DEGRADED when another part is not well."
+        description="DOWN without a database that takes writes, DEGRADED when another part is ill."
     )
     version: str = field(description="The version of the service.")
     checks: list[HealthCheck] = field(description="One per part.")
