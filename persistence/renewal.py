@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from time import monotonic
 
-# A younger connection that the server refuses says nothing about the others: it has just been
-# opened to the server that there is. Otherwise a database that stays read-only would have no
-# pool at all.
-YOUNG_SECONDS = 1.0
+# Between two renewals for connections that the server refused their work: otherwise a database that
+# stays read-only would have no pool at all.
+PAUSE_SECONDS = 1.0
 
 
 class Renewal:
@@ -30,7 +29,8 @@ class Renewal:
     def report(self, opened_at: float, *, is_lost: bool) -> None:
         """Renew all pools because a connection opened then was lost, or was refused its work."""
         now = monotonic()
-        if self.is_outdated(opened_at) or (not is_lost and now - opened_at < YOUNG_SECONDS):
+        is_pausing = not is_lost and now - self._renewed_at < PAUSE_SECONDS
+        if self.is_outdated(opened_at) or is_pausing:
             return
         self._renewed_at = now
         for close_idle in self._pools:

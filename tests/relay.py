@@ -26,10 +26,12 @@ class Relay:
     """Cuts the next `cuts` connections at their commit, which the server gets if it `delivers`.
 
     While there is a `refusal`, it is all that a new connection is told; `refused` counts them.
+    While it is `deaf`, it takes what new connections say and answers nothing.
     """
 
     def __init__(self, url: str) -> None:
         self._target = make_url(url)
+        self._swallowed: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task] = set()
         self._clients: set[asyncio.StreamWriter] = set()
         self._answers: set[asyncio.Task] = set()
@@ -37,6 +39,8 @@ class Relay:
         self.delivers = True
         self.refusal: bytes | None = None
         self.refused = 0
+        self.deaf = False
+        self._left: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -46,6 +50,8 @@ class Relay:
         self._server.close()
         self.drop()
         await asyncio.gather(*self._serving)
+        for writer in self._left:
+            writer.close()
 
     @property
     def url(self) -> str:
@@ -68,6 +74,17 @@ class Relay:
         for answers in self._answers:
             answers.cancel()
 
+    def swallow(self) -> None:
+        """Take what is said on the connections that there are to nobody, both ways; new ones work.
+
+        The server hears of no end, as when a network has forgotten the connection.
+        """
+        self._swallowed |= self._clients
+
+    def switch(self, url: str) -> None:
+        """New connections go to another server."""
+        self._target = make_url(url)
+
     def say(self, words: bytes) -> None:
         """To every client, without closing."""
         for client in self._clients:
@@ -79,13 +96,16 @@ class Relay:
         self._clients.add(writer)
         try:
             with suppress(ConnectionError):
-                if self.refusal is None:
+                if self.deaf:
+                    await _listen_only(reader)
+                elif self.refusal is None:
                     await self._pass_on(reader, writer)
                 else:
                     await self._refuse(reader, writer, self.refusal)
         finally:
             writer.close()
             self._clients.discard(writer)
+            self._swallowed.discard(writer)
             self._serving.discard(task)
 
     async def _refuse(self, reader, writer, refusal) -> None:
@@ -96,10 +116,15 @@ class Relay:
     async def _pass_on(self, reader, writer) -> None:
         socket = "{host}/.s.PGSQL.{port}".format_map(self._target.query)
         server_reader, server_writer = await asyncio.open_unix_connection(socket)
-        answers = asyncio.create_task(_copy(server_reader, writer))
+        answers = asyncio.create_task(self._answer(server_reader, writer))
         self._answers.add(answers)
         try:
             while data := await reader.read(CHUNK):
+                if writer in self._swallowed:
+                    # Nor is the server told of the end: it keeps what its session has locked.
+                    self._left.append(server_writer)
+                    await _listen_only(reader)
+                    return
                 if self.cuts and COMMIT in data:
                     self.cuts -= 1
                     answers.cancel()
@@ -113,11 +138,17 @@ class Relay:
             answers.cancel()
             await asyncio.wait([answers])
             self._answers.discard(answers)
-            server_writer.close()
+            if server_writer not in self._left:
+                server_writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(CHUNK):
+                if writer not in self._swallowed:
+                    writer.write(data)
+        writer.close()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(CHUNK):
-            writer.write(data)
-    writer.close()
+async def _listen_only(reader: asyncio.StreamReader) -> None:
+    while await reader.read(CHUNK):
+        pass
