@@ -7,16 +7,15 @@ from persistence.connection_pool import Lease
 # A statement that waits for locks one after the other ends by the statement timeout, so much
 # later than by the lock timeout, which says what it waited for.
 GRACE_SECONDS = 0.5
-# A part of the lock timeout that may have passed before a shorter one is set: while nobody waits,
-# nothing is sent.
-FREE_SHARE = 0.1
+# So much may have passed before a shorter timeout is set: while nobody waits, nothing is sent.
+FREE_SECONDS = 0.5
 SHORTEST_SECONDS = 0.05
 
 
 def seconds_left(lock_timeout_seconds: float, since: float) -> float | None:
     """The lock timeout for somebody who has waited since then; None for the whole of it."""
     waited = monotonic() - since
-    if waited <= lock_timeout_seconds * FREE_SHARE:
+    if waited <= FREE_SECONDS:
         return None
     return max(lock_timeout_seconds - waited, SHORTEST_SECONDS)
 
