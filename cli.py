@@ -39,6 +39,7 @@ from settings import (
 
 if TYPE_CHECKING:
     from resolvers.context import Services
+    from resolvers.stored_files import Comparison
 
 ROOT = Path(__file__).parent
 
@@ -134,9 +135,12 @@ def doctor() -> None:
         found = run(upkeep.examine)
     for entry in found.drift:
         print(f"{entry.of}: {entry.taken} places are taken, {entry.live_teams} teams are live.")
+    differences = [line for entry in found.comparisons for line in differences_of(entry)]
+    for line in differences:
+        print(line)
     for store in found.stores_away:
         print(f"The storage of documents, {store}, does not work. Check its settings.")
-    if found.drift or found.stores_away:
+    if found.drift or found.stores_away or differences:
         fail("Something is not as it should be.")
     print("The settings are right, the database answers, its schema and its counts are current.")
     print(f"Documents are kept in: {found.store}.")
@@ -152,7 +156,8 @@ def prune() -> None:
     print(
         f"{gone.idempotency_records} idempotency records, {gone.unclaimed_uploads} unclaimed"
         f" uploads, {gone.expired_documents} expired documents, {gone.partial_uploads} partial"
-        f" uploads and {gone.credentials} expired sessions and API tokens were deleted."
+        f" uploads and {gone.credentials} expired sessions and API tokens were deleted,"
+        f" and {gone.orphaned_files} files that belong to no document."
     )
 
 
@@ -208,6 +213,18 @@ def worker() -> None:
         import operating
 
         run(operating.work_until_stopped)
+
+
+def differences_of(found: "Comparison") -> Iterator[str]:
+    """Lines about a store whose files are not those of the rows."""
+    store = found.store
+    if found.orphans:
+        yield f"{store}: {len(found.orphans)} files belong to no document. `prune` deletes them."
+    if found.misplaced or found.spares:
+        count = len(found.misplaced) + len(found.spares)
+        yield f"{store}: {count} files are in another folder than expected. `prune` corrects that."
+    for document_id in found.missing:
+        yield f"{store}: the file of document {document_id.hex} is missing. Ask for it again."
 
 
 def read_settings() -> Settings:

@@ -27,7 +27,7 @@ from resolvers.outbox import Handler, run_outbox
 from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets
 from resolvers.storage import HANDLERS
-from resolvers.upkeep import prune_forever
+from resolvers.upkeep import prune_forever, sweep_forever
 from schema.context import Execution
 from settings import Settings, ensure_secret_key
 from web.configuration import SettingsError
@@ -180,7 +180,10 @@ async def lifespan(
     services: Services, limits: RateLimits, handlers: Mapping[str, Handler], _app: Starlette
 ) -> AsyncGenerator[None]:
     stop = asyncio.Event()
-    ended_at_once = [asyncio.create_task(services.database.keep_alive())]
+    ended_at_once = [
+        asyncio.create_task(services.database.keep_alive()),
+        asyncio.create_task(sweep_forever(services)),
+    ]
     ended_in_time = []
     if handlers:
         ended_at_once.append(asyncio.create_task(prune_forever(services)))
@@ -202,9 +205,10 @@ def services_for(
 ) -> Services:
     current, previous = settings.secret_key, settings.secret_key_previous
     cloudinary = cloudinary_for(settings)
+    storage = storage_for(settings, cloudinary)
     return Services(
         database=database,
-        storage=storage_for(settings, cloudinary),
+        storage=storage,
         accounts=accounts_for(settings),
         guards=(cloudinary.guard,) if cloudinary else (),
         secrets=Secrets(
@@ -217,6 +221,7 @@ def services_for(
         idempotency_kept=timedelta(hours=settings.idempotency_hours),
         version=settings.app_version,
         watched=watched,
+        disks=disks_of(storage),
     )
 
 
@@ -245,12 +250,21 @@ def storage_for(settings: Settings, cloudinary: "CloudinaryMedia | None") -> Sto
     return Storage(
         media=stores[settings.keeps_documents_in],
         stores=stores,
-        spool=Spool(settings.upload_dir or settings.data_dir / "uploads"),
+        spool=Spool(
+            settings.upload_dir or settings.data_dir / "uploads",
+            client_bytes=settings.upload_bytes_per_client,
+        ),
         ticket_lifetime=timedelta(hours=settings.upload_ticket_hours),
         link_lifetime=timedelta(minutes=settings.link_minutes),
         unclaimed_kept=timedelta(hours=settings.unclaimed_upload_hours),
         retention={one: timedelta(days=count) for one, count in days.items()},
     )
+
+
+def disks_of(storage: Storage) -> tuple[Watched, ...]:
+    """Of uploads, and of new documents where they are kept in a folder."""
+    media = storage.media
+    return (storage.spool.space, *((media.space,) if isinstance(media, FolderMedia) else ()))
 
 
 def cloudinary_for(settings: Settings) -> "CloudinaryMedia | None":

@@ -184,6 +184,8 @@ class Settings(CheckedSettings):
     """Folder of the documents; without it `documents` under DATA_DIR."""
     upload_dir: values.FilePath | None = None
     """Where bytes wait until a file is whole; shared by all servers. Else under DATA_DIR."""
+    upload_bytes_per_client: Annotated[int, values.unit("bytes", 1 << 20, 1 << 40)] = 4 << 30
+    """Unfinished uploads of one client, as announced. Enough for 20 teams that send at once."""
     upload_stall_seconds: values.Seconds = 30
     """How long a transfer, or the reader of any answer, may stand still before it is cut off."""
     upload_ticket_hours: Annotated[int, values.unit("hours", 1, 24)] = 2

@@ -164,6 +164,17 @@ class RateLimited(DomainError):
         super().__init__(retry_after_seconds=retry_after_seconds)
 
 
+class TooManyUploads(DomainError):
+    code = ErrorCode.RATE_LIMITED
+    default_retry_after_seconds = 30
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Too many files are on their way from your connection."
+            " Wait until some of them have arrived, then send this one again."
+        )
+
+
 class QueryTooComplex(DomainError):
     code = ErrorCode.QUERY_TOO_COMPLEX
 

@@ -21,6 +21,7 @@ _COLUMNS = tuple(
         " team_id player_id store storage_name folder"
     ).split()
 )
+_KEPT = (document.c.id, document.c.team_id, document.c.storage_name, document.c.folder)
 CURRENT = (document.c.review != DocumentReview.SUPERSEDED) & document.c.deleted_at.is_(None)
 
 _CLAIM = text("""
@@ -53,6 +54,16 @@ class GivenUp:
     id: UUID | None = None
     team_id: UUID | None = None
     store: str
+    storage_name: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A document whose file a store has to hold."""
+
+    id: UUID
+    team_id: UUID | None
     storage_name: str
     folder: str
 
@@ -115,6 +126,35 @@ async def of_team_in_store(connection: AsyncConnection, team_id: UUID) -> list[D
         .order_by(document.c.id)
     )
     return [_record(row) for row in rows.mappings()]
+
+
+async def kept_under(
+    connection: AsyncConnection, *, store: str, names: Collection[str]
+) -> list[Kept]:
+    """Documents under these names in a store, those too whose file is being saved."""
+    rows = await connection.execute(
+        select(*_KEPT).where(
+            document.c.storage_name.in_(names),
+            document.c.store == store,
+            document.c.deleted_at.is_(None),
+        )
+    )
+    return [Kept(**row._asdict()) for row in rows]
+
+
+async def kept_in(
+    connection: AsyncConnection, *, store: str, after: UUID | None, limit: int
+) -> list[Kept]:
+    """Documents whose file a store has taken, in order of their ids, after `after`."""
+    query = select(*_KEPT).where(
+        document.c.store == store,
+        document.c.stored_at.is_not(None),
+        document.c.deleted_at.is_(None),
+    )
+    if after is not None:
+        query = query.where(document.c.id > after)
+    rows = await connection.execute(query.order_by(document.c.id).limit(limit))
+    return [Kept(**row._asdict()) for row in rows]
 
 
 async def reserve(
@@ -204,6 +244,18 @@ async def _delete(connection: AsyncConnection, condition: ColumnElement[bool]) -
         .returning(document.c.store, document.c.storage_name, document.c.folder)
     )
     return [GivenUp(**row._asdict()) for row in rows]
+
+
+async def correct_folder(
+    connection: AsyncConnection, document_id: UUID, *, recorded: str, folder: str
+) -> bool:
+    """False when the row says something else than `recorded` by now."""
+    result = await connection.execute(
+        document.update()
+        .where(document.c.id == document_id, document.c.folder == recorded)
+        .values(folder=folder)
+    )
+    return bool(result.rowcount)
 
 
 async def mark_moved(connection: AsyncConnection, document_id: UUID, *, folder: str) -> bool:

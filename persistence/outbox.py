@@ -72,6 +72,17 @@ _BACKLOG = text(f"""
 _NEXT_DUE = text(f"SELECT min(due_at) FROM outbox_message WHERE {_IS_HANDLED}")  # noqa: S608
 
 
+_LOCK = text(f"""
+    SELECT id, attempts FROM outbox_message
+    WHERE team_id = :team_id AND kind = :kind AND {_IS_OWED} ORDER BY id FOR UPDATE
+""")  # noqa: S608  # a constant of ours
+
+_ANY_OWED = text(f"""
+    SELECT EXISTS (SELECT FROM outbox_message
+                   WHERE id = ANY(CAST(:ids AS uuid[])) AND {_IS_OWED})
+""")  # noqa: S608  # a constant of ours
+
+
 def _settling(change: str) -> TextClause:
     where = f"id = :id AND attempts = :attempts AND {_IS_OWED}"
     return text(f"UPDATE outbox_message SET {change} WHERE {where}")  # noqa: S608
@@ -117,6 +128,17 @@ async def claim(
     values = {"kinds": list(kinds), "now": now, "leased_until": now + lease, "limit": limit}
     rows = await connection.execute(_CLAIM, values)
     return [Message(**row._asdict()) for row in rows]
+
+
+async def lock_begun(connection: AsyncConnection, team_id: UUID, *, kind: str) -> list[UUID]:
+    """Messages of a team that were claimed and are still owed; none is claimed until the commit."""
+    rows = await connection.execute(_LOCK, {"team_id": team_id, "kind": kind})
+    return [row.id for row in rows if row.attempts > 0]
+
+
+async def is_any_owed(connection: AsyncConnection, message_ids: Collection[UUID]) -> bool:
+    owed: bool = await connection.scalar(_ANY_OWED, {"ids": list(message_ids)})
+    return owed
 
 
 async def finish(connection: AsyncConnection, message: Message, *, now: datetime) -> bool:

@@ -1,7 +1,8 @@
 """Documents in Cloudinary: raw assets that no address opens without a signature of ours."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,12 +14,15 @@ from anyio import CapacityLimiter, to_thread
 from cloudinary import api, exceptions, uploader, utils
 
 from domain.errors import StorageUnavailable
-from resilience.media import FileMissing, Folder, checked_name
+from resilience.disk import disk_errors
+from resilience.media import FileMissing, Folder, StoredFile, checked_name, is_name
 from resilience.policy import Guard
 
 AT_ONCE = 8
 DOWNLOAD_SECONDS = 60
 CHUNK_BYTES = 64 * 1024
+PAGE_SIZE = 500
+FAILED = "download_failed"
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -36,6 +40,8 @@ class CloudinaryMedia:
     """`account` is cloudinary://KEY:SECRET@CLOUD; its `upload_prefix` is another address."""
 
     name = "cloudinary"
+    # Longer than a call is ever worked on there after nobody waits for its answer.
+    late_seconds = 120.0
     TRANSIENT = (CloudinaryAway,)
 
     def __init__(self, account: str, guard: Guard, *, timeout_seconds: float) -> None:
@@ -82,20 +88,54 @@ class CloudinaryMedia:
                 )
             )
         except FileMissing:
-            await self._run(partial(uploader.explicit, _public_id(name, target), **self._options))
+            if not await self.holds(name, target):
+                raise
 
-    async def delete(self, name: str, folder: Folder) -> None:
-        await self._run(
+    async def holds(self, name: str, folder: Folder) -> bool:
+        try:
+            await self._run(partial(uploader.explicit, _public_id(name, folder), **self._options))
+        except FileMissing:
+            return False
+        return True
+
+    async def delete(self, name: str, folder: Folder) -> bool:
+        answer = await self._run(
             partial(uploader.destroy, _public_id(name, folder), invalidate=True, **self._options)
         )
+        return bool(answer["result"] == "ok")
+
+    async def files(self) -> list[StoredFile]:
+        return [file for folder in Folder for file in await self._files_in(folder)]
+
+    async def sweep(self, *, older_than_seconds: float) -> int:  # noqa: ARG002 - as the protocol
+        """Nothing: an asset is there when it is whole."""
+        return 0
 
     async def check(self) -> None:
         await self._run(partial(api.ping, **self._options))
 
-    async def _run(self, call: Callable[[], object]) -> None:
+    async def _files_in(self, folder: Folder) -> list[StoredFile]:
+        files: list[StoredFile] = []
+        cursor = None
+        while True:
+            page = await self._run(
+                partial(
+                    api.resources,
+                    prefix=f"{folder}/",
+                    max_results=PAGE_SIZE,
+                    next_cursor=cursor,
+                    **self._options,
+                )
+            )
+            files += _listed(page["resources"], folder)
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return files
+
+    async def _run(self, call: Callable[[], T]) -> T:
         """Raises FileMissing, StorageUnavailable."""
         try:
-            await self.guard(partial(self._in_thread, call))
+            return await self.guard(partial(self._in_thread, call))
         except _Refused as refusal:
             log.error("storage_refused", error=type(refusal.__cause__).__name__)  # noqa: TRY400
             raise StorageUnavailable from refusal
@@ -115,15 +155,34 @@ class CloudinaryMedia:
         )
         try:
             _check_status(response.status)
-            with target.open("wb") as copy:
+            with disk_errors(FAILED):
+                copy = target.open("wb")
+            # A disk that is full is no failure of Cloudinary's.
+            with copy:
                 for chunk in response.stream(CHUNK_BYTES):
-                    copy.write(chunk)
+                    with disk_errors(FAILED):
+                        copy.write(chunk)
+                with disk_errors(FAILED):
+                    copy.flush()
         finally:
             response.release_conn()
 
 
 def _public_id(name: str, folder: Folder) -> str:
     return f"{folder}/{checked_name(name)}"
+
+
+def _listed(resources: Sequence[Mapping[str, Any]], folder: Folder) -> list[StoredFile]:
+    now = time.time()
+    return [
+        StoredFile(
+            name=name,
+            folder=folder,
+            age_seconds=now - datetime.fromisoformat(resource["created_at"]).timestamp(),
+        )
+        for resource in resources
+        if is_name(name := resource["public_id"].removeprefix(f"{folder}/"))
+    ]
 
 
 def _check_status(status: int) -> None:

@@ -1,8 +1,12 @@
-"""Work on files: in a thread, and what the disk refuses said in our words."""
+"""Work on files: in a thread, never below the reserve of the disk, refused in our words."""
 
+import errno
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import structlog
@@ -10,9 +14,45 @@ from anyio import to_thread
 
 from domain.errors import StorageUnavailable
 
+# Free bytes that are left to everything else that writes to the disk.
+MIN_FREE_BYTES = 256 * 1024 * 1024
+
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class DiskSpace:
+    """The room on the disk of a folder, which need not be there yet. `name` is for health."""
+
+    def __init__(self, name: str, folder: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> None:
+        self.name = name
+        self._folder = folder
+        self._min_free_bytes = min_free_bytes
+
+    @property
+    def is_well(self) -> bool:
+        """False when the disk is below its reserve, read-only or does not answer."""
+        try:
+            is_read_only = os.statvfs(self._existing()).f_flag & os.ST_RDONLY
+            return not is_read_only and self.free_bytes() >= 0
+        except OSError:
+            return False
+
+    def free_bytes(self) -> int:
+        """Bytes that may be written; negative below the reserve. Raises OSError."""
+        return shutil.disk_usage(self._existing()).free - self._min_free_bytes
+
+    def require(self, byte_count: int) -> None:
+        """Raises OSError when so many bytes would touch the reserve."""
+        if self.free_bytes() < byte_count:
+            raise OSError(errno.ENOSPC, "the disk is nearly full")
+
+    def _existing(self) -> Path:
+        folder = self._folder
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        return folder
 
 
 async def on_disk(event: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -29,3 +69,14 @@ def disk_errors(event: str) -> Iterator[None]:
     except OSError as error:
         log.warning(event, error=type(error).__name__, errno=error.errno)
         raise StorageUnavailable from error
+
+
+def delete_if_possible(event: str, path: Path) -> None:
+    """Delete a file or a folder; what the disk refuses is logged as `event`."""
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning(event, error=type(error).__name__, errno=error.errno)

@@ -1,22 +1,40 @@
 """Where the bytes of uploads wait until they are whole: one file an upload, written in place."""
 
-import errno
 import os
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from hashlib import file_digest
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from resilience.disk import disk_errors, on_disk
+from resilience.disk import (
+    MIN_FREE_BYTES,
+    DiskSpace,
+    delete_if_possible,
+    disk_errors,
+    on_disk,
+)
+from resilience.reservations import PARTIAL, Budget, Reservation, entries, part_of, reserve
 
-# What the disk keeps free for everything else that writes to it.
-MIN_FREE_BYTES = 256 * 1024 * 1024
 FAILED = "spool_failed"
-PARTIAL = ".part"
 SCRATCH = ".tmp"
+COPY_BYTES = 1024 * 1024
+PATHS_KEPT = 1_024
+
+
+class PartMissing(Exception):
+    """The bytes that were there are gone: another process has finished the upload or refused it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A copy of an upload that nobody else writes to, and its hash."""
+
+    path: Path
+    sha256: bytes
 
 
 class Spool:
@@ -26,12 +44,28 @@ class Spool:
     and the one that took its place, put the same bytes to the same places.
     """
 
-    def __init__(self, folder: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        min_free_bytes: int = MIN_FREE_BYTES,
+        client_bytes: int | None = None,
+    ) -> None:
+        """`client_bytes` is the budget of one client for uploads under way; None is none."""
         self._folder = folder
-        self._min_free_bytes = min_free_bytes
+        self.space = DiskSpace("uploads_disk", folder, min_free_bytes=min_free_bytes)
+        self._budget = Budget(client_bytes=client_bytes)
+        # Every chunk asks, and looking a file up reads the names of all.
+        self._paths: dict[UUID, Path] = {}
 
     def path(self, upload: UUID) -> Path:
-        return self._folder / f"{upload.hex}{PARTIAL}"
+        """The file of an upload, whether it is there or not."""
+        path = self._paths.get(upload)
+        if path is None or not path.exists():
+            if len(self._paths) >= PATHS_KEPT:
+                self._paths.clear()
+            path = self._paths[upload] = part_of(self._folder, upload)
+        return path
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -42,7 +76,7 @@ class Spool:
         try:
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            delete_if_possible(FAILED, path)
 
     @contextmanager
     def scratch_folder(self) -> Iterator[Path]:
@@ -50,36 +84,64 @@ class Spool:
         with self.scratch() as path:
             with disk_errors(FAILED):
                 path.mkdir(mode=0o700)
-            try:
-                yield path
-            finally:
-                shutil.rmtree(path, ignore_errors=True)
+            yield path
 
-    async def require_room(self) -> None:
-        """To be asked before a file is begun."""
-        await on_disk(FAILED, self._require_room)
+    async def require_room(self, byte_count: int = 0) -> None:
+        """To be asked before a file is begun that is no upload."""
+        await on_disk(FAILED, self._require_room, byte_count)
+
+    async def reserve(self, wanted: Reservation, *, now: datetime) -> None:
+        """Set room aside for an upload until it is discarded or its ticket ends. May be repeated.
+
+        Raises TooManyUploads when the client's budget is spent, StorageUnavailable.
+        """
+        await on_disk(FAILED, self._reserve, wanted, now.timestamp())
 
     async def size(self, upload: UUID) -> int:
         """Bytes that are there; 0 when there is no file."""
-        return await on_disk(FAILED, _size, self.path(upload))
+        return await on_disk(FAILED, self._size, upload)
 
     async def write(self, upload: UUID, offset: int, chunk: bytes) -> None:
+        """The file is begun by its first byte only. Raises PartMissing."""
         await on_disk(FAILED, self._write, upload, offset, chunk)
 
-    async def sha256(self, upload: UUID) -> bytes | None:
-        """None when there is no file."""
-        return await on_disk(FAILED, _sha256, self.path(upload))
+    @asynccontextmanager
+    async def snapshot(self, upload: UUID) -> AsyncGenerator[Snapshot]:
+        """A copy as it is now, which is gone afterwards; the upload stays. Raises PartMissing."""
+        with self.scratch() as path:
+            digest = await on_disk(FAILED, self._copy, upload, path)
+            yield Snapshot(path=path, sha256=digest)
 
     async def discard(self, upload: UUID) -> None:
-        await on_disk(FAILED, self.path(upload).unlink, missing_ok=True)
+        """Delete the bytes and give up the room."""
+        await on_disk(FAILED, self._discard, upload)
 
     async def sweep(self, *, older_than_seconds: float) -> int:
-        """How many files that nothing has touched for so long were deleted."""
+        """The number of deleted files that nothing had touched for so long."""
         return await on_disk(FAILED, self._sweep, older_than_seconds)
+
+    async def sweep_ended(self, *, now: datetime) -> int:
+        """The number of deleted uploads whose tickets have ended."""
+        return await on_disk(FAILED, self._sweep_ended, now.timestamp())
+
+    def _reserve(self, wanted: Reservation, now: float) -> None:
+        self._make_folder()
+        reserve(self._folder, wanted, self.space, self._budget, now=now)
+
+    def _size(self, upload: UUID) -> int:
+        try:
+            return self.path(upload).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _write(self, upload: UUID, offset: int, chunk: bytes) -> None:
         self._make_folder()
-        file = os.open(self.path(upload), os.O_WRONLY | os.O_CREAT, 0o600)
+        self.space.require(len(chunk))
+        begin = os.O_CREAT if offset == 0 else 0
+        try:
+            file = os.open(self.path(upload), os.O_WRONLY | begin, 0o600)
+        except FileNotFoundError:
+            raise PartMissing from None
         try:
             view = memoryview(chunk)
             while view:
@@ -88,13 +150,32 @@ class Spool:
         finally:
             os.close(file)
 
+    def _copy(self, upload: UUID, target: Path) -> bytes:
+        """The hash of what was copied."""
+        digest = sha256()
+        try:
+            source = self.path(upload).open("rb")
+        except FileNotFoundError:
+            raise PartMissing from None
+        with source, target.open("xb") as copy:
+            target.chmod(0o600)
+            while chunk := source.read(COPY_BYTES):
+                self.space.require(len(chunk))
+                digest.update(chunk)
+                copy.write(chunk)
+        return digest.digest()
+
+    def _discard(self, upload: UUID) -> None:
+        self._paths.pop(upload, None)
+        for path in self._folder.glob(f"{upload.hex}*{PARTIAL}"):
+            path.unlink(missing_ok=True)
+
     def _make_folder(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def _require_room(self) -> None:
+    def _require_room(self, byte_count: int) -> None:
         self._make_folder()
-        if shutil.disk_usage(self._folder).free < self._min_free_bytes:
-            raise OSError(errno.ENOSPC, "the disk is nearly full")
+        self.space.require(byte_count)
 
     def _sweep(self, older_than_seconds: float) -> int:
         before = time.time() - older_than_seconds
@@ -104,26 +185,14 @@ class Spool:
             if path.suffix in {PARTIAL, SCRATCH} and _modified_at(path) < before
         ]
         for path in old:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            delete_if_possible(FAILED, path)
         return len(old)
 
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _sha256(path: Path) -> bytes | None:
-    try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").digest()
-    except FileNotFoundError:
-        return None
+    def _sweep_ended(self, now: float) -> int:
+        ended = [entry for entry in entries(self._folder) if entry.reservation.expires_at <= now]
+        for entry in ended:
+            entry.path.unlink(missing_ok=True)
+        return len(ended)
 
 
 def _modified_at(path: Path) -> float:

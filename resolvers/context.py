@@ -61,7 +61,10 @@ class Watched(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """`clock` gives aware UTC times. Idempotency keys are kept for `idempotency_kept`."""
+    """`clock` gives aware UTC times. Idempotency keys are kept for `idempotency_kept`.
+
+    Health names `disks` only while they are not well.
+    """
 
     database: Database
     secrets: Secrets
@@ -72,3 +75,4 @@ class Services:
     idempotency_kept: timedelta
     version: str
     watched: tuple[Watched, ...] = ()
+    disks: tuple[Watched, ...] = ()

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+import structlog
+
 from domain.codes import player_code
 from domain.documents import CONTENT_TYPES, DocumentFormat, Uploaded
 from domain.errors import NotFound
@@ -24,6 +26,8 @@ from resolvers.links import Link, linked_caller, read_link, sign_link
 
 LINK = "document-link"
 _SUFFIXES = {DocumentFormat.PNG: "png", DocumentFormat.JPEG: "jpg", DocumentFormat.PDF: "pdf"}
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,15 +122,34 @@ async def _record_view(connection: Connection, *, link: Link, now: datetime) -> 
 
 
 async def _fetch(services: Services, document: DocumentRecord, target: Path) -> None:
-    """Copy the file. One that is being moved is looked for where it is by now."""
-    media = services.storage.holding(document.store)
-    try:
-        await media.fetch(document.storage_name, Folder(document.folder), target)
-    except FileMissing:
-        moved = await services.database.read(partial(documents.find, document_id=document.id))
-        if moved is None or moved.folder == document.folder:
-            raise NotFound("The file of this document is not there.") from None
-        await media.fetch(moved.storage_name, Folder(moved.folder), target)
+    """Copy the file from wherever it is; a row that names another folder is put right.
+
+    Twice through all folders: a file that is being moved can be missed once.
+    """
+    media, recorded = services.storage.holding(document.store), Folder(document.folder)
+    for folder in (recorded, *(one for one in Folder if one != recorded)) * 2:
+        try:
+            await media.fetch(document.storage_name, folder, target)
+        except FileMissing:
+            continue
+        if folder != recorded:
+            await _correct_folder(services, document, folder)
+        return
+    raise NotFound("The file of this document is not there.")
+
+
+async def _correct_folder(services: Services, document: DocumentRecord, folder: Folder) -> None:
+    """Nothing happens when a move has recorded another folder meanwhile."""
+    is_corrected = await services.database.run(
+        partial(
+            documents.correct_folder,
+            document_id=document.id,
+            recorded=document.folder,
+            folder=folder,
+        )
+    )
+    if is_corrected:
+        log.warning("document_folder_corrected", document=str(document.id), folder=folder.value)
 
 
 def _file_name(owned: Ownership) -> str:

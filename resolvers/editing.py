@@ -20,7 +20,7 @@ from persistence.ids import new_id
 from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
 from resolvers.context import Services
 from resolvers.deciding import Act, read, write_down
-from resolvers.storage import owe_deletion
+from resolvers.storage import owe_deletions
 
 _PERSON_FIELDS = ("name", "phone", "whatsapp", "email")
 _PLAYER_FIELDS = {
@@ -171,8 +171,8 @@ async def _store_squad(
     known = {player.id: player for player in before.players}
     gone = known.keys() - {one.id for one in squad}
     if gone:
-        for given_up in await documents.give_up_of_players(connection, gone):
-            await owe_deletion(connection, given_up, now=services.clock())
+        given_up = await documents.give_up_of_players(connection, gone)
+        await owe_deletions(connection, given_up, team_id=before.id, now=services.clock())
         await editing.remove_players(connection, gone)
     changed = [one for one in squad if one.id in known and _player_changes(known[one.id], one)]
     if changed:

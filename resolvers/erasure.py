@@ -12,7 +12,7 @@ from persistence.database import Connection
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.deciding import locked
-from resolvers.storage import owe_deletion
+from resolvers.storage import MOVE, owe_deletions
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +52,8 @@ async def _erase(
     if decided.status in LIVE_STATUSES:
         await decisions.free_place(connection, decided)
     given_up = await documents.give_up_of_team(connection, decided.id)
-    for one in given_up:
-        await owe_deletion(connection, one, now=now)
-    await erasure.erase(connection, decided)
+    await owe_deletions(connection, given_up, team_id=decided.id, now=now)
+    await erasure.erase(connection, decided, moves=MOVE)
     await audit.append(
         connection,
         at=now,

@@ -1,28 +1,31 @@
 """What happens to stored files after the fact: moved with a decision, deleted, pruned."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
 import structlog
 
 from domain.documents import KINDS_OF_CLASS, RetentionClass
+from domain.errors import StorageUnavailable
 from domain.status import TeamStatus
 from persistence import audit, documents, outbox, teams
 from persistence.database import Connection
 from persistence.documents import GivenUp
 from persistence.outbox import Message
 from persistence.records import DocumentRecord
-from resilience.media import FileMissing, Folder
+from resilience.media import FileMissing, Folder, Media, delete_everywhere, find_folder
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
-from resolvers.outbox import Handler, Undeliverable
+from resolvers.outbox import Handler
 
 MOVE = "media.move"
 DELETE = "media.delete"
 BATCH = 200
+# Between two looks whether a move that was under way has ended.
+MOVE_RETRY_SECONDS = 2
 
 FOLDER_OF_STATUS = {
     TeamStatus.PENDING: Folder.PENDING,
@@ -48,22 +51,54 @@ async def owe_move(connection: Connection, team_id: UUID, *, now: datetime) -> N
     await outbox.add(connection, kind=MOVE, payload={}, team_id=team_id, now=now)
 
 
+async def owe_deletions(
+    connection: Connection,
+    given_up: Sequence[GivenUp],
+    *,
+    team_id: UUID | None = None,
+    now: datetime,
+) -> None:
+    """To be written with what gives up documents of one team, or of nobody.
+
+    The messages belong to no team, so that they outlive its erasure. They name the moves of the
+    team that are under way: until those have ended, a file may turn up in another folder.
+    """
+    moves = []
+    if given_up and team_id is not None:
+        moves = [one.hex for one in await outbox.lock_begun(connection, team_id, kind=MOVE)]
+    for one in given_up:
+        payload = {"store": one.store, "storage_name": one.storage_name, "moves": moves}
+        await outbox.add(connection, kind=DELETE, payload=payload, now=now)
+
+
 async def move_files(services: Services, message: Message) -> None:
-    """Bring every file of a team to the folder of its present status. Safe to repeat."""
-    if message.team_id is None:
-        raise Undeliverable
-    team, kept = await services.database.read(partial(_files_of, team_id=message.team_id))
-    for document in kept:
-        target = FOLDER_OF_STATUS[team]
-        if document.folder != target:
+    """Bring every file of a team to the folder of its present status. Safe to repeat.
+
+    The first delivery trusts the rows. Later ones move every file: an earlier delivery may have
+    ended between moving a file and recording it.
+    """
+    is_first = message.attempts <= 1
+    while misplaced := await _misplaced(services, message.team_id, trust_rows=is_first):
+        for document, target in misplaced:
             await _move(services, document, target)
+        # The status may have changed meanwhile, for a worker that saw nothing to move.
+        is_first = True
 
 
 async def delete_file(services: Services, message: Message) -> None:
-    """Safe to repeat."""
-    given_up = GivenUp(**message.payload)
-    media = services.storage.holding(given_up.store)
-    await media.delete(given_up.storage_name, Folder(given_up.folder))
+    """Delete a file in every folder. Safe to repeat.
+
+    Raises StorageUnavailable while a move that read the row before its deletion is under way.
+    """
+    payload = message.payload
+    media = services.storage.holding(payload["store"])
+    await delete_everywhere(media, payload["storage_name"])
+    moves = [UUID(text) for text in payload.get("moves", ())]
+    if not moves:
+        return
+    is_late = services.clock() < message.created_at + timedelta(seconds=media.late_seconds)
+    if is_late or await services.database.read(partial(outbox.is_any_owed, message_ids=moves)):
+        raise StorageUnavailable(retry_after_seconds=MOVE_RETRY_SECONDS)
 
 
 HANDLERS: Mapping[str, Handler] = {MOVE: move_files, DELETE: delete_file}
@@ -86,19 +121,30 @@ async def prune(services: Services) -> Pruned:
     return Pruned(unclaimed=unclaimed, expired=expired)
 
 
+async def _misplaced(
+    services: Services, team_id: UUID | None, *, trust_rows: bool
+) -> list[tuple[DocumentRecord, Folder]]:
+    """Documents to move, with their targets; none for a team that was erased."""
+    if team_id is None:
+        return []
+    status, kept = await services.database.read(partial(_files_of, team_id=team_id))
+    if status is None:
+        return []
+    target = FOLDER_OF_STATUS[status]
+    return [(one, target) for one in kept if not trust_rows or one.folder != target]
+
+
 async def _files_of(
     connection: Connection, *, team_id: UUID
-) -> tuple[TeamStatus, list[DocumentRecord]]:
+) -> tuple[TeamStatus | None, list[DocumentRecord]]:
     status = await teams.status(connection, team_id)
-    if status is None:
-        raise Undeliverable
     return status, await documents.of_team_in_store(connection, team_id)
 
 
 async def _move(services: Services, document: DocumentRecord, target: Folder) -> None:
     media = services.storage.holding(document.store)
     try:
-        await media.move(document.storage_name, Folder(document.folder), target)
+        await _bring(media, document, target)
     except FileMissing:
         # Deleted since it was read, or lost: then there is nothing to move.
         log.warning("document_file_missing", document=str(document.id))
@@ -106,8 +152,24 @@ async def _move(services: Services, document: DocumentRecord, target: Folder) ->
         partial(documents.mark_moved, document_id=document.id, folder=target)
     )
     if not is_there:
-        # Given up while it moved: its deletion looked for it where it was before.
-        await media.delete(document.storage_name, target)
+        # Given up while it moved: its deletion may have looked before it arrived.
+        await delete_everywhere(media, document.storage_name)
+
+
+async def _bring(media: Media, document: DocumentRecord, target: Folder) -> None:
+    """Move a file from the folder of its row, or from another one. Raises FileMissing."""
+    name, recorded = document.storage_name, Folder(document.folder)
+    try:
+        if recorded != target:
+            return await media.move(name, recorded, target)
+    except FileMissing:
+        pass
+    place = await find_folder(media, name, likely=target)
+    if place is None:
+        raise FileMissing
+    if place != target:
+        await media.move(name, place, target)
+    return None
 
 
 async def _give_up_unclaimed(services: Services, connection: Connection) -> int:
@@ -115,8 +177,7 @@ async def _give_up_unclaimed(services: Services, connection: Connection) -> int:
     given_up = await documents.give_up_unclaimed(
         connection, before=now - services.storage.unclaimed_kept, limit=BATCH
     )
-    for one in given_up:
-        await owe_deletion(connection, one, now=now)
+    await owe_deletions(connection, given_up, now=now)
     return len(given_up)
 
 
@@ -131,8 +192,12 @@ async def _give_up_expired(
         now=now,
         limit=BATCH,
     )
+    by_team: dict[UUID | None, list[GivenUp]] = {}
     for one in given_up:
-        await owe_deletion(connection, one, now=now)
+        by_team.setdefault(one.team_id, []).append(one)
+    for team_id, of_team in by_team.items():
+        await owe_deletions(connection, of_team, team_id=team_id, now=now)
+    for one in given_up:
         await audit.append(
             connection,
             at=now,
@@ -143,12 +208,3 @@ async def _give_up_expired(
             changes={"document": one.id.hex if one.id else None},
         )
     return len(given_up)
-
-
-async def owe_deletion(connection: Connection, given_up: GivenUp, *, now: datetime) -> None:
-    payload = {
-        "store": given_up.store,
-        "storage_name": given_up.storage_name,
-        "folder": given_up.folder,
-    }
-    await outbox.add(connection, kind=DELETE, payload=payload, team_id=given_up.team_id, now=now)

@@ -9,12 +9,14 @@ import structlog
 from domain.errors import ServiceUnavailable, StorageUnavailable
 from persistence import credentials, upkeep
 from persistence.upkeep import Drift
-from resolvers import storage
+from resolvers import storage, stored_files
 from resolvers.context import Services
 from resolvers.outbox import deliver_due
+from resolvers.stored_files import Comparison
 
 FIRST_PAUSE_SECONDS = 60
 PAUSE_SECONDS = 3_600
+SWEEP_PAUSE_SECONDS = 60
 
 log = structlog.get_logger(__name__)
 
@@ -27,30 +29,37 @@ class Pruned:
     unclaimed_uploads: int
     expired_documents: int
     partial_uploads: int
+    orphaned_files: int
     credentials: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """`drift` has places that are counted otherwise than there are live teams."""
+    """`drift` has places that are counted otherwise than there are live teams.
+
+    `comparisons` has one entry for each store that answered.
+    """
 
     drift: list[Drift]
     store: str
     stores_away: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
 
 
 async def examine(services: Services) -> Findings:
-    """Compare counts, and ask every store that may hold documents."""
-    away = []
+    """Compare counts, and every store that may hold documents with the rows."""
+    away, comparisons = [], []
     for name, media in services.storage.stores.items():
         try:
             await media.check()
+            comparisons.append(await stored_files.compare(services, media))
         except StorageUnavailable:
             away.append(name)
     return Findings(
         drift=await services.database.read(upkeep.drift),
         store=services.storage.media.name,
         stores_away=tuple(away),
+        comparisons=tuple(comparisons),
     )
 
 
@@ -63,7 +72,9 @@ async def prune(services: Services) -> Pruned:
     )
     given_up = await storage.prune(services)
     await deliver_due(services, storage.HANDLERS)
-    swept = await services.storage.spool.sweep(
+    orphaned = await stored_files.put_all_right(services)
+    swept = await services.storage.spool.sweep_ended(now=services.clock())
+    swept += await services.storage.spool.sweep(
         older_than_seconds=services.storage.unclaimed_kept.total_seconds()
     )
     return Pruned(
@@ -71,6 +82,7 @@ async def prune(services: Services) -> Pruned:
         unclaimed_uploads=given_up.unclaimed,
         expired_documents=given_up.expired,
         partial_uploads=swept,
+        orphaned_files=orphaned,
         credentials=ended,
     )
 
@@ -85,3 +97,13 @@ async def prune_forever(services: Services) -> None:
             await prune(services)
         except (ServiceUnavailable, StorageUnavailable):
             log.warning("prune_postponed")
+
+
+async def sweep_forever(services: Services) -> None:
+    """Delete uploads soon after their tickets have ended, so that others have the room."""
+    while True:
+        await asyncio.sleep(SWEEP_PAUSE_SECONDS)
+        try:
+            await services.storage.spool.sweep_ended(now=services.clock())
+        except StorageUnavailable:
+            log.warning("sweep_postponed")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -26,11 +27,17 @@ from domain.uploads import Announcement, check_announcement
 from persistence import documents
 from persistence.ids import new_id
 from persistence.records import DocumentRecord
-from resilience.media import Folder
+from resilience.disk import disk_errors
+from resilience.media import Folder, delete_everywhere
+from resilience.reservations import Reservation
+from resilience.spool import PartMissing, Snapshot
 from resolvers.context import Services
-from resolvers.secrets import read_signed, sign
+from resolvers.secrets import derived, read_signed, sign
 
 PURPOSE = "upload-ticket"
+CLIENT_PURPOSE = "upload-client"
+CLIENT_DIGITS = 16
+FAILED = "inspection_failed"
 
 log = structlog.get_logger(__name__)
 _finishing: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
@@ -109,30 +116,38 @@ async def standing(services: Services, ticket: Ticket) -> Standing:
     return Standing(offset=await services.storage.spool.size(ticket.document_id), is_stored=False)
 
 
-async def receive(
+async def receive(  # noqa: PLR0913 - an upload, its bytes, and who sends them
     services: Services,
     ticket: Ticket,
     now: Standing,
     chunks: AsyncIterator[bytes],
     piece: Piece | None,
+    *,
+    client: str = "",
 ) -> Standing:
     """Take bytes; the last of them stores the document. Without `piece` they are the whole file.
 
-    Whatever arrived before `chunks` raised stays, so that the next piece can continue.
+    Whatever arrived before `chunks` raised stays, so that the next piece can continue. `client`
+    is whose budget of unfinished bytes counts.
     Raises UploadOffsetMismatch, BadUserInput, FileEmpty, FileTooLarge, FileContentMismatch,
-    StorageUnavailable, ServiceUnavailable.
+    TooManyUploads, UploadExpired, StorageUnavailable, ServiceUnavailable.
     """
     if now.is_stored:
         await _drain(chunks)
         return now
-    if now.offset == 0:
-        await services.storage.spool.require_room()
-    if piece is None:
-        await _receive_whole(services, ticket, chunks)
-        return await _finish(services, ticket)
-    if piece.start != now.offset:
+    if piece is not None and piece.start != now.offset:
         raise UploadOffsetMismatch(details={"uploadOffset": now.offset})
-    offset = await _receive_piece(services, ticket, chunks, piece)
+    with_room = _with_room(services, ticket, chunks, client)
+    try:
+        if piece is None:
+            await _receive_whole(services, ticket, with_room)
+            offset = ticket.byte_size
+        else:
+            offset = await _receive_piece(services, ticket, with_room, piece)
+    except PartMissing:
+        finished = await _finished_elsewhere(services, ticket)
+        await _drain(chunks)
+        return finished
     if offset < ticket.byte_size:
         return Standing(offset=offset, is_stored=False)
     return await _finish(services, ticket)
@@ -142,6 +157,25 @@ def larger_than(ticket: Ticket) -> FileTooLarge:
     return FileTooLarge(
         "The file is larger than was announced.", details={"limitBytes": ticket.byte_size}
     )
+
+
+async def _with_room(
+    services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], client: str
+) -> AsyncIterator[bytes]:
+    """The chunks, the first of them when there is room for the whole file."""
+    (digest, *_) = derived(services.secrets, CLIENT_PURPOSE, client.encode())
+    wanted = Reservation(
+        upload=ticket.document_id,
+        byte_size=ticket.byte_size,
+        expires_at=int(ticket.expires_at.timestamp()),
+        client=digest.hex()[:CLIENT_DIGITS],
+    )
+    is_reserved = False
+    async for chunk in chunks:
+        if not is_reserved:
+            await services.storage.spool.reserve(wanted, now=services.clock())
+            is_reserved = True
+        yield chunk
 
 
 async def _receive_whole(services: Services, ticket: Ticket, chunks: AsyncIterator[bytes]) -> None:
@@ -175,20 +209,21 @@ async def _receive_piece(
 async def _finish(services: Services, ticket: Ticket) -> Standing:
     """Check and store what is whole. Refused content is dropped, else all can be tried again."""
     async with _alone(ticket.document_id):
+        spool = services.storage.spool
         if await _is_stored(services, ticket):
+            await spool.discard(ticket.document_id)
             return Standing(offset=ticket.byte_size, is_stored=True)
-        digest = await services.storage.spool.sha256(ticket.document_id)
-        if digest is None:
-            return await _finished_elsewhere(services, ticket)
         try:
-            await _store(services, ticket, digest)
+            is_new = await _store(services, ticket)
         except FileContentMismatch:
-            await services.storage.spool.discard(ticket.document_id)
+            await spool.discard(ticket.document_id)
             raise
-        except FileNotFoundError:
+        except PartMissing:
             # Another process has finished it, or refused it.
             return await _finished_elsewhere(services, ticket)
-        await services.storage.spool.discard(ticket.document_id)
+        await spool.discard(ticket.document_id)
+        if not is_new:
+            return Standing(offset=ticket.byte_size, is_stored=True)
     log.info("document_stored", document=str(ticket.document_id), kind=ticket.kind.value)
     return Standing(offset=ticket.byte_size, is_stored=True, is_new=True)
 
@@ -199,29 +234,43 @@ async def _finished_elsewhere(services: Services, ticket: Ticket) -> Standing:
     raise UploadOffsetMismatch(details={"uploadOffset": 0})
 
 
-async def _store(services: Services, ticket: Ticket, digest: bytes) -> None:
-    """The row is there before the file, so that no file is stored that nobody knows of."""
-    if digest != ticket.sha256:
-        raise FileContentMismatch("The bytes are not those that were announced.")
-    storage = services.storage
-    with storage.spool.scratch() as clean:
-        # Its libraries take a tenth of a second to import; a server has done so by now.
-        from resilience.inspection import clean_copy  # noqa: PLC0415
+async def _store(services: Services, ticket: Ticket) -> bool:
+    """False when another process has stored it meanwhile.
 
-        file_format = await clean_copy(
-            storage.spool.path(ticket.document_id),
-            clean,
-            allowed=RULE_OF_KIND[ticket.kind].formats,
-        )
+    What is hashed, checked and stored is one copy: bytes that arrive meanwhile change nothing. The
+    row is there before the file, so that no file is stored that nobody knows of.
+    """
+    spool = services.storage.spool
+    with spool.scratch() as clean:
+        async with spool.snapshot(ticket.document_id) as snapshot:
+            file_format = await _checked(ticket, snapshot, clean)
         wanted = _new_document(services, ticket, file_format)
         reserved = await services.database.run(
             partial(documents.reserve, wanted=wanted, sha256=ticket.sha256)
         )
-        media = storage.holding(reserved.store)
+        if reserved.stored_at is not None:
+            return False
+        media = services.storage.holding(reserved.store)
         await media.save(reserved.storage_name, Folder(reserved.folder), clean)
-        await services.database.run(
-            partial(documents.mark_stored, document_id=reserved.id, now=services.clock())
-        )
+    is_kept = await services.database.run(
+        partial(documents.mark_stored, document_id=reserved.id, now=services.clock())
+    )
+    if not is_kept:
+        # Given up as unclaimed while it was being saved.
+        await delete_everywhere(media, reserved.storage_name)
+        raise UploadExpired
+    return True
+
+
+async def _checked(ticket: Ticket, snapshot: Snapshot, clean: Path) -> DocumentFormat:
+    """Write to `clean` what may be kept. Raises FileContentMismatch, StorageUnavailable."""
+    if snapshot.sha256 != ticket.sha256:
+        raise FileContentMismatch("The bytes are not those that were announced.")
+    # Its libraries take a tenth of a second to import; a server has done so by now.
+    from resilience.inspection import clean_copy  # noqa: PLC0415
+
+    with disk_errors(FAILED):
+        return await clean_copy(snapshot.path, clean, allowed=RULE_OF_KIND[ticket.kind].formats)
 
 
 def _new_document(

@@ -12,7 +12,9 @@ from schema.enums import HealthStatus
 
 @strawberry.type(description="How one part of the service is.")
 class HealthCheck:
-    name: str = field(description="The part: database, cloudinary.")
+    name: str = field(
+        description="The part: database, cloudinary; uploads_disk or documents_disk if full."
+    )
     status: HealthStatus = field(description="How it is.")
     latency_ms: float | None = field(
         description="Milliseconds it took to answer; null: it did not, or was not asked."

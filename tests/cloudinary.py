@@ -1,4 +1,4 @@
-"""A stand-in for Cloudinary: its upload interface, with a check of signatures of its own."""
+"""A stand-in for Cloudinary: its upload and admin interfaces, with checks of signatures."""
 
 import base64
 import json
@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -23,11 +24,16 @@ class CloudinaryStandIn:
 
     def __init__(self) -> None:
         self.assets: dict[Asset, bytes] = {}
+        # Seconds by which assets seem to be older than they are.
+        self.ages: dict[str, float] = {}
+        self.page_size = 500
         self.calls: Counter[str] = Counter()
         self.mood = "healthy"
         self.most_at_once = 0
         self.gate = threading.Event()
         self.gate.set()
+        # Actions that wait at the gate; None: all.
+        self.held: set[str] | None = None
         self._at_once = 0
         self._lock = threading.Lock()
 
@@ -104,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         action = path[-1]
         stand_in.enter(action)
         try:
-            stand_in.gate.wait(30)
+            if stand_in.held is None or action in stand_in.held:
+                stand_in.gate.wait(30)
             if stand_in.mood == "cutting":
                 self.connection.close()
                 self.close_connection = True
@@ -118,11 +125,13 @@ class _Handler(BaseHTTPRequestHandler):
             stand_in.leave()
 
     def _act(self, action: str, resource_type: str, fields: dict[str, bytes]) -> None:
-        if action == "ping":
+        if action == "ping" or "/resources/" in self.path:
             given = self.headers["Authorization"].removeprefix("Basic ")
             if base64.b64decode(given).decode() != f"{KEY}:{SECRET}":
                 return self._error(401, "unknown api_key")
-            return self._json(200, {"status": "ok"})
+            if action == "ping":
+                return self._json(200, {"status": "ok"})
+            return self._resources(resource_type, action, fields)
         if not _is_signed(fields):
             return self._error(401, "Invalid Signature")
         texts = {name: value.decode() for name, value in fields.items() if name != "file"}
@@ -158,6 +167,29 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             return self._error(404, "Resource not found")
         return self._answer(200, content, "application/octet-stream")
+
+    def _resources(self, resource_type: str, kind: str, fields: dict[str, bytes]) -> None:
+        """A page of those whose public id begins with the prefix; the cursor is the last of it."""
+        stand_in = self.server.stand_in
+        prefix, after = fields["prefix"].decode(), fields.get("next_cursor", b"").decode()
+        names = sorted(
+            name
+            for of_type, of_kind, name in list(stand_in.assets)
+            if (of_type, of_kind) == (resource_type, kind) and name.startswith(prefix)
+        )
+        names = [name for name in names if name > after]
+        size = min(stand_in.page_size, int(fields["max_results"]))
+        page = [
+            {
+                "public_id": name,
+                "created_at": datetime.fromtimestamp(
+                    time.time() - stand_in.ages.get(name, 0), UTC
+                ).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            }
+            for name in names[:size]
+        ]
+        more = {"next_cursor": names[size - 1]} if len(names) > size else {}
+        self._json(200, {"resources": page, **more})
 
     def _error(self, status: int, message: str) -> None:
         self._json(status, {"error": {"message": message}})

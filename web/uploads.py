@@ -50,10 +50,12 @@ class Uploads:
 
     async def _take(self, request: Request, ticket: Ticket, standing: Standing) -> Response:
         piece = _piece(request, ticket)
+        client = client_address(request.scope, self._trusted_proxies)
         if standing.offset == 0:
-            await self._limits.hit("upload", client_address(request.scope, self._trusted_proxies))
+            await self._limits.hit("upload", client)
+        chunks = self._chunks(request, ticket)
         after = await uploads.receive(
-            self._services, ticket, standing, self._chunks(request, ticket), piece
+            self._services, ticket, standing, chunks, piece, client=client
         )
         status = (201 if after.is_new else 200) if after.is_stored else 202
         body = {"documentId": ticket.document_id.hex, "isComplete": after.is_stored}

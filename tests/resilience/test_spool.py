@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.errors import StorageUnavailable
-from resilience.spool import Spool
+from resilience.spool import PartMissing, Spool
 
 
 async def test_bytes_are_where_they_belong_in_whatever_order(tmp_path):
@@ -23,11 +23,15 @@ async def test_bytes_are_where_they_belong_in_whatever_order(tmp_path):
     assert oct((tmp_path / "uploads").stat().st_mode & 0o777) == "0o700"
 
 
-async def test_what_was_never_begun_is_empty_and_has_no_hash(tmp_path):
+async def test_what_was_never_begun_is_empty_and_has_no_snapshot(tmp_path):
     spool, upload = Spool(tmp_path / "uploads"), uuid4()
 
-    assert (await spool.size(upload), await spool.sha256(upload)) == (0, None)
+    assert await spool.size(upload) == 0
+    with pytest.raises(PartMissing):
+        async with spool.snapshot(upload):
+            pass
     await spool.discard(upload)
+    assert list((tmp_path / "uploads").iterdir()) == []
 
 
 async def test_a_disk_that_is_nearly_full_takes_no_file(tmp_path):

@@ -147,16 +147,47 @@ async def test_an_upload_that_no_team_has_is_shown_to_nobody(client, services, n
     assert (await client.get(url)).status_code == 404
 
 
-async def test_a_file_that_moved_since_is_found(client, link, settings, sql):
+@pytest.mark.parametrize(
+    ("recorded", "actual"),
+    [
+        ("pending", "confirmed"),
+        ("pending", "rejected"),
+        ("confirmed", "pending"),
+        ("confirmed", "rejected"),
+        ("rejected", "pending"),
+        ("rejected", "confirmed"),
+    ],
+)
+async def test_file_in_another_folder_than_recorded_is_shown_and_recorded(
+    client, link, settings, sql, recorded, actual
+):
+    put_into(settings, actual)
+    await sql.execute("UPDATE document SET folder = $1", recorded)
+
+    shown = [await client.get(link) for _ in range(2)]
+
+    assert [answer.status_code for answer in shown] == [200, 200]
+    assert {answer.content for answer in shown} == {files.jpeg()}
+    assert await sql.fetchval("SELECT folder FROM document") == actual
+    assert copies(settings) == []
+
+
+def put_into(settings, folder: str) -> None:
+    root = settings.data_dir / "documents"
+    (path,) = [path for path in root.rglob("*") if path.is_file()]
+    (root / folder).mkdir(exist_ok=True)
+    path.rename(root / folder / path.name)
+
+
+async def test_file_in_no_folder_is_not_found_and_its_row_stays(client, link, settings, sql):
     (path,) = (settings.data_dir / "documents" / "pending").iterdir()
-    (settings.data_dir / "documents" / "confirmed").mkdir()
-    path.rename(settings.data_dir / "documents" / "confirmed" / path.name)
-    missing = await client.get(link)
-    await sql.execute("UPDATE document SET folder = 'confirmed'")
+    path.unlink()
 
-    found = await client.get(link)
+    answer = await client.get(link)
 
-    assert (missing.status_code, found.status_code) == (404, 200)
+    assert answer.status_code == 404
+    assert await sql.fetchval("SELECT folder FROM document") == "pending"
+    assert copies(settings) == []
 
 
 async def test_a_store_that_is_gone_is_told(client, link, sql, settings):

@@ -1,0 +1,148 @@
+"""Files of the stores compared with the rows of documents, both ways, and put right."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from uuid import UUID
+
+import structlog
+
+from domain.errors import StorageUnavailable
+from persistence import documents
+from persistence.database import Connection
+from persistence.documents import Kept
+from resilience.media import Folder, Media, StoredFile, delete_everywhere, find_folder
+from resolvers.context import Services
+from resolvers.storage import owe_move
+
+# A file is saved after its row is written: younger ones without a row are only left in peace.
+SAFE_AGE_SECONDS = 3_600
+NAMES_AT_ONCE = 1_000
+MISSING_AT_MOST = 100
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Differences between one store and the rows.
+
+    `orphans` are names of files without a document, older than SAFE_AGE_SECONDS; `misplaced`
+    documents lie in another folder than their row says; `spares` are second copies; `missing`
+    documents are in no folder, MISSING_AT_MOST of them.
+    """
+
+    store: str
+    orphans: tuple[str, ...]
+    misplaced: tuple[tuple[Kept, Folder], ...]
+    spares: tuple[tuple[Kept, Folder], ...]
+    missing: tuple[UUID, ...]
+
+
+async def compare(services: Services, media: Media) -> Comparison:
+    """List the store first, then look up the rows. Raises StorageUnavailable."""
+    places: dict[str, list[StoredFile]] = {}
+    for file in await media.files():
+        places.setdefault(file.name, []).append(file)
+    orphans: list[str] = []
+    misplaced: list[tuple[Kept, Folder]] = []
+    spares: list[tuple[Kept, Folder]] = []
+    every_name = iter(places)
+    while names := list(islice(every_name, NAMES_AT_ONCE)):
+        look_up = partial(documents.kept_under, store=media.name, names=names)
+        kept = {one.storage_name: one for one in await services.database.read(look_up)}
+        for name in names:
+            if name not in kept:
+                orphans += [name] if _is_old(places[name]) else []
+                continue
+            row, folders = kept[name], [file.folder for file in places[name]]
+            others = [(row, folder) for folder in folders if folder != row.folder]
+            if row.folder in folders:
+                spares += others if _is_old(places[name]) else []
+            else:
+                misplaced += others[:1]
+    return Comparison(
+        store=media.name,
+        orphans=tuple(orphans),
+        misplaced=tuple(misplaced),
+        spares=tuple(spares),
+        missing=tuple(await _missing(services, media, places.keys())),
+    )
+
+
+async def put_right(services: Services, media: Media) -> int:
+    """Delete files without a document, and correct folders; the number of files deleted.
+
+    Raises StorageUnavailable, ServiceUnavailable.
+    """
+    found = await compare(services, media)
+    for name in found.orphans:
+        await delete_everywhere(media, name)
+    for row, folder in found.misplaced:
+        await services.database.run(partial(_correct, services, row, folder))
+    for row, folder in found.spares:
+        # Moved over the other copy and not deleted: at every moment there is one.
+        await media.move(row.storage_name, folder, Folder(row.folder))
+    if found.orphans or found.misplaced or found.spares or found.missing:
+        log.warning(
+            "stored_files_differed",
+            store=found.store,
+            orphans_deleted=len(found.orphans),
+            misplaced=len(found.misplaced),
+            spares=len(found.spares),
+            missing=[document_id.hex for document_id in found.missing],
+        )
+    swept = await media.sweep(older_than_seconds=SAFE_AGE_SECONDS)
+    return len(found.orphans) + swept
+
+
+async def put_all_right(services: Services) -> int:
+    """The number of files deleted in all stores; a store that is away is left for another time."""
+    deleted = 0
+    for media in services.storage.stores.values():
+        try:
+            deleted += await put_right(services, media)
+        except StorageUnavailable:
+            log.warning("stored_files_not_compared", store=media.name)
+    return deleted
+
+
+def _is_old(files: Sequence[StoredFile]) -> bool:
+    return all(file.age_seconds > SAFE_AGE_SECONDS for file in files)
+
+
+async def _missing(services: Services, media: Media, listed: Collection[str]) -> list[UUID]:
+    """Documents whose file is neither listed nor, looked for once more, in any folder."""
+    missing: list[UUID] = []
+    after = None
+    while True:
+        rows = await services.database.read(
+            partial(documents.kept_in, store=media.name, after=after, limit=NAMES_AT_ONCE)
+        )
+        for row in rows:
+            if row.storage_name in listed:
+                continue
+            if await _is_missing(services, media, row):
+                missing.append(row.id)
+            if len(missing) == MISSING_AT_MOST:
+                return missing
+        if len(rows) < NAMES_AT_ONCE:
+            return missing
+        after = rows[-1].id
+
+
+async def _is_missing(services: Services, media: Media, row: Kept) -> bool:
+    if await find_folder(media, row.storage_name, likely=Folder(row.folder)) is not None:
+        return False
+    look_up = partial(documents.kept_under, store=media.name, names=[row.storage_name])
+    return bool(await services.database.read(look_up))
+
+
+async def _correct(services: Services, row: Kept, folder: Folder, connection: Connection) -> None:
+    """Record where the file is; its team's status may ask for a move from there."""
+    is_corrected = await documents.correct_folder(
+        connection, row.id, recorded=row.folder, folder=folder
+    )
+    if is_corrected and row.team_id is not None:
+        await owe_move(connection, row.team_id, now=services.clock())
