@@ -22,13 +22,29 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class DiskSpace:
-    """The room on the disk of a folder, which need not be there yet. `name` is for health."""
+def free_bytes_at(folder: Path) -> int:
+    """Free bytes of the disk, as an ordinary user may have them."""
+    return shutil.disk_usage(folder).free
 
-    def __init__(self, name: str, folder: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> None:
+
+class DiskSpace:
+    """The room on the disk of a folder, which need not be there yet.
+
+    `name` is for health; `measure` tells the free bytes at a folder.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        min_free_bytes: int = MIN_FREE_BYTES,
+        measure: Callable[[Path], int] = free_bytes_at,
+    ) -> None:
         self.name = name
         self._folder = folder
         self._min_free_bytes = min_free_bytes
+        self._measure = measure
 
     @property
     def is_well(self) -> bool:
@@ -41,7 +57,7 @@ class DiskSpace:
 
     def free_bytes(self) -> int:
         """Bytes that may be written; negative below the reserve. Raises OSError."""
-        return shutil.disk_usage(self._existing()).free - self._min_free_bytes
+        return self._measure(self._existing()) - self._min_free_bytes
 
     def require(self, byte_count: int) -> None:
         """Raises OSError when so many bytes would touch the reserve."""

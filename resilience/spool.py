@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,7 @@ from resilience.disk import (
     DiskSpace,
     delete_if_possible,
     disk_errors,
+    free_bytes_at,
     on_disk,
 )
 from resilience.reservations import PARTIAL, Budget, Reservation, entries, part_of, reserve
@@ -50,10 +51,13 @@ class Spool:
         *,
         min_free_bytes: int = MIN_FREE_BYTES,
         client_bytes: int | None = None,
+        measure: Callable[[Path], int] = free_bytes_at,
     ) -> None:
         """`client_bytes` is the budget of one client for uploads under way; None is none."""
         self._folder = folder
-        self.space = DiskSpace("uploads_disk", folder, min_free_bytes=min_free_bytes)
+        self.space = DiskSpace(
+            "uploads_disk", folder, min_free_bytes=min_free_bytes, measure=measure
+        )
         self._budget = Budget(client_bytes=client_bytes)
         # Every chunk asks, and looking a file up reads the names of all.
         self._paths: dict[UUID, Path] = {}

@@ -32,9 +32,9 @@ def pdf(pages: int = 1) -> bytes:
 
 
 @cache
-def large_png(size: int) -> bytes:
+def large_png(size: int, color: int = 200) -> bytes:
     """A picture of exactly `size` bytes, most of which say nothing."""
-    start = png()[: -len(PNG_END)]
+    start = png(color)[: -len(PNG_END)]
     filling = b"\1" * (size - len(start) - len(PNG_END) - 12)
     chunk = b"fiLl" + filling
     length, checksum = struct.pack(">I", len(filling)), struct.pack(">I", zlib.crc32(chunk))
