@@ -1,7 +1,7 @@
 """An XLSX file that is written row by row, its parts on disk until it is closed."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +43,12 @@ class Workbook:
             self._book.close()
         except FileCreateError as error:
             raise error.args[0] from None
+        finally:
+            for sheet in self._book.worksheets():
+                # Of a book that broke off: while it is open, a deleted file takes room.
+                for file in (sheet.row_data_fh, sheet.fh):
+                    with suppress(OSError):
+                        file.close()
 
     async def add_sheet(self, name: str, columns: Sequence[Column]) -> None:
         await on_disk(FAILED, self._add_sheet, name, columns)
