@@ -1,0 +1,95 @@
+"""Teams erased beside the moves of their files, by real servers that are killed."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from persistence.database import Database
+from persistence.options import DatabaseOptions
+from tests import make
+from tests.asking import ask, data
+from tests.databases import dsn
+from tests.processes import register, until
+from tests.sending import send
+from tests.signing_in import bearer
+
+TEAMS = 6
+FILES = 6
+OWED = "SELECT count(*) FROM outbox_message WHERE finished_at IS NULL AND kind LIKE 'media.%'"
+CONFIRM = """
+mutation Confirm($team: ID!) {
+  confirmTeam(input: { teamId: $team, expectedVersion: 1, overrideReason: "a test" }) {
+    team { version }
+  }
+}
+"""
+ERASE = """
+mutation Erase($team: ID!) {
+  eraseTeam(input: { teamId: $team, expectedVersion: 2 }) { code documentsErased }
+}
+"""
+
+
+def stored(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["running", "killed"])
+async def test_erased_teams_leave_no_file_whatever_moves_were_under_way(
+    make_server, own_url, tmp_path, services, kill
+):
+    documents = tmp_path / "documents"
+    shared = {
+        "DATABASE_URL": own_url,
+        "UPLOAD_DIR": str(tmp_path / "uploads"),
+        "DOCUMENT_DIR": str(documents),
+    }
+    servers = [make_server(**shared), make_server(**shared)]
+    await asyncio.gather(*(server.start() for server in servers))
+    sql = await asyncpg.connect(dsn(own_url))
+    async with servers[0].client() as client:
+        teams = [await team_with_files(client, number) for number in range(TEAMS)]
+        kept = await team_with_files(client, TEAMS)
+    database = Database(DatabaseOptions(url=own_url))
+    headers = await bearer(replace(services, database=database))
+    await database.close()
+
+    async def confirm_and_erase(team: str) -> None:
+        async with servers[0].client() as client:
+            data(await ask(client, CONFIRM, {"team": team}, **headers))
+            data(await ask(client, ERASE, {"team": team}, **headers))
+
+    async with servers[0].client() as client:
+        data(await ask(client, CONFIRM, {"team": kept}, **headers))
+    erasing = asyncio.gather(*(confirm_and_erase(team) for team in teams))
+    if kill:
+        await servers[1].kill()
+    await erasing
+    if kill:
+        # As if the leases of the process that is gone had run out.
+        await sql.execute("UPDATE outbox_message SET due_at = now() WHERE finished_at IS NULL")
+    await until(lambda: _none_owed(sql), "nothing is owed any more")
+
+    rows = await sql.fetch("SELECT storage_name, folder FROM document")
+    assert len(rows) == FILES
+    assert stored(documents) == sorted(f"{row['folder']}/{row['storage_name']}" for row in rows)
+    assert {row["folder"] for row in rows} == {"confirmed"}
+    assert await sql.fetchval("SELECT count(*) FROM outbox_message WHERE dead_at IS NOT NULL") == 0
+    await sql.close()
+
+
+async def _none_owed(sql) -> bool:
+    return await sql.fetchval(OWED) == 0
+
+
+async def team_with_files(client, number: int) -> str:
+    """The code of a team with FILES identity proofs."""
+    players = make.players()
+    for player in players[:FILES]:
+        proof = await send(client, "IDENTITY_PROOF")
+        player["documents"] = [{"kind": "IDENTITY_PROOF", "documentId": proof}]
+    body = await register(client, make.team(number, players=players))
+    return body["data"]["registerTeam"]["team"]["code"]
