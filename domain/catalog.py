@@ -63,6 +63,7 @@ class IssueCode(StrEnum):
     EMAIL_INVALID = "EMAIL_INVALID"
     ROLE_UNKNOWN = "ROLE_UNKNOWN"
     DATE_INVALID = "DATE_INVALID"
+    DATE_TIME_INVALID = "DATE_TIME_INVALID"
     JERSEY_INVALID = "JERSEY_INVALID"
     JERSEY_TAKEN = "JERSEY_TAKEN"
     IDENTITY_NUMBER_NOT_ALLOWED = "IDENTITY_NUMBER_NOT_ALLOWED"
@@ -164,7 +165,8 @@ FORBIDDEN | AUTH | 403 | final | The role does not allow this. | The caller is k
 may not do this. | Ask an owner for the role.
 BAD_USER_INPUT | USER_INPUT | 400 | final | The request does not have the form it must have. \
 | The body is no valid JSON, a variable does not fit its type, or an argument is out of \
-range. | Correct the client: this is a defect of the program, not of the person.
+range; issues name the place of a moment. | Correct the client: this is a defect of the \
+program, not of the person.
 RATE_LIMITED | LIMIT | 429 | retryable | Too many requests. | More requests came from this \
 address than the limits allow. | Wait retryAfterSeconds, then repeat.
 QUERY_TOO_COMPLEX | LIMIT | 400 | final | The document asks for too much at once. | \
@@ -233,6 +235,9 @@ ROLE_UNKNOWN | There is no such role. | It is not one of registrationRules.roles
 the roles to choose from.
 DATE_INVALID | This is no date of birth. | It is no real day written as YYYY-MM-DD, lies \
 ahead or more than 100 years back. | Ask for the date.
+DATE_TIME_INVALID | This is no moment that can be set or looked for. | It is no RFC 3339 date and \
+time with an offset, or lies outside the years 1900 to 2200. | Send it with its offset, in UTC \
+with Z.
 JERSEY_INVALID | This is no jersey number. | It is no whole number from 0 to 999. | Ask for \
 another number.
 JERSEY_TAKEN | Another player of the team has this jersey number. | Numbers are unique in a \

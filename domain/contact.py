@@ -5,6 +5,7 @@ from datetime import date
 from functools import lru_cache
 
 from domain.characters import visible
+from domain.moments import read_day
 from domain.text import canonical
 
 HOME_REGION = "IN"
@@ -12,7 +13,6 @@ PHONE_MAX_LENGTH = 40
 EMAIL_MAX_LENGTH = 254
 OLDEST_YEARS = 100
 
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 # What most people write; anything else is read by the libraries from end to end.
 _PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
@@ -74,9 +74,7 @@ def _home_mobiles() -> tuple[re.Pattern[str], ...]:
 
 def parse_birth_date(value: object, *, today: date) -> date:
     """A day written YYYY-MM-DD, not ahead and not more than 100 years back."""
-    if not isinstance(value, str) or not _DAY.fullmatch(value):
-        raise ValueError("date")
-    born = date.fromisoformat(value)
+    born = read_day(value)
     age = today.year - born.year
     has_aged = (today.month, today.day) > (born.month, born.day)
     if born > today or age > OLDEST_YEARS or (age == OLDEST_YEARS and has_aged):

@@ -25,6 +25,8 @@ _MESSAGES = {
     IssueCode.EMAIL_INVALID: "Please give a valid e-mail address, such as captain@church.example.",
     IssueCode.ROLE_UNKNOWN: "Please choose one of the roles offered.",
     IssueCode.DATE_INVALID: "Please give the date of birth as year-month-day, such as 2008-02-29.",
+    IssueCode.DATE_TIME_INVALID: "Please give date, time and offset, such as"
+    " 2026-11-23T09:30:00+05:30, in the years 1900 to 2200.",
     IssueCode.JERSEY_INVALID: "Please give a whole number from 0 to 999.",
     IssueCode.JERSEY_TAKEN: "Another player of the team has this number; please choose another.",
     IssueCode.IDENTITY_NUMBER_NOT_ALLOWED: "This looks like an Aadhaar number; please take it out.",
@@ -88,9 +90,10 @@ def moved(issues: Iterable[Issue], places: Mapping[Path, Path]) -> tuple[Issue, 
 
 
 def issue(path: Path, code: IssueCode, params: Mapping[str, Any] | None = None) -> Issue:
-    return Issue(path, code, _message(code, params or {}), params or {})
+    return Issue(path, code, message_of(code, params), params or {})
 
 
-def _message(code: IssueCode, params: Mapping[str, Any]) -> str:
+def message_of(code: IssueCode, params: Mapping[str, Any] | None = None) -> str:
+    params = params or {}
     shown = {k: ", ".join(v) if isinstance(v, list) else v for k, v in params.items()}
     return _MESSAGES[code].format_map(shown)

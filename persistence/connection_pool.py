@@ -7,8 +7,9 @@ from time import monotonic
 
 import asyncpg
 
-from persistence.connecting import answers, connect
+from persistence.connecting import answers
 from persistence.failures import NoFreeConnection, is_lost
+from persistence.moments import connect
 from persistence.renewal import Renewal
 from persistence.watchdog import Watchdog
 

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from persistence.connecting import APPLICATION
 from persistence.connection_pool import ConnectionPool, PoolOptions
 from persistence.direct import Direct
+from persistence.moments import read_infinity
 from persistence.renewal import Renewal
 from persistence.wait_limits import WaitLimits, limits_for
 from persistence.watchdog import Watchdog
@@ -114,11 +116,13 @@ def engine_of(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
         connect["statement_cache_size"] = 0
         connect["prepared_statement_cache_size"] = 0
         connect["prepared_statement_name_func"] = str
-        return create_async_engine(
+        engine = create_async_engine(
             options.url, poolclass=NullPool, connect_args=connect, hide_parameters=True
         )
+        event.listen(engine.sync_engine, "connect", _read_infinity_behind_pgbouncer)
+        return engine
     connect["server_settings"] = server_settings(options)
-    return create_async_engine(
+    engine = create_async_engine(
         options.url,
         pool_size=pool_size,
         max_overflow=options.max_overflow,
@@ -128,6 +132,22 @@ def engine_of(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
         connect_args=connect,
         hide_parameters=True,
     )
+    event.listen(engine.sync_engine, "connect", _read_infinity)
+    return engine
+
+
+def _read_infinity(connection: Any, *_: object) -> None:
+    connection.run_async(read_infinity)
+
+
+def _read_infinity_behind_pgbouncer(connection: Any, *_: object) -> None:
+    """In a transaction: the driver asks for the type in two messages."""
+
+    async def ask(driver: Any) -> None:
+        async with driver.transaction():
+            await read_infinity(driver)
+
+    connection.run_async(ask)
 
 
 def reading_share(options: DatabaseOptions) -> int:

@@ -76,8 +76,8 @@ _STORE = f"""
         FROM place
         WHERE t.id = :tournament_id AND t.is_active
           AND (t.capacity IS NULL OR t.taken < t.capacity)
-          AND (t.opens_at IS NULL OR t.opens_at <= :now)
-          AND (t.closes_at IS NULL OR t.closes_at > :now)
+          AND (t.opens_at IS NULL OR NOT isfinite(t.opens_at) OR t.opens_at <= :now)
+          AND (t.closes_at IS NULL OR NOT isfinite(t.closes_at) OR t.closes_at > :now)
         RETURNING place.id AS church_id,
             t.code_prefix || '-' || lpad(CAST(t.next_team_number - 1 AS text),
                 greatest(3, length(CAST(t.next_team_number - 1 AS text))), '0') AS code

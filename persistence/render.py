@@ -23,6 +23,7 @@ from sqlalchemy import (
 from persistence import churches
 from persistence.database import Database
 from persistence.direct import Row, Statement, is_sought
+from persistence.moments import EARLIEST, LATEST
 from persistence.pages import Order, Page, Slice, page_of, paged, read_page
 from persistence.tables import church, player, team, tournament
 from persistence.team_lists import Listing
@@ -35,6 +36,7 @@ Printed = ColumnElement[str]
 Printer = Callable[[Selection], str]
 
 TEXTS_KEPT = 256
+_EARLIEST, _LATEST = (f"timestamptz '{moment.isoformat()}'" for moment in (EARLIEST, LATEST))
 
 
 class Unprintable(Exception):
@@ -215,8 +217,9 @@ def _or_null(expression: str) -> str:
 
 
 def _moment(column: str) -> str:
-    """As `schema.scalars.utc_text`."""
-    return _word(f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""")
+    """As `schema.scalars.utc_text`; what Python does not have as in `persistence.moments`."""
+    known = f"least(greatest({column}, {_EARLIEST}), {_LATEST})"
+    return _word(f"""to_char({known} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""")
 
 
 def _person(prefix: str) -> Printer:

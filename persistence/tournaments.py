@@ -16,6 +16,7 @@ from domain.rules import TournamentRules
 from persistence.database import Database
 from persistence.direct import Statement, is_sought
 from persistence.ids import new_id
+from persistence.moments import bound
 from persistence.records import TournamentRecord
 from persistence.tables import tournament
 
@@ -156,8 +157,8 @@ def from_row(row: Any) -> TournamentRecord:
             squad_max=row.squad_max,
             teams_per_church=row.teams_per_church,
             capacity=row.capacity,
-            opens_at=row.opens_at,
-            closes_at=row.closes_at,
+            opens_at=bound(row.opens_at),
+            closes_at=bound(row.closes_at),
             required_documents=tuple(DocumentKind(kind) for kind in row.required_documents),
             consent_version=row.consent_version,
         ),

@@ -17,7 +17,9 @@ from uuid import UUID
 
 import structlog
 
+from domain.errors import NotFound
 from domain.exports import ExportFormat, harmless
+from domain.moments import read_moment
 from domain.roles import Caller, Role, may, require_role
 from domain.status import TeamStatus
 from persistence import audit, team_lists
@@ -129,7 +131,11 @@ async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[Te
 
 async def _open(services: Services, link: Link, connection: Connection) -> Export:
     caller = await linked_caller(connection, link, Role.VIEWER)
-    export_format, wanted = ExportFormat(link.claims[0]), _read(json.loads(link.claims[1]))
+    try:
+        export_format, wanted = ExportFormat(link.claims[0]), _read(json.loads(link.claims[1]))
+    except (ValueError, TypeError):
+        # Signed by another version, which took other filters.
+        raise NotFound("This link has expired. Ask for another one.") from None
     now = services.clock()
     await audit.append(
         connection,
@@ -180,7 +186,7 @@ def _read(written: Mapping[str, Any]) -> TeamFilter:
     values = dict(written)
     for name in ("registered_from", "registered_until"):
         if name in values:
-            values[name] = datetime.fromisoformat(values[name])
+            values[name] = read_moment(values[name])
     if "church_id" in values:
         values["church_id"] = UUID(values["church_id"])
     values["statuses"] = [TeamStatus(one) for one in values.get("statuses", ())]

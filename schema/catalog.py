@@ -27,7 +27,7 @@ def error_reference() -> str:
         _HEAD,
         "## Codes\n",
         *(_section(entry, _facts(entry)) for entry in CATALOG.values()),
-        "## Issue codes\n\nIn `extensions.issues` of `VALIDATION_FAILED`, one per place.\n",
+        "## Issue codes\n\nIn `extensions.issues`, one per place.\n",
         *(_section(entry, "") for entry in ISSUE_CATALOG.values()),
     ]
     return "\n".join(sections)

@@ -5,11 +5,12 @@ the same shape, and none repeats a value that was received.
 """
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import orjson
 import structlog
-from graphql import GraphQLError
+from graphql import GraphQLError, Node, Token, TokenKind
 
 from domain.errors import (
     BadUserInput,
@@ -19,7 +20,9 @@ from domain.errors import (
     Internal,
     Issue,
 )
+from domain.issues import issue, message_of
 from resilience.metrics import ERRORS
+from schema.scalars import ScalarRefused
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +41,9 @@ _REPETITIONS = (
     (re.compile(r"unknown field '(?![A-Za-z_]\w{0,59}').*$", re.DOTALL), "an unknown field."),
 )
 _SUGGESTION = re.compile(r"[,.]? Did you mean .*$", re.DOTALL)
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+_OPENING = (TokenKind.PAREN_L, TokenKind.BRACE_L, TokenKind.BRACKET_L)
+_CLOSING = (TokenKind.PAREN_R, TokenKind.BRACE_R, TokenKind.BRACKET_R)
 _UNKNOWN_KEY = re.compile(r"unknown field '.*$", re.DOTALL)
 
 
@@ -95,6 +101,8 @@ def publish(error: GraphQLError, request_id: str, *, may_introspect: bool) -> di
 
 
 def _domain_error(error: GraphQLError) -> DomainError:
+    if isinstance(error.original_error or error, ScalarRefused):
+        return _scalar_error(error)
     cause = error.original_error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
@@ -105,6 +113,52 @@ def _domain_error(error: GraphQLError) -> DomainError:
         return _document_error(error)
     log.error("unexpected_exception", exc_info=cause)
     return Internal()
+
+
+def _scalar_error(error: GraphQLError) -> DomainError:
+    """With an issue at the argument of a literal, or at the variable."""
+    refused = error.original_error or error
+    code = cast("ScalarRefused", refused).code
+    match = _COERCION.match(error.message)
+    if match is None:
+        path = path_of(error.nodes[0]) if error.nodes else ()
+        written = ".".join(map(str, path))
+    else:
+        path = (match[1], *_steps(match[2] or ""))
+        written = f"${match[1]}{match[2] or ''}"
+    refusal = BadUserInput(f"{written}: {message_of(code)}" if written else message_of(code))
+    refusal.issues = (issue(path, code),) if path else ()
+    return refusal
+
+
+def _steps(place: str) -> Iterator[str | int]:
+    """Of a place as graphql-core writes it: `.players[3].name`."""
+    for name, index in _STEP.findall(place):
+        yield name or int(index)
+
+
+def path_of(node: Node) -> tuple[str | int, ...]:
+    """The path of a literal from its argument on, without places in lists; empty where its document
+    is not known, and for what no argument takes.
+    """
+    steps: list[str | int] = []
+    token = node.loc.start_token if node.loc else None
+    while token is not None and token.kind is not TokenKind.PAREN_L:
+        if token.prev and token.prev.prev and token.prev.kind is TokenKind.COLON:
+            steps.insert(0, token.prev.prev.value or "")
+        token = _opening(token)
+    return tuple(steps)
+
+
+def _opening(token: Token) -> Token | None:
+    """The bracket that is open where the token stands."""
+    depth, before = 0, token.prev
+    while before is not None:
+        depth += (before.kind in _CLOSING) - (before.kind in _OPENING)
+        if depth < 0:
+            return before
+        before = before.prev
+    return None
 
 
 def _document_error(error: GraphQLError) -> DomainError:

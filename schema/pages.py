@@ -12,6 +12,8 @@ import strawberry
 from strawberry import Private, field
 
 from domain.errors import BadUserInput
+from domain.ids import read_id
+from domain.moments import read_moment
 from persistence.pages import Key, Page, Slice
 
 PAGE_SIZE_DEFAULT = 50
@@ -155,13 +157,10 @@ def _size(name: str, size: int | None) -> int:
 
 def _read(value: Any, kind: type) -> Any:
     """Raises ValueError, TypeError."""
-    if kind is UUID:
-        return UUID(value)
+    if kind is UUID and (found := read_id(value)) is not None:
+        return found
     if kind is datetime:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            raise ValueError
-        return moment
+        return read_moment(value)
     if kind is str and isinstance(value, str) and "\0" not in value:
         return value
     # No integer of a key is larger than PostgreSQL's.

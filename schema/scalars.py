@@ -2,12 +2,17 @@
 path, never an error that hides the others.
 """
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any, NewType
 
 import strawberry
-from graphql import ValueNode
+from graphql import GraphQLError, StringValueNode, ValueNode
 from graphql.utilities import value_from_ast_untyped
+
+from domain.errors import IssueCode
+from domain.issues import message_of
+from domain.moments import read_day, read_moment
 
 PhoneNumber = NewType("PhoneNumber", object)
 EmailAddress = NewType("EmailAddress", object)
@@ -40,6 +45,29 @@ def _lenient(name: str, description: str, specified_by_url: str | None = None) -
         parse_value=_leaf,
         parse_literal=_literal,
     )
+
+
+class ScalarRefused(GraphQLError):
+    """A value that is none of its scalar, in a variable or, at its node, in a document."""
+
+    def __init__(self, code: IssueCode, node: ValueNode | None = None) -> None:
+        super().__init__(message_of(code), node)
+        self.code = code
+
+
+def _exact(read: Callable[[object], Any], code: IssueCode) -> dict[str, Any]:
+    """How a scalar is read whose text `read` takes, or raises ValueError."""
+
+    def parse(value: object, node: ValueNode | None = None) -> Any:
+        try:
+            return read(value)
+        except ValueError:
+            raise ScalarRefused(code, node) from None
+
+    def parse_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> Any:
+        return parse(node.value if isinstance(node, StringValueNode) else None, node)
+
+    return {"parse_value": parse, "parse_literal": parse_literal}
 
 
 SCALARS: dict[object, Any] = {
@@ -77,14 +105,15 @@ SCALARS: dict[object, Any] = {
         description="A calendar date as YYYY-MM-DD.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
         serialize=date.isoformat,
-        parse_value=date.fromisoformat,
+        **_exact(read_day, IssueCode.DATE_INVALID),
     ),
     datetime: strawberry.scalar(
         name="DateTime",
-        description="A moment as RFC 3339 in UTC with microseconds, e.g."
-        " 2026-11-23T09:30:00.000000Z.",
+        description="A moment as RFC 3339: answered in UTC with microseconds, e.g."
+        " 2026-11-23T09:30:00.000000Z; taken with any offset, which may not be missing, in the"
+        " years 1900 to 2200. Digits after microseconds are dropped.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=utc_text,
-        parse_value=datetime.fromisoformat,
+        **_exact(read_moment, IssueCode.DATE_TIME_INVALID),
     ),
 }

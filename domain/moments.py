@@ -1,0 +1,52 @@
+"""Moments and days as text: RFC 3339, section 5.6, and nothing else."""
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+
+FIRST_YEAR = 1900
+LAST_YEAR = 2200
+
+_MOMENT = re.compile(
+    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})[Tt]"
+    r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]+))?"
+    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>[01][0-9]|2[0-3]):(?P<minutes>[0-5][0-9]))"
+)
+_DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_DIGITS_KEPT = 6
+
+
+def read_moment(text: object) -> datetime:
+    """A moment in UTC, from a text with date, time and offset, in the years 1900 to 2200.
+
+    The year counts as it is written and as it is in UTC. Digits after microseconds are dropped, so
+    that no moment is rounded into the next second. Raises ValueError, also for leap seconds, which
+    Python does not have.
+    """
+    match = _MOMENT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("moment")
+    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    fraction = (match["fraction"] or "")[:_DIGITS_KEPT].ljust(_DIGITS_KEPT, "0")
+    if hour > 23 or not FIRST_YEAR <= year <= LAST_YEAR:  # noqa: PLR2004 - hours of a day
+        raise ValueError("moment")
+    written = datetime(year, month, day, hour, minute, second, int(fraction), tzinfo=_offset(match))
+    moment = written.astimezone(UTC)
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError("moment")
+    return moment
+
+
+def read_day(text: object) -> date:
+    """A calendar date written YYYY-MM-DD. Raises ValueError."""
+    match = _DAY.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("day")
+    year, month, day = (int(part) for part in match.groups())
+    return date(year, month, day)
+
+
+def _offset(match: re.Match[str]) -> timezone:
+    if match["sign"] is None:
+        return UTC
+    distance = timedelta(hours=int(match["hours"]), minutes=int(match["minutes"]))
+    return timezone(-distance if match["sign"] == "-" else distance)
