@@ -7,6 +7,8 @@ from uuid import UUID
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.ids import read_id
+
 
 class NodeKind(StrEnum):
     TEAM = "team"
@@ -52,7 +54,5 @@ async def find(connection: AsyncConnection, node_id: UUID) -> Named | None:
 
 async def find_text(connection: AsyncConnection, text: str) -> Named | None:
     """For an id as a client wrote it."""
-    try:
-        return await find(connection, UUID(text))
-    except ValueError:
-        return None
+    node_id = read_id(text)
+    return await find(connection, node_id) if node_id is not None else None

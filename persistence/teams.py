@@ -10,13 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.codes import as_code
 from domain.documents import DocumentKind
 from domain.form import PersonEntry, PlayerRole
+from domain.ids import read_id
 from domain.status import TeamStatus
 from persistence import documents as documents_of
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
 from persistence.tables import church, player, team, tournament
-
-# Of an id as short as it can be written; codes are shorter.
-ID_DIGITS = 32
 
 _PLAYER_COLUMNS = (
     player.c.id.label("player_id"),
@@ -66,12 +64,8 @@ def is_called(reference: str) -> ColumnElement[bool]:
 
 def reference_of(reference: str) -> tuple[str, UUID | str]:
     """The column that an id, in hex, or a code is in, and its value there."""
-    try:
-        if len(reference) >= ID_DIGITS:
-            return "id", UUID(reference)
-    except ValueError:
-        pass
-    return "code", as_code(reference)
+    team_id = read_id(reference)
+    return ("id", team_id) if team_id is not None else ("code", as_code(reference))
 
 
 def belongs_to(column: ColumnElement[Any], reference: str) -> ColumnElement[bool]:

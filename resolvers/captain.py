@@ -17,7 +17,7 @@ from resolvers.secrets import is_manage_token
 ACTOR = "captain"
 REFUSED = "The team's token is missing or not valid."
 
-_TOKEN = re.compile(r"icm_([0-9a-f]{32})_([0-9]{1,9})_[\w-]{43}")
+_TOKEN = re.compile(r"icm_([0-9a-f]{32})_([0-9]{1,9})_[A-Za-z0-9_-]{43}")
 
 
 async def my_team(services: Services, token: str | None) -> TeamRecord:

@@ -14,6 +14,7 @@ from domain.errors import (
     TeamNotFound,
     TournamentFull,
 )
+from domain.ids import read_id
 from domain.readiness import Readiness, readiness
 from domain.status import LIVE_STATUSES, TeamEvent, TeamStatus, move
 from persistence import audit, decisions, outbox, teams, tournaments
@@ -188,10 +189,9 @@ async def _require_ready(connection: Connection, decided: Decided) -> None:
 async def _reject_named(connection: Connection, decided: Decided, item: ChangeItem) -> None:
     if item.document_id is None:
         return
-    try:
-        document_id = UUID(item.document_id)
-    except ValueError:
-        raise NotFound("There is no such document.") from None
+    document_id = read_id(item.document_id)
+    if document_id is None:
+        raise NotFound("There is no such document.")
     found = await decisions.review(
         connection, decided, document_id, verdict=DocumentReview.REJECTED, note=item.note
     )

@@ -14,6 +14,7 @@ from domain.codes import player_code
 from domain.documents import CONTENT_TYPES, DocumentFormat, Uploaded
 from domain.errors import NotFound
 from domain.form import DocumentForm, TeamForm
+from domain.ids import read_id
 from domain.roles import Caller, Role, require_role
 from persistence import audit, documents
 from persistence.database import Connection
@@ -51,7 +52,7 @@ async def uploads_named(
 ) -> Mapping[str, DocumentRecord]:
     """By their ids as they are written. What has expired or was never stored is none."""
     named = {document.document_id for place in places for document in place}
-    ids = {text: parsed for text in named if (parsed := _uuid(text)) is not None}
+    ids = {text: parsed for text in named if (parsed := read_id(text)) is not None}
     if not ids:
         return {}
     found = await services.database.read(
@@ -159,10 +160,3 @@ def _file_name(owned: Ownership) -> str:
         code = player_code(code, owned.player_position)
     kind = owned.document.kind.value.lower().replace("_", "-")
     return f"{code}-{kind}.{_SUFFIXES[owned.document.format]}"
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

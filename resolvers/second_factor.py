@@ -5,7 +5,6 @@ give it away. It is shown once, when it is proposed.
 """
 
 import base64
-import hmac
 import re
 import secrets
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from persistence.organisers import Account
 from persistence.records import OrganiserRecord
 from resolvers.context import Services
 from resolvers.journal import record
-from resolvers.secrets import Secrets, derived
+from resolvers.secrets import Secrets, derived, is_same
 
 ISSUER = "ICCT26"
 STEP_SECONDS = 30
@@ -141,12 +140,12 @@ def step_of(secrets: Secrets, account: Account, code: str, now: datetime) -> int
     """The half minute since 1970 whose code this is; None for a code of no time near `now`."""
     if account.totp_salt is None:
         return None
-    written = _SPACE.sub("", code).encode("utf-8", "surrogatepass")
+    written = _SPACE.sub("", code)
     current = int(now.timestamp()) // STEP_SECONDS
     for secret in _secrets_of(secrets, account.organiser, account.totp_salt):
         generator = pyotp.TOTP(secret)
         for step in range(current - TOLERANCE_STEPS, current + TOLERANCE_STEPS + 1):
-            if hmac.compare_digest(generator.generate_otp(step).encode(), written):
+            if is_same(generator.generate_otp(step), written):
                 return step
     return None
 

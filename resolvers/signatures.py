@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.errors import Unauthenticated
 from persistence import credentials
 from resolvers.context import Services
-from resolvers.secrets import Secrets, derived
+from resolvers.secrets import Secrets, derived, is_same
 
 PURPOSE = "request-signature"
 # How far the clock of a script may be off, and how long its nonces are kept.
@@ -63,8 +63,7 @@ async def require_signature(
         signature_of(secret.hex(), request)
         for secret in derived(services.secrets, PURPOSE, token_id.bytes)
     )
-    given = request.signature.lower().encode()
-    if not any(hmac.compare_digest(one.encode(), given) for one in expected):
+    if not any(is_same(one, request.signature.lower()) for one in expected):
         raise Unauthenticated("The signature is not that of this request.")
     is_new = await services.database.run(
         partial(

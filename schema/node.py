@@ -6,6 +6,7 @@ import strawberry
 from strawberry import field
 
 from domain.errors import NotFound
+from domain.ids import read_id
 
 
 @strawberry.interface(description="Anything with an id.")
@@ -15,7 +16,7 @@ class Node:
 
 def parse_id(text: str) -> UUID:
     """What `id` was made of. Raises NotFound."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound from None
+    found = read_id(text)
+    if found is None:
+        raise NotFound
+    return found

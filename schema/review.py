@@ -1,12 +1,12 @@
 """Decisions of organisers, each about one team, each with the version it was made on."""
 
 from typing import Annotated
-from uuid import UUID
 
 import strawberry
 from strawberry import argument, field
 
 from domain.errors import NotFound
+from domain.ids import read_id
 from domain.roles import Role
 from domain.status import TeamEvent
 from resolvers import review
@@ -157,10 +157,9 @@ async def review_document(
     info: Info, input: Annotated[ReviewDocumentInput, argument(description="The document.")]
 ) -> ReviewDocumentPayload | None:
     context, caller = info.context, caller_with(info, Role.REVIEWER)
-    try:
-        document_id = UUID(input.document_id)
-    except ValueError:
-        raise NotFound("There is no such document.") from None
+    document_id = read_id(input.document_id)
+    if document_id is None:
+        raise NotFound("There is no such document.")
     record = await review.review_document(
         context.services,
         caller,

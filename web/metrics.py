@@ -27,7 +27,7 @@ class Metrics:
     async def respond(self, request: Request) -> Response:
         if self._token is not None:
             given = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if not hmac.compare_digest(given.encode(), self._token.encode()):
+            if not hmac.compare_digest(given.encode("latin-1"), self._token.encode()):
                 return refusal(Unauthenticated())
         elif not _is_local(request):
             return refusal(Forbidden())
