@@ -20,6 +20,7 @@ from tenacity import (
 
 from domain.errors import ServiceUnavailable
 from persistence import failures, recent
+from persistence.answers import require_answerable
 from persistence.connecting import LOST
 from persistence.direct import Direct, Row, Statement
 from persistence.engine_pool import EnginePool
@@ -113,7 +114,8 @@ class Database:
 
         `work` is called again, in a new transaction, after a transient failure. With
         `repeatable=False` a connection that is lost during the commit is not tried again, since
-        the commit may have happened. Raises ServiceUnavailable.
+        the commit may have happened. A result that no answer can show is not committed either.
+        Raises ServiceUnavailable, Unanswerable.
         """
         with span("database.run"):
             return await self._run(work, repeatable=repeatable, is_single=False)
@@ -125,6 +127,7 @@ class Database:
             async with self._pool.connection(self._engine) as connection:
                 await self._limit(connection, began, is_single=is_single)
                 result = await work(connection)
+                require_answerable(result)
                 with _settled(repeatable=repeatable):
                     await self._pool.commit(connection)
                 return result

@@ -36,14 +36,14 @@ async def update_tournament(
     """
     require_role(caller, Role.OWNER)
     changes = read_changes(changes)
-    after = await services.database.supersede(partial(_update, services, caller, changes))
+    updated = await services.database.supersede(partial(_update, services, caller, changes))
     log.info("tournament_updated", fields=sorted(changes))
-    return after, state_of(after, services.clock())
+    return updated
 
 
 async def _update(
     services: Services, caller: Caller, changes: Mapping[str, Any], connection: Connection
-) -> TournamentRecord:
+) -> tuple[TournamentRecord, RegistrationState]:
     before = await tournaments.lock_active(connection)
     stored = _values(before)
     check_tournament(changes, {**stored, **changes})
@@ -56,7 +56,7 @@ async def _update(
         if value != stored[name]
     }
     if not differences:
-        return before
+        return before, state_of(before, services.clock())
     await tournaments.change(
         connection, before.id, {name: _stored(changes[name]) for name in differences}
     )
@@ -69,7 +69,8 @@ async def _update(
         request_id=current_request_id(),
         changes=differences,
     )
-    return await tournaments.active(connection)
+    after = await tournaments.active(connection)
+    return after, state_of(after, services.clock())
 
 
 def _values(record: TournamentRecord) -> dict[str, Any]:
