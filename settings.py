@@ -86,7 +86,7 @@ class Settings(CheckedSettings):
     database_statement_timeout_seconds: values.Seconds = 30
     """How long the database works on one statement."""
     database_lock_timeout_seconds: values.Seconds = 5
-    """How long one statement waits for a lock; shorter than the statement timeout."""
+    """How long a statement waits for a lock, and a registration in all; shorter than the above."""
     database_idle_transaction_timeout_seconds: values.Seconds = 30
     """After how long the database ends the transaction of a server that vanished."""
     database_keep_alive_seconds: Annotated[int, values.unit("seconds", 0, 86_400)] = 600
