@@ -19,6 +19,7 @@ from domain.errors import StorageUnavailable
 from persistence.database import Database
 from persistence.options import DatabaseOptions
 from resilience.folder_media import FolderMedia
+from resilience.inspection import InspectionOptions
 from resilience.media import Media
 from resilience.spool import Spool
 from resilience.tracing import start_tracing, stop_tracing
@@ -258,6 +259,11 @@ def storage_for(settings: Settings, cloudinary: "CloudinaryMedia | None") -> Sto
         link_lifetime=timedelta(minutes=settings.link_minutes),
         unclaimed_kept=timedelta(hours=settings.unclaimed_upload_hours),
         retention={one: timedelta(days=count) for one, count in days.items()},
+        inspection=InspectionOptions(
+            processes=settings.inspection_processes,
+            seconds=settings.inspection_seconds,
+            memory_bytes=settings.inspection_memory_bytes,
+        ),
     )
 
 

@@ -29,8 +29,8 @@ from web.workers import READY, WorkerFailed, Workers, require_free, shared_socke
 COLLECTED_AFTER = (10_000, 20, 20)
 # For processes to end in after all that they leave to their clients.
 STOP_SECONDS = 10
-# By the first team and the first file, not by the start, and long to import.
-NEEDED_LATER = ("domain.notations", "resilience.inspection")
+# By the first team, not by the start, and long to import.
+NEEDED_LATER = ("domain.notations",)
 
 log = structlog.get_logger(__name__)
 

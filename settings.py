@@ -190,6 +190,12 @@ class Settings(CheckedSettings):
     """How long a transfer, or the reader of any answer, may stand still before it is cut off."""
     upload_ticket_hours: Annotated[int, values.unit("hours", 1, 24)] = 2
     """How long a place for one file stays open."""
+    inspection_processes: Annotated[int, values.unit("processes", 1, 16)] = 2
+    """Files that one server looks into at a time; one client has all but one of them at most."""
+    inspection_seconds: Annotated[int, values.unit("seconds", 1, 20)] = 10
+    """CPU that looking into one file may take; three times as long by the clock."""
+    inspection_memory_bytes: Annotated[int, values.unit("bytes", 256 << 20, 4 << 30)] = 512 << 20
+    """Memory that looking into one file may take, with that of the program."""
     unclaimed_upload_hours: Annotated[int, values.unit("hours", 3, 720)] = 24
     """How long a file is kept that no form names; longer than UPLOAD_TICKET_HOURS."""
     link_minutes: Annotated[int, values.unit("minutes", 1, 1_440)] = 10

@@ -7,9 +7,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
-
-from PIL import Image
+from itertools import accumulate
 
 from domain.errors import FileContentMismatch
 from resilience.images import (
@@ -17,22 +15,33 @@ from resilience.images import (
     UPRIGHT,
     damaged,
     exif_with,
+    is_profile,
     orientation_in,
     require,
     require_size,
 )
+from resilience.jpeg_scans import without_surplus
 
 MAX_SEGMENTS = 10_000
-# A decoder goes over the whole picture for each scan, however little is in it.
+# A decoder goes over all blocks of a scan's colours for each scan, however little is in it.
 MAX_SCANS = 64
+MAX_VISITS = 500_000_000
+# Of an image in a PDF: A4 at 1,200 dots an inch, A3 at 850.
+MAX_SCANNED_PIXELS = 150_000_000
 # Of two bytes each, all in memory while a picture in several scans is decoded.
 MAX_COEFFICIENTS = 80_000_000
+# Of Huffman codes and quantisation, for all scans.
+MAX_TABLE_BYTES = 1 << 16
 
 _SOI, _EOI, _SOS = b"\xff\xd8", 0xD9, 0xDA
 _APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
-_FRAMES, _PROGRESSIVE = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA}), frozenset({0xC2, 0xCA})
-_KEPT = _FRAMES | {0xC4, 0xCC, 0xDB, 0xDD, _SOS}
-_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)
+# Arithmetic coding is not among them: no browser shows it, and decoding it costs many times more.
+_BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
+_FRAMES = frozenset({_BASELINE, _EXTENDED, _PROGRESSIVE})
+_TABLES = frozenset({0xC4, 0xDB, 0xDD})
+_KEPT = _FRAMES | _TABLES | {_SOS}
+_PROFILE_HEADER_BYTES = 14
+_MARKER = re.compile(rb"\xff+([^\0\xff])", re.DOTALL)
 # Stuffed bytes, restarts and filling belong to the scan.
 _AFTER_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]", re.DOTALL)
 _EXIF, _JFIF, _PROFILE, _ADOBE = b"Exif\0\0", b"JFIF\0", b"ICC_PROFILE\0", b"Adobe"
@@ -51,25 +60,48 @@ class _Segment:
         return struct.pack(">BBH", 0xFF, self.marker, len(self.body) + 2) + self.body + self.scan
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frame:
+    """`samples`: of each colour the share of pixels that it has, 1 or a quarter and the like."""
+
+    width: int
+    height: int
+    samples: dict[int, float]
+    is_progressive: bool
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    def visits(self, scan: bytes) -> float:
+        """Coefficients that decoding the scan goes over."""
+        count = scan[0] if scan else 0
+        share = sum(self.samples.get(one, 1) for one in scan[1 : 1 + 2 * count : 2])
+        return self.pixels * share
+
+
 def cleaned_jpeg(content: bytes) -> bytes:
     """Keeps its orientation. Raises FileContentMismatch."""
     segments = list(_segments(content))
-    size = _frame_size(segments)
-    copy = _joined(segments, orientation=_orientation(segments))
+    frame = _frame(segments)
+    require_size(frame.width, frame.height)
+    _require_bounded(frame, segments)
+    kept = _kept(segments, frame, orientation=_orientation(segments))
     try:
-        with Image.open(BytesIO(copy), formats=["JPEG"]) as image:
-            require(image.size == size)
-            # At an eighth of the scale every scan is still read to its end.
-            image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
-            image.load()
+        return without_surplus(
+            _joined(kept), scans=list(_scans(kept)), size=(frame.width, frame.height)
+        )
     except UNREADABLE as error:
         raise damaged() from error
-    return copy
 
 
 def bare_jpeg(content: bytes) -> bytes:
     """As it may be in a PDF, where Exif says nothing. Not decoded. Raises FileContentMismatch."""
-    return _joined(list(_segments(content)), orientation=UPRIGHT)
+    segments = list(_segments(content))
+    frame = _frame(segments)
+    require(frame.pixels <= MAX_SCANNED_PIXELS)
+    _require_bounded(frame, segments)
+    return _joined(_kept(segments, frame, orientation=UPRIGHT))
 
 
 def _segments(content: bytes) -> Iterator[_Segment]:
@@ -77,7 +109,8 @@ def _segments(content: bytes) -> Iterator[_Segment]:
     require(content.startswith(_SOI))
     place = 2
     for _ in range(MAX_SEGMENTS):
-        found = _MARKER.match(content, place)
+        # As decoders do: bytes between two segments are nothing.
+        found = _MARKER.search(content, place)
         if found is None:
             break
         marker, start = found[1][0], found.end()
@@ -104,19 +137,40 @@ def _orientation(segments: list[_Segment]) -> int:
     return orientation_in(next(exif, b"").removeprefix(_EXIF))
 
 
-def _joined(segments: list[_Segment], *, orientation: int) -> bytes:
-    kept = [part for segment in segments if (part := _needed(segment)) is not None]
+def _kept(segments: list[_Segment], frame: _Frame, *, orientation: int) -> list[_Segment]:
+    kept: list[_Segment] = []
+    for segment in segments:
+        needed = _needed(segment)
+        # Of what may be there once, the first one counts.
+        once = needed is not None and needed.marker in {_APP0, _APP14}
+        if needed is not None and not (once and any(needed.marker == x.marker for x in kept)):
+            kept.append(needed)
+    # JFIF has to come before the others.
+    place = 1 if kept and kept[0].marker == _APP0 else 0
     if orientation != UPRIGHT:
-        # JFIF has to come before it.
-        place = 1 if kept and kept[0].marker == _APP0 else 0
         kept.insert(place, _Segment(marker=_APP1, body=_EXIF + exif_with(orientation)))
+        place += 1
+    kept[place:place] = _profile(segments, frame)
+    return kept
+
+
+def _joined(kept: list[_Segment]) -> bytes:
     return _SOI + b"".join(map(bytes, kept)) + bytes((0xFF, _EOI))
 
 
+def _scans(kept: list[_Segment]) -> Iterator[tuple[int, int]]:
+    """First byte of the coded data of each scan in the joined segments, and the one behind it."""
+    ends = accumulate((len(bytes(one)) for one in kept), initial=len(_SOI))
+    next(ends)
+    for segment, end in zip(kept, ends, strict=True):
+        if segment.marker == _SOS:
+            yield end - len(segment.scan), end
+
+
 def _needed(segment: _Segment) -> _Segment | None:
-    """What of it is needed to show the picture."""
+    """The part of it without which the picture cannot be shown."""
     marker, body = segment.marker, segment.body
-    if marker in _KEPT or (marker == _APP2 and body.startswith(_PROFILE)):
+    if marker in _KEPT:
         return segment
     if marker == _APP0 and body.startswith(_JFIF):
         return _Segment(marker=marker, body=body[:_APPLICATION_BYTES] + b"\0\0")
@@ -126,23 +180,47 @@ def _needed(segment: _Segment) -> _Segment | None:
     return None
 
 
-def _frame_size(segments: list[_Segment]) -> tuple[int, int]:
-    """Width and height. Refuses what would take too much memory or too many passes."""
+def _profile(segments: list[_Segment], frame: _Frame) -> list[_Segment]:
+    """The segments of a colour profile, in order; none unless they are a valid one."""
+    parts = sorted(
+        (one for one in segments if one.marker == _APP2 and one.body.startswith(_PROFILE)),
+        key=lambda one: one.body[:_PROFILE_HEADER_BYTES],
+    )
+    numbers = [one.body[len(_PROFILE) : _PROFILE_HEADER_BYTES] for one in parts]
+    if numbers != [bytes((number, len(parts))) for number in range(1, len(parts) + 1)][:255]:
+        return []
+    profile = b"".join(one.body[_PROFILE_HEADER_BYTES:] for one in parts)
+    return parts if is_profile(profile, colours=len(frame.samples)) else []
+
+
+def _frame(segments: list[_Segment]) -> _Frame:
     frames = [segment for segment in segments if segment.marker in _FRAMES]
-    scans = sum(segment.marker == _SOS for segment in segments)
-    require(len(frames) == 1 and 0 < scans <= MAX_SCANS)
-    frame = frames[0].body
-    require(len(frame) > _FRAME_BYTES)
-    require(len(frame) == _FRAME_BYTES + _COMPONENT_BYTES * frame[_FRAME_BYTES - 1])
-    height, width = struct.unpack_from(">HH", frame, 1)
-    require_size(width, height)
-    if frames[0].marker in _PROGRESSIVE or scans > 1:
-        _require_coefficients(width * height, frame[_FRAME_BYTES + 1 :: _COMPONENT_BYTES])
-    return width, height
-
-
-def _require_coefficients(pixels: int, samplings: bytes) -> None:
+    require(len(frames) == 1)
+    body = frames[0].body
+    require(len(body) > _FRAME_BYTES)
+    require(len(body) == _FRAME_BYTES + _COMPONENT_BYTES * body[_FRAME_BYTES - 1])
+    height, width = struct.unpack_from(">HH", body, 1)
+    numbers, samplings = body[_FRAME_BYTES::_COMPONENT_BYTES], body[_FRAME_BYTES + 1 :: 3]
     across, down = [one >> 4 for one in samplings], [one & 15 for one in samplings]
-    samples = sum(x * y for x, y in zip(across, down, strict=True))
-    if pixels * samples > MAX_COEFFICIENTS * max(across) * max(down):
+    require(all(across) and all(down))
+    most = max(across) * max(down)
+    shares = [x * y / most for x, y in zip(across, down, strict=True)]
+    return _Frame(
+        width=width,
+        height=height,
+        samples=dict(zip(numbers, shares, strict=True)),
+        is_progressive=frames[0].marker == _PROGRESSIVE,
+    )
+
+
+def _require_bounded(frame: _Frame, segments: list[_Segment]) -> None:
+    """Refuse pictures whose decoding takes too much memory or too many passes."""
+    scans = [segment.body for segment in segments if segment.marker == _SOS]
+    require(0 < len(scans) <= MAX_SCANS)
+    tables = sum(len(segment.body) for segment in segments if segment.marker in _TABLES)
+    require(tables <= MAX_TABLE_BYTES)
+    if (frame.is_progressive or len(scans) > 1) and (
+        frame.pixels * sum(frame.samples.values()) > MAX_COEFFICIENTS
+        or sum(map(frame.visits, scans)) > MAX_VISITS
+    ):
         raise FileContentMismatch("The image is too large for a progressive JPEG.")

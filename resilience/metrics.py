@@ -83,6 +83,12 @@ STATE = Gauge(
     registry=REGISTRY,
     multiprocess_mode="livemax",
 )
+INSPECTIONS = Counter(
+    "inspections",
+    "Files that were looked into: kept, refused, or failed because their process ended with them.",
+    ("outcome",),
+    registry=REGISTRY,
+)
 RATE_LIMIT_REJECTIONS = Counter(
     "rate_limit_rejections",
     "Requests that were refused because their client asked too often.",

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from math import prod
 
 from pypdf import apply_configuration
 from pypdf.generic import (
@@ -19,7 +20,8 @@ from pypdf.generic import (
 
 from domain.documents import MAX_BYTES
 from domain.errors import FileContentMismatch
-from resilience.jpegs import bare_jpeg
+from resilience.jpegs import MAX_SCANNED_PIXELS, bare_jpeg
+from resilience.pdf_actions import is_removed, pacify
 
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 50
@@ -100,11 +102,14 @@ class PdfCopy:
         self._copies: list[PdfObject] = []
         self._look = look
         self._number_of(root)
-        # Grows on the way.
+        # Grows on the way. All is settled before the first reference gets its new number.
+        for found in self._found:
+            look()
+            self._explore(found)
         for found in self._found:
             look()
             copy = _without_exif(found)
-            self._settle(copy)
+            self._renumber(copy)
             self._copies.append(copy)
 
     def written(self) -> bytes:
@@ -126,14 +131,29 @@ class PdfCopy:
         file.write(b"startxref\n%d\n%%%%EOF\n" % table)
         return file.getvalue()
 
-    def _settle(self, copy: PdfObject) -> None:
-        """Leave out what is to be forgotten, and number what it refers to."""
+    def _explore(self, found: PdfObject) -> None:
+        """Leave out what is to be forgotten or acts, and find what is referred to."""
+        waiting: list[object] = [found]
+        while waiting:
+            holder = waiting.pop()
+            if isinstance(holder, IndirectObject):
+                self._reference(holder)
+            elif isinstance(holder, DictionaryObject):
+                for key in _FORGOTTEN.intersection(holder):
+                    del holder[key]
+                pacify(holder)
+                for name in [key for key, value in holder.items() if is_removed(value)]:
+                    holder[name] = NullObject()
+            elif isinstance(holder, ArrayObject):
+                values = list.__iter__(holder)
+                holder[:] = [NullObject() if is_removed(one) else one for one in values]
+            waiting += _parts(holder)
+
+    def _renumber(self, copy: PdfObject) -> None:
         waiting: list[object] = [copy]
         while waiting:
             holder = waiting.pop()
             if isinstance(holder, DictionaryObject):
-                for key in _FORGOTTEN.intersection(holder):
-                    del holder[key]
                 for name, value in list(holder.items()):
                     holder[name] = self._numbered(value)
             elif isinstance(holder, ArrayObject):
@@ -154,15 +174,18 @@ class PdfCopy:
             return known
         if len(self._found) == MAX_OBJECTS:
             raise too_complicated()
-        self._found.append(found)
+        self._found.append(NullObject() if is_removed(found) else found)
         self._numbers[id(found)] = len(self._found)
         return len(self._found)
 
 
 def _without_exif(found: PdfObject) -> PdfObject:
-    """A photo in the document has what its camera wrote."""
+    """A photo in the document has what its camera wrote. Raises FileContentMismatch."""
     if not isinstance(found, StreamObject):
         return found
+    sides = [found.get(key) for key in ("/Width", "/Height")]
+    if prod(one for one in sides if isinstance(one, int)) > MAX_SCANNED_PIXELS:
+        raise too_complicated()
     filters = _listed(found, "/Filter")
     if not filters or str(filters[-1]) not in _JPEG_FILTERS:
         return found

@@ -13,16 +13,17 @@ from io import BytesIO
 from PIL import Image
 
 from resilience.images import (
+    MAX_PROFILE_BYTES,
     UNREADABLE,
     UPRIGHT,
     damaged,
     exif_with,
+    is_profile,
     orientation_in,
     require,
     require_size,
 )
 
-MAX_PROFILE_BYTES = 1024 * 1024
 PIECE_BYTES = 1024 * 1024
 
 _START = b"\x89PNG\r\n\x1a\n"
@@ -55,7 +56,8 @@ _ADAM7 = (
     *((0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4)),
     *((0, 2, 2, 4), (1, 2, 0, 2), (0, 1, 1, 2)),
 )
-_FILTERS = frozenset(range(5))
+_GRAYS = frozenset((0, 4))
+_FILTERS = bytes(range(5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def cleaned_png(content: bytes) -> bytes:
     header = _Header(*_HEADER.unpack(chunks[b"IHDR"]))
     header.require_sound(palette=chunks.get(b"PLTE"))
     _require_rows(_Packed(b"".join(pixels)), header)
-    _simplify(chunks)
+    _simplify(chunks, header)
     parts = [*chunks.items(), *((b"IDAT", one) for one in pixels), (b"IEND", b"")]
     copy = _START + b"".join(_chunk(kind, body) for kind, body in parts)
     try:
@@ -166,25 +168,30 @@ def _require_rows(packed: _Packed, header: _Header) -> None:
         while done < whole:
             piece = packed.take(min(PIECE_BYTES, whole - done))
             require(piece != b"")
-            require(_FILTERS.issuperset(piece[-done % row_bytes :: row_bytes]))
+            require(not piece[-done % row_bytes :: row_bytes].translate(None, _FILTERS))
             done += len(piece)
     require(packed.is_at_end())
 
 
-def _simplify(chunks: dict[bytes, bytes]) -> None:
-    """Leave the orientation of Exif, and a profile only if it can be unpacked."""
+def _simplify(chunks: dict[bytes, bytes], header: _Header) -> None:
+    """Leave the orientation of Exif, and a profile only if it is a valid one."""
     orientation = orientation_in(chunks.pop(b"eXIf", b""))
     if orientation != UPRIGHT:
         chunks[b"eXIf"] = exif_with(orientation)
-    if b"iCCP" in chunks and not _is_profile(chunks[b"iCCP"]):
-        del chunks[b"iCCP"]
+    if b"iCCP" in chunks:
+        profile = _unpacked_profile(chunks[b"iCCP"])
+        if is_profile(profile, colours=1 if header.colour in _GRAYS else 3):
+            # Its name could be anything.
+            chunks[b"iCCP"] = b"ICC Profile\0\0" + zlib.compress(profile)
+        else:
+            del chunks[b"iCCP"]
 
 
-def _is_profile(chunk: bytes) -> bool:
-    """It can be unpacked, and to no more than a profile can have."""
+def _unpacked_profile(chunk: bytes) -> bytes:
+    """Empty when it cannot be unpacked, or to more than a profile can have."""
     unpacking = zlib.decompressobj()
     try:
-        unpacking.decompress(chunk.partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
+        profile = unpacking.decompress(chunk.partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
     except zlib.error:
-        return False
-    return unpacking.eof and not unpacking.unused_data
+        return b""
+    return profile if unpacking.eof and not unpacking.unused_data else b""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from domain.documents import RetentionClass
 from domain.errors import StorageUnavailable
 from persistence.database import Database
+from resilience.inspection import DEFAULT_OPTIONS, InspectionOptions
 from resilience.media import Media
 from resilience.spool import Spool
 from resolvers.passwords import Passwords
@@ -32,6 +33,7 @@ class Storage:
     link_lifetime: timedelta
     unclaimed_kept: timedelta
     retention: Mapping[RetentionClass, timedelta]
+    inspection: InspectionOptions = DEFAULT_OPTIONS
 
     def holding(self, store: str) -> Media:
         """Raises StorageUnavailable for a store that this process has no access to."""

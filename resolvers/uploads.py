@@ -28,6 +28,7 @@ from persistence import documents
 from persistence.ids import new_id
 from persistence.records import DocumentRecord
 from resilience.disk import disk_errors
+from resilience.inspection import clean_copy
 from resilience.media import Folder, delete_everywhere
 from resilience.reservations import Reservation
 from resilience.spool import PartMissing, Snapshot
@@ -128,7 +129,7 @@ async def receive(  # noqa: PLR0913 - an upload, its bytes, and who sends them
     """Take bytes; the last of them stores the document. Without `piece` they are the whole file.
 
     Whatever arrived before `chunks` raised stays, so that the next piece can continue. `client`
-    is whose budget of unfinished bytes counts.
+    is whose budget of unfinished bytes counts; of its files few are looked into at once.
     Raises UploadOffsetMismatch, BadUserInput, FileEmpty, FileTooLarge, FileContentMismatch,
     TooManyUploads, UploadExpired, StorageUnavailable, ServiceUnavailable.
     """
@@ -150,7 +151,7 @@ async def receive(  # noqa: PLR0913 - an upload, its bytes, and who sends them
         return finished
     if offset < ticket.byte_size:
         return Standing(offset=offset, is_stored=False)
-    return await _finish(services, ticket)
+    return await _finish(services, ticket, client)
 
 
 def larger_than(ticket: Ticket) -> FileTooLarge:
@@ -206,7 +207,7 @@ async def _receive_piece(
     return offset
 
 
-async def _finish(services: Services, ticket: Ticket) -> Standing:
+async def _finish(services: Services, ticket: Ticket, client: str) -> Standing:
     """Check and store what is whole. Refused content is dropped, else all can be tried again."""
     async with _alone(ticket.document_id):
         spool = services.storage.spool
@@ -214,7 +215,7 @@ async def _finish(services: Services, ticket: Ticket) -> Standing:
             await spool.discard(ticket.document_id)
             return Standing(offset=ticket.byte_size, is_stored=True)
         try:
-            is_new = await _store(services, ticket)
+            is_new = await _store(services, ticket, client)
         except FileContentMismatch:
             await spool.discard(ticket.document_id)
             raise
@@ -234,7 +235,7 @@ async def _finished_elsewhere(services: Services, ticket: Ticket) -> Standing:
     raise UploadOffsetMismatch(details={"uploadOffset": 0})
 
 
-async def _store(services: Services, ticket: Ticket) -> bool:
+async def _store(services: Services, ticket: Ticket, client: str) -> bool:
     """False when another process has stored it meanwhile.
 
     What is hashed, checked and stored is one copy: bytes that arrive meanwhile change nothing. The
@@ -243,7 +244,7 @@ async def _store(services: Services, ticket: Ticket) -> bool:
     spool = services.storage.spool
     with spool.scratch() as clean:
         async with spool.snapshot(ticket.document_id) as snapshot:
-            file_format = await _checked(ticket, snapshot, clean)
+            file_format = await _checked(services, ticket, snapshot, clean, client)
         wanted = _new_document(services, ticket, file_format)
         reserved = await services.database.run(
             partial(documents.reserve, wanted=wanted, sha256=ticket.sha256)
@@ -262,15 +263,23 @@ async def _store(services: Services, ticket: Ticket) -> bool:
     return True
 
 
-async def _checked(ticket: Ticket, snapshot: Snapshot, clean: Path) -> DocumentFormat:
-    """Write to `clean` what may be kept. Raises FileContentMismatch, StorageUnavailable."""
+async def _checked(
+    services: Services, ticket: Ticket, snapshot: Snapshot, clean: Path, client: str
+) -> DocumentFormat:
+    """Write to `clean` what may be kept.
+
+    Raises FileContentMismatch, StorageUnavailable, ServiceUnavailable.
+    """
     if snapshot.sha256 != ticket.sha256:
         raise FileContentMismatch("The bytes are not those that were announced.")
-    # Its libraries take a tenth of a second to import; a server has done so by now.
-    from resilience.inspection import clean_copy  # noqa: PLC0415
-
     with disk_errors(FAILED):
-        return await clean_copy(snapshot.path, clean, allowed=RULE_OF_KIND[ticket.kind].formats)
+        return await clean_copy(
+            snapshot.path,
+            clean,
+            allowed=RULE_OF_KIND[ticket.kind].formats,
+            client=client,
+            options=services.storage.inspection,
+        )
 
 
 def _new_document(

@@ -49,10 +49,17 @@ def test_database_of_its_own_can_start_before_the_service_is_imported():
     assert imported_by("import cli") & ALL_OF_THE_SERVICE == set()
 
 
-def test_what_the_first_team_and_file_need_is_imported_later():
+def test_what_the_first_team_needs_is_imported_later():
     later = imported_by("import serving; serving.import_later()")
 
-    assert later >= {"email_validator", "phonenumbers", "PIL", "pypdf"}
+    assert later >= {"email_validator", "phonenumbers"}
+
+
+def test_libraries_that_read_files_are_imported_only_by_processes_of_their_own():
+    service = imported_by("import cli, serving, resilience.inspection; serving.import_later()")
+
+    assert service & {"PIL", "pypdf", "puremagic"} == set()
+    assert imported_by("import resilience.inspection_worker") >= {"PIL", "pypdf", "puremagic"}
 
 
 def test_processes_are_forked_from_one_that_has_imported_all(monkeypatch):

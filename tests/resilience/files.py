@@ -1,6 +1,7 @@
 """Good and hostile files, made here: pictures with secrets beside them, PDFs part by part."""
 
 import io
+import re
 import struct
 import zipfile
 import zlib
@@ -196,3 +197,17 @@ def packed_pdf(*hidden: bytes, catalog: bytes = b"", rows: int = 0) -> bytes:
     entries = b"/Type /XRef /W [1 4 2] /Size %d /Root 1 0 R /Filter /FlateDecode" % size
     last = b"%d 0 obj\n%s\nendobj\n" % (number, stream(table, entries))
     return bytes(content) + last + _end(len(content))
+
+
+def flat(width: int, height: int, scans: int, mode: str = "RGB") -> bytes:
+    """Progressive, of one colour, with its last scan repeated; what it says of its size is true."""
+    colour = 128 if mode == "L" else (128,) * len(mode)
+    content = saved(Image.new(mode, (width, height), colour), "JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * (scans - content.count(b"\xff\xda")) + content[-2:]
+
+
+def resized(content: bytes, width: int, height: int) -> bytes:
+    """Only what its frame says."""
+    place = re.search(rb"\xff[\xc0-\xc2]\0", content).start() + 5
+    return content[:place] + struct.pack(">HH", height, width) + content[place + 4 :]

@@ -1,7 +1,9 @@
 """Images: whole ones keep every pixel and lose everything else; others are refused."""
 
 import io
+import re
 import struct
+import time
 import zlib
 
 import pytest
@@ -15,12 +17,15 @@ from tests.resilience.files import (
     PLACE,
     PNG_START,
     SECRETS,
+    archive,
     black_png,
     chunk,
+    flat,
     image,
     interlaced_png,
     packed,
     png,
+    resized,
     saved,
     segment,
     telling_jpeg,
@@ -271,3 +276,185 @@ def test_a_jpeg_is_refused(content, message):
         cleaned_jpeg(content)
 
     assert refused.value.message == message
+
+
+PAYLOADS = {
+    "a script": b"<script>alert(1)</script>" * 3,
+    "an archive": archive(),
+    "a program": b"MZ\x90\0" * 30,
+    "text": b"Secret of mine" * 9,
+    "zeros and a word": bytes(500) + b"Secret of mine",
+    "all bytes but markers": bytes(range(1, 255)) * 5,
+}
+CARRIERS = {
+    f"{mode} {' '.join(options)} {size[0]}": saved(image(mode, size), "JPEG", **options)
+    for mode in MODES["JPEG"]
+    for options in ({}, {"restart_marker_rows": 1}, {"progressive": True}, {"subsampling": 0})
+    for size in ((17, 9), (160, 120))
+}
+
+
+@pytest.mark.parametrize("content", CARRIERS.values(), ids=CARRIERS.keys())
+def test_bytes_between_the_scan_and_the_end_are_gone(content):
+    for payload in PAYLOADS.values():
+        clean = cleaned_jpeg(content[:-2] + payload + content[-2:])
+
+        assert opened(clean).tobytes() == opened(content).tobytes()
+        assert len(clean) <= len(content)
+        assert cleaned_jpeg(clean) == clean
+
+
+def test_bytes_between_scans_of_a_progressive_picture_are_gone():
+    content = saved(image(size=(160, 120)), "JPEG", progressive=True)
+    places = [found.start() for found in re.finditer(rb"\xff[\xc4\xda\xd9]", content)][2:]
+    payload = PAYLOADS["a script"]
+
+    for place in places:
+        clean = cleaned_jpeg(content[:place] + payload + content[place:])
+
+        assert payload not in clean
+        assert opened(clean).tobytes() == opened(content).tobytes()
+
+
+def test_bytes_behind_the_picture_are_gone():
+    for payload in PAYLOADS.values():
+        assert cleaned_jpeg(JPEG + payload) == JPEG
+
+
+def with_profile(profile: bytes, parts: int = 1) -> bytes:
+    size = -(-len(profile) // parts)
+    segments = b"".join(
+        segment(
+            0xE2,
+            b"ICC_PROFILE\0" + bytes((part + 1, parts)) + profile[part * size : (part + 1) * size],
+        )
+        for part in range(parts)
+    )
+    return JPEG[:20] + segments + JPEG[20:]
+
+
+def changed(place: int, value: bytes) -> bytes:
+    return PROFILE[:place] + value + PROFILE[place + len(value) :]
+
+
+NO_PROFILES = {
+    "text": b"Secret of mine" * 40,
+    "nothing": b"",
+    "a header alone": PROFILE[:128],
+    "another signature": changed(36, b"acsq"),
+    "another size": changed(0, struct.pack(">I", len(PROFILE) - 1)),
+    "a size that is larger": changed(0, struct.pack(">I", 1 << 30)),
+    "other colours": changed(16, b"CMYK"),
+    "gray for colours": changed(16, b"GRAY"),
+    "an unknown kind": changed(12, b"link"),
+    "no tags": changed(128, struct.pack(">I", 0)),
+    "a million tags": changed(128, struct.pack(">I", 1_000_000)),
+    "a tag beyond its end": changed(136, struct.pack(">I", 1 << 31)),
+    "a tag in its header": changed(136, struct.pack(">I", 0)),
+    "a program behind it": struct.pack(">I", len(PROFILE) + 400) + PROFILE[4:] + b"MZ\x90\0" * 100,
+    "more than a megabyte": struct.pack(">I", 2 << 20)
+    + PROFILE[4:]
+    + bytes((2 << 20) - len(PROFILE)),
+}
+
+
+@pytest.mark.parametrize("profile", NO_PROFILES.values(), ids=NO_PROFILES.keys())
+def test_bytes_that_are_no_colour_profile_are_gone(profile):
+    parts = max(1, -(-len(profile) // 60_000))
+    packed_profile = chunk(b"iCCP", b"Secret\0\0" + zlib.compress(profile))
+    start, end = saved(image(), "PNG")[:33], saved(image(), "PNG")[33:]
+
+    assert cleaned_jpeg(with_profile(profile, parts)) == JPEG
+    assert cleaned_png(start + packed_profile + end) == start + end
+
+
+def test_profile_in_several_segments_is_kept():
+    content = with_profile(PROFILE, 3)
+
+    clean = cleaned_jpeg(content)
+
+    assert opened(clean).info["icc_profile"] == PROFILE
+    assert clean == content
+
+
+@pytest.mark.parametrize("numbers", [(1, 1), (2, 1, 1), (0, 1), (1, 3), (2,)])
+def test_profile_whose_parts_do_not_fit_is_gone(numbers):
+    *order, total = (*numbers, 2)
+    parts = b"".join(
+        segment(0xE2, b"ICC_PROFILE\0" + bytes((number, total)) + PROFILE) for number in order
+    )
+
+    assert cleaned_jpeg(JPEG[:20] + parts + JPEG[20:]) == JPEG
+
+
+def test_name_of_a_profile_in_a_png_is_not_kept():
+    content = saved(image(), "PNG", icc_profile=PROFILE)
+    named = chunk(b"iCCP", b"Secret of mine\0\0" + zlib.compress(PROFILE, 1))
+    place = content.index(b"IDAT") - 4
+
+    clean = cleaned_png(content[:33] + named + content[place:])
+
+    assert clean == content
+
+
+def test_repeated_segments_are_kept_once():
+    jfif, adobe = JPEG[2:20], segment(0xEE, b"Adobe\0\x64\0\0\0\0\1")
+
+    assert cleaned_jpeg(JPEG[:2] + jfif * 50 + adobe * 50 + JPEG[20:]).count(b"JFIF") == 1
+    assert cleaned_jpeg(JPEG[:2] + jfif + adobe * 50 + JPEG[20:]).count(b"Adobe") == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "scans", "mode"),
+    [
+        ((8_000, 5_000), 64, "L"),
+        ((8_000, 5_000), 30, "L"),
+        ((7_000, 4_000), 60, "RGB"),
+        ((6_000, 6_000), 45, "RGB"),
+        ((40_000, 1_000), 64, "L"),
+        ((65_535, 600), 40, "RGB"),
+        ((5_000, 4_000), 64, "L"),
+    ],
+)
+def test_progressive_picture_whose_scans_take_long_is_refused_before_it_is_decoded(
+    size, scans, mode
+):
+    content = resized(flat(64, 48, scans, mode), *size)
+    began = time.process_time()
+
+    with pytest.raises(FileContentMismatch) as refused:
+        cleaned_jpeg(content)
+
+    assert refused.value.message == "The image is too large for a progressive JPEG."
+    # Decoding the first of them takes three seconds.
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(("size", "scans"), [((4_000, 3_000), 10), ((1_600, 1_200), 64)])
+def test_progressive_picture_as_programs_make_it_is_kept(size, scans):
+    content = flat(*size, scans)
+
+    with Image.open(io.BytesIO(cleaned_jpeg(content))) as kept:
+        assert kept.size == size
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB])
+def test_picture_with_a_coding_that_no_browser_shows_is_refused(marker):
+    place = JPEG.index(b"\xff\xc0")
+
+    with pytest.raises(FileContentMismatch):
+        cleaned_jpeg(JPEG[: place + 1] + bytes([marker]) + JPEG[place + 2 :])
+
+
+def test_tables_that_are_repeated_without_end_are_refused():
+    place = JPEG.index(b"\xff\xdb")
+    table = segment(0xDB, b"\0" + b"Secret!!" * 8)
+
+    with pytest.raises(FileContentMismatch):
+        cleaned_jpeg(JPEG[:place] + table * 2_000 + JPEG[place:])
+
+
+@pytest.mark.parametrize("size", [(1, 40_000_000), (2, 65_536), (65_536, 1), (40_000_000, 1)])
+def test_png_that_is_longer_than_any_picture_is_refused(size):
+    with pytest.raises(FileContentMismatch):
+        cleaned_png(png((*size, 1, 0), WHOLE))

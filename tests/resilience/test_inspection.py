@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from domain.documents import IMAGES, DocumentFormat
 from domain.errors import FileContentMismatch
-from resilience.inspection import AT_ONCE, clean_copy, limiter
+from resilience.inspection import DEFAULT_OPTIONS, clean_copy, turns
 from tests import files
 from tests.resilience.files import (
     PNG_START,
@@ -128,25 +128,22 @@ async def test_of_six_files_never_more_than_two_are_looked_at(tmp_path):
     async with anyio.create_task_group() as tasks:
         for pipe in pipes:
             copy = pipe.with_suffix(".copy")
-            tasks.start_soon(partial(clean_copy, pipe, copy, allowed=ANY))
+            tasks.start_soon(partial(clean_copy, pipe, copy, allowed=ANY, client=pipe.name))
         try:
-            while waiting_or_looking() < len(pipes):
+            while turns().waiting + turns().running < len(pipes):
                 await checkpoint()
             for number, pipe in enumerate(pipes):
                 # Waits until somebody reads it.
                 with await anyio.to_thread.run_sync(pipe.open, "wb") as writer:
-                    assert limiter().borrowed_tokens <= AT_ONCE
-                    assert [one.name for one in pipes[number + AT_ONCE :] if is_read(one)] == []
+                    assert turns().running <= DEFAULT_OPTIONS.processes
+                    later = pipes[number + DEFAULT_OPTIONS.processes :]
+                    assert [one.name for one in later if is_read(one)] == []
                     writer.write(files.png())
         finally:
             release(pipes)
 
-    assert AT_ONCE == 2
+    assert DEFAULT_OPTIONS.processes == 2
     assert [pipe.with_suffix(".copy").read_bytes() for pipe in pipes] == [files.png()] * 6
-
-
-def waiting_or_looking() -> int:
-    return limiter().statistics().tasks_waiting + int(limiter().borrowed_tokens)
 
 
 def is_read(pipe: Path) -> bool:
@@ -159,18 +156,18 @@ def is_read(pipe: Path) -> bool:
 
 
 def release(pipes: list[Path]) -> None:
-    """Who still waits for a writer finds the pipe empty."""
+    """Let those who still wait for a writer find the pipe empty."""
     for pipe in pipes:
         os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
 
 
-async def test_each_event_loop_has_a_limit_of_its_own():
-    first = limiter()
+async def test_each_event_loop_has_turns_of_its_own():
+    first = turns()
 
     async def of_another_loop():
-        return limiter()
+        return turns()
 
     other = await anyio.to_thread.run_sync(anyio.run, of_another_loop)
 
-    assert first is limiter()
+    assert first is turns()
     assert first is not other

@@ -1,0 +1,112 @@
+"""Coded data of JPEG scans: decoded once, and without bytes behind the picture.
+
+A decoder skips whatever is between the last block of a scan and the next marker.
+"""
+
+from collections.abc import Callable
+from hashlib import sha256
+from io import BytesIO
+
+from PIL import Image
+
+from resilience.images import require
+
+_END_BYTES = 2
+# So many bytes of a scan change the picture, or it has more of them than it needs.
+SURPLUS_BYTES = 16
+# Decoding again for each scan is done for small pictures; else for the last scan only.
+MAX_CHECKED_PIXELS = 500_000
+# A decoder reads a little ahead.
+AHEAD_BYTES = 8
+_DONE = -1
+
+
+def without_surplus(copy: bytes, *, scans: list[tuple[int, int]], size: tuple[int, int]) -> bytes:
+    """The same picture. `scans` has start and end of the coded data of each.
+
+    Raises images.UNREADABLE, FileContentMismatch.
+    """
+    start, end = scans[-1]
+    is_complete_early = _is_complete(copy, size, end)
+    if len(scans) == 1 and not _is_progressive(copy):
+        return _without_tail(copy, start, end, size) if is_complete_early else copy
+    checked = scans if size[0] * size[1] <= MAX_CHECKED_PIXELS else scans[-1:]
+    for start, end in reversed(checked):
+        if end - start > SURPLUS_BYTES:
+            shorter = _shortest(copy, start, end)
+            copy = copy[:shorter] + copy[end:]
+    return copy
+
+
+def _without_tail(copy: bytes, start: int, end: int, size: tuple[int, int]) -> bytes:
+    """Of a picture in one scan, which is complete as soon as its last block was read."""
+    last = _first_enough(start, end, lambda length: _is_complete(copy, size, length))
+    picture = _picture(copy)
+    lengths = range(max(start, last - AHEAD_BYTES), last)
+    shorter = next((n for n in lengths if _picture(copy[:n] + copy[end:]) == picture), last)
+    return copy[:shorter] + copy[end:]
+
+
+def _is_progressive(copy: bytes) -> bool:
+    with Image.open(BytesIO(copy), formats=["JPEG"]) as image:
+        return "progressive" in image.info
+
+
+def _is_complete(copy: bytes, size: tuple[int, int], length: int) -> bool:
+    """Whether the first `length` bytes are enough; all have to be.
+
+    At an eighth of the scale every scan is still read to its end.
+    """
+    with Image.open(BytesIO(copy), formats=["JPEG"]) as image:
+        require(image.size == size)
+        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+        name, extents, _, arguments = image.tile[0]
+        image.load_prepare()
+        decoder = Image._getdecoder(image.mode, name, arguments, image.decoderconfig)  # noqa: SLF001
+        try:
+            decoder.setimage(image.im, extents)
+            taken, fault = decoder.decode(copy[:length])
+            is_complete = taken == _DONE
+            if not is_complete:
+                taken, fault = decoder.decode(copy[taken:])
+            require((taken, fault) == (_DONE, 0))
+        finally:
+            decoder.cleanup()
+    return is_complete
+
+
+def _shortest(copy: bytes, start: int, end: int) -> int:
+    """The first end of a scan with which the picture is the same; most have no surplus."""
+    picture = _picture(copy)
+    if _picture(copy[: end - SURPLUS_BYTES] + copy[end:]) != picture:
+        return end
+    return _first_enough(start, end, lambda n: _picture(copy[:n] + copy[end:]) == picture)
+
+
+def _first_enough(start: int, end: int, is_enough: Callable[[int], bool]) -> int:
+    """The first number from which on `is_enough` holds, as it does at `end`.
+
+    Looks near the end first: what is too much is little beside a scan.
+    """
+    low, high, step = start, end, SURPLUS_BYTES
+    while low < high and is_enough(max(low, high - step)):
+        high, step = max(low, high - step), 2 * step
+    low = max(low, high - step)
+    while low < high:
+        middle = (low + high) // 2
+        if is_enough(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _picture(copy: bytes) -> bytes:
+    """A digest of its pixels; row by row, since some have 120 MB."""
+    digest = sha256()
+    with Image.open(BytesIO(copy), formats=["JPEG"]) as image:
+        image.load()
+        for top in range(0, image.height, 64):
+            strip = image.crop((0, top, image.width, min(top + 64, image.height)))
+            digest.update(strip.tobytes())
+    return digest.digest()
