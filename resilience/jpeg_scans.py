@@ -16,6 +16,10 @@ _END_BYTES = 2
 SURPLUS_BYTES = 16
 # Decoding again for each scan is done for small pictures; else for the last scan only.
 MAX_CHECKED_PIXELS = 500_000
+# Of larger ones the end of the last scan is not searched for, which takes ten times as long as
+# decoding it: with so many bytes that change nothing they are refused.
+MAX_SEARCHED_PIXELS = 12_500_000
+LARGE_SURPLUS_BYTES = 64
 # A decoder reads a little ahead.
 AHEAD_BYTES = 8
 _DONE = -1
@@ -30,6 +34,9 @@ def without_surplus(copy: bytes, *, scans: list[tuple[int, int]], size: tuple[in
     is_complete_early = _is_complete(copy, size, end)
     if len(scans) == 1 and not _is_progressive(copy):
         return _without_tail(copy, start, end, size) if is_complete_early else copy
+    if size[0] * size[1] > MAX_SEARCHED_PIXELS:
+        require(end - start <= LARGE_SURPLUS_BYTES or not _has_surplus(copy, end))
+        return copy
     checked = scans if size[0] * size[1] <= MAX_CHECKED_PIXELS else scans[-1:]
     for start, end in reversed(checked):
         if end - start > SURPLUS_BYTES:
@@ -73,6 +80,10 @@ def _is_complete(copy: bytes, size: tuple[int, int], length: int) -> bool:
         finally:
             decoder.cleanup()
     return is_complete
+
+
+def _has_surplus(copy: bytes, end: int) -> bool:
+    return _picture(copy[: end - LARGE_SURPLUS_BYTES] + copy[end:]) == _picture(copy)
 
 
 def _shortest(copy: bytes, start: int, end: int) -> int:

@@ -316,6 +316,17 @@ def test_bytes_between_scans_of_a_progressive_picture_are_gone():
         assert opened(clean).tobytes() == opened(content).tobytes()
 
 
+def test_large_progressive_picture_with_bytes_behind_its_last_scan_is_refused():
+    content = flat(4_500, 3_000, 10)
+    payload = PAYLOADS["a script"]
+
+    with pytest.raises(FileContentMismatch) as refused:
+        cleaned_jpeg(content[:-2] + payload + content[-2:])
+
+    assert refused.value.message == DAMAGED
+    assert opened(cleaned_jpeg(content)).size == (4_500, 3_000)
+
+
 def test_bytes_behind_the_picture_are_gone():
     for payload in PAYLOADS.values():
         assert cleaned_jpeg(JPEG + payload) == JPEG
