@@ -40,10 +40,12 @@ from web.exports import Exports
 from web.files import Files
 from web.graphql import GraphQLEndpoint
 from web.guards import BodyLimits, Deadlines, TrustedHosts
+from web.guesses import Guesses
 from web.limits import RateLimits
 from web.metrics import Metrics
 from web.middleware import Responder, Service, Surroundings
 from web.pages import Readiness, errors, graphiql, livez, method_not_allowed, not_found
+from web.rate_limit import RateLimit
 from web.sessions import Sessions
 from web.trusted import trusted_documents
 from web.uploads import Uploads
@@ -68,10 +70,11 @@ def create_app(settings: Settings, database_url: str, drain: Drain | None = None
     database = Database(database_options(settings, database_url))
     services = services_for(settings, database, watched=(limits,) if limits.is_shared else ())
     graphql = graphql_endpoint(settings, services, limits)
-    route = Route("/graphql", graphql, methods=graphql.methods)
+    # It refuses other methods itself, and counts them.
+    route = Route("/graphql", graphql)
     app = Service(
         routes=[route, *routes(settings, services, limits, drain or Drain())],
-        middleware=middleware(settings, straight={route.path: graphql}),
+        middleware=middleware(settings, straight={route.path: graphql}, limits=limits),
         exception_handlers={404: not_found, 405: method_not_allowed},
         lifespan=partial(lifespan, services, limits, HANDLERS if settings.outbox_in_server else {}),
     )
@@ -80,8 +83,11 @@ def create_app(settings: Settings, database_url: str, drain: Drain | None = None
     return app
 
 
-def middleware(settings: Settings, straight: Mapping[str, Responder]) -> list[Middleware]:
-    """Heads are limited before it, by connections; rates where operations and files are known.
+def middleware(
+    settings: Settings, straight: Mapping[str, Responder], limits: RateLimits | None = None
+) -> list[Middleware]:
+    """Heads are limited before it, by connections; the rates of queries, mutations and files by
+    `limits`, where it is known what a request is.
 
     `straight` answers the paths that are asked for most.
     """
@@ -110,8 +116,19 @@ def middleware(settings: Settings, straight: Mapping[str, Responder]) -> list[Mi
             ),
             hosts=TrustedHosts(settings.allowed_hosts),
             straight=straight,
+            rate=rate_limit(settings, limits),
         )
     ]
+
+
+def rate_limit(settings: Settings, limits: RateLimits | None) -> RateLimit | None:
+    if not settings.enable_rate_limiting:
+        return None
+    return RateLimit(
+        per_minute=settings.rate_limit_all,
+        trusted_proxies=settings.trusted_proxies,
+        limits=limits,
+    )
 
 
 def uvicorn_config(settings: Settings, app: ASGIApp, drain: Drain) -> uvicorn.Config:
@@ -155,18 +172,14 @@ def graphql_endpoint(settings: Settings, services: Services, limits: RateLimits)
 def routes(settings: Settings, services: Services, limits: RateLimits, drain: Drain) -> list[Route]:
     """All but `/graphql`'s."""
     readiness = Readiness(services, drain)
-    uploads = Uploads(
-        services,
-        limits,
-        trusted_proxies=settings.trusted_proxies,
-        stall_seconds=settings.upload_stall_seconds,
-    )
+    guesses = Guesses(limits, settings.trusted_proxies)
+    uploads = Uploads(services, limits, guesses, stall_seconds=settings.upload_stall_seconds)
     token = settings.metrics_token
-    metrics = Metrics(services, token.get_secret_value() if token else None)
+    metrics = Metrics(services, guesses, token.get_secret_value() if token else None)
     served = [
         Route("/uploads/{ticket}", uploads.respond, methods=["PUT", "HEAD"]),
-        Route("/files/{link}", Files(services).respond),
-        Route("/exports/{link}", Exports(services).respond),
+        Route("/files/{link}", Files(services, guesses).respond),
+        Route("/exports/{link}", Exports(services, guesses).respond),
         Route("/metrics", metrics.respond),
         Route("/livez", livez),
         Route("/readyz", readiness.respond),

@@ -127,6 +127,8 @@ class Settings(CheckedSettings):
     """false lifts the limits per client, but for sign-ins."""
     rate_limit_storage: values.RateStore = SecretStr("memory://")
     """Where counts are kept: memory:// of one process, or redis:// or valkey:// for several."""
+    rate_limit_all: Annotated[int, values.unit("requests per minute", 1, 10_000_000)] = 600
+    """All requests of one client, five minutes' worth at once; each process counts its own."""
     rate_limit_requests: Annotated[int, values.unit("mutations per minute", 1, 100_000)] = 30
     """Mutations of one client."""
     rate_limit_queries: Annotated[int, values.unit("queries per minute", 1, 100_000)] = 300
@@ -134,7 +136,7 @@ class Settings(CheckedSettings):
     rate_limit_uploads: Annotated[int, values.unit("uploads per 10 minutes", 1, 100_000)] = 1_500
     """Uploads that one client opens, and those that it begins to send."""
     rate_limit_sign_ins: Annotated[int, values.unit("attempts per 15 minutes", 1, 100_000)] = 10
-    """Failed sign-ins per account and per client; counted also without ENABLE_RATE_LIMITING."""
+    """Failed sign-ins per client, ten times as many per account; always counted."""
 
     secret_key: values.Secret | None = None
     """Signs the teams' tokens: at least 32 random characters. Made under DATA_DIR if local."""

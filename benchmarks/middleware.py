@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
 from benchmarks.load import Measured  # noqa: E402
-from benchmarks.processes import RATE_LIMIT, Served, free_port, running  # noqa: E402
+from benchmarks.processes import RATE_LIMIT, RATE_LIMIT_ALL, Served, free_port, running  # noqa: E402
 from resilience.telemetry import configure_logging  # noqa: E402
 from server import middleware, uvicorn_config  # noqa: E402
 from settings import Settings  # noqa: E402
@@ -69,6 +69,7 @@ def serve(kind: str, port: int) -> None:
         allowed_hosts=PROXIES,
         cors_origins=("https://register.example",),
         trusted_proxies=PROXIES,
+        rate_limit_all=int(RATE_LIMIT_ALL),
     )
     configure_logging(level=settings.log_level, environment=settings.environment)
     route = Route("/graphql", limited(), methods=["POST"])

@@ -16,6 +16,7 @@ START_SECONDS = 60
 STOP_SECONDS = 15
 TICKS = os.sysconf("SC_CLK_TCK")
 RATE_LIMIT = "100000"
+RATE_LIMIT_ALL = "10000000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,7 @@ def our_variables(url: str, data: Path, port: int) -> dict[str, str]:
         "ALLOWED_HOSTS": "127.0.0.1",
         "TRUSTED_PROXIES": "127.0.0.1",
         "REQUIRED_DOCUMENTS": "none",
+        "RATE_LIMIT_ALL": RATE_LIMIT_ALL,
         "RATE_LIMIT_REQUESTS": RATE_LIMIT,
         "RATE_LIMIT_QUERIES": RATE_LIMIT,
         "RATE_LIMIT_UPLOADS": RATE_LIMIT,

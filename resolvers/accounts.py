@@ -1,5 +1,6 @@
 """Signing in and out, and who comes with a token."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -54,11 +55,18 @@ def account_key(email: object) -> str:
 
 
 async def sign_in(
-    services: Services, *, email: object, password: str, code: str | None = None
+    services: Services,
+    *,
+    email: object,
+    password: str,
+    code: str | None = None,
+    count_code: Callable[[], Awaitable[None]] | None = None,
 ) -> SignedIn:
     """Open a session. One verification of a password, whoever it is.
 
-    Raises Unauthenticated, the same for a wrong password as for an unknown e-mail.
+    `count_code` is called before a code is judged, which only follows a right password: strangers
+    cannot use up the guesses. Raises Unauthenticated, the same for a wrong password as for an
+    unknown e-mail, and what `count_code` raises.
     """
     account = await _find_account(services, _email(email))
     password_hash = account.password_hash if account else None
@@ -66,6 +74,8 @@ async def sign_in(
     if account is None or not is_right:
         log.info("sign_in_refused")
         raise Unauthenticated(WRONG)
+    if code and account.organiser.has_totp and count_code is not None:
+        await count_code()
     token = new_token(TokenKind.SESSION)
     session = _new_session(services, account.organiser)
     work = partial(

@@ -10,7 +10,7 @@ from domain.roles import SYSTEM, Caller, CallerKind, Role
 from persistence import organisers
 from persistence.database import Connection
 from resolvers.context import Services
-from resolvers.secrets import read_signed, sign
+from resolvers.secrets import NotSigned, read_signed, sign
 
 
 def sign_link(
@@ -34,10 +34,10 @@ class Link:
 
 
 def read_link(services: Services, purpose: str, text: str) -> Link:
-    """Raises NotFound."""
+    """Raises NotSigned, NotFound."""
     signed = read_signed(services.secrets, purpose, text)
     if signed is None:
-        raise NotFound("There is no such link.")
+        raise NotSigned("There is no such link.")
     organiser, role, expires_at, *claims = signed
     if services.clock() >= datetime.fromtimestamp(expires_at, UTC):
         raise NotFound("This link has expired. Ask for another one.")

@@ -15,12 +15,17 @@ import orjson
 from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
+from domain.errors import NotFound
 from domain.form import TeamForm
 
 FIRST_GENERATION = 1
 
 # 32 bytes of a signature are 43 characters.
 _SIGNED = re.compile(r"[A-Za-z0-9_.-]+\.([A-Za-z0-9_-]{43})")
+
+
+class NotSigned(NotFound):
+    """A ticket or link that was never given out: a guess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

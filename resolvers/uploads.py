@@ -19,7 +19,6 @@ from domain.errors import (
     FileContentMismatch,
     FileEmpty,
     FileTooLarge,
-    NotFound,
     UploadExpired,
     UploadOffsetMismatch,
 )
@@ -33,7 +32,7 @@ from resilience.media import Folder, delete_everywhere
 from resilience.reservations import Reservation
 from resilience.spool import PartMissing, Snapshot
 from resolvers.context import Services
-from resolvers.secrets import derived, read_signed, sign
+from resolvers.secrets import NotSigned, derived, read_signed, sign
 
 PURPOSE = "upload-ticket"
 CLIENT_PURPOSE = "upload-client"
@@ -94,10 +93,10 @@ def open_upload(services: Services, file: Announcement) -> tuple[Ticket, str]:
 
 
 def read_ticket(services: Services, text: str) -> Ticket:
-    """Raises NotFound, UploadExpired."""
+    """Raises NotSigned, UploadExpired."""
     claims = read_signed(services.secrets, PURPOSE, text)
     if claims is None:
-        raise NotFound("There is no such upload.")
+        raise NotSigned("There is no such upload.")
     document_id, kind, byte_size, sha256, expires_at = claims
     ticket = Ticket(
         document_id=UUID(document_id),

@@ -1,5 +1,9 @@
 """What a field says about the role it needs, and how it is asked for."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from domain.errors import Unauthenticated
 from domain.roles import Caller, Role, require_role
 from schema.context import Info
 
@@ -14,3 +18,13 @@ def caller_with(info: Info, role: Role) -> Caller:
     """Raises Unauthenticated, Forbidden."""
     require_role(info.context.caller, role)
     return info.context.caller
+
+
+@asynccontextmanager
+async def guesses_counted(info: Info) -> AsyncGenerator[None]:
+    """Count a token that turns out to be wrong inside. Raises RateLimited."""
+    try:
+        yield
+    except Unauthenticated:
+        await info.context.door.count_guess()
+        raise

@@ -1,6 +1,7 @@
 """Organisers as they see themselves: signing in, signing out, their sessions."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Self
 
 import strawberry
@@ -120,10 +121,15 @@ async def sign_in(
     context, account = info.context, accounts.account_key(input.email)
     await context.door.count_sign_in(account)
     signed_in = await accounts.sign_in(
-        context.services, email=input.email, password=input.password, code=input.code
+        context.services,
+        email=input.email,
+        password=input.password,
+        code=input.code,
+        count_code=partial(context.door.count_code, account),
     )
     expires_at = signed_in.session.expires_at
     await context.door.forget_sign_ins(account)
+    context.door.remember(account)
     context.door.keep(signed_in.token, expires_at)
     return SignInPayload(
         token=signed_in.token,

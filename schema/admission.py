@@ -1,22 +1,79 @@
 """Rate limits, asked before an operation runs, once it is known what it is."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
-from graphql import FieldNode, OperationDefinitionNode, OperationType, get_operation_ast
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    get_operation_ast,
+)
 from strawberry.extensions import SchemaExtension
 
 from schema.context import Admitted
 
+# Each opened upload is counted by its resolver, as an upload.
+COUNTED_APART = frozenset(("openUpload", "__typename"))
 
-def counted_as(operation: OperationDefinitionNode) -> Admitted | None:
-    """A mutation that opens uploads and nothing else is counted by them, each on its own."""
-    opens_uploads = (
-        isinstance(one, FieldNode) and one.name.value == "openUpload"
-        for one in operation.selection_set.selections
-    )
-    if all(opens_uploads):
-        return None
-    return "mutation" if operation.operation == OperationType.MUTATION else "query"
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """So many operations of a kind, which run all or not at all."""
+
+    kind: Admitted
+    count: int = 1
+
+
+def charge_of(document: DocumentNode, operation: OperationDefinitionNode) -> Charge | None:
+    """One for a query, one for each mutation: two of them under aliases are two.
+
+    Fields are counted whether they are skipped or not. None for a mutation that opens uploads and
+    does nothing else.
+    """
+    if operation.operation != OperationType.MUTATION:
+        return Charge("query")
+    keys = _mutations(document, operation.selection_set)
+    return Charge("mutation", len(keys)) if keys else None
+
+
+def _mutations(document: DocumentNode, selection_set: SelectionSetNode) -> set[str]:
+    """Keys of the answer; the same key twice is answered once. A fragment is walked once."""
+    fragments = {
+        node.name.value: node
+        for node in document.definitions
+        if isinstance(node, FragmentDefinitionNode)
+    }
+    pending, spread, keys = [selection_set], set[str](), set[str]()
+    while pending:
+        for field in _fields(pending.pop(), fragments, pending, spread):
+            if field.name.value not in COUNTED_APART:
+                keys.add((field.alias or field.name).value)
+    return keys
+
+
+def _fields(
+    selection_set: SelectionSetNode,
+    fragments: dict[str, FragmentDefinitionNode],
+    pending: list[SelectionSetNode],
+    spread: set[str],
+) -> Iterator[FieldNode]:
+    """The set's own fields; the sets of its fragments become `pending`."""
+    for selection in selection_set.selections:
+        if isinstance(selection, FieldNode):
+            yield selection
+        elif isinstance(selection, InlineFragmentNode):
+            pending.append(selection.selection_set)
+        elif isinstance(selection, FragmentSpreadNode):
+            name = selection.name.value
+            if name in fragments and name not in spread:
+                spread.add(name)
+                pending.append(fragments[name].selection_set)
 
 
 class Admission(SchemaExtension):
@@ -24,7 +81,7 @@ class Admission(SchemaExtension):
         execution = self.execution_context
         document = execution.graphql_document
         operation = get_operation_ast(document, execution.operation_name) if document else None
-        kind = counted_as(operation) if operation else None
-        if kind is not None:
-            await execution.context.admit(kind)
+        charge = charge_of(document, operation) if document and operation else None
+        if charge is not None:
+            await execution.context.admit(charge.kind, charge.count)
         yield

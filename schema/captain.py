@@ -9,6 +9,7 @@ from domain.codes import as_code
 from resolvers import captain, captain_update, resubmission
 from resolvers.captain_update import Update
 from resolvers.resubmission import Resubmission
+from schema.access import guesses_counted
 from schema.context import Info
 from schema.inputs import PersonInput, PlayerDocumentInput, PlayerInput, TeamDocumentInput
 from schema.objects import Team
@@ -130,19 +131,21 @@ async def my_team(
 ) -> Team | None:
     services, token = info.context.services, token or info.context.manage_token
     text = printed(info)
-    if text is not None:
-        found: Team = shown(await captain.my_team_text(services, token, text))
-        return found
-    return Team.from_record(await captain.my_team(services, token))
+    async with guesses_counted(info):
+        if text is not None:
+            found: Team = shown(await captain.my_team_text(services, token, text))
+            return found
+        return Team.from_record(await captain.my_team(services, token))
 
 
 async def update_my_team(
     info: Info, input: Annotated[UpdateMyTeamInput, argument(description="The changes.")]
 ) -> UpdateMyTeamPayload | None:
     context = info.context
-    record = await captain_update.update(
-        context.services, input.token or context.manage_token, input.to_update()
-    )
+    async with guesses_counted(info):
+        record = await captain_update.update(
+            context.services, input.token or context.manage_token, input.to_update()
+        )
     return UpdateMyTeamPayload(team=Team.from_record(record))
 
 
@@ -150,11 +153,12 @@ async def resubmit_my_team(
     info: Info, input: Annotated[ResubmitMyTeamInput, argument(description="The changes.")]
 ) -> ResubmitMyTeamPayload | None:
     context = info.context
-    record = await resubmission.resubmit(
-        context.services,
-        input.token or context.manage_token,
-        input.to_resubmission(),
-    )
+    async with guesses_counted(info):
+        record = await resubmission.resubmit(
+            context.services,
+            input.token or context.manage_token,
+            input.to_resubmission(),
+        )
     return ResubmitMyTeamPayload(team=Team.from_record(record))
 
 
@@ -162,10 +166,11 @@ async def withdraw_my_team(
     info: Info, input: Annotated[WithdrawMyTeamInput, argument(description="Why.")]
 ) -> WithdrawMyTeamPayload | None:
     context = info.context
-    record = await captain.withdraw(
-        context.services,
-        input.token or context.manage_token,
-        expected_version=input.expected_version,
-        reason=input.reason,
-    )
+    async with guesses_counted(info):
+        record = await captain.withdraw(
+            context.services,
+            input.token or context.manage_token,
+            expected_version=input.expected_version,
+            reason=input.reason,
+        )
     return WithdrawMyTeamPayload(team=Team.from_record(record))

@@ -1,6 +1,6 @@
 """What a resolver finds in `info.context`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -22,16 +22,34 @@ class Door(Protocol):
         """Raises Forbidden where organisers may not work from."""
 
     async def count_sign_in(self, account: str) -> None:
-        """One attempt of this account and of this client. Raises RateLimited, Forbidden."""
+        """Count a guess at the account's password, before it is judged.
+
+        A client that has signed in to the account before is counted apart from strangers. Raises
+        RateLimited, Forbidden.
+        """
+
+    async def count_code(self, account: str) -> None:
+        """Count a guess at a code of the account's second factor. Raises RateLimited."""
 
     async def forget_sign_ins(self, account: str) -> None:
-        """After one that succeeded."""
+        """After a right guess: this client's guesses at this account do not count any more."""
+
+    async def count_guess(self) -> None:
+        """Count a token that was wrong. Raises RateLimited."""
+
+    def remember(self, account: str) -> None:
+        """Make the client known, which has signed in to the account."""
 
     def keep(self, token: str, expires_at: datetime) -> None:
         """A browser comes with the token until then."""
 
     def drop(self) -> None:
         """A browser comes with it no longer."""
+
+
+class Admit(Protocol):
+    async def __call__(self, kind: Admitted, count: int = 1) -> None:
+        """Count operations of a kind before they run, all or none. Raises RateLimited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +72,7 @@ class Context:
     `manage_token` is a captain's as it came, not checked.
     `may_introspect` is whether `__schema` may be asked for, `wants_cost` whether the answer says
     what the operation costs. `printed` has, by the key of a root field, what PostgreSQL prints its
-    teams with. `admit` is asked with the kind of operation before it runs; raises RateLimited.
+    teams with. `admit` is asked with the kind of operation before it runs.
     """
 
     services: Services
@@ -66,7 +84,7 @@ class Context:
     operation_name: str | None
     may_introspect: bool
     wants_cost: bool
-    admit: Callable[[Admitted], Awaitable[None]]
+    admit: Admit
     door: Door
     execution: Execution = Execution()
     printed: Mapping[str, Printed] = field(default_factory=dict)

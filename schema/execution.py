@@ -77,10 +77,10 @@ async def execute(schema: PlannedSchema, asked: Asked, context: Context) -> Any:
             operation_name=asked.operation_name,
             allowed_operation_types=asked.allowed,
         )
-    kind = prepared.counted_as
-    if kind is not None:
+    charge = prepared.charge
+    if charge is not None:
         try:
-            await context.admit(kind)
+            await context.admit(charge.kind, charge.count)
         except DomainError as error:
             return ExecutionResult(None, [GraphQLError(error.message, original_error=error)])
     return await prepared.execute(context)

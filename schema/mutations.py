@@ -216,8 +216,8 @@ class Mutation:
     )
     sign_in: SignInPayload | None = strawberry.mutation(
         resolver=sign_in,
-        description="Sign in as an organiser. After 10 failures within 15 minutes the account and"
-        " the client wait; every signIn of a document counts. Public.",
+        description="Sign in as an organiser. After 10 failures within 15 minutes a client waits,"
+        " after 100 the account, but not for a client that signed in to it before. Public.",
     )
     sign_out: SignOutPayload | None = strawberry.mutation(
         resolver=sign_out,

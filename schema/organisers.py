@@ -7,7 +7,7 @@ import strawberry
 from strawberry import argument, field
 
 from resolvers import organisers as use_cases
-from schema.access import caller_with
+from schema.access import caller_with, guesses_counted
 from schema.accounts import Organiser
 from schema.context import Info
 from schema.enums import Role
@@ -79,9 +79,10 @@ async def accept_invitation(
 ) -> AcceptInvitationPayload | None:
     context = info.context
     context.door.require_place()
-    accepted = await use_cases.accept_invitation(
-        context.services, token=input.token, password=input.password
-    )
+    async with guesses_counted(info):
+        accepted = await use_cases.accept_invitation(
+            context.services, token=input.token, password=input.password
+        )
     return AcceptInvitationPayload(organiser=Organiser.from_record(accepted))
 
 

@@ -33,10 +33,9 @@ from strawberry.types.graphql import OperationType as Kind
 
 from persistence.render import Printed
 from resilience.metrics import EXECUTIONS
-from schema.admission import counted_as
+from schema.admission import Charge, charge_of
 from schema.arguments import Read, VariablesRefused, reader
 from schema.compile import Root, Run, compiled
-from schema.context import Admitted
 from schema.generated import Uncompilable
 from schema.printing import printed_by
 
@@ -65,7 +64,7 @@ class Operation:
     name: str | None
     node: OperationDefinitionNode
     kind: Kind
-    counted_as: Admitted | None
+    charge: Charge | None
     conditions: tuple[str, ...]
     plans: dict[tuple[Any, ...], Plan | None] = field(default_factory=dict)
 
@@ -92,7 +91,8 @@ class Plans:
         if known is not None or node is None or len(text) > CHARACTERS_MAX:
             return known
         kind = Kind(node.operation.value)
-        found = Operation(document, name, node, kind, counted_as(node), _conditions(node))
+        charge = charge_of(document, node)
+        found = Operation(document, name, node, kind, charge, _conditions(node))
         self._operations[text, name] = found
         if len(self._operations) > OPERATIONS_KEPT:
             self._operations.popitem(last=False)
@@ -146,8 +146,8 @@ class Prepared:
         self._arguments = plan.read(variables)
 
     @property
-    def counted_as(self) -> Admitted | None:
-        return self._operation.counted_as
+    def charge(self) -> Charge | None:
+        return self._operation.charge
 
     async def execute(self, context: Any) -> ExecutionResult:
         if context.execution.rendered:

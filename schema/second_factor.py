@@ -49,7 +49,7 @@ async def enable_totp(
     info: Info, input: Annotated[EnableTotpInput, argument(description="The password.")]
 ) -> EnableTotpPayload | None:
     context = info.context
-    account = await _count_attempt(info)
+    account = await _count_attempt(info, is_code=False)
     uri = await second_factor.propose(context.services, context.caller, input.password)
     await context.door.forget_sign_ins(account)
     return EnableTotpPayload(provisioning_uri=uri)
@@ -59,7 +59,9 @@ async def confirm_totp(
     info: Info, input: Annotated[ConfirmTotpInput, argument(description="A code.")]
 ) -> ConfirmTotpPayload | None:
     context = info.context
+    account = await _count_attempt(info, is_code=True)
     enrolment = await second_factor.confirm(context.services, context.caller, input.code)
+    await context.door.forget_sign_ins(account)
     return ConfirmTotpPayload(
         organiser=Organiser.from_record(enrolment.organiser),
         recovery_codes=list(enrolment.recovery_codes),
@@ -70,16 +72,18 @@ async def disable_totp(
     info: Info, input: Annotated[DisableTotpInput, argument(description="A last code.")]
 ) -> DisableTotpPayload | None:
     context = info.context
-    account = await _count_attempt(info)
+    account = await _count_attempt(info, is_code=True)
     organiser = await second_factor.disable(context.services, context.caller, input.code)
     await context.door.forget_sign_ins(account)
     return DisableTotpPayload(organiser=Organiser.from_record(organiser))
 
 
-async def _count_attempt(info: Info) -> str:
+async def _count_attempt(info: Info, *, is_code: bool) -> str:
     """Guesses from an open browser count as failed sign-ins of its account."""
     context = info.context
     organiser = await accounts.me(context.services, context.caller)
     account = accounts.account_key(organiser.email)
     await context.door.count_sign_in(account)
+    if is_code:
+        await context.door.count_code(account)
     return account

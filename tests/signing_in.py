@@ -59,7 +59,18 @@ def in_real_time(services: Services) -> Services:
 
 
 def cookie_of(answer: httpx.Response) -> str | None:
-    """The whole of what the answer sets."""
-    found = answer.headers.get_list("set-cookie")
+    """The whole of what the answer sets for the session."""
+    found = [one for one in answer.headers.get_list("set-cookie") if not is_known_cookie(one)]
     assert len(found) <= 1
     return found[0] if found else None
+
+
+def known_cookie_of(answer: httpx.Response) -> str | None:
+    """The whole of what the answer sets to know the client by later."""
+    found = [one for one in answer.headers.get_list("set-cookie") if is_known_cookie(one)]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def is_known_cookie(header: str) -> bool:
+    return header.partition("=")[0].endswith("-known")

@@ -85,6 +85,7 @@ def test_what_is_given_wins_over_the_default_of_the_environment(load):
         ("REQUEST_TIMEOUT_SECONDS", "90", "request_timeout_seconds", 90),
         ("MAX_REQUEST_SIZE", "300000", "max_request_size_bytes", 300_000),
         ("MAX_JSON_SIZE", "2048", "max_json_size_bytes", 2_048),
+        ("RATE_LIMIT_ALL", "601", "rate_limit_all", 601),
         ("RATE_LIMIT_REQUESTS", "31", "rate_limit_requests", 31),
         ("RATE_LIMIT_QUERIES", "301", "rate_limit_queries", 301),
         ("RATE_LIMIT_UPLOADS", "1501", "rate_limit_uploads", 1_501),

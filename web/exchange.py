@@ -14,6 +14,7 @@ from web.cors import Cors
 from web.guards import TRANSFERS, BodyLimits, Deadlines, Timed
 from web.identity import request_id_of
 from web.refusals import Block, Pairs, headers_of, refused
+from web.standing import Exceeded
 
 # Extensions of a scope, where the server has them: what sends status, headers, lines of more
 # headers and body at once; and what takes a body that has arrived, if it is not larger than said.
@@ -150,7 +151,10 @@ class Exchange(Timed):
     ) -> None:
         """Put the error in the place of an answer that has not begun; after it nothing is sent."""
         if self.status is None:
-            await self._send_whole(*refused(self.scope, error, status=status, close=close))
+            status, pairs, body = refused(self.scope, error, status=status, close=close)
+            if isinstance(error, Exceeded):
+                pairs = [*pairs, *error.standing.pairs()]
+            await self._send_whole(status, pairs, body)
         self._is_refused = True
 
     def _send_whole(self, status: int, pairs: Pairs, body: bytes) -> Awaitable[None]:

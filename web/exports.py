@@ -14,6 +14,7 @@ from resolvers.context import Services
 from resolvers.exports import Export
 from web.files import HeldFile
 from web.graphql import refusal
+from web.guesses import Guesses
 
 XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 # Writing one takes a thread and, while it is packed, much of a processor.
@@ -21,8 +22,9 @@ WORKBOOKS_AT_ONCE = 2
 
 
 class Exports:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, guesses: Guesses) -> None:
         self._services = services
+        self._guesses = guesses
         self._workbooks = asyncio.Semaphore(WORKBOOKS_AT_ONCE)
 
     async def respond(self, request: Request) -> Response:
@@ -32,7 +34,7 @@ class Exports:
                 return await self._csv(export)
             return await self._workbook(export)
         except DomainError as error:
-            return refusal(error)
+            return refusal(await self._guesses.judged(request, error))
 
     async def _csv(self, export: Export) -> Response:
         """What fails on the way cuts the answer off: no file is short without a sign of it."""

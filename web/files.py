@@ -11,11 +11,13 @@ from domain.errors import DomainError
 from resolvers import documents
 from resolvers.context import Services
 from web.graphql import refusal
+from web.guesses import Guesses
 
 
 class Files:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, guesses: Guesses) -> None:
         self._services = services
+        self._guesses = guesses
 
     async def respond(self, request: Request) -> Response:
         """The whole file, or the ranges that are asked for; shown, not saved, by browsers."""
@@ -25,7 +27,7 @@ class Files:
                     documents.shown(self._services, request.path_params["link"])
                 )
             except DomainError as error:
-                return refusal(error)
+                return refusal(await self._guesses.judged(request, error))
             return HeldFile(
                 file.path,
                 stack.pop_all(),

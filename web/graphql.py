@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from prometheus_client import Histogram
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -30,7 +31,7 @@ from schema.context import Context, Execution
 from schema.errors import error_body, publish
 from schema.execution import Asked, execute
 from schema.loaders import Loaders
-from web.negotiation import GRAPHQL_TYPE, JSON_TYPE, response_type
+from web.negotiation import GRAPHQL_TYPE, JSON_TYPE, error_type, response_type
 from web.requests import GraphQLRequest, HttpRequest, parse
 from web.sessions import Sessions, Visit
 from web.standing import Exceeded
@@ -78,27 +79,44 @@ class GraphQLEndpoint:
         await response(scope, receive, send)
 
     async def respond(self, request: HttpRequest) -> Response:
-        media_type = JSON_TYPE
+        """Every request is counted by a rate limit, whether it is answered or refused."""
+        visit = Visit(self._sessions, request)
         try:
-            media_type = response_type(request.headers.get(b"accept", ()))
-            wanted = await parse(request, self._trusted)
-            label = operation_label(wanted.query, wanted.operation_name)
-            began = perf_counter()
-            try:
-                if is_tracing():
-                    with span(" ".join(label)):
-                        return await self._answer(request, wanted, media_type, label[0])
-                return await self._answer(request, wanted, media_type, label[0])
-            finally:
-                _durations(*label).observe(perf_counter() - began)
-        except DomainError as error:
-            return refusal(error, media_type=media_type)
+            return await self._responded(request, visit)
+        except DomainError as raised:
+            is_mutation = isinstance(raised, MutationByGet)
+            error = await visit.refused(raised, "mutation" if is_mutation else "query")
+            return visit.dress(
+                refusal(
+                    error,
+                    allow="POST" if is_mutation else "GET, POST",
+                    media_type=error_type(request.headers.get(b"accept", ())),
+                )
+            )
+        except ClientDisconnect:
+            await visit.refused(BadUserInput(), "query")
+            raise
+
+    async def _responded(self, request: HttpRequest, visit: Visit) -> Response:
+        """Raises DomainError, ClientDisconnect."""
+        if request.method not in _ALLOWED:
+            raise MethodNotAllowed
+        media_type = response_type(request.headers.get(b"accept", ()))
+        wanted = await parse(request, self._trusted)
+        label = operation_label(wanted.query, wanted.operation_name)
+        began = perf_counter()
+        try:
+            if is_tracing():
+                with span(" ".join(label)):
+                    return await self._answer(request, visit, wanted, media_type, label[0])
+            return await self._answer(request, visit, wanted, media_type, label[0])
+        finally:
+            _durations(*label).observe(perf_counter() - began)
 
     async def _answer(
-        self, request: HttpRequest, wanted: GraphQLRequest, media_type: str, kind: str
+        self, request: HttpRequest, visit: Visit, wanted: GraphQLRequest, media_type: str, kind: str
     ) -> Response:
         request_id = current_request_id()
-        visit = Visit(self._sessions, request)
         await visit.recognise(only_reads=kind == OperationType.QUERY.value)
         if visit.is_anonymous and not self._trusts_all:
             self._trusted.require(wanted.query)
@@ -130,13 +148,19 @@ class GraphQLEndpoint:
         except InvalidOperationTypeError as error:
             if error.operation_type == OperationType.SUBSCRIPTION:
                 raise GraphqlValidationFailed("There are no subscriptions.") from error
-            raise MethodNotAllowed("A mutation has to be sent with POST.") from error
+            raise MutationByGet from error
         except CannotGetOperationTypeError as error:
             raise BadUserInput("operationName names no operation of the document.") from error
-        if result.errors and not visit.is_counted:
-            # Refused before it ran: that was work too.
-            await visit.admit("query")
+        # Refused before it ran, or with nothing in it that is counted.
+        await visit.charge("mutation" if kind == OperationType.MUTATION.value else "query")
         return visit.dress(_response(result, context, media_type))
+
+
+class MutationByGet(MethodNotAllowed):
+    """Counted as the mutation that it is."""
+
+    def __init__(self) -> None:
+        super().__init__("A mutation has to be sent with POST.")
 
 
 @lru_cache(maxsize=256)

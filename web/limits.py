@@ -1,22 +1,30 @@
 """How often one client may ask: moving windows, in memory or in Redis and Valkey.
 
 Who goes on asking for more than that waits longer: each breach within an hour doubles the wait.
+Guesses at passwords and codes have windows of their own, without that: see `web/attempts.py`.
 """
 
 import math
 import time
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
 
 from resilience.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
+from web.attempts import Attempt, OwnAttempts
 from web.standing import Exceeded, Policy, Standing
 from web.windows import OwnCounting, StoreAway
 
 if TYPE_CHECKING:
     from web.shared_windows import SharedCounting
 
-Kind = Literal["mutation", "query", "upload", "sign_in"]
+T = TypeVar("T")
+
+Kind = Literal["mutation", "query", "upload", "guess"]
+
+# Wrong tokens, tickets and links of one client within a quarter of an hour.
+GUESSES = 30
 
 # A store that was away is not asked for so long.
 STORE_PAUSE_SECONDS = 5.0
@@ -43,9 +51,11 @@ class RateLimits:
             "mutation": Policy("mutation", "mutations", requests_per_minute, minutes=1),
             "query": Policy("query", "queries", queries_per_minute, minutes=1),
             "upload": Policy("upload", "uploads", uploads_per_10_minutes, minutes=10),
-            "sign_in": Policy("sign_in", "signIns", sign_ins_per_15_minutes, minutes=15),
+            "guess": Policy("guess", "guesses", GUESSES, minutes=15),
         }
+        self.sign_ins = Policy("sign_in", "signIns", sign_ins_per_15_minutes, minutes=15)
         self._own = OwnCounting()
+        self._attempts = OwnAttempts()
         self._shared = None if storage_uri.startswith("memory:") else _shared(storage_uri)
         self._asked_again_at = -math.inf
 
@@ -58,34 +68,52 @@ class RateLimits:
     def is_well(self) -> bool:
         return not self.store_is_away
 
-    async def hit(self, kind: Kind, client: str) -> Standing | None:
-        """Count one operation; None where limits are lifted. Raises Exceeded.
-
-        Sign-ins are counted even there.
-        """
-        if not self.enabled and kind != "sign_in":
+    async def hit(self, kind: Kind, client: str, count: int = 1) -> Standing | None:
+        """Count operations, all or none; None where limits are lifted. Raises Exceeded."""
+        if not self.enabled:
             return None
         policy = self._policies[kind]
-        if self._shared is None:
-            taken = self._own.take(policy, client)
-            if taken is not None:
-                return taken
-            standing, wait = await self._own.hit(policy, client)
+        own, shared = self._own, self._shared
+        if shared is None:
+            free = own.take(policy, client, count)
+            if free is not None:
+                return free
+            standing, wait = await own.hit(policy, client, count)
         else:
-            standing, wait = await self._count(self._shared, policy, client)
+            standing, wait = await self._counted(
+                lambda: shared.hit(policy, client, count), lambda: own.hit(policy, client, count)
+            )
         if wait:
             RATE_LIMIT_REJECTIONS.labels(kind).inc()
             raise Exceeded(standing)
         return standing
 
-    async def forget(self, kind: Kind, client: str) -> None:
-        """Give back every place of the window."""
-        policy = self._policies[kind]
-        await self._own.forget(policy, client)
+    async def reserve(self, attempt: Attempt) -> None:
+        """Count a guess before it is judged, also where limits are lifted. Raises Exceeded.
+
+        It is counted here also while a store decides: one that goes away gives no new guesses.
+        """
+        policy, shared = self.sign_ins, self._shared
+        wait = own_wait = self._attempts.reserve(attempt, policy.seconds)
+        if shared is not None:
+            wait = await self._counted(
+                lambda: shared.reserve(attempt, policy.seconds), lambda: _ready(own_wait)
+            )
+            if wait:
+                self._attempts.remove(attempt)
+            elif own_wait:
+                self._attempts.add(attempt, policy.seconds)
+        if wait:
+            RATE_LIMIT_REJECTIONS.labels(policy.kind).inc()
+            raise Exceeded(Standing(policy, 0, wait))
+
+    async def forgive(self, attempt: Attempt) -> None:
+        """Give back what the guesser was counted for at this account, and nothing else."""
+        self._attempts.forgive(attempt)
         if self._shared is None:
             return
         try:
-            await self._shared.forget(policy, client)
+            await self._shared.forgive(attempt)
             self._note(away=False)
         except StoreAway:
             self._note(away=True)
@@ -95,20 +123,20 @@ class RateLimits:
         if self._shared is not None:
             await self._shared.close()
 
-    async def _count(
-        self, shared: "SharedCounting", policy: Policy, client: str
-    ) -> tuple[Standing, int]:
+    async def _counted(
+        self, shared: Callable[[], Awaitable[T]], own: Callable[[], Awaitable[T]]
+    ) -> T:
         """By the shared store, or by this process while that is away."""
         now = time.time()
         if self.store_is_away and now < self._asked_again_at:
-            return await self._own.hit(policy, client)
+            return await own()
         # Whoever comes while this one waits for the store does not wait for it too.
         self._asked_again_at = now + STORE_PAUSE_SECONDS
         try:
-            counted = await shared.hit(policy, client)
+            counted = await shared()
         except StoreAway:
             self._note(away=True)
-            return await self._own.hit(policy, client)
+            return await own()
         self._note(away=False)
         return counted
 
@@ -119,6 +147,10 @@ class RateLimits:
         say("rate_limit_store_away" if away else "rate_limit_store_back")
         self.store_is_away = away
         RATE_LIMIT_STORE_AWAY.set(away)
+
+
+async def _ready(value: T) -> T:
+    return value
 
 
 def _shared(uri: str) -> "SharedCounting":

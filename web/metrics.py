@@ -11,6 +11,7 @@ from resilience.metrics import exposition
 from resolvers import measures
 from resolvers.context import Services
 from web.graphql import refusal
+from web.guesses import Guesses
 
 # What comes with one of these has come through a proxy, from anywhere.
 PROXIED = frozenset(("forwarded", "via", "x-real-ip"))
@@ -20,15 +21,16 @@ CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 class Metrics:
     """Without a token, only direct connections from this machine are answered."""
 
-    def __init__(self, services: Services, token: str | None) -> None:
+    def __init__(self, services: Services, guesses: Guesses, token: str | None) -> None:
         self._services = services
+        self._guesses = guesses
         self._token = token
 
     async def respond(self, request: Request) -> Response:
         if self._token is not None:
             given = request.headers.get("authorization", "").removeprefix("Bearer ")
             if not hmac.compare_digest(given.encode("latin-1"), self._token.encode()):
-                return refusal(Unauthenticated())
+                return refusal(await self._guesses.counted(request, Unauthenticated()))
         elif not _is_local(request):
             return refusal(Forbidden())
         await measures.take(self._services)

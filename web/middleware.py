@@ -29,6 +29,7 @@ from resilience.tracing import is_tracing, request_span
 from web.exchange import Exchange, Rules
 from web.guards import TrustedHosts, announced_bytes
 from web.identity import logged_path, method_of, route_of, trace_of, traceparent_of
+from web.rate_limit import RateLimit
 from web.requests import HttpRequest
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,8 @@ class Surroundings:
 
     A client has `receive_seconds` for every piece of a body, and a request `seconds`; the work is
     cancelled then. Where files are transferred, only the time without progress counts, and routes
-    and connections see to it. `straight` are paths that are asked for most.
+    and connections see to it. `straight` are paths that are asked for most. `rate` counts every
+    request first; None where rates are not limited.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class Surroundings:
         rules: Rules,
         hosts: TrustedHosts,
         straight: Mapping[str, Responder],
+        rate: RateLimit | None,
     ) -> None:
         self.app = app
+        self._rate = rate
         self._rules = rules
         self._hosts = hosts
         self._straight = straight
@@ -110,11 +114,13 @@ class Surroundings:
     async def _answered(self, exchange: Exchange) -> None:
         """Nothing unexpected leaves: the stack goes to the log, the id to the client."""
         scope = exchange.scope
+        exceeded = None if self._rate is None else self._rate.count(scope)
+        # A browser would hide a preflight that is refused, and the reason with it.
         if scope["method"] == "OPTIONS" and (preflight := self._rules.cors.preflight(scope)):
             await preflight(scope, exchange.receive, exchange.send_as_it_is)
             return
         announced = announced_bytes(exchange.headers)
-        refusal = self._refusal(exchange, announced)
+        refusal = exceeded or await self._refusal(exchange, announced)
         if refusal is not None:
             # A small rest is read and dropped by the server, a big one ends with the connection.
             await exchange.refuse(refusal, close=announced > self._rules.sizes.max_bytes)
@@ -136,11 +142,17 @@ class Surroundings:
             log.exception("unexpected_exception")
             await exchange.refuse(Internal())
 
-    def _refusal(self, exchange: Exchange, announced: int) -> DomainError | None:
+    async def _refusal(self, exchange: Exchange, announced: int) -> DomainError | None:
         """What is said before anything is read."""
-        if not self._hosts.serves(exchange.headers, exchange.scope["path"]):
-            return BadUserInput("This host name is not served here.")
-        return BodyTooLarge(exchange.limit) if announced > exchange.limit else None
+        path = exchange.scope["path"]
+        error: DomainError | None = None
+        if not self._hosts.serves(exchange.headers, path):
+            error = BadUserInput("This host name is not served here.")
+        elif announced > exchange.limit:
+            error = BodyTooLarge(exchange.limit)
+        if error is not None and self._rate is not None and path in self._straight:
+            return await self._rate.charge(exchange.scope, error)
+        return error
 
     async def _in_time(self, exchange: Exchange) -> None:
         """Raises CancelledError; it is about the time if `exchange.is_late`."""

@@ -1,7 +1,8 @@
 """Who makes a request: an organiser by bearer token or cookie, or anybody.
 
 A bearer token is sent on purpose: one that is unknown or has ended is refused, whatever was asked.
-A cookie is sent by itself: one that has ended counts as none, and is taken away.
+A cookie is sent by itself: one that has ended counts as none, and is taken away. A second cookie
+outlives the session: strangers who guess at its account do not keep its client out.
 """
 
 import math
@@ -10,13 +11,15 @@ from datetime import datetime
 
 from starlette.responses import Response
 
-from domain.errors import Forbidden, Unauthenticated
+from domain.errors import DomainError, Forbidden, Unauthenticated
 from domain.roles import ANONYMOUS, Caller, CallerKind
 from resolvers import accounts
 from resolvers.context import Services
+from resolvers.known_clients import LIFETIME, known_client_text, read_known_client
 from resolvers.signatures import SignedRequest
 from schema.context import Admitted
 from web.addresses import without_default_port
+from web.attempts import Attempt, code_attempt, known_attempt, password_attempt
 from web.clients import address_of, client_address, networks_of
 from web.limits import RateLimits
 from web.requests import HttpRequest
@@ -24,6 +27,8 @@ from web.standing import Exceeded, Standing
 
 COOKIE = "__Host-icct26"
 PLAIN_COOKIE = "icct26"
+# Behind the name of either.
+KNOWN = "-known"
 MANAGE_TOKEN = "icm_"  # noqa: S105 - the prefix of captains' tokens, which are not ours
 LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
 
@@ -60,23 +65,22 @@ class Visit:
         self._sessions = sessions
         self._request = request
         self._cookie = PLAIN_COOKIE if self._is_plain() else COOKIE
-        has_cookies = b"cookie" in request.headers
-        self._given = request.rest.cookies.get(self._cookie) if has_cookies else None
+        cookies = request.rest.cookies if b"cookie" in request.headers else {}
+        self._given = cookies.get(self._cookie)
+        self._known_text = cookies.get(self._cookie + KNOWN)
+        self._new_known_text: str | None = None
+        self._attempts: dict[str, list[Attempt]] = {}
         self._bearer = _bearer_of(request)
         self._kept: tuple[str, datetime] | None = None
         self._is_dropped = False
         self._standing: Standing | None = None
+        self._is_counted = False
 
     @property
     def counted_as(self) -> str:
         """An organiser wherever they are, anybody else by their address."""
         organiser = self.caller.organiser_id
         return f"organiser {organiser.hex}" if organiser else self.client
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether a rate limit was asked about the request."""
-        return self._standing is not None
 
     @property
     def manage_token(self) -> str | None:
@@ -89,7 +93,7 @@ class Visit:
         return self.caller.kind is CallerKind.ANONYMOUS
 
     async def recognise(self, *, only_reads: bool) -> None:
-        """Who guesses tokens is counted too. Raises Unauthenticated, Forbidden, RateLimited."""
+        """Raises Unauthenticated, Forbidden, RateLimited."""
         token, services = self._bearer, self._sessions.services
         if token is None:
             await self._recognise_cookie(services, only_reads=only_reads)
@@ -102,7 +106,7 @@ class Visit:
                     services, token, signed, may_be_recent=only_reads
                 )
             except Unauthenticated:
-                await self._sessions.limits.hit("query", self.client)
+                await self.count_guess()
                 raise
 
     async def _recognise_cookie(self, services: Services, *, only_reads: bool) -> None:
@@ -113,16 +117,35 @@ class Visit:
                 )
             except Unauthenticated:
                 self.drop()
+                await self.count_guess()
 
-    async def admit(self, kind: Admitted) -> None:
+    async def admit(self, kind: Admitted, count: int = 1) -> None:
         """Raises Forbidden, RateLimited."""
         if kind != "query":
             self._require_own_page()
+        self._is_counted = True
         try:
-            self._standing = await self._sessions.limits.hit(kind, self.counted_as)
+            self._standing = await self._sessions.limits.hit(kind, self.counted_as, count)
         except Exceeded as refusal:
             self._standing = refusal.standing
             raise
+
+    async def charge(self, kind: Admitted) -> None:
+        """Count a request that nothing has counted: to refuse is work too. Raises RateLimited."""
+        if not self._is_counted:
+            self._is_counted = True
+            self._standing = await self._sessions.limits.hit(kind, self.counted_as)
+
+    async def refused(self, error: DomainError, kind: Admitted) -> DomainError:
+        """The error of a request, or the rate limit that the refusal exceeds."""
+        try:
+            await self.charge(kind)
+        except Exceeded as refusal:
+            return refusal
+        if isinstance(error, Exceeded):
+            # It tells a standing of its own.
+            self._standing = None
+        return error
 
     def require_place(self) -> None:
         if not self._is_allowed_place():
@@ -130,12 +153,29 @@ class Visit:
 
     async def count_sign_in(self, account: str) -> None:
         self.require_place()
-        for name in self._counted(account):
-            await self._sessions.limits.hit("sign_in", name)
+        quota = self._sessions.limits.sign_ins.quota
+        known = read_known_client(self._sessions.services, self._known_text)
+        if known is not None and known.has_used(account):
+            attempt = known_attempt(account, known.device, quota)
+        else:
+            attempt = password_attempt(account, self.client, quota)
+        await self._reserve(account, attempt)
+
+    async def count_code(self, account: str) -> None:
+        quota = self._sessions.limits.sign_ins.quota
+        await self._reserve(account, code_attempt(account, self.client, quota))
 
     async def forget_sign_ins(self, account: str) -> None:
-        for name in self._counted(account):
-            await self._sessions.limits.forget("sign_in", name)
+        for attempt in self._attempts.pop(account, ()):
+            await self._sessions.limits.forgive(attempt)
+
+    async def count_guess(self) -> None:
+        await self._sessions.limits.hit("guess", self.client)
+
+    def remember(self, account: str) -> None:
+        services = self._sessions.services
+        before = read_known_client(services, self._new_known_text or self._known_text)
+        self._new_known_text = known_client_text(services, before, account)
 
     def keep(self, token: str, expires_at: datetime) -> None:
         self._kept = (token, expires_at)
@@ -144,20 +184,27 @@ class Visit:
         self._kept, self._is_dropped = None, True
 
     def dress(self, response: Response) -> Response:
-        """The response with the cookie that it brings, or takes away, and the client's rate."""
+        """The response with the cookies that it brings, or takes away, and the client's rate."""
         if self._standing is not None:
             response.raw_headers += self._standing.pairs()
         if self._kept is not None:
             token, expires_at = self._kept
             left = (expires_at - self._sessions.services.clock()).total_seconds()
-            self._set_cookie(response, token, math.floor(left))
+            self._set_cookie(response, self._cookie, token, math.floor(left))
         elif self._is_dropped and self._given is not None:
-            self._set_cookie(response, "", 0)
+            self._set_cookie(response, self._cookie, "", 0)
+        if self._new_known_text is not None:
+            seconds = int(LIFETIME.total_seconds())
+            self._set_cookie(response, self._cookie + KNOWN, self._new_known_text, seconds)
         return response
 
-    def _set_cookie(self, response: Response, value: str, seconds: int) -> None:
+    async def _reserve(self, account: str, attempt: Attempt) -> None:
+        await self._sessions.limits.reserve(attempt)
+        self._attempts.setdefault(account, []).append(attempt)
+
+    def _set_cookie(self, response: Response, name: str, value: str, seconds: int) -> None:
         response.set_cookie(
-            self._cookie,
+            name,
             value,
             max_age=seconds,
             path="/",
@@ -165,9 +212,6 @@ class Visit:
             httponly=True,
             samesite="strict" if self._cookie == COOKIE else "lax",
         )
-
-    def _counted(self, account: str) -> tuple[str, str]:
-        return self.client, f"account {account}"
 
     def _is_plain(self) -> bool:
         """On a developer's machine, where there is no TLS for a secure cookie."""

@@ -10,13 +10,44 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
 
+from web.attempts import Attempt
 from web.standing import Policy, Standing
 from web.windows import Counting, StoreAway
 
 STORE_TIMEOUT_SECONDS = 1.0
 STORE_CONNECTIONS = 20
+
+# Each set has the ids of attempts by the time when they count no more. All are taken or none.
+RESERVE = """
+local now, wait = tonumber(ARGV[1]), 0
+for i, key in ipairs(KEYS) do
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  local place = redis.call('ZCARD', key) - tonumber(ARGV[i + 3])
+  if place >= 0 then
+    local member = redis.call('ZRANGE', key, place, place, 'WITHSCORES')
+    wait = math.max(wait, tonumber(member[2]) - now)
+  end
+end
+if wait > 0 then
+  return math.max(1, math.ceil(wait))
+end
+for _, key in ipairs(KEYS) do
+  redis.call('ZADD', key, now + tonumber(ARGV[2]), ARGV[3])
+  redis.call('EXPIRE', key, ARGV[2])
+end
+return 0
+"""
+FORGIVE = """
+local ids = redis.call('ZRANGE', KEYS[1], 0, -1)
+if #ids > 0 then
+  for i = 1, #KEYS do
+    redis.call('ZREM', KEYS[i], unpack(ids))
+  end
+end
+"""
 
 
 class SharedCounting(Counting):
@@ -34,27 +65,37 @@ class SharedCounting(Counting):
         )
         super().__init__(storage)
         self._windows = MovingWindowRateLimiter(storage)
+        client = Redis(connection_pool=self._pool)
+        self._reserve, self._forgive = map(client.register_script, (RESERVE, FORGIVE))
 
-    async def hit(self, policy: Policy, client: str) -> tuple[Standing, int]:
+    async def hit(self, policy: Policy, client: str, count: int) -> tuple[Standing, int]:
         """Where the client stands, and the seconds to wait, 0 for none."""
         with _named_failures():
-            return await self._hit(policy, client)
+            return await self._hit(policy, client, count)
 
-    async def forget(self, policy: Policy, client: str) -> None:
+    async def reserve(self, attempt: Attempt, seconds: int) -> int:
+        """As in memory."""
+        quotas = [quota for _, quota in attempt.names]
         with _named_failures():
-            await self._windows.clear(_item(policy), policy.kind, client)
-            await super().forget(policy, client)
+            return int(
+                await self._reserve(_keys(attempt), [time.time(), seconds, attempt.id, *quotas])
+            )
+
+    async def forgive(self, attempt: Attempt) -> None:
+        """As in memory."""
+        with _named_failures():
+            await self._forgive(_keys(attempt))
 
     async def close(self) -> None:
         """Give the connections to the store back."""
         await self._pool.aclose()
 
-    async def _hit(self, policy: Policy, client: str) -> tuple[Standing, int]:
+    async def _hit(self, policy: Policy, client: str, count: int) -> tuple[Standing, int]:
         key, item = f"{policy.kind}/{client}", _item(policy)
         wait = math.ceil(await self._store.get_expiry(f"waits/{key}") - time.time())
         if wait > 0:
             return Standing(policy, 0, wait), wait
-        is_taken = await self._windows.hit(item, policy.kind, client)
+        is_taken = await self._windows.hit(item, policy.kind, client, cost=count)
         window = await self._windows.get_window_stats(item, policy.kind, client)
         reset = max(1, math.ceil(window.reset_time - time.time()))
         if is_taken:
@@ -67,8 +108,12 @@ class SharedCounting(Counting):
 def _named_failures() -> Iterator[None]:
     try:
         yield
-    except (StorageError, TimeoutError) as error:
+    except (StorageError, RedisError, TimeoutError) as error:
         raise StoreAway from error
+
+
+def _keys(attempt: Attempt) -> list[str]:
+    return [f"attempts/{name}" for name, _ in attempt.names]
 
 
 def _item(policy: Policy) -> RateLimitItem:

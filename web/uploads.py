@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -12,8 +12,8 @@ from domain.errors import BadUserInput, DomainError, RequestTimeout, UploadExpir
 from resolvers import uploads
 from resolvers.context import Services
 from resolvers.uploads import Piece, Standing, Ticket
-from web.clients import client_address
 from web.graphql import refusal
+from web.guesses import Guesses
 from web.limits import RateLimits
 
 # Fewer bytes than these are no progress: a sender of single bytes is cut off as well.
@@ -29,13 +29,13 @@ class Uploads:
         self,
         services: Services,
         limits: RateLimits,
+        guesses: Guesses,
         *,
-        trusted_proxies: Sequence[str],
         stall_seconds: float,
     ) -> None:
         self._services = services
         self._limits = limits
-        self._trusted_proxies = trusted_proxies
+        self._guesses = guesses
         self._stall_seconds = stall_seconds
 
     async def respond(self, request: Request) -> Response:
@@ -46,11 +46,11 @@ class Uploads:
                 return await self._take(request, ticket, standing)
             return Response(headers=_headers(ticket, standing.offset))
         except DomainError as error:
-            return _refusal(error)
+            return _refusal(await self._guesses.judged(request, error))
 
     async def _take(self, request: Request, ticket: Ticket, standing: Standing) -> Response:
         piece = _piece(request, ticket)
-        client = client_address(request.scope, self._trusted_proxies)
+        client = self._guesses.client(request)
         if standing.offset == 0:
             await self._limits.hit("upload", client)
         chunks = self._chunks(request, ticket)

