@@ -1,9 +1,10 @@
 """Every rule of a form: all issues at once, in the order of the form."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
@@ -12,6 +13,8 @@ from domain.errors import Issue, IssueCode
 from domain.form import DocumentForm, PersonEntry, PlayerEntry, TeamEntry, TeamForm
 from domain.issues import (
     INPUT,
+    ISSUES_MAX,
+    ISSUES_PER_LIST,
     Path,
     duplicate_captain_email,
     duplicate_captain_phone,
@@ -114,7 +117,10 @@ def check_documents(
 
 
 def check_places(places: Iterable[Place], known: Mapping[str, Uploaded]) -> tuple[Issue, ...]:
-    """The issues of all places together: an upload is for one of them."""
+    """The issues of all places together: an upload is for one of them.
+
+    The first ISSUES_PER_LIST of a place, and ISSUES_MAX at most.
+    """
     used: set[UUID] = set()
     issues: list[Issue] = []
     for place in places:
@@ -122,16 +128,26 @@ def check_places(places: Iterable[Place], known: Mapping[str, Uploaded]) -> tupl
         missing = [kind.value for kind in place.missing if kind not in given]
         if missing:
             issues.append(issue(place.path, IssueCode.MISSING_DOCUMENT, {"kinds": missing}))
-        free_kinds = set(place.kinds)
-        for index, document in enumerate(place.documents):
-            uploaded = known.get(document.document_id)
-            wrong = _what_is_wrong(document, uploaded, free_kinds, used)
-            if wrong is not None:
-                field, code = wrong
-                issues.append(issue((*place.path, index, field), code))
-            free_kinds.discard(document.kind)
-            used |= {uploaded.id} if uploaded else set()
+        issues += islice(_issues_of_list(place, known, used), ISSUES_PER_LIST)
+        if len(issues) >= ISSUES_MAX:
+            break
     return in_form_order(issues)
+
+
+def _issues_of_list(
+    place: Place, known: Mapping[str, Uploaded], used: set[UUID]
+) -> Iterator[Issue]:
+    """Each entry that may not be claimed here. Uploads that are named become `used`."""
+    free_kinds = set(place.kinds)
+    for index, document in enumerate(place.documents):
+        uploaded = known.get(document.document_id)
+        wrong = _what_is_wrong(document, uploaded, free_kinds, used)
+        free_kinds.discard(document.kind)
+        if uploaded is not None:
+            used.add(uploaded.id)
+        if wrong is not None:
+            field, code = wrong
+            yield issue((*place.path, index, field), code)
 
 
 def _place(

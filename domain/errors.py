@@ -178,8 +178,11 @@ class TooManyUploads(DomainError):
 class QueryTooComplex(DomainError):
     code = ErrorCode.QUERY_TOO_COMPLEX
 
-    def __init__(self, *, limit: str, allowed: int, actual: int) -> None:
-        super().__init__(details={"limit": limit, "allowed": allowed, "actual": actual})
+    def __init__(
+        self, message: str | None = None, *, limit: str, allowed: int, actual: int
+    ) -> None:
+        details = {"limit": limit, "allowed": allowed, "actual": actual}
+        super().__init__(message, details=details)
 
 
 class BodyTooLarge(DomainError):

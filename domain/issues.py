@@ -8,6 +8,10 @@ from domain.errors import Issue, IssueCode
 Path = tuple[str | int, ...]
 
 INPUT: Path = ("input",)
+# Of one form. A squad of fifteen with everything wrong has fewer.
+ISSUES_MAX = 200
+# Of one list of documents, which may have as many entries as a client likes to send.
+ISSUES_PER_LIST = 5
 _ORDER = {
     name: place
     for place, name in enumerate(
@@ -65,11 +69,11 @@ def duplicate_captain_email() -> Issue:
 
 
 def in_form_order(issues: Iterable[Issue]) -> tuple[Issue, ...]:
-    """By place, one issue a place: the first that was found."""
+    """By place, one issue a place: the first that was found. At most ISSUES_MAX."""
     first: dict[Path, Issue] = {}
     for issue in issues:
         first.setdefault(issue.path, issue)
-    return tuple(sorted(first.values(), key=_place))
+    return tuple(sorted(first.values(), key=_place)[:ISSUES_MAX])
 
 
 def _place(issue: Issue) -> tuple[int, ...]:

@@ -76,6 +76,9 @@ async def append(  # noqa: PLR0913 - one argument for each column
     await connection.execute(_APPEND, values)
 
 
+# Of one team; `auditLog` has them all in pages.
+HISTORY_MAX = 100
+
 _PREFIX = f"{CallerKind.ORGANISER}:"
 _HEX = func.replace(cast(organiser.c.id, String), "-", "")
 _EVENTS = (
@@ -111,8 +114,17 @@ async def count(connection: AsyncConnection, *, wanted: AuditFilter) -> int:
 
 
 async def of_teams(connection: AsyncConnection, team_ids: Collection[UUID]) -> list[AuditRecord]:
-    """The oldest first."""
-    statement = _EVENTS.where(audit_event.c.team_id.in_(team_ids)).order_by(audit_event.c.id)
+    """The newest HISTORY_MAX of each team, the oldest first."""
+    place = func.row_number().over(
+        partition_by=audit_event.c.team_id, order_by=audit_event.c.id.desc()
+    )
+    numbered = (
+        select(audit_event.c.id, place.label("place"))
+        .where(audit_event.c.team_id.in_(team_ids))
+        .subquery()
+    )
+    newest = select(numbered.c.id).where(numbered.c.place <= HISTORY_MAX)
+    statement = _EVENTS.where(audit_event.c.id.in_(newest)).order_by(audit_event.c.id)
     return [_record(row) for row in await connection.execute(statement)]
 
 

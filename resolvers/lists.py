@@ -96,7 +96,7 @@ async def delivery_count(services: Services, *, wanted: DeliveryFilter) -> int:
 
 
 async def histories(services: Services, team_ids: Sequence[UUID]) -> list[list[AuditRecord]]:
-    """What happened to each of these teams, the oldest first; in the order of the ids."""
+    """The last that happened to each team, the oldest first; in the order of the ids."""
     found: dict[UUID | None, list[AuditRecord]] = {}
     for event in await services.database.read(partial(audit.of_teams, team_ids=team_ids)):
         found.setdefault(event.team_id, []).append(event)

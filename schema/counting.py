@@ -12,16 +12,20 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLField,
+    GraphQLList,
     GraphQLNamedType,
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     ValueNode,
     VariableDefinitionNode,
     VariableNode,
     get_named_type,
+    get_nullable_type,
     is_composite_type,
     is_introspection_type,
 )
@@ -29,8 +33,26 @@ from graphql import (
 from schema.pages import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 
 PAGING = ("first", "last")
-# The most entries of lists that have no pages.
-LIST_SIZES = {"players": 15, "documents": 3}
+# The most entries of lists that have no pages, by the names of their fields.
+LIST_SIZES = {
+    "players": 15,
+    "documents": 3,
+    "issues": 200,
+    "history": 100,
+    "blockers": 50,
+    "playersElsewhere": 50,
+    "errorCatalog": 40,
+    "results": 100,
+    "organisers": 100,
+    "sessions": 100,
+    "apiTokens": 100,
+    "registeredByDay": 100,
+}
+OTHER_LIST_SIZE = 10
+# Lists of a page, which the field with `first` or `last` multiplies.
+PAGED = frozenset(("edges", "nodes"))
+# The work of fields that read or check much, in the place of 1.
+FIELD_COSTS = {"validateTeam": 250, "health": 50}
 # What everybody may ask of `__type`.
 PUBLIC_OF_TYPES = ("name", "__typename")
 # Fragments within fragments multiply; from here on it makes no difference.
@@ -51,6 +73,7 @@ class Limit(StrEnum):
     COST = "cost"
     COMPARISONS = "comparisons"
     VALUES = "values"
+    ANSWER_BYTES = "answerBytes"
 
 
 PageSizes = tuple[tuple[str, int], ...]
@@ -69,10 +92,16 @@ class Place:
 
 @dataclass(slots=True)
 class Totals:
-    """What an operation or a fragment asks for, with the fragments that it spreads."""
+    """What an operation or a fragment asks for, with the fragments that it spreads.
+
+    `literals` are values that arguments name in the document, `uses` say how often they take a
+    variable.
+    """
 
     counts: Counter[Limit] = field(default_factory=Counter)
     shows_schema: bool = False
+    literals: int = 0
+    uses: Counter[str] = field(default_factory=Counter)
 
     def add(self, limit: Limit, number: int) -> None:
         self.counts[limit] = min(self.counts[limit] + number, COUNTED_MAX)
@@ -88,6 +117,23 @@ class Totals:
         if place.depth == 0:
             self.add(Limit.ROOT_FIELDS, fragment.counts[Limit.ROOT_FIELDS])
         self.shows_schema = self.shows_schema or fragment.shows_schema
+        self.literals = min(self.literals + fragment.literals, COUNTED_MAX)
+        for name, uses in fragment.uses.items():
+            self.use(name, uses)
+
+    def use(self, variable: str, times: int = 1) -> None:
+        self.uses[variable] = min(self.uses[variable] + times, COUNTED_MAX)
+
+    def take(self, value: ValueNode) -> None:
+        """Count a value of an argument with all that is in it."""
+        pending = [value]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, VariableNode):
+                self.use(node.name.value)
+                continue
+            self.literals = min(self.literals + 1, COUNTED_MAX)
+            pending += inner_values(node)
 
 
 class Counting:
@@ -163,7 +209,9 @@ class Counting:
         in_schema = place.parent is not None and is_introspection_type(place.parent)
         depth = place.depth if in_schema else place.depth + 1
         totals.reach(depth)
-        totals.add(Limit.COST, place.times)
+        totals.add(Limit.COST, place.times * FIELD_COSTS.get(name, 1))
+        for argument in node.arguments or ():
+            totals.take(argument.value)
         totals.add(Limit.ALIASES, int(node.alias is not None))
         totals.add(Limit.ROOT_FIELDS, int(place.depth == 0))
         if name == "__schema" or (in_schema and name not in PUBLIC_OF_TYPES):
@@ -174,16 +222,23 @@ class Counting:
                 selection_set=node.selection_set,
                 parent=get_named_type(found.type) if found else None,
                 depth=depth,
-                times=min(place.times * self._entries(node, found), COUNTED_MAX),
+                times=min(place.times * self._entries(node, found, in_schema), COUNTED_MAX),
             )
 
     def _definition(self, parent: GraphQLNamedType | None, name: str) -> GraphQLField | None:
         return self._schema.get_field(parent, name) if is_composite_type(parent) else None
 
-    def _entries(self, node: FieldNode, found: GraphQLField | None) -> int:
+    def _entries(self, node: FieldNode, found: GraphQLField | None, in_schema: bool) -> int:
         """How many entries the field may have; 1 for what is no list."""
+        name = node.name.value
         if found is None or found.args.keys().isdisjoint(PAGING):
-            return LIST_SIZES.get(node.name.value, 1)
+            is_other = (
+                found is not None
+                and isinstance(get_nullable_type(found.type), GraphQLList)
+                and name not in PAGED
+                and not in_schema
+            )
+            return LIST_SIZES.get(name, OTHER_LIST_SIZE if is_other else 1)
         arguments = node.arguments or ()
         sizes = [self._size(one.value) for one in arguments if one.name.value in PAGING]
         return max(sizes, default=PAGE_SIZE_DEFAULT)
@@ -215,14 +270,60 @@ def _clamped(size: float) -> int:
     return int(max(1, min(size, PAGE_SIZE_MAX)))
 
 
-def values_in(variables: Mapping[str, Any], *, stop_above: int) -> int:
-    """How many values variables hold, at any depth; counted no further than one above."""
-    pending: list[Any] = [variables]
+def inner_values(node: ValueNode) -> list[ValueNode]:
+    """The values right inside a list or an object of a document."""
+    if isinstance(node, ListValueNode):
+        return list(node.values)
+    if isinstance(node, ObjectValueNode):
+        return [field.value for field in node.fields]
+    return []
+
+
+def values_of(
+    totals: Totals,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, Any],
+    *,
+    stop_above: int,
+) -> int:
+    """How many values the operation's arguments hold, a variable's at each place that takes it.
+
+    Variables that nothing takes count once. Counted no further than one above `stop_above`.
+    """
+    count = totals.literals
+    defaults = _defaults(operation)
+    for name in variables.keys() | defaults.keys():
+        size = defaults.get(name, 0)
+        if name in variables:
+            size = 1 + values_in(variables[name], stop_above=stop_above)
+        count += size * max(totals.uses[name], 1)
+    return min(count, stop_above + 1)
+
+
+def _defaults(operation: OperationDefinitionNode) -> dict[str, int]:
+    """How many values the default of each variable holds."""
+    sizes = {}
+    for definition in operation.variable_definitions or ():
+        if definition.default_value is not None:
+            default = Totals()
+            default.take(definition.default_value)
+            sizes[definition.variable.name.value] = default.literals
+    return sizes
+
+
+def values_in(value: object, *, stop_above: int) -> int:
+    """How many values are inside of one of JSON, at any depth; no further than one above."""
+    pending = [value]
     count = 0
     while pending and count <= stop_above:
-        value = pending.pop()
-        inner = value.values() if type(value) is dict else value
-        count += len(inner)
+        current = pending.pop()
         # What JSON is read as has no other types with values in them.
+        if type(current) is dict:
+            inner = list(current.values())
+        elif type(current) is list:
+            inner = current
+        else:
+            continue
+        count += len(inner)
         pending += [one for one in inner if type(one) is dict or type(one) is list]
     return min(count, stop_above + 1)

@@ -20,7 +20,7 @@ from strawberry.extensions import SchemaExtension
 from domain.errors import BadUserInput, GraphqlValidationFailed, QueryTooComplex
 from domain.roles import Caller, Role, may
 from schema.context import Context
-from schema.counting import Counting, Limit, PageSizes, Totals, page_sizes_of, values_in
+from schema.counting import Counting, Limit, PageSizes, Totals, page_sizes_of, values_in, values_of
 
 DOCUMENTS_KEPT = 256
 ALLOWED: Mapping[Limit, int] = {
@@ -34,6 +34,7 @@ ALLOWED: Mapping[Limit, int] = {
     Limit.VARIABLES: 200,
     Limit.COMPARISONS: 50_000,
     Limit.VALUES: 2_000,
+    Limit.ANSWER_BYTES: 4 << 20,
 }
 _INTROSPECTION = ("__schema", "__type", "__typename")
 PUBLIC_BUDGET = 2_000
@@ -129,11 +130,15 @@ def require_allowed(
     Raises QueryTooComplex, and GraphqlValidationFailed where the schema is not shown.
     """
     most = ALLOWED[Limit.VALUES]
-    require_within(Limit.VALUES, most, values_in(variables, stop_above=most))
+    # First of all without the document, which takes longer to count.
+    require_within(Limit.VALUES, most, values_in(dict(variables), stop_above=most))
     operations = counted(schema, text, page_sizes_of(operation, variables))
+    totals = operations[operation.name.value if operation.name else None]
+    values = values_of(totals, operation, variables, stop_above=most)
+    require_within(Limit.VALUES, most, values)
     if not context.may_introspect and any(one.shows_schema for one in operations.values()):
         raise GraphqlValidationFailed("The schema is not shown to anonymous callers.")
-    return operations[operation.name.value if operation.name else None].counts[Limit.COST]
+    return totals.counts[Limit.COST]
 
 
 def require_affordable(cost: int, caller: Caller) -> None:

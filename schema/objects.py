@@ -135,8 +135,8 @@ class Team(Node):
     )
     history: list[AuditEvent] = field(
         resolver=_history,
-        description="What was done to the team, the oldest first. Captains are not told by which"
-        " organiser.",
+        description="What was done to the team: the newest 100, the oldest of them first. Captains"
+        " are not told by which organiser.",
     )
     record: strawberry.Private[TeamRecord]
 

@@ -12,6 +12,8 @@ from persistence.records import TeamRecord
 from schema.context import Info
 from schema.enums import BlockerActor, BlockerCode
 
+ELSEWHERE_MAX = 50
+
 
 @strawberry.type(description="One thing that has to be done before a team can be confirmed.")
 class Blocker:
@@ -37,7 +39,7 @@ async def _players_elsewhere(
             player_code=player_code(root.record.code, one.position),
             other_player_code=one.other_code,
         )
-        for one in found
+        for one in found[:ELSEWHERE_MAX]
     ]
 
 
@@ -48,8 +50,8 @@ class Readiness:
     next_operation: str | None = field(description="The mutation that comes next, if there is one.")
     players_elsewhere: list[PlayerElsewhere] = field(
         resolver=_players_elsewhere,
-        description="Players who are in another live team too. No blocker; told to organisers"
-        " only, others see none.",
+        description="Players who are in another live team too, the first 50. No blocker; told to"
+        " organisers only, others see none.",
     )
     record: strawberry.Private[TeamRecord]
 

@@ -34,7 +34,7 @@ class ValidationIssue:
 @strawberry.type(description="What registerTeam would say to a form, but for who else registered.")
 class ValidationReport:
     is_valid: bool = field(description="Whether the form has no issues; there may be blockers.")
-    issues: list[ValidationIssue] = field(description="All of them, in the order of the form.")
+    issues: list[ValidationIssue] = field(description="In the order of the form, at most 200.")
     blockers: list[ErrorCode] = field(
         description="Why no form of this church would be taken now: not open, closed, church limit,"
         " full."

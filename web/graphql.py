@@ -21,6 +21,7 @@ from domain.errors import (
     ErrorCode,
     GraphqlValidationFailed,
     MethodNotAllowed,
+    QueryTooComplex,
 )
 from resilience.metrics import OPERATIONS
 from resilience.telemetry import current_request_id
@@ -28,8 +29,10 @@ from resilience.tracing import is_tracing, span
 from resolvers.context import Services
 from schema import operation_label, schema
 from schema.context import Context, Execution
+from schema.counting import Limit
 from schema.errors import error_body, publish
 from schema.execution import Asked, execute
+from schema.limits import ALLOWED
 from schema.loaders import Loaders
 from web.negotiation import GRAPHQL_TYPE, JSON_TYPE, error_type, response_type
 from web.requests import GraphQLRequest, HttpRequest, parse
@@ -40,6 +43,7 @@ from web.trusted import TrustedDocuments
 # Over application/json any well-formed request is answered with 200, except where the status
 # itself is the message.
 STATUS_ALWAYS = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.METHOD_NOT_ALLOWED})
+TOO_LARGE = "The answer is too large. Ask for shorter pages or fewer fields at once."
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _TYPES = {
     one: (b"content-type", f"{one}; charset=utf-8".encode()) for one in (JSON_TYPE, GRAPHQL_TYPE)
@@ -197,9 +201,10 @@ class _Data(Response):
 
 
 def _response(result: Any, context: Context, media_type: str) -> Response:
+    """Raises QueryTooComplex for an answer that is too large."""
     errors, data = result.errors, result.data
     if not errors and not result.extensions:
-        return _Data(orjson.dumps({"data": data}, default=str), media_type)
+        return _Data(_encoded({"data": data}), media_type)
     body: dict[str, Any] = {}
     headers = {"Vary": "Accept"}
     status = 200
@@ -218,8 +223,33 @@ def _response(result: Any, context: Context, media_type: str) -> Response:
         body["data"] = data
     if result.extensions:
         body["extensions"] = result.extensions
+    return Response(_encoded(body), status, headers, f"{media_type}; charset=utf-8")
+
+
+def _encoded(body: dict[str, Any]) -> bytes:
+    """The body as JSON, whoever made it: PostgreSQL, a generated function or graphql-core.
+
+    Root fields are encoded one by one, so that no more is encoded than may be sent. Raises
+    QueryTooComplex.
+    """
+    data = body.get("data")
+    if type(data) is dict and len(data) > 1:
+        size, parts = 0, {}
+        for key, value in data.items():
+            part = orjson.dumps(value, default=str)
+            size += len(part)
+            _require_sendable(size)
+            parts[key] = orjson.Fragment(part)
+        body = body | {"data": parts}
     content = orjson.dumps(body, default=str)
-    return Response(content, status, headers, f"{media_type}; charset=utf-8")
+    _require_sendable(len(content))
+    return content
+
+
+def _require_sendable(size: int) -> None:
+    most = ALLOWED[Limit.ANSWER_BYTES]
+    if size > most:
+        raise QueryTooComplex(TOO_LARGE, limit=Limit.ANSWER_BYTES, allowed=most, actual=size)
 
 
 def _status(media_type: str, code: ErrorCode, *, has_data: bool) -> int:
