@@ -4,9 +4,11 @@ Who goes on asking for more than that waits longer: each breach within an hour d
 Guesses at passwords and codes have windows of their own, without that: see `web/attempts.py`.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
@@ -28,6 +30,8 @@ GUESSES = 30
 
 # A store that was away is not asked for so long.
 STORE_PAUSE_SECONDS = 5.0
+# Of the counts that find out whether the store is back, which may be any number.
+PROBE = Policy("probe", "probes", 1_000_000, minutes=1)
 
 log = structlog.get_logger(__name__)
 
@@ -110,13 +114,23 @@ class RateLimits:
     async def forgive(self, attempt: Attempt) -> None:
         """Give back what the guesser was counted for at this account, and nothing else."""
         self._attempts.forgive(attempt)
-        if self._shared is None:
+        if self._shared is None or self._is_pausing():
             return
         try:
             await self._shared.forgive(attempt)
-            self._note(away=False)
-        except StoreAway:
-            self._note(away=True)
+            self._note(None)
+        except StoreAway as away:
+            self._note(away)
+
+    async def look_after_store(self) -> None:
+        """Ask a store that was away now and then, also while no client does."""
+        shared, own = self._shared, self._own
+        while shared is not None:
+            await asyncio.sleep(STORE_PAUSE_SECONDS)
+            if self.store_is_away:
+                await self._counted(
+                    partial(shared.hit, PROBE, "probe", 1), partial(own.hit, PROBE, "probe", 1)
+                )
 
     async def close(self) -> None:
         """Give the connections to the store back."""
@@ -127,26 +141,31 @@ class RateLimits:
         self, shared: Callable[[], Awaitable[T]], own: Callable[[], Awaitable[T]]
     ) -> T:
         """By the shared store, or by this process while that is away."""
-        now = time.time()
-        if self.store_is_away and now < self._asked_again_at:
+        if self._is_pausing():
             return await own()
-        # Whoever comes while this one waits for the store does not wait for it too.
-        self._asked_again_at = now + STORE_PAUSE_SECONDS
+        # Requests that come while this one waits for the store do not wait for it too.
+        self._asked_again_at = time.time() + STORE_PAUSE_SECONDS
         try:
             counted = await shared()
-        except StoreAway:
-            self._note(away=True)
+        except StoreAway as away:
+            self._note(away)
             return await own()
-        self._note(away=False)
+        self._note(None)
         return counted
 
-    def _note(self, *, away: bool) -> None:
-        if away == self.store_is_away:
+    def _is_pausing(self) -> bool:
+        return self.store_is_away and time.time() < self._asked_again_at
+
+    def _note(self, away: StoreAway | None) -> None:
+        """Log a change. None: the store has answered."""
+        if (away is not None) == self.store_is_away:
             return
-        say = log.warning if away else log.info
-        say("rate_limit_store_away" if away else "rate_limit_store_back")
-        self.store_is_away = away
-        RATE_LIMIT_STORE_AWAY.set(away)
+        if away is not None:
+            log.warning("rate_limit_store_away", error=type(away.__cause__).__name__)
+        else:
+            log.info("rate_limit_store_back")
+        self.store_is_away = away is not None
+        RATE_LIMIT_STORE_AWAY.set(self.store_is_away)
 
 
 async def _ready(value: T) -> T:

@@ -1,23 +1,24 @@
 """Moving windows that several processes share, in Redis or Valkey. Their libraries take long."""
 
+import asyncio
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.strategies import MovingWindowRateLimiter
-from limits.errors import StorageError
 from limits.storage import storage_from_string
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import RedisError
 
 from web.attempts import Attempt
 from web.standing import Policy, Standing
 from web.windows import Counting, StoreAway
 
 STORE_TIMEOUT_SECONDS = 1.0
+# Of all that one count asks the store.
+TOTAL_TIMEOUT_SECONDS = 4.0
 STORE_CONNECTIONS = 20
 
 # Each set has the ids of attempts by the time when they count no more. All are taken or none.
@@ -70,20 +71,20 @@ class SharedCounting(Counting):
 
     async def hit(self, policy: Policy, client: str, count: int) -> tuple[Standing, int]:
         """Where the client stands, and the seconds to wait, 0 for none."""
-        with _named_failures():
+        async with _named_failures():
             return await self._hit(policy, client, count)
 
     async def reserve(self, attempt: Attempt, seconds: int) -> int:
         """As in memory."""
         quotas = [quota for _, quota in attempt.names]
-        with _named_failures():
+        async with _named_failures():
             return int(
                 await self._reserve(_keys(attempt), [time.time(), seconds, attempt.id, *quotas])
             )
 
     async def forgive(self, attempt: Attempt) -> None:
         """As in memory."""
-        with _named_failures():
+        async with _named_failures():
             await self._forgive(_keys(attempt))
 
     async def close(self) -> None:
@@ -104,11 +105,23 @@ class SharedCounting(Counting):
         return Standing(policy, 0, wait), wait
 
 
-@contextmanager
-def _named_failures() -> Iterator[None]:
+@asynccontextmanager
+async def _named_failures() -> AsyncGenerator[None]:
+    """Raises StoreAway for any failure: counting is never a reason to refuse or to break.
+
+    Beside the errors of the store and its client, a lost connection or a strange answer raises
+    errors of Python's own: of a closed transport, of a parser, of a value of the wrong type.
+    """
     try:
-        yield
-    except (StorageError, RedisError, TimeoutError) as error:
+        async with asyncio.timeout(TOTAL_TIMEOUT_SECONDS):
+            yield
+    except Exception as error:
+        raise StoreAway from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody has cancelled the request: the connection was given up below.
         raise StoreAway from error
 
 
