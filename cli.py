@@ -73,6 +73,9 @@ def serve() -> None:
             serving.serve(settings, prepared.url, prepared.embedded)
         except serving.NotServed as error:
             fail(str(error))
+    from resilience.stopping import end_despite_threads
+
+    end_despite_threads()
 
 
 @app.command()

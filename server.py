@@ -18,10 +18,12 @@ from domain.documents import MAX_BYTES, RetentionClass
 from domain.errors import StorageUnavailable
 from persistence.database import Database
 from persistence.options import DatabaseOptions
+from resilience.background import BackgroundTasks
 from resilience.folder_media import FolderMedia
 from resilience.inspection import InspectionOptions
 from resilience.media import Media
 from resilience.spool import Spool
+from resilience.stopping import finish
 from resilience.tracing import start_tracing, stop_tracing
 from resolvers.context import Accounts, Services, Storage, Watched
 from resolvers.outbox import Handler, run_outbox
@@ -54,10 +56,21 @@ if TYPE_CHECKING:
     from resilience.cloudinary_media import CloudinaryMedia
 
 INVITATION_LIFETIME = timedelta(days=7)
+# For connections to be given back, even when nothing is left of the grace period.
+CLOSING_SECONDS = 2.0
 
 
-def create_app(settings: Settings, database_url: str, drain: Drain | None = None) -> Starlette:
-    """The ASGI application on a database whose schema is current. Connects when it starts."""
+def create_app(
+    settings: Settings,
+    database_url: str,
+    drain: Drain | None = None,
+    background: BackgroundTasks | None = None,
+) -> Starlette:
+    """The ASGI application on a database whose schema is current. Connects when it starts.
+
+    `background` may hold tasks of the process's own, which health shows with the others.
+    """
+    drain = drain or Drain()
     limits = RateLimits(
         enabled=settings.enable_rate_limiting,
         requests_per_minute=settings.rate_limit_requests,
@@ -68,15 +81,27 @@ def create_app(settings: Settings, database_url: str, drain: Drain | None = None
     )
     begin_tracing(settings)
     database = Database(database_options(settings, database_url))
-    services = services_for(settings, database, watched=(limits,) if limits.is_shared else ())
+    services = services_for(
+        settings,
+        database,
+        watched=(limits,) if limits.is_shared else (),
+        background=background,
+    )
     graphql = graphql_endpoint(settings, services, limits)
     # It refuses other methods itself, and counts them.
     route = Route("/graphql", graphql)
     app = Service(
-        routes=[route, *routes(settings, services, limits, drain or Drain())],
+        routes=[route, *routes(settings, services, limits, drain)],
         middleware=middleware(settings, straight={route.path: graphql}, limits=limits),
         exception_handlers={404: not_found, 405: method_not_allowed},
-        lifespan=partial(lifespan, services, limits, HANDLERS if settings.outbox_in_server else {}),
+        lifespan=partial(
+            lifespan,
+            services,
+            limits,
+            HANDLERS if settings.outbox_in_server else {},
+            drain=drain,
+            grace_seconds=settings.shutdown_grace_seconds,
+        ),
     )
     # A path with a slash too many is no page of ours, and is answered as such.
     app.router.redirect_slashes = False
@@ -191,31 +216,53 @@ def routes(settings: Settings, services: Services, limits: RateLimits, drain: Dr
 
 @asynccontextmanager
 async def lifespan(
-    services: Services, limits: RateLimits, handlers: Mapping[str, Handler], _app: Starlette
+    services: Services,
+    limits: RateLimits,
+    handlers: Mapping[str, Handler],
+    _app: Starlette,
+    *,
+    drain: Drain,
+    grace_seconds: float,
 ) -> AsyncGenerator[None]:
-    stop = asyncio.Event()
-    ended_at_once = [
-        asyncio.create_task(services.database.keep_alive()),
-        asyncio.create_task(sweep_forever(services)),
-    ]
-    ended_in_time = []
+    background, database = services.background, services.database
+    ended_at_once, ended_in_time = [], []
+    if database.options.keep_alive_seconds:
+        ended_at_once.append(background.start("keepAlive", lambda _: database.keep_alive()))
+    if limits.is_shared:
+        ended_at_once.append(
+            background.start("rateLimitStoreProbe", lambda _: limits.look_after_store())
+        )
+    ended_at_once.append(
+        background.start("sweepUploads", partial(sweep_forever, services), steady_seconds=None)
+    )
     if handlers:
-        ended_at_once.append(asyncio.create_task(prune_forever(services)))
-        ended_in_time.append(asyncio.create_task(run_outbox(services, handlers, stop)))
+        ended_at_once.append(
+            background.start("prune", partial(prune_forever, services), steady_seconds=None)
+        )
+        outbox = run_outbox(services, handlers, drain.stopping)
+        ended_in_time.append(asyncio.create_task(outbox, name="outbox"))
     try:
         yield
     finally:
-        stop.set()
+        drain.stopping.set()
         for task in ended_at_once:
             task.cancel()
-        await asyncio.gather(*ended_at_once, *ended_in_time, return_exceptions=True)
-        await limits.close()
-        await services.database.close()
-        await asyncio.to_thread(stop_tracing)
+        left = drain.seconds_left(otherwise=grace_seconds)
+        await finish([*ended_at_once, *ended_in_time], within_seconds=left)
+        closing = [
+            asyncio.create_task(limits.close(), name="rateLimitStore"),
+            asyncio.create_task(database.close(), name="database"),
+            asyncio.create_task(asyncio.to_thread(stop_tracing), name="tracing"),
+        ]
+        left = drain.seconds_left(otherwise=grace_seconds)
+        await finish(closing, within_seconds=max(CLOSING_SECONDS, left))
 
 
 def services_for(
-    settings: Settings, database: Database, watched: tuple[Watched, ...] = ()
+    settings: Settings,
+    database: Database,
+    watched: tuple[Watched, ...] = (),
+    background: BackgroundTasks | None = None,
 ) -> Services:
     current, previous = settings.secret_key, settings.secret_key_previous
     cloudinary = cloudinary_for(settings)
@@ -236,6 +283,7 @@ def services_for(
         version=settings.app_version,
         watched=watched,
         disks=disks_of(storage),
+        background=background or BackgroundTasks(),
     )
 
 

@@ -8,6 +8,9 @@ import asyncio
 import gc
 import os
 import signal
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -19,16 +22,23 @@ import structlog
 
 from persistence.embedded import EmbeddedPostgres
 from persistence.supervision import revive
+from resilience.background import BackgroundTask, BackgroundTasks
 from resilience.metrics import FOLDER
+from resilience.stopping import LastResort
 from server import create_app, uvicorn_config
 from settings import Settings, log_as
 from web.draining import Drain, DrainingServer
-from web.workers import READY, WorkerFailed, Workers, require_free, shared_socket
+from web.workers import READY, Family, Lines, WorkerFailed, Workers, require_free, shared_socket
 
 # New objects, and young and middle collections, before the next: a page of teams makes thousands.
 COLLECTED_AFTER = (10_000, 20, 20)
 # For processes to end in after all that they leave to their clients.
 STOP_SECONDS = 10
+# For others to take the place of those whose parent was killed.
+ORPHAN_SECONDS = 20
+# For the embedded database to end in order, even when nothing is left of the grace period.
+DATABASE_STOP_SECONDS = 5
+FORK = "import sys, serving; serving.fork_workers(int(sys.argv[1]))"
 # By the first team, not by the start, and long to import.
 NEEDED_LATER = ("domain.notations",)
 
@@ -58,7 +68,7 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
         os.environ["PYTHONPATH"] = os.pathsep.join(
             [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         )
-        handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
             asyncio.run(_serve_together(settings, url, embedded))
         except WorkerFailed as error:
@@ -71,16 +81,51 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
 async def _serve_together(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
     """Raises WorkerFailed."""
     stop = stop_by_signal()
-    workers = Workers(
-        work, (settings, url), count=settings.workers, modules=imported_once(settings)
-    )
-    watch = asyncio.create_task(revive(embedded)) if embedded else None
+    family = Family(FORK, (settings, url, embedded.data_dir if embedded else None))
+    watch = _watch(embedded, BackgroundTasks())
     seconds = settings.shutdown_notice_seconds + settings.shutdown_grace_seconds + STOP_SECONDS
     try:
-        await workers.run(stop, partial(print_address, settings), stop_seconds=seconds)
+        await family.run(stop, stop_seconds=seconds)
     finally:
+        if embedded is not None:
+            embedded.stop_seconds = DATABASE_STOP_SECONDS
         if watch is not None:
             watch.cancel()
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+
+
+def _watch(
+    embedded: EmbeddedPostgres | None, background: BackgroundTasks
+) -> asyncio.Task[None] | None:
+    if embedded is None:
+        return None
+    return background.start("embeddedDatabase", partial(revive, embedded), steady_seconds=None)
+
+
+def fork_workers(descriptor: int) -> None:
+    """Fork those who serve until told to stop; in a process of its own, which never has threads.
+
+    `descriptor` is of the connection to the supervisor. Without it, the embedded database is
+    stopped too.
+    """
+    supervisor = Connection(descriptor)
+    settings, url, data_dir = supervisor.recv()
+    log_as(settings)
+    for module in imported_once(settings):
+        import_module(module)
+    # The collector would write to what is shared, and each would have its own.
+    gc.freeze()
+    workers = Workers(partial(work, settings, url), count=settings.workers, supervisor=supervisor)
+    seconds = settings.shutdown_notice_seconds + settings.shutdown_grace_seconds + STOP_SECONDS
+    try:
+        is_alone = workers.run(partial(print_address, settings), stop_seconds=seconds)
+    except WorkerFailed:
+        sys.exit(1)
+    if is_alone:
+        log.error("supervisor_ended")
+        if data_dir is not None:
+            with EmbeddedPostgres(data_dir):
+                pass
 
 
 def imported_once(settings: Settings) -> list[str]:
@@ -89,12 +134,9 @@ def imported_once(settings: Settings) -> list[str]:
     return [__name__, *NEEDED_LATER, *counts]
 
 
-def work(settings: Settings, url: str, line: Connection) -> None:
-    """One of several processes that serve."""
-    # The collector would write to what is shared, and each would have its own.
-    gc.freeze()
-    log_as(settings)
-    Server(settings, url, line=line).run([shared_socket(settings.host, settings.port)])
+def work(settings: Settings, url: str, lines: Lines) -> None:
+    """Serve as one of several processes."""
+    Server(settings, url, lines=lines).run([shared_socket(settings.host, settings.port)])
 
 
 def stop_by_signal() -> asyncio.Event:
@@ -112,18 +154,30 @@ def print_address(settings: Settings) -> None:
     print(f"{settings.app_title} is on {address} — open {address}/{page}", flush=True)
 
 
-def import_later() -> None:
+def import_later() -> list[str]:
+    """Names of the modules that could not be imported; all others are imported."""
+    failed = []
     for module in NEEDED_LATER:
         try:
             import_module(module)
         except ImportError:
             log.exception("import_failed", module=module)
+            failed.append(module)
+    return failed
+
+
+async def _import_later(_task: BackgroundTask) -> None:
+    """Raises ImportError: teams or files cannot be taken until the module is there."""
+    failed = await asyncio.to_thread(import_later)
+    if failed:
+        raise ImportError(", ".join(failed))
 
 
 class Server(DrainingServer):
     """uvicorn, saying in one line where it is and what to open.
 
-    One of several says on its `line` that it serves, and ends when nobody is at the other end.
+    One of several says on its line to its parent that it serves. It ends with the supervisor, and
+    some time after its parent: until then, others are started.
     """
 
     def __init__(
@@ -132,17 +186,19 @@ class Server(DrainingServer):
         url: str,
         *,
         embedded: EmbeddedPostgres | None = None,
-        line: Connection | None = None,
+        lines: Lines | None = None,
     ) -> None:
         self._settings = settings
-        self._line = line
+        self._lines = lines
         self._embedded = embedded
-        self._watch: asyncio.Task[None] | None = None
+        self._own: list[asyncio.Task[None] | None] = []
+        self._background = BackgroundTasks()
         drain = Drain()
         super().__init__(
-            uvicorn_config(settings, create_app(settings, url, drain), drain),
+            uvicorn_config(settings, create_app(settings, url, drain, self._background), drain),
             drain,
             notice_seconds=settings.shutdown_notice_seconds,
+            last_resort=LastResort(self._stop_database),
         )
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
@@ -153,15 +209,43 @@ class Server(DrainingServer):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECTED_AFTER)
-        asyncio.get_running_loop().run_in_executor(None, import_later)
-        if self._embedded is not None:
-            self._watch = asyncio.create_task(revive(self._embedded))
-        if self._line is None:
+        # Kept here: the loop itself keeps no task.
+        self._own = [
+            self._background.start("imports", _import_later),
+            _watch(self._embedded, self._background),
+        ]
+        if self._lines is None:
             print_address(self._settings)
-        else:
-            self._line.send_bytes(READY)
-            asyncio.get_running_loop().add_reader(self._line.fileno(), self._leave)
+            return
+        self._lines.parent.send_bytes(READY)
+        loop = asyncio.get_running_loop()
+        _at_end(self._lines.parent, lambda: loop.call_later(ORPHAN_SECONDS, self._leave))
+        _at_end(self._lines.supervisor, self._leave)
+
+    def _stop_database(self) -> None:
+        """End the embedded database soon: it must not outlive a process that is ended by force."""
+        if self._embedded is not None:
+            self._embedded.stop_seconds = DATABASE_STOP_SECONDS
+            self._embedded.stop()
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for task in filter(None, self._own):
+            task.cancel()
+        if self._embedded is not None:
+            left = self._drain.seconds_left(otherwise=0)
+            self._embedded.stop_seconds = max(DATABASE_STOP_SECONDS, left)
 
     def _leave(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._line.fileno() if self._line else -1)
         self.handle_exit(signal.SIGTERM, None)
+
+
+def _at_end(line: Connection, act: Callable[[], object]) -> None:
+    """Call `act` once, at the end of a line on which nothing more is sent."""
+    loop, descriptor = asyncio.get_running_loop(), line.fileno()
+
+    def end() -> None:
+        loop.remove_reader(descriptor)
+        act()
+
+    loop.add_reader(descriptor, end)

@@ -1,6 +1,7 @@
 """The embedded server's data on disk, and the programs that are run on it."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -13,6 +14,7 @@ from persistence.privileges import ENVIRONMENT, Account, EmbeddedPostgresError, 
 
 PORT = 5432
 PREFIX = "icct26-"
+PID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
 # Of the socket's whole path: 107 bytes on Linux, 103 on macOS.
 SOCKET_PATH_BYTES = 103
 INITDB_SECONDS = 120
@@ -81,10 +83,10 @@ class Cluster:
     def recorded(self) -> Recorded | None:
         """None also while the server is still writing it."""
         try:
-            lines = self.pid_file.read_text().splitlines()
+            lines = self.pid_file.read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return None
-        if len(lines) < 5 or not lines[0].isdigit() or not lines[4]:  # noqa: PLR2004
+        if len(lines) < 5 or not PID.fullmatch(lines[0]) or not lines[4]:  # noqa: PLR2004
             return None
         return Recorded(pid=int(lines[0]), socket_dir=Path(lines[4]))
 
@@ -179,10 +181,11 @@ class Cluster:
     def make_socket_folder(self) -> Path:
         """Private, with an unpredictable name, and short enough: the data's own path may not be.
 
-        That of a server that others have ended is used again, so that its users find the next one.
+        That of a server that others have ended is used again, and made again if it is gone: its
+        users look for the next server there. Forgotten when `forget_socket_folder` is called.
         """
-        last = self._last_socket_folder()
-        if last is not None and self._is_socket_folder(last):
+        last = self.last_socket_folder()
+        if last is not None and (self._is_socket_folder(last) or self._is_made_again(last)):
             for path in last.iterdir():
                 path.unlink()
             return last
@@ -195,13 +198,25 @@ class Cluster:
     def _place(self) -> Path:
         return self.home / "socket_folder"
 
-    def _last_socket_folder(self) -> Path | None:
+    def last_socket_folder(self) -> Path | None:
+        """The folder in which a server's users look for it; None before the first server."""
         # A server that was told to stop takes its pid file away.
         try:
             return Path(os.fsdecode(self._place.read_bytes()))
         except FileNotFoundError:
             recorded = self.recorded()
             return recorded.socket_dir if recorded else None
+
+    def _is_made_again(self, folder: Path) -> bool:
+        """False when anything else has taken its place meanwhile."""
+        if not folder.name.startswith(PREFIX):
+            return False
+        try:
+            folder.mkdir(mode=0o700)
+            self.account.give(folder)
+        except OSError:
+            return False
+        return self._is_socket_folder(folder)
 
     def _new_socket_folder(self) -> Path:
         for place in (tempfile.gettempdir(), "/tmp"):  # noqa: S108
@@ -212,9 +227,12 @@ class Cluster:
             folder.rmdir()
         raise AssertionError
 
-    def remove_socket_folder(self, folder: Path) -> None:
-        if self._is_socket_folder(folder):
+    def forget_socket_folder(self) -> None:
+        """Remove it, and give the next server another: nobody looks for this one any more."""
+        folder = self.last_socket_folder()
+        if folder is not None and self._is_socket_folder(folder):
             shutil.rmtree(folder, ignore_errors=True)
+        self._place.unlink(missing_ok=True)
 
     def _is_socket_folder(self, folder: Path) -> bool:
         """Whether it was made here: a pid file can name anything."""

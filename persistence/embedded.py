@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 from persistence.binaries import Version, find_binaries
 from persistence.cluster import PORT, Cluster, Recorded
-from persistence.postmaster import Postmaster
+from persistence.postmaster import STOP_SECONDS, Postmaster
 from persistence.privileges import (
     EmbeddedPostgresError,
     account_for,
@@ -44,15 +45,34 @@ class EmbeddedPostgres:
         self._binaries_cache = binaries_cache
         self._postmaster: Postmaster | None = None
         self._holding: int | None = None
+        self._leaving = Event()
+        # For a server to end in order when its last user leaves.
+        self.stop_seconds: float = STOP_SECONDS
 
     def start(self) -> str:
         """The address of the database, for SQLAlchemy. Raises EmbeddedPostgresError.
 
         Called again it revives a server that was killed, at the address that it had.
         """
+        self._leaving.clear()
+        return self._start()
+
+    def ensure_running(self) -> bool:
+        """Start the server again if it was killed; whether that was so. Blocks.
+
+        Raises EmbeddedPostgresError, also after `stop`.
+        """
+        if self._is_running():
+            return False
+        self._start()
+        return True
+
+    def _start(self) -> str:
         with _named_failures(self._data_dir):
             self._make_folders()
             with self._start_lock():
+                if self._leaving.is_set():
+                    raise EmbeddedPostgresError(f"The database in {self._home} was left.")
                 if self._holding is None:
                     self._hold_and_serve()
                 else:
@@ -60,12 +80,21 @@ class EmbeddedPostgres:
         return self.connected_url(DATABASE)
 
     def stop(self) -> None:
-        """Leaves the server; the last process ends it, after which the data is at rest."""
+        """Leaves the server; the last process ends it, after which the data is at rest.
+
+        A start that goes on in another thread is given up.
+        """
+        self._leaving.set()
         if self._holding is None:
             return
         with _named_failures(self._data_dir), self._start_lock():
             holding, self._holding = self._holding, None
-            self._leave(holding)
+            if holding is not None:
+                self._leave(holding)
+
+    @property
+    def data_dir(self) -> Path:
+        return self._data_dir
 
     def __enter__(self) -> Self:
         self.start()
@@ -87,11 +116,19 @@ class EmbeddedPostgres:
 
     @property
     def socket_dir(self) -> Path:
-        return self._running().socket_dir
+        """The same while this process holds the server, also while no server runs."""
+        folder = None
+        if self._postmaster is not None and self._holding is not None:
+            server = self._postmaster.server()
+            folder = server.socket_dir if server else self._postmaster.cluster.last_socket_folder()
+        return folder or self._running().socket_dir
 
     @property
     def postmaster_pid(self) -> int:
         return self._running().pid
+
+    def _is_running(self) -> bool:
+        return self._postmaster is not None and self._postmaster.server() is not None
 
     def _running(self) -> Recorded:
         holds = self._holding is not None
@@ -118,7 +155,7 @@ class EmbeddedPostgres:
             account=account,
             binaries=find_binaries(self._version, account, self._binaries_cache),
         )
-        self._postmaster = Postmaster(cluster=cluster)
+        self._postmaster = Postmaster(cluster=cluster, is_cancelled=self._leaving.is_set)
         self._postmaster.serve(DATABASE)
 
     def _leave(self, holding: int) -> None:
@@ -127,7 +164,7 @@ class EmbeddedPostgres:
             with suppress(BlockingIOError):
                 fcntl.flock(holding, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._postmaster is not None:
-                    self._postmaster.end()
+                    self._postmaster.end(self.stop_seconds)
         finally:
             os.close(holding)
 

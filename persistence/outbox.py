@@ -33,9 +33,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """By kind. `late` is how long the oldest message has been due."""
+    """By kind. `late` is how long the oldest message of a handled kind has been due."""
 
     owed: Mapping[str, int]
+    unhandled: Mapping[str, int]
     dead: Mapping[str, int]
     late: timedelta
 
@@ -166,12 +167,13 @@ async def next_due(connection: AsyncConnection, *, kinds: Collection[str]) -> da
     return due
 
 
-async def backlog(connection: AsyncConnection, *, now: datetime) -> Backlog:
-    """What has not been delivered, and never will be."""
+async def backlog(connection: AsyncConnection, *, kinds: Collection[str], now: datetime) -> Backlog:
+    """Messages that are not delivered. `kinds` are handled; others wait for a later version."""
     rows = (await connection.execute(_BACKLOG)).all()
-    due = [row.due_at for row in rows if row.due_at is not None]
+    due = [row.due_at for row in rows if row.due_at is not None and row.kind in kinds]
     return Backlog(
-        owed={row.kind: row.owed for row in rows},
+        owed={row.kind: row.owed for row in rows if row.kind in kinds},
+        unhandled={row.kind: row.owed for row in rows if row.kind not in kinds},
         dead={row.kind: row.dead for row in rows},
         late=max(timedelta(0), now - min(due)) if due else timedelta(0),
     )

@@ -13,6 +13,7 @@ from persistence.cluster import PREFIX, Cluster, Recorded
 from persistence.privileges import (
     EmbeddedPostgresError,
     Process,
+    find_process,
     may_serve,
     open_private,
     processes,
@@ -21,7 +22,10 @@ from persistence.privileges import (
 READY_SECONDS = 30
 RECOVERY_SECONDS = 60
 LEFT_OVER_SECONDS = 5
+# For the children of a killed server to notice that they have to end.
+ORPHAN_SECONDS = 1
 STOP_SECONDS = 30
+QUIT_SECONDS = 2
 LAUNCHES = 3
 POLL_SECONDS = 0.02
 
@@ -37,10 +41,12 @@ class Postmaster:
     """The server of a cluster. Callers of `serve` and `end` exclude each other.
 
     All processes of the server hold a lock, which tells that it lives even where they cannot be
-    seen, as from another container.
+    seen, as from another container. `is_cancelled` is asked while a server starts: a caller that is
+    about to leave need not wait for it.
     """
 
     cluster: Cluster
+    is_cancelled: Callable[[], bool] = lambda: False
 
     def serve(self, database: str) -> None:
         """Adopts or starts the server, and returns when `database` answers."""
@@ -48,7 +54,7 @@ class Postmaster:
         unclean = self.cluster.pid_file.exists()
         deadline = time.monotonic() + (RECOVERY_SECONDS if unclean else READY_SECONDS)
         launches = 0
-        while True:
+        while not self.is_cancelled():
             server = self.server() or self._survivor()
             if server is None:
                 launches += 1
@@ -59,13 +65,14 @@ class Postmaster:
             if time.monotonic() > deadline or launches > LAUNCHES:
                 raise self.cluster.failure(f"did not get ready: {refusal}")
             time.sleep(POLL_SECONDS)
+        raise EmbeddedPostgresError("The database was not started: its user is about to leave.")
 
     def server(self) -> Recorded | None:
         """The one that runs, ready or not. Raises if a PostgreSQL that is not ours has the data."""
         recorded = self.cluster.recorded()
         if recorded is None:
             return None
-        process = next((each for each in processes() if each.pid == recorded.pid), None)
+        process = find_process(recorded.pid)
         if process is None:
             return None
         if self._is_ours(process):
@@ -80,15 +87,30 @@ class Postmaster:
             )
         return None
 
-    def end(self) -> None:
-        """Fast shutdown; an immediate one, with recovery at the next start, if that hangs."""
-        server = self.server()
-        if server is None:
+    def end(self, seconds: float = STOP_SECONDS) -> None:
+        """Fast shutdown; if that takes longer than `seconds`, ends with recovery at the next start.
+
+        A server whose own process is gone has its children ended.
+        """
+        if self.server() is None and not self._left_over():
+            if not self._lives():
+                self.cluster.forget_socket_folder()
             return
-        for number in (signal.SIGINT, signal.SIGQUIT):
-            _send(number, server.pid)
-            if _until(lambda: not self._lives(), STOP_SECONDS):
-                self.cluster.remove_socket_folder(server.socket_dir)
+        for number, patience in (
+            (signal.SIGINT, seconds),
+            (signal.SIGQUIT, QUIT_SECONDS),
+            (signal.SIGKILL, QUIT_SECONDS),
+        ):
+            server = self.server()
+            if server is not None:
+                _send(number, server.pid)
+            elif number != signal.SIGINT:
+                for process in self._left_over():
+                    _send(number, process.pid)
+            # Children of a killed server end by themselves, but for the busy ones.
+            wait = patience if server is not None else min(patience, ORPHAN_SECONDS)
+            if _until(lambda: not self._lives(), wait):
+                self.cluster.forget_socket_folder()
                 return
         raise self.cluster.failure("did not stop")
 
@@ -105,19 +127,19 @@ class Postmaster:
         Thread(target=child.wait, name="embedded-postgres", daemon=True).start()
         try:
             _until(
-                lambda: child.returncode is not None or self.server() is not None,
+                lambda: (
+                    child.returncode is not None or self.server() is not None or self.is_cancelled()
+                ),
                 deadline - time.monotonic(),
             )
         except BaseException:
             # Interrupted: until it has written who it is, nobody else could end it.
             child.send_signal(signal.SIGINT)
             child.wait(STOP_SECONDS)
-            self.cluster.remove_socket_folder(socket_dir)
             raise
         server = self.server()
         if server is None:
             child.kill()
-            self.cluster.remove_socket_folder(socket_dir)
             raise self.cluster.failure("did not start")
         return server
 
@@ -126,10 +148,14 @@ class Postmaster:
 
         They still have the data open after their server was killed.
         """
-        for number in (None, signal.SIGQUIT, signal.SIGKILL):
+        for number, seconds in (
+            (None, ORPHAN_SECONDS),
+            (signal.SIGQUIT, ORPHAN_SECONDS),
+            (signal.SIGKILL, LEFT_OVER_SECONDS),
+        ):
             for process in self._left_over():
                 _send(number, process.pid)
-            _until(lambda: not self._lives() or self.server() is not None, LEFT_OVER_SECONDS)
+            _until(lambda: not self._lives() or self.server() is not None, seconds)
             server = self.server()
             if server is not None or not self._lives():
                 return server

@@ -136,6 +136,13 @@ def processes() -> Iterator[Process]:
         yield Process(pid=int(pid), uid=int(uid), command=command)
 
 
+def find_process(pid: int) -> Process | None:
+    """None for one that has gone, or is a zombie. Looks at no other process on Linux."""
+    if sys.platform == "linux":
+        return _read_process(pid)
+    return next((each for each in processes() if each.pid == pid), None)  # pragma: no cover
+
+
 def _read_process(pid: int) -> Process | None:
     """None for one that has gone, or is a zombie: those have no command."""
     folder = PROCESSES / str(pid)

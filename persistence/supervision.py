@@ -5,13 +5,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import structlog
 
-from persistence.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from persistence.embedded import EmbeddedPostgres
+from resilience.background import BackgroundTask
 
-REVIVE_SECONDS = 1
+REVIVE_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +51,18 @@ def held_back() -> Iterator[None]:
         sys.exit(128 + caught[0])
 
 
-async def revive(embedded: EmbeddedPostgres) -> None:
-    """Start the embedded PostgreSQL again whenever it was killed."""
+async def revive(embedded: EmbeddedPostgres, task: BackgroundTask) -> None:
+    """Start the embedded PostgreSQL again whenever it was killed; `task` is told of failures.
+
+    Tried every moment however often it fails: the service can do nothing without it. Looking for
+    the server and starting it is left to a thread, so that others are answered meanwhile.
+    """
     while True:
         await asyncio.sleep(REVIVE_SECONDS)
         try:
-            _ = embedded.postmaster_pid
-        except EmbeddedPostgresError:
-            log.warning("embedded_postgres_gone")
-            with suppress(EmbeddedPostgresError):
-                await asyncio.to_thread(embedded.start)
+            if await asyncio.to_thread(embedded.ensure_running):
+                log.warning("embedded_postgres_revived")
+        except Exception as error:  # noqa: BLE001 - logged by the task
+            task.fail(error)
+        else:
+            task.succeed()

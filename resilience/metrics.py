@@ -3,10 +3,11 @@
 import os
 from bisect import bisect_left
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 # Of the library: where processes that serve together write what they count.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -58,11 +59,22 @@ POOL = Gauge(
     registry=MEASURED,
 )
 OUTBOX_OWED = Gauge(
-    "outbox_owed", "Messages that are still to be delivered.", ("kind",), registry=MEASURED
+    "outbox_owed",
+    "Messages of delivered kinds that are still to be delivered.",
+    ("kind",),
+    registry=MEASURED,
+)
+OUTBOX_UNHANDLED = Gauge(
+    "outbox_unhandled",
+    "Messages of kinds that no version of this service delivers yet.",
+    ("kind",),
+    registry=MEASURED,
 )
 OUTBOX_DEAD = Gauge("outbox_dead", "Messages that were given up.", ("kind",), registry=MEASURED)
 OUTBOX_LATE = Gauge(
-    "outbox_late_seconds", "How long the oldest message has been due.", registry=MEASURED
+    "outbox_late_seconds",
+    "How long the oldest message of a delivered kind has been due.",
+    registry=MEASURED,
 )
 CALLS = Counter(
     "guarded_calls",
@@ -101,6 +113,19 @@ RATE_LIMIT_STORE_AWAY = Gauge(
     registry=REGISTRY,
     multiprocess_mode="livemax",
 )
+BACKGROUND_TASK_UP = Gauge(
+    "background_task_up",
+    "1 while a background task works, 0 while it fails in any process.",
+    ("task",),
+    registry=REGISTRY,
+    multiprocess_mode="livemin",
+)
+BACKGROUND_TASK_RESTARTS = Counter(
+    "background_task_restarts",
+    "Restarts of a background task after a failure.",
+    ("task",),
+    registry=REGISTRY,
+)
 
 
 class _Together:
@@ -121,7 +146,21 @@ def exposition() -> bytes:
     return generate_latest(registry) + generate_latest(MEASURED)
 
 
-def forget_process(pid: int) -> None:
-    """Of one that has ended, what it counted stays; how it was goes."""
-    if FOLDER in os.environ:
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+def forget_dead_processes() -> None:
+    """Of processes that have ended, what they counted stays; how they were goes."""
+    if FOLDER not in os.environ:
+        return
+    for file in Path(os.environ[FOLDER]).glob("gauge_live*_*.db"):
+        pid = file.stem.rpartition("_")[2]
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            file.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

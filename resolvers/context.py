@@ -1,13 +1,14 @@
 """What every use case is given."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from domain.documents import RetentionClass
 from domain.errors import StorageUnavailable
 from persistence.database import Database
+from resilience.background import BackgroundTasks
 from resilience.inspection import DEFAULT_OPTIONS, InspectionOptions
 from resilience.media import Media
 from resilience.spool import Spool
@@ -78,3 +79,4 @@ class Services:
     version: str
     watched: tuple[Watched, ...] = ()
     disks: tuple[Watched, ...] = ()
+    background: BackgroundTasks = field(default_factory=BackgroundTasks)

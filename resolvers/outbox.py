@@ -18,6 +18,7 @@ from persistence import outbox
 from persistence.database import Work
 from persistence.listening import listen
 from persistence.outbox import Message
+from resilience.background import BackgroundTask
 from resolvers.context import Services
 
 Handler = Callable[[Services, Message], Awaitable[None]]
@@ -84,8 +85,11 @@ async def run_outbox(
     *,
     terms: Terms = TERMS,
 ) -> None:
-    """Deliver until `stop` is set, what is under way included; woken by notices if they come."""
-    wake = asyncio.Event()
+    """Deliver until `stop` is set, what is under way included; woken by notices if they come.
+
+    Both halves are background tasks: without notices, messages are looked for now and then.
+    """
+    wake, background = asyncio.Event(), services.background
     options = services.database.options
 
     def noticed(kind: str) -> None:
@@ -93,28 +97,42 @@ async def run_outbox(
         if not kind or kind in handlers:
             wake.set()
 
-    async with asyncio.TaskGroup() as group:
-        listening = None
-        if not options.pgbouncer:
-            listening = group.create_task(listen(options, outbox.CHANNEL, noticed))
-        await deliver_forever(services, handlers, stop, wake, terms=terms)
-        if listening is not None:
-            listening.cancel()
+    tasks = [
+        background.start(
+            "outbox",
+            lambda task: deliver_forever(services, handlers, stop, wake, task=task, terms=terms),
+            steady_seconds=None,
+        )
+    ]
+    if not options.pgbouncer:
+        tasks.append(
+            background.start("outboxNotices", lambda _: listen(options, outbox.CHANNEL, noticed))
+        )
+    try:
+        await tasks[0]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
-async def deliver_forever(
+async def deliver_forever(  # noqa: PLR0913 - the terms, and two events
     services: Services,
     handlers: Mapping[str, Handler],
     stop: asyncio.Event,
     wake: asyncio.Event,
     *,
+    task: BackgroundTask,
     terms: Terms = TERMS,
 ) -> None:
-    """Deliver what falls due until `stop` is set, and outlast a database that is away."""
+    """Deliver what falls due until `stop` is set, and outlast a database that is away.
+
+    `task` is told of each success and failure.
+    """
     pause = FIRST_PAUSE_SECONDS
     while not stop.is_set():
         wake.clear()
-        seconds = await _deliver_and_look_ahead(services, handlers, stop, terms)
+        seconds = await _deliver_and_look_ahead(services, handlers, stop, task, terms)
         if seconds is None:
             seconds, pause = pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
         else:
@@ -154,19 +172,21 @@ async def deliver_due(
 
 
 async def _deliver_and_look_ahead(
-    services: Services, handlers: Mapping[str, Handler], stop: asyncio.Event, terms: Terms
+    services: Services,
+    handlers: Mapping[str, Handler],
+    stop: asyncio.Event,
+    task: BackgroundTask,
+    terms: Terms,
 ) -> float | None:
     """Seconds until there is more to do; None when something broke."""
     try:
         await deliver_due(services, handlers, stop=stop, terms=terms)
         work = partial(outbox.next_due, kinds=tuple(handlers))
         due_at = await services.database.read(work)
-    except ServiceUnavailable:
-        log.warning("outbox_paused")
+    except Exception as error:  # noqa: BLE001 - logged by the task
+        task.fail(error)
         return None
-    except Exception:
-        log.exception("outbox_interrupted")
-        return None
+    task.succeed()
     if due_at is None:
         return terms.poll_seconds
     seconds = (due_at - services.clock()).total_seconds()

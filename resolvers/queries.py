@@ -78,6 +78,7 @@ async def health(services: Services) -> Health:
         *(outside_check(guard) for guard in services.guards),
         *(_watched_check(part) for part in services.watched),
         *(_watched_check(disk) for disk in services.disks if not disk.is_well),
+        *(_watched_check(task) for task in services.background if not task.is_well),
     )
     checks = (database, *outside)
     if database.status == "DOWN":

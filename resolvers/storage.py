@@ -16,6 +16,7 @@ from persistence.database import Connection
 from persistence.documents import GivenUp
 from persistence.outbox import Message
 from persistence.records import DocumentRecord
+from resilience.background import Parts
 from resilience.media import FileMissing, Folder, Media, delete_everywhere, find_folder
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
@@ -104,17 +105,19 @@ async def delete_file(services: Services, message: Message) -> None:
 HANDLERS: Mapping[str, Handler] = {MOVE: move_files, DELETE: delete_file}
 
 
-async def prune(services: Services) -> Pruned:
+async def prune(services: Services, parts: Parts) -> Pruned:
     """Give up what nobody claimed in time and what was kept for its time. Safe to repeat.
 
     Each batch is one transaction with the messages that delete its files: killed half-way, what
     was given up is deleted all the same, and the rest is given up by the next run.
     """
+    run = services.database.run
     unclaimed = expired = 0
-    while count := await services.database.run(partial(_give_up_unclaimed, services)):
+    while count := await parts.run(run(partial(_give_up_unclaimed, services)), otherwise=0):
         unclaimed += count
     for kept_for in RetentionClass:
-        while count := await services.database.run(partial(_give_up_expired, services, kept_for)):
+        give_up = partial(_give_up_expired, services, kept_for)
+        while count := await parts.run(run(give_up), otherwise=0):
             expired += count
     if unclaimed or expired:
         log.info("documents_pruned", unclaimed=unclaimed, expired=expired)

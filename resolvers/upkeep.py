@@ -1,14 +1,14 @@
 """What an operator does now and then, and the server every hour."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-import structlog
-
-from domain.errors import ServiceUnavailable, StorageUnavailable
+from domain.errors import StorageUnavailable
 from persistence import credentials, upkeep
 from persistence.upkeep import Drift
+from resilience.background import BackgroundTask, Parts
 from resolvers import storage, stored_files
 from resolvers.context import Services
 from resolvers.outbox import deliver_due
@@ -17,8 +17,6 @@ from resolvers.stored_files import Comparison
 FIRST_PAUSE_SECONDS = 60
 PAUSE_SECONDS = 3_600
 SWEEP_PAUSE_SECONDS = 60
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +62,25 @@ async def examine(services: Services) -> Findings:
 
 
 async def prune(services: Services) -> Pruned:
-    """Delete what has expired, files included. Safe to repeat, and to kill at any point."""
-    forgotten = await services.database.run(partial(upkeep.forget_keys, now=services.clock()))
-    now = services.clock()
-    ended = await services.database.run(
-        partial(credentials.forget_expired, now=now, idle_since=now - services.accounts.idle)
+    """Delete what has expired, files included. Safe to repeat, and to kill at any point.
+
+    A part that fails keeps no other from running; its error is raised in the end.
+    """
+    database, parts, now = services.database, Parts(), services.clock()
+    forgotten = await parts.run(database.run(partial(upkeep.forget_keys, now=now)), otherwise=0)
+    idle_since = now - services.accounts.idle
+    ended = await parts.run(
+        database.run(partial(credentials.forget_expired, now=now, idle_since=idle_since)),
+        otherwise=0,
     )
-    given_up = await storage.prune(services)
-    await deliver_due(services, storage.HANDLERS)
-    orphaned = await stored_files.put_all_right(services)
-    swept = await services.storage.spool.sweep_ended(now=services.clock())
-    swept += await services.storage.spool.sweep(
-        older_than_seconds=services.storage.unclaimed_kept.total_seconds()
-    )
+    given_up = await storage.prune(services, parts)
+    await parts.run(deliver_due(services, storage.HANDLERS), otherwise=0)
+    orphaned = await parts.run(stored_files.put_all_right(services), otherwise=0)
+    spool = services.storage.spool
+    kept_seconds = services.storage.unclaimed_kept.total_seconds()
+    swept = await parts.run(spool.sweep_ended(now=services.clock()), otherwise=0)
+    swept += await parts.run(spool.sweep(older_than_seconds=kept_seconds), otherwise=0)
+    parts.conclude()
     return Pruned(
         idempotency_records=forgotten,
         unclaimed_uploads=given_up.unclaimed,
@@ -87,23 +91,31 @@ async def prune(services: Services) -> Pruned:
     )
 
 
-async def prune_forever(services: Services) -> None:
-    """Prune soon and then every hour. What is away now is there another time."""
-    pause = FIRST_PAUSE_SECONDS
+async def prune_forever(
+    services: Services,
+    task: BackgroundTask,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Prune soon and then every hour. Raises the errors of a run, to be started again soon."""
+    pause = FIRST_PAUSE_SECONDS if task.is_well else 0
     while True:
-        await asyncio.sleep(pause)
+        await sleep(pause)
+        await prune(services)
+        task.succeed()
         pause = PAUSE_SECONDS
-        try:
-            await prune(services)
-        except (ServiceUnavailable, StorageUnavailable):
-            log.warning("prune_postponed")
 
 
-async def sweep_forever(services: Services) -> None:
-    """Delete uploads soon after their tickets have ended, so that others have the room."""
+async def sweep_forever(
+    services: Services,
+    task: BackgroundTask,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Delete uploads soon after their tickets have ended. Raises the errors of a run."""
+    pause = SWEEP_PAUSE_SECONDS if task.is_well else 0
     while True:
-        await asyncio.sleep(SWEEP_PAUSE_SECONDS)
-        try:
-            await services.storage.spool.sweep_ended(now=services.clock())
-        except StorageUnavailable:
-            log.warning("sweep_postponed")
+        await sleep(pause)
+        await services.storage.spool.sweep_ended(now=services.clock())
+        task.succeed()
+        pause = SWEEP_PAUSE_SECONDS

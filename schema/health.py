@@ -13,7 +13,8 @@ from schema.enums import HealthStatus
 @strawberry.type(description="How one part of the service is.")
 class HealthCheck:
     name: str = field(
-        description="The part: database, cloudinary; uploads_disk or documents_disk if full."
+        description="The part: database, cloudinary, rateLimitStore; uploads_disk or documents_disk"
+        " if full; a background task that fails."
     )
     status: HealthStatus = field(description="How it is.")
     latency_ms: float | None = field(

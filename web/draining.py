@@ -6,16 +6,21 @@ import os
 import signal
 import socket
 import struct
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 
 import uvicorn
 
+from resilience.stopping import LastResort
 from web.connections import Connection
 
 TICK_SECONDS = 0.1
+# After the deadline of a stop, for what is cut short to end.
+MARGIN_SECONDS = 4.0
 # Linux, socket(7). The one instruction of the filter lets nothing through.
 SO_ATTACH_FILTER = 26
 NOTHING = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0), 8)
@@ -23,9 +28,25 @@ NOTHING = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0), 8)
 
 @dataclass(slots=True)
 class Drain:
-    """Whether the process is about to end: readiness and every answer say so."""
+    """The end of the process: readiness and every answer tell of it.
+
+    `stopping` is set when no new connections are taken any more. `ends_at` is the one deadline of
+    the stop, on the clock of `time.monotonic`; None before the stop.
+    """
 
     begun: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    ends_at: float | None = None
+
+    def begin(self, seconds: float) -> None:
+        """Begin the stop, or go on with it. Its end is `seconds` after its beginning."""
+        self.begun = True
+        if self.ends_at is None:
+            self.ends_at = time.monotonic() + seconds
+
+    def seconds_left(self, otherwise: float) -> float:
+        """Until the end of the stop, at least 0; `otherwise` for a stop without a signal."""
+        return otherwise if self.ends_at is None else max(0.0, self.ends_at - time.monotonic())
 
 
 class DrainingServer(uvicorn.Server):
@@ -34,16 +55,37 @@ class DrainingServer(uvicorn.Server):
     For `notice_seconds` new connections are still taken, so that balancers can turn elsewhere.
     """
 
-    def __init__(self, config: uvicorn.Config, drain: Drain, *, notice_seconds: float) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain: Drain,
+        *,
+        notice_seconds: float,
+        last_resort: LastResort | None = None,
+    ) -> None:
         super().__init__(config)
         self._drain = drain
         self._notice_seconds = notice_seconds
+        self._last_resort = last_resort or LastResort(lambda: None)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal to stop; from that on within one deadline."""
+        try:
+            super().run(sockets)
+        finally:
+            self._last_resort.cancel()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets)
+        # The loop's own end waits for all threads of its executor: let it wait for a new one's.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Uvicorn's would raise the signal again in the end, before the database is stopped."""
         self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
         self.should_exit = True
-        self._drain.begun = True
+        self._drain.begin(self._notice_seconds + (self.config.timeout_graceful_shutdown or 0))
+        self._last_resort.begin(self._drain.seconds_left(0) + MARGIN_SECONDS)
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
                 connection.announce_end()
@@ -53,6 +95,7 @@ class DrainingServer(uvicorn.Server):
             if self.force_exit:
                 break
             await asyncio.sleep(TICK_SECONDS)
+        self._drain.stopping.set()
         await self._stop_listening()
         await super().shutdown(sockets)
 

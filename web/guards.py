@@ -130,11 +130,14 @@ class Deadlines:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.monotonic()
-        for one in [one for one in self._running if one.ends_at <= now]:
-            self._running.discard(one)
-            one.is_cut = True
-            one.task.cancel()
-        if self._running:
-            loop.call_later(TICK_SECONDS, self._look, loop)
-        else:
-            self._looked_at_by = None
+        try:
+            for one in [one for one in self._running if one.ends_at <= now]:
+                self._running.discard(one)
+                one.is_cut = True
+                one.task.cancel()
+        finally:
+            # An error is the loop's to log; it must not be the end of all deadlines.
+            if self._running:
+                loop.call_later(TICK_SECONDS, self._look, loop)
+            else:
+                self._looked_at_by = None

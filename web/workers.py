@@ -1,21 +1,32 @@
-"""Several processes that serve one port: started, replaced when they end, stopped together."""
+"""Several processes that serve one port: started, replaced when they end, stopped together.
+
+The supervisor (`Family`) starts one process that imports the program (`Workers`), from which those
+that serve are forked. Any of them may die: a worker is replaced, and without the process that forks
+them all are started anew.
+"""
 
 import asyncio
-import multiprocessing
+import os
+import signal
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Collection
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection, Pipe, wait
+from types import FrameType
+from typing import NoReturn
 
 import structlog
 
-from resilience.metrics import forget_process
+from resilience.metrics import forget_dead_processes
 
 POLL_SECONDS = 0.1
 PAUSE_MAX_SECONDS = 30
-JOIN_SECONDS = 1
+FORGET_SECONDS = 5
 READY = b"ready"
 
 log = structlog.get_logger(__name__)
@@ -25,104 +36,252 @@ class WorkerFailed(Exception):
     """A process ended before it served: another one would do the same."""
 
 
+class Pause:
+    """Seconds to leave out before the next start: none after a calm time, else twice as many."""
+
+    def __init__(self) -> None:
+        self._seconds = 1.0
+        self._next_start = 0.0
+
+    def is_over(self) -> bool:
+        """Whether the next start may be made; if so, it is taken to be made now."""
+        now = time.monotonic()
+        if now < self._next_start:
+            return False
+        is_calm = now > self._next_start + PAUSE_MAX_SECONDS
+        self._seconds = 1.0 if is_calm else min(2 * self._seconds, PAUSE_MAX_SECONDS)
+        self._next_start = now + self._seconds
+        return True
+
+
+class Family:
+    """The supervisor of all: runs `python -c code FD` anew whenever that ends.
+
+    `message` is sent to the process over the connection FD, which it answers with READY once all
+    serve. The end of this process ends the connection, which tells the others to end. All processes
+    of the family hold the other end: it is over when the last of them has ended.
+    """
+
+    def __init__(self, code: str, message: object) -> None:
+        self._code = code
+        self._message = message
+        self._lines: list[Connection] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_ready = False
+
+    async def run(self, stop: asyncio.Event, *, stop_seconds: float) -> None:
+        """Until `stop`; then all have `stop_seconds` to end.
+
+        Raises WorkerFailed when the first start fails.
+        """
+        pause = Pause()
+        try:
+            while not stop.is_set():
+                if self._has_ended() and pause.is_over():
+                    self._spawn()
+                await _wait(stop, POLL_SECONDS)
+        finally:
+            await self._end(stop_seconds)
+
+    def _has_ended(self) -> bool:
+        if self._process is None:
+            return True
+        if not self._is_ready and self._lines[-1].poll():
+            self._is_ready = _received(self._lines[-1]) == READY
+        status = self._process.poll()
+        if status is None:
+            return False
+        if not self._is_ready:
+            raise WorkerFailed
+        log.warning("workers_parent_ended", process=self._process.pid, exit_code=status)
+        self._process = None
+        return True
+
+    def _spawn(self) -> None:
+        ours, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-c", self._code, str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+            )
+        self._lines.append(ours)
+        ours.send(self._message)
+        if self._is_ready:
+            log.warning("workers_started_anew", process=self._process.pid)
+
+    async def _end(self, seconds: float) -> None:
+        """Also those whose own parent was killed: the end of their line tells them."""
+        deadline = time.monotonic() + seconds
+        orphaned = self._lines
+        if self._process is not None:
+            self._process.terminate()
+            orphaned = self._lines[:-1]
+        for line in orphaned:
+            _end_sending(line)
+        while time.monotonic() < deadline and not all(map(_is_over, self._lines)):  # noqa: ASYNC110
+            await asyncio.sleep(POLL_SECONDS)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        for line in self._lines:
+            line.close()
+
+
+def _received(line: Connection) -> bytes | None:
+    """None at the end of the line."""
+    try:
+        return line.recv_bytes()
+    except (EOFError, OSError):
+        return None
+
+
+def _end_sending(line: Connection) -> None:
+    """The other end reads the end of the line; what it does with its own is still read here."""
+    with socket.socket(fileno=os.dup(line.fileno())) as ours, suppress(OSError):
+        ours.shutdown(socket.SHUT_WR)
+
+
+def _is_over(line: Connection) -> bool:
+    while line.poll():
+        if _received(line) is None:
+            return True
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lines:
+    """What a process that serves is connected to; the end of a line is the end of that process."""
+
+    parent: Connection
+    supervisor: Connection
+
+
 @dataclass(slots=True)
 class Worker:
     """`line` is ours of a pair: the process says on it that it serves, and its end ends it."""
 
-    process: BaseProcess
+    pid: int
     line: Connection
     is_ready: bool = False
+    status: int | None = None
 
     def look(self) -> bool:
         """Whether it lives; from now on it is known whether it serves."""
-        if not self.is_ready and self.line.poll():
-            try:
-                self.is_ready = self.line.recv_bytes() == READY
-            except EOFError:
-                self.end(JOIN_SECONDS)
-        return self.process.is_alive()
+        if not self.is_ready and not self.line.closed and self.line.poll():
+            self.is_ready = _received(self.line) == READY
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.status = os.waitstatus_to_exitcode(status) if pid else None
+        return self.status is None
 
     def end(self, seconds: float) -> None:
         """Killed if it takes longer."""
-        self.process.join(seconds)
-        self.process.kill()
-        self.process.join()
+        deadline = time.monotonic() + seconds
+        while self.look() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS / 2)
+        if self.look():
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
         self.line.close()
 
 
 class Workers:
-    """`target` is called in each process with `arguments` and its end of the line.
+    """Processes forked from this one, which has one thread and has imported what they need.
 
-    The processes are forked from one that has imported `modules`, so that they share its memory.
+    `target` is called in each with its lines; `supervisor` is the line of this process.
     """
 
     def __init__(
-        self,
-        target: Callable[..., None],
-        arguments: tuple[object, ...],
-        *,
-        count: int,
-        modules: Collection[str],
+        self, target: Callable[[Lines], None], *, count: int, supervisor: Connection
     ) -> None:
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(modules))
         self._target = target
-        self._arguments = arguments
         self._count = count
+        self._supervisor = supervisor
         self._workers: list[Worker] = []
         self._is_announced = False
-        self._pause = 1.0
-        self._next_start = 0.0
+        self._is_stopped = False
+        self._pause = Pause()
+        self._forgotten_at = 0.0
 
-    async def run(
-        self, stop: asyncio.Event, announce: Callable[[], None], *, stop_seconds: float
-    ) -> None:
-        """Until `stop`; then they have `stop_seconds` to end.
+    def run(self, announce: Callable[[], None], *, stop_seconds: float) -> bool:
+        """Until SIGTERM or the end of the supervisor, after which True is returned.
 
         Raises WorkerFailed for one that ends before all have served once.
         """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
         try:
             self._workers = [self._start() for _ in range(self._count)]
-            while not stop.is_set():
+            while not self._is_stopped and not wait([self._supervisor], POLL_SECONDS):
                 self._replace()
-                if not self._is_announced and all(one.is_ready for one in self._workers):
+                if not self._is_announced and all(each.is_ready for each in self._workers):
                     announce()
+                    self._supervisor.send_bytes(READY)
                     self._is_announced = True
-                await _wait(stop, POLL_SECONDS)
         finally:
-            await asyncio.to_thread(self._end, stop_seconds)
+            self._end(stop_seconds)
+        return not self._is_stopped
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_stopped = True
 
     def _replace(self) -> None:
         """Start another for each that has ended, ever later while that goes on."""
-        for worker in [one for one in self._workers if not one.look()]:
+        for worker in [each for each in self._workers if not each.look()]:
             if not self._is_announced:
                 raise WorkerFailed
-            pid, code = worker.process.pid, worker.process.exitcode
-            log.warning("worker_ended", worker=pid, exit_code=code, served=worker.is_ready)
-            forget_process(pid or 0)
-            worker.end(JOIN_SECONDS)
+            log.warning(
+                "worker_ended",
+                worker=worker.pid,
+                exit_code=worker.status,
+                served=worker.is_ready,
+            )
+            worker.line.close()
             self._workers.remove(worker)
-        now = time.monotonic()
-        if len(self._workers) < self._count and now >= self._next_start:
-            # After a while without an end, the next one is followed at once again.
-            is_calm = now > self._next_start + PAUSE_MAX_SECONDS
-            self._pause = 1.0 if is_calm else min(2 * self._pause, PAUSE_MAX_SECONDS)
-            self._next_start = now + self._pause
+            self._forgotten_at = 0.0
+        if time.monotonic() > self._forgotten_at + FORGET_SECONDS:
+            # Also those of a process like this one that was killed.
+            forget_dead_processes()
+            self._forgotten_at = time.monotonic()
+        if len(self._workers) < self._count and self._pause.is_over():
             self._workers.append(self._start())
 
     def _start(self) -> Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=self._target, args=(*self._arguments, theirs))
-        process.start()
+        ours, theirs = Pipe()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        pid = os.fork()
+        if pid == 0:
+            # Each end of a line is held by one process alone, so that its end is noticed.
+            for line in (ours, *(each.line for each in self._workers)):
+                line.close()
+            _call(self._target, Lines(parent=theirs, supervisor=self._supervisor))
         theirs.close()
-        return Worker(process, ours)
+        return Worker(pid, ours)
 
     def _end(self, seconds: float) -> None:
         for worker in self._workers:
-            worker.process.terminate()
+            if worker.look():
+                os.kill(worker.pid, signal.SIGTERM)
         deadline = time.monotonic() + seconds
         for worker in self._workers:
-            worker.end(max(0, deadline - time.monotonic()))
+            worker.end(deadline - time.monotonic())
+
+
+def _call(target: Callable[[Lines], None], lines: Lines) -> NoReturn:
+    """Never return to what the parent was doing."""
+    status = 1
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        target(lines)
+        status = 0
+    except BaseException:  # noqa: BLE001 - it ends with the process
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(status)
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

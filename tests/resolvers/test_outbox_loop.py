@@ -18,6 +18,7 @@ from persistence import migrate, outbox
 from persistence.database import Database
 from persistence.embedded import EmbeddedPostgres
 from persistence.options import DatabaseOptions
+from resilience.background import BackgroundTask
 from resolvers.outbox import Terms, deliver_due, deliver_forever, run_outbox, wait_for_any
 from tests.databases import dsn
 from tests.processes import until
@@ -114,7 +115,7 @@ async def relayed(services, relay):
 async def loop(services, handlers, waits, **terms):
     events = asyncio.Event(), asyncio.Event()
     terms = Terms(jitter=lambda: 0, wait=waits, **terms)
-    await deliver_forever(services, handlers, *events, terms=terms)
+    await deliver_forever(services, handlers, *events, task=BackgroundTask("outbox"), terms=terms)
 
 
 async def test_loop_sleeps_until_the_next_attempt_is_due(services, clock):
@@ -272,7 +273,11 @@ async def test_database_that_is_away_is_asked_less_and_less_often(relay, relayed
 
     assert waits.seconds == [1, 2, 4, 8, 16, 30, 30, 30, 30, 1]
     assert inbox.numbers == [26]
-    assert sum(entry["event"] == "outbox_paused" for entry in logs) == 8
+    failures = [entry for entry in logs if entry["event"] == "background_task_failed"]
+    assert [(entry["log_level"], entry["error"]) for entry in failures] == [
+        ("warning", "ServiceUnavailable")
+    ] * 2
+    assert sum(entry["event"] == "background_task_recovered" for entry in logs) == 1
 
 
 async def test_loop_outlasts_what_nobody_thought_of(services, clock, sql):
@@ -288,8 +293,11 @@ async def test_loop_outlasts_what_nobody_thought_of(services, clock, sql):
         await loop(services, inbox.handlers, Waits(clock, last=3, then=come_back))
 
     assert inbox.numbers == [26]
-    broken = [entry for entry in logs if entry["event"] == "outbox_interrupted"]
-    assert [(entry["log_level"], entry["exc_info"]) for entry in broken] == [("error", True)] * 2
+    failures = [entry for entry in logs if entry["event"] == "background_task_failed"]
+    assert [(entry["log_level"], entry["task"], entry["error"]) for entry in failures] == [
+        ("error", "outbox", "ProgrammingError")
+    ]
+    assert sum(entry["event"] == "background_task_recovered" for entry in logs) == 1
 
 
 async def test_delivery_that_cannot_be_written_down_is_made_again(relay, relayed, sql, clock):

@@ -151,7 +151,10 @@ def test_lists_are_as_long_as_they_cost():
     [
         " ".join(f"a{n}: {VALID}" for n in range(10)),
         " ".join(f"a{n}: {ISSUES}" for n in range(4)),
-        " ".join(f"a{n}: errorCatalog {{ code category description docUrl httpStatus }}" for n in range(9))
+        " ".join(
+            f"a{n}: errorCatalog {{ code category description docUrl httpStatus }}"
+            for n in range(9)
+        )
         + VALID,
     ],
     ids=["forms", "issues", "catalogues"],

@@ -1,12 +1,14 @@
 """Who may read /metrics."""
 
+from datetime import UTC, datetime
+
 import httpx
 import pytest
 from pydantic import SecretStr
 
 from server import create_app
 from tests import make
-from tests.asking import AWAY, ask, check_envelope, data
+from tests.asking import AWAY, ask, check_envelope, data, serving
 
 TOKEN = "a token of the monitoring, long enough"
 
@@ -132,23 +134,52 @@ async def test_requests_and_errors_are_counted(client, measured):
     assert await measured("errors_total", code="NOT_FOUND") == 1
 
 
+DUE = """
+    INSERT INTO outbox_message (id, kind, payload, created_at, due_at, dead_at) VALUES
+    (gen_random_uuid(), $1, '{}', now(), now() - interval '10 minutes', $2)
+"""
+
+
 async def test_what_is_owed_is_counted_when_it_is_asked_for(client, sql):
-    for number in (1, 2):
-        data(await ask(client, make.REGISTER, {"input": make.team(number)}))
-    await sql.execute("UPDATE outbox_message SET due_at = now() - interval '10 minutes'")
-    await sql.execute(
-        "INSERT INTO outbox_message (id, kind, payload, created_at, due_at, dead_at)"
-        " VALUES (gen_random_uuid(), 'media.move', '{}', now(), now(), now())"
-    )
+    await sql.execute(DUE, "media.move", None)
+    await sql.execute(DUE, "media.delete", None)
+    await sql.execute(DUE, "media.delete", datetime.now(UTC))
 
     text = (await client.get("/metrics")).text
 
-    assert value(text, "outbox_owed", kind="mail.team_received") == 2
-    assert value(text, "outbox_dead", kind="media.move") == 1
+    assert value(text, "outbox_owed", kind="media.move") == 1
+    assert value(text, "outbox_owed", kind="media.delete") == 1
+    assert value(text, "outbox_dead", kind="media.delete") == 1
     assert 600 <= value(text, "outbox_late_seconds") < 700
     assert value(text, "database_connections", state="allowed") == 5
     await sql.execute("DELETE FROM outbox_message")
-    assert "mail.team_received" not in (await client.get("/metrics")).text
+    text = (await client.get("/metrics")).text
+    assert "media.move" not in text
+    assert value(text, "outbox_late_seconds") == 0
+
+
+async def test_kinds_without_handler_raise_no_alarm(client, sql):
+    data(await ask(client, make.REGISTER, {"input": make.team(1)}))
+    mails = ("team_confirmed", "changes_requested", "team_rejected", "team_withdrawn", "unknown")
+    for kind in mails:
+        await sql.execute(DUE, f"mail.{kind}", None)
+    await sql.execute("UPDATE outbox_message SET due_at = now() - interval '10 days'")
+
+    text = (await client.get("/metrics")).text
+
+    counted = {kind: value(text, "outbox_unhandled", kind=f"mail.{kind}") for kind in mails}
+    assert counted == dict.fromkeys(mails, 1)
+    assert value(text, "outbox_unhandled", kind="mail.team_received") == 1
+    assert 'outbox_owed{kind="mail' not in text
+    assert value(text, "outbox_late_seconds") == 0
+
+
+async def test_pool_behind_pgbouncer_is_not_reported_as_full(settings_with, database, database_url):
+    settings = settings_with(database_pgbouncer=True)
+    async with serving(settings, database_url) as client:
+        text = (await client.get("/metrics")).text
+
+    assert "database_connections{" not in text
 
 
 async def test_measures_are_told_while_the_database_is_away(settings):

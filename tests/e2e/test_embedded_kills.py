@@ -1,0 +1,156 @@
+"""The embedded PostgreSQL of a running service, killed at any moment of its start."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from persistence.embedded import EmbeddedPostgres
+from tests import make
+from tests.e2e.rows import registered
+from tests.processes import code_of, codes, register, until
+
+OUTAGE_SECONDS = 5
+LONGEST_START_SECONDS = 0.8
+
+
+def servers(data_dir):
+    """Server processes on the data of the folder, also those that have no pid file yet."""
+    cluster = data_dir / "postgres18" / "cluster"
+    mark = f"cluster_name=icct26-{cluster.stat().st_dev:x}-{cluster.stat().st_ino:x}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if mark in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return found
+
+
+async def kill_next(data_dir, chance, killed):
+    """Kill the next server that was not killed yet, some time after it has appeared."""
+
+    def fresh():
+        return [pid for pid in servers(data_dir) if pid not in killed]
+
+    await until(fresh, "the server is started")
+    await asyncio.sleep(chance.random() * LONGEST_START_SECONDS * chance.choice((0.05, 0.3, 1)))
+    for pid in fresh():
+        killed.add(pid)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+async def survives(server, data_dir, *, rounds, kills, seed):
+    """The service takes a registration within seconds after each series of kills; none is lost."""
+    chance, slowest = random.Random(seed), 0.0
+    for number in range(rounds):
+        killed = set()
+        for _ in range(kills):
+            await kill_next(data_dir, chance, killed)
+        began = time.monotonic()
+
+        async def is_taken(number=number):
+            async with server.client() as client:
+                body = await register(client, make.team(number), f"key-of-team-{number}")
+            # A refusal for now is right while the server is away; a defect never.
+            assert "errors" not in body or code_of(body) == "SERVICE_UNAVAILABLE"
+            return "errors" not in body
+
+        await until(is_taken, "a team is registered")
+        slowest = max(slowest, time.monotonic() - began)
+
+    with EmbeddedPostgres(data_dir) as embedded:
+        url = embedded.connected_url("icct26")
+        assert list((await registered(url)).values()) == codes(1, rounds)
+    assert slowest < max(OUTAGE_SECONDS, server.start_seconds)
+    server.send(signal.SIGTERM)
+    assert await server.ended() == 0
+    assert servers(data_dir) == []
+
+
+@pytest.fixture
+async def server(make_server, data_dir):
+    started = make_server(DATA_DIR=str(data_dir))
+    began = time.monotonic()
+    await started.start()
+    # A machine that needs longer for a start cannot be asked for less.
+    started.start_seconds = time.monotonic() - began
+    return started
+
+
+async def test_server_killed_while_it_starts_comes_back(server, data_dir):
+    await survives(server, data_dir, rounds=3, kills=3, seed=17)
+
+
+@pytest.mark.slow
+async def test_server_killed_200_times_while_it_starts_comes_back(server, data_dir):
+    await survives(server, data_dir, rounds=50, kills=4, seed=20)
+
+
+async def test_failed_start_keeps_the_socket_folder(server, data_dir):
+    place = data_dir / "postgres18" / "socket_folder"
+    folder = Path(place.read_text())
+    cluster = data_dir / "postgres18" / "cluster"
+    control = cluster / "global" / "pg_control"
+    # Nobody can start a server on these data until the file is back.
+    control.rename(control.with_suffix(".away"))
+    for pid in servers(data_dir):
+        os.kill(pid, signal.SIGKILL)
+
+    async def is_degraded():
+        async with server.client() as client:
+            checks = (await client.get("/health")).json()["checks"]
+        return {"name": "embeddedDatabase", "status": "DEGRADED", "latencyMs": None} in checks
+
+    await until(is_degraded, "the failing revival is shown")
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    control.with_suffix(".away").rename(control)
+    await until(server_is_ready(server), "the service is ready again")
+
+    assert Path(place.read_text()) == folder
+    failures = [
+        line
+        for line in map(json.loads, server.stderr.splitlines())
+        if line["message"] == "background_task_failed" and line["task"] == "embeddedDatabase"
+    ]
+    assert [line["error"] for line in failures] == ["EmbeddedPostgresError"]
+
+    async def is_well():
+        async with server.client() as client:
+            return (await client.get("/health")).json()["status"] == "OK"
+
+    await until(is_well, "all tasks are well")
+
+
+def server_is_ready(server):
+    async def is_ready():
+        async with server.client() as client:
+            return (await client.get("/readyz")).status_code == 200
+
+    return is_ready
+
+
+async def test_event_loop_answers_while_the_database_is_looked_for(server, data_dir):
+    postmasters = servers(data_dir)
+    slowest = 0.0
+    async with server.client() as client:
+        for pid in postmasters:
+            os.kill(pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGKILL)
+        ends_at = time.monotonic() + 2
+        while time.monotonic() < ends_at:
+            began = time.monotonic()
+            assert (await client.get("/livez")).status_code == 200
+            slowest = max(slowest, time.monotonic() - began)
+
+    assert slowest < 1
+    await until(server_is_ready(server), "the service is ready again")

@@ -1,0 +1,158 @@
+"""Processes that serve together, killed one by one: the service is back, or ends as a whole."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from persistence.embedded import EmbeddedPostgres
+from tests import make
+from tests.e2e.rows import registered
+from tests.processes import code_of, codes, register, until
+
+WORKERS = 2
+OUTAGE_SECONDS = 5
+KINDS = (
+    "worker",
+    "fork_workers",
+    "postmaster",
+    "backend",
+    "checkpointer",
+    "fork_workers",
+    "walwriter",
+    "worker",
+)
+
+
+def command(pid):
+    """Empty for a process that has gone, or is a zombie."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def children(pid):
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(stat[1]) == pid and stat[0] != "Z":
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+class Family:
+    """The processes of a server."""
+
+    def __init__(self, server, data_dir, start_seconds):
+        self.server = server
+        self.data_dir = data_dir
+        # A machine that needs longer for a start cannot be asked for less.
+        self.longest_outage = max(OUTAGE_SECONDS, start_seconds)
+
+    def parent_of_workers(self):
+        return [pid for pid in children(self.server.process.pid) if "fork_workers" in command(pid)]
+
+    def workers(self):
+        return [worker for pid in self.parent_of_workers() for worker in children(pid)]
+
+    def postmaster(self):
+        pid_file = self.data_dir / "postgres18" / "cluster" / "postmaster.pid"
+        lines = pid_file.read_text().splitlines() if pid_file.exists() else []
+        return [int(lines[0])] if lines else []
+
+    def database(self):
+        return [each for pid in self.postmaster() for each in children(pid)]
+
+    def of_kind(self, kind):
+        if kind == "worker":
+            return self.workers()
+        if kind == "fork_workers":
+            return self.parent_of_workers()
+        if kind == "postmaster":
+            return self.postmaster()
+        title = "[local]" if kind == "backend" else kind
+        return [pid for pid in self.database() if title in command(pid)]
+
+    def all(self):
+        return [
+            *self.parent_of_workers(),
+            *self.workers(),
+            *self.postmaster(),
+            *self.database(),
+        ]
+
+    async def kill(self, kind):
+        await until(lambda: self.of_kind(kind), f"there is a {kind}")
+        pid = self.of_kind(kind)[0]
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: not command(pid), f"the {kind} is gone")
+
+    async def takes(self, number):
+        """Whether a registration is taken; any refusal is one for now."""
+        try:
+            async with self.server.client() as client:
+                body = await register(client, make.team(number), f"key-of-team-{number}")
+        except httpx.TransportError:
+            return False
+        assert "errors" not in body or code_of(body) == "SERVICE_UNAVAILABLE"
+        return "errors" not in body
+
+
+@pytest.fixture
+async def family(make_server, data_dir):
+    server = make_server(DATA_DIR=str(data_dir), WORKERS=str(WORKERS))
+    began = time.monotonic()
+    await server.start()
+    await until(lambda: "is on" in server.stdout, "all processes serve")
+    return Family(server, data_dir, time.monotonic() - began)
+
+
+async def test_every_process_may_be_killed_and_the_service_is_back(family):
+    outages = {}
+    for number, kind in enumerate(KINDS):
+        await family.kill(kind)
+        began = time.monotonic()
+        await until(lambda number=number: family.takes(number), f"back after the end of a {kind}")
+        outages[kind] = max(outages.get(kind, 0), time.monotonic() - began)
+
+    with EmbeddedPostgres(family.data_dir) as embedded:
+        teams = await registered(embedded.connected_url("icct26"))
+    assert list(teams.values()) == codes(1, len(KINDS))
+    assert max(outages.values()) < family.longest_outage, outages
+    pids = family.all()
+    family.server.send(signal.SIGTERM)
+    assert await family.server.ended() == 0
+    await until(lambda: not any(map(command, pids)), "no process is left")
+    # Once more where a worker was killed before it served.
+    assert family.server.stderr.count("workers_started_anew") >= KINDS.count("fork_workers")
+    assert "Traceback" not in family.server.stderr
+
+
+async def test_all_end_with_the_supervisor(family):
+    pids = family.all()
+    assert len(pids) > WORKERS + 3
+
+    await family.server.kill()
+
+    await until(lambda: not any(map(command, pids)), "no process is left")
+    assert family.server.stderr.count("supervisor_ended") == 1
+
+
+async def test_stop_right_after_the_end_of_the_workers_parent_leaves_no_process(family):
+    pids = family.all()
+    await family.kill("fork_workers")
+
+    family.server.send(signal.SIGTERM)
+
+    assert await family.server.ended() == 0
+    await asyncio.sleep(0)
+    assert not any(map(command, pids))
