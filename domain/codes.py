@@ -4,7 +4,9 @@ import re
 
 from domain.characters import is_storable, skeleton
 
-_PLAYER_CODE = re.compile(r"(.{1,40}-[0-9]{3,9})-P([0-9]{2,4})")
+# Numbers of teams and positions only grow, one for each team and each new player.
+_PLAYER_CODE = re.compile(r"(.{1,40}-[0-9]{3,10})-P([0-9]{2,10})")
+POSITION_MAX = 2**31 - 1
 
 
 def as_code(text: str) -> str:
@@ -20,4 +22,6 @@ def player_code(team: str, position: int) -> str:
 def parse_player_code(text: str) -> tuple[str, int] | None:
     """The team's code and the position; None for what is no player's code."""
     match = _PLAYER_CODE.fullmatch(as_code(text))
-    return (match[1], int(match[2])) if match else None
+    if match is None or int(match[2]) > POSITION_MAX:
+        return None
+    return match[1], int(match[2])

@@ -14,7 +14,7 @@ BY_NAME = Order(columns=(church.c.name, church.c.id))
 
 
 async def page(connection: AsyncConnection, *, search: str, wanted: Slice) -> Page[ChurchRecord]:
-    """Churches by name whose normalised name holds `search` (normalised too)."""
+    """Churches with a live team, by name, whose normalised name holds `search` (normalised too)."""
     statement = matching(
         select(church.c.id, church.c.name, church.c.taken, tournament.c.teams_per_church), search
     )
@@ -62,10 +62,10 @@ def _record(row: Any) -> ChurchRecord:
 
 
 def matching(statement: Select[Any], search: str) -> Select[Any]:
-    """A statement over churches, of those of the active tournament, which it joins."""
+    """A statement over the churches with a live team in the active tournament, which it joins."""
     joined = statement.join(
         tournament, (tournament.c.id == church.c.tournament_id) & tournament.c.is_active
-    )
+    ).where(church.c.taken > 0)
     if not search:
         return joined
     return joined.where(church.c.normalized_name.contains(search, autoescape=True))

@@ -83,7 +83,9 @@ class Player(Node):
     name: str = field(description="2 to 50 characters.")
     role: PlayerRole | None = field(description="What the player does best, if it was given.")
     jersey_number: int | None = field(description="0 to 999, unique in the team, if given.")
-    date_of_birth: date | None = field(description="If it was given.")
+    date_of_birth: date | None = field(
+        description="If it was given. For REVIEWERs and the team's captain, else null."
+    )
     documents: list[Document] = field(description="What counts now, in order of upload.")
 
     team: "Team" = field(resolver=_team_of, description="Whose squad it is.")
@@ -99,7 +101,7 @@ class Player(Node):
             name=record.name,
             role=record.role,
             jersey_number=record.jersey_number,
-            date_of_birth=record.date_of_birth,
+            date_of_birth=None if is_masked else record.date_of_birth,
             documents=_documents(record.documents, is_masked=is_masked),
             owner=owner,
             is_masked=is_masked,
@@ -142,7 +144,7 @@ class Team(Node):
 
     @classmethod
     def from_record(cls, record: TeamRecord, *, is_masked: bool = False) -> Self:
-        """Masked for organisers who may see no contacts and no documents."""
+        """Masked for organisers who may see no contacts, dates of birth and documents."""
         return cls(
             id=strawberry.ID(record.id.hex),
             code=record.code,

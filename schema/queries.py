@@ -92,7 +92,9 @@ class Query:
         description="What a form must look like, from the validator's own source. Public.",
     )
     churches: Connection[Church] = field(
-        resolver=churches, description="Churches that have registered, by name. Public."
+        resolver=churches,
+        description="Churches with a live team, by name. Public: a church whose teams were all"
+        " rejected or withdrawn is not shown.",
     )
     validate_team: ValidationReport = field(
         resolver=validate_team,
@@ -108,7 +110,7 @@ class Query:
         description=needs(
             Role.VIEWER,
             "Teams of the open season in pages, read from either end. VIEWERs see contacts masked,"
-            " no documents.",
+            " no dates of birth and no documents.",
         ),
     )
     team: Team | None = field(
@@ -116,7 +118,7 @@ class Query:
         description=needs(
             Role.VIEWER,
             "One team, by id or by code; null where there is none. VIEWERs see contacts masked,"
-            " no documents.",
+            " no dates of birth and no documents.",
         ),
     )
     player: Player | None = field(

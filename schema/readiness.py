@@ -31,7 +31,7 @@ class PlayerElsewhere:
 async def _players_elsewhere(
     info: Info, root: strawberry.Parent["Readiness"]
 ) -> list[PlayerElsewhere]:
-    if not may(info.context.caller, Role.VIEWER):
+    if not may(info.context.caller, Role.REVIEWER):
         return []
     found = await info.context.loaders.same_players.load(root.record.id)
     return [
@@ -50,8 +50,8 @@ class Readiness:
     next_operation: str | None = field(description="The mutation that comes next, if there is one.")
     players_elsewhere: list[PlayerElsewhere] = field(
         resolver=_players_elsewhere,
-        description="Players who are in another live team too, the first 50. No blocker; told to"
-        " organisers only, others see none.",
+        description="Players who are in another live team too, the first 50. No blocker. Told to"
+        " REVIEWERs only, since it compares dates of birth; others see none.",
     )
     record: strawberry.Private[TeamRecord]
 

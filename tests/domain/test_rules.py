@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.codes import player_code
+from domain.codes import parse_player_code, player_code
 from domain.documents import FILE_RULES, DocumentFormat, DocumentKind
 from domain.errors import (
     ERRORS,
@@ -66,6 +66,12 @@ def test_places_are_required():
 
 def test_codes_of_players_have_two_digits_at_least():
     assert player_code("ICCT-001", 1) == "ICCT-001-P01"
+
+
+@pytest.mark.parametrize("team", ["ICCT-001", "ICCT-1000", "A-B-012345678", "ICCT-2147483647"])
+@pytest.mark.parametrize("position", [1, 10, 99, 100, 9_999, 10_215, 99_999_999, 2**31 - 1])
+def test_codes_of_players_are_read_as_they_are_written(team, position):
+    assert parse_player_code(player_code(team, position)) == (team, position)
 
 
 def test_photos_are_images_and_all_else_may_be_pdf():

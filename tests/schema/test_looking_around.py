@@ -5,7 +5,7 @@ import pytest
 from domain.roles import Role
 from domain.status import TeamEvent
 from tests import make
-from tests.asking import ask, data, refused
+from tests.asking import ask, data, refused, serving
 from tests.schema.test_documents import FULL_SET
 from tests.schema.test_review import decide, register
 from tests.sending import with_documents
@@ -36,6 +36,11 @@ query Deliveries($filter: DeliveryFilter, $first: Int) {
   deliveries(filter: $filter, first: $first) {
     totalCount nodes { kind status teamCode attempts dueAt settledAt failure }
   }
+}
+"""
+RENAME = """
+mutation Rename($input: UpdatePlayerInput!) {
+  updatePlayer(input: $input) { team { players { code name } } }
 }
 """
 NODE = """
@@ -72,12 +77,48 @@ async def test_a_player_comes_with_the_team(client, viewer):
 
 
 @pytest.mark.parametrize(
-    "code", ["ICCT-001-P16", "ICCT-002-P01", "ICCT-001", "", "P01", "ICCT-001-P99999"]
+    "code",
+    [
+        *("ICCT-001-P16", "ICCT-002-P01", "ICCT-001", "", "P01", "ICCT-001-P99999"),
+        # More than a position can be, and more than a number may be for Python.
+        *("ICCT-001-P2147483648", "ICCT-001-P9999999999", f"ICCT-001-P{'9' * 5_000}"),
+    ],
 )
 async def test_there_is_no_such_player(client, viewer, code):
     await register(client, 1)
 
     assert data(await ask(client, PLAYER, {"code": code}, **viewer))["player"] is None
+
+
+@pytest.mark.parametrize("position", [99, 100, 999, 9_999, 10_215, 1_000_000, 2_000_000_000])
+async def test_player_keeps_a_code_after_many_squad_changes(
+    client, viewer, reviewer, sql, position
+):
+    await register(client, 1)
+    await sql.execute("UPDATE player SET position = $1 WHERE position = 15", position)
+    code = f"ICCT-001-P{position}"
+    plain = "query Plain($code: String!) { player(code: $code) { code position name } }"
+
+    masked, printed = [
+        data(await ask(client, query, {"code": code}, **who))["player"]
+        for query, who in ((PLAYER, viewer), (plain, reviewer))
+    ]
+    edit = {"playerId": code, "expectedVersion": 1, "reason": "A typing error.", "name": "New Name"}
+    changed = data(await ask(client, RENAME, {"input": edit}, **reviewer))["updatePlayer"]["team"]
+
+    assert (masked["code"], masked["position"]) == (code, position)
+    assert printed == {"code": code, "position": position, "name": make.players()[14]["name"]}
+    assert changed["players"][-1] == {"code": code, "name": "New Name"}
+
+
+async def test_player_of_a_team_with_a_long_number_is_found(client, viewer, reviewer, sql):
+    await register(client, 1)
+    await sql.execute("UPDATE team SET code = 'ICCT-2147483647'")
+    code = "ICCT-2147483647-P01"
+    plain = "query Plain($code: String!) { player(code: $code) { code } }"
+
+    assert data(await ask(client, PLAYER, {"code": code}, **viewer))["player"]["code"] == code
+    assert data(await ask(client, plain, {"code": code}, **reviewer)) == {"player": {"code": code}}
 
 
 async def test_the_season_in_numbers(client, viewer, reviewer, sql):
@@ -247,7 +288,9 @@ async def test_deliveries_say_what_is_owed_done_and_given_up(client, reviewer, s
     assert await deliveries(teamId="ICCT-002") == []
 
 
-async def test_players_of_two_live_teams_are_named_to_organisers_alone(client, reviewer, sql):
+async def test_players_of_two_live_teams_are_named_to_reviewers_alone(
+    client, viewer, reviewer, sql
+):
     twin = {"name": "R. Anand", "dateOfBirth": "2001-02-03"}
     other = {"name": "r  ANAND", "dateOfBirth": "2001-02-03"}
     namesake = {"name": "R Anand", "dateOfBirth": "1999-01-01"}
@@ -275,6 +318,7 @@ async def test_players_of_two_live_teams_are_named_to_organisers_alone(client, r
     }
     mine = {"Authorization": f"Bearer {first['manageToken']}"}
     assert (await seen(f"{{ myTeam {{ {elsewhere} }} }}", **mine))["playersElsewhere"] == []
+    assert (await seen(of_first, **viewer))["playersElsewhere"] == []
     data(await decide(client, reviewer, TeamEvent.REJECT, "ICCT-002"))
     assert (await seen(of_first, **reviewer))["playersElsewhere"] == []
 
@@ -328,3 +372,46 @@ async def test_lists_of_texts_have_an_end(client, reviewer):
     answer = await ask(client, AUDIT, {"filter": {"action": ["x"] * 101}}, **reviewer)
 
     assert refused(answer)["code"] == "BAD_USER_INPUT"
+
+
+BORN = "2001-02-03"
+BIRTHS = {
+    "team by code": '{ team(code: "ICCT-001") { players { dateOfBirth } } }',
+    "team by id": '{ team(id: "<team>") { players { dateOfBirth } } }',
+    "page, nodes": "{ teams { nodes { players { dateOfBirth } } } }",
+    "page, edges": "{ teams(last: 1) { edges { node { players { dateOfBirth } } } } }",
+    "page, other fields": "{ teams { nodes { players { dateOfBirth documents { id } } } } }",
+    "player": '{ player(code: "ICCT-001-P01") { dateOfBirth } }',
+    "player, an alias": '{ player(code: "ICCT-001-P01") { born: dateOfBirth } }',
+    "team of a player": '{ player(code: "ICCT-001-P02") { team { players { dateOfBirth } } } }',
+    "node of a player": '{ node(id: "<player>") { ... on Player { dateOfBirth } } }',
+    "node of a team": '{ node(id: "<team>") { ... on Team { players { dateOfBirth } } } }',
+    "fragment": "{ teams { nodes { ...t } } } fragment t on Team { players { dateOfBirth } }",
+    "history": '{ team(code: "ICCT-001") { history { changes items reason } } }',
+}
+
+
+@pytest.mark.parametrize("way", [{}, {"rendered_plans": False}, {"compiled_execution": False}])
+async def test_dates_of_birth_are_hidden_from_viewers(
+    settings_with, database_url, viewer, reviewer, sql, way
+):
+    async with serving(settings_with(**way), database_url) as client:
+        squad = [make.players()[0] | {"dateOfBirth": BORN}, *make.players()[1:]]
+        await register(client, 1, players=squad)
+        wanted = {"expectedVersion": 1, "reason": "As on the passport.", "dateOfBirth": BORN}
+        born = {"playerId": "ICCT-001-P02", **wanted}
+        data(await ask(client, RENAME, {"input": born}, **reviewer))
+        ids = {
+            "<team>": (await sql.fetchval("SELECT id FROM team")).hex,
+            "<player>": (await sql.fetchval("SELECT id FROM player WHERE position = 1")).hex,
+        }
+        for name, query in BIRTHS.items():
+            for mark, value in ids.items():
+                query = query.replace(mark, value)  # noqa: PLW2901 - filled in
+
+            # The second time it is executed by its plan.
+            shown = [await ask(client, query, **reviewer) for _ in range(3)]
+            hidden = [await ask(client, query, **viewer) for _ in range(3)]
+
+            assert all(data(one) and BORN in one.text for one in shown), name
+            assert all(data(one) and BORN not in one.text for one in hidden), name

@@ -8,11 +8,13 @@ import pytest
 from domain.documents import FILE_RULES
 from domain.form import PlayerRole
 from domain.rules import TEXT_RULES, TournamentRules
+from domain.status import TeamEvent
 from resolvers.secrets import Secrets, manage_token
 from schema.scalars import utc_text
 from tests import make
 from tests.asking import ask, data, refused
 from tests.conftest import SECRET
+from tests.schema.test_review import decide
 from tests.statements import statements
 
 RULES = """{ registrationRules {
@@ -456,6 +458,34 @@ async def test_a_church_is_found_however_it_is_written(client, five_churches, se
     found = data(await ask(client, query, {"s": search}))["churches"]
 
     assert found == {"totalCount": 1, "nodes": [{"name": "CSI E Church"}]}
+
+
+@pytest.mark.parametrize("event", [TeamEvent.REJECT, TeamEvent.WITHDRAW])
+@pytest.mark.parametrize("printed", ["nodes { name }", "nodes { name } totalCount __typename"])
+async def test_church_without_a_live_team_is_not_shown(
+    client, five_churches, reviewer, sql, event, printed
+):
+    data(await decide(client, reviewer, event, "ICCT-001"))
+    queries = [
+        f"{{ churches{given} {{ {printed} }} }}"
+        for given in ("", '(search: "csi")', '(search: "CSI D Church")', "(first: 4)")
+    ]
+
+    shown = [
+        [one["name"] for one in data(await ask(client, query))["churches"]["nodes"]]
+        for query in queries
+    ]
+    counted = data(await ask(client, '{ churches(search: "csi") { totalCount } }'))
+    again = data(await register(client, 9, churchName="c.s.i. d church"))["registerTeam"]["team"]
+
+    others = [name for name in five_churches if name != "CSI D Church"]
+    assert shown == [others, others, [], others]
+    assert counted == {"churches": {"totalCount": 4}}
+    # The church is still known, and shown again with its new team.
+    assert (again["church"]["name"], again["church"]["teamsRegistered"]) == ("CSI D Church", 1)
+    assert await sql.fetchval("SELECT count(*) FROM church") == 5
+    page = data(await ask(client, "{ churches { nodes { name } } }"))["churches"]["nodes"]
+    assert [one["name"] for one in page] == five_churches
 
 
 @pytest.mark.parametrize("search", ["%", "_", "\\", "100%"])
