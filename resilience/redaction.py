@@ -10,6 +10,7 @@ from pathlib import PurePath
 from traceback import TracebackException
 from types import TracebackType
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 REDACTED = "[redacted]"
@@ -34,7 +35,8 @@ _HARMLESS_KEYS = frozenset(("operation_name", "constraint_name"))
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
 
 _ASSIGNED = re.compile(
-    r"(?i)(password|passwd|pwd|secret|token|api[_-]?key|secret[_-]?key|authorization|cookie)"
+    r"(?i)(password|passwd|pwd|secret|token|api[_-]?key|secret[_-]?key|authorization|cookie"
+    r"|signature|ticket)"
     r"([\"']?\s*[:=]\s*)(?:b?[\"'][^\"'\n]*[\"']|(?:(?:bearer|basic)\s+)?[^\s,;&)}\]]+)"
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}")
@@ -43,6 +45,12 @@ _MAIL = re.compile(r"[\w.+%'!#$&*/=?^`{|}~-]{1,64}(?:@|%40)[\w.-]+")
 # Of captains, invitations, sessions and scripts.
 _TOKEN = re.compile(r"icm_[\w-]*|(?<![a-z])ic[ist]_[\w-]+")
 _TOKEN_PREFIXES = ("icm_", "ici_", "ics_", "ict_")
+# Claims and an HMAC of 32 bytes, as itsdangerous joins them: tickets of uploads, links to files.
+_SIGNED = re.compile(r"(?<![\w-])\.?[\w-]{8,}+\.[\w-]{43,}")
+SIGNED_LENGTH = 8 + 1 + 43
+# Words of an address, of which any character may be written as %XX.
+_ADDRESS = re.compile(r"[\w.~!$&*+;=:@/?#%-]+")
+DECODED_TIMES = 5
 # A number is looked for everywhere but inside identifiers and times, which operators need.
 _NUMBER = re.compile(
     r"(?P<kept>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
@@ -81,13 +89,40 @@ def redact(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def scrub(text: str) -> str:
-    """The text without addresses, telephone and identity numbers, tokens and passwords."""
+    """The text without addresses, telephone and identity numbers, tokens, links and passwords."""
     text = text[:MAX_TEXT]
+    # First what is written with percent signs: other patterns would take a piece out of it.
+    return _scrub(_ADDRESS.sub(_address, text) if "%" in text else text)
+
+
+def decoded(text: str) -> str:
+    """The text with every %XX as the character that it stands for, however often it is encoded.
+
+    Only the placeholder for a text that is encoded again and again.
+    """
+    for _ in range(DECODED_TIMES):
+        plain = unquote(text)
+        if plain == text:
+            return text
+        text = plain
+    return REDACTED
+
+
+def _address(match: re.Match[str]) -> str:
+    """The words as they are, unless they hide something behind percent signs."""
+    text = match.group()
+    plain = decoded(text)
+    return text if plain == text or _scrub(plain) == plain else REDACTED
+
+
+def _scrub(text: str) -> str:
     if "@" in text or "%40" in text:
         text = _CREDENTIALS.sub(rf"\1{REDACTED}@", text)
         text = _MAIL.sub(REDACTED, text)
     if any(prefix in text for prefix in _TOKEN_PREFIXES):
         text = _TOKEN.sub(REDACTED, text)
+    if len(text) >= SIGNED_LENGTH and "." in text:
+        text = _SIGNED.sub(REDACTED, text)
     if ":" in text or "=" in text:
         text = _ASSIGNED.sub(rf"\1\2{REDACTED}", text)
     text = _BEARER.sub(rf"\1 {REDACTED}", text)

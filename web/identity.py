@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from starlette.types import Scope
 
-from resilience.redaction import REDACTED, scrub
+from resilience.redaction import REDACTED, decoded, scrub
 from resilience.tracing import trace_id_of
 from web.cors import METHODS
 from web.guards import TRANSFERS
@@ -16,6 +16,8 @@ from web.refusals import Headers
 MAX_LOGGED_PATH = 200
 ROUTES = frozenset("/graphql /graphiql /livez /readyz /health /metrics /errors".split())
 
+# However it is written: behind two slashes, in capitals, below another path.
+_TRANSFER = re.compile(rf"(?:{'|'.join(one.strip('/') for one in TRANSFERS)})\W", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
@@ -72,10 +74,14 @@ def route_of(path: str) -> str:
 
 
 def logged_path(path: str) -> str:
+    """The path without capabilities: what follows in paths of transfers, and all that is secret."""
     if path in ROUTES:
         return path
-    # What follows in these paths is a capability: whoever knows it may use it.
     for prefix in TRANSFERS:
         if path.startswith(prefix):
             return prefix + REDACTED
-    return scrub(path[:MAX_LOGGED_PATH])
+    path = decoded(path)
+    transfer = _TRANSFER.search(path)
+    if transfer is not None:
+        return scrub(path[: transfer.end()])[:MAX_LOGGED_PATH] + REDACTED
+    return scrub(path)[:MAX_LOGGED_PATH]

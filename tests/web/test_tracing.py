@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from resilience.telemetry import what_is_bound
-from resilience.tracing import trace_id_of
+from resilience.tracing import request_span, span, start_tracing, stop_tracing, trace_id_of
 from server import create_app, middleware
 from settings import Settings
 from tests.asking import AWAY, ask, data, serving
@@ -80,6 +80,21 @@ async def test_spans_of_a_request_hang_together_below_the_callers(
     assert request.attributes[0].key == "http.response.status_code"
     assert request.attributes[0].value.int_value == 200
     assert spans["GET other"].trace_id.hex() != TRACE
+
+
+@pytest.mark.parametrize("opened", ["span", "request_span"])
+def test_span_tells_of_an_exception_its_class_alone(receiver, opened):
+    start_tracing(receiver.address, version="1")
+    around = span("work") if opened == "span" else request_span("work", PARENT)
+
+    with pytest.raises(RuntimeError), around:
+        raise RuntimeError("/files/a-link of Asha Thomas")
+    stop_tracing()
+
+    (sent,) = receiver.spans()
+    assert (sent.status.code, sent.status.message) == (2, "RuntimeError")
+    assert b"Asha" not in sent.SerializeToString()
+    assert list(sent.events) == []
 
 
 async def test_a_receiver_that_is_away_costs_no_request(settings_with, database, database_url):
