@@ -8,10 +8,11 @@ from domain.errors import Unauthenticated
 from domain.reasons import read_reason
 from domain.status import TeamEvent
 from persistence import render, teams
+from persistence.database import Connection
 from persistence.records import TeamRecord
 from persistence.render import Printed
 from resolvers.context import Services
-from resolvers.deciding import Decision, carry_out
+from resolvers.deciding import Decision, carry_out, locked, read
 from resolvers.secrets import is_manage_token
 
 ACTOR = "captain"
@@ -57,4 +58,18 @@ async def withdraw(
         event=TeamEvent.WITHDRAW,
         reason=read_reason(reason, "reason"),
     )
-    return await services.database.run(partial(carry_out, services, decision, actor=ACTOR))
+    return await services.database.run(partial(_withdraw, services, team, decision))
+
+
+async def _withdraw(
+    services: Services, team: TeamRecord, decision: Decision, connection: Connection
+) -> TeamRecord:
+    await locked(connection, decision.reference, decision.expected_version)
+    require_same_token(team, await read(connection, team.id))
+    return await carry_out(services, decision, connection, actor=ACTOR)
+
+
+def require_same_token(checked: TeamRecord, current: TeamRecord) -> None:
+    """Raises Unauthenticated where the token was replaced after it was checked."""
+    if checked.manage_generation != current.manage_generation:
+        raise Unauthenticated(REFUSED)

@@ -18,7 +18,7 @@ from persistence.database import Connection
 from persistence.decisions import Decided
 from persistence.ids import new_id
 from persistence.records import DocumentRecord, PlayerRecord, TeamRecord, TournamentRecord
-from resolvers.captain import ACTOR, my_team
+from resolvers.captain import ACTOR, my_team, require_same_token
 from resolvers.context import Services
 from resolvers.deciding import Act, locked, read
 from resolvers.documents import uploads_named
@@ -51,20 +51,22 @@ async def update(services: Services, token: str | None, wanted: Update) -> TeamR
     team = await my_team(services, token)
     given = [wanted.documents, *(form.documents for _, form in wanted.players or ())]
     known = await uploads_named(services, given)
-    return await services.database.run(partial(_update, services, team.id, wanted, known))
+    return await services.database.run(partial(_update, services, team, wanted, known))
 
 
 async def _update(
     services: Services,
-    team_id: UUID,
+    team: TeamRecord,
     wanted: Update,
     known: Mapping[str, DocumentRecord],
     connection: Connection,
 ) -> TeamRecord:
+    team_id = team.id
     decided = await locked(connection, team_id.hex, wanted.expected_version)
+    before = await read(connection, team_id)
+    require_same_token(team, before)
     tournament = await tournaments.active(connection)
     _require_open(services, decided, tournament)
-    before = await read(connection, team_id)
     squad = _squad(before, wanted)
     places = _places(before, wanted, squad)
     edit = replace(

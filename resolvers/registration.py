@@ -49,18 +49,23 @@ from resilience.telemetry import log_fact
 from resolvers.attempt import Attempt, claimed, claims_of, squad
 from resolvers.context import Services
 from resolvers.documents import as_uploaded, claimable
-from resolvers.secrets import fingerprint, is_fingerprint, manage_token
+from resolvers.secrets import FIRST_GENERATION, fingerprint, is_fingerprint, manage_token
 
 _KEY = re.compile(r"[\x20-\x7e]{8,255}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """`is_replay`: the key had been used for this form before, nothing was written."""
+    """`is_replay`: the key had been used for this form before, nothing was written.
+
+    Without `shows_people` the captain has been given another token since: whoever repeats the form
+    is not told of the people that the team has now, nor of what organisers said to them.
+    """
 
     team: TeamRecord
     manage_token: str
     is_replay: bool
+    shows_people: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +194,12 @@ async def _replay(
     if team is None:
         raise TeamNotFound
     token = manage_token(services.secrets, team.id)
-    return Registered(team=team, manage_token=token, is_replay=True)
+    return Registered(
+        team=team,
+        manage_token=token,
+        is_replay=True,
+        shows_people=team.manage_generation == FIRST_GENERATION,
+    )
 
 
 def _as_refusal(overtaken: InvalidForm | DocumentsTaken) -> DomainError:

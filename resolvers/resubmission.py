@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from uuid import UUID
 
 from domain.codes import player_code
 from domain.documents import PLAYER_KINDS, TEAM_KINDS
@@ -13,7 +12,7 @@ from domain.issues import INPUT, Path
 from domain.status import TeamEvent, move
 from persistence.database import Connection
 from persistence.records import DocumentRecord, TeamRecord
-from resolvers.captain import ACTOR, my_team
+from resolvers.captain import ACTOR, my_team, require_same_token
 from resolvers.context import Services
 from resolvers.deciding import Decision, conclude, locked, read
 from resolvers.documents import uploads_named
@@ -37,19 +36,22 @@ async def resubmit(services: Services, token: str | None, wanted: Resubmission) 
     team = await my_team(services, token)
     given = [wanted.documents, *(named for _, named in wanted.players)]
     known = await uploads_named(services, given)
-    return await services.database.run(partial(_resubmit, services, team.id, wanted, known))
+    return await services.database.run(partial(_resubmit, services, team, wanted, known))
 
 
 async def _resubmit(
     services: Services,
-    team_id: UUID,
+    team: TeamRecord,
     wanted: Resubmission,
     known: Mapping[str, DocumentRecord],
     connection: Connection,
 ) -> TeamRecord:
+    team_id = team.id
     decided = await locked(connection, team_id.hex, wanted.expected_version)
+    before = await read(connection, team_id)
+    require_same_token(team, before)
     status = move(decided.status, TeamEvent.RESUBMIT)
-    places = _places(await read(connection, team_id), wanted)
+    places = _places(before, wanted)
     issues = replacement_issues(places, known)
     if issues:
         raise InvalidForm(issues)

@@ -25,6 +25,9 @@ from schema.enums import PlayerRole, TeamStatus
 from schema.node import Node
 from schema.readiness import Readiness
 
+AFTER_REISSUE = "in a repeat of registerTeam after reissueManageToken"
+HIDDEN_NAME = "•••"
+
 
 def _documents(records: Sequence[DocumentRecord], *, is_masked: bool) -> list[Document]:
     if is_masked or not records:
@@ -55,10 +58,12 @@ class Church(Node):
 
 @strawberry.type(description="A captain or a vice-captain: how to reach them.")
 class Person:
-    name: str = field(description="2 to 50 characters.")
-    phone: str | None = field(description="E.164, e.g. +919876543210.")
-    whatsapp: str | None = field(description="E.164; the phone number if none was given.")
-    email: str | None = field(description="In lower case.")
+    name: str = field(description=f"2 to 50 characters; {HIDDEN_NAME} {AFTER_REISSUE}.")
+    phone: str | None = field(description=f"E.164, e.g. +919876543210; null {AFTER_REISSUE}.")
+    whatsapp: str | None = field(
+        description=f"E.164; the phone number if none was given; null {AFTER_REISSUE}."
+    )
+    email: str | None = field(description=f"In lower case; null {AFTER_REISSUE}.")
 
     @classmethod
     def from_entry(cls, entry: PersonEntry, *, is_masked: bool) -> Self:
@@ -70,6 +75,10 @@ class Person:
                 email=masked_email(entry.email),
             )
         return cls(name=entry.name, phone=entry.phone, whatsapp=entry.whatsapp, email=entry.email)
+
+    @classmethod
+    def hidden(cls) -> Self:
+        return cls(name=HIDDEN_NAME, phone=None, whatsapp=None, email=None)
 
 
 def _team_of(root: strawberry.Parent["Player"]) -> "Team":
@@ -109,10 +118,15 @@ class Player(Node):
 
 
 def _readiness(root: strawberry.Parent["Team"]) -> Readiness:
-    return Readiness.from_readiness(readiness_of(root.record), root.record)
+    shown = Readiness.from_readiness(readiness_of(root.record), root.record)
+    if not root.shows_people:
+        shown.blockers, shown.next_operation = [], None
+    return shown
 
 
 async def _history(info: Info, root: strawberry.Parent["Team"]) -> list[AuditEvent]:
+    if not root.shows_people:
+        return []
     events = await info.context.loaders.histories.load(root.record.id)
     return [AuditEvent.from_record(event, info.context.caller) for event in events]
 
@@ -128,9 +142,12 @@ class Team(Node):
     version: int = field(description="Grows by 1 with every change, from 1.")
     captain: Person = field(description="Who answers for the team.")
     vice_captain: Person = field(description="Who stands in for the captain.")
-    players: list[Player] = field(description="The whole squad, in the order of the form.")
+    players: list[Player] = field(
+        description=f"The whole squad, in the order of the form; empty {AFTER_REISSUE}."
+    )
     documents: list[Document] = field(
         description="The team's own, without those of players; what counts now, in order of upload."
+        f" Empty {AFTER_REISSUE}."
     )
     readiness: Readiness = field(
         resolver=_readiness, description="What stands between the team and its confirmation."
@@ -138,9 +155,10 @@ class Team(Node):
     history: list[AuditEvent] = field(
         resolver=_history,
         description="What was done to the team: the newest 100, the oldest of them first. Captains"
-        " are not told by which organiser.",
+        f" are not told by which organiser. Empty {AFTER_REISSUE}.",
     )
     record: strawberry.Private[TeamRecord]
+    shows_people: strawberry.Private[bool] = True
 
     @classmethod
     def from_record(cls, record: TeamRecord, *, is_masked: bool = False) -> Self:
@@ -163,13 +181,24 @@ class Team(Node):
             record=record,
         )
 
+    @classmethod
+    def without_people(cls, record: TeamRecord) -> Self:
+        """For whoever registered the team and is not its captain any more."""
+        team = cls.from_record(record)
+        team.captain = team.vice_captain = Person.hidden()
+        team.players, team.documents, team.shows_people = [], [], False
+        return team
+
 
 @strawberry.type(description="The answer to a registration.")
 class RegisterTeamPayload:
-    team: Team = field(description="The team as it is now.")
+    team: Team = field(
+        description="The team as it is now; after reissueManageToken a repeat shows it without its"
+        " people, their documents and what was said to them."
+    )
     manage_token: str = field(
         description="The captain's secret: with it alone the team can be seen and changed later."
-        " It is stored nowhere; keep it."
+        " It is stored nowhere; keep it. The first one, which is void after reissueManageToken."
     )
     replayed: bool = field(
         description="True when the idempotency key had registered this team before."
@@ -177,8 +206,9 @@ class RegisterTeamPayload:
 
     @classmethod
     def from_registered(cls, registered: Registered) -> Self:
+        shown = Team.from_record if registered.shows_people else Team.without_people
         return cls(
-            team=Team.from_record(registered.team),
+            team=shown(registered.team),
             manage_token=registered.manage_token,
             replayed=registered.is_replay,
         )

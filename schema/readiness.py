@@ -43,7 +43,10 @@ async def _players_elsewhere(
     ]
 
 
-@strawberry.type(description="Whether a team can be confirmed, and what comes next.")
+@strawberry.type(
+    description="Whether a team can be confirmed, and what comes next. A repeat of registerTeam"
+    " after reissueManageToken is told isReady alone."
+)
 class Readiness:
     is_ready: bool = field(description="True if and only if there are no blockers.")
     blockers: list[Blocker] = field(description="The team's first, then each player's.")
