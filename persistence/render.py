@@ -5,7 +5,7 @@ Only what is listed here is printed; anything else, and whatever is masked, is r
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -29,13 +29,17 @@ from persistence.tables import church, player, team, tournament
 from persistence.team_lists import Listing
 from persistence.team_search import TeamFilter, matching
 from persistence.teams import reference_of
+from resilience.byte_bounded_cache import cached
 
 # Keys of the answer with the field that each stands for, and what is selected below it.
 Selection = tuple[tuple[str, str, "Selection | None"], ...]
 Printed = ColumnElement[str]
 Printer = Callable[[Selection], str]
 
-TEXTS_KEPT = 256
+TEXTS_MAX_BYTES = 2 << 20
+TEXT_MAX_BYTES = 256 << 10
+# As measured of the longest that a document can ask for, rounded up.
+STATEMENT_BYTES = 32_000
 _EARLIEST, _LATEST = (f"timestamptz '{moment.isoformat()}'" for moment in (EARLIEST, LATEST))
 
 
@@ -43,7 +47,12 @@ class Unprintable(Exception):
     """A field that is not listed here."""
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+kept = cached(
+    TEXTS_MAX_BYTES, max_entry_bytes=TEXT_MAX_BYTES, value_bytes=lambda _value: STATEMENT_BYTES
+)
+
+
+@kept
 def text_of(kind: str, selection: Selection) -> Printed | None:
     """The expression that prints a `Team`, `Player` or `Church`; None when it has to be read as a
     record.
@@ -83,7 +92,7 @@ async def church_page(database: Database, search: str, part: Slice, text: Printe
     return await _narrowed(database, narrowed, churches.BY_NAME, part)
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+@kept
 def _finding_team(text: Printed, name: str) -> Statement:
     # As `teams.find`, which reads a team together with its players.
     has_players = exists().where(player.c.team_id == team.c.id)
@@ -93,7 +102,7 @@ def _finding_team(text: Printed, name: str) -> Statement:
     return Statement(found.where(is_sought(column), has_players))
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+@kept
 def _finding_player(text: Printed) -> Statement:
     is_there = (team.c.code == bindparam("code")) & (player.c.position == bindparam("position"))
     return Statement(_teams(text).join(player, player.c.team_id == team.c.id).where(is_there))
@@ -124,7 +133,7 @@ async def _page(
     return page_of([(row[0], row[1:]) for row in rows], part, str)
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+@kept
 def _paging(  # noqa: PLR0913 - all that the statement depends on
     kind: str, text: Printed, order: Order, size: int, ends: tuple[bool, bool], *, is_backward: bool
 ) -> Statement:

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from pathlib import PurePath
 from traceback import TracebackException
 from types import TracebackType
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
+
+from resilience.byte_bounded_cache import cached
 
 REDACTED = "[redacted]"
 MAX_TEXT = 8_000
@@ -190,7 +191,7 @@ def _other(value: object) -> str:
     return f"<{type(value).__name__}>"
 
 
-@lru_cache(maxsize=512)
+@cached(64 << 10, max_entry_bytes=512)
 def _is_sensitive(key: str) -> bool:
     words = [word.lower() for word in _WORD.findall(key)]
     if not words or "_".join(words) in _HARMLESS_KEYS:

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 from graphql import OperationDefinitionNode
-from strawberry.extensions import SchemaExtension, ValidationCache
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 
 from domain.errors import BadUserInput
 from schema.admission import Admission
 from schema.context import Context
 from schema.execution import Planned, PlannedSchema
-from schema.limits import DOCUMENTS_KEPT, Comparisons, Limits, Parsing, label_of
+from schema.limits import Comparisons, Limits, Parsing, Validation, label_of
 from schema.mutations import Mutation
 from schema.objects import Team
 from schema.queries import Query
@@ -41,7 +41,7 @@ schema = PlannedSchema(
         Parsing,
         OneOperation,
         Limits,
-        lambda: ValidationCache(maxsize=DOCUMENTS_KEPT),
+        Validation,
         Comparisons,
         Admission,
         Planned,

@@ -126,8 +126,11 @@ class Root:
 
 @dataclass(slots=True)
 class Compiled:
+    """`fields` is how many are selected, at all places, with fragments wherever they are spread."""
+
     roots: list[Root]
     sites: list[Site]
+    fields: int
 
 
 def compiled(executor: Executor[Any]) -> Compiled:
@@ -163,7 +166,8 @@ class _Operation(Source):
                 ]
             found.append((key, site, self.function("value, run", *lines)))
         names = self.executed()
-        return Compiled([Root(key, site, names[name]) for key, site, name in found], self._sites)
+        roots = [Root(key, site, names[name]) for key, site, name in found]
+        return Compiled(roots, self._sites, self._fields)
 
     def _selected(
         self, kind: GraphQLObjectType, grouped: Any

@@ -17,7 +17,7 @@ from strawberry.types.graphql import OperationType
 from domain.errors import DomainError
 from resilience.metrics import EXECUTIONS
 from schema.context import Context
-from schema.limits import parsed, require_affordable, require_allowed
+from schema.limits import documents, parsed, require_affordable, require_allowed
 from schema.plans import Plans, Prepared
 
 _INTERPRETED = EXECUTIONS.labels("interpreted")
@@ -40,6 +40,7 @@ class Planned(SchemaExtension):
     async def on_execute(self) -> AsyncIterator[None]:
         execution = self.execution_context
         context: Context = execution.context
+        documents.accept(execution.query or "")
         prepared = None
         if context.execution.compiled and isinstance(execution.schema, PlannedSchema):
             plans, text = execution.schema.plans, execution.query or ""

@@ -1,7 +1,6 @@
 """What a document may ask for at once, and may ask about the schema. Told before validation."""
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 from graphql import (
@@ -11,18 +10,18 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     get_operation_ast,
-    parse,
 )
 from graphql.language.parser import MAX_NESTING_DEPTH
 from graphql.validation.rules import overlapping_fields_can_be_merged
 from strawberry.extensions import SchemaExtension
+from strawberry.schema.schema import validate_document
 
 from domain.errors import BadUserInput, GraphqlValidationFailed, QueryTooComplex
 from domain.roles import Caller, Role, may
 from schema.context import Context
 from schema.counting import Counting, Limit, PageSizes, Totals, page_sizes_of, values_in, values_of
+from schema.document_cache import TOTALS_KEPT, DocumentCache, ParsedDocument
 
-DOCUMENTS_KEPT = 256
 ALLOWED: Mapping[Limit, int] = {
     Limit.CHARACTERS: 50_000,
     Limit.TOKENS: 2_000,
@@ -61,12 +60,23 @@ def stopped_at(limit: Limit) -> QueryTooComplex:
     return QueryTooComplex(limit=limit, allowed=ALLOWED[limit], actual=ALLOWED[limit] + 1)
 
 
-@lru_cache(maxsize=DOCUMENTS_KEPT)
+documents = DocumentCache()
+
+
 def parsed(text: str) -> DocumentNode:
     """Raises QueryTooComplex, GraphQLError."""
+    return document_of(text).node
+
+
+def document_of(text: str) -> ParsedDocument:
+    """Raises QueryTooComplex, GraphQLError."""
+    return documents.find(text) or _parse(text)
+
+
+def _parse(text: str) -> ParsedDocument:
     require_within(Limit.CHARACTERS, ALLOWED[Limit.CHARACTERS], len(text))
     try:
-        return parse(text, max_tokens=ALLOWED[Limit.TOKENS])
+        return documents.parse(text, max_tokens=ALLOWED[Limit.TOKENS])
     except GraphQLError as error:
         if error.message.endswith("tokens. Parsing aborted."):
             raise stopped_at(Limit.TOKENS) from error
@@ -75,23 +85,39 @@ def parsed(text: str) -> DocumentNode:
         raise
 
 
-@lru_cache(maxsize=DOCUMENTS_KEPT)
 def counted(schema: GraphQLSchema, text: str, page_sizes: PageSizes) -> Mapping[str | None, Totals]:
     """What each operation of the document asks for, by its name. Raises QueryTooComplex."""
-    operations = Counting(schema, parsed(text), page_sizes).operations()
+    document = document_of(text)
+    known = document.totals.get((schema, page_sizes))
+    if known is not None:
+        return known
+    operations = Counting(schema, document.node, page_sizes).operations()
     for totals in operations.values():
         for limit, allowed in ALLOWED.items():
             require_within(limit, allowed, totals.counts[limit])
+    if len(document.totals) >= TOTALS_KEPT:
+        document.totals.clear()
+    document.totals[schema, page_sizes] = operations
     return operations
 
 
-@lru_cache(maxsize=DOCUMENTS_KEPT)
 def label_of(schema: GraphQLSchema, text: str, operation_name: str | None) -> tuple[str, str]:
     """Type and name of the operation for statistics: a name of the schema's, no client's."""
     try:
-        operation = get_operation_ast(parsed(text), operation_name)
+        document = document_of(text)
     except (GraphQLError, QueryTooComplex):
-        operation = None
+        return "none", "invalid"
+    label = document.labels.get((schema, operation_name))
+    if label is not None:
+        return label
+    operation = get_operation_ast(document.node, operation_name)
+    label = _label(schema, operation)
+    if operation is not None:
+        document.labels[schema, operation_name] = label
+    return label
+
+
+def _label(schema: GraphQLSchema, operation: OperationDefinitionNode | None) -> tuple[str, str]:
     root = schema.get_root_type(operation.operation) if operation else None
     if operation is None or root is None:
         return "none", "invalid"
@@ -166,6 +192,22 @@ class Limits(SchemaExtension):
         if self._cost is None or not context.wants_cost:
             return {}
         return {"cost": {"requested": self._cost, "allowed": budget_of(context.caller)}}
+
+
+class Validation(SchemaExtension):
+    """Validates a document once, however often it is sent."""
+
+    def on_validate(self) -> Iterator[None]:
+        execution = self.execution_context
+        schema = execution.schema._schema  # noqa: SLF001 - as Strawberry's own extensions
+        document = document_of(execution.query or "")
+        errors: list[GraphQLError] = []
+        if schema not in document.valid_in:
+            errors = validate_document(schema, document.node, execution.validation_rules)
+        if not errors:
+            document.valid_in.add(schema)
+        execution.pre_execution_errors = errors
+        yield
 
 
 class Comparisons(SchemaExtension):

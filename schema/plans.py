@@ -6,7 +6,6 @@ resolvers returned.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -32,14 +31,15 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.graphql import OperationType as Kind
 
 from persistence.render import Printed
+from resilience.byte_bounded_cache import ByteBoundedCache
 from resilience.metrics import EXECUTIONS
 from schema.admission import Charge, charge_of
 from schema.arguments import Read, VariablesRefused, reader
 from schema.compile import Root, Run, compiled
+from schema.document_cache import operation_cache
 from schema.generated import Uncompilable
 from schema.printing import printed_by
 
-OPERATIONS_KEPT = 256
 # Of one document. Longer ones are not kept.
 CHARACTERS_MAX = 10_000
 # Of one operation: conditions that differ.
@@ -54,12 +54,14 @@ class Plan:
     roots: list[Root]
     read: Read
     printed: Mapping[str, Printed]
+    fields: int
 
 
 @dataclass(slots=True)
 class Operation:
     """One that is valid."""
 
+    text: str
     document: DocumentNode
     name: str | None
     node: OperationDefinitionNode
@@ -74,16 +76,10 @@ class Plans:
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._operations: OrderedDict[tuple[str, str | None], Operation] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._operations)
+        self.operations: ByteBoundedCache[tuple[str, str | None], Operation] = operation_cache()
 
     def find(self, text: str, name: str | None) -> Operation | None:
-        found = self._operations.get((text, name))
-        if found is not None:
-            self._operations.move_to_end((text, name))
-        return found
+        return self.operations.get((text, name))
 
     def learn(self, text: str, name: str | None, document: DocumentNode) -> Operation | None:
         """Keep an operation that is valid; None for one whose document is too long."""
@@ -92,10 +88,8 @@ class Plans:
             return known
         kind = Kind(node.operation.value)
         charge = charge_of(document, node)
-        found = Operation(document, name, node, kind, charge, _conditions(node))
-        self._operations[text, name] = found
-        if len(self._operations) > OPERATIONS_KEPT:
-            self._operations.popitem(last=False)
+        found = Operation(text, document, name, node, kind, charge, _conditions(node))
+        self.operations[text, name] = found
         return found
 
     def prepared(self, operation: Operation, variables: Mapping[str, Any]) -> "Prepared | None":
@@ -107,6 +101,8 @@ class Plans:
                 if len(operation.plans) >= CONDITIONS_KEPT:
                     operation.plans.clear()
                 operation.plans[conditions] = self._plan(operation, variables)
+                # It takes more room than before.
+                self.operations[operation.text, operation.name] = operation
             plan = operation.plans[conditions]
             return None if plan is None else Prepared(self._schema, operation, plan, variables)
         except Exception:  # noqa: BLE001 - graphql-core finds out what it is, and says where
@@ -130,6 +126,7 @@ class Plans:
             roots=found.roots,
             read=reader(executor, found.sites, self._schema.schema_converter),
             printed=dict(printed_by(executor, found.roots)),
+            fields=found.fields,
         )
 
 

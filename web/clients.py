@@ -6,13 +6,14 @@ from functools import lru_cache
 
 from starlette.types import Scope
 
-from web.refusals import headers_of
+from resilience.byte_bounded_cache import cached
+from web.refusals import HEADER_MAX_BYTES, headers_of
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_HOPS = 20
-CLIENTS_KEPT = 1024
+CLIENTS_MAX_BYTES = 512 << 10
 
 
 def client_address(scope: Scope, trusted_proxies: Sequence[str]) -> str:
@@ -38,7 +39,7 @@ def _forwarded(scope: Scope) -> tuple[bytes, ...]:
 
 
 # The same few clients ask again and again.
-@lru_cache(maxsize=CLIENTS_KEPT)
+@cached(CLIENTS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
 def _client(peer: str, forwarded: tuple[bytes, ...], trusted_proxies: tuple[str, ...]) -> str:
     address = _address(peer, forwarded, trusted_proxies)
     return _group(address) if address is not None else "local"

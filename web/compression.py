@@ -3,11 +3,11 @@
 import gzip
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 
 import brotli
 
-from web.refusals import Headers, Pairs
+from resilience.byte_bounded_cache import cached
+from web.refusals import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, Headers, Pairs
 
 FROM_BYTES = 1024
 # Types of text; everything else that is served is compressed in itself.
@@ -29,7 +29,7 @@ ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
 }
 
 
-@lru_cache(maxsize=256)
+@cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
 def accepted(header: str) -> str | None:
     """The encoding to use for an Accept-Encoding; None where the body has to stay as it is."""
     entries = (entry.partition(";") for entry in header.lower().split(","))
@@ -45,7 +45,7 @@ def _weight(parameter: str) -> float:
     return float(match[1]) if match else 0.0
 
 
-@lru_cache(maxsize=64)
+@cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
 def _is_text(media_type: bytes) -> bool:
     return COMPRESSIBLE.match(media_type.decode("latin-1")) is not None
 

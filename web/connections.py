@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import lru_cache
 from typing import Any, ClassVar, Protocol, cast
 from urllib.parse import unquote
 
@@ -13,10 +12,11 @@ import structlog
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from resilience.byte_bounded_cache import cached
 from web.cycle import Cycle
 from web.exchange import BODY, WHOLE
 from web.heads import TOO_LARGE, TOO_SLOW, UNREADABLE, Refusal
-from web.refusals import headers_of
+from web.refusals import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, headers_of
 
 MAX_HEAD_BYTES = 32 << 10
 MAX_HEADERS = 200
@@ -268,7 +268,7 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-@lru_cache(maxsize=64)
+@cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
 def _split(url: bytes) -> tuple[str, bytes, bytes]:
     """Path, path as it came, query. Raises httptools' HttpParserInvalidURLError."""
     parts = httptools.parse_url(url)

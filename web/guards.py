@@ -4,16 +4,15 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
+from resilience.byte_bounded_cache import cached
 from resilience.loops import RunningLoop
-from web.refusals import Headers
+from web.refusals import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, Headers
 
 # Probes of the platform call by address, not by name; the answers depend on nothing they send.
 PROBES = ("/livez", "/readyz")
 MAX_DIGITS = 18
-HOSTS_KEPT = 256
 TICK_SECONDS = 0.05
 TRANSFERS = ("/uploads/", "/files/", "/exports/")
 
@@ -28,7 +27,8 @@ class TrustedHosts:
         self._exact = frozenset(name for name in names if not name.startswith("*."))
         self._endings = tuple(name[1:] for name in names if name.startswith("*."))
         # The same few names are asked for again and again.
-        self._trusts = lru_cache(maxsize=HOSTS_KEPT)(self._is_trusted)
+        keep = cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
+        self._trusts = keep(self._is_trusted)
 
     def serves(self, headers: Headers, path: str) -> bool:
         return self._trusts(headers.get(b"host", ())) or path in PROBES

@@ -1,15 +1,15 @@
 """Media types of answers: the choice between plain JSON and GraphQL's own type."""
 
 import re
-from functools import lru_cache
 
 from domain.errors import NotAcceptable
+from resilience.byte_bounded_cache import cached
 
 JSON_TYPE = "application/json"
 GRAPHQL_TYPE = "application/graphql-response+json"
-HEADERS_KEPT = 256
-# A longer header is no browser's, and is not kept.
-MAX_KEPT_LENGTH = 1024
+# Answers kept by the headers that asked for them.
+HEADERS_MAX_BYTES = 128 << 10
+HEADER_MAX_BYTES = 2 << 10
 
 _QUALITY = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
 _WILDCARDS = ("application/*", "*/*")
@@ -31,15 +31,9 @@ def error_type(accept: tuple[bytes, ...]) -> str:
     return _negotiate(accept) or JSON_TYPE
 
 
+@cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
 def _negotiate(accept: tuple[bytes, ...]) -> str | None:
     """Return None where neither type is acceptable."""
-    if sum(map(len, accept)) > MAX_KEPT_LENGTH:
-        return _negotiated.__wrapped__(accept)
-    return _negotiated(accept)
-
-
-@lru_cache(maxsize=HEADERS_KEPT)
-def _negotiated(accept: tuple[bytes, ...]) -> str | None:
     header = b",".join(accept).decode("latin-1").strip()
     if not header:
         return JSON_TYPE

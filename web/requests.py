@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -17,12 +16,12 @@ from domain.errors import (
     PersistedQueryNotSupported,
     UnsupportedMediaType,
 )
+from resilience.byte_bounded_cache import cached
 from web.negotiation import JSON_TYPE
-from web.refusals import headers_of
+from web.refusals import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, headers_of
 from web.trusted import TrustedDocuments
 
 UTF_8 = ("utf-8", "utf8")
-HEADERS_KEPT = 256
 
 _CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 
@@ -92,7 +91,7 @@ async def parse(request: HttpRequest, trusted: TrustedDocuments) -> GraphQLReque
     return _checked(_json(await request.body()), trusted)
 
 
-@lru_cache(maxsize=HEADERS_KEPT)
+@cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
 def _require_json(content_type: str, encoding: str) -> None:
     """Raises UnsupportedMediaType."""
     kind, _, parameters = content_type.partition(";")

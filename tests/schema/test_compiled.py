@@ -21,11 +21,11 @@ from domain.status import TeamStatus
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
 from schema import compile as compile_module
 from schema.context import Execution
+from schema.document_cache import OPERATIONS_MAX_BYTES
 from schema.execution import Planned, PlannedSchema
 from schema.node import Node
 from schema.objects import Player, Team
 from schema.pages import Connection, Keys, PageInfo
-from schema.plans import OPERATIONS_KEPT
 from schema.scalars import SCALARS
 from tests.schema.executions import errors_of, executions, ordered
 
@@ -295,11 +295,16 @@ def test_the_switch_leaves_all_to_graphql_core():
     assert after == [before[0], before[1] + 1, before[2]]
 
 
-def test_plans_are_bounded_in_number():
-    for number in range(OPERATIONS_KEPT + 10):
-        run(f"query Q{number} {{ team {{ code }} }}", plain_roots(), compiled=True)
+def test_plans_are_bounded_in_bytes():
+    def query(number: int) -> str:
+        return f"# {'x' * 2_000}\nquery Q{number} {{ team {{ code }} }}"
 
-    assert len(SCHEMA.plans) == OPERATIONS_KEPT
+    for number in range(60):
+        run(query(number), plain_roots(), compiled=True)
+
+    assert 20 < len(SCHEMA.plans.operations) < 60
+    assert OPERATIONS_MAX_BYTES * 0.9 < SCHEMA.plans.operations.bytes <= OPERATIONS_MAX_BYTES
+    assert SCHEMA.plans.find(query(59), None) is not None
 
 
 def test_a_selection_larger_than_any_page_needs_is_not_compiled(monkeypatch):

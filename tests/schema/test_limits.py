@@ -9,7 +9,8 @@ from graphql import build_schema, parse
 
 from domain.roles import ANONYMOUS, SYSTEM, Caller, CallerKind, Role
 from schema.counting import COUNTED_MAX, LIST_SIZES, Counting, Limit, page_sizes_of
-from schema.limits import ALLOWED, ORGANISERS_BUDGET, PUBLIC_BUDGET, budget_of, counted
+from schema.document_cache import TOTALS_KEPT
+from schema.limits import ALLOWED, ORGANISERS_BUDGET, PUBLIC_BUDGET, budget_of, documents
 from tests import make
 from tests.asking import GRAPHQL_TYPE, ask, data, refused
 from tests.signing_in import bearer
@@ -380,11 +381,23 @@ def test_the_page_of_limits_has_the_numbers():
 
 async def test_a_document_that_is_known_is_not_counted_again(client):
     query = "query Known($n: Int) { churches(first: $n) { totalCount } }"
-    before = counted.cache_info()
+    for size in (3, 4):
+        data(await ask(client, query, {"n": size}))
+    known = documents.find(query)
+    totals = dict(known.totals)
 
-    for size in (3, 4, 3, 4):
+    for size in (3, 4):
         data(await ask(client, query, {"n": size}))
 
-    after = counted.cache_info()
-    assert (after.misses - before.misses, after.hits - before.hits) == (2, 2)
-    assert after.maxsize == 256
+    assert documents.find(query) is known
+    assert [size for _, ((_, size),) in totals] == [3, 4]
+    assert all(known.totals[key] is total for key, total in totals.items())
+
+
+async def test_sizes_of_pages_that_differ_are_kept_for_a_few(client):
+    query = "query Sizes($n: Int) { churches(first: $n) { totalCount } }"
+
+    for size in range(1, 30):
+        data(await ask(client, query, {"n": size}))
+
+    assert len(documents.find(query).totals) <= TOTALS_KEPT

@@ -1,0 +1,121 @@
+"""Caches that hold a number of bytes, however large the entries are that clients choose.
+
+As cachetools' LRUCache with `getsizeof`, and its decorator.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import wraps
+from sys import getsizeof
+from typing import Any, Generic, ParamSpec, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+P = ParamSpec("P")
+
+# Of an entry's places in the dictionaries.
+OVERHEAD_BYTES = 300
+
+
+class ByteBoundedCache(Generic[K, V]):
+    """The entries used last, up to `max_bytes` in all.
+
+    `size_of` says how many bytes an entry takes; larger ones than `max_entry_bytes` are not kept.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int,
+        size_of: Callable[[K, V], int],
+        *,
+        max_entry_bytes: int | None = None,
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.max_entry_bytes = max_bytes if max_entry_bytes is None else max_entry_bytes
+        self.bytes = 0
+        self._size_of = size_of
+        self._values: OrderedDict[K, V] = OrderedDict()
+        self._sizes: dict[K, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, key: K) -> V:
+        """Raises KeyError."""
+        values = self._values
+        values.move_to_end(key)
+        return values[key]
+
+    def get(self, key: K) -> V | None:
+        try:
+            return self[key]
+        except KeyError:
+            return None
+
+    def __setitem__(self, key: K, value: V) -> None:
+        """Keep the value, or measure one anew that has grown; the least recently used ones go."""
+        self.discard(key)
+        size = self._size_of(key, value) + OVERHEAD_BYTES
+        if size > self.max_entry_bytes:
+            return
+        self._values[key], self._sizes[key] = value, size
+        self.bytes += size
+        while self.bytes > self.max_bytes:
+            oldest, _ = self._values.popitem(last=False)
+            self.bytes -= self._sizes.pop(oldest)
+
+    def discard(self, key: K) -> None:
+        if key in self._values:
+            del self._values[key]
+            self.bytes -= self._sizes.pop(key)
+
+    def clear(self) -> None:
+        self._values.clear()
+        self._sizes.clear()
+        self.bytes = 0
+
+
+def cached(
+    max_bytes: int, *, max_entry_bytes: int, value_bytes: Callable[[Any], int] = getsizeof
+) -> Callable[[Callable[P, V]], Callable[P, V]]:
+    """Keep the results of a function by its arguments, which are texts, numbers and tuples of such.
+
+    As functools' `lru_cache`: exceptions are not kept. An argument of tens of kilobytes, as a
+    header can be, is computed each time.
+    """
+
+    def decorate(function: Callable[P, V]) -> Callable[P, V]:
+        # In a tuple each, since a result may be None.
+        results: ByteBoundedCache[Any, tuple[V]] = ByteBoundedCache(
+            max_bytes,
+            lambda key, result: deep_size(key) + value_bytes(result[0]),
+            max_entry_bytes=max_entry_bytes,
+        )
+
+        # The two dictionaries stay the same: a hit takes as few calls as there can be.
+        values = results._values  # noqa: SLF001 - its own
+        touch = values.move_to_end
+
+        @wraps(function)
+        def lookup(*args: P.args, **kwargs: P.kwargs) -> V:
+            key: Any = (args, *kwargs.items()) if kwargs else args
+            try:
+                touch(key)
+            except KeyError:
+                pass
+            else:
+                return values[key][0]
+            value = function(*args, **kwargs)
+            results[key] = (value,)
+            return value
+
+        lookup.results = results  # type: ignore[attr-defined]
+        return lookup
+
+    return decorate
+
+
+def deep_size(value: object) -> int:
+    """Bytes of a text, a number or anything else that stands alone, and of tuples of such."""
+    size = getsizeof(value)
+    return size + sum(map(deep_size, value)) if isinstance(value, tuple) else size

@@ -1,0 +1,119 @@
+"""What a cache keeps when clients choose how large its entries are."""
+
+import tracemalloc
+
+import pytest
+
+from resilience.byte_bounded_cache import OVERHEAD_BYTES, ByteBoundedCache, cached, deep_size
+
+
+def cache_of(places: int, **changes) -> ByteBoundedCache:
+    """With room for so many entries of 1,000 bytes."""
+    return ByteBoundedCache(
+        places * (1_000 + OVERHEAD_BYTES), lambda _key, value: len(value), **changes
+    )
+
+
+def test_least_recently_used_entries_make_room():
+    cache = cache_of(3)
+    for key in "abc":
+        cache[key] = b"x" * 1_000
+
+    assert cache["a"]
+    cache["d"] = b"x" * 1_000
+
+    assert [key for key in "abcd" if cache.get(key)] == ["a", "c", "d"]
+    assert cache.bytes == cache.max_bytes
+    assert len(cache) == 3
+
+
+def test_large_entry_pushes_out_several():
+    cache = cache_of(4)
+    for key in "abcd":
+        cache[key] = b"x" * 1_000
+
+    cache["e"] = b"x" * 3_000
+
+    assert [key for key in "abcde" if cache.get(key)] == ["d", "e"]
+
+
+@pytest.mark.parametrize("size", [2_001, 4_001, 10**6])
+def test_entry_that_is_too_large_is_not_kept_and_pushes_nothing_out(size):
+    cache = cache_of(3, max_entry_bytes=2_000 + OVERHEAD_BYTES)
+    cache["a"] = b"x" * 1_000
+
+    cache["b"] = b"x" * size
+
+    assert (cache.get("a"), cache.get("b")) == (b"x" * 1_000, None)
+
+
+def test_entry_that_has_grown_is_measured_anew():
+    cache = cache_of(3)
+    value = bytearray(1_000)
+    cache["a"], cache["b"] = value, b"x" * 1_000
+
+    value.extend(bytes(1_500))
+    cache["a"] = value
+
+    assert cache.get("b") is None
+    assert cache.bytes == 2_500 + OVERHEAD_BYTES
+
+
+def test_values_may_be_none_and_entries_can_be_taken_out():
+    cache = ByteBoundedCache(10_000, lambda _key, _value: 10)
+    cache["a"] = cache["b"] = None
+
+    cache.discard("a")
+    cache.discard("never there")
+
+    assert (len(cache), cache.bytes) == (1, 10 + OVERHEAD_BYTES)
+    with pytest.raises(KeyError):
+        cache["a"]
+    cache.clear()
+    assert (len(cache), cache.bytes) == (0, 0)
+
+
+def test_function_is_called_once_for_each_argument_that_is_short():
+    calls = []
+
+    @cached(10_000, max_entry_bytes=1_000)
+    def length(text: str, *, twice: bool = False) -> int | None:
+        calls.append(text)
+        return len(text) * (2 if twice else 1) or None
+
+    assert [length("ab"), length("ab"), length("ab", twice=True)] == [2, 2, 4]
+    assert [length(""), length("")] == [None, None]
+    assert [length("x" * 2_000), length("x" * 2_000)] == [2_000, 2_000]
+    assert calls == ["ab", "ab", "", "x" * 2_000, "x" * 2_000]
+
+
+def test_exception_is_not_kept():
+    calls = []
+
+    @cached(10_000, max_entry_bytes=1_000)
+    def fail(text: str) -> None:
+        calls.append(text)
+        raise ValueError(text)
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="a"):
+            fail("a")
+
+    assert calls == ["a", "a"]
+
+
+def test_sizes_are_those_that_python_takes():
+    @cached(100_000, max_entry_bytes=2_000)
+    def same(values: tuple[bytes, ...]) -> bool:
+        return bool(values)
+
+    same((b"warm",))
+    tracemalloc.start()
+    for number in range(3_000):
+        same((b"%d" % number * 20, b"x"))
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert same.results.bytes <= 100_000
+    assert taken < 120_000
+    assert deep_size((b"ab", ("c", 1))) > deep_size((b"ab",))
