@@ -1,0 +1,307 @@
+"""Attacks as data: a name, and a step that one client repeats as fast as it is answered.
+
+To add one, write a function that makes the request of a number, and a row in `ATTACKS`.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import cycle
+from typing import Any
+
+import httpx
+
+from benchmarks.attack_files import many_objects, many_scans
+from tests import make
+from tests.hostile.corpus import CORPUS
+
+INTENDED = frozenset({503, 504})
+VALIDATE = make.VALIDATE
+REGISTER = make.REGISTER
+SIGN_IN = "mutation S($input: SignInInput!) { signIn(input: $input) { token } }"
+OPEN = "mutation O($input: OpenUploadInput!) { openUpload(input: $input) { ticket { url } } }"
+UPDATE = """
+mutation U($input: UpdateTournamentInput!) { updateTournament(input: $input) { __typename } }
+"""
+TEAMS = """
+query T($at: DateTime) { teams(filter: {registeredFrom: $at}, first: 1) { nodes { code } } }
+"""
+HEALTH = "{ health { status } }"
+
+
+@dataclass(slots=True)
+class Attacker:
+    """One client. `unintended` are answers that nobody should ever get."""
+
+    client: httpx.AsyncClient
+    owner_token: str
+    uploads: list[str] = field(default_factory=list)
+    answers: int = 0
+    unintended: list[str] = field(default_factory=list)
+
+    async def send(
+        self,
+        method: str = "POST",
+        path: str = "/graphql",
+        content: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response | None:
+        """None where the connection was cut."""
+        try:
+            answer = await self.client.request(method, path, content=content, headers=headers)
+        except httpx.TransportError:
+            return None
+        self.answers += 1
+        if (answer.status_code >= 500 and answer.status_code not in INTENDED) or (
+            b'"INTERNAL"' in answer.content
+        ):
+            self.unintended.append(f"{answer.status_code} {answer.text[:120]}")
+        return answer
+
+    async def ask(
+        self, query: str, variables: object = None, **headers: str
+    ) -> httpx.Response | None:
+        # ASCII, so that half a character can be sent too.
+        content = json.dumps({"query": query, "variables": variables}).encode()
+        return await self.send(content=content, headers=JSON | headers)
+
+
+JSON = {"Content-Type": "application/json"}
+Step = Callable[[Attacker, int], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attack:
+    """Repeated on several connections at once."""
+
+    name: str
+    step: Step
+    connections: int = 8
+
+
+def asking(
+    document: str | Callable[[int], str], variables: Callable[[int], Any] | None = None
+) -> Step:
+    """A step that asks one document, which may differ for each number."""
+
+    async def step(attacker: Attacker, number: int) -> None:
+        query = document(number) if callable(document) else document
+        await attacker.ask(query, variables(number) if variables else None)
+
+    return step
+
+
+def sending(
+    content: Callable[[int], bytes] = lambda _: json.dumps({"query": HEALTH}).encode(),
+    headers: Callable[[int], dict[str, str]] = lambda _: {},
+    *,
+    method: str = "POST",
+    path: Callable[[int], str] = lambda _: "/graphql",
+) -> Step:
+    """A step that sends one request as it stands."""
+
+    async def step(attacker: Attacker, number: int) -> None:
+        body = content(number) if method == "POST" else b""
+        await attacker.send(method, path(number), body, JSON | headers(number))
+
+    return step
+
+
+def form(**changes: object) -> Callable[[int], dict[str, Any]]:
+    return lambda number: {"input": make.team(number) | changes}
+
+
+MOMENTS = (
+    *("9999-12-31T23:59:59.9999999Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"),
+    *("9999-12-31T23:59:59-12:00", "2027-01-31", "2027-W05-1", "20270131", "infinity"),
+)
+TEXTS = ("a\0b", "\ud83c", "x" * 499 + "\ud83c", "\0" * 400)
+
+
+async def moments(attacker: Attacker, number: int) -> None:
+    moment = MOMENTS[number % len(MOMENTS)]
+    field_name = ("opensAt", "closesAt")[number // len(MOMENTS) % 2]
+    owner = {"Authorization": f"Bearer {attacker.owner_token}"}
+    await attacker.ask(UPDATE, {"input": {field_name: moment}}, **owner)
+    await attacker.ask(TEAMS, {"at": moment}, **owner)
+
+
+async def texts(attacker: Attacker, number: int) -> None:
+    text = TEXTS[number % len(TEXTS)]
+    owner = {"Authorization": f"Bearer {attacker.owner_token}"}
+    await attacker.ask(UPDATE, {"input": {"timeZone": text}}, **owner)
+    await attacker.ask(VALIDATE, form(teamName=text)(number))
+
+
+def marks(length: int) -> str:
+    return ("a" + "\u0301\u0316" * length)[:length]
+
+
+def one_variable_everywhere(number: int) -> str:
+    """The same form ten times in one document."""
+    fields = " ".join(
+        f"a{one}: validateTeam(input: $input) {{ issues {{ pointer code message params }} }}"
+        for one in range(10)
+    )
+    return f"query Q{number}($input: RegisterTeamInput!) {{ {fields} }}"
+
+
+def wrong_squad(number: int) -> dict[str, Any]:
+    return {"input": make.team(number) | {"players": [{"name": "?"}] * 400}}
+
+
+def refused_document(number: int) -> str:
+    kinds = (
+        "{ " + " ".join(f"f{number}x{one:022}" for one in range(1_500)) + " }",
+        f"#{number}\n" + "#\n" * 24_000 + "{ nothing }",
+        f"{number} ".ljust(49_900, "{"),
+    )
+    return kinds[number % len(kinds)]
+
+
+def differing_headers(number: int) -> dict[str, str]:
+    padding = f"{number}".ljust(4_000, "x")
+    return {
+        "Accept": f"application/json;a={padding}",
+        "Accept-Encoding": f"br, {padding}",
+        "Content-Type": f"application/json;a={padding}",
+        "Origin": f"https://{padding}.example",
+        "Cookie": f"a={padding}",
+    }
+
+
+def aliases(number: int) -> str:
+    """Fifteen guesses at a password in one document."""
+    fields = " ".join(
+        f'a{one}: signIn(input: {{email: "owner@example.org", password: "{number} {one}"}})'
+        " { token }"
+        for one in range(10)
+    )
+    return f"mutation {{ {fields} }}"
+
+
+async def one_byte_uploads(attacker: Attacker, number: int) -> None:
+    """Begin sixty uploads of 5 MB with one byte each, then go on with all of them."""
+    size, count = 5 << 20, 60
+    if len(attacker.uploads) < count:
+        url = await _opened(attacker, "PHOTO", size, f"{number:064x}")
+        if url is not None:
+            attacker.uploads.append(url)
+            await _put(attacker, url, b"\xff", 0, size)
+        return
+    place, piece = number % count, 512 << 10
+    start = 1 + (number // count - 1) % 10 * piece
+    await _put(attacker, attacker.uploads[place], bytes(min(piece, size - start)), start, size)
+
+
+def uploading(kind: str, content_type: str, files: list[bytes]) -> Step:
+    """A step that sends one of the files."""
+
+    async def step(attacker: Attacker, number: int) -> None:
+        content = files[number % len(files)]
+        digest = sha256(content).hexdigest()
+        url = await _opened(attacker, kind, len(content), digest, content_type=content_type)
+        if url is not None:
+            await attacker.send("PUT", url, content)
+
+    return step
+
+
+async def _opened(
+    attacker: Attacker, kind: str, size: int, digest: str, *, content_type: str = "image/jpeg"
+) -> str | None:
+    """The address of a new ticket; None where it is refused."""
+    name = "letter.pdf" if content_type.endswith("pdf") else "photo.jpg"
+    announced = {"kind": kind, "fileName": name, "contentType": content_type, "byteSize": size}
+    answer = await attacker.ask(OPEN, {"input": announced | {"sha256": digest}})
+    if answer is None:
+        return None
+    opened = (answer.json().get("data") or {}).get("openUpload")
+    return str(opened["ticket"]["url"]) if opened else None
+
+
+async def _put(attacker: Attacker, url: str, content: bytes, start: int, size: int) -> None:
+    end = start + len(content) - 1
+    await attacker.send("PUT", url, content, {"Content-Range": f"bytes {start}-{end}/{size}"})
+
+
+_corpus = cycle(CORPUS)
+
+
+async def corpus(attacker: Attacker, _number: int) -> None:
+    _name, case = next(_corpus)
+    await attacker.send(case.method, case.path, case.content, dict(case.headers))
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+_PERSISTED = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}}
+_NAMED = {"query": "query A { health { status } }", "operationName": "B"}
+_SKIPPED = OPEN.replace("(input: $input)", "(input: $input) @skip(if: true)")
+_GET = "/graphql?query=mutation%7BsignOut%7B__typename%7D%7D"
+
+ATTACKS: tuple[Attack, ...] = (
+    Attack(name="moments", step=moments),
+    Attack(name="NUL and half characters", step=texts),
+    Attack(
+        name="non-ASCII token, argument",
+        step=asking(
+            "query T($t: String) { myTeam(token: $t) { code } }",
+            lambda number: {"t": f"icm_{number:032x}_1_{'é' * 43}"},
+        ),
+    ),
+    Attack(
+        name="non-ASCII token, header",
+        step=sending(headers=lambda number: bearer(f"ict_{number}{'%C3%A9' * 40}")),
+    ),
+    Attack(name="marks in a name, 48 KB", step=asking(VALIDATE, form(teamName=marks(24_000)))),
+    Attack(name="marks in a name, 160 KB", step=asking(VALIDATE, form(teamName=marks(80_000)))),
+    Attack(
+        name="marks in a player's name",
+        step=asking(VALIDATE, form(players=[{"name": marks(24_000)}] * 3)),
+    ),
+    Attack(name="marks in a search", step=asking(
+        "query C($s: String) { churches(search: $s) { totalCount } }",
+        lambda _: {"s": marks(24_000)},
+    )),
+    Attack(name="marks in a password", step=asking(
+        SIGN_IN, lambda _: {"input": {"email": "owner@example.org", "password": marks(24_000)}}
+    )),
+    Attack(name="one variable everywhere", step=asking(one_variable_everywhere, wrong_squad)),
+    Attack(name="unknown operation", step=sending(lambda _: json.dumps(_NAMED).encode())),
+    Attack(name="mutation by GET", step=sending(method="GET", path=lambda _: _GET)),
+    Attack(name="subscription", step=asking("subscription { health { status } }")),
+    Attack(name="broken JSON", step=sending(lambda number: b"[" * 90_000 + b"%d" % number)),
+    Attack(name="unknown hash", step=sending(lambda _: json.dumps(_PERSISTED).encode())),
+    Attack(name="skipped openUpload", step=asking(_SKIPPED, lambda _: {"input": {
+        "kind": "PHOTO", "fileName": "a.jpg", "contentType": "image/jpeg", "byteSize": 1,
+        "sha256": "0" * 64,
+    }})),
+    Attack(
+        name="unknown bearers",
+        step=sending(headers=lambda number: bearer(f"ict_{number:043}")),
+    ),
+    Attack(name="one-byte uploads", step=one_byte_uploads),
+    Attack(name="JPEG of 64 scans", step=uploading(
+        "PHOTO", "image/jpeg", [many_scans(b"%d" % number) for number in range(8)]
+    )),
+    Attack(name="slow PDF", step=uploading(
+        "PASTOR_LETTER", "application/pdf", [many_objects(b"%d" % number) for number in range(2)]
+    )),
+    Attack(name="refused documents of 50 KB", step=asking(refused_document)),
+    Attack(name="headers that differ", step=sending(headers=differing_headers)),
+    Attack(name="wrong passwords", step=asking(
+        SIGN_IN, lambda number: {"input": {"email": "owner@example.org", "password": f"{number}"}}
+    )),
+    Attack(name="aliases of mutations", step=asking(aliases)),
+    Attack(name="registrations by aliases", step=asking(
+        lambda _: "mutation R($input: RegisterTeamInput!) { "
+        + " ".join(f"a{one}: registerTeam(input: $input) {{ replayed }}" for one in range(10))
+        + " }",
+        lambda number: {"input": make.team(5_000_000 + number)},
+    )),
+    Attack(name="corpus of single requests", step=corpus),
+)  # fmt: skip

@@ -1,0 +1,129 @@
+"""A captain and an organiser who do nothing wrong, and the platform's probe: how long they wait."""
+
+import asyncio
+import io
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import httpx
+from PIL import Image
+
+from benchmarks.jobs import page_body, registration_body, token
+from tests import make
+
+JSON = {"Content-Type": "application/json"}
+PAUSE_SECONDS = 0.02
+OPEN = "mutation O($input: OpenUploadInput!) { openUpload(input: $input) { ticket { url } } }"
+KINDS = ("validate", "register", "photo", "page", "livez")
+
+
+@dataclass(slots=True)
+class Waits:
+    """Seconds of every answer by its kind, and those that were refused."""
+
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    refused: list[str] = field(default_factory=list)
+
+    def slowest(self, *kinds: str) -> float:
+        return max((one for kind in kinds for one in self.seconds[kind]), default=0.0)
+
+    def median(self, kind: str) -> float:
+        return statistics.median(self.seconds[kind]) if self.seconds[kind] else 0.0
+
+    async def time(self, kind: str, request: Callable[[], Awaitable[httpx.Response]]) -> bytes:
+        """The answer's body, empty for one that was cut."""
+        began = time.perf_counter()
+        try:
+            answer = await request()
+        except httpx.TransportError as error:
+            self.refused.append(f"{kind}: {type(error).__name__}")
+            return b""
+        finally:
+            self.seconds[kind].append(time.perf_counter() - began)
+        if answer.status_code >= 400 or b'"errors"' in answer.content:
+            self.refused.append(f"{kind}: {answer.status_code} {answer.text[:100]}")
+        return answer.content
+
+
+@dataclass(slots=True)
+class Honest:
+    """Numbers of teams go on from run to run; every captain has an address."""
+
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    async def wait(self, address: str, until: asyncio.Event) -> Waits:
+        """All of them at once, each request after the one before, until the event."""
+        waits = Waits()
+        async with (
+            httpx.AsyncClient(base_url=address, timeout=60) as client,
+            asyncio.TaskGroup() as tasks,
+        ):
+            for work in (self._captain, self._organiser, self._probe):
+                tasks.create_task(_again(work, client, waits, until))
+        return waits
+
+    async def _captain(self, client: httpx.AsyncClient, waits: Waits) -> None:
+        number = next(self.numbers)
+        headers = {**JSON, "X-Forwarded-For": f"10.2.{number >> 8 & 255}.{number & 255}"}
+        team = {"query": make.VALIDATE, "variables": {"input": make.team(2_000_000 + number)}}
+
+        def ask(content: bytes) -> Callable[[], Awaitable[httpx.Response]]:
+            return lambda: client.post("/graphql", content=content, headers=headers)
+
+        await waits.time("validate", ask(json.dumps(team).encode()))
+        await waits.time("register", ask(registration_body()(3_000_000 + number)))
+        opened = await waits.time("photo", ask(_announcement()))
+        ticket = json.loads(opened or b"{}").get("data")
+        if ticket and ticket["openUpload"]:
+            url = ticket["openUpload"]["ticket"]["url"]
+            sent = {"X-Forwarded-For": headers["X-Forwarded-For"]}
+            await waits.time("photo", lambda: client.put(url, content=PHOTO, headers=sent))
+
+    async def _organiser(self, client: httpx.AsyncClient, waits: Waits) -> None:
+        number = next(self.numbers)
+        headers = {
+            **JSON,
+            "X-Forwarded-For": "10.3.0.1",
+            "Authorization": f"Bearer {token(number % 90)}",
+        }
+        body = page_body(50)(number)
+        await waits.time("page", lambda: client.post("/graphql", content=body, headers=headers))
+
+    async def _probe(self, client: httpx.AsyncClient, waits: Waits) -> None:
+        await waits.time("livez", lambda: client.get("/livez"))
+
+
+async def _again(
+    work: Callable[[httpx.AsyncClient, Waits], Awaitable[None]],
+    client: httpx.AsyncClient,
+    waits: Waits,
+    until: asyncio.Event,
+) -> None:
+    while not until.is_set():
+        await work(client, waits)
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _photo() -> bytes:
+    content = io.BytesIO()
+    Image.effect_noise((640, 480), 40).save(content, "JPEG", quality=80)
+    return content.getvalue()
+
+
+PHOTO = _photo()
+
+
+def _announcement() -> bytes:
+    file = {
+        "kind": "PHOTO",
+        "fileName": "photo.jpg",
+        "contentType": "image/jpeg",
+        "byteSize": len(PHOTO),
+        "sha256": sha256(PHOTO).hexdigest(),
+    }
+    return json.dumps({"query": OPEN, "variables": {"input": file}}).encode()
