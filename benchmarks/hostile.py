@@ -26,7 +26,7 @@ from benchmarks.honest import KINDS, Honest, Waits
 from benchmarks.jobs import ORGANISERS, token
 from benchmarks.processes import Served, our_server
 from persistence.embedded import EmbeddedPostgres
-from resilience.spool import MIN_FREE_BYTES
+from resilience.disk import MIN_FREE_BYTES
 from resolvers.tokens import hash_of
 
 HONEST_BAR_SECONDS = 1.0
