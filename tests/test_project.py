@@ -65,7 +65,7 @@ def text_files() -> list[Path]:
     return [
         path
         for path in files()
-        if path.suffix in TEXT and path.name not in LOCKS | {".env", ".coverage"}
+        if path.suffix in TEXT and path.name not in LOCKS | {".env", ".coverage", ".git"}
     ]
 
 
