@@ -163,6 +163,7 @@ def import_later() -> list[str]:
         except ImportError:
             log.exception("import_failed", module=module)
             failed.append(module)
+    log.debug("modules_imported", count=len(NEEDED_LATER) - len(failed))
     return failed
 
 

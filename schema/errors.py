@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import orjson
 import structlog
-from graphql import GraphQLError, Node, Token, TokenKind
+from graphql import GraphQLError, Lexer, Node, Token, TokenKind
 
 from domain.errors import (
     BadUserInput,
@@ -142,23 +142,44 @@ def path_of(node: Node) -> tuple[str | int, ...]:
     is not known, and for what no argument takes.
     """
     steps: list[str | int] = []
-    token = node.loc.start_token if node.loc else None
+    token = _first_token(node)
     while token is not None and token.kind is not TokenKind.PAREN_L:
-        if token.prev and token.prev.prev and token.prev.kind is TokenKind.COLON:
-            steps.insert(0, token.prev.prev.value or "")
+        colon = _before(token)
+        name = _before(colon) if colon and colon.kind is TokenKind.COLON else None
+        if name is not None:
+            steps.insert(0, name.value or "")
         token = _opening(token)
     return tuple(steps)
 
 
+def _first_token(node: Node) -> Token | None:
+    """The node's first token with those before it, which parsed documents do not keep."""
+    if node.loc is None:
+        return None
+    lexer = Lexer(node.loc.source)
+    while lexer.token.start < node.loc.start or lexer.token.kind is TokenKind.SOF:
+        if lexer.advance().kind is TokenKind.EOF:
+            return None
+    return lexer.token
+
+
 def _opening(token: Token) -> Token | None:
     """The bracket that is open where the token stands."""
-    depth, before = 0, token.prev
+    depth, before = 0, _before(token)
     while before is not None:
         depth += (before.kind in _CLOSING) - (before.kind in _OPENING)
         if depth < 0:
             return before
-        before = before.prev
+        before = _before(before)
     return None
+
+
+def _before(token: Token) -> Token | None:
+    """The token before, comments left out."""
+    before = token.prev
+    while before is not None and before.kind is TokenKind.COMMENT:
+        before = before.prev
+    return before
 
 
 def _document_error(error: GraphQLError) -> DomainError:

@@ -76,7 +76,8 @@ def test_library_that_is_broken_is_named_in_the_log(monkeypatch):
     with capture_logs() as lines:
         serving.import_later()
 
-    (line,) = lines
+    line, imported = lines
+    assert (imported["event"], imported["count"]) == ("modules_imported", 1)
     assert (line["event"], line["module"]) == ("import_failed", "no_such_library")
     assert line["log_level"] == "error"
 

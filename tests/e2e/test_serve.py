@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
@@ -112,13 +111,11 @@ async def test_unsafe_production_does_not_start(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
 
 
-async def test_what_the_first_team_and_file_need_is_imported_unasked(make_server, own_url):
-    server = make_server(DATABASE_URL=own_url)
+async def test_libraries_of_the_first_team_are_imported_after_the_start(make_server, own_url):
+    server = make_server(DATABASE_URL=own_url, LOG_LEVEL="DEBUG")
     await server.start()
-    mapped = Path(f"/proc/{server.process.pid}/maps")
 
-    # Pillow is the last of it.
-    await until(lambda: "/PIL/" in mapped.read_text(), "the libraries are imported")
+    await until(lambda: "modules_imported" in server.stderr, "the libraries are imported")
 
 
 async def test_one_line_says_where_the_service_is(make_server, own_url):

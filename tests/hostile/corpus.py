@@ -137,7 +137,7 @@ def variables() -> Iterator[Case]:
         "true": True,
         "a NUL": f"a\0{CANARY}",
         "half a character": "\ud800",
-        "signs of direction": f"\u202e{CANARY}",
+        "signs of direction": "\u202e\u2066\u2069\u200f",
         "SQL": f"'; DROP TABLE team; -- {CANARY}",
         "a template": "{{7*7}}${7*7}<%= 7 %>",
         "a page": f"<script>{CANARY}</script>",

@@ -12,7 +12,7 @@ from persistence.pages import Slice
 def add(sql):
     """Adds a church to the active tournament, or to `tournament_id`."""
 
-    async def add_church(name, *, normalized=None, taken=0, tournament_id=None):
+    async def add_church(name, *, normalized=None, taken=1, tournament_id=None):
         await sql.execute(
             "INSERT INTO church SELECT $1, coalesce($2, id), $3, $4, $5, now() FROM tournament"
             " WHERE is_active",

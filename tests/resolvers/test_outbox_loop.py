@@ -172,7 +172,14 @@ async def test_notice_during_a_delivery_is_not_lost(services, clock):
         stop.set()
 
     await owe(services.database, 1, clock())
-    await deliver_forever(services, {KIND: hear_of_more}, stop, wake, terms=Terms(wait=look))
+    await deliver_forever(
+        services,
+        {KIND: hear_of_more},
+        stop,
+        wake,
+        task=BackgroundTask("outbox"),
+        terms=Terms(wait=look),
+    )
 
     assert inbox.numbers == [True]
 

@@ -126,7 +126,7 @@ async def test_whoever_writes_has_the_rights_of_now(client, services, sql):
         "{ me { accessRole } }",
         ('mutation { createApiToken(input: {name: "x", role: OWNER, days: 1}) { token } }'),
     )
-    assert data(await ask(client, query, **owner)) == {"me": {"role": "OWNER"}}
+    assert data(await ask(client, query, **owner)) == {"me": {"accessRole": "OWNER"}}
     await sql.execute("DELETE FROM organiser_session")
 
     refused = await ask(client, mutation, **owner)

@@ -35,7 +35,13 @@ from tests.schema.test_review import register
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("benchmarks", "tests")
 CORE = schema._schema
-SAMPLES = {"Int": 1, "Float": 1.0, "Boolean": True, "ID": "0" * 32, "DateTime": "2026-01-01T00:00:00Z"}
+SAMPLES = {
+    "Int": 1,
+    "Float": 1.0,
+    "Boolean": True,
+    "ID": "0" * 32,
+    "DateTime": "2026-01-01T00:00:00Z",
+}
 
 
 def texts() -> Iterator[str]:

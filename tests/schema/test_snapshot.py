@@ -35,7 +35,9 @@ def test_nothing_that_was_published_is_broken():
 
 
 def test_a_field_that_is_gone_is_a_breaking_change():
-    old = printed().replace("type Church {", "type Church {\n  pastor: String", 1)
+    old = printed().replace(
+        "type Church implements Node {", "type Church implements Node {\n  pastor: String", 1
+    )
 
     assert breaking_changes(old) == ["Field Church.pastor was removed."]
 

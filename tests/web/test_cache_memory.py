@@ -12,7 +12,7 @@ from schema.counting import Limit
 from schema.document_cache import ARRIVING_MAX_BYTES
 from schema.limits import ALLOWED, documents
 from tests.asking import serving
-from web import clients, compression, connections, requests
+from web import clients, compression, connections, negotiation, requests
 from web.refusals import HEADERS_MAX_BYTES
 from web.windows import CLIENTS_KEPT, OwnMemory
 
@@ -137,7 +137,7 @@ async def test_headers_that_differ_take_little_memory(client, count):
 @pytest.mark.parametrize(
     ("function", "arguments"),
     [
-        (requests._best, lambda n, pad: ((f"application/json;n={n}{pad}".encode(),),)),
+        (negotiation._negotiate, lambda n, pad: ((f"application/json;n={n}{pad}".encode(),),)),
         (requests._require_json, lambda n, pad: (f"application/json;n={n}{pad}", "identity")),
         (compression.accepted, lambda n, pad: (f"br, {n}{pad}",)),
         (connections._split, lambda n, pad: (f"/a{n}?{pad}".encode(),)),

@@ -401,5 +401,5 @@ async def test_refusals_have_the_media_type_of_errors(served):
     async with served() as client:
         answers = [await ask(client, "{ nothing }", Accept=GRAPHQL_TYPE) for _ in range(4)]
 
-    assert answers[2].headers["Content-Type"].startswith(GRAPHQL_TYPE)
-    assert answers[3].headers["Content-Type"].startswith("application/json")
+    for answer in answers[2:]:
+        assert answer.headers["Content-Type"].startswith(GRAPHQL_TYPE)

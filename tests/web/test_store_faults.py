@@ -78,7 +78,6 @@ async def test_store_that_answers_nonsense_counts_as_away(name):
         rates = limits(server.sockets[0].getsockname()[1])
 
         admitted = [await hit(rates) for _ in range(8)]
-        await rates.forget("query", "192.0.2.2")
         await rates.close()
 
     # By its own memory: three of them.
