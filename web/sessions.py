@@ -30,6 +30,8 @@ PLAIN_COOKIE = "icct26"
 # Behind the name of either.
 KNOWN = "-known"
 MANAGE_TOKEN = "icm_"  # noqa: S105 - the prefix of captains' tokens, which are not ours
+# A browser sends these to another page's server only after a preflight.
+PREFLIGHTED = frozenset((b"x-requested-with", b"apollo-require-preflight"))
 LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -232,12 +234,13 @@ class Visit:
         if self._bearer is not None or self._given is None:
             return
         request = self._request
-        is_script = request.given(b"x-requested-with") is not None
-        if is_script or self._is_own(request.header(b"origin").lower()):
+        if not request.headers.keys().isdisjoint(PREFLIGHTED) or self._is_own(
+            request.header(b"origin").lower()
+        ):
             return
         raise Forbidden(
             "With the cookie a mutation needs the Origin of an allowed page, or the header"
-            " X-Requested-With."
+            " X-Requested-With or Apollo-Require-Preflight."
         )
 
     def _is_own(self, origin: str) -> bool:
