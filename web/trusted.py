@@ -3,31 +3,90 @@
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import orjson
-from graphql import GraphQLError
+from graphql import (
+    FieldNode,
+    GraphQLError,
+    NameNode,
+    Node,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    Visitor,
+    print_ast,
+    strip_ignored_characters,
+    visit,
+)
 from graphql import parse as parse_document
 
 from domain.errors import Forbidden
+from resilience.byte_bounded_cache import cached
 from web.configuration import SettingsError
+
+# Texts that were compared by their tokens.
+TEXTS_MAX_BYTES = 1 << 20
+TEXT_MAX_BYTES = 64 << 10
+# A text with more white space and comments than this, per character of a trusted one, is another.
+MAX_GROWTH = 4
 
 
 class TrustedDocuments:
-    """By their names: those of the file, and the SHA-256 of each text in hexadecimal digits."""
+    """By their names: those of the file, and the SHA-256 of each text in hexadecimal digits.
+
+    White space, commas and comments make no other document, nor does the `__typename` that clients
+    add to every object for their caches. Hashes are of the text as it stands, and as graphql-js
+    prints it, without and with `__typename`.
+    """
 
     def __init__(self, documents: Mapping[str, str]) -> None:
-        hashes = {sha256(text.encode()).hexdigest(): text for text in documents.values()}
-        self._by_name = {**documents, **hashes}
+        texts = [form for text in documents.values() for form in _forms(text)]
+        self._by_name = {sha256(text.encode()).hexdigest(): text for text in texts} | dict(
+            documents
+        )
         self.is_empty = not documents
-        self._texts = frozenset(text.strip() for text in documents.values())
+        self._texts = frozenset(text.strip() for text in texts)
+        self._tokens = frozenset(strip_ignored_characters(text) for text in texts)
+        self._max_length = MAX_GROWTH * max(map(len, texts), default=0)
+        keep = cached(TEXTS_MAX_BYTES, max_entry_bytes=TEXT_MAX_BYTES)
+        self._has_tokens = keep(self._has_trusted_tokens)
 
     def find(self, name: object) -> str | None:
         return self._by_name.get(name) if isinstance(name, str) else None
 
     def require(self, text: str) -> None:
         """Raises Forbidden."""
-        if text.strip() not in self._texts:
+        if text.strip() in self._texts:
+            return
+        if len(text) > self._max_length or not self._has_tokens(text):
             raise Forbidden("Only the documents of the service's own pages are run for everybody.")
+
+    def _has_trusted_tokens(self, text: str) -> bool:
+        try:
+            return strip_ignored_characters(text) in self._tokens
+        except GraphQLError:
+            return False
+
+
+def _forms(text: str) -> tuple[str, ...]:
+    """The text as it is written, as it is printed, and printed with `__typename`."""
+    document = parse_document(text, no_location=True)
+    return text, print_ast(document), print_ast(visit(document, _TypeNames()))
+
+
+class _TypeNames(Visitor):
+    """Ask every object for `__typename`, as Apollo Client and urql do."""
+
+    def enter_selection_set(
+        self, node: SelectionSetNode, _key: Any, parent: Node, *_: Any
+    ) -> SelectionSetNode | None:
+        if isinstance(parent, OperationDefinitionNode) or any(
+            isinstance(selection, FieldNode) and selection.name.value.startswith("__")
+            for selection in node.selections
+        ):
+            return None
+        name = FieldNode(name=NameNode(value="__typename"), alias=None, arguments=(), directives=())
+        return SelectionSetNode(selections=(*node.selections, name))
 
 
 def read_trusted(path: Path) -> TrustedDocuments:

@@ -4,16 +4,57 @@ import json
 from hashlib import sha256
 
 import pytest
+from graphql import parse, print_ast
 
+from domain.errors import Forbidden
 from domain.roles import Role
 from server import create_app
 from tests import make
 from tests.asking import ask, data, refused, serving
 from tests.signing_in import bearer
 from web.configuration import SettingsError
+from web.trusted import TrustedDocuments
 
 NAME = "{ tournament { name } }"
 OTHER = "{ tournament { venue } }"
+# As a person writes it, and as clients print it that ask objects for their types.
+WRITTEN = """
+query Teams($first: Int, $text: String = "a, b  c") {
+  teams(first: $first, filter: {text: $text}, after: "q") { ...Page nodes { id, code } }
+} # One page.
+fragment Page on TeamConnection { totalCount }
+"""
+APOLLO = """query Teams($first: Int, $text: String = "a, b  c") {
+  teams(first: $first, filter: {text: $text}, after: "q") {
+    ...Page
+    nodes {
+      id
+      code
+      __typename
+    }
+    __typename
+  }
+}
+
+fragment Page on TeamConnection {
+  totalCount
+  __typename
+}"""
+URQL = """query Teams($first: Int, $text: String = \n"a, b  c") {
+  teams(first: $first, filter: {text: $text}, after: \n"q") {
+    ...Page
+    nodes {
+      id
+      code
+      __typename
+    }
+    __typename
+  }
+}
+fragment Page on TeamConnection {
+  totalCount
+  __typename
+}"""
 NAMED = {"tournament": {"name": "ICCT26 Cricket Tournament"}}
 
 
@@ -56,6 +97,60 @@ async def test_organisers_run_anything(trusting, services):
 async def test_a_document_is_run_by_its_name(trusting, body):
     async with trusting() as client:
         assert data(await client.post("/graphql", json=body)) == NAMED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WRITTEN,
+        APOLLO,
+        URQL,
+        APOLLO.replace("\n", "\r\n"),
+        " ".join(WRITTEN.replace("# One page.", "").split("\n")),
+        f"# Of the page.\n{APOLLO}",
+        f"\ufeff{APOLLO}",
+        APOLLO.replace("id\n      code", "id,,code"),
+    ],
+    ids=range(8),
+)
+def test_document_is_trusted_as_clients_print_it(text):
+    TrustedDocuments({"teams": WRITTEN}).require(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        APOLLO.replace("code", "name"),
+        APOLLO.replace("code", "code name"),
+        APOLLO.replace('"a, b  c"', '"a, b c"'),
+        APOLLO.replace("__typename", "__schema { types { name } }"),
+        APOLLO.replace("      __typename\n", "", 1),
+        APOLLO + " query Other { tournament { venue } }",
+        APOLLO + " {",
+        APOLLO + ' "',
+        APOLLO + " #" + " " * 4 * len(APOLLO),
+        "",
+        "{" * 100,
+    ],
+    ids=range(11),
+)
+def test_other_document_is_not_trusted(text):
+    with pytest.raises(Forbidden):
+        TrustedDocuments({"teams": WRITTEN}).require(text)
+
+
+def test_trusted_document_is_found_by_the_hash_of_what_clients_print():
+    trusted = TrustedDocuments({"teams": WRITTEN})
+
+    for text in (WRITTEN, APOLLO, print_ast(parse(WRITTEN))):
+        assert trusted.find(sha256(text.encode()).hexdigest()) == text
+    assert trusted.find(sha256(URQL.encode()).hexdigest()) is None
+
+
+def test_name_of_the_file_is_preferred_to_a_hash():
+    name = sha256(NAME.encode()).hexdigest()
+
+    assert TrustedDocuments({"theName": NAME, name: OTHER}).find(name) == OTHER
 
 
 @pytest.mark.parametrize(
