@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-slow test-16 coverage patterns audits check generate format lint types imports generated migrate bench bench-peers lock clean
+.PHONY: help setup run demo test test-slow test-16 coverage patterns audits clients check generate format lint types imports generated migrate bench bench-peers lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -29,7 +29,7 @@ test: $(STAMP) ## Run the tests but the slow ones
 test-slow: $(STAMP) ## Run the long kill series and loads
 	$(BIN)/python -m pytest -m slow
 
-check: format lint types imports generated patterns audits coverage test-16 ## All that must hold before a commit
+check: format lint types imports generated patterns audits clients coverage test-16 ## All that must hold before a commit
 
 coverage: $(STAMP) ## Run the tests and fail under 95 % coverage, branches included
 	$(BIN)/python -m pytest -n auto -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=95
@@ -42,6 +42,9 @@ patterns: $(STAMP) ## Compare the patterns served to clients with the checks, in
 
 audits: $(STAMP) ## Hold GraphQL over HTTP against its audit suite, in node
 	$(BIN)/python -m tests.audits
+
+clients: $(STAMP) ## Run sessions of Apollo Client and urql with the service, in node
+	$(BIN)/python -m tests.clients
 
 format: $(STAMP)
 	$(BIN)/ruff format --check .
