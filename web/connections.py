@@ -22,6 +22,8 @@ MAX_HEAD_BYTES = 32 << 10
 MAX_HEADERS = 200
 # Bytes that are on their way when a stop is decided arrive within this time.
 LINGER_SECONDS = 0.5
+# The time to notice a refusal for a client that is still sending.
+DISCARD_SECONDS = 2.0
 VERSIONS = ("1.0", "1.1")
 CHUNKED = ("1.1", b"chunked")
 
@@ -71,6 +73,7 @@ class Connection(HttpToolsProtocol):
     _unread: asyncio.TimerHandle | None = None
     _idle: asyncio.TimerHandle | None = None
     _idle_since = 0.0
+    _is_discarding = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -87,8 +90,8 @@ class Connection(HttpToolsProtocol):
         if self._stage is Stage.BETWEEN:
             # Blank lines are no sign of life.
             data = data.lstrip(b"\r\n")
-            if not data:
-                return
+        if self._is_discarding or not data:
+            return
         stage, cycle = self._stage, self.cycle
         self._arrived = len(data)
         super().data_received(data)
@@ -137,6 +140,10 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
+            return
+        cycle = self.cycle
+        if cycle.response_complete and cycle.more_body and not cycle.keep_alive:
+            self._discard()
             return
         self._begin_idle()
 
@@ -231,6 +238,16 @@ class Connection(HttpToolsProtocol):
             self._refuse(TOO_SLOW)
         else:
             self.transport.close()
+
+    def _discard(self) -> None:
+        """Close in stages (RFC 9112, section 9.6): a reset would take the answer away."""
+        self._is_discarding = True
+        self.transport.write_eof()
+        self._deadline = self.loop.call_later(DISCARD_SECONDS, self._end_discarding)
+
+    def _end_discarding(self) -> None:
+        self.transport.close()
+        self._await_reader()
 
     def _close_if_idle(self) -> None:
         if self._stage is not Stage.HEAD and not self._owes_an_answer:

@@ -55,6 +55,7 @@ class Cycle(RequestResponseCycle):
         # What they hold is the cycle itself, which would be left to the collector.
         self.scope["extensions"] = {}
         self.message_event.set()
-        if not self.keep_alive:
+        # A body that is still on its way is left to the connection, which closes in stages.
+        if not (self.keep_alive or self.more_body):
             self.transport.close()
         self.on_response()

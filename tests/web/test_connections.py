@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from itertools import repeat
 
 import pytest
 import uvicorn
@@ -11,9 +12,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
+import web.connections
 from server import uvicorn_config
 from web.connections import MAX_HEAD_BYTES, MAX_HEADERS, Manners, connections
 from web.draining import Drain, DrainingServer
+from web.exchange import WHOLE
 
 HOST = b"Host: api.example\r\n"
 GET = b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -525,3 +528,56 @@ def test_idle_connections_stay_open_as_long_as_the_setting_says(settings_with, c
     config = uvicorn_config(settings_with(**changes), Starlette(), Drain())
 
     assert config.timeout_keep_alive == seconds
+
+
+async def refuse(scope, _receive, _send):
+    """An answer that nobody has to send the rest of a body for."""
+    pairs = [(b"content-length", b"2"), (b"connection", b"close")]
+    await scope["extensions"][WHOLE](413, pairs, b"", b"no")
+
+
+LENGTH = b"Content-Length: %d\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+PIECE = b"x" * 65_536
+
+
+@pytest.mark.parametrize(
+    ("framing", "pieces"),
+    [
+        (LENGTH % 5, [b"xxxxx"]),
+        (LENGTH % (1 << 20), []),
+        (LENGTH % (1 << 20), [PIECE] * 16),
+        (LENGTH % (1 << 24), [PIECE] * 256),
+        (LENGTH % (1 << 26), [PIECE] * 1024),
+        (CHUNKED, [b"10000\r\n", PIECE, b"\r\n"] * 256),
+    ],
+    ids=["small", "head alone", "1 MiB", "16 MiB", "64 MiB", "chunked"],
+)
+async def test_refusal_reaches_a_client_that_is_still_sending(framing, pieces):
+    async with service(app=refuse) as running:
+        reader, writer = await running.connect()
+        writer.write(b"POST /read HTTP/1.1\r\n" + HOST + framing)
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.endswith(b"\r\n\r\nno")
+
+
+async def test_client_that_never_stops_sending_is_cut_off(monkeypatch):
+    monkeypatch.setattr(web.connections, "DISCARD_SECONDS", 0.05)
+    async with service(app=refuse) as running:
+        with pytest.raises(ConnectionError):
+            await running.exchange(
+                b"POST /read HTTP/1.1\r\n" + HOST + LENGTH % (1 << 50), *repeat(PIECE, 1 << 16)
+            )
+
+
+async def test_answer_to_a_pipelined_request_is_no_refusal_of_the_next():
+    async with service() as running:
+        answer = await running.exchange(b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n" + LAST)
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
