@@ -138,6 +138,23 @@ export async function captain(library, url, number) {
     );
   });
 
+  await says("reads what belongs to the team by node, and nothing else", async () => {
+    const { myTeam } = dataOf(await client.ask(operations.MY_TEAM));
+    const { tournament } = dataOf(await client.ask(operations.RULES));
+    const variables = {
+      team: myTeam.id,
+      church: myTeam.church.id,
+      tournament: tournament.id,
+      other: "0".repeat(32),
+    };
+    const nodes = dataOf(await client.ask(operations.OWN_NODES, variables));
+    assert.equal(nodes.team.code, myTeam.code);
+    assert.equal(nodes.team.history.length, 2);
+    assert.equal(nodes.church.name, `CSI Church ${number}`);
+    assert.equal(nodes.tournament.id, tournament.id);
+    assert.equal(nodes.other, null);
+  });
+
   await says("keeps the part of a query that is not refused", async () => {
     for (const sent of [token, null]) {
       token = sent;

@@ -2,7 +2,7 @@
 import * as apollo from "./apollo.mjs";
 import { captain } from "./captain.mjs";
 import { finish } from "./checks.mjs";
-import { batch, edges, preflights } from "./edges.mjs";
+import { batch, edges, hosts, preflights, refusals } from "./edges.mjs";
 import { organiser } from "./organiser.mjs";
 import * as urql from "./urql.mjs";
 
@@ -17,4 +17,6 @@ for (const [library, number] of [
 }
 await batch(apollo, services.url);
 await preflights(services);
+await refusals(services);
+await hosts(services);
 finish();

@@ -1,5 +1,6 @@
 // Conventions between clients and servers: persisted queries, GET, limits, batches, preflights.
 import assert from "node:assert/strict";
+import http from "node:http";
 import { form } from "./captain.mjs";
 import { assertCode, check, dataOf, onlyError } from "./checks.mjs";
 import { Network } from "./network.mjs";
@@ -73,6 +74,18 @@ export async function edges(library, { url, trusted, queriesPerMinute }) {
     assert.equal(network.last.answered.get("retry-after"), String(extensions.retryAfterSeconds));
   });
 
+  for (const [size, limit] of [
+    [300, "JSON"],
+    [11_000, "all bodies"],
+  ]) {
+    await says(`reads the code of a body above the limit of ${limit}`, async () => {
+      const client = library.connect(url, new Network());
+      const input = form(0, { teamName: "a".repeat(size * 1000) });
+      const answer = await client.change(operations.REGISTER, { input });
+      assertCode(answer, "BODY_TOO_LARGE");
+    });
+  }
+
   await says("reads where a document is wrong", async () => {
     const client = library.connect(url, new Network());
     const wrong = await client.ask("query Wrong { tournament { id capacity } }");
@@ -89,6 +102,73 @@ export async function batch(library, url) {
     assert.equal(extensions.code, "BAD_USER_INPUT");
     assert.match(message, /^Batches are not supported/);
   });
+}
+
+const NAME_BODY = JSON.stringify({ query: operations.NAME });
+const TYPED = { "Content-Type": "application/json" };
+const SIGN_OUT = "mutation { signOut { organiser { id } } }";
+const REFUSALS = {
+  "an ended bearer": [401, { body: NAME_BODY, headers: { Authorization: "Bearer ics_ended" } }],
+  "an unknown operation": [400, { body: NAME_BODY.replace("{", '{"operationName":"Other",') }],
+  "a body that is cut off": [400, { body: NAME_BODY.slice(1) }],
+  "another method": [405, { method: "DELETE" }],
+  "a mutation by GET": [405, { method: "GET", search: { query: SIGN_OUT } }],
+  "a form": [415, { body: "query=x", headers: { "Content-Type": "multipart/form-data" } }],
+  "variables that are cut off": [
+    400,
+    { method: "GET", search: { query: operations.NAME, variables: "{" } },
+  ],
+};
+const GRAPHQL = "application/graphql-response+json";
+const JSON_TYPE = "application/json";
+const ACCEPTED = {
+  [`${GRAPHQL},application/json;q=0.9`]: GRAPHQL,
+  [`${GRAPHQL}, application/graphql+json, application/json, text/event-stream`]: GRAPHQL,
+  [`${GRAPHQL};q=0, */*`]: JSON_TYPE,
+  [JSON_TYPE]: JSON_TYPE,
+  "*/*": JSON_TYPE,
+};
+
+// As clients of other languages send them, by their media types.
+export async function refusals({ url }) {
+  for (const [what, [status, request]] of Object.entries(REFUSALS)) {
+    const { method = "POST", search = {}, body, headers } = request;
+    await check(`refusal of ${what} has the media type that is preferred`, async () => {
+      for (const [accept, mediaType] of Object.entries(ACCEPTED)) {
+        const options = { method, body, headers: { ...TYPED, ...headers, Accept: accept } };
+        const answer = await fetch(`${url}?${new URLSearchParams(search)}`, options);
+        const { errors } = await answer.json();
+        assert.equal(answer.status, status);
+        assert.equal(answer.headers.get("content-type"), `${mediaType}; charset=utf-8`);
+        assert.equal(answer.headers.get("vary"), "Accept, Origin");
+        assert.ok(errors[0].extensions.code.length > 0);
+      }
+    });
+  }
+}
+
+// The status for a request with headers that fetch does not let through.
+const statusWith = (url, headers) =>
+  new Promise((resolve, reject) => {
+    const request = http.request(url, { method: "POST", headers: { ...TYPED, ...headers } });
+    request.on("error", reject);
+    request.on("response", (answer) => resolve(answer.resume().statusCode));
+    request.end(NAME_BODY);
+  });
+
+export async function hosts({ url }) {
+  const { hostname } = new URL(url);
+  for (const [host, status] of [
+    [hostname, 200],
+    [`${hostname}:443`, 200],
+    [`${hostname}:80`, 200],
+    [`${hostname}.`, 200],
+    ["elsewhere.example:443", 400],
+  ]) {
+    await check(`host ${host} is answered with ${status}`, async () => {
+      assert.equal(await statusWith(url, { Host: host }), status);
+    });
+  }
 }
 
 const PREFLIGHTS = {

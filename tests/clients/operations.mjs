@@ -18,7 +18,7 @@ export const OPEN_UPLOAD = `
   }`;
 export const MY_TEAM = `
   query MyTeam {
-    myTeam { id code name version captain { name phone } documents { id kind link { url } } }
+    myTeam { id code name version church { id } captain { name phone } documents { id kind link { url } } }
   }`;
 export const UPDATE = `
   mutation Update($input: UpdateMyTeamInput!) {
@@ -43,6 +43,20 @@ export const NODES = `
   query Nodes($team: ID!, $organiser: ID!) {
     team: node(id: $team) { id ... on Team { code players { id code role } } }
     organiser: node(id: $organiser) { id ... on Organiser { email accessRole } }
+  }`;
+export const OWN_NODES = `
+  query OwnNodes($team: ID!, $church: ID!, $tournament: ID!, $other: ID!) {
+    team: node(id: $team) { id ... on Team { code history { id } } }
+    church: node(id: $church) { id ... on Church { name } }
+    tournament: node(id: $tournament) { id ... on Tournament { venue } }
+    other: node(id: $other) { id }
+  }`;
+export const UNKNOWN = `query Unknown { team(code: "ICCT-999") { id } player(code: "X") { id } }`;
+export const DEPRECATED = `
+  query Deprecated {
+    __type(name: "Query") {
+      fields { name args(includeDeprecated: true) { name isDeprecated deprecationReason } }
+    }
   }`;
 export const CONFIRM = `
   mutation Confirm($input: ConfirmTeamInput!) {

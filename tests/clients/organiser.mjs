@@ -49,6 +49,18 @@ export async function organiser(library, { url, origin, email, password }, numbe
     assert.equal(nodes.organiser.accessRole, "OWNER");
   });
 
+  await says("reads null for what there is not", async () => {
+    const { team: noTeam, player } = dataOf(await client.ask(operations.UNKNOWN));
+    assert.deepEqual([noTeam, player], [null, null]);
+  });
+
+  await says("reads that a token in an address is deprecated", async () => {
+    const { fields } = dataOf(await client.ask(operations.DEPRECATED)).__type;
+    const [argument] = fields.find((field) => field.name === "myTeam").args;
+    assert.deepEqual([argument.name, argument.isDeprecated], ["token", true]);
+    assert.match(argument.deprecationReason, /Authorization: Bearer/);
+  });
+
   await says("confirms, and reads what is allowed when it is repeated", async () => {
     const confirm = (expectedVersion) =>
       client.change(operations.CONFIRM, { input: { teamId: team.id, expectedVersion } });
