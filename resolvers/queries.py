@@ -100,7 +100,7 @@ async def database_check(services: Services) -> Check:
     database = services.database
     writing = asyncio.create_task(database.takes_writes())
     try:
-        latency_ms = await database.ping()
+        latency_ms = round(await database.ping(), 2)
     except ServiceUnavailable:
         return Check(name="database", status="DOWN", latency_ms=None)
     finally:

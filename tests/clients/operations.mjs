@@ -18,7 +18,10 @@ export const OPEN_UPLOAD = `
   }`;
 export const MY_TEAM = `
   query MyTeam {
-    myTeam { id code name version church { id } captain { name phone } documents { id kind link { url } } }
+    myTeam {
+      id code name version church { id } captain { name phone }
+      documents { id kind link { url } }
+    }
   }`;
 export const UPDATE = `
   mutation Update($input: UpdateMyTeamInput!) {
