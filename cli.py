@@ -141,6 +141,8 @@ def doctor() -> None:
     differences = [line for entry in found.comparisons for line in differences_of(entry)]
     for line in differences:
         print(line)
+    for line in filter(None, map(foreign_files_of, found.comparisons)):
+        print(line)
     for store in found.stores_away:
         print(f"The storage of documents, {store}, does not work. Check its settings.")
     if found.drift or found.stores_away or differences:
@@ -228,6 +230,16 @@ def differences_of(found: "Comparison") -> Iterator[str]:
         yield f"{store}: {count} files are in another folder than expected. `prune` corrects that."
     for document_id in found.missing:
         yield f"{store}: the file of document {document_id.hex} is missing. Ask for it again."
+
+
+def foreign_files_of(found: "Comparison") -> str:
+    """A line about files that `prune` leaves, empty without any."""
+    if not found.foreign:
+        return ""
+    return (
+        f"{found.store}: {found.foreign} files are of other databases or of before, and belong to"
+        " no document of this one. `prune` leaves them."
+    )
 
 
 def read_settings() -> Settings:

@@ -1,4 +1,8 @@
-"""Files of the stores compared with the rows of documents, both ways, and put right."""
+"""Files of the stores compared with the rows of documents, both ways, and put right.
+
+A store may be shared with another database, such as the original of a copy. Only files whose names
+carry the tag of this database are deleted for having no document in it.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -11,6 +15,7 @@ import structlog
 from domain.errors import StorageUnavailable
 from persistence import documents
 from persistence.database import Connection
+from persistence.database_identity import storage_tag
 from persistence.documents import Kept
 from resilience.media import Folder, Media, StoredFile, delete_everywhere, find_folder
 from resolvers.context import Services
@@ -28,13 +33,15 @@ log = structlog.get_logger(__name__)
 class Comparison:
     """Differences between one store and the rows.
 
-    `orphans` are names of files without a document, older than SAFE_AGE_SECONDS; `misplaced`
-    documents lie in another folder than their row says; `spares` are second copies; `missing`
-    documents are in no folder, MISSING_AT_MOST of them.
+    `orphans` are names of this database's files without a document, older than SAFE_AGE_SECONDS;
+    `foreign` is the number of files without a document whose names do not say that they are its
+    own; `misplaced` documents lie in another folder than their row says; `spares` are second
+    copies; `missing` documents are in no folder, MISSING_AT_MOST of them.
     """
 
     store: str
     orphans: tuple[str, ...]
+    foreign: int
     misplaced: tuple[tuple[Kept, Folder], ...]
     spares: tuple[tuple[Kept, Folder], ...]
     missing: tuple[UUID, ...]
@@ -46,15 +53,17 @@ async def compare(services: Services, media: Media) -> Comparison:
     for file in await media.files():
         places.setdefault(file.name, []).append(file)
     orphans: list[str] = []
+    foreign = 0
     misplaced: list[tuple[Kept, Folder]] = []
     spares: list[tuple[Kept, Folder]] = []
     every_name = iter(places)
     while names := list(islice(every_name, NAMES_AT_ONCE)):
-        look_up = partial(documents.kept_under, store=media.name, names=names)
-        kept = {one.storage_name: one for one in await services.database.read(look_up)}
+        tag, kept = await services.database.run(partial(_look_up, store=media.name, names=names))
         for name in names:
             if name not in kept:
-                orphans += [name] if _is_old(places[name]) else []
+                is_own = tag is not None and name.startswith(tag)
+                foreign += not is_own
+                orphans += [name] if is_own and _is_old(places[name]) else []
                 continue
             row, folders = kept[name], [file.folder for file in places[name]]
             others = [(row, folder) for folder in folders if folder != row.folder]
@@ -65,6 +74,7 @@ async def compare(services: Services, media: Media) -> Comparison:
     return Comparison(
         store=media.name,
         orphans=tuple(orphans),
+        foreign=foreign,
         misplaced=tuple(misplaced),
         spares=tuple(spares),
         missing=tuple(await _missing(services, media, places.keys())),
@@ -106,6 +116,15 @@ async def put_all_right(services: Services) -> int:
         except StorageUnavailable:
             log.warning("stored_files_not_compared", store=media.name)
     return deleted
+
+
+async def _look_up(
+    connection: Connection, *, store: str, names: Collection[str]
+) -> tuple[str | None, dict[str, Kept]]:
+    """The tag of the database and its documents under these names, told by one connection."""
+    tag = await storage_tag(connection)
+    rows = await documents.kept_under(connection, store=store, names=names)
+    return tag, {row.storage_name: row for row in rows}
 
 
 def _is_old(files: Sequence[StoredFile]) -> bool:

@@ -1,10 +1,9 @@
 """Receiving a file: a ticket, its bytes in as many pieces as the network needs, then the store."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,8 @@ from domain.errors import (
 )
 from domain.uploads import Announcement, check_announcement
 from persistence import documents
+from persistence.database import Connection
+from persistence.database_identity import new_storage_name
 from persistence.ids import new_id
 from persistence.records import DocumentRecord
 from resilience.disk import disk_errors
@@ -246,7 +247,7 @@ async def _store(services: Services, ticket: Ticket, client: str) -> bool:
             file_format = await _checked(services, ticket, snapshot, clean, client)
         wanted = _new_document(services, ticket, file_format)
         reserved = await services.database.run(
-            partial(documents.reserve, wanted=wanted, sha256=ticket.sha256)
+            partial(_reserve, wanted=wanted, sha256=ticket.sha256)
         )
         if reserved.stored_at is not None:
             return False
@@ -281,9 +282,16 @@ async def _checked(
         )
 
 
+async def _reserve(connection: Connection, wanted: DocumentRecord, sha256: bytes) -> DocumentRecord:
+    """The row of the upload, named in the transaction that writes it."""
+    named = replace(wanted, storage_name=await new_storage_name(connection))
+    return await documents.reserve(connection, named, sha256)
+
+
 def _new_document(
     services: Services, ticket: Ticket, file_format: DocumentFormat
 ) -> DocumentRecord:
+    """A row that has no storage name yet."""
     return DocumentRecord(
         id=ticket.document_id,
         kind=ticket.kind,
@@ -291,7 +299,7 @@ def _new_document(
         byte_size=ticket.byte_size,
         created_at=services.clock(),
         store=services.storage.media.name,
-        storage_name=secrets.token_hex(16),
+        storage_name="",
         folder=Folder.PENDING,
     )
 

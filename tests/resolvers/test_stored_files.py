@@ -1,7 +1,5 @@
 """Files of a store and rows of documents that differ, in both stores."""
 
-import os
-import time
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -9,97 +7,19 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.errors import StorageUnavailable
 from domain.roles import Role
 from domain.status import TeamStatus
 from persistence import outbox
-from resilience.cloudinary_media import CloudinaryMedia
-from resilience.folder_media import FolderMedia
 from resilience.media import Folder
-from resilience.policy import Guard, GuardOptions
 from resolvers.erasure import erase_team
 from resolvers.outbox import TERMS, deliver_due
 from resolvers.registration import register_team
 from resolvers.storage import FOLDER_OF_STATUS, HANDLERS, move_files, owe_move
-from resolvers.stored_files import MISSING_AT_MOST, SAFE_AGE_SECONDS, compare, put_all_right
+from resolvers.stored_files import MISSING_AT_MOST, compare, put_all_right
 from resolvers.upkeep import examine, prune
 from tests import make
-from tests.cloudinary import CloudinaryStandIn
 from tests.signing_in import caller
-
-OLD_SECONDS = SAFE_AGE_SECONDS + 60
-CONTENT = b"content"
-
-
-@pytest.fixture
-def stand_in():
-    with CloudinaryStandIn() as opened:
-        yield opened
-
-
-class FolderStore:
-    """What the folder holds, and its files made older."""
-
-    def __init__(self, media: FolderMedia) -> None:
-        self.media = media
-
-    def names(self) -> list[str]:
-        root = self.media.root
-        return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-
-    def make_old(self, name: str) -> None:
-        moment = time.time() - OLD_SECONDS
-        os.utime(self.media.root / name, (moment, moment))
-
-    def lose(self, name: str) -> None:
-        (self.media.root / name).unlink()
-
-    def add(self, name: str) -> None:
-        path = self.media.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(CONTENT)
-
-
-class CloudinaryStore:
-    """The same for the stand-in."""
-
-    def __init__(self, media: CloudinaryMedia, stand_in: CloudinaryStandIn) -> None:
-        self.media = media
-        self._stand_in = stand_in
-
-    def names(self) -> list[str]:
-        return self._stand_in.names
-
-    def make_old(self, name: str) -> None:
-        self._stand_in.ages[name] = OLD_SECONDS
-
-    def lose(self, name: str) -> None:
-        del self._stand_in.assets["raw", "authenticated", name]
-
-    def add(self, name: str) -> None:
-        self._stand_in.assets["raw", "authenticated", name] = CONTENT
-
-
-@pytest.fixture(params=["folder", "cloudinary"])
-def store(request, services, stand_in):
-    if request.param == "folder":
-        return FolderStore(services.storage.media)
-    options = GuardOptions(attempts=1, timeout_seconds=5, retry_wait_seconds=0)
-    guard = Guard(
-        "cloudinary",
-        options,
-        transient=CloudinaryMedia.TRANSIENT,
-        unavailable=StorageUnavailable,
-    )
-    return CloudinaryStore(CloudinaryMedia(stand_in.url, guard, timeout_seconds=5), stand_in)
-
-
-@pytest.fixture
-def kept(services, store):
-    """Services that know this store alone."""
-    media = store.media
-    storage = replace(services.storage, media=media, stores={media.name: media})
-    return replace(services, storage=storage)
+from tests.stores import FolderStore, add_document, own_name
 
 
 async def registered(services) -> str:
@@ -108,26 +28,9 @@ async def registered(services) -> str:
     return stored.team.id.hex
 
 
-async def add_document(sql, store, *, folder: str = "pending", team_id: str | None = None) -> str:
-    """The storage name of a document with its row, without its file."""
-    name = uuid4().hex
-    await sql.execute(
-        "INSERT INTO document (id, kind, format, byte_size, sha256, review, created_at, stored_at,"
-        " claimed_at, team_id, store, storage_name, folder) VALUES (gen_random_uuid(), 'PHOTO',"
-        " 'JPEG', 7, $1, 'SUPERSEDED', now(), now(),"
-        " CASE WHEN $2::uuid IS NULL THEN NULL ELSE now() END, $2, $3, $4, $5)",
-        bytes(32),
-        team_id,
-        store.media.name,
-        name,
-        folder,
-    )
-    return name
-
-
 @pytest.mark.parametrize("folder", list(Folder))
 async def test_old_file_without_document_is_reported_and_deleted(kept, store, folder):
-    orphan, young = uuid4().hex, uuid4().hex
+    orphan, young = await own_name(kept), await own_name(kept)
     for name in (orphan, young):
         store.add(f"{folder}/{name}")
     store.make_old(f"{folder}/{orphan}")
@@ -140,7 +43,7 @@ async def test_old_file_without_document_is_reported_and_deleted(kept, store, fo
     assert store.names() == [f"{folder}/{young}"]
 
 
-async def test_files_of_others_are_left_alone(kept, store):
+async def test_files_with_other_names_are_left_alone(kept, store):
     names = ["pending/notes.txt", "pending/ABC", "confirmed/0123", "elsewhere/" + "0" * 32]
     for name in names:
         store.add(name)
@@ -164,7 +67,7 @@ async def test_file_with_document_is_kept_whatever_its_age(kept, store, sql):
 
 
 async def test_file_of_expired_document_is_deleted(kept, store, sql):
-    name = await add_document(sql, store)
+    name = await add_document(sql, store, name=await own_name(kept))
     store.add(f"rejected/{name}")
     store.make_old(f"rejected/{name}")
     await sql.execute("UPDATE document SET deleted_at = now()")
@@ -174,7 +77,7 @@ async def test_file_of_expired_document_is_deleted(kept, store, sql):
 
 
 async def test_document_of_another_store_does_not_keep_a_file(kept, store, sql):
-    name = await add_document(sql, store)
+    name = await add_document(sql, store, name=await own_name(kept))
     store.add(f"pending/{name}")
     store.make_old(f"pending/{name}")
     await sql.execute("UPDATE document SET store = 'another'")
@@ -237,7 +140,7 @@ async def test_second_copy_of_a_file_goes(kept, store, sql):
 async def test_listing_of_many_pages_is_read_to_its_end(kept, store, stand_in):
     stand_in.page_size = 3
     for number in range(20):
-        name = f"{list(Folder)[number % 3]}/{uuid4().hex}"
+        name = f"{list(Folder)[number % 3]}/{await own_name(kept)}"
         store.add(name)
         store.make_old(name)
 
@@ -246,7 +149,7 @@ async def test_listing_of_many_pages_is_read_to_its_end(kept, store, stand_in):
 
 
 async def test_store_that_is_away_is_left_for_another_time(kept, store, stand_in, tmp_path):
-    store.add(name := f"pending/{uuid4().hex}")
+    store.add(name := f"pending/{await own_name(kept)}")
     store.make_old(name)
     stand_in.mood = "503"
     pending = tmp_path / "documents" / "pending"

@@ -1,0 +1,39 @@
+"""Both stores of documents, and services that know one of them."""
+
+from dataclasses import replace
+
+import pytest
+
+from domain.errors import StorageUnavailable
+from resilience.cloudinary_media import CloudinaryMedia
+from resilience.policy import Guard, GuardOptions
+from tests.cloudinary import CloudinaryStandIn
+from tests.stores import CloudinaryStore, FolderStore
+
+
+@pytest.fixture
+def stand_in():
+    with CloudinaryStandIn() as opened:
+        yield opened
+
+
+@pytest.fixture(params=["folder", "cloudinary"])
+def store(request, services, stand_in):
+    if request.param == "folder":
+        return FolderStore(services.storage.media)
+    options = GuardOptions(attempts=1, timeout_seconds=5, retry_wait_seconds=0)
+    guard = Guard(
+        "cloudinary",
+        options,
+        transient=CloudinaryMedia.TRANSIENT,
+        unavailable=StorageUnavailable,
+    )
+    return CloudinaryStore(CloudinaryMedia(stand_in.url, guard, timeout_seconds=5), stand_in)
+
+
+@pytest.fixture
+def kept(services, store):
+    """Services that know this store alone."""
+    media = store.media
+    storage = replace(services.storage, media=media, stores={media.name: media})
+    return replace(services, storage=storage)
