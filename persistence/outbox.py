@@ -33,7 +33,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """By kind. `late` is how long the oldest message of a handled kind has been due."""
+    """By kind. `late` is the time since a message of a handled kind was first due, the longest."""
 
     owed: Mapping[str, int]
     unhandled: Mapping[str, int]
@@ -63,10 +63,12 @@ _CLAIM = text(f"""
     SELECT claimed.* FROM claimed JOIN due USING (id) ORDER BY due.due_at, id
 """)  # noqa: S608  # a constant of ours
 
+# Every attempt moves `due_at`: from the first one on, a message has been due since it was written.
 _BACKLOG = text(f"""
     SELECT kind, count(*) FILTER (WHERE {_IS_OWED}) AS owed,
            count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead,
-           min(due_at) FILTER (WHERE {_IS_OWED}) AS due_at
+           min(CASE WHEN attempts = 0 THEN due_at ELSE created_at END) FILTER (WHERE {_IS_OWED})
+               AS first_due_at
     FROM outbox_message WHERE finished_at IS NULL GROUP BY kind
 """)  # noqa: S608  # a constant of ours
 
@@ -170,7 +172,7 @@ async def next_due(connection: AsyncConnection, *, kinds: Collection[str]) -> da
 async def backlog(connection: AsyncConnection, *, kinds: Collection[str], now: datetime) -> Backlog:
     """Messages that are not delivered. `kinds` are handled; others wait for a later version."""
     rows = (await connection.execute(_BACKLOG)).all()
-    due = [row.due_at for row in rows if row.due_at is not None and row.kind in kinds]
+    due = [row.first_due_at for row in rows if row.owed and row.kind in kinds]
     return Backlog(
         owed={row.kind: row.owed for row in rows if row.kind in kinds},
         unhandled={row.kind: row.owed for row in rows if row.kind not in kinds},

@@ -73,7 +73,7 @@ OUTBOX_UNHANDLED = Gauge(
 OUTBOX_DEAD = Gauge("outbox_dead", "Messages that were given up.", ("kind",), registry=MEASURED)
 OUTBOX_LATE = Gauge(
     "outbox_late_seconds",
-    "How long the oldest message of a delivered kind has been due.",
+    "Time since a message of a delivered kind was first due that is not delivered, the longest.",
     registry=MEASURED,
 )
 CALLS = Counter(

@@ -2,13 +2,18 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 
 import pytest
 
+from domain.errors import MailUnavailable, StorageUnavailable
+from persistence import outbox
 from persistence.database import Database
 from persistence.options import DatabaseOptions
 from resilience.metrics import MEASURED
 from resolvers import measures
+from resolvers.outbox import deliver_due
 
 SOON = 0.05
 
@@ -47,6 +52,64 @@ async def test_outbox_that_cannot_be_read_in_time_keeps_its_measure(services, bu
 
     assert MEASURED.get_sample_value("outbox_late_seconds") == 60
     assert MEASURED.get_sample_value("database_connections", {"state": "in_use"}) == 1
+
+
+async def owe(services, kind: str = "media.move", *, due_in: float = 0) -> None:
+    now = services.clock()
+    due_at = now + timedelta(seconds=due_in)
+    add = partial(outbox.add, kind=kind, payload={}, now=now, due_at=due_at)
+    await services.database.run(add)
+
+
+async def lateness(services) -> float:
+    await measures.take(services)
+    return MEASURED.get_sample_value("outbox_late_seconds")
+
+
+@pytest.mark.parametrize("kind", ["media.move", "media.delete"])
+@pytest.mark.parametrize(
+    "error",
+    [StorageUnavailable(), StorageUnavailable(retry_after_seconds=3_000), MailUnavailable()],
+)
+async def test_message_whose_handler_always_fails_is_late_since_it_was_written(
+    services, clock, kind, error
+):
+    async def fail(_services, _message):
+        raise error
+
+    began = clock.now
+    await owe(services, kind)
+    for _ in range(6):
+        clock.advance(seconds=3_600)
+        assert await deliver_due(services, dict.fromkeys(measures.HANDLERS, fail)) == 1
+        assert await lateness(services) == (clock.now - began).total_seconds()
+
+
+async def test_message_is_not_late_before_it_is_due_and_no_more_once_it_is_settled(
+    services, clock, sql
+):
+    await owe(services, due_in=60)
+    await owe(services, "mail.confirmed")
+    early = await lateness(services)
+    clock.advance(seconds=90)
+    late = await lateness(services)
+    claim = partial(
+        outbox.claim, kinds=["media.move"], now=clock.now, lease=timedelta(seconds=120), limit=9
+    )
+    (message,) = await services.database.run(claim)
+    claimed = await lateness(services)
+    await services.database.run(partial(outbox.bury, message=message, failure="X", now=clock.now))
+
+    assert (early, late, claimed, await lateness(services)) == (0, 30, 90, 0)
+
+
+async def test_longest_wait_of_several_messages_counts(services, clock, sql):
+    for seconds in (100, 50, 25):
+        await owe(services)
+        clock.advance(seconds=seconds)
+    await sql.execute("UPDATE outbox_message SET attempts = 1, due_at = due_at + interval '1 day'")
+
+    assert await lateness(services) == 175
 
 
 async def test_reading_that_took_too_long_is_given_up(busy):
