@@ -4,10 +4,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from persistence.sqlstates import Meaning, is_write_refused, meaning
+from persistence.tls_failures import tls_refusal
 
+NO_RULE = "28000"
+# PostgreSQL's words for a connection without SSL, before version 13 and since.
+UNENCRYPTED = ("SSL off", "no encryption")
 # What no waiting changes.
 REFUSALS = {
-    "28000": "it lets this user in by none of its rules",
+    NO_RULE: "it lets this user in by none of its rules",
     "28P01": "it refuses the password of this user",
     "3D000": "it has no database of this name",
 }
@@ -29,7 +33,12 @@ def sqlstate(error: BaseException) -> str | None:
 
 def refusal(error: BaseException | None) -> str:
     """Why a database that answers lets nobody in; empty when it may do so later."""
-    return REFUSALS.get(sqlstate(error) or "", "") if error else ""
+    if error is None:
+        return ""
+    state = sqlstate(error) or ""
+    if state == NO_RULE and any(words in str(error) for words in UNENCRYPTED):
+        return "it lets this user in only with SSL, and sslmode does not allow it"
+    return REFUSALS.get(state) or tls_refusal(error)
 
 
 def constraint(error: BaseException) -> str:

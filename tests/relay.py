@@ -10,14 +10,14 @@ from sqlalchemy import URL, make_url
 COMMIT = b"COMMIT;\0"
 
 
-def _fatal(sqlstate: bytes, message: bytes) -> bytes:
+def fatal(sqlstate: bytes, message: bytes) -> bytes:
     """PostgreSQL's message `ErrorResponse`."""
     fields = b"SFATAL\0VFATAL\0C%b\0M%b\0\0" % (sqlstate, message)
     return b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
 
 
-STARTING_UP = _fatal(b"57P03", b"the database system is starting up")
-TERMINATED = _fatal(b"57P01", b"terminating connection due to administrator command")
+STARTING_UP = fatal(b"57P03", b"the database system is starting up")
+TERMINATED = fatal(b"57P01", b"terminating connection due to administrator command")
 NO_ANSWER = b""
 CHUNK = 65536
 
