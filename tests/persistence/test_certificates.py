@@ -13,7 +13,7 @@ from persistence.options import DatabaseOptions
 from persistence.urls import asyncpg_url
 from tests.certificates import make
 from tests.processes import run_cli
-from tests.relay import STARTING_UP
+from tests.relay import STARTING_UP, fatal
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 AUTHORITY = make("authority", is_authority=True)
@@ -181,6 +181,21 @@ async def test_missing_file_of_authorities_in_the_home_is_named(tmp_path, monkey
 async def test_server_that_speaks_no_tls_is_said_to_agree_on_nothing(said):
     async with serving(Server(nonsense=said)) as url:
         assert await refusal(url + "require") == "no encrypted connection can be agreed on with it"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (b"no encryption", "it lets this user in only with SSL, and sslmode does not allow it"),
+        (b"SSL off", "it lets this user in only with SSL, and sslmode does not allow it"),
+        (b"SSL encryption", "it lets this user in by none of its rules"),
+    ],
+)
+async def test_server_that_asks_for_ssl_is_said_to_be_that(words, reason):
+    said = b'no pg_hba.conf entry for host "10.0.0.9", user "icct26", database "icct26", ' + words
+
+    async with serving(Server(reply=fatal(b"28000", said))) as url:
+        assert await refusal(url + "disable") == reason
 
 
 async def test_start_says_so_at_once_without_the_password(tmp_path, authorities):
