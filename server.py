@@ -309,6 +309,12 @@ def storage_for(settings: Settings, cloudinary: "CloudinaryMedia | None") -> Sto
         RetentionClass.PAYMENT: settings.retention_payment_days,
         RetentionClass.PHOTO: settings.retention_photo_days,
     }
+    inspection = InspectionOptions(
+        processes=settings.inspection_processes,
+        seconds=settings.inspection_seconds,
+        memory_bytes=settings.inspection_memory_bytes,
+        patience_seconds=settings.request_timeout_seconds / 3,
+    )
     return Storage(
         media=stores[settings.keeps_documents_in],
         stores=stores,
@@ -320,11 +326,9 @@ def storage_for(settings: Settings, cloudinary: "CloudinaryMedia | None") -> Sto
         link_lifetime=timedelta(minutes=settings.link_minutes),
         unclaimed_kept=timedelta(hours=settings.unclaimed_upload_hours),
         retention={one: timedelta(days=count) for one, count in days.items()},
-        inspection=InspectionOptions(
-            processes=settings.inspection_processes,
-            seconds=settings.inspection_seconds,
-            memory_bytes=settings.inspection_memory_bytes,
-        ),
+        inspection=inspection,
+        # Time enough for a file that takes as long as it may, after it has waited.
+        finish_seconds=max(settings.request_timeout_seconds, 2 * inspection.deadline_seconds),
     )
 
 

@@ -46,13 +46,15 @@ log = structlog.get_logger(__name__)
 class InspectionOptions:
     """Limits of one event loop: `processes` at a time, `waiting` files that wait for one.
 
-    A file may take `seconds` of CPU, three times as long on the clock, and `memory_bytes`.
+    A file may wait for `patience_seconds`, and then take `seconds` of CPU, three times as long on
+    the clock, and `memory_bytes`.
     """
 
     processes: int = 2
     seconds: int = 10
     memory_bytes: int = 512 << 20
     waiting: int = 1_000
+    patience_seconds: float = 20.0
 
     @property
     def deadline_seconds(self) -> float:
@@ -64,6 +66,7 @@ class InspectionOptions:
             at_once=self.processes,
             per_client=max(1, self.processes - 1),
             waiting=self.waiting,
+            patience_seconds=self.patience_seconds,
         )
 
 
@@ -157,7 +160,7 @@ async def clean_copy(
 
     Files of the same `client` wait for each other. Raises FileContentMismatch, and then there is no
     target; FileNotFoundError without a source; StorageUnavailable; ServiceUnavailable when too many
-    wait.
+    wait, or the file has waited for too long.
     """
     async with turns(options).turn(client):
         result = await _inspected(source, target, allowed, options)

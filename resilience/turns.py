@@ -14,13 +14,22 @@ class Turns:
     """At most `at_once` turns at a time, `per_client` of them for the same client.
 
     A client with many waiting turns gets one for each of every other client. At most `waiting`
-    wait; beyond that the newest of the client with the longest line is refused. For one event loop.
+    wait; beyond that the newest of the client with the longest line is refused, as is one that has
+    waited for `patience_seconds`; None is no end. For one event loop.
     """
 
-    def __init__(self, *, at_once: int, per_client: int, waiting: int) -> None:
+    def __init__(
+        self,
+        *,
+        at_once: int,
+        per_client: int,
+        waiting: int,
+        patience_seconds: float | None = None,
+    ) -> None:
         self._free = at_once
         self._per_client = per_client
         self._limit = waiting
+        self._patience_seconds = patience_seconds
         self._running: Counter[str] = Counter()
         self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
@@ -46,6 +55,14 @@ class Turns:
         self._lines.setdefault(client, deque()).append(place)
         self._grant()
         self._shed()
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                await self._reach(client, place)
+        except TimeoutError as error:
+            raise _busy() from error
+
+    async def _reach(self, client: str, place: asyncio.Future[None]) -> None:
+        """Wait for the turn; a place that nobody waits for any more is given back."""
         try:
             await place
         except asyncio.CancelledError:
@@ -83,12 +100,7 @@ class Turns:
             place = self._lines[client][-1]
             self._forget(client, place)
             if not place.done():
-                place.set_exception(
-                    ServiceUnavailable(
-                        "Many files are being checked. Try again in a moment.",
-                        retry_after_seconds=RETRY_AFTER_SECONDS,
-                    )
-                )
+                place.set_exception(_busy())
 
     def _forget(self, client: str, place: asyncio.Future[None]) -> None:
         line = self._lines.get(client)
@@ -96,3 +108,10 @@ class Turns:
             line.remove(place)
             if not line:
                 del self._lines[client]
+
+
+def _busy() -> ServiceUnavailable:
+    return ServiceUnavailable(
+        "Many files are being checked. Try again in a moment.",
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )

@@ -24,7 +24,8 @@ class Storage:
     """Where documents are kept, and for how long.
 
     `media` takes new files; `stores` has every store that may hold one, by its name. Uploads that
-    nobody claims are kept for `unclaimed_kept`, documents of a team for `retention`.
+    nobody claims are kept for `unclaimed_kept`, documents of a team for `retention`. A file whose
+    last byte has arrived is stored within `finish_seconds`, or its sender told to come back.
     """
 
     media: Media
@@ -35,6 +36,7 @@ class Storage:
     unclaimed_kept: timedelta
     retention: Mapping[RetentionClass, timedelta]
     inspection: InspectionOptions = DEFAULT_OPTIONS
+    finish_seconds: float = 60.0
 
     def holding(self, store: str) -> Media:
         """Raises StorageUnavailable for a store that this process has no access to."""

@@ -18,6 +18,7 @@ from domain.errors import (
     FileContentMismatch,
     FileEmpty,
     FileTooLarge,
+    ServiceUnavailable,
     UploadExpired,
     UploadOffsetMismatch,
 )
@@ -39,6 +40,7 @@ PURPOSE = "upload-ticket"
 CLIENT_PURPOSE = "upload-client"
 CLIENT_DIGITS = 16
 FAILED = "inspection_failed"
+RETRY_AFTER_SECONDS = 10
 
 log = structlog.get_logger(__name__)
 _finishing: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
@@ -151,7 +153,7 @@ async def receive(  # noqa: PLR0913 - an upload, its bytes, and who sends them
         return finished
     if offset < ticket.byte_size:
         return Standing(offset=offset, is_stored=False)
-    return await _finish(services, ticket, client)
+    return await _finish_in_time(services, ticket, client)
 
 
 def larger_than(ticket: Ticket) -> FileTooLarge:
@@ -205,6 +207,21 @@ async def _receive_piece(
         await services.storage.spool.write(ticket.document_id, offset, chunk)
         offset += len(chunk)
     return offset
+
+
+async def _finish_in_time(services: Services, ticket: Ticket, client: str) -> Standing:
+    """As `_finish`. Raises ServiceUnavailable when it takes too long: the bytes stay."""
+    try:
+        async with asyncio.timeout(services.storage.finish_seconds) as deadline:
+            return await _finish(services, ticket, client)
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        log.warning("upload_not_finished_in_time", document=str(ticket.document_id))
+        raise ServiceUnavailable(
+            "The file has arrived and is not stored yet. Try again in a moment.",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        ) from error
 
 
 async def _finish(services: Services, ticket: Ticket, client: str) -> Standing:

@@ -2,8 +2,11 @@
 
 import asyncio
 import io
+import os
 import random
+import signal
 from hashlib import sha256
+from pathlib import Path
 
 import httpx
 import pytest
@@ -191,3 +194,53 @@ async def test_a_whole_team_sends_its_33_files_at_once(make_server, own_url):
         statuses = await asyncio.gather(*(one(client, content) for content in contents))
 
     assert statuses == [201] * 33
+
+
+def inspectors(server: ServerProcess) -> list[int]:
+    """Processes of the server that look into files."""
+    children = [
+        int(pid)
+        for path in Path(f"/proc/{server.process.pid}/task").glob("*/children")
+        for pid in path.read_text().split()
+    ]
+    return [
+        pid for pid in children if b"inspection_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+async def test_file_behind_one_that_hangs_is_answered_in_time_and_stored_later(
+    make_server, own_url
+):
+    server = make_server(
+        DATABASE_URL=own_url, INSPECTION_PROCESSES="1", INSPECTION_SECONDS="20", REQUEST_TIMEOUT="6"
+    )
+    await server.start()
+    contents = [files.jpeg(), noise(10), noise(20), noise(30)]
+    async with server.client() as client:
+        tickets = [await opened(client, "PHOTO", content) for content in contents]
+        assert (await put(client, tickets[0], contents[0])).status_code == 201
+        (inspector,) = inspectors(server)
+        os.kill(inspector, signal.SIGSTOP)
+
+        hanging = asyncio.create_task(put(client, tickets[1], contents[1]))
+        while await offset(client, tickets[1]) < len(contents[1]):
+            await asyncio.sleep(0.01)
+        waiting = [put(client, *pair) for pair in zip(tickets[2:], contents[2:], strict=True)]
+        refused = await asyncio.wait_for(asyncio.gather(*waiting), 30)
+        left = [await offset(client, ticket) for ticket in tickets[2:]]
+        is_hanging = not hanging.done()
+        os.kill(inspector, signal.SIGCONT)
+        first = await hanging
+        nothing = {"content_range": f"bytes */{len(contents[2])}"}
+        repeats = [
+            await put(client, tickets[2], b"", **nothing),
+            await put(client, tickets[3], contents[3]),
+        ]
+
+    errors = [answer.json()["errors"][0]["extensions"] for answer in refused]
+    assert [answer.status_code for answer in refused] == [503, 503]
+    assert [answer.headers["retry-after"] for answer in refused] == ["10", "10"]
+    assert {(one["code"], one["retryable"]) for one in errors} == {("SERVICE_UNAVAILABLE", True)}
+    assert left == [len(content) for content in contents[2:]]
+    assert is_hanging
+    assert [first.status_code, *(answer.status_code for answer in repeats)] == [201] * 3
