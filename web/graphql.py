@@ -156,8 +156,11 @@ class GraphQLEndpoint:
         except CannotGetOperationTypeError as error:
             raise BadUserInput("operationName names no operation of the document.") from error
         # Refused before it ran, or with nothing in it that is counted.
-        await visit.charge("mutation" if kind == OperationType.MUTATION.value else "query")
-        return visit.dress(_response(result, context, media_type))
+        is_mutation = kind == OperationType.MUTATION.value
+        await visit.charge("mutation" if is_mutation else "query")
+        # A change that is committed is told, however long the answer: its cost was bounded before.
+        most = None if is_mutation else ALLOWED[Limit.ANSWER_BYTES]
+        return visit.dress(_response(result, context, media_type, most=most))
 
 
 class MutationByGet(MethodNotAllowed):
@@ -200,11 +203,11 @@ class _Data(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(content)), _TYPES[media_type], _VARY]
 
 
-def _response(result: Any, context: Context, media_type: str) -> Response:
-    """Raises QueryTooComplex for an answer that is too large."""
+def _response(result: Any, context: Context, media_type: str, *, most: int | None) -> Response:
+    """Raises QueryTooComplex for an answer of more than `most` bytes; None is no bound."""
     errors, data = result.errors, result.data
     if not errors and not result.extensions:
-        return _Data(_encoded({"data": data}), media_type)
+        return _Data(_encoded({"data": data}, most), media_type)
     body: dict[str, Any] = {}
     headers = {"Vary": "Accept"}
     status = 200
@@ -223,10 +226,10 @@ def _response(result: Any, context: Context, media_type: str) -> Response:
         body["data"] = data
     if result.extensions:
         body["extensions"] = result.extensions
-    return Response(_encoded(body), status, headers, f"{media_type}; charset=utf-8")
+    return Response(_encoded(body, most), status, headers, f"{media_type}; charset=utf-8")
 
 
-def _encoded(body: dict[str, Any]) -> bytes:
+def _encoded(body: dict[str, Any], most: int | None) -> bytes:
     """The body as JSON, whoever made it: PostgreSQL, a generated function or graphql-core.
 
     Root fields are encoded one by one, so that no more is encoded than may be sent. Raises
@@ -238,17 +241,16 @@ def _encoded(body: dict[str, Any]) -> bytes:
         for key, value in data.items():
             part = orjson.dumps(value, default=str)
             size += len(part)
-            _require_sendable(size)
+            _require_sendable(size, most)
             parts[key] = orjson.Fragment(part)
         body = body | {"data": parts}
     content = orjson.dumps(body, default=str)
-    _require_sendable(len(content))
+    _require_sendable(len(content), most)
     return content
 
 
-def _require_sendable(size: int) -> None:
-    most = ALLOWED[Limit.ANSWER_BYTES]
-    if size > most:
+def _require_sendable(size: int, most: int | None) -> None:
+    if most is not None and size > most:
         raise QueryTooComplex(TOO_LARGE, limit=Limit.ANSWER_BYTES, allowed=most, actual=size)
 
 

@@ -14,6 +14,7 @@ from schema.readiness import ELSEWHERE_MAX
 from tests import make
 from tests.asking import ask, data, refused, serving
 from tests.signing_in import bearer
+from web.negotiation import GRAPHQL_TYPE
 
 CORE = schema._schema
 HEAD = "query ($input: RegisterTeamInput!)"
@@ -239,6 +240,54 @@ async def test_answer_that_is_too_large_is_refused(
         assert extensions["details"]["limit"] == "answerBytes"
         assert "data" not in answer.json()
         assert answer.json()["errors"][0]["message"].startswith("The answer is too large.")
+
+
+REGISTERED = "registerTeam(input: $input) { team { code players { name } } replayed }"
+TWO = f"""
+mutation Two($input: RegisterTeamInput!, $other: RegisterTeamInput!) {{
+  a: {REGISTERED} b: {REGISTERED.replace("$input", "$other")}
+}}
+"""
+ONE = f"mutation One($input: RegisterTeamInput!) {{ {REGISTERED} }}"
+IN_A_FRAGMENT = f"""
+mutation Three($input: RegisterTeamInput!) {{ ...F }} fragment F on Mutation {{ {REGISTERED} }}
+"""
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())
+@pytest.mark.parametrize("document", [ONE, TWO, IN_A_FRAGMENT], ids=["one", "two", "fragment"])
+async def test_mutation_is_answered_however_long_its_answer(
+    settings_with, database, database_url, monkeypatch, sql, path, document
+):
+    monkeypatch.setitem(ALLOWED, Limit.ANSWER_BYTES, 20)
+    async with serving(settings_with(**path), database_url) as client:
+        # Twice, since it is executed otherwise when it is known.
+        answers = [
+            await ask(
+                client,
+                document,
+                {"input": make.team(number), "other": make.team(number + 10)},
+                Accept=accept,
+            )
+            for number, accept in enumerate(("application/json", GRAPHQL_TYPE))
+        ]
+
+    registered = [team["team"] for answer in answers for team in data(answer).values()]
+    codes = await sql.fetch("SELECT code FROM team ORDER BY code")
+    assert [team["code"] for team in registered] == [row["code"] for row in codes]
+    assert {len(team["players"]) for team in registered} == {len(make.team(0)["players"])}
+    assert [answer.status_code for answer in answers] == [200, 200]
+
+
+async def test_refused_mutation_tells_all_issues_and_writes_nothing(client, sql, monkeypatch):
+    monkeypatch.setitem(ALLOWED, Limit.ANSWER_BYTES, 20)
+    form = make.team(1) | {"teamName": "1", "churchName": "-"}
+
+    answer = await ask(client, ONE, {"input": form})
+
+    assert refused(answer)["code"] == "VALIDATION_FAILED"
+    assert len(refused_issues(answer)) == 2
+    assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
 def test_answers_are_four_mebibytes_at_most():
