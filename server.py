@@ -22,6 +22,7 @@ from resilience.background import BackgroundTasks
 from resilience.folder_media import FolderMedia
 from resilience.inspection import InspectionOptions
 from resilience.media import Media
+from resilience.memory import return_large_blocks
 from resilience.spool import Spool
 from resilience.stopping import finish
 from resilience.tracing import start_tracing, stop_tracing
@@ -70,6 +71,7 @@ def create_app(
 
     `background` may hold tasks of the process's own, which health shows with the others.
     """
+    return_large_blocks()
     drain = drain or Drain()
     limits = RateLimits(
         enabled=settings.enable_rate_limiting,

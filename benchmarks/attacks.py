@@ -27,6 +27,10 @@ mutation U($input: UpdateTournamentInput!) { updateTournament(input: $input) { _
 TEAMS = """
 query T($at: DateTime) { teams(filter: {registeredFrom: $at}, first: 1) { nodes { code } } }
 """
+CREATE_TOKEN = """
+mutation C($input: CreateApiTokenInput!) { createApiToken(input: $input) { __typename } }
+"""
+EDIT = "mutation E($input: UpdateMyTeamInput!) { updateMyTeam(input: $input) { __typename } }"
 HEALTH = "{ health { status } }"
 
 
@@ -37,6 +41,8 @@ class Attacker:
     client: httpx.AsyncClient
     owner_token: str
     uploads: list[str] = field(default_factory=list)
+    has_all_uploads: bool = False
+    manage_token: str = ""
     answers: int = 0
     unintended: list[str] = field(default_factory=list)
 
@@ -54,7 +60,7 @@ class Attacker:
             return None
         self.answers += 1
         if (answer.status_code >= 500 and answer.status_code not in INTENDED) or (
-            b'"INTERNAL"' in answer.content
+            b'"code":"INTERNAL"' in answer.content
         ):
             self.unintended.append(f"{answer.status_code} {answer.text[:120]}")
         return answer
@@ -78,6 +84,8 @@ class Attack:
     name: str
     step: Step
     connections: int = 8
+    # On a server that runs only the documents of honest clients for everybody.
+    is_trusted_only: bool = False
 
 
 def asking(
@@ -182,17 +190,40 @@ def aliases(number: int) -> str:
 
 
 async def one_byte_uploads(attacker: Attacker, number: int) -> None:
-    """Begin sixty uploads of 5 MB with one byte each, then go on with all of them."""
+    """Begin uploads of 5 MB with one byte each, as many as are allowed, then go on with them."""
     size, count = 5 << 20, 60
-    if len(attacker.uploads) < count:
+    if not attacker.has_all_uploads:
         url = await _opened(attacker, "PHOTO", size, f"{number:064x}")
         if url is not None:
             attacker.uploads.append(url)
             await _put(attacker, url, b"\xff", 0, size)
+        attacker.has_all_uploads = url is None or len(attacker.uploads) >= count
         return
-    place, piece = number % count, 512 << 10
-    start = 1 + (number // count - 1) % 10 * piece
-    await _put(attacker, attacker.uploads[place], bytes(min(piece, size - start)), start, size)
+    url = attacker.uploads[number % len(attacker.uploads)]
+    there = await attacker.send("HEAD", url)
+    start = int(there.headers.get("Upload-Offset", size)) if there is not None else size
+    piece = min(512 << 10, size - start)
+    if piece:
+        await _put(attacker, url, bytes(piece), start, size)
+
+
+async def token_names(attacker: Attacker, _number: int) -> None:
+    token = {"name": marks(24_000), "role": "VIEWER"}
+    owner = {"Authorization": f"Bearer {attacker.owner_token}"}
+    await attacker.ask(CREATE_TOKEN, {"input": token}, **owner)
+
+
+async def captains_edits(attacker: Attacker, number: int) -> None:
+    """Register a team, then change it with names of marks."""
+    if not attacker.manage_token:
+        answer = await attacker.ask(REGISTER, {"input": make.team(6_000_000 + number)})
+        registered = (answer.json().get("data") or {}).get("registerTeam") if answer else None
+        attacker.manage_token = registered["manageToken"] if registered else ""
+        return
+    person = {"name": marks(12_000), "phone": "98765 43210", "email": marks(6_000)}
+    changes = {"expectedVersion": 1, "teamName": marks(12_000), "captain": person}
+    captain = {"Authorization": f"Bearer {attacker.manage_token}"}
+    await attacker.ask(EDIT, {"input": changes}, **captain)
 
 
 def uploading(kind: str, content_type: str, files: list[bytes]) -> Step:
@@ -270,6 +301,8 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(name="marks in a password", step=asking(
         SIGN_IN, lambda _: {"input": {"email": "owner@example.org", "password": marks(24_000)}}
     )),
+    Attack(name="marks in a token's name", step=token_names),
+    Attack(name="marks in a captain's edit", step=captains_edits),
     Attack(name="one variable everywhere", step=asking(one_variable_everywhere, wrong_squad)),
     Attack(name="unknown operation", step=sending(lambda _: json.dumps(_NAMED).encode())),
     Attack(name="mutation by GET", step=sending(method="GET", path=lambda _: _GET)),
@@ -304,4 +337,12 @@ ATTACKS: tuple[Attack, ...] = (
         lambda number: {"input": make.team(5_000_000 + number)},
     )),
     Attack(name="corpus of single requests", step=corpus),
+    Attack(
+        name="documents that are not trusted", step=asking(refused_document), is_trusted_only=True
+    ),
+    Attack(
+        name="short untrusted documents",
+        step=asking(lambda number: f"{{ a{number}: health {{ status }} }}"),
+        is_trusted_only=True,
+    ),
 )  # fmt: skip

@@ -88,7 +88,7 @@ class Honest:
         number = next(self.numbers)
         headers = {
             **JSON,
-            "X-Forwarded-For": "10.3.0.1",
+            "X-Forwarded-For": f"10.3.0.{number % 90}",
             "Authorization": f"Bearer {token(number % 90)}",
         }
         body = page_body(50)(number)

@@ -1,15 +1,24 @@
 """Documents that were parsed, and all that is known of each.
 
 One that was executed is kept as long as there is room. One that is on its way, or was refused, has
-a little room with others of its kind, so that refusals take no memory and push nothing out.
+a little room with others of its kind, so that refusals take no memory and push nothing out. Of one
+with a syntax error only the error is kept, by a hash of the text: it is not parsed again.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from sys import getsizeof
 from typing import Any, Protocol
 
-from graphql import DocumentNode, GraphQLSchema, TokenKind, parse
+from graphql import (
+    DocumentNode,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    Source,
+    TokenKind,
+    parse,
+)
 
 from resilience.byte_bounded_cache import ByteBoundedCache
 from schema.counting import PageSizes, Totals
@@ -18,6 +27,7 @@ from schema.counting import PageSizes, Totals
 ACCEPTED_MAX_BYTES = 12 << 20
 ARRIVING_MAX_BYTES = 3 << 20
 OPERATIONS_MAX_BYTES = 16 << 20
+REFUSED_MAX_BYTES, REFUSAL_MAX_BYTES = 256 << 10, 4 << 10
 # As measured, rounded up: nodes and their tokens, for each token; what an operation asks for.
 TOKEN_BYTES = 700
 TOTALS_BYTES = 1_000
@@ -45,6 +55,17 @@ class ParsedDocument:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A syntax error without its document. `position` counts characters."""
+
+    description: str
+    position: int
+
+    def error(self, text: str) -> GraphQLSyntaxError:
+        return GraphQLSyntaxError(Source(text), self.position, self.description)
+
+
 class DocumentCache:
     def __init__(
         self,
@@ -57,17 +78,28 @@ class DocumentCache:
         self._arriving: ByteBoundedCache[str, ParsedDocument] = ByteBoundedCache(
             arriving_max_bytes, _size
         )
+        self._refused: ByteBoundedCache[bytes, Refusal] = ByteBoundedCache(
+            REFUSED_MAX_BYTES, _refusal_bytes, max_entry_bytes=REFUSAL_MAX_BYTES
+        )
 
     @property
     def bytes(self) -> int:
-        return self._accepted.bytes + self._arriving.bytes
+        return self._accepted.bytes + self._arriving.bytes + self._refused.bytes
 
     def find(self, text: str) -> ParsedDocument | None:
         return self._accepted.get(text) or self._arriving.get(text)
 
     def parse(self, text: str, *, max_tokens: int) -> ParsedDocument:
         """The document, which is not known yet. Raises GraphQLError."""
-        node = parse(text, max_tokens=max_tokens)
+        digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
+        refusal = self._refused.get(digest)
+        if refusal is not None:
+            raise refusal.error(text)
+        try:
+            node = parse(text, max_tokens=max_tokens)
+        except GraphQLSyntaxError as error:
+            self._refused[digest] = _refusal(error)
+            raise
         document = ParsedDocument(node, _release_tokens(node))
         self._arriving[text] = document
         return document
@@ -82,6 +114,7 @@ class DocumentCache:
     def clear(self) -> None:
         self._accepted.clear()
         self._arriving.clear()
+        self._refused.clear()
 
 
 class _Plan(Protocol):
@@ -112,6 +145,15 @@ def _size(text: str, document: ParsedDocument) -> int:
         + document.tokens * TOKEN_BYTES
         + operations * TOTALS_BYTES * (TOTALS_KEPT + 1)
     )
+
+
+def _refusal(error: GraphQLSyntaxError) -> Refusal:
+    (position,) = error.positions or (0,)
+    return Refusal(error.message.removeprefix("Syntax Error: "), position)
+
+
+def _refusal_bytes(digest: bytes, refusal: Refusal) -> int:
+    return getsizeof(digest) + getsizeof(refusal.description)
 
 
 def _release_tokens(document: DocumentNode) -> int:
