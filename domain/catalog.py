@@ -79,6 +79,15 @@ class IssueCode(StrEnum):
     DOCUMENT_ALREADY_USED = "DOCUMENT_ALREADY_USED"
     DOCUMENT_WRONG_KIND = "DOCUMENT_WRONG_KIND"
     CONSENT_REQUIRED = "CONSENT_REQUIRED"
+    TEXT_REQUIRED = "TEXT_REQUIRED"
+    TEXT_CHARACTERS = "TEXT_CHARACTERS"
+    VALUE_REQUIRED = "VALUE_REQUIRED"
+    NUMBER_OUT_OF_RANGE = "NUMBER_OUT_OF_RANGE"
+    ORDER_REVERSED = "ORDER_REVERSED"
+    TIME_ZONE_UNKNOWN = "TIME_ZONE_UNKNOWN"
+    CURRENCY_INVALID = "CURRENCY_INVALID"
+    UPI_ID_INVALID = "UPI_ID_INVALID"
+    PLAYER_UNKNOWN = "PLAYER_UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,13 +229,14 @@ such document. | Send the query itself, or add it to the trusted documents.
 
 # code | meaning | cause | what the client does
 _ISSUES = """
-NAME_TOO_SHORT | The name is too short. | It has fewer characters than params.min, or fewer \
-than two letters' worth of text. | Ask for the whole name.
-NAME_TOO_LONG | The name is too long. | It has more characters than params.max. | Ask for a \
-shorter form.
-NAME_CHARACTERS | The name has characters that names do not have. | Allowed are letters and \
-marks of any script, spaces, . ' ’ and -; in team and church names digits and & as well; two \
-letters at least. | Ask to write the name in letters.
+NAME_TOO_SHORT | The name is too short. | It has fewer characters than params.min; letters and \
+vowel signs count, other marks do not. | Ask for the whole name.
+NAME_TOO_LONG | The name, or another text, is too long. | It has more characters than \
+params.max; a letter with its marks is one. | Ask for a shorter form.
+NAME_CHARACTERS | The name has characters that names do not have, or fewer than two letters. | \
+params.characters names those that are not allowed, at most five. Allowed are letters and marks \
+of any script, spaces, . ' ’ - ( ) , and /; in team and church names digits and & as well; two \
+letters at least. | Ask to leave the characters out, or to write the name in letters.
 PHONE_INVALID | This is no valid phone number. | It cannot be a number of its region. | Ask \
 for the number; a number from abroad starts with + and the country code.
 EMAIL_INVALID | This is no valid e-mail address. | It breaks the syntax of addresses or is \
@@ -243,14 +253,15 @@ another number.
 JERSEY_TAKEN | Another player of the team has this jersey number. | Numbers are unique in a \
 team. | Ask for another number.
 IDENTITY_NUMBER_NOT_ALLOWED | This looks like an identity number, which must not be sent. | \
-It holds twelve digits with the check digit of an Aadhaar number. | Ask to take the number \
-out.
+It holds twelve digits, unbroken or in groups of four, with the check digit of an Aadhaar number, \
+and no word beside them says that they are the number of a payment or a phone. | Ask to take the \
+number out.
 SQUAD_TOO_SMALL | The squad is too small. | It has params.actual players, params.min are \
 needed. | Ask for more players.
 SQUAD_TOO_LARGE | The squad is too large. | It has params.actual players, params.max are \
 allowed. | Ask to take players out.
 SAME_PERSON_TWICE | Captain and vice-captain have to be two people. | They have the same \
-name or phone. | Ask for somebody else, or their own number.
+phone, or the same name and e-mail address. | Ask for somebody else, or their own number.
 DUPLICATE_PLAYER | Two players of the team have the same name. | Only different dates of \
 birth tell them apart. | Ask for both dates of birth, or to take one out.
 DUPLICATE_TEAM_NAME | The church has a team with this name already. | A live team of the \
@@ -259,7 +270,8 @@ DUPLICATE_CAPTAIN_EMAIL | A team is registered with this captain's e-mail alread
 team has it. | Ask whether the team is registered already.
 DUPLICATE_CAPTAIN_PHONE | A team is registered with this captain's phone already. | A live \
 team has it. | Ask whether the team is registered already.
-MISSING_DOCUMENT | A required document is missing. | params.kinds names the kinds. | Ask for \
+MISSING_DOCUMENT | A required document is missing. | params.kinds names the kinds, and \
+params.playerCode the player of a registered team. | Ask for \
 the documents.
 DOCUMENT_UNKNOWN | There is no such uploaded document. | The id names no upload, or one that \
 has expired. | Upload the file again.
@@ -270,6 +282,22 @@ another, does not belong to a team or to a player, or is there twice. | Put it w
 belongs, or upload it again.
 CONSENT_REQUIRED | The current consent text has to be agreed to. | consentVersion is not \
 registrationRules.consentVersion. | Show the text and ask for consent.
+TEXT_REQUIRED | A text is missing. | It is empty, or nothing of it can be seen. | Ask for it.
+TEXT_CHARACTERS | The text has characters that cannot be kept. | It is one line without control \
+characters. | Ask to type it again.
+VALUE_REQUIRED | A value is missing. | It is null, but always has a value. | Ask for it, or leave \
+the field out.
+NUMBER_OUT_OF_RANGE | The number is too small or too large. | It is below params.min or above \
+params.max. | Ask for another number.
+ORDER_REVERSED | The end comes before the beginning. | The largest squad is below the smallest, \
+or registration closes before it opens. | Ask for one of the two.
+TIME_ZONE_UNKNOWN | There is no such time zone. | It is no IANA zone that the database knows. | \
+Offer zones to choose from.
+CURRENCY_INVALID | This is no currency. | It is not three capital letters, as in ISO 4217. | Ask \
+for the currency's code.
+UPI_ID_INVALID | This is no UPI id. | It does not have the form payee@bank. | Ask for the UPI id.
+PLAYER_UNKNOWN | The team has no such player, or the code is there twice. | playerCode is no code \
+of a player of the team, or of the entry before. | Read the team again and use its codes.
 """
 
 CATALOG = _error_table()

@@ -42,6 +42,17 @@ def skeleton(text: str) -> str:
     return text if text.isascii() else _INVISIBLE_OR_JOINER.sub("", text)
 
 
+def shown(character: str) -> str:
+    """The character, or its number where nobody would see it: U+0007."""
+    is_seen = character.isprintable() and unicodedata.category(character)[0] not in "MZ"
+    return character if is_seen else f"U+{ord(character):04X}"
+
+
+def is_blank(value: object) -> bool:
+    """Whether it is a text that shows nothing, as forms send fields that were left empty."""
+    return isinstance(value, str) and not skeleton(value).strip()
+
+
 def compatible(text: str) -> str:
     """The text in NFKC. Raises ValueError above 1,000 characters, whose sorting takes too long."""
     if len(text) > NORMALIZED_MAX_LENGTH:

@@ -90,12 +90,21 @@ def check(form: TeamForm, rules: TournamentRules, *, today: date) -> Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where documents are given. `kinds` may be put there, `missing` has to be."""
+    """Where documents are given. `kinds` may be put there, `missing` has to be.
+
+    `player_code` is whose they are, in a team that is registered.
+    """
 
     path: Path
     documents: tuple[DocumentForm, ...]
     kinds: Collection[DocumentKind]
     missing: tuple[DocumentKind, ...]
+    player_code: str | None = None
+
+    @property
+    def params(self) -> dict[str, str]:
+        """What every issue of the place says."""
+        return {"playerCode": self.player_code} if self.player_code else {}
 
 
 def check_documents(
@@ -127,7 +136,8 @@ def check_places(places: Iterable[Place], known: Mapping[str, Uploaded]) -> tupl
         given = {document.kind for document in place.documents}
         missing = [kind.value for kind in place.missing if kind not in given]
         if missing:
-            issues.append(issue(place.path, IssueCode.MISSING_DOCUMENT, {"kinds": missing}))
+            params = {"kinds": missing, **place.params}
+            issues.append(issue(place.path, IssueCode.MISSING_DOCUMENT, params))
         issues += islice(_issues_of_list(place, known, used), ISSUES_PER_LIST)
         if len(issues) >= ISSUES_MAX:
             break
@@ -147,7 +157,7 @@ def _issues_of_list(
             used.add(uploaded.id)
         if wrong is not None:
             field, code = wrong
-            yield issue((*place.path, index, field), code)
+            yield issue((*place.path, index, field), code, place.params)
 
 
 def _place(

@@ -74,7 +74,7 @@ def _home_mobiles() -> tuple[re.Pattern[str], ...]:
 
 def parse_birth_date(value: object, *, today: date) -> date:
     """A day written YYYY-MM-DD, not ahead and not more than 100 years back."""
-    born = read_day(value)
+    born = read_day(visible(value).strip() if isinstance(value, str) else value)
     age = today.year - born.year
     has_aged = (today.month, today.day) > (born.month, born.day)
     if born > today or age > OLDEST_YEARS or (age == OLDEST_YEARS and has_aged):

@@ -15,8 +15,10 @@ ISSUES_PER_LIST = 5
 _ORDER = {
     name: place
     for place, name in enumerate(
-        "teamName churchName captain viceCaptain players name phone whatsapp email role"
-        " jerseyNumber dateOfBirth documents consentVersion kind documentId".split()
+        "reason teamName churchName captain viceCaptain players player name phone whatsapp email"
+        " role jerseyNumber dateOfBirth documents consentVersion kind documentId items note"
+        " playerCode expiresInDays venue timeZone opensAt closesAt capacity teamsPerChurch squadMin"
+        " squadMax feeAmount feeCurrency upiId upiPayee requiredDocuments".split()
     )
 }
 
@@ -53,6 +55,22 @@ _MESSAGES = {
     IssueCode.DOCUMENT_ALREADY_USED: "This file is used elsewhere. Please upload it again.",
     IssueCode.DOCUMENT_WRONG_KIND: "This file does not belong here. Please choose another.",
     IssueCode.CONSENT_REQUIRED: "Please read the current consent text and agree to it.",
+    IssueCode.TEXT_REQUIRED: "Please fill this in.",
+    IssueCode.TEXT_CHARACTERS: "Please write this in one line, in characters that can be seen.",
+    IssueCode.VALUE_REQUIRED: "This cannot be empty. Please give a value.",
+    IssueCode.NUMBER_OUT_OF_RANGE: "Please give a whole number from {min} to {max}.",
+    IssueCode.ORDER_REVERSED: "The end comes before the beginning. Please change one of them.",
+    IssueCode.TIME_ZONE_UNKNOWN: "Please give an IANA time zone, such as Asia/Kolkata.",
+    IssueCode.CURRENCY_INVALID: "Please give the currency in three capital letters, such as INR.",
+    IssueCode.UPI_ID_INVALID: "Please give a UPI id, such as payee@bank.",
+    IssueCode.PLAYER_UNKNOWN: "Please give the code of another player of this team.",
+}
+# In the place of those above, where the issue has this param.
+_MESSAGES_WITH = {
+    (IssueCode.NAME_CHARACTERS, "characters"): "Please leave out {characters}. A name has letters,"
+    " spaces and signs such as . - ( ) and ’.",
+    (IssueCode.MISSING_DOCUMENT, "playerCode"): "Please add what is missing of {playerCode}:"
+    " {kinds}.",
 }
 
 
@@ -99,5 +117,14 @@ def issue(path: Path, code: IssueCode, params: Mapping[str, Any] | None = None) 
 
 def message_of(code: IssueCode, params: Mapping[str, Any] | None = None) -> str:
     params = params or {}
-    shown = {k: ", ".join(v) if isinstance(v, list) else v for k, v in params.items()}
-    return _MESSAGES[code].format_map(shown)
+    shown = {k: _listed(k, v) if isinstance(v, list) else v for k, v in params.items()}
+    message = _MESSAGES[code]
+    for (special, name), text in _MESSAGES_WITH.items():
+        if special == code and name in params:
+            message = text
+    return message.format_map(shown)
+
+
+def _listed(name: str, values: list[str]) -> str:
+    # A comma that is left out would be lost among those between.
+    return " ".join(values) if name == "characters" else ", ".join(values)

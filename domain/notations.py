@@ -6,11 +6,22 @@ from typing import Any
 import phonenumbers
 from email_validator import validate_email
 
+_DIGITS_AND_SIGNS = re.compile(r"[\d\s+().‐‑–—/-]*")
 _E164 = phonenumbers.PhoneNumberFormat.E164
 
 
 def phone(written: str, region: str) -> str:
     """E.164, of the region unless it starts with +. Raises ValueError."""
+    try:
+        return _phone(written, region)
+    except ValueError:
+        repeated = _with_one_code(written, region)
+        if repeated is None:
+            raise
+        return _phone(repeated, region)
+
+
+def _phone(written: str, region: str) -> str:
     try:
         number = phonenumbers.parse(written, region)
     except phonenumbers.NumberParseException as error:
@@ -18,6 +29,18 @@ def phone(written: str, region: str) -> str:
     if number.extension or not phonenumbers.is_valid_number(number):
         raise ValueError("phone")
     return phonenumbers.format_number(number, _E164)
+
+
+def _with_one_code(written: str, region: str) -> str | None:
+    """The number with + and one country code, where it has zeros or the code before it:
+    091-98765 43210, +91 91 98765 43210. None for any other notation.
+    """
+    if not _DIGITS_AND_SIGNS.fullmatch(written):
+        return None
+    code = str(phonenumbers.country_code_for_region(region))
+    digits = phonenumbers.normalize_digits_only(written)
+    match = re.fullmatch(rf"0*{code}(?:0*{code})?0?([1-9][0-9]{{9}})", digits)
+    return match and f"+{code}{match[1]}"
 
 
 def mobiles(region: str) -> tuple[re.Pattern[str], ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from domain.characters import is_blank, skeleton
 from domain.contact import parse_birth_date, parse_email, parse_phone
 from domain.errors import Issue, IssueCode
 from domain.form import PersonForm, PlayerEntry, PlayerForm, PlayerRole
@@ -39,18 +40,14 @@ class Reading:
         text, code = rule.read(value)
         if code is None:
             return text
-        bound = {
-            IssueCode.NAME_TOO_SHORT: {"min": rule.min_length},
-            IssueCode.NAME_TOO_LONG: {"max": rule.max_length},
-        }
-        self.add((*path, field), code, bound.get(code))
+        self.add((*path, field), code, rule.params(text, code))
         return None
 
     def person(self, path: Path, form: PersonForm) -> PersonRead:
         name = self.name(path, "name", form.name, PERSON_NAME)
         phone = self.phone((*path, "phone"), form.phone)
         whatsapp = phone
-        if form.whatsapp is not None:
+        if not _is_left_out(form.whatsapp):
             whatsapp = self.phone((*path, "whatsapp"), form.whatsapp)
         email = None
         try:
@@ -67,10 +64,13 @@ class Reading:
             return None
 
     def two_people(self, captain: PersonRead, vice_captain: PersonRead) -> None:
+        """One name is two people's where their phones and e-mail addresses differ."""
         path = (*INPUT, "viceCaptain")
-        if _same_name(captain.name, vice_captain.name):
+        has_phone = bool(captain.phone) and captain.phone == vice_captain.phone
+        has_email = bool(captain.email) and captain.email == vice_captain.email
+        if (has_phone or has_email) and _same_name(captain.name, vice_captain.name):
             self.add((*path, "name"), IssueCode.SAME_PERSON_TWICE)
-        if captain.phone and captain.phone == vice_captain.phone:
+        if has_phone:
             self.add((*path, "phone"), IssueCode.SAME_PERSON_TWICE)
 
     def squad(
@@ -94,11 +94,11 @@ class Reading:
     def player(self, path: Path, form: PlayerForm, today: date) -> PlayerEntry:
         """Parts that are wrong are left empty; the issues say so."""
         name = self.name(path, "name", form.name, PERSON_NAME)
-        role = _ROLES.get(form.role) if isinstance(form.role, str) else None
-        if form.role is not None and role is None:
+        role = _ROLES.get(skeleton(form.role).strip()) if isinstance(form.role, str) else None
+        if role is None and not _is_left_out(form.role):
             self.add((*path, "role"), IssueCode.ROLE_UNKNOWN)
         born = None
-        if form.date_of_birth is not None:
+        if not _is_left_out(form.date_of_birth):
             try:
                 born = parse_birth_date(form.date_of_birth, today=today)
             except ValueError:
@@ -112,8 +112,10 @@ class Reading:
         )
 
     def jersey(self, path: Path, value: object) -> int | None:
-        if value is None:
+        if _is_left_out(value):
             return None
+        if type(value) is float and value.is_integer():
+            value = int(value)
         # A boolean is an int to Python, not to people.
         if type(value) is int and 0 <= value <= JERSEY_MAX:
             return value
@@ -140,6 +142,11 @@ class Reading:
             if player.jersey_number in taken:
                 self.add((*path, index, "jerseyNumber"), IssueCode.JERSEY_TAKEN)
             taken.add(player.jersey_number)
+
+
+def _is_left_out(value: object) -> bool:
+    """Whether an optional leaf is empty: forms send blank texts for what was left empty."""
+    return value is None or is_blank(value)
 
 
 def _same_name(one: str | None, other: str | None) -> bool:

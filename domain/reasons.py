@@ -1,15 +1,11 @@
 """What organisers and captains write for each other."""
 
-from domain.errors import BadUserInput, InvalidForm, IssueCode
+from domain.errors import BadUserInput, InvalidForm, Issue, IssueCode
 from domain.issues import INPUT, issue
 from domain.text import FreeText
 
 REASON_MAX_LENGTH = 500
 REASON = FreeText(max_length=REASON_MAX_LENGTH, has_lines=True)
-_BOUNDS = {
-    IssueCode.NAME_TOO_SHORT: {"min": 1},
-    IssueCode.NAME_TOO_LONG: {"max": REASON_MAX_LENGTH},
-}
 
 
 def read_reason(text: str | None, *place: str | int) -> str:
@@ -17,11 +13,20 @@ def read_reason(text: str | None, *place: str | int) -> str:
 
     Raises InvalidForm, and BadUserInput for characters that cannot be stored.
     """
+    issues: list[Issue] = []
+    reason = note_reason(text, issues, *place)
+    if issues:
+        raise InvalidForm(issues)
+    return reason
+
+
+def note_reason(text: str | None, issues: list[Issue], *place: str | int) -> str:
+    """As `read_reason`, but what is wrong is added to `issues`: others may be there."""
     reason, code = REASON.read(text or "")
-    if code == IssueCode.NAME_CHARACTERS:
+    if code == IssueCode.TEXT_CHARACTERS:
         raise unstorable((*INPUT, *place))
     if code is not None:
-        raise InvalidForm((issue((*INPUT, *place), code, _BOUNDS.get(code)),))
+        issues.append(issue((*INPUT, *place), code, REASON.params(code)))
     return reason
 
 

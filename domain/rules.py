@@ -84,8 +84,9 @@ def _name(field: str, rule: NameRule) -> TextRule:
         min_length=rule.min_length,
         max_length=rule.max_length,
         pattern=rule.pattern,
-        description=f"{rule.min_length} to {rule.max_length} characters: {rule.words};"
-        " at least two letters.",
+        description=f"{rule.description} At least two letters. A letter with its marks counts as"
+        " one character; a pattern cannot count so, and lets longer names in scripts with marks"
+        " pass.",
     )
 
 

@@ -2,56 +2,46 @@
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from domain.catalog import IssueCode
-from domain.characters import JOINERS, compatible, is_storable, skeleton, visible
+from domain.characters import JOINERS, compatible, is_storable, shown, skeleton, visible
+from domain.identity_numbers import has_identity_number
+from domain.letters import count_letters, length
 
-# As many characters may be sent for each that is allowed: composing and leaving out invisible ones
-# make a text shorter. UTF-8 takes at most four bytes for each.
+# As many code points may be sent, and stored, for each letter that is allowed: a letter has marks,
+# and leaving out invisible ones makes a text shorter. UTF-8 takes at most four bytes for each.
 RAW_FACTOR = 4
 LETTERS_NEEDED = 2
-AADHAAR_DIGITS = 12
 SEARCHED_LENGTH = 1000
+CHARACTERS_NAMED = 5
 
+# As keyboards, word processors and other people's forms write them. Looked at before NFKC, which
+# makes a space and an accent of ´.
+_FOLDED = dict.fromkeys(map(ord, "‘‛`´ʹʼ′"), "’") | dict.fromkeys(map(ord, "‐‑‒–—―−﹘"), "-")
+# What parts the words of a name as a space does.
+SEPARATORS = ",/()"
+_PARTED_IN_COMPARISON = dict.fromkeys(map(ord, SEPARATORS), " ") | dict.fromkeys(
+    map(ord, "‐‑‒–—―−﹘"), "-"
+)
 _IGNORED_IN_COMPARISON = dict.fromkeys(map(ord, ".'’‘‛`´ʹʼ′＇"))
 _BLANKS = re.compile(r"[ \t]+")
 # Of a text of several lines, but for the line feed.
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROLS = re.compile("[\0-\x09\x0e-\x1f\x7f-\x9f\ufff9-\ufffb\ufffe\uffff]")
-# Twelve digits, whatever but letters stands between them, that are not part of a longer number.
-# Looked ahead at, since one may begin inside another: "1234 2341 2341 2346".
-_TWELVE_DIGITS = re.compile(r"(?<!\d)(?=((?:\d[\W_]*+){11}\d)(?!\d))")
-
-# Verhoeff's tables: multiplication in the dihedral group of order 10, and the permutation.
-_PRODUCT = (
-    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
-    (1, 2, 3, 4, 0, 6, 7, 8, 9, 5),
-    (2, 3, 4, 0, 1, 7, 8, 9, 5, 6),
-    (3, 4, 0, 1, 2, 8, 9, 5, 6, 7),
-    (4, 0, 1, 2, 3, 9, 5, 6, 7, 8),
-    (5, 9, 8, 7, 6, 0, 4, 3, 2, 1),
-    (6, 5, 9, 8, 7, 1, 0, 4, 3, 2),
-    (7, 6, 5, 9, 8, 2, 1, 0, 4, 3),
-    (8, 7, 6, 5, 9, 3, 2, 1, 0, 4),
-    (9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-)
-_PERMUTATION = (
-    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9),
-    (1, 5, 7, 6, 2, 8, 3, 0, 9, 4),
-    (5, 8, 0, 3, 7, 9, 6, 1, 4, 2),
-    (8, 9, 1, 6, 0, 4, 3, 5, 2, 7),
-    (9, 4, 5, 3, 1, 2, 6, 8, 7, 0),
-    (4, 2, 8, 6, 5, 7, 3, 9, 0, 1),
-    (2, 7, 9, 3, 8, 0, 6, 4, 1, 5),
-    (7, 0, 4, 6, 9, 1, 3, 2, 5, 8),
-)
-
-
 # What most names are: two letters and more of these, which every rule allows.
 _PLAIN = re.compile(r"[ .'-]*[A-Za-z][ .'-]*[A-Za-z][A-Za-z .'-]*")
 # What nearly all are: canonical already, and compared in lower case.
 _LETTERS = re.compile(r"[A-Za-z]+(?: [A-Za-z]+)*")
+
+# ECMAScript: marks, joiners, parts of Korean syllables and the few letters that join the next one.
+# What begins a new letter for certain is none of these and does not follow one.
+_JOINING = (
+    r"[\p{M}\u200c\u200d\u1100-\u11ff\ua960-\ua97c\ud7b0-\ud7fb\u0d4e\u{111c2}\u{111c3}"
+    r"\u{113d1}\u{1193f}\u{11941}\u{11a3a}\u{11a84}-\u{11a89}\u{11d46}\u{11f02}]"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +56,29 @@ class NameRule:
 
     @property
     def pattern(self) -> str:
-        """For ECMAScript with flag u: a text that was trimmed, its spaces collapsed and its
+        """For ECMAScript with flag u or v: a text that was trimmed, its spaces collapsed and its
         invisible characters taken out.
+
+        It refuses nothing that `read` takes. Where marks join letters to one, it takes longer
+        names: ECMAScript's expressions cannot count letters as readers do.
         """
         digits = r"\p{Nd}" if self.allows_digits else ""
-        signs = "".join(f"\\{sign}" if sign in "-." else sign for sign in self.signs)
+        signs = "".join(f"\\{sign}" if sign in "-.()/" else sign for sign in self.signs)
         allowed = rf"[\p{{L}}\p{{M}}{digits} {signs}\u200c\u200d]"
-        two_letters = r"(?=(?:.*\p{L}){2})"
+        counted = rf"[\p{{Alphabetic}}\p{{L}}{digits} {signs}]"
+        long_enough = (
+            rf"(?=(?:(?!{counted}).)*(?:{counted}(?:(?!{counted}).)*){{{self.min_length}}})"
+        )
+        two_letters = r"(?=(?:\P{Alphabetic}*\p{Alphabetic}){2})"
         no_stray_joiner = r"(?!.*(?:^|[^\p{L}\p{M}])[\u200c\u200d])"
-        lengths = f"{{{self.min_length},{self.max_length}}}"
-        return f"^{two_letters}{no_stray_joiner}{allowed}{lengths}$"
+        # What follows a mark may belong to the letter before it.
+        joined = rf"(?:{_JOINING}(?!{_JOINING}).|{_JOINING}(?={_JOINING}|$))*"
+        short_enough = rf"(?=(?:{joined}(?!{_JOINING}).){{0,{self.max_length}}}{joined}$)"
+        return f"^{long_enough}{two_letters}{no_stray_joiner}{short_enough}{allowed}+$"
+
+    @property
+    def description(self) -> str:
+        return f"{self.min_length} to {self.max_length} characters: {self.words}."
 
     def read(self, value: object) -> tuple[str, IssueCode | None]:
         """The canonical text, and what is wrong with it, None if nothing is.
@@ -86,41 +89,60 @@ class NameRule:
         if len(text) > RAW_FACTOR * self.max_length:
             return "", IssueCode.NAME_TOO_LONG
         if _LETTERS.fullmatch(text):
-            return text, self._problem_of_length(len(text), min(len(text), LETTERS_NEEDED))
-        text = canonical(text)
+            return text, self._problem_of_length(len(text), len(text), min(len(text), 2))
+        text = canonical_name(text)
         return text, self.problem(text)
 
     def problem(self, text: str) -> IssueCode | None:
-        """What is wrong with a canonical text, None if nothing is."""
+        """What is wrong with a canonical name, None if nothing is."""
         if _PLAIN.fullmatch(text):
-            return self._problem_of_length(len(text), LETTERS_NEEDED)
+            return self._problem_of_length(len(text), len(text), LETTERS_NEEDED)
         # What is longer than any name is refused in any case: no time is spent on its rest.
         if has_identity_number(text[:SEARCHED_LENGTH]):
             return IssueCode.IDENTITY_NUMBER_NOT_ALLOWED
-        letters = 0
+        if next(self._strange(text), None) is not None:
+            return IssueCode.NAME_CHARACTERS
+        if len(text) > RAW_FACTOR * self.max_length:
+            return IssueCode.NAME_TOO_LONG
+        letters = count_letters(text)
+        others = sum(
+            unicodedata.category(one)[0] not in "LM" and one not in JOINERS for one in text
+        )
+        return self._problem_of_length(length(text), letters + others, letters)
+
+    def params(self, text: str, code: IssueCode) -> dict[str, Any]:
+        """The params of the issue that `read` gave with this text."""
+        if code == IssueCode.NAME_TOO_SHORT:
+            return {"min": self.min_length}
+        if code == IssueCode.NAME_TOO_LONG:
+            return {"max": self.max_length}
+        strange = dict.fromkeys(self._strange(text)) if code == IssueCode.NAME_CHARACTERS else ()
+        return {"characters": [*map(shown, strange)][:CHARACTERS_NAMED]} if strange else {}
+
+    def _strange(self, text: str) -> Iterator[str]:
+        """Each character that such a name does not have."""
         previous = ""
         for character in text:
             category = unicodedata.category(character)
-            if category[0] == "L":
-                letters += 1
-            elif character in JOINERS:
-                if previous not in {"L", "M"}:
-                    return IssueCode.NAME_CHARACTERS
-            elif not self._allows(character, category):
-                return IssueCode.NAME_CHARACTERS
+            if character in JOINERS:
+                is_allowed = previous in {"L", "M"}
+            else:
+                is_allowed = self._allows(character, category)
+            if not is_allowed:
+                yield character
             previous = category[0]
-        return self._problem_of_length(len(text), letters)
 
-    def _problem_of_length(self, length: int, letters: int) -> IssueCode | None:
-        if length < self.min_length:
+    def _problem_of_length(self, size: int, signs: int, letters: int) -> IssueCode | None:
+        """`size` counts letters as readers do, `signs` their vowel signs too."""
+        if signs < self.min_length:
             return IssueCode.NAME_TOO_SHORT
-        if length > self.max_length:
+        if size > self.max_length:
             return IssueCode.NAME_TOO_LONG
         return None if letters >= LETTERS_NEEDED else IssueCode.NAME_CHARACTERS
 
     def _allows(self, character: str, category: str) -> bool:
         return (
-            category[0] == "M"
+            category[0] in "LM"
             or character == " "
             or character in self.signs
             or (self.allows_digits and category == "Nd")
@@ -130,16 +152,16 @@ class NameRule:
 PERSON_NAME = NameRule(
     min_length=2,
     max_length=50,
-    signs=".'’-",
+    signs=".'’-(),/",
     allows_digits=False,
-    words="letters of any script, spaces, . ' ’ and -",
+    words="letters of any script, spaces, . ' ’ - ( ) , and /",
 )
 GROUP_NAME = NameRule(
     min_length=3,
     max_length=80,
-    signs=".'’-&",
+    signs=".'’-&(),/",
     allows_digits=True,
-    words="letters of any script, digits, spaces, . ' ’ - and &",
+    words="letters of any script, digits, spaces, . ' ’ - & ( ) , and /",
 )
 
 
@@ -158,18 +180,28 @@ class FreeText:
         if len(text) > RAW_FACTOR * self.max_length:
             return "", IssueCode.NAME_TOO_LONG
         if not is_storable(text):
-            return "", IssueCode.NAME_CHARACTERS
+            return "", IssueCode.TEXT_CHARACTERS
         text = _lines(text) if self.has_lines else canonical(text)
         return text, self._problem(text)
 
+    def params(self, code: IssueCode | None) -> dict[str, Any]:
+        """The params of an issue with this code."""
+        return {"max": self.max_length} if code == IssueCode.NAME_TOO_LONG else {}
+
     def _problem(self, text: str) -> IssueCode | None:
         if not text:
-            return IssueCode.NAME_TOO_SHORT
-        if len(text) > self.max_length:
+            return IssueCode.TEXT_REQUIRED
+        if len(text) > RAW_FACTOR * self.max_length or length(text) > self.max_length:
             return IssueCode.NAME_TOO_LONG
         if not self.has_lines and not skeleton(text).isprintable():
-            return IssueCode.NAME_CHARACTERS
+            return IssueCode.TEXT_CHARACTERS
         return IssueCode.IDENTITY_NUMBER_NOT_ALLOWED if has_identity_number(text) else None
+
+
+def canonical_name(text: str) -> str:
+    """As `canonical`, with the apostrophe ’ and the hyphen - for all that look like them."""
+    # Before NFKC, and after it, which makes dashes of some other signs.
+    return canonical(visible(text).translate(_FOLDED)).translate(_FOLDED)
 
 
 def canonical(text: str) -> str:
@@ -189,33 +221,15 @@ def _lines(text: str) -> str:
 
 
 def normalize(text: str) -> str:
-    """For comparison: case folded, dots, apostrophes and invisible characters ignored, spaces
-    collapsed. Raises ValueError above 1,000 characters.
+    """For comparison: case folded, dots, apostrophes and invisible characters ignored, commas,
+    brackets and slashes as spaces, these collapsed. Raises ValueError above 1,000 characters.
     """
     if _LETTERS.fullmatch(text):
         return text.lower()
     # Before NFKC too, which makes a space and an accent of ´.
-    plain = skeleton(text).translate(_IGNORED_IN_COMPARISON)
+    plain = skeleton(text).translate(_IGNORED_IN_COMPARISON).translate(_PARTED_IN_COMPARISON)
     if text.isascii():
         return " ".join(plain.lower().split())
     folded = unicodedata.normalize("NFKC", compatible(plain).casefold())
-    return " ".join(folded.translate(_IGNORED_IN_COMPARISON).split())
-
-
-def has_identity_number(text: str) -> bool:
-    """Whether twelve digits in it, of any script, have the check digit of an Aadhaar number."""
-    if len(text) < AADHAAR_DIGITS:
-        return False
-    if sum(character.isdecimal() for character in text) < AADHAAR_DIGITS:
-        return False
-    return any(
-        _has_verhoeff_digit([int(c) for c in found[1] if c.isdecimal()])
-        for found in _TWELVE_DIGITS.finditer(text)
-    )
-
-
-def _has_verhoeff_digit(digits: list[int]) -> bool:
-    check = 0
-    for place, digit in enumerate(reversed(digits)):
-        check = _PRODUCT[check][_PERMUTATION[place % 8][digit]]
-    return check == 0
+    folded = folded.translate(_IGNORED_IN_COMPARISON).translate(_PARTED_IN_COMPARISON)
+    return " ".join(folded.split())

@@ -1,10 +1,12 @@
 """What organisers may set of a tournament, and within which bounds."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from domain.errors import BadUserInput, IssueCode
+from domain.characters import is_blank, skeleton
+from domain.errors import Issue, IssueCode
+from domain.issues import INPUT, issue
 from domain.text import FreeText
 
 TEXTS = {
@@ -20,65 +22,71 @@ NUMBERS = {
     "squad_max": (1, 50),
     "fee_amount": (0, 10_000_000),
 }
-NO_TIME_ZONE = "timeZone must be an IANA zone, such as Asia/Kolkata."
 # These always have a value.
 NEEDED = ("name", "time_zone", "squad_min", "squad_max", "required_documents")
+# Codes of people, copied from elsewhere.
+CODES = ("time_zone", "fee_currency", "upi_id")
 
-_TIME_ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
-_CURRENCY = re.compile(r"[A-Z]{3}")
-_UPI_ID = re.compile(r"[A-Za-z0-9._-]{2,256}@[A-Za-z][A-Za-z0-9.-]{1,63}")
+_PATTERNS = {
+    "time_zone": (re.compile(r"[A-Za-z0-9_+/-]{1,64}"), IssueCode.TIME_ZONE_UNKNOWN),
+    "fee_currency": (re.compile(r"[A-Z]{3}"), IssueCode.CURRENCY_INVALID),
+    "upi_id": (
+        re.compile(r"[A-Za-z0-9._-]{2,256}@[A-Za-z][A-Za-z0-9.-]{1,63}"),
+        IssueCode.UPI_ID_INVALID,
+    ),
+}
 
 
-def read_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes with their texts as they are stored. Raises BadUserInput."""
-    return {
-        name: _text(name, value) if name in TEXTS and value is not None else value
-        for name, value in changes.items()
-    }
+def read_changes(changes: Mapping[str, Any]) -> tuple[dict[str, Any], list[Issue]]:
+    """The changes as they are stored, and what is wrong with each by itself.
 
-
-def check_tournament(changes: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """`changes` as `read_changes` gives them, `after` the whole as it would be.
-
-    Raises BadUserInput.
+    A text that shows nothing is null. One with an issue is among the changes as it was sent.
     """
-    for name in NEEDED:
-        if name in changes and changes[name] is None:
-            raise BadUserInput(f"{_shown(name)} cannot be null.")
-    for name, value in changes.items():
-        if value is not None:
-            _check_one(name, value)
-    if after["squad_min"] > after["squad_max"]:
-        raise BadUserInput("squadMin must not be above squadMax.")
+    issues: list[Issue] = []
+    return {name: _read(name, value, issues) for name, value in changes.items()}, issues
+
+
+def order_issues(after: Mapping[str, Any], changes: Collection[str]) -> list[Issue]:
+    """What is wrong with the whole, `after`, at that of its parts which is among the changes."""
     opens_at, closes_at = after["opens_at"], after["closes_at"]
-    if opens_at is not None and closes_at is not None and opens_at >= closes_at:
-        raise BadUserInput("opensAt must be before closesAt.")
+    pairs = {
+        ("squad_min", "squad_max"): after["squad_min"] > after["squad_max"],
+        ("opens_at", "closes_at"): None not in {opens_at, closes_at} and opens_at >= closes_at,
+    }
+    return [
+        issue_of(low if low in changes else high, IssueCode.ORDER_REVERSED)
+        for (low, high), is_reversed in pairs.items()
+        if is_reversed
+    ]
 
 
-def _check_one(name: str, value: Any) -> None:
-    if name in NUMBERS:
-        low, high = NUMBERS[name]
-        if not low <= value <= high:
-            raise BadUserInput(f"{_shown(name)} must be between {low} and {high}.")
-    if name == "time_zone" and not _TIME_ZONE.fullmatch(value):
-        raise BadUserInput(NO_TIME_ZONE)
-    if name == "fee_currency" and not _CURRENCY.fullmatch(value):
-        raise BadUserInput("feeCurrency must be three capital letters, such as INR.")
-    if name == "upi_id" and not _UPI_ID.fullmatch(value):
-        raise BadUserInput("upiId must be a UPI id, such as payee@bank.")
-
-
-def _text(name: str, value: str) -> str:
-    rule = TEXTS[name]
-    text, code = rule.read(value)
-    if code == IssueCode.IDENTITY_NUMBER_NOT_ALLOWED:
-        raise BadUserInput(f"{_shown(name)} looks like an Aadhaar number; please take it out.")
-    if code is not None:
-        raise BadUserInput(f"{_shown(name)} must have 1 to {rule.max_length} printable characters.")
-    return text
-
-
-def _shown(name: str) -> str:
-    """As GraphQL writes it."""
+def issue_of(name: str, code: IssueCode, params: Mapping[str, Any] | None = None) -> Issue:
+    """An issue at the field of the input that is this column."""
     first, *rest = name.split("_")
-    return first + "".join(word.title() for word in rest)
+    return issue((*INPUT, first + "".join(word.title() for word in rest)), code, params)
+
+
+def _read(name: str, value: Any, issues: list[Issue]) -> Any:
+    text: Any = value
+    if name in CODES and value is not None:
+        text = skeleton(value).strip()
+    if text is None or is_blank(text):
+        if name in NEEDED:
+            missing = IssueCode.VALUE_REQUIRED if value is None else IssueCode.TEXT_REQUIRED
+            issues.append(issue_of(name, missing))
+        return None
+    code: IssueCode | None = None
+    params: dict[str, Any] = {}
+    if name in TEXTS:
+        text, code = TEXTS[name].read(text)
+        params = TEXTS[name].params(code)
+    elif name in NUMBERS:
+        low, high = NUMBERS[name]
+        params = {"min": low, "max": high}
+        code = None if low <= text <= high else IssueCode.NUMBER_OUT_OF_RANGE
+    elif name in _PATTERNS:
+        pattern, wrong = _PATTERNS[name]
+        code = None if pattern.fullmatch(text) else wrong
+    if code is not None:
+        issues.append(issue_of(name, code, params))
+    return text

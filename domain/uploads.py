@@ -4,6 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from domain.characters import visible
 from domain.documents import CONTENT_TYPES, RULE_OF_KIND, DocumentKind
 from domain.errors import BadUserInput, FileEmpty, FileTooLarge, FileTypeNotAllowed
 
@@ -34,7 +35,7 @@ def check_announcement(file: Announcement) -> None:
     if not _SHA256.fullmatch(file.sha256):
         raise BadUserInput("sha256 has to be 64 hexadecimal digits.")
     if not _is_plain(file.file_name):
-        raise BadUserInput("fileName has to be 1 to 255 characters without a path.")
+        raise BadUserInput("fileName has to be 1 to 255 characters without a / in it.")
 
 
 def media_type(content_type: str) -> str:
@@ -43,9 +44,14 @@ def media_type(content_type: str) -> str:
 
 
 def _is_plain(name: str) -> bool:
-    """A bare name. It is used for nothing, but one with a path is a mistake or an attempt."""
+    """A bare name. It is used for nothing, but one with a path is a mistake or an attempt.
+
+    Browsers send a made-up folder of Windows before it, and most systems have the backslash in
+    names.
+    """
+    name = visible(name).strip()
     return (
         0 < len(name) <= FILE_NAME_MAX_LENGTH
-        and name.strip() not in {"", ".", ".."}
-        and not any(one in "/\\" or unicodedata.category(one) in {"Cc", "Cs"} for one in name)
+        and name not in {"", ".", ".."}
+        and not any(one == "/" or unicodedata.category(one) in {"Cc", "Cs"} for one in name)
     )

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from domain.characters import JOINERS, skeleton
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentReview
 from domain.status import TeamStatus
-from domain.text import normalize
+from domain.text import SEPARATORS, normalize
 from persistence.documents import CURRENT
 from persistence.tables import church, church_alias, document, player, team, tournament
 
@@ -21,6 +21,7 @@ PHONE_DIGITS_MIN = 4
 _ACTIVE = select(tournament.c.id).where(tournament.c.is_active).correlate(None).scalar_subquery()
 # What people's names may hold, and a search for them ignores.
 _IGNORED_IN_NAMES = f".'’{JOINERS}"
+_BLANKS = r"\s+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,9 @@ def _contacts(wanted: str) -> list[ColumnElement[bool]]:
 
 
 def _plain(name: ColumnElement[str]) -> ColumnElement[str]:
-    return func.lower(func.translate(name, _IGNORED_IN_NAMES, ""))
+    """As `domain.text.normalize` compares, but for letters that fold to others."""
+    parted = func.translate(name, f"{SEPARATORS}{_IGNORED_IN_NAMES}", " " * len(SEPARATORS))
+    return func.lower(func.regexp_replace(parted, _BLANKS, " ", "g"))
 
 
 def _misses_documents() -> ColumnElement[bool]:

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import structlog
 
-from domain.errors import BadUserInput, IssueCode, NotFound
+from domain.errors import InvalidForm, IssueCode, NotFound
+from domain.issues import INPUT, issue
 from domain.roles import Caller, Role, require_session
 from domain.text import FreeText
 from persistence import credentials
@@ -44,18 +45,19 @@ async def create(  # noqa: PLR0913 - what a token is made of
     days: int,
     is_signed: bool = False,
 ) -> NewApiToken:
-    """Raises Unauthenticated, BadUserInput, and Forbidden for a role above the caller's."""
+    """Raises Unauthenticated, InvalidForm, and Forbidden for a role above the caller's."""
     require_session(caller, role)
     organiser_id = require_access(caller, None)
+    name = _checked(name, days)
     now, text = services.clock(), new_token(TokenKind.API)
     token = ApiTokenRecord(
         id=new_id(),
         organiser_id=organiser_id,
-        name=_name(name),
+        name=name,
         role=role,
         organiser_role=caller.role or role,
         created_at=now,
-        expires_at=now + timedelta(days=_days(days)),
+        expires_at=now + timedelta(days=days),
         last_used_at=None,
         is_signed=is_signed,
     )
@@ -115,16 +117,13 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
     return await services.database.supersede(end)
 
 
-def _name(value: str) -> str:
-    name, code = NAME.read(value)
-    if code == IssueCode.IDENTITY_NUMBER_NOT_ALLOWED:
-        raise BadUserInput("This name looks like an Aadhaar number, which must not be sent.")
-    if code is not None:
-        raise BadUserInput(f"A name has 1 to {NAME.max_length} printable characters.")
-    return name
-
-
-def _days(days: int) -> int:
+def _checked(name: str, days: int) -> str:
+    """The name as it is stored. Raises InvalidForm."""
+    name, code = NAME.read(name)
+    issues = [] if code is None else [issue((*INPUT, "name"), code, NAME.params(code))]
     if not 1 <= days <= MOST_DAYS:
-        raise BadUserInput(f"An API token lasts 1 to {MOST_DAYS} days.")
-    return days
+        bounds = {"min": 1, "max": MOST_DAYS}
+        issues.append(issue((*INPUT, "expiresInDays"), IssueCode.NUMBER_OUT_OF_RANGE, bounds))
+    if issues:
+        raise InvalidForm(issues)
+    return name

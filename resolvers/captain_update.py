@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain.codes import player_code
 from domain.documents import PLAYER_KINDS, TEAM_KINDS
-from domain.errors import BadUserInput, InvalidStatusTransition
+from domain.errors import InvalidStatusTransition
 from domain.form import DocumentForm, PlayerForm
 from domain.issues import INPUT
 from domain.rules import require_open
@@ -23,7 +23,13 @@ from resolvers.context import Services
 from resolvers.deciding import Act, locked, read
 from resolvers.documents import uploads_named
 from resolvers.editing import Edit, form_of, player_form, store
-from resolvers.replacing import OwnedPlace, place, replace_documents, replacement_issues
+from resolvers.replacing import (
+    OwnedPlace,
+    place,
+    replace_documents,
+    replacement_issues,
+    require_players,
+)
 
 EVENT = "update"
 
@@ -45,7 +51,7 @@ class Update:
 async def update(services: Services, token: str | None, wanted: Update) -> TeamRecord:
     """The team as it is afterwards; one that does not change keeps its version.
 
-    Raises Unauthenticated, BadUserInput, InvalidForm, StaleVersion, InvalidStatusTransition,
+    Raises Unauthenticated, InvalidForm, StaleVersion, InvalidStatusTransition,
     RegistrationClosed.
     """
     team = await my_team(services, token)
@@ -97,13 +103,11 @@ Member = tuple[UUID, PlayerRecord | None, PlayerForm]
 
 
 def _squad(before: TeamRecord, wanted: Update) -> list[Member]:
-    """The id of each entry, and the player that it stands for. Raises BadUserInput."""
+    """The id of each entry, and the player that it stands for. Raises InvalidForm."""
     if wanted.players is None:
         return [(player.id, player, player_form(player)) for player in before.players]
     codes = {player_code(before.code, player.position): player for player in before.players}
-    named = [code for code, _ in wanted.players if code is not None]
-    if len(set(named)) != len(named) or not set(named) <= codes.keys():
-        raise BadUserInput("Each playerCode names another player of the team.")
+    require_players(codes, [code for code, _ in wanted.players])
     squad: list[Member] = []
     for code, form in wanted.players:
         player = codes[code] if code is not None else None
@@ -138,6 +142,6 @@ def _places(before: TeamRecord, wanted: Update, squad: Sequence[Member]) -> list
             one = place(path, form.documents, PLAYER_KINDS, (), before.required_documents)
         else:
             one = place(path, form.documents, PLAYER_KINDS, player.documents, ())
-            one = replace(one, missing=())
+            one = replace(one, missing=(), player_code=player_code(before.code, player.position))
         places.append((one, player_id))
     return places

@@ -8,10 +8,10 @@ from typing import Any
 import structlog
 
 from domain.codes import as_code, parse_player_code, player_code
-from domain.errors import NotFound
+from domain.errors import Issue, NotFound
 from domain.form import PlayerForm
 from domain.issues import INPUT, Path
-from domain.reasons import read_reason
+from domain.reasons import note_reason, read_reason
 from domain.roles import Caller, Role, require_role
 from persistence import editing, nodes, tournaments
 from persistence.database import Connection
@@ -164,9 +164,11 @@ async def _correct(  # noqa: PLR0913 - what is corrected, by whom
     of_player: bool = False,
 ) -> TeamRecord:
     require_role(caller, Role.REVIEWER)
-    correction = replace(correction, reason=read_reason(correction.reason, "reason"))
+    issues: list[Issue] = []
+    reason = note_reason(correction.reason, issues, "reason")
+    correction = replace(correction, reason=reason)
     find = partial(_team_of_player, correction.reference) if of_player else None
-    work = partial(_carry_out, services, caller, correction, event, make, find)
+    work = partial(_carry_out, services, caller, correction, event, make, find, tuple(issues))
     team = await services.database.run(work)
     log.info("team_corrected", team=team.code, correction=event)
     return team
@@ -179,6 +181,7 @@ async def _carry_out(  # noqa: PLR0913, PLR0917 - what is corrected, by whom
     event: str,
     make: Make,
     find: Callable[[Connection], Awaitable[str]] | None,
+    issues: tuple[Issue, ...],
     connection: Connection,
 ) -> TeamRecord:
     reference = await find(connection) if find else correction.reference
@@ -187,7 +190,8 @@ async def _carry_out(  # noqa: PLR0913, PLR0917 - what is corrected, by whom
     team = await read(connection, decided.id)
     tournament = await tournaments.active(connection)
     act = Act(actor=caller.actor, event=event, reason=correction.reason)
-    return await store(services, connection, decided, team, make(team, tournament), tournament, act)
+    edit = replace(make(team, tournament), issues=issues)
+    return await store(services, connection, decided, team, edit, tournament, act)
 
 
 async def _team_of_player(reference: str, connection: Connection) -> str:

@@ -1,13 +1,13 @@
 """Documents in the place of rejected and missing ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from domain.checks import Place, check_places
 from domain.documents import DocumentKind, DocumentReview
-from domain.errors import BadUserInput, Issue
+from domain.errors import BadUserInput, InvalidForm, Issue, IssueCode
 from domain.form import DocumentForm
-from domain.issues import Path
+from domain.issues import INPUT, ISSUES_MAX, Path, issue
 from persistence import documents
 from persistence.database import Connection
 from persistence.records import Claim, DocumentRecord
@@ -32,6 +32,19 @@ def place(
         kind for kind in free if kind in required or reviews.get(kind) == DocumentReview.REJECTED
     )
     return Place(path=path, documents=given, kinds=free, missing=missing)
+
+
+def require_players(known: Collection[str], codes: Sequence[str | None]) -> None:
+    """Raises InvalidForm where an entry of players names none of the team, or one again."""
+    issues: list[Issue] = []
+    free = set(known)
+    for index, code in enumerate(codes):
+        if code is not None and code not in free:
+            path = (*INPUT, "players", index, "playerCode")
+            issues.append(issue(path, IssueCode.PLAYER_UNKNOWN))
+        free.discard(code or "")
+    if issues:
+        raise InvalidForm(issues[:ISSUES_MAX])
 
 
 def replacement_issues(

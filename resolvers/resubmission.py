@@ -1,12 +1,12 @@
 """A captain's answer to requested changes: new documents, then back to the organisers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from domain.codes import player_code
 from domain.documents import PLAYER_KINDS, TEAM_KINDS
-from domain.errors import BadUserInput, InvalidForm
+from domain.errors import InvalidForm
 from domain.form import DocumentForm
 from domain.issues import INPUT, Path
 from domain.status import TeamEvent, move
@@ -16,7 +16,13 @@ from resolvers.captain import ACTOR, my_team, require_same_token
 from resolvers.context import Services
 from resolvers.deciding import Decision, conclude, locked, read
 from resolvers.documents import uploads_named
-from resolvers.replacing import OwnedPlace, place, replace_documents, replacement_issues
+from resolvers.replacing import (
+    OwnedPlace,
+    place,
+    replace_documents,
+    replacement_issues,
+    require_players,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +37,7 @@ class Resubmission:
 async def resubmit(services: Services, token: str | None, wanted: Resubmission) -> TeamRecord:
     """Put new documents in the place of rejected and missing ones, and hand the team in again.
 
-    Raises Unauthenticated, BadUserInput, InvalidForm, StaleVersion, InvalidStatusTransition.
+    Raises Unauthenticated, InvalidForm, StaleVersion, InvalidStatusTransition.
     """
     team = await my_team(services, token)
     given = [wanted.documents, *(named for _, named in wanted.players)]
@@ -63,18 +69,21 @@ async def _resubmit(
 
 
 def _places(team: TeamRecord, wanted: Resubmission) -> list[OwnedPlace]:
-    """Every place of the team, with what is given for it, and whose it is."""
+    """Every place of the team, with what is given for it, and whose it is. Raises InvalidForm."""
     codes = {player_code(team.code, player.position): player for player in team.players}
+    require_players(codes, [code for code, _ in wanted.players])
     given = dict(wanted.players)
-    if len(given) != len(wanted.players) or not given.keys() <= codes.keys():
-        raise BadUserInput("Each entry of players names another player of the team by code.")
-    order = {code: index for index, (code, _) in enumerate(wanted.players)}
+    # Players without an entry come after those with one, in the order of the squad.
+    order = {
+        code: index
+        for index, code in enumerate([*given, *(code for code in codes if code not in given)])
+    }
     required = team.required_documents
     own = place((*INPUT, "documents"), wanted.documents, TEAM_KINDS, team.documents, required)
     places: list[OwnedPlace] = [(own, None)]
     for code, player in codes.items():
-        path: Path = (*INPUT, "players", order.get(code, len(order) + player.position))
+        path: Path = (*INPUT, "players", order[code], "documents")
         named = given.get(code, ())
-        one = place((*path, "documents"), named, PLAYER_KINDS, player.documents, required)
-        places.append((one, player.id))
+        one = place(path, named, PLAYER_KINDS, player.documents, required)
+        places.append((replace(one, player_code=code), player.id))
     return places

@@ -6,14 +6,18 @@ from uuid import UUID
 
 import structlog
 
+from domain.characters import is_blank
 from domain.documents import DocumentReview
 from domain.errors import (
     BadUserInput,
+    InvalidForm,
     InvalidStatusTransition,
+    Issue,
     NotFound,
     TeamNotFound,
 )
-from domain.reasons import read_reason
+from domain.issues import INPUT, in_form_order, moved
+from domain.reasons import note_reason, read_reason
 from domain.roles import Caller, Role, require_role
 from domain.status import TeamEvent, TeamStatus
 from persistence import audit, decisions, documents, render, teams
@@ -53,7 +57,13 @@ async def decide(services: Services, caller: Caller, decision: Decision) -> Team
     """
     require_role(caller, Role.REVIEWER)
     decision = read_texts(decision)
-    after = await services.database.run(partial(carry_out, services, decision, actor=caller.actor))
+    try:
+        work = partial(carry_out, services, decision, actor=caller.actor)
+        after = await services.database.run(work)
+    except InvalidForm as taken:
+        # What another team has taken: a decision names the team, not its parts.
+        places = {one.path: (*INPUT, "teamId") for one in taken.issues}
+        raise InvalidForm(moved(taken.issues, places)) from None
     log.info("team_decided", team=after.code, decision=decision.event.value)
     return after
 
@@ -72,7 +82,7 @@ async def review_document(  # noqa: PLR0913 - what is reviewed, and how
     if verdict not in (DocumentReview.ACCEPTED, DocumentReview.REJECTED):
         raise BadUserInput("A document is ACCEPTED or REJECTED.")
     is_needed = verdict == DocumentReview.REJECTED
-    note = read_reason(note, "note") if note or is_needed else None
+    note = read_reason(note, "note") if is_needed or not is_blank(note or "") else None
     return await services.database.run(
         partial(
             _review,
@@ -128,13 +138,17 @@ def read_texts(decision: Decision) -> Decision:
     """The decision with its texts as they are stored. Raises InvalidForm, BadUserInput."""
     if decision.event == TeamEvent.REQUEST_CHANGES and not decision.items:
         raise BadUserInput("Name at least one thing that has to change.")
+    issues: list[Issue] = []
     reason = decision.reason
     if decision.event in (TeamEvent.REJECT, TeamEvent.REOPEN, TeamEvent.WITHDRAW):
-        reason = read_reason(reason, "reason")
-    elif reason is not None:
-        reason = read_reason(reason, "overrideReason")
+        reason = note_reason(reason, issues, "reason")
+    else:
+        is_given = reason is not None and not is_blank(reason)
+        reason = note_reason(reason, issues, "overrideReason") if is_given else None
     items = [
-        replace(item, note=read_reason(item.note, "items", place, "note"))
+        replace(item, note=note_reason(item.note, issues, "items", place, "note"))
         for place, item in enumerate(decision.items)
     ]
+    if issues:
+        raise InvalidForm(in_form_order(issues))
     return replace(decision, reason=reason, items=items)

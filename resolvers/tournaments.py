@@ -1,16 +1,17 @@
 """What organisers set of the open season."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import structlog
 
-from domain.errors import BadUserInput
+from domain.errors import InvalidForm, Issue, IssueCode
+from domain.issues import in_form_order
 from domain.roles import Caller, Role, require_role
 from domain.rules import RegistrationState
-from domain.tournament import NO_TIME_ZONE, check_tournament, read_changes
+from domain.tournament import issue_of, order_issues, read_changes
 from persistence import audit, tournaments
 from persistence.database import Connection
 from persistence.records import TournamentRecord
@@ -32,24 +33,26 @@ async def update_tournament(
 ) -> tuple[TournamentRecord, RegistrationState]:
     """`changes` are columns; what is not among them stays. Holds from the next request on.
 
-    Raises Unauthenticated, Forbidden, BadUserInput.
+    Raises Unauthenticated, Forbidden, InvalidForm.
     """
     require_role(caller, Role.OWNER)
-    changes = read_changes(changes)
-    updated = await services.database.supersede(partial(_update, services, caller, changes))
+    changes, issues = read_changes(changes)
+    work = partial(_update, services, caller, changes, issues)
+    updated = await services.database.supersede(work)
     log.info("tournament_updated", fields=sorted(changes))
     return updated
 
 
 async def _update(
-    services: Services, caller: Caller, changes: Mapping[str, Any], connection: Connection
+    services: Services,
+    caller: Caller,
+    changes: Mapping[str, Any],
+    issues: Sequence[Issue],
+    connection: Connection,
 ) -> tuple[TournamentRecord, RegistrationState]:
     before = await tournaments.lock_active(connection)
     stored = _values(before)
-    check_tournament(changes, {**stored, **changes})
-    zone = changes.get("time_zone")
-    if zone is not None and not await tournaments.knows_time_zone(connection, zone):
-        raise BadUserInput(NO_TIME_ZONE)
+    await _require_right(connection, changes, stored, issues)
     differences = {
         name: [_plain(stored[name]), _plain(value)]
         for name, value in changes.items()
@@ -71,6 +74,27 @@ async def _update(
     )
     after = await tournaments.active(connection)
     return after, state_of(after, services.clock())
+
+
+async def _require_right(
+    connection: Connection,
+    changes: Mapping[str, Any],
+    stored: Mapping[str, Any],
+    issues: Sequence[Issue],
+) -> None:
+    """Raises InvalidForm with `issues` and what is wrong with the whole."""
+    wrong = {one.path for one in issues}
+    right = {
+        name: value
+        for name, value in changes.items()
+        if issue_of(name, IssueCode.VALUE_REQUIRED).path not in wrong
+    }
+    found = [*issues, *order_issues({**stored, **right}, right)]
+    zone = right.get("time_zone")
+    if zone is not None and not await tournaments.knows_time_zone(connection, zone):
+        found.append(issue_of("time_zone", IssueCode.TIME_ZONE_UNKNOWN))
+    if found:
+        raise InvalidForm(in_form_order(found))
 
 
 def _values(record: TournamentRecord) -> dict[str, Any]:

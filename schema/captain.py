@@ -6,6 +6,7 @@ import strawberry
 from strawberry import argument, field
 
 from domain.codes import as_code
+from domain.text import GROUP_NAME
 from resolvers import captain, captain_update, resubmission
 from resolvers.captain_update import Update
 from resolvers.resubmission import Resubmission
@@ -65,7 +66,7 @@ class UpdateMyTeamInput:
     team_name: str | None = field(
         default=None,
         metadata=FORM,
-        description="3 to 80 letters, digits, spaces, . ' ’ - and &.",
+        description=GROUP_NAME.description,
     )
     captain: PersonInput | None = field(default=None, description="As a whole.")
     vice_captain: PersonInput | None = field(default=None, description="As a whole.")

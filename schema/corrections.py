@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import UNSET, argument, field
 
+from domain.text import GROUP_NAME, PERSON_NAME
 from resolvers import corrections
 from resolvers.corrections import Correction
 from schema.context import Info
@@ -26,7 +27,7 @@ class UpdateTeamInput:
     team_name: str | None = field(
         default=None,
         metadata=FORM,
-        description="3 to 80 letters, digits, spaces, . ' ’ - and &.",
+        description=GROUP_NAME.description,
     )
     church_name: str | None = field(
         default=None,
@@ -52,7 +53,7 @@ class UpdatePlayerInput:
     name: str | None = field(
         default=None,
         metadata=FORM,
-        description="2 to 50 letters of any script, spaces, . ' ’ and -.",
+        description=PERSON_NAME.description,
     )
     role: PlayerRoleInput | None = field(
         default=UNSET, description="The name of a PlayerRole; null takes it away."

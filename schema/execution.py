@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError
+from graphql import ExecutionResult, GraphQLError, get_operation_ast
 from strawberry import Schema
 from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import ExecutionContext
@@ -18,6 +18,7 @@ from domain.errors import DomainError
 from resilience.metrics import EXECUTIONS
 from schema.context import Context
 from schema.limits import documents, parsed, require_affordable, require_allowed
+from schema.omissions import Omissions
 from schema.plans import Plans, Prepared
 
 _INTERPRETED = EXECUTIONS.labels("interpreted")
@@ -27,6 +28,7 @@ class PlannedSchema(Schema):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.plans = Plans(self)
+        self.omissions = Omissions(self._schema)
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
@@ -40,13 +42,18 @@ class Planned(SchemaExtension):
     async def on_execute(self) -> AsyncIterator[None]:
         execution = self.execution_context
         context: Context = execution.context
-        documents.accept(execution.query or "")
+        schema, text = execution.schema, execution.query or ""
+        documents.accept(text)
         prepared = None
-        if context.execution.compiled and isinstance(execution.schema, PlannedSchema):
-            plans, text = execution.schema.plans, execution.query or ""
-            operation = plans.learn(text, context.operation_name, parsed(text))
-            if operation is not None:
-                prepared = plans.prepared(operation, execution.variables or {})
+        if isinstance(schema, PlannedSchema):
+            node = get_operation_ast(parsed(text), context.operation_name)
+            if node is not None:
+                variables = schema.omissions.filled(node, execution.variables or {})
+                execution.variables = dict(variables)
+            if context.execution.compiled:
+                operation = schema.plans.learn(text, context.operation_name, parsed(text))
+                if operation is not None:
+                    prepared = schema.plans.prepared(operation, execution.variables or {})
         if prepared is None:
             _INTERPRETED.inc()
         else:
@@ -98,4 +105,5 @@ def _prepared(schema: PlannedSchema, asked: Asked, context: Context) -> Prepared
         require_affordable(cost, context.caller)
     except DomainError:
         return None
-    return schema.plans.prepared(operation, asked.variables)
+    variables = schema.omissions.filled(operation.node, asked.variables)
+    return schema.plans.prepared(operation, variables)

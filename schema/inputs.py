@@ -4,16 +4,16 @@ import strawberry
 from strawberry import field
 
 from domain.form import DocumentForm, PersonForm, PlayerForm, TeamForm
+from domain.text import GROUP_NAME, PERSON_NAME
 from schema.enums import DocumentKind
+from schema.omissions import WHEN_OMITTED
 from schema.scalars import DateText, EmailAddress, JerseyNumber, PhoneNumber, PlayerRoleInput
 from schema.texts import FORM
 
 
 @strawberry.input(description="A captain or a vice-captain.")
 class PersonInput:
-    name: str = field(
-        metadata=FORM, description="2 to 50 letters of any script, spaces, . ' ’ and -."
-    )
+    name: str = field(metadata=FORM, description=PERSON_NAME.description)
     phone: PhoneNumber = field(description="Indian unless it starts with +.")
     whatsapp: PhoneNumber | None = field(default=None, description="If it is not the phone.")
     email: EmailAddress = field(description="At most 254 characters.")
@@ -26,7 +26,10 @@ class PersonInput:
 
 @strawberry.input(description="An uploaded document of the team.")
 class TeamDocumentInput:
-    kind: DocumentKind = field(description="PASTOR_LETTER, PAYMENT_RECEIPT or GROUP_PHOTO.")
+    kind: DocumentKind = field(
+        metadata={WHEN_OMITTED: DocumentKind.PHOTO.value},
+        description="PASTOR_LETTER, PAYMENT_RECEIPT or GROUP_PHOTO.",
+    )
     document_id: strawberry.ID = field(
         metadata=FORM, description="The id that the upload was given."
     )
@@ -37,7 +40,10 @@ class TeamDocumentInput:
 
 @strawberry.input(description="An uploaded document of a player.")
 class PlayerDocumentInput:
-    kind: DocumentKind = field(description="IDENTITY_PROOF, SUBSCRIPTION_CARD or PHOTO.")
+    kind: DocumentKind = field(
+        metadata={WHEN_OMITTED: DocumentKind.GROUP_PHOTO.value},
+        description="IDENTITY_PROOF, SUBSCRIPTION_CARD or PHOTO.",
+    )
     document_id: strawberry.ID = field(
         metadata=FORM, description="The id that the upload was given."
     )
@@ -48,9 +54,7 @@ class PlayerDocumentInput:
 
 @strawberry.input(description="One member of the squad.")
 class PlayerInput:
-    name: str = field(
-        metadata=FORM, description="2 to 50 letters of any script, spaces, . ' ’ and -."
-    )
+    name: str = field(metadata=FORM, description=PERSON_NAME.description)
     role: PlayerRoleInput | None = field(default=None, description="The name of a PlayerRole.")
     jersey_number: JerseyNumber | None = field(
         default=None, description="0 to 999, unique in the team."
@@ -79,12 +83,8 @@ class RegisterTeamInput:
         description="8 to 255 printable ASCII characters, new for every form, the same for every"
         " repeat. The header Idempotency-Key does as well. Kept 24 hours by default.",
     )
-    team_name: str = field(
-        metadata=FORM, description="3 to 80 letters, digits, spaces, . ' ’ - and &."
-    )
-    church_name: str = field(
-        metadata=FORM, description="3 to 80 letters, digits, spaces, . ' ’ - and &."
-    )
+    team_name: str = field(metadata=FORM, description=GROUP_NAME.description)
+    church_name: str = field(metadata=FORM, description=GROUP_NAME.description)
     captain: PersonInput = field(description="Who answers for the team.")
     vice_captain: PersonInput = field(description="Somebody else, with another phone.")
     players: list[PlayerInput] = field(

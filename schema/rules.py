@@ -14,8 +14,13 @@ from schema.enums import DocumentFormat, DocumentKind, PlayerRole
 @strawberry.type(description="What a text may look like.")
 class TextRule:
     field: str = strawberry.field(description="The input field, e.g. teamName or player.name.")
-    min_length: int = strawberry.field(description="Fewest characters, after trimming.")
-    max_length: int = strawberry.field(description="Most characters, after trimming.")
+    min_length: int = strawberry.field(
+        description="Fewest characters, after trimming; letters and vowel signs of a name."
+    )
+    max_length: int = strawberry.field(
+        description="Most characters, after trimming. In names a letter with its marks is one, as"
+        " Intl.Segmenter counts."
+    )
     pattern: str = strawberry.field(description="ECMAScript, to be used with flag u.")
     description: str = strawberry.field(description="The rule in words.")
 

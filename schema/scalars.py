@@ -22,6 +22,10 @@ PlayerRoleInput = NewType("PlayerRoleInput", object)
 IssuePath = NewType("IssuePath", object)
 JSON = NewType("JSON", object)
 
+_LEAVES = frozenset(
+    one.__name__ for one in (PhoneNumber, EmailAddress, JerseyNumber, DateText, PlayerRoleInput)
+)
+
 
 def utc_text(value: datetime) -> str:
     """RFC 3339 in UTC with microseconds, the form in which PostgreSQL can print it too."""
@@ -30,6 +34,11 @@ def utc_text(value: datetime) -> str:
 
 def _literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
     return _leaf(value_from_ast_untyped(node, variables))
+
+
+def is_lenient(kind: object) -> bool:
+    """Whether a type of the schema is a scalar that takes any JSON value for a leaf of the form."""
+    return getattr(kind, "name", None) in _LEAVES
 
 
 def _leaf(value: Any) -> Any:

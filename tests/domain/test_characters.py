@@ -1,10 +1,11 @@
 import unicodedata
+from datetime import date
 
 import pytest
 
 from domain.characters import NORMALIZED_MAX_LENGTH, compatible, is_storable, skeleton, visible
 from domain.codes import as_code, parse_player_code
-from domain.contact import parse_email, parse_phone
+from domain.contact import parse_birth_date, parse_email, parse_phone
 from domain.errors import BadUserInput, InvalidForm, IssueCode
 from domain.passwords import canonical as canonical_password
 from domain.passwords import require_strong
@@ -60,7 +61,7 @@ def test_joiner_stays_only_where_it_shapes_letters(text, expected):
 def test_text_with_nul_or_lone_surrogate_is_not_storable(text):
     assert not is_storable(text)
     assert PERSON_NAME.read(f"Anand{text}") == (canonical(f"Anand{text}"), "NAME_CHARACTERS")
-    assert FreeText(max_length=80).read(text)[1] == IssueCode.NAME_CHARACTERS
+    assert FreeText(max_length=80).read(text)[1] == IssueCode.TEXT_CHARACTERS
     assert as_code(text) == ""
     with pytest.raises(BadUserInput) as refusal:
         read_reason(text, "items", 2, "note")
@@ -134,10 +135,10 @@ def test_reason_is_stored_without_blanks_and_invisible_characters_around(text, e
         ("x" * 501, "NAME_TOO_LONG"),
         ("\u200b" * 2001, "NAME_TOO_LONG"),
         ("a" + MARKS * 50_000, "NAME_TOO_LONG"),
-        (" " * 2000, "NAME_TOO_SHORT"),
-        ("\u3164" * 20, "NAME_TOO_SHORT"),
-        ("", "NAME_TOO_SHORT"),
-        (None, "NAME_TOO_SHORT"),
+        (" " * 2000, "TEXT_REQUIRED"),
+        ("\u3164" * 20, "TEXT_REQUIRED"),
+        ("", "TEXT_REQUIRED"),
+        (None, "TEXT_REQUIRED"),
         ("2341\u31642341\u115f2346", "IDENTITY_NUMBER_NOT_ALLOWED"),
     ],
 )
@@ -150,14 +151,57 @@ def test_reason_is_refused_by_the_length_that_would_be_stored(text, code):
 
 @pytest.mark.parametrize("name", ["name", "venue", "upi_payee", "consent_version"])
 def test_texts_of_the_tournament_are_stored_as_they_are_measured(name):
-    assert read_changes({name: " St.\u200b  Peter's\n"}) == {name: "St. Peter's"}
-    for text in ("", " " * 9, "\u3164\u3164", "a\nb", "a\0b", "\ud800", "x" * 201, " " * 240_000):
-        with pytest.raises(BadUserInput, match="printable characters"):
-            read_changes({name: text})
+    assert read_changes({name: " St.\u200b  Peter's\n"}) == ({name: "St. Peter's"}, [])
+    for text in ("a\nb", "a\0b", "\ud800", "x" * 201, " " * 240_000 + "x"):
+        (problem,) = read_changes({name: text})[1]
+        assert problem.path == ("input", "upiPayee" if name == "upi_payee" else problem.path[1])
+        assert problem.code in {"TEXT_CHARACTERS", "NAME_TOO_LONG"}
 
 
-def test_venue_may_join_letters():
-    assert read_changes({"venue": "അനില്\u200d"}) == {"venue": "അനില്\u200d"}
+@pytest.mark.parametrize("text", ["", " " * 9, "\u3164\u3164", "\u202a\u202c", "\t\n", "\u200b"])
+def test_blank_text_of_the_tournament_is_null_unless_it_is_needed(text):
+    for name in ("venue", "upi_payee", "consent_version", "fee_currency", "upi_id"):
+        assert read_changes({name: text}) == ({name: None}, [])
+    for name in ("name", "time_zone"):
+        (problem,) = read_changes({name: text})[1]
+        assert problem.code == "TEXT_REQUIRED"
+    (problem,) = read_changes({"squad_min": None})[1]
+    assert (problem.pointer, problem.code) == ("/input/squadMin", "VALUE_REQUIRED")
+
+
+@pytest.mark.parametrize(
+    "venue",
+    [
+        "അനില്\u200d",
+        "സെന്റ്\u200c തോമസ്\u200c",
+        "ശ്രീ\u200cനാരായണ ഹാൾ",
+        "ක්\u200dෂ",
+        "می\u200cخواهم",
+        "സെന്റ് മേരീസ്\u200c, Thrissur – 5",
+    ],
+)
+def test_venue_may_join_letters(venue):
+    assert read_changes({"venue": venue}) == ({"venue": venue}, [])
+
+
+@pytest.mark.parametrize(
+    "character", INVISIBLE + "\t\n\r\u2028\u00a0", ids=lambda one: f"U+{ord(one):04X}"
+)
+def test_invisible_character_around_a_text_is_dropped_wherever_texts_are_read(character):
+    def around(text):
+        return f"{character}{text}{character}"
+
+    assert PERSON_NAME.read(around("Anand")) == ("Anand", None)
+    assert GROUP_NAME.read(around("CSI 1")) == ("CSI 1", None)
+    assert parse_phone(around("+91 98765 43210")) == "+919876543210"
+    assert parse_email(around("Cap@church.example")) == "cap@church.example"
+    assert as_code(around("icct-001")) == "ICCT-001"
+    assert parse_player_code(around("icct-001-p02")) == ("ICCT-001", 2)
+    assert read_reason(around("Too late."), "reason") == "Too late."
+    assert FreeText(max_length=80).read(around("Scoreboard")) == ("Scoreboard", None)
+    assert parse_birth_date(around("2008-02-29"), today=date(2026, 1, 1)) == date(2008, 2, 29)
+    given = {"venue": "St. Mark's", "fee_currency": "INR", "upi_id": "a.b@bank", "time_zone": "UTC"}
+    assert read_changes({name: around(text) for name, text in given.items()}) == (given, [])
 
 
 # Each ends in the same answer whatever the length, since nothing reads further than the bound.

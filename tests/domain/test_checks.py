@@ -84,7 +84,7 @@ def test_form_without_issues_becomes_an_entry_in_canonical_text():
                 {"players": squad(_1={"jerseyNumber": wrong})},
                 [("/input/players/1/jerseyNumber", "JERSEY_INVALID")],
             )
-            for wrong in (-1, 1000, True, 1.0, "7", [])
+            for wrong in (-1, 1000, True, 1.5, 1000.0, -1.0, 1e300, "7", [])
         ),
         (
             {"players": squad(_3={"dateOfBirth": "yesterday"})},
@@ -116,6 +116,51 @@ def test_form_without_issues_becomes_an_entry_in_canonical_text():
 )
 def test_each_rule_names_its_place(changes, expected):
     assert found(**changes) == expected
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n", "\u200b", "\u202a\u202c", "\u3164", "\u00a0"])
+def test_blank_text_in_an_optional_leaf_is_as_if_left_out(blank):
+    given = make.form(
+        captain=make.person(0, whatsapp=blank),
+        viceCaptain=make.person(1, whatsapp=blank),
+        players=squad(
+            _0={"role": blank, "jerseyNumber": blank, "dateOfBirth": blank},
+            _1={"role": blank, "jerseyNumber": blank, "dateOfBirth": blank},
+        ),
+    )
+    checked = check(given, RULES, today=TODAY)
+
+    assert checked.issues == ()
+    assert checked.entry == check(make.form(), RULES, today=TODAY).entry
+
+
+@pytest.mark.parametrize(("sent", "number"), [(7.0, 7), (0.0, 0), (-0.0, 0), (999.0, 999), (7, 7)])
+def test_whole_number_is_a_jersey_number_however_it_is_written(sent, number):
+    checked = check(make.form(players=squad(_0={"jerseyNumber": sent})), RULES, today=TODAY)
+
+    jersey = checked.entry.players[0].jersey_number
+    assert (jersey, type(jersey)) == (number, int)
+
+
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [
+        ({}, []),
+        ({"phone": "+919000000000"}, ["name", "phone"]),
+        ({"email": "person0@example.org"}, ["name"]),
+        ({"email": "PERSON0@example.org "}, ["name"]),
+        ({"name": "Other Person", "email": "person0@example.org"}, []),
+        ({"name": "Other Person", "phone": "090000 00000"}, ["phone"]),
+        ({"name": "jacob. THOMAS", "phone": "+91 90000 00000"}, ["name", "phone"]),
+    ],
+)
+def test_captain_and_vice_captain_of_one_name_are_two_people_by_phone_and_email(changes, places):
+    captain = make.person(0, name="Jacob Thomas")
+    vice_captain = make.person(1, name="Jacob Thomas") | changes
+
+    assert found(captain=captain, viceCaptain=vice_captain) == [
+        (f"/input/viceCaptain/{place}", "SAME_PERSON_TWICE") for place in places
+    ]
 
 
 def test_issues_of_all_parts_come_in_the_order_of_the_form():

@@ -27,6 +27,12 @@ LETTER = Announcement(
         {"sha256": "AB" * 32},
         {"file_name": "கடிதம் (1).pdf"},
         {"file_name": "x" * 255},
+        {"file_name": "C:\\fakepath\\letter.pdf"},
+        {"file_name": "a\\b.pdf"},
+        {"file_name": "..\\letter.pdf"},
+        {"file_name": "\\"},
+        {"file_name": "receipt 12\\11.pdf\n"},
+        {"file_name": "\u202aletter.pdf\u202c"},
     ],
 )
 def test_a_file_within_the_rules_is_taken(changes):
@@ -50,8 +56,8 @@ def test_a_file_within_the_rules_is_taken(changes):
         ({"sha256": "g" * 64}, BadUserInput, {}),
         ({"file_name": ""}, BadUserInput, {}),
         ({"file_name": " .. "}, BadUserInput, {}),
+        ({"file_name": "\u200b\ufeff"}, BadUserInput, {}),
         ({"file_name": "../letter.pdf"}, BadUserInput, {}),
-        ({"file_name": "C:\\letter.pdf"}, BadUserInput, {}),
         ({"file_name": "letter\0.pdf"}, BadUserInput, {}),
         ({"file_name": "letter\ud800.pdf"}, BadUserInput, {}),
         ({"file_name": "x" * 256}, BadUserInput, {}),
