@@ -9,14 +9,18 @@ import shutil
 import subprocess
 import sys
 
+from domain.identity_numbers import has_identity_number
+from domain.letters import length
 from domain.rules import TEXT_RULES
-from domain.text import GROUP_NAME, PERSON_NAME, canonical, has_identity_number
+from domain.text import GROUP_NAME, PERSON_NAME, canonical_name
 
-ALPHABET = "aA ே்க1２&.'’-\u200d\u200b\u3164\ufe0f<é\n/ബ"
+ALPHABET = "aA ே்க1２&.'’-(),/‘–ജോ\u1100\u1161\u0d4e\u200d\u200b\u3164\ufe0f<é\n/ബ"
 SAMPLES = 5000
 MATCH = """
 const [patterns, names] = JSON.parse(require("fs").readFileSync(0, "utf8"));
-const matched = patterns.map((p) => names.map((n) => new RegExp(p, "u").test(n)));
+let flags = ["u", "v"];
+try { new RegExp("", "v"); } catch { flags = ["u"]; }
+const matched = patterns.map((p) => names.map((n) => flags.every((f) => new RegExp(p, f).test(n))));
 console.log(JSON.stringify(matched));
 """
 
@@ -30,7 +34,7 @@ def main() -> int:
     lengths = (
         chance.randrange(90) if i % 10 == 0 else chance.randrange(12) for i in range(SAMPLES)
     )
-    names = [canonical("".join(chance.choices(ALPHABET, k=length))) for length in lengths]
+    names = [canonical_name("".join(chance.choices(ALPHABET, k=length))) for length in lengths]
     names = [name for name in names if not has_identity_number(name)]
     patterns = [PERSON_NAME.pattern, GROUP_NAME.pattern, *(rule.pattern for rule in TEXT_RULES)]
     run = subprocess.run(
@@ -45,7 +49,9 @@ def main() -> int:
         (rule.words, name)
         for rule, results in zip((PERSON_NAME, GROUP_NAME), matched, strict=False)
         for name, result in zip(names, results, strict=True)
+        # A pattern counts no letters that marks join to one, and lets longer names pass.
         if result != (rule.problem(name) is None)
+        and not (result and length(name) < len(name) and length(name) > rule.max_length)
     ]
     print(f"{len(names)} names against {len(patterns)} patterns: {len(wrong)} differ.")
     for words, name in wrong[:5]:

@@ -311,9 +311,7 @@ def test_name_without_two_letters_names_no_character():
     assert "at least two" in message_of(code, rule_params)
 
 
-@pytest.mark.parametrize(
-    "letter", ["ക്ഷ", "കൊ", "நீ", "కి", "क्ष", "é", "x", "ക്കു", "ஸ்ரீ"]
-)
+@pytest.mark.parametrize("letter", ["ക്ഷ", "കൊ", "நீ", "కి", "क्ष", "é", "x", "ക്കു", "ஸ்ரீ"])
 def test_length_counts_letters_with_their_marks(letter):
     size = length(letter)
     for rule in (PERSON_NAME, GROUP_NAME):

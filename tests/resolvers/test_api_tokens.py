@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from domain.errors import BadUserInput, Forbidden, NotFound, Unauthenticated
+from domain.errors import Forbidden, InvalidForm, NotFound, Unauthenticated
 from domain.roles import ANONYMOUS, Role
 from resolvers import accounts, api_tokens, organisers
 from tests.signing_in import PASSWORD, caller
@@ -67,18 +67,37 @@ async def test_last_use_is_written_once_a_minute(services, clock, sql):
 async def test_token_lasts_a_day_to_a_year(services, sql, days):
     maker = await caller(services)
 
-    with pytest.raises(BadUserInput, match="1 to 365 days"):
-        await api_tokens.create(services, maker, name="export", role=Role.VIEWER, days=days)
+    with pytest.raises(InvalidForm) as refusal:
+        await api_tokens.create(services, maker, name="", role=Role.VIEWER, days=days)
+
+    assert [(one.pointer, one.code, one.params) for one in refusal.value.issues] == [
+        ("/input/name", "TEXT_REQUIRED", {}),
+        ("/input/expiresInDays", "NUMBER_OUT_OF_RANGE", {"min": 1, "max": 365}),
+    ]
 
     assert await count(sql) == 0
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 81, "a\nb", "a\0b", "\ud800", "2345 6789 0124"])
-async def test_name_is_short_and_printable_and_no_identity_number(services, sql, name):
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("", "TEXT_REQUIRED"),
+        ("   ", "TEXT_REQUIRED"),
+        ("\u202a\u2066\ufeff", "TEXT_REQUIRED"),
+        ("x" * 81, "NAME_TOO_LONG"),
+        ("a\nb", "TEXT_CHARACTERS"),
+        ("a\0b", "TEXT_CHARACTERS"),
+        ("\ud800", "TEXT_CHARACTERS"),
+        ("2345 6789 0124", "IDENTITY_NUMBER_NOT_ALLOWED"),
+    ],
+)
+async def test_name_is_short_and_printable_and_no_identity_number(services, sql, name, code):
     maker = await caller(services)
 
-    with pytest.raises(BadUserInput):
+    with pytest.raises(InvalidForm) as refusal:
         await api_tokens.create(services, maker, name=name, role=Role.VIEWER, days=1)
+
+    assert [(one.pointer, one.code) for one in refusal.value.issues] == [("/input/name", code)]
 
     assert await count(sql) == 0
 

@@ -139,6 +139,64 @@ async def test_what_was_rejected_has_to_be_replaced(client, services, token, sql
     assert await sql.fetchval("SELECT status FROM team") == "CHANGES_REQUESTED"
 
 
+async def test_missing_document_of_a_player_is_named_by_index_and_code(
+    client, services, token, sql
+):
+    await letter_rejected(client, services, token)
+    await sql.execute(
+        "UPDATE document d SET review = 'REJECTED' FROM player p WHERE p.id = d.player_id"
+        " AND p.position IN (1, 3, 15) AND d.kind IN ('PHOTO', 'IDENTITY_PROOF')"
+    )
+
+    async def found(*codes: str) -> list[tuple]:
+        players = [{"playerCode": code, "documents": []} for code in codes]
+        issues = refused(await resubmit(client, token, players=players))["issues"]
+        assert issues[-1]["pointer"] == "/input/documents"
+        return [(one["pointer"], one["params"]["playerCode"]) for one in issues[:-1]]
+
+    assert await found() == [
+        ("/input/players/0/documents", "ICCT-001-P01"),
+        ("/input/players/2/documents", "ICCT-001-P03"),
+        ("/input/players/14/documents", "ICCT-001-P15"),
+    ]
+    assert await found("ICCT-001-P15", "ICCT-001-P03") == [
+        ("/input/players/0/documents", "ICCT-001-P15"),
+        ("/input/players/1/documents", "ICCT-001-P03"),
+        ("/input/players/2/documents", "ICCT-001-P01"),
+    ]
+    assert await found("ICCT-001-P01") == [
+        ("/input/players/0/documents", "ICCT-001-P01"),
+        ("/input/players/2/documents", "ICCT-001-P03"),
+        ("/input/players/14/documents", "ICCT-001-P15"),
+    ]
+    issues = refused(await resubmit(client, token))["issues"]
+    assert set(issues[0]["params"]["kinds"]) == {"PHOTO", "IDENTITY_PROOF"}
+    assert "ICCT-001-P01" in issues[0]["message"]
+    assert await sql.fetchval("SELECT status FROM team") == "CHANGES_REQUESTED"
+
+
+@pytest.mark.parametrize(
+    ("codes", "places"),
+    [
+        (["ICCT-002-P01"], [0]),
+        (["ICCT-001-P01", "ICCT-001-P01"], [1]),
+        (["ICCT-001-P01", "icct-001-p01\n", "ICCT-001-P16", ""], [1, 2, 3]),
+    ],
+)
+async def test_unknown_player_code_is_named_by_its_place(
+    client, services, token, sql, codes, places
+):
+    await letter_rejected(client, services, token)
+
+    players = [{"playerCode": code, "documents": []} for code in codes]
+    issues = refused(await resubmit(client, token, players=players))["issues"]
+
+    assert [(one["pointer"], one["code"]) for one in issues] == [
+        (f"/input/players/{place}/playerCode", "PLAYER_UNKNOWN") for place in places
+    ]
+    assert await sql.fetchval("SELECT status FROM team") == "CHANGES_REQUESTED"
+
+
 async def test_what_was_not_rejected_stays(client, services, token, sql):
     await letter_rejected(client, services, token)
     documents = [
@@ -185,8 +243,8 @@ async def test_a_players_document_is_replaced_by_the_players_code(client, servic
     ("changes", "code"),
     [
         ({"expectedVersion": 1}, "STALE_VERSION"),
-        ({"players": [{"playerCode": "ICCT-002-P01", "documents": []}]}, "BAD_USER_INPUT"),
-        ({"players": [{"playerCode": "ICCT-001-P01", "documents": []}] * 2}, "BAD_USER_INPUT"),
+        ({"players": [{"playerCode": "ICCT-002-P01", "documents": []}]}, "VALIDATION_FAILED"),
+        ({"players": [{"playerCode": "ICCT-001-P01", "documents": []}] * 2}, "VALIDATION_FAILED"),
         (
             {"documents": [{"kind": "PASTOR_LETTER", "documentId": "0" * 32}]},
             "VALIDATION_FAILED",

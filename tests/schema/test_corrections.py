@@ -214,6 +214,44 @@ async def test_everything_that_is_wrong_comes_back_at_once(client, sql, correct)
     assert await rows(sql) == before
 
 
+@pytest.mark.parametrize("reason", ["", None, " \n", "x" * 501, "Aadhaar 2341 2341 2346"])
+async def test_wrong_reason_comes_with_all_else_that_is_wrong(client, sql, correct, reason):
+    await register(client, 1, players=make.players(14))
+    before = await rows(sql)
+    wrong = {"name": "1", "phone": "12"}
+    code = {"x": "NAME_TOO_LONG", "A": "IDENTITY_NUMBER_NOT_ALLOWED"}.get(
+        (reason or " ")[0], "TEXT_REQUIRED"
+    )
+
+    answers = [
+        await correct("updateTeam", reason=reason, teamId="ICCT-001", teamName="", captain=wrong),
+        await correct("updatePlayer", reason=reason, playerId="ICCT-001-P02", name="2", role="x"),
+        await correct("addPlayer", reason=reason, teamId="ICCT-001", player={"jerseyNumber": -1}),
+    ]
+
+    found = [[(one["pointer"], one["code"]) for one in refused(one)["issues"]] for one in answers]
+    assert found == [
+        [
+            ("/input/reason", code),
+            ("/input/teamName", "NAME_TOO_SHORT"),
+            ("/input/captain/name", "NAME_CHARACTERS"),
+            ("/input/captain/phone", "PHONE_INVALID"),
+            ("/input/captain/email", "EMAIL_INVALID"),
+        ],
+        [
+            ("/input/reason", code),
+            ("/input/name", "NAME_CHARACTERS"),
+            ("/input/role", "ROLE_UNKNOWN"),
+        ],
+        [
+            ("/input/reason", code),
+            ("/input/player/name", "NAME_TOO_SHORT"),
+            ("/input/player/jerseyNumber", "JERSEY_INVALID"),
+        ],
+    ]
+    assert await rows(sql) == before
+
+
 @pytest.mark.parametrize(
     ("changes", "pointer", "code"),
     [
@@ -223,8 +261,8 @@ async def test_everything_that_is_wrong_comes_back_at_once(client, sql, correct)
          "DUPLICATE_CAPTAIN_EMAIL"),
         ({"captain": make.person(60, phone=make.person(4)["phone"])}, "/input/captain/phone",
          "DUPLICATE_CAPTAIN_PHONE"),
-        ({"captain": make.person(60, name=make.person(3)["name"])}, "/input/viceCaptain/name",
-         "SAME_PERSON_TWICE"),
+        ({"captain": make.person(60, name=make.person(3)["name"], email=make.person(3)["email"])},
+         "/input/viceCaptain/name", "SAME_PERSON_TWICE"),
     ],
     ids=["name", "email", "phone", "person"],
 )  # fmt: skip

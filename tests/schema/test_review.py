@@ -162,7 +162,7 @@ async def test_a_team_that_is_not_there_is_not_found(client, reviewer):
 @pytest.mark.parametrize(
     ("event", "changes", "issue"),
     [
-        (TeamEvent.REJECT, {"reason": " "}, ("/input/reason", "NAME_TOO_SHORT")),
+        (TeamEvent.REJECT, {"reason": " "}, ("/input/reason", "TEXT_REQUIRED")),
         (TeamEvent.REJECT, {"reason": "x" * 501}, ("/input/reason", "NAME_TOO_LONG")),
         (
             TeamEvent.WITHDRAW,
@@ -172,7 +172,7 @@ async def test_a_team_that_is_not_there_is_not_found(client, reviewer):
         (
             TeamEvent.REQUEST_CHANGES,
             {"items": [{"note": "Good."}, {"note": ""}]},
-            ("/input/items/1/note", "NAME_TOO_SHORT"),
+            ("/input/items/1/note", "TEXT_REQUIRED"),
         ),
     ],
 )
@@ -186,6 +186,68 @@ async def test_reasons_are_short_texts_without_identity_numbers(
 
     assert [(one["pointer"], one["code"]) for one in found["issues"]] == [issue]
     assert (team["status"], team["version"]) == ("PENDING", 1)
+
+
+async def test_all_notes_that_are_wrong_are_named(client, sql, reviewer):
+    await register(client)
+    before = await everything(sql)
+    items = [{"note": ""}, {"note": "Good."}, {"note": "x" * 501}, {}]
+
+    found = refused(await decide(client, reviewer, TeamEvent.REQUEST_CHANGES, items=items))
+
+    assert [(one["pointer"], one["code"]) for one in found["issues"]] == [
+        ("/input/items/0/note", "TEXT_REQUIRED"),
+        ("/input/items/2/note", "NAME_TOO_LONG"),
+        ("/input/items/3/note", "TEXT_REQUIRED"),
+    ]
+    assert await everything(sql) == before
+
+
+@pytest.mark.parametrize("given", [{"reason": ""}, {"reason": None}, {"reason": "\u200b\n"}, {}])
+async def test_missing_reason_is_an_issue_of_its_own(client, sql, reviewer, given):
+    await register(client)
+    before = await everything(sql)
+    query = "mutation R($input: RejectTeamInput!) { rejectTeam(input: $input) { __typename } }"
+    wanted = {"teamId": "ICCT-001", "expectedVersion": 1, **given}
+
+    for _ in range(2):
+        (issue,) = refused(await ask(client, query, {"input": wanted}, **reviewer))["issues"]
+
+        assert (issue["pointer"], issue["code"]) == ("/input/reason", "TEXT_REQUIRED")
+        assert issue["message"] == "Please fill this in."
+    assert await everything(sql) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"teamName": "warriors. 0", "churchName": "CSI CHURCH 0"}, "DUPLICATE_TEAM_NAME"),
+        ({"captain": make.person(90, phone=make.person(0)["phone"])}, "DUPLICATE_CAPTAIN_PHONE"),
+        ({"captain": make.person(90, email=make.person(0)["email"])}, "DUPLICATE_CAPTAIN_EMAIL"),
+    ],
+    ids=["name", "phone", "email"],
+)
+async def test_reopening_what_another_team_has_by_now_points_at_the_team(
+    client, sql, reviewer, changes, code
+):
+    await register(client)
+    data(await decide(client, reviewer, TeamEvent.REJECT))
+    await register(client, 1, **changes)
+    before = await everything(sql)
+
+    (issue,) = refused(await decide(client, reviewer, TeamEvent.REOPEN, version=2))["issues"]
+
+    assert (issue["pointer"], issue["code"]) == ("/input/teamId", code)
+    assert await everything(sql) == before
+
+
+async def test_blank_override_is_none(client, sql, reviewer):
+    await register(client)
+    await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}'")
+
+    for blank in ("", "  ", "\u200b"):
+        refusal = refused(await decide(client, reviewer, TeamEvent.CONFIRM, overrideReason=blank))
+        assert refusal["code"] == "INVALID_STATUS_TRANSITION"
 
 
 async def test_a_team_without_its_documents_is_confirmed_for_a_reason_only(client, sql, reviewer):

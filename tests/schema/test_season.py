@@ -121,38 +121,89 @@ async def test_a_change_that_is_none_is_not_recorded(client, sql, owner):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "field", "code", "params"),
     [
-        ({"name": None}, "name cannot be null."),
-        ({"timeZone": None}, "timeZone cannot be null."),
-        ({"requiredDocuments": None}, "requiredDocuments cannot be null."),
-        ({"name": "  "}, "name must have 1 to 80 printable characters."),
-        ({"venue": "x" * 201}, "venue must have 1 to 200 printable characters."),
-        ({"upiPayee": "a\nb"}, "upiPayee must have 1 to 80 printable characters."),
-        ({"name": "2341 2341 2346"}, "name looks like an Aadhaar number; please take it out."),
-        ({"timeZone": "Mars/Olympus"}, "timeZone must be an IANA zone, such as Asia/Kolkata."),
-        ({"capacity": -1}, "capacity must be between 0 and 10000."),
-        ({"teamsPerChurch": 0}, "teamsPerChurch must be between 1 and 10000."),
-        ({"squadMin": 16}, "squadMin must not be above squadMax."),
-        ({"squadMax": 51}, "squadMax must be between 1 and 50."),
-        ({"feeAmount": -5}, "feeAmount must be between 0 and 10000000."),
-        ({"feeCurrency": "rupees"}, "feeCurrency must be three capital letters, such as INR."),
-        ({"upiId": "nobody"}, "upiId must be a UPI id, such as payee@bank."),
+        ({"name": None}, "name", "VALUE_REQUIRED", {}),
+        ({"timeZone": None}, "timeZone", "VALUE_REQUIRED", {}),
+        ({"requiredDocuments": None}, "requiredDocuments", "VALUE_REQUIRED", {}),
+        ({"name": "  "}, "name", "TEXT_REQUIRED", {}),
+        ({"timeZone": "\u200b"}, "timeZone", "TEXT_REQUIRED", {}),
+        ({"venue": "x" * 201}, "venue", "NAME_TOO_LONG", {"max": 200}),
+        ({"upiPayee": "a\nb"}, "upiPayee", "TEXT_CHARACTERS", {}),
+        ({"name": "2341 2341 2346"}, "name", "IDENTITY_NUMBER_NOT_ALLOWED", {}),
+        ({"timeZone": "Mars/Olympus"}, "timeZone", "TIME_ZONE_UNKNOWN", {}),
+        ({"timeZone": "a b"}, "timeZone", "TIME_ZONE_UNKNOWN", {}),
+        ({"capacity": -1}, "capacity", "NUMBER_OUT_OF_RANGE", {"min": 0, "max": 10_000}),
+        ({"teamsPerChurch": 0}, "teamsPerChurch", "NUMBER_OUT_OF_RANGE", {"min": 1, "max": 10_000}),
+        ({"squadMin": 16}, "squadMin", "ORDER_REVERSED", {}),
+        ({"squadMax": 10}, "squadMax", "ORDER_REVERSED", {}),
+        ({"squadMax": 51}, "squadMax", "NUMBER_OUT_OF_RANGE", {"min": 1, "max": 50}),
+        ({"feeAmount": -5}, "feeAmount", "NUMBER_OUT_OF_RANGE", {"min": 0, "max": 10_000_000}),
+        ({"feeCurrency": "rupees"}, "feeCurrency", "CURRENCY_INVALID", {}),
+        ({"feeCurrency": "inr"}, "feeCurrency", "CURRENCY_INVALID", {}),
+        ({"feeCurrency": "₹"}, "feeCurrency", "CURRENCY_INVALID", {}),
+        ({"upiId": "nobody"}, "upiId", "UPI_ID_INVALID", {}),
         (
             {"opensAt": "2026-12-02T00:00:00Z", "closesAt": "2026-12-01T00:00:00Z"},
-            "opensAt must be before closesAt.",
+            "opensAt",
+            "ORDER_REVERSED",
+            {},
         ),
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_what_makes_no_tournament_is_refused(client, sql, owner, changes, message):
+async def test_what_makes_no_tournament_is_refused(
+    client, sql, owner, changes, field, code, params
+):
     before = await everything(sql)
 
-    answer = await update(client, owner, **changes)
+    refusal = refused(await update(client, owner, **changes))
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
-    assert answer.json()["errors"][0]["message"] == message
+    assert refusal["code"] == "VALIDATION_FAILED"
+    (issue,) = refusal["issues"]
+    assert issue["path"] == ["input", field]
+    assert (issue["code"], issue["params"]) == (code, params)
     assert await everything(sql) == before
+
+
+async def test_all_that_is_wrong_with_a_tournament_comes_at_once(client, sql, owner):
+    before = await everything(sql)
+
+    answer = await update(
+        client,
+        owner,
+        feeCurrency="inr",
+        squadMin=20,
+        timeZone="Mars/Olympus",
+        name="",
+        upiId="x",
+        capacity=-1,
+    )
+
+    assert [(one["pointer"], one["code"]) for one in refused(answer)["issues"]] == [
+        ("/input/name", "TEXT_REQUIRED"),
+        ("/input/timeZone", "TIME_ZONE_UNKNOWN"),
+        ("/input/capacity", "NUMBER_OUT_OF_RANGE"),
+        ("/input/squadMin", "ORDER_REVERSED"),
+        ("/input/feeCurrency", "CURRENCY_INVALID"),
+        ("/input/upiId", "UPI_ID_INVALID"),
+    ]
+    assert await everything(sql) == before
+
+
+async def test_texts_of_a_tournament_are_taken_as_people_copy_them(client, owner):
+    venue = "സെന്റ്\u200c തോമസ്\u200c"
+
+    tournament = data(
+        await update(
+            client, owner, venue=f"\u202a{venue}\t\n", feeCurrency=" INR\n", upiId="\ufeffa.b@bank"
+        )
+    )["updateTournament"]["tournament"]
+    cleared = data(await update(client, owner, venue="", upiId=" "))["updateTournament"]
+
+    assert (tournament["venue"], tournament["feeCurrency"]) == (venue, "INR")
+    assert tournament["upiId"] == "a.b@bank"
+    assert (cleared["tournament"]["venue"], cleared["tournament"]["upiId"]) == (None, None)
 
 
 async def church_id(sql, name: str) -> str:

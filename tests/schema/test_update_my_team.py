@@ -196,7 +196,10 @@ async def test_codes_name_players_of_the_team(client, sql, token, members):
 
     answer = await update(client, token, players=members)
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    issues = refused(answer)["issues"]
+    assert [(one["pointer"], one["code"]) for one in issues] == [
+        (f"/input/players/{len(members) - 1}/playerCode", "PLAYER_UNKNOWN")
+    ]
     assert await rows(sql) == before
 
 
