@@ -23,12 +23,34 @@ LARGE_SURPLUS_BYTES = 64
 # A decoder reads a little ahead.
 AHEAD_BYTES = 8
 _DONE = -1
+STRIP_ROWS = 16
+# Of a picture without a mark of its end so many strips at its bottom may be missing, unless it is
+# a small one: viewers show it. A block has one strip, and colours reach into the next one.
+MAX_MISSING_STRIPS, SMALL_STRIPS = 2, 16
+# No other bits of a scan, and after every restart that a decoder may wait for.
+_OTHER_BITS = bytes(range(1, 255, 2)) + b"\x5a\xc3\x17\xb8" * 8
+_CONTINUATION = b"".join(_OTHER_BITS + bytes((0xFF, 0xD0 + number)) for number in range(8))
 
 
-def without_surplus(copy: bytes, *, scans: list[tuple[int, int]], size: tuple[int, int]) -> bytes:
-    """The same picture. `scans` has start and end of the coded data of each.
+def require_whole(copy: bytes, *, end: int) -> None:
+    """Look whether a scan that ends there has all that it needs: then more bytes change nothing.
 
     Raises images.UNREADABLE, FileContentMismatch.
+    """
+    strips = _strips(copy)
+    longer = _strips(copy[:end] + _CONTINUATION + copy[end:])
+    missing = MAX_MISSING_STRIPS if len(strips) >= SMALL_STRIPS else 0
+    whole = len(strips) - missing
+    require(strips[:whole] == longer[:whole])
+
+
+def without_surplus(
+    copy: bytes, *, scans: list[tuple[int, int]], size: tuple[int, int], is_ended: bool = True
+) -> bytes:
+    """The same picture. `scans` has start and end of the coded data of each.
+
+    Without a mark of its end, every byte behind the last block is searched for. Raises
+    images.UNREADABLE, FileContentMismatch.
     """
     start, end = scans[-1]
     is_complete_early = _is_complete(copy, size, end)
@@ -39,8 +61,9 @@ def without_surplus(copy: bytes, *, scans: list[tuple[int, int]], size: tuple[in
         return copy
     checked = scans if size[0] * size[1] <= MAX_CHECKED_PIXELS else scans[-1:]
     for start, end in reversed(checked):
-        if end - start > SURPLUS_BYTES:
-            shorter = _shortest(copy, start, end)
+        surplus = SURPLUS_BYTES if is_ended or (start, end) != scans[-1] else 1
+        if end - start > surplus:
+            shorter = _shortest(copy, start, end, surplus)
             copy = copy[:shorter] + copy[end:]
     return copy
 
@@ -86,10 +109,10 @@ def _has_surplus(copy: bytes, end: int) -> bool:
     return _picture(copy[: end - LARGE_SURPLUS_BYTES] + copy[end:]) == _picture(copy)
 
 
-def _shortest(copy: bytes, start: int, end: int) -> int:
+def _shortest(copy: bytes, start: int, end: int, surplus: int) -> int:
     """The first end of a scan with which the picture is the same; most have no surplus."""
     picture = _picture(copy)
-    if _picture(copy[: end - SURPLUS_BYTES] + copy[end:]) != picture:
+    if _picture(copy[: end - surplus] + copy[end:]) != picture:
         return end
     return _first_enough(start, end, lambda n: _picture(copy[:n] + copy[end:]) == picture)
 
@@ -113,11 +136,17 @@ def _first_enough(start: int, end: int, is_enough: Callable[[int], bool]) -> int
 
 
 def _picture(copy: bytes) -> bytes:
-    """A digest of its pixels; row by row, since some have 120 MB."""
-    digest = sha256()
+    """A digest of its pixels."""
+    return sha256(b"".join(_strips(copy))).digest()
+
+
+def _strips(copy: bytes) -> list[bytes]:
+    """Digests of its pixels, some rows each, from the top; a picture may have 120 MB."""
     with Image.open(BytesIO(copy), formats=["JPEG"]) as image:
         image.load()
-        for top in range(0, image.height, 64):
-            strip = image.crop((0, top, image.width, min(top + 64, image.height)))
-            digest.update(strip.tobytes())
-    return digest.digest()
+        return [
+            sha256(
+                image.crop((0, top, image.width, min(top + STRIP_ROWS, image.height))).tobytes()
+            ).digest()
+            for top in range(0, image.height, STRIP_ROWS)
+        ]

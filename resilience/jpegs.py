@@ -1,16 +1,19 @@
 """JPEG: whole, and without anything that is not needed to show it.
 
-Nothing is encoded again: the segments that are needed are copied, and the copy is looked at.
+Nothing is encoded again: the segments that are needed are copied, and the copy is looked at. The
+segments are read as libjpeg reads them, which shows pictures in browsers: bytes between segments
+are skipped, and a picture needs no mark of its end.
 """
 
 import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, takewhile
 
 from domain.errors import FileContentMismatch
 from resilience.images import (
+    MAX_PIXELS,
     UNREADABLE,
     UPRIGHT,
     damaged,
@@ -20,7 +23,7 @@ from resilience.images import (
     require,
     require_size,
 )
-from resilience.jpeg_scans import without_surplus
+from resilience.jpeg_scans import require_whole, without_surplus
 
 MAX_SEGMENTS = 10_000
 # A decoder goes over all blocks of a scan's colours for each scan, however little is in it.
@@ -35,18 +38,23 @@ MAX_TABLE_BYTES = 1 << 16
 
 _SOI, _EOI, _SOS = b"\xff\xd8", 0xD9, 0xDA
 _APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
+_DAC, _DNL = 0xCC, 0xDC
 # Arithmetic coding is not among them: no browser shows it, and decoding it costs many times more.
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _FRAMES = frozenset({_BASELINE, _EXTENDED, _PROGRESSIVE})
 _TABLES = frozenset({0xC4, 0xDB, 0xDD})
 _KEPT = _FRAMES | _TABLES | {_SOS}
+_SKIPPED = frozenset({*range(_APP0, _APP15 + 1), _COM, _DAC, _DNL})
 _PROFILE_HEADER_BYTES = 14
-_MARKER = re.compile(rb"\xff+([^\0\xff])", re.DOTALL)
+# TEM and marks of restarts have no length and say nothing between segments.
+_MARKER = re.compile(rb"\xff+([^\0\x01\xd0-\xd7\xff])", re.DOTALL)
 # Stuffed bytes, restarts and filling belong to the scan.
 _AFTER_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]", re.DOTALL)
 _EXIF, _JFIF, _PROFILE, _ADOBE = b"Exif\0\0", b"JFIF\0", b"ICC_PROFILE\0", b"Adobe"
-# Of JFIF without its thumbnail, and of Adobe's transform.
+# Of JFIF without its thumbnail, and of Adobe's transform. Decoders ignore shorter ones.
 _APPLICATION_BYTES = 12
+_MIN_JFIF_BYTES = 14
+_COEFFICIENTS = 64
 _FRAME_BYTES, _COMPONENT_BYTES = 6, 3
 
 
@@ -79,79 +87,162 @@ class _Frame:
         share = sum(self.samples.get(one, 1) for one in scan[1 : 1 + 2 * count : 2])
         return self.pixels * share
 
+    def is_filled_by(self, scans: list[bytes]) -> bool:
+        """Whether the scans have all colours, and every bit of them."""
+        missing = {(number, place) for number in self.samples for place in range(_COEFFICIENTS)}
+        for scan in scans:
+            count = scan[0] if scan else 0
+            first, last, bits = (*scan[1 + 2 * count :], 0, 0, 0)[:3]
+            places = range(first, last + 1) if self.is_progressive else range(_COEFFICIENTS)
+            if not (self.is_progressive and bits & 15):
+                missing -= {(one, at) for one in scan[1 : 1 + 2 * count : 2] for at in places}
+        return not missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Picture:
+    """Segments up to the last scan. `is_ended`: a mark of the end follows."""
+
+    segments: list[_Segment]
+    is_ended: bool
+
+    def head(self) -> Iterator[_Segment]:
+        """Segments before the first scan; what others say of the whole picture is too late."""
+        return takewhile(lambda segment: segment.marker != _SOS, self.segments)
+
+    def scans(self) -> list[bytes]:
+        """Heads of the scans."""
+        return [segment.body for segment in self.segments if segment.marker == _SOS]
+
 
 def cleaned_jpeg(content: bytes) -> bytes:
     """Keeps its orientation. Raises FileContentMismatch."""
-    segments = list(_segments(content))
-    frame = _frame(segments)
+    picture = _read(content)
+    frame = _frame(picture)
     require_size(frame.width, frame.height)
-    _require_bounded(frame, segments)
-    kept = _kept(segments, frame, orientation=_orientation(segments))
+    _require_bounded(frame, picture)
+    kept = _kept(picture, frame, orientation=_orientation(picture))
+    copy, scans = _joined(kept), list(_scans(kept))
     try:
-        return without_surplus(
-            _joined(kept), scans=list(_scans(kept)), size=(frame.width, frame.height)
-        )
+        if not picture.is_ended:
+            require(frame.is_filled_by(picture.scans()))
+            require_whole(copy, end=scans[-1][1])
+        return _shortened(copy, frame, picture, scans)
     except UNREADABLE as error:
         raise damaged() from error
 
 
 def bare_jpeg(content: bytes) -> bytes:
-    """As it may be in a PDF, where Exif says nothing. Not decoded. Raises FileContentMismatch."""
-    segments = list(_segments(content))
-    frame = _frame(segments)
+    """As it may be in a PDF, where Exif says nothing. Raises FileContentMismatch.
+
+    Decoded only to find the end of a picture that has no mark of it. Programs that show PDFs look
+    for the start of the picture.
+    """
+    picture = _read(content[max(0, content.find(_SOI)) :])
+    frame = _frame(picture)
     require(frame.pixels <= MAX_SCANNED_PIXELS)
-    _require_bounded(frame, segments)
-    return _joined(_kept(segments, frame, orientation=UPRIGHT))
+    _require_bounded(frame, picture)
+    kept = _kept(picture, frame, orientation=UPRIGHT)
+    copy = _joined(kept)
+    if picture.is_ended or not 0 < frame.pixels <= MAX_PIXELS:
+        return copy
+    try:
+        return _shortened(copy, frame, picture, list(_scans(kept)))
+    except UNREADABLE as error:
+        raise damaged() from error
+
+
+def _shortened(
+    copy: bytes, frame: _Frame, picture: _Picture, scans: list[tuple[int, int]]
+) -> bytes:
+    size = (frame.width, frame.height)
+    return without_surplus(copy, scans=scans, size=size, is_ended=picture.is_ended)
+
+
+def _read(content: bytes) -> _Picture:
+    """Raises FileContentMismatch when it is no JPEG up to its first scan."""
+    segments = list(_segments(content))
+    is_ended = segments[-1].marker == _EOI
+    while segments and segments[-1].marker != _SOS:
+        segments.pop()
+    require(bool(segments))
+    return _Picture(segments=segments, is_ended=is_ended)
 
 
 def _segments(content: bytes) -> Iterator[_Segment]:
-    """Up to the end of the picture; what follows it is not looked at."""
+    """Up to the mark of the end, or to what is no segment any more.
+
+    Nothing is looked at that follows a scan with all that a decoder needs. Raises
+    FileContentMismatch before the first scan.
+    """
     require(content.startswith(_SOI))
-    place = 2
+    place, has_scan, components = len(_SOI), False, 0
     for _ in range(MAX_SEGMENTS):
-        # As decoders do: bytes between two segments are nothing.
-        found = _MARKER.search(content, place)
+        found = _next_segment(content, place)
         if found is None:
             break
-        marker, start = found[1][0], found.end()
-        if marker == _EOI:
+        segment, place = found
+        yield segment
+        if segment.marker == _EOI:
             return
-        length = int.from_bytes(content[start : start + 2], "big")
-        body = content[start + 2 : start + length]
-        require(len(body) == length - 2)
-        end = start + length
-        place = _end_of_scan(content, end) if marker == _SOS else end
-        yield _Segment(marker=marker, body=body, scan=content[end:place])
-    raise damaged()
+        if segment.marker in _FRAMES - {_PROGRESSIVE}:
+            components = segment.body[_FRAME_BYTES - 1] if len(segment.body) > _FRAME_BYTES else 0
+        if segment.marker == _SOS:
+            has_scan = True
+            if components and segment.body[:1] == bytes((components,)):
+                yield from _end_at(content, place)
+                return
+    require(has_scan)
+
+
+def _next_segment(content: bytes, place: int) -> tuple[_Segment, int] | None:
+    """The segment and the place behind it; None for none that a decoder would go on with."""
+    found = _MARKER.search(content, place)
+    if found is None:
+        return None
+    marker, start = found[1][0], found.end()
+    if marker == _EOI:
+        return _Segment(marker=marker, body=b""), start
+    # Decoders take a length that is too short for that of no content.
+    length = max(2, int.from_bytes(content[start : start + 2], "big"))
+    end = start + length
+    if end > len(content) or marker not in _KEPT | _SKIPPED:
+        return None
+    after = _end_of_scan(content, end) if marker == _SOS else end
+    # Bytes that only fill belong to no scan.
+    scan = content[end:after].rstrip(b"\xff")
+    return _Segment(marker=marker, body=content[start + 2 : end], scan=scan), after
+
+
+def _end_at(content: bytes, place: int) -> Iterator[_Segment]:
+    found = _MARKER.match(content, place)
+    if found is not None and found[1][0] == _EOI:
+        yield _Segment(marker=_EOI, body=b"")
 
 
 def _end_of_scan(content: bytes, place: int) -> int:
     after = _AFTER_SCAN.search(content, place)
-    if after is None:
-        raise damaged()
-    return after.start()
+    return len(content) if after is None else after.start()
 
 
-def _orientation(segments: list[_Segment]) -> int:
-    exif = (one.body for one in segments if one.marker == _APP1 and one.body.startswith(_EXIF))
-    return orientation_in(next(exif, b"").removeprefix(_EXIF))
+def _orientation(picture: _Picture) -> int:
+    bodies = (segment.body for segment in picture.head() if segment.marker == _APP1)
+    exif = next((body for body in bodies if body.startswith(_EXIF)), b"")
+    return orientation_in(exif.removeprefix(_EXIF))
 
 
-def _kept(segments: list[_Segment], frame: _Frame, *, orientation: int) -> list[_Segment]:
-    kept: list[_Segment] = []
-    for segment in segments:
-        needed = _needed(segment)
-        # Of what may be there once, the first one counts.
-        once = needed is not None and needed.marker in {_APP0, _APP14}
-        if needed is not None and not (once and any(needed.marker == x.marker for x in kept)):
-            kept.append(needed)
-    # JFIF has to come before the others.
-    place = 1 if kept and kept[0].marker == _APP0 else 0
+def _kept(picture: _Picture, frame: _Frame, *, orientation: int) -> list[_Segment]:
+    head = [needed for segment in picture.head() if (needed := _needed(segment)) is not None]
+    # Of what may be there once, the last one counts; JFIF has to come before the others.
+    once = {segment.marker: segment for segment in head if segment.marker in {_APP0, _APP14}}
+    kept = [once[marker] for marker in (_APP0,) if marker in once]
     if orientation != UPRIGHT:
-        kept.insert(place, _Segment(marker=_APP1, body=_EXIF + exif_with(orientation)))
-        place += 1
-    kept[place:place] = _profile(segments, frame)
-    return kept
+        kept.append(_Segment(marker=_APP1, body=_EXIF + exif_with(orientation)))
+    kept += _profile(picture, frame)
+    kept += [once[marker] for marker in (_APP14,) if marker in once]
+    kept += [segment for segment in head if segment.marker in _KEPT]
+    rest = picture.segments[len(list(picture.head())) :]
+    return kept + [segment for segment in rest if segment.marker in _KEPT]
 
 
 def _joined(kept: list[_Segment]) -> bytes:
@@ -172,18 +263,17 @@ def _needed(segment: _Segment) -> _Segment | None:
     marker, body = segment.marker, segment.body
     if marker in _KEPT:
         return segment
-    if marker == _APP0 and body.startswith(_JFIF):
+    if marker == _APP0 and body.startswith(_JFIF) and len(body) >= _MIN_JFIF_BYTES:
         return _Segment(marker=marker, body=body[:_APPLICATION_BYTES] + b"\0\0")
-    if marker == _APP14 and body.startswith(_ADOBE):
+    if marker == _APP14 and body.startswith(_ADOBE) and len(body) >= _APPLICATION_BYTES:
         return _Segment(marker=marker, body=body[:_APPLICATION_BYTES])
-    require(_APP0 <= marker <= _APP15 or marker == _COM)
     return None
 
 
-def _profile(segments: list[_Segment], frame: _Frame) -> list[_Segment]:
+def _profile(picture: _Picture, frame: _Frame) -> list[_Segment]:
     """The segments of a colour profile, in order; none unless they are a valid one."""
     parts = sorted(
-        (one for one in segments if one.marker == _APP2 and one.body.startswith(_PROFILE)),
+        (one for one in picture.head() if one.marker == _APP2 and one.body.startswith(_PROFILE)),
         key=lambda one: one.body[:_PROFILE_HEADER_BYTES],
     )
     numbers = [one.body[len(_PROFILE) : _PROFILE_HEADER_BYTES] for one in parts]
@@ -193,8 +283,8 @@ def _profile(segments: list[_Segment], frame: _Frame) -> list[_Segment]:
     return parts if is_profile(profile, colours=len(frame.samples)) else []
 
 
-def _frame(segments: list[_Segment]) -> _Frame:
-    frames = [segment for segment in segments if segment.marker in _FRAMES]
+def _frame(picture: _Picture) -> _Frame:
+    frames = [segment for segment in picture.segments if segment.marker in _FRAMES]
     require(len(frames) == 1)
     body = frames[0].body
     require(len(body) > _FRAME_BYTES)
@@ -213,11 +303,11 @@ def _frame(segments: list[_Segment]) -> _Frame:
     )
 
 
-def _require_bounded(frame: _Frame, segments: list[_Segment]) -> None:
+def _require_bounded(frame: _Frame, picture: _Picture) -> None:
     """Refuse pictures whose decoding takes too much memory or too many passes."""
-    scans = [segment.body for segment in segments if segment.marker == _SOS]
-    require(0 < len(scans) <= MAX_SCANS)
-    tables = sum(len(segment.body) for segment in segments if segment.marker in _TABLES)
+    scans = picture.scans()
+    require(len(scans) <= MAX_SCANS)
+    tables = sum(len(segment.body) for segment in picture.segments if segment.marker in _TABLES)
     require(tables <= MAX_TABLE_BYTES)
     if (frame.is_progressive or len(scans) > 1) and (
         frame.pixels * sum(frame.samples.values()) > MAX_COEFFICIENTS

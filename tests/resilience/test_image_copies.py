@@ -240,6 +240,7 @@ JPEG = saved(image(size=(640, 480)), "JPEG")
 PROGRESSIVE = saved(image(size=(640, 480)), "JPEG", progressive=True, subsampling=0)
 FRAME = JPEG[JPEG.index(b"\xff\xc0") :][:19]
 LAST_SCAN = PROGRESSIVE[PROGRESSIVE.rindex(b"\xff\xda") : -2]
+RESTARTING = saved(Image.new("RGB", (640, 480)), "JPEG", restart_marker_blocks=4)
 
 
 def sized(content: bytes, width: int, height: int) -> bytes:
@@ -251,7 +252,16 @@ def sized(content: bytes, width: int, height: int) -> bytes:
 
 REFUSED_JPEGS = {
     "cut in half": (JPEG[: len(JPEG) // 2], DAMAGED),
-    "without its end": (JPEG[:-2], DAMAGED),
+    "without an eighth of it": (JPEG[: -len(JPEG) // 8], DAMAGED),
+    "without its last two scans and its end": (
+        PROGRESSIVE[: PROGRESSIVE.rindex(b"\xff\xda", 0, PROGRESSIVE.rindex(b"\xff\xda"))],
+        DAMAGED,
+    ),
+    "without half of its last scan and its end": (PROGRESSIVE[: -len(LAST_SCAN) // 2], DAMAGED),
+    "of one colour, cut between two restarts": (
+        RESTARTING[: RESTARTING.index(b"\xff\xd0", len(RESTARTING) // 2)],
+        DAMAGED,
+    ),
     "cut in a table": (JPEG[:40], DAMAGED),
     "without scans": (JPEG[: JPEG.index(b"\xff\xda")] + b"\xff\xd9", DAMAGED),
     "of more than 40 megapixels": (sized(JPEG, 8_000, 5_001), TOO_MANY_PIXELS),
