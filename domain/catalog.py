@@ -198,11 +198,12 @@ good for two hours. | Open a new upload for the file.
 UPLOAD_OFFSET_MISMATCH | CONFLICT | 409 | final | The bytes do not continue where the upload \
 stands. | Content-Range starts elsewhere than Upload-Offset. | Continue from Upload-Offset.
 FILE_TOO_LARGE | USER_INPUT | 413 | final | The file is too large. | A document has at most \
-5 MiB. | Choose or make a smaller file.
+5 MiB. | Make a smaller file; on a phone, send a screenshot.
 FILE_EMPTY | USER_INPUT | 400 | final | The file is empty. | A document has at least 1 byte. \
 | Choose another file.
 FILE_TYPE_NOT_ALLOWED | USER_INPUT | 415 | final | This type of file is not allowed here. | \
-Documents are PNG, JPEG or PDF; photos are no PDF. | Choose another file.
+Documents are PNG, JPEG or PDF; photos are no PDF. | Save it as JPEG; on a phone, send a \
+screenshot.
 FILE_CONTENT_MISMATCH | USER_INPUT | 400 | final | The content of the file is not what was \
 declared. | Size, hash or format differ from the ticket, or the file is damaged. | Open a \
 new upload for the file as it is.

@@ -1,5 +1,6 @@
 """Kinds of documents and what their files may be."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -53,6 +54,21 @@ CONTENT_TYPES = {
     DocumentFormat.PDF: "application/pdf",
 }
 IMAGES = (DocumentFormat.PNG, DocumentFormat.JPEG)
+PHONE_ADVICE = (
+    "On an iPhone choose Settings → Camera → Formats → Most Compatible and take the photo again."
+    " On any phone a screenshot of it will do."
+)
+
+
+def listed(formats: Collection[DocumentFormat]) -> str:
+    """Their names, as a sentence has them: `PNG, JPEG or PDF`."""
+    *others, last = (one.value for one in formats)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def advice(formats: Collection[DocumentFormat]) -> str:
+    """Sentences that say what to send instead of a file that is not taken."""
+    return f"Send a {listed(formats)} of at most {MAX_BYTES >> 20} MB. {PHONE_ADVICE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

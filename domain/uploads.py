@@ -1,15 +1,39 @@
 """What is known of a file before its bytes are there."""
 
 import re
-import unicodedata
 from dataclasses import dataclass
 
 from domain.characters import visible
-from domain.documents import CONTENT_TYPES, RULE_OF_KIND, DocumentKind
+from domain.documents import CONTENT_TYPES, RULE_OF_KIND, DocumentFormat, DocumentKind, advice
 from domain.errors import BadUserInput, FileEmpty, FileTooLarge, FileTypeNotAllowed
 
 FILE_NAME_MAX_LENGTH = 255
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_FOLDERS = re.compile(r"[/\\]")
+# Neither stands in any name of a file.
+_IN_NO_NAME = re.compile(r"[\0\ud800-\udfff]")
+UNKNOWN_TYPE = "application/octet-stream"
+# As systems, browsers and programs name the formats.
+_FORMAT_OF_TYPE = {
+    f"{group}/{name}": one
+    for one, groups, names in (
+        (DocumentFormat.PNG, "image application", "png x-png apng vnd.mozilla.apng x-citrix-png"),
+        (
+            DocumentFormat.JPEG,
+            "image application",
+            "jpeg jpg pjpeg pjpg x-jpeg x-jpg jpe jfif x-citrix-jpeg mpo",
+        ),
+        (DocumentFormat.PDF, "application text", "pdf x-pdf acrobat vnd.pdf"),
+    )
+    for group in groups.split()
+    for name in names.split()
+}
+# Of files that are something, or to be saved.
+_UNSPECIFIC = re.compile(
+    r"(?:application|binary|content|unknown|image)/(?:x-)?(?:octet-?stream|binary|unknown"
+    r"|unknown-content-type|(?:force-)?download|save|file|\*)|\*/\*"
+)
+_TYPE = re.compile(r"[^/]+/[^/]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,29 +53,38 @@ def check_announcement(file: Announcement) -> None:
     if file.byte_size < rule.min_bytes:
         raise FileEmpty
     if file.byte_size > rule.max_bytes:
-        raise FileTooLarge(details={"limitBytes": rule.max_bytes})
-    if media_type(file.content_type) not in {CONTENT_TYPES[one] for one in rule.formats}:
-        raise FileTypeNotAllowed(details={"formats": [one.value for one in rule.formats]})
+        raise FileTooLarge(
+            f"The file is too large. {advice(rule.formats)}",
+            details={"limitBytes": rule.max_bytes},
+        )
+    # The content decides; only what can be nothing that is taken is refused before it is sent.
+    if media_type(file.content_type) not in {
+        UNKNOWN_TYPE,
+        *(CONTENT_TYPES[one] for one in rule.formats),
+    }:
+        raise FileTypeNotAllowed(
+            f"This type of file is not taken here. {advice(rule.formats)}",
+            details={"formats": [one.value for one in rule.formats]},
+        )
     if not _SHA256.fullmatch(file.sha256):
         raise BadUserInput("sha256 has to be 64 hexadecimal digits.")
-    if not _is_plain(file.file_name):
-        raise BadUserInput("fileName has to be 1 to 255 characters without a / in it.")
+    if not _is_name(file.file_name):
+        raise BadUserInput("fileName has to be a name of 1 to 255 characters.")
 
 
 def media_type(content_type: str) -> str:
-    """The type without parameters, in lower case."""
-    return content_type.partition(";")[0].strip().lower()
+    """The type as it is registered, in lower case and without parameters.
 
-
-def _is_plain(name: str) -> bool:
-    """A bare name. It is used for nothing, but one with a path is a mistake or an attempt.
-
-    Browsers send a made-up folder of Windows before it, and most systems have the backslash in
-    names.
+    UNKNOWN_TYPE for those that say nothing: an empty one, and those that are no media types.
     """
-    name = visible(name).strip()
-    return (
-        0 < len(name) <= FILE_NAME_MAX_LENGTH
-        and name not in {"", ".", ".."}
-        and not any(one == "/" or unicodedata.category(one) in {"Cc", "Cs"} for one in name)
-    )
+    said = content_type.partition(";")[0].strip().lower()
+    if said in _FORMAT_OF_TYPE:
+        return CONTENT_TYPES[_FORMAT_OF_TYPE[said]]
+    return said if _TYPE.fullmatch(said) and not _UNSPECIFIC.fullmatch(said) else UNKNOWN_TYPE
+
+
+def _is_name(path: str) -> bool:
+    """Whether it ends with a name. Folders before it, which some systems send, do not matter."""
+    name = _FOLDERS.split(visible(path).rstrip("/\\"))[-1]
+    is_name = 0 < len(name) <= FILE_NAME_MAX_LENGTH and name.strip() not in {"", ".", ".."}
+    return is_name and not _IN_NO_NAME.search(path)

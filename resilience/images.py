@@ -45,7 +45,9 @@ def require_size(width: int, height: int) -> None:
     """Raises FileContentMismatch."""
     require(width > 0 and height > 0)
     if width * height > MAX_PIXELS:
-        raise FileContentMismatch("The image has more than 40 megapixels.")
+        raise FileContentMismatch(
+            "The image has more than 40 megapixels. Send a smaller copy or a screenshot of it."
+        )
     require(max(width, height) <= MAX_SIDE)
 
 

@@ -20,10 +20,10 @@ from typing import Any
 
 import puremagic
 
-from domain.documents import CONTENT_TYPES, DocumentFormat
+from domain.documents import CONTENT_TYPES, DocumentFormat, advice, listed
 from domain.errors import FileContentMismatch
 from resilience.jpegs import cleaned_jpeg
-from resilience.pdfs import cleaned_pdf
+from resilience.pdfs import cleaned_pdf, pdf_start
 from resilience.pngs import cleaned_png
 from resilience.repetition import place_of
 
@@ -34,7 +34,6 @@ NICENESS = 5
 _SIGNATURES = {
     DocumentFormat.PNG: b"\x89PNG\r\n\x1a\n",
     DocumentFormat.JPEG: b"\xff\xd8\xff",
-    DocumentFormat.PDF: b"%PDF-",
 }
 _CLEANED: dict[DocumentFormat, Callable[[bytes], bytes]] = {
     DocumentFormat.PNG: cleaned_png,
@@ -85,22 +84,25 @@ def cleaned(content: bytes, allowed: Collection[DocumentFormat]) -> tuple[Docume
     """
     file_format = _format_of(content)
     if file_format is None or file_format not in allowed:
-        raise FileContentMismatch(
-            f"The file is no {' and no '.join(one.value for one in allowed)}."
-        )
+        raise FileContentMismatch(f"The file is no {listed(allowed)}. {advice(allowed)}")
     return file_format, _CLEANED[file_format](content)
 
 
 def _format_of(content: bytes) -> DocumentFormat | None:
     """None unless its first bytes and the list of all known formats agree."""
-    try:
-        known = {match.mime_type for match in puremagic.magic_string(content)}
-    except (puremagic.PureError, ValueError):
-        return None
     for one, signature in _SIGNATURES.items():
-        if content.startswith(signature) and CONTENT_TYPES[one] in known:
+        if content.startswith(signature) and CONTENT_TYPES[one] in _known_types(content):
             return one
-    return None
+    start = pdf_start(content)
+    is_pdf = start >= 0 and CONTENT_TYPES[DocumentFormat.PDF] in _known_types(content[start:])
+    return DocumentFormat.PDF if is_pdf else None
+
+
+def _known_types(content: bytes) -> set[str]:
+    try:
+        return {match.mime_type for match in puremagic.magic_string(content)}
+    except (puremagic.PureError, ValueError):
+        return set()
 
 
 def main() -> None:

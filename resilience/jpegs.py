@@ -313,4 +313,7 @@ def _require_bounded(frame: _Frame, picture: _Picture) -> None:
         frame.pixels * sum(frame.samples.values()) > MAX_COEFFICIENTS
         or sum(map(frame.visits, scans)) > MAX_VISITS
     ):
-        raise FileContentMismatch("The image is too large for a progressive JPEG.")
+        raise FileContentMismatch(
+            "The image is too large for a progressive JPEG. Send a smaller copy or a screenshot of"
+            " it."
+        )

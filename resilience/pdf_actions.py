@@ -34,7 +34,7 @@ _SHOWN = frozenset(
 # Start something, show something by themselves, or name files and addresses.
 _DROPPED = frozenset(
     "/OpenAction /URI /URL /URLS /PresSteps /Threads /SpiderInfo /NeedsRendering"
-    " /Requirements /DestOutputProfileRef /OPI /FFilter /FDecodeParms".split()
+    " /Requirements /DestOutputProfileRef /OPI /FFilter /FDecodeParms /SigFlags".split()
 )
 _DROPPED_OF_STREAMS = frozenset("/A /PA /AA /AF /EF /Ref".split())
 # As short as the names of glyphs, which are streams among streams.
@@ -93,9 +93,11 @@ def _is_page(holder: DictionaryObject) -> bool:
     return any(key in holder for key in ("/Contents", "/MediaBox", "/Parent"))
 
 
-# By key, whether an entry is taken out. Resources of a page may have any of these names.
+# By key, whether an entry is taken out. Resources of a page may have any of these names. Signatures
+# of the original do not fit the copy, and readers would call it altered.
 _CHECKS: dict[str, Callable[[DictionaryObject, PdfObject | None], bool]] = {
     "/Dest": lambda _, value: isinstance(value, DictionaryObject),
+    "/DSS": lambda holder, _: "/Pages" in holder,
     "/Dur": lambda _, value: isinstance(value, (int, float)),
     # A file by its name; for annotations their flags.
     "/F": lambda _, value: _is_text(value),
@@ -103,6 +105,8 @@ _CHECKS: dict[str, Callable[[DictionaryObject, PdfObject | None], bool]] = {
     "/FS": lambda _, value: _is_text(value) or _has_any(value, "/F", "/UF", "/FS"),
     "/PA": lambda holder, value: _is_page(holder) or "/Subtype" in holder or _has_any(value, "/S"),
     "/PageMode": lambda _, value: str(value) in _BY_ITSELF,
+    "/Perms": lambda holder, _: "/Pages" in holder,
+    "/V": lambda _, value: _has_any(value, "/ByteRange"),
     "/Trans": lambda holder, value: _is_page(holder) or _has_any(value, "/S"),
 }
 

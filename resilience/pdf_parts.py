@@ -1,7 +1,7 @@
 """What a PDF is made of: objects that must not act, and their copy."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from io import BytesIO
 from math import prod
 
@@ -33,6 +33,10 @@ _ACTIVE = frozenset(
     " /RichMediaExecute /XFA /SubmitForm /ImportData /GoToE /GoToR /Movie /Sound /Rendition"
     " /Filespec /FileAttachment /Collection /3DD /OnInstantiate".split()
 )
+# Trees of names, which some programs write though there is nothing in them.
+_TREES = frozenset(("/JavaScript", "/EmbeddedFiles"))
+_TREE_KEYS = frozenset(("/Names", "/Kids", "/Limits"))
+MAX_TREE_NODES = 100
 # As short as names of glyphs, which are streams.
 _ACTIVE_KEYS = frozenset(("/AA", "/AF", "/EF"))
 _ACTING_LINK = re.compile(r"(?i)(?:javascript|vbscript|data|file):")
@@ -56,15 +60,49 @@ def require_passive(found: PdfObject | None) -> None:
             raise FileContentMismatch(
                 "The PDF has scripts, forms or files in it. Print it to a new one."
             )
-        waiting += [(part, depth + 1) for part in _parts(value)]
+        waiting += [(part, depth + 1) for part in _parts(value, skipped=_empty_keys(value))]
 
 
-def _parts(value: object) -> Iterator[object]:
+def _parts(value: object, *, skipped: Collection[str] = ()) -> Iterator[object]:
     if isinstance(value, DictionaryObject):
-        for pair in value.items():
-            yield from pair
+        for key, entry in value.items():
+            if key not in skipped:
+                yield from (key, entry)
     elif isinstance(value, ArrayObject):
         yield from list.__iter__(value)
+
+
+def _empty_keys(value: object) -> list[str]:
+    """Keys of what would act, with nothing behind them. Resolves them."""
+    if not isinstance(value, DictionaryObject):
+        return []
+    return [key for key in _ACTIVE.intersection(value) if _is_empty(key, value.raw_get(key))]
+
+
+def _is_empty(key: str, value: PdfObject) -> bool:
+    target = value.get_object()
+    is_null = target is None or isinstance(target, NullObject)
+    return is_null or (key in _TREES and _is_empty_tree(target))
+
+
+def _is_empty_tree(root: PdfObject | None) -> bool:
+    """Whether there are no names in it (ISO 32000-1, 7.9.6). False for a large one."""
+    waiting = [root]
+    for _ in range(MAX_TREE_NODES):
+        if not waiting:
+            return True
+        tree = waiting.pop()
+        target = None if tree is None else tree.get_object()
+        if not isinstance(target, DictionaryObject) or isinstance(target, StreamObject):
+            return False
+        if not _TREE_KEYS.issuperset(target):
+            return False
+        names, kids = (target.get(key, NullObject()).get_object() for key in ("/Names", "/Kids"))
+        if isinstance(kids, ArrayObject):
+            waiting += list.__iter__(kids)
+        if not isinstance(kids, (ArrayObject, NullObject)) or names not in ([], NullObject()):
+            return False
+    return False
 
 
 def _acts(value: object) -> bool:
@@ -139,7 +177,7 @@ class PdfCopy:
             if isinstance(holder, IndirectObject):
                 self._reference(holder)
             elif isinstance(holder, DictionaryObject):
-                for key in _FORGOTTEN.intersection(holder):
+                for key in (*_FORGOTTEN.intersection(holder), *_empty_keys(holder)):
                     del holder[key]
                 pacify(holder)
                 for name in [key for key, value in holder.items() if is_removed(value)]:

@@ -1,16 +1,17 @@
-"""PDF: readable, not locked, and without anything that acts.
+"""PDF: readable without a password, and without anything that acts.
 
 The copy is written anew from what can be reached from the root, and read again: what is kept is
 what was looked at, whatever another program would have found in the file.
 """
 
+import re
 import struct
 import time
 import zlib
 from io import BytesIO
 from zipfile import is_zipfile
 
-from pypdf import PdfReader, apply_configuration
+from pypdf import PasswordType, PdfReader, apply_configuration
 from pypdf.errors import DependencyError, DeprecationError, PyPdfError
 from pypdf.generic import IndirectObject
 
@@ -23,6 +24,12 @@ MAX_SECONDS = 5.0
 # Read in one go, which nothing can stop: about a second of work.
 MAX_UNPACKED_BYTES = 1024 * 1024
 MAX_RECOVERED_BYTES = 100_000
+# Of other content before a PDF, as readers allow (ISO 32000-1, implementation note 13).
+MAX_BYTES_BEFORE = 1024
+
+_HEADER = b"%PDF-"
+_TABLE_PLACE = re.compile(rb"startxref\s{1,9}(\d{1,10})\b")
+_TABLE_START = re.compile(rb"\s{0,9}(?:xref\b|\d{1,10}\s{1,9}\d{1,5}\s{1,9}obj\b)")
 
 # pypdf says itself that damaged files may cause any error.
 _UNREADABLE = (
@@ -62,8 +69,16 @@ class _WatchedFile(BytesIO):
         return super().getbuffer()
 
 
+def pdf_start(content: bytes) -> int:
+    """The place of the first header; -1 for none where readers look for it."""
+    return content.find(_HEADER, 0, MAX_BYTES_BEFORE + len(_HEADER))
+
+
 def cleaned_pdf(content: bytes, *, max_seconds: float = MAX_SECONDS) -> bytes:
-    """The pages, without what says who made them and when. Raises FileContentMismatch."""
+    """The pages, without what says who made them and when, and not encrypted.
+
+    Raises FileContentMismatch.
+    """
     limits = apply_configuration(
         zlib_maximum_output_length=MAX_UNPACKED_BYTES,
         zlib_maximum_recovery_input_length=MAX_RECOVERED_BYTES,
@@ -88,7 +103,7 @@ def cleaned_pdf(content: bytes, *, max_seconds: float = MAX_SECONDS) -> bytes:
 
 def _rewritten(content: bytes, watch: _Watch) -> bytes:
     _refuse_archive(content)
-    reader = _opened(content, watch)
+    reader = _opened(_from_start(content), watch)
     pages = len(reader.pages)
     if not 0 < pages <= MAX_PAGES:
         raise FileContentMismatch(f"A PDF has 1 to {MAX_PAGES} pages here.")
@@ -99,13 +114,18 @@ def _rewritten(content: bytes, watch: _Watch) -> bytes:
     return copy
 
 
+def _from_start(content: bytes) -> bytes:
+    """Without what is before the PDF, unless the places that it names count from there."""
+    start = pdf_start(content)
+    named = _TABLE_PLACE.findall(content, max(0, len(content) - MAX_BYTES_BEFORE))
+    if start > 0 and named and _TABLE_START.match(content, int(named[-1])):
+        return content
+    return content[max(0, start) :]
+
+
 def _opened(content: bytes, watch: _Watch) -> PdfReader:
     """Every object that its table names has been looked at."""
-    reader = PdfReader(
-        _WatchedFile(content, watch), strict=False, xref_stream_maximum_entries=10 * MAX_OBJECTS
-    )
-    if reader.is_encrypted:
-        raise _protected()
+    reader = _reader(content, watch)
     names = [(n, generation) for generation, numbers in reader.xref.items() for n in numbers]
     names += [(n, 0) for n in reader.xref_objStm]
     if len(names) > MAX_OBJECTS:
@@ -117,10 +137,26 @@ def _opened(content: bytes, watch: _Watch) -> PdfReader:
     return reader
 
 
+def _reader(content: bytes, watch: _Watch) -> PdfReader:
+    """Raises FileContentMismatch when it needs a password or a certificate."""
+    try:
+        reader = PdfReader(
+            _WatchedFile(content, watch), strict=False, xref_stream_maximum_entries=10 * MAX_OBJECTS
+        )
+    except NotImplementedError as error:
+        raise _protected() from error
+    if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
+        raise _protected()
+    return reader
+
+
 def _refuse_archive(content: bytes) -> None:
     if is_zipfile(BytesIO(content)):
         raise FileContentMismatch("The PDF is an archive as well. Print it to a new one.")
 
 
 def _protected() -> FileContentMismatch:
-    return FileContentMismatch("The PDF is protected. Save it without a password.")
+    return FileContentMismatch(
+        "The PDF asks for a password. Open it, print it to a new PDF, and send that. On a phone, a"
+        " screenshot of it will do."
+    )

@@ -63,10 +63,12 @@ class Document(Node):
 class OpenUploadInput:
     kind: DocumentKind = field(description="What it is.")
     file_name: str = field(
-        description="1 to 255 characters, without a path. It is checked and then forgotten."
+        description="1 to 255 characters; folders before it do not matter. It is checked and then"
+        " forgotten."
     )
     content_type: str = field(
-        description="image/png, image/jpeg or, but for photos, application/pdf."
+        description="image/png, image/jpeg or, but for photos, application/pdf; other names of"
+        " these, empty or application/octet-stream where it is not known. The content decides."
     )
     byte_size: int = field(description="1 to 5242880, exactly what will be sent.")
     sha256: str = field(description="Of exactly these bytes: 64 hexadecimal digits.")

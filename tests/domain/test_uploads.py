@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from domain.documents import MAX_BYTES, DocumentKind
+from domain.documents import IMAGE_KINDS, MAX_BYTES, DocumentKind
 from domain.errors import BadUserInput, FileEmpty, FileTooLarge, FileTypeNotAllowed
-from domain.uploads import Announcement, check_announcement
+from domain.uploads import Announcement, check_announcement, media_type
 
 LETTER = Announcement(
     kind=DocumentKind.PASTOR_LETTER,
@@ -30,9 +30,15 @@ LETTER = Announcement(
         {"file_name": "C:\\fakepath\\letter.pdf"},
         {"file_name": "a\\b.pdf"},
         {"file_name": "..\\letter.pdf"},
-        {"file_name": "\\"},
         {"file_name": "receipt 12\\11.pdf\n"},
         {"file_name": "\u202aletter.pdf\u202c"},
+        {"file_name": "../letter.pdf"},
+        {"file_name": "/storage/emulated/0/Download/letter.pdf"},
+        {"file_name": "content://media/external/file/42/letter.pdf"},
+        {"file_name": "Church \\ letter / final.pdf"},
+        {"file_name": "letter\\"},
+        {"file_name": "folder/" * 60 + "letter.pdf"},
+        {"file_name": "letter\n.pdf\t"},
     ],
 )
 def test_a_file_within_the_rules_is_taken(changes):
@@ -57,7 +63,9 @@ def test_a_file_within_the_rules_is_taken(changes):
         ({"file_name": ""}, BadUserInput, {}),
         ({"file_name": " .. "}, BadUserInput, {}),
         ({"file_name": "\u200b\ufeff"}, BadUserInput, {}),
-        ({"file_name": "../letter.pdf"}, BadUserInput, {}),
+        ({"file_name": "letters/.."}, BadUserInput, {}),
+        ({"file_name": "/"}, BadUserInput, {}),
+        ({"file_name": "letters\\ . "}, BadUserInput, {}),
         ({"file_name": "letter\0.pdf"}, BadUserInput, {}),
         ({"file_name": "letter\ud800.pdf"}, BadUserInput, {}),
         ({"file_name": "x" * 256}, BadUserInput, {}),
@@ -68,3 +76,68 @@ def test_a_file_against_the_rules_is_refused(changes, error, details):
         check_announcement(replace(LETTER, **changes))
 
     assert refused.value.details == details
+
+
+TYPES = {
+    "image/png": ["image/x-png", "IMAGE/PNG", " image/png ", "image/apng", "image/png;a=b"],
+    "image/jpeg": [
+        *("image/jpg", "image/pjpeg", "IMAGE/JPG", "image/jpeg; charset=binary", "image/jfif"),
+        *("image/x-citrix-jpeg", "application/jpg", "image/mpo"),
+    ],
+    "application/pdf": [
+        *("application/x-pdf", "Application/PDF", "text/pdf", "application/acrobat"),
+        'application/pdf; name="letter.pdf"',
+    ],
+    "application/octet-stream": [
+        *("", " ", ";", "application/octet-stream", "Application/Octet-Stream;x=y"),
+        *("binary/octet-stream", "application/x-octet-stream", "application/force-download"),
+        *("application/x-download", "application/unknown", "content/unknown", "unknown/unknown"),
+        *("*/*", "image/*", "image", "file", "undefined", "jpg"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "registered"), [(one, name) for name, many in TYPES.items() for one in many]
+)
+def test_file_with_any_name_of_an_allowed_type_is_taken(said, registered):
+    check_announcement(replace(LETTER, content_type=said))
+
+    assert media_type(said) == registered
+
+
+@pytest.mark.parametrize("said", [one for many in list(TYPES.values())[:2] for one in many])
+def test_photo_with_any_name_of_an_image_type_is_taken(said):
+    check_announcement(replace(LETTER, kind=DocumentKind.PHOTO, content_type=said))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("image/heic", "image/heif", "image/avif", "image/webp", "image/tiff", "image/bmp"),
+        *("image/gif", "image/svg+xml", "IMAGE/HEIC; a=b", "image/x-adobe-dng", "video/mp4"),
+        *("text/html", "application/zip", "application/msword", "text/plain"),
+    ],
+)
+def test_refusal_of_another_type_says_what_to_send_and_what_to_do_on_a_phone(said):
+    with pytest.raises(FileTypeNotAllowed) as refused:
+        check_announcement(replace(LETTER, content_type=said))
+
+    assert refused.value.message == (
+        "This type of file is not taken here. Send a PNG, JPEG or PDF of at most 5 MB. On an iPhone"
+        " choose Settings → Camera → Formats → Most Compatible and take the photo again. On any"
+        " phone a screenshot of it will do."
+    )
+
+
+@pytest.mark.parametrize("kind", DocumentKind)
+def test_refusal_of_a_large_file_says_what_to_send_and_what_to_do_on_a_phone(kind):
+    formats = "PNG or JPEG" if kind in IMAGE_KINDS else "PNG, JPEG or PDF"
+
+    with pytest.raises(FileTooLarge) as refused:
+        check_announcement(replace(LETTER, kind=kind, byte_size=MAX_BYTES + 1))
+
+    assert refused.value.message.startswith(
+        f"The file is too large. Send a {formats} of at most 5 MB. On an iPhone"
+    )
+    assert "screenshot" in refused.value.message

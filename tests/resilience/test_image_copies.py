@@ -33,7 +33,12 @@ from tests.resilience.files import (
 )
 
 DAMAGED = "The image is damaged. Take or save it again."
-TOO_MANY_PIXELS = "The image has more than 40 megapixels."
+TOO_MANY_PIXELS = (
+    "The image has more than 40 megapixels. Send a smaller copy or a screenshot of it."
+)
+TOO_LARGE = (
+    "The image is too large for a progressive JPEG. Send a smaller copy or a screenshot of it."
+)
 CLEANED = {"JPEG": cleaned_jpeg, "PNG": cleaned_png}
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -289,7 +294,7 @@ REFUSED_JPEGS = {
     "with too many segments": (JPEG[:2] + segment(0xFE, b"") * 10_000 + JPEG[2:], DAMAGED),
     "too large to be kept in memory": (
         sized(PROGRESSIVE, 8_000, 5_000),
-        "The image is too large for a progressive JPEG.",
+        TOO_LARGE,
     ),
 }
 
@@ -460,7 +465,7 @@ def test_progressive_picture_whose_scans_take_long_is_refused_before_it_is_decod
     with pytest.raises(FileContentMismatch) as refused:
         cleaned_jpeg(content)
 
-    assert refused.value.message == "The image is too large for a progressive JPEG."
+    assert refused.value.message == TOO_LARGE
     # Decoding the first of them takes three seconds.
     assert time.process_time() - began < 0.5
 

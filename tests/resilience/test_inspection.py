@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from domain.documents import IMAGES, DocumentFormat
+from domain.documents import IMAGES, DocumentFormat, advice
 from domain.errors import FileContentMismatch
 from resilience.inspection import DEFAULT_OPTIONS, clean_copy, turns
 from tests import files
@@ -26,7 +26,7 @@ from tests.resilience.files import (
 )
 
 ANY = tuple(DocumentFormat)
-NOTHING_KNOWN = "The file is no PNG and no JPEG and no PDF."
+NOTHING_KNOWN = f"The file is no PNG, JPEG or PDF. {advice(ANY)}"
 OTHER_TYPES = {
     "a program": b"MZ\x90\0" + b"\0" * 500,
     "a page": b"<!doctype html><script>alert(1)</script>",
@@ -34,15 +34,16 @@ OTHER_TYPES = {
     "a GIF": saved(image("P"), "GIF"),
     "a WebP": saved(image(), "WEBP"),
     "a TIFF": saved(image(), "TIFF"),
+    "a BMP": saved(image(), "BMP"),
     "a HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100,
+    "an AVIF": b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + b"\0" * 100,
+    "a film": b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0" * 100,
     "an empty zip": b"PK\5\6" + b"\0" * 18,
     "a text document": archive(),
     "a shell script": b"#!/bin/sh\necho",
     "nothing that is known": bytes(range(256)),
     "a single byte": b"x",
-    "a page before the PDF": b"<html>" + files.pdf(),
-    "a zip before the PDF": archive() + files.pdf(),
-    "an empty line before the PDF": b"\n" + files.pdf(),
+    "more than a kilobyte before the PDF": b"\n" * 1025 + files.pdf(),
     "a JPEG after something": b"\0" + files.jpeg(),
 }
 HOSTILE = OTHER_TYPES | {
@@ -55,6 +56,7 @@ HOSTILE = OTHER_TYPES | {
     "a PNG with nothing in it": png((10, 10, 8, 2)),
     "a PDF with a script": document(opening(action("/JavaScript", JS="app.alert(1)"))),
     "a PDF and a zip": files.pdf() + archive(),
+    "a zip before a PDF": archive() + files.pdf(),
     "a PDF that is damaged": files.pdf()[:200],
 }
 
@@ -79,7 +81,8 @@ async def test_a_pdf_is_refused_where_only_images_are_allowed(tmp_path):
     with pytest.raises(FileContentMismatch) as refused:
         await copied(tmp_path, files.pdf(), allowed=IMAGES)
 
-    assert refused.value.message == "The file is no PNG and no JPEG."
+    assert refused.value.message == f"The file is no PNG or JPEG. {advice(IMAGES)}"
+    assert "Send a PNG or JPEG of at most 5 MB. On an iPhone" in refused.value.message
     assert not (tmp_path / "target").exists()
 
 
@@ -99,6 +102,22 @@ async def test_the_content_says_what_a_file_is(tmp_path, content, found):
     assert answer == found
     assert (tmp_path / "letter.pdf").exists()
     assert (tmp_path / "photo.jpg").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        *(b"\n", b"\r\n\r\n", bytes(9), b"\xef\xbb\xbf", b"<html>", b"%!PS-Adobe-3.0 PDF\n"),
+        *(b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\n\r\n", b"GIF89a", b"x" * 1024),
+    ],
+)
+async def test_what_is_before_a_pdf_is_left_out(tmp_path, before):
+    answer = await copied(tmp_path, before + files.pdf())
+
+    clean = (tmp_path / "target").read_bytes()
+    await copied(tmp_path, files.pdf())
+    assert answer == DocumentFormat.PDF
+    assert clean == (tmp_path / "target").read_bytes()
 
 
 async def test_cleaning_a_clean_copy_changes_nothing(tmp_path):

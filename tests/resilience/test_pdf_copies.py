@@ -31,7 +31,10 @@ from tests.resilience.files import (
 
 DAMAGED = "The PDF is damaged. Make it again."
 ACTING = "The PDF has scripts, forms or files in it. Print it to a new one."
-PROTECTED = "The PDF is protected. Save it without a password."
+PROTECTED = (
+    "The PDF asks for a password. Open it, print it to a new PDF, and send that. On a phone, a"
+    " screenshot of it will do."
+)
 TOO_COMPLICATED = "The PDF is too complicated. Print it to a new one."
 ARCHIVE = "The PDF is an archive as well. Print it to a new one."
 PAGES = "A PDF has 1 to 200 pages here."
@@ -183,8 +186,11 @@ def test_names_of_glyphs_and_of_blending_are_no_actions():
     assert PdfReader(io.BytesIO(clean)).pages[0]["/Resources"]["/Font"]["/F1"]["/CharProcs"]
 
 
-def encrypted(password: str) -> bytes:
-    return document(lambda writer, _: writer.encrypt(password, "owner", algorithm="RC4-128"))
+ALGORITHMS = ("RC4-40", "RC4-128", "AES-128", "AES-256-R5", "AES-256")
+
+
+def encrypted(password: str, algorithm: str = "RC4-128") -> bytes:
+    return document(lambda writer, _: writer.encrypt(password, "owner", algorithm=algorithm))
 
 
 def with_handler(version: bytes) -> bytes:
@@ -228,9 +234,13 @@ ACTIVE = {
     "a stream whose content is in a file": pdf(stream(b"", b"/F (//host/x)")),
 }
 REFUSED = {name: (content, ACTING) for name, content in ACTIVE.items()} | {
-    "protected by a password": (encrypted("secret"), PROTECTED),
-    "protected by an empty password": (encrypted(""), PROTECTED),
-    "protected by AES": (with_handler(b"/V 5 /R 6 /CF << >>"), PROTECTED),
+    **{f"protected by {one}": (encrypted("secret", one), PROTECTED) for one in ALGORITHMS},
+    "protected by a blank": (encrypted(" "), PROTECTED),
+    "protected by an unknown password": (with_handler(b"/V 5 /R 6 /CF << >>"), PROTECTED),
+    "protected by a certificate": (
+        with_handler(b"/V 4 /SubFilter /adbe.pkcs7.s5").replace(b"/Standard", b"/Adobe.PubSec"),
+        PROTECTED,
+    ),
     "rubbish": (b"%PDF-1.7\n" + bytes(range(256)) * 40, DAMAGED),
     "cut": (files.pdf()[:200], DAMAGED),
     "a photo whose filter has an old name": (

@@ -68,7 +68,8 @@ async def test_a_ticket_says_where_how_and_until_when(client):
         ({"byteSize": 0}, "FILE_EMPTY"),
         ({"byteSize": MAX_BYTES + 1}, "FILE_TOO_LARGE"),
         ({"contentType": "application/x-msdownload"}, "FILE_TYPE_NOT_ALLOWED"),
-        ({"fileName": "../../etc/passwd"}, "BAD_USER_INPUT"),
+        ({"contentType": "image/heic"}, "FILE_TYPE_NOT_ALLOWED"),
+        ({"fileName": "../.."}, "BAD_USER_INPUT"),
         ({"sha256": "no hash"}, "BAD_USER_INPUT"),
     ],
 )
@@ -78,6 +79,33 @@ async def test_no_ticket_is_given_for_a_file_against_the_rules(client, changes, 
     answer = await ask(client, OPEN, {"input": file})
 
     assert refused(answer)["code"] == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "header"),
+    [
+        ("image/jpg", "image/jpeg"),
+        ("Image/PJPEG; name=x", "image/jpeg"),
+        ("", "application/octet-stream"),
+        ("application/octet-stream", "application/octet-stream"),
+        ("image", "application/octet-stream"),
+    ],
+)
+async def test_file_of_any_announced_type_is_stored_as_what_it_is(client, sql, said, header):
+    content = files.png()
+    changes = {"contentType": said, "fileName": "C:\\fakepath\\photo.heic"}
+    answer = await ask(client, OPEN, {"input": announcement("GROUP_PHOTO", content, **changes)})
+    ticket = data(answer)["openUpload"]["ticket"]
+
+    stored = await client.put(
+        ticket["url"],
+        content=content,
+        headers={one["name"]: one["value"] for one in ticket["headers"]},
+    )
+
+    assert ticket["headers"] == [{"name": "Content-Type", "value": header}]
+    assert stored.status_code == 201
+    assert await sql.fetchval("SELECT format FROM document") == "PNG"
 
 
 async def test_a_whole_file_is_stored(client, sql, disk):
