@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 FIRST_YEAR = 1900
 LAST_YEAR = 2200
@@ -43,6 +44,19 @@ def read_day(text: object) -> date:
         raise ValueError("day")
     year, month, day = (int(part) for part in match.groups())
     return date(year, month, day)
+
+
+def zone(name: str) -> ZoneInfo:
+    """The time zone of this IANA name; UTC for a name that only the database knows."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def day_in(name: str, moment: datetime) -> date:
+    """The calendar date of a moment in the time zone of this IANA name."""
+    return moment.astimezone(zone(name)).date()
 
 
 def _offset(match: re.Match[str]) -> timezone:

@@ -9,6 +9,7 @@ from domain.codes import player_code
 from domain.errors import ChurchLimitReached, InvalidForm, InvalidStatusTransition, Issue
 from domain.form import PersonEntry, PersonForm, PlayerForm, TeamEntry, TeamForm
 from domain.issues import Path, in_form_order, moved
+from domain.moments import day_in
 from domain.rules import TournamentRules
 from domain.status import LIVE_STATUSES, TeamStatus
 from domain.text import normalize
@@ -93,7 +94,9 @@ async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by 
     Raises InvalidForm, ChurchLimitReached.
     """
     now = services.clock()
-    checked = check(edit.form, _rules(tournament.rules, before, edit), today=now.date())
+    checked = check(
+        edit.form, _rules(tournament.rules, before, edit), today=day_in(tournament.time_zone, now)
+    )
     issues = in_form_order((*moved(checked.issues, edit.places), *edit.issues))
     if checked.entry is None or issues:
         raise InvalidForm(issues or checked.issues)

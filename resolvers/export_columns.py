@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from domain.codes import player_code
 from domain.form import PersonEntry
@@ -44,16 +44,13 @@ def _person(label: str, person: Callable[[TeamRecord], PersonEntry]) -> tuple[Co
     )
 
 
-TEAM_COLUMNS = (
+_TEAM = (
     Column(header="Team code", value=lambda team: team.code, width=12),
     Column(header="Team", value=lambda team: team.name, width=28),
     Column(header="Church", value=lambda team: team.church.name, width=28),
     Column(header="Status", value=lambda team: team.status.value),
-    Column(
-        header="Registered (UTC)",
-        value=lambda team: team.registered_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
-        width=20,
-    ),
+)
+_REST_OF_TEAM = (
     *_person("Captain", lambda team: team.captain),
     *_person("Vice-captain", lambda team: team.vice_captain),
     Column(header="Players", value=lambda team: len(team.players), width=8),
@@ -81,3 +78,13 @@ PLAYER_COLUMNS = (
         is_private=True,
     ),
 )
+
+
+def team_columns_in(time_zone: ZoneInfo) -> tuple[Column, ...]:
+    """The columns of teams, with times in this zone."""
+    registered = Column(
+        header=f"Registered ({time_zone.key})",
+        value=lambda team: team.registered_at.astimezone(time_zone).strftime("%Y-%m-%d %H:%M:%S"),
+        width=28,
+    )
+    return (*_TEAM, registered, *_REST_OF_TEAM)

@@ -14,23 +14,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from domain.errors import NotFound
 from domain.exports import ExportFormat, harmless
-from domain.moments import read_moment
+from domain.moments import read_moment, zone
 from domain.roles import Caller, Role, may, require_role
 from domain.status import TeamStatus
-from persistence import audit, team_lists
+from persistence import audit, team_lists, tournaments
 from persistence.database import Connection
-from persistence.pages import Slice
+from persistence.pages import Page, Slice
 from persistence.records import TeamRecord
 from persistence.team_lists import Listing, Parts, TeamOrderField, order_of
 from persistence.team_search import TeamFilter
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
-from resolvers.export_columns import PLAYER_COLUMNS, TEAM_COLUMNS, Column, Member
+from resolvers.export_columns import PLAYER_COLUMNS, Column, Member, team_columns_in
 from resolvers.links import Link, linked_caller, read_link, sign_link
 
 LINK = "teams-export"
@@ -43,11 +44,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """What is exported, for whom, and how the file is called."""
+    """A table for the caller, in the tournament's time zone. `link` says again who asks."""
 
     format: ExportFormat
     wanted: TeamFilter
     caller: Caller
+    link: Link
+    time_zone: ZoneInfo
     name: str
 
 
@@ -71,8 +74,11 @@ async def open_export(services: Services, link: str) -> Export:
 
 
 async def csv_rows(services: Services, export: Export) -> AsyncGenerator[bytes]:
-    """A row for each player, or one for a team without; UTF-8. Raises ServiceUnavailable."""
-    team_columns = _allowed(TEAM_COLUMNS, export.caller)
+    """A row for each player, or one for a team without; UTF-8.
+
+    Raises ServiceUnavailable, and NotFound for a caller who may not see the columns any more.
+    """
+    team_columns = _allowed(team_columns_in(export.time_zone), export.caller)
     player_columns = _allowed(PLAYER_COLUMNS, export.caller)
     headers = [column.header for column in (*team_columns, *player_columns)]
     yield BOM.encode() + _csv([headers])
@@ -89,9 +95,13 @@ async def csv_rows(services: Services, export: Export) -> AsyncGenerator[bytes]:
 
 
 async def write_workbook(services: Services, export: Export, folder: Path) -> Path:
-    """A sheet of teams and one of players. Raises StorageUnavailable, ServiceUnavailable."""
+    """A sheet of teams and one of players.
+
+    Raises StorageUnavailable, ServiceUnavailable, and NotFound for a caller who may not see the
+    columns any more.
+    """
     await services.storage.spool.require_room()
-    team_columns = _allowed(TEAM_COLUMNS, export.caller)
+    team_columns = _allowed(team_columns_in(export.time_zone), export.caller)
     player_columns = _allowed(PLAYER_COLUMNS, export.caller)
     from resolvers.workbook import Workbook  # noqa: PLC0415 - its library is for this alone
 
@@ -106,7 +116,11 @@ async def write_workbook(services: Services, export: Export, folder: Path) -> Pa
 
 
 async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[TeamRecord, ...]]:
-    """All teams by code, a few at a time, each with one statement for itself and its parts."""
+    """All teams by code, a few at a time, each with one statement for itself and its parts.
+
+    The caller's role is read again for each batch. Raises NotFound for a lower one: the columns are
+    chosen by then, and a file that is cut off shows that something is missing.
+    """
     after = None
     while True:
         listing = Listing(
@@ -114,19 +128,23 @@ async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[Te
             order=order_of(TeamOrderField.CODE),
             part=Slice(size=BATCH, after=after),
         )
-        page = await services.database.read(
-            partial(
-                team_lists.page,
-                listing=listing,
-                parts=Parts(),
-                with_contacts=may(export.caller, Role.REVIEWER),
-            )
-        )
+        page = await services.database.read(partial(_batch, export, listing))
         if page.rows:
             yield page.rows
             after = page.keys[-1]
         if not page.has_next:
             return
+
+
+async def _batch(export: Export, listing: Listing, connection: Connection) -> Page[TeamRecord]:
+    """Raises NotFound."""
+    await linked_caller(connection, export.link, export.caller.role or Role.OWNER)
+    return await team_lists.page(
+        connection,
+        listing=listing,
+        parts=Parts(),
+        with_contacts=may(export.caller, Role.REVIEWER),
+    )
 
 
 async def _open(services: Services, link: Link, connection: Connection) -> Export:
@@ -151,8 +169,15 @@ async def _open(services: Services, link: Link, connection: Connection) -> Expor
         },
     )
     log.info("teams_exported", format=export_format.value)
-    name = f"teams-{now.date().isoformat()}.{export_format.lower()}"
-    return Export(format=export_format, wanted=wanted, caller=caller, name=name)
+    time_zone = zone((await tournaments.active(connection)).time_zone)
+    return Export(
+        format=export_format,
+        wanted=wanted,
+        caller=caller,
+        link=link,
+        time_zone=time_zone,
+        name=f"teams-{now.astimezone(time_zone).date()}.{export_format.lower()}",
+    )
 
 
 def _allowed(columns: tuple[Column, ...], caller: Caller) -> list[Column]:

@@ -28,6 +28,7 @@ from domain.errors import (
     TournamentFull,
 )
 from domain.form import TeamForm
+from domain.moments import day_in
 from domain.rules import (
     RegistrationState,
     registration_state,
@@ -150,7 +151,7 @@ class _Seen:
 async def _look(
     services: Services, form: TeamForm, tournament: TournamentRecord, now: datetime
 ) -> _Seen:
-    checked = check(form, tournament.rules, today=now.date())
+    checked = check(form, tournament.rules, today=day_in(tournament.time_zone, now))
     known = await claimable(services, form)
     issues = check_documents(form, tournament.rules, as_uploaded(known))
     # Whether it is full, its row says when it is locked.
@@ -169,7 +170,7 @@ async def validate_team(services: Services, form: TeamForm) -> Validation:
     """All that register_team would say, but for whom else has registered. Writes nothing."""
     now = services.clock()
     tournament = await tournaments.current(services.database)
-    checked = check(form, tournament.rules, today=now.date())
+    checked = check(form, tournament.rules, today=day_in(tournament.time_zone, now))
     found = await services.database.read(partial(registration.look_up, keys=checked.keys))
     known = as_uploaded(await claimable(services, form))
     issues = (*checked.issues, *check_documents(form, tournament.rules, known))

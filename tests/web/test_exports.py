@@ -12,6 +12,7 @@ import openpyxl
 import pytest
 from sqlalchemy import make_url
 
+from domain.errors import NotFound
 from domain.exports import ExportFormat
 from domain.roles import SYSTEM, Role
 from domain.status import TeamEvent
@@ -72,13 +73,13 @@ async def test_a_csv_file_has_a_row_for_each_player(client, reviewer, sql):
     assert "no-store" in answer.headers["Cache-Control"]
     lines = answer.content.decode().split("\r\n")
     assert lines[0] == (
-        "\ufeffTeam code,Team,Church,Status,Registered (UTC),Captain,Captain phone,"
+        "\ufeffTeam code,Team,Church,Status,Registered (Asia/Kolkata),Captain,Captain phone,"
         "Captain WhatsApp,Captain e-mail,Vice-captain,Vice-captain phone,Vice-captain WhatsApp,"
         "Vice-captain e-mail,Players,Next step,Player code,Player,Role,Jersey,Date of birth"
     )
     captain, vice = make.person(2), make.person(3)
     assert lines[1] == (
-        f"ICCT-001,Warriors 1,CSI Church 1,PENDING,2026-11-20 18:30:00,{captain['name']},"
+        f"ICCT-001,Warriors 1,CSI Church 1,PENDING,2026-11-21 00:00:00,{captain['name']},"
         f"'{captain['phone']},'{captain['phone']},{captain['email']},{vice['name']},"
         f"'{vice['phone']},'{vice['phone']},{vice['email']},11,confirmTeam,"
         f"ICCT-001-P01,{TAMIL},BOWLER,7,2001-02-03"
@@ -306,6 +307,97 @@ async def test_batches_repeat_and_skip_nothing_with_few_statements(
     assert codes == [f"ICCT-00{number}" for number in range(1, 6) for _ in range(11)]
     assert len([one for one in seen if "FROM team JOIN" in one]) == 3
     assert len([one for one in seen if "FROM player" in one]) == 3
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "registered", "header", "name"),
+    [
+        ("Asia/Kolkata", "2026-12-01 00:45:00", "Asia/Kolkata", "teams-2026-12-01.csv"),
+        ("UTC", "2026-11-30 19:15:00", "UTC", "teams-2026-11-30.csv"),
+        ("Asia/Kathmandu", "2026-12-01 01:00:00", "Asia/Kathmandu", "teams-2026-12-01.csv"),
+        ("America/Anchorage", "2026-11-30 10:15:00", "America/Anchorage", "teams-2026-11-30.csv"),
+        ("Pacific/Kiritimati", "2026-12-01 09:15:00", "Pacific/Kiritimati", "teams-2026-12-01.csv"),
+        ("No/Such_Zone", "2026-11-30 19:15:00", "UTC", "teams-2026-11-30.csv"),
+    ],
+)
+async def test_times_and_file_name_are_in_the_zone_of_the_tournament(
+    client, services, clock, sql, time_zone, registered, header, name
+):
+    await register(client, 1)
+    moment = datetime(2026, 11, 30, 19, 15, tzinfo=UTC)
+    await sql.execute("UPDATE team SET registered_at = $1", moment)
+    await sql.execute("UPDATE tournament SET time_zone = $1", time_zone)
+    clock.now = moment
+    url, _ = exports.make_link(services, SYSTEM, ExportFormat.CSV, TeamFilter())
+
+    export = await exports.open_export(services, url.rpartition("/")[2])
+    content = b"".join([part async for part in exports.csv_rows(services, export)])
+
+    (row, *_) = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
+    assert row[f"Registered ({header})"] == registered
+    assert export.name == name
+
+
+@pytest.mark.parametrize(
+    "demotion",
+    [
+        "UPDATE organiser SET role = 'VIEWER'",
+        "DELETE FROM organiser",
+    ],
+)
+async def test_file_of_a_demoted_organiser_is_cut_off(client, reviewer, sql, monkeypatch, demotion):
+    monkeypatch.setattr(exports, "BATCH", 1)
+    for number in range(4):
+        await register(client, number)
+    url = await link(client, reviewer)
+
+    sent = await parts(client, url, lambda: sql.execute(demotion))
+
+    assert sent[0]["status"] == 200
+    assert all(message["more_body"] for message in sent[1:])
+    content = b"".join(message["body"] for message in sent[1:])
+    assert b"ICCT-001" in content
+    assert not any(code in content for code in (b"ICCT-003", b"ICCT-004"))
+
+
+@pytest.mark.parametrize(
+    ("role", "change", "codes"),
+    [
+        (Role.REVIEWER, "UPDATE organiser SET role = 'OWNER'", 3),
+        (Role.OWNER, "UPDATE organiser SET role = 'REVIEWER'", 1),
+        (Role.VIEWER, "UPDATE organiser SET role = 'OWNER'", 3),
+        (Role.VIEWER, "DELETE FROM organiser", 1),
+        (Role.REVIEWER, "UPDATE organiser SET role = 'VIEWER'", 1),
+    ],
+)
+async def test_role_is_read_for_each_batch(client, services, sql, monkeypatch, role, change, codes):
+    monkeypatch.setattr(exports, "BATCH", 1)
+    for number in range(3):
+        await register(client, number)
+    url = await link(client, await bearer(services, role))
+    export = await exports.open_export(services, url.rpartition("/")[2])
+
+    rows = exports.batches(services, export)
+    read = [await anext(rows)]
+    await sql.execute(change)
+    try:
+        read += [batch async for batch in rows]
+    except NotFound:
+        assert codes == 1
+
+    assert len(read) == codes
+
+
+async def test_workbook_of_a_demoted_organiser_is_refused(
+    client, services, reviewer, sql, monkeypatch, tmp_path
+):
+    await register(client, 1)
+    url = await link(client, reviewer, "XLSX")
+    export = await exports.open_export(services, url.rpartition("/")[2])
+    await sql.execute("UPDATE organiser SET role = 'VIEWER'")
+
+    with pytest.raises(NotFound):
+        await exports.write_workbook(services, export, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["CSV", "XLSX"])
