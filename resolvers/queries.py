@@ -50,6 +50,14 @@ async def tournament(services: Services) -> tuple[TournamentRecord, Registration
     return record, state_of(record, services.clock())
 
 
+async def squad_max(services: Services) -> int:
+    """The most players that a team of the open season may have; 0 where nobody can tell."""
+    try:
+        return (await tournaments.lately(services.database)).rules.squad_max
+    except ServiceUnavailable:
+        return 0
+
+
 def state_of(record: TournamentRecord, now: datetime) -> RegistrationState:
     return registration_state(record.rules, taken=record.taken, now=now)
 

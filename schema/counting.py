@@ -33,9 +33,15 @@ from graphql import (
 from schema.pages import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
 
 PAGING = ("first", "last")
+# Squads of a season that allows no larger ones.
+SQUAD_USUAL = 15
+# The name of the largest squad among sizes of pages, which no variable can have.
+SQUAD = "players[]"
+# What a squad's size tells the length of.
+OF_SQUADS = ("players", "blockers")
 # The most entries of lists that have no pages, by the names of their fields.
 LIST_SIZES = {
-    "players": 15,
+    "players": SQUAD_USUAL,
     "documents": 3,
     "issues": 200,
     "history": 100,
@@ -77,7 +83,7 @@ class Limit(StrEnum):
 
 
 PageSizes = tuple[tuple[str, int], ...]
-"""Names and values of variables."""
+"""Names and values of variables, and `SQUAD`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +150,7 @@ class Counting:
     ) -> None:
         self._schema = schema
         self._page_sizes = dict(page_sizes)
+        self._list_sizes = _list_sizes(self._page_sizes.get(SQUAD, SQUAD_USUAL))
         self._definitions = document.definitions
         self._fragments = {
             node.name.value: node
@@ -238,7 +245,7 @@ class Counting:
                 and name not in PAGED
                 and not in_schema
             )
-            return LIST_SIZES.get(name, OTHER_LIST_SIZE if is_other else 1)
+            return self._list_sizes.get(name, OTHER_LIST_SIZE if is_other else 1)
         arguments = node.arguments or ()
         sizes = [self._size(one.value) for one in arguments if one.name.value in PAGING]
         return max(sizes, default=PAGE_SIZE_DEFAULT)
@@ -247,6 +254,16 @@ class Counting:
         if isinstance(value, VariableNode):
             return self._page_sizes.get(value.name.value, PAGE_SIZE_DEFAULT)
         return _literal_size(value)
+
+
+def _list_sizes(squad: int) -> Mapping[str, int]:
+    """How many entries lists have where squads are as large as that, up to 15 as for 15."""
+    further = max(0, squad - SQUAD_USUAL)
+    own = {
+        "players": SQUAD_USUAL + further,
+        "blockers": LIST_SIZES["blockers"] + further * LIST_SIZES["documents"],
+    }
+    return LIST_SIZES | own if further else LIST_SIZES
 
 
 def page_sizes_of(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> PageSizes:

@@ -17,7 +17,7 @@ from strawberry.types.graphql import OperationType
 from domain.errors import DomainError
 from resilience.metrics import EXECUTIONS
 from schema.context import Context
-from schema.limits import documents, parsed, require_affordable, require_allowed
+from schema.limits import cost_of, documents, parsed, require_affordable
 from schema.omissions import Omissions
 from schema.plans import Plans, Prepared
 
@@ -76,7 +76,7 @@ async def execute(schema: PlannedSchema, asked: Asked, context: Context) -> Any:
 
     Raises Strawberry's InvalidOperationTypeError and CannotGetOperationTypeError.
     """
-    prepared = _prepared(schema, asked, context) if context.execution.compiled else None
+    prepared = await _prepared(schema, asked, context) if context.execution.compiled else None
     if prepared is None:
         return await schema.execute(
             asked.text,
@@ -94,14 +94,14 @@ async def execute(schema: PlannedSchema, asked: Asked, context: Context) -> Any:
     return await prepared.execute(context)
 
 
-def _prepared(schema: PlannedSchema, asked: Asked, context: Context) -> Prepared | None:
+async def _prepared(schema: PlannedSchema, asked: Asked, context: Context) -> Prepared | None:
     """None for what is not known or refused, and for its cost: Strawberry tells them."""
     operation = schema.plans.find(asked.text, asked.operation_name)
     if operation is None or context.wants_cost or operation.kind not in asked.allowed:
         return None
     try:
         core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions
-        cost = require_allowed(core, asked.text, operation.node, asked.variables, context)
+        cost = await cost_of(core, asked.text, operation.node, asked.variables, context)
         require_affordable(cost, context.caller)
     except DomainError:
         return None

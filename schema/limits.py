@@ -1,6 +1,7 @@
 """What a document may ask for at once, and may ask about the schema. Told before validation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from graphql import (
@@ -18,8 +19,21 @@ from strawberry.schema.schema import validate_document
 
 from domain.errors import BadUserInput, GraphqlValidationFailed, QueryTooComplex
 from domain.roles import Caller, Role, may
+from domain.tournament import NUMBERS
+from resolvers.queries import squad_max
 from schema.context import Context
-from schema.counting import Counting, Limit, PageSizes, Totals, page_sizes_of, values_in, values_of
+from schema.counting import (
+    OF_SQUADS,
+    SQUAD,
+    SQUAD_USUAL,
+    Counting,
+    Limit,
+    PageSizes,
+    Totals,
+    page_sizes_of,
+    values_in,
+    values_of,
+)
 from schema.document_cache import TOTALS_KEPT, DocumentCache, ParsedDocument
 
 ALLOWED: Mapping[Limit, int] = {
@@ -38,6 +52,7 @@ ALLOWED: Mapping[Limit, int] = {
 _INTROSPECTION = ("__schema", "__type", "__typename")
 PUBLIC_BUDGET = 2_000
 ORGANISERS_BUDGET = 100_000
+SQUAD_LARGEST = NUMBERS["squad_max"][1]
 
 # Validation compares fields in pairs and reads this each time; graphql-core's own number stands
 # for a second of work.
@@ -144,27 +159,55 @@ def require_operation(text: str, name: str | None) -> OperationDefinitionNode:
     return operation
 
 
-def require_allowed(
+def require_allowed(  # noqa: PLR0913 - what is asked for, by whom
     schema: GraphQLSchema,
     text: str,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
     context: Context,
+    *,
+    squad: int = SQUAD_USUAL,
 ) -> int:
-    """What an operation of the document costs, which the caller may not afford.
+    """The cost of an operation of the document where squads have `squad` players.
 
-    Raises QueryTooComplex, and GraphqlValidationFailed where the schema is not shown.
+    Whether the caller can afford it is not judged. Raises QueryTooComplex, and
+    GraphqlValidationFailed where the schema is not shown.
     """
     most = ALLOWED[Limit.VALUES]
     # First of all without the document, which takes longer to count.
     require_within(Limit.VALUES, most, values_in(dict(variables), stop_above=most))
-    operations = counted(schema, text, page_sizes_of(operation, variables))
+    sizes = page_sizes_of(operation, variables)
+    if squad != SQUAD_USUAL and any(name in text for name in OF_SQUADS):
+        sizes = (*sizes, (SQUAD, squad))
+    operations = counted(schema, text, sizes)
     totals = operations[operation.name.value if operation.name else None]
     values = values_of(totals, operation, variables, stop_above=most)
     require_within(Limit.VALUES, most, values)
     if not context.may_introspect and any(one.shows_schema for one in operations.values()):
         raise GraphqlValidationFailed("The schema is not shown to anonymous callers.")
     return totals.counts[Limit.COST]
+
+
+async def cost_of(
+    schema: GraphQLSchema,
+    text: str,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, Any],
+    context: Context,
+) -> int:
+    """The cost of an operation of the document, with the largest squad of the season.
+
+    The season is read only where it decides whether the caller can afford the operation, or where
+    the answer tells the cost. Raises QueryTooComplex, GraphqlValidationFailed.
+    """
+    cost = partial(require_allowed, schema, text, operation, variables, context)
+    largest = cost(squad=SQUAD_LARGEST)
+    if largest <= budget_of(context.caller) and not context.wants_cost:
+        return largest
+    usual = cost()
+    if largest == usual:
+        return usual
+    return cost(squad=max(SQUAD_USUAL, await squad_max(context.services)))
 
 
 def require_affordable(cost: int, caller: Caller) -> None:
@@ -177,13 +220,13 @@ class Limits(SchemaExtension):
 
     _cost: int | None = None
 
-    def on_validate(self) -> Iterator[None]:
+    async def on_validate(self) -> AsyncIterator[None]:
         execution = self.execution_context
         # Strawberry's own extensions take the schema from there too.
         schema = execution.schema._schema  # noqa: SLF001
         context, text = execution.context, execution.query or ""
         operation = require_operation(text, context.operation_name)
-        self._cost = require_allowed(schema, text, operation, execution.variables or {}, context)
+        self._cost = await cost_of(schema, text, operation, execution.variables or {}, context)
         require_affordable(self._cost, context.caller)
         yield
 

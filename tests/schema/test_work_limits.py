@@ -12,7 +12,7 @@ from schema.counting import LIST_SIZES, Counting, Limit, values_of
 from schema.limits import ALLOWED, PUBLIC_BUDGET
 from schema.readiness import ELSEWHERE_MAX
 from tests import make
-from tests.asking import ask, data, refused, serving
+from tests.asking import AWAY, ask, data, refused, serving
 from tests.signing_in import bearer
 from web.negotiation import GRAPHQL_TYPE
 
@@ -145,6 +145,64 @@ def test_lists_are_as_long_as_they_cost():
         LIST_SIZES["history"],
         LIST_SIZES["playersElsewhere"],
     ) == (ISSUES_MAX, HISTORY_MAX, ELSEWHERE_MAX)
+
+
+PLAYERS_OF_A_PAGE = "{ teams(first: 100) { nodes { players { name documents { kind } } } } }"
+
+
+@pytest.mark.parametrize(
+    ("squad", "document", "cost"),
+    [
+        (50, "{ myTeam { players { name } } }", 2 + 50),
+        (50, PLAYERS_OF_A_PAGE, 1 + 100 * (2 + 50 * (2 + 3))),
+        (50, "{ myTeam { readiness { blockers { code } } } }", 3 + 155),
+        (22, "{ myTeam { players { name documents { kind } } } }", 2 + 22 * 5),
+        (22, "{ myTeam { readiness { blockers { code } } } }", 3 + 71),
+        (16, '{ player(code: "x") { team { players { name } } } }', 3 + 16),
+        (15, "{ myTeam { players { name } } }", 2 + 15),
+        (11, "{ myTeam { players { name } } }", 2 + 15),
+        (50, "{ myTeam { history { action } } }", 2 + 100),
+        (50, "{ teams(first: 3) { nodes { history { action items } } } }", 1 + 3 * (2 + 200)),
+    ],
+)
+async def test_cost_counts_the_largest_squad_of_the_season(
+    client, services, sql, squad, document, cost
+):
+    await sql.execute("UPDATE tournament SET squad_min = 1, squad_max = $1", squad)
+
+    answer = await ask(client, document, GraphQL_Cost="1", **await bearer(services))
+
+    assert answer.json()["extensions"]["cost"]["requested"] == cost
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["new", "known"])
+async def test_operation_too_large_for_the_squads_of_the_season_is_refused(
+    client, services, sql, is_known
+):
+    owner = await bearer(services)
+    fields = " ".join("abcdefghi")
+    document = PLAYERS_OF_A_PAGE.replace(
+        "name", f"name {' '.join(f'{one}: name' for one in fields.split())}"
+    )
+    document = document.replace("kind", "id kind format byteSize review reviewNote")
+    if is_known:
+        for _ in range(3):
+            data(await ask(client, document, **owner))
+    await sql.execute("UPDATE tournament SET squad_max = 50")
+
+    answer = await ask(client, document, **owner)
+    await sql.execute("UPDATE tournament SET squad_max = 15")
+
+    details = {"limit": "cost", "allowed": 100_000, "actual": 1 + 100 * (2 + 50 * (11 + 18))}
+    assert refused(answer)["details"] == details
+    data(await ask(client, document, **owner))
+
+
+async def test_cost_is_told_while_the_database_is_away(settings):
+    async with serving(settings, AWAY) as client:
+        answer = await ask(client, "{ myTeam { players { name } } }", GraphQL_Cost="1")
+
+    assert answer.json()["extensions"]["cost"]["requested"] == 2 + 15
 
 
 @pytest.mark.parametrize(
