@@ -116,8 +116,9 @@ def schema(
 def docs(
     check: Annotated[bool, typer.Option(help="Only say whether the pages are current.")] = False,
 ) -> None:
-    """Write the generated pages: settings and error codes."""
+    """Write the generated pages: settings, error codes, repeats."""
     from schema.catalog import error_reference, error_schema
+    from schema.repeats import repeat_reference
 
     reference = ROOT / "docs" / "reference"
     pages = {
@@ -125,6 +126,7 @@ def docs(
         reference / "settings.md": settings_reference(),
         reference / "errors.md": error_reference(),
         reference / "error.schema.json": error_schema(),
+        reference / "repeats.md": repeat_reference(),
     }
     settle(pages, check=check)
 

@@ -134,7 +134,13 @@ class InvalidStatusTransition(DomainError):
 
 
 class StaleVersion(DomainError):
+    """`is_yours`: this same request, sent before, is the only change since its version."""
+
     code = ErrorCode.STALE_VERSION
+
+    def __init__(self, *, current_version: int, is_yours: bool) -> None:
+        message = "Your change was made already. Look at it again." if is_yours else None
+        super().__init__(message, details={"currentVersion": current_version, "isYours": is_yours})
 
 
 class TeamNotFound(DomainError):

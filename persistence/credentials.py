@@ -149,6 +149,17 @@ async def find_api_token(database: Database, token_hash: bytes) -> Credential | 
     return Credential(row["id"], caller, row["expires_at"], row["last_used_at"], row["is_signed"])
 
 
+async def find_made(
+    connection: AsyncConnection, token_hash: bytes, *, now: datetime
+) -> ApiTokenRecord | None:
+    """None for an API token that was revoked or has expired."""
+    rows = await connection.execute(
+        _API_TOKEN.where(api_token.c.token_hash == token_hash, api_token.c.expires_at > now)
+    )
+    row = rows.mappings().first()
+    return _token(row) if row is not None else None
+
+
 async def list_api_tokens(
     connection: AsyncConnection, organiser_id: UUID, *, now: datetime
 ) -> list[ApiTokenRecord]:

@@ -45,7 +45,11 @@ _RECORD = text("""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """A team whose row is locked for a decision."""
+    """A team whose row is locked for a decision.
+
+    `last_change` is an HMAC of the request that made its version; once the team is about to change,
+    of the request that changes it.
+    """
 
     id: UUID
     tournament_id: UUID
@@ -54,6 +58,7 @@ class Decided:
     status: TeamStatus
     version: int
     next_position: int
+    last_change: bytes | None = None
 
 
 async def lock(connection: AsyncConnection, reference: str) -> Decided | None:
@@ -68,6 +73,7 @@ async def lock(connection: AsyncConnection, reference: str) -> Decided | None:
                 team.c.status,
                 team.c.version,
                 team.c.next_position,
+                team.c.last_change,
             )
             .where(is_called(reference))
             .with_for_update()
@@ -109,7 +115,12 @@ async def settle(
         await connection.execute(
             team.update()
             .where(team.c.id == decided.id)
-            .values(status=status.value, version=decided.version + 1, updated_at=now)
+            .values(
+                status=status.value,
+                version=decided.version + 1,
+                last_change=decided.last_change,
+                updated_at=now,
+            )
         )
 
 

@@ -63,6 +63,7 @@ async def change_team(  # noqa: PLR0913 - what is written of it
         **person_columns("vice_captain", entry.vice_captain),
         "next_position": next_position,
         "version": decided.version + 1,
+        "last_change": decided.last_change,
         "updated_at": now,
     }
     with duplicates_as_issues():
@@ -95,6 +96,7 @@ async def next_generation(connection: AsyncConnection, decided: Decided, *, now:
             .values(
                 manage_generation=team.c.manage_generation + 1,
                 version=decided.version + 1,
+                last_change=decided.last_change,
                 updated_at=now,
             )
             .returning(team.c.manage_generation)

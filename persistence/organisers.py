@@ -69,6 +69,21 @@ async def find_by_invitation(
     return _record(found.mappings().first())
 
 
+async def find_invited(
+    connection: AsyncConnection, invitation_hash: bytes, *, now: datetime
+) -> tuple[OrganiserRecord, datetime] | None:
+    """The organiser with this open invitation, and when it ends."""
+    found = await connection.execute(
+        select(*_COLUMNS, organiser.c.invitation_expires_at)
+        .where(organiser.c.invitation_hash == invitation_hash)
+        .where(organiser.c.invitation_expires_at > now)
+    )
+    row = found.mappings().first()
+    if row is None:
+        return None
+    return OrganiserRecord(**_values(row)), row["invitation_expires_at"]
+
+
 async def list_all(connection: AsyncConnection) -> list[OrganiserRecord]:
     """By e-mail; the first 500."""
     rows = await connection.execute(

@@ -24,6 +24,8 @@ class TournamentRecord:
     upi_payee: str | None
     taken: int
     rules: TournamentRules
+    version: int = 1
+    last_change: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ class TeamRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """What an idempotency key was used for."""
+    """What an idempotency key was used for; `team_id` is the id of what was made."""
 
     fingerprint: bytes
     team_id: UUID

@@ -19,7 +19,7 @@ from domain.status import TeamStatus
 from persistence.database import Database
 from persistence.direct import Statement
 from persistence.failures import context, sqlstate
-from persistence.idempotency import OPERATION
+from persistence.idempotency import OPERATION, RESERVE
 from persistence.ids import new_id
 from persistence.records import ChurchRecord, Claim, PlayerRecord, Remembered, TournamentRecord
 from persistence.registration import (
@@ -56,17 +56,6 @@ _REFUSALS: dict[str, type[Exception]] = {
     "IC002": NoNumber,
     "IC003": DocumentsTaken,
 }
-
-_RESERVE = """
-        INSERT INTO idempotency_record AS r (operation, key, fingerprint, team_id, expires_at)
-        VALUES (:operation, :key, :fingerprint, :id, :expires_at)
-        ON CONFLICT (operation, key) DO UPDATE
-            SET fingerprint = excluded.fingerprint, team_id = excluded.team_id,
-                expires_at = excluded.expires_at
-            WHERE r.expires_at <= :now
-        RETURNING r.team_id
-"""
-
 
 # What follows the reservation of the key.
 _STORE = f"""
@@ -129,7 +118,7 @@ _STORE = f"""
 
 @lru_cache
 def _storing(*, with_key: bool) -> Statement:
-    return Statement(text(f"WITH reserved AS ({_RESERVE if with_key else 'SELECT 1'}{_STORE}"))
+    return Statement(text(f"WITH reserved AS ({RESERVE if with_key else 'SELECT 1'}{_STORE}"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

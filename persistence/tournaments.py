@@ -30,7 +30,7 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
     for name in (
         "id name code_prefix venue time_zone fee_amount fee_currency upi_id upi_payee taken"
         " squad_min squad_max teams_per_church capacity opens_at closes_at required_documents"
-        " consent_version"
+        " consent_version version last_change"
     ).split()
 )
 _TIME_ZONE = text("SELECT 1 FROM pg_timezone_names WHERE name = :name")
@@ -109,11 +109,17 @@ async def lock_active(connection: AsyncConnection) -> TournamentRecord:
 
 
 async def change(
-    connection: AsyncConnection, tournament_id: UUID, values: Mapping[str, Any]
+    connection: AsyncConnection,
+    tournament_id: UUID,
+    values: Mapping[str, Any],
+    *,
+    last_change: bytes,
 ) -> None:
-    """`values` are columns that organisers may change."""
+    """`values` are columns that organisers may change; the version grows by one."""
     await connection.execute(
-        update(tournament).where(tournament.c.id == tournament_id).values(values)
+        update(tournament)
+        .where(tournament.c.id == tournament_id)
+        .values({**values, "version": tournament.c.version + 1, "last_change": last_change})
     )
 
 
@@ -152,6 +158,8 @@ def from_row(row: Any) -> TournamentRecord:
         upi_id=row.upi_id,
         upi_payee=row.upi_payee,
         taken=row.taken,
+        version=row.version,
+        last_change=row.last_change,
         rules=TournamentRules(
             squad_min=row.squad_min,
             squad_max=row.squad_max,

@@ -1,5 +1,6 @@
 """API tokens: what scripts of an organiser come with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -13,13 +14,13 @@ from domain.roles import Caller, Role, require_session
 from domain.text import FreeText
 from persistence import credentials
 from persistence.database import Connection
-from persistence.ids import new_id
 from persistence.records import ApiTokenRecord
 from resolvers.accounts import reach_of, require_access
 from resolvers.context import Services
 from resolvers.journal import record
+from resolvers.repeats import making, reserve, token_for, tokens_of
 from resolvers.signatures import signing_secret
-from resolvers.tokens import TokenKind, hash_of, new_token
+from resolvers.tokens import TokenKind, hash_of
 
 NAME = FreeText(max_length=80)
 MOST_DAYS = 365
@@ -29,11 +30,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewApiToken:
-    """`text` and `signing_secret` are told once; a hash of the first is stored."""
+    """`text` and `signing_secret` are told once; a hash of the first is stored.
+
+    `is_replay`: the key had made this token before, nothing was written.
+    """
 
     text: str
     signing_secret: str | None
     record: ApiTokenRecord
+    is_replay: bool = False
 
 
 async def create(  # noqa: PLR0913 - what a token is made of
@@ -44,14 +49,21 @@ async def create(  # noqa: PLR0913 - what a token is made of
     role: Role,
     days: int,
     is_signed: bool = False,
+    key: str | None = None,
 ) -> NewApiToken:
-    """Raises Unauthenticated, InvalidForm, and Forbidden for a role above the caller's."""
+    """A new token, or the one that the idempotency key made before.
+
+    Raises Unauthenticated, InvalidForm, IdempotencyKeyReused, IdempotencyInProgress, Forbidden for
+    a role above the caller's, and NotFound for a key whose token has ended.
+    """
     require_session(caller, role)
     organiser_id = require_access(caller, None)
     name = _checked(name, days)
-    now, text = services.clock(), new_token(TokenKind.API)
+    content = (name, role, days, is_signed)
+    made = making(caller, "createApiToken", TokenKind.API, key=key, content=content)
+    now, text = services.clock(), token_for(services, made)
     token = ApiTokenRecord(
-        id=new_id(),
+        id=made.made_id,
         organiser_id=organiser_id,
         name=name,
         role=role,
@@ -62,23 +74,47 @@ async def create(  # noqa: PLR0913 - what a token is made of
         is_signed=is_signed,
     )
 
-    async def add(connection: Connection) -> None:
-        await credentials.add_api_token(connection, token, token_hash=hash_of(text))
-        await record(
-            connection,
-            caller,
-            "api_token.created",
-            organiser_id,
-            at=now,
-            token=token.id.hex,
-            role=role.value,
-            signed=is_signed,
-        )
+    async def add(connection: Connection) -> NewApiToken:
+        made_before = await reserve(services, connection, made)
+        if made_before is not None:
+            return await _again(services, connection, tokens_of(services, made, made_before))
+        await _add(connection, caller, token, text)
+        return _new(services, text, token)
 
-    await services.database.run(add, repeatable=False)
-    log.info("api_token_created", organiser_id=organiser_id, role=role)
-    secret = signing_secret(services.secrets, token.id) if is_signed else None
-    return NewApiToken(text=text, signing_secret=secret, record=token)
+    new = await services.database.run(add, repeatable=key is not None)
+    if not new.is_replay:
+        log.info("api_token_created", organiser_id=organiser_id, role=role)
+    return new
+
+
+async def _add(connection: Connection, caller: Caller, token: ApiTokenRecord, text: str) -> None:
+    await credentials.add_api_token(connection, token, token_hash=hash_of(text))
+    await record(
+        connection,
+        caller,
+        "api_token.created",
+        token.organiser_id,
+        at=token.created_at,
+        token=token.id.hex,
+        role=token.role.value,
+        signed=token.is_signed,
+    )
+
+
+async def _again(services: Services, connection: Connection, texts: Sequence[str]) -> NewApiToken:
+    """The token that was made with one of these texts. Raises NotFound once it has ended."""
+    for text in texts:
+        token = await credentials.find_made(connection, hash_of(text), now=services.clock())
+        if token is not None:
+            return _new(services, text, token, is_replay=True)
+    raise NotFound("This API token has ended. Use a new key to make another one.")
+
+
+def _new(
+    services: Services, text: str, token: ApiTokenRecord, *, is_replay: bool = False
+) -> NewApiToken:
+    secret = signing_secret(services.secrets, token.id) if token.is_signed else None
+    return NewApiToken(text=text, signing_secret=secret, record=token, is_replay=is_replay)
 
 
 async def list_tokens(

@@ -12,7 +12,7 @@ from persistence.database import Connection
 from persistence.records import TeamRecord
 from persistence.render import Printed
 from resolvers.context import Services
-from resolvers.deciding import Decision, carry_out, locked, read
+from resolvers.deciding import Decision, carry_out, change_of, locked, read
 from resolvers.secrets import is_manage_token
 
 ACTOR = "captain"
@@ -64,7 +64,7 @@ async def withdraw(
 async def _withdraw(
     services: Services, team: TeamRecord, decision: Decision, connection: Connection
 ) -> TeamRecord:
-    await locked(connection, decision.reference, decision.expected_version)
+    await locked(services, connection, decision.reference, change_of(decision, actor=ACTOR))
     require_same_token(team, await read(connection, team.id))
     return await carry_out(services, decision, connection, actor=ACTOR)
 

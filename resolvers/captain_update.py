@@ -20,7 +20,7 @@ from persistence.ids import new_id
 from persistence.records import DocumentRecord, PlayerRecord, TeamRecord, TournamentRecord
 from resolvers.captain import ACTOR, my_team, require_same_token
 from resolvers.context import Services
-from resolvers.deciding import Act, locked, read
+from resolvers.deciding import Act, Change, locked, read
 from resolvers.documents import uploads_named
 from resolvers.editing import Edit, form_of, player_form, store
 from resolvers.replacing import (
@@ -68,7 +68,13 @@ async def _update(
     connection: Connection,
 ) -> TeamRecord:
     team_id = team.id
-    decided = await locked(connection, team_id.hex, wanted.expected_version)
+    change = Change(
+        actor=ACTOR,
+        operation=EVENT,
+        expected_version=wanted.expected_version,
+        content=wanted,
+    )
+    decided = await locked(services, connection, team_id.hex, change)
     before = await read(connection, team_id)
     require_same_token(team, before)
     tournament = await tournaments.active(connection)

@@ -19,7 +19,7 @@ from persistence.decisions import Decided
 from persistence.nodes import NodeKind
 from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
 from resolvers.context import Services
-from resolvers.deciding import Act, locked, read, write_down
+from resolvers.deciding import Act, Change, locked, read, write_down
 from resolvers.editing import Edit, form_of, player_form, require_live, store
 from resolvers.secrets import manage_token
 
@@ -30,11 +30,15 @@ _PLAYERS: Path = (*INPUT, "players")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """Which team, as the organiser saw it, and why. `reference` is a team's or a player's."""
+    """Which team, as the organiser saw it, and why. `reference` is a team's or a player's.
+
+    `content` is what else was asked for.
+    """
 
     reference: str
     expected_version: int
     reason: str
+    content: object = None
 
 
 Make = Callable[[TeamRecord, TournamentRecord], Edit]
@@ -58,7 +62,9 @@ async def update_team(
             places={(*INPUT, place): (*INPUT, place) for place in places},
         )
 
-    return await _correct(services, caller, correction, "updateTeam", make)
+    return await _correct(
+        services, caller, replace(correction, content=changes), "updateTeam", make
+    )
 
 
 async def update_player(
@@ -73,6 +79,7 @@ async def update_player(
         # The last of the squad: of two who are alike, the later one is found at fault.
         return _squad_edit(team, tournament, [*others, player], changed, INPUT)
 
+    correction = replace(correction, content=changes)
     return await _correct(services, caller, correction, "updatePlayer", make, of_player=True)
 
 
@@ -84,7 +91,7 @@ async def add_player(
     def make(team: TeamRecord, tournament: TournamentRecord) -> Edit:
         return _squad_edit(team, tournament, [*team.players, None], player, (*INPUT, "player"))
 
-    return await _correct(services, caller, correction, "addPlayer", make)
+    return await _correct(services, caller, replace(correction, content=player), "addPlayer", make)
 
 
 async def remove_player(services: Services, caller: Caller, correction: Correction) -> TeamRecord:
@@ -120,7 +127,8 @@ async def reissue_manage_token(
 async def _reissue(
     services: Services, caller: Caller, correction: Correction, connection: Connection
 ) -> TeamRecord:
-    decided = await locked(connection, correction.reference, correction.expected_version)
+    change = _change(caller, correction, "reissueManageToken")
+    decided = await locked(services, connection, correction.reference, change)
     generation = await editing.next_generation(connection, decided, now=services.clock())
     act = Act(actor=caller.actor, event="reissueManageToken", reason=correction.reason)
     changes = {"generation": [generation - 1, generation]}
@@ -185,13 +193,24 @@ async def _carry_out(  # noqa: PLR0913, PLR0917 - what is corrected, by whom
     connection: Connection,
 ) -> TeamRecord:
     reference = await find(connection) if find else correction.reference
-    decided: Decided = await locked(connection, reference, correction.expected_version)
+    decided: Decided = await locked(
+        services, connection, reference, _change(caller, correction, event)
+    )
     require_live(decided.status, event)
     team = await read(connection, decided.id)
     tournament = await tournaments.active(connection)
     act = Act(actor=caller.actor, event=event, reason=correction.reason)
     edit = replace(make(team, tournament), issues=issues)
     return await store(services, connection, decided, team, edit, tournament, act)
+
+
+def _change(caller: Caller, correction: Correction, operation: str) -> Change:
+    return Change(
+        actor=caller.actor,
+        operation=operation,
+        expected_version=correction.expected_version,
+        content=correction,
+    )
 
 
 async def _team_of_player(reference: str, connection: Connection) -> str:

@@ -1,7 +1,7 @@
 """One decision about a team, whoever makes it: checked, concluded, on record."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from domain.codes import player_code
@@ -23,6 +23,7 @@ from persistence.decisions import Decided
 from persistence.records import TeamRecord
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
+from resolvers.secrets import fingerprint, is_fingerprint
 from resolvers.storage import owe_move
 
 _MAIL_OF_EVENT = {
@@ -56,6 +57,25 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A request to change something at a version. `content` is all that was asked for."""
+
+    actor: str
+    operation: str
+    expected_version: int | None
+    content: object = None
+
+
+def change_of(decision: Decision, *, actor: str) -> Change:
+    return Change(
+        actor=actor,
+        operation=decision.event.value,
+        expected_version=decision.expected_version,
+        content=decision,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     """What somebody did to a team. In the audit log it is called `team.` and the event."""
 
@@ -86,7 +106,8 @@ async def carry_out(
     Raises TeamNotFound, StaleVersion, InvalidStatusTransition, NotFound, InvalidForm,
     ChurchLimitReached, TournamentFull.
     """
-    decided = await locked(connection, decision.reference, decision.expected_version)
+    change = change_of(decision, actor=actor)
+    decided = await locked(services, connection, decision.reference, change)
     status = move(decided.status, decision.event)
     if decision.event == TeamEvent.CONFIRM and decision.reason is None:
         await _require_ready(connection, decided)
@@ -95,14 +116,30 @@ async def carry_out(
     return await conclude(services, connection, decided, decision, status, actor=actor)
 
 
-async def locked(connection: Connection, reference: str, expected_version: int) -> Decided:
-    """Raises TeamNotFound, StaleVersion."""
+async def locked(
+    services: Services, connection: Connection, reference: str, change: Change
+) -> Decided:
+    """The team, locked, with the mark of the change. Raises TeamNotFound, StaleVersion."""
     decided = await decisions.lock(connection, reference)
     if decided is None:
         raise TeamNotFound
-    if decided.version != expected_version:
-        raise StaleVersion(details={"currentVersion": decided.version})
-    return decided
+    require_version(services, change, decided.version, decided.last_change)
+    return replace(decided, last_change=fingerprint(services.secrets, change))
+
+
+def require_version(
+    services: Services, change: Change, version: int, last_change: bytes | None
+) -> None:
+    """Raises StaleVersion, which tells a repeat from a change of somebody else's."""
+    expected = change.expected_version
+    if expected is None or version == expected:
+        return
+    is_yours = (
+        version == expected + 1
+        and last_change is not None
+        and is_fingerprint(services.secrets, change, last_change)
+    )
+    raise StaleVersion(current_version=version, is_yours=is_yours)
 
 
 async def conclude(  # noqa: PLR0913 - what was decided, about which team, by whom

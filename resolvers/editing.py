@@ -94,9 +94,8 @@ async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by 
     Raises InvalidForm, ChurchLimitReached.
     """
     now = services.clock()
-    checked = check(
-        edit.form, _rules(tournament.rules, before, edit), today=day_in(tournament.time_zone, now)
-    )
+    rules, today = _rules(tournament.rules, before, edit), day_in(tournament.time_zone, now)
+    checked = check(edit.form, rules, today=today)
     issues = in_form_order((*moved(checked.issues, edit.places), *edit.issues))
     if checked.entry is None or issues:
         raise InvalidForm(issues or checked.issues)
@@ -122,14 +121,8 @@ async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by 
         now=now,
     )
     await _store_squad(services, connection, before, squad)
-    await write_down(
-        services,
-        connection,
-        decided,
-        act,
-        items=differences,
-        changes=_summary(differences, edit.documents),
-    )
+    summary = _summary(differences, edit.documents)
+    await write_down(services, connection, decided, act, items=differences, changes=summary)
     return await read(connection, decided.id)
 
 

@@ -11,7 +11,7 @@ from persistence import audit, decisions, documents, erasure
 from persistence.database import Connection
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
-from resolvers.deciding import locked
+from resolvers.deciding import Change, locked
 from resolvers.storage import MOVE, owe_deletions
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,8 @@ async def _erase(
     connection: Connection,
 ) -> Erased:
     now = services.clock()
-    decided = await locked(connection, reference, expected_version)
+    change = Change(actor=caller.actor, operation="eraseTeam", expected_version=expected_version)
+    decided = await locked(services, connection, reference, change)
     if decided.status in LIVE_STATUSES:
         await decisions.free_place(connection, decided)
     given_up = await documents.give_up_of_team(connection, decided.id)

@@ -1,5 +1,6 @@
 """Who the organisers are, and what they may do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -24,7 +25,8 @@ from persistence.database import Connection
 from persistence.records import OrganiserRecord
 from resolvers.context import Services
 from resolvers.journal import record
-from resolvers.tokens import TokenKind, hash_of, new_token
+from resolvers.repeats import making, reserve, token_for, tokens_of
+from resolvers.tokens import TokenKind, hash_of
 
 EXISTS = "There is an organiser with this e-mail already."
 NO_INVITATION = "This invitation is unknown, was used before or has expired."
@@ -34,11 +36,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
-    """`token` is told once; only its hash is stored."""
+    """`token` is told once; only its hash is stored.
+
+    `is_replay`: the key had made this invitation before, nothing was written.
+    """
 
     organiser: OrganiserRecord
     token: str
     expires_at: datetime
+    is_replay: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,17 +83,26 @@ async def create(
     return await services.database.run(add, repeatable=False)
 
 
-async def invite(services: Services, caller: Caller, *, email: object, role: Role) -> Invitation:
+async def invite(
+    services: Services, caller: Caller, *, email: object, role: Role, key: str | None = None
+) -> Invitation:
     """A new organiser without a password; one who has not come yet is invited anew.
 
-    Raises Unauthenticated, Forbidden, InvalidForm, BadUserInput.
+    The idempotency key gives the invitation again that it made before. Raises Unauthenticated,
+    Forbidden, InvalidForm, BadUserInput, IdempotencyKeyReused, IdempotencyInProgress, and NotFound
+    for a key whose invitation was used, replaced or has expired.
     """
     require_session(caller, Role.OWNER)
     written = _email(email)
-    token, now = new_token(TokenKind.INVITATION), services.clock()
+    content = (written, role)
+    made = making(caller, "inviteOrganiser", TokenKind.INVITATION, key=key, content=content)
+    token, now = token_for(services, made), services.clock()
     expires_at = now + services.accounts.invitation_lifetime
 
-    async def add(connection: Connection) -> OrganiserRecord:
+    async def add(connection: Connection) -> Invitation:
+        made_before = await reserve(services, connection, made)
+        if made_before is not None:
+            return await _again(services, connection, tokens_of(services, made, made_before))
         invited = await organisers.invite(
             connection,
             email=written,
@@ -99,11 +114,22 @@ async def invite(services: Services, caller: Caller, *, email: object, role: Rol
         if invited is None:
             raise BadUserInput(EXISTS)
         await record(connection, caller, "organiser.invited", invited.id, at=now, role=role.value)
-        return invited
+        return Invitation(organiser=invited, token=token, expires_at=expires_at)
 
-    organiser = await services.database.run(add)
-    log.info("organiser_invited", organiser_id=organiser.id)
-    return Invitation(organiser=organiser, token=token, expires_at=expires_at)
+    invitation = await services.database.run(add)
+    if not invitation.is_replay:
+        log.info("organiser_invited", organiser_id=invitation.organiser.id)
+    return invitation
+
+
+async def _again(services: Services, connection: Connection, texts: Sequence[str]) -> Invitation:
+    """The invitation that was made with one of these texts. Raises NotFound once it has ended."""
+    for text in texts:
+        found = await organisers.find_invited(connection, hash_of(text), now=services.clock())
+        if found is not None:
+            invited, expires_at = found
+            return Invitation(organiser=invited, token=text, expires_at=expires_at, is_replay=True)
+    raise NotFound("This invitation was used, replaced or has expired. Use a new key for another.")
 
 
 async def accept_invitation(services: Services, *, token: str, password: str) -> OrganiserRecord:

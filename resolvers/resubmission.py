@@ -14,7 +14,7 @@ from persistence.database import Connection
 from persistence.records import DocumentRecord, TeamRecord
 from resolvers.captain import ACTOR, my_team, require_same_token
 from resolvers.context import Services
-from resolvers.deciding import Decision, conclude, locked, read
+from resolvers.deciding import Change, Decision, conclude, locked, read
 from resolvers.documents import uploads_named
 from resolvers.replacing import (
     OwnedPlace,
@@ -53,7 +53,13 @@ async def _resubmit(
     connection: Connection,
 ) -> TeamRecord:
     team_id = team.id
-    decided = await locked(connection, team_id.hex, wanted.expected_version)
+    change = Change(
+        actor=ACTOR,
+        operation=TeamEvent.RESUBMIT.value,
+        expected_version=wanted.expected_version,
+        content=wanted,
+    )
+    decided = await locked(services, connection, team_id.hex, change)
     before = await read(connection, team_id)
     require_same_token(team, before)
     status = move(decided.status, TeamEvent.RESUBMIT)

@@ -26,7 +26,7 @@ from persistence.records import TeamRecord
 from persistence.render import Printed
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
-from resolvers.deciding import Decision, carry_out, locked, read
+from resolvers.deciding import Change, Decision, carry_out, locked, read
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +110,13 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
     owner = await documents.find(connection, document_id)
     if owner is None or owner.team_id is None:
         raise NotFound("There is no such document.")
-    decided = await locked(connection, owner.team_id.hex, expected_version)
+    change = Change(
+        actor=caller.actor,
+        operation="reviewDocument",
+        expected_version=expected_version,
+        content=(document_id, verdict, note),
+    )
+    decided = await locked(services, connection, owner.team_id.hex, change)
     if decided.status not in (TeamStatus.PENDING, TeamStatus.CHANGES_REQUESTED):
         raise InvalidStatusTransition(
             details={

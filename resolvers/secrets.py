@@ -5,7 +5,7 @@ import hmac
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
@@ -16,7 +16,6 @@ from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from domain.errors import NotFound
-from domain.form import TeamForm
 
 FIRST_GENERATION = 1
 
@@ -75,12 +74,12 @@ def derived(secrets: Secrets, purpose: str, message: bytes) -> tuple[bytes, ...]
     return tuple(_digest(key, purpose, message) for key in _keys(secrets))
 
 
-def fingerprint(secrets: Secrets, form: TeamForm) -> bytes:
-    """An HMAC of the form as it was sent, whatever the order of its keys."""
+def fingerprint(secrets: Secrets, form: object) -> bytes:
+    """An HMAC of a form as it was sent, whatever the order of its keys."""
     return _fingerprint(secrets.current, form)
 
 
-def is_fingerprint(secrets: Secrets, form: TeamForm, expected: bytes) -> bool:
+def is_fingerprint(secrets: Secrets, form: object, expected: bytes) -> bool:
     return any(hmac.compare_digest(_fingerprint(key, form), expected) for key in _keys(secrets))
 
 
@@ -105,7 +104,7 @@ def _serializer(secrets: Secrets, purpose: str) -> URLSafeSerializer:
     return URLSafeSerializer(keys, salt=purpose, signer_kwargs={"digest_method": sha256})
 
 
-def _fingerprint(key: str, form: TeamForm) -> bytes:
+def _fingerprint(key: str, form: object) -> bytes:
     try:
         canonical = orjson.dumps(form, option=orjson.OPT_SORT_KEYS)
     except TypeError:
@@ -115,8 +114,10 @@ def _fingerprint(key: str, form: TeamForm) -> bytes:
     return _digest(key, "fingerprint", canonical)
 
 
-def _fields(form: Any) -> dict[str, Any]:
+def _fields(form: Any) -> dict[str, Any] | str:
     """Of a form or a part of one; what it holds is not copied, as `asdict` would."""
+    if not is_dataclass(form):
+        return str(form)
     return {one: getattr(form, one) for one in form.__dataclass_fields__}
 
 

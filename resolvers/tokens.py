@@ -1,5 +1,6 @@
 """Opaque tokens: 32 random bytes behind a prefix. Only their hash is stored."""
 
+import base64
 import re
 import secrets
 from enum import StrEnum
@@ -20,6 +21,11 @@ _KINDS = {kind.value: kind for kind in TokenKind}
 def new_token(kind: TokenKind) -> str:
     """The prefix and 43 characters that are safe in headers and addresses."""
     return kind + secrets.token_urlsafe(32)
+
+
+def token_of(kind: TokenKind, digest: bytes) -> str:
+    """The token whose 32 bytes these are."""
+    return kind + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def kind_of(token: str) -> TokenKind | None:

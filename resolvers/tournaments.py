@@ -17,7 +17,9 @@ from persistence.database import Connection
 from persistence.records import TournamentRecord
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
+from resolvers.deciding import Change, require_version
 from resolvers.queries import state_of
+from resolvers.secrets import fingerprint
 
 log = structlog.get_logger(__name__)
 
@@ -29,28 +31,39 @@ _OWN = "name venue time_zone fee_amount fee_currency upi_id upi_payee".split()
 
 
 async def update_tournament(
-    services: Services, caller: Caller, changes: Mapping[str, Any]
+    services: Services,
+    caller: Caller,
+    changes: Mapping[str, Any],
+    *,
+    expected_version: int | None = None,
 ) -> tuple[TournamentRecord, RegistrationState]:
     """`changes` are columns; what is not among them stays. Holds from the next request on.
 
-    Raises Unauthenticated, Forbidden, InvalidForm.
+    Without `expected_version` the last of two wins. Raises Unauthenticated, Forbidden,
+    InvalidForm, StaleVersion.
     """
     require_role(caller, Role.OWNER)
     changes, issues = read_changes(changes)
-    work = partial(_update, services, caller, changes, issues)
-    updated = await services.database.supersede(work)
+    change = Change(
+        actor=caller.actor,
+        operation="updateTournament",
+        expected_version=expected_version,
+        content=changes,
+    )
+    updated = await services.database.supersede(partial(_update, services, change, changes, issues))
     log.info("tournament_updated", fields=sorted(changes))
     return updated
 
 
 async def _update(
     services: Services,
-    caller: Caller,
+    change: Change,
     changes: Mapping[str, Any],
     issues: Sequence[Issue],
     connection: Connection,
 ) -> tuple[TournamentRecord, RegistrationState]:
     before = await tournaments.lock_active(connection)
+    require_version(services, change, before.version, before.last_change)
     stored = _values(before)
     await _require_right(connection, changes, stored, issues)
     differences = {
@@ -61,12 +74,15 @@ async def _update(
     if not differences:
         return before, state_of(before, services.clock())
     await tournaments.change(
-        connection, before.id, {name: _stored(changes[name]) for name in differences}
+        connection,
+        before.id,
+        {name: _stored(changes[name]) for name in differences},
+        last_change=fingerprint(services.secrets, change),
     )
     await audit.append(
         connection,
         at=services.clock(),
-        actor=caller.actor,
+        actor=change.actor,
         action="tournament.updated",
         team_id=None,
         request_id=current_request_id(),

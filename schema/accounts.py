@@ -13,6 +13,7 @@ from schema.access import caller_with
 from schema.context import Info
 from schema.enums import Role
 from schema.node import Node, parse_id
+from schema.repeats import refuse_key
 from schema.scalars import EmailAddress
 
 
@@ -118,6 +119,7 @@ async def sessions(info: Info, organiser_id: OrganiserId = None) -> list[Session
 async def sign_in(
     info: Info, input: Annotated[SignInInput, argument(description="Who signs in.")]
 ) -> SignInPayload | None:
+    refuse_key(info)
     context, account = info.context, accounts.account_key(input.email)
     await context.door.count_sign_in(account)
     signed_in = await accounts.sign_in(

@@ -8,6 +8,7 @@ from strawberry import argument, field
 
 from persistence.records import ApiTokenRecord
 from resolvers import api_tokens as use_cases
+from resolvers.registration import choose_key
 from schema.access import caller_with
 from schema.accounts import OrganiserId
 from schema.context import Info
@@ -61,6 +62,7 @@ class CreateApiTokenPayload:
         " where they have to be."
     )
     api_token: ApiToken = field(description="What is known about it later.")
+    replayed: bool = field(description="True when the idempotency key had made it before.")
 
 
 @strawberry.input(description="The API token that is to end.")
@@ -91,11 +93,13 @@ async def create_api_token(
         role=input.role,
         days=input.expires_in_days,
         is_signed=input.is_signed,
+        key=choose_key(context.idempotency_key, None),
     )
     return CreateApiTokenPayload(
         token=made.text,
         signing_secret=made.signing_secret,
         api_token=ApiToken.from_record(made.record),
+        replayed=made.is_replay,
     )
 
 

@@ -57,6 +57,7 @@ from schema.organisers import (
     set_organiser_role,
 )
 from schema.outside import ResetBreakerPayload, reset_breaker
+from schema.repeats import describe_repeats
 from schema.review import (
     ConfirmTeamPayload,
     RejectTeamPayload,
@@ -272,3 +273,6 @@ class Mutation:
             Role.OWNER, "Give an organiser another role. One OWNER always stays.", session=True
         ),
     )
+
+
+describe_repeats(Mutation)

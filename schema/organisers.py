@@ -7,6 +7,7 @@ import strawberry
 from strawberry import argument, field
 
 from resolvers import organisers as use_cases
+from resolvers.registration import choose_key
 from schema.access import caller_with, guesses_counted
 from schema.accounts import Organiser
 from schema.context import Info
@@ -28,6 +29,7 @@ class InviteOrganiserPayload:
         description="For acceptInvitation, to be passed on in private; told once."
     )
     expires_at: datetime = field(description="From then on, after 7 days, it is not taken.")
+    replayed: bool = field(description="True when the idempotency key had made it before.")
 
 
 @strawberry.input(description="An invitation and the password that was chosen.")
@@ -65,12 +67,17 @@ async def invite_organiser(
 ) -> InviteOrganiserPayload | None:
     context = info.context
     invitation = await use_cases.invite(
-        context.services, context.caller, email=input.email, role=input.role
+        context.services,
+        context.caller,
+        email=input.email,
+        role=input.role,
+        key=choose_key(context.idempotency_key, None),
     )
     return InviteOrganiserPayload(
         organiser=Organiser.from_record(invitation.organiser),
         invitation_token=invitation.token,
         expires_at=invitation.expires_at,
+        replayed=invitation.is_replay,
     )
 
 

@@ -19,6 +19,11 @@ from schema.tournament import Tournament
 
 @strawberry.input(description="What changes in the open season; what is left out stays as it is.")
 class UpdateTournamentInput:
+    expected_version: int | None = field(
+        default=UNSET,
+        description="tournament.version as the organiser saw it; another one is answered with"
+        " STALE_VERSION. Left out or null, the last of two changes wins.",
+    )
     name: str | None = field(default=UNSET, description="1 to 80 characters.")
     venue: str | None = field(default=UNSET, description="1 to 200 characters; null: not known.")
     time_zone: str | None = field(default=UNSET, description="An IANA zone, e.g. Asia/Kolkata.")
@@ -52,7 +57,11 @@ class UpdateTournamentInput:
 
     def to_changes(self) -> dict[str, Any]:
         """By the names of columns."""
-        given = {name: value for name, value in vars(self).items() if value is not UNSET}
+        given = {
+            name: value
+            for name, value in vars(self).items()
+            if value is not UNSET and name != "expected_version"
+        }
         kinds = given.get("required_documents")
         if kinds is not None:
             given["required_documents"] = tuple(kind for kind in DocumentKind if kind in kinds)
@@ -99,7 +108,10 @@ async def update_tournament(
 ) -> UpdateTournamentPayload | None:
     context = info.context
     record, state = await tournaments.update_tournament(
-        context.services, context.caller, input.to_changes()
+        context.services,
+        context.caller,
+        input.to_changes(),
+        expected_version=input.expected_version if input.expected_version is not UNSET else None,
     )
     return UpdateTournamentPayload(tournament=Tournament.from_record(record, state))
 

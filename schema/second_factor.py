@@ -8,6 +8,7 @@ from strawberry import argument, field
 from resolvers import accounts, second_factor
 from schema.accounts import Organiser
 from schema.context import Info
+from schema.repeats import refuse_key
 
 
 @strawberry.input(description="How the second factor is to be.")
@@ -48,6 +49,7 @@ class DisableTotpPayload:
 async def enable_totp(
     info: Info, input: Annotated[EnableTotpInput, argument(description="The password.")]
 ) -> EnableTotpPayload | None:
+    refuse_key(info)
     context = info.context
     account = await _count_attempt(info, is_code=False)
     uri = await second_factor.propose(context.services, context.caller, input.password)

@@ -24,6 +24,9 @@ class RegistrationWindow:
 @strawberry.type(description="The season that is open now.")
 class Tournament(Node):
     name: str = field(description="What it is called.")
+    version: int = field(
+        description="1 at first; grows by one with each updateTournament that changes something."
+    )
     venue: str | None = field(description="Where it is played, once that is known.")
     time_zone: str = field(description="The IANA zone of its days, e.g. Asia/Kolkata.")
     registration: RegistrationWindow = field(description="When and whether teams can register.")
@@ -39,6 +42,7 @@ class Tournament(Node):
         return cls(
             id=strawberry.ID(record.id.hex),
             name=record.name,
+            version=record.version,
             venue=record.venue,
             time_zone=record.time_zone,
             registration=RegistrationWindow(

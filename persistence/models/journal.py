@@ -12,7 +12,12 @@ from persistence.models.base import UTC_TIME, utc
 
 
 class IdempotencyRecord(SQLModel, table=True):
-    """What a key was used for. `team_id` is no foreign key: the record outlives an erased team."""
+    """What a key was used for.
+
+    `team_id` is the id of what was made: a team, an API token, an invitation. It is no foreign key:
+    the record outlives what was made, so that a repeat never makes it again. An organiser's keys
+    begin with the organiser's id.
+    """
 
     __tablename__ = "idempotency_record"
 

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, Index, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Column, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
@@ -11,13 +11,18 @@ from persistence.models.base import IS_LIVE, utc
 
 
 class Tournament(SQLModel, table=True):
-    """One season. `taken` and `next_team_number` are guarded by the lock on the row."""
+    """One season. `taken` and `next_team_number` are guarded by the lock on the row.
+
+    `version` grows with what organisers change, not with registrations. `last_change` is an HMAC
+    of the request that made this version.
+    """
 
     __table_args__ = (
         CheckConstraint("taken >= 0", name="taken_not_negative"),
         CheckConstraint("capacity IS NULL OR capacity >= 0", name="capacity_not_negative"),
         CheckConstraint("squad_min BETWEEN 1 AND squad_max", name="squad_ordered"),
         CheckConstraint("next_team_number >= 1", name="next_team_number_positive"),
+        CheckConstraint("version >= 1", name="version_positive"),
         Index(
             "uq_tournament_active",
             text("(is_active)"),
@@ -47,6 +52,8 @@ class Tournament(SQLModel, table=True):
     taken: int = Field(sa_column_kwargs={"server_default": text("0")})
     next_team_number: int = Field(sa_column_kwargs={"server_default": text("1")})
     created_at: datetime = utc()
+    version: int = Field(default=1, sa_column_kwargs={"server_default": text("1")})
+    last_change: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
 class Church(SQLModel, table=True):
@@ -81,7 +88,10 @@ class ChurchAlias(SQLModel, table=True):
 
 
 class Team(SQLModel, table=True):
-    """`next_position` is the place that the next player to come gets; none is given twice."""
+    """`next_position` is the place that the next player to come gets; none is given twice.
+
+    `last_change` is an HMAC of the request that made this version, None where that is not known.
+    """
 
     __table_args__ = (
         UniqueConstraint("code", name="uq_team_code"),
@@ -141,6 +151,7 @@ class Team(SQLModel, table=True):
     next_position: int
     registered_at: datetime = utc()
     updated_at: datetime = utc()
+    last_change: bytes | None = Field(default=None, sa_type=LargeBinary)
 
 
 class Player(SQLModel, table=True):

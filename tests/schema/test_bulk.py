@@ -54,7 +54,7 @@ async def test_what_is_refused_keeps_nothing_else_back(client, sql, reviewer):
         "readiness": {"nextOperation": "reopenTeam"},
     }
     assert results[1]["error"]["details"]["from"] == "REJECTED"
-    assert results[3]["error"]["details"] == {"currentVersion": 1}
+    assert results[3]["error"]["details"] == {"currentVersion": 1, "isYours": False}
     statuses = await sql.fetch("SELECT status FROM team ORDER BY code")
     assert [row["status"] for row in statuses] == ["CONFIRMED", "REJECTED", "CONFIRMED", "PENDING"]
     assert await sql.fetchval("SELECT count(*) FROM audit_event WHERE action = 'team.confirm'") == 2

@@ -143,7 +143,8 @@ async def test_of_two_organisers_who_decide_at_once_one_wins(client, services, s
         winner, loser = sorted(answers, key=lambda answer: "errors" in answer.json())
         assert len(data(winner)) == 1
         found = refused(loser)
-        assert (found["code"], found["details"]) == ("STALE_VERSION", {"currentVersion": 2})
+        details = {"currentVersion": 2, "isYours": False}
+        assert (found["code"], found["details"]) == ("STALE_VERSION", details)
     decided = await sql.fetchval("SELECT count(*) FROM decision")
     assert decided == 5
     live = await sql.fetchval("SELECT count(*) FROM team WHERE status <> 'REJECTED'")

@@ -232,7 +232,7 @@ async def test_a_stale_version_is_told_the_present_one(client, sql, token):
 
     answer = await update(client, token, 3, teamName="Tigers")
 
-    assert refused(answer)["details"] == {"currentVersion": 1}
+    assert refused(answer)["details"] == {"currentVersion": 1, "isYours": False}
     assert await rows(sql) == before
 
 
