@@ -168,17 +168,27 @@ async def test_between_two_cursors(client, viewer, room):
         "ஆனந்த்",
         "ppriya",
         "Suresh",
+        "\u202aICCT-002\u202c\n",
+        "\ufeffeag\u200bles\t",
+        "R`. Anand",
+        "thomas, k. v",
+        "Thomas K V",
+        "Rajan S/o  Mani",
+        "rajan s o mani",
+        "(Race Course)",
+        "mary‑ann",
     ],
 )
 async def test_text_is_found_in_codes_and_names_however_it_is_written(client, viewer, text):
     await register(client, 1)
-    squad = [*make.players(14), {"name": "ஆனந்த் ராஜ்"}]
+    names = ("ஆனந்த் ராஜ்", "Thomas, K. V.", "Mary–Ann Paul")
+    squad = [*make.players(12), *({"name": name} for name in names)]
     await register(
         client,
         2,
         teamName="Eagles",
-        churchName="C.S.I. St. John’s",
-        captain=make.person(90, name="R. Anand"),
+        churchName="C.S.I. St. John’s, (Race Course)",
+        captain=make.person(90, name="R. Anand (Rajan S/o Mani)"),
         viceCaptain=make.person(91, name="Suresh P.Priya"),
         players=squad,
     )
@@ -199,7 +209,9 @@ async def test_a_church_is_found_by_the_names_it_had(client, viewer, sql):
 @pytest.mark.parametrize(
     "text",
     ["98765 43210", "+91-98765-43210", "098765 43210", "9876543210", "(0)98765 43", "5432",
-     "leader@church.example", "LEADER@"],
+     "leader@church.example", "LEADER@", "\u202a+91 98765 43210\u202c", "091-98765 43210",
+     "\u206698765\u00a043210\u2069\n", "\ufeff98765\t43210", "\u200eleader@church.example\u200f\t",
+     "lea\u00adder@church"],
 )  # fmt: skip
 async def test_contacts_are_found_by_reviewers_alone(client, viewer, reviewer, text):
     await register(client, 1)
