@@ -62,7 +62,12 @@ QUERIES_PER_MINUTE = 20
 
 
 def install() -> None:
-    subprocess.run(["npm", "ci", "--silent", "--prefix", str(HERE)], check=True, cwd=HERE)
+    """Install what the lock file names, unless that is there."""
+    lock = (HERE / "package-lock.json").read_bytes()
+    stamp = HERE / "node_modules" / "installed"
+    if not stamp.exists() or stamp.read_bytes() != lock:
+        subprocess.run(["npm", "ci", "--silent", "--prefix", str(HERE)], check=True, cwd=HERE)
+        stamp.write_bytes(lock)
 
 
 @asynccontextmanager
