@@ -1,5 +1,6 @@
 """GraphQL over HTTP: body, media types, status codes."""
 
+import asyncio
 from collections.abc import Collection
 from functools import lru_cache
 from http import HTTPStatus
@@ -26,13 +27,14 @@ from domain.errors import (
 from resilience.metrics import OPERATIONS
 from resilience.telemetry import current_request_id
 from resilience.tracing import is_tracing, span
+from resilience.turns import Turns
 from resolvers.context import Services
 from schema import operation_label, schema
 from schema.context import Context, Execution
 from schema.counting import Limit
 from schema.errors import error_body, publish
 from schema.execution import Asked, execute
-from schema.limits import ALLOWED
+from schema.limits import ALLOWED, documents
 from schema.loaders import Loaders
 from web.negotiation import GRAPHQL_TYPE, JSON_TYPE, error_type, response_type
 from web.requests import GraphQLRequest, HttpRequest, parse
@@ -44,6 +46,9 @@ from web.trusted import TrustedDocuments
 # itself is the message.
 STATUS_ALWAYS = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.METHOD_NOT_ALLOWED})
 TOO_LARGE = "The answer is too large. Ask for shorter pages or fewer fields at once."
+# Parsing so many takes about a millisecond.
+LONG_CHARACTERS = 2_000
+PARSINGS_WAITING = 10_000
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _TYPES = {
     one: (b"content-type", f"{one}; charset=utf-8".encode()) for one in (JSON_TYPE, GRAPHQL_TYPE)
@@ -77,6 +82,7 @@ class GraphQLEndpoint:
         self._trusted = trusted or TrustedDocuments({})
         self._trusts_all = trusted is None
         self._execution = execution or Execution()
+        self._parsing = Turns(at_once=1, per_client=1, waiting=PARSINGS_WAITING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self.respond(HttpRequest(scope, receive))
@@ -107,7 +113,7 @@ class GraphQLEndpoint:
             raise MethodNotAllowed
         media_type = response_type(request.headers.get(b"accept", ()))
         wanted = await parse(request, self._trusted)
-        label = operation_label(wanted.query, wanted.operation_name)
+        label = await self._label(wanted, visit.client)
         began = perf_counter()
         try:
             if is_tracing():
@@ -116,6 +122,17 @@ class GraphQLEndpoint:
             return await self._answer(request, visit, wanted, media_type, label[0])
         finally:
             _durations(*label).observe(perf_counter() - began)
+
+    async def _label(self, wanted: GraphQLRequest, client: str) -> tuple[str, str]:
+        """Type and name of the operation. Parses long documents one after the other, clients taking
+        turns, and lets other requests go on in between.
+        """
+        if len(wanted.query) < LONG_CHARACTERS or documents.find(wanted.query) is not None:
+            return operation_label(wanted.query, wanted.operation_name)
+        async with self._parsing.turn(client):
+            label = operation_label(wanted.query, wanted.operation_name)
+            await asyncio.sleep(0)
+        return label
 
     async def _answer(
         self, request: HttpRequest, visit: Visit, wanted: GraphQLRequest, media_type: str, kind: str

@@ -1,11 +1,13 @@
 """A document with a syntax error: parsed once, refused every time with the same words."""
 
+import asyncio
+
 import pytest
 from graphql import GraphQLSyntaxError, parse
 
 from schema import document_cache
 from schema.document_cache import REFUSED_MAX_BYTES, DocumentCache
-from tests.asking import ask, refused
+from tests.asking import ask, refused, serving
 
 WRONG = {
     "a brace": "{",
@@ -67,3 +69,23 @@ def test_refusals_take_a_bounded_number_of_bytes():
                 cache.parse(text, max_tokens=2_000)
 
     assert 0 < cache.bytes <= REFUSED_MAX_BYTES
+
+
+def long_document(number: int) -> str:
+    return "{ " + " ".join(f"f{number}x{place:04}" for place in range(400)) + " }"
+
+
+@pytest.mark.parametrize("count", [8, 20, 50])
+async def test_long_document_waits_for_one_of_a_client_who_sends_many(
+    settings_with, database, database_url, parsings, count
+):
+    async with serving(settings_with(trusted_proxies="127.0.0.1"), database_url) as client:
+        sent = [
+            ask(client, long_document(100 * count + number), X_Forwarded_For="198.51.100.7")
+            for number in range(count)
+        ]
+        other = long_document(100 * count + count)
+        await asyncio.gather(*sent, ask(client, other, X_Forwarded_For="203.0.113.9"))
+
+    assert len(parsings) == count + 1
+    assert parsings.index(other) <= 2
