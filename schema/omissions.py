@@ -21,8 +21,8 @@ from graphql import (
     get_nullable_type,
     type_from_ast,
 )
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from schema.generated import DEFINITION
 from schema.scalars import is_lenient
 from schema.texts import Rule
 
@@ -102,7 +102,7 @@ class Omissions:
 
     def _fields(self, kind: GraphQLInputObjectType) -> Iterator[tuple[str, _Part]]:
         for name, definition in kind.fields.items():
-            field = definition.extensions[DEFINITION]
+            field = definition.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
             yield name, self._part(definition.type, field.metadata or {})
 
 
