@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
     PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
+    SIGN_IN_FAILED = "SIGN_IN_FAILED"
 
 
 class IssueCode(StrEnum):
@@ -163,7 +164,9 @@ INVALID_STATUS_TRANSITION | CONFLICT | 409 | final | The team's status does not 
 step. | details has from, attempted and allowed. | Read the team again and offer what is \
 allowed.
 STALE_VERSION | CONFLICT | 409 | final | Somebody changed it in the meantime. | \
-expectedVersion is not the current version. | Read again, show what changed, decide again.
+expectedVersion is not details.currentVersion; details.isYours says whether this same request \
+made the change. | Read again, show what changed, decide again; nothing is left to do where \
+details.isYours is true.
 TEAM_NOT_FOUND | USER_INPUT | 404 | final | There is no such team. | No team has this id or \
 code, or it was erased. | Check the code.
 NOT_FOUND | USER_INPUT | 404 | final | There is nothing here. | The address or id names \
@@ -226,6 +229,9 @@ supported. | The request had a hash in place of a query. | Send the query itself
 PERSISTED_QUERY_NOT_FOUND | USER_INPUT | 400 | final | No trusted document has this hash or \
 name. | The request had a hash or a name in place of a query, and TRUSTED_DOCUMENTS has no \
 such document. | Send the query itself, or add it to the trusted documents.
+SIGN_IN_FAILED | AUTH | 401 | final | The sign-in was refused. | E-mail, password or the code of \
+the second factor is wrong; details.secondFactorRequired is true where the code is. | Let the \
+person try again; no session has ended.
 """
 
 # code | meaning | cause | what the client does

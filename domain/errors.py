@@ -5,7 +5,7 @@
     PersistedQueryNotSupported, PersistedQueryNotFound, GraphqlParseFailed,
     GraphqlValidationFailed, FileEmpty, FileTooLarge, FileTypeNotAllowed, FileContentMismatch,
     UploadExpired, UploadOffsetMismatch, TeamNotFound, NotFound
-  + Unauthenticated, Forbidden
+  + Unauthenticated (SignInFailed), Forbidden
   + RegistrationNotOpen, RegistrationClosed, TournamentFull, ChurchLimitReached,
     IdempotencyKeyReused, IdempotencyInProgress, InvalidStatusTransition, StaleVersion
   + RateLimited, QueryTooComplex, BodyTooLarge, RequestTimeout
@@ -29,6 +29,7 @@ from domain.catalog import (
     IssueCode,
     IssueDefinition,
 )
+from domain.moments import utc_text
 
 __all__ = [
     "CATALOG",
@@ -96,14 +97,14 @@ class RegistrationNotOpen(DomainError):
     code = ErrorCode.REGISTRATION_NOT_OPEN
 
     def __init__(self, opens_at: datetime) -> None:
-        super().__init__(details={"opensAt": opens_at.isoformat()})
+        super().__init__(details={"opensAt": utc_text(opens_at)})
 
 
 class RegistrationClosed(DomainError):
     code = ErrorCode.REGISTRATION_CLOSED
 
     def __init__(self, closes_at: datetime) -> None:
-        super().__init__(details={"closesAt": closes_at.isoformat()})
+        super().__init__(details={"closesAt": utc_text(closes_at)})
 
 
 class TournamentFull(DomainError):
@@ -134,13 +135,7 @@ class InvalidStatusTransition(DomainError):
 
 
 class StaleVersion(DomainError):
-    """`is_yours`: this same request, sent before, is the only change since its version."""
-
     code = ErrorCode.STALE_VERSION
-
-    def __init__(self, *, current_version: int, is_yours: bool) -> None:
-        message = "Your change was made already. Look at it again." if is_yours else None
-        super().__init__(message, details={"currentVersion": current_version, "isYours": is_yours})
 
 
 class TeamNotFound(DomainError):
@@ -153,6 +148,12 @@ class NotFound(DomainError):
 
 class Unauthenticated(DomainError):
     code = ErrorCode.UNAUTHENTICATED
+
+
+class SignInFailed(Unauthenticated):
+    """The same for an unknown account as for a wrong password."""
+
+    code = ErrorCode.SIGN_IN_FAILED
 
 
 class Forbidden(DomainError):
@@ -283,6 +284,5 @@ class PersistedQueryNotFound(DomainError):
         super().__init__("PersistedQueryNotFound")
 
 
-ERRORS: Mapping[ErrorCode, type[DomainError]] = {
-    error.code: error for error in DomainError.__subclasses__()
-}
+_KINDS: tuple[type[DomainError], ...] = (*DomainError.__subclasses__(), SignInFailed)
+ERRORS: Mapping[ErrorCode, type[DomainError]] = {error.code: error for error in _KINDS}

@@ -54,6 +54,11 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+def utc_text(value: datetime) -> str:
+    """RFC 3339 in UTC with microseconds, the form in which PostgreSQL can print it too."""
+    return f"{value.astimezone(UTC).isoformat(timespec='microseconds')[:-6]}Z"
+
+
 def day_in(name: str, moment: datetime) -> date:
     """The calendar date of a moment in the time zone of this IANA name."""
     return moment.astimezone(zone(name)).date()

@@ -62,8 +62,13 @@ def order_issues(after: Mapping[str, Any], changes: Collection[str]) -> list[Iss
 
 def issue_of(name: str, code: IssueCode, params: Mapping[str, Any] | None = None) -> Issue:
     """An issue at the field of the input that is this column."""
+    return issue((*INPUT, shown(name)), code, params)
+
+
+def shown(name: str) -> str:
+    """The name of a column as GraphQL writes it."""
     first, *rest = name.split("_")
-    return issue((*INPUT, first + "".join(word.title() for word in rest)), code, params)
+    return first + "".join(word.title() for word in rest)
 
 
 def _read(name: str, value: Any, issues: list[Issue]) -> Any:

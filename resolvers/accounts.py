@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from domain.contact import parse_email
-from domain.errors import Forbidden, NotFound, Unauthenticated
+from domain.errors import Forbidden, NotFound, SignInFailed, Unauthenticated
 from domain.roles import (
     ANONYMOUS,
     Caller,
@@ -65,7 +65,7 @@ async def sign_in(
     """Open a session. One verification of a password, whoever it is.
 
     `count_code` is called before a code is judged, which only follows a right password: strangers
-    cannot use up the guesses. Raises Unauthenticated, the same for a wrong password as for an
+    cannot use up the guesses. Raises SignInFailed, the same for a wrong password as for an
     unknown e-mail, and what `count_code` raises.
     """
     account = await _find_account(services, _email(email))
@@ -73,7 +73,7 @@ async def sign_in(
     is_right = await services.accounts.passwords.is_right(password, password_hash)
     if account is None or not is_right:
         log.info("sign_in_refused")
-        raise Unauthenticated(WRONG)
+        raise SignInFailed(WRONG)
     if code and account.organiser.has_totp and count_code is not None:
         await count_code()
     token = new_token(TokenKind.SESSION)
@@ -240,13 +240,13 @@ async def _open(  # noqa: PLR0913 - what a sign-in consists of
         connection, account.organiser.id, password_hash=account.password_hash or "", now=now
     )
     if organiser is None:
-        raise Unauthenticated(WRONG)
+        raise SignInFailed(WRONG)
     # The row is locked by now, so that what it says of the second factor is still true below.
     if organiser.has_totp and not (
         code and await second_factor.use(connection, services.secrets, account, code, now=now)
     ):
         log.info("sign_in_refused", organiser_id=organiser.id)
-        raise Unauthenticated(CODE_NEEDED, details={"secondFactorRequired": True})
+        raise SignInFailed(CODE_NEEDED, details={"secondFactorRequired": True})
     await credentials.add_session(connection, session, token_hash=hash_of(token))
     caller = Caller(kind=CallerKind.ORGANISER, organiser_id=organiser.id, role=organiser.role)
     await record(connection, caller, "organiser.signed_in", organiser.id, at=now)

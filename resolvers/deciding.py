@@ -139,7 +139,10 @@ def require_version(
         and last_change is not None
         and is_fingerprint(services.secrets, change, last_change)
     )
-    raise StaleVersion(current_version=version, is_yours=is_yours)
+    raise StaleVersion(
+        "Your change was made already. Look at it again." if is_yours else None,
+        details={"currentVersion": version, "isYours": is_yours},
+    )
 
 
 async def conclude(  # noqa: PLR0913 - what was decided, about which team, by whom

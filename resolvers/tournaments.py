@@ -9,9 +9,10 @@ import structlog
 
 from domain.errors import InvalidForm, Issue, IssueCode
 from domain.issues import in_form_order
+from domain.moments import utc_text
 from domain.roles import Caller, Role, require_role
 from domain.rules import RegistrationState
-from domain.tournament import issue_of, order_issues, read_changes
+from domain.tournament import issue_of, order_issues, read_changes, shown
 from persistence import audit, tournaments
 from persistence.database import Connection
 from persistence.records import TournamentRecord
@@ -86,7 +87,7 @@ async def _update(
         action="tournament.updated",
         team_id=None,
         request_id=current_request_id(),
-        changes=differences,
+        changes={shown(name): pair for name, pair in differences.items()},
     )
     after = await tournaments.active(connection)
     return after, state_of(after, services.clock())
@@ -126,4 +127,4 @@ def _plain(value: Any) -> Any:
     """For the audit log, whose changes are JSON."""
     if isinstance(value, tuple):
         return _stored(value)
-    return value.isoformat() if isinstance(value, datetime) else value
+    return utc_text(value) if isinstance(value, datetime) else value

@@ -10,6 +10,7 @@ from strawberry import argument, field
 
 from domain.roles import Caller, CallerKind, Role, may
 from domain.status import TeamEvent
+from domain.tournament import shown
 from persistence.audit import AuditFilter as AuditSearch
 from persistence.audit import AuditRecord
 from resolvers import lists
@@ -77,7 +78,8 @@ class AuditEvent(Node):
             action=record.action,
             team_code=record.team_code,
             request_id=record.request_id,
-            changes=JSON(dict(record.changes)),
+            # Older events of the season have the names of columns.
+            changes=JSON({shown(name): change for name, change in record.changes.items()}),
             reason=record.reason if is_told and not is_ours else None,
             items=JSON(list(record.items)) if is_told and record.items else None,
         )

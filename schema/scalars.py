@@ -3,7 +3,7 @@ path, never an error that hides the others.
 """
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, NewType
 
 import strawberry
@@ -12,7 +12,7 @@ from graphql.utilities import value_from_ast_untyped
 
 from domain.errors import IssueCode
 from domain.issues import message_of
-from domain.moments import read_day, read_moment
+from domain.moments import read_day, read_moment, utc_text
 
 PhoneNumber = NewType("PhoneNumber", object)
 EmailAddress = NewType("EmailAddress", object)
@@ -25,11 +25,6 @@ JSON = NewType("JSON", object)
 _LEAVES = frozenset(
     one.__name__ for one in (PhoneNumber, EmailAddress, JerseyNumber, DateText, PlayerRoleInput)
 )
-
-
-def utc_text(value: datetime) -> str:
-    """RFC 3339 in UTC with microseconds, the form in which PostgreSQL can print it too."""
-    return f"{value.astimezone(UTC).isoformat(timespec='microseconds')[:-6]}Z"
 
 
 def _literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:

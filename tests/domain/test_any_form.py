@@ -133,7 +133,7 @@ def test_invalid_form_counts_its_issues():
 def test_errors_carry_their_facts():
     opens_at = datetime(2026, 11, 23, tzinfo=UTC)
 
-    assert RegistrationNotOpen(opens_at).details == {"opensAt": "2026-11-23T00:00:00+00:00"}
+    assert RegistrationNotOpen(opens_at).details == {"opensAt": "2026-11-23T00:00:00.000000Z"}
     assert BodyTooLarge(5).details == {"limitBytes": 5}
     assert RateLimited(7).retry_after_seconds == 7
     stale = StaleVersion(current_version=3, is_yours=False)

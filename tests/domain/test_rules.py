@@ -12,6 +12,7 @@ from domain.errors import (
     RegistrationNotOpen,
     TournamentFull,
 )
+from domain.moments import utc_text
 from domain.rules import (
     RegistrationState,
     TournamentRules,
@@ -47,8 +48,8 @@ def test_window_is_required():
     with pytest.raises(RegistrationClosed) as late:
         require_open(TournamentRules(closes_at=NOW), NOW)
 
-    assert early.value.details == {"opensAt": (NOW + MOMENT).isoformat()}
-    assert late.value.details == {"closesAt": NOW.isoformat()}
+    assert early.value.details == {"opensAt": utc_text(NOW + MOMENT)}
+    assert late.value.details == {"closesAt": utc_text(NOW)}
     require_open(TournamentRules(), NOW)
 
 

@@ -95,7 +95,7 @@ async def test_unknown_organiser_and_wrong_password_are_answered_alike(client, s
     bodies = []
     for answer in (wrong, unknown):
         assert answer.status_code == 200
-        assert refused(answer)["code"] == "UNAUTHENTICATED"
+        assert refused(answer)["code"] == "SIGN_IN_FAILED"
         body = answer.json()
         del body["errors"][0]["extensions"]["requestId"]
         bodies.append(body)
@@ -121,7 +121,7 @@ async def test_every_sign_in_of_a_document_counts(client, services, sql):
     body = answer.json()
     check_envelope(body)
     assert [error["extensions"]["code"] for error in body["errors"]] == [
-        *["UNAUTHENTICATED"] * 7,
+        *["SIGN_IN_FAILED"] * 7,
         *["RATE_LIMITED"] * 3,
     ]
     assert body["errors"][-1]["extensions"]["retryAfterSeconds"] in range(880, 901)
@@ -272,7 +272,7 @@ async def test_second_factor_from_the_beginning_to_the_end(client, services):
     assert confirmed["organiser"] == {"isTotpEnabled": True}
     assert len(confirmed["recoveryCodes"]) == 10
     assert (without["code"], without["details"]) == (
-        "UNAUTHENTICATED",
+        "SIGN_IN_FAILED",
         {"secondFactorRequired": True},
     )
     assert with_code["signIn"]["organiser"]["isTotpEnabled"]

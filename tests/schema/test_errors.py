@@ -23,6 +23,7 @@ from domain.errors import (
     RegistrationNotOpen,
     TournamentFull,
 )
+from domain.moments import utc_text
 from resilience.telemetry import configure_logging
 from schema.errors import error_body
 from tests import make
@@ -190,11 +191,11 @@ async def test_a_tournament_that_is_not_open_refuses(client, sql):
 
     assert (early["code"], early["details"]) == (
         "REGISTRATION_NOT_OPEN",
-        {"opensAt": (now + day).isoformat()},
+        {"opensAt": utc_text(now + day)},
     )
     assert (late["code"], late["details"]) == (
         "REGISTRATION_CLOSED",
-        {"closesAt": (now - day).isoformat()},
+        {"closesAt": utc_text(now - day)},
     )
 
 

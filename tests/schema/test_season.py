@@ -76,9 +76,9 @@ async def test_what_is_given_changes_and_the_rest_stays(client, sql, owner):
     assert recorded["actor"].startswith("organiser:")
     assert json.loads(recorded["changes"]) == {
         "venue": [None, "St. Thomas Mount"],
-        "closes_at": [None, "2099-01-01T00:00:00+00:00"],
+        "closesAt": [None, "2099-01-01T00:00:00.000000Z"],
         "capacity": [16, 24],
-        "fee_amount": [2026, None],
+        "feeAmount": [2026, None],
     }
 
 

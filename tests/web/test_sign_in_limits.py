@@ -76,13 +76,13 @@ async def known_to(client, address=HERE, email=OWNER, before=None) -> str:
     return SimpleCookie(known_cookie_of(answer))[KNOWN].value
 
 
-REFUSED = ["UNAUTHENTICATED"] * 3 + ["RATE_LIMITED"]
+REFUSED = ["SIGN_IN_FAILED"] * 3 + ["RATE_LIMITED"]
 
 
 async def test_one_stranger_does_not_lock_the_owner_out(served, two):
     async with served() as client:
         for _ in range(5):
-            assert set(await codes_of(10, client, THERE)) <= {"UNAUTHENTICATED", "RATE_LIMITED"}
+            assert set(await codes_of(10, client, THERE)) <= {"SIGN_IN_FAILED", "RATE_LIMITED"}
 
         assert await code_of(client, HERE, password=PASSWORD) == "OK"
         assert await code_of(client, THERE, password=PASSWORD) == "RATE_LIMITED"
@@ -109,7 +109,7 @@ async def test_account_has_thirty_guesses_over_all_clients(served, two):
     async with served() as client:
         tried = [await code_of(client, f"198.51.100.{number}") for number in range(31)]
 
-        assert tried == ["UNAUTHENTICATED"] * 30 + ["RATE_LIMITED"]
+        assert tried == ["SIGN_IN_FAILED"] * 30 + ["RATE_LIMITED"]
         assert await code_of(client, HERE, password=PASSWORD) == "RATE_LIMITED"
         assert await code_of(client, HERE, VIEWER, PASSWORD) == "OK"
 
@@ -217,17 +217,17 @@ async def test_text_of_another_purpose_secret_or_time_makes_nobody_known(service
 
 async def test_success_of_a_viewer_gives_no_guesses_at_others(served, two):
     async with served() as client:
-        assert await codes_of(2, client, HERE) == ["UNAUTHENTICATED"] * 2
+        assert await codes_of(2, client, HERE) == ["SIGN_IN_FAILED"] * 2
         for _ in range(3):
             assert await code_of(client, HERE, VIEWER, PASSWORD) == "OK"
 
-        assert await codes_of(3, client, HERE) == ["UNAUTHENTICATED", *["RATE_LIMITED"] * 2]
+        assert await codes_of(3, client, HERE) == ["SIGN_IN_FAILED", *["RATE_LIMITED"] * 2]
 
 
 async def test_success_forgives_the_own_account_at_this_client(served, two):
     async with served() as client:
         for _ in range(3):
-            assert await codes_of(2, client, HERE) == ["UNAUTHENTICATED"] * 2
+            assert await codes_of(2, client, HERE) == ["SIGN_IN_FAILED"] * 2
             assert await code_of(client, HERE, password=PASSWORD) == "OK"
 
 
@@ -239,7 +239,7 @@ async def test_fifty_guesses_at_once_are_judged_three_times(served, two, is_shar
             guesses = [group.create_task(code_of(client, HERE)) for _ in range(50)]
 
     codes = [task.result() for task in guesses]
-    assert (codes.count("UNAUTHENTICATED"), codes.count("RATE_LIMITED")) == (3, 47)
+    assert (codes.count("SIGN_IN_FAILED"), codes.count("RATE_LIMITED")) == (3, 47)
 
 
 async def enrolled(client, services) -> tuple[pyotp.TOTP, list[str]]:
