@@ -8,7 +8,14 @@ from typing import Any
 import structlog
 
 from domain.codes import as_code, parse_player_code, player_code
-from domain.errors import Issue, NotFound
+from domain.errors import (
+    InvalidForm,
+    InvalidStatusTransition,
+    Issue,
+    NotFound,
+    StaleVersion,
+    TeamNotFound,
+)
 from domain.form import PlayerForm
 from domain.issues import INPUT, Path
 from domain.reasons import note_reason, read_reason
@@ -177,7 +184,12 @@ async def _correct(  # noqa: PLR0913 - what is corrected, by whom
     correction = replace(correction, reason=reason)
     find = partial(_team_of_player, correction.reference) if of_player else None
     work = partial(_carry_out, services, caller, correction, event, make, find, tuple(issues))
-    team = await services.database.run(work)
+    try:
+        team = await services.database.run(work)
+    except (TeamNotFound, NotFound, StaleVersion, InvalidStatusTransition):
+        if issues:
+            raise InvalidForm(issues) from None
+        raise
     log.info("team_corrected", team=team.code, correction=event)
     return team
 
