@@ -1,8 +1,9 @@
 """What organisers and captains write for each other."""
 
+from domain.characters import is_blank
 from domain.errors import BadUserInput, InvalidForm, Issue, IssueCode
 from domain.issues import INPUT, issue
-from domain.text import FreeText
+from domain.text import RAW_FACTOR, FreeText
 
 REASON_MAX_LENGTH = 500
 REASON = FreeText(max_length=REASON_MAX_LENGTH, has_lines=True)
@@ -18,6 +19,11 @@ def read_reason(text: str | None, *place: str | int) -> str:
     if issues:
         raise InvalidForm(issues)
     return reason
+
+
+def is_left_out(text: str | None) -> bool:
+    """Whether an optional text is empty; one that is too long to be read is not."""
+    return text is None or (len(text) <= RAW_FACTOR * REASON_MAX_LENGTH and is_blank(text))
 
 
 def note_reason(text: str | None, issues: list[Issue], *place: str | int) -> str:

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import structlog
 
-from domain.characters import is_blank
 from domain.documents import DocumentReview
 from domain.errors import (
     BadUserInput,
@@ -17,7 +16,7 @@ from domain.errors import (
     TeamNotFound,
 )
 from domain.issues import INPUT, in_form_order, moved
-from domain.reasons import note_reason, read_reason
+from domain.reasons import is_left_out, note_reason, read_reason
 from domain.roles import Caller, Role, require_role
 from domain.status import TeamEvent, TeamStatus
 from persistence import audit, decisions, documents, render, teams
@@ -82,7 +81,7 @@ async def review_document(  # noqa: PLR0913 - what is reviewed, and how
     if verdict not in (DocumentReview.ACCEPTED, DocumentReview.REJECTED):
         raise BadUserInput("A document is ACCEPTED or REJECTED.")
     is_needed = verdict == DocumentReview.REJECTED
-    note = read_reason(note, "note") if is_needed or not is_blank(note or "") else None
+    note = read_reason(note, "note") if is_needed or not is_left_out(note) else None
     return await services.database.run(
         partial(
             _review,
@@ -149,8 +148,8 @@ def read_texts(decision: Decision) -> Decision:
     if decision.event in (TeamEvent.REJECT, TeamEvent.REOPEN, TeamEvent.WITHDRAW):
         reason = note_reason(reason, issues, "reason")
     else:
-        is_given = reason is not None and not is_blank(reason)
-        reason = note_reason(reason, issues, "overrideReason") if is_given else None
+        is_absent = is_left_out(reason)
+        reason = None if is_absent else note_reason(reason, issues, "overrideReason")
     items = [
         replace(item, note=note_reason(item.note, issues, "items", place, "note"))
         for place, item in enumerate(decision.items)
