@@ -63,7 +63,7 @@ AS_BEFORE = """
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What an attack did to honest clients. Memory is in MB, before and afterwards."""
+    """The effect of an attack on honest clients. Memory is in MB, before and afterwards."""
 
     name: str
     waits: Waits
@@ -218,7 +218,7 @@ def show(row: Row, quiet: Row) -> None:
 
 
 def _ratio(waits: Waits, quiet: Waits, kind: str) -> str:
-    """How many times as long the median is."""
+    """The median as a multiple of the one without an attack."""
     alone = quiet.median(kind)
     return f"({waits.median(kind) / alone:5.1f}x)" if alone else "(     -)"
 

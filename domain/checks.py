@@ -90,7 +90,7 @@ def check(form: TeamForm, rules: TournamentRules, *, today: date) -> Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where documents are given. `kinds` may be put there, `missing` has to be.
+    """A slot of the form for documents. `kinds` may be put there, `missing` has to be.
 
     `player_code` is whose they are, in a team that is registered.
     """
@@ -103,7 +103,7 @@ class Place:
 
     @property
     def params(self) -> dict[str, str]:
-        """What every issue of the place says."""
+        """The parameters of every issue of the slot."""
         return {"playerCode": self.player_code} if self.player_code else {}
 
 

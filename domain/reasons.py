@@ -1,4 +1,4 @@
-"""What organisers and captains write for each other."""
+"""Reasons and notes that organisers and captains write for each other."""
 
 from domain.characters import is_blank
 from domain.errors import BadUserInput, InvalidForm, Issue, IssueCode

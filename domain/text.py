@@ -94,7 +94,7 @@ class NameRule:
         return text, self.problem(text)
 
     def problem(self, text: str) -> IssueCode | None:
-        """What is wrong with a canonical name, None if nothing is."""
+        """The issue of a canonical name, None without one."""
         if _PLAIN.fullmatch(text):
             return self._problem_of_length(len(text), len(text), LETTERS_NEEDED)
         # What is longer than any name is refused in any case: no time is spent on its rest.

@@ -47,7 +47,7 @@ def read_changes(changes: Mapping[str, Any]) -> tuple[dict[str, Any], list[Issue
 
 
 def order_issues(after: Mapping[str, Any], changes: Collection[str]) -> list[Issue]:
-    """What is wrong with the whole, `after`, at that of its parts which is among the changes."""
+    """Issues of the season as a whole, `after`, each at its part that was changed."""
     opens_at, closes_at = after["opens_at"], after["closes_at"]
     pairs = {
         ("squad_min", "squad_max"): after["squad_min"] > after["squad_max"],

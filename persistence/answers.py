@@ -1,4 +1,4 @@
-"""What a unit of work returns, looked at before it is committed."""
+"""Check the result of a unit of work before it is committed."""
 
 import math
 from collections.abc import Mapping

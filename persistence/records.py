@@ -103,7 +103,7 @@ class TeamRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """What an idempotency key was used for; `team_id` is the id of what was made."""
+    """The use of an idempotency key; `team_id` is the id of the object that was made."""
 
     fingerprint: bytes
     team_id: UUID

@@ -41,7 +41,7 @@ _SILENT = """
 
 
 class Watched(Protocol):
-    """What is used of a connection of asyncpg."""
+    """The part of asyncpg's connection that the watchdog uses."""
 
     def get_server_pid(self) -> int: ...
 

@@ -126,7 +126,7 @@ def _settle_action(holder: DictionaryObject, value: PdfObject | None) -> None:
 
 
 def _rewritten(value: PdfObject | None, *, is_link: bool) -> SafeAction | None:
-    """What remains of an action, without others that would follow it; None for nothing."""
+    """The safe rest of an action, without actions that follow it; None without one."""
     if not isinstance(value, DictionaryObject):
         return None
     kind = _named(value, "/S")

@@ -175,7 +175,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _shown(chunks: list[tuple[bytes, bytes]], header: _Header) -> dict[bytes, bytes]:
-    """What says how to show the pixels, by kind. Of several that fit the first one counts.
+    """Chunks that say how to show the pixels, by kind. Of several that fit the first one counts.
 
     Raises FileContentMismatch for a palette that is missing or there twice.
     """

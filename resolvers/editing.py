@@ -127,7 +127,7 @@ async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by 
 
 
 def _summary(differences: Sequence[Mapping[str, object]], documents: int) -> dict[str, object]:
-    """What the audit log keeps of an edit: names of fields and a count, no values."""
+    """Summarise an edit for the audit log: names of fields and a count, no values."""
     summary: dict[str, object] = {}
     if differences:
         summary["fields"] = [difference["field"] for difference in differences]

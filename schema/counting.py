@@ -98,7 +98,7 @@ class Place:
 
 @dataclass(slots=True)
 class Totals:
-    """What an operation or a fragment asks for, with the fragments that it spreads.
+    """Count an operation or a fragment, with the fragments that it spreads.
 
     `literals` are values that arguments name in the document, `uses` say how often they take a
     variable.
@@ -257,7 +257,7 @@ class Counting:
 
 
 def _list_sizes(squad: int) -> Mapping[str, int]:
-    """How many entries lists have where squads are as large as that, up to 15 as for 15."""
+    """Entries of lists for squads of this size, at least 15."""
     further = max(0, squad - SQUAD_USUAL)
     own = {
         "players": SQUAD_USUAL + further,
@@ -303,7 +303,7 @@ def values_of(
     *,
     stop_above: int,
 ) -> int:
-    """How many values the operation's arguments hold, a variable's at each place that takes it.
+    """Count the values in the operation's arguments, a variable's at each place that takes it.
 
     Variables that nothing takes count once. Counted no further than one above `stop_above`.
     """
@@ -318,7 +318,7 @@ def values_of(
 
 
 def _defaults(operation: OperationDefinitionNode) -> dict[str, int]:
-    """How many values the default of each variable holds."""
+    """Count the values in the default of each variable."""
     sizes = {}
     for definition in operation.variable_definitions or ():
         if definition.default_value is not None:
@@ -329,7 +329,7 @@ def _defaults(operation: OperationDefinitionNode) -> dict[str, int]:
 
 
 def values_in(value: object, *, stop_above: int) -> int:
-    """How many values are inside of one of JSON, at any depth; no further than one above."""
+    """Count the values inside a JSON value, at any depth; no further than one above."""
     pending = [value]
     count = 0
     while pending and count <= stop_above:

@@ -60,7 +60,7 @@ class ScalarRefused(GraphQLError):
 
 
 def _exact(read: Callable[[object], Any], code: IssueCode) -> dict[str, Any]:
-    """How a scalar is read whose text `read` takes, or raises ValueError."""
+    """The parsers of a scalar whose text `read` takes, or refuses with ValueError."""
 
     def parse(value: object, node: ValueNode | None = None) -> Any:
         try:

@@ -15,7 +15,7 @@ CONTENT = b"content"
 
 
 class FolderStore:
-    """What the folder holds, and its files made older."""
+    """The content of the folder, and its files made older."""
 
     def __init__(self, media: FolderMedia) -> None:
         self.media = media

@@ -92,7 +92,7 @@ class OwnCounting(Counting):
         super().__init__(self._memory)
 
     def take(self, policy: Policy, client: str, count: int) -> Standing | None:
-        """Where the client stands who has its places now; None for one who may have to wait."""
+        """The standing of a client that has its places now; None for one that may have to wait."""
         if self._memory.counters:
             return None
         now = time.time()

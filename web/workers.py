@@ -150,7 +150,7 @@ def _is_over(line: Connection) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lines:
-    """What a process that serves is connected to; the end of a line is the end of that process."""
+    """Connections of a serving process; a line ends with the process behind it."""
 
     parent: Connection
     supervisor: Connection

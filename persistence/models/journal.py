@@ -12,7 +12,7 @@ from persistence.models.base import UTC_TIME, utc
 
 
 class IdempotencyRecord(SQLModel, table=True):
-    """What a key was used for.
+    """The use of an idempotency key.
 
     `team_id` is the id of what was made: a team, an API token, an invitation. It is no foreign key:
     the record outlives what was made, so that a repeat never makes it again. An organiser's keys

@@ -55,7 +55,7 @@ class Asked:
         self._callers = callers
 
     async def rows(self) -> list[Any]:
-        """How many rows each table has, and a hash of their versions."""
+        """The number of rows of each table, and a hash of their versions."""
         return list(await self._sql.fetch(_ROWS))
 
     async def check(self, call: Call, path: Path, value: Any, who: str) -> set[str]:
@@ -106,7 +106,7 @@ async def asked(client, services, sql) -> Asked:
 
 
 def who_may(call: Call) -> str:
-    """Whose request gets furthest."""
+    """The caller whose request gets furthest."""
     if call.name in CAPTAINS:
         return "captain"
     return "anonymous" if call.name in PUBLIC else "owner"

@@ -1,4 +1,4 @@
-"""Whatever comes in the place of a token, key, link, cursor or code is refused by its own code."""
+"""Any text in the place of a token, key, link, cursor or code is refused by its own code."""
 
 import base64
 import json

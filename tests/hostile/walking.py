@@ -93,7 +93,7 @@ def calls() -> list[Call]:
 
 
 def values_of(kind: str) -> tuple[Any, ...]:
-    """What is tried at a leaf of this type."""
+    """The values to try at a leaf of this type."""
     if kind == "DateTime":
         return (*MOMENTS, *ANYTHING)
     if kind in LENIENT:

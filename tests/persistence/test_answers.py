@@ -1,4 +1,4 @@
-"""What cannot be answered is not committed."""
+"""Results that cannot be answered are not committed."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

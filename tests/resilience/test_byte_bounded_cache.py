@@ -1,4 +1,4 @@
-"""What a cache keeps when clients choose how large its entries are."""
+"""Entries of a cache when clients choose their size."""
 
 import tracemalloc
 

@@ -83,7 +83,7 @@ async def busy_child() -> int:
 
 
 def is_opening(pid: int) -> bool:
-    """Where the kernel does not tell: it has asked for the file and not got it."""
+    """Without word from the kernel: it has asked for the file and not got it."""
     system_call = Path(f"/proc/{pid}/syscall")
     try:
         return system_call.read_text().split()[0] in {"2", "257", "56"}

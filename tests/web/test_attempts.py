@@ -37,7 +37,7 @@ async def stored(request):
 
 
 async def guesses(rates: RateLimits, account: str, client: str, tries: int = 20) -> int:
-    """How many wrong passwords are judged before the next one is refused."""
+    """The number of wrong passwords that are judged before the next one is refused."""
     for count in range(tries):
         try:
             await rates.reserve(password_attempt(account, client, 5))
