@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from domain.documents import DocumentFormat
+from domain.documents import DocumentFormat, advice
 from domain.errors import FileContentMismatch, ServiceUnavailable, StorageUnavailable
 from resilience import inspection, inspection_worker
 from resilience.inspection import InspectionOptions, clean_copy, end_idle, turns
@@ -332,7 +332,8 @@ def job(folder: Path, content: bytes, **changes) -> Job:
 def test_answers_of_a_process(tmp_path, monkeypatch):
     assert answer(job(tmp_path, files.png())) == {"format": "PNG"}
     assert (tmp_path / "copy").read_bytes() == files.png()
-    assert answer(job(tmp_path, b"x")) == {"refused": "The file is no PNG and no JPEG and no PDF."}
+    refusal = f"The file is no PNG, JPEG or PDF. {advice(ANY)}"
+    assert answer(job(tmp_path, b"x")) == {"refused": refusal}
     assert answer(job(tmp_path, b"x", source=str(tmp_path / "no"))) == {"errno": errno.ENOENT}
     assert answer(job(tmp_path, files.png(), target=str(tmp_path))) == {"errno": errno.EISDIR}
 
