@@ -1,5 +1,6 @@
 """Documents that anybody may run, where others are for organisers alone."""
 
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +30,10 @@ TEXTS_MAX_BYTES = 1 << 20
 TEXT_MAX_BYTES = 64 << 10
 # A text with more white space and comments than this, per character of a trusted one, is another.
 MAX_GROWTH = 4
+# A string, which stays as it is, or a brace of an object with its blank.
+_OBJECT_BLANK = re.compile(
+    r'(?P<text>"""(?:\\"""|[^"]|"(?!""))*"""|"(?:\\.|[^"\\])*")|(?P<brace>\{) |(?<=\S) (?=\})'
+)
 
 
 class TrustedDocuments:
@@ -71,7 +76,13 @@ class TrustedDocuments:
 def _forms(text: str) -> tuple[str, ...]:
     """The text as it is written, as it is printed, and printed with `__typename`."""
     document = parse_document(text, no_location=True)
-    return text, print_ast(document), print_ast(visit(document, _TypeNames()))
+    printed = (print_ast(document), print_ast(visit(document, _TypeNames())))
+    return text, *printed, *map(_without_blanks_in_objects, printed)
+
+
+def _without_blanks_in_objects(printed: str) -> str:
+    """A printed document with objects as graphql-js 16 writes them: `{a: 1}`, not `{ a: 1 }`."""
+    return _OBJECT_BLANK.sub(lambda match: match["text"] or match["brace"] or "", printed)
 
 
 class _TypeNames(Visitor):

@@ -25,7 +25,14 @@ def small_disk(capacity: int) -> Callable[[Path], int]:
     """The free bytes of a disk of this size that holds nothing but what is in the folder."""
 
     def free(folder: Path) -> int:
-        return capacity - sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
+        return capacity - sum(map(size, folder.glob("*")))
+
+    def size(path: Path) -> int:
+        """Zero for a file that another process has deleted meanwhile."""
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     return free
 

@@ -1,15 +1,17 @@
 """Workbooks on a disk that refuses them."""
 
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from domain.errors import StorageUnavailable
 from domain.exports import ExportFormat
-from domain.roles import SYSTEM
+from domain.roles import SYSTEM, Role
 from persistence.team_search import TeamFilter
 from resilience.spool import Spool
 from resolvers.exports import Export, write_workbook
+from resolvers.links import Link
 from resolvers.workbook import Workbook
 
 
@@ -24,7 +26,14 @@ async def test_none_is_begun_on_a_disk_that_is_nearly_full(services, tmp_path):
     services = replace(services, storage=replace(services.storage, spool=full))
     folder = tmp_path / "scratch"
     folder.mkdir()
-    export = Export(format=ExportFormat.XLSX, wanted=TeamFilter(), caller=SYSTEM, name="teams.xlsx")
+    export = Export(
+        format=ExportFormat.XLSX,
+        wanted=TeamFilter(),
+        caller=SYSTEM,
+        link=Link(organiser_id=None, role=Role.OWNER, claims=[]),
+        time_zone=ZoneInfo("Asia/Kolkata"),
+        name="teams.xlsx",
+    )
 
     with pytest.raises(StorageUnavailable):
         await write_workbook(services, export, folder)

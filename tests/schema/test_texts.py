@@ -490,7 +490,7 @@ async def test_password_of_any_length_is_a_wrong_one(client, services):
         "correct horse battery" * 50,
     ):
         wanted = {"email": "owner@example.org", "password": password}
-        assert refused(await ask(client, query, {"i": wanted}))["code"] == "UNAUTHENTICATED"
+        assert refused(await ask(client, query, {"i": wanted}))["code"] == "SIGN_IN_FAILED"
 
 
 async def test_content_type_of_a_ticket_is_the_bare_type(client):
