@@ -91,6 +91,28 @@ class IssueCode(StrEnum):
     PLAYER_UNKNOWN = "PLAYER_UNKNOWN"
 
 
+class DetailType(StrEnum):
+    """Types of JSON, as JSON Schema names them; items of an array after `of`."""
+
+    STRING = "string"
+    DATE_TIME = "date-time"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    STRINGS = "array of string"
+    PATH = "array of string or integer"
+    OBJECTS = "array of object"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetailDefinition:
+    """A key of `details`. Those that are not required are left out where they say nothing."""
+
+    name: str
+    type: DetailType
+    is_required: bool
+    description: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorDefinition:
     """`http_status` is that of the plain HTTP routes; `action` is what the client does."""
@@ -102,6 +124,7 @@ class ErrorDefinition:
     description: str
     cause: str
     action: str
+    details: tuple[DetailDefinition, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +136,7 @@ class IssueDefinition:
 
 
 def _error_table() -> Mapping[ErrorCode, ErrorDefinition]:
-    table = {}
+    table, details = {}, _detail_table()
     for row in _ERRORS.strip().splitlines():
         code, category, status, retryable, description, cause, action = row.split(" | ")
         table[ErrorCode(code)] = ErrorDefinition(
@@ -124,6 +147,22 @@ def _error_table() -> Mapping[ErrorCode, ErrorDefinition]:
             description=description,
             cause=cause,
             action=action,
+            details=tuple(details.get(ErrorCode(code), ())),
+        )
+    return table
+
+
+def _detail_table() -> Mapping[ErrorCode, list[DetailDefinition]]:
+    table: dict[ErrorCode, list[DetailDefinition]] = {}
+    for row in _DETAILS.strip().splitlines():
+        code, name, kind, presence, description = row.split(" | ")
+        table.setdefault(ErrorCode(code), []).append(
+            DetailDefinition(
+                name=name,
+                type=DetailType(kind),
+                is_required=presence == "always",
+                description=description,
+            )
         )
     return table
 
@@ -232,6 +271,41 @@ such document. | Send the query itself, or add it to the trusted documents.
 SIGN_IN_FAILED | AUTH | 401 | final | The sign-in was refused. | E-mail, password or the code of \
 the second factor is wrong; details.secondFactorRequired is true where the code is. | Let the \
 person try again; no session has ended.
+"""
+
+# code | key of details | type | always or sometimes there | meaning
+_DETAILS = """
+REGISTRATION_NOT_OPEN | opensAt | date-time | always | The moment when registration opens.
+REGISTRATION_CLOSED | closesAt | date-time | always | The moment when registration closed.
+TOURNAMENT_FULL | capacity | integer | always | The number of live teams that have a place.
+CHURCH_LIMIT_REACHED | limit | integer | always | The number of live teams that a church may have.
+CHURCH_LIMIT_REACHED | registered | integer | always | The number of live teams that it has.
+INVALID_STATUS_TRANSITION | from | string | always | The status of the team, a TeamStatus.
+INVALID_STATUS_TRANSITION | attempted | string | always | The step that was refused.
+INVALID_STATUS_TRANSITION | allowed | array of string | always | The steps that are possible \
+from this status; empty where another status would not help, or none is known.
+INVALID_STATUS_TRANSITION | blockers | array of object | sometimes | The reasons why a team is \
+not ready to be confirmed: code and message of each, as in readiness.blockers.
+STALE_VERSION | currentVersion | integer | always | The version as it is now.
+STALE_VERSION | isYours | boolean | always | Whether this same request of the same caller made \
+the only change since expectedVersion.
+BAD_USER_INPUT | path | array of string or integer | sometimes | The place of a text that is too \
+long or cannot be stored, from the argument on: input, players, 3, name.
+BAD_USER_INPUT | min | integer | sometimes | The fewest characters that the text may have.
+BAD_USER_INPUT | max | integer | sometimes | The most characters that the text may have.
+QUERY_TOO_COMPLEX | limit | string | always | The name of the limit, as on the page about limits.
+QUERY_TOO_COMPLEX | allowed | integer | always | The most that is allowed.
+QUERY_TOO_COMPLEX | actual | integer | always | The number asked for, or the number at which \
+counting ended.
+BODY_TOO_LARGE | limitBytes | integer | always | The most bytes that a body may have here.
+UPLOAD_OFFSET_MISMATCH | uploadOffset | integer | always | The number of bytes that have \
+arrived; continue with the byte at this offset.
+FILE_TOO_LARGE | limitBytes | integer | always | The most bytes that the file may have.
+FILE_TYPE_NOT_ALLOWED | formats | array of string | always | The formats that are taken, each a \
+DocumentFormat.
+STORAGE_UNAVAILABLE | store | string | sometimes | The name of a store that is not set up any more.
+SIGN_IN_FAILED | secondFactorRequired | boolean | sometimes | True where the password was right \
+and the code of the second factor is missing.
 """
 
 # code | meaning | cause | what the client does

@@ -7,6 +7,8 @@ from domain.errors import (
     CATALOG,
     ISSUE_CATALOG,
     Category,
+    DetailDefinition,
+    DetailType,
     ErrorCode,
     ErrorDefinition,
     IssueCode,
@@ -26,7 +28,7 @@ def error_reference() -> str:
     sections = [
         _HEAD,
         "## Codes\n",
-        *(_section(entry, _facts(entry)) for entry in CATALOG.values()),
+        *(_section(entry, _facts(entry)) + _details(entry) for entry in CATALOG.values()),
         "## Issue codes\n\nIn `extensions.issues`, one per place.\n",
         *(_section(entry, "") for entry in ISSUE_CATALOG.values()),
     ]
@@ -50,6 +52,17 @@ def _section(entry: ErrorDefinition | IssueDefinition, facts: str) -> str:
     )
 
 
+def _details(entry: ErrorDefinition) -> str:
+    if not entry.details:
+        return ""
+    rows = "\n".join(
+        f"| `{one.name}` | {one.type} | {'always' if one.is_required else 'sometimes'} |"
+        f" {one.description} |"
+        for one in entry.details
+    )
+    return f"\n| Key of `details` | Type | There | Meaning |\n|---|---|---|---|\n{rows}\n"
+
+
 def _object(required: Iterable[str], **properties: object) -> dict[str, object]:
     return {
         "type": "object",
@@ -59,7 +72,7 @@ def _object(required: Iterable[str], **properties: object) -> dict[str, object]:
     }
 
 
-_PATH = {"type": "array", "items": {"type": ["string", "integer"]}}
+_PATH: dict[str, object] = {"type": "array", "items": {"type": ["string", "integer"]}}
 _ISSUE = _object(
     ["path", "pointer", "code", "message", "params"],
     path=_PATH,
@@ -68,6 +81,39 @@ _ISSUE = _object(
     message={"type": "string", "minLength": 1},
     params={"type": "object"},
 )
+_BLOCKER = _object(["code", "message"], code={"type": "string"}, message={"type": "string"})
+_DETAIL_TYPES: dict[DetailType, dict[str, object]] = {
+    DetailType.STRING: {"type": "string", "minLength": 1},
+    DetailType.DATE_TIME: {"type": "string", "format": "date-time", "pattern": "^.{10}T.*Z$"},
+    DetailType.INTEGER: {"type": "integer"},
+    DetailType.BOOLEAN: {"type": "boolean"},
+    DetailType.STRINGS: {"type": "array", "items": {"type": "string"}},
+    DetailType.PATH: _PATH,
+    DetailType.OBJECTS: {"type": "array", "items": _BLOCKER},
+}
+
+
+def _details_by_code() -> list[dict[str, object]]:
+    """For each code the shape of its `details`, empty for most."""
+    return [
+        {
+            "if": {"properties": {"code": {"const": code.value}}},
+            "then": {"properties": {"details": _details_schema(entry.details)}},
+        }
+        for code, entry in CATALOG.items()
+    ]
+
+
+def _details_schema(details: Iterable[DetailDefinition]) -> dict[str, object]:
+    details = list(details)
+    return _object(
+        [one.name for one in details if one.is_required],
+        **{
+            one.name: {**_DETAIL_TYPES[one.type], "description": one.description} for one in details
+        },
+    )
+
+
 _EXTENSIONS = _object(
     [
         "code",
@@ -88,6 +134,7 @@ _EXTENSIONS = _object(
     issues={"type": "array", "items": _ISSUE},
     details={"type": "object"},
 )
+_EXTENSIONS["allOf"] = _details_by_code()
 _LOCATION = _object(["line", "column"], line={"type": "integer"}, column={"type": "integer"})
 _COST = _object(
     ["requested", "allowed"], requested={"type": "integer"}, allowed={"type": "integer"}

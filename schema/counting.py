@@ -48,6 +48,7 @@ LIST_SIZES = {
     "blockers": 50,
     "playersElsewhere": 50,
     "errorCatalog": 40,
+    "details": 5,
     "results": 100,
     "organisers": 100,
     "sessions": 100,

@@ -5,7 +5,7 @@ from typing import Self
 import strawberry
 from strawberry import field
 
-from domain.errors import ErrorDefinition, Issue
+from domain.errors import DetailDefinition, ErrorDefinition, Issue
 from resolvers.registration import Validation
 from schema.enums import Category, ErrorCode, IssueCode
 from schema.errors import doc_url
@@ -49,6 +49,27 @@ class ValidationReport:
         )
 
 
+@strawberry.type(description="A key of extensions.details of one error code.")
+class ErrorDetail:
+    name: str = field(description="The key.")
+    type: str = field(
+        description="The type of its value in JSON: string, date-time, integer, boolean, array of"
+        " string, array of string or integer, array of object. A date-time is written as DateTime"
+        " is."
+    )
+    is_required: bool = field(description="Whether every error of the code has the key.")
+    description: str = field(description="What its value means.")
+
+    @classmethod
+    def from_definition(cls, definition: DetailDefinition) -> Self:
+        return cls(
+            name=definition.name,
+            type=definition.type.value,
+            is_required=definition.is_required,
+            description=definition.description,
+        )
+
+
 @strawberry.type(name="ErrorDefinition", description="One code of the error catalogue.")
 class ErrorDefinitionType:
     code: ErrorCode = field(description="What extensions.code says.")
@@ -57,6 +78,9 @@ class ErrorDefinitionType:
     retryable: bool = field(description="Whether the same request may succeed later.")
     description: str = field(description="What it means.")
     doc_url: str = field(description="Where cause and remedy are described.")
+    details: list[ErrorDetail] = field(
+        description="The keys that extensions.details may have; no others are there."
+    )
 
     @classmethod
     def from_definition(cls, definition: ErrorDefinition) -> Self:
@@ -67,4 +91,5 @@ class ErrorDefinitionType:
             retryable=definition.retryable,
             description=definition.description,
             doc_url=doc_url(definition.code),
+            details=[ErrorDetail.from_definition(one) for one in definition.details],
         )

@@ -6,22 +6,31 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from jsonschema import ValidationError
 
 from domain.errors import (
     CATALOG,
     ERRORS,
+    BadUserInput,
     BodyTooLarge,
     ChurchLimitReached,
     DomainError,
     ErrorCode,
+    FileTooLarge,
+    FileTypeNotAllowed,
     InvalidForm,
+    InvalidStatusTransition,
     Issue,
     IssueCode,
+    NotFound,
     QueryTooComplex,
     RateLimited,
     RegistrationClosed,
     RegistrationNotOpen,
+    SignInFailed,
+    StaleVersion,
     TournamentFull,
+    UploadOffsetMismatch,
 )
 from domain.moments import utc_text
 from resilience.telemetry import configure_logging
@@ -44,6 +53,11 @@ WITH_ARGUMENTS: dict[ErrorCode, DomainError] = {
         RateLimited(7),
         QueryTooComplex(limit="depth", allowed=10, actual=11),
         BodyTooLarge(1000),
+        InvalidStatusTransition(details={"from": "PENDING", "attempted": "x", "allowed": []}),
+        StaleVersion(details={"currentVersion": 2, "isYours": False}),
+        UploadOffsetMismatch(details={"uploadOffset": 3}),
+        FileTooLarge(details={"limitBytes": 1000}),
+        FileTypeNotAllowed(details={"formats": ["PNG"]}),
     )
 }
 TOURNAMENT = "{ tournament { name } }"
@@ -97,6 +111,50 @@ def test_the_envelope_of_every_code_fits_the_published_schema(code):
             }
         ]
     }
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFound(details={"id": 1}),
+        SignInFailed(details={"attempts": 3}),
+        StaleVersion(details={"currentVersion": 2}),
+        StaleVersion(details={"currentVersion": "2", "isYours": False}),
+        InvalidForm([ISSUE]),
+        UploadOffsetMismatch(),
+        FileTypeNotAllowed(details={"formats": "PNG"}),
+        ChurchLimitReached(limit=2, registered=None),
+        BadUserInput(details={"path": ["input", 1.5]}),
+        InvalidStatusTransition(
+            details={"from": "PENDING", "attempted": "x", "allowed": [], "blockers": [{}]}
+        ),
+    ],
+)
+def test_details_that_are_not_documented_do_not_fit_the_published_schema(error):
+    if isinstance(error, InvalidForm):
+        error.details["count"] = 1
+
+    with pytest.raises(ValidationError):
+        check_envelope(json.loads(error_body(error, "01JABCDEFG")))
+
+
+async def test_catalogue_names_the_details_of_each_code(client):
+    query = "{ errorCatalog { code details { name type isRequired description } } }"
+    catalogue = {
+        entry["code"]: [
+            (one["name"], one["type"], one["isRequired"], bool(one["description"]))
+            for one in entry["details"]
+        ]
+        for entry in data(await ask(client, query))["errorCatalog"]
+    }
+
+    assert catalogue["STALE_VERSION"] == [
+        ("currentVersion", "integer", True, True),
+        ("isYours", "boolean", True, True),
+    ]
+    assert catalogue["REGISTRATION_CLOSED"] == [("closesAt", "date-time", True, True)]
+    assert catalogue["SIGN_IN_FAILED"] == [("secondFactorRequired", "boolean", False, True)]
+    assert catalogue["NOT_FOUND"] == []
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,7 @@ async def test_defaults_and_literals_count_as_what_is_sent_does(client):
     ("document", "cost"),
     [
         ("{ errorCatalog { code cause: description } }", 1 + 40 * 2),
+        ("{ errorCatalog { code details { name type } } }", 1 + 40 * (2 + 5 * 2)),
         ("{ validateTeam { issues { code message } blockers } }", 250 + 1 + 200 * 2 + 1),
         ("{ myTeam { history { action actor { kind } } } }", 2 + 100 * 3),
         ("{ myTeam { readiness { blockers { code } playersElsewhere { playerCode } } } }",
@@ -140,6 +141,7 @@ def test_lists_cost_what_they_may_return(document, cost):
 
 def test_lists_are_as_long_as_they_cost():
     assert len(CATALOG) <= LIST_SIZES["errorCatalog"]
+    assert max(len(entry.details) for entry in CATALOG.values()) <= LIST_SIZES["details"]
     assert (
         LIST_SIZES["issues"],
         LIST_SIZES["history"],
