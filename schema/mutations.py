@@ -47,6 +47,7 @@ from schema.corrections import (
 from schema.documents import OpenUploadPayload, open_upload
 from schema.exports import ExportTeamsPayload, export_teams
 from schema.inputs import RegisterTeamInput
+from schema.mutation_errors import describe_errors
 from schema.objects import RegisterTeamPayload
 from schema.organisers import (
     AcceptInvitationPayload,
@@ -104,7 +105,10 @@ async def register_team(
     return RegisterTeamPayload.from_registered(registered)
 
 
-@strawberry.type(description="What can be changed.")
+@strawberry.type(
+    description="What can be changed. Each mutation names the codes of errors that it may answer"
+    " beside those that any operation may, which the reference of errors lists."
+)
 class Mutation:
     open_upload: OpenUploadPayload | None = strawberry.mutation(
         resolver=open_upload,
@@ -276,3 +280,4 @@ class Mutation:
 
 
 describe_repeats(Mutation)
+describe_errors(Mutation)

@@ -3,18 +3,27 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 
 import httpx
+from graphql import FieldNode, GraphQLError, OperationDefinitionNode, OperationType, parse
 from jsonschema import Draft202012Validator
 
 from schema.catalog import error_schema
+from schema.mutation_errors import GENERAL, MUTATION_ERRORS
 from server import create_app
 
 GRAPHQL_TYPE = "application/graphql-response+json"
 # Nobody listens there.
 AWAY = "postgresql+asyncpg://postgres@127.0.0.1:1/nowhere"
 
-_VALIDATOR = Draft202012Validator(json.loads(error_schema()))
+_SCHEMA = json.loads(error_schema())
+_VALIDATOR = Draft202012Validator(_SCHEMA)
+_EXTENSIONS = _SCHEMA["properties"]["errors"]["items"]["properties"]["extensions"]
+_DETAILS = {
+    rule["if"]["properties"]["code"]["const"]: rule["then"]["properties"]["details"]
+    for rule in _EXTENSIONS["allOf"]
+}
 
 
 @asynccontextmanager
@@ -30,11 +39,60 @@ async def serving(settings, url: str) -> AsyncGenerator[httpx.AsyncClient]:
 async def ask(client, query: str, variables: dict | None = None, **headers) -> httpx.Response:
     """Headers are named in Python's way. The body is ASCII: half a character can be sent too."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    return await client.post(
+    answer = await client.post(
         "/graphql",
         content=json.dumps({"query": query, "variables": variables}),
         headers={"Content-Type": "application/json", "Accept": GRAPHQL_TYPE} | sent,
     )
+    check_codes(query, answer)
+    return answer
+
+
+def check_codes(query: str, answer: httpx.Response) -> None:
+    """Every code that a mutation answers is one that its description names, or a general one."""
+    is_json = "json" in answer.headers.get("Content-Type", "")
+    if "mutation" not in query or not is_json:
+        return
+    body, roots = answer.json(), _mutations(query)
+    for error in body.get("errors", ()):
+        path = error.get("path", ())
+        if not roots or not path:
+            assert error["extensions"]["code"] in GENERAL, error
+        elif len(path) == 1:
+            _check_code(roots[path[0]], error["extensions"]["code"])
+    for key, name in roots.items():
+        payload = (body.get("data") or {}).get(key) or {}
+        for result in payload.get("results", ()):
+            _check_decision(name, result.get("error") or {})
+
+
+def _check_decision(mutation: str, error: dict) -> None:
+    """The refusal of one team of many, as far as it was asked for."""
+    if "code" in error:
+        _check_code(mutation, error["code"])
+    if {"code", "details"} <= error.keys():
+        Draft202012Validator(_DETAILS[error["code"]]).validate(error["details"])
+
+
+def _check_code(mutation: str, code: str) -> None:
+    assert code in (*GENERAL, *MUTATION_ERRORS[mutation]), (mutation, code)
+
+
+@lru_cache
+def _mutations(query: str) -> dict[str, str]:
+    """The mutations of a document by the keys of their answers; empty for one that is broken."""
+    try:
+        document = parse(query)
+    except (GraphQLError, RecursionError):
+        return {}
+    return {
+        field.alias.value if field.alias else field.name.value: field.name.value
+        for operation in document.definitions
+        if isinstance(operation, OperationDefinitionNode)
+        and operation.operation == OperationType.MUTATION
+        for field in operation.selection_set.selections
+        if isinstance(field, FieldNode)
+    }
 
 
 def check_envelope(body: dict) -> None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,9 @@ from graphql import (
     is_specified_scalar_type,
 )
 
+from domain.errors import ErrorCode
+from schema.catalog import error_reference
+from schema.mutation_errors import GENERAL, MUTATION_ERRORS
 from schema.snapshot import printed
 
 SCHEMA = build_schema(printed())
@@ -72,6 +76,36 @@ def test_a_mutation_takes_one_input_and_may_be_null(name):
         "input": f"{own}Input!"
     }
     assert str(field.type) == f"{own}Payload"
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_description_of_a_mutation_ends_with_its_codes(name):
+    codes = MUTATION_ERRORS[name]
+
+    assert MUTATIONS[name].description.endswith(
+        f" Codes: {', '.join(codes) or 'the general ones'}."
+    )
+    assert set(codes) <= set(ErrorCode)
+    assert set(codes).isdisjoint(GENERAL)
+    assert len(set(codes)) == len(codes)
+
+
+def test_the_table_of_codes_has_every_mutation_once():
+    assert sorted(MUTATION_ERRORS) == sorted(MUTATIONS)
+
+
+def test_page_about_errors_names_the_mutations_of_each_code():
+    sections = dict(
+        re.findall(r"^### (\w+)\n(.*?)(?=^##)", error_reference(), re.MULTILINE | re.DOTALL)
+    )
+
+    for code in ErrorCode:
+        names = re.findall(r"^- Answered by: (.*)\.$", sections[code], re.MULTILINE)
+        mutations = [f"`{name}`" for name, codes in MUTATION_ERRORS.items() if code in codes]
+        if code in GENERAL:
+            assert names == ["any operation"]
+        else:
+            assert names == ([", ".join(mutations)] if mutations else [])
 
 
 def test_queries_take_no_input_but_the_dry_run():
