@@ -78,7 +78,7 @@ async def test_browser_gets_a_cookie_that_no_script_and_no_other_site_can_use(cl
 async def test_refused_sign_in_sets_no_cookie(client, services):
     answer = await sign_in(client)
 
-    assert refused(answer)["code"] == "UNAUTHENTICATED"
+    assert refused(answer)["code"] == "SIGN_IN_FAILED"
     assert cookie_of(answer) is None
 
 
@@ -440,4 +440,4 @@ async def test_sign_ins_are_counted_while_the_store_is_away(served, services):
             answer = await ask(client, SIGN_IN, {"input": values})
             codes.append(refused(answer)["code"])
 
-    assert codes == ["UNAUTHENTICATED"] * 10 + ["RATE_LIMITED"]
+    assert codes == ["SIGN_IN_FAILED"] * 10 + ["RATE_LIMITED"]
