@@ -89,6 +89,13 @@ class IssueCode(StrEnum):
     CURRENCY_INVALID = "CURRENCY_INVALID"
     UPI_ID_INVALID = "UPI_ID_INVALID"
     PLAYER_UNKNOWN = "PLAYER_UNKNOWN"
+    FILE_NAME_INVALID = "FILE_NAME_INVALID"
+    HASH_INVALID = "HASH_INVALID"
+    PASSWORD_LENGTH = "PASSWORD_LENGTH"  # noqa: S105 - no password
+    PASSWORD_COMMON = "PASSWORD_COMMON"  # noqa: S105 - no password
+    PASSWORD_IS_EMAIL = "PASSWORD_IS_EMAIL"  # noqa: S105 - no password
+    LIST_TOO_SHORT = "LIST_TOO_SHORT"
+    LIST_TOO_LONG = "LIST_TOO_LONG"
 
 
 class DetailType(StrEnum):
@@ -291,7 +298,6 @@ STALE_VERSION | isYours | boolean | always | Whether this same request of the sa
 the only change since expectedVersion.
 BAD_USER_INPUT | path | array of string or integer | sometimes | The place of a text that is too \
 long or cannot be stored, from the argument on: input, players, 3, name.
-BAD_USER_INPUT | min | integer | sometimes | The fewest characters that the text may have.
 BAD_USER_INPUT | max | integer | sometimes | The most characters that the text may have.
 QUERY_TOO_COMPLEX | limit | string | always | The name of the limit, as on the page about limits.
 QUERY_TOO_COMPLEX | allowed | integer | always | The most that is allowed.
@@ -379,6 +385,20 @@ for the currency's code.
 UPI_ID_INVALID | This is no UPI id. | It does not have the form payee@bank. | Ask for the UPI id.
 PLAYER_UNKNOWN | The team has no such player, or the code is there twice. | playerCode is no code \
 of a player of the team, or of the entry before. | Read the team again and use its codes.
+FILE_NAME_INVALID | This is no name of a file. | It is empty, a folder, or longer than params.max \
+characters. | Send the name of the file that was chosen.
+HASH_INVALID | This is no SHA-256 hash. | It is not 64 hexadecimal digits. | Compute the hash of \
+exactly the bytes that will be sent.
+PASSWORD_LENGTH | The password is too short or too long. | It has fewer characters than params.min \
+or more than params.max. | Ask for another password.
+PASSWORD_COMMON | The password is one of the first that are tried. | It is on a list of common \
+passwords, or one character repeated. | Ask for another password.
+PASSWORD_IS_EMAIL | The password is the e-mail address. | They are the same but for capitals. | \
+Ask for another password.
+LIST_TOO_SHORT | The list has too few entries. | It has params.actual, params.min are needed. | \
+Ask for more.
+LIST_TOO_LONG | The list has too many entries. | It has params.actual, params.max are allowed. | \
+Send the rest in another request.
 """
 
 CATALOG = _error_table()

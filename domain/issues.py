@@ -64,6 +64,16 @@ _MESSAGES = {
     IssueCode.CURRENCY_INVALID: "Please give the currency in three capital letters, such as INR.",
     IssueCode.UPI_ID_INVALID: "Please give a UPI id, such as payee@bank.",
     IssueCode.PLAYER_UNKNOWN: "Please give the code of another player of this team.",
+    IssueCode.FILE_NAME_INVALID: "Please give the file a name of {min} to {max} characters.",
+    IssueCode.HASH_INVALID: "The file's sha256 has to be 64 hexadecimal digits. Please choose the"
+    " file again.",
+    IssueCode.PASSWORD_LENGTH: "A password has {min} to {max} characters. Please choose another"
+    " one.",
+    IssueCode.PASSWORD_COMMON: "This password is one of the first that are tried. Please choose"
+    " another one.",
+    IssueCode.PASSWORD_IS_EMAIL: "The e-mail address is no password. Please choose another one.",
+    IssueCode.LIST_TOO_SHORT: "Please name at least {min}; this has {actual}.",
+    IssueCode.LIST_TOO_LONG: "Please name at most {max} at once; this has {actual}.",
 }
 # In the place of those above, where the issue has this param.
 _MESSAGES_WITH = {
@@ -109,6 +119,15 @@ def moved(issues: Iterable[Issue], places: Mapping[Path, Path]) -> tuple[Issue, 
                 found.append(issue((*place, *one.path[length:]), one.code, one.params))
                 break
     return in_form_order(found)
+
+
+def size_issues(path: Path, size: int, *, least: int, most: int | None = None) -> list[Issue]:
+    """An issue at the list where its `size` is below `least` or above `most`; else none."""
+    if size < least:
+        return [issue(path, IssueCode.LIST_TOO_SHORT, {"min": least, "actual": size})]
+    if most is not None and size > most:
+        return [issue(path, IssueCode.LIST_TOO_LONG, {"max": most, "actual": size})]
+    return []
 
 
 def issue(path: Path, code: IssueCode, params: Mapping[str, Any] | None = None) -> Issue:

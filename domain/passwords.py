@@ -1,7 +1,10 @@
 """What a password of an organiser must be."""
 
+from collections.abc import Mapping
+
 from domain.characters import compatible, is_storable
-from domain.errors import BadUserInput
+from domain.errors import InvalidForm, IssueCode
+from domain.issues import INPUT, issue
 from domain.text import RAW_FACTOR
 
 MIN_LENGTH = 12
@@ -39,14 +42,15 @@ def canonical(password: str) -> str:
 
 
 def require_strong(password: str, *, email: str) -> None:
-    """Raises BadUserInput, which says what is wrong and never repeats it."""
+    """Raises InvalidForm, which says what is wrong and never repeats it."""
     chosen = canonical(password)
     if not MIN_LENGTH <= len(chosen) <= MAX_LENGTH or not is_storable(chosen):
-        raise BadUserInput(
-            f"A password has {MIN_LENGTH} to {MAX_LENGTH} characters.",
-            details={"min": MIN_LENGTH, "max": MAX_LENGTH},
-        )
+        raise _refusal(IssueCode.PASSWORD_LENGTH, {"min": MIN_LENGTH, "max": MAX_LENGTH})
     if chosen.casefold() in _COMMON or len(set(chosen)) == 1:
-        raise BadUserInput("This password is one of the first that are tried. Choose another one.")
+        raise _refusal(IssueCode.PASSWORD_COMMON)
     if chosen.casefold() == email.casefold():
-        raise BadUserInput("The e-mail address is no password.")
+        raise _refusal(IssueCode.PASSWORD_IS_EMAIL)
+
+
+def _refusal(code: IssueCode, params: Mapping[str, int] | None = None) -> InvalidForm:
+    return InvalidForm([issue((*INPUT, "password"), code, params)])

@@ -1,11 +1,20 @@
 """What is known of a file before its bytes are there."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from domain.characters import visible
 from domain.documents import CONTENT_TYPES, RULE_OF_KIND, DocumentFormat, DocumentKind, advice
-from domain.errors import BadUserInput, FileEmpty, FileTooLarge, FileTypeNotAllowed
+from domain.errors import (
+    FileEmpty,
+    FileTooLarge,
+    FileTypeNotAllowed,
+    InvalidForm,
+    Issue,
+    IssueCode,
+)
+from domain.issues import INPUT, issue
 
 FILE_NAME_MAX_LENGTH = 255
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -48,7 +57,7 @@ class Announcement:
 
 
 def check_announcement(file: Announcement) -> None:
-    """Raises FileEmpty, FileTooLarge, FileTypeNotAllowed, BadUserInput."""
+    """Raises FileEmpty, FileTooLarge, FileTypeNotAllowed, InvalidForm."""
     rule = RULE_OF_KIND[file.kind]
     if file.byte_size < rule.min_bytes:
         raise FileEmpty
@@ -66,10 +75,17 @@ def check_announcement(file: Announcement) -> None:
             f"This type of file is not taken here. {advice(rule.formats)}",
             details={"formats": [one.value for one in rule.formats]},
         )
-    if not _SHA256.fullmatch(file.sha256):
-        raise BadUserInput("sha256 has to be 64 hexadecimal digits.")
+    issues = list(_issues(file))
+    if issues:
+        raise InvalidForm(issues)
+
+
+def _issues(file: Announcement) -> Iterator[Issue]:
     if not _is_name(file.file_name):
-        raise BadUserInput("fileName has to be a name of 1 to 255 characters.")
+        bounds = {"min": 1, "max": FILE_NAME_MAX_LENGTH}
+        yield issue((*INPUT, "fileName"), IssueCode.FILE_NAME_INVALID, bounds)
+    if not _SHA256.fullmatch(file.sha256):
+        yield issue((*INPUT, "sha256"), IssueCode.HASH_INVALID)
 
 
 def media_type(content_type: str) -> str:

@@ -1,9 +1,12 @@
 """Many decisions at once, each for itself: one that is refused keeps no other back."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from domain.errors import BadUserInput, DomainError
+from domain.errors import DomainError, InvalidForm
+from domain.issues import INPUT, size_issues
 from domain.roles import Caller, Role, require_role
+from domain.status import TeamEvent
 from persistence.records import TeamRecord
 from resolvers.context import Services
 from resolvers.deciding import Decision
@@ -12,21 +15,44 @@ from resolvers.review import decide, read_texts
 DECISIONS_MAX = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """One decision, with one reason, about teams as the organiser saw them: code or id, version."""
+
+    event: TeamEvent
+    reason: str | None
+    teams: Sequence[tuple[str, int]]
+
+    def about(self, reference: str, version: int) -> Decision:
+        return Decision(
+            reference=reference, expected_version=version, event=self.event, reason=self.reason
+        )
+
+
 async def decide_each(
-    services: Services, caller: Caller, wanted: Sequence[Decision]
+    services: Services, caller: Caller, wanted: Decisions
 ) -> list[TeamRecord | DomainError]:
-    """What became of each, in the same order.
+    """The team after each decision, or its refusal, in the same order.
 
     Raises Unauthenticated, Forbidden, InvalidForm, BadUserInput: then nothing was decided.
     """
     require_role(caller, Role.REVIEWER)
-    if not 1 <= len(wanted) <= DECISIONS_MAX:
-        raise BadUserInput(f"Name 1 to {DECISIONS_MAX} teams.")
-    read_texts(wanted[0])
+    _require_right(wanted)
     outcomes: list[TeamRecord | DomainError] = []
-    for decision in wanted:
+    for reference, version in wanted.teams:
         try:
-            outcomes.append(await decide(services, caller, decision))
+            outcomes.append(await decide(services, caller, wanted.about(reference, version)))
         except DomainError as refusal:
             outcomes.append(refusal)
     return outcomes
+
+
+def _require_right(wanted: Decisions) -> None:
+    """Raises InvalidForm for the number of teams and the reason together, BadUserInput."""
+    issues = size_issues((*INPUT, "teams"), len(wanted.teams), least=1, most=DECISIONS_MAX)
+    try:
+        read_texts(wanted.about("", 0))
+    except InvalidForm as refusal:
+        issues += refusal.issues
+    if issues:
+        raise InvalidForm(issues)

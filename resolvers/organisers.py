@@ -133,7 +133,7 @@ async def _again(services: Services, connection: Connection, texts: Sequence[str
 
 
 async def accept_invitation(services: Services, *, token: str, password: str) -> OrganiserRecord:
-    """Give the invited organiser a password. Raises Unauthenticated, BadUserInput."""
+    """Give the invited organiser a password. Raises Unauthenticated, InvalidForm."""
     invitation_hash, now = hash_of(token), services.clock()
     invited = await services.database.read(
         partial(organisers.find_by_invitation, invitation_hash=invitation_hash, now=now)
@@ -195,7 +195,7 @@ async def reset_password(
 ) -> Reset:
     """End everything that was opened with the old password.
 
-    Raises InvalidForm, BadUserInput, NotFound.
+    Raises InvalidForm, NotFound.
     """
     require_session(caller, Role.OWNER)
     written = _email(email)

@@ -15,7 +15,7 @@ from domain.errors import (
     NotFound,
     TeamNotFound,
 )
-from domain.issues import INPUT, in_form_order, moved
+from domain.issues import INPUT, in_form_order, moved, size_issues
 from domain.reasons import is_left_out, note_reason, read_reason
 from domain.roles import Caller, Role, require_role
 from domain.status import TeamEvent, TeamStatus
@@ -141,9 +141,9 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
 
 def read_texts(decision: Decision) -> Decision:
     """The decision with its texts as they are stored. Raises InvalidForm, BadUserInput."""
-    if decision.event == TeamEvent.REQUEST_CHANGES and not decision.items:
-        raise BadUserInput("Name at least one thing that has to change.")
     issues: list[Issue] = []
+    if decision.event == TeamEvent.REQUEST_CHANGES:
+        issues += size_issues((*INPUT, "items"), len(decision.items), least=1)
     reason = decision.reason
     if decision.event in (TeamEvent.REJECT, TeamEvent.REOPEN, TeamEvent.WITHDRAW):
         reason = note_reason(reason, issues, "reason")

@@ -9,7 +9,7 @@ from domain.errors import DomainError
 from domain.status import TeamEvent
 from persistence.records import TeamRecord
 from resolvers import bulk
-from resolvers.deciding import Decision
+from resolvers.bulk import Decisions
 from schema.context import Info
 from schema.enums import ErrorCode
 from schema.objects import Team
@@ -57,8 +57,7 @@ class DecisionResult:
     error: DecisionError | None = field(description="Why it was refused; null where it was not.")
 
     @classmethod
-    def from_outcome(cls, decision: Decision, outcome: TeamRecord | DomainError) -> Self:
-        team_id = strawberry.ID(decision.reference)
+    def from_outcome(cls, team_id: strawberry.ID, outcome: TeamRecord | DomainError) -> Self:
         if isinstance(outcome, TeamRecord):
             return cls(team_id=team_id, team=Team.from_record(outcome), error=None)
         error = DecisionError(
@@ -83,35 +82,25 @@ class RejectTeamsPayload:
 async def confirm_teams(
     info: Info, input: Annotated[ConfirmTeamsInput, argument(description="The teams.")]
 ) -> ConfirmTeamsPayload | None:
-    wanted = _decisions(input.teams, TeamEvent.CONFIRM, input.override_reason)
-    return ConfirmTeamsPayload(results=await _results(info, wanted))
+    results = await _results(info, input.teams, TeamEvent.CONFIRM, input.override_reason)
+    return ConfirmTeamsPayload(results=results)
 
 
 async def reject_teams(
     info: Info, input: Annotated[RejectTeamsInput, argument(description="The teams.")]
 ) -> RejectTeamsPayload | None:
-    wanted = _decisions(input.teams, TeamEvent.REJECT, input.reason)
-    return RejectTeamsPayload(results=await _results(info, wanted))
+    results = await _results(info, input.teams, TeamEvent.REJECT, input.reason)
+    return RejectTeamsPayload(results=results)
 
 
-def _decisions(
-    teams: list[TeamVersionInput], event: TeamEvent, reason: str | None
-) -> list[Decision]:
-    return [
-        Decision(
-            reference=one.team_id,
-            expected_version=one.expected_version,
-            event=event,
-            reason=reason,
-        )
-        for one in teams
-    ]
-
-
-async def _results(info: Info, wanted: list[Decision]) -> list[DecisionResult]:
+async def _results(
+    info: Info, teams: list[TeamVersionInput], event: TeamEvent, reason: str | None
+) -> list[DecisionResult]:
     context = info.context
+    seen = [(one.team_id, one.expected_version) for one in teams]
+    wanted = Decisions(event=event, reason=reason, teams=seen)
     outcomes = await bulk.decide_each(context.services, context.caller, wanted)
     return [
-        DecisionResult.from_outcome(decision, outcome)
-        for decision, outcome in zip(wanted, outcomes, strict=True)
+        DecisionResult.from_outcome(one.team_id, outcome)
+        for one, outcome in zip(teams, outcomes, strict=True)
     ]

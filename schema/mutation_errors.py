@@ -34,6 +34,7 @@ _DECISION = (ErrorCode.VALIDATION_FAILED, *_TEAM, ErrorCode.INVALID_STATUS_TRANS
 
 MUTATION_ERRORS: Mapping[str, tuple[ErrorCode, ...]] = {
     "openUpload": (
+        ErrorCode.VALIDATION_FAILED,
         ErrorCode.FILE_EMPTY,
         ErrorCode.FILE_TOO_LARGE,
         ErrorCode.FILE_TYPE_NOT_ALLOWED,
@@ -76,7 +77,7 @@ MUTATION_ERRORS: Mapping[str, tuple[ErrorCode, ...]] = {
     "confirmTotp": (),
     "disableTotp": (),
     "inviteOrganiser": (ErrorCode.VALIDATION_FAILED, *_KEY, ErrorCode.NOT_FOUND),
-    "acceptInvitation": (),
+    "acceptInvitation": (ErrorCode.VALIDATION_FAILED,),
     "setOrganiserRole": (ErrorCode.NOT_FOUND,),
 }
 """The further codes of each mutation; of `confirmTeams` and `rejectTeams` also those in results."""

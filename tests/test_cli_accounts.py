@@ -59,7 +59,7 @@ async def test_created_organiser_can_sign_in(cli, services, sql):
     assert tuple(event) == ("system", "organiser.created")
 
 
-TOO_SHORT = "A password has 12 to 128 characters.\n"
+TOO_SHORT = "A password has 12 to 128 characters. Please choose another one.\n"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,17 @@
 import pytest
 
-from domain.errors import BadUserInput
+from domain.errors import InvalidForm
 from domain.passwords import require_strong
 
 EMAIL = "somebody@example.org"
+
+
+def refusal(password):
+    """Place, code, message and params of the one issue."""
+    with pytest.raises(InvalidForm) as refused:
+        require_strong(password, email=EMAIL)
+    (issue,) = refused.value.issues
+    return issue.pointer, issue.code.value, issue.message, issue.params
 
 
 @pytest.mark.parametrize("length", [12, 128])
@@ -13,11 +21,12 @@ def test_passwords_of_the_right_length_are_taken(length):
 
 @pytest.mark.parametrize("password", ["", "a", "elevenchars", "ab" * 64 + "c"])
 def test_passwords_of_another_length_are_refused(password):
-    with pytest.raises(BadUserInput) as refused:
-        require_strong(password, email=EMAIL)
-
-    assert refused.value.message == "A password has 12 to 128 characters."
-    assert refused.value.details == {"min": 12, "max": 128}
+    assert refusal(password) == (
+        "/input/password",
+        "PASSWORD_LENGTH",
+        "A password has 12 to 128 characters. Please choose another one.",
+        {"min": 12, "max": 128},
+    )
 
 
 @pytest.mark.parametrize(
@@ -25,17 +34,25 @@ def test_passwords_of_another_length_are_refused(password):
     ["password1234", "PassWord1234", "qwertyuiop12", "zzzzzzzzzzzzz", "ｐａｓｓｗｏｒｄ１２３４"],
 )
 def test_passwords_that_everybody_tries_are_refused_however_written(password):
-    with pytest.raises(BadUserInput, match="one of the first that are tried"):
-        require_strong(password, email=EMAIL)
+    assert refusal(password) == (
+        "/input/password",
+        "PASSWORD_COMMON",
+        "This password is one of the first that are tried. Please choose another one.",
+        {},
+    )
 
 
 def test_the_own_address_is_no_password():
-    with pytest.raises(BadUserInput, match="e-mail address is no password"):
-        require_strong("Somebody@Example.org", email=EMAIL)
+    assert refusal("Somebody@Example.org") == (
+        "/input/password",
+        "PASSWORD_IS_EMAIL",
+        "The e-mail address is no password. Please choose another one.",
+        {},
+    )
 
 
 def test_length_is_counted_after_characters_were_made_the_same():
-    with pytest.raises(BadUserInput):
+    with pytest.raises(InvalidForm):
         require_strong("e\u0301" * 6 + "abcde", email=EMAIL)
 
     require_strong("e\u0301" * 6 + "abcdef", email=EMAIL)

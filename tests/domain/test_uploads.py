@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from domain.documents import IMAGE_KINDS, MAX_BYTES, DocumentKind
-from domain.errors import BadUserInput, FileEmpty, FileTooLarge, FileTypeNotAllowed
+from domain.errors import FileEmpty, FileTooLarge, FileTypeNotAllowed, InvalidForm
 from domain.uploads import Announcement, check_announcement, media_type
 
 LETTER = Announcement(
@@ -58,17 +58,6 @@ def test_a_file_within_the_rules_is_taken(changes):
         ),
         ({"kind": DocumentKind.GROUP_PHOTO}, FileTypeNotAllowed, {"formats": ["PNG", "JPEG"]}),
         ({"content_type": "image/heic"}, FileTypeNotAllowed, {"formats": ["PNG", "JPEG", "PDF"]}),
-        ({"sha256": "a" * 63}, BadUserInput, {}),
-        ({"sha256": "g" * 64}, BadUserInput, {}),
-        ({"file_name": ""}, BadUserInput, {}),
-        ({"file_name": " .. "}, BadUserInput, {}),
-        ({"file_name": "\u200b\ufeff"}, BadUserInput, {}),
-        ({"file_name": "letters/.."}, BadUserInput, {}),
-        ({"file_name": "/"}, BadUserInput, {}),
-        ({"file_name": "letters\\ . "}, BadUserInput, {}),
-        ({"file_name": "letter\0.pdf"}, BadUserInput, {}),
-        ({"file_name": "letter\ud800.pdf"}, BadUserInput, {}),
-        ({"file_name": "x" * 256}, BadUserInput, {}),
     ],
 )
 def test_a_file_against_the_rules_is_refused(changes, error, details):
@@ -76,6 +65,38 @@ def test_a_file_against_the_rules_is_refused(changes, error, details):
         check_announcement(replace(LETTER, **changes))
 
     assert refused.value.details == details
+
+
+NAME_ISSUE = ("/input/fileName", "FILE_NAME_INVALID", {"min": 1, "max": 255})
+HASH_ISSUE = ("/input/sha256", "HASH_INVALID", {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "issues"),
+    [
+        ({"sha256": "a" * 63}, [HASH_ISSUE]),
+        ({"sha256": "a" * 65}, [HASH_ISSUE]),
+        ({"sha256": "g" * 64}, [HASH_ISSUE]),
+        ({"sha256": ""}, [HASH_ISSUE]),
+        ({"sha256": "\uff11" * 64}, [HASH_ISSUE]),
+        ({"file_name": ""}, [NAME_ISSUE]),
+        ({"file_name": " .. "}, [NAME_ISSUE]),
+        ({"file_name": "\u200b\ufeff"}, [NAME_ISSUE]),
+        ({"file_name": "letters/.."}, [NAME_ISSUE]),
+        ({"file_name": "/"}, [NAME_ISSUE]),
+        ({"file_name": "letters\\ . "}, [NAME_ISSUE]),
+        ({"file_name": "letter\0.pdf"}, [NAME_ISSUE]),
+        ({"file_name": "letter\ud800.pdf"}, [NAME_ISSUE]),
+        ({"file_name": "x" * 256}, [NAME_ISSUE]),
+        ({"file_name": "", "sha256": ""}, [NAME_ISSUE, HASH_ISSUE]),
+    ],
+)
+def test_wrong_names_and_hashes_are_issues_with_their_places(changes, issues):
+    with pytest.raises(InvalidForm) as refused:
+        check_announcement(replace(LETTER, **changes))
+
+    found = [(one.pointer, one.code.value, one.params) for one in refused.value.issues]
+    assert found == issues
 
 
 TYPES = {

@@ -41,8 +41,8 @@ async def test_organiser_is_created_once(services, sql):
     ("email", "password", "error"),
     [
         ("nobody", PASSWORD, InvalidForm),
-        ("somebody@example.org", "too short", BadUserInput),
-        ("somebody@example.org", "password1234", BadUserInput),
+        ("somebody@example.org", "too short", InvalidForm),
+        ("somebody@example.org", "password1234", InvalidForm),
     ],
 )
 async def test_weak_passwords_and_wrong_addresses_make_no_organiser(
@@ -115,7 +115,7 @@ async def test_weak_password_does_not_use_the_invitation_up(services):
     owner = await caller(services)
     invitation = await organisers.invite(services, owner, email="new@example.org", role=Role.VIEWER)
 
-    with pytest.raises(BadUserInput):
+    with pytest.raises(InvalidForm):
         await organisers.accept_invitation(services, token=invitation.token, password="short")
 
     await organisers.accept_invitation(services, token=invitation.token, password=PASSWORD)

@@ -158,6 +158,32 @@ async def test_owner_invites_and_the_invited_one_signs_in(client, services):
     assert refused(again)["code"] == "UNAUTHENTICATED"
 
 
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("too short", "PASSWORD_LENGTH"),
+        ("", "PASSWORD_LENGTH"),
+        ("long" * 33, "PASSWORD_LENGTH"),
+        ("password1234", "PASSWORD_COMMON"),
+        ("zzzzzzzzzzzzz", "PASSWORD_COMMON"),
+        ("New@Example.org", "PASSWORD_IS_EMAIL"),
+    ],
+)
+async def test_weak_password_of_the_invited_one_is_an_issue(client, services, sql, password, code):
+    owner = await bearer(services)
+    invited = data(await do(client, INVITE, owner, email="new@example.org", role="VIEWER"))
+    token = invited["inviteOrganiser"]["invitationToken"]
+
+    refusal = refused(await do(client, ACCEPT, token=token, password=password))
+
+    assert refusal["code"] == "VALIDATION_FAILED"
+    assert [(one["pointer"], one["code"]) for one in refusal["issues"]] == [
+        ("/input/password", code)
+    ]
+    assert await sql.fetchval("SELECT count(*) FROM organiser WHERE password_hash IS NULL") == 1
+    data(await do(client, ACCEPT, token=token, password="a password of mine"))
+
+
 async def test_invitation_of_no_address_names_the_place(client, services, sql):
     owner = await bearer(services)
 

@@ -98,24 +98,43 @@ async def test_a_team_that_is_named_twice_is_decided_once(client, sql, reviewer)
     assert codes == [None, "STALE_VERSION"]
 
 
+TOO_FEW = ("/input/teams", "LIST_TOO_SHORT", {"min": 1, "actual": 0})
+TOO_MANY = ("/input/teams", "LIST_TOO_LONG", {"max": 100, "actual": 101})
+LONG_OVERRIDE = ("/input/overrideReason", "NAME_TOO_LONG", {"max": 500})
+NO_REASON = ("/input/reason", "TEXT_REQUIRED", {})
+
+
 @pytest.mark.parametrize(
-    ("query", "wanted", "code"),
+    ("query", "wanted", "issues"),
     [
-        (CONFIRM, {"teams": []}, "BAD_USER_INPUT"),
-        (CONFIRM, {"teams": teams(1) * (DECISIONS_MAX + 1)}, "BAD_USER_INPUT"),
-        (CONFIRM, {"teams": teams(1), "overrideReason": " "}, "VALIDATION_FAILED"),
-        (REJECT, {"teams": teams(1), "reason": ""}, "VALIDATION_FAILED"),
-        (REJECT, {"teams": teams(1), "reason": "x" * 501}, "VALIDATION_FAILED"),
+        (CONFIRM, {"teams": []}, [TOO_FEW]),
+        (CONFIRM, {"teams": [], "overrideReason": "x" * 501}, [TOO_FEW, LONG_OVERRIDE]),
+        (CONFIRM, {"teams": teams(1) * (DECISIONS_MAX + 1)}, [TOO_MANY]),
+        (REJECT, {"teams": [], "reason": "No receipt came."}, [TOO_FEW]),
+        (REJECT, {"teams": [], "reason": " "}, [TOO_FEW, NO_REASON]),
+        (REJECT, {"teams": teams(1) * (DECISIONS_MAX + 1), "reason": ""}, [TOO_MANY, NO_REASON]),
+        (REJECT, {"teams": teams(1), "reason": ""}, [NO_REASON]),
+        (
+            REJECT,
+            {"teams": teams(1), "reason": "x" * 501},
+            [("/input/reason", "NAME_TOO_LONG", {"max": 500})],
+        ),
     ],
-    ids=["none", "too many", "blank override", "no reason", "long reason"],
+    ids=[
+        *("none", "none with a long override", "too many", "none to reject", "nothing at all"),
+        *("too many, no reason", "no reason", "long reason"),
+    ],
 )
 async def test_what_is_wrong_with_the_whole_decides_nothing(
-    client, sql, reviewer, query, wanted, code
+    client, sql, reviewer, query, wanted, issues
 ):
     await register(client, 1)
     before = await everything(sql)
 
     answer = await ask(client, query, {"input": wanted}, **reviewer)
 
-    assert refused(answer)["code"] == code
+    refusal = refused(answer)
+    assert refusal["code"] == "VALIDATION_FAILED"
+    found = [(one["pointer"], one["code"], one["params"]) for one in refusal["issues"]]
+    assert found == issues
     assert await everything(sql) == before

@@ -175,6 +175,7 @@ async def test_a_team_that_is_not_there_is_not_found(client, reviewer):
             {"items": [{"note": "Good."}, {"note": ""}]},
             ("/input/items/1/note", "TEXT_REQUIRED"),
         ),
+        (TeamEvent.REQUEST_CHANGES, {"items": []}, ("/input/items", "LIST_TOO_SHORT")),
     ],
 )
 async def test_reasons_are_short_texts_without_identity_numbers(

@@ -69,8 +69,8 @@ async def test_a_ticket_says_where_how_and_until_when(client):
         ({"byteSize": MAX_BYTES + 1}, "FILE_TOO_LARGE"),
         ({"contentType": "application/x-msdownload"}, "FILE_TYPE_NOT_ALLOWED"),
         ({"contentType": "image/heic"}, "FILE_TYPE_NOT_ALLOWED"),
-        ({"fileName": "../.."}, "BAD_USER_INPUT"),
-        ({"sha256": "no hash"}, "BAD_USER_INPUT"),
+        ({"fileName": "../.."}, "VALIDATION_FAILED"),
+        ({"sha256": "no hash"}, "VALIDATION_FAILED"),
     ],
 )
 async def test_no_ticket_is_given_for_a_file_against_the_rules(client, changes, expected):
