@@ -207,8 +207,9 @@ IDEMPOTENCY_IN_PROGRESS | CONFLICT | 409 | retryable | A request with the same i
 key is under way. | The first request had not ended when the wait for it did. | Repeat with \
 the same key after retryAfterSeconds.
 INVALID_STATUS_TRANSITION | CONFLICT | 409 | final | The team's status does not allow this \
-step. | details has from, attempted and allowed. | Read the team again and offer what is \
-allowed.
+step. | details.from is the team's status, details.attempted the mutation that was called; \
+details.allowed are mutations that the caller may call instead. | Read the team again and offer \
+what is allowed.
 STALE_VERSION | CONFLICT | 409 | final | Somebody changed it in the meantime. | \
 expectedVersion is not details.currentVersion; details.isYours says whether this same request \
 made the change. | Read again, show what changed, decide again; nothing is left to do where \

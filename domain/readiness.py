@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, DocumentReview
+from domain.operations import Operation
 from domain.status import TeamStatus
 
 
@@ -30,10 +31,10 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """Without blockers the team can be confirmed. `next_operation` is a mutation, or none."""
+    """Without blockers the team can be confirmed."""
 
     blockers: tuple[Blocker, ...]
-    next_operation: str | None
+    next_operation: Operation | None
 
     @property
     def is_ready(self) -> bool:
@@ -58,9 +59,9 @@ _OF_STATUS = {
     for status in (TeamStatus.CONFIRMED, TeamStatus.REJECTED, TeamStatus.WITHDRAWN)
 }
 _NEXT_OF_STATUS = {
-    TeamStatus.CHANGES_REQUESTED: "resubmitMyTeam",
-    TeamStatus.CONFIRMED: "reopenTeam",
-    TeamStatus.REJECTED: "reopenTeam",
+    TeamStatus.CHANGES_REQUESTED: Operation.RESUBMIT_MY_TEAM,
+    TeamStatus.CONFIRMED: Operation.REOPEN_TEAM,
+    TeamStatus.REJECTED: Operation.REOPEN_TEAM,
     TeamStatus.WITHDRAWN: None,
 }
 # What there is not, and what another one has taken the place of.
@@ -109,7 +110,7 @@ def _of_document(owner: str, kind: DocumentKind, review: DocumentReview | None) 
     return Blocker(code=code, message=f"{owner}: {kind} {what}.", actor=actor)
 
 
-def _next(blockers: Collection[Blocker]) -> str:
+def _next(blockers: Collection[Blocker]) -> Operation:
     if any(one.code == BlockerCode.DOCUMENT_NOT_REVIEWED for one in blockers):
-        return "reviewDocument"
-    return "requestChanges" if blockers else "confirmTeam"
+        return Operation.REVIEW_DOCUMENT
+    return Operation.REQUEST_CHANGES if blockers else Operation.CONFIRM_TEAM

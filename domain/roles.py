@@ -53,6 +53,8 @@ class Caller:
 
 ANONYMOUS = Caller(kind=CallerKind.ANONYMOUS)
 SYSTEM = Caller(kind=CallerKind.SYSTEM)
+# As it stands in the audit log of somebody with a team's token, or who registers one.
+CAPTAIN_ACTOR = "captain"
 
 
 def may(caller: Caller, role: Role) -> bool:

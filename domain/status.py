@@ -1,8 +1,11 @@
 """Where a team's application stands, and what may be done with it there."""
 
+from collections.abc import Collection
 from enum import StrEnum
+from typing import Any
 
 from domain.errors import InvalidStatusTransition
+from domain.operations import Operation
 
 
 class TeamStatus(StrEnum):
@@ -40,12 +43,47 @@ TRANSITIONS = {
 }
 
 
-def move(status: TeamStatus, event: TeamEvent) -> TeamStatus:
-    """Raises InvalidStatusTransition."""
+_OF_ORGANISERS = {
+    TeamEvent.CONFIRM: Operation.CONFIRM_TEAM,
+    TeamEvent.REQUEST_CHANGES: Operation.REQUEST_CHANGES,
+    TeamEvent.REJECT: Operation.REJECT_TEAM,
+    TeamEvent.WITHDRAW: Operation.WITHDRAW_TEAM,
+    TeamEvent.REOPEN: Operation.REOPEN_TEAM,
+}
+_OF_CAPTAINS = {
+    TeamEvent.RESUBMIT: Operation.RESUBMIT_MY_TEAM,
+    TeamEvent.WITHDRAW: Operation.WITHDRAW_MY_TEAM,
+}
+
+
+def move(status: TeamStatus, event: TeamEvent, *, is_captain: bool = False) -> TeamStatus:
+    """The status after an event of the captain or of an organiser, who have mutations of their own.
+
+    Raises InvalidStatusTransition, which names the mutations of that caller.
+    """
     after = TRANSITIONS.get((status, event))
     if after is None:
-        allowed = [one.value for one in TeamEvent if (status, one) in TRANSITIONS]
-        raise InvalidStatusTransition(
-            details={"from": status.value, "attempted": event.value, "allowed": allowed}
-        )
+        operations = _OF_CAPTAINS if is_captain else _OF_ORGANISERS
+        allowed = [name for one, name in operations.items() if (status, one) in TRANSITIONS]
+        raise refused(status, operations[event], allowed)
     return after
+
+
+def refused(
+    status: TeamStatus,
+    attempted: Operation,
+    allowed: Collection[Operation] = (),
+    *,
+    message: str | None = None,
+    **details: Any,
+) -> InvalidStatusTransition:
+    """The error that says what was attempted with a team of this status, in names of mutations."""
+    return InvalidStatusTransition(
+        message,
+        details={
+            "from": status.value,
+            "attempted": attempted.value,
+            "allowed": [operation.value for operation in allowed],
+            **details,
+        },
+    )

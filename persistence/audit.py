@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, String, cast, func, literal, select, text
+from sqlalchemy import ColumnElement, Select, String, cast, func, literal, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.audit import KNOWN_ACTIONS, AuditAction
 from domain.roles import CallerKind
 from persistence.ids import new_id
 from persistence.pages import Order, Page, Slice, read_page
@@ -26,13 +27,14 @@ _APPEND = text("""
 class AuditRecord:
     """`team_code` is None once the team is erased; so are `reason` and `items`, people's words.
 
+    An action of another version of the service is OTHER, and among `changes` as it is stored.
     `organiser_email` is that of the actor, None for captains, the system and whoever is gone.
     """
 
     id: UUID
     at: datetime
     actor: str
-    action: str
+    action: AuditAction
     team_id: UUID | None
     team_code: str | None
     request_id: str
@@ -48,7 +50,7 @@ class AuditFilter:
 
     team: str | None = None
     organiser_id: UUID | None = None
-    actions: Collection[str] = ()
+    actions: Collection[AuditAction] = ()
     since: datetime | None = None
     until: datetime | None = None
 
@@ -58,7 +60,7 @@ async def append(  # noqa: PLR0913 - one argument for each column
     *,
     at: datetime,
     actor: str,
-    action: str,
+    action: AuditAction,
     team_id: UUID | None,
     request_id: str,
     changes: Mapping[str, Any],
@@ -68,7 +70,7 @@ async def append(  # noqa: PLR0913 - one argument for each column
         "id": new_id(),
         "at": at,
         "actor": actor,
-        "action": action,
+        "action": action.value,
         "team_id": team_id,
         "request_id": request_id,
         "changes": json.dumps(changes),
@@ -95,7 +97,7 @@ _EVENTS = (
         decision,
         (decision.c.team_id == audit_event.c.team_id)
         & (decision.c.at == audit_event.c.at)
-        & (literal("team.") + decision.c.event == audit_event.c.action),
+        & (decision.c.event == audit_event.c.action),
     )
 )
 _NEWEST_FIRST = Order(columns=(audit_event.c.id,), is_descending=True)
@@ -139,7 +141,7 @@ def _matching(statement: Select[Any], wanted: AuditFilter) -> Select[Any]:
     if wanted.organiser_id is not None:
         statement = statement.where(audit_event.c.actor == f"{_PREFIX}{wanted.organiser_id.hex}")
     if wanted.actions:
-        statement = statement.where(audit_event.c.action.in_(wanted.actions))
+        statement = statement.where(_is_any(wanted.actions))
     if wanted.since is not None:
         statement = statement.where(audit_event.c.at >= wanted.since)
     if wanted.until is not None:
@@ -147,16 +149,26 @@ def _matching(statement: Select[Any], wanted: AuditFilter) -> Select[Any]:
     return statement
 
 
+def _is_any(actions: Collection[AuditAction]) -> ColumnElement[bool]:
+    stored = audit_event.c.action
+    known = stored.in_(sorted(actions))
+    return (
+        or_(known, stored.not_in(sorted(KNOWN_ACTIONS))) if AuditAction.OTHER in actions else known
+    )
+
+
 def _record(row: Any) -> AuditRecord:
+    action = AuditAction.of(row.action)
+    unknown = {"action": row.action} if action == AuditAction.OTHER else {}
     return AuditRecord(
         id=row.id,
         at=row.at,
         actor=row.actor,
-        action=row.action,
+        action=action,
         team_id=row.team_id,
         team_code=row.team_code,
         request_id=row.request_id,
-        changes=row.changes,
+        changes={**row.changes, **unknown},
         organiser_email=row.organiser_email,
         reason=row.reason,
         items=row._mapping["items"] or (),  # noqa: SLF001 - the row's public view, despite its name

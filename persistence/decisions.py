@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.audit import AuditAction
 from domain.documents import DocumentReview
 from domain.status import TeamStatus
 from persistence.ids import new_id
@@ -152,7 +153,7 @@ async def record(  # noqa: PLR0913 - one argument for each column
     *,
     at: datetime,
     actor: str,
-    event: str,
+    action: AuditAction,
     reason: str | None,
     items: Sequence[Mapping[str, Any]] = (),
 ) -> None:
@@ -161,7 +162,7 @@ async def record(  # noqa: PLR0913 - one argument for each column
         "team_id": decided.id,
         "at": at,
         "actor": actor,
-        "event": event,
+        "event": action.value,
         "reason": reason,
         "items": json.dumps(list(items)),
     }

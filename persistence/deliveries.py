@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.deliveries import KNOWN_KINDS, DeliveryKind
 from persistence.pages import Order, Page, Slice, read_page
 from persistence.tables import outbox_message, team
 from persistence.teams import belongs_to
@@ -26,7 +27,7 @@ class DeliveryRecord:
     """`settled_at` is when it was delivered or given up; `failure` names the last error."""
 
     id: UUID
-    kind: str
+    kind: DeliveryKind
     status: DeliveryStatus
     team_code: str | None
     attempts: int
@@ -41,7 +42,7 @@ class DeliveryFilter:
     """All that is given has to hold. `team` is its id or code."""
 
     statuses: Collection[DeliveryStatus] = ()
-    kinds: Collection[str] = ()
+    kinds: Collection[DeliveryKind] = ()
     team: str | None = None
 
 
@@ -86,10 +87,16 @@ def _matching(statement: Select[Any], wanted: DeliveryFilter) -> Select[Any]:
     if wanted.statuses:
         statement = statement.where(or_(*(_CONDITIONS[one] for one in wanted.statuses)))
     if wanted.kinds:
-        statement = statement.where(_OUTBOX.kind.in_(wanted.kinds))
+        statement = statement.where(_is_any(wanted.kinds))
     if wanted.team is not None:
         statement = statement.where(belongs_to(_OUTBOX.team_id, wanted.team))
     return statement
+
+
+def _is_any(kinds: Collection[DeliveryKind]) -> ColumnElement[bool]:
+    known = _OUTBOX.kind.in_(sorted(kinds))
+    is_other = _OUTBOX.kind.not_in(sorted(KNOWN_KINDS))
+    return or_(known, is_other) if DeliveryKind.OTHER in kinds else known
 
 
 def _record(row: Any) -> DeliveryRecord:
@@ -100,7 +107,7 @@ def _record(row: Any) -> DeliveryRecord:
         status = DeliveryStatus.DEAD
     return DeliveryRecord(
         id=row.id,
-        kind=row.kind,
+        kind=DeliveryKind.of(row.kind),
         status=status,
         team_code=row.team_code,
         attempts=row.attempts,

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.deliveries import DeliveryKind
 from persistence.ids import new_id
 
 CHANNEL = "outbox"
@@ -99,7 +100,7 @@ _BURY = _settling("dead_at = :now, failure = :failure")
 async def add(  # noqa: PLR0913  # the columns of the table
     connection: AsyncConnection,
     *,
-    kind: str,
+    kind: DeliveryKind,
     payload: Mapping[str, Any],
     team_id: UUID | None = None,
     now: datetime,
@@ -109,7 +110,7 @@ async def add(  # noqa: PLR0913  # the columns of the table
     message_id = new_id()
     values = {
         "id": message_id,
-        "kind": kind,
+        "kind": str(kind),
         "team_id": team_id,
         "payload": json.dumps(payload),
         "now": now,

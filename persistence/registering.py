@@ -13,8 +13,11 @@ from functools import lru_cache
 import orjson
 from sqlalchemy import text
 
+from domain.audit import AuditAction
+from domain.deliveries import DeliveryKind
 from domain.errors import IdempotencyInProgress
 from domain.form import TeamEntry
+from domain.roles import CAPTAIN_ACTOR
 from domain.status import TeamStatus
 from persistence.database import Database
 from persistence.direct import Statement
@@ -103,11 +106,12 @@ _STORE = f"""
         RETURNING d.id
     ), new_audit_event AS (
         INSERT INTO audit_event (id, at, actor, action, team_id, request_id, changes)
-        SELECT :audit_id, :now, 'captain', 'team.registered', :id, :request_id,
-            CAST(:changes AS jsonb) FROM numbered
+        SELECT :audit_id, :now, '{CAPTAIN_ACTOR}', '{AuditAction.TEAM_REGISTERED}', :id,
+            :request_id, CAST(:changes AS jsonb) FROM numbered
     ), new_message AS (
         INSERT INTO outbox_message (id, kind, team_id, payload, created_at, due_at)
-        SELECT :message_id, 'mail.team_received', :id, '{{}}', :now, :now FROM numbered
+        SELECT :message_id, '{DeliveryKind.MAIL_TEAM_RECEIVED}', :id, '{{}}', :now, :now
+        FROM numbered
     )
     SELECT place.id, place.name, place.taken, numbered.code,
         CASE WHEN (SELECT count(*) FROM claimed) < cardinality(CAST(:document_ids AS uuid[]))

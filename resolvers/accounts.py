@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from domain.audit import AuditAction
 from domain.contact import parse_email
 from domain.errors import Forbidden, NotFound, SignInFailed, Unauthenticated
 from domain.roles import (
@@ -106,7 +107,7 @@ async def sign_out(
         await record(
             connection,
             caller,
-            "organiser.signed_out",
+            AuditAction.ORGANISER_SIGNED_OUT,
             organiser_id,
             at=services.clock(),
             everywhere=everywhere,
@@ -181,7 +182,9 @@ async def revoke_session(services: Services, caller: Caller, session_id: UUID) -
         )
         if gone is None:
             raise NotFound("There is no such session.")
-        await record(connection, caller, "session.revoked", gone.organiser_id, at=services.clock())
+        await record(
+            connection, caller, AuditAction.SESSION_REVOKED, gone.organiser_id, at=services.clock()
+        )
         return gone
 
     return await services.database.supersede(end)
@@ -249,7 +252,7 @@ async def _open(  # noqa: PLR0913 - what a sign-in consists of
         raise SignInFailed(CODE_NEEDED, details={"secondFactorRequired": True})
     await credentials.add_session(connection, session, token_hash=hash_of(token))
     caller = Caller(kind=CallerKind.ORGANISER, organiser_id=organiser.id, role=organiser.role)
-    await record(connection, caller, "organiser.signed_in", organiser.id, at=now)
+    await record(connection, caller, AuditAction.ORGANISER_SIGNED_IN, organiser.id, at=now)
     return organiser
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 
+from domain.audit import AuditAction
 from domain.errors import InvalidForm, IssueCode, NotFound
 from domain.issues import INPUT, issue
 from domain.roles import Caller, Role, require_session
@@ -92,7 +93,7 @@ async def _add(connection: Connection, caller: Caller, token: ApiTokenRecord, te
     await record(
         connection,
         caller,
-        "api_token.created",
+        AuditAction.API_TOKEN_CREATED,
         token.organiser_id,
         at=token.created_at,
         token=token.id.hex,
@@ -143,7 +144,7 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
         await record(
             connection,
             caller,
-            "api_token.revoked",
+            AuditAction.API_TOKEN_REVOKED,
             gone.organiser_id,
             at=services.clock(),
             token=token_id.hex,

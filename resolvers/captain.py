@@ -6,6 +6,7 @@ from uuid import UUID
 
 from domain.errors import Unauthenticated
 from domain.reasons import read_reason
+from domain.roles import CAPTAIN_ACTOR
 from domain.status import TeamEvent
 from persistence import render, teams
 from persistence.database import Connection
@@ -15,7 +16,6 @@ from resolvers.context import Services
 from resolvers.deciding import Decision, carry_out, change_of, locked, read
 from resolvers.secrets import is_manage_token
 
-ACTOR = "captain"
 REFUSED = "The team's token is missing or not valid."
 
 _TOKEN = re.compile(r"icm_([0-9a-f]{32})_([0-9]{1,9})_[A-Za-z0-9_-]{43}")
@@ -64,9 +64,9 @@ async def withdraw(
 async def _withdraw(
     services: Services, team: TeamRecord, decision: Decision, connection: Connection
 ) -> TeamRecord:
-    await locked(services, connection, decision.reference, change_of(decision, actor=ACTOR))
+    await locked(services, connection, decision.reference, change_of(decision, actor=CAPTAIN_ACTOR))
     require_same_token(team, await read(connection, team.id))
-    return await carry_out(services, decision, connection, actor=ACTOR)
+    return await carry_out(services, decision, connection, actor=CAPTAIN_ACTOR)
 
 
 def require_same_token(checked: TeamRecord, current: TeamRecord) -> None:

@@ -6,19 +6,21 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from domain.audit import ACTION_OF_EDIT
 from domain.codes import player_code
 from domain.documents import PLAYER_KINDS, TEAM_KINDS
-from domain.errors import InvalidStatusTransition
 from domain.form import DocumentForm, PlayerForm
 from domain.issues import INPUT
+from domain.operations import Operation
+from domain.roles import CAPTAIN_ACTOR
 from domain.rules import require_open
-from domain.status import TeamStatus
+from domain.status import TeamStatus, refused
 from persistence import tournaments
 from persistence.database import Connection
 from persistence.decisions import Decided
 from persistence.ids import new_id
 from persistence.records import DocumentRecord, PlayerRecord, TeamRecord, TournamentRecord
-from resolvers.captain import ACTOR, my_team, require_same_token
+from resolvers.captain import my_team, require_same_token
 from resolvers.context import Services
 from resolvers.deciding import Act, Change, locked, read
 from resolvers.documents import uploads_named
@@ -31,7 +33,7 @@ from resolvers.replacing import (
     require_players,
 )
 
-EVENT = "update"
+_OPERATION = Operation.UPDATE_MY_TEAM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +71,8 @@ async def _update(
 ) -> TeamRecord:
     team_id = team.id
     change = Change(
-        actor=ACTOR,
-        operation=EVENT,
+        actor=CAPTAIN_ACTOR,
+        operation=_OPERATION,
         expected_version=wanted.expected_version,
         content=wanted,
     )
@@ -86,7 +88,7 @@ async def _update(
         issues=replacement_issues(places, known),
         documents=len(known),
     )
-    act = Act(actor=ACTOR, event=EVENT)
+    act = Act(actor=CAPTAIN_ACTOR, action=ACTION_OF_EDIT[_OPERATION])
     after = await store(services, connection, decided, before, edit, tournament, act)
     if not known:
         return after
@@ -99,9 +101,10 @@ def _require_open(services: Services, decided: Decided, tournament: TournamentRe
     if decided.status == TeamStatus.PENDING:
         require_open(tournament.rules, services.clock())
     elif decided.status != TeamStatus.CHANGES_REQUESTED:
-        raise InvalidStatusTransition(
-            "The organisers have decided. Ask them for the change.",
-            details={"from": decided.status.value, "attempted": "updateMyTeam", "allowed": []},
+        raise refused(
+            decided.status,
+            _OPERATION,
+            message="The organisers have decided. Ask them for the change.",
         )
 
 

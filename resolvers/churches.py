@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from domain.audit import AuditAction
 from domain.errors import BadUserInput, NotFound
 from domain.roles import Caller, Role, require_role
 from persistence import audit, merging
@@ -76,7 +77,7 @@ async def _record(
             connection,
             at=services.clock(),
             actor=caller.actor,
-            action="church.merged" if team_id is None else "team.churchMerged",
+            action=AuditAction.CHURCH_MERGED if team_id is None else AuditAction.TEAM_CHURCH_MERGED,
             team_id=team_id,
             request_id=current_request_id(),
             changes=changes if team_id else {**changes, "teams": len(moved)},

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from domain.audit import ACTION_OF_EDIT
 from domain.codes import as_code, parse_player_code, player_code
 from domain.errors import (
     InvalidForm,
@@ -18,6 +19,7 @@ from domain.errors import (
 )
 from domain.form import PlayerForm
 from domain.issues import INPUT, Path
+from domain.operations import Operation
 from domain.reasons import note_reason, read_reason
 from domain.roles import Caller, Role, require_role
 from persistence import editing, nodes, tournaments
@@ -70,7 +72,7 @@ async def update_team(
         )
 
     return await _correct(
-        services, caller, replace(correction, content=changes), "updateTeam", make
+        services, caller, replace(correction, content=changes), Operation.UPDATE_TEAM, make
     )
 
 
@@ -87,7 +89,9 @@ async def update_player(
         return _squad_edit(team, tournament, [*others, player], changed, INPUT)
 
     correction = replace(correction, content=changes)
-    return await _correct(services, caller, correction, "updatePlayer", make, of_player=True)
+    return await _correct(
+        services, caller, correction, Operation.UPDATE_PLAYER, make, of_player=True
+    )
 
 
 async def add_player(
@@ -98,7 +102,9 @@ async def add_player(
     def make(team: TeamRecord, tournament: TournamentRecord) -> Edit:
         return _squad_edit(team, tournament, [*team.players, None], player, (*INPUT, "player"))
 
-    return await _correct(services, caller, replace(correction, content=player), "addPlayer", make)
+    return await _correct(
+        services, caller, replace(correction, content=player), Operation.ADD_PLAYER, make
+    )
 
 
 async def remove_player(services: Services, caller: Caller, correction: Correction) -> TeamRecord:
@@ -114,7 +120,9 @@ async def remove_player(services: Services, caller: Caller, correction: Correcti
             places={_PLAYERS: (*INPUT, "playerId")},
         )
 
-    return await _correct(services, caller, correction, "removePlayer", make, of_player=True)
+    return await _correct(
+        services, caller, correction, Operation.REMOVE_PLAYER, make, of_player=True
+    )
 
 
 async def reissue_manage_token(
@@ -134,10 +142,10 @@ async def reissue_manage_token(
 async def _reissue(
     services: Services, caller: Caller, correction: Correction, connection: Connection
 ) -> TeamRecord:
-    change = _change(caller, correction, "reissueManageToken")
+    change = _change(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     decided = await locked(services, connection, correction.reference, change)
     generation = await editing.next_generation(connection, decided, now=services.clock())
-    act = Act(actor=caller.actor, event="reissueManageToken", reason=correction.reason)
+    act = _act(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     changes = {"generation": [generation - 1, generation]}
     await write_down(services, connection, decided, act, changes=changes)
     return await read(connection, decided.id)
@@ -173,7 +181,7 @@ async def _correct(  # noqa: PLR0913 - what is corrected, by whom
     services: Services,
     caller: Caller,
     correction: Correction,
-    event: str,
+    operation: Operation,
     make: Make,
     *,
     of_player: bool = False,
@@ -183,14 +191,14 @@ async def _correct(  # noqa: PLR0913 - what is corrected, by whom
     reason = note_reason(correction.reason, issues, "reason")
     correction = replace(correction, reason=reason)
     find = partial(_team_of_player, correction.reference) if of_player else None
-    work = partial(_carry_out, services, caller, correction, event, make, find, tuple(issues))
+    work = partial(_carry_out, services, caller, correction, operation, make, find, tuple(issues))
     try:
         team = await services.database.run(work)
     except (TeamNotFound, NotFound, StaleVersion, InvalidStatusTransition):
         if issues:
             raise InvalidForm(issues) from None
         raise
-    log.info("team_corrected", team=team.code, correction=event)
+    log.info("team_corrected", team=team.code, correction=operation.value)
     return team
 
 
@@ -198,7 +206,7 @@ async def _carry_out(  # noqa: PLR0913, PLR0917 - what is corrected, by whom
     services: Services,
     caller: Caller,
     correction: Correction,
-    event: str,
+    operation: Operation,
     make: Make,
     find: Callable[[Connection], Awaitable[str]] | None,
     issues: tuple[Issue, ...],
@@ -206,17 +214,21 @@ async def _carry_out(  # noqa: PLR0913, PLR0917 - what is corrected, by whom
 ) -> TeamRecord:
     reference = await find(connection) if find else correction.reference
     decided: Decided = await locked(
-        services, connection, reference, _change(caller, correction, event)
+        services, connection, reference, _change(caller, correction, operation)
     )
-    require_live(decided.status, event)
+    require_live(decided.status, operation)
     team = await read(connection, decided.id)
     tournament = await tournaments.active(connection)
-    act = Act(actor=caller.actor, event=event, reason=correction.reason)
+    act = _act(caller, correction, operation)
     edit = replace(make(team, tournament), issues=issues)
     return await store(services, connection, decided, team, edit, tournament, act)
 
 
-def _change(caller: Caller, correction: Correction, operation: str) -> Change:
+def _act(caller: Caller, correction: Correction, operation: Operation) -> Act:
+    return Act(actor=caller.actor, action=ACTION_OF_EDIT[operation], reason=correction.reason)
+
+
+def _change(caller: Caller, correction: Correction, operation: Operation) -> Change:
     return Change(
         actor=caller.actor,
         operation=operation,

@@ -4,19 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from domain.audit import ACTION_OF_EVENT, AuditAction
 from domain.codes import player_code
+from domain.deliveries import DeliveryKind
 from domain.documents import DocumentReview
 from domain.errors import (
     ChurchLimitReached,
-    InvalidStatusTransition,
     NotFound,
     StaleVersion,
     TeamNotFound,
     TournamentFull,
 )
 from domain.ids import read_id
+from domain.operations import Operation
 from domain.readiness import Readiness, readiness
-from domain.status import LIVE_STATUSES, TeamEvent, TeamStatus, move
+from domain.roles import CAPTAIN_ACTOR
+from domain.status import LIVE_STATUSES, TeamEvent, TeamStatus, move, refused
 from persistence import audit, decisions, outbox, teams, tournaments
 from persistence.database import Connection
 from persistence.decisions import Decided
@@ -27,10 +30,10 @@ from resolvers.secrets import fingerprint, is_fingerprint
 from resolvers.storage import owe_move
 
 _MAIL_OF_EVENT = {
-    TeamEvent.CONFIRM: "mail.team_confirmed",
-    TeamEvent.REQUEST_CHANGES: "mail.changes_requested",
-    TeamEvent.REJECT: "mail.team_rejected",
-    TeamEvent.WITHDRAW: "mail.team_withdrawn",
+    TeamEvent.CONFIRM: DeliveryKind.MAIL_TEAM_CONFIRMED,
+    TeamEvent.REQUEST_CHANGES: DeliveryKind.MAIL_CHANGES_REQUESTED,
+    TeamEvent.REJECT: DeliveryKind.MAIL_TEAM_REJECTED,
+    TeamEvent.WITHDRAW: DeliveryKind.MAIL_TEAM_WITHDRAWN,
 }
 
 
@@ -77,10 +80,10 @@ def change_of(decision: Decision, *, actor: str) -> Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """What somebody did to a team. In the audit log it is called `team.` and the event."""
+    """What somebody did to a team."""
 
     actor: str
-    event: str
+    action: AuditAction
     reason: str | None = None
 
 
@@ -108,7 +111,7 @@ async def carry_out(
     """
     change = change_of(decision, actor=actor)
     decided = await locked(services, connection, decision.reference, change)
-    status = move(decided.status, decision.event)
+    status = move(decided.status, decision.event, is_captain=actor == CAPTAIN_ACTOR)
     if decision.event == TeamEvent.CONFIRM and decision.reason is None:
         await _require_ready(connection, decided)
     for item in decision.items:
@@ -162,7 +165,7 @@ async def conclude(  # noqa: PLR0913 - what was decided, about which team, by wh
         services,
         connection,
         decided,
-        Act(actor=actor, event=decision.event.value, reason=decision.reason),
+        Act(actor=actor, action=ACTION_OF_EVENT[decision.event], reason=decision.reason),
         items=[{"note": one.note, "document": one.document_id} for one in decision.items],
         changes={"status": [decided.status.value, status.value]},
     )
@@ -189,7 +192,7 @@ async def write_down(  # noqa: PLR0913 - what was done, to which team, in whose 
         decided,
         at=now,
         actor=act.actor,
-        event=act.event,
+        action=act.action,
         reason=act.reason,
         items=items,
     )
@@ -197,7 +200,7 @@ async def write_down(  # noqa: PLR0913 - what was done, to which team, in whose 
         connection,
         at=now,
         actor=act.actor,
-        action=f"team.{act.event}",
+        action=act.action,
         team_id=decided.id,
         request_id=current_request_id(),
         changes={**changes, "version": [decided.version, decided.version + 1]},
@@ -215,14 +218,12 @@ async def read(connection: Connection, team_id: UUID) -> TeamRecord:
 async def _require_ready(connection: Connection, decided: Decided) -> None:
     blockers = readiness_of(await read(connection, decided.id)).blockers
     if blockers:
-        raise InvalidStatusTransition(
-            "The team is not ready. Review its documents, or say why it is confirmed without.",
-            details={
-                "from": decided.status.value,
-                "attempted": TeamEvent.CONFIRM.value,
-                "allowed": [],
-                "blockers": [{"code": one.code, "message": one.message} for one in blockers],
-            },
+        raise refused(
+            decided.status,
+            Operation.CONFIRM_TEAM,
+            message="The team is not ready. Review its documents, or say why it is confirmed"
+            " without.",
+            blockers=[{"code": one.code, "message": one.message} for one in blockers],
         )
 
 

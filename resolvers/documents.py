@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 
+from domain.audit import AuditAction
 from domain.codes import player_code
 from domain.documents import CONTENT_TYPES, DocumentFormat, Uploaded
 from domain.errors import NotFound
@@ -114,7 +115,7 @@ async def _record_view(connection: Connection, *, link: Link, now: datetime) -> 
             connection,
             at=now,
             actor=caller.actor,
-            action="document.viewed",
+            action=AuditAction.DOCUMENT_VIEWED,
             team_id=owned.document.team_id,
             request_id=current_request_id(),
             changes={"document": document_id.hex},

@@ -6,12 +6,13 @@ from uuid import UUID
 
 from domain.checks import check
 from domain.codes import player_code
-from domain.errors import ChurchLimitReached, InvalidForm, InvalidStatusTransition, Issue
+from domain.errors import ChurchLimitReached, InvalidForm, Issue
 from domain.form import PersonEntry, PersonForm, PlayerForm, TeamEntry, TeamForm
 from domain.issues import Path, in_form_order, moved
 from domain.moments import day_in
+from domain.operations import Operation
 from domain.rules import TournamentRules
-from domain.status import LIVE_STATUSES, TeamStatus
+from domain.status import LIVE_STATUSES, TeamStatus, refused
 from domain.text import normalize
 from persistence import churches, decisions, documents, editing, registration
 from persistence.database import Connection
@@ -71,12 +72,11 @@ def player_form(player: PlayerRecord) -> PlayerForm:
     )
 
 
-def require_live(status: TeamStatus, attempted: str) -> None:
+def require_live(status: TeamStatus, attempted: Operation) -> None:
     """Raises InvalidStatusTransition."""
     if status not in LIVE_STATUSES:
-        raise InvalidStatusTransition(
-            "The team plays no part any more. Reopen it first.",
-            details={"from": status.value, "attempted": attempted, "allowed": []},
+        raise refused(
+            status, attempted, message="The team plays no part any more. Reopen it first."
         )
 
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import structlog
 
+from domain.audit import AuditAction
 from domain.roles import Caller, Role, require_role
 from domain.status import LIVE_STATUSES
 from persistence import audit, decisions, documents, erasure
@@ -59,7 +60,7 @@ async def _erase(
         connection,
         at=now,
         actor=caller.actor,
-        action="team.erased",
+        action=AuditAction.TEAM_ERASED,
         team_id=decided.id,
         request_id=current_request_id(),
         changes={

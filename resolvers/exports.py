@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from domain.audit import AuditAction
 from domain.errors import NotFound
 from domain.exports import ExportFormat, harmless
 from domain.moments import read_moment, zone
@@ -159,7 +160,7 @@ async def _open(services: Services, link: Link, connection: Connection) -> Expor
         connection,
         at=now,
         actor=caller.actor,
-        action="teams.exported",
+        action=AuditAction.TEAMS_EXPORTED,
         team_id=None,
         request_id=current_request_id(),
         changes={

@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from domain.audit import AuditAction
 from domain.roles import Caller
 from persistence import audit
 from persistence.database import Connection
@@ -12,7 +13,7 @@ from resilience.telemetry import current_request_id
 async def record(
     connection: Connection,
     caller: Caller,
-    action: str,
+    action: AuditAction,
     organiser_id: UUID,
     *,
     at: datetime,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 
+from domain.audit import AuditAction
 from domain.contact import parse_email
 from domain.errors import (
     BadUserInput,
@@ -77,7 +78,9 @@ async def create(
         )
         if added is None:
             raise BadUserInput(EXISTS)
-        await record(connection, caller, "organiser.created", added.id, at=now, role=role.value)
+        await record(
+            connection, caller, AuditAction.ORGANISER_CREATED, added.id, at=now, role=role.value
+        )
         return added
 
     return await services.database.run(add, repeatable=False)
@@ -113,7 +116,9 @@ async def invite(
         )
         if invited is None:
             raise BadUserInput(EXISTS)
-        await record(connection, caller, "organiser.invited", invited.id, at=now, role=role.value)
+        await record(
+            connection, caller, AuditAction.ORGANISER_INVITED, invited.id, at=now, role=role.value
+        )
         return Invitation(organiser=invited, token=token, expires_at=expires_at)
 
     invitation = await services.database.run(add)
@@ -150,7 +155,9 @@ async def accept_invitation(services: Services, *, token: str, password: str) ->
         if accepted is None:
             raise Unauthenticated(NO_INVITATION)
         own = Caller(kind=CallerKind.ORGANISER, organiser_id=accepted.id, role=accepted.role)
-        await record(connection, own, "organiser.invitation_accepted", accepted.id, at=now)
+        await record(
+            connection, own, AuditAction.ORGANISER_INVITATION_ACCEPTED, accepted.id, at=now
+        )
         return accepted
 
     organiser = await services.database.run(accept, repeatable=False)
@@ -178,7 +185,7 @@ async def set_role(
         await record(
             connection,
             caller,
-            "organiser.role_changed",
+            AuditAction.ORGANISER_ROLE_CHANGED,
             organiser_id,
             at=services.clock(),
             role=roles,
@@ -212,7 +219,7 @@ async def reset_password(
         await record(
             connection,
             caller,
-            "organiser.password_reset",
+            AuditAction.ORGANISER_PASSWORD_RESET,
             changed.id,
             at=now,
             secondFactor=[changed.has_totp, changed.has_totp and keep_totp],

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from domain.audit import AuditAction
 from domain.errors import NotFound
 from domain.roles import Caller, Role, require_role
 from persistence import audit
@@ -21,7 +22,7 @@ async def reset_breaker(services: Services, caller: Caller, name: str) -> Check:
             audit.append,
             at=services.clock(),
             actor=caller.actor,
-            action="breaker.reset",
+            action=AuditAction.BREAKER_RESET,
             team_id=None,
             request_id=current_request_id(),
             changes={"service": name, "state": [guard.state.value, "closed"]},

@@ -9,10 +9,11 @@ from domain.documents import PLAYER_KINDS, TEAM_KINDS
 from domain.errors import InvalidForm
 from domain.form import DocumentForm
 from domain.issues import INPUT, Path
+from domain.roles import CAPTAIN_ACTOR
 from domain.status import TeamEvent, move
 from persistence.database import Connection
 from persistence.records import DocumentRecord, TeamRecord
-from resolvers.captain import ACTOR, my_team, require_same_token
+from resolvers.captain import my_team, require_same_token
 from resolvers.context import Services
 from resolvers.deciding import Change, Decision, conclude, locked, read
 from resolvers.documents import uploads_named
@@ -54,7 +55,7 @@ async def _resubmit(
 ) -> TeamRecord:
     team_id = team.id
     change = Change(
-        actor=ACTOR,
+        actor=CAPTAIN_ACTOR,
         operation=TeamEvent.RESUBMIT.value,
         expected_version=wanted.expected_version,
         content=wanted,
@@ -62,7 +63,7 @@ async def _resubmit(
     decided = await locked(services, connection, team_id.hex, change)
     before = await read(connection, team_id)
     require_same_token(team, before)
-    status = move(decided.status, TeamEvent.RESUBMIT)
+    status = move(decided.status, TeamEvent.RESUBMIT, is_captain=True)
     places = _places(before, wanted)
     issues = replacement_issues(places, known)
     if issues:
@@ -71,7 +72,7 @@ async def _resubmit(
     decision = Decision(
         reference=team_id.hex, expected_version=wanted.expected_version, event=TeamEvent.RESUBMIT
     )
-    return await conclude(services, connection, decided, decision, status, actor=ACTOR)
+    return await conclude(services, connection, decided, decision, status, actor=CAPTAIN_ACTOR)
 
 
 def _places(team: TeamRecord, wanted: Resubmission) -> list[OwnedPlace]:

@@ -6,19 +6,20 @@ from uuid import UUID
 
 import structlog
 
+from domain.audit import AuditAction
 from domain.documents import DocumentReview
 from domain.errors import (
     BadUserInput,
     InvalidForm,
-    InvalidStatusTransition,
     Issue,
     NotFound,
     TeamNotFound,
 )
 from domain.issues import INPUT, in_form_order, moved, size_issues
+from domain.operations import Operation
 from domain.reasons import is_left_out, note_reason, read_reason
 from domain.roles import Caller, Role, require_role
-from domain.status import TeamEvent, TeamStatus
+from domain.status import TeamEvent, TeamStatus, refused
 from persistence import audit, decisions, documents, render, teams
 from persistence.database import Connection
 from persistence.records import TeamRecord
@@ -111,19 +112,13 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
         raise NotFound("There is no such document.")
     change = Change(
         actor=caller.actor,
-        operation="reviewDocument",
+        operation=Operation.REVIEW_DOCUMENT,
         expected_version=expected_version,
         content=(document_id, verdict, note),
     )
     decided = await locked(services, connection, owner.team_id.hex, change)
     if decided.status not in (TeamStatus.PENDING, TeamStatus.CHANGES_REQUESTED):
-        raise InvalidStatusTransition(
-            details={
-                "from": decided.status.value,
-                "attempted": "reviewDocument",
-                "allowed": [],
-            }
-        )
+        raise refused(decided.status, Operation.REVIEW_DOCUMENT)
     if not await decisions.review(connection, decided, document_id, verdict=verdict, note=note):
         raise NotFound("There is no such document.")
     await decisions.settle(connection, decided, decided.status, now=now)
@@ -131,7 +126,7 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
         connection,
         at=now,
         actor=caller.actor,
-        action="document.reviewed",
+        action=AuditAction.DOCUMENT_REVIEWED,
         team_id=decided.id,
         request_id=current_request_id(),
         changes={"document": document_id.hex, "review": [owner.review.value, verdict.value]},

@@ -15,6 +15,7 @@ from hashlib import sha256
 import pyotp
 import structlog
 
+from domain.audit import AuditAction
 from domain.errors import BadUserInput, Forbidden, Unauthenticated
 from domain.roles import Caller, Role, require_session
 from persistence import organisers, second_factors
@@ -84,7 +85,7 @@ async def confirm(services: Services, caller: Caller, code: str) -> Enrolment:
             raise Forbidden(WRONG_CODE)
         hashes = [_hash_of_recovery_code(code) for code in codes]
         await second_factors.replace_recovery_codes(connection, organiser.id, hashes)
-        await record(connection, caller, "organiser.totp_enabled", organiser.id, at=now)
+        await record(connection, caller, AuditAction.ORGANISER_TOTP_ENABLED, organiser.id, at=now)
 
     await services.database.run(turn_on, repeatable=False)
     log.info("totp_enabled", organiser_id=organiser.id)
@@ -100,7 +101,7 @@ async def disable(services: Services, caller: Caller, code: str) -> OrganiserRec
         if not await use(connection, services.secrets, account, code, now=now):
             raise Forbidden(WRONG_CODE)
         await second_factors.disable(connection, organiser.id)
-        await record(connection, caller, "organiser.totp_disabled", organiser.id, at=now)
+        await record(connection, caller, AuditAction.ORGANISER_TOTP_DISABLED, organiser.id, at=now)
 
     await services.database.run(turn_off, repeatable=False)
     log.info("totp_disabled", organiser_id=organiser.id)

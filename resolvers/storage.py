@@ -8,6 +8,8 @@ from uuid import UUID
 
 import structlog
 
+from domain.audit import AuditAction
+from domain.deliveries import DeliveryKind
 from domain.documents import KINDS_OF_CLASS, RetentionClass
 from domain.errors import StorageUnavailable
 from domain.status import TeamStatus
@@ -22,8 +24,8 @@ from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.outbox import Handler
 
-MOVE = "media.move"
-DELETE = "media.delete"
+MOVE = DeliveryKind.MEDIA_MOVE
+DELETE = DeliveryKind.MEDIA_DELETE
 BATCH = 200
 # Between two looks whether a move that was under way has ended.
 MOVE_RETRY_SECONDS = 2
@@ -205,7 +207,7 @@ async def _give_up_expired(
             connection,
             at=now,
             actor="system",
-            action="document.expired",
+            action=AuditAction.DOCUMENT_EXPIRED,
             team_id=one.team_id,
             request_id=current_request_id(),
             changes={"document": one.id.hex if one.id else None},

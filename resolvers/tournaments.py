@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from domain.audit import AuditAction
 from domain.errors import InvalidForm, Issue, IssueCode
 from domain.issues import in_form_order
 from domain.moments import utc_text
@@ -84,7 +85,7 @@ async def _update(
         connection,
         at=services.clock(),
         actor=change.actor,
-        action="tournament.updated",
+        action=AuditAction.TOURNAMENT_UPDATED,
         team_id=None,
         request_id=current_request_id(),
         changes={shown(name): pair for name, pair in differences.items()},

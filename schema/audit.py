@@ -9,20 +9,18 @@ import strawberry
 from strawberry import argument, field
 
 from domain.roles import Caller, CallerKind, Role, may
-from domain.status import TeamEvent
 from domain.tournament import shown
 from persistence.audit import AuditFilter as AuditSearch
 from persistence.audit import AuditRecord
 from resolvers import lists
 from schema.access import caller_with
 from schema.context import Info
-from schema.enums import ActorKind
+from schema.enums import ActorKind, AuditAction
 from schema.node import Node, parse_id
-from schema.pages import AFTER, FIRST, Connection, Keys, search_text, texts
+from schema.pages import AFTER, FIRST, Connection, Keys, search_text
 from schema.scalars import JSON
 
 _KEYS = Keys("audit", UUID)
-_CONFIRMED = f"team.{TeamEvent.CONFIRM}"
 
 
 @strawberry.type(description="Who did something.")
@@ -49,7 +47,7 @@ class AuditActor:
 class AuditEvent(Node):
     at: datetime = field(description="When it was done.")
     actor: AuditActor = field(description="Who did it.")
-    action: str = field(description="What was done: team.confirm, document.viewed and the like.")
+    action: AuditAction = field(description="What was done.")
     team_code: str | None = field(
         description="Of the team that it was done to; null without one, and once it is erased."
     )
@@ -70,7 +68,7 @@ class AuditEvent(Node):
     def from_record(cls, record: AuditRecord, caller: Caller) -> Self:
         is_captain = caller.role is None and caller.kind != CallerKind.SYSTEM
         is_told = is_captain or may(caller, Role.REVIEWER)
-        is_ours = is_captain and record.action == _CONFIRMED
+        is_ours = is_captain and record.action == AuditAction.TEAM_CONFIRMED
         return cls(
             id=strawberry.ID(record.id.hex),
             at=record.at,
@@ -91,9 +89,7 @@ class AuditFilter:
         default=None, description="The team's id, also of one that is erased, or its code."
     )
     organiser_id: strawberry.ID | None = field(default=None, description="What this organiser did.")
-    action: list[str] | None = field(
-        default=None, description="Any of these, e.g. team.confirm; at most 100."
-    )
+    action: list[AuditAction] | None = field(default=None, description="Any of these.")
     since: datetime | None = field(default=None, description="From this moment on.")
     until: datetime | None = field(default=None, description="Before this moment.")
 
@@ -109,7 +105,7 @@ async def audit_log(
     search = AuditSearch(
         team=search_text("teamId", wanted.team_id),
         organiser_id=parse_id(wanted.organiser_id) if wanted.organiser_id else None,
-        actions=texts("action", wanted.action),
+        actions=frozenset(wanted.action or ()),
         since=wanted.since,
         until=wanted.until,
     )

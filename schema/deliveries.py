@@ -14,16 +14,16 @@ from persistence.deliveries import DeliveryRecord
 from resolvers import lists
 from schema.access import caller_with
 from schema.context import Info
-from schema.enums import DeliveryStatus
+from schema.enums import DeliveryKind, DeliveryStatus
 from schema.node import Node
-from schema.pages import AFTER, FIRST, Connection, Keys, search_text, texts
+from schema.pages import AFTER, FIRST, Connection, Keys, search_text
 
 _KEYS = Keys("delivery", UUID)
 
 
 @strawberry.type(description="An effect on the outside: a mail, a file that is moved or deleted.")
 class Delivery(Node):
-    kind: str = field(description="What it is: mail.team_received, media.move and the like.")
+    kind: DeliveryKind = field(description="What it is.")
     status: DeliveryStatus = field(description="Where it stands.")
     team_code: str | None = field(description="Of the team that it is about, if there is one.")
     attempts: int = field(description="How often it was tried.")
@@ -50,9 +50,7 @@ class Delivery(Node):
 @strawberry.input(description="Which deliveries to look for; all that is given has to hold.")
 class DeliveryFilter:
     status: list[DeliveryStatus] | None = field(default=None, description="Any of these.")
-    kind: list[str] | None = field(
-        default=None, description="Any of these, e.g. mail.team_received; at most 100."
-    )
+    kind: list[DeliveryKind] | None = field(default=None, description="Any of these.")
     team_id: strawberry.ID | None = field(default=None, description="The team's id or code.")
 
 
@@ -66,7 +64,7 @@ async def deliveries(
     wanted = filter or DeliveryFilter()
     search = DeliverySearch(
         statuses=wanted.status or (),
-        kinds=texts("kind", wanted.kind),
+        kinds=frozenset(wanted.kind or ()),
         team=search_text("teamId", wanted.team_id),
     )
     page = await lists.delivery_page(

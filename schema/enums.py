@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import strawberry
 
+from domain.audit import AuditAction
+from domain.deliveries import DeliveryKind
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
 from domain.errors import CATALOG, ISSUE_CATALOG, Category, ErrorCode, IssueCode
 from domain.exports import ExportFormat
@@ -22,9 +24,11 @@ from persistence.team_lists import TeamOrderField
 
 __all__ = [
     "ActorKind",
+    "AuditAction",
     "BlockerActor",
     "BlockerCode",
     "Category",
+    "DeliveryKind",
     "DeliveryStatus",
     "DocumentFormat",
     "DocumentKind",
@@ -171,6 +175,61 @@ _described(
         ActorKind.CAPTAIN: "Somebody with the team's manageToken, or who registered it.",
         ActorKind.SYSTEM: "The service itself, or its command line.",
         ActorKind.ANONYMOUS: "Somebody who was not known yet.",
+    },
+)
+_described(
+    AuditAction,
+    "What was done. Actions are only ever added.",
+    {
+        AuditAction.TEAM_REGISTERED: "A captain registered the team.",
+        AuditAction.TEAM_CONFIRMED: "An organiser confirmed the team.",
+        AuditAction.TEAM_CHANGES_REQUESTED: "An organiser asked the captain for changes.",
+        AuditAction.TEAM_RESUBMITTED: "The captain handed the team in again.",
+        AuditAction.TEAM_REJECTED: "An organiser rejected the team.",
+        AuditAction.TEAM_WITHDRAWN: "The captain or an organiser withdrew the team.",
+        AuditAction.TEAM_REOPENED: "An organiser took a decision back.",
+        AuditAction.TEAM_UPDATED: "The captain or an organiser changed what the team registered"
+        " with.",
+        AuditAction.TEAM_PLAYER_ADDED: "An organiser added a player.",
+        AuditAction.TEAM_PLAYER_UPDATED: "An organiser changed a player.",
+        AuditAction.TEAM_PLAYER_REMOVED: "An organiser removed a player.",
+        AuditAction.TEAM_TOKEN_REISSUED: "An organiser replaced the team's manageToken.",
+        AuditAction.TEAM_CHURCH_MERGED: "The team's church was merged into another one.",
+        AuditAction.TEAM_ERASED: "The team's personal data was erased.",
+        AuditAction.TEAMS_EXPORTED: "An export of teams was downloaded.",
+        AuditAction.CHURCH_MERGED: "An organiser merged two churches.",
+        AuditAction.TOURNAMENT_UPDATED: "An organiser changed the season.",
+        AuditAction.DOCUMENT_VIEWED: "A document was downloaded.",
+        AuditAction.DOCUMENT_REVIEWED: "An organiser accepted or rejected a document.",
+        AuditAction.DOCUMENT_EXPIRED: "A document was deleted at the end of its time.",
+        AuditAction.ORGANISER_CREATED: "An organiser's account was made.",
+        AuditAction.ORGANISER_INVITED: "Somebody was invited to be an organiser.",
+        AuditAction.ORGANISER_INVITATION_ACCEPTED: "Somebody accepted an invitation.",
+        AuditAction.ORGANISER_ROLE_CHANGED: "An organiser's role was changed.",
+        AuditAction.ORGANISER_PASSWORD_RESET: "An organiser's password was replaced.",
+        AuditAction.ORGANISER_SIGNED_IN: "An organiser signed in.",
+        AuditAction.ORGANISER_SIGNED_OUT: "An organiser signed out.",
+        AuditAction.ORGANISER_TOTP_ENABLED: "An organiser enabled the second factor.",
+        AuditAction.ORGANISER_TOTP_DISABLED: "An organiser's second factor was disabled.",
+        AuditAction.SESSION_REVOKED: "A session was ended from elsewhere.",
+        AuditAction.API_TOKEN_CREATED: "An API token was made.",
+        AuditAction.API_TOKEN_REVOKED: "An API token was ended.",
+        AuditAction.BREAKER_RESET: "Calls to an outside service were let through again.",
+        AuditAction.OTHER: "An action of another version of the service; changes.action names it.",
+    },
+)
+_described(
+    DeliveryKind,
+    "What is delivered. Kinds are only ever added.",
+    {
+        DeliveryKind.MAIL_TEAM_RECEIVED: "A mail: the team is registered.",
+        DeliveryKind.MAIL_TEAM_CONFIRMED: "A mail: the team is confirmed.",
+        DeliveryKind.MAIL_CHANGES_REQUESTED: "A mail: the team has to be changed.",
+        DeliveryKind.MAIL_TEAM_REJECTED: "A mail: the team is rejected.",
+        DeliveryKind.MAIL_TEAM_WITHDRAWN: "A mail: the team is withdrawn.",
+        DeliveryKind.MEDIA_MOVE: "A team's files go to the folder of its status.",
+        DeliveryKind.MEDIA_DELETE: "A file is deleted.",
+        DeliveryKind.OTHER: "A kind of another version of the service.",
     },
 )
 _described(

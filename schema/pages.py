@@ -140,13 +140,6 @@ def search_text(name: str, text: str | None) -> str | None:
     return text
 
 
-def texts(name: str, wanted: Sequence[str] | None) -> list[str]:
-    """Raises BadUserInput as `search_text`, and for more than a page of them."""
-    if len(wanted or ()) > PAGE_SIZE_MAX:
-        raise BadUserInput(f"{name} has at most {PAGE_SIZE_MAX} entries.")
-    return [search_text(name, one) or "" for one in wanted or ()]
-
-
 def _size(name: str, size: int | None) -> int:
     if size is None:
         return PAGE_SIZE_DEFAULT

@@ -50,7 +50,12 @@ async def _players_elsewhere(
 class Readiness:
     is_ready: bool = field(description="True if and only if there are no blockers.")
     blockers: list[Blocker] = field(description="The team's first, then each player's.")
-    next_operation: str | None = field(description="The mutation that comes next, if there is one.")
+    next_operation: str | None = field(
+        description="The name of the mutation that comes next, if there is one: reviewDocument,"
+        " requestChanges, confirmTeam, resubmitMyTeam or reopenTeam. Text instead of an"
+        " enumeration, so that it is written like details.attempted and details.allowed of"
+        " INVALID_STATUS_TRANSITION, and like the mutation that the client then calls."
+    )
     players_elsewhere: list[PlayerElsewhere] = field(
         resolver=_players_elsewhere,
         description="Players who are in another live team too, the first 50. No blocker. Told to"

@@ -75,7 +75,10 @@ class OutboxMessage(SQLModel, table=True):
 
 
 class Decision(SQLModel, table=True):
-    """What organisers and captains decided about a team, in their words; erased with the team."""
+    """What organisers and captains decided about a team, in their words; erased with the team.
+
+    `event` is the action of the audit event that was written with it.
+    """
 
     __table_args__ = (Index("ix_decision_team_id", "team_id", "id"),)
 

@@ -8,6 +8,15 @@ from domain.errors import InvalidStatusTransition
 from domain.status import TeamEvent, TeamStatus, move
 
 P, C, F, R, W = TeamStatus
+# The mutation of each event: an organiser's, and the captain's.
+ORGANISERS = {
+    "confirm": "confirmTeam",
+    "requestChanges": "requestChanges",
+    "reject": "rejectTeam",
+    "withdraw": "withdrawTeam",
+    "reopen": "reopenTeam",
+}
+CAPTAINS = {"resubmit": "resubmitMyTeam", "withdraw": "withdrawMyTeam"}
 ALLOWED = {
     P: {"confirm": F, "requestChanges": C, "reject": R, "withdraw": W},
     C: {"resubmit": P, "reject": R, "withdraw": W},
@@ -17,17 +26,24 @@ ALLOWED = {
 }
 
 
-@pytest.mark.parametrize(("status", "event"), list(product(TeamStatus, TeamEvent)))
-def test_every_status_and_event(status, event):
+@pytest.mark.parametrize(
+    ("status", "event", "is_captain"),
+    [
+        *product(TeamStatus, map(TeamEvent, ORGANISERS), [False]),
+        *product(TeamStatus, map(TeamEvent, CAPTAINS), [True]),
+    ],
+)
+def test_every_status_and_event(status, event, is_captain):
     expected = ALLOWED[status].get(event.value)
+    mutations = CAPTAINS if is_captain else ORGANISERS
 
     if expected is not None:
-        assert move(status, event) == expected
+        assert move(status, event, is_captain=is_captain) == expected
         return
     with pytest.raises(InvalidStatusTransition) as refused:
-        move(status, event)
+        move(status, event, is_captain=is_captain)
     assert refused.value.details == {
         "from": status.value,
-        "attempted": event.value,
-        "allowed": list(ALLOWED[status]),
+        "attempted": mutations[event.value],
+        "allowed": [name for one, name in mutations.items() if one in ALLOWED[status]],
     }

@@ -143,7 +143,7 @@ def test_processes_that_migrate_at_once_all_succeed(empty_url):
     codes, ends = asyncio.run(migrate_at_once())
 
     assert codes == [0] * PROCESSES, ends
-    assert run(empty_url, "SELECT version_num FROM alembic_version") == [("0009",)]
+    assert run(empty_url, "SELECT version_num FROM alembic_version") == [("0010",)]
     migrate.check(empty_url)
 
 

@@ -57,7 +57,8 @@ async def test_what_is_refused_keeps_nothing_else_back(client, sql, reviewer):
     assert results[3]["error"]["details"] == {"currentVersion": 1, "isYours": False}
     statuses = await sql.fetch("SELECT status FROM team ORDER BY code")
     assert [row["status"] for row in statuses] == ["CONFIRMED", "REJECTED", "CONFIRMED", "PENDING"]
-    assert await sql.fetchval("SELECT count(*) FROM audit_event WHERE action = 'team.confirm'") == 2
+    confirmed = "SELECT count(*) FROM audit_event WHERE action = 'team.confirmed'"
+    assert await sql.fetchval(confirmed) == 2
 
 
 async def test_teams_that_are_not_ready_say_why(client, sql, reviewer):

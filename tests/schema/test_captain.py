@@ -124,7 +124,7 @@ async def test_a_new_letter_takes_the_place_of_the_rejected_one(client, services
     assert letters == [{"id": new, "kind": "PASTOR_LETTER", "review": "PENDING"}]
     rows = await sql.fetch("SELECT id, review FROM document WHERE kind = 'PASTOR_LETTER'")
     assert {row["id"].hex: row["review"] for row in rows} == {old: "SUPERSEDED", new: "PENDING"}
-    event = await sql.fetchrow("SELECT actor FROM audit_event WHERE action = 'team.resubmit'")
+    event = await sql.fetchrow("SELECT actor FROM audit_event WHERE action = 'team.resubmitted'")
     assert event["actor"] == "captain"
 
 

@@ -5,7 +5,7 @@ import pytest
 from domain.roles import Role
 from domain.status import TeamEvent
 from tests import make
-from tests.asking import ask, data, refused, serving
+from tests.asking import ask, data, serving
 from tests.schema.test_documents import FULL_SET
 from tests.schema.test_review import decide, register
 from tests.sending import with_documents
@@ -182,7 +182,7 @@ async def test_history_says_everything_to_reviewers_and_less_to_others(
         await ask(client, f"{{ myTeam {{ {HISTORY} }} }}", Authorization=f"Bearer {token}")
     )["myTeam"]
 
-    actions = ["team.registered", "team.requestChanges", "team.reject"]
+    actions = ["TEAM_REGISTERED", "TEAM_CHANGES_REQUESTED", "TEAM_REJECTED"]
     for seen in (told, masked, mine):
         assert [event["action"] for event in seen["history"]] == actions
         kinds = [event["actor"]["kind"] for event in seen["history"]]
@@ -210,7 +210,7 @@ async def test_captains_are_not_told_why_organisers_made_an_exception(client, re
     mine = await ask(client, query, Authorization=f"Bearer {answer['manageToken']}")
 
     assert data(mine)["myTeam"]["history"][-1]["reason"] is None
-    log = data(await ask(client, AUDIT, {"filter": {"action": ["team.confirm"]}}, **reviewer))
+    log = data(await ask(client, AUDIT, {"filter": {"action": ["TEAM_CONFIRMED"]}}, **reviewer))
     assert log["auditLog"]["nodes"][0]["reason"] == "The pastor called."
 
 
@@ -223,7 +223,7 @@ async def test_the_audit_log_is_read_from_the_newest_on(client, reviewer):
     after = one["pageInfo"]["endCursor"]
     rest = data(await ask(client, AUDIT, {"first": 100, "after": after}, **reviewer))["auditLog"]
 
-    assert [node["action"] for node in one["nodes"]] == ["team.confirm", "team.registered"]
+    assert [node["action"] for node in one["nodes"]] == ["TEAM_CONFIRMED", "TEAM_REGISTERED"]
     assert one["nodes"][0]["requestId"] == answer.headers["X-Request-ID"]
     assert one["nodes"][0]["changes"] == {"status": ["PENDING", "CONFIRMED"], "version": [1, 2]}
     assert one["nodes"][1]["teamCode"] == "ICCT-002"
@@ -238,22 +238,22 @@ async def test_the_audit_log_is_searched(client, services, reviewer, sql):
     data(await decide(client, reviewer, TeamEvent.CONFIRM, "ICCT-002"))
     organiser = await sql.fetchval("SELECT id FROM organiser WHERE role = 'REVIEWER'")
     team = await sql.fetchval("SELECT id FROM team WHERE code = 'ICCT-001'")
-    moment = await sql.fetchval("SELECT at FROM audit_event WHERE action = 'team.confirm'")
+    moment = await sql.fetchval("SELECT at FROM audit_event WHERE action = 'team.confirmed'")
 
     async def actions(**wanted):
         found = data(await ask(client, AUDIT, {"filter": wanted}, **reviewer))["auditLog"]
         assert found["totalCount"] == len(found["nodes"])
         return [(node["action"], node["teamCode"]) for node in found["nodes"]]
 
-    decided = [("team.confirm", "ICCT-002")]
-    assert await actions(teamId="ICCT-001") == [("team.registered", "ICCT-001")]
-    assert await actions(teamId=team.hex) == [("team.registered", "ICCT-001")]
-    assert await actions(teamId="ICCT-002") == [*decided, ("team.registered", "ICCT-002")]
-    assert ("team.confirm", "ICCT-002") in await actions(organiserId=organiser.hex)
-    assert ("team.registered", "ICCT-001") not in await actions(organiserId=organiser.hex)
-    assert await actions(action=["team.confirm", "team.reject"]) == decided
+    decided = [("TEAM_CONFIRMED", "ICCT-002")]
+    assert await actions(teamId="ICCT-001") == [("TEAM_REGISTERED", "ICCT-001")]
+    assert await actions(teamId=team.hex) == [("TEAM_REGISTERED", "ICCT-001")]
+    assert await actions(teamId="ICCT-002") == [*decided, ("TEAM_REGISTERED", "ICCT-002")]
+    assert ("TEAM_CONFIRMED", "ICCT-002") in await actions(organiserId=organiser.hex)
+    assert ("TEAM_REGISTERED", "ICCT-001") not in await actions(organiserId=organiser.hex)
+    assert await actions(action=["TEAM_CONFIRMED", "TEAM_REJECTED"]) == decided
     assert await actions(since=moment.isoformat(), teamId="ICCT-002") == decided
-    assert await actions(until=moment.isoformat(), action=["team.confirm"]) == []
+    assert await actions(until=moment.isoformat(), action=["TEAM_CONFIRMED"]) == []
     assert await actions(teamId="nobody") == []
 
 
@@ -275,15 +275,15 @@ async def test_deliveries_say_what_is_owed_done_and_given_up(client, reviewer, s
 
     everything = await deliveries()
     assert [(node["kind"], node["status"], node["attempts"]) for node in everything] == [
-        ("media.move", "DELIVERED", 1),
-        ("mail.team_confirmed", "DEAD", 16),
-        ("mail.team_received", "OWED", 0),
+        ("MEDIA_MOVE", "DELIVERED", 1),
+        ("MAIL_TEAM_CONFIRMED", "DEAD", 16),
+        ("MAIL_TEAM_RECEIVED", "OWED", 0),
     ]
     assert [node["dueAt"] is None for node in everything] == [True, True, False]
     assert [node["settledAt"] is None for node in everything] == [False, False, True]
     assert [node["failure"] for node in everything] == [None, "MailUnavailable", None]
     assert await deliveries(status=["OWED", "DEAD"]) == everything[1:]
-    assert await deliveries(kind=["media.move"]) == everything[:1]
+    assert await deliveries(kind=["MEDIA_MOVE"]) == everything[:1]
     assert await deliveries(teamId="ICCT-001") == everything
     assert await deliveries(teamId="ICCT-002") == []
 
@@ -366,12 +366,6 @@ async def test_an_api_token_is_found_by_its_id(client, owner):
     found = data(await ask(client, NODE, {"id": token_id}, **owner))["node"]
 
     assert found == {"__typename": "ApiToken", "id": token_id}
-
-
-async def test_lists_of_texts_have_an_end(client, reviewer):
-    answer = await ask(client, AUDIT, {"filter": {"action": ["x"] * 101}}, **reviewer)
-
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
 
 
 BORN = "2001-02-03"

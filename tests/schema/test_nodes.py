@@ -96,7 +96,7 @@ async def test_captain_sees_what_belongs_to_the_own_team(client, services, sql, 
 
     assert set(own) == CAPTAIN_SEES
     assert own["Team"]["captain"]["phone"] == make.person(2)["phone"]
-    assert own["AuditEvent"]["action"] == "team.registered"
+    assert own["AuditEvent"]["action"] == "TEAM_REGISTERED"
     assert own["Document"]["link"] is None
     assert set(other) == {"Church", "Tournament"}
 

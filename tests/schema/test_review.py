@@ -41,6 +41,20 @@ AFTER = {
     (TeamStatus.CONFIRMED, TeamEvent.WITHDRAW): "WITHDRAWN",
     (TeamStatus.REJECTED, TeamEvent.REOPEN): "PENDING",
 }
+ACTION = {
+    TeamEvent.CONFIRM: "team.confirmed",
+    TeamEvent.REQUEST_CHANGES: "team.changes_requested",
+    TeamEvent.REJECT: "team.rejected",
+    TeamEvent.WITHDRAW: "team.withdrawn",
+    TeamEvent.REOPEN: "team.reopened",
+}
+ORDER = (
+    TeamEvent.CONFIRM,
+    TeamEvent.REQUEST_CHANGES,
+    TeamEvent.REJECT,
+    TeamEvent.WITHDRAW,
+    TeamEvent.REOPEN,
+)
 MAIL = {
     TeamEvent.CONFIRM: "mail.team_confirmed",
     TeamEvent.REQUEST_CHANGES: "mail.changes_requested",
@@ -97,7 +111,11 @@ async def test_every_decision_in_every_status(client, sql, reviewer, status, eve
     if after is None:
         found = refused(answer)
         assert found["code"] == "INVALID_STATUS_TRANSITION"
-        assert (found["details"]["from"], found["details"]["attempted"]) == (status, event)
+        assert found["details"] == {
+            "from": status.value,
+            "attempted": DECISIONS[event][0],
+            "allowed": [DECISIONS[one][0] for one in ORDER if (status, one) in AFTER],
+        }
         assert await everything(sql) == before
         return
     team = data(answer)[DECISIONS[event][0]]["team"]
@@ -109,12 +127,12 @@ async def test_every_decision_in_every_status(client, sql, reviewer, status, eve
         "SELECT action, changes FROM audit_event WHERE action <> 'team.registered'"
     )
     recorded = [e for e in events if e["action"].startswith("team.")]
-    assert [e["action"] for e in recorded] == [f"team.{event.value}"]
+    assert [e["action"] for e in recorded] == [ACTION[event]]
     assert f'"status": ["{status.value}", "{after}"]' in recorded[0]["changes"]
     owed = await sql.fetch("SELECT kind FROM outbox_message WHERE kind <> 'mail.team_received'")
     expected = {"media.move"} | ({MAIL[event]} if event in MAIL else set())
     assert {row["kind"] for row in owed} == expected
-    assert await sql.fetchval("SELECT event FROM decision") == event.value
+    assert await sql.fetchval("SELECT event FROM decision") == ACTION[event]
 
 
 @pytest.mark.parametrize("event", DECISIONS)

@@ -240,7 +240,7 @@ async def test_two_churches_become_one(client, sql, owner):
     events = await sql.fetch(
         "SELECT action, changes FROM audit_event WHERE action LIKE '%erged' ORDER BY id"
     )
-    assert [row["action"] for row in events] == ["church.merged", *["team.churchMerged"] * 2]
+    assert [row["action"] for row in events] == ["church.merged", *["team.church_merged"] * 2]
     versions = dict(await sql.fetch("SELECT code, version FROM team"))
     assert versions == {"ICCT-001": 1, "ICCT-002": 2, "ICCT-003": 3}
     assert json.loads(events[0]["changes"])["name"] == ["Bethel Church", "CSI Bethel"]
@@ -362,7 +362,7 @@ async def test_an_erased_team_leaves_nothing_but_its_trail(client, services, sql
     trail = await sql.fetch("SELECT action FROM audit_event WHERE team_id IS NOT NULL ORDER BY id")
     assert [row["action"] for row in trail] == [
         "team.registered",
-        "team.requestChanges",
+        "team.changes_requested",
         "team.erased",
     ]
     replay = await ask(client, make.REGISTER, {"input": team}, **key)

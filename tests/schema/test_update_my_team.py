@@ -72,7 +72,7 @@ async def test_names_contacts_and_squad_are_changed_in_one_step(client, sql, tok
     assert [player["code"] for player in team["players"]][-2:] == ["ICCT-001-P14", "ICCT-001-P16"]
     assert team["players"][0]["name"] == "Someone Else"
     record = await sql.fetchrow("SELECT actor, action, changes FROM audit_event ORDER BY id DESC")
-    assert (record["actor"], record["action"]) == ("captain", "team.update")
+    assert (record["actor"], record["action"]) == ("captain", "team.updated")
     assert json.loads(record["changes"])["fields"] == [
         "teamName",
         "captain.name",

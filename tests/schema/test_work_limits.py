@@ -366,9 +366,11 @@ async def test_history_is_the_newest_hundred_events(client, services, sql):
         " WHERE team.code = 'ICCT-001'"
     )
 
-    query = "{ teams(first: 10) { nodes { code history { action } } } }"
+    query = "{ teams(first: 10) { nodes { code history { action changes } } } }"
     nodes = data(await ask(client, query, **reviewer))["teams"]["nodes"]
-    histories = {node["code"]: [one["action"] for one in node["history"]] for node in nodes}
+    histories = {node["code"]: node["history"] for node in nodes}
 
-    assert histories["ICCT-002"] == ["team.registered"]
-    assert histories["ICCT-001"] == [f"event.{number}" for number in range(51, 151)]
+    assert [event["action"] for event in histories["ICCT-002"]] == ["TEAM_REGISTERED"]
+    assert histories["ICCT-001"] == [
+        {"action": "OTHER", "changes": {"action": f"event.{number}"}} for number in range(51, 151)
+    ]

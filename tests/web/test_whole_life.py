@@ -83,11 +83,11 @@ async def test_the_whole_life_of_a_team(client, services, sql, owner):
     assert [row["action"] for row in trail] == [
         "team.registered",
         "document.viewed",
-        "team.requestChanges",
-        "team.update",
-        "team.resubmit",
+        "team.changes_requested",
+        "team.updated",
+        "team.resubmitted",
         *["document.reviewed"] * 25,
-        "team.confirm",
+        "team.confirmed",
         "team.erased",
     ]
 

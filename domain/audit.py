@@ -1,0 +1,73 @@
+"""The actions of the audit log."""
+
+from enum import StrEnum
+from typing import Self
+
+from domain.operations import Operation
+from domain.status import TeamEvent
+
+
+class AuditAction(StrEnum):
+    """A noun and what was done to it, in the past tense. Values are stored."""
+
+    TEAM_REGISTERED = "team.registered"
+    TEAM_CONFIRMED = "team.confirmed"
+    TEAM_CHANGES_REQUESTED = "team.changes_requested"
+    TEAM_RESUBMITTED = "team.resubmitted"
+    TEAM_REJECTED = "team.rejected"
+    TEAM_WITHDRAWN = "team.withdrawn"
+    TEAM_REOPENED = "team.reopened"
+    TEAM_UPDATED = "team.updated"
+    TEAM_PLAYER_ADDED = "team.player_added"
+    TEAM_PLAYER_UPDATED = "team.player_updated"
+    TEAM_PLAYER_REMOVED = "team.player_removed"
+    TEAM_TOKEN_REISSUED = "team.token_reissued"  # noqa: S105 - an action's name
+    TEAM_CHURCH_MERGED = "team.church_merged"
+    TEAM_ERASED = "team.erased"
+    TEAMS_EXPORTED = "teams.exported"
+    CHURCH_MERGED = "church.merged"
+    TOURNAMENT_UPDATED = "tournament.updated"
+    DOCUMENT_VIEWED = "document.viewed"
+    DOCUMENT_REVIEWED = "document.reviewed"
+    DOCUMENT_EXPIRED = "document.expired"
+    ORGANISER_CREATED = "organiser.created"
+    ORGANISER_INVITED = "organiser.invited"
+    ORGANISER_INVITATION_ACCEPTED = "organiser.invitation_accepted"
+    ORGANISER_ROLE_CHANGED = "organiser.role_changed"
+    ORGANISER_PASSWORD_RESET = "organiser.password_reset"  # noqa: S105 - an action's name
+    ORGANISER_SIGNED_IN = "organiser.signed_in"
+    ORGANISER_SIGNED_OUT = "organiser.signed_out"
+    ORGANISER_TOTP_ENABLED = "organiser.totp_enabled"
+    ORGANISER_TOTP_DISABLED = "organiser.totp_disabled"
+    SESSION_REVOKED = "session.revoked"
+    API_TOKEN_CREATED = "api_token.created"  # noqa: S105 - an action's name
+    API_TOKEN_REVOKED = "api_token.revoked"  # noqa: S105 - an action's name
+    BREAKER_RESET = "breaker.reset"
+    # Never stored: an action of another version of the service.
+    OTHER = "other"
+
+    @classmethod
+    def of(cls, stored: str) -> Self:
+        """The member that is stored so, else OTHER."""
+        return cls(stored) if stored in frozenset(cls) else cls.OTHER
+
+
+KNOWN_ACTIONS = frozenset(AuditAction) - {AuditAction.OTHER}
+
+ACTION_OF_EVENT = {
+    TeamEvent.CONFIRM: AuditAction.TEAM_CONFIRMED,
+    TeamEvent.REQUEST_CHANGES: AuditAction.TEAM_CHANGES_REQUESTED,
+    TeamEvent.RESUBMIT: AuditAction.TEAM_RESUBMITTED,
+    TeamEvent.REJECT: AuditAction.TEAM_REJECTED,
+    TeamEvent.WITHDRAW: AuditAction.TEAM_WITHDRAWN,
+    TeamEvent.REOPEN: AuditAction.TEAM_REOPENED,
+}
+# Of mutations that change what a team registered with.
+ACTION_OF_EDIT = {
+    Operation.UPDATE_MY_TEAM: AuditAction.TEAM_UPDATED,
+    Operation.UPDATE_TEAM: AuditAction.TEAM_UPDATED,
+    Operation.UPDATE_PLAYER: AuditAction.TEAM_PLAYER_UPDATED,
+    Operation.ADD_PLAYER: AuditAction.TEAM_PLAYER_ADDED,
+    Operation.REMOVE_PLAYER: AuditAction.TEAM_PLAYER_REMOVED,
+    Operation.REISSUE_MANAGE_TOKEN: AuditAction.TEAM_TOKEN_REISSUED,
+}
