@@ -29,7 +29,7 @@ from resolvers import second_factor
 from resolvers.context import Services
 from resolvers.journal import record
 from resolvers.signatures import SignedRequest, require_signature
-from resolvers.tokens import TokenKind, hash_of, kind_of, new_token
+from resolvers.tokens import TokenEnded, TokenKind, hash_of, kind_of, new_token
 
 # How old the last use on record may be.
 LAST_USE_PRECISION = timedelta(minutes=1)
@@ -127,14 +127,16 @@ async def caller_of(
     """Whose session or API token it is; `request` is the one it came with, if it was signed.
 
     What it may do `may_be_recent` for whoever only reads: others could use the last moment of what
-    is being taken away, and keep what they make with it. Raises Unauthenticated.
+    is being taken away, and keep what they make with it. Raises Unauthenticated, TokenEnded.
     """
     now, recent, token_hash = services.clock(), services.database.recent, hash_of(token)
     used: Credential | None = recent.get(token_hash) if may_be_recent else None
     if used is None:
         used = await recent.fill(token_hash, partial(_credential, services, token, token_hash))
-    if used is None or _has_ended(services, used, now):
+    if used is None:
         raise Unauthenticated(UNKNOWN_TOKEN)
+    if _has_ended(services, used, now):
+        raise TokenEnded(UNKNOWN_TOKEN)
     if used.is_signed:
         await require_signature(services, used.id, request)
     if used.last_used_at is None or now - used.last_used_at >= LAST_USE_PRECISION:

@@ -15,6 +15,7 @@ from persistence.render import Printed
 from resolvers.context import Services
 from resolvers.deciding import Decision, carry_out, change_of, locked, read
 from resolvers.secrets import is_manage_token
+from resolvers.tokens import TokenEnded
 
 REFUSED = "The team's token is missing or not valid."
 
@@ -22,11 +23,11 @@ _TOKEN = re.compile(r"icm_([0-9a-f]{32})_([0-9]{1,9})_[A-Za-z0-9_-]{43}")
 
 
 async def my_team(services: Services, token: str | None) -> TeamRecord:
-    """The team whose secret it is. Raises Unauthenticated."""
+    """The team whose secret it is. Raises Unauthenticated, and TokenEnded for one replaced."""
     team_id, generation = _claims(services, token)
     record = await services.database.read(partial(teams.find_by_id, team_id=UUID(team_id)))
     if record is None or record.manage_generation != generation:
-        raise Unauthenticated(REFUSED)
+        raise TokenEnded(REFUSED)
     return record
 
 
@@ -35,7 +36,7 @@ async def my_team_text(services: Services, token: str | None, text: Printed) -> 
     team_id, generation = _claims(services, token)
     found = await render.find_team(services.database, team_id, text)
     if found is None or found["manage_generation"] != generation:
-        raise Unauthenticated(REFUSED)
+        raise TokenEnded(REFUSED)
     return str(found["printed"])
 
 
@@ -70,6 +71,6 @@ async def _withdraw(
 
 
 def require_same_token(checked: TeamRecord, current: TeamRecord) -> None:
-    """Raises Unauthenticated where the token was replaced after it was checked."""
+    """Raises TokenEnded where the token was replaced after it was checked."""
     if checked.manage_generation != current.manage_generation:
-        raise Unauthenticated(REFUSED)
+        raise TokenEnded(REFUSED)

@@ -6,7 +6,13 @@ import secrets
 from enum import StrEnum
 from hashlib import sha256
 
+from domain.errors import Unauthenticated
+
 _TEXT = re.compile(r"ic[ist]_[A-Za-z0-9_-]{43}")
+
+
+class TokenEnded(Unauthenticated):
+    """A token that was given out and has expired or was replaced: no guess."""
 
 
 class TokenKind(StrEnum):

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from domain.errors import Unauthenticated
 from domain.roles import Caller, Role, require_role
+from resolvers.tokens import TokenEnded
 from schema.context import Info
 
 
@@ -21,10 +22,16 @@ def caller_with(info: Info, role: Role) -> Caller:
 
 
 @asynccontextmanager
-async def guesses_counted(info: Info) -> AsyncGenerator[None]:
-    """Count a token that turns out to be wrong inside. Raises RateLimited."""
+async def guesses_counted(info: Info, token: str | None) -> AsyncGenerator[None]:
+    """Count the token if it turns out to be unknown inside; one that has ended is no guess.
+
+    Raises RateLimited.
+    """
     try:
         yield
+    except TokenEnded:
+        raise
     except Unauthenticated:
-        await info.context.door.count_guess()
+        if token:
+            await info.context.door.count_guess(token)
         raise

@@ -132,7 +132,7 @@ async def my_team(
 ) -> Team | None:
     services, token = info.context.services, token or info.context.manage_token
     text = printed(info)
-    async with guesses_counted(info):
+    async with guesses_counted(info, token):
         if text is not None:
             found: Team = shown(await captain.my_team_text(services, token, text))
             return found
@@ -143,10 +143,9 @@ async def update_my_team(
     info: Info, input: Annotated[UpdateMyTeamInput, argument(description="The changes.")]
 ) -> UpdateMyTeamPayload | None:
     context = info.context
-    async with guesses_counted(info):
-        record = await captain_update.update(
-            context.services, input.token or context.manage_token, input.to_update()
-        )
+    token = input.token or context.manage_token
+    async with guesses_counted(info, token):
+        record = await captain_update.update(context.services, token, input.to_update())
     return UpdateMyTeamPayload(team=Team.from_record(record))
 
 
@@ -154,10 +153,11 @@ async def resubmit_my_team(
     info: Info, input: Annotated[ResubmitMyTeamInput, argument(description="The changes.")]
 ) -> ResubmitMyTeamPayload | None:
     context = info.context
-    async with guesses_counted(info):
+    token = input.token or context.manage_token
+    async with guesses_counted(info, token):
         record = await resubmission.resubmit(
             context.services,
-            input.token or context.manage_token,
+            token,
             input.to_resubmission(),
         )
     return ResubmitMyTeamPayload(team=Team.from_record(record))
@@ -167,10 +167,11 @@ async def withdraw_my_team(
     info: Info, input: Annotated[WithdrawMyTeamInput, argument(description="Why.")]
 ) -> WithdrawMyTeamPayload | None:
     context = info.context
-    async with guesses_counted(info):
+    token = input.token or context.manage_token
+    async with guesses_counted(info, token):
         record = await captain.withdraw(
             context.services,
-            input.token or context.manage_token,
+            token,
             expected_version=input.expected_version,
             reason=input.reason,
         )

@@ -34,8 +34,8 @@ class Door(Protocol):
     async def forget_sign_ins(self, account: str) -> None:
         """After a right guess: this client's guesses at this account do not count any more."""
 
-    async def count_guess(self) -> None:
-        """Count a token that was wrong. Raises RateLimited."""
+    async def count_guess(self, token: str) -> None:
+        """Count a token that was wrong, the same one once. Raises RateLimited."""
 
     def remember(self, account: str) -> None:
         """Make the client known, which has signed in to the account."""

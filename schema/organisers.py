@@ -86,7 +86,7 @@ async def accept_invitation(
 ) -> AcceptInvitationPayload | None:
     context = info.context
     context.door.require_place()
-    async with guesses_counted(info):
+    async with guesses_counted(info, input.token):
         accepted = await use_cases.accept_invitation(
             context.services, token=input.token, password=input.password
         )

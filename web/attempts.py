@@ -1,4 +1,8 @@
-"""Guesses at passwords and codes: counted before they are judged, forgiven when they were right."""
+"""Guesses at passwords, codes and tokens, counted in windows.
+
+Those at passwords and codes are counted before they are judged, and forgiven when they were right.
+A token that was wrong is counted once within its window, however often it is sent.
+"""
 
 import math
 import secrets
@@ -6,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 # The names of sets of attempts that are kept: about 60 MB, at ten thousand guesses a minute.
 NAMES_KEPT = 100_000
@@ -18,7 +23,8 @@ class Attempt:
     """One guess, counted under each name up to its quota.
 
     The first name is the guesser's own for the account: everything counted there is forgiven
-    together, and nothing else.
+    together, and nothing else. An attempt whose id is counted already is allowed, and takes no
+    further place.
     """
 
     names: Sequence[tuple[str, int]]
@@ -46,6 +52,14 @@ def code_attempt(account: str, client: str, quota: int) -> Attempt:
     return Attempt(((f"{client} at code of {account}", quota), (f"code of {account}", quota)))
 
 
+def token_attempt(client: str, text: str | None, quota: int) -> Attempt:
+    """A token that was wrong. The same text is the same guess; None for a guess of its own."""
+    names = ((f"tokens of {client}", quota),)
+    if text is None:
+        return Attempt(names)
+    return Attempt(names, id=sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+
+
 class OwnAttempts:
     """Sets of attempts in the memory of this process, each with the time when it counts no more."""
 
@@ -59,6 +73,8 @@ class OwnAttempts:
         """Count the attempt, for `seconds`. The seconds to wait where it is refused, else 0."""
         now = time.time()
         sets = [self._current(name, now) for name, _ in attempt.names]
+        if all(attempt.id in members for members in sets):
+            return 0
         waits = [
             list(members.values())[len(members) - quota] - now
             for members, (_, quota) in zip(sets, attempt.names, strict=True)

@@ -27,7 +27,7 @@ class Guesses:
     async def counted(self, request: Request, error: DomainError) -> DomainError:
         """Count a guess; the refusal where there were too many."""
         try:
-            await self._limits.hit("guess", self.client(request))
+            await self._limits.count_token(self.client(request))
         except Exceeded as refusal:
             return refusal
         return error

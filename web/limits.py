@@ -1,7 +1,7 @@
 """How often one client may ask: moving windows, in memory or in Redis and Valkey.
 
 Who goes on asking for more than that waits longer: each breach within an hour doubles the wait.
-Guesses at passwords and codes have windows of their own, without that: see `web/attempts.py`.
+Guesses at passwords, codes and tokens have windows of their own: see `web/attempts.py`.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import structlog
 
 from resilience.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
-from web.attempts import Attempt, OwnAttempts
+from web.attempts import Attempt, OwnAttempts, token_attempt
 from web.standing import Exceeded, Policy, Standing
 from web.windows import OwnCounting, StoreAway
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Kind = Literal["mutation", "query", "upload", "guess"]
+Kind = Literal["mutation", "query", "upload"]
 
 # Wrong tokens, tickets and links of one client within a quarter of an hour.
 GUESSES = 30
@@ -55,11 +55,13 @@ class RateLimits:
             "mutation": Policy("mutation", "mutations", requests_per_minute, minutes=1),
             "query": Policy("query", "queries", queries_per_minute, minutes=1),
             "upload": Policy("upload", "uploads", uploads_per_10_minutes, minutes=10),
-            "guess": Policy("guess", "guesses", GUESSES, minutes=15),
         }
+        self._tokens = Policy("guess", "guesses", GUESSES, minutes=15)
         self.sign_ins = Policy("sign_in", "signIns", sign_ins_per_15_minutes, minutes=15)
         self._own = OwnCounting()
         self._attempts = OwnAttempts()
+        # Apart, so that a flood of wrong tokens makes no guess at a password forgotten.
+        self._token_attempts = OwnAttempts()
         self._shared = None if storage_uri.startswith("memory:") else _shared(storage_uri)
         self._asked_again_at = -math.inf
 
@@ -97,16 +99,25 @@ class RateLimits:
 
         It is counted here also while a store decides: one that goes away gives no new guesses.
         """
-        policy, shared = self.sign_ins, self._shared
-        wait = own_wait = self._attempts.reserve(attempt, policy.seconds)
+        await self._reserve(self.sign_ins, self._attempts, attempt)
+
+    async def count_token(self, client: str, text: str | None = None) -> None:
+        """Count a token that was wrong, the same text once. Raises Exceeded."""
+        if self.enabled:
+            attempt = token_attempt(client, text, self._tokens.quota)
+            await self._reserve(self._tokens, self._token_attempts, attempt)
+
+    async def _reserve(self, policy: Policy, own: OwnAttempts, attempt: Attempt) -> None:
+        shared = self._shared
+        wait = own_wait = own.reserve(attempt, policy.seconds)
         if shared is not None:
             wait = await self._counted(
                 lambda: shared.reserve(attempt, policy.seconds), lambda: _ready(own_wait)
             )
             if wait:
-                self._attempts.remove(attempt)
+                own.remove(attempt)
             elif own_wait:
-                self._attempts.add(attempt, policy.seconds)
+                own.add(attempt, policy.seconds)
         if wait:
             RATE_LIMIT_REJECTIONS.labels(policy.kind).inc()
             raise Exceeded(Standing(policy, 0, wait))

@@ -1,12 +1,14 @@
 """Who makes a request: an organiser by bearer token or cookie, or anybody.
 
 A bearer token is sent on purpose: one that is unknown or has ended is refused, whatever was asked.
-A cookie is sent by itself: one that has ended counts as none, and is taken away. A second cookie
+A cookie is sent by itself: one that has ended counts as none, and is taken away. What is unknown is
+counted as a guess, once however often it is sent; a cookie is never refused for it. A second cookie
 outlives the session: strangers who guess at its account do not keep its client out.
 """
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from starlette.responses import Response
@@ -17,6 +19,7 @@ from resolvers import accounts
 from resolvers.context import Services
 from resolvers.known_clients import LIFETIME, known_client_text, read_known_client
 from resolvers.signatures import SignedRequest
+from resolvers.tokens import TokenEnded
 from schema.context import Admitted
 from web.addresses import without_default_port
 from web.attempts import Attempt, code_attempt, known_attempt, password_attempt
@@ -107,8 +110,11 @@ class Visit:
                 self.caller = await accounts.caller_of(
                     services, token, signed, may_be_recent=only_reads
                 )
+            except TokenEnded:
+                raise
             except Unauthenticated:
-                await self.count_guess()
+                # With another signature it is another guess.
+                await self.count_guess(f"{token} {signed.signature if signed else ''}")
                 raise
 
     async def _recognise_cookie(self, services: Services, *, only_reads: bool) -> None:
@@ -117,9 +123,12 @@ class Visit:
                 self.caller = await accounts.caller_of(
                     services, self._given, may_be_recent=only_reads
                 )
+            except TokenEnded:
+                self.drop()
             except Unauthenticated:
                 self.drop()
-                await self.count_guess()
+                with suppress(Exceeded):
+                    await self.count_guess(self._given)
 
     async def admit(self, kind: Admitted, count: int = 1) -> None:
         """Raises Forbidden, RateLimited."""
@@ -171,8 +180,8 @@ class Visit:
         for attempt in self._attempts.pop(account, ()):
             await self._sessions.limits.forgive(attempt)
 
-    async def count_guess(self) -> None:
-        await self._sessions.limits.hit("guess", self.client)
+    async def count_guess(self, token: str) -> None:
+        await self._sessions.limits.count_token(self.client, token)
 
     def remember(self, account: str) -> None:
         services = self._sessions.services

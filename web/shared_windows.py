@@ -26,6 +26,11 @@ RESERVE = """
 local now, wait = tonumber(ARGV[1]), 0
 for i, key in ipairs(KEYS) do
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+end
+if redis.call('ZSCORE', KEYS[1], ARGV[3]) then
+  return 0
+end
+for i, key in ipairs(KEYS) do
   local place = redis.call('ZCARD', key) - tonumber(ARGV[i + 3])
   if place >= 0 then
     local member = redis.call('ZRANGE', key, place, place, 'WITHSCORES')

