@@ -20,6 +20,7 @@ from persistence.records import (
 )
 from resolvers import nodes
 from resolvers.queries import state_of
+from schema.access import guesses_counted
 from schema.accounts import Organiser, Session
 from schema.api_tokens import ApiToken
 from schema.audit import AuditEvent
@@ -35,9 +36,9 @@ async def node(
     info: Info, id: Annotated[strawberry.ID, argument(description="What an object calls its id.")]
 ) -> Node | None:
     context = info.context
-    record = await nodes.node(
-        context.services, context.caller, id, manage_token=context.manage_token
-    )
+    token = context.manage_token
+    async with guesses_counted(info, token):
+        record = await nodes.node(context.services, context.caller, id, manage_token=token)
     return None if record is None else _object(info, record)
 
 
