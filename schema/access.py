@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from domain.errors import Unauthenticated
+from domain.errors import Forbidden, RateLimited, SignInFailed, Unauthenticated
 from domain.roles import Caller, Role, require_role
 from resolvers.tokens import TokenEnded
 from schema.context import Info
@@ -35,3 +35,21 @@ async def guesses_counted(info: Info, token: str | None) -> AsyncGenerator[None]
         if token:
             await info.context.door.count_guess(token)
         raise
+
+
+@asynccontextmanager
+async def sign_ins_judged(info: Info, account: str) -> AsyncGenerator[None]:
+    """Settle the guesses counted for the account by the outcome of the code inside.
+
+    A refusal of the secret leaves them counted, success forgives them with those before, and any
+    other error, such as a database that is away, takes back only those of this request.
+    """
+    door = info.context.door
+    try:
+        yield
+    except (SignInFailed, Forbidden, RateLimited):
+        raise
+    except BaseException:
+        await door.take_back_sign_ins(account)
+        raise
+    await door.forget_sign_ins(account)

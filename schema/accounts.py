@@ -9,7 +9,7 @@ from strawberry import argument, field
 
 from persistence.records import OrganiserRecord, SessionRecord
 from resolvers import accounts
-from schema.access import caller_with
+from schema.access import caller_with, sign_ins_judged
 from schema.context import Info
 from schema.enums import Role
 from schema.node import Node, parse_id
@@ -122,15 +122,15 @@ async def sign_in(
     refuse_key(info)
     context, account = info.context, accounts.account_key(input.email)
     await context.door.count_sign_in(account)
-    signed_in = await accounts.sign_in(
-        context.services,
-        email=input.email,
-        password=input.password,
-        code=input.code,
-        count_code=partial(context.door.count_code, account),
-    )
+    async with sign_ins_judged(info, account):
+        signed_in = await accounts.sign_in(
+            context.services,
+            email=input.email,
+            password=input.password,
+            code=input.code,
+            count_code=partial(context.door.count_code, account),
+        )
     expires_at = signed_in.session.expires_at
-    await context.door.forget_sign_ins(account)
     context.door.remember(account)
     context.door.keep(signed_in.token, expires_at)
     return SignInPayload(

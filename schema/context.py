@@ -34,6 +34,9 @@ class Door(Protocol):
     async def forget_sign_ins(self, account: str) -> None:
         """After a right guess: this client's guesses at this account do not count any more."""
 
+    async def take_back_sign_ins(self, account: str) -> None:
+        """Count the guesses of this request no longer: nothing has judged them."""
+
     async def count_guess(self, token: str) -> None:
         """Count a token that was wrong, the same one once. Raises RateLimited."""
 

@@ -6,6 +6,7 @@ import strawberry
 from strawberry import argument, field
 
 from resolvers import accounts, second_factor
+from schema.access import sign_ins_judged
 from schema.accounts import Organiser
 from schema.context import Info
 from schema.repeats import refuse_key
@@ -52,8 +53,8 @@ async def enable_totp(
     refuse_key(info)
     context = info.context
     account = await _count_attempt(info, is_code=False)
-    uri = await second_factor.propose(context.services, context.caller, input.password)
-    await context.door.forget_sign_ins(account)
+    async with sign_ins_judged(info, account):
+        uri = await second_factor.propose(context.services, context.caller, input.password)
     return EnableTotpPayload(provisioning_uri=uri)
 
 
@@ -62,8 +63,8 @@ async def confirm_totp(
 ) -> ConfirmTotpPayload | None:
     context = info.context
     account = await _count_attempt(info, is_code=True)
-    enrolment = await second_factor.confirm(context.services, context.caller, input.code)
-    await context.door.forget_sign_ins(account)
+    async with sign_ins_judged(info, account):
+        enrolment = await second_factor.confirm(context.services, context.caller, input.code)
     return ConfirmTotpPayload(
         organiser=Organiser.from_record(enrolment.organiser),
         recovery_codes=list(enrolment.recovery_codes),
@@ -75,8 +76,8 @@ async def disable_totp(
 ) -> DisableTotpPayload | None:
     context = info.context
     account = await _count_attempt(info, is_code=True)
-    organiser = await second_factor.disable(context.services, context.caller, input.code)
-    await context.door.forget_sign_ins(account)
+    async with sign_ins_judged(info, account):
+        organiser = await second_factor.disable(context.services, context.caller, input.code)
     return DisableTotpPayload(organiser=Organiser.from_record(organiser))
 
 

@@ -125,10 +125,22 @@ class RateLimits:
     async def forgive(self, attempt: Attempt) -> None:
         """Give back what the guesser was counted for at this account, and nothing else."""
         self._attempts.forgive(attempt)
-        if self._shared is None or self._is_pausing():
+        if self._shared is not None:
+            await self._give_back(self._shared.forgive, attempt)
+
+    async def take_back(self, attempt: Attempt) -> None:
+        """Give back one guess that was not judged; those before it stay counted."""
+        self._attempts.remove(attempt)
+        if self._shared is not None:
+            await self._give_back(self._shared.take_back, attempt)
+
+    async def _give_back(
+        self, give_back: Callable[[Attempt], Awaitable[None]], attempt: Attempt
+    ) -> None:
+        if self._is_pausing():
             return
         try:
-            await self._shared.forgive(attempt)
+            await give_back(attempt)
             self._note(None)
         except StoreAway as away:
             self._note(away)

@@ -180,6 +180,10 @@ class Visit:
         for attempt in self._attempts.pop(account, ()):
             await self._sessions.limits.forgive(attempt)
 
+    async def take_back_sign_ins(self, account: str) -> None:
+        for attempt in self._attempts.pop(account, ()):
+            await self._sessions.limits.take_back(attempt)
+
     async def count_guess(self, token: str) -> None:
         await self._sessions.limits.count_token(self.client, token)
 

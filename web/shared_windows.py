@@ -54,6 +54,11 @@ if #ids > 0 then
   end
 end
 """
+TAKE_BACK = """
+for _, key in ipairs(KEYS) do
+  redis.call('ZREM', key, ARGV[1])
+end
+"""
 
 
 class SharedCounting(Counting):
@@ -72,7 +77,9 @@ class SharedCounting(Counting):
         super().__init__(storage)
         self._windows = MovingWindowRateLimiter(storage)
         client = Redis(connection_pool=self._pool)
-        self._reserve, self._forgive = map(client.register_script, (RESERVE, FORGIVE))
+        self._reserve, self._forgive, self._take_back = map(
+            client.register_script, (RESERVE, FORGIVE, TAKE_BACK)
+        )
 
     async def hit(self, policy: Policy, client: str, count: int) -> tuple[Standing, int]:
         """Where the client stands, and the seconds to wait, 0 for none."""
@@ -91,6 +98,11 @@ class SharedCounting(Counting):
         """As in memory."""
         async with _named_failures():
             await self._forgive(_keys(attempt))
+
+    async def take_back(self, attempt: Attempt) -> None:
+        """Remove this attempt alone."""
+        async with _named_failures():
+            await self._take_back(_keys(attempt), [attempt.id])
 
     async def close(self) -> None:
         """Give the connections to the store back."""

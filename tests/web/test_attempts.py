@@ -83,6 +83,16 @@ async def test_success_forgives_this_account_at_this_client_and_nothing_else(sto
     assert await guesses(stored, "owner", THERE) == 1
 
 
+async def test_guess_that_is_taken_back_leaves_those_before_it_counted(stored):
+    await guesses(stored, "owner", HERE, 3)
+    for _ in range(20):
+        unjudged = password_attempt("owner", HERE, 5)
+        await stored.reserve(unjudged)
+        await stored.take_back(unjudged)
+
+    assert await guesses(stored, "owner", HERE) == 2
+
+
 async def test_guesses_of_strangers_stay_when_the_owner_succeeds(stored):
     for number in range(10):
         await guesses(stored, "owner", f"198.51.100.{number}", 4)

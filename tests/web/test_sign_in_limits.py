@@ -526,3 +526,56 @@ async def test_manage_token_that_was_replaced_is_no_guess(served, sql):
 
     assert refused(last)["code"] == "RATE_LIMITED"
     assert refused(mine)["code"] == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "ALTER TABLE organiser RENAME TO away",
+        "ALTER TABLE organiser_session RENAME TO away",
+        "ALTER TABLE audit_event RENAME TO away",
+        "ALTER TABLE organiser_session RENAME COLUMN expires_at TO away",
+    ],
+)
+async def test_sign_in_that_the_service_fails_is_no_guess(served, two, sql, broken):
+    mended = broken
+    if "COLUMN" in broken:
+        mended = broken.replace("expires_at TO away", "away TO expires_at")
+    elif "TABLE" in broken:
+        name = broken.split()[2]
+        mended = f"ALTER TABLE away RENAME TO {name}"
+    async with served() as client:
+        await codes_of(2, client, HERE)
+        await sql.execute(broken)
+        try:
+            failed = await codes_of(5, client, HERE, password=PASSWORD)
+        finally:
+            await sql.execute(mended)
+
+        assert await codes_of(2, client, HERE) == ["SIGN_IN_FAILED", "RATE_LIMITED"]
+    assert not {"OK", "SIGN_IN_FAILED", "RATE_LIMITED"} & set(failed)
+
+
+@pytest.mark.parametrize(
+    ("document", "values"),
+    [
+        (CONFIRM_TOTP, {"code": "000000"}),
+        (DISABLE_TOTP, {"code": "000000"}),
+        (ENABLE_TOTP, {"password": PASSWORD}),
+    ],
+)
+async def test_guess_with_a_session_that_the_service_fails_is_no_guess(
+    served, services, sql, document, values
+):
+    headers = await bearer(services) | {"X-Forwarded-For": HERE}
+    async with served() as client:
+        # The session is read, the account with its second factor is not.
+        await sql.execute("ALTER TABLE organiser RENAME COLUMN totp_salt TO away")
+        try:
+            failed = [refused(await do(client, document, headers, **values)) for _ in range(5)]
+        finally:
+            await sql.execute("ALTER TABLE organiser RENAME COLUMN away TO totp_salt")
+        wrong = [refused(await do(client, DISABLE_TOTP, headers, code="0")) for _ in range(4)]
+
+    assert not {"FORBIDDEN", "RATE_LIMITED"} & {one["code"] for one in failed}
+    assert [one["code"] for one in wrong] == ["FORBIDDEN"] * 3 + ["RATE_LIMITED"]
