@@ -29,7 +29,10 @@ class Door(Protocol):
         """
 
     async def count_code(self, account: str) -> None:
-        """Count a guess at a code of the account's second factor. Raises RateLimited."""
+        """Count a guess at a code of the account's second factor, known clients apart.
+
+        Raises RateLimited.
+        """
 
     async def forget_sign_ins(self, account: str) -> None:
         """After a right guess: this client's guesses at this account do not count any more."""

