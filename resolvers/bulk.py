@@ -39,9 +39,11 @@ async def decide_each(
     require_role(caller, Role.REVIEWER)
     _require_right(wanted)
     outcomes: list[TeamRecord | DomainError] = []
-    for reference, version in wanted.teams:
+    for number, (reference, version) in enumerate(wanted.teams):
+        place = (*INPUT, "teams", number, "teamId")
+        decision = wanted.about(reference, version)
         try:
-            outcomes.append(await decide(services, caller, wanted.about(reference, version)))
+            outcomes.append(await decide(services, caller, decision, place))
         except DomainError as refusal:
             outcomes.append(refusal)
     return outcomes

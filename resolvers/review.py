@@ -15,7 +15,7 @@ from domain.errors import (
     NotFound,
     TeamNotFound,
 )
-from domain.issues import INPUT, in_form_order, moved, size_issues
+from domain.issues import INPUT, Path, in_form_order, moved, size_issues
 from domain.operations import Operation
 from domain.reasons import is_left_out, note_reason, read_reason
 from domain.roles import Caller, Role, require_role
@@ -27,6 +27,8 @@ from persistence.render import Printed
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.deciding import Change, Decision, carry_out, locked, read
+
+TEAM_ID: Path = (*INPUT, "teamId")
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +51,10 @@ async def team_text(services: Services, caller: Caller, reference: str, text: Pr
     return str(found["printed"])
 
 
-async def decide(services: Services, caller: Caller, decision: Decision) -> TeamRecord:
-    """The team as it is afterwards.
+async def decide(
+    services: Services, caller: Caller, decision: Decision, place: Path = TEAM_ID
+) -> TeamRecord:
+    """The team as it is afterwards. `place` is the path of the argument that names it.
 
     Raises Unauthenticated, Forbidden, InvalidForm, TeamNotFound, StaleVersion,
     InvalidStatusTransition, ChurchLimitReached, TournamentFull.
@@ -62,7 +66,7 @@ async def decide(services: Services, caller: Caller, decision: Decision) -> Team
         after = await services.database.run(work)
     except InvalidForm as taken:
         # What another team has taken: a decision names the team, not its parts.
-        places = {one.path: (*INPUT, "teamId") for one in taken.issues}
+        places = {one.path: place for one in taken.issues}
         raise InvalidForm(moved(taken.issues, places)) from None
     log.info("team_decided", team=after.code, decision=decision.event.value)
     return after

@@ -2,8 +2,11 @@
 
 import pytest
 
+from domain.roles import SYSTEM
 from domain.status import TeamEvent
-from resolvers.bulk import DECISIONS_MAX
+from resolvers import bulk
+from resolvers.bulk import DECISIONS_MAX, Decisions
+from tests import make
 from tests.asking import ask, data, refused
 from tests.schema.test_documents import FULL_SET
 from tests.schema.test_review import decide, everything, register
@@ -97,6 +100,29 @@ async def test_a_team_that_is_named_twice_is_decided_once(client, sql, reviewer)
         for one in answer.json()["data"]["confirmTeams"]["results"]
     ]
     assert codes == [None, "STALE_VERSION"]
+
+
+@pytest.mark.parametrize("place", range(6))
+async def test_issue_of_one_team_points_at_its_place_in_the_list(
+    client, services, sql, reviewer, place
+):
+    await register(client)
+    data(await decide(client, reviewer, TeamEvent.REJECT))
+    await register(client, 1, captain=make.person(90, phone=make.person(0)["phone"]))
+    before = await everything(sql)
+    wanted = Decisions(
+        event=TeamEvent.REOPEN,
+        reason="Back.",
+        teams=[(code, 2) for code in [*["ICCT-009"] * place, "ICCT-001", "ICCT-009"]],
+    )
+
+    outcomes = await bulk.decide_each(services, SYSTEM, wanted)
+
+    (issue,) = outcomes[place].issues
+    path = ("input", "teams", place, "teamId")
+    assert (issue.path, issue.code) == (path, "DUPLICATE_CAPTAIN_PHONE")
+    assert {type(one).__name__ for one in outcomes} == {"InvalidForm", "TeamNotFound"}
+    assert await everything(sql) == before
 
 
 TOO_FEW = ("/input/teams", "LIST_TOO_SHORT", {"min": 1, "actual": 0})
