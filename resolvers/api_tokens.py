@@ -78,7 +78,10 @@ async def create(  # noqa: PLR0913 - what a token is made of
     async def add(connection: Connection) -> NewApiToken:
         made_before = await reserve(services, connection, made)
         if made_before is not None:
-            return await _again(services, connection, tokens_of(services, made, made_before))
+            texts = tokens_of(services, made, made_before)
+            # Its own id is found where a commit was tried again whose answer had been lost.
+            is_replay = made_before != made.made_id
+            return await _again(services, connection, texts, is_replay=is_replay)
         await _add(connection, caller, token, text)
         return _new(services, text, token)
 
@@ -102,12 +105,14 @@ async def _add(connection: Connection, caller: Caller, token: ApiTokenRecord, te
     )
 
 
-async def _again(services: Services, connection: Connection, texts: Sequence[str]) -> NewApiToken:
+async def _again(
+    services: Services, connection: Connection, texts: Sequence[str], *, is_replay: bool
+) -> NewApiToken:
     """The token that was made with one of these texts. Raises NotFound once it has ended."""
     for text in texts:
         token = await credentials.find_made(connection, hash_of(text), now=services.clock())
         if token is not None:
-            return _new(services, text, token, is_replay=True)
+            return _new(services, text, token, is_replay=is_replay)
     raise NotFound("This API token has ended. Use a new key to make another one.")
 
 

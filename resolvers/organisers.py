@@ -105,7 +105,10 @@ async def invite(
     async def add(connection: Connection) -> Invitation:
         made_before = await reserve(services, connection, made)
         if made_before is not None:
-            return await _again(services, connection, tokens_of(services, made, made_before))
+            texts = tokens_of(services, made, made_before)
+            # Its own id is found where a commit was tried again whose answer had been lost.
+            is_replay = made_before != made.made_id
+            return await _again(services, connection, texts, is_replay=is_replay)
         invited = await organisers.invite(
             connection,
             email=written,
@@ -127,13 +130,17 @@ async def invite(
     return invitation
 
 
-async def _again(services: Services, connection: Connection, texts: Sequence[str]) -> Invitation:
+async def _again(
+    services: Services, connection: Connection, texts: Sequence[str], *, is_replay: bool
+) -> Invitation:
     """The invitation that was made with one of these texts. Raises NotFound once it has ended."""
     for text in texts:
         found = await organisers.find_invited(connection, hash_of(text), now=services.clock())
         if found is not None:
             invited, expires_at = found
-            return Invitation(organiser=invited, token=text, expires_at=expires_at, is_replay=True)
+            return Invitation(
+                organiser=invited, token=text, expires_at=expires_at, is_replay=is_replay
+            )
     raise NotFound("This invitation was used, replaced or has expired. Use a new key for another.")
 
 
