@@ -341,9 +341,10 @@ another number.
 JERSEY_TAKEN | Another player of the team has this jersey number. | Numbers are unique in a \
 team. | Ask for another number.
 IDENTITY_NUMBER_NOT_ALLOWED | This looks like an identity number, which must not be sent. | \
-It holds twelve digits, unbroken or in groups of four, with the check digit of an Aadhaar number, \
-and no word beside them says that they are the number of a payment or a phone. | Ask to take the \
-number out.
+It holds twelve digits, unbroken, in groups of four or in halves, with the check digit of an \
+Aadhaar number, and no word directly before them, such as UTR or phone, says that they are another \
+number. In groups of four no word helps. | Ask to take the number out, or to write UTR before it, \
+unbroken.
 SQUAD_TOO_SMALL | The squad is too small. | It has params.actual players, params.min are \
 needed. | Ask for more players.
 SQUAD_TOO_LARGE | The squad is too large. | It has params.actual players, params.max are \

@@ -1,8 +1,8 @@
 """Aadhaar numbers in people's texts, told from the numbers of payments, phones and dates.
 
 One in ten of all numbers of twelve digits has a valid check digit, so that the digits alone are
-no evidence: people write their Aadhaar number unbroken or as three groups of four, and the words
-beside a number say what kind it is.
+no evidence: people write their Aadhaar number unbroken, in groups of four or in halves, and the
+word directly before an unbroken number says what kind it is. Nothing excuses groups of four.
 """
 
 import re
@@ -14,35 +14,73 @@ SEARCHED_BEFORE = 80
 SEARCHED_AFTER = 40
 
 # The first digit is 2 to 9. Looked ahead at, since one may begin inside another number that is
-# grouped in fours: "1234 2341 2341 2346". Between groups stands anything but letters and digits.
-_CANDIDATE = re.compile(r"(?<!\d)(?=(\d{4})([\W_]{0,4})(\d{4})([\W_]{0,4})(\d{4})(?!\d))")
+# grouped in fours: "1234 2341 2341 2346". Between groups stands anything but letters and digits;
+# two halves have no comma or line between them, as two postal codes do.
+_CANDIDATE = re.compile(
+    r"(?<!\d)(?=(?:(\d{4})([\W_]{0,4})(\d{4})([\W_]{0,4})(\d{4})|(\d{6})(?:[^\w,;&\n]|_){1,3}(\d{6}))"
+    r"(?!\d))"
+)
 
 _AADHAAR = re.compile(
     r"a+dh+a*r|(?<![a-z])uid(?:ai)?(?![a-z])|(?<![a-z])vid(?![a-z])|ஆதார்|ആധാർ|ആധാര്|ఆధార్|ಆಧಾರ್|आधार"
 )
-# With these before it even a number in groups of four is a reference or a phone.
-_REFERENCE = re.compile(
-    r"(?<![a-z])(?:upi|utr|rrn|imps|neft|rtgs|nach|ref(?:erence)?s?|refno|refid|trans(?:action)?s?"
-    r"|tra?ns?[xz]n?s?|txns?(?:id|no)?|trxs?|g-?pay|google ?pay|phone ?pe|pay ?tm|bhim|cred|amazon"
-    r" ?pay|phones?|ph|telephone|tel|mobiles?|mob|cell|calls?|called|contact|whats ?app|wa|wa\.me"
-    r"|sms|fax|landline|helpline)(?![a-z])"
+# What stands between such a word and its number: at most two words, an amount or a date.
+_AMOUNT = r"(?:rs\.?|inr|₹) ?\d[\d,.]*(?:/-)?"
+_MONTH = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]{0,6}\.?"
+_DATE = (
+    rf"(?:on )?(?:\d{{1,2}}[ ./-](?:{_MONTH}|\d{{1,2}})(?:,?[ ./-]\d{{2,4}})?|\d{{4}}-\d\d-\d\d"
+    r"|(?:sun|mon|tues|wednes|thurs|fri|satur)day|today|yesterday)"
 )
-# With these near it a number that is unbroken is one of a payment.
-_PAYMENT = re.compile(
-    r"(?<![a-z])(?:paid|pays?|payments?|payer|payee|fees?|amounts?|amt|rs|inr|rupees|money|cash"
-    r"|transfer(?:red|s)?|transferring|remit(?:ted|tance)?|deposit(?:ed|s)?|credit(?:ed|s)?"
-    r"|debit(?:ed|s)?|refund(?:ed|s)?|received|receipts?|bank|a/c|accounts?|acct|acc|cheques?"
-    r"|challans?|invoices?|bills?|orders?|bookings?|tickets?|vouchers?|wallet|qr|screenshots?"
-    r"|statements?|sbi|hdfc|icici|axis|kotak|canara|iob|pnb|federal|tracking|courier|consignment"
-    r"|awb|serial|sl|otp)(?![a-z])|₹"
+_FILLER = (
+    r"(?:nos?\.?|num(?:ber)?\.?|nr\.?|id|code|is|was|எண்|നമ്പർ|నంబర్|नंबर|नम्बर"
+    rf"|{_AMOUNT}|{_DATE})(?![a-z])"
+)
+_WEAK_GAP = r"[ \t\xa0:#=()\[\]*'\"’_/–-]{0,4}\n?"
+_STRONG_GAP = r"[ \t\xa0:#=()\[\]*'\"’_/–,-]{0,4}\n?"
+# With one of these directly before it an unbroken number is that of a payment,
+_REFERENCE = (
+    r"(?:upi|utr|rrn|imps|neft|rtgs|nach|ref\.?|refs|reference|transactions?|trans\.?"
+    r"|tra?ns?[xz]n?s?\.?|txns?\.?|trxs?|g-?pay|google ?pay|phone ?pe|pay ?tm|bhim|cred"
+    r"|amazon ?pay)"
+)
+_REFERENCE_BEFORE = re.compile(
+    rf"(?<![a-z]){_REFERENCE}(?:(?<=[a-z])(?:id|nos?\.?))?(?![a-z])"
+    rf"{_STRONG_GAP}(?:{_FILLER}{_STRONG_GAP}){{0,2}}$"
+)
+# with one of these too, or that of a phone, if it is not what was paid for, or who paid.
+_KIND_BEFORE = re.compile(
+    r"(?<![a-z])(?:phones?|ph\.?|telephone|tel\.?|mobiles?|mob\.?|cell|call|contact|whats ?app|wa"
+    r"|sms|fax|landline|helpline|போன்|ஃபோன்|கைபேசி|ഫോൺ|മൊബൈൽ|ఫోన్|ಫೋನ್|फोन|मोबाइल|payments?|paid"
+    r"|received|credited|debited|transferred|refunded|deposited|remitted|a/c|accounts?|acct\.?"
+    r"|acc\.?|cheques?|challans?|invoices?|bills?|orders?|bookings?|tickets?|vouchers?|tracking"
+    r"|courier|consignment|awb|otp|(?:receipts?|screenshots?|statements?)(?: (?:shows?|says|has))?)"
+    rf"(?![a-z]){_WEAK_GAP}(?:{_FILLER}{_WEAK_GAP}){{0,2}}$"
+)
+_PAID_AFTER = re.compile(
+    r"[\s,;:.()-]*(?:(?:has|have|had|is|was|please|pls|kindly|to|will|not|already|also) ){0,3}"
+    r"(?:pay|paid|pays|paying|receive|received|send|sent|transfer(?:red)?|deposit(?:ed)?|credit(?:ed)?"
+    r"|debit(?:ed)?|refund(?:ed)?|remit(?:ted)?)(?![a-z])"
+)
+# "N (UPI)", "N is our UPI reference".
+_REFERENCE_AFTER = re.compile(
+    rf" ?(?:\((?:{_REFERENCE} ?){{1,3}}\)|(?:is|was) (?:(?:the|my|our|your) )?"
+    rf"(?:utr|rrn|(?:{_REFERENCE}|payment) (?:{_REFERENCE}|id|no|number))(?![a-z]))"
+)
+# As banks write them in a statement: UPI/CR/N/RAJAN, IMPS-N.
+_NARRATION = re.compile(
+    r"(?<![a-z])(?:upi|imps|neft|rtgs|nach|mmt|bil)([/-])"
+    r"(?:(?! )(?:(?!\1)[^\n/]){1,40}(?<! )\1){0,8}$"
 )
 # An end of the sentence, but not the dot of "no." or "ref.".
 _STOP = re.compile(
     r"[\n!?;]|(?<!\bno)(?<!\bnos)(?<!\bnum)(?<!\bref)(?<!\btel)(?<!\bph)(?<!\bmob)\.\s"
 )
-_ATTACHED = re.compile(r"[A-Za-z]+$")
+# The code of a bank or of an app: SBIN, T.
+_ATTACHED = re.compile(r"(?<![^\W\d_])(?!(?:NO|NOS|NUM|NR|IS|ID|CARD|OF|BY|UID|VID)$)[A-Z]{1,4}$")
+_INDIAN_MOBILE = re.compile(r"91[6-9]")
 _LONG_NUMBER = re.compile(r"\d[\d\W_]{6,}\d")
-_NO_CODE = frozenset({"no", "nos", "num", "nr", "number", "is", "id", "card", "aadhaarno", "of"})
+_MOMENTS = ("%Y%m%d%H%M", "%d%m%Y%H%M")
+_MOMENTS_OF_HALVES = ("%d%m%y%H%M%S", "%y%m%d%H%M%S")
 
 # Verhoeff's tables: multiplication in the dihedral group of order 10, and the permutation.
 _PRODUCT = (
@@ -80,21 +118,23 @@ def has_identity_number(text: str) -> bool:
 
 
 def _is_identity_number(text: str, match: re.Match[str]) -> bool:
-    first, gap, second, other_gap, third = match.groups()
-    if first[0] in "01" or bool(gap) != bool(other_gap):
+    digits = "".join(filter(None, match.group(1, 3, 5, 6, 7)))
+    if digits[0] in "01" or not _has_verhoeff_digit(digits):
         return False
-    if not _has_verhoeff_digit(first + second + third):
-        return False
-    start, end = match.start(1), match.end(5)
-    before = text[max(start - SEARCHED_BEFORE, 0) : start].lower()
-    after = text[end : end + SEARCHED_AFTER].lower()
+    start = match.start()
+    end = max(match.end(5), match.end(7))
+    written = text[max(start - SEARCHED_BEFORE, 0) : start]
+    before, after = written.lower(), text[end : end + SEARCHED_AFTER].lower()
     if _is_called_aadhaar(before, after):
         return True
-    if _is_moment(first, second, third, gap):
+    if before.endswith("+") and _INDIAN_MOBILE.match(digits):
         return False
-    return not _is_reference(
-        before, after, is_unbroken=not gap, attached=text[max(start - SEARCHED_BEFORE, 0) : start]
-    )
+    if _is_moment(digits, match):
+        return False
+    if match[6]:
+        return not _is_named_reference(before, after)
+    is_unbroken = end - start == DIGITS
+    return not (is_unbroken and _is_reference(before, after, written))
 
 
 def _is_called_aadhaar(before: str, after: str) -> bool:
@@ -111,37 +151,39 @@ def _is_called_aadhaar(before: str, after: str) -> bool:
     return not _STOP.search(between) and not any(one.isdecimal() for one in between)
 
 
-def _is_moment(first: str, second: str, third: str, gap: str) -> bool:
-    """Whether it is a row of years, or date and time without anything between."""
+def _is_moment(digits: str, match: re.Match[str]) -> bool:
+    """Whether it is a row of years, or date and time with nothing but a gap between them."""
+    first, gap, second, _, third, half, _ = match.groups()
     if gap:
         return all("1990" <= group <= "2040" for group in (first, second, third))
-    if not "2020" <= first <= "2035":
-        return False
+    formats = _MOMENTS_OF_HALVES if half else _MOMENTS
+    return any(_is_written_as(digits, form) for form in formats)
+
+
+def _is_written_as(digits: str, form: str) -> bool:
     try:
-        datetime.strptime(f"{first}{second}{third}+0000", "%Y%m%d%H%M%z")
+        moment = datetime.strptime(f"{digits}+0000", f"{form}%z")
     except ValueError:
         return False
-    return True
+    return 2020 <= moment.year <= 2035  # noqa: PLR2004 - years of a tournament
 
 
-def _is_reference(before: str, after: str, *, is_unbroken: bool, attached: str) -> bool:
-    """Whether words or a prefix say that it is the number of a payment or a phone."""
-    if before.endswith(("+", "wa.me/", "tel:")):
+def _is_reference(before: str, after: str, written: str) -> bool:
+    """Whether words or a prefix say that an unbroken number is one of a payment or a phone."""
+    return (
+        before.endswith(("+", "wa.me/", "tel:"))
+        or _ATTACHED.search(written) is not None
+        or _NARRATION.search(before) is not None
+        or _REFERENCE_AFTER.match(after) is not None
+        or _is_named_reference(before, after)
+    )
+
+
+def _is_named_reference(before: str, after: str) -> bool:
+    """Whether a word directly before the number says that it is one of a payment or a phone."""
+    if _REFERENCE_BEFORE.search(before):
         return True
-    sentence = _sentence(before)
-    if not is_unbroken:
-        return _REFERENCE.search(sentence[-24:]) is not None
-    code = _ATTACHED.search(attached)
-    if code is not None and code[0].lower() not in _NO_CODE:
-        return True
-    near = f"{sentence} | {_STOP.split(after, maxsplit=1)[0]}"
-    return bool(_REFERENCE.search(near) or _PAYMENT.search(near))
-
-
-def _sentence(before: str) -> str:
-    """The part of the same sentence, and the one before it where that is all."""
-    *_, last = _STOP.split(before)
-    return last if len(last.strip()) > 1 else before
+    return _KIND_BEFORE.search(before) is not None and not _PAID_AFTER.match(after)
 
 
 def _has_verhoeff_digit(digits: Sequence[str]) -> bool:
