@@ -324,7 +324,8 @@ params.max; a letter with its marks is one. | Ask for a shorter form.
 NAME_CHARACTERS | The name has characters that names do not have, or fewer than two letters. | \
 params.characters names those that are not allowed, at most five. Allowed are letters and marks \
 of any script, spaces, . ' ’ - ( ) , and /; in team and church names digits and & as well; two \
-letters at least. | Ask to leave the characters out, or to write the name in letters.
+letters at least. A mark follows its letter, at most six in a row. | Ask to \
+leave the characters out, or to write the name in letters.
 PHONE_INVALID | This is no valid phone number. | It cannot be a number of its region. | Ask \
 for the number; a number from abroad starts with + and the country code.
 EMAIL_INVALID | This is no valid e-mail address. | It breaks the syntax of addresses or is \
@@ -373,7 +374,7 @@ CONSENT_REQUIRED | The current consent text has to be agreed to. | consentVersio
 registrationRules.consentVersion. | Show the text and ask for consent.
 TEXT_REQUIRED | A text is missing. | It is empty, or nothing of it can be seen. | Ask for it.
 TEXT_CHARACTERS | The text has characters that cannot be kept. | It is one line without control \
-characters. | Ask to type it again.
+characters, with at most six marks in a row. | Ask to type it again.
 VALUE_REQUIRED | A value is missing. | It is null, but always has a value. | Ask for it, or leave \
 the field out.
 NUMBER_OUT_OF_RANGE | The number is too small or too large. | It is below params.min or above \

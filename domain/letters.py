@@ -12,6 +12,13 @@ def length(text: str) -> int:
     return len(text) if text.isascii() else len(_pattern(r"\X").findall(text))
 
 
+def longest_letter(text: str) -> int:
+    """The most code points that one letter of a text has, as `length` counts letters."""
+    if text.isascii():
+        return min(len(text), 1)
+    return max(map(len, _pattern(r"\X").findall(text)), default=0)
+
+
 def count_letters(text: str) -> int:
     """The number of letters and vowel signs: those that Unicode calls alphabetic.
 

@@ -9,12 +9,16 @@ from typing import Any
 from domain.catalog import IssueCode
 from domain.characters import JOINERS, compatible, is_storable, shown, skeleton, visible
 from domain.identity_numbers import has_identity_number
-from domain.letters import count_letters, length
+from domain.letters import count_letters, length, longest_letter
 
 # As many code points may be sent, and stored, for each letter that is allowed: a letter has marks,
 # and leaving out invisible ones makes a text shorter. UTF-8 takes at most four bytes for each.
 RAW_FACTOR = 4
 LETTERS_NEEDED = 2
+# Points of Hebrew and Arabic, accents of Vietnamese and Yoruba, signs of Indian vowels: no letter
+# that people write has more marks in a row; joined consonants make one letter of at most so many.
+MARKS_IN_A_ROW = 6
+CODE_POINTS_OF_LETTER = 16
 SEARCHED_LENGTH = 1000
 CHARACTERS_NAMED = 5
 
@@ -70,11 +74,24 @@ class NameRule:
             rf"(?=(?:(?!{counted}).)*(?:{counted}(?:(?!{counted}).)*){{{self.min_length}}})"
         )
         two_letters = r"(?=(?:\P{Alphabetic}*\p{Alphabetic}){2})"
+        a_letter = r"(?=.*[\p{Lu}\p{Ll}\p{Lt}\p{Lo}])"
+        no_tower = rf"(?!.*\p{{M}}(?:[\u200c\u200d]?\p{{M}}){{{MARKS_IN_A_ROW}}})"
         no_stray_joiner = r"(?!.*(?:^|[^\p{L}\p{M}])[\u200c\u200d])"
         # What follows a mark may belong to the letter before it.
         joined = rf"(?:{_JOINING}(?!{_JOINING}).|{_JOINING}(?={_JOINING}|$))*"
         short_enough = rf"(?=(?:{joined}(?!{_JOINING}).){{0,{self.max_length}}}{joined}$)"
-        return f"^{long_enough}{two_letters}{no_stray_joiner}{short_enough}{allowed}+$"
+        placed = f"{no_stray_joiner}{self._no_stray_mark}{no_tower}"
+        return f"^{long_enough}{two_letters}{a_letter}{placed}{short_enough}{allowed}+$"
+
+    @property
+    def _no_stray_mark(self) -> str:
+        """For ECMAScript, without looking behind, which older phones cannot."""
+        if not self.allows_digits:
+            return r"(?!(?:.*[^\p{L}\p{M}\u200c\u200d])?\p{M})"
+        return (
+            r"(?!(?:.*[^\p{L}\p{M}\p{Nd}\u200c\u200d\-])?\p{M})"
+            r"(?!(?:.*\P{Nd})?-\p{M})(?!.*\p{Nd}-?[\p{Mn}\p{Me}])"
+        )
 
     @property
     def description(self) -> str:
@@ -104,11 +121,13 @@ class NameRule:
             return IssueCode.NAME_CHARACTERS
         if len(text) > RAW_FACTOR * self.max_length:
             return IssueCode.NAME_TOO_LONG
+        if longest_letter(text) > CODE_POINTS_OF_LETTER:
+            return IssueCode.NAME_CHARACTERS
         letters = count_letters(text)
         others = sum(
             unicodedata.category(one)[0] not in "LM" and one not in JOINERS for one in text
         )
-        return self._problem_of_length(length(text), letters + others, letters)
+        return self._problem_of_length(length(text), letters + others, letters * _has_letter(text))
 
     def params(self, text: str, code: IssueCode) -> dict[str, Any]:
         """The params of the issue that `read` gave with this text."""
@@ -120,17 +139,31 @@ class NameRule:
         return {"characters": [*map(shown, strange)][:CHARACTERS_NAMED]} if strange else {}
 
     def _strange(self, text: str) -> Iterator[str]:
-        """Each character that such a name does not have."""
-        previous = ""
-        for character in text:
+        """Each character that such a name does not have, or not in this place."""
+        previous, marks = "", 0
+        for place, character in enumerate(text):
             category = unicodedata.category(character)
             if character in JOINERS:
                 is_allowed = previous in {"L", "M"}
+            elif category[0] == "M":
+                marks += 1
+                # C is a joiner here, or was refused itself.
+                has_base = previous in {"L", "M", "C"} or self._ends_number(text[:place], category)
+                is_allowed = has_base and marks <= MARKS_IN_A_ROW
             else:
+                marks = 0
                 is_allowed = self._allows(character, category)
             if not is_allowed:
                 yield character
             previous = category[0]
+
+    def _ends_number(self, before: str, category: str) -> bool:
+        """Whether a mark makes an ordinal of a number, as Malayalam has them: 2-\u0d3e\u0d02."""
+        return (
+            self.allows_digits
+            and category == "Mc"
+            and before[-2:].removesuffix("-")[-1:].isdecimal()
+        )
 
     def _problem_of_length(self, size: int, signs: int, letters: int) -> IssueCode | None:
         """`size` counts letters as readers do, `signs` their vowel signs too."""
@@ -142,7 +175,7 @@ class NameRule:
 
     def _allows(self, character: str, category: str) -> bool:
         return (
-            category[0] in "LM"
+            category[0] == "L"
             or character == " "
             or character in self.signs
             or (self.allows_digits and category == "Nd")
@@ -193,9 +226,29 @@ class FreeText:
             return IssueCode.TEXT_REQUIRED
         if len(text) > RAW_FACTOR * self.max_length or length(text) > self.max_length:
             return IssueCode.NAME_TOO_LONG
+        if has_tower(text):
+            return IssueCode.TEXT_CHARACTERS
         if not self.has_lines and not skeleton(text).isprintable():
             return IssueCode.TEXT_CHARACTERS
         return IssueCode.IDENTITY_NUMBER_NOT_ALLOWED if has_identity_number(text) else None
+
+
+def has_tower(text: str) -> bool:
+    """Whether a letter has more marks, or code points, than any that people write."""
+    marks = 0
+    for character in () if text.isascii() else text:
+        if unicodedata.category(character)[0] == "M":
+            marks += 1
+        elif character not in JOINERS:
+            marks = 0
+        if marks > MARKS_IN_A_ROW:
+            return True
+    return longest_letter(text) > CODE_POINTS_OF_LETTER
+
+
+def _has_letter(text: str) -> bool:
+    """Whether it has a letter that is no mark and no modifier, such as a lengthening sign."""
+    return any(unicodedata.category(character) in {"Lu", "Ll", "Lt", "Lo"} for character in text)
 
 
 def canonical_name(text: str) -> str:

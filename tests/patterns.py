@@ -14,7 +14,7 @@ from domain.letters import length
 from domain.rules import TEXT_RULES
 from domain.text import GROUP_NAME, PERSON_NAME, canonical_name
 
-ALPHABET = "aA ே்க1２&.'’-(),/‘–ജോ\u1100\u1161\u0d4e\u200d\u200b\u3164\ufe0f<é\n/ബ"
+ALPHABET = "aA ே்க1２&.'’-(),/‘–ജോ\u1100\u1161\u0d4e\u200d\u200b\u3164\ufe0f<é\n/ബ\u0301\u0d02ـ"
 SAMPLES = 5000
 MATCH = """
 const [patterns, names] = JSON.parse(require("fs").readFileSync(0, "utf8"));

@@ -7,12 +7,12 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import IssueCode
+from domain.errors import BadUserInput, IssueCode
 from domain.identity_numbers import has_identity_number
 from domain.issues import message_of
 from domain.letters import length
 from domain.reasons import read_reason
-from domain.text import GROUP_NAME, PERSON_NAME, canonical, canonical_name, normalize
+from domain.text import GROUP_NAME, PERSON_NAME, FreeText, canonical, canonical_name, normalize
 
 AADHAAR = "234123412346"
 
@@ -372,6 +372,102 @@ def test_character_that_is_refused_is_named(rule, name, characters):
 
     assert (code, rule.params(text, code)) == ("NAME_CHARACTERS", {"characters": characters})
     assert " ".join(characters) in message_of(code, rule.params(text, code))
+
+
+@pytest.mark.parametrize(
+    ("name", "characters"),
+    [
+        ("\u0bcb" * 40, ["U+0BCB"]),
+        ("ab" + "\u0316" * 196, ["U+0316"]),
+        ("ab" + "\u0316\u0301" * 20, ["U+0316", "U+0301"]),
+        ("\u0d3eAnand", ["U+0D3E"]),
+        ("Anand \u0301Raj", ["U+0301"]),
+        ("Anand.\u0bcd", ["U+0BCD"]),
+        ("Anand-\u093e", ["U+093E"]),
+        ("(\u05b8Anand)", ["U+05B8"]),
+        ("க" + "ே" * 7, ["U+0BC7"]),
+        ("אב" + "\u05b8" * 7, ["U+05B8"]),
+        ("ab" + "\u0301\u200d" * 9 + "c", ["U+0301"]),
+        ("\u20dd\u20dd\u20dd", ["U+20DD"]),
+    ],
+)
+def test_mark_without_its_letter_or_above_six_in_a_row_is_refused_and_named(name, characters):
+    for rule in (PERSON_NAME, GROUP_NAME):
+        text, code = rule.read(name)
+
+        assert (code, rule.params(text, code)) == ("NAME_CHARACTERS", {"characters": characters})
+        assert not as_python(rule).match(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["ـــ", "ーーー", "々々々", "क्" * 20, "\u1100" * 20, "ക്" * 17 + "ക", "ˑˑˑ"]
+)
+def test_name_without_a_letter_or_with_an_endless_one_is_refused(name):
+    for rule in (PERSON_NAME, GROUP_NAME):
+        text, code = rule.read(name)
+
+        assert (code, rule.params(text, code)) == ("NAME_CHARACTERS", {})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ஸ்ரீகிருஷ்ணமூர்த்தி",
+        "லக்ஷ்மி",
+        "കാർത്സ്ന്യാം",
+        "कार्त्स्न्यें",
+        "लक्ष्मी नारायणं",
+        "Nguyễn Thị Ngọc Ánh",
+        "Ọlọ́runfẹ́mi Adéwálé",
+        "Ṣẹ̀gún",
+        "שָׁלוֹם",
+        "מִרְיָם בַּת־שֶׁבַע".replace("־", "-"),
+        "مُحَمَّدٌ",
+        "عَبْدُ ٱللَّٰهِ",
+        "ශ්‍රී",
+        "র‍্যাব",
+        "བསྒྲུབས",
+        "김철수",
+    ],
+)
+def test_name_with_many_marks_that_people_have_is_taken(name):
+    for rule in (PERSON_NAME, GROUP_NAME):
+        text, code = rule.read(name)
+
+        assert code is None
+        assert as_python(rule).match(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("2ാം വാർഡ്", None),
+        ("സഭ 2-ാം", None),
+        ("2ാം", "NAME_CHARACTERS"),
+        ("Team 2\u0301", "NAME_CHARACTERS"),
+        ("Team 2-\u0301", "NAME_CHARACTERS"),
+        ("Team -\u0d3e", "NAME_CHARACTERS"),
+        ("Team 2&\u0d3e", "NAME_CHARACTERS"),
+        ("Team 1\u20e3", "NAME_CHARACTERS"),
+    ],
+)
+def test_digit_has_the_marks_of_an_ordinal_alone(name, code):
+    text, actual = GROUP_NAME.read(name)
+
+    assert actual == code
+    assert bool(as_python(GROUP_NAME).match(text)) is (code is None)
+
+
+@pytest.mark.parametrize(
+    "text", ["ab" + "\u0316" * 7, "\u0bcb" * 40, "fine\u0301\u0316" * 2 + "\u0301" * 9, "क्" * 20]
+)
+def test_tower_of_marks_is_refused_in_texts_of_organisers(text):
+    for has_lines in (False, True):
+        rule = FreeText(max_length=200, has_lines=has_lines)
+        assert rule.read(text)[1] == "TEXT_CHARACTERS"
+        assert rule.read("👩🏻‍❤️‍💋‍👩🏽 கோ مُحَمَّدٌ")[1] is None
+    with pytest.raises(BadUserInput, match="Please type it again"):
+        read_reason(text, "reason")
 
 
 def test_name_without_two_letters_names_no_character():
