@@ -26,7 +26,7 @@ from resilience.memory import return_large_blocks
 from resilience.spool import Spool
 from resilience.stopping import finish
 from resilience.tracing import start_tracing, stop_tracing
-from resolvers.context import Accounts, Services, Storage, Watched
+from resolvers.context import Accounts, Disk, Services, Storage, Watched
 from resolvers.outbox import Handler, run_outbox
 from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets
@@ -334,7 +334,7 @@ def storage_for(settings: Settings, cloudinary: "CloudinaryMedia | None") -> Sto
     )
 
 
-def disks_of(storage: Storage) -> tuple[Watched, ...]:
+def disks_of(storage: Storage) -> tuple[Disk, ...]:
     """Of uploads, and of new documents where they are kept in a folder."""
     media = storage.media
     return (storage.spool.space, *((media.space,) if isinstance(media, FolderMedia) else ()))

@@ -1,9 +1,13 @@
 """Work on files: in a thread, never below the reserve of the disk, refused in our words."""
 
+import asyncio
 import errno
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +20,10 @@ from domain.errors import StorageUnavailable
 
 # Free bytes that are left to everything else that writes to the disk.
 MIN_FREE_BYTES = 256 * 1024 * 1024
+# For a disk to say how it is; a share of the network that hangs never does.
+ANSWER_SECONDS = 1.0
+# As long as one answer serves all who ask.
+ANSWER_KEPT_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
@@ -25,6 +33,35 @@ T = TypeVar("T")
 def free_bytes_at(folder: Path) -> int:
     """Free bytes of the disk, as an ordinary user may have them."""
     return shutil.disk_usage(folder).free
+
+
+class _Reading:
+    """One look at a disk, in a thread of its own, which does not keep the process from ending."""
+
+    def __init__(self, name: str, look: Callable[[], bool]) -> None:
+        self.begun_at = self._ended_at = time.monotonic()
+        self._look = look
+        self._answer: Future[bool] = Future()
+        # Nobody who gives up waiting takes the answer from the others.
+        self._answer.set_running_or_notify_cancel()
+        threading.Thread(target=self._run, name=f"look at {name}", daemon=True).start()
+
+    @property
+    def is_outdated(self) -> bool:
+        """False while it goes on, however long."""
+        return self._answer.done() and time.monotonic() - self._ended_at >= ANSWER_KEPT_SECONDS
+
+    async def is_well(self) -> bool:
+        """False without an answer within ANSWER_SECONDS of the beginning."""
+        left = self.begun_at + ANSWER_SECONDS - time.monotonic()
+        if not self._answer.done() and left > 0:
+            await asyncio.wait([asyncio.wrap_future(self._answer)], timeout=left)
+        return self._answer.done() and self._answer.result()
+
+    def _run(self) -> None:
+        is_well = self._look()
+        self._ended_at = time.monotonic()
+        self._answer.set_result(is_well and self._ended_at - self.begun_at <= ANSWER_SECONDS)
 
 
 class DiskSpace:
@@ -45,10 +82,18 @@ class DiskSpace:
         self._folder = folder
         self._min_free_bytes = min_free_bytes
         self._measure = measure
+        self._reading: _Reading | None = None
 
-    @property
-    def is_well(self) -> bool:
-        """False when the disk is below its reserve, read-only or does not answer."""
+    async def is_well(self) -> bool:
+        """False when the disk is below its reserve, read-only or does not answer in time.
+
+        An answer serves for ANSWER_KEPT_SECONDS. At most one thread waits for the disk.
+        """
+        if self._reading is None or self._reading.is_outdated:
+            self._reading = _Reading(self.name, self._look)
+        return await self._reading.is_well()
+
+    def _look(self) -> bool:
         try:
             is_read_only = os.statvfs(self._existing()).f_flag & os.ST_RDONLY
             return not is_read_only and self.free_bytes() >= 0

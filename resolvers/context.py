@@ -64,6 +64,14 @@ class Watched(Protocol):
     def is_well(self) -> bool: ...
 
 
+class Disk(Protocol):
+    """A disk that says within a second or so whether it can be written to."""
+
+    name: str
+
+    async def is_well(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """`clock` gives aware UTC times. Idempotency keys are kept for `idempotency_kept`.
@@ -80,5 +88,5 @@ class Services:
     idempotency_kept: timedelta
     version: str
     watched: tuple[Watched, ...] = ()
-    disks: tuple[Watched, ...] = ()
+    disks: tuple[Disk, ...] = ()
     background: BackgroundTasks = field(default_factory=BackgroundTasks)

@@ -1,6 +1,7 @@
 """What anyone may read: the tournament, its churches, the service's health."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -14,7 +15,7 @@ from persistence.pages import Page, Slice
 from persistence.records import ChurchRecord, TournamentRecord
 from persistence.render import Printed
 from resilience.breakers import BreakerState
-from resolvers.context import Services, Watched
+from resolvers.context import Disk, Services, Watched
 
 if TYPE_CHECKING:
     from resilience.policy import Guard
@@ -81,11 +82,11 @@ async def church_count(services: Services, *, search: str | None) -> int:
 
 
 async def health(services: Services) -> Health:
-    database = await database_check(services)
+    database, disks = await asyncio.gather(database_check(services), _disk_checks(services.disks))
     outside = (
         *(outside_check(guard) for guard in services.guards),
         *(_watched_check(part) for part in services.watched),
-        *(_watched_check(disk) for disk in services.disks if not disk.is_well),
+        *disks,
         *(_watched_check(task) for task in services.background if not task.is_well),
     )
     checks = (database, *outside)
@@ -97,6 +98,16 @@ async def health(services: Services) -> Health:
 
 def outside_check(guard: "Guard") -> Check:
     return Check(name=guard.name, status=_STATUS_OF_BREAKER[guard.state], latency_ms=None)
+
+
+async def _disk_checks(disks: Sequence[Disk]) -> list[Check]:
+    """Disks that are not well; none that are."""
+    answers = await asyncio.gather(*(disk.is_well() for disk in disks))
+    return [
+        Check(name=disk.name, status="DEGRADED", latency_ms=None)
+        for disk, is_well in zip(disks, answers, strict=True)
+        if not is_well
+    ]
 
 
 def _watched_check(part: Watched) -> Check:

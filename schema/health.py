@@ -14,7 +14,7 @@ from schema.enums import HealthStatus
 class HealthCheck:
     name: str = field(
         description="The part: database, cloudinary, rateLimitStore; uploads_disk or documents_disk"
-        " if full; a background task that fails."
+        " if full or silent; a background task that fails."
     )
     status: HealthStatus = field(description="How it is.")
     latency_ms: float | None = field(

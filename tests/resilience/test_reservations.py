@@ -233,7 +233,7 @@ async def test_disk_that_others_filled_takes_no_further_byte(tmp_path, room):
     assert refused.value.retry_after_seconds == 60
     assert names(tmp_path) == [wanted.name]
     assert opened.path(wanted.upload).read_bytes() == b"x"
-    assert opened.space.is_well is (room >= 0)
+    assert await opened.space.is_well() is (room >= 0)
 
 
 async def test_write_after_the_upload_was_discarded_begins_no_file_with_a_hole(tmp_path):

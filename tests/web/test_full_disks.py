@@ -233,12 +233,12 @@ async def test_export_on_a_full_disk_is_refused_and_leaves_nothing(client, servi
 
 
 @pytest.mark.parametrize("free", [-1, -(1 << 40), 0, 1])
-def test_disk_below_its_reserve_is_not_well(tmp_path, free):
+async def test_disk_below_its_reserve_is_not_well(tmp_path, free):
     space = DiskSpace(
         "uploads_disk", tmp_path / "not" / "there", min_free_bytes=100, measure=lambda _: 100 + free
     )
 
-    assert space.is_well is (free >= 0)
+    assert await space.is_well() is (free >= 0)
 
 
 async def test_health_names_a_disk_below_its_reserve(database, database_url, settings, tmp_path):
