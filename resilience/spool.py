@@ -2,19 +2,21 @@
 
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID, uuid4
+
+from anyio import CancelScope, to_thread
 
 from resilience.disk import (
     MIN_FREE_BYTES,
     DiskSpace,
     delete_if_possible,
-    disk_errors,
     free_bytes_at,
     on_disk,
 )
@@ -71,23 +73,23 @@ class Spool:
             path = self._paths[upload] = part_of(self._folder, upload)
         return path
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
+    @asynccontextmanager
+    async def scratch(self) -> AsyncGenerator[Path]:
         """A name for a file that is gone afterwards."""
-        with disk_errors(FAILED):
-            self._make_folder()
+        await on_disk(FAILED, self._make_folder)
         path = self._folder / f"{uuid4().hex}{SCRATCH}"
         try:
             yield path
         finally:
-            delete_if_possible(FAILED, path)
+            # Also for a request that was given up, whose further waiting would be refused.
+            with CancelScope(shield=True):
+                await to_thread.run_sync(delete_if_possible, FAILED, path)
 
-    @contextmanager
-    def scratch_folder(self) -> Iterator[Path]:
+    @asynccontextmanager
+    async def scratch_folder(self) -> AsyncGenerator[Path]:
         """A folder that is gone afterwards, with what is in it."""
-        with self.scratch() as path:
-            with disk_errors(FAILED):
-                path.mkdir(mode=0o700)
+        async with self.scratch() as path:
+            await on_disk(FAILED, partial(path.mkdir, mode=0o700))
             yield path
 
     async def require_room(self, byte_count: int = 0) -> None:
@@ -112,7 +114,7 @@ class Spool:
     @asynccontextmanager
     async def snapshot(self, upload: UUID) -> AsyncGenerator[Snapshot]:
         """A copy as it is now, which is gone afterwards; the upload stays. Raises PartMissing."""
-        with self.scratch() as path:
+        async with self.scratch() as path:
             digest = await on_disk(FAILED, self._copy, upload, path)
             yield Snapshot(path=path, sha256=digest)
 

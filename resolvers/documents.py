@@ -97,7 +97,7 @@ async def shown(services: Services, link: str) -> AsyncGenerator[ShownFile]:
     owned = await services.database.run(partial(_record_view, link=read, now=services.clock()))
     if owned is None:
         raise NotFound("This document is not kept any more.")
-    with services.storage.spool.scratch() as copy:
+    async with services.storage.spool.scratch() as copy:
         await _fetch(services, owned.document, copy)
         yield ShownFile(
             path=copy,

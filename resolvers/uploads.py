@@ -259,7 +259,7 @@ async def _store(services: Services, ticket: Ticket, client: str) -> bool:
     row is there before the file, so that no file is stored that nobody knows of.
     """
     spool = services.storage.spool
-    with spool.scratch() as clean:
+    async with spool.scratch() as clean:
         async with spool.snapshot(ticket.document_id) as snapshot:
             file_format = await _checked(services, ticket, snapshot, clean, client)
         wanted = _new_document(services, ticket, file_format)

@@ -1,12 +1,16 @@
 """Bytes of uploads on the disk."""
 
+import asyncio
 import os
+import threading
 from uuid import uuid4
 
 import pytest
+from anyio import create_task_group
 from structlog.testing import capture_logs
 
 from domain.errors import StorageUnavailable
+from resilience import disk
 from resilience.spool import PartMissing, Spool
 
 
@@ -47,7 +51,7 @@ async def test_a_disk_that_is_nearly_full_takes_no_file(tmp_path):
 async def test_scratch_files_are_gone_afterwards(tmp_path):
     spool = Spool(tmp_path / "uploads")
 
-    with spool.scratch() as path:
+    async with spool.scratch() as path:
         path.write_bytes(b"x")
         assert path.exists()
 
@@ -65,3 +69,42 @@ async def test_only_old_files_of_ours_are_swept(tmp_path):
     assert await spool.sweep(older_than_seconds=3_600) == 1
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == sorted(["of somebody", spool.path(fresh).name])
+
+
+@pytest.mark.parametrize("ending", ["return", "error", "cancel", "scope"])
+@pytest.mark.parametrize("kind", ["scratch", "scratch_folder"])
+async def test_scratch_is_deleted_in_a_thread_whatever_the_end(tmp_path, monkeypatch, kind, ending):
+    spool, threads = Spool(tmp_path / "uploads"), []
+    delete = disk.delete_if_possible
+
+    def deleted(*args):
+        threads.append(threading.current_thread())
+        delete(*args)
+
+    monkeypatch.setattr("resilience.spool.delete_if_possible", deleted)
+    begun = asyncio.Event()
+
+    async def use():
+        async with getattr(spool, kind)() as path:
+            (path / "file" if kind == "scratch_folder" else path).write_bytes(b"x")
+            begun.set()
+            if ending == "error":
+                raise RuntimeError
+            if ending != "return":
+                await asyncio.Event().wait()
+
+    if ending == "scope":
+        async with create_task_group() as group:
+            group.start_soon(use)
+            await begun.wait()
+            group.cancel_scope.cancel()
+    else:
+        task = asyncio.create_task(use())
+        await begun.wait()
+        if ending == "cancel":
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    assert list((tmp_path / "uploads").iterdir()) == []
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()

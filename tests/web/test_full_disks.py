@@ -175,10 +175,9 @@ async def test_workbook_that_cannot_be_written_leaves_nothing(broken):
     columns = ()
 
     async def write() -> None:
-        with spool.scratch_folder() as scratch:
-            async with Workbook.open(scratch) as workbook:
-                await workbook.add_sheet("Teams", columns)
-                await _fill(workbook)
+        async with spool.scratch_folder() as scratch, Workbook.open(scratch) as workbook:
+            await workbook.add_sheet("Teams", columns)
+            await _fill(workbook)
 
     assert await refused(folder, breaking, write)
     gc.collect()
@@ -208,7 +207,7 @@ async def test_download_that_cannot_be_written_is_no_failure_of_cloudinary(broke
         stand_in.assets["raw", "authenticated", f"pending/{name}"] = CONTENT
 
         async def fetch() -> None:
-            with spool.scratch() as path:
+            async with spool.scratch() as path:
                 await media.fetch(name, Folder.PENDING, path)
 
         (folder / "uploads").mkdir()
