@@ -154,18 +154,33 @@ def doctor() -> None:
 
 
 @app.command()
-def prune() -> None:
-    """Delete what has expired, files included. Safe to repeat."""
+def prune(
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete files without a document, however many.")
+    ] = False,
+) -> None:
+    """Delete what has expired, and files that belong to no document. Safe to repeat."""
     with working(read_settings()) as run:
-        from resolvers import upkeep
+        from resolvers import stored_files, upkeep
 
         gone = run(upkeep.prune)
+        cleared = run(partial(stored_files.clear_all, is_forced=force))
+    orphans = sum(entry.deleted for entry in cleared)
     print(
         f"{gone.idempotency_records} idempotency records, {gone.unclaimed_uploads} unclaimed"
         f" uploads, {gone.expired_documents} expired documents, {gone.partial_uploads} partial"
         f" uploads and {gone.credentials} expired sessions and API tokens were deleted,"
-        f" and {gone.orphaned_files} files that belong to no document."
+        f" and {orphans + gone.unfinished_files} files that belong to no document."
     )
+    refusals = [
+        f"{entry.store}: {entry.left} of {entry.own} files belong to no document and were left."
+        " Is this the newest database, and the only one with these files? Then `prune --force`"
+        " deletes them."
+        for entry in cleared
+        if entry.left
+    ]
+    if refusals:
+        fail("\n".join(refusals))
 
 
 @app.command(name="create-organiser")

@@ -1,7 +1,8 @@
 """Files of the stores compared with the rows of documents, both ways, and put right.
 
 A store may be shared with another database, such as the original of a copy. Only files whose names
-carry the tag of this database are deleted for having no document in it.
+carry the tag of this database are deleted for having no document in it, and only when an operator
+says so: a snapshot of the server's disk has the same tag, and rows may be those of an old back-up.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,6 +26,9 @@ from resolvers.storage import owe_move
 SAFE_AGE_SECONDS = 3_600
 NAMES_AT_ONCE = 1_000
 MISSING_AT_MOST = 100
+# Orphans that are deleted unasked: so many, or such a share of this database's files.
+FEW_ORPHANS = 20
+ORPHAN_SHARE = 10
 
 log = structlog.get_logger(__name__)
 
@@ -33,18 +37,30 @@ log = structlog.get_logger(__name__)
 class Comparison:
     """Differences between one store and the rows.
 
-    `orphans` are names of this database's files without a document, older than SAFE_AGE_SECONDS;
+    `own` is the number of files with a document, or with names of this database; `orphans` are
+    names of this database's files without a document, older than SAFE_AGE_SECONDS;
     `foreign` is the number of files without a document whose names do not say that they are its
     own; `misplaced` documents lie in another folder than their row says; `spares` are second
     copies; `missing` documents are in no folder, MISSING_AT_MOST of them.
     """
 
     store: str
+    own: int
     orphans: tuple[str, ...]
     foreign: int
     misplaced: tuple[tuple[Kept, Folder], ...]
     spares: tuple[tuple[Kept, Folder], ...]
     missing: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """Orphans of one store that were deleted, or left as too many of its `own` files."""
+
+    store: str
+    deleted: int
+    left: int
+    own: int
 
 
 async def compare(services: Services, media: Media) -> Comparison:
@@ -73,6 +89,7 @@ async def compare(services: Services, media: Media) -> Comparison:
                 misplaced += others[:1]
     return Comparison(
         store=media.name,
+        own=len(places) - foreign,
         orphans=tuple(orphans),
         foreign=foreign,
         misplaced=tuple(misplaced),
@@ -81,41 +98,74 @@ async def compare(services: Services, media: Media) -> Comparison:
     )
 
 
-async def put_right(services: Services, media: Media) -> int:
-    """Delete files without a document, and correct folders; the number of files deleted.
+async def put_right(services: Services, media: Media) -> Comparison:
+    """Correct rows of files in another folder, and delete nothing but what was never whole.
 
-    Raises StorageUnavailable, ServiceUnavailable.
+    Files without a document are logged. Raises StorageUnavailable, ServiceUnavailable.
     """
     found = await compare(services, media)
-    for name in found.orphans:
-        await delete_everywhere(media, name)
     for row, folder in found.misplaced:
         await services.database.run(partial(_correct, services, row, folder))
-    for row, folder in found.spares:
-        # Moved over the other copy and not deleted: at every moment there is one.
-        await media.move(row.storage_name, folder, Folder(row.folder))
     if found.orphans or found.misplaced or found.spares or found.missing:
         log.warning(
             "stored_files_differed",
             store=found.store,
-            orphans_deleted=len(found.orphans),
+            orphans=len(found.orphans),
             misplaced=len(found.misplaced),
             spares=len(found.spares),
             missing=[document_id.hex for document_id in found.missing],
         )
-    swept = await media.sweep(older_than_seconds=SAFE_AGE_SECONDS)
-    return len(found.orphans) + swept
+    return found
 
 
-async def put_all_right(services: Services) -> int:
-    """The number of files deleted in all stores; a store that is away is left for another time."""
-    deleted = 0
+async def put_all_right(services: Services) -> None:
+    """Put every store right; one that is away is left for another time."""
     for media in services.storage.stores.values():
         try:
-            deleted += await put_right(services, media)
+            await put_right(services, media)
         except StorageUnavailable:
             log.warning("stored_files_not_compared", store=media.name)
-    return deleted
+
+
+async def clear(services: Services, media: Media, *, is_forced: bool) -> Cleared:
+    """Put a store right and delete its orphans and spares, unless there are too many.
+
+    More than FEW_ORPHANS, and than one of ORPHAN_SHARE files, are deleted only when forced. Raises
+    StorageUnavailable, ServiceUnavailable.
+    """
+    found = await put_right(services, media)
+    if len(found.orphans) > max(FEW_ORPHANS, found.own // ORPHAN_SHARE) and not is_forced:
+        return Cleared(store=media.name, deleted=0, left=len(found.orphans), own=found.own)
+    for name in found.orphans:
+        await delete_everywhere(media, name)
+    for row, folder in found.spares:
+        # Moved over the other copy and not deleted: at every moment there is one.
+        await media.move(row.storage_name, folder, Folder(row.folder))
+    if found.orphans:
+        log.warning("orphans_deleted", store=media.name, count=len(found.orphans))
+    return Cleared(store=media.name, deleted=len(found.orphans), left=0, own=found.own)
+
+
+async def clear_all(services: Services, *, is_forced: bool = False) -> list[Cleared]:
+    """Clear every store; one that is away is left for another time."""
+    cleared = []
+    for media in services.storage.stores.values():
+        try:
+            cleared.append(await clear(services, media, is_forced=is_forced))
+        except StorageUnavailable:
+            log.warning("stored_files_not_compared", store=media.name)
+    return cleared
+
+
+async def sweep_all(services: Services) -> int:
+    """The number of unfinished files deleted in all stores that processes left that were killed."""
+    swept = 0
+    for media in services.storage.stores.values():
+        try:
+            swept += await media.sweep(older_than_seconds=SAFE_AGE_SECONDS)
+        except StorageUnavailable:
+            log.warning("stored_files_not_swept", store=media.name)
+    return swept
 
 
 async def _look_up(

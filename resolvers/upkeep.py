@@ -21,13 +21,13 @@ SWEEP_PAUSE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """How much of everything is gone."""
+    """How much of everything is gone. `unfinished_files` were never whole."""
 
     idempotency_records: int
     unclaimed_uploads: int
     expired_documents: int
     partial_uploads: int
-    orphaned_files: int
+    unfinished_files: int
     credentials: int
 
 
@@ -64,7 +64,8 @@ async def examine(services: Services) -> Findings:
 async def prune(services: Services) -> Pruned:
     """Delete what has expired, files included. Safe to repeat, and to kill at any point.
 
-    A part that fails keeps no other from running; its error is raised in the end.
+    Files without a document stay: `stored_files.clear_all` deletes those. A part that fails keeps
+    no other from running; its error is raised in the end.
     """
     database, parts, now = services.database, Parts(), services.clock()
     forgotten = await parts.run(database.run(partial(upkeep.forget_keys, now=now)), otherwise=0)
@@ -75,7 +76,7 @@ async def prune(services: Services) -> Pruned:
     )
     given_up = await storage.prune(services, parts)
     await parts.run(deliver_due(services, storage.HANDLERS), otherwise=0)
-    orphaned = await parts.run(stored_files.put_all_right(services), otherwise=0)
+    unfinished = await parts.run(stored_files.sweep_all(services), otherwise=0)
     spool = services.storage.spool
     kept_seconds = services.storage.unclaimed_kept.total_seconds()
     swept = await parts.run(spool.sweep_ended(now=services.clock()), otherwise=0)
@@ -86,9 +87,17 @@ async def prune(services: Services) -> Pruned:
         unclaimed_uploads=given_up.unclaimed,
         expired_documents=given_up.expired,
         partial_uploads=swept,
-        orphaned_files=orphaned,
+        unfinished_files=unfinished,
         credentials=ended,
     )
+
+
+async def maintain(services: Services) -> None:
+    """Compare the stores and prune. No file is deleted whose document is not known."""
+    parts = Parts()
+    await parts.run(stored_files.put_all_right(services), otherwise=None)
+    await parts.run(prune(services), otherwise=None)
+    parts.conclude()
 
 
 async def prune_forever(
@@ -101,7 +110,7 @@ async def prune_forever(
     pause = FIRST_PAUSE_SECONDS if task.is_well else 0
     while True:
         await sleep(pause)
-        await prune(services)
+        await maintain(services)
         task.succeed()
         pause = PAUSE_SECONDS
 

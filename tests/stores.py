@@ -7,7 +7,7 @@ from uuid import uuid4
 from persistence.database_identity import new_storage_name
 from resilience.cloudinary_media import CloudinaryMedia
 from resilience.folder_media import FolderMedia
-from resolvers.stored_files import SAFE_AGE_SECONDS
+from resolvers.stored_files import SAFE_AGE_SECONDS, clear_all
 from tests.cloudinary import CloudinaryStandIn
 
 OLD_SECONDS = SAFE_AGE_SECONDS + 60
@@ -60,6 +60,11 @@ class CloudinaryStore:
 async def own_name(services) -> str:
     """The name of a file that this database has written."""
     return await services.database.run(new_storage_name)
+
+
+async def cleared(services, *, is_forced: bool = False) -> int:
+    """The number of orphans deleted in all stores, as an operator does it."""
+    return sum(entry.deleted for entry in await clear_all(services, is_forced=is_forced))
 
 
 async def add_document(

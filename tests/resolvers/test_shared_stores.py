@@ -17,9 +17,9 @@ from persistence.database import Database
 from persistence.database_identity import TAG_DIGITS, new_storage_name, storage_tag
 from persistence.options import DatabaseOptions
 from resilience.media import Folder, delete_everywhere
-from resolvers.upkeep import examine, prune
+from resolvers.upkeep import examine
 from tests.databases import dsn
-from tests.stores import add_document, own_name
+from tests.stores import add_document, cleared, own_name
 
 COPY = "copy_of_a_test"
 
@@ -103,7 +103,7 @@ async def test_copy_deletes_nothing_that_the_original_writes_afterwards(
             store.add(f"pending/{entry}")
             store.make_old(f"pending/{entry}")
         (found,) = (await examine(other)).comparisons
-        gone = (await prune(other)).orphaned_files
+        gone = await cleared(other)
 
         unknown = 3 if copy is empty_database else 2
         assert (found.orphans, found.foreign, gone) == ((), unknown, 0)
@@ -123,7 +123,7 @@ async def test_each_of_two_databases_deletes_its_own_orphans(
         for entry in names:
             store.add(f"rejected/{entry}")
             store.make_old(f"rejected/{entry}")
-        gone = [(await prune(services)).orphaned_files for services in (first, second)]
+        gone = [await cleared(services) for services in (first, second)]
         (found,) = (await examine(first)).comparisons
 
     assert gone == [1, 1]
@@ -138,7 +138,7 @@ async def test_file_of_before_is_reported_and_stays_until_its_document_goes(kept
     store.add(f"confirmed/{name}")
     store.make_old(f"confirmed/{name}")
     (without_row,) = (await examine(kept)).comparisons
-    gone = (await prune(kept)).orphaned_files
+    gone = await cleared(kept)
     await add_document(sql, store, folder="confirmed", name=name)
     (with_row,) = (await examine(kept)).comparisons
 

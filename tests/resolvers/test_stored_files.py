@@ -6,6 +6,7 @@ from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from domain.roles import Role
 from domain.status import TeamStatus
@@ -15,17 +16,80 @@ from resolvers.erasure import erase_team
 from resolvers.outbox import TERMS, deliver_due
 from resolvers.registration import register_team
 from resolvers.storage import FOLDER_OF_STATUS, HANDLERS, move_files, owe_move
-from resolvers.stored_files import MISSING_AT_MOST, compare, put_all_right
-from resolvers.upkeep import examine, prune
+from resolvers.stored_files import FEW_ORPHANS, MISSING_AT_MOST, clear_all, compare, put_all_right
+from resolvers.upkeep import examine, maintain, prune
 from tests import make
 from tests.signing_in import caller
-from tests.stores import FolderStore, add_document, own_name
+from tests.stores import FolderStore, add_document, cleared, own_name
 
 
 async def registered(services) -> str:
     """The id of a team without documents."""
     stored = await register_team(services, make.form(), key=None, request_id="request")
     return stored.team.id.hex
+
+
+@pytest.mark.parametrize("folder", list(Folder))
+async def test_server_leaves_old_file_without_document_and_logs_it(kept, store, folder):
+    store.add(name := f"{folder}/{await own_name(kept)}")
+    store.make_old(name)
+
+    with capture_logs() as events:
+        for _ in range(3):
+            await maintain(kept)
+
+    told = [entry for entry in events if entry["event"] == "stored_files_differed"]
+    assert [(entry["store"], entry["orphans"]) for entry in told] == [(store.media.name, 1)] * 3
+    assert store.names() == [name]
+
+
+async def test_server_leaves_second_copies(kept, store, sql):
+    name = await add_document(sql, store, folder="confirmed")
+    names = [f"{folder}/{name}" for folder in Folder]
+    for entry in names:
+        store.add(entry)
+        store.make_old(entry)
+
+    await maintain(kept)
+
+    assert store.names() == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("documents", "orphans", "is_deleted"),
+    [
+        (0, FEW_ORPHANS, True),
+        (0, FEW_ORPHANS + 1, False),
+        (100, FEW_ORPHANS + 1, False),
+        (188, FEW_ORPHANS + 1, False),
+        (189, FEW_ORPHANS + 1, True),
+        (30, 60, False),
+    ],
+)
+async def test_more_orphans_than_a_tenth_stay_unless_forced(
+    services, sql, documents, orphans, is_deleted
+):
+    store = FolderStore(services.storage.media)
+    for _ in range(documents):
+        store.add(f"pending/{await add_document(sql, store)}")
+    for _ in range(orphans):
+        name = f"rejected/{await own_name(services)}"
+        store.add(name)
+        store.make_old(name)
+    store.add(foreign := f"pending/{uuid4().hex}")
+    store.make_old(foreign)
+
+    (entry,) = await clear_all(services)
+    left = len(store.names())
+    forced = await cleared(services, is_forced=True)
+
+    deleted = orphans if is_deleted else 0
+    assert (entry.deleted, entry.left) == (deleted, orphans - deleted)
+    assert (entry.store, entry.own) == ("folder", documents + orphans)
+    assert left == documents + 1 + orphans - deleted
+    assert forced == orphans - deleted
+    assert len(store.names()) == documents + 1
+    assert foreign in store.names()
 
 
 @pytest.mark.parametrize("folder", list(Folder))
@@ -36,7 +100,7 @@ async def test_old_file_without_document_is_reported_and_deleted(kept, store, fo
     store.make_old(f"{folder}/{orphan}")
 
     (found,) = (await examine(kept)).comparisons
-    gone = [(await prune(kept)).orphaned_files for _ in range(2)]
+    gone = [await cleared(kept) for _ in range(2)]
 
     assert (found.store, found.orphans) == (store.media.name, (orphan,))
     assert gone == [1, 0]
@@ -49,7 +113,7 @@ async def test_files_with_other_names_are_left_alone(kept, store):
         store.add(name)
         store.make_old(name)
 
-    assert (await prune(kept)).orphaned_files == 0
+    assert await cleared(kept) == 0
     assert store.names() == sorted(names)
 
 
@@ -62,7 +126,7 @@ async def test_file_with_document_is_kept_whatever_its_age(kept, store, sql):
     found = await compare(kept, store.media)
 
     assert (found.orphans, found.misplaced, found.spares, found.missing) == ((), (), (), ())
-    assert await put_all_right(kept) == 0
+    assert await cleared(kept) == 0
     assert store.names() == [f"pending/{name}"]
 
 
@@ -72,7 +136,7 @@ async def test_file_of_expired_document_is_deleted(kept, store, sql):
     store.make_old(f"rejected/{name}")
     await sql.execute("UPDATE document SET deleted_at = now()")
 
-    assert await put_all_right(kept) == 1
+    assert await cleared(kept) == 1
     assert store.names() == []
 
 
@@ -82,7 +146,7 @@ async def test_document_of_another_store_does_not_keep_a_file(kept, store, sql):
     store.make_old(f"pending/{name}")
     await sql.execute("UPDATE document SET store = 'another'")
 
-    assert await put_all_right(kept) == 1
+    assert await cleared(kept) == 1
     assert store.names() == []
 
 
@@ -131,7 +195,7 @@ async def test_second_copy_of_a_file_goes(kept, store, sql):
         store.make_old(f"{folder}/{name}")
 
     found = await compare(kept, store.media)
-    await put_all_right(kept)
+    await cleared(kept)
 
     assert {folder for _, folder in found.spares} == {Folder.PENDING, Folder.REJECTED}
     assert store.names() == [f"confirmed/{name}"]
@@ -144,7 +208,7 @@ async def test_listing_of_many_pages_is_read_to_its_end(kept, store, stand_in):
         store.add(name)
         store.make_old(name)
 
-    assert await put_all_right(kept) == 20
+    assert await cleared(kept) == 20
     assert store.names() == []
 
 
@@ -157,13 +221,13 @@ async def test_store_that_is_away_is_left_for_another_time(kept, store, stand_in
         pending.rename(tmp_path / "aside")
         pending.write_bytes(b"a file where the folder should be")
 
-    away = await put_all_right(kept)
+    away = await cleared(kept)
     stand_in.mood = "healthy"
     if pending.exists():
         pending.unlink()
         (tmp_path / "aside").rename(pending)
 
-    assert (away, await put_all_right(kept), store.names()) == (0, 1, [])
+    assert (away, await cleared(kept), store.names()) == (0, 1, [])
 
 
 async def test_unfinished_files_go_with_their_document_or_after_an_hour(services, tmp_path):
@@ -179,7 +243,7 @@ async def test_unfinished_files_go_with_their_document_or_after_an_hour(services
 
     await media.delete(name, Folder.PENDING)
     assert store.names() == sorted([other, before, young])
-    assert (await prune(services)).orphaned_files == 2
+    assert (await prune(services)).unfinished_files == 2
     assert store.names() == [young]
 
 
