@@ -5,8 +5,10 @@ As cachetools' LRUCache with `getsizeof`, and its decorator.
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from functools import wraps
 from sys import getsizeof
+from threading import RLock
 from typing import Any, Generic, ParamSpec, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -21,6 +23,7 @@ class ByteBoundedCache(Generic[K, V]):
     """The entries used last, up to `max_bytes` in all.
 
     `size_of` says how many bytes an entry takes; larger ones than `max_entry_bytes` are not kept.
+    Several threads may use one: changes take turns, and reads need none.
     """
 
     def __init__(
@@ -36,15 +39,19 @@ class ByteBoundedCache(Generic[K, V]):
         self._size_of = size_of
         self._values: OrderedDict[K, V] = OrderedDict()
         self._sizes: dict[K, int] = {}
+        # Finalizers that log may change the same cache while this thread does.
+        self._changing = RLock()
 
     def __len__(self) -> int:
         return len(self._values)
 
     def __getitem__(self, key: K) -> V:
         """Raises KeyError."""
-        values = self._values
-        values.move_to_end(key)
-        return values[key]
+        value = self._values[key]
+        # Another thread may have taken it out meanwhile.
+        with suppress(KeyError):
+            self._values.move_to_end(key)
+        return value
 
     def get(self, key: K) -> V | None:
         try:
@@ -54,25 +61,32 @@ class ByteBoundedCache(Generic[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         """Keep the value, or measure one anew that has grown; the least recently used ones go."""
-        self.discard(key)
         size = self._size_of(key, value) + OVERHEAD_BYTES
-        if size > self.max_entry_bytes:
-            return
-        self._values[key], self._sizes[key] = value, size
-        self.bytes += size
-        while self.bytes > self.max_bytes:
-            oldest, _ = self._values.popitem(last=False)
-            self.bytes -= self._sizes.pop(oldest)
+        with self._changing:
+            self.discard(key)
+            if size > self.max_entry_bytes:
+                return
+            self._values[key], self._sizes[key] = value, size
+            self.bytes += size
+            while self.bytes > self.max_bytes and self._values:
+                oldest, _ = self._values.popitem(last=False)
+                self._forget_size(oldest)
 
     def discard(self, key: K) -> None:
-        if key in self._values:
-            del self._values[key]
-            self.bytes -= self._sizes.pop(key)
+        with self._changing:
+            if key in self._values:
+                del self._values[key]
+                self._forget_size(key)
 
     def clear(self) -> None:
-        self._values.clear()
-        self._sizes.clear()
-        self.bytes = 0
+        with self._changing:
+            self._values.clear()
+            self._sizes.clear()
+            self.bytes = 0
+
+    def _forget_size(self, key: K) -> None:
+        size = self._sizes.pop(key, 0)
+        self.bytes -= size
 
 
 def cached(
@@ -94,20 +108,22 @@ def cached(
 
         # The two dictionaries stay the same: a hit takes as few calls as there can be.
         values = results._values  # noqa: SLF001 - its own
-        touch = values.move_to_end
+        get, touch = values.get, values.move_to_end
 
         @wraps(function)
         def lookup(*args: P.args, **kwargs: P.kwargs) -> V:
             key: Any = (args, *kwargs.items()) if kwargs else args
-            try:
+            kept = get(key)
+            if kept is None:
+                value = function(*args, **kwargs)
+                results[key] = (value,)
+                return value
+            # Another thread may have taken it out meanwhile.
+            try:  # noqa: SIM105 - a hit is to cost little
                 touch(key)
             except KeyError:
                 pass
-            else:
-                return values[key][0]
-            value = function(*args, **kwargs)
-            results[key] = (value,)
-            return value
+            return kept[0]
 
         lookup.results = results  # type: ignore[attr-defined]
         return lookup

@@ -1,6 +1,9 @@
 """Entries of a cache when clients choose their size."""
 
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
 
 import pytest
 
@@ -117,3 +120,54 @@ def test_sizes_are_those_that_python_takes():
     assert same.results.bytes <= 100_000
     assert taken < 120_000
     assert deep_size((b"ab", ("c", 1))) > deep_size((b"ab",))
+
+
+@pytest.fixture
+def switching():
+    """Threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def in_four_threads(work):
+    with ThreadPoolExecutor(4) as threads:
+        for result in [threads.submit(work, number) for number in range(4)]:
+            result.result()
+
+
+@pytest.mark.parametrize("places", [1, 2, 5, 12, 100])
+def test_function_may_be_called_from_several_threads(switching, places):
+    @cached(places * (OVERHEAD_BYTES + 200), max_entry_bytes=1_000)
+    def double(text: str) -> str:
+        return text * 2
+
+    def work(seed):
+        random = Random(seed)
+        for _ in range(3_000):
+            text = str(random.randrange(12))
+            assert double(text) == text * 2
+
+    in_four_threads(work)
+
+    results = double.results
+    assert results.bytes == sum(results._sizes.values()) <= results.max_bytes
+    assert set(results._sizes) == set(results._values)
+
+
+@pytest.mark.parametrize("places", [1, 2, 5, 12])
+def test_entries_may_be_set_read_and_taken_out_by_several_threads(switching, places):
+    cache = cache_of(places)
+
+    def work(seed):
+        random = Random(seed)
+        for _ in range(1_000):
+            key = random.randrange(12)
+            cache[key] = bytes(1_000)
+            assert cache.get(random.randrange(12)) in {None, bytes(1_000)}
+            cache.discard(random.randrange(12))
+
+    in_four_threads(work)
+
+    assert cache.bytes == len(cache) * (1_000 + OVERHEAD_BYTES) <= cache.max_bytes
