@@ -7,7 +7,8 @@ from functools import lru_cache
 from starlette.types import Scope
 
 from resilience.byte_bounded_cache import cached
-from web.refusals import HEADER_MAX_BYTES, headers_of
+from web.negotiation import HEADER_MAX_BYTES
+from web.refusals import headers_of
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import brotli
 
 from resilience.byte_bounded_cache import cached
-from web.refusals import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, Headers, Pairs
+from web.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
+from web.refusals import Headers, Pairs
 
 FROM_BYTES = 1024
 # Types of text; everything else that is served is compressed in itself.

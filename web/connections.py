@@ -16,7 +16,8 @@ from resilience.byte_bounded_cache import cached
 from web.cycle import Cycle
 from web.exchange import BODY, WHOLE
 from web.heads import TOO_LARGE, TOO_SLOW, UNREADABLE, Refusal
-from web.refusals import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, headers_of
+from web.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
+from web.refusals import headers_of
 
 MAX_HEAD_BYTES = 32 << 10
 MAX_HEADERS = 200

@@ -8,7 +8,8 @@ from typing import Any
 
 from resilience.byte_bounded_cache import cached
 from resilience.loops import RunningLoop
-from web.refusals import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, Headers
+from web.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
+from web.refusals import Headers
 
 # Probes of the platform call by address, not by name; the answers depend on nothing they send.
 PROBES = ("/livez", "/readyz")

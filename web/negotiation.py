@@ -7,7 +7,7 @@ from resilience.byte_bounded_cache import cached
 
 JSON_TYPE = "application/json"
 GRAPHQL_TYPE = "application/graphql-response+json"
-# Answers kept by the headers that asked for them.
+# Of each cache keyed by what clients write: in all, and of one entry. Longer headers are read anew.
 HEADERS_MAX_BYTES = 128 << 10
 HEADER_MAX_BYTES = 2 << 10
 

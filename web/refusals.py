@@ -16,10 +16,6 @@ Pairs = Sequence[tuple[bytes, bytes]]
 # All that a request has under a name in lower case.
 Headers = dict[bytes, tuple[bytes, ...]]
 
-# Of each cache keyed by what clients write: in all, and of one entry. Longer headers are read anew.
-HEADERS_MAX_BYTES = 128 << 10
-HEADER_MAX_BYTES = 2 << 10
-
 _SORTED = "icct26.headers"
 
 

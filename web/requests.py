@@ -17,8 +17,8 @@ from domain.errors import (
     UnsupportedMediaType,
 )
 from resilience.byte_bounded_cache import cached
-from web.negotiation import JSON_TYPE
-from web.refusals import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, headers_of
+from web.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, JSON_TYPE
+from web.refusals import headers_of
 from web.trusted import TrustedDocuments
 
 UTF_8 = ("utf-8", "utf8")

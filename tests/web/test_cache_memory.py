@@ -13,7 +13,7 @@ from schema.document_cache import ARRIVING_MAX_BYTES
 from schema.limits import ALLOWED, documents
 from tests.asking import serving
 from web import clients, compression, connections, negotiation, requests
-from web.refusals import HEADERS_MAX_BYTES
+from web.negotiation import HEADERS_MAX_BYTES
 from web.windows import CLIENTS_KEPT, OwnMemory
 
 DOCUMENTS_MAX_MB = 4.0
