@@ -1,7 +1,7 @@
 """The whole service on one screen: middleware, routes, lifespan."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,6 +27,7 @@ from resilience.spool import Spool
 from resilience.stopping import finish
 from resilience.tracing import start_tracing, stop_tracing
 from resolvers.context import Accounts, Disk, Services, Storage, Watched
+from resolvers.known_clients import device_of
 from resolvers.outbox import Handler, run_outbox
 from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets
@@ -94,7 +95,12 @@ def create_app(
     route = Route("/graphql", graphql)
     app = Service(
         routes=[route, *routes(settings, services, limits, drain)],
-        middleware=middleware(settings, straight={route.path: graphql}, limits=limits),
+        middleware=middleware(
+            settings,
+            straight={route.path: graphql},
+            limits=limits,
+            device_of=partial(device_of, services),
+        ),
         exception_handlers={404: not_found, 405: method_not_allowed},
         lifespan=partial(
             lifespan,
@@ -111,11 +117,15 @@ def create_app(
 
 
 def middleware(
-    settings: Settings, straight: Mapping[str, Responder], limits: RateLimits | None = None
+    settings: Settings,
+    straight: Mapping[str, Responder],
+    limits: RateLimits | None = None,
+    device_of: Callable[[str], str | None] = lambda _: None,
 ) -> list[Middleware]:
     """Heads are limited before it, by connections; the rates of queries, mutations and files by
     `limits`, where it is known what a request is.
 
+    `device_of` names a client that has signed in before by its cookie; see RateLimit.
     `straight` answers the paths that are asked for most.
     """
     return [
@@ -143,18 +153,21 @@ def middleware(
             ),
             hosts=TrustedHosts(settings.allowed_hosts),
             straight=straight,
-            rate=rate_limit(settings, limits),
+            rate=rate_limit(settings, limits, device_of),
         )
     ]
 
 
-def rate_limit(settings: Settings, limits: RateLimits | None) -> RateLimit | None:
+def rate_limit(
+    settings: Settings, limits: RateLimits | None, device_of: Callable[[str], str | None]
+) -> RateLimit | None:
     if not settings.enable_rate_limiting:
         return None
     return RateLimit(
         per_minute=settings.rate_limit_all,
         trusted_proxies=settings.trusted_proxies,
         limits=limits,
+        device_of=device_of,
     )
 
 

@@ -38,6 +38,12 @@ def read_known_client(services: Services, text: str | None) -> KnownClient | Non
     return KnownClient(device=device, accounts=tuple(accounts))
 
 
+def device_of(services: Services, text: str) -> str | None:
+    """The name of the client; None for a text that is not from here or is too old."""
+    known = read_known_client(services, text)
+    return known.device if known else None
+
+
 def known_client_text(services: Services, before: KnownClient | None, account: str) -> str:
     """The text for a client that has just signed in to the account."""
     device = before.device if before else secrets.token_hex(16)

@@ -11,6 +11,8 @@ from domain.errors import DomainError
 from resilience.metrics import RATE_LIMIT_REJECTIONS
 from web.clients import client_address
 from web.limits import RateLimits
+from web.refusals import headers_of
+from web.sessions import KNOWN_COOKIES
 from web.standing import Exceeded, Policy, Standing
 
 # A client that was quiet for so long may send all the requests of that time at once: twenty teams
@@ -32,6 +34,10 @@ class RateLimit:
     A generic cell rate algorithm: one number for each client, in the memory of this process, so
     that a request costs microseconds and no call to a store. `limits` are the finer ones, which a
     request is charged to that is refused before it is known to be a query or a mutation.
+
+    An address that has no place left refuses a client that has signed in before only once that has
+    used up places of its own: `device_of` gives its name by the signed text of its cookie, None for
+    a text that is not from here. It is asked only then, once for a request.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class RateLimit:
         per_minute: int,
         trusted_proxies: Sequence[str],
         limits: RateLimits | None = None,
+        device_of: Callable[[str], str | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._interval = 60 / per_minute
@@ -48,6 +55,7 @@ class RateLimit:
         )
         self._trusted_proxies = tuple(trusted_proxies)
         self._limits = limits
+        self._device_of = device_of
         self._clock = clock
         # When the whole burst is free again, the client first that was counted least recently.
         self._free_at: OrderedDict[str, float] = OrderedDict()
@@ -62,18 +70,31 @@ class RateLimit:
             return None
         client = client_address(scope, self._trusted_proxies)
         if path in PROBES:
-            client = f"probe {client}"
-        now, free_at = self._clock(), self._free_at
-        due = max(free_at.get(client, now), now) + self._interval
-        wait = due - now - self._policy.seconds
+            wait = self._take(f"probe {client}")
+        else:
+            wait = self._take(client)
+            if wait > 0 and (device := self._device(scope)) is not None:
+                wait = self._take(f"device {device}")
         if wait > 0:
             _REJECTIONS.inc()
             return Exceeded(Standing(self._policy, 0, math.ceil(wait)))
-        free_at[client] = due
-        free_at.move_to_end(client)
-        if len(free_at) > CLIENTS_KEPT:
-            free_at.popitem(last=False)
         return None
+
+    def _take(self, client: str) -> float:
+        """Take a place, and return 0 or less; else the seconds until there is one."""
+        now, free_at = self._clock(), self._free_at
+        due = max(free_at.get(client, now), now) + self._interval
+        wait = due - now - self._policy.seconds
+        if wait <= 0:
+            free_at[client] = due
+            free_at.move_to_end(client)
+            if len(free_at) > CLIENTS_KEPT:
+                free_at.popitem(last=False)
+        return wait
+
+    def _device(self, scope: Scope) -> str | None:
+        text = _known_text(headers_of(scope).get(b"cookie", ()))
+        return None if text is None else self._device_of(text)
 
     async def charge(self, scope: Scope, error: DomainError) -> DomainError:
         """Count an operation that is refused unread as a query.
@@ -87,3 +108,13 @@ class RateLimit:
         except Exceeded as refusal:
             return refusal
         return error
+
+
+def _known_text(cookies: Sequence[bytes]) -> str | None:
+    """The first cookie that a client is known by, not checked."""
+    for header in cookies:
+        for pair in header.split(b";"):
+            name, _, text = pair.strip().partition(b"=")
+            if name in KNOWN_COOKIES:
+                return text.decode("latin-1")
+    return None

@@ -38,6 +38,7 @@ COOKIE = "__Host-icct26"
 PLAIN_COOKIE = "icct26"
 # Behind the name of either.
 KNOWN = "-known"
+KNOWN_COOKIES = frozenset((f"{COOKIE}{KNOWN}".encode(), f"{PLAIN_COOKIE}{KNOWN}".encode()))
 MANAGE_TOKEN = "icm_"  # noqa: S105 - the prefix of captains' tokens, which are not ours
 # A browser sends these to another page's server only after a preflight.
 PREFLIGHTED = frozenset((b"x-requested-with", b"apollo-require-preflight"))

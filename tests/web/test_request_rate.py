@@ -10,7 +10,7 @@ from server import create_app
 from tests import make
 from tests.asking import GRAPHQL_TYPE, ask, data, refused, serving
 from tests.sending import OPEN, announcement
-from tests.signing_in import bearer
+from tests.signing_in import PASSWORD, SIGN_IN, bearer, known_cookie_of, organiser
 from web import rate_limit
 from web.rate_limit import BURST_MINUTES, RateLimit
 
@@ -380,6 +380,79 @@ def test_clients_are_counted_apart_and_networks_of_64_bits_together():
 
     assert wait_of(rate, "2001:db8::2") > 0
     assert wait_of(rate, "192.0.2.3") == 0
+
+
+def known_by(*pairs: str) -> list[tuple[bytes, bytes]]:
+    return [(b"cookie", pair.encode("latin-1")) for pair in pairs]
+
+
+COOKIES = {
+    "alone": known_by("__Host-icct26-known=here"),
+    "of a developer": known_by("icct26-known=here"),
+    "behind the session": known_by("__Host-icct26=ics_x; __Host-icct26-known=here"),
+    "before the session": known_by("__Host-icct26-known=here;__Host-icct26=ics_x"),
+    "in a header of its own": known_by("a=b", "__Host-icct26-known=here"),
+    "among strange ones": known_by("=; ;é=é; icct26; __Host-icct26-known=here; x"),
+}
+
+
+@pytest.mark.parametrize("headers", COOKIES.values(), ids=COOKIES.keys())
+def test_known_client_has_places_of_its_own_once_its_address_has_none(headers):
+    asked = []
+
+    def device_of(text):
+        asked.append(text)
+        return {"here": "device"}.get(text)
+
+    rate = RateLimit(per_minute=1, trusted_proxies=(), device_of=device_of)
+    known = scope_of("/graphql") | {"headers": headers}
+
+    assert [rate.count(scope_of("/graphql")) for _ in range(4)] == [None] * 4
+    assert rate.count(known) is None
+    assert asked == []
+    assert [rate.count(known) is None for _ in range(6)] == [True] * 5 + [False]
+    assert rate.count(known).retry_after_seconds in {59, 60}
+    assert rate.count(scope_of("/graphql")) is not None
+    assert set(asked) == {"here"}
+    # Elsewhere the address has places, and the client none of its own any more.
+    assert rate.count(known | {"client": ("192.0.2.9", 1)}) is None
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "__Host-icct26-known=forged",
+        "__Host-icct26-known=",
+        "__Host-icct26-known",
+        "__Host-icct26=here",
+        "known=here",
+        "__Host-icct26-known2=here",
+    ],
+)
+def test_client_that_is_not_known_has_no_places_of_its_own(pair):
+    rate = RateLimit(per_minute=1, trusted_proxies=(), device_of={"here": "device"}.get)
+    stranger = scope_of("/graphql") | {"headers": known_by(pair)}
+
+    assert [rate.count(stranger) is None for _ in range(7)] == [True] * 5 + [False] * 2
+
+
+async def test_organiser_gets_in_beside_a_stranger_at_the_same_address(served, services):
+    await organiser(services)
+    wanted = {"input": {"email": "owner@example.org", "password": PASSWORD}}
+    async with served(rate_limit_all=2, rate_limit_queries=100) as client:
+        signed_in = await ask(client, SIGN_IN, wanted)
+        token = data(signed_in)["signIn"]["token"]
+        known = known_cookie_of(signed_in).partition(";")[0]
+        cookies = {"Cookie": f"__Host-icct26={token}; {known}"}
+        client.cookies.clear()
+        for _ in range(2 * BURST_MINUTES):
+            await client.get("/errors")
+        stranger = await ask(client, NAME)
+        forged = await ask(client, NAME, Cookie=f"{known}x")
+        mine = [await ask(client, "{ me { email } }", **cookies) for _ in range(5)]
+
+    assert stranger.status_code == forged.status_code == 429
+    assert [data(answer)["me"]["email"] for answer in mine] == ["owner@example.org"] * 5
 
 
 def test_millions_of_addresses_take_bounded_memory(monkeypatch):
