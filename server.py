@@ -96,10 +96,7 @@ def create_app(
     app = Service(
         routes=[route, *routes(settings, services, limits, drain)],
         middleware=middleware(
-            settings,
-            straight={route.path: graphql},
-            limits=limits,
-            device_of=partial(device_of, services),
+            settings, {route.path: graphql}, limits, partial(device_of, services)
         ),
         exception_handlers={404: not_found, 405: method_not_allowed},
         lifespan=partial(
