@@ -145,6 +145,11 @@ def doctor() -> None:
         print(line)
     for line in filter(None, map(foreign_files_of, found.comparisons)):
         print(line)
+    for table, count in found.old_names.items():
+        print(
+            f"{table}: {count} names are compared with characters that show nothing. If prune"
+            " leaves them, another one has the name without; mergeChurches makes churches one."
+        )
     for store in found.stores_away:
         print(f"The storage of documents, {store}, does not work. Check its settings.")
     if found.drift or found.stores_away or differences:
@@ -171,6 +176,7 @@ def prune(
         f" uploads, {gone.expired_documents} expired documents, {gone.partial_uploads} partial"
         f" uploads and {gone.credentials} expired sessions and API tokens were deleted,"
         f" and {orphans + gone.unfinished_files} files that belong to no document."
+        f" {gone.normalized_names} names were normalised anew."
     )
     refusals = [
         f"{entry.store}: {entry.left} of {entry.own} files belong to no document and were left."

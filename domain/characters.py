@@ -20,7 +20,9 @@ _IGNORABLE = (
     "\U00013441\U00013442"
 )
 _INVISIBLE = re.compile(f"[{_IGNORABLE}]+")
-_INVISIBLE_OR_JOINER = re.compile(f"[{_IGNORABLE}{JOINERS}]+")
+# An expression for PostgreSQL too: no normalised name has one of these.
+IGNORED = f"[{_IGNORABLE}{JOINERS}]"
+_INVISIBLE_OR_JOINER = re.compile(f"{IGNORED}+")
 _JOINERS = re.compile(f"[{JOINERS}]+")
 _VIRAMA = 9
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from domain.errors import StorageUnavailable
-from persistence import credentials, upkeep
+from persistence import credentials, normalized_names, upkeep
 from persistence.upkeep import Drift
 from resilience.background import BackgroundTask, Parts
 from resolvers import storage, stored_files
@@ -29,19 +29,22 @@ class Pruned:
     partial_uploads: int
     unfinished_files: int
     credentials: int
+    normalized_names: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """`drift` has places that are counted otherwise than there are live teams.
 
-    `comparisons` has one entry for each store that answered.
+    `comparisons` has one entry for each store that answered. `old_names` counts, for each table,
+    names that are compared with characters that show nothing.
     """
 
     drift: list[Drift]
     store: str
     stores_away: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
+    old_names: dict[str, int]
 
 
 async def examine(services: Services) -> Findings:
@@ -58,11 +61,13 @@ async def examine(services: Services) -> Findings:
         store=services.storage.media.name,
         stores_away=tuple(away),
         comparisons=tuple(comparisons),
+        old_names=await services.database.read(normalized_names.count_old),
     )
 
 
 async def prune(services: Services) -> Pruned:
-    """Delete what has expired, files included. Safe to repeat, and to kill at any point.
+    """Delete what has expired, files included, and normalise old names anew. Safe to repeat, and
+    to kill at any point.
 
     Files without a document stay: `stored_files.clear_all` deletes those. A part that fails keeps
     no other from running; its error is raised in the end.
@@ -74,6 +79,7 @@ async def prune(services: Services) -> Pruned:
         database.run(partial(credentials.forget_expired, now=now, idle_since=idle_since)),
         otherwise=0,
     )
+    renewed = await parts.run(normalized_names.renew(database), otherwise=0)
     given_up = await storage.prune(services, parts)
     await parts.run(deliver_due(services, storage.HANDLERS), otherwise=0)
     unfinished = await parts.run(stored_files.sweep_all(services), otherwise=0)
@@ -89,6 +95,7 @@ async def prune(services: Services) -> Pruned:
         partial_uploads=swept,
         unfinished_files=unfinished,
         credentials=ended,
+        normalized_names=renewed,
     )
 
 
