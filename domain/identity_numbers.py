@@ -28,11 +28,13 @@ _AADHAAR = re.compile(
 _AMOUNT = r"(?:rs\.?|inr|₹) ?\d[\d,.]*(?:/-)?"
 _MONTH = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]{0,6}\.?"
 _DATE = (
-    rf"(?:on )?(?:\d{{1,2}}[ ./-](?:{_MONTH}|\d{{1,2}})(?:,?[ ./-]\d{{2,4}})?|\d{{4}}-\d\d-\d\d"
+    rf"(?:(?:on|of|dated?) )?(?:\d{{1,2}}[ ./-](?:{_MONTH}|\d{{1,2}})(?:,?[ ./-]\d{{2,4}})?"
+    r"|\d{4}-\d\d-\d\d"
     r"|(?:sun|mon|tues|wednes|thurs|fri|satur)day|today|yesterday)"
 )
 _FILLER = (
-    r"(?:nos?\.?|num(?:ber)?\.?|nr\.?|id|code|is|was|எண்|നമ്പർ|నంబర్|नंबर|नम्बर"
+    r"(?:nos?\.?|num(?:ber)?\.?|nr\.?|id|code|is(?: not)?|was|should be|12[ -]digits?"
+    r"|எண்|നമ്പർ|నంబర్|नंबर|नम्बर"
     rf"|{_AMOUNT}|{_DATE})(?![a-z])"
 )
 _WEAK_GAP = r"[ \t\xa0:#=()\[\]*'\"’_/–-]{0,4}\n?"
