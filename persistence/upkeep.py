@@ -1,4 +1,4 @@
-"""What is done now and then: comparing counts, forgetting keys."""
+"""Work of now and then: comparing counts, forgetting keys, taking turns."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +35,23 @@ async def drift(connection: AsyncConnection) -> list[Drift]:
     """Empty while every count is right."""
     rows = await connection.execute(_DRIFT)
     return [Drift(of=row.of, taken=row.taken, live_teams=row.live_teams) for row in rows]
+
+
+_TAKE_TURN = text("""
+    INSERT INTO idempotency_record AS r (operation, key, fingerprint, team_id, expires_at)
+    VALUES (:work, '', '', gen_random_uuid(), :until)
+    ON CONFLICT (operation, key) DO UPDATE SET expires_at = excluded.expires_at
+    WHERE r.expires_at <= :now
+    RETURNING true
+""")
+
+
+async def take_turn(
+    connection: AsyncConnection, work: str, *, now: datetime, until: datetime
+) -> bool:
+    """True for one process: no other one of this database takes this work before `until`."""
+    result = await connection.execute(_TAKE_TURN, {"work": work, "now": now, "until": until})
+    return result.first() is not None
 
 
 async def forget_keys(connection: AsyncConnection, *, now: datetime) -> int:

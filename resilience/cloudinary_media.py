@@ -46,6 +46,9 @@ class CloudinaryMedia:
 
     def __init__(self, account: str, guard: Guard, *, timeout_seconds: float) -> None:
         self.guard = guard
+        # The Admin API has a quota by the hour: used up, it says nothing of uploads, and to try
+        # again uses more of it.
+        self._admin_guard = guard.beside(f"{guard.name}_admin", attempts=1)
         self._threads = CapacityLimiter(AT_ONCE)
         self._timeout_seconds = timeout_seconds
         self._http = urllib3.PoolManager(maxsize=AT_ONCE, retries=False)
@@ -112,7 +115,7 @@ class CloudinaryMedia:
         return 0
 
     async def check(self) -> None:
-        await self._run(partial(api.ping, **self._options))
+        await self._run(partial(api.ping, **self._options), self._admin_guard)
 
     async def _files_in(self, folder: Folder) -> list[StoredFile]:
         files: list[StoredFile] = []
@@ -125,17 +128,18 @@ class CloudinaryMedia:
                     max_results=PAGE_SIZE,
                     next_cursor=cursor,
                     **self._options,
-                )
+                ),
+                self._admin_guard,
             )
             files += _listed(page["resources"], folder)
             cursor = page.get("next_cursor")
             if not cursor:
                 return files
 
-    async def _run(self, call: Callable[[], T]) -> T:
+    async def _run(self, call: Callable[[], T], guard: Guard | None = None) -> T:
         """Raises FileMissing, StorageUnavailable."""
         try:
-            return await self.guard(partial(self._in_thread, call))
+            return await (guard or self.guard)(partial(self._in_thread, call))
         except _Refused as refusal:
             log.error("storage_refused", error=type(refusal.__cause__).__name__)  # noqa: TRY400
             raise StorageUnavailable from refusal

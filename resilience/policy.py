@@ -5,7 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import structlog
@@ -99,6 +99,16 @@ class Guard:
             raise self._refusal() from opened.__cause__
         except self._failures as error:
             raise self._unavailable() from error
+
+    def beside(self, name: str, *, attempts: int) -> "Guard":
+        """A guard for other calls of the service, whose failures do not count here."""
+        return Guard(
+            name,
+            replace(self._options, attempts=attempts),
+            transient=self._failures,
+            unavailable=self._unavailable,
+            clock=self._clock,
+        )
 
     def reset(self) -> None:
         """Close the breaker by hand, whatever the service did."""

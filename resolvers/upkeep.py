@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from domain.errors import StorageUnavailable
@@ -17,6 +18,7 @@ from resolvers.stored_files import Comparison
 FIRST_PAUSE_SECONDS = 60
 PAUSE_SECONDS = 3_600
 SWEEP_PAUSE_SECONDS = 60
+COMPARISON_PAUSE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +102,17 @@ async def prune(services: Services) -> Pruned:
 
 
 async def maintain(services: Services) -> None:
-    """Compare the stores and prune. No file is deleted whose document is not known."""
-    parts = Parts()
-    await parts.run(stored_files.put_all_right(services), otherwise=None)
+    """Compare the stores and prune. No file is deleted whose document is not known.
+
+    Repeated after a failure, or by another process, it compares the stores once an hour all the
+    same: to list them may cost a quota.
+    """
+    parts, now = Parts(), services.clock()
+    take_turn = partial(
+        upkeep.take_turn, work="compare_stores", now=now, until=now + COMPARISON_PAUSE
+    )
+    if await parts.run(services.database.run(take_turn), otherwise=False):
+        await parts.run(stored_files.put_all_right(services), otherwise=None)
     await parts.run(prune(services), otherwise=None)
     parts.conclude()
 

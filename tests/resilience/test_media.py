@@ -295,3 +295,23 @@ def test_the_stand_in_knows_the_documented_signature():
     }
 
     assert signature(fields, "abcd") == "bfd09f95f331f558cbd1320e67aa8d488770583e"
+
+
+@pytest.mark.parametrize("mood", ["420", "429", "500", "503", "page", "cutting"])
+async def test_listing_that_is_refused_keeps_nobody_from_uploads(
+    stand_in, seconds, source, name, mood
+):
+    media, guard = cloudinary(stand_in.url, seconds, attempts=3)
+    stand_in.mood = mood
+
+    for call in [media.files, media.check] * 10:
+        with pytest.raises(StorageUnavailable):
+            await call()
+    calls = stand_in.total_calls
+    stand_in.mood = "healthy"
+    await media.save(name, Folder.PENDING, source)
+
+    # The SDK itself asks three times more after a connection that was cut.
+    assert calls == GuardOptions().failures * (4 if mood == "cutting" else 1)
+    assert guard.state == BreakerState.CLOSED
+    assert stand_in.names == [f"pending/{name}"]

@@ -30,13 +30,14 @@ async def registered(services) -> str:
 
 
 @pytest.mark.parametrize("folder", list(Folder))
-async def test_server_leaves_old_file_without_document_and_logs_it(kept, store, folder):
+async def test_server_leaves_old_file_without_document_and_logs_it(kept, store, folder, clock):
     store.add(name := f"{folder}/{await own_name(kept)}")
     store.make_old(name)
 
     with capture_logs() as events:
         for _ in range(3):
             await maintain(kept)
+            clock.advance(hours=1)
 
     told = [entry for entry in events if entry["event"] == "stored_files_differed"]
     assert [(entry["store"], entry["orphans"]) for entry in told] == [(store.media.name, 1)] * 3

@@ -1,7 +1,16 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from domain.errors import StorageUnavailable
 from domain.roles import Role
+from resilience.breakers import BreakerState
+from resilience.cloudinary_media import CloudinaryMedia
+from resilience.policy import Guard, GuardOptions
 from resolvers import api_tokens
 from resolvers.registration import register_team
-from resolvers.upkeep import examine, prune
+from resolvers.upkeep import examine, maintain, prune
 from tests import make
 from tests.signing_in import caller
 
@@ -60,3 +69,66 @@ async def test_a_store_that_does_not_work_is_named(services, settings):
     found = await examine(services)
 
     assert found.stores_away == ("folder",)
+
+
+@pytest.fixture
+def listed(services, stand_in):
+    """Services with a Cloudinary store; stand_in counts three calls for one listing."""
+    guard = Guard(
+        "cloudinary",
+        GuardOptions(attempts=3, retry_wait_seconds=0),
+        transient=CloudinaryMedia.TRANSIENT,
+        unavailable=StorageUnavailable,
+    )
+    media = CloudinaryMedia(stand_in.url, guard, timeout_seconds=5)
+    storage = replace(services.storage, media=media, stores={media.name: media})
+    return replace(services, storage=storage)
+
+
+async def test_store_is_listed_by_one_of_many_processes_in_an_hour(listed, stand_in, clock):
+    counts = []
+    for minutes in (0, 1, 58, 1, 59, 1):
+        clock.advance(minutes=minutes)
+        await asyncio.gather(*(maintain(listed) for _ in range(5)))
+        counts.append(stand_in.total_calls)
+
+    assert counts == [3, 3, 3, 6, 6, 9]
+
+
+@pytest.mark.parametrize("table", ["organiser_session", "idempotency_record"])
+async def test_store_is_not_listed_again_while_another_part_fails(
+    listed, stand_in, sql, clock, table
+):
+    await sql.execute(
+        "INSERT INTO idempotency_record (operation, key, fingerprint, team_id, expires_at)"
+        " VALUES ('register', 'k', '', gen_random_uuid(), $1)",
+        clock.now,
+    )
+    await sql.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'made to fail' USING ERRCODE = '23514'; END $$;"
+        f"CREATE TRIGGER fail BEFORE DELETE ON {table} EXECUTE FUNCTION fail()"
+    )
+
+    try:
+        for _ in range(10):
+            with pytest.raises(Exception, match="made to fail"):
+                await maintain(listed)
+            clock.advance(minutes=1)
+    finally:
+        await sql.execute("DROP FUNCTION fail() CASCADE")
+
+    assert stand_in.total_calls == 3
+
+
+@pytest.mark.parametrize("mood", ["420", "429", "500", "503", "page", "401"])
+async def test_store_that_refuses_to_be_listed_is_not_asked_again_within_the_hour(
+    listed, stand_in, clock, mood
+):
+    stand_in.mood = mood
+    for _ in range(10):
+        await maintain(listed)
+        clock.advance(minutes=5)
+
+    assert stand_in.total_calls == 1
+    assert listed.storage.media.guard.state == BreakerState.CLOSED
