@@ -18,7 +18,7 @@ from persistence import documents
 from persistence.database import Connection
 from persistence.database_identity import storage_tag
 from persistence.documents import Kept
-from resilience.media import Folder, Media, StoredFile, delete_everywhere, find_folder
+from resilience.media import FileMissing, Folder, Media, StoredFile, delete_everywhere, find_folder
 from resolvers.context import Services
 from resolvers.storage import owe_move
 
@@ -104,8 +104,11 @@ async def put_right(services: Services, media: Media) -> Comparison:
     Files without a document are logged. Raises StorageUnavailable, ServiceUnavailable.
     """
     found = await compare(services, media)
-    for row, folder in found.misplaced:
-        await services.database.run(partial(_correct, services, row, folder))
+    for row, _ in found.misplaced:
+        # The listing is of before: the file may have moved, with its row, since then.
+        place = await find_folder(media, row.storage_name, likely=Folder(row.folder))
+        if place is not None and place != row.folder:
+            await services.database.run(partial(_correct, services, row, place))
     if found.orphans or found.misplaced or found.spares or found.missing:
         log.warning(
             "stored_files_differed",
@@ -140,7 +143,11 @@ async def clear(services: Services, media: Media, *, is_forced: bool) -> Cleared
         await delete_everywhere(media, name)
     for row, folder in found.spares:
         # Moved over the other copy and not deleted: at every moment there is one.
-        await media.move(row.storage_name, folder, Folder(row.folder))
+        try:
+            await media.move(row.storage_name, folder, Folder(row.folder))
+        except FileMissing:
+            # Deleted since the store was listed.
+            log.info("stored_file_gone", store=media.name, document=row.id.hex)
     if found.orphans:
         log.warning("orphans_deleted", store=media.name, count=len(found.orphans))
     return Cleared(store=media.name, deleted=len(found.orphans), left=0, own=found.own)

@@ -16,7 +16,15 @@ from resolvers.erasure import erase_team
 from resolvers.outbox import TERMS, deliver_due
 from resolvers.registration import register_team
 from resolvers.storage import FOLDER_OF_STATUS, HANDLERS, move_files, owe_move
-from resolvers.stored_files import FEW_ORPHANS, MISSING_AT_MOST, clear_all, compare, put_all_right
+from resolvers.stored_files import (
+    FEW_ORPHANS,
+    MISSING_AT_MOST,
+    clear,
+    clear_all,
+    compare,
+    put_all_right,
+    put_right,
+)
 from resolvers.upkeep import examine, maintain, prune
 from tests import make
 from tests.signing_in import caller
@@ -381,3 +389,50 @@ async def test_crash_between_moving_and_recording_before_a_team_is_reopened_is_m
     assert store.names() == sorted(f"pending/{row['storage_name']}" for row in rows)
     assert {row["folder"] for row in await sql.fetch("SELECT folder FROM document")} == {"pending"}
     assert await owed(sql) == 0
+
+
+class Listed:
+    """A store whose listing was made before something happened to its files."""
+
+    def __init__(self, media, files):
+        self._media = media
+        self._files = files
+
+    def __getattr__(self, name):
+        return getattr(self._media, name)
+
+    async def files(self):
+        return self._files
+
+
+@pytest.mark.parametrize("recorded", list(Folder))
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_row_is_not_corrected_to_where_the_file_was(kept, store, sql, recorded, is_lost):
+    name = await add_document(sql, store, folder=recorded.value)
+    other = next(folder for folder in Folder if folder != recorded)
+    store.add(f"{other}/{name}")
+    listed = Listed(store.media, await store.media.files())
+    if is_lost:
+        store.lose(f"{other}/{name}")
+    else:
+        await store.media.move(name, other, recorded)
+
+    found = await put_right(kept, listed)
+
+    assert [folder for _, folder in found.misplaced] == [other]
+    assert await sql.fetchval("SELECT folder FROM document") == recorded
+
+
+async def test_second_copy_that_is_gone_keeps_no_other_from_being_cleared(kept, store, sql):
+    gone, there = [await add_document(sql, store) for _ in range(2)]
+    for name in (gone, there):
+        for folder in ("pending", "confirmed"):
+            store.add(f"{folder}/{name}")
+            store.make_old(f"{folder}/{name}")
+    listed = Listed(store.media, await store.media.files())
+    for folder in ("pending", "confirmed"):
+        store.lose(f"{folder}/{gone}")
+
+    await clear(kept, listed, is_forced=False)
+
+    assert store.names() == [f"pending/{there}"]
