@@ -1,12 +1,12 @@
 """Connections outside SQLAlchemy's pool: of asyncpg itself, with nothing around them."""
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 
 import asyncpg
 from sqlalchemy import make_url
 
+from persistence.stalls import RunningTime
 from persistence.tcp import watch_socket
 
 APPLICATION = {"application_name": "icct26-registration"}
@@ -49,9 +49,12 @@ async def leave(connection: asyncpg.Connection) -> None:
 
 
 async def answers(connection: asyncpg.Connection, *, within_seconds: float) -> bool:
-    """Whether the connection answers in time and its server takes writes; closed where not."""
+    """Whether the connection answers in time and its server takes writes; closed where not.
+
+    A stall of this process is no silence of the server.
+    """
     # Closes the connection instead of cancelling: for that, the server would have to answer.
-    ending = asyncio.get_running_loop().call_later(within_seconds, connection.terminate)
+    ending = RunningTime(within_seconds, connection.terminate)
     try:
         if await connection.fetchval(_IS_WRITABLE):
             return True

@@ -77,7 +77,7 @@ class ConnectionPool:
 
         Cancelled in the middle of a statement it cannot: the next answer on it belongs to nobody.
         """
-        self._watchdog.end(lease.connection)
+        self._watchdog.end(lease.connection, is_answered=is_usable)
         lease.used_at = now = monotonic()
         is_old = now - lease.opened_at > self._options.recycle_seconds
         if is_usable and not is_old and not self._renewal.is_outdated(lease.opened_at):

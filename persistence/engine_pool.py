@@ -111,7 +111,7 @@ class EnginePool:
         self._watchdog.begin(connection.connection.driver_connection)
 
     def _on_answer(self, connection: Any, *_: Any) -> None:
-        self._watchdog.end(connection.connection.driver_connection)
+        self._watchdog.end(connection.connection.driver_connection, is_answered=True)
 
     def _on_error(self, context: Any) -> None:
         connection = context.connection

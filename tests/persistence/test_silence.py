@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from functools import partial
 from time import monotonic
 
@@ -11,8 +12,8 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from domain.errors import ServiceUnavailable
-from persistence import connection_pool, engine_pool
-from persistence.connecting import connect
+from persistence import connection_pool, engine_pool, watchdog
+from persistence.connecting import answers, connect
 from persistence.direct import Statement
 from persistence.tcp import KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MILLISECONDS
 
@@ -259,3 +260,49 @@ async def test_callers_in_a_row_wait_two_deadlines_at_most(relay, open_database,
     assert others == []
     assert slowest < OUTAGE_SECONDS
     assert await stored(sql) == sorted(acknowledged)
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    for name, seconds in {
+        "TICK_SECONDS": 0.05,
+        "SUSPECT_SECONDS": 0.2,
+        "EXAMINATION_SECONDS": 0.3,
+        "PAUSE_SECONDS": 0.1,
+    }.items():
+        monkeypatch.setattr(watchdog, name, seconds)
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_long_statement_is_cut_only_if_nothing_is_answered(
+    hurried, relay, open_database, is_asked
+):
+    database = open_database(relay.url, pool_size=8, connect_timeout_seconds=1)
+    long = Statement(text("SELECT pg_sleep(2)"))
+    await asyncio.gather(*(database.fetch(ONE) for _ in range(2)))
+    with capture_logs() as logs:
+        sleeping = asyncio.create_task(database.fetch(long))
+        await asyncio.sleep(0)
+        relay.deaf = True
+        while is_asked and not sleeping.done():
+            await database.fetch(ONE)
+            await asyncio.sleep(0.05)
+        outcome = (await asyncio.gather(sleeping, return_exceptions=True))[0]
+
+    reasons = [line["reason"] for line in logs if line["event"] == "connection_given_up"]
+    if is_asked:
+        assert (len(outcome), reasons) == (1, [])
+    else:
+        assert "silent" in reasons
+
+
+@pytest.mark.parametrize("stall", [0.4, 0.7, 1.5])
+async def test_stall_of_this_process_is_no_silence(relay, stall):
+    own = await connect(relay.url, timeout_seconds=5)
+    asyncio.get_running_loop().call_soon(time.sleep, stall)
+
+    assert await answers(own, within_seconds=0.3)
+
+    relay.swallow()
+    assert not await answers(own, within_seconds=0.3)
+    assert own.is_closed()
