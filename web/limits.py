@@ -5,10 +5,8 @@ Guesses at passwords, codes and tokens have windows of their own: see `web/attem
 """
 
 import asyncio
-import math
-import time
 from collections.abc import Awaitable, Callable
-from functools import partial
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
@@ -28,7 +26,7 @@ Kind = Literal["mutation", "query", "upload"]
 # Wrong tokens, tickets and links of one client within a quarter of an hour.
 GUESSES = 30
 
-# A store that was away is not asked for so long.
+# A store that is away is asked by the probe alone, this often.
 STORE_PAUSE_SECONDS = 5.0
 # Of the counts that find out whether the store is back, which may be any number.
 PROBE = Policy("probe", "probes", 1_000_000, minutes=1)
@@ -63,7 +61,6 @@ class RateLimits:
         # Apart, so that a flood of wrong tokens makes no guess at a password forgotten.
         self._token_attempts = OwnAttempts()
         self._shared = None if storage_uri.startswith("memory:") else _shared(storage_uri)
-        self._asked_again_at = -math.inf
 
     @property
     def is_shared(self) -> bool:
@@ -137,7 +134,7 @@ class RateLimits:
     async def _give_back(
         self, give_back: Callable[[Attempt], Awaitable[None]], attempt: Attempt
     ) -> None:
-        if self._is_pausing():
+        if self.store_is_away:
             return
         try:
             await give_back(attempt)
@@ -146,14 +143,13 @@ class RateLimits:
             self._note(away)
 
     async def look_after_store(self) -> None:
-        """Ask a store that was away now and then, also while no client does."""
-        shared, own = self._shared, self._own
-        while shared is not None:
+        """Ask a store that is away now and then, so that no client's request has to wait for it."""
+        while self._shared is not None:
             await asyncio.sleep(STORE_PAUSE_SECONDS)
             if self.store_is_away:
-                await self._counted(
-                    partial(shared.hit, PROBE, "probe", 1), partial(own.hit, PROBE, "probe", 1)
-                )
+                with suppress(StoreAway):
+                    await self._shared.hit(PROBE, "probe", 1)
+                    self._note(None)
 
     async def close(self) -> None:
         """Give the connections to the store back."""
@@ -164,10 +160,8 @@ class RateLimits:
         self, shared: Callable[[], Awaitable[T]], own: Callable[[], Awaitable[T]]
     ) -> T:
         """By the shared store, or by this process while that is away."""
-        if self._is_pausing():
+        if self.store_is_away:
             return await own()
-        # Requests that come while this one waits for the store do not wait for it too.
-        self._asked_again_at = time.time() + STORE_PAUSE_SECONDS
         try:
             counted = await shared()
         except StoreAway as away:
@@ -175,9 +169,6 @@ class RateLimits:
             return await own()
         self._note(None)
         return counted
-
-    def _is_pausing(self) -> bool:
-        return self.store_is_away and time.time() < self._asked_again_at
 
     def _note(self, away: StoreAway | None) -> None:
         """Log a change. None: the store has answered."""

@@ -169,3 +169,31 @@ async def test_replica_and_new_password_count_as_away_and_back():
         assert rates.store_is_away
         await rates.close()
         await admin.aclose()
+
+
+@pytest.mark.parametrize("requests", [1, 20])
+async def test_only_the_probe_asks_a_store_that_hangs(requests):
+    asked = 0
+
+    async def hang(reader, writer):
+        nonlocal asked
+        asked += 1
+        try:
+            await reader.read()
+        finally:
+            writer.transport.abort()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        rates = limits(server.sockets[0].getsockname()[1])
+        assert await hit(rates)
+        before = asked
+        for _ in range(requests):
+            await asyncio.sleep(rates_module.STORE_PAUSE_SECONDS)
+            await hit(rates)
+        assert (rates.store_is_away, asked) == (True, before)
+
+        probing = asyncio.create_task(rates.look_after_store())
+        await until(lambda: asked > before, "the probe asks")
+        probing.cancel()
+        await asyncio.gather(probing, return_exceptions=True)
+        await rates.close()
