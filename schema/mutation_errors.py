@@ -67,7 +67,7 @@ MUTATION_ERRORS: Mapping[str, tuple[ErrorCode, ...]] = {
     "updateTournament": (ErrorCode.VALIDATION_FAILED, ErrorCode.STALE_VERSION),
     "mergeChurches": (ErrorCode.NOT_FOUND,),
     "eraseTeam": _TEAM,
-    "exportTeams": (),
+    "exportTeams": (ErrorCode.NOT_FOUND,),
     "signIn": (ErrorCode.SIGN_IN_FAILED,),
     "signOut": (),
     "revokeSession": (ErrorCode.NOT_FOUND,),

@@ -61,8 +61,8 @@ def check_codes(query: str, answer: httpx.Response) -> None:
         elif len(path) == 1:
             _check_code(roots[path[0]], error["extensions"]["code"])
     for key, name in roots.items():
-        payload = (body.get("data") or {}).get(key) or {}
-        for result in payload.get("results", ()):
+        payload = (body.get("data") or {}).get(key)
+        for result in payload.get("results", ()) if isinstance(payload, dict) else ():
             _check_decision(name, result.get("error") or {})
 
 

@@ -1,6 +1,5 @@
 """Processes that serve together, killed one by one: the service is back, or ends as a whole."""
 
-import asyncio
 import os
 import signal
 import time
@@ -134,7 +133,8 @@ async def test_every_process_may_be_killed_and_the_service_is_back(family):
     await until(lambda: not any(map(command, pids)), "no process is left")
     # Once more where a worker was killed before it served.
     assert family.server.stderr.count("workers_started_anew") >= KINDS.count("fork_workers")
-    assert "Traceback" not in family.server.stderr
+    # Stacks stand in lines of the log only; a bare one is of a process that ended by an error.
+    assert [line for line in family.server.stderr.splitlines() if not line.startswith("{")] == []
 
 
 async def test_all_end_with_the_supervisor(family):
@@ -154,5 +154,4 @@ async def test_stop_right_after_the_end_of_the_workers_parent_leaves_no_process(
     family.server.send(signal.SIGTERM)
 
     assert await family.server.ended() == 0
-    await asyncio.sleep(0)
-    assert not any(map(command, pids))
+    await until(lambda: not any(map(command, pids)), "no process is left")
