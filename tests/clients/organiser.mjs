@@ -25,7 +25,7 @@ export async function organiser(library, { url, origin, email, password }, numbe
 
   await says("reads the code of a wrong password", async () => {
     const answer = await signIn(client, "not the password at all");
-    assertCode(answer, "UNAUTHENTICATED");
+    assertCode(answer, "SIGN_IN_FAILED");
     assert.equal(onlyError(answer).path[0], "signIn");
     assert.equal(session.renewals, 0);
   });
