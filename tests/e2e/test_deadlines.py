@@ -65,7 +65,7 @@ async def test_cloudinary_that_hangs_delays_no_stop_and_loses_no_message(serve, 
         payload = {"store": "cloudinary", "storage_name": uuid4().hex, "folder": "pending"}
         for _ in range(4):
             await sql.execute(OWE, uuid4(), json.dumps(payload))
-        await until(lambda: stand_in.calls["destroy"] == 4, "all deliveries hang")
+        await until(lambda: stand_in.calls["destroy"] >= 4, "all deliveries hang")
 
         await stop(server)
         owed = [tuple(row) for row in await sql.fetch(STATE)]
