@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from strawberry.types.field import StrawberryField
+from strawberry.utils.str_converters import to_camel_case
 
 from domain.errors import BadUserInput
 from schema.context import Info
@@ -93,7 +94,7 @@ def describe_repeats(mutation: type) -> None:
     """Say in the description of each mutation what becomes of a repeat."""
     fields: list[StrawberryField] = mutation.__strawberry_definition__.fields  # type: ignore[attr-defined]
     for field in fields:
-        name = field.graphql_name or _camel_case(field.python_name)
+        name = field.graphql_name or to_camel_case(field.python_name)
         field.description = f"{field.description} {REPEATS[name]}"
 
 
@@ -113,8 +114,3 @@ def refuse_key(info: Info) -> None:
         raise BadUserInput(
             "This operation takes no Idempotency-Key: sent again, it makes another one."
         )
-
-
-def _camel_case(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.title() for word in rest)
