@@ -95,9 +95,7 @@ def create_app(
     route = Route("/graphql", graphql)
     app = Service(
         routes=[route, *routes(settings, services, limits, drain)],
-        middleware=middleware(
-            settings, {route.path: graphql}, limits, partial(device_of, services)
-        ),
+        middleware=middleware(settings, {route.path: graphql}, partial(device_of, services)),
         exception_handlers={404: not_found, 405: method_not_allowed},
         lifespan=partial(
             lifespan,
@@ -116,11 +114,10 @@ def create_app(
 def middleware(
     settings: Settings,
     straight: Mapping[str, Responder],
-    limits: RateLimits | None = None,
     device_of: Callable[[str], str | None] = lambda _: None,
 ) -> list[Middleware]:
-    """Heads are limited before it, by connections; the rates of queries, mutations and files by
-    `limits`, where it is known what a request is.
+    """Heads are limited before it, by connections; the rates of queries, mutations and files after
+    it, once it is known what a request is.
 
     `device_of` names a client that has signed in before by its cookie; see RateLimit.
     `straight` answers the paths that are asked for most.
@@ -150,20 +147,17 @@ def middleware(
             ),
             hosts=TrustedHosts(settings.allowed_hosts),
             straight=straight,
-            rate=rate_limit(settings, limits, device_of),
+            rate=rate_limit(settings, device_of),
         )
     ]
 
 
-def rate_limit(
-    settings: Settings, limits: RateLimits | None, device_of: Callable[[str], str | None]
-) -> RateLimit | None:
+def rate_limit(settings: Settings, device_of: Callable[[str], str | None]) -> RateLimit | None:
     if not settings.enable_rate_limiting:
         return None
     return RateLimit(
         per_minute=settings.rate_limit_all,
         trusted_proxies=settings.trusted_proxies,
-        limits=limits,
         device_of=device_of,
     )
 

@@ -17,6 +17,7 @@ from graphql import (
 from strawberry.extensions import SchemaExtension
 
 from schema.context import Admitted
+from schema.limits import documents
 
 # Each opened upload is counted by its resolver, as an upload.
 COUNTED_APART = frozenset(("openUpload", "__typename"))
@@ -40,6 +41,23 @@ def charge_of(document: DocumentNode, operation: OperationDefinitionNode) -> Cha
         return Charge("query")
     keys = _mutations(document, operation.selection_set)
     return Charge("mutation", len(keys)) if keys else None
+
+
+def kind_before_parsing(text: str, operation_name: str | None) -> Admitted | None:
+    """Kind that a request with the document counts as, without parsing the document.
+
+    "upload" for a mutation that opens uploads and does nothing else. None for a document that is
+    not known and may be a mutation.
+    """
+    document = documents.find(text)
+    if document is None:
+        # No name in a document can be written in another way.
+        return None if "mutation" in text else "query"
+    operation = get_operation_ast(document.node, operation_name)
+    if operation is None:
+        return "query"
+    charge = charge_of(document.node, operation)
+    return "upload" if charge is None else charge.kind
 
 
 def _mutations(document: DocumentNode, selection_set: SelectionSetNode) -> set[str]:

@@ -30,6 +30,7 @@ from resilience.tracing import is_tracing, span
 from resilience.turns import Turns
 from resolvers.context import Services
 from schema import operation_label, schema
+from schema.admission import kind_before_parsing
 from schema.context import Context, Execution
 from schema.counting import Limit
 from schema.errors import error_body, publish
@@ -107,14 +108,22 @@ class GraphQLEndpoint:
             await visit.refused(BadUserInput(), "query")
             raise
 
+    async def refused(self, request: HttpRequest, error: DomainError) -> DomainError:
+        """Count a request that is refused before anything of it is read, as a query."""
+        return await Visit(self._sessions, request).refused(error, "query")
+
     async def _responded(self, request: HttpRequest, visit: Visit) -> Response:
         """Raises DomainError, ClientDisconnect."""
         if request.method not in _ALLOWED:
             raise MethodNotAllowed
         media_type = response_type(request.headers.get(b"accept", ()))
         wanted = await parse(request, self._trusted)
-        label = await self._label(wanted, visit.client)
         began = perf_counter()
+        await visit.recognise(only_reads="mutation" not in wanted.query)
+        _require_no_wait(visit, wanted)
+        if visit.is_anonymous and not self._trusts_all:
+            self._trusted.require(wanted.query)
+        label = await self._label(wanted, visit.client)
         try:
             if is_tracing():
                 with span(" ".join(label)):
@@ -138,9 +147,6 @@ class GraphQLEndpoint:
         self, request: HttpRequest, visit: Visit, wanted: GraphQLRequest, media_type: str, kind: str
     ) -> Response:
         request_id = current_request_id()
-        await visit.recognise(only_reads=kind == OperationType.QUERY.value)
-        if visit.is_anonymous and not self._trusts_all:
-            self._trusted.require(wanted.query)
         context = Context(
             services=self._services,
             loaders=Loaders(self._services),
@@ -178,6 +184,16 @@ class GraphQLEndpoint:
         # A change that is committed is told, however long the answer: its cost was bounded before.
         most = None if is_mutation else ALLOWED[Limit.ANSWER_BYTES]
         return visit.dress(_response(result, context, media_type, most=most))
+
+
+def _require_no_wait(visit: Visit, wanted: GraphQLRequest) -> None:
+    """Refuse a client that has to wait before its document is parsed. Raises Exceeded."""
+    if not visit.is_waiting:
+        return
+    kind = kind_before_parsing(wanted.query, wanted.operation_name)
+    # Of several uploads in a document each is refused by its resolver.
+    if kind != "upload":
+        visit.require_no_wait(kind)
 
 
 class MutationByGet(MethodNotAllowed):

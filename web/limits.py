@@ -5,6 +5,8 @@ Guesses at passwords, codes and tokens have windows of their own: see `web/attem
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -14,7 +16,7 @@ import structlog
 from resilience.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
 from web.attempts import Attempt, OwnAttempts, token_attempt
 from web.standing import Exceeded, Policy, Standing
-from web.windows import OwnCounting, StoreAway
+from web.windows import OwnCounting, OwnMemory, StoreAway
 
 if TYPE_CHECKING:
     from web.shared_windows import SharedCounting
@@ -25,6 +27,10 @@ Kind = Literal["mutation", "query", "upload"]
 
 # Wrong tokens, tickets and links of one client within a quarter of an hour.
 GUESSES = 30
+
+# Documents that had to be parsed for it, and for which a client is refused within one wait. A
+# client that goes on gets only documents parsed that are known.
+LATE_REFUSALS = 5
 
 # A store that is away is asked by the probe alone, this often.
 STORE_PAUSE_SECONDS = 5.0
@@ -57,6 +63,8 @@ class RateLimits:
         self._tokens = Policy("guess", "guesses", GUESSES, minutes=15)
         self.sign_ins = Policy("sign_in", "signIns", sign_ins_per_15_minutes, minutes=15)
         self._own = OwnCounting()
+        # Waits as clients were told, by whichever store, and their refusals since then.
+        self._refusals = OwnMemory()
         self._attempts = OwnAttempts()
         # Apart, so that a flood of wrong tokens makes no guess at a password forgotten.
         self._token_attempts = OwnAttempts()
@@ -90,6 +98,37 @@ class RateLimits:
             RATE_LIMIT_REJECTIONS.labels(kind).inc()
             raise Exceeded(standing)
         return standing
+
+    async def remember(self, refusal: Exceeded, client: str) -> None:
+        """Remember a refusal that took work, so that those that follow take none."""
+        kind, wait = refusal.standing.policy.kind, refusal.standing.reset_seconds
+        await self._refusals.incr(f"{kind}/{client}", wait)
+
+    def is_waiting(self, client: str) -> bool:
+        """Whether operations of any kind would be refused, as far as is known without a store."""
+        return any(self._wait(kind, client) for kind in self._policies)
+
+    def require_no_wait(self, kind: Kind | None, client: str) -> None:
+        """Refuse a client that `hit` would refuse; counts nothing and asks no store.
+
+        `kind` None is not known yet: a client that has to wait for any kind is refused once that
+        was said to it more than LATE_REFUSALS times. Raises Exceeded.
+        """
+        for name in self._policies if kind is None else (kind,):
+            wait = self._wait(name, client)
+            refusals, _ = self._refusals.counter(f"{name}/{client}")
+            if wait and (kind is not None or refusals > LATE_REFUSALS):
+                RATE_LIMIT_REJECTIONS.labels(name).inc()
+                raise Exceeded(Standing(self._policies[name], 0, wait))
+
+    def _wait(self, kind: Kind, client: str) -> int:
+        """Seconds that are left of a wait; 0 in its last one.
+
+        A wait that was told is rounded up: within its last second it may be over.
+        """
+        _, ends_at = self._refusals.counter(f"{kind}/{client}")
+        left = ends_at - time.time()
+        return math.ceil(left) if left > 1 else 0
 
     async def reserve(self, attempt: Attempt) -> None:
         """Count a guess before it is judged, also where limits are lifted. Raises Exceeded.
@@ -179,6 +218,8 @@ class RateLimits:
         else:
             log.info("rate_limit_store_back")
         self.store_is_away = away is not None
+        # The other store has counted for itself.
+        self._refusals.counters.clear()
         RATE_LIMIT_STORE_AWAY.set(self.store_is_away)
 
 

@@ -50,6 +50,10 @@ class Responder(Protocol):
 
     async def respond(self, request: HttpRequest) -> Response: ...
 
+    async def refused(self, request: HttpRequest, error: DomainError) -> DomainError:
+        """Count a request that is refused unread; the error, or a limit that it exceeds."""
+        ...
+
 
 class Surroundings:
     """Gives every request its id, its line in the log, its headers and its time, and answers in
@@ -150,8 +154,9 @@ class Surroundings:
             error = BadUserInput("This host name is not served here.")
         elif announced > exchange.limit:
             error = BodyTooLarge(exchange.limit)
-        if error is not None and self._rate is not None and path in self._straight:
-            return await self._rate.charge(exchange.scope, error)
+        responder = self._straight.get(path)
+        if error is not None and responder is not None:
+            return await responder.refused(HttpRequest(exchange.scope, exchange.receive), error)
         return error
 
     async def _in_time(self, exchange: Exchange) -> None:

