@@ -118,25 +118,25 @@ class Settings(CheckedSettings):
     max_request_size_bytes: values.Bytes = Field(
         10 << 20, validation_alias=AliasChoices("MAX_REQUEST_SIZE")
     )
-    """Largest body of any request."""
+    """Largest body of any request. Files have 5 MiB at most, GraphQL requests MAX_JSON_SIZE."""
     max_json_size_bytes: values.Bytes = Field(
         256 << 10, validation_alias=AliasChoices("MAX_JSON_SIZE")
     )
     """Largest body of a GraphQL request; at most MAX_REQUEST_SIZE."""
     enable_rate_limiting: values.Flag = True
-    """false lifts the limits per client, but for sign-ins."""
+    """false lifts the limits per client, but for sign-ins and UPLOAD_BYTES_PER_CLIENT."""
     rate_limit_storage: values.RateStore = SecretStr("memory://")
-    """Where counts are kept: memory:// of one process, or redis:// or valkey:// for several."""
+    """Where finer counts are kept: memory:// of each process, or redis:// or valkey:// for all."""
     rate_limit_all: Annotated[int, values.unit("requests per minute", 1, 10_000_000)] = 600
-    """All requests of one client, five minutes' worth at once; each process counts its own."""
+    """Requests of one client, five minutes' worth at once; always counted by each process alone."""
     rate_limit_requests: Annotated[int, values.unit("mutations per minute", 1, 100_000)] = 30
-    """Mutations of one client."""
+    """Mutations of one client, counted in RATE_LIMIT_STORAGE; RATE_LIMIT_ALL bounds them too."""
     rate_limit_queries: Annotated[int, values.unit("queries per minute", 1, 100_000)] = 300
-    """Queries of one client."""
+    """Queries of one client, counted in RATE_LIMIT_STORAGE; RATE_LIMIT_ALL bounds them too."""
     rate_limit_uploads: Annotated[int, values.unit("uploads per 10 minutes", 1, 100_000)] = 1_500
-    """Uploads that one client opens, and those that it begins to send."""
+    """Uploads that one client opens, and those that it begins to send: two for each file."""
     rate_limit_sign_ins: Annotated[int, values.unit("attempts per 15 minutes", 1, 100_000)] = 10
-    """Failed sign-ins per client, ten times as many per account; always counted."""
+    """Failed sign-ins per client, ten times as many per account; never lifted."""
 
     secret_key: values.Secret | None = None
     """Signs the teams' tokens: at least 32 random characters. Made under DATA_DIR if local."""
