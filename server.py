@@ -233,7 +233,8 @@ async def lifespan(
     background, database = services.background, services.database
     ended_at_once, ended_in_time = [], []
     if database.options.keep_alive_seconds:
-        ended_at_once.append(background.start("keepAlive", lambda _: database.keep_alive()))
+        keep_alive = background.start("keepAlive", database.keep_alive, steady_seconds=None)
+        ended_at_once.append(keep_alive)
     if limits.is_shared:
         ended_at_once.append(
             background.start("rateLimitStoreProbe", lambda _: limits.look_after_store())

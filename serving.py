@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from multiprocessing.connection import Connection
 from pathlib import Path
 from socket import socket
@@ -154,24 +154,27 @@ def print_address(settings: Settings) -> None:
     print(f"{settings.app_title} is on {address} — open {address}/{page}", flush=True)
 
 
-def import_later() -> list[str]:
-    """Names of the modules that could not be imported; all others are imported."""
-    failed = []
+def import_later() -> None:
+    """Import all modules that can be. Raises ImportError with the names of the others.
+
+    A broken module may raise anything; its error is the cause.
+    """
+    failed: dict[str, Exception] = {}
+    # A library that was repaired meanwhile is looked for anew.
+    invalidate_caches()
     for module in NEEDED_LATER:
         try:
             import_module(module)
-        except ImportError:
-            log.exception("import_failed", module=module)
-            failed.append(module)
+        except Exception as error:  # noqa: BLE001 - raised below
+            failed[module] = error
     log.debug("modules_imported", count=len(NEEDED_LATER) - len(failed))
-    return failed
+    if failed:
+        raise ImportError(", ".join(failed)) from next(iter(failed.values()))
 
 
 async def _import_later(_task: BackgroundTask) -> None:
-    """Raises ImportError: teams or files cannot be taken until the module is there."""
-    failed = await asyncio.to_thread(import_later)
-    if failed:
-        raise ImportError(", ".join(failed))
+    """Raises ImportError: teams cannot be taken until the module is there."""
+    await asyncio.to_thread(import_later)
 
 
 class Server(DrainingServer):

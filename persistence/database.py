@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -47,6 +47,7 @@ from persistence.renewal import Renewal
 from persistence.wait_limits import limits_for, seconds_left
 from persistence.watchdog import Watchdog
 from persistence.write_probe import WriteProbe
+from resilience.background import BackgroundTask, repeat
 from resilience.tracing import span
 
 log = structlog.get_logger(__name__)
@@ -248,14 +249,16 @@ class Database:
             else:
                 return
 
-    async def keep_alive(self) -> None:
-        """Touch the database now and then, so that a serverless one does not fall asleep."""
-        if not self._options.keep_alive_seconds:
+    async def keep_alive(self, task: BackgroundTask) -> None:
+        """Touch the database now and then, so that a serverless one does not fall asleep.
+
+        It may take as long as a connection to wake up. Raises ServiceUnavailable.
+        """
+        seconds = self._options.keep_alive_seconds
+        if not seconds:
             return
-        while True:
-            await asyncio.sleep(self._options.keep_alive_seconds)
-            with suppress(ServiceUnavailable):
-                await self.ping()
+        work = partial(self.ping, within_seconds=self._options.connect_timeout_seconds)
+        await repeat(work, task, first_seconds=seconds, seconds=seconds)
 
     async def close(self) -> None:
         await self._pulse.close()

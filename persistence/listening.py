@@ -6,52 +6,70 @@ Not behind pgbouncer, which hands the session that listens to somebody else.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
 
 import asyncpg
-import structlog
 
+from domain.errors import ServiceUnavailable
 from persistence.connecting import LOST, answers, connect
 from persistence.options import DatabaseOptions
+from resilience.background import BackgroundTask
+from resilience.backoff import Backoff
 
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 30.0
 # A connection that ended without a word is found out by asking.
 CHECK_SECONDS = 60.0
 
-log = structlog.get_logger(__name__)
 
-
-async def listen(
+async def listen(  # noqa: PLR0913 - what is listened to, who is told, and two waits
     options: DatabaseOptions,
     channel: str,
     on_notice: Callable[[str], None],
     *,
+    task: BackgroundTask,
     check_seconds: float = CHECK_SECONDS,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Call `on_notice` with the text of every notice until cancelled, whatever becomes of the
     connection.
 
-    Called once more after each connecting, without a text, for what may have been missed.
+    Called once more after each connecting, without a text, for what may have been missed. `task` is
+    told of each loss and of each connection.
     """
-    seconds = FIRST_WAIT_SECONDS
+    waits = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+
+    def listening() -> None:
+        waits.reset()
+        task.succeed()
+        on_notice("")
+
     while True:
-        reason = "closed"
         try:
-            async with _listening(options, channel, on_notice) as (connection, lost):
-                seconds = FIRST_WAIT_SECONDS
-                on_notice("")
-                while not await _is_set(lost, within_seconds=check_seconds):
-                    seconds_to_answer = options.connect_timeout_seconds
-                    if not await answers(connection, within_seconds=seconds_to_answer):
-                        break
-        except LOST as error:
-            reason = type(error).__name__
-        log.warning(
-            "listening_interrupted", channel=channel, reason=reason, retry_after_seconds=seconds
-        )
-        await sleep(seconds)
-        seconds = min(2 * seconds, LONGEST_WAIT_SECONDS)
+            await _listen_once(options, channel, on_notice, listening, check_seconds)
+        except ServiceUnavailable as error:
+            task.fail(error)
+        await sleep(waits.next())
+
+
+async def _listen_once(
+    options: DatabaseOptions,
+    channel: str,
+    on_notice: Callable[[str], None],
+    on_listening: Callable[[], None],
+    check_seconds: float,
+) -> NoReturn:
+    """Listen until the connection is lost. Raises ServiceUnavailable."""
+    try:
+        async with _listening(options, channel, on_notice) as (connection, lost):
+            on_listening()
+            while not await _is_set(lost, within_seconds=check_seconds):
+                seconds_to_answer = options.connect_timeout_seconds
+                if not await answers(connection, within_seconds=seconds_to_answer):
+                    break
+    except LOST as error:
+        raise ServiceUnavailable from error
+    raise ServiceUnavailable
 
 
 @asynccontextmanager

@@ -4,11 +4,12 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import structlog
 
 from domain.errors import DomainError
+from resilience.backoff import Backoff
 from resilience.metrics import BACKGROUND_TASK_RESTARTS, BACKGROUND_TASK_UP
 
 FIRST_PAUSE_SECONDS = 1.0
@@ -96,13 +97,12 @@ class BackgroundTasks:
     async def _supervise(
         self, task: BackgroundTask, run: Run, steady_seconds: float | None
     ) -> None:
-        pause = FIRST_PAUSE_SECONDS
+        pauses = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while (error := await _outcome(task, run, steady_seconds)) is not None:
             if task.is_well:
-                pause = FIRST_PAUSE_SECONDS
+                pauses.reset()
             task.fail(error)
-            await self._sleep(pause * (1 - self._jitter() / 5))
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            await self._sleep(pauses.next() * (1 - self._jitter() / 5))
             BACKGROUND_TASK_RESTARTS.labels(task.name).inc()
 
 
@@ -128,6 +128,26 @@ async def _outcome(
             steady.cancel()
     task.succeed()
     return None
+
+
+async def repeat(
+    work: Callable[[], Awaitable[object]],
+    task: BackgroundTask,
+    *,
+    first_seconds: float,
+    seconds: float,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> NoReturn:
+    """Call `work` after `first_seconds`, at once where `task` has failed, and then every `seconds`.
+
+    Raises the errors of `work`: the supervised task is started again.
+    """
+    pause = first_seconds if task.is_well else 0
+    while True:
+        await sleep(pause)
+        await work()
+        task.succeed()
+        pause = seconds
 
 
 class Parts:

@@ -19,6 +19,7 @@ from persistence.database import Work
 from persistence.listening import listen
 from persistence.outbox import Message
 from resilience.background import BackgroundTask
+from resilience.backoff import Backoff
 from resolvers.context import Services
 
 Handler = Callable[[Services, Message], Awaitable[None]]
@@ -106,7 +107,11 @@ async def run_outbox(
     ]
     if not options.pgbouncer:
         tasks.append(
-            background.start("outboxNotices", lambda _: listen(options, outbox.CHANNEL, noticed))
+            background.start(
+                "outboxNotices",
+                lambda task: listen(options, outbox.CHANNEL, noticed, task=task),
+                steady_seconds=None,
+            )
         )
     try:
         await tasks[0]
@@ -129,14 +134,14 @@ async def deliver_forever(  # noqa: PLR0913 - the terms, and two events
 
     `task` is told of each success and failure.
     """
-    pause = FIRST_PAUSE_SECONDS
+    pauses = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
     while not stop.is_set():
         wake.clear()
         seconds = await _deliver_and_look_ahead(services, handlers, stop, task, terms)
         if seconds is None:
-            seconds, pause = pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
+            seconds = pauses.next()
         else:
-            pause = FIRST_PAUSE_SECONDS
+            pauses.reset()
         await terms.wait(seconds, stop, wake)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from domain.errors import StorageUnavailable
 from persistence import credentials, normalized_names, upkeep
 from persistence.upkeep import Drift
-from resilience.background import BackgroundTask, Parts
+from resilience.background import BackgroundTask, Parts, repeat
 from resolvers import storage, stored_files
 from resolvers.context import Services
 from resolvers.outbox import deliver_due
@@ -124,12 +124,8 @@ async def prune_forever(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Prune soon and then every hour. Raises the errors of a run, to be started again soon."""
-    pause = FIRST_PAUSE_SECONDS if task.is_well else 0
-    while True:
-        await sleep(pause)
-        await maintain(services)
-        task.succeed()
-        pause = PAUSE_SECONDS
+    work = partial(maintain, services)
+    await repeat(work, task, first_seconds=FIRST_PAUSE_SECONDS, seconds=PAUSE_SECONDS, sleep=sleep)
 
 
 async def sweep_forever(
@@ -139,9 +135,9 @@ async def sweep_forever(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Delete uploads soon after their tickets have ended. Raises the errors of a run."""
-    pause = SWEEP_PAUSE_SECONDS if task.is_well else 0
-    while True:
-        await sleep(pause)
+
+    async def sweep() -> None:
         await services.storage.spool.sweep_ended(now=services.clock())
-        task.succeed()
-        pause = SWEEP_PAUSE_SECONDS
+
+    seconds = SWEEP_PAUSE_SECONDS
+    await repeat(sweep, task, first_seconds=seconds, seconds=seconds, sleep=sleep)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 import serving
@@ -70,16 +71,30 @@ def test_processes_are_forked_from_one_that_has_imported_all(monkeypatch):
     assert imported_once(shared) == ["serving", *NEEDED_LATER, "web.shared_windows"]
 
 
-def test_library_that_is_broken_is_named_in_the_log(monkeypatch):
-    monkeypatch.setattr(serving, "NEEDED_LATER", ("no_such_library", "domain.notations"))
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        (None, ModuleNotFoundError),
+        ("import no_such_library", ModuleNotFoundError),
+        ("from os import no_such_name", ImportError),
+        ("def", SyntaxError),
+        ("raise OSError", OSError),
+        ("1 / 0", ZeroDivisionError),
+    ],
+)
+def test_broken_library_is_named_and_keeps_no_other_from_being_imported(
+    monkeypatch, tmp_path, source, cause
+):
+    if source is not None:
+        (tmp_path / "broken_library.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(serving, "NEEDED_LATER", ("broken_library", "domain.notations"))
 
-    with capture_logs() as lines:
+    with capture_logs() as lines, pytest.raises(ImportError, match=r"^broken_library$") as raised:
         serving.import_later()
 
-    line, imported = lines
-    assert (imported["event"], imported["count"]) == ("modules_imported", 1)
-    assert (line["event"], line["module"]) == ("import_failed", "no_such_library")
-    assert line["log_level"] == "error"
+    assert type(raised.value.__cause__) is cause
+    assert [(line["event"], line["count"]) for line in lines] == [("modules_imported", 1)]
 
 
 def test_rich_that_somebody_has_imported_stays_whole():

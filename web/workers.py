@@ -22,6 +22,7 @@ from typing import NoReturn
 
 import structlog
 
+from resilience.backoff import Backoff
 from resilience.metrics import forget_dead_processes
 
 POLL_SECONDS = 0.1
@@ -40,7 +41,7 @@ class Pause:
     """Seconds to leave out before the next start: none after a calm time, else twice as many."""
 
     def __init__(self) -> None:
-        self._seconds = 1.0
+        self._pauses = Backoff(1, PAUSE_MAX_SECONDS)
         self._next_start = 0.0
 
     def is_over(self) -> bool:
@@ -48,9 +49,9 @@ class Pause:
         now = time.monotonic()
         if now < self._next_start:
             return False
-        is_calm = now > self._next_start + PAUSE_MAX_SECONDS
-        self._seconds = 1.0 if is_calm else min(2 * self._seconds, PAUSE_MAX_SECONDS)
-        self._next_start = now + self._seconds
+        if now > self._next_start + PAUSE_MAX_SECONDS:
+            self._pauses.reset()
+        self._next_start = now + self._pauses.next()
         return True
 
 

@@ -11,6 +11,7 @@ from domain.errors import ServiceUnavailable
 from persistence.database import Database, DatabaseUnavailable
 from persistence.embedded import EmbeddedPostgres
 from persistence.options import DatabaseOptions
+from resilience import background
 from tests.relay import NO_ANSWER, STARTING_UP
 
 LIMITS = "statement_timeout lock_timeout idle_in_transaction_session_timeout".split()
@@ -232,9 +233,15 @@ async def test_same_database_object_works_again_after_the_server_was_gone(tmp_pa
         await opened.close()
 
 
-async def test_database_is_kept_awake_and_asked_again_after_it_was_away(relay, open_database, sql):
+async def test_database_is_kept_awake_and_asked_again_after_it_was_away(
+    relay, open_database, sql, monkeypatch
+):
     database = open_database(relay.url, keep_alive_seconds=0.01)
-    keeping = asyncio.create_task(database.keep_alive())
+    monkeypatch.setattr(background, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(background, "LONGEST_PAUSE_SECONDS", 0.01)
+    tasks = background.BackgroundTasks()
+    keeping = tasks.start("keepAlive", database.keep_alive, steady_seconds=None)
+    (state,) = tasks
     for _ in range(3):
         await pinged_from_now_on(sql)
 
@@ -244,8 +251,17 @@ async def test_database_is_kept_awake_and_asked_again_after_it_was_away(relay, o
     relay.refusal = STARTING_UP
     relay.drop()
     await until(refused_twice)
+
+    async def is_failing():
+        return state.failure == "ServiceUnavailable"
+
+    async def is_well():
+        return state.is_well
+
+    await until(is_failing)
     relay.refusal = None
     await pinged_from_now_on(sql)
+    await until(is_well)
 
     keeping.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -255,7 +271,9 @@ async def test_database_is_kept_awake_and_asked_again_after_it_was_away(relay, o
 async def test_database_may_sleep_when_it_is_not_to_be_kept_awake(relay, open_database):
     relay.refusal = STARTING_UP
 
-    await open_database(relay.url, keep_alive_seconds=0).keep_alive()
+    await open_database(relay.url, keep_alive_seconds=0).keep_alive(
+        background.BackgroundTask("keepAlive")
+    )
 
     assert relay.refused == 0
 

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from persistence.listening import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, listen
 from persistence.options import DatabaseOptions
+from resilience.background import BackgroundTask
 from tests.persistence.test_database_sessions import until
 from tests.relay import STARTING_UP
 
@@ -25,11 +26,13 @@ class Ear:
     def __init__(self, url, *, check_seconds=60.0, **options):
         self.notices = 0
         self.waits = []
+        self.state = BackgroundTask("outboxNotices")
         self.task = asyncio.create_task(
             listen(
                 DatabaseOptions(url=url, **options),
                 "outbox",
                 self._hear,
+                task=self.state,
                 check_seconds=check_seconds,
                 sleep=self._wait,
             )
@@ -108,14 +111,9 @@ async def test_connection_that_the_server_ended_is_made_anew(database_url, sql, 
 
     assert await sql.fetchval(LISTENERS) != first
     assert listening.waits == [FIRST_WAIT_SECONDS]
-    assert logs == [
-        {
-            "event": "listening_interrupted",
-            "log_level": "warning",
-            "channel": "outbox",
-            "reason": "closed",
-            "retry_after_seconds": FIRST_WAIT_SECONDS,
-        }
+    assert [(entry["event"], entry["log_level"], entry["task"]) for entry in logs] == [
+        ("background_task_failed", "warning", "outboxNotices"),
+        ("background_task_recovered", "info", "outboxNotices"),
     ]
     await sql.execute("NOTIFY outbox")
     await listening.heard(3)
@@ -130,9 +128,13 @@ async def test_server_that_stays_away_is_tried_at_longer_and_longer_intervals(re
 
     relay.refusal = STARTING_UP
     relay.drop()
-    await until(refused_often)
+    with capture_logs() as logs:
+        await until(refused_often)
+    assert listening.state.failure == "ServiceUnavailable"
+    assert [entry["event"] for entry in logs] == ["background_task_failed"]
     relay.refusal = None
     await listening.heard(2)
+    assert listening.state.is_well
     refused, waits = relay.refused, list(listening.waits)
     relay.drop()
     await listening.heard(3)
