@@ -190,13 +190,19 @@ class Database:
         *,
         repeatable: bool,
         meaning: Callable[[BaseException], Exception | None],
+        answer: object = None,
     ) -> Sequence[Row]:
         """The rows of one statement that writes, which is its own transaction.
 
+        It is committed before its rows are here. So `answer`, all that the answer shows beside
+        them, is checked before the statement runs, and the statement casts its columns to types
+        that an answer can show: a value that does not fit ends it.
+
         What `meaning` says of a failure is raised in its place, and ends it. With
         `repeatable=False` nothing is tried again once a connection was lost: the statement may have
-        happened. Raises ServiceUnavailable.
+        happened. Raises ServiceUnavailable, Unanswerable.
         """
+        require_answerable(answer)
         writing = self._writing
         if writing is None:
 

@@ -113,7 +113,8 @@ _STORE = f"""
         SELECT :message_id, '{DeliveryKind.MAIL_TEAM_RECEIVED}', :id, '{{}}', :now, :now
         FROM numbered
     )
-    SELECT place.id, place.name, place.taken, numbered.code,
+    SELECT CAST(place.id AS uuid) AS id, CAST(place.name AS text) AS name,
+        CAST(place.taken AS integer) AS taken, CAST(numbered.code AS text) AS code,
         CASE WHEN (SELECT count(*) FROM claimed) < cardinality(CAST(:document_ids AS uuid[]))
             THEN refuse('IC003') END
     FROM place JOIN numbered ON true
@@ -140,13 +141,16 @@ class Registration:
     request_id: str
 
 
-async def store(database: Database, registration: Registration) -> Placed | None:
+async def store(
+    database: Database, registration: Registration, *, answer: object = None
+) -> Placed | None:
     """Write the team with all that belongs to it; None for a key that was used before.
 
+    `answer` is all that is shown of the team beside what is returned here.
     That may have been for this team, when the statement is repeated because its answer was lost.
     Waits for a registration with the same key that is under way. Raises IdempotencyInProgress when
     that takes longer than the lock timeout; InvalidForm when a team that is live has the name, the
-    e-mail or the phone; NoChurchPlace, NoNumber, DocumentsTaken.
+    e-mail or the phone; NoChurchPlace, NoNumber, DocumentsTaken, Unanswerable.
     """
     key = registration.key
     rows = await database.write(
@@ -154,6 +158,7 @@ async def store(database: Database, registration: Registration) -> Placed | None
         _values(registration),
         repeatable=key is not None,
         meaning=_meaning,
+        answer=answer,
     )
     if not rows:
         return None

@@ -34,13 +34,20 @@ class Attempt:
         InvalidForm, DocumentsTaken, IdempotencyInProgress.
         """
         try:
-            placed = await registering.store(database, self.registration)
+            answer = self._team("", self._unplaced())
+            placed = await registering.store(database, self.registration, answer=answer)
         except NoChurchPlace as error:
             limit = self.registration.tournament.rules.teams_per_church or 0
             raise ChurchLimitReached(limit=limit, registered=limit) from error
         except NoNumber as error:
             raise await _why_no_number(database, self.registration) from error
         return None if placed is None else self._team(placed.code, placed.church)
+
+    def _unplaced(self) -> ChurchRecord:
+        """The church as far as it is known before it has given a place."""
+        stored = self.registration
+        limit = stored.tournament.rules.teams_per_church
+        return ChurchRecord(id=stored.tournament.id, name="", taken=0, limit=limit)
 
     def _team(self, code: str, church: ChurchRecord) -> TeamRecord:
         stored = self.registration
