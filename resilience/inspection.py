@@ -1,6 +1,7 @@
 """Looking into uploaded files, in processes of their own: a file can harm no more than its process.
 
-Processes are started when a file needs them and stay for the next ones. No client has all of them.
+Processes are started when a file needs them, stay for the next ones, and end when none has come for
+some minutes. No client has all of them.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, NoReturn
 
 import structlog
@@ -24,11 +26,11 @@ from anyio.lowlevel import RunVar
 
 from domain.documents import DocumentFormat
 from domain.errors import FileContentMismatch, ServiceUnavailable, StorageUnavailable
+from resilience.inspection_lines import BEGUN, READY
 from resilience.metrics import INSPECTIONS
 from resilience.turns import Turns
 
 ROOT = Path(__file__).parents[1]
-READY, BEGUN = b"ready\n", b"begun\n"
 START_SECONDS = 30
 END_SECONDS = 1
 MAX_ANSWER_BYTES = 1 << 16
@@ -47,7 +49,7 @@ class InspectionOptions:
     """Limits of one event loop: `processes` at a time, `waiting` files that wait for one.
 
     A file may wait for `patience_seconds`, and then take `seconds` of CPU, three times as long on
-    the clock, and `memory_bytes`.
+    the clock, and `memory_bytes`. A process that has waited `idle_seconds` for a file is ended.
     """
 
     processes: int = 2
@@ -55,6 +57,7 @@ class InspectionOptions:
     memory_bytes: int = 512 << 20
     waiting: int = 1_000
     patience_seconds: float = 20.0
+    idle_seconds: float = 300.0
 
     @property
     def deadline_seconds(self) -> float:
@@ -66,6 +69,7 @@ class InspectionOptions:
             at_once=self.processes,
             per_client=max(1, self.processes - 1),
             waiting=self.waiting,
+            busy="Many files are being checked.",
             patience_seconds=self.patience_seconds,
         )
 
@@ -93,6 +97,7 @@ class Worker:
             bufsize=0,
         )
         self._received = b""
+        self.idle_since = 0.0
 
     async def begin(self, line: bytes) -> None:
         """Give it a job, which it has not looked at before this returns. Raises WorkerGone."""
@@ -211,7 +216,7 @@ async def _inspected(
         return result
     finally:
         if is_kept:
-            _idle.append(worker)
+            _keep(worker, options.idle_seconds)
         else:
             await _end(worker)
 
@@ -267,6 +272,21 @@ async def _prepared(worker: Worker, line: bytes, *, is_new: bool = False) -> Wor
         if not is_prepared:
             await _end(worker)
     return worker
+
+
+def _keep(worker: Worker, seconds: float) -> None:
+    """Let it wait for a file, which takes the one that has waited least; end it after `seconds`."""
+    _idle.append(worker)
+    idle_since = worker.idle_since = monotonic()
+    loop = asyncio.get_running_loop()
+
+    def retire() -> None:
+        # It may have looked into other files meanwhile.
+        if worker in _idle and worker.idle_since == idle_since:
+            _idle.remove(worker)
+            loop.run_in_executor(None, worker.end)
+
+    loop.call_later(seconds, retire)
 
 
 async def _end(worker: Worker) -> None:

@@ -22,12 +22,12 @@ import puremagic
 
 from domain.documents import CONTENT_TYPES, DocumentFormat, advice, listed
 from domain.errors import FileContentMismatch
+from resilience.inspection_lines import BEGUN, READY
 from resilience.jpegs import cleaned_jpeg
 from resilience.pdfs import cleaned_pdf, pdf_start
 from resilience.pngs import cleaned_png
 from resilience.repetition import place_of
 
-READY, BEGUN = b"ready\n", b"begun\n"
 # Behind the service itself, which has to stay quick meanwhile.
 NICENESS = 5
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -95,8 +96,24 @@ async def delete_everywhere(media: Media, name: str) -> bool:
 
 async def find_folder(media: Media, name: str, likely: Folder) -> Folder | None:
     """The folder that holds the file, looked for twice in case it moves meanwhile."""
-    others = [folder for folder in Folder if folder != likely]
-    for folder in (likely, *others) * 2:
+    for folder in _search_order(likely):
         if await media.holds(name, folder):
             return folder
     return None
+
+
+async def fetch_from_any_folder(media: Media, name: str, likely: Folder, target: Path) -> Folder:
+    """Write a copy to `target`; the folder that held the file. Raises FileMissing.
+
+    One call where the file is in the likely folder: to ask for it first would be another one.
+    """
+    for folder in _search_order(likely):
+        with suppress(FileMissing):
+            await media.fetch(name, folder, target)
+            return folder
+    raise FileMissing
+
+
+def _search_order(likely: Folder) -> Sequence[Folder]:
+    """All folders, twice: a file that is being moved can be missed once."""
+    return (likely, *(folder for folder in Folder if folder != likely)) * 2

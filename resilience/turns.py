@@ -24,11 +24,14 @@ class Turns:
         at_once: int,
         per_client: int,
         waiting: int,
+        busy: str,
         patience_seconds: float | None = None,
     ) -> None:
+        """`busy` is the message of a refusal, such as `Many files are being checked.`"""
         self._free = at_once
         self._per_client = per_client
         self._limit = waiting
+        self._busy = busy
         self._patience_seconds = patience_seconds
         self._running: Counter[str] = Counter()
         self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
@@ -59,7 +62,7 @@ class Turns:
             async with asyncio.timeout(self._patience_seconds):
                 await self._reach(client, place)
         except TimeoutError as error:
-            raise _busy() from error
+            raise self._refusal() from error
 
     async def _reach(self, client: str, place: asyncio.Future[None]) -> None:
         """Wait for the turn; a place that nobody waits for any more is given back."""
@@ -100,7 +103,7 @@ class Turns:
             place = self._lines[client][-1]
             self._forget(client, place)
             if not place.done():
-                place.set_exception(_busy())
+                place.set_exception(self._refusal())
 
     def _forget(self, client: str, place: asyncio.Future[None]) -> None:
         line = self._lines.get(client)
@@ -109,9 +112,7 @@ class Turns:
             if not line:
                 del self._lines[client]
 
-
-def _busy() -> ServiceUnavailable:
-    return ServiceUnavailable(
-        "Many files are being checked. Try again in a moment.",
-        retry_after_seconds=RETRY_AFTER_SECONDS,
-    )
+    def _refusal(self) -> ServiceUnavailable:
+        return ServiceUnavailable(
+            f"{self._busy} Try again in a moment.", retry_after_seconds=RETRY_AFTER_SECONDS
+        )

@@ -21,7 +21,7 @@ from persistence import audit, documents
 from persistence.database import Connection
 from persistence.documents import Ownership
 from persistence.records import DocumentRecord
-from resilience.media import FileMissing, Folder
+from resilience.media import FileMissing, Folder, fetch_from_any_folder
 from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.links import Link, linked_caller, read_link, sign_link
@@ -126,18 +126,15 @@ async def _record_view(connection: Connection, *, link: Link, now: datetime) -> 
 async def _fetch(services: Services, document: DocumentRecord, target: Path) -> None:
     """Copy the file from wherever it is; a row that names another folder is put right.
 
-    Twice through all folders: a file that is being moved can be missed once.
+    Raises NotFound.
     """
     media, recorded = services.storage.holding(document.store), Folder(document.folder)
-    for folder in (recorded, *(one for one in Folder if one != recorded)) * 2:
-        try:
-            await media.fetch(document.storage_name, folder, target)
-        except FileMissing:
-            continue
-        if folder != recorded:
-            await _correct_folder(services, document, folder)
-        return
-    raise NotFound("The file of this document is not there.")
+    try:
+        folder = await fetch_from_any_folder(media, document.storage_name, recorded, target)
+    except FileMissing as error:
+        raise NotFound("The file of this document is not there.") from error
+    if folder != recorded:
+        await _correct_folder(services, document, folder)
 
 
 async def _correct_folder(services: Services, document: DocumentRecord, folder: Folder) -> None:

@@ -83,7 +83,12 @@ class GraphQLEndpoint:
         self._trusted = trusted or TrustedDocuments({})
         self._trusts_all = trusted is None
         self._execution = execution or Execution()
-        self._parsing = Turns(at_once=1, per_client=1, waiting=PARSINGS_WAITING)
+        self._parsing = Turns(
+            at_once=1,
+            per_client=1,
+            waiting=PARSINGS_WAITING,
+            busy="Many long GraphQL documents are being read.",
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self.respond(HttpRequest(scope, receive))

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from domain.documents import DocumentFormat, advice
 from domain.errors import FileContentMismatch, ServiceUnavailable, StorageUnavailable
-from resilience import inspection, inspection_worker
+from resilience import inspection_lines, inspection_worker
 from resilience.inspection import InspectionOptions, clean_copy, end_idle, turns
 from resilience.inspection_worker import Job, answer
 from resilience.metrics import INSPECTIONS
@@ -138,6 +138,57 @@ async def test_signals_for_the_service_do_not_end_a_process(tmp_path, number):
     await check_that_others_are_unharmed(tmp_path)
 
     assert children() == [pid]
+
+
+@pytest.mark.parametrize("files_at_once", [1, 2])
+async def test_process_that_waits_too_long_for_a_file_is_ended(tmp_path, files_at_once):
+    options = InspectionOptions(idle_seconds=0.2)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(files_at_once):
+            copying = copied(
+                tmp_path, files.png(), str(number), client=str(number), options=options
+            )
+            group.create_task(copying)
+    pids = children()
+
+    assert 1 <= len(pids) <= files_at_once
+    await until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "all have ended for good"
+    )
+    await check_that_others_are_unharmed(tmp_path)
+    assert len(children()) == 1
+
+
+async def test_process_that_is_used_again_and_again_is_kept(tmp_path):
+    options = InspectionOptions(idle_seconds=0.2)
+    await copied(tmp_path, files.png(), "first", options=options)
+    pids, loop = children(), asyncio.get_running_loop()
+    end = loop.time() + 4 * options.idle_seconds
+
+    number = 0
+    while loop.time() < end:
+        await copied(tmp_path, files.png(), str(number), options=options)
+        number += 1
+
+    assert number > 1
+    assert len(pids) == 1
+    assert children() == pids
+
+
+async def test_process_that_looks_into_a_file_is_not_ended_as_idle(tmp_path):
+    options = InspectionOptions(idle_seconds=0.01)
+    await copied(tmp_path, files.png(), options=InspectionOptions(idle_seconds=0.05))
+    task = hanging(tmp_path, options=options)
+    await until(lambda: len(children()) == 1 and turns(options).running == 1, "it has begun")
+    (pid,) = children()
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 0.1
+    await until(lambda: loop.time() > end, "the time for idle ones is over")
+
+    assert children() == [pid]
+    (tmp_path / "pipe").write_bytes(files.png())
+    assert await task == DocumentFormat.PNG
 
 
 async def test_idle_process_that_was_killed_costs_no_file(tmp_path):
@@ -364,5 +415,8 @@ def test_process_answers_each_line_and_ends_with_its_input(tmp_path):
         check=True,
     )
 
-    assert ended.stdout == inspection.READY + (inspection.BEGUN + b'{"format": "PNG"}\n') * 2
+    assert (
+        ended.stdout
+        == inspection_lines.READY + (inspection_lines.BEGUN + b'{"format": "PNG"}\n') * 2
+    )
     assert ended.stderr == b""

@@ -9,6 +9,8 @@ from domain.errors import ServiceUnavailable
 from resilience.turns import Turns
 from tests.processes import until
 
+BUSY = "Many things are being done."
+
 
 class Record:
     """The order in which clients had their turns."""
@@ -37,7 +39,7 @@ async def begun(record: Record, turns: Turns, clients: str) -> list[asyncio.Task
 
 
 async def test_client_with_one_file_is_next_after_a_client_with_eight():
-    turns = Turns(at_once=1, per_client=1, waiting=100)
+    turns = Turns(at_once=1, per_client=1, waiting=100, busy=BUSY)
     record = Record(turns)
     tasks = await begun(record, turns, "AAAAAAAAB")
 
@@ -49,7 +51,7 @@ async def test_client_with_one_file_is_next_after_a_client_with_eight():
 
 
 async def test_client_alone_never_has_all_turns():
-    turns = Turns(at_once=3, per_client=2, waiting=100)
+    turns = Turns(at_once=3, per_client=2, waiting=100, busy=BUSY)
     record = Record(turns)
     tasks = await begun(record, turns, "AAAAAA")
     alone = list(record.order)
@@ -65,7 +67,7 @@ async def test_client_alone_never_has_all_turns():
 
 
 async def test_clients_take_turns_one_after_the_other():
-    turns = Turns(at_once=1, per_client=1, waiting=100)
+    turns = Turns(at_once=1, per_client=1, waiting=100, busy=BUSY)
     record = Record(turns)
     tasks = await begun(record, turns, "AAABBBCCC")
 
@@ -76,7 +78,7 @@ async def test_clients_take_turns_one_after_the_other():
 
 
 async def test_newest_of_the_longest_line_is_refused_when_too_many_wait():
-    turns = Turns(at_once=1, per_client=1, waiting=5)
+    turns = Turns(at_once=1, per_client=1, waiting=5, busy=BUSY)
     record = Record(turns)
     tasks = await begun(record, turns, "AAAAAAA")
     refused = [task for task in tasks if task.done()]
@@ -90,12 +92,12 @@ async def test_newest_of_the_longest_line_is_refused_when_too_many_wait():
         type(None)
     ]
     assert [results[5].retry_after_seconds, results[6].retry_after_seconds] == [10, 10]
-    assert results[5].message == "Many files are being checked. Try again in a moment."
+    assert results[5].message == "Many things are being done. Try again in a moment."
     assert record.order[:3] == ["A", "A", "B"]
 
 
 async def test_turns_of_those_who_leave_are_given_to_others():
-    turns = Turns(at_once=1, per_client=1, waiting=100)
+    turns = Turns(at_once=1, per_client=1, waiting=100, busy=BUSY)
     record = Record(turns)
     tasks = await begun(record, turns, "ABCD")
 
@@ -113,7 +115,9 @@ async def test_turns_of_those_who_leave_are_given_to_others():
 @pytest.mark.parametrize("seed", range(20))
 async def test_every_turn_is_given_back_whatever_happens(seed):
     chance = random.Random(seed)
-    turns = Turns(at_once=chance.randint(1, 4), per_client=chance.randint(1, 3), waiting=6)
+    turns = Turns(
+        at_once=chance.randint(1, 4), per_client=chance.randint(1, 3), waiting=6, busy=BUSY
+    )
     record = Record(turns)
     record.go_on.set()
     tasks = []
