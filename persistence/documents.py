@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -182,14 +182,18 @@ async def reserve(
     return found
 
 
-async def mark_stored(connection: AsyncConnection, document_id: UUID, *, now: datetime) -> bool:
-    """False when the row is gone."""
+async def mark_stored(
+    connection: AsyncConnection, document_id: UUID, *, now: datetime
+) -> bool | None:
+    """False when another process has done so before; None when the row is gone."""
     result = await connection.execute(
         document.update()
-        .where(document.c.id == document_id)
-        .values(stored_at=func.coalesce(document.c.stored_at, now))
+        .where(document.c.id == document_id, document.c.stored_at.is_(None))
+        .values(stored_at=now)
     )
-    return bool(result.rowcount)
+    if result.rowcount:
+        return True
+    return None if await find(connection, document_id) is None else False
 
 
 async def claim(

@@ -6,9 +6,11 @@ ends with its file.
 """
 
 import errno
+import fcntl
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -73,20 +75,32 @@ def reserve(
 ) -> None:
     """Begin the file of an upload where there is room for all that are under way.
 
-    It is begun before it is counted: of two processes that reserve at the same moment, one counts
-    both. Files whose tickets have ended are deleted. Raises TooManyUploads, OSError.
+    One at a time: an upload has one file, whatever several clients or processes reserve for it at
+    the same moment. Files whose tickets have ended are deleted. Raises TooManyUploads, OSError.
     """
-    begun = part_of(folder, wanted.upload)
-    is_new = not begun.exists()
-    if is_new:
-        begun = folder / wanted.name
-        os.close(os.open(begun, os.O_WRONLY | os.O_CREAT, 0o600))
-    try:
-        _check(_under_way(folder, now), wanted.client, space, budget)
-    except BaseException:
+    with _locked(folder):
+        begun = part_of(folder, wanted.upload)
+        is_new = not begun.exists()
         if is_new:
-            begun.unlink(missing_ok=True)
-        raise
+            begun = folder / wanted.name
+            os.close(os.open(begun, os.O_WRONLY | os.O_CREAT, 0o600))
+        try:
+            _check(_under_way(folder, now), wanted.client, space, budget)
+        except BaseException:
+            if is_new:
+                begun.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep all others out, in other processes too. The lock ends with the process."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def entries(folder: Path) -> Iterator[Entry]:

@@ -108,7 +108,7 @@ class Spool:
         return await on_disk(FAILED, self._size, upload)
 
     async def write(self, upload: UUID, offset: int, chunk: bytes) -> None:
-        """The file is begun by its first byte only. Raises PartMissing."""
+        """Write into the file, which `reserve` has begun. Raises PartMissing."""
         await on_disk(FAILED, self._write, upload, offset, chunk)
 
     @asynccontextmanager
@@ -143,9 +143,8 @@ class Spool:
     def _write(self, upload: UUID, offset: int, chunk: bytes) -> None:
         self._make_folder()
         self.space.require(len(chunk))
-        begin = os.O_CREAT if offset == 0 else 0
         try:
-            file = os.open(self.path(upload), os.O_WRONLY | begin, 0o600)
+            file = os.open(self.path(upload), os.O_WRONLY)
         except FileNotFoundError:
             raise PartMissing from None
         try:

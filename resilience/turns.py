@@ -27,7 +27,7 @@ class Turns:
         busy: str,
         patience_seconds: float | None = None,
     ) -> None:
-        """`busy` is the message of a refusal, such as `Many files are being checked.`"""
+        """`busy` is the message of a refusal, such as `Many files are being checked.`."""
         self._free = at_once
         self._per_client = per_client
         self._limit = waiting

@@ -270,14 +270,14 @@ async def _store(services: Services, ticket: Ticket, client: str) -> bool:
             return False
         media = services.storage.holding(reserved.store)
         await media.save(reserved.storage_name, Folder(reserved.folder), clean)
-    is_kept = await services.database.run(
+    is_new = await services.database.run(
         partial(documents.mark_stored, document_id=reserved.id, now=services.clock())
     )
-    if not is_kept:
+    if is_new is None:
         # Given up as unclaimed while it was being saved.
         await delete_everywhere(media, reserved.storage_name)
         raise UploadExpired
-    return True
+    return is_new
 
 
 async def _checked(

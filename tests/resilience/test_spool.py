@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -11,12 +12,36 @@ from structlog.testing import capture_logs
 
 from domain.errors import StorageUnavailable
 from resilience import disk
+from resilience.reservations import Reservation
 from resilience.spool import PartMissing, Spool
+
+
+async def begin(spool, upload):
+    ends = datetime(2100, 1, 1, tzinfo=UTC)
+    wanted = Reservation(
+        upload=upload, byte_size=10, expires_at=int(ends.timestamp()), client="0" * 16
+    )
+    await spool.reserve(wanted, now=datetime.now(UTC))
+
+
+async def test_upload_that_was_not_reserved_or_is_over_takes_no_bytes(tmp_path):
+    spool, upload = Spool(tmp_path / "uploads"), uuid4()
+    with pytest.raises(PartMissing):
+        await spool.write(upload, 0, b"01234")
+    await begin(spool, upload)
+    await spool.write(upload, 0, b"01234")
+    await spool.discard(upload)
+    for offset in (0, 5):
+        with pytest.raises(PartMissing):
+            await spool.write(upload, offset, b"01234")
+
+    assert list((tmp_path / "uploads").iterdir()) == []
 
 
 async def test_bytes_are_where_they_belong_in_whatever_order(tmp_path):
     spool, upload = Spool(tmp_path / "uploads"), uuid4()
 
+    await begin(spool, upload)
     await spool.write(upload, 0, b"01234")
     await spool.write(upload, 5, b"56789")
     await spool.write(upload, 0, b"012")
@@ -60,6 +85,8 @@ async def test_scratch_files_are_gone_afterwards(tmp_path):
 
 async def test_only_old_files_of_ours_are_swept(tmp_path):
     spool, old, fresh = Spool(tmp_path), uuid4(), uuid4()
+    await begin(spool, old)
+    await begin(spool, fresh)
     await spool.write(old, 0, b"x")
     await spool.write(fresh, 0, b"x")
     (tmp_path / "of somebody").write_bytes(b"x")

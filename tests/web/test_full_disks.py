@@ -23,6 +23,7 @@ from tests import files, make
 from tests.asking import ask, check_envelope, data, serving
 from tests.cloudinary import CloudinaryStandIn
 from tests.disks import full, limited_files, read_only, small_disk
+from tests.resilience.test_spool import begin
 from tests.sending import opened, put, put_piece, send
 from tests.signing_in import bearer, caller
 from tests.web.test_exports import link
@@ -154,6 +155,7 @@ async def test_document_that_cannot_be_saved_leaves_nothing(broken, tmp_path):
 async def test_snapshot_that_cannot_be_made_leaves_the_upload(broken):
     folder, breaking = broken
     spool, upload = spool_in(folder), uuid4()
+    await begin(spool, upload)
     await spool.write(upload, 0, CONTENT)
 
     async def copy() -> None:
