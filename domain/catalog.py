@@ -99,15 +99,19 @@ class IssueCode(StrEnum):
 
 
 class DetailType(StrEnum):
-    """Types of JSON, as JSON Schema names them; items of an array after `of`."""
+    """Types of JSON, as JSON Schema names them, or of GraphQL; items of an array after `of`."""
 
     STRING = "string"
     DATE_TIME = "date-time"
     INTEGER = "integer"
     BOOLEAN = "boolean"
-    STRINGS = "array of string"
+    LIMIT = "name of a limit"
     PATH = "array of string or integer"
-    OBJECTS = "array of object"
+    BLOCKERS = "array of object"
+    STATUS = "TeamStatus"
+    OPERATION = "TeamOperation"
+    OPERATIONS = "array of TeamOperation"
+    FORMATS = "array of DocumentFormat"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,10 +292,10 @@ REGISTRATION_CLOSED | closesAt | date-time | always | The moment when registrati
 TOURNAMENT_FULL | capacity | integer | always | The number of live teams that have a place.
 CHURCH_LIMIT_REACHED | limit | integer | always | The number of live teams that a church may have.
 CHURCH_LIMIT_REACHED | registered | integer | always | The number of live teams that it has.
-INVALID_STATUS_TRANSITION | from | string | always | The status of the team, a TeamStatus.
-INVALID_STATUS_TRANSITION | attempted | string | always | The step that was refused.
-INVALID_STATUS_TRANSITION | allowed | array of string | always | The steps that are possible \
-from this status; empty where another status would not help, or none is known.
+INVALID_STATUS_TRANSITION | from | TeamStatus | always | The status of the team.
+INVALID_STATUS_TRANSITION | attempted | TeamOperation | always | The mutation that was refused.
+INVALID_STATUS_TRANSITION | allowed | array of TeamOperation | always | The mutations that are \
+possible from this status; empty where another status would not help, or none is known.
 INVALID_STATUS_TRANSITION | blockers | array of object | sometimes | The reasons why a team is \
 not ready to be confirmed: code and message of each, as in readiness.blockers.
 STALE_VERSION | currentVersion | integer | always | The version as it is now.
@@ -300,7 +304,8 @@ the only change since expectedVersion.
 BAD_USER_INPUT | path | array of string or integer | sometimes | The place of a text that is too \
 long or cannot be stored, from the argument on: input, players, 3, name.
 BAD_USER_INPUT | max | integer | sometimes | The most characters that the text may have.
-QUERY_TOO_COMPLEX | limit | string | always | The name of the limit, as on the page about limits.
+QUERY_TOO_COMPLEX | limit | name of a limit | always | The limit, named as on the page about \
+limits.
 QUERY_TOO_COMPLEX | allowed | integer | always | The most that is allowed.
 QUERY_TOO_COMPLEX | actual | integer | always | The number asked for, or the number at which \
 counting ended.
@@ -308,8 +313,8 @@ BODY_TOO_LARGE | limitBytes | integer | always | The most bytes that a body may 
 UPLOAD_OFFSET_MISMATCH | uploadOffset | integer | always | The number of bytes that have \
 arrived; continue with the byte at this offset.
 FILE_TOO_LARGE | limitBytes | integer | always | The most bytes that the file may have.
-FILE_TYPE_NOT_ALLOWED | formats | array of string | always | The formats that are taken, each a \
-DocumentFormat.
+FILE_TYPE_NOT_ALLOWED | formats | array of DocumentFormat | always | The formats that are \
+taken.
 STORAGE_UNAVAILABLE | store | string | sometimes | The name of a store that is not set up any more.
 SIGN_IN_FAILED | secondFactorRequired | boolean | sometimes | True where the password was right \
 and the code of the second factor is missing.

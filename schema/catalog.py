@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterable
+from enum import StrEnum
 
+from domain.documents import DocumentFormat
 from domain.errors import (
     CATALOG,
     ISSUE_CATALOG,
@@ -14,6 +16,10 @@ from domain.errors import (
     IssueCode,
     IssueDefinition,
 )
+from domain.operations import Operation
+from domain.readiness import BlockerCode
+from domain.status import TeamStatus
+from schema.counting import Limit
 from schema.mutation_errors import GENERAL, mutations_with
 
 _HEAD = """# Error codes
@@ -89,24 +95,32 @@ def _object(required: Iterable[str], **properties: object) -> dict[str, object]:
     }
 
 
+def _one_of(vocabulary: type[StrEnum]) -> dict[str, object]:
+    return {"enum": [member.value for member in vocabulary]}
+
+
 _PATH: dict[str, object] = {"type": "array", "items": {"type": ["string", "integer"]}}
 _ISSUE = _object(
     ["path", "pointer", "code", "message", "params"],
     path=_PATH,
     pointer={"type": "string", "pattern": "^/"},
-    code={"enum": [code.value for code in IssueCode]},
+    code=_one_of(IssueCode),
     message={"type": "string", "minLength": 1},
     params={"type": "object"},
 )
-_BLOCKER = _object(["code", "message"], code={"type": "string"}, message={"type": "string"})
+_BLOCKER = _object(["code", "message"], code=_one_of(BlockerCode), message={"type": "string"})
 _DETAIL_TYPES: dict[DetailType, dict[str, object]] = {
     DetailType.STRING: {"type": "string", "minLength": 1},
     DetailType.DATE_TIME: {"type": "string", "format": "date-time", "pattern": "^.{10}T.*Z$"},
     DetailType.INTEGER: {"type": "integer"},
     DetailType.BOOLEAN: {"type": "boolean"},
-    DetailType.STRINGS: {"type": "array", "items": {"type": "string"}},
+    DetailType.LIMIT: _one_of(Limit),
     DetailType.PATH: _PATH,
-    DetailType.OBJECTS: {"type": "array", "items": _BLOCKER},
+    DetailType.BLOCKERS: {"type": "array", "items": _BLOCKER},
+    DetailType.STATUS: _one_of(TeamStatus),
+    DetailType.OPERATION: _one_of(Operation),
+    DetailType.OPERATIONS: {"type": "array", "items": _one_of(Operation)},
+    DetailType.FORMATS: {"type": "array", "items": _one_of(DocumentFormat)},
 }
 
 
@@ -142,8 +156,8 @@ _EXTENSIONS = _object(
         "issues",
         "details",
     ],
-    code={"enum": [code.value for code in ErrorCode]},
-    category={"enum": [category.value for category in Category]},
+    code=_one_of(ErrorCode),
+    category=_one_of(Category),
     requestId={"type": "string", "minLength": 8},
     retryable={"type": "boolean"},
     retryAfterSeconds={"type": ["integer", "null"], "minimum": 0},

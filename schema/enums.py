@@ -5,7 +5,7 @@ The types of the schema import them from here, so that none is used before it is
 
 from collections.abc import Mapping
 from enum import Enum, StrEnum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import strawberry
 
@@ -15,6 +15,7 @@ from domain.documents import DocumentFormat, DocumentKind, DocumentReview
 from domain.errors import CATALOG, ISSUE_CATALOG, Category, ErrorCode, IssueCode
 from domain.exports import ExportFormat
 from domain.form import PlayerRole
+from domain.operations import Operation
 from domain.readiness import BlockerActor, BlockerCode
 from domain.roles import Role
 from domain.rules import RegistrationState
@@ -37,6 +38,7 @@ __all__ = [
     "ExportFormat",
     "HealthStatus",
     "IssueCode",
+    "Operation",
     "OrderDirection",
     "PlayerRole",
     "RegistrationState",
@@ -68,11 +70,17 @@ class ActorKind(StrEnum):
     ANONYMOUS = "anonymous"
 
 
-def _described(enum: E, description: str, values: Mapping[Any, str], name: str | None = None) -> E:
-    strawberry.enum(enum, name=name, description=description)
+def _described(
+    enum: E,
+    description: str,
+    values: Mapping[Any, str],
+    name: str | None = None,
+    named_by: Literal["key", "value"] = "key",
+) -> E:
+    strawberry.enum(enum, name=name, description=description, graphql_name_from=named_by)
     definition = enum.__strawberry_definition__  # type: ignore[attr-defined]  # set one line above
     for value in definition.values:
-        value.description = values[enum[value.name]]
+        value.description = values[enum(value.value)]
     return enum
 
 
@@ -146,6 +154,29 @@ _described(
         BlockerActor.CAPTAIN: "The captain of the team.",
         BlockerActor.ORGANISER: "An organiser.",
     },
+)
+_described(
+    Operation,
+    "Mutations that change one team, each written as the mutation that is then called. Mutations"
+    " are only ever added.",
+    {
+        Operation.CONFIRM_TEAM: "An organiser confirms the team.",
+        Operation.REQUEST_CHANGES: "An organiser asks the captain for changes.",
+        Operation.REJECT_TEAM: "An organiser rejects the team.",
+        Operation.REOPEN_TEAM: "An organiser takes a decision back.",
+        Operation.WITHDRAW_TEAM: "An organiser withdraws the team.",
+        Operation.REVIEW_DOCUMENT: "An organiser accepts or rejects a document.",
+        Operation.UPDATE_TEAM: "An organiser changes what the team registered with.",
+        Operation.UPDATE_PLAYER: "An organiser changes a player.",
+        Operation.ADD_PLAYER: "An organiser adds a player.",
+        Operation.REMOVE_PLAYER: "An organiser removes a player.",
+        Operation.REISSUE_MANAGE_TOKEN: "An organiser replaces the team's manageToken.",
+        Operation.UPDATE_MY_TEAM: "The captain changes what the team registered with.",
+        Operation.RESUBMIT_MY_TEAM: "The captain hands the team in again.",
+        Operation.WITHDRAW_MY_TEAM: "The captain withdraws the team.",
+    },
+    name="TeamOperation",
+    named_by="value",
 )
 _described(
     DocumentReview,

@@ -10,7 +10,7 @@ from domain.readiness import Readiness as ReadinessRecord
 from domain.roles import Role, may
 from persistence.records import TeamRecord
 from schema.context import Info
-from schema.enums import BlockerActor, BlockerCode
+from schema.enums import BlockerActor, BlockerCode, Operation
 
 ELSEWHERE_MAX = 50
 
@@ -50,11 +50,9 @@ async def _players_elsewhere(
 class Readiness:
     is_ready: bool = field(description="True if and only if there are no blockers.")
     blockers: list[Blocker] = field(description="The team's first, then each player's.")
-    next_operation: str | None = field(
-        description="The name of the mutation that comes next, if there is one: reviewDocument,"
-        " requestChanges, confirmTeam, resubmitMyTeam or reopenTeam. Text instead of an"
-        " enumeration, so that it is written like details.attempted and details.allowed of"
-        " INVALID_STATUS_TRANSITION, and like the mutation that the client then calls."
+    next_operation: Operation | None = field(
+        description="The mutation that comes next, if there is one: reviewDocument,"
+        " requestChanges, confirmTeam, resubmitMyTeam or reopenTeam."
     )
     players_elsewhere: list[PlayerElsewhere] = field(
         resolver=_players_elsewhere,

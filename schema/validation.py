@@ -53,9 +53,9 @@ class ValidationReport:
 class ErrorDetail:
     name: str = field(description="The key.")
     type: str = field(
-        description="The type of its value in JSON: string, date-time, integer, boolean, array of"
-        " string, array of string or integer, array of object. A date-time is written as DateTime"
-        " is."
+        description="The type of its value in JSON: string, date-time, integer, boolean, name of a"
+        " limit; or an enumeration of this schema; or an array of these or of object. A date-time"
+        " is written as DateTime is."
     )
     is_required: bool = field(description="Whether every error of the code has the key.")
     description: str = field(description="What its value means.")

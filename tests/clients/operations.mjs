@@ -63,7 +63,9 @@ export const DEPRECATED = `
   }`;
 export const CONFIRM = `
   mutation Confirm($input: ConfirmTeamInput!) {
-    confirmTeam(input: $input) { team { id status version } }
+    confirmTeam(input: $input) {
+      team { id status version readiness { nextOperation } }
+    }
   }`;
 export const SESSIONS = `query Sessions { sessions { id isCurrent } }`;
 export const REVOKE = `

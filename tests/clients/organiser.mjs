@@ -66,10 +66,12 @@ export async function organiser(library, { url, origin, email, password }, numbe
       client.change(operations.CONFIRM, { input: { teamId: team.id, expectedVersion } });
     const confirmed = dataOf(await confirm(2)).confirmTeam.team;
     assert.deepEqual([confirmed.status, confirmed.version], ["CONFIRMED", 3]);
+    assert.equal(confirmed.readiness.nextOperation, "reopenTeam");
     const { extensions } = onlyError(await confirm(3));
     assert.equal(extensions.code, "INVALID_STATUS_TRANSITION");
     assert.equal(extensions.details.from, "CONFIRMED");
-    assert.ok(extensions.details.allowed.length > 0);
+    assert.equal(extensions.details.attempted, "confirmTeam");
+    assert.ok(extensions.details.allowed.includes(confirmed.readiness.nextOperation));
   });
 
   await says("reads the code of a session that was revoked", async () => {

@@ -42,6 +42,7 @@ from tests.logs import restored_logging
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ISSUE = Issue(("input", "players", 3, "name"), IssueCode.NAME_TOO_SHORT, "Longer.", {"min": 2})
+TRANSITION = {"from": "PENDING", "attempted": "resubmitMyTeam", "allowed": ["withdrawMyTeam"]}
 WITH_ARGUMENTS: dict[ErrorCode, DomainError] = {
     error.code: error
     for error in (
@@ -53,7 +54,7 @@ WITH_ARGUMENTS: dict[ErrorCode, DomainError] = {
         RateLimited(7),
         QueryTooComplex(limit="depth", allowed=10, actual=11),
         BodyTooLarge(1000),
-        InvalidStatusTransition(details={"from": "PENDING", "attempted": "x", "allowed": []}),
+        InvalidStatusTransition(details=TRANSITION),
         StaleVersion(details={"currentVersion": 2, "isYours": False}),
         UploadOffsetMismatch(details={"uploadOffset": 3}),
         FileTooLarge(details={"limitBytes": 1000}),
@@ -125,9 +126,21 @@ def test_the_envelope_of_every_code_fits_the_published_schema(code):
         FileTypeNotAllowed(details={"formats": "PNG"}),
         ChurchLimitReached(limit=2, registered=None),
         BadUserInput(details={"path": ["input", 1.5]}),
-        InvalidStatusTransition(
-            details={"from": "PENDING", "attempted": "x", "allowed": [], "blockers": [{}]}
+        *(
+            InvalidStatusTransition(details={**TRANSITION, **changes})
+            for changes in (
+                {"blockers": [{}]},
+                {"blockers": [{"code": "LATE", "message": "It is late."}]},
+                {"from": "pending"},
+                {"attempted": "confirm"},
+                {"attempted": "CONFIRM_TEAM"},
+                {"attempted": "registerTeam"},
+                {"allowed": ["reopen"]},
+                {"allowed": "reopenTeam"},
+            )
         ),
+        QueryTooComplex(limit="breadth", allowed=10, actual=11),
+        FileTypeNotAllowed(details={"formats": ["image/png"]}),
     ],
 )
 def test_details_that_are_not_documented_do_not_fit_the_published_schema(error):

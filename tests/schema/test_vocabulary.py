@@ -1,6 +1,7 @@
 """One vocabulary: actions, kinds of deliveries and names of mutations, wherever they are told."""
 
 import ast
+import json
 import re
 from itertools import product
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 from graphql import GraphQLEnumType, build_schema, get_named_type
 
 from domain.audit import ACTION_OF_EDIT, ACTION_OF_EVENT, AuditAction
+from domain.catalog import DetailType
 from domain.deliveries import DeliveryKind
 from domain.documents import DocumentKind, DocumentReview
 from domain.operations import Operation
 from domain.readiness import readiness
 from domain.status import TeamEvent, TeamStatus
+from schema.catalog import error_schema
 from schema.snapshot import printed
 from tests import make
 from tests.asking import ask, data, refused
@@ -53,14 +56,51 @@ def test_enumeration_has_the_names_of_what_is_stored(name, members):
         (("AuditFilter", "action"), "[AuditAction!]"),
         (("Delivery", "kind"), "DeliveryKind!"),
         (("DeliveryFilter", "kind"), "[DeliveryKind!]"),
+        (("Readiness", "nextOperation"), "TeamOperation"),
     ],
 )
-def test_actions_and_kinds_are_enumerations_wherever_they_are_told(place, kind):
+def test_actions_kinds_and_mutations_are_enumerations_wherever_they_are_told(place, kind):
     owner, field = place
     found = SCHEMA.get_type(owner).fields[field].type
 
     assert str(found) == kind
     assert isinstance(get_named_type(found), GraphQLEnumType)
+
+
+def test_mutations_are_enumerated_as_they_are_called():
+    kind = SCHEMA.get_type("TeamOperation")
+
+    assert list(kind.values) == [operation.value for operation in Operation]
+    assert set(kind.values) <= set(MUTATIONS)
+    assert [value.description for value in kind.values.values() if not value.description] == []
+
+
+def test_details_of_a_refused_step_are_enumerated_in_the_published_schema():
+    definitions = {
+        entry["if"]["properties"]["code"]["const"]: entry["then"]["properties"]["details"]
+        for entry in json.loads(error_schema())["properties"]["errors"]["items"]["properties"][
+            "extensions"
+        ]["allOf"]
+    }
+    details = definitions["INVALID_STATUS_TRANSITION"]["properties"]
+    operations = list(SCHEMA.get_type("TeamOperation").values)
+
+    assert details["attempted"]["enum"] == operations
+    assert details["allowed"]["items"]["enum"] == operations
+    assert details["from"]["enum"] == list(SCHEMA.get_type("TeamStatus").values)
+    assert details["blockers"]["items"]["properties"]["code"]["enum"] == list(
+        SCHEMA.get_type("BlockerCode").values
+    )
+    formats = definitions["FILE_TYPE_NOT_ALLOWED"]["properties"]["formats"]["items"]
+    assert formats["enum"] == list(SCHEMA.get_type("DocumentFormat").values)
+
+
+def test_types_of_details_that_are_no_json_are_enumerations_of_the_schema():
+    named = {kind.value.removeprefix("array of ") for kind in DetailType}
+    enumerations = {name for name in named if name[0].isupper()}
+
+    assert enumerations == {"TeamStatus", "TeamOperation", "DocumentFormat"}
+    assert all(isinstance(SCHEMA.get_type(name), GraphQLEnumType) for name in enumerations)
 
 
 def test_actions_are_a_noun_and_a_verb_in_the_past_tense():
