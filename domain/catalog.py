@@ -96,6 +96,17 @@ class IssueCode(StrEnum):
     PASSWORD_IS_EMAIL = "PASSWORD_IS_EMAIL"  # noqa: S105 - no password
     LIST_TOO_SHORT = "LIST_TOO_SHORT"
     LIST_TOO_LONG = "LIST_TOO_LONG"
+    VALUE_INVALID = "VALUE_INVALID"
+    VALUE_NOT_ALLOWED = "VALUE_NOT_ALLOWED"
+    CHOOSE_ONE = "CHOOSE_ONE"
+    CURSOR_INVALID = "CURSOR_INVALID"
+    ID_UNKNOWN = "ID_UNKNOWN"
+    SAME_CHURCH = "SAME_CHURCH"
+    SEASONS_DIFFER = "SEASONS_DIFFER"
+    ORGANISER_EXISTS = "ORGANISER_EXISTS"
+    SECOND_FACTOR_ON = "SECOND_FACTOR_ON"
+    IDEMPOTENCY_KEY_INVALID = "IDEMPOTENCY_KEY_INVALID"
+    IDEMPOTENCY_KEYS_DIFFER = "IDEMPOTENCY_KEYS_DIFFER"
 
 
 class DetailType(StrEnum):
@@ -228,8 +239,8 @@ FORBIDDEN | AUTH | 403 | final | The role does not allow this. | The caller is k
 may not do this. | Ask an owner for the role.
 BAD_USER_INPUT | USER_INPUT | 400 | final | The request does not have the form it must have. \
 | The body is no valid JSON, a variable does not fit its type, or an argument is out of \
-range; issues name the place of a moment. | Correct the client: this is a defect of the \
-program, not of the person.
+range; issues name the places of what is wrong with variables and arguments. | Correct the \
+client: this is a defect of the program, not of the person.
 RATE_LIMITED | LIMIT | 429 | retryable | Too many requests. | More requests came from this \
 address than the limits allow. | Wait retryAfterSeconds, then repeat.
 QUERY_TOO_COMPLEX | LIMIT | 400 | final | The document asks for too much at once. | \
@@ -407,6 +418,27 @@ LIST_TOO_SHORT | The list has too few entries. | It has params.actual, params.mi
 Ask for more.
 LIST_TOO_LONG | The list has too many entries. | It has params.actual, params.max are allowed. | \
 Send the rest in another request.
+VALUE_INVALID | The value is not of its type. | It is of another type, or has a field that there \
+is not. | Correct the client after the schema.
+VALUE_NOT_ALLOWED | This value is not allowed here. | params.allowed names those that are. | Send \
+one of them.
+CHOOSE_ONE | Exactly one of these has to be there, or at most one. | Of params.names none is \
+there, or more than one. | Send one of them.
+CURSOR_INVALID | This is no cursor of the list. | It is cut off, or was answered by another \
+list. | Begin without a cursor, or send one that this list answered.
+ID_UNKNOWN | This id names nothing. | There is no such object, or no longer. | Read the list again \
+and use its ids.
+SAME_CHURCH | These are one church. | Both ids name the same church. | Ask for another one.
+SEASONS_DIFFER | The churches are of different seasons. | Each belongs to one season. | Choose two \
+churches of one season.
+ORGANISER_EXISTS | There is an organiser with this e-mail already. | Somebody with it can sign in. \
+| Ask for another address, or change the role of the one who is there.
+SECOND_FACTOR_ON | The second factor is on already. | A code of it was confirmed before. | Disable \
+it first.
+IDEMPOTENCY_KEY_INVALID | This is no idempotency key. | It does not have params.min to params.max \
+printable ASCII characters. | Make a key, such as a UUID.
+IDEMPOTENCY_KEYS_DIFFER | The form and the header have different idempotency keys. | \
+input.idempotencyKey is not the header Idempotency-Key. | Send one key.
 """
 
 CATALOG = _error_table()

@@ -1,8 +1,8 @@
 """Everything that can go wrong, by name.
 
 * DomainError
-  + InvalidForm, BadUserInput, UnsupportedMediaType, MethodNotAllowed, NotAcceptable,
-    PersistedQueryNotSupported, PersistedQueryNotFound, GraphqlParseFailed,
+  + InvalidForm, BadUserInput (MalformedRequest), UnsupportedMediaType, MethodNotAllowed,
+    NotAcceptable, PersistedQueryNotSupported, PersistedQueryNotFound, GraphqlParseFailed,
     GraphqlValidationFailed, FileEmpty, FileTooLarge, FileTypeNotAllowed, FileContentMismatch,
     UploadExpired, UploadOffsetMismatch, TeamNotFound, NotFound
   + Unauthenticated (SignInFailed), Forbidden
@@ -147,7 +147,15 @@ class TeamNotFound(DomainError):
 
 
 class NotFound(DomainError):
+    """`issues` are there where it matters which of several ids names nothing."""
+
     code = ErrorCode.NOT_FOUND
+
+    def __init__(
+        self, message: str | None = None, *issues: Issue, details: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, details=details)
+        self.issues = issues
 
 
 class Unauthenticated(DomainError):
@@ -165,7 +173,29 @@ class Forbidden(DomainError):
 
 
 class BadUserInput(DomainError):
+    """Arguments that are not what they have to be; `issues` name the places, at least one.
+
+    Without a `message` that of the first issue is told.
+    """
+
     code = ErrorCode.BAD_USER_INPUT
+
+    def __init__(
+        self,
+        first: Issue,
+        *others: Issue,
+        message: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message or first.message, details=details)
+        self.issues = (first, *others)
+
+
+class MalformedRequest(BadUserInput):
+    """A request that is wrong outside the arguments of its operation, which has no `issues`."""
+
+    def __init__(self, message: str | None = None) -> None:
+        DomainError.__init__(self, message)
 
 
 class RateLimited(DomainError):
@@ -267,7 +297,13 @@ class GraphqlParseFailed(DomainError):
 
 
 class GraphqlValidationFailed(DomainError):
+    """`issues` are there where a value of the document is missing or of another type."""
+
     code = ErrorCode.GRAPHQL_VALIDATION_FAILED
+
+    def __init__(self, message: str | None = None, *issues: Issue) -> None:
+        super().__init__(message)
+        self.issues = issues
 
 
 class PersistedQueryNotSupported(DomainError):

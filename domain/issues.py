@@ -74,6 +74,20 @@ _MESSAGES = {
     IssueCode.PASSWORD_IS_EMAIL: "The e-mail address is no password. Please choose another one.",
     IssueCode.LIST_TOO_SHORT: "Please name at least {min}; this has {actual}.",
     IssueCode.LIST_TOO_LONG: "Please name at most {max} at once; this has {actual}.",
+    IssueCode.VALUE_INVALID: "Please give a value of the type that the schema has here.",
+    IssueCode.VALUE_NOT_ALLOWED: "Please give one of these: {allowed}.",
+    IssueCode.CHOOSE_ONE: "Please give one of these and no more: {names}.",
+    IssueCode.CURSOR_INVALID: "Please give a cursor that this list has answered.",
+    IssueCode.ID_UNKNOWN: "There is nothing with this id. Please choose another.",
+    IssueCode.SAME_CHURCH: "These are not two churches. Please choose another one.",
+    IssueCode.SEASONS_DIFFER: "The churches are of different seasons. Please choose another one.",
+    IssueCode.ORGANISER_EXISTS: "There is an organiser with this e-mail already. Please"
+    " give another.",
+    IssueCode.SECOND_FACTOR_ON: "The second factor is on already. Please disable it first.",
+    IssueCode.IDEMPOTENCY_KEY_INVALID: "An idempotency key has {min} to {max} printable ASCII"
+    " characters. Please make a new one.",
+    IssueCode.IDEMPOTENCY_KEYS_DIFFER: "The Idempotency-Key header has another key. Please send"
+    " one key.",
 }
 # In the place of those above, where the issue has this param.
 _MESSAGES_WITH = {

@@ -40,6 +40,7 @@ def unstorable(path: tuple[str | int, ...]) -> BadUserInput:
     """The refusal of a text that holds NUL or half a surrogate pair."""
     name = next(step for step in reversed(path) if isinstance(step, str))
     return BadUserInput(
-        f"{name} has characters that cannot be stored. Please type it again.",
+        issue(path, IssueCode.TEXT_CHARACTERS),
+        message=f"{name} has characters that cannot be stored. Please type it again.",
         details={"path": list(path)},
     )

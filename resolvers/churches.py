@@ -7,7 +7,8 @@ from uuid import UUID
 import structlog
 
 from domain.audit import AuditAction
-from domain.errors import BadUserInput, NotFound
+from domain.errors import BadUserInput, IssueCode, NotFound
+from domain.issues import INPUT, issue
 from domain.roles import Caller, Role, require_role
 from persistence import audit, merging
 from persistence.database import Connection
@@ -17,6 +18,9 @@ from resilience.telemetry import current_request_id
 from resolvers.context import Services
 
 log = structlog.get_logger(__name__)
+
+_CHURCH = (*INPUT, "churchId")
+_INTO = (*INPUT, "intoChurchId")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +34,17 @@ class Merged:
 async def merge(services: Services, caller: Caller, church_id: UUID, into: UUID) -> Merged:
     """The first church is an alias of the second from now on.
 
-    Raises Unauthenticated, Forbidden, BadUserInput, NotFound.
+    Raises Unauthenticated, Forbidden, and BadUserInput or NotFound with the place of the church.
     """
     require_role(caller, Role.OWNER)
     if church_id == into:
-        raise BadUserInput("These are not two churches.")
+        raise BadUserInput(issue(_INTO, IssueCode.SAME_CHURCH))
     try:
         merged = await services.database.run(partial(_merge, services, caller, (church_id, into)))
     except SameTeamName as error:
         raise BadUserInput(
-            "Both churches have a live team of the same name. Rename one of them first."
+            issue(_CHURCH, IssueCode.DUPLICATE_TEAM_NAME),
+            message="Both churches have a live team of the same name. Rename one of them first.",
         ) from error
     log.info("churches_merged", teams=merged.teams)
     return merged
@@ -52,11 +57,16 @@ async def _merge(
     connection: Connection,
 ) -> Merged:
     found = await merging.lock(connection, church_ids)
-    if len(found) != len(church_ids):
-        raise NotFound("There is no such church.")
+    unknown = [
+        issue(path, IssueCode.ID_UNKNOWN)
+        for path, one in zip((_CHURCH, _INTO), church_ids, strict=True)
+        if one not in found
+    ]
+    if unknown:
+        raise NotFound("There is no such church.", *unknown)
     gone, stays = (found[one] for one in church_ids)
     if gone.tournament_id != stays.tournament_id:
-        raise BadUserInput("The churches are of different seasons.")
+        raise BadUserInput(issue(_INTO, IssueCode.SEASONS_DIFFER))
     moved = await merging.move_teams(connection, gone, stays, now=services.clock())
     church = await merging.close(connection, gone, stays)
     await _record(services, caller, connection, (gone, stays), moved)

@@ -10,12 +10,14 @@ from domain.deliveries import DeliveryKind
 from domain.documents import DocumentReview
 from domain.errors import (
     ChurchLimitReached,
+    IssueCode,
     NotFound,
     StaleVersion,
     TeamNotFound,
     TournamentFull,
 )
 from domain.ids import read_id
+from domain.issues import INPUT, issue
 from domain.operations import Operation
 from domain.readiness import Readiness, readiness
 from domain.roles import CAPTAIN_ACTOR
@@ -114,8 +116,8 @@ async def carry_out(
     status = move(decided.status, decision.event, is_captain=actor == CAPTAIN_ACTOR)
     if decision.event == TeamEvent.CONFIRM and decision.reason is None:
         await _require_ready(connection, decided)
-    for item in decision.items:
-        await _reject_named(connection, decided, item)
+    for place, item in enumerate(decision.items):
+        await _reject_named(connection, decided, place, item)
     return await conclude(services, connection, decided, decision, status, actor=actor)
 
 
@@ -227,17 +229,21 @@ async def _require_ready(connection: Connection, decided: Decided) -> None:
         )
 
 
-async def _reject_named(connection: Connection, decided: Decided, item: ChangeItem) -> None:
+async def _reject_named(
+    connection: Connection, decided: Decided, place: int, item: ChangeItem
+) -> None:
+    """Raises NotFound at the place of the item."""
     if item.document_id is None:
         return
+    wrong = issue((*INPUT, "items", place, "documentId"), IssueCode.ID_UNKNOWN)
     document_id = read_id(item.document_id)
     if document_id is None:
-        raise NotFound("There is no such document.")
+        raise NotFound("There is no such document.", wrong)
     found = await decisions.review(
         connection, decided, document_id, verdict=DocumentReview.REJECTED, note=item.note
     )
     if not found:
-        raise NotFound("The team has no such document.")
+        raise NotFound("The team has no such document.", wrong)
 
 
 async def _settle_places(connection: Connection, decided: Decided, status: TeamStatus) -> None:

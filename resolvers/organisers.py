@@ -18,7 +18,7 @@ from domain.errors import (
     NotFound,
     Unauthenticated,
 )
-from domain.issues import issue
+from domain.issues import INPUT, issue
 from domain.passwords import require_strong
 from domain.roles import Caller, CallerKind, Role, require_role, require_session
 from persistence import credentials, organisers, second_factors
@@ -29,7 +29,7 @@ from resolvers.journal import record
 from resolvers.repeats import making, reserve, token_for, tokens_of
 from resolvers.tokens import TokenKind, hash_of
 
-EXISTS = "There is an organiser with this e-mail already."
+_EMAIL = (*INPUT, "email")
 NO_INVITATION = "This invitation is unknown, was used before or has expired."
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ async def create(
             connection, email=written, role=role, password_hash=password_hash, now=now
         )
         if added is None:
-            raise BadUserInput(EXISTS)
+            raise _exists()
         await record(
             connection, caller, AuditAction.ORGANISER_CREATED, added.id, at=now, role=role.value
         )
@@ -118,7 +118,7 @@ async def invite(
             now=now,
         )
         if invited is None:
-            raise BadUserInput(EXISTS)
+            raise _exists()
         await record(
             connection, caller, AuditAction.ORGANISER_INVITED, invited.id, at=now, role=role.value
         )
@@ -239,8 +239,15 @@ async def reset_password(
     return await services.database.supersede(change)
 
 
+def _exists() -> BadUserInput:
+    return BadUserInput(
+        issue(_EMAIL, IssueCode.ORGANISER_EXISTS),
+        message="There is an organiser with this e-mail already.",
+    )
+
+
 def _email(value: object) -> str:
     try:
         return parse_email(value)
     except ValueError:
-        raise InvalidForm((issue(("input", "email"), IssueCode.EMAIL_INVALID),)) from None
+        raise InvalidForm((issue(_EMAIL, IssueCode.EMAIL_INVALID),)) from None

@@ -23,11 +23,14 @@ from domain.errors import (
     IdempotencyKeyReused,
     InvalidForm,
     Issue,
+    IssueCode,
+    MalformedRequest,
     ServiceUnavailable,
     TeamNotFound,
     TournamentFull,
 )
 from domain.form import TeamForm
+from domain.issues import INPUT, issue
 from domain.moments import day_in
 from domain.rules import (
     RegistrationState,
@@ -53,6 +56,7 @@ from resolvers.documents import as_uploaded, claimable
 from resolvers.secrets import FIRST_GENERATION, fingerprint, is_fingerprint, manage_token
 
 _KEY = re.compile(r"[\x20-\x7e]{8,255}")
+_KEY_PATH = (*INPUT, "idempotencyKey")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +82,21 @@ class Validation:
 
 
 def choose_key(header: str | None, argument: str | None) -> str | None:
-    """The one idempotency key of a request. Raises BadUserInput."""
+    """The one idempotency key of a request.
+
+    Raises BadUserInput, and MalformedRequest where the header is wrong.
+    """
     if header is not None and argument is not None and header != argument:
-        raise BadUserInput("The Idempotency-Key header and input.idempotencyKey differ.")
+        raise BadUserInput(
+            issue(_KEY_PATH, IssueCode.IDEMPOTENCY_KEYS_DIFFER),
+            message="The Idempotency-Key header and input.idempotencyKey differ.",
+        )
     key = argument if argument is not None else header
     if key is not None and not _KEY.fullmatch(key):
-        raise BadUserInput("An idempotency key has 8 to 255 printable ASCII characters.")
+        wrong = issue(_KEY_PATH, IssueCode.IDEMPOTENCY_KEY_INVALID, {"min": 8, "max": 255})
+        if argument is None:
+            raise MalformedRequest(wrong.message)
+        raise BadUserInput(wrong)
     return key
 
 

@@ -5,8 +5,9 @@ from uuid import UUID
 
 from domain.checks import Place, check_places
 from domain.documents import DocumentKind, DocumentReview
-from domain.errors import BadUserInput, InvalidForm, Issue, IssueCode
+from domain.errors import InvalidForm, Issue, IssueCode, ServiceUnavailable
 from domain.form import DocumentForm
+from domain.ids import read_id
 from domain.issues import INPUT, ISSUES_MAX, Path, issue
 from persistence import documents
 from persistence.database import Connection
@@ -60,7 +61,7 @@ async def replace_documents(
     places: Sequence[OwnedPlace],
     known: Mapping[str, DocumentRecord],
 ) -> None:
-    """What has no `replacement_issues`. Raises BadUserInput."""
+    """What has no `replacement_issues`. Raises InvalidForm where it has some meanwhile."""
     claims = []
     for one, player_id in places:
         kinds = [document.kind for document in one.documents]
@@ -71,4 +72,25 @@ async def replace_documents(
             for document in one.documents
         ]
     if claims and not await documents.claim(connection, team_id, claims, now=services.clock()):
-        raise BadUserInput("One of the documents was used elsewhere meanwhile.")
+        raise await _overtaken(connection, team_id, places)
+
+
+async def _overtaken(
+    connection: Connection, team_id: UUID, places: Sequence[OwnedPlace]
+) -> InvalidForm | ServiceUnavailable:
+    """The refusal that names what another request has used or deleted in the meantime."""
+    named = [
+        ((*one.path, number, "documentId"), read_id(document.document_id))
+        for one, _ in places
+        for number, document in enumerate(one.documents)
+    ]
+    ids = {document_id for _, document_id in named if document_id is not None}
+    records = {one.id: one for one in await documents.list_by_id(connection, document_ids=ids)}
+    issues: list[Issue] = []
+    for path, document_id in named:
+        record = records.get(document_id) if document_id is not None else None
+        if record is None:
+            issues.append(issue(path, IssueCode.DOCUMENT_UNKNOWN))
+        elif record.team_id not in (None, team_id):
+            issues.append(issue(path, IssueCode.DOCUMENT_ALREADY_USED))
+    return InvalidForm(issues[:ISSUES_MAX]) if issues else ServiceUnavailable()

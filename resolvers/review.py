@@ -12,10 +12,11 @@ from domain.errors import (
     BadUserInput,
     InvalidForm,
     Issue,
+    IssueCode,
     NotFound,
     TeamNotFound,
 )
-from domain.issues import INPUT, Path, in_form_order, moved, size_issues
+from domain.issues import INPUT, Path, in_form_order, issue, moved, size_issues
 from domain.operations import Operation
 from domain.reasons import is_left_out, note_reason, read_reason
 from domain.roles import Caller, Role, require_role
@@ -29,6 +30,7 @@ from resolvers.context import Services
 from resolvers.deciding import Change, Decision, carry_out, locked, read
 
 TEAM_ID: Path = (*INPUT, "teamId")
+_VERDICTS = (DocumentReview.ACCEPTED, DocumentReview.REJECTED)
 
 log = structlog.get_logger(__name__)
 
@@ -83,8 +85,12 @@ async def review_document(  # noqa: PLR0913 - what is reviewed, and how
 ) -> TeamRecord:
     """The team whose document it is. Raises what `decide` raises, and NotFound."""
     require_role(caller, Role.REVIEWER)
-    if verdict not in (DocumentReview.ACCEPTED, DocumentReview.REJECTED):
-        raise BadUserInput("A document is ACCEPTED or REJECTED.")
+    if verdict not in _VERDICTS:
+        allowed = {"allowed": [one.value for one in _VERDICTS]}
+        raise BadUserInput(
+            issue((*INPUT, "review"), IssueCode.VALUE_NOT_ALLOWED, allowed),
+            message="A document is ACCEPTED or REJECTED.",
+        )
     is_needed = verdict == DocumentReview.REJECTED
     note = read_reason(note, "note") if is_needed or not is_left_out(note) else None
     return await services.database.run(

@@ -16,7 +16,8 @@ import pyotp
 import structlog
 
 from domain.audit import AuditAction
-from domain.errors import BadUserInput, Forbidden, Unauthenticated
+from domain.errors import BadUserInput, Forbidden, IssueCode, Unauthenticated
+from domain.issues import INPUT, issue
 from domain.roles import Caller, Role, require_session
 from persistence import organisers, second_factors
 from persistence.database import Connection
@@ -63,7 +64,10 @@ async def propose(services: Services, caller: Caller, password: str) -> str:
         partial(second_factors.propose, organiser_id=account.organiser.id, salt=salt)
     )
     if not is_proposed:
-        raise BadUserInput("The second factor is on already. Disable it first.")
+        raise BadUserInput(
+            issue(INPUT, IssueCode.SECOND_FACTOR_ON),
+            message="The second factor is on already. Disable it first.",
+        )
     secret = _secrets_of(services.secrets, account.organiser, salt)[0]
     name = account.organiser.email
     return pyotp.TOTP(secret, name=name, issuer=ISSUER).provisioning_uri()

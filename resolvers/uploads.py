@@ -14,10 +14,10 @@ import structlog
 
 from domain.documents import RULE_OF_KIND, DocumentFormat, DocumentKind
 from domain.errors import (
-    BadUserInput,
     FileContentMismatch,
     FileEmpty,
     FileTooLarge,
+    MalformedRequest,
     ServiceUnavailable,
     UploadExpired,
     UploadOffsetMismatch,
@@ -132,7 +132,7 @@ async def receive(  # noqa: PLR0913 - an upload, its bytes, and who sends them
 
     Whatever arrived before `chunks` raised stays, so that the next piece can continue. `client`
     is whose budget of unfinished bytes counts; of its files few are looked into at once.
-    Raises UploadOffsetMismatch, BadUserInput, FileEmpty, FileTooLarge, FileContentMismatch,
+    Raises UploadOffsetMismatch, MalformedRequest, FileEmpty, FileTooLarge, FileContentMismatch,
     TooManyUploads, UploadExpired, StorageUnavailable, ServiceUnavailable.
     """
     if now.is_stored:
@@ -203,7 +203,7 @@ async def _receive_piece(
     offset = piece.start
     async for chunk in chunks:
         if offset + len(chunk) > piece.end:
-            raise BadUserInput("There are more bytes than Content-Range says.")
+            raise MalformedRequest("There are more bytes than Content-Range says.")
         await services.storage.spool.write(ticket.document_id, offset, chunk)
         offset += len(chunk)
     return offset

@@ -6,7 +6,7 @@ from graphql import OperationDefinitionNode
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 
-from domain.errors import BadUserInput
+from domain.errors import MalformedRequest
 from schema.admission import Admission
 from schema.context import Context
 from schema.execution import Planned, PlannedSchema
@@ -27,7 +27,7 @@ class OneOperation(SchemaExtension):
         definitions = document.definitions if document is not None else ()
         operations = sum(isinstance(one, OperationDefinitionNode) for one in definitions)
         if operations > 1 and context.operation_name is None:
-            raise BadUserInput("operationName has to name one operation of the document.")
+            raise MalformedRequest("operationName has to name one operation of the document.")
         yield
 
 

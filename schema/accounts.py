@@ -111,7 +111,7 @@ async def me(info: Info) -> Organiser | None:
 
 async def sessions(info: Info, organiser_id: OrganiserId = None) -> list[Session]:
     caller = caller_with(info, Role.VIEWER)
-    whose = parse_id(organiser_id) if organiser_id is not None else None
+    whose = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
     found = await accounts.list_sessions(info.context.services, caller, whose)
     return [Session.from_record(record, info) for record in found]
 
@@ -155,5 +155,7 @@ async def revoke_session(
     info: Info, input: Annotated[RevokeSessionInput, argument(description="The session.")]
 ) -> RevokeSessionPayload | None:
     caller = caller_with(info, Role.VIEWER)
-    gone = await accounts.revoke_session(info.context.services, caller, parse_id(input.id))
+    gone = await accounts.revoke_session(
+        info.context.services, caller, parse_id(input.id, "input", "id")
+    )
     return RevokeSessionPayload(session=Session.from_record(gone, info))

@@ -77,7 +77,7 @@ class RevokeApiTokenPayload:
 
 async def api_tokens(info: Info, organiser_id: OrganiserId = None) -> list[ApiToken]:
     caller = caller_with(info, Role.VIEWER)
-    whose = parse_id(organiser_id) if organiser_id is not None else None
+    whose = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
     found = await use_cases.list_tokens(info.context.services, caller, whose)
     return [ApiToken.from_record(record) for record in found]
 
@@ -107,5 +107,5 @@ async def revoke_api_token(
     info: Info, input: Annotated[RevokeApiTokenInput, argument(description="Which.")]
 ) -> RevokeApiTokenPayload | None:
     caller = caller_with(info, Role.VIEWER)
-    gone = await use_cases.revoke(info.context.services, caller, parse_id(input.id))
+    gone = await use_cases.revoke(info.context.services, caller, parse_id(input.id, "input", "id"))
     return RevokeApiTokenPayload(api_token=ApiToken.from_record(gone))

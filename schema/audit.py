@@ -103,8 +103,10 @@ async def audit_log(
     caller, services = caller_with(info, Role.REVIEWER), info.context.services
     wanted = filter or AuditFilter()
     search = AuditSearch(
-        team=search_text("teamId", wanted.team_id),
-        organiser_id=parse_id(wanted.organiser_id) if wanted.organiser_id else None,
+        team=search_text(wanted.team_id, "filter", "teamId"),
+        organiser_id=parse_id(wanted.organiser_id, "filter", "organiserId")
+        if wanted.organiser_id
+        else None,
         actions=frozenset(wanted.action or ()),
         since=wanted.since,
         until=wanted.until,

@@ -32,6 +32,15 @@ Codes are only ever added. The shape is in [error.schema.json](error.schema.json
 `details` has the keys that are listed with the code, and no others. Each mutation names its codes
 in its description; those that any operation may answer go without saying. Fields of an answer, such
 as links to files, may answer with codes of their own, at their own `path`.
+
+`issues` name the places of what is wrong, each with its own code. Paths begin at the argument, or
+at the name of a variable that does not fit its type. With `VALIDATION_FAILED` they are for the
+person who fills in the form; parts that are left out or null are issues beside the others as long
+as the form is sent in variables. With `BAD_USER_INPUT` they are the arguments that a client got
+wrong; it has none where the request was refused before its arguments were read. A value that is
+written in the document itself is checked before any form is read: one that is missing or of
+another type is `GRAPHQL_VALIDATION_FAILED`, with `VALUE_REQUIRED` or `VALUE_INVALID` at its place,
+each in an error of its own.
 """
 
 

@@ -65,7 +65,7 @@ async def deliveries(
     search = DeliverySearch(
         statuses=wanted.status or (),
         kinds=frozenset(wanted.kind or ()),
-        team=search_text("teamId", wanted.team_id),
+        team=search_text(wanted.team_id, "filter", "teamId"),
     )
     page = await lists.delivery_page(
         services, caller, wanted=search, part=_KEYS.part(first=first, after=after)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import orjson
 import structlog
-from graphql import GraphQLError, Lexer, Node, Token, TokenKind
+from graphql import GraphQLError
 
 from domain.errors import (
     BadUserInput,
@@ -19,15 +19,28 @@ from domain.errors import (
     GraphqlValidationFailed,
     Internal,
     Issue,
+    IssueCode,
+    MalformedRequest,
 )
-from domain.issues import issue, message_of
+from domain.issues import Path, issue, message_of
 from resilience.metrics import ERRORS
+from schema.places import path_of
 from schema.scalars import ScalarRefused
 
 log = structlog.get_logger(__name__)
 
 _COERCION = re.compile(
     r"^Variable '\$(\w{1,60})' has invalid value(?: at ([\w.\[\]]{1,200}))?: (.*)$", re.DOTALL
+)
+_ARGUMENT = re.compile(r"^Argument '(\w{1,60})' has invalid value\b")
+_ARGUMENT_ABSENT = re.compile(
+    r"^Argument '[\w.]{1,120}\((\w{1,60}):\)' of type .{1,200} is required"
+)
+_FIELD_ABSENT = re.compile(r" to include required field '(\w{1,60})'")
+_ABSENT = re.compile(r" (?:not to be None|to be provided)\.")
+# Of literals that do not fit their place.
+_VALUE = re.compile(
+    r"^(?:Expected value of |Value |Enum |Within OneOf |\w{1,60} cannot represent )", re.DOTALL
 )
 # Where graphql-core repeats what it received, the repetition is cut off.
 _REPETITIONS = (
@@ -42,8 +55,6 @@ _REPETITIONS = (
 )
 _SUGGESTION = re.compile(r"[,.]? Did you mean .*$", re.DOTALL)
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
-_OPENING = (TokenKind.PAREN_L, TokenKind.BRACE_L, TokenKind.BRACKET_L)
-_CLOSING = (TokenKind.PAREN_R, TokenKind.BRACE_R, TokenKind.BRACKET_R)
 _UNKNOWN_KEY = re.compile(r"unknown field '.*$", re.DOTALL)
 
 
@@ -126,9 +137,9 @@ def _scalar_error(error: GraphQLError) -> DomainError:
     else:
         path = (match[1], *_steps(match[2] or ""))
         written = f"${match[1]}{match[2] or ''}"
-    refusal = BadUserInput(f"{written}: {message_of(code)}" if written else message_of(code))
-    refusal.issues = (issue(path, code),) if path else ()
-    return refusal
+    if not path:
+        return MalformedRequest(message_of(code))
+    return BadUserInput(issue(path, code), message=f"{written}: {message_of(code)}")
 
 
 def _steps(place: str) -> Iterator[str | int]:
@@ -137,60 +148,43 @@ def _steps(place: str) -> Iterator[str | int]:
         yield name or int(index)
 
 
-def path_of(node: Node) -> tuple[str | int, ...]:
-    """The path of a literal from its argument on, without places in lists; empty where its document
-    is not known, and for what no argument takes.
-    """
-    steps: list[str | int] = []
-    token = _first_token(node)
-    while token is not None and token.kind is not TokenKind.PAREN_L:
-        colon = _before(token)
-        name = _before(colon) if colon and colon.kind is TokenKind.COLON else None
-        if name is not None:
-            steps.insert(0, name.value or "")
-        token = _opening(token)
-    return tuple(steps)
-
-
-def _first_token(node: Node) -> Token | None:
-    """The node's first token with those before it, which parsed documents do not keep."""
-    if node.loc is None:
-        return None
-    lexer = Lexer(node.loc.source)
-    while lexer.token.start < node.loc.start or lexer.token.kind is TokenKind.SOF:
-        if lexer.advance().kind is TokenKind.EOF:
-            return None
-    return lexer.token
-
-
-def _opening(token: Token) -> Token | None:
-    """The bracket that is open where the token stands."""
-    depth, before = 0, _before(token)
-    while before is not None:
-        depth += (before.kind in _CLOSING) - (before.kind in _OPENING)
-        if depth < 0:
-            return before
-        before = _before(before)
-    return None
-
-
-def _before(token: Token) -> Token | None:
-    """The token before, comments left out."""
-    before = token.prev
-    while before is not None and before.kind is TokenKind.COMMENT:
-        before = before.prev
-    return before
-
-
 def _document_error(error: GraphQLError) -> DomainError:
     message = error.message
     if message.startswith("Syntax Error"):
         return GraphqlParseFailed(_parse_message(error))
-    if _COERCION.match(message):
-        return BadUserInput(_coercion_message(message))
+    match = _COERCION.match(message)
+    if match is not None:
+        variable, place, reason = match.groups()
+        wrong = _wrong_value((variable, *_steps(place or "")), reason)
+        told = _without_values(_UNKNOWN_KEY.sub("an unknown field.", reason))
+        return BadUserInput(wrong, message=f"${variable}{place or ''}: {told}")
+    argument = _ARGUMENT.match(message)
+    if argument is not None and error.path:
+        wrong = _wrong_value((argument[1],), message)
+        return BadUserInput(wrong, message=_without_values(message))
     if error.path:
-        return BadUserInput(_without_values(message))
-    return GraphqlValidationFailed(_without_values(message))
+        return MalformedRequest(_without_values(message))
+    return GraphqlValidationFailed(_without_values(message), *_literal_issues(error))
+
+
+def _literal_issues(error: GraphQLError) -> Iterator[Issue]:
+    """An issue at a value of the document that is missing or does not fit its type."""
+    absent = _ARGUMENT_ABSENT.match(error.message)
+    if absent is not None:
+        yield issue((absent[1],), IssueCode.VALUE_REQUIRED)
+    elif error.nodes and _VALUE.search(error.message):
+        path = path_of(error.nodes[0])
+        if path:
+            yield _wrong_value(path, error.message)
+
+
+def _wrong_value(path: Path, reason: str) -> Issue:
+    """The issue of a value at this path, by what graphql-core says of it."""
+    field = _FIELD_ABSENT.search(reason)
+    if field is not None:
+        return issue((*path, field[1]), IssueCode.VALUE_REQUIRED)
+    is_absent = _ABSENT.search(reason) is not None
+    return issue(path, IssueCode.VALUE_REQUIRED if is_absent else IssueCode.VALUE_INVALID)
 
 
 def _parse_message(error: GraphQLError) -> str:
@@ -198,15 +192,6 @@ def _parse_message(error: GraphQLError) -> str:
         return "The document is not valid GraphQL."
     place = error.locations[0]
     return f"The document is not valid GraphQL at line {place.line}, column {place.column}."
-
-
-def _coercion_message(message: str) -> str:
-    match = _COERCION.match(message)
-    if match is None:
-        return "The variables do not fit the operation."
-    variable, place, reason = match.groups()
-    reason = _without_values(_UNKNOWN_KEY.sub("an unknown field.", reason))
-    return f"${variable}{place or ''}: {reason}"
 
 
 def _without_values(message: str) -> str:

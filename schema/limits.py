@@ -17,7 +17,7 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
-from domain.errors import BadUserInput, GraphqlValidationFailed, QueryTooComplex
+from domain.errors import GraphqlValidationFailed, MalformedRequest, QueryTooComplex
 from domain.roles import Caller, Role, may
 from domain.tournament import NUMBERS
 from resolvers.queries import squad_max
@@ -152,10 +152,10 @@ class Parsing(SchemaExtension):
 
 
 def require_operation(text: str, name: str | None) -> OperationDefinitionNode:
-    """The operation of the document that is meant. Raises BadUserInput."""
+    """The operation of the document that is meant. Raises MalformedRequest."""
     operation = get_operation_ast(parsed(text), name)
     if operation is None:
-        raise BadUserInput("operationName names no operation of the document.")
+        raise MalformedRequest("operationName names no operation of the document.")
     return operation
 
 

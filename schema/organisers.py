@@ -98,6 +98,6 @@ async def set_organiser_role(
 ) -> SetOrganiserRolePayload | None:
     caller = caller_with(info, Role.OWNER)
     changed = await use_cases.set_role(
-        info.context.services, caller, parse_id(input.id), input.role
+        info.context.services, caller, parse_id(input.id, "input", "id"), input.role
     )
     return SetOrganiserRolePayload(organiser=Organiser.from_record(changed))

@@ -11,8 +11,9 @@ import orjson
 import strawberry
 from strawberry import Private, field
 
-from domain.errors import BadUserInput
+from domain.errors import BadUserInput, IssueCode
 from domain.ids import read_id
+from domain.issues import issue
 from domain.moments import read_moment
 from persistence.pages import Key, Page, Slice
 
@@ -109,7 +110,10 @@ class Keys:
     ) -> Slice:
         """Raises BadUserInput for sizes outside 1 to 100 and for cursors of other lists."""
         if first is not None and last is not None:
-            raise BadUserInput("Give either first or last.")
+            names = {"names": ["first", "last"]}
+            raise BadUserInput(
+                issue(("last",), IssueCode.CHOOSE_ONE, names), message="Give either first or last."
+            )
         return Slice(
             size=_size("first", first) if last is None else _size("last", last),
             after=self._key("after", after),
@@ -130,13 +134,19 @@ class Keys:
                 )
         except (binascii.Error, ValueError, TypeError, AttributeError):
             pass
-        raise BadUserInput(f"{argument} is no cursor of this list.")
+        raise BadUserInput(
+            issue((argument,), IssueCode.CURSOR_INVALID),
+            message=f"{argument} is no cursor of this list.",
+        )
 
 
-def search_text(name: str, text: str | None) -> str | None:
-    """Raises BadUserInput for what is longer than anything there is."""
+def search_text(text: str | None, *path: str) -> str | None:
+    """Raises BadUserInput, at the argument's path, for what is longer than anything there is."""
     if text is not None and len(text) > SEARCH_LENGTH_MAX:
-        raise BadUserInput(f"{name} has at most {SEARCH_LENGTH_MAX} characters.")
+        raise BadUserInput(
+            issue(path, IssueCode.NAME_TOO_LONG, {"max": SEARCH_LENGTH_MAX}),
+            message=f"{path[-1]} has at most {SEARCH_LENGTH_MAX} characters.",
+        )
     return text
 
 
@@ -144,7 +154,10 @@ def _size(name: str, size: int | None) -> int:
     if size is None:
         return PAGE_SIZE_DEFAULT
     if not 1 <= size <= PAGE_SIZE_MAX:
-        raise BadUserInput(f"{name} must be between 1 and {PAGE_SIZE_MAX}.")
+        raise BadUserInput(
+            issue((name,), IssueCode.NUMBER_OUT_OF_RANGE, {"min": 1, "max": PAGE_SIZE_MAX}),
+            message=f"{name} must be between 1 and {PAGE_SIZE_MAX}.",
+        )
     return size
 
 

@@ -57,7 +57,7 @@ async def churches(
     after: Annotated[str | None, argument(description=AFTER)] = None,
 ) -> Connection[Church]:
     services = info.context.services
-    search = search_text("search", search)
+    search = search_text(search, "search")
     part = _CHURCHES.part(first=first, after=after)
     count = partial(queries.church_count, services, search=search)
     text = printed(info)

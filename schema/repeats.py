@@ -6,7 +6,7 @@ from enum import StrEnum
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
-from domain.errors import BadUserInput
+from domain.errors import MalformedRequest
 from schema.context import Info
 
 
@@ -109,8 +109,8 @@ def repeat_reference() -> str:
 
 
 def refuse_key(info: Info) -> None:
-    """Raises BadUserInput where a key came that would have no effect."""
+    """Raises MalformedRequest where a key came that would have no effect."""
     if info.context.idempotency_key is not None:
-        raise BadUserInput(
+        raise MalformedRequest(
             "This operation takes no Idempotency-Key: sent again, it makes another one."
         )

@@ -121,7 +121,10 @@ async def merge_churches(
 ) -> MergeChurchesPayload | None:
     caller = caller_with(info, Role.OWNER)
     merged = await churches.merge(
-        info.context.services, caller, parse_id(input.church_id), parse_id(input.into_church_id)
+        info.context.services,
+        caller,
+        parse_id(input.church_id, "input", "churchId"),
+        parse_id(input.into_church_id, "input", "intoChurchId"),
     )
     return MergeChurchesPayload(church=Church.from_record(merged.church), teams_moved=merged.teams)
 

@@ -8,7 +8,8 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
-from domain.errors import BadUserInput, TeamNotFound
+from domain.errors import BadUserInput, IssueCode, TeamNotFound
+from domain.issues import issue
 from domain.roles import Role, may
 from domain.status import LIVE_STATUSES
 from persistence.team_lists import Listing, Parts, order_of
@@ -55,8 +56,10 @@ class TeamFilter:
         """Raises BadUserInput, NotFound."""
         return TeamSearch(
             statuses=self.status or (),
-            church_id=parse_id(self.church_id) if self.church_id is not None else None,
-            text=search_text("text", self.text),
+            church_id=parse_id(self.church_id, "filter", "churchId")
+            if self.church_id is not None
+            else None,
+            text=search_text(self.text, "filter", "text"),
             registered_from=self.registered_from,
             registered_until=self.registered_until,
             has_missing_documents=self.has_missing_documents,
@@ -167,7 +170,11 @@ async def team(
 ) -> Team | None:
     caller, reference = caller_with(info, Role.VIEWER), id or code
     if reference is None or (id and code):
-        raise BadUserInput("Give either the id or the code of the team.")
+        names = {"names": ["id", "code"]}
+        raise BadUserInput(
+            issue(("code" if id else "id",), IssueCode.CHOOSE_ONE, names),
+            message="Give either the id or the code of the team.",
+        )
     services, is_masked = info.context.services, not may(caller, Role.REVIEWER)
     text = printed(info, shows_all=not is_masked)
     try:

@@ -15,14 +15,14 @@ from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
 from domain.characters import is_storable
-from domain.errors import BadUserInput
+from domain.errors import BadUserInput, IssueCode
+from domain.issues import Path, issue
 from domain.reasons import REASON, unstorable
 from domain.text import RAW_FACTOR
 
 # Characters of any text: as many as may be sent for the longest kind. At most 8,000 bytes.
 TEXT_MAX_LENGTH = RAW_FACTOR * REASON.max_length
 
-Path = tuple[str | int, ...]
 Check = Callable[[Any, Path], None]
 Read = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
 
@@ -129,7 +129,8 @@ def _require_text(value: Any, path: Path) -> None:
     if isinstance(value, str) and len(value) > TEXT_MAX_LENGTH:
         name = next(step for step in reversed(path) if isinstance(step, str))
         raise BadUserInput(
-            f"{name} has at most {TEXT_MAX_LENGTH} characters. Please shorten it.",
+            issue(path, IssueCode.NAME_TOO_LONG, {"max": TEXT_MAX_LENGTH}),
+            message=f"{name} has at most {TEXT_MAX_LENGTH} characters. Please shorten it.",
             details={"path": list(path), "max": TEXT_MAX_LENGTH},
         )
     _require_storable(value, path)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from domain.errors import BadUserInput
+from domain.errors import MalformedRequest
 from resilience.telemetry import current_request_id
 from schema.errors import error_body
 from web.refusals import JSON, Block, Headers, headers_of
@@ -88,7 +88,7 @@ class Cors:
         }
         if answer.status_code < HTTPStatus.BAD_REQUEST:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
-        error = BadUserInput("This origin, method or header is not allowed here.")
+        error = MalformedRequest("This origin, method or header is not allowed here.")
         body = error_body(error, current_request_id())
         return Response(body, answer.status_code, headers | {"Content-Type": JSON})
 

@@ -17,10 +17,10 @@ from strawberry.types.graphql import OperationType
 
 from domain.errors import (
     CATALOG,
-    BadUserInput,
     DomainError,
     ErrorCode,
     GraphqlValidationFailed,
+    MalformedRequest,
     MethodNotAllowed,
     QueryTooComplex,
 )
@@ -110,7 +110,7 @@ class GraphQLEndpoint:
                 )
             )
         except ClientDisconnect:
-            await visit.refused(BadUserInput(), "query")
+            await visit.refused(MalformedRequest(), "query")
             raise
 
     async def refused(self, request: HttpRequest, error: DomainError) -> DomainError:
@@ -182,7 +182,7 @@ class GraphQLEndpoint:
                 raise GraphqlValidationFailed("There are no subscriptions.") from error
             raise MutationByGet from error
         except CannotGetOperationTypeError as error:
-            raise BadUserInput("operationName names no operation of the document.") from error
+            raise MalformedRequest("operationName names no operation of the document.") from error
         # Refused before it ran, or with nothing in it that is counted.
         is_mutation = kind == OperationType.MUTATION.value
         await visit.charge("mutation" if is_mutation else "query")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from domain.errors import BadUserInput, DomainError, RequestTimeout
+from domain.errors import DomainError, MalformedRequest, RequestTimeout
 from schema.errors import error_body
 from web.exchange import SECURITY_HEADERS
 from web.identity import new_request_id
@@ -30,10 +30,10 @@ class Refusal:
         return f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + body
 
 
-UNREADABLE = Refusal(HTTPStatus.BAD_REQUEST, BadUserInput("This is not valid HTTP/1.1."))
+UNREADABLE = Refusal(HTTPStatus.BAD_REQUEST, MalformedRequest("This is not valid HTTP/1.1."))
 TOO_LARGE = Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    BadUserInput(
+    MalformedRequest(
         "The address and headers of a request have to be smaller than 32 KB, and 200 at most."
     ),
 )

@@ -15,10 +15,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.errors import (
-    BadUserInput,
     BodyTooLarge,
     DomainError,
     Internal,
+    MalformedRequest,
     RequestTimeout,
     ServiceUnavailable,
 )
@@ -151,7 +151,7 @@ class Surroundings:
         path = exchange.scope["path"]
         error: DomainError | None = None
         if not self._hosts.serves(exchange.headers, path):
-            error = BadUserInput("This host name is not served here.")
+            error = MalformedRequest("This host name is not served here.")
         elif announced > exchange.limit:
             error = BodyTooLarge(exchange.limit)
         responder = self._straight.get(path)

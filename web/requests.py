@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope
 
 from domain.errors import (
-    BadUserInput,
+    MalformedRequest,
     PersistedQueryNotFound,
     PersistedQueryNotSupported,
     UnsupportedMediaType,
@@ -82,7 +82,7 @@ class HttpRequest:
 
 
 async def parse(request: HttpRequest, trusted: TrustedDocuments) -> GraphQLRequest:
-    """Raises BadUserInput, UnsupportedMediaType, PersistedQueryNotSupported,
+    """Raises MalformedRequest, UnsupportedMediaType, PersistedQueryNotSupported,
     PersistedQueryNotFound.
     """
     if request.method != "POST":
@@ -106,18 +106,18 @@ def _require_json(content_type: str, encoding: str) -> None:
 
 def _checked(body: Any, trusted: TrustedDocuments, *, parse_nested: bool = False) -> GraphQLRequest:
     if isinstance(body, list):
-        raise BadUserInput("Batches are not supported: send one operation for each request.")
+        raise MalformedRequest("Batches are not supported: send one operation for each request.")
     if not isinstance(body, dict):
-        raise BadUserInput("The request has to be a JSON object with a query.")
+        raise MalformedRequest("The request has to be a JSON object with a query.")
     extensions = _object(body.get("extensions"), "extensions", parse_nested=parse_nested)
     query = body.get("query")
     if query in (None, ""):
         query = _named(body, extensions, trusted)
     if not isinstance(query, str) or not query.strip():
-        raise BadUserInput("query has to be a text with a GraphQL document.")
+        raise MalformedRequest("query has to be a text with a GraphQL document.")
     operation_name = body.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
-        raise BadUserInput("operationName has to be a text.")
+        raise MalformedRequest("operationName has to be a text.")
     return GraphQLRequest(
         query=query,
         variables=_object(body.get("variables"), "variables", parse_nested=parse_nested),
@@ -146,7 +146,7 @@ def _object(value: Any, name: str, *, parse_nested: bool) -> dict[str, Any] | No
     if parse_nested and isinstance(value, str):
         value = _json(value.encode(), f"The parameter {name}") if value else None
     if value is not None and not isinstance(value, dict):
-        raise BadUserInput(f"{name} has to be a JSON object.")
+        raise MalformedRequest(f"{name} has to be a JSON object.")
     return value
 
 
@@ -159,7 +159,7 @@ def _json(body: bytes, name: str = "The body") -> Any:
     try:
         return json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise BadUserInput(f"{name} is not valid JSON.") from error
+        raise MalformedRequest(f"{name} is not valid JSON.") from error
 
 
 def _no_constant(name: str) -> Any:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from domain.errors import BadUserInput, DomainError, RequestTimeout, UploadExpired
+from domain.errors import DomainError, MalformedRequest, RequestTimeout, UploadExpired
 from resolvers import uploads
 from resolvers.context import Services
 from resolvers.uploads import Piece, Standing, Ticket
@@ -83,7 +83,7 @@ class Uploads:
 
 
 def _piece(request: Request, ticket: Ticket) -> Piece | None:
-    """What Content-Range says. Raises BadUserInput, FileTooLarge."""
+    """What Content-Range says. Raises MalformedRequest, FileTooLarge."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:18]) > ticket.byte_size:
         raise uploads.larger_than(ticket)
@@ -92,14 +92,14 @@ def _piece(request: Request, ticket: Ticket) -> Piece | None:
         return None
     match = _RANGE.fullmatch(text.strip())
     if match is None or int(match[3]) != ticket.byte_size:
-        raise BadUserInput(
+        raise MalformedRequest(
             "Content-Range has to be: bytes first-last/size, with the size announced."
         )
     if match[1] is None:
         return Piece(start=ticket.byte_size, end=ticket.byte_size)
     piece = Piece(start=int(match[1]), end=int(match[2]) + 1)
     if not piece.start < piece.end <= ticket.byte_size:
-        raise BadUserInput("Content-Range has to lie within the file.")
+        raise MalformedRequest("Content-Range has to lie within the file.")
     return piece
 
 

@@ -104,6 +104,7 @@ def test_documents_of_a_player_come_after_the_players_other_parts():
 @pytest.mark.parametrize("code", IssueCode)
 def test_every_issue_has_words_for_a_person(code):
     params = {"min": 1, "max": 2, "actual": 3, "kinds": ["PHOTO"]}
+    params |= {"allowed": ["ACCEPTED"], "names": ["first", "last"]}
 
     message = issue(("input",), code, params).message
 

@@ -59,6 +59,7 @@ WITH_ARGUMENTS: dict[ErrorCode, DomainError] = {
         UploadOffsetMismatch(details={"uploadOffset": 3}),
         FileTooLarge(details={"limitBytes": 1000}),
         FileTypeNotAllowed(details={"formats": ["PNG"]}),
+        BadUserInput(ISSUE),
     )
 }
 TOURNAMENT = "{ tournament { name } }"
@@ -105,7 +106,7 @@ def test_the_envelope_of_every_code_fits_the_published_schema(code):
                             "params": {"min": 2},
                         }
                     ]
-                    if code == ErrorCode.VALIDATION_FAILED
+                    if code in {ErrorCode.VALIDATION_FAILED, ErrorCode.BAD_USER_INPUT}
                     else [],
                     "details": error.details,
                 },
@@ -125,7 +126,7 @@ def test_the_envelope_of_every_code_fits_the_published_schema(code):
         UploadOffsetMismatch(),
         FileTypeNotAllowed(details={"formats": "PNG"}),
         ChurchLimitReached(limit=2, registered=None),
-        BadUserInput(details={"path": ["input", 1.5]}),
+        BadUserInput(ISSUE, details={"path": ["input", 1.5]}),
         *(
             InvalidStatusTransition(details={**TRANSITION, **changes})
             for changes in (

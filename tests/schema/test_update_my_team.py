@@ -1,13 +1,16 @@
 """What captains change themselves, before organisers have decided."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from domain.status import TeamEvent, TeamStatus
 from tests import files, make
 from tests.asking import ask, data, refused
+from tests.schema.test_after_reissue import until_somebody_waits
 from tests.schema.test_corrections import rows
 from tests.schema.test_documents import FULL_SET
 from tests.schema.test_review import decide, put_in
@@ -244,3 +247,34 @@ async def test_another_teams_contacts_are_refused(client, sql, token):
 
     assert refused(answer)["issues"][0]["code"] == "DUPLICATE_CAPTAIN_EMAIL"
     assert await rows(sql) == before
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "code"),
+    [
+        ("UPDATE document SET claimed_at = now(), team_id = (SELECT id FROM team OFFSET 1)",
+         "DOCUMENT_ALREADY_USED"),
+        ("DELETE FROM document", "DOCUMENT_UNKNOWN"),
+    ],
+)  # fmt: skip
+async def test_document_that_was_taken_meanwhile_is_named(client, sql, token, meanwhile, code):
+    data(await ask(client, make.REGISTER, {"input": make.team(2)}))
+    letter, receipt = await send(client, "PASTOR_LETTER"), await send(client, "PAYMENT_RECEIPT")
+    documents = [
+        {"kind": "PASTOR_LETTER", "documentId": letter},
+        {"kind": "PAYMENT_RECEIPT", "documentId": receipt},
+    ]
+
+    async with sql.transaction():
+        await sql.execute("SELECT 1 FROM team WHERE code = 'ICCT-001' FOR UPDATE")
+        editing = asyncio.create_task(update(client, token, documents=documents))
+        await until_somebody_waits(sql)
+        await sql.execute(f"{meanwhile} WHERE id = $1", UUID(receipt))
+    answer = await editing
+
+    (issue,) = refused(answer)["issues"]
+    assert refused(answer)["code"] == "VALIDATION_FAILED"
+    assert (issue["path"], issue["code"]) == (["input", "documents", 1, "documentId"], code)
+    assert await sql.fetchval("SELECT version FROM team WHERE code = 'ICCT-001'") == 1
+    assert await sql.fetchval("SELECT team_id FROM document WHERE id = $1", UUID(letter)) is None
+    assert await sql.fetchval("SELECT count(*) FROM audit_event WHERE action = 'team.updated'") == 0
