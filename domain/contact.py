@@ -41,7 +41,8 @@ def parse_email(value: object) -> str:
     """In lower case; the syntax is checked, nothing is looked up."""
     if not isinstance(value, str) or len(value) > EMAIL_MAX_LENGTH:
         raise ValueError("e-mail")
-    written = visible(value).strip()
+    # Keyboards of other scripts write letters and the @ in full width.
+    written = canonical(value)
     local, _, domain = written.partition("@")
     is_plain = len(local) <= LOCAL_MAX_LENGTH and _PLAIN_LOCAL.fullmatch(local)
     try:

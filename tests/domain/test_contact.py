@@ -60,6 +60,12 @@ def test_what_is_no_phone_is_refused(value):
         ("Anand@Church.ORG", "anand@church.org"),
         ("  a.b+c@church.example.org ", "a.b+c@church.example.org"),
         ("ஆனந்த்@church.org", "ஆனந்த்@church.org"),
+        ("anand＠church.org", "anand@church.org"),
+        ("Ａｎａｎｄ＠Ｃｈｕｒｃｈ．ｏｒｇ", "anand@church.org"),
+        ("ａ１．b@church。org", "a1.b@church.org"),
+        ("ﬁona@church.org", "fiona@church.org"),
+        ("\u3000anand@church.org\u3000", "anand@church.org"),
+        ("jose\u0301@church.org", "jos\u00e9@church.org"),
     ],
 )
 def test_addresses_are_stored_in_lower_case(written, stored):
