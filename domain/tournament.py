@@ -7,6 +7,7 @@ from typing import Any
 from domain.characters import is_blank, skeleton
 from domain.errors import Issue, IssueCode
 from domain.issues import INPUT, issue
+from domain.naming import camel_case
 from domain.text import FreeText
 
 TEXTS = {
@@ -62,13 +63,7 @@ def order_issues(after: Mapping[str, Any], changes: Collection[str]) -> list[Iss
 
 def issue_of(name: str, code: IssueCode, params: Mapping[str, Any] | None = None) -> Issue:
     """An issue at the field of the input that is this column."""
-    return issue((*INPUT, shown(name)), code, params)
-
-
-def shown(name: str) -> str:
-    """The name of a column as GraphQL writes it."""
-    first, *rest = name.split("_")
-    return first + "".join(word.title() for word in rest)
+    return issue((*INPUT, camel_case(name)), code, params)
 
 
 def _read(name: str, value: Any, issues: list[Issue]) -> Any:

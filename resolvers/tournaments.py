@@ -11,9 +11,10 @@ from domain.audit import AuditAction
 from domain.errors import InvalidForm, Issue, IssueCode
 from domain.issues import in_form_order
 from domain.moments import utc_text
+from domain.naming import camel_case
 from domain.roles import Caller, Role, require_role
 from domain.rules import RegistrationState
-from domain.tournament import issue_of, order_issues, read_changes, shown
+from domain.tournament import issue_of, order_issues, read_changes
 from persistence import audit, tournaments
 from persistence.database import Connection
 from persistence.records import TournamentRecord
@@ -88,7 +89,7 @@ async def _update(
         action=AuditAction.TOURNAMENT_UPDATED,
         team_id=None,
         request_id=current_request_id(),
-        changes={shown(name): pair for name, pair in differences.items()},
+        changes={camel_case(name): pair for name, pair in differences.items()},
     )
     after = await tournaments.active(connection)
     return after, state_of(after, services.clock())

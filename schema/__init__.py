@@ -12,6 +12,7 @@ from schema.context import Context
 from schema.execution import Planned, PlannedSchema
 from schema.limits import Comparisons, Limits, Parsing, Validation, label_of
 from schema.mutations import Mutation
+from schema.names import NAMES
 from schema.objects import Team
 from schema.queries import Query
 from schema.scalars import SCALARS
@@ -36,7 +37,7 @@ schema = PlannedSchema(
     query=Query,
     mutation=Mutation,
     types=[Team],
-    config=StrawberryConfig(scalar_map=SCALARS),
+    config=StrawberryConfig(scalar_map=SCALARS, name_converter=NAMES),
     extensions=[
         Parsing,
         OneOperation,

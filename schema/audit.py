@@ -8,8 +8,8 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
+from domain.naming import camel_case
 from domain.roles import Caller, CallerKind, Role, may
-from domain.tournament import shown
 from persistence.audit import AuditFilter as AuditSearch
 from persistence.audit import AuditRecord
 from resolvers import lists
@@ -77,7 +77,7 @@ class AuditEvent(Node):
             team_code=record.team_code,
             request_id=record.request_id,
             # Older events of the season have the names of columns.
-            changes=JSON({shown(name): change for name, change in record.changes.items()}),
+            changes=JSON({camel_case(name): change for name, change in record.changes.items()}),
             reason=record.reason if is_told and not is_ours else None,
             items=JSON(list(record.items)) if is_told and record.items else None,
         )

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from strawberry.types.field import StrawberryField
-from strawberry.utils.str_converters import to_camel_case
 
 from domain.errors import ErrorCode
+from schema.names import NAMES
 
 GENERAL = (
     ErrorCode.BAD_USER_INPUT,
@@ -87,7 +87,7 @@ def describe_errors(mutation: type) -> None:
     """Name the codes of each mutation at the end of its description."""
     fields: list[StrawberryField] = mutation.__strawberry_definition__.fields  # type: ignore[attr-defined]
     for field in fields:
-        codes = MUTATION_ERRORS[field.graphql_name or to_camel_case(field.python_name)]
+        codes = MUTATION_ERRORS[NAMES.get_graphql_name(field)]
         names = ", ".join(codes) or "the general ones"
         field.description = f"{field.description} Codes: {names}."
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from strawberry.types.field import StrawberryField
-from strawberry.utils.str_converters import to_camel_case
 
 from domain.errors import MalformedRequest
 from schema.context import Info
+from schema.names import NAMES
 
 
 class Repeat(StrEnum):
@@ -94,7 +94,7 @@ def describe_repeats(mutation: type) -> None:
     """Say in the description of each mutation what becomes of a repeat."""
     fields: list[StrawberryField] = mutation.__strawberry_definition__.fields  # type: ignore[attr-defined]
     for field in fields:
-        name = field.graphql_name or to_camel_case(field.python_name)
+        name = NAMES.get_graphql_name(field)
         field.description = f"{field.description} {REPEATS[name]}"
 
 

@@ -12,13 +12,13 @@ import strawberry
 from strawberry.extensions import FieldExtension
 from strawberry.types.base import StrawberryContainer, StrawberryList, has_object_definition
 from strawberry.types.field import StrawberryField
-from strawberry.utils.str_converters import to_camel_case
 
 from domain.characters import is_storable
 from domain.errors import BadUserInput, IssueCode
 from domain.issues import Path, issue
 from domain.reasons import REASON, unstorable
 from domain.text import RAW_FACTOR
+from schema.names import NAMES
 
 # Characters of any text: as many as may be sent for the longest kind. At most 8,000 bytes.
 TEXT_MAX_LENGTH = RAW_FACTOR * REASON.max_length
@@ -58,7 +58,7 @@ def check_texts_of(*kinds: type) -> None:
     for kind in kinds:
         for field in kind.__strawberry_definition__.fields:  # type: ignore[attr-defined]
             checks = {
-                one.python_name: (_shown(one), check)
+                one.python_name: (NAMES.get_graphql_name(one), check)
                 for one in field.arguments
                 if (check := _check(one.type, one.metadata)) is not None
             }
@@ -104,7 +104,7 @@ def _check(kind: Any, metadata: Mapping[Any, Any]) -> Check | None:
 
 def _members(fields: list[StrawberryField]) -> Check | None:
     checks = [
-        (one.python_name, _shown(one), check)
+        (one.python_name, NAMES.get_graphql_name(one), check)
         for one in fields
         if (check := _check(one.type, one.metadata or {})) is not None
     ]
@@ -140,8 +140,3 @@ def _require_storable(value: Any, path: Path) -> None:
     # What is too long for its rule is not searched.
     if isinstance(value, str) and not is_storable(value[:TEXT_MAX_LENGTH]):
         raise unstorable(path)
-
-
-def _shown(element: Any) -> str:
-    name: str = element.graphql_name or to_camel_case(element.python_name)
-    return name

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 from graphql import GraphQLEnumType, build_schema, get_named_type
+from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.utils.str_converters import to_camel_case
 
 from domain.audit import ACTION_OF_EDIT, ACTION_OF_EVENT, AuditAction
 from domain.catalog import DetailType
 from domain.deliveries import DeliveryKind
 from domain.documents import DocumentKind, DocumentReview
+from domain.naming import camel_case
 from domain.operations import Operation
 from domain.readiness import readiness
 from domain.status import TeamEvent, TeamStatus
+from schema import schema
 from schema.catalog import error_schema
 from schema.snapshot import printed
 from tests import make
@@ -141,6 +145,48 @@ def test_no_action_is_written_as_a_text():
 
     # The name of a list's cursors, which nobody reads.
     assert texts == {("schema/teams.py", "team.registered")}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("name", "name"),
+        ("fee_amount", "feeAmount"),
+        ("has_next_page", "hasNextPage"),
+        ("sha256", "sha256"),
+        ("line_2_of", "line2Of"),
+        ("feeAmount", "feeAmount"),
+        ("", ""),
+    ],
+)
+def test_name_is_written_in_camel_case(name, shown):
+    assert camel_case(name) == shown
+
+
+def test_names_are_converted_in_one_place():
+    texts = {
+        file.relative_to(ROOT).as_posix()
+        for folder in FOLDERS
+        for file in (ROOT / folder).rglob("*.py")
+        if re.search(r"to_camel_case|\.title\(\)|\.capitalize\(\)", file.read_text())
+    }
+
+    assert texts == {"domain/naming.py"}
+
+
+def test_names_of_the_schema_are_those_of_the_conversion():
+    converter = schema.schema_converter
+    names = {
+        field.python_name: converter.config.name_converter.get_graphql_name(field)
+        for kind in converter.type_map.values()
+        if isinstance(kind.definition, StrawberryObjectDefinition)
+        for field in kind.definition.fields
+        if field.graphql_name is None
+    }
+
+    assert len(names) > 200
+    assert names == {name: camel_case(name) for name in names}
+    assert names.items() <= {name: to_camel_case(name) for name in names}.items()
 
 
 def test_operations_are_mutations_that_name_a_version():
