@@ -81,8 +81,8 @@ _MESSAGES = {
     IssueCode.ID_UNKNOWN: "There is nothing with this id. Please choose another.",
     IssueCode.SAME_CHURCH: "These are not two churches. Please choose another one.",
     IssueCode.SEASONS_DIFFER: "The churches are of different seasons. Please choose another one.",
-    IssueCode.ORGANISER_EXISTS: "There is an organiser with this e-mail already. Please"
-    " give another.",
+    IssueCode.ORGANISER_EXISTS: "Please give another e-mail address. There is an"
+    " organiser with this e-mail already.",
     IssueCode.SECOND_FACTOR_ON: "The second factor is on already. Please disable it first.",
     IssueCode.IDEMPOTENCY_KEY_INVALID: "An idempotency key has {min} to {max} printable ASCII"
     " characters. Please make a new one.",
