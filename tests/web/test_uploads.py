@@ -14,6 +14,7 @@ from resolvers import uploads
 from tests import files, make
 from tests.asking import AWAY, ask, check_envelope, data, refused, serving
 from tests.resilience.test_inspection import HOSTILE
+from tests.resilience.test_spool import begin
 from tests.sending import OPEN, announcement, offset, opened, put, put_piece, with_another_signature
 
 OPEN_TRANSACTIONS = """
@@ -202,9 +203,9 @@ async def test_a_file_that_is_all_there_is_finished_without_sending_it_again(
 ):
     content = files.jpeg()
     ticket = await opened(client, "PHOTO", content)
-    services.storage.spool._write(
-        uploads.read_ticket(services, ticket.url[9:]).document_id, 0, content
-    )
+    upload = uploads.read_ticket(services, ticket.url[9:]).document_id
+    await begin(services.storage.spool, upload)
+    await services.storage.spool.write(upload, 0, content)
 
     answer = await put(client, ticket, b"", content_range=f"bytes */{len(content)}")
 
