@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, Protocol, TypeVar
 
 import typer
 
-from domain.errors import DomainError
-from domain.roles import SYSTEM, Role
+from domain.auth.roles import SYSTEM, Role
+from domain.errors.exceptions import DomainError
 from persistence.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from persistence.supervision import running
 from settings import (

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from domain.documents import MAX_BYTES, RetentionClass
-from domain.errors import StorageUnavailable
+from domain.errors.exceptions import StorageUnavailable
 from persistence.database import Database
 from persistence.options import DatabaseOptions
 from resilience.background import BackgroundTasks

@@ -40,7 +40,7 @@ ORPHAN_SECONDS = 20
 DATABASE_STOP_SECONDS = 5
 FORK = "import sys, serving; serving.fork_workers(int(sys.argv[1]))"
 # By the first team, not by the start, and long to import.
-NEEDED_LATER = ("domain.notations",)
+NEEDED_LATER = ("domain.registration.notations",)
 
 log = structlog.get_logger(__name__)
 

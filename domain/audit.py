@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Self
 
 from domain.operations import Operation
-from domain.status import TeamEvent
+from domain.teams.status import TeamEvent
 
 
 class AuditAction(StrEnum):

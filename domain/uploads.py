@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from domain.characters import visible
 from domain.documents import CONTENT_TYPES, RULE_OF_KIND, DocumentFormat, DocumentKind, advice
-from domain.errors import (
+from domain.errors.exceptions import (
     FileEmpty,
     FileTooLarge,
     FileTypeNotAllowed,
@@ -14,7 +14,7 @@ from domain.errors import (
     Issue,
     IssueCode,
 )
-from domain.issues import INPUT, issue
+from domain.errors.issues import INPUT, issue
 
 FILE_NAME_MAX_LENGTH = 255
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, String, cast, func, literal, or_, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.audit import KNOWN_ACTIONS, AuditAction
-from domain.roles import CallerKind
+from domain.auth.roles import CallerKind
 from persistence.ids import new_id
 from persistence.pages import Order, Page, Slice, read_page
 from persistence.tables import audit_event, decision, organiser, team

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.roles import Caller, CallerKind, Role
+from domain.auth.roles import Caller, CallerKind, Role
 from persistence.database import Database
 from persistence.direct import Row, Statement, is_sought
 from persistence.records import ApiTokenRecord, Credential, SessionRecord

@@ -18,7 +18,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from persistence import failures, recent
 from persistence.answers import require_answerable
 from persistence.connecting import LOST

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.audit import AuditAction
 from domain.documents import DocumentReview
-from domain.status import TeamStatus
+from domain.teams.status import TeamStatus
 from persistence.ids import new_id
 from persistence.registration import duplicates_as_issues
 from persistence.tables import document, team

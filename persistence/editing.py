@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.form import PlayerEntry, TeamEntry
+from domain.registration.forms import PlayerEntry, TeamEntry
 from persistence.decisions import Decided
 from persistence.registration import duplicates_as_issues, person_columns
 from persistence.tables import player, team

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.errors import IdempotencyInProgress
+from domain.errors.exceptions import IdempotencyInProgress
 from persistence.database import Database
 from persistence.direct import Statement
 from persistence.failures import sqlstate

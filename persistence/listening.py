@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import asyncpg
 
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from persistence.connecting import LOST, answers, connect
 from persistence.options import DatabaseOptions
 from resilience.background import BackgroundTask

@@ -8,7 +8,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.characters import IGNORED
-from domain.text import normalize
+from domain.registration.names import normalize
 from persistence.database import Database
 from persistence.models import IS_LIVE
 

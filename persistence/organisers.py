@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from persistence.ids import new_id
 from persistence.records import OrganiserRecord
 from persistence.tables import organiser

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+from domain.auth.roles import Caller, Role
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
-from domain.form import PersonEntry, PlayerRole
-from domain.roles import Caller, Role
-from domain.rules import TournamentRules
-from domain.status import TeamStatus
+from domain.registration.forms import PersonEntry, PlayerRole
+from domain.teams.status import TeamStatus
+from domain.tournaments import TournamentRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

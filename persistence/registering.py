@@ -14,11 +14,11 @@ import orjson
 from sqlalchemy import text
 
 from domain.audit import AuditAction
+from domain.auth.roles import CAPTAIN_ACTOR
 from domain.deliveries import DeliveryKind
-from domain.errors import IdempotencyInProgress
-from domain.form import TeamEntry
-from domain.roles import CAPTAIN_ACTOR
-from domain.status import TeamStatus
+from domain.errors.exceptions import IdempotencyInProgress
+from domain.registration.forms import TeamEntry
+from domain.teams.status import TeamStatus
 from persistence.database import Database
 from persistence.direct import Statement
 from persistence.failures import context, sqlstate

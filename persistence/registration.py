@@ -9,14 +9,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.checks import (
+from domain.errors.exceptions import InvalidForm
+from domain.registration.forms import PersonEntry, TeamEntry
+from domain.registration.validation import (
     LookupKeys,
     duplicate_captain_email,
     duplicate_captain_phone,
     duplicate_team_name,
 )
-from domain.errors import InvalidForm
-from domain.form import PersonEntry, TeamEntry
 from persistence.failures import constraint
 from persistence.ids import new_id
 from persistence.models import IS_LIVE

@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 
 from domain.characters import JOINERS, skeleton
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentReview
-from domain.status import TeamStatus
-from domain.text import SEPARATORS, normalize
+from domain.registration.names import SEPARATORS, normalize
+from domain.teams.status import TeamStatus
 from persistence.documents import CURRENT
 from persistence.tables import church, church_alias, document, player, team, tournament
 
@@ -115,7 +115,7 @@ def _contacts(wanted: str) -> list[ColumnElement[bool]]:
 
 
 def _plain(name: ColumnElement[str]) -> ColumnElement[str]:
-    """As `domain.text.normalize` compares, but for letters that fold to others."""
+    """As `domain.registration.names.normalize` compares, but for letters that fold to others."""
     parted = func.translate(name, f"{SEPARATORS}{_IGNORED_IN_NAMES}", " " * len(SEPARATORS))
     return func.lower(func.regexp_replace(parted, _BLANKS, " ", "g"))
 

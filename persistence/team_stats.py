@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.codes import player_code
 from domain.documents import DocumentReview
-from domain.status import LIVE_STATUSES, TeamStatus
+from domain.teams.codes import player_code
+from domain.teams.status import LIVE_STATUSES, TeamStatus
 from persistence.models import IS_CURRENT, IS_LIVE
 
 

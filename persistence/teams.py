@@ -7,11 +7,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.codes import as_code
 from domain.documents import DocumentKind
-from domain.form import PersonEntry, PlayerRole
 from domain.ids import read_id
-from domain.status import TeamStatus
+from domain.registration.forms import PersonEntry, PlayerRole
+from domain.teams.codes import as_code
+from domain.teams.status import TeamStatus
 from persistence import documents as documents_of
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
 from persistence.tables import church, player, team, tournament

@@ -12,7 +12,7 @@ from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.documents import DocumentKind
-from domain.rules import TournamentRules
+from domain.tournaments import TournamentRules
 from persistence.database import Database
 from persistence.direct import Statement, is_sought
 from persistence.ids import new_id

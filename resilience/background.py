@@ -8,7 +8,7 @@ from typing import NoReturn, TypeVar
 
 import structlog
 
-from domain.errors import DomainError
+from domain.errors.exceptions import DomainError
 from resilience.backoff import Backoff
 from resilience.metrics import BACKGROUND_TASK_RESTARTS, BACKGROUND_TASK_UP
 

@@ -13,7 +13,7 @@ import urllib3
 from anyio import CapacityLimiter, to_thread
 from cloudinary import api, exceptions, uploader, utils
 
-from domain.errors import StorageUnavailable
+from domain.errors.exceptions import StorageUnavailable
 from resilience.disk import disk_errors
 from resilience.media import FileMissing, Folder, StoredFile, checked_name, is_name
 from resilience.policy import Guard

@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 from anyio import to_thread
 
-from domain.errors import StorageUnavailable
+from domain.errors.exceptions import StorageUnavailable
 
 # Free bytes that are left to everything else that writes to the disk.
 MIN_FREE_BYTES = 256 * 1024 * 1024

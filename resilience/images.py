@@ -5,7 +5,7 @@ from io import BytesIO
 
 from PIL import Image, ImageCms
 
-from domain.errors import FileContentMismatch
+from domain.errors.exceptions import FileContentMismatch
 
 MAX_PIXELS = 40_000_000
 # Of a JPEG; rows of a few pixels each would take a PNG long to unpack.

@@ -25,7 +25,7 @@ from anyio import CancelScope, to_thread, wait_readable
 from anyio.lowlevel import RunVar
 
 from domain.documents import DocumentFormat
-from domain.errors import FileContentMismatch, ServiceUnavailable, StorageUnavailable
+from domain.errors.exceptions import FileContentMismatch, ServiceUnavailable, StorageUnavailable
 from resilience.inspection_lines import BEGUN, READY
 from resilience.metrics import INSPECTIONS
 from resilience.turns import Turns

@@ -21,7 +21,7 @@ from typing import Any
 import puremagic
 
 from domain.documents import CONTENT_TYPES, DocumentFormat, advice, listed
-from domain.errors import FileContentMismatch
+from domain.errors.exceptions import FileContentMismatch
 from resilience.inspection_lines import BEGUN, READY
 from resilience.jpegs import cleaned_jpeg
 from resilience.pdfs import cleaned_pdf, pdf_start

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from domain.errors import StorageUnavailable
+from domain.errors.exceptions import StorageUnavailable
 
 DELETION_PASSES = 5
 

@@ -19,7 +19,7 @@ from pypdf.generic import (
 )
 
 from domain.documents import MAX_BYTES
-from domain.errors import FileContentMismatch
+from domain.errors.exceptions import FileContentMismatch
 from resilience.jpegs import MAX_SCANNED_PIXELS, bare_jpeg
 from resilience.pdf_actions import is_removed, pacify
 

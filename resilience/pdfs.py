@@ -15,7 +15,7 @@ from pypdf import PasswordType, PdfReader, apply_configuration
 from pypdf.errors import DependencyError, DeprecationError, PyPdfError
 from pypdf.generic import IndirectObject
 
-from domain.errors import FileContentMismatch
+from domain.errors.exceptions import FileContentMismatch
 from resilience.pdf_parts import MAX_OBJECTS, PdfCopy, require_passive, too_complicated
 
 MAX_PAGES = 200

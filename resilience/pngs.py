@@ -15,7 +15,7 @@ from itertools import dropwhile, takewhile
 from PIL import Image
 
 from domain.documents import MAX_BYTES
-from domain.errors import FileContentMismatch
+from domain.errors.exceptions import FileContentMismatch
 from resilience.images import (
     MAX_PROFILE_BYTES,
     UNREADABLE,

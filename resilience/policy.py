@@ -18,7 +18,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from domain.errors import DomainError
+from domain.errors.exceptions import DomainError
 from resilience.breakers import BreakerState
 from resilience.metrics import CALLS, STATE, TRANSITIONS
 

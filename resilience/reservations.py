@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from domain.errors import TooManyUploads
+from domain.errors.exceptions import TooManyUploads
 from resilience.disk import DiskSpace
 
 PARTIAL = ".part"

@@ -10,9 +10,7 @@ from uuid import UUID
 import structlog
 
 from domain.audit import AuditAction
-from domain.contact import parse_email
-from domain.errors import Forbidden, NotFound, SignInFailed, Unauthenticated
-from domain.roles import (
+from domain.auth.roles import (
     ANONYMOUS,
     Caller,
     CallerKind,
@@ -20,6 +18,8 @@ from domain.roles import (
     require_role,
     require_session,
 )
+from domain.errors.exceptions import Forbidden, NotFound, SignInFailed, Unauthenticated
+from domain.registration.contact import parse_email
 from persistence import credentials, organisers
 from persistence.database import Connection
 from persistence.ids import new_id

@@ -9,10 +9,10 @@ from uuid import UUID
 import structlog
 
 from domain.audit import AuditAction
-from domain.errors import InvalidForm, IssueCode, NotFound
-from domain.issues import INPUT, issue
-from domain.roles import Caller, Role, require_session
-from domain.text import FreeText
+from domain.auth.roles import Caller, Role, require_session
+from domain.errors.exceptions import InvalidForm, IssueCode, NotFound
+from domain.errors.issues import INPUT, issue
+from domain.registration.names import FreeText
 from persistence import credentials
 from persistence.database import Connection
 from persistence.records import ApiTokenRecord

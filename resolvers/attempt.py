@@ -3,10 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from domain.errors import ChurchLimitReached, DomainError, ServiceUnavailable, TournamentFull
-from domain.form import DocumentForm, TeamEntry, TeamForm
-from domain.rules import require_open
-from domain.status import TeamStatus
+from domain.errors.exceptions import (
+    ChurchLimitReached,
+    DomainError,
+    ServiceUnavailable,
+    TournamentFull,
+)
+from domain.registration.forms import DocumentForm, TeamEntry, TeamForm
+from domain.teams.status import TeamStatus
+from domain.tournaments import require_open
 from persistence import registering, tournaments
 from persistence.database import Database
 from persistence.ids import new_ids

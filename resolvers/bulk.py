@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.errors import DomainError, InvalidForm
-from domain.issues import INPUT, size_issues
-from domain.roles import Caller, Role, require_role
-from domain.status import TeamEvent
+from domain.auth.roles import Caller, Role, require_role
+from domain.errors.exceptions import DomainError, InvalidForm
+from domain.errors.issues import INPUT, size_issues
+from domain.teams.status import TeamEvent
 from persistence.records import TeamRecord
 from resolvers.context import Services
 from resolvers.deciding import Decision

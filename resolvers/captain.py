@@ -4,10 +4,10 @@ import re
 from functools import partial
 from uuid import UUID
 
-from domain.errors import Unauthenticated
-from domain.reasons import read_reason
-from domain.roles import CAPTAIN_ACTOR
-from domain.status import TeamEvent
+from domain.auth.roles import CAPTAIN_ACTOR
+from domain.errors.exceptions import Unauthenticated
+from domain.registration.reasons import read_reason
+from domain.teams.status import TeamEvent
 from persistence import render, teams
 from persistence.database import Connection
 from persistence.records import TeamRecord

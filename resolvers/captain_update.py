@@ -7,14 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from domain.audit import ACTION_OF_EDIT
-from domain.codes import player_code
+from domain.auth.roles import CAPTAIN_ACTOR
 from domain.documents import PLAYER_KINDS, TEAM_KINDS
-from domain.form import DocumentForm, PlayerForm
-from domain.issues import INPUT
+from domain.errors.issues import INPUT
 from domain.operations import Operation
-from domain.roles import CAPTAIN_ACTOR
-from domain.rules import require_open
-from domain.status import TeamStatus, refused
+from domain.registration.forms import DocumentForm, PlayerForm
+from domain.teams.codes import player_code
+from domain.teams.status import TeamStatus, refused
+from domain.tournaments import require_open
 from persistence import tournaments
 from persistence.database import Connection
 from persistence.decisions import Decided

@@ -7,9 +7,9 @@ from uuid import UUID
 import structlog
 
 from domain.audit import AuditAction
-from domain.errors import BadUserInput, IssueCode, NotFound
-from domain.issues import INPUT, issue
-from domain.roles import Caller, Role, require_role
+from domain.auth.roles import Caller, Role, require_role
+from domain.errors.exceptions import BadUserInput, IssueCode, NotFound
+from domain.errors.issues import INPUT, issue
 from persistence import audit, merging
 from persistence.database import Connection
 from persistence.merging import MergedChurch, SameTeamName

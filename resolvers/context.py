@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from domain.documents import RetentionClass
-from domain.errors import StorageUnavailable
+from domain.errors.exceptions import StorageUnavailable
 from persistence.database import Database
 from resilience.background import BackgroundTasks
 from resilience.inspection import DEFAULT_OPTIONS, InspectionOptions

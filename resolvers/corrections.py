@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 
 from domain.audit import ACTION_OF_EDIT
-from domain.codes import as_code, parse_player_code, player_code
-from domain.errors import (
+from domain.auth.roles import Caller, Role, require_role
+from domain.errors.exceptions import (
     InvalidForm,
     InvalidStatusTransition,
     Issue,
@@ -17,11 +17,11 @@ from domain.errors import (
     StaleVersion,
     TeamNotFound,
 )
-from domain.form import PlayerForm
-from domain.issues import INPUT, Path
+from domain.errors.issues import INPUT, Path
 from domain.operations import Operation
-from domain.reasons import note_reason, read_reason
-from domain.roles import Caller, Role, require_role
+from domain.registration.forms import PlayerForm
+from domain.registration.reasons import note_reason, read_reason
+from domain.teams.codes import as_code, parse_player_code, player_code
 from persistence import editing, nodes, tournaments
 from persistence.database import Connection
 from persistence.decisions import Decided

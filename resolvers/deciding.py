@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from domain.audit import ACTION_OF_EVENT, AuditAction
-from domain.codes import player_code
+from domain.auth.roles import CAPTAIN_ACTOR
 from domain.deliveries import DeliveryKind
 from domain.documents import DocumentReview
-from domain.errors import (
+from domain.errors.exceptions import (
     ChurchLimitReached,
     IssueCode,
     NotFound,
@@ -16,12 +16,12 @@ from domain.errors import (
     TeamNotFound,
     TournamentFull,
 )
+from domain.errors.issues import INPUT, issue
 from domain.ids import read_id
-from domain.issues import INPUT, issue
 from domain.operations import Operation
-from domain.readiness import Readiness, readiness
-from domain.roles import CAPTAIN_ACTOR
-from domain.status import LIVE_STATUSES, TeamEvent, TeamStatus, move, refused
+from domain.teams.codes import player_code
+from domain.teams.readiness import Readiness, readiness
+from domain.teams.status import LIVE_STATUSES, TeamEvent, TeamStatus, move, refused
 from persistence import audit, decisions, outbox, teams, tournaments
 from persistence.database import Connection
 from persistence.decisions import Decided

@@ -4,8 +4,8 @@ import random
 from datetime import date, timedelta
 from functools import partial
 
-from domain.errors import InvalidForm
-from domain.form import PersonForm, PlayerForm, PlayerRole, TeamForm
+from domain.errors.exceptions import InvalidForm
+from domain.registration.forms import PersonForm, PlayerForm, PlayerRole, TeamForm
 from persistence import tournaments
 from resolvers.context import Services
 from resolvers.registration import register_team

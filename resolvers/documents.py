@@ -11,12 +11,12 @@ from uuid import UUID
 import structlog
 
 from domain.audit import AuditAction
-from domain.codes import player_code
+from domain.auth.roles import Caller, Role, require_role
 from domain.documents import CONTENT_TYPES, DocumentFormat, Uploaded
-from domain.errors import NotFound
-from domain.form import DocumentForm, TeamForm
+from domain.errors.exceptions import NotFound
 from domain.ids import read_id
-from domain.roles import Caller, Role, require_role
+from domain.registration.forms import DocumentForm, TeamForm
+from domain.teams.codes import player_code
 from persistence import audit, documents
 from persistence.database import Connection
 from persistence.documents import Ownership

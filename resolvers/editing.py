@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from domain.checks import check
-from domain.codes import player_code
-from domain.errors import ChurchLimitReached, InvalidForm, Issue
-from domain.form import PersonEntry, PersonForm, PlayerForm, TeamEntry, TeamForm
-from domain.issues import Path, in_form_order, moved
-from domain.moments import day_in
+from domain.datetimes import day_in
+from domain.errors.exceptions import ChurchLimitReached, InvalidForm, Issue
+from domain.errors.issues import Path, in_form_order, moved
 from domain.operations import Operation
-from domain.rules import TournamentRules
-from domain.status import LIVE_STATUSES, TeamStatus, refused
-from domain.text import normalize
+from domain.registration.forms import PersonEntry, PersonForm, PlayerForm, TeamEntry, TeamForm
+from domain.registration.names import normalize
+from domain.registration.validation import check
+from domain.teams.codes import player_code
+from domain.teams.status import LIVE_STATUSES, TeamStatus, refused
+from domain.tournaments import TournamentRules
 from persistence import churches, decisions, documents, editing, registration
 from persistence.database import Connection
 from persistence.decisions import Decided

@@ -6,8 +6,8 @@ from functools import partial
 import structlog
 
 from domain.audit import AuditAction
-from domain.roles import Caller, Role, require_role
-from domain.status import LIVE_STATUSES
+from domain.auth.roles import Caller, Role, require_role
+from domain.teams.status import LIVE_STATUSES
 from persistence import audit, decisions, documents, erasure
 from persistence.database import Connection
 from resilience.telemetry import current_request_id

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from domain.codes import player_code
-from domain.form import PersonEntry
+from domain.registration.forms import PersonEntry
+from domain.teams.codes import player_code
 from persistence.records import PlayerRecord, TeamRecord
 from resolvers.deciding import readiness_of
 

@@ -19,11 +19,11 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from domain.audit import AuditAction
-from domain.errors import NotFound
-from domain.exports import ExportFormat, harmless
-from domain.moments import read_moment, zone
-from domain.roles import Caller, Role, may, require_role
-from domain.status import TeamStatus
+from domain.auth.roles import Caller, Role, may, require_role
+from domain.datetimes import read_moment, zone
+from domain.errors.exceptions import NotFound
+from domain.spreadsheets import ExportFormat, harmless
+from domain.teams.status import TeamStatus
 from persistence import audit, team_lists, tournaments
 from persistence.database import Connection
 from persistence.pages import Page, Slice

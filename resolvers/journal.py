@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.audit import AuditAction
-from domain.roles import Caller
+from domain.auth.roles import Caller
 from persistence import audit
 from persistence.database import Connection
 from resilience.telemetry import current_request_id

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from domain.errors import NotFound
-from domain.roles import SYSTEM, Caller, CallerKind, Role
+from domain.auth.roles import SYSTEM, Caller, CallerKind, Role
+from domain.errors.exceptions import NotFound
 from persistence import organisers
 from persistence.database import Connection
 from resolvers.context import Services

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
-from domain.codes import parse_player_code
-from domain.roles import Caller, Role, may, require_role
+from domain.auth.roles import Caller, Role, may, require_role
+from domain.teams.codes import parse_player_code
 from persistence import audit, deliveries, render, team_lists, team_stats, teams
 from persistence.audit import AuditFilter, AuditRecord
 from persistence.deliveries import DeliveryFilter, DeliveryRecord

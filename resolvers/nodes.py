@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from domain.roles import Caller, Role, may, require_role
+from domain.auth.roles import Caller, Role, may, require_role
 from persistence import (
     audit,
     churches,

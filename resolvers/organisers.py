@@ -9,8 +9,9 @@ from uuid import UUID
 import structlog
 
 from domain.audit import AuditAction
-from domain.contact import parse_email
-from domain.errors import (
+from domain.auth.passwords import require_strong
+from domain.auth.roles import Caller, CallerKind, Role, require_role, require_session
+from domain.errors.exceptions import (
     BadUserInput,
     Forbidden,
     InvalidForm,
@@ -18,9 +19,8 @@ from domain.errors import (
     NotFound,
     Unauthenticated,
 )
-from domain.issues import INPUT, issue
-from domain.passwords import require_strong
-from domain.roles import Caller, CallerKind, Role, require_role, require_session
+from domain.errors.issues import INPUT, issue
+from domain.registration.contact import parse_email
 from persistence import credentials, organisers, second_factors
 from persistence.database import Connection
 from persistence.records import OrganiserRecord

@@ -13,7 +13,7 @@ from functools import partial
 
 import structlog
 
-from domain.errors import DomainError, ServiceUnavailable
+from domain.errors.exceptions import DomainError, ServiceUnavailable
 from persistence import outbox
 from persistence.database import Work
 from persistence.listening import listen

@@ -3,8 +3,8 @@
 from functools import partial
 
 from domain.audit import AuditAction
-from domain.errors import NotFound
-from domain.roles import Caller, Role, require_role
+from domain.auth.roles import Caller, Role, require_role
+from domain.errors.exceptions import NotFound
 from persistence import audit
 from resilience.telemetry import current_request_id
 from resolvers.context import Services

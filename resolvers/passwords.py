@@ -7,7 +7,7 @@ from anyio import CapacityLimiter, to_thread
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from domain.passwords import canonical
+from domain.auth.passwords import canonical
 
 AT_ONCE = 2
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from domain.errors import ServiceUnavailable
-from domain.rules import RegistrationState, registration_state
-from domain.text import normalize
+from domain.errors.exceptions import ServiceUnavailable
+from domain.registration.names import normalize
+from domain.tournaments import RegistrationState, registration_state
 from persistence import churches, render, tournaments
 from persistence.pages import Page, Slice
 from persistence.records import ChurchRecord, TournamentRecord

@@ -6,16 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from domain.checks import (
-    Checked,
-    check,
-    check_documents,
-    duplicate_captain_email,
-    duplicate_captain_phone,
-    duplicate_team_name,
-    in_form_order,
-)
-from domain.errors import (
+from domain.datetimes import day_in
+from domain.errors.exceptions import (
     BadUserInput,
     ChurchLimitReached,
     DomainError,
@@ -29,10 +21,18 @@ from domain.errors import (
     TeamNotFound,
     TournamentFull,
 )
-from domain.form import TeamForm
-from domain.issues import INPUT, issue
-from domain.moments import day_in
-from domain.rules import (
+from domain.errors.issues import INPUT, issue
+from domain.registration.forms import TeamForm
+from domain.registration.validation import (
+    Checked,
+    check,
+    check_documents,
+    duplicate_captain_email,
+    duplicate_captain_phone,
+    duplicate_team_name,
+    in_form_order,
+)
+from domain.tournaments import (
     RegistrationState,
     registration_state,
     require_church_place,

@@ -7,8 +7,8 @@ stored, and so that a key which is used again once it is forgotten never brings 
 from dataclasses import dataclass
 from uuid import UUID
 
-from domain.errors import IdempotencyKeyReused
-from domain.roles import Caller
+from domain.auth.roles import Caller
+from domain.errors.exceptions import IdempotencyKeyReused
 from persistence import idempotency
 from persistence.database import Connection
 from persistence.ids import new_id

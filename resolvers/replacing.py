@@ -3,12 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from domain.checks import Place, check_places
 from domain.documents import DocumentKind, DocumentReview
-from domain.errors import InvalidForm, Issue, IssueCode, ServiceUnavailable
-from domain.form import DocumentForm
+from domain.errors.exceptions import InvalidForm, Issue, IssueCode, ServiceUnavailable
+from domain.errors.issues import INPUT, ISSUES_MAX, Path, issue
 from domain.ids import read_id
-from domain.issues import INPUT, ISSUES_MAX, Path, issue
+from domain.registration.forms import DocumentForm
+from domain.registration.validation import Place, check_places
 from persistence import documents
 from persistence.database import Connection
 from persistence.records import Claim, DocumentRecord

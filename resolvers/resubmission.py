@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from domain.codes import player_code
+from domain.auth.roles import CAPTAIN_ACTOR
 from domain.documents import PLAYER_KINDS, TEAM_KINDS
-from domain.errors import InvalidForm
-from domain.form import DocumentForm
-from domain.issues import INPUT, Path
-from domain.roles import CAPTAIN_ACTOR
-from domain.status import TeamEvent, move
+from domain.errors.exceptions import InvalidForm
+from domain.errors.issues import INPUT, Path
+from domain.registration.forms import DocumentForm
+from domain.teams.codes import player_code
+from domain.teams.status import TeamEvent, move
 from persistence.database import Connection
 from persistence.records import DocumentRecord, TeamRecord
 from resolvers.captain import my_team, require_same_token

@@ -7,8 +7,9 @@ from uuid import UUID
 import structlog
 
 from domain.audit import AuditAction
+from domain.auth.roles import Caller, Role, require_role
 from domain.documents import DocumentReview
-from domain.errors import (
+from domain.errors.exceptions import (
     BadUserInput,
     InvalidForm,
     Issue,
@@ -16,11 +17,10 @@ from domain.errors import (
     NotFound,
     TeamNotFound,
 )
-from domain.issues import INPUT, Path, in_form_order, issue, moved, size_issues
+from domain.errors.issues import INPUT, Path, in_form_order, issue, moved, size_issues
 from domain.operations import Operation
-from domain.reasons import is_left_out, note_reason, read_reason
-from domain.roles import Caller, Role, require_role
-from domain.status import TeamEvent, TeamStatus, refused
+from domain.registration.reasons import is_left_out, note_reason, read_reason
+from domain.teams.status import TeamEvent, TeamStatus, refused
 from persistence import audit, decisions, documents, render, teams
 from persistence.database import Connection
 from persistence.records import TeamRecord

@@ -16,9 +16,9 @@ import pyotp
 import structlog
 
 from domain.audit import AuditAction
-from domain.errors import BadUserInput, Forbidden, IssueCode, Unauthenticated
-from domain.issues import INPUT, issue
-from domain.roles import Caller, Role, require_session
+from domain.auth.roles import Caller, Role, require_session
+from domain.errors.exceptions import BadUserInput, Forbidden, IssueCode, Unauthenticated
+from domain.errors.issues import INPUT, issue
 from persistence import organisers, second_factors
 from persistence.database import Connection
 from persistence.organisers import Account

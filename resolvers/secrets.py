@@ -15,7 +15,7 @@ import orjson
 from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
-from domain.errors import NotFound
+from domain.errors.exceptions import NotFound
 
 FIRST_GENERATION = 1
 

@@ -8,7 +8,7 @@ from functools import partial
 from hashlib import sha256
 from uuid import UUID
 
-from domain.errors import Unauthenticated
+from domain.errors.exceptions import Unauthenticated
 from persistence import credentials
 from resolvers.context import Services
 from resolvers.secrets import Secrets, derived, is_same

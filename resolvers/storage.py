@@ -11,8 +11,8 @@ import structlog
 from domain.audit import AuditAction
 from domain.deliveries import DeliveryKind
 from domain.documents import KINDS_OF_CLASS, RetentionClass
-from domain.errors import StorageUnavailable
-from domain.status import TeamStatus
+from domain.errors.exceptions import StorageUnavailable
+from domain.teams.status import TeamStatus
 from persistence import audit, documents, outbox, teams
 from persistence.database import Connection
 from persistence.documents import GivenUp

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from domain.errors import StorageUnavailable
+from domain.errors.exceptions import StorageUnavailable
 from persistence import documents
 from persistence.database import Connection
 from persistence.database_identity import storage_tag

@@ -6,7 +6,7 @@ import secrets
 from enum import StrEnum
 from hashlib import sha256
 
-from domain.errors import Unauthenticated
+from domain.errors.exceptions import Unauthenticated
 
 _TEXT = re.compile(r"ic[ist]_[A-Za-z0-9_-]{43}")
 

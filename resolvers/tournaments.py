@@ -8,13 +8,13 @@ from typing import Any
 import structlog
 
 from domain.audit import AuditAction
-from domain.errors import InvalidForm, Issue, IssueCode
-from domain.issues import in_form_order
-from domain.moments import utc_text
+from domain.auth.roles import Caller, Role, require_role
+from domain.datetimes import utc_text
+from domain.errors.exceptions import InvalidForm, Issue, IssueCode
+from domain.errors.issues import in_form_order
 from domain.naming import camel_case
-from domain.roles import Caller, Role, require_role
-from domain.rules import RegistrationState
-from domain.tournament import issue_of, order_issues, read_changes
+from domain.tournament_settings import issue_of, order_issues, read_changes
+from domain.tournaments import RegistrationState
 from persistence import audit, tournaments
 from persistence.database import Connection
 from persistence.records import TournamentRecord

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from domain.errors import StorageUnavailable
+from domain.errors.exceptions import StorageUnavailable
 from persistence import credentials, normalized_names, upkeep
 from persistence.upkeep import Drift
 from resilience.background import BackgroundTask, Parts, repeat

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from domain.documents import RULE_OF_KIND, DocumentFormat, DocumentKind
-from domain.errors import (
+from domain.errors.exceptions import (
     FileContentMismatch,
     FileEmpty,
     FileTooLarge,

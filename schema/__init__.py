@@ -6,7 +6,7 @@ from graphql import OperationDefinitionNode
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 
-from domain.errors import MalformedRequest
+from domain.errors.exceptions import MalformedRequest
 from schema.admission import Admission
 from schema.context import Context
 from schema.execution import Planned, PlannedSchema

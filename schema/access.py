@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from domain.errors import Forbidden, RateLimited, SignInFailed, Unauthenticated
-from domain.roles import Caller, Role, require_role
+from domain.auth.roles import Caller, Role, require_role
+from domain.errors.exceptions import Forbidden, RateLimited, SignInFailed, Unauthenticated
 from resolvers.tokens import TokenEnded
 from schema.context import Info
 

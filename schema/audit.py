@@ -8,8 +8,8 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
+from domain.auth.roles import Caller, CallerKind, Role, may
 from domain.naming import camel_case
-from domain.roles import Caller, CallerKind, Role, may
 from persistence.audit import AuditFilter as AuditSearch
 from persistence.audit import AuditRecord
 from resolvers import lists

@@ -5,8 +5,8 @@ from typing import Annotated, Self
 import strawberry
 from strawberry import argument, field
 
-from domain.errors import DomainError
-from domain.status import TeamEvent
+from domain.errors.exceptions import DomainError
+from domain.teams.status import TeamEvent
 from persistence.records import TeamRecord
 from resolvers import bulk
 from resolvers.bulk import Decisions

@@ -5,8 +5,8 @@ from typing import Annotated
 import strawberry
 from strawberry import argument, field
 
-from domain.codes import as_code
-from domain.text import GROUP_NAME
+from domain.registration.names import GROUP_NAME
+from domain.teams.codes import as_code
 from resolvers import captain, captain_update, resubmission
 from resolvers.captain_update import Update
 from resolvers.resubmission import Resubmission

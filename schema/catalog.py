@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from domain.documents import DocumentFormat
-from domain.errors import (
+from domain.errors.exceptions import (
     CATALOG,
     ISSUE_CATALOG,
     Category,
@@ -17,8 +17,8 @@ from domain.errors import (
     IssueDefinition,
 )
 from domain.operations import Operation
-from domain.readiness import BlockerCode
-from domain.status import TeamStatus
+from domain.teams.readiness import BlockerCode
+from domain.teams.status import TeamStatus
 from schema.counting import Limit
 from schema.mutation_errors import GENERAL, mutations_with
 

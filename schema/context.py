@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from strawberry import Info as StrawberryInfo
 
-from domain.roles import Caller
+from domain.auth.roles import Caller
 from persistence.render import Printed
 from resolvers.context import Services
 from schema.loaders import Loaders

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import UNSET, argument, field
 
-from domain.text import GROUP_NAME, PERSON_NAME
+from domain.registration.names import GROUP_NAME, PERSON_NAME
 from resolvers import corrections
 from resolvers.corrections import Correction
 from schema.context import Info

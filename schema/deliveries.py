@@ -8,7 +8,7 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from persistence.deliveries import DeliveryFilter as DeliverySearch
 from persistence.deliveries import DeliveryRecord
 from resolvers import lists

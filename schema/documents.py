@@ -7,7 +7,7 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
-from domain.roles import Role, may
+from domain.auth.roles import Role, may
 from domain.uploads import Announcement, media_type
 from persistence.records import DocumentRecord
 from resolvers import documents, uploads

@@ -10,16 +10,16 @@ from typing import Any, Literal, TypeVar
 import strawberry
 
 from domain.audit import AuditAction
+from domain.auth.roles import Role
 from domain.deliveries import DeliveryKind
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
-from domain.errors import CATALOG, ISSUE_CATALOG, Category, ErrorCode, IssueCode
-from domain.exports import ExportFormat
-from domain.form import PlayerRole
+from domain.errors.exceptions import CATALOG, ISSUE_CATALOG, Category, ErrorCode, IssueCode
 from domain.operations import Operation
-from domain.readiness import BlockerActor, BlockerCode
-from domain.roles import Role
-from domain.rules import RegistrationState
-from domain.status import TeamStatus
+from domain.registration.forms import PlayerRole
+from domain.spreadsheets import ExportFormat
+from domain.teams.readiness import BlockerActor, BlockerCode
+from domain.teams.status import TeamStatus
+from domain.tournaments import RegistrationState
 from persistence.deliveries import DeliveryStatus
 from persistence.team_lists import TeamOrderField
 

@@ -12,7 +12,7 @@ import orjson
 import structlog
 from graphql import GraphQLError
 
-from domain.errors import (
+from domain.errors.exceptions import (
     BadUserInput,
     DomainError,
     GraphqlParseFailed,
@@ -22,7 +22,7 @@ from domain.errors import (
     IssueCode,
     MalformedRequest,
 )
-from domain.issues import Path, issue, message_of
+from domain.errors.issues import Path, issue, message_of
 from resilience.metrics import ERRORS
 from schema.places import path_of
 from schema.scalars import ScalarRefused

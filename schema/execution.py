@@ -14,7 +14,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import ExecutionContext
 from strawberry.types.graphql import OperationType
 
-from domain.errors import DomainError
+from domain.errors.exceptions import DomainError
 from resilience.metrics import EXECUTIONS
 from schema.context import Context
 from schema.limits import cost_of, documents, parsed, require_affordable

@@ -6,7 +6,7 @@ from typing import Annotated
 import strawberry
 from strawberry import argument, field
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from persistence.team_search import TeamFilter as TeamSearch
 from resolvers import exports
 from schema.access import caller_with

@@ -3,8 +3,8 @@
 import strawberry
 from strawberry import field
 
-from domain.form import DocumentForm, PersonForm, PlayerForm, TeamForm
-from domain.text import GROUP_NAME, PERSON_NAME
+from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
+from domain.registration.names import GROUP_NAME, PERSON_NAME
 from schema.enums import DocumentKind
 from schema.omissions import WHEN_OMITTED
 from schema.scalars import DateText, EmailAddress, JerseyNumber, PhoneNumber, PlayerRoleInput

@@ -17,9 +17,9 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
-from domain.errors import GraphqlValidationFailed, MalformedRequest, QueryTooComplex
-from domain.roles import Caller, Role, may
-from domain.tournament import NUMBERS
+from domain.auth.roles import Caller, Role, may
+from domain.errors.exceptions import GraphqlValidationFailed, MalformedRequest, QueryTooComplex
+from domain.tournament_settings import NUMBERS
 from resolvers.queries import squad_max
 from schema.context import Context
 from schema.counting import (

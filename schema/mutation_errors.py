@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from strawberry.types.field import StrawberryField
 
-from domain.errors import ErrorCode
+from domain.errors.exceptions import ErrorCode
 from schema.names import NAMES
 
 GENERAL = (

@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 from strawberry import argument
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from resolvers import registration
 from schema.access import needs
 from schema.accounts import (

@@ -5,9 +5,9 @@ from uuid import UUID
 import strawberry
 from strawberry import field
 
-from domain.errors import IssueCode, NotFound
+from domain.errors.exceptions import IssueCode, NotFound
+from domain.errors.issues import issue
 from domain.ids import read_id
-from domain.issues import issue
 
 
 @strawberry.interface(description="Anything with an id.")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import argument
 
-from domain.roles import Role, may
+from domain.auth.roles import Role, may
 from persistence.audit import AuditRecord
 from persistence.deliveries import DeliveryRecord
 from persistence.records import (

@@ -7,9 +7,9 @@ from typing import Self
 import strawberry
 from strawberry import field
 
-from domain.codes import player_code
-from domain.contact import masked_email, masked_phone
-from domain.form import PersonEntry
+from domain.registration.contact import masked_email, masked_phone
+from domain.registration.forms import PersonEntry
+from domain.teams.codes import player_code
 from persistence.records import (
     ChurchRecord,
     DocumentRecord,

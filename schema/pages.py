@@ -11,10 +11,10 @@ import orjson
 import strawberry
 from strawberry import Private, field
 
-from domain.errors import BadUserInput, IssueCode
+from domain.datetimes import read_moment
+from domain.errors.exceptions import BadUserInput, IssueCode
+from domain.errors.issues import issue
 from domain.ids import read_id
-from domain.issues import issue
-from domain.moments import read_moment
 from persistence.pages import Key, Page, Slice
 
 PAGE_SIZE_DEFAULT = 50

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from graphql import GraphQLSyntaxError, Lexer, Node, Source, Token, TokenKind
 
-from domain.issues import Path
+from domain.errors.issues import Path
 
 # Documents whose places are kept: each may have as many errors as graphql-core finds.
 DOCUMENTS_KEPT = 4

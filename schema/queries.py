@@ -7,8 +7,8 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
-from domain.errors import CATALOG
-from domain.roles import Role
+from domain.auth.roles import Role
+from domain.errors.exceptions import CATALOG
 from resolvers import queries, registration
 from schema.access import needs
 from schema.accounts import Organiser, Session, me, sessions

@@ -5,9 +5,9 @@ from typing import Self
 import strawberry
 from strawberry import field
 
-from domain.codes import player_code
-from domain.readiness import Readiness as ReadinessRecord
-from domain.roles import Role, may
+from domain.auth.roles import Role, may
+from domain.teams.codes import player_code
+from domain.teams.readiness import Readiness as ReadinessRecord
 from persistence.records import TeamRecord
 from schema.context import Info
 from schema.enums import BlockerActor, BlockerCode, Operation

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from strawberry.types.field import StrawberryField
 
-from domain.errors import MalformedRequest
+from domain.errors.exceptions import MalformedRequest
 from schema.context import Info
 from schema.names import NAMES
 

@@ -5,10 +5,10 @@ from typing import Annotated
 import strawberry
 from strawberry import argument, field
 
-from domain.errors import NotFound
+from domain.auth.roles import Role
+from domain.errors.exceptions import NotFound
 from domain.ids import read_id
-from domain.roles import Role
-from domain.status import TeamEvent
+from domain.teams.status import TeamEvent
 from resolvers import review
 from resolvers.deciding import ChangeItem, Decision
 from schema.access import caller_with

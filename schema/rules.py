@@ -6,8 +6,8 @@ import strawberry
 
 from domain.documents import FILE_RULES
 from domain.documents import FileRule as FileRuleRecord
-from domain.rules import TEXT_RULES, TournamentRules
-from domain.rules import TextRule as TextRuleRecord
+from domain.tournaments import TEXT_RULES, TournamentRules
+from domain.tournaments import TextRule as TextRuleRecord
 from schema.enums import DocumentFormat, DocumentKind, PlayerRole
 
 

@@ -10,9 +10,9 @@ import strawberry
 from graphql import GraphQLError, StringValueNode, ValueNode
 from graphql.utilities import value_from_ast_untyped
 
-from domain.errors import IssueCode
-from domain.issues import message_of
-from domain.moments import read_day, read_moment, utc_text
+from domain.datetimes import read_day, read_moment, utc_text
+from domain.errors.exceptions import IssueCode
+from domain.errors.issues import message_of
 
 PhoneNumber = NewType("PhoneNumber", object)
 EmailAddress = NewType("EmailAddress", object)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 import strawberry
 from strawberry import UNSET, argument, field
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from resolvers import churches, erasure, tournaments
 from schema.access import caller_with
 from schema.context import Info

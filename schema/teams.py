@@ -8,10 +8,10 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
-from domain.errors import BadUserInput, IssueCode, TeamNotFound
-from domain.issues import issue
-from domain.roles import Role, may
-from domain.status import LIVE_STATUSES
+from domain.auth.roles import Role, may
+from domain.errors.exceptions import BadUserInput, IssueCode, TeamNotFound
+from domain.errors.issues import issue
+from domain.teams.status import LIVE_STATUSES
 from persistence.team_lists import Listing, Parts, order_of
 from persistence.team_search import TeamFilter as TeamSearch
 from persistence.team_stats import TeamStats as TeamStatsRecord

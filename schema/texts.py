@@ -14,10 +14,10 @@ from strawberry.types.base import StrawberryContainer, StrawberryList, has_objec
 from strawberry.types.field import StrawberryField
 
 from domain.characters import is_storable
-from domain.errors import BadUserInput, IssueCode
-from domain.issues import Path, issue
-from domain.reasons import REASON, unstorable
-from domain.text import RAW_FACTOR
+from domain.errors.exceptions import BadUserInput, IssueCode
+from domain.errors.issues import Path, issue
+from domain.registration.names import RAW_FACTOR
+from domain.registration.reasons import REASON, unstorable
 from schema.names import NAMES
 
 # Characters of any text: as many as may be sent for the longest kind. At most 8,000 bytes.

@@ -5,7 +5,7 @@ from typing import Self
 import strawberry
 from strawberry import field
 
-from domain.errors import DetailDefinition, ErrorDefinition, Issue
+from domain.errors.exceptions import DetailDefinition, ErrorDefinition, Issue
 from resolvers.registration import Validation
 from schema.enums import Category, ErrorCode, IssueCode
 from schema.errors import doc_url

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from domain.form import PersonForm, PlayerForm, TeamForm
+from domain.registration.forms import PersonForm, PlayerForm, TeamForm
 
 REGISTER = """
 mutation Register($input: RegisterTeamInput!) {

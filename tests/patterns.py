@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 
+from domain.graphemes import length
 from domain.identity_numbers import has_identity_number
-from domain.letters import length
-from domain.rules import TEXT_RULES
-from domain.text import GROUP_NAME, PERSON_NAME, canonical_name
+from domain.registration.names import GROUP_NAME, PERSON_NAME, canonical_name
+from domain.tournaments import TEXT_RULES
 
 ALPHABET = "aA ே்க1２&.'’-(),/‘–ജോ\u1100\u1161\u0d4e\u200d\u200b\u3164\ufe0f<é\n/ബ\u0301\u0d02ـ"
 SAMPLES = 5000

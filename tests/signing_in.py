@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import httpx
 
-from domain.roles import SYSTEM, Caller, Role
+from domain.auth.roles import SYSTEM, Caller, Role
 from persistence.records import OrganiserRecord
 from resolvers import accounts, organisers
 from resolvers.accounts import SignedIn

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from domain.errors import Unauthenticated
-from domain.roles import Role
+from domain.auth.roles import Role
+from domain.errors.exceptions import Unauthenticated
 from resolvers import accounts
 from tests.processes import CLI, PATIENCE_SECONDS, environment
 from tests.signing_in import PASSWORD, in_real_time, signed_in

@@ -88,7 +88,9 @@ def test_broken_library_is_named_and_keeps_no_other_from_being_imported(
     if source is not None:
         (tmp_path / "broken_library.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(serving, "NEEDED_LATER", ("broken_library", "domain.notations"))
+    monkeypatch.setattr(
+        serving, "NEEDED_LATER", ("broken_library", "domain.registration.notations")
+    )
 
     with capture_logs() as lines, pytest.raises(ImportError, match=r"^broken_library$") as raised:
         serving.import_later()

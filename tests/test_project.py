@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from domain.errors import ErrorCode, IssueCode
+from domain.errors.exceptions import ErrorCode, IssueCode
 
 ROOT = Path(__file__).parents[1]
 MAX_MODULE_LINES = 500

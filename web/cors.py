@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from domain.errors import MalformedRequest
+from domain.errors.exceptions import MalformedRequest
 from resilience.telemetry import current_request_id
 from schema.errors import error_body
 from web.refusals import JSON, Block, Headers, headers_of

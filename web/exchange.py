@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from domain.errors import BodyTooLarge, DomainError
+from domain.errors.exceptions import BodyTooLarge, DomainError
 from web.compression import FROM_BYTES, compressed
 from web.cors import Cors
 from web.guards import TRANSFERS, BodyLimits, Deadlines, Timed

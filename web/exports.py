@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack, aclosing
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from domain.errors import DomainError
-from domain.exports import ExportFormat
+from domain.errors.exceptions import DomainError
+from domain.spreadsheets import ExportFormat
 from resolvers import exports
 from resolvers.context import Services
 from resolvers.exports import Export

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from domain.errors import DomainError
+from domain.errors.exceptions import DomainError
 from resolvers import documents
 from resolvers.context import Services
 from web.graphql import refusal

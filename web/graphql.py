@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
-from domain.errors import (
+from domain.errors.exceptions import (
     CATALOG,
     DomainError,
     ErrorCode,

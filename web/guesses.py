@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
-from domain.errors import DomainError
+from domain.errors.exceptions import DomainError
 from resolvers.secrets import NotSigned
 from web.clients import client_address
 from web.limits import RateLimits

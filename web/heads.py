@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from domain.errors import DomainError, MalformedRequest, RequestTimeout
+from domain.errors.exceptions import DomainError, MalformedRequest, RequestTimeout
 from schema.errors import error_body
 from web.exchange import SECURITY_HEADERS
 from web.identity import new_request_id

@@ -6,7 +6,7 @@ import ipaddress
 from starlette.requests import Request
 from starlette.responses import Response
 
-from domain.errors import Forbidden, Unauthenticated
+from domain.errors.exceptions import Forbidden, Unauthenticated
 from resilience.metrics import exposition
 from resolvers import measures
 from resolvers.context import Services

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from domain.errors import (
+from domain.errors.exceptions import (
     BodyTooLarge,
     DomainError,
     Internal,

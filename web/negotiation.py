@@ -2,7 +2,7 @@
 
 import re
 
-from domain.errors import NotAcceptable
+from domain.errors.exceptions import NotAcceptable
 from resilience.byte_bounded_cache import cached
 
 JSON_TYPE = "application/json"

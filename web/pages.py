@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from strawberry.http.ides import get_graphql_ide_html
 
-from domain.errors import CATALOG, ISSUE_CATALOG, MethodNotAllowed, NotFound
+from domain.errors.exceptions import CATALOG, ISSUE_CATALOG, MethodNotAllowed, NotFound
 from resolvers import queries
 from resolvers.context import Services
 from web.draining import Drain

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from starlette import datastructures
 from starlette.types import Scope
 
-from domain.errors import DomainError
+from domain.errors.exceptions import DomainError
 from resilience.telemetry import current_request_id
 from schema.errors import error_body
 from web.negotiation import JSON_TYPE, error_type

@@ -10,7 +10,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope
 
-from domain.errors import (
+from domain.errors.exceptions import (
     MalformedRequest,
     PersistedQueryNotFound,
     PersistedQueryNotSupported,

@@ -13,8 +13,8 @@ from datetime import datetime
 
 from starlette.responses import Response
 
-from domain.errors import DomainError, Forbidden, Unauthenticated
-from domain.roles import ANONYMOUS, Caller, CallerKind
+from domain.auth.roles import ANONYMOUS, Caller, CallerKind
+from domain.errors.exceptions import DomainError, Forbidden, Unauthenticated
 from resolvers import accounts
 from resolvers.context import Services
 from resolvers.known_clients import LIFETIME, known_client_text, read_known_client

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from domain.errors import RateLimited
+from domain.errors.exceptions import RateLimited
 from web.refusals import Pairs
 
 

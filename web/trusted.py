@@ -21,7 +21,7 @@ from graphql import (
 )
 from graphql import parse as parse_document
 
-from domain.errors import Forbidden
+from domain.errors.exceptions import Forbidden
 from resilience.byte_bounded_cache import cached
 from web.configuration import SettingsError
 

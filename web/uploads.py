@@ -8,7 +8,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from domain.errors import DomainError, MalformedRequest, RequestTimeout, UploadExpired
+from domain.errors.exceptions import DomainError, MalformedRequest, RequestTimeout, UploadExpired
 from resolvers import uploads
 from resolvers.context import Services
 from resolvers.uploads import Piece, Standing, Ticket

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import DateTime, MetaData, text
 from sqlmodel import Field, SQLModel
 
-from domain.status import LIVE_STATUSES
+from domain.teams.status import LIVE_STATUSES
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -3,15 +3,15 @@ from datetime import date
 
 import pytest
 
+from domain.auth.passwords import canonical as canonical_password
+from domain.auth.passwords import require_strong
 from domain.characters import NORMALIZED_MAX_LENGTH, compatible, is_storable, skeleton, visible
-from domain.codes import as_code, parse_player_code
-from domain.contact import parse_birth_date, parse_email, parse_phone
-from domain.errors import BadUserInput, InvalidForm, IssueCode
-from domain.passwords import canonical as canonical_password
-from domain.passwords import require_strong
-from domain.reasons import read_reason
-from domain.text import GROUP_NAME, PERSON_NAME, FreeText, canonical, normalize
-from domain.tournament import read_changes
+from domain.errors.exceptions import BadUserInput, InvalidForm, IssueCode
+from domain.registration.contact import parse_birth_date, parse_email, parse_phone
+from domain.registration.names import GROUP_NAME, PERSON_NAME, FreeText, canonical, normalize
+from domain.registration.reasons import read_reason
+from domain.teams.codes import as_code, parse_player_code
+from domain.tournament_settings import read_changes
 
 # One of each range of Default_Ignorable_Code_Point, both ends of the long ones.
 INVISIBLE = (

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import make_url
 
 from benchmarks.fill import fill
-from domain.exports import ExportFormat
-from domain.roles import SYSTEM
+from domain.auth.roles import SYSTEM
+from domain.spreadsheets import ExportFormat
 from persistence.team_search import TeamFilter
 from resolvers.exports import make_link
 from tests.databases import dsn

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import nodes
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from schema import schema as own_schema
 from tests import make
 from tests.asking import ask, data

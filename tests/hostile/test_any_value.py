@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from persistence.models import metadata
 from tests import make
 from tests.asking import ask, check_envelope, data

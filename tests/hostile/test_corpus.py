@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from schema.counting import Limit
 from schema.limits import ALLOWED
 from tests import make

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from domain.errors import DomainError, NotFound, Unauthenticated, UploadExpired
-from domain.roles import Role
+from domain.auth.roles import Role
+from domain.errors.exceptions import DomainError, NotFound, Unauthenticated, UploadExpired
 from persistence.ids import new_id
 from resolvers import accounts, captain, exports, links, second_factor, signatures, uploads
 from resolvers.secrets import is_manage_token, is_same, manage_token, read_signed, sign

@@ -15,7 +15,7 @@ from graphql import (
 )
 
 from schema import schema
-from tests.domain.test_moments import NO_MOMENTS
+from tests.domain.test_datetimes import NO_MOMENTS
 from tests.hostile.tokens import ODD
 
 HEX = "0123456789abcdef" * 2

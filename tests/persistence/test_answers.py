@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from domain.checks import check
+from domain.auth.roles import Role
 from domain.documents import DocumentFormat, DocumentKind
-from domain.roles import Role
+from domain.registration.validation import check
 from persistence import tournaments
 from persistence.answers import Unanswerable, require_answerable
 from persistence.database import Database

@@ -2,7 +2,7 @@ from functools import partial
 
 import pytest
 
-from domain.text import normalize
+from domain.registration.names import normalize
 from persistence import churches
 from persistence.ids import new_id
 from persistence.pages import Slice

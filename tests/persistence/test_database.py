@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from persistence.failures import constraint, sqlstate
 from resilience.redaction import render_exception
 from tests.relay import TERMINATED

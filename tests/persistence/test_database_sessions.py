@@ -7,7 +7,7 @@ import signal
 import pytest
 from sqlalchemy import make_url, text
 
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from persistence.database import Database, DatabaseUnavailable
 from persistence.embedded import EmbeddedPostgres
 from persistence.options import DatabaseOptions

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from sqlalchemy import bindparam, func, select, text
 
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from persistence.connection_pool import ConnectionPool, PoolOptions
 from persistence.database import Database
 from persistence.direct import Direct, Statement

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from sqlalchemy import text
 
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from persistence import migrate
 from persistence.database import Database
 from persistence.direct import Statement

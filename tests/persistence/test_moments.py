@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import bindparam, literal_column, select
 from sqlalchemy.types import DateTime
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from persistence.database import Database
 from persistence.direct import Statement
 from persistence.moments import EARLIEST, LATEST

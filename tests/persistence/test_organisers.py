@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from domain.roles import Caller, CallerKind, Role
+from domain.auth.roles import Caller, CallerKind, Role
 from persistence import credentials, organisers, second_factors
 from persistence.ids import new_id
 from persistence.records import ApiTokenRecord, Credential, OrganiserRecord, SessionRecord

@@ -8,7 +8,7 @@ import socket
 import pytest
 from sqlalchemy import text
 
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from persistence.database import PING_SECONDS, Connections, Database
 from persistence.embedded import EmbeddedPostgres
 from persistence.options import DatabaseOptions

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
-from domain.errors import NotFound
+from domain.errors.exceptions import NotFound
 from persistence import recent
 
 FOUND = """

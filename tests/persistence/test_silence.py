@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from persistence import connection_pool, engine_pool, watchdog
 from persistence.connecting import answers, connect
 from persistence.direct import Statement

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from persistence.direct import Statement
 from persistence.failures import is_lost, is_spent, is_transient, is_unavailable, sqlstate
 from persistence.sqlstates import Meaning, meaning

@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 
 from domain.documents import DocumentKind
-from domain.rules import TournamentRules
+from domain.tournaments import TournamentRules
 from persistence import tournaments
 
 DEFAULT_RULES = TournamentRules(

@@ -6,7 +6,7 @@ from time import monotonic
 import pytest
 from sqlalchemy import text
 
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from persistence.direct import Statement
 from persistence.failures import NoFreeConnection, sqlstate
 

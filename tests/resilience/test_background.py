@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from domain.errors import ServiceUnavailable, StorageUnavailable
+from domain.errors.exceptions import ServiceUnavailable, StorageUnavailable
 from resilience.background import BackgroundTasks, Parts
 from resilience.metrics import REGISTRY
 

@@ -9,7 +9,7 @@ import zlib
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
-from domain.errors import FileContentMismatch
+from domain.errors.exceptions import FileContentMismatch
 from resilience.jpegs import cleaned_jpeg
 from resilience.pngs import cleaned_png
 from tests.resilience.files import (

@@ -10,7 +10,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from domain.documents import IMAGES, DocumentFormat, advice
-from domain.errors import FileContentMismatch
+from domain.errors.exceptions import FileContentMismatch
 from resilience.inspection import DEFAULT_OPTIONS, clean_copy, turns
 from tests import files
 from tests.resilience.files import (

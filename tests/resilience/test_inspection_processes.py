@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.documents import DocumentFormat, advice
-from domain.errors import FileContentMismatch, ServiceUnavailable, StorageUnavailable
+from domain.errors.exceptions import FileContentMismatch, ServiceUnavailable, StorageUnavailable
 from resilience import inspection_lines, inspection_worker
 from resilience.inspection import InspectionOptions, clean_copy, end_idle, turns
 from resilience.inspection_worker import Job, answer

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from domain.errors import StorageUnavailable
+from domain.errors.exceptions import StorageUnavailable
 from resilience.breakers import BreakerState
 from resilience.cloudinary_media import AT_ONCE, CloudinaryMedia
 from resilience.folder_media import FolderMedia

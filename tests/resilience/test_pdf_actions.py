@@ -7,7 +7,7 @@ import zlib
 import pikepdf
 import pytest
 
-from domain.errors import FileContentMismatch
+from domain.errors.exceptions import FileContentMismatch
 from resilience.pdfs import cleaned_pdf
 from tests.resilience.files import packed_pdf, pdf, stream, telling_jpeg
 from tests.resilience.test_pdf_copies import ACTIVE

@@ -14,7 +14,7 @@ from pypdf.generic import (
     StreamObject,
 )
 
-from domain.errors import FileContentMismatch
+from domain.errors.exceptions import FileContentMismatch
 from resilience.pdfs import MAX_OBJECTS, cleaned_pdf
 from tests import files
 from tests.resilience.files import (

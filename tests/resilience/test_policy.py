@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from domain.errors import StorageUnavailable
+from domain.errors.exceptions import StorageUnavailable
 from resilience.breakers import BreakerState
 from resilience.metrics import REGISTRY, exposition
 from resilience.policy import Guard, GuardOptions

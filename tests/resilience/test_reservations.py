@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.errors import StorageUnavailable, TooManyUploads
+from domain.errors.exceptions import StorageUnavailable, TooManyUploads
 from resilience.reservations import COPIES, LEAST_BYTES, Reservation
 from resilience.spool import PartMissing, Spool
 

@@ -10,7 +10,7 @@ import pytest
 from anyio import create_task_group
 from structlog.testing import capture_logs
 
-from domain.errors import StorageUnavailable
+from domain.errors.exceptions import StorageUnavailable
 from resilience import disk
 from resilience.reservations import Reservation
 from resilience.spool import PartMissing, Spool

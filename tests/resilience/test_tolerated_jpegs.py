@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageOps
 from pypdf import PdfReader
 
-from domain.errors import FileContentMismatch
+from domain.errors.exceptions import FileContentMismatch
 from resilience.jpegs import cleaned_jpeg
 from resilience.pdfs import cleaned_pdf
 from tests.resilience.files import exif, image, pdf, saved, segment, stream, telling_jpeg

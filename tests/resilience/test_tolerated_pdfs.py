@@ -7,7 +7,7 @@ import pikepdf
 import pytest
 from pypdf import PdfReader, PdfWriter
 
-from domain.errors import FileContentMismatch
+from domain.errors.exceptions import FileContentMismatch
 from resilience.pdfs import cleaned_pdf
 from tests.resilience.files import document, packed_pdf, pdf, stream, telling_jpeg
 from tests.resilience.test_pdf_actions import LINK, check_passive

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from resilience.turns import Turns
 from tests.processes import until
 

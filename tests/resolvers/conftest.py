@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.errors import StorageUnavailable
+from domain.errors.exceptions import StorageUnavailable
 from resilience.cloudinary_media import CloudinaryMedia
 from resilience.policy import Guard, GuardOptions
 from tests.cloudinary import CloudinaryStandIn

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from argon2 import PasswordHasher
 
-from domain.errors import Forbidden, NotFound, Unauthenticated
-from domain.roles import ANONYMOUS, SYSTEM, CallerKind, Role
+from domain.auth.roles import ANONYMOUS, SYSTEM, CallerKind, Role
+from domain.errors.exceptions import Forbidden, NotFound, Unauthenticated
 from resolvers import accounts, api_tokens
 from resolvers.passwords import Passwords
 from resolvers.tokens import TokenKind, new_token

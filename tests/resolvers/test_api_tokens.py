@@ -2,8 +2,8 @@ from datetime import timedelta
 
 import pytest
 
-from domain.errors import Forbidden, InvalidForm, NotFound, Unauthenticated
-from domain.roles import ANONYMOUS, Role
+from domain.auth.roles import ANONYMOUS, Role
+from domain.errors.exceptions import Forbidden, InvalidForm, NotFound, Unauthenticated
 from resolvers import accounts, api_tokens, organisers
 from tests.signing_in import PASSWORD, caller
 

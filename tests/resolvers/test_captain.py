@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from domain.errors import Unauthenticated
+from domain.errors.exceptions import Unauthenticated
 from resolvers.captain import my_team
 from resolvers.registration import register_team
 from resolvers.secrets import Secrets

@@ -1,7 +1,7 @@
 from datetime import date
 
-from domain.checks import check
-from domain.rules import TournamentRules
+from domain.registration.validation import check
+from domain.tournaments import TournamentRules
 from resolvers.demo import demo_form, seed_demo
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from persistence.database import Database
 from persistence.options import DatabaseOptions
 from resolvers import accounts, api_tokens, organisers

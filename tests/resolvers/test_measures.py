@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from domain.errors import MailUnavailable, StorageUnavailable
+from domain.errors.exceptions import MailUnavailable, StorageUnavailable
 from persistence import outbox
 from persistence.database import Database
 from persistence.options import DatabaseOptions

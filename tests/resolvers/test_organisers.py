@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.errors import BadUserInput, Forbidden, InvalidForm, NotFound, Unauthenticated
-from domain.roles import ANONYMOUS, SYSTEM, Role
+from domain.auth.roles import ANONYMOUS, SYSTEM, Role
+from domain.errors.exceptions import BadUserInput, Forbidden, InvalidForm, NotFound, Unauthenticated
 from resolvers import accounts, api_tokens, organisers, second_factor
 from tests.signing_in import PASSWORD, caller, organiser, signed_in
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from structlog.testing import capture_logs
 
-from domain.errors import MailUnavailable, ServiceUnavailable, StorageUnavailable
+from domain.errors.exceptions import MailUnavailable, ServiceUnavailable, StorageUnavailable
 from persistence import outbox
 from resolvers.outbox import Terms, Undeliverable, deliver_due
 

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from domain.errors import ServiceUnavailable, StorageUnavailable
+from domain.errors.exceptions import ServiceUnavailable, StorageUnavailable
 from persistence import migrate, outbox
 from persistence.database import Database
 from persistence.embedded import EmbeddedPostgres

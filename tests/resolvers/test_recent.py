@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from domain.errors import IdempotencyKeyReused, InvalidForm, ServiceUnavailable, Unauthenticated
-from domain.roles import SYSTEM, Role
+from domain.auth.roles import SYSTEM, Role
+from domain.errors.exceptions import (
+    IdempotencyKeyReused,
+    InvalidForm,
+    ServiceUnavailable,
+    Unauthenticated,
+)
 from persistence.database import Database
 from persistence.options import DatabaseOptions
 from resolvers import accounts, api_tokens, organisers, tournaments

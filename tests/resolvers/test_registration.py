@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from domain.errors import (
+from domain.errors.exceptions import (
     BadUserInput,
     ChurchLimitReached,
     IdempotencyInProgress,

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pyotp
 import pytest
 
-from domain.errors import BadUserInput, Forbidden, Unauthenticated
-from domain.roles import ANONYMOUS, SYSTEM, Role
+from domain.auth.roles import ANONYMOUS, SYSTEM, Role
+from domain.errors.exceptions import BadUserInput, Forbidden, Unauthenticated
 from resolvers import accounts, api_tokens, second_factor
 from resolvers.secrets import Secrets
 from tests.conftest import SECRET

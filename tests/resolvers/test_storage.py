@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from domain.documents import RetentionClass
-from domain.status import TeamStatus
+from domain.teams.status import TeamStatus
 from resolvers.outbox import deliver_due
 from resolvers.storage import HANDLERS, owe_move
 from resolvers.upkeep import prune

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from domain.roles import Role
-from domain.status import TeamStatus
+from domain.auth.roles import Role
+from domain.teams.status import TeamStatus
 from persistence import outbox
 from resilience.media import Folder
 from resolvers.erasure import erase_team

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.errors import StorageUnavailable
-from domain.roles import Role
+from domain.auth.roles import Role
+from domain.errors.exceptions import StorageUnavailable
 from resilience.breakers import BreakerState
 from resilience.cloudinary_media import CloudinaryMedia
 from resilience.policy import Guard, GuardOptions

@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 
 from domain.documents import DocumentKind
-from domain.errors import ServiceUnavailable
+from domain.errors.exceptions import ServiceUnavailable
 from domain.uploads import Announcement
 from resilience.inspection import InspectionOptions, turns
 from resolvers import uploads

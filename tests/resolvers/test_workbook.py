@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from domain.errors import StorageUnavailable
-from domain.exports import ExportFormat
-from domain.roles import SYSTEM, Role
+from domain.auth.roles import SYSTEM, Role
+from domain.errors.exceptions import StorageUnavailable
+from domain.spreadsheets import ExportFormat
 from persistence.team_search import TeamFilter
 from resilience.spool import Spool
 from resolvers.exports import Export, write_workbook

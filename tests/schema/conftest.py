@@ -1,6 +1,6 @@
 import pytest
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from tests.signing_in import bearer
 
 

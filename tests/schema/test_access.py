@@ -6,7 +6,7 @@ import pytest
 from graphql import GraphQLInputObjectType, GraphQLList, GraphQLNonNull, is_composite_type
 from graphql.type.definition import GraphQLEnumType
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from schema import schema
 from tests.asking import ask, refused
 from tests.signing_in import bearer

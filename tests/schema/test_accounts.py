@@ -6,7 +6,7 @@ import httpx
 import pyotp
 import pytest
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from resolvers import accounts
 from tests.asking import ask, check_envelope, data, refused
 from tests.signing_in import PASSWORD, SIGN_IN, bearer, in_real_time, organiser, signed_in

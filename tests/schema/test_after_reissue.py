@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from resolvers.secrets import manage_token
 from tests import make
 from tests.asking import ask, data, refused, serving

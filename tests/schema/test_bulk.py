@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain.roles import SYSTEM
-from domain.status import TeamEvent
+from domain.auth.roles import SYSTEM
+from domain.teams.status import TeamEvent
 from resolvers import bulk
 from resolvers.bulk import DECISIONS_MAX, Decisions
 from tests import make

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from tests import make
 from tests.asking import ask, data, refused
 from tests.schema.test_documents import FULL_SET

@@ -16,8 +16,8 @@ from hypothesis_graphql import nodes, queries
 from strawberry.schema.config import StrawberryConfig
 
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
-from domain.form import PersonEntry, PlayerRole
-from domain.status import TeamStatus
+from domain.registration.forms import PersonEntry, PlayerRole
+from domain.teams.status import TeamStatus
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
 from schema import compile as compile_module
 from schema.context import Execution

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from domain.status import TeamStatus
+from domain.teams.status import TeamStatus
 from tests import make
 from tests.asking import ask, data, refused
 from tests.schema.test_documents import FULL_SET

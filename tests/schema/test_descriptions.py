@@ -13,7 +13,7 @@ from graphql import (
     is_specified_scalar_type,
 )
 
-from domain.errors import ErrorCode
+from domain.errors.exceptions import ErrorCode
 from schema.catalog import error_reference
 from schema.mutation_errors import GENERAL, MUTATION_ERRORS
 from schema.snapshot import printed

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.documents import DocumentKind
-from domain.errors import InvalidForm, Issue, IssueCode
-from domain.form import DocumentForm, PersonForm, PlayerForm, TeamForm
+from domain.errors.exceptions import InvalidForm, Issue, IssueCode
+from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
 from persistence import tournaments
 from persistence.database import Database
 from persistence.options import DatabaseOptions

@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 from jsonschema import ValidationError
 
-from domain.errors import (
+from domain.datetimes import utc_text
+from domain.errors.exceptions import (
     CATALOG,
     ERRORS,
     BadUserInput,
@@ -32,7 +33,6 @@ from domain.errors import (
     TournamentFull,
     UploadOffsetMismatch,
 )
-from domain.moments import utc_text
 from resilience.telemetry import configure_logging
 from schema.errors import error_body
 from tests import make

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from graphql import build_schema, parse
 
-from domain.roles import ANONYMOUS, SYSTEM, Caller, CallerKind, Role
+from domain.auth.roles import ANONYMOUS, SYSTEM, Caller, CallerKind, Role
 from schema.counting import COUNTED_MAX, LIST_SIZES, Counting, Limit, page_sizes_of
 from schema.document_cache import TOTALS_KEPT
 from schema.limits import ALLOWED, ORGANISERS_BUDGET, PUBLIC_BUDGET, budget_of, documents

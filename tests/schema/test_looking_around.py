@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain.roles import Role
-from domain.status import TeamEvent
+from domain.auth.roles import Role
+from domain.teams.status import TeamEvent
 from tests import make
 from tests.asking import ask, data, serving
 from tests.schema.test_documents import FULL_SET

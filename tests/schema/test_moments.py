@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from tests import make
 from tests.asking import ask, data, refused, serving
-from tests.domain.test_moments import NO_MOMENTS
+from tests.domain.test_datetimes import NO_MOMENTS
 from tests.schema.test_corrections import rows
 from tests.schema.test_review import register
 from tests.signing_in import bearer

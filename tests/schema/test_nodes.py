@@ -3,8 +3,8 @@
 import pytest
 from graphql import GraphQLObjectType, get_named_type
 
-from domain.roles import Role
-from domain.status import TeamEvent
+from domain.auth.roles import Role
+from domain.teams.status import TeamEvent
 from schema import schema
 from tests import make
 from tests.asking import ask, data, refused

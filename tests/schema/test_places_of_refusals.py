@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from graphql import parse
 
-from domain.errors import BadUserInput, IssueCode, MalformedRequest
-from domain.issues import message_of
-from domain.roles import Role
+from domain.auth.roles import Role
+from domain.errors.exceptions import BadUserInput, IssueCode, MalformedRequest
+from domain.errors.issues import message_of
 from schema.places import path_of
 from tests import make
 from tests.asking import ask, check_envelope, data, refused

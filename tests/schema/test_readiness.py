@@ -3,7 +3,7 @@
 import random
 
 from domain.documents import DocumentReview
-from domain.status import TeamEvent, TeamStatus
+from domain.teams.status import TeamEvent, TeamStatus
 from tests import make
 from tests.asking import ask, data, refused
 from tests.schema.test_documents import FULL_SET

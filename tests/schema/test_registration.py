@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from domain.documents import FILE_RULES
-from domain.form import PlayerRole
-from domain.rules import TEXT_RULES, TournamentRules
-from domain.status import TeamEvent
+from domain.registration.forms import PlayerRole
+from domain.teams.status import TeamEvent
+from domain.tournaments import TEXT_RULES, TournamentRules
 from resolvers.secrets import Secrets, manage_token
 from schema.scalars import utc_text
 from tests import make

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import orjson
 import pytest
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from resolvers.secrets import manage_token
 from tests.asking import ask, data, refused, serving
 from tests.schema.executions import executions

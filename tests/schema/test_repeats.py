@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from domain.roles import Role
-from domain.status import TeamEvent
+from domain.auth.roles import Role
+from domain.teams.status import TeamEvent
 from schema import schema
 from schema.repeats import REPEATS, Repeat
 from tests import make

@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from domain.roles import Role
-from domain.status import TeamEvent, TeamStatus
+from domain.auth.roles import Role
+from domain.teams.status import TeamEvent, TeamStatus
 from tests import make
 from tests.asking import ask, data, refused
 from tests.sending import send

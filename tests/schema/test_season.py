@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from domain.roles import Role
-from domain.status import TeamEvent, TeamStatus
+from domain.auth.roles import Role
+from domain.teams.status import TeamEvent, TeamStatus
 from persistence import outbox
 from resolvers.storage import HANDLERS
 from tests import make

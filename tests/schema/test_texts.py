@@ -17,8 +17,8 @@ from graphql import (
     is_input_type,
 )
 
+from domain.auth.roles import Role
 from domain.characters import NORMALIZED_MAX_LENGTH
-from domain.roles import Role
 from schema import schema
 from schema.generated import DEFINITION
 from schema.texts import TEXT_MAX_LENGTH, Rule

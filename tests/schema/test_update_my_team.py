@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.status import TeamEvent, TeamStatus
+from domain.teams.status import TeamEvent, TeamStatus
 from tests import files, make
 from tests.asking import ask, data, refused
 from tests.schema.test_after_reissue import until_somebody_waits

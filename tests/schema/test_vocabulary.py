@@ -12,13 +12,13 @@ from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.utils.str_converters import to_camel_case
 
 from domain.audit import ACTION_OF_EDIT, ACTION_OF_EVENT, AuditAction
-from domain.catalog import DetailType
 from domain.deliveries import DeliveryKind
 from domain.documents import DocumentKind, DocumentReview
+from domain.errors.codes import DetailType
 from domain.naming import camel_case
 from domain.operations import Operation
-from domain.readiness import readiness
-from domain.status import TeamEvent, TeamStatus
+from domain.teams.readiness import readiness
+from domain.teams.status import TeamEvent, TeamStatus
 from schema import schema
 from schema.catalog import error_schema
 from schema.snapshot import printed

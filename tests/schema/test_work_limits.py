@@ -3,9 +3,9 @@
 import pytest
 from graphql import parse
 
-from domain.catalog import CATALOG
-from domain.issues import ISSUES_MAX, ISSUES_PER_LIST
-from domain.roles import Role
+from domain.auth.roles import Role
+from domain.errors.codes import CATALOG
+from domain.errors.issues import ISSUES_MAX, ISSUES_PER_LIST
 from persistence.audit import HISTORY_MAX
 from schema import schema
 from schema.counting import LIST_SIZES, Counting, Limit, values_of

@@ -12,10 +12,10 @@ import openpyxl
 import pytest
 from sqlalchemy import make_url
 
-from domain.errors import NotFound
-from domain.exports import ExportFormat
-from domain.roles import SYSTEM, Role
-from domain.status import TeamEvent
+from domain.auth.roles import SYSTEM, Role
+from domain.errors.exceptions import NotFound
+from domain.spreadsheets import ExportFormat
+from domain.teams.status import TeamEvent
 from persistence.team_search import TeamFilter
 from resolvers import exports
 from tests import make

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.errors import Forbidden, Unauthenticated
-from domain.roles import ANONYMOUS, Caller, CallerKind, Role
+from domain.auth.roles import ANONYMOUS, Caller, CallerKind, Role
+from domain.errors.exceptions import Forbidden, Unauthenticated
 from resolvers.documents import make_link
 from tests import files, make
 from tests.asking import ask, check_envelope, data

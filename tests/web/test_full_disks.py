@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.errors import StorageUnavailable
-from domain.roles import Role
+from domain.auth.roles import Role
+from domain.errors.exceptions import StorageUnavailable
 from resilience.breakers import BreakerState
 from resilience.cloudinary_media import CloudinaryMedia
 from resilience.disk import DiskSpace

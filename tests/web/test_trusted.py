@@ -6,8 +6,8 @@ from hashlib import sha256
 import pytest
 from graphql import parse, print_ast
 
-from domain.errors import Forbidden
-from domain.roles import Role
+from domain.auth.roles import Role
+from domain.errors.exceptions import Forbidden
 from server import create_app
 from tests import make
 from tests.asking import ask, data, refused, serving

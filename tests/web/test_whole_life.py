@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from domain.roles import Role
+from domain.auth.roles import Role
 from resolvers.outbox import deliver_due
 from resolvers.storage import HANDLERS
 from tests import files, make

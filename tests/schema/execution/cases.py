@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from strawberry.types.graphql import OperationType
 
-from domain.roles import ANONYMOUS, Caller
+from domain.auth.roles import ANONYMOUS, Caller
 from schema.context import Execution
 from schema.execution import Asked, execute
 from schema.plans import Plans

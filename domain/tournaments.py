@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from domain.contact import EMAIL_MAX_LENGTH, PHONE_MAX_LENGTH
 from domain.documents import DocumentKind
-from domain.errors import (
+from domain.errors.exceptions import (
     ChurchLimitReached,
     RegistrationClosed,
     RegistrationNotOpen,
     TournamentFull,
 )
-from domain.text import GROUP_NAME, PERSON_NAME, NameRule
+from domain.registration.contact import EMAIL_MAX_LENGTH, PHONE_MAX_LENGTH
+from domain.registration.names import GROUP_NAME, PERSON_NAME, NameRule
 
 
 class RegistrationState(StrEnum):

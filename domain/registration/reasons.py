@@ -1,9 +1,9 @@
 """Reasons and notes that organisers and captains write for each other."""
 
 from domain.characters import is_blank
-from domain.errors import BadUserInput, InvalidForm, Issue, IssueCode
-from domain.issues import INPUT, issue
-from domain.text import RAW_FACTOR, FreeText
+from domain.errors.exceptions import BadUserInput, InvalidForm, Issue, IssueCode
+from domain.errors.issues import INPUT, issue
+from domain.registration.names import RAW_FACTOR, FreeText
 
 REASON_MAX_LENGTH = 500
 REASON = FreeText(max_length=REASON_MAX_LENGTH, has_lines=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from domain.catalog import IssueCode
 from domain.characters import JOINERS, compatible, is_storable, shown, skeleton, visible
+from domain.errors.codes import IssueCode
+from domain.graphemes import count_letters, length, longest_letter
 from domain.identity_numbers import has_identity_number
-from domain.letters import count_letters, length, longest_letter
 
 # As many code points may be sent, and stored, for each letter that is allowed: a letter has marks,
 # and leaving out invisible ones makes a text shorter. UTF-8 takes at most four bytes for each.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from domain.errors import Forbidden, Unauthenticated
+from domain.errors.exceptions import Forbidden, Unauthenticated
 
 
 class Role(StrEnum):

@@ -5,8 +5,8 @@ from datetime import date
 from functools import lru_cache
 
 from domain.characters import visible
-from domain.moments import read_day
-from domain.text import canonical
+from domain.datetimes import read_day
+from domain.registration.names import canonical
 
 HOME_REGION = "IN"
 PHONE_MAX_LENGTH = 40
@@ -32,7 +32,7 @@ def parse_phone(value: object) -> str:
     written = canonical(value)
     if not written.isprintable():
         raise ValueError("phone")
-    from domain import notations  # noqa: PLC0415 - takes long, few numbers need it
+    from domain.registration import notations  # noqa: PLC0415 - takes long, few numbers need it
 
     return notations.phone(written, HOME_REGION)
 
@@ -60,7 +60,7 @@ def _domain(written: str) -> str:
 
 
 def _read_email(email: str) -> str:
-    from domain import notations  # noqa: PLC0415 - takes long, needed with the first address
+    from domain.registration import notations  # noqa: PLC0415 - takes long, needed with the first address
 
     return notations.email(email)
 
@@ -68,7 +68,7 @@ def _read_email(email: str) -> str:
 @lru_cache
 def _home_mobiles() -> tuple[re.Pattern[str], ...]:
     """What a number of ten digits has to match to be a mobile one."""
-    from domain import notations  # noqa: PLC0415 - takes long, needed with the first number
+    from domain.registration import notations  # noqa: PLC0415 - takes long, needed with the first number
 
     return notations.mobiles(HOME_REGION)
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from domain.characters import compatible, is_storable
-from domain.errors import InvalidForm, IssueCode
-from domain.issues import INPUT, issue
-from domain.text import RAW_FACTOR
+from domain.errors.exceptions import InvalidForm, IssueCode
+from domain.errors.issues import INPUT, issue
+from domain.registration.names import RAW_FACTOR
 
 MIN_LENGTH = 12
 MAX_LENGTH = 128

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from enum import StrEnum
 from typing import Any
 
-from domain.errors import InvalidStatusTransition
+from domain.errors.exceptions import InvalidStatusTransition
 from domain.operations import Operation
 
 

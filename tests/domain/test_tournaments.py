@@ -2,9 +2,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.codes import parse_player_code, player_code
+from domain.datetimes import utc_text
 from domain.documents import FILE_RULES, DocumentFormat, DocumentKind
-from domain.errors import (
+from domain.errors.exceptions import (
     ERRORS,
     ChurchLimitReached,
     ErrorCode,
@@ -12,8 +12,8 @@ from domain.errors import (
     RegistrationNotOpen,
     TournamentFull,
 )
-from domain.moments import utc_text
-from domain.rules import (
+from domain.teams.codes import parse_player_code, player_code
+from domain.tournaments import (
     RegistrationState,
     TournamentRules,
     registration_state,

@@ -4,8 +4,8 @@ from itertools import product
 
 import pytest
 
-from domain.errors import InvalidStatusTransition
-from domain.status import TeamEvent, TeamStatus, move
+from domain.errors.exceptions import InvalidStatusTransition
+from domain.teams.status import TeamEvent, TeamStatus, move
 
 P, C, F, R, W = TeamStatus
 # The mutation of each event: an organiser's, and the captain's.

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, DocumentReview
 from domain.operations import Operation
-from domain.status import TeamStatus
+from domain.teams.status import TeamStatus
 
 
 class BlockerCode(StrEnum):

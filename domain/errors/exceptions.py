@@ -12,7 +12,7 @@
   + StorageUnavailable, MailUnavailable, ServiceUnavailable
   + Internal
 
-What each code means, and what a client does about it, is in `domain/catalog.py`.
+What each code means, and what a client does about it, is in `domain/errors/codes.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from domain.catalog import (
+from domain.datetimes import utc_text
+from domain.errors.codes import (
     CATALOG,
     ISSUE_CATALOG,
     Category,
@@ -31,7 +32,6 @@ from domain.catalog import (
     IssueCode,
     IssueDefinition,
 )
-from domain.moments import utc_text
 
 __all__ = [
     "CATALOG",

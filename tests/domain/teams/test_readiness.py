@@ -3,8 +3,8 @@
 import pytest
 
 from domain.documents import DocumentKind, DocumentReview
-from domain.readiness import readiness
-from domain.status import TeamStatus
+from domain.teams.readiness import readiness
+from domain.teams.status import TeamStatus
 
 LETTER, PROOF = DocumentKind.PASTOR_LETTER, DocumentKind.IDENTITY_PROOF
 REQUIRED = (LETTER, PROOF)

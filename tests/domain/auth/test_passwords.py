@@ -1,7 +1,7 @@
 import pytest
 
-from domain.errors import InvalidForm
-from domain.passwords import require_strong
+from domain.auth.passwords import require_strong
+from domain.errors.exceptions import InvalidForm
 
 EMAIL = "somebody@example.org"
 

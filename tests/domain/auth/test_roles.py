@@ -2,8 +2,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.errors import Forbidden, Unauthenticated
-from domain.roles import (
+from domain.auth.roles import (
     ANONYMOUS,
     SYSTEM,
     Caller,
@@ -12,6 +11,7 @@ from domain.roles import (
     require_role,
     require_session,
 )
+from domain.errors.exceptions import Forbidden, Unauthenticated
 
 KEY = UUID(int=0xABC)
 

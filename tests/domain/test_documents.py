@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from domain.documents import IMAGE_KINDS, MAX_BYTES, DocumentKind
-from domain.errors import FileEmpty, FileTooLarge, FileTypeNotAllowed, InvalidForm
+from domain.errors.exceptions import FileEmpty, FileTooLarge, FileTypeNotAllowed, InvalidForm
 from domain.uploads import Announcement, check_announcement, media_type
 
 LETTER = Announcement(

@@ -4,11 +4,11 @@ from uuid import UUID
 
 import pytest
 
-from domain.checks import check, check_documents, in_form_order
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, Uploaded
-from domain.errors import Issue, IssueCode
-from domain.form import DocumentForm
-from domain.rules import TournamentRules
+from domain.errors.exceptions import Issue, IssueCode
+from domain.registration.forms import DocumentForm
+from domain.registration.validation import check, check_documents, in_form_order
+from domain.tournaments import TournamentRules
 from tests import make
 
 TODAY = date(2026, 11, 23)

@@ -6,12 +6,12 @@ from datetime import date
 from typing import Any
 
 from domain.characters import is_blank, skeleton
-from domain.contact import parse_birth_date, parse_email, parse_phone
-from domain.errors import Issue, IssueCode
-from domain.form import PersonForm, PlayerEntry, PlayerForm, PlayerRole
-from domain.issues import INPUT, Path, issue
-from domain.rules import TournamentRules
-from domain.text import PERSON_NAME, NameRule, normalize
+from domain.errors.exceptions import Issue, IssueCode
+from domain.errors.issues import INPUT, Path, issue
+from domain.registration.contact import parse_birth_date, parse_email, parse_phone
+from domain.registration.forms import PersonForm, PlayerEntry, PlayerForm, PlayerRole
+from domain.registration.names import PERSON_NAME, NameRule, normalize
+from domain.tournaments import TournamentRules
 
 JERSEY_MAX = 999
 _ROLES = {role.value: role for role in PlayerRole}

@@ -4,17 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.checks import (
-    _there,
-    check,
-    check_documents,
-    duplicate_captain_email,
-    duplicate_captain_phone,
-    duplicate_team_name,
-    in_form_order,
-)
 from domain.documents import PLAYER_KINDS, DocumentKind
-from domain.errors import (
+from domain.errors.exceptions import (
     CATALOG,
     ERRORS,
     ISSUE_CATALOG,
@@ -27,9 +18,18 @@ from domain.errors import (
     RegistrationNotOpen,
     StaleVersion,
 )
-from domain.form import DocumentForm, PersonForm, PlayerForm, TeamForm
-from domain.issues import issue
-from domain.rules import TournamentRules
+from domain.errors.issues import issue
+from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
+from domain.registration.validation import (
+    _there,
+    check,
+    check_documents,
+    duplicate_captain_email,
+    duplicate_captain_phone,
+    duplicate_team_name,
+    in_form_order,
+)
+from domain.tournaments import TournamentRules
 from tests import make
 
 TODAY = date(2026, 11, 23)

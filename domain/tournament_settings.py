@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from domain.characters import is_blank, skeleton
-from domain.errors import Issue, IssueCode
-from domain.issues import INPUT, issue
+from domain.errors.exceptions import Issue, IssueCode
+from domain.errors.issues import INPUT, issue
 from domain.naming import camel_case
-from domain.text import FreeText
+from domain.registration.names import FreeText
 
 TEXTS = {
     "name": FreeText(max_length=80),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.moments import read_day, read_moment
+from domain.datetimes import read_day, read_moment
 
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
 # Everything but RFC 3339 with an offset in the years 1900 to 2200.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from domain.errors import Issue, IssueCode
+from domain.errors.exceptions import Issue, IssueCode
 
 Path = tuple[str | int, ...]
 

@@ -6,7 +6,7 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from domain.contact import parse_birth_date, parse_email, parse_phone
+from domain.registration.contact import parse_birth_date, parse_email, parse_phone
 
 TODAY = date(2026, 11, 23)
 

@@ -7,12 +7,19 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import BadUserInput, IssueCode
+from domain.errors.exceptions import BadUserInput, IssueCode
+from domain.errors.issues import message_of
+from domain.graphemes import length
 from domain.identity_numbers import has_identity_number
-from domain.issues import message_of
-from domain.letters import length
-from domain.reasons import read_reason
-from domain.text import GROUP_NAME, PERSON_NAME, FreeText, canonical, canonical_name, normalize
+from domain.registration.names import (
+    GROUP_NAME,
+    PERSON_NAME,
+    FreeText,
+    canonical,
+    canonical_name,
+    normalize,
+)
+from domain.registration.reasons import read_reason
 
 AADHAAR = "234123412346"
 

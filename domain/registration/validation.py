@@ -9,9 +9,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, Uploaded
-from domain.errors import Issue, IssueCode
-from domain.form import DocumentForm, PersonEntry, PlayerEntry, TeamEntry, TeamForm
-from domain.issues import (
+from domain.errors.exceptions import Issue, IssueCode
+from domain.errors.issues import (
     INPUT,
     ISSUES_MAX,
     ISSUES_PER_LIST,
@@ -22,9 +21,10 @@ from domain.issues import (
     in_form_order,
     issue,
 )
-from domain.reading import PersonRead, Reading
-from domain.rules import TournamentRules
-from domain.text import GROUP_NAME, normalize
+from domain.registration.forms import DocumentForm, PersonEntry, PlayerEntry, TeamEntry, TeamForm
+from domain.registration.names import GROUP_NAME, normalize
+from domain.registration.parser import PersonRead, Reading
+from domain.tournaments import TournamentRules
 
 __all__ = [
     "Checked",
