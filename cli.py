@@ -10,7 +10,7 @@ if __name__ == "__main__":
     # Ctrl-C in the middle of an import is no failure of it.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))
 
-import resilience.without_rich  # noqa: F401 - before structlog
+import observability.without_rich  # noqa: F401 - before structlog
 
 # isort: split
 
@@ -73,7 +73,7 @@ def serve() -> None:
             serving.serve(settings, prepared.url, prepared.embedded)
         except serving.NotServed as error:
             fail(str(error))
-    from resilience.stopping import end_despite_threads
+    from resilience.shutdown_deadline import end_despite_threads
 
     end_despite_threads()
 

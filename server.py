@@ -16,16 +16,16 @@ from starlette.types import ASGIApp
 
 from domain.documents import MAX_BYTES, RetentionClass
 from domain.errors.exceptions import StorageUnavailable
+from integrations.storage.base import Media
+from integrations.storage.folder import FolderMedia
+from integrations.storage.inspection.sanitize import InspectionOptions
+from integrations.storage.upload_buffer import Spool
+from observability.tracing import start_tracing, stop_tracing
 from persistence.database import Database
 from persistence.options import DatabaseOptions
-from resilience.background import BackgroundTasks
-from resilience.folder_media import FolderMedia
-from resilience.inspection import InspectionOptions
-from resilience.media import Media
+from resilience.background_tasks import BackgroundTasks
 from resilience.memory import return_large_blocks
-from resilience.spool import Spool
-from resilience.stopping import finish
-from resilience.tracing import start_tracing, stop_tracing
+from resilience.shutdown_deadline import finish
 from resolvers.context import Accounts, Disk, Services, Storage, Watched
 from resolvers.known_clients import device_of
 from resolvers.outbox import Handler, run_outbox
@@ -55,7 +55,7 @@ from web.trusted import trusted_documents
 from web.uploads import Uploads
 
 if TYPE_CHECKING:
-    from resilience.cloudinary_media import CloudinaryMedia
+    from integrations.storage.cloudinary_store import CloudinaryMedia
 
 INVITATION_LIFETIME = timedelta(days=7)
 # For connections to be given back, even when nothing is left of the grace period.
@@ -349,8 +349,8 @@ def cloudinary_for(settings: Settings) -> "CloudinaryMedia | None":
     """None without an account: its libraries take a fifth of a second to import."""
     if settings.cloudinary_account is None:
         return None
-    from resilience.cloudinary_media import CloudinaryMedia  # noqa: PLC0415
-    from resilience.policy import Guard, GuardOptions  # noqa: PLC0415
+    from integrations.storage.cloudinary_store import CloudinaryMedia  # noqa: PLC0415
+    from resilience.circuit_breaker import Guard, GuardOptions  # noqa: PLC0415
 
     seconds = settings.cloudinary_timeout_seconds
     options = GuardOptions(

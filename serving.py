@@ -1,6 +1,6 @@
 """How the service runs: by one process, or by several that share a port."""
 
-import resilience.without_rich  # noqa: F401 - before structlog
+import observability.without_rich  # noqa: F401 - before structlog
 
 # isort: split
 
@@ -20,11 +20,11 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
+from observability.metrics import FOLDER
 from persistence.embedded import EmbeddedPostgres
 from persistence.supervision import revive
-from resilience.background import BackgroundTask, BackgroundTasks
-from resilience.metrics import FOLDER
-from resilience.stopping import LastResort
+from resilience.background_tasks import BackgroundTask, BackgroundTasks
+from resilience.shutdown_deadline import LastResort
 from server import create_app, uvicorn_config
 from settings import Settings, log_as
 from web.draining import Drain, DrainingServer

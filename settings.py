@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from pydantic import AliasChoices, Field, SecretStr
 
+from observability.logging_setup import configure_logging
 from persistence import secret_keys
 from persistence.urls import asyncpg_url
-from resilience.telemetry import configure_logging
 from web import values, variables
 from web.configuration import CheckedSettings, Combination, SettingsError, by_environment
 

@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import report  # noqa: E402
 from benchmarks.load import Measured  # noqa: E402
 from benchmarks.processes import RATE_LIMIT, RATE_LIMIT_ALL, Served, free_port, running  # noqa: E402
-from resilience.telemetry import configure_logging  # noqa: E402
+from observability.logging_setup import configure_logging  # noqa: E402
 from server import middleware, uvicorn_config  # noqa: E402
 from settings import Settings  # noqa: E402
 from web.clients import client_address  # noqa: E402

@@ -19,6 +19,7 @@ from tenacity import (
 )
 
 from domain.errors.exceptions import ServiceUnavailable
+from observability.tracing import span
 from persistence import failures, recent
 from persistence.answers import require_answerable
 from persistence.connecting import LOST
@@ -47,8 +48,7 @@ from persistence.renewal import Renewal
 from persistence.wait_limits import limits_for, seconds_left
 from persistence.watchdog import Watchdog
 from persistence.write_probe import WriteProbe
-from resilience.background import BackgroundTask, repeat
-from resilience.tracing import span
+from resilience.background_tasks import BackgroundTask, repeat
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

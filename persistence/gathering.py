@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Any
 
+from observability.event_loop import RunningLoop
 from persistence.direct import Row, Statement
-from resilience.loops import RunningLoop
 
 # Not all that there may be: the database reads for some while the process answers others.
 KEYS_MAX = 6

@@ -13,7 +13,7 @@ import asyncpg
 from domain.errors.exceptions import ServiceUnavailable
 from persistence.connecting import LOST, answers, connect
 from persistence.options import DatabaseOptions
-from resilience.background import BackgroundTask
+from resilience.background_tasks import BackgroundTask
 from resilience.backoff import Backoff
 
 FIRST_WAIT_SECONDS = 0.1

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import structlog
 
 from persistence.embedded import EmbeddedPostgres
-from resilience.background import BackgroundTask
+from resilience.background_tasks import BackgroundTask
 
 REVIVE_SECONDS = 0.5
 

@@ -10,11 +10,11 @@ from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
 from domain.errors.exceptions import BadUserInput, IssueCode, NotFound
 from domain.errors.issues import INPUT, issue
+from observability.logging_setup import current_request_id
 from persistence import audit, merging
 from persistence.database import Connection
 from persistence.merging import MergedChurch, SameTeamName
 from persistence.records import ChurchRecord
-from resilience.telemetry import current_request_id
 from resolvers.context import Services
 
 log = structlog.get_logger(__name__)

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from domain.documents import RetentionClass
 from domain.errors.exceptions import StorageUnavailable
+from integrations.storage.base import Media
+from integrations.storage.inspection.sanitize import DEFAULT_OPTIONS, InspectionOptions
+from integrations.storage.upload_buffer import Spool
 from persistence.database import Database
-from resilience.background import BackgroundTasks
-from resilience.inspection import DEFAULT_OPTIONS, InspectionOptions
-from resilience.media import Media
-from resilience.spool import Spool
+from resilience.background_tasks import BackgroundTasks
 from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets
 
 if TYPE_CHECKING:
-    from resilience.policy import Guard
+    from resilience.circuit_breaker import Guard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,11 +22,11 @@ from domain.operations import Operation
 from domain.teams.codes import player_code
 from domain.teams.readiness import Readiness, readiness
 from domain.teams.status import LIVE_STATUSES, TeamEvent, TeamStatus, move, refused
+from observability.logging_setup import current_request_id
 from persistence import audit, decisions, outbox, teams, tournaments
 from persistence.database import Connection
 from persistence.decisions import Decided
 from persistence.records import TeamRecord
-from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.secrets import fingerprint, is_fingerprint
 from resolvers.storage import owe_move

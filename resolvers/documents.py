@@ -17,12 +17,12 @@ from domain.errors.exceptions import NotFound
 from domain.ids import read_id
 from domain.registration.forms import DocumentForm, TeamForm
 from domain.teams.codes import player_code
+from integrations.storage.base import FileMissing, Folder, fetch_from_any_folder
+from observability.logging_setup import current_request_id
 from persistence import audit, documents
 from persistence.database import Connection
 from persistence.documents import Ownership
 from persistence.records import DocumentRecord
-from resilience.media import FileMissing, Folder, fetch_from_any_folder
-from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.links import Link, linked_caller, read_link, sign_link
 

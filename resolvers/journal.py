@@ -5,9 +5,9 @@ from uuid import UUID
 
 from domain.audit import AuditAction
 from domain.auth.roles import Caller
+from observability.logging_setup import current_request_id
 from persistence import audit
 from persistence.database import Connection
-from resilience.telemetry import current_request_id
 
 
 async def record(

@@ -3,9 +3,9 @@
 import asyncio
 from functools import partial
 
+from observability.metrics import OUTBOX_DEAD, OUTBOX_LATE, OUTBOX_OWED, OUTBOX_UNHANDLED, POOL
 from persistence import outbox
 from persistence.outbox import Backlog
-from resilience.metrics import OUTBOX_DEAD, OUTBOX_LATE, OUTBOX_OWED, OUTBOX_UNHANDLED, POOL
 from resolvers.context import Services
 from resolvers.storage import HANDLERS
 

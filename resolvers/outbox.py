@@ -18,7 +18,7 @@ from persistence import outbox
 from persistence.database import Work
 from persistence.listening import listen
 from persistence.outbox import Message
-from resilience.background import BackgroundTask
+from resilience.background_tasks import BackgroundTask
 from resilience.backoff import Backoff
 from resolvers.context import Services
 

@@ -5,8 +5,8 @@ from functools import partial
 from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
 from domain.errors.exceptions import NotFound
+from observability.logging_setup import current_request_id
 from persistence import audit
-from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.queries import Check, outside_check
 

@@ -14,11 +14,11 @@ from persistence import churches, render, tournaments
 from persistence.pages import Page, Slice
 from persistence.records import ChurchRecord, TournamentRecord
 from persistence.render import Printed
-from resilience.breakers import BreakerState
+from resilience.breaker_states import BreakerState
 from resolvers.context import Disk, Services, Watched
 
 if TYPE_CHECKING:
-    from resilience.policy import Guard
+    from resilience.circuit_breaker import Guard
 
 Status = Literal["OK", "DEGRADED", "DOWN"]
 

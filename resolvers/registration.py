@@ -39,6 +39,7 @@ from domain.tournaments import (
     require_open,
     require_place,
 )
+from observability.logging_setup import log_fact
 from persistence import idempotency, registration, teams, tournaments
 from persistence.ids import new_id
 from persistence.records import (
@@ -49,7 +50,6 @@ from persistence.records import (
     TournamentRecord,
 )
 from persistence.registering import DocumentsTaken, Registration
-from resilience.telemetry import log_fact
 from resolvers.attempt import Attempt, claimed, claims_of, squad
 from resolvers.context import Services
 from resolvers.documents import as_uploaded, claimable

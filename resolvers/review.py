@@ -21,11 +21,11 @@ from domain.errors.issues import INPUT, Path, in_form_order, issue, moved, size_
 from domain.operations import Operation
 from domain.registration.reasons import is_left_out, note_reason, read_reason
 from domain.teams.status import TeamEvent, TeamStatus, refused
+from observability.logging_setup import current_request_id
 from persistence import audit, decisions, documents, render, teams
 from persistence.database import Connection
 from persistence.records import TeamRecord
 from persistence.render import Printed
-from resilience.telemetry import current_request_id
 from resolvers.context import Services
 from resolvers.deciding import Change, Decision, carry_out, locked, read
 

@@ -13,14 +13,14 @@ from domain.deliveries import DeliveryKind
 from domain.documents import KINDS_OF_CLASS, RetentionClass
 from domain.errors.exceptions import StorageUnavailable
 from domain.teams.status import TeamStatus
+from integrations.storage.base import FileMissing, Folder, Media, delete_everywhere, find_folder
+from observability.logging_setup import current_request_id
 from persistence import audit, documents, outbox, teams
 from persistence.database import Connection
 from persistence.documents import GivenUp
 from persistence.outbox import Message
 from persistence.records import DocumentRecord
-from resilience.background import Parts
-from resilience.media import FileMissing, Folder, Media, delete_everywhere, find_folder
-from resilience.telemetry import current_request_id
+from resilience.background_tasks import Parts
 from resolvers.context import Services
 from resolvers.outbox import Handler
 

@@ -14,11 +14,18 @@ from uuid import UUID
 import structlog
 
 from domain.errors.exceptions import StorageUnavailable
+from integrations.storage.base import (
+    FileMissing,
+    Folder,
+    Media,
+    StoredFile,
+    delete_everywhere,
+    find_folder,
+)
 from persistence import documents
 from persistence.database import Connection
 from persistence.database_identity import storage_tag
 from persistence.documents import Kept
-from resilience.media import FileMissing, Folder, Media, StoredFile, delete_everywhere, find_folder
 from resolvers.context import Services
 from resolvers.storage import owe_move
 

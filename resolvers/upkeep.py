@@ -9,7 +9,7 @@ from functools import partial
 from domain.errors.exceptions import StorageUnavailable
 from persistence import credentials, normalized_names, upkeep
 from persistence.upkeep import Drift
-from resilience.background import BackgroundTask, Parts, repeat
+from resilience.background_tasks import BackgroundTask, Parts, repeat
 from resolvers import storage, stored_files
 from resolvers.context import Services
 from resolvers.outbox import deliver_due

@@ -23,16 +23,16 @@ from domain.errors.exceptions import (
     UploadOffsetMismatch,
 )
 from domain.uploads import Announcement, check_announcement
+from integrations.storage.base import Folder, delete_everywhere
+from integrations.storage.disk import disk_errors
+from integrations.storage.inspection.sanitize import clean_copy
+from integrations.storage.reservations import Reservation
+from integrations.storage.upload_buffer import PartMissing, Snapshot
 from persistence import documents
 from persistence.database import Connection
 from persistence.database_identity import new_storage_name
 from persistence.ids import new_id
 from persistence.records import DocumentRecord
-from resilience.disk import disk_errors
-from resilience.inspection import clean_copy
-from resilience.media import Folder, delete_everywhere
-from resilience.reservations import Reservation
-from resilience.spool import PartMissing, Snapshot
 from resolvers.context import Services
 from resolvers.secrets import NotSigned, derived, read_signed, sign
 

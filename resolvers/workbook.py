@@ -9,7 +9,7 @@ import xlsxwriter
 from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.worksheet import Worksheet
 
-from resilience.disk import on_disk
+from integrations.storage.disk import on_disk
 from resolvers.export_columns import Column
 
 FAILED = "workbook_failed"

@@ -23,7 +23,7 @@ from domain.errors.exceptions import (
     MalformedRequest,
 )
 from domain.errors.issues import Path, issue, message_of
-from resilience.metrics import ERRORS
+from observability.metrics import ERRORS
 from schema.places import path_of
 from schema.scalars import ScalarRefused
 

@@ -15,7 +15,7 @@ from strawberry.types.execution import ExecutionContext
 from strawberry.types.graphql import OperationType
 
 from domain.errors.exceptions import DomainError
-from resilience.metrics import EXECUTIONS
+from observability.metrics import EXECUTIONS
 from schema.context import Context
 from schema.limits import cost_of, documents, parsed, require_affordable
 from schema.omissions import Omissions

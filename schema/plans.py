@@ -30,9 +30,9 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.graphql import OperationType as Kind
 
+from observability.metrics import EXECUTIONS
 from persistence.render import Printed
 from resilience.byte_bounded_cache import ByteBoundedCache
-from resilience.metrics import EXECUTIONS
 from schema.admission import Charge, charge_of
 from schema.arguments import Read, VariablesRefused, reader
 from schema.compile import Root, Run, compiled

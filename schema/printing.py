@@ -7,8 +7,8 @@ from graphql import Executor, GraphQLObjectType, get_named_type, is_abstract_typ
 from graphql.execution.collect_fields import FieldDetailsList
 from orjson import Fragment
 
+from observability.metrics import EXECUTIONS
 from persistence.render import Printed, Selection, text_of
-from resilience.metrics import EXECUTIONS
 from schema.compile import Root
 from schema.context import Info
 

@@ -16,12 +16,12 @@ import pytest
 from argon2 import PasswordHasher
 
 from domain.documents import RetentionClass
+from integrations.storage.folder import FolderMedia
+from integrations.storage.upload_buffer import Spool
 from persistence import migrate, recent, tournaments
 from persistence.database import Database
 from persistence.embedded import EmbeddedPostgres
 from persistence.options import DatabaseOptions
-from resilience.folder_media import FolderMedia
-from resilience.spool import Spool
 from resolvers.context import Accounts, Services, Storage
 from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from resilience.telemetry import configure_logging
+from observability.logging_setup import configure_logging
 
 
 @contextmanager

@@ -4,9 +4,9 @@ import os
 import time
 from uuid import uuid4
 
+from integrations.storage.cloudinary_store import CloudinaryMedia
+from integrations.storage.folder import FolderMedia
 from persistence.database_identity import new_storage_name
-from resilience.cloudinary_media import CloudinaryMedia
-from resilience.folder_media import FolderMedia
 from resolvers.stored_files import SAFE_AGE_SECONDS, clear_all
 from tests.cloudinary import CloudinaryStandIn
 

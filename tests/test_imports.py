@@ -57,10 +57,16 @@ def test_what_the_first_team_needs_is_imported_later():
 
 
 def test_libraries_that_read_files_are_imported_only_by_processes_of_their_own():
-    service = imported_by("import cli, serving, resilience.inspection; serving.import_later()")
+    service = imported_by(
+        "import cli, serving, integrations.storage.inspection.sanitize; serving.import_later()"
+    )
 
     assert service & {"PIL", "pypdf", "puremagic"} == set()
-    assert imported_by("import resilience.inspection_worker") >= {"PIL", "pypdf", "puremagic"}
+    assert imported_by("import integrations.storage.inspection.worker") >= {
+        "PIL",
+        "pypdf",
+        "puremagic",
+    }
 
 
 def test_processes_are_forked_from_one_that_has_imported_all(monkeypatch):
@@ -100,7 +106,7 @@ def test_broken_library_is_named_and_keeps_no_other_from_being_imported(
 
 
 def test_rich_that_somebody_has_imported_stays_whole():
-    program = "import rich.console, resilience.without_rich; assert rich is sys.modules['rich']"
+    program = "import rich.console, observability.without_rich; assert rich is sys.modules['rich']"
 
     assert "rich.console" in imported_by(program)
 

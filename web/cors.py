@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from domain.errors.exceptions import MalformedRequest
-from resilience.telemetry import current_request_id
+from observability.logging_setup import current_request_id
 from schema.errors import error_body
 from web.refusals import JSON, Block, Headers, headers_of
 

@@ -15,7 +15,7 @@ from types import FrameType
 
 import uvicorn
 
-from resilience.stopping import LastResort
+from resilience.shutdown_deadline import LastResort
 from web.connections import Connection
 
 TICK_SECONDS = 0.1

@@ -24,10 +24,10 @@ from domain.errors.exceptions import (
     MethodNotAllowed,
     QueryTooComplex,
 )
-from resilience.metrics import OPERATIONS
-from resilience.telemetry import current_request_id
-from resilience.tracing import is_tracing, span
-from resilience.turns import Turns
+from observability.logging_setup import current_request_id
+from observability.metrics import OPERATIONS
+from observability.tracing import is_tracing, span
+from resilience.fair_queue import Turns
 from resolvers.context import Services
 from schema import operation_label, schema
 from schema.admission import kind_before_parsing

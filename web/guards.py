@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from observability.event_loop import RunningLoop
 from resilience.byte_bounded_cache import cached
-from resilience.loops import RunningLoop
 from web.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
 from web.refusals import Headers
 

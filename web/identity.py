@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from starlette.types import Scope
 
-from resilience.redaction import REDACTED, decoded, scrub
-from resilience.tracing import trace_id_of
+from observability.redaction import REDACTED, decoded, scrub
+from observability.tracing import trace_id_of
 from web.cors import METHODS
 from web.guards import TRANSFERS
 from web.refusals import Headers

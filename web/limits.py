@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
 
-from resilience.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
+from observability.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
 from web.attempts import Attempt, OwnAttempts, token_attempt
 from web.standing import Exceeded, Policy, Standing
 from web.windows import OwnCounting, OwnMemory, StoreAway

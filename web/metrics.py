@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from domain.errors.exceptions import Forbidden, Unauthenticated
-from resilience.metrics import exposition
+from observability.metrics import exposition
 from resolvers import measures
 from resolvers.context import Services
 from web.graphql import refusal

@@ -22,10 +22,10 @@ from domain.errors.exceptions import (
     RequestTimeout,
     ServiceUnavailable,
 )
-from resilience.metrics import REQUESTS
-from resilience.repetition import each_warning_once
-from resilience.telemetry import bound, log_fact
-from resilience.tracing import is_tracing, request_span
+from observability.dedup import each_warning_once
+from observability.logging_setup import bound, log_fact
+from observability.metrics import REQUESTS
+from observability.tracing import is_tracing, request_span
 from web.exchange import Exchange, Rules
 from web.guards import TrustedHosts, announced_bytes
 from web.identity import logged_path, method_of, route_of, trace_of, traceparent_of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from starlette.types import Scope
 
-from resilience.metrics import RATE_LIMIT_REJECTIONS
+from observability.metrics import RATE_LIMIT_REJECTIONS
 from web.clients import client_address
 from web.refusals import headers_of
 from web.sessions import KNOWN_COOKIES

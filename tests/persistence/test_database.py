@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
 from domain.errors.exceptions import ServiceUnavailable
+from observability.redaction import render_exception
 from persistence.failures import constraint, sqlstate
-from resilience.redaction import render_exception
 from tests.relay import TERMINATED
 
 WRITE = text("INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now())")

@@ -11,7 +11,7 @@ from domain.errors.exceptions import ServiceUnavailable
 from persistence.database import Database, DatabaseUnavailable
 from persistence.embedded import EmbeddedPostgres
 from persistence.options import DatabaseOptions
-from resilience import background
+from resilience import background_tasks
 from tests.relay import NO_ANSWER, STARTING_UP
 
 LIMITS = "statement_timeout lock_timeout idle_in_transaction_session_timeout".split()
@@ -237,9 +237,9 @@ async def test_database_is_kept_awake_and_asked_again_after_it_was_away(
     relay, open_database, sql, monkeypatch
 ):
     database = open_database(relay.url, keep_alive_seconds=0.01)
-    monkeypatch.setattr(background, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(background, "LONGEST_PAUSE_SECONDS", 0.01)
-    tasks = background.BackgroundTasks()
+    monkeypatch.setattr(background_tasks, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(background_tasks, "LONGEST_PAUSE_SECONDS", 0.01)
+    tasks = background_tasks.BackgroundTasks()
     keeping = tasks.start("keepAlive", database.keep_alive, steady_seconds=None)
     (state,) = tasks
     for _ in range(3):
@@ -272,7 +272,7 @@ async def test_database_may_sleep_when_it_is_not_to_be_kept_awake(relay, open_da
     relay.refusal = STARTING_UP
 
     await open_database(relay.url, keep_alive_seconds=0).keep_alive(
-        background.BackgroundTask("keepAlive")
+        background_tasks.BackgroundTask("keepAlive")
     )
 
     assert relay.refused == 0

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from persistence.listening import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, listen
 from persistence.options import DatabaseOptions
-from resilience.background import BackgroundTask
+from resilience.background_tasks import BackgroundTask
 from tests.persistence.test_database_sessions import until
 from tests.relay import STARTING_UP
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from domain.errors.exceptions import StorageUnavailable
-from resilience.cloudinary_media import CloudinaryMedia
-from resilience.policy import Guard, GuardOptions
+from integrations.storage.cloudinary_store import CloudinaryMedia
+from resilience.circuit_breaker import Guard, GuardOptions
 from tests.cloudinary import CloudinaryStandIn
 from tests.stores import CloudinaryStore, FolderStore
 

@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 
 from domain.errors.exceptions import MailUnavailable, StorageUnavailable
+from observability.metrics import MEASURED
 from persistence import outbox
 from persistence.database import Database
 from persistence.options import DatabaseOptions
-from resilience.metrics import MEASURED
 from resolvers import measures
 from resolvers.outbox import deliver_due
 

@@ -18,7 +18,7 @@ from persistence import migrate, outbox
 from persistence.database import Database
 from persistence.embedded import EmbeddedPostgres
 from persistence.options import DatabaseOptions
-from resilience.background import BackgroundTask
+from resilience.background_tasks import BackgroundTask
 from resolvers.outbox import Terms, deliver_due, deliver_forever, run_outbox, wait_for_any
 from tests.databases import dsn
 from tests.processes import until

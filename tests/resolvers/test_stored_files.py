@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from domain.auth.roles import Role
 from domain.teams.status import TeamStatus
+from integrations.storage.base import Folder
 from persistence import outbox
-from resilience.media import Folder
 from resolvers.erasure import erase_team
 from resolvers.outbox import TERMS, deliver_due
 from resolvers.registration import register_team

@@ -5,9 +5,9 @@ import pytest
 
 from domain.auth.roles import Role
 from domain.errors.exceptions import StorageUnavailable
-from resilience.breakers import BreakerState
-from resilience.cloudinary_media import CloudinaryMedia
-from resilience.policy import Guard, GuardOptions
+from integrations.storage.cloudinary_store import CloudinaryMedia
+from resilience.breaker_states import BreakerState
+from resilience.circuit_breaker import Guard, GuardOptions
 from resolvers import api_tokens
 from resolvers.registration import register_team
 from resolvers.upkeep import examine, maintain, prune

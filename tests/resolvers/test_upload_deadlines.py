@@ -10,7 +10,7 @@ import pytest
 from domain.documents import DocumentKind
 from domain.errors.exceptions import ServiceUnavailable
 from domain.uploads import Announcement
-from resilience.inspection import InspectionOptions, turns
+from integrations.storage.inspection.sanitize import InspectionOptions, turns
 from resolvers import uploads
 from resolvers.uploads import Piece
 from tests import files

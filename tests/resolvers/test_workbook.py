@@ -8,8 +8,8 @@ import pytest
 from domain.auth.roles import SYSTEM, Role
 from domain.errors.exceptions import StorageUnavailable
 from domain.spreadsheets import ExportFormat
+from integrations.storage.upload_buffer import Spool
 from persistence.team_search import TeamFilter
-from resilience.spool import Spool
 from resolvers.exports import Export, write_workbook
 from resolvers.links import Link
 from resolvers.workbook import Workbook

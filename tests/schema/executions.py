@@ -5,7 +5,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from resilience.metrics import EXECUTIONS
+from observability.metrics import EXECUTIONS
 
 Error = tuple[str, list[str | int] | None, list[tuple[int, int]]]
 """Message, path, and line and column of each location."""

@@ -33,7 +33,7 @@ from domain.errors.exceptions import (
     TournamentFull,
     UploadOffsetMismatch,
 )
-from resilience.telemetry import configure_logging
+from observability.logging_setup import configure_logging
 from schema.errors import error_body
 from tests import make
 from tests.asking import AWAY, GRAPHQL_TYPE, ask, check_envelope, data, refused, serving

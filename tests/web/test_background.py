@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from resilience import background as backgrounds
+from resilience import background_tasks as backgrounds
 from resolvers import upkeep
 from tests.asking import ask, data, serving
 from tests.processes import until

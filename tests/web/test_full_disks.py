@@ -9,13 +9,13 @@ import pytest
 
 from domain.auth.roles import Role
 from domain.errors.exceptions import StorageUnavailable
-from resilience.breakers import BreakerState
-from resilience.cloudinary_media import CloudinaryMedia
-from resilience.disk import DiskSpace
-from resilience.folder_media import FolderMedia
-from resilience.media import Folder
-from resilience.policy import Guard, GuardOptions
-from resilience.spool import PARTIAL, Spool
+from integrations.storage.base import Folder
+from integrations.storage.cloudinary_store import CloudinaryMedia
+from integrations.storage.disk import DiskSpace
+from integrations.storage.folder import FolderMedia
+from integrations.storage.upload_buffer import PARTIAL, Spool
+from resilience.breaker_states import BreakerState
+from resilience.circuit_breaker import Guard, GuardOptions
 from resolvers import uploads
 from resolvers.documents import make_link
 from resolvers.workbook import Workbook
@@ -23,7 +23,7 @@ from tests import files, make
 from tests.asking import ask, check_envelope, data, serving
 from tests.cloudinary import CloudinaryStandIn
 from tests.disks import full, limited_files, read_only, small_disk
-from tests.resilience.test_spool import begin
+from tests.integrations.storage.test_upload_buffer import begin
 from tests.sending import opened, put, put_piece, send
 from tests.signing_in import bearer, caller
 from tests.web.test_exports import link

@@ -8,7 +8,7 @@ import sys
 import httpx
 import pytest
 
-from resilience.telemetry import configure_logging
+from observability.logging_setup import configure_logging
 from tests.asking import AWAY, serving
 from tests.logs import restored_logging
 from tests.web.test_middleware import application

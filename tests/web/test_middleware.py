@@ -16,7 +16,7 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from domain.errors.exceptions import ServiceUnavailable
-from resilience.telemetry import current_request_id
+from observability.logging_setup import current_request_id
 from server import middleware
 from settings import Settings
 from web.identity import new_request_id

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from resilience.telemetry import what_is_bound
-from resilience.tracing import request_span, span, start_tracing, stop_tracing, trace_id_of
+from observability.logging_setup import what_is_bound
+from observability.tracing import request_span, span, start_tracing, stop_tracing, trace_id_of
 from server import create_app, middleware
 from settings import Settings
 from tests.asking import AWAY, ask, data, serving
@@ -139,7 +139,7 @@ def test_without_the_extra_the_service_does_not_start(settings_with, monkeypatch
     real = builtins.__import__
 
     def without_extra(name, *rest):
-        if name.startswith(("opentelemetry", "resilience.otel")):
+        if name.startswith(("opentelemetry", "observability.otel")):
             raise ImportError(name)
         return real(name, *rest)
 

@@ -13,8 +13,8 @@ from domain.uploads import Announcement
 from resolvers import uploads
 from tests import files, make
 from tests.asking import AWAY, ask, check_envelope, data, refused, serving
-from tests.resilience.test_inspection import HOSTILE
-from tests.resilience.test_spool import begin
+from tests.integrations.storage.inspection.test_sanitize import HOSTILE
+from tests.integrations.storage.test_upload_buffer import begin
 from tests.sending import OPEN, announcement, offset, opened, put, put_piece, with_another_signature
 
 OPEN_TRANSACTIONS = """

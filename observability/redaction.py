@@ -1,0 +1,213 @@
+"""Keeps personal data and secrets out of the log, whoever wrote the line."""
+
+import re
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from pathlib import PurePath
+from traceback import TracebackException
+from types import TracebackType
+from typing import Any
+from urllib.parse import unquote
+from uuid import UUID
+
+REDACTED = "[redacted]"
+MAX_TEXT = 8_000
+MAX_TRACEBACK = 16_000
+MAX_DEPTH = 6
+_KEY_KEPT_MAX_LENGTH = 100
+
+# Written by this program, hence not searched; a request id was searched when it was accepted.
+_TRUSTED_KEYS = frozenset(
+    ("timestamp", "level", "logger", "request_id", "trace_id", "team_id", "method", "status")
+)
+_SENSITIVE_WORDS = frozenset(
+    (
+        *("aadhaar", "authorization", "birth", "cookie", "cookies", "credential", "credentials"),
+        *("dob", "dsn", "email", "emails", "forwarded", "ip", "jwt", "mail", "mobile", "passwd"),
+        *("password", "phone", "phones", "pwd", "secret", "secrets", "signature", "telephone"),
+        *("ticket", "token", "upi", "whatsapp"),
+    )
+)
+_SENSITIVE_ENDINGS = frozenset(("address", "key", "keys", "name", "names"))
+_HARMLESS_KEYS = frozenset(("operation_name", "constraint_name"))
+_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
+
+_ASSIGNED = re.compile(
+    r"(?i)(password|passwd|pwd|secret|token|api[_-]?key|secret[_-]?key|authorization|cookie"
+    r"|signature|ticket)"
+    r"([\"']?\s*[:=]\s*)(?:b?[\"'][^\"'\n]*[\"']|(?:(?:bearer|basic)\s+)?[^\s,;&)}\]]+)"
+)
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}")
+_CREDENTIALS = re.compile(r"([a-z][\w+.-]{0,40}://)[^\s@]{1,500}@(?=[^\s@]*)", re.IGNORECASE)
+_MAIL = re.compile(r"[\w.+%'!#$&*/=?^`{|}~-]{1,64}(?:@|%40)[\w.-]+")
+# Of captains, invitations, sessions and scripts.
+_TOKEN = re.compile(r"icm_[\w-]*|(?<![a-z])ic[ist]_[\w-]+")
+_TOKEN_PREFIXES = ("icm_", "ici_", "ics_", "ict_")
+# Claims and an HMAC of 32 bytes, as itsdangerous joins them: tickets of uploads, links to files.
+_SIGNED = re.compile(r"(?<![\w-])\.?[\w-]{8,}+\.[\w-]{43,}")
+SIGNED_LENGTH = 8 + 1 + 43
+# Words of an address, of which any character may be written as %XX.
+_ADDRESS = re.compile(r"[\w.~!$&*+;=:@/?#%-]+")
+DECODED_TIMES = 5
+# A number is looked for everywhere but inside identifiers and times, which operators need.
+_NUMBER = re.compile(
+    r"(?P<kept>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+    r"|\b(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})\b"
+    r"|\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b"
+    r"|\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)"
+    r"|\+?\d(?:[ \t\u00a0\u200b-\u2015\u202f\u2060().\-/]{0,4}\d){9,}"
+)
+_DATABASE_VALUES = (
+    (
+        re.compile(
+            r"\b(DETAIL|CONTEXT):.*?(?=\n[\s|]*(?:HINT:|CONTEXT:|DETAIL:|QUERY:|\[SQL|\[parameters"
+            r"|\(Background|Traceback|The above|During handling|File )|\Z)",
+            re.DOTALL,
+        ),
+        rf"\1: {REDACTED}",
+    ),
+    (re.compile(r"\[parameters: .*?(?=\n\(Background|\Z)", re.DOTALL), f"[parameters: {REDACTED}]"),
+    (re.compile(r"\bKey \([^)\n]*\)=\(.*?\)(?=\s|\Z)", re.DOTALL), f"Key {REDACTED}"),
+    (re.compile(r"\bFailing row contains \(.*\)", re.DOTALL), f"Failing row {REDACTED}"),
+    (re.compile(r"(invalid (?:input|byte)[^:\n]*: ).*"), rf"\1{REDACTED}"),
+)
+_QUOTED = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_.]*|NoneType")
+_FRAME = re.compile(r"[\s|+-]*File \"")
+
+ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+def redact(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The event with sensitive fields replaced; afterwards it holds JSON values only."""
+    return {
+        key: value if key in _TRUSTED_KEYS or key.startswith("_") else _field(key, value, 0)
+        for key, value in event.items()
+    }
+
+
+def scrub(text: str) -> str:
+    """The text without addresses, telephone and identity numbers, tokens, links and passwords."""
+    text = text[:MAX_TEXT]
+    # First what is written with percent signs: other patterns would take a piece out of it.
+    return _scrub(_ADDRESS.sub(_address, text) if "%" in text else text)
+
+
+def decoded(text: str) -> str:
+    """The text with every %XX as the character that it stands for, however often it is encoded.
+
+    Only the placeholder for a text that is encoded again and again.
+    """
+    for _ in range(DECODED_TIMES):
+        plain = unquote(text)
+        if plain == text:
+            return text
+        text = plain
+    return REDACTED
+
+
+def _address(match: re.Match[str]) -> str:
+    """The words as they are, unless they hide something behind percent signs."""
+    text = match.group()
+    plain = decoded(text)
+    return text if plain == text or _scrub(plain) == plain else REDACTED
+
+
+def _scrub(text: str) -> str:
+    if "@" in text or "%40" in text:
+        text = _CREDENTIALS.sub(rf"\1{REDACTED}@", text)
+        text = _MAIL.sub(REDACTED, text)
+    if any(prefix in text for prefix in _TOKEN_PREFIXES):
+        text = _TOKEN.sub(REDACTED, text)
+    if len(text) >= SIGNED_LENGTH and "." in text:
+        text = _SIGNED.sub(REDACTED, text)
+    if ":" in text or "=" in text:
+        text = _ASSIGNED.sub(rf"\1\2{REDACTED}", text)
+    text = _BEARER.sub(rf"\1 {REDACTED}", text)
+    return _NUMBER.sub(_number, text)
+
+
+def scrub_message(text: str) -> str:
+    """As `scrub`, for words that others put together: what they quote may be a person's name."""
+    text = text[:MAX_TEXT]
+    for pattern, replacement in _DATABASE_VALUES:
+        text = pattern.sub(replacement, text)
+    return scrub(_QUOTED.sub(_quotation, text))
+
+
+def render_exception(error: BaseException) -> str:
+    """The traceback with its causes: places in full, never local variables or received values."""
+    chunks = TracebackException.from_exception(error, limit=50, max_group_width=5).format()
+    text = "".join(scrub(c) if _FRAME.match(c) else scrub_message(c) for c in chunks)
+    return text.rstrip("\n")[-MAX_TRACEBACK:]
+
+
+def exception_of(exc_info: object, current: BaseException | None) -> BaseException | None:
+    """The exception meant by logging's `exc_info`: an exception, its triple, or true."""
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return exc_info[1] if isinstance(exc_info[1], BaseException) else None
+    return current if exc_info else None
+
+
+def _field(key: str, value: object, depth: int) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    return REDACTED if _is_sensitive(key) else _value(value, depth)
+
+
+def _value(value: object, depth: int) -> object:
+    if isinstance(value, str):
+        return scrub(value.value if isinstance(value, Enum) else value)
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return int(value) if abs(value) < 10**9 else REDACTED
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return _collection(value, depth + 1)
+    return _other(value)
+
+
+def _collection(value: Any, depth: int) -> object:
+    if depth > MAX_DEPTH:
+        return REDACTED
+    if isinstance(value, Mapping):
+        return {scrub(str(key)): _field(str(key), item, depth) for key, item in value.items()}
+    return [_value(item, depth) for item in value]
+
+
+def _other(value: object) -> str:
+    # Only what cannot hold a person's data is written out; of anything else the type is enough.
+    if isinstance(value, UUID | date | timedelta):
+        return str(value)
+    if isinstance(value, Decimal | PurePath | Enum):
+        return scrub(str(value))
+    if isinstance(value, BaseException):
+        return scrub_message(f"{type(value).__name__}: {value}")
+    return f"<{type(value).__name__}>"
+
+
+def _is_sensitive(key: str) -> bool:
+    is_short = len(key) <= _KEY_KEPT_MAX_LENGTH
+    return _has_sensitive_word(key) if is_short else _has_sensitive_word.__wrapped__(key)
+
+
+@lru_cache(maxsize=512)
+def _has_sensitive_word(key: str) -> bool:
+    words = [word.lower() for word in _WORD.findall(key)]
+    if not words or "_".join(words) in _HARMLESS_KEYS:
+        return False
+    return words[-1] in _SENSITIVE_ENDINGS or not _SENSITIVE_WORDS.isdisjoint(words)
+
+
+def _number(match: re.Match[str]) -> str:
+    return match.group() if match["kept"] else REDACTED
+
+
+def _quotation(match: re.Match[str]) -> str:
+    quoted = match.group()
+    return quoted if _IDENTIFIER.fullmatch(quoted[1:-1]) else f"{quoted[0]}…{quoted[-1]}"

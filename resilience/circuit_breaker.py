@@ -1,0 +1,242 @@
+"""The guard around every call to an outside service: retry ( breaker ( timeout ( call )))."""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import structlog
+from aiobreaker import CircuitBreaker, CircuitBreakerError, CircuitBreakerState
+from aiobreaker.storage.memory import CircuitMemoryStorage
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
+
+from domain.errors.exceptions import DomainError
+from observability.metrics import CALLS, STATE, TRANSITIONS
+from resilience.breaker_states import BreakerState
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+_STATES = {
+    CircuitBreakerState.CLOSED: BreakerState.CLOSED,
+    CircuitBreakerState.OPEN: BreakerState.OPEN,
+    CircuitBreakerState.HALF_OPEN: BreakerState.HALF_OPEN,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardOptions:
+    """`timeout_seconds` is of one attempt, `attempts` of one call.
+
+    `failures` failed attempts within `window_seconds` open the breaker for `open_seconds`.
+    `retry_wait_seconds` is the first pause between two attempts, which doubles; 0 is none.
+    """
+
+    timeout_seconds: float = 30
+    attempts: int = 3
+    failures: int = 5
+    window_seconds: float = 60
+    open_seconds: float = 60
+    retry_wait_seconds: float = 0.2
+
+
+class Guard:
+    """Calls one service. Only `transient` exceptions and timeouts are failures of the service.
+
+    Whatever else a call raises is an answer: it is passed on, and not tried again. When attempts
+    are used up, or the breaker is open, `unavailable` is raised from the original error.
+    `clock` gives seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        options: GuardOptions,
+        *,
+        transient: tuple[type[Exception], ...],
+        unavailable: type[DomainError],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._options = options
+        self._failures: tuple[type[Exception], ...] = (*transient, TimeoutError)
+        self._unavailable = unavailable
+        self._clock = clock
+        self._is_probing = False
+        self._breaker = _Breaker(
+            name,
+            options,
+            clock=clock,
+            is_answer=lambda error: not isinstance(error, self._failures),
+        )
+
+    @property
+    def state(self) -> BreakerState:
+        return self._breaker.present
+
+    async def __call__(self, call: Callable[[], Awaitable[T]]) -> T:
+        options = self._options
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(self._failures),
+            stop=stop_after_attempt(options.attempts),
+            wait=wait_exponential_jitter(
+                multiplier=options.retry_wait_seconds, max=10, jitter=options.retry_wait_seconds
+            ),
+            reraise=True,
+        )
+        try:
+            return await retrying(self._attempt, call)
+        except CircuitBreakerError as opened:
+            raise self._refusal() from opened.__cause__
+        except self._failures as error:
+            raise self._unavailable() from error
+
+    def beside(self, name: str, *, attempts: int) -> "Guard":
+        """A guard for other calls of the service, whose failures do not count here."""
+        return Guard(
+            name,
+            replace(self._options, attempts=attempts),
+            transient=self._failures,
+            unavailable=self._unavailable,
+            clock=self._clock,
+        )
+
+    def reset(self) -> None:
+        """Close the breaker by hand, whatever the service did."""
+        self._breaker.close()
+
+    async def _attempt(self, call: Callable[[], Awaitable[T]]) -> T:
+        is_probe = self._admit()
+        try:
+            result: T = await self._breaker.call_async(self._timed, call)
+        except CircuitBreakerError:
+            self._count("failure")
+            raise
+        except self._failures:
+            self._count("failure")
+            raise
+        except Exception:
+            self._count("answered")
+            raise
+        else:
+            self._count("success")
+            return result
+        finally:
+            # A probe that was cancelled said nothing: the next caller is the probe.
+            self._is_probing = self._is_probing and not is_probe
+
+    def _admit(self) -> bool:
+        """Whether the attempt is the one probe. Raises `unavailable` while none may be made."""
+        if self.state == BreakerState.CLOSED:
+            return False
+        if self._is_probing or self._seconds_left() > 0:
+            self._count("refused")
+            raise self._refusal()
+        self._is_probing = True
+        return True
+
+    async def _timed(self, call: Callable[[], Awaitable[T]]) -> T:
+        async with asyncio.timeout(self._options.timeout_seconds):
+            return await call()
+
+    def _refusal(self) -> DomainError:
+        return self._unavailable(retry_after_seconds=max(1, math.ceil(self._seconds_left())))
+
+    def _seconds_left(self) -> float:
+        return self._breaker.opened_at + self._options.open_seconds - self._clock()
+
+    def _count(self, outcome: str) -> None:
+        CALLS.labels(self.name, outcome).inc()
+
+
+class _Window(CircuitMemoryStorage):  # type: ignore[misc]  # the library has no types
+    """Counts failures of the last seconds. A success in between does not hide them."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        super().__init__(CircuitBreakerState.CLOSED)
+        self._seconds = seconds
+        self._clock = clock
+        self._times: deque[float] = deque()
+
+    def increment_counter(self) -> None:
+        self._times.append(self._clock())
+
+    def reset_counter(self) -> None:
+        pass
+
+    def clear(self) -> None:
+        self._times.clear()
+
+    @property
+    def counter(self) -> int:
+        while self._times and self._times[0] <= self._clock() - self._seconds:
+            self._times.popleft()
+        return len(self._times)
+
+
+class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no types
+    """The library's, without its naive times: when it may be tried again is the guard's to say."""
+
+    def __init__(
+        self,
+        name: str,
+        options: GuardOptions,
+        *,
+        clock: Callable[[], float],
+        is_answer: Callable[[Exception], bool],
+    ) -> None:
+        self._clock = clock
+        self._window = _Window(options.window_seconds, clock)
+        self.opened_at = -math.inf
+        super().__init__(
+            fail_max=options.failures,
+            exclude=[is_answer],
+            state_storage=self._window,
+            name=name,
+        )
+        self._show(BreakerState.CLOSED)
+
+    @property
+    def present(self) -> BreakerState:
+        return _STATES[self.current_state]
+
+    @property
+    def opens_at(self) -> None:
+        return None
+
+    def open(self) -> None:
+        """What fails late, while it is open already, does not keep it open for longer."""
+        if self.present != BreakerState.OPEN:
+            self.opened_at = self._clock()
+            self._change(CircuitBreakerState.OPEN)
+
+    def half_open(self) -> None:
+        self._change(CircuitBreakerState.HALF_OPEN)
+
+    def close(self) -> None:
+        self._window.clear()
+        self.opened_at = -math.inf
+        self._change(CircuitBreakerState.CLOSED)
+
+    def _change(self, state: Any) -> None:
+        before, after = self.present, _STATES[state]
+        self.state = self._window.state = state
+        if after == before:
+            return
+        TRANSITIONS.labels(self.name, after).inc()
+        self._show(after)
+        say = log.warning if after == BreakerState.OPEN else log.info
+        say("breaker_changed", service=self.name, before=before.value, after=after.value)
+
+    def _show(self, present: BreakerState) -> None:
+        for state in BreakerState:
+            STATE.labels(self.name, state).set(state == present)

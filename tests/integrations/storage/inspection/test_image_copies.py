@@ -1,0 +1,500 @@
+"""Images: whole ones keep every pixel and lose everything else; others are refused."""
+
+import io
+import re
+import struct
+import time
+import zlib
+
+import pytest
+from PIL import Image, ImageChops, ImageCms, ImageOps
+
+from domain.errors.exceptions import FileContentMismatch
+from integrations.storage.inspection.jpegs import cleaned_jpeg
+from integrations.storage.inspection.pngs import cleaned_png
+from tests.integrations.storage.inspection.files import (
+    MODES,
+    PLACE,
+    PNG_START,
+    SECRETS,
+    archive,
+    black_png,
+    chunk,
+    flat,
+    image,
+    interlaced_png,
+    packed,
+    png,
+    resized,
+    saved,
+    segment,
+    telling_jpeg,
+    telling_png,
+)
+
+DAMAGED = "The image is damaged. Take or save it again."
+TOO_MANY_PIXELS = (
+    "The image has more than 40 megapixels. Send a smaller copy or a screenshot of it."
+)
+TOO_LARGE = (
+    "The image is too large for a progressive JPEG. Send a smaller copy or a screenshot of it."
+)
+CLEANED = {"JPEG": cleaned_jpeg, "PNG": cleaned_png}
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def opened(content: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.load()
+    return picture
+
+
+GOOD = {
+    f"{mode} {name} {' '.join(options)}": (name, saved(image(mode), name, **options))
+    for name, modes in MODES.items()
+    for mode in modes
+    for options in ({}, {"progressive": True} if name == "JPEG" else {"dpi": (72, 72)})
+} | {
+    "JPEG with restarts": ("JPEG", saved(image(), "JPEG", restart_marker_rows=1)),
+    "JPEG of one pixel": ("JPEG", saved(image(size=(1, 1)), "JPEG")),
+    "JPEG of full colour": ("JPEG", saved(image(), "JPEG", subsampling=0, quality=100)),
+    "PNG of two bits": ("PNG", saved(image("P"), "PNG", bits=2)),
+    "PNG with a clear colour": ("PNG", saved(image("P"), "PNG", transparency=7)),
+    "PNG of 16 bits and three colours": (
+        "PNG",
+        png((2, 1, 16, 2), chunk(b"IDAT", packed([b"\0" + bytes(range(12))]))),
+    ),
+    "interlaced PNG": ("PNG", interlaced_png(image("L", (31, 23)))),
+    "interlaced PNG of three pixels": ("PNG", interlaced_png(image("L", (3, 1)))),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), GOOD.values(), ids=GOOD.keys())
+def test_pixels_stay_as_they_are(name, content):
+    clean = CLEANED[name](content)
+
+    before, after = opened(content), opened(clean)
+    assert (after.format, after.mode, after.size) == (name, before.mode, before.size)
+    assert after.tobytes() == before.tobytes()
+    assert after.info.get("transparency") == before.info.get("transparency")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("name", "telling"), [("JPEG", telling_jpeg), ("PNG", telling_png)], ids=["JPEG", "PNG"]
+)
+def test_the_orientation_is_all_that_stays_of_the_metadata(name, telling, orientation):
+    content = telling(orientation)
+
+    clean = CLEANED[name](content)
+
+    before, after = opened(content), opened(clean)
+    assert dict(after.getexif()) == ({0x0112: orientation} if orientation > 1 else {})
+    assert (b"Exif" in clean or b"eXIf" in clean) == (orientation > 1)
+    upright = [ImageOps.exif_transpose(one) for one in (before, after)]
+    assert upright[0].size == upright[1].size
+    assert ImageChops.difference(*upright).getbbox() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "telling"), [("JPEG", telling_jpeg), ("PNG", telling_png)], ids=["JPEG", "PNG"]
+)
+def test_nothing_that_was_written_beside_the_pixels_is_in_the_copy(name, telling):
+    content = telling()
+    gps = opened(content).getexif().get_ifd(0x8825)
+    told = [secret for secret in (*SECRETS, PLACE.encode()) if secret in content]
+
+    clean = CLEANED[name](content)
+
+    assert gps[2] == (11.0, 1.0, 0.48)
+    assert len(told) >= 7
+    assert [secret for secret in told if secret in clean] == []
+    assert opened(clean).getexif().get_ifd(0x8825) == {}
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG"])
+def test_a_colour_profile_is_kept(name):
+    content = saved(image(), name, icc_profile=PROFILE, exif=b"Exif\0\0nonsense")
+
+    clean = CLEANED[name](content)
+
+    assert opened(clean).info["icc_profile"] == PROFILE
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+def test_the_orientation_is_understood_in_both_orders_of_bytes(byte_order):
+    head = {"<": b"II*\0", ">": b"MM\0*"}[byte_order]
+    tag = struct.pack(f"{byte_order}IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    content = saved(image(), "JPEG")
+    told = content[:2] + segment(0xE1, b"Exif\0\0" + head + tag) + content[2:]
+
+    clean = cleaned_jpeg(told)
+
+    assert opened(clean).getexif()[0x0112] == 6
+
+
+@pytest.mark.parametrize(
+    "tiff",
+    [
+        b"",
+        b"MM\0*",
+        b"MM\0*\xff\xff\xff\xff",
+        b"MM\0*\0\0\0\x08\xff\xff",
+        b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 9, 0, 0),
+    ],
+)
+def test_an_orientation_that_makes_no_sense_is_none(tiff):
+    content = saved(image(), "JPEG")
+    told = content[:2] + segment(0xE1, b"Exif\0\0" + tiff) + content[2:]
+
+    assert cleaned_jpeg(told) == content
+
+
+def test_of_an_animation_the_first_picture_stays():
+    pictures = [image("L"), ImageOps.invert(image("L"))]
+    content = saved(pictures[0], "PNG", save_all=True, append_images=pictures[1:])
+    assert opened(content).is_animated
+
+    clean = cleaned_png(content)
+
+    after = opened(clean)
+    assert not getattr(after, "is_animated", False)
+    assert after.tobytes() == pictures[0].tobytes()
+    assert b"fdAT" not in clean
+
+
+@pytest.mark.parametrize(
+    "content",
+    [saved(image(size=(300, 200)), name) for name in CLEANED]
+    + [
+        saved(Image.effect_noise((600, 400), 90), "PNG", dpi=(72, 72), icc_profile=PROFILE),
+        saved(image("P"), "PNG", transparency=7),
+    ],
+    ids=["JPEG", "PNG", "PNG in many chunks", "PNG with a clear colour"],
+)
+def test_a_clean_image_is_kept_byte_for_byte(content):
+    clean = cleaned_png if content.startswith(PNG_START) else cleaned_jpeg
+
+    assert clean(content) == content
+
+
+def test_forty_megapixels_are_allowed():
+    clean = cleaned_png(black_png(8_000, 5_000))
+
+    with Image.open(io.BytesIO(clean)) as picture:
+        assert picture.size == (8_000, 5_000)
+
+
+def test_texts_and_profiles_that_grow_enormously_are_left_out():
+    enormous = zlib.compress(bytes(50_000_000))
+    start, end = png((64, 48, 8, 0)).split(chunk(b"IEND"))
+    pixels = chunk(b"IDAT", packed(b"\0" + bytes(64) for _ in range(48)))
+    bombs = (chunk(b"iCCP", b"x\0\0" + enormous), chunk(b"zTXt", b"x\0\0" + enormous))
+
+    clean = cleaned_png(start + b"".join(bombs) + pixels + chunk(b"IEND") + end)
+
+    assert clean == png((64, 48, 8, 0), pixels)
+
+
+ROWS = [b"\0" + bytes(30)] * 10
+WHOLE = chunk(b"IDAT", packed(ROWS))
+HEADER = (10, 10, 8, 2)
+NOISE = saved(Image.effect_noise((60, 40), 90), "PNG")
+HALVES = packed(bytes((0, number % 251)) for number in range(999))
+PARTS = [(b"IDAT", HALVES[:200]), (b"tEXt", b"a\0b"), (b"IDAT", HALVES[200:])]
+REFUSED_PNGS = {
+    "a bomb": (black_png(30_000, 30_000), TOO_MANY_PIXELS),
+    "one row too many": (black_png(8_000, 5_001), TOO_MANY_PIXELS),
+    "of no width": (png((0, 10, 8, 2), WHOLE), DAMAGED),
+    "without pixels": (png(HEADER), DAMAGED),
+    "with a part of the pixels": (png(HEADER, chunk(b"IDAT", packed(ROWS)[:-8])), DAMAGED),
+    "with fewer rows": (png(HEADER, chunk(b"IDAT", packed(ROWS[1:]))), DAMAGED),
+    "with an unknown filter": (
+        png(HEADER, chunk(b"IDAT", packed([b"\5" + bytes(30)] * 10))),
+        DAMAGED,
+    ),
+    "with an unknown depth": (png((10, 10, 7, 2), WHOLE), DAMAGED),
+    "without its palette": (png((30, 10, 8, 3), WHOLE), DAMAGED),
+    "with a wrong checksum": (png(HEADER, WHOLE[:-1] + b"?"), DAMAGED),
+    "with an unknown chunk that is needed": (png(HEADER, chunk(b"CgBI"), WHOLE), DAMAGED),
+    "with two headers": (png(HEADER, png(HEADER)[8:33], WHOLE), DAMAGED),
+    "with its palette behind the pixels": (
+        png((30, 10, 8, 3), WHOLE, chunk(b"PLTE", b"abc")),
+        DAMAGED,
+    ),
+    "with two palettes": (png((30, 10, 8, 3), *[chunk(b"PLTE", b"abc")] * 2, WHOLE), DAMAGED),
+    "with half a colour": (png((30, 10, 8, 3), chunk(b"PLTE", b"ab"), WHOLE), DAMAGED),
+    "with a palette whose checksum is wrong": (
+        png((30, 10, 8, 3), chunk(b"PLTE", b"abc")[:-1] + b"?", WHOLE),
+        DAMAGED,
+    ),
+    "with pixels around a text": (
+        png((1, 999, 8, 0), *(chunk(kind, body) for kind, body in PARTS)),
+        DAMAGED,
+    ),
+    "with another way to pack": (png(HEADER, chunk(b"IDAT", b"\x77" + packed(ROWS)[1:])), DAMAGED),
+    "with an end alone": (PNG_START + chunk(b"IEND"), DAMAGED),
+    "cut in its pixels": (NOISE[: len(NOISE) // 2], DAMAGED),
+    "with a header that is too long": (
+        PNG_START + chunk(b"IHDR", bytes(14)) + WHOLE + chunk(b"IEND"),
+        DAMAGED,
+    ),
+    "with a text in the place of its header": (
+        PNG_START + chunk(b"tEXt", b"a\0b") + png(HEADER, WHOLE)[8:],
+        DAMAGED,
+    ),
+    "with a length beyond its end": (png(HEADER)[:33] + b"\xff\xff\xff\xffIDAT", DAMAGED),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), REFUSED_PNGS.values(), ids=REFUSED_PNGS.keys())
+def test_a_png_is_refused(content, message):
+    with pytest.raises(FileContentMismatch) as refused:
+        cleaned_png(content)
+
+    assert refused.value.message == message
+
+
+JPEG = saved(image(size=(640, 480)), "JPEG")
+PROGRESSIVE = saved(image(size=(640, 480)), "JPEG", progressive=True, subsampling=0)
+FRAME = JPEG[JPEG.index(b"\xff\xc0") :][:19]
+LAST_SCAN = PROGRESSIVE[PROGRESSIVE.rindex(b"\xff\xda") : -2]
+RESTARTING = saved(Image.new("RGB", (640, 480)), "JPEG", restart_marker_blocks=4)
+
+
+def sized(content: bytes, width: int, height: int) -> bytes:
+    """The same, but for what the frame says."""
+    said = struct.pack(">HH", 480, 640)
+    assert content.count(said) == 1
+    return content.replace(said, struct.pack(">HH", height, width))
+
+
+REFUSED_JPEGS = {
+    "cut in half": (JPEG[: len(JPEG) // 2], DAMAGED),
+    "without an eighth of it": (JPEG[: -len(JPEG) // 8], DAMAGED),
+    "without its last two scans and its end": (
+        PROGRESSIVE[: PROGRESSIVE.rindex(b"\xff\xda", 0, PROGRESSIVE.rindex(b"\xff\xda"))],
+        DAMAGED,
+    ),
+    "without half of its last scan and its end": (PROGRESSIVE[: -len(LAST_SCAN) // 2], DAMAGED),
+    "of one colour, cut between two restarts": (
+        RESTARTING[: RESTARTING.index(b"\xff\xd0", len(RESTARTING) // 2)],
+        DAMAGED,
+    ),
+    "cut in a table": (JPEG[:40], DAMAGED),
+    "without scans": (JPEG[: JPEG.index(b"\xff\xda")] + b"\xff\xd9", DAMAGED),
+    "of more than 40 megapixels": (sized(JPEG, 8_000, 5_001), TOO_MANY_PIXELS),
+    "of no height": (sized(JPEG, 640, 0), DAMAGED),
+    "with two frames": (JPEG[:2] + FRAME + JPEG[2:], DAMAGED),
+    "with an unknown marker": (JPEG[:2] + segment(0xF0, b"x") + JPEG[2:], DAMAGED),
+    "with more scans than anybody needs": (
+        PROGRESSIVE[:-2] + LAST_SCAN * 64 + b"\xff\xd9",
+        DAMAGED,
+    ),
+    "with too many segments": (JPEG[:2] + segment(0xFE, b"") * 10_000 + JPEG[2:], DAMAGED),
+    "too large to be kept in memory": (
+        sized(PROGRESSIVE, 8_000, 5_000),
+        TOO_LARGE,
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), REFUSED_JPEGS.values(), ids=REFUSED_JPEGS.keys())
+def test_a_jpeg_is_refused(content, message):
+    with pytest.raises(FileContentMismatch) as refused:
+        cleaned_jpeg(content)
+
+    assert refused.value.message == message
+
+
+PAYLOADS = {
+    "a script": b"<script>alert(1)</script>" * 3,
+    "an archive": archive(),
+    "a program": b"MZ\x90\0" * 30,
+    "text": b"Secret of mine" * 9,
+    "zeros and a word": bytes(500) + b"Secret of mine",
+    "all bytes but markers": bytes(range(1, 255)) * 5,
+}
+CARRIERS = {
+    f"{mode} {' '.join(options)} {size[0]}": saved(image(mode, size), "JPEG", **options)
+    for mode in MODES["JPEG"]
+    for options in ({}, {"restart_marker_rows": 1}, {"progressive": True}, {"subsampling": 0})
+    for size in ((17, 9), (160, 120))
+}
+
+
+@pytest.mark.parametrize("content", CARRIERS.values(), ids=CARRIERS.keys())
+def test_bytes_between_the_scan_and_the_end_are_gone(content):
+    for payload in PAYLOADS.values():
+        clean = cleaned_jpeg(content[:-2] + payload + content[-2:])
+
+        assert opened(clean).tobytes() == opened(content).tobytes()
+        assert len(clean) <= len(content)
+        assert cleaned_jpeg(clean) == clean
+
+
+def test_bytes_between_scans_of_a_progressive_picture_are_gone():
+    content = saved(image(size=(160, 120)), "JPEG", progressive=True)
+    places = [found.start() for found in re.finditer(rb"\xff[\xc4\xda\xd9]", content)][2:]
+    payload = PAYLOADS["a script"]
+
+    for place in places:
+        clean = cleaned_jpeg(content[:place] + payload + content[place:])
+
+        assert payload not in clean
+        assert opened(clean).tobytes() == opened(content).tobytes()
+
+
+def test_large_progressive_picture_with_bytes_behind_its_last_scan_is_refused():
+    content = flat(4_500, 3_000, 10)
+    payload = PAYLOADS["a script"]
+
+    with pytest.raises(FileContentMismatch) as refused:
+        cleaned_jpeg(content[:-2] + payload + content[-2:])
+
+    assert refused.value.message == DAMAGED
+    assert opened(cleaned_jpeg(content)).size == (4_500, 3_000)
+
+
+def test_bytes_behind_the_picture_are_gone():
+    for payload in PAYLOADS.values():
+        assert cleaned_jpeg(JPEG + payload) == JPEG
+
+
+def with_profile(profile: bytes, parts: int = 1) -> bytes:
+    size = -(-len(profile) // parts)
+    segments = b"".join(
+        segment(
+            0xE2,
+            b"ICC_PROFILE\0" + bytes((part + 1, parts)) + profile[part * size : (part + 1) * size],
+        )
+        for part in range(parts)
+    )
+    return JPEG[:20] + segments + JPEG[20:]
+
+
+def changed(place: int, value: bytes) -> bytes:
+    return PROFILE[:place] + value + PROFILE[place + len(value) :]
+
+
+NO_PROFILES = {
+    "text": b"Secret of mine" * 40,
+    "nothing": b"",
+    "a header alone": PROFILE[:128],
+    "another signature": changed(36, b"acsq"),
+    "another size": changed(0, struct.pack(">I", len(PROFILE) - 1)),
+    "a size that is larger": changed(0, struct.pack(">I", 1 << 30)),
+    "other colours": changed(16, b"CMYK"),
+    "gray for colours": changed(16, b"GRAY"),
+    "an unknown kind": changed(12, b"link"),
+    "no tags": changed(128, struct.pack(">I", 0)),
+    "a million tags": changed(128, struct.pack(">I", 1_000_000)),
+    "a tag beyond its end": changed(136, struct.pack(">I", 1 << 31)),
+    "a tag in its header": changed(136, struct.pack(">I", 0)),
+    "a program behind it": struct.pack(">I", len(PROFILE) + 400) + PROFILE[4:] + b"MZ\x90\0" * 100,
+    "more than a megabyte": struct.pack(">I", 2 << 20)
+    + PROFILE[4:]
+    + bytes((2 << 20) - len(PROFILE)),
+}
+
+
+@pytest.mark.parametrize("profile", NO_PROFILES.values(), ids=NO_PROFILES.keys())
+def test_bytes_that_are_no_colour_profile_are_gone(profile):
+    parts = max(1, -(-len(profile) // 60_000))
+    packed_profile = chunk(b"iCCP", b"Secret\0\0" + zlib.compress(profile))
+    start, end = saved(image(), "PNG")[:33], saved(image(), "PNG")[33:]
+
+    assert cleaned_jpeg(with_profile(profile, parts)) == JPEG
+    assert cleaned_png(start + packed_profile + end) == start + end
+
+
+def test_profile_in_several_segments_is_kept():
+    content = with_profile(PROFILE, 3)
+
+    clean = cleaned_jpeg(content)
+
+    assert opened(clean).info["icc_profile"] == PROFILE
+    assert clean == content
+
+
+@pytest.mark.parametrize("numbers", [(1, 1), (2, 1, 1), (0, 1), (1, 3), (2,)])
+def test_profile_whose_parts_do_not_fit_is_gone(numbers):
+    *order, total = (*numbers, 2)
+    parts = b"".join(
+        segment(0xE2, b"ICC_PROFILE\0" + bytes((number, total)) + PROFILE) for number in order
+    )
+
+    assert cleaned_jpeg(JPEG[:20] + parts + JPEG[20:]) == JPEG
+
+
+def test_name_of_a_profile_in_a_png_is_not_kept():
+    content = saved(image(), "PNG", icc_profile=PROFILE)
+    named = chunk(b"iCCP", b"Secret of mine\0\0" + zlib.compress(PROFILE, 1))
+    place = content.index(b"IDAT") - 4
+
+    clean = cleaned_png(content[:33] + named + content[place:])
+
+    assert clean == content
+
+
+def test_repeated_segments_are_kept_once():
+    jfif, adobe = JPEG[2:20], segment(0xEE, b"Adobe\0\x64\0\0\0\0\1")
+
+    assert cleaned_jpeg(JPEG[:2] + jfif * 50 + adobe * 50 + JPEG[20:]).count(b"JFIF") == 1
+    assert cleaned_jpeg(JPEG[:2] + jfif + adobe * 50 + JPEG[20:]).count(b"Adobe") == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "scans", "mode"),
+    [
+        ((8_000, 5_000), 64, "L"),
+        ((8_000, 5_000), 30, "L"),
+        ((7_000, 4_000), 60, "RGB"),
+        ((6_000, 6_000), 45, "RGB"),
+        ((40_000, 1_000), 64, "L"),
+        ((65_535, 600), 40, "RGB"),
+        ((5_000, 4_000), 64, "L"),
+    ],
+)
+def test_progressive_picture_whose_scans_take_long_is_refused_before_it_is_decoded(
+    size, scans, mode
+):
+    content = resized(flat(64, 48, scans, mode), *size)
+    began = time.process_time()
+
+    with pytest.raises(FileContentMismatch) as refused:
+        cleaned_jpeg(content)
+
+    assert refused.value.message == TOO_LARGE
+    # Decoding the first of them takes three seconds.
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(("size", "scans"), [((4_000, 3_000), 10), ((1_600, 1_200), 64)])
+def test_progressive_picture_as_programs_make_it_is_kept(size, scans):
+    content = flat(*size, scans)
+
+    with Image.open(io.BytesIO(cleaned_jpeg(content))) as kept:
+        assert kept.size == size
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB])
+def test_picture_with_a_coding_that_no_browser_shows_is_refused(marker):
+    place = JPEG.index(b"\xff\xc0")
+
+    with pytest.raises(FileContentMismatch):
+        cleaned_jpeg(JPEG[: place + 1] + bytes([marker]) + JPEG[place + 2 :])
+
+
+def test_tables_that_are_repeated_without_end_are_refused():
+    place = JPEG.index(b"\xff\xdb")
+    table = segment(0xDB, b"\0" + b"Secret!!" * 8)
+
+    with pytest.raises(FileContentMismatch):
+        cleaned_jpeg(JPEG[:place] + table * 2_000 + JPEG[place:])
+
+
+@pytest.mark.parametrize("size", [(1, 40_000_000), (2, 65_536), (65_536, 1), (40_000_000, 1)])
+def test_png_that_is_longer_than_any_picture_is_refused(size):
+    with pytest.raises(FileContentMismatch):
+        cleaned_png(png((*size, 1, 0), WHOLE))

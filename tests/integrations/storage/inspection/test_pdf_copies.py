@@ -1,0 +1,306 @@
+"""PDFs: what is shown stays, what tells of people goes, what acts or costs too much is refused."""
+
+import io
+import zlib
+
+import pytest
+from pypdf import PdfReader, PdfWriter
+from pypdf.generic import (
+    ArrayObject,
+    DictionaryObject,
+    Fit,
+    NameObject,
+    NumberObject,
+    StreamObject,
+)
+
+from domain.errors.exceptions import FileContentMismatch
+from integrations.storage.inspection.pdfs import MAX_OBJECTS, cleaned_pdf
+from tests import files
+from tests.integrations.storage.inspection.files import (
+    action,
+    archive,
+    document,
+    opening,
+    packed_pdf,
+    pdf,
+    revised,
+    stream,
+    telling_jpeg,
+)
+
+DAMAGED = "The PDF is damaged. Make it again."
+ACTING = "The PDF has scripts, forms or files in it. Print it to a new one."
+PROTECTED = (
+    "The PDF asks for a password. Open it, print it to a new PDF, and send that. On a phone, a"
+    " screenshot of it will do."
+)
+TOO_COMPLICATED = "The PDF is too complicated. Print it to a new one."
+ARCHIVE = "The PDF is an archive as well. Print it to a new one."
+PAGES = "A PDF has 1 to 200 pages here."
+SCRIPT = b"<< /S /JavaScript /JS (app.alert\\(1\\)) >>"
+
+
+def texts(content: bytes) -> list[str]:
+    return [page.extract_text() for page in PdfReader(io.BytesIO(content)).pages]
+
+
+def contents(content: bytes) -> list[bytes]:
+    pages = PdfReader(io.BytesIO(content)).pages
+    return [found.get_data() for page in pages if (found := page.get_contents()) is not None]
+
+
+def written(*words: str) -> bytes:
+    """A page for each, which links to the next, with a bookmark."""
+    writer = PdfWriter()
+    font = {"/Type": "/Font", "/Subtype": "/Type1", "/BaseFont": "/Helvetica"}
+    fonts = DictionaryObject({NameObject(k): NameObject(v) for k, v in font.items()})
+    for _ in words:
+        writer.add_blank_page(width=200, height=100)
+    for number, (word, page) in enumerate(zip(words, writer.pages, strict=True)):
+        shown = StreamObject()
+        shown.set_data(b"BT /F1 12 Tf 10 10 Td (%s) Tj ET" % word.encode())
+        page[NameObject("/Contents")] = writer._add_object(shown.flate_encode())
+        page[NameObject("/Resources")] = DictionaryObject(
+            {NameObject("/Font"): DictionaryObject({NameObject("/F1"): fonts})}
+        )
+        following = writer.pages[(number + 1) % len(words)].indirect_reference
+        link = DictionaryObject(
+            {
+                NameObject("/Subtype"): NameObject("/Link"),
+                NameObject("/Rect"): ArrayObject([NumberObject(one) for one in (0, 0, 9, 9)]),
+                NameObject("/Dest"): ArrayObject([following, NameObject("/Fit")]),
+            }
+        )
+        page[NameObject("/Annots")] = ArrayObject([writer._add_object(link)])
+        writer.add_outline_item(title=word, page_number=number, fit=Fit.fit())
+    result = io.BytesIO()
+    writer.write(result)
+    return result.getvalue()
+
+
+def test_pages_their_content_and_their_bookmarks_stay():
+    content = written("Letter", "of", "pastor")
+
+    clean = cleaned_pdf(content)
+
+    assert texts(clean) == ["Letter", "of", "pastor"]
+    assert contents(clean) == contents(content)
+    reader = PdfReader(io.BytesIO(clean), strict=True)
+    assert [one.title for one in reader.outline] == ["Letter", "of", "pastor"]
+    assert [reader.get_destination_page_number(one) for one in reader.outline] == [0, 1, 2]
+
+
+def test_pages_that_form_a_long_chain_are_copied():
+    words = [f"page {number}" for number in range(200)]
+
+    assert texts(cleaned_pdf(written(*words))) == words
+
+
+def test_a_link_to_the_web_stays():
+    link = b"<< /Subtype /Link /A << /S /URI /URI (https://example.org/data:1) >> >>"
+
+    clean = cleaned_pdf(pdf(link, page=b"/Annots [4 0 R]"))
+
+    [annotation] = PdfReader(io.BytesIO(clean)).pages[0]["/Annots"]
+    assert annotation.get_object()["/A"]["/URI"] == "https://example.org/data:1"
+
+
+def test_what_tells_of_people_and_programs_is_gone():
+    xmp = stream(b"<x:xmpmeta>Maker</x:xmpmeta>", b"/Type /Metadata /Subtype /XML")
+    private = b"/PieceInfo << /Program << /Private (Maker) >> >> /Thumb 5 0 R"
+    content = pdf(xmp, stream(b"Thumbnail"), catalog=b"/Metadata 4 0 R", page=private)
+    told = content.replace(
+        b"/Root 1 0 R", b"/Root 1 0 R /Info << /Author (Somebody) >> /ID [(M)(M)]"
+    )
+
+    clean = cleaned_pdf(told)
+
+    assert told.count(b"Maker") == 2
+    assert [
+        one for one in (b"Maker", b"Thumbnail", b"Somebody", b"/Info", b"/ID") if one in clean
+    ] == []
+    assert PdfReader(io.BytesIO(clean)).metadata is None
+    assert PdfReader(io.BytesIO(clean)).xmp_metadata is None
+
+
+def test_who_wrote_it_is_forgotten():
+    content = document()
+
+    clean = cleaned_pdf(content)
+
+    assert b"Somebody" in content
+    assert [one for one in (b"Somebody", b"pypdf") if one in clean] == []
+
+
+def test_what_an_older_revision_said_is_gone():
+    content = revised(pdf(b"(Secret)", page=b"/Note 4 0 R"), 4, b"(Public)")
+
+    clean = cleaned_pdf(content)
+
+    assert b"Secret" in content
+    assert b"Secret" not in clean
+    assert b"(Public)" in clean
+
+
+@pytest.mark.parametrize(
+    ("packed", "filters"),
+    [
+        (bytes, b"/Filter /DCTDecode /DecodeParms << /ColorTransform 1 >>"),
+        (bytes, b"/Filter [/DCTDecode]"),
+        (zlib.compress, b"/Filter [/FlateDecode /DCTDecode]"),
+    ],
+)
+def test_a_photo_in_it_loses_what_its_camera_wrote(packed, filters):
+    photo = telling_jpeg(orientation=6)
+    size = b"/Subtype /Image /Width 64 /Height 48 /ColorSpace /DeviceRGB /BitsPerComponent 8 "
+    content = pdf(
+        stream(packed(photo), size + filters), page=b"/Resources << /XObject << /I 4 0 R >> >>"
+    )
+
+    clean = cleaned_pdf(content)
+
+    [before], [after] = (PdfReader(io.BytesIO(one)).pages[0].images for one in (content, clean))
+    assert b"Exif" not in clean
+    assert b"Maker of the camera" not in clean
+    assert after.image.tobytes() == before.image.tobytes()
+
+
+def test_objects_in_streams_are_copied():
+    clean = cleaned_pdf(
+        packed_pdf(b"<< /Note (kept) /Next 6 0 R >>", b"[1 2 3]", catalog=b"/X 5 0 R")
+    )
+
+    found = PdfReader(io.BytesIO(clean)).root_object["/X"]
+    assert found["/Note"] == "kept"
+    assert found["/Next"] == [1, 2, 3]
+    assert b"/ObjStm" not in clean
+
+
+def test_names_of_glyphs_and_of_blending_are_no_actions():
+    font = b"<< /Type /Font /Subtype /Type3 /CharProcs << /AA 5 0 R /EF 5 0 R >> >>"
+    resources = b"/Resources << /Font << /F1 4 0 R >> /ExtGState << /G << /BM /Screen >> >> >>"
+
+    clean = cleaned_pdf(pdf(font, stream(b"0 0 m"), page=resources))
+
+    assert PdfReader(io.BytesIO(clean)).pages[0]["/Resources"]["/Font"]["/F1"]["/CharProcs"]
+
+
+ALGORITHMS = ("RC4-40", "RC4-128", "AES-128", "AES-256-R5", "AES-256")
+
+
+def encrypted(password: str, algorithm: str = "RC4-128") -> bytes:
+    return document(lambda writer, _: writer.encrypt(password, "owner", algorithm=algorithm))
+
+
+def with_handler(version: bytes) -> bytes:
+    handler = b"<< /Filter /Standard %s /Length 256 /P -4 /U (%s) /O (%s) >>"
+    said = handler % (version, b"x" * 48, b"x" * 48)
+    return pdf(said).replace(b"/Root 1 0 R", b"/Root 1 0 R /Encrypt 4 0 R")
+
+
+ACTIVE = {
+    "a script when it is opened": document(opening(action("/JavaScript", JS="app.alert(1)"))),
+    "a script with an escaped name": pdf(
+        catalog=b"/OpenAction "
+        + SCRIPT.replace(b"/JavaScript", b"/#4aava#53cript").replace(b"/JS", b"/J#53")
+    ),
+    "a script among names": pdf(catalog=b"/Names << /JavaScript << /Names [(a) 4 0 R] >> >>"),
+    "a script of a page": pdf(page=b"/AA << /O " + SCRIPT + b" >>"),
+    "an empty action of a page": pdf(page=b"/AA << >>"),
+    "a script of an annotation": pdf(
+        b"<< /Subtype /Link /A " + SCRIPT + b" >>", page=b"/Annots [4 0 R]"
+    ),
+    "a script in a packed stream": packed_pdf(SCRIPT, catalog=b"/OpenAction 5 0 R"),
+    "a script that nothing refers to": pdf(SCRIPT),
+    "a script with its name elsewhere": pdf(b"/JavaScript", catalog=b"/OpenAction << /S 4 0 R >>"),
+    "a script that follows another action": pdf(
+        catalog=b"/OpenAction << /S /GoTo /D [3 0 R /Fit] /Next [" + SCRIPT + b"] >>"
+    ),
+    "a script in a newer revision": revised(pdf(b"null", catalog=b"/OpenAction 4 0 R"), 4, SCRIPT),
+    "a program to start": pdf(catalog=b"/OpenAction << /S /Launch /F (cmd.exe) >>"),
+    "a form to send": document(opening(action("/SubmitForm", F="http://x"))),
+    "data to import": pdf(catalog=b"/OpenAction << /S /ImportData /F (x) >>"),
+    "an embedded document to open": pdf(catalog=b"/OpenAction << /S /GoToE /D (x) >>"),
+    "another document to open": pdf(catalog=b"/OpenAction << /S /GoToR /F (//host/x) >>"),
+    "a file": document(lambda writer, _: writer.add_attachment("x.exe", b"MZ")),
+    "a file that does not say so": pdf(stream(b"MZ"), catalog=b"/X << /EF << /F 4 0 R >> >>"),
+    "a form of XFA": pdf(catalog=b"/AcroForm << /XFA [] >>"),
+    "rich media": pdf(b"<< /Subtype /RichMedia >>", page=b"/Annots [4 0 R]"),
+    "a film": pdf(b"<< /Subtype /Movie >>", page=b"/Annots [4 0 R]"),
+    "a sound": pdf(catalog=b"/OpenAction << /S /Sound >>"),
+    "a link that is a script": pdf(catalog=b"/X << /S /URI /URI ( Java\\nScript:alert\\(1\\)) >>"),
+    "a link elsewhere that is a script": pdf(b"(javascript:x)", catalog=b"/X << /URI 4 0 R >>"),
+    "a stream whose content is in a file": pdf(stream(b"", b"/F (//host/x)")),
+}
+REFUSED = {name: (content, ACTING) for name, content in ACTIVE.items()} | {
+    **{f"protected by {one}": (encrypted("secret", one), PROTECTED) for one in ALGORITHMS},
+    "protected by a blank": (encrypted(" "), PROTECTED),
+    "protected by an unknown password": (with_handler(b"/V 5 /R 6 /CF << >>"), PROTECTED),
+    "protected by a certificate": (
+        with_handler(b"/V 4 /SubFilter /adbe.pkcs7.s5").replace(b"/Standard", b"/Adobe.PubSec"),
+        PROTECTED,
+    ),
+    "rubbish": (b"%PDF-1.7\n" + bytes(range(256)) * 40, DAMAGED),
+    "cut": (files.pdf()[:200], DAMAGED),
+    "a photo whose filter has an old name": (
+        pdf(stream(telling_jpeg(), b"/Filter /DCT"), page=b"/X 4 0 R"),
+        DAMAGED,
+    ),
+    "without pages": (pdf(pages=b"<< /Type /Pages /Count 0 /Kids [] >>"), PAGES),
+    "with too many pages": (pdf(pages=b"<< /Kids [%s] >>" % (b"3 0 R " * 201)), PAGES),
+    "an archive behind": (files.pdf() + archive(), ARCHIVE),
+    "an archive inside": (pdf(stream(archive()), page=b"/Contents 4 0 R"), ARCHIVE),
+    "pages that contain themselves": (pdf(pages=b"<< /Type /Pages /Kids [2 0 R] >>"), DAMAGED),
+    "references in a circle": (pdf(b"5 0 R", b"4 0 R", catalog=b"/X 4 0 R"), DAMAGED),
+    "deep arrays": (pdf(b"[" * 60 + b"]" * 60), TOO_COMPLICATED),
+    "bottomless arrays": (pdf(b"[" * 50_000), DAMAGED),
+    "too many objects": (pdf(*[b"null"] * MAX_OBJECTS), TOO_COMPLICATED),
+    "a million objects": (packed_pdf(b"null", rows=1_000_000), DAMAGED),
+    "a hundred thousand packed objects": (packed_pdf(b"null", rows=100_000), TOO_COMPLICATED),
+    "packed objects that grow enormously": (
+        packed_pdf(b"[" + b"[1 2 3]" * 1_000_000 + b"]", catalog=b"/X 5 0 R"),
+        DAMAGED,
+    ),
+    "a copy that would be much larger": (
+        pdf(
+            *[b"(%s)" % (b"\1" * 9_000)] * 400,
+            catalog=b"/X [%s]" % b" ".join(b"%d 0 R" % number for number in range(4, 404)),
+        ),
+        TOO_COMPLICATED,
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_pdf_is_refused(content, message):
+    with pytest.raises(FileContentMismatch) as refused:
+        cleaned_pdf(content)
+
+    assert refused.value.message == message
+
+
+def test_references_back_are_no_circle():
+    content = pdf(b"<< /Parent 3 0 R /Self 4 0 R >>", page=b"/X 4 0 R")
+
+    clean = cleaned_pdf(content)
+
+    assert len(PdfReader(io.BytesIO(clean)).pages) == 1
+
+
+def test_work_ends_when_its_time_is_over():
+    with pytest.raises(FileContentMismatch) as refused:
+        cleaned_pdf(written("Letter"), max_seconds=0)
+
+    assert refused.value.message == TOO_COMPLICATED
+
+
+def test_objects_that_are_nowhere_are_not_looked_for_without_end():
+    """pypdf searches the whole file for each of them, and goes on after any Exception."""
+    nowhere = b" ".join(b"%d 0 R" % number for number in range(1_000, 4_000))
+    content = pdf(stream(b"\n1 " * 1_000_000), page=b"/X [%s]" % nowhere)
+
+    with pytest.raises(FileContentMismatch) as refused:
+        cleaned_pdf(content, max_seconds=0.2)
+
+    assert refused.value.message == TOO_COMPLICATED

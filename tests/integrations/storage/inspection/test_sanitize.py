@@ -1,0 +1,192 @@
+"""What files really are: all that is no clean image or PDF is refused, and no copy is made."""
+
+import errno
+import os
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from domain.documents import IMAGES, DocumentFormat, advice
+from domain.errors.exceptions import FileContentMismatch
+from integrations.storage.inspection.sanitize import DEFAULT_OPTIONS, clean_copy, turns
+from tests import files
+from tests.integrations.storage.inspection.files import (
+    PNG_START,
+    action,
+    archive,
+    black_png,
+    document,
+    image,
+    opening,
+    png,
+    saved,
+)
+
+ANY = tuple(DocumentFormat)
+NOTHING_KNOWN = f"The file is no PNG, JPEG or PDF. {advice(ANY)}"
+OTHER_TYPES = {
+    "a program": b"MZ\x90\0" + b"\0" * 500,
+    "a page": b"<!doctype html><script>alert(1)</script>",
+    "an SVG": b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>',
+    "a GIF": saved(image("P"), "GIF"),
+    "a WebP": saved(image(), "WEBP"),
+    "a TIFF": saved(image(), "TIFF"),
+    "a BMP": saved(image(), "BMP"),
+    "a HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100,
+    "an AVIF": b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + b"\0" * 100,
+    "a film": b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0" * 100,
+    "an empty zip": b"PK\5\6" + b"\0" * 18,
+    "a text document": archive(),
+    "a shell script": b"#!/bin/sh\necho",
+    "nothing that is known": bytes(range(256)),
+    "a single byte": b"x",
+    "more than a kilobyte before the PDF": b"\n" * 1025 + files.pdf(),
+    "a JPEG after something": b"\0" + files.jpeg(),
+}
+HOSTILE = OTHER_TYPES | {
+    "a bomb": black_png(30_000, 30_000),
+    "nothing but a start of PNG": PNG_START,
+    "nothing but a start of JPEG": b"\xff\xd8\xff\xe0",
+    "nothing but a start of PDF": b"%PDF-1.7\n",
+    "half a JPEG": saved(image(size=(640, 480)), "JPEG")[:-2000],
+    "half a PNG": saved(image(size=(640, 480)), "PNG")[:-500],
+    "a PNG with nothing in it": png((10, 10, 8, 2)),
+    "a PDF with a script": document(opening(action("/JavaScript", JS="app.alert(1)"))),
+    "a PDF and a zip": files.pdf() + archive(),
+    "a zip before a PDF": archive() + files.pdf(),
+    "a PDF that is damaged": files.pdf()[:200],
+}
+
+
+async def copied(folder: Path, content: bytes, allowed=ANY) -> DocumentFormat:
+    (folder / "source").write_bytes(content)
+    return await clean_copy(folder / "source", folder / "target", allowed=allowed)
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
+async def test_what_is_no_clean_file_is_refused_and_no_copy_is_made(tmp_path, content):
+    with pytest.raises(FileContentMismatch) as refused:
+        await copied(tmp_path, content)
+
+    assert (refused.value.message == NOTHING_KNOWN) == (content in OTHER_TYPES.values())
+    assert refused.value.details == {}
+    assert not (tmp_path / "target").exists()
+    assert (tmp_path / "source").read_bytes() == content
+
+
+async def test_a_pdf_is_refused_where_only_images_are_allowed(tmp_path):
+    with pytest.raises(FileContentMismatch) as refused:
+        await copied(tmp_path, files.pdf(), allowed=IMAGES)
+
+    assert refused.value.message == f"The file is no PNG or JPEG. {advice(IMAGES)}"
+    assert "Send a PNG or JPEG of at most 5 MB. On an iPhone" in refused.value.message
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (files.png(), DocumentFormat.PNG),
+        (files.jpeg(), DocumentFormat.JPEG),
+        (files.pdf(), DocumentFormat.PDF),
+    ],
+)
+async def test_the_content_says_what_a_file_is(tmp_path, content, found):
+    (tmp_path / "photo.jpg").write_bytes(content)
+
+    answer = await clean_copy(tmp_path / "photo.jpg", tmp_path / "letter.pdf", allowed=ANY)
+
+    assert answer == found
+    assert (tmp_path / "letter.pdf").exists()
+    assert (tmp_path / "photo.jpg").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        *(b"\n", b"\r\n\r\n", bytes(9), b"\xef\xbb\xbf", b"<html>", b"%!PS-Adobe-3.0 PDF\n"),
+        *(b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\n\r\n", b"GIF89a", b"x" * 1024),
+    ],
+)
+async def test_what_is_before_a_pdf_is_left_out(tmp_path, before):
+    answer = await copied(tmp_path, before + files.pdf())
+
+    clean = (tmp_path / "target").read_bytes()
+    await copied(tmp_path, files.pdf())
+    assert answer == DocumentFormat.PDF
+    assert clean == (tmp_path / "target").read_bytes()
+
+
+async def test_cleaning_a_clean_copy_changes_nothing(tmp_path):
+    for content in (files.png(), files.jpeg(), files.pdf()):
+        await copied(tmp_path, content)
+        once = (tmp_path / "target").read_bytes()
+
+        await copied(tmp_path, once)
+
+        assert (tmp_path / "target").read_bytes() == once
+
+
+async def test_damage_is_not_told_to_the_log(tmp_path, caplog, capfd):
+    for content in HOSTILE.values():
+        with pytest.raises(FileContentMismatch):
+            await copied(tmp_path, content)
+
+    assert caplog.text == ""
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_of_six_files_never_more_than_two_are_looked_at(tmp_path):
+    pipes = [tmp_path / str(number) for number in range(6)]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+
+    async with anyio.create_task_group() as tasks:
+        for pipe in pipes:
+            copy = pipe.with_suffix(".copy")
+            tasks.start_soon(partial(clean_copy, pipe, copy, allowed=ANY, client=pipe.name))
+        try:
+            while turns().waiting + turns().running < len(pipes):
+                await checkpoint()
+            for number, pipe in enumerate(pipes):
+                # Waits until somebody reads it.
+                with await anyio.to_thread.run_sync(pipe.open, "wb") as writer:
+                    assert turns().running <= DEFAULT_OPTIONS.processes
+                    later = pipes[number + DEFAULT_OPTIONS.processes :]
+                    assert [one.name for one in later if is_read(one)] == []
+                    writer.write(files.png())
+        finally:
+            release(pipes)
+
+    assert DEFAULT_OPTIONS.processes == 2
+    assert [pipe.with_suffix(".copy").read_bytes() for pipe in pipes] == [files.png()] * 6
+
+
+def is_read(pipe: Path) -> bool:
+    """Without a reader a pipe cannot be opened for writing."""
+    try:
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError as error:
+        return error.errno != errno.ENXIO
+    return True
+
+
+def release(pipes: list[Path]) -> None:
+    """Let those who still wait for a writer find the pipe empty."""
+    for pipe in pipes:
+        os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
+
+
+async def test_each_event_loop_has_turns_of_its_own():
+    first = turns()
+
+    async def of_another_loop():
+        return turns()
+
+    other = await anyio.to_thread.run_sync(anyio.run, of_another_loop)
+
+    assert first is turns()
+    assert first is not other

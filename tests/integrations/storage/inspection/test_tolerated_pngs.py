@@ -1,0 +1,182 @@
+"""PNGs that every viewer shows, though chunks beside the pixels or the end are faulty."""
+
+import io
+import struct
+import time
+import zlib
+
+import pytest
+from PIL import Image
+
+from integrations.storage.inspection.pngs import cleaned_png
+from tests.integrations.storage.inspection.files import (
+    PNG_START,
+    chunk,
+    exif,
+    image,
+    interlaced_png,
+    packed,
+    png,
+    saved,
+)
+
+SECRET = b"Secret of mine"
+END = chunk(b"IEND")
+CARRIERS = {
+    "of colours": saved(image(), "PNG"),
+    "gray": saved(image("L"), "PNG"),
+    "clear": saved(image("RGBA"), "PNG"),
+    "with a palette": saved(image("P"), "PNG"),
+    "of two bits": saved(image("P"), "PNG", bits=2),
+    "interlaced": interlaced_png(image("L", (31, 23))),
+    "in many chunks": saved(Image.effect_noise((600, 400), 90), "PNG"),
+}
+IN_FRONT = 33  # Signature and header.
+
+
+def wrong_sum(kind: bytes, body: bytes) -> bytes:
+    return chunk(kind, body)[:-4] + b"\0\1\2\3"
+
+
+def pixels(content: bytes) -> tuple[str, tuple[int, int], bytes]:
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.load()
+        return picture.mode, picture.size, picture.tobytes()
+
+
+FAULTY = {
+    "a text with a wrong checksum": wrong_sum(b"tEXt", b"Comment\0" + SECRET),
+    "a packed text with a wrong checksum": wrong_sum(b"zTXt", b"Comment\0\0" + SECRET),
+    "a time with a wrong checksum": wrong_sum(b"tIME", bytes(7)),
+    "a resolution with a wrong checksum": wrong_sum(b"pHYs", bytes(9)),
+    "an unknown chunk with a wrong checksum": wrong_sum(b"prVt", SECRET),
+    "a profile with a wrong checksum": wrong_sum(b"iCCP", SECRET),
+    "a text for a resolution": chunk(b"pHYs", SECRET * 9),
+    "an empty resolution": chunk(b"pHYs"),
+    "Exif of 70 KB": chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\0" + SECRET * 5_000),
+    "Exif that is none": chunk(b"eXIf", SECRET),
+    "an unknown chunk": chunk(b"vpAg", bytes(9)) + chunk(b"caBX", SECRET * 400),
+    "an unknown chunk that must not be copied": chunk(b"idOT", SECRET + bytes(28)),
+    "a gamma of nine bytes": chunk(b"gAMA", bytes(9)),
+    "an intent of two bytes": chunk(b"sRGB", b"\0\0"),
+    "colours of three bytes": chunk(b"cHRM", b"abc"),
+    "a profile of two megabytes": chunk(b"iCCP", bytes(2 << 20)),
+    "significant bits of nine bytes": chunk(b"sBIT", bytes(9)),
+    "a background of nine bytes": chunk(b"bKGD", SECRET[:9]),
+    "clear colours of 300 bytes": chunk(b"tRNS", SECRET * 22),
+    "a text without a separator": chunk(b"tEXt", SECRET),
+    "a histogram": chunk(b"hIST", SECRET),
+    "parts of an animation": chunk(b"acTL", bytes(8)) + chunk(b"fcTL", bytes(26)),
+}
+
+
+@pytest.mark.parametrize("faulty", FAULTY.values(), ids=FAULTY.keys())
+@pytest.mark.parametrize("content", CARRIERS.values(), ids=CARRIERS.keys())
+def test_faulty_chunks_beside_the_pixels_are_left_out(content, faulty):
+    told = content[:IN_FRONT] + faulty + content[IN_FRONT:]
+
+    assert cleaned_png(told) == content
+    assert cleaned_png(content.replace(END, faulty + END)) == content
+
+
+def test_first_of_two_resolutions_counts():
+    first, second = chunk(b"pHYs", b"\0\0\x0b\x13\0\0\x0b\x13\1"), chunk(b"pHYs", bytes(9))
+    content = CARRIERS["of colours"]
+    once = content[:IN_FRONT] + first + content[IN_FRONT:]
+
+    for faulty in (first + second, first + first, wrong_sum(b"pHYs", bytes(9)) + first + second):
+        assert cleaned_png(content[:IN_FRONT] + faulty + content[IN_FRONT:]) == once
+
+
+def test_resolution_behind_the_pixels_is_left_out():
+    content = CARRIERS["gray"]
+
+    assert cleaned_png(content.replace(END, chunk(b"pHYs", bytes(9)) + END)) == content
+
+
+@pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
+def test_orientation_in_exif_of_70_kb_is_kept(prefix):
+    told = exif(6).tobytes().removeprefix(b"Exif\0\0")
+    content = CARRIERS["of colours"]
+    large = chunk(b"eXIf", prefix + told + SECRET * 5_000)
+
+    clean = cleaned_png(content[:IN_FRONT] + large + content[IN_FRONT:])
+
+    with Image.open(io.BytesIO(clean)) as picture:
+        assert dict(picture.getexif()) == {0x0112: 6}
+    assert SECRET not in clean
+    assert len(clean) < len(content) + 50
+    assert pixels(clean) == pixels(content)
+
+
+ROWS = [bytes((0, *range(number, number + 30))) for number in range(10)]
+HEADER = (10, 10, 8, 2)
+WHOLE = chunk(b"IDAT", packed(ROWS))
+EXACT = png(HEADER, WHOLE)
+SURPLUS = {
+    "text behind the packed pixels": png(HEADER, chunk(b"IDAT", packed(ROWS) + SECRET)),
+    "an archive behind the packed pixels": png(HEADER, chunk(b"IDAT", packed(ROWS) + b"PK\3\4")),
+    "zeros in a chunk of their own": png(HEADER, WHOLE, chunk(b"IDAT", bytes(99))),
+    "another picture in a chunk of its own": png(HEADER, WHOLE, WHOLE),
+    "no checksum": png(HEADER, chunk(b"IDAT", packed(ROWS)[:-4])),
+    "half a checksum": png(HEADER, chunk(b"IDAT", packed(ROWS)[:-2])),
+    "another checksum": png(HEADER, chunk(b"IDAT", packed(ROWS)[:-4] + b"abcd")),
+    "more rows": png(HEADER, chunk(b"IDAT", packed([*ROWS, SECRET]))),
+    "twice the rows": png(HEADER, chunk(b"IDAT", packed([*ROWS, *ROWS]))),
+    "a million rows": png(HEADER, chunk(b"IDAT", packed(ROWS * 100_000))),
+    "pixels behind a text": png(HEADER, WHOLE, chunk(b"tEXt", SECRET), WHOLE),
+    "chunks without pixels": png(HEADER, chunk(b"IDAT"), WHOLE, chunk(b"IDAT")),
+    "a palette behind the pixels": png(HEADER, WHOLE, chunk(b"PLTE", b"abc")),
+    "an unknown chunk that is needed": png(HEADER, WHOLE, chunk(b"CgBI", SECRET)),
+    "bytes that are no chunk": EXACT[:-12] + SECRET * 9,
+    "a length beyond the end": EXACT[:-12] + b"\xff\xff\xff\xfftEXt",
+    "no end": EXACT[:-12],
+    "half an end": EXACT[:-5],
+    "no checksum of the last chunk": EXACT[:-16],
+    "half a checksum of the last chunk": EXACT[:-14],
+    "text behind its end": EXACT + SECRET,
+    "an archive behind its end": EXACT + b"PK\3\4" + SECRET,
+    "a picture behind its end": EXACT + EXACT,
+}
+
+
+@pytest.mark.parametrize("content", SURPLUS.values(), ids=SURPLUS.keys())
+def test_nothing_but_the_picture_is_kept(content):
+    clean = cleaned_png(content)
+
+    assert pixels(clean) == pixels(EXACT)
+    assert SECRET not in clean
+    kinds, bodies = zip(*chunks(clean), strict=True)
+    assert set(kinds) == {b"IHDR", b"IDAT", b"IEND"}
+    unpacking = zlib.decompressobj()
+    assert unpacking.decompress(b"".join(bodies[1:-1])) == b"".join(ROWS)
+    assert (unpacking.eof, unpacking.unused_data) == (True, b"")
+
+
+def chunks(content: bytes) -> list[tuple[bytes, bytes]]:
+    place, found = len(PNG_START), []
+    while place < len(content):
+        end = place + 12 + struct.unpack_from(">I", content, place)[0]
+        found.append((content[place + 4 : place + 8], content[place + 8 : end - 4]))
+        place = end
+    return found
+
+
+def test_palette_of_a_gray_picture_is_left_out():
+    content = CARRIERS["gray"]
+    told = content[:IN_FRONT] + chunk(b"PLTE", SECRET + b"x") + content[IN_FRONT:]
+
+    assert cleaned_png(told) == content
+
+
+def test_forty_megapixels_with_one_row_more_are_packed_again_in_time():
+    rows = (b"\0" + bytes(16_000 * 3) for _ in range(2_501))
+    began = time.process_time()
+
+    clean = cleaned_png(png((16_000, 2_500, 8, 2), chunk(b"IDAT", packed(rows))))
+
+    with Image.open(io.BytesIO(clean)) as picture:
+        assert picture.size == (16_000, 2_500)
+    assert len(clean) < 200_000
+    # A file may take ten seconds; this has those in it that the test takes to make it.
+    assert time.process_time() - began < 8

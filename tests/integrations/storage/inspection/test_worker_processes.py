@@ -1,0 +1,419 @@
+"""Processes that look into files: killed, hanging, out of memory, crashing, left behind."""
+
+import asyncio
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from domain.documents import DocumentFormat, advice
+from domain.errors.exceptions import FileContentMismatch, ServiceUnavailable, StorageUnavailable
+from integrations.storage.inspection import protocol, worker
+from integrations.storage.inspection.sanitize import InspectionOptions, clean_copy, end_idle, turns
+from integrations.storage.inspection.worker import Job, answer
+from observability.metrics import INSPECTIONS
+from tests import files
+from tests.integrations.storage.inspection.files import flat, pdf, resized, stream
+from tests.processes import until
+
+ROOT = Path(__file__).parents[4]
+ANY = tuple(DocumentFormat)
+UNCHECKED = "The file cannot be checked. Save it as a new one, or take the picture again."
+QUICK = InspectionOptions(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def no_process_of_others():
+    """Each test starts those that it needs."""
+    end_idle()
+    yield
+    end_idle()
+
+
+def count(outcome: str) -> float:
+    return INSPECTIONS.labels(outcome)._value.get()
+
+
+def children(parent: int | None = None) -> list[int]:
+    """Of this process or of another one: those that look into files."""
+    pids = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, its_parent = stat.read_text().rpartition(")")[2].split()[:2]
+            command = stat.with_name("cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(its_parent) == (parent or os.getpid()) and state != "Z":
+            pids += [int(stat.parent.name)] * (b"integrations.storage.inspection.worker" in command)
+    return sorted(pids)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def copied(folder: Path, content: bytes, name: str = "file", **options) -> DocumentFormat:
+    (folder / name).write_bytes(content)
+    return await clean_copy(folder / name, folder / f"{name}.copy", allowed=ANY, **options)
+
+
+def hanging(folder: Path, name: str = "pipe", **options) -> asyncio.Task:
+    """A file whose process waits for its first byte."""
+    os.mkfifo(folder / name)
+    return asyncio.create_task(
+        clean_copy(folder / name, folder / f"{name}.copy", allowed=ANY, **options)
+    )
+
+
+async def busy_child() -> int:
+    await until(lambda: len(children()) == 1 and turns().running == 1, "a process was started")
+    (pid,) = children()
+    wait = Path(f"/proc/{pid}/wchan")
+    await until(lambda: "fifo" in wait.read_text() or is_opening(pid), "it opens the pipe")
+    return pid
+
+
+def is_opening(pid: int) -> bool:
+    """Without word from the kernel: it has asked for the file and not got it."""
+    system_call = Path(f"/proc/{pid}/syscall")
+    try:
+        return system_call.read_text().split()[0] in {"2", "257", "56"}
+    except OSError:
+        return True
+
+
+async def check_that_others_are_unharmed(folder: Path) -> None:
+    assert await copied(folder, files.jpeg(), "next") == DocumentFormat.JPEG
+    assert (folder / "next.copy").read_bytes() == files.jpeg()
+
+
+async def test_process_is_used_again_and_holds_no_secrets(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "a secret of the service")
+
+    for number in range(3):
+        await copied(tmp_path, files.png(), str(number))
+
+    (pid,) = children()
+    environment = Path(f"/proc/{pid}/environ").read_bytes()
+    status = Path(f"/proc/{pid}/status").read_text()
+    assert b"SECRET_KEY" not in environment
+    assert int(status.partition("VmRSS:")[2].split()[0]) < 60 * 1024
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT])
+async def test_process_that_ends_with_its_file_is_replaced_and_the_file_refused(tmp_path, number):
+    failed = count("failed")
+    with capture_logs() as lines:
+        task = hanging(tmp_path)
+        pid = await busy_child()
+        os.kill(pid, number)
+        with pytest.raises(FileContentMismatch) as refused:
+            await task
+
+    assert refused.value.message == UNCHECKED
+    assert [(one["event"], one["reason"], one["log_level"]) for one in lines] == [
+        ("inspection_failed", number.name, "warning")
+    ]
+    assert count("failed") == failed + 1
+    assert not (tmp_path / "pipe.copy").exists()
+    await check_that_others_are_unharmed(tmp_path)
+    assert pid not in children()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_signals_for_the_service_do_not_end_a_process(tmp_path, number):
+    await copied(tmp_path, files.png())
+    (pid,) = children()
+
+    os.kill(pid, number)
+    await check_that_others_are_unharmed(tmp_path)
+
+    assert children() == [pid]
+
+
+@pytest.mark.parametrize("files_at_once", [1, 2])
+async def test_process_that_waits_too_long_for_a_file_is_ended(tmp_path, files_at_once):
+    options = InspectionOptions(idle_seconds=0.2)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(files_at_once):
+            copying = copied(
+                tmp_path, files.png(), str(number), client=str(number), options=options
+            )
+            group.create_task(copying)
+    pids = children()
+
+    assert 1 <= len(pids) <= files_at_once
+    await until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "all have ended for good"
+    )
+    await check_that_others_are_unharmed(tmp_path)
+    assert len(children()) == 1
+
+
+async def test_process_that_is_used_again_and_again_is_kept(tmp_path):
+    options = InspectionOptions(idle_seconds=0.2)
+    await copied(tmp_path, files.png(), "first", options=options)
+    pids, loop = children(), asyncio.get_running_loop()
+    end = loop.time() + 4 * options.idle_seconds
+
+    number = 0
+    while loop.time() < end:
+        await copied(tmp_path, files.png(), str(number), options=options)
+        number += 1
+
+    assert number > 1
+    assert len(pids) == 1
+    assert children() == pids
+
+
+async def test_process_that_looks_into_a_file_is_not_ended_as_idle(tmp_path):
+    options = InspectionOptions(idle_seconds=0.01)
+    await copied(tmp_path, files.png(), options=InspectionOptions(idle_seconds=0.05))
+    task = hanging(tmp_path, options=options)
+    await until(lambda: len(children()) == 1 and turns(options).running == 1, "it has begun")
+    (pid,) = children()
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 0.1
+    await until(lambda: loop.time() > end, "the time for idle ones is over")
+
+    assert children() == [pid]
+    (tmp_path / "pipe").write_bytes(files.png())
+    assert await task == DocumentFormat.PNG
+
+
+async def test_idle_process_that_was_killed_costs_no_file(tmp_path):
+    await copied(tmp_path, files.png())
+    (pid,) = children()
+
+    os.kill(pid, signal.SIGKILL)
+
+    await check_that_others_are_unharmed(tmp_path)
+    assert pid not in children()
+
+
+async def test_process_that_hangs_is_killed_at_its_deadline(tmp_path, monkeypatch):
+    monkeypatch.setattr(InspectionOptions, "deadline_seconds", 0.3)
+
+    with capture_logs() as lines, pytest.raises(FileContentMismatch):
+        await hanging(tmp_path)
+
+    assert [one["reason"] for one in lines] == ["it took too long"]
+    assert children() == []
+    await check_that_others_are_unharmed(tmp_path)
+
+
+async def test_file_that_takes_too_much_time_is_refused(tmp_path, monkeypatch):
+    """pypdf searches the whole file for each of these objects, for five seconds at most."""
+    monkeypatch.setattr(InspectionOptions, "deadline_seconds", 60)
+    nowhere = b" ".join(b"%d 0 R" % number for number in range(1_000, 4_000))
+    content = pdf(stream(b"\n1 " * 1_000_000), page=b"/X [%s]" % nowhere)
+
+    with capture_logs() as lines, pytest.raises(FileContentMismatch):
+        await copied(tmp_path, content, options=QUICK)
+
+    assert [one["reason"] for one in lines] == ["SIGXCPU"]
+    await check_that_others_are_unharmed(tmp_path)
+
+
+async def test_file_that_takes_too_much_memory_is_refused(tmp_path):
+    tight = InspectionOptions(memory_bytes=80 << 20)
+    content = resized(flat(64, 48, 6, "L"), 7_000, 5_000)
+
+    with pytest.raises(FileContentMismatch):
+        await copied(tmp_path, content, options=tight)
+
+    assert not (tmp_path / "file.copy").exists()
+    await check_that_others_are_unharmed(tmp_path)
+
+
+async def test_transfer_that_is_broken_off_ends_its_process(tmp_path):
+    task = hanging(tmp_path)
+    pid = await busy_child()
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert not is_running(pid)
+    assert turns().running == 0
+    await check_that_others_are_unharmed(tmp_path)
+
+
+async def test_file_of_another_client_is_looked_into_before_those_of_a_busy_one(tmp_path):
+    stranger = [hanging(tmp_path, f"pipe{n}", client="198.51.100.7") for n in range(8)]
+    await until(lambda: turns().waiting == 7, "the files of the stranger wait")
+
+    found = await copied(tmp_path, files.jpeg(), client="203.0.113.9")
+
+    assert found == DocumentFormat.JPEG
+    assert (turns().running, turns().waiting) == (1, 7)
+    for task in stranger:
+        task.cancel()
+    await asyncio.gather(*stranger, return_exceptions=True)
+    assert (turns().running, turns().waiting) == (0, 0)
+
+
+async def test_more_files_than_may_wait_are_refused_with_a_time_to_come_back(tmp_path):
+    few = InspectionOptions(waiting=2)
+    tasks = [hanging(tmp_path, f"pipe{n}", options=few, client="a") for n in range(3)]
+    await until(lambda: turns(few).waiting == 2, "two wait")
+
+    with pytest.raises(ServiceUnavailable) as refused:
+        await copied(tmp_path, files.png(), options=few, client="a")
+
+    assert refused.value.retry_after_seconds == 10
+    assert await copied(tmp_path, files.png(), options=few, client="b") == DocumentFormat.PNG
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_process_that_cannot_be_started_refuses_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with capture_logs() as lines, pytest.raises(ServiceUnavailable):
+        await copied(tmp_path, files.png())
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with capture_logs() as more, pytest.raises(ServiceUnavailable):
+        await copied(tmp_path, files.png())
+    monkeypatch.undo()
+
+    assert [one["event"] for one in lines + more] == ["inspection_process_failed"] * 2
+    assert more[0]["reason"] == "exit code 1"
+    await check_that_others_are_unharmed(tmp_path)
+
+
+async def test_disk_that_fails_is_no_fault_of_the_file(tmp_path):
+    (tmp_path / "file.copy").mkdir()
+    with capture_logs() as lines, pytest.raises(StorageUnavailable):
+        await copied(tmp_path, files.png())
+
+    assert lines[0]["errno"] == errno.EISDIR
+    with pytest.raises(FileNotFoundError):
+        await clean_copy(tmp_path / "nothing", tmp_path / "copy", allowed=ANY)
+
+
+SERVICE = """
+import asyncio, sys
+from functools import partial
+from pathlib import Path
+from domain.documents import DocumentFormat
+from integrations.storage.inspection.sanitize import clean_copy
+async def main():
+    folder = Path(sys.argv[1])
+    copied = partial(clean_copy, target=folder / "copy", allowed=tuple(DocumentFormat))
+    await copied(folder / "file")
+    waiting = [
+        asyncio.create_task(copied(folder / name, client=name))
+        for name in ("pipe", "pipe2")
+    ]
+    await asyncio.sleep(0 if sys.argv[2] == "idle" else 600)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await copied(folder / "file")
+    print("idle", flush=True)
+    await asyncio.sleep(600)
+{run}
+"""
+LOOPS = {
+    "asyncio": "asyncio.run(main())",
+    "uvloop": "import uvloop; uvloop.run(main())",
+    "a thread": "import threading; t = threading.Thread(target=asyncio.run, args=[main()]);"
+    " t.start(); t.join()",
+}
+
+
+@pytest.mark.parametrize(
+    ("loop", "state", "number"),
+    [
+        ("asyncio", "busy", signal.SIGKILL),
+        ("uvloop", "busy", signal.SIGKILL),
+        ("a thread", "busy", signal.SIGTERM),
+        ("uvloop", "idle", signal.SIGTERM),
+        ("asyncio", "idle", signal.SIGKILL),
+    ],
+)
+async def test_end_of_the_service_leaves_no_process(tmp_path, loop, state, number):
+    (tmp_path / "file").write_bytes(files.png())
+    for name in ("pipe", "pipe2"):
+        os.mkfifo(tmp_path / name)
+    service = subprocess.Popen(
+        [sys.executable, "-c", SERVICE.format(run=LOOPS[loop]), str(tmp_path), state],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        wanted = 1 if state == "idle" else 2
+        if state == "idle":
+            await asyncio.to_thread(service.stdout.readline)
+        await until(lambda: len(children(service.pid)) >= wanted, "processes were started")
+        pids = children(service.pid)
+        service.send_signal(number)
+        service.wait()
+        await until(lambda: not any(map(is_running, pids)), "they have ended")
+    finally:
+        service.kill()
+        service.wait()
+        service.stdout.close()
+
+
+def job(folder: Path, content: bytes, **changes) -> Job:
+    (folder / "file").write_bytes(content)
+    entries = {
+        "source": str(folder / "file"),
+        "target": str(folder / "copy"),
+        "allowed": [one.value for one in ANY],
+        "seconds": 1,
+        "deadline_seconds": 1.0,
+        "memory_bytes": 1,
+    }
+    return Job(**entries | changes)
+
+
+def test_answers_of_a_process(tmp_path, monkeypatch):
+    assert answer(job(tmp_path, files.png())) == {"format": "PNG"}
+    assert (tmp_path / "copy").read_bytes() == files.png()
+    refusal = f"The file is no PNG, JPEG or PDF. {advice(ANY)}"
+    assert answer(job(tmp_path, b"x")) == {"refused": refusal}
+    assert answer(job(tmp_path, b"x", source=str(tmp_path / "no"))) == {"errno": errno.ENOENT}
+    assert answer(job(tmp_path, files.png(), target=str(tmp_path))) == {"errno": errno.EISDIR}
+
+
+def test_fault_of_a_library_is_told_by_its_place_only(tmp_path, monkeypatch):
+    def broken(content: bytes) -> bytes:
+        raise KeyError(content)
+
+    monkeypatch.setitem(worker._CLEANED, DocumentFormat.PNG, broken)
+
+    (place,) = answer(job(tmp_path, files.png())).values()
+
+    assert place.startswith("KeyError at ")
+    assert "PNG" not in place
+
+
+def test_process_answers_each_line_and_ends_with_its_input(tmp_path):
+    jobs = [job(tmp_path, files.png(), seconds=5, deadline_seconds=5.0, memory_bytes=512 << 20)] * 2
+    lines = "".join(
+        json.dumps({name: getattr(one, name) for name in Job.__slots__}) + "\n" for one in jobs
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "integrations.storage.inspection.worker"],
+        input=lines.encode(),
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+
+    assert ended.stdout == protocol.READY + (protocol.BEGUN + b'{"format": "PNG"}\n') * 2
+    assert ended.stderr == b""

@@ -1,0 +1,123 @@
+"""A disk that is asked how it is, whatever becomes of the answer."""
+
+import asyncio
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from integrations.storage import disk as disks
+from integrations.storage.disk import ANSWER_SECONDS, DiskSpace
+from resolvers import queries
+
+# The promise is a second; the rest is for a busy machine.
+IN_TIME_SECONDS = ANSWER_SECONDS + 4
+
+
+class Hanging:
+    """A measure that gives `free` bytes when the gate is open, and counts who waits."""
+
+    def __init__(self, free=100):
+        self.gate = threading.Event()
+        self.calls = self.waiting = self.most_waiting = 0
+        self.free = free
+        self._lock = threading.Lock()
+
+    def __call__(self, _folder):
+        with self._lock:
+            self.calls += 1
+            self.waiting += 1
+            self.most_waiting = max(self.most_waiting, self.waiting)
+        self.gate.wait(60)
+        with self._lock:
+            self.waiting -= 1
+        if isinstance(self.free, OSError):
+            raise self.free
+        return self.free
+
+
+@pytest.fixture
+def hanging():
+    measure = Hanging()
+    yield measure
+    measure.gate.set()
+
+
+@pytest.mark.parametrize("name", ["uploads_disk", "documents_disk"])
+async def test_health_names_a_disk_that_hangs_in_time_and_the_loop_runs_on(
+    services, tmp_path, hanging, name
+):
+    fast = DiskSpace("fast_disk", tmp_path, min_free_bytes=0)
+    slow = DiskSpace(name, tmp_path, min_free_bytes=0, measure=hanging)
+    services = replace(services, disks=(fast, slow))
+    turns = 0
+
+    async def turn():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.01)
+            turns += 1
+
+    turning = asyncio.create_task(turn())
+    began = time.monotonic()
+    first = await asyncio.gather(*(queries.health(services) for _ in range(20)))
+    later = [await queries.health(services) for _ in range(20)]
+    took = time.monotonic() - began
+    turning.cancel()
+
+    for health in [*first, *later]:
+        assert health.status == "DEGRADED"
+        assert [(c.name, c.status) for c in health.checks if c.name != "database"] == [
+            (name, "DEGRADED")
+        ]
+    assert took < IN_TIME_SECONDS
+    assert turns >= 20
+    assert (hanging.calls, hanging.most_waiting) == (1, 1)
+
+
+async def test_late_answer_is_not_well_and_the_next_one_counts(tmp_path, hanging, monkeypatch):
+    monkeypatch.setattr(disks, "ANSWER_SECONDS", 0.05)
+    space = DiskSpace("uploads_disk", tmp_path, min_free_bytes=0, measure=hanging)
+
+    assert await space.is_well() is False
+    hanging.gate.set()
+    while hanging.waiting:
+        await asyncio.sleep(0.01)
+    assert [await space.is_well() for _ in range(5)] == [False] * 5
+    assert hanging.calls == 1
+
+    monkeypatch.setattr(disks, "ANSWER_SECONDS", 5)
+    monkeypatch.setattr(disks, "ANSWER_KEPT_SECONDS", 0)
+    while not await space.is_well():
+        await asyncio.sleep(0.01)
+    assert hanging.most_waiting == 1
+
+
+@pytest.mark.parametrize(
+    ("free", "is_well"),
+    [(0, True), (1, True), (1 << 60, True), (-1, False), (OSError(5, "broken"), False)],
+)
+async def test_answer_is_shared_by_all_who_ask_for_a_while(tmp_path, hanging, free, is_well):
+    hanging.free = free
+    hanging.gate.set()
+    space = DiskSpace("uploads_disk", tmp_path, min_free_bytes=0, measure=hanging)
+
+    answers = await asyncio.gather(*(space.is_well() for _ in range(50)))
+    answers += [await space.is_well() for _ in range(50)]
+
+    assert set(answers) == {is_well}
+    assert hanging.calls == 1
+
+
+async def test_one_who_gives_up_waiting_takes_the_answer_from_nobody(tmp_path, hanging):
+    space = DiskSpace("uploads_disk", tmp_path, min_free_bytes=0, measure=hanging)
+    given_up, patient = (asyncio.create_task(space.is_well()) for _ in range(2))
+    while not hanging.waiting:
+        await asyncio.sleep(0.001)
+
+    given_up.cancel()
+    hanging.gate.set()
+
+    assert await patient is True
+    assert await space.is_well() is True

@@ -1,0 +1,247 @@
+"""Room that is set aside for uploads under way, in all processes that share the folder."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.errors.exceptions import StorageUnavailable, TooManyUploads
+from integrations.storage.reservations import COPIES, LEAST_BYTES, Reservation
+from integrations.storage.upload_buffer import PartMissing, Spool
+
+ROOT = Path(__file__).parents[3]
+NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+END = int(NOW.timestamp()) + 7_200
+RESERVE = 1_000
+SIZE = 100_000
+
+
+def small_disk(capacity: int) -> Callable[[Path], int]:
+    """The free bytes of a disk of this size that holds nothing but what is in the folder."""
+
+    def free(folder: Path) -> int:
+        return capacity - sum(map(size, folder.glob("*")))
+
+    def size(path: Path) -> int:
+        """Zero for a file that another process has deleted meanwhile."""
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    return free
+
+
+def spool(folder: Path, *, room_for: float, client_bytes: int | None = None) -> Spool:
+    """For so many uploads of SIZE."""
+    capacity = RESERVE + int(room_for * COPIES * SIZE)
+    return Spool(
+        folder,
+        min_free_bytes=RESERVE,
+        client_bytes=client_bytes,
+        measure=small_disk(capacity),
+    )
+
+
+def reservation(
+    *, upload: UUID | None = None, size: int = SIZE, end: int = END, client: int = 0
+) -> Reservation:
+    return Reservation(
+        upload=upload or uuid4(), byte_size=size, expires_at=end, client=f"{client:016x}"
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*"))
+
+
+async def begun(opened: Spool, wanted: Reservation, *, now: datetime = NOW) -> bool:
+    """Whether one byte of it could be sent."""
+    try:
+        await opened.reserve(wanted, now=now)
+    except StorageUnavailable:
+        return False
+    await opened.write(wanted.upload, 0, b"x")
+    return True
+
+
+async def test_uploads_begun_with_one_byte_never_take_the_reserve(tmp_path):
+    opened = spool(tmp_path, room_for=10.5)
+    uploads = [reservation(client=number) for number in range(60)]
+
+    accepted = [wanted for wanted in uploads if await begun(opened, wanted)]
+    for wanted in accepted:
+        await opened.reserve(wanted, now=NOW)
+        await opened.write(wanted.upload, 1, bytes(SIZE - 1))
+        async with opened.snapshot(wanted.upload) as snapshot:
+            assert snapshot.path.stat().st_size == SIZE
+
+    assert len(accepted) == 10
+    assert opened.space.free_bytes() >= 0
+    assert len(names(tmp_path)) == 10
+
+
+async def test_one_client_leaves_half_of_the_room_to_others(tmp_path):
+    opened = spool(tmp_path, room_for=10.5)
+
+    of_one = [await begun(opened, reservation(client=1)) for _ in range(20)]
+    of_others = [await begun(opened, reservation(client=client)) for client in (2, 3, 4, 5, 6, 7)]
+
+    assert (of_one.count(True), of_others.count(True)) == (5, 5)
+
+
+@pytest.mark.parametrize("clients", [1, 2, 5, 20, 60])
+async def test_many_processes_at_once_reserve_no_more_than_there_is(tmp_path, clients):
+    spools = [spool(tmp_path, room_for=8.5) for _ in range(4)]
+    uploads = [reservation(client=number % clients) for number in range(60)]
+
+    done = await asyncio.gather(
+        *(begun(spools[number % 4], wanted) for number, wanted in enumerate(uploads))
+    )
+
+    assert done.count(True) <= 8
+    assert len(names(tmp_path)) == done.count(True)
+    assert await begun(spools[0], reservation(client=100)) is (done.count(True) < 8)
+
+
+RESERVING = """
+import asyncio, sys
+from pathlib import Path
+from datetime import datetime, UTC
+from tests.integrations.storage.test_reservations import NOW, begun, reservation, spool
+async def main():
+    opened = spool(Path(sys.argv[1]), room_for=12.5)
+    first = int(sys.argv[2])
+    print(sum([await begun(opened, reservation(client=first + n)) for n in range(20)]))
+asyncio.run(main())
+"""
+
+
+async def test_real_processes_that_share_the_folder_count_together(tmp_path):
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RESERVING, str(tmp_path), str(100 * number)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(3)
+    ]
+    outputs = [(await asyncio.to_thread(one.communicate))[0] for one in processes]
+    counts = [int(output.splitlines()[-1]) for output in outputs]
+
+    assert sum(counts) <= 12
+    assert len(names(tmp_path)) == sum(counts)
+    assert [one.returncode for one in processes] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("size", "allowed"),
+    [(1, 4), (LEAST_BYTES - 1, 4), (LEAST_BYTES, 4), (2 * LEAST_BYTES, 2), (3 * LEAST_BYTES, 1)],
+)
+async def test_unfinished_bytes_of_a_client_have_a_budget(tmp_path, size, allowed):
+    opened = Spool(tmp_path, client_bytes=4 * LEAST_BYTES, measure=lambda _: 1 << 50)
+    uploads = [reservation(size=size, client=1) for _ in range(allowed)]
+    for wanted in uploads:
+        await opened.reserve(wanted, now=NOW)
+
+    with pytest.raises(TooManyUploads) as refused:
+        await opened.reserve(reservation(size=size, client=1), now=NOW)
+    refused_names = names(tmp_path)
+    await opened.reserve(reservation(size=size, client=2), now=NOW)
+    await opened.discard(uploads[0].upload)
+    await opened.reserve(reservation(size=size, client=1), now=NOW)
+
+    assert refused.value.retry_after_seconds == 30
+    assert refused_names == sorted(wanted.name for wanted in uploads)
+
+
+async def test_default_budget_is_enough_for_twenty_teams_that_send_everything_at_once(tmp_path):
+    from settings import Settings  # noqa: PLC0415 - for its default alone
+
+    budget = Settings.model_fields["upload_bytes_per_client"].default
+
+    assert budget >= 20 * 33 * 5 * 1024 * 1024
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 3_600])
+async def test_bytes_and_room_go_when_the_ticket_ends_in_another_process_too(tmp_path, seconds):
+    before, after = spool(tmp_path, room_for=2.5), spool(tmp_path, room_for=2.5)
+    old = [reservation(client=1), reservation(client=2)]
+    for wanted in old:
+        assert await begun(before, wanted)
+    assert not await begun(after, reservation(client=3))
+
+    later = datetime.fromtimestamp(END + seconds, UTC)
+    new = reservation(client=3, end=END + 7_200)
+
+    assert await begun(after, new, now=later)
+    assert names(tmp_path) == [new.name]
+    with pytest.raises(PartMissing):
+        await before.write(old[0].upload, 1, b"x")
+    assert names(tmp_path) == [new.name]
+
+
+async def test_ended_uploads_are_swept_and_others_stay(tmp_path):
+    opened = Spool(tmp_path)
+    ended, going_on = reservation(), reservation(end=END + 1)
+    for wanted in (ended, going_on):
+        await begun(opened, wanted)
+    (tmp_path / f"{uuid4().hex}.part").write_bytes(b"of an earlier version")
+    (tmp_path / "of somebody").write_bytes(b"x")
+
+    swept = await opened.sweep_ended(now=datetime.fromtimestamp(END, UTC))
+
+    assert swept == 1
+    assert going_on.name in names(tmp_path)
+    assert len(names(tmp_path)) == 3
+
+
+async def test_upload_that_goes_on_from_another_address_is_counted_once(tmp_path):
+    opened = spool(tmp_path, room_for=4.5)
+    upload = uuid4()
+    await begun(opened, reservation(upload=upload, client=1))
+
+    await opened.reserve(reservation(upload=upload, client=2), now=NOW)
+    await opened.write(upload, 1, b"yz")
+
+    assert len(names(tmp_path)) == 1
+    assert opened.path(upload).read_bytes() == b"xyz"
+
+
+@pytest.mark.parametrize("room", [0, 1, -1_000])
+async def test_disk_that_others_filled_takes_no_further_byte(tmp_path, room):
+    free = [10 * COPIES * SIZE]
+    opened = Spool(tmp_path, min_free_bytes=0, measure=lambda _: free[0])
+    wanted = reservation()
+    assert await begun(opened, wanted)
+
+    free[0] = room
+    for call in (
+        opened.write(wanted.upload, 1, b"yz"),
+        opened.reserve(wanted, now=NOW),
+        opened.reserve(reservation(), now=NOW),
+    ):
+        with pytest.raises(StorageUnavailable) as refused:
+            await call
+
+    assert refused.value.retry_after_seconds == 60
+    assert names(tmp_path) == [wanted.name]
+    assert opened.path(wanted.upload).read_bytes() == b"x"
+    assert await opened.space.is_well() is (room >= 0)
+
+
+async def test_write_after_the_upload_was_discarded_begins_no_file_with_a_hole(tmp_path):
+    opened, wanted = Spool(tmp_path), reservation()
+    await begun(opened, wanted)
+    await opened.discard(wanted.upload)
+
+    with pytest.raises(PartMissing):
+        await opened.write(wanted.upload, 1, b"x")
+
+    assert names(tmp_path) == []

@@ -1,0 +1,317 @@
+"""Both stores, held to the same promises, and what Cloudinary does when it is not well."""
+
+import asyncio
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from domain.errors.exceptions import StorageUnavailable
+from integrations.storage.base import FileMissing, Folder
+from integrations.storage.cloudinary_store import AT_ONCE, CloudinaryMedia
+from integrations.storage.folder import FolderMedia
+from resilience.breaker_states import BreakerState
+from resilience.circuit_breaker import Guard, GuardOptions
+from tests.cloudinary import CloudinaryStandIn, signature
+from tests.processes import until
+
+CONTENT = bytes(range(256)) * 1_000
+ROOT = Path(__file__).parents[3]
+
+
+class Seconds:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def seconds() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def stand_in():
+    with CloudinaryStandIn() as opened:
+        yield opened
+
+
+def cloudinary(account: str, seconds: Seconds, *, attempts: int = 1, timeout: float = 10):
+    guard = Guard(
+        "cloudinary",
+        GuardOptions(attempts=attempts, timeout_seconds=timeout, retry_wait_seconds=0),
+        transient=CloudinaryMedia.TRANSIENT,
+        unavailable=StorageUnavailable,
+        clock=seconds,
+    )
+    return CloudinaryMedia(account, guard, timeout_seconds=timeout), guard
+
+
+@pytest.fixture(params=["folder", "cloudinary"])
+def media(request, tmp_path, stand_in, seconds):
+    if request.param == "folder":
+        return FolderMedia(tmp_path / "store")
+    return cloudinary(stand_in.url, seconds)[0]
+
+
+@pytest.fixture
+def source(tmp_path) -> Path:
+    path = tmp_path / "source"
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture
+def name() -> str:
+    return uuid4().hex
+
+
+async def fetched(media, name: str, folder: Folder, tmp_path: Path) -> bytes:
+    await media.fetch(name, folder, tmp_path / "copy")
+    return (tmp_path / "copy").read_bytes()
+
+
+async def test_what_is_saved_comes_back_as_it_was(media, source, name, tmp_path):
+    await media.save(name, Folder.PENDING, source)
+
+    assert await fetched(media, name, Folder.PENDING, tmp_path) == CONTENT
+
+
+async def test_saving_again_changes_nothing(media, source, name, tmp_path):
+    for _ in range(2):
+        await media.save(name, Folder.PENDING, source)
+
+    assert await fetched(media, name, Folder.PENDING, tmp_path) == CONTENT
+
+
+async def test_a_file_is_in_one_folder_and_moves_to_another(media, source, name, tmp_path):
+    await media.save(name, Folder.PENDING, source)
+
+    await media.move(name, Folder.PENDING, Folder.CONFIRMED)
+    await media.move(name, Folder.PENDING, Folder.CONFIRMED)
+
+    assert await fetched(media, name, Folder.CONFIRMED, tmp_path) == CONTENT
+    with pytest.raises(FileMissing):
+        await media.fetch(name, Folder.PENDING, tmp_path / "other")
+
+
+async def test_what_is_in_neither_folder_cannot_be_moved(media, name):
+    with pytest.raises(FileMissing):
+        await media.move(name, Folder.PENDING, Folder.REJECTED)
+
+
+async def test_deleting_may_be_repeated(media, source, name, tmp_path):
+    await media.save(name, Folder.REJECTED, source)
+
+    for _ in range(2):
+        await media.delete(name, Folder.REJECTED)
+
+    with pytest.raises(FileMissing):
+        await media.fetch(name, Folder.REJECTED, tmp_path / "copy")
+
+
+async def test_a_store_that_works_says_so(media):
+    await media.check()
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "", "A" * 32, "0" * 15, "/" + "0" * 31])
+async def test_a_name_that_is_not_ours_reaches_no_store(media, source, name, stand_in, tmp_path):
+    with pytest.raises(ValueError, match="not the name"):
+        await media.save(name, Folder.PENDING, source)
+
+    assert stand_in.total_calls == 0
+    assert not (tmp_path / "store").exists()
+
+
+async def test_a_folder_that_is_none_is_told(tmp_path, source, name):
+    (tmp_path / "store").write_bytes(b"a file")
+    media = FolderMedia(tmp_path / "store")
+
+    for call in (media.save(name, Folder.PENDING, source), media.check()):
+        with pytest.raises(StorageUnavailable):
+            await call
+
+    assert (tmp_path / "store").read_bytes() == b"a file"
+
+
+async def test_files_are_private_and_nothing_unfinished_stays(tmp_path, source, name):
+    await FolderMedia(tmp_path / "store").save(name, Folder.PENDING, source)
+
+    modes = {
+        path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "store").rglob("*")
+    }
+    assert modes == {"pending": "0o700", name: "0o600"}
+
+
+SAVING = """
+import asyncio, pathlib, sys
+from integrations.storage.folder import FolderMedia
+from integrations.storage.base import Folder
+async def save():
+    media = FolderMedia(pathlib.Path(sys.argv[1]))
+    for number in range(10_000):
+        await media.save(f"{number:032x}", Folder.PENDING, pathlib.Path(sys.argv[2]))
+asyncio.run(save())
+"""
+
+
+async def test_a_killed_process_leaves_whole_files_or_none(tmp_path, source):
+    pending = tmp_path / "store" / "pending"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVING, str(tmp_path / "store"), str(source)], cwd=ROOT
+    )
+    await until(lambda: pending.exists() and len(list(pending.iterdir())) > 20, "files are saved")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    whole = [path for path in pending.iterdir() if len(path.name) == 32]
+    assert len(whole) >= 20
+    assert {path.read_bytes() == CONTENT for path in whole} == {True}
+
+
+@pytest.mark.parametrize("mood", ["500", "503", "420", "429", "page", "cutting"])
+async def test_every_way_not_to_be_well_is_tried_three_times(stand_in, seconds, source, name, mood):
+    media, guard = cloudinary(stand_in.url, seconds, attempts=3)
+    stand_in.mood = mood
+
+    with pytest.raises(StorageUnavailable):
+        await media.save(name, Folder.PENDING, source)
+
+    assert stand_in.calls == {"upload": 3}
+    assert stand_in.assets == {}
+    assert guard.state == BreakerState.CLOSED
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for(stand_in, seconds, source, name):
+    media, _ = cloudinary(stand_in.url, seconds, timeout=0.2)
+    stand_in.gate.clear()
+
+    with pytest.raises(StorageUnavailable):
+        await media.save(name, Folder.PENDING, source)
+
+    assert stand_in.calls == {"upload": 1}
+
+
+async def test_nobody_listening_is_unavailable(seconds, source, name):
+    media, _ = cloudinary("cloudinary://1:2@cloud?upload_prefix=http://127.0.0.1:1", seconds)
+
+    with pytest.raises(StorageUnavailable):
+        await media.save(name, Folder.PENDING, source)
+
+
+async def test_a_wrong_secret_is_for_the_operator(stand_in, seconds, source, name):
+    wrong = secrets.token_hex(20)
+    media, guard = cloudinary(stand_in.url_with(wrong), seconds, attempts=3)
+
+    with capture_logs() as events:
+        for call in (media.save(name, Folder.PENDING, source), media.check()):
+            with pytest.raises(StorageUnavailable):
+                await call
+
+    refusals = [one for one in events if one["event"] == "storage_refused"]
+    assert [(one["log_level"], one["error"]) for one in refusals] == [
+        ("error", "AuthorizationRequired")
+    ] * 2
+    assert stand_in.calls == {"upload": 1, "ping": 1}
+    assert stand_in.assets == {}
+    assert guard.state == BreakerState.CLOSED
+    assert wrong not in str(events)
+
+
+async def test_assets_are_raw_authenticated_and_open_to_nobody_else(
+    stand_in, seconds, source, name
+):
+    media, _ = cloudinary(stand_in.url, seconds)
+    await media.save(name, Folder.PENDING, source)
+
+    async with httpx.AsyncClient(base_url=stand_in.address) as stranger:
+        path = f"/v1_1/icct26/raw/download?public_id=pending/{name}&type=authenticated"
+        guessed = await stranger.get(path)
+
+    assert list(stand_in.assets) == [("raw", "authenticated", f"pending/{name}")]
+    assert guessed.status_code == 401
+
+
+async def test_eight_calls_are_under_way_at_once(stand_in, seconds, source):
+    media, _ = cloudinary(stand_in.url, seconds)
+    stand_in.gate.clear()
+
+    saving = [
+        asyncio.create_task(media.save(uuid4().hex, Folder.PENDING, source)) for _ in range(20)
+    ]
+    await until(lambda: stand_in.total_calls == AT_ONCE, "eight calls are made")
+    stand_in.gate.set()
+    await asyncio.gather(*saving)
+
+    assert stand_in.most_at_once == AT_ONCE
+    assert len(stand_in.assets) == 20
+
+
+async def test_an_outage_opens_the_breaker_and_ends_by_itself(stand_in, seconds, source):
+    media, guard = cloudinary(stand_in.url, seconds)
+
+    async def save() -> None:
+        await media.save(uuid4().hex, Folder.PENDING, source)
+
+    stand_in.mood = "503"
+    for _ in range(5):
+        with pytest.raises(StorageUnavailable):
+            await save()
+    refusals = await asyncio.gather(*(save() for _ in range(20)), return_exceptions=True)
+    calls_while_open = stand_in.total_calls
+
+    stand_in.mood = "healthy"
+    stand_in.gate.clear()
+    seconds.now += 60
+    callers = [asyncio.create_task(save()) for _ in range(50)]
+    await until(lambda: sum(one.done() for one in callers) == 49, "all but the probe are refused")
+    stand_in.gate.set()
+    outcomes = await asyncio.gather(*callers, return_exceptions=True)
+    calls_of_probe = stand_in.total_calls - calls_while_open
+
+    assert {type(one) for one in refusals} == {StorageUnavailable}
+    assert calls_while_open == 5
+    assert calls_of_probe == 1
+    assert sum(outcome is None for outcome in outcomes) == 1
+    assert guard.state == BreakerState.CLOSED
+    await save()
+    assert len(stand_in.assets) == 2
+
+
+def test_the_stand_in_knows_the_documented_signature():
+    fields = {
+        "timestamp": b"1315060510",
+        "public_id": b"sample_image",
+        "eager": b"w_400,h_300,c_pad|w_260,h_200,c_crop",
+        "file": b"not signed",
+        "api_key": b"1234",
+    }
+
+    assert signature(fields, "abcd") == "bfd09f95f331f558cbd1320e67aa8d488770583e"
+
+
+@pytest.mark.parametrize("mood", ["420", "429", "500", "503", "page", "cutting"])
+async def test_listing_that_is_refused_keeps_nobody_from_uploads(
+    stand_in, seconds, source, name, mood
+):
+    media, guard = cloudinary(stand_in.url, seconds, attempts=3)
+    stand_in.mood = mood
+
+    for call in [media.files, media.check] * 10:
+        with pytest.raises(StorageUnavailable):
+            await call()
+    calls = stand_in.total_calls
+    stand_in.mood = "healthy"
+    await media.save(name, Folder.PENDING, source)
+
+    # The SDK itself asks three times more after a connection that was cut.
+    assert calls == GuardOptions().failures * (4 if mood == "cutting" else 1)
+    assert guard.state == BreakerState.CLOSED
+    assert stand_in.names == [f"pending/{name}"]
