@@ -26,8 +26,8 @@ import typer
 
 from domain.auth.roles import SYSTEM, Role
 from domain.errors.exceptions import DomainError
-from persistence.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from persistence.supervision import running
+from persistence.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
+from persistence.embedded.supervision import running
 from settings import (
     Settings,
     SettingsError,

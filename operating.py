@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from persistence import migrate, tournaments
-from persistence.database import Database, DatabaseUnavailable
+from persistence.engine import migrate
+from persistence.engine.database import Database, DatabaseUnavailable
+from persistence.repositories import tournaments
 from resolvers.context import Services
 from resolvers.outbox import run_outbox
 from resolvers.storage import HANDLERS

@@ -21,8 +21,8 @@ from integrations.storage.folder import FolderMedia
 from integrations.storage.inspection.sanitize import InspectionOptions
 from integrations.storage.upload_buffer import Spool
 from observability.tracing import start_tracing, stop_tracing
-from persistence.database import Database
-from persistence.options import DatabaseOptions
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
 from resilience.background_tasks import BackgroundTasks
 from resilience.memory import return_large_blocks
 from resilience.shutdown_deadline import finish

@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 import structlog
 
 from observability.metrics import FOLDER
-from persistence.embedded import EmbeddedPostgres
-from persistence.supervision import revive
+from persistence.embedded.server import EmbeddedPostgres
+from persistence.embedded.supervision import revive
 from resilience.background_tasks import BackgroundTask, BackgroundTasks
 from resilience.shutdown_deadline import LastResort
 from server import create_app, uvicorn_config

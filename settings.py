@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from pydantic import AliasChoices, Field, SecretStr
 
+from config import secret_key as secret_keys
+from config.database_url import asyncpg_url
 from observability.logging_setup import configure_logging
-from persistence import secret_keys
-from persistence.urls import asyncpg_url
 from web import values, variables
 from web.configuration import CheckedSettings, Combination, SettingsError, by_environment
 

@@ -18,7 +18,7 @@ from benchmarks.fill import fill, invite
 from benchmarks.jobs import ORGANISERS, PAGE_SIZE, Job, token
 from benchmarks.load import Measured
 from benchmarks.processes import Served, dsn
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 
 ROOT = Path(__file__).parent.parent
 WARM_UP_REQUESTS = 200

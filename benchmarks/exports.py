@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.driving import connected
 from benchmarks.fill import fill
 from benchmarks.processes import ROOT, Served, our_server
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 
 ADDED_BAR_MB = 60
 EMAIL, PASSWORD = "owner@church.example", "correct horse battery"

@@ -22,7 +22,7 @@ from benchmarks import report  # noqa: E402
 from benchmarks.driving import Driver, connected, prepared, stop, warm_up  # noqa: E402
 from benchmarks.jobs import Job  # noqa: E402
 from benchmarks.processes import Served, our_server  # noqa: E402
-from persistence.embedded import EmbeddedPostgres  # noqa: E402
+from persistence.embedded.server import EmbeddedPostgres  # noqa: E402
 
 CONNECTIONS = 16
 READS: tuple[Job, ...] = ("B", "C")

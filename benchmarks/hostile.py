@@ -31,7 +31,7 @@ from benchmarks.honest import KINDS, OPEN, Honest, Waits
 from benchmarks.jobs import ORGANISERS, page_body, registration_body, token
 from benchmarks.processes import Served, our_server
 from integrations.storage.disk import MIN_FREE_BYTES
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 from resolvers.tokens import hash_of
 from tests import make
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
 from benchmarks.processes import bare_environment, end, free_port, our_variables  # noqa: E402
-from persistence.embedded import EmbeddedPostgres  # noqa: E402
+from persistence.embedded.server import EmbeddedPostgres  # noqa: E402
 
 BAR_SECONDS = 1.5
 GIVEN_UP_SECONDS = 60.0

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.driving import make_room
 from benchmarks.jobs import registration_body
 from benchmarks.processes import Served, our_server
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 
 MEMORY_BAR_MB = 300
 JSON = {"Content-Type": "application/json"}

@@ -20,11 +20,12 @@ from domain.auth.roles import (
 )
 from domain.errors.exceptions import Forbidden, NotFound, SignInFailed, Unauthenticated
 from domain.registration.contact import parse_email
-from persistence import credentials, organisers
-from persistence.database import Connection
+from persistence.engine.database import Connection
 from persistence.ids import new_id
-from persistence.organisers import Account
 from persistence.records import Credential, OrganiserRecord, SessionRecord
+from persistence.repositories import organisers
+from persistence.repositories import sessions as stored_sessions
+from persistence.repositories.organisers import Account
 from resolvers import second_factor
 from resolvers.context import Services
 from resolvers.journal import record
@@ -101,9 +102,9 @@ async def sign_out(
 
     async def end(connection: Connection) -> OrganiserRecord | None:
         if everywhere:
-            await credentials.delete_sessions_of(connection, organiser_id)
+            await stored_sessions.delete_sessions_of(connection, organiser_id)
         elif session_id is not None:
-            await credentials.delete_session(connection, session_id, organiser_id=organiser_id)
+            await stored_sessions.delete_session(connection, session_id, organiser_id=organiser_id)
         await record(
             connection,
             caller,
@@ -163,7 +164,7 @@ async def list_sessions(
     now = services.clock()
     return await services.database.read(
         partial(
-            credentials.list_sessions,
+            stored_sessions.list_sessions,
             organiser_id=whose,
             now=now,
             idle_since=now - services.accounts.idle,
@@ -179,7 +180,7 @@ async def revoke_session(services: Services, caller: Caller, session_id: UUID) -
     require_session(caller, Role.VIEWER)
 
     async def end(connection: Connection) -> SessionRecord:
-        gone = await credentials.delete_session(
+        gone = await stored_sessions.delete_session(
             connection, session_id, organiser_id=reach_of(caller)
         )
         if gone is None:
@@ -210,9 +211,9 @@ def reach_of(caller: Caller) -> UUID | None:
 async def _credential(services: Services, token: str, token_hash: bytes) -> Credential | None:
     kind = kind_of(token)
     if kind is TokenKind.SESSION:
-        return await credentials.find_session(services.database, token_hash)
+        return await stored_sessions.find_session(services.database, token_hash)
     if kind is TokenKind.API:
-        return await credentials.find_api_token(services.database, token_hash)
+        return await stored_sessions.find_api_token(services.database, token_hash)
     return None
 
 
@@ -226,9 +227,9 @@ def _has_ended(services: Services, used: Credential, now: datetime) -> bool:
 
 async def _touch(connection: Connection, *, used: Credential, now: datetime) -> None:
     if used.caller.session_id is not None:
-        await credentials.touch_session(connection, used.id, now=now)
+        await stored_sessions.touch_session(connection, used.id, now=now)
     else:
-        await credentials.touch_api_token(connection, used.id, now=now)
+        await stored_sessions.touch_api_token(connection, used.id, now=now)
 
 
 async def _open(  # noqa: PLR0913 - what a sign-in consists of
@@ -252,7 +253,7 @@ async def _open(  # noqa: PLR0913 - what a sign-in consists of
     ):
         log.info("sign_in_refused", organiser_id=organiser.id)
         raise SignInFailed(CODE_NEEDED, details={"secondFactorRequired": True})
-    await credentials.add_session(connection, session, token_hash=hash_of(token))
+    await stored_sessions.add_session(connection, session, token_hash=hash_of(token))
     caller = Caller(kind=CallerKind.ORGANISER, organiser_id=organiser.id, role=organiser.role)
     await record(connection, caller, AuditAction.ORGANISER_SIGNED_IN, organiser.id, at=now)
     return organiser

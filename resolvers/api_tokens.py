@@ -13,9 +13,9 @@ from domain.auth.roles import Caller, Role, require_session
 from domain.errors.exceptions import InvalidForm, IssueCode, NotFound
 from domain.errors.issues import INPUT, issue
 from domain.registration.names import FreeText
-from persistence import credentials
-from persistence.database import Connection
+from persistence.engine.database import Connection
 from persistence.records import ApiTokenRecord
+from persistence.repositories import sessions as stored_sessions
 from resolvers.accounts import reach_of, require_access
 from resolvers.context import Services
 from resolvers.journal import record
@@ -92,7 +92,7 @@ async def create(  # noqa: PLR0913 - what a token is made of
 
 
 async def _add(connection: Connection, caller: Caller, token: ApiTokenRecord, text: str) -> None:
-    await credentials.add_api_token(connection, token, token_hash=hash_of(text))
+    await stored_sessions.add_api_token(connection, token, token_hash=hash_of(text))
     await record(
         connection,
         caller,
@@ -110,7 +110,7 @@ async def _again(
 ) -> NewApiToken:
     """The token that was made with one of these texts. Raises NotFound once it has ended."""
     for text in texts:
-        token = await credentials.find_made(connection, hash_of(text), now=services.clock())
+        token = await stored_sessions.find_made(connection, hash_of(text), now=services.clock())
         if token is not None:
             return _new(services, text, token, is_replay=is_replay)
     raise NotFound("This API token has ended. Use a new key to make another one.")
@@ -129,7 +129,7 @@ async def list_tokens(
     """One's own, or as OWNER another organiser's. Raises Unauthenticated, Forbidden."""
     whose = require_access(caller, organiser_id)
     return await services.database.read(
-        partial(credentials.list_api_tokens, organiser_id=whose, now=services.clock())
+        partial(stored_sessions.list_api_tokens, organiser_id=whose, now=services.clock())
     )
 
 
@@ -141,7 +141,7 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
     require_session(caller, Role.VIEWER)
 
     async def end(connection: Connection) -> ApiTokenRecord:
-        gone = await credentials.delete_api_token(
+        gone = await stored_sessions.delete_api_token(
             connection, token_id, organiser_id=reach_of(caller)
         )
         if gone is None:

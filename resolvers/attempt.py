@@ -12,8 +12,9 @@ from domain.errors.exceptions import (
 from domain.registration.forms import DocumentForm, TeamEntry, TeamForm
 from domain.teams.status import TeamStatus
 from domain.tournaments import require_open
-from persistence import registering, tournaments
-from persistence.database import Database
+from persistence.engine.database import Database
+from persistence.fast import register_team
+from persistence.fast.register_team import NoChurchPlace, NoNumber, Registration
 from persistence.ids import new_ids
 from persistence.records import (
     ChurchRecord,
@@ -22,7 +23,7 @@ from persistence.records import (
     PlayerRecord,
     TeamRecord,
 )
-from persistence.registering import NoChurchPlace, NoNumber, Registration
+from persistence.repositories import tournaments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Attempt:
         """
         try:
             answer = self._team("", self._unplaced())
-            placed = await registering.store(database, self.registration, answer=answer)
+            placed = await register_team.store(database, self.registration, answer=answer)
         except NoChurchPlace as error:
             limit = self.registration.tournament.rules.teams_per_church or 0
             raise ChurchLimitReached(limit=limit, registered=limit) from error

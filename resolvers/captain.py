@@ -8,10 +8,11 @@ from domain.auth.roles import CAPTAIN_ACTOR
 from domain.errors.exceptions import Unauthenticated
 from domain.registration.reasons import read_reason
 from domain.teams.status import TeamEvent
-from persistence import render, teams
-from persistence.database import Connection
+from persistence.engine.database import Connection
+from persistence.fast import json_rendering
+from persistence.fast.json_rendering import Printed
 from persistence.records import TeamRecord
-from persistence.render import Printed
+from persistence.repositories import teams
 from resolvers.context import Services
 from resolvers.deciding import Decision, carry_out, change_of, locked, read
 from resolvers.secrets import is_manage_token
@@ -34,7 +35,7 @@ async def my_team(services: Services, token: str | None) -> TeamRecord:
 async def my_team_text(services: Services, token: str | None, text: Printed) -> str:
     """The same as PostgreSQL prints it."""
     team_id, generation = _claims(services, token)
-    found = await render.find_team(services.database, team_id, text)
+    found = await json_rendering.find_team(services.database, team_id, text)
     if found is None or found["manage_generation"] != generation:
         raise TokenEnded(REFUSED)
     return str(found["printed"])

@@ -15,11 +15,11 @@ from domain.registration.forms import DocumentForm, PlayerForm
 from domain.teams.codes import player_code
 from domain.teams.status import TeamStatus, refused
 from domain.tournaments import require_open
-from persistence import tournaments
-from persistence.database import Connection
-from persistence.decisions import Decided
+from persistence.engine.database import Connection
 from persistence.ids import new_id
 from persistence.records import DocumentRecord, PlayerRecord, TeamRecord, TournamentRecord
+from persistence.repositories import tournaments
+from persistence.repositories.decisions import Decided
 from resolvers.captain import my_team, require_same_token
 from resolvers.context import Services
 from resolvers.deciding import Act, Change, locked, read

@@ -10,7 +10,7 @@ from domain.errors.exceptions import StorageUnavailable
 from integrations.storage.base import Media
 from integrations.storage.inspection.sanitize import DEFAULT_OPTIONS, InspectionOptions
 from integrations.storage.upload_buffer import Spool
-from persistence.database import Database
+from persistence.engine.database import Database
 from resilience.background_tasks import BackgroundTasks
 from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets

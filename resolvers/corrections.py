@@ -22,11 +22,11 @@ from domain.operations import Operation
 from domain.registration.forms import PlayerForm
 from domain.registration.reasons import note_reason, read_reason
 from domain.teams.codes import as_code, parse_player_code, player_code
-from persistence import editing, nodes, tournaments
-from persistence.database import Connection
-from persistence.decisions import Decided
-from persistence.nodes import NodeKind
+from persistence.engine.database import Connection
 from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
+from persistence.repositories import nodes, team_updates, tournaments
+from persistence.repositories.decisions import Decided
+from persistence.repositories.nodes import NodeKind
 from resolvers.context import Services
 from resolvers.deciding import Act, Change, locked, read, write_down
 from resolvers.editing import Edit, form_of, player_form, require_live, store
@@ -144,7 +144,7 @@ async def _reissue(
 ) -> TeamRecord:
     change = _change(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     decided = await locked(services, connection, correction.reference, change)
-    generation = await editing.next_generation(connection, decided, now=services.clock())
+    generation = await team_updates.next_generation(connection, decided, now=services.clock())
     act = _act(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     changes = {"generation": [generation - 1, generation]}
     await write_down(services, connection, decided, act, changes=changes)

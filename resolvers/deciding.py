@@ -23,10 +23,10 @@ from domain.teams.codes import player_code
 from domain.teams.readiness import Readiness, readiness
 from domain.teams.status import LIVE_STATUSES, TeamEvent, TeamStatus, move, refused
 from observability.logging_setup import current_request_id
-from persistence import audit, decisions, outbox, teams, tournaments
-from persistence.database import Connection
-from persistence.decisions import Decided
+from persistence.engine.database import Connection
 from persistence.records import TeamRecord
+from persistence.repositories import audit, decisions, outbox, teams, tournaments
+from persistence.repositories.decisions import Decided
 from resolvers.context import Services
 from resolvers.secrets import fingerprint, is_fingerprint
 from resolvers.storage import owe_move

@@ -6,7 +6,7 @@ from functools import partial
 
 from domain.errors.exceptions import InvalidForm
 from domain.registration.forms import PersonForm, PlayerForm, PlayerRole, TeamForm
-from persistence import tournaments
+from persistence.repositories import tournaments
 from resolvers.context import Services
 from resolvers.registration import register_team
 

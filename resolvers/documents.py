@@ -19,10 +19,10 @@ from domain.registration.forms import DocumentForm, TeamForm
 from domain.teams.codes import player_code
 from integrations.storage.base import FileMissing, Folder, fetch_from_any_folder
 from observability.logging_setup import current_request_id
-from persistence import audit, documents
-from persistence.database import Connection
-from persistence.documents import Ownership
+from persistence.engine.database import Connection
 from persistence.records import DocumentRecord
+from persistence.repositories import audit, documents
+from persistence.repositories.documents import Ownership
 from resolvers.context import Services
 from resolvers.links import Link, linked_caller, read_link, sign_link
 

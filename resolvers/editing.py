@@ -14,12 +14,12 @@ from domain.registration.validation import check
 from domain.teams.codes import player_code
 from domain.teams.status import LIVE_STATUSES, TeamStatus, refused
 from domain.tournaments import TournamentRules
-from persistence import churches, decisions, documents, editing, registration
-from persistence.database import Connection
-from persistence.decisions import Decided
-from persistence.editing import StoredPlayer
+from persistence.engine.database import Connection
 from persistence.ids import new_id
 from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
+from persistence.repositories import churches, decisions, documents, registration, team_updates
+from persistence.repositories.decisions import Decided
+from persistence.repositories.team_updates import StoredPlayer
 from resolvers.context import Services
 from resolvers.deciding import Act, read, write_down
 from resolvers.storage import owe_deletions
@@ -112,7 +112,7 @@ async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by 
         church_id = await _change_church(services, connection, decided, entry, tournament)
     elif church_name != before.church.name:
         await churches.rename(connection, decided.church_id, church_name)
-    await editing.change_team(
+    await team_updates.change_team(
         connection,
         decided,
         entry,
@@ -169,13 +169,13 @@ async def _store_squad(
     if gone:
         given_up = await documents.give_up_of_players(connection, gone)
         await owe_deletions(connection, given_up, team_id=before.id, now=services.clock())
-        await editing.remove_players(connection, gone)
+        await team_updates.remove_players(connection, gone)
     changed = [one for one in squad if one.id in known and _player_changes(known[one.id], one)]
     if changed:
-        await editing.change_players(connection, changed)
+        await team_updates.change_players(connection, changed)
     added = [one for one in squad if one.id not in known]
     if added:
-        await editing.add_players(connection, before.id, added)
+        await team_updates.add_players(connection, before.id, added)
 
 
 async def _change_church(

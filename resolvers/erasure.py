@@ -9,8 +9,8 @@ from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
 from domain.teams.status import LIVE_STATUSES
 from observability.logging_setup import current_request_id
-from persistence import audit, decisions, documents, erasure
-from persistence.database import Connection
+from persistence.engine.database import Connection
+from persistence.repositories import audit, decisions, documents, erasure
 from resolvers.context import Services
 from resolvers.deciding import Change, locked
 from resolvers.storage import MOVE, owe_deletions

@@ -25,12 +25,12 @@ from domain.errors.exceptions import NotFound
 from domain.spreadsheets import ExportFormat, harmless
 from domain.teams.status import TeamStatus
 from observability.logging_setup import current_request_id
-from persistence import audit, team_lists, tournaments
-from persistence.database import Connection
-from persistence.pages import Page, Slice
+from persistence.engine.database import Connection
+from persistence.pagination import Page, Slice
 from persistence.records import TeamRecord
-from persistence.team_lists import Listing, Parts, TeamOrderField, order_of
-from persistence.team_search import TeamFilter
+from persistence.repositories import audit, team_lists, tournaments
+from persistence.repositories.team_lists import Listing, Parts, TeamOrderField, order_of
+from persistence.repositories.team_search import TeamFilter
 from resolvers.context import Services
 from resolvers.export_columns import PLAYER_COLUMNS, Column, Member, team_columns_in
 from resolvers.links import Link, linked_caller, read_link, sign_link

@@ -6,8 +6,8 @@ from uuid import UUID
 from domain.audit import AuditAction
 from domain.auth.roles import Caller
 from observability.logging_setup import current_request_id
-from persistence import audit
-from persistence.database import Connection
+from persistence.engine.database import Connection
+from persistence.repositories import audit
 
 
 async def record(

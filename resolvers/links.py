@@ -7,8 +7,8 @@ from uuid import UUID
 
 from domain.auth.roles import SYSTEM, Caller, CallerKind, Role
 from domain.errors.exceptions import NotFound
-from persistence import organisers
-from persistence.database import Connection
+from persistence.engine.database import Connection
+from persistence.repositories import organisers
 from resolvers.context import Services
 from resolvers.secrets import NotSigned, read_signed, sign
 

@@ -6,15 +6,16 @@ from uuid import UUID
 
 from domain.auth.roles import Caller, Role, may, require_role
 from domain.teams.codes import parse_player_code
-from persistence import audit, deliveries, render, team_lists, team_stats, teams
-from persistence.audit import AuditFilter, AuditRecord
-from persistence.deliveries import DeliveryFilter, DeliveryRecord
-from persistence.pages import Page, Slice
+from persistence.fast import json_rendering
+from persistence.fast.json_rendering import Printed
+from persistence.pagination import Page, Slice
 from persistence.records import PlayerRecord, TeamRecord
-from persistence.render import Printed
-from persistence.team_lists import Listing, Parts
-from persistence.team_search import TeamFilter
-from persistence.team_stats import SamePlayer, TeamStats
+from persistence.repositories import audit, deliveries, team_lists, team_stats, teams
+from persistence.repositories.audit import AuditFilter, AuditRecord
+from persistence.repositories.deliveries import DeliveryFilter, DeliveryRecord
+from persistence.repositories.team_lists import Listing, Parts
+from persistence.repositories.team_search import TeamFilter
+from persistence.repositories.team_stats import SamePlayer, TeamStats
 from resolvers.context import Services
 
 
@@ -34,7 +35,7 @@ async def team_text_page(
 ) -> Page[str]:
     """The teams as PostgreSQL prints them, contacts included. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
-    return await render.team_page(services.database, listing, text)
+    return await json_rendering.team_page(services.database, listing, text)
 
 
 async def team_count(services: Services, caller: Caller, *, wanted: TeamFilter) -> int:
@@ -62,7 +63,7 @@ async def player_text(services: Services, caller: Caller, code: str, text: Print
     """The player as PostgreSQL prints it. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
     parsed = parse_player_code(code)
-    return await render.find_player(services.database, *parsed, text) if parsed else None
+    return await json_rendering.find_player(services.database, *parsed, text) if parsed else None
 
 
 async def stats(services: Services, caller: Caller) -> TeamStats:

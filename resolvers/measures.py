@@ -4,8 +4,8 @@ import asyncio
 from functools import partial
 
 from observability.metrics import OUTBOX_DEAD, OUTBOX_LATE, OUTBOX_OWED, OUTBOX_UNHANDLED, POOL
-from persistence import outbox
-from persistence.outbox import Backlog
+from persistence.repositories import outbox
+from persistence.repositories.outbox import Backlog
 from resolvers.context import Services
 from resolvers.storage import HANDLERS
 

@@ -6,21 +6,7 @@ from functools import partial
 from uuid import UUID
 
 from domain.auth.roles import Caller, Role, may, require_role
-from persistence import (
-    audit,
-    churches,
-    credentials,
-    deliveries,
-    documents,
-    nodes,
-    organisers,
-    teams,
-    tournaments,
-)
-from persistence.audit import AuditRecord
-from persistence.database import Connection
-from persistence.deliveries import DeliveryRecord
-from persistence.nodes import Named, NodeKind
+from persistence.engine.database import Connection
 from persistence.records import (
     ApiTokenRecord,
     ChurchRecord,
@@ -31,6 +17,20 @@ from persistence.records import (
     TeamRecord,
     TournamentRecord,
 )
+from persistence.repositories import (
+    audit,
+    churches,
+    deliveries,
+    documents,
+    nodes,
+    organisers,
+    teams,
+    tournaments,
+)
+from persistence.repositories import sessions as stored_sessions
+from persistence.repositories.audit import AuditRecord
+from persistence.repositories.deliveries import DeliveryRecord
+from persistence.repositories.nodes import Named, NodeKind
 from resolvers.captain import my_team
 from resolvers.context import Services
 
@@ -136,9 +136,9 @@ async def _of_organiser(
         return await organisers.find(connection, node_id)
     records: list[SessionRecord] | list[ApiTokenRecord]
     if named.kind == NodeKind.SESSION:
-        records = await credentials.list_sessions(
+        records = await stored_sessions.list_sessions(
             connection, owner_id, now=now, idle_since=now - services.accounts.idle
         )
     else:
-        records = await credentials.list_api_tokens(connection, owner_id, now=now)
+        records = await stored_sessions.list_api_tokens(connection, owner_id, now=now)
     return next((record for record in records if record.id == node_id), None)

@@ -21,9 +21,10 @@ from domain.errors.exceptions import (
 )
 from domain.errors.issues import INPUT, issue
 from domain.registration.contact import parse_email
-from persistence import credentials, organisers, second_factors
-from persistence.database import Connection
+from persistence.engine.database import Connection
 from persistence.records import OrganiserRecord
+from persistence.repositories import organisers, totp
+from persistence.repositories import sessions as stored_sessions
 from resolvers.context import Services
 from resolvers.journal import record
 from resolvers.repeats import making, reserve, token_for, tokens_of
@@ -222,7 +223,7 @@ async def reset_password(
         if changed is None:
             raise NotFound("There is no organiser with this e-mail.")
         if not keep_totp:
-            await second_factors.disable(connection, changed.id)
+            await totp.disable(connection, changed.id)
         await record(
             connection,
             caller,
@@ -232,8 +233,8 @@ async def reset_password(
             secondFactor=[changed.has_totp, changed.has_totp and keep_totp],
         )
         return Reset(
-            sessions=await credentials.delete_sessions_of(connection, changed.id),
-            api_tokens=await credentials.delete_api_tokens_of(connection, changed.id),
+            sessions=await stored_sessions.delete_sessions_of(connection, changed.id),
+            api_tokens=await stored_sessions.delete_api_tokens_of(connection, changed.id),
         )
 
     return await services.database.supersede(change)

@@ -14,10 +14,10 @@ from functools import partial
 import structlog
 
 from domain.errors.exceptions import DomainError, ServiceUnavailable
-from persistence import outbox
-from persistence.database import Work
-from persistence.listening import listen
-from persistence.outbox import Message
+from persistence.engine.database import Work
+from persistence.engine.notifications import listen
+from persistence.repositories import outbox
+from persistence.repositories.outbox import Message
 from resilience.background_tasks import BackgroundTask
 from resilience.backoff import Backoff
 from resolvers.context import Services

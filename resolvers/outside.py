@@ -6,7 +6,7 @@ from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
 from domain.errors.exceptions import NotFound
 from observability.logging_setup import current_request_id
-from persistence import audit
+from persistence.repositories import audit
 from resolvers.context import Services
 from resolvers.queries import Check, outside_check
 

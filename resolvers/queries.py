@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal
 from domain.errors.exceptions import ServiceUnavailable
 from domain.registration.names import normalize
 from domain.tournaments import RegistrationState, registration_state
-from persistence import churches, render, tournaments
-from persistence.pages import Page, Slice
+from persistence.fast import json_rendering
+from persistence.fast.json_rendering import Printed
+from persistence.pagination import Page, Slice
 from persistence.records import ChurchRecord, TournamentRecord
-from persistence.render import Printed
+from persistence.repositories import churches, tournaments
 from resilience.breaker_states import BreakerState
 from resolvers.context import Disk, Services, Watched
 
@@ -74,7 +75,7 @@ async def church_text_page(
     services: Services, *, search: str | None, part: Slice, text: Printed
 ) -> Page[str]:
     """The same as PostgreSQL prints them."""
-    return await render.church_page(services.database, normalize(search or ""), part, text)
+    return await json_rendering.church_page(services.database, normalize(search or ""), part, text)
 
 
 async def church_count(services: Services, *, search: str | None) -> int:

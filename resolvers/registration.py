@@ -40,7 +40,7 @@ from domain.tournaments import (
     require_place,
 )
 from observability.logging_setup import log_fact
-from persistence import idempotency, registration, teams, tournaments
+from persistence.fast.register_team import DocumentsTaken, Registration
 from persistence.ids import new_id
 from persistence.records import (
     DocumentRecord,
@@ -49,7 +49,7 @@ from persistence.records import (
     TeamRecord,
     TournamentRecord,
 )
-from persistence.registering import DocumentsTaken, Registration
+from persistence.repositories import idempotency, registration, teams, tournaments
 from resolvers.attempt import Attempt, claimed, claims_of, squad
 from resolvers.context import Services
 from resolvers.documents import as_uploaded, claimable

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from domain.auth.roles import Caller
 from domain.errors.exceptions import IdempotencyKeyReused
-from persistence import idempotency
-from persistence.database import Connection
+from persistence.engine.database import Connection
 from persistence.ids import new_id
+from persistence.repositories import idempotency
 from resolvers.context import Services
 from resolvers.secrets import derived, fingerprint, is_fingerprint
 from resolvers.tokens import TokenKind, new_token, token_of

@@ -9,9 +9,9 @@ from domain.errors.issues import INPUT, ISSUES_MAX, Path, issue
 from domain.ids import read_id
 from domain.registration.forms import DocumentForm
 from domain.registration.validation import Place, check_places
-from persistence import documents
-from persistence.database import Connection
+from persistence.engine.database import Connection
 from persistence.records import Claim, DocumentRecord
+from persistence.repositories import documents
 from resolvers.context import Services
 from resolvers.documents import as_uploaded
 

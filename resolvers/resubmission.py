@@ -11,7 +11,7 @@ from domain.errors.issues import INPUT, Path
 from domain.registration.forms import DocumentForm
 from domain.teams.codes import player_code
 from domain.teams.status import TeamEvent, move
-from persistence.database import Connection
+from persistence.engine.database import Connection
 from persistence.records import DocumentRecord, TeamRecord
 from resolvers.captain import my_team, require_same_token
 from resolvers.context import Services

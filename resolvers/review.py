@@ -22,10 +22,11 @@ from domain.operations import Operation
 from domain.registration.reasons import is_left_out, note_reason, read_reason
 from domain.teams.status import TeamEvent, TeamStatus, refused
 from observability.logging_setup import current_request_id
-from persistence import audit, decisions, documents, render, teams
-from persistence.database import Connection
+from persistence.engine.database import Connection
+from persistence.fast import json_rendering
+from persistence.fast.json_rendering import Printed
 from persistence.records import TeamRecord
-from persistence.render import Printed
+from persistence.repositories import audit, decisions, documents, teams
 from resolvers.context import Services
 from resolvers.deciding import Change, Decision, carry_out, locked, read
 
@@ -47,7 +48,7 @@ async def team(services: Services, caller: Caller, reference: str) -> TeamRecord
 async def team_text(services: Services, caller: Caller, reference: str, text: Printed) -> str:
     """The team as PostgreSQL prints it. Raises Unauthenticated, Forbidden, TeamNotFound."""
     require_role(caller, Role.REVIEWER)
-    found = await render.find_team(services.database, reference, text)
+    found = await json_rendering.find_team(services.database, reference, text)
     if found is None:
         raise TeamNotFound
     return str(found["printed"])

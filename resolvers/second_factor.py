@@ -19,10 +19,10 @@ from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_session
 from domain.errors.exceptions import BadUserInput, Forbidden, IssueCode, Unauthenticated
 from domain.errors.issues import INPUT, issue
-from persistence import organisers, second_factors
-from persistence.database import Connection
-from persistence.organisers import Account
+from persistence.engine.database import Connection
 from persistence.records import OrganiserRecord
+from persistence.repositories import organisers, totp
+from persistence.repositories.organisers import Account
 from resolvers.context import Services
 from resolvers.journal import record
 from resolvers.secrets import Secrets, derived, is_same
@@ -61,7 +61,7 @@ async def propose(services: Services, caller: Caller, password: str) -> str:
         raise Forbidden("The password is wrong.")
     salt = secrets.token_bytes(SALT_BYTES)
     is_proposed = await services.database.run(
-        partial(second_factors.propose, organiser_id=account.organiser.id, salt=salt)
+        partial(totp.propose, organiser_id=account.organiser.id, salt=salt)
     )
     if not is_proposed:
         raise BadUserInput(
@@ -83,12 +83,10 @@ async def confirm(services: Services, caller: Caller, code: str) -> Enrolment:
     codes = tuple(_new_recovery_code() for _ in range(RECOVERY_CODES))
 
     async def turn_on(connection: Connection) -> None:
-        if not await second_factors.confirm(
-            connection, organiser.id, salt=salt, step=step, now=now
-        ):
+        if not await totp.confirm(connection, organiser.id, salt=salt, step=step, now=now):
             raise Forbidden(WRONG_CODE)
         hashes = [_hash_of_recovery_code(code) for code in codes]
-        await second_factors.replace_recovery_codes(connection, organiser.id, hashes)
+        await totp.replace_recovery_codes(connection, organiser.id, hashes)
         await record(connection, caller, AuditAction.ORGANISER_TOTP_ENABLED, organiser.id, at=now)
 
     await services.database.run(turn_on, repeatable=False)
@@ -104,7 +102,7 @@ async def disable(services: Services, caller: Caller, code: str) -> OrganiserRec
     async def turn_off(connection: Connection) -> None:
         if not await use(connection, services.secrets, account, code, now=now):
             raise Forbidden(WRONG_CODE)
-        await second_factors.disable(connection, organiser.id)
+        await totp.disable(connection, organiser.id)
         await record(connection, caller, AuditAction.ORGANISER_TOTP_DISABLED, organiser.id, at=now)
 
     await services.database.run(turn_off, repeatable=False)
@@ -130,15 +128,13 @@ async def use(
 ) -> bool:
     """Whether the code is right and was not used before; it is used now."""
     if not _CODE.fullmatch(_SPACE.sub("", code)):
-        return await second_factors.use_recovery_code(
+        return await totp.use_recovery_code(
             connection, account.organiser.id, _hash_of_recovery_code(code)
         )
     step = step_of(secrets, account, code, now)
     if step is None or account.totp_salt is None:
         return False
-    return await second_factors.use_step(
-        connection, account.organiser.id, salt=account.totp_salt, step=step
-    )
+    return await totp.use_step(connection, account.organiser.id, salt=account.totp_salt, step=step)
 
 
 def step_of(secrets: Secrets, account: Account, code: str, now: datetime) -> int | None:

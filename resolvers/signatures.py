@@ -9,7 +9,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from domain.errors.exceptions import Unauthenticated
-from persistence import credentials
+from persistence.repositories import sessions as stored_sessions
 from resolvers.context import Services
 from resolvers.secrets import Secrets, derived, is_same
 
@@ -67,7 +67,7 @@ async def require_signature(
         raise Unauthenticated("The signature is not that of this request.")
     is_new = await services.database.run(
         partial(
-            credentials.use_nonce,
+            stored_sessions.use_nonce,
             token_id=token_id,
             nonce=request.nonce,
             # One from ahead of our clock can come again for twice as long.

@@ -15,11 +15,11 @@ from domain.errors.exceptions import StorageUnavailable
 from domain.teams.status import TeamStatus
 from integrations.storage.base import FileMissing, Folder, Media, delete_everywhere, find_folder
 from observability.logging_setup import current_request_id
-from persistence import audit, documents, outbox, teams
-from persistence.database import Connection
-from persistence.documents import GivenUp
-from persistence.outbox import Message
+from persistence.engine.database import Connection
 from persistence.records import DocumentRecord
+from persistence.repositories import audit, documents, outbox, teams
+from persistence.repositories.documents import GivenUp
+from persistence.repositories.outbox import Message
 from resilience.background_tasks import Parts
 from resolvers.context import Services
 from resolvers.outbox import Handler

@@ -22,10 +22,10 @@ from integrations.storage.base import (
     delete_everywhere,
     find_folder,
 )
-from persistence import documents
-from persistence.database import Connection
-from persistence.database_identity import storage_tag
-from persistence.documents import Kept
+from persistence.engine.database import Connection
+from persistence.engine.database_identity import storage_tag
+from persistence.repositories import documents
+from persistence.repositories.documents import Kept
 from resolvers.context import Services
 from resolvers.storage import owe_move
 

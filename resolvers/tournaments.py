@@ -16,9 +16,9 @@ from domain.naming import camel_case
 from domain.tournament_settings import issue_of, order_issues, read_changes
 from domain.tournaments import RegistrationState
 from observability.logging_setup import current_request_id
-from persistence import audit, tournaments
-from persistence.database import Connection
+from persistence.engine.database import Connection
 from persistence.records import TournamentRecord
+from persistence.repositories import audit, tournaments
 from resolvers.context import Services
 from resolvers.deciding import Change, require_version
 from resolvers.queries import state_of

@@ -7,8 +7,9 @@ from datetime import timedelta
 from functools import partial
 
 from domain.errors.exceptions import StorageUnavailable
-from persistence import credentials, normalized_names, upkeep
-from persistence.upkeep import Drift
+from persistence.repositories import maintenance, normalized_names
+from persistence.repositories import sessions as stored_sessions
+from persistence.repositories.maintenance import Drift
 from resilience.background_tasks import BackgroundTask, Parts, repeat
 from resolvers import storage, stored_files
 from resolvers.context import Services
@@ -59,7 +60,7 @@ async def examine(services: Services) -> Findings:
         except StorageUnavailable:
             away.append(name)
     return Findings(
-        drift=await services.database.read(upkeep.drift),
+        drift=await services.database.read(maintenance.drift),
         store=services.storage.media.name,
         stores_away=tuple(away),
         comparisons=tuple(comparisons),
@@ -75,10 +76,12 @@ async def prune(services: Services) -> Pruned:
     no other from running; its error is raised in the end.
     """
     database, parts, now = services.database, Parts(), services.clock()
-    forgotten = await parts.run(database.run(partial(upkeep.forget_keys, now=now)), otherwise=0)
+    forgotten = await parts.run(
+        database.run(partial(maintenance.forget_keys, now=now)), otherwise=0
+    )
     idle_since = now - services.accounts.idle
     ended = await parts.run(
-        database.run(partial(credentials.forget_expired, now=now, idle_since=idle_since)),
+        database.run(partial(stored_sessions.forget_expired, now=now, idle_since=idle_since)),
         otherwise=0,
     )
     renewed = await parts.run(normalized_names.renew(database), otherwise=0)
@@ -109,7 +112,7 @@ async def maintain(services: Services) -> None:
     """
     parts, now = Parts(), services.clock()
     take_turn = partial(
-        upkeep.take_turn, work="compare_stores", now=now, until=now + COMPARISON_PAUSE
+        maintenance.take_turn, work="compare_stores", now=now, until=now + COMPARISON_PAUSE
     )
     if await parts.run(services.database.run(take_turn), otherwise=False):
         await parts.run(stored_files.put_all_right(services), otherwise=None)

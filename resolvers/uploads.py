@@ -28,11 +28,11 @@ from integrations.storage.disk import disk_errors
 from integrations.storage.inspection.sanitize import clean_copy
 from integrations.storage.reservations import Reservation
 from integrations.storage.upload_buffer import PartMissing, Snapshot
-from persistence import documents
-from persistence.database import Connection
-from persistence.database_identity import new_storage_name
+from persistence.engine.database import Connection
+from persistence.engine.database_identity import new_storage_name
 from persistence.ids import new_id
 from persistence.records import DocumentRecord
+from persistence.repositories import documents
 from resolvers.context import Services
 from resolvers.secrets import NotSigned, derived, read_signed, sign
 

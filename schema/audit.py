@@ -10,8 +10,8 @@ from strawberry import argument, field
 
 from domain.auth.roles import Caller, CallerKind, Role, may
 from domain.naming import camel_case
-from persistence.audit import AuditFilter as AuditSearch
-from persistence.audit import AuditRecord
+from persistence.repositories.audit import AuditFilter as AuditSearch
+from persistence.repositories.audit import AuditRecord
 from resolvers import lists
 from schema.access import caller_with
 from schema.context import Info

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from strawberry import Info as StrawberryInfo
 
 from domain.auth.roles import Caller
-from persistence.render import Printed
+from persistence.fast.json_rendering import Printed
 from resolvers.context import Services
 from schema.loaders import Loaders
 

@@ -9,8 +9,8 @@ import strawberry
 from strawberry import argument, field
 
 from domain.auth.roles import Role
-from persistence.deliveries import DeliveryFilter as DeliverySearch
-from persistence.deliveries import DeliveryRecord
+from persistence.repositories.deliveries import DeliveryFilter as DeliverySearch
+from persistence.repositories.deliveries import DeliveryRecord
 from resolvers import lists
 from schema.access import caller_with
 from schema.context import Info

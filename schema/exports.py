@@ -7,7 +7,7 @@ import strawberry
 from strawberry import argument, field
 
 from domain.auth.roles import Role
-from persistence.team_search import TeamFilter as TeamSearch
+from persistence.repositories.team_search import TeamFilter as TeamSearch
 from resolvers import exports
 from schema.access import caller_with
 from schema.context import Info

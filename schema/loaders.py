@@ -5,8 +5,8 @@ from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
-from persistence.audit import AuditRecord
-from persistence.team_stats import SamePlayer
+from persistence.repositories.audit import AuditRecord
+from persistence.repositories.team_stats import SamePlayer
 from resolvers import lists
 from resolvers.context import Services
 

@@ -7,8 +7,6 @@ import strawberry
 from strawberry import argument
 
 from domain.auth.roles import Role, may
-from persistence.audit import AuditRecord
-from persistence.deliveries import DeliveryRecord
 from persistence.records import (
     ApiTokenRecord,
     ChurchRecord,
@@ -18,6 +16,8 @@ from persistence.records import (
     TeamRecord,
     TournamentRecord,
 )
+from persistence.repositories.audit import AuditRecord
+from persistence.repositories.deliveries import DeliveryRecord
 from resolvers import nodes
 from resolvers.queries import state_of
 from schema.access import guesses_counted

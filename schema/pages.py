@@ -15,7 +15,7 @@ from domain.datetimes import read_moment
 from domain.errors.exceptions import BadUserInput, IssueCode
 from domain.errors.issues import issue
 from domain.ids import read_id
-from persistence.pages import Key, Page, Slice
+from persistence.pagination import Key, Page, Slice
 
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 100

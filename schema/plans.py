@@ -31,7 +31,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.graphql import OperationType as Kind
 
 from observability.metrics import EXECUTIONS
-from persistence.render import Printed
+from persistence.fast.json_rendering import Printed
 from resilience.byte_bounded_cache import ByteBoundedCache
 from schema.admission import Charge, charge_of
 from schema.arguments import Read, VariablesRefused, reader

@@ -8,7 +8,7 @@ from graphql.execution.collect_fields import FieldDetailsList
 from orjson import Fragment
 
 from observability.metrics import EXECUTIONS
-from persistence.render import Printed, Selection, text_of
+from persistence.fast.json_rendering import Printed, Selection, text_of
 from schema.compile import Root
 from schema.context import Info
 

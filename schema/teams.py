@@ -12,9 +12,9 @@ from domain.auth.roles import Role, may
 from domain.errors.exceptions import BadUserInput, IssueCode, TeamNotFound
 from domain.errors.issues import issue
 from domain.teams.status import LIVE_STATUSES
-from persistence.team_lists import Listing, Parts, order_of
-from persistence.team_search import TeamFilter as TeamSearch
-from persistence.team_stats import TeamStats as TeamStatsRecord
+from persistence.repositories.team_lists import Listing, Parts, order_of
+from persistence.repositories.team_search import TeamFilter as TeamSearch
+from persistence.repositories.team_stats import TeamStats as TeamStatsRecord
 from resolvers import lists, review
 from schema.access import caller_with
 from schema.context import Info

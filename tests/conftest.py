@@ -18,10 +18,11 @@ from argon2 import PasswordHasher
 from domain.documents import RetentionClass
 from integrations.storage.folder import FolderMedia
 from integrations.storage.upload_buffer import Spool
-from persistence import migrate, recent, tournaments
-from persistence.database import Database
-from persistence.embedded import EmbeddedPostgres
-from persistence.options import DatabaseOptions
+from persistence.embedded.server import EmbeddedPostgres
+from persistence.engine import migrate, recent
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
+from persistence.repositories import tournaments
 from resolvers.context import Accounts, Services, Storage
 from resolvers.passwords import Passwords
 from resolvers.secrets import Secrets

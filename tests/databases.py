@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import asyncpg
 
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 from persistence.models import metadata
 
 CREATE_LOCK = 1

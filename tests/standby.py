@@ -10,8 +10,8 @@ from pathlib import Path
 
 import asyncpg
 
-from persistence import migrate
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
+from persistence.engine import migrate
 from tests.databases import dsn
 
 VERSION = os.environ.get("TEST_POSTGRES_VERSION", "18")

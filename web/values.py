@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from config.database_url import asyncpg_url
 from domain.documents import DocumentKind
-from persistence.urls import asyncpg_url
 from web import addresses
 
 DOCUMENTS = tuple(kind.value for kind in DocumentKind)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 from tests.processes import ServerProcess
 
 HERE = Path(__file__).parent

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import asyncpg
 
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 from tests.databases import dsn
 from tests.processes import CLI, ServerProcess, environment
 

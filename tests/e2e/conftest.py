@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 from tests.conftest import SECRET
 from tests.databases import create_database
 from tests.processes import ServerProcess

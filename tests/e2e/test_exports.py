@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from benchmarks.fill import fill
 from domain.auth.roles import SYSTEM
 from domain.spreadsheets import ExportFormat
-from persistence.team_search import TeamFilter
+from persistence.repositories.team_search import TeamFilter
 from resolvers.exports import make_link
 from tests.databases import dsn
 from tests.processes import PATIENCE_SECONDS, until

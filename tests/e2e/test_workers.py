@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 from tests import make
 from tests.processes import PATIENCE_SECONDS, code_of, codes, register, run_cli, until
 

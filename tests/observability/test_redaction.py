@@ -68,7 +68,7 @@ def test_links_and_tokens_are_taken_out_of_texts(token, written):
     [
         'File "/srv/app/.venv/lib/python3.13/site-packages/starlette/routing.py", line 100, in app',
         "_brotli.cpython-313-x86_64-linux-gnu.so",
-        "persistence.database.Database.read",
+        "persistence.engine.database.Database.read",
         "100% of 5.000 files/uploads are there",
         "a rate of 30%25 in /srv/files/documents",
         "register.example.org",

@@ -1,7 +1,7 @@
 import pytest
 
-from persistence.database import Database
-from persistence.options import DatabaseOptions
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
 from tests.relay import Relay
 
 

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from persistence import migrate
+from persistence.engine import migrate
 from tests.persistence.test_migrations import empty_url, run  # noqa: F401 - a fixture
 
 RENAMED = {

@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.auth.roles import Role
-from persistence.database import Database
-from persistence.options import DatabaseOptions
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
 from resolvers import accounts, api_tokens, organisers
 from tests.relay import Relay
 from tests.signing_in import caller

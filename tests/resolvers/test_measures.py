@@ -9,9 +9,9 @@ import pytest
 
 from domain.errors.exceptions import MailUnavailable, StorageUnavailable
 from observability.metrics import MEASURED
-from persistence import outbox
-from persistence.database import Database
-from persistence.options import DatabaseOptions
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
+from persistence.repositories import outbox
 from resolvers import measures
 from resolvers.outbox import deliver_due
 

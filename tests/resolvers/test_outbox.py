@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.errors.exceptions import MailUnavailable, ServiceUnavailable, StorageUnavailable
-from persistence import outbox
+from persistence.repositories import outbox
 from resolvers.outbox import Terms, Undeliverable, deliver_due
 
 KIND = "file.move"

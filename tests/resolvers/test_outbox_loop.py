@@ -14,10 +14,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.errors.exceptions import ServiceUnavailable, StorageUnavailable
-from persistence import migrate, outbox
-from persistence.database import Database
-from persistence.embedded import EmbeddedPostgres
-from persistence.options import DatabaseOptions
+from persistence.embedded.server import EmbeddedPostgres
+from persistence.engine import migrate
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
+from persistence.repositories import outbox
 from resilience.background_tasks import BackgroundTask
 from resolvers.outbox import Terms, deliver_due, deliver_forever, run_outbox, wait_for_any
 from tests.databases import dsn

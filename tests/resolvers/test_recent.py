@@ -16,8 +16,8 @@ from domain.errors.exceptions import (
     ServiceUnavailable,
     Unauthenticated,
 )
-from persistence.database import Database
-from persistence.options import DatabaseOptions
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
 from resolvers import accounts, api_tokens, organisers, tournaments
 from resolvers.registration import register_team
 from tests import make

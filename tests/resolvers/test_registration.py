@@ -15,8 +15,8 @@ from domain.errors.exceptions import (
     TeamNotFound,
     TournamentFull,
 )
-from persistence.database import Database
-from persistence.options import DatabaseOptions
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
 from resolvers.registration import choose_key, register_team, validate_team
 from resolvers.secrets import Secrets
 from tests import make

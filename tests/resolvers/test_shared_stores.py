@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import make_url, text
 
 from integrations.storage.base import Folder, delete_everywhere
-from persistence.binaries import INSTALLATIONS, PACKAGE
-from persistence.database import Database
-from persistence.database_identity import TAG_DIGITS, new_storage_name, storage_tag
-from persistence.options import DatabaseOptions
+from persistence.embedded.binaries import INSTALLATIONS, PACKAGE
+from persistence.engine.database import Database
+from persistence.engine.database_identity import TAG_DIGITS, new_storage_name, storage_tag
+from persistence.engine.engine import DatabaseOptions
 from resolvers.upkeep import examine
 from tests.databases import dsn
 from tests.stores import add_document, cleared, own_name

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from domain.auth.roles import Role
 from domain.teams.status import TeamStatus
 from integrations.storage.base import Folder
-from persistence import outbox
+from persistence.repositories import outbox
 from resolvers.erasure import erase_team
 from resolvers.outbox import TERMS, deliver_due
 from resolvers.registration import register_team

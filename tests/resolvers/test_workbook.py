@@ -9,7 +9,7 @@ from domain.auth.roles import SYSTEM, Role
 from domain.errors.exceptions import StorageUnavailable
 from domain.spreadsheets import ExportFormat
 from integrations.storage.upload_buffer import Spool
-from persistence.team_search import TeamFilter
+from persistence.repositories.team_search import TeamFilter
 from resolvers.exports import Export, write_workbook
 from resolvers.links import Link
 from resolvers.workbook import Workbook

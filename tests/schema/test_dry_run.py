@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from domain.documents import DocumentKind
 from domain.errors.exceptions import InvalidForm, Issue, IssueCode
 from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
-from persistence import tournaments
-from persistence.database import Database
-from persistence.options import DatabaseOptions
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
+from persistence.repositories import tournaments
 from resolvers.context import Services
 from resolvers.registration import register_team, validate_team
 from resolvers.secrets import Secrets

@@ -8,7 +8,7 @@ import pytest
 
 from domain.auth.roles import Role
 from domain.teams.status import TeamEvent, TeamStatus
-from persistence import outbox
+from persistence.repositories import outbox
 from resolvers.storage import HANDLERS
 from tests import make
 from tests.asking import ask, data, refused

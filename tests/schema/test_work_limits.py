@@ -6,7 +6,7 @@ from graphql import parse
 from domain.auth.roles import Role
 from domain.errors.codes import CATALOG
 from domain.errors.issues import ISSUES_MAX, ISSUES_PER_LIST
-from persistence.audit import HISTORY_MAX
+from persistence.repositories.audit import HISTORY_MAX
 from schema import schema
 from schema.counting import LIST_SIZES, Counting, Limit, values_of
 from schema.limits import ALLOWED, PUBLIC_BUDGET

@@ -16,7 +16,7 @@ from domain.auth.roles import SYSTEM, Role
 from domain.errors.exceptions import NotFound
 from domain.spreadsheets import ExportFormat
 from domain.teams.status import TeamEvent
-from persistence.team_search import TeamFilter
+from persistence.repositories.team_search import TeamFilter
 from resolvers import exports
 from tests import make
 from tests.asking import ask, check_envelope, data, serving

@@ -7,7 +7,7 @@ import signal
 import pytest
 from structlog.testing import capture_logs
 
-from persistence.embedded import EmbeddedPostgres
+from persistence.embedded.server import EmbeddedPostgres
 from tests.asking import serving
 from tests.freezing import frozen
 

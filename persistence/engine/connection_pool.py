@@ -1,0 +1,152 @@
+"""Connections of asyncpg for single statements, each its own transaction."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+import asyncpg
+
+from persistence.engine.driver import answers
+from persistence.engine.errors import NoFreeConnection, is_lost
+from persistence.engine.renewal import Renewal
+from persistence.engine.timestamps import connect
+from persistence.engine.watchdog import Watchdog
+
+# A connection that was idle for longer is asked whether it is still there, and has so long to say.
+IDLE_SECONDS = 3.0
+CHECK_SECONDS = 1.0
+SHORTEST_CONNECT_SECONDS = 0.1
+# The plan of a statement depends on its text: these are of the program, not of its clients.
+STATEMENTS_KEPT = 100
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """One connection, in use or idle. Times are of `time.monotonic`."""
+
+    connection: asyncpg.Connection
+    opened_at: float
+    used_at: float
+    # Its timeouts are shorter than those it was opened with.
+    is_limited: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolOptions:
+    """Up to `size` connections. `wait_seconds` is for one to become free or be opened."""
+
+    url: str
+    size: int
+    connect_timeout_seconds: float
+    wait_seconds: float
+    recycle_seconds: float
+    server_settings: Mapping[str, str]
+
+
+class ConnectionPool:
+    """The connection used last is given first. They have no session settings to reset."""
+
+    def __init__(self, options: PoolOptions, *, renewal: Renewal, watchdog: Watchdog) -> None:
+        self._options = options
+        self._renewal = renewal
+        self._watchdog = watchdog
+        self._idle: list[Lease] = []
+        self._free = asyncio.Semaphore(options.size)
+        self.in_use = 0
+        renewal.add(self.close)
+
+    async def acquire(self, since: float) -> Lease:
+        """A connection for somebody who has waited since then.
+
+        Raises NoFreeConnection when none became free in time, and as `connecting.connect` does.
+        """
+        await self._wait_for_turn(since)
+        self.in_use += 1
+        lease = None
+        try:
+            lease = await self._idle_one() or await self._open(since)
+            self._watchdog.begin(lease.connection)
+        finally:
+            if lease is None:
+                self._free_one()
+        return lease
+
+    def release(self, lease: Lease, *, is_usable: bool) -> None:
+        """Keep a connection that can be used again.
+
+        Cancelled in the middle of a statement it cannot: the next answer on it belongs to nobody.
+        """
+        self._watchdog.end(lease.connection, is_answered=is_usable)
+        lease.used_at = now = monotonic()
+        is_old = now - lease.opened_at > self._options.recycle_seconds
+        if is_usable and not is_old and not self._renewal.is_outdated(lease.opened_at):
+            self._idle.append(lease)
+        else:
+            lease.connection.terminate()
+        self._free_one()
+
+    def report(self, lease: Lease, error: BaseException) -> None:
+        """Renew all pools, because the error has spent this connection."""
+        self._renewal.report(lease.opened_at, is_lost=is_lost(error))
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        idle, self._idle = self._idle, []
+        for lease in idle:
+            lease.connection.terminate()
+
+    async def _wait_for_turn(self, since: float) -> None:
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._seconds_left(since)):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise NoFreeConnection from error
+
+    def _seconds_left(self, since: float) -> float:
+        return max(since + self._options.wait_seconds - monotonic(), 0)
+
+    def _seconds_to_connect(self, since: float) -> float:
+        """Less for somebody who has waited for a turn."""
+        longest = self._options.connect_timeout_seconds
+        left = since + max(self._options.wait_seconds, longest) - monotonic()
+        return max(min(longest, left), SHORTEST_CONNECT_SECONDS)
+
+    def _free_one(self) -> None:
+        self.in_use -= 1
+        self._free.release()
+
+    async def _idle_one(self) -> Lease | None:
+        """An idle connection that is still there; None if there is none, or none is."""
+        while self._idle:
+            lease = self._idle.pop()
+            if lease.connection.is_closed():
+                self._renewal.report(lease.opened_at, is_lost=True)
+            elif monotonic() - lease.used_at < IDLE_SECONDS or await self._is_there(lease):
+                return lease
+        return None
+
+    async def _is_there(self, lease: Lease) -> bool:
+        is_there = False
+        try:
+            is_there = await answers(lease.connection, within_seconds=CHECK_SECONDS)
+        finally:
+            if not is_there:
+                lease.connection.terminate()
+        if not is_there:
+            self._renewal.report(lease.opened_at, is_lost=True)
+        return is_there
+
+    async def _open(self, since: float) -> Lease:
+        options = self._options
+        connection = await connect(
+            options.url,
+            timeout_seconds=self._seconds_to_connect(since),
+            server_settings=options.server_settings,
+            statements_kept=STATEMENTS_KEPT,
+        )
+        now = monotonic()
+        return Lease(connection=connection, opened_at=now, used_at=now)

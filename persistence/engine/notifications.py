@@ -1,0 +1,96 @@
+"""Notices of PostgreSQL, on a connection of their own.
+
+Not behind pgbouncer, which hands the session that listens to somebody else.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
+
+import asyncpg
+
+from domain.errors.exceptions import ServiceUnavailable
+from persistence.engine.driver import LOST, answers, connect
+from persistence.engine.engine import DatabaseOptions
+from resilience.background_tasks import BackgroundTask
+from resilience.backoff import Backoff
+
+FIRST_WAIT_SECONDS = 0.1
+LONGEST_WAIT_SECONDS = 30.0
+# A connection that ended without a word is found out by asking.
+CHECK_SECONDS = 60.0
+
+
+async def listen(  # noqa: PLR0913 - what is listened to, who is told, and two waits
+    options: DatabaseOptions,
+    channel: str,
+    on_notice: Callable[[str], None],
+    *,
+    task: BackgroundTask,
+    check_seconds: float = CHECK_SECONDS,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Call `on_notice` with the text of every notice until cancelled, whatever becomes of the
+    connection.
+
+    Called once more after each connecting, without a text, for what may have been missed. `task` is
+    told of each loss and of each connection.
+    """
+    waits = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+
+    def listening() -> None:
+        waits.reset()
+        task.succeed()
+        on_notice("")
+
+    while True:
+        try:
+            await _listen_once(options, channel, on_notice, listening, check_seconds)
+        except ServiceUnavailable as error:
+            task.fail(error)
+        await sleep(waits.next())
+
+
+async def _listen_once(
+    options: DatabaseOptions,
+    channel: str,
+    on_notice: Callable[[str], None],
+    on_listening: Callable[[], None],
+    check_seconds: float,
+) -> NoReturn:
+    """Listen until the connection is lost. Raises ServiceUnavailable."""
+    try:
+        async with _listening(options, channel, on_notice) as (connection, lost):
+            on_listening()
+            while not await _is_set(lost, within_seconds=check_seconds):
+                seconds_to_answer = options.connect_timeout_seconds
+                if not await answers(connection, within_seconds=seconds_to_answer):
+                    break
+    except LOST as error:
+        raise ServiceUnavailable from error
+    raise ServiceUnavailable
+
+
+@asynccontextmanager
+async def _listening(
+    options: DatabaseOptions, channel: str, on_notice: Callable[[str], None]
+) -> AsyncGenerator[tuple[asyncpg.Connection, asyncio.Event]]:
+    """A connection and the event that it is lost. Raises LOST."""
+    connection = await connect(options.url, timeout_seconds=options.connect_timeout_seconds)
+    try:
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda *_: lost.set())
+        await connection.add_listener(channel, lambda *notice: on_notice(str(notice[-1])))
+        yield connection, lost
+    finally:
+        with suppress(*LOST):
+            await connection.close(timeout=options.connect_timeout_seconds)
+
+
+async def _is_set(event: asyncio.Event, *, within_seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(within_seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

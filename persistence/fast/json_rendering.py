@@ -1,0 +1,290 @@
+"""Teams, players and churches as PostgreSQL prints them: the selected fields as JSON text,
+undecoded on their way.
+
+Only what is listed here is printed; anything else, and whatever is masked, is read as records.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    exists,
+    literal_column,
+    select,
+    tuple_,
+)
+
+from persistence.engine.database import Database
+from persistence.engine.timestamps import EARLIEST, LATEST
+from persistence.fast.statement_pool import Row, Statement, is_sought
+from persistence.pagination import Order, Page, Slice, page_of, paged, read_page
+from persistence.repositories import churches
+from persistence.repositories.team_lists import Listing
+from persistence.repositories.team_search import TeamFilter, matching
+from persistence.repositories.teams import reference_of
+from persistence.tables import church, player, team, tournament
+from resilience.byte_bounded_cache import cached
+
+# Keys of the answer with the field that each stands for, and what is selected below it.
+Selection = tuple[tuple[str, str, "Selection | None"], ...]
+Printed = ColumnElement[str]
+Printer = Callable[[Selection], str]
+
+TEXTS_MAX_BYTES = 2 << 20
+TEXT_MAX_BYTES = 256 << 10
+# As measured of the longest that a document can ask for, rounded up.
+STATEMENT_BYTES = 32_000
+_EARLIEST, _LATEST = (f"timestamptz '{moment.isoformat()}'" for moment in (EARLIEST, LATEST))
+
+
+class Unprintable(Exception):
+    """A field that is not listed here."""
+
+
+kept = cached(
+    TEXTS_MAX_BYTES, max_entry_bytes=TEXT_MAX_BYTES, value_bytes=lambda _value: STATEMENT_BYTES
+)
+
+
+@kept
+def text_of(kind: str, selection: Selection) -> Printed | None:
+    """The expression that prints a `Team`, `Player` or `Church`; None when it has to be read as a
+    record.
+    """
+    try:
+        return literal_column(_PRINTERS[kind](selection), Text)
+    except Unprintable:
+        return None
+
+
+async def find_team(database: Database, reference: str, text: Printed) -> Row | None:
+    """The team with this id or code: what is `printed`, and its `manage_generation`."""
+    name, value = reference_of(reference)
+    return await database.find(_finding_team(text, name), value)
+
+
+async def find_player(
+    database: Database, team_code: str, position: int, text: Printed
+) -> str | None:
+    rows = await database.fetch(_finding_player(text), code=team_code, position=position)
+    return rows[0]["printed"] if rows else None
+
+
+async def team_page(database: Database, listing: Listing, text: Printed) -> Page[str]:
+    """As `team_lists.page` with contacts."""
+    if listing.wanted == TeamFilter():
+        return await _page(database, "Team", text, listing.order, listing.part)
+    narrowed = matching(_teams(text), listing.wanted, with_contacts=True)
+    return await _narrowed(database, narrowed, listing.order, listing.part)
+
+
+async def church_page(database: Database, search: str, part: Slice, text: Printed) -> Page[str]:
+    """As `churches.page`."""
+    if not search:
+        return await _page(database, "Church", text, churches.BY_NAME, part)
+    narrowed = churches.matching(_churches(text), search)
+    return await _narrowed(database, narrowed, churches.BY_NAME, part)
+
+
+@kept
+def _finding_team(text: Printed, name: str) -> Statement:
+    # As `teams.find`, which reads a team together with its players.
+    has_players = exists().where(player.c.team_id == team.c.id)
+    column = team.c[name]
+    teams = _teams if "tournament." in str(text) else _one_team
+    found = teams(text).add_columns(team.c.manage_generation, column.label("key"))
+    return Statement(found.where(is_sought(column), has_players))
+
+
+@kept
+def _finding_player(text: Printed) -> Statement:
+    is_there = (team.c.code == bindparam("code")) & (player.c.position == bindparam("position"))
+    return Statement(_teams(text).join(player, player.c.team_id == team.c.id).where(is_there))
+
+
+async def _narrowed(
+    database: Database, statement: Select[Any], order: Order, part: Slice
+) -> Page[str]:
+    return await database.read(
+        partial(
+            read_page, statement=statement, order=order, wanted=part, make=attrgetter("printed")
+        )
+    )
+
+
+async def _page(
+    database: Database, kind: str, text: Printed, order: Order, part: Slice
+) -> Page[str]:
+    values = {
+        f"{name}_{number}": value
+        for name, key in (("after", part.after), ("before", part.before))
+        for number, value in enumerate(key or ())
+    }
+    ends = part.after is not None, part.before is not None
+    printing = _paging(kind, text, order, part.size, ends, is_backward=part.is_backward)
+    rows = [tuple(row.values()) for row in await database.fetch(printing, **values)]
+    # The columns of the key follow what is printed.
+    return page_of([(row[0], row[1:]) for row in rows], part, str)
+
+
+@kept
+def _paging(  # noqa: PLR0913 - all that the statement depends on
+    kind: str, text: Printed, order: Order, size: int, ends: tuple[bool, bool], *, is_backward: bool
+) -> Statement:
+    """A part of all there are. Its size is written into it, so that it is part of the plan."""
+    after, before = (
+        tuple_(
+            *(
+                bindparam(f"{name}_{number}", type_=column.type)
+                for number, column in enumerate(order.columns)
+            )
+        )
+        if is_given
+        else None
+        for name, is_given in zip(("after", "before"), ends, strict=True)
+    )
+    part = Slice(size=size, after=after, before=before, is_backward=is_backward)
+    every = (
+        matching(_teams(text), TeamFilter(), with_contacts=True)
+        if kind == "Team"
+        else churches.matching(_churches(text), "")
+    )
+    return Statement(paged(every, order, part))
+
+
+def _teams(text: Printed) -> Select[Any]:
+    return _one_team(text).join(tournament, tournament.c.id == team.c.tournament_id)
+
+
+def _one_team(text: Printed) -> Select[Any]:
+    """Without its tournament: that costs a quarter of the time, and few ask what it says of
+    churches.
+    """
+    return (
+        select(text.label("printed"))
+        .select_from(team)
+        .join(church, church.c.id == team.c.church_id)
+    )
+
+
+def _churches(text: Printed) -> Select[Any]:
+    return select(text.label("printed")).select_from(church)
+
+
+def _object(kind: str, fields: Mapping[str, str | Printer]) -> Printer:
+    """What prints an object of the type: its selected fields, in their order."""
+
+    def printed(selection: Selection) -> str:
+        # Keys are GraphQL names: letters, digits and underscores.
+        parts = [
+            f"""'"{key}":' || {_value(kind, fields, name, below)}"""
+            for key, name, below in selection
+        ]
+        if not parts:
+            raise Unprintable
+        return "'{' || " + " || ',' || ".join(parts) + " || '}'"
+
+    return printed
+
+
+def _value(
+    kind: str, fields: Mapping[str, str | Printer], name: str, below: Selection | None
+) -> str:
+    if name == "__typename":
+        return f"""'"{kind}"'"""
+    printer = fields.get(name)
+    if printer is None:
+        raise Unprintable
+    return printer if isinstance(printer, str) else printer(below or ())
+
+
+def _id(column: str) -> str:
+    return f"""'"' || replace(CAST({column} AS text), '-', '') || '"'"""
+
+
+def _word(column: str) -> str:
+    """Of text that needs no escapes: names of enums, codes, dates."""
+    return f"""'"' || {column} || '"'"""
+
+
+def _text(column: str) -> str:
+    return f"CAST(to_json({column}) AS text)"
+
+
+def _number(column: str) -> str:
+    return f"CAST({column} AS text)"
+
+
+def _or_null(expression: str) -> str:
+    return f"coalesce({expression}, 'null')"
+
+
+def _moment(column: str) -> str:
+    """As `schema.scalars.utc_text`, with infinity as in `persistence.engine.timestamps`."""
+    known = f"least(greatest({column}, {_EARLIEST}), {_LATEST})"
+    return _word(f"""to_char({known} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""")
+
+
+def _person(prefix: str) -> Printer:
+    names = ("name", "phone", "whatsapp", "email")
+    return _object("Person", {name: _text(f"team.{prefix}_{name}") for name in names})
+
+
+def _players(selection: Selection) -> str:
+    one = _PLAYER(selection)
+    found = f"SELECT string_agg({one}, ',' ORDER BY player.position) FROM player"  # noqa: S608
+    return f"'[' || coalesce(({found} WHERE player.team_id = team.id), '') || ']'"
+
+
+_LEFT = "greatest(0, tournament.teams_per_church - church.taken)"
+_PLACE = "CASE WHEN player.position < 10 THEN '0' ELSE '' END || player.position"
+_CHURCH = _object(
+    "Church",
+    {
+        "id": _id("church.id"),
+        "name": _text("church.name"),
+        "teamsRegistered": _number("church.taken"),
+        "limit": _or_null(_number("tournament.teams_per_church")),
+        "remaining": (
+            f"CASE WHEN tournament.teams_per_church IS NULL THEN 'null' ELSE {_number(_LEFT)} END"
+        ),
+        "isFull": (
+            "CASE WHEN church.taken >= tournament.teams_per_church THEN 'true' ELSE 'false' END"
+        ),
+    },
+)
+_PLAYER = _object(
+    "Player",
+    {
+        "id": _id("player.id"),
+        "code": _text(f"(team.code || '-P' || {_PLACE})"),
+        "position": _number("player.position"),
+        "name": _text("player.name"),
+        "role": _or_null(_word("player.role")),
+        "jerseyNumber": _or_null(_number("player.jersey_number")),
+        "dateOfBirth": _or_null(_word("to_char(player.date_of_birth, 'YYYY-MM-DD')")),
+    },
+)
+_TEAM = _object(
+    "Team",
+    {
+        "id": _id("team.id"),
+        "code": _text("team.code"),
+        "name": _text("team.name"),
+        "status": _word("team.status"),
+        "registeredAt": _moment("team.registered_at"),
+        "updatedAt": _moment("team.updated_at"),
+        "version": _number("team.version"),
+        "church": _CHURCH,
+        "captain": _person("captain"),
+        "viceCaptain": _person("vice_captain"),
+        "players": _players,
+    },
+)
+_PRINTERS = {"Team": _TEAM, "Player": _PLAYER, "Church": _CHURCH}

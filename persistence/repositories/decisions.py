@@ -1,0 +1,169 @@
+"""The statements of a decision about a team, in the order in which they take their locks.
+
+The team's row, then the church's, then the tournament's, as registrations take the last two. The
+status is changed last: a registration that waits for a name or a contact to become free holds
+its church by then.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.audit import AuditAction
+from domain.documents import DocumentReview
+from domain.teams.status import TeamStatus
+from persistence.ids import new_id
+from persistence.repositories.registration import duplicates_as_issues
+from persistence.repositories.teams import is_called
+from persistence.tables import document, team
+
+_FREE_IN_CHURCH = text("UPDATE church SET taken = taken - 1 WHERE id = :church_id")
+_FREE_IN_TOURNAMENT = text("UPDATE tournament SET taken = taken - 1 WHERE id = :tournament_id")
+
+_TAKE_IN_CHURCH = text("""
+    UPDATE church c SET taken = c.taken + 1 FROM tournament t
+    WHERE c.id = :church_id AND t.id = c.tournament_id
+      AND (t.teams_per_church IS NULL OR c.taken < t.teams_per_church)
+    RETURNING c.taken
+""")
+_TAKE_IN_TOURNAMENT = text("""
+    UPDATE tournament SET taken = taken + 1
+    WHERE id = :tournament_id AND (capacity IS NULL OR taken < capacity)
+    RETURNING taken
+""")
+
+_RECORD = text("""
+    INSERT INTO decision (id, team_id, at, actor, event, reason, items)
+    VALUES (:id, :team_id, :at, :actor, :event, :reason, CAST(:items AS jsonb))
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A team whose row is locked for a decision.
+
+    `last_change` is an HMAC of the request that made its version; once the team is about to change,
+    of the request that changes it.
+    """
+
+    id: UUID
+    tournament_id: UUID
+    church_id: UUID
+    code: str
+    status: TeamStatus
+    version: int
+    next_position: int
+    last_change: bytes | None = None
+
+
+async def lock(connection: AsyncConnection, reference: str) -> Decided | None:
+    """The team with this id or code."""
+    row = (
+        await connection.execute(
+            select(
+                team.c.id,
+                team.c.tournament_id,
+                team.c.church_id,
+                team.c.code,
+                team.c.status,
+                team.c.version,
+                team.c.next_position,
+                team.c.last_change,
+            )
+            .where(is_called(reference))
+            .with_for_update()
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return Decided(**{**row._asdict(), "status": TeamStatus(row.status)})
+
+
+async def free_place(connection: AsyncConnection, decided: Decided) -> None:
+    """What a team that is live no more held is free again."""
+    await free_church_place(connection, decided.church_id)
+    await connection.execute(_FREE_IN_TOURNAMENT, {"tournament_id": decided.tournament_id})
+
+
+async def free_church_place(connection: AsyncConnection, church_id: UUID) -> None:
+    """For a live team that leaves the church and stays in the tournament."""
+    await connection.execute(_FREE_IN_CHURCH, {"church_id": church_id})
+
+
+async def take_church_place(connection: AsyncConnection, decided: Decided) -> bool:
+    """False when the church has none left."""
+    row = await connection.execute(_TAKE_IN_CHURCH, {"church_id": decided.church_id})
+    return row.first() is not None
+
+
+async def take_place(connection: AsyncConnection, decided: Decided) -> bool:
+    """False when the tournament is full."""
+    row = await connection.execute(_TAKE_IN_TOURNAMENT, {"tournament_id": decided.tournament_id})
+    return row.first() is not None
+
+
+async def settle(
+    connection: AsyncConnection, decided: Decided, status: TeamStatus, *, now: datetime
+) -> None:
+    """Raises InvalidForm when a live team has the name, the e-mail or the phone by now."""
+    with duplicates_as_issues():
+        await connection.execute(
+            team.update()
+            .where(team.c.id == decided.id)
+            .values(
+                status=status.value,
+                version=decided.version + 1,
+                last_change=decided.last_change,
+                updated_at=now,
+            )
+        )
+
+
+async def review(
+    connection: AsyncConnection,
+    decided: Decided,
+    document_id: UUID,
+    *,
+    verdict: DocumentReview,
+    note: str | None,
+) -> bool:
+    """False when the team has no such document that counts."""
+    result = await connection.execute(
+        document.update()
+        .where(
+            document.c.id == document_id,
+            document.c.team_id == decided.id,
+            document.c.deleted_at.is_(None),
+            document.c.review != DocumentReview.SUPERSEDED,
+        )
+        .values(review=verdict.value, review_note=note)
+    )
+    return bool(result.rowcount)
+
+
+async def record(  # noqa: PLR0913 - one argument for each column
+    connection: AsyncConnection,
+    decided: Decided,
+    *,
+    at: datetime,
+    actor: str,
+    action: AuditAction,
+    reason: str | None,
+    items: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    values = {
+        "id": new_id(),
+        "team_id": decided.id,
+        "at": at,
+        "actor": actor,
+        "event": action.value,
+        "reason": reason,
+        "items": json.dumps(list(items)),
+    }
+    await connection.execute(_RECORD, values)

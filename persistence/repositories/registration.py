@@ -1,0 +1,136 @@
+"""What a registration looks at, and what other changes of a team have in common with one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.errors.exceptions import InvalidForm
+from domain.registration.forms import PersonEntry, TeamEntry
+from domain.registration.validation import (
+    LookupKeys,
+    duplicate_captain_email,
+    duplicate_captain_phone,
+    duplicate_team_name,
+)
+from persistence.engine.errors import constraint
+from persistence.ids import new_id
+from persistence.models import IS_LIVE
+from persistence.records import (
+    ChurchRecord,
+    LookUps,
+    TournamentRecord,
+)
+
+_DUPLICATES = {
+    "uq_team_live_captain_email": duplicate_captain_email,
+    "uq_team_live_captain_phone": duplicate_captain_phone,
+    "uq_team_live_name": duplicate_team_name,
+}
+
+_LOOK_UPS = text(f"""
+    SELECT t.taken, coalesce(c.taken, 0) AS church_taken,
+           EXISTS (SELECT FROM team WHERE church_id = c.id
+                   AND normalized_name = :team_name AND {IS_LIVE}) AS has_team_name,
+           EXISTS (SELECT FROM team WHERE tournament_id = t.id
+                   AND captain_email = :captain_email AND {IS_LIVE}) AS has_captain_email,
+           EXISTS (SELECT FROM team WHERE tournament_id = t.id
+                   AND captain_phone = :captain_phone AND {IS_LIVE}) AS has_captain_phone
+    FROM tournament t
+    LEFT JOIN church c ON c.tournament_id = t.id AND c.normalized_name = coalesce(
+        (SELECT known.normalized_name
+         FROM church_alias a JOIN church known ON known.id = a.church_id
+         WHERE a.tournament_id = t.id AND a.normalized_name = :church), :church)
+    WHERE t.is_active
+""")  # noqa: S608  # IS_LIVE is a constant of ours
+
+
+def taking_place(source: str = "") -> str:
+    """SQL that takes a place of the church, which may be new, for each row of the source."""
+    return f"""
+        INSERT INTO church AS c (id, tournament_id, name, normalized_name, taken, created_at)
+        SELECT :church_id, :tournament_id, :church_name, coalesce(
+            (SELECT known.normalized_name
+             FROM church_alias a JOIN church known ON known.id = a.church_id
+             WHERE a.tournament_id = :tournament_id AND a.normalized_name = :normalized_church),
+            :normalized_church), 1, :now
+        {source}
+        ON CONFLICT (tournament_id, normalized_name) DO UPDATE SET taken = c.taken + 1
+            WHERE CAST(:limit AS integer) IS NULL OR c.taken < :limit
+        RETURNING c.id, c.name, c.taken
+    """  # noqa: S608  # a constant of ours
+
+
+_PLACE_IN_CHURCH = text(taking_place())
+
+
+async def look_up(connection: AsyncConnection, keys: LookupKeys) -> LookUps:
+    """What is taken already, as of now and without locks."""
+    values = {
+        "church": keys.church,
+        "team_name": keys.team_name,
+        "captain_email": keys.captain_email,
+        "captain_phone": keys.captain_phone,
+    }
+    row = (await connection.execute(_LOOK_UPS, values)).one()
+    return LookUps(**row._asdict())
+
+
+async def take_church_place(
+    connection: AsyncConnection, tournament: TournamentRecord, entry: TeamEntry, *, now: datetime
+) -> ChurchRecord | None:
+    """The church with one more team, locked; None when it has no place left."""
+    values = church_columns(tournament, entry, now)
+    row = (await connection.execute(_PLACE_IN_CHURCH, values)).mappings().first()
+    return church_of(row, tournament) if row is not None else None
+
+
+def church_of(row: Any, tournament: TournamentRecord) -> ChurchRecord:
+    """The church of a row with `id`, `name` and `taken`."""
+    limit = tournament.rules.teams_per_church
+    return ChurchRecord(id=row["id"], name=row["name"], taken=row["taken"], limit=limit)
+
+
+def church_columns(
+    tournament: TournamentRecord, entry: TeamEntry, now: datetime
+) -> dict[str, object]:
+    return {
+        "church_id": new_id(),
+        "tournament_id": tournament.id,
+        "church_name": entry.church_name,
+        "normalized_church": entry.normalized_church_name,
+        "limit": tournament.rules.teams_per_church,
+        "now": now,
+    }
+
+
+@contextmanager
+def duplicates_as_issues() -> Iterator[None]:
+    """Raises InvalidForm when a live team has the name, the e-mail or the phone by now."""
+    try:
+        yield
+    except IntegrityError as error:
+        duplicate = duplicate_of(error)
+        if duplicate is None:
+            raise
+        raise duplicate from error
+
+
+def duplicate_of(error: BaseException) -> InvalidForm | None:
+    """What a violation says of the form; None for one that says nothing of it."""
+    duplicate = _DUPLICATES.get(constraint(error))
+    return InvalidForm((duplicate(),)) if duplicate else None
+
+
+def person_columns(prefix: str, person: PersonEntry) -> dict[str, str]:
+    """A person's values by the names of columns, or parameters, with this prefix."""
+    return {
+        f"{prefix}_name": person.name,
+        f"{prefix}_phone": person.phone,
+        f"{prefix}_whatsapp": person.whatsapp,
+        f"{prefix}_email": person.email,
+    }

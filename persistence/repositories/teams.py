@@ -1,0 +1,148 @@
+"""Teams with their church, players and documents."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.documents import DocumentKind
+from domain.ids import read_id
+from domain.registration.forms import PersonEntry, PlayerRole
+from domain.teams.codes import as_code
+from domain.teams.status import TeamStatus
+from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
+from persistence.repositories import documents as documents_of
+from persistence.tables import church, player, team, tournament
+
+_PLAYER_COLUMNS = (
+    player.c.id.label("player_id"),
+    player.c.position,
+    player.c.name.label("player_name"),
+    player.c.role,
+    player.c.jersey_number,
+    player.c.date_of_birth,
+)
+# A team with its church and what its tournament requires, without players.
+TEAM = (
+    select(
+        team,
+        church.c.name.label("church_name"),
+        church.c.taken.label("church_taken"),
+        tournament.c.teams_per_church,
+        tournament.c.required_documents,
+    )
+    .join(church, church.c.id == team.c.church_id)
+    .join(tournament, tournament.c.id == team.c.tournament_id)
+)
+_TEAM_WITH_PLAYERS = (
+    TEAM.add_columns(*_PLAYER_COLUMNS)
+    .join(player, player.c.team_id == team.c.id)
+    .order_by(player.c.position)
+)
+
+
+async def find_by_id(connection: AsyncConnection, team_id: UUID) -> TeamRecord | None:
+    rows = (await connection.execute(_TEAM_WITH_PLAYERS.where(team.c.id == team_id))).all()
+    if not rows:
+        return None
+    return team_of(rows[0], rows, await documents_of.of_teams(connection, [team_id]))
+
+
+async def find(connection: AsyncConnection, reference: str) -> TeamRecord | None:
+    """The team with this id or code."""
+    team_id = await connection.scalar(select(team.c.id).where(is_called(reference)))
+    return await find_by_id(connection, team_id) if team_id else None
+
+
+def is_called(reference: str) -> ColumnElement[bool]:
+    """The condition for an id, in hex, or a code."""
+    name, value = reference_of(reference)
+    return team.c[name] == value
+
+
+def reference_of(reference: str) -> tuple[str, UUID | str]:
+    """The column that an id, in hex, or a code is in, and its value there."""
+    team_id = read_id(reference)
+    return ("id", team_id) if team_id is not None else ("code", as_code(reference))
+
+
+def belongs_to(column: ColumnElement[Any], reference: str) -> ColumnElement[bool]:
+    """The condition that a column has the id of the team with this id or code.
+
+    An id does without the team: it may be erased.
+    """
+    name, value = reference_of(reference)
+    if name == "id":
+        return column == value
+    return column.in_(select(team.c.id).where(team.c[name] == value))
+
+
+async def status(connection: AsyncConnection, team_id: UUID) -> TeamStatus | None:
+    found = await connection.scalar(select(team.c.status).where(team.c.id == team_id))
+    return TeamStatus(found) if found else None
+
+
+async def players_of(
+    connection: AsyncConnection, team_ids: Collection[UUID]
+) -> Mapping[UUID, list[Any]]:
+    """The rows of all players of these teams by team, in the order of the forms."""
+    rows = await connection.execute(
+        select(player.c.team_id, *_PLAYER_COLUMNS)
+        .where(player.c.team_id.in_(team_ids))
+        .order_by(player.c.team_id, player.c.position)
+    )
+    found: dict[UUID, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row.team_id, []).append(row)
+    return found
+
+
+def team_of(row: Any, players: Iterable[Any], documents: Sequence[DocumentRecord]) -> TeamRecord:
+    """From a row of `TEAM`, and what else was read of the team."""
+    owned: dict[UUID | None, list[DocumentRecord]] = {}
+    for document in documents:
+        owned.setdefault(document.player_id, []).append(document)
+    return TeamRecord(
+        id=row.id,
+        code=row.code,
+        name=row.name,
+        status=TeamStatus(row.status),
+        version=row.version,
+        manage_generation=row.manage_generation,
+        registered_at=row.registered_at,
+        updated_at=row.updated_at,
+        church=ChurchRecord(
+            id=row.church_id,
+            name=row.church_name,
+            taken=row.church_taken,
+            limit=row.teams_per_church,
+        ),
+        captain=_person(row, "captain"),
+        vice_captain=_person(row, "vice_captain"),
+        players=tuple(_player(one, owned.get(one.player_id, ())) for one in players),
+        documents=tuple(owned.get(None, ())),
+        required_documents=tuple(DocumentKind(kind) for kind in row.required_documents),
+    )
+
+
+def _person(row: Any, prefix: str) -> PersonEntry:
+    return PersonEntry(
+        name=getattr(row, f"{prefix}_name"),
+        phone=getattr(row, f"{prefix}_phone"),
+        whatsapp=getattr(row, f"{prefix}_whatsapp"),
+        email=getattr(row, f"{prefix}_email"),
+    )
+
+
+def _player(row: Any, documents: Sequence[DocumentRecord]) -> PlayerRecord:
+    return PlayerRecord(
+        id=row.player_id,
+        position=row.position,
+        name=row.player_name,
+        role=PlayerRole(row.role) if row.role else None,
+        jersey_number=row.jersey_number,
+        date_of_birth=row.date_of_birth,
+        documents=tuple(documents),
+    )

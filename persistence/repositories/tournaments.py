@@ -1,0 +1,173 @@
+"""The season that is open now, and the one that an empty database gets."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, case, insert, select, text, update
+from sqlalchemy.exc import NoResultFound
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from domain.documents import DocumentKind
+from domain.tournaments import TournamentRules
+from persistence.engine.database import Database
+from persistence.engine.timestamps import bound
+from persistence.fast.statement_pool import Statement, is_sought
+from persistence.ids import new_id
+from persistence.records import TournamentRecord
+from persistence.tables import tournament
+
+DEFAULT_NAME = "ICCT26 Cricket Tournament"
+DEFAULT_CODE_PREFIX = "ICCT"
+DEFAULT_FEE_RUPEES = 2026
+DEFAULT_CAPACITY = 16
+
+_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
+    tournament.c[name]
+    for name in (
+        "id name code_prefix venue time_zone fee_amount fee_currency upi_id upi_payee taken"
+        " squad_min squad_max teams_per_church capacity opens_at closes_at required_documents"
+        " consent_version version last_change"
+    ).split()
+)
+_TIME_ZONE = text("SELECT 1 FROM pg_timezone_names WHERE name = :name")
+_ACTIVE = select(*_COLUMNS).where(tournament.c.is_active)
+_CURRENT = Statement(
+    select(*_COLUMNS, tournament.c.is_active.label("key")).where(is_sought(tournament.c.is_active))
+)
+
+
+async def active(connection: AsyncConnection) -> TournamentRecord:
+    """The one active tournament."""
+    return from_row((await connection.execute(_ACTIVE)).one())
+
+
+async def find(connection: AsyncConnection, tournament_id: UUID) -> TournamentRecord | None:
+    """The season with this id, open or not."""
+    statement = select(*_COLUMNS).where(tournament.c.id == tournament_id)
+    row = (await connection.execute(statement)).one_or_none()
+    return from_row(row) if row else None
+
+
+async def current(database: Database) -> TournamentRecord:
+    """The same, by one statement for all who ask in one turn of the loop."""
+    row = await database.find(_CURRENT, True)
+    if row is None:
+        raise NoResultFound
+    return from_row(SimpleNamespace(**row))
+
+
+async def lately(database: Database) -> TournamentRecord:
+    """The same, as it was a moment ago at most. What is `taken` may have changed since."""
+    found: TournamentRecord | None = database.recent.get(_CURRENT)
+    if found is None:
+        found = await database.recent.fill(_CURRENT, partial(current, database))
+    return cast("TournamentRecord", found)
+
+
+async def create_default(
+    connection: AsyncConnection,
+    *,
+    capacity: int | None,
+    required_documents: tuple[str, ...],
+    now: datetime,
+) -> bool:
+    """Give an empty database its tournament: open at once, without closing date.
+
+    False when there was one already, whatever process made it.
+    """
+    await connection.execute(text("LOCK TABLE tournament IN SHARE ROW EXCLUSIVE MODE"))
+    if (await connection.execute(select(tournament.c.id).limit(1))).first() is not None:
+        return False
+    await connection.execute(
+        insert(tournament).values(
+            id=new_id(),
+            is_active=True,
+            name=DEFAULT_NAME,
+            code_prefix=DEFAULT_CODE_PREFIX,
+            time_zone="Asia/Kolkata",
+            capacity=capacity,
+            teams_per_church=2,
+            squad_min=11,
+            squad_max=15,
+            fee_amount=DEFAULT_FEE_RUPEES,
+            fee_currency="INR",
+            required_documents=list(required_documents),
+            taken=0,
+            next_team_number=1,
+            created_at=now,
+        )
+    )
+    return True
+
+
+async def lock_active(connection: AsyncConnection) -> TournamentRecord:
+    return from_row((await connection.execute(_ACTIVE.with_for_update())).one())
+
+
+async def change(
+    connection: AsyncConnection,
+    tournament_id: UUID,
+    values: Mapping[str, Any],
+    *,
+    last_change: bytes,
+) -> None:
+    """`values` are columns that organisers may change; the version grows by one."""
+    await connection.execute(
+        update(tournament)
+        .where(tournament.c.id == tournament_id)
+        .values({**values, "version": tournament.c.version + 1, "last_change": last_change})
+    )
+
+
+async def knows_time_zone(connection: AsyncConnection, name: str) -> bool:
+    """Whether days can be told in this zone."""
+    found = await connection.scalar(_TIME_ZONE, {"name": name})
+    return found is not None
+
+
+async def make_room(connection: AsyncConnection, *, places: int) -> None:
+    """Let `places` more teams in, however many come from one church, without documents.
+
+    The default capacity stays free beside them. A larger capacity, or none, stays.
+    """
+    needed = tournament.c.taken + places + DEFAULT_CAPACITY
+    await connection.execute(
+        update(tournament)
+        .where(tournament.c.is_active)
+        .values(
+            capacity=case((tournament.c.capacity < needed, needed), else_=tournament.c.capacity),
+            teams_per_church=None,
+            required_documents=[],
+        )
+    )
+
+
+def from_row(row: Any) -> TournamentRecord:
+    return TournamentRecord(
+        id=row.id,
+        name=row.name,
+        code_prefix=row.code_prefix,
+        venue=row.venue,
+        time_zone=row.time_zone,
+        fee_amount=row.fee_amount,
+        fee_currency=row.fee_currency,
+        upi_id=row.upi_id,
+        upi_payee=row.upi_payee,
+        taken=row.taken,
+        version=row.version,
+        last_change=row.last_change,
+        rules=TournamentRules(
+            squad_min=row.squad_min,
+            squad_max=row.squad_max,
+            teams_per_church=row.teams_per_church,
+            capacity=row.capacity,
+            opens_at=bound(row.opens_at),
+            closes_at=bound(row.closes_at),
+            required_documents=tuple(DocumentKind(kind) for kind in row.required_documents),
+            consent_version=row.consent_version,
+        ),
+    )

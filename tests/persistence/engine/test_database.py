@@ -1,0 +1,366 @@
+"""Units of work and what becomes of them when PostgreSQL fails them."""
+
+import asyncio
+from collections import Counter
+from functools import partial
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from structlog.testing import capture_logs
+
+from domain.errors.exceptions import ServiceUnavailable
+from observability.redaction import render_exception
+from persistence.engine.errors import constraint, sqlstate
+from tests.relay import TERMINATED
+
+WRITE = text("INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now())")
+TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+# Not in the code that a traceback quotes.
+NAME = "Asha Rao"
+KILLS = text("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def write(connection, key):
+    await connection.execute(WRITE, {"key": key})
+
+
+async def written(sql):
+    return [row["key"] for row in await sql.fetch("SELECT key FROM idempotency_record ORDER BY 1")]
+
+
+async def pid_of(connection):
+    return (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+
+
+async def kill(sql, pid):
+    """Returns when the server process is gone."""
+    assert await sql.fetchval("SELECT pg_terminate_backend($1, 10000)", pid)
+
+
+def writing(calls):
+    """Work that notes in `calls` that it was called and writes which call it is."""
+
+    async def work(connection):
+        calls.append(None)
+        await write(connection, f"call {len(calls)}")
+        return len(calls)
+
+    return work
+
+
+async def test_work_is_committed_and_its_result_returned(database, sql):
+    calls = []
+
+    assert await database.run(writing(calls)) == 1
+    assert await written(sql) == ["call 1"]
+
+
+async def test_work_whose_connection_is_killed_runs_again_from_the_start(database, sql):
+    calls = []
+
+    async def work(connection):
+        await writing(calls)(connection)
+        if len(calls) == 1:
+            await kill(sql, await pid_of(connection))
+        await write(connection, f"end of call {len(calls)}")
+        return len(calls)
+
+    assert await database.run(work) == 2
+    assert await written(sql) == ["call 2", "end of call 2"]
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+async def test_work_is_given_up_after_the_attempts_that_are_set(open_database, sql, attempts):
+    database = open_database(attempts=attempts)
+    calls = []
+
+    async def work(connection):
+        await writing(calls)(connection)
+        await connection.execute(KILLS)
+
+    with pytest.raises(ServiceUnavailable) as refused:
+        await database.run(work)
+
+    assert refused.value.retry_after_seconds == 2
+    assert len(calls) == attempts
+    assert await written(sql) == []
+
+
+async def test_connections_killed_while_nobody_used_them_cost_no_call(open_database, sql):
+    database = open_database(attempts=1)
+    ended = asyncio.Event()
+
+    async def hear_of_end(connection):
+        driver = (await connection.get_raw_connection()).driver_connection
+        driver.add_termination_listener(lambda _: ended.set())
+        return await pid_of(connection)
+
+    await kill(sql, await database.run(hear_of_end))
+    await ended.wait()
+    calls = []
+
+    assert await database.run(writing(calls)) == 1
+    assert await written(sql) == ["call 1"]
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+async def test_connection_whose_end_was_told_before_it_was_closed_is_replaced(
+    relay, relayed, sql, repeatable
+):
+    told = asyncio.Event()
+
+    async def hear_of_words(connection):
+        driver = (await connection.get_raw_connection()).driver_connection
+        transport = driver._transport
+        protocol = transport.get_protocol()
+
+        class Heard(asyncio.Protocol):
+            def data_received(self, data):
+                protocol.data_received(data)
+                told.set()
+
+            def connection_lost(self, error):
+                protocol.connection_lost(error)
+
+        return lambda: transport.set_protocol(Heard())
+
+    listen = await relayed.run(hear_of_words)
+    listen()
+    relay.say(TERMINATED)
+    await told.wait()
+    calls = []
+
+    assert await relayed.run(writing(calls), repeatable=repeatable) == 2
+    assert await written(sql) == ["call 2"]
+
+
+async def test_read_is_repeated_when_its_connection_is_killed(database, sql):
+    calls = []
+
+    async def work(connection):
+        calls.append(None)
+        if len(calls) == 1:
+            await kill(sql, await pid_of(connection))
+        return (await connection.execute(text("SELECT 26"))).scalar_one()
+
+    assert await database.read(work) == 26
+    assert len(calls) == 2
+
+
+async def test_deadlock_is_broken_and_both_works_are_done(database, sql):
+    both_hold_one = asyncio.Barrier(2)
+    calls = Counter()
+
+    async def take_both(name, first, second, connection):
+        calls[name] += 1
+        await connection.execute(text("SET LOCAL deadlock_timeout = '10ms'"))
+        await connection.execute(TAKE_LOCK, {"lock": first})
+        if calls[name] == 1:
+            await both_hold_one.wait()
+        await connection.execute(TAKE_LOCK, {"lock": second})
+        await write(connection, name)
+
+    await asyncio.gather(
+        database.run(partial(take_both, "one", 1, 2)),
+        database.run(partial(take_both, "two", 2, 1)),
+    )
+
+    assert sorted(calls.values()) == [1, 2]
+    assert await written(sql) == ["one", "two"]
+
+
+async def test_work_that_saw_an_old_row_runs_again_and_sees_the_new_one(database, sql):
+    seen = []
+
+    async def work(connection):
+        await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        seen.append((await connection.execute(text("SELECT taken FROM tournament"))).scalar_one())
+        if len(seen) == 1:
+            await sql.execute("UPDATE tournament SET taken = 10")
+        await connection.execute(text("UPDATE tournament SET taken = taken + 1"))
+
+    await database.run(work)
+
+    assert seen == [0, 10]
+    assert await sql.fetchval("SELECT taken FROM tournament") == 11
+
+
+async def test_commit_that_the_server_refused_is_repeated_even_if_not_repeatable(database, sql):
+    """Two transactions each write what the other one has read: the later commit fails."""
+    calls = []
+    other = sql.transaction(isolation="serializable")
+
+    async def work(connection):
+        await connection.execute(text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
+        await connection.execute(text("SELECT count(*) FROM idempotency_record"))
+        await writing(calls)(connection)
+        if len(calls) == 1:
+            await write_and_commit()
+
+    async def write_and_commit():
+        await sql.execute(str(WRITE).replace(":key", "'the other'"))
+        await other.commit()
+
+    await other.start()
+    assert await written(sql) == []
+    await database.run(work, repeatable=False)
+
+    assert len(calls) == 2
+    assert await written(sql) == ["call 2", "the other"]
+
+
+async def test_lock_is_waited_for_no_longer_than_its_timeout_and_once(open_database, sql):
+    database = open_database(lock_timeout_seconds=0.05)
+    calls = []
+
+    async def work(connection):
+        await writing(calls)(connection)
+        await connection.execute(text("SELECT FROM tournament FOR UPDATE"))
+
+    async with sql.transaction():
+        await sql.execute("SELECT FROM tournament FOR UPDATE")
+        with pytest.raises(ServiceUnavailable) as refused:
+            await database.run(work)
+
+    assert sqlstate(refused.value.__cause__) == "55P03"
+    assert len(calls) == 1
+    assert await written(sql) == []
+
+
+async def test_statement_runs_no_longer_than_its_timeout_and_once(open_database, sql):
+    database = open_database(statement_timeout_seconds=0.05)
+    calls = []
+
+    async def work(connection):
+        await writing(calls)(connection)
+        await connection.execute(text("SELECT pg_sleep(60)"))
+
+    with pytest.raises(ServiceUnavailable) as refused:
+        await database.run(work)
+
+    assert sqlstate(refused.value.__cause__) == "57014"
+    assert len(calls) == 1
+    assert await written(sql) == []
+
+
+async def test_work_waits_once_for_a_free_connection_and_is_not_called(open_database, sql):
+    database = open_database(pool_size=1, max_overflow=0, pool_timeout_seconds=0.1)
+    started, finish = asyncio.Event(), asyncio.Event()
+    calls = []
+
+    async def hold(connection):
+        await write(connection, "holder")
+        started.set()
+        await finish.wait()
+
+    holder = asyncio.create_task(database.run(hold))
+    await started.wait()
+    with capture_logs() as logs, pytest.raises(ServiceUnavailable):
+        await database.run(writing(calls))
+    finish.set()
+    await holder
+
+    assert calls == []
+    assert [line["event"] for line in logs] == ["database_unavailable"]
+    assert await written(sql) == ["holder"]
+
+
+async def test_cancelled_work_is_rolled_back_and_frees_its_connection(open_database, sql):
+    database = open_database(pool_size=1, max_overflow=0)
+    started = asyncio.Event()
+
+    async def hang(connection):
+        await write(connection, "cancelled")
+        started.set()
+        await asyncio.Event().wait()
+
+    hanging = asyncio.create_task(database.run(hang))
+    await started.wait()
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
+
+    assert await database.run(writing([])) == 1
+    assert await written(sql) == ["call 1"]
+
+
+@pytest.mark.parametrize(("delivers", "rows"), [(True, ["call 1", "call 2"]), (False, ["call 2"])])
+async def test_commit_without_an_answer_is_tried_again(relay, relayed, sql, delivers, rows):
+    relay.cuts, relay.delivers = 1, delivers
+    calls = []
+
+    assert await relayed.run(writing(calls)) == 2
+    assert await written(sql) == rows
+
+
+@pytest.mark.parametrize(("delivers", "rows"), [(True, ["call 1"]), (False, [])])
+async def test_commit_without_an_answer_is_final_for_work_that_must_not_happen_twice(
+    relay, relayed, sql, delivers, rows
+):
+    relay.cuts, relay.delivers = 1, delivers
+    calls = []
+
+    with pytest.raises(ServiceUnavailable):
+        await relayed.run(writing(calls), repeatable=False)
+
+    assert len(calls) == 1
+    assert await written(sql) == rows
+
+
+async def test_work_that_must_not_happen_twice_runs_again_before_its_commit(database, sql):
+    calls = []
+
+    async def work(connection):
+        await writing(calls)(connection)
+        if len(calls) == 1:
+            await connection.execute(KILLS)
+
+    await database.run(work, repeatable=False)
+
+    assert len(calls) == 2
+    assert await written(sql) == ["call 2"]
+
+
+async def test_violation_is_the_callers_to_judge(database, sql):
+    calls = []
+
+    async def work(connection):
+        await writing(calls)(connection)
+        await write(connection, "call 1")
+
+    with pytest.raises(IntegrityError) as violated:
+        await database.run(work)
+
+    assert sqlstate(violated.value) == "23505"
+    assert constraint(violated.value) == "pk_idempotency_record"
+    assert len(calls) == 1
+    assert await written(sql) == []
+
+
+async def test_error_of_the_work_itself_passes_unchanged(database, sql):
+    calls = []
+    mistake = ValueError("of the test")
+
+    async def work(connection):
+        await writing(calls)(connection)
+        raise mistake
+
+    with pytest.raises(ValueError, match="of the test") as raised:
+        await database.run(work)
+
+    assert raised.value is mistake
+    assert len(calls) == 1
+    assert await written(sql) == []
+
+
+async def test_values_are_not_in_the_words_of_an_error(database):
+    async def work(connection):
+        await write(connection, NAME)
+        await write(connection, NAME)
+
+    with pytest.raises(IntegrityError) as violated:
+        await database.run(work)
+
+    assert NAME not in str(violated.value)
+    assert NAME not in render_exception(violated.value)

@@ -1,0 +1,89 @@
+"""A disk that is full beneath PostgreSQL, for real: a small file system of the test's own."""
+
+import asyncio
+import os
+import subprocess
+
+import pytest
+from sqlalchemy import text
+
+from domain.errors.exceptions import ServiceUnavailable
+from persistence.embedded.server import EmbeddedPostgres
+from persistence.engine import migrate
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
+from persistence.engine.errors import sqlstate
+from persistence.fast.statement_pool import Statement
+from tests.standby import VERSION
+
+# What initdb, the first segments of the log and the schema take, and some room.
+SIZE = "160m"
+FILL = 4096
+WRITE = Statement(
+    text("""
+    INSERT INTO idempotency_record
+    SELECT 'test', CAST(gen_random_uuid() AS text), CAST(repeat(md5(CAST(n AS text)), 60) AS bytea),
+        gen_random_uuid(), now()
+    FROM generate_series(1, 1000) AS n
+    RETURNING key
+""")
+)
+COUNT = Statement(text("SELECT count(*) AS rows FROM idempotency_record"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("NOT RUN: a small tmpfs needs root. The codes of a full disk are tested apart.")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder):
+    """A file that takes all the room that is left."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(b"\0" * FILL)
+        except OSError:
+            return path
+
+
+def nothing(_error):
+    return None
+
+
+async def write(database):
+    return len(await database.write(WRITE, {}, repeatable=True, meaning=nothing))
+
+
+async def test_full_disk_is_unavailable_and_told_until_there_is_room(small_disk):
+    with EmbeddedPostgres(small_disk / "data", version=VERSION) as postgres:
+        url = postgres.connected_url("icct26")
+        await asyncio.to_thread(migrate.upgrade, url)
+        database = Database(DatabaseOptions(url=url))
+        written = await write(database)
+        filler = fill(small_disk)
+
+        failure = None
+        while failure is None:
+            try:
+                written += await write(database)
+            except ServiceUnavailable as error:
+                failure = error
+        told = await database.takes_writes()
+        kept = (await database.fetch(COUNT))[0]["rows"]
+        filler.unlink()
+        written += await write(database)
+
+        assert sqlstate(failure.__cause__) == "53100"
+        assert failure.retry_after_seconds == 2
+        assert not told
+        assert kept == written - 1000
+        assert (await database.fetch(COUNT))[0]["rows"] == written
+        assert await database.takes_writes()
+        await database.close()

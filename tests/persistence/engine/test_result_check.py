@@ -1,0 +1,267 @@
+"""Results that cannot be answered are not committed."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from domain.auth.roles import Role
+from domain.documents import DocumentFormat, DocumentKind
+from domain.registration.validation import check
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
+from persistence.engine.result_check import Unanswerable, require_answerable
+from persistence.fast.register_team import Registration
+from persistence.fast.statement_pool import Statement
+from persistence.ids import new_id
+from persistence.records import DocumentRecord, Remembered
+from persistence.repositories import tournaments
+from resolvers.attempt import Attempt, squad
+from tests import make
+from tests.asking import ask, data, refused
+from tests.schema.test_corrections import rows
+from tests.schema.test_review import register
+from tests.signing_in import bearer
+
+NAIVE = datetime(2026, 11, 23)  # noqa: DTZ001
+
+
+@dataclass(frozen=True)
+class Record:
+    value: object
+
+
+@pytest.mark.parametrize(
+    "value",
+    [NAIVE, 2**31, -(2**31) - 1, float("nan"), float("inf"), "\ud83d", "a\udfffb"],
+    ids=ascii,
+)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda value: value,
+        Record,
+        lambda value: (1, [Record((value,))]),
+        lambda value: {"key": value},
+        lambda value: {value: "key"},
+        lambda value: frozenset({value}),
+    ],
+    ids=["alone", "record", "records", "value", "key", "set"],
+)
+def test_what_no_answer_can_show_is_found_wherever_it_is(value, wrap):
+    with pytest.raises(Unanswerable):
+        require_answerable(wrap(value))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 0, 2**31 - 1, -(2**31), 1.5, "ஆனந்த் 😀", b"\xff", datetime.now(UTC), Record([])],
+)
+def test_what_can_be_shown_is_let_through(value):
+    require_answerable((value, Record(value)))
+
+
+@pytest.mark.parametrize("value", [NAIVE, 2**40, "\ud800", Record((NAIVE,))], ids=ascii)
+async def test_a_unit_of_work_that_returns_it_is_rolled_back(database, sql, value):
+    async def rename(connection, returned):
+        await connection.execute(text("UPDATE tournament SET name = 'Changed'"))
+        return returned
+
+    for run in (database.run, database.supersede):
+        with pytest.raises(Unanswerable):
+            await run(partial(rename, returned=value))
+
+    assert await sql.fetchval("SELECT name FROM tournament") == "ICCT26 Cricket Tournament"
+    await database.run(partial(rename, returned=None))
+    assert await sql.fetchval("SELECT name FROM tournament") == "Changed"
+
+
+@pytest.mark.parametrize("value", [NAIVE, 2**40, "\ud800", float("nan"), [NAIVE]], ids=ascii)
+@pytest.mark.parametrize("pgbouncer", [False, True])
+async def test_statement_whose_answer_cannot_be_built_is_not_run(
+    database, database_url, sql, value, pgbouncer
+):
+    writing = Database(DatabaseOptions(url=database_url, pgbouncer=pgbouncer))
+    statement = Statement(text("UPDATE tournament SET name = 'Changed' RETURNING 1 AS done"))
+    write = partial(
+        writing.write, statement, {}, repeatable=True, meaning=lambda _: None, answer=value
+    )
+    try:
+        with pytest.raises(Unanswerable):
+            await write()
+        name = await sql.fetchval("SELECT name FROM tournament")
+        rows_of_another = await write(answer=Record(1))
+    finally:
+        await writing.close()
+
+    assert name == "ICCT26 Cricket Tournament"
+    assert [row["done"] for row in rows_of_another] == [1]
+
+
+SPOILT_REGISTRATIONS = {
+    "count of teams beyond 32 bits": ("bigint", "2::bigint ^ 40"),
+    "count of teams just beyond 32 bits": ("bigint", "2147483648"),
+    "count of teams below 32 bits": ("numeric", "-2147483649"),
+    "count of teams that is no number": ("float8", "'NaN'"),
+    "infinite count of teams": ("float8", "'infinity'"),
+    "count of teams in words": ("text", "'many'"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT_REGISTRATIONS)
+async def test_registration_whose_answer_cannot_be_built_is_not_stored(client, sql, name):
+    kind, value = SPOILT_REGISTRATIONS[name]
+    await sql.execute(f"""
+        ALTER TABLE church DROP CONSTRAINT ck_church_taken_not_negative;
+        ALTER TABLE church ALTER taken TYPE {kind} USING taken::{kind};
+        CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN NEW.taken = {value}; RETURN NEW; END $$;
+        CREATE TRIGGER spoil BEFORE INSERT ON church FOR EACH ROW EXECUTE FUNCTION spoil();
+    """)
+    before = await rows(sql)
+
+    try:
+        answer = await ask(client, make.REGISTER, {"input": make.team(1)})
+        after = await rows(sql)
+    finally:
+        await sql.execute("""
+            DROP FUNCTION spoil() CASCADE;
+            DELETE FROM church WHERE taken::text !~ '^[0-9]{1,9}$';
+            ALTER TABLE church ALTER taken TYPE integer USING taken::integer;
+            ALTER TABLE church ADD CONSTRAINT ck_church_taken_not_negative CHECK (taken >= 0);
+        """)
+
+    assert refused(answer)["code"] == "INTERNAL"
+    assert after == before
+    assert (
+        data(await ask(client, make.REGISTER, {"input": make.team(1)}))["registerTeam"]["team"][
+            "code"
+        ]
+        == "ICCT-001"
+    )
+
+
+DOCUMENT = DocumentRecord(
+    id=uuid4(),
+    kind=DocumentKind.PASTOR_LETTER,
+    format=DocumentFormat.PDF,
+    byte_size=1,
+    created_at=datetime.now(UTC),
+    store="folder",
+    storage_name="0" * 32,
+    folder="pending",
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"registration": {"now": NAIVE}},
+        {"documents": (replace(DOCUMENT, byte_size=-(2**31) - 1),)},
+        {"documents": (replace(DOCUMENT, byte_size=2**31),)},
+        {"documents": (replace(DOCUMENT, created_at=NAIVE),)},
+        {"documents": (replace(DOCUMENT, review_note="half an emoji \ud83d"),)},
+        {"documents": (replace(DOCUMENT, deleted_at=NAIVE),)},
+    ],
+    ids=["moment", "small size", "size", "creation", "note", "deletion"],
+)
+async def test_registration_that_would_show_a_value_that_no_answer_can_is_not_stored(
+    database, sql, clock, change
+):
+    attempt = await valid_attempt(database, clock.now)
+    before = await rows(sql)
+    registration = replace(attempt.registration, **change.get("registration", {}))
+    spoilt = replace(attempt, registration=registration, documents=change.get("documents", ()))
+
+    with pytest.raises(Unanswerable):
+        await spoilt.store(database)
+
+    assert await rows(sql) == before
+    assert (await attempt.store(database)).code == "ICCT-001"
+
+
+async def valid_attempt(database, now) -> Attempt:
+    tournament, form = await tournaments.current(database), make.form(1)
+    entry = check(form, tournament.rules, today=now.date()).entry
+    registration = Registration(
+        tournament=tournament,
+        entry=entry,
+        players=squad(entry, form, {}),
+        claims=(),
+        key=None,
+        wanted=Remembered(fingerprint=b"", team_id=new_id()),
+        now=now,
+        expires_at=now,
+        request_id="",
+    )
+    return Attempt(registration=registration, documents=())
+
+
+@pytest.fixture
+async def spoilt(sql):
+    """Every change of a row stores in it what the program does not know."""
+
+    async def spoil(table: str, change: str) -> None:
+        await sql.execute(f"""
+            CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql
+                AS $$ BEGIN {change}; RETURN NEW; END $$;
+            CREATE TRIGGER spoil BEFORE UPDATE ON {table}
+                FOR EACH ROW EXECUTE FUNCTION spoil();
+        """)
+
+    yield spoil
+    await sql.execute("DROP FUNCTION IF EXISTS spoil() CASCADE")
+
+
+UPDATE = 'mutation { updateTournament(input: {venue: "Hall"}) { tournament { venue } } }'
+MUTATIONS = {
+    "withdrawTeam": "{teamId: ID, expectedVersion: 1, reason: R}",
+    "requestChanges": "{teamId: ID, expectedVersion: 1, items: [{note: R}]}",
+    "confirmTeam": "{teamId: ID, expectedVersion: 1, overrideReason: R}",
+    "reissueManageToken": "{teamId: ID, expectedVersion: 1, reason: R}",
+    "updateTeam": '{teamId: ID, expectedVersion: 1, reason: R, teamName: "Other Name"}',
+}
+
+
+async def test_a_tournament_that_could_not_be_read_again_is_not_stored(
+    client, services, sql, spoilt
+):
+    owner = await bearer(services, Role.OWNER)
+    await spoilt("tournament", "NEW.required_documents = '{HOROSCOPE}'")
+    before = await rows(sql), await sql.fetch("SELECT xmin, * FROM tournament")
+
+    assert refused(await ask(client, UPDATE, **owner))["code"] == "INTERNAL"
+
+    assert (await rows(sql), await sql.fetch("SELECT xmin, * FROM tournament")) == before
+    assert data(await ask(client, "{ tournament { venue } }"))["tournament"]["venue"] is None
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+async def test_a_team_that_could_not_be_read_again_is_not_stored(
+    client, services, sql, spoilt, name
+):
+    await register(client, 1)
+    reviewer = await bearer(services, Role.REVIEWER)
+    await spoilt("team", "UPDATE player SET role = 'UMPIRE' WHERE team_id = NEW.id")
+    await sql.execute("ALTER TABLE player DROP CONSTRAINT ck_player_role_known")
+    before = await rows(sql)
+    given = MUTATIONS[name].replace("ID", '"ICCT-001"').replace("R,", '"A reason.",')
+    given = given.replace("R}", '"A reason."}')
+
+    try:
+        answer = await ask(
+            client, f"mutation {{ {name}(input: {given}) {{ team {{ code }} }} }}", **reviewer
+        )
+        after = await rows(sql)
+    finally:
+        await sql.execute("DROP FUNCTION spoil() CASCADE")
+        await sql.execute(
+            "ALTER TABLE player ADD CONSTRAINT ck_player_role_known CHECK (role IN"
+            " ('BATSMAN', 'BOWLER', 'ALL_ROUNDER', 'WICKET_KEEPER'))"
+        )
+
+    assert refused(answer)["code"] == "INTERNAL"
+    assert after == before

@@ -1,0 +1,190 @@
+"""The meaning of PostgreSQL's codes: in the table, and for units of work that meet them."""
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from domain.errors.exceptions import ServiceUnavailable
+from persistence.engine.errors import is_lost, is_spent, is_transient, is_unavailable, sqlstate
+from persistence.engine.sqlstates import Meaning, meaning
+from persistence.fast.statement_pool import Statement
+
+# Disk full, out of memory, limits; read-only; errors of the disk; a server that was replaced.
+REFUSED = """
+    25006 53000 53100 53200 53300 53400 58000 58030 58P01 57P03 08001 08004 25P03 26000 34000 42P05
+""".split()
+LOST = "08000 08003 08006 08007 08P01 57P01 57P02 57P04 57P05 40003".split()
+CONFLICTS = "40001 40P01 55000 72000".split()
+WAITED = "55P03 57014 57000".split()
+SHUT_OUT = "28000 28P01 3D000".split()
+# Defects of ours, constraints and the statement's own refusals.
+OTHERS = "22012 22P02 23505 23503 42601 42P01 42501 P0001 XX000 IC001 00000".split()
+RAISE = "CREATE FUNCTION {name}() RETURNS text LANGUAGE plpgsql AS $f$ {body} $f$"
+# The first calls fail, which a sequence remembers; a transaction that is rolled back does not.
+BODY = """
+    BEGIN
+        IF nextval('failing') <= {times} THEN RAISE EXCEPTION USING ERRCODE = '{code}'; END IF;
+        RETURN CAST(pg_backend_pid() AS text);
+    END
+"""
+WRITE = """
+    INSERT INTO idempotency_record
+    VALUES ('test', failing(), '', gen_random_uuid(), now()) RETURNING key
+"""
+WRITE_ONE = Statement(text(WRITE))
+PID = Statement(text("SELECT CAST(pg_backend_pid() AS text) AS pid"))
+
+
+@pytest.fixture
+async def failing(sql):
+    """A function that makes `failing()` raise a code so many times; gone after the test."""
+
+    async def make(code, times):
+        await sql.execute("CREATE SEQUENCE failing")
+        body = BODY.format(times=times, code=code)
+        await sql.execute(RAISE.format(name="failing", body=body))
+
+    yield make
+    await sql.execute("DROP FUNCTION IF EXISTS failing")
+    await sql.execute("DROP SEQUENCE IF EXISTS failing")
+
+
+def nothing(_error):
+    return None
+
+
+async def work(connection):
+    return (await connection.execute(text(WRITE))).scalar_one()
+
+
+async def pid(connection):
+    return (await connection.execute(text(PID.text))).scalar_one()
+
+
+async def write(database):
+    rows = await database.write(WRITE_ONE, {}, repeatable=False, meaning=nothing)
+    return rows[0]["key"]
+
+
+async def read_pid(database):
+    return (await database.fetch(PID))[0]["pid"]
+
+
+async def stored(sql):
+    return [row["key"] for row in await sql.fetch("SELECT key FROM idempotency_record ORDER BY 1")]
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_refusal_of_the_server_spends_the_connection_and_not_the_work(code):
+    assert meaning(code) == Meaning(
+        is_connection_spent=True, is_retryable=True, is_unavailable=True, is_outcome_unknown=False
+    )
+
+
+@pytest.mark.parametrize("code", LOST)
+def test_loss_leaves_the_outcome_unknown(code):
+    assert meaning(code) == Meaning(
+        is_connection_spent=True, is_retryable=True, is_unavailable=True, is_outcome_unknown=True
+    )
+
+
+@pytest.mark.parametrize("code", CONFLICTS)
+def test_conflict_is_repeated_on_the_same_connection(code):
+    assert meaning(code) == Meaning(is_retryable=True, is_unavailable=True)
+
+
+@pytest.mark.parametrize("code", WAITED)
+def test_time_that_is_over_is_not_repeated(code):
+    assert meaning(code) == Meaning(is_unavailable=True)
+
+
+@pytest.mark.parametrize("code", SHUT_OUT)
+def test_user_who_is_let_in_no_longer_makes_the_database_unavailable(code):
+    assert meaning(code) == Meaning(is_connection_spent=True, is_unavailable=True)
+
+
+@pytest.mark.parametrize("code", [*OTHERS, "", None])
+def test_other_codes_say_nothing_about_the_database(code):
+    assert meaning(code) == Meaning()
+    assert meaning(code, "ERROR") == Meaning()
+
+
+@pytest.mark.parametrize("severity", ["FATAL", "PANIC"])
+def test_error_after_which_the_server_closes_the_connection_is_a_loss(severity):
+    assert meaning("XX000", severity) == meaning("08006")
+
+
+async def test_error_of_asyncpg_is_judged_by_its_severity():
+    error = asyncpg.PostgresError.new({"C": "XX000", "S": "FATAL", "V": "FATAL", "M": "gone"})
+
+    assert is_lost(error)
+    assert is_spent(error)
+    assert is_transient(error)
+    assert is_unavailable(error)
+
+
+@pytest.mark.parametrize("code", REFUSED)
+async def test_work_that_is_refused_once_is_done_on_another_connection(
+    database, sql, failing, code
+):
+    first = await database.run(pid)
+    reading = await read_pid(database)
+    await failing(code, 1)
+
+    second = await database.run(work, repeatable=False)
+
+    assert second != first
+    # One failure empties every pool.
+    assert await read_pid(database) != reading
+    assert await stored(sql) == [second]
+
+
+@pytest.mark.parametrize("code", REFUSED)
+async def test_statement_that_is_refused_once_is_done_on_another_connection(
+    database, sql, failing, code
+):
+    reading, working = await read_pid(database), await database.run(pid)
+    await failing(code, 1)
+
+    third = await write(database)
+
+    assert len({reading, working, third}) == 3
+    assert await read_pid(database) != reading
+    assert await database.run(pid) != working
+    assert await stored(sql) == [third]
+
+
+@pytest.mark.parametrize(
+    ("codes", "calls"), [(REFUSED, 3), (LOST[:5], 1), (CONFLICTS, 3), (WAITED, 1), (SHUT_OUT, 1)]
+)
+async def test_statement_that_is_always_refused_is_unavailable_and_writes_nothing(
+    database, sql, failing, codes, calls
+):
+    for code in codes:
+        await failing(code, 1000)
+        with pytest.raises(ServiceUnavailable) as refused:
+            await write(database)
+        called = await sql.fetchval("SELECT last_value FROM failing")
+        await sql.execute("DROP FUNCTION failing; DROP SEQUENCE failing")
+
+        cause = refused.value.__cause__
+        assert (code, sqlstate(cause) or sqlstate(cause.__cause__)) == (code, code)
+        assert (code, called, refused.value.retry_after_seconds) == (code, calls, 2)
+    assert await stored(sql) == []
+
+
+@pytest.mark.parametrize("code", OTHERS[:-1])
+async def test_other_codes_pass_unchanged_and_keep_the_connection(database, sql, failing, code):
+    reading = await read_pid(database)
+    await failing(code, 1000)
+
+    with pytest.raises(asyncpg.PostgresError) as raised:
+        await write(database)
+    with pytest.raises(DBAPIError) as raised_by_work:
+        await database.run(work)
+
+    assert (sqlstate(raised.value), sqlstate(raised_by_work.value)) == (code, code)
+    assert await sql.fetchval("SELECT last_value FROM failing") == 2
+    assert await read_pid(database) == reading
+    assert await stored(sql) == []

@@ -1,0 +1,143 @@
+"""Infinity, which PostgreSQL has and Python has not, on every way out of the database."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import bindparam, literal_column, select
+from sqlalchemy.types import DateTime
+
+from domain.auth.roles import Role
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
+from persistence.engine.timestamps import EARLIEST, LATEST
+from persistence.fast.statement_pool import Statement
+from tests import make
+from tests.asking import ask, data, refused, serving
+from tests.schema.test_review import register
+from tests.signing_in import bearer
+
+STORED = {
+    "infinity": LATEST,
+    "-infinity": EARLIEST,
+    "294276-12-31T23:59:59Z": LATEST,
+    "4713-01-01T00:00:00Z BC": EARLIEST,
+    "10000-01-01T00:00:00Z": LATEST,
+    "9999-12-31T23:59:59.999999Z": LATEST,
+    "0001-01-01T00:00:00Z": EARLIEST,
+    "1999-12-31T23:59:59.999999Z": datetime(1999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    "2026-11-23T09:30:00.000001+05:30": datetime(2026, 11, 23, 4, 0, 0, 1, tzinfo=UTC),
+}
+WINDOW = "{ tournament { registration { state opensAt closesAt } } registrationRules { squadMin } }"
+UPDATE = """mutation U($input: UpdateTournamentInput!) {
+  updateTournament(input: $input) { tournament { registration { state opensAt closesAt } } }
+}"""
+TEAM = '{ team(code: "ICCT-001") { code registeredAt updatedAt } }'
+ALL_TEAMS = "{ teams(orderBy: {field: REGISTERED}) { nodes { registeredAt updatedAt } } }"
+ECHO = Statement(select(bindparam("moment", type_=DateTime(timezone=True)).label("moment")))
+
+
+def stored(text: str) -> Statement:
+    return Statement(select(literal_column(f"timestamptz '{text}'").label("moment")))
+
+
+@pytest.fixture(params=["pool", "single", "pgbouncer"])
+async def reading(database_url, request):
+    """A database whose rows are read in one of the three ways."""
+    sizes = {"pool_size": 1, "max_overflow": 0} if request.param == "pool" else {}
+    opened = Database(
+        DatabaseOptions(url=database_url, pgbouncer=request.param == "pgbouncer", **sizes)
+    )
+    yield opened
+    await opened.close()
+
+
+@pytest.mark.parametrize("text", STORED)
+async def test_every_stored_moment_is_read_with_its_offset(reading, text):
+    (row,) = await reading.fetch(stored(text))
+
+    assert (row["moment"], row["moment"].tzinfo) == (STORED[text], UTC)
+
+
+@pytest.mark.parametrize(
+    "moment", [EARLIEST, LATEST, datetime(2026, 11, 23, 4, 0, 0, 1, tzinfo=UTC)]
+)
+async def test_what_is_written_is_read_again(reading, moment):
+    (row,) = await reading.fetch(ECHO, moment=moment)
+
+    assert row["moment"] == moment
+
+
+async def test_a_moment_without_an_offset_is_not_taken_for_one_of_the_host(reading):
+    with pytest.raises(Exception, match="offset-naive"):
+        await reading.fetch(ECHO, moment=datetime(2026, 11, 23))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("opens_at", ["infinity", "-infinity", None])
+@pytest.mark.parametrize("closes_at", ["infinity", "-infinity"])
+async def test_infinity_in_the_window_of_registration_is_no_bound(client, sql, opens_at, closes_at):
+    await sql.execute(
+        "UPDATE tournament SET opens_at = CAST(CAST($1 AS text) AS timestamptz),"
+        " closes_at = CAST(CAST($2 AS text) AS timestamptz)",
+        opens_at,
+        closes_at,
+    )
+
+    window = data(await ask(client, WINDOW))["tournament"]["registration"]
+    report = data(await ask(client, make.VALIDATE, {"input": make.team(1)}))["validateTeam"]
+
+    assert window == {"state": "OPEN", "opensAt": None, "closesAt": None}
+    assert report == {"isValid": True, "issues": [], "blockers": []}
+    await register(client, 1)
+
+
+async def test_an_owner_can_set_a_bound_in_the_place_of_infinity(client, services, sql):
+    await sql.execute("UPDATE tournament SET opens_at = '-infinity', closes_at = 'infinity'")
+    owner = await bearer(services, Role.OWNER)
+
+    answer = await ask(client, UPDATE, {"input": {"opensAt": "2099-01-01T00:00:00Z"}}, **owner)
+
+    window = data(answer)["updateTournament"]["tournament"]["registration"]
+    shown = {"state": "NOT_OPEN", "opensAt": "2099-01-01T00:00:00.000000Z", "closesAt": None}
+    assert window == shown
+    code = refused(await ask(client, make.REGISTER, {"input": make.team(1)}))["code"]
+    assert code == "REGISTRATION_NOT_OPEN"
+
+
+@pytest.mark.parametrize("rendered", [True, False])
+async def test_infinity_at_a_team_is_answered_alike_by_every_way_to_read(
+    settings_with, database, database_url, services, sql, rendered
+):
+    owner = await bearer(services, Role.OWNER)
+    shown = {
+        "registeredAt": "0001-01-01T00:00:00.000000Z",
+        "updatedAt": "9999-12-31T23:59:59.999999Z",
+    }
+    async with serving(settings_with(rendered_plans=rendered), database_url) as client:
+        await register(client, 1)
+        await sql.execute("UPDATE team SET registered_at = '-infinity', updated_at = 'infinity'")
+
+        for _ in range(2):
+            team = data(await ask(client, TEAM, **owner))["team"]
+            assert team == {"code": "ICCT-001", **shown}
+            assert data(await ask(client, ALL_TEAMS, **owner))["teams"]["nodes"] == [shown]
+
+
+async def test_a_session_without_an_end_is_one(client, services, sql):
+    owner = await bearer(services, Role.OWNER)
+    await sql.execute("UPDATE organiser_session SET expires_at = 'infinity'")
+
+    answer = await ask(client, "{ me { email } sessions { expiresAt } }", **owner)
+
+    (session,) = data(answer)["sessions"]
+    assert session["expiresAt"] == "9999-12-31T23:59:59.999999Z"
+
+
+async def test_moments_of_a_unit_of_work_are_read_alike(database, sql):
+    await sql.execute("UPDATE tournament SET created_at = 'infinity'")
+
+    async def work(connection):
+        return (await connection.exec_driver_sql("SELECT created_at FROM tournament")).scalar_one()
+
+    assert await database.run(work) == LATEST
+    assert await database.read(work) == LATEST
+    assert LATEST - await database.run(work) == timedelta(0)

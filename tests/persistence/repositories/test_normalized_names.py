@@ -1,0 +1,92 @@
+import pytest
+
+from persistence.ids import new_id
+from persistence.repositories import normalized_names
+from resolvers.registration import register_team
+from resolvers.upkeep import examine, prune
+from tests import make
+
+IGNORED = ["\u034f", "\u00ad", "\u200b", "\u200d", "\u3164", "\ufe0f", "\U000e0041"]
+
+
+@pytest.fixture
+def add(sql):
+    """Adds a church of the active tournament with this normalised name, and returns its id."""
+
+    async def add_church(normalized_name):
+        church_id = new_id()
+        await sql.execute(
+            "INSERT INTO church SELECT $1, id, 'Zion', $2, 0, now() FROM tournament"
+            " WHERE is_active",
+            church_id,
+            normalized_name,
+        )
+        return church_id
+
+    return add_church
+
+
+async def name_of(sql, church_id):
+    return await sql.fetchval("SELECT normalized_name FROM church WHERE id = $1", church_id)
+
+
+@pytest.mark.parametrize("ignored", IGNORED)
+async def test_old_name_of_church_is_normalised_anew_once(database, sql, add, ignored):
+    church_id = await add(f"zi{ignored}on")
+    await sql.execute(
+        "INSERT INTO church_alias SELECT tournament_id, $2, id FROM church WHERE id = $1",
+        church_id,
+        f"zion{ignored} hall",
+    )
+
+    assert await database.read(normalized_names.count_old) == {"church": 1, "church_alias": 1}
+    assert await normalized_names.renew(database) == 2
+    assert await name_of(sql, church_id) == "zion"
+    assert await sql.fetchval("SELECT normalized_name FROM church_alias") == "zion hall"
+    assert await database.read(normalized_names.count_old) == {}
+    assert await normalized_names.renew(database) == 0
+
+
+async def test_name_that_another_church_has_stays_and_is_counted(database, sql, add, monkeypatch):
+    monkeypatch.setattr(normalized_names, "BATCH", 2)
+    await add("zion")
+    old = [await add(f"zi{ignored}on") for ignored in IGNORED]
+    free = await add("be\u034fthel")
+
+    assert await normalized_names.renew(database) == 1
+    assert await name_of(sql, free) == "bethel"
+    names = [await name_of(sql, church_id) for church_id in old]
+    assert names == [f"zi{ignored}on" for ignored in IGNORED]
+    assert await database.read(normalized_names.count_old) == {"church": len(IGNORED)}
+
+
+async def test_names_without_such_characters_stay(database, sql, add):
+    church_ids = [await add(name) for name in ("zion", "ஆனந்த்", "école", "സഭ")]
+
+    assert await normalized_names.renew(database) == 0
+    names = [await name_of(sql, church_id) for church_id in church_ids]
+    assert names == ["zion", "ஆனந்த்", "école", "സഭ"]
+
+
+async def test_names_of_teams_and_players_are_normalised_anew_unless_a_live_team_has_them(
+    services, sql
+):
+    await sql.execute("UPDATE tournament SET teams_per_church = 9")
+    codes = []
+    for number in range(3):
+        form = make.form(number, churchName="CSI Zion")
+        registered = await register_team(services, form, key=None, request_id="request")
+        codes.append(registered.team.code)
+    names = ("lions", "li\u034fons", "li\u00adons")
+    for code, name in zip(codes, names, strict=True):
+        await sql.execute("UPDATE team SET normalized_name = $2 WHERE code = $1", code, name)
+    await sql.execute("UPDATE team SET status = 'WITHDRAWN' WHERE code = $1", codes[2])
+    await sql.execute("UPDATE player SET normalized_name = 'an\u034fand' WHERE position = 1")
+
+    pruned = await prune(services)
+
+    assert pruned.normalized_names == 1 + len(codes)
+    rows = await sql.fetch("SELECT code, normalized_name FROM team")
+    assert dict(rows) == dict(zip(codes, ("lions", "li\u034fons", "lions"), strict=True))
+    assert await sql.fetchval("SELECT count(*) FROM player WHERE normalized_name = 'anand'") == 3
+    assert (await examine(services)).old_names == {"team": 1}

@@ -1,0 +1,250 @@
+"""Statements about organisers, sessions and API tokens, and the constraints behind them."""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from domain.auth.roles import Caller, CallerKind, Role
+from persistence.ids import new_id
+from persistence.records import ApiTokenRecord, Credential, OrganiserRecord, SessionRecord
+from persistence.repositories import organisers, totp
+from persistence.repositories import sessions as stored_sessions
+
+HASH = b"h" * 32
+SALT = b"s" * 16
+HOUR = timedelta(hours=1)
+SAME_EMAIL = """
+    INSERT INTO organiser (id, email, role, created_at)
+    SELECT gen_random_uuid(), email, role, created_at FROM organiser
+"""
+CHIEF_TOKEN = """
+    INSERT INTO api_token SELECT gen_random_uuid(), id, 'x', 'CHIEF', 'h', now(), now()
+    FROM organiser
+"""
+
+
+@pytest.fixture
+async def owner(database, clock) -> OrganiserRecord:
+    return await add(database, clock, "owner@example.org")
+
+
+async def add(database, clock, email: str) -> OrganiserRecord:
+    added = await database.run(
+        partial(organisers.add, email=email, role=Role.OWNER, password_hash="hash", now=clock.now)
+    )
+    assert added is not None
+    return added
+
+
+def session_of(organiser: OrganiserRecord, clock) -> SessionRecord:
+    return SessionRecord(
+        id=new_id(),
+        organiser_id=organiser.id,
+        role=organiser.role,
+        created_at=clock.now,
+        last_used_at=clock.now,
+        expires_at=clock.now + 2 * HOUR,
+    )
+
+
+async def test_organiser_is_found_as_it_was_added(database, clock, owner):
+    assert owner == OrganiserRecord(
+        id=owner.id,
+        email="owner@example.org",
+        role=Role.OWNER,
+        has_totp=False,
+        created_at=clock.now,
+        last_sign_in_at=None,
+    )
+    assert await database.read(partial(organisers.find, organiser_id=owner.id)) == owner
+    by_email = partial(organisers.find_account_by_email, email="owner@example.org")
+    account = await database.read(by_email)
+    assert (account.organiser, account.password_hash, account.totp_salt) == (owner, "hash", None)
+
+
+async def test_nobody_is_found_where_there_is_nobody(database, owner, clock):
+    nobody = UUID(int=1)
+
+    assert await database.read(partial(organisers.find, organiser_id=nobody)) is None
+    for work in (
+        partial(organisers.find_account_by_email, email="OWNER@example.org"),
+        partial(organisers.find_by_invitation, invitation_hash=HASH, now=clock.now),
+        partial(organisers.set_password, email="x@example.org", password_hash="x"),
+        partial(organisers.set_role, organiser_id=nobody, role=Role.VIEWER),
+        partial(organisers.note_sign_in, organiser_id=owner.id, password_hash="x", now=clock.now),
+    ):
+        assert await database.run(work) is None
+
+
+async def test_owners_who_can_sign_in_are_locked_until_the_end(database, clock, owner):
+    await database.run(
+        partial(
+            organisers.invite,
+            email="new@example.org",
+            role=Role.OWNER,
+            invitation_hash=HASH,
+            expires_at=clock.now,
+            now=clock.now,
+        )
+    )
+    order: list[str] = []
+    locked, released = asyncio.Event(), asyncio.Event()
+
+    async def first(connection):
+        assert await organisers.lock_owners(connection) == {owner.id}
+        locked.set()
+        await released.wait()
+        await organisers.set_role(connection, owner.id, Role.VIEWER)
+        order.append("first")
+
+    async def second(connection):
+        found = await organisers.lock_owners(connection)
+        order.append("second")
+        return found
+
+    waiting = asyncio.create_task(database.run(first))
+    await locked.wait()
+    behind = asyncio.create_task(database.run(second))
+    released.set()
+
+    await waiting
+    assert await behind == set()
+    assert order == ["first", "second"]
+
+
+async def test_session_is_found_by_its_hash(database, clock, owner):
+    session = session_of(owner, clock)
+    await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
+
+    found = await stored_sessions.find_session(database, HASH)
+
+    assert found == Credential(
+        id=session.id,
+        caller=Caller(
+            kind=CallerKind.ORGANISER,
+            organiser_id=owner.id,
+            role=owner.role,
+            session_id=session.id,
+        ),
+        expires_at=session.expires_at,
+        last_used_at=session.last_used_at,
+    )
+    assert await stored_sessions.find_session(database, b"x" * 32) is None
+
+
+async def test_last_use_never_goes_back(database, clock, owner, sql):
+    session = session_of(owner, clock)
+    await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
+
+    for minutes in (5, 3):
+        moment = clock.now + timedelta(minutes=minutes)
+        await database.run(
+            partial(stored_sessions.touch_session, session_id=session.id, now=moment)
+        )
+
+    last_use = await sql.fetchval("SELECT last_used_at FROM organiser_session")
+    assert last_use == clock.now + timedelta(minutes=5)
+
+
+async def test_session_is_deleted_once(database, clock, owner):
+    session = session_of(owner, clock)
+    await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
+    delete = partial(stored_sessions.delete_session, session_id=session.id, organiser_id=None)
+
+    gone = await asyncio.gather(*(database.run(delete) for _ in range(3)))
+
+    assert sorted(gone, key=str) == [None, None, session]
+
+
+async def test_what_has_expired_is_forgotten(database, clock, owner, sql):
+    session = session_of(owner, clock)
+    token = ApiTokenRecord(
+        id=new_id(),
+        organiser_id=owner.id,
+        name="export",
+        role=Role.VIEWER,
+        organiser_role=Role.OWNER,
+        created_at=clock.now,
+        expires_at=clock.now + 3 * HOUR,
+        last_used_at=None,
+    )
+    await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
+    await database.run(partial(stored_sessions.add_api_token, token=token, token_hash=HASH))
+    forgotten = []
+
+    for hours in (0, 2, 3):
+        now = clock.now + hours * HOUR
+        forgotten.append(
+            await database.run(
+                partial(stored_sessions.forget_expired, now=now, idle_since=clock.now - HOUR)
+            )
+        )
+
+    assert forgotten == [0, 1, 1]
+    assert await sql.fetchval("SELECT count(*) FROM organiser") == 1
+
+
+async def test_step_of_a_code_only_goes_forward(database, clock, owner):
+    propose = partial(totp.propose, organiser_id=owner.id, salt=SALT)
+    confirm = partial(totp.confirm, organiser_id=owner.id, salt=SALT, step=7, now=clock.now)
+
+    def use(step, salt=SALT):
+        return partial(totp.use_step, organiser_id=owner.id, salt=salt, step=step)
+
+    assert not await database.run(use(1))
+    assert await database.run(propose)
+    assert not await database.run(use(8))
+    assert await database.run(confirm)
+    assert not await database.run(confirm)
+    assert not await database.run(propose)
+    assert not await database.run(use(8, b"another salt"))
+    used = [await database.run(use(step)) for step in (7, 8, 8, 6, 10, 9)]
+    assert used == [False, True, False, False, True, False]
+
+
+async def test_recovery_codes_belong_to_one_organiser(database, clock, owner, sql):
+    other = await add(database, clock, "other@example.org")
+    for organiser in (owner, other):
+        await database.run(
+            partial(
+                totp.replace_recovery_codes,
+                organiser_id=organiser.id,
+                hashes=[HASH, b"x" * 32],
+            )
+        )
+    use = partial(totp.use_recovery_code, organiser_id=owner.id, code_hash=HASH)
+
+    assert [await database.run(use) for _ in range(2)] == [True, False]
+    assert not await database.run(partial(totp.disable, organiser_id=owner.id))
+    rows = await sql.fetch("SELECT organiser_id FROM recovery_code")
+    assert [row["organiser_id"] for row in rows] == [other.id, other.id]
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("UPDATE organiser SET role = 'CHIEF'", "ck_organiser_role_known"),
+        ("UPDATE organiser SET invitation_hash = 'x'", "ck_organiser_invitation_expires"),
+        ("UPDATE organiser SET totp_confirmed_at = now()", "ck_organiser_totp_has_a_secret"),
+        (SAME_EMAIL, "uq_organiser_email"),
+        (CHIEF_TOKEN, "ck_api_token_role_known"),
+    ],
+)
+async def test_rows_that_make_no_sense_are_refused(owner, sql, change, constraint):
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+        await sql.execute(change)
+
+    assert refused.value.constraint_name == constraint
+
+
+async def test_everything_of_an_organiser_goes_with_them(database, clock, owner, sql):
+    session = session_of(owner, clock)
+    await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
+
+    await sql.execute("DELETE FROM organiser")
+
+    assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 0
