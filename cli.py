@@ -38,8 +38,8 @@ from settings import (
 )
 
 if TYPE_CHECKING:
-    from resolvers.context import Services
-    from resolvers.stored_files import Comparison
+    from resolvers.documents.stored_files import Comparison
+    from resolvers.services import Services
 
 ROOT = Path(__file__).parent
 
@@ -96,7 +96,7 @@ def seed_demo(
     if settings.environment == "production":
         fail("Demo teams are not for ENVIRONMENT=production: they change the rules of its season.")
     with working(settings) as run:
-        from resolvers import demo
+        from resolvers.registration import demo
 
         added = run(partial(demo.seed_demo, teams=teams))
     print(f"{added} teams were added.")
@@ -135,9 +135,9 @@ def docs(
 def doctor() -> None:
     """Say whether the settings are right, database and storage answer and the counts agree."""
     with working(read_settings()) as run:
-        from resolvers import upkeep
+        from resolvers.operations import maintenance
 
-        found = run(upkeep.examine)
+        found = run(maintenance.examine)
     for entry in found.drift:
         print(f"{entry.of}: {entry.taken} places are taken, {entry.live_teams} teams are live.")
     differences = [line for entry in found.comparisons for line in differences_of(entry)]
@@ -166,9 +166,10 @@ def prune(
 ) -> None:
     """Delete what has expired, and files that belong to no document. Safe to repeat."""
     with working(read_settings()) as run:
-        from resolvers import stored_files, upkeep
+        from resolvers.documents import stored_files
+        from resolvers.operations import maintenance
 
-        gone = run(upkeep.prune)
+        gone = run(maintenance.prune)
         cleared = run(partial(stored_files.clear_all, is_forced=force))
     orphans = sum(entry.deleted for entry in cleared)
     print(
@@ -198,7 +199,7 @@ def create_organiser(
     """Add an organiser who can sign in at once."""
     password = read_password(from_stdin=password_stdin)
     with working(read_settings()) as run:
-        from resolvers import organisers
+        from resolvers.accounts import organisers
 
         create = partial(
             organisers.create, caller=SYSTEM, email=email, role=role, password=password
@@ -218,7 +219,7 @@ def reset_password(
     """Give an organiser another password; sessions and API tokens of theirs end."""
     password = read_password(from_stdin=password_stdin)
     with working(read_settings()) as run:
-        from resolvers import organisers
+        from resolvers.accounts import organisers
 
         reset = partial(
             organisers.reset_password,

@@ -9,9 +9,9 @@ from typing import TypeVar
 from persistence.engine import migrate
 from persistence.engine.database import Database, DatabaseUnavailable
 from persistence.repositories import tournaments
-from resolvers.context import Services
-from resolvers.outbox import run_outbox
-from resolvers.storage import HANDLERS
+from resolvers.documents.jobs import HANDLERS
+from resolvers.operations.outbox import run_outbox
+from resolvers.services import Services
 from server import database_options, services_for
 from serving import stop_by_signal
 from settings import Settings

@@ -26,13 +26,13 @@ from persistence.engine.engine import DatabaseOptions
 from resilience.background_tasks import BackgroundTasks
 from resilience.memory import return_large_blocks
 from resilience.shutdown_deadline import finish
-from resolvers.context import Accounts, Disk, Services, Storage, Watched
-from resolvers.known_clients import device_of
-from resolvers.outbox import Handler, run_outbox
-from resolvers.passwords import Passwords
-from resolvers.secrets import Secrets
-from resolvers.storage import HANDLERS
-from resolvers.upkeep import prune_forever, sweep_forever
+from resolvers.accounts.known_clients import device_of
+from resolvers.accounts.passwords import Passwords
+from resolvers.documents.jobs import HANDLERS
+from resolvers.operations.maintenance import prune_forever, sweep_forever
+from resolvers.operations.outbox import Handler, run_outbox
+from resolvers.security.secrets import Secrets
+from resolvers.services import Accounts, Disk, Services, Storage, Watched
 from schema.context import Execution
 from settings import Settings, ensure_secret_key
 from web.configuration import SettingsError

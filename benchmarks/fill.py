@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from resolvers.tokens import hash_of
+from resolvers.accounts.tokens import hash_of
 
 # Every seventh name is Tamil.
 _CHURCHES = """

@@ -32,7 +32,7 @@ from benchmarks.jobs import ORGANISERS, page_body, registration_body, token
 from benchmarks.processes import Served, our_server
 from integrations.storage.disk import MIN_FREE_BYTES
 from persistence.embedded.server import EmbeddedPostgres
-from resolvers.tokens import hash_of
+from resolvers.accounts.tokens import hash_of
 from tests import make
 
 HONEST_BAR_SECONDS = 1.0

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from resolvers.tokens import TokenKind
+from resolvers.accounts.tokens import TokenKind
 
 Job = Literal["A", "B", "C", "D"]
 Body = Callable[[int], bytes]

@@ -31,8 +31,8 @@ from persistence.repositories import sessions as stored_sessions
 from persistence.repositories.audit import AuditRecord
 from persistence.repositories.deliveries import DeliveryRecord
 from persistence.repositories.nodes import Named, NodeKind
-from resolvers.captain import my_team
-from resolvers.context import Services
+from resolvers.captain.access import my_team
+from resolvers.services import Services
 
 PlayerOfTeam = tuple[TeamRecord, PlayerRecord]
 Found = (

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from domain.auth.roles import Caller, Role, require_role
 from domain.errors.exceptions import Forbidden, RateLimited, SignInFailed, Unauthenticated
-from resolvers.tokens import TokenEnded
+from resolvers.accounts.tokens import TokenEnded
 from schema.context import Info
 
 

@@ -8,7 +8,7 @@ import strawberry
 from strawberry import argument, field
 
 from persistence.records import OrganiserRecord, SessionRecord
-from resolvers import accounts
+from resolvers.accounts import sessions as accounts
 from schema.access import caller_with, sign_ins_judged
 from schema.context import Info
 from schema.enums import Role

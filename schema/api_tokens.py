@@ -7,8 +7,8 @@ import strawberry
 from strawberry import argument, field
 
 from persistence.records import ApiTokenRecord
-from resolvers import api_tokens as use_cases
-from resolvers.registration import choose_key
+from resolvers.accounts import api_tokens as use_cases
+from resolvers.registration.register import choose_key
 from schema.access import caller_with
 from schema.accounts import OrganiserId
 from schema.context import Info

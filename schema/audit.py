@@ -12,7 +12,7 @@ from domain.auth.roles import Caller, CallerKind, Role, may
 from domain.naming import camel_case
 from persistence.repositories.audit import AuditFilter as AuditSearch
 from persistence.repositories.audit import AuditRecord
-from resolvers import lists
+from resolvers.teams import queries
 from schema.access import caller_with
 from schema.context import Info
 from schema.enums import ActorKind, AuditAction
@@ -111,12 +111,12 @@ async def audit_log(
         since=wanted.since,
         until=wanted.until,
     )
-    page = await lists.audit_page(
+    page = await queries.audit_page(
         services, caller, wanted=search, part=_KEYS.part(first=first, after=after)
     )
     return Connection.from_page(
         page,
         _KEYS,
         lambda record: AuditEvent.from_record(record, caller),
-        count=partial(lists.audit_count, services, wanted=search),
+        count=partial(queries.audit_count, services, wanted=search),
     )

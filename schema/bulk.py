@@ -8,8 +8,8 @@ from strawberry import argument, field
 from domain.errors.exceptions import DomainError
 from domain.teams.status import TeamEvent
 from persistence.records import TeamRecord
-from resolvers import bulk
-from resolvers.bulk import Decisions
+from resolvers.teams import bulk
+from resolvers.teams.bulk import Decisions
 from schema.context import Info
 from schema.enums import ErrorCode
 from schema.objects import Team

@@ -7,9 +7,10 @@ from strawberry import argument, field
 
 from domain.registration.names import GROUP_NAME
 from domain.teams.codes import as_code
-from resolvers import captain, captain_update, resubmission
-from resolvers.captain_update import Update
-from resolvers.resubmission import Resubmission
+from resolvers.captain import access as captain_access
+from resolvers.captain import edits, resubmission
+from resolvers.captain.edits import Update
+from resolvers.captain.resubmission import Resubmission
 from schema.access import guesses_counted
 from schema.context import Info
 from schema.inputs import PersonInput, PlayerDocumentInput, PlayerInput, TeamDocumentInput
@@ -134,9 +135,9 @@ async def my_team(
     text = printed(info)
     async with guesses_counted(info, token):
         if text is not None:
-            found: Team = shown(await captain.my_team_text(services, token, text))
+            found: Team = shown(await captain_access.my_team_text(services, token, text))
             return found
-        return Team.from_record(await captain.my_team(services, token))
+        return Team.from_record(await captain_access.my_team(services, token))
 
 
 async def update_my_team(
@@ -145,7 +146,7 @@ async def update_my_team(
     context = info.context
     token = input.token or context.manage_token
     async with guesses_counted(info, token):
-        record = await captain_update.update(context.services, token, input.to_update())
+        record = await edits.update(context.services, token, input.to_update())
     return UpdateMyTeamPayload(team=Team.from_record(record))
 
 
@@ -169,7 +170,7 @@ async def withdraw_my_team(
     context = info.context
     token = input.token or context.manage_token
     async with guesses_counted(info, token):
-        record = await captain.withdraw(
+        record = await captain_access.withdraw(
             context.services,
             token,
             expected_version=input.expected_version,

@@ -9,7 +9,7 @@ from strawberry import Info as StrawberryInfo
 
 from domain.auth.roles import Caller
 from persistence.fast.json_rendering import Printed
-from resolvers.context import Services
+from resolvers.services import Services
 from schema.loaders import Loaders
 
 Admitted = Literal["query", "mutation", "upload"]

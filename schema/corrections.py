@@ -6,8 +6,8 @@ import strawberry
 from strawberry import UNSET, argument, field
 
 from domain.registration.names import GROUP_NAME, PERSON_NAME
-from resolvers import corrections
-from resolvers.corrections import Correction
+from resolvers.teams import corrections
+from resolvers.teams.corrections import Correction
 from schema.context import Info
 from schema.inputs import PersonInput, PlayerInput
 from schema.objects import Team

@@ -11,7 +11,7 @@ from strawberry import argument, field
 from domain.auth.roles import Role
 from persistence.repositories.deliveries import DeliveryFilter as DeliverySearch
 from persistence.repositories.deliveries import DeliveryRecord
-from resolvers import lists
+from resolvers.teams import queries
 from schema.access import caller_with
 from schema.context import Info
 from schema.enums import DeliveryKind, DeliveryStatus
@@ -67,12 +67,12 @@ async def deliveries(
         kinds=frozenset(wanted.kind or ()),
         team=search_text(wanted.team_id, "filter", "teamId"),
     )
-    page = await lists.delivery_page(
+    page = await queries.delivery_page(
         services, caller, wanted=search, part=_KEYS.part(first=first, after=after)
     )
     return Connection.from_page(
         page,
         _KEYS,
         Delivery.from_record,
-        count=partial(lists.delivery_count, services, wanted=search),
+        count=partial(queries.delivery_count, services, wanted=search),
     )

@@ -10,8 +10,8 @@ from strawberry import argument, field
 from domain.auth.roles import Role, may
 from domain.uploads import Announcement, media_type
 from persistence.records import DocumentRecord
-from resolvers import documents, uploads
-from resolvers.uploads import Ticket
+from resolvers.documents import links, uploads
+from resolvers.documents.uploads import Ticket
 from schema.context import Info
 from schema.enums import DocumentFormat, DocumentKind, DocumentReview
 from schema.node import Node
@@ -28,7 +28,7 @@ async def link(info: Info, root: strawberry.Parent["Document"]) -> SignedLink | 
     context = info.context
     if not may(context.caller, Role.REVIEWER):
         return None
-    url, expires_at = documents.make_link(context.services, context.caller, UUID(root.id))
+    url, expires_at = links.make_link(context.services, context.caller, UUID(root.id))
     return SignedLink(url=url, expires_at=expires_at)
 
 

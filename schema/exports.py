@@ -8,7 +8,7 @@ from strawberry import argument, field
 
 from domain.auth.roles import Role
 from persistence.repositories.team_search import TeamFilter as TeamSearch
-from resolvers import exports
+from resolvers.exports import export as exports
 from schema.access import caller_with
 from schema.context import Info
 from schema.enums import ExportFormat

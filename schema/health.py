@@ -5,8 +5,8 @@ from typing import Self
 import strawberry
 from strawberry import field
 
-from resolvers.queries import Check
-from resolvers.queries import Health as HealthRecord
+from resolvers.tournaments.queries import Check
+from resolvers.tournaments.queries import Health as HealthRecord
 from schema.enums import HealthStatus
 
 

@@ -20,7 +20,7 @@ from strawberry.schema.schema import validate_document
 from domain.auth.roles import Caller, Role, may
 from domain.errors.exceptions import GraphqlValidationFailed, MalformedRequest, QueryTooComplex
 from domain.tournament_settings import NUMBERS
-from resolvers.queries import squad_max
+from resolvers.tournaments.queries import squad_max
 from schema.context import Context
 from schema.counting import (
     OF_SQUADS,

@@ -7,8 +7,8 @@ from strawberry.dataloader import DataLoader
 
 from persistence.repositories.audit import AuditRecord
 from persistence.repositories.team_stats import SamePlayer
-from resolvers import lists
-from resolvers.context import Services
+from resolvers.services import Services
+from resolvers.teams import queries
 
 
 class Loaders:
@@ -22,8 +22,8 @@ class Loaders:
 
     @cached_property
     def histories(self) -> DataLoader[UUID, list[AuditRecord]]:
-        return DataLoader(load_fn=partial(lists.histories, self._services), cache=False)
+        return DataLoader(load_fn=partial(queries.histories, self._services), cache=False)
 
     @cached_property
     def same_players(self) -> DataLoader[UUID, list[SamePlayer]]:
-        return DataLoader(load_fn=partial(lists.same_players, self._services), cache=False)
+        return DataLoader(load_fn=partial(queries.same_players, self._services), cache=False)

@@ -6,7 +6,7 @@ import strawberry
 from strawberry import argument
 
 from domain.auth.roles import Role
-from resolvers import registration
+from resolvers.registration import register
 from schema.access import needs
 from schema.accounts import (
     RevokeSessionPayload,
@@ -96,10 +96,10 @@ async def register_team(
     input: Annotated[RegisterTeamInput, argument(description="The form.")],
 ) -> RegisterTeamPayload | None:
     context = info.context
-    registered = await registration.register_team(
+    registered = await register.register_team(
         context.services,
         input.to_form(),
-        key=registration.choose_key(context.idempotency_key, input.idempotency_key),
+        key=register.choose_key(context.idempotency_key, input.idempotency_key),
         request_id=context.request_id,
     )
     return RegisterTeamPayload.from_registered(registered)

@@ -19,7 +19,7 @@ from persistence.records import (
 from persistence.repositories.audit import AuditRecord
 from persistence.repositories.deliveries import DeliveryRecord
 from resolvers import nodes
-from resolvers.queries import state_of
+from resolvers.tournaments.queries import state_of
 from schema.access import guesses_counted
 from schema.accounts import Organiser, Session
 from schema.api_tokens import ApiToken

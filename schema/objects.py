@@ -16,8 +16,8 @@ from persistence.records import (
     PlayerRecord,
     TeamRecord,
 )
-from resolvers.deciding import readiness_of
-from resolvers.registration import Registered
+from resolvers.registration.register import Registered
+from resolvers.teams.decisions import readiness_of
 from schema.audit import AuditEvent
 from schema.context import Info
 from schema.documents import Document

@@ -6,8 +6,8 @@ from typing import Annotated
 import strawberry
 from strawberry import argument, field
 
-from resolvers import organisers as use_cases
-from resolvers.registration import choose_key
+from resolvers.accounts import organisers as use_cases
+from resolvers.registration.register import choose_key
 from schema.access import caller_with, guesses_counted
 from schema.accounts import Organiser
 from schema.context import Info

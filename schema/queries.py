@@ -9,7 +9,8 @@ from strawberry import argument, field
 
 from domain.auth.roles import Role
 from domain.errors.exceptions import CATALOG
-from resolvers import queries, registration
+from resolvers.registration import register
+from resolvers.tournaments import queries
 from schema.access import needs
 from schema.accounts import Organiser, Session, me, sessions
 from schema.api_tokens import ApiToken, api_tokens
@@ -72,7 +73,7 @@ async def validate_team(
     info: Info,
     input: Annotated[RegisterTeamInput, argument(description="The form, as for registerTeam.")],
 ) -> ValidationReport:
-    validation = await registration.validate_team(info.context.services, input.to_form())
+    validation = await register.validate_team(info.context.services, input.to_form())
     return ValidationReport.from_validation(validation)
 
 

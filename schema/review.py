@@ -9,8 +9,8 @@ from domain.auth.roles import Role
 from domain.errors.exceptions import NotFound
 from domain.ids import read_id
 from domain.teams.status import TeamEvent
-from resolvers import review
-from resolvers.deciding import ChangeItem, Decision
+from resolvers.teams import review
+from resolvers.teams.decisions import ChangeItem, Decision
 from schema.access import caller_with
 from schema.context import Info
 from schema.enums import DocumentReview

@@ -7,7 +7,8 @@ import strawberry
 from strawberry import UNSET, argument, field
 
 from domain.auth.roles import Role
-from resolvers import churches, erasure, tournaments
+from resolvers.teams import erasure
+from resolvers.tournaments import churches, settings
 from schema.access import caller_with
 from schema.context import Info
 from schema.enums import DocumentKind
@@ -107,7 +108,7 @@ async def update_tournament(
     info: Info, input: Annotated[UpdateTournamentInput, argument(description="The changes.")]
 ) -> UpdateTournamentPayload | None:
     context = info.context
-    record, state = await tournaments.update_tournament(
+    record, state = await settings.update_tournament(
         context.services,
         context.caller,
         input.to_changes(),

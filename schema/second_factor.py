@@ -5,7 +5,8 @@ from typing import Annotated
 import strawberry
 from strawberry import argument, field
 
-from resolvers import accounts, second_factor
+from resolvers.accounts import sessions as accounts
+from resolvers.accounts import totp
 from schema.access import sign_ins_judged
 from schema.accounts import Organiser
 from schema.context import Info
@@ -54,7 +55,7 @@ async def enable_totp(
     context = info.context
     account = await _count_attempt(info, is_code=False)
     async with sign_ins_judged(info, account):
-        uri = await second_factor.propose(context.services, context.caller, input.password)
+        uri = await totp.propose(context.services, context.caller, input.password)
     return EnableTotpPayload(provisioning_uri=uri)
 
 
@@ -64,7 +65,7 @@ async def confirm_totp(
     context = info.context
     account = await _count_attempt(info, is_code=True)
     async with sign_ins_judged(info, account):
-        enrolment = await second_factor.confirm(context.services, context.caller, input.code)
+        enrolment = await totp.confirm(context.services, context.caller, input.code)
     return ConfirmTotpPayload(
         organiser=Organiser.from_record(enrolment.organiser),
         recovery_codes=list(enrolment.recovery_codes),
@@ -77,7 +78,7 @@ async def disable_totp(
     context = info.context
     account = await _count_attempt(info, is_code=True)
     async with sign_ins_judged(info, account):
-        organiser = await second_factor.disable(context.services, context.caller, input.code)
+        organiser = await totp.disable(context.services, context.caller, input.code)
     return DisableTotpPayload(organiser=Organiser.from_record(organiser))
 
 

@@ -15,7 +15,7 @@ from domain.teams.status import LIVE_STATUSES
 from persistence.repositories.team_lists import Listing, Parts, order_of
 from persistence.repositories.team_search import TeamFilter as TeamSearch
 from persistence.repositories.team_stats import TeamStats as TeamStatsRecord
-from resolvers import lists, review
+from resolvers.teams import queries, review
 from schema.access import caller_with
 from schema.context import Info
 from schema.enums import DocumentReview, OrderDirection, TeamOrderField, TeamStatus
@@ -147,18 +147,18 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
         order=order_of(by.field, is_descending=by.direction == OrderDirection.DESC),
         part=keys.part(first=first, after=after, last=last, before=before),
     )
-    count = partial(lists.team_count, services, caller, wanted=wanted)
+    count = partial(queries.team_count, services, caller, wanted=wanted)
     is_masked = not may(caller, Role.REVIEWER)
     text = printed(info, shows_all=not is_masked)
     if text is not None:
-        texts = await lists.team_text_page(services, caller, listing, text=text)
+        texts = await queries.team_text_page(services, caller, listing, text=text)
         return Connection.from_page(texts, keys, shown, count=count)
     selected = selected_names(info)
     parts = Parts(
         players=not selected.isdisjoint({"players", "readiness"}),
         documents=not selected.isdisjoint({"documents", "readiness"}),
     )
-    page = await lists.team_page(services, caller, listing, parts=parts)
+    page = await queries.team_page(services, caller, listing, parts=parts)
     make = partial(Team.from_record, is_masked=is_masked)
     return Connection.from_page(page, keys, make, count=count)
 
@@ -195,9 +195,9 @@ async def player(
     is_masked = not may(caller, Role.REVIEWER)
     text = printed(info, shows_all=not is_masked)
     if text is not None:
-        line = await lists.player_text(services, caller, code, text)
+        line = await queries.player_text(services, caller, code, text)
         return None if line is None else shown(line)
-    found = await lists.player(services, caller, code)
+    found = await queries.player(services, caller, code)
     if found is None:
         return None
     owner, record = found
@@ -206,4 +206,4 @@ async def player(
 
 async def team_stats(info: Info) -> TeamStats:
     caller = caller_with(info, Role.VIEWER)
-    return TeamStats.from_record(await lists.stats(info.context.services, caller))
+    return TeamStats.from_record(await queries.stats(info.context.services, caller))

@@ -6,7 +6,7 @@ import strawberry
 from strawberry import field
 
 from domain.errors.exceptions import DetailDefinition, ErrorDefinition, Issue
-from resolvers.registration import Validation
+from resolvers.registration.register import Validation
 from schema.enums import Category, ErrorCode, IssueCode
 from schema.errors import doc_url
 from schema.scalars import JSON, IssuePath

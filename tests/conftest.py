@@ -23,9 +23,9 @@ from persistence.engine import migrate, recent
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.repositories import tournaments
-from resolvers.context import Accounts, Services, Storage
-from resolvers.passwords import Passwords
-from resolvers.secrets import Secrets
+from resolvers.accounts.passwords import Passwords
+from resolvers.security.secrets import Secrets
+from resolvers.services import Accounts, Services, Storage
 from server import create_app
 from settings import Settings, load_settings
 from tests.clock import Clock

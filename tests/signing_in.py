@@ -7,9 +7,10 @@ import httpx
 
 from domain.auth.roles import SYSTEM, Caller, Role
 from persistence.records import OrganiserRecord
-from resolvers import accounts, organisers
-from resolvers.accounts import SignedIn
-from resolvers.context import Services
+from resolvers.accounts import organisers
+from resolvers.accounts import sessions as accounts
+from resolvers.accounts.sessions import SignedIn
+from resolvers.services import Services
 
 PASSWORD = "correct horse battery"
 SIGN_IN = """

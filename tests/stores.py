@@ -7,7 +7,7 @@ from uuid import uuid4
 from integrations.storage.cloudinary_store import CloudinaryMedia
 from integrations.storage.folder import FolderMedia
 from persistence.engine.database_identity import new_storage_name
-from resolvers.stored_files import SAFE_AGE_SECONDS, clear_all
+from resolvers.documents.stored_files import SAFE_AGE_SECONDS, clear_all
 from tests.cloudinary import CloudinaryStandIn
 
 OLD_SECONDS = SAFE_AGE_SECONDS + 60

@@ -8,7 +8,7 @@ import pytest
 
 from domain.auth.roles import Role
 from domain.errors.exceptions import Unauthenticated
-from resolvers import accounts
+from resolvers.accounts import sessions as accounts
 from tests.processes import CLI, PATIENCE_SECONDS, environment
 from tests.signing_in import PASSWORD, in_real_time, signed_in
 

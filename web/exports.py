@@ -9,9 +9,9 @@ from starlette.responses import Response, StreamingResponse
 
 from domain.errors.exceptions import DomainError
 from domain.spreadsheets import ExportFormat
-from resolvers import exports
-from resolvers.context import Services
-from resolvers.exports import Export
+from resolvers.exports import export as exports
+from resolvers.exports.export import Export
+from resolvers.services import Services
 from web.files import HeldFile
 from web.graphql import refusal
 from web.guesses import Guesses

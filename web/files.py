@@ -8,8 +8,8 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from domain.errors.exceptions import DomainError
-from resolvers import documents
-from resolvers.context import Services
+from resolvers.documents import links
+from resolvers.services import Services
 from web.graphql import refusal
 from web.guesses import Guesses
 
@@ -24,7 +24,7 @@ class Files:
         async with AsyncExitStack() as stack:
             try:
                 file = await stack.enter_async_context(
-                    documents.shown(self._services, request.path_params["link"])
+                    links.shown(self._services, request.path_params["link"])
                 )
             except DomainError as error:
                 return refusal(await self._guesses.judged(request, error))

@@ -28,7 +28,7 @@ from observability.logging_setup import current_request_id
 from observability.metrics import OPERATIONS
 from observability.tracing import is_tracing, span
 from resilience.fair_queue import Turns
-from resolvers.context import Services
+from resolvers.services import Services
 from schema import operation_label, schema
 from schema.admission import kind_before_parsing
 from schema.context import Context, Execution

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 
 from domain.errors.exceptions import DomainError
-from resolvers.secrets import NotSigned
+from resolvers.security.secrets import NotSigned
 from web.clients import client_address
 from web.limits import RateLimits
 from web.standing import Exceeded

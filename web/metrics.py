@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from domain.errors.exceptions import Forbidden, Unauthenticated
 from observability.metrics import exposition
-from resolvers import measures
-from resolvers.context import Services
+from resolvers.operations import metrics
+from resolvers.services import Services
 from web.graphql import refusal
 from web.guesses import Guesses
 
@@ -33,7 +33,7 @@ class Metrics:
                 return refusal(await self._guesses.counted(request, Unauthenticated()))
         elif not _is_local(request):
             return refusal(Forbidden())
-        await measures.take(self._services)
+        await metrics.take(self._services)
         return Response(exposition(), headers={"Content-Type": CONTENT_TYPE})
 
 

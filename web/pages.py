@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from strawberry.http.ides import get_graphql_ide_html
 
 from domain.errors.exceptions import CATALOG, ISSUE_CATALOG, MethodNotAllowed, NotFound
-from resolvers import queries
-from resolvers.context import Services
+from resolvers.services import Services
+from resolvers.tournaments import queries
 from web.draining import Drain
 from web.graphql import refusal
 from web.negotiation import error_type

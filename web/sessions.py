@@ -15,11 +15,11 @@ from starlette.responses import Response
 
 from domain.auth.roles import ANONYMOUS, Caller, CallerKind
 from domain.errors.exceptions import DomainError, Forbidden, Unauthenticated
-from resolvers import accounts
-from resolvers.context import Services
-from resolvers.known_clients import LIFETIME, known_client_text, read_known_client
-from resolvers.signatures import SignedRequest
-from resolvers.tokens import TokenEnded
+from resolvers.accounts import sessions as accounts
+from resolvers.accounts.known_clients import LIFETIME, known_client_text, read_known_client
+from resolvers.accounts.request_signing import SignedRequest
+from resolvers.accounts.tokens import TokenEnded
+from resolvers.services import Services
 from schema.context import Admitted
 from web.addresses import without_default_port
 from web.attempts import (

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from domain.errors.exceptions import DomainError, MalformedRequest, RequestTimeout, UploadExpired
-from resolvers import uploads
-from resolvers.context import Services
-from resolvers.uploads import Piece, Standing, Ticket
+from resolvers.documents import uploads
+from resolvers.documents.uploads import Piece, Standing, Ticket
+from resolvers.services import Services
 from web.graphql import refusal
 from web.guesses import Guesses
 from web.limits import RateLimits

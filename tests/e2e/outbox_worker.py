@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.repositories.outbox import Message
-from resolvers.context import Services
-from resolvers.outbox import run_outbox
+from resolvers.operations.outbox import run_outbox
+from resolvers.services import Services
 from server import services_for
 from settings import load_settings
 from tests.conftest import SECRET

@@ -22,7 +22,7 @@ from persistence.embedded import supervision
 from persistence.embedded.server import EmbeddedPostgres
 from persistence.engine import migrate, notifications
 from resilience import background_tasks as backgrounds
-from resolvers import outbox, upkeep
+from resolvers.operations import maintenance, outbox
 from tests.databases import dsn
 from tests.processes import free_port, until
 from web import limits as rates
@@ -30,7 +30,7 @@ from web import limits as rates
 MODULE = "needed_by_the_first_team"
 PAUSES = {
     backgrounds: ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"),
-    upkeep: ("FIRST_PAUSE_SECONDS", "PAUSE_SECONDS", "SWEEP_PAUSE_SECONDS"),
+    maintenance: ("FIRST_PAUSE_SECONDS", "PAUSE_SECONDS", "SWEEP_PAUSE_SECONDS"),
     outbox: ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"),
     notifications: ("FIRST_WAIT_SECONDS", "LONGEST_WAIT_SECONDS"),
     supervision: ("REVIVE_SECONDS",),

@@ -12,7 +12,7 @@ from benchmarks.fill import fill
 from domain.auth.roles import SYSTEM
 from domain.spreadsheets import ExportFormat
 from persistence.repositories.team_search import TeamFilter
-from resolvers.exports import make_link
+from resolvers.exports.export import make_link
 from tests.databases import dsn
 from tests.processes import PATIENCE_SECONDS, until
 from tests.signing_in import in_real_time

@@ -13,9 +13,14 @@ from structlog.testing import capture_logs
 from domain.auth.roles import Role
 from domain.errors.exceptions import DomainError, NotFound, Unauthenticated, UploadExpired
 from persistence.ids import new_id
-from resolvers import accounts, captain, exports, links, second_factor, signatures, uploads
-from resolvers.secrets import is_manage_token, is_same, manage_token, read_signed, sign
-from resolvers.signatures import SignedRequest
+from resolvers.accounts import request_signing, totp
+from resolvers.accounts import sessions as accounts
+from resolvers.accounts.request_signing import SignedRequest
+from resolvers.captain import access as captain_access
+from resolvers.documents import uploads
+from resolvers.exports import export as exports
+from resolvers.security import signed_links
+from resolvers.security.secrets import is_manage_token, is_same, manage_token, read_signed, sign
 from tests import make
 from tests.asking import ask, data, serving
 from tests.hostile.answers import check
@@ -174,29 +179,29 @@ async def test_secrets_of_any_text_are_compared(services):
 
 async def test_use_cases_refuse_any_text_by_their_own_errors(services):
     owner = await caller(services, Role.OWNER)
-    link, _ = links.sign_link(services, owner, exports.LINK, "CSV", "{}")
+    link, _ = signed_links.sign_link(services, owner, exports.LINK, "CSV", "{}")
 
     for text in odd_texts(link):
         with pytest.raises(NotFound):
-            links.read_link(services, exports.LINK, text)
+            signed_links.read_link(services, exports.LINK, text)
         with pytest.raises((NotFound, UploadExpired)):
             uploads.read_ticket(services, text)
     for text in odd_texts(DECOY):
         with pytest.raises(Unauthenticated):
-            await captain.my_team(services, text)
+            await captain_access.my_team(services, text)
         with pytest.raises(Unauthenticated):
             await accounts.caller_of(services, text)
 
 
 async def test_codes_of_the_second_factor_are_compared_whatever_they_are(services):
     record = await organiser(services)
-    account = await second_factor.own_account(
+    account = await totp.own_account(
         services, replace(await caller(services, Role.VIEWER), organiser_id=record.id)
     )
     account = replace(account, totp_salt=b"x" * 16)
 
     for text in odd_texts("123456"):
-        step = second_factor.step_of(services.secrets, account, text, datetime.now(UTC))
+        step = totp.step_of(services.secrets, account, text, datetime.now(UTC))
         assert step is None or text.strip(" \t\n\r-") == "123456"
 
 
@@ -224,14 +229,16 @@ async def test_signatures_of_any_text_are_refused(services, part):
         signature="",
         body=b"{}",
     )
-    secret = signatures.signing_secret(services.secrets, token_id)
-    request = replace(request, signature=signatures.signature_of(secret, request))
+    secret = request_signing.signing_secret(services.secrets, token_id)
+    request = replace(request, signature=request_signing.signature_of(secret, request))
 
     for text in odd_texts(getattr(request, part)):
         if text.lower() == getattr(request, part):
             continue
         with pytest.raises(DomainError) as refused:
-            await signatures.require_signature(services, token_id, replace(request, **{part: text}))
+            await request_signing.require_signature(
+                services, token_id, replace(request, **{part: text})
+            )
         assert isinstance(refused.value, Unauthenticated)
 
 

@@ -12,8 +12,8 @@ import structlog
 
 from observability.logging_setup import configure_logging
 from observability.redaction import REDACTED, scrub
-from resolvers.secrets import Secrets, manage_token, sign
-from resolvers.tokens import TokenKind, new_token
+from resolvers.accounts.tokens import TokenKind, new_token
+from resolvers.security.secrets import Secrets, manage_token, sign
 from tests.conftest import SECRET
 from tests.logs import restored_logging
 from web.identity import MAX_LOGGED_PATH, logged_path

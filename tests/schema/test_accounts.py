@@ -7,7 +7,7 @@ import pyotp
 import pytest
 
 from domain.auth.roles import Role
-from resolvers import accounts
+from resolvers.accounts import sessions as accounts
 from tests.asking import ask, check_envelope, data, refused
 from tests.signing_in import PASSWORD, SIGN_IN, bearer, in_real_time, organiser, signed_in
 

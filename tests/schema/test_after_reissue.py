@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from domain.auth.roles import Role
-from resolvers.secrets import manage_token
+from resolvers.security.secrets import manage_token
 from tests import make
 from tests.asking import ask, data, refused, serving
 from tests.schema.test_documents import FULL_SET

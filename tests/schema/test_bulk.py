@@ -4,8 +4,8 @@ import pytest
 
 from domain.auth.roles import SYSTEM
 from domain.teams.status import TeamEvent
-from resolvers import bulk
-from resolvers.bulk import DECISIONS_MAX, Decisions
+from resolvers.teams import bulk
+from resolvers.teams.bulk import DECISIONS_MAX, Decisions
 from tests import make
 from tests.asking import ask, data, refused
 from tests.schema.test_documents import FULL_SET

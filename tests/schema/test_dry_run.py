@@ -16,9 +16,9 @@ from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, Team
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.repositories import tournaments
-from resolvers.context import Services
-from resolvers.registration import register_team, validate_team
-from resolvers.secrets import Secrets
+from resolvers.registration.register import register_team, validate_team
+from resolvers.security.secrets import Secrets
+from resolvers.services import Services
 from tests import make
 from tests.conftest import SECRET
 from tests.databases import dsn

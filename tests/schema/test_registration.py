@@ -9,7 +9,7 @@ from domain.documents import FILE_RULES
 from domain.registration.forms import PlayerRole
 from domain.teams.status import TeamEvent
 from domain.tournaments import TEXT_RULES, TournamentRules
-from resolvers.secrets import Secrets, manage_token
+from resolvers.security.secrets import Secrets, manage_token
 from schema.scalars import utc_text
 from tests import make
 from tests.asking import ask, data, refused

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from domain.auth.roles import Role
-from resolvers.secrets import manage_token
+from resolvers.security.secrets import manage_token
 from tests.asking import ask, data, refused, serving
 from tests.schema.executions import executions
 from tests.schema.test_review import register

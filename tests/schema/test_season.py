@@ -9,7 +9,7 @@ import pytest
 from domain.auth.roles import Role
 from domain.teams.status import TeamEvent, TeamStatus
 from persistence.repositories import outbox
-from resolvers.storage import HANDLERS
+from resolvers.documents.jobs import HANDLERS
 from tests import make
 from tests.asking import ask, data, refused
 from tests.schema.test_corrections import rows

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from resilience import background_tasks as backgrounds
-from resolvers import upkeep
+from resolvers.operations import maintenance
 from tests.asking import ask, data, serving
 from tests.processes import until
 
@@ -20,8 +20,8 @@ MEND = "DROP FUNCTION fail() CASCADE"
 @pytest.fixture
 def hurried(monkeypatch):
     """Pauses of a moment; the order of events stays as it is."""
-    monkeypatch.setattr(upkeep, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(maintenance, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(backgrounds, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(backgrounds, "LONGEST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(backgrounds, "STEADY_SECONDS", 0.05)
@@ -132,6 +132,6 @@ async def test_other_parts_are_pruned_while_one_fails(services, sql, clock, unme
     await sql.execute(FAIL.format("23514", "organiser_session", "DELETE"))
 
     with pytest.raises(Exception, match="made to fail"):
-        await upkeep.prune(services)
+        await maintenance.prune(services)
 
     assert await sql.fetchval("SELECT count(*) FROM idempotency_record") == 0

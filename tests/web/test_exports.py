@@ -17,7 +17,7 @@ from domain.errors.exceptions import NotFound
 from domain.spreadsheets import ExportFormat
 from domain.teams.status import TeamEvent
 from persistence.repositories.team_search import TeamFilter
-from resolvers import exports
+from resolvers.exports import export as exports
 from tests import make
 from tests.asking import ask, check_envelope, data, serving
 from tests.databases import dsn

@@ -8,7 +8,7 @@ import pytest
 
 from domain.auth.roles import ANONYMOUS, Caller, CallerKind, Role
 from domain.errors.exceptions import Forbidden, Unauthenticated
-from resolvers.documents import make_link
+from resolvers.documents.links import make_link
 from tests import files, make
 from tests.asking import ask, check_envelope, data
 from tests.sending import send, with_another_signature

@@ -16,9 +16,9 @@ from integrations.storage.folder import FolderMedia
 from integrations.storage.upload_buffer import PARTIAL, Spool
 from resilience.breaker_states import BreakerState
 from resilience.circuit_breaker import Guard, GuardOptions
-from resolvers import uploads
-from resolvers.documents import make_link
-from resolvers.workbook import Workbook
+from resolvers.documents import uploads
+from resolvers.documents.links import make_link
+from resolvers.exports.workbook import Workbook
 from tests import files, make
 from tests.asking import ask, check_envelope, data, serving
 from tests.cloudinary import CloudinaryStandIn
@@ -187,7 +187,7 @@ async def test_workbook_that_cannot_be_written_leaves_nothing(broken):
 
 async def _fill(workbook: Workbook) -> None:
     """Rows that compress badly."""
-    from resolvers.export_columns import Column  # noqa: PLC0415 - beside what uses it
+    from resolvers.exports.columns import Column  # noqa: PLC0415 - beside what uses it
 
     column = Column(header="Name", value=lambda text: text, width=10)
     await workbook.add_sheet("Many", [column])

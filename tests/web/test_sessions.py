@@ -6,7 +6,8 @@ from http.cookies import SimpleCookie
 import pytest
 
 from domain.auth.roles import Role
-from resolvers import accounts, api_tokens
+from resolvers.accounts import api_tokens
+from resolvers.accounts import sessions as accounts
 from tests import make
 from tests.asking import ask, check_envelope, data, refused, serving
 from tests.clock import Clock

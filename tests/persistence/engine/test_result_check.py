@@ -19,7 +19,7 @@ from persistence.fast.statement_pool import Statement
 from persistence.ids import new_id
 from persistence.records import DocumentRecord, Remembered
 from persistence.repositories import tournaments
-from resolvers.attempt import Attempt, squad
+from resolvers.registration.attempt import Attempt, squad
 from tests import make
 from tests.asking import ask, data, refused
 from tests.schema.test_corrections import rows

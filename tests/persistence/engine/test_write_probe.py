@@ -7,7 +7,7 @@ import pytest
 
 from persistence.engine import write_probe
 from persistence.engine.write_probe import WriteProbe
-from resolvers import queries
+from resolvers.tournaments import queries
 from tests import make
 from tests.persistence.engine.test_sqlstates import OTHERS
 

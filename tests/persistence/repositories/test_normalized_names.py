@@ -2,8 +2,8 @@ import pytest
 
 from persistence.ids import new_id
 from persistence.repositories import normalized_names
-from resolvers.registration import register_team
-from resolvers.upkeep import examine, prune
+from resolvers.operations.maintenance import examine, prune
+from resolvers.registration.register import register_team
 from tests import make
 
 IGNORED = ["\u034f", "\u00ad", "\u200b", "\u200d", "\u3164", "\ufe0f", "\U000e0041"]

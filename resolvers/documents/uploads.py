@@ -1,0 +1,340 @@
+"""Receiving a file: a ticket, its bytes in as many pieces as the network needs, then the store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import structlog
+
+from domain.documents import RULE_OF_KIND, DocumentFormat, DocumentKind
+from domain.errors.exceptions import (
+    FileContentMismatch,
+    FileEmpty,
+    FileTooLarge,
+    MalformedRequest,
+    ServiceUnavailable,
+    UploadExpired,
+    UploadOffsetMismatch,
+)
+from domain.uploads import Announcement, check_announcement
+from integrations.storage.base import Folder, delete_everywhere
+from integrations.storage.disk import disk_errors
+from integrations.storage.inspection.sanitize import clean_copy
+from integrations.storage.reservations import Reservation
+from integrations.storage.upload_buffer import PartMissing, Snapshot
+from persistence.engine.database import Connection
+from persistence.engine.database_identity import new_storage_name
+from persistence.ids import new_id
+from persistence.records import DocumentRecord
+from persistence.repositories import documents
+from resolvers.security.secrets import NotSigned, derived, read_signed, sign
+from resolvers.services import Services
+
+PURPOSE = "upload-ticket"
+CLIENT_PURPOSE = "upload-client"
+CLIENT_DIGITS = 16
+FAILED = "inspection_failed"
+RETRY_AFTER_SECONDS = 10
+
+log = structlog.get_logger(__name__)
+_finishing: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """The right to send one file: this kind, size and hash, until then."""
+
+    document_id: UUID
+    kind: DocumentKind
+    byte_size: int
+    sha256: bytes
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Bytes `start` to `end` (exclusive) of the file; none of them asks to finish what is there."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """`offset` bytes are there. `is_new`: this very request has stored the document."""
+
+    offset: int
+    is_stored: bool
+    is_new: bool = False
+
+
+def open_upload(services: Services, file: Announcement) -> tuple[Ticket, str]:
+    """A ticket, and as text; nothing is written. Raises what `check_announcement` raises."""
+    check_announcement(file)
+    ticket = Ticket(
+        document_id=new_id(),
+        kind=file.kind,
+        byte_size=file.byte_size,
+        sha256=bytes.fromhex(file.sha256),
+        # Whole seconds, as the text of the ticket has them.
+        expires_at=(services.clock() + services.storage.ticket_lifetime).replace(microsecond=0),
+    )
+    claims = (
+        ticket.document_id.hex,
+        ticket.kind.value,
+        ticket.byte_size,
+        ticket.sha256.hex(),
+        int(ticket.expires_at.timestamp()),
+    )
+    return ticket, sign(services.secrets, PURPOSE, claims)
+
+
+def read_ticket(services: Services, text: str) -> Ticket:
+    """Raises NotSigned, UploadExpired."""
+    claims = read_signed(services.secrets, PURPOSE, text)
+    if claims is None:
+        raise NotSigned("There is no such upload.")
+    document_id, kind, byte_size, sha256, expires_at = claims
+    ticket = Ticket(
+        document_id=UUID(document_id),
+        kind=DocumentKind(kind),
+        byte_size=byte_size,
+        sha256=bytes.fromhex(sha256),
+        expires_at=datetime.fromtimestamp(expires_at, UTC),
+    )
+    if services.clock() >= ticket.expires_at:
+        raise UploadExpired
+    return ticket
+
+
+async def standing(services: Services, ticket: Ticket) -> Standing:
+    if await _is_stored(services, ticket):
+        return Standing(offset=ticket.byte_size, is_stored=True)
+    return Standing(offset=await services.storage.spool.size(ticket.document_id), is_stored=False)
+
+
+async def receive(  # noqa: PLR0913 - an upload, its bytes, and who sends them
+    services: Services,
+    ticket: Ticket,
+    now: Standing,
+    chunks: AsyncIterator[bytes],
+    piece: Piece | None,
+    *,
+    client: str = "",
+) -> Standing:
+    """Take bytes; the last of them stores the document. Without `piece` they are the whole file.
+
+    Whatever arrived before `chunks` raised stays, so that the next piece can continue. `client`
+    is whose budget of unfinished bytes counts; of its files few are looked into at once.
+    Raises UploadOffsetMismatch, MalformedRequest, FileEmpty, FileTooLarge, FileContentMismatch,
+    TooManyUploads, UploadExpired, StorageUnavailable, ServiceUnavailable.
+    """
+    if now.is_stored:
+        await _drain(chunks)
+        return now
+    if piece is not None and piece.start != now.offset:
+        raise UploadOffsetMismatch(details={"uploadOffset": now.offset})
+    with_room = _with_room(services, ticket, chunks, client)
+    try:
+        if piece is None:
+            await _receive_whole(services, ticket, with_room)
+            offset = ticket.byte_size
+        else:
+            offset = await _receive_piece(services, ticket, with_room, piece)
+    except PartMissing:
+        finished = await _finished_elsewhere(services, ticket)
+        await _drain(chunks)
+        return finished
+    if offset < ticket.byte_size:
+        return Standing(offset=offset, is_stored=False)
+    return await _finish_in_time(services, ticket, client)
+
+
+def larger_than(ticket: Ticket) -> FileTooLarge:
+    return FileTooLarge(
+        "The file is larger than was announced.", details={"limitBytes": ticket.byte_size}
+    )
+
+
+async def _with_room(
+    services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], client: str
+) -> AsyncIterator[bytes]:
+    """The chunks, the first of them when there is room for the whole file."""
+    (digest, *_) = derived(services.secrets, CLIENT_PURPOSE, client.encode())
+    wanted = Reservation(
+        upload=ticket.document_id,
+        byte_size=ticket.byte_size,
+        expires_at=int(ticket.expires_at.timestamp()),
+        client=digest.hex()[:CLIENT_DIGITS],
+    )
+    is_reserved = False
+    async for chunk in chunks:
+        if not is_reserved:
+            await services.storage.spool.reserve(wanted, now=services.clock())
+            is_reserved = True
+        yield chunk
+
+
+async def _receive_whole(services: Services, ticket: Ticket, chunks: AsyncIterator[bytes]) -> None:
+    spool, offset = services.storage.spool, 0
+    async for chunk in chunks:
+        if offset + len(chunk) > ticket.byte_size:
+            await spool.discard(ticket.document_id)
+            raise larger_than(ticket)
+        await spool.write(ticket.document_id, offset, chunk)
+        offset += len(chunk)
+    if offset == 0:
+        raise FileEmpty
+    if offset < ticket.byte_size:
+        await spool.discard(ticket.document_id)
+        raise FileContentMismatch("The file is smaller than was announced.")
+
+
+async def _receive_piece(
+    services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], piece: Piece
+) -> int:
+    """The offset after it."""
+    offset = piece.start
+    async for chunk in chunks:
+        if offset + len(chunk) > piece.end:
+            raise MalformedRequest("There are more bytes than Content-Range says.")
+        await services.storage.spool.write(ticket.document_id, offset, chunk)
+        offset += len(chunk)
+    return offset
+
+
+async def _finish_in_time(services: Services, ticket: Ticket, client: str) -> Standing:
+    """As `_finish`. Raises ServiceUnavailable when it takes too long: the bytes stay."""
+    try:
+        async with asyncio.timeout(services.storage.finish_seconds) as deadline:
+            return await _finish(services, ticket, client)
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        log.warning("upload_not_finished_in_time", document=str(ticket.document_id))
+        raise ServiceUnavailable(
+            "The file has arrived and is not stored yet. Try again in a moment.",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        ) from error
+
+
+async def _finish(services: Services, ticket: Ticket, client: str) -> Standing:
+    """Check and store what is whole. Refused content is dropped, else all can be tried again."""
+    async with _alone(ticket.document_id):
+        spool = services.storage.spool
+        if await _is_stored(services, ticket):
+            await spool.discard(ticket.document_id)
+            return Standing(offset=ticket.byte_size, is_stored=True)
+        try:
+            is_new = await _store(services, ticket, client)
+        except FileContentMismatch:
+            await spool.discard(ticket.document_id)
+            raise
+        except PartMissing:
+            # Another process has finished it, or refused it.
+            return await _finished_elsewhere(services, ticket)
+        await spool.discard(ticket.document_id)
+        if not is_new:
+            return Standing(offset=ticket.byte_size, is_stored=True)
+    log.info("document_stored", document=str(ticket.document_id), kind=ticket.kind.value)
+    return Standing(offset=ticket.byte_size, is_stored=True, is_new=True)
+
+
+async def _finished_elsewhere(services: Services, ticket: Ticket) -> Standing:
+    if await _is_stored(services, ticket):
+        return Standing(offset=ticket.byte_size, is_stored=True)
+    raise UploadOffsetMismatch(details={"uploadOffset": 0})
+
+
+async def _store(services: Services, ticket: Ticket, client: str) -> bool:
+    """False when another process has stored it meanwhile.
+
+    What is hashed, checked and stored is one copy: bytes that arrive meanwhile change nothing. The
+    row is there before the file, so that no file is stored that nobody knows of.
+    """
+    spool = services.storage.spool
+    async with spool.scratch() as clean:
+        async with spool.snapshot(ticket.document_id) as snapshot:
+            file_format = await _checked(services, ticket, snapshot, clean, client)
+        wanted = _new_document(services, ticket, file_format)
+        reserved = await services.database.run(
+            partial(_reserve, wanted=wanted, sha256=ticket.sha256)
+        )
+        if reserved.stored_at is not None:
+            return False
+        media = services.storage.holding(reserved.store)
+        await media.save(reserved.storage_name, Folder(reserved.folder), clean)
+    is_new = await services.database.run(
+        partial(documents.mark_stored, document_id=reserved.id, now=services.clock())
+    )
+    if is_new is None:
+        # Given up as unclaimed while it was being saved.
+        await delete_everywhere(media, reserved.storage_name)
+        raise UploadExpired
+    return is_new
+
+
+async def _checked(
+    services: Services, ticket: Ticket, snapshot: Snapshot, clean: Path, client: str
+) -> DocumentFormat:
+    """Write to `clean` what may be kept.
+
+    Raises FileContentMismatch, StorageUnavailable, ServiceUnavailable.
+    """
+    if snapshot.sha256 != ticket.sha256:
+        raise FileContentMismatch("The bytes are not those that were announced.")
+    with disk_errors(FAILED):
+        return await clean_copy(
+            snapshot.path,
+            clean,
+            allowed=RULE_OF_KIND[ticket.kind].formats,
+            client=client,
+            options=services.storage.inspection,
+        )
+
+
+async def _reserve(connection: Connection, wanted: DocumentRecord, sha256: bytes) -> DocumentRecord:
+    """The row of the upload, named in the transaction that writes it."""
+    named = replace(wanted, storage_name=await new_storage_name(connection))
+    return await documents.reserve(connection, named, sha256)
+
+
+def _new_document(
+    services: Services, ticket: Ticket, file_format: DocumentFormat
+) -> DocumentRecord:
+    """A row that has no storage name yet."""
+    return DocumentRecord(
+        id=ticket.document_id,
+        kind=ticket.kind,
+        format=file_format,
+        byte_size=ticket.byte_size,
+        created_at=services.clock(),
+        store=services.storage.media.name,
+        storage_name="",
+        folder=Folder.PENDING,
+    )
+
+
+async def _is_stored(services: Services, ticket: Ticket) -> bool:
+    found = await services.database.read(partial(documents.find, document_id=ticket.document_id))
+    return found is not None and found.stored_at is not None
+
+
+@asynccontextmanager
+async def _alone(document_id: UUID) -> AsyncIterator[None]:
+    """One at a time in this process; two processes that finish one upload do the same twice."""
+    lock = _finishing.setdefault(document_id, asyncio.Lock())
+    async with lock:
+        yield
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read to the end, so that the answer is not lost in a connection that is still sending."""
+    async for _ in chunks:
+        pass

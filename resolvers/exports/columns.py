@@ -1,0 +1,90 @@
+"""The columns of an export, in their order. Contacts and dates of birth are for REVIEWERs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from domain.registration.forms import PersonEntry
+from domain.teams.codes import player_code
+from persistence.records import PlayerRecord, TeamRecord
+from resolvers.teams.decisions import readiness_of
+
+
+class Member(NamedTuple):
+    """A player with the team."""
+
+    team: TeamRecord
+    player: PlayerRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """`value` takes a TeamRecord in columns of teams, a Member in columns of players."""
+
+    header: str
+    value: Callable[[Any], str | int | None]
+    width: int = 18
+    is_private: bool = False
+
+
+def _person(label: str, person: Callable[[TeamRecord], PersonEntry]) -> tuple[Column, ...]:
+    return (
+        Column(header=label, value=lambda team: person(team).name, width=24),
+        Column(header=f"{label} phone", value=lambda team: person(team).phone, is_private=True),
+        Column(
+            header=f"{label} WhatsApp", value=lambda team: person(team).whatsapp, is_private=True
+        ),
+        Column(
+            header=f"{label} e-mail",
+            value=lambda team: person(team).email,
+            width=30,
+            is_private=True,
+        ),
+    )
+
+
+_TEAM = (
+    Column(header="Team code", value=lambda team: team.code, width=12),
+    Column(header="Team", value=lambda team: team.name, width=28),
+    Column(header="Church", value=lambda team: team.church.name, width=28),
+    Column(header="Status", value=lambda team: team.status.value),
+)
+_REST_OF_TEAM = (
+    *_person("Captain", lambda team: team.captain),
+    *_person("Vice-captain", lambda team: team.vice_captain),
+    Column(header="Players", value=lambda team: len(team.players), width=8),
+    Column(
+        header="Next step", value=lambda team: readiness_of(team).next_operation or "", width=18
+    ),
+)
+PLAYER_COLUMNS = (
+    Column(
+        header="Player code",
+        value=lambda member: player_code(member.team.code, member.player.position),
+        width=16,
+    ),
+    Column(header="Player", value=lambda member: member.player.name, width=28),
+    Column(
+        header="Role", value=lambda member: member.player.role.value if member.player.role else ""
+    ),
+    Column(header="Jersey", value=lambda member: member.player.jersey_number, width=8),
+    Column(
+        header="Date of birth",
+        value=lambda member: (
+            member.player.date_of_birth.isoformat() if member.player.date_of_birth else ""
+        ),
+        width=14,
+        is_private=True,
+    ),
+)
+
+
+def team_columns_in(time_zone: ZoneInfo) -> tuple[Column, ...]:
+    """The columns of teams, with times in this zone."""
+    registered = Column(
+        header=f"Registered ({time_zone.key})",
+        value=lambda team: team.registered_at.astimezone(time_zone).strftime("%Y-%m-%d %H:%M:%S"),
+        width=28,
+    )
+    return (*_TEAM, registered, *_REST_OF_TEAM)

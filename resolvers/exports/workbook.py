@@ -1,0 +1,78 @@
+"""An XLSX file that is written row by row, its parts on disk until it is closed."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
+from xlsxwriter.worksheet import Worksheet
+
+from integrations.storage.disk import on_disk
+from resolvers.exports.columns import Column
+
+FAILED = "workbook_failed"
+
+
+class Workbook:
+    """Texts stay texts: nothing in them is taken for a formula, a number or an address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "workbook.xlsx"
+        self._book = xlsxwriter.Workbook(
+            self.path, {"constant_memory": True, "tmpdir": str(folder)}
+        )
+        self._bold = self._book.add_format({"bold": True})
+        self._sheets: dict[str, tuple[Worksheet, Sequence[Column]]] = {}
+        self._rows: dict[str, int] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, folder: Path) -> AsyncGenerator[Self]:
+        """Whole, at its path, when the context ends without an error; closed in any case."""
+        workbook = await on_disk(FAILED, cls, folder)
+        try:
+            yield workbook
+        finally:
+            await on_disk(FAILED, workbook.close)
+
+    def close(self) -> None:
+        """Raises OSError, which the library wraps."""
+        try:
+            self._book.close()
+        except FileCreateError as error:
+            raise error.args[0] from None
+        finally:
+            for sheet in self._book.worksheets():
+                # Of a book that broke off: while it is open, a deleted file takes room.
+                for file in (sheet.row_data_fh, sheet.fh):
+                    with suppress(OSError):
+                        file.close()
+
+    async def add_sheet(self, name: str, columns: Sequence[Column]) -> None:
+        await on_disk(FAILED, self._add_sheet, name, columns)
+
+    async def add_rows(self, name: str, entries: Sequence[Any]) -> None:
+        """One row for each entry, below those that are there."""
+        await on_disk(FAILED, self._add_rows, name, entries)
+
+    def _add_sheet(self, name: str, columns: Sequence[Column]) -> None:
+        sheet = self._book.add_worksheet(name)
+        for place, column in enumerate(columns):
+            sheet.set_column(place, place, column.width)
+            sheet.write_string(0, place, column.header, self._bold)
+        sheet.freeze_panes(1, 0)
+        self._sheets[name] = sheet, columns
+        self._rows[name] = 1
+
+    def _add_rows(self, name: str, entries: Sequence[Any]) -> None:
+        sheet, columns = self._sheets[name]
+        for row, entry in enumerate(entries, start=self._rows[name]):
+            for place, column in enumerate(columns):
+                value = column.value(entry)
+                if isinstance(value, int):
+                    sheet.write_number(row, place, value)
+                elif value:
+                    sheet.write_string(row, place, value)
+        self._rows[name] += len(entries)

@@ -1,0 +1,91 @@
+"""Believable teams for trying the service out: the same ones every time."""
+
+import random
+from datetime import date, timedelta
+from functools import partial
+
+from domain.errors.exceptions import InvalidForm
+from domain.registration.forms import PersonForm, PlayerForm, PlayerRole, TeamForm
+from persistence.repositories import tournaments
+from resolvers.registration.register import register_team
+from resolvers.services import Services
+
+SQUAD_SIZE = 15
+
+_GIVEN = (
+    "Anand Benny Charles Daniel Ebenezer Felix George Hari Immanuel Jebaraj Kevin Lawrence Manoj"
+    " Naveen Oliver Prakash Rajan Samuel Thomas Vinoth ஆனந்த் ராஜ் அருண் ஜான்"
+).split()
+_FAMILY = (
+    "Abraham Balan Cherian David Edwin Fernandes Gnanaraj Isaac Jacob Kumar Mathew Nadar O'Neil"
+    " Paul Rajkumar Selvaraj Thangaraj Varghese Wilson Xavier"
+).split()
+_INITIALS = ("", "", "R. ", "S. ", "J. P. ")
+_SAINTS = (
+    "St. Peter's,St. Thomas,St. Mary's,Holy Trinity,Christ,Immanuel,All Saints',St. Andrew's,"
+    "Good Shepherd,Zion,Bethel,St. John's"
+).split(",")
+_TOWNS = (
+    "Coimbatore Pollachi Tiruppur Erode Ooty Coonoor Palakkad Salem Karur Mettupalayam"
+    " Avinashi Udumalpet"
+).split()
+_TEAM_NAMES = (
+    "Warriors Lions Strikers Royals Eagles Challengers Titans Falcons Knights Shepherds Pilgrims"
+    " Ambassadors"
+).split()
+_ROLES = tuple(PlayerRole)
+
+
+async def seed_demo(services: Services, teams: int) -> int:
+    """Have `teams` demo teams, with the same codes every time; how many of them were added."""
+    await services.database.supersede(partial(tournaments.make_room, places=teams))
+    return sum([await _register(services, number) for number in range(teams)])
+
+
+async def _register(services: Services, number: int) -> bool:
+    """Whether the team was not there yet."""
+    try:
+        registered = await register_team(
+            services,
+            demo_form(number),
+            key=f"demo-team-{number:06}",
+            request_id=f"demo-{number:06}",
+        )
+    except InvalidForm:
+        # The team is there already, and its key is forgotten.
+        return False
+    return not registered.is_replay
+
+
+def demo_form(number: int) -> TeamForm:
+    """The form of demo team `number`, from 0; no two share a contact."""
+    chance = random.Random(number)  # noqa: S311  # the same teams every time, no secrets
+    town = _TOWNS[number % len(_TOWNS)]
+    church = f"CSI {_SAINTS[number // len(_TOWNS) % len(_SAINTS)]} Church {town}"
+    return TeamForm(
+        team_name=f"{town} {_TEAM_NAMES[number % len(_TEAM_NAMES)]} {number + 1}",
+        church_name=church,
+        captain=_person(chance, f"captain{number + 1}", 9_000_000_000 + 2 * number),
+        vice_captain=_person(chance, f"vice{number + 1}", 9_000_000_001 + 2 * number),
+        players=tuple(_player(chance, place) for place in range(SQUAD_SIZE)),
+    )
+
+
+def _person(chance: random.Random, mailbox: str, phone: int) -> PersonForm:
+    # The phone's last digits make two people of one team differ in name as well.
+    name = f"{_name(chance)} {_FAMILY[phone % len(_FAMILY)]}"
+    return PersonForm(name=name, phone=f"+91{phone}", email=f"{mailbox}@demo.example")
+
+
+def _player(chance: random.Random, place: int) -> PlayerForm:
+    born = date(1990, 1, 1) + timedelta(days=chance.randrange(6000) * 16 % 6000 + place)
+    return PlayerForm(
+        name=_name(chance),
+        role=_ROLES[place % len(_ROLES)].value,
+        jersey_number=place + 1,
+        date_of_birth=born.isoformat(),
+    )
+
+
+def _name(chance: random.Random) -> str:
+    return f"{chance.choice(_INITIALS)}{chance.choice(_GIVEN)} {chance.choice(_FAMILY)}"

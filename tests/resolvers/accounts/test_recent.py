@@ -1,0 +1,264 @@
+"""What a process may know from a moment ago: whose token it is, and the rules of the season."""
+
+import ast
+import asyncio
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from domain.auth.roles import SYSTEM, Role
+from domain.errors.exceptions import (
+    IdempotencyKeyReused,
+    InvalidForm,
+    ServiceUnavailable,
+    Unauthenticated,
+)
+from persistence.engine.database import Database
+from persistence.engine.engine import DatabaseOptions
+from resolvers.accounts import api_tokens, organisers
+from resolvers.accounts import sessions as accounts
+from resolvers.registration.register import register_team
+from resolvers.tournaments import settings
+from tests import make
+from tests.asking import ask, data
+from tests.signing_in import bearer, caller, signed_in
+from tests.statements import statements
+
+KEY = "a key of the test"
+NEXT_SEASON = """
+    WITH over AS (UPDATE tournament SET is_active = false RETURNING *)
+    INSERT INTO tournament (id, is_active, name, code_prefix, time_zone, squad_min, squad_max,
+        required_documents, created_at)
+    SELECT gen_random_uuid(), true, 'Next', 'ICCT27', time_zone, 11, 15, '{}', now() FROM over
+"""
+
+pytestmark = pytest.mark.recent
+
+
+@pytest.fixture
+async def elsewhere(services, database_url):
+    """Another process."""
+    database = Database(DatabaseOptions(url=database_url))
+    yield replace(services, database=database)
+    await database.close()
+
+
+async def reader_of(services, token):
+    """Whose token it is, for an operation that only reads."""
+    return await accounts.caller_of(services, token, may_be_recent=True)
+
+
+@pytest.fixture
+def register(services):
+    return partial(register_team, services, request_id="request-of-the-test")
+
+
+@pytest.mark.recent(3_600)
+async def test_a_token_is_read_once(services):
+    opened = await signed_in(services)
+    await reader_of(services, opened.token)
+
+    with statements() as seen:
+        found = await reader_of(services, opened.token)
+
+    assert found.session_id == opened.session.id
+    assert seen == []
+
+
+@pytest.mark.recent(3_600)
+async def test_a_token_that_is_known_expires_all_the_same(services, clock):
+    opened = await signed_in(services)
+    await reader_of(services, opened.token)
+    clock.advance(hours=12)
+
+    with pytest.raises(Unauthenticated, match="has ended"):
+        await reader_of(services, opened.token)
+
+
+async def test_what_ends_a_token_ends_it_in_every_process(services, elsewhere):
+    owner = await caller(services)
+    session = await signed_in(services, Role.REVIEWER)
+    other = await signed_in(services, Role.VIEWER)
+    made = await api_tokens.create(services, owner, name="x", role=Role.VIEWER, days=1)
+    ends = {
+        session.token: partial(accounts.revoke_session, services, owner, session.session.id),
+        made.text: partial(api_tokens.revoke, services, owner, made.record.id),
+        other.token: partial(
+            organisers.reset_password,
+            services,
+            SYSTEM,
+            email=other.organiser.email,
+            password="another correct horse battery",
+        ),
+    }
+
+    for token, end in ends.items():
+        await reader_of(elsewhere, token)
+        await end()
+        with pytest.raises(Unauthenticated):
+            await reader_of(elsewhere, token)
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_signing_out_ends_the_session_in_every_process(services, elsewhere, everywhere):
+    opened = await signed_in(services)
+    who = await reader_of(elsewhere, opened.token)
+
+    await accounts.sign_out(services, who, everywhere=everywhere)
+
+    with pytest.raises(Unauthenticated):
+        await reader_of(elsewhere, opened.token)
+
+
+async def test_another_role_counts_in_every_process(services, elsewhere):
+    owner, other = await caller(services), await signed_in(services, Role.REVIEWER)
+    own = await accounts.caller_of(services, other.token)
+    made = await api_tokens.create(services, own, name="x", role=Role.REVIEWER, days=1)
+    tokens = other.token, made.text
+    assert [(await reader_of(elsewhere, one)).role for one in tokens] == [Role.REVIEWER] * 2
+
+    await organisers.set_role(services, owner, other.organiser.id, Role.VIEWER)
+
+    assert [(await reader_of(elsewhere, one)).role for one in tokens] == [Role.VIEWER] * 2
+
+
+@pytest.mark.recent(3_600)
+async def test_whoever_writes_has_the_rights_of_now(client, services, sql):
+    """Or a right that is being taken away could be used to make another one."""
+    owner = await bearer(services)
+    query, mutation = (
+        "{ me { accessRole } }",
+        ('mutation { createApiToken(input: {name: "x", role: OWNER, days: 1}) { token } }'),
+    )
+    assert data(await ask(client, query, **owner)) == {"me": {"accessRole": "OWNER"}}
+    await sql.execute("DELETE FROM organiser_session")
+
+    refused = await ask(client, mutation, **owner)
+
+    assert refused.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert await sql.fetchval("SELECT count(*) FROM api_token") == 0
+
+
+async def test_a_change_that_is_given_up_is_not_said_to_hold(services, sql):
+    opened = await signed_in(services)
+    who = await accounts.caller_of(services, opened.token)
+    ending = asyncio.create_task(accounts.sign_out(services, who))
+    while await sql.fetchval("SELECT count(*) FROM organiser_session"):
+        await asyncio.sleep(0)
+    ending.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    with pytest.raises(Unauthenticated):
+        await accounts.caller_of(services, opened.token)
+
+
+@pytest.mark.recent(3_600)
+async def test_a_registration_is_one_statement(register):
+    await register(make.form(0), key=None)
+
+    with statements() as seen:
+        registered = await register(make.form(1), key=KEY)
+
+    assert registered.team.code == "ICCT-002"
+    assert len(seen) == 1
+
+
+@pytest.mark.recent(3_600)
+async def test_a_key_is_answered_again_without_a_look_before(register):
+    first = await register(make.form(), key=KEY)
+
+    again = await register(make.form(), key=KEY)
+
+    assert (again.is_replay, again.team.id) == (True, first.team.id)
+    with pytest.raises(IdempotencyKeyReused):
+        await register(make.form(1), key=KEY)
+
+
+@pytest.mark.recent(3_600)
+async def test_nobody_is_refused_by_rules_of_a_moment_ago(register, sql):
+    await sql.execute("UPDATE tournament SET squad_max = 14")
+    with pytest.raises(InvalidForm):
+        await register(make.form(), key=KEY)
+    await sql.execute("UPDATE tournament SET squad_max = 15")
+
+    assert (await register(make.form(), key=KEY)).team.code == "ICCT-001"
+
+
+async def test_new_rules_hold_in_every_process(services, elsewhere):
+    owner = await caller(services)
+    register = partial(register_team, elsewhere, key=None, request_id="request-of-the-test")
+    await register(make.form(0))
+
+    await settings.update_tournament(services, owner, {"squad_max": 14})
+
+    with pytest.raises(InvalidForm) as refused:
+        await register(make.form(1))
+    assert [one.code for one in refused.value.issues] == ["SQUAD_TOO_LARGE"]
+
+
+@pytest.mark.recent(3_600)
+async def test_a_season_that_is_over_takes_nobody(register, services, sql):
+    await register(make.form(0), key=None)
+    await sql.execute(NEXT_SEASON)
+
+    with pytest.raises(ServiceUnavailable):
+        await register(make.form(1), key=KEY)
+    assert await sql.fetchval("SELECT count(*) FROM team") == 1
+    assert await sql.fetchval("SELECT count(*) FROM idempotency_record") == 0
+
+    services.database.recent.clear()
+    assert (await register(make.form(1), key=KEY)).team.code == "ICCT27-001"
+
+
+CHANGES = {
+    "change",
+    "delete_api_token",
+    "delete_api_tokens_of",
+    "delete_session",
+    "delete_sessions_of",
+    "make_room",
+    "set_password",
+    "set_role",
+}
+PERSISTENCE = {"credentials", "organisers", "tournaments"}
+
+
+def called(function: ast.AST) -> set[str]:
+    """What it takes of the modules that change what is kept for a moment."""
+    found = (one for one in ast.walk(function) if isinstance(one, ast.Attribute))
+    return {
+        one.attr
+        for one in found
+        if isinstance(one.value, ast.Name) and one.value.id in PERSISTENCE and one.attr in CHANGES
+    }
+
+
+def superseding(module: ast.Module) -> str:
+    """The text of all that is given to `Database.supersede`."""
+    calls = (one for one in ast.walk(module) if isinstance(one, ast.Call))
+    return " ".join(
+        ast.unparse(one.args[0])
+        for one in calls
+        if isinstance(one.func, ast.Attribute) and one.func.attr == "supersede"
+    )
+
+
+def test_all_that_changes_what_is_kept_supersedes_it():
+    kept = set()
+    for path in Path(accounts.__file__).parent.glob("*.py"):
+        module = ast.parse(path.read_text())
+        given = superseding(module)
+        for function in ast.walk(module):
+            inner = isinstance(function, ast.AsyncFunctionDef) and not any(
+                isinstance(one, ast.AsyncFunctionDef) for one in ast.iter_child_nodes(function)
+            )
+            if inner and called(function):
+                names = {function.name, *called(function)}
+                assert any(re.search(rf"\b{name}\b", given) for name in names), (path, names)
+                kept |= called(function)
+
+    assert kept == CHANGES

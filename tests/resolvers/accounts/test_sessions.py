@@ -1,0 +1,328 @@
+"""Signing in, what a session is good for and how long."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from argon2 import PasswordHasher
+
+from domain.auth.roles import ANONYMOUS, SYSTEM, CallerKind, Role
+from domain.errors.exceptions import Forbidden, NotFound, Unauthenticated
+from resolvers.accounts import api_tokens
+from resolvers.accounts import sessions as accounts
+from resolvers.accounts.passwords import Passwords
+from resolvers.accounts.tokens import TokenKind, new_token
+from tests.signing_in import PASSWORD, caller, organiser, signed_in
+
+ACTIONS = "SELECT action FROM audit_event ORDER BY id"
+
+
+class CountingHasher(PasswordHasher):
+    """The real one, which says what it was asked to verify."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.verified: list[str] = []
+
+    def verify(self, hash, password):
+        self.verified.append(hash)
+        return super().verify(hash, password)
+
+
+@pytest.fixture
+def hasher():
+    return CountingHasher()
+
+
+@pytest.fixture
+def counted_services(services, hasher):
+    return replace(services, accounts=replace(services.accounts, passwords=Passwords(hasher)))
+
+
+async def whole_database(sql) -> str:
+    """Every row of every table, as text."""
+    tables = await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    rows = [
+        await sql.fetch(f"SELECT t::text AS row FROM {table['tablename']} t") for table in tables
+    ]
+    return "\n".join(row["row"] for found in rows for row in found)
+
+
+async def sessions(sql) -> int:
+    return await sql.fetchval("SELECT count(*) FROM organiser_session")
+
+
+async def test_organiser_signs_in_and_is_recognised(services, sql, clock):
+    made = await organiser(services, Role.REVIEWER)
+
+    opened = await accounts.sign_in(services, email=" Reviewer@Example.ORG ", password=PASSWORD)
+    found = await accounts.caller_of(services, opened.token)
+
+    assert opened.organiser == replace(made, last_sign_in_at=clock.now)
+    assert opened.session.expires_at == clock.now + timedelta(days=7)
+    assert (found.kind, found.organiser_id, found.role, found.session_id) == (
+        CallerKind.ORGANISER,
+        made.id,
+        Role.REVIEWER,
+        opened.session.id,
+    )
+    assert await accounts.me(services, found) == opened.organiser
+    assert [row["action"] for row in await sql.fetch(ACTIONS)] == [
+        "organiser.created",
+        "organiser.signed_in",
+    ]
+    event = await sql.fetchrow("SELECT * FROM audit_event WHERE action = 'organiser.signed_in'")
+    assert event["actor"] == f"organiser:{made.id.hex}"
+    assert event["changes"] == f'{{"organiser": "{made.id.hex}"}}'
+
+
+async def test_tokens_and_passwords_are_nowhere_in_the_database(services, sql):
+    opened = await signed_in(services)
+    found = await accounts.caller_of(services, opened.token)
+    made = await api_tokens.create(services, found, name="export", role=Role.VIEWER, days=1)
+
+    stored = await whole_database(sql)
+
+    assert opened.token.startswith("ics_")
+    assert made.text.startswith("ict_")
+    for secret in (opened.token, made.text):
+        assert len(secret) == 47
+        assert secret not in stored
+        assert secret[4:] not in stored
+        assert secret.encode().hex() not in stored
+    assert PASSWORD not in stored
+    assert "owner@example.org" in stored
+
+
+REFUSED = [
+    ("owner@example.org", "another password"),
+    ("owner@example.org", ""),
+    ("owner@example.org", "\ud800"),
+    ("nobody@example.org", PASSWORD),
+    ("no address", PASSWORD),
+    ("\ud800", PASSWORD),
+    (None, PASSWORD),
+    (7, PASSWORD),
+]
+
+
+@pytest.mark.parametrize(("email", "password"), REFUSED)
+async def test_whatever_is_wrong_the_answer_and_the_work_are_the_same(
+    counted_services, hasher, sql, email, password
+):
+    await organiser(counted_services)
+
+    with pytest.raises(Unauthenticated) as refused:
+        await accounts.sign_in(counted_services, email=email, password=password)
+
+    assert refused.value.message == "E-mail or password is wrong."
+    assert refused.value.details == {}
+    (verified,) = hasher.verified
+    assert verified.rpartition("$")[0].rpartition("$")[0] == "$argon2id$v=19$m=8,t=1,p=1"
+    assert len(verified) == len(hasher.hash(PASSWORD))
+    assert await sessions(sql) == 0
+    assert await sql.fetchval("SELECT last_sign_in_at FROM organiser") is None
+
+
+async def test_signing_in_is_one_verification_too(counted_services, hasher):
+    await organiser(counted_services)
+
+    await accounts.sign_in(counted_services, email="owner@example.org", password=PASSWORD)
+
+    assert len(hasher.verified) == 1
+
+
+async def test_password_may_be_typed_on_another_keyboard(services, sql):
+    await organiser(services)
+    await sql.execute(
+        "UPDATE organiser SET password_hash = $1",
+        await services.accounts.passwords.hash("caf\u00e9 au lait please"),
+    )
+
+    opened = await accounts.sign_in(
+        services, email="owner@example.org", password="cafe\u0301 au lait please"
+    )
+
+    assert opened.organiser.role == Role.OWNER
+
+
+async def test_password_that_changes_while_it_is_checked_lets_nobody_in(services, sql):
+    await organiser(services)
+    checked = services.accounts.passwords
+
+    class Overtaken(Passwords):
+        async def is_right(self, password, password_hash):
+            found = await checked.is_right(password, password_hash)
+            await sql.execute("UPDATE organiser SET password_hash = 'another'")
+            return found
+
+    overtaken = replace(services.accounts, passwords=Overtaken(PasswordHasher()))
+    with pytest.raises(Unauthenticated):
+        await accounts.sign_in(
+            replace(services, accounts=overtaken), email="owner@example.org", password=PASSWORD
+        )
+
+    assert await sessions(sql) == 0
+
+
+async def test_two_at_most_are_verified_at_once(services):
+    at_work: list[int] = []
+    running = 0
+
+    class Watched(PasswordHasher):
+        def verify(self, hash, password):
+            nonlocal running
+            running += 1
+            at_work.append(running)
+            try:
+                return super().verify(hash, password)
+            finally:
+                running -= 1
+
+    passwords = Passwords(Watched(time_cost=4, memory_cost=16_384, parallelism=1))
+    right = await asyncio.gather(*(passwords.is_right(PASSWORD, None) for _ in range(8)))
+
+    assert right == [False] * 8
+    assert max(at_work) <= 2
+
+
+async def test_session_ends_when_it_was_not_used(services, clock):
+    opened = await signed_in(services)
+
+    clock.advance(hours=12, seconds=-1)
+    assert (await accounts.caller_of(services, opened.token)).role == Role.OWNER
+    clock.advance(hours=12, seconds=-1)
+    assert (await accounts.caller_of(services, opened.token)).role == Role.OWNER
+    clock.advance(hours=12)
+
+    with pytest.raises(Unauthenticated, match="has ended"):
+        await accounts.caller_of(services, opened.token)
+
+
+async def test_session_ends_after_seven_days_however_much_it_is_used(services, clock):
+    opened = await signed_in(services)
+
+    for _ in range(7 * 24 - 1):
+        clock.advance(hours=1)
+        await accounts.caller_of(services, opened.token)
+    clock.advance(hours=1)
+
+    with pytest.raises(Unauthenticated, match="has ended"):
+        await accounts.caller_of(services, opened.token)
+
+
+async def test_last_use_is_written_once_a_minute(services, clock, sql):
+    opened, began = await signed_in(services), clock.now
+    written = []
+
+    for seconds in (0, 59, 1, 59, 1):
+        clock.advance(seconds=seconds)
+        await accounts.caller_of(services, opened.token)
+        written.append(await sql.fetchval("SELECT last_used_at FROM organiser_session"))
+
+    later = [began + timedelta(minutes=minutes) for minutes in (0, 0, 1, 1, 2)]
+    assert written == later
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "ics_", "ics_" + "a" * 42, "ics_" + "a" * 44, "icx_" + "a" * 43, "ics_" + "a" * 42 + "\n",
+     "\ud800", *(new_token(kind) for kind in TokenKind)],
+    ids=range(7 + len(TokenKind)),
+)  # fmt: skip
+async def test_tokens_from_elsewhere_are_refused(services, token):
+    await signed_in(services)
+
+    with pytest.raises(Unauthenticated, match="unknown"):
+        await accounts.caller_of(services, token)
+
+
+async def test_signing_out_ends_this_session_only(services, sql):
+    first = await signed_in(services)
+    second = await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
+
+    left = await accounts.sign_out(services, await accounts.caller_of(services, first.token))
+
+    assert left is not None
+    assert left.email == "owner@example.org"
+    with pytest.raises(Unauthenticated):
+        await accounts.caller_of(services, first.token)
+    assert (await accounts.caller_of(services, second.token)).session_id == second.session.id
+    actions = [row["action"] for row in await sql.fetch(ACTIONS)]
+    assert actions[-1] == "organiser.signed_out"
+
+
+async def test_signing_out_everywhere_ends_all_of_ones_own(services, sql):
+    first = await signed_in(services)
+    await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
+    other = await signed_in(services, Role.VIEWER)
+
+    await accounts.sign_out(
+        services, await accounts.caller_of(services, first.token), everywhere=True
+    )
+
+    assert await sql.fetchval("SELECT id FROM organiser_session") == other.session.id
+    assert await sessions(sql) == 1
+
+
+async def test_nobody_may_sign_out(services, sql):
+    assert await accounts.sign_out(services, ANONYMOUS) is None
+    assert await sql.fetch(ACTIONS) == []
+
+
+async def test_sessions_are_listed_the_newest_first_while_they_last(services, clock):
+    first = await signed_in(services)
+    clock.advance(hours=6)
+    second = await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
+    found = await accounts.caller_of(services, second.token)
+
+    assert await accounts.list_sessions(services, found) == [second.session, replace(first.session)]
+    clock.advance(hours=7)
+    assert await accounts.list_sessions(services, found) == [second.session]
+
+
+async def test_owner_sees_and_ends_the_sessions_of_others(services):
+    owner = await caller(services)
+    other = await signed_in(services, Role.VIEWER)
+
+    listed = await accounts.list_sessions(services, owner, other.organiser.id)
+    gone = await accounts.revoke_session(services, owner, other.session.id)
+
+    assert listed == [other.session]
+    assert gone == other.session
+    with pytest.raises(Unauthenticated):
+        await accounts.caller_of(services, other.token)
+
+
+@pytest.mark.parametrize("role", [Role.REVIEWER, Role.VIEWER])
+async def test_others_see_and_end_their_own_sessions_only(services, sql, role):
+    owner = await signed_in(services)
+    found = await caller(services, role)
+    own = found.session_id
+    assert own is not None
+
+    with pytest.raises(Forbidden):
+        await accounts.list_sessions(services, found, owner.organiser.id)
+    with pytest.raises(NotFound):
+        await accounts.revoke_session(services, found, owner.session.id)
+    assert await sessions(sql) == 2
+
+    await accounts.revoke_session(services, found, own)
+    assert await sql.fetchval("SELECT id FROM organiser_session") == owner.session.id
+
+
+async def test_the_system_has_no_account_of_its_own(services):
+    with pytest.raises(Forbidden):
+        await accounts.me(services, SYSTEM)
+    with pytest.raises(Forbidden):
+        await accounts.list_sessions(services, SYSTEM)
+
+
+def test_failures_of_one_account_are_counted_together_however_it_is_written():
+    keys = {accounts.account_key(text) for text in ("Owner@Example.org", " owner@example.org ")}
+
+    assert len(keys) == 1
+    assert "owner" not in keys.pop()
+    assert accounts.account_key("no address") != accounts.account_key("another")
+    assert len(accounts.account_key("\ud800")) == 64

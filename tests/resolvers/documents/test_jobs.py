@@ -1,0 +1,203 @@
+"""What becomes of stored files: moved with a decision, deleted in time, pruned."""
+
+import os
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from domain.documents import RetentionClass
+from domain.teams.status import TeamStatus
+from resolvers.documents.jobs import HANDLERS, owe_move
+from resolvers.operations.maintenance import prune
+from resolvers.operations.outbox import deliver_due
+from tests import files, make
+from tests.asking import ask, data
+from tests.schema.test_documents import REGISTER, letter
+from tests.sending import opened, put, put_piece, send
+
+FOLDERS = {
+    TeamStatus.PENDING: "pending",
+    TeamStatus.CHANGES_REQUESTED: "pending",
+    TeamStatus.CONFIRMED: "confirmed",
+    TeamStatus.REJECTED: "rejected",
+    TeamStatus.WITHDRAWN: "rejected",
+}
+
+
+@pytest.fixture
+def stored(settings):
+    """Files by folder, without their names."""
+
+    def count() -> dict[str, int]:
+        root = settings.data_dir / "documents"
+        return {
+            folder.name: amount
+            for folder in sorted(root.glob("*"))
+            if (amount := sum(1 for _ in folder.iterdir()))
+        }
+
+    return count
+
+
+async def registered(client, number: int = 0) -> str:
+    """The id of a team with two documents."""
+    players = make.players()
+    proof = await send(client, "IDENTITY_PROOF")
+    players[0]["documents"] = [{"kind": "IDENTITY_PROOF", "documentId": proof}]
+    named = [letter(await send(client, "PASTOR_LETTER"))]
+    answer = await ask(
+        client, REGISTER, {"input": make.team(number, players=players, documents=named)}
+    )
+    return data(answer)["registerTeam"]["team"]["id"]
+
+
+async def decide(services, sql, team_id: str, status: TeamStatus) -> None:
+    """What every decision writes."""
+    await sql.execute("UPDATE team SET status = $2 WHERE id = $1", team_id, status.value)
+    await services.database.run(
+        lambda connection: owe_move(connection, UUID(team_id), now=services.clock())
+    )
+
+
+@pytest.mark.parametrize("status", list(TeamStatus))
+async def test_files_follow_the_status_of_their_team(client, services, sql, stored, status):
+    team_id = await registered(client)
+    await decide(services, sql, team_id, status)
+
+    await deliver_due(services, HANDLERS)
+
+    assert stored() == {FOLDERS[status]: 2}
+    assert {row["folder"] for row in await sql.fetch("SELECT folder FROM document")} == {
+        FOLDERS[status]
+    }
+
+
+async def test_decisions_in_any_order_end_where_the_team_is_now(client, services, sql, stored):
+    team_id = await registered(client)
+    for status in (TeamStatus.CONFIRMED, TeamStatus.PENDING, TeamStatus.REJECTED):
+        await decide(services, sql, team_id, status)
+
+    await deliver_due(services, HANDLERS)
+    await deliver_due(services, HANDLERS)
+
+    assert stored() == {"rejected": 2}
+    assert await owed(sql) == 0
+
+
+async def owed(sql) -> int:
+    return await sql.fetchval(
+        "SELECT count(*) FROM outbox_message WHERE finished_at IS NULL AND kind LIKE 'media.%'"
+    )
+
+
+async def test_a_move_that_was_cut_off_after_the_file_is_finished(
+    client, services, sql, stored, settings
+):
+    team_id = await registered(client)
+    await decide(services, sql, team_id, TeamStatus.CONFIRMED)
+    root = settings.data_dir / "documents"
+    for path in (root / "pending").iterdir():
+        (root / "confirmed").mkdir(exist_ok=True)
+        path.rename(root / "confirmed" / path.name)
+
+    await deliver_due(services, HANDLERS)
+
+    assert stored() == {"confirmed": 2}
+    assert await owed(sql) == 0
+
+
+async def test_what_nobody_claims_is_deleted_after_a_day(client, services, clock, sql, stored):
+    await send(client, "PASTOR_LETTER")
+    team_id = await registered(client)
+    await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(hours=24))
+    clock.advance(seconds=1)
+
+    gone = await prune(services)
+    again = await prune(services)
+
+    assert (gone.unclaimed_uploads, again.unclaimed_uploads) == (1, 0)
+    assert stored() == {"pending": 2}
+    teams = await sql.fetch("SELECT team_id FROM document")
+    assert [row["team_id"].hex for row in teams] == [team_id] * 2
+    assert await owed(sql) == 0
+
+
+async def test_what_is_younger_than_a_day_stays(client, services, clock, sql, stored):
+    await send(client, "PASTOR_LETTER")
+    await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(hours=24))
+
+    gone = await prune(services)
+
+    assert gone.unclaimed_uploads == 0
+    assert stored() == {"pending": 1}
+
+
+async def test_documents_are_kept_as_long_as_their_class(client, services, clock, sql, stored):
+    await registered(client)
+    short = {**services.storage.retention, RetentionClass.IDENTITY: timedelta(days=30)}
+    services = replace(services, storage=replace(services.storage, retention=short))
+    await sql.execute("UPDATE document SET claimed_at = $1", clock.now - timedelta(days=31))
+
+    gone = await prune(services)
+    again = await prune(services)
+
+    assert (gone.expired_documents, again.expired_documents) == (1, 0)
+    assert stored() == {"pending": 1}
+    rows = await sql.fetch("SELECT kind FROM document WHERE deleted_at = $1", clock.now)
+    assert [row["kind"] for row in rows] == ["IDENTITY_PROOF"]
+    (event,) = await sql.fetch("SELECT actor FROM audit_event WHERE action = 'document.expired'")
+    assert event["actor"] == "system"
+
+
+async def test_a_deletion_that_failed_is_made_up_for_by_the_next_prune(
+    client, services, clock, sql, stored
+):
+    await send(client, "PASTOR_LETTER")
+    await send(client, "PHOTO")
+    await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(days=2))
+    held = min(services.storage.media.root.glob("pending/*"))
+    held.unlink()
+    held.mkdir()
+    (held / "in the way").touch()
+
+    await prune(services)
+    left = await owed(sql)
+    (held / "in the way").unlink()
+    held.rmdir()
+    clock.advance(hours=2)
+    await prune(services)
+
+    assert (left, await owed(sql)) == (1, 0)
+    assert stored() == {}
+    assert await sql.fetchval("SELECT count(*) FROM document") == 0
+
+
+async def test_a_file_that_was_stored_but_never_confirmed_is_deleted(
+    client, services, clock, sql, stored
+):
+    await send(client, "PASTOR_LETTER")
+    await sql.execute(
+        "UPDATE document SET stored_at = NULL, created_at = $1", clock.now - timedelta(days=2)
+    )
+
+    await prune(services)
+
+    assert stored() == {}
+    assert await sql.fetchval("SELECT count(*) FROM document") == 0
+
+
+async def test_bytes_that_were_never_finished_are_deleted(client, services, settings):
+    content = files.large_png(50_000)
+    ticket = await opened(client, "PHOTO", content)
+    await put_piece(client, ticket, content, 0, 10_000)
+    (part,) = (settings.data_dir / "uploads").iterdir()
+    fresh = await prune(services)
+    os.utime(part, (0, 0))
+
+    gone = await prune(services)
+
+    assert (fresh.partial_uploads, gone.partial_uploads) == (0, 1)
+    assert list((settings.data_dir / "uploads").iterdir()) == []
+    assert (await put(client, ticket, content)).status_code == 201

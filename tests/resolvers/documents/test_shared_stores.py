@@ -1,0 +1,197 @@
+"""Several databases that share one store: none deletes what another has written."""
+
+import asyncio
+import os
+import subprocess
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import make_url, text
+
+from integrations.storage.base import Folder, delete_everywhere
+from persistence.embedded.binaries import INSTALLATIONS, PACKAGE
+from persistence.engine.database import Database
+from persistence.engine.database_identity import TAG_DIGITS, new_storage_name, storage_tag
+from persistence.engine.engine import DatabaseOptions
+from resolvers.operations.maintenance import examine
+from tests.databases import dsn
+from tests.stores import add_document, cleared, own_name
+
+COPY = "copy_of_a_test"
+
+
+@asynccontextmanager
+async def opened(services, url: str):
+    """The same service on another database, with the same store."""
+    database = Database(DatabaseOptions(url=url))
+    try:
+        yield replace(services, database=database)
+    finally:
+        await database.close()
+
+
+@pytest.fixture
+async def admin(cluster):
+    """A connection that makes databases; the copies of the test are gone afterwards."""
+    connection = await asyncpg.connect(dsn(cluster.connected_url("icct26")))
+    name = f"{COPY}_{connection.get_server_pid()}"
+    yield connection, name
+    await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    await connection.execute(f'DROP ROLE IF EXISTS "{name}"')
+    await connection.close()
+
+
+async def empty_database(admin, name: str, template: str, _url: str) -> None:
+    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+
+
+async def copied_by_template(admin, name: str, _template: str, url: str) -> None:
+    source = make_url(url).database
+    await admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", source
+    )
+    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
+
+
+async def restored_from_dump(admin, name: str, _template: str, url: str) -> None:
+    await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+    await asyncio.to_thread(dump_and_restore, dsn(url), name)
+
+
+def dump_and_restore(source: str, name: str) -> None:
+    target = make_url(source).set(database=name).render_as_string()
+    dump = subprocess.run(
+        [program("pg_dump"), "--format=custom", "--no-owner", source],
+        capture_output=True,
+        check=True,
+    ).stdout
+    restore = [program("pg_restore"), "--no-owner", "--exit-on-error", f"--dbname={target}"]
+    subprocess.run(restore, input=dump, check=True)
+
+
+def program(name: str) -> str:
+    installation = INSTALLATIONS[os.environ.get("TEST_POSTGRES_VERSION", "18")]
+    return str(Path(find_spec(PACKAGE).origin).parent / installation / "bin" / name)
+
+
+COPIES = [empty_database, copied_by_template, restored_from_dump]
+
+
+@pytest.fixture(params=COPIES, ids=[copy.__name__ for copy in COPIES])
+def copy(request):
+    return request.param
+
+
+async def test_copy_deletes_nothing_that_the_original_writes_afterwards(
+    kept, store, sql, admin, copy, template, database_url
+):
+    connection, name = admin
+    before = await add_document(sql, store, name=await own_name(kept))
+    store.add(f"pending/{before}")
+    await sql.close()
+    await copy(connection, name, template, database_url)
+    url = make_url(database_url).set(database=name).render_as_string()
+
+    async with opened(kept, url) as other:
+        # As the original saves a document: the copy has no row of it.
+        later, crashed = await own_name(kept), await own_name(kept)
+        for entry in (before, later, crashed):
+            store.add(f"pending/{entry}")
+            store.make_old(f"pending/{entry}")
+        (found,) = (await examine(other)).comparisons
+        gone = await cleared(other)
+
+        unknown = 3 if copy is empty_database else 2
+        assert (found.orphans, found.foreign, gone) == ((), unknown, 0)
+        assert store.names() == sorted(f"pending/{entry}" for entry in (before, later, crashed))
+
+
+async def test_each_of_two_databases_deletes_its_own_orphans(
+    kept, store, admin, copy, template, database_url
+):
+    connection, name = admin
+    await kept.database.close()
+    await copy(connection, name, template, database_url)
+    url = make_url(database_url).set(database=name).render_as_string()
+
+    async with opened(kept, database_url) as first, opened(kept, url) as second:
+        names = [await own_name(first), await own_name(second), "0" * 32]
+        for entry in names:
+            store.add(f"rejected/{entry}")
+            store.make_old(f"rejected/{entry}")
+        gone = [await cleared(services) for services in (first, second)]
+        (found,) = (await examine(first)).comparisons
+
+    assert gone == [1, 1]
+    assert (found.orphans, found.foreign) == ((), 1)
+    assert store.names() == [f"rejected/{names[-1]}"]
+
+
+@pytest.mark.parametrize(
+    "name", ["0" * 32, "f" * 16, "0123456789abcdef" * 4, "a" * 20, "deadbeef" * 4]
+)
+async def test_file_of_before_is_reported_and_stays_until_its_document_goes(kept, store, sql, name):
+    store.add(f"confirmed/{name}")
+    store.make_old(f"confirmed/{name}")
+    (without_row,) = (await examine(kept)).comparisons
+    gone = await cleared(kept)
+    await add_document(sql, store, folder="confirmed", name=name)
+    (with_row,) = (await examine(kept)).comparisons
+
+    assert (without_row.foreign, without_row.orphans, gone) == (1, (), 0)
+    assert (with_row.foreign, with_row.missing) == (0, ())
+    assert await store.media.holds(name, Folder.CONFIRMED)
+    assert await delete_everywhere(store.media, name)
+
+
+async def test_ordinary_user_reads_the_tag_and_one_without_the_right_deletes_nothing(
+    kept, store, admin, database_url
+):
+    connection, name = admin
+    await connection.execute(f'CREATE ROLE "{name}" LOGIN NOSUPERUSER')
+    await connection.execute(f'GRANT pg_read_all_data TO "{name}"')
+    url = database_url.replace("//postgres@", f"//{name}@")
+    own = await own_name(kept)
+    store.add(f"pending/{own}")
+    store.make_old(f"pending/{own}")
+
+    async with opened(kept, url) as ordinary:
+        tag = await ordinary.database.run(storage_tag)
+        (found,) = (await examine(ordinary)).comparisons
+        assert (own[:TAG_DIGITS], found.orphans) == (tag, (own,))
+
+        for function in ("pg_control_system()", "pg_walfile_name(pg_lsn)"):
+            async with denied(function, database_url):
+                assert await ordinary.database.run(storage_tag) is None
+                (found,) = (await examine(ordinary)).comparisons
+                assert (found.orphans, found.foreign) == ((), 1)
+                names = {await ordinary.database.run(new_storage_name) for _ in range(5)}
+                assert [len(entry) for entry in names] == [32] * 5
+                assert len({entry[:TAG_DIGITS] for entry in names}) == 5
+
+
+@asynccontextmanager
+async def denied(function: str, url: str):
+    connection = await asyncpg.connect(dsn(url))
+    await connection.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
+    try:
+        yield
+    finally:
+        await connection.execute(f"GRANT EXECUTE ON FUNCTION {function} TO PUBLIC")
+        await connection.close()
+
+
+async def test_transaction_goes_on_after_the_tag_was_refused(kept, admin, database_url):
+    connection, name = admin
+    await connection.execute(f'CREATE ROLE "{name}" LOGIN NOSUPERUSER')
+
+    async def work(connection):
+        return await storage_tag(connection), await connection.scalar(text("SELECT 1"))
+
+    url = database_url.replace("//postgres@", f"//{name}@")
+    async with opened(kept, url) as other, denied("pg_control_system()", database_url):
+        assert await other.database.run(work) == (None, 1)

@@ -1,0 +1,147 @@
+"""Files that wait too long: their sender is told to come back, their bytes stay."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+
+from domain.documents import DocumentKind
+from domain.errors.exceptions import ServiceUnavailable
+from domain.uploads import Announcement
+from integrations.storage.inspection.sanitize import InspectionOptions, turns
+from resolvers.documents import uploads
+from resolvers.documents.uploads import Piece
+from tests import files
+from tests.processes import until
+
+SHORT, LONG = 0.3, 600
+CONTENT = files.jpeg()
+
+
+def patient(services, *, patience: float, finish: float, processes: int = 2):
+    inspection = InspectionOptions(processes=processes, patience_seconds=patience)
+    storage = replace(services.storage, inspection=inspection, finish_seconds=finish)
+    return replace(services, storage=storage)
+
+
+async def chunks(content: bytes):
+    if content:
+        yield content
+
+
+async def send(services, ticket, content: bytes = CONTENT, *, client: str = "captain"):
+    """The whole file, or none of its bytes once all are there."""
+    now = await uploads.standing(services, ticket)
+    piece = None if content else Piece(start=len(CONTENT), end=len(CONTENT))
+    return await uploads.receive(services, ticket, now, chunks(content), piece, client=client)
+
+
+def opened(services, content: bytes = CONTENT):
+    announced = Announcement(
+        kind=DocumentKind.PHOTO,
+        file_name="photo.jpg",
+        content_type="image/jpeg",
+        byte_size=len(content),
+        sha256=sha256(content).hexdigest(),
+    )
+    return uploads.open_upload(services, announced)[0]
+
+
+@pytest.fixture
+async def busy():
+    """Takes every turn of services, until it is left."""
+    async with AsyncExitStack() as stack:
+
+        async def take_all(services):
+            options = services.storage.inspection
+            for number in range(options.processes):
+                await stack.enter_async_context(turns(options).turn(f"other{number}"))
+            return stack
+
+        yield take_all
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("patience", "finish", "message"),
+    [
+        (SHORT, LONG, "Many files are being checked. Try again in a moment."),
+        (LONG, SHORT, "The file has arrived and is not stored yet. Try again in a moment."),
+    ],
+)
+async def test_file_that_waits_too_long_is_refused_and_goes_on_later(
+    services, sql, busy, patience, finish, message, processes
+):
+    hurried = patient(services, patience=patience, finish=finish, processes=processes)
+    stack = await busy(hurried)
+    ticket = opened(hurried)
+
+    with pytest.raises(ServiceUnavailable) as refused:
+        await send(hurried, ticket)
+    standing = await uploads.standing(hurried, ticket)
+    waiting = turns(hurried.storage.inspection).waiting
+    rows = await sql.fetchval("SELECT count(*) FROM document")
+    await stack.aclose()
+    calm = replace(hurried, storage=replace(hurried.storage, finish_seconds=LONG))
+    after = await send(calm, ticket, b"")
+
+    assert (refused.value.message, refused.value.retry_after_seconds) == (message, 10)
+    assert (standing.offset, standing.is_stored) == (len(CONTENT), False)
+    assert (waiting, rows) == (0, 0)
+    assert (after.offset, after.is_stored, after.is_new) == (len(CONTENT), True, True)
+    assert turns(hurried.storage.inspection).running == 0
+
+
+async def test_files_of_one_client_that_wait_in_a_row_are_all_refused_in_time(services, busy):
+    hurried = patient(services, patience=SHORT, finish=LONG)
+    stack = await busy(hurried)
+    tickets = [opened(hurried) for _ in range(6)]
+
+    answers = await asyncio.gather(
+        *(send(hurried, ticket) for ticket in tickets), return_exceptions=True
+    )
+    await stack.aclose()
+    patience = patient(services, patience=LONG, finish=LONG)
+    stored = [await send(patience, ticket, b"") for ticket in tickets]
+
+    assert [type(answer) for answer in answers] == [ServiceUnavailable] * 6
+    assert [one.is_new for one in stored] == [True] * 6
+
+
+async def test_repeat_behind_one_that_waits_is_refused_in_time_too(services, busy):
+    slow = patient(services, patience=LONG, finish=LONG)
+    stack = await busy(slow)
+    ticket = opened(slow)
+    first = asyncio.create_task(send(slow, ticket))
+    await until(lambda: turns(slow.storage.inspection).waiting == 1, "the file waits")
+    hurried = replace(slow, storage=replace(slow.storage, finish_seconds=SHORT))
+
+    with pytest.raises(ServiceUnavailable):
+        await send(hurried, ticket, b"")
+    await stack.aclose()
+
+    assert (await first).is_new
+
+
+@pytest.mark.parametrize("store", ["cloudinary"], indirect=True)
+async def test_store_that_hangs_is_not_waited_for_and_gets_the_file_later(
+    kept, store, stand_in, sql
+):
+    stand_in.held = {"upload"}
+    stand_in.gate.clear()
+    hurried = patient(kept, patience=LONG, finish=2)
+    ticket = opened(hurried)
+
+    with pytest.raises(ServiceUnavailable) as refused:
+        await send(hurried, ticket)
+    row = await sql.fetchrow("SELECT stored_at, storage_name FROM document")
+    standing = await uploads.standing(hurried, ticket)
+    stand_in.gate.set()
+    after = await send(kept, ticket, b"")
+
+    assert refused.value.retry_after_seconds == 10
+    assert (row["stored_at"], standing.offset) == (None, len(CONTENT))
+    assert after.is_new
+    assert store.names() == [f"pending/{row['storage_name']}"]

@@ -1,0 +1,134 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from domain.auth.roles import Role
+from domain.errors.exceptions import StorageUnavailable
+from integrations.storage.cloudinary_store import CloudinaryMedia
+from resilience.breaker_states import BreakerState
+from resilience.circuit_breaker import Guard, GuardOptions
+from resolvers.accounts import api_tokens
+from resolvers.operations.maintenance import examine, maintain, prune
+from resolvers.registration.register import register_team
+from tests import make
+from tests.signing_in import caller
+
+
+async def test_counts_that_are_right_show_no_drift(services):
+    await register_team(services, make.form(), key=None, request_id="request")
+
+    found = await examine(services)
+
+    assert (found.drift, found.store, found.stores_away) == ([], "folder", ())
+
+
+async def test_counts_that_are_wrong_are_named(services, sql):
+    team = (await register_team(services, make.form(), key=None, request_id="request")).team
+    await sql.execute("UPDATE team SET status = 'REJECTED'")
+
+    found = (await examine(services)).drift
+
+    tournament = await sql.fetchval("SELECT id FROM tournament")
+    assert {(entry.of, entry.taken, entry.live_teams) for entry in found} == {
+        (f"tournament {tournament}", 1, 0),
+        (f"church {team.church.id}", 1, 0),
+    }
+
+
+async def test_expired_keys_are_forgotten_and_others_kept(services, sql, clock):
+    await register_team(services, make.form(0), key="key of yesterday", request_id="request")
+    clock.advance(hours=1)
+    await register_team(services, make.form(1), key="key of today", request_id="request")
+    clock.advance(hours=23)
+
+    forgotten = [(await prune(services)).idempotency_records for _ in range(2)]
+
+    assert forgotten == [1, 0]
+    assert await sql.fetchval("SELECT key FROM idempotency_record") == "key of today"
+
+
+async def test_sessions_and_api_tokens_that_have_ended_are_forgotten(services, sql, clock):
+    made = await api_tokens.create(
+        services, await caller(services), name="export", role=Role.VIEWER, days=1
+    )
+
+    forgotten = [(await prune(services)).credentials]
+    for hours in (12, 12):
+        clock.advance(hours=hours)
+        forgotten.append((await prune(services)).credentials)
+
+    assert made.record.expires_at == clock.now
+    assert forgotten == [0, 1, 1]
+    assert await sql.fetchval("SELECT count(*) FROM organiser") == 1
+
+
+async def test_a_store_that_does_not_work_is_named(services, settings):
+    (settings.data_dir / "documents").write_bytes(b"a file where the folder should be")
+
+    found = await examine(services)
+
+    assert found.stores_away == ("folder",)
+
+
+@pytest.fixture
+def listed(services, stand_in):
+    """Services with a Cloudinary store; stand_in counts three calls for one listing."""
+    guard = Guard(
+        "cloudinary",
+        GuardOptions(attempts=3, retry_wait_seconds=0),
+        transient=CloudinaryMedia.TRANSIENT,
+        unavailable=StorageUnavailable,
+    )
+    media = CloudinaryMedia(stand_in.url, guard, timeout_seconds=5)
+    storage = replace(services.storage, media=media, stores={media.name: media})
+    return replace(services, storage=storage)
+
+
+async def test_store_is_listed_by_one_of_many_processes_in_an_hour(listed, stand_in, clock):
+    counts = []
+    for minutes in (0, 1, 58, 1, 59, 1):
+        clock.advance(minutes=minutes)
+        await asyncio.gather(*(maintain(listed) for _ in range(5)))
+        counts.append(stand_in.total_calls)
+
+    assert counts == [3, 3, 3, 6, 6, 9]
+
+
+@pytest.mark.parametrize("table", ["organiser_session", "idempotency_record"])
+async def test_store_is_not_listed_again_while_another_part_fails(
+    listed, stand_in, sql, clock, table
+):
+    await sql.execute(
+        "INSERT INTO idempotency_record (operation, key, fingerprint, team_id, expires_at)"
+        " VALUES ('register', 'k', '', gen_random_uuid(), $1)",
+        clock.now,
+    )
+    await sql.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'made to fail' USING ERRCODE = '23514'; END $$;"
+        f"CREATE TRIGGER fail BEFORE DELETE ON {table} EXECUTE FUNCTION fail()"
+    )
+
+    try:
+        for _ in range(10):
+            with pytest.raises(Exception, match="made to fail"):
+                await maintain(listed)
+            clock.advance(minutes=1)
+    finally:
+        await sql.execute("DROP FUNCTION fail() CASCADE")
+
+    assert stand_in.total_calls == 3
+
+
+@pytest.mark.parametrize("mood", ["420", "429", "500", "503", "page", "401"])
+async def test_store_that_refuses_to_be_listed_is_not_asked_again_within_the_hour(
+    listed, stand_in, clock, mood
+):
+    stand_in.mood = mood
+    for _ in range(10):
+        await maintain(listed)
+        clock.advance(minutes=5)
+
+    assert stand_in.total_calls == 1
+    assert listed.storage.media.guard.state == BreakerState.CLOSED

@@ -1,0 +1,341 @@
+"""Deliveries: what is run, when it is run again, when no more."""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from structlog.testing import capture_logs
+
+from domain.errors.exceptions import MailUnavailable, ServiceUnavailable, StorageUnavailable
+from persistence.repositories import outbox
+from resolvers.operations.outbox import Terms, Undeliverable, deliver_due
+
+KIND = "file.move"
+STEADY = Terms(jitter=lambda: 0)
+PRIVATE = "Anand Kumar"
+
+
+@pytest.fixture
+def owe(services, clock):
+    """Adds messages with these numbers, each due 1 ms after the one before, the last one now."""
+
+    async def owe_messages(*numbers, kind=KIND):
+        for place, number in enumerate(numbers, start=1 - len(numbers)):
+            values = {"kind": kind, "payload": {"number": number}, "now": clock()}
+            due_at = clock() + timedelta(milliseconds=place)
+            await services.database.run(partial(outbox.add, **values, due_at=due_at))
+
+    return owe_messages
+
+
+class Delivered(list):
+    """A handler that remembers what it delivered, and fails with `error` while it has one."""
+
+    error = None
+
+    async def __call__(self, _services, message):
+        if self.error is not None:
+            raise self.error
+        self.append(message.payload["number"])
+
+
+async def state(sql):
+    """What the only message has become."""
+    [row] = await sql.fetch(
+        "SELECT due_at, attempts, finished_at, dead_at, failure FROM outbox_message"
+    )
+    return dict(row)
+
+
+async def attempts(sql):
+    return [
+        tuple(row)
+        for row in await sql.fetch(
+            "SELECT (payload->>'number')::int, attempts, finished_at IS NOT NULL"
+            " FROM outbox_message ORDER BY 1"
+        )
+    ]
+
+
+def events(logs):
+    return [(entry["event"], entry["log_level"], entry["attempts"]) for entry in logs]
+
+
+async def test_message_is_delivered_once_and_finished(services, sql, clock, owe):
+    delivered = Delivered()
+    await owe(26)
+
+    with capture_logs() as logs:
+        assert await deliver_due(services, {KIND: delivered}) == 1
+        assert await deliver_due(services, {KIND: delivered}) == 0
+
+    assert delivered == [26]
+    finished = await state(sql)
+    assert (finished["finished_at"], finished["dead_at"]) == (clock(), None)
+    assert events(logs) == [("outbox_message_delivered", "info", 1)]
+
+
+async def test_handler_runs_outside_a_transaction_on_a_message_that_is_claimed(
+    services, sql, clock, owe
+):
+    seen = []
+
+    async def look(_services, message):
+        open_transactions = await sql.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+        )
+        seen.append((message.attempts, open_transactions, await state(sql)))
+
+    await owe(1)
+    await deliver_due(services, {KIND: look})
+
+    leased = {"attempts": 1, "due_at": clock() + timedelta(seconds=120)}
+    unsettled = {"finished_at": None, "dead_at": None, "failure": None}
+    assert seen == [(1, 0, leased | unsettled)]
+
+
+async def test_four_are_delivered_at_once_and_no_more(services, owe):
+    four, running, most = asyncio.Barrier(4), 0, 0
+
+    async def wait_for_three_others(_services, _message):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await four.wait()
+        running -= 1
+
+    await owe(*range(12))
+
+    assert await deliver_due(services, {KIND: wait_for_three_others}) == 12
+    assert most == 4
+
+
+async def test_longest_due_is_delivered_first(services, owe):
+    delivered = Delivered()
+    await owe(3, 1, 2)
+
+    assert await deliver_due(services, {KIND: delivered}, limit=1) == 3
+    assert delivered == [3, 1, 2]
+
+
+async def test_each_kind_goes_to_its_handler_and_others_stay(services, sql, owe):
+    moved, deleted = Delivered(), Delivered()
+    await owe(1)
+    await owe(2, kind="file.delete")
+    await owe(3, kind="mail.team_received")
+
+    assert await deliver_due(services, {KIND: moved, "file.delete": deleted}) == 2
+
+    assert (moved, deleted) == ([1], [2])
+    assert await attempts(sql) == [(1, 1, True), (2, 1, True), (3, 0, False)]
+
+
+async def test_failures_are_repeated_at_doubled_intervals_until_the_sixteenth(
+    services, sql, clock, owe
+):
+    delivered, waits = Delivered(), []
+    delivered.error = ValueError(PRIVATE)
+    await owe(1)
+
+    with capture_logs() as logs:
+        while (failed := await state(sql))["dead_at"] is None:
+            clock.now = failed["due_at"]
+            await deliver_due(services, {KIND: delivered}, terms=STEADY)
+            waits.append(((await state(sql))["due_at"] - clock()).total_seconds())
+
+    assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, *[3600] * 5, 120]
+    assert (failed["attempts"], failed["failure"]) == (16, "ValueError")
+    assert (failed["dead_at"], failed["finished_at"]) == (clock(), None)
+    settled = [entry for entry in logs if entry["event"] != "outbox_handler_broke"]
+    assert events(settled) == [
+        *[("outbox_message_failed", "warning", number) for number in range(1, 16)],
+        ("outbox_message_died", "error", 16),
+    ]
+    assert len(logs) == 32
+    assert PRIVATE not in str(settled)
+
+
+async def test_message_is_not_tried_before_its_wait_is_over(services, clock, owe):
+    delivered = Delivered()
+    delivered.error = StorageUnavailable(retry_after_seconds=0)
+    await owe(1)
+    await deliver_due(services, {KIND: delivered}, terms=STEADY)
+    delivered.error = None
+
+    clock.advance(seconds=4.999)
+    early = await deliver_due(services, {KIND: delivered}, terms=STEADY)
+    clock.advance(seconds=0.001)
+
+    assert early == 0
+    assert await deliver_due(services, {KIND: delivered}, terms=STEADY) == 1
+    assert delivered == [1]
+
+
+async def test_dead_letter_is_never_tried_again(services, clock, owe):
+    delivered = Delivered()
+    delivered.error = Undeliverable()
+    await owe(1)
+    await deliver_due(services, {KIND: delivered})
+    delivered.error = None
+    clock.advance(days=400)
+
+    assert await deliver_due(services, {KIND: delivered}) == 0
+    assert delivered == []
+
+
+def test_wait_grows_to_an_hour_and_loses_up_to_a_fifth():
+    at_most, at_least = Terms(jitter=lambda: 0), Terms(jitter=lambda: 1)
+
+    longest = [at_most.retry_after(n, ValueError()).total_seconds() for n in (9, 10, 11, 30)]
+    shortest = [at_least.retry_after(n, ValueError()).total_seconds() for n in (1, 2, 9, 30)]
+
+    assert longest == [1280, 2560, 3600, 3600]
+    assert shortest == [4, 8, 1024, 2880]
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt", "seconds"),
+    [
+        (StorageUnavailable(), 1, 60),
+        (StorageUnavailable(), 4, 60),
+        (StorageUnavailable(), 5, 80),
+        (MailUnavailable(retry_after_seconds=7200), 9, 7200),
+        (ServiceUnavailable(), 1, 5),
+    ],
+)
+def test_wait_is_at_least_what_the_error_asks_for(error, attempt, seconds):
+    assert STEADY.retry_after(attempt, error) == timedelta(seconds=seconds)
+
+
+async def test_refusal_of_a_service_is_kept_by_its_code(services, sql, clock, owe):
+    delivered = Delivered()
+    delivered.error = StorageUnavailable(PRIVATE)
+    await owe(1)
+
+    with capture_logs() as logs:
+        await deliver_due(services, {KIND: delivered}, terms=STEADY)
+
+    failed = await state(sql)
+    assert failed["failure"] == "STORAGE_UNAVAILABLE"
+    assert failed["due_at"] == clock() + timedelta(seconds=60)
+    assert events(logs) == [("outbox_message_failed", "warning", 1)]
+    assert PRIVATE not in str(logs)
+
+
+@pytest.mark.parametrize(
+    ("cause", "failure"),
+    [
+        (None, "Undeliverable"),
+        (KeyError(PRIVATE), "KeyError"),
+        (StorageUnavailable(PRIVATE), "STORAGE_UNAVAILABLE"),
+    ],
+)
+async def test_undeliverable_dies_at_once(services, sql, owe, cause, failure):
+    delivered = Delivered()
+    delivered.error = Undeliverable(PRIVATE)
+    delivered.error.__cause__ = cause
+    await owe(1)
+
+    with capture_logs() as logs:
+        assert await deliver_due(services, {KIND: delivered}) == 1
+
+    dead = await state(sql)
+    assert (dead["dead_at"], dead["attempts"], dead["failure"]) == (services.clock(), 1, failure)
+    assert events(logs) == [("outbox_message_died", "error", 1)]
+    assert PRIVATE not in str(logs)
+
+
+async def test_handler_that_breaks_is_logged_with_its_error_and_hinders_no_other(
+    services, sql, owe
+):
+    async def break_at_two(_services, message):
+        if message.payload["number"] == 2:
+            raise LookupError(PRIVATE)
+
+    await owe(1, 2, 3)
+    with capture_logs() as logs:
+        assert await deliver_due(services, {KIND: break_at_two}) == 3
+
+    assert await attempts(sql) == [(1, 1, True), (2, 1, False), (3, 1, True)]
+    assert await sql.fetchval("SELECT failure FROM outbox_message WHERE failure > ''") == (
+        "LookupError"
+    )
+    [broken] = [entry for entry in logs if entry["event"] == "outbox_handler_broke"]
+    assert (broken["log_level"], broken["exc_info"]) == ("error", True)
+
+
+async def test_handler_has_half_the_lease(services, sql, owe):
+    forever = asyncio.Event()
+
+    async def hang(_services, _message):
+        await forever.wait()
+
+    await owe(1)
+    await deliver_due(services, {KIND: hang}, terms=Terms(lease=timedelta(milliseconds=20)))
+
+    failed = await state(sql)
+    assert (failed["failure"], failed["attempts"]) == ("TimeoutError", 1)
+
+
+async def test_message_that_outlives_sixteen_processes_is_buried_unopened(
+    services, sql, clock, owe
+):
+    delivered = Delivered()
+    await owe(1)
+    await sql.execute("UPDATE outbox_message SET attempts = 16")
+
+    assert await deliver_due(services, {KIND: delivered}) == 1
+
+    dead = await state(sql)
+    assert (dead["dead_at"], dead["attempts"], dead["failure"]) == (clock(), 17, "Abandoned")
+    assert delivered == []
+
+
+async def test_stop_is_heeded_between_two_messages(services, sql, owe):
+    stop = asyncio.Event()
+
+    async def deliver_and_stop(_services, message):
+        if message.payload["number"] == 2:
+            stop.set()
+
+    await owe(1, 2, 3, 4)
+
+    assert await deliver_due(services, {KIND: deliver_and_stop}, limit=1, stop=stop) == 2
+    assert await deliver_due(services, {KIND: deliver_and_stop}, stop=stop) == 0
+    assert await attempts(sql) == [(1, 1, True), (2, 1, True), (3, 0, False), (4, 0, False)]
+
+
+async def test_what_is_under_way_when_stopped_is_carried_out(services, sql, owe):
+    stop = asyncio.Event()
+
+    async def deliver_after_the_stop(_services, message):
+        if message.payload["number"] == 4:
+            stop.set()
+        await stop.wait()
+
+    await owe(1, 2, 3, 4, 5)
+
+    assert await deliver_due(services, {KIND: deliver_after_the_stop}, stop=stop) == 4
+    assert [finished for _, _, finished in await attempts(sql)] == [True] * 4 + [False]
+
+
+async def test_process_that_outstays_its_lease_changes_nothing(services, sql, clock, owe):
+    on_time = Delivered()
+    on_time.error = Undeliverable()
+
+    async def outstay_the_lease(_services, _message):
+        clock.advance(seconds=120)
+        assert await deliver_due(services, {KIND: on_time}) == 1
+
+    await owe(1)
+    with capture_logs() as logs:
+        assert await deliver_due(services, {KIND: outstay_the_lease}) == 1
+
+    dead = await state(sql)
+    assert (dead["attempts"], dead["dead_at"], dead["finished_at"]) == (2, clock(), None)
+    assert events(logs) == [
+        ("outbox_message_died", "error", 2),
+        ("outbox_lease_lost", "warning", 1),
+    ]

@@ -1,0 +1,23 @@
+from datetime import date
+
+from domain.registration.validation import check
+from domain.tournaments import TournamentRules
+from resolvers.registration.demo import demo_form, seed_demo
+
+
+def test_every_demo_team_is_valid_and_different_in_all_that_is_unique():
+    checked = [check(demo_form(n), TournamentRules(), today=date(2026, 11, 23)) for n in range(500)]
+
+    assert [entry.issues for entry in checked if entry.issues] == []
+    assert len({entry.keys.captain_email for entry in checked}) == 500
+    assert len({entry.keys.captain_phone for entry in checked}) == 500
+    assert len({(entry.keys.church, entry.keys.team_name) for entry in checked}) == 500
+
+
+async def test_demo_teams_are_added_once_even_when_their_keys_are_forgotten(services, sql, clock):
+    added = [await seed_demo(services, 3), await seed_demo(services, 3)]
+    clock.advance(hours=25)
+    added.append(await seed_demo(services, 4))
+
+    assert added == [3, 0, 1]
+    assert await sql.fetchval("SELECT count(*) FROM team") == 4
