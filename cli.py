@@ -107,7 +107,7 @@ def schema(
     check: Annotated[bool, typer.Option(help="Only say whether the snapshot is current.")] = False,
 ) -> None:
     """Write schema/schema.graphql."""
-    from schema.snapshot import printed
+    from schema.sdl import printed
 
     settle({ROOT / "schema" / "schema.graphql": printed()}, check=check)
 
@@ -117,8 +117,8 @@ def docs(
     check: Annotated[bool, typer.Option(help="Only say whether the pages are current.")] = False,
 ) -> None:
     """Write the generated pages: settings, error codes, repeats."""
-    from schema.catalog import error_reference, error_schema
-    from schema.repeats import repeat_reference
+    from schema.error_docs import error_reference, error_schema
+    from schema.idempotency import repeat_reference
 
     reference = ROOT / "docs" / "reference"
     pages = {

@@ -7,16 +7,16 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 
 from domain.errors.exceptions import MalformedRequest
-from schema.admission import Admission
+from schema.compiled.executor import Planned, PlannedSchema
 from schema.context import Context
-from schema.execution import Planned, PlannedSchema
-from schema.limits import Comparisons, Limits, Parsing, Validation, label_of
-from schema.mutations import Mutation
-from schema.names import NAMES
-from schema.objects import Team
-from schema.queries import Query
+from schema.limits.query_limits import Comparisons, Limits, Parsing, Validation, label_of
+from schema.limits.rate_limit import Admission
+from schema.mutation import Mutation
+from schema.name_converter import NAMES
+from schema.query import Query
 from schema.scalars import SCALARS
-from schema.texts import check_texts_of
+from schema.teams.types import Team
+from schema.text_rules import check_texts_of
 
 
 class OneOperation(SchemaExtension):

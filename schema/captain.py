@@ -11,12 +11,17 @@ from resolvers.captain import access as captain_access
 from resolvers.captain import edits, resubmission
 from resolvers.captain.edits import Update
 from resolvers.captain.resubmission import Resubmission
-from schema.access import guesses_counted
+from schema.compiled.sql_json import printed, shown
 from schema.context import Info
-from schema.inputs import PersonInput, PlayerDocumentInput, PlayerInput, TeamDocumentInput
-from schema.objects import Team
-from schema.printing import printed, shown
-from schema.texts import FORM, REASONED
+from schema.permissions import guesses_counted
+from schema.registration.inputs import (
+    PersonInput,
+    PlayerDocumentInput,
+    PlayerInput,
+    TeamDocumentInput,
+)
+from schema.teams.types import Team
+from schema.text_rules import FORM, REASONED
 
 OPENED_BY = "The manageToken, if it is not sent as Authorization: Bearer."
 VERSION = "team.version as the captain saw it; another one is answered with STALE_VERSION."

@@ -10,7 +10,7 @@ from strawberry import Info as StrawberryInfo
 from domain.auth.roles import Caller
 from persistence.fast.json_rendering import Printed
 from resolvers.services import Services
-from schema.loaders import Loaders
+from schema.dataloaders import Loaders
 
 Admitted = Literal["query", "mutation", "upload"]
 

@@ -24,7 +24,7 @@ from domain.errors.exceptions import (
 )
 from domain.errors.issues import Path, issue, message_of
 from observability.metrics import ERRORS
-from schema.places import path_of
+from schema.argument_paths import path_of
 from schema.scalars import ScalarRefused
 
 log = structlog.get_logger(__name__)

@@ -9,10 +9,10 @@ from strawberry import argument, field
 from domain.auth.roles import Role
 from persistence.repositories.team_search import TeamFilter as TeamSearch
 from resolvers.exports import export as exports
-from schema.access import caller_with
 from schema.context import Info
 from schema.enums import ExportFormat
-from schema.teams import TeamFilter
+from schema.permissions import caller_with
+from schema.teams.queries import TeamFilter
 
 
 @strawberry.input(description="Which teams become a file.")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from strawberry.types.field import StrawberryField
 
 from domain.errors.exceptions import ErrorCode
-from schema.names import NAMES
+from schema.name_converter import NAMES
 
 GENERAL = (
     ErrorCode.BAD_USER_INPUT,

@@ -9,7 +9,7 @@ import httpx
 from graphql import FieldNode, GraphQLError, OperationDefinitionNode, OperationType, parse
 from jsonschema import Draft202012Validator
 
-from schema.catalog import error_schema
+from schema.error_docs import error_schema
 from schema.mutation_errors import GENERAL, MUTATION_ERRORS
 from server import create_app
 

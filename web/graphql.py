@@ -30,13 +30,13 @@ from observability.tracing import is_tracing, span
 from resilience.fair_queue import Turns
 from resolvers.services import Services
 from schema import operation_label, schema
-from schema.admission import kind_before_parsing
+from schema.compiled.executor import Asked, execute
 from schema.context import Context, Execution
-from schema.counting import Limit
+from schema.dataloaders import Loaders
 from schema.errors import error_body, publish
-from schema.execution import Asked, execute
-from schema.limits import ALLOWED, documents
-from schema.loaders import Loaders
+from schema.limits.complexity import Limit
+from schema.limits.query_limits import ALLOWED, documents
+from schema.limits.rate_limit import kind_before_parsing
 from web.negotiation import GRAPHQL_TYPE, JSON_TYPE, error_type, response_type
 from web.requests import GraphQLRequest, HttpRequest, parse
 from web.sessions import Sessions, Visit

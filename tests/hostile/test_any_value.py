@@ -29,7 +29,7 @@ from tests.hostile.walking import (
     calls,
     values_of,
 )
-from tests.schema.test_access import CAPTAINS, PUBLIC
+from tests.schema.test_permissions import CAPTAINS, PUBLIC
 from tests.signing_in import bearer
 
 # How many values each place is tried with in an ordinary run; all of them in the slow one.

@@ -4,13 +4,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.auth.roles import Role
-from schema.counting import Limit
-from schema.limits import ALLOWED
+from schema.limits.complexity import Limit
+from schema.limits.query_limits import ALLOWED
 from tests import make
 from tests.asking import ask, data
 from tests.hostile.answers import CANARY, check
 from tests.hostile.corpus import CORPUS, Case, pages_of_others
-from tests.schema.test_corrections import rows
+from tests.schema.teams.test_corrections import rows
 from tests.signing_in import PASSWORD, SIGN_IN, email_of, in_real_time, organiser
 
 # One line for the request, and one at most for each root field that was refused.

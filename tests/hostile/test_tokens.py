@@ -25,7 +25,7 @@ from tests import make
 from tests.asking import ask, data, serving
 from tests.hostile.answers import check
 from tests.hostile.tokens import ODD, odd_texts
-from tests.schema.test_corrections import rows
+from tests.schema.teams.test_corrections import rows
 from tests.signing_in import PASSWORD, caller, email_of, in_real_time, organiser, signed_in
 
 HEX = "0123456789abcdef" * 2

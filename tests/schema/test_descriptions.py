@@ -14,9 +14,9 @@ from graphql import (
 )
 
 from domain.errors.exceptions import ErrorCode
-from schema.catalog import error_reference
+from schema.error_docs import error_reference
 from schema.mutation_errors import GENERAL, MUTATION_ERRORS
-from schema.snapshot import printed
+from schema.sdl import printed
 
 SCHEMA = build_schema(printed())
 OWN_TYPES = [

@@ -2,8 +2,8 @@ import httpx
 import pytest
 from graphql import get_introspection_query
 
-from schema.counting import Limit
-from schema.limits import ALLOWED
+from schema.limits.complexity import Limit
+from schema.limits.query_limits import ALLOWED
 from server import create_app
 from settings import load_settings
 from tests.asking import ask, data, refused

@@ -11,11 +11,11 @@ from graphql import parse
 from domain.auth.roles import Role
 from domain.errors.exceptions import BadUserInput, IssueCode, MalformedRequest
 from domain.errors.issues import message_of
-from schema.places import path_of
+from schema.argument_paths import path_of
 from tests import make
 from tests.asking import ask, check_envelope, data, refused
-from tests.schema.test_corrections import rows
-from tests.schema.test_review import register
+from tests.schema.teams.test_corrections import rows
+from tests.schema.teams.test_decisions import register
 from tests.sending import send
 from tests.signing_in import PASSWORD, bearer
 
@@ -27,8 +27,8 @@ OUTSIDE_OF_ARGUMENTS = {
     "resolvers/documents/uploads.py": 1,
     "schema/__init__.py": 1,
     "schema/errors.py": 2,
-    "schema/limits.py": 1,
-    "schema/repeats.py": 1,
+    "schema/limits/query_limits.py": 1,
+    "schema/idempotency.py": 1,
     "web/cors.py": 1,
     "web/graphql.py": 2,
     "web/heads.py": 2,

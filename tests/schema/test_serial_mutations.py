@@ -8,8 +8,8 @@ import pytest
 import strawberry
 from strawberry.types.graphql import OperationType
 
+from schema.compiled.executor import Asked, Planned, PlannedSchema, execute
 from schema.context import Execution
-from schema.execution import Asked, Planned, PlannedSchema, execute
 from tests.schema.execution import cases
 from tests.schema.executions import executions
 

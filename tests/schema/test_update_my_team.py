@@ -10,10 +10,10 @@ import pytest
 from domain.teams.status import TeamEvent, TeamStatus
 from tests import files, make
 from tests.asking import ask, data, refused
-from tests.schema.test_after_reissue import until_somebody_waits
-from tests.schema.test_corrections import rows
+from tests.schema.teams.test_after_reissue import until_somebody_waits
+from tests.schema.teams.test_corrections import rows
+from tests.schema.teams.test_decisions import decide, put_in
 from tests.schema.test_documents import FULL_SET
-from tests.schema.test_review import decide, put_in
 from tests.sending import send, with_documents
 
 UPDATE = """

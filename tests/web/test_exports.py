@@ -21,7 +21,7 @@ from resolvers.exports import export as exports
 from tests import make
 from tests.asking import ask, check_envelope, data, serving
 from tests.databases import dsn
-from tests.schema.test_review import decide, register
+from tests.schema.teams.test_decisions import decide, register
 from tests.signing_in import bearer
 from tests.statements import statements
 

@@ -17,7 +17,7 @@ from resolvers.security.secrets import Secrets, sign
 from tests import files, make
 from tests.asking import ask, data, refused, serving
 from tests.processes import free_port
-from tests.schema.test_accounts import ACCEPT, CONFIRM_TOTP, DISABLE_TOTP, ENABLE_TOTP, do
+from tests.schema.accounts.test_sessions import ACCEPT, CONFIRM_TOTP, DISABLE_TOTP, ENABLE_TOTP, do
 from tests.sending import opened, with_another_signature
 from tests.signing_in import (
     PASSWORD,

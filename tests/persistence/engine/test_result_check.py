@@ -22,8 +22,8 @@ from persistence.repositories import tournaments
 from resolvers.registration.attempt import Attempt, squad
 from tests import make
 from tests.asking import ask, data, refused
-from tests.schema.test_corrections import rows
-from tests.schema.test_review import register
+from tests.schema.teams.test_corrections import rows
+from tests.schema.teams.test_decisions import register
 from tests.signing_in import bearer
 
 NAIVE = datetime(2026, 11, 23)  # noqa: DTZ001

@@ -13,7 +13,7 @@ from persistence.engine.timestamps import EARLIEST, LATEST
 from persistence.fast.statement_pool import Statement
 from tests import make
 from tests.asking import ask, data, refused, serving
-from tests.schema.test_review import register
+from tests.schema.teams.test_decisions import register
 from tests.signing_in import bearer
 
 STORED = {

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from strawberry.types.graphql import OperationType
 
 from domain.auth.roles import ANONYMOUS, Caller
+from schema.compiled.executor import Asked, execute
+from schema.compiled.plan_cache import Plans
 from schema.context import Execution
-from schema.execution import Asked, execute
-from schema.plans import Plans
 from tests.schema.execution.model import SCHEMA
 from tests.schema.executions import Error, errors_of, executions
 

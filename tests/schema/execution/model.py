@@ -10,7 +10,7 @@ from typing import Any, NewType
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from schema.execution import Planned, PlannedSchema
+from schema.compiled.executor import Planned, PlannedSchema
 
 Anything = NewType("Anything", object)
 

@@ -1,0 +1,347 @@
+"""What the operations of a document ask for, counted in one pass that needs no validation."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLList,
+    GraphQLNamedType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    ValueNode,
+    VariableDefinitionNode,
+    VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_composite_type,
+    is_introspection_type,
+)
+
+from schema.pagination import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+
+PAGING = ("first", "last")
+# Squads of a season that allows no larger ones.
+SQUAD_USUAL = 15
+# The name of the largest squad among sizes of pages, which no variable can have.
+SQUAD = "players[]"
+# What a squad's size tells the length of.
+OF_SQUADS = ("players", "blockers")
+# The most entries of lists that have no pages, by the names of their fields.
+LIST_SIZES = {
+    "players": SQUAD_USUAL,
+    "documents": 3,
+    "issues": 200,
+    "history": 100,
+    "blockers": 50,
+    "playersElsewhere": 50,
+    "errorCatalog": 40,
+    "details": 5,
+    "results": 100,
+    "organisers": 100,
+    "sessions": 100,
+    "apiTokens": 100,
+    "registeredByDay": 100,
+}
+OTHER_LIST_SIZE = 10
+# Lists of a page, which the field with `first` or `last` multiplies.
+PAGED = frozenset(("edges", "nodes"))
+# The work of fields that read or check much, in the place of 1.
+FIELD_COSTS = {"validateTeam": 250, "health": 50}
+# What everybody may ask of `__type`.
+PUBLIC_OF_TYPES = ("name", "__typename")
+# Fragments within fragments multiply; from here on it makes no difference.
+COUNTED_MAX = 1_000_000_000
+
+
+class Limit(StrEnum):
+    """What is counted, as `details.limit` names it."""
+
+    CHARACTERS = "characters"
+    TOKENS = "tokens"
+    NESTING = "nesting"
+    DEPTH = "depth"
+    ALIASES = "aliases"
+    ROOT_FIELDS = "rootFields"
+    DIRECTIVES = "directives"
+    VARIABLES = "variables"
+    COST = "cost"
+    COMPARISONS = "comparisons"
+    VALUES = "values"
+    ANSWER_BYTES = "answerBytes"
+
+
+PageSizes = tuple[tuple[str, int], ...]
+"""Names and values of variables, and `SQUAD`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A selection set below `depth` fields, that is answered up to `times` times."""
+
+    selection_set: SelectionSetNode
+    parent: GraphQLNamedType | None
+    depth: int = 0
+    times: int = 1
+
+
+@dataclass(slots=True)
+class Totals:
+    """Count an operation or a fragment, with the fragments that it spreads.
+
+    `literals` are values that arguments name in the document, `uses` say how often they take a
+    variable.
+    """
+
+    counts: Counter[Limit] = field(default_factory=Counter)
+    shows_schema: bool = False
+    literals: int = 0
+    uses: Counter[str] = field(default_factory=Counter)
+
+    def add(self, limit: Limit, number: int) -> None:
+        self.counts[limit] = min(self.counts[limit] + number, COUNTED_MAX)
+
+    def reach(self, depth: int) -> None:
+        self.counts[Limit.DEPTH] = max(self.counts[Limit.DEPTH], depth)
+
+    def spread(self, fragment: "Totals", place: Place) -> None:
+        self.reach(place.depth + fragment.counts[Limit.DEPTH])
+        self.add(Limit.COST, place.times * fragment.counts[Limit.COST])
+        self.add(Limit.ALIASES, fragment.counts[Limit.ALIASES])
+        self.add(Limit.DIRECTIVES, fragment.counts[Limit.DIRECTIVES])
+        if place.depth == 0:
+            self.add(Limit.ROOT_FIELDS, fragment.counts[Limit.ROOT_FIELDS])
+        self.shows_schema = self.shows_schema or fragment.shows_schema
+        self.literals = min(self.literals + fragment.literals, COUNTED_MAX)
+        for name, uses in fragment.uses.items():
+            self.use(name, uses)
+
+    def use(self, variable: str, times: int = 1) -> None:
+        self.uses[variable] = min(self.uses[variable] + times, COUNTED_MAX)
+
+    def take(self, value: ValueNode) -> None:
+        """Count a value of an argument with all that is in it."""
+        pending = [value]
+        while pending:
+            node = pending.pop()
+            if isinstance(node, VariableNode):
+                self.use(node.name.value)
+                continue
+            self.literals = min(self.literals + 1, COUNTED_MAX)
+            pending += inner_values(node)
+
+
+class Counting:
+    """One pass over a document; however often a fragment is spread, it is walked once."""
+
+    def __init__(
+        self, schema: GraphQLSchema, document: DocumentNode, page_sizes: PageSizes = ()
+    ) -> None:
+        self._schema = schema
+        self._page_sizes = dict(page_sizes)
+        self._list_sizes = _list_sizes(self._page_sizes.get(SQUAD, SQUAD_USUAL))
+        self._definitions = document.definitions
+        self._fragments = {
+            node.name.value: node
+            for node in document.definitions
+            if isinstance(node, FragmentDefinitionNode)
+        }
+        self._counted: dict[str, Totals] = {}
+
+    def operations(self) -> Mapping[str | None, Totals]:
+        """By the operation's name."""
+        return {
+            node.name.value if node.name else None: self._operation(node)
+            for node in self._definitions
+            if isinstance(node, OperationDefinitionNode)
+        }
+
+    def _operation(self, node: OperationDefinitionNode) -> Totals:
+        totals = self._selections(node.selection_set, self._schema.get_root_type(node.operation))
+        variables = node.variable_definitions or ()
+        totals.add(Limit.VARIABLES, len(variables))
+        owners: tuple[OperationDefinitionNode | VariableDefinitionNode, ...] = (node, *variables)
+        for owner in owners:
+            totals.add(Limit.DIRECTIVES, len(owner.directives or ()))
+        return totals
+
+    def _fragment(self, name: str) -> Totals:
+        if name not in self._counted:
+            # Validation refuses cycles; here a fragment counts as nothing within itself.
+            self._counted[name] = Totals()
+            if node := self._fragments.get(name):
+                parent = self._schema.get_type(node.type_condition.name.value)
+                totals = self._selections(node.selection_set, parent)
+                totals.add(Limit.DIRECTIVES, len(node.directives or ()))
+                self._counted[name] = totals
+        return self._counted[name]
+
+    def _selections(
+        self, selection_set: SelectionSetNode, parent: GraphQLNamedType | None
+    ) -> Totals:
+        totals = Totals()
+        # Only fragments recurse: selections may be nested more deeply than Python calls.
+        pending = [Place(selection_set=selection_set, parent=parent)]
+        while pending:
+            place = pending.pop()
+            for selection in place.selection_set.selections:
+                totals.add(Limit.DIRECTIVES, len(selection.directives or ()))
+                if isinstance(selection, FragmentSpreadNode):
+                    totals.spread(self._fragment(selection.name.value), place)
+                elif isinstance(selection, InlineFragmentNode):
+                    pending.append(self._inlined(selection, place))
+                elif isinstance(selection, FieldNode):
+                    pending.extend(self._field(selection, place, totals))
+        return totals
+
+    def _inlined(self, node: InlineFragmentNode, place: Place) -> Place:
+        condition = node.type_condition
+        parent = self._schema.get_type(condition.name.value) if condition else place.parent
+        return replace(place, selection_set=node.selection_set, parent=parent)
+
+    def _field(self, node: FieldNode, place: Place, totals: Totals) -> Iterator[Place]:
+        """The place below it, if there is one."""
+        name = node.name.value
+        in_schema = place.parent is not None and is_introspection_type(place.parent)
+        depth = place.depth if in_schema else place.depth + 1
+        totals.reach(depth)
+        totals.add(Limit.COST, place.times * FIELD_COSTS.get(name, 1))
+        for argument in node.arguments or ():
+            totals.take(argument.value)
+        totals.add(Limit.ALIASES, int(node.alias is not None))
+        totals.add(Limit.ROOT_FIELDS, int(place.depth == 0))
+        if name == "__schema" or (in_schema and name not in PUBLIC_OF_TYPES):
+            totals.shows_schema = True
+        if node.selection_set:
+            found = self._definition(place.parent, name)
+            yield Place(
+                selection_set=node.selection_set,
+                parent=get_named_type(found.type) if found else None,
+                depth=depth,
+                times=min(place.times * self._entries(node, found, in_schema), COUNTED_MAX),
+            )
+
+    def _definition(self, parent: GraphQLNamedType | None, name: str) -> GraphQLField | None:
+        return self._schema.get_field(parent, name) if is_composite_type(parent) else None
+
+    def _entries(self, node: FieldNode, found: GraphQLField | None, in_schema: bool) -> int:
+        """How many entries the field may have; 1 for what is no list."""
+        name = node.name.value
+        if found is None or found.args.keys().isdisjoint(PAGING):
+            is_other = (
+                found is not None
+                and isinstance(get_nullable_type(found.type), GraphQLList)
+                and name not in PAGED
+                and not in_schema
+            )
+            return self._list_sizes.get(name, OTHER_LIST_SIZE if is_other else 1)
+        arguments = node.arguments or ()
+        sizes = [self._size(one.value) for one in arguments if one.name.value in PAGING]
+        return max(sizes, default=PAGE_SIZE_DEFAULT)
+
+    def _size(self, value: ValueNode) -> int:
+        if isinstance(value, VariableNode):
+            return self._page_sizes.get(value.name.value, PAGE_SIZE_DEFAULT)
+        return _literal_size(value)
+
+
+def _list_sizes(squad: int) -> Mapping[str, int]:
+    """Entries of lists for squads of this size, at least 15."""
+    further = max(0, squad - SQUAD_USUAL)
+    own = {
+        "players": SQUAD_USUAL + further,
+        "blockers": LIST_SIZES["blockers"] + further * LIST_SIZES["documents"],
+    }
+    return LIST_SIZES | own if further else LIST_SIZES
+
+
+def page_sizes_of(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> PageSizes:
+    """What the operation's variables would be as sizes of pages, where they are numbers."""
+    sizes = []
+    for definition in operation.variable_definitions or ():
+        name = definition.variable.name.value
+        if isinstance(value := variables.get(name), int | float):
+            sizes.append((name, _clamped(value)))
+        elif name not in variables and definition.default_value:
+            sizes.append((name, _literal_size(definition.default_value)))
+    return tuple(sizes)
+
+
+def _literal_size(value: ValueNode) -> int:
+    # Python refuses to read thousands of digits.
+    return _clamped(int(value.value[:9])) if isinstance(value, IntValueNode) else PAGE_SIZE_DEFAULT
+
+
+def _clamped(size: float) -> int:
+    return int(max(1, min(size, PAGE_SIZE_MAX)))
+
+
+def inner_values(node: ValueNode) -> list[ValueNode]:
+    """The values right inside a list or an object of a document."""
+    if isinstance(node, ListValueNode):
+        return list(node.values)
+    if isinstance(node, ObjectValueNode):
+        return [field.value for field in node.fields]
+    return []
+
+
+def values_of(
+    totals: Totals,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, Any],
+    *,
+    stop_above: int,
+) -> int:
+    """Count the values in the operation's arguments, a variable's at each place that takes it.
+
+    Variables that nothing takes count once. Counted no further than one above `stop_above`.
+    """
+    count = totals.literals
+    defaults = _defaults(operation)
+    for name in variables.keys() | defaults.keys():
+        size = defaults.get(name, 0)
+        if name in variables:
+            size = 1 + values_in(variables[name], stop_above=stop_above)
+        count += size * max(totals.uses[name], 1)
+    return min(count, stop_above + 1)
+
+
+def _defaults(operation: OperationDefinitionNode) -> dict[str, int]:
+    """Count the values in the default of each variable."""
+    sizes = {}
+    for definition in operation.variable_definitions or ():
+        if definition.default_value is not None:
+            default = Totals()
+            default.take(definition.default_value)
+            sizes[definition.variable.name.value] = default.literals
+    return sizes
+
+
+def values_in(value: object, *, stop_above: int) -> int:
+    """Count the values inside a JSON value, at any depth; no further than one above."""
+    pending = [value]
+    count = 0
+    while pending and count <= stop_above:
+        current = pending.pop()
+        # What JSON is read as has no other types with values in them.
+        if type(current) is dict:
+            inner = list(current.values())
+        elif type(current) is list:
+            inner = current
+        else:
+            continue
+        count += len(inner)
+        pending += [one for one in inner if type(one) is dict or type(one) is list]
+    return min(count, stop_above + 1)

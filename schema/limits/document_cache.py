@@ -1,0 +1,172 @@
+"""Documents that were parsed, and all that is known of each.
+
+One that was executed is kept as long as there is room. One that is on its way, or was refused, has
+a little room with others of its kind, so that refusals take no memory and push nothing out. Of one
+with a syntax error only the error is kept, by a hash of the text: it is not parsed again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from sys import getsizeof
+from typing import Any, Protocol
+
+from graphql import (
+    DocumentNode,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    Source,
+    TokenKind,
+    parse,
+)
+
+from resilience.byte_bounded_cache import ByteBoundedCache
+from schema.limits.complexity import PageSizes, Totals
+
+# The largest document there can be takes 1.5 MB.
+ACCEPTED_MAX_BYTES = 12 << 20
+ARRIVING_MAX_BYTES = 3 << 20
+OPERATIONS_MAX_BYTES = 16 << 20
+REFUSED_MAX_BYTES, REFUSAL_MAX_BYTES = 256 << 10, 4 << 10
+# As measured, rounded up: nodes and their tokens, for each token; what an operation asks for.
+TOKEN_BYTES = 700
+TOTALS_BYTES = 1_000
+# A document of a plan for each character; the plan, and each of its fields.
+CHARACTER_BYTES = 250
+PLAN_BYTES = 10_000
+FIELD_BYTES = 1_200
+# Of one document: sizes of pages that differ, each with all operations counted anew.
+TOTALS_KEPT = 4
+
+
+@dataclass(slots=True, eq=False)
+class ParsedDocument:
+    """`valid_in` are the schemas in which validation found no error.
+
+    `labels` are of operations that the document has.
+    """
+
+    node: DocumentNode
+    tokens: int
+    valid_in: set[GraphQLSchema] = field(default_factory=set)
+    labels: dict[tuple[GraphQLSchema, str | None], tuple[str, str]] = field(default_factory=dict)
+    totals: dict[tuple[GraphQLSchema, PageSizes], Mapping[str | None, Totals]] = field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A syntax error without its document. `position` counts characters."""
+
+    description: str
+    position: int
+
+    def error(self, text: str) -> GraphQLSyntaxError:
+        return GraphQLSyntaxError(Source(text), self.position, self.description)
+
+
+class DocumentCache:
+    def __init__(
+        self,
+        accepted_max_bytes: int = ACCEPTED_MAX_BYTES,
+        arriving_max_bytes: int = ARRIVING_MAX_BYTES,
+    ) -> None:
+        self._accepted: ByteBoundedCache[str, ParsedDocument] = ByteBoundedCache(
+            accepted_max_bytes, _size
+        )
+        self._arriving: ByteBoundedCache[str, ParsedDocument] = ByteBoundedCache(
+            arriving_max_bytes, _size
+        )
+        self._refused: ByteBoundedCache[bytes, Refusal] = ByteBoundedCache(
+            REFUSED_MAX_BYTES, _refusal_bytes, max_entry_bytes=REFUSAL_MAX_BYTES
+        )
+
+    @property
+    def bytes(self) -> int:
+        return self._accepted.bytes + self._arriving.bytes + self._refused.bytes
+
+    def find(self, text: str) -> ParsedDocument | None:
+        return self._accepted.get(text) or self._arriving.get(text)
+
+    def parse(self, text: str, *, max_tokens: int) -> ParsedDocument:
+        """The document, which is not known yet. Raises GraphQLError."""
+        digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
+        refusal = self._refused.get(digest)
+        if refusal is not None:
+            raise refusal.error(text)
+        try:
+            node = parse(text, max_tokens=max_tokens)
+        except GraphQLSyntaxError as error:
+            self._refused[digest] = _refusal(error)
+            raise
+        document = ParsedDocument(node, _release_tokens(node))
+        self._arriving[text] = document
+        return document
+
+    def accept(self, text: str) -> None:
+        """The document is executed: keep it."""
+        document = self._arriving.get(text)
+        if document is not None:
+            self._arriving.discard(text)
+            self._accepted[text] = document
+
+    def clear(self) -> None:
+        self._accepted.clear()
+        self._arriving.clear()
+        self._refused.clear()
+
+
+class _Plan(Protocol):
+    @property
+    def fields(self) -> int: ...
+
+
+class _Operation(Protocol):
+    @property
+    def plans(self) -> Mapping[Any, _Plan | None]: ...
+
+
+def operation_cache() -> ByteBoundedCache[tuple[str, str | None], Any]:
+    """Operations by their documents' text and their names."""
+    return ByteBoundedCache(OPERATIONS_MAX_BYTES, _operation_bytes)
+
+
+def _operation_bytes(key: tuple[str, str | None], operation: _Operation) -> int:
+    """An operation with its document, by the document's text, and with its plans."""
+    counts = (plan.fields for plan in operation.plans.values() if plan is not None)
+    return len(key[0]) * CHARACTER_BYTES + sum(PLAN_BYTES + one * FIELD_BYTES for one in counts)
+
+
+def _size(text: str, document: ParsedDocument) -> int:
+    operations = len(document.node.definitions)
+    return (
+        getsizeof(text)
+        + document.tokens * TOKEN_BYTES
+        + operations * TOTALS_BYTES * (TOTALS_KEPT + 1)
+    )
+
+
+def _refusal(error: GraphQLSyntaxError) -> Refusal:
+    (position,) = error.positions or (0,)
+    return Refusal(error.message.removeprefix("Syntax Error: "), position)
+
+
+def _refusal_bytes(digest: bytes, refusal: Refusal) -> int:
+    return getsizeof(digest) + getsizeof(refusal.description)
+
+
+def _release_tokens(document: DocumentNode) -> int:
+    """Part the tokens from each other, so that only those that nodes have stay; count them.
+
+    A comment of one character is a token of 190 bytes, which nobody would look at again.
+    """
+    location = document.loc
+    token = location.start_token if location else None
+    count = 0
+    while token is not None:
+        following = token.next
+        count += token.kind is not TokenKind.COMMENT
+        token.prev = token.next = None
+        token = following
+    return count

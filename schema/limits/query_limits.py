@@ -1,0 +1,263 @@
+"""What a document may ask for at once, and may ask about the schema. Told before validation."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    get_operation_ast,
+)
+from graphql.language.parser import MAX_NESTING_DEPTH
+from graphql.validation.rules import overlapping_fields_can_be_merged
+from strawberry.extensions import SchemaExtension
+from strawberry.schema.schema import validate_document
+
+from domain.auth.roles import Caller, Role, may
+from domain.errors.exceptions import GraphqlValidationFailed, MalformedRequest, QueryTooComplex
+from domain.tournament_settings import NUMBERS
+from resolvers.tournaments.queries import squad_max
+from schema.context import Context
+from schema.limits.complexity import (
+    OF_SQUADS,
+    SQUAD,
+    SQUAD_USUAL,
+    Counting,
+    Limit,
+    PageSizes,
+    Totals,
+    page_sizes_of,
+    values_in,
+    values_of,
+)
+from schema.limits.document_cache import TOTALS_KEPT, DocumentCache, ParsedDocument
+
+ALLOWED: Mapping[Limit, int] = {
+    Limit.CHARACTERS: 50_000,
+    Limit.TOKENS: 2_000,
+    Limit.NESTING: MAX_NESTING_DEPTH,
+    Limit.DEPTH: 10,
+    Limit.ALIASES: 15,
+    Limit.ROOT_FIELDS: 10,
+    Limit.DIRECTIVES: 50,
+    Limit.VARIABLES: 200,
+    Limit.COMPARISONS: 50_000,
+    Limit.VALUES: 2_000,
+    Limit.ANSWER_BYTES: 4 << 20,
+}
+_INTROSPECTION = ("__schema", "__type", "__typename")
+PUBLIC_BUDGET = 2_000
+ORGANISERS_BUDGET = 100_000
+SQUAD_LARGEST = NUMBERS["squad_max"][1]
+
+# Validation compares fields in pairs and reads this each time; graphql-core's own number stands
+# for a second of work.
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = ALLOWED[Limit.COMPARISONS]
+
+
+def budget_of(caller: Caller) -> int:
+    """The cost that one operation of the caller may have."""
+    return ORGANISERS_BUDGET if may(caller, Role.VIEWER) else PUBLIC_BUDGET
+
+
+def require_within(limit: Limit, allowed: int, actual: int) -> None:
+    """Raises QueryTooComplex."""
+    if actual > allowed:
+        raise QueryTooComplex(limit=limit, allowed=allowed, actual=actual)
+
+
+def stopped_at(limit: Limit) -> QueryTooComplex:
+    """For what is not counted to its end."""
+    return QueryTooComplex(limit=limit, allowed=ALLOWED[limit], actual=ALLOWED[limit] + 1)
+
+
+documents = DocumentCache()
+
+
+def parsed(text: str) -> DocumentNode:
+    """Raises QueryTooComplex, GraphQLError."""
+    return document_of(text).node
+
+
+def document_of(text: str) -> ParsedDocument:
+    """Raises QueryTooComplex, GraphQLError."""
+    return documents.find(text) or _parse(text)
+
+
+def _parse(text: str) -> ParsedDocument:
+    require_within(Limit.CHARACTERS, ALLOWED[Limit.CHARACTERS], len(text))
+    try:
+        return documents.parse(text, max_tokens=ALLOWED[Limit.TOKENS])
+    except GraphQLError as error:
+        if error.message.endswith("tokens. Parsing aborted."):
+            raise stopped_at(Limit.TOKENS) from error
+        if error.message.endswith("nested too deeply. Parsing aborted."):
+            raise stopped_at(Limit.NESTING) from error
+        raise
+
+
+def counted(schema: GraphQLSchema, text: str, page_sizes: PageSizes) -> Mapping[str | None, Totals]:
+    """What each operation of the document asks for, by its name. Raises QueryTooComplex."""
+    document = document_of(text)
+    known = document.totals.get((schema, page_sizes))
+    if known is not None:
+        return known
+    operations = Counting(schema, document.node, page_sizes).operations()
+    for totals in operations.values():
+        for limit, allowed in ALLOWED.items():
+            require_within(limit, allowed, totals.counts[limit])
+    if len(document.totals) >= TOTALS_KEPT:
+        document.totals.clear()
+    document.totals[schema, page_sizes] = operations
+    return operations
+
+
+def label_of(schema: GraphQLSchema, text: str, operation_name: str | None) -> tuple[str, str]:
+    """Type and name of the operation for statistics: a name of the schema's, no client's."""
+    try:
+        document = document_of(text)
+    except (GraphQLError, QueryTooComplex):
+        return "none", "invalid"
+    label = document.labels.get((schema, operation_name))
+    if label is not None:
+        return label
+    operation = get_operation_ast(document.node, operation_name)
+    label = _label(schema, operation)
+    if operation is not None:
+        document.labels[schema, operation_name] = label
+    return label
+
+
+def _label(schema: GraphQLSchema, operation: OperationDefinitionNode | None) -> tuple[str, str]:
+    root = schema.get_root_type(operation.operation) if operation else None
+    if operation is None or root is None:
+        return "none", "invalid"
+    kind, selections = operation.operation.value, operation.selection_set.selections
+    if len(selections) > 1 or not isinstance(selections[0], FieldNode):
+        return kind, "several"
+    name = selections[0].name.value
+    return kind, name if name in (*root.fields, *_INTROSPECTION) else "invalid"
+
+
+class Parsing(SchemaExtension):
+    """Parses a document once, however often it is sent."""
+
+    def on_parse(self) -> Iterator[None]:
+        self.execution_context.graphql_document = parsed(self.execution_context.query or "")
+        yield
+
+
+def require_operation(text: str, name: str | None) -> OperationDefinitionNode:
+    """The operation of the document that is meant. Raises MalformedRequest."""
+    operation = get_operation_ast(parsed(text), name)
+    if operation is None:
+        raise MalformedRequest("operationName names no operation of the document.")
+    return operation
+
+
+def require_allowed(  # noqa: PLR0913 - what is asked for, by whom
+    schema: GraphQLSchema,
+    text: str,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, Any],
+    context: Context,
+    *,
+    squad: int = SQUAD_USUAL,
+) -> int:
+    """The cost of an operation of the document where squads have `squad` players.
+
+    Whether the caller can afford it is not judged. Raises QueryTooComplex, and
+    GraphqlValidationFailed where the schema is not shown.
+    """
+    most = ALLOWED[Limit.VALUES]
+    # First of all without the document, which takes longer to count.
+    require_within(Limit.VALUES, most, values_in(dict(variables), stop_above=most))
+    sizes = page_sizes_of(operation, variables)
+    if squad != SQUAD_USUAL and any(name in text for name in OF_SQUADS):
+        sizes = (*sizes, (SQUAD, squad))
+    operations = counted(schema, text, sizes)
+    totals = operations[operation.name.value if operation.name else None]
+    values = values_of(totals, operation, variables, stop_above=most)
+    require_within(Limit.VALUES, most, values)
+    if not context.may_introspect and any(one.shows_schema for one in operations.values()):
+        raise GraphqlValidationFailed("The schema is not shown to anonymous callers.")
+    return totals.counts[Limit.COST]
+
+
+async def cost_of(
+    schema: GraphQLSchema,
+    text: str,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, Any],
+    context: Context,
+) -> int:
+    """The cost of an operation of the document, with the largest squad of the season.
+
+    The season is read only where it decides whether the caller can afford the operation, or where
+    the answer tells the cost. Raises QueryTooComplex, GraphqlValidationFailed.
+    """
+    cost = partial(require_allowed, schema, text, operation, variables, context)
+    largest = cost(squad=SQUAD_LARGEST)
+    if largest <= budget_of(context.caller) and not context.wants_cost:
+        return largest
+    usual = cost()
+    if largest == usual:
+        return usual
+    return cost(squad=max(SQUAD_USUAL, await squad_max(context.services)))
+
+
+def require_affordable(cost: int, caller: Caller) -> None:
+    """Raises QueryTooComplex."""
+    require_within(Limit.COST, budget_of(caller), cost)
+
+
+class Limits(SchemaExtension):
+    """Refuses documents that ask for too much, or for the schema where it is not shown."""
+
+    _cost: int | None = None
+
+    async def on_validate(self) -> AsyncIterator[None]:
+        execution = self.execution_context
+        # Strawberry's own extensions take the schema from there too.
+        schema = execution.schema._schema  # noqa: SLF001
+        context, text = execution.context, execution.query or ""
+        operation = require_operation(text, context.operation_name)
+        self._cost = await cost_of(schema, text, operation, execution.variables or {}, context)
+        require_affordable(self._cost, context.caller)
+        yield
+
+    def get_results(self) -> dict[str, Any]:
+        context: Context = self.execution_context.context
+        if self._cost is None or not context.wants_cost:
+            return {}
+        return {"cost": {"requested": self._cost, "allowed": budget_of(context.caller)}}
+
+
+class Validation(SchemaExtension):
+    """Validates a document once, however often it is sent."""
+
+    def on_validate(self) -> Iterator[None]:
+        execution = self.execution_context
+        schema = execution.schema._schema  # noqa: SLF001 - as Strawberry's own extensions
+        document = document_of(execution.query or "")
+        errors: list[GraphQLError] = []
+        if schema not in document.valid_in:
+            errors = validate_document(schema, document.node, execution.validation_rules)
+        if not errors:
+            document.valid_in.add(schema)
+        execution.pre_execution_errors = errors
+        yield
+
+
+class Comparisons(SchemaExtension):
+    """Tells a validation that was given up from one that found something."""
+
+    def on_validate(self) -> Iterator[None]:
+        errors = self.execution_context.pre_execution_errors or ()
+        if any(error.message == "Validation aborted." for error in errors):
+            raise stopped_at(Limit.COMPARISONS)
+        yield

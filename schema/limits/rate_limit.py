@@ -1,0 +1,105 @@
+"""Rate limits, asked before an operation runs, once it is known what it is."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    get_operation_ast,
+)
+from strawberry.extensions import SchemaExtension
+
+from schema.context import Admitted
+from schema.limits.query_limits import documents
+
+# Each opened upload is counted by its resolver, as an upload.
+COUNTED_APART = frozenset(("openUpload", "__typename"))
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """So many operations of a kind, which run all or not at all."""
+
+    kind: Admitted
+    count: int = 1
+
+
+def charge_of(document: DocumentNode, operation: OperationDefinitionNode) -> Charge | None:
+    """One for a query, one for each mutation: two of them under aliases are two.
+
+    Fields are counted whether they are skipped or not. None for a mutation that opens uploads and
+    does nothing else.
+    """
+    if operation.operation != OperationType.MUTATION:
+        return Charge("query")
+    keys = _mutations(document, operation.selection_set)
+    return Charge("mutation", len(keys)) if keys else None
+
+
+def kind_before_parsing(text: str, operation_name: str | None) -> Admitted | None:
+    """Kind that a request with the document counts as, without parsing the document.
+
+    "upload" for a mutation that opens uploads and does nothing else. None for a document that is
+    not known and may be a mutation.
+    """
+    document = documents.find(text)
+    if document is None:
+        # No name in a document can be written in another way.
+        return None if "mutation" in text else "query"
+    operation = get_operation_ast(document.node, operation_name)
+    if operation is None:
+        return "query"
+    charge = charge_of(document.node, operation)
+    return "upload" if charge is None else charge.kind
+
+
+def _mutations(document: DocumentNode, selection_set: SelectionSetNode) -> set[str]:
+    """Keys of the answer; the same key twice is answered once. A fragment is walked once."""
+    fragments = {
+        node.name.value: node
+        for node in document.definitions
+        if isinstance(node, FragmentDefinitionNode)
+    }
+    pending, spread, keys = [selection_set], set[str](), set[str]()
+    while pending:
+        for field in _fields(pending.pop(), fragments, pending, spread):
+            if field.name.value not in COUNTED_APART:
+                keys.add((field.alias or field.name).value)
+    return keys
+
+
+def _fields(
+    selection_set: SelectionSetNode,
+    fragments: dict[str, FragmentDefinitionNode],
+    pending: list[SelectionSetNode],
+    spread: set[str],
+) -> Iterator[FieldNode]:
+    """The set's own fields; the sets of its fragments become `pending`."""
+    for selection in selection_set.selections:
+        if isinstance(selection, FieldNode):
+            yield selection
+        elif isinstance(selection, InlineFragmentNode):
+            pending.append(selection.selection_set)
+        elif isinstance(selection, FragmentSpreadNode):
+            name = selection.name.value
+            if name in fragments and name not in spread:
+                spread.add(name)
+                pending.append(fragments[name].selection_set)
+
+
+class Admission(SchemaExtension):
+    async def on_execute(self) -> AsyncIterator[None]:
+        execution = self.execution_context
+        document = execution.graphql_document
+        operation = get_operation_ast(document, execution.operation_name) if document else None
+        charge = charge_of(document, operation) if document and operation else None
+        if charge is not None:
+            await execution.context.admit(charge.kind, charge.count)
+        yield

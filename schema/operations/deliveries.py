@@ -1,0 +1,78 @@
+"""Deliveries: what the outbox owes and has done."""
+
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Self
+from uuid import UUID
+
+import strawberry
+from strawberry import argument, field
+
+from domain.auth.roles import Role
+from persistence.repositories.deliveries import DeliveryFilter as DeliverySearch
+from persistence.repositories.deliveries import DeliveryRecord
+from resolvers.teams import queries
+from schema.context import Info
+from schema.enums import DeliveryKind, DeliveryStatus
+from schema.node import Node
+from schema.pagination import AFTER, FIRST, Connection, Keys, search_text
+from schema.permissions import caller_with
+
+_KEYS = Keys("delivery", UUID)
+
+
+@strawberry.type(description="An effect on the outside: a mail, a file that is moved or deleted.")
+class Delivery(Node):
+    kind: DeliveryKind = field(description="What it is.")
+    status: DeliveryStatus = field(description="Where it stands.")
+    team_code: str | None = field(description="Of the team that it is about, if there is one.")
+    attempts: int = field(description="How often it was tried.")
+    created_at: datetime = field(description="When its cause happened.")
+    due_at: datetime | None = field(description="When it is tried next; null once it is settled.")
+    settled_at: datetime | None = field(description="When it was delivered or given up.")
+    failure: str | None = field(description="The name of the last error, without any value.")
+
+    @classmethod
+    def from_record(cls, record: DeliveryRecord) -> Self:
+        return cls(
+            id=strawberry.ID(record.id.hex),
+            kind=record.kind,
+            status=record.status,
+            team_code=record.team_code,
+            attempts=record.attempts,
+            created_at=record.created_at,
+            due_at=record.due_at,
+            settled_at=record.settled_at,
+            failure=record.failure,
+        )
+
+
+@strawberry.input(description="Which deliveries to look for; all that is given has to hold.")
+class DeliveryFilter:
+    status: list[DeliveryStatus] | None = field(default=None, description="Any of these.")
+    kind: list[DeliveryKind] | None = field(default=None, description="Any of these.")
+    team_id: strawberry.ID | None = field(default=None, description="The team's id or code.")
+
+
+async def deliveries(
+    info: Info,
+    filter: Annotated[DeliveryFilter | None, argument(description="What to look for.")] = None,
+    first: Annotated[int | None, argument(description=FIRST)] = None,
+    after: Annotated[str | None, argument(description=AFTER)] = None,
+) -> Connection[Delivery]:
+    caller, services = caller_with(info, Role.REVIEWER), info.context.services
+    wanted = filter or DeliveryFilter()
+    search = DeliverySearch(
+        statuses=wanted.status or (),
+        kinds=frozenset(wanted.kind or ()),
+        team=search_text(wanted.team_id, "filter", "teamId"),
+    )
+    page = await queries.delivery_page(
+        services, caller, wanted=search, part=_KEYS.part(first=first, after=after)
+    )
+    return Connection.from_page(
+        page,
+        _KEYS,
+        Delivery.from_record,
+        count=partial(queries.delivery_count, services, wanted=search),
+    )

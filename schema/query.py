@@ -1,0 +1,163 @@
+"""What can be asked. The class at the end is the table of contents."""
+
+from functools import partial
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+from strawberry import argument, field
+
+from domain.auth.roles import Role
+from domain.errors.exceptions import CATALOG
+from resolvers.registration import register
+from resolvers.tournaments import queries
+from schema.accounts.api_tokens import ApiToken, api_tokens
+from schema.accounts.organisers import organisers
+from schema.accounts.sessions import Organiser, Session, me, sessions
+from schema.captain import my_team
+from schema.compiled.sql_json import printed, shown
+from schema.context import Info
+from schema.node import Node
+from schema.node_lookup import node
+from schema.operations.audit import AuditEvent, audit_log
+from schema.operations.deliveries import Delivery, deliveries
+from schema.operations.health import Health
+from schema.pagination import AFTER, FIRST, Connection, Keys, search_text
+from schema.permissions import needs
+from schema.registration.inputs import RegisterTeamInput
+from schema.registration.rules import RegistrationRules
+from schema.registration.validation import ErrorDefinitionType, ValidationReport
+from schema.teams.queries import TeamStats, player, team, team_stats, teams
+from schema.teams.types import Church, Player, Team
+from schema.tournaments.types import Tournament
+
+_CHURCHES = Keys("church", str, UUID)
+
+
+async def health(info: Info) -> Health:
+    services = info.context.services
+    return Health.from_health(await queries.health(services), services.version)
+
+
+async def tournament(info: Info) -> Tournament:
+    record, state = await queries.tournament(info.context.services)
+    return Tournament.from_record(record, state)
+
+
+async def registration_rules(info: Info) -> RegistrationRules:
+    record, _ = await queries.tournament(info.context.services)
+    return RegistrationRules.from_rules(record.rules)
+
+
+async def churches(
+    info: Info,
+    search: Annotated[
+        str | None, argument(description="Part of the name, however it is written.")
+    ] = None,
+    first: Annotated[int | None, argument(description=FIRST)] = None,
+    after: Annotated[str | None, argument(description=AFTER)] = None,
+) -> Connection[Church]:
+    services = info.context.services
+    search = search_text(search, "search")
+    part = _CHURCHES.part(first=first, after=after)
+    count = partial(queries.church_count, services, search=search)
+    text = printed(info)
+    if text is not None:
+        texts = await queries.church_text_page(services, search=search, part=part, text=text)
+        return Connection.from_page(texts, _CHURCHES, shown, count=count)
+    page = await queries.church_page(services, search=search, part=part)
+    return Connection.from_page(page, _CHURCHES, Church.from_record, count=count)
+
+
+async def validate_team(
+    info: Info,
+    input: Annotated[RegisterTeamInput, argument(description="The form, as for registerTeam.")],
+) -> ValidationReport:
+    validation = await register.validate_team(info.context.services, input.to_form())
+    return ValidationReport.from_validation(validation)
+
+
+def error_catalog() -> list[ErrorDefinitionType]:
+    return [ErrorDefinitionType.from_definition(entry) for entry in CATALOG.values()]
+
+
+@strawberry.type(description="What can be asked.")
+class Query:
+    health: Health = field(
+        resolver=health,
+        description="How the service is. Public; asks the database every time, and no other part.",
+    )
+    tournament: Tournament = field(resolver=tournament, description="The open season. Public.")
+    registration_rules: RegistrationRules = field(
+        resolver=registration_rules,
+        description="What a form must look like, from the validator's own source. Public.",
+    )
+    churches: Connection[Church] = field(
+        resolver=churches,
+        description="Churches with a live team, by name. Public: a church whose teams were all"
+        " rejected or withdrawn is not shown.",
+    )
+    validate_team: ValidationReport = field(
+        resolver=validate_team,
+        description="A dry run of registerTeam: the same issues, but for the look-ups of the"
+        " captain's e-mail and phone. Writes nothing. Public.",
+    )
+    my_team: Team | None = field(
+        resolver=my_team,
+        description="The captain's own team with its contacts. Needs the manageToken.",
+    )
+    teams: Connection[Team] | None = field(
+        resolver=teams,
+        description=needs(
+            Role.VIEWER,
+            "Teams of the open season in pages, read from either end. VIEWERs see contacts masked,"
+            " no dates of birth and no documents.",
+        ),
+    )
+    team: Team | None = field(
+        resolver=team,
+        description=needs(
+            Role.VIEWER,
+            "One team, by id or by code; null where there is none. VIEWERs see contacts masked,"
+            " no dates of birth and no documents.",
+        ),
+    )
+    player: Player | None = field(
+        resolver=player,
+        description=needs(Role.VIEWER, "One player, by code; null where there is none."),
+    )
+    team_stats: TeamStats | None = field(
+        resolver=team_stats, description=needs(Role.VIEWER, "The open season in numbers.")
+    )
+    audit_log: Connection[AuditEvent] | None = field(
+        resolver=audit_log,
+        description=needs(Role.REVIEWER, "Who did what, the newest first."),
+    )
+    deliveries: Connection[Delivery] | None = field(
+        resolver=deliveries,
+        description=needs(Role.REVIEWER, "What the outbox owes and has done, the newest first."),
+    )
+    node: Node | None = field(
+        resolver=node,
+        description="Anything with an id that the caller may see; null where there is none. Needs"
+        " the role VIEWER, or the manageToken for what belongs to the captain's own team, its"
+        " church and its season.",
+    )
+    error_catalog: list[ErrorDefinitionType] = field(
+        resolver=error_catalog, description="Every error code with its meaning. Public."
+    )
+    me: Organiser | None = field(
+        resolver=me, description=needs(Role.VIEWER, "Whose session or API token it is.")
+    )
+    organisers: list[Organiser] | None = field(
+        resolver=organisers,
+        description=needs(Role.OWNER, "All, by e-mail, invited ones included; the first 500."),
+    )
+    sessions: list[Session] | None = field(
+        resolver=sessions,
+        description=needs(Role.VIEWER, "Where one is signed in, the newest first; the first 500."),
+    )
+    api_tokens: list[ApiToken] | None = field(
+        resolver=api_tokens,
+        description=needs(Role.VIEWER, "One's API tokens, the newest first; the first 500."),
+    )

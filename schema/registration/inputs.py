@@ -1,0 +1,117 @@
+"""Input types, each with the form that the rules read."""
+
+import strawberry
+from strawberry import field
+
+from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
+from domain.registration.names import GROUP_NAME, PERSON_NAME
+from schema.enums import DocumentKind
+from schema.registration.omissions import WHEN_OMITTED
+from schema.scalars import DateText, EmailAddress, JerseyNumber, PhoneNumber, PlayerRoleInput
+from schema.text_rules import FORM
+
+
+@strawberry.input(description="A captain or a vice-captain.")
+class PersonInput:
+    name: str = field(metadata=FORM, description=PERSON_NAME.description)
+    phone: PhoneNumber = field(description="Indian unless it starts with +.")
+    whatsapp: PhoneNumber | None = field(default=None, description="If it is not the phone.")
+    email: EmailAddress = field(description="At most 254 characters.")
+
+    def to_form(self) -> PersonForm:
+        return PersonForm(
+            name=self.name, phone=self.phone, whatsapp=self.whatsapp, email=self.email
+        )
+
+
+@strawberry.input(description="An uploaded document of the team.")
+class TeamDocumentInput:
+    kind: DocumentKind = field(
+        metadata={WHEN_OMITTED: DocumentKind.PHOTO.value},
+        description="PASTOR_LETTER, PAYMENT_RECEIPT or GROUP_PHOTO.",
+    )
+    document_id: strawberry.ID = field(
+        metadata=FORM, description="The id that the upload was given."
+    )
+
+    def to_form(self) -> DocumentForm:
+        return DocumentForm(kind=self.kind, document_id=self.document_id)
+
+
+@strawberry.input(description="An uploaded document of a player.")
+class PlayerDocumentInput:
+    kind: DocumentKind = field(
+        metadata={WHEN_OMITTED: DocumentKind.GROUP_PHOTO.value},
+        description="IDENTITY_PROOF, SUBSCRIPTION_CARD or PHOTO.",
+    )
+    document_id: strawberry.ID = field(
+        metadata=FORM, description="The id that the upload was given."
+    )
+
+    def to_form(self) -> DocumentForm:
+        return DocumentForm(kind=self.kind, document_id=self.document_id)
+
+
+@strawberry.input(description="One member of the squad.")
+class PlayerInput:
+    name: str = field(metadata=FORM, description=PERSON_NAME.description)
+    role: PlayerRoleInput | None = field(default=None, description="The name of a PlayerRole.")
+    jersey_number: JerseyNumber | None = field(
+        default=None, description="0 to 999, unique in the team."
+    )
+    date_of_birth: DateText | None = field(
+        default=None, description="Needed only where two players have one name."
+    )
+    documents: list[PlayerDocumentInput] | None = field(
+        default=None, description="At most one of a kind."
+    )
+
+    def to_form(self) -> PlayerForm:
+        return PlayerForm(
+            name=self.name,
+            role=self.role,
+            jersey_number=self.jersey_number,
+            date_of_birth=self.date_of_birth,
+            documents=tuple(one.to_form() for one in self.documents) if self.documents else (),
+        )
+
+
+@strawberry.input(description="A team's registration.")
+class RegisterTeamInput:
+    idempotency_key: str | None = field(
+        default=None,
+        description="8 to 255 printable ASCII characters, new for every form, the same for every"
+        " repeat. The header Idempotency-Key does as well. Kept 24 hours by default.",
+    )
+    team_name: str = field(metadata=FORM, description=GROUP_NAME.description)
+    church_name: str = field(metadata=FORM, description=GROUP_NAME.description)
+    captain: PersonInput = field(description="Who answers for the team.")
+    vice_captain: PersonInput = field(description="Somebody else, with another phone.")
+    players: list[PlayerInput] = field(
+        description="The whole squad: 11 to 15 entries unless registrationRules says otherwise."
+    )
+    documents: list[TeamDocumentInput] | None = field(
+        default=None, description="Those of the team that registrationRules requires."
+    )
+    consent_version: str | None = field(
+        default=None,
+        metadata=FORM,
+        description="The version of the consent text that was agreed to.",
+    )
+    locale: str | None = field(
+        default=None,
+        metadata=FORM,
+        description="The BCP 47 language of the form, at most 35 characters.",
+    )
+
+    def to_form(self) -> TeamForm:
+        return TeamForm(
+            team_name=self.team_name,
+            church_name=self.church_name,
+            captain=self.captain.to_form(),
+            vice_captain=self.vice_captain.to_form(),
+            players=tuple(player.to_form() for player in self.players),
+            documents=tuple(document.to_form() for document in self.documents or ()),
+            consent_version=self.consent_version,
+            locale=self.locale,
+        )

@@ -1,0 +1,145 @@
+"""Required parts of a form that were left out, read as parts that are empty.
+
+GraphQL refuses variables without a required field before any resolver is called, with one error
+for the first of them. What a person has not filled in is an issue beside the others of the form
+instead: a text that is left out or null is read as an empty one, a person as one without anything,
+a list as one without entries. References, versions and all else that programs give stay required.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    get_nullable_type,
+    type_from_ast,
+)
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+
+from schema.scalars import is_lenient
+from schema.text_rules import Rule
+
+WHEN_OMITTED = "when_omitted"
+"""The key of a field's metadata for what it is read as where it is left out."""
+
+Fill = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """`empty` is what stands for a part that is left out; None: it may not be."""
+
+    empty: Any
+    fill: Fill | None
+
+
+class Omissions:
+    """Those of one schema."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._objects: dict[str, _Part] = {}
+        self._arguments = {
+            str(get_nullable_type(argument.type))
+            for root in (schema.query_type, schema.mutation_type)
+            if root is not None
+            for field in root.fields.values()
+            for argument in field.args.values()
+        }
+
+    def filled(
+        self, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The variables with empty parts for what is left out; the same where nothing is."""
+        found: dict[str, Any] = {}
+        for definition in operation.variable_definitions or ():
+            name = definition.variable.name.value
+            kind: Any = type_from_ast(self._schema, definition.type)
+            if kind is None:
+                continue
+            part = self._part(kind, {})
+            value = variables.get(name)
+            if value is None:
+                is_whole = str(get_nullable_type(kind)) in self._arguments
+                if part.empty is None or is_whole or definition.default_value is not None:
+                    continue
+                value = part.empty
+            value = part.fill(value) if part.fill else value
+            if value is not variables.get(name):
+                found[name] = value
+        return {**variables, **found} if found else variables
+
+    def _part(self, kind: Any, metadata: Mapping[Any, Any]) -> _Part:
+        """A value of this type; `metadata` is that of the field."""
+        inner = get_nullable_type(kind)
+        is_required = isinstance(kind, GraphQLNonNull)
+        if isinstance(inner, GraphQLList):
+            item = self._part(inner.of_type, metadata)
+            empty: Any = [] if item.empty is not None or item.fill else None
+            return _Part(empty if is_required else None, _each(item))
+        if isinstance(inner, GraphQLInputObjectType):
+            part = self._object(inner)
+            return _Part(part.empty if is_required else None, part.fill)
+        empty = metadata.get(WHEN_OMITTED)
+        if empty is None and (metadata.get(Rule) is not None or is_lenient(inner)):
+            empty = ""
+        return _Part(empty if is_required else None, None)
+
+    def _object(self, kind: GraphQLInputObjectType) -> _Part:
+        if kind.name not in self._objects:
+            parts = dict(self._fields(kind))
+            required = {name for name, one in kind.fields.items() if _is_required(one)}
+            is_form = all(parts[name].empty is not None for name in required)
+            self._objects[kind.name] = _Part({} if is_form else None, _object_filler(parts))
+        return self._objects[kind.name]
+
+    def _fields(self, kind: GraphQLInputObjectType) -> Iterator[tuple[str, _Part]]:
+        for name, definition in kind.fields.items():
+            field = definition.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+            yield name, self._part(definition.type, field.metadata or {})
+
+
+def _is_required(field: GraphQLInputField) -> bool:
+    kind: GraphQLInputType = field.type
+    return isinstance(kind, GraphQLNonNull)
+
+
+def _object_filler(parts: Mapping[str, _Part]) -> Fill | None:
+    empties = [(name, part.empty) for name, part in parts.items() if part.empty is not None]
+    nested = [(name, part.fill) for name, part in parts.items() if part.fill is not None]
+
+    def fill(value: Any) -> Any:
+        if type(value) is not dict:
+            return value
+        found = {name: empty for name, empty in empties if value.get(name) is None}
+        for name, fill_part in nested:
+            part = found.get(name, value.get(name))
+            whole = fill_part(part)
+            if whole is not part:
+                found[name] = whole
+        return {**value, **found} if found else value
+
+    return fill if empties or nested else None
+
+
+def _each(item: _Part) -> Fill | None:
+    """As GraphQL has it, one object may stand for a list of one."""
+    fill = item.fill
+    if fill is None:
+        return None
+
+    def fill_items(value: Any) -> Any:
+        if type(value) is not list:
+            return fill(value)
+        items = [fill(item.empty if one is None else one) for one in value]
+        is_whole = all(one is other for one, other in zip(items, value, strict=True))
+        return value if is_whole else items
+
+    return fill_items

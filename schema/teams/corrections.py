@@ -1,0 +1,187 @@
+"""What organisers correct in a team, with a reason that is on record."""
+
+from typing import Annotated, Any
+
+import strawberry
+from strawberry import UNSET, argument, field
+
+from domain.registration.names import GROUP_NAME, PERSON_NAME
+from resolvers.teams import corrections
+from resolvers.teams.corrections import Correction
+from schema.context import Info
+from schema.registration.inputs import PersonInput, PlayerInput
+from schema.scalars import DateText, JerseyNumber, PlayerRoleInput
+from schema.teams.decisions import TEAM, VERSION
+from schema.teams.types import Team
+from schema.text_rules import FORM, REASONED
+
+PLAYER = "The player's id or code."
+WHY = "For the record: 1 to 500 characters."
+
+
+@strawberry.input(description="What is corrected in a team; what is left out stays as it is.")
+class UpdateTeamInput:
+    team_id: strawberry.ID = field(description=TEAM)
+    expected_version: int = field(description=VERSION)
+    reason: str = field(metadata=REASONED, description=WHY)
+    team_name: str | None = field(
+        default=None,
+        metadata=FORM,
+        description=GROUP_NAME.description,
+    )
+    church_name: str | None = field(
+        default=None,
+        metadata=FORM,
+        description="Another church takes the team in if it has a place; the old one has one more.",
+    )
+    captain: PersonInput | None = field(default=None, description="As a whole.")
+    vice_captain: PersonInput | None = field(default=None, description="As a whole.")
+
+    def to_changes(self) -> dict[str, Any]:
+        people = {"captain": self.captain, "vice_captain": self.vice_captain}
+        names = {"team_name": self.team_name, "church_name": self.church_name}
+        return {name: text for name, text in names.items() if text is not None} | {
+            name: person.to_form() for name, person in people.items() if person is not None
+        }
+
+
+@strawberry.input(description="What is corrected in a player; what is left out stays as it is.")
+class UpdatePlayerInput:
+    player_id: strawberry.ID = field(description=PLAYER)
+    expected_version: int = field(description=VERSION)
+    reason: str = field(metadata=REASONED, description=WHY)
+    name: str | None = field(
+        default=None,
+        metadata=FORM,
+        description=PERSON_NAME.description,
+    )
+    role: PlayerRoleInput | None = field(
+        default=UNSET, description="The name of a PlayerRole; null takes it away."
+    )
+    jersey_number: JerseyNumber | None = field(
+        default=UNSET, description="0 to 999, unique in the team; null takes it away."
+    )
+    date_of_birth: DateText | None = field(default=UNSET, description="Null takes it away.")
+
+    def to_changes(self) -> dict[str, Any]:
+        given = {
+            "role": self.role,
+            "jersey_number": self.jersey_number,
+            "date_of_birth": self.date_of_birth,
+        }
+        changes: dict[str, Any] = {
+            name: value for name, value in given.items() if value is not UNSET
+        }
+        return changes if self.name is None else {**changes, "name": self.name}
+
+
+@strawberry.input(description="Somebody who joins a squad.")
+class AddPlayerInput:
+    team_id: strawberry.ID = field(description=TEAM)
+    expected_version: int = field(description=VERSION)
+    reason: str = field(metadata=REASONED, description=WHY)
+    player: PlayerInput = field(
+        description="The player, without documents: the captain brings them after requestChanges."
+    )
+
+
+@strawberry.input(description="Somebody who leaves a squad.")
+class RemovePlayerInput:
+    player_id: strawberry.ID = field(description=PLAYER)
+    expected_version: int = field(description=VERSION)
+    reason: str = field(metadata=REASONED, description=WHY)
+
+
+@strawberry.input(description="A team whose captain needs another secret.")
+class ReissueManageTokenInput:
+    team_id: strawberry.ID = field(description=TEAM)
+    expected_version: int = field(description=VERSION)
+    reason: str = field(metadata=REASONED, description=WHY)
+
+
+@strawberry.type(description="The answer to updateTeam.")
+class UpdateTeamPayload:
+    team: Team = field(description="The team as it is now.")
+
+
+@strawberry.type(description="The answer to updatePlayer.")
+class UpdatePlayerPayload:
+    team: Team = field(description="The player's team as it is now.")
+
+
+@strawberry.type(description="The answer to addPlayer.")
+class AddPlayerPayload:
+    team: Team = field(description="The team as it is now.")
+
+
+@strawberry.type(description="The answer to removePlayer.")
+class RemovePlayerPayload:
+    team: Team = field(description="The team as it is now.")
+
+
+@strawberry.type(description="The answer to reissueManageToken.")
+class ReissueManageTokenPayload:
+    team: Team = field(description="The team as it is now.")
+    manage_token: str = field(
+        description="The captain's new secret, told once; the old one opens nothing any more."
+    )
+
+
+async def update_team(
+    info: Info, input: Annotated[UpdateTeamInput, argument(description="The changes.")]
+) -> UpdateTeamPayload | None:
+    context = info.context
+    record = await corrections.update_team(
+        context.services, context.caller, _of_team(input), input.to_changes()
+    )
+    return UpdateTeamPayload(team=Team.from_record(record))
+
+
+async def update_player(
+    info: Info, input: Annotated[UpdatePlayerInput, argument(description="The changes.")]
+) -> UpdatePlayerPayload | None:
+    context = info.context
+    record = await corrections.update_player(
+        context.services, context.caller, _of_player(input), input.to_changes()
+    )
+    return UpdatePlayerPayload(team=Team.from_record(record))
+
+
+async def add_player(
+    info: Info, input: Annotated[AddPlayerInput, argument(description="Who joins.")]
+) -> AddPlayerPayload | None:
+    context = info.context
+    record = await corrections.add_player(
+        context.services, context.caller, _of_team(input), input.player.to_form()
+    )
+    return AddPlayerPayload(team=Team.from_record(record))
+
+
+async def remove_player(
+    info: Info, input: Annotated[RemovePlayerInput, argument(description="Who leaves.")]
+) -> RemovePlayerPayload | None:
+    context = info.context
+    record = await corrections.remove_player(context.services, context.caller, _of_player(input))
+    return RemovePlayerPayload(team=Team.from_record(record))
+
+
+async def reissue_manage_token(
+    info: Info, input: Annotated[ReissueManageTokenInput, argument(description="Whose.")]
+) -> ReissueManageTokenPayload | None:
+    context = info.context
+    record, token = await corrections.reissue_manage_token(
+        context.services, context.caller, _of_team(input)
+    )
+    return ReissueManageTokenPayload(team=Team.from_record(record), manage_token=token)
+
+
+def _of_team(input: UpdateTeamInput | AddPlayerInput | ReissueManageTokenInput) -> Correction:
+    return Correction(
+        reference=input.team_id, expected_version=input.expected_version, reason=input.reason
+    )
+
+
+def _of_player(input: UpdatePlayerInput | RemovePlayerInput) -> Correction:
+    return Correction(
+        reference=input.player_id, expected_version=input.expected_version, reason=input.reason
+    )

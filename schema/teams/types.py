@@ -1,0 +1,214 @@
+"""Object types. Every field is an attribute: root resolvers have read all that is needed."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Self
+
+import strawberry
+from strawberry import field
+
+from domain.registration.contact import masked_email, masked_phone
+from domain.registration.forms import PersonEntry
+from domain.teams.codes import player_code
+from persistence.records import (
+    ChurchRecord,
+    DocumentRecord,
+    PlayerRecord,
+    TeamRecord,
+)
+from resolvers.registration.register import Registered
+from resolvers.teams.decisions import readiness_of
+from schema.context import Info
+from schema.documents import Document
+from schema.enums import PlayerRole, TeamStatus
+from schema.node import Node
+from schema.operations.audit import AuditEvent
+from schema.teams.readiness import Readiness
+
+AFTER_REISSUE = "in a repeat of registerTeam after reissueManageToken"
+HIDDEN_NAME = "•••"
+
+
+def _documents(records: Sequence[DocumentRecord], *, is_masked: bool) -> list[Document]:
+    if is_masked or not records:
+        return []
+    return [Document.from_record(record) for record in records]
+
+
+@strawberry.type(description="A church that has registered a team.")
+class Church(Node):
+    name: str = field(description="As the first team of the church wrote it, 3 to 80 characters.")
+    teams_registered: int = field(description="Live teams: not rejected, not withdrawn.")
+    limit: int | None = field(description="Most live teams a church may have; null: no limit.")
+    remaining: int | None = field(description="Places left for the church; null: no limit.")
+    is_full: bool = field(description="Whether no further team of the church is taken.")
+
+    @classmethod
+    def from_record(cls, record: ChurchRecord) -> Self:
+        left = None if record.limit is None else max(0, record.limit - record.taken)
+        return cls(
+            id=strawberry.ID(record.id.hex),
+            name=record.name,
+            teams_registered=record.taken,
+            limit=record.limit,
+            remaining=left,
+            is_full=left == 0,
+        )
+
+
+@strawberry.type(description="A captain or a vice-captain: how to reach them.")
+class Person:
+    name: str = field(description=f"2 to 50 characters; {HIDDEN_NAME} {AFTER_REISSUE}.")
+    phone: str | None = field(description=f"E.164, e.g. +919876543210; null {AFTER_REISSUE}.")
+    whatsapp: str | None = field(
+        description=f"E.164; the phone number if none was given; null {AFTER_REISSUE}."
+    )
+    email: str | None = field(description=f"In lower case; null {AFTER_REISSUE}.")
+
+    @classmethod
+    def from_entry(cls, entry: PersonEntry, *, is_masked: bool) -> Self:
+        if is_masked:
+            return cls(
+                name=entry.name,
+                phone=masked_phone(entry.phone),
+                whatsapp=masked_phone(entry.whatsapp),
+                email=masked_email(entry.email),
+            )
+        return cls(name=entry.name, phone=entry.phone, whatsapp=entry.whatsapp, email=entry.email)
+
+    @classmethod
+    def hidden(cls) -> Self:
+        return cls(name=HIDDEN_NAME, phone=None, whatsapp=None, email=None)
+
+
+def _team_of(root: strawberry.Parent["Player"]) -> "Team":
+    return Team.from_record(root.owner, is_masked=root.is_masked)
+
+
+@strawberry.type(description="One member of a squad.")
+class Player(Node):
+    code: str = field(description="The team's code and the place in the form: ICCT-001-P01.")
+    position: int = field(description="The place in the form, from 1.")
+    name: str = field(description="2 to 50 characters.")
+    role: PlayerRole | None = field(description="What the player does best, if it was given.")
+    jersey_number: int | None = field(description="0 to 999, unique in the team, if given.")
+    date_of_birth: date | None = field(
+        description="If it was given. For REVIEWERs and the team's captain, else null."
+    )
+    documents: list[Document] = field(description="What counts now, in order of upload.")
+
+    team: "Team" = field(resolver=_team_of, description="Whose squad it is.")
+    owner: strawberry.Private[TeamRecord]
+    is_masked: strawberry.Private[bool]
+
+    @classmethod
+    def from_record(cls, record: PlayerRecord, owner: TeamRecord, *, is_masked: bool) -> Self:
+        return cls(
+            id=strawberry.ID(record.id.hex),
+            code=player_code(owner.code, record.position),
+            position=record.position,
+            name=record.name,
+            role=record.role,
+            jersey_number=record.jersey_number,
+            date_of_birth=None if is_masked else record.date_of_birth,
+            documents=_documents(record.documents, is_masked=is_masked),
+            owner=owner,
+            is_masked=is_masked,
+        )
+
+
+def _readiness(root: strawberry.Parent["Team"]) -> Readiness:
+    shown = Readiness.from_readiness(readiness_of(root.record), root.record)
+    if not root.shows_people:
+        shown.blockers, shown.next_operation = [], None
+    return shown
+
+
+async def _history(info: Info, root: strawberry.Parent["Team"]) -> list[AuditEvent]:
+    if not root.shows_people:
+        return []
+    events = await info.context.loaders.histories.load(root.record.id)
+    return [AuditEvent.from_record(event, info.context.caller) for event in events]
+
+
+@strawberry.type(description="A team that registered for the tournament.")
+class Team(Node):
+    code: str = field(description="What people call it: ICCT-001. Never used twice.")
+    name: str = field(description="3 to 80 characters.")
+    church: Church = field(description="The church that enters the team.")
+    status: TeamStatus = field(description="Where the application stands.")
+    registered_at: datetime = field(description="When it was received.")
+    updated_at: datetime = field(description="When it was last changed.")
+    version: int = field(description="Grows by 1 with every change, from 1.")
+    captain: Person = field(description="Who answers for the team.")
+    vice_captain: Person = field(description="Who stands in for the captain.")
+    players: list[Player] = field(
+        description=f"The whole squad, in the order of the form; empty {AFTER_REISSUE}."
+    )
+    documents: list[Document] = field(
+        description="The team's own, without those of players; what counts now, in order of upload."
+        f" Empty {AFTER_REISSUE}."
+    )
+    readiness: Readiness = field(
+        resolver=_readiness, description="What stands between the team and its confirmation."
+    )
+    history: list[AuditEvent] = field(
+        resolver=_history,
+        description="What was done to the team: the newest 100, the oldest of them first. Captains"
+        f" are not told by which organiser. Empty {AFTER_REISSUE}.",
+    )
+    record: strawberry.Private[TeamRecord]
+    shows_people: strawberry.Private[bool] = True
+
+    @classmethod
+    def from_record(cls, record: TeamRecord, *, is_masked: bool = False) -> Self:
+        """Masked for organisers who may see no contacts, dates of birth and documents."""
+        return cls(
+            id=strawberry.ID(record.id.hex),
+            code=record.code,
+            name=record.name,
+            church=Church.from_record(record.church),
+            status=record.status,
+            registered_at=record.registered_at,
+            updated_at=record.updated_at,
+            version=record.version,
+            captain=Person.from_entry(record.captain, is_masked=is_masked),
+            vice_captain=Person.from_entry(record.vice_captain, is_masked=is_masked),
+            players=[
+                Player.from_record(player, record, is_masked=is_masked) for player in record.players
+            ],
+            documents=_documents(record.documents, is_masked=is_masked),
+            record=record,
+        )
+
+    @classmethod
+    def without_people(cls, record: TeamRecord) -> Self:
+        """For whoever registered the team and is not its captain any more."""
+        team = cls.from_record(record)
+        team.captain = team.vice_captain = Person.hidden()
+        team.players, team.documents, team.shows_people = [], [], False
+        return team
+
+
+@strawberry.type(description="The answer to a registration.")
+class RegisterTeamPayload:
+    team: Team = field(
+        description="The team as it is now; after reissueManageToken a repeat shows it without its"
+        " people, their documents and what was said to them."
+    )
+    manage_token: str = field(
+        description="The captain's secret: with it alone the team can be seen and changed later."
+        " It is stored nowhere; keep it. The first one, which is void after reissueManageToken."
+    )
+    replayed: bool = field(
+        description="True when the idempotency key had registered this team before."
+    )
+
+    @classmethod
+    def from_registered(cls, registered: Registered) -> Self:
+        shown = Team.from_record if registered.shows_people else Team.without_people
+        return cls(
+            team=shown(registered.team),
+            manage_token=registered.manage_token,
+            replayed=registered.is_replay,
+        )

@@ -1,0 +1,142 @@
+"""Text rules of arguments: every String and ID is looked at before a resolver gets it.
+
+GraphQL's own scalars take any text. These rules hold for variables and literals alike, and for
+whoever executes the operation, since they are applied to the arguments of the resolver.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from typing import Any
+
+import strawberry
+from strawberry.extensions import FieldExtension
+from strawberry.types.base import StrawberryContainer, StrawberryList, has_object_definition
+from strawberry.types.field import StrawberryField
+
+from domain.characters import is_storable
+from domain.errors.exceptions import BadUserInput, IssueCode
+from domain.errors.issues import Path, issue
+from domain.registration.names import RAW_FACTOR
+from domain.registration.reasons import REASON, unstorable
+from schema.name_converter import NAMES
+
+# Characters of any text: as many as may be sent for the longest kind. At most 8,000 bytes.
+TEXT_MAX_LENGTH = RAW_FACTOR * REASON.max_length
+
+Check = Callable[[Any, Path], None]
+Read = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
+
+
+class Rule(Enum):
+    """Exceptions from the rules: fields whose text is read by a rule of the domain."""
+
+    # Anything at all becomes an issue beside the others of the form.
+    FORM = auto()
+    # Any length does.
+    REASON = auto()
+
+
+FORM = {Rule: Rule.FORM}
+REASONED = {Rule: Rule.REASON}
+
+
+class ArgumentTexts(FieldExtension):
+    """Refuses arguments with a text that is too long for anything or cannot be stored."""
+
+    def __init__(self, checks: Mapping[str, tuple[str, Check]]) -> None:
+        self._checks = checks
+
+    def map_arguments(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The same arguments. Raises BadUserInput."""
+        for python_name, (name, check) in self._checks.items():
+            check(kwargs.get(python_name), (name,))
+        return kwargs
+
+
+def check_texts_of(*kinds: type) -> None:
+    """Give each field of these object types the rules for its arguments."""
+    for kind in kinds:
+        for field in kind.__strawberry_definition__.fields:  # type: ignore[attr-defined]
+            checks = {
+                one.python_name: (NAMES.get_graphql_name(one), check)
+                for one in field.arguments
+                if (check := _check(one.type, one.metadata)) is not None
+            }
+            if checks:
+                field.extensions = [*field.extensions, ArgumentTexts(checks)]
+
+
+def wraps_resolver(field: StrawberryField) -> bool:
+    """Whether an extension of the field does more than map its arguments."""
+    return any(extension.has_resolver for extension in field.extensions)
+
+
+def mapping(read: Read, fields: list[StrawberryField]) -> Read:
+    """A function that reads the arguments of these fields and maps them by their extensions."""
+    mapped = [(number, field.extensions) for number, field in enumerate(fields) if field.extensions]
+
+    def read_and_map(variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+        arguments = read(variables)
+        for number, extensions in mapped:
+            for extension in extensions:
+                arguments[number] = extension.map_arguments(arguments[number])
+        return arguments
+
+    return read_and_map if mapped else read
+
+
+def _check(kind: Any, metadata: Mapping[Any, Any]) -> Check | None:
+    """The check of a value of this type; None where it can hold no text."""
+    rule = metadata.get(Rule)
+    if rule is Rule.FORM:
+        return None
+    if isinstance(kind, StrawberryList):
+        item = _check(kind.of_type, metadata)
+        return None if item is None else _each(item)
+    if isinstance(kind, StrawberryContainer):
+        return _check(kind.of_type, metadata)
+    if has_object_definition(kind):
+        return _members(kind.__strawberry_definition__.fields)
+    if kind in {str, strawberry.ID}:
+        return _require_storable if rule is Rule.REASON else _require_text
+    return None
+
+
+def _members(fields: list[StrawberryField]) -> Check | None:
+    checks = [
+        (one.python_name, NAMES.get_graphql_name(one), check)
+        for one in fields
+        if (check := _check(one.type, one.metadata or {})) is not None
+    ]
+
+    def check_members(value: Any, path: Path) -> None:
+        if value:
+            for python_name, name, check in checks:
+                check(getattr(value, python_name), (*path, name))
+
+    return check_members if checks else None
+
+
+def _each(item: Check) -> Check:
+    def check_items(value: Any, path: Path) -> None:
+        for index, one in enumerate(value or ()):
+            item(one, (*path, index))
+
+    return check_items
+
+
+def _require_text(value: Any, path: Path) -> None:
+    if isinstance(value, str) and len(value) > TEXT_MAX_LENGTH:
+        name = next(step for step in reversed(path) if isinstance(step, str))
+        raise BadUserInput(
+            issue(path, IssueCode.NAME_TOO_LONG, {"max": TEXT_MAX_LENGTH}),
+            message=f"{name} has at most {TEXT_MAX_LENGTH} characters. Please shorten it.",
+            details={"path": list(path), "max": TEXT_MAX_LENGTH},
+        )
+    _require_storable(value, path)
+
+
+def _require_storable(value: Any, path: Path) -> None:
+    # What is too long for its rule is not searched.
+    if isinstance(value, str) and not is_storable(value[:TEXT_MAX_LENGTH]):
+        raise unstorable(path)

@@ -1,0 +1,409 @@
+"""Documents at a limit pass, one step above they are refused before anything runs."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from graphql import build_schema, parse
+
+from domain.auth.roles import ANONYMOUS, SYSTEM, Caller, CallerKind, Role
+from schema.limits.complexity import COUNTED_MAX, LIST_SIZES, Counting, Limit, page_sizes_of
+from schema.limits.document_cache import TOTALS_KEPT
+from schema.limits.query_limits import (
+    ALLOWED,
+    ORGANISERS_BUDGET,
+    PUBLIC_BUDGET,
+    budget_of,
+    documents,
+)
+from tests import make
+from tests.asking import GRAPHQL_TYPE, ask, data, refused
+from tests.signing_in import bearer
+
+ROOT = Path(__file__).parents[3]
+SCHEMA = build_schema("""
+  type Query { teams(first: Int, after: String, last: Int): Teams, team: Team, church: Church }
+  type Teams { edges: [Edge!]!, nodes: [Team!]!, totalCount: Int! }
+  type Edge { cursor: String!, node: Team! }
+  type Team { id: ID!, name: String!, captain: Person!, viceCaptain: Person!, church: Church!
+    players: [Player!]!, documents: [Document!]! }
+  type Church { name: String!, teams(first: Int): Teams! }
+  type Person { name: String!, phone: String, whatsapp: String, email: String }
+  type Player { id: ID!, name: String!, documents: [Document!]! }
+  type Document { id: ID!, kind: String! }
+""")
+
+
+def counts_of(text: str, variables: dict | None = None) -> dict[str, int]:
+    """Of the first operation of a document, without what there is none of."""
+    document = parse(text)
+    sizes = page_sizes_of(document.definitions[0], variables or {})
+    totals = next(iter(Counting(SCHEMA, document, sizes).operations().values()))
+    return {limit.value: number for limit, number in totals.counts.items() if number}
+
+
+def cost_of(text: str, variables: dict | None = None) -> int:
+    return counts_of(text, variables)["cost"]
+
+
+def registering(payload: str, head: str = "($input: RegisterTeamInput!)", more: str = "") -> str:
+    return f"mutation {head} {{ registerTeam(input: $input) {{ team {{ {payload} }} }} {more} }}"
+
+
+def repeated(text: str, count: int) -> str:
+    """`#` stands for the number."""
+    return " ".join(text.replace("#", str(number)) for number in range(count))
+
+
+def document_with(limit: Limit, count: int) -> str:
+    """A registration that has so many of it."""
+    match limit:
+        case Limit.TOKENS:
+            return registering("name") + "#\n" * (count - 23)
+        case Limit.ALIASES:
+            return registering(repeated("a#: name", count))
+        case Limit.ROOT_FIELDS:
+            return registering("name", more=repeated("__typename", count - 1))
+        case Limit.DIRECTIVES:
+            return registering(repeated("name @skip(if: false)", count))
+        case Limit.VARIABLES:
+            variables = repeated("$v#: Int", count - 1)
+            return registering("name", f"($input: RegisterTeamInput! {variables})")
+        case _:
+            return registering("a { " * (count - 3) + "a" + " }" * (count - 3))
+
+
+@pytest.mark.parametrize(
+    "limit", [Limit.TOKENS, Limit.ALIASES, Limit.ROOT_FIELDS, Limit.DIRECTIVES]
+)
+async def test_as_much_as_is_allowed_is_answered(client, limit):
+    document = document_with(limit, ALLOWED[limit])
+
+    assert data(await ask(client, document, {"input": make.team()}))["registerTeam"]
+
+
+@pytest.mark.parametrize("limit", [Limit.VARIABLES, Limit.DEPTH])
+async def test_as_much_as_is_allowed_is_validated(client, limit):
+    answer = await ask(client, document_with(limit, ALLOWED[limit]), {"input": make.team()})
+
+    assert answer.json()["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+
+
+@pytest.mark.parametrize("accept", ["application/json", GRAPHQL_TYPE])
+@pytest.mark.parametrize(
+    ("limit", "allowed"),
+    [
+        (Limit.TOKENS, 2_000),
+        (Limit.ALIASES, 15),
+        (Limit.ROOT_FIELDS, 10),
+        (Limit.DIRECTIVES, 50),
+        (Limit.VARIABLES, 200),
+        (Limit.DEPTH, 10),
+    ],
+)
+async def test_one_more_is_refused_and_nothing_runs(client, sql, limit, allowed, accept):
+    document = document_with(limit, allowed + 1)
+
+    answer = await ask(client, document, {"input": make.team()}, Accept=accept)
+
+    extensions = refused(answer)
+    assert answer.status_code == (400 if accept == GRAPHQL_TYPE else 200)
+    assert extensions["code"] == "QUERY_TOO_COMPLEX"
+    assert extensions["details"] == {"limit": limit, "allowed": allowed, "actual": allowed + 1}
+    assert "data" not in answer.json()
+    assert await sql.fetchval("SELECT count(*) FROM team") == 0
+
+
+async def test_values_within_values_are_parsed_200_deep(client):
+    deep = [f"{{ churches(search: {'[' * n}{']' * n}) {{ totalCount }} }}" for n in (150, 220)]
+
+    parsed, stopped = [refused(await ask(client, text)) for text in deep]
+
+    assert parsed["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert stopped["code"] == "QUERY_TOO_COMPLEX"
+    assert stopped["details"] == {"limit": "nesting", "allowed": 200, "actual": 201}
+
+
+async def test_a_validation_that_compares_too_much_is_given_up(client):
+    few, many = [f"{{ tournament {{ {'registration { taken } ' * n} }} }}" for n in (50, 300)]
+
+    assert data(await ask(client, few)) == {"tournament": {"registration": {"taken": 0}}}
+    extensions = refused(await ask(client, many))
+    assert extensions["code"] == "QUERY_TOO_COMPLEX"
+    assert extensions["details"] == {"limit": "comparisons", "allowed": 50_000, "actual": 50_001}
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("{ team { name } }", {"depth": 2, "rootFields": 1, "cost": 2}),
+        ("{ ...r } fragment r on Query { team { name } church { name } }",
+         {"depth": 2, "rootFields": 2, "cost": 4}),
+        ("{ ... { ... on Query { a: team { ...t } } } } fragment t on Team { b: captain { name } }",
+         {"depth": 3, "rootFields": 1, "aliases": 2, "cost": 3}),
+        ("{ team { ...t...t } } fragment t on Team @x { a: b @y ...i @x } fragment i on Team { b }",
+         {"depth": 2, "rootFields": 1, "aliases": 2, "directives": 6, "cost": 5}),
+        ("query ($a: Int @x, $b: Int) @x { team @x { ... @x { name } } }",
+         {"depth": 2, "rootFields": 1, "variables": 2, "directives": 4, "cost": 2}),
+        ("{ nothing { nothing { nothing } } ...missing ...wrong } fragment wrong on Nothing { a }",
+         {"depth": 3, "rootFields": 2, "cost": 4}),
+        ("{ }", {}),
+    ],
+)  # fmt: skip
+def test_fragments_count_where_they_are_spread(text, counts):
+    assert counts_of(text) == counts
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "cost"),
+    [
+        ("{ teams(first: 3) { totalCount } }", {}, 1 + 3),
+        ("{ teams(last: 3) { nodes { name } } }", {}, 1 + 3 * 2),
+        ("{ teams { totalCount } }", {}, 1 + 50),
+        ("{ teams(first: null) { totalCount } }", {}, 1 + 50),
+        ("{ teams(first: 0) { totalCount } }", {}, 1 + 1),
+        ("{ teams(first: -7) { totalCount } }", {}, 1 + 1),
+        ("{ teams(first: 1000) { totalCount } }", {}, 1 + 100),
+        (f"{{ teams(first: {'9' * 10_000}) {{ totalCount }} }}", {}, 1 + 100),
+        ("{ church { teams(first: 2) { nodes { church { teams(first: 5) { totalCount } } } } } }",
+         {}, 2 + 2 * (3 + 5)),
+        ("query ($n: Int) { teams(first: $n) { totalCount } }", {"n": 7}, 1 + 7),
+        ("query ($n: Int) { teams(first: $n) { totalCount } }", {"n": 7.0}, 1 + 7),
+        ("query ($n: Int) { teams(first: $n) { totalCount } }", {"n": float("inf")}, 1 + 100),
+        ("query ($n: Int) { teams(first: $n) { totalCount } }", {"n": "7"}, 1 + 50),
+        ("query ($n: Int) { teams(first: $n) { totalCount } }", {}, 1 + 50),
+        ("query ($n: Int = 9) { teams(first: $n) { totalCount } }", {}, 1 + 9),
+        ("query ($n: Int = 9) { teams(first: $n) { totalCount } }", {"n": None}, 1 + 50),
+        ("query ($n: Int) { ...q } fragment q on Query { teams(first: $n) { totalCount } }",
+         {"n": 4}, 1 + 4),
+        ("{ team { players { name documents { kind } } } }", {}, 2 + 15 * (2 + 3)),
+        ("{ team { documents { kind } } }", {}, 2 + 3),
+        ("{ church(first: 9) { name } }", {}, 2),
+    ],
+)  # fmt: skip
+def test_pages_and_lists_multiply_what_is_below_them(text, variables, cost):
+    assert cost_of(text, variables) == cost
+
+
+class Watched:
+    """Selections that know how often somebody went through them."""
+
+    def __init__(self, selections):
+        self._selections = selections
+        self.walks = 0
+
+    def __iter__(self):
+        self.walks += 1
+        return iter(self._selections)
+
+
+def doubling(levels: int) -> str:
+    fragments = repeated("fragment f# on Query { ...g# ...g# }", levels)
+    for number in range(levels):
+        fragments = fragments.replace(f"...g{number} ", f"...f{number + 1} ")
+    return f"{{ ...f0 }} {fragments} fragment f{levels} on Query {{ a: team {{ name }} }}"
+
+
+@pytest.mark.parametrize("levels", [3, 100])
+def test_a_fragment_is_walked_once_however_often_it_is_spread(levels):
+    document = parse(doubling(levels))
+    selection_sets = [node.selection_set for node in document.definitions]
+    for selection_set in selection_sets:
+        object.__setattr__(selection_set, "selections", Watched(selection_set.selections))
+
+    (totals,) = Counting(SCHEMA, document).operations().values()
+
+    assert [one.selections.walks for one in selection_sets] == [1] * (levels + 2)
+    assert totals.counts == {
+        Limit.DEPTH: 2,
+        Limit.ROOT_FIELDS: min(2**levels, COUNTED_MAX),
+        Limit.ALIASES: min(2**levels, COUNTED_MAX),
+        Limit.COST: min(2 ** (levels + 1), COUNTED_MAX),
+        Limit.DIRECTIVES: 0,
+        Limit.VARIABLES: 0,
+    }
+
+
+async def test_fragments_that_double_are_refused(client):
+    extensions = refused(await ask(client, doubling(100)))
+
+    assert extensions["code"] == "QUERY_TOO_COMPLEX"
+    assert extensions["details"] == {"limit": "aliases", "allowed": 15, "actual": COUNTED_MAX}
+
+
+async def test_the_longest_row_of_fragments_is_counted(client):
+    row = repeated("fragment f# on Query { ...g# }", 246)
+    for number in range(246):
+        row = row.replace(f"...g{number} ", f"...f{number + 1} ")
+    query = f"{{ ...f0 }} {row} fragment f246 on Query {{ __typename }}"
+
+    answer = await ask(client, query, GraphQL_Cost="1")
+
+    assert answer.json()["extensions"] == {"cost": {"requested": 1, "allowed": PUBLIC_BUDGET}}
+
+
+@pytest.mark.parametrize(
+    ("fragments", "message"),
+    [
+        ("fragment A on Query { ...A }", "Cannot spread fragment 'A' within itself."),
+        (
+            "fragment A on Query { __typename ...B } fragment B on Query { __typename ...A }",
+            "Cannot spread fragment 'A' within itself via 'B'.",
+        ),
+    ],
+)
+async def test_fragments_in_a_circle_are_told_so(client, fragments, message):
+    answer = await ask(client, f"{{ ...A }} {fragments}")
+
+    assert refused(answer)["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert answer.json()["errors"][0]["message"] == message
+
+
+async def test_every_operation_of_a_document_keeps_the_limits(client):
+    both = f"query Small {{ __typename }} query Large {{ {repeated('__typename', 11)} }}"
+
+    answer = await ask_for(client, both, "Small")
+
+    assert refused(answer)["details"] == {"limit": "rootFields", "allowed": 10, "actual": 11}
+
+
+async def ask_for(client, query: str, operation: str, **headers):
+    return await client.post(
+        "/graphql",
+        json={"query": query, "operationName": operation},
+        headers={"Accept": GRAPHQL_TYPE} | headers,
+    )
+
+
+async def test_the_cost_is_that_of_the_operation_that_was_asked_for(client):
+    both = "query A { __typename } query B { churches(first: 5) { totalCount } }"
+
+    costs = [
+        (await ask_for(client, both, name, **{"GraphQL-Cost": "1"})).json()["extensions"]["cost"]
+        for name in "AB"
+    ]
+
+    assert [cost["requested"] for cost in costs] == [1, 6]
+
+
+CHURCH = "nodes { id name teamsRegistered limit remaining isFull }"
+COSTLY = f"a: churches(first: 100) {{ {CHURCH} }} b: churches(first: 100) {{ {CHURCH} }}"
+REST = "churches(first: 99) { nodes { id name limit remaining isFull } } __typename __typename"
+AT_THE_BUDGET = f"{{ {COSTLY} {REST} __typename }}"
+ABOVE_IT = f"{{ {COSTLY} {REST} __typename __typename }}"
+
+
+async def test_the_public_may_spend_its_budget_and_no_more(client):
+    spent = await ask(client, AT_THE_BUDGET, GraphQL_Cost="1")
+    answer = await ask(client, ABOVE_IT, GraphQL_Cost="1")
+
+    assert spent.json()["extensions"] == {"cost": {"requested": 2_000, "allowed": 2_000}}
+    assert data(spent)["a"] == {"nodes": []}
+    extensions = refused(answer)
+    assert extensions["code"] == "QUERY_TOO_COMPLEX"
+    assert extensions["details"] == {"limit": "cost", "allowed": 2_000, "actual": 2_001}
+    assert answer.json()["extensions"] == {"cost": {"requested": 2_001, "allowed": 2_000}}
+
+
+async def test_the_size_of_a_page_may_come_in_a_variable(client):
+    query = f"query ($n: Int) {{ a: churches(first: 100) {{ {CHURCH} }} b: churches(first: $n)"
+    query += f" {{ {CHURCH} }} c: churches(first: $n) {{ {CHURCH} }} }}"
+
+    small = await ask(client, query, {"n": 90}, GraphQL_Cost="1")
+    large = await ask(client, query, {"n": 100})
+
+    assert small.json()["extensions"]["cost"]["requested"] == 701 + 631 * 2
+    assert refused(large)["details"] == {"limit": "cost", "allowed": 2_000, "actual": 2_103}
+
+
+async def test_organisers_may_spend_more(client, services):
+    viewer = await bearer(services, Role.VIEWER)
+
+    answer = await ask(client, ABOVE_IT, GraphQL_Cost="1", **viewer)
+    field = f"churches(first: 100) {{ nodes {{ {'name ' * 100} }} }}"
+    refusal = await ask(client, f"{{ {repeated(f'a#: {field}', 10)} }}", **viewer)
+
+    assert answer.json()["extensions"] == {"cost": {"requested": 2_001, "allowed": 100_000}}
+    assert refused(refusal)["details"] == {"limit": "cost", "allowed": 100_000, "actual": 101_010}
+
+
+def test_every_role_has_the_budget_of_organisers():
+    organisers = [Caller(kind=CallerKind.ORGANISER, role=role) for role in Role]
+
+    assert {budget_of(one) for one in [*organisers, SYSTEM]} == {ORGANISERS_BUDGET}
+    assert budget_of(ANONYMOUS) == PUBLIC_BUDGET
+    assert budget_of(replace(organisers[0], role=None)) == PUBLIC_BUDGET
+
+
+PAGE_OF_ORGANISERS = """
+query Page($after: String) {
+  teams(first: 100, after: $after) {
+    totalCount
+    edges { cursor node { ...summary captain { ...contact } viceCaptain { ...contact }
+      players { a b c d e f g h i j documents { ...file } } documents { ...file } } }
+  }
+}
+fragment summary on Team { a b c d e f g h i j church { name } }
+fragment contact on Person { name phone whatsapp email }
+fragment file on Document { id kind format byteSize review reviewNote uploadedAt link { url } }
+"""
+
+
+def test_the_page_of_organisers_is_within_all_limits():
+    counts = counts_of(PAGE_OF_ORGANISERS)
+
+    file = 9
+    player = 10 + 1 + 3 * file
+    team = 12 + 2 * 5 + 1 + 15 * player + 1 + 3 * file
+    assert counts == {
+        "depth": 7, "rootFields": 1, "variables": 1, "cost": 1 + 100 * (4 + team)
+    }  # fmt: skip
+    assert PUBLIC_BUDGET < counts["cost"] < ORGANISERS_BUDGET
+    assert all(counts.get(limit, 0) <= allowed for limit, allowed in ALLOWED.items())
+
+
+async def test_the_cost_is_told_only_on_request(client):
+    silent = await ask(client, "{ __typename }")
+    told = await ask(client, "{ __typename }", GraphQL_Cost="1")
+    unparsed = await ask(client, "{ __typename", GraphQL_Cost="1")
+
+    assert silent.json() == {"data": {"__typename": "Query"}}
+    assert told.json()["extensions"] == {"cost": {"requested": 1, "allowed": 2_000}}
+    assert "extensions" not in unparsed.json()
+
+
+def test_the_page_of_limits_has_the_numbers():
+    page = (ROOT / "docs" / "reference" / "limits.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
+
+    cost = f"{PUBLIC_BUDGET:,} for the public and captains; {ORGANISERS_BUDGET:,} for organisers"
+    assert rows == {limit: f"{allowed:,}" for limit, allowed in ALLOWED.items()} | {"cost": cost}
+    assert all(
+        f"`{name}` multiplies by {size}" in page or f"`{name}` by {size}" in page
+        for name, size in LIST_SIZES.items()
+    )
+
+
+async def test_a_document_that_is_known_is_not_counted_again(client):
+    query = "query Known($n: Int) { churches(first: $n) { totalCount } }"
+    for size in (3, 4):
+        data(await ask(client, query, {"n": size}))
+    known = documents.find(query)
+    totals = dict(known.totals)
+
+    for size in (3, 4):
+        data(await ask(client, query, {"n": size}))
+
+    assert documents.find(query) is known
+    assert [size for _, ((_, size),) in totals] == [3, 4]
+    assert all(known.totals[key] is total for key, total in totals.items())
+
+
+async def test_sizes_of_pages_that_differ_are_kept_for_a_few(client):
+    query = "query Sizes($n: Int) { churches(first: $n) { totalCount } }"
+
+    for size in range(1, 30):
+        data(await ask(client, query, {"n": size}))
+
+    assert len(documents.find(query).totals) <= TOTALS_KEPT

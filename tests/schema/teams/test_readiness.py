@@ -1,0 +1,55 @@
+"""A team without blockers can be confirmed, one with blockers cannot: both, always."""
+
+import random
+
+from domain.documents import DocumentReview
+from domain.teams.status import TeamEvent, TeamStatus
+from tests import make
+from tests.asking import ask, data, refused
+from tests.schema.teams.test_decisions import decide, put_in
+from tests.schema.test_documents import FULL_SET
+from tests.sending import with_documents
+
+READINESS = '{ team(code: "ICCT-001") { version readiness { isReady blockers { code } } } }'
+CASES = 120
+
+
+async def test_no_blockers_means_that_confirming_succeeds(client, sql, reviewer):
+    await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
+    team = await with_documents(client, make.team(1, players=make.players(11)))
+    data(await ask(client, make.REGISTER, {"input": team}))
+    ids = [row["id"] for row in await sql.fetch("SELECT id FROM document ORDER BY id")]
+    chance = random.Random(2026)
+    outcomes = {True: 0, False: 0}
+
+    for _ in range(CASES):
+        await arrange(sql, ids, chance)
+        seen = data(await ask(client, READINESS, **reviewer))["team"]
+        ready = seen["readiness"]
+        answer = await decide(client, reviewer, TeamEvent.CONFIRM, version=seen["version"])
+
+        assert ready["isReady"] == (ready["blockers"] == [])
+        outcomes[ready["isReady"]] += 1
+        if ready["isReady"]:
+            assert data(answer)["confirmTeam"]["team"]["status"] == "CONFIRMED"
+        else:
+            assert refused(answer)["code"] == "INVALID_STATUS_TRANSITION"
+
+    assert min(outcomes.values()) > CASES // 10
+
+
+async def arrange(sql, ids: list, chance: random.Random) -> None:
+    """Any status, any required kinds, a few documents not accepted, replaced or deleted."""
+    likely = [TeamStatus.PENDING] * 6
+    await put_in(sql, chance.choice([*likely, *TeamStatus]))
+    kinds = chance.sample(FULL_SET, chance.randint(0, len(FULL_SET)))
+    await sql.execute("UPDATE tournament SET required_documents = $1", kinds)
+    await sql.execute("UPDATE document SET review = 'ACCEPTED', deleted_at = NULL")
+    for one in chance.sample(ids, chance.choice([0, 0, 1, 3])):
+        review = chance.choice(list(DocumentReview))
+        await sql.execute(
+            "UPDATE document SET review = $2, deleted_at = $3::timestamptz WHERE id = $1",
+            one,
+            review.value,
+            chance.choice([None, None, await sql.fetchval("SELECT now()")]),
+        )

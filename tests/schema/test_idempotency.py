@@ -1,0 +1,378 @@
+"""The same mutation again: under an idempotency key, at an old version, by somebody else."""
+
+import asyncio
+
+import pytest
+
+from domain.auth.roles import Role
+from domain.teams.status import TeamEvent
+from schema import schema
+from schema.idempotency import REPEATS, Repeat
+from tests import make
+from tests.asking import ask, data, refused
+from tests.schema.teams.test_decisions import decide, register
+from tests.signing_in import bearer
+
+CORE = schema._schema
+CREATE = """
+mutation C($input: CreateApiTokenInput!) {
+  createApiToken(input: $input) { token signingSecret replayed apiToken { id name } }
+}
+"""
+INVITE = """
+mutation I($input: InviteOrganiserInput!) {
+  inviteOrganiser(input: $input) { invitationToken expiresAt replayed organiser { id email } }
+}
+"""
+REVOKE = "mutation R($id: ID!) { revokeApiToken(input: {id: $id}) { apiToken { id } } }"
+SEASON = """
+mutation U($input: UpdateTournamentInput!) {
+  updateTournament(input: $input) { tournament { name venue version } }
+}
+"""
+TOKEN = {"name": "export", "role": "VIEWER", "isSigned": True}
+GUEST = {"email": "guest@example.org", "role": "VIEWER"}
+KEY = "a key of the test"
+
+
+@pytest.fixture
+async def owner(services) -> dict[str, str]:
+    return await bearer(services, Role.OWNER)
+
+
+async def create(client, who, key: str | None = KEY, **changes) -> dict:
+    headers = who | ({"Idempotency-Key": key} if key else {})
+    answer = await ask(client, CREATE, {"input": TOKEN | changes}, **headers)
+    return data(answer)["createApiToken"]
+
+
+async def invite(client, who, key: str | None = KEY, **changes) -> dict:
+    headers = who | ({"Idempotency-Key": key} if key else {})
+    answer = await ask(client, INVITE, {"input": GUEST | changes}, **headers)
+    return data(answer)["inviteOrganiser"]
+
+
+async def rows(sql, table: str) -> int:
+    return await sql.fetchval(f"SELECT count(*) FROM {table}")
+
+
+async def test_repeat_of_a_key_gives_the_same_api_token(client, owner, sql):
+    first = await create(client, owner)
+    again = await create(client, owner)
+
+    assert again == first | {"replayed": True}
+    assert not first["replayed"]
+    assert await rows(sql, "api_token") == 1
+    count = "SELECT count(*) FROM audit_event WHERE action = 'api_token.created'"
+    assert await sql.fetchval(count) == 1
+    stored = await sql.fetch("SELECT * FROM api_token, idempotency_record")
+    assert first["token"] not in str(stored)
+
+
+async def test_token_of_a_key_signs_in(client, owner):
+    token = (await create(client, owner, isSigned=False))["token"]
+
+    answer = await ask(client, "{ me { email } }", Authorization=f"Bearer {token}")
+
+    assert data(answer)["me"]["email"] == "owner@example.org"
+
+
+async def test_without_a_key_each_request_makes_a_token(client, owner, sql):
+    tokens = {(await create(client, owner, key=None))["token"] for _ in range(3)}
+
+    assert len(tokens) == await rows(sql, "api_token") == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"name": "other"}, {"role": "REVIEWER"}, {"expiresInDays": 1}, {"isSigned": False}],
+    ids=str,
+)
+async def test_key_of_another_api_token_is_refused(client, owner, sql, changes):
+    await create(client, owner)
+
+    answer = await ask(client, CREATE, {"input": TOKEN | changes}, Idempotency_Key=KEY, **owner)
+
+    assert refused(answer)["code"] == "IDEMPOTENCY_KEY_REUSED"
+    assert await rows(sql, "api_token") == 1
+
+
+@pytest.mark.parametrize("key", ["short", "x" * 256, "tab\tinside the key"])
+async def test_key_that_is_none_makes_nothing(client, owner, sql, key):
+    for query, form in ((CREATE, TOKEN), (INVITE, GUEST)):
+        answer = await ask(client, query, {"input": form}, Idempotency_Key=key, **owner)
+        assert refused(answer)["code"] == "BAD_USER_INPUT"
+
+    assert await rows(sql, "api_token") == 0
+    assert await rows(sql, "organiser") == 1
+
+
+async def test_revoked_token_is_not_revived_by_its_key(client, owner, sql):
+    made = await create(client, owner)
+    data(await ask(client, REVOKE, {"id": made["apiToken"]["id"]}, **owner))
+
+    answer = await ask(client, CREATE, {"input": TOKEN}, Idempotency_Key=KEY, **owner)
+
+    assert refused(answer)["code"] == "NOT_FOUND"
+    assert await rows(sql, "api_token") == 0
+
+
+async def test_key_that_is_forgotten_makes_another_token(client, owner, sql):
+    made = await create(client, owner)
+    data(await ask(client, REVOKE, {"id": made["apiToken"]["id"]}, **owner))
+    await sql.execute("UPDATE idempotency_record SET expires_at = now()")
+
+    other = await create(client, owner)
+
+    assert other["token"] != made["token"]
+    assert not other["replayed"]
+
+
+async def test_expired_token_is_not_given_again(client, owner, sql):
+    await create(client, owner)
+    await sql.execute("UPDATE api_token SET expires_at = now()")
+
+    answer = await ask(client, CREATE, {"input": TOKEN}, Idempotency_Key=KEY, **owner)
+
+    assert refused(answer)["code"] == "NOT_FOUND"
+
+
+async def test_keys_of_two_organisers_are_two(client, services, owner, sql):
+    reviewer = await bearer(services, Role.REVIEWER)
+
+    mine, other = await create(client, owner), await create(client, reviewer)
+
+    assert mine["token"] != other["token"]
+    assert not other["replayed"]
+    assert await rows(sql, "api_token") == 2
+
+
+async def test_one_key_may_be_used_for_two_mutations(client, owner, sql):
+    await create(client, owner)
+    await invite(client, owner)
+    data(await ask(client, make.REGISTER, {"input": make.team()}, Idempotency_Key=KEY))
+
+    assert await rows(sql, "idempotency_record") == 3
+
+
+async def test_repeats_at_once_make_one(client, owner, sql):
+    made = await asyncio.gather(*(create(client, owner) for _ in range(6)))
+    invited = await asyncio.gather(*(invite(client, owner) for _ in range(6)))
+
+    assert len({one["token"] for one in made}) == await rows(sql, "api_token") == 1
+    assert len({one["invitationToken"] for one in invited}) == 1
+    assert sorted(one["replayed"] for one in made) == [False] + [True] * 5
+    assert sorted(one["replayed"] for one in invited) == [False] + [True] * 5
+
+
+async def test_repeat_of_a_key_gives_the_same_invitation(client, owner, sql):
+    first, again = await invite(client, owner), await invite(client, owner)
+
+    assert again == first | {"replayed": True}
+    count = "SELECT count(*) FROM audit_event WHERE action = 'organiser.invited'"
+    assert await sql.fetchval(count) == 1
+
+
+ENDS = {
+    "used": "UPDATE organiser SET password_hash = 'x', invitation_hash = NULL,"
+    " invitation_expires_at = NULL WHERE email = 'guest@example.org'",
+    "expired": "UPDATE organiser SET invitation_expires_at = now()"
+    " WHERE email = 'guest@example.org'",
+    "gone": "DELETE FROM organiser WHERE email = 'guest@example.org'",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_invitation_that_ended_is_not_given_again(client, owner, sql, end):
+    await invite(client, owner)
+    await sql.execute(ENDS[end])
+
+    answer = await ask(client, INVITE, {"input": GUEST}, Idempotency_Key=KEY, **owner)
+
+    assert refused(answer)["code"] == "NOT_FOUND"
+
+
+async def test_invitation_that_was_replaced_is_not_given_again(client, owner, sql):
+    first = await invite(client, owner)
+    second = await invite(client, owner, key="another key")
+    await sql.execute("UPDATE idempotency_record SET expires_at = now() WHERE key LIKE '%:a key%'")
+
+    third = await invite(client, owner)
+
+    assert len({one["invitationToken"] for one in (first, second, third)}) == 3
+    answer = await ask(client, INVITE, {"input": GUEST}, Idempotency_Key="another key", **owner)
+    assert refused(answer)["code"] == "NOT_FOUND"
+
+
+async def test_refused_invitation_does_not_use_up_the_key(client, owner):
+    wrong = {"input": GUEST | {"email": "owner@example.org"}}
+    answer = await ask(client, INVITE, wrong, Idempotency_Key=KEY, **owner)
+
+    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert not (await invite(client, owner))["replayed"]
+
+
+def test_every_mutation_says_what_becomes_of_a_repeat():
+    fields = CORE.mutation_type.fields
+
+    assert fields.keys() == REPEATS.keys()
+    assert all(f" {REPEATS[name]} Codes: " in field.description for name, field in fields.items())
+    versioned = {
+        name
+        for name, field in fields.items()
+        if field.args
+        and {"expectedVersion", "teams"} & field.args["input"].type.of_type.fields.keys()
+    }
+    of_version = {name for name, repeat in REPEATS.items() if repeat is Repeat.VERSION}
+    assert versioned == of_version | {"eraseTeam", "updateTournament"}
+
+
+@pytest.mark.parametrize(
+    ("name", "input"),
+    [
+        ("signIn", '{email: "owner@example.org", password: "correct horse battery"}'),
+        ("enableTotp", '{password: "correct horse battery"}'),
+    ],
+)
+async def test_key_without_effect_is_refused(client, owner, sql, name, input):
+    assert {one for one, repeat in REPEATS.items() if repeat is Repeat.REFUSED} == {
+        "signIn",
+        "enableTotp",
+    }
+
+    answer = await ask(
+        client,
+        f"mutation {{ {name}(input: {input}) {{ __typename }} }}",
+        Idempotency_Key=KEY,
+        **owner,
+    )
+
+    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert await rows(sql, "organiser_session") == 1
+    assert await sql.fetchval("SELECT count(totp_salt) FROM organiser") == 0
+
+
+UPDATE = """
+mutation U($input: UpdateTeamInput!) { updateTeam(input: $input) { team { version } } }
+"""
+CORRECTION = {
+    "teamId": "ICCT-001", "expectedVersion": 1, "reason": "A letter.", "teamName": "Lions",
+}  # fmt: skip
+
+
+async def stale(client, query: str, input: dict, who: dict) -> dict:
+    extensions = refused(await ask(client, query, {"input": input}, **who))
+    assert extensions["code"] == "STALE_VERSION"
+    return extensions["details"]
+
+
+async def test_repeat_of_an_edit_is_told_from_an_edit_of_somebody_else(
+    client, services, owner, sql
+):
+    await register(client, 1)
+    reviewer = await bearer(services, Role.REVIEWER)
+    data(await ask(client, UPDATE, {"input": CORRECTION}, **owner))
+
+    assert await stale(client, UPDATE, CORRECTION, owner) == {"currentVersion": 2, "isYours": True}
+    others = [
+        (CORRECTION, reviewer),
+        (CORRECTION | {"teamName": "Tigers"}, owner),
+        (CORRECTION | {"reason": "Another."}, owner),
+        (CORRECTION | {"churchName": "CSI Church 1"}, owner),
+        (CORRECTION | {"expectedVersion": 3}, owner),
+        (CORRECTION | {"expectedVersion": 0}, owner),
+    ]
+    for form, who in others:
+        assert await stale(client, UPDATE, form, who) == {"currentVersion": 2, "isYours": False}
+    assert await sql.fetchval("SELECT version FROM team") == 2
+
+
+async def test_edit_after_one_of_ours_makes_a_repeat_stale(client, services, owner):
+    await register(client, 1)
+    data(await ask(client, UPDATE, {"input": CORRECTION}, **owner))
+    reviewer = await bearer(services, Role.REVIEWER)
+    data(await decide(client, reviewer, TeamEvent.CONFIRM, "ICCT-001", 2))
+
+    details = await stale(client, UPDATE, CORRECTION, owner)
+
+    assert details == {"currentVersion": 3, "isYours": False}
+
+
+EDITS = {
+    "updatePlayer": {"playerId": "ICCT-001-P01", "reason": "x y", "name": "Other Name"},
+    "addPlayer": {"teamId": "ICCT-001", "reason": "x y", "player": {"name": "New Player"}},
+    "removePlayer": {"playerId": "ICCT-001-P01", "reason": "x y"},
+    "reissueManageToken": {"teamId": "ICCT-001", "reason": "x y"},
+    "confirmTeam": {"teamId": "ICCT-001"},
+    "rejectTeam": {"teamId": "ICCT-001", "reason": "x y"},
+    "withdrawTeam": {"teamId": "ICCT-001", "reason": "x y"},
+    "requestChanges": {"teamId": "ICCT-001", "items": [{"note": "x y"}]},
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+async def test_every_edit_knows_its_repeat(client, services, owner, name):
+    await register(client, 1, players=make.players(12))
+    kind = f"{name[0].upper()}{name[1:]}Input"
+    query = f"mutation M($input: {kind}!) {{ {name}(input: $input) {{ team {{ version }} }} }}"
+    form = EDITS[name] | {"expectedVersion": 1}
+    data(await ask(client, query, {"input": form}, **owner))
+
+    own = await stale(client, query, form, owner)
+    others = await stale(client, query, form, await bearer(services, Role.REVIEWER))
+
+    assert own == {"currentVersion": 2, "isYours": True}
+    assert others == {"currentVersion": 2, "isYours": False}
+
+
+async def test_repeats_of_an_edit_at_once_change_the_team_once(client, owner, sql):
+    await register(client, 1)
+
+    answers = await asyncio.gather(
+        *(ask(client, UPDATE, {"input": CORRECTION}, **owner) for _ in range(5))
+    )
+
+    stales = [refused(one)["details"] for one in answers if "errors" in one.json()]
+    assert stales == [{"currentVersion": 2, "isYours": True}] * 4
+    assert await sql.fetchval("SELECT version FROM team") == 2
+
+
+async def test_edit_of_the_season_needs_the_version_that_was_seen(client, owner, services, sql):
+    change = {"expectedVersion": 1, "venue": "The ground"}
+
+    changed = data(await ask(client, SEASON, {"input": change}, **owner))["updateTournament"]
+
+    assert changed["tournament"]["version"] == 2
+    assert await stale(client, SEASON, change, owner) == {"currentVersion": 2, "isYours": True}
+    for other in ({"venue": "Elsewhere"}, {"venue": None}, {"expectedVersion": 5}):
+        details = await stale(client, SEASON, change | other, owner)
+        assert details == {"currentVersion": 2, "isYours": False}
+    assert await sql.fetchval("SELECT venue FROM tournament") == "The ground"
+
+
+async def test_version_of_the_season_grows_with_changes_alone(client, owner, sql):
+    async def version() -> int:
+        return data(await ask(client, "{ tournament { version } }"))["tournament"]["version"]
+
+    await register(client, 1)
+    data(await ask(client, SEASON, {"input": {"venue": None}}, **owner))
+    assert await version() == 1
+    data(await ask(client, SEASON, {"input": {"venue": "Here"}}, **owner))
+    assert await version() == 2
+    data(await ask(client, SEASON, {"input": {"expectedVersion": 2, "venue": "Here"}}, **owner))
+    assert await version() == 2
+    data(await ask(client, SEASON, {"input": {"expectedVersion": None, "name": "Cup"}}, **owner))
+    assert await version() == 3
+
+
+async def test_changes_of_the_season_at_once_are_made_once_for_a_version(client, owner, sql):
+    answers = await asyncio.gather(
+        *(
+            ask(client, SEASON, {"input": {"expectedVersion": 1, "venue": f"Ground {n}"}}, **owner)
+            for n in range(4)
+        )
+    )
+
+    stales = [refused(one)["details"] for one in answers if "errors" in one.json()]
+    assert stales == [{"currentVersion": 2, "isYours": False}] * 3
+    assert await sql.fetchval("SELECT version FROM tournament") == 2

@@ -1,0 +1,62 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+from schema.sdl import breaking_changes, printed
+
+ROOT = Path(__file__).parents[2]
+SNAPSHOT = "schema/schema.graphql"
+
+
+def git(*arguments: str) -> str | None:
+    """What git answers; None where there is no git, no repository or no such thing in it."""
+    program = shutil.which("git")
+    if program is None:
+        return None
+    run = subprocess.run(
+        [program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return run.stdout if run.returncode == 0 else None
+
+
+def published() -> str:
+    """The snapshot that clients may rely on: the last release's, else the last commit's."""
+    tag = git("describe", "--tags", "--abbrev=0")
+    found = git("show", f"{tag.strip() if tag else 'HEAD'}:{SNAPSHOT}")
+    return found or (ROOT / SNAPSHOT).read_text()
+
+
+def test_snapshot_is_the_schema():
+    assert (ROOT / SNAPSHOT).read_text() == printed()
+
+
+def test_nothing_that_was_published_is_broken():
+    assert breaking_changes(published()) == []
+
+
+def test_a_field_that_is_gone_is_a_breaking_change():
+    old = printed().replace(
+        "type Church implements Node {", "type Church implements Node {\n  pastor: String", 1
+    )
+
+    assert breaking_changes(old) == ["Field Church.pastor was removed."]
+
+
+def test_a_new_required_argument_is_a_breaking_change():
+    current = "registerTeam("
+    before, _, rest = printed().partition(current)
+    _, _, after = rest.partition(")")
+    old = f"{before}registerTeam{after}"
+
+    assert breaking_changes(old) == ["A required argument Mutation.registerTeam(input:) was added."]
+
+
+def test_a_value_or_a_type_that_is_new_breaks_nothing():
+    old = printed()
+    for newer in ("  SUBSCRIPTION_CARD\n", "  nodes: [Church!]!\n"):
+        before, _, after = old.partition(newer)
+        described = before.rpartition('  """')[0].rpartition('  """')[0]
+        old = described + after
+
+    assert breaking_changes(old) == []
+    assert "\n  SUBSCRIPTION_CARD\n" not in old
