@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from config.base import SettingsError
 from domain.documents import MAX_BYTES, RetentionClass
 from domain.errors.exceptions import StorageUnavailable
 from integrations.storage.base import Media
@@ -35,24 +36,23 @@ from resolvers.security.secrets import Secrets
 from resolvers.services import Accounts, Disk, Services, Storage, Watched
 from schema.context import Execution
 from settings import Settings, ensure_secret_key
-from web.configuration import SettingsError
-from web.connections import Manners, connections
-from web.cors import Cors
-from web.draining import Drain
-from web.exchange import Rules
-from web.exports import Exports
-from web.files import Files
-from web.graphql import GraphQLEndpoint
-from web.guards import BodyLimits, Deadlines, TrustedHosts
-from web.guesses import Guesses
-from web.limits import RateLimits
-from web.metrics import Metrics
-from web.middleware import Responder, Service, Surroundings
-from web.pages import Readiness, errors, graphiql, livez, method_not_allowed, not_found
-from web.rate_limit import RateLimit
-from web.sessions import Sessions
-from web.trusted import trusted_documents
-from web.uploads import Uploads
+from web.auth.authentication import Sessions
+from web.graphql.endpoint import GraphQLEndpoint
+from web.graphql.trusted_documents import trusted_documents
+from web.middleware.access_log import Responder, Service, Surroundings
+from web.middleware.cors import Cors
+from web.middleware.exchange import Rules
+from web.middleware.rate_limit import RateLimit
+from web.middleware.timeout import BodyLimits, Deadlines, TrustedHosts
+from web.rate_limiting.guesses import Guesses
+from web.rate_limiting.limiter import RateLimits
+from web.routes.exports import Exports
+from web.routes.files import Files
+from web.routes.health import Readiness, errors, graphiql, livez, method_not_allowed, not_found
+from web.routes.metrics import Metrics
+from web.routes.uploads import Uploads
+from web.server.graceful_shutdown import Drain
+from web.server.protocol import Manners, connections
 
 if TYPE_CHECKING:
     from integrations.storage.cloudinary_store import CloudinaryMedia

@@ -27,8 +27,16 @@ from resilience.background_tasks import BackgroundTask, BackgroundTasks
 from resilience.shutdown_deadline import LastResort
 from server import create_app, uvicorn_config
 from settings import Settings, log_as
-from web.draining import Drain, DrainingServer
-from web.workers import READY, Family, Lines, WorkerFailed, Workers, require_free, shared_socket
+from web.server.graceful_shutdown import Drain, DrainingServer
+from web.server.supervisor import (
+    READY,
+    Family,
+    Lines,
+    WorkerFailed,
+    Workers,
+    require_free,
+    shared_socket,
+)
 
 # New objects, and young and middle collections, before the next: a page of teams makes thousands.
 COLLECTED_AFTER = (10_000, 20, 20)
@@ -130,7 +138,7 @@ def fork_workers(descriptor: int) -> None:
 
 def imported_once(settings: Settings) -> list[str]:
     """By the process that all who serve are forked from."""
-    counts = ["web.shared_windows"] if settings.shares_rate_limits else []
+    counts = ["web.rate_limiting.redis_store"] if settings.shares_rate_limits else []
     return [__name__, *NEEDED_LATER, *counts]
 
 

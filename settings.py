@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from pydantic import AliasChoices, Field, SecretStr
 
+from config import fields, reference
 from config import secret_key as secret_keys
+from config.base import CheckedSettings, Combination, SettingsError, by_environment
 from config.database_url import asyncpg_url
 from observability.logging_setup import configure_logging
-from web import values, variables
-from web.configuration import CheckedSettings, Combination, SettingsError, by_environment
 
 __all__ = [
     "Settings",
@@ -44,207 +44,207 @@ NEEDED = "is required in staging and production"
 class Settings(CheckedSettings):
     """Raises SettingsError with every problem, also when it is constructed directly."""
 
-    environment: values.Environment = "development"
+    environment: fields.Environment = "development"
     """development, test, staging or production; other defaults follow it."""
-    host: values.Text = "127.0.0.1"
+    host: fields.Text = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for all, as in a container."""
-    port: values.Port = 8000
+    port: fields.Port = 8000
     """TCP port to listen on."""
-    data_dir: values.FilePath = Path("data")
+    data_dir: fields.FilePath = Path("data")
     """Folder of the embedded database, of documents and of the generated secret."""
-    app_title: values.Text = "ICCT26 Registration"
+    app_title: fields.Text = "ICCT26 Registration"
     """Name of the service as it shows itself."""
-    app_version: values.Text = "0.1.0"
+    app_version: fields.Text = "0.1.0"
     """Version of the service as it shows itself."""
-    enable_compression: values.Flag = True
+    enable_compression: fields.Flag = True
     """Compress answers for clients that ask for it."""
-    workers: Annotated[int, values.unit("processes", 1, 64)] = 1
+    workers: Annotated[int, fields.unit("processes", 1, 64)] = 1
     """Processes that serve together, each with connections of its own to the database."""
-    outbox_in_server: values.Flag = True
+    outbox_in_server: fields.Flag = True
     """Servers move and delete files, and prune; false leaves it to `cli.py worker` and `prune`."""
-    shutdown_grace_seconds: values.Seconds = 30
+    shutdown_grace_seconds: fields.Seconds = 30
     """How long running requests may take to finish after a stop signal."""
-    shutdown_notice_seconds: Annotated[int, values.unit("seconds", 0, 300)] = Field(
+    shutdown_notice_seconds: Annotated[int, fields.unit("seconds", 0, 300)] = Field(
         default_factory=by_environment(deployed=5, development=0, test=0)
     )
     """How long new connections are still taken after it, while /readyz says 503."""
 
-    database_url: values.DatabaseUrl | None = None
+    database_url: fields.DatabaseUrl | None = None
     """postgresql://user:password@host/name?sslmode=require; without it the embedded database."""
-    database_pool_size: Annotated[int, values.unit("connections", 1, 500)] = Field(
+    database_pool_size: Annotated[int, fields.unit("connections", 1, 500)] = Field(
         default_factory=by_environment(deployed=20, development=5, test=5)
     )
     """Connections that a process keeps: a quarter for single reads, half as many to register."""
-    database_max_overflow: Annotated[int, values.unit("connections", 0, 500)] = Field(
+    database_max_overflow: Annotated[int, fields.unit("connections", 0, 500)] = Field(
         default_factory=by_environment(deployed=10, development=2, test=0)
     )
     """Connections above the pool that one process opens under load."""
-    database_pool_recycle_seconds: values.Seconds = 3_600
+    database_pool_recycle_seconds: fields.Seconds = 3_600
     """Age at which a connection is replaced."""
-    database_connect_timeout_seconds: values.Seconds = 5
+    database_connect_timeout_seconds: fields.Seconds = 5
     """How long opening a connection may take."""
-    database_statement_timeout_seconds: values.Seconds = 30
+    database_statement_timeout_seconds: fields.Seconds = 30
     """How long the database works on one statement."""
-    database_lock_timeout_seconds: values.Seconds = 5
+    database_lock_timeout_seconds: fields.Seconds = 5
     """How long a statement waits for a lock, and a registration in all; shorter than the above."""
-    database_idle_transaction_timeout_seconds: values.Seconds = 30
+    database_idle_transaction_timeout_seconds: fields.Seconds = 30
     """After how long the database ends the transaction of a server that vanished."""
-    database_keep_alive_seconds: Annotated[int, values.unit("seconds", 0, 86_400)] = 600
+    database_keep_alive_seconds: Annotated[int, fields.unit("seconds", 0, 86_400)] = 600
     """Pause between two signs of life to a serverless database; 0 sends none."""
-    database_retry_attempts: Annotated[int, values.unit("attempts", 1, 10)] = 3
+    database_retry_attempts: Annotated[int, fields.unit("attempts", 1, 10)] = 3
     """How often one unit of work is tried when the connection or a lock was lost."""
-    database_pgbouncer: values.Flag = False
+    database_pgbouncer: fields.Flag = False
     """The database is behind pgbouncer in transaction mode: prepare no statements."""
 
-    tournament_capacity: Annotated[int, values.unit("teams", 1, 10_000)] = 16
+    tournament_capacity: Annotated[int, fields.unit("teams", 1, 10_000)] = 16
     """Places of the tournament that an empty database gets; used once, then the row counts."""
-    required_documents: values.Documents = Field(
-        default_factory=by_environment(deployed=values.DOCUMENTS[:5], development=(), test=())
+    required_documents: fields.Documents = Field(
+        default_factory=by_environment(deployed=fields.DOCUMENTS[:5], development=(), test=())
     )
     """Documents that the tournament of an empty database asks for; used once, or none."""
-    idempotency_hours: Annotated[int, values.unit("hours", 1, 720)] = 24
+    idempotency_hours: Annotated[int, fields.unit("hours", 1, 720)] = 24
     """How long the answer to an idempotency key is remembered."""
 
-    request_timeout_seconds: values.Seconds = Field(
+    request_timeout_seconds: fields.Seconds = Field(
         60, validation_alias=AliasChoices("REQUEST_TIMEOUT")
     )
     """How long one request may take."""
-    header_timeout_seconds: values.Seconds = 10
+    header_timeout_seconds: fields.Seconds = 10
     """How long the headers of a request may take to arrive."""
-    keep_alive_seconds: values.Seconds = 75
+    keep_alive_seconds: fields.Seconds = 75
     """How long an idle connection stays open; longer than the proxy in front keeps it."""
-    receive_timeout_seconds: values.Seconds = 10
+    receive_timeout_seconds: fields.Seconds = 10
     """How long the next piece of a body may take to arrive; files have UPLOAD_STALL_SECONDS."""
-    max_request_size_bytes: values.Bytes = Field(
+    max_request_size_bytes: fields.Bytes = Field(
         10 << 20, validation_alias=AliasChoices("MAX_REQUEST_SIZE")
     )
     """Largest body of any request. Files have 5 MiB at most, GraphQL requests MAX_JSON_SIZE."""
-    max_json_size_bytes: values.Bytes = Field(
+    max_json_size_bytes: fields.Bytes = Field(
         256 << 10, validation_alias=AliasChoices("MAX_JSON_SIZE")
     )
     """Largest body of a GraphQL request; at most MAX_REQUEST_SIZE."""
-    enable_rate_limiting: values.Flag = True
+    enable_rate_limiting: fields.Flag = True
     """false lifts the limits per client, but for sign-ins and UPLOAD_BYTES_PER_CLIENT."""
-    rate_limit_storage: values.RateStore = SecretStr("memory://")
+    rate_limit_storage: fields.RateStore = SecretStr("memory://")
     """Where finer counts are kept: memory:// of each process, or redis:// or valkey:// for all."""
-    rate_limit_all: Annotated[int, values.unit("requests per minute", 1, 10_000_000)] = 600
+    rate_limit_all: Annotated[int, fields.unit("requests per minute", 1, 10_000_000)] = 600
     """Requests of one client, five minutes' worth at once; always counted by each process alone."""
-    rate_limit_requests: Annotated[int, values.unit("mutations per minute", 1, 100_000)] = 30
+    rate_limit_requests: Annotated[int, fields.unit("mutations per minute", 1, 100_000)] = 30
     """Mutations of one client, counted in RATE_LIMIT_STORAGE; RATE_LIMIT_ALL bounds them too."""
-    rate_limit_queries: Annotated[int, values.unit("queries per minute", 1, 100_000)] = 300
+    rate_limit_queries: Annotated[int, fields.unit("queries per minute", 1, 100_000)] = 300
     """Queries of one client, counted in RATE_LIMIT_STORAGE; RATE_LIMIT_ALL bounds them too."""
-    rate_limit_uploads: Annotated[int, values.unit("uploads per 10 minutes", 1, 100_000)] = 1_500
+    rate_limit_uploads: Annotated[int, fields.unit("uploads per 10 minutes", 1, 100_000)] = 1_500
     """Uploads that one client opens, and those that it begins to send: two for each file."""
-    rate_limit_sign_ins: Annotated[int, values.unit("attempts per 15 minutes", 1, 100_000)] = 10
+    rate_limit_sign_ins: Annotated[int, fields.unit("attempts per 15 minutes", 1, 100_000)] = 10
     """Failed sign-ins per client, ten times as many per account; never lifted."""
 
-    secret_key: values.Secret | None = None
+    secret_key: fields.Secret | None = None
     """Signs the teams' tokens: at least 32 random characters. Made under DATA_DIR if local."""
-    secret_key_previous: values.Secret | None = None
+    secret_key_previous: fields.Secret | None = None
     """The secret before the present one, still accepted while it is being changed."""
-    allowed_hosts: values.Hosts = Field(
+    allowed_hosts: fields.Hosts = Field(
         default_factory=by_environment(deployed=(), development=LOCAL, test=(*LOCAL, "testserver"))
     )
     """Host names that requests may ask for, never *. Required in staging and production."""
-    trusted_proxies: values.Proxies = ()
+    trusted_proxies: fields.Proxies = ()
     """Addresses or networks whose X-Forwarded-For counts, or none. Required when deployed."""
-    cors_origins: values.Origins = ()
+    cors_origins: fields.Origins = ()
     """Origins of web pages that may call the service. Listed one by one and https in production."""
-    cors_credentials: values.Flag = False
+    cors_credentials: fields.Flag = False
     """Browsers may send cookies from those origins; not together with *."""
-    cors_headers: values.HeaderNames = ()
+    cors_headers: fields.HeaderNames = ()
     """Request headers that those pages may send besides those that the service knows."""
-    session_idle_hours: Annotated[int, values.unit("hours", 1, 168)] = 12
+    session_idle_hours: Annotated[int, fields.unit("hours", 1, 168)] = 12
     """After how long without a request an organiser has to sign in again."""
-    session_max_days: Annotated[int, values.unit("days", 1, 90)] = 7
+    session_max_days: Annotated[int, fields.unit("days", 1, 90)] = 7
     """After how long an organiser has to sign in again in any case."""
-    admin_allowed_networks: values.Networks = ()
+    admin_allowed_networks: fields.Networks = ()
     """Addresses or networks from which organisers may sign in and work; none: from anywhere."""
-    anonymous_introspection: values.Flag = Field(
+    anonymous_introspection: fields.Flag = Field(
         default_factory=by_environment(deployed=False, development=True, test=True)
     )
     """Callers who are not signed in may read the schema and are told what they may have meant."""
-    compiled_execution: values.Flag = True
+    compiled_execution: fields.Flag = True
     """Objects of an answer are completed by generated functions; the answers are the same."""
-    rendered_plans: values.Flag = True
+    rendered_plans: fields.Flag = True
     """PostgreSQL prints teams as JSON where it can; the answers are the same."""
-    trusted_documents: values.FilePath | None = None
+    trusted_documents: fields.FilePath | None = None
     """JSON file of documents by their names; without a sign-in only these may be run."""
 
-    log_level: values.Level = "INFO"
+    log_level: fields.Level = "INFO"
     """DEBUG, INFO, WARNING, ERROR or CRITICAL."""
-    log_file: values.FilePath | None = None
+    log_file: fields.FilePath | None = None
     """File that the log is also written to."""
-    log_file_max_bytes: values.Bytes = 10 << 20
+    log_file_max_bytes: fields.Bytes = 10 << 20
     """Size at which the file is set aside and a new one begun."""
-    log_file_backups: Annotated[int, values.unit("files", 1, 100)] = 5
+    log_file_backups: Annotated[int, fields.unit("files", 1, 100)] = 5
     """How many files that were set aside are kept."""
 
-    document_store: values.Store | None = None
+    document_store: fields.Store | None = None
     """Where new documents go. Without it Cloudinary where there is an account, else a folder."""
-    document_dir: values.FilePath | None = None
+    document_dir: fields.FilePath | None = None
     """Folder of the documents; without it `documents` under DATA_DIR."""
-    upload_dir: values.FilePath | None = None
+    upload_dir: fields.FilePath | None = None
     """Where bytes wait until a file is whole; shared by all servers. Else under DATA_DIR."""
-    upload_bytes_per_client: Annotated[int, values.unit("bytes", 1 << 20, 1 << 40)] = 4 << 30
+    upload_bytes_per_client: Annotated[int, fields.unit("bytes", 1 << 20, 1 << 40)] = 4 << 30
     """Unfinished uploads of one client, as announced. Enough for 20 teams that send at once."""
-    upload_stall_seconds: values.Seconds = 30
+    upload_stall_seconds: fields.Seconds = 30
     """How long a transfer, or the reader of any answer, may stand still before it is cut off."""
-    upload_ticket_hours: Annotated[int, values.unit("hours", 1, 24)] = 2
+    upload_ticket_hours: Annotated[int, fields.unit("hours", 1, 24)] = 2
     """How long a place for one file stays open."""
-    inspection_processes: Annotated[int, values.unit("processes", 1, 16)] = 2
+    inspection_processes: Annotated[int, fields.unit("processes", 1, 16)] = 2
     """Files that one server looks into at a time; one client has all but one of them at most."""
-    inspection_seconds: Annotated[int, values.unit("seconds", 1, 20)] = 10
+    inspection_seconds: Annotated[int, fields.unit("seconds", 1, 20)] = 10
     """CPU that looking into one file may take; three times as long by the clock."""
-    inspection_memory_bytes: Annotated[int, values.unit("bytes", 256 << 20, 4 << 30)] = 512 << 20
+    inspection_memory_bytes: Annotated[int, fields.unit("bytes", 256 << 20, 4 << 30)] = 512 << 20
     """Memory that looking into one file may take, with that of the program."""
-    unclaimed_upload_hours: Annotated[int, values.unit("hours", 3, 720)] = 24
+    unclaimed_upload_hours: Annotated[int, fields.unit("hours", 3, 720)] = 24
     """How long a file is kept that no form names; longer than UPLOAD_TICKET_HOURS."""
-    link_minutes: Annotated[int, values.unit("minutes", 1, 1_440)] = 10
+    link_minutes: Annotated[int, fields.unit("minutes", 1, 1_440)] = 10
     """How long a link shows a document."""
-    retention_identity_days: Annotated[int, values.unit("days", 1, 3_650)] = 180
+    retention_identity_days: Annotated[int, fields.unit("days", 1, 3_650)] = 180
     """How long identity proofs and subscription cards are kept after registration."""
-    retention_letter_days: Annotated[int, values.unit("days", 1, 3_650)] = 365
+    retention_letter_days: Annotated[int, fields.unit("days", 1, 3_650)] = 365
     """How long pastors' letters are kept after registration."""
-    retention_payment_days: Annotated[int, values.unit("days", 1, 3_650)] = 1_095
+    retention_payment_days: Annotated[int, fields.unit("days", 1, 3_650)] = 1_095
     """How long payment receipts are kept after registration."""
-    retention_photo_days: Annotated[int, values.unit("days", 1, 3_650)] = 365
+    retention_photo_days: Annotated[int, fields.unit("days", 1, 3_650)] = 365
     """How long photos are kept after registration."""
 
-    cloudinary_url: values.CloudinaryUrl | None = None
+    cloudinary_url: fields.CloudinaryUrl | None = None
     """Account for documents, or the next three."""
-    cloudinary_cloud_name: values.Text | None = None
+    cloudinary_cloud_name: fields.Text | None = None
     """Account for documents."""
-    cloudinary_api_key: values.Secret | None = None
+    cloudinary_api_key: fields.Secret | None = None
     """Key of that account."""
-    cloudinary_api_secret: values.Secret | None = None
+    cloudinary_api_secret: fields.Secret | None = None
     """Secret of that account."""
-    cloudinary_timeout_seconds: values.Seconds = 30
+    cloudinary_timeout_seconds: fields.Seconds = 30
     """How long one call to Cloudinary may take."""
-    outside_attempts: Annotated[int, values.unit("attempts", 1, 10)] = 3
+    outside_attempts: Annotated[int, fields.unit("attempts", 1, 10)] = 3
     """How often one call to an outside service is tried."""
-    breaker_failures: Annotated[int, values.unit("attempts", 1, 1_000)] = 5
+    breaker_failures: Annotated[int, fields.unit("attempts", 1, 1_000)] = 5
     """Failed attempts within BREAKER_WINDOW_SECONDS after which a service is left alone."""
-    breaker_window_seconds: values.Seconds = 60
+    breaker_window_seconds: fields.Seconds = 60
     """How long a failed attempt counts; a success in between changes nothing."""
-    breaker_open_seconds: values.Seconds = 60
+    breaker_open_seconds: fields.Seconds = 60
     """How long a service is left alone before one call tries it again."""
-    smtp_host: values.Text | None = Field(
+    smtp_host: fields.Text | None = Field(
         None, validation_alias=AliasChoices("SMTP_HOST", "SMTP_SERVER")
     )
     """Server that mails are sent through. Checked at start; not used by this version."""
-    smtp_port: values.Port = 587
+    smtp_port: fields.Port = 587
     """Port of that server. Checked at start; not used by this version."""
-    smtp_username: values.Text | None = None
+    smtp_username: fields.Text | None = None
     """Account at that server. Checked at start; not used by this version."""
-    smtp_password: values.Secret | None = None
+    smtp_password: fields.Secret | None = None
     """Password of that account. Checked at start; not used by this version."""
-    smtp_from: values.MailAddress | None = None
+    smtp_from: fields.MailAddress | None = None
     """Sender of mails. Checked at start; not used by this version."""
 
-    metrics_token: values.Secret | None = None
+    metrics_token: fields.Secret | None = None
     """Bearer token of /metrics; without it only this machine may read them."""
-    otel_exporter_otlp_endpoint: values.HttpAddress | None = None
+    otel_exporter_otlp_endpoint: fields.HttpAddress | None = None
     """Where spans are sent to by OTLP over HTTP. Needs the extra `otel`."""
 
     @property
@@ -384,7 +384,7 @@ def ensure_secret_key(data_dir: Path) -> str:
 
 
 def env_example() -> str:
-    return variables.env_example(Settings, GROUPS)
+    return reference.env_example(Settings, GROUPS)
 
 
 def log_as(settings: Settings) -> None:
@@ -398,7 +398,7 @@ def log_as(settings: Settings) -> None:
 
 
 def settings_reference() -> str:
-    return variables.settings_reference(Settings, GROUPS)
+    return reference.settings_reference(Settings, GROUPS)
 
 
 def _wrong(unsafe: bool, reason: str, *names: str) -> Combination:

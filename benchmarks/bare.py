@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 from server import create_app, uvicorn_config
 from serving import COLLECTED_AFTER
 from settings import Settings, load_settings
-from web.draining import Drain
-from web.exchange import BODY, WHOLE
-from web.requests import HttpRequest
+from web.graphql.request import HttpRequest
+from web.middleware.exchange import BODY, WHOLE
+from web.server.graceful_shutdown import Drain
 
 MAX_BODY_BYTES = 1 << 20
 

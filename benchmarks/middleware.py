@@ -31,9 +31,9 @@ from benchmarks.processes import RATE_LIMIT, RATE_LIMIT_ALL, Served, free_port, 
 from observability.logging_setup import configure_logging  # noqa: E402
 from server import middleware, uvicorn_config  # noqa: E402
 from settings import Settings  # noqa: E402
-from web.clients import client_address  # noqa: E402
-from web.draining import Drain, DrainingServer  # noqa: E402
-from web.limits import RateLimits  # noqa: E402
+from web.auth.client_ip import client_address  # noqa: E402
+from web.rate_limiting.limiter import RateLimits  # noqa: E402
+from web.server.graceful_shutdown import Drain, DrainingServer  # noqa: E402
 
 BAR_MS = 0.1
 CONNECTIONS = 16

@@ -74,7 +74,7 @@ def test_processes_are_forked_from_one_that_has_imported_all(monkeypatch):
     shared = settings_of(monkeypatch, RATE_LIMIT_STORAGE="redis://127.0.0.1")
 
     assert imported_once(alone) == ["serving", *NEEDED_LATER]
-    assert imported_once(shared) == ["serving", *NEEDED_LATER, "web.shared_windows"]
+    assert imported_once(shared) == ["serving", *NEEDED_LATER, "web.rate_limiting.redis_store"]
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 import settings as module
+from config import reference
 from settings import Settings, SettingsError, env_example, load_settings, settings_reference
 from tests.environment import DEPLOYED, FULL_SET, problems_of, settings_of
-from web import variables
 
 ROOT = Path(module.__file__).parent
 
@@ -246,7 +246,7 @@ def test_version_is_that_of_the_project(load):
 
 
 def test_every_field_has_a_description():
-    assert list(dict(variables.descriptions(Settings))) == list(Settings.model_fields)
+    assert list(dict(reference.descriptions(Settings))) == list(Settings.model_fields)
     assert len(Settings.model_fields) >= 30
 
 

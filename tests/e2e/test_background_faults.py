@@ -25,7 +25,7 @@ from resilience import background_tasks as backgrounds
 from resolvers.operations import maintenance, outbox
 from tests.databases import dsn
 from tests.processes import free_port, until
-from web import limits as rates
+from web.rate_limiting import limiter as rates
 
 MODULE = "needed_by_the_first_team"
 PAUSES = {

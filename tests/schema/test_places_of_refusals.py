@@ -29,12 +29,12 @@ OUTSIDE_OF_ARGUMENTS = {
     "schema/errors.py": 2,
     "schema/limits/query_limits.py": 1,
     "schema/idempotency.py": 1,
-    "web/cors.py": 1,
-    "web/graphql.py": 2,
-    "web/heads.py": 2,
-    "web/middleware.py": 1,
-    "web/requests.py": 6,
-    "web/uploads.py": 2,
+    "web/middleware/cors.py": 1,
+    "web/graphql/endpoint.py": 2,
+    "web/server/protocol_errors.py": 2,
+    "web/middleware/access_log.py": 1,
+    "web/graphql/request.py": 6,
+    "web/routes/uploads.py": 2,
 }
 CONNECTIONS = ["churches", "teams", "auditLog", "deliveries"]
 SIZE = {"min": 1, "max": 100}

@@ -12,9 +12,12 @@ from schema.limits.complexity import Limit
 from schema.limits.document_cache import ARRIVING_MAX_BYTES, REFUSED_MAX_BYTES
 from schema.limits.query_limits import ALLOWED, documents
 from tests.asking import serving
-from web import clients, compression, connections, negotiation, requests
-from web.negotiation import HEADERS_MAX_BYTES
-from web.windows import CLIENTS_KEPT, OwnMemory
+from web.auth import client_ip
+from web.graphql import negotiation, request
+from web.graphql.negotiation import HEADERS_MAX_BYTES
+from web.middleware import compression
+from web.rate_limiting.memory import CLIENTS_KEPT, OwnMemory
+from web.server import protocol
 
 DOCUMENTS_MAX_MB = 4.0
 HEADERS_MAX_MB = 1.0
@@ -139,10 +142,10 @@ async def test_headers_that_differ_take_little_memory(client, count):
     ("function", "arguments"),
     [
         (negotiation._negotiate, lambda n, pad: ((f"application/json;n={n}{pad}".encode(),),)),
-        (requests._require_json, lambda n, pad: (f"application/json;n={n}{pad}", "identity")),
+        (request._require_json, lambda n, pad: (f"application/json;n={n}{pad}", "identity")),
         (compression.accepted, lambda n, pad: (f"br, {n}{pad}",)),
-        (connections._split, lambda n, pad: (f"/a{n}?{pad}".encode(),)),
-        (clients._client, lambda n, pad: (f"10.0.0.{n % 250}", (f"{n}{pad}".encode(),), ())),
+        (protocol._split, lambda n, pad: (f"/a{n}?{pad}".encode(),)),
+        (client_ip._client, lambda n, pad: (f"10.0.0.{n % 250}", (f"{n}{pad}".encode(),), ())),
     ],
 )
 @pytest.mark.parametrize("length", [0, 100, 1_000, 30_000])
@@ -150,7 +153,7 @@ def test_cache_of_headers_is_bounded_in_bytes(function, arguments, length):
     for number in range(20_000 if length < 1_000 else 2_000):
         function(*arguments(number, "x" * length))
 
-    most = clients.CLIENTS_MAX_BYTES if function is clients._client else HEADERS_MAX_BYTES
+    most = client_ip.CLIENTS_MAX_BYTES if function is client_ip._client else HEADERS_MAX_BYTES
     assert function.results.bytes <= most
     assert (len(function.results) > 0) or length == 30_000
 

@@ -11,7 +11,7 @@ import pytest
 from observability.logging_setup import configure_logging
 from tests.asking import AWAY, serving
 from tests.logs import restored_logging
-from tests.web.test_middleware import application
+from tests.web.middleware.test_stack import application
 
 MAX_BYTES = 2_000
 MAX_LINES = 3

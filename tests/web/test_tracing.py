@@ -7,12 +7,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from config.base import SettingsError
 from observability.logging_setup import what_is_bound
 from observability.tracing import request_span, span, start_tracing, stop_tracing, trace_id_of
 from server import create_app, middleware
 from settings import Settings
 from tests.asking import AWAY, ask, data, serving
-from web.configuration import SettingsError
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"

@@ -14,7 +14,7 @@ from schema.teams.readiness import ELSEWHERE_MAX
 from tests import make
 from tests.asking import AWAY, ask, data, refused, serving
 from tests.signing_in import bearer
-from web.negotiation import GRAPHQL_TYPE
+from web.graphql.negotiation import GRAPHQL_TYPE
 
 CORE = schema._schema
 HEAD = "query ($input: RegisterTeamInput!)"

@@ -1,0 +1,77 @@
+"""Types of the values that operators write, each with its unit and range."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from config import lists
+from config.database_url import asyncpg_url
+from domain.documents import DocumentKind
+
+DOCUMENTS = tuple(kind.value for kind in DocumentKind)
+RATE_STORE = re.compile(r"memory://|(rediss?|valkeys?)://[^\s/?#]\S*")
+CLOUDINARY = re.compile(r"cloudinary://[^\s:@/]+:[^\s:@/]+@[^\s:@/]\S*")
+
+
+def unit(name: str, least: int | None = None, most: int | None = None) -> Any:
+    """What is counted, and the range that is allowed."""
+    return Field(ge=least, le=most, json_schema_extra={"unit": name})
+
+
+def _case(convert: Callable[[str], str]) -> BeforeValidator:
+    return BeforeValidator(lambda value: convert(value) if isinstance(value, str) else value)
+
+
+def _list(read: Callable[[str], str], fact: str) -> AfterValidator:
+    return AfterValidator(lists.each(read, fact))
+
+
+def _document(text: str) -> str:
+    return DOCUMENTS[DOCUMENTS.index(text.upper())]
+
+
+def _hidden(check: Callable[[str], object], form: str = "") -> AfterValidator:
+    """Check a secret by `check`, which raises ValueError or returns something false."""
+
+    def read(value: SecretStr) -> SecretStr:
+        if not check(value.get_secret_value()):
+            raise ValueError(f"is not of the form {form}")
+        return value
+
+    return AfterValidator(read)
+
+
+Environment = Annotated[
+    Literal["development", "test", "staging", "production"], _case(str.lower), unit("word")
+]
+Level = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], _case(str.upper), unit("word")
+]
+Store = Annotated[Literal["folder", "cloudinary"], _case(str.lower), unit("folder or cloudinary")]
+Text = Annotated[str, Field(min_length=1, max_length=200), unit("text")]
+MailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$"), unit("e-mail address")]
+HttpAddress = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$"), unit("URL")]
+Flag = Annotated[bool, unit("true or false")]
+Port = Annotated[int, unit("port", 1, 65_535)]
+Seconds = Annotated[int, unit("seconds", 1, 86_400)]
+Bytes = Annotated[int, unit("bytes", 1_024, 1 << 30)]
+FilePath = Annotated[Path, unit("path")]
+Secret = Annotated[SecretStr, unit("secret")]
+List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lists.entries), unit("list")]
+Hosts = Annotated[List, _list(lists.host, "a host name or address without port")]
+Origins = Annotated[List, _list(lists.origin, "an origin such as https://icct26.example.org")]
+HeaderNames = Annotated[List, _list(lists.header_name, "the name of a header")]
+Networks = Annotated[List, _list(lists.proxy, "an IP address or a network smaller than all")]
+Proxies = Annotated[List, _list(lists.proxy, "an IP address or a network smaller than all")]
+Documents = Annotated[List, _list(_document, f"one of {', '.join(DOCUMENTS)}")]
+DatabaseUrl = Annotated[SecretStr, _hidden(asyncpg_url), unit("URL")]
+RateStore = Annotated[
+    SecretStr, _hidden(RATE_STORE.fullmatch, "memory://, redis://… or valkey://…"), unit("URL")
+]
+CloudinaryUrl = Annotated[
+    SecretStr, _hidden(CLOUDINARY.fullmatch, "cloudinary://KEY:SECRET@CLOUD"), unit("URL")
+]

@@ -1,0 +1,318 @@
+"""Who makes a request: an organiser by bearer token or cookie, or anybody.
+
+A bearer token is sent on purpose: one that is unknown or has ended is refused, whatever was asked.
+A cookie is sent by itself: one that has ended counts as none, and is taken away. What is unknown is
+counted as a guess, once however often it is sent; a cookie is never refused for it. A second cookie
+outlives the session: strangers who guess at its account do not keep its client out.
+"""
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from starlette.responses import Response
+
+from config.lists import without_default_port
+from domain.auth.roles import ANONYMOUS, Caller, CallerKind
+from domain.errors.exceptions import DomainError, Forbidden, Unauthenticated
+from resolvers.accounts import sessions as accounts
+from resolvers.accounts.known_clients import LIFETIME, known_client_text, read_known_client
+from resolvers.accounts.request_signing import SignedRequest
+from resolvers.accounts.tokens import TokenEnded
+from resolvers.services import Services
+from schema.context import Admitted
+from web.auth.client_ip import address_of, client_address, networks_of
+from web.graphql.request import HttpRequest
+from web.rate_limiting.attempts import (
+    Attempt,
+    code_attempt,
+    known_attempt,
+    known_code_attempt,
+    password_attempt,
+)
+from web.rate_limiting.limiter import RateLimits
+from web.rate_limiting.status import Exceeded, Standing
+
+COOKIE = "__Host-icct26"
+PLAIN_COOKIE = "icct26"
+# Behind the name of either.
+KNOWN = "-known"
+KNOWN_COOKIES = frozenset((f"{COOKIE}{KNOWN}".encode(), f"{PLAIN_COOKIE}{KNOWN}".encode()))
+MANAGE_TOKEN = "icm_"  # noqa: S105 - the prefix of captains' tokens, which are not ours
+# A browser sends these to another page's server only after a preflight.
+PREFLIGHTED = frozenset((b"x-requested-with", b"apollo-require-preflight"))
+LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
+
+
+class Sessions:
+    def __init__(  # noqa: PLR0913 - one argument for each setting
+        self,
+        services: Services,
+        limits: RateLimits,
+        *,
+        environment: str,
+        trusted_proxies: Sequence[str],
+        cors_origins: Sequence[str],
+        allowed_networks: Sequence[str],
+    ) -> None:
+        self.services = services
+        self.limits = limits
+        self.trusted_proxies = tuple(trusted_proxies)
+        self.origins = frozenset(cors_origins) - {"*"}
+        self.networks = networks_of(tuple(allowed_networks))
+        self.is_deployed = environment in {"staging", "production"}
+        self.is_development = environment == "development"
+
+
+class Visit:
+    """One request: who makes it, what it may do, which cookie its answer brings.
+
+    Anybody makes it until they are recognised.
+    """
+
+    def __init__(self, sessions: Sessions, request: HttpRequest) -> None:
+        self.caller: Caller = ANONYMOUS
+        self.client = client_address(request.scope, sessions.trusted_proxies)
+        self._sessions = sessions
+        self._request = request
+        self._cookie = PLAIN_COOKIE if self._is_plain() else COOKIE
+        cookies = request.rest.cookies if b"cookie" in request.headers else {}
+        self._given = cookies.get(self._cookie)
+        self._known_text = cookies.get(self._cookie + KNOWN)
+        self._new_known_text: str | None = None
+        self._attempts: dict[str, list[Attempt]] = {}
+        self._bearer = _bearer_of(request)
+        self._kept: tuple[str, datetime] | None = None
+        self._is_dropped = False
+        self._standing: Standing | None = None
+        self._is_counted = False
+
+    @property
+    def counted_as(self) -> str:
+        """An organiser wherever they are, anybody else by their address."""
+        organiser = self.caller.organiser_id
+        return f"organiser {organiser.hex}" if organiser else self.client
+
+    @property
+    def manage_token(self) -> str | None:
+        """A captain's, as it was sent."""
+        is_captains = self._bearer is not None and self._bearer.startswith(MANAGE_TOKEN)
+        return self._bearer if is_captains else None
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.caller.kind is CallerKind.ANONYMOUS
+
+    async def recognise(self, *, only_reads: bool) -> None:
+        """Raises Unauthenticated, Forbidden, RateLimited."""
+        token, services = self._bearer, self._sessions.services
+        if token is None:
+            await self._recognise_cookie(services, only_reads=only_reads)
+        elif not token.startswith(MANAGE_TOKEN):
+            self.require_place()
+            is_signed = b"x-signature" in self._request.headers
+            signed = await _signed(self._request) if is_signed else None
+            try:
+                self.caller = await accounts.caller_of(
+                    services, token, signed, may_be_recent=only_reads
+                )
+            except TokenEnded:
+                raise
+            except Unauthenticated:
+                # With another signature it is another guess.
+                await self.count_guess(f"{token} {signed.signature if signed else ''}")
+                raise
+
+    async def _recognise_cookie(self, services: Services, *, only_reads: bool) -> None:
+        if self._given is not None and self._is_allowed_place():
+            try:
+                self.caller = await accounts.caller_of(
+                    services, self._given, may_be_recent=only_reads
+                )
+            except TokenEnded:
+                self.drop()
+            except Unauthenticated:
+                self.drop()
+                with suppress(Exceeded):
+                    await self.count_guess(self._given)
+
+    async def admit(self, kind: Admitted, count: int = 1) -> None:
+        """Raises Forbidden, RateLimited."""
+        if kind != "query":
+            self._require_own_page()
+        await self._hit(kind, count)
+
+    async def charge(self, kind: Admitted) -> None:
+        """Count a request that nothing has counted: to refuse is work too. Raises RateLimited."""
+        if not self._is_counted:
+            await self._hit(kind)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the client was told to come again later, and has not waited for so long."""
+        return self._sessions.limits.is_waiting(self.counted_as)
+
+    def require_no_wait(self, kind: Admitted | None) -> None:
+        """Refuse what would be refused after more work; see RateLimits. Raises Exceeded."""
+        try:
+            self._sessions.limits.require_no_wait(kind, self.counted_as)
+        except Exceeded:
+            # A client that waits is not counted again.
+            self._is_counted = True
+            raise
+
+    async def refused(self, error: DomainError, kind: Admitted) -> DomainError:
+        """The error of a request, or the rate limit that the refusal exceeds."""
+        try:
+            await self.charge(kind)
+        except Exceeded as refusal:
+            error = refusal
+        if isinstance(error, Exceeded):
+            # It tells a standing of its own.
+            self._standing = None
+        return error
+
+    async def _hit(self, kind: Admitted, count: int = 1) -> None:
+        self._is_counted = True
+        limits = self._sessions.limits
+        try:
+            self._standing = await limits.hit(kind, self.counted_as, count)
+        except Exceeded as refusal:
+            self._standing = refusal.standing
+            await limits.remember(refusal, self.counted_as)
+            raise
+
+    def require_place(self) -> None:
+        if not self._is_allowed_place():
+            raise Forbidden("Organisers cannot work from this network.")
+
+    async def count_sign_in(self, account: str) -> None:
+        self.require_place()
+        quota = self._sessions.limits.sign_ins.quota
+        device = self._device_known_to(account)
+        if device is not None:
+            attempt = known_attempt(account, device, quota)
+        else:
+            attempt = password_attempt(account, self.client, quota)
+        await self._reserve(account, attempt)
+
+    async def count_code(self, account: str) -> None:
+        quota = self._sessions.limits.sign_ins.quota
+        device = self._device_known_to(account)
+        if device is not None:
+            attempt = known_code_attempt(account, device, quota)
+        else:
+            attempt = code_attempt(account, self.client, quota)
+        await self._reserve(account, attempt)
+
+    async def forget_sign_ins(self, account: str) -> None:
+        for attempt in self._attempts.pop(account, ()):
+            await self._sessions.limits.forgive(attempt)
+
+    async def take_back_sign_ins(self, account: str) -> None:
+        for attempt in self._attempts.pop(account, ()):
+            await self._sessions.limits.take_back(attempt)
+
+    async def count_guess(self, token: str) -> None:
+        await self._sessions.limits.count_token(self.client, token)
+
+    def remember(self, account: str) -> None:
+        services = self._sessions.services
+        before = read_known_client(services, self._new_known_text or self._known_text)
+        self._new_known_text = known_client_text(services, before, account)
+
+    def keep(self, token: str, expires_at: datetime) -> None:
+        self._kept = (token, expires_at)
+
+    def drop(self) -> None:
+        self._kept, self._is_dropped = None, True
+
+    def dress(self, response: Response) -> Response:
+        """The response with the cookies that it brings, or takes away, and the client's rate."""
+        if self._standing is not None:
+            response.raw_headers += self._standing.pairs()
+        if self._kept is not None:
+            token, expires_at = self._kept
+            left = (expires_at - self._sessions.services.clock()).total_seconds()
+            self._set_cookie(response, self._cookie, token, math.floor(left))
+        elif self._is_dropped and self._given is not None:
+            self._set_cookie(response, self._cookie, "", 0)
+        if self._new_known_text is not None:
+            seconds = int(LIFETIME.total_seconds())
+            self._set_cookie(response, self._cookie + KNOWN, self._new_known_text, seconds)
+        return response
+
+    def _device_known_to(self, account: str) -> str | None:
+        """The client's name where it has signed in to the account before."""
+        known = read_known_client(self._sessions.services, self._known_text)
+        return known.device if known is not None and known.has_used(account) else None
+
+    async def _reserve(self, account: str, attempt: Attempt) -> None:
+        await self._sessions.limits.reserve(attempt)
+        self._attempts.setdefault(account, []).append(attempt)
+
+    def _set_cookie(self, response: Response, name: str, value: str, seconds: int) -> None:
+        response.set_cookie(
+            name,
+            value,
+            max_age=seconds,
+            path="/",
+            secure=self._cookie == COOKIE,
+            httponly=True,
+            samesite="strict" if self._cookie == COOKIE else "lax",
+        )
+
+    def _is_plain(self) -> bool:
+        """On a developer's machine, where there is no TLS for a secure cookie."""
+        if not self._sessions.is_development:
+            return False
+        url = self._request.rest.url
+        return url.scheme == "http" and url.hostname in LOCAL_HOSTS
+
+    def _is_allowed_place(self) -> bool:
+        networks = self._sessions.networks
+        if not networks:
+            return True
+        address = address_of(self._request.scope, self._sessions.trusted_proxies)
+        return address is not None and any(address in network for network in networks)
+
+    def _require_own_page(self) -> None:
+        """Other people's pages can make a browser send its cookie. Raises Forbidden."""
+        if self._bearer is not None or self._given is None:
+            return
+        request = self._request
+        if not request.headers.keys().isdisjoint(PREFLIGHTED) or self._is_own(
+            request.header(b"origin").lower()
+        ):
+            return
+        raise Forbidden(
+            "With the cookie a mutation needs the Origin of an allowed page, or the header"
+            " X-Requested-With or Apollo-Require-Preflight."
+        )
+
+    def _is_own(self, origin: str) -> bool:
+        host = self._request.header(b"host").lower()
+        schemes = ("https",) if self._sessions.is_deployed else ("https", "http")
+        own = {without_default_port(f"{scheme}://{host}") for scheme in schemes if host}
+        return without_default_port(origin) in own | self._sessions.origins
+
+
+def _bearer_of(request: HttpRequest) -> str | None:
+    """None for another scheme: that is a proxy's, not ours."""
+    scheme, _, token = request.header(b"authorization").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+async def _signed(request: HttpRequest) -> SignedRequest:
+    """The request for its signature."""
+    query = request.scope["query_string"].decode("latin-1")
+    path = request.scope["raw_path"].decode("latin-1")
+    return SignedRequest(
+        method=request.method,
+        target=f"{path}?{query}" if query else path,
+        timestamp=request.header(b"x-signature-timestamp"),
+        nonce=request.header(b"x-signature-nonce"),
+        signature=request.header(b"x-signature"),
+        body=await request.body(),
+    )

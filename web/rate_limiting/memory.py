@@ -1,0 +1,131 @@
+"""Moving windows in the memory of this process, and waits that double in any store."""
+
+import math
+import time
+from collections import OrderedDict, deque
+from typing import Any
+
+from web.rate_limiting.status import Policy, Standing
+
+SWEEP_SECONDS = 60
+WAIT_MAX_SECONDS = 900
+BREACHES_KEPT_SECONDS = 3600
+# Windows of all kinds and clients together, and as many counters, of which a client that waits has
+# three; those that were counted least recently go first. An empty window takes about 1 KB, and 32
+# bytes for each place that is taken: 20 MB, and what the server counts within a window's time.
+CLIENTS_KEPT = 20_000
+
+
+class StoreAway(Exception):
+    """A store that processes share does not answer."""
+
+
+class OwnMemory:
+    """Moving windows and counters of this process. The library's walk every client on every hit."""
+
+    def __init__(self) -> None:
+        # When each place that is taken is free again, the first one first.
+        self.windows: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+        self._swept_at = time.time()
+        self.counters: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def take(
+        self, key: tuple[str, str], limit: int, seconds: int, now: float, count: int = 1
+    ) -> tuple[bool, deque[float]]:
+        """Whether `count` places were left, which are taken then; the window."""
+        if now - self._swept_at > SWEEP_SECONDS:
+            self._sweep(now)
+        window = self.windows.get(key)
+        if window is None:
+            window = self.windows[key] = deque()
+            if len(self.windows) > CLIENTS_KEPT:
+                self.windows.popitem(last=False)
+        else:
+            self.windows.move_to_end(key)
+        while window and window[0] <= now:
+            window.popleft()
+        is_taken = len(window) + count <= limit
+        if is_taken:
+            window.extend([now + seconds] * count)
+        return is_taken, window
+
+    async def incr(self, key: str, seconds: float) -> int:
+        now = time.time()
+        count, ends_at = self.counters.get(key, (0, 0.0))
+        if ends_at <= now:
+            count, ends_at = 0, now + seconds
+        self.counters[key] = count + 1, ends_at
+        self.counters.move_to_end(key)
+        if len(self.counters) > CLIENTS_KEPT:
+            self.counters.popitem(last=False)
+        return count + 1
+
+    def counter(self, key: str) -> tuple[int, float]:
+        """The count and when it ends, 0 and 0 for a counter that is not there."""
+        return self.counters.get(key, (0, 0.0))
+
+    def _sweep(self, now: float) -> None:
+        self._swept_at = now
+        self.windows = OrderedDict((k, v) for k, v in self.windows.items() if v and v[-1] > now)
+        self.counters = OrderedDict((k, v) for k, v in self.counters.items() if v[1] > now)
+
+
+class Counting:
+    """Waits, which double, in one store."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    async def _breach(self, key: str, reset: int) -> int:
+        """The wait; a breach is counted once, however often it is repeated until the reset."""
+        if await self._store.incr(f"refused/{key}", reset) > 1:
+            return reset
+        breaches = await self._store.incr(f"breaches/{key}", BREACHES_KEPT_SECONDS)
+        wait: int = min(reset << min(breaches - 1, 10), max(reset, WAIT_MAX_SECONDS))
+        await self._store.incr(f"waits/{key}", wait)
+        return wait
+
+
+class OwnCounting(Counting):
+    """In memory."""
+
+    def __init__(self) -> None:
+        self._memory = OwnMemory()
+        super().__init__(self._memory)
+
+    def take(self, policy: Policy, client: str, count: int) -> Standing | None:
+        """The standing of a client that has its places now; None for one that may have to wait."""
+        if self._memory.counters:
+            return None
+        now = time.time()
+        is_taken, window = self._memory.take(
+            (policy.kind, client), policy.quota, policy.seconds, now, count
+        )
+        return _standing(policy, window, now) if is_taken else None
+
+    async def hit(self, policy: Policy, client: str, count: int) -> tuple[Standing, int]:
+        """As shared."""
+        key, now = f"{policy.kind}/{client}", time.time()
+        _, ends_at = self._memory.counter(f"waits/{key}")
+        wait = math.ceil(ends_at - now)
+        if wait > 0:
+            return Standing(policy, 0, wait), wait
+        is_taken, window = self._memory.take(
+            (policy.kind, client), policy.quota, policy.seconds, now, count
+        )
+        if is_taken:
+            return _standing(policy, window, now), 0
+        wait = await self._breach(key, _reset_after(policy, window, now, count))
+        return Standing(policy, 0, wait), wait
+
+
+def _standing(policy: Policy, window: deque[float], now: float) -> Standing:
+    return Standing(policy, policy.quota - len(window), max(1, math.ceil(window[0] - now)))
+
+
+def _reset_after(policy: Policy, window: deque[float], now: float, count: int) -> int:
+    """Seconds until `count` places are free; the whole window where there never are so many."""
+    missing = len(window) + count - policy.quota
+    if not 0 < missing <= len(window):
+        return policy.seconds
+    return max(1, math.ceil(window[missing - 1] - now))

@@ -1,0 +1,40 @@
+"""What a client is told of the rate that it is counted by."""
+
+from dataclasses import dataclass
+
+from domain.errors.exceptions import RateLimited
+from web.errors import Pairs
+
+
+class Policy:
+    """So many operations of a kind within so many minutes."""
+
+    def __init__(self, kind: str, name: str, quota: int, *, minutes: int) -> None:
+        self.kind = kind
+        self.name = name.encode()
+        self.quota = quota
+        self.minutes = minutes
+        self.seconds = minutes * 60
+        self.pair = (b"ratelimit-policy", f'"{name}";q={quota};w={self.seconds}'.encode())
+
+
+@dataclass(slots=True)
+class Standing:
+    """Where a client stands after a request that was counted by the policy."""
+
+    policy: Policy
+    remaining: int
+    reset_seconds: int
+
+    def pairs(self) -> Pairs:
+        """Headers as the draft of the IETF's HTTPAPI group has them."""
+        rate = b'"%b";r=%d;t=%d' % (self.policy.name, self.remaining, self.reset_seconds)
+        return [self.policy.pair, (b"ratelimit", rate)]
+
+
+class Exceeded(RateLimited):
+    """`standing` is as of the refusal; its reset is when to come again."""
+
+    def __init__(self, standing: Standing) -> None:
+        super().__init__(retry_after_seconds=standing.reset_seconds)
+        self.standing = standing

@@ -1,0 +1,65 @@
+"""`/exports/{link}`: teams as a table, for whoever has the link, for as long as it lasts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from domain.errors.exceptions import DomainError
+from domain.spreadsheets import ExportFormat
+from resolvers.exports import export as exports
+from resolvers.exports.export import Export
+from resolvers.services import Services
+from web.graphql.endpoint import refusal
+from web.rate_limiting.guesses import Guesses
+from web.routes.files import HeldFile
+
+XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+# Writing one takes a thread and, while it is packed, much of a processor.
+WORKBOOKS_AT_ONCE = 2
+
+
+class Exports:
+    def __init__(self, services: Services, guesses: Guesses) -> None:
+        self._services = services
+        self._guesses = guesses
+        self._workbooks = asyncio.Semaphore(WORKBOOKS_AT_ONCE)
+
+    async def respond(self, request: Request) -> Response:
+        try:
+            export = await exports.open_export(self._services, request.path_params["link"])
+            if export.format == ExportFormat.CSV:
+                return await self._csv(export)
+            return await self._workbook(export)
+        except DomainError as error:
+            return refusal(await self._guesses.judged(request, error))
+
+    async def _csv(self, export: Export) -> Response:
+        """What fails on the way cuts the answer off: no file is short without a sign of it."""
+        rows = exports.csv_rows(self._services, export)
+        first = [await anext(rows), await anext(rows, b"")]
+
+        async def content() -> AsyncIterator[bytes]:
+            async with aclosing(rows):
+                for chunk in first:
+                    yield chunk
+                async for chunk in rows:
+                    yield chunk
+
+        headers = {"Content-Disposition": f'attachment; filename="{export.name}"'}
+        return StreamingResponse(content(), headers=headers, media_type="text/csv; charset=utf-8")
+
+    async def _workbook(self, export: Export) -> Response:
+        async with AsyncExitStack() as stack:
+            folder = await stack.enter_async_context(self._services.storage.spool.scratch_folder())
+            async with self._workbooks:
+                path = await exports.write_workbook(self._services, export, folder)
+            return HeldFile(
+                path,
+                stack.pop_all(),
+                media_type=XLSX_TYPE,
+                filename=export.name,
+                content_disposition_type="attachment",
+            )

@@ -1,0 +1,93 @@
+"""What is not GraphQL: liveness, readiness, the catalogue of errors, the explorer."""
+
+import html
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from strawberry.http.ides import get_graphql_ide_html
+
+from domain.errors.exceptions import CATALOG, ISSUE_CATALOG, MethodNotAllowed, NotFound
+from resolvers.services import Services
+from resolvers.tournaments import queries
+from web.errors import headers_of
+from web.graphql.endpoint import refusal
+from web.graphql.negotiation import error_type
+from web.server.graceful_shutdown import Drain
+
+# The stock explorer loads its parts from the web; it is served in development only.
+EXPLORER_POLICY = (
+    "default-src 'self' https: data:; script-src 'self' https: 'unsafe-inline' 'unsafe-eval';"
+    " style-src 'self' https: 'unsafe-inline'; frame-ancestors 'none'"
+)
+
+
+async def livez(_request: Request) -> Response:
+    """Answers as long as the process does; touches nothing."""
+    return PlainTextResponse("ok\n")
+
+
+class Readiness:
+    """`/readyz` and `/health`: 503 when the database is away or the process is about to end."""
+
+    def __init__(self, services: Services, drain: Drain) -> None:
+        self._services = services
+        self._drain = drain
+
+    async def respond(self, _request: Request) -> Response:
+        if self._drain.begun:
+            return self._answer("STOPPING", [], 503)
+        health = await queries.health(self._services)
+        checks = [
+            {"name": check.name, "status": check.status, "latencyMs": check.latency_ms}
+            for check in health.checks
+        ]
+        return self._answer(health.status, checks, 503 if health.status == "DOWN" else 200)
+
+    def _answer(self, status: str, checks: list[dict[str, Any]], http_status: int) -> Response:
+        body = {"status": status, "version": self._services.version, "checks": checks}
+        return JSONResponse(body, http_status)
+
+
+async def errors(_request: Request) -> Response:
+    """The catalogue as a page; `extensions.docUrl` points into it."""
+    rows = [
+        (entry.code, entry.description, entry.cause, entry.action) for entry in CATALOG.values()
+    ] + [
+        (entry.code, entry.description, entry.cause, entry.action)
+        for entry in ISSUE_CATALOG.values()
+    ]
+    sections = "".join(
+        f'<section id="{code}"><h2>{code}</h2><p>{html.escape(meaning)}</p>'
+        f"<p>Cause: {html.escape(cause)}</p><p>What to do: {html.escape(action)}</p></section>"
+        for code, meaning, cause, action in rows
+    )
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Error codes</title>'
+        '<meta name="viewport" content="width=device-width">'
+        f"<main><h1>Error codes</h1>{sections}</main></html>"
+    )
+
+
+async def graphiql(_request: Request) -> Response:
+    page = get_graphql_ide_html("graphiql").replace("{{ SUBSCRIPTION_ENABLED }}", "false")
+    page = page.replace(
+        'window.location.href.split("?")[0]', "new URL('/graphql', window.location).href"
+    )
+    return HTMLResponse(page, headers={"Content-Security-Policy": EXPLORER_POLICY})
+
+
+async def not_found(request: Request, _error: Exception) -> Response:
+    return refusal(NotFound("There is nothing at this address."), media_type=_error_type(request))
+
+
+async def method_not_allowed(request: Request, _error: Exception) -> Response:
+    path = request.url.path
+    allowed = {"/graphql": "GET, POST"}.get(path, "GET")
+    if path.startswith("/uploads/"):
+        allowed = "HEAD, PUT"
+    return refusal(MethodNotAllowed(), allow=allowed, media_type=_error_type(request))
+
+
+def _error_type(request: Request) -> str:
+    return error_type(headers_of(request.scope).get(b"accept", ()))

@@ -1,0 +1,50 @@
+"""`/metrics`: for a monitoring system with the token, or on this machine."""
+
+import hmac
+import ipaddress
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from domain.errors.exceptions import Forbidden, Unauthenticated
+from observability.metrics import exposition
+from resolvers.operations import metrics
+from resolvers.services import Services
+from web.graphql.endpoint import refusal
+from web.rate_limiting.guesses import Guesses
+
+# What comes with one of these has come through a proxy, from anywhere.
+PROXIED = frozenset(("forwarded", "via", "x-real-ip"))
+CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+
+
+class Metrics:
+    """Without a token, only direct connections from this machine are answered."""
+
+    def __init__(self, services: Services, guesses: Guesses, token: str | None) -> None:
+        self._services = services
+        self._guesses = guesses
+        self._token = token
+
+    async def respond(self, request: Request) -> Response:
+        if self._token is not None:
+            given = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if not hmac.compare_digest(given.encode("latin-1"), self._token.encode()):
+                return refusal(await self._guesses.counted(request, Unauthenticated()))
+        elif not _is_local(request):
+            return refusal(Forbidden())
+        await metrics.take(self._services)
+        return Response(exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _is_local(request: Request) -> bool:
+    if request.client is None or any(map(_is_of_proxy, request.headers)):
+        return False
+    try:
+        return ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_of_proxy(header: str) -> bool:
+    return header in PROXIED or header.startswith("x-forwarded-")

@@ -1,0 +1,118 @@
+"""`/uploads/{ticket}`: raw bytes in, as many requests as the network needs."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from domain.errors.exceptions import DomainError, MalformedRequest, RequestTimeout, UploadExpired
+from resolvers.documents import uploads
+from resolvers.documents.uploads import Piece, Standing, Ticket
+from resolvers.services import Services
+from web.graphql.endpoint import refusal
+from web.rate_limiting.guesses import Guesses
+from web.rate_limiting.limiter import RateLimits
+
+# Fewer bytes than these are no progress: a sender of single bytes is cut off as well.
+PROGRESS_BYTES = 1024
+
+_RANGE = re.compile(r"bytes (?:([0-9]{1,9})-([0-9]{1,9})|\*)/([0-9]{1,9})")
+
+
+class Uploads:
+    """PUT takes bytes, HEAD says how many are there. `stall_seconds` is without progress."""
+
+    def __init__(
+        self,
+        services: Services,
+        limits: RateLimits,
+        guesses: Guesses,
+        *,
+        stall_seconds: float,
+    ) -> None:
+        self._services = services
+        self._limits = limits
+        self._guesses = guesses
+        self._stall_seconds = stall_seconds
+
+    async def respond(self, request: Request) -> Response:
+        try:
+            ticket = uploads.read_ticket(self._services, request.path_params["ticket"])
+            standing = await uploads.standing(self._services, ticket)
+            if request.method == "PUT":
+                return await self._take(request, ticket, standing)
+            return Response(headers=_headers(ticket, standing.offset))
+        except DomainError as error:
+            return _refusal(await self._guesses.judged(request, error))
+
+    async def _take(self, request: Request, ticket: Ticket, standing: Standing) -> Response:
+        piece = _piece(request, ticket)
+        client = self._guesses.client(request)
+        if standing.offset == 0:
+            await self._limits.hit("upload", client)
+        chunks = self._chunks(request, ticket)
+        after = await uploads.receive(
+            self._services, ticket, standing, chunks, piece, client=client
+        )
+        status = (201 if after.is_new else 200) if after.is_stored else 202
+        body = {"documentId": ticket.document_id.hex, "isComplete": after.is_stored}
+        return JSONResponse(body, status, _headers(ticket, after.offset))
+
+    async def _chunks(self, request: Request, ticket: Ticket) -> AsyncIterator[bytes]:
+        """Raises RequestTimeout, UploadExpired, ClientDisconnect."""
+        stream, now = request.stream(), asyncio.get_running_loop().time
+        deadline, fresh = now() + self._stall_seconds, 0
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    chunk = await anext(stream)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise RequestTimeout("The transfer has stalled. Continue it.") from error
+            if self._services.clock() >= ticket.expires_at:
+                raise UploadExpired
+            fresh += len(chunk)
+            if fresh >= PROGRESS_BYTES:
+                deadline, fresh = now() + self._stall_seconds, 0
+            if chunk:
+                yield chunk
+
+
+def _piece(request: Request, ticket: Ticket) -> Piece | None:
+    """What Content-Range says. Raises MalformedRequest, FileTooLarge."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:18]) > ticket.byte_size:
+        raise uploads.larger_than(ticket)
+    text = request.headers.get("content-range")
+    if text is None:
+        return None
+    match = _RANGE.fullmatch(text.strip())
+    if match is None or int(match[3]) != ticket.byte_size:
+        raise MalformedRequest(
+            "Content-Range has to be: bytes first-last/size, with the size announced."
+        )
+    if match[1] is None:
+        return Piece(start=ticket.byte_size, end=ticket.byte_size)
+    piece = Piece(start=int(match[1]), end=int(match[2]) + 1)
+    if not piece.start < piece.end <= ticket.byte_size:
+        raise MalformedRequest("Content-Range has to lie within the file.")
+    return piece
+
+
+def _headers(ticket: Ticket, offset: int) -> dict[str, str]:
+    return {"Upload-Offset": str(offset), "Upload-Length": str(ticket.byte_size)}
+
+
+def _refusal(error: DomainError) -> Response:
+    response = refusal(error, allow="HEAD, PUT")
+    if "uploadOffset" in error.details:
+        response.headers["Upload-Offset"] = str(error.details["uploadOffset"])
+    if isinstance(error, RequestTimeout):
+        # It was the client that was slow.
+        response.status_code = HTTPStatus.REQUEST_TIMEOUT
+        response.headers["Connection"] = "close"
+    return response

@@ -1,0 +1,144 @@
+"""The end of a server: no request that somebody has sent goes unanswered."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import FrameType
+
+import uvicorn
+
+from resilience.shutdown_deadline import LastResort
+from web.server.protocol import Connection
+
+TICK_SECONDS = 0.1
+# After the deadline of a stop, for what is cut short to end.
+MARGIN_SECONDS = 4.0
+# Linux, socket(7). The one instruction of the filter lets nothing through.
+SO_ATTACH_FILTER = 26
+NOTHING = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0), 8)
+
+
+@dataclass(slots=True)
+class Drain:
+    """The end of the process: readiness and every answer tell of it.
+
+    `stopping` is set when no new connections are taken any more. `ends_at` is the one deadline of
+    the stop, on the clock of `time.monotonic`; None before the stop.
+    """
+
+    begun: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    ends_at: float | None = None
+
+    def begin(self, seconds: float) -> None:
+        """Begin the stop, or go on with it. Its end is `seconds` after its beginning."""
+        self.begun = True
+        if self.ends_at is None:
+            self.ends_at = time.monotonic() + seconds
+
+    def seconds_left(self, otherwise: float) -> float:
+        """Until the end of the stop, at least 0; `otherwise` for a stop without a signal."""
+        return otherwise if self.ends_at is None else max(0.0, self.ends_at - time.monotonic())
+
+
+class DrainingServer(uvicorn.Server):
+    """Gives notice, then lets nobody in any more, then waits for the answers under way.
+
+    For `notice_seconds` new connections are still taken, so that balancers can turn elsewhere.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain: Drain,
+        *,
+        notice_seconds: float,
+        last_resort: LastResort | None = None,
+    ) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._notice_seconds = notice_seconds
+        self._last_resort = last_resort or LastResort(lambda: None)
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal to stop; from that on within one deadline."""
+        try:
+            super().run(sockets)
+        finally:
+            self._last_resort.cancel()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets)
+        # The loop's own end waits for all threads of its executor: let it wait for a new one's.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Uvicorn's would raise the signal again in the end, before the database is stopped."""
+        self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
+        self.should_exit = True
+        self._drain.begin(self._notice_seconds + (self.config.timeout_graceful_shutdown or 0))
+        self._last_resort.begin(self._drain.seconds_left(0) + MARGIN_SECONDS)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Connection):
+                connection.announce_end()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for _ in range(round(self._notice_seconds / TICK_SECONDS)):
+            if self.force_exit:
+                break
+            await asyncio.sleep(TICK_SECONDS)
+        self._drain.stopping.set()
+        await self._stop_listening()
+        await super().shutdown(sockets)
+
+    async def _stop_listening(self) -> None:
+        """A closed socket resets whom the system has let in already: take them in first, while it
+        lets nobody in any more.
+        """
+        doors = [
+            socket.socket(fileno=os.dup(one.fileno()))
+            for server in self.servers
+            for one in server.sockets
+        ]
+        for door in doors:
+            _shut(door)
+        for server in self.servers:
+            server.close()
+        # The loop lets go of its sockets only in its next round.
+        await asyncio.sleep(0)
+        for door in doors:
+            with door:
+                waiting = list(_accepted(door))
+            for one in waiting:
+                await asyncio.get_running_loop().connect_accepted_socket(self._connection, one)
+
+    def _connection(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+
+def _shut(door: socket.socket) -> None:
+    """What knocks is not heard, and refused when it tries again. Only Linux has that."""
+    program = struct.pack("@HP", 1, ctypes.addressof(NOTHING))
+    with suppress(OSError):
+        door.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
+
+def _accepted(door: socket.socket) -> Iterator[socket.socket]:
+    door.setblocking(False)
+    while True:
+        try:
+            connection, _ = door.accept()
+        except BlockingIOError:
+            return
+        connection.setblocking(False)
+        yield connection
