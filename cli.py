@@ -27,13 +27,13 @@ import typer
 from domain.auth.roles import SYSTEM, Role
 from domain.errors.exceptions import DomainError
 from persistence.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
-from persistence.embedded.supervision import running
+from persistence.embedded.supervision import running_server
 from settings import (
     Settings,
     SettingsError,
+    configure_logging_from,
     env_example,
     load_settings,
-    log_as,
     settings_reference,
 )
 
@@ -71,7 +71,7 @@ def serve() -> None:
 
         try:
             serving.serve(settings, prepared.url, prepared.embedded)
-        except serving.NotServed as error:
+        except serving.StartupError as error:
             fail(str(error))
     from resilience.shutdown_deadline import end_despite_threads
 
@@ -137,7 +137,7 @@ def doctor() -> None:
     with working(read_settings()) as run:
         from resolvers.operations import maintenance
 
-        found = run(maintenance.examine)
+        found = run(maintenance.diagnose)
     for entry in found.drift:
         print(f"{entry.of}: {entry.taken} places are taken, {entry.live_teams} teams are live.")
     differences = [line for entry in found.comparisons for line in differences_of(entry)]
@@ -271,7 +271,7 @@ def read_settings() -> Settings:
         settings = load_settings()
     except SettingsError as error:
         fail(str(error))
-    log_as(settings)
+    configure_logging_from(settings)
     return settings
 
 
@@ -293,7 +293,7 @@ def database(settings: Settings) -> Iterator[Prepared]:
         return
     embedded = EmbeddedPostgres(settings.data_dir)
     try:
-        with running(embedded, meanwhile=import_service) as url:
+        with running_server(embedded, meanwhile=import_service) as url:
             prepare(settings, url)
             yield Prepared(url=url, embedded=embedded)
     except EmbeddedPostgresError as error:
@@ -312,7 +312,7 @@ def prepare(settings: Settings, url: str) -> None:
 
     try:
         operating.prepare(settings, url)
-    except operating.NotPrepared as error:
+    except operating.DatabaseSetupError as error:
         fail(str(error))
 
 
@@ -327,7 +327,7 @@ def working(settings: Settings) -> Iterator[Run]:
         import operating
 
         try:
-            yield partial(operating.work_with_services, settings, prepared.url)
+            yield partial(operating.run_with_services, settings, prepared.url)
         except DomainError as error:
             fail(" ".join(issue.message for issue in error.issues) or error.message)
 

@@ -12,14 +12,14 @@ from persistence.repositories import tournaments
 from resolvers.documents.jobs import HANDLERS
 from resolvers.operations.outbox import run_outbox
 from resolvers.services import Services
-from server import database_options, services_for
+from server import build_services, database_options
 from serving import stop_by_signal
 from settings import Settings
 
 T = TypeVar("T")
 
 
-class NotPrepared(Exception):
+class DatabaseSetupError(Exception):
     """Why the database cannot be worked with."""
 
 
@@ -32,7 +32,7 @@ def prepare(settings: Settings, url: str) -> None:
     try:
         migrate.upgrade(url)
     except migrate.MigrationRefused as error:
-        raise NotPrepared(
+        raise DatabaseSetupError(
             f"The database cannot be migrated: {error}. Is it of a newer version?"
         ) from error
     create = partial(
@@ -44,9 +44,9 @@ def prepare(settings: Settings, url: str) -> None:
     asyncio.run(_with_database(settings, url, lambda database: database.run(create)))
 
 
-def work_with_services(settings: Settings, url: str, work: Callable[[Services], Awaitable[T]]) -> T:
+def run_with_services(settings: Settings, url: str, work: Callable[[Services], Awaitable[T]]) -> T:
     return asyncio.run(
-        _with_database(settings, url, lambda database: work(services_for(settings, database)))
+        _with_database(settings, url, lambda database: work(build_services(settings, database)))
     )
 
 
@@ -62,7 +62,7 @@ def _wait_for(settings: Settings, url: str) -> None:
         asyncio.run(_with_database(settings, url, Database.wait_until_ready))
     except DatabaseUnavailable as error:
         refusal = str(error)
-        raise NotPrepared(
+        raise DatabaseSetupError(
             f"The database answers, but {refusal}. Check DATABASE_URL."
             if refusal
             else "The database does not answer. Check DATABASE_URL and that the server is running."

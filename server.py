@@ -17,10 +17,10 @@ from starlette.types import ASGIApp
 from config.base import SettingsError
 from domain.documents import MAX_BYTES, RetentionClass
 from domain.errors.exceptions import StorageUnavailable
-from integrations.storage.base import Media
-from integrations.storage.folder import FolderMedia
+from integrations.storage.base import DocumentStore
+from integrations.storage.folder import FolderStore
 from integrations.storage.inspection.sanitize import InspectionOptions
-from integrations.storage.upload_buffer import Spool
+from integrations.storage.upload_buffer import UploadBuffer
 from observability.tracing import start_tracing, stop_tracing
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
@@ -30,32 +30,32 @@ from resilience.shutdown_deadline import finish
 from resolvers.accounts.known_clients import device_of
 from resolvers.accounts.passwords import Passwords
 from resolvers.documents.jobs import HANDLERS
-from resolvers.operations.maintenance import prune_forever, sweep_forever
+from resolvers.operations.maintenance import prune_periodically, sweep_forever
 from resolvers.operations.outbox import Handler, run_outbox
 from resolvers.security.secrets import Secrets
 from resolvers.services import Accounts, Disk, Services, Storage, Watched
-from schema.context import Execution
+from schema.context import ExecutionOptions
 from settings import Settings, ensure_secret_key
-from web.auth.authentication import Sessions
+from web.auth.authentication import Authentication
 from web.graphql.endpoint import GraphQLEndpoint
 from web.graphql.trusted_documents import trusted_documents
-from web.middleware.access_log import Responder, Service, Surroundings
+from web.middleware.access_log import App, Responder, Surroundings
 from web.middleware.cors import Cors
 from web.middleware.exchange import Rules
 from web.middleware.rate_limit import RateLimit
-from web.middleware.timeout import BodyLimits, Deadlines, TrustedHosts
+from web.middleware.timeout import BodyLimits, TimeoutScheduler, TrustedHosts
 from web.rate_limiting.guesses import Guesses
-from web.rate_limiting.limiter import RateLimits
+from web.rate_limiting.limiter import RateLimiter
 from web.routes.exports import Exports
 from web.routes.files import Files
 from web.routes.health import Readiness, errors, graphiql, livez, method_not_allowed, not_found
 from web.routes.metrics import Metrics
 from web.routes.uploads import Uploads
-from web.server.graceful_shutdown import Drain
-from web.server.protocol import Manners, connections
+from web.server.graceful_shutdown import ShutdownState
+from web.server.protocol import ConnectionLimits, protocol_factory
 
 if TYPE_CHECKING:
-    from integrations.storage.cloudinary_store import CloudinaryMedia
+    from integrations.storage.cloudinary_store import CloudinaryStore
 
 INVITATION_LIFETIME = timedelta(days=7)
 # For connections to be given back, even when nothing is left of the grace period.
@@ -65,7 +65,7 @@ CLOSING_SECONDS = 2.0
 def create_app(
     settings: Settings,
     database_url: str,
-    drain: Drain | None = None,
+    drain: ShutdownState | None = None,
     background: BackgroundTasks | None = None,
 ) -> Starlette:
     """The ASGI application on a database whose schema is current. Connects when it starts.
@@ -73,8 +73,8 @@ def create_app(
     `background` may hold tasks of the process's own, which health shows with the others.
     """
     return_large_blocks()
-    drain = drain or Drain()
-    limits = RateLimits(
+    drain = drain or ShutdownState()
+    limits = RateLimiter(
         enabled=settings.enable_rate_limiting,
         requests_per_minute=settings.rate_limit_requests,
         queries_per_minute=settings.rate_limit_queries,
@@ -82,9 +82,9 @@ def create_app(
         sign_ins_per_15_minutes=settings.rate_limit_sign_ins,
         storage_uri=settings.rate_limit_storage.get_secret_value(),
     )
-    begin_tracing(settings)
+    configure_tracing(settings)
     database = Database(database_options(settings, database_url))
-    services = services_for(
+    services = build_services(
         settings,
         database,
         watched=(limits,) if limits.is_shared else (),
@@ -93,7 +93,7 @@ def create_app(
     graphql = graphql_endpoint(settings, services, limits)
     # It refuses other methods itself, and counts them.
     route = Route("/graphql", graphql)
-    app = Service(
+    app = App(
         routes=[route, *routes(settings, services, limits, drain)],
         middleware=middleware(settings, {route.path: graphql}, partial(device_of, services)),
         exception_handlers={404: not_found, 405: method_not_allowed},
@@ -139,7 +139,7 @@ def middleware(
                         "/uploads/": MAX_BYTES,
                     },
                 ),
-                deadlines=Deadlines(
+                deadlines=TimeoutScheduler(
                     seconds=settings.request_timeout_seconds,
                     receive_seconds=settings.receive_timeout_seconds,
                 ),
@@ -162,14 +162,14 @@ def rate_limit(settings: Settings, device_of: Callable[[str], str | None]) -> Ra
     )
 
 
-def uvicorn_config(settings: Settings, app: ASGIApp, drain: Drain) -> uvicorn.Config:
+def uvicorn_config(settings: Settings, app: ASGIApp, drain: ShutdownState) -> uvicorn.Config:
     head, stall = settings.header_timeout_seconds, settings.upload_stall_seconds
-    manners = Manners(head_seconds=head, stall_seconds=stall, drain=drain)
+    manners = ConnectionLimits(head_seconds=head, stall_seconds=stall, drain=drain)
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=connections(manners),
+        http=protocol_factory(manners),
         ws="none",
         log_config=None,
         access_log=False,
@@ -182,8 +182,10 @@ def uvicorn_config(settings: Settings, app: ASGIApp, drain: Drain) -> uvicorn.Co
     )
 
 
-def graphql_endpoint(settings: Settings, services: Services, limits: RateLimits) -> GraphQLEndpoint:
-    sessions = Sessions(
+def graphql_endpoint(
+    settings: Settings, services: Services, limits: RateLimiter
+) -> GraphQLEndpoint:
+    sessions = Authentication(
         services,
         limits,
         environment=settings.environment,
@@ -196,11 +198,15 @@ def graphql_endpoint(settings: Settings, services: Services, limits: RateLimits)
         sessions,
         anonymous_introspection=settings.anonymous_introspection,
         trusted=trusted_documents(settings.trusted_documents),
-        execution=Execution(compiled=settings.compiled_execution, rendered=settings.rendered_plans),
+        execution=ExecutionOptions(
+            compiled=settings.compiled_execution, rendered=settings.rendered_plans
+        ),
     )
 
 
-def routes(settings: Settings, services: Services, limits: RateLimits, drain: Drain) -> list[Route]:
+def routes(
+    settings: Settings, services: Services, limits: RateLimiter, drain: ShutdownState
+) -> list[Route]:
     """All but `/graphql`'s."""
     readiness = Readiness(services, drain)
     guesses = Guesses(limits, settings.trusted_proxies)
@@ -223,11 +229,11 @@ def routes(settings: Settings, services: Services, limits: RateLimits, drain: Dr
 @asynccontextmanager
 async def lifespan(
     services: Services,
-    limits: RateLimits,
+    limits: RateLimiter,
     handlers: Mapping[str, Handler],
     _app: Starlette,
     *,
-    drain: Drain,
+    drain: ShutdownState,
     grace_seconds: float,
 ) -> AsyncGenerator[None]:
     background, database = services.background, services.database
@@ -244,7 +250,7 @@ async def lifespan(
     )
     if handlers:
         ended_at_once.append(
-            background.start("prune", partial(prune_forever, services), steady_seconds=None)
+            background.start("prune", partial(prune_periodically, services), steady_seconds=None)
         )
         outbox = run_outbox(services, handlers, drain.stopping)
         ended_in_time.append(asyncio.create_task(outbox, name="outbox"))
@@ -265,19 +271,19 @@ async def lifespan(
         await finish(closing, within_seconds=max(CLOSING_SECONDS, left))
 
 
-def services_for(
+def build_services(
     settings: Settings,
     database: Database,
     watched: tuple[Watched, ...] = (),
     background: BackgroundTasks | None = None,
 ) -> Services:
     current, previous = settings.secret_key, settings.secret_key_previous
-    cloudinary = cloudinary_for(settings)
-    storage = storage_for(settings, cloudinary)
+    cloudinary = build_cloudinary_store(settings)
+    storage = build_storage(settings, cloudinary)
     return Services(
         database=database,
         storage=storage,
-        accounts=accounts_for(settings),
+        accounts=build_accounts(settings),
         guards=(cloudinary.guard,) if cloudinary else (),
         secrets=Secrets(
             current=(
@@ -294,19 +300,19 @@ def services_for(
     )
 
 
-def accounts_for(settings: Settings) -> Accounts:
+def build_accounts(settings: Settings) -> Accounts:
     return Accounts(
         # One of OWASP's choices for Argon2id: 19 MiB, two passes, one lane.
         passwords=Passwords(PasswordHasher(memory_cost=19_456, time_cost=2, parallelism=1)),
         idle=timedelta(hours=settings.session_idle_hours),
-        longest=timedelta(days=settings.session_max_days),
+        max_age=timedelta(days=settings.session_max_days),
         invitation_lifetime=INVITATION_LIFETIME,
     )
 
 
-def storage_for(settings: Settings, cloudinary: "CloudinaryMedia | None") -> Storage:
-    stores: dict[str, Media] = {
-        "folder": FolderMedia(settings.document_dir or settings.data_dir / "documents")
+def build_storage(settings: Settings, cloudinary: "CloudinaryStore | None") -> Storage:
+    stores: dict[str, DocumentStore] = {
+        "folder": FolderStore(settings.document_dir or settings.data_dir / "documents")
     }
     if cloudinary is not None:
         stores["cloudinary"] = cloudinary
@@ -323,9 +329,9 @@ def storage_for(settings: Settings, cloudinary: "CloudinaryMedia | None") -> Sto
         patience_seconds=settings.request_timeout_seconds / 3,
     )
     return Storage(
-        media=stores[settings.keeps_documents_in],
+        media=stores[settings.active_document_store],
         stores=stores,
-        spool=Spool(
+        spool=UploadBuffer(
             settings.upload_dir or settings.data_dir / "uploads",
             client_bytes=settings.upload_bytes_per_client,
         ),
@@ -342,27 +348,27 @@ def storage_for(settings: Settings, cloudinary: "CloudinaryMedia | None") -> Sto
 def disks_of(storage: Storage) -> tuple[Disk, ...]:
     """Of uploads, and of new documents where they are kept in a folder."""
     media = storage.media
-    return (storage.spool.space, *((media.space,) if isinstance(media, FolderMedia) else ()))
+    return (storage.spool.space, *((media.space,) if isinstance(media, FolderStore) else ()))
 
 
-def cloudinary_for(settings: Settings) -> "CloudinaryMedia | None":
+def build_cloudinary_store(settings: Settings) -> "CloudinaryStore | None":
     """None without an account: its libraries take a fifth of a second to import."""
     if settings.cloudinary_account is None:
         return None
-    from integrations.storage.cloudinary_store import CloudinaryMedia  # noqa: PLC0415
-    from resilience.circuit_breaker import Guard, GuardOptions  # noqa: PLC0415
+    from integrations.storage.cloudinary_store import CloudinaryStore  # noqa: PLC0415
+    from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions  # noqa: PLC0415
 
     seconds = settings.cloudinary_timeout_seconds
-    options = GuardOptions(
+    options = ServiceGuardOptions(
         timeout_seconds=seconds,
         attempts=settings.outside_attempts,
         failures=settings.breaker_failures,
         window_seconds=settings.breaker_window_seconds,
         open_seconds=settings.breaker_open_seconds,
     )
-    transient, unavailable = CloudinaryMedia.TRANSIENT, StorageUnavailable
-    guard = Guard("cloudinary", options, transient=transient, unavailable=unavailable)
-    return CloudinaryMedia(settings.cloudinary_account, guard, timeout_seconds=seconds)
+    transient, unavailable = CloudinaryStore.TRANSIENT, StorageUnavailable
+    guard = ServiceGuard("cloudinary", options, transient=transient, unavailable=unavailable)
+    return CloudinaryStore(settings.cloudinary_account, guard, timeout_seconds=seconds)
 
 
 def database_options(settings: Settings, url: str) -> DatabaseOptions:
@@ -381,7 +387,7 @@ def database_options(settings: Settings, url: str) -> DatabaseOptions:
     )
 
 
-def begin_tracing(settings: Settings) -> None:
+def configure_tracing(settings: Settings) -> None:
     """Begin to send spans where that is asked for. Raises SettingsError."""
     if settings.otel_exporter_otlp_endpoint is None:
         return

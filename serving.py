@@ -20,26 +20,26 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from observability.metrics import FOLDER
+from observability.metrics import MULTIPROC_DIR_VARIABLE
 from persistence.embedded.server import EmbeddedPostgres
-from persistence.embedded.supervision import revive
+from persistence.embedded.supervision import restart_on_exit
 from resilience.background_tasks import BackgroundTask, BackgroundTasks
 from resilience.shutdown_deadline import LastResort
 from server import create_app, uvicorn_config
-from settings import Settings, log_as
-from web.server.graceful_shutdown import Drain, DrainingServer
+from settings import Settings, configure_logging_from
+from web.server.graceful_shutdown import DrainingServer, ShutdownState
 from web.server.supervisor import (
     READY,
     Family,
     Lines,
     WorkerFailed,
     Workers,
-    require_free,
-    shared_socket,
+    check_port_free,
+    reuseport_socket,
 )
 
 # New objects, and young and middle collections, before the next: a page of teams makes thousands.
-COLLECTED_AFTER = (10_000, 20, 20)
+GC_THRESHOLDS = (10_000, 20, 20)
 # For processes to end in after all that they leave to their clients.
 STOP_SECONDS = 10
 # For others to take the place of those whose parent was killed.
@@ -48,12 +48,12 @@ ORPHAN_SECONDS = 20
 DATABASE_STOP_SECONDS = 5
 FORK = "import sys, serving; serving.fork_workers(int(sys.argv[1]))"
 # By the first team, not by the start, and long to import.
-NEEDED_LATER = ("domain.registration.notations",)
+WARM_UP_MODULES = ("domain.registration.notations",)
 
 log = structlog.get_logger(__name__)
 
 
-class NotServed(Exception):
+class StartupError(Exception):
     """Why nobody is served."""
 
 
@@ -63,16 +63,16 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
     Raises NotServed.
     """
     try:
-        require_free(settings.host, settings.port)
+        check_port_free(settings.host, settings.port)
     except OSError as error:
         where = f"{settings.host}, {settings.port}"
-        raise NotServed(f"HOST, PORT: {where}: {error.strerror}.") from error
+        raise StartupError(f"HOST, PORT: {where}: {error.strerror}.") from error
     if settings.workers == 1:
         Server(settings, url, embedded=embedded).run()
         return
     with TemporaryDirectory(prefix="icct26-metrics-") as folder:
         # Read by those that are started from here on, wherever the command was given.
-        os.environ[FOLDER] = folder
+        os.environ[MULTIPROC_DIR_VARIABLE] = folder
         os.environ["PYTHONPATH"] = os.pathsep.join(
             [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         )
@@ -80,7 +80,7 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
         try:
             asyncio.run(_serve_together(settings, url, embedded))
         except WorkerFailed as error:
-            raise NotServed("A process that should serve ended while it started.") from error
+            raise StartupError("A process that should serve ended while it started.") from error
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -107,7 +107,9 @@ def _watch(
 ) -> asyncio.Task[None] | None:
     if embedded is None:
         return None
-    return background.start("embeddedDatabase", partial(revive, embedded), steady_seconds=None)
+    return background.start(
+        "embeddedDatabase", partial(restart_on_exit, embedded), steady_seconds=None
+    )
 
 
 def fork_workers(descriptor: int) -> None:
@@ -118,8 +120,8 @@ def fork_workers(descriptor: int) -> None:
     """
     supervisor = Connection(descriptor)
     settings, url, data_dir = supervisor.recv()
-    log_as(settings)
-    for module in imported_once(settings):
+    configure_logging_from(settings)
+    for module in preload_modules(settings):
         import_module(module)
     # The collector would write to what is shared, and each would have its own.
     gc.freeze()
@@ -136,15 +138,15 @@ def fork_workers(descriptor: int) -> None:
                 pass
 
 
-def imported_once(settings: Settings) -> list[str]:
+def preload_modules(settings: Settings) -> list[str]:
     """By the process that all who serve are forked from."""
     counts = ["web.rate_limiting.redis_store"] if settings.shares_rate_limits else []
-    return [__name__, *NEEDED_LATER, *counts]
+    return [__name__, *WARM_UP_MODULES, *counts]
 
 
 def work(settings: Settings, url: str, lines: Lines) -> None:
     """Serve as one of several processes."""
-    Server(settings, url, lines=lines).run([shared_socket(settings.host, settings.port)])
+    Server(settings, url, lines=lines).run([reuseport_socket(settings.host, settings.port)])
 
 
 def stop_by_signal() -> asyncio.Event:
@@ -162,7 +164,7 @@ def print_address(settings: Settings) -> None:
     print(f"{settings.app_title} is on {address} — open {address}/{page}", flush=True)
 
 
-def import_later() -> None:
+def warm_up() -> None:
     """Import all modules that can be. Raises ImportError with the names of the others.
 
     A broken module may raise anything; its error is the cause.
@@ -170,19 +172,19 @@ def import_later() -> None:
     failed: dict[str, Exception] = {}
     # A library that was repaired meanwhile is looked for anew.
     invalidate_caches()
-    for module in NEEDED_LATER:
+    for module in WARM_UP_MODULES:
         try:
             import_module(module)
         except Exception as error:  # noqa: BLE001 - raised below
             failed[module] = error
-    log.debug("modules_imported", count=len(NEEDED_LATER) - len(failed))
+    log.debug("modules_imported", count=len(WARM_UP_MODULES) - len(failed))
     if failed:
         raise ImportError(", ".join(failed)) from next(iter(failed.values()))
 
 
 async def _import_later(_task: BackgroundTask) -> None:
     """Raises ImportError: teams cannot be taken until the module is there."""
-    await asyncio.to_thread(import_later)
+    await asyncio.to_thread(warm_up)
 
 
 class Server(DrainingServer):
@@ -205,7 +207,7 @@ class Server(DrainingServer):
         self._embedded = embedded
         self._own: list[asyncio.Task[None] | None] = []
         self._background = BackgroundTasks()
-        drain = Drain()
+        drain = ShutdownState()
         super().__init__(
             uvicorn_config(settings, create_app(settings, url, drain, self._background), drain),
             drain,
@@ -220,7 +222,7 @@ class Server(DrainingServer):
         # What is there by now stays; the collector need not walk it again and again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*COLLECTED_AFTER)
+        gc.set_threshold(*GC_THRESHOLDS)
         # Kept here: the loop itself keeps no task.
         self._own = [
             self._background.start("imports", _import_later),

@@ -17,10 +17,10 @@ from observability.logging_setup import configure_logging
 __all__ = [
     "Settings",
     "SettingsError",
+    "configure_logging_from",
     "ensure_secret_key",
     "env_example",
     "load_settings",
-    "log_as",
     "settings_reference",
 ]
 
@@ -253,7 +253,7 @@ class Settings(CheckedSettings):
         return asyncpg_url(self.database_url.get_secret_value()) if self.database_url else None
 
     @property
-    def keeps_documents_in(self) -> str:
+    def active_document_store(self) -> str:
         """`folder` or `cloudinary`."""
         return self.document_store or ("cloudinary" if self.cloudinary_account else "folder")
 
@@ -387,7 +387,7 @@ def env_example() -> str:
     return reference.env_example(Settings, GROUPS)
 
 
-def log_as(settings: Settings) -> None:
+def configure_logging_from(settings: Settings) -> None:
     configure_logging(
         level=settings.log_level,
         environment=settings.environment,

@@ -14,11 +14,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from server import create_app, uvicorn_config
-from serving import COLLECTED_AFTER
+from serving import GC_THRESHOLDS
 from settings import Settings, load_settings
 from web.graphql.request import HttpRequest
 from web.middleware.exchange import BODY, WHOLE
-from web.server.graceful_shutdown import Drain
+from web.server.graceful_shutdown import ShutdownState
 
 MAX_BODY_BYTES = 1 << 20
 
@@ -52,8 +52,8 @@ def main() -> None:
     app = Bare(create_app(settings, settings.database_url.get_secret_value()))
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*COLLECTED_AFTER)
-    uvicorn.Server(uvicorn_config(settings, app, Drain())).run()
+    gc.set_threshold(*GC_THRESHOLDS)
+    uvicorn.Server(uvicorn_config(settings, app, ShutdownState())).run()
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ from benchmarks.processes import RATE_LIMIT, RATE_LIMIT_ALL, Served, free_port, 
 from observability.logging_setup import configure_logging  # noqa: E402
 from server import middleware, uvicorn_config  # noqa: E402
 from settings import Settings  # noqa: E402
-from web.auth.client_ip import client_address  # noqa: E402
-from web.rate_limiting.limiter import RateLimits  # noqa: E402
-from web.server.graceful_shutdown import Drain, DrainingServer  # noqa: E402
+from web.auth.client_ip import client_key  # noqa: E402
+from web.rate_limiting.limiter import RateLimiter  # noqa: E402
+from web.server.graceful_shutdown import DrainingServer, ShutdownState  # noqa: E402
 
 BAR_MS = 0.1
 CONNECTIONS = 16
@@ -73,7 +73,10 @@ def serve(kind: str, port: int) -> None:
     )
     configure_logging(level=settings.log_level, environment=settings.environment)
     route = Route("/graphql", limited(), methods=["POST"])
-    app, drain = Starlette(routes=[route], middleware=middleware(settings, straight={})), Drain()
+    app, drain = (
+        Starlette(routes=[route], middleware=middleware(settings, straight={})),
+        ShutdownState(),
+    )
     DrainingServer(uvicorn_config(settings, app, drain), drain, notice_seconds=0).run()
 
 
@@ -85,7 +88,7 @@ async def trivial(request: Request) -> Response:
 def limited() -> Callable[[Request], Awaitable[Response]]:
     """The trivial route behind the rate limit of a query."""
     most = int(RATE_LIMIT)
-    limits = RateLimits(
+    limits = RateLimiter(
         enabled=True,
         requests_per_minute=most,
         queries_per_minute=most,
@@ -94,7 +97,7 @@ def limited() -> Callable[[Request], Awaitable[Response]]:
     )
 
     async def respond(request: Request) -> Response:
-        await limits.hit("query", client_address(request.scope, PROXIES))
+        await limits.hit("query", client_key(request.scope, PROXIES))
         return await trivial(request)
 
     return respond

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Self
 
 from domain.operations import Operation
-from domain.teams.status import TeamEvent
+from domain.teams.status import TeamAction
 
 
 class AuditAction(StrEnum):
@@ -55,12 +55,12 @@ class AuditAction(StrEnum):
 KNOWN_ACTIONS = frozenset(AuditAction) - {AuditAction.OTHER}
 
 ACTION_OF_EVENT = {
-    TeamEvent.CONFIRM: AuditAction.TEAM_CONFIRMED,
-    TeamEvent.REQUEST_CHANGES: AuditAction.TEAM_CHANGES_REQUESTED,
-    TeamEvent.RESUBMIT: AuditAction.TEAM_RESUBMITTED,
-    TeamEvent.REJECT: AuditAction.TEAM_REJECTED,
-    TeamEvent.WITHDRAW: AuditAction.TEAM_WITHDRAWN,
-    TeamEvent.REOPEN: AuditAction.TEAM_REOPENED,
+    TeamAction.CONFIRM: AuditAction.TEAM_CONFIRMED,
+    TeamAction.REQUEST_CHANGES: AuditAction.TEAM_CHANGES_REQUESTED,
+    TeamAction.RESUBMIT: AuditAction.TEAM_RESUBMITTED,
+    TeamAction.REJECT: AuditAction.TEAM_REJECTED,
+    TeamAction.WITHDRAW: AuditAction.TEAM_WITHDRAWN,
+    TeamAction.REOPEN: AuditAction.TEAM_REOPENED,
 }
 # Of mutations that change what a team registered with.
 ACTION_OF_EDIT = {

@@ -87,12 +87,12 @@ def _rule(kind: DocumentKind) -> FileRule:
     return FileRule(kind=kind, formats=formats, description="A PNG, JPEG or PDF, at most 5 MiB.")
 
 
-RULE_OF_KIND = {kind: _rule(kind) for kind in DocumentKind}
-FILE_RULES = tuple(RULE_OF_KIND.values())
+RULE_BY_KIND = {kind: _rule(kind) for kind in DocumentKind}
+FILE_RULES = tuple(RULE_BY_KIND.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Uploaded:
+class UploadRef:
     """What a form has to know of an upload that it names."""
 
     id: UUID

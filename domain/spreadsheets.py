@@ -15,7 +15,7 @@ _FORMULA_SIGNS = "=+-@"
 _CONTROLS = ("\t", "\r", "\n")
 
 
-def harmless(text: str) -> str:
+def escape_formula(text: str) -> str:
     """The text for a CSV file: what could be a formula begins with an apostrophe."""
     start = compatible(text.lstrip()[:1])
     if text.startswith(_CONTROLS) or (start and start[0] in _FORMULA_SIGNS):

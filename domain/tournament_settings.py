@@ -24,7 +24,7 @@ NUMBERS = {
     "fee_amount": (0, 10_000_000),
 }
 # These always have a value.
-NEEDED = ("name", "time_zone", "squad_min", "squad_max", "required_documents")
+NON_NULLABLE = ("name", "time_zone", "squad_min", "squad_max", "required_documents")
 # Codes of people, copied from elsewhere.
 CODES = ("time_zone", "fee_currency", "upi_id")
 
@@ -71,7 +71,7 @@ def _read(name: str, value: Any, issues: list[Issue]) -> Any:
     if name in CODES and value is not None:
         text = skeleton(value).strip()
     if text is None or is_blank(text):
-        if name in NEEDED:
+        if name in NON_NULLABLE:
             missing = IssueCode.VALUE_REQUIRED if value is None else IssueCode.TEXT_REQUIRED
             issues.append(issue_of(name, missing))
         return None

@@ -12,7 +12,7 @@ from domain.errors.exceptions import (
     TournamentFull,
 )
 from domain.registration.contact import EMAIL_MAX_LENGTH, PHONE_MAX_LENGTH
-from domain.registration.names import GROUP_NAME, PERSON_NAME, NameRule
+from domain.registration.names import PERSON_NAME, TEAM_OR_CHURCH_NAME, NameRule
 
 
 class RegistrationState(StrEnum):
@@ -65,14 +65,14 @@ def require_open(rules: TournamentRules, now: datetime) -> None:
         raise RegistrationClosed(rules.closes_at)
 
 
-def require_church_place(rules: TournamentRules, registered: int) -> None:
+def require_church_capacity(rules: TournamentRules, registered: int) -> None:
     """Raises ChurchLimitReached."""
     limit = rules.teams_per_church
     if limit is not None and registered >= limit:
         raise ChurchLimitReached(limit=limit, registered=registered)
 
 
-def require_place(rules: TournamentRules, taken: int) -> None:
+def require_tournament_capacity(rules: TournamentRules, taken: int) -> None:
     """Raises TournamentFull."""
     if rules.capacity is not None and taken >= rules.capacity:
         raise TournamentFull(rules.capacity)
@@ -92,8 +92,8 @@ def _name(field: str, rule: NameRule) -> TextRule:
 
 # Phone and e-mail patterns let through all that the validator takes, and some that it does not.
 TEXT_RULES = (
-    _name("teamName", GROUP_NAME),
-    _name("churchName", GROUP_NAME),
+    _name("teamName", TEAM_OR_CHURCH_NAME),
+    _name("churchName", TEAM_OR_CHURCH_NAME),
     _name("person.name", PERSON_NAME),
     _name("player.name", PERSON_NAME),
     TextRule(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from domain.characters import visible
-from domain.documents import CONTENT_TYPES, RULE_OF_KIND, DocumentFormat, DocumentKind, advice
+from domain.documents import CONTENT_TYPES, RULE_BY_KIND, DocumentFormat, DocumentKind, advice
 from domain.errors.exceptions import (
     FileEmpty,
     FileTooLarge,
@@ -46,7 +46,7 @@ _TYPE = re.compile(r"[^/]+/[^/]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
+class UploadRequest:
     """A file as its sender describes it."""
 
     kind: DocumentKind
@@ -56,9 +56,9 @@ class Announcement:
     sha256: str
 
 
-def check_announcement(file: Announcement) -> None:
+def check_announcement(file: UploadRequest) -> None:
     """Raises FileEmpty, FileTooLarge, FileTypeNotAllowed, InvalidForm."""
-    rule = RULE_OF_KIND[file.kind]
+    rule = RULE_BY_KIND[file.kind]
     if file.byte_size < rule.min_bytes:
         raise FileEmpty
     if file.byte_size > rule.max_bytes:
@@ -80,7 +80,7 @@ def check_announcement(file: Announcement) -> None:
         raise InvalidForm(issues)
 
 
-def _issues(file: Announcement) -> Iterator[Issue]:
+def _issues(file: UploadRequest) -> Iterator[Issue]:
     if not _is_name(file.file_name):
         bounds = {"min": 1, "max": FILE_NAME_MAX_LENGTH}
         yield issue((*INPUT, "fileName"), IssueCode.FILE_NAME_INVALID, bounds)

@@ -15,7 +15,7 @@ STACKS_KEPT = 256
 _given: ContextVar[set[tuple[str, str]] | None] = ContextVar("given", default=None)
 
 
-class each_warning_once:  # noqa: N801 - used as the function that it would be
+class deduplicate_warnings:  # noqa: N801 - used as the function that it would be
     """Inside, a warning or error of the same name is written once, whatever its fields."""
 
     def __enter__(self) -> None:
@@ -36,7 +36,7 @@ def drop_repeated(_logger: object, method: str, event: EventDict) -> EventDict:
     return event
 
 
-class Stacks:
+class TracebackThrottle:
     """Says of a stack whether it was written within the last minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,7 +44,7 @@ class Stacks:
         self._written: dict[str, float] = {}
 
     def is_new(self, error: BaseException) -> bool:
-        now, place = self._clock(), place_of(error)
+        now, place = self._clock(), traceback_location(error)
         written_at = self._written.get(place)
         if written_at is not None and now < written_at + STACK_AGAIN_SECONDS:
             return False
@@ -57,7 +57,7 @@ class Stacks:
         self._written.clear()
 
 
-def place_of(error: BaseException) -> str:
+def traceback_location(error: BaseException) -> str:
     """The class and where it was raised, without words that could hold values."""
     places = [f"{frame.f_code.co_filename}:{line}" for frame, line in walk_tb(error.__traceback__)]
     return f"{type(error).__name__} at {places[-1] if places else 'nowhere'}"

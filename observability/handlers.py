@@ -9,7 +9,7 @@ from threading import get_ident
 from typing import Any
 
 
-class Line(logging.LogRecord):
+class PreformattedRecord(logging.LogRecord):
     """A message that is the whole line already: of a record, only what handlers look at."""
 
     args = exc_info = exc_text = stack_info = None
@@ -22,7 +22,7 @@ class Line(logging.LogRecord):
         return logging.getLevelName(self.levelno)
 
 
-class Lines:
+class PreformattedLogger:
     """Hands lines to the standard library without its search for the caller."""
 
     def __init__(self, name: str = "root") -> None:
@@ -45,10 +45,10 @@ class Lines:
         self._write(logging.CRITICAL, line)
 
     def _write(self, level: int, line: str) -> None:
-        self._logger.handle(Line(self.name, level, line))
+        self._logger.handle(PreformattedRecord(self.name, level, line))
 
 
-class Screen(logging.StreamHandler[Any]):
+class BufferedStreamHandler(logging.StreamHandler[Any]):
     """What is a line already, and no warning, waits for the others of the same turn of the loop."""
 
     def __init__(self, stream: Any) -> None:
@@ -65,7 +65,7 @@ class Screen(logging.StreamHandler[Any]):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not isinstance(record, Line) or record.levelno > logging.INFO:
+        if not isinstance(record, PreformattedRecord) or record.levelno > logging.INFO:
             self._write_waiting()
             super().emit(record)
             return
@@ -96,7 +96,7 @@ class Screen(logging.StreamHandler[Any]):
                 self.stream.write("\n".join(lines) + "\n")
             self.stream.flush()
         except Exception:  # noqa: BLE001 - as every handler of the standard library
-            self.handleError(Line(__name__, logging.INFO, ""))
+            self.handleError(PreformattedRecord(__name__, logging.INFO, ""))
 
 
 class PrivateFile(RotatingFileHandler):

@@ -17,8 +17,13 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.types import EventDict, Processor
 
-from observability.dedup import Stacks, drop_repeated, place_of
-from observability.handlers import Line, Lines, PrivateFile, Screen
+from observability.dedup import TracebackThrottle, drop_repeated, traceback_location
+from observability.handlers import (
+    BufferedStreamHandler,
+    PreformattedLogger,
+    PreformattedRecord,
+    PrivateFile,
+)
 from observability.redaction import exception_of, redact, render_exception, scrub_message
 
 _FIRST_KEYS = (
@@ -38,7 +43,7 @@ _QUIET_LOGGERS = {
     "sqlalchemy.engine": logging.WARNING,
     "uvicorn.access": logging.CRITICAL,
 }
-_stacks = Stacks()
+_stacks = TracebackThrottle()
 _bound: ContextVar[Mapping[str, str]] = ContextVar("bound", default=MappingProxyType({}))
 
 
@@ -62,12 +67,12 @@ def configure_logging(
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory() if pretty else Lines,
+        logger_factory=structlog.stdlib.LoggerFactory() if pretty else PreformattedLogger,
         cache_logger_on_first_use=False,
     )
     # Not shown, and looked up for every line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    screen = Screen(sys.stderr)
+    screen = BufferedStreamHandler(sys.stderr)
     screen.setFormatter(_formatter(shared, pretty=pretty))
     handlers: list[logging.Handler] = [screen]
     if file is not None:
@@ -77,7 +82,7 @@ def configure_logging(
     logging.raiseExceptions = environment == "development"
 
 
-def log_fact(logger: str, event: str, **facts: object) -> None:
+def log_fast(logger: str, event: str, **facts: object) -> None:
     """An event whose fields, one at least, hold nothing that would have to be redacted.
 
     Where lines are JSON and nobody listens in between, without the way of all other events: these
@@ -93,12 +98,12 @@ def log_fact(logger: str, event: str, **facts: object) -> None:
             f'{{"timestamp":"{_second(second)}.{nanoseconds // 1000:06}Z","level":"info",'
             f'"logger":"{logger}","message":"{event}",{ids}{orjson.dumps(facts).decode()[1:]}'
         )
-        record = Line(logger, logging.INFO, line)
+        record = PreformattedRecord(logger, logging.INFO, line)
         for handler in logging.root.handlers:
             handler.handle(record)
 
 
-class bound:  # noqa: N801 - used as the function that it would be
+class log_context:  # noqa: N801 - used as the function that it would be
     """Inside, every line of the log says what it belongs to: `request_id`, and maybe `trace_id`,
     of letters, digits and `._-`.
 
@@ -141,7 +146,9 @@ def redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
     redacted = redact(event)
     if error is not None:
         is_new = _stacks.is_new(error)
-        redacted["exception"] = render_exception(error) if is_new else f"{place_of(error)}, again"
+        redacted["exception"] = (
+            render_exception(error) if is_new else f"{traceback_location(error)}, again"
+        )
     return redacted
 
 
@@ -190,7 +197,7 @@ _processors: list[Processor] | None = None
 
 class _Formatter(ProcessorFormatter):
     def format(self, record: logging.LogRecord) -> str:
-        return str(record.msg) if isinstance(record, Line) else super().format(record)
+        return str(record.msg) if isinstance(record, PreformattedRecord) else super().format(record)
 
 
 def _take_over_standard_logging(level: str, handlers: list[logging.Handler]) -> None:

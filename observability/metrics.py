@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 # Of the library: where processes that serve together write what they count.
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+MULTIPROC_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 REGISTRY = CollectorRegistry()
 # What is measured when it is asked for, by the process that is asked.
-MEASURED = CollectorRegistry()
+SCRAPE_TIME_REGISTRY = CollectorRegistry()
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -56,25 +56,27 @@ POOL = Gauge(
     "database_connections",
     "Connections of this process to the database.",
     ("state",),
-    registry=MEASURED,
+    registry=SCRAPE_TIME_REGISTRY,
 )
 OUTBOX_OWED = Gauge(
     "outbox_owed",
     "Messages of delivered kinds that are still to be delivered.",
     ("kind",),
-    registry=MEASURED,
+    registry=SCRAPE_TIME_REGISTRY,
 )
 OUTBOX_UNHANDLED = Gauge(
     "outbox_unhandled",
     "Messages of kinds that no version of this service delivers yet.",
     ("kind",),
-    registry=MEASURED,
+    registry=SCRAPE_TIME_REGISTRY,
 )
-OUTBOX_DEAD = Gauge("outbox_dead", "Messages that were given up.", ("kind",), registry=MEASURED)
+OUTBOX_DEAD = Gauge(
+    "outbox_dead", "Messages that were given up.", ("kind",), registry=SCRAPE_TIME_REGISTRY
+)
 OUTBOX_LATE = Gauge(
     "outbox_late_seconds",
     "Time since a message of a delivered kind was first due that is not delivered, the longest.",
-    registry=MEASURED,
+    registry=SCRAPE_TIME_REGISTRY,
 )
 CALLS = Counter(
     "guarded_calls",
@@ -132,7 +134,7 @@ class _Together:
     """What all processes have counted."""
 
     def collect(self) -> Iterable[Any]:
-        measured = {one.name for one in MEASURED.collect()}
+        measured = {one.name for one in SCRAPE_TIME_REGISTRY.collect()}
         found = MultiProcessCollector(None).collect()  # type: ignore[no-untyped-call]
         return [one for one in found if one.name not in measured]
 
@@ -140,17 +142,17 @@ class _Together:
 def exposition() -> bytes:
     """Of this process, or of all that serve together."""
     registry = REGISTRY
-    if FOLDER in os.environ:
+    if MULTIPROC_DIR_VARIABLE in os.environ:
         registry = CollectorRegistry()
         registry.register(_Together())
-    return generate_latest(registry) + generate_latest(MEASURED)
+    return generate_latest(registry) + generate_latest(SCRAPE_TIME_REGISTRY)
 
 
 def forget_dead_processes() -> None:
     """Of processes that have ended, what they counted stays; how they were goes."""
-    if FOLDER not in os.environ:
+    if MULTIPROC_DIR_VARIABLE not in os.environ:
         return
-    for file in Path(os.environ[FOLDER]).glob("gauge_live*_*.db"):
+    for file in Path(os.environ[MULTIPROC_DIR_VARIABLE]).glob("gauge_live*_*.db"):
         pid = file.stem.rpartition("_")[2]
         if pid.isdecimal() and not _is_alive(int(pid)):
             file.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
+class PageRequest:
     """The first `size` entries between two keys, or the last when it is read backward."""
 
     size: int
@@ -43,7 +43,7 @@ class Page(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class KeysetOrder:
     """Columns that together are unique. Descending goes for all of them."""
 
     columns: tuple[ColumnElement[Any], ...]
@@ -53,23 +53,23 @@ class Order:
 async def read_page(
     connection: AsyncConnection,
     statement: Select[Any],
-    order: Order,
-    wanted: Slice,
+    order: KeysetOrder,
+    wanted: PageRequest,
     make: Callable[[Any], R],
 ) -> Page[R]:
     """One statement; `make` turns a row into a record."""
     found = await connection.execute(paged(statement, order, wanted))
     names = key_names(order)
     rows = [(row, tuple(getattr(row, name) for name in names)) for row in found]
-    return page_of(rows, wanted, make)
+    return build_page(rows, wanted, make)
 
 
-def key_names(order: Order) -> list[str]:
+def key_names(order: KeysetOrder) -> list[str]:
     """What the columns of a key are called among those of a row."""
     return [f"key_{number}" for number in range(len(order.columns))]
 
 
-def paged(statement: Select[Any], order: Order, wanted: Slice) -> Select[Any]:
+def paged(statement: Select[Any], order: KeysetOrder, wanted: PageRequest) -> Select[Any]:
     """One row more than is wanted, each with its key."""
     place = tuple_(*order.columns)
     if wanted.after is not None:
@@ -89,7 +89,9 @@ def paged(statement: Select[Any], order: Order, wanted: Slice) -> Select[Any]:
     return statement.add_columns(*keys).order_by(*directed).limit(size)
 
 
-def page_of(found: Sequence[tuple[Any, Key]], wanted: Slice, make: Callable[[Any], R]) -> Page[R]:
+def build_page(
+    found: Sequence[tuple[Any, Key]], wanted: PageRequest, make: Callable[[Any], R]
+) -> Page[R]:
     """The page of what `paged` gave: rows with their keys."""
     is_more = len(found) > wanted.size
     found = found[: wanted.size]

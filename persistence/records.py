@@ -64,7 +64,7 @@ class DocumentRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class DocumentClaim:
     """A document that a team takes for itself; without a player it is the team's."""
 
     document_id: UUID
@@ -102,7 +102,7 @@ class TeamRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
+class IdempotencyEntry:
     """The use of an idempotency key; `team_id` is the id of the object that was made."""
 
     fingerprint: bytes
@@ -110,7 +110,7 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LookUps:
+class TakenValues:
     """What live teams have taken. The flags say whether one has the same value."""
 
     taken: int

@@ -36,7 +36,7 @@ class BackgroundTask:
         BACKGROUND_TASK_RESTARTS.labels(name)
 
     @property
-    def is_well(self) -> bool:
+    def is_healthy(self) -> bool:
         return self.failure is None
 
     def succeed(self) -> None:
@@ -99,7 +99,7 @@ class BackgroundTasks:
     ) -> None:
         pauses = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while (error := await _outcome(task, run, steady_seconds)) is not None:
-            if task.is_well:
+            if task.is_healthy:
                 pauses.reset()
             task.fail(error)
             await self._sleep(pauses.next() * (1 - self._jitter() / 5))
@@ -142,7 +142,7 @@ async def repeat(
 
     Raises the errors of `work`: the supervised task is started again.
     """
-    pause = first_seconds if task.is_well else 0
+    pause = first_seconds if task.is_healthy else 0
     while True:
         await sleep(pause)
         await work()

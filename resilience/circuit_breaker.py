@@ -34,7 +34,7 @@ _STATES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GuardOptions:
+class ServiceGuardOptions:
     """`timeout_seconds` is of one attempt, `attempts` of one call.
 
     `failures` failed attempts within `window_seconds` open the breaker for `open_seconds`.
@@ -49,7 +49,7 @@ class GuardOptions:
     retry_wait_seconds: float = 0.2
 
 
-class Guard:
+class ServiceGuard:
     """Calls one service. Only `transient` exceptions and timeouts are failures of the service.
 
     Whatever else a call raises is an answer: it is passed on, and not tried again. When attempts
@@ -60,7 +60,7 @@ class Guard:
     def __init__(
         self,
         name: str,
-        options: GuardOptions,
+        options: ServiceGuardOptions,
         *,
         transient: tuple[type[Exception], ...],
         unavailable: type[DomainError],
@@ -100,9 +100,9 @@ class Guard:
         except self._failures as error:
             raise self._unavailable() from error
 
-    def beside(self, name: str, *, attempts: int) -> "Guard":
+    def beside(self, name: str, *, attempts: int) -> "ServiceGuard":
         """A guard for other calls of the service, whose failures do not count here."""
-        return Guard(
+        return ServiceGuard(
             name,
             replace(self._options, attempts=attempts),
             transient=self._failures,
@@ -158,7 +158,7 @@ class Guard:
         CALLS.labels(self.name, outcome).inc()
 
 
-class _Window(CircuitMemoryStorage):  # type: ignore[misc]  # the library has no types
+class SlidingWindow(CircuitMemoryStorage):  # type: ignore[misc]  # the library has no types
     """Counts failures of the last seconds. A success in between does not hide them."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
@@ -189,13 +189,13 @@ class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no type
     def __init__(
         self,
         name: str,
-        options: GuardOptions,
+        options: ServiceGuardOptions,
         *,
         clock: Callable[[], float],
         is_answer: Callable[[Exception], bool],
     ) -> None:
         self._clock = clock
-        self._window = _Window(options.window_seconds, clock)
+        self._window = SlidingWindow(options.window_seconds, clock)
         self.opened_at = -math.inf
         super().__init__(
             fail_max=options.failures,

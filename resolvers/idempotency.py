@@ -13,7 +13,7 @@ from persistence.engine.database import Connection
 from persistence.ids import new_id
 from persistence.repositories import idempotency
 from resolvers.accounts.tokens import TokenKind, new_token, token_of
-from resolvers.security.secrets import derived, fingerprint, is_fingerprint
+from resolvers.security.secrets import derive_keys, fingerprint, verify_fingerprint
 from resolvers.services import Services
 
 
@@ -58,7 +58,7 @@ def tokens_of(services: Services, making: Making, made_id: UUID) -> tuple[str, .
     message = f"{making.operation}:{making.own_key}:{made_id.hex}".encode()
     return tuple(
         token_of(making.kind, digest)
-        for digest in derived(services.secrets, "repeatable-token", message)
+        for digest in derive_keys(services.secrets, "repeatable-token", message)
     )
 
 
@@ -81,6 +81,6 @@ async def reserve(services: Services, connection: Connection, making: Making) ->
     )
     if remembered is None:
         return None
-    if not is_fingerprint(services.secrets, making.content, remembered.fingerprint):
+    if not verify_fingerprint(services.secrets, making.content, remembered.fingerprint):
         raise IdempotencyKeyReused
     return remembered.team_id

@@ -30,7 +30,7 @@ from persistence.repositories import (
 from persistence.repositories import sessions as stored_sessions
 from persistence.repositories.audit import AuditRecord
 from persistence.repositories.deliveries import DeliveryRecord
-from persistence.repositories.nodes import Named, NodeKind
+from persistence.repositories.nodes import NodeKind, NodeRef
 from resolvers.captain.access import my_team
 from resolvers.services import Services
 
@@ -91,7 +91,7 @@ async def _find(
     return await _read(services, connection, UUID(text), named)
 
 
-def _is_visible(viewer: Viewer, named: Named) -> bool:
+def _is_visible(viewer: Viewer, named: NodeRef) -> bool:
     if named.kind in PUBLIC_KINDS:
         return True
     if viewer.team_id is not None:
@@ -107,7 +107,7 @@ def _is_visible(viewer: Viewer, named: Named) -> bool:
 
 
 async def _read(
-    services: Services, connection: Connection, node_id: UUID, named: Named
+    services: Services, connection: Connection, node_id: UUID, named: NodeRef
 ) -> Found | None:
     if named.kind in (NodeKind.TEAM, NodeKind.PLAYER):
         return await _team_or_player(connection, node_id, named.owner_id or node_id)
@@ -129,7 +129,7 @@ async def _team_or_player(
 
 
 async def _of_organiser(
-    services: Services, connection: Connection, node_id: UUID, named: Named
+    services: Services, connection: Connection, node_id: UUID, named: NodeRef
 ) -> OrganiserRecord | SessionRecord | ApiTokenRecord | None:
     now, owner_id = services.clock(), named.owner_id or node_id
     if named.kind == NodeKind.ORGANISER:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from domain.documents import RetentionClass
 from domain.errors.exceptions import StorageUnavailable
-from integrations.storage.base import Media
+from integrations.storage.base import DocumentStore
 from integrations.storage.inspection.sanitize import DEFAULT_OPTIONS, InspectionOptions
-from integrations.storage.upload_buffer import Spool
+from integrations.storage.upload_buffer import UploadBuffer
 from persistence.engine.database import Database
 from resilience.background_tasks import BackgroundTasks
 from resolvers.accounts.passwords import Passwords
 from resolvers.security.secrets import Secrets
 
 if TYPE_CHECKING:
-    from resilience.circuit_breaker import Guard
+    from resilience.circuit_breaker import ServiceGuard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +28,9 @@ class Storage:
     last byte has arrived is stored within `finish_seconds`, or its sender told to come back.
     """
 
-    media: Media
-    stores: Mapping[str, Media]
-    spool: Spool
+    media: DocumentStore
+    stores: Mapping[str, DocumentStore]
+    spool: UploadBuffer
     ticket_lifetime: timedelta
     link_lifetime: timedelta
     unclaimed_kept: timedelta
@@ -38,7 +38,7 @@ class Storage:
     inspection: InspectionOptions = DEFAULT_OPTIONS
     finish_seconds: float = 60.0
 
-    def holding(self, store: str) -> Media:
+    def store_named(self, store: str) -> DocumentStore:
         """Raises StorageUnavailable for a store that this process has no access to."""
         if store not in self.stores:
             raise StorageUnavailable(details={"store": store})
@@ -51,7 +51,7 @@ class Accounts:
 
     passwords: Passwords
     idle: timedelta
-    longest: timedelta
+    max_age: timedelta
     invitation_lifetime: timedelta
 
 
@@ -61,7 +61,7 @@ class Watched(Protocol):
     name: str
 
     @property
-    def is_well(self) -> bool: ...
+    def is_healthy(self) -> bool: ...
 
 
 class Disk(Protocol):
@@ -69,7 +69,7 @@ class Disk(Protocol):
 
     name: str
 
-    async def is_well(self) -> bool: ...
+    async def is_healthy(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class Services:
     secrets: Secrets
     storage: Storage
     accounts: Accounts
-    guards: "tuple[Guard, ...]"
+    guards: "tuple[ServiceGuard, ...]"
     clock: Callable[[], datetime]
     idempotency_kept: timedelta
     version: str

@@ -7,10 +7,10 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 
 from domain.errors.exceptions import MalformedRequest
-from schema.compiled.executor import Planned, PlannedSchema
+from schema.compiled.executor import CompiledSchema, PlannedSchema
 from schema.context import Context
-from schema.limits.query_limits import Comparisons, Limits, Parsing, Validation, label_of
-from schema.limits.rate_limit import Admission
+from schema.limits.query_limits import Limits, ParserCache, Validation, ValidationBudget, label_of
+from schema.limits.rate_limit import RateLimitExtension
 from schema.mutation import Mutation
 from schema.name_converter import NAMES
 from schema.query import Query
@@ -39,13 +39,13 @@ schema = PlannedSchema(
     types=[Team],
     config=StrawberryConfig(scalar_map=SCALARS, name_converter=NAMES),
     extensions=[
-        Parsing,
+        ParserCache,
         OneOperation,
         Limits,
         Validation,
-        Comparisons,
-        Admission,
-        Planned,
+        ValidationBudget,
+        RateLimitExtension,
+        CompiledSchema,
     ],
 )
 

@@ -5,8 +5,8 @@ from typing import Annotated
 import strawberry
 from strawberry import argument, field
 
-from domain.registration.names import GROUP_NAME
-from domain.teams.codes import as_code
+from domain.registration.names import TEAM_OR_CHURCH_NAME
+from domain.teams.codes import normalize_code
 from resolvers.captain import access as captain_access
 from resolvers.captain import edits, resubmission
 from resolvers.captain.edits import Update
@@ -50,7 +50,7 @@ class ResubmitMyTeamInput:
             documents=tuple(one.to_form() for one in self.documents or ()),
             players=[
                 (
-                    as_code(player.player_code),
+                    normalize_code(player.player_code),
                     tuple(one.to_form() for one in player.documents),
                 )
                 for player in self.players or ()
@@ -72,7 +72,7 @@ class UpdateMyTeamInput:
     team_name: str | None = field(
         default=None,
         metadata=FORM,
-        description=GROUP_NAME.description,
+        description=TEAM_OR_CHURCH_NAME.description,
     )
     captain: PersonInput | None = field(default=None, description="As a whole.")
     vice_captain: PersonInput | None = field(default=None, description="As a whole.")
@@ -98,7 +98,7 @@ class UpdateMyTeamInput:
             players=None
             if self.players is None
             else [
-                (as_code(one.player_code) if one.player_code else None, one.to_form())
+                (normalize_code(one.player_code) if one.player_code else None, one.to_form())
                 for one in self.players
             ],
         )

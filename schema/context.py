@@ -8,14 +8,14 @@ from typing import Literal, Protocol
 from strawberry import Info as StrawberryInfo
 
 from domain.auth.roles import Caller
-from persistence.fast.json_rendering import Printed
+from persistence.fast.json_rendering import JsonSql
 from resolvers.services import Services
 from schema.dataloaders import Loaders
 
-Admitted = Literal["query", "mutation", "upload"]
+RateLimitKind = Literal["query", "mutation", "upload"]
 
 
-class Door(Protocol):
+class SignInGuard(Protocol):
     """Where organisers come in."""
 
     def require_place(self) -> None:
@@ -34,7 +34,7 @@ class Door(Protocol):
         Raises RateLimited.
         """
 
-    async def forget_sign_ins(self, account: str) -> None:
+    async def reset_sign_in_count(self, account: str) -> None:
         """After a right guess: this client's guesses at this account do not count any more."""
 
     async def take_back_sign_ins(self, account: str) -> None:
@@ -54,12 +54,12 @@ class Door(Protocol):
 
 
 class Admit(Protocol):
-    async def __call__(self, kind: Admitted, count: int = 1) -> None:
+    async def __call__(self, kind: RateLimitKind, count: int = 1) -> None:
         """Count operations of a kind before they run, all or none. Raises RateLimited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
+class ExecutionOptions:
     """How answers are made, which nobody sees but by the time it takes.
 
     `compiled`: generated functions complete objects. `rendered`: PostgreSQL prints what it can;
@@ -91,9 +91,9 @@ class Context:
     may_introspect: bool
     wants_cost: bool
     admit: Admit
-    door: Door
-    execution: Execution = Execution()
-    printed: Mapping[str, Printed] = field(default_factory=dict)
+    door: SignInGuard
+    execution: ExecutionOptions = ExecutionOptions()
+    printed: Mapping[str, JsonSql] = field(default_factory=dict)
 
 
 Info = StrawberryInfo[Context, None]

@@ -8,7 +8,7 @@ import strawberry
 from strawberry import argument, field
 
 from domain.auth.roles import Role, may
-from domain.uploads import Announcement, media_type
+from domain.uploads import UploadRequest, media_type
 from persistence.records import DocumentRecord
 from resolvers.documents import links, uploads
 from resolvers.documents.uploads import Ticket
@@ -73,8 +73,8 @@ class OpenUploadInput:
     byte_size: int = field(description="1 to 5242880, exactly what will be sent.")
     sha256: str = field(description="Of exactly these bytes: 64 hexadecimal digits.")
 
-    def to_announcement(self) -> Announcement:
-        return Announcement(
+    def to_announcement(self) -> UploadRequest:
+        return UploadRequest(
             kind=self.kind,
             file_name=self.file_name,
             content_type=self.content_type,

@@ -70,7 +70,7 @@ class ActorKind(StrEnum):
     ANONYMOUS = "anonymous"
 
 
-def _described(
+def describe_enum(
     enum: E,
     description: str,
     values: Mapping[Any, str],
@@ -84,7 +84,7 @@ def _described(
     return enum
 
 
-_described(
+describe_enum(
     TeamStatus,
     "Where a team's application stands.",
     {
@@ -95,7 +95,7 @@ _described(
         TeamStatus.WITHDRAWN: "The team gave up its place.",
     },
 )
-_described(
+describe_enum(
     PlayerRole,
     "What a player does best.",
     {
@@ -105,7 +105,7 @@ _described(
         PlayerRole.WICKET_KEEPER: "Keeps the wicket.",
     },
 )
-_described(
+describe_enum(
     RegistrationState,
     "Whether teams can register now.",
     {
@@ -115,7 +115,7 @@ _described(
         RegistrationState.CLOSED: "From closesAt on.",
     },
 )
-_described(
+describe_enum(
     DocumentKind,
     "What a document is.",
     {
@@ -127,7 +127,7 @@ _described(
         DocumentKind.PHOTO: "A player's photo; an image, no PDF.",
     },
 )
-_described(
+describe_enum(
     DocumentFormat,
     "The format of a file, told by its content.",
     {
@@ -136,7 +136,7 @@ _described(
         DocumentFormat.PDF: "application/pdf",
     },
 )
-_described(
+describe_enum(
     BlockerCode,
     "What stands between a team and its confirmation.",
     {
@@ -147,7 +147,7 @@ _described(
         BlockerCode.ALREADY_DECIDED: "The team is confirmed, rejected or withdrawn.",
     },
 )
-_described(
+describe_enum(
     BlockerActor,
     "Who has to do something.",
     {
@@ -155,7 +155,7 @@ _described(
         BlockerActor.ORGANISER: "An organiser.",
     },
 )
-_described(
+describe_enum(
     Operation,
     "Mutations that change one team, each written as the mutation that is then called. Mutations"
     " are only ever added.",
@@ -178,7 +178,7 @@ _described(
     name="TeamOperation",
     named_by="value",
 )
-_described(
+describe_enum(
     DocumentReview,
     "What organisers said of a document.",
     {
@@ -188,7 +188,7 @@ _described(
         DocumentReview.SUPERSEDED: "Another one has taken its place.",
     },
 )
-_described(
+describe_enum(
     Role,
     "What an organiser may do; each may do what the ones after it may do.",
     {
@@ -198,7 +198,7 @@ _described(
     },
     name="OrganiserRole",
 )
-_described(
+describe_enum(
     ActorKind,
     "What kind of caller did something.",
     {
@@ -208,7 +208,7 @@ _described(
         ActorKind.ANONYMOUS: "Somebody who was not known yet.",
     },
 )
-_described(
+describe_enum(
     AuditAction,
     "What was done. Actions are only ever added.",
     {
@@ -249,7 +249,7 @@ _described(
         AuditAction.OTHER: "An action of another version of the service; changes.action names it.",
     },
 )
-_described(
+describe_enum(
     DeliveryKind,
     "What is delivered. Kinds are only ever added.",
     {
@@ -263,7 +263,7 @@ _described(
         DeliveryKind.OTHER: "A kind of another version of the service.",
     },
 )
-_described(
+describe_enum(
     DeliveryStatus,
     "Where a delivery stands.",
     {
@@ -272,7 +272,7 @@ _described(
         DeliveryStatus.DEAD: "It failed for good, or was tried too often.",
     },
 )
-_described(
+describe_enum(
     ExportFormat,
     "What kind of file an export is.",
     {
@@ -281,7 +281,7 @@ _described(
         ExportFormat.XLSX: "For spreadsheets: a sheet of teams and one of players.",
     },
 )
-_described(
+describe_enum(
     TeamOrderField,
     "What teams are listed by.",
     {
@@ -291,7 +291,7 @@ _described(
         TeamOrderField.CHURCH: "The church's name, then the code.",
     },
 )
-_described(
+describe_enum(
     OrderDirection,
     "Which end of a list comes first.",
     {
@@ -299,7 +299,7 @@ _described(
         OrderDirection.DESC: "The largest, the latest, Z.",
     },
 )
-_described(
+describe_enum(
     HealthStatus,
     "How a part of the service is.",
     {
@@ -308,7 +308,7 @@ _described(
         HealthStatus.DOWN: "Does not work.",
     },
 )
-_described(
+describe_enum(
     Category,
     "What kind of error it is, and so who can do something about it.",
     {
@@ -321,12 +321,12 @@ _described(
     },
     name="ErrorCategory",
 )
-_described(
+describe_enum(
     ErrorCode,
     "What extensions.code says. Codes are only ever added.",
     {code: definition.description for code, definition in CATALOG.items()},
 )
-_described(
+describe_enum(
     IssueCode,
     "What is wrong with one place of a form. Codes are only ever added.",
     {code: definition.description for code, definition in ISSUE_CATALOG.items()},

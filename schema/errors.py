@@ -60,10 +60,10 @@ _UNKNOWN_KEY = re.compile(r"unknown field '.*$", re.DOTALL)
 
 def error_body(error: DomainError, request_id: str) -> bytes:
     """The JSON body of an answer that consists of one error and no data."""
-    return orjson.dumps({"errors": [envelope(error, request_id)]}, default=str)
+    return orjson.dumps({"errors": [error_entry(error, request_id)]}, default=str)
 
 
-def envelope(error: DomainError, request_id: str) -> dict[str, Any]:
+def error_entry(error: DomainError, request_id: str) -> dict[str, Any]:
     """One entry of `errors`, without path and locations."""
     definition = error.definition
     ERRORS.labels(error.code).inc()
@@ -94,12 +94,12 @@ def issue_body(issue: Issue) -> dict[str, Any]:
     }
 
 
-def publish(error: GraphQLError, request_id: str, *, may_introspect: bool) -> dict[str, Any]:
+def format_error(error: GraphQLError, request_id: str, *, may_introspect: bool) -> dict[str, Any]:
     """What a client may see of an error of the execution. Unknown exceptions go to the log.
 
     Suggestions name parts of the schema, to those who may introspect.
     """
-    published = envelope(_domain_error(error), request_id)
+    published = error_entry(_domain_error(error), request_id)
     if not may_introspect:
         published["message"] = _SUGGESTION.sub(".", published["message"])
     if error.locations:

@@ -11,7 +11,7 @@ from persistence.repositories.team_search import TeamFilter as TeamSearch
 from resolvers.exports import export as exports
 from schema.context import Info
 from schema.enums import ExportFormat
-from schema.permissions import caller_with
+from schema.permissions import require_caller
 from schema.teams.queries import TeamFilter
 
 
@@ -33,7 +33,7 @@ class ExportTeamsPayload:
 async def export_teams(
     info: Info, input: Annotated[ExportTeamsInput, argument(description="Which, and how.")]
 ) -> ExportTeamsPayload | None:
-    caller = caller_with(info, Role.VIEWER)
+    caller = require_caller(info, Role.VIEWER)
     wanted = input.filter.to_search() if input.filter else TeamSearch()
     url, expires_at = exports.make_link(info.context.services, caller, input.format, wanted)
     return ExportTeamsPayload(url=url, expires_at=expires_at)

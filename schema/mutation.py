@@ -51,7 +51,7 @@ from schema.exports import ExportTeamsPayload, export_teams
 from schema.idempotency import describe_repeats
 from schema.mutation_errors import describe_errors
 from schema.operations.breakers import ResetBreakerPayload, reset_breaker
-from schema.permissions import needs
+from schema.permissions import with_role_note
 from schema.registration.inputs import RegisterTeamInput
 from schema.teams.bulk_decisions import (
     ConfirmTeamsPayload,
@@ -104,7 +104,7 @@ async def register_team(
     registered = await register.register_team(
         context.services,
         input.to_form(),
-        key=register.choose_key(context.idempotency_key, input.idempotency_key),
+        key=register.resolve_idempotency_key(context.idempotency_key, input.idempotency_key),
         request_id=context.request_id,
     )
     return RegisterTeamPayload.from_registered(registered)
@@ -146,73 +146,88 @@ class Mutation:
     )
     review_document: ReviewDocumentPayload | None = strawberry.mutation(
         resolver=review_document,
-        description=needs(Role.REVIEWER, "Accept or reject a document of a team not yet decided."),
+        description=with_role_note(
+            Role.REVIEWER, "Accept or reject a document of a team not yet decided."
+        ),
     )
     confirm_team: ConfirmTeamPayload | None = strawberry.mutation(
         resolver=confirm_team,
-        description=needs(
+        description=with_role_note(
             Role.REVIEWER, "Let a pending team play. Without blockers, or with a reason."
         ),
     )
     reject_team: RejectTeamPayload | None = strawberry.mutation(
         resolver=reject_team,
-        description=needs(Role.REVIEWER, "Refuse a team that is not confirmed; frees its place."),
+        description=with_role_note(
+            Role.REVIEWER, "Refuse a team that is not confirmed; frees its place."
+        ),
     )
     request_changes: RequestChangesPayload | None = strawberry.mutation(
         resolver=request_changes,
-        description=needs(Role.REVIEWER, "Ask the captain of a pending team for corrections."),
+        description=with_role_note(
+            Role.REVIEWER, "Ask the captain of a pending team for corrections."
+        ),
     )
     reopen_team: ReopenTeamPayload | None = strawberry.mutation(
         resolver=reopen_team,
-        description=needs(
+        description=with_role_note(
             Role.REVIEWER,
             "Make a confirmed team pending again, or a rejected one while places remain.",
         ),
     )
     withdraw_team: WithdrawTeamPayload | None = strawberry.mutation(
         resolver=withdraw_team,
-        description=needs(Role.REVIEWER, "Take a live team out; frees its place."),
+        description=with_role_note(Role.REVIEWER, "Take a live team out; frees its place."),
     )
     confirm_teams: ConfirmTeamsPayload | None = strawberry.mutation(
-        resolver=confirm_teams, description=needs(Role.REVIEWER, "confirmTeam for up to 100 teams.")
+        resolver=confirm_teams,
+        description=with_role_note(Role.REVIEWER, "confirmTeam for up to 100 teams."),
     )
     reject_teams: RejectTeamsPayload | None = strawberry.mutation(
-        resolver=reject_teams, description=needs(Role.REVIEWER, "rejectTeam for up to 100 teams.")
+        resolver=reject_teams,
+        description=with_role_note(Role.REVIEWER, "rejectTeam for up to 100 teams."),
     )
     update_team: UpdateTeamPayload | None = strawberry.mutation(
         resolver=update_team,
-        description=needs(Role.REVIEWER, "Correct names, church and contacts of a live team."),
+        description=with_role_note(
+            Role.REVIEWER, "Correct names, church and contacts of a live team."
+        ),
     )
     update_player: UpdatePlayerPayload | None = strawberry.mutation(
-        resolver=update_player, description=needs(Role.REVIEWER, "Correct a player of a live team.")
+        resolver=update_player,
+        description=with_role_note(Role.REVIEWER, "Correct a player of a live team."),
     )
     add_player: AddPlayerPayload | None = strawberry.mutation(
         resolver=add_player,
-        description=needs(Role.REVIEWER, "Take somebody into the squad of a live team."),
+        description=with_role_note(Role.REVIEWER, "Take somebody into the squad of a live team."),
     )
     remove_player: RemovePlayerPayload | None = strawberry.mutation(
         resolver=remove_player,
-        description=needs(
+        description=with_role_note(
             Role.REVIEWER, "Take somebody out of the squad of a live team, with their documents."
         ),
     )
     reissue_manage_token: ReissueManageTokenPayload | None = strawberry.mutation(
         resolver=reissue_manage_token,
-        description=needs(Role.REVIEWER, "Make a new secret for a captain; the old one is void."),
+        description=with_role_note(
+            Role.REVIEWER, "Make a new secret for a captain; the old one is void."
+        ),
     )
     update_tournament: UpdateTournamentPayload | None = strawberry.mutation(
         resolver=update_tournament,
-        description=needs(Role.OWNER, "Change window, capacity, limits, fee and documents."),
+        description=with_role_note(
+            Role.OWNER, "Change window, capacity, limits, fee and documents."
+        ),
     )
     merge_churches: MergeChurchesPayload | None = strawberry.mutation(
         resolver=merge_churches,
-        description=needs(
+        description=with_role_note(
             Role.OWNER, "Make one of two churches. Its names are aliases from then on."
         ),
     )
     erase_team: EraseTeamPayload | None = strawberry.mutation(
         resolver=erase_team,
-        description=needs(
+        description=with_role_note(
             Role.OWNER,
             "Delete a team with all that is known of its people, files too; the audit log stays,"
             " which names nobody. It cannot be undone.",
@@ -220,7 +235,7 @@ class Mutation:
     )
     export_teams: ExportTeamsPayload | None = strawberry.mutation(
         resolver=export_teams,
-        description=needs(
+        description=with_role_note(
             Role.VIEWER, "Make a link to a file of teams and players. VIEWERs get no contacts."
         ),
     )
@@ -235,37 +250,37 @@ class Mutation:
     )
     revoke_session: RevokeSessionPayload | None = strawberry.mutation(
         resolver=revoke_session,
-        description=needs(
+        description=with_role_note(
             Role.VIEWER, "End a session of one's own; as OWNER anybody's.", session=True
         ),
     )
     create_api_token: CreateApiTokenPayload | None = strawberry.mutation(
         resolver=create_api_token,
-        description=needs(Role.VIEWER, "Let a script act for the caller.", session=True),
+        description=with_role_note(Role.VIEWER, "Let a script act for the caller.", session=True),
     )
     revoke_api_token: RevokeApiTokenPayload | None = strawberry.mutation(
         resolver=revoke_api_token,
-        description=needs(
+        description=with_role_note(
             Role.VIEWER, "End an API token of one's own; as OWNER anybody's.", session=True
         ),
     )
     enable_totp: EnableTotpPayload | None = strawberry.mutation(
         resolver=enable_totp,
-        description=needs(
+        description=with_role_note(
             Role.VIEWER, "Begin with a second factor; confirmTotp turns it on.", session=True
         ),
     )
     confirm_totp: ConfirmTotpPayload | None = strawberry.mutation(
         resolver=confirm_totp,
-        description=needs(Role.VIEWER, "Turn the second factor on.", session=True),
+        description=with_role_note(Role.VIEWER, "Turn the second factor on.", session=True),
     )
     disable_totp: DisableTotpPayload | None = strawberry.mutation(
         resolver=disable_totp,
-        description=needs(Role.VIEWER, "Turn the second factor off.", session=True),
+        description=with_role_note(Role.VIEWER, "Turn the second factor off.", session=True),
     )
     invite_organiser: InviteOrganiserPayload | None = strawberry.mutation(
         resolver=invite_organiser,
-        description=needs(
+        description=with_role_note(
             Role.OWNER,
             "Make an organiser, who chooses a password with the invitation's token. Whoever has"
             " not done so yet can be invited anew; the token before is void then.",
@@ -278,7 +293,7 @@ class Mutation:
     )
     set_organiser_role: SetOrganiserRolePayload | None = strawberry.mutation(
         resolver=set_organiser_role,
-        description=needs(
+        description=with_role_note(
             Role.OWNER, "Give an organiser another role. One OWNER always stays.", session=True
         ),
     )

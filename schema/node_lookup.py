@@ -59,10 +59,10 @@ def _object(info: Info, record: nodes.Found) -> Node:
             state = state_of(record, info.context.services.clock())
             return Tournament.from_record(record, state)
         case _:
-            return _MADE_BY[type(record)](record)
+            return FACTORIES[type(record)](record)
 
 
-_MADE_BY: Mapping[type, Callable[[Any], Node]] = {
+FACTORIES: Mapping[type, Callable[[Any], Node]] = {
     DocumentRecord: Document.from_record,
     OrganiserRecord: Organiser.from_record,
     ApiTokenRecord: ApiToken.from_record,

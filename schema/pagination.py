@@ -15,7 +15,7 @@ from domain.datetimes import read_moment
 from domain.errors.exceptions import BadUserInput, IssueCode
 from domain.errors.issues import issue
 from domain.ids import read_id
-from persistence.pagination import Key, Page, Slice
+from persistence.pagination import Key, Page, PageRequest
 
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 100
@@ -107,14 +107,14 @@ class Keys:
         after: str | None,
         last: int | None = None,
         before: str | None = None,
-    ) -> Slice:
+    ) -> PageRequest:
         """Raises BadUserInput for sizes outside 1 to 100 and for cursors of other lists."""
         if first is not None and last is not None:
             names = {"names": ["first", "last"]}
             raise BadUserInput(
                 issue(("last",), IssueCode.CHOOSE_ONE, names), message="Give either first or last."
             )
-        return Slice(
+        return PageRequest(
             size=_size("first", first) if last is None else _size("last", last),
             after=self._key("after", after),
             before=self._key("before", before),

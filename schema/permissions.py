@@ -9,13 +9,13 @@ from resolvers.accounts.tokens import TokenEnded
 from schema.context import Info
 
 
-def needs(role: Role, description: str, *, session: bool = False) -> str:
+def with_role_note(role: Role, description: str, *, session: bool = False) -> str:
     """The description with the role; `session`: an API token does not do."""
     whom = " of somebody who signed in; API tokens may not" if session else ""
     return f"{description} Needs the role {role}{whom}."
 
 
-def caller_with(info: Info, role: Role) -> Caller:
+def require_caller(info: Info, role: Role) -> Caller:
     """Raises Unauthenticated, Forbidden."""
     require_role(info.context.caller, role)
     return info.context.caller
@@ -52,4 +52,4 @@ async def sign_ins_judged(info: Info, account: str) -> AsyncGenerator[None]:
     except BaseException:
         await door.take_back_sign_ins(account)
         raise
-    await door.forget_sign_ins(account)
+    await door.reset_sign_in_count(account)

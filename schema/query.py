@@ -23,7 +23,7 @@ from schema.operations.audit import AuditEvent, audit_log
 from schema.operations.deliveries import Delivery, deliveries
 from schema.operations.health import Health
 from schema.pagination import AFTER, FIRST, Connection, Keys, search_text
-from schema.permissions import needs
+from schema.permissions import with_role_note
 from schema.registration.inputs import RegisterTeamInput
 from schema.registration.rules import RegistrationRules
 from schema.registration.validation import ErrorDefinitionType, ValidationReport
@@ -108,7 +108,7 @@ class Query:
     )
     teams: Connection[Team] | None = field(
         resolver=teams,
-        description=needs(
+        description=with_role_note(
             Role.VIEWER,
             "Teams of the open season in pages, read from either end. VIEWERs see contacts masked,"
             " no dates of birth and no documents.",
@@ -116,7 +116,7 @@ class Query:
     )
     team: Team | None = field(
         resolver=team,
-        description=needs(
+        description=with_role_note(
             Role.VIEWER,
             "One team, by id or by code; null where there is none. VIEWERs see contacts masked,"
             " no dates of birth and no documents.",
@@ -124,18 +124,20 @@ class Query:
     )
     player: Player | None = field(
         resolver=player,
-        description=needs(Role.VIEWER, "One player, by code; null where there is none."),
+        description=with_role_note(Role.VIEWER, "One player, by code; null where there is none."),
     )
     team_stats: TeamStats | None = field(
-        resolver=team_stats, description=needs(Role.VIEWER, "The open season in numbers.")
+        resolver=team_stats, description=with_role_note(Role.VIEWER, "The open season in numbers.")
     )
     audit_log: Connection[AuditEvent] | None = field(
         resolver=audit_log,
-        description=needs(Role.REVIEWER, "Who did what, the newest first."),
+        description=with_role_note(Role.REVIEWER, "Who did what, the newest first."),
     )
     deliveries: Connection[Delivery] | None = field(
         resolver=deliveries,
-        description=needs(Role.REVIEWER, "What the outbox owes and has done, the newest first."),
+        description=with_role_note(
+            Role.REVIEWER, "What the outbox owes and has done, the newest first."
+        ),
     )
     node: Node | None = field(
         resolver=node,
@@ -147,17 +149,23 @@ class Query:
         resolver=error_catalog, description="Every error code with its meaning. Public."
     )
     me: Organiser | None = field(
-        resolver=me, description=needs(Role.VIEWER, "Whose session or API token it is.")
+        resolver=me, description=with_role_note(Role.VIEWER, "Whose session or API token it is.")
     )
     organisers: list[Organiser] | None = field(
         resolver=organisers,
-        description=needs(Role.OWNER, "All, by e-mail, invited ones included; the first 500."),
+        description=with_role_note(
+            Role.OWNER, "All, by e-mail, invited ones included; the first 500."
+        ),
     )
     sessions: list[Session] | None = field(
         resolver=sessions,
-        description=needs(Role.VIEWER, "Where one is signed in, the newest first; the first 500."),
+        description=with_role_note(
+            Role.VIEWER, "Where one is signed in, the newest first; the first 500."
+        ),
     )
     api_tokens: list[ApiToken] | None = field(
         resolver=api_tokens,
-        description=needs(Role.VIEWER, "One's API tokens, the newest first; the first 500."),
+        description=with_role_note(
+            Role.VIEWER, "One's API tokens, the newest first; the first 500."
+        ),
     )

@@ -16,8 +16,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from domain.documents import RetentionClass
-from integrations.storage.folder import FolderMedia
-from integrations.storage.upload_buffer import Spool
+from integrations.storage.folder import FolderStore
+from integrations.storage.upload_buffer import UploadBuffer
 from persistence.embedded.server import EmbeddedPostgres
 from persistence.engine import migrate, recent
 from persistence.engine.database import Database
@@ -103,11 +103,11 @@ async def database(database_url, clock) -> AsyncGenerator[Database]:
 @pytest.fixture
 def storage(tmp_path) -> Storage:
     """Documents in a folder of the test's own, in the places that the application uses too."""
-    media = FolderMedia(tmp_path / "documents")
+    media = FolderStore(tmp_path / "documents")
     return Storage(
         media=media,
         stores={"folder": media},
-        spool=Spool(tmp_path / "uploads"),
+        spool=UploadBuffer(tmp_path / "uploads"),
         ticket_lifetime=timedelta(hours=2),
         link_lifetime=timedelta(minutes=10),
         unclaimed_kept=timedelta(hours=24),
@@ -121,7 +121,7 @@ def accounts() -> Accounts:
     return Accounts(
         passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
         idle=timedelta(hours=12),
-        longest=timedelta(days=7),
+        max_age=timedelta(days=7),
         invitation_lifetime=timedelta(days=7),
     )
 

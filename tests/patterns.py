@@ -11,7 +11,7 @@ import sys
 
 from domain.graphemes import length
 from domain.identity_numbers import has_identity_number
-from domain.registration.names import GROUP_NAME, PERSON_NAME, canonical_name
+from domain.registration.names import PERSON_NAME, TEAM_OR_CHURCH_NAME, canonical_name
 from domain.tournaments import TEXT_RULES
 
 ALPHABET = "aA ே்க1２&.'’-(),/‘–ജോ\u1100\u1161\u0d4e\u200d\u200b\u3164\ufe0f<é\n/ബ\u0301\u0d02ـ"
@@ -36,7 +36,11 @@ def main() -> int:
     )
     names = [canonical_name("".join(chance.choices(ALPHABET, k=length))) for length in lengths]
     names = [name for name in names if not has_identity_number(name)]
-    patterns = [PERSON_NAME.pattern, GROUP_NAME.pattern, *(rule.pattern for rule in TEXT_RULES)]
+    patterns = [
+        PERSON_NAME.pattern,
+        TEAM_OR_CHURCH_NAME.pattern,
+        *(rule.pattern for rule in TEXT_RULES),
+    ]
     run = subprocess.run(
         [node, "-e", MATCH],
         input=json.dumps([patterns, names]),
@@ -47,7 +51,7 @@ def main() -> int:
     matched = json.loads(run.stdout)
     wrong = [
         (rule.words, name)
-        for rule, results in zip((PERSON_NAME, GROUP_NAME), matched, strict=False)
+        for rule, results in zip((PERSON_NAME, TEAM_OR_CHURCH_NAME), matched, strict=False)
         for name, result in zip(names, results, strict=True)
         # A pattern counts no letters that marks join to one, and lets longer names pass.
         if result != (rule.problem(name) is None)

@@ -9,7 +9,7 @@ from domain.auth.roles import SYSTEM, Caller, Role
 from persistence.records import OrganiserRecord
 from resolvers.accounts import organisers
 from resolvers.accounts import sessions as accounts
-from resolvers.accounts.sessions import SignedIn
+from resolvers.accounts.sessions import SignInResult
 from resolvers.services import Services
 
 PASSWORD = "correct horse battery"
@@ -36,7 +36,7 @@ async def organiser(
     )
 
 
-async def signed_in(services: Services, role: Role = Role.OWNER) -> SignedIn:
+async def signed_in(services: Services, role: Role = Role.OWNER) -> SignInResult:
     """A new organiser of this role with a session."""
     made = await organiser(services, role)
     return await accounts.sign_in(services, email=made.email, password=PASSWORD)
@@ -45,7 +45,7 @@ async def signed_in(services: Services, role: Role = Role.OWNER) -> SignedIn:
 async def caller(services: Services, role: Role = Role.OWNER) -> Caller:
     """A new organiser of this role, as who comes with a session."""
     opened = await signed_in(services, role)
-    return await accounts.caller_of(services, opened.token)
+    return await accounts.authenticate(services, opened.token)
 
 
 async def bearer(services: Services, role: Role = Role.OWNER) -> dict[str, str]:

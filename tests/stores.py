@@ -4,8 +4,8 @@ import os
 import time
 from uuid import uuid4
 
-from integrations.storage.cloudinary_store import CloudinaryMedia
-from integrations.storage.folder import FolderMedia
+from integrations.storage.cloudinary_store import CloudinaryStore
+from integrations.storage.folder import FolderStore
 from persistence.engine.database_identity import new_storage_name
 from resolvers.documents.stored_files import SAFE_AGE_SECONDS, clear_all
 from tests.cloudinary import CloudinaryStandIn
@@ -14,10 +14,10 @@ OLD_SECONDS = SAFE_AGE_SECONDS + 60
 CONTENT = b"content"
 
 
-class FolderStore:
+class FolderHarness:
     """The content of the folder, and its files made older."""
 
-    def __init__(self, media: FolderMedia) -> None:
+    def __init__(self, media: FolderStore) -> None:
         self.media = media
 
     def names(self) -> list[str]:
@@ -37,10 +37,10 @@ class FolderStore:
         path.write_bytes(CONTENT)
 
 
-class CloudinaryStore:
+class CloudinaryHarness:
     """The same for the stand-in."""
 
-    def __init__(self, media: CloudinaryMedia, stand_in: CloudinaryStandIn) -> None:
+    def __init__(self, media: CloudinaryStore, stand_in: CloudinaryStandIn) -> None:
         self.media = media
         self._stand_in = stand_in
 

@@ -102,7 +102,7 @@ async def test_reset_password_ends_the_sessions(cli, services):
         "The password is changed. 1 sessions and 0 API tokens have ended.\n",
     )
     with pytest.raises(Unauthenticated):
-        await accounts.caller_of(real, opened.token)
+        await accounts.authenticate(real, opened.token)
     await accounts.sign_in(real, email="owner@example.org", password="another long password")
 
 

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import serving
-from serving import NEEDED_LATER, imported_once
+from serving import WARM_UP_MODULES, preload_modules
 from tests.environment import settings_of
 
 ROOT = Path(__file__).parents[1]
@@ -51,14 +51,14 @@ def test_database_of_its_own_can_start_before_the_service_is_imported():
 
 
 def test_what_the_first_team_needs_is_imported_later():
-    later = imported_by("import serving; serving.import_later()")
+    later = imported_by("import serving; serving.warm_up()")
 
     assert later >= {"email_validator", "phonenumbers"}
 
 
 def test_libraries_that_read_files_are_imported_only_by_processes_of_their_own():
     service = imported_by(
-        "import cli, serving, integrations.storage.inspection.sanitize; serving.import_later()"
+        "import cli, serving, integrations.storage.inspection.sanitize; serving.warm_up()"
     )
 
     assert service & {"PIL", "pypdf", "puremagic"} == set()
@@ -73,8 +73,8 @@ def test_processes_are_forked_from_one_that_has_imported_all(monkeypatch):
     alone = settings_of(monkeypatch)
     shared = settings_of(monkeypatch, RATE_LIMIT_STORAGE="redis://127.0.0.1")
 
-    assert imported_once(alone) == ["serving", *NEEDED_LATER]
-    assert imported_once(shared) == ["serving", *NEEDED_LATER, "web.rate_limiting.redis_store"]
+    assert preload_modules(alone) == ["serving", *WARM_UP_MODULES]
+    assert preload_modules(shared) == ["serving", *WARM_UP_MODULES, "web.rate_limiting.redis_store"]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_broken_library_is_named_and_keeps_no_other_from_being_imported(
     )
 
     with capture_logs() as lines, pytest.raises(ImportError, match=r"^broken_library$") as raised:
-        serving.import_later()
+        serving.warm_up()
 
     assert type(raised.value.__cause__) is cause
     assert [(line["event"], line["count"]) for line in lines] == [("modules_imported", 1)]

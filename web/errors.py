@@ -12,19 +12,19 @@ from web.graphql.negotiation import JSON_TYPE, error_type
 
 JSON = f"{JSON_TYPE}; charset=utf-8"
 
-Pairs = Sequence[tuple[bytes, bytes]]
+RawHeaders = Sequence[tuple[bytes, bytes]]
 # All that a request has under a name in lower case.
 Headers = dict[bytes, tuple[bytes, ...]]
 
 _SORTED = "icct26.headers"
 
 
-def encoded(headers: Mapping[str, str]) -> Pairs:
+def encoded(headers: Mapping[str, str]) -> RawHeaders:
     """Headers as they are sent."""
     return datastructures.Headers(headers).raw
 
 
-class Block:
+class EncodedHeaders:
     """Headers that many answers have, made once: as pairs, and as lines of a head."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
@@ -33,7 +33,7 @@ class Block:
         self.names = frozenset(name for name, _ in self.pairs)
 
 
-def headers_of(scope: Scope) -> Headers:
+def header_index(scope: Scope) -> Headers:
     """Sorted once for all who ask; Starlette's would decode every one."""
     headers = scope["headers"]
     kept: tuple[object, Headers] | None = scope.get(_SORTED)
@@ -45,12 +45,12 @@ def headers_of(scope: Scope) -> Headers:
     return kept[1]
 
 
-def refused(
+def error_response(
     scope: Scope, error: DomainError, *, status: int | None = None, close: bool = False
-) -> tuple[int, Pairs, bytes]:
+) -> tuple[int, RawHeaders, bytes]:
     """The envelope as a whole response; `status` replaces its own, `close` ends the connection."""
     body = error_body(error, current_request_id())
-    media_type = error_type(headers_of(scope).get(b"accept", ()))
+    media_type = error_type(header_index(scope).get(b"accept", ()))
     headers = {
         "Content-Type": f"{media_type}; charset=utf-8",
         "Content-Length": str(len(body)),

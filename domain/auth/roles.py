@@ -17,7 +17,7 @@ class Role(StrEnum):
     def at_least(self, other: "Role") -> bool:
         return _RANKS[self] <= _RANKS[other]
 
-    def at_most(self, other: "Role") -> "Role":
+    def lower_of(self, other: "Role") -> "Role":
         """The role itself, or the other where that may do less."""
         return other if self.at_least(other) else self
 

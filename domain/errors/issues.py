@@ -110,7 +110,7 @@ def duplicate_captain_email() -> Issue:
     return issue((*INPUT, "captain", "email"), IssueCode.DUPLICATE_CAPTAIN_EMAIL)
 
 
-def in_form_order(issues: Iterable[Issue]) -> tuple[Issue, ...]:
+def first_issue_per_path(issues: Iterable[Issue]) -> tuple[Issue, ...]:
     """By place, one issue a place: the first that was found. At most ISSUES_MAX."""
     first: dict[Path, Issue] = {}
     for issue in issues:
@@ -123,7 +123,7 @@ def _place(issue: Issue) -> tuple[int, ...]:
     return tuple(step if isinstance(step, int) else _ORDER.get(step, -1) for step in issue.path)
 
 
-def moved(issues: Iterable[Issue], places: Mapping[Path, Path]) -> tuple[Issue, ...]:
+def remap_paths(issues: Iterable[Issue], places: Mapping[Path, Path]) -> tuple[Issue, ...]:
     """Issues at or below the places that are named, as of the paths they stand for; no others."""
     found = []
     for one in issues:
@@ -132,7 +132,7 @@ def moved(issues: Iterable[Issue], places: Mapping[Path, Path]) -> tuple[Issue, 
             if place is not None:
                 found.append(issue((*place, *one.path[length:]), one.code, one.params))
                 break
-    return in_form_order(found)
+    return first_issue_per_path(found)
 
 
 def size_issues(path: Path, size: int, *, least: int, most: int | None = None) -> list[Issue]:

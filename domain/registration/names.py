@@ -189,7 +189,7 @@ PERSON_NAME = NameRule(
     allows_digits=False,
     words="letters of any script, spaces, . ' ’ - ( ) , and /",
 )
-GROUP_NAME = NameRule(
+TEAM_OR_CHURCH_NAME = NameRule(
     min_length=3,
     max_length=80,
     signs=".'’-&(),/",

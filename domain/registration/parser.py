@@ -18,7 +18,7 @@ _ROLES = {role.value: role for role in PlayerRole}
 
 
 @dataclass(slots=True, kw_only=True)
-class PersonRead:
+class ParsedPerson:
     """What could be read of a person; None where it is wrong."""
 
     name: str | None
@@ -28,7 +28,7 @@ class PersonRead:
 
 
 @dataclass(slots=True)
-class Reading:
+class FormParser:
     """Collects issues while parts are read; every method gives None for a part that is wrong."""
 
     issues: list[Issue] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Reading:
         self.add((*path, field), code, rule.params(text, code))
         return None
 
-    def person(self, path: Path, form: PersonForm) -> PersonRead:
+    def person(self, path: Path, form: PersonForm) -> ParsedPerson:
         name = self.name(path, "name", form.name, PERSON_NAME)
         phone = self.phone((*path, "phone"), form.phone)
         whatsapp = phone
@@ -54,7 +54,7 @@ class Reading:
             email = parse_email(form.email)
         except ValueError:
             self.add((*path, "email"), IssueCode.EMAIL_INVALID)
-        return PersonRead(name=name, phone=phone, whatsapp=whatsapp, email=email)
+        return ParsedPerson(name=name, phone=phone, whatsapp=whatsapp, email=email)
 
     def phone(self, path: Path, value: object) -> str | None:
         try:
@@ -63,7 +63,7 @@ class Reading:
             self.add(path, IssueCode.PHONE_INVALID)
             return None
 
-    def two_people(self, captain: PersonRead, vice_captain: PersonRead) -> None:
+    def two_people(self, captain: ParsedPerson, vice_captain: ParsedPerson) -> None:
         """One name is two people's where their phones and e-mail addresses differ."""
         path = (*INPUT, "viceCaptain")
         has_phone = bool(captain.phone) and captain.phone == vice_captain.phone

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
-from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, Uploaded
+from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, UploadRef
 from domain.errors.exceptions import Issue, IssueCode
 from domain.errors.issues import (
     INPUT,
@@ -18,23 +18,23 @@ from domain.errors.issues import (
     duplicate_captain_email,
     duplicate_captain_phone,
     duplicate_team_name,
-    in_form_order,
+    first_issue_per_path,
     issue,
 )
 from domain.registration.forms import DocumentForm, PersonEntry, PlayerEntry, TeamEntry, TeamForm
-from domain.registration.names import GROUP_NAME, normalize
-from domain.registration.parser import PersonRead, Reading
+from domain.registration.names import TEAM_OR_CHURCH_NAME, normalize
+from domain.registration.parser import FormParser, ParsedPerson
 from domain.tournaments import TournamentRules
 
 __all__ = [
-    "Checked",
+    "FormValidation",
     "LookupKeys",
     "check",
     "check_documents",
     "duplicate_captain_email",
     "duplicate_captain_phone",
     "duplicate_team_name",
-    "in_form_order",
+    "first_issue_per_path",
 ]
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class LookupKeys:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class FormValidation:
     """`entry` is None if and only if there are issues."""
 
     entry: TeamEntry | None
@@ -62,11 +62,11 @@ class Checked:
     keys: LookupKeys
 
 
-def check(form: TeamForm, rules: TournamentRules, *, today: date) -> Checked:
+def check(form: TeamForm, rules: TournamentRules, *, today: date) -> FormValidation:
     """Read the form. Required documents are not looked at: see `check_documents`."""
-    reading = Reading()
-    team_name = reading.name(INPUT, "teamName", form.team_name, GROUP_NAME)
-    church_name = reading.name(INPUT, "churchName", form.church_name, GROUP_NAME)
+    reading = FormParser()
+    team_name = reading.name(INPUT, "teamName", form.team_name, TEAM_OR_CHURCH_NAME)
+    church_name = reading.name(INPUT, "churchName", form.church_name, TEAM_OR_CHURCH_NAME)
     captain = reading.person((*INPUT, "captain"), form.captain)
     vice_captain = reading.person((*INPUT, "viceCaptain"), form.vice_captain)
     reading.two_people(captain, vice_captain)
@@ -74,11 +74,11 @@ def check(form: TeamForm, rules: TournamentRules, *, today: date) -> Checked:
     players = reading.squad(form.players, rules, today)
     if rules.consent_version is not None and form.consent_version != rules.consent_version:
         reading.add((*INPUT, "consentVersion"), IssueCode.CONSENT_REQUIRED)
-    return Checked(
+    return FormValidation(
         entry=None
         if reading.issues
         else _entry(form, rules, names, (captain, vice_captain), players),
-        issues=in_form_order(reading.issues),
+        issues=first_issue_per_path(reading.issues),
         keys=LookupKeys(
             church=normalize(church_name) if church_name else None,
             team_name=normalize(team_name) if team_name else None,
@@ -89,7 +89,7 @@ def check(form: TeamForm, rules: TournamentRules, *, today: date) -> Checked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class DocumentSlot:
     """A slot of the form for documents. `kinds` may be put there, `missing` has to be.
 
     `player_code` is whose they are, in a team that is registered.
@@ -108,7 +108,7 @@ class Place:
 
 
 def check_documents(
-    form: TeamForm, rules: TournamentRules, known: Mapping[str, Uploaded] | None = None
+    form: TeamForm, rules: TournamentRules, known: Mapping[str, UploadRef] | None = None
 ) -> tuple[Issue, ...]:
     """What is missing, unknown, misplaced or used elsewhere. `known` are uploads by their ids."""
     required = rules.required_documents
@@ -122,10 +122,12 @@ def check_documents(
             for n, player in enumerate(players)
         ),
     ]
-    return check_places(places, known or {})
+    return validate_slots(places, known or {})
 
 
-def check_places(places: Iterable[Place], known: Mapping[str, Uploaded]) -> tuple[Issue, ...]:
+def validate_slots(
+    places: Iterable[DocumentSlot], known: Mapping[str, UploadRef]
+) -> tuple[Issue, ...]:
     """The issues of all places together: an upload is for one of them.
 
     The first ISSUES_PER_LIST of a place, and ISSUES_MAX at most.
@@ -141,11 +143,11 @@ def check_places(places: Iterable[Place], known: Mapping[str, Uploaded]) -> tupl
         issues += islice(_issues_of_list(place, known, used), ISSUES_PER_LIST)
         if len(issues) >= ISSUES_MAX:
             break
-    return in_form_order(issues)
+    return first_issue_per_path(issues)
 
 
 def _issues_of_list(
-    place: Place, known: Mapping[str, Uploaded], used: set[UUID]
+    place: DocumentSlot, known: Mapping[str, UploadRef], used: set[UUID]
 ) -> Iterator[Issue]:
     """Each entry that may not be claimed here. Uploads that are named become `used`."""
     free_kinds = set(place.kinds)
@@ -165,14 +167,14 @@ def _place(
     documents: tuple[DocumentForm, ...],
     kinds: tuple[DocumentKind, ...],
     required: Collection[DocumentKind],
-) -> Place:
+) -> DocumentSlot:
     missing = tuple(kind for kind in required if kind in kinds)
-    return Place(path=path, documents=documents, kinds=kinds, missing=missing)
+    return DocumentSlot(path=path, documents=documents, kinds=kinds, missing=missing)
 
 
 def _what_is_wrong(
     document: DocumentForm,
-    uploaded: Uploaded | None,
+    uploaded: UploadRef | None,
     kinds: Collection[DocumentKind],
     used: Collection[UUID],
 ) -> tuple[str, IssueCode] | None:
@@ -192,11 +194,11 @@ def _entry(
     form: TeamForm,
     rules: TournamentRules,
     names: tuple[str | None, str | None],
-    people: tuple[PersonRead, PersonRead],
+    people: tuple[ParsedPerson, ParsedPerson],
     players: tuple[PlayerEntry, ...],
 ) -> TeamEntry:
     """Only for a form without issues, so that nothing that was read is None."""
-    team_name, church_name = (_there(name) for name in names)
+    team_name, church_name = (_not_none(name) for name in names)
     is_locale = isinstance(form.locale, str) and _LOCALE.fullmatch(form.locale)
     return TeamEntry(
         team_name=team_name,
@@ -211,16 +213,16 @@ def _entry(
     )
 
 
-def _person_entry(person: PersonRead) -> PersonEntry:
+def _person_entry(person: ParsedPerson) -> PersonEntry:
     return PersonEntry(
-        name=_there(person.name),
-        phone=_there(person.phone),
-        whatsapp=_there(person.whatsapp),
-        email=_there(person.email),
+        name=_not_none(person.name),
+        phone=_not_none(person.phone),
+        whatsapp=_not_none(person.whatsapp),
+        email=_not_none(person.email),
     )
 
 
-def _there(value: T | None) -> T:
+def _not_none(value: T | None) -> T:
     if value is None:
         raise ValueError("a part is missing of a form that has no issues")
     return value

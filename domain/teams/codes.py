@@ -9,7 +9,7 @@ _PLAYER_CODE = re.compile(r"(.{1,40}-[0-9]{3,10})-P([0-9]{2,10})")
 POSITION_MAX = 2**31 - 1
 
 
-def as_code(text: str) -> str:
+def normalize_code(text: str) -> str:
     """As codes are written, without invisible characters; empty for what cannot be stored."""
     return skeleton(text).strip().upper() if is_storable(text) else ""
 
@@ -21,7 +21,7 @@ def player_code(team: str, position: int) -> str:
 
 def parse_player_code(text: str) -> tuple[str, int] | None:
     """The team's code and the position; None for what is no player's code."""
-    match = _PLAYER_CODE.fullmatch(as_code(text))
+    match = _PLAYER_CODE.fullmatch(normalize_code(text))
     if match is None or int(match[2]) > POSITION_MAX:
         return None
     return match[1], int(match[2])

@@ -44,7 +44,7 @@ class Readiness:
 # The reviews of documents by their kind: of the team, and of each player by the player's code.
 Reviews = Mapping[DocumentKind, DocumentReview]
 
-_OF_STATUS = {
+BLOCKER_BY_STATUS = {
     TeamStatus.CHANGES_REQUESTED: Blocker(
         code=BlockerCode.CHANGES_REQUESTED,
         message="The captain has been asked for changes.",
@@ -66,7 +66,7 @@ _NEXT_OF_STATUS = {
 }
 # What there is not, and what another one has taken the place of.
 _MISSING = (BlockerCode.DOCUMENT_MISSING, "is missing", BlockerActor.CAPTAIN)
-_OF_REVIEW = {
+BLOCKER_BY_REVIEW = {
     DocumentReview.REJECTED: (
         BlockerCode.DOCUMENT_REJECTED,
         "was rejected",
@@ -96,9 +96,9 @@ def readiness(
         for kind in kinds
         if kind in required and (blocker := _of_document(owner, kind, reviews.get(kind)))
     ]
-    if status in _OF_STATUS:
+    if status in BLOCKER_BY_STATUS:
         return Readiness(
-            blockers=(_OF_STATUS[status], *blockers), next_operation=_NEXT_OF_STATUS[status]
+            blockers=(BLOCKER_BY_STATUS[status], *blockers), next_operation=_NEXT_OF_STATUS[status]
         )
     return Readiness(blockers=tuple(blockers), next_operation=_next(blockers))
 
@@ -106,7 +106,7 @@ def readiness(
 def _of_document(owner: str, kind: DocumentKind, review: DocumentReview | None) -> Blocker | None:
     if review == DocumentReview.ACCEPTED:
         return None
-    code, what, actor = _MISSING if review is None else _OF_REVIEW.get(review, _MISSING)
+    code, what, actor = _MISSING if review is None else BLOCKER_BY_REVIEW.get(review, _MISSING)
     return Blocker(code=code, message=f"{owner}: {kind} {what}.", actor=actor)
 
 

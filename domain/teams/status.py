@@ -16,7 +16,7 @@ class TeamStatus(StrEnum):
     WITHDRAWN = "WITHDRAWN"
 
 
-class TeamEvent(StrEnum):
+class TeamAction(StrEnum):
     CONFIRM = "confirm"
     REQUEST_CHANGES = "requestChanges"
     RESUBMIT = "resubmit"
@@ -29,34 +29,34 @@ class TeamEvent(StrEnum):
 LIVE_STATUSES = frozenset({TeamStatus.PENDING, TeamStatus.CHANGES_REQUESTED, TeamStatus.CONFIRMED})
 
 TRANSITIONS = {
-    (TeamStatus.PENDING, TeamEvent.CONFIRM): TeamStatus.CONFIRMED,
-    (TeamStatus.PENDING, TeamEvent.REQUEST_CHANGES): TeamStatus.CHANGES_REQUESTED,
-    (TeamStatus.PENDING, TeamEvent.REJECT): TeamStatus.REJECTED,
-    (TeamStatus.PENDING, TeamEvent.WITHDRAW): TeamStatus.WITHDRAWN,
-    (TeamStatus.CHANGES_REQUESTED, TeamEvent.RESUBMIT): TeamStatus.PENDING,
-    (TeamStatus.CHANGES_REQUESTED, TeamEvent.REJECT): TeamStatus.REJECTED,
-    (TeamStatus.CHANGES_REQUESTED, TeamEvent.WITHDRAW): TeamStatus.WITHDRAWN,
-    (TeamStatus.CONFIRMED, TeamEvent.REOPEN): TeamStatus.PENDING,
-    (TeamStatus.CONFIRMED, TeamEvent.WITHDRAW): TeamStatus.WITHDRAWN,
+    (TeamStatus.PENDING, TeamAction.CONFIRM): TeamStatus.CONFIRMED,
+    (TeamStatus.PENDING, TeamAction.REQUEST_CHANGES): TeamStatus.CHANGES_REQUESTED,
+    (TeamStatus.PENDING, TeamAction.REJECT): TeamStatus.REJECTED,
+    (TeamStatus.PENDING, TeamAction.WITHDRAW): TeamStatus.WITHDRAWN,
+    (TeamStatus.CHANGES_REQUESTED, TeamAction.RESUBMIT): TeamStatus.PENDING,
+    (TeamStatus.CHANGES_REQUESTED, TeamAction.REJECT): TeamStatus.REJECTED,
+    (TeamStatus.CHANGES_REQUESTED, TeamAction.WITHDRAW): TeamStatus.WITHDRAWN,
+    (TeamStatus.CONFIRMED, TeamAction.REOPEN): TeamStatus.PENDING,
+    (TeamStatus.CONFIRMED, TeamAction.WITHDRAW): TeamStatus.WITHDRAWN,
     # Only while places remain.
-    (TeamStatus.REJECTED, TeamEvent.REOPEN): TeamStatus.PENDING,
+    (TeamStatus.REJECTED, TeamAction.REOPEN): TeamStatus.PENDING,
 }
 
 
 _OF_ORGANISERS = {
-    TeamEvent.CONFIRM: Operation.CONFIRM_TEAM,
-    TeamEvent.REQUEST_CHANGES: Operation.REQUEST_CHANGES,
-    TeamEvent.REJECT: Operation.REJECT_TEAM,
-    TeamEvent.WITHDRAW: Operation.WITHDRAW_TEAM,
-    TeamEvent.REOPEN: Operation.REOPEN_TEAM,
+    TeamAction.CONFIRM: Operation.CONFIRM_TEAM,
+    TeamAction.REQUEST_CHANGES: Operation.REQUEST_CHANGES,
+    TeamAction.REJECT: Operation.REJECT_TEAM,
+    TeamAction.WITHDRAW: Operation.WITHDRAW_TEAM,
+    TeamAction.REOPEN: Operation.REOPEN_TEAM,
 }
 _OF_CAPTAINS = {
-    TeamEvent.RESUBMIT: Operation.RESUBMIT_MY_TEAM,
-    TeamEvent.WITHDRAW: Operation.WITHDRAW_MY_TEAM,
+    TeamAction.RESUBMIT: Operation.RESUBMIT_MY_TEAM,
+    TeamAction.WITHDRAW: Operation.WITHDRAW_MY_TEAM,
 }
 
 
-def move(status: TeamStatus, event: TeamEvent, *, is_captain: bool = False) -> TeamStatus:
+def move(status: TeamStatus, event: TeamAction, *, is_captain: bool = False) -> TeamStatus:
     """The status after an event of the captain or of an organiser, who have mutations of their own.
 
     Raises InvalidStatusTransition, which names the mutations of that caller.

@@ -34,7 +34,7 @@ class StoredFile:
     age_seconds: float
 
 
-class Media(Protocol):
+class DocumentStore(Protocol):
     """Files by random hexadecimal names. Everything may be repeated and raises StorageUnavailable.
 
     `name` is kept with every document. A call that was given up may still take effect for
@@ -81,7 +81,7 @@ def checked_name(name: str) -> str:
     return name
 
 
-async def delete_everywhere(media: Media, name: str) -> bool:
+async def delete_everywhere(media: DocumentStore, name: str) -> bool:
     """Delete the file in every folder until a look at all of them finds it in none.
 
     True when there was one. Raises StorageUnavailable, also when it comes back every time.
@@ -94,7 +94,7 @@ async def delete_everywhere(media: Media, name: str) -> bool:
     raise StorageUnavailable
 
 
-async def find_folder(media: Media, name: str, likely: Folder) -> Folder | None:
+async def find_folder(media: DocumentStore, name: str, likely: Folder) -> Folder | None:
     """The folder that holds the file, looked for twice in case it moves meanwhile."""
     for folder in _search_order(likely):
         if await media.holds(name, folder):
@@ -102,7 +102,9 @@ async def find_folder(media: Media, name: str, likely: Folder) -> Folder | None:
     return None
 
 
-async def fetch_from_any_folder(media: Media, name: str, likely: Folder, target: Path) -> Folder:
+async def fetch_from_any_folder(
+    media: DocumentStore, name: str, likely: Folder, target: Path
+) -> Folder:
     """Write a copy to `target`; the folder that held the file. Raises FileMissing.
 
     One call where the file is in the likely folder: to ask for it first would be another one.

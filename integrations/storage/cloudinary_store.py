@@ -16,7 +16,7 @@ from cloudinary import api, exceptions, uploader, utils
 from domain.errors.exceptions import StorageUnavailable
 from integrations.storage.base import FileMissing, Folder, StoredFile, checked_name, is_name
 from integrations.storage.disk import disk_errors
-from resilience.circuit_breaker import Guard
+from resilience.circuit_breaker import ServiceGuard
 
 AT_ONCE = 8
 DOWNLOAD_SECONDS = 60
@@ -36,7 +36,7 @@ class _Refused(Exception):
     """An answer that only an operator can do something about, such as to a wrong key."""
 
 
-class CloudinaryMedia:
+class CloudinaryStore:
     """`account` is cloudinary://KEY:SECRET@CLOUD; its `upload_prefix` is another address."""
 
     name = "cloudinary"
@@ -44,7 +44,7 @@ class CloudinaryMedia:
     late_seconds = 120.0
     TRANSIENT = (CloudinaryAway,)
 
-    def __init__(self, account: str, guard: Guard, *, timeout_seconds: float) -> None:
+    def __init__(self, account: str, guard: ServiceGuard, *, timeout_seconds: float) -> None:
         self.guard = guard
         # The Admin API has a quota by the hour: used up, it says nothing of uploads, and to try
         # again uses more of it.
@@ -136,7 +136,7 @@ class CloudinaryMedia:
             if not cursor:
                 return files
 
-    async def _run(self, call: Callable[[], T], guard: Guard | None = None) -> T:
+    async def _run(self, call: Callable[[], T], guard: ServiceGuard | None = None) -> T:
         """Raises FileMissing, StorageUnavailable."""
         try:
             return await (guard or self.guard)(partial(self._in_thread, call))

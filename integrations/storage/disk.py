@@ -51,7 +51,7 @@ class _Reading:
         """False while it goes on, however long."""
         return self._answer.done() and time.monotonic() - self._ended_at >= ANSWER_KEPT_SECONDS
 
-    async def is_well(self) -> bool:
+    async def is_healthy(self) -> bool:
         """False without an answer within ANSWER_SECONDS of the beginning."""
         left = self.begun_at + ANSWER_SECONDS - time.monotonic()
         if not self._answer.done() and left > 0:
@@ -84,14 +84,14 @@ class DiskSpace:
         self._measure = measure
         self._reading: _Reading | None = None
 
-    async def is_well(self) -> bool:
+    async def is_healthy(self) -> bool:
         """False when the disk is below its reserve, read-only or does not answer in time.
 
         An answer serves for ANSWER_KEPT_SECONDS. At most one thread waits for the disk.
         """
         if self._reading is None or self._reading.is_outdated:
             self._reading = _Reading(self.name, self._look)
-        return await self._reading.is_well()
+        return await self._reading.is_healthy()
 
     def _look(self) -> bool:
         try:
@@ -116,7 +116,7 @@ class DiskSpace:
         return folder
 
 
-async def on_disk(event: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_file_io(event: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """The result of `call`. Raises StorageUnavailable, logged as `event`."""
     with disk_errors(event):
         return await to_thread.run_sync(partial(call, *args, **kwargs))

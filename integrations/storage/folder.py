@@ -9,13 +9,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from integrations.storage.base import FileMissing, Folder, StoredFile, checked_name, is_name
-from integrations.storage.disk import MIN_FREE_BYTES, DiskSpace, on_disk
+from integrations.storage.disk import MIN_FREE_BYTES, DiskSpace, run_file_io
 
 FAILED = "folder_store_failed"
 UNFINISHED = ".new"
 
 
-class FolderMedia:
+class FolderStore:
     name = "folder"
     late_seconds = 0.0
 
@@ -24,29 +24,29 @@ class FolderMedia:
         self.space = DiskSpace("documents_disk", root, min_free_bytes=min_free_bytes)
 
     async def save(self, name: str, folder: Folder, source: Path) -> None:
-        await on_disk(FAILED, self._save, self._path(name, folder), source)
+        await run_file_io(FAILED, self._save, self._path(name, folder), source)
 
     async def fetch(self, name: str, folder: Folder, target: Path) -> None:
-        await on_disk(FAILED, _copy, self._path(name, folder), target)
+        await run_file_io(FAILED, _copy, self._path(name, folder), target)
 
     async def move(self, name: str, source: Folder, target: Folder) -> None:
-        await on_disk(FAILED, _move, self._path(name, source), self._path(name, target))
+        await run_file_io(FAILED, _move, self._path(name, source), self._path(name, target))
 
     async def holds(self, name: str, folder: Folder) -> bool:
-        return await on_disk(FAILED, self._path(name, folder).is_file)
+        return await run_file_io(FAILED, self._path(name, folder).is_file)
 
     async def delete(self, name: str, folder: Folder) -> bool:
-        return await on_disk(FAILED, _delete, self._path(name, folder))
+        return await run_file_io(FAILED, _delete, self._path(name, folder))
 
     async def files(self) -> list[StoredFile]:
-        return await on_disk(FAILED, self._files)
+        return await run_file_io(FAILED, self._files)
 
     async def sweep(self, *, older_than_seconds: float) -> int:
-        return await on_disk(FAILED, self._sweep, older_than_seconds)
+        return await run_file_io(FAILED, self._sweep, older_than_seconds)
 
     async def check(self) -> None:
         """Writes a file and deletes it."""
-        await on_disk(FAILED, self._check)
+        await run_file_io(FAILED, self._check)
 
     def _path(self, name: str, folder: Folder) -> Path:
         return self.root / folder / checked_name(name)

@@ -18,7 +18,7 @@ from integrations.storage.disk import (
     DiskSpace,
     delete_if_possible,
     free_bytes_at,
-    on_disk,
+    run_file_io,
 )
 from integrations.storage.reservations import (
     PARTIAL,
@@ -47,7 +47,7 @@ class Snapshot:
     sha256: bytes
 
 
-class Spool:
+class UploadBuffer:
     """A private folder, which several servers may share. Raises StorageUnavailable.
 
     Who writes, writes at a place of the file: two transfers of one upload, an old one that hangs
@@ -83,7 +83,7 @@ class Spool:
     @asynccontextmanager
     async def scratch(self) -> AsyncGenerator[Path]:
         """A name for a file that is gone afterwards."""
-        await on_disk(FAILED, self._make_folder)
+        await run_file_io(FAILED, self._make_folder)
         path = self._folder / f"{uuid4().hex}{SCRATCH}"
         try:
             yield path
@@ -96,46 +96,46 @@ class Spool:
     async def scratch_folder(self) -> AsyncGenerator[Path]:
         """A folder that is gone afterwards, with what is in it."""
         async with self.scratch() as path:
-            await on_disk(FAILED, partial(path.mkdir, mode=0o700))
+            await run_file_io(FAILED, partial(path.mkdir, mode=0o700))
             yield path
 
     async def require_room(self, byte_count: int = 0) -> None:
         """To be asked before a file is begun that is no upload."""
-        await on_disk(FAILED, self._require_room, byte_count)
+        await run_file_io(FAILED, self._require_room, byte_count)
 
     async def reserve(self, wanted: Reservation, *, now: datetime) -> None:
         """Set room aside for an upload until it is discarded or its ticket ends. May be repeated.
 
         Raises TooManyUploads when the client's budget is spent, StorageUnavailable.
         """
-        await on_disk(FAILED, self._reserve, wanted, now.timestamp())
+        await run_file_io(FAILED, self._reserve, wanted, now.timestamp())
 
     async def size(self, upload: UUID) -> int:
         """Bytes that are there; 0 when there is no file."""
-        return await on_disk(FAILED, self._size, upload)
+        return await run_file_io(FAILED, self._size, upload)
 
     async def write(self, upload: UUID, offset: int, chunk: bytes) -> None:
         """Write into the file, which `reserve` has begun. Raises PartMissing."""
-        await on_disk(FAILED, self._write, upload, offset, chunk)
+        await run_file_io(FAILED, self._write, upload, offset, chunk)
 
     @asynccontextmanager
     async def snapshot(self, upload: UUID) -> AsyncGenerator[Snapshot]:
         """A copy as it is now, which is gone afterwards; the upload stays. Raises PartMissing."""
         async with self.scratch() as path:
-            digest = await on_disk(FAILED, self._copy, upload, path)
+            digest = await run_file_io(FAILED, self._copy, upload, path)
             yield Snapshot(path=path, sha256=digest)
 
     async def discard(self, upload: UUID) -> None:
         """Delete the bytes and give up the room."""
-        await on_disk(FAILED, self._discard, upload)
+        await run_file_io(FAILED, self._discard, upload)
 
     async def sweep(self, *, older_than_seconds: float) -> int:
         """The number of deleted files that nothing had touched for so long."""
-        return await on_disk(FAILED, self._sweep, older_than_seconds)
+        return await run_file_io(FAILED, self._sweep, older_than_seconds)
 
     async def sweep_ended(self, *, now: datetime) -> int:
         """The number of deleted uploads whose tickets have ended."""
-        return await on_disk(FAILED, self._sweep_ended, now.timestamp())
+        return await run_file_io(FAILED, self._sweep_ended, now.timestamp())
 
     def _reserve(self, wanted: Reservation, now: float) -> None:
         self._make_folder()

@@ -48,7 +48,7 @@ SETTINGS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class PidFile:
     """What a server wrote about itself when it started; it may have gone since."""
 
     pid: int
@@ -80,7 +80,7 @@ class Cluster:
         status = self.folder.stat()
         return f"{PREFIX}{status.st_dev:x}-{status.st_ino:x}"
 
-    def recorded(self) -> Recorded | None:
+    def recorded(self) -> PidFile | None:
         """None also while the server is still writing it."""
         try:
             lines = self.pid_file.read_text(errors="replace").splitlines()
@@ -88,7 +88,7 @@ class Cluster:
             return None
         if len(lines) < 5 or not PID.fullmatch(lines[0]) or not lines[4]:  # noqa: PLR2004
             return None
-        return Recorded(pid=int(lines[0]), socket_dir=Path(lines[4]))
+        return PidFile(pid=int(lines[0]), socket_dir=Path(lines[4]))
 
     def require_usable(self) -> None:
         if not self.folder.exists():

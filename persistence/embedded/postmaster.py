@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
 
-from persistence.embedded.cluster import PREFIX, Cluster, Recorded
+from persistence.embedded.cluster import PREFIX, Cluster, PidFile
 from persistence.embedded.os_user import (
     EmbeddedPostgresError,
     Process,
@@ -55,7 +55,7 @@ class Postmaster:
         deadline = time.monotonic() + (RECOVERY_SECONDS if unclean else READY_SECONDS)
         launches = 0
         while not self.is_cancelled():
-            server = self.server() or self._survivor()
+            server = self.server() or self._adopt_or_reap()
             if server is None:
                 launches += 1
                 server = self._launch(deadline)
@@ -67,7 +67,7 @@ class Postmaster:
             time.sleep(POLL_SECONDS)
         raise EmbeddedPostgresError("The database was not started: its user is about to leave.")
 
-    def server(self) -> Recorded | None:
+    def server(self) -> PidFile | None:
         """The one that runs, ready or not. Raises if a PostgreSQL that is not ours has the data."""
         recorded = self.cluster.recorded()
         if recorded is None:
@@ -109,12 +109,12 @@ class Postmaster:
                     _send(number, process.pid)
             # Children of a killed server end by themselves, but for the busy ones.
             wait = patience if server is not None else min(patience, ORPHAN_SECONDS)
-            if _until(lambda: not self._lives(), wait):
+            if _wait_until(lambda: not self._lives(), wait):
                 self.cluster.forget_socket_folder()
                 return
         raise self.cluster.failure("did not stop")
 
-    def _launch(self, deadline: float) -> Recorded:
+    def _launch(self, deadline: float) -> PidFile:
         socket_dir = self.cluster.make_socket_folder()
         self.cluster.pid_file.unlink(missing_ok=True)
         lock = self._open_lock()
@@ -126,7 +126,7 @@ class Postmaster:
         # It may outlive this process's use of it; somebody must collect it when it ends.
         Thread(target=child.wait, name="embedded-postgres", daemon=True).start()
         try:
-            _until(
+            _wait_until(
                 lambda: (
                     child.returncode is not None or self.server() is not None or self.is_cancelled()
                 ),
@@ -143,7 +143,7 @@ class Postmaster:
             raise self.cluster.failure("did not start")
         return server
 
-    def _survivor(self) -> Recorded | None:
+    def _adopt_or_reap(self) -> PidFile | None:
         """The server, if one turns out to live; None when all of a dead one's children have ended.
 
         They still have the data open after their server was killed.
@@ -155,7 +155,7 @@ class Postmaster:
         ):
             for process in self._left_over():
                 _send(number, process.pid)
-            _until(lambda: not self._lives() or self.server() is not None, seconds)
+            _wait_until(lambda: not self._lives() or self.server() is not None, seconds)
             server = self.server()
             if server is not None or not self._lives():
                 return server
@@ -192,7 +192,7 @@ def _send(number: signal.Signals | None, pid: int) -> None:
             os.kill(pid, number)
 
 
-def _until(condition: Callable[[], bool], seconds: float) -> bool:
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     """Whether `condition` became true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -12,7 +12,7 @@ from typing import Self
 from urllib.parse import quote
 
 from persistence.embedded.binaries import Version, find_binaries
-from persistence.embedded.cluster import PORT, Cluster, Recorded
+from persistence.embedded.cluster import PORT, Cluster, PidFile
 from persistence.embedded.os_user import (
     EmbeddedPostgresError,
     account_for,
@@ -130,7 +130,7 @@ class EmbeddedPostgres:
     def _is_running(self) -> bool:
         return self._postmaster is not None and self._postmaster.server() is not None
 
-    def _running(self) -> Recorded:
+    def _running(self) -> PidFile:
         holds = self._holding is not None
         server = self._postmaster.server() if self._postmaster and holds else None
         if server is None:

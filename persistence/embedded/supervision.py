@@ -18,24 +18,24 @@ log = structlog.get_logger(__name__)
 
 
 @contextmanager
-def running(embedded: EmbeddedPostgres, meanwhile: Callable[[], object]) -> Iterator[str]:
+def running_server(embedded: EmbeddedPostgres, meanwhile: Callable[[], object]) -> Iterator[str]:
     """The URL of a server that is stopped again, whatever signal comes at whatever moment.
 
     `meanwhile` is done while it starts.
     """
     try:
-        with held_back(), ThreadPoolExecutor(1) as starter:
+        with deferred_signals(), ThreadPoolExecutor(1) as starter:
             started = starter.submit(embedded.start)
             meanwhile()
             url = started.result()
         yield url
     finally:
-        with held_back():
+        with deferred_signals():
             embedded.stop()
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def deferred_signals() -> Iterator[None]:
     """Act on a signal to stop only after what is inside, which must not be left half done."""
     caught: list[int] = []
     previous = {
@@ -51,7 +51,7 @@ def held_back() -> Iterator[None]:
         sys.exit(128 + caught[0])
 
 
-async def revive(embedded: EmbeddedPostgres, task: BackgroundTask) -> None:
+async def restart_on_exit(embedded: EmbeddedPostgres, task: BackgroundTask) -> None:
     """Start the embedded PostgreSQL again whenever it was killed; `task` is told of failures.
 
     Tried every moment however often it fails: the service can do nothing without it. Looking for

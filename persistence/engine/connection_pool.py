@@ -8,7 +8,7 @@ from time import monotonic
 import asyncpg
 
 from persistence.engine.driver import answers
-from persistence.engine.errors import NoFreeConnection, is_lost
+from persistence.engine.errors import NoFreeConnection, is_disconnect
 from persistence.engine.renewal import Renewal
 from persistence.engine.timestamps import connect
 from persistence.engine.watchdog import Watchdog
@@ -88,7 +88,7 @@ class ConnectionPool:
 
     def report(self, lease: Lease, error: BaseException) -> None:
         """Renew all pools, because the error has spent this connection."""
-        self._renewal.report(lease.opened_at, is_lost=is_lost(error))
+        self._renewal.report(lease.opened_at, is_lost=is_disconnect(error))
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -21,13 +21,13 @@ from tenacity import (
 from domain.errors.exceptions import ServiceUnavailable
 from observability.tracing import span
 from persistence.engine import errors, recent
-from persistence.engine.driver import LOST
+from persistence.engine.driver import CONNECTION_ERRORS
 from persistence.engine.engine import (
     DatabaseOptions,
     engine_of,
     limits_of,
+    read_pool_size,
     reading_of,
-    reading_share,
     writing_of,
     writing_share,
 )
@@ -35,19 +35,19 @@ from persistence.engine.engine_pool import EnginePool
 from persistence.engine.errors import (
     CommitUnknown,
     is_busy,
-    is_lost,
+    is_disconnect,
     is_transient,
     is_unavailable,
     sqlstate,
 )
-from persistence.engine.health_probe import Pulse
+from persistence.engine.health_probe import HealthProbe
 from persistence.engine.renewal import Renewal
 from persistence.engine.result_check import require_answerable
 from persistence.engine.wait_limits import limits_for, seconds_left
 from persistence.engine.watchdog import Watchdog
 from persistence.engine.write_probe import WriteProbe
-from persistence.fast.batching import Gathering
-from persistence.fast.statement_pool import Direct, Row, Statement
+from persistence.fast.batching import RowBatcher
+from persistence.fast.statement_pool import CompiledStatement, Row, StatementPool
 from resilience.background_tasks import BackgroundTask, repeat
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ class Connections:
 class Database:
     def __init__(self, options: DatabaseOptions) -> None:
         self._options = options
-        share = reading_share(options)
+        share = read_pool_size(options)
         pool_size = options.pool_size - share - writing_share(share)
         self._engine = engine_of(options, pool_size=pool_size)
         renewal = Renewal()
@@ -91,10 +91,12 @@ class Database:
         # Apart, so that registrations that wait for one another keep nobody from reading.
         self._direct = reading_of(options, share, *own) if share else None
         self._writing = writing_of(options, writing_share(share), *own) if share else None
-        self._gathering = Gathering(self._direct.fetch) if self._direct else None
+        self._gathering = RowBatcher(self._direct.fetch) if self._direct else None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.recent = recent.Recent()
-        self._pulse = Pulse(options.url, connect_timeout_seconds=options.connect_timeout_seconds)
+        self._pulse = HealthProbe(
+            options.url, connect_timeout_seconds=options.connect_timeout_seconds
+        )
         self._write_probe = WriteProbe(options.url)
 
     @property
@@ -129,7 +131,7 @@ class Database:
                 await self._limit(connection, began, is_single=is_single)
                 result = await work(connection)
                 require_answerable(result)
-                with _settled(repeatable=repeatable):
+                with _guard_commit(repeatable=repeatable):
                     await self._pool.commit(connection)
                 return result
 
@@ -151,7 +153,7 @@ class Database:
         with span("database.read"):
             return await self._retried(once, monotonic())
 
-    async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
+    async def fetch(self, statement: CompiledStatement, **values: Any) -> Sequence[Row]:
         """The rows of one SELECT, by the names of its columns. Raises ServiceUnavailable."""
         direct = self._direct
         if direct is None:
@@ -160,7 +162,7 @@ class Database:
             began = monotonic()
             return await self._retried(partial(direct.fetch, statement, values, began), began)
 
-    async def find(self, statement: Statement, key: Any) -> Row | None:
+    async def find(self, statement: CompiledStatement, key: Any) -> Row | None:
         """The row of a SELECT of `keys` whose `key` this is. Raises ServiceUnavailable."""
         gathering = self._gathering
         if gathering is None:
@@ -185,7 +187,7 @@ class Database:
 
     async def write(
         self,
-        statement: Statement,
+        statement: CompiledStatement,
         values: Mapping[str, Any],
         *,
         repeatable: bool,
@@ -207,7 +209,7 @@ class Database:
         if writing is None:
 
             async def work(connection: AsyncConnection) -> Sequence[Row]:
-                with _meant(meaning):
+                with _mapping_errors(meaning):
                     return await _executed(connection, statement, values)
 
             with span("database.write"):
@@ -215,7 +217,7 @@ class Database:
         began = monotonic()
 
         async def once() -> Sequence[Row]:
-            with _meant(meaning), _settled(repeatable=repeatable):
+            with _mapping_errors(meaning), _guard_commit(repeatable=repeatable):
                 rows = await writing.fetch(statement, values, began)
             self._write_probe.done()
             return rows
@@ -230,7 +232,7 @@ class Database:
         """
         try:
             return await self._pulse.take(within_seconds=within_seconds)
-        except LOST as error:
+        except CONNECTION_ERRORS as error:
             raise ServiceUnavailable from error
 
     async def takes_writes(self, *, within_seconds: float = PING_SECONDS) -> bool:
@@ -274,7 +276,7 @@ class Database:
             one.close()
         await self._engine.dispose()
 
-    def _directs(self) -> list[Direct]:
+    def _directs(self) -> list[StatementPool]:
         return [one for one in (self._direct, self._writing) if one is not None]
 
     async def _limit(self, connection: AsyncConnection, began: float, *, is_single: bool) -> None:
@@ -348,13 +350,13 @@ class Database:
 
 
 async def _executed(
-    connection: AsyncConnection, statement: Statement, values: Mapping[str, Any]
+    connection: AsyncConnection, statement: CompiledStatement, values: Mapping[str, Any]
 ) -> Sequence[Row]:
     return (await connection.execute(statement.expression, dict(values))).mappings().all()
 
 
 @contextmanager
-def _meant(meaning: Callable[[BaseException], Exception | None]) -> Iterator[None]:
+def _mapping_errors(meaning: Callable[[BaseException], Exception | None]) -> Iterator[None]:
     """Raises what a failure means in its place."""
     try:
         yield
@@ -366,12 +368,12 @@ def _meant(meaning: Callable[[BaseException], Exception | None]) -> Iterator[Non
 
 
 @contextmanager
-def _settled(*, repeatable: bool) -> Iterator[None]:
+def _guard_commit(*, repeatable: bool) -> Iterator[None]:
     """Around what commits. Raises CommitUnknown for a loss after which it must not be repeated."""
     try:
         yield
     except Exception as error:
-        if not repeatable and is_lost(error):
+        if not repeatable and is_disconnect(error):
             raise CommitUnknown from error
         raise
 

@@ -12,7 +12,7 @@ from persistence.engine.tcp import watch_socket
 APPLICATION = {"application_name": "icct26-registration"}
 GOODBYE_SECONDS = 1.0
 # RuntimeError is uvloop's, of a transport that is closed.
-LOST = (
+CONNECTION_ERRORS = (
     OSError,
     RuntimeError,
     asyncpg.PostgresError,
@@ -44,7 +44,7 @@ async def connect(
 
 async def leave(connection: asyncpg.Connection) -> None:
     """Close a connection, with a goodbye where the server takes it."""
-    with suppress(*LOST):
+    with suppress(*CONNECTION_ERRORS):
         await connection.close(timeout=GOODBYE_SECONDS)
 
 
@@ -58,7 +58,7 @@ async def answers(connection: asyncpg.Connection, *, within_seconds: float) -> b
     try:
         if await connection.fetchval(_IS_WRITABLE):
             return True
-    except LOST:
+    except CONNECTION_ERRORS:
         pass
     finally:
         ending.cancel()

@@ -14,7 +14,7 @@ from persistence.engine.renewal import Renewal
 from persistence.engine.timestamps import read_infinity
 from persistence.engine.wait_limits import WaitLimits, limits_for
 from persistence.engine.watchdog import Watchdog
-from persistence.fast.statement_pool import Direct
+from persistence.fast.statement_pool import StatementPool
 
 # Connections; fewer are for units of work alone.
 SHARED_FROM = 3
@@ -68,16 +68,20 @@ def server_settings(options: DatabaseOptions) -> dict[str, str]:
 
 # Planning a team anew each time takes longer than printing it. A plan that is kept must not be one
 # for tables that are empty yet: whatever is sought has an index.
-_PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+GENERIC_PLAN_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
-def reading_of(options: DatabaseOptions, size: int, renewal: Renewal, watchdog: Watchdog) -> Direct:
+def reading_of(
+    options: DatabaseOptions, size: int, renewal: Renewal, watchdog: Watchdog
+) -> StatementPool:
     """Single statements that read."""
     pool = pool_options(options, size, wait_seconds=options.pool_timeout_seconds)
-    return Direct(ConnectionPool(pool, renewal=renewal, watchdog=watchdog))
+    return StatementPool(ConnectionPool(pool, renewal=renewal, watchdog=watchdog))
 
 
-def writing_of(options: DatabaseOptions, size: int, renewal: Renewal, watchdog: Watchdog) -> Direct:
+def writing_of(
+    options: DatabaseOptions, size: int, renewal: Renewal, watchdog: Watchdog
+) -> StatementPool:
     """Single statements that write: each waits no longer than the lock timeout, in all."""
     seconds = options.lock_timeout_seconds
     pool = pool_options(
@@ -86,7 +90,7 @@ def writing_of(options: DatabaseOptions, size: int, renewal: Renewal, watchdog: 
         wait_seconds=min(options.pool_timeout_seconds, seconds),
         limits=limits_for(seconds),
     )
-    return Direct(
+    return StatementPool(
         ConnectionPool(pool, renewal=renewal, watchdog=watchdog),
         limits=WaitLimits(seconds),
     )
@@ -106,7 +110,7 @@ def pool_options(
         connect_timeout_seconds=options.connect_timeout_seconds,
         wait_seconds=wait_seconds,
         recycle_seconds=options.pool_recycle_seconds,
-        server_settings=server_settings(options) | _PLANNED_ONCE | settings,
+        server_settings=server_settings(options) | GENERIC_PLAN_SETTINGS | settings,
     )
 
 
@@ -150,7 +154,7 @@ def _read_infinity_behind_pgbouncer(connection: Any, *_: object) -> None:
     connection.run_async(ask)
 
 
-def reading_share(options: DatabaseOptions) -> int:
+def read_pool_size(options: DatabaseOptions) -> int:
     """How many connections single statements have for reading: a quarter of all, and two if there
     are so many, while one at least is left for units of work.
     """

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from persistence.engine.connection_pool import CHECK_SECONDS, IDLE_SECONDS
 from persistence.engine.driver import answers
-from persistence.engine.errors import CommitUnknown, is_lost, is_spent
+from persistence.engine.errors import CommitUnknown, is_disconnect, is_spent
 from persistence.engine.renewal import Renewal
 from persistence.engine.tcp import watch_socket
 from persistence.engine.watchdog import Watchdog
@@ -46,7 +46,7 @@ class EnginePool:
                 cause = error.__cause__ if isinstance(error, CommitUnknown) else error
                 if cause is not None and is_spent(cause):
                     await self._give_up(connection)
-                    self._renewal.report(opened_at, is_lost=is_lost(cause))
+                    self._renewal.report(opened_at, is_lost=is_disconnect(cause))
                 raise
 
     async def commit(self, connection: AsyncConnection) -> None:

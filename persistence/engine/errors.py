@@ -3,7 +3,7 @@
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from persistence.engine.sqlstates import Meaning, is_write_refused, meaning
+from persistence.engine.sqlstates import Meaning, is_write_refused, map_error
 from persistence.engine.tls_errors import tls_refusal
 
 NO_RULE = "28000"
@@ -43,25 +43,27 @@ def refusal(error: BaseException | None) -> str:
 
 def constraint(error: BaseException) -> str:
     """The name of the constraint that was violated; empty if it was none."""
-    return _told(error, "constraint_name")
+    return _diagnostic(error, "constraint_name")
 
 
 def context(error: BaseException) -> str:
     """Where PostgreSQL was when it failed; empty if it does not say."""
-    return _told(error, "context")
+    return _diagnostic(error, "context")
 
 
-def _told(error: BaseException, name: str) -> str:
+def _diagnostic(error: BaseException, name: str) -> str:
     """By asyncpg's errors, and by those inside SQLAlchemy's."""
     cause = getattr(getattr(error, "orig", None), "__cause__", None) or error
     return getattr(cause, name, None) or ""
 
 
 def _meaning(error: BaseException) -> Meaning:
-    return meaning(sqlstate(error), _told(error, "severity_en") or _told(error, "severity"))
+    return map_error(
+        sqlstate(error), _diagnostic(error, "severity_en") or _diagnostic(error, "severity")
+    )
 
 
-def is_lost(error: BaseException) -> bool:
+def is_disconnect(error: BaseException) -> bool:
     """Whether the connection ended, so that a commit may have happened or not."""
     if _meaning(error).is_outcome_unknown:
         return True
@@ -72,12 +74,12 @@ def is_lost(error: BaseException) -> bool:
 
 def is_spent(error: BaseException) -> bool:
     """Whether the connection must not be used again, nor those that were opened with it."""
-    return _meaning(error).is_connection_spent or is_lost(error)
+    return _meaning(error).is_connection_spent or is_disconnect(error)
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the work may be tried again: at once, on another connection."""
-    return is_lost(error) or _meaning(error).is_retryable
+    return is_disconnect(error) or _meaning(error).is_retryable
 
 
 def is_busy(error: BaseException) -> bool:
@@ -88,7 +90,7 @@ def is_busy(error: BaseException) -> bool:
 def is_unavailable(error: BaseException) -> bool:
     """Whether the database could not do now what it can do otherwise."""
     given_up = is_busy(error) or isinstance(error, CommitUnknown)
-    return given_up or is_lost(error) or _meaning(error).is_unavailable
+    return given_up or is_disconnect(error) or _meaning(error).is_unavailable
 
 
 def refuses_writes(error: BaseException) -> bool:

@@ -6,10 +6,10 @@ from time import perf_counter
 
 import asyncpg
 
-from persistence.engine.driver import LOST, connect
+from persistence.engine.driver import CONNECTION_ERRORS, connect
 
 
-class Pulse:
+class HealthProbe:
     """Has one connection of its own. Whoever asks at the same time gets the same answer.
 
     The connection is given up after `patience_seconds`, so that one that a network has forgotten
@@ -33,7 +33,7 @@ class Pulse:
         """
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
-            self._asking.add_done_callback(_look_at)
+            self._asking.add_done_callback(_retrieve_exception)
         async with asyncio.timeout(within_seconds):
             return await asyncio.shield(self._asking)
 
@@ -47,7 +47,7 @@ class Pulse:
     async def _ask(self) -> float:
         began = perf_counter()
         if self._kept is not None:
-            with suppress(*LOST):
+            with suppress(*CONNECTION_ERRORS):
                 await self._select(self._kept, self._patience_seconds)
                 return _milliseconds_since(began)
             self._end()
@@ -74,7 +74,7 @@ def _milliseconds_since(began: float) -> float:
     return (perf_counter() - began) * 1000
 
 
-def _look_at(asking: asyncio.Task[float]) -> None:
+def _retrieve_exception(asking: asyncio.Task[float]) -> None:
     """An error that nobody waited for is not reported as forgotten."""
     if not asking.cancelled():
         asking.exception()

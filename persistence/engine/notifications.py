@@ -11,7 +11,7 @@ from typing import NoReturn
 import asyncpg
 
 from domain.errors.exceptions import ServiceUnavailable
-from persistence.engine.driver import LOST, answers, connect
+from persistence.engine.driver import CONNECTION_ERRORS, answers, connect
 from persistence.engine.engine import DatabaseOptions
 from resilience.background_tasks import BackgroundTask
 from resilience.backoff import Backoff
@@ -67,7 +67,7 @@ async def _listen_once(
                 seconds_to_answer = options.connect_timeout_seconds
                 if not await answers(connection, within_seconds=seconds_to_answer):
                     break
-    except LOST as error:
+    except CONNECTION_ERRORS as error:
         raise ServiceUnavailable from error
     raise ServiceUnavailable
 
@@ -84,7 +84,7 @@ async def _listening(
         await connection.add_listener(channel, lambda *notice: on_notice(str(notice[-1])))
         yield connection, lost
     finally:
-        with suppress(*LOST):
+        with suppress(*CONNECTION_ERRORS):
             await connection.close(timeout=options.connect_timeout_seconds)
 
 

@@ -80,7 +80,7 @@ _MEANINGS = {
 }
 
 
-def meaning(sqlstate: str | None, severity: str | None = None) -> Meaning:
+def map_error(sqlstate: str | None, severity: str | None = None) -> Meaning:
     """The meaning of an error by its code, else by its severity."""
     code = sqlstate or ""
     for length in (5, 3, 2):

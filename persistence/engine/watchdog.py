@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import asyncpg
 import structlog
 
-from persistence.engine.driver import LOST, connect, leave
+from persistence.engine.driver import CONNECTION_ERRORS, connect, leave
 from persistence.engine.stalls import RunningTime
 
 log = structlog.get_logger(__name__)
@@ -142,7 +142,7 @@ class Watchdog:
             # The server is there and says nothing about the others.
             log.warning("silence_not_examined", sqlstate=error.sqlstate)
             self._absent_since = None
-        except LOST as error:
+        except CONNECTION_ERRORS as error:
             self._rests_until = monotonic() + PAUSE_SECONDS
             if running.longest_stall <= STALL_SECONDS and self._is_absent(error, started):
                 silent = list(began)

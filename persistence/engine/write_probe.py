@@ -7,7 +7,7 @@ from time import monotonic
 import structlog
 
 from persistence.engine import errors
-from persistence.engine.driver import LOST, connect, leave
+from persistence.engine.driver import CONNECTION_ERRORS, connect, leave
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class WriteProbe:
         began = monotonic()
         try:
             await self._write()
-        except LOST as error:
+        except CONNECTION_ERRORS as error:
             is_late = monotonic() - began >= DEADLINE_SECONDS
             # Any other error is about the probe, or the database is away, as `ping` says.
             if is_late or errors.refuses_writes(error):

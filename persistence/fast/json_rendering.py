@@ -22,10 +22,10 @@ from sqlalchemy import (
 
 from persistence.engine.database import Database
 from persistence.engine.timestamps import EARLIEST, LATEST
-from persistence.fast.statement_pool import Row, Statement, is_sought
-from persistence.pagination import Order, Page, Slice, page_of, paged, read_page
+from persistence.fast.statement_pool import CompiledStatement, Row, key_in
+from persistence.pagination import KeysetOrder, Page, PageRequest, build_page, paged, read_page
 from persistence.repositories import churches
-from persistence.repositories.team_lists import Listing
+from persistence.repositories.team_lists import TeamQuery
 from persistence.repositories.team_search import TeamFilter, matching
 from persistence.repositories.teams import reference_of
 from persistence.tables import church, player, team, tournament
@@ -33,8 +33,8 @@ from resilience.byte_bounded_cache import cached
 
 # Keys of the answer with the field that each stands for, and what is selected below it.
 Selection = tuple[tuple[str, str, "Selection | None"], ...]
-Printed = ColumnElement[str]
-Printer = Callable[[Selection], str]
+JsonSql = ColumnElement[str]
+FieldRenderer = Callable[[Selection], str]
 
 TEXTS_MAX_BYTES = 2 << 20
 TEXT_MAX_BYTES = 256 << 10
@@ -43,7 +43,7 @@ STATEMENT_BYTES = 32_000
 _EARLIEST, _LATEST = (f"timestamptz '{moment.isoformat()}'" for moment in (EARLIEST, LATEST))
 
 
-class Unprintable(Exception):
+class UnsupportedField(Exception):
     """A field that is not listed here."""
 
 
@@ -53,30 +53,30 @@ kept = cached(
 
 
 @kept
-def text_of(kind: str, selection: Selection) -> Printed | None:
+def json_expression(kind: str, selection: Selection) -> JsonSql | None:
     """The expression that prints a `Team`, `Player` or `Church`; None when it has to be read as a
     record.
     """
     try:
         return literal_column(_PRINTERS[kind](selection), Text)
-    except Unprintable:
+    except UnsupportedField:
         return None
 
 
-async def find_team(database: Database, reference: str, text: Printed) -> Row | None:
+async def find_team(database: Database, reference: str, text: JsonSql) -> Row | None:
     """The team with this id or code: what is `printed`, and its `manage_generation`."""
     name, value = reference_of(reference)
     return await database.find(_finding_team(text, name), value)
 
 
 async def find_player(
-    database: Database, team_code: str, position: int, text: Printed
+    database: Database, team_code: str, position: int, text: JsonSql
 ) -> str | None:
     rows = await database.fetch(_finding_player(text), code=team_code, position=position)
     return rows[0]["printed"] if rows else None
 
 
-async def team_page(database: Database, listing: Listing, text: Printed) -> Page[str]:
+async def team_page(database: Database, listing: TeamQuery, text: JsonSql) -> Page[str]:
     """As `team_lists.page` with contacts."""
     if listing.wanted == TeamFilter():
         return await _page(database, "Team", text, listing.order, listing.part)
@@ -84,7 +84,9 @@ async def team_page(database: Database, listing: Listing, text: Printed) -> Page
     return await _narrowed(database, narrowed, listing.order, listing.part)
 
 
-async def church_page(database: Database, search: str, part: Slice, text: Printed) -> Page[str]:
+async def church_page(
+    database: Database, search: str, part: PageRequest, text: JsonSql
+) -> Page[str]:
     """As `churches.page`."""
     if not search:
         return await _page(database, "Church", text, churches.BY_NAME, part)
@@ -93,23 +95,25 @@ async def church_page(database: Database, search: str, part: Slice, text: Printe
 
 
 @kept
-def _finding_team(text: Printed, name: str) -> Statement:
+def _finding_team(text: JsonSql, name: str) -> CompiledStatement:
     # As `teams.find`, which reads a team together with its players.
     has_players = exists().where(player.c.team_id == team.c.id)
     column = team.c[name]
     teams = _teams if "tournament." in str(text) else _one_team
     found = teams(text).add_columns(team.c.manage_generation, column.label("key"))
-    return Statement(found.where(is_sought(column), has_players))
+    return CompiledStatement(found.where(key_in(column), has_players))
 
 
 @kept
-def _finding_player(text: Printed) -> Statement:
+def _finding_player(text: JsonSql) -> CompiledStatement:
     is_there = (team.c.code == bindparam("code")) & (player.c.position == bindparam("position"))
-    return Statement(_teams(text).join(player, player.c.team_id == team.c.id).where(is_there))
+    return CompiledStatement(
+        _teams(text).join(player, player.c.team_id == team.c.id).where(is_there)
+    )
 
 
 async def _narrowed(
-    database: Database, statement: Select[Any], order: Order, part: Slice
+    database: Database, statement: Select[Any], order: KeysetOrder, part: PageRequest
 ) -> Page[str]:
     return await database.read(
         partial(
@@ -119,7 +123,7 @@ async def _narrowed(
 
 
 async def _page(
-    database: Database, kind: str, text: Printed, order: Order, part: Slice
+    database: Database, kind: str, text: JsonSql, order: KeysetOrder, part: PageRequest
 ) -> Page[str]:
     values = {
         f"{name}_{number}": value
@@ -130,13 +134,19 @@ async def _page(
     printing = _paging(kind, text, order, part.size, ends, is_backward=part.is_backward)
     rows = [tuple(row.values()) for row in await database.fetch(printing, **values)]
     # The columns of the key follow what is printed.
-    return page_of([(row[0], row[1:]) for row in rows], part, str)
+    return build_page([(row[0], row[1:]) for row in rows], part, str)
 
 
 @kept
 def _paging(  # noqa: PLR0913 - all that the statement depends on
-    kind: str, text: Printed, order: Order, size: int, ends: tuple[bool, bool], *, is_backward: bool
-) -> Statement:
+    kind: str,
+    text: JsonSql,
+    order: KeysetOrder,
+    size: int,
+    ends: tuple[bool, bool],
+    *,
+    is_backward: bool,
+) -> CompiledStatement:
     """A part of all there are. Its size is written into it, so that it is part of the plan."""
     after, before = (
         tuple_(
@@ -149,20 +159,20 @@ def _paging(  # noqa: PLR0913 - all that the statement depends on
         else None
         for name, is_given in zip(("after", "before"), ends, strict=True)
     )
-    part = Slice(size=size, after=after, before=before, is_backward=is_backward)
+    part = PageRequest(size=size, after=after, before=before, is_backward=is_backward)
     every = (
         matching(_teams(text), TeamFilter(), with_contacts=True)
         if kind == "Team"
         else churches.matching(_churches(text), "")
     )
-    return Statement(paged(every, order, part))
+    return CompiledStatement(paged(every, order, part))
 
 
-def _teams(text: Printed) -> Select[Any]:
+def _teams(text: JsonSql) -> Select[Any]:
     return _one_team(text).join(tournament, tournament.c.id == team.c.tournament_id)
 
 
-def _one_team(text: Printed) -> Select[Any]:
+def _one_team(text: JsonSql) -> Select[Any]:
     """Without its tournament: that costs a quarter of the time, and few ask what it says of
     churches.
     """
@@ -173,11 +183,11 @@ def _one_team(text: Printed) -> Select[Any]:
     )
 
 
-def _churches(text: Printed) -> Select[Any]:
+def _churches(text: JsonSql) -> Select[Any]:
     return select(text.label("printed")).select_from(church)
 
 
-def _object(kind: str, fields: Mapping[str, str | Printer]) -> Printer:
+def _object(kind: str, fields: Mapping[str, str | FieldRenderer]) -> FieldRenderer:
     """What prints an object of the type: its selected fields, in their order."""
 
     def printed(selection: Selection) -> str:
@@ -187,20 +197,20 @@ def _object(kind: str, fields: Mapping[str, str | Printer]) -> Printer:
             for key, name, below in selection
         ]
         if not parts:
-            raise Unprintable
+            raise UnsupportedField
         return "'{' || " + " || ',' || ".join(parts) + " || '}'"
 
     return printed
 
 
 def _value(
-    kind: str, fields: Mapping[str, str | Printer], name: str, below: Selection | None
+    kind: str, fields: Mapping[str, str | FieldRenderer], name: str, below: Selection | None
 ) -> str:
     if name == "__typename":
         return f"""'"{kind}"'"""
     printer = fields.get(name)
     if printer is None:
-        raise Unprintable
+        raise UnsupportedField
     return printer if isinstance(printer, str) else printer(below or ())
 
 
@@ -231,7 +241,7 @@ def _moment(column: str) -> str:
     return _word(f"""to_char({known} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""")
 
 
-def _person(prefix: str) -> Printer:
+def _person(prefix: str) -> FieldRenderer:
     names = ("name", "phone", "whatsapp", "email")
     return _object("Person", {name: _text(f"team.{prefix}_{name}") for name in names})
 

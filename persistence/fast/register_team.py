@@ -22,9 +22,15 @@ from domain.teams.status import TeamStatus
 from persistence.engine.database import Database
 from persistence.engine.errors import context, sqlstate
 from persistence.engine.sqlstates import LOCK_NOT_AVAILABLE
-from persistence.fast.statement_pool import Statement
+from persistence.fast.statement_pool import CompiledStatement
 from persistence.ids import new_id
-from persistence.records import ChurchRecord, Claim, PlayerRecord, Remembered, TournamentRecord
+from persistence.records import (
+    ChurchRecord,
+    DocumentClaim,
+    IdempotencyEntry,
+    PlayerRecord,
+    TournamentRecord,
+)
 from persistence.repositories.idempotency import OPERATION, RESERVE
 from persistence.repositories.registration import (
     church_columns,
@@ -35,29 +41,29 @@ from persistence.repositories.registration import (
 )
 
 
-class NoChurchPlace(Exception):
+class ChurchFull(Exception):
     """The church has no place left."""
 
 
-class NoNumber(Exception):
+class TournamentUnavailable(Exception):
     """The tournament is full, or not open any more."""
 
 
-class DocumentsTaken(Exception):
+class DocumentsUnavailable(Exception):
     """Another team took one of the documents, or it was given up, since it was looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class StoredRegistration:
     church: ChurchRecord
     code: str
 
 
 # What the function `refuse` ends the statement with.
 _REFUSALS: dict[str, type[Exception]] = {
-    "IC001": NoChurchPlace,
-    "IC002": NoNumber,
-    "IC003": DocumentsTaken,
+    "IC001": ChurchFull,
+    "IC002": TournamentUnavailable,
+    "IC003": DocumentsUnavailable,
 }
 
 # What follows the reservation of the key.
@@ -122,8 +128,10 @@ _STORE = f"""
 
 
 @lru_cache
-def _storing(*, with_key: bool) -> Statement:
-    return Statement(text(f"WITH reserved AS ({RESERVE if with_key else 'SELECT 1'}{_STORE}"))
+def _storing(*, with_key: bool) -> CompiledStatement:
+    return CompiledStatement(
+        text(f"WITH reserved AS ({RESERVE if with_key else 'SELECT 1'}{_STORE}")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +141,9 @@ class Registration:
     tournament: TournamentRecord
     entry: TeamEntry
     players: tuple[PlayerRecord, ...]
-    claims: tuple[Claim, ...]
+    claims: tuple[DocumentClaim, ...]
     key: str | None
-    wanted: Remembered
+    wanted: IdempotencyEntry
     now: datetime
     expires_at: datetime
     request_id: str
@@ -143,7 +151,7 @@ class Registration:
 
 async def store(
     database: Database, registration: Registration, *, answer: object = None
-) -> Placed | None:
+) -> StoredRegistration | None:
     """Write the team with all that belongs to it; None for a key that was used before.
 
     `answer` is all that is shown of the team beside what is returned here.
@@ -162,7 +170,9 @@ async def store(
     )
     if not rows:
         return None
-    return Placed(church=church_of(rows[0], registration.tournament), code=rows[0]["code"])
+    return StoredRegistration(
+        church=church_of(rows[0], registration.tournament), code=rows[0]["code"]
+    )
 
 
 def _meaning(error: BaseException) -> Exception | None:

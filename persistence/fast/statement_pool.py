@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from persistence.engine.connection_pool import ConnectionPool
-from persistence.engine.driver import LOST
+from persistence.engine.driver import CONNECTION_ERRORS
 from persistence.engine.errors import is_spent
 from persistence.engine.wait_limits import WaitLimits
 
@@ -33,7 +33,7 @@ class Row(Protocol):
     def __getitem__(self, name: str, /) -> Any: ...
 
 
-class Statement:
+class CompiledStatement:
     """A statement whose values are `bindparam`s, as text for asyncpg. Made once, kept."""
 
     def __init__(self, expression: Executable) -> None:
@@ -49,12 +49,12 @@ class Statement:
         return [given[name] for name in self._names]
 
 
-def is_sought(column: ColumnElement[Any]) -> ColumnElement[bool]:
+def key_in(column: ColumnElement[Any]) -> ColumnElement[bool]:
     """The condition that the column is one of the statement's `keys`."""
     return column == any_(bindparam("keys", type_=ARRAY(column.type)))
 
 
-class Direct:
+class StatementPool:
     """Runs single statements, each its own transaction, on the connections of a pool."""
 
     def __init__(self, pool: ConnectionPool, limits: WaitLimits | None = None) -> None:
@@ -66,7 +66,7 @@ class Direct:
         return self._pool.in_use
 
     async def fetch(
-        self, statement: Statement, values: Mapping[str, Any], since: float | None = None
+        self, statement: CompiledStatement, values: Mapping[str, Any], since: float | None = None
     ) -> Sequence[Row]:
         """All rows, for a caller who has waited since then.
 
@@ -76,7 +76,7 @@ class Direct:
         began = monotonic() if since is None else since
         try:
             lease = await self._pool.acquire(began)
-        except LOST as error:
+        except CONNECTION_ERRORS as error:
             raise _as_lost(error) from error
         is_usable = False
         try:
@@ -86,7 +86,7 @@ class Direct:
                 statement.text, *statement.arguments(values)
             )
             is_usable = True
-        except LOST as error:
+        except CONNECTION_ERRORS as error:
             lost = _as_lost(error)
             is_usable = not (is_spent(lost) or lease.connection.is_closed())
             if not is_usable:

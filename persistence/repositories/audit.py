@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.audit import KNOWN_ACTIONS, AuditAction
 from domain.auth.roles import CallerKind
 from persistence.ids import new_id
-from persistence.pagination import Order, Page, Slice, read_page
-from persistence.repositories.teams import belongs_to
+from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
+from persistence.repositories.teams import references_team
 from persistence.tables import audit_event, decision, organiser, team
 
 _APPEND = text("""
@@ -100,11 +100,11 @@ _EVENTS = (
         & (decision.c.event == audit_event.c.action),
     )
 )
-_NEWEST_FIRST = Order(columns=(audit_event.c.id,), is_descending=True)
+_NEWEST_FIRST = KeysetOrder(columns=(audit_event.c.id,), is_descending=True)
 
 
 async def page(
-    connection: AsyncConnection, *, wanted: AuditFilter, part: Slice
+    connection: AsyncConnection, *, wanted: AuditFilter, part: PageRequest
 ) -> Page[AuditRecord]:
     """The newest first."""
     return await read_page(connection, _matching(_EVENTS, wanted), _NEWEST_FIRST, part, _record)
@@ -137,7 +137,7 @@ async def find(connection: AsyncConnection, event_id: UUID) -> AuditRecord | Non
 
 def _matching(statement: Select[Any], wanted: AuditFilter) -> Select[Any]:
     if wanted.team is not None:
-        statement = statement.where(belongs_to(audit_event.c.team_id, wanted.team))
+        statement = statement.where(references_team(audit_event.c.team_id, wanted.team))
     if wanted.organiser_id is not None:
         statement = statement.where(audit_event.c.actor == f"{_PREFIX}{wanted.organiser_id.hex}")
     if wanted.actions:

@@ -6,14 +6,16 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.pagination import Order, Page, Slice, read_page
+from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
 from persistence.records import ChurchRecord
 from persistence.tables import church, church_alias, tournament
 
-BY_NAME = Order(columns=(church.c.name, church.c.id))
+BY_NAME = KeysetOrder(columns=(church.c.name, church.c.id))
 
 
-async def page(connection: AsyncConnection, *, search: str, wanted: Slice) -> Page[ChurchRecord]:
+async def page(
+    connection: AsyncConnection, *, search: str, wanted: PageRequest
+) -> Page[ChurchRecord]:
     """Churches with a live team, by name, whose normalised name holds `search` (normalised too)."""
     statement = matching(
         select(church.c.id, church.c.name, church.c.taken, tournament.c.teams_per_church), search

@@ -20,7 +20,7 @@ from domain.documents import DocumentReview
 from domain.teams.status import TeamStatus
 from persistence.ids import new_id
 from persistence.repositories.registration import duplicates_as_issues
-from persistence.repositories.teams import is_called
+from persistence.repositories.teams import matches_reference
 from persistence.tables import document, team
 
 _FREE_IN_CHURCH = text("UPDATE church SET taken = taken - 1 WHERE id = :church_id")
@@ -45,7 +45,7 @@ _RECORD = text("""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class LockedTeam:
     """A team whose row is locked for a decision.
 
     `last_change` is an HMAC of the request that made its version; once the team is about to change,
@@ -62,7 +62,7 @@ class Decided:
     last_change: bytes | None = None
 
 
-async def lock(connection: AsyncConnection, reference: str) -> Decided | None:
+async def lock(connection: AsyncConnection, reference: str) -> LockedTeam | None:
     """The team with this id or code."""
     row = (
         await connection.execute(
@@ -76,16 +76,16 @@ async def lock(connection: AsyncConnection, reference: str) -> Decided | None:
                 team.c.next_position,
                 team.c.last_change,
             )
-            .where(is_called(reference))
+            .where(matches_reference(reference))
             .with_for_update()
         )
     ).one_or_none()
     if row is None:
         return None
-    return Decided(**{**row._asdict(), "status": TeamStatus(row.status)})
+    return LockedTeam(**{**row._asdict(), "status": TeamStatus(row.status)})
 
 
-async def free_place(connection: AsyncConnection, decided: Decided) -> None:
+async def release_slot(connection: AsyncConnection, decided: LockedTeam) -> None:
     """What a team that is live no more held is free again."""
     await free_church_place(connection, decided.church_id)
     await connection.execute(_FREE_IN_TOURNAMENT, {"tournament_id": decided.tournament_id})
@@ -96,20 +96,20 @@ async def free_church_place(connection: AsyncConnection, church_id: UUID) -> Non
     await connection.execute(_FREE_IN_CHURCH, {"church_id": church_id})
 
 
-async def take_church_place(connection: AsyncConnection, decided: Decided) -> bool:
+async def take_church_place(connection: AsyncConnection, decided: LockedTeam) -> bool:
     """False when the church has none left."""
     row = await connection.execute(_TAKE_IN_CHURCH, {"church_id": decided.church_id})
     return row.first() is not None
 
 
-async def take_place(connection: AsyncConnection, decided: Decided) -> bool:
+async def take_place(connection: AsyncConnection, decided: LockedTeam) -> bool:
     """False when the tournament is full."""
     row = await connection.execute(_TAKE_IN_TOURNAMENT, {"tournament_id": decided.tournament_id})
     return row.first() is not None
 
 
 async def settle(
-    connection: AsyncConnection, decided: Decided, status: TeamStatus, *, now: datetime
+    connection: AsyncConnection, decided: LockedTeam, status: TeamStatus, *, now: datetime
 ) -> None:
     """Raises InvalidForm when a live team has the name, the e-mail or the phone by now."""
     with duplicates_as_issues():
@@ -127,7 +127,7 @@ async def settle(
 
 async def review(
     connection: AsyncConnection,
-    decided: Decided,
+    decided: LockedTeam,
     document_id: UUID,
     *,
     verdict: DocumentReview,
@@ -149,7 +149,7 @@ async def review(
 
 async def record(  # noqa: PLR0913 - one argument for each column
     connection: AsyncConnection,
-    decided: Decided,
+    decided: LockedTeam,
     *,
     at: datetime,
     actor: str,

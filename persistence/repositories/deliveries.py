@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.deliveries import KNOWN_KINDS, DeliveryKind
-from persistence.pagination import Order, Page, Slice, read_page
-from persistence.repositories.teams import belongs_to
+from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
+from persistence.repositories.teams import references_team
 from persistence.tables import outbox_message, team
 
 
@@ -52,7 +52,7 @@ _CONDITIONS: dict[DeliveryStatus, ColumnElement[bool]] = {
     DeliveryStatus.DELIVERED: _OUTBOX.finished_at.is_not(None),
     DeliveryStatus.DEAD: _OUTBOX.dead_at.is_not(None),
 }
-_NEWEST_FIRST = Order(columns=(_OUTBOX.id,), is_descending=True)
+_NEWEST_FIRST = KeysetOrder(columns=(_OUTBOX.id,), is_descending=True)
 _DELIVERIES = select(
     _OUTBOX.id,
     _OUTBOX.kind,
@@ -67,7 +67,7 @@ _DELIVERIES = select(
 
 
 async def page(
-    connection: AsyncConnection, *, wanted: DeliveryFilter, part: Slice
+    connection: AsyncConnection, *, wanted: DeliveryFilter, part: PageRequest
 ) -> Page[DeliveryRecord]:
     """The newest first."""
     return await read_page(connection, _matching(_DELIVERIES, wanted), _NEWEST_FIRST, part, _record)
@@ -89,7 +89,7 @@ def _matching(statement: Select[Any], wanted: DeliveryFilter) -> Select[Any]:
     if wanted.kinds:
         statement = statement.where(_is_any(wanted.kinds))
     if wanted.team is not None:
-        statement = statement.where(belongs_to(_OUTBOX.team_id, wanted.team))
+        statement = statement.where(references_team(_OUTBOX.team_id, wanted.team))
     return statement
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
-from persistence.records import Claim, DocumentRecord
+from persistence.records import DocumentClaim, DocumentRecord
 from persistence.tables import document, player, team
 
 _COLUMNS = tuple(
@@ -48,7 +48,7 @@ _GIVE_UP_EXPIRED = text("""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GivenUp:
+class DeletedDocument:
     """A document that is to be deleted from its store. Orphans have no id any more."""
 
     id: UUID | None = None
@@ -69,7 +69,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ownership:
+class OwnedDocument:
     """A document of a team, and of the player at that position if it is a player's."""
 
     document: DocumentRecord
@@ -89,7 +89,7 @@ async def list_by_id(
     return [_record(row) for row in rows.mappings()]
 
 
-async def find_owned(connection: AsyncConnection, document_id: UUID) -> Ownership | None:
+async def find_owned(connection: AsyncConnection, document_id: UUID) -> OwnedDocument | None:
     """None for what nobody has claimed and what was deleted."""
     rows = await connection.execute(
         select(*_COLUMNS, team.c.code, player.c.position)
@@ -101,7 +101,7 @@ async def find_owned(connection: AsyncConnection, document_id: UUID) -> Ownershi
     if row is None:
         return None
     values = row._asdict()
-    return Ownership(
+    return OwnedDocument(
         team_code=values.pop("code"),
         player_position=values.pop("position"),
         document=_record(values),
@@ -197,7 +197,7 @@ async def mark_stored(
 
 
 async def claim(
-    connection: AsyncConnection, team_id: UUID, claims: Sequence[Claim], *, now: datetime
+    connection: AsyncConnection, team_id: UUID, claims: Sequence[DocumentClaim], *, now: datetime
 ) -> bool:
     """False when one of them is gone, not stored or another team's; then nothing may stay."""
     values = {
@@ -231,23 +231,25 @@ async def supersede(
 
 async def give_up_of_players(
     connection: AsyncConnection, player_ids: Collection[UUID]
-) -> list[GivenUp]:
+) -> list[DeletedDocument]:
     """Delete all rows of these players' documents; their files are the caller's to delete."""
     return await _delete(connection, document.c.player_id.in_(player_ids))
 
 
-async def give_up_of_team(connection: AsyncConnection, team_id: UUID) -> list[GivenUp]:
+async def give_up_of_team(connection: AsyncConnection, team_id: UUID) -> list[DeletedDocument]:
     """Delete all rows of a team's documents; their files are the caller's to delete."""
     return await _delete(connection, document.c.team_id == team_id)
 
 
-async def _delete(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[GivenUp]:
+async def _delete(
+    connection: AsyncConnection, condition: ColumnElement[bool]
+) -> list[DeletedDocument]:
     rows = await connection.execute(
         document.delete()
         .where(condition)
         .returning(document.c.store, document.c.storage_name, document.c.folder)
     )
-    return [GivenUp(**row._asdict()) for row in rows]
+    return [DeletedDocument(**row._asdict()) for row in rows]
 
 
 async def correct_folder(
@@ -274,10 +276,10 @@ async def mark_moved(connection: AsyncConnection, document_id: UUID, *, folder: 
 
 async def give_up_unclaimed(
     connection: AsyncConnection, *, before: datetime, limit: int
-) -> list[GivenUp]:
+) -> list[DeletedDocument]:
     """Delete rows of uploads that nobody claimed; their files are the caller's to delete."""
     rows = await connection.execute(_GIVE_UP_UNCLAIMED, {"before": before, "limit": limit})
-    return [GivenUp(**row._asdict()) for row in rows]
+    return [DeletedDocument(**row._asdict()) for row in rows]
 
 
 async def give_up_expired(
@@ -287,7 +289,7 @@ async def give_up_expired(
     before: datetime,
     now: datetime,
     limit: int,
-) -> list[GivenUp]:
+) -> list[DeletedDocument]:
     """Mark claimed documents of some kinds as deleted; their files are the caller's to delete."""
     values: Mapping[str, Any] = {
         "kinds": [kind.value for kind in kinds],
@@ -296,7 +298,7 @@ async def give_up_expired(
         "limit": limit,
     }
     rows = await connection.execute(_GIVE_UP_EXPIRED, values)
-    return [GivenUp(**row._asdict()) for row in rows]
+    return [DeletedDocument(**row._asdict()) for row in rows]
 
 
 def _record(values: Mapping[Any, Any]) -> DocumentRecord:

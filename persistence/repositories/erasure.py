@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.repositories.decisions import Decided
+from persistence.repositories.decisions import LockedTeam
 
 # ruff: noqa: S608  # names of tables of ours
 # A process is at work on these: they stay until it has ended, and belong to nobody.
@@ -23,7 +23,7 @@ _DELETIONS = tuple(
 )
 
 
-async def erase(connection: AsyncConnection, decided: Decided, *, moves: str) -> None:
+async def erase(connection: AsyncConnection, decided: LockedTeam, *, moves: str) -> None:
     """Its documents have to be gone. The audit log stays, and so does what its key stands for.
 
     `moves` is the kind of messages that move its files.

@@ -11,8 +11,8 @@ from domain.errors.exceptions import IdempotencyInProgress
 from persistence.engine.database import Database
 from persistence.engine.errors import sqlstate
 from persistence.engine.sqlstates import LOCK_NOT_AVAILABLE
-from persistence.fast.statement_pool import Statement
-from persistence.records import Remembered
+from persistence.fast.statement_pool import CompiledStatement
+from persistence.records import IdempotencyEntry
 
 OPERATION = "registerTeam"
 # Returns nothing for a key that is used, and waits for one that is about to be.
@@ -31,16 +31,16 @@ _FIND = text("""
     SELECT fingerprint, team_id, expires_at FROM idempotency_record
     WHERE operation = :operation AND key = :key
 """)
-_REMEMBERED = Statement(_FIND)
+_REMEMBERED = CompiledStatement(_FIND)
 
 
-async def find(database: Database, key: str, *, now: datetime) -> Remembered | None:
+async def find(database: Database, key: str, *, now: datetime) -> IdempotencyEntry | None:
     """What a key was used for; None for one that was not, or is forgotten by now."""
     rows = await database.fetch(_REMEMBERED, operation=OPERATION, key=key)
     # Not a condition of the statement: planned while there were no keys, it would go by the time.
     if not rows or rows[0]["expires_at"] <= now:
         return None
-    return Remembered(fingerprint=rows[0]["fingerprint"], team_id=rows[0]["team_id"])
+    return IdempotencyEntry(fingerprint=rows[0]["fingerprint"], team_id=rows[0]["team_id"])
 
 
 async def reserve(  # noqa: PLR0913 - one argument for each column
@@ -52,7 +52,7 @@ async def reserve(  # noqa: PLR0913 - one argument for each column
     made_id: UUID,
     now: datetime,
     expires_at: datetime,
-) -> Remembered | None:
+) -> IdempotencyEntry | None:
     """Use the key in this transaction. Return what it was used for before, None for nothing.
 
     Waits for a transaction that uses the key. Raises IdempotencyInProgress when that takes longer
@@ -69,4 +69,4 @@ async def reserve(  # noqa: PLR0913 - one argument for each column
     if reserved.first() is not None:
         return None
     row = (await connection.execute(_FIND, names)).one()
-    return Remembered(fingerprint=row.fingerprint, team_id=row.team_id)
+    return IdempotencyEntry(fingerprint=row.fingerprint, team_id=row.team_id)

@@ -24,7 +24,7 @@ class NodeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class NodeRef:
     """`owner_id` is the team of a player, document, event or delivery, the organiser of a session
     or token, else the object itself.
     """
@@ -47,12 +47,12 @@ _FIND = sql("""
 """)
 
 
-async def find(connection: AsyncConnection, node_id: UUID) -> Named | None:
+async def find(connection: AsyncConnection, node_id: UUID) -> NodeRef | None:
     row = (await connection.execute(_FIND, {"id": node_id})).first()
-    return Named(kind=NodeKind(row.kind), owner_id=row.owner_id) if row else None
+    return NodeRef(kind=NodeKind(row.kind), owner_id=row.owner_id) if row else None
 
 
-async def find_text(connection: AsyncConnection, text: str) -> Named | None:
+async def find_text(connection: AsyncConnection, text: str) -> NodeRef | None:
     """For an id as a client wrote it."""
     node_id = read_id(text)
     return await find(connection, node_id) if node_id is not None else None

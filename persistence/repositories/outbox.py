@@ -157,7 +157,7 @@ async def fail(
     return await _settle(connection, _FAIL, message, failure=failure, due_at=due_at)
 
 
-async def bury(
+async def dead_letter(
     connection: AsyncConnection, message: Message, *, failure: str, now: datetime
 ) -> bool:
     """Make it a dead letter, which is never claimed again. False as `finish`."""

@@ -22,7 +22,7 @@ from persistence.ids import new_id
 from persistence.models import IS_LIVE
 from persistence.records import (
     ChurchRecord,
-    LookUps,
+    TakenValues,
     TournamentRecord,
 )
 
@@ -68,7 +68,7 @@ def taking_place(source: str = "") -> str:
 _PLACE_IN_CHURCH = text(taking_place())
 
 
-async def look_up(connection: AsyncConnection, keys: LookupKeys) -> LookUps:
+async def look_up(connection: AsyncConnection, keys: LookupKeys) -> TakenValues:
     """What is taken already, as of now and without locks."""
     values = {
         "church": keys.church,
@@ -77,7 +77,7 @@ async def look_up(connection: AsyncConnection, keys: LookupKeys) -> LookUps:
         "captain_phone": keys.captain_phone,
     }
     row = (await connection.execute(_LOOK_UPS, values)).one()
-    return LookUps(**row._asdict())
+    return TakenValues(**row._asdict())
 
 
 async def take_church_place(

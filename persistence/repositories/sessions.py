@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.auth.roles import Caller, CallerKind, Role
 from persistence.engine.database import Database
-from persistence.fast.statement_pool import Row, Statement, is_sought
+from persistence.fast.statement_pool import CompiledStatement, Row, key_in
 from persistence.records import ApiTokenRecord, Credential, SessionRecord
 from persistence.tables import api_token, organiser, organiser_session
 
@@ -25,7 +25,7 @@ _API_TOKEN = select(
 
 _KEY = "key"
 _ROLES = {role.value: role for role in Role}
-_FIND_API_TOKEN = Statement(
+_FIND_API_TOKEN = CompiledStatement(
     select(
         api_token.c.id,
         api_token.c.organiser_id,
@@ -37,11 +37,11 @@ _FIND_API_TOKEN = Statement(
         api_token.c.token_hash.label(_KEY),
     )
     .join(organiser, organiser.c.id == api_token.c.organiser_id)
-    .where(is_sought(api_token.c.token_hash))
+    .where(key_in(api_token.c.token_hash))
 )
-_FIND_SESSION = Statement(
+_FIND_SESSION = CompiledStatement(
     _SESSION.add_columns(organiser_session.c.token_hash.label(_KEY)).where(
-        is_sought(organiser_session.c.token_hash)
+        key_in(organiser_session.c.token_hash)
     )
 )
 
@@ -145,7 +145,7 @@ async def find_api_token(database: Database, token_hash: bytes) -> Credential | 
     row = await database.find(_FIND_API_TOKEN, token_hash)
     if row is None:
         return None
-    caller = _caller(row, _ROLES[row["role"]].at_most(_ROLES[row["organiser_role"]]))
+    caller = _caller(row, _ROLES[row["role"]].lower_of(_ROLES[row["organiser_role"]]))
     return Credential(row["id"], caller, row["expires_at"], row["last_used_at"], row["is_signed"])
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.pagination import Order, Page, Slice, read_page
+from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
 from persistence.records import DocumentRecord, TeamRecord
 from persistence.repositories import documents as documents_of
 from persistence.repositories.team_search import TeamFilter, matching
@@ -25,7 +25,7 @@ class TeamOrderField(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Include:
     """What is read of each team besides itself, one statement each."""
 
     players: bool = True
@@ -33,12 +33,12 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class TeamQuery:
     """What is looked for, in which order, and how much of it."""
 
     wanted: TeamFilter
-    order: Order
-    part: Slice
+    order: KeysetOrder
+    part: PageRequest
 
 
 # Codes have three digits or more: ICCT-999 comes before ICCT-1000.
@@ -51,12 +51,12 @@ _COLUMNS_OF_ORDER: Mapping[TeamOrderField, tuple[ColumnElement[Any], ...]] = {
 }
 
 
-def order_of(order_field: TeamOrderField, *, is_descending: bool = False) -> Order:
-    return Order(columns=_COLUMNS_OF_ORDER[order_field], is_descending=is_descending)
+def order_of(order_field: TeamOrderField, *, is_descending: bool = False) -> KeysetOrder:
+    return KeysetOrder(columns=_COLUMNS_OF_ORDER[order_field], is_descending=is_descending)
 
 
 async def page(
-    connection: AsyncConnection, listing: Listing, *, parts: Parts, with_contacts: bool
+    connection: AsyncConnection, listing: TeamQuery, *, parts: Include, with_contacts: bool
 ) -> Page[TeamRecord]:
     """`with_contacts`: the text is looked for in phones and e-mails too."""
     matched = matching(TEAM, listing.wanted, with_contacts=with_contacts)

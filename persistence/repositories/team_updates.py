@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.registration.forms import PlayerEntry, TeamEntry
-from persistence.repositories.decisions import Decided
+from persistence.repositories.decisions import LockedTeam
 from persistence.repositories.registration import duplicates_as_issues, person_columns
 from persistence.tables import player, team
 
@@ -47,7 +47,7 @@ _ADD = text(f"""
 
 async def change_team(  # noqa: PLR0913 - what is written of it
     connection: AsyncConnection,
-    decided: Decided,
+    decided: LockedTeam,
     entry: TeamEntry,
     *,
     church_id: UUID,
@@ -87,7 +87,9 @@ async def remove_players(connection: AsyncConnection, player_ids: Collection[UUI
     await connection.execute(player.delete().where(player.c.id.in_(player_ids)))
 
 
-async def next_generation(connection: AsyncConnection, decided: Decided, *, now: datetime) -> int:
+async def next_generation(
+    connection: AsyncConnection, decided: LockedTeam, *, now: datetime
+) -> int:
     """The generation of the team's secret that counts from now on."""
     generation: int = (
         await connection.execute(

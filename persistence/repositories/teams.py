@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.documents import DocumentKind
 from domain.ids import read_id
 from domain.registration.forms import PersonEntry, PlayerRole
-from domain.teams.codes import as_code
+from domain.teams.codes import normalize_code
 from domain.teams.status import TeamStatus
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
 from persistence.repositories import documents as documents_of
@@ -52,11 +52,11 @@ async def find_by_id(connection: AsyncConnection, team_id: UUID) -> TeamRecord |
 
 async def find(connection: AsyncConnection, reference: str) -> TeamRecord | None:
     """The team with this id or code."""
-    team_id = await connection.scalar(select(team.c.id).where(is_called(reference)))
+    team_id = await connection.scalar(select(team.c.id).where(matches_reference(reference)))
     return await find_by_id(connection, team_id) if team_id else None
 
 
-def is_called(reference: str) -> ColumnElement[bool]:
+def matches_reference(reference: str) -> ColumnElement[bool]:
     """The condition for an id, in hex, or a code."""
     name, value = reference_of(reference)
     return team.c[name] == value
@@ -65,10 +65,10 @@ def is_called(reference: str) -> ColumnElement[bool]:
 def reference_of(reference: str) -> tuple[str, UUID | str]:
     """The column that an id, in hex, or a code is in, and its value there."""
     team_id = read_id(reference)
-    return ("id", team_id) if team_id is not None else ("code", as_code(reference))
+    return ("id", team_id) if team_id is not None else ("code", normalize_code(reference))
 
 
-def belongs_to(column: ColumnElement[Any], reference: str) -> ColumnElement[bool]:
+def references_team(column: ColumnElement[Any], reference: str) -> ColumnElement[bool]:
     """The condition that a column has the id of the team with this id or code.
 
     An id does without the team: it may be erased.

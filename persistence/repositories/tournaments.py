@@ -15,7 +15,7 @@ from domain.documents import DocumentKind
 from domain.tournaments import TournamentRules
 from persistence.engine.database import Database
 from persistence.engine.timestamps import bound
-from persistence.fast.statement_pool import Statement, is_sought
+from persistence.fast.statement_pool import CompiledStatement, key_in
 from persistence.ids import new_id
 from persistence.records import TournamentRecord
 from persistence.tables import tournament
@@ -35,8 +35,8 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
 )
 _TIME_ZONE = text("SELECT 1 FROM pg_timezone_names WHERE name = :name")
 _ACTIVE = select(*_COLUMNS).where(tournament.c.is_active)
-_CURRENT = Statement(
-    select(*_COLUMNS, tournament.c.is_active.label("key")).where(is_sought(tournament.c.is_active))
+_CURRENT = CompiledStatement(
+    select(*_COLUMNS, tournament.c.is_active.label("key")).where(key_in(tournament.c.is_active))
 )
 
 

@@ -17,7 +17,7 @@ from persistence.engine.database import Connection
 from persistence.records import ApiTokenRecord
 from persistence.repositories import sessions as stored_sessions
 from resolvers.accounts.request_signing import signing_secret
-from resolvers.accounts.sessions import reach_of, require_access
+from resolvers.accounts.sessions import owner_scope, require_access
 from resolvers.accounts.tokens import TokenKind, hash_of
 from resolvers.audit import record
 from resolvers.idempotency import making, reserve, token_for, tokens_of
@@ -142,7 +142,7 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
 
     async def end(connection: Connection) -> ApiTokenRecord:
         gone = await stored_sessions.delete_api_token(
-            connection, token_id, organiser_id=reach_of(caller)
+            connection, token_id, organiser_id=owner_scope(caller)
         )
         if gone is None:
             raise NotFound("There is no such API token.")

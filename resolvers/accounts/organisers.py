@@ -50,7 +50,7 @@ class Invitation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reset:
+class PasswordResetResult:
     """How many sessions and API tokens ended with the old password."""
 
     sessions: int
@@ -207,7 +207,7 @@ async def set_role(
 
 async def reset_password(
     services: Services, caller: Caller, *, email: str, password: str, keep_totp: bool = True
-) -> Reset:
+) -> PasswordResetResult:
     """End everything that was opened with the old password.
 
     Raises InvalidForm, NotFound.
@@ -218,7 +218,7 @@ async def reset_password(
     password_hash = await services.accounts.passwords.hash(password)
     now = services.clock()
 
-    async def change(connection: Connection) -> Reset:
+    async def change(connection: Connection) -> PasswordResetResult:
         changed = await organisers.set_password(connection, written, password_hash=password_hash)
         if changed is None:
             raise NotFound("There is no organiser with this e-mail.")
@@ -232,7 +232,7 @@ async def reset_password(
             at=now,
             secondFactor=[changed.has_totp, changed.has_totp and keep_totp],
         )
-        return Reset(
+        return PasswordResetResult(
             sessions=await stored_sessions.delete_sessions_of(connection, changed.id),
             api_tokens=await stored_sessions.delete_api_tokens_of(connection, changed.id),
         )

@@ -23,7 +23,7 @@ class Passwords:
     async def hash(self, password: str) -> str:
         return await to_thread.run_sync(self._hasher.hash, _bytes(password), limiter=self._threads)
 
-    async def is_right(self, password: str, password_hash: str | None) -> bool:
+    async def verify(self, password: str, password_hash: str | None) -> bool:
         """Without a hash False, after the same work."""
         return await to_thread.run_sync(
             self._verify, password_hash or self._nobody, _bytes(password), limiter=self._threads

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domain.errors.exceptions import Unauthenticated
 from persistence.repositories import sessions as stored_sessions
-from resolvers.security.secrets import Secrets, derived, is_same
+from resolvers.security.secrets import Secrets, derive_keys, is_same
 from resolvers.services import Services
 
 PURPOSE = "request-signature"
@@ -35,7 +35,7 @@ class SignedRequest:
 
 def signing_secret(secrets: Secrets, token_id: UUID) -> str:
     """64 hexadecimal digits; stored nowhere."""
-    return derived(secrets, PURPOSE, token_id.bytes)[0].hex()
+    return derive_keys(secrets, PURPOSE, token_id.bytes)[0].hex()
 
 
 def signature_of(secret: str, request: SignedRequest) -> str:
@@ -61,7 +61,7 @@ async def require_signature(
         raise Unauthenticated("The signature is too old or too new, or its nonce is none.")
     expected = (
         signature_of(secret.hex(), request)
-        for secret in derived(services.secrets, PURPOSE, token_id.bytes)
+        for secret in derive_keys(services.secrets, PURPOSE, token_id.bytes)
     )
     if not any(is_same(one, request.signature.lower()) for one in expected):
         raise Unauthenticated("The signature is not that of this request.")

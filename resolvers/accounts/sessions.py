@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignedIn:
+class SignInResult:
     """`token` is told once; only its hash is stored."""
 
     token: str
@@ -63,7 +63,7 @@ async def sign_in(
     password: str,
     code: str | None = None,
     count_code: Callable[[], Awaitable[None]] | None = None,
-) -> SignedIn:
+) -> SignInResult:
     """Open a session. One verification of a password, whoever it is.
 
     `count_code` is called before a code is judged, which only follows a right password: strangers
@@ -72,7 +72,7 @@ async def sign_in(
     """
     account = await _find_account(services, _email(email))
     password_hash = account.password_hash if account else None
-    is_right = await services.accounts.passwords.is_right(password, password_hash)
+    is_right = await services.accounts.passwords.verify(password, password_hash)
     if account is None or not is_right:
         log.info("sign_in_refused")
         raise SignInFailed(WRONG)
@@ -85,7 +85,7 @@ async def sign_in(
     )
     organiser = await services.database.run(work, repeatable=False)
     log.info("organiser_signed_in", organiser_id=organiser.id)
-    return SignedIn(token=token, session=session, organiser=organiser)
+    return SignInResult(token=token, session=session, organiser=organiser)
 
 
 async def sign_out(
@@ -118,7 +118,7 @@ async def sign_out(
     return await services.database.supersede(end)
 
 
-async def caller_of(
+async def authenticate(
     services: Services,
     token: str,
     request: SignedRequest | None = None,
@@ -181,7 +181,7 @@ async def revoke_session(services: Services, caller: Caller, session_id: UUID) -
 
     async def end(connection: Connection) -> SessionRecord:
         gone = await stored_sessions.delete_session(
-            connection, session_id, organiser_id=reach_of(caller)
+            connection, session_id, organiser_id=owner_scope(caller)
         )
         if gone is None:
             raise NotFound("There is no such session.")
@@ -202,7 +202,7 @@ def require_access(caller: Caller, organiser_id: UUID | None) -> UUID:
     return organiser_id
 
 
-def reach_of(caller: Caller) -> UUID | None:
+def owner_scope(caller: Caller) -> UUID | None:
     """Whose things the caller may end: None stands for everybody's."""
     is_owner = caller.kind == CallerKind.SYSTEM or caller.role == Role.OWNER
     return None if is_owner else caller.organiser_id
@@ -273,7 +273,7 @@ def _new_session(services: Services, organiser: OrganiserRecord) -> SessionRecor
         role=organiser.role,
         created_at=now,
         last_used_at=now,
-        expires_at=now + services.accounts.longest,
+        expires_at=now + services.accounts.max_age,
     )
 
 

@@ -24,7 +24,7 @@ from persistence.records import OrganiserRecord
 from persistence.repositories import organisers, totp
 from persistence.repositories.organisers import Account
 from resolvers.audit import record
-from resolvers.security.secrets import Secrets, derived, is_same
+from resolvers.security.secrets import Secrets, derive_keys, is_same
 from resolvers.services import Services
 
 ISSUER = "ICCT26"
@@ -57,7 +57,7 @@ async def propose(services: Services, caller: Caller, password: str) -> str:
     Raises Unauthenticated, Forbidden, BadUserInput when the second factor is on.
     """
     account = await own_account(services, caller)
-    if not await services.accounts.passwords.is_right(password, account.password_hash):
+    if not await services.accounts.passwords.verify(password, account.password_hash):
         raise Forbidden("The password is wrong.")
     salt = secrets.token_bytes(SALT_BYTES)
     is_proposed = await services.database.run(
@@ -153,7 +153,7 @@ def step_of(secrets: Secrets, account: Account, code: str, now: datetime) -> int
 
 def _secrets_of(secrets: Secrets, organiser: OrganiserRecord, salt: bytes) -> list[str]:
     """In base 32; that of the service's present secret first."""
-    made = derived(secrets, "totp", organiser.id.bytes + salt)
+    made = derive_keys(secrets, "totp", organiser.id.bytes + salt)
     return [base64.b32encode(one[:SECRET_BYTES]).decode() for one in made]
 
 

@@ -7,16 +7,16 @@ from uuid import UUID
 from domain.auth.roles import CAPTAIN_ACTOR
 from domain.errors.exceptions import Unauthenticated
 from domain.registration.reasons import read_reason
-from domain.teams.status import TeamEvent
+from domain.teams.status import TeamAction
 from persistence.engine.database import Connection
 from persistence.fast import json_rendering
-from persistence.fast.json_rendering import Printed
+from persistence.fast.json_rendering import JsonSql
 from persistence.records import TeamRecord
 from persistence.repositories import teams
 from resolvers.accounts.tokens import TokenEnded
-from resolvers.security.secrets import is_manage_token
+from resolvers.security.secrets import verify_manage_token
 from resolvers.services import Services
-from resolvers.teams.decisions import Decision, carry_out, change_of, locked, read
+from resolvers.teams.decisions import Decision, change_of, execute_decision, locked, read
 
 REFUSED = "The team's token is missing or not valid."
 
@@ -32,7 +32,7 @@ async def my_team(services: Services, token: str | None) -> TeamRecord:
     return record
 
 
-async def my_team_text(services: Services, token: str | None, text: Printed) -> str:
+async def my_team_text(services: Services, token: str | None, text: JsonSql) -> str:
     """The same as PostgreSQL prints it."""
     team_id, generation = _claims(services, token)
     found = await json_rendering.find_team(services.database, team_id, text)
@@ -44,7 +44,7 @@ async def my_team_text(services: Services, token: str | None, text: Printed) -> 
 def _claims(services: Services, token: str | None) -> tuple[str, int]:
     """The team's id in hex, and which of its tokens this is. Raises Unauthenticated."""
     match = _TOKEN.fullmatch(token or "")
-    if match is None or not is_manage_token(services.secrets, match[0]):
+    if match is None or not verify_manage_token(services.secrets, match[0]):
         raise Unauthenticated(REFUSED)
     return match[1], int(match[2])
 
@@ -57,7 +57,7 @@ async def withdraw(
     decision = Decision(
         reference=team.id.hex,
         expected_version=expected_version,
-        event=TeamEvent.WITHDRAW,
+        event=TeamAction.WITHDRAW,
         reason=read_reason(reason, "reason"),
     )
     return await services.database.run(partial(_withdraw, services, team, decision))
@@ -68,7 +68,7 @@ async def _withdraw(
 ) -> TeamRecord:
     await locked(services, connection, decision.reference, change_of(decision, actor=CAPTAIN_ACTOR))
     require_same_token(team, await read(connection, team.id))
-    return await carry_out(services, decision, connection, actor=CAPTAIN_ACTOR)
+    return await execute_decision(services, decision, connection, actor=CAPTAIN_ACTOR)
 
 
 def require_same_token(checked: TeamRecord, current: TeamRecord) -> None:

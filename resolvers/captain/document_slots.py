@@ -8,15 +8,15 @@ from domain.errors.exceptions import InvalidForm, Issue, IssueCode, ServiceUnava
 from domain.errors.issues import INPUT, ISSUES_MAX, Path, issue
 from domain.ids import read_id
 from domain.registration.forms import DocumentForm
-from domain.registration.validation import Place, check_places
+from domain.registration.validation import DocumentSlot, validate_slots
 from persistence.engine.database import Connection
-from persistence.records import Claim, DocumentRecord
+from persistence.records import DocumentClaim, DocumentRecord
 from persistence.repositories import documents
 from resolvers.documents.links import as_uploaded
 from resolvers.services import Services
 
 # A place, and the player whose it is; without one it is the team's.
-OwnedPlace = tuple[Place, UUID | None]
+OwnedPlace = tuple[DocumentSlot, UUID | None]
 
 
 def place(
@@ -25,14 +25,14 @@ def place(
     kinds: tuple[DocumentKind, ...],
     present: Sequence[DocumentRecord],
     required: Sequence[DocumentKind],
-) -> Place:
+) -> DocumentSlot:
     """Accepted documents, and those nobody has looked at, stay."""
     reviews = {document.kind: document.review for document in present}
     free = [kind for kind in kinds if reviews.get(kind) in (None, DocumentReview.REJECTED)]
     missing = tuple(
         kind for kind in free if kind in required or reviews.get(kind) == DocumentReview.REJECTED
     )
-    return Place(path=path, documents=given, kinds=free, missing=missing)
+    return DocumentSlot(path=path, documents=given, kinds=free, missing=missing)
 
 
 def require_players(known: Collection[str], codes: Sequence[str | None]) -> None:
@@ -51,7 +51,7 @@ def require_players(known: Collection[str], codes: Sequence[str | None]) -> None
 def replacement_issues(
     places: Sequence[OwnedPlace], known: Mapping[str, DocumentRecord]
 ) -> tuple[Issue, ...]:
-    return check_places([one for one, _ in places], as_uploaded(known))
+    return validate_slots([one for one, _ in places], as_uploaded(known))
 
 
 async def replace_documents(
@@ -68,7 +68,7 @@ async def replace_documents(
         if kinds:
             await documents.supersede(connection, team_id, player_id, kinds)
         claims += [
-            Claim(document_id=known[document.document_id].id, player_id=player_id)
+            DocumentClaim(document_id=known[document.document_id].id, player_id=player_id)
             for document in one.documents
         ]
     if claims and not await documents.claim(connection, team_id, claims, now=services.clock()):

@@ -19,7 +19,7 @@ from persistence.engine.database import Connection
 from persistence.ids import new_id
 from persistence.records import DocumentRecord, PlayerRecord, TeamRecord, TournamentRecord
 from persistence.repositories import tournaments
-from persistence.repositories.decisions import Decided
+from persistence.repositories.decisions import LockedTeam
 from resolvers.captain.access import my_team, require_same_token
 from resolvers.captain.document_slots import (
     OwnedPlace,
@@ -30,7 +30,7 @@ from resolvers.captain.document_slots import (
 )
 from resolvers.documents.links import uploads_named
 from resolvers.services import Services
-from resolvers.teams.decisions import Act, Change, locked, read
+from resolvers.teams.decisions import Change, TeamActivity, locked, read
 from resolvers.teams.edits import Edit, form_of, player_form, store
 
 _OPERATION = Operation.UPDATE_MY_TEAM
@@ -88,7 +88,7 @@ async def _update(
         issues=replacement_issues(places, known),
         documents=len(known),
     )
-    act = Act(actor=CAPTAIN_ACTOR, action=ACTION_OF_EDIT[_OPERATION])
+    act = TeamActivity(actor=CAPTAIN_ACTOR, action=ACTION_OF_EDIT[_OPERATION])
     after = await store(services, connection, decided, before, edit, tournament, act)
     if not known:
         return after
@@ -96,7 +96,7 @@ async def _update(
     return await read(connection, team_id)
 
 
-def _require_open(services: Services, decided: Decided, tournament: TournamentRecord) -> None:
+def _require_open(services: Services, decided: LockedTeam, tournament: TournamentRecord) -> None:
     """What organisers asked for may be done after the closing date, all else before it."""
     if decided.status == TeamStatus.PENDING:
         require_open(tournament.rules, services.clock())

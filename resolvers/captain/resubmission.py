@@ -10,7 +10,7 @@ from domain.errors.exceptions import InvalidForm
 from domain.errors.issues import INPUT, Path
 from domain.registration.forms import DocumentForm
 from domain.teams.codes import player_code
-from domain.teams.status import TeamEvent, move
+from domain.teams.status import TeamAction, move
 from persistence.engine.database import Connection
 from persistence.records import DocumentRecord, TeamRecord
 from resolvers.captain.access import my_team, require_same_token
@@ -23,7 +23,7 @@ from resolvers.captain.document_slots import (
 )
 from resolvers.documents.links import uploads_named
 from resolvers.services import Services
-from resolvers.teams.decisions import Change, Decision, conclude, locked, read
+from resolvers.teams.decisions import Change, Decision, apply_decision, locked, read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,23 +56,25 @@ async def _resubmit(
     team_id = team.id
     change = Change(
         actor=CAPTAIN_ACTOR,
-        operation=TeamEvent.RESUBMIT.value,
+        operation=TeamAction.RESUBMIT.value,
         expected_version=wanted.expected_version,
         content=wanted,
     )
     decided = await locked(services, connection, team_id.hex, change)
     before = await read(connection, team_id)
     require_same_token(team, before)
-    status = move(decided.status, TeamEvent.RESUBMIT, is_captain=True)
+    status = move(decided.status, TeamAction.RESUBMIT, is_captain=True)
     places = _places(before, wanted)
     issues = replacement_issues(places, known)
     if issues:
         raise InvalidForm(issues)
     await replace_documents(services, connection, team_id, places, known)
     decision = Decision(
-        reference=team_id.hex, expected_version=wanted.expected_version, event=TeamEvent.RESUBMIT
+        reference=team_id.hex, expected_version=wanted.expected_version, event=TeamAction.RESUBMIT
     )
-    return await conclude(services, connection, decided, decision, status, actor=CAPTAIN_ACTOR)
+    return await apply_decision(
+        services, connection, decided, decision, status, actor=CAPTAIN_ACTOR
+    )
 
 
 def _places(team: TeamRecord, wanted: Resubmission) -> list[OwnedPlace]:

@@ -13,12 +13,18 @@ from domain.deliveries import DeliveryKind
 from domain.documents import KINDS_OF_CLASS, RetentionClass
 from domain.errors.exceptions import StorageUnavailable
 from domain.teams.status import TeamStatus
-from integrations.storage.base import FileMissing, Folder, Media, delete_everywhere, find_folder
+from integrations.storage.base import (
+    DocumentStore,
+    FileMissing,
+    Folder,
+    delete_everywhere,
+    find_folder,
+)
 from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.records import DocumentRecord
 from persistence.repositories import audit, documents, outbox, teams
-from persistence.repositories.documents import GivenUp
+from persistence.repositories.documents import DeletedDocument
 from persistence.repositories.outbox import Message
 from resilience.background_tasks import Parts
 from resolvers.operations.outbox import Handler
@@ -56,7 +62,7 @@ async def owe_move(connection: Connection, team_id: UUID, *, now: datetime) -> N
 
 async def owe_deletions(
     connection: Connection,
-    given_up: Sequence[GivenUp],
+    given_up: Sequence[DeletedDocument],
     *,
     team_id: UUID | None = None,
     now: datetime,
@@ -94,7 +100,7 @@ async def delete_file(services: Services, message: Message) -> None:
     Raises StorageUnavailable while a move that read the row before its deletion is under way.
     """
     payload = message.payload
-    media = services.storage.holding(payload["store"])
+    media = services.storage.store_named(payload["store"])
     await delete_everywhere(media, payload["storage_name"])
     moves = [UUID(text) for text in payload.get("moves", ())]
     if not moves:
@@ -147,7 +153,7 @@ async def _files_of(
 
 
 async def _move(services: Services, document: DocumentRecord, target: Folder) -> None:
-    media = services.storage.holding(document.store)
+    media = services.storage.store_named(document.store)
     try:
         await _bring(media, document, target)
     except FileMissing:
@@ -161,7 +167,7 @@ async def _move(services: Services, document: DocumentRecord, target: Folder) ->
         await delete_everywhere(media, document.storage_name)
 
 
-async def _bring(media: Media, document: DocumentRecord, target: Folder) -> None:
+async def _bring(media: DocumentStore, document: DocumentRecord, target: Folder) -> None:
     """Move a file from the folder of its row, or from another one. Raises FileMissing."""
     name, recorded = document.storage_name, Folder(document.folder)
     try:
@@ -197,7 +203,7 @@ async def _give_up_expired(
         now=now,
         limit=BATCH,
     )
-    by_team: dict[UUID | None, list[GivenUp]] = {}
+    by_team: dict[UUID | None, list[DeletedDocument]] = {}
     for one in given_up:
         by_team.setdefault(one.team_id, []).append(one)
     for team_id, of_team in by_team.items():

@@ -12,7 +12,7 @@ import structlog
 
 from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
-from domain.documents import CONTENT_TYPES, DocumentFormat, Uploaded
+from domain.documents import CONTENT_TYPES, DocumentFormat, UploadRef
 from domain.errors.exceptions import NotFound
 from domain.ids import read_id
 from domain.registration.forms import DocumentForm, TeamForm
@@ -22,8 +22,8 @@ from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.records import DocumentRecord
 from persistence.repositories import audit, documents
-from persistence.repositories.documents import Ownership
-from resolvers.security.signed_links import Link, linked_caller, read_link, sign_link
+from persistence.repositories.documents import OwnedDocument
+from resolvers.security.signed_links import SignedLink, read_link, resolve_link_caller, sign_link
 from resolvers.services import Services
 
 LINK = "document-link"
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownFile:
+class DocumentDownload:
     """A copy at `path`, which is deleted when the view ends; `name` is made from codes."""
 
     path: Path
@@ -68,9 +68,9 @@ async def uploads_named(
     return {text: usable[parsed] for text, parsed in ids.items() if parsed in usable}
 
 
-def as_uploaded(known: Mapping[str, DocumentRecord]) -> Mapping[str, Uploaded]:
+def as_uploaded(known: Mapping[str, DocumentRecord]) -> Mapping[str, UploadRef]:
     return {
-        text: Uploaded(id=record.id, kind=record.kind, is_claimed=record.team_id is not None)
+        text: UploadRef(id=record.id, kind=record.kind, is_claimed=record.team_id is not None)
         for text, record in known.items()
     }
 
@@ -88,7 +88,7 @@ def make_link(services: Services, caller: Caller, document_id: UUID) -> tuple[st
 
 
 @asynccontextmanager
-async def shown(services: Services, link: str) -> AsyncGenerator[ShownFile]:
+async def shown(services: Services, link: str) -> AsyncGenerator[DocumentDownload]:
     """The file behind a link; the view is on record before a byte of it is sent.
 
     Raises NotFound, StorageUnavailable.
@@ -99,15 +99,17 @@ async def shown(services: Services, link: str) -> AsyncGenerator[ShownFile]:
         raise NotFound("This document is not kept any more.")
     async with services.storage.spool.scratch() as copy:
         await _fetch(services, owned.document, copy)
-        yield ShownFile(
+        yield DocumentDownload(
             path=copy,
             name=_file_name(owned),
             media_type=CONTENT_TYPES[owned.document.format],
         )
 
 
-async def _record_view(connection: Connection, *, link: Link, now: datetime) -> Ownership | None:
-    caller = await linked_caller(connection, link, Role.REVIEWER)
+async def _record_view(
+    connection: Connection, *, link: SignedLink, now: datetime
+) -> OwnedDocument | None:
+    caller = await resolve_link_caller(connection, link, Role.REVIEWER)
     document_id = UUID(link.claims[0])
     owned = await documents.find_owned(connection, document_id)
     if owned is not None:
@@ -128,7 +130,7 @@ async def _fetch(services: Services, document: DocumentRecord, target: Path) -> 
 
     Raises NotFound.
     """
-    media, recorded = services.storage.holding(document.store), Folder(document.folder)
+    media, recorded = services.storage.store_named(document.store), Folder(document.folder)
     try:
         folder = await fetch_from_any_folder(media, document.storage_name, recorded, target)
     except FileMissing as error:
@@ -151,7 +153,7 @@ async def _correct_folder(services: Services, document: DocumentRecord, folder: 
         log.warning("document_folder_corrected", document=str(document.id), folder=folder.value)
 
 
-def _file_name(owned: Ownership) -> str:
+def _file_name(owned: OwnedDocument) -> str:
     """Such as ICCT-001-P01-identity-proof.jpg."""
     code = owned.team_code
     if owned.player_position is not None:

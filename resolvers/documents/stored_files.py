@@ -15,9 +15,9 @@ import structlog
 
 from domain.errors.exceptions import StorageUnavailable
 from integrations.storage.base import (
+    DocumentStore,
     FileMissing,
     Folder,
-    Media,
     StoredFile,
     delete_everywhere,
     find_folder,
@@ -70,7 +70,7 @@ class Cleared:
     own: int
 
 
-async def compare(services: Services, media: Media) -> Comparison:
+async def compare(services: Services, media: DocumentStore) -> Comparison:
     """List the store first, then look up the rows. Raises StorageUnavailable."""
     places: dict[str, list[StoredFile]] = {}
     for file in await media.files():
@@ -105,7 +105,7 @@ async def compare(services: Services, media: Media) -> Comparison:
     )
 
 
-async def put_right(services: Services, media: Media) -> Comparison:
+async def put_right(services: Services, media: DocumentStore) -> Comparison:
     """Correct rows of files in another folder, and delete nothing but what was never whole.
 
     Files without a document are logged. Raises StorageUnavailable, ServiceUnavailable.
@@ -137,7 +137,7 @@ async def put_all_right(services: Services) -> None:
             log.warning("stored_files_not_compared", store=media.name)
 
 
-async def clear(services: Services, media: Media, *, is_forced: bool) -> Cleared:
+async def clear(services: Services, media: DocumentStore, *, is_forced: bool) -> Cleared:
     """Put a store right and delete its orphans and spares, unless there are too many.
 
     More than FEW_ORPHANS, and than one of ORPHAN_SHARE files, are deleted only when forced. Raises
@@ -195,7 +195,7 @@ def _is_old(files: Sequence[StoredFile]) -> bool:
     return all(file.age_seconds > SAFE_AGE_SECONDS for file in files)
 
 
-async def _missing(services: Services, media: Media, listed: Collection[str]) -> list[UUID]:
+async def _missing(services: Services, media: DocumentStore, listed: Collection[str]) -> list[UUID]:
     """Documents whose file is neither listed nor, looked for once more, in any folder."""
     missing: list[UUID] = []
     after = None
@@ -215,7 +215,7 @@ async def _missing(services: Services, media: Media, listed: Collection[str]) ->
         after = rows[-1].id
 
 
-async def _is_missing(services: Services, media: Media, row: Kept) -> bool:
+async def _is_missing(services: Services, media: DocumentStore, row: Kept) -> bool:
     if await find_folder(media, row.storage_name, likely=Folder(row.folder)) is not None:
         return False
     look_up = partial(documents.kept_under, store=media.name, names=[row.storage_name])

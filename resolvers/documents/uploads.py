@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from domain.documents import RULE_OF_KIND, DocumentFormat, DocumentKind
+from domain.documents import RULE_BY_KIND, DocumentFormat, DocumentKind
 from domain.errors.exceptions import (
     FileContentMismatch,
     FileEmpty,
@@ -22,7 +22,7 @@ from domain.errors.exceptions import (
     UploadExpired,
     UploadOffsetMismatch,
 )
-from domain.uploads import Announcement, check_announcement
+from domain.uploads import UploadRequest, check_announcement
 from integrations.storage.base import Folder, delete_everywhere
 from integrations.storage.disk import disk_errors
 from integrations.storage.inspection.sanitize import clean_copy
@@ -33,7 +33,7 @@ from persistence.engine.database_identity import new_storage_name
 from persistence.ids import new_id
 from persistence.records import DocumentRecord
 from persistence.repositories import documents
-from resolvers.security.secrets import NotSigned, derived, read_signed, sign
+from resolvers.security.secrets import NotSigned, derive_keys, read_signed, sign
 from resolvers.services import Services
 
 PURPOSE = "upload-ticket"
@@ -58,7 +58,7 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class ByteRange:
     """Bytes `start` to `end` (exclusive) of the file; none of them asks to finish what is there."""
 
     start: int
@@ -66,7 +66,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class UploadProgress:
     """`offset` bytes are there. `is_new`: this very request has stored the document."""
 
     offset: int
@@ -74,7 +74,7 @@ class Standing:
     is_new: bool = False
 
 
-def open_upload(services: Services, file: Announcement) -> tuple[Ticket, str]:
+def open_upload(services: Services, file: UploadRequest) -> tuple[Ticket, str]:
     """A ticket, and as text; nothing is written. Raises what `check_announcement` raises."""
     check_announcement(file)
     ticket = Ticket(
@@ -113,21 +113,23 @@ def read_ticket(services: Services, text: str) -> Ticket:
     return ticket
 
 
-async def standing(services: Services, ticket: Ticket) -> Standing:
+async def standing(services: Services, ticket: Ticket) -> UploadProgress:
     if await _is_stored(services, ticket):
-        return Standing(offset=ticket.byte_size, is_stored=True)
-    return Standing(offset=await services.storage.spool.size(ticket.document_id), is_stored=False)
+        return UploadProgress(offset=ticket.byte_size, is_stored=True)
+    return UploadProgress(
+        offset=await services.storage.spool.size(ticket.document_id), is_stored=False
+    )
 
 
 async def receive(  # noqa: PLR0913 - an upload, its bytes, and who sends them
     services: Services,
     ticket: Ticket,
-    now: Standing,
+    now: UploadProgress,
     chunks: AsyncIterator[bytes],
-    piece: Piece | None,
+    piece: ByteRange | None,
     *,
     client: str = "",
-) -> Standing:
+) -> UploadProgress:
     """Take bytes; the last of them stores the document. Without `piece` they are the whole file.
 
     Whatever arrived before `chunks` raised stays, so that the next piece can continue. `client`
@@ -152,7 +154,7 @@ async def receive(  # noqa: PLR0913 - an upload, its bytes, and who sends them
         await _drain(chunks)
         return finished
     if offset < ticket.byte_size:
-        return Standing(offset=offset, is_stored=False)
+        return UploadProgress(offset=offset, is_stored=False)
     return await _finish_in_time(services, ticket, client)
 
 
@@ -166,7 +168,7 @@ async def _with_room(
     services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], client: str
 ) -> AsyncIterator[bytes]:
     """The chunks, the first of them when there is room for the whole file."""
-    (digest, *_) = derived(services.secrets, CLIENT_PURPOSE, client.encode())
+    (digest, *_) = derive_keys(services.secrets, CLIENT_PURPOSE, client.encode())
     wanted = Reservation(
         upload=ticket.document_id,
         byte_size=ticket.byte_size,
@@ -197,7 +199,7 @@ async def _receive_whole(services: Services, ticket: Ticket, chunks: AsyncIterat
 
 
 async def _receive_piece(
-    services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], piece: Piece
+    services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], piece: ByteRange
 ) -> int:
     """The offset after it."""
     offset = piece.start
@@ -209,7 +211,7 @@ async def _receive_piece(
     return offset
 
 
-async def _finish_in_time(services: Services, ticket: Ticket, client: str) -> Standing:
+async def _finish_in_time(services: Services, ticket: Ticket, client: str) -> UploadProgress:
     """As `_finish`. Raises ServiceUnavailable when it takes too long: the bytes stay."""
     try:
         async with asyncio.timeout(services.storage.finish_seconds) as deadline:
@@ -224,13 +226,13 @@ async def _finish_in_time(services: Services, ticket: Ticket, client: str) -> St
         ) from error
 
 
-async def _finish(services: Services, ticket: Ticket, client: str) -> Standing:
+async def _finish(services: Services, ticket: Ticket, client: str) -> UploadProgress:
     """Check and store what is whole. Refused content is dropped, else all can be tried again."""
-    async with _alone(ticket.document_id):
+    async with _exclusive(ticket.document_id):
         spool = services.storage.spool
         if await _is_stored(services, ticket):
             await spool.discard(ticket.document_id)
-            return Standing(offset=ticket.byte_size, is_stored=True)
+            return UploadProgress(offset=ticket.byte_size, is_stored=True)
         try:
             is_new = await _store(services, ticket, client)
         except FileContentMismatch:
@@ -241,14 +243,14 @@ async def _finish(services: Services, ticket: Ticket, client: str) -> Standing:
             return await _finished_elsewhere(services, ticket)
         await spool.discard(ticket.document_id)
         if not is_new:
-            return Standing(offset=ticket.byte_size, is_stored=True)
+            return UploadProgress(offset=ticket.byte_size, is_stored=True)
     log.info("document_stored", document=str(ticket.document_id), kind=ticket.kind.value)
-    return Standing(offset=ticket.byte_size, is_stored=True, is_new=True)
+    return UploadProgress(offset=ticket.byte_size, is_stored=True, is_new=True)
 
 
-async def _finished_elsewhere(services: Services, ticket: Ticket) -> Standing:
+async def _finished_elsewhere(services: Services, ticket: Ticket) -> UploadProgress:
     if await _is_stored(services, ticket):
-        return Standing(offset=ticket.byte_size, is_stored=True)
+        return UploadProgress(offset=ticket.byte_size, is_stored=True)
     raise UploadOffsetMismatch(details={"uploadOffset": 0})
 
 
@@ -268,7 +270,7 @@ async def _store(services: Services, ticket: Ticket, client: str) -> bool:
         )
         if reserved.stored_at is not None:
             return False
-        media = services.storage.holding(reserved.store)
+        media = services.storage.store_named(reserved.store)
         await media.save(reserved.storage_name, Folder(reserved.folder), clean)
     is_new = await services.database.run(
         partial(documents.mark_stored, document_id=reserved.id, now=services.clock())
@@ -293,7 +295,7 @@ async def _checked(
         return await clean_copy(
             snapshot.path,
             clean,
-            allowed=RULE_OF_KIND[ticket.kind].formats,
+            allowed=RULE_BY_KIND[ticket.kind].formats,
             client=client,
             options=services.storage.inspection,
         )
@@ -327,7 +329,7 @@ async def _is_stored(services: Services, ticket: Ticket) -> bool:
 
 
 @asynccontextmanager
-async def _alone(document_id: UUID) -> AsyncIterator[None]:
+async def _exclusive(document_id: UUID) -> AsyncIterator[None]:
     """One at a time in this process; two processes that finish one upload do the same twice."""
     lock = _finishing.setdefault(document_id, asyncio.Lock())
     async with lock:

@@ -22,17 +22,17 @@ from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, may, require_role
 from domain.datetimes import read_moment, zone
 from domain.errors.exceptions import NotFound
-from domain.spreadsheets import ExportFormat, harmless
+from domain.spreadsheets import ExportFormat, escape_formula
 from domain.teams.status import TeamStatus
 from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
-from persistence.pagination import Page, Slice
+from persistence.pagination import Page, PageRequest
 from persistence.records import TeamRecord
 from persistence.repositories import audit, team_lists, tournaments
-from persistence.repositories.team_lists import Listing, Parts, TeamOrderField, order_of
+from persistence.repositories.team_lists import Include, TeamOrderField, TeamQuery, order_of
 from persistence.repositories.team_search import TeamFilter
 from resolvers.exports.columns import PLAYER_COLUMNS, Column, Member, team_columns_in
-from resolvers.security.signed_links import Link, linked_caller, read_link, sign_link
+from resolvers.security.signed_links import SignedLink, read_link, resolve_link_caller, sign_link
 from resolvers.services import Services
 
 LINK = "teams-export"
@@ -50,7 +50,7 @@ class Export:
     format: ExportFormat
     wanted: TeamFilter
     caller: Caller
-    link: Link
+    link: SignedLink
     time_zone: ZoneInfo
     name: str
 
@@ -124,10 +124,10 @@ async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[Te
     """
     after = None
     while True:
-        listing = Listing(
+        listing = TeamQuery(
             wanted=export.wanted,
             order=order_of(TeamOrderField.CODE),
-            part=Slice(size=BATCH, after=after),
+            part=PageRequest(size=BATCH, after=after),
         )
         page = await services.database.read(partial(_batch, export, listing))
         if page.rows:
@@ -137,19 +137,19 @@ async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[Te
             return
 
 
-async def _batch(export: Export, listing: Listing, connection: Connection) -> Page[TeamRecord]:
+async def _batch(export: Export, listing: TeamQuery, connection: Connection) -> Page[TeamRecord]:
     """Raises NotFound."""
-    await linked_caller(connection, export.link, export.caller.role or Role.OWNER)
+    await resolve_link_caller(connection, export.link, export.caller.role or Role.OWNER)
     return await team_lists.page(
         connection,
         listing=listing,
-        parts=Parts(),
+        parts=Include(),
         with_contacts=may(export.caller, Role.REVIEWER),
     )
 
 
-async def _open(services: Services, link: Link, connection: Connection) -> Export:
-    caller = await linked_caller(connection, link, Role.VIEWER)
+async def _open(services: Services, link: SignedLink, connection: Connection) -> Export:
+    caller = await resolve_link_caller(connection, link, Role.VIEWER)
     try:
         export_format, wanted = ExportFormat(link.claims[0]), _read(json.loads(link.claims[1]))
     except (ValueError, TypeError):
@@ -189,7 +189,8 @@ def _allowed(columns: tuple[Column, ...], caller: Caller) -> list[Column]:
 def _csv(rows: list[list[Any]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(
-        [harmless(value) if isinstance(value, str) else value for value in row] for row in rows
+        [escape_formula(value) if isinstance(value, str) else value for value in row]
+        for row in rows
     )
     return text.getvalue().encode()
 

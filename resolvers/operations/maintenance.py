@@ -36,7 +36,7 @@ class Pruned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
+class Diagnosis:
     """`drift` has places that are counted otherwise than there are live teams.
 
     `comparisons` has one entry for each store that answered. `old_names` counts, for each table,
@@ -50,7 +50,7 @@ class Findings:
     old_names: dict[str, int]
 
 
-async def examine(services: Services) -> Findings:
+async def diagnose(services: Services) -> Diagnosis:
     """Compare counts, and every store that may hold documents with the rows."""
     away, comparisons = [], []
     for name, media in services.storage.stores.items():
@@ -59,7 +59,7 @@ async def examine(services: Services) -> Findings:
             comparisons.append(await stored_files.compare(services, media))
         except StorageUnavailable:
             away.append(name)
-    return Findings(
+    return Diagnosis(
         drift=await services.database.read(maintenance.drift),
         store=services.storage.media.name,
         stores_away=tuple(away),
@@ -120,7 +120,7 @@ async def maintain(services: Services) -> None:
     parts.conclude()
 
 
-async def prune_forever(
+async def prune_periodically(
     services: Services,
     task: BackgroundTask,
     *,

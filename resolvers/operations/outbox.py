@@ -25,7 +25,7 @@ from resolvers.services import Services
 Handler = Callable[[Services, Message], Awaitable[None]]
 Wait = Callable[[float, asyncio.Event, asyncio.Event], Awaitable[None]]
 
-AT_ONCE = 4
+BATCH_SIZE = 4
 # What is due and cannot be had is being claimed by another process.
 SHORTEST_WAIT_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 1.0
@@ -53,7 +53,7 @@ async def wait_for_any(seconds: float, *events: asyncio.Event) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class RetryPolicy:
     """How deliveries are made and repeated.
 
     A handler has half the lease; the other half allows for clocks that differ. `jitter` gives
@@ -76,7 +76,7 @@ class Terms:
         return max(wait * (1 - self.jitter() / 5), timedelta(seconds=asked or 0))
 
 
-TERMS = Terms()
+TERMS = RetryPolicy()
 
 
 async def run_outbox(
@@ -84,7 +84,7 @@ async def run_outbox(
     handlers: Mapping[str, Handler],
     stop: asyncio.Event,
     *,
-    terms: Terms = TERMS,
+    terms: RetryPolicy = TERMS,
 ) -> None:
     """Deliver until `stop` is set, what is under way included; woken by notices if they come.
 
@@ -128,7 +128,7 @@ async def deliver_forever(  # noqa: PLR0913 - the terms, and two events
     wake: asyncio.Event,
     *,
     task: BackgroundTask,
-    terms: Terms = TERMS,
+    terms: RetryPolicy = TERMS,
 ) -> None:
     """Deliver what falls due until `stop` is set, and outlast a database that is away.
 
@@ -149,9 +149,9 @@ async def deliver_due(
     services: Services,
     handlers: Mapping[str, Handler],
     *,
-    limit: int = AT_ONCE,
+    limit: int = BATCH_SIZE,
     stop: asyncio.Event | None = None,
-    terms: Terms = TERMS,
+    terms: RetryPolicy = TERMS,
 ) -> int:
     """How many were claimed, up to `limit` at once, until nothing was due or `stop` was set.
 
@@ -181,7 +181,7 @@ async def _deliver_and_look_ahead(
     handlers: Mapping[str, Handler],
     stop: asyncio.Event,
     task: BackgroundTask,
-    terms: Terms,
+    terms: RetryPolicy,
 ) -> float | None:
     """Seconds until there is more to do; None when something broke."""
     try:
@@ -198,7 +198,9 @@ async def _deliver_and_look_ahead(
     return min(max(seconds, SHORTEST_WAIT_SECONDS), terms.poll_seconds)
 
 
-async def _deliver(services: Services, handler: Handler, message: Message, terms: Terms) -> None:
+async def _deliver(
+    services: Services, handler: Handler, message: Message, terms: RetryPolicy
+) -> None:
     error = await _attempt(services, handler, message, terms)
     now = services.clock()
     if error is None:
@@ -208,7 +210,7 @@ async def _deliver(services: Services, handler: Handler, message: Message, terms
         return
     failure = _failure(error)
     if isinstance(error, Undeliverable) or message.attempts >= terms.max_attempts:
-        bury = partial(outbox.bury, message=message, failure=failure, now=now)
+        bury = partial(outbox.dead_letter, message=message, failure=failure, now=now)
         if await _settled(services, message, bury):
             log.error("outbox_message_died", failure=failure, **_named(message))
         return
@@ -219,7 +221,7 @@ async def _deliver(services: Services, handler: Handler, message: Message, terms
 
 
 async def _attempt(
-    services: Services, handler: Handler, message: Message, terms: Terms
+    services: Services, handler: Handler, message: Message, terms: RetryPolicy
 ) -> Exception | None:
     if message.attempts > terms.max_attempts:
         return Abandoned()

@@ -14,11 +14,11 @@ from domain.teams.status import TeamStatus
 from domain.tournaments import require_open
 from persistence.engine.database import Database
 from persistence.fast import register_team
-from persistence.fast.register_team import NoChurchPlace, NoNumber, Registration
+from persistence.fast.register_team import ChurchFull, Registration, TournamentUnavailable
 from persistence.ids import new_ids
 from persistence.records import (
     ChurchRecord,
-    Claim,
+    DocumentClaim,
     DocumentRecord,
     PlayerRecord,
     TeamRecord,
@@ -42,10 +42,10 @@ class Attempt:
         try:
             answer = self._team("", self._unplaced())
             placed = await register_team.store(database, self.registration, answer=answer)
-        except NoChurchPlace as error:
+        except ChurchFull as error:
             limit = self.registration.tournament.rules.teams_per_church or 0
             raise ChurchLimitReached(limit=limit, registered=limit) from error
-        except NoNumber as error:
+        except TournamentUnavailable as error:
             raise await _why_no_number(database, self.registration) from error
         return None if placed is None else self._team(placed.code, placed.church)
 
@@ -104,12 +104,12 @@ def claimed(
 
 def claims_of(
     documents: Iterable[DocumentRecord], players: Iterable[PlayerRecord]
-) -> tuple[Claim, ...]:
+) -> tuple[DocumentClaim, ...]:
     """What a team takes for itself: its own documents, and those of its players."""
     return (
-        *(Claim(document_id=one.id, player_id=None) for one in documents),
+        *(DocumentClaim(document_id=one.id, player_id=None) for one in documents),
         *(
-            Claim(document_id=one.id, player_id=player.id)
+            DocumentClaim(document_id=one.id, player_id=player.id)
             for player in players
             for one in player.documents
         ),

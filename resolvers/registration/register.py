@@ -24,35 +24,40 @@ from domain.errors.exceptions import (
 from domain.errors.issues import INPUT, issue
 from domain.registration.forms import TeamForm
 from domain.registration.validation import (
-    Checked,
+    FormValidation,
     check,
     check_documents,
     duplicate_captain_email,
     duplicate_captain_phone,
     duplicate_team_name,
-    in_form_order,
+    first_issue_per_path,
 )
 from domain.tournaments import (
     RegistrationState,
     registration_state,
-    require_church_place,
+    require_church_capacity,
     require_open,
-    require_place,
+    require_tournament_capacity,
 )
-from observability.logging_setup import log_fact
-from persistence.fast.register_team import DocumentsTaken, Registration
+from observability.logging_setup import log_fast
+from persistence.fast.register_team import DocumentsUnavailable, Registration
 from persistence.ids import new_id
 from persistence.records import (
     DocumentRecord,
-    LookUps,
-    Remembered,
+    IdempotencyEntry,
+    TakenValues,
     TeamRecord,
     TournamentRecord,
 )
 from persistence.repositories import idempotency, registration, teams, tournaments
 from resolvers.documents.links import as_uploaded, claimable
 from resolvers.registration.attempt import Attempt, claimed, claims_of, squad
-from resolvers.security.secrets import FIRST_GENERATION, fingerprint, is_fingerprint, manage_token
+from resolvers.security.secrets import (
+    FIRST_GENERATION,
+    fingerprint,
+    manage_token,
+    verify_fingerprint,
+)
 from resolvers.services import Services
 
 _KEY = re.compile(r"[\x20-\x7e]{8,255}")
@@ -60,7 +65,7 @@ _KEY_PATH = (*INPUT, "idempotencyKey")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
+class RegistrationResult:
     """`is_replay`: the key had been used for this form before, nothing was written.
 
     Without `shows_people` the captain has been given another token since: whoever repeats the form
@@ -81,7 +86,7 @@ class Validation:
     blockers: tuple[ErrorCode, ...]
 
 
-def choose_key(header: str | None, argument: str | None) -> str | None:
+def resolve_idempotency_key(header: str | None, argument: str | None) -> str | None:
     """The one idempotency key of a request.
 
     Raises BadUserInput, and MalformedRequest where the header is wrong.
@@ -102,7 +107,7 @@ def choose_key(header: str | None, argument: str | None) -> str | None:
 
 async def register_team(
     services: Services, form: TeamForm, *, key: str | None, request_id: str
-) -> Registered:
+) -> RegistrationResult:
     """Store a new team, or answer again what the key was answered before.
 
     Raises IdempotencyKeyReused, IdempotencyInProgress, RegistrationNotOpen, RegistrationClosed,
@@ -128,7 +133,7 @@ async def register_team(
         players=players,
         claims=claims_of(documents, players),
         key=key,
-        wanted=Remembered(fingerprint=used, team_id=new_id()),
+        wanted=IdempotencyEntry(fingerprint=used, team_id=new_id()),
         now=now,
         expires_at=now + services.idempotency_kept,
         request_id=request_id,
@@ -136,18 +141,18 @@ async def register_team(
     attempt = Attempt(registration=stored, documents=documents)
     try:
         outcome = await attempt.store(services.database)
-    except (InvalidForm, DocumentsTaken) as overtaken:
+    except (InvalidForm, DocumentsUnavailable) as overtaken:
         seen = await _look(services, form, tournament, now)
         refusal = await _refusal(services, tournament, checked, seen.document_issues)
-        raise (refusal if refusal.issues else _as_refusal(overtaken)) from None
+        raise (refusal if refusal.issues else _race_error(overtaken)) from None
     if outcome is None:
         replayed = await _replay(services, form, key, now)
         if replayed is None:
             raise ServiceUnavailable
         return replayed
-    log_fact(__name__, "team_registered", team_id=str(outcome.id), team=outcome.code)
+    log_fast(__name__, "team_registered", team_id=str(outcome.id), team=outcome.code)
     token = manage_token(services.secrets, outcome.id)
-    return Registered(team=outcome, manage_token=token, is_replay=False)
+    return RegistrationResult(team=outcome, manage_token=token, is_replay=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +160,7 @@ class _Seen:
     """A form under the rules of a tournament; `known` are uploads that it names."""
 
     tournament: TournamentRecord
-    checked: Checked
+    checked: FormValidation
     known: Mapping[str, DocumentRecord]
     document_issues: tuple[Issue, ...]
     is_refused: bool
@@ -190,25 +195,25 @@ async def validate_team(services: Services, form: TeamForm) -> Validation:
     if found.has_team_name:
         issues = (*issues, duplicate_team_name())
     return Validation(
-        issues=in_form_order(issues),
+        issues=first_issue_per_path(issues),
         blockers=_blockers(tournament, found, now),
     )
 
 
 async def _replay(
     services: Services, form: TeamForm, key: str | None, now: datetime
-) -> Registered | None:
+) -> RegistrationResult | None:
     """What the key was answered before; None for one that was not used."""
     remembered = await idempotency.find(services.database, key, now=now) if key else None
     if remembered is None:
         return None
-    if not is_fingerprint(services.secrets, form, remembered.fingerprint):
+    if not verify_fingerprint(services.secrets, form, remembered.fingerprint):
         raise IdempotencyKeyReused
     team = await services.database.read(partial(teams.find_by_id, team_id=remembered.team_id))
     if team is None:
         raise TeamNotFound
     token = manage_token(services.secrets, team.id)
-    return Registered(
+    return RegistrationResult(
         team=team,
         manage_token=token,
         is_replay=True,
@@ -216,7 +221,7 @@ async def _replay(
     )
 
 
-def _as_refusal(overtaken: InvalidForm | DocumentsTaken) -> DomainError:
+def _race_error(overtaken: InvalidForm | DocumentsUnavailable) -> DomainError:
     """For what is over when it is looked at again: the same form may be taken now."""
     return overtaken if isinstance(overtaken, InvalidForm) else ServiceUnavailable()
 
@@ -224,21 +229,23 @@ def _as_refusal(overtaken: InvalidForm | DocumentsTaken) -> DomainError:
 async def _refusal(
     services: Services,
     tournament: TournamentRecord,
-    checked: Checked,
+    checked: FormValidation,
     document_issues: tuple[Issue, ...],
 ) -> DomainError:
     """Why the form is refused: its own issues first, then places, then what is taken."""
     found = await services.database.read(partial(registration.look_up, keys=checked.keys))
     try:
         if not checked.issues:
-            require_church_place(tournament.rules, found.church_taken)
-            require_place(tournament.rules, found.taken)
+            require_church_capacity(tournament.rules, found.church_taken)
+            require_tournament_capacity(tournament.rules, found.taken)
     except (ChurchLimitReached, TournamentFull) as full:
         return full
-    return InvalidForm(in_form_order((*checked.issues, *document_issues, *_duplicates(found))))
+    return InvalidForm(
+        first_issue_per_path((*checked.issues, *document_issues, *_duplicates(found)))
+    )
 
 
-def _duplicates(found: LookUps) -> tuple[Issue, ...]:
+def _duplicates(found: TakenValues) -> tuple[Issue, ...]:
     flags = (
         (found.has_team_name, duplicate_team_name),
         (found.has_captain_phone, duplicate_captain_phone),
@@ -247,11 +254,13 @@ def _duplicates(found: LookUps) -> tuple[Issue, ...]:
     return tuple(issue() for is_taken, issue in flags if is_taken)
 
 
-def _blockers(tournament: TournamentRecord, found: LookUps, now: datetime) -> tuple[ErrorCode, ...]:
+def _blockers(
+    tournament: TournamentRecord, found: TakenValues, now: datetime
+) -> tuple[ErrorCode, ...]:
     requirements = (
         partial(require_open, tournament.rules, now),
-        partial(require_church_place, tournament.rules, found.church_taken),
-        partial(require_place, tournament.rules, found.taken),
+        partial(require_church_capacity, tournament.rules, found.church_taken),
+        partial(require_tournament_capacity, tournament.rules, found.taken),
     )
     blockers = []
     for requirement in requirements:

@@ -40,7 +40,7 @@ def manage_token(secrets: Secrets, team_id: UUID, generation: int = FIRST_GENERA
     return _manage_token(secrets.current, f"{team_id.hex}_{generation}")
 
 
-def is_manage_token(secrets: Secrets, token: str) -> bool:
+def verify_manage_token(secrets: Secrets, token: str) -> bool:
     """Whether one of the secrets made it."""
     signed = "_".join(token.removeprefix("icm_").split("_")[:2])
     return any(is_same(_manage_token(key, signed), token) for key in _keys(secrets))
@@ -69,7 +69,7 @@ def read_signed(secrets: Secrets, purpose: str, text: str) -> list[Any] | None:
     return claims
 
 
-def derived(secrets: Secrets, purpose: str, message: bytes) -> tuple[bytes, ...]:
+def derive_keys(secrets: Secrets, purpose: str, message: bytes) -> tuple[bytes, ...]:
     """32 bytes for this purpose and message alone; those of the previous secret come second."""
     return tuple(_digest(key, purpose, message) for key in _keys(secrets))
 
@@ -79,7 +79,7 @@ def fingerprint(secrets: Secrets, form: object) -> bytes:
     return _fingerprint(secrets.current, form)
 
 
-def is_fingerprint(secrets: Secrets, form: object, expected: bytes) -> bool:
+def verify_fingerprint(secrets: Secrets, form: object, expected: bytes) -> bool:
     return any(hmac.compare_digest(_fingerprint(key, form), expected) for key in _keys(secrets))
 
 

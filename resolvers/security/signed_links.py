@@ -25,7 +25,7 @@ def sign_link(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class SignedLink:
     """In whose name it is, None for the system, and what the caller could do who made it."""
 
     organiser_id: UUID | None
@@ -33,7 +33,7 @@ class Link:
     claims: list[Any]
 
 
-def read_link(services: Services, purpose: str, text: str) -> Link:
+def read_link(services: Services, purpose: str, text: str) -> SignedLink:
     """Raises NotSigned, NotFound."""
     signed = read_signed(services.secrets, purpose, text)
     if signed is None:
@@ -42,10 +42,10 @@ def read_link(services: Services, purpose: str, text: str) -> Link:
     if services.clock() >= datetime.fromtimestamp(expires_at, UTC):
         raise NotFound("This link has expired. Ask for another one.")
     organiser_id = None if organiser == SYSTEM.actor else UUID(organiser)
-    return Link(organiser_id=organiser_id, role=Role(role), claims=claims)
+    return SignedLink(organiser_id=organiser_id, role=Role(role), claims=claims)
 
 
-async def linked_caller(connection: Connection, link: Link, role: Role) -> Caller:
+async def resolve_link_caller(connection: Connection, link: SignedLink, role: Role) -> Caller:
     """Who it stands for, with the lower of the roles of then and now.
 
     Raises NotFound below `role`.
@@ -58,5 +58,5 @@ async def linked_caller(connection: Connection, link: Link, role: Role) -> Calle
     return Caller(
         kind=CallerKind.ORGANISER,
         organiser_id=organiser.id,
-        role=link.role.at_most(organiser.role),
+        role=link.role.lower_of(organiser.role),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from domain.auth.roles import Caller, Role, require_role
 from domain.errors.exceptions import DomainError, InvalidForm
 from domain.errors.issues import INPUT, size_issues
-from domain.teams.status import TeamEvent
+from domain.teams.status import TeamAction
 from persistence.records import TeamRecord
 from resolvers.services import Services
 from resolvers.teams.decisions import Decision
@@ -19,7 +19,7 @@ DECISIONS_MAX = 100
 class Decisions:
     """One decision, with one reason, about teams as the organiser saw them: code or id, version."""
 
-    event: TeamEvent
+    event: TeamAction
     reason: str | None
     teams: Sequence[tuple[str, int]]
 

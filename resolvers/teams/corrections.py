@@ -21,15 +21,15 @@ from domain.errors.issues import INPUT, Path
 from domain.operations import Operation
 from domain.registration.forms import PlayerForm
 from domain.registration.reasons import note_reason, read_reason
-from domain.teams.codes import as_code, parse_player_code, player_code
+from domain.teams.codes import normalize_code, parse_player_code, player_code
 from persistence.engine.database import Connection
 from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
 from persistence.repositories import nodes, team_updates, tournaments
-from persistence.repositories.decisions import Decided
+from persistence.repositories.decisions import LockedTeam
 from persistence.repositories.nodes import NodeKind
 from resolvers.security.secrets import manage_token
 from resolvers.services import Services
-from resolvers.teams.decisions import Act, Change, locked, read, write_down
+from resolvers.teams.decisions import Change, TeamActivity, locked, read, record_action
 from resolvers.teams.edits import Edit, form_of, player_form, require_live, store
 
 log = structlog.get_logger(__name__)
@@ -147,7 +147,7 @@ async def _reissue(
     generation = await team_updates.next_generation(connection, decided, now=services.clock())
     act = _act(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     changes = {"generation": [generation - 1, generation]}
-    await write_down(services, connection, decided, act, changes=changes)
+    await record_action(services, connection, decided, act, changes=changes)
     return await read(connection, decided.id)
 
 
@@ -170,7 +170,7 @@ def _squad_edit(
 
 def _player(team: TeamRecord, reference: str) -> PlayerRecord:
     """Raises NotFound."""
-    wanted = as_code(reference)
+    wanted = normalize_code(reference)
     for player in team.players:
         if wanted in {player_code(team.code, player.position), player.id.hex.upper()}:
             return player
@@ -213,7 +213,7 @@ async def _carry_out(  # noqa: PLR0913, PLR0917 - what is corrected, by whom
     connection: Connection,
 ) -> TeamRecord:
     reference = await find(connection) if find else correction.reference
-    decided: Decided = await locked(
+    decided: LockedTeam = await locked(
         services, connection, reference, _change(caller, correction, operation)
     )
     require_live(decided.status, operation)
@@ -224,8 +224,10 @@ async def _carry_out(  # noqa: PLR0913, PLR0917 - what is corrected, by whom
     return await store(services, connection, decided, team, edit, tournament, act)
 
 
-def _act(caller: Caller, correction: Correction, operation: Operation) -> Act:
-    return Act(actor=caller.actor, action=ACTION_OF_EDIT[operation], reason=correction.reason)
+def _act(caller: Caller, correction: Correction, operation: Operation) -> TeamActivity:
+    return TeamActivity(
+        actor=caller.actor, action=ACTION_OF_EDIT[operation], reason=correction.reason
+    )
 
 
 def _change(caller: Caller, correction: Correction, operation: Operation) -> Change:

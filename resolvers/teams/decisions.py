@@ -21,21 +21,21 @@ from domain.ids import read_id
 from domain.operations import Operation
 from domain.teams.codes import player_code
 from domain.teams.readiness import Readiness, readiness
-from domain.teams.status import LIVE_STATUSES, TeamEvent, TeamStatus, move, refused
+from domain.teams.status import LIVE_STATUSES, TeamAction, TeamStatus, move, refused
 from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.records import TeamRecord
 from persistence.repositories import audit, decisions, outbox, teams, tournaments
-from persistence.repositories.decisions import Decided
+from persistence.repositories.decisions import LockedTeam
 from resolvers.documents.jobs import owe_move
-from resolvers.security.secrets import fingerprint, is_fingerprint
+from resolvers.security.secrets import fingerprint, verify_fingerprint
 from resolvers.services import Services
 
 _MAIL_OF_EVENT = {
-    TeamEvent.CONFIRM: DeliveryKind.MAIL_TEAM_CONFIRMED,
-    TeamEvent.REQUEST_CHANGES: DeliveryKind.MAIL_CHANGES_REQUESTED,
-    TeamEvent.REJECT: DeliveryKind.MAIL_TEAM_REJECTED,
-    TeamEvent.WITHDRAW: DeliveryKind.MAIL_TEAM_WITHDRAWN,
+    TeamAction.CONFIRM: DeliveryKind.MAIL_TEAM_CONFIRMED,
+    TeamAction.REQUEST_CHANGES: DeliveryKind.MAIL_CHANGES_REQUESTED,
+    TeamAction.REJECT: DeliveryKind.MAIL_TEAM_REJECTED,
+    TeamAction.WITHDRAW: DeliveryKind.MAIL_TEAM_WITHDRAWN,
 }
 
 
@@ -56,7 +56,7 @@ class Decision:
 
     reference: str
     expected_version: int
-    event: TeamEvent
+    event: TeamAction
     reason: str | None = None
     items: Sequence[ChangeItem] = field(default=())
 
@@ -81,7 +81,7 @@ def change_of(decision: Decision, *, actor: str) -> Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
+class TeamActivity:
     """What somebody did to a team."""
 
     actor: str
@@ -103,7 +103,7 @@ def readiness_of(record: TeamRecord) -> Readiness:
     )
 
 
-async def carry_out(
+async def execute_decision(
     services: Services, decision: Decision, connection: Connection, *, actor: str
 ) -> TeamRecord:
     """The team as it is afterwards; whoever decides may do so.
@@ -114,16 +114,16 @@ async def carry_out(
     change = change_of(decision, actor=actor)
     decided = await locked(services, connection, decision.reference, change)
     status = move(decided.status, decision.event, is_captain=actor == CAPTAIN_ACTOR)
-    if decision.event == TeamEvent.CONFIRM and decision.reason is None:
+    if decision.event == TeamAction.CONFIRM and decision.reason is None:
         await _require_ready(connection, decided)
     for place, item in enumerate(decision.items):
         await _reject_named(connection, decided, place, item)
-    return await conclude(services, connection, decided, decision, status, actor=actor)
+    return await apply_decision(services, connection, decided, decision, status, actor=actor)
 
 
 async def locked(
     services: Services, connection: Connection, reference: str, change: Change
-) -> Decided:
+) -> LockedTeam:
     """The team, locked, with the mark of the change. Raises TeamNotFound, StaleVersion."""
     decided = await decisions.lock(connection, reference)
     if decided is None:
@@ -142,7 +142,7 @@ def require_version(
     is_yours = (
         version == expected + 1
         and last_change is not None
-        and is_fingerprint(services.secrets, change, last_change)
+        and verify_fingerprint(services.secrets, change, last_change)
     )
     raise StaleVersion(
         "Your change was made already. Look at it again." if is_yours else None,
@@ -150,10 +150,10 @@ def require_version(
     )
 
 
-async def conclude(  # noqa: PLR0913 - what was decided, about which team, by whom
+async def apply_decision(  # noqa: PLR0913 - what was decided, about which team, by whom
     services: Services,
     connection: Connection,
-    decided: Decided,
+    decided: LockedTeam,
     decision: Decision,
     status: TeamStatus,
     *,
@@ -163,11 +163,11 @@ async def conclude(  # noqa: PLR0913 - what was decided, about which team, by wh
     now = services.clock()
     await _settle_places(connection, decided, status)
     await decisions.settle(connection, decided, status, now=now)
-    await write_down(
+    await record_action(
         services,
         connection,
         decided,
-        Act(actor=actor, action=ACTION_OF_EVENT[decision.event], reason=decision.reason),
+        TeamActivity(actor=actor, action=ACTION_OF_EVENT[decision.event], reason=decision.reason),
         items=[{"note": one.note, "document": one.document_id} for one in decision.items],
         changes={"status": [decided.status.value, status.value]},
     )
@@ -178,11 +178,11 @@ async def conclude(  # noqa: PLR0913 - what was decided, about which team, by wh
     return await read(connection, decided.id)
 
 
-async def write_down(  # noqa: PLR0913 - what was done, to which team, in whose words
+async def record_action(  # noqa: PLR0913 - what was done, to which team, in whose words
     services: Services,
     connection: Connection,
-    decided: Decided,
-    act: Act,
+    decided: LockedTeam,
+    act: TeamActivity,
     *,
     items: Sequence[Mapping[str, object]] = (),
     changes: Mapping[str, object],
@@ -217,7 +217,7 @@ async def read(connection: Connection, team_id: UUID) -> TeamRecord:
     return record
 
 
-async def _require_ready(connection: Connection, decided: Decided) -> None:
+async def _require_ready(connection: Connection, decided: LockedTeam) -> None:
     blockers = readiness_of(await read(connection, decided.id)).blockers
     if blockers:
         raise refused(
@@ -230,7 +230,7 @@ async def _require_ready(connection: Connection, decided: Decided) -> None:
 
 
 async def _reject_named(
-    connection: Connection, decided: Decided, place: int, item: ChangeItem
+    connection: Connection, decided: LockedTeam, place: int, item: ChangeItem
 ) -> None:
     """Raises NotFound at the place of the item."""
     if item.document_id is None:
@@ -246,10 +246,10 @@ async def _reject_named(
         raise NotFound("The team has no such document.", wrong)
 
 
-async def _settle_places(connection: Connection, decided: Decided, status: TeamStatus) -> None:
+async def _settle_places(connection: Connection, decided: LockedTeam, status: TeamStatus) -> None:
     was_live, is_live = (one in LIVE_STATUSES for one in (decided.status, status))
     if was_live and not is_live:
-        await decisions.free_place(connection, decided)
+        await decisions.release_slot(connection, decided)
     if is_live and not was_live:
         rules = (await tournaments.active(connection)).rules
         if not await decisions.take_church_place(connection, decided):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.datetimes import day_in
 from domain.errors.exceptions import ChurchLimitReached, InvalidForm, Issue
-from domain.errors.issues import Path, in_form_order, moved
+from domain.errors.issues import Path, first_issue_per_path, remap_paths
 from domain.operations import Operation
 from domain.registration.forms import PersonEntry, PersonForm, PlayerForm, TeamEntry, TeamForm
 from domain.registration.names import normalize
@@ -18,11 +18,11 @@ from persistence.engine.database import Connection
 from persistence.ids import new_id
 from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
 from persistence.repositories import churches, decisions, documents, registration, team_updates
-from persistence.repositories.decisions import Decided
+from persistence.repositories.decisions import LockedTeam
 from persistence.repositories.team_updates import StoredPlayer
 from resolvers.documents.jobs import owe_deletions
 from resolvers.services import Services
-from resolvers.teams.decisions import Act, read, write_down
+from resolvers.teams.decisions import TeamActivity, read, record_action
 
 _PERSON_FIELDS = ("name", "phone", "whatsapp", "email")
 _PLAYER_FIELDS = {
@@ -83,11 +83,11 @@ def require_live(status: TeamStatus, attempted: Operation) -> None:
 async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by whom
     services: Services,
     connection: Connection,
-    decided: Decided,
+    decided: LockedTeam,
     before: TeamRecord,
     edit: Edit,
     tournament: TournamentRecord,
-    act: Act,
+    act: TeamActivity,
 ) -> TeamRecord:
     """The team as it is afterwards; one that does not change keeps its version.
 
@@ -96,7 +96,7 @@ async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by 
     now = services.clock()
     rules, today = _rules(tournament.rules, before, edit), day_in(tournament.time_zone, now)
     checked = check(edit.form, rules, today=today)
-    issues = in_form_order((*moved(checked.issues, edit.places), *edit.issues))
+    issues = first_issue_per_path((*remap_paths(checked.issues, edit.places), *edit.issues))
     if checked.entry is None or issues:
         raise InvalidForm(issues or checked.issues)
     entry = checked.entry
@@ -122,7 +122,7 @@ async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by 
     )
     await _store_squad(services, connection, before, squad)
     summary = _summary(differences, edit.documents)
-    await write_down(services, connection, decided, act, items=differences, changes=summary)
+    await record_action(services, connection, decided, act, items=differences, changes=summary)
     return await read(connection, decided.id)
 
 
@@ -181,7 +181,7 @@ async def _store_squad(
 async def _change_church(
     services: Services,
     connection: Connection,
-    decided: Decided,
+    decided: LockedTeam,
     entry: TeamEntry,
     tournament: TournamentRecord,
 ) -> UUID:

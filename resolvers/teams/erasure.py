@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Erased:
+class ErasureResult:
     """`documents` are those whose files are deleted through the outbox."""
 
     code: str
@@ -28,7 +28,7 @@ class Erased:
 
 async def erase_team(
     services: Services, caller: Caller, reference: str, *, expected_version: int
-) -> Erased:
+) -> ErasureResult:
     """Once for all. What stays names nobody: the code, and that it was erased.
 
     Raises Unauthenticated, Forbidden, TeamNotFound, StaleVersion.
@@ -47,12 +47,12 @@ async def _erase(
     reference: str,
     expected_version: int,
     connection: Connection,
-) -> Erased:
+) -> ErasureResult:
     now = services.clock()
     change = Change(actor=caller.actor, operation="eraseTeam", expected_version=expected_version)
     decided = await locked(services, connection, reference, change)
     if decided.status in LIVE_STATUSES:
-        await decisions.free_place(connection, decided)
+        await decisions.release_slot(connection, decided)
     given_up = await documents.give_up_of_team(connection, decided.id)
     await owe_deletions(connection, given_up, team_id=decided.id, now=now)
     await erasure.erase(connection, decided, moves=MOVE)
@@ -69,4 +69,4 @@ async def _erase(
             "documents": [len(given_up), 0],
         },
     )
-    return Erased(code=decided.code, documents=len(given_up))
+    return ErasureResult(code=decided.code, documents=len(given_up))

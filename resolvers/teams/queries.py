@@ -7,20 +7,20 @@ from uuid import UUID
 from domain.auth.roles import Caller, Role, may, require_role
 from domain.teams.codes import parse_player_code
 from persistence.fast import json_rendering
-from persistence.fast.json_rendering import Printed
-from persistence.pagination import Page, Slice
+from persistence.fast.json_rendering import JsonSql
+from persistence.pagination import Page, PageRequest
 from persistence.records import PlayerRecord, TeamRecord
 from persistence.repositories import audit, deliveries, team_lists, team_stats, teams
 from persistence.repositories.audit import AuditFilter, AuditRecord
 from persistence.repositories.deliveries import DeliveryFilter, DeliveryRecord
-from persistence.repositories.team_lists import Listing, Parts
+from persistence.repositories.team_lists import Include, TeamQuery
 from persistence.repositories.team_search import TeamFilter
 from persistence.repositories.team_stats import SamePlayer, TeamStats
 from resolvers.services import Services
 
 
 async def team_page(
-    services: Services, caller: Caller, listing: Listing, *, parts: Parts
+    services: Services, caller: Caller, listing: TeamQuery, *, parts: Include
 ) -> Page[TeamRecord]:
     """Raises Unauthenticated."""
     require_role(caller, Role.VIEWER)
@@ -31,7 +31,7 @@ async def team_page(
 
 
 async def team_text_page(
-    services: Services, caller: Caller, listing: Listing, *, text: Printed
+    services: Services, caller: Caller, listing: TeamQuery, *, text: JsonSql
 ) -> Page[str]:
     """The teams as PostgreSQL prints them, contacts included. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
@@ -59,7 +59,7 @@ async def player(
     return next(((team, one) for one in team.players if one.position == position), None)
 
 
-async def player_text(services: Services, caller: Caller, code: str, text: Printed) -> str | None:
+async def player_text(services: Services, caller: Caller, code: str, text: JsonSql) -> str | None:
     """The player as PostgreSQL prints it. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
     parsed = parse_player_code(code)
@@ -73,7 +73,7 @@ async def stats(services: Services, caller: Caller) -> TeamStats:
 
 
 async def audit_page(
-    services: Services, caller: Caller, *, wanted: AuditFilter, part: Slice
+    services: Services, caller: Caller, *, wanted: AuditFilter, part: PageRequest
 ) -> Page[AuditRecord]:
     """The newest first. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
@@ -85,7 +85,7 @@ async def audit_count(services: Services, *, wanted: AuditFilter) -> int:
 
 
 async def delivery_page(
-    services: Services, caller: Caller, *, wanted: DeliveryFilter, part: Slice
+    services: Services, caller: Caller, *, wanted: DeliveryFilter, part: PageRequest
 ) -> Page[DeliveryRecord]:
     """The newest first. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)

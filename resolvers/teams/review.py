@@ -17,18 +17,18 @@ from domain.errors.exceptions import (
     NotFound,
     TeamNotFound,
 )
-from domain.errors.issues import INPUT, Path, in_form_order, issue, moved, size_issues
+from domain.errors.issues import INPUT, Path, first_issue_per_path, issue, remap_paths, size_issues
 from domain.operations import Operation
 from domain.registration.reasons import is_left_out, note_reason, read_reason
-from domain.teams.status import TeamEvent, TeamStatus, refused
+from domain.teams.status import TeamAction, TeamStatus, refused
 from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.fast import json_rendering
-from persistence.fast.json_rendering import Printed
+from persistence.fast.json_rendering import JsonSql
 from persistence.records import TeamRecord
 from persistence.repositories import audit, decisions, documents, teams
 from resolvers.services import Services
-from resolvers.teams.decisions import Change, Decision, carry_out, locked, read
+from resolvers.teams.decisions import Change, Decision, execute_decision, locked, read
 
 TEAM_ID: Path = (*INPUT, "teamId")
 _VERDICTS = (DocumentReview.ACCEPTED, DocumentReview.REJECTED)
@@ -45,7 +45,7 @@ async def team(services: Services, caller: Caller, reference: str) -> TeamRecord
     return found
 
 
-async def team_text(services: Services, caller: Caller, reference: str, text: Printed) -> str:
+async def team_text(services: Services, caller: Caller, reference: str, text: JsonSql) -> str:
     """The team as PostgreSQL prints it. Raises Unauthenticated, Forbidden, TeamNotFound."""
     require_role(caller, Role.REVIEWER)
     found = await json_rendering.find_team(services.database, reference, text)
@@ -65,12 +65,12 @@ async def decide(
     require_role(caller, Role.REVIEWER)
     decision = read_texts(decision)
     try:
-        work = partial(carry_out, services, decision, actor=caller.actor)
+        work = partial(execute_decision, services, decision, actor=caller.actor)
         after = await services.database.run(work)
     except InvalidForm as taken:
         # What another team has taken: a decision names the team, not its parts.
         places = {one.path: place for one in taken.issues}
-        raise InvalidForm(moved(taken.issues, places)) from None
+        raise InvalidForm(remap_paths(taken.issues, places)) from None
     log.info("team_decided", team=after.code, decision=decision.event.value)
     return after
 
@@ -148,10 +148,10 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
 def read_texts(decision: Decision) -> Decision:
     """The decision with its texts as they are stored. Raises InvalidForm, BadUserInput."""
     issues: list[Issue] = []
-    if decision.event == TeamEvent.REQUEST_CHANGES:
+    if decision.event == TeamAction.REQUEST_CHANGES:
         issues += size_issues((*INPUT, "items"), len(decision.items), least=1)
     reason = decision.reason
-    if decision.event in (TeamEvent.REJECT, TeamEvent.REOPEN, TeamEvent.WITHDRAW):
+    if decision.event in (TeamAction.REJECT, TeamAction.REOPEN, TeamAction.WITHDRAW):
         reason = note_reason(reason, issues, "reason")
     else:
         is_absent = is_left_out(reason)
@@ -161,5 +161,5 @@ def read_texts(decision: Decision) -> Decision:
         for place, item in enumerate(decision.items)
     ]
     if issues:
-        raise InvalidForm(in_form_order(issues))
+        raise InvalidForm(first_issue_per_path(issues))
     return replace(decision, reason=reason, items=items)

@@ -11,15 +11,15 @@ from domain.errors.exceptions import ServiceUnavailable
 from domain.registration.names import normalize
 from domain.tournaments import RegistrationState, registration_state
 from persistence.fast import json_rendering
-from persistence.fast.json_rendering import Printed
-from persistence.pagination import Page, Slice
+from persistence.fast.json_rendering import JsonSql
+from persistence.pagination import Page, PageRequest
 from persistence.records import ChurchRecord, TournamentRecord
 from persistence.repositories import churches, tournaments
 from resilience.breaker_states import BreakerState
 from resolvers.services import Disk, Services, Watched
 
 if TYPE_CHECKING:
-    from resilience.circuit_breaker import Guard
+    from resilience.circuit_breaker import ServiceGuard
 
 Status = Literal["OK", "DEGRADED", "DOWN"]
 
@@ -64,7 +64,9 @@ def state_of(record: TournamentRecord, now: datetime) -> RegistrationState:
     return registration_state(record.rules, taken=record.taken, now=now)
 
 
-async def church_page(services: Services, *, search: str | None, part: Slice) -> Page[ChurchRecord]:
+async def church_page(
+    services: Services, *, search: str | None, part: PageRequest
+) -> Page[ChurchRecord]:
     """Churches by name whose name holds `search`, however it is written."""
     return await services.database.read(
         partial(churches.page, search=normalize(search or ""), wanted=part)
@@ -72,7 +74,7 @@ async def church_page(services: Services, *, search: str | None, part: Slice) ->
 
 
 async def church_text_page(
-    services: Services, *, search: str | None, part: Slice, text: Printed
+    services: Services, *, search: str | None, part: PageRequest, text: JsonSql
 ) -> Page[str]:
     """The same as PostgreSQL prints them."""
     return await json_rendering.church_page(services.database, normalize(search or ""), part, text)
@@ -88,7 +90,7 @@ async def health(services: Services) -> Health:
         *(outside_check(guard) for guard in services.guards),
         *(_watched_check(part) for part in services.watched),
         *disks,
-        *(_watched_check(task) for task in services.background if not task.is_well),
+        *(_watched_check(task) for task in services.background if not task.is_healthy),
     )
     checks = (database, *outside)
     if database.status == "DOWN":
@@ -97,13 +99,13 @@ async def health(services: Services) -> Health:
     return Health(status="OK" if is_well else "DEGRADED", checks=checks)
 
 
-def outside_check(guard: "Guard") -> Check:
+def outside_check(guard: "ServiceGuard") -> Check:
     return Check(name=guard.name, status=_STATUS_OF_BREAKER[guard.state], latency_ms=None)
 
 
 async def _disk_checks(disks: Sequence[Disk]) -> list[Check]:
     """Disks that are not well; none that are."""
-    answers = await asyncio.gather(*(disk.is_well() for disk in disks))
+    answers = await asyncio.gather(*(disk.is_healthy() for disk in disks))
     return [
         Check(name=disk.name, status="DEGRADED", latency_ms=None)
         for disk, is_well in zip(disks, answers, strict=True)
@@ -112,7 +114,7 @@ async def _disk_checks(disks: Sequence[Disk]) -> list[Check]:
 
 
 def _watched_check(part: Watched) -> Check:
-    return Check(name=part.name, status="OK" if part.is_well else "DEGRADED", latency_ms=None)
+    return Check(name=part.name, status="OK" if part.is_healthy else "DEGRADED", latency_ms=None)
 
 
 async def database_check(services: Services) -> Check:

@@ -11,7 +11,7 @@ from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
 from domain.datetimes import utc_text
 from domain.errors.exceptions import InvalidForm, Issue, IssueCode
-from domain.errors.issues import in_form_order
+from domain.errors.issues import first_issue_per_path
 from domain.naming import camel_case
 from domain.tournament_settings import issue_of, order_issues, read_changes
 from domain.tournaments import RegistrationState
@@ -113,7 +113,7 @@ async def _require_right(
     if zone is not None and not await tournaments.knows_time_zone(connection, zone):
         found.append(issue_of("time_zone", IssueCode.TIME_ZONE_UNKNOWN))
     if found:
-        raise InvalidForm(in_form_order(found))
+        raise InvalidForm(first_issue_per_path(found))
 
 
 def _values(record: TournamentRecord) -> dict[str, Any]:

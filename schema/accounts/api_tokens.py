@@ -8,12 +8,12 @@ from strawberry import argument, field
 
 from persistence.records import ApiTokenRecord
 from resolvers.accounts import api_tokens as use_cases
-from resolvers.registration.register import choose_key
+from resolvers.registration.register import resolve_idempotency_key
 from schema.accounts.sessions import OrganiserId
 from schema.context import Info
 from schema.enums import Role
 from schema.node import Node, parse_id
-from schema.permissions import caller_with
+from schema.permissions import require_caller
 
 DAYS = 90
 
@@ -76,7 +76,7 @@ class RevokeApiTokenPayload:
 
 
 async def api_tokens(info: Info, organiser_id: OrganiserId = None) -> list[ApiToken]:
-    caller = caller_with(info, Role.VIEWER)
+    caller = require_caller(info, Role.VIEWER)
     whose = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
     found = await use_cases.list_tokens(info.context.services, caller, whose)
     return [ApiToken.from_record(record) for record in found]
@@ -93,7 +93,7 @@ async def create_api_token(
         role=input.role,
         days=input.expires_in_days,
         is_signed=input.is_signed,
-        key=choose_key(context.idempotency_key, None),
+        key=resolve_idempotency_key(context.idempotency_key, None),
     )
     return CreateApiTokenPayload(
         token=made.text,
@@ -106,6 +106,6 @@ async def create_api_token(
 async def revoke_api_token(
     info: Info, input: Annotated[RevokeApiTokenInput, argument(description="Which.")]
 ) -> RevokeApiTokenPayload | None:
-    caller = caller_with(info, Role.VIEWER)
+    caller = require_caller(info, Role.VIEWER)
     gone = await use_cases.revoke(info.context.services, caller, parse_id(input.id, "input", "id"))
     return RevokeApiTokenPayload(api_token=ApiToken.from_record(gone))

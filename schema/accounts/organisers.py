@@ -7,12 +7,12 @@ import strawberry
 from strawberry import argument, field
 
 from resolvers.accounts import organisers as use_cases
-from resolvers.registration.register import choose_key
+from resolvers.registration.register import resolve_idempotency_key
 from schema.accounts.sessions import Organiser
 from schema.context import Info
 from schema.enums import Role
 from schema.node import parse_id
-from schema.permissions import caller_with, guesses_counted
+from schema.permissions import guesses_counted, require_caller
 from schema.scalars import EmailAddress
 
 
@@ -71,7 +71,7 @@ async def invite_organiser(
         context.caller,
         email=input.email,
         role=input.role,
-        key=choose_key(context.idempotency_key, None),
+        key=resolve_idempotency_key(context.idempotency_key, None),
     )
     return InviteOrganiserPayload(
         organiser=Organiser.from_record(invitation.organiser),
@@ -96,7 +96,7 @@ async def accept_invitation(
 async def set_organiser_role(
     info: Info, input: Annotated[SetOrganiserRoleInput, argument(description="Who and what.")]
 ) -> SetOrganiserRolePayload | None:
-    caller = caller_with(info, Role.OWNER)
+    caller = require_caller(info, Role.OWNER)
     changed = await use_cases.set_role(
         info.context.services, caller, parse_id(input.id, "input", "id"), input.role
     )

@@ -13,7 +13,7 @@ from schema.context import Info
 from schema.enums import Role
 from schema.idempotency import refuse_key
 from schema.node import Node, parse_id
-from schema.permissions import caller_with, sign_ins_judged
+from schema.permissions import require_caller, sign_ins_judged
 from schema.scalars import EmailAddress
 
 
@@ -110,7 +110,7 @@ async def me(info: Info) -> Organiser | None:
 
 
 async def sessions(info: Info, organiser_id: OrganiserId = None) -> list[Session]:
-    caller = caller_with(info, Role.VIEWER)
+    caller = require_caller(info, Role.VIEWER)
     whose = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
     found = await accounts.list_sessions(info.context.services, caller, whose)
     return [Session.from_record(record, info) for record in found]
@@ -154,7 +154,7 @@ async def sign_out(
 async def revoke_session(
     info: Info, input: Annotated[RevokeSessionInput, argument(description="The session.")]
 ) -> RevokeSessionPayload | None:
-    caller = caller_with(info, Role.VIEWER)
+    caller = require_caller(info, Role.VIEWER)
     gone = await accounts.revoke_session(
         info.context.services, caller, parse_id(input.id, "input", "id")
     )

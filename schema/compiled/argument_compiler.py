@@ -34,8 +34,8 @@ from graphql.execution.values import VariableValues, get_argument_values, get_va
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
 
-from schema.compiled.codegen import DEFINITION, Source, Uncompilable, guarded, leaf_check
-from schema.compiled.selection_compiler import Site
+from schema.compiled.codegen import DEFINITION, Source, Uncompilable, leaf_check, null_guard
+from schema.compiled.selection_compiler import ResolverCall
 from schema.text_rules import mapping
 
 Variables = Mapping[str, Any]
@@ -55,7 +55,9 @@ class VariablesRefused(Exception):
     """They do not fit the operation."""
 
 
-def reader(executor: Executor[Any], sites: list[Site], converter: GraphQLCoreConverter) -> Read:
+def reader(
+    executor: Executor[Any], sites: list[ResolverCall], converter: GraphQLCoreConverter
+) -> Read:
     """What gives the arguments of each site. It raises anything for variables that do not fit."""
     try:
         read = _Reading(executor, converter).reader(sites)
@@ -65,7 +67,7 @@ def reader(executor: Executor[Any], sites: list[Site], converter: GraphQLCoreCon
 
 
 def _slow_reader(
-    executor: Executor[Any], sites: list[Site], converter: GraphQLCoreConverter
+    executor: Executor[Any], sites: list[ResolverCall], converter: GraphQLCoreConverter
 ) -> Read:
     definitions = executor.operation.variable_definitions or ()
 
@@ -79,7 +81,7 @@ def _slow_reader(
 
 
 def _converted(
-    site: Site, values: VariableValues | None, converter: GraphQLCoreConverter
+    site: ResolverCall, values: VariableValues | None, converter: GraphQLCoreConverter
 ) -> dict[str, Any]:
     return convert_arguments(
         get_argument_values(site.definition, site.details[0].node, values),
@@ -104,7 +106,7 @@ class _Reading(Source):
         }
         self._read: set[str] = set()
 
-    def reader(self, sites: list[Site]) -> Read:
+    def reader(self, sites: list[ResolverCall]) -> Read:
         functions = [f"{self._arguments(site)}(variables)" for site in sites]
         # A variable that no argument takes has to be looked at all the same.
         if self._read != self._definitions.keys():
@@ -113,7 +115,7 @@ class _Reading(Source):
         read: Read = self.executed()[name]
         return read
 
-    def _arguments(self, site: Site) -> str:
+    def _arguments(self, site: ResolverCall) -> str:
         names = {
             self._converter.config.name_converter.from_argument(one): one.python_name
             for one in site.field.arguments
@@ -155,7 +157,7 @@ class _Reading(Source):
         """Lines that put what a resolver is given into `local`."""
         is_nullable = not isinstance(kind, GraphQLNonNull)
         lines = self._present(cast("GraphQLInputType", get_nullable_type(kind)), local)
-        return guarded(lines, local, is_nullable=is_nullable, indent=indent)
+        return null_guard(lines, local, is_nullable=is_nullable, indent=indent)
 
     def _present(self, kind: GraphQLInputType, local: str) -> list[str]:
         if isinstance(kind, GraphQLInputObjectType):

@@ -52,7 +52,7 @@ class Source:
         return names
 
 
-def guarded(lines: list[str], local: str, *, is_nullable: bool, indent: str) -> list[str]:
+def null_guard(lines: list[str], local: str, *, is_nullable: bool, indent: str) -> list[str]:
     """The lines at their place; where there may be null, only for what is none."""
     if is_nullable:
         lines = [f"if {local} is not None:", *(f"    {line}" for line in lines)]

@@ -16,9 +16,9 @@ from strawberry.types.graphql import OperationType
 
 from domain.errors.exceptions import DomainError
 from observability.metrics import EXECUTIONS
-from schema.compiled.plan_cache import Plans, Prepared
+from schema.compiled.plan_cache import BoundOperation, Plans
 from schema.context import Context
-from schema.limits.query_limits import cost_of, documents, parsed, require_affordable
+from schema.limits.query_limits import cost_of, documents, parsed, require_within_budget
 from schema.registration.omissions import Omissions
 
 _INTERPRETED = EXECUTIONS.labels("interpreted")
@@ -36,7 +36,7 @@ class PlannedSchema(Schema):
         """Errors are logged where they are published (`schema/errors.py`), not here."""
 
 
-class Planned(SchemaExtension):
+class CompiledSchema(SchemaExtension):
     """Executes what is valid by its plan, in the place of graphql-core."""
 
     async def on_execute(self) -> AsyncIterator[None]:
@@ -62,7 +62,7 @@ class Planned(SchemaExtension):
 
 
 @dataclass(slots=True, kw_only=True)
-class Asked:
+class OperationRequest:
     """A document with the name of the operation that is meant, and what it may be."""
 
     text: str
@@ -71,7 +71,7 @@ class Asked:
     allowed: Collection[OperationType]
 
 
-async def execute(schema: PlannedSchema, asked: Asked, context: Context) -> Any:
+async def execute(schema: PlannedSchema, asked: OperationRequest, context: Context) -> Any:
     """The result, graphql-core's or Strawberry's.
 
     Raises Strawberry's InvalidOperationTypeError and CannotGetOperationTypeError.
@@ -94,7 +94,9 @@ async def execute(schema: PlannedSchema, asked: Asked, context: Context) -> Any:
     return await prepared.execute(context)
 
 
-async def _prepared(schema: PlannedSchema, asked: Asked, context: Context) -> Prepared | None:
+async def _prepared(
+    schema: PlannedSchema, asked: OperationRequest, context: Context
+) -> BoundOperation | None:
     """None for what is not known or refused, and for its cost: Strawberry tells them."""
     operation = schema.plans.find(asked.text, asked.operation_name)
     if operation is None or context.wants_cost or operation.kind not in asked.allowed:
@@ -102,7 +104,7 @@ async def _prepared(schema: PlannedSchema, asked: Asked, context: Context) -> Pr
     try:
         core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions
         cost = await cost_of(core, asked.text, operation.node, asked.variables, context)
-        require_affordable(cost, context.caller)
+        require_within_budget(cost, context.caller)
     except DomainError:
         return None
     variables = schema.omissions.filled(operation.node, asked.variables)

@@ -31,11 +31,11 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.graphql import OperationType as Kind
 
 from observability.metrics import EXECUTIONS
-from persistence.fast.json_rendering import Printed
+from persistence.fast.json_rendering import JsonSql
 from resilience.byte_bounded_cache import ByteBoundedCache
 from schema.compiled.argument_compiler import Read, VariablesRefused, reader
 from schema.compiled.codegen import Uncompilable
-from schema.compiled.selection_compiler import Root, Run, compiled
+from schema.compiled.selection_compiler import ExecutionState, Root, compiled
 from schema.compiled.sql_json import printed_by
 from schema.limits.document_cache import operation_cache
 from schema.limits.rate_limit import Charge, charge_of
@@ -53,7 +53,7 @@ class Plan:
 
     roots: list[Root]
     read: Read
-    printed: Mapping[str, Printed]
+    printed: Mapping[str, JsonSql]
     fields: int
 
 
@@ -92,7 +92,9 @@ class Plans:
         self.operations[text, name] = found
         return found
 
-    def prepared(self, operation: Operation, variables: Mapping[str, Any]) -> "Prepared | None":
+    def prepared(
+        self, operation: Operation, variables: Mapping[str, Any]
+    ) -> "BoundOperation | None":
         """The operation with these variables; None where it is left to graphql-core."""
         # Booleans as they came: what is none, or is not there, has a plan of its own kind.
         conditions = tuple(variables.get(name, ...) for name in operation.conditions)
@@ -104,7 +106,9 @@ class Plans:
                 # It takes more room than before.
                 self.operations[operation.text, operation.name] = operation
             plan = operation.plans[conditions]
-            return None if plan is None else Prepared(self._schema, operation, plan, variables)
+            return (
+                None if plan is None else BoundOperation(self._schema, operation, plan, variables)
+            )
         except Exception:  # noqa: BLE001 - graphql-core finds out what it is, and says where
             return None
 
@@ -130,7 +134,7 @@ class Plans:
         )
 
 
-class Prepared:
+class BoundOperation:
     """An operation whose variables are read. Raises what reading them raises."""
 
     def __init__(
@@ -149,7 +153,7 @@ class Prepared:
     async def execute(self, context: Any) -> ExecutionResult:
         if context.execution.rendered:
             context.printed = self._plan.printed
-        run = Run(context, self._variables, self._arguments)
+        run = ExecutionState(context, self._variables, self._arguments)
         known: dict[str, Any] = {}
         try:
             data = await self._data(run, known)
@@ -159,7 +163,7 @@ class Prepared:
         _COMPILED.inc()
         return ExecutionResult(data, None)
 
-    async def _data(self, run: Run, known: dict[str, Any]) -> dict[str, Any]:
+    async def _data(self, run: ExecutionState, known: dict[str, Any]) -> dict[str, Any]:
         """Mutations are answered one after the other, queries together. `known` gets what the root
         resolvers return or raise. Raises what they raise, and anything for values that are odd.
         """
@@ -195,7 +199,7 @@ class Prepared:
             operation_name=self._operation.name,
             middleware=MiddlewareManager(resolve),
             is_awaitable=cast("Any", optimized_is_awaitable),
-            executor_class=Completing,
+            executor_class=PassthroughExecutor,
         )
         result = await answer if optimized_is_awaitable(answer) else answer
         return cast("ExecutionResult", result)
@@ -208,7 +212,7 @@ class Done:
     data: dict[str, Any]
 
 
-class Completing(StrawberryGraphQLCoreExecutionContext):
+class PassthroughExecutor(StrawberryGraphQLCoreExecutionContext):
     """graphql-core's executor, which takes what is printed or completed already as it is."""
 
     def complete_object_value(  # noqa: PLR0913, PLR0917 - as it is called
@@ -229,7 +233,7 @@ class Completing(StrawberryGraphQLCoreExecutionContext):
         )
 
 
-async def _outcome(run: Run, root: Root, known: dict[str, Any]) -> Any:
+async def _outcome(run: ExecutionState, root: Root, known: dict[str, Any]) -> Any:
     """What its resolver returns or raises, which is `known` then."""
     site = root.site
     if site is None:
@@ -243,7 +247,7 @@ async def _outcome(run: Run, root: Root, known: dict[str, Any]) -> Any:
     return outcome
 
 
-async def _completed(run: Run, roots: list[Root], outcomes: list[Any]) -> dict[str, Any]:
+async def _completed(run: ExecutionState, roots: list[Root], outcomes: list[Any]) -> dict[str, Any]:
     """The answer's data. Raises what resolvers raised, and anything for values that are odd."""
     data = {}
     try:

@@ -30,13 +30,13 @@ from orjson import Fragment
 from strawberry import Info
 from strawberry.types.field import StrawberryField
 
-from schema.compiled.codegen import DEFINITION, Source, Uncompilable, guarded, leaf_check
+from schema.compiled.codegen import DEFINITION, Source, Uncompilable, leaf_check, null_guard
 from schema.text_rules import wraps_resolver
 
 FIELDS_MAX = 1_000
 
 
-class Site:
+class ResolverCall:
     """A place of an operation where a resolver is called. `number` is that of its arguments."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what is known of the place
@@ -65,26 +65,26 @@ class Site:
         self._after = (executor.is_awaitable, executor.abort_signal, executor.async_helpers)
         self._operation = executor.operation
 
-    def call(self, run: "Run", value: Any) -> Any:
+    def call(self, run: "ExecutionState", value: Any) -> Any:
         """What the resolver returns for the object, or an awaitable of it."""
         arguments = run.arguments[self.number].copy()
         if self._owner is not None:
             arguments[self._owner] = value
         if self._info is not None:
-            arguments[self._info] = Told(self, run)
+            arguments[self._info] = LazyInfo(self, run)
         return self._function(**arguments)
 
-    def told(self, run: "Run") -> GraphQLResolveInfo[Any]:
+    def told(self, run: "ExecutionState") -> GraphQLResolveInfo[Any]:
         """As graphql-core tells it."""
         return GraphQLResolveInfo(
             *self._before, self._operation, run.variables, run.context, *self._after
         )
 
 
-class Told(Info[Any, Any]):
+class LazyInfo(Info[Any, Any]):
     """What a resolver is told, of which most ask for the context alone."""
 
-    def __init__(self, site: Site, run: "Run") -> None:
+    def __init__(self, site: ResolverCall, run: "ExecutionState") -> None:
         self._site, self._run, self._field = site, run, site.field
 
     @property
@@ -100,11 +100,11 @@ class Told(Info[Any, Any]):
         return self._site.told(self._run)
 
 
-Completion = Callable[[Any, "Run"], Any]
+Completion = Callable[[Any, "ExecutionState"], Any]
 
 
 @dataclass(slots=True)
-class Run:
+class ExecutionState:
     """One execution. `pending` are objects of the answer with a key that awaits its value."""
 
     context: Any
@@ -120,7 +120,7 @@ class Root:
     """A root field. Without a site it is `__typename`."""
 
     key: str
-    site: Site | None
+    site: ResolverCall | None
     complete: Completion
 
 
@@ -129,7 +129,7 @@ class Compiled:
     """`fields` is how many are selected, at all places, with fragments wherever they are spread."""
 
     roots: list[Root]
-    sites: list[Site]
+    sites: list[ResolverCall]
     fields: int
 
 
@@ -144,7 +144,7 @@ class _Operation(Source):
     def __init__(self, executor: Executor[Any]) -> None:
         super().__init__()
         self._executor = executor
-        self._sites: list[Site] = []
+        self._sites: list[ResolverCall] = []
         self._fields = 0
 
     def compiled(self) -> Compiled:
@@ -248,7 +248,7 @@ class _Operation(Source):
         key: str,
         details: FieldDetailsList,
         definition: GraphQLField,
-    ) -> Site | None:
+    ) -> ResolverCall | None:
         """None for a field that is an attribute."""
         found = definition.extensions.get(DEFINITION)
         if not isinstance(found, StrawberryField) or wraps_resolver(found):
@@ -258,7 +258,7 @@ class _Operation(Source):
         if found.base_resolver.self_parameter is not None:
             raise Uncompilable
         number = len(self._sites)
-        site = Site(self._executor, parent, key, details, definition, found, number)
+        site = ResolverCall(self._executor, parent, key, details, definition, found, number)
         self._sites.append(site)
         return site
 
@@ -268,7 +268,7 @@ class _Operation(Source):
         """Lines that put what stands in the answer into `local`."""
         is_nullable = not isinstance(kind, GraphQLNonNull)
         lines = self._present(cast("GraphQLOutputType", get_nullable_type(kind)), local, details)
-        return guarded(lines, local, is_nullable=is_nullable, indent=indent)
+        return null_guard(lines, local, is_nullable=is_nullable, indent=indent)
 
     def _present(self, kind: GraphQLOutputType, local: str, details: FieldDetailsList) -> list[str]:
         """The same for a value that has to be there."""

@@ -8,7 +8,7 @@ from graphql.execution.collect_fields import FieldDetailsList
 from orjson import Fragment
 
 from observability.metrics import EXECUTIONS
-from persistence.fast.json_rendering import Printed, Selection, text_of
+from persistence.fast.json_rendering import JsonSql, Selection, json_expression
 from schema.compiled.selection_compiler import Root
 from schema.context import Info
 
@@ -19,7 +19,7 @@ _RENDERED = EXECUTIONS.labels("rendered")
 shown: Callable[[str], Any] = Fragment
 
 
-def printed_by(executor: Executor[Any], roots: list[Root]) -> Iterator[tuple[str, Printed]]:
+def printed_by(executor: Executor[Any], roots: list[Root]) -> Iterator[tuple[str, JsonSql]]:
     """By the key of a root field, what prints its objects at the one place where they are selected.
 
     Nothing for those that have to be read as records.
@@ -33,12 +33,12 @@ def printed_by(executor: Executor[Any], roots: list[Root]) -> Iterator[tuple[str
         if kind.name.endswith("Connection"):
             places = list(_nodes(executor, kind, site.details))
         tree = _tree(executor, *places[0]) if len(places) == 1 else None
-        text = None if tree is None else text_of(places[0][0].name, tree)
+        text = None if tree is None else json_expression(places[0][0].name, tree)
         if text is not None:
             yield root.key, text
 
 
-def printed(info: Info, *, shows_all: bool = True) -> Printed | None:
+def printed(info: Info, *, shows_all: bool = True) -> JsonSql | None:
     """What prints the objects of a root field; None where they are read as records, as all are of
     which not everything is shown.
     """

@@ -98,7 +98,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class Totals:
+class Complexity:
     """Count an operation or a fragment, with the fragments that it spreads.
 
     `literals` are values that arguments name in the document, `uses` say how often they take a
@@ -116,7 +116,7 @@ class Totals:
     def reach(self, depth: int) -> None:
         self.counts[Limit.DEPTH] = max(self.counts[Limit.DEPTH], depth)
 
-    def spread(self, fragment: "Totals", place: Place) -> None:
+    def spread(self, fragment: "Complexity", place: Place) -> None:
         self.reach(place.depth + fragment.counts[Limit.DEPTH])
         self.add(Limit.COST, place.times * fragment.counts[Limit.COST])
         self.add(Limit.ALIASES, fragment.counts[Limit.ALIASES])
@@ -143,7 +143,7 @@ class Totals:
             pending += inner_values(node)
 
 
-class Counting:
+class ComplexityVisitor:
     """One pass over a document; however often a fragment is spread, it is walked once."""
 
     def __init__(
@@ -158,9 +158,9 @@ class Counting:
             for node in document.definitions
             if isinstance(node, FragmentDefinitionNode)
         }
-        self._counted: dict[str, Totals] = {}
+        self._counted: dict[str, Complexity] = {}
 
-    def operations(self) -> Mapping[str | None, Totals]:
+    def operations(self) -> Mapping[str | None, Complexity]:
         """By the operation's name."""
         return {
             node.name.value if node.name else None: self._operation(node)
@@ -168,7 +168,7 @@ class Counting:
             if isinstance(node, OperationDefinitionNode)
         }
 
-    def _operation(self, node: OperationDefinitionNode) -> Totals:
+    def _operation(self, node: OperationDefinitionNode) -> Complexity:
         totals = self._selections(node.selection_set, self._schema.get_root_type(node.operation))
         variables = node.variable_definitions or ()
         totals.add(Limit.VARIABLES, len(variables))
@@ -177,10 +177,10 @@ class Counting:
             totals.add(Limit.DIRECTIVES, len(owner.directives or ()))
         return totals
 
-    def _fragment(self, name: str) -> Totals:
+    def _fragment(self, name: str) -> Complexity:
         if name not in self._counted:
             # Validation refuses cycles; here a fragment counts as nothing within itself.
-            self._counted[name] = Totals()
+            self._counted[name] = Complexity()
             if node := self._fragments.get(name):
                 parent = self._schema.get_type(node.type_condition.name.value)
                 totals = self._selections(node.selection_set, parent)
@@ -190,8 +190,8 @@ class Counting:
 
     def _selections(
         self, selection_set: SelectionSetNode, parent: GraphQLNamedType | None
-    ) -> Totals:
-        totals = Totals()
+    ) -> Complexity:
+        totals = Complexity()
         # Only fragments recurse: selections may be nested more deeply than Python calls.
         pending = [Place(selection_set=selection_set, parent=parent)]
         while pending:
@@ -211,7 +211,7 @@ class Counting:
         parent = self._schema.get_type(condition.name.value) if condition else place.parent
         return replace(place, selection_set=node.selection_set, parent=parent)
 
-    def _field(self, node: FieldNode, place: Place, totals: Totals) -> Iterator[Place]:
+    def _field(self, node: FieldNode, place: Place, totals: Complexity) -> Iterator[Place]:
         """The place below it, if there is one."""
         name = node.name.value
         in_schema = place.parent is not None and is_introspection_type(place.parent)
@@ -298,7 +298,7 @@ def inner_values(node: ValueNode) -> list[ValueNode]:
 
 
 def values_of(
-    totals: Totals,
+    totals: Complexity,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
     *,
@@ -323,7 +323,7 @@ def _defaults(operation: OperationDefinitionNode) -> dict[str, int]:
     sizes = {}
     for definition in operation.variable_definitions or ():
         if definition.default_value is not None:
-            default = Totals()
+            default = Complexity()
             default.take(definition.default_value)
             sizes[definition.variable.name.value] = default.literals
     return sizes

@@ -21,7 +21,7 @@ from graphql import (
 )
 
 from resilience.byte_bounded_cache import ByteBoundedCache
-from schema.limits.complexity import PageSizes, Totals
+from schema.limits.complexity import Complexity, PageSizes
 
 # The largest document there can be takes 1.5 MB.
 ACCEPTED_MAX_BYTES = 12 << 20
@@ -50,7 +50,7 @@ class ParsedDocument:
     tokens: int
     valid_in: set[GraphQLSchema] = field(default_factory=set)
     labels: dict[tuple[GraphQLSchema, str | None], tuple[str, str]] = field(default_factory=dict)
-    totals: dict[tuple[GraphQLSchema, PageSizes], Mapping[str | None, Totals]] = field(
+    totals: dict[tuple[GraphQLSchema, PageSizes], Mapping[str | None, Complexity]] = field(
         default_factory=dict
     )
 

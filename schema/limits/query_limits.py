@@ -26,10 +26,10 @@ from schema.limits.complexity import (
     OF_SQUADS,
     SQUAD,
     SQUAD_USUAL,
-    Counting,
+    Complexity,
+    ComplexityVisitor,
     Limit,
     PageSizes,
-    Totals,
     page_sizes_of,
     values_in,
     values_of,
@@ -100,13 +100,15 @@ def _parse(text: str) -> ParsedDocument:
         raise
 
 
-def counted(schema: GraphQLSchema, text: str, page_sizes: PageSizes) -> Mapping[str | None, Totals]:
+def counted(
+    schema: GraphQLSchema, text: str, page_sizes: PageSizes
+) -> Mapping[str | None, Complexity]:
     """What each operation of the document asks for, by its name. Raises QueryTooComplex."""
     document = document_of(text)
     known = document.totals.get((schema, page_sizes))
     if known is not None:
         return known
-    operations = Counting(schema, document.node, page_sizes).operations()
+    operations = ComplexityVisitor(schema, document.node, page_sizes).operations()
     for totals in operations.values():
         for limit, allowed in ALLOWED.items():
             require_within(limit, allowed, totals.counts[limit])
@@ -143,7 +145,7 @@ def _label(schema: GraphQLSchema, operation: OperationDefinitionNode | None) -> 
     return kind, name if name in (*root.fields, *_INTROSPECTION) else "invalid"
 
 
-class Parsing(SchemaExtension):
+class ParserCache(SchemaExtension):
     """Parses a document once, however often it is sent."""
 
     def on_parse(self) -> Iterator[None]:
@@ -210,7 +212,7 @@ async def cost_of(
     return cost(squad=max(SQUAD_USUAL, await squad_max(context.services)))
 
 
-def require_affordable(cost: int, caller: Caller) -> None:
+def require_within_budget(cost: int, caller: Caller) -> None:
     """Raises QueryTooComplex."""
     require_within(Limit.COST, budget_of(caller), cost)
 
@@ -227,7 +229,7 @@ class Limits(SchemaExtension):
         context, text = execution.context, execution.query or ""
         operation = require_operation(text, context.operation_name)
         self._cost = await cost_of(schema, text, operation, execution.variables or {}, context)
-        require_affordable(self._cost, context.caller)
+        require_within_budget(self._cost, context.caller)
         yield
 
     def get_results(self) -> dict[str, Any]:
@@ -253,7 +255,7 @@ class Validation(SchemaExtension):
         yield
 
 
-class Comparisons(SchemaExtension):
+class ValidationBudget(SchemaExtension):
     """Tells a validation that was given up from one that found something."""
 
     def on_validate(self) -> Iterator[None]:

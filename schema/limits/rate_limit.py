@@ -16,7 +16,7 @@ from graphql import (
 )
 from strawberry.extensions import SchemaExtension
 
-from schema.context import Admitted
+from schema.context import RateLimitKind
 from schema.limits.query_limits import documents
 
 # Each opened upload is counted by its resolver, as an upload.
@@ -27,7 +27,7 @@ COUNTED_APART = frozenset(("openUpload", "__typename"))
 class Charge:
     """So many operations of a kind, which run all or not at all."""
 
-    kind: Admitted
+    kind: RateLimitKind
     count: int = 1
 
 
@@ -43,7 +43,7 @@ def charge_of(document: DocumentNode, operation: OperationDefinitionNode) -> Cha
     return Charge("mutation", len(keys)) if keys else None
 
 
-def kind_before_parsing(text: str, operation_name: str | None) -> Admitted | None:
+def kind_before_parsing(text: str, operation_name: str | None) -> RateLimitKind | None:
     """Kind that a request with the document counts as, without parsing the document.
 
     "upload" for a mutation that opens uploads and does nothing else. None for a document that is
@@ -94,7 +94,7 @@ def _fields(
                 pending.append(fragments[name].selection_set)
 
 
-class Admission(SchemaExtension):
+class RateLimitExtension(SchemaExtension):
     async def on_execute(self) -> AsyncIterator[None]:
         execution = self.execution_context
         document = execution.graphql_document

@@ -17,7 +17,7 @@ from schema.context import Info
 from schema.enums import ActorKind, AuditAction
 from schema.node import Node, parse_id
 from schema.pagination import AFTER, FIRST, Connection, Keys, search_text
-from schema.permissions import caller_with
+from schema.permissions import require_caller
 from schema.scalars import JSON
 
 _KEYS = Keys("audit", UUID)
@@ -100,7 +100,7 @@ async def audit_log(
     first: Annotated[int | None, argument(description=FIRST)] = None,
     after: Annotated[str | None, argument(description=AFTER)] = None,
 ) -> Connection[AuditEvent]:
-    caller, services = caller_with(info, Role.REVIEWER), info.context.services
+    caller, services = require_caller(info, Role.REVIEWER), info.context.services
     wanted = filter or AuditFilter()
     search = AuditSearch(
         team=search_text(wanted.team_id, "filter", "teamId"),

@@ -16,7 +16,7 @@ from schema.context import Info
 from schema.enums import DeliveryKind, DeliveryStatus
 from schema.node import Node
 from schema.pagination import AFTER, FIRST, Connection, Keys, search_text
-from schema.permissions import caller_with
+from schema.permissions import require_caller
 
 _KEYS = Keys("delivery", UUID)
 
@@ -60,7 +60,7 @@ async def deliveries(
     first: Annotated[int | None, argument(description=FIRST)] = None,
     after: Annotated[str | None, argument(description=AFTER)] = None,
 ) -> Connection[Delivery]:
-    caller, services = caller_with(info, Role.REVIEWER), info.context.services
+    caller, services = require_caller(info, Role.REVIEWER), info.context.services
     wanted = filter or DeliveryFilter()
     search = DeliverySearch(
         statuses=wanted.status or (),

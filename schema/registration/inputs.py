@@ -4,7 +4,7 @@ import strawberry
 from strawberry import field
 
 from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
-from domain.registration.names import GROUP_NAME, PERSON_NAME
+from domain.registration.names import PERSON_NAME, TEAM_OR_CHURCH_NAME
 from schema.enums import DocumentKind
 from schema.registration.omissions import WHEN_OMITTED
 from schema.scalars import DateText, EmailAddress, JerseyNumber, PhoneNumber, PlayerRoleInput
@@ -83,8 +83,8 @@ class RegisterTeamInput:
         description="8 to 255 printable ASCII characters, new for every form, the same for every"
         " repeat. The header Idempotency-Key does as well. Kept 24 hours by default.",
     )
-    team_name: str = field(metadata=FORM, description=GROUP_NAME.description)
-    church_name: str = field(metadata=FORM, description=GROUP_NAME.description)
+    team_name: str = field(metadata=FORM, description=TEAM_OR_CHURCH_NAME.description)
+    church_name: str = field(metadata=FORM, description=TEAM_OR_CHURCH_NAME.description)
     captain: PersonInput = field(description="Who answers for the team.")
     vice_captain: PersonInput = field(description="Somebody else, with another phone.")
     players: list[PlayerInput] = field(

@@ -6,7 +6,7 @@ import strawberry
 from strawberry import argument, field
 
 from domain.errors.exceptions import DomainError
-from domain.teams.status import TeamEvent
+from domain.teams.status import TeamAction
 from persistence.records import TeamRecord
 from resolvers.teams import bulk
 from resolvers.teams.bulk import Decisions
@@ -82,19 +82,19 @@ class RejectTeamsPayload:
 async def confirm_teams(
     info: Info, input: Annotated[ConfirmTeamsInput, argument(description="The teams.")]
 ) -> ConfirmTeamsPayload | None:
-    results = await _results(info, input.teams, TeamEvent.CONFIRM, input.override_reason)
+    results = await _results(info, input.teams, TeamAction.CONFIRM, input.override_reason)
     return ConfirmTeamsPayload(results=results)
 
 
 async def reject_teams(
     info: Info, input: Annotated[RejectTeamsInput, argument(description="The teams.")]
 ) -> RejectTeamsPayload | None:
-    results = await _results(info, input.teams, TeamEvent.REJECT, input.reason)
+    results = await _results(info, input.teams, TeamAction.REJECT, input.reason)
     return RejectTeamsPayload(results=results)
 
 
 async def _results(
-    info: Info, teams: list[TeamVersionInput], event: TeamEvent, reason: str | None
+    info: Info, teams: list[TeamVersionInput], event: TeamAction, reason: str | None
 ) -> list[DecisionResult]:
     context = info.context
     seen = [(one.team_id, one.expected_version) for one in teams]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import UNSET, argument, field
 
-from domain.registration.names import GROUP_NAME, PERSON_NAME
+from domain.registration.names import PERSON_NAME, TEAM_OR_CHURCH_NAME
 from resolvers.teams import corrections
 from resolvers.teams.corrections import Correction
 from schema.context import Info
@@ -27,7 +27,7 @@ class UpdateTeamInput:
     team_name: str | None = field(
         default=None,
         metadata=FORM,
-        description=GROUP_NAME.description,
+        description=TEAM_OR_CHURCH_NAME.description,
     )
     church_name: str | None = field(
         default=None,

@@ -8,12 +8,12 @@ from strawberry import argument, field
 from domain.auth.roles import Role
 from domain.errors.exceptions import NotFound
 from domain.ids import read_id
-from domain.teams.status import TeamEvent
+from domain.teams.status import TeamAction
 from resolvers.teams import review
 from resolvers.teams.decisions import ChangeItem, Decision
 from schema.context import Info
 from schema.enums import DocumentReview
-from schema.permissions import caller_with
+from schema.permissions import require_caller
 from schema.teams.types import Team
 from schema.text_rules import REASONED
 
@@ -117,7 +117,7 @@ async def confirm_team(
     decision = Decision(
         reference=input.team_id,
         expected_version=input.expected_version,
-        event=TeamEvent.CONFIRM,
+        event=TeamAction.CONFIRM,
         reason=input.override_reason,
     )
     return ConfirmTeamPayload(team=await _decide(info, decision))
@@ -126,19 +126,19 @@ async def confirm_team(
 async def reject_team(
     info: Info, input: Annotated[RejectTeamInput, argument(description="The team.")]
 ) -> RejectTeamPayload | None:
-    return RejectTeamPayload(team=await _decide(info, _with_reason(input, TeamEvent.REJECT)))
+    return RejectTeamPayload(team=await _decide(info, _with_reason(input, TeamAction.REJECT)))
 
 
 async def reopen_team(
     info: Info, input: Annotated[ReopenTeamInput, argument(description="The team.")]
 ) -> ReopenTeamPayload | None:
-    return ReopenTeamPayload(team=await _decide(info, _with_reason(input, TeamEvent.REOPEN)))
+    return ReopenTeamPayload(team=await _decide(info, _with_reason(input, TeamAction.REOPEN)))
 
 
 async def withdraw_team(
     info: Info, input: Annotated[WithdrawTeamInput, argument(description="The team.")]
 ) -> WithdrawTeamPayload | None:
-    return WithdrawTeamPayload(team=await _decide(info, _with_reason(input, TeamEvent.WITHDRAW)))
+    return WithdrawTeamPayload(team=await _decide(info, _with_reason(input, TeamAction.WITHDRAW)))
 
 
 async def request_changes(
@@ -147,7 +147,7 @@ async def request_changes(
     decision = Decision(
         reference=input.team_id,
         expected_version=input.expected_version,
-        event=TeamEvent.REQUEST_CHANGES,
+        event=TeamAction.REQUEST_CHANGES,
         items=[ChangeItem(note=one.note, document_id=one.document_id) for one in input.items],
     )
     return RequestChangesPayload(team=await _decide(info, decision))
@@ -156,7 +156,7 @@ async def request_changes(
 async def review_document(
     info: Info, input: Annotated[ReviewDocumentInput, argument(description="The document.")]
 ) -> ReviewDocumentPayload | None:
-    context, caller = info.context, caller_with(info, Role.REVIEWER)
+    context, caller = info.context, require_caller(info, Role.REVIEWER)
     document_id = read_id(input.document_id)
     if document_id is None:
         raise NotFound("There is no such document.")
@@ -172,7 +172,7 @@ async def review_document(
 
 
 def _with_reason(
-    input: RejectTeamInput | ReopenTeamInput | WithdrawTeamInput, event: TeamEvent
+    input: RejectTeamInput | ReopenTeamInput | WithdrawTeamInput, event: TeamAction
 ) -> Decision:
     return Decision(
         reference=input.team_id,

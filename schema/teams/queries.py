@@ -12,7 +12,7 @@ from domain.auth.roles import Role, may
 from domain.errors.exceptions import BadUserInput, IssueCode, TeamNotFound
 from domain.errors.issues import issue
 from domain.teams.status import LIVE_STATUSES
-from persistence.repositories.team_lists import Listing, Parts, order_of
+from persistence.repositories.team_lists import Include, TeamQuery, order_of
 from persistence.repositories.team_search import TeamFilter as TeamSearch
 from persistence.repositories.team_stats import TeamStats as TeamStatsRecord
 from resolvers.teams import queries, review
@@ -21,7 +21,7 @@ from schema.context import Info
 from schema.enums import DocumentReview, OrderDirection, TeamOrderField, TeamStatus
 from schema.node import parse_id
 from schema.pagination import AFTER, BEFORE, FIRST, LAST, Connection, Keys, search_text
-from schema.permissions import caller_with
+from schema.permissions import require_caller
 from schema.teams.selection import selected_names
 from schema.teams.types import Player, Team
 
@@ -138,11 +138,11 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     last: Annotated[int | None, argument(description=LAST)] = None,
     before: Annotated[str | None, argument(description=BEFORE)] = None,
 ) -> Connection[Team]:
-    caller, services = caller_with(info, Role.VIEWER), info.context.services
+    caller, services = require_caller(info, Role.VIEWER), info.context.services
     wanted = (filter or TeamFilter()).to_search()
     by = order_by or TeamOrder(field=TeamOrderField.CODE)
     keys = _KEYS[by.field]
-    listing = Listing(
+    listing = TeamQuery(
         wanted=wanted,
         order=order_of(by.field, is_descending=by.direction == OrderDirection.DESC),
         part=keys.part(first=first, after=after, last=last, before=before),
@@ -154,7 +154,7 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
         texts = await queries.team_text_page(services, caller, listing, text=text)
         return Connection.from_page(texts, keys, shown, count=count)
     selected = selected_names(info)
-    parts = Parts(
+    parts = Include(
         players=not selected.isdisjoint({"players", "readiness"}),
         documents=not selected.isdisjoint({"documents", "readiness"}),
     )
@@ -168,7 +168,7 @@ async def team(
     id: Annotated[strawberry.ID | None, argument(description="The team's id.")] = None,
     code: Annotated[str | None, argument(description="The team's code: ICCT-001.")] = None,
 ) -> Team | None:
-    caller, reference = caller_with(info, Role.VIEWER), id or code
+    caller, reference = require_caller(info, Role.VIEWER), id or code
     if reference is None or (id and code):
         names = {"names": ["id", "code"]}
         raise BadUserInput(
@@ -191,7 +191,7 @@ async def player(
     info: Info,
     code: Annotated[str, argument(description="The player's code: ICCT-001-P01.")],
 ) -> Player | None:
-    caller, services = caller_with(info, Role.VIEWER), info.context.services
+    caller, services = require_caller(info, Role.VIEWER), info.context.services
     is_masked = not may(caller, Role.REVIEWER)
     text = printed(info, shows_all=not is_masked)
     if text is not None:
@@ -205,5 +205,5 @@ async def player(
 
 
 async def team_stats(info: Info) -> TeamStats:
-    caller = caller_with(info, Role.VIEWER)
+    caller = require_caller(info, Role.VIEWER)
     return TeamStats.from_record(await queries.stats(info.context.services, caller))

@@ -16,7 +16,7 @@ from persistence.records import (
     PlayerRecord,
     TeamRecord,
 )
-from resolvers.registration.register import Registered
+from resolvers.registration.register import RegistrationResult
 from resolvers.teams.decisions import readiness_of
 from schema.context import Info
 from schema.documents import Document
@@ -205,7 +205,7 @@ class RegisterTeamPayload:
     )
 
     @classmethod
-    def from_registered(cls, registered: Registered) -> Self:
+    def from_registered(cls, registered: RegistrationResult) -> Self:
         shown = Team.from_record if registered.shows_people else Team.without_people
         return cls(
             team=shown(registered.team),

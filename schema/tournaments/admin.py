@@ -12,7 +12,7 @@ from resolvers.tournaments import churches, settings
 from schema.context import Info
 from schema.enums import DocumentKind
 from schema.node import parse_id
-from schema.permissions import caller_with
+from schema.permissions import require_caller
 from schema.teams.decisions import TEAM, VERSION
 from schema.teams.types import Church
 from schema.tournaments.types import Tournament
@@ -100,7 +100,7 @@ class EraseTeamPayload:
     documents_erased: int = field(description="Documents whose files are being deleted.")
 
     @classmethod
-    def from_erased(cls, erased: erasure.Erased) -> Self:
+    def from_erased(cls, erased: erasure.ErasureResult) -> Self:
         return cls(code=erased.code, documents_erased=erased.documents)
 
 
@@ -120,7 +120,7 @@ async def update_tournament(
 async def merge_churches(
     info: Info, input: Annotated[MergeChurchesInput, argument(description="Which.")]
 ) -> MergeChurchesPayload | None:
-    caller = caller_with(info, Role.OWNER)
+    caller = require_caller(info, Role.OWNER)
     merged = await churches.merge(
         info.context.services,
         caller,

@@ -8,9 +8,15 @@ from domain.auth.passwords import require_strong
 from domain.characters import NORMALIZED_MAX_LENGTH, compatible, is_storable, skeleton, visible
 from domain.errors.exceptions import BadUserInput, InvalidForm, IssueCode
 from domain.registration.contact import parse_birth_date, parse_email, parse_phone
-from domain.registration.names import GROUP_NAME, PERSON_NAME, FreeText, canonical, normalize
+from domain.registration.names import (
+    PERSON_NAME,
+    TEAM_OR_CHURCH_NAME,
+    FreeText,
+    canonical,
+    normalize,
+)
 from domain.registration.reasons import read_reason
-from domain.teams.codes import as_code, parse_player_code
+from domain.teams.codes import normalize_code, parse_player_code
 from domain.tournament_settings import read_changes
 
 # One of each range of Default_Ignorable_Code_Point, both ends of the long ones.
@@ -30,8 +36,8 @@ def test_invisible_character_is_dropped_wherever_it_stands(character):
     assert PERSON_NAME.read(text) == ("Anand Raj", None)
     assert normalize(text) == "anand raj"
     assert PERSON_NAME.read(character * 3)[1] == IssueCode.NAME_TOO_SHORT
-    assert GROUP_NAME.read(f"C{character}SI 1{character}")[0] == "CSI 1"
-    assert as_code(f"{character}icct-0{character}01") == "ICCT-001"
+    assert TEAM_OR_CHURCH_NAME.read(f"C{character}SI 1{character}")[0] == "CSI 1"
+    assert normalize_code(f"{character}icct-0{character}01") == "ICCT-001"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,7 @@ def test_text_with_nul_or_lone_surrogate_is_not_storable(text):
     assert not is_storable(text)
     assert PERSON_NAME.read(f"Anand{text}") == (canonical(f"Anand{text}"), "NAME_CHARACTERS")
     assert FreeText(max_length=80).read(text)[1] == IssueCode.TEXT_CHARACTERS
-    assert as_code(text) == ""
+    assert normalize_code(text) == ""
     with pytest.raises(BadUserInput) as refusal:
         read_reason(text, "items", 2, "note")
     assert refusal.value.message.startswith("note has characters that cannot be stored.")
@@ -193,10 +199,10 @@ def test_invisible_character_around_a_text_is_dropped_wherever_texts_are_read(ch
         return f"{character}{text}{character}"
 
     assert PERSON_NAME.read(around("Anand")) == ("Anand", None)
-    assert GROUP_NAME.read(around("CSI 1")) == ("CSI 1", None)
+    assert TEAM_OR_CHURCH_NAME.read(around("CSI 1")) == ("CSI 1", None)
     assert parse_phone(around("+91 98765 43210")) == "+919876543210"
     assert parse_email(around("Cap@church.example")) == "cap@church.example"
-    assert as_code(around("icct-001")) == "ICCT-001"
+    assert normalize_code(around("icct-001")) == "ICCT-001"
     assert parse_player_code(around("icct-001-p02")) == ("ICCT-001", 2)
     assert read_reason(around("Too late."), "reason") == "Too late."
     assert FreeText(max_length=80).read(around("Scoreboard")) == ("Scoreboard", None)
@@ -235,7 +241,7 @@ def normalized(monkeypatch) -> list[int]:
 
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
 def test_long_text_is_refused_before_it_is_normalized(normalized, text):
-    for rule in (PERSON_NAME, GROUP_NAME, FreeText(max_length=200)):
+    for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME, FreeText(max_length=200)):
         assert rule.read(text) == ("", IssueCode.NAME_TOO_LONG)
     for parse in (parse_phone, parse_email):
         with pytest.raises(ValueError, match=r"phone|e-mail"):
@@ -252,7 +258,7 @@ def test_nothing_longer_than_a_thousand_characters_is_normalized(normalized):
     for function in (compatible, canonical, normalize):
         with pytest.raises(ValueError, match="too long"):
             function("é" * (NORMALIZED_MAX_LENGTH + 1))
-    for rule in (PERSON_NAME, GROUP_NAME):
+    for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         rule.read("a" + MARKS * (2 * rule.max_length - 1))
 
     assert max(normalized) <= NORMALIZED_MAX_LENGTH

@@ -6,9 +6,9 @@ import pytest
 
 from domain.documents import IMAGE_KINDS, MAX_BYTES, DocumentKind
 from domain.errors.exceptions import FileEmpty, FileTooLarge, FileTypeNotAllowed, InvalidForm
-from domain.uploads import Announcement, check_announcement, media_type
+from domain.uploads import UploadRequest, check_announcement, media_type
 
-LETTER = Announcement(
+LETTER = UploadRequest(
     kind=DocumentKind.PASTOR_LETTER,
     file_name="letter.pdf",
     content_type="application/pdf",

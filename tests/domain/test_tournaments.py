@@ -17,9 +17,9 @@ from domain.tournaments import (
     RegistrationState,
     TournamentRules,
     registration_state,
-    require_church_place,
+    require_church_capacity,
     require_open,
-    require_place,
+    require_tournament_capacity,
 )
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -55,14 +55,14 @@ def test_window_is_required():
 
 def test_places_are_required():
     with pytest.raises(ChurchLimitReached) as church:
-        require_church_place(TournamentRules(), 2)
+        require_church_capacity(TournamentRules(), 2)
     with pytest.raises(TournamentFull) as full:
-        require_place(TournamentRules(), 16)
+        require_tournament_capacity(TournamentRules(), 16)
 
     assert church.value.details == {"limit": 2, "registered": 2}
     assert full.value.details == {"capacity": 16}
-    require_church_place(TournamentRules(teams_per_church=None), 99)
-    require_place(TournamentRules(capacity=None), 99)
+    require_church_capacity(TournamentRules(teams_per_church=None), 99)
+    require_tournament_capacity(TournamentRules(capacity=None), 99)
 
 
 def test_codes_of_players_have_two_digits_at_least():

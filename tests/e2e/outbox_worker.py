@@ -18,7 +18,7 @@ from persistence.engine.engine import DatabaseOptions
 from persistence.repositories.outbox import Message
 from resolvers.operations.outbox import run_outbox
 from resolvers.services import Services
-from server import services_for
+from server import build_services
 from settings import load_settings
 from tests.conftest import SECRET
 
@@ -47,7 +47,7 @@ async def work(arguments: Namespace, folder: Path) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     database = Database(DatabaseOptions(url=arguments.url))
     settings = load_settings(environment="test", data_dir=folder, secret_key=SECRET)
-    await run_outbox(services_for(settings, database), {KIND: Writer(arguments).write}, stop)
+    await run_outbox(build_services(settings, database), {KIND: Writer(arguments).write}, stop)
     await database.close()
 
 

@@ -20,7 +20,7 @@ from resolvers.captain import access as captain_access
 from resolvers.documents import uploads
 from resolvers.exports import export as exports
 from resolvers.security import signed_links
-from resolvers.security.secrets import is_manage_token, is_same, manage_token, read_signed, sign
+from resolvers.security.secrets import is_same, manage_token, read_signed, sign, verify_manage_token
 from tests import make
 from tests.asking import ask, data, serving
 from tests.hostile.answers import check
@@ -169,9 +169,9 @@ async def test_secrets_of_any_text_are_compared(services):
     team_id = new_id()
     token = manage_token(services.secrets, team_id)
 
-    assert is_manage_token(services.secrets, token)
+    assert verify_manage_token(services.secrets, token)
     for text in odd_texts(token):
-        assert not is_manage_token(services.secrets, text)
+        assert not verify_manage_token(services.secrets, text)
     for text in ODD:
         assert is_same(text, text)
         assert not is_same(text, f"{text}x")
@@ -190,7 +190,7 @@ async def test_use_cases_refuse_any_text_by_their_own_errors(services):
         with pytest.raises(Unauthenticated):
             await captain_access.my_team(services, text)
         with pytest.raises(Unauthenticated):
-            await accounts.caller_of(services, text)
+            await accounts.authenticate(services, text)
 
 
 async def test_codes_of_the_second_factor_are_compared_whatever_they_are(services):

@@ -8,10 +8,10 @@ import structlog
 from observability.dedup import (
     STACK_AGAIN_SECONDS,
     STACKS_KEPT,
-    Stacks,
+    TracebackThrottle,
+    deduplicate_warnings,
     drop_repeated,
-    each_warning_once,
-    place_of,
+    traceback_location,
 )
 
 
@@ -42,17 +42,17 @@ def test_outside_a_request_everything_is_written():
 
 
 def test_warning_is_written_once_per_request_whatever_its_fields():
-    with each_warning_once():
+    with deduplicate_warnings():
         written = [is_written("warning", "database_retried", attempt=i) for i in range(3)]
         assert is_written("error", "database_retried")
 
     assert written == [True, False, False]
-    with each_warning_once():
+    with deduplicate_warnings():
         assert is_written("warning", "database_retried")
 
 
 def test_facts_are_never_dropped():
-    with each_warning_once():
+    with deduplicate_warnings():
         assert all(is_written("info", "team_registered") for _ in range(3))
 
 
@@ -60,7 +60,7 @@ async def test_tasks_of_a_request_share_what_was_said():
     async def warn() -> bool:
         return is_written("warning", "database_retried")
 
-    with each_warning_once():
+    with deduplicate_warnings():
         written = await asyncio.gather(*(warn() for _ in range(3)))
 
     assert sorted(written) == [False, False, True]
@@ -68,7 +68,7 @@ async def test_tasks_of_a_request_share_what_was_said():
 
 def test_same_stack_is_new_again_after_a_minute():
     clock = Clock()
-    stacks = Stacks(clock)
+    stacks = TracebackThrottle(clock)
     errors = [raised(ValueError(str(number))) for number in range(3)]
 
     assert [stacks.is_new(error) for error in errors] == [True, False, False]
@@ -78,13 +78,13 @@ def test_same_stack_is_new_again_after_a_minute():
 
 
 def test_other_class_at_the_same_place_is_new():
-    stacks = Stacks(Clock())
+    stacks = TracebackThrottle(Clock())
 
     assert [stacks.is_new(raised(kind())) for kind in (ValueError, KeyError)] == [True, True]
 
 
 def test_places_are_forgotten_when_there_are_many():
-    stacks = Stacks(Clock())
+    stacks = TracebackThrottle(Clock())
     kinds = [type(f"Error{number}", (Exception,), {}) for number in range(STACKS_KEPT + 1)]
     for kind in kinds:
         stacks.is_new(kind())
@@ -95,7 +95,7 @@ def test_places_are_forgotten_when_there_are_many():
 
 @pytest.mark.parametrize("words", ["Asha Rao", "+91 98765 43210"])
 def test_place_holds_no_words_of_the_error(words):
-    place = place_of(raised(ValueError(words)))
+    place = traceback_location(raised(ValueError(words)))
 
     assert words not in place
     assert place.startswith("ValueError at ")

@@ -11,7 +11,7 @@ import threading
 import pytest
 import structlog
 
-from observability.logging_setup import configure_logging, log_fact
+from observability.logging_setup import configure_logging, log_fast
 from tests.logs import restored_logging
 
 log = structlog.get_logger("tests.lines")
@@ -46,7 +46,7 @@ def stream(request, monkeypatch):
 
 
 async def test_lines_of_one_turn_of_the_loop_are_written_together(stream):
-    log_fact("a", "first", number=1)
+    log_fast("a", "first", number=1)
     log.info("second")
     assert said(stream) == []
 
@@ -58,10 +58,10 @@ async def test_lines_of_one_turn_of_the_loop_are_written_together(stream):
 
 @pytest.mark.parametrize("whose", ["ours", "a library's"])
 async def test_a_warning_is_written_at_once_and_after_what_was_said_before(stream, whose):
-    log_fact("a", "first", number=1)
+    log_fast("a", "first", number=1)
     (log if whose == "ours" else logging.getLogger("library")).warning("second")
     assert said(stream) == ["first", "second"]
-    log_fact("a", "third", number=1)
+    log_fast("a", "third", number=1)
 
     await asyncio.sleep(0)
 
@@ -69,23 +69,23 @@ async def test_a_warning_is_written_at_once_and_after_what_was_said_before(strea
 
 
 def test_without_a_loop_every_line_is_written_at_once(stream):
-    log_fact("a", "first", number=1)
+    log_fast("a", "first", number=1)
     assert said(stream) == ["first"]
     log.info("second")
     assert said(stream) == ["first", "second"]
 
 
 async def test_a_thread_writes_what_waits(stream):
-    log_fact("a", "first", number=1)
+    log_fast("a", "first", number=1)
     await asyncio.to_thread(log.warning, "second")
 
     assert said(stream) == ["first", "second"]
 
 
 async def test_a_thread_does_not_wait_for_the_loop(stream):
-    log_fact("a", "first", number=1)
+    log_fast("a", "first", number=1)
 
-    thread = threading.Thread(target=log_fact, args=("a", "second"), kwargs={"number": 1})
+    thread = threading.Thread(target=log_fast, args=("a", "second"), kwargs={"number": 1})
     thread.start()
     thread.join()
 
@@ -97,7 +97,7 @@ async def test_a_screen_that_is_gone_stops_nobody(stream):
     failures = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
 
-    log_fact("a", "first", number=1)
+    log_fast("a", "first", number=1)
     log.warning("second")
     await asyncio.sleep(0)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 import structlog
 
-from observability.logging_setup import bound, configure_logging, current_request_id
+from observability.logging_setup import configure_logging, current_request_id, log_context
 from observability.redaction import REDACTED, scrub, scrub_message
 from tests.logs import restored_logging
 
@@ -41,7 +41,7 @@ def fail(text):
 
 
 def test_a_line_has_the_keys_operators_know_in_their_order(lines):
-    with bound({"request_id": "01JABCDEFG"}):
+    with log_context({"request_id": "01JABCDEFG"}):
         log.info(
             "request_finished", method="POST", status=200, response_time_ms=12.5, team_id=UUID_TEXT
         )
@@ -82,7 +82,7 @@ def test_lines_below_the_level_are_not_written(lines):
 def test_the_request_id_is_empty_outside_a_request():
     assert current_request_id() == ""
 
-    with bound({"request_id": "01JABCDEFG"}):
+    with log_context({"request_id": "01JABCDEFG"}):
         assert current_request_id() == "01JABCDEFG"
 
     assert current_request_id() == ""

@@ -16,7 +16,7 @@ from resolvers.accounts.tokens import TokenKind, new_token
 from resolvers.security.secrets import Secrets, manage_token, sign
 from tests.conftest import SECRET
 from tests.logs import restored_logging
-from web.middleware.request_id import MAX_LOGGED_PATH, logged_path
+from web.middleware.request_id import MAX_LOGGED_PATH, redacted_path
 
 SECRETS = Secrets(current=SECRET)
 LINK = sign(SECRETS, "link", ["6f1c0c525a0e4c6e9d0f123456789012", "REVIEWER", 1_795_000_000, "x"])
@@ -99,15 +99,15 @@ PATHS = {
 @pytest.mark.parametrize("token", TOKENS.values(), ids=TOKENS)
 @pytest.mark.parametrize("path", PATHS)
 def test_paths_are_logged_without_links(path, token):
-    assert logged_path(path.format(token)) == PATHS[path]
+    assert redacted_path(path.format(token)) == PATHS[path]
 
 
 def test_a_path_is_cut_after_its_links_are_gone():
-    cut = logged_path("/" + "a/" * 90 + LINK)
+    cut = redacted_path("/" + "a/" * 90 + LINK)
 
     assert len(cut) <= MAX_LOGGED_PATH
     assert LINK[:12] not in cut
-    assert logged_path("/" + "a" * 900) == "/" + "a" * 199
+    assert redacted_path("/" + "a" * 900) == "/" + "a" * 199
 
 
 @pytest.fixture

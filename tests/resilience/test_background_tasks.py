@@ -89,7 +89,7 @@ async def test_failure_is_logged_once_and_mended_by_a_restart(background, error,
     assert events(logs, "background_task_failed")[0]["exc_info"] is error
     assert len(events(logs, "background_task_recovered")) == 1
     assert measure("background_task_restarts_total") - restarts == 3
-    assert [each.is_well for each in background] == [True]
+    assert [each.is_healthy for each in background] == [True]
     assert await cancelled(task)
 
 
@@ -107,11 +107,11 @@ async def test_state_tells_the_last_error_until_a_success(pauses):
         await asyncio.sleep(0)
     (state,) = background
 
-    assert (state.name, state.is_well, state.failure) == ("work", False, "OSError")
+    assert (state.name, state.is_healthy, state.failure) == ("work", False, "OSError")
     assert measure("background_task_up") == 0
     gate.set()
     await work.done.wait()
-    assert (state.is_well, state.failure) == (True, None)
+    assert (state.is_healthy, state.failure) == (True, None)
     assert measure("background_task_up") == 1
     assert await cancelled(task)
 
@@ -153,11 +153,11 @@ async def test_task_that_runs_steadily_has_recovered(background):
 
     task = background.start("work", run, steady_seconds=0)
     (state,) = background
-    while not errors or state.is_well:
+    while not errors or state.is_healthy:
         await asyncio.sleep(0)
         if not errors:
             break
-    while not state.is_well:
+    while not state.is_healthy:
         await asyncio.sleep(0)
 
     assert await cancelled(task)

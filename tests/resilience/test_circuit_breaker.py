@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from domain.errors.exceptions import StorageUnavailable
 from observability.metrics import REGISTRY, exposition
 from resilience.breaker_states import BreakerState
-from resilience.circuit_breaker import Guard, GuardOptions
+from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 
 
 class Away(Exception):
@@ -57,22 +57,22 @@ def service() -> Service:
 
 
 @pytest.fixture
-def guard(seconds) -> Guard:
+def guard(seconds) -> ServiceGuard:
     return make_guard(seconds)
 
 
-def make_guard(seconds: Seconds, name: str = "service", **options) -> Guard:
+def make_guard(seconds: Seconds, name: str = "service", **options) -> ServiceGuard:
     defaults = {"attempts": 1, "retry_wait_seconds": 0, "timeout_seconds": 30}
-    return Guard(
+    return ServiceGuard(
         name,
-        GuardOptions(**defaults | options),
+        ServiceGuardOptions(**defaults | options),
         transient=(Away,),
         unavailable=StorageUnavailable,
         clock=seconds,
     )
 
 
-async def fail(guard: Guard, service: Service, times: int = 1) -> None:
+async def fail(guard: ServiceGuard, service: Service, times: int = 1) -> None:
     service.failing = Away()
     for _ in range(times):
         with pytest.raises(StorageUnavailable):
@@ -80,7 +80,7 @@ async def fail(guard: Guard, service: Service, times: int = 1) -> None:
     service.failing = None
 
 
-async def refused(guard: Guard, service: Service) -> StorageUnavailable:
+async def refused(guard: ServiceGuard, service: Service) -> StorageUnavailable:
     with pytest.raises(StorageUnavailable) as refusal:
         await guard(service)
     return refusal.value

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from domain.errors.exceptions import StorageUnavailable
-from integrations.storage.cloudinary_store import CloudinaryMedia
-from resilience.circuit_breaker import Guard, GuardOptions
+from integrations.storage.cloudinary_store import CloudinaryStore
+from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from tests.cloudinary import CloudinaryStandIn
-from tests.stores import CloudinaryStore, FolderStore
+from tests.stores import CloudinaryHarness, FolderHarness
 
 
 @pytest.fixture
@@ -20,15 +20,15 @@ def stand_in():
 @pytest.fixture(params=["folder", "cloudinary"])
 def store(request, services, stand_in):
     if request.param == "folder":
-        return FolderStore(services.storage.media)
-    options = GuardOptions(attempts=1, timeout_seconds=5, retry_wait_seconds=0)
-    guard = Guard(
+        return FolderHarness(services.storage.media)
+    options = ServiceGuardOptions(attempts=1, timeout_seconds=5, retry_wait_seconds=0)
+    guard = ServiceGuard(
         "cloudinary",
         options,
-        transient=CloudinaryMedia.TRANSIENT,
+        transient=CloudinaryStore.TRANSIENT,
         unavailable=StorageUnavailable,
     )
-    return CloudinaryStore(CloudinaryMedia(stand_in.url, guard, timeout_seconds=5), stand_in)
+    return CloudinaryHarness(CloudinaryStore(stand_in.url, guard, timeout_seconds=5), stand_in)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ async def test_api_token_whose_commit_lost_its_answer_is_no_replay(
     assert [entry["event"] for entry in logs].count("api_token_created") == 1
     assert await sql.fetchval("SELECT count(*) FROM api_token") == 1
     if not is_signed:
-        assert (await accounts.caller_of(services, made.text)).role == Role.VIEWER
+        assert (await accounts.authenticate(services, made.text)).role == Role.VIEWER
 
 
 @pytest.mark.parametrize("delivers", [True, False], ids=["committed", "not committed"])

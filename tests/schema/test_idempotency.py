@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from domain.auth.roles import Role
-from domain.teams.status import TeamEvent
+from domain.teams.status import TeamAction
 from schema import schema
 from schema.idempotency import REPEATS, Repeat
 from tests import make
@@ -291,7 +291,7 @@ async def test_edit_after_one_of_ours_makes_a_repeat_stale(client, services, own
     await register(client, 1)
     data(await ask(client, UPDATE, {"input": CORRECTION}, **owner))
     reviewer = await bearer(services, Role.REVIEWER)
-    data(await decide(client, reviewer, TeamEvent.CONFIRM, "ICCT-001", 2))
+    data(await decide(client, reviewer, TeamAction.CONFIRM, "ICCT-001", 2))
 
     details = await stale(client, UPDATE, CORRECTION, owner)
 

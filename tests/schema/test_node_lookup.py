@@ -4,7 +4,7 @@ import pytest
 from graphql import GraphQLObjectType, get_named_type
 
 from domain.auth.roles import Role
-from domain.teams.status import TeamEvent
+from domain.teams.status import TeamAction
 from schema import schema
 from tests import make
 from tests.asking import ask, data, refused
@@ -216,4 +216,4 @@ async def test_history_is_read_anew_after_each_mutation(client, reviewer):
     assert (first["version"], second["version"]) == (2, 3)
     assert len(actions) == 3
     assert [event["action"] for event in first["history"]] == actions[:2]
-    assert data(await decide(client, reviewer, TeamEvent.CONFIRM, version=3))
+    assert data(await decide(client, reviewer, TeamAction.CONFIRM, version=3))

@@ -8,8 +8,8 @@ import pytest
 import strawberry
 from strawberry.types.graphql import OperationType
 
-from schema.compiled.executor import Asked, Planned, PlannedSchema, execute
-from schema.context import Execution
+from schema.compiled.executor import CompiledSchema, OperationRequest, PlannedSchema, execute
+from schema.context import ExecutionOptions
 from tests.schema.execution import cases
 from tests.schema.executions import executions
 
@@ -57,19 +57,19 @@ class Mutation:
     quick: str | None = strawberry.mutation(resolver=_quick)
 
 
-SCHEMA = PlannedSchema(query=Query, mutation=Mutation, extensions=[Planned])
+SCHEMA = PlannedSchema(query=Query, mutation=Mutation, extensions=[CompiledSchema])
 
 
 async def run(running: Running, text: str = ALL) -> Any:
     allowed = (OperationType.MUTATION,)
-    asked = Asked(text=text, operation_name=None, variables={}, allowed=allowed)
+    asked = OperationRequest(text=text, operation_name=None, variables={}, allowed=allowed)
     return await execute(SCHEMA, asked, running)
 
 
 @pytest.mark.parametrize("compiled", [True, False])
 async def test_each_sees_what_was_done_until_then(compiled):
     before = executions("compiled")
-    running = Running({}, Execution(compiled=compiled))
+    running = Running({}, ExecutionOptions(compiled=compiled))
 
     result = await run(running)
 
@@ -81,7 +81,7 @@ async def test_each_sees_what_was_done_until_then(compiled):
 
 @pytest.mark.parametrize("compiled", [True, False])
 async def test_the_name_of_the_root_hides_no_error(compiled):
-    running = Running({}, Execution(compiled=compiled), broken="1")
+    running = Running({}, ExecutionOptions(compiled=compiled), broken="1")
 
     result = await run(running, 'mutation { __typename one: step(name: "1") { seen } }')
 
@@ -92,7 +92,7 @@ async def test_the_name_of_the_root_hides_no_error(compiled):
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("broken", ["1", "2"])
 async def test_after_one_that_is_broken_the_others_run_once(compiled, broken):
-    running = Running({}, Execution(compiled=compiled), broken=broken)
+    running = Running({}, ExecutionOptions(compiled=compiled), broken=broken)
 
     result = await run(running)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.teams.status import TeamEvent, TeamStatus
+from domain.teams.status import TeamAction, TeamStatus
 from tests import files, make
 from tests.asking import ask, data, refused
 from tests.schema.teams.test_after_reissue import until_somebody_waits
@@ -223,7 +223,7 @@ async def test_after_the_closing_date_only_what_was_asked_for(client, sql, token
     await sql.execute("UPDATE tournament SET closes_at = $1", datetime.now(UTC) - timedelta(days=1))
 
     closed = await update(client, token, teamName="Tigers")
-    data(await decide(client, reviewer, TeamEvent.REQUEST_CHANGES))
+    data(await decide(client, reviewer, TeamAction.REQUEST_CHANGES))
     asked_for = updated(await update(client, token, 2, teamName="Tigers"))
 
     assert refused(closed)["code"] == "REGISTRATION_CLOSED"

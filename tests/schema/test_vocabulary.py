@@ -18,7 +18,7 @@ from domain.errors.codes import DetailType
 from domain.naming import camel_case
 from domain.operations import Operation
 from domain.teams.readiness import readiness
-from domain.teams.status import TeamEvent, TeamStatus
+from domain.teams.status import TeamAction, TeamStatus
 from schema import schema
 from schema.error_docs import error_schema
 from schema.sdl import printed
@@ -131,7 +131,7 @@ def test_every_action_and_kind_is_written_somewhere():
 
 
 def test_no_action_is_written_as_a_text():
-    former = {f"team.{event.value}" for event in TeamEvent}
+    former = {f"team.{event.value}" for event in TeamAction}
     texts = {
         (file.relative_to(ROOT).as_posix(), node.value)
         for folder in FOLDERS
@@ -199,7 +199,7 @@ def test_operations_are_mutations_that_name_a_version():
 
 
 def test_every_event_and_every_edit_has_an_action():
-    assert set(ACTION_OF_EVENT) == set(TeamEvent)
+    assert set(ACTION_OF_EVENT) == set(TeamAction)
     assert {operation.value for operation in ACTION_OF_EDIT} == {
         "updateTeam",
         "updatePlayer",
@@ -273,7 +273,7 @@ async def test_organiser_is_told_the_mutation_that_was_attempted(client, sql, re
     missing = ["PASTOR_LETTER", "GROUP_PHOTO"]
     await sql.execute("UPDATE tournament SET required_documents = $1", missing)
 
-    unready = refused(await decide(client, reviewer, TeamEvent.CONFIRM))["details"]
+    unready = refused(await decide(client, reviewer, TeamAction.CONFIRM))["details"]
     await put_in(sql, TeamStatus.CONFIRMED)
     wanted = {"documentId": letter, "expectedVersion": 1, "review": "ACCEPTED"}
     review = refused(await ask(client, REVIEW, {"input": wanted}, **reviewer))["details"]
@@ -314,10 +314,10 @@ async def test_correction_is_in_the_history_with_its_reason(
     ]
 
 
-@pytest.mark.parametrize("event", [TeamEvent.CONFIRM, TeamEvent.REJECT, TeamEvent.WITHDRAW])
+@pytest.mark.parametrize("event", [TeamAction.CONFIRM, TeamAction.REJECT, TeamAction.WITHDRAW])
 async def test_decision_is_in_the_history_with_its_reason(client, reviewer, event):
     await register(client, 1)
-    text = {"overrideReason" if event == TeamEvent.CONFIRM else "reason": "The pastor called."}
+    text = {"overrideReason" if event == TeamAction.CONFIRM else "reason": "The pastor called."}
     data(await decide(client, reviewer, event, **text))
 
     query = '{ team(code: "ICCT-001") { history { action reason } } }'

@@ -16,7 +16,7 @@ from web.auth import client_ip
 from web.graphql import negotiation, request
 from web.graphql.negotiation import HEADERS_MAX_BYTES
 from web.middleware import compression
-from web.rate_limiting.memory import CLIENTS_KEPT, OwnMemory
+from web.rate_limiting.memory import CLIENTS_KEPT, WindowStore
 from web.server import protocol
 
 DOCUMENTS_MAX_MB = 4.0
@@ -143,7 +143,7 @@ async def test_headers_that_differ_take_little_memory(client, count):
     [
         (negotiation._negotiate, lambda n, pad: ((f"application/json;n={n}{pad}".encode(),),)),
         (request._require_json, lambda n, pad: (f"application/json;n={n}{pad}", "identity")),
-        (compression.accepted, lambda n, pad: (f"br, {n}{pad}",)),
+        (compression.negotiate_encoding, lambda n, pad: (f"br, {n}{pad}",)),
         (protocol._split, lambda n, pad: (f"/a{n}?{pad}".encode(),)),
         (client_ip._client, lambda n, pad: (f"10.0.0.{n % 250}", (f"{n}{pad}".encode(),), ())),
     ],
@@ -159,7 +159,7 @@ def test_cache_of_headers_is_bounded_in_bytes(function, arguments, length):
 
 
 def test_windows_of_rate_limits_are_bounded():
-    memory = OwnMemory()
+    memory = WindowStore()
 
     for number in range(2 * CLIENTS_KEPT):
         memory.take(("query", f"10.{number}"), 300, 60, 0.0)

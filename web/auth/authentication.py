@@ -21,8 +21,8 @@ from resolvers.accounts.known_clients import LIFETIME, known_client_text, read_k
 from resolvers.accounts.request_signing import SignedRequest
 from resolvers.accounts.tokens import TokenEnded
 from resolvers.services import Services
-from schema.context import Admitted
-from web.auth.client_ip import address_of, client_address, networks_of
+from schema.context import RateLimitKind
+from web.auth.client_ip import client_ip, client_key, networks_of
 from web.graphql.request import HttpRequest
 from web.rate_limiting.attempts import (
     Attempt,
@@ -31,8 +31,8 @@ from web.rate_limiting.attempts import (
     known_code_attempt,
     password_attempt,
 )
-from web.rate_limiting.limiter import RateLimits
-from web.rate_limiting.status import Exceeded, Standing
+from web.rate_limiting.limiter import RateLimiter
+from web.rate_limiting.status import RateLimitExceeded, RateLimitStatus
 
 COOKIE = "__Host-icct26"
 PLAIN_COOKIE = "icct26"
@@ -45,11 +45,11 @@ PREFLIGHTED = frozenset((b"x-requested-with", b"apollo-require-preflight"))
 LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
-class Sessions:
+class Authentication:
     def __init__(  # noqa: PLR0913 - one argument for each setting
         self,
         services: Services,
-        limits: RateLimits,
+        limits: RateLimiter,
         *,
         environment: str,
         trusted_proxies: Sequence[str],
@@ -65,15 +65,15 @@ class Sessions:
         self.is_development = environment == "development"
 
 
-class Visit:
+class RequestAuth:
     """One request: who makes it, what it may do, which cookie its answer brings.
 
     Anybody makes it until they are recognised.
     """
 
-    def __init__(self, sessions: Sessions, request: HttpRequest) -> None:
+    def __init__(self, sessions: Authentication, request: HttpRequest) -> None:
         self.caller: Caller = ANONYMOUS
-        self.client = client_address(request.scope, sessions.trusted_proxies)
+        self.client = client_key(request.scope, sessions.trusted_proxies)
         self._sessions = sessions
         self._request = request
         self._cookie = PLAIN_COOKIE if self._is_plain() else COOKIE
@@ -85,11 +85,11 @@ class Visit:
         self._bearer = _bearer_of(request)
         self._kept: tuple[str, datetime] | None = None
         self._is_dropped = False
-        self._standing: Standing | None = None
+        self._standing: RateLimitStatus | None = None
         self._is_counted = False
 
     @property
-    def counted_as(self) -> str:
+    def rate_limit_key(self) -> str:
         """An organiser wherever they are, anybody else by their address."""
         organiser = self.caller.organiser_id
         return f"organiser {organiser.hex}" if organiser else self.client
@@ -104,7 +104,7 @@ class Visit:
     def is_anonymous(self) -> bool:
         return self.caller.kind is CallerKind.ANONYMOUS
 
-    async def recognise(self, *, only_reads: bool) -> None:
+    async def authenticate(self, *, only_reads: bool) -> None:
         """Raises Unauthenticated, Forbidden, RateLimited."""
         token, services = self._bearer, self._sessions.services
         if token is None:
@@ -114,7 +114,7 @@ class Visit:
             is_signed = b"x-signature" in self._request.headers
             signed = await _signed(self._request) if is_signed else None
             try:
-                self.caller = await accounts.caller_of(
+                self.caller = await accounts.authenticate(
                     services, token, signed, may_be_recent=only_reads
                 )
             except TokenEnded:
@@ -127,23 +127,23 @@ class Visit:
     async def _recognise_cookie(self, services: Services, *, only_reads: bool) -> None:
         if self._given is not None and self._is_allowed_place():
             try:
-                self.caller = await accounts.caller_of(
+                self.caller = await accounts.authenticate(
                     services, self._given, may_be_recent=only_reads
                 )
             except TokenEnded:
                 self.drop()
             except Unauthenticated:
                 self.drop()
-                with suppress(Exceeded):
+                with suppress(RateLimitExceeded):
                     await self.count_guess(self._given)
 
-    async def admit(self, kind: Admitted, count: int = 1) -> None:
+    async def admit(self, kind: RateLimitKind, count: int = 1) -> None:
         """Raises Forbidden, RateLimited."""
         if kind != "query":
-            self._require_own_page()
+            self._check_csrf()
         await self._hit(kind, count)
 
-    async def charge(self, kind: Admitted) -> None:
+    async def charge(self, kind: RateLimitKind) -> None:
         """Count a request that nothing has counted: to refuse is work too. Raises RateLimited."""
         if not self._is_counted:
             await self._hit(kind)
@@ -151,36 +151,36 @@ class Visit:
     @property
     def is_waiting(self) -> bool:
         """Whether the client was told to come again later, and has not waited for so long."""
-        return self._sessions.limits.is_waiting(self.counted_as)
+        return self._sessions.limits.is_waiting(self.rate_limit_key)
 
-    def require_no_wait(self, kind: Admitted | None) -> None:
+    def require_no_wait(self, kind: RateLimitKind | None) -> None:
         """Refuse what would be refused after more work; see RateLimits. Raises Exceeded."""
         try:
-            self._sessions.limits.require_no_wait(kind, self.counted_as)
-        except Exceeded:
+            self._sessions.limits.require_no_wait(kind, self.rate_limit_key)
+        except RateLimitExceeded:
             # A client that waits is not counted again.
             self._is_counted = True
             raise
 
-    async def refused(self, error: DomainError, kind: Admitted) -> DomainError:
+    async def refused(self, error: DomainError, kind: RateLimitKind) -> DomainError:
         """The error of a request, or the rate limit that the refusal exceeds."""
         try:
             await self.charge(kind)
-        except Exceeded as refusal:
+        except RateLimitExceeded as refusal:
             error = refusal
-        if isinstance(error, Exceeded):
+        if isinstance(error, RateLimitExceeded):
             # It tells a standing of its own.
             self._standing = None
         return error
 
-    async def _hit(self, kind: Admitted, count: int = 1) -> None:
+    async def _hit(self, kind: RateLimitKind, count: int = 1) -> None:
         self._is_counted = True
         limits = self._sessions.limits
         try:
-            self._standing = await limits.hit(kind, self.counted_as, count)
-        except Exceeded as refusal:
+            self._standing = await limits.hit(kind, self.rate_limit_key, count)
+        except RateLimitExceeded as refusal:
             self._standing = refusal.standing
-            await limits.remember(refusal, self.counted_as)
+            await limits.remember(refusal, self.rate_limit_key)
             raise
 
     def require_place(self) -> None:
@@ -206,7 +206,7 @@ class Visit:
             attempt = code_attempt(account, self.client, quota)
         await self._reserve(account, attempt)
 
-    async def forget_sign_ins(self, account: str) -> None:
+    async def reset_sign_in_count(self, account: str) -> None:
         for attempt in self._attempts.pop(account, ()):
             await self._sessions.limits.forgive(attempt)
 
@@ -228,7 +228,7 @@ class Visit:
     def drop(self) -> None:
         self._kept, self._is_dropped = None, True
 
-    def dress(self, response: Response) -> Response:
+    def apply_to_response(self, response: Response) -> Response:
         """The response with the cookies that it brings, or takes away, and the client's rate."""
         if self._standing is not None:
             response.raw_headers += self._standing.pairs()
@@ -274,10 +274,10 @@ class Visit:
         networks = self._sessions.networks
         if not networks:
             return True
-        address = address_of(self._request.scope, self._sessions.trusted_proxies)
+        address = client_ip(self._request.scope, self._sessions.trusted_proxies)
         return address is not None and any(address in network for network in networks)
 
-    def _require_own_page(self) -> None:
+    def _check_csrf(self) -> None:
         """Other people's pages can make a browser send its cookie. Raises Forbidden."""
         if self._bearer is not None or self._given is None:
             return

@@ -7,7 +7,7 @@ from functools import lru_cache
 from starlette.types import Scope
 
 from resilience.byte_bounded_cache import cached
-from web.errors import headers_of
+from web.errors import header_index
 from web.graphql.negotiation import HEADER_MAX_BYTES
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -17,12 +17,12 @@ MAX_HOPS = 20
 CLIENTS_MAX_BYTES = 512 << 10
 
 
-def client_address(scope: Scope, trusted_proxies: Sequence[str]) -> str:
+def client_key(scope: Scope, trusted_proxies: Sequence[str]) -> str:
     """The address that counts as one client: an IPv4 address or an IPv6 network of 64 bits."""
     return _client(_peer(scope), _forwarded(scope), tuple(trusted_proxies))
 
 
-def address_of(scope: Scope, trusted_proxies: Sequence[str]) -> Address | None:
+def client_ip(scope: Scope, trusted_proxies: Sequence[str]) -> Address | None:
     """Where a request comes from; None for a peer without an address.
 
     Forwarded addresses are believed only as far as trusted proxies wrote them.
@@ -36,7 +36,7 @@ def _peer(scope: Scope) -> str:
 
 
 def _forwarded(scope: Scope) -> tuple[bytes, ...]:
-    return headers_of(scope).get(b"x-forwarded-for", ())
+    return header_index(scope).get(b"x-forwarded-for", ())
 
 
 # The same few clients ask again and again.

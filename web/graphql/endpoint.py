@@ -30,18 +30,18 @@ from observability.tracing import is_tracing, span
 from resilience.fair_queue import Turns
 from resolvers.services import Services
 from schema import operation_label, schema
-from schema.compiled.executor import Asked, execute
-from schema.context import Context, Execution
+from schema.compiled.executor import OperationRequest, execute
+from schema.context import Context, ExecutionOptions
 from schema.dataloaders import Loaders
-from schema.errors import error_body, publish
+from schema.errors import error_body, format_error
 from schema.limits.complexity import Limit
 from schema.limits.query_limits import ALLOWED, documents
 from schema.limits.rate_limit import kind_before_parsing
-from web.auth.authentication import Sessions, Visit
+from web.auth.authentication import Authentication, RequestAuth
 from web.graphql.negotiation import GRAPHQL_TYPE, JSON_TYPE, error_type, response_type
 from web.graphql.request import GraphQLRequest, HttpRequest, parse
 from web.graphql.trusted_documents import TrustedDocuments
-from web.rate_limiting.status import Exceeded
+from web.rate_limiting.status import RateLimitExceeded
 
 # Over application/json any well-formed request is answered with 200, except where the status
 # itself is the message.
@@ -71,18 +71,18 @@ class GraphQLEndpoint:
     def __init__(
         self,
         services: Services,
-        sessions: Sessions,
+        sessions: Authentication,
         *,
         anonymous_introspection: bool,
         trusted: TrustedDocuments | None = None,
-        execution: Execution | None = None,
+        execution: ExecutionOptions | None = None,
     ) -> None:
         self._services = services
         self._sessions = sessions
         self._anonymous_introspection = anonymous_introspection
         self._trusted = trusted or TrustedDocuments({})
         self._trusts_all = trusted is None
-        self._execution = execution or Execution()
+        self._execution = execution or ExecutionOptions()
         self._parsing = Turns(
             at_once=1,
             per_client=1,
@@ -96,13 +96,13 @@ class GraphQLEndpoint:
 
     async def respond(self, request: HttpRequest) -> Response:
         """Every request is counted by a rate limit, whether it is answered or refused."""
-        visit = Visit(self._sessions, request)
+        visit = RequestAuth(self._sessions, request)
         try:
             return await self._responded(request, visit)
         except DomainError as raised:
             is_mutation = isinstance(raised, MutationByGet)
             error = await visit.refused(raised, "mutation" if is_mutation else "query")
-            return visit.dress(
+            return visit.apply_to_response(
                 refusal(
                     error,
                     allow="POST" if is_mutation else "GET, POST",
@@ -115,16 +115,16 @@ class GraphQLEndpoint:
 
     async def refused(self, request: HttpRequest, error: DomainError) -> DomainError:
         """Count a request that is refused before anything of it is read, as a query."""
-        return await Visit(self._sessions, request).refused(error, "query")
+        return await RequestAuth(self._sessions, request).refused(error, "query")
 
-    async def _responded(self, request: HttpRequest, visit: Visit) -> Response:
+    async def _responded(self, request: HttpRequest, visit: RequestAuth) -> Response:
         """Raises DomainError, ClientDisconnect."""
         if request.method not in _ALLOWED:
             raise MethodNotAllowed
         media_type = response_type(request.headers.get(b"accept", ()))
         wanted = await parse(request, self._trusted)
         began = perf_counter()
-        await visit.recognise(only_reads="mutation" not in wanted.query)
+        await visit.authenticate(only_reads="mutation" not in wanted.query)
         _require_no_wait(visit, wanted)
         if visit.is_anonymous and not self._trusts_all:
             self._trusted.require(wanted.query)
@@ -149,7 +149,12 @@ class GraphQLEndpoint:
         return label
 
     async def _answer(
-        self, request: HttpRequest, visit: Visit, wanted: GraphQLRequest, media_type: str, kind: str
+        self,
+        request: HttpRequest,
+        visit: RequestAuth,
+        wanted: GraphQLRequest,
+        media_type: str,
+        kind: str,
     ) -> Response:
         request_id = current_request_id()
         context = Context(
@@ -169,7 +174,7 @@ class GraphQLEndpoint:
         try:
             result = await execute(
                 schema,
-                Asked(
+                OperationRequest(
                     text=wanted.query,
                     operation_name=wanted.operation_name,
                     variables=wanted.variables or {},
@@ -188,10 +193,10 @@ class GraphQLEndpoint:
         await visit.charge("mutation" if is_mutation else "query")
         # A change that is committed is told, however long the answer: its cost was bounded before.
         most = None if is_mutation else ALLOWED[Limit.ANSWER_BYTES]
-        return visit.dress(_response(result, context, media_type, most=most))
+        return visit.apply_to_response(_response(result, context, media_type, most=most))
 
 
-def _require_no_wait(visit: Visit, wanted: GraphQLRequest) -> None:
+def _require_no_wait(visit: RequestAuth, wanted: GraphQLRequest) -> None:
     """Refuse a client that has to wait before its document is parsed. Raises Exceeded."""
     if not visit.is_waiting:
         return
@@ -226,12 +231,12 @@ def refusal(error: DomainError, *, allow: str = "POST", media_type: str = JSON_T
     answer = Response(
         error_body(error, current_request_id()), status, headers, f"{media_type}; charset=utf-8"
     )
-    if isinstance(error, Exceeded):
+    if isinstance(error, RateLimitExceeded):
         answer.raw_headers += error.standing.pairs()
     return answer
 
 
-class _Data(Response):
+class DataResponse(Response):
     """An answer without errors, its headers as they are sent."""
 
     def __init__(self, content: bytes, media_type: str) -> None:
@@ -245,13 +250,13 @@ def _response(result: Any, context: Context, media_type: str, *, most: int | Non
     """Raises QueryTooComplex for an answer of more than `most` bytes; None is no bound."""
     errors, data = result.errors, result.data
     if not errors and not result.extensions:
-        return _Data(_encoded({"data": data}, most), media_type)
+        return DataResponse(_encoded({"data": data}, most), media_type)
     body: dict[str, Any] = {}
     headers = {"Vary": "Accept"}
     status = 200
     if errors:
         body["errors"] = [
-            publish(error, context.request_id, may_introspect=context.may_introspect)
+            format_error(error, context.request_id, may_introspect=context.may_introspect)
             for error in errors
         ]
         extensions = body["errors"][0]["extensions"]

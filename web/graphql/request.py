@@ -17,7 +17,7 @@ from domain.errors.exceptions import (
     UnsupportedMediaType,
 )
 from resilience.byte_bounded_cache import cached
-from web.errors import headers_of
+from web.errors import header_index
 from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, JSON_TYPE
 from web.graphql.trusted_documents import TrustedDocuments
 
@@ -42,7 +42,7 @@ class HttpRequest:
         self, scope: Scope, receive: Receive, take: Callable[[], bytes | None] | None = None
     ) -> None:
         self.scope = scope
-        self.headers = headers_of(scope)
+        self.headers = header_index(scope)
         self.method: str = scope["method"]
         self._receive = receive
         # What gives a body that has arrived.
@@ -112,7 +112,7 @@ def _checked(body: Any, trusted: TrustedDocuments, *, parse_nested: bool = False
     extensions = _object(body.get("extensions"), "extensions", parse_nested=parse_nested)
     query = body.get("query")
     if query in (None, ""):
-        query = _named(body, extensions, trusted)
+        query = _persisted_query(body, extensions, trusted)
     if not isinstance(query, str) or not query.strip():
         raise MalformedRequest("query has to be a text with a GraphQL document.")
     operation_name = body.get("operationName")
@@ -125,7 +125,7 @@ def _checked(body: Any, trusted: TrustedDocuments, *, parse_nested: bool = False
     )
 
 
-def _named(
+def _persisted_query(
     body: Mapping[str, Any], extensions: Mapping[str, Any] | None, trusted: TrustedDocuments
 ) -> str | None:
     """Return the trusted document that stands for the query.

@@ -22,20 +22,26 @@ from domain.errors.exceptions import (
     RequestTimeout,
     ServiceUnavailable,
 )
-from observability.dedup import each_warning_once
-from observability.logging_setup import bound, log_fact
+from observability.dedup import deduplicate_warnings
+from observability.logging_setup import log_context, log_fast
 from observability.metrics import REQUESTS
 from observability.tracing import is_tracing, request_span
 from web.graphql.request import HttpRequest
 from web.middleware.exchange import Exchange, Rules
 from web.middleware.rate_limit import RateLimit
-from web.middleware.request_id import logged_path, method_of, route_of, trace_of, traceparent_of
-from web.middleware.timeout import TrustedHosts, announced_bytes
+from web.middleware.request_id import (
+    method_label,
+    redacted_path,
+    route_label,
+    trace_log_fields,
+    traceparent_of,
+)
+from web.middleware.timeout import TrustedHosts, content_length
 
 log = structlog.get_logger(__name__)
 
 
-class Service(Starlette):
+class App(Starlette):
     """Without Starlette's own outermost layer: `Surroundings` answers what nobody else did."""
 
     def build_middleware_stack(self) -> ASGIApp:
@@ -90,8 +96,8 @@ class Surroundings:
         began = time.perf_counter()
         exchange = Exchange(self._rules, scope, receive, send)
         path, traceparent = scope["path"], traceparent_of(exchange.headers)
-        ids = {"request_id": exchange.request_id, **trace_of(traceparent)}
-        with bound(ids), each_warning_once():
+        ids = {"request_id": exchange.request_id, **trace_log_fields(traceparent)}
+        with log_context(ids), deduplicate_warnings():
             try:
                 if is_tracing():
                     await self._traced(exchange, path, traceparent)
@@ -99,18 +105,18 @@ class Surroundings:
                     await self._answered(exchange)
             finally:
                 seconds = time.perf_counter() - began
-                _requests(route_of(path), exchange.status).observe(seconds)
-                log_fact(
+                _requests(route_label(path), exchange.status).observe(seconds)
+                log_fast(
                     __name__,
                     "request_finished",
                     response_time_ms=round(seconds * 1000, 2),
                     method=scope["method"][:20],
-                    path=logged_path(path),
+                    path=redacted_path(path),
                     status=exchange.status,
                 )
 
     async def _traced(self, exchange: Exchange, path: str, traceparent: str | None) -> None:
-        name = f"{method_of(exchange.scope)} {route_of(path)}"
+        name = f"{method_label(exchange.scope)} {route_label(path)}"
         with request_span(name, traceparent) as current:
             await self._answered(exchange)
             current.set_attribute("http.response.status_code", exchange.status or 0)
@@ -123,7 +129,7 @@ class Surroundings:
         if scope["method"] == "OPTIONS" and (preflight := self._rules.cors.preflight(scope)):
             await preflight(scope, exchange.receive, exchange.send_as_it_is)
             return
-        announced = announced_bytes(exchange.headers)
+        announced = content_length(exchange.headers)
         refusal = exceeded or await self._refusal(exchange, announced)
         if refusal is not None:
             # A small rest is read and dropped by the server, a big one ends with the connection.

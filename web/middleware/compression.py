@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 import brotli
 
 from resilience.byte_bounded_cache import cached
-from web.errors import Headers, Pairs
+from web.errors import Headers, RawHeaders
 from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
 
-FROM_BYTES = 1024
+MINIMUM_SIZE = 1024
 # Types of text; everything else that is served is compressed in itself.
 COMPRESSIBLE = re.compile(r"text/|application/(?:[\w.-]+\+)?json\b|image/svg\+xml")
 
@@ -31,7 +31,7 @@ ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 @cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
-def accepted(header: str) -> str | None:
+def negotiate_encoding(header: str) -> str | None:
     """The encoding to use for an Accept-Encoding; None where the body has to stay as it is."""
     entries = (entry.partition(";") for entry in header.lower().split(","))
     weights = {name.strip(): _weight(parameter.strip()) for name, _, parameter in entries}
@@ -51,13 +51,13 @@ def _is_text(media_type: bytes) -> bool:
     return COMPRESSIBLE.match(media_type.decode("latin-1")) is not None
 
 
-def compressed(asked: Headers, pairs: Pairs, body: bytes) -> tuple[Pairs, bytes]:
+def compressed(asked: Headers, pairs: RawHeaders, body: bytes) -> tuple[RawHeaders, bytes]:
     """The headers of the answer and its body in the best encoding."""
     given = dict(pairs)
     if b"content-encoding" in given or not _is_text(given.get(b"content-type", b"")):
         return pairs, body
     ways = asked.get(b"accept-encoding")
-    encoding = accepted(ways[0].decode("latin-1")) if ways else None
+    encoding = negotiate_encoding(ways[0].decode("latin-1")) if ways else None
     if encoding is None:
         return [*pairs, _VARY], body
     body = ENCODINGS[encoding](body)

@@ -11,7 +11,7 @@ from starlette.types import Scope
 from domain.errors.exceptions import MalformedRequest
 from observability.logging_setup import current_request_id
 from schema.errors import error_body
-from web.errors import JSON, Block, Headers, headers_of
+from web.errors import JSON, EncodedHeaders, Headers, header_index
 
 METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS")
 HEADERS = (
@@ -62,14 +62,16 @@ class Cors:
             expose_headers=EXPOSED,
         )
         simple, to_all = self._rules.simple_headers, self._rules.allow_all_origins
-        self._others = Block({**(simple if to_all else {}), **VARY})
+        self._others = EncodedHeaders({**(simple if to_all else {}), **VARY})
         self._known = {
-            origin.encode(): Block({**simple, "Access-Control-Allow-Origin": origin, **VARY})
+            origin.encode(): EncodedHeaders(
+                {**simple, "Access-Control-Allow-Origin": origin, **VARY}
+            )
             for origin in origins
             if not to_all
         }
 
-    def block(self, headers: Headers) -> Block:
+    def block(self, headers: Headers) -> EncodedHeaders:
         """Headers of the answer."""
         origins = headers.get(b"origin")
         return self._known.get(origins[0], self._others) if origins else self._others
@@ -78,7 +80,7 @@ class Cors:
         """The answer to a browser that asks before it sends; None for any other request."""
         if scope["method"] != "OPTIONS":
             return None
-        if not {b"origin", b"access-control-request-method"} <= headers_of(scope).keys():
+        if not {b"origin", b"access-control-request-method"} <= header_index(scope).keys():
             return None
         answer = self._rules.preflight_response(Request(scope).headers)
         headers = {

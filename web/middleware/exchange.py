@@ -9,12 +9,12 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from domain.errors.exceptions import BodyTooLarge, DomainError
-from web.errors import Block, Pairs, headers_of, refused
-from web.middleware.compression import FROM_BYTES, compressed
+from web.errors import EncodedHeaders, RawHeaders, error_response, header_index
+from web.middleware.compression import MINIMUM_SIZE, compressed
 from web.middleware.cors import Cors
 from web.middleware.request_id import request_id_of
-from web.middleware.timeout import TRANSFERS, BodyLimits, Deadlines, Timed
-from web.rate_limiting.status import Exceeded
+from web.middleware.timeout import STREAMING_PREFIXES, BodyLimits, Deadline, TimeoutScheduler
+from web.rate_limiting.status import RateLimitExceeded
 
 # Extensions of a scope, where the server has them: what sends status, headers, lines of more
 # headers and body at once; and what takes a body that has arrived, if it is not larger than said.
@@ -31,7 +31,7 @@ HSTS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
-SendWhole = Callable[[int, Pairs, bytes, bytes], Awaitable[None]]
+SendWhole = Callable[[int, RawHeaders, bytes, bytes], Awaitable[None]]
 TakeBody = Callable[[int], bytes | None]
 
 
@@ -44,17 +44,17 @@ class Rules:
         https_only: bool,
         cors: Cors,
         sizes: BodyLimits,
-        deadlines: Deadlines,
+        deadlines: TimeoutScheduler,
         compresses: bool,
     ) -> None:
         self.cors = cors
         self.sizes = sizes
         self.deadlines = deadlines
         self.compresses = compresses
-        self.common = Block({**SECURITY_HEADERS, **(HSTS if https_only else {})})
+        self.common = EncodedHeaders({**SECURITY_HEADERS, **(HSTS if https_only else {})})
 
 
-class Exchange(Timed):
+class Exchange(Deadline):
     """One request and its answer, as the application receives and sends them.
 
     `status` is None until an answer has begun. Its head waits for the first of its body, which may
@@ -82,10 +82,10 @@ class Exchange(Timed):
         self.is_cut = self.is_late = self.is_received = self.is_receiving = False
         path = scope["path"]
         self.scope = scope
-        self.headers = headers_of(scope)
+        self.headers = header_index(scope)
         self.request_id = request_id_of(self.headers)
         self.status: int | None = None
-        self.is_transfer = path.startswith(TRANSFERS)
+        self.is_transfer = path.startswith(STREAMING_PREFIXES)
         self.limit = rules.sizes.of(path)
         self._rules = rules
         self._receive = receive
@@ -109,7 +109,7 @@ class Exchange(Timed):
         deadlines = self._rules.deadlines
         is_awaited = not (self.is_transfer or self.is_received)
         if is_awaited:
-            deadlines.await_piece(self)
+            deadlines.start_body_wait(self)
         message = await self._receive()
         if is_awaited:
             deadlines.take_piece(self, is_last=not message.get("more_body", False))
@@ -151,15 +151,15 @@ class Exchange(Timed):
     ) -> None:
         """Put the error in the place of an answer that has not begun; after it nothing is sent."""
         if self.status is None:
-            status, pairs, body = refused(self.scope, error, status=status, close=close)
-            if isinstance(error, Exceeded):
+            status, pairs, body = error_response(self.scope, error, status=status, close=close)
+            if isinstance(error, RateLimitExceeded):
                 pairs = [*pairs, *error.standing.pairs()]
             await self._send_whole(status, pairs, body)
         self._is_refused = True
 
-    def _send_whole(self, status: int, pairs: Pairs, body: bytes) -> Awaitable[None]:
+    def _send_whole(self, status: int, pairs: RawHeaders, body: bytes) -> Awaitable[None]:
         rules, whole = self._rules, self._whole
-        if rules.compresses and len(body) >= FROM_BYTES:
+        if rules.compresses and len(body) >= MINIMUM_SIZE:
             pairs, body = compressed(self.headers, pairs, body)
         cors = rules.cors.block(self.headers)
         is_plain = rules.common.names.isdisjoint(dict(pairs))
@@ -168,13 +168,15 @@ class Exchange(Timed):
             return whole(status, [*pairs, self._id], cors.lines + rules.common.lines, body)
         return self._send_both(status, pairs, cors.pairs, body)
 
-    async def _send_both(self, status: int, pairs: Pairs, cors: Pairs, body: bytes) -> None:
+    async def _send_both(
+        self, status: int, pairs: RawHeaders, cors: RawHeaders, body: bytes
+    ) -> None:
         start = {"type": "http.response.start", "status": status, "headers": pairs}
         self._dress(start, cors)
         await self._send(start)
         await self._send({"type": "http.response.body", "body": body})
 
-    def _dress(self, start: Message, cors: Pairs) -> None:
+    def _dress(self, start: Message, cors: RawHeaders) -> None:
         """Add what every answer has; headers of its own stay."""
         self.status = start["status"]
         own = dict(start["headers"])

@@ -9,9 +9,9 @@ from starlette.types import Scope
 
 from observability.metrics import RATE_LIMIT_REJECTIONS
 from web.auth.authentication import KNOWN_COOKIES
-from web.auth.client_ip import client_address
-from web.errors import headers_of
-from web.rate_limiting.status import Exceeded, Policy, Standing
+from web.auth.client_ip import client_key
+from web.errors import header_index
+from web.rate_limiting.status import RateLimitExceeded, RateLimitPolicy, RateLimitStatus
 
 # A client that was quiet for so long may send all the requests of that time at once: twenty teams
 # of one church send 660 files from one address, each with a preflight, an openUpload and a PUT.
@@ -46,7 +46,7 @@ class RateLimit:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._interval = 60 / per_minute
-        self._policy = Policy(
+        self._policy = RateLimitPolicy(
             "request", "requests", per_minute * BURST_MINUTES, minutes=BURST_MINUTES
         )
         self._trusted_proxies = tuple(trusted_proxies)
@@ -58,12 +58,12 @@ class RateLimit:
     def __len__(self) -> int:
         return len(self._free_at)
 
-    def count(self, scope: Scope) -> Exceeded | None:
+    def count(self, scope: Scope) -> RateLimitExceeded | None:
         """Take a place for the request; the refusal where none is left."""
         path = scope["path"]
         if path in UNCOUNTED:
             return None
-        client = client_address(scope, self._trusted_proxies)
+        client = client_key(scope, self._trusted_proxies)
         if path in PROBES:
             wait = self._take(f"probe {client}")
         else:
@@ -72,7 +72,7 @@ class RateLimit:
                 wait = self._take(f"device {device}")
         if wait > 0:
             _REJECTIONS.inc()
-            return Exceeded(Standing(self._policy, 0, math.ceil(wait)))
+            return RateLimitExceeded(RateLimitStatus(self._policy, 0, math.ceil(wait)))
         return None
 
     def _take(self, client: str) -> float:
@@ -88,7 +88,7 @@ class RateLimit:
         return wait
 
     def _device(self, scope: Scope) -> str | None:
-        text = _known_text(headers_of(scope).get(b"cookie", ()))
+        text = _known_text(header_index(scope).get(b"cookie", ()))
         return None if text is None else self._device_of(text)
 
 

@@ -11,13 +11,15 @@ from observability.redaction import REDACTED, decoded, scrub
 from observability.tracing import trace_id_of
 from web.errors import Headers
 from web.middleware.cors import METHODS
-from web.middleware.timeout import TRANSFERS
+from web.middleware.timeout import STREAMING_PREFIXES
 
 MAX_LOGGED_PATH = 200
 ROUTES = frozenset("/graphql /graphiql /livez /readyz /health /metrics /errors".split())
 
 # However it is written: behind two slashes, in capitals, below another path.
-_TRANSFER = re.compile(rf"(?:{'|'.join(one.strip('/') for one in TRANSFERS)})\W", re.IGNORECASE)
+_TRANSFER = re.compile(
+    rf"(?:{'|'.join(one.strip('/') for one in STREAMING_PREFIXES)})\W", re.IGNORECASE
+)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
@@ -55,29 +57,29 @@ def traceparent_of(headers: Headers) -> str | None:
     return given[0].decode("latin-1") if given else None
 
 
-def trace_of(traceparent: str | None) -> dict[str, str]:
+def trace_log_fields(traceparent: str | None) -> dict[str, str]:
     """What the log says of the trace that the request belongs to."""
     trace_id = trace_id_of(traceparent) if traceparent else None
     return {"trace_id": trace_id} if trace_id else {}
 
 
-def method_of(scope: Scope) -> str:
+def method_label(scope: Scope) -> str:
     """Of a bounded set."""
     return scope["method"] if scope["method"] in METHODS else "OTHER"
 
 
-def route_of(path: str) -> str:
+def route_label(path: str) -> str:
     """Of a bounded set, whatever was asked for."""
     if path in ROUTES:
         return path
-    return next((prefix for prefix in TRANSFERS if path.startswith(prefix)), "other")
+    return next((prefix for prefix in STREAMING_PREFIXES if path.startswith(prefix)), "other")
 
 
-def logged_path(path: str) -> str:
+def redacted_path(path: str) -> str:
     """The path without capabilities: what follows in paths of transfers, and all that is secret."""
     if path in ROUTES:
         return path
-    for prefix in TRANSFERS:
+    for prefix in STREAMING_PREFIXES:
         if path.startswith(prefix):
             return prefix + REDACTED
     path = decoded(path)

@@ -15,7 +15,7 @@ from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
 PROBES = ("/livez", "/readyz")
 MAX_DIGITS = 18
 TICK_SECONDS = 0.05
-TRANSFERS = ("/uploads/", "/files/", "/exports/")
+STREAMING_PREFIXES = ("/uploads/", "/files/", "/exports/")
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+?)\.?(:[0-9]{1,5})?")
 
@@ -56,13 +56,13 @@ class BodyLimits:
         return limit
 
 
-def announced_bytes(headers: Headers) -> int:
+def content_length(headers: Headers) -> int:
     """The declared length of the body, 0 without one."""
     declared = b"".join(headers.get(b"content-length", ()))
     return int(declared[:MAX_DIGITS]) if declared.isdigit() else 0
 
 
-class Timed:
+class Deadline:
     """Work that has an end, brought forward while the next piece of a body is awaited.
 
     `is_late` says of work that was cancelled that its time was over, and nothing else.
@@ -90,7 +90,7 @@ class Timed:
     is_receiving: bool
 
 
-class Deadlines:
+class TimeoutScheduler:
     """One timer for all requests, which looks twenty times a second for those that are late.
 
     As `asyncio.timeout`, which takes a timer for each and another for every change.
@@ -99,11 +99,11 @@ class Deadlines:
     def __init__(self, *, seconds: float, receive_seconds: float) -> None:
         self.seconds = seconds
         self.receive_seconds = receive_seconds
-        self._running: set[Timed] = set()
+        self._running: set[Deadline] = set()
         self._loop = RunningLoop()
         self._looked_at_by: asyncio.AbstractEventLoop | None = None
 
-    def begin(self, one: Timed) -> None:
+    def begin(self, one: Deadline) -> None:
         """What the current task does from here on."""
         loop = self._loop.get()
         task = asyncio.current_task(loop)
@@ -116,16 +116,16 @@ class Deadlines:
             self._looked_at_by = loop
             loop.call_later(TICK_SECONDS, self._look, loop)
 
-    def end(self, one: Timed) -> None:
+    def end(self, one: Deadline) -> None:
         self._running.discard(one)
         if one.is_cut:
             one.is_late = one.task.uncancel() <= one.cancelling
 
-    def await_piece(self, one: Timed) -> None:
+    def start_body_wait(self, one: Deadline) -> None:
         one.ends_at = min(one.end, time.monotonic() + self.receive_seconds)
         one.is_receiving = True
 
-    def take_piece(self, one: Timed, *, is_last: bool) -> None:
+    def take_piece(self, one: Deadline, *, is_last: bool) -> None:
         one.ends_at = one.end
         one.is_receiving, one.is_received = False, is_last
 

@@ -6,9 +6,9 @@ from starlette.requests import Request
 
 from domain.errors.exceptions import DomainError
 from resolvers.security.secrets import NotSigned
-from web.auth.client_ip import client_address
-from web.rate_limiting.limiter import RateLimits
-from web.rate_limiting.status import Exceeded
+from web.auth.client_ip import client_key
+from web.rate_limiting.limiter import RateLimiter
+from web.rate_limiting.status import RateLimitExceeded
 
 
 class Guesses:
@@ -16,19 +16,19 @@ class Guesses:
     and somebody who tries does not keep others of the same address from theirs.
     """
 
-    def __init__(self, limits: RateLimits, trusted_proxies: Sequence[str]) -> None:
+    def __init__(self, limits: RateLimiter, trusted_proxies: Sequence[str]) -> None:
         self._limits = limits
         self._trusted_proxies = tuple(trusted_proxies)
 
     def client(self, request: Request) -> str:
         """The client that the request counts for."""
-        return client_address(request.scope, self._trusted_proxies)
+        return client_key(request.scope, self._trusted_proxies)
 
     async def counted(self, request: Request, error: DomainError) -> DomainError:
         """Count a guess; the refusal where there were too many."""
         try:
             await self._limits.count_token(self.client(request))
-        except Exceeded as refusal:
+        except RateLimitExceeded as refusal:
             return refusal
         return error
 

@@ -15,11 +15,11 @@ import structlog
 
 from observability.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
 from web.rate_limiting.attempts import Attempt, OwnAttempts, token_attempt
-from web.rate_limiting.memory import OwnCounting, OwnMemory, StoreAway
-from web.rate_limiting.status import Exceeded, Policy, Standing
+from web.rate_limiting.memory import MemoryLimiter, StoreUnavailable, WindowStore
+from web.rate_limiting.status import RateLimitExceeded, RateLimitPolicy, RateLimitStatus
 
 if TYPE_CHECKING:
-    from web.rate_limiting.redis_store import SharedCounting
+    from web.rate_limiting.redis_store import RedisLimiter
 
 T = TypeVar("T")
 
@@ -35,12 +35,12 @@ LATE_REFUSALS = 5
 # A store that is away is asked by the probe alone, this often.
 STORE_PAUSE_SECONDS = 5.0
 # Of the counts that find out whether the store is back, which may be any number.
-PROBE = Policy("probe", "probes", 1_000_000, minutes=1)
+PROBE = RateLimitPolicy("probe", "probes", 1_000_000, minutes=1)
 
 log = structlog.get_logger(__name__)
 
 
-class RateLimits:
+class RateLimiter:
     name = "rateLimitStore"
 
     def __init__(  # noqa: PLR0913 - one argument for each setting
@@ -55,16 +55,16 @@ class RateLimits:
     ) -> None:
         self.enabled = enabled
         self.store_is_away = False
-        self._policies: dict[Kind, Policy] = {
-            "mutation": Policy("mutation", "mutations", requests_per_minute, minutes=1),
-            "query": Policy("query", "queries", queries_per_minute, minutes=1),
-            "upload": Policy("upload", "uploads", uploads_per_10_minutes, minutes=10),
+        self._policies: dict[Kind, RateLimitPolicy] = {
+            "mutation": RateLimitPolicy("mutation", "mutations", requests_per_minute, minutes=1),
+            "query": RateLimitPolicy("query", "queries", queries_per_minute, minutes=1),
+            "upload": RateLimitPolicy("upload", "uploads", uploads_per_10_minutes, minutes=10),
         }
-        self._tokens = Policy("guess", "guesses", GUESSES, minutes=15)
-        self.sign_ins = Policy("sign_in", "signIns", sign_ins_per_15_minutes, minutes=15)
-        self._own = OwnCounting()
+        self._tokens = RateLimitPolicy("guess", "guesses", GUESSES, minutes=15)
+        self.sign_ins = RateLimitPolicy("sign_in", "signIns", sign_ins_per_15_minutes, minutes=15)
+        self._own = MemoryLimiter()
         # Waits as clients were told, by whichever store, and their refusals since then.
-        self._refusals = OwnMemory()
+        self._refusals = WindowStore()
         self._attempts = OwnAttempts()
         # Apart, so that a flood of wrong tokens makes no guess at a password forgotten.
         self._token_attempts = OwnAttempts()
@@ -76,10 +76,10 @@ class RateLimits:
         return self._shared is not None
 
     @property
-    def is_well(self) -> bool:
+    def is_healthy(self) -> bool:
         return not self.store_is_away
 
-    async def hit(self, kind: Kind, client: str, count: int = 1) -> Standing | None:
+    async def hit(self, kind: Kind, client: str, count: int = 1) -> RateLimitStatus | None:
         """Count operations, all or none; None where limits are lifted. Raises Exceeded."""
         if not self.enabled:
             return None
@@ -96,10 +96,10 @@ class RateLimits:
             )
         if wait:
             RATE_LIMIT_REJECTIONS.labels(kind).inc()
-            raise Exceeded(standing)
+            raise RateLimitExceeded(standing)
         return standing
 
-    async def remember(self, refusal: Exceeded, client: str) -> None:
+    async def remember(self, refusal: RateLimitExceeded, client: str) -> None:
         """Remember a refusal that took work, so that those that follow take none."""
         kind, wait = refusal.standing.policy.kind, refusal.standing.reset_seconds
         await self._refusals.incr(f"{kind}/{client}", wait)
@@ -119,7 +119,7 @@ class RateLimits:
             refusals, _ = self._refusals.counter(f"{name}/{client}")
             if wait and (kind is not None or refusals > LATE_REFUSALS):
                 RATE_LIMIT_REJECTIONS.labels(name).inc()
-                raise Exceeded(Standing(self._policies[name], 0, wait))
+                raise RateLimitExceeded(RateLimitStatus(self._policies[name], 0, wait))
 
     def _wait(self, kind: Kind, client: str) -> int:
         """Seconds that are left of a wait; 0 in its last one.
@@ -143,7 +143,7 @@ class RateLimits:
             attempt = token_attempt(client, text, self._tokens.quota)
             await self._reserve(self._tokens, self._token_attempts, attempt)
 
-    async def _reserve(self, policy: Policy, own: OwnAttempts, attempt: Attempt) -> None:
+    async def _reserve(self, policy: RateLimitPolicy, own: OwnAttempts, attempt: Attempt) -> None:
         shared = self._shared
         wait = own_wait = own.reserve(attempt, policy.seconds)
         if shared is not None:
@@ -156,7 +156,7 @@ class RateLimits:
                 own.add(attempt, policy.seconds)
         if wait:
             RATE_LIMIT_REJECTIONS.labels(policy.kind).inc()
-            raise Exceeded(Standing(policy, 0, wait))
+            raise RateLimitExceeded(RateLimitStatus(policy, 0, wait))
 
     async def forgive(self, attempt: Attempt) -> None:
         """Give back what the guesser was counted for at this account, and nothing else."""
@@ -178,7 +178,7 @@ class RateLimits:
         try:
             await give_back(attempt)
             self._note(None)
-        except StoreAway as away:
+        except StoreUnavailable as away:
             self._note(away)
 
     async def look_after_store(self) -> None:
@@ -186,7 +186,7 @@ class RateLimits:
         while self._shared is not None:
             await asyncio.sleep(STORE_PAUSE_SECONDS)
             if self.store_is_away:
-                with suppress(StoreAway):
+                with suppress(StoreUnavailable):
                     await self._shared.hit(PROBE, "probe", 1)
                     self._note(None)
 
@@ -203,13 +203,13 @@ class RateLimits:
             return await own()
         try:
             counted = await shared()
-        except StoreAway as away:
+        except StoreUnavailable as away:
             self._note(away)
             return await own()
         self._note(None)
         return counted
 
-    def _note(self, away: StoreAway | None) -> None:
+    def _note(self, away: StoreUnavailable | None) -> None:
         """Log a change. None: the store has answered."""
         if (away is not None) == self.store_is_away:
             return
@@ -227,7 +227,7 @@ async def _ready(value: T) -> T:
     return value
 
 
-def _shared(uri: str) -> "SharedCounting":
-    from web.rate_limiting.redis_store import SharedCounting  # noqa: PLC0415 - takes long, few need it
+def _shared(uri: str) -> "RedisLimiter":
+    from web.rate_limiting.redis_store import RedisLimiter  # noqa: PLC0415 - takes long, few need it
 
-    return SharedCounting(uri)
+    return RedisLimiter(uri)

@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict, deque
 from typing import Any
 
-from web.rate_limiting.status import Policy, Standing
+from web.rate_limiting.status import RateLimitPolicy, RateLimitStatus
 
 SWEEP_SECONDS = 60
 WAIT_MAX_SECONDS = 900
@@ -16,11 +16,11 @@ BREACHES_KEPT_SECONDS = 3600
 CLIENTS_KEPT = 20_000
 
 
-class StoreAway(Exception):
+class StoreUnavailable(Exception):
     """A store that processes share does not answer."""
 
 
-class OwnMemory:
+class WindowStore:
     """Moving windows and counters of this process. The library's walk every client on every hit."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class OwnMemory:
         self.counters = OrderedDict((k, v) for k, v in self.counters.items() if v[1] > now)
 
 
-class Counting:
+class Limiter:
     """Waits, which double, in one store."""
 
     def __init__(self, store: Any) -> None:
@@ -86,14 +86,14 @@ class Counting:
         return wait
 
 
-class OwnCounting(Counting):
+class MemoryLimiter(Limiter):
     """In memory."""
 
     def __init__(self) -> None:
-        self._memory = OwnMemory()
+        self._memory = WindowStore()
         super().__init__(self._memory)
 
-    def take(self, policy: Policy, client: str, count: int) -> Standing | None:
+    def take(self, policy: RateLimitPolicy, client: str, count: int) -> RateLimitStatus | None:
         """The standing of a client that has its places now; None for one that may have to wait."""
         if self._memory.counters:
             return None
@@ -103,27 +103,29 @@ class OwnCounting(Counting):
         )
         return _standing(policy, window, now) if is_taken else None
 
-    async def hit(self, policy: Policy, client: str, count: int) -> tuple[Standing, int]:
+    async def hit(
+        self, policy: RateLimitPolicy, client: str, count: int
+    ) -> tuple[RateLimitStatus, int]:
         """As shared."""
         key, now = f"{policy.kind}/{client}", time.time()
         _, ends_at = self._memory.counter(f"waits/{key}")
         wait = math.ceil(ends_at - now)
         if wait > 0:
-            return Standing(policy, 0, wait), wait
+            return RateLimitStatus(policy, 0, wait), wait
         is_taken, window = self._memory.take(
             (policy.kind, client), policy.quota, policy.seconds, now, count
         )
         if is_taken:
             return _standing(policy, window, now), 0
         wait = await self._breach(key, _reset_after(policy, window, now, count))
-        return Standing(policy, 0, wait), wait
+        return RateLimitStatus(policy, 0, wait), wait
 
 
-def _standing(policy: Policy, window: deque[float], now: float) -> Standing:
-    return Standing(policy, policy.quota - len(window), max(1, math.ceil(window[0] - now)))
+def _standing(policy: RateLimitPolicy, window: deque[float], now: float) -> RateLimitStatus:
+    return RateLimitStatus(policy, policy.quota - len(window), max(1, math.ceil(window[0] - now)))
 
 
-def _reset_after(policy: Policy, window: deque[float], now: float, count: int) -> int:
+def _reset_after(policy: RateLimitPolicy, window: deque[float], now: float, count: int) -> int:
     """Seconds until `count` places are free; the whole window where there never are so many."""
     missing = len(window) + count - policy.quota
     if not 0 < missing <= len(window):

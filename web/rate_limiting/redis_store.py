@@ -13,8 +13,8 @@ from limits.storage import storage_from_string
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from web.rate_limiting.attempts import Attempt
-from web.rate_limiting.memory import Counting, StoreAway
-from web.rate_limiting.status import Policy, Standing
+from web.rate_limiting.memory import Limiter, StoreUnavailable
+from web.rate_limiting.status import RateLimitPolicy, RateLimitStatus
 
 STORE_TIMEOUT_SECONDS = 1.0
 # Of all that one count asks the store.
@@ -63,7 +63,7 @@ end
 """
 
 
-class SharedCounting(Counting):
+class RedisLimiter(Limiter):
     """Several processes count together. Counting raises StoreAway."""
 
     def __init__(self, uri: str) -> None:
@@ -83,7 +83,9 @@ class SharedCounting(Counting):
             client.register_script, (RESERVE, FORGIVE, TAKE_BACK)
         )
 
-    async def hit(self, policy: Policy, client: str, count: int) -> tuple[Standing, int]:
+    async def hit(
+        self, policy: RateLimitPolicy, client: str, count: int
+    ) -> tuple[RateLimitStatus, int]:
         """Where the client stands, and the seconds to wait, 0 for none."""
         async with _named_failures():
             return await self._hit(policy, client, count)
@@ -110,18 +112,20 @@ class SharedCounting(Counting):
         """Give the connections to the store back."""
         await self._pool.aclose()
 
-    async def _hit(self, policy: Policy, client: str, count: int) -> tuple[Standing, int]:
+    async def _hit(
+        self, policy: RateLimitPolicy, client: str, count: int
+    ) -> tuple[RateLimitStatus, int]:
         key, item = f"{policy.kind}/{client}", _item(policy)
         wait = math.ceil(await self._store.get_expiry(f"waits/{key}") - time.time())
         if wait > 0:
-            return Standing(policy, 0, wait), wait
+            return RateLimitStatus(policy, 0, wait), wait
         is_taken = await self._windows.hit(item, policy.kind, client, cost=count)
         window = await self._windows.get_window_stats(item, policy.kind, client)
         reset = max(1, math.ceil(window.reset_time - time.time()))
         if is_taken:
-            return Standing(policy, window.remaining, reset), 0
+            return RateLimitStatus(policy, window.remaining, reset), 0
         wait = await self._breach(key, reset)
-        return Standing(policy, 0, wait), wait
+        return RateLimitStatus(policy, 0, wait), wait
 
 
 @asynccontextmanager
@@ -135,20 +139,20 @@ async def _named_failures() -> AsyncGenerator[None]:
         async with asyncio.timeout(TOTAL_TIMEOUT_SECONDS):
             yield
     except Exception as error:
-        raise StoreAway from error
+        raise StoreUnavailable from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
         # Nobody has cancelled the request: the connection was given up below.
-        raise StoreAway from error
+        raise StoreUnavailable from error
 
 
 def _keys(attempt: Attempt) -> list[str]:
     return [f"attempts/{name}" for name, _ in attempt.names]
 
 
-def _item(policy: Policy) -> RateLimitItem:
+def _item(policy: RateLimitPolicy) -> RateLimitItem:
     return RateLimitItemPerMinute(policy.quota, policy.minutes)
 
 

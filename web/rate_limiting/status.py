@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from domain.errors.exceptions import RateLimited
-from web.errors import Pairs
+from web.errors import RawHeaders
 
 
-class Policy:
+class RateLimitPolicy:
     """So many operations of a kind within so many minutes."""
 
     def __init__(self, kind: str, name: str, quota: int, *, minutes: int) -> None:
@@ -19,22 +19,22 @@ class Policy:
 
 
 @dataclass(slots=True)
-class Standing:
+class RateLimitStatus:
     """Where a client stands after a request that was counted by the policy."""
 
-    policy: Policy
+    policy: RateLimitPolicy
     remaining: int
     reset_seconds: int
 
-    def pairs(self) -> Pairs:
+    def pairs(self) -> RawHeaders:
         """Headers as the draft of the IETF's HTTPAPI group has them."""
         rate = b'"%b";r=%d;t=%d' % (self.policy.name, self.remaining, self.reset_seconds)
         return [self.policy.pair, (b"ratelimit", rate)]
 
 
-class Exceeded(RateLimited):
+class RateLimitExceeded(RateLimited):
     """`standing` is as of the refusal; its reset is when to come again."""
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(self, standing: RateLimitStatus) -> None:
         super().__init__(retry_after_seconds=standing.reset_seconds)
         self.standing = standing

@@ -14,7 +14,7 @@ from resolvers.exports.export import Export
 from resolvers.services import Services
 from web.graphql.endpoint import refusal
 from web.rate_limiting.guesses import Guesses
-from web.routes.files import HeldFile
+from web.routes.files import CleanupFileResponse
 
 XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 # Writing one takes a thread and, while it is packed, much of a processor.
@@ -56,7 +56,7 @@ class Exports:
             folder = await stack.enter_async_context(self._services.storage.spool.scratch_folder())
             async with self._workbooks:
                 path = await exports.write_workbook(self._services, export, folder)
-            return HeldFile(
+            return CleanupFileResponse(
                 path,
                 stack.pop_all(),
                 media_type=XLSX_TYPE,

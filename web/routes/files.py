@@ -28,7 +28,7 @@ class Files:
                 )
             except DomainError as error:
                 return refusal(await self._guesses.judged(request, error))
-            return HeldFile(
+            return CleanupFileResponse(
                 file.path,
                 stack.pop_all(),
                 media_type=file.media_type,
@@ -37,7 +37,7 @@ class Files:
             )
 
 
-class HeldFile(FileResponse):
+class CleanupFileResponse(FileResponse):
     """Gives up what it holds when the file has been sent, or could not be."""
 
     def __init__(self, path: Path, held: AsyncExitStack, **options: str) -> None:

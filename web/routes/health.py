@@ -10,10 +10,10 @@ from strawberry.http.ides import get_graphql_ide_html
 from domain.errors.exceptions import CATALOG, ISSUE_CATALOG, MethodNotAllowed, NotFound
 from resolvers.services import Services
 from resolvers.tournaments import queries
-from web.errors import headers_of
+from web.errors import header_index
 from web.graphql.endpoint import refusal
 from web.graphql.negotiation import error_type
-from web.server.graceful_shutdown import Drain
+from web.server.graceful_shutdown import ShutdownState
 
 # The stock explorer loads its parts from the web; it is served in development only.
 EXPLORER_POLICY = (
@@ -30,7 +30,7 @@ async def livez(_request: Request) -> Response:
 class Readiness:
     """`/readyz` and `/health`: 503 when the database is away or the process is about to end."""
 
-    def __init__(self, services: Services, drain: Drain) -> None:
+    def __init__(self, services: Services, drain: ShutdownState) -> None:
         self._services = services
         self._drain = drain
 
@@ -90,4 +90,4 @@ async def method_not_allowed(request: Request, _error: Exception) -> Response:
 
 
 def _error_type(request: Request) -> str:
-    return error_type(headers_of(request.scope).get(b"accept", ()))
+    return error_type(header_index(request.scope).get(b"accept", ()))

@@ -10,11 +10,11 @@ from starlette.responses import JSONResponse, Response
 
 from domain.errors.exceptions import DomainError, MalformedRequest, RequestTimeout, UploadExpired
 from resolvers.documents import uploads
-from resolvers.documents.uploads import Piece, Standing, Ticket
+from resolvers.documents.uploads import ByteRange, Ticket, UploadProgress
 from resolvers.services import Services
 from web.graphql.endpoint import refusal
 from web.rate_limiting.guesses import Guesses
-from web.rate_limiting.limiter import RateLimits
+from web.rate_limiting.limiter import RateLimiter
 
 # Fewer bytes than these are no progress: a sender of single bytes is cut off as well.
 PROGRESS_BYTES = 1024
@@ -28,7 +28,7 @@ class Uploads:
     def __init__(
         self,
         services: Services,
-        limits: RateLimits,
+        limits: RateLimiter,
         guesses: Guesses,
         *,
         stall_seconds: float,
@@ -48,7 +48,7 @@ class Uploads:
         except DomainError as error:
             return _refusal(await self._guesses.judged(request, error))
 
-    async def _take(self, request: Request, ticket: Ticket, standing: Standing) -> Response:
+    async def _take(self, request: Request, ticket: Ticket, standing: UploadProgress) -> Response:
         piece = _piece(request, ticket)
         client = self._guesses.client(request)
         if standing.offset == 0:
@@ -82,7 +82,7 @@ class Uploads:
                 yield chunk
 
 
-def _piece(request: Request, ticket: Ticket) -> Piece | None:
+def _piece(request: Request, ticket: Ticket) -> ByteRange | None:
     """What Content-Range says. Raises MalformedRequest, FileTooLarge."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:18]) > ticket.byte_size:
@@ -96,8 +96,8 @@ def _piece(request: Request, ticket: Ticket) -> Piece | None:
             "Content-Range has to be: bytes first-last/size, with the size announced."
         )
     if match[1] is None:
-        return Piece(start=ticket.byte_size, end=ticket.byte_size)
-    piece = Piece(start=int(match[1]), end=int(match[2]) + 1)
+        return ByteRange(start=ticket.byte_size, end=ticket.byte_size)
+    piece = ByteRange(start=int(match[1]), end=int(match[2]) + 1)
     if not piece.start < piece.end <= ticket.byte_size:
         raise MalformedRequest("Content-Range has to lie within the file.")
     return piece

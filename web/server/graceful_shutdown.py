@@ -27,7 +27,7 @@ NOTHING = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0), 8)
 
 
 @dataclass(slots=True)
-class Drain:
+class ShutdownState:
     """The end of the process: readiness and every answer tell of it.
 
     `stopping` is set when no new connections are taken any more. `ends_at` is the one deadline of
@@ -58,7 +58,7 @@ class DrainingServer(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        drain: Drain,
+        drain: ShutdownState,
         *,
         notice_seconds: float,
         last_resort: LastResort | None = None,
@@ -88,7 +88,7 @@ class DrainingServer(uvicorn.Server):
         self._last_resort.begin(self._drain.seconds_left(0) + MARGIN_SECONDS)
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
-                connection.announce_end()
+                connection.close_after_response()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for _ in range(round(self._notice_seconds / TICK_SECONDS)):
@@ -109,7 +109,7 @@ class DrainingServer(uvicorn.Server):
             for one in server.sockets
         ]
         for door in doors:
-            _shut(door)
+            _drop_new_connections(door)
         for server in self.servers:
             server.close()
         # The loop lets go of its sockets only in its next round.
@@ -126,7 +126,7 @@ class DrainingServer(uvicorn.Server):
         )
 
 
-def _shut(door: socket.socket) -> None:
+def _drop_new_connections(door: socket.socket) -> None:
     """What knocks is not heard, and refused when it tries again. Only Linux has that."""
     program = struct.pack("@HP", 1, ctypes.addressof(NOTHING))
     with suppress(OSError):

@@ -13,10 +13,10 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from resilience.byte_bounded_cache import cached
-from web.errors import headers_of
+from web.errors import header_index
 from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
 from web.middleware.exchange import BODY, WHOLE
-from web.server.protocol_errors import TOO_LARGE, TOO_SLOW, UNREADABLE, Refusal
+from web.server.protocol_errors import BAD_REQUEST, HEAD_TIMEOUT, TOO_LARGE, RawErrorResponse
 from web.server.response_cycle import Cycle
 
 MAX_HEAD_BYTES = 32 << 10
@@ -38,7 +38,7 @@ class Ending(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manners:
+class ConnectionLimits:
     """What is expected of every client. `stall_seconds` is for those who do not read answers."""
 
     head_seconds: float
@@ -54,7 +54,7 @@ class Stage(Enum):
     BODY = auto()
 
 
-def connections(manners: Manners) -> type["Connection"]:
+def protocol_factory(manners: ConnectionLimits) -> type["Connection"]:
     """What uvicorn makes for every client, given as `http`."""
     return type("Connection", (Connection,), {"manners": manners})
 
@@ -62,14 +62,14 @@ def connections(manners: Manners) -> type["Connection"]:
 class Connection(HttpToolsProtocol):
     """Uvicorn times idle connections, the application bodies and work; the rest is timed here."""
 
-    manners: ClassVar[Manners]
+    manners: ClassVar[ConnectionLimits]
 
     _stage = Stage.BETWEEN
     _head_bytes = 0
     # With what came before it in the same pieces.
     _head_at_most = 0
     _arrived = 0
-    _refusal = UNREADABLE
+    _refusal = BAD_REQUEST
     _deadline: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _idle: asyncio.TimerHandle | None = None
@@ -129,14 +129,14 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         self._stop_deadline()
         self._stage = Stage.BETWEEN
-        if not self._owes_an_answer:
+        if not self._response_pending:
             self._begin_idle()
 
     def on_response_complete(self) -> None:
         """As uvicorn's, with one timer for a connection where that takes one for each answer."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
-            self._await_reader()
+            self._start_write_timeout()
             return
         self.flow.resume_reading()
         if self.pipeline:
@@ -150,7 +150,7 @@ class Connection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._await_reader()
+        self._start_write_timeout()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -158,14 +158,14 @@ class Connection(HttpToolsProtocol):
             self._unread.cancel()
             self._unread = None
 
-    def announce_end(self) -> None:
+    def close_after_response(self) -> None:
         """The answer under way is the last one, unless its head is sent already."""
-        if self._owes_an_answer and not self.cycle.response_started:
+        if self._response_pending and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
         """Uvicorn's closes at once, also when a request is on its way."""
-        if self._owes_an_answer:
+        if self._response_pending:
             self.cycle.keep_alive = False
         else:
             self.loop.call_later(LINGER_SECONDS, self._close_if_idle)
@@ -174,7 +174,7 @@ class Connection(HttpToolsProtocol):
         self._refuse(self._refusal)
 
     @property
-    def _owes_an_answer(self) -> bool:
+    def _response_pending(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _begin_cycle(self) -> None:
@@ -206,7 +206,7 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
 
-    def _wrong_head(self) -> Refusal | None:
+    def _wrong_head(self) -> RawErrorResponse | None:
         if len(self.headers) > MAX_HEADERS:
             return TOO_LARGE
         if self._head_at_most + self._arrived > MAX_HEAD_BYTES:
@@ -214,11 +214,11 @@ class Connection(HttpToolsProtocol):
             if size > MAX_HEAD_BYTES:
                 return TOO_LARGE
         version = self.parser.get_http_version()
-        encodings = headers_of(cast("Scope", self.scope)).get(b"transfer-encoding", ())
+        encodings = header_index(cast("Scope", self.scope)).get(b"transfer-encoding", ())
         if version not in VERSIONS or (
             encodings and (version, *[one.lower() for one in encodings]) != CHUNKED
         ):
-            return UNREADABLE
+            return BAD_REQUEST
         return None
 
     def _start_deadline(self) -> None:
@@ -230,13 +230,13 @@ class Connection(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _await_reader(self) -> None:
+    def _start_write_timeout(self) -> None:
         if self._unread is None:
             self._unread = self.loop.call_later(self.manners.stall_seconds, self.transport.abort)
 
     def _cut(self) -> None:
         if self._stage is Stage.HEAD:
-            self._refuse(TOO_SLOW)
+            self._refuse(HEAD_TIMEOUT)
         else:
             self.transport.close()
 
@@ -248,10 +248,10 @@ class Connection(HttpToolsProtocol):
 
     def _end_discarding(self) -> None:
         self.transport.close()
-        self._await_reader()
+        self._start_write_timeout()
 
     def _close_if_idle(self) -> None:
-        if self._stage is not Stage.HEAD and not self._owes_an_answer:
+        if self._stage is not Stage.HEAD and not self._response_pending:
             self.transport.close()
 
     def _begin_idle(self) -> None:
@@ -261,7 +261,7 @@ class Connection(HttpToolsProtocol):
 
     def _close_idle(self) -> None:
         self._idle = None
-        if self._owes_an_answer or self._stage is Stage.HEAD or self._deadline is not None:
+        if self._response_pending or self._stage is Stage.HEAD or self._deadline is not None:
             # What is under way has a time of its own, and its end is the next beginning.
             return
         seconds = self._idle_since + self.timeout_keep_alive - self.loop.time()
@@ -269,17 +269,17 @@ class Connection(HttpToolsProtocol):
             self._idle = self.loop.call_later(seconds, self._close_idle)
         else:
             self.transport.close()
-            self._await_reader()
+            self._start_write_timeout()
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: RawErrorResponse) -> None:
         """Answer in the application's place, and close; answers under way are finished first."""
-        if self._stage is not Stage.BODY and self._owes_an_answer:
+        if self._stage is not Stage.BODY and self._response_pending:
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
         if self._stage is not Stage.BODY or not (self.cycle.response_started or self.pipeline):
             self.transport.write(refusal.answer())
-        if self._owes_an_answer:
+        if self._response_pending:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         log.info("connection_refused", status=refusal.status)

@@ -11,7 +11,7 @@ from web.middleware.request_id import new_request_id
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RawErrorResponse:
     status: HTTPStatus
     error: DomainError
 
@@ -30,13 +30,15 @@ class Refusal:
         return f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + body
 
 
-UNREADABLE = Refusal(HTTPStatus.BAD_REQUEST, MalformedRequest("This is not valid HTTP/1.1."))
-TOO_LARGE = Refusal(
+BAD_REQUEST = RawErrorResponse(
+    HTTPStatus.BAD_REQUEST, MalformedRequest("This is not valid HTTP/1.1.")
+)
+TOO_LARGE = RawErrorResponse(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     MalformedRequest(
         "The address and headers of a request have to be smaller than 32 KB, and 200 at most."
     ),
 )
-TOO_SLOW = Refusal(
+HEAD_TIMEOUT = RawErrorResponse(
     HTTPStatus.REQUEST_TIMEOUT, RequestTimeout("The headers did not arrive in time.")
 )

@@ -2,7 +2,7 @@
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from web.errors import Pairs
+from web.errors import RawHeaders
 
 
 class Cycle(RequestResponseCycle):
@@ -26,7 +26,7 @@ class Cycle(RequestResponseCycle):
         body, self.body = bytes(self.body), bytearray()
         return body
 
-    async def send_whole(self, status: int, pairs: Pairs, lines: bytes, body: bytes) -> None:
+    async def send_whole(self, status: int, pairs: RawHeaders, lines: bytes, body: bytes) -> None:
         """Status, headers and body in one call and packet. The headers say the body's length.
 
         `lines` are headers as they are sent. Raises RuntimeError for others that would be more

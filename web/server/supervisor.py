@@ -293,13 +293,13 @@ async def _wait(stop: asyncio.Event, seconds: float) -> None:
         return
 
 
-def require_free(host: str, port: int) -> None:
+def check_port_free(host: str, port: int) -> None:
     """Raises OSError for a port that somebody listens on, whatever of ours could share it."""
     with _bound(host, port):
         return
 
 
-def shared_socket(host: str, port: int) -> socket.socket:
+def reuseport_socket(host: str, port: int) -> socket.socket:
     """One of several that listen on the port; the system hands each its part of the clients."""
     return _bound(host, port, socket.SO_REUSEPORT)
 

@@ -56,7 +56,7 @@ def require_passive(found: PdfObject | None) -> None:
         value, depth = waiting.pop()
         if depth > MAX_DEPTH:
             raise too_complicated()
-        if _acts(value):
+        if _is_active_content(value):
             raise FileContentMismatch(
                 "The PDF has scripts, forms or files in it. Print it to a new one."
             )
@@ -105,7 +105,7 @@ def _is_empty_tree(root: PdfObject | None) -> bool:
     return False
 
 
-def _acts(value: object) -> bool:
+def _is_active_content(value: object) -> bool:
     if isinstance(value, NameObject):
         return value in _ACTIVE
     if not isinstance(value, DictionaryObject):

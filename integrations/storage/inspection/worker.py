@@ -26,7 +26,7 @@ from integrations.storage.inspection.jpegs import cleaned_jpeg
 from integrations.storage.inspection.pdfs import cleaned_pdf, pdf_start
 from integrations.storage.inspection.pngs import cleaned_png
 from integrations.storage.inspection.protocol import BEGUN, READY
-from observability.dedup import place_of
+from observability.dedup import traceback_location
 
 # Behind the service itself, which has to stay quick meanwhile.
 NICENESS = 5
@@ -69,7 +69,7 @@ def answer(job: Job) -> dict[str, Any]:
     except FileContentMismatch as error:
         return {"refused": error.message}
     except Exception as error:  # noqa: BLE001 - a library's fault, told to the log of the service
-        return {"failed": place_of(error)}
+        return {"failed": traceback_location(error)}
     try:
         Path(job.target).write_bytes(copy)
     except OSError as error:

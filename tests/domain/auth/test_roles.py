@@ -52,7 +52,7 @@ def test_a_role_may_do_what_lower_ones_may_do_and_no_more(role, may_act_as):
     ],
 )
 def test_at_most_is_the_lower_of_two_roles(role, other, expected):
-    assert role.at_most(other) == expected
+    assert role.lower_of(other) == expected
 
 
 @pytest.mark.parametrize("role", Role)

@@ -21,13 +21,13 @@ from domain.errors.exceptions import (
 from domain.errors.issues import issue
 from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
 from domain.registration.validation import (
-    _there,
+    _not_none,
     check,
     check_documents,
     duplicate_captain_email,
     duplicate_captain_phone,
     duplicate_team_name,
-    in_form_order,
+    first_issue_per_path,
 )
 from domain.tournaments import TournamentRules
 from tests import make
@@ -83,7 +83,7 @@ def test_any_form_is_an_entry_or_has_issues_in_form_order(form, consent):
 
     assert (checked.entry is None) == bool(checked.issues)
     for issues in (checked.issues, wanted):
-        assert in_form_order(reversed(issues)) == issues
+        assert first_issue_per_path(reversed(issues)) == issues
         assert len({found.path for found in issues}) == len(issues)
 
 
@@ -91,7 +91,9 @@ def test_documents_of_a_player_come_after_the_players_other_parts():
     rules = TournamentRules(required_documents=PLAYER_KINDS)
     form = make.form(players=[{"name": "?", "dateOfBirth": "?"}, *make.players(11)])
 
-    issues = in_form_order((*check_documents(form, rules), *check(form, rules, today=TODAY).issues))
+    issues = first_issue_per_path(
+        (*check_documents(form, rules), *check(form, rules, today=TODAY).issues)
+    )
 
     assert [found.pointer for found in issues[:4]] == [
         "/input/players/0/name",
@@ -155,4 +157,4 @@ def test_catalogue_is_whole_and_says_what_may_be_repeated():
 
 def test_part_that_is_missing_is_no_entry():
     with pytest.raises(ValueError, match="missing"):
-        _there(None)
+        _not_none(None)

@@ -12,8 +12,8 @@ from domain.errors.issues import message_of
 from domain.graphemes import length
 from domain.identity_numbers import has_identity_number
 from domain.registration.names import (
-    GROUP_NAME,
     PERSON_NAME,
+    TEAM_OR_CHURCH_NAME,
     FreeText,
     canonical,
     canonical_name,
@@ -73,7 +73,7 @@ def test_what_is_no_name_is_refused(name, code):
 
 @pytest.mark.parametrize("name", ["CSI 2nd Church", "Bat & Ball", "XI A1B", "தமிழ் 11"])
 def test_names_of_teams_hold_digits_and_ampersands(name):
-    assert GROUP_NAME.problem(canonical(name)) is None
+    assert TEAM_OR_CHURCH_NAME.problem(canonical(name)) is None
 
 
 @pytest.mark.parametrize(
@@ -316,16 +316,16 @@ def test_phone_or_date_in_a_reason_is_no_identity_number(text):
 @pytest.mark.parametrize(
     ("rule", "written", "stored"),
     [
-        (GROUP_NAME, "Church of God (Full Gospel) in India", None),
-        (GROUP_NAME, "CSI Holy Trinity Church, Race Course", None),
-        (GROUP_NAME, "AG Church – Vilankurichi", "AG Church - Vilankurichi"),
-        (GROUP_NAME, "AG Church / Full Gospel Hall", None),
-        (GROUP_NAME, "Warriors (A)", None),
-        (GROUP_NAME, "St. Mary’s Orthodox Syrian Cathedral, Kottayam (Puthenpally)", None),
-        (GROUP_NAME, "இ.சி.ஐ. சபை (கோவை)", None),
-        (GROUP_NAME, "Brethren Assembly — Unit 2/B", "Brethren Assembly - Unit 2/B"),
-        (GROUP_NAME, "Sharon F／G Church", "Sharon F/G Church"),
-        (GROUP_NAME, "Zion，Hall （North）", "Zion,Hall (North)"),
+        (TEAM_OR_CHURCH_NAME, "Church of God (Full Gospel) in India", None),
+        (TEAM_OR_CHURCH_NAME, "CSI Holy Trinity Church, Race Course", None),
+        (TEAM_OR_CHURCH_NAME, "AG Church – Vilankurichi", "AG Church - Vilankurichi"),
+        (TEAM_OR_CHURCH_NAME, "AG Church / Full Gospel Hall", None),
+        (TEAM_OR_CHURCH_NAME, "Warriors (A)", None),
+        (TEAM_OR_CHURCH_NAME, "St. Mary’s Orthodox Syrian Cathedral, Kottayam (Puthenpally)", None),
+        (TEAM_OR_CHURCH_NAME, "இ.சி.ஐ. சபை (கோவை)", None),
+        (TEAM_OR_CHURCH_NAME, "Brethren Assembly — Unit 2/B", "Brethren Assembly - Unit 2/B"),
+        (TEAM_OR_CHURCH_NAME, "Sharon F／G Church", "Sharon F/G Church"),
+        (TEAM_OR_CHURCH_NAME, "Zion，Hall （North）", "Zion,Hall (North)"),
         (PERSON_NAME, "D‘Souza", "D’Souza"),
         (PERSON_NAME, "D`Souza", "D’Souza"),
         (PERSON_NAME, "D´Souza", "D’Souza"),
@@ -364,13 +364,13 @@ def test_name_is_stored_as_people_write_it_with_one_apostrophe_and_one_hyphen(
 @pytest.mark.parametrize(
     ("rule", "name", "characters"),
     [
-        (GROUP_NAME, "Warriors #1", ["#"]),
-        (GROUP_NAME, "Lions @ Work!", ["@", "!"]),
-        (GROUP_NAME, "St. Mark’s [East]", ["[", "]"]),
-        (GROUP_NAME, "A_B_C_D", ["_"]),
-        (GROUP_NAME, "Lions\nTigers", ["U+000A"]),
-        (GROUP_NAME, "abc!#$%^*+=", ["!", "#", "$", "%", "^"]),
-        (GROUP_NAME, "Team 🏏", ["🏏"]),
+        (TEAM_OR_CHURCH_NAME, "Warriors #1", ["#"]),
+        (TEAM_OR_CHURCH_NAME, "Lions @ Work!", ["@", "!"]),
+        (TEAM_OR_CHURCH_NAME, "St. Mark’s [East]", ["[", "]"]),
+        (TEAM_OR_CHURCH_NAME, "A_B_C_D", ["_"]),
+        (TEAM_OR_CHURCH_NAME, "Lions\nTigers", ["U+000A"]),
+        (TEAM_OR_CHURCH_NAME, "abc!#$%^*+=", ["!", "#", "$", "%", "^"]),
+        (TEAM_OR_CHURCH_NAME, "Team 🏏", ["🏏"]),
         (PERSON_NAME, "Anand 2", ["2"]),
         (PERSON_NAME, "Bat & Ball", ["&"]),
         (PERSON_NAME, "An\0and", ["U+0000"]),
@@ -403,7 +403,7 @@ def test_character_that_is_refused_is_named(rule, name, characters):
     ],
 )
 def test_mark_without_its_letter_or_above_six_in_a_row_is_refused_and_named(name, characters):
-    for rule in (PERSON_NAME, GROUP_NAME):
+    for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         text, code = rule.read(name)
 
         assert (code, rule.params(text, code)) == ("NAME_CHARACTERS", {"characters": characters})
@@ -414,7 +414,7 @@ def test_mark_without_its_letter_or_above_six_in_a_row_is_refused_and_named(name
     "name", ["ـــ", "ーーー", "々々々", "क्" * 20, "\u1100" * 20, "ക്" * 17 + "ക", "ˑˑˑ"]
 )
 def test_name_without_a_letter_or_with_an_endless_one_is_refused(name):
-    for rule in (PERSON_NAME, GROUP_NAME):
+    for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         text, code = rule.read(name)
 
         assert (code, rule.params(text, code)) == ("NAME_CHARACTERS", {})
@@ -442,7 +442,7 @@ def test_name_without_a_letter_or_with_an_endless_one_is_refused(name):
     ],
 )
 def test_name_with_many_marks_that_people_have_is_taken(name):
-    for rule in (PERSON_NAME, GROUP_NAME):
+    for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         text, code = rule.read(name)
 
         assert code is None
@@ -463,10 +463,10 @@ def test_name_with_many_marks_that_people_have_is_taken(name):
     ],
 )
 def test_digit_has_the_marks_of_an_ordinal_alone(name, code):
-    text, actual = GROUP_NAME.read(name)
+    text, actual = TEAM_OR_CHURCH_NAME.read(name)
 
     assert actual == code
-    assert bool(as_python(GROUP_NAME).match(text)) is (code is None)
+    assert bool(as_python(TEAM_OR_CHURCH_NAME).match(text)) is (code is None)
 
 
 @pytest.mark.parametrize(
@@ -491,7 +491,7 @@ def test_name_without_two_letters_names_no_character():
 @pytest.mark.parametrize("letter", ["ക്ഷ", "കൊ", "நீ", "కి", "क्ष", "é", "x", "ക്കു", "ஸ்ரீ"])
 def test_length_counts_letters_with_their_marks(letter):
     size = length(letter)
-    for rule in (PERSON_NAME, GROUP_NAME):
+    for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         longest = letter * (rule.max_length // size)
 
         assert rule.read(longest) == (longest, None)
@@ -540,7 +540,7 @@ def test_normalising_and_cleaning_twice_change_nothing_more(text):
 
 @given(st.text(alphabet=st.sampled_from("aAzZ  .'1\n"), max_size=85))
 def test_plain_names_are_read_as_any_others(text):
-    for rule in (PERSON_NAME, GROUP_NAME):
+    for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         name = canonical_name(text)
         assert rule.read(text) == (name, rule.problem(name))
     # What joins no letters makes it a name that is not plain.
@@ -549,7 +549,7 @@ def test_plain_names_are_read_as_any_others(text):
 
 @given(st.text(alphabet=st.sampled_from("aA ே்க1&.'’-(),/\u200d<é"), max_size=90))
 def test_pattern_lets_pass_what_the_check_takes_and_no_more_but_for_letters_with_marks(text):
-    for rule in (PERSON_NAME, GROUP_NAME):
+    for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         name = canonical_name(text)
         if has_identity_number(name):
             continue

@@ -4,10 +4,10 @@ from uuid import UUID
 
 import pytest
 
-from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, Uploaded
+from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, UploadRef
 from domain.errors.exceptions import Issue, IssueCode
 from domain.registration.forms import DocumentForm
-from domain.registration.validation import check, check_documents, in_form_order
+from domain.registration.validation import check, check_documents, first_issue_per_path
 from domain.tournaments import TournamentRules
 from tests import make
 
@@ -234,7 +234,7 @@ def test_valid_parts_of_a_wrong_form_are_looked_up():
 
 
 UPLOADS = {
-    name: Uploaded(id=UUID(int=number), kind=kind, is_claimed=name == "claimed")
+    name: UploadRef(id=UUID(int=number), kind=kind, is_claimed=name == "claimed")
     for number, (name, kind) in enumerate(
         {
             "letter": DocumentKind.PASTOR_LETTER,
@@ -319,7 +319,7 @@ def test_one_issue_per_place_and_the_first_stays():
     first = Issue(("input", "teamName"), IssueCode.NAME_TOO_SHORT, "first")
     second = Issue(("input", "teamName"), IssueCode.DUPLICATE_TEAM_NAME, "second")
 
-    assert in_form_order([first, second]) == (first,)
+    assert first_issue_per_path([first, second]) == (first,)
 
 
 def test_pointers_are_escaped():

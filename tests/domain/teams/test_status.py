@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from domain.errors.exceptions import InvalidStatusTransition
-from domain.teams.status import TeamEvent, TeamStatus, move
+from domain.teams.status import TeamAction, TeamStatus, move
 
 P, C, F, R, W = TeamStatus
 # The mutation of each event: an organiser's, and the captain's.
@@ -29,8 +29,8 @@ ALLOWED = {
 @pytest.mark.parametrize(
     ("status", "event", "is_captain"),
     [
-        *product(TeamStatus, map(TeamEvent, ORGANISERS), [False]),
-        *product(TeamStatus, map(TeamEvent, CAPTAINS), [True]),
+        *product(TeamStatus, map(TeamAction, ORGANISERS), [False]),
+        *product(TeamStatus, map(TeamAction, CAPTAINS), [True]),
     ],
 )
 def test_every_status_and_event(status, event, is_captain):

@@ -80,16 +80,16 @@ async def test_late_answer_is_not_well_and_the_next_one_counts(tmp_path, hanging
     monkeypatch.setattr(disks, "ANSWER_SECONDS", 0.05)
     space = DiskSpace("uploads_disk", tmp_path, min_free_bytes=0, measure=hanging)
 
-    assert await space.is_well() is False
+    assert await space.is_healthy() is False
     hanging.gate.set()
     while hanging.waiting:
         await asyncio.sleep(0.01)
-    assert [await space.is_well() for _ in range(5)] == [False] * 5
+    assert [await space.is_healthy() for _ in range(5)] == [False] * 5
     assert hanging.calls == 1
 
     monkeypatch.setattr(disks, "ANSWER_SECONDS", 5)
     monkeypatch.setattr(disks, "ANSWER_KEPT_SECONDS", 0)
-    while not await space.is_well():
+    while not await space.is_healthy():
         await asyncio.sleep(0.01)
     assert hanging.most_waiting == 1
 
@@ -103,8 +103,8 @@ async def test_answer_is_shared_by_all_who_ask_for_a_while(tmp_path, hanging, fr
     hanging.gate.set()
     space = DiskSpace("uploads_disk", tmp_path, min_free_bytes=0, measure=hanging)
 
-    answers = await asyncio.gather(*(space.is_well() for _ in range(50)))
-    answers += [await space.is_well() for _ in range(50)]
+    answers = await asyncio.gather(*(space.is_healthy() for _ in range(50)))
+    answers += [await space.is_healthy() for _ in range(50)]
 
     assert set(answers) == {is_well}
     assert hanging.calls == 1
@@ -112,7 +112,7 @@ async def test_answer_is_shared_by_all_who_ask_for_a_while(tmp_path, hanging, fr
 
 async def test_one_who_gives_up_waiting_takes_the_answer_from_nobody(tmp_path, hanging):
     space = DiskSpace("uploads_disk", tmp_path, min_free_bytes=0, measure=hanging)
-    given_up, patient = (asyncio.create_task(space.is_well()) for _ in range(2))
+    given_up, patient = (asyncio.create_task(space.is_healthy()) for _ in range(2))
     while not hanging.waiting:
         await asyncio.sleep(0.001)
 
@@ -120,4 +120,4 @@ async def test_one_who_gives_up_waiting_takes_the_answer_from_nobody(tmp_path, h
     hanging.gate.set()
 
     assert await patient is True
-    assert await space.is_well() is True
+    assert await space.is_healthy() is True

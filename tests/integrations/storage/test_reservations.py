@@ -12,7 +12,7 @@ import pytest
 
 from domain.errors.exceptions import StorageUnavailable, TooManyUploads
 from integrations.storage.reservations import COPIES, LEAST_BYTES, Reservation
-from integrations.storage.upload_buffer import PartMissing, Spool
+from integrations.storage.upload_buffer import PartMissing, UploadBuffer
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
@@ -37,10 +37,10 @@ def small_disk(capacity: int) -> Callable[[Path], int]:
     return free
 
 
-def spool(folder: Path, *, room_for: float, client_bytes: int | None = None) -> Spool:
+def spool(folder: Path, *, room_for: float, client_bytes: int | None = None) -> UploadBuffer:
     """For so many uploads of SIZE."""
     capacity = RESERVE + int(room_for * COPIES * SIZE)
-    return Spool(
+    return UploadBuffer(
         folder,
         min_free_bytes=RESERVE,
         client_bytes=client_bytes,
@@ -60,7 +60,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*"))
 
 
-async def begun(opened: Spool, wanted: Reservation, *, now: datetime = NOW) -> bool:
+async def begun(opened: UploadBuffer, wanted: Reservation, *, now: datetime = NOW) -> bool:
     """Whether one byte of it could be sent."""
     try:
         await opened.reserve(wanted, now=now)
@@ -145,7 +145,7 @@ async def test_real_processes_that_share_the_folder_count_together(tmp_path):
     [(1, 4), (LEAST_BYTES - 1, 4), (LEAST_BYTES, 4), (2 * LEAST_BYTES, 2), (3 * LEAST_BYTES, 1)],
 )
 async def test_unfinished_bytes_of_a_client_have_a_budget(tmp_path, size, allowed):
-    opened = Spool(tmp_path, client_bytes=4 * LEAST_BYTES, measure=lambda _: 1 << 50)
+    opened = UploadBuffer(tmp_path, client_bytes=4 * LEAST_BYTES, measure=lambda _: 1 << 50)
     uploads = [reservation(size=size, client=1) for _ in range(allowed)]
     for wanted in uploads:
         await opened.reserve(wanted, now=NOW)
@@ -188,7 +188,7 @@ async def test_bytes_and_room_go_when_the_ticket_ends_in_another_process_too(tmp
 
 
 async def test_ended_uploads_are_swept_and_others_stay(tmp_path):
-    opened = Spool(tmp_path)
+    opened = UploadBuffer(tmp_path)
     ended, going_on = reservation(), reservation(end=END + 1)
     for wanted in (ended, going_on):
         await begun(opened, wanted)
@@ -217,7 +217,7 @@ async def test_upload_that_goes_on_from_another_address_is_counted_once(tmp_path
 @pytest.mark.parametrize("room", [0, 1, -1_000])
 async def test_disk_that_others_filled_takes_no_further_byte(tmp_path, room):
     free = [10 * COPIES * SIZE]
-    opened = Spool(tmp_path, min_free_bytes=0, measure=lambda _: free[0])
+    opened = UploadBuffer(tmp_path, min_free_bytes=0, measure=lambda _: free[0])
     wanted = reservation()
     assert await begun(opened, wanted)
 
@@ -233,11 +233,11 @@ async def test_disk_that_others_filled_takes_no_further_byte(tmp_path, room):
     assert refused.value.retry_after_seconds == 60
     assert names(tmp_path) == [wanted.name]
     assert opened.path(wanted.upload).read_bytes() == b"x"
-    assert await opened.space.is_well() is (room >= 0)
+    assert await opened.space.is_healthy() is (room >= 0)
 
 
 async def test_write_after_the_upload_was_discarded_begins_no_file_with_a_hole(tmp_path):
-    opened, wanted = Spool(tmp_path), reservation()
+    opened, wanted = UploadBuffer(tmp_path), reservation()
     await begun(opened, wanted)
     await opened.discard(wanted.upload)
 

@@ -14,10 +14,10 @@ from structlog.testing import capture_logs
 
 from domain.errors.exceptions import StorageUnavailable
 from integrations.storage.base import FileMissing, Folder
-from integrations.storage.cloudinary_store import AT_ONCE, CloudinaryMedia
-from integrations.storage.folder import FolderMedia
+from integrations.storage.cloudinary_store import AT_ONCE, CloudinaryStore
+from integrations.storage.folder import FolderStore
 from resilience.breaker_states import BreakerState
-from resilience.circuit_breaker import Guard, GuardOptions
+from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from tests.cloudinary import CloudinaryStandIn, signature
 from tests.processes import until
 
@@ -44,20 +44,20 @@ def stand_in():
 
 
 def cloudinary(account: str, seconds: Seconds, *, attempts: int = 1, timeout: float = 10):
-    guard = Guard(
+    guard = ServiceGuard(
         "cloudinary",
-        GuardOptions(attempts=attempts, timeout_seconds=timeout, retry_wait_seconds=0),
-        transient=CloudinaryMedia.TRANSIENT,
+        ServiceGuardOptions(attempts=attempts, timeout_seconds=timeout, retry_wait_seconds=0),
+        transient=CloudinaryStore.TRANSIENT,
         unavailable=StorageUnavailable,
         clock=seconds,
     )
-    return CloudinaryMedia(account, guard, timeout_seconds=timeout), guard
+    return CloudinaryStore(account, guard, timeout_seconds=timeout), guard
 
 
 @pytest.fixture(params=["folder", "cloudinary"])
 def media(request, tmp_path, stand_in, seconds):
     if request.param == "folder":
-        return FolderMedia(tmp_path / "store")
+        return FolderStore(tmp_path / "store")
     return cloudinary(stand_in.url, seconds)[0]
 
 
@@ -132,7 +132,7 @@ async def test_a_name_that_is_not_ours_reaches_no_store(media, source, name, sta
 
 async def test_a_folder_that_is_none_is_told(tmp_path, source, name):
     (tmp_path / "store").write_bytes(b"a file")
-    media = FolderMedia(tmp_path / "store")
+    media = FolderStore(tmp_path / "store")
 
     for call in (media.save(name, Folder.PENDING, source), media.check()):
         with pytest.raises(StorageUnavailable):
@@ -142,7 +142,7 @@ async def test_a_folder_that_is_none_is_told(tmp_path, source, name):
 
 
 async def test_files_are_private_and_nothing_unfinished_stays(tmp_path, source, name):
-    await FolderMedia(tmp_path / "store").save(name, Folder.PENDING, source)
+    await FolderStore(tmp_path / "store").save(name, Folder.PENDING, source)
 
     modes = {
         path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "store").rglob("*")
@@ -312,6 +312,6 @@ async def test_listing_that_is_refused_keeps_nobody_from_uploads(
     await media.save(name, Folder.PENDING, source)
 
     # The SDK itself asks three times more after a connection that was cut.
-    assert calls == GuardOptions().failures * (4 if mood == "cutting" else 1)
+    assert calls == ServiceGuardOptions().failures * (4 if mood == "cutting" else 1)
     assert guard.state == BreakerState.CLOSED
     assert stand_in.names == [f"pending/{name}"]

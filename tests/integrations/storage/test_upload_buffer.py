@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from domain.errors.exceptions import StorageUnavailable
 from integrations.storage import disk
 from integrations.storage.reservations import Reservation
-from integrations.storage.upload_buffer import PartMissing, Spool
+from integrations.storage.upload_buffer import PartMissing, UploadBuffer
 
 
 async def begin(spool, upload):
@@ -25,7 +25,7 @@ async def begin(spool, upload):
 
 
 async def test_upload_that_was_not_reserved_or_is_over_takes_no_bytes(tmp_path):
-    spool, upload = Spool(tmp_path / "uploads"), uuid4()
+    spool, upload = UploadBuffer(tmp_path / "uploads"), uuid4()
     with pytest.raises(PartMissing):
         await spool.write(upload, 0, b"01234")
     await begin(spool, upload)
@@ -39,7 +39,7 @@ async def test_upload_that_was_not_reserved_or_is_over_takes_no_bytes(tmp_path):
 
 
 async def test_bytes_are_where_they_belong_in_whatever_order(tmp_path):
-    spool, upload = Spool(tmp_path / "uploads"), uuid4()
+    spool, upload = UploadBuffer(tmp_path / "uploads"), uuid4()
 
     await begin(spool, upload)
     await spool.write(upload, 0, b"01234")
@@ -53,7 +53,7 @@ async def test_bytes_are_where_they_belong_in_whatever_order(tmp_path):
 
 
 async def test_what_was_never_begun_is_empty_and_has_no_snapshot(tmp_path):
-    spool, upload = Spool(tmp_path / "uploads"), uuid4()
+    spool, upload = UploadBuffer(tmp_path / "uploads"), uuid4()
 
     assert await spool.size(upload) == 0
     with pytest.raises(PartMissing):
@@ -64,17 +64,17 @@ async def test_what_was_never_begun_is_empty_and_has_no_snapshot(tmp_path):
 
 
 async def test_a_disk_that_is_nearly_full_takes_no_file(tmp_path):
-    spool = Spool(tmp_path / "uploads", min_free_bytes=1 << 62)
+    spool = UploadBuffer(tmp_path / "uploads", min_free_bytes=1 << 62)
 
     with capture_logs() as events, pytest.raises(StorageUnavailable):
         await spool.require_room()
 
     assert [(one["event"], one["error"]) for one in events] == [("spool_failed", "OSError")]
-    await Spool(tmp_path / "uploads").require_room()
+    await UploadBuffer(tmp_path / "uploads").require_room()
 
 
 async def test_scratch_files_are_gone_afterwards(tmp_path):
-    spool = Spool(tmp_path / "uploads")
+    spool = UploadBuffer(tmp_path / "uploads")
 
     async with spool.scratch() as path:
         path.write_bytes(b"x")
@@ -84,7 +84,7 @@ async def test_scratch_files_are_gone_afterwards(tmp_path):
 
 
 async def test_only_old_files_of_ours_are_swept(tmp_path):
-    spool, old, fresh = Spool(tmp_path), uuid4(), uuid4()
+    spool, old, fresh = UploadBuffer(tmp_path), uuid4(), uuid4()
     await begin(spool, old)
     await begin(spool, fresh)
     await spool.write(old, 0, b"x")
@@ -101,7 +101,7 @@ async def test_only_old_files_of_ours_are_swept(tmp_path):
 @pytest.mark.parametrize("ending", ["return", "error", "cancel", "scope"])
 @pytest.mark.parametrize("kind", ["scratch", "scratch_folder"])
 async def test_scratch_is_deleted_in_a_thread_whatever_the_end(tmp_path, monkeypatch, kind, ending):
-    spool, threads = Spool(tmp_path / "uploads"), []
+    spool, threads = UploadBuffer(tmp_path / "uploads"), []
     delete = disk.delete_if_possible
 
     def deleted(*args):

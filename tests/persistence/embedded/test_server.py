@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from persistence.embedded.binaries import PACKAGE, find_binaries
 from persistence.embedded.os_user import Account
 from persistence.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
-from persistence.embedded.supervision import running
+from persistence.embedded.supervision import running_server
 
 PROJECT = Path(__file__).parents[3]
 IS_ROOT = os.geteuid() == 0
@@ -774,7 +774,7 @@ def test_something_else_is_done_while_it_starts(server, data_dir):
     fcntl.flock(lock, fcntl.LOCK_EX)
 
     # Were it done before or after the start, that would wait for the lock for ever.
-    with running(server, meanwhile=lambda: os.close(lock)) as url:
+    with running_server(server, meanwhile=lambda: os.close(lock)) as url:
         assert answers(url)
 
 
@@ -784,7 +784,7 @@ def test_start_that_fails_while_something_else_is_done_says_why(data_dir):
     broken = EmbeddedPostgres(data_dir)
 
     failure = pytest.raises(EmbeddedPostgresError, match="is not a folder")
-    with failure, running(broken, meanwhile=lambda: done.append(True)):
+    with failure, running_server(broken, meanwhile=lambda: done.append(True)):
         pass
 
     assert done == [True]
@@ -794,7 +794,7 @@ def test_server_is_stopped_when_what_is_done_meanwhile_fails(server, data_dir):
     def fail():
         raise ImportError("broken")
 
-    with pytest.raises(ImportError, match="broken"), running(server, meanwhile=fail):
+    with pytest.raises(ImportError, match="broken"), running_server(server, meanwhile=fail):
         pass
 
     with pytest.raises(EmbeddedPostgresError, match="is not running"):

@@ -256,7 +256,7 @@ async def test_database_is_kept_awake_and_asked_again_after_it_was_away(
         return state.failure == "ServiceUnavailable"
 
     async def is_well():
-        return state.is_well
+        return state.is_healthy
 
     await until(is_failing)
     relay.refusal = None

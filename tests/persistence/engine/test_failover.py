@@ -12,20 +12,20 @@ from domain.errors.exceptions import ServiceUnavailable
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.errors import sqlstate
-from persistence.fast.statement_pool import Statement
+from persistence.fast.statement_pool import CompiledStatement
 from tests.relay import Relay
 from tests.standby import pair
 
-SERVER = Statement(text("SELECT current_setting('cluster_name') AS server"))
+SERVER = CompiledStatement(text("SELECT current_setting('cluster_name') AS server"))
 WRITE = """
     INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now()) RETURNING key
 """
-WRITE_ONE = Statement(text(WRITE))
+WRITE_ONE = CompiledStatement(text(WRITE))
 # Written again after a commit whose answer was lost, there is one row all the same.
 WRITE_AGAIN = WRITE.replace(
     "RETURNING", "ON CONFLICT (operation, key) DO UPDATE SET key = excluded.key RETURNING"
 )
-WRITE_ONE_AGAIN = Statement(text(WRITE_AGAIN))
+WRITE_ONE_AGAIN = CompiledStatement(text(WRITE_AGAIN))
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from persistence.engine import migrate
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.errors import sqlstate
-from persistence.fast.statement_pool import Statement
+from persistence.fast.statement_pool import CompiledStatement
 from tests.standby import VERSION
 
 # What initdb, the first segments of the log and the schema take, and some room.
 SIZE = "160m"
 FILL = 4096
-WRITE = Statement(
+WRITE = CompiledStatement(
     text("""
     INSERT INTO idempotency_record
     SELECT 'test', CAST(gen_random_uuid() AS text), CAST(repeat(md5(CAST(n AS text)), 60) AS bytea),
@@ -28,7 +28,7 @@ WRITE = Statement(
     RETURNING key
 """)
 )
-COUNT = Statement(text("SELECT count(*) AS rows FROM idempotency_record"))
+COUNT = CompiledStatement(text("SELECT count(*) AS rows FROM idempotency_record"))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from domain.errors.exceptions import ServiceUnavailable
 from persistence.embedded.server import EmbeddedPostgres
 from persistence.engine.database import PING_SECONDS, Connections, Database
 from persistence.engine.engine import DatabaseOptions
-from persistence.engine.health_probe import Pulse
+from persistence.engine.health_probe import HealthProbe
 from tests.freezing import frozen
 from tests.relay import STARTING_UP
 
@@ -119,7 +119,7 @@ async def test_network_that_drops_everything_is_waited_for_no_longer_than_asked(
 
 
 async def test_kept_connection_that_fell_silent_is_replaced(relay):
-    pulse = Pulse(relay.url, connect_timeout_seconds=60, patience_seconds=SOON)
+    pulse = HealthProbe(relay.url, connect_timeout_seconds=60, patience_seconds=SOON)
     await pulse.take(within_seconds=60)
     relay.fall_silent()
 

@@ -134,7 +134,7 @@ async def test_server_that_stays_away_is_tried_at_longer_and_longer_intervals(re
     assert [entry["event"] for entry in logs] == ["background_task_failed"]
     relay.refusal = None
     await listening.heard(2)
-    assert listening.state.is_well
+    assert listening.state.is_healthy
     refused, waits = relay.refused, list(listening.waits)
     relay.drop()
     await listening.heard(3)

@@ -15,9 +15,9 @@ from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.result_check import Unanswerable, require_answerable
 from persistence.fast.register_team import Registration
-from persistence.fast.statement_pool import Statement
+from persistence.fast.statement_pool import CompiledStatement
 from persistence.ids import new_id
-from persistence.records import DocumentRecord, Remembered
+from persistence.records import DocumentRecord, IdempotencyEntry
 from persistence.repositories import tournaments
 from resolvers.registration.attempt import Attempt, squad
 from tests import make
@@ -85,7 +85,9 @@ async def test_statement_whose_answer_cannot_be_built_is_not_run(
     database, database_url, sql, value, pgbouncer
 ):
     writing = Database(DatabaseOptions(url=database_url, pgbouncer=pgbouncer))
-    statement = Statement(text("UPDATE tournament SET name = 'Changed' RETURNING 1 AS done"))
+    statement = CompiledStatement(
+        text("UPDATE tournament SET name = 'Changed' RETURNING 1 AS done")
+    )
     write = partial(
         writing.write, statement, {}, repeatable=True, meaning=lambda _: None, answer=value
     )
@@ -192,7 +194,7 @@ async def valid_attempt(database, now) -> Attempt:
         players=squad(entry, form, {}),
         claims=(),
         key=None,
-        wanted=Remembered(fingerprint=b"", team_id=new_id()),
+        wanted=IdempotencyEntry(fingerprint=b"", team_id=new_id()),
         now=now,
         expires_at=now,
         request_id="",

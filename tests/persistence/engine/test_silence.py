@@ -15,22 +15,24 @@ from domain.errors.exceptions import ServiceUnavailable
 from persistence.engine import connection_pool, engine_pool, watchdog
 from persistence.engine.driver import answers, connect
 from persistence.engine.tcp import KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MILLISECONDS
-from persistence.fast.statement_pool import Statement
+from persistence.fast.statement_pool import CompiledStatement
 
 OUTAGE_SECONDS = 5
-ONE = Statement(text("SELECT 1 AS number"))
-KEYED = Statement(text("SELECT key FROM unnest(CAST(:keys AS text[])) AS key"))
+ONE = CompiledStatement(text("SELECT 1 AS number"))
+KEYED = CompiledStatement(text("SELECT key FROM unnest(CAST(:keys AS text[])) AS key"))
 WRITE = """
     INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now()) RETURNING key
 """
-WRITE_ONE = Statement(text(WRITE))
+WRITE_ONE = CompiledStatement(text(WRITE))
 # Written again after a commit whose answer was lost, there is one row all the same.
 WRITE_AGAIN = WRITE.replace(
     "RETURNING", "ON CONFLICT (operation, key) DO UPDATE SET key = excluded.key RETURNING"
 )
-WRITE_ONE_AGAIN = Statement(text(WRITE_AGAIN))
+WRITE_ONE_AGAIN = CompiledStatement(text(WRITE_AGAIN))
 LOCK = "SELECT id FROM tournament FOR UPDATE"
-LOCK_ONE = Statement(text("UPDATE tournament SET taken = taken RETURNING pg_backend_pid() AS pid"))
+LOCK_ONE = CompiledStatement(
+    text("UPDATE tournament SET taken = taken RETURNING pg_backend_pid() AS pid")
+)
 
 
 def nothing(_error):
@@ -278,7 +280,7 @@ async def test_long_statement_is_cut_only_if_nothing_is_answered(
     hurried, relay, open_database, is_asked
 ):
     database = open_database(relay.url, pool_size=8, connect_timeout_seconds=1)
-    long = Statement(text("SELECT pg_sleep(2)"))
+    long = CompiledStatement(text("SELECT pg_sleep(2)"))
     await asyncio.gather(*(database.fetch(ONE) for _ in range(2)))
     with capture_logs() as logs:
         sleeping = asyncio.create_task(database.fetch(long))

@@ -6,9 +6,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from domain.errors.exceptions import ServiceUnavailable
-from persistence.engine.errors import is_lost, is_spent, is_transient, is_unavailable, sqlstate
-from persistence.engine.sqlstates import Meaning, meaning
-from persistence.fast.statement_pool import Statement
+from persistence.engine.errors import (
+    is_disconnect,
+    is_spent,
+    is_transient,
+    is_unavailable,
+    sqlstate,
+)
+from persistence.engine.sqlstates import Meaning, map_error
+from persistence.fast.statement_pool import CompiledStatement
 
 # Disk full, out of memory, limits; read-only; errors of the disk; a server that was replaced.
 REFUSED = """
@@ -32,8 +38,8 @@ WRITE = """
     INSERT INTO idempotency_record
     VALUES ('test', failing(), '', gen_random_uuid(), now()) RETURNING key
 """
-WRITE_ONE = Statement(text(WRITE))
-PID = Statement(text("SELECT CAST(pg_backend_pid() AS text) AS pid"))
+WRITE_ONE = CompiledStatement(text(WRITE))
+PID = CompiledStatement(text("SELECT CAST(pg_backend_pid() AS text) AS pid"))
 
 
 @pytest.fixture
@@ -77,48 +83,48 @@ async def stored(sql):
 
 @pytest.mark.parametrize("code", REFUSED)
 def test_refusal_of_the_server_spends_the_connection_and_not_the_work(code):
-    assert meaning(code) == Meaning(
+    assert map_error(code) == Meaning(
         is_connection_spent=True, is_retryable=True, is_unavailable=True, is_outcome_unknown=False
     )
 
 
 @pytest.mark.parametrize("code", LOST)
 def test_loss_leaves_the_outcome_unknown(code):
-    assert meaning(code) == Meaning(
+    assert map_error(code) == Meaning(
         is_connection_spent=True, is_retryable=True, is_unavailable=True, is_outcome_unknown=True
     )
 
 
 @pytest.mark.parametrize("code", CONFLICTS)
 def test_conflict_is_repeated_on_the_same_connection(code):
-    assert meaning(code) == Meaning(is_retryable=True, is_unavailable=True)
+    assert map_error(code) == Meaning(is_retryable=True, is_unavailable=True)
 
 
 @pytest.mark.parametrize("code", WAITED)
 def test_time_that_is_over_is_not_repeated(code):
-    assert meaning(code) == Meaning(is_unavailable=True)
+    assert map_error(code) == Meaning(is_unavailable=True)
 
 
 @pytest.mark.parametrize("code", SHUT_OUT)
 def test_user_who_is_let_in_no_longer_makes_the_database_unavailable(code):
-    assert meaning(code) == Meaning(is_connection_spent=True, is_unavailable=True)
+    assert map_error(code) == Meaning(is_connection_spent=True, is_unavailable=True)
 
 
 @pytest.mark.parametrize("code", [*OTHERS, "", None])
 def test_other_codes_say_nothing_about_the_database(code):
-    assert meaning(code) == Meaning()
-    assert meaning(code, "ERROR") == Meaning()
+    assert map_error(code) == Meaning()
+    assert map_error(code, "ERROR") == Meaning()
 
 
 @pytest.mark.parametrize("severity", ["FATAL", "PANIC"])
 def test_error_after_which_the_server_closes_the_connection_is_a_loss(severity):
-    assert meaning("XX000", severity) == meaning("08006")
+    assert map_error("XX000", severity) == map_error("08006")
 
 
 async def test_error_of_asyncpg_is_judged_by_its_severity():
     error = asyncpg.PostgresError.new({"C": "XX000", "S": "FATAL", "V": "FATAL", "M": "gone"})
 
-    assert is_lost(error)
+    assert is_disconnect(error)
     assert is_spent(error)
     assert is_transient(error)
     assert is_unavailable(error)

@@ -10,7 +10,7 @@ from domain.auth.roles import Role
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.timestamps import EARLIEST, LATEST
-from persistence.fast.statement_pool import Statement
+from persistence.fast.statement_pool import CompiledStatement
 from tests import make
 from tests.asking import ask, data, refused, serving
 from tests.schema.teams.test_decisions import register
@@ -33,11 +33,11 @@ UPDATE = """mutation U($input: UpdateTournamentInput!) {
 }"""
 TEAM = '{ team(code: "ICCT-001") { code registeredAt updatedAt } }'
 ALL_TEAMS = "{ teams(orderBy: {field: REGISTERED}) { nodes { registeredAt updatedAt } } }"
-ECHO = Statement(select(bindparam("moment", type_=DateTime(timezone=True)).label("moment")))
+ECHO = CompiledStatement(select(bindparam("moment", type_=DateTime(timezone=True)).label("moment")))
 
 
-def stored(text: str) -> Statement:
-    return Statement(select(literal_column(f"timestamptz '{text}'").label("moment")))
+def stored(text: str) -> CompiledStatement:
+    return CompiledStatement(select(literal_column(f"timestamptz '{text}'").label("moment")))
 
 
 @pytest.fixture(params=["pool", "single", "pgbouncer"])

@@ -8,14 +8,14 @@ from sqlalchemy import text
 
 from domain.errors.exceptions import ServiceUnavailable
 from persistence.engine.errors import NoFreeConnection, sqlstate
-from persistence.fast.statement_pool import Statement
+from persistence.fast.statement_pool import CompiledStatement
 
 LOCK_SECONDS = 1.0
 # What PostgreSQL may take beyond the lock timeout, and a loaded machine.
 ROOM_SECONDS = 2.0
 HOLD = "SELECT id FROM tournament FOR UPDATE"
 # As a registration does: first a row that some need, then the one that all need.
-UPDATE = Statement(
+UPDATE = CompiledStatement(
     text("""
     WITH first AS (
         SELECT pg_advisory_xact_lock(:lock) AS locked
@@ -24,8 +24,8 @@ UPDATE = Statement(
     RETURNING taken
 """)
 )
-PID = Statement(text("SELECT pg_backend_pid() AS pid"))
-TIMEOUTS = Statement(
+PID = CompiledStatement(text("SELECT pg_backend_pid() AS pid"))
+TIMEOUTS = CompiledStatement(
     text("""
     SELECT current_setting('lock_timeout') AS lock,
         current_setting('statement_timeout') AS statement

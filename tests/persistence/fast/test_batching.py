@@ -10,12 +10,12 @@ from sqlalchemy.sql import bindparam
 
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
-from persistence.fast.batching import KEYS_MAX
-from persistence.fast.statement_pool import Statement
+from persistence.fast.batching import MAX_BATCH_SIZE
+from persistence.fast.statement_pool import CompiledStatement
 from tests.statements import statements
 
 # One row for each key but 1; for 0 it fails.
-TENTHS = Statement(
+TENTHS = CompiledStatement(
     text(
         "SELECT asked AS key, 10 / asked AS found, pg_backend_pid() AS pid"
         " FROM unnest(:keys) AS asked WHERE asked <> 1"
@@ -24,7 +24,7 @@ TENTHS = Statement(
 
 
 # The same, once the lock is free.
-LOCKED = Statement(
+LOCKED = CompiledStatement(
     text(
         "SELECT asked AS key, 10 / asked AS found"
         " FROM pg_advisory_xact_lock(26), unnest(:keys) AS asked"
@@ -60,7 +60,7 @@ async def test_who_asks_later_is_told_what_is_true_by_then(database):
 
 async def test_a_statement_asks_for_so_many_at_most(database):
     with statements() as seen:
-        assert await asked(database, *[2] * (KEYS_MAX + 1)) == [5] * (KEYS_MAX + 1)
+        assert await asked(database, *[2] * (MAX_BATCH_SIZE + 1)) == [5] * (MAX_BATCH_SIZE + 1)
 
     assert len(seen) == 2
 

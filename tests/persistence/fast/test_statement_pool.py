@@ -15,13 +15,13 @@ from persistence.engine.engine import DatabaseOptions
 from persistence.engine.errors import NoFreeConnection
 from persistence.engine.renewal import Renewal
 from persistence.engine.watchdog import Watchdog
-from persistence.fast.statement_pool import Direct, Statement
+from persistence.fast.statement_pool import CompiledStatement, StatementPool
 from persistence.tables import team
 
 SETTINGS = {"application_name": "direct-test", "lock_timeout": "5000"}
-PID = Statement(text("SELECT pg_backend_pid() AS pid"))
-SLEEP = Statement(text("SELECT pg_sleep(30)"))
-BROKEN = Statement(text("SELECT 1 / CAST(:by AS integer) AS found"))
+PID = CompiledStatement(text("SELECT pg_backend_pid() AS pid"))
+SLEEP = CompiledStatement(text("SELECT pg_sleep(30)"))
+BROKEN = CompiledStatement(text("SELECT 1 / CAST(:by AS integer) AS found"))
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def direct(database_url):
     made.close()
 
 
-def made_direct(url: str, *, size: int, wait_seconds: float = 5) -> Direct:
+def made_direct(url: str, *, size: int, wait_seconds: float = 5) -> StatementPool:
     options = PoolOptions(
         url=url,
         size=size,
@@ -41,10 +41,10 @@ def made_direct(url: str, *, size: int, wait_seconds: float = 5) -> Direct:
         server_settings=SETTINGS,
     )
     watchdog = Watchdog(url, statement_timeout_seconds=30)
-    return Direct(ConnectionPool(options, renewal=Renewal(), watchdog=watchdog))
+    return StatementPool(ConnectionPool(options, renewal=Renewal(), watchdog=watchdog))
 
 
-async def pid(direct: Direct) -> int:
+async def pid(direct: StatementPool) -> int:
     return (await direct.fetch(PID, {}))[0]["pid"]
 
 
@@ -61,7 +61,7 @@ async def under_way(sql, count: int = 1) -> None:
 
 
 def test_values_are_sent_in_the_order_of_the_text():
-    statement = Statement(
+    statement = CompiledStatement(
         select(func.count())
         .select_from(team)
         .where(team.c.code == bindparam("code"), team.c.version == 3, team.c.id == bindparam("id"))

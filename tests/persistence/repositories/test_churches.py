@@ -4,7 +4,7 @@ import pytest
 
 from domain.registration.names import normalize
 from persistence.ids import new_id
-from persistence.pagination import Slice
+from persistence.pagination import PageRequest
 from persistence.repositories import churches
 
 
@@ -30,7 +30,9 @@ def add(sql):
 def page(database):
     async def read_page(first=100, *, search="", after=None):
         return await database.read(
-            partial(churches.page, search=normalize(search), wanted=Slice(size=first, after=after))
+            partial(
+                churches.page, search=normalize(search), wanted=PageRequest(size=first, after=after)
+            )
         )
 
     return read_page
@@ -41,7 +43,9 @@ def raw_names(database):
     """The names found by a search that is not normalised before."""
 
     async def find(search):
-        found = await database.read(partial(churches.page, search=search, wanted=Slice(size=100)))
+        found = await database.read(
+            partial(churches.page, search=search, wanted=PageRequest(size=100))
+        )
         assert await database.read(partial(churches.count, search=search)) == len(found.rows)
         return names_of(found)
 

@@ -2,7 +2,7 @@ import pytest
 
 from persistence.ids import new_id
 from persistence.repositories import normalized_names
-from resolvers.operations.maintenance import examine, prune
+from resolvers.operations.maintenance import diagnose, prune
 from resolvers.registration.register import register_team
 from tests import make
 
@@ -89,4 +89,4 @@ async def test_names_of_teams_and_players_are_normalised_anew_unless_a_live_team
     rows = await sql.fetch("SELECT code, normalized_name FROM team")
     assert dict(rows) == dict(zip(codes, ("lions", "li\u034fons", "lions"), strict=True))
     assert await sql.fetchval("SELECT count(*) FROM player WHERE normalized_name = 'anand'") == 3
-    assert (await examine(services)).old_names == {"team": 1}
+    assert (await diagnose(services)).old_names == {"team": 1}

@@ -162,17 +162,17 @@ async def test_organiser_who_has_come_is_not_invited_again(services, sql):
 async def test_new_role_counts_for_sessions_and_api_tokens_that_are_open(services):
     owner = await caller(services)
     other = await signed_in(services, Role.REVIEWER)
-    found = await accounts.caller_of(services, other.token)
+    found = await accounts.authenticate(services, other.token)
     script = await api_tokens.create(services, found, name="x", role=Role.REVIEWER, days=1)
 
     changed = await organisers.set_role(services, owner, other.organiser.id, Role.VIEWER)
 
     assert changed.role == Role.VIEWER
     for token in (other.token, script.text):
-        assert (await accounts.caller_of(services, token)).role == Role.VIEWER
+        assert (await accounts.authenticate(services, token)).role == Role.VIEWER
     await organisers.set_role(services, owner, other.organiser.id, Role.OWNER)
-    assert (await accounts.caller_of(services, other.token)).role == Role.OWNER
-    assert (await accounts.caller_of(services, script.text)).role == Role.REVIEWER
+    assert (await accounts.authenticate(services, other.token)).role == Role.OWNER
+    assert (await accounts.authenticate(services, script.text)).role == Role.REVIEWER
 
 
 async def test_change_of_role_is_on_record(services, sql):
@@ -227,7 +227,7 @@ async def test_role_of_nobody_is_not_changed(services, sql):
 async def test_reset_of_a_password_ends_what_was_opened_with_it(services, sql):
     opened = await signed_in(services)
     other = await signed_in(services, Role.VIEWER)
-    found = await accounts.caller_of(services, opened.token)
+    found = await accounts.authenticate(services, opened.token)
     script = await api_tokens.create(services, found, name="x", role=Role.OWNER, days=1)
 
     ended = await organisers.reset_password(
@@ -237,11 +237,11 @@ async def test_reset_of_a_password_ends_what_was_opened_with_it(services, sql):
     assert (ended.sessions, ended.api_tokens) == (1, 1)
     for token in (opened.token, script.text):
         with pytest.raises(Unauthenticated):
-            await accounts.caller_of(services, token)
+            await accounts.authenticate(services, token)
     with pytest.raises(Unauthenticated):
         await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
     await accounts.sign_in(services, email="owner@example.org", password="another long password")
-    assert (await accounts.caller_of(services, other.token)).role == Role.VIEWER
+    assert (await accounts.authenticate(services, other.token)).role == Role.VIEWER
     assert "organiser.password_reset" in {
         row["action"] for row in await sql.fetch("SELECT action FROM audit_event")
     }

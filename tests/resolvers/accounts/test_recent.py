@@ -48,7 +48,7 @@ async def elsewhere(services, database_url):
 
 async def reader_of(services, token):
     """Whose token it is, for an operation that only reads."""
-    return await accounts.caller_of(services, token, may_be_recent=True)
+    return await accounts.authenticate(services, token, may_be_recent=True)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def test_signing_out_ends_the_session_in_every_process(services, elsewhere
 
 async def test_another_role_counts_in_every_process(services, elsewhere):
     owner, other = await caller(services), await signed_in(services, Role.REVIEWER)
-    own = await accounts.caller_of(services, other.token)
+    own = await accounts.authenticate(services, other.token)
     made = await api_tokens.create(services, own, name="x", role=Role.REVIEWER, days=1)
     tokens = other.token, made.text
     assert [(await reader_of(elsewhere, one)).role for one in tokens] == [Role.REVIEWER] * 2
@@ -144,7 +144,7 @@ async def test_whoever_writes_has_the_rights_of_now(client, services, sql):
 
 async def test_a_change_that_is_given_up_is_not_said_to_hold(services, sql):
     opened = await signed_in(services)
-    who = await accounts.caller_of(services, opened.token)
+    who = await accounts.authenticate(services, opened.token)
     ending = asyncio.create_task(accounts.sign_out(services, who))
     while await sql.fetchval("SELECT count(*) FROM organiser_session"):
         await asyncio.sleep(0)
@@ -153,7 +153,7 @@ async def test_a_change_that_is_given_up_is_not_said_to_hold(services, sql):
     with pytest.raises(asyncio.CancelledError):
         await ending
     with pytest.raises(Unauthenticated):
-        await accounts.caller_of(services, opened.token)
+        await accounts.authenticate(services, opened.token)
 
 
 @pytest.mark.recent(3_600)

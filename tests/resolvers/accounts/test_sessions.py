@@ -57,7 +57,7 @@ async def test_organiser_signs_in_and_is_recognised(services, sql, clock):
     made = await organiser(services, Role.REVIEWER)
 
     opened = await accounts.sign_in(services, email=" Reviewer@Example.ORG ", password=PASSWORD)
-    found = await accounts.caller_of(services, opened.token)
+    found = await accounts.authenticate(services, opened.token)
 
     assert opened.organiser == replace(made, last_sign_in_at=clock.now)
     assert opened.session.expires_at == clock.now + timedelta(days=7)
@@ -79,7 +79,7 @@ async def test_organiser_signs_in_and_is_recognised(services, sql, clock):
 
 async def test_tokens_and_passwords_are_nowhere_in_the_database(services, sql):
     opened = await signed_in(services)
-    found = await accounts.caller_of(services, opened.token)
+    found = await accounts.authenticate(services, opened.token)
     made = await api_tokens.create(services, found, name="export", role=Role.VIEWER, days=1)
 
     stored = await whole_database(sql)
@@ -152,8 +152,8 @@ async def test_password_that_changes_while_it_is_checked_lets_nobody_in(services
     checked = services.accounts.passwords
 
     class Overtaken(Passwords):
-        async def is_right(self, password, password_hash):
-            found = await checked.is_right(password, password_hash)
+        async def verify(self, password, password_hash):
+            found = await checked.verify(password, password_hash)
             await sql.execute("UPDATE organiser SET password_hash = 'another'")
             return found
 
@@ -181,7 +181,7 @@ async def test_two_at_most_are_verified_at_once(services):
                 running -= 1
 
     passwords = Passwords(Watched(time_cost=4, memory_cost=16_384, parallelism=1))
-    right = await asyncio.gather(*(passwords.is_right(PASSWORD, None) for _ in range(8)))
+    right = await asyncio.gather(*(passwords.verify(PASSWORD, None) for _ in range(8)))
 
     assert right == [False] * 8
     assert max(at_work) <= 2
@@ -191,13 +191,13 @@ async def test_session_ends_when_it_was_not_used(services, clock):
     opened = await signed_in(services)
 
     clock.advance(hours=12, seconds=-1)
-    assert (await accounts.caller_of(services, opened.token)).role == Role.OWNER
+    assert (await accounts.authenticate(services, opened.token)).role == Role.OWNER
     clock.advance(hours=12, seconds=-1)
-    assert (await accounts.caller_of(services, opened.token)).role == Role.OWNER
+    assert (await accounts.authenticate(services, opened.token)).role == Role.OWNER
     clock.advance(hours=12)
 
     with pytest.raises(Unauthenticated, match="has ended"):
-        await accounts.caller_of(services, opened.token)
+        await accounts.authenticate(services, opened.token)
 
 
 async def test_session_ends_after_seven_days_however_much_it_is_used(services, clock):
@@ -205,11 +205,11 @@ async def test_session_ends_after_seven_days_however_much_it_is_used(services, c
 
     for _ in range(7 * 24 - 1):
         clock.advance(hours=1)
-        await accounts.caller_of(services, opened.token)
+        await accounts.authenticate(services, opened.token)
     clock.advance(hours=1)
 
     with pytest.raises(Unauthenticated, match="has ended"):
-        await accounts.caller_of(services, opened.token)
+        await accounts.authenticate(services, opened.token)
 
 
 async def test_last_use_is_written_once_a_minute(services, clock, sql):
@@ -218,7 +218,7 @@ async def test_last_use_is_written_once_a_minute(services, clock, sql):
 
     for seconds in (0, 59, 1, 59, 1):
         clock.advance(seconds=seconds)
-        await accounts.caller_of(services, opened.token)
+        await accounts.authenticate(services, opened.token)
         written.append(await sql.fetchval("SELECT last_used_at FROM organiser_session"))
 
     later = [began + timedelta(minutes=minutes) for minutes in (0, 0, 1, 1, 2)]
@@ -235,20 +235,20 @@ async def test_tokens_from_elsewhere_are_refused(services, token):
     await signed_in(services)
 
     with pytest.raises(Unauthenticated, match="unknown"):
-        await accounts.caller_of(services, token)
+        await accounts.authenticate(services, token)
 
 
 async def test_signing_out_ends_this_session_only(services, sql):
     first = await signed_in(services)
     second = await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
 
-    left = await accounts.sign_out(services, await accounts.caller_of(services, first.token))
+    left = await accounts.sign_out(services, await accounts.authenticate(services, first.token))
 
     assert left is not None
     assert left.email == "owner@example.org"
     with pytest.raises(Unauthenticated):
-        await accounts.caller_of(services, first.token)
-    assert (await accounts.caller_of(services, second.token)).session_id == second.session.id
+        await accounts.authenticate(services, first.token)
+    assert (await accounts.authenticate(services, second.token)).session_id == second.session.id
     actions = [row["action"] for row in await sql.fetch(ACTIONS)]
     assert actions[-1] == "organiser.signed_out"
 
@@ -259,7 +259,7 @@ async def test_signing_out_everywhere_ends_all_of_ones_own(services, sql):
     other = await signed_in(services, Role.VIEWER)
 
     await accounts.sign_out(
-        services, await accounts.caller_of(services, first.token), everywhere=True
+        services, await accounts.authenticate(services, first.token), everywhere=True
     )
 
     assert await sql.fetchval("SELECT id FROM organiser_session") == other.session.id
@@ -275,7 +275,7 @@ async def test_sessions_are_listed_the_newest_first_while_they_last(services, cl
     first = await signed_in(services)
     clock.advance(hours=6)
     second = await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
-    found = await accounts.caller_of(services, second.token)
+    found = await accounts.authenticate(services, second.token)
 
     assert await accounts.list_sessions(services, found) == [second.session, replace(first.session)]
     clock.advance(hours=7)
@@ -292,7 +292,7 @@ async def test_owner_sees_and_ends_the_sessions_of_others(services):
     assert listed == [other.session]
     assert gone == other.session
     with pytest.raises(Unauthenticated):
-        await accounts.caller_of(services, other.token)
+        await accounts.authenticate(services, other.token)
 
 
 @pytest.mark.parametrize("role", [Role.REVIEWER, Role.VIEWER])

@@ -274,7 +274,7 @@ async def test_codes_stay_good_while_the_secret_of_the_service_is_changed(
 
 async def test_script_leaves_the_second_factor_alone(services, owner):
     made = await api_tokens.create(services, owner, name="x", role=Role.OWNER, days=1)
-    script = await accounts.caller_of(services, made.text)
+    script = await accounts.authenticate(services, made.text)
 
     for attempt in (
         totp.propose(services, script, PASSWORD),
@@ -292,7 +292,7 @@ async def test_nobody_has_no_second_factor(services, found):
 
 
 async def test_account_that_is_gone_has_no_second_factor(services, sql):
-    found = await accounts.caller_of(services, (await signed_in(services)).token)
+    found = await accounts.authenticate(services, (await signed_in(services)).token)
     await sql.execute("DELETE FROM organiser")
 
     with pytest.raises(Unauthenticated):

@@ -17,7 +17,7 @@ from persistence.embedded.binaries import INSTALLATIONS, PACKAGE
 from persistence.engine.database import Database
 from persistence.engine.database_identity import TAG_DIGITS, new_storage_name, storage_tag
 from persistence.engine.engine import DatabaseOptions
-from resolvers.operations.maintenance import examine
+from resolvers.operations.maintenance import diagnose
 from tests.databases import dsn
 from tests.stores import add_document, cleared, own_name
 
@@ -102,7 +102,7 @@ async def test_copy_deletes_nothing_that_the_original_writes_afterwards(
         for entry in (before, later, crashed):
             store.add(f"pending/{entry}")
             store.make_old(f"pending/{entry}")
-        (found,) = (await examine(other)).comparisons
+        (found,) = (await diagnose(other)).comparisons
         gone = await cleared(other)
 
         unknown = 3 if copy is empty_database else 2
@@ -124,7 +124,7 @@ async def test_each_of_two_databases_deletes_its_own_orphans(
             store.add(f"rejected/{entry}")
             store.make_old(f"rejected/{entry}")
         gone = [await cleared(services) for services in (first, second)]
-        (found,) = (await examine(first)).comparisons
+        (found,) = (await diagnose(first)).comparisons
 
     assert gone == [1, 1]
     assert (found.orphans, found.foreign) == ((), 1)
@@ -137,10 +137,10 @@ async def test_each_of_two_databases_deletes_its_own_orphans(
 async def test_file_of_before_is_reported_and_stays_until_its_document_goes(kept, store, sql, name):
     store.add(f"confirmed/{name}")
     store.make_old(f"confirmed/{name}")
-    (without_row,) = (await examine(kept)).comparisons
+    (without_row,) = (await diagnose(kept)).comparisons
     gone = await cleared(kept)
     await add_document(sql, store, folder="confirmed", name=name)
-    (with_row,) = (await examine(kept)).comparisons
+    (with_row,) = (await diagnose(kept)).comparisons
 
     assert (without_row.foreign, without_row.orphans, gone) == (1, (), 0)
     assert (with_row.foreign, with_row.missing) == (0, ())
@@ -161,13 +161,13 @@ async def test_ordinary_user_reads_the_tag_and_one_without_the_right_deletes_not
 
     async with opened(kept, url) as ordinary:
         tag = await ordinary.database.run(storage_tag)
-        (found,) = (await examine(ordinary)).comparisons
+        (found,) = (await diagnose(ordinary)).comparisons
         assert (own[:TAG_DIGITS], found.orphans) == (tag, (own,))
 
         for function in ("pg_control_system()", "pg_walfile_name(pg_lsn)"):
             async with denied(function, database_url):
                 assert await ordinary.database.run(storage_tag) is None
-                (found,) = (await examine(ordinary)).comparisons
+                (found,) = (await diagnose(ordinary)).comparisons
                 assert (found.orphans, found.foreign) == ((), 1)
                 names = {await ordinary.database.run(new_storage_name) for _ in range(5)}
                 assert [len(entry) for entry in names] == [32] * 5

@@ -22,13 +22,13 @@ from resolvers.documents.stored_files import (
     put_all_right,
     put_right,
 )
-from resolvers.operations.maintenance import examine, maintain, prune
+from resolvers.operations.maintenance import diagnose, maintain, prune
 from resolvers.operations.outbox import TERMS, deliver_due
 from resolvers.registration.register import register_team
 from resolvers.teams.erasure import erase_team
 from tests import make
 from tests.signing_in import caller
-from tests.stores import FolderStore, add_document, cleared, own_name
+from tests.stores import FolderHarness, add_document, cleared, own_name
 
 
 async def registered(services) -> str:
@@ -78,7 +78,7 @@ async def test_server_leaves_second_copies(kept, store, sql):
 async def test_more_orphans_than_a_tenth_stay_unless_forced(
     services, sql, documents, orphans, is_deleted
 ):
-    store = FolderStore(services.storage.media)
+    store = FolderHarness(services.storage.media)
     for _ in range(documents):
         store.add(f"pending/{await add_document(sql, store)}")
     for _ in range(orphans):
@@ -108,7 +108,7 @@ async def test_old_file_without_document_is_reported_and_deleted(kept, store, fo
         store.add(f"{folder}/{name}")
     store.make_old(f"{folder}/{orphan}")
 
-    (found,) = (await examine(kept)).comparisons
+    (found,) = (await diagnose(kept)).comparisons
     gone = [await cleared(kept) for _ in range(2)]
 
     assert (found.store, found.orphans) == (store.media.name, (orphan,))
@@ -163,7 +163,7 @@ async def test_missing_file_is_reported_and_its_document_stays(kept, store, sql)
     lost, there = await add_document(sql, store), await add_document(sql, store)
     store.add(f"pending/{there}")
 
-    (found,) = (await examine(kept)).comparisons
+    (found,) = (await diagnose(kept)).comparisons
     await put_all_right(kept)
 
     row = await sql.fetchrow("SELECT id FROM document WHERE storage_name = $1", lost)
@@ -241,7 +241,7 @@ async def test_store_that_is_away_is_left_for_another_time(kept, store, stand_in
 
 async def test_unfinished_files_go_with_their_document_or_after_an_hour(services, tmp_path):
     name, media = uuid4().hex, services.storage.media
-    store = FolderStore(media)
+    store = FolderHarness(media)
     other = f"confirmed/{uuid4().hex}.{uuid4().hex}.new"
     before = f"rejected/{uuid4().hex}.new"
     young = f"pending/{uuid4().hex}.{uuid4().hex}.new"

@@ -9,10 +9,10 @@ import pytest
 
 from domain.documents import DocumentKind
 from domain.errors.exceptions import ServiceUnavailable
-from domain.uploads import Announcement
+from domain.uploads import UploadRequest
 from integrations.storage.inspection.sanitize import InspectionOptions, turns
 from resolvers.documents import uploads
-from resolvers.documents.uploads import Piece
+from resolvers.documents.uploads import ByteRange
 from tests import files
 from tests.processes import until
 
@@ -34,12 +34,12 @@ async def chunks(content: bytes):
 async def send(services, ticket, content: bytes = CONTENT, *, client: str = "captain"):
     """The whole file, or none of its bytes once all are there."""
     now = await uploads.standing(services, ticket)
-    piece = None if content else Piece(start=len(CONTENT), end=len(CONTENT))
+    piece = None if content else ByteRange(start=len(CONTENT), end=len(CONTENT))
     return await uploads.receive(services, ticket, now, chunks(content), piece, client=client)
 
 
 def opened(services, content: bytes = CONTENT):
-    announced = Announcement(
+    announced = UploadRequest(
         kind=DocumentKind.PHOTO,
         file_name="photo.jpg",
         content_type="image/jpeg",

@@ -8,11 +8,11 @@ import pytest
 from domain.auth.roles import SYSTEM, Role
 from domain.errors.exceptions import StorageUnavailable
 from domain.spreadsheets import ExportFormat
-from integrations.storage.upload_buffer import Spool
+from integrations.storage.upload_buffer import UploadBuffer
 from persistence.repositories.team_search import TeamFilter
 from resolvers.exports.export import Export, write_workbook
 from resolvers.exports.workbook import Workbook
-from resolvers.security.signed_links import Link
+from resolvers.security.signed_links import SignedLink
 
 
 async def test_a_disk_that_refuses_the_whole_file_is_told(tmp_path):
@@ -22,7 +22,7 @@ async def test_a_disk_that_refuses_the_whole_file_is_told(tmp_path):
 
 
 async def test_none_is_begun_on_a_disk_that_is_nearly_full(services, tmp_path):
-    full = Spool(tmp_path / "uploads", min_free_bytes=2**62)
+    full = UploadBuffer(tmp_path / "uploads", min_free_bytes=2**62)
     services = replace(services, storage=replace(services.storage, spool=full))
     folder = tmp_path / "scratch"
     folder.mkdir()
@@ -30,7 +30,7 @@ async def test_none_is_begun_on_a_disk_that_is_nearly_full(services, tmp_path):
         format=ExportFormat.XLSX,
         wanted=TeamFilter(),
         caller=SYSTEM,
-        link=Link(organiser_id=None, role=Role.OWNER, claims=[]),
+        link=SignedLink(organiser_id=None, role=Role.OWNER, claims=[]),
         time_zone=ZoneInfo("Asia/Kolkata"),
         name="teams.xlsx",
     )

@@ -5,11 +5,11 @@ import pytest
 
 from domain.auth.roles import Role
 from domain.errors.exceptions import StorageUnavailable
-from integrations.storage.cloudinary_store import CloudinaryMedia
+from integrations.storage.cloudinary_store import CloudinaryStore
 from resilience.breaker_states import BreakerState
-from resilience.circuit_breaker import Guard, GuardOptions
+from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from resolvers.accounts import api_tokens
-from resolvers.operations.maintenance import examine, maintain, prune
+from resolvers.operations.maintenance import diagnose, maintain, prune
 from resolvers.registration.register import register_team
 from tests import make
 from tests.signing_in import caller
@@ -18,7 +18,7 @@ from tests.signing_in import caller
 async def test_counts_that_are_right_show_no_drift(services):
     await register_team(services, make.form(), key=None, request_id="request")
 
-    found = await examine(services)
+    found = await diagnose(services)
 
     assert (found.drift, found.store, found.stores_away) == ([], "folder", ())
 
@@ -27,7 +27,7 @@ async def test_counts_that_are_wrong_are_named(services, sql):
     team = (await register_team(services, make.form(), key=None, request_id="request")).team
     await sql.execute("UPDATE team SET status = 'REJECTED'")
 
-    found = (await examine(services)).drift
+    found = (await diagnose(services)).drift
 
     tournament = await sql.fetchval("SELECT id FROM tournament")
     assert {(entry.of, entry.taken, entry.live_teams) for entry in found} == {
@@ -66,7 +66,7 @@ async def test_sessions_and_api_tokens_that_have_ended_are_forgotten(services, s
 async def test_a_store_that_does_not_work_is_named(services, settings):
     (settings.data_dir / "documents").write_bytes(b"a file where the folder should be")
 
-    found = await examine(services)
+    found = await diagnose(services)
 
     assert found.stores_away == ("folder",)
 
@@ -74,13 +74,13 @@ async def test_a_store_that_does_not_work_is_named(services, settings):
 @pytest.fixture
 def listed(services, stand_in):
     """Services with a Cloudinary store; stand_in counts three calls for one listing."""
-    guard = Guard(
+    guard = ServiceGuard(
         "cloudinary",
-        GuardOptions(attempts=3, retry_wait_seconds=0),
-        transient=CloudinaryMedia.TRANSIENT,
+        ServiceGuardOptions(attempts=3, retry_wait_seconds=0),
+        transient=CloudinaryStore.TRANSIENT,
         unavailable=StorageUnavailable,
     )
-    media = CloudinaryMedia(stand_in.url, guard, timeout_seconds=5)
+    media = CloudinaryStore(stand_in.url, guard, timeout_seconds=5)
     storage = replace(services.storage, media=media, stores={media.name: media})
     return replace(services, storage=storage)
 

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from domain.errors.exceptions import MailUnavailable, StorageUnavailable
-from observability.metrics import MEASURED
+from observability.metrics import SCRAPE_TIME_REGISTRY
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.repositories import outbox
@@ -50,8 +50,8 @@ async def test_outbox_that_cannot_be_read_in_time_keeps_its_measure(services, bu
 
     await metrics.take(busy, within_seconds=SOON)
 
-    assert MEASURED.get_sample_value("outbox_late_seconds") == 60
-    assert MEASURED.get_sample_value("database_connections", {"state": "in_use"}) == 1
+    assert SCRAPE_TIME_REGISTRY.get_sample_value("outbox_late_seconds") == 60
+    assert SCRAPE_TIME_REGISTRY.get_sample_value("database_connections", {"state": "in_use"}) == 1
 
 
 async def owe(services, kind: str = "media.move", *, due_in: float = 0) -> None:
@@ -63,7 +63,7 @@ async def owe(services, kind: str = "media.move", *, due_in: float = 0) -> None:
 
 async def lateness(services) -> float:
     await metrics.take(services)
-    return MEASURED.get_sample_value("outbox_late_seconds")
+    return SCRAPE_TIME_REGISTRY.get_sample_value("outbox_late_seconds")
 
 
 @pytest.mark.parametrize("kind", ["media.move", "media.delete"])
@@ -98,7 +98,9 @@ async def test_message_is_not_late_before_it_is_due_and_no_more_once_it_is_settl
     )
     (message,) = await services.database.run(claim)
     claimed = await lateness(services)
-    await services.database.run(partial(outbox.bury, message=message, failure="X", now=clock.now))
+    await services.database.run(
+        partial(outbox.dead_letter, message=message, failure="X", now=clock.now)
+    )
 
     assert (early, late, claimed, await lateness(services)) == (0, 30, 90, 0)
 

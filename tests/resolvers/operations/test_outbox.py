@@ -9,10 +9,10 @@ from structlog.testing import capture_logs
 
 from domain.errors.exceptions import MailUnavailable, ServiceUnavailable, StorageUnavailable
 from persistence.repositories import outbox
-from resolvers.operations.outbox import Terms, Undeliverable, deliver_due
+from resolvers.operations.outbox import RetryPolicy, Undeliverable, deliver_due
 
 KIND = "file.move"
-STEADY = Terms(jitter=lambda: 0)
+STEADY = RetryPolicy(jitter=lambda: 0)
 PRIVATE = "Anand Kumar"
 
 
@@ -186,7 +186,7 @@ async def test_dead_letter_is_never_tried_again(services, clock, owe):
 
 
 def test_wait_grows_to_an_hour_and_loses_up_to_a_fifth():
-    at_most, at_least = Terms(jitter=lambda: 0), Terms(jitter=lambda: 1)
+    at_most, at_least = RetryPolicy(jitter=lambda: 0), RetryPolicy(jitter=lambda: 1)
 
     longest = [at_most.retry_after(n, ValueError()).total_seconds() for n in (9, 10, 11, 30)]
     shortest = [at_least.retry_after(n, ValueError()).total_seconds() for n in (1, 2, 9, 30)]
@@ -273,7 +273,7 @@ async def test_handler_has_half_the_lease(services, sql, owe):
         await forever.wait()
 
     await owe(1)
-    await deliver_due(services, {KIND: hang}, terms=Terms(lease=timedelta(milliseconds=20)))
+    await deliver_due(services, {KIND: hang}, terms=RetryPolicy(lease=timedelta(milliseconds=20)))
 
     failed = await state(sql)
     assert (failed["failure"], failed["attempts"]) == ("TimeoutError", 1)

@@ -21,7 +21,7 @@ from persistence.engine.engine import DatabaseOptions
 from persistence.repositories import outbox
 from resilience.background_tasks import BackgroundTask
 from resolvers.operations.outbox import (
-    Terms,
+    RetryPolicy,
     deliver_due,
     deliver_forever,
     run_outbox,
@@ -121,7 +121,7 @@ async def relayed(services, relay):
 
 async def loop(services, handlers, waits, **terms):
     events = asyncio.Event(), asyncio.Event()
-    terms = Terms(jitter=lambda: 0, wait=waits, **terms)
+    terms = RetryPolicy(jitter=lambda: 0, wait=waits, **terms)
     await deliver_forever(services, handlers, *events, task=BackgroundTask("outbox"), terms=terms)
 
 
@@ -185,7 +185,7 @@ async def test_notice_during_a_delivery_is_not_lost(services, clock):
         stop,
         wake,
         task=BackgroundTask("outbox"),
-        terms=Terms(wait=look),
+        terms=RetryPolicy(wait=look),
     )
 
     assert inbox.numbers == [True]
@@ -194,7 +194,7 @@ async def test_notice_during_a_delivery_is_not_lost(services, clock):
 async def test_notice_wakes_the_loop(services, clock):
     inbox, doze = Inbox(), Dozing()
 
-    async with running(services, inbox.handlers, Terms(wait=doze)):
+    async with running(services, inbox.handlers, RetryPolicy(wait=doze)):
         await doze.fell_asleep()
         for number in range(5):
             await owe(services.database, number, clock())
@@ -203,7 +203,7 @@ async def test_notice_wakes_the_loop(services, clock):
 
 async def test_messages_of_other_kinds_wake_nobody(services, clock):
     inbox, dozing = Inbox(), Dozing()
-    async with running(services, inbox.handlers, Terms(wait=dozing)):
+    async with running(services, inbox.handlers, RetryPolicy(wait=dozing)):
         await dozing.fell_asleep()
         await owe(services.database, 1, clock.now)
         await inbox.arrived(1)
@@ -228,7 +228,7 @@ async def test_behind_pgbouncer_nobody_listens_and_the_loop_polls(services, data
         await polled.wait()
 
     async with running(
-        replace(services, database=database), inbox.handlers, Terms(wait=wait_for_the_poll)
+        replace(services, database=database), inbox.handlers, RetryPolicy(wait=wait_for_the_poll)
     ) as stop:
         await until(lambda: waits, "the loop waits")
         await owe(services.database, 26, clock())
@@ -242,7 +242,7 @@ async def test_behind_pgbouncer_nobody_listens_and_the_loop_polls(services, data
 async def test_stopped_loop_leaves_no_connection(services, database_url):
     doze = Dozing()
 
-    async with running(services, Inbox().handlers, Terms(wait=doze)):
+    async with running(services, Inbox().handlers, RetryPolicy(wait=doze)):
         await until(partial(listeners, database_url), "somebody listens")
 
     async def nobody_listens():
@@ -268,7 +268,7 @@ async def test_cancelled_loop_leaves_no_connection(services, database_url):
 async def test_stop_ends_a_wait_at_once(services):
     doze = Dozing()
 
-    async with asyncio.timeout(60), running(services, Inbox().handlers, Terms(wait=doze)):
+    async with asyncio.timeout(60), running(services, Inbox().handlers, RetryPolicy(wait=doze)):
         await doze.fell_asleep()
 
 
@@ -342,7 +342,9 @@ async def test_loop_goes_on_when_the_server_was_stopped_and_started(services, tm
         url = postgres.connected_url("icct26")
         await asyncio.to_thread(migrate.upgrade, url)
         database = Database(DatabaseOptions(url=url))
-        async with running(replace(services, database=database), inbox.handlers, Terms(wait=doze)):
+        async with running(
+            replace(services, database=database), inbox.handlers, RetryPolicy(wait=doze)
+        ):
             await owe(database, 1, services.clock())
             await inbox.arrived(1)
 
@@ -361,7 +363,7 @@ async def test_wait_ends_with_its_time():
 
 async def test_failure_is_repeated_on_the_real_clock_without_being_woken(services):
     inbox, failed = Inbox(), asyncio.Event()
-    terms = Terms(first_wait=timedelta(milliseconds=50))
+    terms = RetryPolicy(first_wait=timedelta(milliseconds=50))
 
     async def fail_once(its_services, message):
         if not failed.is_set():

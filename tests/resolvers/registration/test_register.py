@@ -17,7 +17,7 @@ from domain.errors.exceptions import (
 )
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
-from resolvers.registration.register import choose_key, register_team, validate_team
+from resolvers.registration.register import register_team, resolve_idempotency_key, validate_team
 from resolvers.security.secrets import Secrets
 from tests import make
 
@@ -391,7 +391,7 @@ async def test_dry_run_tells_taken_names_but_not_taken_contacts(services, regist
     ],
 )
 def test_key_is_taken_from_header_or_argument(header, argument, chosen):
-    assert choose_key(header, argument) == chosen
+    assert resolve_idempotency_key(header, argument) == chosen
 
 
 @pytest.mark.parametrize(
@@ -407,7 +407,7 @@ def test_key_is_taken_from_header_or_argument(header, argument, chosen):
 )
 def test_key_that_is_none_is_refused(header, argument):
     with pytest.raises(BadUserInput):
-        choose_key(header, argument)
+        resolve_idempotency_key(header, argument)
 
 
 async def _until_blocked(sql, count: int = 1) -> None:

@@ -20,8 +20,8 @@ from domain.registration.forms import PersonEntry, PlayerRole
 from domain.teams.status import TeamStatus
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
 from schema.compiled import selection_compiler as compile_module
-from schema.compiled.executor import Planned, PlannedSchema
-from schema.context import Execution
+from schema.compiled.executor import CompiledSchema, PlannedSchema
+from schema.context import ExecutionOptions
 from schema.limits.document_cache import OPERATIONS_MAX_BYTES
 from schema.node import Node
 from schema.pagination import Connection, Keys, PageInfo
@@ -48,7 +48,7 @@ TEXTS = st.sampled_from(["", "Anand", "ஆனந்த் ராஜ்", '"quote
 class Running:
     """What a resolver sees."""
 
-    execution: Execution
+    execution: ExecutionOptions
     roots: dict[str, Any]
     operation_name: str | None = None
     printed: dict[str, Any] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Query:
 SCHEMA = PlannedSchema(
     query=Query,
     types=[Team, Player],
-    extensions=[Planned],
+    extensions=[CompiledSchema],
     config=StrawberryConfig(scalar_map=SCALARS),
 )
 SDL = print_schema(SCHEMA._schema)
@@ -184,7 +184,7 @@ def run(query: str, roots: dict[str, Any], *, compiled: bool, variables=None) ->
         SCHEMA.execute(
             query,
             variable_values=variables,
-            context_value=Running(Execution(compiled=compiled, rendered=False), roots),
+            context_value=Running(ExecutionOptions(compiled=compiled, rendered=False), roots),
         )
     )
     return result.data, errors_of(result.errors)

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from strawberry.types.graphql import OperationType
 
 from domain.auth.roles import ANONYMOUS, Caller
-from schema.compiled.executor import Asked, execute
+from schema.compiled.executor import OperationRequest, execute
 from schema.compiled.plan_cache import Plans
-from schema.context import Execution
+from schema.context import ExecutionOptions
 from tests.schema.execution.model import SCHEMA
 from tests.schema.executions import Error, errors_of, executions
 
@@ -35,7 +35,7 @@ class Running:
     """What a resolver sees."""
 
     gives: Mapping[str, Any]
-    execution: Execution
+    execution: ExecutionOptions
     caller: Caller = ANONYMOUS
     operation_name: str | None = None
     may_introspect: bool = True
@@ -61,13 +61,13 @@ async def answer(case: Case, *, compiled: bool) -> Answer:
     before = {way: executions(way) for way in WAYS}
     result = await execute(
         SCHEMA,
-        Asked(
+        OperationRequest(
             text=case.query,
             operation_name=None,
             variables=dict(case.variables),
             allowed=(OperationType.QUERY, OperationType.MUTATION),
         ),
-        Running(case.gives, Execution(compiled=compiled)),
+        Running(case.gives, ExecutionOptions(compiled=compiled)),
     )
     taken = {way: executions(way) - before[way] for way in WAYS}
     return Answer(

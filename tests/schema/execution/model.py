@@ -10,7 +10,7 @@ from typing import Any, NewType
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from schema.compiled.executor import Planned, PlannedSchema
+from schema.compiled.executor import CompiledSchema, PlannedSchema
 
 Anything = NewType("Anything", object)
 
@@ -178,7 +178,7 @@ SCHEMA = PlannedSchema(
     query=Query,
     mutation=Mutation,
     types=[Dog, Cat],
-    extensions=[Planned],
+    extensions=[CompiledSchema],
     config=StrawberryConfig(
         scalar_map={
             Anything: strawberry.scalar(

@@ -8,7 +8,7 @@ from domain.errors.codes import CATALOG
 from domain.errors.issues import ISSUES_MAX, ISSUES_PER_LIST
 from persistence.repositories.audit import HISTORY_MAX
 from schema import schema
-from schema.limits.complexity import LIST_SIZES, Counting, Limit, values_of
+from schema.limits.complexity import LIST_SIZES, ComplexityVisitor, Limit, values_of
 from schema.limits.query_limits import ALLOWED, PUBLIC_BUDGET
 from schema.teams.readiness import ELSEWHERE_MAX
 from tests import make
@@ -25,12 +25,12 @@ DOCUMENT = {"kind": "PHOTO", "documentId": "0" * 32}
 
 def counted_values(document: str, variables: dict) -> int:
     parsed = parse(document)
-    (totals,) = Counting(CORE, parsed).operations().values()
+    (totals,) = ComplexityVisitor(CORE, parsed).operations().values()
     return values_of(totals, parsed.definitions[0], variables, stop_above=1_000_000)
 
 
 def cost_of(document: str) -> int:
-    (totals,) = Counting(CORE, parse(document)).operations().values()
+    (totals,) = ComplexityVisitor(CORE, parse(document)).operations().values()
     return totals.counts[Limit.COST]
 
 
@@ -69,7 +69,7 @@ def test_fragments_that_double_count_to_the_bound_and_no_further():
     document = f"query ($v: V) {{ ...f0 }} {levels} fragment f100 on Query {{ a(x: $v) }}"
     parsed = parse(document)
 
-    (totals,) = Counting(CORE, parsed).operations().values()
+    (totals,) = ComplexityVisitor(CORE, parsed).operations().values()
 
     assert values_of(totals, parsed.definitions[0], {"v": 1}, stop_above=2_000) == 2_001
 

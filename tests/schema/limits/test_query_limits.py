@@ -8,7 +8,13 @@ import pytest
 from graphql import build_schema, parse
 
 from domain.auth.roles import ANONYMOUS, SYSTEM, Caller, CallerKind, Role
-from schema.limits.complexity import COUNTED_MAX, LIST_SIZES, Counting, Limit, page_sizes_of
+from schema.limits.complexity import (
+    COUNTED_MAX,
+    LIST_SIZES,
+    ComplexityVisitor,
+    Limit,
+    page_sizes_of,
+)
 from schema.limits.document_cache import TOTALS_KEPT
 from schema.limits.query_limits import (
     ALLOWED,
@@ -39,7 +45,7 @@ def counts_of(text: str, variables: dict | None = None) -> dict[str, int]:
     """Of the first operation of a document, without what there is none of."""
     document = parse(text)
     sizes = page_sizes_of(document.definitions[0], variables or {})
-    totals = next(iter(Counting(SCHEMA, document, sizes).operations().values()))
+    totals = next(iter(ComplexityVisitor(SCHEMA, document, sizes).operations().values()))
     return {limit.value: number for limit, number in totals.counts.items() if number}
 
 
@@ -212,7 +218,7 @@ def test_a_fragment_is_walked_once_however_often_it_is_spread(levels):
     for selection_set in selection_sets:
         object.__setattr__(selection_set, "selections", Watched(selection_set.selections))
 
-    (totals,) = Counting(SCHEMA, document).operations().values()
+    (totals,) = ComplexityVisitor(SCHEMA, document).operations().values()
 
     assert [one.selections.walks for one in selection_sets] == [1] * (levels + 2)
     assert totals.counts == {

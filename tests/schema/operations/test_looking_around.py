@@ -3,7 +3,7 @@
 import pytest
 
 from domain.auth.roles import Role
-from domain.teams.status import TeamEvent
+from domain.teams.status import TeamAction
 from tests import make
 from tests.asking import ask, data, serving
 from tests.schema.teams.test_decisions import decide, register
@@ -128,7 +128,7 @@ async def test_the_season_in_numbers(client, viewer, reviewer, sql):
     await register(client, 2, players=make.players(11))
     await register(client, 3, churchName="CSI Church 2")
     await register(client, 4)
-    data(await decide(client, reviewer, TeamEvent.REJECT, "ICCT-004"))
+    data(await decide(client, reviewer, TeamAction.REJECT, "ICCT-004"))
     await sql.execute(
         "UPDATE document SET review = 'ACCEPTED' WHERE kind IN ('PASTOR_LETTER', 'IDENTITY_PROOF')"
     )
@@ -172,8 +172,8 @@ async def test_history_says_everything_to_reviewers_and_less_to_others(
     answer = await ask(client, make.REGISTER, {"input": make.team(1)})
     token = data(answer)["registerTeam"]["manageToken"]
     items = [{"note": "A clearer photo."}]
-    data(await decide(client, reviewer, TeamEvent.REQUEST_CHANGES, items=items))
-    data(await decide(client, reviewer, TeamEvent.REJECT, version=2, reason="No answer."))
+    data(await decide(client, reviewer, TeamAction.REQUEST_CHANGES, items=items))
+    data(await decide(client, reviewer, TeamAction.REJECT, version=2, reason="No answer."))
     whose = 'team(code: "ICCT-001")'
 
     told = data(await ask(client, f"{{ {whose} {{ {HISTORY} }} }}", **reviewer))["team"]
@@ -204,7 +204,7 @@ async def test_captains_are_not_told_why_organisers_made_an_exception(client, re
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     team = await with_documents(client, make.team(1))
     answer = data(await ask(client, make.REGISTER, {"input": team}))["registerTeam"]
-    data(await decide(client, reviewer, TeamEvent.CONFIRM, overrideReason="The pastor called."))
+    data(await decide(client, reviewer, TeamAction.CONFIRM, overrideReason="The pastor called."))
 
     query = f"{{ myTeam {{ {HISTORY} }} }}"
     mine = await ask(client, query, Authorization=f"Bearer {answer['manageToken']}")
@@ -217,7 +217,7 @@ async def test_captains_are_not_told_why_organisers_made_an_exception(client, re
 async def test_the_audit_log_is_read_from_the_newest_on(client, reviewer):
     for number in (1, 2):
         await register(client, number)
-    answer = await decide(client, reviewer, TeamEvent.CONFIRM, "ICCT-002")
+    answer = await decide(client, reviewer, TeamAction.CONFIRM, "ICCT-002")
 
     one = data(await ask(client, AUDIT, {"first": 2}, **reviewer))["auditLog"]
     after = one["pageInfo"]["endCursor"]
@@ -235,7 +235,7 @@ async def test_the_audit_log_is_read_from_the_newest_on(client, reviewer):
 async def test_the_audit_log_is_searched(client, services, reviewer, sql):
     for number in (1, 2):
         await register(client, number)
-    data(await decide(client, reviewer, TeamEvent.CONFIRM, "ICCT-002"))
+    data(await decide(client, reviewer, TeamAction.CONFIRM, "ICCT-002"))
     organiser = await sql.fetchval("SELECT id FROM organiser WHERE role = 'REVIEWER'")
     team = await sql.fetchval("SELECT id FROM team WHERE code = 'ICCT-001'")
     moment = await sql.fetchval("SELECT at FROM audit_event WHERE action = 'team.confirmed'")
@@ -259,7 +259,7 @@ async def test_the_audit_log_is_searched(client, services, reviewer, sql):
 
 async def test_deliveries_say_what_is_owed_done_and_given_up(client, reviewer, sql):
     await register(client, 1)
-    data(await decide(client, reviewer, TeamEvent.CONFIRM))
+    data(await decide(client, reviewer, TeamAction.CONFIRM))
     await sql.execute(
         "UPDATE outbox_message SET finished_at = now(), attempts = 1 WHERE kind = 'media.move'"
     )
@@ -319,7 +319,7 @@ async def test_players_of_two_live_teams_are_named_to_reviewers_alone(
     mine = {"Authorization": f"Bearer {first['manageToken']}"}
     assert (await seen(f"{{ myTeam {{ {elsewhere} }} }}", **mine))["playersElsewhere"] == []
     assert (await seen(of_first, **viewer))["playersElsewhere"] == []
-    data(await decide(client, reviewer, TeamEvent.REJECT, "ICCT-002"))
+    data(await decide(client, reviewer, TeamAction.REJECT, "ICCT-002"))
     assert (await seen(of_first, **reviewer))["playersElsewhere"] == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from domain.documents import FILE_RULES
 from domain.registration.forms import PlayerRole
-from domain.teams.status import TeamEvent
+from domain.teams.status import TeamAction
 from domain.tournaments import TEXT_RULES, TournamentRules
 from resolvers.security.secrets import Secrets, manage_token
 from schema.scalars import utc_text
@@ -460,7 +460,7 @@ async def test_a_church_is_found_however_it_is_written(client, five_churches, se
     assert found == {"totalCount": 1, "nodes": [{"name": "CSI E Church"}]}
 
 
-@pytest.mark.parametrize("event", [TeamEvent.REJECT, TeamEvent.WITHDRAW])
+@pytest.mark.parametrize("event", [TeamAction.REJECT, TeamAction.WITHDRAW])
 @pytest.mark.parametrize("printed", ["nodes { name }", "nodes { name } totalCount __typename"])
 async def test_church_without_a_live_team_is_not_shown(
     client, five_churches, reviewer, sql, event, printed

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.auth.roles import SYSTEM
-from domain.teams.status import TeamEvent
+from domain.teams.status import TeamAction
 from resolvers.teams import bulk
 from resolvers.teams.bulk import DECISIONS_MAX, Decisions
 from tests import make
@@ -35,7 +35,7 @@ def teams(*numbers: int, version: int = 1) -> list[dict]:
 async def test_what_is_refused_keeps_nothing_else_back(client, sql, reviewer):
     for number in range(1, 5):
         await register(client, number)
-    data(await decide(client, reviewer, TeamEvent.REJECT, "ICCT-002"))
+    data(await decide(client, reviewer, TeamAction.REJECT, "ICCT-002"))
     wanted = [*teams(1, 2, 3), {"teamId": "ICCT-004", "expectedVersion": 7}, *teams(9)]
     wanted[1]["expectedVersion"] = 2
 
@@ -107,11 +107,11 @@ async def test_issue_of_one_team_points_at_its_place_in_the_list(
     client, services, sql, reviewer, place
 ):
     await register(client)
-    data(await decide(client, reviewer, TeamEvent.REJECT))
+    data(await decide(client, reviewer, TeamAction.REJECT))
     await register(client, 1, captain=make.person(90, phone=make.person(0)["phone"]))
     before = await everything(sql)
     wanted = Decisions(
-        event=TeamEvent.REOPEN,
+        event=TeamAction.REOPEN,
         reason="Back.",
         teams=[(code, 2) for code in [*["ICCT-009"] * place, "ICCT-001", "ICCT-009"]],
     )

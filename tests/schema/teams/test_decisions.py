@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from domain.auth.roles import Role
-from domain.teams.status import TeamEvent, TeamStatus
+from domain.teams.status import TeamAction, TeamStatus
 from tests import make
 from tests.asking import ask, data, refused
 from tests.sending import send
@@ -24,42 +24,42 @@ query Team($code: String!) {
 """
 FIELDS = "team { code status version readiness { isReady nextOperation } }"
 DECISIONS = {
-    TeamEvent.CONFIRM: ("confirmTeam", {}),
-    TeamEvent.REJECT: ("rejectTeam", {"reason": "No receipt."}),
-    TeamEvent.REOPEN: ("reopenTeam", {"reason": "A mistake of ours."}),
-    TeamEvent.WITHDRAW: ("withdrawTeam", {"reason": "The church asked."}),
-    TeamEvent.REQUEST_CHANGES: ("requestChanges", {"items": [{"note": "A clearer photo."}]}),
+    TeamAction.CONFIRM: ("confirmTeam", {}),
+    TeamAction.REJECT: ("rejectTeam", {"reason": "No receipt."}),
+    TeamAction.REOPEN: ("reopenTeam", {"reason": "A mistake of ours."}),
+    TeamAction.WITHDRAW: ("withdrawTeam", {"reason": "The church asked."}),
+    TeamAction.REQUEST_CHANGES: ("requestChanges", {"items": [{"note": "A clearer photo."}]}),
 }
 AFTER = {
-    (TeamStatus.PENDING, TeamEvent.CONFIRM): "CONFIRMED",
-    (TeamStatus.PENDING, TeamEvent.REQUEST_CHANGES): "CHANGES_REQUESTED",
-    (TeamStatus.PENDING, TeamEvent.REJECT): "REJECTED",
-    (TeamStatus.PENDING, TeamEvent.WITHDRAW): "WITHDRAWN",
-    (TeamStatus.CHANGES_REQUESTED, TeamEvent.REJECT): "REJECTED",
-    (TeamStatus.CHANGES_REQUESTED, TeamEvent.WITHDRAW): "WITHDRAWN",
-    (TeamStatus.CONFIRMED, TeamEvent.REOPEN): "PENDING",
-    (TeamStatus.CONFIRMED, TeamEvent.WITHDRAW): "WITHDRAWN",
-    (TeamStatus.REJECTED, TeamEvent.REOPEN): "PENDING",
+    (TeamStatus.PENDING, TeamAction.CONFIRM): "CONFIRMED",
+    (TeamStatus.PENDING, TeamAction.REQUEST_CHANGES): "CHANGES_REQUESTED",
+    (TeamStatus.PENDING, TeamAction.REJECT): "REJECTED",
+    (TeamStatus.PENDING, TeamAction.WITHDRAW): "WITHDRAWN",
+    (TeamStatus.CHANGES_REQUESTED, TeamAction.REJECT): "REJECTED",
+    (TeamStatus.CHANGES_REQUESTED, TeamAction.WITHDRAW): "WITHDRAWN",
+    (TeamStatus.CONFIRMED, TeamAction.REOPEN): "PENDING",
+    (TeamStatus.CONFIRMED, TeamAction.WITHDRAW): "WITHDRAWN",
+    (TeamStatus.REJECTED, TeamAction.REOPEN): "PENDING",
 }
 ACTION = {
-    TeamEvent.CONFIRM: "team.confirmed",
-    TeamEvent.REQUEST_CHANGES: "team.changes_requested",
-    TeamEvent.REJECT: "team.rejected",
-    TeamEvent.WITHDRAW: "team.withdrawn",
-    TeamEvent.REOPEN: "team.reopened",
+    TeamAction.CONFIRM: "team.confirmed",
+    TeamAction.REQUEST_CHANGES: "team.changes_requested",
+    TeamAction.REJECT: "team.rejected",
+    TeamAction.WITHDRAW: "team.withdrawn",
+    TeamAction.REOPEN: "team.reopened",
 }
 ORDER = (
-    TeamEvent.CONFIRM,
-    TeamEvent.REQUEST_CHANGES,
-    TeamEvent.REJECT,
-    TeamEvent.WITHDRAW,
-    TeamEvent.REOPEN,
+    TeamAction.CONFIRM,
+    TeamAction.REQUEST_CHANGES,
+    TeamAction.REJECT,
+    TeamAction.WITHDRAW,
+    TeamAction.REOPEN,
 )
 MAIL = {
-    TeamEvent.CONFIRM: "mail.team_confirmed",
-    TeamEvent.REQUEST_CHANGES: "mail.changes_requested",
-    TeamEvent.REJECT: "mail.team_rejected",
-    TeamEvent.WITHDRAW: "mail.team_withdrawn",
+    TeamAction.CONFIRM: "mail.team_confirmed",
+    TeamAction.REQUEST_CHANGES: "mail.changes_requested",
+    TeamAction.REJECT: "mail.team_rejected",
+    TeamAction.WITHDRAW: "mail.team_withdrawn",
 }
 LIVE = {"PENDING", "CHANGES_REQUESTED", "CONFIRMED"}
 
@@ -69,7 +69,7 @@ async def register(client, number: int = 0, **changes) -> str:
     return data(answer)["registerTeam"]["team"]["code"]
 
 
-async def decide(client, who, event: TeamEvent, code: str = "ICCT-001", version=1, **changes):
+async def decide(client, who, event: TeamAction, code: str = "ICCT-001", version=1, **changes):
     name, fields = DECISIONS[event]
     kind = f"{name[0].upper()}{name[1:]}Input"
     query = f"mutation D($input: {kind}!) {{ {name}(input: $input) {{ {FIELDS} }} }}"
@@ -154,8 +154,8 @@ async def test_of_two_organisers_who_decide_at_once_one_wins(client, services, s
         code = await register(client, number)
 
         answers = await asyncio.gather(
-            decide(client, reviewer, TeamEvent.CONFIRM, code),
-            decide(client, owner, TeamEvent.REJECT, code),
+            decide(client, reviewer, TeamAction.CONFIRM, code),
+            decide(client, owner, TeamAction.REJECT, code),
         )
 
         winner, loser = sorted(answers, key=lambda answer: "errors" in answer.json())
@@ -171,7 +171,7 @@ async def test_of_two_organisers_who_decide_at_once_one_wins(client, services, s
 
 async def test_a_team_that_is_not_there_is_not_found(client, reviewer):
     answers = [
-        await decide(client, reviewer, TeamEvent.CONFIRM, code)
+        await decide(client, reviewer, TeamAction.CONFIRM, code)
         for code in ("ICCT-999", "", "x", "0" * 32)
     ]
 
@@ -181,19 +181,19 @@ async def test_a_team_that_is_not_there_is_not_found(client, reviewer):
 @pytest.mark.parametrize(
     ("event", "changes", "issue"),
     [
-        (TeamEvent.REJECT, {"reason": " "}, ("/input/reason", "TEXT_REQUIRED")),
-        (TeamEvent.REJECT, {"reason": "x" * 501}, ("/input/reason", "NAME_TOO_LONG")),
+        (TeamAction.REJECT, {"reason": " "}, ("/input/reason", "TEXT_REQUIRED")),
+        (TeamAction.REJECT, {"reason": "x" * 501}, ("/input/reason", "NAME_TOO_LONG")),
         (
-            TeamEvent.WITHDRAW,
+            TeamAction.WITHDRAW,
             {"reason": "His number is 2341 2341 2346."},
             ("/input/reason", "IDENTITY_NUMBER_NOT_ALLOWED"),
         ),
         (
-            TeamEvent.REQUEST_CHANGES,
+            TeamAction.REQUEST_CHANGES,
             {"items": [{"note": "Good."}, {"note": ""}]},
             ("/input/items/1/note", "TEXT_REQUIRED"),
         ),
-        (TeamEvent.REQUEST_CHANGES, {"items": []}, ("/input/items", "LIST_TOO_SHORT")),
+        (TeamAction.REQUEST_CHANGES, {"items": []}, ("/input/items", "LIST_TOO_SHORT")),
     ],
 )
 async def test_reasons_are_short_texts_without_identity_numbers(
@@ -213,7 +213,7 @@ async def test_all_notes_that_are_wrong_are_named(client, sql, reviewer):
     before = await everything(sql)
     items = [{"note": ""}, {"note": "Good."}, {"note": "x" * 501}, {}]
 
-    found = refused(await decide(client, reviewer, TeamEvent.REQUEST_CHANGES, items=items))
+    found = refused(await decide(client, reviewer, TeamAction.REQUEST_CHANGES, items=items))
 
     assert [(one["pointer"], one["code"]) for one in found["issues"]] == [
         ("/input/items/0/note", "TEXT_REQUIRED"),
@@ -251,11 +251,11 @@ async def test_reopening_what_another_team_has_by_now_points_at_the_team(
     client, sql, reviewer, changes, code
 ):
     await register(client)
-    data(await decide(client, reviewer, TeamEvent.REJECT))
+    data(await decide(client, reviewer, TeamAction.REJECT))
     await register(client, 1, **changes)
     before = await everything(sql)
 
-    (issue,) = refused(await decide(client, reviewer, TeamEvent.REOPEN, version=2))["issues"]
+    (issue,) = refused(await decide(client, reviewer, TeamAction.REOPEN, version=2))["issues"]
 
     assert (issue["pointer"], issue["code"]) == ("/input/teamId", code)
     assert await everything(sql) == before
@@ -266,7 +266,7 @@ async def test_blank_override_is_none(client, sql, reviewer):
     await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}'")
 
     for blank in ("", "  ", "\u200b"):
-        refusal = refused(await decide(client, reviewer, TeamEvent.CONFIRM, overrideReason=blank))
+        refusal = refused(await decide(client, reviewer, TeamAction.CONFIRM, overrideReason=blank))
         assert refusal["code"] == "INVALID_STATUS_TRANSITION"
 
 
@@ -274,8 +274,8 @@ async def test_a_team_without_its_documents_is_confirmed_for_a_reason_only(clien
     await register(client)
     await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}'")
 
-    refusal = refused(await decide(client, reviewer, TeamEvent.CONFIRM))
-    answer = await decide(client, reviewer, TeamEvent.CONFIRM, overrideReason="Seen on paper.")
+    refusal = refused(await decide(client, reviewer, TeamAction.CONFIRM))
+    answer = await decide(client, reviewer, TeamAction.CONFIRM, overrideReason="Seen on paper.")
 
     assert refusal["code"] == "INVALID_STATUS_TRANSITION"
     assert refusal["details"]["blockers"] == [
@@ -312,7 +312,7 @@ async def test_a_team_is_ready_when_its_documents_are_accepted(client, sql, revi
 
     rejected = data(await review(client, reviewer, letter, review="REJECTED", note="Unreadable."))
     accepted = data(await review(client, reviewer, letter, expectedVersion=2))
-    confirmed = await decide(client, reviewer, TeamEvent.CONFIRM, version=3)
+    confirmed = await decide(client, reviewer, TeamAction.CONFIRM, version=3)
 
     assert rejected["reviewDocument"]["team"] == {
         "version": 2,
@@ -352,7 +352,7 @@ async def test_changes_that_name_a_document_reject_it(client, sql, reviewer):
     letter = await with_letter(client, sql)
     items = [{"note": "Sign it.", "documentId": letter}]
 
-    data(await decide(client, reviewer, TeamEvent.REQUEST_CHANGES, items=items))
+    data(await decide(client, reviewer, TeamAction.REQUEST_CHANGES, items=items))
 
     row = await sql.fetchrow("SELECT review, review_note FROM document")
     assert tuple(row) == ("REJECTED", "Sign it.")
@@ -368,7 +368,7 @@ async def test_changes_that_name_another_teams_document_change_nothing(client, s
     answer = await decide(
         client,
         reviewer,
-        TeamEvent.REQUEST_CHANGES,
+        TeamAction.REQUEST_CHANGES,
         "ICCT-002",
         items=[{"note": "Sign it.", "documentId": other.hex}],
     )
@@ -379,14 +379,14 @@ async def test_changes_that_name_another_teams_document_change_nothing(client, s
 
 async def test_a_rejected_team_comes_back_only_while_places_remain(client, sql, reviewer):
     await register(client)
-    data(await decide(client, reviewer, TeamEvent.REJECT))
+    data(await decide(client, reviewer, TeamAction.REJECT))
     await sql.execute("UPDATE tournament SET capacity = 0")
     before = await everything(sql)
 
-    full = await decide(client, reviewer, TeamEvent.REOPEN, version=2)
+    full = await decide(client, reviewer, TeamAction.REOPEN, version=2)
     unchanged = await everything(sql) == before
     await sql.execute("UPDATE tournament SET capacity = 1")
-    data(await decide(client, reviewer, TeamEvent.REOPEN, version=2))
+    data(await decide(client, reviewer, TeamAction.REOPEN, version=2))
 
     assert refused(full)["code"] == "TOURNAMENT_FULL"
     assert unchanged
@@ -395,10 +395,10 @@ async def test_a_rejected_team_comes_back_only_while_places_remain(client, sql, 
 
 async def test_a_rejected_team_whose_captain_registered_again_stays_away(client, sql, reviewer):
     await register(client)
-    data(await decide(client, reviewer, TeamEvent.REJECT))
+    data(await decide(client, reviewer, TeamAction.REJECT))
     await register(client, teamName="Another")
 
-    found = refused(await decide(client, reviewer, TeamEvent.REOPEN, version=2))
+    found = refused(await decide(client, reviewer, TeamAction.REOPEN, version=2))
 
     assert found["code"] == "VALIDATION_FAILED"
     assert await sql.fetchval("SELECT taken FROM tournament") == 1
@@ -411,7 +411,7 @@ async def test_a_decision_and_registrations_of_the_same_church_wait_for_no_circl
     codes = [await register(client, number, churchName="CSI Church") for number in range(8)]
 
     answers = await asyncio.gather(
-        *(decide(client, reviewer, TeamEvent.REJECT, code) for code in codes),
+        *(decide(client, reviewer, TeamAction.REJECT, code) for code in codes),
         *(
             ask(
                 client,

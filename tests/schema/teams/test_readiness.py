@@ -3,7 +3,7 @@
 import random
 
 from domain.documents import DocumentReview
-from domain.teams.status import TeamEvent, TeamStatus
+from domain.teams.status import TeamAction, TeamStatus
 from tests import make
 from tests.asking import ask, data, refused
 from tests.schema.teams.test_decisions import decide, put_in
@@ -26,7 +26,7 @@ async def test_no_blockers_means_that_confirming_succeeds(client, sql, reviewer)
         await arrange(sql, ids, chance)
         seen = data(await ask(client, READINESS, **reviewer))["team"]
         ready = seen["readiness"]
-        answer = await decide(client, reviewer, TeamEvent.CONFIRM, version=seen["version"])
+        answer = await decide(client, reviewer, TeamAction.CONFIRM, version=seen["version"])
 
         assert ready["isReady"] == (ready["blockers"] == [])
         outcomes[ready["isReady"]] += 1

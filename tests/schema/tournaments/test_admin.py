@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from domain.auth.roles import Role
-from domain.teams.status import TeamEvent, TeamStatus
+from domain.teams.status import TeamAction, TeamStatus
 from persistence.repositories import outbox
 from resolvers.documents.jobs import HANDLERS
 from tests import make
@@ -219,7 +219,7 @@ async def test_two_churches_become_one(client, sql, owner):
     await register(client, 1, churchName="CSI Bethel")
     await register(client, 2, churchName="Bethel Church")
     await register(client, 3, churchName="Bethel Church")
-    data(await decide(client, owner, TeamEvent.REJECT, "ICCT-003"))
+    data(await decide(client, owner, TeamAction.REJECT, "ICCT-003"))
 
     merged = data(await merge(client, owner, sql, "Bethel Church", "CSI Bethel"))["mergeChurches"]
 
@@ -340,7 +340,7 @@ async def test_an_erased_team_leaves_nothing_but_its_trail(client, services, sql
     team = await with_documents(client, make.team(1, players=make.players(11)))
     key = {"Idempotency_Key": "a key of a test"}
     registered = data(await ask(client, make.REGISTER, {"input": team}, **key))["registerTeam"]
-    data(await decide(client, owner, TeamEvent.REQUEST_CHANGES))
+    data(await decide(client, owner, TeamAction.REQUEST_CHANGES))
     await put_in(sql, status)
     files = [*services.storage.media.root.rglob("*")]
     wanted = {"teamId": "ICCT-001", "expectedVersion": 2}

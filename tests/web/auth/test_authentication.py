@@ -422,7 +422,7 @@ async def test_organisers_work_from_nowhere_else(served, services, sql, networks
 
 async def test_api_token_is_a_bearer_token_too(client, services, opened):
     real = in_real_time(services)
-    found = await accounts.caller_of(real, opened.token)
+    found = await accounts.authenticate(real, opened.token)
     made = await api_tokens.create(real, found, name="export", role=Role.VIEWER, days=1)
 
     answer = await ask(client, ME, Authorization=f"Bearer {made.text}")

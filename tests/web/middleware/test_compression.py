@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from server import middleware
 from settings import Settings
-from web.middleware.compression import FROM_BYTES, accepted
+from web.middleware.compression import MINIMUM_SIZE, negotiate_encoding
 
 DECODERS = {"br": brotli.decompress, "gzip": gzip.decompress, None: bytes}
 TEXT = b"a" * 5_000
@@ -102,7 +102,7 @@ async def get(client, path, accept=None):
     ],
 )
 def test_the_encoding_with_the_highest_weight_is_chosen(accept, encoding):
-    assert accepted(accept) == encoding
+    assert negotiate_encoding(accept) == encoding
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip", None])
@@ -118,7 +118,7 @@ async def test_what_is_sent_says_how_it_is_encoded(client, encoding):
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        (f"/sized/{FROM_BYTES - 1}", 200),
+        (f"/sized/{MINIMUM_SIZE - 1}", 200),
         ("/typed?type=image/png", 200),
         ("/typed?type=application/pdf", 200),
         ("/typed?type=application/octet-stream", 200),

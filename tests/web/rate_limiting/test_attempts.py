@@ -17,13 +17,13 @@ from web.rate_limiting.attempts import (
     known_code_attempt,
     password_attempt,
 )
-from web.rate_limiting.limiter import Exceeded, RateLimits
+from web.rate_limiting.limiter import RateLimiter, RateLimitExceeded
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
 
 def limits(storage_uri="memory://", *, enabled=True):
-    return RateLimits(
+    return RateLimiter(
         enabled=enabled,
         requests_per_minute=1,
         queries_per_minute=1,
@@ -44,12 +44,12 @@ async def stored(request):
         await rates.close()
 
 
-async def guesses(rates: RateLimits, account: str, client: str, tries: int = 20) -> int:
+async def guesses(rates: RateLimiter, account: str, client: str, tries: int = 20) -> int:
     """The number of wrong passwords that are judged before the next one is refused."""
     for count in range(tries):
         try:
             await rates.reserve(password_attempt(account, client, 5))
-        except Exceeded:
+        except RateLimitExceeded:
             return count
     return tries
 
@@ -75,7 +75,7 @@ async def test_fifty_guesses_at_once_are_judged_five_times(stored):
     )
 
     assert sum(outcome is None for outcome in outcomes) == 5
-    assert sum(isinstance(outcome, Exceeded) for outcome in outcomes) == 45
+    assert sum(isinstance(outcome, RateLimitExceeded) for outcome in outcomes) == 45
 
 
 async def test_success_forgives_this_account_at_this_client_and_nothing_else(stored):
@@ -144,7 +144,7 @@ async def test_known_client_is_not_kept_out_by_strangers_and_is_bounded_itself(s
 
     for _ in range(5):
         await stored.reserve(known_attempt("owner", "device", 5))
-    with pytest.raises(Exceeded):
+    with pytest.raises(RateLimitExceeded):
         await stored.reserve(known_attempt("owner", "device", 5))
     await stored.reserve(known_attempt("owner", "another", 5))
 
@@ -153,7 +153,7 @@ async def test_codes_of_an_account_have_five_guesses_whatever_the_client(stored)
     for number in range(5):
         await stored.reserve(code_attempt("owner", f"192.0.2.{number}", 5))
 
-    with pytest.raises(Exceeded) as refused:
+    with pytest.raises(RateLimitExceeded) as refused:
         await stored.reserve(code_attempt("owner", "192.0.2.9", 5))
 
     assert refused.value.retry_after_seconds in range(890, 901)
@@ -168,9 +168,9 @@ async def test_known_clients_have_codes_of_their_own_and_a_bound_together(stored
         for _ in range(5):
             await stored.reserve(known_code_attempt("owner", f"device {device}", 5))
         if device < 9:
-            with pytest.raises(Exceeded):
+            with pytest.raises(RateLimitExceeded):
                 await stored.reserve(known_code_attempt("owner", f"device {device}", 5))
-    with pytest.raises(Exceeded):
+    with pytest.raises(RateLimitExceeded):
         await stored.reserve(known_code_attempt("owner", "another", 5))
     await stored.reserve(known_code_attempt("viewer", "another", 5))
 
@@ -181,7 +181,7 @@ async def test_places_are_free_again_one_by_one():
         for _ in range(5):
             await rates.reserve(password_attempt("owner", HERE, 5))
             clock.shift(60)
-        with pytest.raises(Exceeded) as refused:
+        with pytest.raises(RateLimitExceeded) as refused:
             await rates.reserve(password_attempt("owner", HERE, 5))
         assert refused.value.retry_after_seconds == 600
         clock.shift(600)

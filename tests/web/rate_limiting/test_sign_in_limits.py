@@ -524,7 +524,7 @@ async def test_token_that_has_expired_is_no_guess(served, services, sql, kind):
     live = in_real_time(services)
     text = (await signed_in(live)).token
     if kind == "API token":
-        maker = await accounts.caller_of(live, text)
+        maker = await accounts.authenticate(live, text)
         made = await api_tokens.create(live, maker, name="export", role=Role.VIEWER, days=1)
         text = made.text
     await sql.execute(ENDINGS[kind])

@@ -13,7 +13,7 @@ from domain.errors.exceptions import RateLimited
 from tests.processes import free_port, until
 from web.rate_limiting import limiter as rates_module
 from web.rate_limiting import redis_store
-from web.rate_limiting.limiter import RateLimits
+from web.rate_limiting.limiter import RateLimiter
 
 GARBAGE = {
     "text": b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -43,7 +43,7 @@ def hurried(monkeypatch):
 
 
 def limits(port, password="", kind="redis"):
-    return RateLimits(
+    return RateLimiter(
         enabled=True,
         requests_per_minute=1_000_000,
         queries_per_minute=3,

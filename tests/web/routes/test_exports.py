@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from domain.auth.roles import SYSTEM, Role
 from domain.errors.exceptions import NotFound
 from domain.spreadsheets import ExportFormat
-from domain.teams.status import TeamEvent
+from domain.teams.status import TeamAction
 from persistence.repositories.team_search import TeamFilter
 from resolvers.exports import export as exports
 from tests import make
@@ -181,7 +181,7 @@ async def test_viewers_get_no_contacts_and_no_dates_of_birth(client, services, k
 async def test_the_filter_is_kept_by_the_link(client, reviewer):
     await two_teams(client)
     await register(client, 3)
-    data(await decide(client, reviewer, TeamEvent.CONFIRM, "ICCT-002"))
+    data(await decide(client, reviewer, TeamAction.CONFIRM, "ICCT-002"))
 
     async def codes(**filter):
         return {row["Team code"][-1] for row in await rows(client, reviewer, **filter)}

@@ -10,12 +10,12 @@ import pytest
 from domain.auth.roles import Role
 from domain.errors.exceptions import StorageUnavailable
 from integrations.storage.base import Folder
-from integrations.storage.cloudinary_store import CloudinaryMedia
+from integrations.storage.cloudinary_store import CloudinaryStore
 from integrations.storage.disk import DiskSpace
-from integrations.storage.folder import FolderMedia
-from integrations.storage.upload_buffer import PARTIAL, Spool
+from integrations.storage.folder import FolderStore
+from integrations.storage.upload_buffer import PARTIAL, UploadBuffer
 from resilience.breaker_states import BreakerState
-from resilience.circuit_breaker import Guard, GuardOptions
+from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from resolvers.documents import uploads
 from resolvers.documents.links import make_link
 from resolvers.exports.workbook import Workbook
@@ -124,9 +124,9 @@ def broken(request, tmp_path):
         yield folder, breaking
 
 
-def spool_in(folder: Path) -> Spool:
+def spool_in(folder: Path) -> UploadBuffer:
     """One that learns from the disk itself that there is no room."""
-    return Spool(folder / "uploads", min_free_bytes=0, measure=lambda _: 1 << 40)
+    return UploadBuffer(folder / "uploads", min_free_bytes=0, measure=lambda _: 1 << 40)
 
 
 async def refused(folder: Path, breaking, call) -> bool:
@@ -142,7 +142,7 @@ async def refused(folder: Path, breaking, call) -> bool:
 async def test_document_that_cannot_be_saved_leaves_nothing(broken, tmp_path):
     folder, breaking = broken
     (tmp_path / "source").write_bytes(CONTENT)
-    media, name = FolderMedia(folder / "documents", min_free_bytes=0), uuid4().hex
+    media, name = FolderStore(folder / "documents", min_free_bytes=0), uuid4().hex
     await media.check()
 
     assert await refused(
@@ -196,16 +196,16 @@ async def _fill(workbook: Workbook) -> None:
 
 async def test_download_that_cannot_be_written_is_no_failure_of_cloudinary(broken):
     folder, breaking = broken
-    options = GuardOptions(attempts=3, timeout_seconds=5, retry_wait_seconds=0, failures=1)
-    guard = Guard(
+    options = ServiceGuardOptions(attempts=3, timeout_seconds=5, retry_wait_seconds=0, failures=1)
+    guard = ServiceGuard(
         "cloudinary",
         options,
-        transient=CloudinaryMedia.TRANSIENT,
+        transient=CloudinaryStore.TRANSIENT,
         unavailable=StorageUnavailable,
     )
     spool, name = spool_in(folder), uuid4().hex
     with CloudinaryStandIn() as stand_in:
-        media = CloudinaryMedia(stand_in.url, guard, timeout_seconds=5)
+        media = CloudinaryStore(stand_in.url, guard, timeout_seconds=5)
         stand_in.assets["raw", "authenticated", f"pending/{name}"] = CONTENT
 
         async def fetch() -> None:
@@ -239,7 +239,7 @@ async def test_disk_below_its_reserve_is_not_well(tmp_path, free):
         "uploads_disk", tmp_path / "not" / "there", min_free_bytes=100, measure=lambda _: 100 + free
     )
 
-    assert await space.is_well() is (free >= 0)
+    assert await space.is_healthy() is (free >= 0)
 
 
 async def test_health_names_a_disk_below_its_reserve(database, database_url, settings, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from domain.documents import MAX_BYTES, DocumentKind
-from domain.uploads import Announcement
+from domain.uploads import UploadRequest
 from resolvers.documents import uploads
 from tests import files, make
 from tests.asking import AWAY, ask, check_envelope, data, refused, serving
@@ -334,7 +334,7 @@ async def test_a_ticket_ends(client, services, clock, sql, disk):
     clock.now -= timedelta(days=500)
     _, text = uploads.open_upload(
         services,
-        Announcement(
+        UploadRequest(
             kind=DocumentKind.PHOTO,
             file_name="photo.jpg",
             content_type="image/jpeg",

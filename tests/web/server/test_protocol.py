@@ -15,8 +15,8 @@ from starlette.routing import Route
 import web.server.protocol
 from server import uvicorn_config
 from web.middleware.exchange import WHOLE
-from web.server.graceful_shutdown import Drain, DrainingServer
-from web.server.protocol import MAX_HEAD_BYTES, MAX_HEADERS, Manners, connections
+from web.server.graceful_shutdown import DrainingServer, ShutdownState
+from web.server.protocol import MAX_HEAD_BYTES, MAX_HEADERS, ConnectionLimits, protocol_factory
 
 HOST = b"Host: api.example\r\n"
 GET = b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -96,7 +96,7 @@ async def until_cut(reader) -> bytes:
 async def service(
     *, head_seconds=FOREVER, stall_seconds=FOREVER, keep_alive=FOREVER, notice=0, app=None
 ):
-    seen, drain = Seen(), Drain()
+    seen, drain = Seen(), ShutdownState()
     routes = [
         Route("/ok", seen.ok),
         Route("/read", seen.read, methods=["POST"]),
@@ -104,10 +104,10 @@ async def service(
         Route("/endless", seen.endless),
         Route("/early", seen.early, methods=["POST"]),
     ]
-    manners = Manners(head_seconds=head_seconds, stall_seconds=stall_seconds, drain=drain)
+    manners = ConnectionLimits(head_seconds=head_seconds, stall_seconds=stall_seconds, drain=drain)
     config = uvicorn.Config(
         app or Starlette(routes=routes),
-        http=connections(manners),
+        http=protocol_factory(manners),
         ws="none",
         log_config=None,
         access_log=False,
@@ -525,7 +525,7 @@ async def test_a_request_on_its_way_is_answered_after_the_door_is_closed():
 
 @pytest.mark.parametrize(("changes", "seconds"), [({}, 75), ({"keep_alive_seconds": 5}, 5)])
 def test_idle_connections_stay_open_as_long_as_the_setting_says(settings_with, changes, seconds):
-    config = uvicorn_config(settings_with(**changes), Starlette(), Drain())
+    config = uvicorn_config(settings_with(**changes), Starlette(), ShutdownState())
 
     assert config.timeout_keep_alive == seconds
 
