@@ -20,17 +20,17 @@ from persistence.records import (
 from persistence.repositories import (
     audit,
     churches,
-    deliveries,
     documents,
     nodes,
     organisers,
+    outbox,
     teams,
     tournaments,
 )
 from persistence.repositories import sessions as stored_sessions
 from persistence.repositories.audit import AuditRecord
-from persistence.repositories.deliveries import DeliveryRecord
 from persistence.repositories.nodes import NodeKind, NodeRef
+from persistence.repositories.outbox import DeliveryRecord
 from resolvers.captain.access import my_team
 from resolvers.services import Services
 
@@ -54,7 +54,7 @@ _FIND: Mapping[NodeKind, Callable[[Connection, UUID], Awaitable[Found | None]]] 
     NodeKind.CHURCH: churches.find,
     NodeKind.TOURNAMENT: tournaments.find,
     NodeKind.AUDIT_EVENT: audit.find,
-    NodeKind.DELIVERY: deliveries.find,
+    NodeKind.DELIVERY: outbox.find,
 }
 
 

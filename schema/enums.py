@@ -20,8 +20,8 @@ from domain.spreadsheets import ExportFormat
 from domain.teams.readiness import BlockerActor, BlockerCode
 from domain.teams.status import TeamStatus
 from domain.tournaments import RegistrationState
-from persistence.repositories.deliveries import DeliveryStatus
-from persistence.repositories.team_lists import TeamOrderField
+from persistence.repositories.outbox import DeliveryStatus
+from persistence.repositories.team_search import TeamOrderField
 
 __all__ = [
     "ActorKind",

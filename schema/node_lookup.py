@@ -17,7 +17,7 @@ from persistence.records import (
     TournamentRecord,
 )
 from persistence.repositories.audit import AuditRecord
-from persistence.repositories.deliveries import DeliveryRecord
+from persistence.repositories.outbox import DeliveryRecord
 from resolvers import nodes
 from resolvers.tournaments.queries import state_of
 from schema.accounts.api_tokens import ApiToken

@@ -1,7 +1,7 @@
 """Connections of asyncpg for single statements, each its own transaction."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 
@@ -9,7 +9,6 @@ import asyncpg
 
 from persistence.engine.driver import answers
 from persistence.engine.errors import NoFreeConnection, is_disconnect
-from persistence.engine.renewal import Renewal
 from persistence.engine.timestamps import connect
 from persistence.engine.watchdog import Watchdog
 
@@ -42,6 +41,80 @@ class PoolOptions:
     wait_seconds: float
     recycle_seconds: float
     server_settings: Mapping[str, str]
+
+
+# Between two renewals for connections that the server refused their work: otherwise a database that
+# stays read-only would have no pool at all.
+PAUSE_SECONDS = 1.0
+
+
+class Renewal:
+    """Pools with one server behind them: when it moved or the network forgot it, all are renewed.
+
+    Times are of `time.monotonic`.
+    """
+
+    def __init__(self) -> None:
+        self._renewed_at = float("-inf")
+        self._pools: list[Callable[[], None]] = []
+
+    def add(self, close_idle: Callable[[], None]) -> None:
+        """Call `close_idle` whenever the pools are renewed."""
+        self._pools.append(close_idle)
+
+    def is_outdated(self, opened_at: float) -> bool:
+        """Whether a connection opened then must not be used again."""
+        return opened_at <= self._renewed_at
+
+    def report(self, opened_at: float, *, is_lost: bool) -> None:
+        """Renew all pools because a connection opened then was lost, or was refused its work."""
+        now = monotonic()
+        is_pausing = not is_lost and now - self._renewed_at < PAUSE_SECONDS
+        if self.is_outdated(opened_at) or is_pausing:
+            return
+        self._renewed_at = now
+        for close_idle in self._pools:
+            close_idle()
+
+
+# A statement that waits for locks one after the other ends by the statement timeout, so much
+# later than by the lock timeout, which says what it waited for.
+GRACE_SECONDS = 0.5
+# So much may have passed before a shorter timeout is set: while nobody waits, nothing is sent.
+FREE_SECONDS = 0.5
+SHORTEST_SECONDS = 0.05
+
+
+def seconds_left(lock_timeout_seconds: float, since: float) -> float | None:
+    """The lock timeout for somebody who has waited since then; None for the whole of it."""
+    waited = monotonic() - since
+    if waited <= FREE_SECONDS:
+        return None
+    return max(lock_timeout_seconds - waited, SHORTEST_SECONDS)
+
+
+def limits_for(lock_seconds: float) -> dict[str, int]:
+    """Settings of PostgreSQL, in milliseconds, for a statement that may wait so long in all."""
+    return {
+        "lock_timeout": round(lock_seconds * 1000),
+        "statement_timeout": round((lock_seconds + GRACE_SECONDS) * 1000),
+    }
+
+
+class WaitLimits:
+    """Waiting for a connection and for locks together takes no longer than the lock timeout."""
+
+    def __init__(self, lock_timeout_seconds: float) -> None:
+        self._seconds = lock_timeout_seconds
+
+    async def apply(self, lease: Lease, since: float) -> None:
+        """Set the session's limits for a caller who has waited since then, where they differ."""
+        left = seconds_left(self._seconds, since)
+        if left is None and not lease.is_limited:
+            return
+        settings = limits_for(self._seconds if left is None else left)
+        await lease.connection.execute("; ".join(f"SET {k} = {v}" for k, v in settings.items()))
+        lease.is_limited = left is not None
 
 
 class ConnectionPool:

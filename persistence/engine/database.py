@@ -21,6 +21,7 @@ from tenacity import (
 from domain.errors.exceptions import ServiceUnavailable
 from observability.tracing import span
 from persistence.engine import errors, recent
+from persistence.engine.connection_pool import Renewal, limits_for, seconds_left
 from persistence.engine.driver import CONNECTION_ERRORS
 from persistence.engine.engine import (
     DatabaseOptions,
@@ -41,9 +42,7 @@ from persistence.engine.errors import (
     sqlstate,
 )
 from persistence.engine.health_probe import HealthProbe
-from persistence.engine.renewal import Renewal
 from persistence.engine.result_check import require_answerable
-from persistence.engine.wait_limits import limits_for, seconds_left
 from persistence.engine.watchdog import Watchdog
 from persistence.engine.write_probe import WriteProbe
 from persistence.fast.batching import RowBatcher

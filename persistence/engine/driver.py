@@ -1,13 +1,14 @@
 """Connections outside SQLAlchemy's pool: of asyncpg itself, with nothing around them."""
 
-from collections.abc import Mapping
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from time import monotonic
+from typing import Any
 
 import asyncpg
 from sqlalchemy import make_url
-
-from persistence.engine.stalls import RunningTime
-from persistence.engine.tcp import watch_socket
 
 APPLICATION = {"application_name": "icct26-registration"}
 GOODBYE_SECONDS = 1.0
@@ -64,3 +65,67 @@ async def answers(connection: asyncpg.Connection, *, within_seconds: float) -> b
         ending.cancel()
     connection.terminate()
     return False
+
+
+# Seconds of silence before the first probe, between two, and how many may stay without an answer.
+KEEPALIVE_IDLE_SECONDS = 5
+KEEPALIVE_INTERVAL_SECONDS = 2
+KEEPALIVE_COUNT = 3
+# Bytes that were sent are acknowledged within this time, or the connection is over.
+USER_TIMEOUT_MILLISECONDS = 5_000
+
+_OPTIONS = (
+    ("TCP_KEEPIDLE", KEEPALIVE_IDLE_SECONDS),
+    # The name that macOS has for it.
+    ("TCP_KEEPALIVE", KEEPALIVE_IDLE_SECONDS),
+    ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_SECONDS),
+    ("TCP_KEEPCNT", KEEPALIVE_COUNT),
+    ("TCP_USER_TIMEOUT", USER_TIMEOUT_MILLISECONDS),
+)
+
+
+def watch_socket(connection: Any) -> None:
+    """Set keep-alive and user timeout on a connection of asyncpg, as far as the system has them.
+
+    A Unix socket needs none: its other side is on this machine.
+    """
+    opened = connection._transport.get_extra_info("socket")  # noqa: SLF001  # no public way
+    if opened is None or opened.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _OPTIONS:
+        option = getattr(socket, name, None)
+        if option is not None:
+            opened.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+STEPS = 20
+
+
+class RunningTime:
+    """Calls `on_end` once after so many seconds, of which a stall of the loop counts as one step.
+
+    `longest_stall` is in seconds.
+    """
+
+    def __init__(self, seconds: float, on_end: Callable[[], None]) -> None:
+        self.longest_stall = 0.0
+        self._step = seconds / STEPS
+        self._on_end = on_end
+        self._left = STEPS
+        self._wait()
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+
+    def _wait(self) -> None:
+        self._due = monotonic() + self._step
+        self._handle = asyncio.get_running_loop().call_later(self._step, self._tick)
+
+    def _tick(self) -> None:
+        self.longest_stall = max(self.longest_stall, monotonic() - self._due)
+        self._left -= 1
+        if self._left:
+            self._wait()
+        else:
+            self._on_end()

@@ -8,11 +8,15 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from persistence.engine.connection_pool import ConnectionPool, PoolOptions
+from persistence.engine.connection_pool import (
+    ConnectionPool,
+    PoolOptions,
+    Renewal,
+    WaitLimits,
+    limits_for,
+)
 from persistence.engine.driver import APPLICATION
-from persistence.engine.renewal import Renewal
 from persistence.engine.timestamps import read_infinity
-from persistence.engine.wait_limits import WaitLimits, limits_for
 from persistence.engine.watchdog import Watchdog
 from persistence.fast.statement_pool import StatementPool
 

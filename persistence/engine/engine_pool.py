@@ -10,11 +10,9 @@ from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from persistence.engine.connection_pool import CHECK_SECONDS, IDLE_SECONDS
-from persistence.engine.driver import answers
+from persistence.engine.connection_pool import CHECK_SECONDS, IDLE_SECONDS, Renewal
+from persistence.engine.driver import answers, watch_socket
 from persistence.engine.errors import CommitUnknown, is_disconnect, is_spent
-from persistence.engine.renewal import Renewal
-from persistence.engine.tcp import watch_socket
 from persistence.engine.watchdog import Watchdog
 
 OPENED = "opened_at"

@@ -11,8 +11,7 @@ from typing import Any, Protocol
 import asyncpg
 import structlog
 
-from persistence.engine.driver import CONNECTION_ERRORS, connect, leave
-from persistence.engine.stalls import RunningTime
+from persistence.engine.driver import CONNECTION_ERRORS, RunningTime, connect, leave
 
 log = structlog.get_logger(__name__)
 

@@ -23,12 +23,11 @@ from sqlalchemy import (
 from persistence.engine.database import Database
 from persistence.engine.timestamps import EARLIEST, LATEST
 from persistence.fast.statement_pool import CompiledStatement, Row, key_in
+from persistence.models import church, player, team, tournament
 from persistence.pagination import KeysetOrder, Page, PageRequest, build_page, paged, read_page
 from persistence.repositories import churches
-from persistence.repositories.team_lists import TeamQuery
-from persistence.repositories.team_search import TeamFilter, matching
+from persistence.repositories.team_search import TeamFilter, TeamQuery, matching
 from persistence.repositories.teams import reference_of
-from persistence.tables import church, player, team, tournament
 from resilience.byte_bounded_cache import cached
 
 # Keys of the answer with the field that each stands for, and what is selected below it.

@@ -13,10 +13,9 @@ from sqlalchemy import ColumnElement, Executable, any_, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from persistence.engine.connection_pool import ConnectionPool
+from persistence.engine.connection_pool import ConnectionPool, WaitLimits
 from persistence.engine.driver import CONNECTION_ERRORS
 from persistence.engine.errors import is_spent
-from persistence.engine.wait_limits import WaitLimits
 
 _DIALECT: Any = dialect()  # type: ignore[no-untyped-call]
 

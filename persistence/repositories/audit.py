@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.audit import KNOWN_ACTIONS, AuditAction
 from domain.auth.roles import CallerKind
 from persistence.ids import new_id
+from persistence.models import audit_event, decision, organiser, team
 from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
 from persistence.repositories.teams import references_team
-from persistence.tables import audit_event, decision, organiser, team
 
 _APPEND = text("""
     INSERT INTO audit_event (id, at, actor, action, team_id, request_id, changes)

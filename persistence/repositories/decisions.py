@@ -19,9 +19,9 @@ from domain.audit import AuditAction
 from domain.documents import DocumentReview
 from domain.teams.status import TeamStatus
 from persistence.ids import new_id
+from persistence.models import document, team
 from persistence.repositories.registration import duplicates_as_issues
 from persistence.repositories.teams import matches_reference
-from persistence.tables import document, team
 
 _FREE_IN_CHURCH = text("UPDATE church SET taken = taken - 1 WHERE id = :church_id")
 _FREE_IN_TOURNAMENT = text("UPDATE tournament SET taken = taken - 1 WHERE id = :tournament_id")

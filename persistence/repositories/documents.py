@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
+from persistence.models import document, player, team
 from persistence.records import DocumentClaim, DocumentRecord
-from persistence.tables import document, player, team
 
 _COLUMNS = tuple(
     document.c[name]

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.auth.roles import Role
 from persistence.ids import new_id
+from persistence.models import organiser
 from persistence.records import OrganiserRecord
-from persistence.tables import organiser
 
 MOST_LISTED = 500
 

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.auth.roles import Caller, CallerKind, Role
 from persistence.engine.database import Database
 from persistence.fast.statement_pool import CompiledStatement, Row, key_in
+from persistence.models import api_token, organiser, organiser_session
 from persistence.records import ApiTokenRecord, Credential, SessionRecord
-from persistence.tables import api_token, organiser, organiser_session
 
 MOST_LISTED = 500
 

@@ -9,9 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.registration.forms import PlayerEntry, TeamEntry
+from persistence.models import player, team
 from persistence.repositories.decisions import LockedTeam
 from persistence.repositories.registration import duplicates_as_issues, person_columns
-from persistence.tables import player, team
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +36,13 @@ _CHANGE = text(f"""
     UPDATE player p SET name = g.name, normalized_name = g.normalized_name, role = g.role,
         jersey_number = g.jersey, date_of_birth = g.born
     FROM {_GIVEN} WHERE p.id = g.id
-""")  # noqa: S608  # a constant of ours
+""")  # a constant of ours
 _ADD = text(f"""
     INSERT INTO player (
         id, team_id, position, name, normalized_name, role, jersey_number, date_of_birth)
     SELECT g.id, :team_id, g.position, g.name, g.normalized_name, g.role, g.jersey, g.born
     FROM {_GIVEN}
-""")  # noqa: S608  # a constant of ours
+""")  # a constant of ours
 
 
 async def change_team(  # noqa: PLR0913 - what is written of it
@@ -117,3 +117,31 @@ def _values(players: Sequence[StoredPlayer]) -> dict[str, list[object]]:
         "jerseys": [one.entry.jersey_number for one in players],
         "births": [one.entry.date_of_birth for one in players],
     }
+
+
+# ruff: noqa: S608  # names of tables of ours
+# A process is at work on these: they stay until it has ended, and belong to nobody.
+_LET_GO = text("""
+    UPDATE outbox_message SET team_id = NULL
+    WHERE team_id = :team_id AND kind = :kind AND attempts > 0
+      AND finished_at IS NULL AND dead_at IS NULL
+""")
+_DELETIONS = tuple(
+    text(f"DELETE FROM {table} WHERE {column} = :team_id")
+    for table, column in (
+        ("outbox_message", "team_id"),
+        ("decision", "team_id"),
+        ("player", "team_id"),
+        ("team", "id"),
+    )
+)
+
+
+async def erase(connection: AsyncConnection, decided: LockedTeam, *, moves: str) -> None:
+    """Its documents have to be gone. The audit log stays, and so does what its key stands for.
+
+    `moves` is the kind of messages that move its files.
+    """
+    await connection.execute(_LET_GO, {"team_id": decided.id, "kind": moves})
+    for deletion in _DELETIONS:
+        await connection.execute(deletion, {"team_id": decided.id})

@@ -12,9 +12,9 @@ from domain.ids import read_id
 from domain.registration.forms import PersonEntry, PlayerRole
 from domain.teams.codes import normalize_code
 from domain.teams.status import TeamStatus
+from persistence.models import church, player, team, tournament
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
 from persistence.repositories import documents as documents_of
-from persistence.tables import church, player, team, tournament
 
 _PLAYER_COLUMNS = (
     player.c.id.label("player_id"),

@@ -17,8 +17,8 @@ from persistence.engine.database import Database
 from persistence.engine.timestamps import bound
 from persistence.fast.statement_pool import CompiledStatement, key_in
 from persistence.ids import new_id
+from persistence.models import tournament
 from persistence.records import TournamentRecord
-from persistence.tables import tournament
 
 DEFAULT_NAME = "ICCT26 Cricket Tournament"
 DEFAULT_CODE_PREFIX = "ICCT"

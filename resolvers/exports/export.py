@@ -28,9 +28,14 @@ from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.pagination import Page, PageRequest
 from persistence.records import TeamRecord
-from persistence.repositories import audit, team_lists, tournaments
-from persistence.repositories.team_lists import Include, TeamOrderField, TeamQuery, order_of
-from persistence.repositories.team_search import TeamFilter
+from persistence.repositories import audit, team_search, tournaments
+from persistence.repositories.team_search import (
+    Include,
+    TeamFilter,
+    TeamOrderField,
+    TeamQuery,
+    order_of,
+)
 from resolvers.exports.columns import PLAYER_COLUMNS, Column, Member, team_columns_in
 from resolvers.security.signed_links import SignedLink, read_link, resolve_link_caller, sign_link
 from resolvers.services import Services
@@ -140,7 +145,7 @@ async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[Te
 async def _batch(export: Export, listing: TeamQuery, connection: Connection) -> Page[TeamRecord]:
     """Raises NotFound."""
     await resolve_link_caller(connection, export.link, export.caller.role or Role.OWNER)
-    return await team_lists.page(
+    return await team_search.page(
         connection,
         listing=listing,
         parts=Include(),

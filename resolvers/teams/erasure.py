@@ -10,7 +10,7 @@ from domain.auth.roles import Caller, Role, require_role
 from domain.teams.status import LIVE_STATUSES
 from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
-from persistence.repositories import audit, decisions, documents, erasure
+from persistence.repositories import audit, decisions, documents, team_updates
 from resolvers.documents.jobs import MOVE, owe_deletions
 from resolvers.services import Services
 from resolvers.teams.decisions import Change, locked
@@ -55,7 +55,7 @@ async def _erase(
         await decisions.release_slot(connection, decided)
     given_up = await documents.give_up_of_team(connection, decided.id)
     await owe_deletions(connection, given_up, team_id=decided.id, now=now)
-    await erasure.erase(connection, decided, moves=MOVE)
+    await team_updates.erase(connection, decided, moves=MOVE)
     await audit.append(
         connection,
         at=now,

@@ -10,11 +10,10 @@ from persistence.fast import json_rendering
 from persistence.fast.json_rendering import JsonSql
 from persistence.pagination import Page, PageRequest
 from persistence.records import PlayerRecord, TeamRecord
-from persistence.repositories import audit, deliveries, team_lists, team_stats, teams
+from persistence.repositories import audit, outbox, team_search, team_stats, teams
 from persistence.repositories.audit import AuditFilter, AuditRecord
-from persistence.repositories.deliveries import DeliveryFilter, DeliveryRecord
-from persistence.repositories.team_lists import Include, TeamQuery
-from persistence.repositories.team_search import TeamFilter
+from persistence.repositories.outbox import DeliveryFilter, DeliveryRecord
+from persistence.repositories.team_search import Include, TeamFilter, TeamQuery
 from persistence.repositories.team_stats import SamePlayer, TeamStats
 from resolvers.services import Services
 
@@ -26,7 +25,7 @@ async def team_page(
     require_role(caller, Role.VIEWER)
     with_contacts = may(caller, Role.REVIEWER)
     return await services.database.read(
-        partial(team_lists.page, listing=listing, parts=parts, with_contacts=with_contacts)
+        partial(team_search.page, listing=listing, parts=parts, with_contacts=with_contacts)
     )
 
 
@@ -40,7 +39,7 @@ async def team_text_page(
 
 async def team_count(services: Services, caller: Caller, *, wanted: TeamFilter) -> int:
     return await services.database.read(
-        partial(team_lists.count, wanted=wanted, with_contacts=may(caller, Role.REVIEWER))
+        partial(team_search.count, wanted=wanted, with_contacts=may(caller, Role.REVIEWER))
     )
 
 
@@ -89,11 +88,11 @@ async def delivery_page(
 ) -> Page[DeliveryRecord]:
     """The newest first. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
-    return await services.database.read(partial(deliveries.page, wanted=wanted, part=part))
+    return await services.database.read(partial(outbox.page, wanted=wanted, part=part))
 
 
 async def delivery_count(services: Services, *, wanted: DeliveryFilter) -> int:
-    return await services.database.read(partial(deliveries.count, wanted=wanted))
+    return await services.database.read(partial(outbox.count, wanted=wanted))
 
 
 async def histories(services: Services, team_ids: Sequence[UUID]) -> list[list[AuditRecord]]:

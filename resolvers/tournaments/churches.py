@@ -13,8 +13,8 @@ from domain.errors.issues import INPUT, issue
 from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.records import ChurchRecord
-from persistence.repositories import audit, church_merges
-from persistence.repositories.church_merges import MergedChurch, SameTeamName
+from persistence.repositories import audit, churches
+from persistence.repositories.churches import MergedChurch, SameTeamName
 from resolvers.services import Services
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ async def _merge(
     church_ids: tuple[UUID, UUID],
     connection: Connection,
 ) -> Merged:
-    found = await church_merges.lock(connection, church_ids)
+    found = await churches.lock(connection, church_ids)
     unknown = [
         issue(path, IssueCode.ID_UNKNOWN)
         for path, one in zip((_CHURCH, _INTO), church_ids, strict=True)
@@ -67,8 +67,8 @@ async def _merge(
     gone, stays = (found[one] for one in church_ids)
     if gone.tournament_id != stays.tournament_id:
         raise BadUserInput(issue(_INTO, IssueCode.SEASONS_DIFFER))
-    moved = await church_merges.move_teams(connection, gone, stays, now=services.clock())
-    church = await church_merges.close(connection, gone, stays)
+    moved = await churches.move_teams(connection, gone, stays, now=services.clock())
+    church = await churches.close(connection, gone, stays)
     await _record(services, caller, connection, (gone, stays), moved)
     return Merged(church=church, teams=len(moved))
 

@@ -9,8 +9,8 @@ import strawberry
 from strawberry import argument, field
 
 from domain.auth.roles import Role
-from persistence.repositories.deliveries import DeliveryFilter as DeliverySearch
-from persistence.repositories.deliveries import DeliveryRecord
+from persistence.repositories.outbox import DeliveryFilter as DeliverySearch
+from persistence.repositories.outbox import DeliveryRecord
 from resolvers.teams import queries
 from schema.context import Info
 from schema.enums import DeliveryKind, DeliveryStatus

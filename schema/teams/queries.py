@@ -12,7 +12,7 @@ from domain.auth.roles import Role, may
 from domain.errors.exceptions import BadUserInput, IssueCode, TeamNotFound
 from domain.errors.issues import issue
 from domain.teams.status import LIVE_STATUSES
-from persistence.repositories.team_lists import Include, TeamQuery, order_of
+from persistence.repositories.team_search import Include, TeamQuery, order_of
 from persistence.repositories.team_search import TeamFilter as TeamSearch
 from persistence.repositories.team_stats import TeamStats as TeamStatsRecord
 from resolvers.teams import queries, review

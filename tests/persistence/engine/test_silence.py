@@ -13,8 +13,12 @@ from structlog.testing import capture_logs
 
 from domain.errors.exceptions import ServiceUnavailable
 from persistence.engine import connection_pool, engine_pool, watchdog
-from persistence.engine.driver import answers, connect
-from persistence.engine.tcp import KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MILLISECONDS
+from persistence.engine.driver import (
+    KEEPALIVE_IDLE_SECONDS,
+    USER_TIMEOUT_MILLISECONDS,
+    answers,
+    connect,
+)
 from persistence.fast.statement_pool import CompiledStatement
 
 OUTAGE_SECONDS = 5

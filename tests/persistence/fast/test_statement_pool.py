@@ -9,14 +9,13 @@ import pytest
 from sqlalchemy import bindparam, func, select, text
 
 from domain.errors.exceptions import ServiceUnavailable
-from persistence.engine.connection_pool import ConnectionPool, PoolOptions
+from persistence.engine.connection_pool import ConnectionPool, PoolOptions, Renewal
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.errors import NoFreeConnection
-from persistence.engine.renewal import Renewal
 from persistence.engine.watchdog import Watchdog
 from persistence.fast.statement_pool import CompiledStatement, StatementPool
-from persistence.tables import team
+from persistence.models import team
 
 SETTINGS = {"application_name": "direct-test", "lock_timeout": "5000"}
 PID = CompiledStatement(text("SELECT pg_backend_pid() AS pid"))
