@@ -46,8 +46,8 @@ def nothing_is_recent(request, monkeypatch) -> None:
     It lasts as long as the marker `recent` says.
     """
     marker = request.node.get_closest_marker("recent")
-    (seconds,) = marker.args or (recent.TRUE_FOR_SECONDS,) if marker else (0,)
-    monkeypatch.setattr(recent, "TRUE_FOR_SECONDS", seconds)
+    (seconds,) = marker.args or (recent.MAX_AGE_SECONDS,) if marker else (0,)
+    monkeypatch.setattr(recent, "MAX_AGE_SECONDS", seconds)
 
 
 @pytest.fixture(scope="session")

@@ -7,21 +7,21 @@ from time import monotonic
 
 import asyncpg
 
-from persistence.engine.driver import answers
+from persistence.engine.driver import check_connection
 from persistence.engine.errors import NoFreeConnection, is_disconnect
 from persistence.engine.timestamps import connect
 from persistence.engine.watchdog import Watchdog
 
 # A connection that was idle for longer is asked whether it is still there, and has so long to say.
-IDLE_SECONDS = 3.0
-CHECK_SECONDS = 1.0
-SHORTEST_CONNECT_SECONDS = 0.1
+CHECK_AFTER_IDLE_SECONDS = 3.0
+CHECK_TIMEOUT_SECONDS = 1.0
+MIN_CONNECT_TIMEOUT_SECONDS = 0.1
 # The plan of a statement depends on its text: these are of the program, not of its clients.
-STATEMENTS_KEPT = 100
+STATEMENT_CACHE_SIZE = 100
 
 
 @dataclass(slots=True, eq=False)
-class Lease:
+class PooledConnection:
     """One connection, in use or idle. Times are of `time.monotonic`."""
 
     connection: asyncpg.Connection
@@ -45,10 +45,10 @@ class PoolOptions:
 
 # Between two renewals for connections that the server refused their work: otherwise a database that
 # stays read-only would have no pool at all.
-PAUSE_SECONDS = 1.0
+MIN_INVALIDATION_INTERVAL_SECONDS = 1.0
 
 
-class Renewal:
+class PoolInvalidator:
     """Pools with one server behind them: when it moved or the network forgot it, all are renewed.
 
     Times are of `time.monotonic`.
@@ -69,7 +69,7 @@ class Renewal:
     def report(self, opened_at: float, *, is_lost: bool) -> None:
         """Renew all pools because a connection opened then was lost, or was refused its work."""
         now = monotonic()
-        is_pausing = not is_lost and now - self._renewed_at < PAUSE_SECONDS
+        is_pausing = not is_lost and now - self._renewed_at < MIN_INVALIDATION_INTERVAL_SECONDS
         if self.is_outdated(opened_at) or is_pausing:
             return
         self._renewed_at = now
@@ -79,95 +79,97 @@ class Renewal:
 
 # A statement that waits for locks one after the other ends by the statement timeout, so much
 # later than by the lock timeout, which says what it waited for.
-GRACE_SECONDS = 0.5
+STATEMENT_TIMEOUT_MARGIN_SECONDS = 0.5
 # So much may have passed before a shorter timeout is set: while nobody waits, nothing is sent.
-FREE_SECONDS = 0.5
-SHORTEST_SECONDS = 0.05
+UNADJUSTED_WAIT_SECONDS = 0.5
+MIN_LOCK_TIMEOUT_SECONDS = 0.05
 
 
-def seconds_left(lock_timeout_seconds: float, since: float) -> float | None:
+def remaining_lock_timeout(lock_timeout_seconds: float, since: float) -> float | None:
     """The lock timeout for somebody who has waited since then; None for the whole of it."""
     waited = monotonic() - since
-    if waited <= FREE_SECONDS:
+    if waited <= UNADJUSTED_WAIT_SECONDS:
         return None
-    return max(lock_timeout_seconds - waited, SHORTEST_SECONDS)
+    return max(lock_timeout_seconds - waited, MIN_LOCK_TIMEOUT_SECONDS)
 
 
-def limits_for(lock_seconds: float) -> dict[str, int]:
+def lock_timeout_settings(lock_seconds: float) -> dict[str, int]:
     """Settings of PostgreSQL, in milliseconds, for a statement that may wait so long in all."""
     return {
         "lock_timeout": round(lock_seconds * 1000),
-        "statement_timeout": round((lock_seconds + GRACE_SECONDS) * 1000),
+        "statement_timeout": round((lock_seconds + STATEMENT_TIMEOUT_MARGIN_SECONDS) * 1000),
     }
 
 
-class WaitLimits:
+class LockTimeouts:
     """Waiting for a connection and for locks together takes no longer than the lock timeout."""
 
     def __init__(self, lock_timeout_seconds: float) -> None:
         self._seconds = lock_timeout_seconds
 
-    async def apply(self, lease: Lease, since: float) -> None:
+    async def apply(self, pooled: PooledConnection, since: float) -> None:
         """Set the session's limits for a caller who has waited since then, where they differ."""
-        left = seconds_left(self._seconds, since)
-        if left is None and not lease.is_limited:
+        left = remaining_lock_timeout(self._seconds, since)
+        if left is None and not pooled.is_limited:
             return
-        settings = limits_for(self._seconds if left is None else left)
-        await lease.connection.execute("; ".join(f"SET {k} = {v}" for k, v in settings.items()))
-        lease.is_limited = left is not None
+        settings = lock_timeout_settings(self._seconds if left is None else left)
+        await pooled.connection.execute("; ".join(f"SET {k} = {v}" for k, v in settings.items()))
+        pooled.is_limited = left is not None
 
 
 class ConnectionPool:
     """The connection used last is given first. They have no session settings to reset."""
 
-    def __init__(self, options: PoolOptions, *, renewal: Renewal, watchdog: Watchdog) -> None:
+    def __init__(
+        self, options: PoolOptions, *, invalidator: PoolInvalidator, watchdog: Watchdog
+    ) -> None:
         self._options = options
-        self._renewal = renewal
+        self._invalidator = invalidator
         self._watchdog = watchdog
-        self._idle: list[Lease] = []
+        self._idle: list[PooledConnection] = []
         self._free = asyncio.Semaphore(options.size)
         self.in_use = 0
-        renewal.add(self.close)
+        invalidator.add(self.close)
 
-    async def acquire(self, since: float) -> Lease:
+    async def acquire(self, since: float) -> PooledConnection:
         """A connection for somebody who has waited since then.
 
         Raises NoFreeConnection when none became free in time, and as `connecting.connect` does.
         """
         await self._wait_for_turn(since)
         self.in_use += 1
-        lease = None
+        pooled = None
         try:
-            lease = await self._idle_one() or await self._open(since)
-            self._watchdog.begin(lease.connection)
+            pooled = await self._idle_one() or await self._open(since)
+            self._watchdog.track(pooled.connection)
         finally:
-            if lease is None:
+            if pooled is None:
                 self._free_one()
-        return lease
+        return pooled
 
-    def release(self, lease: Lease, *, is_usable: bool) -> None:
+    def release(self, pooled: PooledConnection, *, is_usable: bool) -> None:
         """Keep a connection that can be used again.
 
         Cancelled in the middle of a statement it cannot: the next answer on it belongs to nobody.
         """
-        self._watchdog.end(lease.connection, is_answered=is_usable)
-        lease.used_at = now = monotonic()
-        is_old = now - lease.opened_at > self._options.recycle_seconds
-        if is_usable and not is_old and not self._renewal.is_outdated(lease.opened_at):
-            self._idle.append(lease)
+        self._watchdog.untrack(pooled.connection, is_answered=is_usable)
+        pooled.used_at = now = monotonic()
+        is_old = now - pooled.opened_at > self._options.recycle_seconds
+        if is_usable and not is_old and not self._invalidator.is_outdated(pooled.opened_at):
+            self._idle.append(pooled)
         else:
-            lease.connection.terminate()
+            pooled.connection.terminate()
         self._free_one()
 
-    def report(self, lease: Lease, error: BaseException) -> None:
+    def report(self, pooled: PooledConnection, error: BaseException) -> None:
         """Renew all pools, because the error has spent this connection."""
-        self._renewal.report(lease.opened_at, is_lost=is_disconnect(error))
+        self._invalidator.report(pooled.opened_at, is_lost=is_disconnect(error))
 
     def close(self) -> None:
         """Close the idle connections."""
         idle, self._idle = self._idle, []
-        for lease in idle:
-            lease.connection.terminate()
+        for pooled in idle:
+            pooled.connection.terminate()
 
     async def _wait_for_turn(self, since: float) -> None:
         if not self._free.locked():
@@ -186,40 +188,44 @@ class ConnectionPool:
         """Less for somebody who has waited for a turn."""
         longest = self._options.connect_timeout_seconds
         left = since + max(self._options.wait_seconds, longest) - monotonic()
-        return max(min(longest, left), SHORTEST_CONNECT_SECONDS)
+        return max(min(longest, left), MIN_CONNECT_TIMEOUT_SECONDS)
 
     def _free_one(self) -> None:
         self.in_use -= 1
         self._free.release()
 
-    async def _idle_one(self) -> Lease | None:
+    async def _idle_one(self) -> PooledConnection | None:
         """An idle connection that is still there; None if there is none, or none is."""
         while self._idle:
-            lease = self._idle.pop()
-            if lease.connection.is_closed():
-                self._renewal.report(lease.opened_at, is_lost=True)
-            elif monotonic() - lease.used_at < IDLE_SECONDS or await self._is_there(lease):
-                return lease
+            pooled = self._idle.pop()
+            if pooled.connection.is_closed():
+                self._invalidator.report(pooled.opened_at, is_lost=True)
+            elif monotonic() - pooled.used_at < CHECK_AFTER_IDLE_SECONDS or await self._is_there(
+                pooled
+            ):
+                return pooled
         return None
 
-    async def _is_there(self, lease: Lease) -> bool:
+    async def _is_there(self, pooled: PooledConnection) -> bool:
         is_there = False
         try:
-            is_there = await answers(lease.connection, within_seconds=CHECK_SECONDS)
+            is_there = await check_connection(
+                pooled.connection, timeout_seconds=CHECK_TIMEOUT_SECONDS
+            )
         finally:
             if not is_there:
-                lease.connection.terminate()
+                pooled.connection.terminate()
         if not is_there:
-            self._renewal.report(lease.opened_at, is_lost=True)
+            self._invalidator.report(pooled.opened_at, is_lost=True)
         return is_there
 
-    async def _open(self, since: float) -> Lease:
+    async def _open(self, since: float) -> PooledConnection:
         options = self._options
         connection = await connect(
             options.url,
             timeout_seconds=self._seconds_to_connect(since),
             server_settings=options.server_settings,
-            statements_kept=STATEMENTS_KEPT,
+            statement_cache_size=STATEMENT_CACHE_SIZE,
         )
         now = monotonic()
-        return Lease(connection=connection, opened_at=now, used_at=now)
+        return PooledConnection(connection=connection, opened_at=now, used_at=now)

@@ -21,28 +21,32 @@ from tenacity import (
 from domain.errors.exceptions import ServiceUnavailable
 from observability.tracing import span
 from persistence.engine import errors, recent
-from persistence.engine.connection_pool import Renewal, limits_for, seconds_left
+from persistence.engine.connection_pool import (
+    PoolInvalidator,
+    lock_timeout_settings,
+    remaining_lock_timeout,
+)
 from persistence.engine.driver import CONNECTION_ERRORS
 from persistence.engine.engine import (
     DatabaseOptions,
-    engine_of,
-    limits_of,
+    create_engine,
+    create_read_pool,
+    create_write_pool,
     read_pool_size,
-    reading_of,
-    writing_of,
-    writing_share,
+    timeout_settings,
+    write_pool_size,
 )
 from persistence.engine.engine_pool import EnginePool
 from persistence.engine.errors import (
     CommitUnknown,
-    is_busy,
     is_disconnect,
+    is_pool_exhausted,
     is_transient,
     is_unavailable,
     sqlstate,
 )
 from persistence.engine.health_probe import HealthProbe
-from persistence.engine.result_check import require_answerable
+from persistence.engine.result_check import require_representable
 from persistence.engine.watchdog import Watchdog
 from persistence.engine.write_probe import WriteProbe
 from persistence.fast.batching import RowBatcher
@@ -54,11 +58,11 @@ T = TypeVar("T")
 Connection = AsyncConnection
 Work = Callable[[Connection], Awaitable[T]]
 
-START_WAITS_SECONDS = (1, 2, 4)
+START_RETRY_DELAYS_SECONDS = (1, 2, 4)
 # Whoever asks how the service is hears of it within two seconds.
-PING_SECONDS = 1.5
+PING_TIMEOUT_SECONDS = 1.5
 # Connections become free again within moments.
-BUSY_RETRY_SECONDS = 1
+POOL_EXHAUSTED_RETRY_SECONDS = 1
 
 
 class DatabaseUnavailable(Exception):
@@ -66,7 +70,7 @@ class DatabaseUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Connections:
+class PoolUsage:
     """How many there may be, how many are at work."""
 
     size: int
@@ -77,23 +81,25 @@ class Database:
     def __init__(self, options: DatabaseOptions) -> None:
         self._options = options
         share = read_pool_size(options)
-        pool_size = options.pool_size - share - writing_share(share)
-        self._engine = engine_of(options, pool_size=pool_size)
-        renewal = Renewal()
+        pool_size = options.pool_size - share - write_pool_size(share)
+        self._engine = create_engine(options, pool_size=pool_size)
+        invalidator = PoolInvalidator()
         self._watchdog = Watchdog(
             options.url,
             statement_timeout_seconds=options.statement_timeout_seconds,
-            asks=not options.pgbouncer,
+            can_query_server=not options.pgbouncer,
         )
-        self._pool = EnginePool(self._engine, renewal=renewal, watchdog=self._watchdog)
-        own = (renewal, self._watchdog)
+        self._pool = EnginePool(self._engine, invalidator=invalidator, watchdog=self._watchdog)
+        own = (invalidator, self._watchdog)
         # Apart, so that registrations that wait for one another keep nobody from reading.
-        self._direct = reading_of(options, share, *own) if share else None
-        self._writing = writing_of(options, writing_share(share), *own) if share else None
-        self._gathering = RowBatcher(self._direct.fetch) if self._direct else None
+        self._read_pool = create_read_pool(options, share, *own) if share else None
+        self._write_pool = (
+            create_write_pool(options, write_pool_size(share), *own) if share else None
+        )
+        self._batcher = RowBatcher(self._read_pool.fetch) if self._read_pool else None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.recent = recent.Recent()
-        self._pulse = HealthProbe(
+        self._health_probe = HealthProbe(
             options.url, connect_timeout_seconds=options.connect_timeout_seconds
         )
         self._write_probe = WriteProbe(options.url)
@@ -102,14 +108,14 @@ class Database:
     def options(self) -> DatabaseOptions:
         return self._options
 
-    def connections(self) -> Connections:
+    def pool_usage(self) -> PoolUsage:
         """Those of the pool and for single reads now; pgbouncer has them all in its own."""
         pool = self._engine.pool
         if not isinstance(pool, QueuePool):
-            return Connections(size=0, in_use=0)
+            return PoolUsage(size=0, in_use=0)
         size = self._options.pool_size + self._options.max_overflow
-        direct = sum(one.in_use for one in self._directs())
-        return Connections(size=size, in_use=pool.checkedout() + direct)
+        direct = sum(one.in_use for one in self._statement_pools())
+        return PoolUsage(size=size, in_use=pool.checkedout() + direct)
 
     async def run(self, work: Work[T], *, repeatable: bool = True) -> T:
         """The result of `work`, committed.
@@ -127,14 +133,14 @@ class Database:
 
         async def once() -> T:
             async with self._pool.connection(self._engine) as connection:
-                await self._limit(connection, began, is_single=is_single)
+                await self._set_local_timeouts(connection, began, is_single=is_single)
                 result = await work(connection)
-                require_answerable(result)
+                require_representable(result)
                 with _guard_commit(repeatable=repeatable):
                     await self._pool.commit(connection)
                 return result
 
-        return await self._retried(once, began)
+        return await self._retry(once, began)
 
     async def read(self, work: Work[T]) -> T:
         """The result of `work`, whose statements run outside a transaction.
@@ -150,20 +156,20 @@ class Database:
                 return await work(connection)
 
         with span("database.read"):
-            return await self._retried(once, monotonic())
+            return await self._retry(once, monotonic())
 
     async def fetch(self, statement: CompiledStatement, **values: Any) -> Sequence[Row]:
         """The rows of one SELECT, by the names of its columns. Raises ServiceUnavailable."""
-        direct = self._direct
+        direct = self._read_pool
         if direct is None:
             return await self.read(partial(_executed, statement=statement, values=values))
         with span("database.fetch"):
             began = monotonic()
-            return await self._retried(partial(direct.fetch, statement, values, began), began)
+            return await self._retry(partial(direct.fetch, statement, values, began), began)
 
     async def find(self, statement: CompiledStatement, key: Any) -> Row | None:
         """The row of a SELECT of `keys` whose `key` this is. Raises ServiceUnavailable."""
-        gathering = self._gathering
+        gathering = self._batcher
         if gathering is None:
             rows = await self.fetch(statement, keys=[key])
             return rows[0] if rows else None
@@ -172,7 +178,7 @@ class Database:
             try:
                 return await gathering.find(statement, key)
             except Exception as error:  # noqa: BLE001 - judged there
-                return await self._retried(partial(gathering.find, statement, key), began, error)
+                return await self._retry(partial(gathering.find, statement, key), began, error)
 
     async def supersede(self, work: Work[T]) -> T:
         """As `run`, for what changes that which may be `recent` somewhere: returns, or raises, when
@@ -182,7 +188,7 @@ class Database:
             return await self.run(work)
         finally:
             self.recent.clear()
-            await asyncio.sleep(recent.TRUE_FOR_SECONDS * recent.WAITED_FOR)
+            await asyncio.sleep(recent.MAX_AGE_SECONDS * recent.WAIT_FACTOR)
 
     async def write(
         self,
@@ -190,7 +196,7 @@ class Database:
         values: Mapping[str, Any],
         *,
         repeatable: bool,
-        meaning: Callable[[BaseException], Exception | None],
+        map_error: Callable[[BaseException], Exception | None],
         answer: object = None,
     ) -> Sequence[Row]:
         """The rows of one statement that writes, which is its own transaction.
@@ -204,11 +210,11 @@ class Database:
         happened. Raises ServiceUnavailable, Unanswerable.
         """
         require_answerable(answer)
-        writing = self._writing
+        writing = self._write_pool
         if writing is None:
 
             async def work(connection: AsyncConnection) -> Sequence[Row]:
-                with _mapping_errors(meaning):
+                with _mapping_errors(map_error):
                     return await _executed(connection, statement, values)
 
             with span("database.write"):
@@ -216,39 +222,39 @@ class Database:
         began = monotonic()
 
         async def once() -> Sequence[Row]:
-            with _mapping_errors(meaning), _guard_commit(repeatable=repeatable):
+            with _mapping_errors(map_error), _guard_commit(repeatable=repeatable):
                 rows = await writing.fetch(statement, values, began)
-            self._write_probe.done()
+            self._write_probe.mark_accepted()
             return rows
 
         with span("database.write"):
-            return await self._retried(once, began)
+            return await self._retry(once, began)
 
-    async def ping(self, *, within_seconds: float = PING_SECONDS) -> float:
+    async def ping(self, *, timeout_seconds: float = PING_TIMEOUT_SECONDS) -> float:
         """Milliseconds that a `SELECT 1` took, however busy the pool is.
 
         Raises ServiceUnavailable when there was no answer `within_seconds`.
         """
         try:
-            return await self._pulse.take(within_seconds=within_seconds)
+            return await self._health_probe.ping(timeout_seconds=timeout_seconds)
         except CONNECTION_ERRORS as error:
             raise ServiceUnavailable from error
 
-    async def takes_writes(self, *, within_seconds: float = PING_SECONDS) -> bool:
+    async def accepts_writes(self, *, timeout_seconds: float = PING_TIMEOUT_SECONDS) -> bool:
         """Whether the database does what changes rows, as was found out lately, or before where no
         answer comes `within_seconds`.
         """
-        return await self._write_probe.takes_writes(within_seconds=within_seconds)
+        return await self._write_probe.accepts_writes(timeout_seconds=timeout_seconds)
 
     async def wait_until_ready(self) -> None:
         """Wait 1, 2 and 4 s for a database that is starting. Raises DatabaseUnavailable, with the
         refusal of one that lets nobody in.
         """
-        for seconds in (*START_WAITS_SECONDS, None):
+        for seconds in (*START_RETRY_DELAYS_SECONDS, None):
             try:
-                await self.ping(within_seconds=self._options.connect_timeout_seconds)
+                await self.ping(timeout_seconds=self._options.connect_timeout_seconds)
             except ServiceUnavailable as error:
-                refused = errors.refusal(error.__cause__)
+                refused = errors.connect_error_reason(error.__cause__)
                 if seconds is None or refused:
                     raise DatabaseUnavailable(refused) from error
                 log.warning("database_not_ready", retry_after_seconds=seconds)
@@ -268,30 +274,32 @@ class Database:
         await repeat(work, task, first_seconds=seconds, seconds=seconds)
 
     async def close(self) -> None:
-        await self._pulse.close()
+        await self._health_probe.close()
         await self._write_probe.close()
         await self._watchdog.close()
-        for one in self._directs():
+        for one in self._statement_pools():
             one.close()
         await self._engine.dispose()
 
-    def _directs(self) -> list[StatementPool]:
-        return [one for one in (self._direct, self._writing) if one is not None]
+    def _statement_pools(self) -> list[StatementPool]:
+        return [one for one in (self._read_pool, self._write_pool) if one is not None]
 
-    async def _limit(self, connection: AsyncConnection, began: float, *, is_single: bool) -> None:
+    async def _set_local_timeouts(
+        self, connection: AsyncConnection, began: float, *, is_single: bool
+    ) -> None:
         """Bound what follows by what is left of the lock timeout for somebody who has waited."""
         lock_seconds = self._options.lock_timeout_seconds
-        left = seconds_left(lock_seconds, began)
-        limits = limits_of(self._options) if self._options.pgbouncer else {}
+        left = remaining_lock_timeout(lock_seconds, began)
+        limits = timeout_settings(self._options) if self._options.pgbouncer else {}
         if is_single:
-            limits |= limits_for(lock_seconds if left is None else left)
+            limits |= lock_timeout_settings(lock_seconds if left is None else left)
         elif left is not None:
-            limits["lock_timeout"] = limits_for(left)["lock_timeout"]
+            limits["lock_timeout"] = lock_timeout_settings(left)["lock_timeout"]
         if limits:
             settings = "; ".join(f"SET LOCAL {name} = {value}" for name, value in limits.items())
             await connection.exec_driver_sql(f"DO $$ BEGIN {settings}; END $$")
 
-    async def _retried(
+    async def _retry(
         self, once: Callable[[], Awaitable[T]], began: float, failure: Exception | None = None
     ) -> T:
         """The result of `once`, tried again for as long as somebody waits who began then.
@@ -332,19 +340,19 @@ class Database:
         def is_over(state: RetryCallState) -> bool:
             waited = monotonic() - began
             is_last = state.attempt_number >= self._options.attempts
-            return is_last or waited >= self._options.patience_seconds
+            return is_last or waited >= self._options.retry_within_seconds
 
         return is_over
 
     def _unavailability(self, error: Exception) -> ServiceUnavailable | None:
         """None for an error that says nothing about the database's state."""
-        if errors.refuses_writes(error):
-            self._write_probe.refused()
+        if errors.is_write_refused(error):
+            self._write_probe.mark_refused()
         if not is_unavailable(error):
             return None
         log.warning("database_unavailable", sqlstate=sqlstate(error), error=type(error).__name__)
         return ServiceUnavailable(
-            retry_after_seconds=BUSY_RETRY_SECONDS if is_busy(error) else None
+            retry_after_seconds=POOL_EXHAUSTED_RETRY_SECONDS if is_pool_exhausted(error) else None
         )
 
 
@@ -355,12 +363,12 @@ async def _executed(
 
 
 @contextmanager
-def _mapping_errors(meaning: Callable[[BaseException], Exception | None]) -> Iterator[None]:
+def _mapping_errors(map_error: Callable[[BaseException], Exception | None]) -> Iterator[None]:
     """Raises what a failure means in its place."""
     try:
         yield
     except Exception as error:
-        said = meaning(error)
+        said = map_error(error)
         if said is not None:
             raise said from error
         raise

@@ -10,8 +10,8 @@ from typing import Any
 import asyncpg
 from sqlalchemy import make_url
 
-APPLICATION = {"application_name": "icct26-registration"}
-GOODBYE_SECONDS = 1.0
+DEFAULT_SERVER_SETTINGS = {"application_name": "icct26-registration"}
+CLOSE_TIMEOUT_SECONDS = 1.0
 # RuntimeError is uvloop's, of a transport that is closed.
 CONNECTION_ERRORS = (
     OSError,
@@ -27,8 +27,8 @@ async def connect(
     url: str,
     *,
     timeout_seconds: float,
-    server_settings: Mapping[str, str] = APPLICATION,
-    statements_kept: int = 0,
+    server_settings: Mapping[str, str] = DEFAULT_SERVER_SETTINGS,
+    statement_cache_size: int = 0,
 ) -> asyncpg.Connection:
     """A connection that keeps so many statements prepared: none behind pgbouncer. Raises LOST."""
     place = make_url(url)
@@ -36,26 +36,26 @@ async def connect(
     connection = await asyncpg.connect(
         **arguments,
         timeout=timeout_seconds,
-        statement_cache_size=statements_kept,
+        statement_cache_size=statement_cache_size,
         server_settings=dict(server_settings),
     )
-    watch_socket(connection)
+    enable_keepalive(connection)
     return connection
 
 
-async def leave(connection: asyncpg.Connection) -> None:
+async def close_connection(connection: asyncpg.Connection) -> None:
     """Close a connection, with a goodbye where the server takes it."""
     with suppress(*CONNECTION_ERRORS):
-        await connection.close(timeout=GOODBYE_SECONDS)
+        await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
 
 
-async def answers(connection: asyncpg.Connection, *, within_seconds: float) -> bool:
+async def check_connection(connection: asyncpg.Connection, *, timeout_seconds: float) -> bool:
     """Whether the connection answers in time and its server takes writes; closed where not.
 
     A stall of this process is no silence of the server.
     """
     # Closes the connection instead of cancelling: for that, the server would have to answer.
-    ending = RunningTime(within_seconds, connection.terminate)
+    ending = LoopTimer(timeout_seconds, connection.terminate)
     try:
         if await connection.fetchval(_IS_WRITABLE):
             return True
@@ -72,7 +72,7 @@ KEEPALIVE_IDLE_SECONDS = 5
 KEEPALIVE_INTERVAL_SECONDS = 2
 KEEPALIVE_COUNT = 3
 # Bytes that were sent are acknowledged within this time, or the connection is over.
-USER_TIMEOUT_MILLISECONDS = 5_000
+USER_TIMEOUT_MS = 5_000
 
 _OPTIONS = (
     ("TCP_KEEPIDLE", KEEPALIVE_IDLE_SECONDS),
@@ -80,11 +80,11 @@ _OPTIONS = (
     ("TCP_KEEPALIVE", KEEPALIVE_IDLE_SECONDS),
     ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL_SECONDS),
     ("TCP_KEEPCNT", KEEPALIVE_COUNT),
-    ("TCP_USER_TIMEOUT", USER_TIMEOUT_MILLISECONDS),
+    ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
 )
 
 
-def watch_socket(connection: Any) -> None:
+def enable_keepalive(connection: Any) -> None:
     """Set keep-alive and user timeout on a connection of asyncpg, as far as the system has them.
 
     A Unix socket needs none: its other side is on this machine.
@@ -99,20 +99,20 @@ def watch_socket(connection: Any) -> None:
             opened.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-STEPS = 20
+TIMER_STEPS = 20
 
 
-class RunningTime:
+class LoopTimer:
     """Calls `on_end` once after so many seconds, of which a stall of the loop counts as one step.
 
     `longest_stall` is in seconds.
     """
 
     def __init__(self, seconds: float, on_end: Callable[[], None]) -> None:
-        self.longest_stall = 0.0
-        self._step = seconds / STEPS
+        self.longest_stall_seconds = 0.0
+        self._step = seconds / TIMER_STEPS
         self._on_end = on_end
-        self._left = STEPS
+        self._left = TIMER_STEPS
         self._wait()
 
     def cancel(self) -> None:
@@ -123,7 +123,7 @@ class RunningTime:
         self._handle = asyncio.get_running_loop().call_later(self._step, self._tick)
 
     def _tick(self) -> None:
-        self.longest_stall = max(self.longest_stall, monotonic() - self._due)
+        self.longest_stall_seconds = max(self.longest_stall_seconds, monotonic() - self._due)
         self._left -= 1
         if self._left:
             self._wait()

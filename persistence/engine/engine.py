@@ -10,18 +10,18 @@ from sqlalchemy.pool import NullPool
 
 from persistence.engine.connection_pool import (
     ConnectionPool,
+    LockTimeouts,
+    PoolInvalidator,
     PoolOptions,
-    Renewal,
-    WaitLimits,
-    limits_for,
+    lock_timeout_settings,
 )
-from persistence.engine.driver import APPLICATION
-from persistence.engine.timestamps import read_infinity
+from persistence.engine.driver import DEFAULT_SERVER_SETTINGS
+from persistence.engine.timestamps import register_timestamp_codec
 from persistence.engine.watchdog import Watchdog
 from persistence.fast.statement_pool import StatementPool
 
 # Connections; fewer are for units of work alone.
-SHARED_FROM = 3
+MIN_SPLIT_POOL_SIZE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +46,12 @@ class DatabaseOptions:
     pgbouncer: bool = False
 
     @property
-    def patience_seconds(self) -> float:
+    def retry_within_seconds(self) -> float:
         """After so long a unit of work is not tried again."""
         return max(self.lock_timeout_seconds, self.connect_timeout_seconds)
 
 
-def limits_of(options: DatabaseOptions) -> dict[str, int]:
+def timeout_settings(options: DatabaseOptions) -> dict[str, int]:
     """PostgreSQL's own bounds, in milliseconds."""
     return {
         "statement_timeout": round(options.statement_timeout_seconds * 1000),
@@ -64,9 +64,9 @@ def limits_of(options: DatabaseOptions) -> dict[str, int]:
 
 def server_settings(options: DatabaseOptions) -> dict[str, str]:
     return {
-        **APPLICATION,
+        **DEFAULT_SERVER_SETTINGS,
         "jit": "off",
-        **{name: str(value) for name, value in limits_of(options).items()},
+        **{name: str(value) for name, value in timeout_settings(options).items()},
     }
 
 
@@ -75,16 +75,16 @@ def server_settings(options: DatabaseOptions) -> dict[str, str]:
 GENERIC_PLAN_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
-def reading_of(
-    options: DatabaseOptions, size: int, renewal: Renewal, watchdog: Watchdog
+def create_read_pool(
+    options: DatabaseOptions, size: int, invalidator: PoolInvalidator, watchdog: Watchdog
 ) -> StatementPool:
     """Single statements that read."""
     pool = pool_options(options, size, wait_seconds=options.pool_timeout_seconds)
-    return StatementPool(ConnectionPool(pool, renewal=renewal, watchdog=watchdog))
+    return StatementPool(ConnectionPool(pool, invalidator=invalidator, watchdog=watchdog))
 
 
-def writing_of(
-    options: DatabaseOptions, size: int, renewal: Renewal, watchdog: Watchdog
+def create_write_pool(
+    options: DatabaseOptions, size: int, invalidator: PoolInvalidator, watchdog: Watchdog
 ) -> StatementPool:
     """Single statements that write: each waits no longer than the lock timeout, in all."""
     seconds = options.lock_timeout_seconds
@@ -92,11 +92,11 @@ def writing_of(
         options,
         size,
         wait_seconds=min(options.pool_timeout_seconds, seconds),
-        limits=limits_for(seconds),
+        limits=lock_timeout_settings(seconds),
     )
     return StatementPool(
-        ConnectionPool(pool, renewal=renewal, watchdog=watchdog),
-        limits=WaitLimits(seconds),
+        ConnectionPool(pool, invalidator=invalidator, watchdog=watchdog),
+        limits=LockTimeouts(seconds),
     )
 
 
@@ -118,7 +118,7 @@ def pool_options(
     )
 
 
-def engine_of(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
+def create_engine(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
     connect: dict[str, Any] = {"timeout": options.connect_timeout_seconds}
     if options.pgbouncer:
         connect["statement_cache_size"] = 0
@@ -145,7 +145,7 @@ def engine_of(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
 
 
 def _read_infinity(connection: Any, *_: object) -> None:
-    connection.run_async(read_infinity)
+    connection.run_async(register_timestamp_codec)
 
 
 def _read_infinity_behind_pgbouncer(connection: Any, *_: object) -> None:
@@ -153,7 +153,7 @@ def _read_infinity_behind_pgbouncer(connection: Any, *_: object) -> None:
 
     async def ask(driver: Any) -> None:
         async with driver.transaction():
-            await read_infinity(driver)
+            await register_timestamp_codec(driver)
 
     connection.run_async(ask)
 
@@ -162,13 +162,13 @@ def read_pool_size(options: DatabaseOptions) -> int:
     """How many connections single statements have for reading: a quarter of all, and two if there
     are so many, while one at least is left for units of work.
     """
-    if options.pgbouncer or options.pool_size < SHARED_FROM:
+    if options.pgbouncer or options.pool_size < MIN_SPLIT_POOL_SIZE:
         return 0
     quarter = (options.pool_size + options.max_overflow) // 4
     return min(max(2, quarter), (options.pool_size - 1) // 2)
 
 
-def writing_share(share: int) -> int:
+def write_pool_size(share: int) -> int:
     """How many there are for registrations. All of these wait for one row: of more, each that waits
     only makes the others slower.
     """

@@ -10,9 +10,13 @@ from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from persistence.engine.connection_pool import CHECK_SECONDS, IDLE_SECONDS, Renewal
-from persistence.engine.driver import answers, watch_socket
-from persistence.engine.errors import CommitUnknown, is_disconnect, is_spent
+from persistence.engine.connection_pool import (
+    CHECK_AFTER_IDLE_SECONDS,
+    CHECK_TIMEOUT_SECONDS,
+    PoolInvalidator,
+)
+from persistence.engine.driver import check_connection, enable_keepalive
+from persistence.engine.errors import CommitUnknown, invalidates_connections, is_disconnect
 from persistence.engine.watchdog import Watchdog
 
 OPENED = "opened_at"
@@ -21,12 +25,14 @@ OPENED = "opened_at"
 class EnginePool:
     """Hears of all that happens to the connections of an engine."""
 
-    def __init__(self, engine: AsyncEngine, *, renewal: Renewal, watchdog: Watchdog) -> None:
-        self._renewal = renewal
+    def __init__(
+        self, engine: AsyncEngine, *, invalidator: PoolInvalidator, watchdog: Watchdog
+    ) -> None:
+        self._invalidator = invalidator
         self._watchdog = watchdog
         # Connections of asyncpg by when they were given back.
         self._idle: dict[asyncpg.Connection, float] = {}
-        renewal.add(self._close_idle)
+        invalidator.add(self._close_idle)
         for name in ("connect", "checkout", "checkin", "reset", "close", "invalidate"):
             event.listen(engine.sync_engine, name, getattr(self, f"_on_{name}"))
         event.listen(engine.sync_engine, "before_cursor_execute", self._on_statement)
@@ -42,19 +48,19 @@ class EnginePool:
                 yield connection
             except Exception as error:
                 cause = error.__cause__ if isinstance(error, CommitUnknown) else error
-                if cause is not None and is_spent(cause):
+                if cause is not None and invalidates_connections(cause):
                     await self._give_up(connection)
-                    self._renewal.report(opened_at, is_lost=is_disconnect(cause))
+                    self._invalidator.report(opened_at, is_lost=is_disconnect(cause))
                 raise
 
     async def commit(self, connection: AsyncConnection) -> None:
         """Commit; the answer is waited for no longer than for that of a statement."""
         driver = _driver(connection)
-        self._watchdog.begin(driver)
+        self._watchdog.track(driver)
         try:
             await connection.commit()
         finally:
-            self._watchdog.end(driver)
+            self._watchdog.untrack(driver)
 
     async def _give_up(self, connection: AsyncConnection) -> None:
         if not connection.invalidated:
@@ -69,16 +75,16 @@ class EnginePool:
 
     def _on_connect(self, connection: Any, record: Any) -> None:
         record.info[OPENED] = monotonic()
-        watch_socket(connection.driver_connection)
+        enable_keepalive(connection.driver_connection)
 
     def _on_checkout(self, connection: Any, record: Any, _fairy: Any) -> None:
         driver = connection.driver_connection
         idle_since = self._idle.pop(driver, None)
         opened_at = record.info[OPENED]
-        if self._renewal.is_outdated(opened_at):
+        if self._invalidator.is_outdated(opened_at):
             driver.terminate()
         elif driver.is_closed() or not _is_there(connection, idle_since):
-            self._renewal.report(opened_at, is_lost=True)
+            self._invalidator.report(opened_at, is_lost=True)
         else:
             return
         raise DisconnectionError
@@ -87,13 +93,13 @@ class EnginePool:
         if connection is None:
             return
         driver = connection.driver_connection
-        self._watchdog.end(driver)
-        if self._renewal.is_outdated(record.info[OPENED]):
+        self._watchdog.untrack(driver)
+        if self._invalidator.is_outdated(record.info[OPENED]):
             driver.terminate()
         self._idle[driver] = monotonic()
 
     def _on_reset(self, connection: Any, *_: Any) -> None:
-        self._watchdog.begin(connection.driver_connection)
+        self._watchdog.track(connection.driver_connection)
 
     def _on_close(self, connection: Any, *_: Any) -> None:
         self._forget(connection)
@@ -103,18 +109,18 @@ class EnginePool:
 
     def _forget(self, connection: Any) -> None:
         self._idle.pop(connection.driver_connection, None)
-        self._watchdog.end(connection.driver_connection)
+        self._watchdog.untrack(connection.driver_connection)
 
     def _on_statement(self, connection: Any, *_: Any) -> None:
-        self._watchdog.begin(connection.connection.driver_connection)
+        self._watchdog.track(connection.connection.driver_connection)
 
     def _on_answer(self, connection: Any, *_: Any) -> None:
-        self._watchdog.end(connection.connection.driver_connection, is_answered=True)
+        self._watchdog.untrack(connection.connection.driver_connection, is_answered=True)
 
     def _on_error(self, context: Any) -> None:
         connection = context.connection
         if connection is not None and not connection.invalidated:
-            self._watchdog.end(connection.connection.driver_connection)
+            self._watchdog.untrack(connection.connection.driver_connection)
 
 
 def _driver(connection: AsyncConnection) -> Any:
@@ -123,6 +129,10 @@ def _driver(connection: AsyncConnection) -> Any:
 
 def _is_there(connection: Any, idle_since: float | None) -> bool:
     """A connection that was in use a moment ago is taken for there: that costs no round trip."""
-    if idle_since is None or monotonic() - idle_since < IDLE_SECONDS:
+    if idle_since is None or monotonic() - idle_since < CHECK_AFTER_IDLE_SECONDS:
         return True
-    return bool(connection.run_async(lambda driver: answers(driver, within_seconds=CHECK_SECONDS)))
+    return bool(
+        connection.run_async(
+            lambda driver: check_connection(driver, timeout_seconds=CHECK_TIMEOUT_SECONDS)
+        )
+    )

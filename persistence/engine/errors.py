@@ -3,15 +3,15 @@
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from persistence.engine.sqlstates import Meaning, is_write_refused, map_error
-from persistence.engine.tls_errors import tls_refusal
+from persistence.engine.sqlstates import ErrorClass, classify, refuses_writes
+from persistence.engine.tls_errors import tls_error_reason
 
-NO_RULE = "28000"
+INVALID_AUTHORIZATION = "28000"
 # PostgreSQL's words for a connection without SSL, before version 13 and since.
-UNENCRYPTED = ("SSL off", "no encryption")
+NO_ENCRYPTION_PHRASES = ("SSL off", "no encryption")
 # What no waiting changes.
-REFUSALS = {
-    NO_RULE: "it lets this user in by none of its rules",
+CONNECT_ERROR_REASONS = {
+    INVALID_AUTHORIZATION: "it lets this user in by none of its rules",
     "28P01": "it refuses the password of this user",
     "3D000": "it has no database of this name",
 }
@@ -31,22 +31,24 @@ def sqlstate(error: BaseException) -> str | None:
     return state if isinstance(state, str) else None
 
 
-def refusal(error: BaseException | None) -> str:
+def connect_error_reason(error: BaseException | None) -> str:
     """Why a database that answers lets nobody in; empty when it may do so later."""
     if error is None:
         return ""
     state = sqlstate(error) or ""
-    if state == NO_RULE and any(words in str(error) for words in UNENCRYPTED):
+    if state == INVALID_AUTHORIZATION and any(
+        words in str(error) for words in NO_ENCRYPTION_PHRASES
+    ):
         return "it lets this user in only with SSL, and sslmode does not allow it"
-    return REFUSALS.get(state) or tls_refusal(error)
+    return CONNECT_ERROR_REASONS.get(state) or tls_error_reason(error)
 
 
-def constraint(error: BaseException) -> str:
+def violated_constraint(error: BaseException) -> str:
     """The name of the constraint that was violated; empty if it was none."""
     return _diagnostic(error, "constraint_name")
 
 
-def context(error: BaseException) -> str:
+def error_context(error: BaseException) -> str:
     """Where PostgreSQL was when it failed; empty if it does not say."""
     return _diagnostic(error, "context")
 
@@ -57,8 +59,8 @@ def _diagnostic(error: BaseException, name: str) -> str:
     return getattr(cause, name, None) or ""
 
 
-def _meaning(error: BaseException) -> Meaning:
-    return map_error(
+def _meaning(error: BaseException) -> ErrorClass:
+    return classify(
         sqlstate(error), _diagnostic(error, "severity_en") or _diagnostic(error, "severity")
     )
 
@@ -72,9 +74,9 @@ def is_disconnect(error: BaseException) -> bool:
     return isinstance(error, OSError)
 
 
-def is_spent(error: BaseException) -> bool:
+def invalidates_connections(error: BaseException) -> bool:
     """Whether the connection must not be used again, nor those that were opened with it."""
-    return _meaning(error).is_connection_spent or is_disconnect(error)
+    return _meaning(error).invalidates_connections or is_disconnect(error)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -82,17 +84,17 @@ def is_transient(error: BaseException) -> bool:
     return is_disconnect(error) or _meaning(error).is_retryable
 
 
-def is_busy(error: BaseException) -> bool:
+def is_pool_exhausted(error: BaseException) -> bool:
     """Whether it was waited in vain for a free connection."""
     return isinstance(error, NoFreeConnection | PoolTimeoutError)
 
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the database could not do now what it can do otherwise."""
-    given_up = is_busy(error) or isinstance(error, CommitUnknown)
+    given_up = is_pool_exhausted(error) or isinstance(error, CommitUnknown)
     return given_up or is_disconnect(error) or _meaning(error).is_unavailable
 
 
-def refuses_writes(error: BaseException) -> bool:
+def is_write_refused(error: BaseException) -> bool:
     """Whether the server answers and does not write."""
-    return is_write_refused(sqlstate(error))
+    return refuses_writes(sqlstate(error))

@@ -17,15 +17,15 @@ class HealthProbe:
     """
 
     def __init__(
-        self, url: str, *, connect_timeout_seconds: float, patience_seconds: float = 0.7
+        self, url: str, *, connect_timeout_seconds: float, stale_after_seconds: float = 0.7
     ) -> None:
         self._url = url
         self._connect_timeout_seconds = connect_timeout_seconds
-        self._patience_seconds = patience_seconds
+        self._stale_after_seconds = stale_after_seconds
         self._kept: asyncpg.Connection | None = None
         self._asking: asyncio.Task[float] | None = None
 
-    async def take(self, *, within_seconds: float) -> float:
+    async def ping(self, *, timeout_seconds: float) -> float:
         """Milliseconds that a `SELECT 1` took. Raises LOST, of which TimeoutError is one.
 
         Only the waiting ends after `within_seconds`: a database that wakes up slowly is connected
@@ -34,7 +34,7 @@ class HealthProbe:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
             self._asking.add_done_callback(_retrieve_exception)
-        async with asyncio.timeout(within_seconds):
+        async with asyncio.timeout(timeout_seconds):
             return await asyncio.shield(self._asking)
 
     async def close(self) -> None:
@@ -48,7 +48,7 @@ class HealthProbe:
         began = perf_counter()
         if self._kept is not None:
             with suppress(*CONNECTION_ERRORS):
-                await self._select(self._kept, self._patience_seconds)
+                await self._select(self._kept, self._stale_after_seconds)
                 return _milliseconds_since(began)
             self._end()
         seconds = self._connect_timeout_seconds

@@ -11,24 +11,24 @@ from typing import NoReturn
 import asyncpg
 
 from domain.errors.exceptions import ServiceUnavailable
-from persistence.engine.driver import CONNECTION_ERRORS, answers, connect
+from persistence.engine.driver import CONNECTION_ERRORS, check_connection, connect
 from persistence.engine.engine import DatabaseOptions
 from resilience.background_tasks import BackgroundTask
 from resilience.backoff import Backoff
 
-FIRST_WAIT_SECONDS = 0.1
-LONGEST_WAIT_SECONDS = 30.0
+MIN_RECONNECT_SECONDS = 0.1
+MAX_RECONNECT_SECONDS = 30.0
 # A connection that ended without a word is found out by asking.
-CHECK_SECONDS = 60.0
+CHECK_INTERVAL_SECONDS = 60.0
 
 
 async def listen(  # noqa: PLR0913 - what is listened to, who is told, and two waits
     options: DatabaseOptions,
     channel: str,
-    on_notice: Callable[[str], None],
+    on_notification: Callable[[str], None],
     *,
     task: BackgroundTask,
-    check_seconds: float = CHECK_SECONDS,
+    check_interval_seconds: float = CHECK_INTERVAL_SECONDS,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Call `on_notice` with the text of every notice until cancelled, whatever becomes of the
@@ -37,7 +37,7 @@ async def listen(  # noqa: PLR0913 - what is listened to, who is told, and two w
     Called once more after each connecting, without a text, for what may have been missed. `task` is
     told of each loss and of each connection.
     """
-    waits = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+    waits = Backoff(MIN_RECONNECT_SECONDS, LONGEST_WAIT_SECONDS)
 
     def listening() -> None:
         waits.reset()
@@ -46,7 +46,7 @@ async def listen(  # noqa: PLR0913 - what is listened to, who is told, and two w
 
     while True:
         try:
-            await _listen_once(options, channel, on_notice, listening, check_seconds)
+            await _listen_once(options, channel, on_notification, listening, check_interval_seconds)
         except ServiceUnavailable as error:
             task.fail(error)
         await sleep(waits.next())
@@ -55,17 +55,17 @@ async def listen(  # noqa: PLR0913 - what is listened to, who is told, and two w
 async def _listen_once(
     options: DatabaseOptions,
     channel: str,
-    on_notice: Callable[[str], None],
+    on_notification: Callable[[str], None],
     on_listening: Callable[[], None],
-    check_seconds: float,
+    check_interval_seconds: float,
 ) -> NoReturn:
     """Listen until the connection is lost. Raises ServiceUnavailable."""
     try:
-        async with _listening(options, channel, on_notice) as (connection, lost):
+        async with _listening(options, channel, on_notification) as (connection, lost):
             on_listening()
-            while not await _is_set(lost, within_seconds=check_seconds):
+            while not await _is_set(lost, timeout_seconds=check_interval_seconds):
                 seconds_to_answer = options.connect_timeout_seconds
-                if not await answers(connection, within_seconds=seconds_to_answer):
+                if not await check_connection(connection, timeout_seconds=seconds_to_answer):
                     break
     except CONNECTION_ERRORS as error:
         raise ServiceUnavailable from error
@@ -74,23 +74,23 @@ async def _listen_once(
 
 @asynccontextmanager
 async def _listening(
-    options: DatabaseOptions, channel: str, on_notice: Callable[[str], None]
+    options: DatabaseOptions, channel: str, on_notification: Callable[[str], None]
 ) -> AsyncGenerator[tuple[asyncpg.Connection, asyncio.Event]]:
     """A connection and the event that it is lost. Raises LOST."""
     connection = await connect(options.url, timeout_seconds=options.connect_timeout_seconds)
     try:
         lost = asyncio.Event()
         connection.add_termination_listener(lambda *_: lost.set())
-        await connection.add_listener(channel, lambda *notice: on_notice(str(notice[-1])))
+        await connection.add_listener(channel, lambda *notice: on_notification(str(notice[-1])))
         yield connection, lost
     finally:
         with suppress(*CONNECTION_ERRORS):
             await connection.close(timeout=options.connect_timeout_seconds)
 
 
-async def _is_set(event: asyncio.Event, *, within_seconds: float) -> bool:
+async def _is_set(event: asyncio.Event, *, timeout_seconds: float) -> bool:
     try:
-        async with asyncio.timeout(within_seconds):
+        async with asyncio.timeout(timeout_seconds):
             return await event.wait()
     except TimeoutError:
         return False

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Hashable
 from time import monotonic
 from typing import Any
 
-TRUE_FOR_SECONDS = 0.25
+MAX_AGE_SECONDS = 0.25
 # So many times as long: timers may be a millisecond early.
-WAITED_FOR = 1.1
-KEPT = 10_000
+WAIT_FACTOR = 1.1
+MAX_ENTRIES = 10_000
 
 
 class Recent:
@@ -29,10 +29,10 @@ class Recent:
     async def fill(self, key: Hashable, read: Callable[[], Awaitable[Any | None]]) -> Any | None:
         """What `read` finds. That there is nothing is not kept."""
         # It was true at the earliest when it was asked for.
-        until = self._now() + TRUE_FOR_SECONDS
+        until = self._now() + MAX_AGE_SECONDS
         value = await read()
         if value is not None:
-            if len(self._values) >= KEPT:
+            if len(self._values) >= MAX_ENTRIES:
                 self.clear()
             self._values[key] = (until, value)
         return value

@@ -9,11 +9,11 @@ from typing import Any
 _INT_MAX = 2**31 - 1
 
 
-class Unanswerable(Exception):
+class UnrepresentableResult(Exception):
     """A value that no answer can show. What it came with is not committed."""
 
 
-def require_answerable(value: Any) -> None:
+def require_representable(value: Any) -> None:
     """Look at a value and all that it holds.
 
     Raises Unanswerable for moments without an offset, integers of more than 32 bits, numbers that
@@ -23,14 +23,14 @@ def require_answerable(value: Any) -> None:
         return
     if is_dataclass(value):
         for name in value.__dataclass_fields__:
-            require_answerable(getattr(value, name))
+            require_representable(getattr(value, name))
     elif isinstance(value, Mapping):
-        require_answerable(list(value.items()))
+        require_representable(list(value.items()))
     elif isinstance(value, tuple | list | set | frozenset):
         for part in value:
-            require_answerable(part)
+            require_representable(part)
     elif not _is_shown(value):
-        raise Unanswerable(type(value).__name__)
+        raise UnrepresentableResult(type(value).__name__)
 
 
 def _is_shown(value: Any) -> bool:

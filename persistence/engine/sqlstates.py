@@ -9,11 +9,11 @@ from dataclasses import dataclass
 LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 # The server closes the connection after an error of one of these severities.
-ENDING_SEVERITIES = frozenset({"FATAL", "PANIC"})
+CLOSING_SEVERITIES = frozenset({"FATAL", "PANIC"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meaning:
+class ErrorClass:
     """`is_connection_spent`: the connection is closed, and the idle ones of its pools with it.
 
     `is_retryable`: the same work may succeed at once on another connection. `is_unavailable`: the
@@ -21,25 +21,25 @@ class Meaning:
     `is_outcome_unknown`: the statement may have been committed all the same.
     """
 
-    is_connection_spent: bool = False
+    invalidates_connections: bool = False
     is_retryable: bool = False
     is_unavailable: bool = False
     is_outcome_unknown: bool = False
 
 
-UNREMARKABLE = Meaning()
+OTHER = ErrorClass()
 # The connection ended, perhaps after the commit and before its answer.
-_LOST = Meaning(
-    is_connection_spent=True, is_retryable=True, is_unavailable=True, is_outcome_unknown=True
+_LOST = ErrorClass(
+    invalidates_connections=True, is_retryable=True, is_unavailable=True, is_outcome_unknown=True
 )
 # The server refused for its own reasons; another server, or the same one later, may not.
-_REFUSED = Meaning(is_connection_spent=True, is_retryable=True, is_unavailable=True)
+_REFUSED = ErrorClass(invalidates_connections=True, is_retryable=True, is_unavailable=True)
 # Two transactions were in each other's way.
-_CONFLICT = Meaning(is_retryable=True, is_unavailable=True)
+_CONFLICT = ErrorClass(is_retryable=True, is_unavailable=True)
 # The time for waiting is over: trying again would wait once more.
-_WAITED = Meaning(is_unavailable=True)
+_WAITED = ErrorClass(is_unavailable=True)
 # Nobody is let in until an operator changes something.
-_SHUT_OUT = Meaning(is_connection_spent=True, is_unavailable=True)
+_SHUT_OUT = ErrorClass(invalidates_connections=True, is_unavailable=True)
 
 _MEANINGS = {
     # Connection exceptions; asyncpg raises 08003 for a connection that ended in a statement.
@@ -80,16 +80,16 @@ _MEANINGS = {
 }
 
 
-def map_error(sqlstate: str | None, severity: str | None = None) -> Meaning:
+def classify(sqlstate: str | None, severity: str | None = None) -> ErrorClass:
     """The meaning of an error by its code, else by its severity."""
     code = sqlstate or ""
     for length in (5, 3, 2):
         row = _MEANINGS.get(code[:length])
         if row is not None:
             return row
-    return _LOST if severity in ENDING_SEVERITIES else UNREMARKABLE
+    return _LOST if severity in CLOSING_SEVERITIES else OTHER
 
 
-def is_write_refused(sqlstate: str | None) -> bool:
+def refuses_writes(sqlstate: str | None) -> bool:
     """Whether the server answers and does not write: read-only, disk full, errors of the disk."""
     return (sqlstate or "").startswith(("25006", "53100", "58"))

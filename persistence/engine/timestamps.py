@@ -25,21 +25,21 @@ async def connect(url: str, *, timeout_seconds: float, **options: Any) -> asyncp
     connection = await driver.connect(url, timeout_seconds=timeout_seconds, **options)
     try:
         async with asyncio.timeout(timeout_seconds):
-            await read_infinity(connection)
+            await register_timestamp_codec(connection)
     except BaseException:
         connection.terminate()
         raise
     return connection
 
 
-async def read_infinity(connection: asyncpg.Connection) -> None:
+async def register_timestamp_codec(connection: asyncpg.Connection) -> None:
     """Read every `timestamptz` of this connection as an aware moment from EARLIEST to LATEST."""
     await connection.set_type_codec(
         "timestamptz", schema="pg_catalog", encoder=_written, decoder=_read, format="tuple"
     )
 
 
-def bound(moment: datetime | None) -> datetime | None:
+def finite_or_none(moment: datetime | None) -> datetime | None:
     """An end of a window; None, no bound, for infinity at either end."""
     return None if moment in {EARLIEST, LATEST} else moment
 

@@ -38,7 +38,7 @@ _ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _UNREADABLE = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR)
 
 
-def tls_refusal(error: BaseException) -> str:
+def tls_error_reason(error: BaseException) -> str:
     """Why no encrypted connection comes about; empty for what may be otherwise in a moment."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _CERTIFICATES.get(error.verify_code, _UNTRUSTED)

@@ -11,24 +11,24 @@ from typing import Any, Protocol
 import asyncpg
 import structlog
 
-from persistence.engine.driver import CONNECTION_ERRORS, RunningTime, connect, leave
+from persistence.engine.driver import CONNECTION_ERRORS, LoopTimer, close_connection, connect
 
 log = structlog.get_logger(__name__)
 
 # How often statements under way are looked at.
-TICK_SECONDS = 0.5
+CHECK_INTERVAL_SECONDS = 0.5
 # Statements that take longer are asked about.
-SUSPECT_SECONDS = 1.5
+SUSPECT_AFTER_SECONDS = 1.5
 # The database has so long to say how they are.
-EXAMINATION_SECONDS = 2.0
+QUERY_TIMEOUT_SECONDS = 2.0
 # Between the end of an examination that found nobody and the next one.
-PAUSE_SECONDS = 0.5
+QUERY_RETRY_PAUSE_SECONDS = 0.5
 # An examination in which the event loop stood still for longer says nothing.
-STALL_SECONDS = 0.3
+MAX_LOOP_STALL_SECONDS = 0.3
 # The server has had nothing to do for so long, in its own time, while its answer is waited for.
-SILENT_SECONDS = 0.5
+MIN_IDLE_SECONDS = 0.5
 # Added to the server's own timeout, after which it would have answered.
-MARGIN_SECONDS = 2.0
+TIMEOUT_MARGIN_SECONDS = 2.0
 
 # Behind a pooler the server's process has another number than the client was told: then nothing
 # can be said. Sessions that are gone have no row. A session that works or waits for a lock is
@@ -58,7 +58,7 @@ _ABSENT = frozenset(
 )
 
 
-class Watched(Protocol):
+class DriverConnection(Protocol):
     """The part of asyncpg's connection that the watchdog uses."""
 
     def get_server_pid(self) -> int: ...
@@ -77,10 +77,12 @@ class Watchdog:
     with an error. Without `asks`, as behind pgbouncer, there is only the first limit.
     """
 
-    def __init__(self, url: str, *, statement_timeout_seconds: float, asks: bool = True) -> None:
+    def __init__(
+        self, url: str, *, statement_timeout_seconds: float, can_query_server: bool = True
+    ) -> None:
         self._url = url
-        self._longest_seconds = statement_timeout_seconds + MARGIN_SECONDS
-        self._asks = asks
+        self._longest_seconds = statement_timeout_seconds + TIMEOUT_MARGIN_SECONDS
+        self._asks = can_query_server
         self._under_way: dict[Any, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._examining: asyncio.Task[None] | None = None
@@ -88,14 +90,14 @@ class Watchdog:
         # When the first examination of those that found nobody began.
         self._absent_since: float | None = None
 
-    def begin(self, connection: Watched) -> None:
+    def track(self, connection: DriverConnection) -> None:
         """A statement was sent on this connection."""
         self._under_way[connection] = monotonic()
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(TICK_SECONDS, self._look)
+            self._timer = loop.call_later(CHECK_INTERVAL_SECONDS, self._look)
 
-    def end(self, connection: Watched, *, is_answered: bool = False) -> None:
+    def untrack(self, connection: DriverConnection, *, is_answered: bool = False) -> None:
         """Its answer came, or nobody waits for it any more."""
         if is_answered:
             self._answered_at = monotonic()
@@ -114,13 +116,13 @@ class Watchdog:
         self._timer = None
         if not self._under_way:
             return
-        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._look)
+        self._timer = asyncio.get_running_loop().call_later(CHECK_INTERVAL_SECONDS, self._look)
         now = monotonic()
         suspects = []
         for connection, began in list(self._under_way.items()):
             if now - began > self._longest_seconds:
                 self._give_up(connection, "timeout")
-            elif now - began > SUSPECT_SECONDS:
+            elif now - began > SUSPECT_AFTER_SECONDS:
                 suspects.append(connection)
         is_examining = self._examining is not None and not self._examining.done()
         if not suspects and not is_examining:
@@ -128,13 +130,13 @@ class Watchdog:
         if suspects and self._asks and not is_examining and now >= self._rests_until:
             self._examining = asyncio.create_task(self._examine(suspects))
 
-    async def _examine(self, suspects: list[Watched]) -> None:
+    async def _examine(self, suspects: list[DriverConnection]) -> None:
         began = {one: self._under_way[one] for one in suspects if one in self._under_way}
         started = monotonic()
-        running = RunningTime(2 * EXAMINATION_SECONDS, lambda: None)
-        silent: list[Watched] = []
+        running = LoopTimer(2 * QUERY_TIMEOUT_SECONDS, lambda: None)
+        silent: list[DriverConnection] = []
         try:
-            async with asyncio.timeout(EXAMINATION_SECONDS):
+            async with asyncio.timeout(QUERY_TIMEOUT_SECONDS):
                 silent = await self._silent(began, running)
             self._absent_since = None
         except asyncpg.PostgresError as error:
@@ -142,8 +144,10 @@ class Watchdog:
             log.warning("silence_not_examined", sqlstate=error.sqlstate)
             self._absent_since = None
         except CONNECTION_ERRORS as error:
-            self._rests_until = monotonic() + PAUSE_SECONDS
-            if running.longest_stall <= STALL_SECONDS and self._is_absent(error, started):
+            self._rests_until = monotonic() + QUERY_RETRY_PAUSE_SECONDS
+            if running.longest_stall_seconds <= MAX_LOOP_STALL_SECONDS and self._is_absent(
+                error, started
+            ):
                 silent = list(began)
         finally:
             running.cancel()
@@ -161,20 +165,22 @@ class Watchdog:
         return True
 
     def _waiting_still(
-        self, connections: Iterable[Watched], began: dict[Watched, float]
-    ) -> list[Watched]:
+        self, connections: Iterable[DriverConnection], began: dict[DriverConnection, float]
+    ) -> list[DriverConnection]:
         """Not those that were answered, and perhaps given to somebody else, meanwhile."""
         return [one for one in connections if self._under_way.get(one) == began[one]]
 
-    async def _silent(self, began: dict[Watched, float], running: RunningTime) -> list[Watched]:
+    async def _silent(
+        self, began: dict[DriverConnection, float], running: LoopTimer
+    ) -> list[DriverConnection]:
         """Those whose sessions wait for a client, and are ended, or are gone. Raises LOST."""
-        connection = await connect(self._url, timeout_seconds=EXAMINATION_SECONDS)
+        connection = await connect(self._url, timeout_seconds=QUERY_TIMEOUT_SECONDS)
         try:
             open_ones = [one for one in self._waiting_still(began, began) if not one.is_closed()]
             by_pid = {one.get_server_pid(): one for one in open_ones}
             own = connection.get_server_pid()
-            rows = await connection.fetch(_SILENT, list(by_pid), own, SILENT_SECONDS)
-            if running.longest_stall > STALL_SECONDS:
+            rows = await connection.fetch(_SILENT, list(by_pid), own, MIN_IDLE_SECONDS)
+            if running.longest_stall_seconds > MAX_LOOP_STALL_SECONDS:
                 return []
             since = {by_pid[row["pid"]]: row["since"] for row in rows}
             silent = self._waiting_still(since, began)
@@ -182,10 +188,10 @@ class Watchdog:
                 pids = [one.get_server_pid() for one in silent]
                 await connection.fetch(_END, pids, [since[one] for one in silent])
         finally:
-            await leave(connection)
+            await close_connection(connection)
         return silent
 
-    def _give_up(self, connection: Watched, reason: str) -> None:
+    def _give_up(self, connection: DriverConnection, reason: str) -> None:
         log.warning("connection_given_up", reason=reason)
-        self.end(connection)
+        self.untrack(connection)
         connection.terminate()

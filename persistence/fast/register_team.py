@@ -20,7 +20,7 @@ from domain.errors.exceptions import IdempotencyInProgress
 from domain.registration.forms import TeamEntry
 from domain.teams.status import TeamStatus
 from persistence.engine.database import Database
-from persistence.engine.errors import context, sqlstate
+from persistence.engine.errors import error_context, sqlstate
 from persistence.engine.sqlstates import LOCK_NOT_AVAILABLE
 from persistence.fast.statement_pool import CompiledStatement
 from persistence.ids import new_id
@@ -165,7 +165,7 @@ async def store(
         _storing(with_key=key is not None),
         _values(registration),
         repeatable=key is not None,
-        meaning=_meaning,
+        map_error=_meaning,
         answer=answer,
     )
     if not rows:
@@ -180,7 +180,7 @@ def _meaning(error: BaseException) -> Exception | None:
     state = sqlstate(error) or ""
     if state in _REFUSALS:
         return _REFUSALS[state]()
-    if state == LOCK_NOT_AVAILABLE and '"idempotency_record"' in context(error):
+    if state == LOCK_NOT_AVAILABLE and '"idempotency_record"' in error_context(error):
         return IdempotencyInProgress()
     return duplicate_of(error)
 

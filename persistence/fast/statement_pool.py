@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, Executable, any_, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from persistence.engine.connection_pool import ConnectionPool, WaitLimits
+from persistence.engine.connection_pool import ConnectionPool, LockTimeouts
 from persistence.engine.driver import CONNECTION_ERRORS
-from persistence.engine.errors import is_spent
+from persistence.engine.errors import invalidates_connections
 
 _DIALECT: Any = dialect()  # type: ignore[no-untyped-call]
 
@@ -56,7 +56,7 @@ def key_in(column: ColumnElement[Any]) -> ColumnElement[bool]:
 class StatementPool:
     """Runs single statements, each its own transaction, on the connections of a pool."""
 
-    def __init__(self, pool: ConnectionPool, limits: WaitLimits | None = None) -> None:
+    def __init__(self, pool: ConnectionPool, limits: LockTimeouts | None = None) -> None:
         self._pool = pool
         self._limits = limits
 
@@ -74,25 +74,25 @@ class StatementPool:
         """
         began = monotonic() if since is None else since
         try:
-            lease = await self._pool.acquire(began)
+            pooled = await self._pool.acquire(began)
         except CONNECTION_ERRORS as error:
             raise _as_lost(error) from error
         is_usable = False
         try:
             if self._limits is not None:
-                await self._limits.apply(lease, began)
-            rows: Sequence[Row] = await lease.connection.fetch(
+                await self._limits.apply(pooled, began)
+            rows: Sequence[Row] = await pooled.connection.fetch(
                 statement.text, *statement.arguments(values)
             )
             is_usable = True
         except CONNECTION_ERRORS as error:
             lost = _as_lost(error)
-            is_usable = not (is_spent(lost) or lease.connection.is_closed())
+            is_usable = not (invalidates_connections(lost) or pooled.connection.is_closed())
             if not is_usable:
-                self._pool.report(lease, lost)
+                self._pool.report(pooled, lost)
             raise lost from (None if lost is error else error)
         finally:
-            self._pool.release(lease, is_usable=is_usable)
+            self._pool.release(pooled, is_usable=is_usable)
         return rows
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from persistence.engine.errors import constraint
+from persistence.engine.errors import violated_constraint
 from persistence.models import IS_LIVE, church, church_alias, team, tournament
 from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
 from persistence.records import ChurchRecord
@@ -128,7 +128,7 @@ async def move_teams(
             .returning(team.c.id)
         )
     except IntegrityError as error:
-        if constraint(error) == _LIVE_NAME:
+        if violated_constraint(error) == _LIVE_NAME:
             raise SameTeamName from error
         raise
     return sorted(rows.scalars())

@@ -17,7 +17,7 @@ from domain.registration.validation import (
     duplicate_captain_phone,
     duplicate_team_name,
 )
-from persistence.engine.errors import constraint
+from persistence.engine.errors import violated_constraint
 from persistence.ids import new_id
 from persistence.models import IS_LIVE
 from persistence.records import (
@@ -122,7 +122,7 @@ def duplicates_as_issues() -> Iterator[None]:
 
 def duplicate_of(error: BaseException) -> InvalidForm | None:
     """What a violation says of the form; None for one that says nothing of it."""
-    duplicate = _DUPLICATES.get(constraint(error))
+    duplicate = _DUPLICATES.get(violated_constraint(error))
     return InvalidForm((duplicate(),)) if duplicate else None
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.documents import DocumentKind
 from domain.tournaments import TournamentRules
 from persistence.engine.database import Database
-from persistence.engine.timestamps import bound
+from persistence.engine.timestamps import finite_or_none
 from persistence.fast.statement_pool import CompiledStatement, key_in
 from persistence.ids import new_id
 from persistence.models import tournament
@@ -165,8 +165,8 @@ def from_row(row: Any) -> TournamentRecord:
             squad_max=row.squad_max,
             teams_per_church=row.teams_per_church,
             capacity=row.capacity,
-            opens_at=bound(row.opens_at),
-            closes_at=bound(row.closes_at),
+            opens_at=finite_or_none(row.opens_at),
+            closes_at=finite_or_none(row.closes_at),
             required_documents=tuple(DocumentKind(kind) for kind in row.required_documents),
             consent_version=row.consent_version,
         ),

@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 1
 
 async def take(services: Services, *, within_seconds: float = PATIENCE_SECONDS) -> None:
     """Of the outbox what was there last, while the database is away."""
-    connections = services.database.connections()
+    connections = services.database.pool_usage()
     POOL.clear()
     # Behind pgbouncer there is no pool: "as many as allowed" would hold all the time.
     if connections.size:

@@ -120,11 +120,11 @@ def _watched_check(part: Watched) -> Check:
 async def database_check(services: Services) -> Check:
     """DOWN, too, where it answers and takes no writes: nobody can be registered."""
     database = services.database
-    writing = asyncio.create_task(database.takes_writes())
+    writing = asyncio.create_task(database.accepts_writes())
     try:
         latency_ms = round(await database.ping(), 2)
     except ServiceUnavailable:
         return Check(name="database", status="DOWN", latency_ms=None)
     finally:
-        takes_writes = await writing
-    return Check(name="database", status="OK" if takes_writes else "DOWN", latency_ms=latency_ms)
+        accepts_writes = await writing
+    return Check(name="database", status="OK" if accepts_writes else "DOWN", latency_ms=latency_ms)

@@ -124,7 +124,7 @@ async def test_untrusted_certificate_is_named_and_not_waited_for(tmp_path, chain
         said = await refusal(url + "verify-full")
 
     assert said == (reason if reason == ELSEWHERE else f"its certificate {reason}")
-    assert server.protocol_factory == 1
+    assert server.connections == 1
 
 
 async def test_certificate_of_another_host_name_is_named(tmp_path):
@@ -210,4 +210,4 @@ async def test_start_says_so_at_once_without_the_password(tmp_path, authorities)
         "The database answers, but its certificate is self-signed and not trusted here."
         " Check DATABASE_URL.\n"
     )
-    assert (done.returncode, done.stdout, server.protocol_factory) == (1, "", 1)
+    assert (done.returncode, done.stdout, server.connections) == (1, "", 1)

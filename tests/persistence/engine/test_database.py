@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from domain.errors.exceptions import ServiceUnavailable
 from observability.redaction import render_exception
-from persistence.engine.errors import constraint, sqlstate
+from persistence.engine.errors import sqlstate, violated_constraint
 from tests.relay import TERMINATED
 
 WRITE = text("INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now())")
@@ -333,7 +333,7 @@ async def test_violation_is_the_callers_to_judge(database, sql):
         await database.run(work)
 
     assert sqlstate(violated.value) == "23505"
-    assert constraint(violated.value) == "pk_idempotency_record"
+    assert violated_constraint(violated.value) == "pk_idempotency_record"
     assert len(calls) == 1
     assert await written(sql) == []
 

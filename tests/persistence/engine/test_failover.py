@@ -43,7 +43,7 @@ async def write_again(connection, key):
 
 
 async def write_one(database, key, statement=WRITE_ONE):
-    rows = await database.write(statement, {"key": key}, repeatable=True, meaning=nothing)
+    rows = await database.write(statement, {"key": key}, repeatable=True, map_error=nothing)
     return rows[0]["key"]
 
 
@@ -67,7 +67,7 @@ async def test_writes_follow_the_database_to_another_server(servers):
 
             causes = [await refused(write_one(database, "refused 1"))]
             causes += [await refused(database.run(lambda c: work(c, "refused 2")))]
-            assert not await database.takes_writes()
+            assert not await database.accepts_writes()
             standing = await server(database)
 
             await servers.promote()
@@ -81,7 +81,7 @@ async def test_writes_follow_the_database_to_another_server(servers):
             assert standing != old
             assert outage < 5
             assert await stored(database) == sorted(acknowledged)
-            assert await database.takes_writes()
+            assert await database.accepts_writes()
         finally:
             await database.close()
 

@@ -58,7 +58,7 @@ def nothing(_error):
 
 
 async def write(database):
-    return len(await database.write(WRITE, {}, repeatable=True, meaning=nothing))
+    return len(await database.write(WRITE, {}, repeatable=True, map_error=nothing))
 
 
 async def test_full_disk_is_unavailable_and_told_until_there_is_room(small_disk):
@@ -75,7 +75,7 @@ async def test_full_disk_is_unavailable_and_told_until_there_is_room(small_disk)
                 written += await write(database)
             except ServiceUnavailable as error:
                 failure = error
-        told = await database.takes_writes()
+        told = await database.accepts_writes()
         kept = (await database.fetch(COUNT))[0]["rows"]
         filler.unlink()
         written += await write(database)
@@ -85,5 +85,5 @@ async def test_full_disk_is_unavailable_and_told_until_there_is_room(small_disk)
         assert not told
         assert kept == written - 1000
         assert (await database.fetch(COUNT))[0]["rows"] == written
-        assert await database.takes_writes()
+        assert await database.accepts_writes()
         await database.close()

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from domain.errors.exceptions import ServiceUnavailable
 from persistence.embedded.server import EmbeddedPostgres
-from persistence.engine.database import PING_SECONDS, Connections, Database
+from persistence.engine.database import PING_TIMEOUT_SECONDS, Database, PoolUsage
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.health_probe import HealthProbe
 from tests.freezing import frozen
@@ -64,23 +64,23 @@ def black_hole():
 
 async def unanswered(database: Database) -> BaseException | None:
     with pytest.raises(ServiceUnavailable) as refused:
-        await database.ping(within_seconds=SOON)
+        await database.ping(timeout_seconds=SOON)
     return refused.value.__cause__
 
 
 async def ping_for_ever(database: Database) -> None:
     """The children of a killed server answer until they notice."""
     while True:
-        await database.ping(within_seconds=60)
+        await database.ping(timeout_seconds=60)
 
 
 def test_nobody_waits_two_seconds_for_an_answer():
-    assert PING_SECONDS < 2
+    assert PING_TIMEOUT_SECONDS < 2
 
 
 async def test_database_whose_pool_is_exhausted_answers(busy, database_url):
     database = await busy(database_url)
-    assert database.connections() == Connections(size=1, in_use=1)
+    assert database.pool_usage() == PoolUsage(size=1, in_use=1)
 
     assert await database.ping() > 0
 
@@ -93,7 +93,7 @@ async def test_frozen_database_is_unavailable_and_answers_again(busy, postgres):
         causes = [await unanswered(database) for _ in range(2)]
 
     assert [type(cause) for cause in causes] == [TimeoutError, TimeoutError]
-    assert await database.ping(within_seconds=60) > 0
+    assert await database.ping(timeout_seconds=60) > 0
 
 
 async def test_killed_database_is_unavailable_and_answers_again(busy, postgres):
@@ -106,7 +106,7 @@ async def test_killed_database_is_unavailable_and_answers_again(busy, postgres):
         await ping_for_ever(database)
 
     await asyncio.to_thread(postgres.start)
-    assert await database.ping(within_seconds=60) > 0
+    assert await database.ping(timeout_seconds=60) > 0
 
 
 async def test_network_that_drops_everything_is_waited_for_no_longer_than_asked(black_hole):
@@ -119,13 +119,13 @@ async def test_network_that_drops_everything_is_waited_for_no_longer_than_asked(
 
 
 async def test_kept_connection_that_fell_silent_is_replaced(relay):
-    pulse = HealthProbe(relay.url, connect_timeout_seconds=60, patience_seconds=SOON)
-    await pulse.take(within_seconds=60)
+    probe = HealthProbe(relay.url, connect_timeout_seconds=60, stale_after_seconds=SOON)
+    await probe.ping(timeout_seconds=60)
     relay.fall_silent()
 
-    assert await pulse.take(within_seconds=60) > 0
+    assert await probe.ping(timeout_seconds=60) > 0
 
-    await pulse.close()
+    await probe.close()
 
 
 async def test_all_who_ask_together_cause_one_connection(relay, relayed):
@@ -142,7 +142,7 @@ async def test_database_that_wakes_up_slowly_is_connected_to_meanwhile(postgres,
     with frozen(postgres):
         await unanswered(database)
 
-    assert await database.ping(within_seconds=60) > 0
+    assert await database.ping(timeout_seconds=60) > 0
 
 
 async def test_closing_ends_a_question_that_is_under_way(black_hole):
@@ -152,4 +152,4 @@ async def test_closing_ends_a_question_that_is_under_way(black_hole):
     await database.close()
 
     names = {task.get_coro().__qualname__ for task in asyncio.all_tasks()}
-    assert not any(name.startswith("Pulse.") for name in names)
+    assert not any(name.startswith("HealthProbe.") for name in names)

@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from persistence.engine.engine import DatabaseOptions
-from persistence.engine.notifications import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, listen
 from resilience.background_tasks import BackgroundTask
+from persistence.engine.notifications import MAX_RECONNECT_SECONDS, MIN_RECONNECT_SECONDS, listen
 from tests.persistence.engine.test_database_sessions import until
 from tests.relay import STARTING_UP
 
@@ -23,7 +23,7 @@ LISTENERS = """
 class Ear:
     """Listens on `outbox`, counts what it is told and how long it would have waited."""
 
-    def __init__(self, url, *, check_seconds=60.0, **options):
+    def __init__(self, url, *, check_interval_seconds=60.0, **options):
         self.notices = 0
         self.waits = []
         self.state = BackgroundTask("outboxNotices")
@@ -33,7 +33,7 @@ class Ear:
                 "outbox",
                 self._hear,
                 task=self.state,
-                check_seconds=check_seconds,
+                check_interval_seconds=check_interval_seconds,
                 sleep=self._wait,
             )
         )
@@ -110,7 +110,7 @@ async def test_connection_that_the_server_ended_is_made_anew(database_url, sql, 
         await listening.heard(2)
 
     assert await sql.fetchval(LISTENERS) != first
-    assert listening.waits == [FIRST_WAIT_SECONDS]
+    assert listening.waits == [MIN_RECONNECT_SECONDS]
     assert [(entry["event"], entry["log_level"], entry["task"]) for entry in logs] == [
         ("background_task_failed", "warning", "outboxNotices"),
         ("background_task_recovered", "info", "outboxNotices"),
@@ -140,13 +140,13 @@ async def test_server_that_stays_away_is_tried_at_longer_and_longer_intervals(re
     await listening.heard(3)
 
     assert waits[:10] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30]
-    assert set(waits[10:]) == {LONGEST_WAIT_SECONDS}
+    assert set(waits[10:]) == {MAX_RECONNECT_SECONDS}
     assert len(waits) == refused + 1
-    assert listening.waits == [*waits, FIRST_WAIT_SECONDS]
+    assert listening.waits == [*waits, MIN_RECONNECT_SECONDS]
 
 
 async def test_connection_that_answers_no_more_is_given_up(database_url, sql, ear):
-    listening = ear(database_url, check_seconds=0.02, connect_timeout_seconds=0.5)
+    listening = ear(database_url, check_interval_seconds=0.02, connect_timeout_seconds=0.5)
     await listening.heard(1)
     silent = await sql.fetchval(LISTENERS)
 
@@ -162,7 +162,7 @@ async def test_connection_that_answers_no_more_is_given_up(database_url, sql, ea
 
 
 async def test_connection_that_answers_is_kept(database_url, sql, ear):
-    listening = ear(database_url, check_seconds=0.001)
+    listening = ear(database_url, check_interval_seconds=0.001)
     await listening.heard(1)
     pid = await sql.fetchval(LISTENERS)
 

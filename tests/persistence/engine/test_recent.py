@@ -64,7 +64,7 @@ async def test_it_is_true_since_it_was_asked_for_however_long_reading_takes():
 
     assert await kept.fill("key", read) == "read"
     assert kept.get("key") == "read"
-    moment = 10.0 + recent.TRUE_FOR_SECONDS
+    moment = 10.0 + recent.MAX_AGE_SECONDS
     assert kept.get("key") is None
 
 
@@ -97,7 +97,7 @@ async def test_whoever_changes_it_forgets_it(database, sql, monkeypatch):
     await sql.execute(FOUND)
     churches = Churches(database)
     await churches.name()
-    monkeypatch.setattr(recent, "TRUE_FOR_SECONDS", 0)
+    monkeypatch.setattr(recent, "MAX_AGE_SECONDS", 0)
 
     await database.supersede(closed)
 
@@ -126,7 +126,7 @@ async def test_a_refusal_is_not_told_before_that_either(database, open_database,
 
 @pytest.mark.recent(3_600)
 async def test_so_much_is_kept_at_most(database, sql, monkeypatch):
-    monkeypatch.setattr(recent, "KEPT", 1)
+    monkeypatch.setattr(recent, "MAX_ENTRIES", 1)
     await sql.execute(FOUND)
     await sql.execute(FOUND.replace("St Mary", "St John").replace("st mary", "st john"))
     churches = Churches(database)

@@ -13,7 +13,6 @@ from domain.documents import DocumentFormat, DocumentKind
 from domain.registration.validation import check
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
-from persistence.engine.result_check import Unanswerable, require_answerable
 from persistence.fast.register_team import Registration
 from persistence.fast.statement_pool import CompiledStatement
 from persistence.ids import new_id
@@ -21,6 +20,7 @@ from persistence.records import DocumentRecord, IdempotencyEntry
 from persistence.repositories import tournaments
 from resolvers.registration.attempt import Attempt, squad
 from tests import make
+from persistence.engine.result_check import UnrepresentableResult, require_representable
 from tests.asking import ask, data, refused
 from tests.schema.teams.test_corrections import rows
 from tests.schema.teams.test_decisions import register
@@ -52,8 +52,8 @@ class Record:
     ids=["alone", "record", "records", "value", "key", "set"],
 )
 def test_what_no_answer_can_show_is_found_wherever_it_is(value, wrap):
-    with pytest.raises(Unanswerable):
-        require_answerable(wrap(value))
+    with pytest.raises(UnrepresentableResult):
+        require_representable(wrap(value))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_no_answer_can_show_is_found_wherever_it_is(value, wrap):
     [None, True, 0, 2**31 - 1, -(2**31), 1.5, "ஆனந்த் 😀", b"\xff", datetime.now(UTC), Record([])],
 )
 def test_what_can_be_shown_is_let_through(value):
-    require_answerable((value, Record(value)))
+    require_representable((value, Record(value)))
 
 
 @pytest.mark.parametrize("value", [NAIVE, 2**40, "\ud800", Record((NAIVE,))], ids=ascii)
@@ -71,7 +71,7 @@ async def test_a_unit_of_work_that_returns_it_is_rolled_back(database, sql, valu
         return returned
 
     for run in (database.run, database.supersede):
-        with pytest.raises(Unanswerable):
+        with pytest.raises(UnrepresentableResult):
             await run(partial(rename, returned=value))
 
     assert await sql.fetchval("SELECT name FROM tournament") == "ICCT26 Cricket Tournament"

@@ -15,8 +15,8 @@ from domain.errors.exceptions import ServiceUnavailable
 from persistence.engine import connection_pool, engine_pool, watchdog
 from persistence.engine.driver import (
     KEEPALIVE_IDLE_SECONDS,
-    USER_TIMEOUT_MILLISECONDS,
-    answers,
+    USER_TIMEOUT_MS,
+    check_connection,
     connect,
 )
 from persistence.fast.statement_pool import CompiledStatement
@@ -56,12 +56,12 @@ async def write_again(connection, key):
 
 
 async def write_one(database, key, statement=WRITE_ONE):
-    rows = await database.write(statement, {"key": key}, repeatable=True, meaning=nothing)
+    rows = await database.write(statement, {"key": key}, repeatable=True, map_error=nothing)
     return rows[0]["key"]
 
 
 async def lock(database):
-    return (await database.write(LOCK_ONE, {}, repeatable=True, meaning=nothing))[0]["pid"]
+    return (await database.write(LOCK_ONE, {}, repeatable=True, map_error=nothing))[0]["pid"]
 
 
 def every_call(database, suffix):
@@ -96,14 +96,14 @@ async def test_statement_on_a_silent_connection_is_done_on_another(
     getattr(relay, silence)()
 
     began = monotonic()
-    answers = await asyncio.gather(*every_call(relayed, "after"), return_exceptions=True)
+    check_connection = await asyncio.gather(*every_call(relayed, "after"), return_exceptions=True)
     outage = monotonic() - began
 
     assert outage < OUTAGE_SECONDS
-    assert answers[0][0]["number"] == 1
-    assert answers[1]["key"] == "found"
-    assert answers[2:4] == [1, "run after"]
-    assert type(answers[4]) is last
+    assert check_connection[0][0]["number"] == 1
+    assert check_connection[1]["key"] == "found"
+    assert check_connection[2:4] == [1, "run after"]
+    assert type(check_connection[4]) is last
     assert await stored(sql) == ["run after", "run before", "write after", "write before"]
 
 
@@ -130,13 +130,13 @@ async def test_idle_connection_is_checked_before_use_and_nothing_is_sent_on_a_si
     relay, relayed, sql, monkeypatch
 ):
     for module in (connection_pool, engine_pool):
-        monkeypatch.setattr(module, "IDLE_SECONDS", 0)
+        monkeypatch.setattr(module, "CHECK_AFTER_IDLE_SECONDS", 0)
     await asyncio.gather(*every_call(relayed, "before"))
     relay.swallow()
 
     began = monotonic()
     # Nothing of these may be repeated: they were never sent.
-    once = await relayed.write(WRITE_ONE, {"key": "once"}, repeatable=False, meaning=nothing)
+    once = await relayed.write(WRITE_ONE, {"key": "once"}, repeatable=False, map_error=nothing)
     twice = await relayed.run(partial(write, key="again"), repeatable=False)
     outage = monotonic() - began
 
@@ -182,13 +182,13 @@ async def test_database_that_is_silent_altogether_is_unavailable_in_time(relay, 
     relay.deaf = True
 
     began = monotonic()
-    answers = await asyncio.gather(*every_call(database, "during"), return_exceptions=True)
+    check_connection = await asyncio.gather(*every_call(database, "during"), return_exceptions=True)
     outage = monotonic() - began
     relay.deaf = False
     after = monotonic()
     await asyncio.gather(*every_call(database, "after"))
 
-    assert {type(answer) for answer in answers} == {ServiceUnavailable}
+    assert {type(answer) for answer in check_connection} == {ServiceUnavailable}
     assert outage < 2 * OUTAGE_SECONDS
     assert monotonic() - after < OUTAGE_SECONDS
     assert await stored(sql) == ["run after", "run before", "write after", "write before"]
@@ -218,7 +218,7 @@ async def test_sockets_notice_a_side_that_has_gone(relay, relayed):
     own = await connect(relay.url, timeout_seconds=5)
 
     assert socket_options(own) == await relayed.run(options)
-    assert socket_options(own) == (1, KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MILLISECONDS)
+    assert socket_options(own) == (1, KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MS)
     own.terminate()
 
 
@@ -271,10 +271,10 @@ async def test_callers_in_a_row_wait_two_deadlines_at_most(relay, open_database,
 @pytest.fixture
 def hurried(monkeypatch):
     for name, seconds in {
-        "TICK_SECONDS": 0.05,
-        "SUSPECT_SECONDS": 0.2,
-        "EXAMINATION_SECONDS": 0.3,
-        "PAUSE_SECONDS": 0.1,
+        "CHECK_INTERVAL_SECONDS": 0.05,
+        "SUSPECT_AFTER_SECONDS": 0.2,
+        "QUERY_TIMEOUT_SECONDS": 0.3,
+        "QUERY_RETRY_PAUSE_SECONDS": 0.1,
     }.items():
         monkeypatch.setattr(watchdog, name, seconds)
 
@@ -307,8 +307,8 @@ async def test_stall_of_this_process_is_no_silence(relay, stall):
     own = await connect(relay.url, timeout_seconds=5)
     asyncio.get_running_loop().call_soon(time.sleep, stall)
 
-    assert await answers(own, within_seconds=0.3)
+    assert await check_connection(own, timeout_seconds=0.3)
 
     relay.swallow()
-    assert not await answers(own, within_seconds=0.3)
+    assert not await check_connection(own, timeout_seconds=0.3)
     assert own.is_closed()

@@ -7,13 +7,13 @@ from sqlalchemy.exc import DBAPIError
 
 from domain.errors.exceptions import ServiceUnavailable
 from persistence.engine.errors import (
+    invalidates_connections,
     is_disconnect,
-    is_spent,
     is_transient,
     is_unavailable,
     sqlstate,
 )
-from persistence.engine.sqlstates import Meaning, map_error
+from persistence.engine.sqlstates import ErrorClass, classify
 from persistence.fast.statement_pool import CompiledStatement
 
 # Disk full, out of memory, limits; read-only; errors of the disk; a server that was replaced.
@@ -69,7 +69,7 @@ async def pid(connection):
 
 
 async def write(database):
-    rows = await database.write(WRITE_ONE, {}, repeatable=False, meaning=nothing)
+    rows = await database.write(WRITE_ONE, {}, repeatable=False, map_error=nothing)
     return rows[0]["key"]
 
 
@@ -83,49 +83,55 @@ async def stored(sql):
 
 @pytest.mark.parametrize("code", REFUSED)
 def test_refusal_of_the_server_spends_the_connection_and_not_the_work(code):
-    assert map_error(code) == Meaning(
-        is_connection_spent=True, is_retryable=True, is_unavailable=True, is_outcome_unknown=False
+    assert classify(code) == ErrorClass(
+        invalidates_connections=True,
+        is_retryable=True,
+        is_unavailable=True,
+        is_outcome_unknown=False,
     )
 
 
 @pytest.mark.parametrize("code", LOST)
 def test_loss_leaves_the_outcome_unknown(code):
-    assert map_error(code) == Meaning(
-        is_connection_spent=True, is_retryable=True, is_unavailable=True, is_outcome_unknown=True
+    assert classify(code) == ErrorClass(
+        invalidates_connections=True,
+        is_retryable=True,
+        is_unavailable=True,
+        is_outcome_unknown=True,
     )
 
 
 @pytest.mark.parametrize("code", CONFLICTS)
 def test_conflict_is_repeated_on_the_same_connection(code):
-    assert map_error(code) == Meaning(is_retryable=True, is_unavailable=True)
+    assert classify(code) == ErrorClass(is_retryable=True, is_unavailable=True)
 
 
 @pytest.mark.parametrize("code", WAITED)
 def test_time_that_is_over_is_not_repeated(code):
-    assert map_error(code) == Meaning(is_unavailable=True)
+    assert classify(code) == ErrorClass(is_unavailable=True)
 
 
 @pytest.mark.parametrize("code", SHUT_OUT)
 def test_user_who_is_let_in_no_longer_makes_the_database_unavailable(code):
-    assert map_error(code) == Meaning(is_connection_spent=True, is_unavailable=True)
+    assert classify(code) == ErrorClass(invalidates_connections=True, is_unavailable=True)
 
 
 @pytest.mark.parametrize("code", [*OTHERS, "", None])
 def test_other_codes_say_nothing_about_the_database(code):
-    assert map_error(code) == Meaning()
-    assert map_error(code, "ERROR") == Meaning()
+    assert classify(code) == ErrorClass()
+    assert classify(code, "ERROR") == ErrorClass()
 
 
 @pytest.mark.parametrize("severity", ["FATAL", "PANIC"])
 def test_error_after_which_the_server_closes_the_connection_is_a_loss(severity):
-    assert map_error("XX000", severity) == map_error("08006")
+    assert classify("XX000", severity) == classify("08006")
 
 
 async def test_error_of_asyncpg_is_judged_by_its_severity():
     error = asyncpg.PostgresError.new({"C": "XX000", "S": "FATAL", "V": "FATAL", "M": "gone"})
 
     assert is_disconnect(error)
-    assert is_spent(error)
+    assert invalidates_connections(error)
     assert is_transient(error)
     assert is_unavailable(error)
 

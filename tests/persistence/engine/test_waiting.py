@@ -40,7 +40,7 @@ def nothing(_error):
 async def update(database, lock=0):
     began = monotonic()
     try:
-        await database.write(UPDATE, {"lock": lock}, repeatable=True, meaning=nothing)
+        await database.write(UPDATE, {"lock": lock}, repeatable=True, map_error=nothing)
     except ServiceUnavailable as error:
         return monotonic() - began, error
     return monotonic() - began, None
@@ -72,7 +72,7 @@ async def test_many_who_wait_for_one_row_wait_for_the_lock_timeout_in_all(open_d
 
     # The row is free: all is well at once, with the whole of the time to wait.
     assert (await update(database))[1] is None
-    settings = await database.write(TIMEOUTS, {}, repeatable=True, meaning=nothing)
+    settings = await database.write(TIMEOUTS, {}, repeatable=True, map_error=nothing)
     assert dict(settings[0].items()) == {"lock": "1s", "statement": "1500ms"}
     assert await taken(sql) == 1
 

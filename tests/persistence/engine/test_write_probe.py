@@ -38,7 +38,7 @@ async def refuse(sql):
 
 @pytest.fixture
 async def probe(database_url):
-    made = WriteProbe(database_url, good_for_seconds=0)
+    made = WriteProbe(database_url, cache_seconds=0)
     yield made
     await made.close()
 
@@ -54,7 +54,7 @@ async def counts(sql):
 async def test_database_that_writes_is_found_out_and_nothing_stays(probe, database, sql):
     before = await counts(sql)
 
-    assert await probe.takes_writes(within_seconds=30)
+    assert await probe.accepts_writes(timeout_seconds=30)
 
     assert await counts(sql) == before
 
@@ -63,12 +63,12 @@ async def test_database_that_writes_is_found_out_and_nothing_stays(probe, databa
 async def test_refused_write_is_told_until_one_is_done(probe, refuse, code):
     begin, undo = refuse
     await begin(code)
-    assert not await probe.takes_writes(within_seconds=30)
-    assert not await probe.takes_writes(within_seconds=30)
+    assert not await probe.accepts_writes(timeout_seconds=30)
+    assert not await probe.accepts_writes(timeout_seconds=30)
 
     await undo()
 
-    assert await probe.takes_writes(within_seconds=30)
+    assert await probe.accepts_writes(timeout_seconds=30)
 
 
 @pytest.mark.parametrize("code", OTHERS[:-2])
@@ -76,15 +76,15 @@ async def test_other_failure_of_the_probe_is_not_one_of_writing(probe, refuse, c
     begin, _ = refuse
     await begin(code)
 
-    assert await probe.takes_writes(within_seconds=30)
+    assert await probe.accepts_writes(timeout_seconds=30)
 
 
 async def test_refused_write_of_the_service_counts_more_than_a_small_probe(database_url):
     probe = WriteProbe(database_url)
-    probe.refused()
-    assert not await probe.takes_writes(within_seconds=30)
-    probe.done()
-    assert await probe.takes_writes(within_seconds=30)
+    probe.mark_refused()
+    assert not await probe.accepts_writes(timeout_seconds=30)
+    probe.mark_accepted()
+    assert await probe.accepts_writes(timeout_seconds=30)
     await probe.close()
 
 
@@ -92,8 +92,8 @@ async def test_those_who_ask_together_cause_one_write(database_url, relay):
     probe = WriteProbe(relay.url)
     relay.refusal = b""
 
-    answers = await asyncio.gather(*(probe.takes_writes(within_seconds=30) for _ in range(20)))
-    await probe.takes_writes(within_seconds=30)
+    answers = await asyncio.gather(*(probe.accepts_writes(timeout_seconds=30) for _ in range(20)))
+    await probe.accepts_writes(timeout_seconds=30)
 
     # A database that cannot be reached is none that refuses to write.
     assert answers == [True] * 20
@@ -104,14 +104,14 @@ async def test_those_who_ask_together_cause_one_write(database_url, relay):
 async def test_write_that_hangs_is_waited_for_as_long_as_asked_and_is_none(
     database_url, sql, monkeypatch
 ):
-    monkeypatch.setattr(write_probe, "DEADLINE_SECONDS", 0.3)
-    probe = WriteProbe(database_url, good_for_seconds=60)
+    monkeypatch.setattr(write_probe, "TIMEOUT_SECONDS", 0.3)
+    probe = WriteProbe(database_url, cache_seconds=60)
     async with sql.transaction():
         await sql.execute("LOCK TABLE idempotency_record")
         began = monotonic()
-        first = await probe.takes_writes(within_seconds=0.01)
+        first = await probe.accepts_writes(timeout_seconds=0.01)
         waited = monotonic() - began
-        second = await probe.takes_writes(within_seconds=30)
+        second = await probe.accepts_writes(timeout_seconds=30)
 
     assert (first, second) == (True, False)
     assert waited < 1

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import bindparam, func, select, text
 
 from domain.errors.exceptions import ServiceUnavailable
-from persistence.engine.connection_pool import ConnectionPool, PoolOptions, Renewal
+from persistence.engine.connection_pool import ConnectionPool, PoolInvalidator, PoolOptions
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.errors import NoFreeConnection
@@ -40,7 +40,7 @@ def made_direct(url: str, *, size: int, wait_seconds: float = 5) -> StatementPoo
         server_settings=SETTINGS,
     )
     watchdog = Watchdog(url, statement_timeout_seconds=30)
-    return StatementPool(ConnectionPool(options, renewal=Renewal(), watchdog=watchdog))
+    return StatementPool(ConnectionPool(options, invalidator=PoolInvalidator(), watchdog=watchdog))
 
 
 async def pid(direct: StatementPool) -> int:
@@ -149,8 +149,8 @@ async def test_reads_are_repeated_after_a_loss(database_url, sql):
         (second,) = await database.fetch(PID)
 
         assert second["pid"] != first["pid"]
-        assert database.connections().size == 4
-        assert database.connections().in_use == 0
+        assert database.pool_usage().size == 4
+        assert database.pool_usage().in_use == 0
     finally:
         await database.close()
 
