@@ -139,7 +139,7 @@ def doctor() -> None:
 
         found = run(maintenance.diagnose)
     for entry in found.drift:
-        print(f"{entry.of}: {entry.taken} places are taken, {entry.live_teams} teams are live.")
+        print(f"{entry.entity}: {entry.taken} places are taken, {entry.live_teams} teams are live.")
     differences = [line for entry in found.comparisons for line in differences_of(entry)]
     for line in differences:
         print(line)

@@ -5,7 +5,7 @@ import time
 from uuid import UUID
 
 # Random numbers that are read together, in one call of the system.
-CHANCES_READ = 256
+RANDOM_BATCH_SIZE = 256
 
 _NS_PER_MS = 1_000_000
 _unused: list[int] = []
@@ -30,8 +30,8 @@ def new_ids(count: int) -> list[UUID]:
 def _chances(count: int) -> list[int]:
     """So many random numbers of 64 bits, which nobody was given before."""
     # More than are taken: threads may take some meanwhile.
-    if len(_unused) < count + CHANCES_READ:
-        _unused.extend(memoryview(os.urandom(8 * (count + 2 * CHANCES_READ))).cast("Q"))
+    if len(_unused) < count + RANDOM_BATCH_SIZE:
+        _unused.extend(memoryview(os.urandom(8 * (count + 2 * RANDOM_BATCH_SIZE))).cast("Q"))
     return [_unused.pop() for _ in range(count)]
 
 

@@ -32,7 +32,7 @@ class Page(Generic[R]):
     has_next: bool
     has_previous: bool
 
-    def of(self, rows: Sequence[S]) -> "Page[S]":
+    def with_rows(self, rows: Sequence[S]) -> "Page[S]":
         """The same page with something else in the place of each row."""
         return Page(
             rows=tuple(rows),
@@ -54,52 +54,52 @@ async def read_page(
     connection: AsyncConnection,
     statement: Select[Any],
     order: KeysetOrder,
-    wanted: PageRequest,
-    make: Callable[[Any], R],
+    request: PageRequest,
+    to_record: Callable[[Any], R],
 ) -> Page[R]:
     """One statement; `make` turns a row into a record."""
-    found = await connection.execute(paged(statement, order, wanted))
-    names = key_names(order)
+    found = await connection.execute(apply_keyset(statement, order, request))
+    names = key_labels(order)
     rows = [(row, tuple(getattr(row, name) for name in names)) for row in found]
-    return build_page(rows, wanted, make)
+    return build_page(rows, request, to_record)
 
 
-def key_names(order: KeysetOrder) -> list[str]:
+def key_labels(order: KeysetOrder) -> list[str]:
     """What the columns of a key are called among those of a row."""
     return [f"key_{number}" for number in range(len(order.columns))]
 
 
-def paged(statement: Select[Any], order: KeysetOrder, wanted: PageRequest) -> Select[Any]:
+def apply_keyset(statement: Select[Any], order: KeysetOrder, request: PageRequest) -> Select[Any]:
     """One row more than is wanted, each with its key."""
     place = tuple_(*order.columns)
-    if wanted.after is not None:
+    if request.after is not None:
         statement = statement.where(
-            place < wanted.after if order.is_descending else place > wanted.after
+            place < request.after if order.is_descending else place > request.after
         )
-    if wanted.before is not None:
+    if request.before is not None:
         statement = statement.where(
-            place > wanted.before if order.is_descending else place < wanted.before
+            place > request.before if order.is_descending else place < request.before
         )
-    labels = zip(order.columns, key_names(order), strict=True)
+    labels = zip(order.columns, key_labels(order), strict=True)
     keys = [column.label(name) for column, name in labels]
-    is_down = order.is_descending != wanted.is_backward
+    is_down = order.is_descending != request.is_backward
     directed = [column.desc() if is_down else column.asc() for column in order.columns]
     # Not a parameter: PostgreSQL plans for a number that it knows, and keeps that plan.
-    size: ColumnElement[int] = literal_column(str(wanted.size + 1))
+    size: ColumnElement[int] = literal_column(str(request.size + 1))
     return statement.add_columns(*keys).order_by(*directed).limit(size)
 
 
 def build_page(
-    found: Sequence[tuple[Any, Key]], wanted: PageRequest, make: Callable[[Any], R]
+    found: Sequence[tuple[Any, Key]], request: PageRequest, to_record: Callable[[Any], R]
 ) -> Page[R]:
     """The page of what `paged` gave: rows with their keys."""
-    is_more = len(found) > wanted.size
-    found = found[: wanted.size]
-    if wanted.is_backward:
+    is_more = len(found) > request.size
+    found = found[: request.size]
+    if request.is_backward:
         found = found[::-1]
     return Page(
-        rows=tuple(make(row) for row, _ in found),
+        rows=tuple(to_record(row) for row, _ in found),
         keys=tuple(key for _, key in found),
-        has_next=wanted.before is not None if wanted.is_backward else is_more,
-        has_previous=is_more if wanted.is_backward else wanted.after is not None,
+        has_next=request.before is not None if request.is_backward else is_more,
+        has_previous=is_more if request.is_backward else request.after is not None,
     )

@@ -75,7 +75,7 @@ async def reserve(services: Services, connection: Connection, making: Making) ->
         operation=making.operation,
         key=making.own_key,
         fingerprint=fingerprint(services.secrets, making.content),
-        made_id=making.made_id,
+        object_id=making.made_id,
         now=now,
         expires_at=now + services.idempotency_kept,
     )

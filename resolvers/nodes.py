@@ -85,7 +85,7 @@ async def node(
 async def _find(
     services: Services, viewer: Viewer, text: str, connection: Connection
 ) -> Found | None:
-    named = await nodes.find_text(connection, text)
+    named = await nodes.find_by_external_id(connection, text)
     if named is None or not _is_visible(viewer, named):
         return None
     return await _read(services, connection, UUID(text), named)

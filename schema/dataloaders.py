@@ -6,7 +6,7 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from persistence.repositories.audit import AuditRecord
-from persistence.repositories.team_stats import SamePlayer
+from persistence.repositories.team_stats import DuplicatePlayer
 from resolvers.services import Services
 from resolvers.teams import queries
 
@@ -25,5 +25,5 @@ class Loaders:
         return DataLoader(load_fn=partial(queries.histories, self._services), cache=False)
 
     @cached_property
-    def same_players(self) -> DataLoader[UUID, list[SamePlayer]]:
+    def same_players(self) -> DataLoader[UUID, list[DuplicatePlayer]]:
         return DataLoader(load_fn=partial(queries.same_players, self._services), cache=False)

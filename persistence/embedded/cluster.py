@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from persistence.embedded.binaries import Binaries, Version
-from persistence.embedded.os_user import ENVIRONMENT, Account, EmbeddedPostgresError, open_private
+from persistence.embedded.os_user import ENVIRONMENT, EmbeddedPostgresError, OsUser, open_private
 
 PORT = 5432
 PREFIX = "icct26-"
@@ -59,7 +59,7 @@ class PidFile:
 class Cluster:
     home: Path
     version: Version
-    account: Account
+    account: OsUser
     binaries: Binaries
 
     @property

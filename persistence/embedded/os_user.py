@@ -27,7 +27,7 @@ class SpawnOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class OsUser:
     """The operating system's user that runs the server. `dropped`: not the one running now."""
 
     uid: int
@@ -68,30 +68,30 @@ class Account:
 
 def open_private(path: Path, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    give_to_owner_above(path)
+    chown_to_parent_owner(path)
     return descriptor
 
 
-def give_to_owner_above(path: Path) -> None:
+def chown_to_parent_owner(path: Path) -> None:
     """So that the owner of a folder can use without root what root has made in it."""
     if os.geteuid() == ROOT:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def account_for(data_dir: Path, cluster: Path) -> Account:
+def select_os_user(data_dir: Path, cluster: Path) -> OsUser:
     """PostgreSQL refuses to run as root: then the owner of the data runs it, or nobody."""
     if os.geteuid() != ROOT:
         _require_own(cluster)
-        return Account(uid=os.geteuid(), gid=os.getegid(), dropped=False)
+        return OsUser(uid=os.geteuid(), gid=os.getegid(), dropped=False)
     if cluster.exists():
         owner = cluster.stat()
         if owner.st_uid == ROOT:
             message = "belongs to root, as whom PostgreSQL refuses to run; give it to another user"
             raise EmbeddedPostgresError(f"{cluster} {message}.")
-        return Account(uid=owner.st_uid, gid=owner.st_gid, dropped=True)
+        return OsUser(uid=owner.st_uid, gid=owner.st_gid, dropped=True)
     entry = _entry_of(data_dir.stat().st_uid) or pwd.getpwnam("nobody")
-    return Account(uid=entry.pw_uid, gid=entry.pw_gid, dropped=True)
+    return OsUser(uid=entry.pw_uid, gid=entry.pw_gid, dropped=True)
 
 
 def _require_own(cluster: Path) -> None:
@@ -122,7 +122,7 @@ class Process:
         return program.rsplit("/", 1)[-1] in {"postgres", "postmaster"}
 
 
-def processes() -> Iterator[Process]:
+def list_processes() -> Iterator[Process]:
     """All that run, without zombies."""
     if sys.platform == "linux":
         pids = (int(entry.name) for entry in PROCESSES.iterdir() if entry.name.isdigit())
@@ -140,7 +140,7 @@ def find_process(pid: int) -> Process | None:
     """None for one that has gone, or is a zombie. Looks at no other process on Linux."""
     if sys.platform == "linux":
         return _read_process(pid)
-    return next((each for each in processes() if each.pid == pid), None)  # pragma: no cover
+    return next((each for each in list_processes() if each.pid == pid), None)  # pragma: no cover
 
 
 def _read_process(pid: int) -> Process | None:
@@ -153,7 +153,7 @@ def _read_process(pid: int) -> Process | None:
         return None
 
 
-def may_serve(process: Process, cluster: Path) -> bool:
+def may_use_cluster(process: Process, cluster: Path) -> bool:
     """Whether `process` is a PostgreSQL that works in `cluster`, or cannot be excluded to be."""
     if not process.is_postgres:
         return False

@@ -14,9 +14,9 @@ from persistence.embedded.os_user import (
     EmbeddedPostgresError,
     Process,
     find_process,
-    may_serve,
+    list_processes,
+    may_use_cluster,
     open_private,
-    processes,
 )
 
 READY_SECONDS = 30
@@ -78,7 +78,7 @@ class Postmaster:
         if self._is_ours(process):
             return recorded
         # Another cluster's mark proves a stranger, to which the pid has passed.
-        if f"cluster_name={PREFIX}" not in process.command and may_serve(
+        if f"cluster_name={PREFIX}" not in process.command and may_use_cluster(
             process, self.cluster.folder
         ):
             raise EmbeddedPostgresError(
@@ -173,7 +173,7 @@ class Postmaster:
         return bool(self._left_over())
 
     def _left_over(self) -> list[Process]:
-        return [process for process in processes() if self._is_ours(process)]
+        return [process for process in list_processes() if self._is_ours(process)]
 
     def _is_ours(self, process: Process) -> bool:
         return (

@@ -15,9 +15,9 @@ from persistence.embedded.binaries import Version, find_binaries
 from persistence.embedded.cluster import PORT, Cluster, PidFile
 from persistence.embedded.os_user import (
     EmbeddedPostgresError,
-    account_for,
-    give_to_owner_above,
+    chown_to_parent_owner,
     open_private,
+    select_os_user,
 )
 from persistence.embedded.postmaster import STOP_SECONDS, Postmaster
 
@@ -148,7 +148,7 @@ class EmbeddedPostgres:
         self._holding = holding
 
     def _serve(self) -> None:
-        account = account_for(self._data_dir, self._home / "cluster")
+        account = select_os_user(self._data_dir, self._home / "cluster")
         cluster = Cluster(
             home=self._home,
             version=self._version,
@@ -173,7 +173,7 @@ class EmbeddedPostgres:
         for folder in (self._data_dir, self._home):
             with suppress(FileExistsError):
                 folder.mkdir(mode=0o700, parents=True)
-                give_to_owner_above(folder)
+                chown_to_parent_owner(folder)
             if not folder.is_dir():
                 raise EmbeddedPostgresError(f"{folder} is not a folder.")
 

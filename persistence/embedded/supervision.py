@@ -12,7 +12,7 @@ import structlog
 from persistence.embedded.server import EmbeddedPostgres
 from resilience.background_tasks import BackgroundTask
 
-REVIVE_SECONDS = 0.5
+RESTART_CHECK_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ async def restart_on_exit(embedded: EmbeddedPostgres, task: BackgroundTask) -> N
     the server and starting it is left to a thread, so that others are answered meanwhile.
     """
     while True:
-        await asyncio.sleep(REVIVE_SECONDS)
+        await asyncio.sleep(RESTART_CHECK_SECONDS)
         try:
             if await asyncio.to_thread(embedded.ensure_running):
                 log.warning("embedded_postgres_revived")

@@ -24,10 +24,17 @@ from persistence.engine.database import Database
 from persistence.engine.timestamps import EARLIEST, LATEST
 from persistence.fast.statement_pool import CompiledStatement, Row, key_in
 from persistence.models import church, player, team, tournament
-from persistence.pagination import KeysetOrder, Page, PageRequest, build_page, paged, read_page
+from persistence.pagination import (
+    KeysetOrder,
+    Page,
+    PageRequest,
+    apply_keyset,
+    build_page,
+    read_page,
+)
 from persistence.repositories import churches
-from persistence.repositories.team_search import TeamFilter, TeamQuery, matching
-from persistence.repositories.teams import reference_of
+from persistence.repositories.team_search import TeamFilter, TeamQuery, filter_teams
+from persistence.repositories.teams import parse_reference
 from resilience.byte_bounded_cache import cached
 
 # Keys of the answer with the field that each stands for, and what is selected below it.
@@ -46,12 +53,12 @@ class UnsupportedField(Exception):
     """A field that is not listed here."""
 
 
-kept = cached(
+statement_cache = cached(
     TEXTS_MAX_BYTES, max_entry_bytes=TEXT_MAX_BYTES, value_bytes=lambda _value: STATEMENT_BYTES
 )
 
 
-@kept
+@statement_cache
 def json_expression(kind: str, selection: Selection) -> JsonSql | None:
     """The expression that prints a `Team`, `Player` or `Church`; None when it has to be read as a
     record.
@@ -64,7 +71,7 @@ def json_expression(kind: str, selection: Selection) -> JsonSql | None:
 
 async def find_team(database: Database, reference: str, text: JsonSql) -> Row | None:
     """The team with this id or code: what is `printed`, and its `manage_generation`."""
-    name, value = reference_of(reference)
+    name, value = parse_reference(reference)
     return await database.find(_finding_team(text, name), value)
 
 
@@ -75,25 +82,25 @@ async def find_player(
     return rows[0]["printed"] if rows else None
 
 
-async def team_page(database: Database, listing: TeamQuery, text: JsonSql) -> Page[str]:
+async def team_page(database: Database, query: TeamQuery, text: JsonSql) -> Page[str]:
     """As `team_lists.page` with contacts."""
-    if listing.wanted == TeamFilter():
-        return await _page(database, "Team", text, listing.order, listing.part)
-    narrowed = matching(_teams(text), listing.wanted, with_contacts=True)
-    return await _narrowed(database, narrowed, listing.order, listing.part)
+    if query.filters == TeamFilter():
+        return await _page(database, "Team", text, query.order, query.request)
+    narrowed = filter_teams(_teams(text), query.filters, with_contacts=True)
+    return await _narrowed(database, narrowed, query.order, query.request)
 
 
 async def church_page(
-    database: Database, search: str, part: PageRequest, text: JsonSql
+    database: Database, search: str, request: PageRequest, text: JsonSql
 ) -> Page[str]:
     """As `churches.page`."""
     if not search:
-        return await _page(database, "Church", text, churches.BY_NAME, part)
-    narrowed = churches.matching(_churches(text), search)
-    return await _narrowed(database, narrowed, churches.BY_NAME, part)
+        return await _page(database, "Church", text, churches.BY_NAME, request)
+    narrowed = churches.filter_churches(_churches(text), search)
+    return await _narrowed(database, narrowed, churches.BY_NAME, request)
 
 
-@kept
+@statement_cache
 def _finding_team(text: JsonSql, name: str) -> CompiledStatement:
     # As `teams.find`, which reads a team together with its players.
     has_players = exists().where(player.c.team_id == team.c.id)
@@ -103,7 +110,7 @@ def _finding_team(text: JsonSql, name: str) -> CompiledStatement:
     return CompiledStatement(found.where(key_in(column), has_players))
 
 
-@kept
+@statement_cache
 def _finding_player(text: JsonSql) -> CompiledStatement:
     is_there = (team.c.code == bindparam("code")) & (player.c.position == bindparam("position"))
     return CompiledStatement(
@@ -112,31 +119,35 @@ def _finding_player(text: JsonSql) -> CompiledStatement:
 
 
 async def _narrowed(
-    database: Database, statement: Select[Any], order: KeysetOrder, part: PageRequest
+    database: Database, statement: Select[Any], order: KeysetOrder, request: PageRequest
 ) -> Page[str]:
     return await database.read(
         partial(
-            read_page, statement=statement, order=order, wanted=part, make=attrgetter("printed")
+            read_page,
+            statement=statement,
+            order=order,
+            request=request,
+            to_record=attrgetter("printed"),
         )
     )
 
 
 async def _page(
-    database: Database, kind: str, text: JsonSql, order: KeysetOrder, part: PageRequest
+    database: Database, kind: str, text: JsonSql, order: KeysetOrder, request: PageRequest
 ) -> Page[str]:
     values = {
         f"{name}_{number}": value
-        for name, key in (("after", part.after), ("before", part.before))
+        for name, key in (("after", request.after), ("before", request.before))
         for number, value in enumerate(key or ())
     }
-    ends = part.after is not None, part.before is not None
-    printing = _paging(kind, text, order, part.size, ends, is_backward=part.is_backward)
+    ends = request.after is not None, request.before is not None
+    printing = _paging(kind, text, order, request.size, ends, is_backward=request.is_backward)
     rows = [tuple(row.values()) for row in await database.fetch(printing, **values)]
     # The columns of the key follow what is printed.
-    return build_page([(row[0], row[1:]) for row in rows], part, str)
+    return build_page([(row[0], row[1:]) for row in rows], request, str)
 
 
-@kept
+@statement_cache
 def _paging(  # noqa: PLR0913 - all that the statement depends on
     kind: str,
     text: JsonSql,
@@ -158,13 +169,13 @@ def _paging(  # noqa: PLR0913 - all that the statement depends on
         else None
         for name, is_given in zip(("after", "before"), ends, strict=True)
     )
-    part = PageRequest(size=size, after=after, before=before, is_backward=is_backward)
+    request = PageRequest(size=size, after=after, before=before, is_backward=is_backward)
     every = (
-        matching(_teams(text), TeamFilter(), with_contacts=True)
+        filter_teams(_teams(text), TeamFilter(), with_contacts=True)
         if kind == "Team"
-        else churches.matching(_churches(text), "")
+        else churches.filter_churches(_churches(text), "")
     )
-    return CompiledStatement(paged(every, order, part))
+    return CompiledStatement(apply_keyset(every, order, request))
 
 
 def _teams(text: JsonSql) -> Select[Any]:

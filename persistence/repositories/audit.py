@@ -79,7 +79,7 @@ async def append(  # noqa: PLR0913 - one argument for each column
 
 
 # Of one team; `auditLog` has them all in pages.
-HISTORY_MAX = 100
+MAX_TEAM_EVENTS = 100
 
 _PREFIX = f"{CallerKind.ORGANISER}:"
 _HEX = func.replace(cast(organiser.c.id, String), "-", "")
@@ -104,18 +104,20 @@ _NEWEST_FIRST = KeysetOrder(columns=(audit_event.c.id,), is_descending=True)
 
 
 async def page(
-    connection: AsyncConnection, *, wanted: AuditFilter, part: PageRequest
+    connection: AsyncConnection, *, filters: AuditFilter, request: PageRequest
 ) -> Page[AuditRecord]:
     """The newest first."""
-    return await read_page(connection, _matching(_EVENTS, wanted), _NEWEST_FIRST, part, _record)
+    return await read_page(connection, _matching(_EVENTS, filters), _NEWEST_FIRST, request, _record)
 
 
-async def count(connection: AsyncConnection, *, wanted: AuditFilter) -> int:
-    statement = _matching(select(func.count()).select_from(audit_event), wanted)
+async def count(connection: AsyncConnection, *, filters: AuditFilter) -> int:
+    statement = _matching(select(func.count()).select_from(audit_event), filters)
     return int(await connection.scalar(statement) or 0)
 
 
-async def of_teams(connection: AsyncConnection, team_ids: Collection[UUID]) -> list[AuditRecord]:
+async def list_by_teams(
+    connection: AsyncConnection, team_ids: Collection[UUID]
+) -> list[AuditRecord]:
     """The newest HISTORY_MAX of each team, the oldest first."""
     place = func.row_number().over(
         partition_by=audit_event.c.team_id, order_by=audit_event.c.id.desc()
@@ -125,7 +127,7 @@ async def of_teams(connection: AsyncConnection, team_ids: Collection[UUID]) -> l
         .where(audit_event.c.team_id.in_(team_ids))
         .subquery()
     )
-    newest = select(numbered.c.id).where(numbered.c.place <= HISTORY_MAX)
+    newest = select(numbered.c.id).where(numbered.c.place <= MAX_TEAM_EVENTS)
     statement = _EVENTS.where(audit_event.c.id.in_(newest)).order_by(audit_event.c.id)
     return [_record(row) for row in await connection.execute(statement)]
 
@@ -135,17 +137,17 @@ async def find(connection: AsyncConnection, event_id: UUID) -> AuditRecord | Non
     return _record(row) if row else None
 
 
-def _matching(statement: Select[Any], wanted: AuditFilter) -> Select[Any]:
-    if wanted.team is not None:
-        statement = statement.where(references_team(audit_event.c.team_id, wanted.team))
-    if wanted.organiser_id is not None:
-        statement = statement.where(audit_event.c.actor == f"{_PREFIX}{wanted.organiser_id.hex}")
-    if wanted.actions:
-        statement = statement.where(_is_any(wanted.actions))
-    if wanted.since is not None:
-        statement = statement.where(audit_event.c.at >= wanted.since)
-    if wanted.until is not None:
-        statement = statement.where(audit_event.c.at < wanted.until)
+def _matching(statement: Select[Any], filters: AuditFilter) -> Select[Any]:
+    if filters.team is not None:
+        statement = statement.where(references_team(audit_event.c.team_id, filters.team))
+    if filters.organiser_id is not None:
+        statement = statement.where(audit_event.c.actor == f"{_PREFIX}{filters.organiser_id.hex}")
+    if filters.actions:
+        statement = statement.where(_is_any(filters.actions))
+    if filters.since is not None:
+        statement = statement.where(audit_event.c.at >= filters.since)
+    if filters.until is not None:
+        statement = statement.where(audit_event.c.at < filters.until)
     return statement
 
 

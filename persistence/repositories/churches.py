@@ -18,21 +18,21 @@ BY_NAME = KeysetOrder(columns=(church.c.name, church.c.id))
 
 
 async def page(
-    connection: AsyncConnection, *, search: str, wanted: PageRequest
+    connection: AsyncConnection, *, search: str, request: PageRequest
 ) -> Page[ChurchRecord]:
     """Churches with a live team, by name, whose normalised name holds `search` (normalised too)."""
-    statement = matching(
+    statement = filter_churches(
         select(church.c.id, church.c.name, church.c.taken, tournament.c.teams_per_church), search
     )
-    return await read_page(connection, statement, BY_NAME, wanted, _record)
+    return await read_page(connection, statement, BY_NAME, request, _record)
 
 
 async def count(connection: AsyncConnection, *, search: str) -> int:
-    statement = matching(select(func.count()).select_from(church), search)
+    statement = filter_churches(select(func.count()).select_from(church), search)
     return int((await connection.execute(statement)).scalar_one())
 
 
-async def find_named(
+async def find_by_name(
     connection: AsyncConnection, tournament_id: UUID, normalized_name: str
 ) -> UUID | None:
     """The church with this name or alias."""
@@ -67,7 +67,7 @@ def _record(row: Any) -> ChurchRecord:
     return ChurchRecord(id=row.id, name=row.name, taken=row.taken, limit=row.teams_per_church)
 
 
-def matching(statement: Select[Any], search: str) -> Select[Any]:
+def filter_churches(statement: Select[Any], search: str) -> Select[Any]:
     """A statement over the churches with a live team in the active tournament, which it joins."""
     joined = statement.join(
         tournament, (tournament.c.id == church.c.tournament_id) & tournament.c.is_active
@@ -134,7 +134,7 @@ async def move_teams(
     return sorted(rows.scalars())
 
 
-async def close(
+async def delete_merged(
     connection: AsyncConnection, gone: MergedChurch, stays: MergedChurch
 ) -> ChurchRecord:
     """The one that stays, known under every name of the other, its teams counted anew."""

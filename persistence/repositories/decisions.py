@@ -85,49 +85,49 @@ async def lock(connection: AsyncConnection, reference: str) -> LockedTeam | None
     return LockedTeam(**{**row._asdict(), "status": TeamStatus(row.status)})
 
 
-async def release_slot(connection: AsyncConnection, decided: LockedTeam) -> None:
+async def release_slots(connection: AsyncConnection, locked: LockedTeam) -> None:
     """What a team that is live no more held is free again."""
-    await free_church_place(connection, decided.church_id)
-    await connection.execute(_FREE_IN_TOURNAMENT, {"tournament_id": decided.tournament_id})
+    await release_church_slot(connection, locked.church_id)
+    await connection.execute(_FREE_IN_TOURNAMENT, {"tournament_id": locked.tournament_id})
 
 
-async def free_church_place(connection: AsyncConnection, church_id: UUID) -> None:
+async def release_church_slot(connection: AsyncConnection, church_id: UUID) -> None:
     """For a live team that leaves the church and stays in the tournament."""
     await connection.execute(_FREE_IN_CHURCH, {"church_id": church_id})
 
 
-async def take_church_place(connection: AsyncConnection, decided: LockedTeam) -> bool:
+async def take_church_slot(connection: AsyncConnection, locked: LockedTeam) -> bool:
     """False when the church has none left."""
-    row = await connection.execute(_TAKE_IN_CHURCH, {"church_id": decided.church_id})
+    row = await connection.execute(_TAKE_IN_CHURCH, {"church_id": locked.church_id})
     return row.first() is not None
 
 
-async def take_place(connection: AsyncConnection, decided: LockedTeam) -> bool:
+async def take_tournament_slot(connection: AsyncConnection, locked: LockedTeam) -> bool:
     """False when the tournament is full."""
-    row = await connection.execute(_TAKE_IN_TOURNAMENT, {"tournament_id": decided.tournament_id})
+    row = await connection.execute(_TAKE_IN_TOURNAMENT, {"tournament_id": locked.tournament_id})
     return row.first() is not None
 
 
-async def settle(
-    connection: AsyncConnection, decided: LockedTeam, status: TeamStatus, *, now: datetime
+async def set_status(
+    connection: AsyncConnection, locked: LockedTeam, status: TeamStatus, *, now: datetime
 ) -> None:
     """Raises InvalidForm when a live team has the name, the e-mail or the phone by now."""
     with duplicates_as_issues():
         await connection.execute(
             team.update()
-            .where(team.c.id == decided.id)
+            .where(team.c.id == locked.id)
             .values(
                 status=status.value,
-                version=decided.version + 1,
-                last_change=decided.last_change,
+                version=locked.version + 1,
+                last_change=locked.last_change,
                 updated_at=now,
             )
         )
 
 
-async def review(
+async def set_review(
     connection: AsyncConnection,
-    decided: LockedTeam,
+    locked: LockedTeam,
     document_id: UUID,
     *,
     verdict: DocumentReview,
@@ -138,7 +138,7 @@ async def review(
         document.update()
         .where(
             document.c.id == document_id,
-            document.c.team_id == decided.id,
+            document.c.team_id == locked.id,
             document.c.deleted_at.is_(None),
             document.c.review != DocumentReview.SUPERSEDED,
         )
@@ -147,9 +147,9 @@ async def review(
     return bool(result.rowcount)
 
 
-async def record(  # noqa: PLR0913 - one argument for each column
+async def add(  # noqa: PLR0913 - one argument for each column
     connection: AsyncConnection,
-    decided: LockedTeam,
+    locked: LockedTeam,
     *,
     at: datetime,
     actor: str,
@@ -159,7 +159,7 @@ async def record(  # noqa: PLR0913 - one argument for each column
 ) -> None:
     values = {
         "id": new_id(),
-        "team_id": decided.id,
+        "team_id": locked.id,
         "at": at,
         "actor": actor,
         "event": action.value,

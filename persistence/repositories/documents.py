@@ -59,7 +59,7 @@ class DeletedDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class DocumentFile:
     """A document whose file a store has to hold."""
 
     id: UUID
@@ -108,7 +108,9 @@ async def find_owned(connection: AsyncConnection, document_id: UUID) -> OwnedDoc
     )
 
 
-async def of_teams(connection: AsyncConnection, team_ids: Collection[UUID]) -> list[DocumentRecord]:
+async def list_by_teams(
+    connection: AsyncConnection, team_ids: Collection[UUID]
+) -> list[DocumentRecord]:
     """What counts now: neither superseded nor deleted, in order of upload."""
     rows = await connection.execute(
         select(*_COLUMNS)
@@ -118,7 +120,7 @@ async def of_teams(connection: AsyncConnection, team_ids: Collection[UUID]) -> l
     return [_record(row) for row in rows.mappings()]
 
 
-async def of_team_in_store(connection: AsyncConnection, team_id: UUID) -> list[DocumentRecord]:
+async def list_stored_by_team(connection: AsyncConnection, team_id: UUID) -> list[DocumentRecord]:
     """What the stores hold of a team, superseded documents too."""
     rows = await connection.execute(
         select(*_COLUMNS)
@@ -128,9 +130,9 @@ async def of_team_in_store(connection: AsyncConnection, team_id: UUID) -> list[D
     return [_record(row) for row in rows.mappings()]
 
 
-async def kept_under(
+async def list_files_by_name(
     connection: AsyncConnection, *, store: str, names: Collection[str]
-) -> list[Kept]:
+) -> list[DocumentFile]:
     """Documents under these names in a store, those too whose file is being saved."""
     rows = await connection.execute(
         select(*_KEPT).where(
@@ -139,12 +141,12 @@ async def kept_under(
             document.c.deleted_at.is_(None),
         )
     )
-    return [Kept(**row._asdict()) for row in rows]
+    return [DocumentFile(**row._asdict()) for row in rows]
 
 
-async def kept_in(
+async def list_files(
     connection: AsyncConnection, *, store: str, after: UUID | None, limit: int
-) -> list[Kept]:
+) -> list[DocumentFile]:
     """Documents whose file a store has taken, in order of their ids, after `after`."""
     query = select(*_KEPT).where(
         document.c.store == store,
@@ -154,7 +156,7 @@ async def kept_in(
     if after is not None:
         query = query.where(document.c.id > after)
     rows = await connection.execute(query.order_by(document.c.id).limit(limit))
-    return [Kept(**row._asdict()) for row in rows]
+    return [DocumentFile(**row._asdict()) for row in rows]
 
 
 async def reserve(
@@ -229,14 +231,14 @@ async def supersede(
     )
 
 
-async def give_up_of_players(
+async def delete_by_players(
     connection: AsyncConnection, player_ids: Collection[UUID]
 ) -> list[DeletedDocument]:
     """Delete all rows of these players' documents; their files are the caller's to delete."""
     return await _delete(connection, document.c.player_id.in_(player_ids))
 
 
-async def give_up_of_team(connection: AsyncConnection, team_id: UUID) -> list[DeletedDocument]:
+async def delete_by_team(connection: AsyncConnection, team_id: UUID) -> list[DeletedDocument]:
     """Delete all rows of a team's documents; their files are the caller's to delete."""
     return await _delete(connection, document.c.team_id == team_id)
 
@@ -264,7 +266,7 @@ async def correct_folder(
     return bool(result.rowcount)
 
 
-async def mark_moved(connection: AsyncConnection, document_id: UUID, *, folder: str) -> bool:
+async def set_folder(connection: AsyncConnection, document_id: UUID, *, folder: str) -> bool:
     """False when the document was deleted meanwhile."""
     result = await connection.execute(
         document.update()
@@ -274,7 +276,7 @@ async def mark_moved(connection: AsyncConnection, document_id: UUID, *, folder: 
     return bool(result.rowcount)
 
 
-async def give_up_unclaimed(
+async def delete_unclaimed(
     connection: AsyncConnection, *, before: datetime, limit: int
 ) -> list[DeletedDocument]:
     """Delete rows of uploads that nobody claimed; their files are the caller's to delete."""
@@ -282,7 +284,7 @@ async def give_up_unclaimed(
     return [DeletedDocument(**row._asdict()) for row in rows]
 
 
-async def give_up_expired(
+async def expire_claimed(
     connection: AsyncConnection,
     kinds: Collection[DocumentKind],
     *,

@@ -49,7 +49,7 @@ async def reserve(  # noqa: PLR0913 - one argument for each column
     operation: str,
     key: str,
     fingerprint: bytes,
-    made_id: UUID,
+    object_id: UUID,
     now: datetime,
     expires_at: datetime,
 ) -> IdempotencyEntry | None:
@@ -59,7 +59,7 @@ async def reserve(  # noqa: PLR0913 - one argument for each column
     than the lock timeout.
     """
     names = {"operation": operation, "key": key}
-    values = {"fingerprint": fingerprint, "id": made_id, "now": now, "expires_at": expires_at}
+    values = {"fingerprint": fingerprint, "id": object_id, "now": now, "expires_at": expires_at}
     try:
         reserved = await connection.execute(_RESERVE, {**names, **values})
     except DBAPIError as error:

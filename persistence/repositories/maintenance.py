@@ -13,7 +13,7 @@ from persistence.models import IS_LIVE
 class Drift:
     """A count that a lock guards and the rows that it counts, where they differ."""
 
-    of: str
+    entity: str
     taken: int
     live_teams: int
 
@@ -31,10 +31,10 @@ _DRIFT = text(f"""
 """)  # noqa: S608  # IS_LIVE is a constant of ours
 
 
-async def drift(connection: AsyncConnection) -> list[Drift]:
+async def find_drift(connection: AsyncConnection) -> list[Drift]:
     """Empty while every count is right."""
     rows = await connection.execute(_DRIFT)
-    return [Drift(of=row.of, taken=row.taken, live_teams=row.live_teams) for row in rows]
+    return [Drift(entity=row.entity, taken=row.taken, live_teams=row.live_teams) for row in rows]
 
 
 _TAKE_TURN = text("""
@@ -46,7 +46,7 @@ _TAKE_TURN = text("""
 """)
 
 
-async def take_turn(
+async def acquire_job_lease(
     connection: AsyncConnection, work: str, *, now: datetime, until: datetime
 ) -> bool:
     """True for one process: no other one of this database takes this work before `until`."""
@@ -54,7 +54,7 @@ async def take_turn(
     return result.first() is not None
 
 
-async def forget_keys(connection: AsyncConnection, *, now: datetime) -> int:
+async def delete_expired_keys(connection: AsyncConnection, *, now: datetime) -> int:
     """How many idempotency records had expired and are gone."""
     result = await connection.execute(
         text("DELETE FROM idempotency_record WHERE expires_at <= :now"), {"now": now}

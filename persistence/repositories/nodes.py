@@ -52,7 +52,7 @@ async def find(connection: AsyncConnection, node_id: UUID) -> NodeRef | None:
     return NodeRef(kind=NodeKind(row.kind), owner_id=row.owner_id) if row else None
 
 
-async def find_text(connection: AsyncConnection, text: str) -> NodeRef | None:
+async def find_by_external_id(connection: AsyncConnection, text: str) -> NodeRef | None:
     """For an id as a client wrote it."""
     node_id = read_id(text)
     return await find(connection, node_id) if node_id is not None else None

@@ -12,7 +12,7 @@ from domain.registration.names import normalize
 from persistence.engine.database import Database
 from persistence.models import IS_LIVE
 
-BATCH = 200
+BATCH_SIZE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +42,14 @@ _TABLES = (
 )
 
 
-async def renew(database: Database) -> int:
+async def renormalize(database: Database) -> int:
     """The number of names that were normalised anew, in batches; a new name that another row has
     leaves the old one. Safe to repeat, and to kill at any point.
     """
     return sum([await _renew_table(database, table) for table in _TABLES])
 
 
-async def count_old(connection: AsyncConnection) -> dict[str, int]:
+async def count_outdated(connection: AsyncConnection) -> dict[str, int]:
     """How many rows of each table have an old name, tables without one left out."""
     counts = {
         table.name: await connection.scalar(
@@ -74,7 +74,7 @@ async def _renew_table(database: Database, table: _Table) -> int:
 async def _old(connection: AsyncConnection, *, table: _Table, left: int) -> list[Row[Any]]:
     statement = (
         f"SELECT {table.id} AS id, normalized_name FROM {table.name}"  # noqa: S608
-        f" WHERE normalized_name ~ :ignored ORDER BY 1, 2 LIMIT {BATCH} OFFSET :left"
+        f" WHERE normalized_name ~ :ignored ORDER BY 1, 2 LIMIT {BATCH_SIZE} OFFSET :left"
     )
     return [*await connection.execute(text(statement), {"ignored": IGNORED, "left": left})]
 

@@ -14,7 +14,7 @@ from persistence.ids import new_id
 from persistence.models import organiser
 from persistence.records import OrganiserRecord
 
-MOST_LISTED = 500
+MAX_LISTED = 500
 
 _COLUMNS = (
     organiser.c.id,
@@ -33,7 +33,7 @@ _LOCK_OWNERS = text("""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class OrganiserAccount:
     """What a sign-in is held against. `totp_salt` is there too while it is not confirmed."""
 
     organiser: OrganiserRecord
@@ -46,14 +46,14 @@ async def find(connection: AsyncConnection, organiser_id: UUID) -> OrganiserReco
     return account.organiser if account else None
 
 
-async def find_account(connection: AsyncConnection, organiser_id: UUID) -> Account | None:
+async def find_account(connection: AsyncConnection, organiser_id: UUID) -> OrganiserAccount | None:
     found = await connection.execute(
         select(*_COLUMNS, *_SECRETS).where(organiser.c.id == organiser_id)
     )
     return _account(found.mappings().first())
 
 
-async def find_account_by_email(connection: AsyncConnection, email: str) -> Account | None:
+async def find_account_by_email(connection: AsyncConnection, email: str) -> OrganiserAccount | None:
     found = await connection.execute(select(*_COLUMNS, *_SECRETS).where(organiser.c.email == email))
     return _account(found.mappings().first())
 
@@ -86,9 +86,7 @@ async def find_invited(
 
 async def list_all(connection: AsyncConnection) -> list[OrganiserRecord]:
     """By e-mail; the first 500."""
-    rows = await connection.execute(
-        select(*_COLUMNS).order_by(organiser.c.email).limit(MOST_LISTED)
-    )
+    rows = await connection.execute(select(*_COLUMNS).order_by(organiser.c.email).limit(MAX_LISTED))
     return [OrganiserRecord(**_values(row)) for row in rows.mappings()]
 
 
@@ -166,7 +164,7 @@ async def set_password(
     )
 
 
-async def note_sign_in(
+async def record_sign_in(
     connection: AsyncConnection, organiser_id: UUID, *, password_hash: str, now: datetime
 ) -> OrganiserRecord | None:
     """None when the password was changed since it was checked. Locks the organiser."""
@@ -202,11 +200,11 @@ def _record(row: RowMapping | None) -> OrganiserRecord | None:
     return OrganiserRecord(**_values(row)) if row is not None else None
 
 
-def _account(row: RowMapping | None) -> Account | None:
+def _account(row: RowMapping | None) -> OrganiserAccount | None:
     if row is None:
         return None
     secrets = {column.name: row[column.name] for column in _SECRETS}
-    return Account(organiser=OrganiserRecord(**_values(row)), **secrets)
+    return OrganiserAccount(organiser=OrganiserRecord(**_values(row)), **secrets)
 
 
 def _values(row: RowMapping) -> dict[str, Any]:

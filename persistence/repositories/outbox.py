@@ -138,7 +138,7 @@ async def claim(
     return [Message(**row._asdict()) for row in rows]
 
 
-async def lock_begun(connection: AsyncConnection, team_id: UUID, *, kind: str) -> list[UUID]:
+async def lock_started(connection: AsyncConnection, team_id: UUID, *, kind: str) -> list[UUID]:
     """Messages of a team that were claimed and are still owed; none is claimed until the commit."""
     rows = await connection.execute(_LOCK, {"team_id": team_id, "kind": kind})
     return [row.id for row in rows if row.attempts > 0]
@@ -245,14 +245,16 @@ _DELIVERIES = select(
 
 
 async def page(
-    connection: AsyncConnection, *, wanted: DeliveryFilter, part: PageRequest
+    connection: AsyncConnection, *, filters: DeliveryFilter, request: PageRequest
 ) -> Page[DeliveryRecord]:
     """The newest first."""
-    return await read_page(connection, _matching(_DELIVERIES, wanted), _NEWEST_FIRST, part, _record)
+    return await read_page(
+        connection, _matching(_DELIVERIES, filters), _NEWEST_FIRST, request, _record
+    )
 
 
-async def count(connection: AsyncConnection, *, wanted: DeliveryFilter) -> int:
-    statement = _matching(select(func.count()).select_from(outbox_message), wanted)
+async def count(connection: AsyncConnection, *, filters: DeliveryFilter) -> int:
+    statement = _matching(select(func.count()).select_from(outbox_message), filters)
     return int(await connection.scalar(statement) or 0)
 
 
@@ -261,13 +263,13 @@ async def find(connection: AsyncConnection, message_id: UUID) -> DeliveryRecord 
     return _record(row) if row else None
 
 
-def _matching(statement: Select[Any], wanted: DeliveryFilter) -> Select[Any]:
-    if wanted.statuses:
-        statement = statement.where(or_(*(_CONDITIONS[one] for one in wanted.statuses)))
-    if wanted.kinds:
-        statement = statement.where(_is_any(wanted.kinds))
-    if wanted.team is not None:
-        statement = statement.where(references_team(_OUTBOX.team_id, wanted.team))
+def _matching(statement: Select[Any], filters: DeliveryFilter) -> Select[Any]:
+    if filters.statuses:
+        statement = statement.where(or_(*(_CONDITIONS[one] for one in filters.statuses)))
+    if filters.kinds:
+        statement = statement.where(_is_any(filters.kinds))
+    if filters.team is not None:
+        statement = statement.where(references_team(_OUTBOX.team_id, filters.team))
     return statement
 
 

@@ -49,7 +49,7 @@ _LOOK_UPS = text(f"""
 """)  # noqa: S608  # IS_LIVE is a constant of ours
 
 
-def taking_place(source: str = "") -> str:
+def take_church_slot_sql(source: str = "") -> str:
     """SQL that takes a place of the church, which may be new, for each row of the source."""
     return f"""
         INSERT INTO church AS c (id, tournament_id, name, normalized_name, taken, created_at)
@@ -65,10 +65,10 @@ def taking_place(source: str = "") -> str:
     """  # noqa: S608  # a constant of ours
 
 
-_PLACE_IN_CHURCH = text(taking_place())
+_PLACE_IN_CHURCH = text(take_church_slot_sql())
 
 
-async def look_up(connection: AsyncConnection, keys: LookupKeys) -> TakenValues:
+async def find_taken_values(connection: AsyncConnection, keys: LookupKeys) -> TakenValues:
     """What is taken already, as of now and without locks."""
     values = {
         "church": keys.church,
@@ -80,16 +80,16 @@ async def look_up(connection: AsyncConnection, keys: LookupKeys) -> TakenValues:
     return TakenValues(**row._asdict())
 
 
-async def take_church_place(
+async def take_church_slot(
     connection: AsyncConnection, tournament: TournamentRecord, entry: TeamEntry, *, now: datetime
 ) -> ChurchRecord | None:
     """The church with one more team, locked; None when it has no place left."""
     values = church_columns(tournament, entry, now)
     row = (await connection.execute(_PLACE_IN_CHURCH, values)).mappings().first()
-    return church_of(row, tournament) if row is not None else None
+    return build_church(row, tournament) if row is not None else None
 
 
-def church_of(row: Any, tournament: TournamentRecord) -> ChurchRecord:
+def build_church(row: Any, tournament: TournamentRecord) -> ChurchRecord:
     """The church of a row with `id`, `name` and `taken`."""
     limit = tournament.rules.teams_per_church
     return ChurchRecord(id=row["id"], name=row["name"], taken=row["taken"], limit=limit)
@@ -114,13 +114,13 @@ def duplicates_as_issues() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        duplicate = duplicate_of(error)
+        duplicate = map_duplicate(error)
         if duplicate is None:
             raise
         raise duplicate from error
 
 
-def duplicate_of(error: BaseException) -> InvalidForm | None:
+def map_duplicate(error: BaseException) -> InvalidForm | None:
     """What a violation says of the form; None for one that says nothing of it."""
     duplicate = _DUPLICATES.get(violated_constraint(error))
     return InvalidForm((duplicate(),)) if duplicate else None

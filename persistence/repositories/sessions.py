@@ -12,7 +12,7 @@ from persistence.fast.statement_pool import CompiledStatement, Row, key_in
 from persistence.models import api_token, organiser, organiser_session
 from persistence.records import ApiTokenRecord, Credential, SessionRecord
 
-MOST_LISTED = 500
+MAX_LISTED = 500
 
 _SESSION = select(
     *(column for column in organiser_session.c if column.name != "token_hash"), organiser.c.role
@@ -90,7 +90,7 @@ async def list_sessions(
             organiser_session.c.last_used_at > idle_since,
         )
         .order_by(organiser_session.c.id.desc())
-        .limit(MOST_LISTED)
+        .limit(MAX_LISTED)
     )
     return [_session(row) for row in rows.mappings()]
 
@@ -117,7 +117,7 @@ async def delete_session(
     return _session(row)
 
 
-async def delete_sessions_of(connection: AsyncConnection, organiser_id: UUID) -> int:
+async def delete_organiser_sessions(connection: AsyncConnection, organiser_id: UUID) -> int:
     gone = await connection.execute(
         delete(organiser_session).where(organiser_session.c.organiser_id == organiser_id)
     )
@@ -149,7 +149,7 @@ async def find_api_token(database: Database, token_hash: bytes) -> Credential | 
     return Credential(row["id"], caller, row["expires_at"], row["last_used_at"], row["is_signed"])
 
 
-async def find_made(
+async def find_active_api_token(
     connection: AsyncConnection, token_hash: bytes, *, now: datetime
 ) -> ApiTokenRecord | None:
     """None for an API token that was revoked or has expired."""
@@ -167,7 +167,7 @@ async def list_api_tokens(
     rows = await connection.execute(
         _API_TOKEN.where(api_token.c.organiser_id == organiser_id, api_token.c.expires_at > now)
         .order_by(api_token.c.id.desc())
-        .limit(MOST_LISTED)
+        .limit(MAX_LISTED)
     )
     return [_token(row) for row in rows.mappings()]
 
@@ -202,14 +202,14 @@ async def delete_api_token(
     return _token(row)
 
 
-async def delete_api_tokens_of(connection: AsyncConnection, organiser_id: UUID) -> int:
+async def delete_organiser_api_tokens(connection: AsyncConnection, organiser_id: UUID) -> int:
     gone = await connection.execute(
         delete(api_token).where(api_token.c.organiser_id == organiser_id)
     )
     return int(gone.rowcount)
 
 
-async def forget_expired(
+async def delete_expired(
     connection: AsyncConnection, *, now: datetime, idle_since: datetime
 ) -> int:
     """How many sessions and API tokens had expired and are gone."""

@@ -19,7 +19,7 @@ from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
 from persistence.records import DocumentRecord, TeamRecord
 from persistence.repositories import documents as documents_of
 from persistence.repositories.documents import CURRENT
-from persistence.repositories.teams import TEAM, players_of, team_of
+from persistence.repositories.teams import SELECT_TEAM, build_team, list_player_rows
 
 # Fewer digits are in too many numbers.
 PHONE_DIGITS_MIN = 4
@@ -46,25 +46,27 @@ class TeamFilter:
     has_rejected_documents: bool | None = None
 
 
-def matching(statement: Select[Any], wanted: TeamFilter, *, with_contacts: bool) -> Select[Any]:
+def filter_teams(
+    statement: Select[Any], filters: TeamFilter, *, with_contacts: bool
+) -> Select[Any]:
     """A statement over team, church and tournament, of what is wanted of the active one.
 
     `with_contacts`: the text is looked for in phones and e-mails too.
     """
     conditions: list[ColumnElement[bool]] = [team.c.tournament_id == _ACTIVE]
-    if wanted.statuses:
-        conditions.append(team.c.status.in_(sorted(wanted.statuses)))
-    if wanted.church_id is not None:
-        conditions.append(team.c.church_id == wanted.church_id)
-    if wanted.registered_from is not None:
-        conditions.append(team.c.registered_at >= wanted.registered_from)
-    if wanted.registered_until is not None:
-        conditions.append(team.c.registered_at < wanted.registered_until)
-    if wanted.has_missing_documents is not None:
-        conditions.append(_is(_misses_documents(), wanted.has_missing_documents))
-    if wanted.has_rejected_documents is not None:
-        conditions.append(_is(_has_rejected(), wanted.has_rejected_documents))
-    text = skeleton(wanted.text or "").strip()
+    if filters.statuses:
+        conditions.append(team.c.status.in_(sorted(filters.statuses)))
+    if filters.church_id is not None:
+        conditions.append(team.c.church_id == filters.church_id)
+    if filters.registered_from is not None:
+        conditions.append(team.c.registered_at >= filters.registered_from)
+    if filters.registered_until is not None:
+        conditions.append(team.c.registered_at < filters.registered_until)
+    if filters.has_missing_documents is not None:
+        conditions.append(_is(_misses_documents(), filters.has_missing_documents))
+    if filters.has_rejected_documents is not None:
+        conditions.append(_is(_has_rejected(), filters.has_rejected_documents))
+    text = skeleton(filters.text or "").strip()
     if text:
         conditions.append(_mentions(text, with_contacts=with_contacts))
     return statement.where(and_(*conditions))
@@ -74,9 +76,9 @@ def _is(condition: ColumnElement[bool], expected: bool) -> ColumnElement[bool]:
     return condition if expected else ~condition
 
 
-def _mentions(wanted: str, *, with_contacts: bool) -> ColumnElement[bool]:
-    name = normalize(wanted)
-    places: list[ColumnElement[bool]] = [team.c.code.contains(wanted.upper(), autoescape=True)]
+def _mentions(filters: str, *, with_contacts: bool) -> ColumnElement[bool]:
+    name = normalize(filters)
+    places: list[ColumnElement[bool]] = [team.c.code.contains(filters.upper(), autoescape=True)]
     if name:
         places += [
             column.contains(name, autoescape=True)
@@ -100,16 +102,16 @@ def _mentions(wanted: str, *, with_contacts: bool) -> ColumnElement[bool]:
             )
         )
     if with_contacts:
-        places += _contacts(wanted)
+        places += _contacts(filters)
     return or_(*places)
 
 
-def _contacts(wanted: str) -> list[ColumnElement[bool]]:
+def _contacts(filters: str) -> list[ColumnElement[bool]]:
     emails = (team.c.captain_email, team.c.vice_captain_email)
-    places = [email.contains(wanted.lower(), autoescape=True) for email in emails]
+    places = [email.contains(filters.lower(), autoescape=True) for email in emails]
     # 098765 43210 and +91-98765-43210 are one number: its end is the same.
-    digits = "".join(sign for sign in wanted if sign.isdecimal()).lstrip("0")
-    if len(digits) >= PHONE_DIGITS_MIN and not any(sign.isalpha() for sign in wanted):
+    digits = "".join(sign for sign in filters if sign.isdecimal()).lstrip("0")
+    if len(digits) >= PHONE_DIGITS_MIN and not any(sign.isalpha() for sign in filters):
         phones = (
             team.c.captain_phone,
             team.c.captain_whatsapp,
@@ -176,9 +178,9 @@ class Include:
 class TeamQuery:
     """What is looked for, in which order, and how much of it."""
 
-    wanted: TeamFilter
+    filters: TeamFilter
     order: KeysetOrder
-    part: PageRequest
+    request: PageRequest
 
 
 # Codes have three digits or more: ICCT-999 comes before ICCT-1000.
@@ -191,36 +193,36 @@ _COLUMNS_OF_ORDER: Mapping[TeamOrderField, tuple[ColumnElement[Any], ...]] = {
 }
 
 
-def order_of(order_field: TeamOrderField, *, is_descending: bool = False) -> KeysetOrder:
+def keyset_order(order_field: TeamOrderField, *, is_descending: bool = False) -> KeysetOrder:
     return KeysetOrder(columns=_COLUMNS_OF_ORDER[order_field], is_descending=is_descending)
 
 
 async def page(
-    connection: AsyncConnection, listing: TeamQuery, *, parts: Include, with_contacts: bool
+    connection: AsyncConnection, query: TeamQuery, *, include: Include, with_contacts: bool
 ) -> Page[TeamRecord]:
     """`with_contacts`: the text is looked for in phones and e-mails too."""
-    matched = matching(TEAM, listing.wanted, with_contacts=with_contacts)
+    matched = filter_teams(SELECT_TEAM, query.filters, with_contacts=with_contacts)
     found: Page[Any] = await read_page(
-        connection, matched, listing.order, listing.part, lambda row: row
+        connection, matched, query.order, query.request, lambda row: row
     )
     ids = [row.id for row in found.rows]
-    players = await players_of(connection, ids) if parts.players and ids else {}
+    players = await list_player_rows(connection, ids) if include.players and ids else {}
     owned: dict[UUID, list[DocumentRecord]] = {}
-    if parts.documents and ids:
-        for one in await documents_of.of_teams(connection, ids):
+    if include.documents and ids:
+        for one in await documents_of.list_by_teams(connection, ids):
             if one.team_id is not None:
                 owned.setdefault(one.team_id, []).append(one)
-    return found.of(
-        [team_of(row, players.get(row.id, ()), owned.get(row.id, ())) for row in found.rows]
+    return found.with_rows(
+        [build_team(row, players.get(row.id, ()), owned.get(row.id, ())) for row in found.rows]
     )
 
 
-async def count(connection: AsyncConnection, *, wanted: TeamFilter, with_contacts: bool) -> int:
+async def count(connection: AsyncConnection, *, filters: TeamFilter, with_contacts: bool) -> int:
     statement = (
         select(func.count())
         .select_from(team)
         .join(church, church.c.id == team.c.church_id)
         .join(tournament, tournament.c.id == team.c.tournament_id)
     )
-    found = await connection.scalar(matching(statement, wanted, with_contacts=with_contacts))
+    found = await connection.scalar(filter_teams(statement, filters, with_contacts=with_contacts))
     return int(found or 0)

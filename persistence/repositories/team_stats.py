@@ -15,7 +15,7 @@ from persistence.models import IS_CURRENT, IS_LIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SamePlayer:
+class DuplicatePlayer:
     """A player of one live team who has the name and date of birth of one in another."""
 
     team_id: UUID
@@ -71,7 +71,7 @@ _SAME_PLAYERS = text("""
 """)
 
 
-async def stats(connection: AsyncConnection) -> TeamStats:
+async def get_stats(connection: AsyncConnection) -> TeamStats:
     by_status = await connection.execute(_BY_STATUS)
     live = (await connection.execute(_LIVE)).one()
     by_review = await connection.execute(_BY_REVIEW)
@@ -85,12 +85,14 @@ async def stats(connection: AsyncConnection) -> TeamStats:
     )
 
 
-async def same_players(connection: AsyncConnection, team_ids: Collection[UUID]) -> list[SamePlayer]:
+async def list_duplicate_players(
+    connection: AsyncConnection, team_ids: Collection[UUID]
+) -> list[DuplicatePlayer]:
     """Who of these teams is in another live team too, in the order of the forms."""
     values = {"team_ids": list(team_ids), "live": sorted(LIVE_STATUSES)}
     rows = await connection.execute(_SAME_PLAYERS, values)
     return [
-        SamePlayer(
+        DuplicatePlayer(
             team_id=row.team_id,
             position=row.position,
             other_code=player_code(row.code, row.other_position),

@@ -45,9 +45,9 @@ _ADD = text(f"""
 """)  # a constant of ours
 
 
-async def change_team(  # noqa: PLR0913 - what is written of it
+async def update_team(  # noqa: PLR0913 - what is written of it
     connection: AsyncConnection,
-    decided: LockedTeam,
+    locked: LockedTeam,
     entry: TeamEntry,
     *,
     church_id: UUID,
@@ -62,15 +62,15 @@ async def change_team(  # noqa: PLR0913 - what is written of it
         **person_columns("captain", entry.captain),
         **person_columns("vice_captain", entry.vice_captain),
         "next_position": next_position,
-        "version": decided.version + 1,
-        "last_change": decided.last_change,
+        "version": locked.version + 1,
+        "last_change": locked.last_change,
         "updated_at": now,
     }
     with duplicates_as_issues():
-        await connection.execute(team.update().where(team.c.id == decided.id).values(values))
+        await connection.execute(team.update().where(team.c.id == locked.id).values(values))
 
 
-async def change_players(connection: AsyncConnection, players: Sequence[StoredPlayer]) -> None:
+async def update_players(connection: AsyncConnection, players: Sequence[StoredPlayer]) -> None:
     values = _values(players)
     await connection.execute(_FREE_JERSEYS, {"ids": values["ids"]})
     await connection.execute(_CHANGE, values)
@@ -87,18 +87,18 @@ async def remove_players(connection: AsyncConnection, player_ids: Collection[UUI
     await connection.execute(player.delete().where(player.c.id.in_(player_ids)))
 
 
-async def next_generation(
-    connection: AsyncConnection, decided: LockedTeam, *, now: datetime
+async def increment_manage_generation(
+    connection: AsyncConnection, locked: LockedTeam, *, now: datetime
 ) -> int:
     """The generation of the team's secret that counts from now on."""
     generation: int = (
         await connection.execute(
             team.update()
-            .where(team.c.id == decided.id)
+            .where(team.c.id == locked.id)
             .values(
                 manage_generation=team.c.manage_generation + 1,
-                version=decided.version + 1,
-                last_change=decided.last_change,
+                version=locked.version + 1,
+                last_change=locked.last_change,
                 updated_at=now,
             )
             .returning(team.c.manage_generation)
@@ -137,11 +137,11 @@ _DELETIONS = tuple(
 )
 
 
-async def erase(connection: AsyncConnection, decided: LockedTeam, *, moves: str) -> None:
+async def delete_team(connection: AsyncConnection, locked: LockedTeam, *, moves: str) -> None:
     """Its documents have to be gone. The audit log stays, and so does what its key stands for.
 
     `moves` is the kind of messages that move its files.
     """
-    await connection.execute(_LET_GO, {"team_id": decided.id, "kind": moves})
+    await connection.execute(_LET_GO, {"team_id": locked.id, "kind": moves})
     for deletion in _DELETIONS:
-        await connection.execute(deletion, {"team_id": decided.id})
+        await connection.execute(deletion, {"team_id": locked.id})

@@ -25,7 +25,7 @@ _PLAYER_COLUMNS = (
     player.c.date_of_birth,
 )
 # A team with its church and what its tournament requires, without players.
-TEAM = (
+SELECT_TEAM = (
     select(
         team,
         church.c.name.label("church_name"),
@@ -37,7 +37,7 @@ TEAM = (
     .join(tournament, tournament.c.id == team.c.tournament_id)
 )
 _TEAM_WITH_PLAYERS = (
-    TEAM.add_columns(*_PLAYER_COLUMNS)
+    SELECT_TEAM.add_columns(*_PLAYER_COLUMNS)
     .join(player, player.c.team_id == team.c.id)
     .order_by(player.c.position)
 )
@@ -47,7 +47,7 @@ async def find_by_id(connection: AsyncConnection, team_id: UUID) -> TeamRecord |
     rows = (await connection.execute(_TEAM_WITH_PLAYERS.where(team.c.id == team_id))).all()
     if not rows:
         return None
-    return team_of(rows[0], rows, await documents_of.of_teams(connection, [team_id]))
+    return build_team(rows[0], rows, await documents_of.list_by_teams(connection, [team_id]))
 
 
 async def find(connection: AsyncConnection, reference: str) -> TeamRecord | None:
@@ -58,11 +58,11 @@ async def find(connection: AsyncConnection, reference: str) -> TeamRecord | None
 
 def matches_reference(reference: str) -> ColumnElement[bool]:
     """The condition for an id, in hex, or a code."""
-    name, value = reference_of(reference)
+    name, value = parse_reference(reference)
     return team.c[name] == value
 
 
-def reference_of(reference: str) -> tuple[str, UUID | str]:
+def parse_reference(reference: str) -> tuple[str, UUID | str]:
     """The column that an id, in hex, or a code is in, and its value there."""
     team_id = read_id(reference)
     return ("id", team_id) if team_id is not None else ("code", normalize_code(reference))
@@ -73,18 +73,18 @@ def references_team(column: ColumnElement[Any], reference: str) -> ColumnElement
 
     An id does without the team: it may be erased.
     """
-    name, value = reference_of(reference)
+    name, value = parse_reference(reference)
     if name == "id":
         return column == value
     return column.in_(select(team.c.id).where(team.c[name] == value))
 
 
-async def status(connection: AsyncConnection, team_id: UUID) -> TeamStatus | None:
+async def get_status(connection: AsyncConnection, team_id: UUID) -> TeamStatus | None:
     found = await connection.scalar(select(team.c.status).where(team.c.id == team_id))
     return TeamStatus(found) if found else None
 
 
-async def players_of(
+async def list_player_rows(
     connection: AsyncConnection, team_ids: Collection[UUID]
 ) -> Mapping[UUID, list[Any]]:
     """The rows of all players of these teams by team, in the order of the forms."""
@@ -99,7 +99,7 @@ async def players_of(
     return found
 
 
-def team_of(row: Any, players: Iterable[Any], documents: Sequence[DocumentRecord]) -> TeamRecord:
+def build_team(row: Any, players: Iterable[Any], documents: Sequence[DocumentRecord]) -> TeamRecord:
     """From a row of `TEAM`, and what else was read of the team."""
     owned: dict[UUID | None, list[DocumentRecord]] = {}
     for document in documents:

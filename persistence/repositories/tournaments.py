@@ -40,7 +40,7 @@ _CURRENT = CompiledStatement(
 )
 
 
-async def active(connection: AsyncConnection) -> TournamentRecord:
+async def get_active(connection: AsyncConnection) -> TournamentRecord:
     """The one active tournament."""
     return from_row((await connection.execute(_ACTIVE)).one())
 
@@ -52,7 +52,7 @@ async def find(connection: AsyncConnection, tournament_id: UUID) -> TournamentRe
     return from_row(row) if row else None
 
 
-async def current(database: Database) -> TournamentRecord:
+async def fetch_active(database: Database) -> TournamentRecord:
     """The same, by one statement for all who ask in one turn of the loop."""
     row = await database.find(_CURRENT, True)
     if row is None:
@@ -60,11 +60,11 @@ async def current(database: Database) -> TournamentRecord:
     return from_row(SimpleNamespace(**row))
 
 
-async def lately(database: Database) -> TournamentRecord:
+async def fetch_active_cached(database: Database) -> TournamentRecord:
     """The same, as it was a moment ago at most. What is `taken` may have changed since."""
     found: TournamentRecord | None = database.recent.get(_CURRENT)
     if found is None:
-        found = await database.recent.fill(_CURRENT, partial(current, database))
+        found = await database.recent.fill(_CURRENT, partial(fetch_active, database))
     return cast("TournamentRecord", found)
 
 
@@ -123,18 +123,18 @@ async def change(
     )
 
 
-async def knows_time_zone(connection: AsyncConnection, name: str) -> bool:
+async def time_zone_exists(connection: AsyncConnection, name: str) -> bool:
     """Whether days can be told in this zone."""
     found = await connection.scalar(_TIME_ZONE, {"name": name})
     return found is not None
 
 
-async def make_room(connection: AsyncConnection, *, places: int) -> None:
+async def raise_capacity(connection: AsyncConnection, *, count: int) -> None:
     """Let `places` more teams in, however many come from one church, without documents.
 
     The default capacity stays free beside them. A larger capacity, or none, stays.
     """
-    needed = tournament.c.taken + places + DEFAULT_CAPACITY
+    needed = tournament.c.taken + count + DEFAULT_CAPACITY
     await connection.execute(
         update(tournament)
         .where(tournament.c.is_active)

@@ -110,7 +110,9 @@ async def _again(
 ) -> NewApiToken:
     """The token that was made with one of these texts. Raises NotFound once it has ended."""
     for text in texts:
-        token = await stored_sessions.find_made(connection, hash_of(text), now=services.clock())
+        token = await stored_sessions.find_active_api_token(
+            connection, hash_of(text), now=services.clock()
+        )
         if token is not None:
             return _new(services, text, token, is_replay=is_replay)
     raise NotFound("This API token has ended. Use a new key to make another one.")

@@ -233,8 +233,8 @@ async def reset_password(
             secondFactor=[changed.has_totp, changed.has_totp and keep_totp],
         )
         return PasswordResetResult(
-            sessions=await stored_sessions.delete_sessions_of(connection, changed.id),
-            api_tokens=await stored_sessions.delete_api_tokens_of(connection, changed.id),
+            sessions=await stored_sessions.delete_organiser_sessions(connection, changed.id),
+            api_tokens=await stored_sessions.delete_organiser_api_tokens(connection, changed.id),
         )
 
     return await services.database.supersede(change)

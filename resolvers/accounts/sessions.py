@@ -25,7 +25,7 @@ from persistence.ids import new_id
 from persistence.records import Credential, OrganiserRecord, SessionRecord
 from persistence.repositories import organisers
 from persistence.repositories import sessions as stored_sessions
-from persistence.repositories.organisers import Account
+from persistence.repositories.organisers import OrganiserAccount
 from resolvers.accounts import totp
 from resolvers.accounts.request_signing import SignedRequest, require_signature
 from resolvers.accounts.tokens import TokenEnded, TokenKind, hash_of, kind_of, new_token
@@ -102,7 +102,7 @@ async def sign_out(
 
     async def end(connection: Connection) -> OrganiserRecord | None:
         if everywhere:
-            await stored_sessions.delete_sessions_of(connection, organiser_id)
+            await stored_sessions.delete_organiser_sessions(connection, organiser_id)
         elif session_id is not None:
             await stored_sessions.delete_session(connection, session_id, organiser_id=organiser_id)
         await record(
@@ -236,13 +236,13 @@ async def _open(  # noqa: PLR0913 - what a sign-in consists of
     connection: Connection,
     *,
     services: Services,
-    account: Account,
+    account: OrganiserAccount,
     code: str | None,
     session: SessionRecord,
     token: str,
 ) -> OrganiserRecord:
     now = session.created_at
-    organiser = await organisers.note_sign_in(
+    organiser = await organisers.record_sign_in(
         connection, account.organiser.id, password_hash=account.password_hash or "", now=now
     )
     if organiser is None:
@@ -259,7 +259,7 @@ async def _open(  # noqa: PLR0913 - what a sign-in consists of
     return organiser
 
 
-async def _find_account(services: Services, email: str | None) -> Account | None:
+async def _find_account(services: Services, email: str | None) -> OrganiserAccount | None:
     if email is None:
         return None
     return await services.database.read(partial(organisers.find_account_by_email, email=email))

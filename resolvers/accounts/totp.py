@@ -22,7 +22,7 @@ from domain.errors.issues import INPUT, issue
 from persistence.engine.database import Connection
 from persistence.records import OrganiserRecord
 from persistence.repositories import organisers, totp
-from persistence.repositories.organisers import Account
+from persistence.repositories.organisers import OrganiserAccount
 from resolvers.audit import record
 from resolvers.security.secrets import Secrets, derive_keys, is_same
 from resolvers.services import Services
@@ -110,7 +110,7 @@ async def disable(services: Services, caller: Caller, code: str) -> OrganiserRec
     return replace(organiser, has_totp=False)
 
 
-async def own_account(services: Services, caller: Caller) -> Account:
+async def own_account(services: Services, caller: Caller) -> OrganiserAccount:
     """Of whoever signed in. Raises Unauthenticated, Forbidden."""
     require_session(caller, Role.VIEWER)
     if caller.organiser_id is None:
@@ -124,7 +124,7 @@ async def own_account(services: Services, caller: Caller) -> Account:
 
 
 async def use(
-    connection: Connection, secrets: Secrets, account: Account, code: str, *, now: datetime
+    connection: Connection, secrets: Secrets, account: OrganiserAccount, code: str, *, now: datetime
 ) -> bool:
     """Whether the code is right and was not used before; it is used now."""
     if not _CODE.fullmatch(_SPACE.sub("", code)):
@@ -137,7 +137,7 @@ async def use(
     return await totp.use_step(connection, account.organiser.id, salt=account.totp_salt, step=step)
 
 
-def step_of(secrets: Secrets, account: Account, code: str, now: datetime) -> int | None:
+def step_of(secrets: Secrets, account: OrganiserAccount, code: str, now: datetime) -> int | None:
     """The half minute since 1970 whose code this is; None for a code of no time near `now`."""
     if account.totp_salt is None:
         return None

@@ -79,7 +79,7 @@ async def _update(
     decided = await locked(services, connection, team_id.hex, change)
     before = await read(connection, team_id)
     require_same_token(team, before)
-    tournament = await tournaments.active(connection)
+    tournament = await tournaments.get_active(connection)
     _require_open(services, decided, tournament)
     squad = _squad(before, wanted)
     places = _places(before, wanted, squad)

@@ -74,7 +74,7 @@ async def owe_deletions(
     """
     moves = []
     if given_up and team_id is not None:
-        moves = [one.hex for one in await outbox.lock_begun(connection, team_id, kind=MOVE)]
+        moves = [one.hex for one in await outbox.lock_started(connection, team_id, kind=MOVE)]
     for one in given_up:
         payload = {"store": one.store, "storage_name": one.storage_name, "moves": moves}
         await outbox.add(connection, kind=DELETE, payload=payload, now=now)
@@ -148,8 +148,8 @@ async def _misplaced(
 async def _files_of(
     connection: Connection, *, team_id: UUID
 ) -> tuple[TeamStatus | None, list[DocumentRecord]]:
-    status = await teams.status(connection, team_id)
-    return status, await documents.of_team_in_store(connection, team_id)
+    status = await teams.get_status(connection, team_id)
+    return status, await documents.list_stored_by_team(connection, team_id)
 
 
 async def _move(services: Services, document: DocumentRecord, target: Folder) -> None:
@@ -160,7 +160,7 @@ async def _move(services: Services, document: DocumentRecord, target: Folder) ->
         # Deleted since it was read, or lost: then there is nothing to move.
         log.warning("document_file_missing", document=str(document.id))
     is_there = await services.database.run(
-        partial(documents.mark_moved, document_id=document.id, folder=target)
+        partial(documents.set_folder, document_id=document.id, folder=target)
     )
     if not is_there:
         # Given up while it moved: its deletion may have looked before it arrived.
@@ -185,7 +185,7 @@ async def _bring(media: DocumentStore, document: DocumentRecord, target: Folder)
 
 async def _give_up_unclaimed(services: Services, connection: Connection) -> int:
     now = services.clock()
-    given_up = await documents.give_up_unclaimed(
+    given_up = await documents.delete_unclaimed(
         connection, before=now - services.storage.unclaimed_kept, limit=BATCH
     )
     await owe_deletions(connection, given_up, now=now)
@@ -196,7 +196,7 @@ async def _give_up_expired(
     services: Services, kept_for: RetentionClass, connection: Connection
 ) -> int:
     now = services.clock()
-    given_up = await documents.give_up_expired(
+    given_up = await documents.expire_claimed(
         connection,
         KINDS_OF_CLASS[kept_for],
         before=now - services.storage.retention[kept_for],

@@ -25,7 +25,7 @@ from integrations.storage.base import (
 from persistence.engine.database import Connection
 from persistence.engine.database_identity import storage_tag
 from persistence.repositories import documents
-from persistence.repositories.documents import Kept
+from persistence.repositories.documents import DocumentFile
 from resolvers.documents.jobs import owe_move
 from resolvers.services import Services
 
@@ -55,8 +55,8 @@ class Comparison:
     own: int
     orphans: tuple[str, ...]
     foreign: int
-    misplaced: tuple[tuple[Kept, Folder], ...]
-    spares: tuple[tuple[Kept, Folder], ...]
+    misplaced: tuple[tuple[DocumentFile, Folder], ...]
+    spares: tuple[tuple[DocumentFile, Folder], ...]
     missing: tuple[UUID, ...]
 
 
@@ -77,8 +77,8 @@ async def compare(services: Services, media: DocumentStore) -> Comparison:
         places.setdefault(file.name, []).append(file)
     orphans: list[str] = []
     foreign = 0
-    misplaced: list[tuple[Kept, Folder]] = []
-    spares: list[tuple[Kept, Folder]] = []
+    misplaced: list[tuple[DocumentFile, Folder]] = []
+    spares: list[tuple[DocumentFile, Folder]] = []
     every_name = iter(places)
     while names := list(islice(every_name, NAMES_AT_ONCE)):
         tag, kept = await services.database.run(partial(_look_up, store=media.name, names=names))
@@ -184,10 +184,10 @@ async def sweep_all(services: Services) -> int:
 
 async def _look_up(
     connection: Connection, *, store: str, names: Collection[str]
-) -> tuple[str | None, dict[str, Kept]]:
+) -> tuple[str | None, dict[str, DocumentFile]]:
     """The tag of the database and its documents under these names, told by one connection."""
     tag = await storage_tag(connection)
-    rows = await documents.kept_under(connection, store=store, names=names)
+    rows = await documents.list_files_by_name(connection, store=store, names=names)
     return tag, {row.storage_name: row for row in rows}
 
 
@@ -201,7 +201,7 @@ async def _missing(services: Services, media: DocumentStore, listed: Collection[
     after = None
     while True:
         rows = await services.database.read(
-            partial(documents.kept_in, store=media.name, after=after, limit=NAMES_AT_ONCE)
+            partial(documents.list_files, store=media.name, after=after, limit=NAMES_AT_ONCE)
         )
         for row in rows:
             if row.storage_name in listed:
@@ -215,14 +215,16 @@ async def _missing(services: Services, media: DocumentStore, listed: Collection[
         after = rows[-1].id
 
 
-async def _is_missing(services: Services, media: DocumentStore, row: Kept) -> bool:
+async def _is_missing(services: Services, media: DocumentStore, row: DocumentFile) -> bool:
     if await find_folder(media, row.storage_name, likely=Folder(row.folder)) is not None:
         return False
-    look_up = partial(documents.kept_under, store=media.name, names=[row.storage_name])
+    look_up = partial(documents.list_files_by_name, store=media.name, names=[row.storage_name])
     return bool(await services.database.read(look_up))
 
 
-async def _correct(services: Services, row: Kept, folder: Folder, connection: Connection) -> None:
+async def _correct(
+    services: Services, row: DocumentFile, folder: Folder, connection: Connection
+) -> None:
     """Record where the file is; its team's status may ask for a move from there."""
     is_corrected = await documents.correct_folder(
         connection, row.id, recorded=row.folder, folder=folder

@@ -34,7 +34,7 @@ from persistence.repositories.team_search import (
     TeamFilter,
     TeamOrderField,
     TeamQuery,
-    order_of,
+    keyset_order,
 )
 from resolvers.exports.columns import PLAYER_COLUMNS, Column, Member, team_columns_in
 from resolvers.security.signed_links import SignedLink, read_link, resolve_link_caller, sign_link
@@ -130,9 +130,9 @@ async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[Te
     after = None
     while True:
         listing = TeamQuery(
-            wanted=export.wanted,
-            order=order_of(TeamOrderField.CODE),
-            part=PageRequest(size=BATCH, after=after),
+            filters=export.wanted,
+            order=keyset_order(TeamOrderField.CODE),
+            request=PageRequest(size=BATCH, after=after),
         )
         page = await services.database.read(partial(_batch, export, listing))
         if page.rows:
@@ -147,8 +147,8 @@ async def _batch(export: Export, listing: TeamQuery, connection: Connection) -> 
     await resolve_link_caller(connection, export.link, export.caller.role or Role.OWNER)
     return await team_search.page(
         connection,
-        listing=listing,
-        parts=Include(),
+        query=listing,
+        include=Include(),
         with_contacts=may(export.caller, Role.REVIEWER),
     )
 
@@ -175,7 +175,7 @@ async def _open(services: Services, link: SignedLink, connection: Connection) ->
         },
     )
     log.info("teams_exported", format=export_format.value)
-    time_zone = zone((await tournaments.active(connection)).time_zone)
+    time_zone = zone((await tournaments.get_active(connection)).time_zone)
     return Export(
         format=export_format,
         wanted=wanted,

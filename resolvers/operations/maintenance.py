@@ -60,11 +60,11 @@ async def diagnose(services: Services) -> Diagnosis:
         except StorageUnavailable:
             away.append(name)
     return Diagnosis(
-        drift=await services.database.read(maintenance.drift),
+        drift=await services.database.read(maintenance.find_drift),
         store=services.storage.media.name,
         stores_away=tuple(away),
         comparisons=tuple(comparisons),
-        old_names=await services.database.read(normalized_names.count_old),
+        old_names=await services.database.read(normalized_names.count_outdated),
     )
 
 
@@ -77,14 +77,14 @@ async def prune(services: Services) -> Pruned:
     """
     database, parts, now = services.database, Parts(), services.clock()
     forgotten = await parts.run(
-        database.run(partial(maintenance.forget_keys, now=now)), otherwise=0
+        database.run(partial(maintenance.delete_expired_keys, now=now)), otherwise=0
     )
     idle_since = now - services.accounts.idle
     ended = await parts.run(
-        database.run(partial(stored_sessions.forget_expired, now=now, idle_since=idle_since)),
+        database.run(partial(stored_sessions.delete_expired, now=now, idle_since=idle_since)),
         otherwise=0,
     )
-    renewed = await parts.run(normalized_names.renew(database), otherwise=0)
+    renewed = await parts.run(normalized_names.renormalize(database), otherwise=0)
     given_up = await jobs.prune(services, parts)
     await parts.run(deliver_due(services, jobs.HANDLERS), otherwise=0)
     unfinished = await parts.run(stored_files.sweep_all(services), otherwise=0)
@@ -112,7 +112,7 @@ async def maintain(services: Services) -> None:
     """
     parts, now = Parts(), services.clock()
     take_turn = partial(
-        maintenance.take_turn, work="compare_stores", now=now, until=now + COMPARISON_PAUSE
+        maintenance.acquire_job_lease, work="compare_stores", now=now, until=now + COMPARISON_PAUSE
     )
     if await parts.run(services.database.run(take_turn), otherwise=False):
         await parts.run(stored_files.put_all_right(services), otherwise=None)

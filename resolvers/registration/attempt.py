@@ -14,7 +14,7 @@ from domain.teams.status import TeamStatus
 from domain.tournaments import require_open
 from persistence.engine.database import Database
 from persistence.fast import register_team
-from persistence.fast.register_team import ChurchFull, Registration, TournamentUnavailable
+from persistence.fast.register_team import ChurchFull, RegistrationRows, TournamentUnavailable
 from persistence.ids import new_ids
 from persistence.records import (
     ChurchRecord,
@@ -30,7 +30,7 @@ from persistence.repositories import tournaments
 class Attempt:
     """One registration whose form is valid."""
 
-    registration: Registration
+    registration: RegistrationRows
     documents: tuple[DocumentRecord, ...]
 
     async def store(self, database: Database) -> TeamRecord | None:
@@ -59,7 +59,7 @@ class Attempt:
         stored = self.registration
         entry = stored.entry
         return TeamRecord(
-            id=stored.wanted.team_id,
+            id=stored.idempotency.team_id,
             code=code,
             name=entry.team_name,
             status=TeamStatus.PENDING,
@@ -116,9 +116,9 @@ def claims_of(
     )
 
 
-async def _why_no_number(database: Database, registration: Registration) -> DomainError:
+async def _why_no_number(database: Database, registration: RegistrationRows) -> DomainError:
     """The tournament changed between reading its rules and taking a number."""
-    tournament = await tournaments.current(database)
+    tournament = await tournaments.fetch_active(database)
     if tournament.id != registration.tournament.id:
         # The next attempt is for the season that is open now.
         return ServiceUnavailable()

@@ -38,7 +38,7 @@ _ROLES = tuple(PlayerRole)
 
 async def seed_demo(services: Services, teams: int) -> int:
     """Have `teams` demo teams, with the same codes every time; how many of them were added."""
-    await services.database.supersede(partial(tournaments.make_room, places=teams))
+    await services.database.supersede(partial(tournaments.raise_capacity, count=teams))
     return sum([await _register(services, number) for number in range(teams)])
 
 

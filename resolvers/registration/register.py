@@ -40,7 +40,7 @@ from domain.tournaments import (
     require_tournament_capacity,
 )
 from observability.logging_setup import log_fast
-from persistence.fast.register_team import DocumentsUnavailable, Registration
+from persistence.fast.register_team import DocumentsUnavailable, RegistrationRows
 from persistence.ids import new_id
 from persistence.records import (
     DocumentRecord,
@@ -114,26 +114,28 @@ async def register_team(
     InvalidForm, ChurchLimitReached, TournamentFull.
     """
     now = services.clock()
-    seen = await _look(services, form, await tournaments.lately(services.database), now)
+    seen = await _look(
+        services, form, await tournaments.fetch_active_cached(services.database), now
+    )
     if seen.is_refused:
         # What a key is used for is found out by storing, where that is what comes next.
         replayed = await _replay(services, form, key, now)
         if replayed is not None:
             return replayed
-        seen = await _look(services, form, await tournaments.current(services.database), now)
+        seen = await _look(services, form, await tournaments.fetch_active(services.database), now)
     tournament, checked, known = seen.tournament, seen.checked, seen.known
     require_open(tournament.rules, now)
     if checked.entry is None or seen.document_issues:
         raise await _refusal(services, tournament, checked, seen.document_issues)
     players, documents = squad(checked.entry, form, known), claimed(form.documents, known)
     used = fingerprint(services.secrets, form) if key is not None else b""
-    stored = Registration(
+    stored = RegistrationRows(
         tournament=tournament,
         entry=checked.entry,
         players=players,
         claims=claims_of(documents, players),
         key=key,
-        wanted=IdempotencyEntry(fingerprint=used, team_id=new_id()),
+        idempotency=IdempotencyEntry(fingerprint=used, team_id=new_id()),
         now=now,
         expires_at=now + services.idempotency_kept,
         request_id=request_id,
@@ -187,9 +189,9 @@ async def _look(
 async def validate_team(services: Services, form: TeamForm) -> Validation:
     """All that register_team would say, but for whom else has registered. Writes nothing."""
     now = services.clock()
-    tournament = await tournaments.current(services.database)
+    tournament = await tournaments.fetch_active(services.database)
     checked = check(form, tournament.rules, today=day_in(tournament.time_zone, now))
-    found = await services.database.read(partial(registration.look_up, keys=checked.keys))
+    found = await services.database.read(partial(registration.find_taken_values, keys=checked.keys))
     known = as_uploaded(await claimable(services, form))
     issues = (*checked.issues, *check_documents(form, tournament.rules, known))
     if found.has_team_name:
@@ -233,7 +235,7 @@ async def _refusal(
     document_issues: tuple[Issue, ...],
 ) -> DomainError:
     """Why the form is refused: its own issues first, then places, then what is taken."""
-    found = await services.database.read(partial(registration.look_up, keys=checked.keys))
+    found = await services.database.read(partial(registration.find_taken_values, keys=checked.keys))
     try:
         if not checked.issues:
             require_church_capacity(tournament.rules, found.church_taken)

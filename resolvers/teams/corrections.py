@@ -144,7 +144,9 @@ async def _reissue(
 ) -> TeamRecord:
     change = _change(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     decided = await locked(services, connection, correction.reference, change)
-    generation = await team_updates.next_generation(connection, decided, now=services.clock())
+    generation = await team_updates.increment_manage_generation(
+        connection, decided, now=services.clock()
+    )
     act = _act(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     changes = {"generation": [generation - 1, generation]}
     await record_action(services, connection, decided, act, changes=changes)
@@ -218,7 +220,7 @@ async def _carry_out(  # noqa: PLR0913, PLR0917 - what is corrected, by whom
     )
     require_live(decided.status, operation)
     team = await read(connection, decided.id)
-    tournament = await tournaments.active(connection)
+    tournament = await tournaments.get_active(connection)
     act = _act(caller, correction, operation)
     edit = replace(make(team, tournament), issues=issues)
     return await store(services, connection, decided, team, edit, tournament, act)
@@ -244,7 +246,7 @@ async def _team_of_player(reference: str, connection: Connection) -> str:
     parsed = parse_player_code(reference)
     if parsed is not None:
         return parsed[0]
-    named = await nodes.find_text(connection, reference)
+    named = await nodes.find_by_external_id(connection, reference)
     if named is None or named.kind != NodeKind.PLAYER or named.owner_id is None:
         raise NotFound("There is no such player.")
     return named.owner_id.hex

@@ -162,7 +162,7 @@ async def apply_decision(  # noqa: PLR0913 - what was decided, about which team,
     """Write all that belongs to the decision. Raises ChurchLimitReached, TournamentFull."""
     now = services.clock()
     await _settle_places(connection, decided, status)
-    await decisions.settle(connection, decided, status, now=now)
+    await decisions.set_status(connection, decided, status, now=now)
     await record_action(
         services,
         connection,
@@ -189,7 +189,7 @@ async def record_action(  # noqa: PLR0913 - what was done, to which team, in who
 ) -> None:
     """People's words go where they can be erased, `changes` to the audit log for good."""
     now = services.clock()
-    await decisions.record(
+    await decisions.add(
         connection,
         decided,
         at=now,
@@ -239,7 +239,7 @@ async def _reject_named(
     document_id = read_id(item.document_id)
     if document_id is None:
         raise NotFound("There is no such document.", wrong)
-    found = await decisions.review(
+    found = await decisions.set_review(
         connection, decided, document_id, verdict=DocumentReview.REJECTED, note=item.note
     )
     if not found:
@@ -249,11 +249,11 @@ async def _reject_named(
 async def _settle_places(connection: Connection, decided: LockedTeam, status: TeamStatus) -> None:
     was_live, is_live = (one in LIVE_STATUSES for one in (decided.status, status))
     if was_live and not is_live:
-        await decisions.release_slot(connection, decided)
+        await decisions.release_slots(connection, decided)
     if is_live and not was_live:
-        rules = (await tournaments.active(connection)).rules
-        if not await decisions.take_church_place(connection, decided):
+        rules = (await tournaments.get_active(connection)).rules
+        if not await decisions.take_church_slot(connection, decided):
             limit = rules.teams_per_church or 0
             raise ChurchLimitReached(limit=limit, registered=limit)
-        if not await decisions.take_place(connection, decided):
+        if not await decisions.take_tournament_slot(connection, decided):
             raise TournamentFull(capacity=rules.capacity or 0)

@@ -100,7 +100,7 @@ async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by 
     if checked.entry is None or issues:
         raise InvalidForm(issues or checked.issues)
     entry = checked.entry
-    church_id = await churches.find_named(
+    church_id = await churches.find_by_name(
         connection, decided.tournament_id, entry.normalized_church_name
     )
     squad = _squad(before, entry, edit.ids, decided.next_position)
@@ -112,7 +112,7 @@ async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by 
         church_id = await _change_church(services, connection, decided, entry, tournament)
     elif church_name != before.church.name:
         await churches.rename(connection, decided.church_id, church_name)
-    await team_updates.change_team(
+    await team_updates.update_team(
         connection,
         decided,
         entry,
@@ -167,12 +167,12 @@ async def _store_squad(
     known = {player.id: player for player in before.players}
     gone = known.keys() - {one.id for one in squad}
     if gone:
-        given_up = await documents.give_up_of_players(connection, gone)
+        given_up = await documents.delete_by_players(connection, gone)
         await owe_deletions(connection, given_up, team_id=before.id, now=services.clock())
         await team_updates.remove_players(connection, gone)
     changed = [one for one in squad if one.id in known and _player_changes(known[one.id], one)]
     if changed:
-        await team_updates.change_players(connection, changed)
+        await team_updates.update_players(connection, changed)
     added = [one for one in squad if one.id not in known]
     if added:
         await team_updates.add_players(connection, before.id, added)
@@ -186,13 +186,13 @@ async def _change_church(
     tournament: TournamentRecord,
 ) -> UUID:
     """The church that the entry names, with one team more; the old one has one less."""
-    church = await registration.take_church_place(
+    church = await registration.take_church_slot(
         connection, tournament, entry, now=services.clock()
     )
     if church is None:
         limit = tournament.rules.teams_per_church or 0
         raise ChurchLimitReached(limit=limit, registered=limit)
-    await decisions.free_church_place(connection, decided.church_id)
+    await decisions.release_church_slot(connection, decided.church_id)
     return church.id
 
 

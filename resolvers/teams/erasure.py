@@ -52,10 +52,10 @@ async def _erase(
     change = Change(actor=caller.actor, operation="eraseTeam", expected_version=expected_version)
     decided = await locked(services, connection, reference, change)
     if decided.status in LIVE_STATUSES:
-        await decisions.release_slot(connection, decided)
-    given_up = await documents.give_up_of_team(connection, decided.id)
+        await decisions.release_slots(connection, decided)
+    given_up = await documents.delete_by_team(connection, decided.id)
     await owe_deletions(connection, given_up, team_id=decided.id, now=now)
-    await team_updates.erase(connection, decided, moves=MOVE)
+    await team_updates.delete_team(connection, decided, moves=MOVE)
     await audit.append(
         connection,
         at=now,

@@ -14,7 +14,7 @@ from persistence.repositories import audit, outbox, team_search, team_stats, tea
 from persistence.repositories.audit import AuditFilter, AuditRecord
 from persistence.repositories.outbox import DeliveryFilter, DeliveryRecord
 from persistence.repositories.team_search import Include, TeamFilter, TeamQuery
-from persistence.repositories.team_stats import SamePlayer, TeamStats
+from persistence.repositories.team_stats import DuplicatePlayer, TeamStats
 from resolvers.services import Services
 
 
@@ -25,7 +25,7 @@ async def team_page(
     require_role(caller, Role.VIEWER)
     with_contacts = may(caller, Role.REVIEWER)
     return await services.database.read(
-        partial(team_search.page, listing=listing, parts=parts, with_contacts=with_contacts)
+        partial(team_search.page, query=listing, include=parts, with_contacts=with_contacts)
     )
 
 
@@ -39,7 +39,7 @@ async def team_text_page(
 
 async def team_count(services: Services, caller: Caller, *, wanted: TeamFilter) -> int:
     return await services.database.read(
-        partial(team_search.count, wanted=wanted, with_contacts=may(caller, Role.REVIEWER))
+        partial(team_search.count, filters=wanted, with_contacts=may(caller, Role.REVIEWER))
     )
 
 
@@ -68,7 +68,7 @@ async def player_text(services: Services, caller: Caller, code: str, text: JsonS
 async def stats(services: Services, caller: Caller) -> TeamStats:
     """Raises Unauthenticated."""
     require_role(caller, Role.VIEWER)
-    return await services.database.read(team_stats.stats)
+    return await services.database.read(team_stats.get_stats)
 
 
 async def audit_page(
@@ -76,11 +76,11 @@ async def audit_page(
 ) -> Page[AuditRecord]:
     """The newest first. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
-    return await services.database.read(partial(audit.page, wanted=wanted, part=part))
+    return await services.database.read(partial(audit.page, filters=wanted, request=part))
 
 
 async def audit_count(services: Services, *, wanted: AuditFilter) -> int:
-    return await services.database.read(partial(audit.count, wanted=wanted))
+    return await services.database.read(partial(audit.count, filters=wanted))
 
 
 async def delivery_page(
@@ -88,24 +88,26 @@ async def delivery_page(
 ) -> Page[DeliveryRecord]:
     """The newest first. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
-    return await services.database.read(partial(outbox.page, wanted=wanted, part=part))
+    return await services.database.read(partial(outbox.page, filters=wanted, request=part))
 
 
 async def delivery_count(services: Services, *, wanted: DeliveryFilter) -> int:
-    return await services.database.read(partial(outbox.count, wanted=wanted))
+    return await services.database.read(partial(outbox.count, filters=wanted))
 
 
 async def histories(services: Services, team_ids: Sequence[UUID]) -> list[list[AuditRecord]]:
     """The last that happened to each team, the oldest first; in the order of the ids."""
     found: dict[UUID | None, list[AuditRecord]] = {}
-    for event in await services.database.read(partial(audit.of_teams, team_ids=team_ids)):
+    for event in await services.database.read(partial(audit.list_by_teams, team_ids=team_ids)):
         found.setdefault(event.team_id, []).append(event)
     return [found.get(one, []) for one in team_ids]
 
 
-async def same_players(services: Services, team_ids: Sequence[UUID]) -> list[list[SamePlayer]]:
+async def same_players(services: Services, team_ids: Sequence[UUID]) -> list[list[DuplicatePlayer]]:
     """Which players of each of these teams are in another live one; in the order of the ids."""
-    found: dict[UUID, list[SamePlayer]] = {}
-    for same in await services.database.read(partial(team_stats.same_players, team_ids=team_ids)):
+    found: dict[UUID, list[DuplicatePlayer]] = {}
+    for same in await services.database.read(
+        partial(team_stats.list_duplicate_players, team_ids=team_ids)
+    ):
         found.setdefault(same.team_id, []).append(same)
     return [found.get(one, []) for one in team_ids]

@@ -130,9 +130,9 @@ async def _review(  # noqa: PLR0913 - what is reviewed, and how
     decided = await locked(services, connection, owner.team_id.hex, change)
     if decided.status not in (TeamStatus.PENDING, TeamStatus.CHANGES_REQUESTED):
         raise refused(decided.status, Operation.REVIEW_DOCUMENT)
-    if not await decisions.review(connection, decided, document_id, verdict=verdict, note=note):
+    if not await decisions.set_review(connection, decided, document_id, verdict=verdict, note=note):
         raise NotFound("There is no such document.")
-    await decisions.settle(connection, decided, decided.status, now=now)
+    await decisions.set_status(connection, decided, decided.status, now=now)
     await audit.append(
         connection,
         at=now,

@@ -68,7 +68,7 @@ async def _merge(
     if gone.tournament_id != stays.tournament_id:
         raise BadUserInput(issue(_INTO, IssueCode.SEASONS_DIFFER))
     moved = await churches.move_teams(connection, gone, stays, now=services.clock())
-    church = await churches.close(connection, gone, stays)
+    church = await churches.delete_merged(connection, gone, stays)
     await _record(services, caller, connection, (gone, stays), moved)
     return Merged(church=church, teams=len(moved))
 

@@ -48,14 +48,14 @@ class Health:
 
 
 async def tournament(services: Services) -> tuple[TournamentRecord, RegistrationState]:
-    record = await tournaments.current(services.database)
+    record = await tournaments.fetch_active(services.database)
     return record, state_of(record, services.clock())
 
 
 async def squad_max(services: Services) -> int:
     """The most players that a team of the open season may have; 0 where nobody can tell."""
     try:
-        return (await tournaments.lately(services.database)).rules.squad_max
+        return (await tournaments.fetch_active_cached(services.database)).rules.squad_max
     except ServiceUnavailable:
         return 0
 
@@ -69,7 +69,7 @@ async def church_page(
 ) -> Page[ChurchRecord]:
     """Churches by name whose name holds `search`, however it is written."""
     return await services.database.read(
-        partial(churches.page, search=normalize(search or ""), wanted=part)
+        partial(churches.page, search=normalize(search or ""), request=part)
     )
 
 

@@ -91,7 +91,7 @@ async def _update(
         request_id=current_request_id(),
         changes={camel_case(name): pair for name, pair in differences.items()},
     )
-    after = await tournaments.active(connection)
+    after = await tournaments.get_active(connection)
     return after, state_of(after, services.clock())
 
 
@@ -110,7 +110,7 @@ async def _require_right(
     }
     found = [*issues, *order_issues({**stored, **right}, right)]
     zone = right.get("time_zone")
-    if zone is not None and not await tournaments.knows_time_zone(connection, zone):
+    if zone is not None and not await tournaments.time_zone_exists(connection, zone):
         found.append(issue_of("time_zone", IssueCode.TIME_ZONE_UNKNOWN))
     if found:
         raise InvalidForm(first_issue_per_path(found))

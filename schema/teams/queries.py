@@ -12,7 +12,7 @@ from domain.auth.roles import Role, may
 from domain.errors.exceptions import BadUserInput, IssueCode, TeamNotFound
 from domain.errors.issues import issue
 from domain.teams.status import LIVE_STATUSES
-from persistence.repositories.team_search import Include, TeamQuery, order_of
+from persistence.repositories.team_search import Include, TeamQuery, keyset_order
 from persistence.repositories.team_search import TeamFilter as TeamSearch
 from persistence.repositories.team_stats import TeamStats as TeamStatsRecord
 from resolvers.teams import queries, review
@@ -143,9 +143,9 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     by = order_by or TeamOrder(field=TeamOrderField.CODE)
     keys = _KEYS[by.field]
     listing = TeamQuery(
-        wanted=wanted,
-        order=order_of(by.field, is_descending=by.direction == OrderDirection.DESC),
-        part=keys.part(first=first, after=after, last=last, before=before),
+        filters=wanted,
+        order=keyset_order(by.field, is_descending=by.direction == OrderDirection.DESC),
+        request=keys.part(first=first, after=after, last=last, before=before),
     )
     count = partial(queries.team_count, services, caller, wanted=wanted)
     is_masked = not may(caller, Role.REVIEWER)

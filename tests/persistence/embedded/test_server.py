@@ -19,14 +19,14 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from persistence.embedded.binaries import PACKAGE, find_binaries
-from persistence.embedded.os_user import Account
+from persistence.embedded.os_user import OsUser
 from persistence.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
 from persistence.embedded.supervision import running_server
 
 PROJECT = Path(__file__).parents[3]
 IS_ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
-OTHER_USER = Account(
+OTHER_USER = OsUser(
     uid=NOBODY.pw_uid if IS_ROOT else os.geteuid() + 1, gid=NOBODY.pw_gid, dropped=True
 )
 # Another user may be unable to read the interpreter: it is changed once all is loaded.
@@ -153,7 +153,7 @@ def unreadable_wheel(tmp_path, monkeypatch):
 
 
 def copy_wheel(folder):
-    account = Account(uid=os.geteuid(), gid=os.getegid(), dropped=False)
+    account = OsUser(uid=os.geteuid(), gid=os.getegid(), dropped=False)
     installation = find_binaries("18", account).folder
     package = installation.parent
     shutil.copytree(installation, folder / PACKAGE / installation.name)

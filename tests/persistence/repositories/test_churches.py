@@ -31,7 +31,9 @@ def page(database):
     async def read_page(first=100, *, search="", after=None):
         return await database.read(
             partial(
-                churches.page, search=normalize(search), wanted=PageRequest(size=first, after=after)
+                churches.page,
+                search=normalize(search),
+                request=PageRequest(size=first, after=after),
             )
         )
 
@@ -44,7 +46,7 @@ def raw_names(database):
 
     async def find(search):
         found = await database.read(
-            partial(churches.page, search=search, wanted=PageRequest(size=100))
+            partial(churches.page, search=search, request=PageRequest(size=100))
         )
         assert await database.read(partial(churches.count, search=search)) == len(found.rows)
         return names_of(found)

@@ -39,12 +39,12 @@ async def test_old_name_of_church_is_normalised_anew_once(database, sql, add, ig
         f"zion{ignored} hall",
     )
 
-    assert await database.read(normalized_names.count_old) == {"church": 1, "church_alias": 1}
-    assert await normalized_names.renew(database) == 2
+    assert await database.read(normalized_names.count_outdated) == {"church": 1, "church_alias": 1}
+    assert await normalized_names.renormalize(database) == 2
     assert await name_of(sql, church_id) == "zion"
     assert await sql.fetchval("SELECT normalized_name FROM church_alias") == "zion hall"
-    assert await database.read(normalized_names.count_old) == {}
-    assert await normalized_names.renew(database) == 0
+    assert await database.read(normalized_names.count_outdated) == {}
+    assert await normalized_names.renormalize(database) == 0
 
 
 async def test_name_that_another_church_has_stays_and_is_counted(database, sql, add, monkeypatch):
@@ -53,17 +53,17 @@ async def test_name_that_another_church_has_stays_and_is_counted(database, sql, 
     old = [await add(f"zi{ignored}on") for ignored in IGNORED]
     free = await add("be\u034fthel")
 
-    assert await normalized_names.renew(database) == 1
+    assert await normalized_names.renormalize(database) == 1
     assert await name_of(sql, free) == "bethel"
     names = [await name_of(sql, church_id) for church_id in old]
     assert names == [f"zi{ignored}on" for ignored in IGNORED]
-    assert await database.read(normalized_names.count_old) == {"church": len(IGNORED)}
+    assert await database.read(normalized_names.count_outdated) == {"church": len(IGNORED)}
 
 
 async def test_names_without_such_characters_stay(database, sql, add):
     church_ids = [await add(name) for name in ("zion", "ஆனந்த்", "école", "സഭ")]
 
-    assert await normalized_names.renew(database) == 0
+    assert await normalized_names.renormalize(database) == 0
     names = [await name_of(sql, church_id) for church_id in church_ids]
     assert names == ["zion", "ஆனந்த்", "école", "സഭ"]
 

@@ -75,7 +75,7 @@ async def test_nobody_is_found_where_there_is_nobody(database, owner, clock):
         partial(organisers.find_by_invitation, invitation_hash=HASH, now=clock.now),
         partial(organisers.set_password, email="x@example.org", password_hash="x"),
         partial(organisers.set_role, organiser_id=nobody, role=Role.VIEWER),
-        partial(organisers.note_sign_in, organiser_id=owner.id, password_hash="x", now=clock.now),
+        partial(organisers.record_sign_in, organiser_id=owner.id, password_hash="x", now=clock.now),
     ):
         assert await database.run(work) is None
 
@@ -180,7 +180,7 @@ async def test_what_has_expired_is_forgotten(database, clock, owner, sql):
         now = clock.now + hours * HOUR
         forgotten.append(
             await database.run(
-                partial(stored_sessions.forget_expired, now=now, idle_since=clock.now - HOUR)
+                partial(stored_sessions.delete_expired, now=now, idle_since=clock.now - HOUR)
             )
         )
 

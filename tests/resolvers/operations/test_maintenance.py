@@ -30,7 +30,7 @@ async def test_counts_that_are_wrong_are_named(services, sql):
     found = (await diagnose(services)).drift
 
     tournament = await sql.fetchval("SELECT id FROM tournament")
-    assert {(entry.of, entry.taken, entry.live_teams) for entry in found} == {
+    assert {(entry.entity, entry.taken, entry.live_teams) for entry in found} == {
         (f"tournament {tournament}", 1, 0),
         (f"church {team.church.id}", 1, 0),
     }

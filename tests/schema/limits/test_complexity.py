@@ -6,7 +6,7 @@ from graphql import parse
 from domain.auth.roles import Role
 from domain.errors.codes import CATALOG
 from domain.errors.issues import ISSUES_MAX, ISSUES_PER_LIST
-from persistence.repositories.audit import HISTORY_MAX
+from persistence.repositories.audit import MAX_TEAM_EVENTS
 from schema import schema
 from schema.limits.complexity import LIST_SIZES, ComplexityVisitor, Limit, values_of
 from schema.limits.query_limits import ALLOWED, PUBLIC_BUDGET
@@ -146,7 +146,7 @@ def test_lists_are_as_long_as_they_cost():
         LIST_SIZES["issues"],
         LIST_SIZES["history"],
         LIST_SIZES["playersElsewhere"],
-    ) == (ISSUES_MAX, HISTORY_MAX, ELSEWHERE_MAX)
+    ) == (ISSUES_MAX, MAX_TEAM_EVENTS, ELSEWHERE_MAX)
 
 
 PLAYERS_OF_A_PAGE = "{ teams(first: 100) { nodes { players { name documents { kind } } } } }"

@@ -139,7 +139,7 @@ async def test_a_token_that_is_not_signed_has_no_secret(client, services):
 async def test_nonces_are_forgotten_when_they_can_be_of_no_use(client, services, sql, script):
     data(await send(client, signed(script)))
     now = await sql.fetchval("SELECT now()")
-    forget = partial(stored_sessions.forget_expired, idle_since=now)
+    forget = partial(stored_sessions.delete_expired, idle_since=now)
 
     await services.database.run(partial(forget, now=now + timedelta(minutes=5)))
     kept = await sql.fetchval("SELECT count(*) FROM request_nonce")
