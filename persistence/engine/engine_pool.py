@@ -1,4 +1,4 @@
-"""SQLAlchemy's pool, whose idle connections are looked at before use and given up together."""
+"""SQLAlchemy's pool with checks before use, common invalidation and a watchdog for statements."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -19,72 +19,76 @@ from persistence.engine.driver import check_connection, enable_keepalive
 from persistence.engine.errors import CommitUnknown, invalidates_connections, is_disconnect
 from persistence.engine.watchdog import Watchdog
 
-OPENED = "opened_at"
+OPENED_AT = "opened_at"
 
 
 class EnginePool:
-    """Hears of all that happens to the connections of an engine."""
+    """Follow the connections of an engine through SQLAlchemy's pool and engine events."""
 
     def __init__(
         self, engine: AsyncEngine, *, invalidator: PoolInvalidator, watchdog: Watchdog
     ) -> None:
         self._invalidator = invalidator
         self._watchdog = watchdog
-        # Connections of asyncpg by when they were given back.
+        # asyncpg connections with the time at which they were returned to the pool.
         self._idle: dict[asyncpg.Connection, float] = {}
-        invalidator.add(self._close_idle)
+        invalidator.register(self._close_idle)
         for name in ("connect", "checkout", "checkin", "reset", "close", "invalidate"):
             event.listen(engine.sync_engine, name, getattr(self, f"_on_{name}"))
-        event.listen(engine.sync_engine, "before_cursor_execute", self._on_statement)
-        event.listen(engine.sync_engine, "after_cursor_execute", self._on_answer)
+        event.listen(engine.sync_engine, "before_cursor_execute", self._on_execute)
+        event.listen(engine.sync_engine, "after_cursor_execute", self._on_executed)
         event.listen(engine.sync_engine, "handle_error", self._on_error)
 
     @asynccontextmanager
     async def connection(self, engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
-        """A connection, which is given up with all others where an error says so."""
+        """Check out a connection. Invalidate all pools if the block raises an error that says so.
+
+        `engine` may be another one with execution options of its own, on the same pool.
+        """
         async with engine.connect() as connection:
-            opened_at = connection.sync_connection.connection.info[OPENED]  # type: ignore[union-attr]
+            opened_at = connection.sync_connection.connection.info[OPENED_AT]  # type: ignore[union-attr]
             try:
                 yield connection
             except Exception as error:
                 cause = error.__cause__ if isinstance(error, CommitUnknown) else error
                 if cause is not None and invalidates_connections(cause):
-                    await self._give_up(connection)
-                    self._invalidator.report(opened_at, is_lost=is_disconnect(cause))
+                    await self._discard(connection)
+                    self._invalidator.report_failure(opened_at, is_lost=is_disconnect(cause))
                 raise
 
     async def commit(self, connection: AsyncConnection) -> None:
-        """Commit; the answer is waited for no longer than for that of a statement."""
-        driver = _driver(connection)
-        self._watchdog.track(driver)
+        """Commit under the watchdog, which SQLAlchemy's statement events do not cover."""
+        driver_connection = _driver_connection(connection)
+        self._watchdog.track(driver_connection)
         try:
             await connection.commit()
         finally:
-            self._watchdog.untrack(driver)
+            self._watchdog.untrack(driver_connection)
 
-    async def _give_up(self, connection: AsyncConnection) -> None:
+    async def _discard(self, connection: AsyncConnection) -> None:
         if not connection.invalidated:
-            # Closed without a goodbye, for whose answer SQLAlchemy would wait.
-            _driver(connection).terminate()
+            # Terminated first: SQLAlchemy would wait for the server's answer to an orderly close.
+            _driver_connection(connection).terminate()
             await connection.invalidate()
 
     def _close_idle(self) -> None:
         idle, self._idle = self._idle, {}
-        for driver in idle:
-            driver.terminate()
+        for driver_connection in idle:
+            driver_connection.terminate()
 
     def _on_connect(self, connection: Any, record: Any) -> None:
-        record.info[OPENED] = monotonic()
+        record.info[OPENED_AT] = monotonic()
         enable_keepalive(connection.driver_connection)
 
     def _on_checkout(self, connection: Any, record: Any, _fairy: Any) -> None:
-        driver = connection.driver_connection
-        idle_since = self._idle.pop(driver, None)
-        opened_at = record.info[OPENED]
+        """Raises DisconnectionError for a connection that SQLAlchemy has to replace."""
+        driver_connection = connection.driver_connection
+        idle_since = self._idle.pop(driver_connection, None)
+        opened_at = record.info[OPENED_AT]
         if self._invalidator.is_outdated(opened_at):
-            driver.terminate()
-        elif driver.is_closed() or not _is_there(connection, idle_since):
-            self._invalidator.report(opened_at, is_lost=True)
+            driver_connection.terminate()
+        elif driver_connection.is_closed() or not _is_alive(connection, idle_since):
+            self._invalidator.report_failure(opened_at, is_lost=True)
         else:
             return
         raise DisconnectionError
@@ -92,13 +96,14 @@ class EnginePool:
     def _on_checkin(self, connection: Any, record: Any) -> None:
         if connection is None:
             return
-        driver = connection.driver_connection
-        self._watchdog.untrack(driver)
-        if self._invalidator.is_outdated(record.info[OPENED]):
-            driver.terminate()
-        self._idle[driver] = monotonic()
+        driver_connection = connection.driver_connection
+        self._watchdog.untrack(driver_connection)
+        if self._invalidator.is_outdated(record.info[OPENED_AT]):
+            driver_connection.terminate()
+        self._idle[driver_connection] = monotonic()
 
     def _on_reset(self, connection: Any, *_: Any) -> None:
+        """Track the rollback that follows; `_on_checkin` ends it."""
         self._watchdog.track(connection.driver_connection)
 
     def _on_close(self, connection: Any, *_: Any) -> None:
@@ -111,10 +116,10 @@ class EnginePool:
         self._idle.pop(connection.driver_connection, None)
         self._watchdog.untrack(connection.driver_connection)
 
-    def _on_statement(self, connection: Any, *_: Any) -> None:
+    def _on_execute(self, connection: Any, *_: Any) -> None:
         self._watchdog.track(connection.connection.driver_connection)
 
-    def _on_answer(self, connection: Any, *_: Any) -> None:
+    def _on_executed(self, connection: Any, *_: Any) -> None:
         self._watchdog.untrack(connection.connection.driver_connection, is_answered=True)
 
     def _on_error(self, context: Any) -> None:
@@ -123,12 +128,12 @@ class EnginePool:
             self._watchdog.untrack(connection.connection.driver_connection)
 
 
-def _driver(connection: AsyncConnection) -> Any:
+def _driver_connection(connection: AsyncConnection) -> Any:
     return connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]
 
 
-def _is_there(connection: Any, idle_since: float | None) -> bool:
-    """A connection that was in use a moment ago is taken for there: that costs no round trip."""
+def _is_alive(connection: Any, idle_since: float | None) -> bool:
+    """Check a connection unless it is new or was used lately, which saves a round trip."""
     if idle_since is None or monotonic() - idle_since < CHECK_AFTER_IDLE_SECONDS:
         return True
     return bool(

@@ -89,7 +89,7 @@ class StatementPool:
             lost = _as_lost(error)
             is_usable = not (invalidates_connections(lost) or pooled.connection.is_closed())
             if not is_usable:
-                self._pool.report(pooled, lost)
+                self._pool.report_failure(pooled, lost)
             raise lost from (None if lost is error else error)
         finally:
             self._pool.release(pooled, is_usable=is_usable)
