@@ -1,4 +1,4 @@
-"""Whether the database answers, asked so that the answer never waits for units of work."""
+"""Ping the database on a connection of its own, so that a busy pool never delays the answer."""
 
 import asyncio
 from contextlib import suppress
@@ -10,10 +10,10 @@ from persistence.engine.driver import CONNECTION_ERRORS, connect
 
 
 class HealthProbe:
-    """Has one connection of its own. Whoever asks at the same time gets the same answer.
+    """Keep one connection; concurrent callers share one ping.
 
-    The connection is given up after `patience_seconds`, so that one that a network has forgotten
-    leaves time for a new one.
+    A kept connection has `stale_after_seconds` to answer. Then it is replaced, so that one that the
+    network has silently dropped leaves the caller time for a new one.
     """
 
     def __init__(
@@ -22,59 +22,59 @@ class HealthProbe:
         self._url = url
         self._connect_timeout_seconds = connect_timeout_seconds
         self._stale_after_seconds = stale_after_seconds
-        self._kept: asyncpg.Connection | None = None
-        self._asking: asyncio.Task[float] | None = None
+        self._connection: asyncpg.Connection | None = None
+        self._task: asyncio.Task[float] | None = None
 
     async def ping(self, *, timeout_seconds: float) -> float:
-        """Milliseconds that a `SELECT 1` took. Raises LOST, of which TimeoutError is one.
+        """Milliseconds that a `SELECT 1` took. Raises CONNECTION_ERRORS, as TimeoutError.
 
-        Only the waiting ends after `within_seconds`: a database that wakes up slowly is connected
-        to meanwhile, and answers the next time.
+        The timeout ends only the wait: connecting to a database that wakes up slowly goes on, and
+        the next ping is answered.
         """
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask())
-            self._asking.add_done_callback(_retrieve_exception)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._measure())
+            self._task.add_done_callback(_retrieve_exception)
         async with asyncio.timeout(timeout_seconds):
-            return await asyncio.shield(self._asking)
+            return await asyncio.shield(self._task)
 
     async def close(self) -> None:
-        self._end()
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait([self._asking])
-            self._end()
+        self._disconnect()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._disconnect()
 
-    async def _ask(self) -> float:
-        began = perf_counter()
-        if self._kept is not None:
+    async def _measure(self) -> float:
+        started_at = perf_counter()
+        if self._connection is not None:
             with suppress(*CONNECTION_ERRORS):
-                await self._select(self._kept, self._stale_after_seconds)
-                return _milliseconds_since(began)
-            self._end()
-        seconds = self._connect_timeout_seconds
-        self._kept = await connect(self._url, timeout_seconds=seconds)
-        await self._select(self._kept, seconds)
-        return _milliseconds_since(began)
+                await self._select(self._connection, self._stale_after_seconds)
+                return _elapsed_ms(started_at)
+            self._disconnect()
+        timeout_seconds = self._connect_timeout_seconds
+        self._connection = await connect(self._url, timeout_seconds=timeout_seconds)
+        await self._select(self._connection, timeout_seconds)
+        return _elapsed_ms(started_at)
 
-    async def _select(self, connection: asyncpg.Connection, seconds: float) -> None:
-        # Ends the connection, not the statement: to cancel that, the server would have to answer.
-        ending = asyncio.get_running_loop().call_later(seconds, connection.terminate)
+    async def _select(self, connection: asyncpg.Connection, timeout_seconds: float) -> None:
+        # Terminates instead of cancelling the query: cancelling needs a server that answers.
+        timer = asyncio.get_running_loop().call_later(timeout_seconds, connection.terminate)
         try:
             await connection.execute("SELECT 1")
         finally:
-            ending.cancel()
+            timer.cancel()
 
-    def _end(self) -> None:
-        if self._kept is not None:
-            self._kept.terminate()
-            self._kept = None
-
-
-def _milliseconds_since(began: float) -> float:
-    return (perf_counter() - began) * 1000
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
 
 
-def _retrieve_exception(asking: asyncio.Task[float]) -> None:
-    """An error that nobody waited for is not reported as forgotten."""
-    if not asking.cancelled():
-        asking.exception()
+def _elapsed_ms(started_at: float) -> float:
+    return (perf_counter() - started_at) * 1000
+
+
+def _retrieve_exception(task: asyncio.Task[float]) -> None:
+    """Keep asyncio from logging an error that came after every caller's timeout."""
+    if not task.cancelled():
+        task.exception()

@@ -1,6 +1,6 @@
-"""Notices of PostgreSQL, on a connection of their own.
+"""PostgreSQL notifications (LISTEN), on a connection of their own.
 
-Not behind pgbouncer, which hands the session that listens to somebody else.
+They do not work behind pgbouncer, which gives the listening session to other clients.
 """
 
 import asyncio
@@ -16,9 +16,10 @@ from persistence.engine.engine import DatabaseOptions
 from resilience.background_tasks import BackgroundTask
 from resilience.backoff import Backoff
 
+# Wait before reconnecting; doubled after each failure.
 MIN_RECONNECT_SECONDS = 0.1
 MAX_RECONNECT_SECONDS = 30.0
-# A connection that ended without a word is found out by asking.
+# Time between two checks whether the connection still answers.
 CHECK_INTERVAL_SECONDS = 60.0
 
 
@@ -31,18 +32,18 @@ async def listen(  # noqa: PLR0913 - what is listened to, who is told, and two w
     check_interval_seconds: float = CHECK_INTERVAL_SECONDS,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Call `on_notice` with the text of every notice until cancelled, whatever becomes of the
-    connection.
+    """Call `on_notification` with the payload of every notification, until cancelled.
 
-    Called once more after each connecting, without a text, for what may have been missed. `task` is
+    Reconnects whenever the connection is lost. After each connect it is called with an empty
+    payload, since notifications may have been missed. `task` is
     told of each loss and of each connection.
     """
-    waits = Backoff(MIN_RECONNECT_SECONDS, LONGEST_WAIT_SECONDS)
+    waits = Backoff(MIN_RECONNECT_SECONDS, MAX_RECONNECT_SECONDS)
 
     def listening() -> None:
         waits.reset()
         task.succeed()
-        on_notice("")
+        on_notification("")
 
     while True:
         try:
@@ -76,12 +77,17 @@ async def _listen_once(
 async def _listening(
     options: DatabaseOptions, channel: str, on_notification: Callable[[str], None]
 ) -> AsyncGenerator[tuple[asyncpg.Connection, asyncio.Event]]:
-    """A connection and the event that it is lost. Raises LOST."""
+    """A listening connection, and an event that is set when it is lost.
+
+    Raises CONNECTION_ERRORS.
+    """
     connection = await connect(options.url, timeout_seconds=options.connect_timeout_seconds)
     try:
         lost = asyncio.Event()
         connection.add_termination_listener(lambda *_: lost.set())
-        await connection.add_listener(channel, lambda *notice: on_notification(str(notice[-1])))
+        await connection.add_listener(
+            channel, lambda *arguments: on_notification(str(arguments[-1]))
+        )
         yield connection, lost
     finally:
         with suppress(*CONNECTION_ERRORS):

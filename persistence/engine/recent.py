@@ -1,7 +1,7 @@
-"""What was read a moment ago, and is taken for true until that moment is over.
+"""A cache of rows read within the last 250 ms, coherent over all processes without messages.
 
-Nobody has to be told when it changes: who changes it waits the moment out before saying so
-(`Database.supersede`). That holds for all processes, without a message between them.
+An entry is never older than MAX_AGE_SECONDS. Whoever changes cached rows waits that long after the
+commit and only then answers (`Database.supersede`), so that no later request sees the old values.
 """
 
 from collections.abc import Awaitable, Callable, Hashable
@@ -9,32 +9,32 @@ from time import monotonic
 from typing import Any
 
 MAX_AGE_SECONDS = 0.25
-# So many times as long: timers may be a millisecond early.
+# The wait is longer than the age by this factor: timers may fire a millisecond early.
 WAIT_FACTOR = 1.1
 MAX_ENTRIES = 10_000
 
 
 class Recent:
-    """Values by their keys, with the time until which each is true, by the clock `now`."""
+    """Values by key, each with the time at which it expires by the clock `now`."""
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now
         self._values: dict[Hashable, tuple[float, Any]] = {}
 
     def get(self, key: Hashable) -> Any | None:
-        """None for what has to be read."""
-        kept = self._values.get(key)
-        return None if kept is None or kept[0] <= self._now() else kept[1]
+        """The cached value; None if it has to be read."""
+        entry = self._values.get(key)
+        return None if entry is None or entry[0] <= self._now() else entry[1]
 
     async def fill(self, key: Hashable, read: Callable[[], Awaitable[Any | None]]) -> Any | None:
-        """What `read` finds. That there is nothing is not kept."""
-        # It was true at the earliest when it was asked for.
-        until = self._now() + MAX_AGE_SECONDS
+        """Read a value and cache it. None is not cached."""
+        # The age counts from the moment before the read: the row may change while it is read.
+        expires_at = self._now() + MAX_AGE_SECONDS
         value = await read()
         if value is not None:
             if len(self._values) >= MAX_ENTRIES:
                 self.clear()
-            self._values[key] = (until, value)
+            self._values[key] = (expires_at, value)
         return value
 
     def clear(self) -> None:

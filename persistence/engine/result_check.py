@@ -10,14 +10,14 @@ _INT_MAX = 2**31 - 1
 
 
 class UnrepresentableResult(Exception):
-    """A value that no answer can show. What it came with is not committed."""
+    """A result holds a value that GraphQL cannot represent. Its transaction is rolled back."""
 
 
 def require_representable(value: Any) -> None:
-    """Look at a value and all that it holds.
+    """Check a value and everything inside it.
 
-    Raises Unanswerable for moments without an offset, integers of more than 32 bits, numbers that
-    are none, and text that UTF-8 cannot hold.
+    Raises UnrepresentableResult for datetimes without an offset, integers beyond 32 bits, NaN and
+    infinite floats, and strings that cannot be encoded as UTF-8.
     """
     if value is None or isinstance(value, bool):
         return
@@ -27,15 +27,15 @@ def require_representable(value: Any) -> None:
     elif isinstance(value, Mapping):
         require_representable(list(value.items()))
     elif isinstance(value, tuple | list | set | frozenset):
-        for part in value:
-            require_representable(part)
-    elif not _is_shown(value):
+        for item in value:
+            require_representable(item)
+    elif not _is_representable(value):
         raise UnrepresentableResult(type(value).__name__)
 
 
-def _is_shown(value: Any) -> bool:
+def _is_representable(value: Any) -> bool:
     if isinstance(value, str):
-        return value.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in value)
+        return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
     if isinstance(value, int):
         return -_INT_MAX - 1 <= value <= _INT_MAX
     if isinstance(value, float):

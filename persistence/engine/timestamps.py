@@ -1,7 +1,7 @@
-"""Moments of PostgreSQL, which knows infinity, as those of Python, which does not.
+"""Read and write `timestamptz` with PostgreSQL's infinity and years beyond Python's range.
 
-The driver by itself reads both infinities as moments without an offset, and ends with an error for
-what is before the year 1 or after 9999.
+asyncpg's own codec reads both infinities as naive datetimes, and raises for moments before the year
+1 or after 9999. This one maps them to EARLIEST and LATEST.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from persistence.engine import driver
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
 
-# PostgreSQL counts microseconds from here.
+# PostgreSQL's binary format counts microseconds since then.
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 async def connect(url: str, *, timeout_seconds: float, **options: Any) -> asyncpg.Connection:
-    """A connection as `connecting.connect` makes it, which reads infinity. Raises LOST."""
+    """Connect as `driver.connect`, with this codec. Raises CONNECTION_ERRORS."""
     connection = await driver.connect(url, timeout_seconds=timeout_seconds, **options)
     try:
         async with asyncio.timeout(timeout_seconds):
@@ -33,27 +33,27 @@ async def connect(url: str, *, timeout_seconds: float, **options: Any) -> asyncp
 
 
 async def register_timestamp_codec(connection: asyncpg.Connection) -> None:
-    """Read every `timestamptz` of this connection as an aware moment from EARLIEST to LATEST."""
+    """Read every `timestamptz` of this connection as an aware datetime, EARLIEST to LATEST."""
     await connection.set_type_codec(
-        "timestamptz", schema="pg_catalog", encoder=_written, decoder=_read, format="tuple"
+        "timestamptz", schema="pg_catalog", encoder=_encode, decoder=_decode, format="tuple"
     )
 
 
 def finite_or_none(moment: datetime | None) -> datetime | None:
-    """An end of a window; None, no bound, for infinity at either end."""
+    """A bound of a period: None, unbounded, for infinity of either sign."""
     return None if moment in {EARLIEST, LATEST} else moment
 
 
-def _written(moment: datetime) -> tuple[int]:
-    """Raises TypeError for a moment without an offset, which would be the host's."""
+def _encode(moment: datetime) -> tuple[int]:
+    """Raises TypeError for a naive datetime, which asyncpg would take for the host's local time."""
     return ((moment - _EPOCH) // _MICROSECOND,)
 
 
-_LOWEST, _HIGHEST = _written(EARLIEST)[0], _written(LATEST)[0]
+_LOWEST, _HIGHEST = _encode(EARLIEST)[0], _encode(LATEST)[0]
 
 
-def _read(stored: tuple[int]) -> datetime:
-    (microseconds,) = stored
+def _decode(value: tuple[int]) -> datetime:
+    (microseconds,) = value
     if microseconds <= _LOWEST:
         return EARLIEST
     if microseconds >= _HIGHEST:

@@ -1,4 +1,4 @@
-"""Whether the database takes writes, found out by writing."""
+"""Find out by writing whether the database accepts writes."""
 
 import asyncio
 from contextlib import suppress
@@ -11,12 +11,13 @@ from persistence.engine.driver import CONNECTION_ERRORS, close_connection, conne
 
 log = structlog.get_logger(__name__)
 
-# An answer is good for so long, and a write that was refused counts for as long at least.
+# A result is reused for so long. A refused write of the service counts for as long at least.
 CACHE_SECONDS = 5.0
-# For connecting, and for the answer.
+# For connecting, and again for the statement.
 TIMEOUT_SECONDS = 5.0
-# Two statements of one transaction: nothing is left of it, and no row is locked that another server
-# could wait for. Only what is committed says that there is room for it.
+# Both statements run in one transaction: they leave nothing behind and lock no row that another
+# transaction could wait for. The insert has to commit, since only a commit shows that there is
+# room on the disk.
 _WRITE = """
     INSERT INTO idempotency_record (operation, key, fingerprint, team_id, expires_at)
     VALUES ('write_probe', CAST(gen_random_uuid() AS text), '', gen_random_uuid(), now());
@@ -25,64 +26,65 @@ _WRITE = """
 
 
 class WriteProbe:
-    """Writes at most once in `good_for_seconds`, on a new connection, for all who ask.
+    """Write at most once in `cache_seconds`, on behalf of all callers.
 
-    A new connection goes to the server that takes new ones, as those of the pools do after a loss.
+    Each write uses a new connection: after a failover it reaches the new server, as the new
+    connections of the pools do.
     """
 
     def __init__(self, url: str, *, cache_seconds: float = CACHE_SECONDS) -> None:
         self._url = url
         self._cache_seconds = cache_seconds
-        self._takes_writes = True
-        self._asked_at = float("-inf")
+        self._accepts_writes = True
+        self._started_at = float("-inf")
         self._refused_at = float("-inf")
-        self._asking: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def accepts_writes(self, *, timeout_seconds: float) -> bool:
-        """As the newest answer says; that of before where none comes in time."""
-        is_asking = self._asking is not None and not self._asking.done()
-        if not is_asking and monotonic() - self._asked_at > self._cache_seconds:
-            self._asked_at = monotonic()
-            self._asking = asyncio.create_task(self._ask())
-        if self._asking is not None:
-            await asyncio.wait([self._asking], timeout=timeout_seconds)
-        return self._takes_writes
+        """The newest result; the one before when none arrives in time."""
+        is_running = self._task is not None and not self._task.done()
+        if not is_running and monotonic() - self._started_at > self._cache_seconds:
+            self._started_at = monotonic()
+            self._task = asyncio.create_task(self._probe())
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=timeout_seconds)
+        return self._accepts_writes
 
     def mark_refused(self) -> None:
-        """A write of the service was refused: that counts more than what a small probe finds."""
+        """Record that a write of the service was refused. Outweighs a small write of the probe."""
         self._refused_at = monotonic()
-        self._takes_writes = False
+        self._accepts_writes = False
 
     def mark_accepted(self) -> None:
-        """A write of the service was done."""
+        """Record that a write of the service succeeded."""
         self._refused_at = float("-inf")
-        self._takes_writes = True
+        self._accepts_writes = True
 
     async def close(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
+        if self._task is not None:
+            self._task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._asking
+                await self._task
 
-    async def _ask(self) -> None:
-        began = monotonic()
+    async def _probe(self) -> None:
+        started_at = monotonic()
         try:
             await self._write()
         except CONNECTION_ERRORS as error:
-            is_late = monotonic() - began >= TIMEOUT_SECONDS
-            # Any other error is about the probe, or the database is away, as `ping` says.
-            if is_late or errors.is_write_refused(error):
-                self._takes_writes = False
+            is_timeout = monotonic() - started_at >= TIMEOUT_SECONDS
+            # Other errors concern the probe itself, or a database that is away, which `ping` tells.
+            if is_timeout or errors.is_write_refused(error):
+                self._accepts_writes = False
             log.warning("write_probe_failed", sqlstate=errors.sqlstate(error))
         else:
             if monotonic() - self._refused_at > self._cache_seconds:
-                self._takes_writes = True
+                self._accepts_writes = True
 
     async def _write(self) -> None:
         connection = await connect(self._url, timeout_seconds=TIMEOUT_SECONDS)
-        ending = asyncio.get_running_loop().call_later(TIMEOUT_SECONDS, connection.terminate)
+        timer = asyncio.get_running_loop().call_later(TIMEOUT_SECONDS, connection.terminate)
         try:
             await connection.execute(_WRITE)
         finally:
-            ending.cancel()
+            timer.cancel()
             await close_connection(connection)

@@ -120,7 +120,7 @@ async def test_one_silent_connection_costs_one_caller_and_no_later_one(relay, op
         await write_one(database, f"fourth {number}")
     later = monotonic() - began
 
-    events = [line["event"] for line in logs if line["event"] != "connection_given_up"]
+    events = [line["event"] for line in logs if line["event"] != "connection_terminated"]
     assert events == ["database_retried"]
     assert later < 1
     assert len(await stored(sql)) == 5 + 1 + 20
@@ -295,7 +295,7 @@ async def test_long_statement_is_cut_only_if_nothing_is_answered(
             await asyncio.sleep(0.05)
         outcome = (await asyncio.gather(sleeping, return_exceptions=True))[0]
 
-    reasons = [line["reason"] for line in logs if line["event"] == "connection_given_up"]
+    reasons = [line["reason"] for line in logs if line["event"] == "connection_terminated"]
     if is_asked:
         assert (len(outcome), reasons) == (1, [])
     else:
