@@ -1,4 +1,4 @@
-"""The one way to the database: units of work, repeated when the connection or a lock was lost."""
+"""Access to the database: units of work and single statements, with retries."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -57,32 +57,43 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Connection = AsyncConnection
 Work = Callable[[Connection], Awaitable[T]]
+ErrorMap = Callable[[BaseException], Exception | None]
 
 START_RETRY_DELAYS_SECONDS = (1, 2, 4)
-# Whoever asks how the service is hears of it within two seconds.
+# Health checks have to answer within two seconds.
 PING_TIMEOUT_SECONDS = 1.5
-# Connections become free again within moments.
+# Told to clients when all connections are in use: one becomes free within moments.
 POOL_EXHAUSTED_RETRY_SECONDS = 1
 
 
 class DatabaseUnavailable(Exception):
-    """The database did not answer while the service was starting, or said that it will not."""
+    """The database did not answer while the service was starting, or it rejects the login.
+
+    The message is the reason of a rejection, as part of a sentence, else empty.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolUsage:
-    """How many there may be, how many are at work."""
+    """Connections: how many there may be and how many are in use."""
 
     size: int
     in_use: int
 
 
 class Database:
+    """Runs units of work and single statements, and retries them after transient failures.
+
+    Connections are split over three pools, so that registrations waiting for each other's locks do
+    not keep others from reading: SQLAlchemy's for units of work, and two of asyncpg connections for
+    single reads and single writes. With a small pool or behind pgbouncer there is only the first.
+    """
+
     def __init__(self, options: DatabaseOptions) -> None:
         self._options = options
-        share = read_pool_size(options)
-        pool_size = options.pool_size - share - write_pool_size(share)
-        self._engine = create_engine(options, pool_size=pool_size)
+        read_size = read_pool_size(options)
+        write_size = write_pool_size(read_size)
+        self._engine = create_engine(options, pool_size=options.pool_size - read_size - write_size)
         invalidator = PoolInvalidator()
         self._watchdog = Watchdog(
             options.url,
@@ -90,12 +101,10 @@ class Database:
             can_query_server=not options.pgbouncer,
         )
         self._pool = EnginePool(self._engine, invalidator=invalidator, watchdog=self._watchdog)
-        own = (invalidator, self._watchdog)
-        # Apart, so that registrations that wait for one another keep nobody from reading.
-        self._read_pool = create_read_pool(options, share, *own) if share else None
-        self._write_pool = (
-            create_write_pool(options, write_pool_size(share), *own) if share else None
-        )
+        self._read_pool = self._write_pool = None
+        if read_size:
+            self._read_pool = create_read_pool(options, read_size, invalidator, self._watchdog)
+            self._write_pool = create_write_pool(options, write_size, invalidator, self._watchdog)
         self._batcher = RowBatcher(self._read_pool.fetch) if self._read_pool else None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self.recent = recent.Recent()
@@ -109,80 +118,87 @@ class Database:
         return self._options
 
     def pool_usage(self) -> PoolUsage:
-        """Those of the pool and for single reads now; pgbouncer has them all in its own."""
+        """Connections of all pools together; zeros behind pgbouncer, which has the only pool."""
         pool = self._engine.pool
         if not isinstance(pool, QueuePool):
             return PoolUsage(size=0, in_use=0)
         size = self._options.pool_size + self._options.max_overflow
-        direct = sum(one.in_use for one in self._statement_pools())
-        return PoolUsage(size=size, in_use=pool.checkedout() + direct)
+        single = sum(statement_pool.in_use for statement_pool in self._statement_pools())
+        return PoolUsage(size=size, in_use=pool.checkedout() + single)
 
     async def run(self, work: Work[T], *, repeatable: bool = True) -> T:
-        """The result of `work`, committed.
+        """Run `work` in a transaction, commit, and return its result.
 
-        `work` is called again, in a new transaction, after a transient failure. With
-        `repeatable=False` a connection that is lost during the commit is not tried again, since
-        the commit may have happened. A result that no answer can show is not committed either.
-        Raises ServiceUnavailable, Unanswerable.
+        After a transient failure `work` is called again in a new transaction. With
+        `repeatable=False` it is not called again after a connection was lost during the commit,
+        which may have happened. Raises ServiceUnavailable, and UnrepresentableResult for a result
+        that GraphQL cannot represent, which is not committed.
         """
         with span("database.run"):
             return await self._run(work, repeatable=repeatable, is_single=False)
 
     async def _run(self, work: Work[T], *, repeatable: bool, is_single: bool) -> T:
-        began = monotonic()
+        """`is_single`: `work` executes a single statement, in place of `write`'s own pool."""
+        waiting_since = monotonic()
 
-        async def once() -> T:
+        async def attempt() -> T:
             async with self._pool.connection(self._engine) as connection:
-                await self._set_local_timeouts(connection, began, is_single=is_single)
+                await self._set_local_timeouts(connection, waiting_since, is_single=is_single)
                 result = await work(connection)
                 require_representable(result)
                 with _guard_commit(repeatable=repeatable):
                     await self._pool.commit(connection)
                 return result
 
-        return await self._retry(once, began)
+        return await self._retry(attempt, waiting_since)
 
     async def read(self, work: Work[T]) -> T:
-        """The result of `work`, whose statements run outside a transaction.
+        """Run `work`, which only reads, in autocommit mode, and return its result.
 
-        Behind pgbouncer in a transaction all the same: parse and execute are two messages, which
-        only a transaction keeps on one server.
+        Behind pgbouncer it runs in a transaction: parse and execute are two messages, and only a
+        transaction keeps both on one server. Raises ServiceUnavailable.
         """
         if self._options.pgbouncer:
             return await self.run(work)
 
-        async def once() -> T:
+        async def attempt() -> T:
             async with self._pool.connection(self._autocommit) as connection:
                 return await work(connection)
 
         with span("database.read"):
-            return await self._retry(once, monotonic())
+            return await self._retry(attempt, monotonic())
 
     async def fetch(self, statement: CompiledStatement, **values: Any) -> Sequence[Row]:
-        """The rows of one SELECT, by the names of its columns. Raises ServiceUnavailable."""
-        direct = self._read_pool
-        if direct is None:
-            return await self.read(partial(_executed, statement=statement, values=values))
+        """Fetch the rows of one SELECT. Raises ServiceUnavailable."""
+        read_pool = self._read_pool
+        if read_pool is None:
+            return await self.read(partial(_execute, statement=statement, values=values))
         with span("database.fetch"):
-            began = monotonic()
-            return await self._retry(partial(direct.fetch, statement, values, began), began)
+            waiting_since = monotonic()
+            attempt = partial(read_pool.fetch, statement, values, waiting_since)
+            return await self._retry(attempt, waiting_since)
 
-    async def find(self, statement: CompiledStatement, key: Any) -> Row | None:
-        """The row of a SELECT of `keys` whose `key` this is. Raises ServiceUnavailable."""
-        gathering = self._batcher
-        if gathering is None:
+    async def find_by_key(self, statement: CompiledStatement, key: Any) -> Row | None:
+        """Fetch the row with this key, together with other callers' keys.
+
+        `statement` has the parameter `keys` and the column `key`. Raises ServiceUnavailable.
+        """
+        batcher = self._batcher
+        if batcher is None:
             rows = await self.fetch(statement, keys=[key])
             return rows[0] if rows else None
         with span("database.find"):
-            began = monotonic()
+            waiting_since = monotonic()
             try:
-                return await gathering.find(statement, key)
-            except Exception as error:  # noqa: BLE001 - judged there
-                return await self._retry(partial(gathering.find, statement, key), began, error)
+                return await batcher.find(statement, key)
+            except Exception as error:  # noqa: BLE001 - judged by _retry
+                attempt = partial(batcher.find, statement, key)
+                return await self._retry(attempt, waiting_since, failure=error)
 
     async def supersede(self, work: Work[T]) -> T:
-        """As `run`, for what changes that which may be `recent` somewhere: returns, or raises, when
-        no process any longer takes for true what was before.
+        """Run `work`, which changes rows that `recent` may hold, as `run`.
+
+        Returns, or raises, only when no process uses the old values any more.
         """
         try:
             return await self.run(work)
@@ -196,44 +212,44 @@ class Database:
         values: Mapping[str, Any],
         *,
         repeatable: bool,
-        map_error: Callable[[BaseException], Exception | None],
+        map_error: ErrorMap,
         answer: object = None,
     ) -> Sequence[Row]:
-        """The rows of one statement that writes, which is its own transaction.
+        """Execute one statement that writes, in its own transaction, and return its rows.
 
-        It is committed before its rows are here. So `answer`, all that the answer shows beside
-        them, is checked before the statement runs, and the statement casts its columns to types
-        that an answer can show: a value that does not fit ends it.
+        It is committed before its rows arrive. So `answer`, everything else that the response
+        shows, is checked before the statement runs, and the statement casts its columns to types
+        that a response can show, so that another value rolls it back.
 
-        What `meaning` says of a failure is raised in its place, and ends it. With
-        `repeatable=False` nothing is tried again once a connection was lost: the statement may have
-        happened. Raises ServiceUnavailable, Unanswerable.
+        An error for which `map_error` returns an exception is replaced by it and not retried. With
+        `repeatable=False` nothing is retried after a connection was lost: the statement may have
+        been committed. Raises ServiceUnavailable, Unanswerable.
         """
         require_answerable(answer)
-        writing = self._write_pool
-        if writing is None:
+        write_pool = self._write_pool
+        if write_pool is None:
 
             async def work(connection: AsyncConnection) -> Sequence[Row]:
                 with _mapping_errors(map_error):
-                    return await _executed(connection, statement, values)
+                    return await _execute(connection, statement, values)
 
             with span("database.write"):
                 return await self._run(work, repeatable=repeatable, is_single=True)
-        began = monotonic()
+        waiting_since = monotonic()
 
-        async def once() -> Sequence[Row]:
+        async def attempt() -> Sequence[Row]:
             with _mapping_errors(map_error), _guard_commit(repeatable=repeatable):
-                rows = await writing.fetch(statement, values, began)
+                rows = await write_pool.fetch(statement, values, waiting_since)
             self._write_probe.mark_accepted()
             return rows
 
         with span("database.write"):
-            return await self._retry(once, began)
+            return await self._retry(attempt, waiting_since)
 
     async def ping(self, *, timeout_seconds: float = PING_TIMEOUT_SECONDS) -> float:
-        """Milliseconds that a `SELECT 1` took, however busy the pool is.
+        """Milliseconds that a `SELECT 1` took, independent of how busy the pools are.
 
-        Raises ServiceUnavailable when there was no answer `within_seconds`.
+        Raises ServiceUnavailable when there is no answer in time.
         """
         try:
             return await self._health_probe.ping(timeout_seconds=timeout_seconds)
@@ -241,111 +257,114 @@ class Database:
             raise ServiceUnavailable from error
 
     async def accepts_writes(self, *, timeout_seconds: float = PING_TIMEOUT_SECONDS) -> bool:
-        """Whether the database does what changes rows, as was found out lately, or before where no
-        answer comes `within_seconds`.
-        """
+        """Whether the database can write, by a recent probe; the last result when it is late."""
         return await self._write_probe.accepts_writes(timeout_seconds=timeout_seconds)
 
     async def wait_until_ready(self) -> None:
-        """Wait 1, 2 and 4 s for a database that is starting. Raises DatabaseUnavailable, with the
-        refusal of one that lets nobody in.
+        """Wait for a database that is starting: up to four pings, after 0, 1, 2 and 4 s.
+
+        Raises DatabaseUnavailable, at once for a database that rejects the login.
         """
-        for seconds in (*START_RETRY_DELAYS_SECONDS, None):
+        for delay_seconds in (*START_RETRY_DELAYS_SECONDS, None):
             try:
                 await self.ping(timeout_seconds=self._options.connect_timeout_seconds)
             except ServiceUnavailable as error:
-                refused = errors.connect_error_reason(error.__cause__)
-                if seconds is None or refused:
-                    raise DatabaseUnavailable(refused) from error
-                log.warning("database_not_ready", retry_after_seconds=seconds)
-                await asyncio.sleep(seconds)
+                reason = errors.connect_error_reason(error.__cause__)
+                if delay_seconds is None or reason:
+                    raise DatabaseUnavailable(reason) from error
+                log.warning("database_not_ready", retry_after_seconds=delay_seconds)
+                await asyncio.sleep(delay_seconds)
             else:
                 return
 
     async def keep_alive(self, task: BackgroundTask) -> None:
-        """Touch the database now and then, so that a serverless one does not fall asleep.
+        """Ping the database now and then, so that a serverless one does not suspend itself.
 
         It may take as long as a connection to wake up. Raises ServiceUnavailable.
         """
         seconds = self._options.keep_alive_seconds
         if not seconds:
             return
-        work = partial(self.ping, within_seconds=self._options.connect_timeout_seconds)
+        work = partial(self.ping, timeout_seconds=self._options.connect_timeout_seconds)
         await repeat(work, task, first_seconds=seconds, seconds=seconds)
 
     async def close(self) -> None:
         await self._health_probe.close()
         await self._write_probe.close()
         await self._watchdog.close()
-        for one in self._statement_pools():
-            one.close()
+        for statement_pool in self._statement_pools():
+            statement_pool.close()
         await self._engine.dispose()
 
     def _statement_pools(self) -> list[StatementPool]:
-        return [one for one in (self._read_pool, self._write_pool) if one is not None]
+        return [pool for pool in (self._read_pool, self._write_pool) if pool is not None]
 
     async def _set_local_timeouts(
-        self, connection: AsyncConnection, began: float, *, is_single: bool
+        self, connection: AsyncConnection, waiting_since: float, *, is_single: bool
     ) -> None:
-        """Bound what follows by what is left of the lock timeout for somebody who has waited."""
-        lock_seconds = self._options.lock_timeout_seconds
-        left = remaining_lock_timeout(lock_seconds, began)
-        limits = timeout_settings(self._options) if self._options.pgbouncer else {}
+        """Set timeouts of the transaction, reduced by the time that the caller has waited."""
+        lock_timeout = self._options.lock_timeout_seconds
+        remaining = remaining_lock_timeout(lock_timeout, waiting_since)
+        timeouts = timeout_settings(self._options) if self._options.pgbouncer else {}
         if is_single:
-            limits |= lock_timeout_settings(lock_seconds if left is None else left)
-        elif left is not None:
-            limits["lock_timeout"] = lock_timeout_settings(left)["lock_timeout"]
-        if limits:
-            settings = "; ".join(f"SET LOCAL {name} = {value}" for name, value in limits.items())
+            timeouts |= lock_timeout_settings(lock_timeout if remaining is None else remaining)
+        elif remaining is not None:
+            timeouts["lock_timeout"] = lock_timeout_settings(remaining)["lock_timeout"]
+        if timeouts:
+            settings = "; ".join(f"SET LOCAL {name} = {value}" for name, value in timeouts.items())
+            # One statement: asyncpg's extended protocol takes no list of commands.
             await connection.exec_driver_sql(f"DO $$ BEGIN {settings}; END $$")
 
     async def _retry(
-        self, once: Callable[[], Awaitable[T]], began: float, failure: Exception | None = None
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        waiting_since: float,
+        *,
+        failure: Exception | None = None,
     ) -> T:
-        """The result of `once`, tried again for as long as somebody waits who began then.
+        """Call `attempt` until it succeeds, fails for good, or the caller has waited enough.
 
-        With a `failure`, it was called before.
+        `failure` is the error of a first attempt that was made before.
         """
-        raised = [failure] if failure else []
-        if not raised:
+        if failure is None:
+            # Tenacity is used only after a failure: it takes longer than reading a row by its key.
             try:
-                return await once()
+                return await attempt()
             except Exception as error:  # noqa: BLE001 - judged below, as any later one
-                raised = [error]
+                failure = error
+        failures = [failure]
 
-        async def once_more() -> T:
-            """The first time the failure that there was: what goes well needs no machinery."""
-            if raised:
-                raise raised.pop()
-            return await once()
+        async def attempt_again() -> T:
+            """Raise the known failure the first time, so that tenacity counts and judges it."""
+            if failures:
+                raise failures.pop()
+            return await attempt()
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(is_transient),
-            stop=self._is_over(began),
+            stop=self._stop_after(waiting_since),
             wait=wait_exponential_jitter(multiplier=0.05, max=1, jitter=0.05),
             before_sleep=_log_retry,
             reraise=True,
         )
         try:
-            return await retrying(once_more)
+            return await retrying(attempt_again)
         except Exception as error:
-            unavailable = self._unavailability(error)
+            unavailable = self._map_unavailable(error)
             if unavailable is None:
                 raise
             raise unavailable from error
 
-    def _is_over(self, began: float) -> Callable[[RetryCallState], bool]:
-        """Whether there were attempts enough, or somebody who began then has waited enough."""
-
-        def is_over(state: RetryCallState) -> bool:
-            waited = monotonic() - began
+    def _stop_after(self, waiting_since: float) -> Callable[[RetryCallState], bool]:
+        def should_stop(state: RetryCallState) -> bool:
             is_last = state.attempt_number >= self._options.attempts
+            waited = monotonic() - waiting_since
             return is_last or waited >= self._options.retry_within_seconds
 
-        return is_over
+        return should_stop
 
-    def _unavailability(self, error: Exception) -> ServiceUnavailable | None:
-        """None for an error that says nothing about the database's state."""
+    def _map_unavailable(self, error: Exception) -> ServiceUnavailable | None:
+        """None for an error that is not about the state of the database."""
         if errors.is_write_refused(error):
             self._write_probe.mark_refused()
         if not is_unavailable(error):
@@ -356,27 +375,27 @@ class Database:
         )
 
 
-async def _executed(
+async def _execute(
     connection: AsyncConnection, statement: CompiledStatement, values: Mapping[str, Any]
 ) -> Sequence[Row]:
     return (await connection.execute(statement.expression, dict(values))).mappings().all()
 
 
 @contextmanager
-def _mapping_errors(map_error: Callable[[BaseException], Exception | None]) -> Iterator[None]:
-    """Raises what a failure means in its place."""
+def _mapping_errors(map_error: ErrorMap) -> Iterator[None]:
+    """Replace errors for which `map_error` returns another exception."""
     try:
         yield
     except Exception as error:
-        said = map_error(error)
-        if said is not None:
-            raise said from error
+        mapped = map_error(error)
+        if mapped is not None:
+            raise mapped from error
         raise
 
 
 @contextmanager
 def _guard_commit(*, repeatable: bool) -> Iterator[None]:
-    """Around what commits. Raises CommitUnknown for a loss after which it must not be repeated."""
+    """Raise CommitUnknown for a lost connection, unless the work may be repeated."""
     try:
         yield
     except Exception as error:

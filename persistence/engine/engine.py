@@ -1,4 +1,4 @@
-"""How the service connects to its database."""
+"""Database options, and the SQLAlchemy engine and statement pools made from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from persistence.engine.timestamps import register_timestamp_codec
 from persistence.engine.watchdog import Watchdog
 from persistence.fast.statement_pool import StatementPool
 
-# Connections; fewer are for units of work alone.
+# With fewer connections, all belong to SQLAlchemy's pool.
 MIN_SPLIT_POOL_SIZE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseOptions:
-    """`url` is one of SQLAlchemy's for asyncpg. `keep_alive_seconds` 0 sends nothing.
+    """`url` is SQLAlchemy's, for asyncpg. `keep_alive_seconds=0` sends no keep-alive pings.
 
-    With `pgbouncer`, nothing is kept on a server connection between two transactions: no prepared
-    statements, no session settings, no pool of our own.
+    With `pgbouncer` (transaction pooling) nothing survives on a server connection between two
+    transactions: no prepared statements, no session settings, no pool on our side.
     """
 
     url: str
@@ -47,12 +47,12 @@ class DatabaseOptions:
 
     @property
     def retry_within_seconds(self) -> float:
-        """After so long a unit of work is not tried again."""
+        """A unit of work is not retried once its caller has waited so long."""
         return max(self.lock_timeout_seconds, self.connect_timeout_seconds)
 
 
 def timeout_settings(options: DatabaseOptions) -> dict[str, int]:
-    """PostgreSQL's own bounds, in milliseconds."""
+    """PostgreSQL's timeouts, in milliseconds."""
     return {
         "statement_timeout": round(options.statement_timeout_seconds * 1000),
         "lock_timeout": round(options.lock_timeout_seconds * 1000),
@@ -70,15 +70,15 @@ def server_settings(options: DatabaseOptions) -> dict[str, str]:
     }
 
 
-# Planning a team anew each time takes longer than printing it. A plan that is kept must not be one
-# for tables that are empty yet: whatever is sought has an index.
+# Planning the statement of a team each time takes longer than executing it. Generic plans are made
+# once, possibly while the tables are still empty, so sequential scans are off: every condition of
+# these statements has an index.
 GENERIC_PLAN_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 
 def create_read_pool(
     options: DatabaseOptions, size: int, invalidator: PoolInvalidator, watchdog: Watchdog
 ) -> StatementPool:
-    """Single statements that read."""
     pool = pool_options(options, size, wait_seconds=options.pool_timeout_seconds)
     return StatementPool(ConnectionPool(pool, invalidator=invalidator, watchdog=watchdog))
 
@@ -86,17 +86,17 @@ def create_read_pool(
 def create_write_pool(
     options: DatabaseOptions, size: int, invalidator: PoolInvalidator, watchdog: Watchdog
 ) -> StatementPool:
-    """Single statements that write: each waits no longer than the lock timeout, in all."""
+    """A pool in which waiting for a connection and for locks takes the lock timeout at most."""
     seconds = options.lock_timeout_seconds
     pool = pool_options(
         options,
         size,
         wait_seconds=min(options.pool_timeout_seconds, seconds),
-        limits=lock_timeout_settings(seconds),
+        timeouts=lock_timeout_settings(seconds),
     )
     return StatementPool(
         ConnectionPool(pool, invalidator=invalidator, watchdog=watchdog),
-        limits=LockTimeouts(seconds),
+        timeouts=LockTimeouts(seconds),
     )
 
 
@@ -105,9 +105,9 @@ def pool_options(
     size: int,
     *,
     wait_seconds: float,
-    limits: Mapping[str, int] | None = None,
+    timeouts: Mapping[str, int] | None = None,
 ) -> PoolOptions:
-    settings = {name: str(value) for name, value in (limits or {}).items()}
+    settings = {name: str(value) for name, value in (timeouts or {}).items()}
     return PoolOptions(
         url=options.url,
         size=size,
@@ -119,17 +119,17 @@ def pool_options(
 
 
 def create_engine(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
-    connect: dict[str, Any] = {"timeout": options.connect_timeout_seconds}
+    connect_args: dict[str, Any] = {"timeout": options.connect_timeout_seconds}
     if options.pgbouncer:
-        connect["statement_cache_size"] = 0
-        connect["prepared_statement_cache_size"] = 0
-        connect["prepared_statement_name_func"] = str
+        connect_args["statement_cache_size"] = 0
+        connect_args["prepared_statement_cache_size"] = 0
+        connect_args["prepared_statement_name_func"] = str
         engine = create_async_engine(
-            options.url, poolclass=NullPool, connect_args=connect, hide_parameters=True
+            options.url, poolclass=NullPool, connect_args=connect_args, hide_parameters=True
         )
-        event.listen(engine.sync_engine, "connect", _read_infinity_behind_pgbouncer)
+        event.listen(engine.sync_engine, "connect", _register_codec_in_transaction)
         return engine
-    connect["server_settings"] = server_settings(options)
+    connect_args["server_settings"] = server_settings(options)
     engine = create_async_engine(
         options.url,
         pool_size=pool_size,
@@ -137,30 +137,32 @@ def create_engine(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
         pool_timeout=options.pool_timeout_seconds,
         pool_recycle=options.pool_recycle_seconds,
         pool_use_lifo=True,
-        connect_args=connect,
+        connect_args=connect_args,
         hide_parameters=True,
     )
-    event.listen(engine.sync_engine, "connect", _read_infinity)
+    event.listen(engine.sync_engine, "connect", _register_codec)
     return engine
 
 
-def _read_infinity(connection: Any, *_: object) -> None:
+def _register_codec(connection: Any, *_: object) -> None:
     connection.run_async(register_timestamp_codec)
 
 
-def _read_infinity_behind_pgbouncer(connection: Any, *_: object) -> None:
-    """In a transaction: the driver asks for the type in two messages."""
+def _register_codec_in_transaction(connection: Any, *_: object) -> None:
+    """Look up the type in a transaction: pgbouncer may split its two messages over two servers."""
 
-    async def ask(driver: Any) -> None:
-        async with driver.transaction():
-            await register_timestamp_codec(driver)
+    async def register(driver_connection: Any) -> None:
+        async with driver_connection.transaction():
+            await register_timestamp_codec(driver_connection)
 
-    connection.run_async(ask)
+    connection.run_async(register)
 
 
 def read_pool_size(options: DatabaseOptions) -> int:
-    """How many connections single statements have for reading: a quarter of all, and two if there
-    are so many, while one at least is left for units of work.
+    """Number of connections for single reads; 0 when SQLAlchemy's pool serves them too.
+
+    A quarter of all, at least two, and less than half of `pool_size`, so that at least one is left
+    for units of work.
     """
     if options.pgbouncer or options.pool_size < MIN_SPLIT_POOL_SIZE:
         return 0
@@ -168,8 +170,10 @@ def read_pool_size(options: DatabaseOptions) -> int:
     return min(max(2, quarter), (options.pool_size - 1) // 2)
 
 
-def write_pool_size(share: int) -> int:
-    """How many there are for registrations. All of these wait for one row: of more, each that waits
-    only makes the others slower.
+def write_pool_size(read_pool_size: int) -> int:
+    """Number of connections for single writes, which are registrations.
+
+    Few: all registrations wait for the same tournament row, and more sessions that wait for it only
+    slow down the one that has it.
     """
-    return min(share, max(2, share // 2))
+    return min(read_pool_size, max(2, read_pool_size // 2))

@@ -1,6 +1,7 @@
-"""The meaning of a failure to agree on an encrypted connection with the database.
+"""Reasons for which no TLS connection to the database can be made.
 
-Codes: `X509_V_ERR_…` of OpenSSL (x509_vfy.h), as `ssl.SSLCertVerificationError.verify_code`.
+The numbers are OpenSSL's `X509_V_ERR_…` (x509_vfy.h), which Python gives as
+`ssl.SSLCertVerificationError.verify_code`.
 """
 
 import errno
@@ -11,7 +12,7 @@ from pathlib import Path
 import asyncpg
 
 _UNKNOWN_AUTHORITY = "its certificate is from an authority that is not trusted here"
-_CERTIFICATES = {
+_REASONS_BY_VERIFY_CODE = {
     2: _UNKNOWN_AUTHORITY,
     9: "its certificate is not valid yet: compare the clocks",
     10: "its certificate has expired",
@@ -25,45 +26,47 @@ _CERTIFICATES = {
     64: "its certificate is for another address",
 }
 _UNTRUSTED = "its certificate is not trusted here"
-_NO_AUTHORITIES = (
+_NO_ROOT_CERTIFICATES = (
     "sslmode asks to check its certificate, and the file with the certificates of trusted"
     " authorities (PGSSLROOTCERT, or ~/.postgresql/root.crt) cannot be read"
 )
-_NOT_AGREED = "no encrypted connection can be agreed on with it"
-_NOT_OFFERED = "it offers no SSL, which sslmode asks for"
-# The part of OpenSSL that reads files of certificates.
-_FILES = ("X509", "PEM")
-# The connection ended in the middle, as when a server restarts.
-_ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
-_UNREADABLE = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR)
+_NO_AGREEMENT = "no encrypted connection can be agreed on with it"
+_NO_SSL_OFFERED = "it offers no SSL, which sslmode asks for"
+# The parts of OpenSSL that read certificate files.
+_FILE_LIBRARIES = ("X509", "PEM")
+# The connection ended during the handshake, as when a server restarts.
+_INTERRUPTED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+_UNREADABLE_ERRNOS = (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOTDIR)
 
 
 def tls_error_reason(error: BaseException) -> str:
-    """Why no encrypted connection comes about; empty for what may be otherwise in a moment."""
+    """The reason, as part of a sentence; "" for an error that a retry may overcome."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _CERTIFICATES.get(error.verify_code, _UNTRUSTED)
+        return _REASONS_BY_VERIFY_CODE.get(error.verify_code, _UNTRUSTED)
     if isinstance(error, ssl.SSLError):
-        return "" if isinstance(error, _ENDED) else _disagreement(error)
-    return _absence(error)
+        if isinstance(error, _INTERRUPTED):
+            return ""
+        return _NO_ROOT_CERTIFICATES if error.library in _FILE_LIBRARIES else _NO_AGREEMENT
+    return _reason_outside_ssl(error)
 
 
-def _disagreement(error: ssl.SSLError) -> str:
-    return _NO_AUTHORITIES if error.library in _FILES else _NOT_AGREED
-
-
-def _absence(error: BaseException) -> str:
-    """A file or an offer of the server that is not there."""
-    if isinstance(error, OSError) and error.errno in _UNREADABLE and _names_unreadable_file():
-        return _NO_AUTHORITIES
-    # asyncpg has no classes for these.
-    said = str(error)
-    if isinstance(error, asyncpg.ClientConfigurationError) and "root certificate file" in said:
-        return _NO_AUTHORITIES
-    if isinstance(error, ConnectionError) and said.endswith("rejected SSL upgrade"):
-        return _NOT_OFFERED
+def _reason_outside_ssl(error: BaseException) -> str:
+    """A certificate file that cannot be read, or a server without SSL."""
+    if (
+        isinstance(error, OSError)
+        and error.errno in _UNREADABLE_ERRNOS
+        and _is_root_file_unreadable()
+    ):
+        return _NO_ROOT_CERTIFICATES
+    # asyncpg raises general classes here; only the message tells these cases apart.
+    message = str(error)
+    if isinstance(error, asyncpg.ClientConfigurationError) and "root certificate file" in message:
+        return _NO_ROOT_CERTIFICATES
+    if isinstance(error, ConnectionError) and message.endswith("rejected SSL upgrade"):
+        return _NO_SSL_OFFERED
     return ""
 
 
-def _names_unreadable_file() -> bool:
+def _is_root_file_unreadable() -> bool:
     path = os.environ.get("PGSSLROOTCERT", "")
     return path != "" and not (Path(path).is_file() and os.access(path, os.R_OK))

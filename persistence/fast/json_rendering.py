@@ -72,7 +72,7 @@ def json_expression(kind: str, selection: Selection) -> JsonSql | None:
 async def find_team(database: Database, reference: str, text: JsonSql) -> Row | None:
     """The team with this id or code: what is `printed`, and its `manage_generation`."""
     name, value = parse_reference(reference)
-    return await database.find(_finding_team(text, name), value)
+    return await database.find_by_key(_finding_team(text, name), value)
 
 
 async def find_player(

@@ -56,9 +56,9 @@ def key_in(column: ColumnElement[Any]) -> ColumnElement[bool]:
 class StatementPool:
     """Runs single statements, each its own transaction, on the connections of a pool."""
 
-    def __init__(self, pool: ConnectionPool, limits: LockTimeouts | None = None) -> None:
+    def __init__(self, pool: ConnectionPool, timeouts: LockTimeouts | None = None) -> None:
         self._pool = pool
-        self._limits = limits
+        self._timeouts = timeouts
 
     @property
     def in_use(self) -> int:
@@ -79,8 +79,8 @@ class StatementPool:
             raise _as_lost(error) from error
         is_usable = False
         try:
-            if self._limits is not None:
-                await self._limits.apply(pooled, began)
+            if self._timeouts is not None:
+                await self._timeouts.apply(pooled, began)
             rows: Sequence[Row] = await pooled.connection.fetch(
                 statement.text, *statement.arguments(values)
             )

@@ -72,7 +72,7 @@ async def add_session(
 
 async def find_session(database: Database, token_hash: bytes) -> Credential | None:
     """Also one that has expired or was not used for long."""
-    row = await database.find(_FIND_SESSION, token_hash)
+    row = await database.find_by_key(_FIND_SESSION, token_hash)
     if row is None:
         return None
     caller = _caller(row, _ROLES[row["role"]], session_id=row["id"])
@@ -142,7 +142,7 @@ async def add_api_token(
 
 async def find_api_token(database: Database, token_hash: bytes) -> Credential | None:
     """Also one that has expired."""
-    row = await database.find(_FIND_API_TOKEN, token_hash)
+    row = await database.find_by_key(_FIND_API_TOKEN, token_hash)
     if row is None:
         return None
     caller = _caller(row, _ROLES[row["role"]].lower_of(_ROLES[row["organiser_role"]]))

@@ -54,7 +54,7 @@ async def find(connection: AsyncConnection, tournament_id: UUID) -> TournamentRe
 
 async def fetch_active(database: Database) -> TournamentRecord:
     """The same, by one statement for all who ask in one turn of the loop."""
-    row = await database.find(_CURRENT, True)
+    row = await database.find_by_key(_CURRENT, True)
     if row is None:
         raise NoResultFound
     return from_row(SimpleNamespace(**row))

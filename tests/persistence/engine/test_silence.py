@@ -67,7 +67,7 @@ async def lock(database):
 def every_call(database, suffix):
     return [
         database.fetch(ONE),
-        database.find(KEYED, "found"),
+        database.find_by_key(KEYED, "found"),
         database.read(select),
         database.run(partial(write, key=f"run {suffix}")),
         write_one(database, f"write {suffix}"),

@@ -38,7 +38,7 @@ WAITING = """
 
 
 async def asked(database: Database, *keys: int) -> list[object]:
-    answers = (database.find(TENTHS, key) for key in keys)
+    answers = (database.find_by_key(TENTHS, key) for key in keys)
     rows = await asyncio.gather(*answers, return_exceptions=True)
     return [row if row is None or isinstance(row, Exception) else row["found"] for row in rows]
 
@@ -73,7 +73,7 @@ async def test_a_failure_is_told_to_whom_it_concerns_alone(database):
 
 
 async def test_who_goes_away_takes_nobody_along(database):
-    tasks = [asyncio.create_task(database.find(TENTHS, key)) for key in (2, 5)]
+    tasks = [asyncio.create_task(database.find_by_key(TENTHS, key)) for key in (2, 5)]
     await asyncio.sleep(0)
     tasks[0].cancel()
 
@@ -84,7 +84,7 @@ async def test_who_goes_away_takes_nobody_along(database):
 
 async def test_who_goes_away_while_the_database_works_takes_nobody_along(database, sql):
     await sql.execute("SELECT pg_advisory_lock(26)")
-    tasks = [asyncio.create_task(database.find(LOCKED, key)) for key in (2, 5, 10)]
+    tasks = [asyncio.create_task(database.find_by_key(LOCKED, key)) for key in (2, 5, 10)]
     while await sql.fetchval(WAITING) != 1:
         pass
     tasks[0].cancel()
@@ -96,7 +96,7 @@ async def test_who_goes_away_while_the_database_works_takes_nobody_along(databas
 
 
 async def test_all_are_told_after_a_connection_was_lost(database, sql):
-    row = await database.find(TENTHS, 2)
+    row = await database.find_by_key(TENTHS, 2)
     await sql.fetchval("SELECT pg_terminate_backend($1, 5000)", row["pid"])
 
     assert await asked(database, 2, 5) == [5, 2]
