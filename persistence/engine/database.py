@@ -223,9 +223,9 @@ class Database:
 
         An error for which `map_error` returns an exception is replaced by it and not retried. With
         `repeatable=False` nothing is retried after a connection was lost: the statement may have
-        been committed. Raises ServiceUnavailable, Unanswerable.
+        been committed. Raises ServiceUnavailable, UnrepresentableResult.
         """
-        require_answerable(answer)
+        require_representable(answer)
         write_pool = self._write_pool
         if write_pool is None:
 

@@ -11,8 +11,8 @@ INVALID_AUTHORIZATION = "28000"
 NO_ENCRYPTION_PHRASES = ("SSL off", "no encryption")
 # Login errors that waiting does not change.
 CONNECT_ERROR_REASONS = {
-    INVALID_AUTHORIZATION: "it lets this user in by none of its rules",
-    "28P01": "it refuses the password of this user",
+    INVALID_AUTHORIZATION: "no rule of its pg_hba.conf allows this login",
+    "28P01": "it rejects the password of this user",
     "3D000": "it has no database of this name",
 }
 
@@ -38,7 +38,7 @@ def connect_error_reason(error: BaseException | None) -> str:
     code = sqlstate(error) or ""
     message = str(error)
     if code == INVALID_AUTHORIZATION and any(p in message for p in NO_ENCRYPTION_PHRASES):
-        return "it lets this user in only with SSL, and sslmode does not allow it"
+        return "it allows this login only with SSL, which sslmode turns off"
     return CONNECT_ERROR_REASONS.get(code) or tls_error_reason(error)
 
 

@@ -21,17 +21,17 @@ _REASONS_BY_VERIFY_CODE = {
     20: _UNKNOWN_AUTHORITY,
     21: _UNKNOWN_AUTHORITY,
     23: "its certificate was revoked",
-    26: "its certificate is not one of a server",
+    26: "its certificate is not a server certificate",
     62: "its certificate is for another host name",
     64: "its certificate is for another address",
 }
 _UNTRUSTED = "its certificate is not trusted here"
 _NO_ROOT_CERTIFICATES = (
-    "sslmode asks to check its certificate, and the file with the certificates of trusted"
+    "sslmode requires checking its certificate, but the file with the certificates of trusted"
     " authorities (PGSSLROOTCERT, or ~/.postgresql/root.crt) cannot be read"
 )
-_NO_AGREEMENT = "no encrypted connection can be agreed on with it"
-_NO_SSL_OFFERED = "it offers no SSL, which sslmode asks for"
+_NO_AGREEMENT = "no TLS connection can be negotiated with it"
+_NO_SSL_OFFERED = "it offers no SSL, which sslmode requires"
 # The parts of OpenSSL that read certificate files.
 _FILE_LIBRARIES = ("X509", "PEM")
 # The connection ended during the handshake, as when a server restarts.

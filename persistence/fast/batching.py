@@ -1,6 +1,6 @@
-"""Rows by their keys, for all requests that ask in one turn of the loop: one statement for them.
+"""Batch look-ups by key: all that are requested in one turn of the event loop share a statement.
 
-Nothing is kept: what is told was read after it was asked for.
+Nothing is cached: every row is read after it was requested.
 """
 
 import asyncio
@@ -11,57 +11,59 @@ from typing import Any
 from observability.event_loop import RunningLoop
 from persistence.fast.statement_pool import CompiledStatement, Row
 
-# Not all that there may be: the database reads for some while the process answers others.
+# Small batches: PostgreSQL reads the next one while this process answers the callers of the last.
 MAX_BATCH_SIZE = 6
 
 Fetch = Callable[[CompiledStatement, dict[str, Any]], Awaitable[Sequence[Row]]]
-Asked = list[tuple[Any, asyncio.Future[Row | None]]]
+# Keys with the futures of their callers.
+Batch = list[tuple[Any, asyncio.Future[Row | None]]]
 
 
 class BatchFailed(Exception):
-    """A statement failed that asked for others too: whose fault that was, it does not say."""
+    """A statement for several keys failed, possibly because of another caller's key."""
 
 
 class RowBatcher:
-    """`fetch` runs statements whose `keys` are what is sought, and whose rows say it in `key`."""
+    """`fetch` executes statements with the parameter `keys`, whose rows have the column `key`."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._asked: dict[CompiledStatement, Asked] = {}
-        self._fetching: set[asyncio.Task[None]] = set()
+        # The batches that still take keys.
+        self._open_batches: dict[CompiledStatement, Batch] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = RunningLoop()
 
     async def find(self, statement: CompiledStatement, key: Any) -> Row | None:
-        """The row whose key this is. Raises what `fetch` raises for this key alone."""
+        """The row with this key. Raises what `fetch` raises for this key alone."""
         loop = self._loop.get()
-        asked = self._asked.get(statement)
-        if asked is None or len(asked) == MAX_BATCH_SIZE:
-            asked = self._asked[statement] = []
-            # What is logged on the way belongs to none of the requests.
-            task = loop.create_task(self._answer(statement, asked), context=Context())
-            self._fetching.add(task)
-            task.add_done_callback(self._fetching.discard)
-        answer: asyncio.Future[Row | None] = loop.create_future()
-        asked.append((key, answer))
+        batch = self._open_batches.get(statement)
+        if batch is None or len(batch) == MAX_BATCH_SIZE:
+            batch = self._open_batches[statement] = []
+            # An empty context: log lines of the task belong to no single request.
+            task = loop.create_task(self._fetch_batch(statement, batch), context=Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        future: asyncio.Future[Row | None] = loop.create_future()
+        batch.append((key, future))
         try:
-            return await answer
+            return await future
         except BatchFailed:
             rows = await self._fetch(statement, {"keys": [key]})
             return rows[0] if rows else None
 
-    async def _answer(self, statement: CompiledStatement, asked: Asked) -> None:
-        """Begins in the next turn of the loop, with all who have asked until then."""
-        if self._asked.get(statement) is asked:
-            del self._asked[statement]
+    async def _fetch_batch(self, statement: CompiledStatement, batch: Batch) -> None:
+        """Runs in the next turn of the loop, and closes the batch then."""
+        if self._open_batches.get(statement) is batch:
+            del self._open_batches[statement]
         try:
-            rows = await self._fetch(statement, {"keys": [key for key, _ in asked]})
-        except Exception as error:  # noqa: BLE001 - handed to those who asked
-            told = error if len(asked) == 1 else BatchFailed()
-            for _, answer in asked:
-                if not answer.done():
-                    answer.set_exception(told)
+            rows = await self._fetch(statement, {"keys": [key for key, _ in batch]})
+        except Exception as error:  # noqa: BLE001 - raised in the callers
+            raised = error if len(batch) == 1 else BatchFailed()
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(raised)
             return
-        found = {row["key"]: row for row in rows}
-        for key, answer in asked:
-            if not answer.done():
-                answer.set_result(found.get(key))
+        by_key = {row["key"]: row for row in rows}
+        for key, future in batch:
+            if not future.done():
+                future.set_result(by_key.get(key))

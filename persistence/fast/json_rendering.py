@@ -1,7 +1,7 @@
-"""Teams, players and churches as PostgreSQL prints them: the selected fields as JSON text,
-undecoded on their way.
+"""Render teams, players and churches as JSON text in PostgreSQL, without decoding it in Python.
 
-Only what is listed here is printed; anything else, and whatever is masked, is read as records.
+The renderers at the end list the supported fields. A selection with any other field is read as
+records instead, as is everything whose contacts are masked for the caller.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,88 +37,93 @@ from persistence.repositories.team_search import TeamFilter, TeamQuery, filter_t
 from persistence.repositories.teams import parse_reference
 from resilience.byte_bounded_cache import cached
 
-# Keys of the answer with the field that each stands for, and what is selected below it.
+# Response keys, each with the name of its field and the selection below it.
 Selection = tuple[tuple[str, str, "Selection | None"], ...]
 JsonSql = ColumnElement[str]
+# From the selection below a field to the SQL expression of its JSON text.
 FieldRenderer = Callable[[Selection], str]
 
-TEXTS_MAX_BYTES = 2 << 20
-TEXT_MAX_BYTES = 256 << 10
-# As measured of the longest that a document can ask for, rounded up.
+MAX_CACHE_BYTES = 2 << 20
+MAX_CACHE_ENTRY_BYTES = 256 << 10
+# The measured size of the longest statement that a document can cause, rounded up.
 STATEMENT_BYTES = 32_000
 _EARLIEST, _LATEST = (f"timestamptz '{moment.isoformat()}'" for moment in (EARLIEST, LATEST))
 
 
 class UnsupportedField(Exception):
-    """A field that is not listed here."""
+    """A selected field has no renderer."""
 
 
 statement_cache = cached(
-    TEXTS_MAX_BYTES, max_entry_bytes=TEXT_MAX_BYTES, value_bytes=lambda _value: STATEMENT_BYTES
+    MAX_CACHE_BYTES,
+    max_entry_bytes=MAX_CACHE_ENTRY_BYTES,
+    value_bytes=lambda _value: STATEMENT_BYTES,
 )
 
 
 @statement_cache
 def json_expression(kind: str, selection: Selection) -> JsonSql | None:
-    """The expression that prints a `Team`, `Player` or `Church`; None when it has to be read as a
-    record.
+    """The SQL expression of the JSON text of a `Team`, `Player` or `Church`.
+
+    None when a selected field is unsupported.
     """
     try:
-        return literal_column(_PRINTERS[kind](selection), Text)
+        return literal_column(_RENDERERS[kind](selection), Text)
     except UnsupportedField:
         return None
 
 
-async def find_team(database: Database, reference: str, text: JsonSql) -> Row | None:
-    """The team with this id or code: what is `printed`, and its `manage_generation`."""
-    name, value = parse_reference(reference)
-    return await database.find_by_key(_finding_team(text, name), value)
+async def find_team(database: Database, reference: str, json: JsonSql) -> Row | None:
+    """The team with this id or code: a row with `json` and `manage_generation`."""
+    column_name, value = parse_reference(reference)
+    return await database.find_by_key(_team_statement(json, column_name), value)
 
 
 async def find_player(
-    database: Database, team_code: str, position: int, text: JsonSql
+    database: Database, team_code: str, position: int, json: JsonSql
 ) -> str | None:
-    rows = await database.fetch(_finding_player(text), code=team_code, position=position)
-    return rows[0]["printed"] if rows else None
+    rows = await database.fetch(_player_statement(json), code=team_code, position=position)
+    return rows[0]["json"] if rows else None
 
 
-async def team_page(database: Database, query: TeamQuery, text: JsonSql) -> Page[str]:
-    """As `team_lists.page` with contacts."""
+async def team_page(database: Database, query: TeamQuery, json: JsonSql) -> Page[str]:
+    """A page of JSON texts. As `team_search.page` with contacts."""
     if query.filters == TeamFilter():
-        return await _page(database, "Team", text, query.order, query.request)
-    narrowed = filter_teams(_teams(text), query.filters, with_contacts=True)
-    return await _narrowed(database, narrowed, query.order, query.request)
+        return await _page(database, "Team", json, query.order, query.request)
+    statement = filter_teams(_teams(json), query.filters, with_contacts=True)
+    return await _filtered_page(database, statement, query.order, query.request)
 
 
 async def church_page(
-    database: Database, search: str, request: PageRequest, text: JsonSql
+    database: Database, search: str, request: PageRequest, json: JsonSql
 ) -> Page[str]:
-    """As `churches.page`."""
+    """A page of JSON texts. As `churches.page`."""
     if not search:
-        return await _page(database, "Church", text, churches.BY_NAME, request)
-    narrowed = churches.filter_churches(_churches(text), search)
-    return await _narrowed(database, narrowed, churches.BY_NAME, request)
+        return await _page(database, "Church", json, churches.BY_NAME, request)
+    statement = churches.filter_churches(_churches(json), search)
+    return await _filtered_page(database, statement, churches.BY_NAME, request)
 
 
 @statement_cache
-def _finding_team(text: JsonSql, name: str) -> CompiledStatement:
-    # As `teams.find`, which reads a team together with its players.
+def _team_statement(json: JsonSql, column_name: str) -> CompiledStatement:
+    # `teams.find` joins the players, so a team without any is not found; this has to agree.
     has_players = exists().where(player.c.team_id == team.c.id)
-    column = team.c[name]
-    teams = _teams if "tournament." in str(text) else _one_team
-    found = teams(text).add_columns(team.c.manage_generation, column.label("key"))
-    return CompiledStatement(found.where(key_in(column), has_players))
+    column = team.c[column_name]
+    # The join with the tournament costs a quarter of the time, and few selections need it.
+    select_teams = _teams if "tournament." in str(json) else _teams_without_tournament
+    statement = select_teams(json).add_columns(team.c.manage_generation, column.label("key"))
+    return CompiledStatement(statement.where(key_in(column), has_players))
 
 
 @statement_cache
-def _finding_player(text: JsonSql) -> CompiledStatement:
-    is_there = (team.c.code == bindparam("code")) & (player.c.position == bindparam("position"))
+def _player_statement(json: JsonSql) -> CompiledStatement:
+    condition = (team.c.code == bindparam("code")) & (player.c.position == bindparam("position"))
     return CompiledStatement(
-        _teams(text).join(player, player.c.team_id == team.c.id).where(is_there)
+        _teams(json).join(player, player.c.team_id == team.c.id).where(condition)
     )
 
 
-async def _narrowed(
+async def _filtered_page(
     database: Database, statement: Select[Any], order: KeysetOrder, request: PageRequest
 ) -> Page[str]:
     return await database.read(
@@ -127,37 +132,38 @@ async def _narrowed(
             statement=statement,
             order=order,
             request=request,
-            to_record=attrgetter("printed"),
+            to_record=attrgetter("json"),
         )
     )
 
 
 async def _page(
-    database: Database, kind: str, text: JsonSql, order: KeysetOrder, request: PageRequest
+    database: Database, kind: str, json: JsonSql, order: KeysetOrder, request: PageRequest
 ) -> Page[str]:
+    cursors = (("after", request.after), ("before", request.before))
     values = {
-        f"{name}_{number}": value
-        for name, key in (("after", request.after), ("before", request.before))
-        for number, value in enumerate(key or ())
+        f"{name}_{number}": value for name, key in cursors for number, value in enumerate(key or ())
     }
-    ends = request.after is not None, request.before is not None
-    printing = _paging(kind, text, order, request.size, ends, is_backward=request.is_backward)
-    rows = [tuple(row.values()) for row in await database.fetch(printing, **values)]
-    # The columns of the key follow what is printed.
+    has_cursors = request.after is not None, request.before is not None
+    statement = _page_statement(
+        kind, json, order, request.size, has_cursors, is_backward=request.is_backward
+    )
+    rows = [tuple(row.values()) for row in await database.fetch(statement, **values)]
+    # The first column is the JSON text, the others are the key.
     return build_page([(row[0], row[1:]) for row in rows], request, str)
 
 
 @statement_cache
-def _paging(  # noqa: PLR0913 - all that the statement depends on
+def _page_statement(  # noqa: PLR0913 - everything that the statement depends on
     kind: str,
-    text: JsonSql,
+    json: JsonSql,
     order: KeysetOrder,
     size: int,
-    ends: tuple[bool, bool],
+    has_cursors: tuple[bool, bool],
     *,
     is_backward: bool,
 ) -> CompiledStatement:
-    """A part of all there are. Its size is written into it, so that it is part of the plan."""
+    """A page of all teams or churches. The keys are parameters, the size is part of the text."""
     after, before = (
         tuple_(
             *(
@@ -165,52 +171,47 @@ def _paging(  # noqa: PLR0913 - all that the statement depends on
                 for number, column in enumerate(order.columns)
             )
         )
-        if is_given
+        if has_cursor
         else None
-        for name, is_given in zip(("after", "before"), ends, strict=True)
+        for name, has_cursor in zip(("after", "before"), has_cursors, strict=True)
     )
     request = PageRequest(size=size, after=after, before=before, is_backward=is_backward)
-    every = (
-        filter_teams(_teams(text), TeamFilter(), with_contacts=True)
+    statement = (
+        filter_teams(_teams(json), TeamFilter(), with_contacts=True)
         if kind == "Team"
-        else churches.filter_churches(_churches(text), "")
+        else churches.filter_churches(_churches(json), "")
     )
-    return CompiledStatement(apply_keyset(every, order, request))
+    return CompiledStatement(apply_keyset(statement, order, request))
 
 
-def _teams(text: JsonSql) -> Select[Any]:
-    return _one_team(text).join(tournament, tournament.c.id == team.c.tournament_id)
+def _teams(json: JsonSql) -> Select[Any]:
+    return _teams_without_tournament(json).join(tournament, tournament.c.id == team.c.tournament_id)
 
 
-def _one_team(text: JsonSql) -> Select[Any]:
-    """Without its tournament: that costs a quarter of the time, and few ask what it says of
-    churches.
-    """
+def _teams_without_tournament(json: JsonSql) -> Select[Any]:
     return (
-        select(text.label("printed"))
-        .select_from(team)
-        .join(church, church.c.id == team.c.church_id)
+        select(json.label("json")).select_from(team).join(church, church.c.id == team.c.church_id)
     )
 
 
-def _churches(text: JsonSql) -> Select[Any]:
-    return select(text.label("printed")).select_from(church)
+def _churches(json: JsonSql) -> Select[Any]:
+    return select(json.label("json")).select_from(church)
 
 
 def _object(kind: str, fields: Mapping[str, str | FieldRenderer]) -> FieldRenderer:
-    """What prints an object of the type: its selected fields, in their order."""
+    """A renderer of objects of this type, with the selected fields in their order."""
 
-    def printed(selection: Selection) -> str:
-        # Keys are GraphQL names: letters, digits and underscores.
-        parts = [
+    def render(selection: Selection) -> str:
+        # Response keys are GraphQL names (letters, digits, underscores) and need no escaping.
+        members = [
             f"""'"{key}":' || {_value(kind, fields, name, below)}"""
             for key, name, below in selection
         ]
-        if not parts:
+        if not members:
             raise UnsupportedField
-        return "'{' || " + " || ',' || ".join(parts) + " || '}'"
+        return "'{' || " + " || ',' || ".join(members) + " || '}'"
 
-    return printed
+    return render
 
 
 def _value(
@@ -218,18 +219,18 @@ def _value(
 ) -> str:
     if name == "__typename":
         return f"""'"{kind}"'"""
-    printer = fields.get(name)
-    if printer is None:
+    renderer = fields.get(name)
+    if renderer is None:
         raise UnsupportedField
-    return printer if isinstance(printer, str) else printer(below or ())
+    return renderer if isinstance(renderer, str) else renderer(below or ())
 
 
 def _id(column: str) -> str:
     return f"""'"' || replace(CAST({column} AS text), '-', '') || '"'"""
 
 
-def _word(column: str) -> str:
-    """Of text that needs no escapes: names of enums, codes, dates."""
+def _unescaped(column: str) -> str:
+    """A string that needs no escaping: an enum value, a date, a time."""
     return f"""'"' || {column} || '"'"""
 
 
@@ -247,8 +248,8 @@ def _or_null(expression: str) -> str:
 
 def _moment(column: str) -> str:
     """As `schema.scalars.utc_text`, with infinity as in `persistence.engine.timestamps`."""
-    known = f"least(greatest({column}, {_EARLIEST}), {_LATEST})"
-    return _word(f"""to_char({known} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""")
+    finite = f"least(greatest({column}, {_EARLIEST}), {_LATEST})"
+    return _unescaped(f"""to_char({finite} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""")
 
 
 def _person(prefix: str) -> FieldRenderer:
@@ -257,13 +258,13 @@ def _person(prefix: str) -> FieldRenderer:
 
 
 def _players(selection: Selection) -> str:
-    one = _PLAYER(selection)
-    found = f"SELECT string_agg({one}, ',' ORDER BY player.position) FROM player"  # noqa: S608
-    return f"'[' || coalesce(({found} WHERE player.team_id = team.id), '') || ']'"
+    player_json = _PLAYER(selection)
+    joined = f"SELECT string_agg({player_json}, ',' ORDER BY player.position) FROM player"  # noqa: S608
+    return f"'[' || coalesce(({joined} WHERE player.team_id = team.id), '') || ']'"
 
 
-_LEFT = "greatest(0, tournament.teams_per_church - church.taken)"
-_PLACE = "CASE WHEN player.position < 10 THEN '0' ELSE '' END || player.position"
+_REMAINING = "CAST(greatest(0, tournament.teams_per_church - church.taken) AS text)"
+_TWO_DIGIT_POSITION = "CASE WHEN player.position < 10 THEN '0' ELSE '' END || player.position"
 _CHURCH = _object(
     "Church",
     {
@@ -272,7 +273,7 @@ _CHURCH = _object(
         "teamsRegistered": _number("church.taken"),
         "limit": _or_null(_number("tournament.teams_per_church")),
         "remaining": (
-            f"CASE WHEN tournament.teams_per_church IS NULL THEN 'null' ELSE {_number(_LEFT)} END"
+            f"CASE WHEN tournament.teams_per_church IS NULL THEN 'null' ELSE {_REMAINING} END"
         ),
         "isFull": (
             "CASE WHEN church.taken >= tournament.teams_per_church THEN 'true' ELSE 'false' END"
@@ -283,12 +284,12 @@ _PLAYER = _object(
     "Player",
     {
         "id": _id("player.id"),
-        "code": _text(f"(team.code || '-P' || {_PLACE})"),
+        "code": _text(f"(team.code || '-P' || {_TWO_DIGIT_POSITION})"),
         "position": _number("player.position"),
         "name": _text("player.name"),
-        "role": _or_null(_word("player.role")),
+        "role": _or_null(_unescaped("player.role")),
         "jerseyNumber": _or_null(_number("player.jersey_number")),
-        "dateOfBirth": _or_null(_word("to_char(player.date_of_birth, 'YYYY-MM-DD')")),
+        "dateOfBirth": _or_null(_unescaped("to_char(player.date_of_birth, 'YYYY-MM-DD')")),
     },
 )
 _TEAM = _object(
@@ -297,7 +298,7 @@ _TEAM = _object(
         "id": _id("team.id"),
         "code": _text("team.code"),
         "name": _text("team.name"),
-        "status": _word("team.status"),
+        "status": _unescaped("team.status"),
         "registeredAt": _moment("team.registered_at"),
         "updatedAt": _moment("team.updated_at"),
         "version": _number("team.version"),
@@ -307,4 +308,4 @@ _TEAM = _object(
         "players": _players,
     },
 )
-_PRINTERS = {"Team": _TEAM, "Player": _PLAYER, "Church": _CHURCH}
+_RENDERERS = {"Team": _TEAM, "Player": _PLAYER, "Church": _CHURCH}

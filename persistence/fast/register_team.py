@@ -1,8 +1,9 @@
-"""The one statement of a registration, in the order in which it takes its locks.
+"""Store a registration in one statement.
 
-Reserve the key; take a place of the church; take a place and a number of the tournament; store the
-rows, take the documents. Each part reads what the one before returned. The tournament's row, which
-every registration needs, is locked last but for documents, which nobody else needs.
+It reserves the idempotency key, takes a slot of the church, takes a slot and a number of the
+tournament, stores the rows and claims the documents. Each step reads what the one before returned,
+which fixes the order of the locks. The tournament row, for which all registrations wait, is locked
+last, except for the documents, which no other transaction waits for.
 """
 
 import json
@@ -42,15 +43,15 @@ from persistence.repositories.registration import (
 
 
 class ChurchFull(Exception):
-    """The church has no place left."""
+    """All slots of the church are taken."""
 
 
 class TournamentUnavailable(Exception):
-    """The tournament is full, or not open any more."""
+    """The tournament is full, or its registration is closed."""
 
 
 class DocumentsUnavailable(Exception):
-    """Another team took one of the documents, or it was given up, since it was looked at."""
+    """A document was claimed by another team, or deleted, after it was checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,24 +60,24 @@ class StoredRegistration:
     code: str
 
 
-# What the function `refuse` ends the statement with.
-_REFUSALS: dict[str, type[Exception]] = {
+# SQLSTATEs with which `refuse`, a function of the database, ends the statement.
+_ERRORS_BY_SQLSTATE: dict[str, type[Exception]] = {
     "IC001": ChurchFull,
     "IC002": TournamentUnavailable,
     "IC003": DocumentsUnavailable,
 }
 
-# What follows the reservation of the key.
+# Continues the CTE that reserves the key.
 _STORE = f"""
-    ), place AS ({take_church_slot_sql("FROM reserved")}    ), numbered AS (
+    ), church_slot AS ({take_church_slot_sql("FROM reserved")}    ), numbered AS (
         UPDATE tournament t
         SET taken = t.taken + 1, next_team_number = t.next_team_number + 1
-        FROM place
+        FROM church_slot
         WHERE t.id = :tournament_id AND t.is_active
           AND (t.capacity IS NULL OR t.taken < t.capacity)
           AND (t.opens_at IS NULL OR NOT isfinite(t.opens_at) OR t.opens_at <= :now)
           AND (t.closes_at IS NULL OR NOT isfinite(t.closes_at) OR t.closes_at > :now)
-        RETURNING place.id AS church_id,
+        RETURNING church_slot.id AS church_id,
             t.code_prefix || '-' || lpad(CAST(t.next_team_number - 1 AS text),
                 greatest(3, length(CAST(t.next_team_number - 1 AS text))), '0') AS code
     ), new_team AS (
@@ -89,13 +90,13 @@ _STORE = f"""
         SELECT
             :id, :tournament_id, numbered.church_id,
             coalesce(numbered.code,
-                refuse(CASE WHEN place.id IS NULL THEN 'IC001' ELSE 'IC002' END)),
+                refuse(CASE WHEN church_slot.id IS NULL THEN 'IC001' ELSE 'IC002' END)),
             :name, :normalized_name, 'PENDING', 1,
             :captain_name, :captain_phone, :captain_whatsapp, :captain_email,
             :vice_name, :vice_phone, :vice_whatsapp, :vice_email,
             :consent_version, CAST(:consented_at AS timestamptz), :locale, 1, :next_position,
             :now, :now
-        FROM reserved LEFT JOIN place ON true LEFT JOIN numbered ON true
+        FROM reserved LEFT JOIN church_slot ON true LEFT JOIN numbered ON true
     ), new_players AS (
         INSERT INTO player (
             id, team_id, position, name, normalized_name, role, jersey_number, date_of_birth)
@@ -119,16 +120,16 @@ _STORE = f"""
         SELECT :message_id, '{DeliveryKind.MAIL_TEAM_RECEIVED}', :id, '{{}}', :now, :now
         FROM numbered
     )
-    SELECT CAST(place.id AS uuid) AS id, CAST(place.name AS text) AS name,
-        CAST(place.taken AS integer) AS taken, CAST(numbered.code AS text) AS code,
+    SELECT CAST(church_slot.id AS uuid) AS id, CAST(church_slot.name AS text) AS name,
+        CAST(church_slot.taken AS integer) AS taken, CAST(numbered.code AS text) AS code,
         CASE WHEN (SELECT count(*) FROM claimed) < cardinality(CAST(:document_ids AS uuid[]))
             THEN refuse('IC003') END
-    FROM place JOIN numbered ON true
-"""  # noqa: S608  # constants of ours
+    FROM church_slot JOIN numbered ON true
+"""  # noqa: S608 - only constants are interpolated
 
 
 @lru_cache
-def _storing(*, with_key: bool) -> CompiledStatement:
+def _statement(*, with_key: bool) -> CompiledStatement:
     return CompiledStatement(
         text(f"WITH reserved AS ({RESERVE if with_key else 'SELECT 1'}{_STORE}")
     )
@@ -136,7 +137,7 @@ def _storing(*, with_key: bool) -> CompiledStatement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationRows:
-    """What is stored. Without a key it cannot be told whether it was stored before."""
+    """The values of a registration. Without a `key`, a repeat stores the team a second time."""
 
     tournament: TournamentRecord
     entry: TeamEntry
@@ -152,20 +153,21 @@ class RegistrationRows:
 async def store(
     database: Database, registration: RegistrationRows, *, answer: object = None
 ) -> StoredRegistration | None:
-    """Write the team with all that belongs to it; None for a key that was used before.
+    """Store the team with its players, documents, audit event and message.
 
-    `answer` is all that is shown of the team beside what is returned here.
-    That may have been for this team, when the statement is repeated because its answer was lost.
-    Waits for a registration with the same key that is under way. Raises IdempotencyInProgress when
-    that takes longer than the lock timeout; InvalidForm when a team that is live has the name, the
-    e-mail or the phone; NoChurchPlace, NoNumber, DocumentsTaken, Unanswerable.
+    `answer` is everything that the response shows of the team beside what is returned here.
+    Return None for a key that was used before; also for this team, when the statement was repeated
+    because its answer was lost. Waits for another transaction that is using the key. Raises
+    IdempotencyInProgress when that takes longer than the lock timeout, InvalidForm when a live team
+    has the same name, e-mail or phone, ChurchFull, TournamentUnavailable, DocumentsUnavailable,
+    UnrepresentableResult.
     """
     key = registration.key
     rows = await database.write(
-        _storing(with_key=key is not None),
-        _values(registration),
+        _statement(with_key=key is not None),
+        _parameters(registration),
         repeatable=key is not None,
-        map_error=_meaning,
+        map_error=_map_error,
         answer=answer,
     )
     if not rows:
@@ -175,23 +177,24 @@ async def store(
     )
 
 
-def _meaning(error: BaseException) -> Exception | None:
-    """What a failure of the statement says; None for one that says nothing about the form."""
-    state = sqlstate(error) or ""
-    if state in _REFUSALS:
-        return _REFUSALS[state]()
-    if state == LOCK_NOT_AVAILABLE and '"idempotency_record"' in error_context(error):
+def _map_error(error: BaseException) -> Exception | None:
+    """The domain error for a failure of the statement; None if it is not about the form."""
+    code = sqlstate(error) or ""
+    if code in _ERRORS_BY_SQLSTATE:
+        return _ERRORS_BY_SQLSTATE[code]()
+    if code == LOCK_NOT_AVAILABLE and '"idempotency_record"' in error_context(error):
         return IdempotencyInProgress()
     return map_duplicate(error)
 
 
 @lru_cache
-def _changes(players: int) -> str:
-    return json.dumps({"status": [None, TeamStatus.PENDING.value], "players": [None, players]})
+def _changes(player_count: int) -> str:
+    status = [None, TeamStatus.PENDING.value]
+    return json.dumps({"status": status, "players": [None, player_count]})
 
 
 def _players(registration: RegistrationRows) -> str:
-    """As JSON, which takes a quarter of the time of arrays to send and no longer to read."""
+    """The players as JSON: encoding takes a quarter of the time that arrays take."""
     return orjson.dumps(
         [
             {
@@ -208,16 +211,16 @@ def _players(registration: RegistrationRows) -> str:
     ).decode()
 
 
-def _values(registration: RegistrationRows) -> dict[str, object]:
+def _parameters(registration: RegistrationRows) -> dict[str, object]:
     entry, players, now = registration.entry, registration.players, registration.now
-    reserved = {
+    key_values = {
         "operation": OPERATION,
         "key": registration.key,
         "fingerprint": registration.idempotency.fingerprint,
         "expires_at": registration.expires_at,
     }
     return {
-        **(reserved if registration.key is not None else {}),
+        **(key_values if registration.key is not None else {}),
         "id": registration.idempotency.team_id,
         "audit_id": new_id(),
         "message_id": new_id(),

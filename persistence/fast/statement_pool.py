@@ -1,7 +1,7 @@
-"""Single statements on connections of their own: they stay prepared, nothing lies in between.
+"""Single statements on asyncpg connections, prepared once and executed without SQLAlchemy.
 
-What SQLAlchemy does for a unit of work (checking a connection out, testing and resetting it) takes
-several times as long as reading a row by its key.
+SQLAlchemy's work for a connection (checking it out, testing and resetting it) takes several times
+as long as reading a row by its key.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ _DIALECT: Any = dialect()  # type: ignore[no-untyped-call]
 
 
 class Row(Protocol):
-    """What was read, by the names of columns."""
+    """A row: `asyncpg.Record` or SQLAlchemy's `RowMapping`, by column names."""
 
     def keys(self) -> Iterable[str]: ...
 
@@ -33,7 +33,7 @@ class Row(Protocol):
 
 
 class CompiledStatement:
-    """A statement whose values are `bindparam`s, as text for asyncpg. Made once, kept."""
+    """A statement compiled once to SQL text for asyncpg. Its values are `bindparam`s."""
 
     def __init__(self, expression: Executable) -> None:
         compiled = expression.compile(dialect=_DIALECT)  # type: ignore[attr-defined]
@@ -43,18 +43,18 @@ class CompiledStatement:
         self._constants: Mapping[str, Any] = compiled.params
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
-        """In the order of the text. Raises KeyError for a value that is not given."""
-        given = {**self._constants, **values}
-        return [given[name] for name in self._names]
+        """Values in the order of `$1`, `$2`, … Raises KeyError for a missing one."""
+        parameters = {**self._constants, **values}
+        return [parameters[name] for name in self._names]
 
 
 def key_in(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    """The condition that the column is one of the statement's `keys`."""
+    """The condition `column = ANY(:keys)`, for statements that are batched by key."""
     return column == any_(bindparam("keys", type_=ARRAY(column.type)))
 
 
 class StatementPool:
-    """Runs single statements, each its own transaction, on the connections of a pool."""
+    """Execute single statements, each its own transaction, on the connections of a pool."""
 
     def __init__(self, pool: ConnectionPool, timeouts: LockTimeouts | None = None) -> None:
         self._pool = pool
@@ -65,32 +65,35 @@ class StatementPool:
         return self._pool.in_use
 
     async def fetch(
-        self, statement: CompiledStatement, values: Mapping[str, Any], since: float | None = None
+        self,
+        statement: CompiledStatement,
+        values: Mapping[str, Any],
+        waiting_since: float | None = None,
     ) -> Sequence[Row]:
-        """All rows, for a caller who has waited since then.
+        """Fetch all rows. `waiting_since`: the caller's start, by `time.monotonic`; None for now.
 
-        Raises ConnectionError for a connection that is lost, NoFreeConnection when none became
-        free in time, and PostgreSQL's own errors.
+        Raises PostgreSQL's errors, NoFreeConnection when no connection became free in time, and
+        ConnectionError for a connection that was lost.
         """
-        began = monotonic() if since is None else since
+        waiting_since = monotonic() if waiting_since is None else waiting_since
         try:
-            pooled = await self._pool.acquire(began)
+            pooled = await self._pool.acquire(waiting_since)
         except CONNECTION_ERRORS as error:
-            raise _as_lost(error) from error
+            raise _as_connection_error(error) from error
         is_usable = False
         try:
             if self._timeouts is not None:
-                await self._timeouts.apply(pooled, began)
+                await self._timeouts.apply(pooled, waiting_since)
             rows: Sequence[Row] = await pooled.connection.fetch(
                 statement.text, *statement.arguments(values)
             )
             is_usable = True
         except CONNECTION_ERRORS as error:
-            lost = _as_lost(error)
-            is_usable = not (invalidates_connections(lost) or pooled.connection.is_closed())
+            mapped = _as_connection_error(error)
+            is_usable = not (invalidates_connections(mapped) or pooled.connection.is_closed())
             if not is_usable:
-                self._pool.report_failure(pooled, lost)
-            raise lost from (None if lost is error else error)
+                self._pool.report_failure(pooled, mapped)
+            raise mapped from (None if mapped is error else error)
         finally:
             self._pool.release(pooled, is_usable=is_usable)
         return rows
@@ -99,6 +102,6 @@ class StatementPool:
         self._pool.close()
 
 
-def _as_lost(error: Exception) -> Exception:
-    """PostgreSQL's own error itself; ConnectionError for all that does not come from it."""
+def _as_connection_error(error: Exception) -> Exception:
+    """PostgreSQL's error unchanged; ConnectionError for every other."""
     return error if isinstance(error, asyncpg.PostgresError) else ConnectionError()

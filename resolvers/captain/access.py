@@ -38,7 +38,7 @@ async def my_team_text(services: Services, token: str | None, text: JsonSql) -> 
     found = await json_rendering.find_team(services.database, team_id, text)
     if found is None or found["manage_generation"] != generation:
         raise TokenEnded(REFUSED)
-    return str(found["printed"])
+    return str(found["json"])
 
 
 def _claims(services: Services, token: str | None) -> tuple[str, int]:

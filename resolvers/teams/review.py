@@ -51,7 +51,7 @@ async def team_text(services: Services, caller: Caller, reference: str, text: Js
     found = await json_rendering.find_team(services.database, reference, text)
     if found is None:
         raise TeamNotFound
-    return str(found["printed"])
+    return str(found["json"])
 
 
 async def decide(

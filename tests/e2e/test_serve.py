@@ -61,7 +61,7 @@ async def test_unreachable_database_ends_the_start_after_three_waits(tmp_path):
     ("wrong", "reason"),
     [
         ({"database": "not_there"}, "it has no database of this name"),
-        ({"username": "nobody"}, "it lets this user in by none of its rules"),
+        ({"username": "nobody"}, "no rule of its pg_hba.conf allows this login"),
     ],
 )
 async def test_database_that_lets_nobody_in_is_not_waited_for(tmp_path, own_url, wrong, reason):

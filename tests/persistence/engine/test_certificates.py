@@ -21,7 +21,7 @@ STRANGER = make("stranger", is_authority=True)
 BETWEEN = make("between", AUTHORITY, is_authority=True)
 ELSEWHERE = "its certificate is from an authority that is not trusted here"
 NO_AUTHORITIES = (
-    "sslmode asks to check its certificate, and the file with the certificates of trusted"
+    "sslmode requires checking its certificate, but the file with the certificates of trusted"
     " authorities (PGSSLROOTCERT, or ~/.postgresql/root.crt) cannot be read"
 )
 UNTRUSTED = {
@@ -37,7 +37,7 @@ UNTRUSTED = {
     "of an authority that is none": ((make("under", make("none")),), ELSEWHERE),
     "of a client": (
         (make("client", AUTHORITY, usage=ExtendedKeyUsageOID.CLIENT_AUTH),),
-        "is not one of a server",
+        "is not a server certificate",
     ),
     "for another address": (
         (make("far", AUTHORITY, hosts=("10.0.0.1",)),),
@@ -149,7 +149,7 @@ async def test_verify_ca_checks_all_but_the_name(tmp_path, kind):
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
 async def test_server_without_ssl_is_said_to_be_that_where_it_is_required(mode):
     async with serving(Server()) as url:
-        assert await refusal(url + mode) == "it offers no SSL, which sslmode asks for"
+        assert await refusal(url + mode) == "it offers no SSL, which sslmode requires"
 
 
 @pytest.mark.parametrize(
@@ -180,15 +180,15 @@ async def test_missing_file_of_authorities_in_the_home_is_named(tmp_path, monkey
 @pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(32)])
 async def test_server_that_speaks_no_tls_is_said_to_agree_on_nothing(said):
     async with serving(Server(nonsense=said)) as url:
-        assert await refusal(url + "require") == "no encrypted connection can be agreed on with it"
+        assert await refusal(url + "require") == "no TLS connection can be negotiated with it"
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (b"no encryption", "it lets this user in only with SSL, and sslmode does not allow it"),
-        (b"SSL off", "it lets this user in only with SSL, and sslmode does not allow it"),
-        (b"SSL encryption", "it lets this user in by none of its rules"),
+        (b"no encryption", "it allows this login only with SSL, which sslmode turns off"),
+        (b"SSL off", "it allows this login only with SSL, which sslmode turns off"),
+        (b"SSL encryption", "no rule of its pg_hba.conf allows this login"),
     ],
 )
 async def test_server_that_asks_for_ssl_is_said_to_be_that(words, reason):
