@@ -1,4 +1,4 @@
-"""Pages of a list by keyset: what is inserted meanwhile is neither repeated nor skipped."""
+"""Keyset pagination: rows inserted between two requests are neither repeated nor skipped."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 R = TypeVar("R")
 S = TypeVar("S")
 
+# Values of the columns of a KeysetOrder.
 Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageRequest:
-    """The first `size` entries between two keys, or the last when it is read backward."""
+    """The first `size` rows between two keys, or the last ones if `is_backward`."""
 
     size: int
     after: Key | ColumnElement[Any] | None = None
@@ -25,7 +26,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[R]):
-    """`keys` say where each row stands, in the same order."""
+    """Rows with their keys, in the same order."""
 
     rows: tuple[R, ...]
     keys: tuple[Key, ...]
@@ -33,7 +34,7 @@ class Page(Generic[R]):
     has_previous: bool
 
     def with_rows(self, rows: Sequence[S]) -> "Page[S]":
-        """The same page with something else in the place of each row."""
+        """The same page with each row replaced."""
         return Page(
             rows=tuple(rows),
             keys=self.keys,
@@ -44,7 +45,7 @@ class Page(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysetOrder:
-    """Columns that together are unique. Descending goes for all of them."""
+    """Columns that are unique together. `is_descending` applies to all of them."""
 
     columns: tuple[ColumnElement[Any], ...]
     is_descending: bool = False
@@ -57,49 +58,49 @@ async def read_page(
     request: PageRequest,
     to_record: Callable[[Any], R],
 ) -> Page[R]:
-    """One statement; `make` turns a row into a record."""
-    found = await connection.execute(apply_keyset(statement, order, request))
-    names = key_labels(order)
-    rows = [(row, tuple(getattr(row, name) for name in names)) for row in found]
+    """Read a page with one statement; `to_record` converts a row."""
+    result = await connection.execute(apply_keyset(statement, order, request))
+    labels = key_labels(order)
+    rows = [(row, tuple(getattr(row, label) for label in labels)) for row in result]
     return build_page(rows, request, to_record)
 
 
 def key_labels(order: KeysetOrder) -> list[str]:
-    """What the columns of a key are called among those of a row."""
+    """Labels of the key's columns, which `apply_keyset` adds to a statement."""
     return [f"key_{number}" for number in range(len(order.columns))]
 
 
 def apply_keyset(statement: Select[Any], order: KeysetOrder, request: PageRequest) -> Select[Any]:
-    """One row more than is wanted, each with its key."""
-    place = tuple_(*order.columns)
+    """Add order, limits and key columns. One extra row tells whether there are more."""
+    key = tuple_(*order.columns)
     if request.after is not None:
         statement = statement.where(
-            place < request.after if order.is_descending else place > request.after
+            key < request.after if order.is_descending else key > request.after
         )
     if request.before is not None:
         statement = statement.where(
-            place > request.before if order.is_descending else place < request.before
+            key > request.before if order.is_descending else key < request.before
         )
     labels = zip(order.columns, key_labels(order), strict=True)
-    keys = [column.label(name) for column, name in labels]
-    is_down = order.is_descending != request.is_backward
-    directed = [column.desc() if is_down else column.asc() for column in order.columns]
-    # Not a parameter: PostgreSQL plans for a number that it knows, and keeps that plan.
-    size: ColumnElement[int] = literal_column(str(request.size + 1))
-    return statement.add_columns(*keys).order_by(*directed).limit(size)
+    key_columns = [column.label(label) for column, label in labels]
+    is_descending = order.is_descending != request.is_backward
+    directed = [column.desc() if is_descending else column.asc() for column in order.columns]
+    # A literal, not a parameter: PostgreSQL makes a better plan for a number that it knows.
+    limit: ColumnElement[int] = literal_column(str(request.size + 1))
+    return statement.add_columns(*key_columns).order_by(*directed).limit(limit)
 
 
 def build_page(
-    found: Sequence[tuple[Any, Key]], request: PageRequest, to_record: Callable[[Any], R]
+    rows: Sequence[tuple[Any, Key]], request: PageRequest, to_record: Callable[[Any], R]
 ) -> Page[R]:
-    """The page of what `paged` gave: rows with their keys."""
-    is_more = len(found) > request.size
-    found = found[: request.size]
+    """Build the page from the rows and keys of a statement with `apply_keyset`."""
+    has_more = len(rows) > request.size
+    rows = rows[: request.size]
     if request.is_backward:
-        found = found[::-1]
+        rows = rows[::-1]
     return Page(
-        rows=tuple(to_record(row) for row, _ in found),
-        keys=tuple(key for _, key in found),
-        has_next=request.before is not None if request.is_backward else is_more,
-        has_previous=is_more if request.is_backward else request.after is not None,
+        rows=tuple(to_record(row) for row, _ in rows),
+        keys=tuple(key for _, key in rows),
+        has_next=request.before is not None if request.is_backward else has_more,
+        has_previous=has_more if request.is_backward else request.after is not None,
     )

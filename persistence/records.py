@@ -1,4 +1,4 @@
-"""What the repositories return: plain values, read once, attached to nothing."""
+"""Values that repositories return: plain data, not attached to a session or connection."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -30,7 +30,7 @@ class TournamentRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChurchRecord:
-    """`limit` is the tournament's, None where there is none."""
+    """`taken` counts live teams. `limit` is the tournament's limit per church, None without one."""
 
     id: UUID
     name: str
@@ -40,10 +40,10 @@ class ChurchRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentRecord:
-    """`store`, `storage_name` and `folder` say where the file is; they are told to nobody.
+    """`store`, `storage_name` and `folder` locate the file and are not shown to clients.
 
-    `stored_at` is None while the store has not confirmed the file, `team_id` while no team has
-    claimed it, `player_id` also for the documents of a team.
+    `stored_at` is None until the store has confirmed the file, `team_id` until a team claims it.
+    `player_id` is None for documents of the team itself too.
     """
 
     id: UUID
@@ -65,13 +65,13 @@ class DocumentRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentClaim:
-    """A document that a team takes for itself; without a player it is the team's."""
+    """A document that a team claims, for itself or for one of its players."""
 
     document_id: UUID
     player_id: UUID | None
 
 
-# As the players of a form, not frozen.
+# Not frozen, for speed: a registration makes up to fifteen of them.
 @dataclass(slots=True, kw_only=True)
 class PlayerRecord:
     id: UUID
@@ -103,7 +103,7 @@ class TeamRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyEntry:
-    """The use of an idempotency key; `team_id` is the id of the object that was made."""
+    """The use of an idempotency key. `team_id` is the id of the created object, of any type."""
 
     fingerprint: bytes
     team_id: UUID
@@ -111,7 +111,7 @@ class IdempotencyEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakenValues:
-    """What live teams have taken. The flags say whether one has the same value."""
+    """Slots taken by live teams, and whether a live team has the same unique values."""
 
     taken: int
     church_taken: int
@@ -122,7 +122,7 @@ class TakenValues:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganiserRecord:
-    """`has_totp`: the second factor is on."""
+    """`has_totp`: the second factor is enabled."""
 
     id: UUID
     email: str
@@ -134,7 +134,7 @@ class OrganiserRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRecord:
-    """`role` is the organiser's as it is now."""
+    """`role` is the organiser's present role."""
 
     id: UUID
     organiser_id: UUID
@@ -146,10 +146,9 @@ class SessionRecord:
 
 @dataclass(slots=True)
 class Credential:
-    """What a request needs of the session or API token that it came with.
+    """A session or API token, as far as authenticating a request needs it.
 
-    `caller` has the role that it may act with now. Requests with one that `is_signed` have to be
-    signed.
+    `caller` has the role with which it may act now. `is_signed`: its requests have to be signed.
     """
 
     id: UUID
@@ -161,9 +160,9 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiTokenRecord:
-    """`role` is what the token was made for; the organiser's own may be lower by now.
+    """`role` is the token's; the organiser's present role may be lower.
 
-    Requests with one that `is_signed` have to be signed.
+    `is_signed`: requests with the token have to be signed.
     """
 
     id: UUID

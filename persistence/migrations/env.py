@@ -1,4 +1,4 @@
-"""Run by Alembic: all pending migrations in one transaction, by one process at a time."""
+"""Alembic's entry point: run all pending migrations in one transaction, one process at a time."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from sqlalchemy.pool import NullPool
 
 from persistence.models import metadata
 
-# Any number will do, as long as nothing else in the database uses it.
+# An arbitrary key of an advisory lock, used for nothing else in the database.
 MIGRATION_LOCK = 26_2026
 
 

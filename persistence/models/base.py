@@ -1,4 +1,4 @@
-"""What all tables share: names of constraints, times, which rows count."""
+"""Shared by all tables: naming convention, UTC times, conditions of live and current rows."""
 
 from typing import Any
 
@@ -17,10 +17,12 @@ NAMING = {
 SQLModel.metadata.naming_convention = MetaData(naming_convention=NAMING).naming_convention
 metadata = SQLModel.metadata
 
+# SQL conditions of documents that count, and of teams that hold a slot.
 IS_CURRENT = text("review <> 'SUPERSEDED' AND deleted_at IS NULL")
 IS_LIVE = text("status IN ({})".format(", ".join(f"'{s.value}'" for s in sorted(LIVE_STATUSES))))
 UTC_TIME: Any = DateTime(timezone=True)
 
 
 def utc(*, nullable: bool = False) -> Any:
+    """A `timestamptz` column."""
     return Field(sa_type=UTC_TIME, nullable=nullable)

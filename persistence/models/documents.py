@@ -10,9 +10,10 @@ from persistence.models.base import IS_CURRENT, utc
 
 
 class Document(SQLModel, table=True):
-    """An uploaded file. Made before the file is stored, so that nothing is stored unknown.
+    """An uploaded file. The row is written before the file, so that every stored file has one.
 
-    `byte_size` and `sha256` are of the bytes that were sent. What nobody has claimed has no team.
+    `byte_size` and `sha256` describe the bytes that were sent. `team_id` is NULL until a team
+    claims the document.
     """
 
     __table_args__ = (

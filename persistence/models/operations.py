@@ -1,4 +1,4 @@
-"""What was answered, what was done, what is owed."""
+"""Idempotency records, the audit log, the outbox and decisions."""
 
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,9 @@ from persistence.models.base import UTC_TIME, utc
 class IdempotencyRecord(SQLModel, table=True):
     """The use of an idempotency key.
 
-    `team_id` is the id of what was made: a team, an API token, an invitation. It is no foreign key:
-    the record outlives what was made, so that a repeat never makes it again. An organiser's keys
-    begin with the organiser's id.
+    `team_id` is the id of the created object: a team, an API token or an invitation. It is no
+    foreign key, since the record outlives the object, so that a repeat never creates it again. An
+    organiser's keys begin with the organiser's id.
     """
 
     __tablename__ = "idempotency_record"
@@ -29,7 +29,7 @@ class IdempotencyRecord(SQLModel, table=True):
 
 
 class AuditEvent(SQLModel, table=True):
-    """Who did what, when. Append-only: a trigger refuses updates and deletions."""
+    """An entry of the audit log. Append-only: a trigger rejects updates and deletes."""
 
     __tablename__ = "audit_event"
     __table_args__ = (Index("ix_audit_event_team_id", "team_id", "id"),)
@@ -44,10 +44,10 @@ class AuditEvent(SQLModel, table=True):
 
 
 class OutboxMessage(SQLModel, table=True):
-    """An effect on the outside that is owed. Written with its cause, carried out later.
+    """A side effect outside the database, written in the transaction of its cause, executed later.
 
-    A trigger notifies the channel `outbox` of every insert. `due_at` is also the end of the lease
-    of a process that is at work on it.
+    A trigger notifies the channel `outbox` of every insert. While a process is executing it,
+    `due_at` is the end of that process's lease.
     """
 
     __tablename__ = "outbox_message"
@@ -75,9 +75,9 @@ class OutboxMessage(SQLModel, table=True):
 
 
 class Decision(SQLModel, table=True):
-    """What organisers and captains decided about a team, in their words; erased with the team.
+    """A decision about a team, with people's own words, which are erased with the team.
 
-    `event` is the action of the audit event that was written with it.
+    `event` is the action of the audit event written with it.
     """
 
     __table_args__ = (Index("ix_decision_team_id", "team_id", "id"),)

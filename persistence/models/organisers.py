@@ -1,4 +1,4 @@
-"""Organisers and what they sign in with. No token, code or password is stored as it is."""
+"""Organisers and their credentials. Tokens, codes and passwords are stored as hashes only."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,10 +12,11 @@ _ROLE_KNOWN = "role IN ('OWNER', 'REVIEWER', 'VIEWER')"
 
 
 class Organiser(SQLModel, table=True):
-    """Without `password_hash`, somebody who was invited and has not come yet.
+    """Without `password_hash`, an organiser who has not accepted the invitation yet.
 
-    `totp_salt` and the service's secret make the secret of the second factor, which counts from
-    `totp_confirmed_at` on. `totp_last_step` is the last half minute whose code was used.
+    The TOTP secret is derived from `totp_salt` and the service's secret key. The second factor is
+    enabled from `totp_confirmed_at` on. `totp_last_step` is the last 30-second step whose code was
+    used.
     """
 
     __table_args__ = (
@@ -45,7 +46,7 @@ class Organiser(SQLModel, table=True):
 
 
 class RecoveryCode(SQLModel, table=True):
-    """Stands once for the second factor, and is deleted with it."""
+    """A code that replaces the second factor once. Deleted when it is used."""
 
     __tablename__ = "recovery_code"
 
@@ -54,7 +55,7 @@ class RecoveryCode(SQLModel, table=True):
 
 
 class OrganiserSession(SQLModel, table=True):
-    """Somebody who is signed in. `last_used_at` is written once a minute at most."""
+    """A sign-in. `last_used_at` is updated once a minute at most."""
 
     __tablename__ = "organiser_session"
     __table_args__ = (UniqueConstraint("token_hash", name="uq_organiser_session_token_hash"),)
@@ -68,9 +69,9 @@ class OrganiserSession(SQLModel, table=True):
 
 
 class ApiToken(SQLModel, table=True):
-    """A script of an organiser's. `last_used_at` is written once a minute at most.
+    """An API token for an organiser's scripts. `last_used_at` is updated once a minute at most.
 
-    Where `is_signed`, requests with it have to be signed too.
+    `is_signed`: requests with it have to be signed.
     """
 
     __tablename__ = "api_token"
@@ -91,7 +92,7 @@ class ApiToken(SQLModel, table=True):
 
 
 class RequestNonce(SQLModel, table=True):
-    """A signed request that was made: it is not taken again."""
+    """The nonce of a signed request, which is accepted once."""
 
     __tablename__ = "request_nonce"
 

@@ -11,10 +11,10 @@ from persistence.models.base import IS_LIVE, utc
 
 
 class Tournament(SQLModel, table=True):
-    """One season. `taken` and `next_team_number` are guarded by the lock on the row.
+    """A season. `taken` and `next_team_number` change only under the lock on the row.
 
-    `version` grows with what organisers change, not with registrations. `last_change` is an HMAC
-    of the request that made this version.
+    Organisers' changes increase `version`, registrations do not. `last_change` is an HMAC of the
+    request that made this version.
     """
 
     __table_args__ = (
@@ -57,10 +57,10 @@ class Tournament(SQLModel, table=True):
 
 
 class Church(SQLModel, table=True):
-    """A church in one season. `taken` is guarded by the lock on the row.
+    """A church in one season. `taken` changes only under the lock on the row.
 
-    A trigger refuses a new church whose name is another one's alias, with a failure after which
-    the registration is tried again: the two churches were merged while it waited.
+    A trigger rejects a new church whose name is an alias of another: the two were merged while the
+    registration waited. Its error is retryable, and the retry finds the remaining church.
     """
 
     __table_args__ = (
@@ -78,7 +78,7 @@ class Church(SQLModel, table=True):
 
 
 class ChurchAlias(SQLModel, table=True):
-    """Another normalised name under which a church is known."""
+    """Another normalised name of a church."""
 
     __tablename__ = "church_alias"
 
@@ -88,9 +88,9 @@ class ChurchAlias(SQLModel, table=True):
 
 
 class Team(SQLModel, table=True):
-    """`next_position` is the place that the next player to come gets; none is given twice.
+    """`next_position` is the position of the next new player; positions are not reused.
 
-    `last_change` is an HMAC of the request that made this version, None where that is not known.
+    `last_change` is an HMAC of the request that made this version, NULL if unknown.
     """
 
     __table_args__ = (
@@ -121,7 +121,7 @@ class Team(SQLModel, table=True):
             "status IN ('PENDING', 'CHANGES_REQUESTED', 'CONFIRMED', 'REJECTED', 'WITHDRAWN')",
             name="status_known",
         ),
-        # What the pages of teams are ordered by.
+        # The orders of pages of teams.
         Index("ix_team_code_length", "tournament_id", text("length(code)"), "code"),
         Index("ix_team_registered_at", "tournament_id", "registered_at", "id"),
         Index("ix_team_normalized_name", "tournament_id", "normalized_name", "id"),
