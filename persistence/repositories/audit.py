@@ -1,4 +1,4 @@
-"""Who did what, when. Rows are only ever added."""
+"""The audit log. Append-only."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -25,10 +25,11 @@ _APPEND = text("""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """`team_code` is None once the team is erased; so are `reason` and `items`, people's words.
+    """An audit event with the decision that it records, if any.
 
-    An action of another version of the service is OTHER, and among `changes` as it is stored.
-    `organiser_email` is that of the actor, None for captains, the system and whoever is gone.
+    Once the team is erased, `team_code` and `reason` are None and `items` is empty. An action of
+    another version of the service is OTHER, with the stored name as `changes["action"]`.
+    `organiser_email` is the actor's, None for captains, the system and deleted organisers.
     """
 
     id: UUID
@@ -46,7 +47,7 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """All that is given has to hold. `team` is its id or code; `until` is too late already."""
+    """Conditions, joined by AND. `team` is an id or a code. `until` is exclusive."""
 
     team: str | None = None
     organiser_id: UUID | None = None
@@ -65,7 +66,7 @@ async def append(  # noqa: PLR0913 - one argument for each column
     request_id: str,
     changes: Mapping[str, Any],
 ) -> None:
-    """`changes` has no personal data: what was changed, by name, from old to new."""
+    """Append an event. `changes` maps names to old and new values, without personal data."""
     values = {
         "id": new_id(),
         "at": at,
@@ -78,11 +79,11 @@ async def append(  # noqa: PLR0913 - one argument for each column
     await connection.execute(_APPEND, values)
 
 
-# Of one team; `auditLog` has them all in pages.
+# Events of a team's history; `auditLog` pages through all of them.
 MAX_TEAM_EVENTS = 100
 
-_PREFIX = f"{CallerKind.ORGANISER}:"
-_HEX = func.replace(cast(organiser.c.id, String), "-", "")
+_ACTOR_PREFIX = f"{CallerKind.ORGANISER}:"
+_ORGANISER_HEX = func.replace(cast(organiser.c.id, String), "-", "")
 _EVENTS = (
     select(
         audit_event,
@@ -92,7 +93,7 @@ _EVENTS = (
         decision.c["items"],
     )
     .outerjoin(team, team.c.id == audit_event.c.team_id)
-    .outerjoin(organiser, audit_event.c.actor == literal(_PREFIX) + _HEX)
+    .outerjoin(organiser, audit_event.c.actor == literal(_ACTOR_PREFIX) + _ORGANISER_HEX)
     .outerjoin(
         decision,
         (decision.c.team_id == audit_event.c.team_id)
@@ -106,28 +107,29 @@ _NEWEST_FIRST = KeysetOrder(columns=(audit_event.c.id,), is_descending=True)
 async def page(
     connection: AsyncConnection, *, filters: AuditFilter, request: PageRequest
 ) -> Page[AuditRecord]:
-    """The newest first."""
-    return await read_page(connection, _matching(_EVENTS, filters), _NEWEST_FIRST, request, _record)
+    """A page of events, newest first."""
+    statement = _apply_filters(_EVENTS, filters)
+    return await read_page(connection, statement, _NEWEST_FIRST, request, _record)
 
 
 async def count(connection: AsyncConnection, *, filters: AuditFilter) -> int:
-    statement = _matching(select(func.count()).select_from(audit_event), filters)
+    statement = _apply_filters(select(func.count()).select_from(audit_event), filters)
     return int(await connection.scalar(statement) or 0)
 
 
 async def list_by_teams(
     connection: AsyncConnection, team_ids: Collection[UUID]
 ) -> list[AuditRecord]:
-    """The newest HISTORY_MAX of each team, the oldest first."""
-    place = func.row_number().over(
+    """The newest MAX_TEAM_EVENTS of each team, oldest first."""
+    rank = func.row_number().over(
         partition_by=audit_event.c.team_id, order_by=audit_event.c.id.desc()
     )
-    numbered = (
-        select(audit_event.c.id, place.label("place"))
+    ranked = (
+        select(audit_event.c.id, rank.label("rank"))
         .where(audit_event.c.team_id.in_(team_ids))
         .subquery()
     )
-    newest = select(numbered.c.id).where(numbered.c.place <= MAX_TEAM_EVENTS)
+    newest = select(ranked.c.id).where(ranked.c.rank <= MAX_TEAM_EVENTS)
     statement = _EVENTS.where(audit_event.c.id.in_(newest)).order_by(audit_event.c.id)
     return [_record(row) for row in await connection.execute(statement)]
 
@@ -137,13 +139,14 @@ async def find(connection: AsyncConnection, event_id: UUID) -> AuditRecord | Non
     return _record(row) if row else None
 
 
-def _matching(statement: Select[Any], filters: AuditFilter) -> Select[Any]:
+def _apply_filters(statement: Select[Any], filters: AuditFilter) -> Select[Any]:
     if filters.team is not None:
         statement = statement.where(references_team(audit_event.c.team_id, filters.team))
     if filters.organiser_id is not None:
-        statement = statement.where(audit_event.c.actor == f"{_PREFIX}{filters.organiser_id.hex}")
+        actor = f"{_ACTOR_PREFIX}{filters.organiser_id.hex}"
+        statement = statement.where(audit_event.c.actor == actor)
     if filters.actions:
-        statement = statement.where(_is_any(filters.actions))
+        statement = statement.where(_has_action(filters.actions))
     if filters.since is not None:
         statement = statement.where(audit_event.c.at >= filters.since)
     if filters.until is not None:
@@ -151,17 +154,17 @@ def _matching(statement: Select[Any], filters: AuditFilter) -> Select[Any]:
     return statement
 
 
-def _is_any(actions: Collection[AuditAction]) -> ColumnElement[bool]:
-    stored = audit_event.c.action
-    known = stored.in_(sorted(actions))
-    return (
-        or_(known, stored.not_in(sorted(KNOWN_ACTIONS))) if AuditAction.OTHER in actions else known
-    )
+def _has_action(actions: Collection[AuditAction]) -> ColumnElement[bool]:
+    column = audit_event.c.action
+    is_selected = column.in_(sorted(actions))
+    if AuditAction.OTHER not in actions:
+        return is_selected
+    return or_(is_selected, column.not_in(sorted(KNOWN_ACTIONS)))
 
 
 def _record(row: Any) -> AuditRecord:
     action = AuditAction.of(row.action)
-    unknown = {"action": row.action} if action == AuditAction.OTHER else {}
+    stored_action = {"action": row.action} if action == AuditAction.OTHER else {}
     return AuditRecord(
         id=row.id,
         at=row.at,
@@ -170,7 +173,7 @@ def _record(row: Any) -> AuditRecord:
         team_id=row.team_id,
         team_code=row.team_code,
         request_id=row.request_id,
-        changes={**row.changes, **unknown},
+        changes={**row.changes, **stored_action},
         organiser_email=row.organiser_email,
         reason=row.reason,
         items=row._mapping["items"] or (),  # noqa: SLF001 - the row's public view, despite its name

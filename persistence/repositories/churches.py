@@ -1,4 +1,4 @@
-"""Churches, by name in pages."""
+"""Churches: pages by name, and merging two of them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ BY_NAME = KeysetOrder(columns=(church.c.name, church.c.id))
 async def page(
     connection: AsyncConnection, *, search: str, request: PageRequest
 ) -> Page[ChurchRecord]:
-    """Churches with a live team, by name, whose normalised name holds `search` (normalised too)."""
+    """Churches with a live team, by name. `search` is part of the normalised name."""
     statement = filter_churches(
         select(church.c.id, church.c.name, church.c.taken, tournament.c.teams_per_church), search
     )
@@ -35,7 +35,7 @@ async def count(connection: AsyncConnection, *, search: str) -> int:
 async def find_by_name(
     connection: AsyncConnection, tournament_id: UUID, normalized_name: str
 ) -> UUID | None:
-    """The church with this name or alias."""
+    """The id of the church with this normalised name or alias."""
     alias = select(church_alias.c.church_id).where(
         church_alias.c.tournament_id == tournament_id,
         church_alias.c.normalized_name == normalized_name,
@@ -43,17 +43,17 @@ async def find_by_name(
     by_name = select(church.c.id).where(
         church.c.tournament_id == tournament_id, church.c.normalized_name == normalized_name
     )
-    found: UUID | None = await connection.scalar(alias.union_all(by_name).limit(1))
-    return found
+    church_id: UUID | None = await connection.scalar(alias.union_all(by_name).limit(1))
+    return church_id
 
 
 async def rename(connection: AsyncConnection, church_id: UUID, name: str) -> None:
-    """Spell the church's name in another way; the normalised name is the same."""
+    """Change the spelling of a name. Its normalised form has to stay the same."""
     await connection.execute(church.update().where(church.c.id == church_id).values(name=name))
 
 
 async def find(connection: AsyncConnection, church_id: UUID) -> ChurchRecord | None:
-    """The church of any season."""
+    """The church with this id, of any season."""
     statement = (
         select(church.c.id, church.c.name, church.c.taken, tournament.c.teams_per_church)
         .join(tournament, tournament.c.id == church.c.tournament_id)
@@ -68,7 +68,7 @@ def _record(row: Any) -> ChurchRecord:
 
 
 def filter_churches(statement: Select[Any], search: str) -> Select[Any]:
-    """A statement over the churches with a live team in the active tournament, which it joins."""
+    """Restrict to churches of the active tournament with a live team, and to `search` if any."""
     joined = statement.join(
         tournament, (tournament.c.id == church.c.tournament_id) & tournament.c.is_active
     ).where(church.c.taken > 0)
@@ -81,12 +81,12 @@ _RECOUNT = text(f"""
     UPDATE church SET taken = (
         SELECT count(*) FROM team WHERE church_id = :church_id AND {IS_LIVE})
     WHERE id = :church_id RETURNING taken
-""")  # noqa: S608  # a constant of ours
-_LIVE_NAME = "uq_team_live_name"
+""")  # noqa: S608 - only a constant is interpolated
+_TEAM_NAME_CONSTRAINT = "uq_team_live_name"
 
 
 class SameTeamName(Exception):
-    """Both churches have a live team of one name."""
+    """Both churches have a live team with the same name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +97,10 @@ class MergedChurch:
     normalized_name: str
 
 
-async def lock(
+async def lock_pair(
     connection: AsyncConnection, church_ids: tuple[UUID, UUID]
 ) -> dict[UUID, MergedChurch]:
-    """Those of the churches that are there, their teams locked first."""
+    """Lock the teams of two churches, then the churches, as decisions do. By id."""
     await connection.execute(
         select(team.c.id)
         .where(team.c.church_id.in_(church_ids))
@@ -117,40 +117,45 @@ async def lock(
 
 
 async def move_teams(
-    connection: AsyncConnection, gone: MergedChurch, stays: MergedChurch, *, now: datetime
+    connection: AsyncConnection, source: MergedChurch, target: MergedChurch, *, now: datetime
 ) -> list[UUID]:
-    """Return the ids of all teams that moved, each at a new version. Raises SameTeamName."""
+    """Move all teams of `source` to `target` and increase their versions. Returns their ids.
+
+    Raises SameTeamName.
+    """
     try:
         rows = await connection.execute(
             update(team)
-            .where(team.c.church_id == gone.id)
-            .values(church_id=stays.id, version=team.c.version + 1, updated_at=now)
+            .where(team.c.church_id == source.id)
+            .values(church_id=target.id, version=team.c.version + 1, updated_at=now)
             .returning(team.c.id)
         )
     except IntegrityError as error:
-        if violated_constraint(error) == _LIVE_NAME:
+        if violated_constraint(error) == _TEAM_NAME_CONSTRAINT:
             raise SameTeamName from error
         raise
     return sorted(rows.scalars())
 
 
 async def delete_merged(
-    connection: AsyncConnection, gone: MergedChurch, stays: MergedChurch
+    connection: AsyncConnection, source: MergedChurch, target: MergedChurch
 ) -> ChurchRecord:
-    """The one that stays, known under every name of the other, its teams counted anew."""
+    """Delete `source`, make its names aliases of `target`, and recount the teams of `target`."""
     await connection.execute(
-        update(church_alias).where(church_alias.c.church_id == gone.id).values(church_id=stays.id)
+        update(church_alias)
+        .where(church_alias.c.church_id == source.id)
+        .values(church_id=target.id)
     )
-    await connection.execute(church.delete().where(church.c.id == gone.id))
+    await connection.execute(church.delete().where(church.c.id == source.id))
     await connection.execute(
         church_alias.insert().values(
-            tournament_id=gone.tournament_id,
-            normalized_name=gone.normalized_name,
-            church_id=stays.id,
+            tournament_id=source.tournament_id,
+            normalized_name=source.normalized_name,
+            church_id=target.id,
         )
     )
-    taken = await connection.scalar(_RECOUNT, {"church_id": stays.id})
+    taken = await connection.scalar(_RECOUNT, {"church_id": target.id})
     limit = await connection.scalar(
-        select(tournament.c.teams_per_church).where(tournament.c.id == stays.tournament_id)
+        select(tournament.c.teams_per_church).where(tournament.c.id == target.tournament_id)
     )
-    return ChurchRecord(id=stays.id, name=stays.name, taken=int(taken or 0), limit=limit)
+    return ChurchRecord(id=target.id, name=target.name, taken=int(taken or 0), limit=limit)

@@ -1,8 +1,8 @@
-"""The statements of a decision about a team, in the order in which they take their locks.
+"""Decisions about a team: its status, slots and documents, under the lock on its row.
 
-The team's row, then the church's, then the tournament's, as registrations take the last two. The
-status is changed last: a registration that waits for a name or a contact to become free holds
-its church by then.
+Rows are locked in this order: the team, its church, the tournament. Registrations lock the last two
+in the same order. The status changes last, because a change may have to wait for a registration
+with the same team name or contacts, and that one holds the lock on its church.
 """
 
 import json
@@ -23,8 +23,8 @@ from persistence.models import document, team
 from persistence.repositories.registration import duplicates_as_issues
 from persistence.repositories.teams import matches_reference
 
-_FREE_IN_CHURCH = text("UPDATE church SET taken = taken - 1 WHERE id = :church_id")
-_FREE_IN_TOURNAMENT = text("UPDATE tournament SET taken = taken - 1 WHERE id = :tournament_id")
+_RELEASE_IN_CHURCH = text("UPDATE church SET taken = taken - 1 WHERE id = :church_id")
+_RELEASE_IN_TOURNAMENT = text("UPDATE tournament SET taken = taken - 1 WHERE id = :tournament_id")
 
 _TAKE_IN_CHURCH = text("""
     UPDATE church c SET taken = c.taken + 1 FROM tournament t
@@ -38,7 +38,7 @@ _TAKE_IN_TOURNAMENT = text("""
     RETURNING taken
 """)
 
-_RECORD = text("""
+_INSERT = text("""
     INSERT INTO decision (id, team_id, at, actor, event, reason, items)
     VALUES (:id, :team_id, :at, :actor, :event, :reason, CAST(:items AS jsonb))
 """)
@@ -48,8 +48,8 @@ _RECORD = text("""
 class LockedTeam:
     """A team whose row is locked for a decision.
 
-    `last_change` is an HMAC of the request that made its version; once the team is about to change,
-    of the request that changes it.
+    `last_change` is an HMAC of the request that made the team's version. To change the team, a copy
+    of this record with the HMAC of the changing request is passed on.
     """
 
     id: UUID
@@ -63,7 +63,7 @@ class LockedTeam:
 
 
 async def lock(connection: AsyncConnection, reference: str) -> LockedTeam | None:
-    """The team with this id or code."""
+    """Lock the team with this id or code."""
     row = (
         await connection.execute(
             select(
@@ -86,32 +86,32 @@ async def lock(connection: AsyncConnection, reference: str) -> LockedTeam | None
 
 
 async def release_slots(connection: AsyncConnection, locked: LockedTeam) -> None:
-    """What a team that is live no more held is free again."""
+    """Release the slots of a team that is no longer live, in its church and in the tournament."""
     await release_church_slot(connection, locked.church_id)
-    await connection.execute(_FREE_IN_TOURNAMENT, {"tournament_id": locked.tournament_id})
+    await connection.execute(_RELEASE_IN_TOURNAMENT, {"tournament_id": locked.tournament_id})
 
 
 async def release_church_slot(connection: AsyncConnection, church_id: UUID) -> None:
-    """For a live team that leaves the church and stays in the tournament."""
-    await connection.execute(_FREE_IN_CHURCH, {"church_id": church_id})
+    """Release the church slot of a live team that moves to another church."""
+    await connection.execute(_RELEASE_IN_CHURCH, {"church_id": church_id})
 
 
 async def take_church_slot(connection: AsyncConnection, locked: LockedTeam) -> bool:
-    """False when the church has none left."""
-    row = await connection.execute(_TAKE_IN_CHURCH, {"church_id": locked.church_id})
-    return row.first() is not None
+    """Take a slot of the team's church. False when none is left."""
+    result = await connection.execute(_TAKE_IN_CHURCH, {"church_id": locked.church_id})
+    return result.first() is not None
 
 
 async def take_tournament_slot(connection: AsyncConnection, locked: LockedTeam) -> bool:
-    """False when the tournament is full."""
-    row = await connection.execute(_TAKE_IN_TOURNAMENT, {"tournament_id": locked.tournament_id})
-    return row.first() is not None
+    """Take a slot of the tournament. False when none is left."""
+    result = await connection.execute(_TAKE_IN_TOURNAMENT, {"tournament_id": locked.tournament_id})
+    return result.first() is not None
 
 
 async def set_status(
     connection: AsyncConnection, locked: LockedTeam, status: TeamStatus, *, now: datetime
 ) -> None:
-    """Raises InvalidForm when a live team has the name, the e-mail or the phone by now."""
+    """Change the status. Raises InvalidForm when a live team has the same name, e-mail or phone."""
     with duplicates_as_issues():
         await connection.execute(
             team.update()
@@ -133,7 +133,7 @@ async def set_review(
     verdict: DocumentReview,
     note: str | None,
 ) -> bool:
-    """False when the team has no such document that counts."""
+    """Store the review of a document. False when the team has no such current document."""
     result = await connection.execute(
         document.update()
         .where(
@@ -166,4 +166,4 @@ async def add(  # noqa: PLR0913 - one argument for each column
         "reason": reason,
         "items": json.dumps(list(items)),
     }
-    await connection.execute(_RECORD, values)
+    await connection.execute(_INSERT, values)

@@ -1,4 +1,4 @@
-"""Uploaded documents: made, claimed by a team, moved and given up."""
+"""Uploaded documents: reserve, claim, move, delete."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _COLUMNS = tuple(
         " team_id player_id store storage_name folder"
     ).split()
 )
-_KEPT = (document.c.id, document.c.team_id, document.c.storage_name, document.c.folder)
+_FILE_COLUMNS = (document.c.id, document.c.team_id, document.c.storage_name, document.c.folder)
 CURRENT = (document.c.review != DocumentReview.SUPERSEDED) & document.c.deleted_at.is_(None)
 
 _CLAIM = text("""
@@ -30,15 +30,15 @@ _CLAIM = text("""
     WHERE d.id = c.id AND d.team_id IS NULL AND d.stored_at IS NOT NULL
 """)
 
-# SKIP LOCKED: what a registration is claiming at this moment is no orphan.
-_GIVE_UP_UNCLAIMED = text("""
+# SKIP LOCKED: a document that a registration is just claiming is no orphan.
+_DELETE_UNCLAIMED = text("""
     DELETE FROM document WHERE id IN (
         SELECT id FROM document WHERE team_id IS NULL AND created_at < :before
         ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED)
     RETURNING store, storage_name, folder
 """)
 
-_GIVE_UP_EXPIRED = text("""
+_EXPIRE_CLAIMED = text("""
     UPDATE document SET deleted_at = :now WHERE id IN (
         SELECT id FROM document
         WHERE kind = ANY(:kinds) AND claimed_at < :before AND deleted_at IS NULL
@@ -49,7 +49,7 @@ _GIVE_UP_EXPIRED = text("""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletedDocument:
-    """A document that is to be deleted from its store. Orphans have no id any more."""
+    """A document whose file has to be deleted. `id` is None when the row was deleted too."""
 
     id: UUID | None = None
     team_id: UUID | None = None
@@ -60,7 +60,7 @@ class DeletedDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentFile:
-    """A document whose file a store has to hold."""
+    """The location of a document's file in a store."""
 
     id: UUID
     team_id: UUID | None
@@ -70,7 +70,7 @@ class DocumentFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedDocument:
-    """A document of a team, and of the player at that position if it is a player's."""
+    """A document of a team. `player_position` is None if it is not a player's."""
 
     document: DocumentRecord
     team_code: str
@@ -78,8 +78,8 @@ class OwnedDocument:
 
 
 async def find(connection: AsyncConnection, document_id: UUID) -> DocumentRecord | None:
-    found = await list_by_id(connection, [document_id])
-    return found[0] if found else None
+    documents = await list_by_id(connection, [document_id])
+    return documents[0] if documents else None
 
 
 async def list_by_id(
@@ -90,7 +90,7 @@ async def list_by_id(
 
 
 async def find_owned(connection: AsyncConnection, document_id: UUID) -> OwnedDocument | None:
-    """None for what nobody has claimed and what was deleted."""
+    """The document with its team. None if it is unclaimed or deleted."""
     rows = await connection.execute(
         select(*_COLUMNS, team.c.code, player.c.position)
         .join(team, team.c.id == document.c.team_id)
@@ -111,7 +111,7 @@ async def find_owned(connection: AsyncConnection, document_id: UUID) -> OwnedDoc
 async def list_by_teams(
     connection: AsyncConnection, team_ids: Collection[UUID]
 ) -> list[DocumentRecord]:
-    """What counts now: neither superseded nor deleted, in order of upload."""
+    """Current documents (neither superseded nor deleted) in order of upload."""
     rows = await connection.execute(
         select(*_COLUMNS)
         .where(document.c.team_id.in_(team_ids), CURRENT)
@@ -121,7 +121,7 @@ async def list_by_teams(
 
 
 async def list_stored_by_team(connection: AsyncConnection, team_id: UUID) -> list[DocumentRecord]:
-    """What the stores hold of a team, superseded documents too."""
+    """All documents of a team that are not deleted, superseded ones included."""
     rows = await connection.execute(
         select(*_COLUMNS)
         .where(document.c.team_id == team_id, document.c.deleted_at.is_(None))
@@ -133,9 +133,9 @@ async def list_stored_by_team(connection: AsyncConnection, team_id: UUID) -> lis
 async def list_files_by_name(
     connection: AsyncConnection, *, store: str, names: Collection[str]
 ) -> list[DocumentFile]:
-    """Documents under these names in a store, those too whose file is being saved."""
+    """Files with these names in a store, including files that are being saved."""
     rows = await connection.execute(
-        select(*_KEPT).where(
+        select(*_FILE_COLUMNS).where(
             document.c.storage_name.in_(names),
             document.c.store == store,
             document.c.deleted_at.is_(None),
@@ -147,47 +147,47 @@ async def list_files_by_name(
 async def list_files(
     connection: AsyncConnection, *, store: str, after: UUID | None, limit: int
 ) -> list[DocumentFile]:
-    """Documents whose file a store has taken, in order of their ids, after `after`."""
-    query = select(*_KEPT).where(
+    """Files that a store has confirmed, in order of document id, after `after`."""
+    statement = select(*_FILE_COLUMNS).where(
         document.c.store == store,
         document.c.stored_at.is_not(None),
         document.c.deleted_at.is_(None),
     )
     if after is not None:
-        query = query.where(document.c.id > after)
-    rows = await connection.execute(query.order_by(document.c.id).limit(limit))
+        statement = statement.where(document.c.id > after)
+    rows = await connection.execute(statement.order_by(document.c.id).limit(limit))
     return [DocumentFile(**row._asdict()) for row in rows]
 
 
 async def reserve(
-    connection: AsyncConnection, wanted: DocumentRecord, sha256: bytes
+    connection: AsyncConnection, upload: DocumentRecord, sha256: bytes
 ) -> DocumentRecord:
-    """The row of the upload: the one that was there, or `wanted` as a new one."""
+    """Insert the row of an upload; return the existing one if there is one with this id."""
     values = {
-        "id": wanted.id,
-        "kind": wanted.kind.value,
-        "format": wanted.format.value,
-        "byte_size": wanted.byte_size,
+        "id": upload.id,
+        "kind": upload.kind.value,
+        "format": upload.format.value,
+        "byte_size": upload.byte_size,
         "sha256": sha256,
-        "review": wanted.review.value,
-        "created_at": wanted.created_at,
-        "store": wanted.store,
-        "storage_name": wanted.storage_name,
-        "folder": wanted.folder,
+        "review": upload.review.value,
+        "created_at": upload.created_at,
+        "store": upload.store,
+        "storage_name": upload.storage_name,
+        "folder": upload.folder,
     }
     added = await connection.execute(
         insert(document).values(values).on_conflict_do_nothing(index_elements=["id"])
     )
     if added.rowcount:
-        return wanted
-    (found,) = await list_by_id(connection, [wanted.id])
-    return found
+        return upload
+    (existing,) = await list_by_id(connection, [upload.id])
+    return existing
 
 
 async def mark_stored(
     connection: AsyncConnection, document_id: UUID, *, now: datetime
 ) -> bool | None:
-    """False when another process has done so before; None when the row is gone."""
+    """Record that the store has confirmed the file. False when another process has done so before; None when the row was deleted."""
     result = await connection.execute(
         document.update()
         .where(document.c.id == document_id, document.c.stored_at.is_(None))
@@ -201,7 +201,11 @@ async def mark_stored(
 async def claim(
     connection: AsyncConnection, team_id: UUID, claims: Sequence[DocumentClaim], *, now: datetime
 ) -> bool:
-    """False when one of them is gone, not stored or another team's; then nothing may stay."""
+    """Claim documents for a team.
+
+    False when one of them was deleted, is not stored or belongs to another team. Then the caller
+    has to roll back.
+    """
     values = {
         "team_id": team_id,
         "ids": [claim.document_id for claim in claims],
@@ -218,7 +222,7 @@ async def supersede(
     player_id: UUID | None,
     kinds: Collection[DocumentKind],
 ) -> None:
-    """Make room for others of these kinds, of the team or of one player."""
+    """Mark the current documents of these kinds, of the team or of a player, as superseded."""
     await connection.execute(
         document.update()
         .where(
@@ -234,12 +238,12 @@ async def supersede(
 async def delete_by_players(
     connection: AsyncConnection, player_ids: Collection[UUID]
 ) -> list[DeletedDocument]:
-    """Delete all rows of these players' documents; their files are the caller's to delete."""
+    """Delete the rows of these players' documents. The caller deletes the files."""
     return await _delete(connection, document.c.player_id.in_(player_ids))
 
 
 async def delete_by_team(connection: AsyncConnection, team_id: UUID) -> list[DeletedDocument]:
-    """Delete all rows of a team's documents; their files are the caller's to delete."""
+    """Delete the rows of a team's documents. The caller deletes the files."""
     return await _delete(connection, document.c.team_id == team_id)
 
 
@@ -257,7 +261,7 @@ async def _delete(
 async def correct_folder(
     connection: AsyncConnection, document_id: UUID, *, recorded: str, folder: str
 ) -> bool:
-    """False when the row says something else than `recorded` by now."""
+    """Change the folder from `recorded` to `folder`. False when the row has another one by now."""
     result = await connection.execute(
         document.update()
         .where(document.c.id == document_id, document.c.folder == recorded)
@@ -267,7 +271,7 @@ async def correct_folder(
 
 
 async def set_folder(connection: AsyncConnection, document_id: UUID, *, folder: str) -> bool:
-    """False when the document was deleted meanwhile."""
+    """Record the folder of a file that was moved. False when the document was deleted."""
     result = await connection.execute(
         document.update()
         .where(document.c.id == document_id, document.c.deleted_at.is_(None))
@@ -279,8 +283,8 @@ async def set_folder(connection: AsyncConnection, document_id: UUID, *, folder: 
 async def delete_unclaimed(
     connection: AsyncConnection, *, before: datetime, limit: int
 ) -> list[DeletedDocument]:
-    """Delete rows of uploads that nobody claimed; their files are the caller's to delete."""
-    rows = await connection.execute(_GIVE_UP_UNCLAIMED, {"before": before, "limit": limit})
+    """Delete up to `limit` rows of uploads that no team claimed. The caller deletes the files."""
+    rows = await connection.execute(_DELETE_UNCLAIMED, {"before": before, "limit": limit})
     return [DeletedDocument(**row._asdict()) for row in rows]
 
 
@@ -292,14 +296,14 @@ async def expire_claimed(
     now: datetime,
     limit: int,
 ) -> list[DeletedDocument]:
-    """Mark claimed documents of some kinds as deleted; their files are the caller's to delete."""
+    """Mark up to `limit` claimed documents as deleted. The caller deletes the files."""
     values: Mapping[str, Any] = {
         "kinds": [kind.value for kind in kinds],
         "before": before,
         "now": now,
         "limit": limit,
     }
-    rows = await connection.execute(_GIVE_UP_EXPIRED, values)
+    rows = await connection.execute(_EXPIRE_CLAIMED, values)
     return [DeletedDocument(**row._asdict()) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""What idempotency keys were used for."""
+"""Idempotency keys and the objects that were created with them."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,7 @@ from persistence.fast.statement_pool import CompiledStatement
 from persistence.records import IdempotencyEntry
 
 OPERATION = "registerTeam"
-# Returns nothing for a key that is used, and waits for one that is about to be.
+# Returns no row for a key in use; waits for a transaction that is about to use it.
 RESERVE = """
         INSERT INTO idempotency_record AS r (operation, key, fingerprint, team_id, expires_at)
         VALUES (:operation, :key, :fingerprint, :id, :expires_at)
@@ -31,13 +31,14 @@ _FIND = text("""
     SELECT fingerprint, team_id, expires_at FROM idempotency_record
     WHERE operation = :operation AND key = :key
 """)
-_REMEMBERED = CompiledStatement(_FIND)
+_FETCH = CompiledStatement(_FIND)
 
 
 async def find(database: Database, key: str, *, now: datetime) -> IdempotencyEntry | None:
-    """What a key was used for; None for one that was not, or is forgotten by now."""
-    rows = await database.fetch(_REMEMBERED, operation=OPERATION, key=key)
-    # Not a condition of the statement: planned while there were no keys, it would go by the time.
+    """The use of a key by `registerTeam`; None for an unused or expired key."""
+    rows = await database.fetch(_FETCH, operation=OPERATION, key=key)
+    # Compared here: with a condition on expires_at, a plan made while the table was empty could use
+    # the index on expires_at for good.
     if not rows or rows[0]["expires_at"] <= now:
         return None
     return IdempotencyEntry(fingerprint=rows[0]["fingerprint"], team_id=rows[0]["team_id"])
@@ -53,20 +54,20 @@ async def reserve(  # noqa: PLR0913 - one argument for each column
     now: datetime,
     expires_at: datetime,
 ) -> IdempotencyEntry | None:
-    """Use the key in this transaction. Return what it was used for before, None for nothing.
+    """Use the key in this transaction. Returns its former use, None if it was unused.
 
-    Waits for a transaction that uses the key. Raises IdempotencyInProgress when that takes longer
-    than the lock timeout.
+    Waits for another transaction that is using the key. Raises IdempotencyInProgress when that
+    takes longer than the lock timeout.
     """
-    names = {"operation": operation, "key": key}
+    key_values = {"operation": operation, "key": key}
     values = {"fingerprint": fingerprint, "id": object_id, "now": now, "expires_at": expires_at}
     try:
-        reserved = await connection.execute(_RESERVE, {**names, **values})
+        result = await connection.execute(_RESERVE, {**key_values, **values})
     except DBAPIError as error:
         if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise IdempotencyInProgress from error
         raise
-    if reserved.first() is not None:
+    if result.first() is not None:
         return None
-    row = (await connection.execute(_FIND, names)).one()
+    row = (await connection.execute(_FIND, key_values)).one()
     return IdempotencyEntry(fingerprint=row.fingerprint, team_id=row.team_id)

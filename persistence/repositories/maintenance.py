@@ -1,4 +1,4 @@
-"""Work of now and then: comparing counts, forgetting keys, taking turns."""
+"""Statements of maintenance jobs: compare counters, delete expired keys, lease a job."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from persistence.models import IS_LIVE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """A count that a lock guards and the rows that it counts, where they differ."""
+    """A counter of live teams that differs from their number. `entity`: table name and id."""
 
     entity: str
     taken: int
@@ -28,18 +28,18 @@ _DRIFT = text(f"""
                (SELECT count(*) FROM team WHERE church_id = c.id AND {IS_LIVE})
         FROM church c
     ) counted WHERE taken <> live_teams
-""")  # noqa: S608  # IS_LIVE is a constant of ours
+""")  # noqa: S608  - only a constant is interpolated
 
 
 async def find_drift(connection: AsyncConnection) -> list[Drift]:
-    """Empty while every count is right."""
+    """List the counters that are wrong."""
     rows = await connection.execute(_DRIFT)
     return [Drift(entity=row.entity, taken=row.taken, live_teams=row.live_teams) for row in rows]
 
 
-_TAKE_TURN = text("""
+_ACQUIRE_LEASE = text("""
     INSERT INTO idempotency_record AS r (operation, key, fingerprint, team_id, expires_at)
-    VALUES (:work, '', '', gen_random_uuid(), :until)
+    VALUES (:job, '', '', gen_random_uuid(), :until)
     ON CONFLICT (operation, key) DO UPDATE SET expires_at = excluded.expires_at
     WHERE r.expires_at <= :now
     RETURNING true
@@ -47,15 +47,15 @@ _TAKE_TURN = text("""
 
 
 async def acquire_job_lease(
-    connection: AsyncConnection, work: str, *, now: datetime, until: datetime
+    connection: AsyncConnection, job: str, *, now: datetime, until: datetime
 ) -> bool:
-    """True for one process: no other one of this database takes this work before `until`."""
-    result = await connection.execute(_TAKE_TURN, {"work": work, "now": now, "until": until})
+    """Lease a job until then. True for one process; False while another holds the lease."""
+    result = await connection.execute(_ACQUIRE_LEASE, {"job": job, "now": now, "until": until})
     return result.first() is not None
 
 
 async def delete_expired_keys(connection: AsyncConnection, *, now: datetime) -> int:
-    """How many idempotency records had expired and are gone."""
+    """Delete expired idempotency records. Returns their number."""
     result = await connection.execute(
         text("DELETE FROM idempotency_record WHERE expires_at <= :now"), {"now": now}
     )

@@ -1,10 +1,10 @@
-"""What an id stands for: ids are unique over all tables."""
+"""Find the kind and owner of an object by its id, which is unique over all tables."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import text as sql
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.ids import read_id
@@ -25,15 +25,17 @@ class NodeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRef:
-    """`owner_id` is the team of a player, document, event or delivery, the organiser of a session
-    or token, else the object itself.
+    """The kind of an object, and the id of the object that it is loaded with.
+
+    `owner_id` is the team of a player, document, audit event or delivery, the organiser of a
+    session or API token, else the object itself.
     """
 
     kind: NodeKind
     owner_id: UUID | None
 
 
-_FIND = sql("""
+_FIND = text("""
     SELECT 'team' AS kind, id AS owner_id FROM team WHERE id = :id
     UNION ALL SELECT 'player', team_id FROM player WHERE id = :id
     UNION ALL SELECT 'document', team_id FROM document WHERE id = :id
@@ -52,7 +54,7 @@ async def find(connection: AsyncConnection, node_id: UUID) -> NodeRef | None:
     return NodeRef(kind=NodeKind(row.kind), owner_id=row.owner_id) if row else None
 
 
-async def find_by_external_id(connection: AsyncConnection, text: str) -> NodeRef | None:
-    """For an id as a client wrote it."""
-    node_id = read_id(text)
+async def find_by_external_id(connection: AsyncConnection, value: str) -> NodeRef | None:
+    """Find by an id as clients write it. None also for a malformed one."""
+    node_id = read_id(value)
     return await find(connection, node_id) if node_id is not None else None

@@ -1,4 +1,4 @@
-"""Organisers: made, invited, let in, given another role."""
+"""Organisers: create, invite, sign in, change roles."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,7 +34,10 @@ _LOCK_OWNERS = text("""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganiserAccount:
-    """What a sign-in is held against. `totp_salt` is there too while it is not confirmed."""
+    """An organiser with the secrets that a sign-in is checked against.
+
+    `totp_salt` is set before the second factor is confirmed, too.
+    """
 
     organiser: OrganiserRecord
     password_hash: str | None
@@ -47,45 +50,47 @@ async def find(connection: AsyncConnection, organiser_id: UUID) -> OrganiserReco
 
 
 async def find_account(connection: AsyncConnection, organiser_id: UUID) -> OrganiserAccount | None:
-    found = await connection.execute(
+    result = await connection.execute(
         select(*_COLUMNS, *_SECRETS).where(organiser.c.id == organiser_id)
     )
-    return _account(found.mappings().first())
+    return _account(result.mappings().first())
 
 
 async def find_account_by_email(connection: AsyncConnection, email: str) -> OrganiserAccount | None:
-    found = await connection.execute(select(*_COLUMNS, *_SECRETS).where(organiser.c.email == email))
-    return _account(found.mappings().first())
+    result = await connection.execute(
+        select(*_COLUMNS, *_SECRETS).where(organiser.c.email == email)
+    )
+    return _account(result.mappings().first())
 
 
 async def find_by_invitation(
     connection: AsyncConnection, invitation_hash: bytes, *, now: datetime
 ) -> OrganiserRecord | None:
-    found = await connection.execute(
+    result = await connection.execute(
         select(*_COLUMNS)
         .where(organiser.c.invitation_hash == invitation_hash)
         .where(organiser.c.invitation_expires_at > now)
     )
-    return _record(found.mappings().first())
+    return _record(result.mappings().first())
 
 
 async def find_invited(
     connection: AsyncConnection, invitation_hash: bytes, *, now: datetime
 ) -> tuple[OrganiserRecord, datetime] | None:
-    """The organiser with this open invitation, and when it ends."""
-    found = await connection.execute(
+    """The organiser with this open invitation, and the time at which it expires."""
+    result = await connection.execute(
         select(*_COLUMNS, organiser.c.invitation_expires_at)
         .where(organiser.c.invitation_hash == invitation_hash)
         .where(organiser.c.invitation_expires_at > now)
     )
-    row = found.mappings().first()
+    row = result.mappings().first()
     if row is None:
         return None
     return OrganiserRecord(**_values(row)), row["invitation_expires_at"]
 
 
 async def list_all(connection: AsyncConnection) -> list[OrganiserRecord]:
-    """By e-mail; the first 500."""
+    """Organisers in order of e-mail, MAX_LISTED at most."""
     rows = await connection.execute(select(*_COLUMNS).order_by(organiser.c.email).limit(MAX_LISTED))
     return [OrganiserRecord(**_values(row)) for row in rows.mappings()]
 
@@ -93,8 +98,8 @@ async def list_all(connection: AsyncConnection) -> list[OrganiserRecord]:
 async def add(
     connection: AsyncConnection, *, email: str, role: Role, password_hash: str, now: datetime
 ) -> OrganiserRecord | None:
-    """None when the e-mail has an organiser already, invited ones included."""
-    added = await connection.execute(
+    """Add an organiser. None when the e-mail has one already, invited ones included."""
+    result = await connection.execute(
         insert(organiser)
         .values(
             id=new_id(),
@@ -106,7 +111,7 @@ async def add(
         .on_conflict_do_nothing(index_elements=["email"])
         .returning(*_COLUMNS)
     )
-    return _record(added.mappings().first())
+    return _record(result.mappings().first())
 
 
 async def invite(  # noqa: PLR0913 - one argument for each column
@@ -118,13 +123,16 @@ async def invite(  # noqa: PLR0913 - one argument for each column
     expires_at: datetime,
     now: datetime,
 ) -> OrganiserRecord | None:
-    """A new organiser, or one who has not come yet, invited anew. None when they have come."""
+    """Add an invited organiser, or replace an invitation that is still open.
+
+    None when the organiser has accepted an invitation before.
+    """
     invitation = {
         "role": role.value,
         "invitation_hash": invitation_hash,
         "invitation_expires_at": expires_at,
     }
-    invited = await connection.execute(
+    result = await connection.execute(
         insert(organiser)
         .values(id=new_id(), email=email, created_at=now, **invitation)
         .on_conflict_do_update(
@@ -134,14 +142,14 @@ async def invite(  # noqa: PLR0913 - one argument for each column
         )
         .returning(*_COLUMNS)
     )
-    return _record(invited.mappings().first())
+    return _record(result.mappings().first())
 
 
 async def accept_invitation(
     connection: AsyncConnection, invitation_hash: bytes, *, password_hash: str, now: datetime
 ) -> OrganiserRecord | None:
-    """None when the invitation is unknown, used or expired."""
-    return await _change(
+    """Set the password. None when the invitation is unknown, used or expired."""
+    return await _update(
         connection,
         organiser.c.invitation_hash == invitation_hash,
         organiser.c.invitation_expires_at > now,
@@ -154,8 +162,8 @@ async def accept_invitation(
 async def set_password(
     connection: AsyncConnection, email: str, *, password_hash: str
 ) -> OrganiserRecord | None:
-    """An open invitation ends with it. None for an unknown e-mail."""
-    return await _change(
+    """Set the password and end an open invitation. None for an unknown e-mail."""
+    return await _update(
         connection,
         organiser.c.email == email,
         password_hash=password_hash,
@@ -167,8 +175,11 @@ async def set_password(
 async def record_sign_in(
     connection: AsyncConnection, organiser_id: UUID, *, password_hash: str, now: datetime
 ) -> OrganiserRecord | None:
-    """None when the password was changed since it was checked. Locks the organiser."""
-    return await _change(
+    """Record a sign-in and lock the organiser.
+
+    None when the password was changed after it was checked.
+    """
+    return await _update(
         connection,
         organiser.c.id == organiser_id,
         organiser.c.password_hash == password_hash,
@@ -177,23 +188,23 @@ async def record_sign_in(
 
 
 async def lock_owners(connection: AsyncConnection) -> set[UUID]:
-    """All who can sign in as OWNER. Whoever changes roles waits here for others who do."""
+    """Lock all owners who can sign in, so that changes of roles exclude each other."""
     return set((await connection.execute(_LOCK_OWNERS)).scalars())
 
 
 async def set_role(
     connection: AsyncConnection, organiser_id: UUID, role: Role
 ) -> OrganiserRecord | None:
-    return await _change(connection, organiser.c.id == organiser_id, role=role.value)
+    return await _update(connection, organiser.c.id == organiser_id, role=role.value)
 
 
-async def _change(
+async def _update(
     connection: AsyncConnection, *where: Any, **values: Any
 ) -> OrganiserRecord | None:
-    changed = await connection.execute(
+    result = await connection.execute(
         update(organiser).where(*where).values(**values).returning(*_COLUMNS)
     )
-    return _record(changed.mappings().first())
+    return _record(result.mappings().first())
 
 
 def _record(row: RowMapping | None) -> OrganiserRecord | None:

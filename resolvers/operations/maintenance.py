@@ -112,7 +112,7 @@ async def maintain(services: Services) -> None:
     """
     parts, now = Parts(), services.clock()
     take_turn = partial(
-        maintenance.acquire_job_lease, work="compare_stores", now=now, until=now + COMPARISON_PAUSE
+        maintenance.acquire_job_lease, job="compare_stores", now=now, until=now + COMPARISON_PAUSE
     )
     if await parts.run(services.database.run(take_turn), otherwise=False):
         await parts.run(stored_files.put_all_right(services), otherwise=None)

@@ -56,7 +56,7 @@ async def _merge(
     church_ids: tuple[UUID, UUID],
     connection: Connection,
 ) -> Merged:
-    found = await churches.lock(connection, church_ids)
+    found = await churches.lock_pair(connection, church_ids)
     unknown = [
         issue(path, IssueCode.ID_UNKNOWN)
         for path, one in zip((_CHURCH, _INTO), church_ids, strict=True)
