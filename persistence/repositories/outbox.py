@@ -1,7 +1,7 @@
-"""Effects that are owed: claimed for the time of a lease, then finished, tried again or buried.
+"""Outbox messages: leased by a worker, then finished, retried or dead-lettered.
 
-What a process says of a message counts only while its claim is the newest one, so that a process
-whose lease has run out changes nothing.
+A worker's result is accepted only while its lease is the newest one of the message, so that a
+worker whose lease has expired changes nothing.
 """
 
 import json
@@ -26,7 +26,7 @@ CHANNEL = "outbox"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """`attempts` counts this one too."""
+    """A leased message. `attempts` includes the present one."""
 
     id: UUID
     kind: str
@@ -38,7 +38,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """By kind. `late` is the time since a message of a handled kind was first due, the longest."""
+    """Undelivered messages by kind: of handled kinds, of other kinds, and dead letters.
+
+    `late` is the longest time for which a message of a handled kind has been due.
+    """
 
     owed: Mapping[str, int]
     unhandled: Mapping[str, int]
@@ -54,28 +57,28 @@ _ADD = text("""
 _IS_OWED = "finished_at IS NULL AND dead_at IS NULL"
 _IS_HANDLED = f"{_IS_OWED} AND kind = ANY(CAST(:kinds AS text[]))"
 
-_CLAIM = text(f"""
+_LEASE = text(f"""
     WITH due AS MATERIALIZED (
         SELECT id, due_at FROM outbox_message
         WHERE {_IS_HANDLED} AND due_at <= :now
         ORDER BY due_at, id LIMIT :limit
         FOR UPDATE SKIP LOCKED
-    ), claimed AS (
+    ), leased AS (
         UPDATE outbox_message m SET due_at = :leased_until, attempts = m.attempts + 1
         FROM due WHERE m.id = due.id
         RETURNING m.id, m.kind, m.team_id, m.payload, m.attempts, m.created_at
     )
-    SELECT claimed.* FROM claimed JOIN due USING (id) ORDER BY due.due_at, id
-""")  # noqa: S608  # a constant of ours
+    SELECT leased.* FROM leased JOIN due USING (id) ORDER BY due.due_at, id
+""")  # noqa: S608 - only constants are interpolated
 
-# Every attempt moves `due_at`: from the first one on, a message has been due since it was written.
+# Attempts move `due_at`: after the first one, a message counts as due since it was written.
 _BACKLOG = text(f"""
     SELECT kind, count(*) FILTER (WHERE {_IS_OWED}) AS owed,
            count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead,
            min(CASE WHEN attempts = 0 THEN due_at ELSE created_at END) FILTER (WHERE {_IS_OWED})
                AS first_due_at
     FROM outbox_message WHERE finished_at IS NULL GROUP BY kind
-""")  # noqa: S608  # a constant of ours
+""")  # noqa: S608 - only constants are interpolated
 
 _NEXT_DUE = text(f"SELECT min(due_at) FROM outbox_message WHERE {_IS_HANDLED}")  # noqa: S608
 
@@ -83,22 +86,22 @@ _NEXT_DUE = text(f"SELECT min(due_at) FROM outbox_message WHERE {_IS_HANDLED}") 
 _LOCK = text(f"""
     SELECT id, attempts FROM outbox_message
     WHERE team_id = :team_id AND kind = :kind AND {_IS_OWED} ORDER BY id FOR UPDATE
-""")  # noqa: S608  # a constant of ours
+""")  # noqa: S608 - only constants are interpolated
 
 _ANY_OWED = text(f"""
     SELECT EXISTS (SELECT FROM outbox_message
                    WHERE id = ANY(CAST(:ids AS uuid[])) AND {_IS_OWED})
-""")  # noqa: S608  # a constant of ours
+""")  # noqa: S608 - only constants are interpolated
 
 
-def _settling(change: str) -> TextClause:
+def _completion(change: str) -> TextClause:
     where = f"id = :id AND attempts = :attempts AND {_IS_OWED}"
     return text(f"UPDATE outbox_message SET {change} WHERE {where}")  # noqa: S608
 
 
-_FINISH = _settling("finished_at = :now, failure = NULL")
-_FAIL = _settling("due_at = :due_at, failure = :failure")
-_BURY = _settling("dead_at = :now, failure = :failure")
+_FINISH = _completion("finished_at = :now, failure = NULL")
+_FAIL = _completion("due_at = :due_at, failure = :failure")
+_DEAD_LETTER = _completion("dead_at = :now, failure = :failure")
 
 
 async def add(  # noqa: PLR0913  # the columns of the table
@@ -110,7 +113,7 @@ async def add(  # noqa: PLR0913  # the columns of the table
     now: datetime,
     due_at: datetime | None = None,
 ) -> UUID:
-    """The id of a message that is due at `due_at`, at once when that is None."""
+    """Add a message that is due at `due_at`, or at once. Returns its id."""
     message_id = new_id()
     values = {
         "id": message_id,
@@ -124,22 +127,25 @@ async def add(  # noqa: PLR0913  # the columns of the table
     return message_id
 
 
-async def claim(
+async def lease(
     connection: AsyncConnection,
     *,
     kinds: Collection[str],
     now: datetime,
-    lease: timedelta,
+    duration: timedelta,
     limit: int,
 ) -> list[Message]:
-    """Up to `limit` messages that are due, the longest due first; nobody else's for the lease."""
-    values = {"kinds": list(kinds), "now": now, "leased_until": now + lease, "limit": limit}
-    rows = await connection.execute(_CLAIM, values)
+    """Lease up to `limit` due messages, the longest due first, for `duration`."""
+    values = {"kinds": list(kinds), "now": now, "leased_until": now + duration, "limit": limit}
+    rows = await connection.execute(_LEASE, values)
     return [Message(**row._asdict()) for row in rows]
 
 
 async def lock_started(connection: AsyncConnection, team_id: UUID, *, kind: str) -> list[UUID]:
-    """Messages of a team that were claimed and are still owed; none is claimed until the commit."""
+    """Messages of a team that a worker has leased and not finished.
+
+    Locks all its messages, so that none is leased until the commit.
+    """
     rows = await connection.execute(_LOCK, {"team_id": team_id, "kind": kind})
     return [row.id for row in rows if row.attempts > 0]
 
@@ -150,47 +156,47 @@ async def is_any_owed(connection: AsyncConnection, message_ids: Collection[UUID]
 
 
 async def finish(connection: AsyncConnection, message: Message, *, now: datetime) -> bool:
-    """False when the claim is no longer the newest, or the message settled already."""
-    return await _settle(connection, _FINISH, message, now=now)
+    """Mark a message as delivered. False when its lease is not the newest, or it is done."""
+    return await _complete(connection, _FINISH, message, now=now)
 
 
 async def fail(
     connection: AsyncConnection, message: Message, *, failure: str, due_at: datetime
 ) -> bool:
-    """`failure` names an error and holds no value. False as `finish`."""
-    return await _settle(connection, _FAIL, message, failure=failure, due_at=due_at)
+    """Schedule a retry. `failure` is an error name without personal data. False as `finish`."""
+    return await _complete(connection, _FAIL, message, failure=failure, due_at=due_at)
 
 
 async def dead_letter(
     connection: AsyncConnection, message: Message, *, failure: str, now: datetime
 ) -> bool:
-    """Make it a dead letter, which is never claimed again. False as `finish`."""
-    return await _settle(connection, _BURY, message, failure=failure, now=now)
+    """Give up a message: it is not leased again. False as `finish`."""
+    return await _complete(connection, _DEAD_LETTER, message, failure=failure, now=now)
 
 
 async def next_due(connection: AsyncConnection, *, kinds: Collection[str]) -> datetime | None:
-    """When the next message, or the next lease, is due; None while nothing is owed."""
+    """The time at which the next message is due or the next lease ends; None without any."""
     due: datetime | None = await connection.scalar(_NEXT_DUE, {"kinds": list(kinds)})
     return due
 
 
 async def backlog(connection: AsyncConnection, *, kinds: Collection[str], now: datetime) -> Backlog:
-    """Messages that are not delivered. `kinds` are handled; others wait for a later version."""
+    """Count undelivered messages. Kinds outside `kinds` wait for a later version."""
     rows = (await connection.execute(_BACKLOG)).all()
-    due = [row.first_due_at for row in rows if row.owed and row.kind in kinds]
+    due_times = [row.first_due_at for row in rows if row.owed and row.kind in kinds]
     return Backlog(
         owed={row.kind: row.owed for row in rows if row.kind in kinds},
         unhandled={row.kind: row.owed for row in rows if row.kind not in kinds},
         dead={row.kind: row.dead for row in rows},
-        late=max(timedelta(0), now - min(due)) if due else timedelta(0),
+        late=max(timedelta(0), now - min(due_times)) if due_times else timedelta(0),
     )
 
 
-async def _settle(
+async def _complete(
     connection: AsyncConnection, statement: TextClause, message: Message, **values: object
 ) -> bool:
-    claimed = {"id": message.id, "attempts": message.attempts}
-    result = await connection.execute(statement, claimed | values)
+    lease_key = {"id": message.id, "attempts": message.attempts}
+    result = await connection.execute(statement, lease_key | values)
     return bool(result.rowcount)
 
 
@@ -202,7 +208,7 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRecord:
-    """`settled_at` is when it was delivered or given up; `failure` names the last error."""
+    """`settled_at` is the time of delivery or of giving up; `failure` names the last error."""
 
     id: UUID
     kind: DeliveryKind
@@ -217,7 +223,7 @@ class DeliveryRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFilter:
-    """All that is given has to hold. `team` is its id or code."""
+    """Conditions, joined by AND. `team` is an id or a code."""
 
     statuses: Collection[DeliveryStatus] = ()
     kinds: Collection[DeliveryKind] = ()
@@ -247,14 +253,14 @@ _DELIVERIES = select(
 async def page(
     connection: AsyncConnection, *, filters: DeliveryFilter, request: PageRequest
 ) -> Page[DeliveryRecord]:
-    """The newest first."""
+    """A page of deliveries, newest first."""
     return await read_page(
-        connection, _matching(_DELIVERIES, filters), _NEWEST_FIRST, request, _record
+        connection, _apply_filters(_DELIVERIES, filters), _NEWEST_FIRST, request, _record
     )
 
 
 async def count(connection: AsyncConnection, *, filters: DeliveryFilter) -> int:
-    statement = _matching(select(func.count()).select_from(outbox_message), filters)
+    statement = _apply_filters(select(func.count()).select_from(outbox_message), filters)
     return int(await connection.scalar(statement) or 0)
 
 
@@ -263,20 +269,21 @@ async def find(connection: AsyncConnection, message_id: UUID) -> DeliveryRecord 
     return _record(row) if row else None
 
 
-def _matching(statement: Select[Any], filters: DeliveryFilter) -> Select[Any]:
+def _apply_filters(statement: Select[Any], filters: DeliveryFilter) -> Select[Any]:
     if filters.statuses:
-        statement = statement.where(or_(*(_CONDITIONS[one] for one in filters.statuses)))
+        statement = statement.where(or_(*(_CONDITIONS[status] for status in filters.statuses)))
     if filters.kinds:
-        statement = statement.where(_is_any(filters.kinds))
+        statement = statement.where(_has_kind(filters.kinds))
     if filters.team is not None:
         statement = statement.where(references_team(_OUTBOX.team_id, filters.team))
     return statement
 
 
-def _is_any(kinds: Collection[DeliveryKind]) -> ColumnElement[bool]:
-    known = _OUTBOX.kind.in_(sorted(kinds))
-    is_other = _OUTBOX.kind.not_in(sorted(KNOWN_KINDS))
-    return or_(known, is_other) if DeliveryKind.OTHER in kinds else known
+def _has_kind(kinds: Collection[DeliveryKind]) -> ColumnElement[bool]:
+    is_selected = _OUTBOX.kind.in_(sorted(kinds))
+    if DeliveryKind.OTHER not in kinds:
+        return is_selected
+    return or_(is_selected, _OUTBOX.kind.not_in(sorted(KNOWN_KINDS)))
 
 
 def _record(row: Any) -> DeliveryRecord:

@@ -1,4 +1,4 @@
-"""What a registration looks at, and what other changes of a team have in common with one."""
+"""Statements shared by registrations and other changes of a team."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,13 +26,13 @@ from persistence.records import (
     TournamentRecord,
 )
 
-_DUPLICATES = {
+_ISSUES_BY_CONSTRAINT = {
     "uq_team_live_captain_email": duplicate_captain_email,
     "uq_team_live_captain_phone": duplicate_captain_phone,
     "uq_team_live_name": duplicate_team_name,
 }
 
-_LOOK_UPS = text(f"""
+_TAKEN_VALUES = text(f"""
     SELECT t.taken, coalesce(c.taken, 0) AS church_taken,
            EXISTS (SELECT FROM team WHERE church_id = c.id
                    AND normalized_name = :team_name AND {IS_LIVE}) AS has_team_name,
@@ -46,11 +46,14 @@ _LOOK_UPS = text(f"""
          FROM church_alias a JOIN church known ON known.id = a.church_id
          WHERE a.tournament_id = t.id AND a.normalized_name = :church), :church)
     WHERE t.is_active
-""")  # noqa: S608  # IS_LIVE is a constant of ours
+""")  # noqa: S608 - only a constant is interpolated
 
 
 def take_church_slot_sql(source: str = "") -> str:
-    """SQL that takes a place of the church, which may be new, for each row of the source."""
+    """SQL that takes a slot of the church and adds the church if it is new.
+
+    `source` is a FROM clause with one row, or none to take no slot.
+    """
     return f"""
         INSERT INTO church AS c (id, tournament_id, name, normalized_name, taken, created_at)
         SELECT :church_id, :tournament_id, :church_name, coalesce(
@@ -62,35 +65,35 @@ def take_church_slot_sql(source: str = "") -> str:
         ON CONFLICT (tournament_id, normalized_name) DO UPDATE SET taken = c.taken + 1
             WHERE CAST(:limit AS integer) IS NULL OR c.taken < :limit
         RETURNING c.id, c.name, c.taken
-    """  # noqa: S608  # a constant of ours
+    """  # noqa: S608 - only a constant is interpolated
 
 
-_PLACE_IN_CHURCH = text(take_church_slot_sql())
+_TAKE_CHURCH_SLOT = text(take_church_slot_sql())
 
 
 async def find_taken_values(connection: AsyncConnection, keys: LookupKeys) -> TakenValues:
-    """What is taken already, as of now and without locks."""
+    """Read the values that live teams have taken, without locks."""
     values = {
         "church": keys.church,
         "team_name": keys.team_name,
         "captain_email": keys.captain_email,
         "captain_phone": keys.captain_phone,
     }
-    row = (await connection.execute(_LOOK_UPS, values)).one()
+    row = (await connection.execute(_TAKEN_VALUES, values)).one()
     return TakenValues(**row._asdict())
 
 
 async def take_church_slot(
     connection: AsyncConnection, tournament: TournamentRecord, entry: TeamEntry, *, now: datetime
 ) -> ChurchRecord | None:
-    """The church with one more team, locked; None when it has no place left."""
+    """Take a slot of the church and lock its row. None when no slot is left."""
     values = church_columns(tournament, entry, now)
-    row = (await connection.execute(_PLACE_IN_CHURCH, values)).mappings().first()
+    row = (await connection.execute(_TAKE_CHURCH_SLOT, values)).mappings().first()
     return build_church(row, tournament) if row is not None else None
 
 
 def build_church(row: Any, tournament: TournamentRecord) -> ChurchRecord:
-    """The church of a row with `id`, `name` and `taken`."""
+    """Build from a row with `id`, `name` and `taken`."""
     limit = tournament.rules.teams_per_church
     return ChurchRecord(id=row["id"], name=row["name"], taken=row["taken"], limit=limit)
 
@@ -98,6 +101,7 @@ def build_church(row: Any, tournament: TournamentRecord) -> ChurchRecord:
 def church_columns(
     tournament: TournamentRecord, entry: TeamEntry, now: datetime
 ) -> dict[str, object]:
+    """Parameters of `take_church_slot_sql`."""
     return {
         "church_id": new_id(),
         "tournament_id": tournament.id,
@@ -110,7 +114,7 @@ def church_columns(
 
 @contextmanager
 def duplicates_as_issues() -> Iterator[None]:
-    """Raises InvalidForm when a live team has the name, the e-mail or the phone by now."""
+    """Raise InvalidForm for a violation of the uniqueness of live teams' names and contacts."""
     try:
         yield
     except IntegrityError as error:
@@ -121,13 +125,13 @@ def duplicates_as_issues() -> Iterator[None]:
 
 
 def map_duplicate(error: BaseException) -> InvalidForm | None:
-    """What a violation says of the form; None for one that says nothing of it."""
-    duplicate = _DUPLICATES.get(violated_constraint(error))
-    return InvalidForm((duplicate(),)) if duplicate else None
+    """The issue for a constraint violation; None for a constraint that is not about the form."""
+    create_issue = _ISSUES_BY_CONSTRAINT.get(violated_constraint(error))
+    return InvalidForm((create_issue(),)) if create_issue else None
 
 
 def person_columns(prefix: str, person: PersonEntry) -> dict[str, str]:
-    """A person's values by the names of columns, or parameters, with this prefix."""
+    """A person's values by column or parameter name: `{prefix}_name` and so on."""
     return {
         f"{prefix}_name": person.name,
         f"{prefix}_phone": person.phone,

@@ -1,4 +1,4 @@
-"""Sessions and API tokens, found by the hash of their text."""
+"""Sessions and API tokens, which are found by the hash of their secret."""
 
 from datetime import datetime
 from uuid import UUID
@@ -23,7 +23,6 @@ _API_TOKEN = select(
 ).join(organiser, organiser.c.id == api_token.c.organiser_id)
 
 
-_KEY = "key"
 _ROLES = {role.value: role for role in Role}
 _FIND_API_TOKEN = CompiledStatement(
     select(
@@ -34,26 +33,26 @@ _FIND_API_TOKEN = CompiledStatement(
         api_token.c.is_signed,
         api_token.c.expires_at,
         api_token.c.last_used_at,
-        api_token.c.token_hash.label(_KEY),
+        api_token.c.token_hash.label("key"),
     )
     .join(organiser, organiser.c.id == api_token.c.organiser_id)
     .where(key_in(api_token.c.token_hash))
 )
 _FIND_SESSION = CompiledStatement(
-    _SESSION.add_columns(organiser_session.c.token_hash.label(_KEY)).where(
+    _SESSION.add_columns(organiser_session.c.token_hash.label("key")).where(
         key_in(organiser_session.c.token_hash)
     )
 )
 
-_FORGET_SESSIONS = text("""
+_DELETE_EXPIRED_SESSIONS = text("""
     DELETE FROM organiser_session WHERE expires_at <= :now OR last_used_at <= :idle_since
 """)
 _USE_NONCE = text("""
     INSERT INTO request_nonce (api_token_id, nonce, expires_at)
     VALUES (:token_id, :nonce, :expires_at) ON CONFLICT DO NOTHING
 """)
-_FORGET_NONCES = text("DELETE FROM request_nonce WHERE expires_at <= :now")
-_FORGET_API_TOKENS = text("DELETE FROM api_token WHERE expires_at <= :now")
+_DELETE_EXPIRED_NONCES = text("DELETE FROM request_nonce WHERE expires_at <= :now")
+_DELETE_EXPIRED_API_TOKENS = text("DELETE FROM api_token WHERE expires_at <= :now")
 
 
 async def add_session(
@@ -71,7 +70,7 @@ async def add_session(
 
 
 async def find_session(database: Database, token_hash: bytes) -> Credential | None:
-    """Also one that has expired or was not used for long."""
+    """Find a session. The caller checks whether it has expired or was idle for too long."""
     row = await database.find_by_key(_FIND_SESSION, token_hash)
     if row is None:
         return None
@@ -82,7 +81,7 @@ async def find_session(database: Database, token_hash: bytes) -> Credential | No
 async def list_sessions(
     connection: AsyncConnection, organiser_id: UUID, *, now: datetime, idle_since: datetime
 ) -> list[SessionRecord]:
-    """Those that can be used, the newest first; 500 at most."""
+    """Valid sessions, newest first, MAX_LISTED at most."""
     rows = await connection.execute(
         _SESSION.where(
             organiser_session.c.organiser_id == organiser_id,
@@ -106,7 +105,7 @@ async def touch_session(connection: AsyncConnection, session_id: UUID, *, now: d
 async def delete_session(
     connection: AsyncConnection, session_id: UUID, *, organiser_id: UUID | None
 ) -> SessionRecord | None:
-    """None when there is none, or it is not that organiser's. Without an organiser: anybody's."""
+    """Delete a session, of this organiser if one is given. None when there is no such session."""
     rows = await connection.execute(
         _SESSION.where(organiser_session.c.id == session_id).with_for_update(of=organiser_session)
     )
@@ -118,10 +117,10 @@ async def delete_session(
 
 
 async def delete_organiser_sessions(connection: AsyncConnection, organiser_id: UUID) -> int:
-    gone = await connection.execute(
+    result = await connection.execute(
         delete(organiser_session).where(organiser_session.c.organiser_id == organiser_id)
     )
-    return int(gone.rowcount)
+    return int(result.rowcount)
 
 
 async def add_api_token(
@@ -141,7 +140,7 @@ async def add_api_token(
 
 
 async def find_api_token(database: Database, token_hash: bytes) -> Credential | None:
-    """Also one that has expired."""
+    """Find an API token. The caller checks whether it has expired."""
     row = await database.find_by_key(_FIND_API_TOKEN, token_hash)
     if row is None:
         return None
@@ -152,7 +151,7 @@ async def find_api_token(database: Database, token_hash: bytes) -> Credential | 
 async def find_active_api_token(
     connection: AsyncConnection, token_hash: bytes, *, now: datetime
 ) -> ApiTokenRecord | None:
-    """None for an API token that was revoked or has expired."""
+    """Find an API token for display. None when it was revoked or has expired."""
     rows = await connection.execute(
         _API_TOKEN.where(api_token.c.token_hash == token_hash, api_token.c.expires_at > now)
     )
@@ -163,7 +162,7 @@ async def find_active_api_token(
 async def list_api_tokens(
     connection: AsyncConnection, organiser_id: UUID, *, now: datetime
 ) -> list[ApiTokenRecord]:
-    """Those that can be used, the newest first; 500 at most."""
+    """Valid API tokens, newest first, MAX_LISTED at most."""
     rows = await connection.execute(
         _API_TOKEN.where(api_token.c.organiser_id == organiser_id, api_token.c.expires_at > now)
         .order_by(api_token.c.id.desc())
@@ -181,17 +180,17 @@ async def touch_api_token(connection: AsyncConnection, token_id: UUID, *, now: d
 async def use_nonce(
     connection: AsyncConnection, *, token_id: UUID, nonce: str, expires_at: datetime
 ) -> bool:
-    """False when it was used before."""
-    used = await connection.execute(
+    """Use the nonce of a signed request. False when it was used before."""
+    result = await connection.execute(
         _USE_NONCE, {"token_id": token_id, "nonce": nonce, "expires_at": expires_at}
     )
-    return bool(used.rowcount)
+    return bool(result.rowcount)
 
 
 async def delete_api_token(
     connection: AsyncConnection, token_id: UUID, *, organiser_id: UUID | None
 ) -> ApiTokenRecord | None:
-    """None when there is none, or it is not that organiser's. Without an organiser: anybody's."""
+    """Delete a token, of this organiser if one is given. None when there is no such token."""
     rows = await connection.execute(
         _API_TOKEN.where(api_token.c.id == token_id).with_for_update(of=api_token)
     )
@@ -203,19 +202,21 @@ async def delete_api_token(
 
 
 async def delete_organiser_api_tokens(connection: AsyncConnection, organiser_id: UUID) -> int:
-    gone = await connection.execute(
+    result = await connection.execute(
         delete(api_token).where(api_token.c.organiser_id == organiser_id)
     )
-    return int(gone.rowcount)
+    return int(result.rowcount)
 
 
 async def delete_expired(
     connection: AsyncConnection, *, now: datetime, idle_since: datetime
 ) -> int:
-    """How many sessions and API tokens had expired and are gone."""
-    sessions = await connection.execute(_FORGET_SESSIONS, {"now": now, "idle_since": idle_since})
-    tokens = await connection.execute(_FORGET_API_TOKENS, {"now": now})
-    await connection.execute(_FORGET_NONCES, {"now": now})
+    """Delete expired sessions, API tokens and nonces. Returns the number of the first two."""
+    sessions = await connection.execute(
+        _DELETE_EXPIRED_SESSIONS, {"now": now, "idle_since": idle_since}
+    )
+    tokens = await connection.execute(_DELETE_EXPIRED_API_TOKENS, {"now": now})
+    await connection.execute(_DELETE_EXPIRED_NONCES, {"now": now})
     return int(sessions.rowcount) + int(tokens.rowcount)
 
 

@@ -1,4 +1,4 @@
-"""What organisers look for among the teams of the active tournament."""
+"""Search teams of the active tournament, in pages."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,24 +17,24 @@ from domain.teams.status import TeamStatus
 from persistence.models import church, church_alias, document, player, team, tournament
 from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
 from persistence.records import DocumentRecord, TeamRecord
-from persistence.repositories import documents as documents_of
+from persistence.repositories import documents
 from persistence.repositories.documents import CURRENT
 from persistence.repositories.teams import SELECT_TEAM, build_team, list_player_rows
 
-# Fewer digits are in too many numbers.
+# Fewer digits match too many numbers.
 PHONE_DIGITS_MIN = 4
-# One value, so that an index on teams of a tournament gives them in order.
+# A scalar subquery, so that the indexes that begin with tournament_id give the order.
 _ACTIVE = select(tournament.c.id).where(tournament.c.is_active).correlate(None).scalar_subquery()
-# What people's names may hold, and a search for them ignores.
+# Characters of names that a search ignores.
 _IGNORED_IN_NAMES = f".'’{JOINERS}"
 _BLANKS = r"\s+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamFilter:
-    """All that is given has to hold. `registered_until` is the first moment that is too late.
+    """Conditions, joined by AND. `registered_until` is exclusive.
 
-    `text` is part of a code or name, of a phone however it is written, or of an e-mail.
+    `text` is part of a team code, of a name, of a phone in any notation or of an e-mail.
     """
 
     statuses: Collection[TeamStatus] = ()
@@ -49,9 +49,9 @@ class TeamFilter:
 def filter_teams(
     statement: Select[Any], filters: TeamFilter, *, with_contacts: bool
 ) -> Select[Any]:
-    """A statement over team, church and tournament, of what is wanted of the active one.
+    """Restrict a statement over team, church and tournament to the teams that match.
 
-    `with_contacts`: the text is looked for in phones and e-mails too.
+    `with_contacts`: search the text in phones and e-mails too.
     """
     conditions: list[ColumnElement[bool]] = [team.c.tournament_id == _ACTIVE]
     if filters.statuses:
@@ -68,7 +68,7 @@ def filter_teams(
         conditions.append(_is(_has_rejected(), filters.has_rejected_documents))
     text = skeleton(filters.text or "").strip()
     if text:
-        conditions.append(_mentions(text, with_contacts=with_contacts))
+        conditions.append(_contains_text(text, with_contacts=with_contacts))
     return statement.where(and_(*conditions))
 
 
@@ -76,63 +76,65 @@ def _is(condition: ColumnElement[bool], expected: bool) -> ColumnElement[bool]:
     return condition if expected else ~condition
 
 
-def _mentions(filters: str, *, with_contacts: bool) -> ColumnElement[bool]:
-    name = normalize(filters)
-    places: list[ColumnElement[bool]] = [team.c.code.contains(filters.upper(), autoescape=True)]
+def _contains_text(text: str, *, with_contacts: bool) -> ColumnElement[bool]:
+    name = normalize(text)
+    matches: list[ColumnElement[bool]] = [team.c.code.contains(text.upper(), autoescape=True)]
     if name:
-        places += [
+        matches += [
             column.contains(name, autoescape=True)
             for column in (
                 team.c.normalized_name,
                 church.c.normalized_name,
-                _plain(team.c.captain_name),
-                _plain(team.c.vice_captain_name),
+                _normalized(team.c.captain_name),
+                _normalized(team.c.vice_captain_name),
             )
         ]
-        places.append(
+        matches.append(
             exists().where(
                 church_alias.c.church_id == team.c.church_id,
                 church_alias.c.normalized_name.contains(name, autoescape=True),
             )
         )
-        places.append(
+        matches.append(
             exists().where(
                 player.c.team_id == team.c.id,
                 player.c.normalized_name.contains(name, autoescape=True),
             )
         )
     if with_contacts:
-        places += _contacts(filters)
-    return or_(*places)
+        matches += _contacts_contain(text)
+    return or_(*matches)
 
 
-def _contacts(filters: str) -> list[ColumnElement[bool]]:
+def _contacts_contain(text: str) -> list[ColumnElement[bool]]:
     emails = (team.c.captain_email, team.c.vice_captain_email)
-    places = [email.contains(filters.lower(), autoescape=True) for email in emails]
-    # 098765 43210 and +91-98765-43210 are one number: its end is the same.
-    digits = "".join(sign for sign in filters if sign.isdecimal()).lstrip("0")
-    if len(digits) >= PHONE_DIGITS_MIN and not any(sign.isalpha() for sign in filters):
+    matches = [email.contains(text.lower(), autoescape=True) for email in emails]
+    # Without the leading zero of the national notation: 098765 43210 is +91-98765-43210.
+    digits = "".join(char for char in text if char.isdecimal()).lstrip("0")
+    if len(digits) >= PHONE_DIGITS_MIN and not any(char.isalpha() for char in text):
         phones = (
             team.c.captain_phone,
             team.c.captain_whatsapp,
             team.c.vice_captain_phone,
             team.c.vice_captain_whatsapp,
         )
-        places += [phone.contains(digits, autoescape=True) for phone in phones]
-    return places
+        matches += [phone.contains(digits, autoescape=True) for phone in phones]
+    return matches
 
 
-def _plain(name: ColumnElement[str]) -> ColumnElement[str]:
-    """As `domain.registration.names.normalize` compares, but for letters that fold to others."""
-    parted = func.translate(name, f"{SEPARATORS}{_IGNORED_IN_NAMES}", " " * len(SEPARATORS))
-    return func.lower(func.regexp_replace(parted, _BLANKS, " ", "g"))
+def _normalized(name: ColumnElement[str]) -> ColumnElement[str]:
+    """As `domain.registration.names.normalize`, but without folding letters such as ß."""
+    without_punctuation = func.translate(
+        name, f"{SEPARATORS}{_IGNORED_IN_NAMES}", " " * len(SEPARATORS)
+    )
+    return func.lower(func.regexp_replace(without_punctuation, _BLANKS, " ", "g"))
 
 
 def _misses_documents() -> ColumnElement[bool]:
-    """Fewer documents that count than required kinds, each at most once at its place."""
+    """Whether the team has fewer current documents than required. Each slot has one at most."""
     required = tournament.c.required_documents
-    wanted_of_team = _overlap(required, [kind.value for kind in TEAM_KINDS])
-    wanted_of_player = _overlap(required, [kind.value for kind in PLAYER_KINDS])
+    team_slots = _count_kinds(required, [kind.value for kind in TEAM_KINDS])
+    player_slots = _count_kinds(required, [kind.value for kind in PLAYER_KINDS])
     squad = select(func.count()).where(player.c.team_id == team.c.id).scalar_subquery()
     present = (
         select(func.count())
@@ -143,10 +145,10 @@ def _misses_documents() -> ColumnElement[bool]:
         )
         .scalar_subquery()
     )
-    return present < wanted_of_team + wanted_of_player * squad
+    return present < team_slots + player_slots * squad
 
 
-def _overlap(required: ColumnElement[Any], kinds: Collection[str]) -> ColumnElement[int]:
+def _count_kinds(required: ColumnElement[Any], kinds: Collection[str]) -> ColumnElement[int]:
     kind = func.unnest(required).column_valued()
     return select(func.count(kind)).where(kind.in_(kinds)).scalar_subquery()
 
@@ -168,7 +170,7 @@ class TeamOrderField(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Include:
-    """What is read of each team besides itself, one statement each."""
+    """Related rows to read with each team, with one statement each."""
 
     players: bool = True
     documents: bool = True
@@ -176,16 +178,16 @@ class Include:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamQuery:
-    """What is looked for, in which order, and how much of it."""
+    """Filters, order and page of a search."""
 
     filters: TeamFilter
     order: KeysetOrder
     request: PageRequest
 
 
-# Codes have three digits or more: ICCT-999 comes before ICCT-1000.
+# Codes have three digits or more; ICCT-999 has to come before ICCT-1000.
 _CODE = (func.length(team.c.code), team.c.code)
-_COLUMNS_OF_ORDER: Mapping[TeamOrderField, tuple[ColumnElement[Any], ...]] = {
+_ORDER_COLUMNS: Mapping[TeamOrderField, tuple[ColumnElement[Any], ...]] = {
     TeamOrderField.CODE: _CODE,
     TeamOrderField.REGISTERED: (team.c.registered_at, team.c.id),
     TeamOrderField.NAME: (team.c.normalized_name, team.c.id),
@@ -194,26 +196,29 @@ _COLUMNS_OF_ORDER: Mapping[TeamOrderField, tuple[ColumnElement[Any], ...]] = {
 
 
 def keyset_order(order_field: TeamOrderField, *, is_descending: bool = False) -> KeysetOrder:
-    return KeysetOrder(columns=_COLUMNS_OF_ORDER[order_field], is_descending=is_descending)
+    return KeysetOrder(columns=_ORDER_COLUMNS[order_field], is_descending=is_descending)
 
 
 async def page(
     connection: AsyncConnection, query: TeamQuery, *, include: Include, with_contacts: bool
 ) -> Page[TeamRecord]:
-    """`with_contacts`: the text is looked for in phones and e-mails too."""
-    matched = filter_teams(SELECT_TEAM, query.filters, with_contacts=with_contacts)
-    found: Page[Any] = await read_page(
-        connection, matched, query.order, query.request, lambda row: row
+    """A page of teams. `with_contacts`: search the text in phones and e-mails too."""
+    statement = filter_teams(SELECT_TEAM, query.filters, with_contacts=with_contacts)
+    rows_page: Page[Any] = await read_page(
+        connection, statement, query.order, query.request, lambda row: row
     )
-    ids = [row.id for row in found.rows]
+    ids = [row.id for row in rows_page.rows]
     players = await list_player_rows(connection, ids) if include.players and ids else {}
-    owned: dict[UUID, list[DocumentRecord]] = {}
+    documents_by_team: dict[UUID, list[DocumentRecord]] = {}
     if include.documents and ids:
-        for one in await documents_of.list_by_teams(connection, ids):
-            if one.team_id is not None:
-                owned.setdefault(one.team_id, []).append(one)
-    return found.with_rows(
-        [build_team(row, players.get(row.id, ()), owned.get(row.id, ())) for row in found.rows]
+        for document_record in await documents.list_by_teams(connection, ids):
+            if document_record.team_id is not None:
+                documents_by_team.setdefault(document_record.team_id, []).append(document_record)
+    return rows_page.with_rows(
+        [
+            build_team(row, players.get(row.id, ()), documents_by_team.get(row.id, ()))
+            for row in rows_page.rows
+        ]
     )
 
 
@@ -224,5 +229,5 @@ async def count(connection: AsyncConnection, *, filters: TeamFilter, with_contac
         .join(church, church.c.id == team.c.church_id)
         .join(tournament, tournament.c.id == team.c.tournament_id)
     )
-    found = await connection.scalar(filter_teams(statement, filters, with_contacts=with_contacts))
-    return int(found or 0)
+    statement = filter_teams(statement, filters, with_contacts=with_contacts)
+    return int(await connection.scalar(statement) or 0)

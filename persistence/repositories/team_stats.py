@@ -1,4 +1,4 @@
-"""What is counted and compared over all teams of the active tournament."""
+"""Statistics and duplicate players over all teams of the active tournament."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,10 @@ from persistence.models import IS_CURRENT, IS_LIVE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicatePlayer:
-    """A player of one live team who has the name and date of birth of one in another."""
+    """A player with the same name and date of birth as a player of another live team.
+
+    `other_code` is the code of the other player.
+    """
 
     team_id: UUID
     position: int
@@ -25,9 +28,9 @@ class DuplicatePlayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamStats:
-    """Players, churches and documents that count are those of live teams.
+    """Counts of teams; of players, churches and current documents only those of live teams.
 
-    `by_day` goes by the days of the tournament's own zone.
+    `by_day` uses days in the tournament's time zone.
     """
 
     by_status: Mapping[TeamStatus, int]
@@ -39,7 +42,7 @@ class TeamStats:
 
 _TEAMS = "FROM team t JOIN tournament s ON s.id = t.tournament_id AND s.is_active"
 
-# ruff: noqa: S608  # the texts are put together from constants of ours
+# ruff: noqa: S608 - only constants are interpolated
 _BY_STATUS = text(f"SELECT t.status, count(*) AS teams {_TEAMS} GROUP BY t.status")
 _BY_DAY = text(f"""
     SELECT CAST(t.registered_at AT TIME ZONE s.time_zone AS date) AS day, count(*) AS teams
@@ -88,7 +91,7 @@ async def get_stats(connection: AsyncConnection) -> TeamStats:
 async def list_duplicate_players(
     connection: AsyncConnection, team_ids: Collection[UUID]
 ) -> list[DuplicatePlayer]:
-    """Who of these teams is in another live team too, in the order of the forms."""
+    """Players of these teams who are in another live team too, by team and position."""
     values = {"team_ids": list(team_ids), "live": sorted(LIVE_STATUSES)}
     rows = await connection.execute(_SAME_PLAYERS, values)
     return [

@@ -1,4 +1,4 @@
-"""Teams with their church, players and documents."""
+"""Read teams with their church, players and documents."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from domain.teams.codes import normalize_code
 from domain.teams.status import TeamStatus
 from persistence.models import church, player, team, tournament
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
-from persistence.repositories import documents as documents_of
+from persistence.repositories import documents
 
 _PLAYER_COLUMNS = (
     player.c.id.label("player_id"),
@@ -24,7 +24,7 @@ _PLAYER_COLUMNS = (
     player.c.jersey_number,
     player.c.date_of_birth,
 )
-# A team with its church and what its tournament requires, without players.
+# Teams with their church and required documents, without players.
 SELECT_TEAM = (
     select(
         team,
@@ -47,7 +47,7 @@ async def find_by_id(connection: AsyncConnection, team_id: UUID) -> TeamRecord |
     rows = (await connection.execute(_TEAM_WITH_PLAYERS.where(team.c.id == team_id))).all()
     if not rows:
         return None
-    return build_team(rows[0], rows, await documents_of.list_by_teams(connection, [team_id]))
+    return build_team(rows[0], rows, await documents.list_by_teams(connection, [team_id]))
 
 
 async def find(connection: AsyncConnection, reference: str) -> TeamRecord | None:
@@ -57,53 +57,55 @@ async def find(connection: AsyncConnection, reference: str) -> TeamRecord | None
 
 
 def matches_reference(reference: str) -> ColumnElement[bool]:
-    """The condition for an id, in hex, or a code."""
-    name, value = parse_reference(reference)
-    return team.c[name] == value
+    """The condition that a team has this id (in hex) or code."""
+    column_name, value = parse_reference(reference)
+    return team.c[column_name] == value
 
 
 def parse_reference(reference: str) -> tuple[str, UUID | str]:
-    """The column that an id, in hex, or a code is in, and its value there."""
+    """The name of the column for an id (in hex) or a code, and the value to compare it with."""
     team_id = read_id(reference)
     return ("id", team_id) if team_id is not None else ("code", normalize_code(reference))
 
 
 def references_team(column: ColumnElement[Any], reference: str) -> ColumnElement[bool]:
-    """The condition that a column has the id of the team with this id or code.
+    """The condition that a column refers to the team with this id or code.
 
-    An id does without the team: it may be erased.
+    With an id the team need not exist: it may have been erased.
     """
-    name, value = parse_reference(reference)
-    if name == "id":
+    column_name, value = parse_reference(reference)
+    if column_name == "id":
         return column == value
-    return column.in_(select(team.c.id).where(team.c[name] == value))
+    return column.in_(select(team.c.id).where(team.c[column_name] == value))
 
 
 async def get_status(connection: AsyncConnection, team_id: UUID) -> TeamStatus | None:
-    found = await connection.scalar(select(team.c.status).where(team.c.id == team_id))
-    return TeamStatus(found) if found else None
+    status = await connection.scalar(select(team.c.status).where(team.c.id == team_id))
+    return TeamStatus(status) if status else None
 
 
 async def list_player_rows(
     connection: AsyncConnection, team_ids: Collection[UUID]
 ) -> Mapping[UUID, list[Any]]:
-    """The rows of all players of these teams by team, in the order of the forms."""
+    """Rows of the players of these teams by team id, in order of position."""
     rows = await connection.execute(
         select(player.c.team_id, *_PLAYER_COLUMNS)
         .where(player.c.team_id.in_(team_ids))
         .order_by(player.c.team_id, player.c.position)
     )
-    found: dict[UUID, list[Any]] = {}
+    by_team: dict[UUID, list[Any]] = {}
     for row in rows:
-        found.setdefault(row.team_id, []).append(row)
-    return found
+        by_team.setdefault(row.team_id, []).append(row)
+    return by_team
 
 
-def build_team(row: Any, players: Iterable[Any], documents: Sequence[DocumentRecord]) -> TeamRecord:
-    """From a row of `TEAM`, and what else was read of the team."""
-    owned: dict[UUID | None, list[DocumentRecord]] = {}
-    for document in documents:
-        owned.setdefault(document.player_id, []).append(document)
+def build_team(
+    row: Any, player_rows: Iterable[Any], team_documents: Sequence[DocumentRecord]
+) -> TeamRecord:
+    """Build from a row of SELECT_TEAM and the rows of its players and documents."""
+    by_player: dict[UUID | None, list[DocumentRecord]] = {}
+    for document in team_documents:
+        by_player.setdefault(document.player_id, []).append(document)
     return TeamRecord(
         id=row.id,
         code=row.code,
@@ -121,8 +123,11 @@ def build_team(row: Any, players: Iterable[Any], documents: Sequence[DocumentRec
         ),
         captain=_person(row, "captain"),
         vice_captain=_person(row, "vice_captain"),
-        players=tuple(_player(one, owned.get(one.player_id, ())) for one in players),
-        documents=tuple(owned.get(None, ())),
+        players=tuple(
+            _player(player_row, by_player.get(player_row.player_id, ()))
+            for player_row in player_rows
+        ),
+        documents=tuple(by_player.get(None, ())),
         required_documents=tuple(DocumentKind(kind) for kind in row.required_documents),
     )
 
@@ -136,7 +141,7 @@ def _person(row: Any, prefix: str) -> PersonEntry:
     )
 
 
-def _player(row: Any, documents: Sequence[DocumentRecord]) -> PlayerRecord:
+def _player(row: Any, player_documents: Sequence[DocumentRecord]) -> PlayerRecord:
     return PlayerRecord(
         id=row.player_id,
         position=row.position,
@@ -144,5 +149,5 @@ def _player(row: Any, documents: Sequence[DocumentRecord]) -> PlayerRecord:
         role=PlayerRole(row.role) if row.role else None,
         jersey_number=row.jersey_number,
         date_of_birth=row.date_of_birth,
-        documents=tuple(documents),
+        documents=tuple(player_documents),
     )

@@ -1,4 +1,4 @@
-"""The second factor: proposed, confirmed, used once per code, given up."""
+"""The second factor (TOTP) and recovery codes: propose, confirm, use, disable."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -30,7 +30,7 @@ _DISABLE = text("""
     WHERE id = :id AND totp_salt IS NOT NULL RETURNING id
 """)
 
-_FORGET_CODES = text("DELETE FROM recovery_code WHERE organiser_id = :id")
+_DELETE_CODES = text("DELETE FROM recovery_code WHERE organiser_id = :id")
 
 _ADD_CODES = text("""
     INSERT INTO recovery_code (organiser_id, code_hash)
@@ -44,42 +44,42 @@ _USE_CODE = text("""
 
 
 async def propose(connection: AsyncConnection, organiser_id: UUID, *, salt: bytes) -> bool:
-    """False when the second factor is on already."""
-    return await _is_done(connection, _PROPOSE, id=organiser_id, salt=salt)
+    """Store the salt of a new secret. False when the second factor is enabled already."""
+    return await _affects_row(connection, _PROPOSE, id=organiser_id, salt=salt)
 
 
 async def confirm(
     connection: AsyncConnection, organiser_id: UUID, *, salt: bytes, step: int, now: datetime
 ) -> bool:
-    """False when another secret was proposed since, or it is on already."""
-    return await _is_done(connection, _CONFIRM, id=organiser_id, salt=salt, step=step, now=now)
+    """Enable the second factor. False when another secret was proposed since, or it is enabled."""
+    return await _affects_row(connection, _CONFIRM, id=organiser_id, salt=salt, step=step, now=now)
 
 
 async def use_step(
     connection: AsyncConnection, organiser_id: UUID, *, salt: bytes, step: int
 ) -> bool:
-    """False when the code of this half minute, or of a later one, was used before."""
-    return await _is_done(connection, _USE_STEP, id=organiser_id, salt=salt, step=step)
+    """Use a code. False when the code of this 30-second step or of a later one was used before."""
+    return await _affects_row(connection, _USE_STEP, id=organiser_id, salt=salt, step=step)
 
 
 async def disable(connection: AsyncConnection, organiser_id: UUID) -> bool:
-    """The recovery codes go with it. False when there was none."""
-    await connection.execute(_FORGET_CODES, {"id": organiser_id})
-    return await _is_done(connection, _DISABLE, id=organiser_id)
+    """Disable the second factor and delete the recovery codes. False when there was none."""
+    await connection.execute(_DELETE_CODES, {"id": organiser_id})
+    return await _affects_row(connection, _DISABLE, id=organiser_id)
 
 
 async def replace_recovery_codes(
     connection: AsyncConnection, organiser_id: UUID, hashes: Collection[bytes]
 ) -> None:
-    await connection.execute(_FORGET_CODES, {"id": organiser_id})
+    await connection.execute(_DELETE_CODES, {"id": organiser_id})
     await connection.execute(_ADD_CODES, {"id": organiser_id, "hashes": list(hashes)})
 
 
 async def use_recovery_code(
     connection: AsyncConnection, organiser_id: UUID, code_hash: bytes
 ) -> bool:
-    return await _is_done(connection, _USE_CODE, id=organiser_id, hash=code_hash)
+    return await _affects_row(connection, _USE_CODE, id=organiser_id, hash=code_hash)
 
 
-async def _is_done(connection: AsyncConnection, statement: Any, **values: Any) -> bool:
+async def _affects_row(connection: AsyncConnection, statement: Any, **values: Any) -> bool:
     return (await connection.execute(statement, values)).first() is not None

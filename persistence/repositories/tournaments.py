@@ -1,4 +1,4 @@
-"""The season that is open now, and the one that an empty database gets."""
+"""Tournaments: the active one, and the default one for an empty database."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -35,37 +35,37 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
 )
 _TIME_ZONE = text("SELECT 1 FROM pg_timezone_names WHERE name = :name")
 _ACTIVE = select(*_COLUMNS).where(tournament.c.is_active)
-_CURRENT = CompiledStatement(
+_FETCH_ACTIVE = CompiledStatement(
     select(*_COLUMNS, tournament.c.is_active.label("key")).where(key_in(tournament.c.is_active))
 )
 
 
 async def get_active(connection: AsyncConnection) -> TournamentRecord:
-    """The one active tournament."""
+    """The active tournament."""
     return from_row((await connection.execute(_ACTIVE)).one())
 
 
 async def find(connection: AsyncConnection, tournament_id: UUID) -> TournamentRecord | None:
-    """The season with this id, open or not."""
+    """The tournament with this id, active or not."""
     statement = select(*_COLUMNS).where(tournament.c.id == tournament_id)
     row = (await connection.execute(statement)).one_or_none()
     return from_row(row) if row else None
 
 
 async def fetch_active(database: Database) -> TournamentRecord:
-    """The same, by one statement for all who ask in one turn of the loop."""
-    row = await database.find_by_key(_CURRENT, True)
+    """The active tournament, with one statement for all callers in a turn of the event loop."""
+    row = await database.find_by_key(_FETCH_ACTIVE, True)
     if row is None:
         raise NoResultFound
     return from_row(SimpleNamespace(**row))
 
 
 async def fetch_active_cached(database: Database) -> TournamentRecord:
-    """The same, as it was a moment ago at most. What is `taken` may have changed since."""
-    found: TournamentRecord | None = database.recent.get(_CURRENT)
-    if found is None:
-        found = await database.recent.fill(_CURRENT, partial(fetch_active, database))
-    return cast("TournamentRecord", found)
+    """The active tournament, read within the last 250 ms. `taken` may have changed since."""
+    record: TournamentRecord | None = database.recent.get(_FETCH_ACTIVE)
+    if record is None:
+        record = await database.recent.fill(_FETCH_ACTIVE, partial(fetch_active, database))
+    return cast("TournamentRecord", record)
 
 
 async def create_default(
@@ -75,9 +75,9 @@ async def create_default(
     required_documents: tuple[str, ...],
     now: datetime,
 ) -> bool:
-    """Give an empty database its tournament: open at once, without closing date.
+    """Add the tournament of an empty database: open at once, without a closing date.
 
-    False when there was one already, whatever process made it.
+    False when there is a tournament already, perhaps of another process.
     """
     await connection.execute(text("LOCK TABLE tournament IN SHARE ROW EXCLUSIVE MODE"))
     if (await connection.execute(select(tournament.c.id).limit(1))).first() is not None:
@@ -115,7 +115,7 @@ async def change(
     *,
     last_change: bytes,
 ) -> None:
-    """`values` are columns that organisers may change; the version grows by one."""
+    """Set columns and increase the version by one."""
     await connection.execute(
         update(tournament)
         .where(tournament.c.id == tournament_id)
@@ -124,15 +124,14 @@ async def change(
 
 
 async def time_zone_exists(connection: AsyncConnection, name: str) -> bool:
-    """Whether days can be told in this zone."""
-    found = await connection.scalar(_TIME_ZONE, {"name": name})
-    return found is not None
+    """Whether PostgreSQL knows a time zone of this name."""
+    return await connection.scalar(_TIME_ZONE, {"name": name}) is not None
 
 
 async def raise_capacity(connection: AsyncConnection, *, count: int) -> None:
-    """Let `places` more teams in, however many come from one church, without documents.
+    """Make room for `count` more teams, without a limit per church or required documents.
 
-    The default capacity stays free beside them. A larger capacity, or none, stays.
+    The default capacity remains free beside them. A larger capacity, or none, is kept.
     """
     needed = tournament.c.taken + count + DEFAULT_CAPACITY
     await connection.execute(

@@ -160,10 +160,10 @@ async def deliver_due(
     claimed = 0
     while stop is None or not stop.is_set():
         work = partial(
-            outbox.claim,
+            outbox.lease,
             kinds=tuple(handlers),
             now=services.clock(),
-            lease=terms.lease,
+            duration=terms.lease,
             limit=limit,
         )
         messages = await services.database.run(work)

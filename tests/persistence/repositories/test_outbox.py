@@ -29,7 +29,7 @@ class Box:
 
     def claiming(self, *kinds, limit=10):
         kinds = kinds or ("file.move",)
-        return partial(outbox.claim, kinds=kinds, now=self.clock(), lease=LEASE, limit=limit)
+        return partial(outbox.lease, kinds=kinds, now=self.clock(), duration=LEASE, limit=limit)
 
     async def claim(self, *kinds, limit=10):
         return await self.database.run(self.claiming(*kinds, limit=limit))

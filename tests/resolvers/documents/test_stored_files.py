@@ -278,7 +278,7 @@ async def confirmed(services, store, kept, sql) -> str:
 async def claimed_move(services):
     """As another worker claims it."""
     work = partial(
-        outbox.claim, kinds=["media.move"], now=services.clock(), lease=TERMS.lease, limit=1
+        outbox.lease, kinds=["media.move"], now=services.clock(), duration=TERMS.lease, limit=1
     )
     (message,) = await services.database.run(work)
     return message

@@ -94,7 +94,7 @@ async def test_message_is_not_late_before_it_is_due_and_no_more_once_it_is_settl
     clock.advance(seconds=90)
     late = await lateness(services)
     claim = partial(
-        outbox.claim, kinds=["media.move"], now=clock.now, lease=timedelta(seconds=120), limit=9
+        outbox.lease, kinds=["media.move"], now=clock.now, duration=timedelta(seconds=120), limit=9
     )
     (message,) = await services.database.run(claim)
     claimed = await lateness(services)

@@ -376,10 +376,10 @@ async def test_an_erased_team_leaves_nothing_but_its_trail(client, services, sql
 
 async def messages(services) -> list:
     claim = partial(
-        outbox.claim,
+        outbox.lease,
         kinds=list(HANDLERS),
         now=services.clock().replace(year=2099),
-        lease=services.storage.link_lifetime,
+        duration=services.storage.link_lifetime,
         limit=100,
     )
     return await services.database.run(claim)
