@@ -1,4 +1,4 @@
-"""The embedded server's data on disk, and the programs that are run on it."""
+"""The data folder of the embedded server, and PostgreSQL's programs that work on it."""
 
 import os
 import re
@@ -12,22 +12,25 @@ from pathlib import Path
 from persistence.embedded.binaries import Binaries, Version
 from persistence.embedded.os_user import ENVIRONMENT, EmbeddedPostgresError, OsUser, open_private
 
+# Part of the socket's file name; there is no TCP port.
 PORT = 5432
+# Of cluster names and socket folders.
 PREFIX = "icct26-"
 PID = re.compile(r"[1-9][0-9]{0,9}", re.ASCII)
-# Of the socket's whole path: 107 bytes on Linux, 103 on macOS.
-SOCKET_PATH_BYTES = 103
-INITDB_SECONDS = 120
-PROGRAM_SECONDS = 30
-LOG_BYTES = 10_000_000
+# Limit of a Unix socket's path: 107 bytes on Linux, 103 on macOS.
+MAX_SOCKET_PATH_BYTES = 103
+INITDB_TIMEOUT_SECONDS = 120
+PROGRAM_TIMEOUT_SECONDS = 30
+MAX_LOG_BYTES = 10_000_000
 LOG_TAIL_BYTES = 4000
 
+# Options of initdb, in order of preference.
 LOCALES = {
     "18": (("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"),),
     "16": (("--locale=C.UTF-8",), ("--locale=C",)),
 }
 SETTINGS = {
-    # No TCP at all: everybody who reaches the socket is trusted, and its folder is private.
+    # No TCP. Connections to the socket need no password; its folder is private.
     "listen_addresses": "",
     "port": str(PORT),
     "unix_socket_permissions": "0700",
@@ -36,7 +39,7 @@ SETTINGS = {
     "fsync": "on",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Statements, their values and the details of errors would carry people's names and addresses.
+    # Statements, their values and error details contain personal data.
     "log_min_messages": "warning",
     "log_min_error_statement": "panic",
     "log_statement": "none",
@@ -49,7 +52,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PidFile:
-    """What a server wrote about itself when it started; it may have gone since."""
+    """The content of postmaster.pid. The server may have ended without removing it."""
 
     pid: int
     socket_dir: Path
@@ -57,9 +60,11 @@ class PidFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
+    """A PostgreSQL cluster in the folder `home`, beside its log, locks and socket folder's name."""
+
     home: Path
     version: Version
-    account: OsUser
+    os_user: OsUser
     binaries: Binaries
 
     @property
@@ -75,13 +80,13 @@ class Cluster:
         return self.folder / "postmaster.pid"
 
     @property
-    def mark(self) -> str:
-        """In the command of the server and the titles of its children; no two clusters share it."""
+    def cluster_name(self) -> str:
+        """A unique name, which PostgreSQL shows in the process titles of the server."""
         status = self.folder.stat()
         return f"{PREFIX}{status.st_dev:x}-{status.st_ino:x}"
 
-    def recorded(self) -> PidFile | None:
-        """None also while the server is still writing it."""
+    def read_pid_file(self) -> PidFile | None:
+        """None without the file, and while the server is still writing it."""
         try:
             lines = self.pid_file.read_text(errors="replace").splitlines()
         except FileNotFoundError:
@@ -91,6 +96,10 @@ class Cluster:
         return PidFile(pid=int(lines[0]), socket_dir=Path(lines[4]))
 
     def require_usable(self) -> None:
+        """Initialise the cluster if there is none, and check its version.
+
+        Raises EmbeddedPostgresError.
+        """
         if not self.folder.exists():
             self._initialise()
         try:
@@ -105,152 +114,159 @@ class Cluster:
             )
 
     def _initialise(self) -> None:
-        """Under another name first, since a killed initdb leaves half a cluster."""
-        fresh = self.home / "cluster.new"
-        refusal = ""
+        """Run initdb under another name first, since a killed initdb leaves half a cluster."""
+        new = self.home / "cluster.new"
+        reason = ""
         for locale in LOCALES[self.version]:
-            if fresh.exists():
-                shutil.rmtree(fresh)
-            fresh.mkdir(mode=0o700)
-            self.account.give(fresh)
-            done = self.run(
-                "initdb", f"--pgdata={self.account.data_argument(fresh)}", "--username=postgres",
+            if new.exists():
+                shutil.rmtree(new)
+            new.mkdir(mode=0o700)
+            self.os_user.chown(new)
+            result = self.run(
+                "initdb", f"--pgdata={self.os_user.data_argument(new)}", "--username=postgres",
                 "--encoding=UTF8", "--auth-local=trust", "--auth-host=reject", "--no-instructions",
-                *locale, folder=fresh, seconds=INITDB_SECONDS,
+                *locale, folder=new, timeout_seconds=INITDB_TIMEOUT_SECONDS,
             )  # fmt: skip
-            if done.returncode == 0:
-                self._rename(fresh)
+            if result.returncode == 0:
+                self._rename(new)
                 return
-            refusal = done.stderr.strip()
-        shutil.rmtree(fresh)
-        raise EmbeddedPostgresError(f"The database in {self.home} cannot be made: {refusal}")
+            reason = result.stderr.strip()
+        shutil.rmtree(new)
+        raise EmbeddedPostgresError(f"The database in {self.home} cannot be created: {reason}")
 
-    def _rename(self, fresh: Path) -> None:
-        fresh.rename(self.folder)
+    def _rename(self, new: Path) -> None:
+        """Make `new` the cluster, durably."""
+        new.rename(self.folder)
         home = os.open(self.home, os.O_RDONLY)
         os.fsync(home)
         os.close(home)
 
-    def spawn(self, socket_dir: Path, *, kept_open: int) -> subprocess.Popen[bytes]:
-        """The server, which inherits the descriptor `kept_open` with all its children."""
+    def spawn(self, socket_dir: Path, *, inherited_fd: int) -> subprocess.Popen[bytes]:
+        """Start the server. It and all its children inherit the descriptor `inherited_fd`."""
         settings = SETTINGS | {
-            "cluster_name": self.mark,
+            "cluster_name": self.cluster_name,
             "unix_socket_directories": str(socket_dir),
         }
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
-        data = self.account.data_argument(self.folder)
+        data = self.os_user.data_argument(self.folder)
         log = self._open_log()
         try:
-            # A session of its own: Ctrl-C in the terminal must not end it before its users.
-            return subprocess.Popen(  # noqa: S603 — no shell, and only our own programs
+            # A new session: Ctrl-C in the terminal must not end the server before the service.
+            return subprocess.Popen(  # noqa: S603 - no shell, and only our own programs
                 [self.binaries.program("postgres"), "-D", data, *flags],
                 cwd=self.folder, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, pass_fds=(kept_open,), umask=0o077,
-                **self.account.spawn_options,
+                start_new_session=True, pass_fds=(inherited_fd,), umask=0o077,
+                **self.os_user.spawn_options,
             )  # fmt: skip
         finally:
             os.close(log)
 
     def _open_log(self) -> int:
         log = open_private(self.log, os.O_WRONLY | os.O_APPEND)
-        if os.fstat(log).st_size > LOG_BYTES:
+        if os.fstat(log).st_size > MAX_LOG_BYTES:
             os.ftruncate(log, 0)
         return log
 
-    def ask(self, socket_dir: Path, script: str) -> str | None:
-        """None when `script` was run, else why not."""
-        done = self.run(
+    def run_sql(self, socket_dir: Path, script: str) -> str | None:
+        """Run a psql script. Returns None after success, else the error message."""
+        result = self.run(
             "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--host={socket_dir}",
             f"--port={PORT}", "--username=postgres", "--dbname=postgres", script=script,
         )  # fmt: skip
-        return None if done.returncode == 0 else done.stderr.strip()
+        return None if result.returncode == 0 else result.stderr.strip()
 
     def run(
         self, program: str, *arguments: str, folder: Path = Path("/"), script: str = "",
-        seconds: float = PROGRAM_SECONDS,
+        timeout_seconds: float = PROGRAM_TIMEOUT_SECONDS,
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """Run a program of PostgreSQL in `folder`. Raises EmbeddedPostgresError on a timeout."""
         try:
-            return subprocess.run(  # noqa: S603 — as above
+            return subprocess.run(  # noqa: S603 - as above
                 [self.binaries.program(program), *arguments], cwd=folder, env=ENVIRONMENT,
-                input=script, capture_output=True, text=True, check=False, timeout=seconds,
-                umask=0o077, **self.account.spawn_options,
+                input=script, capture_output=True, text=True, check=False, timeout=timeout_seconds,
+                umask=0o077, **self.os_user.spawn_options,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise self.failure(f"did not answer {program} in {seconds} seconds") from None
+            raise self.failure(f"did not answer {program} in {timeout_seconds} seconds") from None
 
     def make_socket_folder(self) -> Path:
-        """Private, with an unpredictable name, and short enough: the data's own path may not be.
+        """A private folder for the socket, outside the data folder, whose path may be too long.
 
-        That of a server that others have ended is used again, and made again if it is gone: its
-        users look for the next server there. Forgotten when `forget_socket_folder` is called.
+        After a server that was killed the same folder is used again, and created again if it is
+        gone, since processes that use the server expect the next one there. That ends with
+        `forget_socket_folder`.
         """
         last = self.last_socket_folder()
-        if last is not None and (self._is_socket_folder(last) or self._is_made_again(last)):
+        if last is not None and (self._is_socket_folder(last) or self._recreate(last)):
             for path in last.iterdir():
                 path.unlink()
             return last
-        folder = self._new_socket_folder()
-        with os.fdopen(open_private(self._place, os.O_WRONLY | os.O_TRUNC), "wb") as place:
-            place.write(os.fsencode(folder))
+        folder = self._create_socket_folder()
+        descriptor = open_private(self._socket_folder_file, os.O_WRONLY | os.O_TRUNC)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.fsencode(folder))
         return folder
 
     @property
-    def _place(self) -> Path:
+    def _socket_folder_file(self) -> Path:
+        """The file with the path of the socket folder."""
         return self.home / "socket_folder"
 
     def last_socket_folder(self) -> Path | None:
-        """The folder in which a server's users look for it; None before the first server."""
-        # A server that was told to stop takes its pid file away.
-        try:
-            return Path(os.fsdecode(self._place.read_bytes()))
-        except FileNotFoundError:
-            recorded = self.recorded()
-            return recorded.socket_dir if recorded else None
+        """The present or last server's socket folder; None before the first server.
 
-    def _is_made_again(self, folder: Path) -> bool:
-        """False when anything else has taken its place meanwhile."""
+        Read from a file of its own, because a server that stops in order removes its pid file.
+        """
+        try:
+            return Path(os.fsdecode(self._socket_folder_file.read_bytes()))
+        except FileNotFoundError:
+            pid_file = self.read_pid_file()
+            return pid_file.socket_dir if pid_file else None
+
+    def _recreate(self, folder: Path) -> bool:
+        """Create a socket folder again. False when its path is in use for something else."""
         if not folder.name.startswith(PREFIX):
             return False
         try:
             folder.mkdir(mode=0o700)
-            self.account.give(folder)
+            self.os_user.chown(folder)
         except OSError:
             return False
         return self._is_socket_folder(folder)
 
-    def _new_socket_folder(self) -> Path:
-        for place in (tempfile.gettempdir(), "/tmp"):  # noqa: S108
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
-            if len(os.fsencode(folder / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_BYTES:
-                self.account.give(folder)
+    def _create_socket_folder(self) -> Path:
+        for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            if len(os.fsencode(folder / f".s.PGSQL.{PORT}")) <= MAX_SOCKET_PATH_BYTES:
+                self.os_user.chown(folder)
                 return folder
             folder.rmdir()
-        raise AssertionError
+        raise AssertionError("the last parent is short enough")
 
     def forget_socket_folder(self) -> None:
-        """Remove it, and give the next server another: nobody looks for this one any more."""
+        """Remove the socket folder; the next server gets another one."""
         folder = self.last_socket_folder()
         if folder is not None and self._is_socket_folder(folder):
             shutil.rmtree(folder, ignore_errors=True)
-        self._place.unlink(missing_ok=True)
+        self._socket_folder_file.unlink(missing_ok=True)
 
     def _is_socket_folder(self, folder: Path) -> bool:
-        """Whether it was made here: a pid file can name anything."""
+        """Whether this class created it. A pid file could name any folder."""
         try:
             status = folder.lstat()
         except OSError:
             return False
         is_private = status.st_mode == stat.S_IFDIR | stat.S_IRWXU
-        return is_private and status.st_uid == self.account.uid and folder.name.startswith(PREFIX)
+        return is_private and status.st_uid == self.os_user.uid and folder.name.startswith(PREFIX)
 
-    def failure(self, what: str) -> EmbeddedPostgresError:
-        """An error that quotes the end of the server's log."""
+    def failure(self, predicate: str) -> EmbeddedPostgresError:
+        """An error `The database in … {predicate}.` with the end of the server's log."""
         try:
             with self.log.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_TAIL_BYTES))
                 tail = log.read().decode(errors="replace").splitlines()[-10:]
         except OSError:
-            return EmbeddedPostgresError(f"The database in {self.home} {what}.")
+            return EmbeddedPostgresError(f"The database in {self.home} {predicate}.")
         return EmbeddedPostgresError(
-            "\n".join([f"The database in {self.home} {what}. {self.log} ends with:", *tail])
+            "\n".join([f"The database in {self.home} {predicate}. {self.log} ends with:", *tail])
         )

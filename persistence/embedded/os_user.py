@@ -1,4 +1,4 @@
-"""Who runs the embedded PostgreSQL, and which processes are it."""
+"""The operating-system user and the processes of the embedded PostgreSQL."""
 
 import os
 import pwd
@@ -12,15 +12,17 @@ from typing import TypedDict
 
 ROOT = 0
 PROCESSES = Path("/proc")
-# Nothing of the caller's environment: PGPORT, PGOPTIONS or a locale would change the server.
+# Replaces the caller's environment, whose PGPORT, PGOPTIONS or locale would affect the server.
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", "PGCONNECT_TIMEOUT": "5"}
 
 
 class EmbeddedPostgresError(Exception):
-    """The database of the data folder cannot be used. The message says why and what to do."""
+    """The database of the data folder cannot be used. The message gives the reason and a remedy."""
 
 
 class SpawnOptions(TypedDict, total=False):
+    """Arguments of `subprocess.Popen`."""
+
     user: int
     group: int
     extra_groups: Sequence[int]
@@ -28,73 +30,79 @@ class SpawnOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OsUser:
-    """The operating system's user that runs the server. `dropped`: not the one running now."""
+    """The user that runs the server. `is_other_user`: another than this process's, which is root."""
 
     uid: int
     gid: int
-    dropped: bool
+    is_other_user: bool
 
     @property
     def spawn_options(self) -> SpawnOptions:
-        if not self.dropped:
+        if not self.is_other_user:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def data_argument(self, folder: Path) -> str:
-        """What to pass as `-D` to a process that is started inside `folder`.
+        """The path of `folder` for the option `-D` of a process whose working directory it is.
 
-        A dropped user may be unable to pass the folders above `folder`, but can use the folder in
-        which it was started.
+        Another user may not be allowed to traverse the folders above `folder`, but can always use
+        its working directory.
         """
-        if self.dropped and (PROCESSES / "self" / "cwd").exists():
+        if self.is_other_user and (PROCESSES / "self" / "cwd").exists():
             return "/proc/self/cwd"
         return str(folder)
 
     def can_read(self, path: Path) -> bool:
-        """By the modes alone, without groups: False in doubt."""
+        """Whether the user can read a file, by its mode without groups: False in doubt."""
         return self.can_enter(path.parent) and self._has(path.stat(), stat.S_IROTH)
 
     def can_enter(self, folder: Path) -> bool:
-        return all(self._has(each.stat(), stat.S_IXOTH) for each in (folder, *folder.parents))
+        path = (folder, *folder.parents)
+        return all(self._has(ancestor.stat(), stat.S_IXOTH) for ancestor in path)
 
     def _has(self, status: os.stat_result, other_bit: int) -> bool:
+        # The owner's bit is the same bit six places higher.
         bit = other_bit << 6 if status.st_uid == self.uid else other_bit
         return bool(status.st_mode & bit)
 
-    def give(self, path: Path) -> None:
-        if self.dropped:
+    def chown(self, path: Path) -> None:
+        if self.is_other_user:
             os.chown(path, self.uid, self.gid)
 
 
 def open_private(path: Path, flags: int) -> int:
+    """Open or create a file that only its owner can use. Returns the descriptor."""
     descriptor = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     chown_to_parent_owner(path)
     return descriptor
 
 
 def chown_to_parent_owner(path: Path) -> None:
-    """So that the owner of a folder can use without root what root has made in it."""
+    """Give a path that root has created to the owner of its folder, who may run without root."""
     if os.geteuid() == ROOT:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def select_os_user(data_dir: Path, cluster: Path) -> OsUser:
-    """PostgreSQL refuses to run as root: then the owner of the data runs it, or nobody."""
+    """The present user; under root, as which PostgreSQL refuses to run, the owner of the data.
+
+    If root owns the data folder too, the user `nobody`.
+    """
     if os.geteuid() != ROOT:
-        _require_own(cluster)
-        return OsUser(uid=os.geteuid(), gid=os.getegid(), dropped=False)
+        _require_owner(cluster)
+        return OsUser(uid=os.geteuid(), gid=os.getegid(), is_other_user=False)
     if cluster.exists():
         owner = cluster.stat()
         if owner.st_uid == ROOT:
             message = "belongs to root, as whom PostgreSQL refuses to run; give it to another user"
             raise EmbeddedPostgresError(f"{cluster} {message}.")
-        return OsUser(uid=owner.st_uid, gid=owner.st_gid, dropped=True)
-    entry = _entry_of(data_dir.stat().st_uid) or pwd.getpwnam("nobody")
-    return OsUser(uid=entry.pw_uid, gid=entry.pw_gid, dropped=True)
+        return OsUser(uid=owner.st_uid, gid=owner.st_gid, is_other_user=True)
+    entry = _find_entry(data_dir.stat().st_uid) or pwd.getpwnam("nobody")
+    return OsUser(uid=entry.pw_uid, gid=entry.pw_gid, is_other_user=True)
 
 
-def _require_own(cluster: Path) -> None:
+def _require_owner(cluster: Path) -> None:
     if cluster.exists() and cluster.stat().st_uid != os.geteuid():
         raise EmbeddedPostgresError(
             f"{cluster} belongs to user {cluster.stat().st_uid}, not to user {os.geteuid()}: "
@@ -102,8 +110,8 @@ def _require_own(cluster: Path) -> None:
         )
 
 
-def _entry_of(uid: int) -> pwd.struct_passwd | None:
-    """None for root and for a number without a name, with which initdb does not work."""
+def _find_entry(uid: int) -> pwd.struct_passwd | None:
+    """The user database entry; None for root and for an id without one, which initdb rejects."""
     try:
         return None if uid == ROOT else pwd.getpwuid(uid)
     except KeyError:
@@ -123,7 +131,7 @@ class Process:
 
 
 def list_processes() -> Iterator[Process]:
-    """All that run, without zombies."""
+    """All running processes, without zombies."""
     if sys.platform == "linux":
         pids = (int(entry.name) for entry in PROCESSES.iterdir() if entry.name.isdigit())
         yield from (process for pid in pids if (process := _read_process(pid)))
@@ -137,14 +145,14 @@ def list_processes() -> Iterator[Process]:
 
 
 def find_process(pid: int) -> Process | None:
-    """None for one that has gone, or is a zombie. Looks at no other process on Linux."""
+    """None for a process that has ended or is a zombie. On Linux this reads no other process."""
     if sys.platform == "linux":
         return _read_process(pid)
-    return next((each for each in list_processes() if each.pid == pid), None)  # pragma: no cover
+    return next((p for p in list_processes() if p.pid == pid), None)  # pragma: no cover
 
 
 def _read_process(pid: int) -> Process | None:
-    """None for one that has gone, or is a zombie: those have no command."""
+    """None for a process that has ended, or is a zombie, which has no command line."""
     folder = PROCESSES / str(pid)
     try:
         command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -154,7 +162,7 @@ def _read_process(pid: int) -> Process | None:
 
 
 def may_use_cluster(process: Process, cluster: Path) -> bool:
-    """Whether `process` is a PostgreSQL that works in `cluster`, or cannot be excluded to be."""
+    """Whether `process` is a PostgreSQL server that uses `cluster`, or may be one."""
     if not process.is_postgres:
         return False
     try:

@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own in the data folder, shared by all processes that use the folder."""
+"""An embedded PostgreSQL server in the data folder, shared by all processes that use the folder."""
 
 import fcntl
 import os
@@ -19,21 +19,23 @@ from persistence.embedded.os_user import (
     open_private,
     select_os_user,
 )
-from persistence.embedded.postmaster import STOP_SECONDS, Postmaster
+from persistence.embedded.postmaster import POLL_SECONDS, STOP_TIMEOUT_SECONDS, Postmaster
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 
 DATABASE = "icct26"
-START_LOCK_SECONDS = 120
+START_LOCK_TIMEOUT_SECONDS = 120
 
 
 class EmbeddedPostgres:
-    """The server of one data folder: started by the first process, stopped by the last.
+    """The server of a data folder: started by the first process that uses it, stopped by the last.
 
-    Every process holds a shared lock while it uses the server; a second lock lets one at a time
-    start or stop it. A server whose processes were all killed goes on, and the next one adopts it.
-    `version` is of the programs, which read only data of their own version. `binaries_cache` is
-    where a copy of the programs goes if the user that must run them cannot read the installed.
+    Each process holds a shared file lock while it uses the server. A second, exclusive lock lets
+    one process at a time start or stop the server. If all its users are killed, the server keeps
+    running, and the next user adopts it.
+
+    `version` is PostgreSQL's; each version has its own data. `binaries_cache` is the folder for a
+    copy of the programs, which is made if the server's user cannot read the installed ones.
     """
 
     def __init__(
@@ -44,21 +46,23 @@ class EmbeddedPostgres:
         self._version: Version = version
         self._binaries_cache = binaries_cache
         self._postmaster: Postmaster | None = None
-        self._holding: int | None = None
-        self._leaving = Event()
-        # For a server to end in order when its last user leaves.
-        self.stop_seconds: float = STOP_SECONDS
+        # Descriptor with the shared lock, while this process uses the server.
+        self._users_lock: int | None = None
+        self._is_stopping = Event()
+        # Time for an orderly shutdown when the last user stops the server.
+        self.stop_seconds: float = STOP_TIMEOUT_SECONDS
 
     def start(self) -> str:
-        """The address of the database, for SQLAlchemy. Raises EmbeddedPostgresError.
+        """Start or adopt the server. Returns the database's URL, for SQLAlchemy.
 
-        Called again it revives a server that was killed, at the address that it had.
+        Called again it restarts a server that was killed, with the same URL. Raises
+        EmbeddedPostgresError.
         """
-        self._leaving.clear()
+        self._is_stopping.clear()
         return self._start()
 
     def ensure_running(self) -> bool:
-        """Start the server again if it was killed; whether that was so. Blocks.
+        """Restart the server if it was killed. Returns whether it was. Blocks.
 
         Raises EmbeddedPostgresError, also after `stop`.
         """
@@ -68,29 +72,29 @@ class EmbeddedPostgres:
         return True
 
     def _start(self) -> str:
-        with _named_failures(self._data_dir):
+        with _mapping_os_errors(self._data_dir):
             self._make_folders()
             with self._start_lock():
-                if self._leaving.is_set():
-                    raise EmbeddedPostgresError(f"The database in {self._home} was left.")
-                if self._holding is None:
-                    self._hold_and_serve()
+                if self._is_stopping.is_set():
+                    raise EmbeddedPostgresError(f"The database in {self._home} was stopped.")
+                if self._users_lock is None:
+                    self._lock_and_serve()
                 else:
                     self._serve()
         return self.connected_url(DATABASE)
 
     def stop(self) -> None:
-        """Leaves the server; the last process ends it, after which the data is at rest.
+        """Stop using the server; the last user shuts it down.
 
-        A start that goes on in another thread is given up.
+        Cancels a `start` that is under way in another thread. Raises EmbeddedPostgresError.
         """
-        self._leaving.set()
-        if self._holding is None:
+        self._is_stopping.set()
+        if self._users_lock is None:
             return
-        with _named_failures(self._data_dir), self._start_lock():
-            holding, self._holding = self._holding, None
-            if holding is not None:
-                self._leave(holding)
+        with _mapping_os_errors(self._data_dir), self._start_lock():
+            users_lock, self._users_lock = self._users_lock, None
+            if users_lock is not None:
+                self._release(users_lock)
 
     @property
     def data_dir(self) -> Path:
@@ -109,67 +113,70 @@ class EmbeddedPostgres:
         self.stop()
 
     def connected_url(self, database: str) -> str:
-        """SQLAlchemy's address of any database of the server."""
-        # The port names the socket's file; left out, PGPORT of the environment would.
-        place = f"host={quote(str(self.socket_dir), safe='/')}&port={PORT}"
-        return f"postgresql+asyncpg://postgres@/{quote(database, safe='')}?{place}"
+        """SQLAlchemy's URL of a database of the server."""
+        # The port is part of the socket's file name. Without it PGPORT of the environment counts.
+        query = f"host={quote(str(self.socket_dir), safe='/')}&port={PORT}"
+        return f"postgresql+asyncpg://postgres@/{quote(database, safe='')}?{query}"
 
     @property
     def socket_dir(self) -> Path:
-        """The same while this process holds the server, also while no server runs."""
+        """The socket's folder. It stays the same while this process uses the server."""
         folder = None
-        if self._postmaster is not None and self._holding is not None:
-            server = self._postmaster.server()
+        if self._postmaster is not None and self._users_lock is not None:
+            server = self._postmaster.find_server()
             folder = server.socket_dir if server else self._postmaster.cluster.last_socket_folder()
-        return folder or self._running().socket_dir
+        return folder or self._require_server().socket_dir
 
     @property
     def postmaster_pid(self) -> int:
-        return self._running().pid
+        return self._require_server().pid
 
     def _is_running(self) -> bool:
-        return self._postmaster is not None and self._postmaster.server() is not None
+        return self._postmaster is not None and self._postmaster.find_server() is not None
 
-    def _running(self) -> PidFile:
-        holds = self._holding is not None
-        server = self._postmaster.server() if self._postmaster and holds else None
+    def _require_server(self) -> PidFile:
+        is_user = self._users_lock is not None
+        server = self._postmaster.find_server() if self._postmaster and is_user else None
         if server is None:
             raise EmbeddedPostgresError(f"The database in {self._home} is not running.")
         return server
 
-    def _hold_and_serve(self) -> None:
-        holding = open_private(self._home / "holders.lock", os.O_RDWR)
+    def _lock_and_serve(self) -> None:
+        users_lock = open_private(self._home / "holders.lock", os.O_RDWR)
         try:
-            fcntl.flock(holding, fcntl.LOCK_SH)
+            fcntl.flock(users_lock, fcntl.LOCK_SH)
             self._serve()
         except BaseException:
-            self._leave(holding)
+            self._release(users_lock)
             raise
-        self._holding = holding
+        self._users_lock = users_lock
 
     def _serve(self) -> None:
-        account = select_os_user(self._data_dir, self._home / "cluster")
+        os_user = select_os_user(self._data_dir, self._home / "cluster")
         cluster = Cluster(
             home=self._home,
             version=self._version,
-            account=account,
-            binaries=find_binaries(self._version, account, self._binaries_cache),
+            os_user=os_user,
+            binaries=find_binaries(self._version, os_user, self._binaries_cache),
         )
-        self._postmaster = Postmaster(cluster=cluster, is_cancelled=self._leaving.is_set)
+        self._postmaster = Postmaster(cluster=cluster, is_cancelled=self._is_stopping.is_set)
         self._postmaster.serve(DATABASE)
 
-    def _leave(self, holding: int) -> None:
-        """Ends the server if nobody else holds it. The caller has the start lock."""
+    def _release(self, users_lock: int) -> None:
+        """Release the shared lock; shut the server down if no other process has it.
+
+        The caller holds the start lock.
+        """
         try:
             with suppress(BlockingIOError):
-                fcntl.flock(holding, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._postmaster is not None:
-                    self._postmaster.end(self.stop_seconds)
+                    self._postmaster.stop(self.stop_seconds)
         finally:
-            os.close(holding)
+            os.close(users_lock)
 
     def _make_folders(self) -> None:
-        """Private ones where none are; those that exist keep their modes."""
+        """Create missing folders as private ones. Existing folders keep their modes."""
         for folder in (self._data_dir, self._home):
             with suppress(FileExistsError):
                 folder.mkdir(mode=0o700, parents=True)
@@ -181,20 +188,20 @@ class EmbeddedPostgres:
     def _start_lock(self) -> Iterator[None]:
         descriptor = open_private(self._home / "start.lock", os.O_RDWR)
         try:
-            deadline = time.monotonic() + START_LOCK_SECONDS
-            while not _locked(descriptor):
+            deadline = time.monotonic() + START_LOCK_TIMEOUT_SECONDS
+            while not _try_lock(descriptor):
                 if time.monotonic() > deadline:
                     raise EmbeddedPostgresError(
                         f"Another process has been starting the database in {self._home} "
-                        f"for {START_LOCK_SECONDS} seconds."
+                        f"for {START_LOCK_TIMEOUT_SECONDS} seconds."
                     )
-                time.sleep(0.02)
+                time.sleep(POLL_SECONDS)
             yield
         finally:
             os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -203,11 +210,12 @@ def _locked(descriptor: int) -> bool:
 
 
 @contextmanager
-def _named_failures(data_dir: Path) -> Iterator[None]:
+def _mapping_os_errors(data_dir: Path) -> Iterator[None]:
+    """Raise EmbeddedPostgresError for OSError, with the file's name."""
     try:
         yield
     except OSError as error:
-        place = error.filename or data_dir
+        path = error.filename or data_dir
         raise EmbeddedPostgresError(
-            f"The database in {data_dir} cannot be used: {place}: {error.strerror}."
+            f"The database in {data_dir} cannot be used: {path}: {error.strerror}."
         ) from error

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL over the life of the process that serves with it."""
+"""Start, restart and stop the embedded PostgreSQL together with the service."""
 
 import asyncio
 import signal
@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def running_server(embedded: EmbeddedPostgres, meanwhile: Callable[[], object]) -> Iterator[str]:
-    """The URL of a server that is stopped again, whatever signal comes at whatever moment.
+    """Start the server and yield its URL; stop it afterwards, also after SIGINT or SIGTERM.
 
-    `meanwhile` is done while it starts.
+    `meanwhile` is called while the server starts.
     """
     try:
         with deferred_signals(), ThreadPoolExecutor(1) as starter:
@@ -36,10 +36,10 @@ def running_server(embedded: EmbeddedPostgres, meanwhile: Callable[[], object]) 
 
 @contextmanager
 def deferred_signals() -> Iterator[None]:
-    """Act on a signal to stop only after what is inside, which must not be left half done."""
-    caught: list[int] = []
+    """Defer SIGINT and SIGTERM until the block has ended, then exit."""
+    received: list[int] = []
     previous = {
-        number: signal.signal(number, lambda number, _: caught.append(number))
+        number: signal.signal(number, lambda number, _: received.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
@@ -47,21 +47,21 @@ def deferred_signals() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    if caught:
-        sys.exit(128 + caught[0])
+    if received:
+        sys.exit(128 + received[0])
 
 
 async def restart_on_exit(embedded: EmbeddedPostgres, task: BackgroundTask) -> None:
-    """Start the embedded PostgreSQL again whenever it was killed; `task` is told of failures.
+    """Restart the embedded PostgreSQL whenever it was killed. Report the outcome to `task`.
 
-    Tried every moment however often it fails: the service can do nothing without it. Looking for
-    the server and starting it is left to a thread, so that others are answered meanwhile.
+    The interval does not grow after failures, since the service can do nothing without a database.
+    Checking and starting the server run in a thread, because both block.
     """
     while True:
         await asyncio.sleep(RESTART_CHECK_SECONDS)
         try:
             if await asyncio.to_thread(embedded.ensure_running):
-                log.warning("embedded_postgres_revived")
+                log.warning("embedded_postgres_restarted")
         except Exception as error:  # noqa: BLE001 - logged by the task
             task.fail(error)
         else:
