@@ -30,7 +30,7 @@ class SpawnOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OsUser:
-    """The user that runs the server. `is_other_user`: another than this process's, which is root."""
+    """The user that runs the server. `is_other_user`: this process runs as root instead."""
 
     uid: int
     gid: int

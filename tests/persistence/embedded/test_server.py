@@ -27,9 +27,9 @@ PROJECT = Path(__file__).parents[3]
 IS_ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
 OTHER_USER = OsUser(
-    uid=NOBODY.pw_uid if IS_ROOT else os.geteuid() + 1, gid=NOBODY.pw_gid, dropped=True
+    uid=NOBODY.pw_uid if IS_ROOT else os.geteuid() + 1, gid=NOBODY.pw_gid, is_other_user=True
 )
-# Another user may be unable to read the interpreter: it is changed once all is loaded.
+# Changes the user after the imports: another user may be unable to read the interpreter.
 HOLD = """
 import os, sys
 from pathlib import Path
@@ -67,7 +67,7 @@ asyncio.run(main())
 
 @dataclass(kw_only=True)
 class Holder:
-    """Another process that uses the database of a folder until it is told to leave."""
+    """Another process that uses the database of a folder until `leave` is called."""
 
     process: subprocess.Popen
 
@@ -123,8 +123,8 @@ def hold(data_dir):
 
 
 @pytest.fixture(scope="session")
-def everyones_install():
-    """The code and the wheel where every user can read them."""
+def public_install():
+    """A copy of the code and the wheel that every user can read."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     shutil.copytree(PROJECT / "persistence", folder / "persistence")
@@ -153,8 +153,8 @@ def unreadable_wheel(tmp_path, monkeypatch):
 
 
 def copy_wheel(folder):
-    account = OsUser(uid=os.geteuid(), gid=os.getegid(), dropped=False)
-    installation = find_binaries("18", account).folder
+    os_user = OsUser(uid=os.geteuid(), gid=os.getegid(), is_other_user=False)
+    installation = find_binaries("18", os_user).folder
     package = installation.parent
     shutil.copytree(installation, folder / PACKAGE / installation.name)
     shutil.copy(package / "__init__.py", folder / PACKAGE)
@@ -163,12 +163,12 @@ def copy_wheel(folder):
 
 
 def ordinary_user():
-    """Numbers of whom a process must become that is not to be root."""
+    """User and group id for a process that must not run as root."""
     return (str(NOBODY.pw_uid), str(NOBODY.pw_gid)) if IS_ROOT else ()
 
 
 def as_ordinary_user():
-    """How to start a process that is not root."""
+    """Arguments of Popen for a process that must not run as root."""
     if not IS_ROOT:
         return {}
     return {"user": NOBODY.pw_uid, "group": NOBODY.pw_gid, "extra_groups": []}
@@ -182,9 +182,9 @@ def owned_by_ordinary_user(folder):
 
 
 def environment(root):
-    """In which Python takes our code and the wheel first from `root`."""
-    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    return os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    """An environment in which Python imports the code and the wheel from `root` first."""
+    python_path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    return os.environ | {"PYTHONPATH": python_path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def copies_after_a_start(data_dir, root, cache):
@@ -198,21 +198,21 @@ def copies_after_a_start(data_dir, root, cache):
 
 
 def query(url, sql):
-    place = make_url(url)
+    parsed = make_url(url)
 
-    async def ask():
+    async def fetch():
         connection = await asyncpg.connect(
-            host=place.query["host"],
-            port=int(place.query["port"]),
-            user=place.username,
-            database=place.database,
+            host=parsed.query["host"],
+            port=int(parsed.query["port"]),
+            user=parsed.username,
+            database=parsed.database,
         )
         try:
             return await connection.fetch(sql)
         finally:
             await connection.close()
 
-    return [tuple(row) for row in asyncio.run(ask())]
+    return [tuple(row) for row in asyncio.run(fetch())]
 
 
 def answers(url):
@@ -229,7 +229,7 @@ def kept(url):
 
 
 def is_running(pid):
-    """Zombies have ended."""
+    """Whether it is a running PostgreSQL process, not a zombie."""
     try:
         return b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -252,7 +252,7 @@ def pid_file(data_dir):
 
 
 def write_pid_file(data_dir, pid):
-    """As a server would that was killed without a chance to remove it."""
+    """Write a pid file as a killed server leaves it behind."""
     folder = pid_file(data_dir).parent
     pid_file(data_dir).write_text(
         f"{pid}\n{folder}\n1790000000\n5432\n/tmp/icct26-gone\n\n  1234567         0\nready   \n"
@@ -261,7 +261,7 @@ def write_pid_file(data_dir, pid):
     os.chown(pid_file(data_dir), owner.st_uid, owner.st_gid)
 
 
-def test_address_works_with_sqlalchemy(server):
+def test_url_works_with_sqlalchemy(server):
     url = server.start()
 
     async def ask():
@@ -285,7 +285,7 @@ def test_port_of_the_environment_is_not_used(server, monkeypatch):
     assert answers(url)
 
 
-def test_other_databases_have_addresses(server):
+def test_other_databases_have_urls(server):
     query(server.start(), 'CREATE DATABASE "a b/c?d=e"')
 
     assert query(server.connected_url("a b/c?d=e"), "SELECT current_database()") == [("a b/c?d=e",)]
@@ -354,7 +354,7 @@ def test_server_listens_on_no_tcp_port(server):
     assert query(url, "SHOW listen_addresses") == [("",)]
 
 
-def test_only_the_servers_user_reaches_socket_and_data(server, data_dir):
+def test_only_the_servers_user_can_access_socket_and_data(server, data_dir):
     server.start()
 
     owner = Path(f"/proc/{server.postmaster_pid}").stat().st_uid
@@ -370,7 +370,7 @@ def test_interrupt_of_the_terminal_does_not_reach_the_server(server):
     assert os.getsid(server.postmaster_pid) == server.postmaster_pid
 
 
-def test_log_names_no_person(server, data_dir):
+def test_log_contains_no_personal_data(server, data_dir):
     url = server.start()
     query(url, "CREATE TABLE person (email text PRIMARY KEY)")
 
@@ -384,7 +384,7 @@ def test_log_names_no_person(server, data_dir):
     assert "asha" not in log
 
 
-def test_log_that_has_grown_is_emptied_at_the_start(server, data_dir):
+def test_large_log_is_truncated_at_the_start(server, data_dir):
     server.start()
     server.stop()
     log = data_dir / "postgres18" / "server.log"
@@ -395,7 +395,7 @@ def test_log_that_has_grown_is_emptied_at_the_start(server, data_dir):
     assert b"old\n" not in log.read_bytes()
 
 
-def test_path_of_the_data_can_be_long(tmp_path):
+def test_data_folder_may_have_a_long_path(tmp_path):
     folder = tmp_path / ("d" * (149 - len(str(tmp_path))))
     assert len(str(folder)) == 150
 
@@ -404,12 +404,12 @@ def test_path_of_the_data_can_be_long(tmp_path):
 
 
 def test_long_temporary_folder_is_not_used_for_the_socket(server, tmp_path, monkeypatch):
-    place = tmp_path / ("t" * 100)
-    place.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    folder = tmp_path / ("t" * 100)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
 
     assert answers(server.start())
-    assert list(place.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_private_folders_above_the_data_keep_their_modes(tmp_path):
@@ -438,7 +438,7 @@ def test_killed_server_recovers_with_its_data(server, data_dir):
         assert server.postmaster_pid == again.postmaster_pid
 
 
-def test_killed_server_is_revived_at_its_address(server):
+def test_killed_server_is_restarted_with_the_same_url(server):
     url = server.start()
     keep(url, "team")
     killed = server.postmaster_pid
@@ -451,8 +451,8 @@ def test_killed_server_is_revived_at_its_address(server):
 
 
 @pytest.mark.slow
-def test_server_that_lives_out_of_sight_is_left_alone(server, data_dir):
-    """As in another container that has the same folder."""
+def test_server_whose_processes_are_invisible_is_left_alone(server, data_dir):
+    """As in another container that shares the folder."""
     server.start()
     server.stop()
     with (data_dir / "postgres18" / "server.lock").open("r+b") as lock:
@@ -497,7 +497,7 @@ def test_ten_kills_in_a_row_lose_nothing(server, data_dir):
     assert rows == [(number,) for number in range(10)]
 
 
-def test_starter_leaves_without_ending_it_for_the_others(server, hold):
+def test_server_outlives_its_starter_while_others_use_it(server, hold):
     starter = hold()
     _, pid = starter.ready()
     url = server.start()
@@ -510,7 +510,7 @@ def test_starter_leaves_without_ending_it_for_the_others(server, hold):
     assert not is_running(pid)
 
 
-def test_four_that_start_together_share_one_server(hold):
+def test_four_processes_that_start_at_once_share_one_server(hold):
     holders = [hold() for _ in range(4)]
 
     seen = {holder.ready() for holder in holders}
@@ -524,7 +524,7 @@ def test_four_that_start_together_share_one_server(hold):
     assert not is_running(pid)
 
 
-def test_two_of_one_process_share_one_server(server, data_dir):
+def test_two_objects_in_one_process_share_one_server(server, data_dir):
     url = server.start()
 
     with EmbeddedPostgres(data_dir) as second:
@@ -546,7 +546,7 @@ def test_server_whose_users_were_killed_is_adopted(server, hold):
     assert not is_running(pid)
 
 
-def test_pid_file_of_a_dead_process_is_overcome(server, data_dir):
+def test_pid_file_of_an_ended_process_is_ignored(server, data_dir):
     keep(server.start(), "team")
     server.stop()
     ended = subprocess.Popen(["true"])
@@ -556,7 +556,7 @@ def test_pid_file_of_a_dead_process_is_overcome(server, data_dir):
     assert kept(server.start()) == [("team",)]
 
 
-def test_pid_file_that_names_a_stranger_is_overcome(server, data_dir):
+def test_pid_file_with_the_id_of_another_program_is_ignored(server, data_dir):
     keep(server.start(), "team")
     server.stop()
     stranger = subprocess.Popen(["sleep", "600"], **as_ordinary_user())
@@ -570,7 +570,7 @@ def test_pid_file_that_names_a_stranger_is_overcome(server, data_dir):
         stranger.wait()
 
 
-def test_pid_file_that_names_the_server_of_other_data_is_overcome(server, data_dir, tmp_path):
+def test_pid_file_with_the_id_of_another_clusters_server_is_ignored(server, data_dir, tmp_path):
     keep(server.start(), "team")
     server.stop()
 
@@ -581,7 +581,7 @@ def test_pid_file_that_names_the_server_of_other_data_is_overcome(server, data_d
         assert answers(other.connected_url("icct26"))
 
 
-def test_server_that_somebody_else_started_is_left_alone(server, data_dir, public_folder):
+def test_server_started_by_another_program_is_left_alone(server, data_dir, public_folder):
     server.start()
     server.stop()
     cluster = pid_file(data_dir).parent
@@ -601,7 +601,7 @@ def test_server_that_somebody_else_started_is_left_alone(server, data_dir, publi
     assert other.wait(timeout=20) == 0
 
 
-def test_half_made_data_is_made_anew(server, data_dir):
+def test_half_initialised_cluster_is_replaced(server, data_dir):
     fresh = data_dir / "postgres18" / "cluster.new"
     fresh.mkdir(parents=True)
     (fresh / "PG_VERSION").write_text("18\n")
@@ -609,10 +609,10 @@ def test_half_made_data_is_made_anew(server, data_dir):
     assert answers(server.start())
 
 
-def test_ordinary_user_runs_it(hold, everyones_install, public_folder):
+def test_server_runs_as_ordinary_user(hold, public_install, public_folder):
     data_dir = owned_by_ordinary_user(public_folder / "data")
 
-    holder = hold(data_dir, everyones_install, ordinary_user())
+    holder = hold(data_dir, public_install, ordinary_user())
     url, pid = holder.ready()
 
     assert answers(url)
@@ -621,12 +621,12 @@ def test_ordinary_user_runs_it(hold, everyones_install, public_folder):
     assert not is_running(pid)
 
 
-def test_owner_of_the_data_and_root_take_turns(hold, everyones_install, public_folder):
+def test_owner_of_the_data_and_root_take_turns(hold, public_install, public_folder):
     data_dir = owned_by_ordinary_user(public_folder / "data")
     with EmbeddedPostgres(data_dir) as as_root:
         keep(as_root.connected_url("icct26"), "team")
 
-    owner = hold(data_dir, everyones_install, ordinary_user())
+    owner = hold(data_dir, public_install, ordinary_user())
     url, pid = owner.ready()
     assert kept(url) == [("team",)]
 
@@ -650,10 +650,10 @@ def test_wheel_in_a_private_home_is_copied_once(hold, data_dir, tmp_path, public
     assert mode(home) == 0o700
 
 
-def test_copy_is_complete_and_nobody_elses(public_folder, unreadable_wheel):
+def test_copy_is_complete_and_owned_by_this_user(public_folder, unreadable_wheel):
     binaries = find_binaries("18", OTHER_USER, public_folder)
 
-    done = subprocess.run(
+    result = subprocess.run(
         [binaries.program("psql"), "--version"],
         capture_output=True,
         check=True,
@@ -661,7 +661,7 @@ def test_copy_is_complete_and_nobody_elses(public_folder, unreadable_wheel):
     )
 
     (copy,) = public_folder.iterdir()
-    assert b"18." in done.stdout
+    assert b"18." in result.stdout
     assert (copy.stat().st_uid, mode(copy)) == (os.geteuid(), 0o755)
 
 
@@ -687,7 +687,7 @@ def test_copy_that_others_could_write_is_refused(public_folder, unreadable_wheel
     assert list(public_folder.iterdir()) == [copy]
 
 
-def test_link_in_the_place_of_the_copy_is_refused(public_folder, unreadable_wheel, tmp_path):
+def test_symbolic_link_instead_of_the_copy_is_refused(public_folder, unreadable_wheel, tmp_path):
     find_binaries("18", OTHER_USER, public_folder)
     (copy,) = public_folder.iterdir()
     copy.rename(tmp_path / "elsewhere")
@@ -697,35 +697,35 @@ def test_link_in_the_place_of_the_copy_is_refused(public_folder, unreadable_whee
         find_binaries("18", OTHER_USER, public_folder)
 
 
-def test_data_folder_that_cannot_be_made_is_named():
+def test_data_folder_that_cannot_be_created_is_named():
     with pytest.raises(EmbeddedPostgresError, match=r"The database in /proc/icct26 cannot be used"):
         EmbeddedPostgres(Path("/proc/icct26")).start()
 
 
-def test_file_in_the_place_of_the_data_folder_is_named(tmp_path):
+def test_file_instead_of_the_data_folder_is_named(tmp_path):
     (tmp_path / "data").write_text("")
 
     with pytest.raises(EmbeddedPostgresError, match="/data is not a folder"):
         EmbeddedPostgres(tmp_path / "data").start()
 
 
-def test_unwritable_data_folder_is_named(everyones_install, public_folder):
+def test_unwritable_data_folder_is_named(public_install, public_folder):
     (public_folder / "data").mkdir(mode=0o555)
 
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", HOLD, str(public_folder / "data"), *ordinary_user()],
         capture_output=True,
         text=True,
         check=False,
         cwd="/",
-        env=environment(everyones_install),
+        env=environment(public_install),
     )
 
-    assert done.returncode == 1
-    assert "/data/postgres18: Permission denied." in done.stderr.splitlines()[-1]
+    assert result.returncode == 1
+    assert "/data/postgres18: Permission denied." in result.stderr.splitlines()[-1]
 
 
-def test_foreign_files_in_the_place_of_the_data_are_kept(server, data_dir):
+def test_foreign_files_in_the_cluster_folder_are_kept(server, data_dir):
     folder = owned_by_ordinary_user(data_dir / "postgres18" / "cluster")
     (folder / "letter.txt").write_text("mine")
 
@@ -743,8 +743,8 @@ def test_data_of_another_version_is_refused(server, data_dir):
         server.start()
 
 
-def test_data_of_another_user_is_refused(public_folder, everyones_install):
-    """Root cannot run PostgreSQL on root's data, nobody not on somebody else's."""
+def test_data_of_another_user_is_refused(public_folder, public_install):
+    """PostgreSQL does not run as root, and other users cannot use root's data."""
     folder = public_folder / "postgres18" / "cluster"
     folder.mkdir(parents=True)
     reason = "belongs to root, as whom PostgreSQL refuses to run" if IS_ROOT else "holds no"
@@ -753,7 +753,7 @@ def test_data_of_another_user_is_refused(public_folder, everyones_install):
         EmbeddedPostgres(public_folder).start()
 
 
-def test_server_that_cannot_start_shows_its_log(server, data_dir):
+def test_error_of_a_server_that_does_not_start_quotes_its_log(server, data_dir):
     server.start()
     server.stop()
     settings = pid_file(data_dir).with_name("postgresql.conf")
@@ -767,18 +767,18 @@ def test_server_that_cannot_start_shows_its_log(server, data_dir):
     assert answers(server.start())
 
 
-def test_something_else_is_done_while_it_starts(server, data_dir):
+def test_callback_runs_while_the_server_starts(server, data_dir):
     with server:
         pass
     lock = os.open(data_dir / "postgres18" / "start.lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
 
-    # Were it done before or after the start, that would wait for the lock for ever.
+    # The callback releases the lock for which the start waits: only both at once can succeed.
     with running_server(server, meanwhile=lambda: os.close(lock)) as url:
         assert answers(url)
 
 
-def test_start_that_fails_while_something_else_is_done_says_why(data_dir):
+def test_failed_start_is_reported_after_the_callback(data_dir):
     done = []
     data_dir.write_text("no folder")
     broken = EmbeddedPostgres(data_dir)
@@ -790,7 +790,7 @@ def test_start_that_fails_while_something_else_is_done_says_why(data_dir):
     assert done == [True]
 
 
-def test_server_is_stopped_when_what_is_done_meanwhile_fails(server, data_dir):
+def test_server_is_stopped_when_the_callback_fails(server, data_dir):
     def fail():
         raise ImportError("broken")
 
