@@ -1,4 +1,4 @@
-"""Certificates made for a test: authorities, and those of servers on this machine."""
+"""Create certificates for tests: of authorities, and of servers on this machine."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,15 +20,15 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """A certificate with its key. Without an `issuer` it is signed by itself."""
+    """A certificate with its key."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
     def write(self, path: Path, *others: "Certificate") -> Path:
-        """Key, certificate and those of others, in one file."""
+        """Write the key, the certificate and the other certificates of its chain to one file."""
         key = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        path.write_bytes(key + b"".join(one.pem for one in (self, *others)))
+        path.write_bytes(key + b"".join(certificate.pem for certificate in (self, *others)))
         return path
 
     @property
@@ -36,7 +36,7 @@ class Certificate:
         return self.certificate.public_bytes(Encoding.PEM)
 
 
-def make(
+def create_certificate(
     name: str,
     issuer: Certificate | None = None,
     *,
@@ -46,6 +46,7 @@ def make(
     is_authority: bool = False,
     usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
 ) -> Certificate:
+    """Without an `issuer` it is self-signed. Days count from now."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     signer = issuer.key if issuer else key

@@ -1,4 +1,4 @@
-"""Databases for tests, on the run's own cluster."""
+"""Databases for tests, on the test run's own cluster."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ CREATE_LOCK = 1
 
 
 def dsn(url: str) -> str:
-    """SQLAlchemy's URL as asyncpg takes it."""
+    """Convert SQLAlchemy's URL to asyncpg's."""
     return url.replace("postgresql+asyncpg://", "postgresql://")
 
 
@@ -23,7 +23,7 @@ def create_database(
     *,
     template: str = "template1",
 ) -> str:
-    """The name of a database that exists once, whatever worker asks first; `fill` runs once."""
+    """Create a database unless another worker has done so. Only the creator calls `fill`."""
     return asyncio.run(_create_database(cluster, name, fill, template))
 
 

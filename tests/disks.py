@@ -1,4 +1,4 @@
-"""Disks that refuse to be written: by a limit on the size of files, full, read-only."""
+"""Disks that reject writes: a file size limit, a full disk, a read-only disk."""
 
 import resource
 import subprocess
@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-# Above what captured output takes, below the files of the tests.
-LIMIT_BYTES = 100_000
+# More than pytest's captured output needs, less than the files of the tests.
+MAX_FILE_BYTES = 100_000
 DISK_BYTES = 1024 * 1024
 
 
 @contextmanager
-def limited_files() -> Generator[None]:
-    """No file of this process can grow beyond LIMIT_BYTES; works for every user."""
+def limit_file_size() -> Generator[None]:
+    """Limit every file of this process to MAX_FILE_BYTES. Works for every user."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, hard))
     try:
         yield
     finally:
@@ -26,12 +26,12 @@ def limited_files() -> Generator[None]:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk of DISK_BYTES at `folder`; the test is skipped, with a warning, where none can be."""
+def mount_small_disk(folder: Path) -> Iterator[Path]:
+    """Mount a disk of DISK_BYTES at `folder`. Skips the test, with a warning, if that fails."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, check=False)
-    if mounted.returncode:
+    mount = subprocess.run(command, capture_output=True, check=False)
+    if mount.returncode:
         warnings.warn(pytest.PytestWarning("No disk can be mounted here."), stacklevel=2)
         pytest.skip("needs the right to mount a disk")
     try:
@@ -41,8 +41,8 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def full(folder: Path) -> Iterator[None]:
-    """The disk at `folder` has no byte left."""
+def fill_disk(folder: Path) -> Iterator[None]:
+    """Leave no free byte on the disk at `folder`."""
     filler = folder / "filler"
     try:
         with filler.open("wb", buffering=0) as file:
@@ -57,8 +57,8 @@ def full(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Nothing on the disk at `folder` can be changed."""
+def read_only_disk(folder: Path) -> Iterator[None]:
+    """Remount the disk at `folder` read-only."""
     subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Two PostgreSQL servers: one that writes, and a standby that follows it and takes its place."""
+"""A primary PostgreSQL server and a standby that replicates it and can be promoted."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from persistence.engine import migrate
 from tests.databases import dsn
 
 VERSION = os.environ.get("TEST_POSTGRES_VERSION", "18")
-LEFT_OUT = shutil.ignore_patterns("postmaster.pid", "*.lock", "socket_folder", "server.log")
+NOT_COPIED = shutil.ignore_patterns("postmaster.pid", "*.lock", "socket_folder", "server.log")
 DATABASE = "icct26"
 
 
@@ -33,7 +33,7 @@ class Pair:
         return self.standby.connected_url(DATABASE)
 
     async def stop_writing(self) -> None:
-        """The primary reads only from now on; the standby has all that was committed."""
+        """Make the primary read-only and wait until the standby has everything committed before."""
         await _execute(
             self.primary_url,
             "ALTER SYSTEM SET default_transaction_read_only = on",
@@ -41,18 +41,18 @@ class Pair:
         )
         while await _value(self.primary_url, "SHOW default_transaction_read_only") != "on":
             await asyncio.sleep(0.01)
-        # Sessions hear of it between two transactions.
+        # Sessions apply the setting between two transactions: wait for those that are open.
         now = await _value(self.primary_url, "SELECT clock_timestamp()::text")
-        from_before = f"SELECT count(*) FROM pg_stat_activity WHERE xact_start < '{now}'"
-        while await _value(self.primary_url, from_before):
+        older_transactions = f"SELECT count(*) FROM pg_stat_activity WHERE xact_start < '{now}'"
+        while await _value(self.primary_url, older_transactions):
             await asyncio.sleep(0.01)
-        written = await _value(self.primary_url, "SELECT pg_current_wal_lsn()::text")
-        reached = f"SELECT pg_last_wal_replay_lsn() >= '{written}'"
-        while not await _value(self.standby_url, reached):
+        written_lsn = await _value(self.primary_url, "SELECT pg_current_wal_lsn()::text")
+        is_replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written_lsn}'"
+        while not await _value(self.standby_url, is_replayed):
             await asyncio.sleep(0.01)
 
     async def promote(self) -> None:
-        """Returns when the standby writes."""
+        """Promote the standby and wait until it accepts writes."""
         assert await _value(self.standby_url, "SELECT pg_promote(true, 60)")
         await _execute(
             self.standby_url,
@@ -65,7 +65,7 @@ class Pair:
 
 @asynccontextmanager
 async def pair(folder: Path) -> AsyncGenerator[Pair]:
-    """A migrated database on both."""
+    """Start both servers, with a migrated database."""
     with EmbeddedPostgres(folder / "primary", version=VERSION) as primary:
         await asyncio.to_thread(migrate.upgrade, primary.connected_url(DATABASE))
         await _copy(primary, folder)
@@ -78,13 +78,13 @@ async def pair(folder: Path) -> AsyncGenerator[Pair]:
 
 
 async def _copy(primary: EmbeddedPostgres, folder: Path) -> None:
-    """All files of the primary, while it has been told, for a standby that follows it."""
+    """Make a base backup of the primary, configured as its standby."""
     source = folder / "primary" / f"postgres{VERSION}"
     target = folder / "standby" / f"postgres{VERSION}"
     connection = await asyncpg.connect(dsn(primary.connected_url(DATABASE)))
     try:
         await connection.execute("SELECT pg_backup_start('standby', true)")
-        shutil.copytree(source, target, ignore=LEFT_OUT)
+        shutil.copytree(source, target, ignore=NOT_COPIED)
         label = await connection.fetchval("SELECT labelfile FROM pg_backup_stop(false)")
     finally:
         await connection.close()

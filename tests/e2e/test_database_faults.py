@@ -12,8 +12,8 @@ from tests import make
 from tests.databases import dsn
 from tests.e2e.captains import Captains
 from tests.e2e.rows import registered
+from tests.postgres_proxy import PostgresProxy
 from tests.processes import register
-from tests.relay import Relay
 from tests.standby import pair
 
 OUTAGE_SECONDS = 5
@@ -21,9 +21,9 @@ UNAVAILABLE = ("SERVICE_UNAVAILABLE", True)
 
 
 @asynccontextmanager
-async def served(make_server, relay, **variables):
-    """A server behind the relay, and a client of it."""
-    place = make_url(relay.url)
+async def served(make_server, proxy, **variables):
+    """A server behind the proxy, and a client of it."""
+    place = make_url(proxy.url)
     url = f"postgresql://postgres@127.0.0.1:{place.port}/{place.database}?sslmode=disable"
     server = make_server(OUTBOX_IN_SERVER="false", DATABASE_URL=url, **variables)
     await server.start()
@@ -42,13 +42,13 @@ async def acknowledged_after(captains, more):
 async def test_failover_costs_no_registration_and_is_over_in_time(make_server, tmp_path):
     async with (
         pair(tmp_path) as servers,
-        Relay(servers.primary_url) as relay,
-        served(make_server, relay) as client,
+        PostgresProxy(servers.primary_url) as proxy,
+        served(make_server, proxy) as client,
     ):
         captains = Captains(client=client, teams=150)
         registering = asyncio.create_task(captains.register_all())
         await captains.reached(20)
-        relay.switch(servers.standby_url)
+        proxy.set_target(servers.standby_url)
         await servers.stop_writing()
         await captains.refused(8)
         unready = await client.get("/readyz")
@@ -68,13 +68,13 @@ async def test_failover_costs_no_registration_and_is_over_in_time(make_server, t
 
 @pytest.mark.parametrize("silence", ["swallow", "fall_silent"])
 async def test_silent_connections_cost_no_registration(make_server, own_url, silence):
-    async with Relay(own_url) as relay, served(make_server, relay) as client:
+    async with PostgresProxy(own_url) as proxy, served(make_server, proxy) as client:
         captains = Captains(client=client, teams=120)
         registering = asyncio.create_task(captains.register_all())
         outages = []
         for moment in (10, 50):
             await captains.reached(moment)
-            getattr(relay, silence)()
+            getattr(proxy, silence)()
             outages.append(await acknowledged_after(captains, 8))
         await registering
 
@@ -85,10 +85,10 @@ async def test_silent_connections_cost_no_registration(make_server, own_url, sil
 
 
 async def test_single_client_behind_a_silent_proxy_waits_once(make_server, own_url):
-    async with Relay(own_url) as relay, served(make_server, relay) as client:
+    async with PostgresProxy(own_url) as proxy, served(make_server, proxy) as client:
         for number in range(5):
             await register(client, make.team(number), f"key-of-team-{number}")
-        relay.swallow()
+        proxy.drop_traffic()
         began = monotonic()
         answers = [
             await register(client, make.team(number), f"key-of-team-{number}")
@@ -104,7 +104,7 @@ async def test_single_client_behind_a_silent_proxy_waits_once(make_server, own_u
 @pytest.mark.parametrize("at_once", [1, 20])
 async def test_locked_tournament_is_waited_for_once(make_server, own_url, at_once):
     variables = {"DATABASE_LOCK_TIMEOUT_SECONDS": "1"}
-    async with Relay(own_url) as relay, served(make_server, relay, **variables) as client:
+    async with PostgresProxy(own_url) as proxy, served(make_server, proxy, **variables) as client:
         await register(client, make.team(100), "key-of-team-100")
         sql = await asyncpg.connect(dsn(own_url))
         async with sql.transaction():

@@ -2,7 +2,7 @@ import pytest
 
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
-from tests.relay import Relay
+from tests.postgres_proxy import PostgresProxy
 
 
 @pytest.fixture
@@ -20,11 +20,11 @@ async def open_database(database_url):
 
 
 @pytest.fixture
-async def relay(database_url):
-    async with Relay(database_url) as opened:
+async def proxy(database_url):
+    async with PostgresProxy(database_url) as opened:
         yield opened
 
 
 @pytest.fixture
-def relayed(relay, open_database):
-    return open_database(relay.url)
+def proxied(proxy, open_database):
+    return open_database(proxy.url)

@@ -8,7 +8,7 @@ from domain.errors.exceptions import StorageUnavailable
 from integrations.storage.cloudinary_store import CloudinaryStore
 from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from tests.cloudinary import CloudinaryStandIn
-from tests.stores import CloudinaryHarness, FolderHarness
+from tests.document_stores import CloudinaryHarness, FolderHarness
 
 
 @pytest.fixture

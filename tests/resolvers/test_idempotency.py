@@ -10,20 +10,20 @@ from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from resolvers.accounts import api_tokens, organisers
 from resolvers.accounts import sessions as accounts
-from tests.relay import Relay
+from tests.postgres_proxy import PostgresProxy
 from tests.signing_in import caller
 
 
 @pytest.fixture
-async def relay(database_url):
-    async with Relay(database_url) as opened:
+async def proxy(database_url):
+    async with PostgresProxy(database_url) as opened:
         yield opened
 
 
 @pytest.fixture
-async def relayed(relay, services):
+async def proxied(proxy, services):
     """The services with a database whose commits can be cut."""
-    database = Database(DatabaseOptions(url=relay.url))
+    database = Database(DatabaseOptions(url=proxy.url))
     yield replace(services, database=database)
     await database.close()
 
@@ -31,17 +31,17 @@ async def relayed(relay, services):
 @pytest.mark.parametrize("delivers", [True, False], ids=["committed", "not committed"])
 @pytest.mark.parametrize("is_signed", [True, False], ids=["signed", "plain"])
 async def test_api_token_whose_commit_lost_its_answer_is_no_replay(
-    services, relay, relayed, sql, delivers, is_signed
+    services, proxy, proxied, sql, delivers, is_signed
 ):
     owner = await caller(services)
     values = {"name": "export", "role": Role.VIEWER, "days": 1, "is_signed": is_signed, "key": "k"}
-    relay.cuts, relay.delivers = 1, delivers
+    proxy.connections_to_cut, proxy.delivers_commit = 1, delivers
 
     with capture_logs() as logs:
-        made = await api_tokens.create(relayed, owner, **values)
-        again = await api_tokens.create(relayed, owner, **values)
+        made = await api_tokens.create(proxied, owner, **values)
+        again = await api_tokens.create(proxied, owner, **values)
 
-    assert relay.cuts == 0
+    assert proxy.connections_to_cut == 0
     assert (made.is_replay, again.is_replay) == (False, True)
     assert (again.text, again.signing_secret) == (made.text, made.signing_secret)
     assert [entry["event"] for entry in logs].count("api_token_created") == 1
@@ -53,17 +53,17 @@ async def test_api_token_whose_commit_lost_its_answer_is_no_replay(
 @pytest.mark.parametrize("delivers", [True, False], ids=["committed", "not committed"])
 @pytest.mark.parametrize("role", list(Role))
 async def test_invitation_whose_commit_lost_its_answer_is_no_replay(
-    services, relay, relayed, sql, delivers, role
+    services, proxy, proxied, sql, delivers, role
 ):
     owner = await caller(services)
     values = {"email": "new@example.org", "role": role, "key": "k"}
-    relay.cuts, relay.delivers = 1, delivers
+    proxy.connections_to_cut, proxy.delivers_commit = 1, delivers
 
     with capture_logs() as logs:
-        made = await organisers.invite(relayed, owner, **values)
-        again = await organisers.invite(relayed, owner, **values)
+        made = await organisers.invite(proxied, owner, **values)
+        again = await organisers.invite(proxied, owner, **values)
 
-    assert relay.cuts == 0
+    assert proxy.connections_to_cut == 0
     assert (made.is_replay, again.is_replay, again.token) == (False, True, made.token)
     assert [entry["event"] for entry in logs].count("organiser_invited") == 1
     invited = "SELECT count(*) FROM audit_event WHERE action = 'organiser.invited'"

@@ -11,39 +11,51 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from config.database_url import asyncpg_url
 from persistence.engine.database import Database, DatabaseUnavailable
 from persistence.engine.engine import DatabaseOptions
-from tests.certificates import make
+from tests.certificates import create_certificate
+from tests.postgres_proxy import STARTING_UP, fatal
 from tests.processes import run_cli
-from tests.relay import STARTING_UP, fatal
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
-AUTHORITY = make("authority", is_authority=True)
-STRANGER = make("stranger", is_authority=True)
-BETWEEN = make("between", AUTHORITY, is_authority=True)
+AUTHORITY = create_certificate("authority", is_authority=True)
+STRANGER = create_certificate("stranger", is_authority=True)
+BETWEEN = create_certificate("between", AUTHORITY, is_authority=True)
 ELSEWHERE = "its certificate is from an authority that is not trusted here"
 NO_AUTHORITIES = (
     "sslmode requires checking its certificate, but the file with the certificates of trusted"
     " authorities (PGSSLROOTCERT, or ~/.postgresql/root.crt) cannot be read"
 )
 UNTRUSTED = {
-    "expired": ((make("expired", AUTHORITY, from_days=-9, until_days=-1),), "has expired"),
+    "expired": (
+        (create_certificate("expired", AUTHORITY, from_days=-9, until_days=-1),),
+        "has expired",
+    ),
     "not valid yet": (
-        (make("early", AUTHORITY, from_days=2),),
+        (create_certificate("early", AUTHORITY, from_days=2),),
         "is not valid yet: compare the clocks",
     ),
-    "self-signed": ((make("own"),), "is self-signed and not trusted here"),
-    "of another authority": ((make("other", STRANGER),), ELSEWHERE),
-    "of another authority that is shown": ((make("other", STRANGER), STRANGER), ELSEWHERE),
-    "without the one between": ((make("deep", BETWEEN),), ELSEWHERE),
-    "of an authority that is none": ((make("under", make("none")),), ELSEWHERE),
+    "self-signed": ((create_certificate("own"),), "is self-signed and not trusted here"),
+    "of another authority": ((create_certificate("other", STRANGER),), ELSEWHERE),
+    "of another authority that is shown": (
+        (create_certificate("other", STRANGER), STRANGER),
+        ELSEWHERE,
+    ),
+    "without the one between": ((create_certificate("deep", BETWEEN),), ELSEWHERE),
+    "of an authority that is none": (
+        (create_certificate("under", create_certificate("none")),),
+        ELSEWHERE,
+    ),
     "of a client": (
-        (make("client", AUTHORITY, usage=ExtendedKeyUsageOID.CLIENT_AUTH),),
+        (create_certificate("client", AUTHORITY, usage=ExtendedKeyUsageOID.CLIENT_AUTH),),
         "is not a server certificate",
     ),
     "for another address": (
-        (make("far", AUTHORITY, hosts=("10.0.0.1",)),),
+        (create_certificate("far", AUTHORITY, hosts=("10.0.0.1",)),),
         "is for another address",
     ),
-    "for a name": ((make("name", AUTHORITY, hosts=("db.example",)),), "is for another address"),
+    "for a name": (
+        (create_certificate("name", AUTHORITY, hosts=("db.example",)),),
+        "is for another address",
+    ),
 }
 
 
@@ -128,7 +140,9 @@ async def test_untrusted_certificate_is_named_and_not_waited_for(tmp_path, chain
 
 
 async def test_certificate_of_another_host_name_is_named(tmp_path):
-    server = Server(context_of(tmp_path, make("name", AUTHORITY, hosts=("db.example",))))
+    server = Server(
+        context_of(tmp_path, create_certificate("name", AUTHORITY, hosts=("db.example",)))
+    )
 
     async with serving(server) as url:
         said = await refusal(url.replace("@127.0.0.1", "@localhost") + "verify-full")
@@ -199,7 +213,7 @@ async def test_server_that_asks_for_ssl_is_said_to_be_that(words, reason):
 
 
 async def test_start_says_so_at_once_without_the_password(tmp_path, authorities):
-    server = Server(context_of(tmp_path, make("own")))
+    server = Server(context_of(tmp_path, create_certificate("own")))
 
     async with serving(server) as url:
         done = await run_cli(

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from domain.errors.exceptions import ServiceUnavailable
 from observability.redaction import render_exception
 from persistence.engine.errors import sqlstate, violated_constraint
-from tests.relay import TERMINATED
+from tests.postgres_proxy import TERMINATED
 
 WRITE = text("INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now())")
 TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
@@ -106,7 +106,7 @@ async def test_connections_killed_while_nobody_used_them_cost_no_call(open_datab
 
 @pytest.mark.parametrize("repeatable", [True, False])
 async def test_connection_whose_end_was_told_before_it_was_closed_is_replaced(
-    relay, relayed, sql, repeatable
+    proxy, proxied, sql, repeatable
 ):
     told = asyncio.Event()
 
@@ -125,13 +125,13 @@ async def test_connection_whose_end_was_told_before_it_was_closed_is_replaced(
 
         return lambda: transport.set_protocol(Heard())
 
-    listen = await relayed.run(hear_of_words)
+    listen = await proxied.run(hear_of_words)
     listen()
-    relay.say(TERMINATED)
+    proxy.send(TERMINATED)
     await told.wait()
     calls = []
 
-    assert await relayed.run(writing(calls), repeatable=repeatable) == 2
+    assert await proxied.run(writing(calls), repeatable=repeatable) == 2
     assert await written(sql) == ["call 2"]
 
 
@@ -286,23 +286,23 @@ async def test_cancelled_work_is_rolled_back_and_frees_its_connection(open_datab
 
 
 @pytest.mark.parametrize(("delivers", "rows"), [(True, ["call 1", "call 2"]), (False, ["call 2"])])
-async def test_commit_without_an_answer_is_tried_again(relay, relayed, sql, delivers, rows):
-    relay.cuts, relay.delivers = 1, delivers
+async def test_commit_without_an_answer_is_tried_again(proxy, proxied, sql, delivers, rows):
+    proxy.connections_to_cut, proxy.delivers_commit = 1, delivers
     calls = []
 
-    assert await relayed.run(writing(calls)) == 2
+    assert await proxied.run(writing(calls)) == 2
     assert await written(sql) == rows
 
 
 @pytest.mark.parametrize(("delivers", "rows"), [(True, ["call 1"]), (False, [])])
 async def test_commit_without_an_answer_is_final_for_work_that_must_not_happen_twice(
-    relay, relayed, sql, delivers, rows
+    proxy, proxied, sql, delivers, rows
 ):
-    relay.cuts, relay.delivers = 1, delivers
+    proxy.connections_to_cut, proxy.delivers_commit = 1, delivers
     calls = []
 
     with pytest.raises(ServiceUnavailable):
-        await relayed.run(writing(calls), repeatable=False)
+        await proxied.run(writing(calls), repeatable=False)
 
     assert len(calls) == 1
     assert await written(sql) == rows

@@ -12,7 +12,7 @@ from persistence.embedded.server import EmbeddedPostgres
 from persistence.engine.database import Database, DatabaseUnavailable
 from persistence.engine.engine import DatabaseOptions
 from resilience import background_tasks
-from tests.relay import NO_ANSWER, STARTING_UP
+from tests.postgres_proxy import NO_ANSWER, STARTING_UP
 
 LIMITS = "statement_timeout lock_timeout idle_in_transaction_session_timeout".split()
 WRITE = "INSERT INTO idempotency_record VALUES ('test', 'key', '', gen_random_uuid(), now())"
@@ -146,50 +146,50 @@ async def test_ping_answers_milliseconds(database):
 
 
 @pytest.mark.parametrize("refusal", [NO_ANSWER, STARTING_UP])
-async def test_server_that_refuses_is_unavailable_until_it_does_not(relay, relayed, refusal):
-    relay.refusal = refusal
+async def test_server_that_refuses_is_unavailable_until_it_does_not(proxy, proxied, refusal):
+    proxy.connect_response = refusal
     with pytest.raises(ServiceUnavailable):
-        await relayed.ping()
-    assert relay.refused == 1
+        await proxied.ping()
+    assert proxy.refused_connections == 1
     with pytest.raises(ServiceUnavailable):
-        await relayed.run(times)
-    assert relay.refused == 4
+        await proxied.run(times)
+    assert proxy.refused_connections == 4
 
-    relay.refusal = None
+    proxy.connect_response = None
 
-    assert await relayed.ping() > 0
-    assert len(await relayed.run(times)) == 2
+    assert await proxied.ping() > 0
+    assert len(await proxied.run(times)) == 2
 
 
-async def test_ping_is_not_repeated(relay, relayed):
-    await relayed.ping()
-    relay.refusal = STARTING_UP
-    relay.drop()
+async def test_ping_is_not_repeated(proxy, proxied):
+    await proxied.ping()
+    proxy.connect_response = STARTING_UP
+    proxy.close_connections()
 
     with pytest.raises(ServiceUnavailable):
-        await relayed.ping()
+        await proxied.ping()
 
-    assert relay.refused == 1
-
-
-async def test_service_does_not_wait_for_a_database_that_is_ready(relay, relayed):
-    await relayed.wait_until_ready()
-
-    assert relay.refused == 0
+    assert proxy.refused_connections == 1
 
 
-async def test_service_waits_for_a_database_that_is_starting(relay, relayed):
-    relay.refusal = STARTING_UP
+async def test_service_does_not_wait_for_a_database_that_is_ready(proxy, proxied):
+    await proxied.wait_until_ready()
+
+    assert proxy.refused_connections == 0
+
+
+async def test_service_waits_for_a_database_that_is_starting(proxy, proxied):
+    proxy.connect_response = STARTING_UP
 
     async def refused():
-        return relay.refused
+        return proxy.refused_connections
 
-    waiting = asyncio.create_task(relayed.wait_until_ready())
+    waiting = asyncio.create_task(proxied.wait_until_ready())
     await until(refused)
-    relay.refusal = None
+    proxy.connect_response = None
     await waiting
 
-    assert relay.refused == 1
+    assert proxy.refused_connections == 1
 
 
 @pytest.mark.slow
@@ -203,13 +203,13 @@ async def test_service_gives_up_when_nothing_listens(open_database, database_url
 
 
 @pytest.mark.slow
-async def test_database_that_stays_away_is_asked_four_times(relay, relayed):
-    relay.refusal = STARTING_UP
+async def test_database_that_stays_away_is_asked_four_times(proxy, proxied):
+    proxy.connect_response = STARTING_UP
 
     with pytest.raises(DatabaseUnavailable):
-        await relayed.wait_until_ready()
+        await proxied.wait_until_ready()
 
-    assert relay.refused == 4
+    assert proxy.refused_connections == 4
 
 
 async def test_same_database_object_works_again_after_the_server_was_gone(tmp_path):
@@ -234,9 +234,9 @@ async def test_same_database_object_works_again_after_the_server_was_gone(tmp_pa
 
 
 async def test_database_is_kept_awake_and_asked_again_after_it_was_away(
-    relay, open_database, sql, monkeypatch
+    proxy, open_database, sql, monkeypatch
 ):
-    database = open_database(relay.url, keep_alive_seconds=0.01)
+    database = open_database(proxy.url, keep_alive_seconds=0.01)
     monkeypatch.setattr(background_tasks, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(background_tasks, "LONGEST_PAUSE_SECONDS", 0.01)
     tasks = background_tasks.BackgroundTasks()
@@ -246,10 +246,10 @@ async def test_database_is_kept_awake_and_asked_again_after_it_was_away(
         await pinged_from_now_on(sql)
 
     async def refused_twice():
-        return relay.refused >= 2
+        return proxy.refused_connections >= 2
 
-    relay.refusal = STARTING_UP
-    relay.drop()
+    proxy.connect_response = STARTING_UP
+    proxy.close_connections()
     await until(refused_twice)
 
     async def is_failing():
@@ -259,7 +259,7 @@ async def test_database_is_kept_awake_and_asked_again_after_it_was_away(
         return state.is_healthy
 
     await until(is_failing)
-    relay.refusal = None
+    proxy.connect_response = None
     await pinged_from_now_on(sql)
     await until(is_well)
 
@@ -268,14 +268,14 @@ async def test_database_is_kept_awake_and_asked_again_after_it_was_away(
         await keeping
 
 
-async def test_database_may_sleep_when_it_is_not_to_be_kept_awake(relay, open_database):
-    relay.refusal = STARTING_UP
+async def test_database_may_sleep_when_it_is_not_to_be_kept_awake(proxy, open_database):
+    proxy.connect_response = STARTING_UP
 
-    await open_database(relay.url, keep_alive_seconds=0).keep_alive(
+    await open_database(proxy.url, keep_alive_seconds=0).keep_alive(
         background_tasks.BackgroundTask("keepAlive")
     )
 
-    assert relay.refused == 0
+    assert proxy.refused_connections == 0
 
 
 async def _is_gone(database):

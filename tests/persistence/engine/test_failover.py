@@ -13,7 +13,7 @@ from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.errors import sqlstate
 from persistence.fast.statement_pool import CompiledStatement
-from tests.relay import Relay
+from tests.postgres_proxy import PostgresProxy
 from tests.standby import pair
 
 SERVER = CompiledStatement(text("SELECT current_setting('cluster_name') AS server"))
@@ -56,13 +56,13 @@ async def server(database):
 
 
 async def test_writes_follow_the_database_to_another_server(servers):
-    async with Relay(servers.primary_url) as relay:
-        database = Database(DatabaseOptions(url=relay.url, pool_size=6))
+    async with PostgresProxy(servers.primary_url) as proxy:
+        database = Database(DatabaseOptions(url=proxy.url, pool_size=6))
         try:
             acknowledged = [await write_one(database, "before")]
             acknowledged += [await database.run(lambda c: work(c, "also before"))]
             old = await server(database)
-            relay.switch(servers.standby_url)
+            proxy.set_target(servers.standby_url)
             await servers.stop_writing()
 
             causes = [await refused(write_one(database, "refused 1"))]
@@ -103,8 +103,8 @@ async def stored(database):
 
 
 async def test_many_writers_lose_and_double_nothing_over_a_failover(servers):
-    async with Relay(servers.primary_url) as relay:
-        database = Database(DatabaseOptions(url=relay.url, pool_size=8, max_overflow=0))
+    async with PostgresProxy(servers.primary_url) as proxy:
+        database = Database(DatabaseOptions(url=proxy.url, pool_size=8, max_overflow=0))
         acknowledged, others = [], []
         stop = asyncio.Event()
 
@@ -125,7 +125,7 @@ async def test_many_writers_lose_and_double_nothing_over_a_failover(servers):
         writers = [asyncio.create_task(write_on(f"writer {n}")) for n in range(8)]
         try:
             await until(lambda: len(acknowledged) > 50)
-            relay.switch(servers.standby_url)
+            proxy.set_target(servers.standby_url)
             await servers.stop_writing()
             before = len(acknowledged)
             await servers.promote()

@@ -14,7 +14,7 @@ from persistence.engine.database import PING_TIMEOUT_SECONDS, Database, PoolUsag
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.health_probe import HealthProbe
 from tests.freezing import frozen
-from tests.relay import STARTING_UP
+from tests.postgres_proxy import STARTING_UP
 
 SOON = 0.05
 # Longer than the run: what ends a wait is never this.
@@ -118,23 +118,23 @@ async def test_network_that_drops_everything_is_waited_for_no_longer_than_asked(
     await database.close()
 
 
-async def test_kept_connection_that_fell_silent_is_replaced(relay):
-    probe = HealthProbe(relay.url, connect_timeout_seconds=60, stale_after_seconds=SOON)
+async def test_kept_connection_that_fell_silent_is_replaced(proxy):
+    probe = HealthProbe(proxy.url, connect_timeout_seconds=60, stale_after_seconds=SOON)
     await probe.ping(timeout_seconds=60)
-    relay.fall_silent()
+    proxy.drop_responses()
 
     assert await probe.ping(timeout_seconds=60) > 0
 
     await probe.close()
 
 
-async def test_all_who_ask_together_cause_one_connection(relay, relayed):
-    relay.refusal = STARTING_UP
+async def test_all_who_ask_together_cause_one_connection(proxy, proxied):
+    proxy.connect_response = STARTING_UP
 
-    answers = await asyncio.gather(*(relayed.ping() for _ in range(15)), return_exceptions=True)
+    answers = await asyncio.gather(*(proxied.ping() for _ in range(15)), return_exceptions=True)
 
     assert {type(answer) for answer in answers} == {ServiceUnavailable}
-    assert relay.refused == 1
+    assert proxy.refused_connections == 1
 
 
 async def test_database_that_wakes_up_slowly_is_connected_to_meanwhile(postgres, open_database):

@@ -11,7 +11,7 @@ from persistence.engine.engine import DatabaseOptions
 from resilience.background_tasks import BackgroundTask
 from persistence.engine.notifications import MAX_RECONNECT_SECONDS, MIN_RECONNECT_SECONDS, listen
 from tests.persistence.engine.test_database_sessions import until
-from tests.relay import STARTING_UP
+from tests.postgres_proxy import STARTING_UP
 
 # No other process of these tests has a connection besides that of the fixture `sql`.
 LISTENERS = """
@@ -119,24 +119,24 @@ async def test_connection_that_the_server_ended_is_made_anew(database_url, sql, 
     await listening.heard(3)
 
 
-async def test_server_that_stays_away_is_tried_at_longer_and_longer_intervals(relay, sql, ear):
-    listening = ear(relay.url)
+async def test_server_that_stays_away_is_tried_at_longer_and_longer_intervals(proxy, sql, ear):
+    listening = ear(proxy.url)
     await listening.heard(1)
 
     async def refused_often():
-        return relay.refused >= 12
+        return proxy.refused_connections >= 12
 
-    relay.refusal = STARTING_UP
-    relay.drop()
+    proxy.connect_response = STARTING_UP
+    proxy.close_connections()
     with capture_logs() as logs:
         await until(refused_often)
     assert listening.state.failure == "ServiceUnavailable"
     assert [entry["event"] for entry in logs] == ["background_task_failed"]
-    relay.refusal = None
+    proxy.connect_response = None
     await listening.heard(2)
     assert listening.state.is_healthy
-    refused, waits = relay.refused, list(listening.waits)
-    relay.drop()
+    refused, waits = proxy.refused_connections, list(listening.waits)
+    proxy.close_connections()
     await listening.heard(3)
 
     assert waits[:10] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30]

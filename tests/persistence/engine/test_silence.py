@@ -86,17 +86,17 @@ async def locks_waited_for(sql):
 
 
 @pytest.mark.parametrize(
-    ("silence", "last"), [("swallow", str), ("fall_silent", asyncpg.UniqueViolationError)]
+    ("silence", "last"), [("drop_traffic", str), ("drop_responses", asyncpg.UniqueViolationError)]
 )
 async def test_statement_on_a_silent_connection_is_done_on_another(
-    relay, relayed, sql, silence, last
+    proxy, proxied, sql, silence, last
 ):
     """Either nothing reaches the server, or nothing comes back from it: then it is repeated."""
-    await asyncio.gather(*every_call(relayed, "before"))
-    getattr(relay, silence)()
+    await asyncio.gather(*every_call(proxied, "before"))
+    getattr(proxy, silence)()
 
     began = monotonic()
-    check_connection = await asyncio.gather(*every_call(relayed, "after"), return_exceptions=True)
+    check_connection = await asyncio.gather(*every_call(proxied, "after"), return_exceptions=True)
     outage = monotonic() - began
 
     assert outage < OUTAGE_SECONDS
@@ -107,10 +107,10 @@ async def test_statement_on_a_silent_connection_is_done_on_another(
     assert await stored(sql) == ["run after", "run before", "write after", "write before"]
 
 
-async def test_one_silent_connection_costs_one_caller_and_no_later_one(relay, open_database, sql):
-    database = open_database(relay.url, pool_size=8)
+async def test_one_silent_connection_costs_one_caller_and_no_later_one(proxy, open_database, sql):
+    database = open_database(proxy.url, pool_size=8)
     await asyncio.gather(*(database.run(partial(write, key=f"first {n}")) for n in range(5)))
-    relay.swallow()
+    proxy.drop_traffic()
 
     with capture_logs() as logs:
         await database.run(partial(write, key="second"))
@@ -127,17 +127,17 @@ async def test_one_silent_connection_costs_one_caller_and_no_later_one(relay, op
 
 
 async def test_idle_connection_is_checked_before_use_and_nothing_is_sent_on_a_silent_one(
-    relay, relayed, sql, monkeypatch
+    proxy, proxied, sql, monkeypatch
 ):
     for module in (connection_pool, engine_pool):
         monkeypatch.setattr(module, "CHECK_AFTER_IDLE_SECONDS", 0)
-    await asyncio.gather(*every_call(relayed, "before"))
-    relay.swallow()
+    await asyncio.gather(*every_call(proxied, "before"))
+    proxy.drop_traffic()
 
     began = monotonic()
     # Nothing of these may be repeated: they were never sent.
-    once = await relayed.write(WRITE_ONE, {"key": "once"}, repeatable=False, map_error=nothing)
-    twice = await relayed.run(partial(write, key="again"), repeatable=False)
+    once = await proxied.write(WRITE_ONE, {"key": "once"}, repeatable=False, map_error=nothing)
+    twice = await proxied.run(partial(write, key="again"), repeatable=False)
     outage = monotonic() - began
 
     assert (once[0]["key"], twice) == ("once", "again")
@@ -145,12 +145,12 @@ async def test_idle_connection_is_checked_before_use_and_nothing_is_sent_on_a_si
     assert await stored(sql) == ["again", "once", "run before", "write before"]
 
 
-async def test_waiting_for_a_lock_is_no_silence(relayed, sql):
-    before = await lock(relayed)
+async def test_waiting_for_a_lock_is_no_silence(proxied, sql):
+    before = await lock(proxied)
 
     async with sql.transaction():
         await sql.execute(LOCK)
-        waiting = asyncio.create_task(lock(relayed))
+        waiting = asyncio.create_task(lock(proxied))
         with capture_logs() as logs:
             done, _ = await asyncio.wait([waiting], timeout=3)
         assert not done
@@ -159,32 +159,32 @@ async def test_waiting_for_a_lock_is_no_silence(relayed, sql):
     assert logs == []
 
 
-async def test_lock_of_a_session_that_fell_silent_is_released(relay, relayed, sql):
+async def test_lock_of_a_session_that_fell_silent_is_released(proxy, proxied, sql):
     async def lock_and_fall_silent(connection):
         await connection.execute(text(LOCK))
-        if not relay.refused:
-            relay.refused += 1
-            relay.swallow()
+        if not proxy.refused_connections:
+            proxy.refused_connections += 1
+            proxy.drop_traffic()
         await connection.execute(text("SELECT 1"))
 
     began = monotonic()
-    await relayed.run(lock_and_fall_silent)
-    await lock(relayed)
+    await proxied.run(lock_and_fall_silent)
+    await lock(proxied)
 
     assert monotonic() - began < OUTAGE_SECONDS
-    assert relay.refused == 1
+    assert proxy.refused_connections == 1
 
 
-async def test_database_that_is_silent_altogether_is_unavailable_in_time(relay, open_database, sql):
-    database = open_database(relay.url, connect_timeout_seconds=2, lock_timeout_seconds=2)
+async def test_database_that_is_silent_altogether_is_unavailable_in_time(proxy, open_database, sql):
+    database = open_database(proxy.url, connect_timeout_seconds=2, lock_timeout_seconds=2)
     await asyncio.gather(*every_call(database, "before"))
-    relay.swallow()
-    relay.deaf = True
+    proxy.drop_traffic()
+    proxy.is_unresponsive = True
 
     began = monotonic()
     check_connection = await asyncio.gather(*every_call(database, "during"), return_exceptions=True)
     outage = monotonic() - began
-    relay.deaf = False
+    proxy.is_unresponsive = False
     after = monotonic()
     await asyncio.gather(*every_call(database, "after"))
 
@@ -194,15 +194,15 @@ async def test_database_that_is_silent_altogether_is_unavailable_in_time(relay, 
     assert await stored(sql) == ["run after", "run before", "write after", "write before"]
 
 
-async def test_behind_pgbouncer_a_statement_has_a_deadline(relay, open_database):
+async def test_behind_pgbouncer_a_statement_has_a_deadline(proxy, open_database):
     database = open_database(
-        relay.url, pgbouncer=True, statement_timeout_seconds=0.1, lock_timeout_seconds=0.05
+        proxy.url, pgbouncer=True, statement_timeout_seconds=0.1, lock_timeout_seconds=0.05
     )
 
     async def fall_silent(connection):
-        if not relay.refused:
-            relay.refused += 1
-            relay.swallow()
+        if not proxy.refused_connections:
+            proxy.refused_connections += 1
+            proxy.drop_traffic()
         return await select(connection)
 
     began = monotonic()
@@ -210,14 +210,14 @@ async def test_behind_pgbouncer_a_statement_has_a_deadline(relay, open_database)
     assert monotonic() - began < OUTAGE_SECONDS
 
 
-async def test_sockets_notice_a_side_that_has_gone(relay, relayed):
+async def test_sockets_notice_a_side_that_has_gone(proxy, proxied):
     async def options(connection):
         driver = (await connection.get_raw_connection()).driver_connection
         return socket_options(driver)
 
-    own = await connect(relay.url, timeout_seconds=5)
+    own = await connect(proxy.url, timeout_seconds=5)
 
-    assert socket_options(own) == await relayed.run(options)
+    assert socket_options(own) == await proxied.run(options)
     assert socket_options(own) == (1, KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MS)
     own.terminate()
 
@@ -232,8 +232,8 @@ def socket_options(driver):
     )
 
 
-async def test_callers_in_a_row_wait_two_deadlines_at_most(relay, open_database, sql):
-    database = open_database(relay.url, pool_size=8, max_overflow=0)
+async def test_callers_in_a_row_wait_two_deadlines_at_most(proxy, open_database, sql):
+    database = open_database(proxy.url, pool_size=8, max_overflow=0)
     acknowledged, slowest, others = [], 0.0, []
     stop = asyncio.Event()
 
@@ -256,7 +256,7 @@ async def test_callers_in_a_row_wait_two_deadlines_at_most(relay, open_database,
     writers = [asyncio.create_task(write_on(f"writer {n}")) for n in range(4)]
     async with asyncio.timeout(60):
         for more in (20, 40):
-            relay.swallow()
+            proxy.drop_traffic()
             wanted = len(acknowledged) + more
             while len(acknowledged) < wanted:
                 await asyncio.sleep(0.01)
@@ -281,15 +281,15 @@ def hurried(monkeypatch):
 
 @pytest.mark.parametrize("is_asked", [True, False])
 async def test_long_statement_is_cut_only_if_nothing_is_answered(
-    hurried, relay, open_database, is_asked
+    hurried, proxy, open_database, is_asked
 ):
-    database = open_database(relay.url, pool_size=8, connect_timeout_seconds=1)
+    database = open_database(proxy.url, pool_size=8, connect_timeout_seconds=1)
     long = CompiledStatement(text("SELECT pg_sleep(2)"))
     await asyncio.gather(*(database.fetch(ONE) for _ in range(2)))
     with capture_logs() as logs:
         sleeping = asyncio.create_task(database.fetch(long))
         await asyncio.sleep(0)
-        relay.deaf = True
+        proxy.is_unresponsive = True
         while is_asked and not sleeping.done():
             await database.fetch(ONE)
             await asyncio.sleep(0.05)
@@ -303,12 +303,12 @@ async def test_long_statement_is_cut_only_if_nothing_is_answered(
 
 
 @pytest.mark.parametrize("stall", [0.4, 0.7, 1.5])
-async def test_stall_of_this_process_is_no_silence(relay, stall):
-    own = await connect(relay.url, timeout_seconds=5)
+async def test_stall_of_this_process_is_no_silence(proxy, stall):
+    own = await connect(proxy.url, timeout_seconds=5)
     asyncio.get_running_loop().call_soon(time.sleep, stall)
 
     assert await check_connection(own, timeout_seconds=0.3)
 
-    relay.swallow()
+    proxy.drop_traffic()
     assert not await check_connection(own, timeout_seconds=0.3)
     assert own.is_closed()

@@ -88,16 +88,16 @@ async def test_refused_write_of_the_service_counts_more_than_a_small_probe(datab
     await probe.close()
 
 
-async def test_those_who_ask_together_cause_one_write(database_url, relay):
-    probe = WriteProbe(relay.url)
-    relay.refusal = b""
+async def test_those_who_ask_together_cause_one_write(database_url, proxy):
+    probe = WriteProbe(proxy.url)
+    proxy.connect_response = b""
 
     answers = await asyncio.gather(*(probe.accepts_writes(timeout_seconds=30) for _ in range(20)))
     await probe.accepts_writes(timeout_seconds=30)
 
     # A database that cannot be reached is none that refuses to write.
     assert answers == [True] * 20
-    assert relay.refused == 1
+    assert proxy.refused_connections == 1
     await probe.close()
 
 

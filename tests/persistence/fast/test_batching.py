@@ -12,7 +12,7 @@ from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.fast.batching import MAX_BATCH_SIZE
 from persistence.fast.statement_pool import CompiledStatement
-from tests.statements import statements
+from tests.statement_recorder import record_statements
 
 # One row for each key but 1; for 0 it fails.
 TENTHS = CompiledStatement(
@@ -44,14 +44,14 @@ async def asked(database: Database, *keys: int) -> list[object]:
 
 
 async def test_those_who_ask_together_are_told_by_one_statement(database):
-    with statements() as seen:
+    with record_statements() as seen:
         assert await asked(database, 2, 5, 1, 2) == [5, 2, None, 5]
 
     assert len(seen) == 1
 
 
 async def test_who_asks_later_is_told_what_is_true_by_then(database):
-    with statements() as seen:
+    with record_statements() as seen:
         assert await asked(database, 2) == [5]
         assert await asked(database, 2) == [5]
 
@@ -59,7 +59,7 @@ async def test_who_asks_later_is_told_what_is_true_by_then(database):
 
 
 async def test_a_statement_asks_for_so_many_at_most(database):
-    with statements() as seen:
+    with record_statements() as seen:
         assert await asked(database, *[2] * (MAX_BATCH_SIZE + 1)) == [5] * (MAX_BATCH_SIZE + 1)
 
     assert len(seen) == 2

@@ -25,7 +25,7 @@ from resolvers.tournaments import settings
 from tests import make
 from tests.asking import ask, data
 from tests.signing_in import bearer, caller, signed_in
-from tests.statements import statements
+from tests.statement_recorder import record_statements
 
 KEY = "a key of the test"
 NEXT_SEASON = """
@@ -61,7 +61,7 @@ async def test_a_token_is_read_once(services):
     opened = await signed_in(services)
     await reader_of(services, opened.token)
 
-    with statements() as seen:
+    with record_statements() as seen:
         found = await reader_of(services, opened.token)
 
     assert found.session_id == opened.session.id
@@ -160,7 +160,7 @@ async def test_a_change_that_is_given_up_is_not_said_to_hold(services, sql):
 async def test_a_registration_is_one_statement(register):
     await register(make.form(0), key=None)
 
-    with statements() as seen:
+    with record_statements() as seen:
         registered = await register(make.form(1), key=KEY)
 
     assert registered.team.code == "ICCT-002"

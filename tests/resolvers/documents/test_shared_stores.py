@@ -19,7 +19,7 @@ from persistence.engine.database_identity import TAG_DIGITS, new_storage_name, s
 from persistence.engine.engine import DatabaseOptions
 from resolvers.operations.maintenance import diagnose
 from tests.databases import dsn
-from tests.stores import add_document, cleared, own_name
+from tests.document_stores import add_document, clear_orphans, create_storage_name
 
 COPY = "copy_of_a_test"
 
@@ -90,7 +90,7 @@ async def test_copy_deletes_nothing_that_the_original_writes_afterwards(
     kept, store, sql, admin, copy, template, database_url
 ):
     connection, name = admin
-    before = await add_document(sql, store, name=await own_name(kept))
+    before = await add_document(sql, store, name=await create_storage_name(kept))
     store.add(f"pending/{before}")
     await sql.close()
     await copy(connection, name, template, database_url)
@@ -98,12 +98,12 @@ async def test_copy_deletes_nothing_that_the_original_writes_afterwards(
 
     async with opened(kept, url) as other:
         # As the original saves a document: the copy has no row of it.
-        later, crashed = await own_name(kept), await own_name(kept)
+        later, crashed = await create_storage_name(kept), await create_storage_name(kept)
         for entry in (before, later, crashed):
             store.add(f"pending/{entry}")
             store.make_old(f"pending/{entry}")
         (found,) = (await diagnose(other)).comparisons
-        gone = await cleared(other)
+        gone = await clear_orphans(other)
 
         unknown = 3 if copy is empty_database else 2
         assert (found.orphans, found.foreign, gone) == ((), unknown, 0)
@@ -119,11 +119,11 @@ async def test_each_of_two_databases_deletes_its_own_orphans(
     url = make_url(database_url).set(database=name).render_as_string()
 
     async with opened(kept, database_url) as first, opened(kept, url) as second:
-        names = [await own_name(first), await own_name(second), "0" * 32]
+        names = [await create_storage_name(first), await create_storage_name(second), "0" * 32]
         for entry in names:
             store.add(f"rejected/{entry}")
             store.make_old(f"rejected/{entry}")
-        gone = [await cleared(services) for services in (first, second)]
+        gone = [await clear_orphans(services) for services in (first, second)]
         (found,) = (await diagnose(first)).comparisons
 
     assert gone == [1, 1]
@@ -138,7 +138,7 @@ async def test_file_of_before_is_reported_and_stays_until_its_document_goes(kept
     store.add(f"confirmed/{name}")
     store.make_old(f"confirmed/{name}")
     (without_row,) = (await diagnose(kept)).comparisons
-    gone = await cleared(kept)
+    gone = await clear_orphans(kept)
     await add_document(sql, store, folder="confirmed", name=name)
     (with_row,) = (await diagnose(kept)).comparisons
 
@@ -155,7 +155,7 @@ async def test_ordinary_user_reads_the_tag_and_one_without_the_right_deletes_not
     await connection.execute(f'CREATE ROLE "{name}" LOGIN NOSUPERUSER')
     await connection.execute(f'GRANT pg_read_all_data TO "{name}"')
     url = database_url.replace("//postgres@", f"//{name}@")
-    own = await own_name(kept)
+    own = await create_storage_name(kept)
     store.add(f"pending/{own}")
     store.make_old(f"pending/{own}")
 

@@ -27,8 +27,8 @@ from resolvers.operations.outbox import TERMS, deliver_due
 from resolvers.registration.register import register_team
 from resolvers.teams.erasure import erase_team
 from tests import make
+from tests.document_stores import FolderHarness, add_document, clear_orphans, create_storage_name
 from tests.signing_in import caller
-from tests.stores import FolderHarness, add_document, cleared, own_name
 
 
 async def registered(services) -> str:
@@ -39,7 +39,7 @@ async def registered(services) -> str:
 
 @pytest.mark.parametrize("folder", list(Folder))
 async def test_server_leaves_old_file_without_document_and_logs_it(kept, store, folder, clock):
-    store.add(name := f"{folder}/{await own_name(kept)}")
+    store.add(name := f"{folder}/{await create_storage_name(kept)}")
     store.make_old(name)
 
     with capture_logs() as events:
@@ -82,7 +82,7 @@ async def test_more_orphans_than_a_tenth_stay_unless_forced(
     for _ in range(documents):
         store.add(f"pending/{await add_document(sql, store)}")
     for _ in range(orphans):
-        name = f"rejected/{await own_name(services)}"
+        name = f"rejected/{await create_storage_name(services)}"
         store.add(name)
         store.make_old(name)
     store.add(foreign := f"pending/{uuid4().hex}")
@@ -90,7 +90,7 @@ async def test_more_orphans_than_a_tenth_stay_unless_forced(
 
     (entry,) = await clear_all(services)
     left = len(store.names())
-    forced = await cleared(services, is_forced=True)
+    forced = await clear_orphans(services, is_forced=True)
 
     deleted = orphans if is_deleted else 0
     assert (entry.deleted, entry.left) == (deleted, orphans - deleted)
@@ -103,13 +103,13 @@ async def test_more_orphans_than_a_tenth_stay_unless_forced(
 
 @pytest.mark.parametrize("folder", list(Folder))
 async def test_old_file_without_document_is_reported_and_deleted(kept, store, folder):
-    orphan, young = await own_name(kept), await own_name(kept)
+    orphan, young = await create_storage_name(kept), await create_storage_name(kept)
     for name in (orphan, young):
         store.add(f"{folder}/{name}")
     store.make_old(f"{folder}/{orphan}")
 
     (found,) = (await diagnose(kept)).comparisons
-    gone = [await cleared(kept) for _ in range(2)]
+    gone = [await clear_orphans(kept) for _ in range(2)]
 
     assert (found.store, found.orphans) == (store.media.name, (orphan,))
     assert gone == [1, 0]
@@ -122,7 +122,7 @@ async def test_files_with_other_names_are_left_alone(kept, store):
         store.add(name)
         store.make_old(name)
 
-    assert await cleared(kept) == 0
+    assert await clear_orphans(kept) == 0
     assert store.names() == sorted(names)
 
 
@@ -135,27 +135,27 @@ async def test_file_with_document_is_kept_whatever_its_age(kept, store, sql):
     found = await compare(kept, store.media)
 
     assert (found.orphans, found.misplaced, found.spares, found.missing) == ((), (), (), ())
-    assert await cleared(kept) == 0
+    assert await clear_orphans(kept) == 0
     assert store.names() == [f"pending/{name}"]
 
 
 async def test_file_of_expired_document_is_deleted(kept, store, sql):
-    name = await add_document(sql, store, name=await own_name(kept))
+    name = await add_document(sql, store, name=await create_storage_name(kept))
     store.add(f"rejected/{name}")
     store.make_old(f"rejected/{name}")
     await sql.execute("UPDATE document SET deleted_at = now()")
 
-    assert await cleared(kept) == 1
+    assert await clear_orphans(kept) == 1
     assert store.names() == []
 
 
 async def test_document_of_another_store_does_not_keep_a_file(kept, store, sql):
-    name = await add_document(sql, store, name=await own_name(kept))
+    name = await add_document(sql, store, name=await create_storage_name(kept))
     store.add(f"pending/{name}")
     store.make_old(f"pending/{name}")
     await sql.execute("UPDATE document SET store = 'another'")
 
-    assert await cleared(kept) == 1
+    assert await clear_orphans(kept) == 1
     assert store.names() == []
 
 
@@ -204,7 +204,7 @@ async def test_second_copy_of_a_file_goes(kept, store, sql):
         store.make_old(f"{folder}/{name}")
 
     found = await compare(kept, store.media)
-    await cleared(kept)
+    await clear_orphans(kept)
 
     assert {folder for _, folder in found.spares} == {Folder.PENDING, Folder.REJECTED}
     assert store.names() == [f"confirmed/{name}"]
@@ -213,16 +213,16 @@ async def test_second_copy_of_a_file_goes(kept, store, sql):
 async def test_listing_of_many_pages_is_read_to_its_end(kept, store, stand_in):
     stand_in.page_size = 3
     for number in range(20):
-        name = f"{list(Folder)[number % 3]}/{await own_name(kept)}"
+        name = f"{list(Folder)[number % 3]}/{await create_storage_name(kept)}"
         store.add(name)
         store.make_old(name)
 
-    assert await cleared(kept) == 20
+    assert await clear_orphans(kept) == 20
     assert store.names() == []
 
 
 async def test_store_that_is_away_is_left_for_another_time(kept, store, stand_in, tmp_path):
-    store.add(name := f"pending/{await own_name(kept)}")
+    store.add(name := f"pending/{await create_storage_name(kept)}")
     store.make_old(name)
     stand_in.mood = "503"
     pending = tmp_path / "documents" / "pending"
@@ -230,13 +230,13 @@ async def test_store_that_is_away_is_left_for_another_time(kept, store, stand_in
         pending.rename(tmp_path / "aside")
         pending.write_bytes(b"a file where the folder should be")
 
-    away = await cleared(kept)
+    away = await clear_orphans(kept)
     stand_in.mood = "healthy"
     if pending.exists():
         pending.unlink()
         (tmp_path / "aside").rename(pending)
 
-    assert (away, await cleared(kept), store.names()) == (0, 1, [])
+    assert (away, await clear_orphans(kept), store.names()) == (0, 1, [])
 
 
 async def test_unfinished_files_go_with_their_document_or_after_an_hour(services, tmp_path):

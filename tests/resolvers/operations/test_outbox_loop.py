@@ -28,8 +28,8 @@ from resolvers.operations.outbox import (
     wait_for_any,
 )
 from tests.databases import dsn
+from tests.postgres_proxy import STARTING_UP, PostgresProxy
 from tests.processes import until
-from tests.relay import STARTING_UP, Relay
 
 KIND = "file.move"
 NEVER = 10**6
@@ -106,15 +106,15 @@ async def running(services, handlers, terms) -> AsyncGenerator[asyncio.Event]:
 
 
 @pytest.fixture
-async def relay(database_url):
-    async with Relay(database_url) as opened:
+async def proxy(database_url):
+    async with PostgresProxy(database_url) as opened:
         yield opened
 
 
 @pytest.fixture
-async def relayed(services, relay):
-    """The services behind the relay."""
-    database = Database(DatabaseOptions(url=relay.url))
+async def proxied(services, proxy):
+    """The services behind the proxy."""
+    database = Database(DatabaseOptions(url=proxy.url))
     yield replace(services, database=database)
     await database.close()
 
@@ -272,18 +272,18 @@ async def test_stop_ends_a_wait_at_once(services):
         await doze.fell_asleep()
 
 
-async def test_database_that_is_away_is_asked_less_and_less_often(relay, relayed, services, clock):
+async def test_database_that_is_away_is_asked_less_and_less_often(proxy, proxied, services, clock):
     inbox = Inbox()
     await owe(services.database, 26, clock())
 
     async def come_back_and_go_again(number):
-        relay.refusal = None if number in (7, 8) else STARTING_UP
-        relay.drop()
+        proxy.connect_response = None if number in (7, 8) else STARTING_UP
+        proxy.close_connections()
 
-    relay.refusal = STARTING_UP
+    proxy.connect_response = STARTING_UP
     waits = Waits(clock, last=10, then=come_back_and_go_again)
     with capture_logs() as logs:
-        await loop(relayed, inbox.handlers, waits)
+        await loop(proxied, inbox.handlers, waits)
 
     assert waits.seconds == [1, 2, 4, 8, 16, 30, 30, 30, 30, 1]
     assert inbox.numbers == [26]
@@ -314,24 +314,24 @@ async def test_loop_outlasts_what_nobody_thought_of(services, clock, sql):
     assert sum(entry["event"] == "background_task_recovered" for entry in logs) == 1
 
 
-async def test_delivery_that_cannot_be_written_down_is_made_again(relay, relayed, sql, clock):
+async def test_delivery_that_cannot_be_written_down_is_made_again(proxy, proxied, sql, clock):
     inbox = Inbox()
 
     async def deliver_and_lose_the_database(services, message):
         await inbox.handle(services, message)
-        relay.refusal = STARTING_UP
-        relay.drop()
+        proxy.connect_response = STARTING_UP
+        proxy.close_connections()
 
-    await owe(relayed.database, 26, clock())
+    await owe(proxied.database, 26, clock())
     with capture_logs() as logs, pytest.raises(ServiceUnavailable):
-        await deliver_due(relayed, {KIND: deliver_and_lose_the_database})
-    relay.refusal = None
-    before_the_lease_ends = await deliver_due(relayed, inbox.handlers)
+        await deliver_due(proxied, {KIND: deliver_and_lose_the_database})
+    proxy.connect_response = None
+    before_the_lease_ends = await deliver_due(proxied, inbox.handlers)
     clock.advance(seconds=120)
 
     assert [entry["event"] for entry in logs].count("outbox_message_not_settled") == 1
     assert before_the_lease_ends == 0
-    assert await deliver_due(relayed, inbox.handlers) == 1
+    assert await deliver_due(proxied, inbox.handlers) == 1
     assert inbox.numbers == [26, 26]
 
 

@@ -12,7 +12,7 @@ from tests.asking import ask, data, refused, serving
 from tests.schema.executions import executions
 from tests.schema.teams.test_decisions import register
 from tests.signing_in import bearer
-from tests.statements import statements
+from tests.statement_recorder import record_statements
 
 PERSON = ("__typename", "name", "phone", "whatsapp", "email")
 CHURCH = ("__typename", "id", "name", "teamsRegistered", "limit", "remaining", "isFull")
@@ -225,7 +225,7 @@ async def test_what_is_read_most_is_one_statement(client, tokens, reviewer, fiel
     data(await ask(client, query, **reviewer))
     before = executions("rendered")
 
-    with statements() as sent:
+    with record_statements() as sent:
         answer = data(await ask(client, query, **reviewer))
 
     assert answer[field]
@@ -262,7 +262,7 @@ async def test_code_that_cannot_be_stored_is_refused(client, odd, reviewer, code
 
 
 async def test_a_page_that_is_printed_is_one_statement(client, odd, reviewer):
-    with statements() as sent:
+    with record_statements() as sent:
         page = data(await ask(client, PLAIN, **reviewer))
 
     assert len(page["teams"]["nodes"]) == 4

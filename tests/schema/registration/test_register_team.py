@@ -15,7 +15,7 @@ from tests import make
 from tests.asking import ask, data, refused
 from tests.conftest import SECRET
 from tests.schema.teams.test_decisions import decide
-from tests.statements import statements
+from tests.statement_recorder import record_statements
 
 RULES = """{ registrationRules {
   squadMin squadMax teamsPerChurch roles requiredDocuments consentVersion
@@ -529,9 +529,9 @@ async def test_pages_of_one_to_a_hundred_are_given(client, five_churches, first)
 
 
 async def test_the_total_is_counted_only_when_it_is_asked_for(client, five_churches):
-    with statements() as uncounted:
+    with record_statements() as uncounted:
         data(await ask(client, UNCOUNTED))
-    with statements() as counted:
+    with record_statements() as counted:
         found = data(await ask(client, COUNTED))["churches"]
 
     assert found == {"totalCount": 5, "nodes": [{"name": five_churches[0]}]}

@@ -11,7 +11,7 @@ from tests.schema.teams.test_decisions import register
 from tests.schema.test_documents import FULL_SET
 from tests.sending import with_documents
 from tests.signing_in import bearer
-from tests.statements import statements
+from tests.statement_recorder import record_statements
 
 TEAMS = """
 query Teams($filter: TeamFilter, $orderBy: TeamOrder, $first: Int, $after: String,
@@ -314,7 +314,7 @@ async def test_statements_do_not_grow_with_the_page(client, viewer, reviewer, ro
 
     async def count(query, who=viewer):
         await ask(client, query, {"first": first}, **who)
-        with statements() as seen:
+        with record_statements() as seen:
             data(await ask(client, query, {"first": first}, **who))
         return [one for one in seen if "organiser_session" not in one]
 

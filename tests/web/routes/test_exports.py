@@ -23,7 +23,7 @@ from tests.asking import ask, check_envelope, data, serving
 from tests.databases import dsn
 from tests.schema.teams.test_decisions import decide, register
 from tests.signing_in import bearer
-from tests.statements import statements
+from tests.statement_recorder import record_statements
 
 EXPORT = """
 mutation Export($input: ExportTeamsInput!) { exportTeams(input: $input) { url expiresAt } }
@@ -299,7 +299,7 @@ async def test_batches_repeat_and_skip_nothing_with_few_statements(
         await register(client, number, players=make.players(11))
     url = await link(client, reviewer)
 
-    with statements() as seen:
+    with record_statements() as seen:
         answer = await client.get(url)
 
     found = csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))

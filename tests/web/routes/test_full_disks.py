@@ -22,8 +22,8 @@ from resolvers.exports.workbook import Workbook
 from tests import files, make
 from tests.asking import ask, check_envelope, data, serving
 from tests.cloudinary import CloudinaryStandIn
-from tests.disks import full, limited_files, read_only, small_disk
 from tests.integrations.storage.test_upload_buffer import begin
+from tests.disks import fill_disk, limit_file_size, mount_small_disk, read_only_disk
 from tests.sending import opened, put, put_piece, send
 from tests.signing_in import bearer, caller
 from tests.web.routes.test_exports import link
@@ -48,7 +48,7 @@ def unavailable(response) -> bool:
 async def test_upload_that_cannot_be_written_goes_on_later(client, settings, sql):
     ticket = await opened(client, "PHOTO", CONTENT, contentType="image/png")
 
-    with limited_files():
+    with limit_file_size():
         refused = await put(client, ticket, CONTENT)
     (part,) = names(settings.data_dir / "uploads")
     again = await put(client, ticket, CONTENT)
@@ -68,7 +68,7 @@ async def test_upload_that_cannot_be_copied_is_finished_later(client, settings, 
     await services.storage.spool.write(document_id, SIZE - 1, CONTENT[-1:])
     before = names(settings.data_dir / "uploads")
 
-    with limited_files():
+    with limit_file_size():
         refused = await put(client, ticket, b"", content_range=f"bytes */{SIZE}")
     after = names(settings.data_dir / "uploads")
     again = await put(client, ticket, b"", content_range=f"bytes */{SIZE}")
@@ -91,7 +91,7 @@ async def test_document_that_cannot_be_copied_is_shown_later(client, services, s
     clock.now = datetime.now(UTC)
     url, _ = make_link(services, await caller(services, Role.REVIEWER), UUID(document_id))
 
-    with limited_files():
+    with limit_file_size():
         refused = await client.get(url)
     again = await client.get(url)
 
@@ -102,7 +102,7 @@ async def test_document_that_cannot_be_copied_is_shown_later(client, services, s
 
 @contextmanager
 def _limited(_folder: Path):
-    with limited_files():
+    with limit_file_size():
         yield
 
 
@@ -111,8 +111,8 @@ def disk_that_is(state: str, folder: Path):
     if state == "limited":
         yield _limited
         return
-    with small_disk(folder):
-        yield {"full": full, "read-only": read_only}[state]
+    with mount_small_disk(folder):
+        yield {"full": fill_disk, "read-only": read_only_disk}[state]
 
 
 @pytest.fixture(params=["limited", "full", "read-only"])
@@ -243,7 +243,7 @@ async def test_disk_below_its_reserve_is_not_well(tmp_path, free):
 
 
 async def test_health_names_a_disk_below_its_reserve(database, database_url, settings, tmp_path):
-    with small_disk(tmp_path / "disk") as folder:
+    with mount_small_disk(tmp_path / "disk") as folder:
         changes = {"upload_dir": folder / "uploads", "document_dir": folder / "documents"}
         async with serving(settings.model_copy(update=changes), database_url) as client:
             pages = [(await client.get(path)) for path in ("/health", "/readyz")]

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from tests import files
 from tests.asking import serving
 from tests.cloudinary import CloudinaryStandIn
+from tests.document_stores import clear_orphans
 from tests.processes import until
 from tests.sending import Ticket, offset, opened, put, put_piece
-from tests.stores import cleared
 
 SIZE = 300_000
 ANNOUNCED, OTHER = 10, 250
@@ -216,4 +216,4 @@ async def test_document_given_up_while_it_is_saved_leaves_no_file(
 
     assert answer.status_code == 410
     assert stand_in.assets == {}
-    assert await cleared(services) == 0
+    assert await clear_orphans(services) == 0

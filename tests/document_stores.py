@@ -1,4 +1,4 @@
-"""Stores of documents as tests see them, whatever driver the service has."""
+"""Access to document stores for tests, with one interface for both drivers."""
 
 import os
 import time
@@ -15,7 +15,7 @@ CONTENT = b"content"
 
 
 class FolderHarness:
-    """The content of the folder, and its files made older."""
+    """Lists, adds, ages and removes files behind the service's back."""
 
     def __init__(self, media: FolderStore) -> None:
         self.media = media
@@ -25,8 +25,8 @@ class FolderHarness:
         return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
     def make_old(self, name: str) -> None:
-        moment = time.time() - OLD_SECONDS
-        os.utime(self.media.root / name, (moment, moment))
+        modified_at = time.time() - OLD_SECONDS
+        os.utime(self.media.root / name, (modified_at, modified_at))
 
     def lose(self, name: str) -> None:
         (self.media.root / name).unlink()
@@ -38,7 +38,7 @@ class FolderHarness:
 
 
 class CloudinaryHarness:
-    """The same for the stand-in."""
+    """The same for the Cloudinary stand-in."""
 
     def __init__(self, media: CloudinaryStore, stand_in: CloudinaryStandIn) -> None:
         self.media = media
@@ -57,20 +57,23 @@ class CloudinaryHarness:
         self._stand_in.assets["raw", "authenticated", name] = CONTENT
 
 
-async def own_name(services) -> str:
-    """The name of a file that this database has written."""
+async def create_storage_name(services) -> str:
+    """A new storage name with the tag of this database."""
     return await services.database.run(new_storage_name)
 
 
-async def cleared(services, *, is_forced: bool = False) -> int:
-    """The number of orphans deleted in all stores, as an operator does it."""
+async def clear_orphans(services, *, is_forced: bool = False) -> int:
+    """Delete orphans in all stores, as the CLI command does. Returns their number."""
     return sum(entry.deleted for entry in await clear_all(services, is_forced=is_forced))
 
 
 async def add_document(
     sql, store, *, folder: str = "pending", team_id: str | None = None, name: str | None = None
 ) -> str:
-    """The storage name of a document with its row, without its file; by default one of before."""
+    """Insert the row of a document without its file. Returns its storage name.
+
+    Without `name`, a storage name without the tag of a database, as older versions made them.
+    """
     name = name or uuid4().hex
     await sql.execute(
         "INSERT INTO document (id, kind, format, byte_size, sha256, review, created_at, stored_at,"
