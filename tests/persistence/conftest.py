@@ -7,7 +7,7 @@ from tests.postgres_proxy import PostgresProxy
 
 @pytest.fixture
 async def open_database(database_url):
-    """A function that opens the database with options of the test's own."""
+    """A function that opens the test's database with other options."""
     opened = []
 
     def open_with(url=database_url, **options):

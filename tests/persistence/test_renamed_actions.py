@@ -1,4 +1,4 @@
-"""Actions that were recorded under their former names have the new ones, and go back."""
+"""Migration 0010: audit actions are renamed, and back again by the downgrade."""
 
 import asyncpg
 import pytest
@@ -26,19 +26,19 @@ RENAMED = {
     ("system", "document.expired"): "document.expired",
     ("system", "something.else"): "something.else",
 }
-# Only these were decisions.
+# Actions that were also stored as decisions.
 DECIDED = {
-    place: action
-    for place, action in RENAMED.items()
-    if place[1].startswith("team.") and place[1] not in {"team.registered", "team.churchMerged"}
+    (actor, old): new
+    for (actor, old), new in RENAMED.items()
+    if old.startswith("team.") and old not in {"team.registered", "team.churchMerged"}
 }
 EVENTS = "SELECT actor, action, changes FROM audit_event"
 DECISIONS = "SELECT actor, event, reason FROM decision"
 
 
-def test_stored_actions_are_renamed_and_named_back(empty_url):  # noqa: F811 - the fixture
+def test_stored_actions_are_renamed_and_restored(empty_url):  # noqa: F811 - the fixture
     migrate.upgrade(empty_url, "0009")
-    # Its team matters to nobody here.
+    # The decisions need no team.
     run(empty_url, "ALTER TABLE decision DROP CONSTRAINT fk_decision_team_id")
     for actor, action in RENAMED:
         run(

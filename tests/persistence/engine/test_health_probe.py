@@ -1,4 +1,4 @@
-"""Whether the database answers, however busy, frozen, dead or far away it is."""
+"""Pings of a database that is busy, frozen, killed or out of reach."""
 
 import asyncio
 import os
@@ -16,9 +16,9 @@ from persistence.engine.health_probe import HealthProbe
 from tests.freezing import frozen
 from tests.postgres_proxy import STARTING_UP
 
-SOON = 0.05
-# Longer than the run: what ends a wait is never this.
-NEVER = 3_600.0
+SHORT_SECONDS = 0.05
+# Longer than the test run: a wait never ends by this limit.
+NEVER_SECONDS = 3_600.0
 
 
 @pytest.fixture
@@ -30,12 +30,16 @@ def postgres(tmp_path):
 
 @pytest.fixture
 async def busy(open_database):
-    """A function that opens a database whose only connection is taken, and stays taken."""
+    """A function that opens a database whose only connection stays in use."""
     holding = []
 
     async def open_busy(url):
         database = open_database(
-            url, pool_size=1, max_overflow=0, pool_timeout_seconds=NEVER, connect_timeout_seconds=60
+            url,
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout_seconds=NEVER_SECONDS,
+            connect_timeout_seconds=60,
         )
         taken = asyncio.Event()
 
@@ -56,70 +60,70 @@ async def busy(open_database):
 
 @pytest.fixture
 def black_hole():
-    """A URL where connections are accepted and nothing is ever said."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
+    """A URL at which connections are accepted and never answered."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         yield f"postgresql+asyncpg://postgres@127.0.0.1:{port}/nowhere?ssl=disable"
 
 
-async def unanswered(database: Database) -> BaseException | None:
-    with pytest.raises(ServiceUnavailable) as refused:
-        await database.ping(timeout_seconds=SOON)
-    return refused.value.__cause__
+async def failed_ping(database: Database) -> BaseException | None:
+    with pytest.raises(ServiceUnavailable) as raised:
+        await database.ping(timeout_seconds=SHORT_SECONDS)
+    return raised.value.__cause__
 
 
-async def ping_for_ever(database: Database) -> None:
-    """The children of a killed server answer until they notice."""
+async def ping_until_failure(database: Database) -> None:
+    """The children of a killed server answer until they notice that it is gone."""
     while True:
         await database.ping(timeout_seconds=60)
 
 
-def test_nobody_waits_two_seconds_for_an_answer():
+def test_default_timeout_is_below_two_seconds():
     assert PING_TIMEOUT_SECONDS < 2
 
 
-async def test_database_whose_pool_is_exhausted_answers(busy, database_url):
+async def test_database_with_exhausted_pool_answers(busy, database_url):
     database = await busy(database_url)
     assert database.pool_usage() == PoolUsage(size=1, in_use=1)
 
     assert await database.ping() > 0
 
 
-async def test_frozen_database_is_unavailable_and_answers_again(busy, postgres):
+async def test_frozen_database_is_unavailable_until_it_continues(busy, postgres):
     database = await busy(postgres.connected_url("icct26"))
     await database.ping()
 
     with frozen(postgres):
-        causes = [await unanswered(database) for _ in range(2)]
+        causes = [await failed_ping(database) for _ in range(2)]
 
     assert [type(cause) for cause in causes] == [TimeoutError, TimeoutError]
     assert await database.ping(timeout_seconds=60) > 0
 
 
-async def test_killed_database_is_unavailable_and_answers_again(busy, postgres):
+async def test_killed_database_is_unavailable_until_it_is_restarted(busy, postgres):
     database = await busy(postgres.connected_url("icct26"))
     await database.ping()
     with frozen(postgres):
         os.kill(postgres.postmaster_pid, signal.SIGKILL)
 
     with pytest.raises(ServiceUnavailable):
-        await ping_for_ever(database)
+        await ping_until_failure(database)
 
     await asyncio.to_thread(postgres.start)
     assert await database.ping(timeout_seconds=60) > 0
 
 
-async def test_network_that_drops_everything_is_waited_for_no_longer_than_asked(black_hole):
-    database = Database(DatabaseOptions(url=black_hole, connect_timeout_seconds=NEVER))
+async def test_ping_without_any_answer_ends_with_its_timeout(black_hole):
+    database = Database(DatabaseOptions(url=black_hole, connect_timeout_seconds=NEVER_SECONDS))
 
-    cause = await unanswered(database)
+    cause = await failed_ping(database)
 
     assert isinstance(cause, TimeoutError)
     await database.close()
 
 
-async def test_kept_connection_that_fell_silent_is_replaced(proxy):
-    probe = HealthProbe(proxy.url, connect_timeout_seconds=60, stale_after_seconds=SOON)
+async def test_kept_connection_without_answer_is_replaced(proxy):
+    probe = HealthProbe(proxy.url, connect_timeout_seconds=60, stale_after_seconds=SHORT_SECONDS)
     await probe.ping(timeout_seconds=60)
     proxy.drop_responses()
 
@@ -128,26 +132,26 @@ async def test_kept_connection_that_fell_silent_is_replaced(proxy):
     await probe.close()
 
 
-async def test_all_who_ask_together_cause_one_connection(proxy, proxied):
+async def test_concurrent_pings_share_one_connection(proxy, proxied):
     proxy.connect_response = STARTING_UP
 
-    answers = await asyncio.gather(*(proxied.ping() for _ in range(15)), return_exceptions=True)
+    results = await asyncio.gather(*(proxied.ping() for _ in range(15)), return_exceptions=True)
 
-    assert {type(answer) for answer in answers} == {ServiceUnavailable}
+    assert {type(result) for result in results} == {ServiceUnavailable}
     assert proxy.refused_connections == 1
 
 
-async def test_database_that_wakes_up_slowly_is_connected_to_meanwhile(postgres, open_database):
+async def test_connecting_to_a_slow_database_goes_on_after_the_timeout(postgres, open_database):
     database = open_database(postgres.connected_url("icct26"), connect_timeout_seconds=60)
     with frozen(postgres):
-        await unanswered(database)
+        await failed_ping(database)
 
     assert await database.ping(timeout_seconds=60) > 0
 
 
-async def test_closing_ends_a_question_that_is_under_way(black_hole):
-    database = Database(DatabaseOptions(url=black_hole, connect_timeout_seconds=NEVER))
-    await unanswered(database)
+async def test_close_cancels_a_ping_that_is_under_way(black_hole):
+    database = Database(DatabaseOptions(url=black_hole, connect_timeout_seconds=NEVER_SECONDS))
+    await failed_ping(database)
 
     await database.close()
 

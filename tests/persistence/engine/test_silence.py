@@ -1,4 +1,4 @@
-"""Connections that end without a word: noticed soon, by one caller, and given up together."""
+"""Connections whose peer disappears silently are detected soon and invalidated together."""
 
 import asyncio
 import socket
@@ -21,25 +21,25 @@ from persistence.engine.driver import (
 )
 from persistence.fast.statement_pool import CompiledStatement
 
-OUTAGE_SECONDS = 5
+MAX_OUTAGE_SECONDS = 5
 ONE = CompiledStatement(text("SELECT 1 AS number"))
 KEYED = CompiledStatement(text("SELECT key FROM unnest(CAST(:keys AS text[])) AS key"))
 WRITE = """
     INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now()) RETURNING key
 """
 WRITE_ONE = CompiledStatement(text(WRITE))
-# Written again after a commit whose answer was lost, there is one row all the same.
-WRITE_AGAIN = WRITE.replace(
+# Leaves one row when it is repeated after a commit whose answer was lost.
+UPSERT = WRITE.replace(
     "RETURNING", "ON CONFLICT (operation, key) DO UPDATE SET key = excluded.key RETURNING"
 )
-WRITE_ONE_AGAIN = CompiledStatement(text(WRITE_AGAIN))
+UPSERT_ONE = CompiledStatement(text(UPSERT))
 LOCK = "SELECT id FROM tournament FOR UPDATE"
 LOCK_ONE = CompiledStatement(
     text("UPDATE tournament SET taken = taken RETURNING pg_backend_pid() AS pid")
 )
 
 
-def nothing(_error):
+def no_mapping(_error):
     return None
 
 
@@ -51,17 +51,17 @@ async def write(connection, key):
     return (await connection.execute(text(WRITE), {"key": key})).scalar_one()
 
 
-async def write_again(connection, key):
-    return (await connection.execute(text(WRITE_AGAIN), {"key": key})).scalar_one()
+async def upsert(connection, key):
+    return (await connection.execute(text(UPSERT), {"key": key})).scalar_one()
 
 
 async def write_one(database, key, statement=WRITE_ONE):
-    rows = await database.write(statement, {"key": key}, repeatable=True, map_error=nothing)
+    rows = await database.write(statement, {"key": key}, repeatable=True, map_error=no_mapping)
     return rows[0]["key"]
 
 
 async def lock(database):
-    return (await database.write(LOCK_ONE, {}, repeatable=True, map_error=nothing))[0]["pid"]
+    return (await database.write(LOCK_ONE, {}, repeatable=True, map_error=no_mapping))[0]["pid"]
 
 
 def every_call(database, suffix):
@@ -78,55 +78,48 @@ async def stored(sql):
     return [row["key"] for row in await sql.fetch("SELECT key FROM idempotency_record ORDER BY 1")]
 
 
-async def locks_waited_for(sql):
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    async with asyncio.timeout(30):
-        while not await sql.fetchval(waiting):
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize(
     ("silence", "last"), [("drop_traffic", str), ("drop_responses", asyncpg.UniqueViolationError)]
 )
-async def test_statement_on_a_silent_connection_is_done_on_another(
+async def test_statement_on_a_silent_connection_is_retried_on_another(
     proxy, proxied, sql, silence, last
 ):
-    """Either nothing reaches the server, or nothing comes back from it: then it is repeated."""
+    """The server gets nothing, or its responses are lost: then the insert is a duplicate."""
     await asyncio.gather(*every_call(proxied, "before"))
     getattr(proxy, silence)()
 
-    began = monotonic()
-    check_connection = await asyncio.gather(*every_call(proxied, "after"), return_exceptions=True)
-    outage = monotonic() - began
+    started_at = monotonic()
+    results = await asyncio.gather(*every_call(proxied, "after"), return_exceptions=True)
+    outage_seconds = monotonic() - started_at
 
-    assert outage < OUTAGE_SECONDS
-    assert check_connection[0][0]["number"] == 1
-    assert check_connection[1]["key"] == "found"
-    assert check_connection[2:4] == [1, "run after"]
-    assert type(check_connection[4]) is last
+    assert outage_seconds < MAX_OUTAGE_SECONDS
+    assert results[0][0]["number"] == 1
+    assert results[1]["key"] == "found"
+    assert results[2:4] == [1, "run after"]
+    assert type(results[4]) is last
     assert await stored(sql) == ["run after", "run before", "write after", "write before"]
 
 
-async def test_one_silent_connection_costs_one_caller_and_no_later_one(proxy, open_database, sql):
+async def test_silent_connections_delay_one_caller_and_no_later_one(proxy, open_database, sql):
     database = open_database(proxy.url, pool_size=8)
     await asyncio.gather(*(database.run(partial(write, key=f"first {n}")) for n in range(5)))
     proxy.drop_traffic()
 
     with capture_logs() as logs:
         await database.run(partial(write, key="second"))
-    began = monotonic()
+    started_at = monotonic()
     for number in range(10):
         await database.run(partial(write, key=f"third {number}"))
         await write_one(database, f"fourth {number}")
-    later = monotonic() - began
+    later_seconds = monotonic() - started_at
 
     events = [line["event"] for line in logs if line["event"] != "connection_terminated"]
     assert events == ["database_retried"]
-    assert later < 1
+    assert later_seconds < 1
     assert len(await stored(sql)) == 5 + 1 + 20
 
 
-async def test_idle_connection_is_checked_before_use_and_nothing_is_sent_on_a_silent_one(
+async def test_silent_idle_connection_is_replaced_before_anything_is_sent(
     proxy, proxied, sql, monkeypatch
 ):
     for module in (connection_pool, engine_pool):
@@ -134,18 +127,20 @@ async def test_idle_connection_is_checked_before_use_and_nothing_is_sent_on_a_si
     await asyncio.gather(*every_call(proxied, "before"))
     proxy.drop_traffic()
 
-    began = monotonic()
-    # Nothing of these may be repeated: they were never sent.
-    once = await proxied.write(WRITE_ONE, {"key": "once"}, repeatable=False, map_error=nothing)
-    twice = await proxied.run(partial(write, key="again"), repeatable=False)
-    outage = monotonic() - began
+    started_at = monotonic()
+    # These may not be repeated, but were never sent.
+    written = await proxied.write(
+        WRITE_ONE, {"key": "once"}, repeatable=False, map_error=no_mapping
+    )
+    result = await proxied.run(partial(write, key="again"), repeatable=False)
+    outage_seconds = monotonic() - started_at
 
-    assert (once[0]["key"], twice) == ("once", "again")
-    assert outage < OUTAGE_SECONDS
+    assert (written[0]["key"], result) == ("once", "again")
+    assert outage_seconds < MAX_OUTAGE_SECONDS
     assert await stored(sql) == ["again", "once", "run before", "write before"]
 
 
-async def test_waiting_for_a_lock_is_no_silence(proxied, sql):
+async def test_wait_for_a_lock_is_not_taken_for_silence(proxied, sql):
     before = await lock(proxied)
 
     async with sql.transaction():
@@ -159,117 +154,117 @@ async def test_waiting_for_a_lock_is_no_silence(proxied, sql):
     assert logs == []
 
 
-async def test_lock_of_a_session_that_fell_silent_is_released(proxy, proxied, sql):
-    async def lock_and_fall_silent(connection):
+async def test_locks_of_a_silent_session_are_released(proxy, proxied, sql):
+    async def lock_and_drop_traffic(connection):
         await connection.execute(text(LOCK))
         if not proxy.refused_connections:
             proxy.refused_connections += 1
             proxy.drop_traffic()
         await connection.execute(text("SELECT 1"))
 
-    began = monotonic()
-    await proxied.run(lock_and_fall_silent)
+    started_at = monotonic()
+    await proxied.run(lock_and_drop_traffic)
     await lock(proxied)
 
-    assert monotonic() - began < OUTAGE_SECONDS
+    assert monotonic() - started_at < MAX_OUTAGE_SECONDS
     assert proxy.refused_connections == 1
 
 
-async def test_database_that_is_silent_altogether_is_unavailable_in_time(proxy, open_database, sql):
+async def test_completely_silent_database_is_unavailable_in_time(proxy, open_database, sql):
     database = open_database(proxy.url, connect_timeout_seconds=2, lock_timeout_seconds=2)
     await asyncio.gather(*every_call(database, "before"))
     proxy.drop_traffic()
     proxy.is_unresponsive = True
 
-    began = monotonic()
-    check_connection = await asyncio.gather(*every_call(database, "during"), return_exceptions=True)
-    outage = monotonic() - began
+    started_at = monotonic()
+    results = await asyncio.gather(*every_call(database, "during"), return_exceptions=True)
+    outage_seconds = monotonic() - started_at
     proxy.is_unresponsive = False
-    after = monotonic()
+    restored_at = monotonic()
     await asyncio.gather(*every_call(database, "after"))
 
-    assert {type(answer) for answer in check_connection} == {ServiceUnavailable}
-    assert outage < 2 * OUTAGE_SECONDS
-    assert monotonic() - after < OUTAGE_SECONDS
+    assert {type(result) for result in results} == {ServiceUnavailable}
+    assert outage_seconds < 2 * MAX_OUTAGE_SECONDS
+    assert monotonic() - restored_at < MAX_OUTAGE_SECONDS
     assert await stored(sql) == ["run after", "run before", "write after", "write before"]
 
 
-async def test_behind_pgbouncer_a_statement_has_a_deadline(proxy, open_database):
+async def test_statement_behind_pgbouncer_has_a_time_limit(proxy, open_database):
     database = open_database(
         proxy.url, pgbouncer=True, statement_timeout_seconds=0.1, lock_timeout_seconds=0.05
     )
 
-    async def fall_silent(connection):
+    async def drop_traffic(connection):
         if not proxy.refused_connections:
             proxy.refused_connections += 1
             proxy.drop_traffic()
         return await select(connection)
 
-    began = monotonic()
-    assert await database.run(fall_silent) == 1
-    assert monotonic() - began < OUTAGE_SECONDS
+    started_at = monotonic()
+    assert await database.run(drop_traffic) == 1
+    assert monotonic() - started_at < MAX_OUTAGE_SECONDS
 
 
-async def test_sockets_notice_a_side_that_has_gone(proxy, proxied):
+async def test_tcp_keepalive_is_enabled_on_every_connection(proxy, proxied):
     async def options(connection):
         driver = (await connection.get_raw_connection()).driver_connection
         return socket_options(driver)
 
-    own = await connect(proxy.url, timeout_seconds=5)
+    connection = await connect(proxy.url, timeout_seconds=5)
 
-    assert socket_options(own) == await proxied.run(options)
-    assert socket_options(own) == (1, KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MS)
-    own.terminate()
+    assert socket_options(connection) == await proxied.run(options)
+    assert socket_options(connection) == (1, KEEPALIVE_IDLE_SECONDS, USER_TIMEOUT_MS)
+    connection.terminate()
 
 
 def socket_options(driver):
-    opened = driver._transport.get_extra_info("socket")
+    client_socket = driver._transport.get_extra_info("socket")
     tcp = socket.IPPROTO_TCP
     return (
-        opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
-        opened.getsockopt(tcp, socket.TCP_KEEPIDLE),
-        opened.getsockopt(tcp, socket.TCP_USER_TIMEOUT),
+        client_socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+        client_socket.getsockopt(tcp, socket.TCP_KEEPIDLE),
+        client_socket.getsockopt(tcp, socket.TCP_USER_TIMEOUT),
     )
 
 
-async def test_callers_in_a_row_wait_two_deadlines_at_most(proxy, open_database, sql):
+async def test_consecutive_callers_wait_for_two_time_limits_at_most(proxy, open_database, sql):
     database = open_database(proxy.url, pool_size=8, max_overflow=0)
-    acknowledged, slowest, others = [], 0.0, []
+    acknowledged, slowest_seconds, errors = [], 0.0, []
     stop = asyncio.Event()
 
-    async def write_on(name):
-        nonlocal slowest
+    async def keep_writing(name):
+        nonlocal slowest_seconds
         number = 0
         while not stop.is_set():
             key, number = f"{name} {number}", number + 1
-            began = monotonic()
+            started_at = monotonic()
             try:
                 if number % 2:
-                    acknowledged.append(await write_one(database, key, WRITE_ONE_AGAIN))
+                    acknowledged.append(await write_one(database, key, UPSERT_ONE))
                 else:
-                    acknowledged.append(await database.run(partial(write_again, key=key)))
+                    acknowledged.append(await database.run(partial(upsert, key=key)))
             except Exception as error:  # noqa: BLE001 - counted
-                others.append(error)
-            slowest = max(slowest, monotonic() - began)
+                errors.append(error)
+            slowest_seconds = max(slowest_seconds, monotonic() - started_at)
             await asyncio.sleep(0.02)
 
-    writers = [asyncio.create_task(write_on(f"writer {n}")) for n in range(4)]
+    writers = [asyncio.create_task(keep_writing(f"writer {n}")) for n in range(4)]
     async with asyncio.timeout(60):
         for more in (20, 40):
             proxy.drop_traffic()
-            wanted = len(acknowledged) + more
-            while len(acknowledged) < wanted:
+            target = len(acknowledged) + more
+            while len(acknowledged) < target:
                 await asyncio.sleep(0.01)
         stop.set()
         await asyncio.gather(*writers)
 
-    assert others == []
-    assert slowest < OUTAGE_SECONDS
+    assert errors == []
+    assert slowest_seconds < MAX_OUTAGE_SECONDS
     assert await stored(sql) == sorted(acknowledged)
 
 
 @pytest.fixture
-def hurried(monkeypatch):
+def short_watchdog_times(monkeypatch):
     for name, seconds in {
         "CHECK_INTERVAL_SECONDS": 0.05,
         "SUSPECT_AFTER_SECONDS": 0.2,
@@ -279,36 +274,36 @@ def hurried(monkeypatch):
         monkeypatch.setattr(watchdog, name, seconds)
 
 
-@pytest.mark.parametrize("is_asked", [True, False])
-async def test_long_statement_is_cut_only_if_nothing_is_answered(
-    hurried, proxy, open_database, is_asked
+@pytest.mark.parametrize("is_server_answering", [True, False])
+async def test_long_statement_is_ended_only_if_the_server_answers_nothing_else(
+    short_watchdog_times, proxy, open_database, is_server_answering
 ):
     database = open_database(proxy.url, pool_size=8, connect_timeout_seconds=1)
-    long = CompiledStatement(text("SELECT pg_sleep(2)"))
+    sleep = CompiledStatement(text("SELECT pg_sleep(2)"))
     await asyncio.gather(*(database.fetch(ONE) for _ in range(2)))
     with capture_logs() as logs:
-        sleeping = asyncio.create_task(database.fetch(long))
+        sleeping = asyncio.create_task(database.fetch(sleep))
         await asyncio.sleep(0)
         proxy.is_unresponsive = True
-        while is_asked and not sleeping.done():
+        while is_server_answering and not sleeping.done():
             await database.fetch(ONE)
             await asyncio.sleep(0.05)
         outcome = (await asyncio.gather(sleeping, return_exceptions=True))[0]
 
     reasons = [line["reason"] for line in logs if line["event"] == "connection_terminated"]
-    if is_asked:
+    if is_server_answering:
         assert (len(outcome), reasons) == (1, [])
     else:
         assert "silent" in reasons
 
 
-@pytest.mark.parametrize("stall", [0.4, 0.7, 1.5])
-async def test_stall_of_this_process_is_no_silence(proxy, stall):
-    own = await connect(proxy.url, timeout_seconds=5)
-    asyncio.get_running_loop().call_soon(time.sleep, stall)
+@pytest.mark.parametrize("stall_seconds", [0.4, 0.7, 1.5])
+async def test_stall_of_this_process_is_not_taken_for_silence(proxy, stall_seconds):
+    connection = await connect(proxy.url, timeout_seconds=5)
+    asyncio.get_running_loop().call_soon(time.sleep, stall_seconds)
 
-    assert await check_connection(own, timeout_seconds=0.3)
+    assert await check_connection(connection, timeout_seconds=0.3)
 
     proxy.drop_traffic()
-    assert not await check_connection(own, timeout_seconds=0.3)
-    assert own.is_closed()
+    assert not await check_connection(connection, timeout_seconds=0.3)
+    assert connection.is_closed()

@@ -1,4 +1,4 @@
-"""Whether the database takes writes, as health is told."""
+"""The write probe, and the health status of a database that rejects writes."""
 
 import asyncio
 from time import monotonic
@@ -11,26 +11,26 @@ from resolvers.tournaments import queries
 from tests import make
 from tests.persistence.engine.test_sqlstates import OTHERS
 
-REFUSE = """
+REJECTING_TRIGGER = """
     CREATE FUNCTION refuse_writes() RETURNS trigger LANGUAGE plpgsql AS $f$
     BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $f$;
     CREATE TRIGGER refuse_writes BEFORE INSERT ON {table}
     EXECUTE FUNCTION refuse_writes();
 """
-REFUSING = "53100 25006 58030 58000".split()
+REJECTION_CODES = "53100 25006 58030 58000".split()
 TABLES = "team idempotency_record church player audit_event outbox_message tournament".split()
 
 
 @pytest.fixture
-async def refuse(sql):
-    """A function that makes PostgreSQL refuse to write to a table; undone by its second one."""
+async def reject_writes(sql):
+    """Two functions: make PostgreSQL reject writes to a table, and undo that."""
 
     async def undo():
         await sql.execute("DROP FUNCTION IF EXISTS refuse_writes CASCADE")
 
     async def begin(code, table="idempotency_record"):
         await undo()
-        await sql.execute(REFUSE.format(code=code, table=table))
+        await sql.execute(REJECTING_TRIGGER.format(code=code, table=table))
 
     yield begin, undo
     await undo()
@@ -38,30 +38,30 @@ async def refuse(sql):
 
 @pytest.fixture
 async def probe(database_url):
-    made = WriteProbe(database_url, cache_seconds=0)
-    yield made
-    await made.close()
+    probe = WriteProbe(database_url, cache_seconds=0)
+    yield probe
+    await probe.close()
 
 
-async def counts(sql):
-    """Rows, and the transactions that wrote them."""
+async def snapshot(sql):
+    """The number of rows and the newest transaction id of each table."""
     return [
         await sql.fetchrow(f"SELECT count(*), max(xmin::text::bigint) FROM {table}")
         for table in TABLES
     ]
 
 
-async def test_database_that_writes_is_found_out_and_nothing_stays(probe, database, sql):
-    before = await counts(sql)
+async def test_probe_of_a_writable_database_leaves_nothing_behind(probe, database, sql):
+    before = await snapshot(sql)
 
     assert await probe.accepts_writes(timeout_seconds=30)
 
-    assert await counts(sql) == before
+    assert await snapshot(sql) == before
 
 
-@pytest.mark.parametrize("code", REFUSING)
-async def test_refused_write_is_told_until_one_is_done(probe, refuse, code):
-    begin, undo = refuse
+@pytest.mark.parametrize("code", REJECTION_CODES)
+async def test_rejected_probe_counts_until_one_succeeds(probe, reject_writes, code):
+    begin, undo = reject_writes
     await begin(code)
     assert not await probe.accepts_writes(timeout_seconds=30)
     assert not await probe.accepts_writes(timeout_seconds=30)
@@ -72,14 +72,14 @@ async def test_refused_write_is_told_until_one_is_done(probe, refuse, code):
 
 
 @pytest.mark.parametrize("code", OTHERS[:-2])
-async def test_other_failure_of_the_probe_is_not_one_of_writing(probe, refuse, code):
-    begin, _ = refuse
+async def test_other_error_of_the_probe_does_not_count_as_rejected(probe, reject_writes, code):
+    begin, _ = reject_writes
     await begin(code)
 
     assert await probe.accepts_writes(timeout_seconds=30)
 
 
-async def test_refused_write_of_the_service_counts_more_than_a_small_probe(database_url):
+async def test_rejected_write_of_the_service_outweighs_the_probe(database_url):
     probe = WriteProbe(database_url)
     probe.mark_refused()
     assert not await probe.accepts_writes(timeout_seconds=30)
@@ -88,29 +88,29 @@ async def test_refused_write_of_the_service_counts_more_than_a_small_probe(datab
     await probe.close()
 
 
-async def test_those_who_ask_together_cause_one_write(database_url, proxy):
+async def test_concurrent_callers_share_one_write(database_url, proxy):
     probe = WriteProbe(proxy.url)
     proxy.connect_response = b""
 
-    answers = await asyncio.gather(*(probe.accepts_writes(timeout_seconds=30) for _ in range(20)))
+    results = await asyncio.gather(*(probe.accepts_writes(timeout_seconds=30) for _ in range(20)))
     await probe.accepts_writes(timeout_seconds=30)
 
-    # A database that cannot be reached is none that refuses to write.
-    assert answers == [True] * 20
+    # An unreachable database does not count as one that rejects writes.
+    assert results == [True] * 20
     assert proxy.refused_connections == 1
     await probe.close()
 
 
-async def test_write_that_hangs_is_waited_for_as_long_as_asked_and_is_none(
+async def test_hanging_write_ends_with_the_timeouts_and_counts_as_rejected(
     database_url, sql, monkeypatch
 ):
     monkeypatch.setattr(write_probe, "TIMEOUT_SECONDS", 0.3)
     probe = WriteProbe(database_url, cache_seconds=60)
     async with sql.transaction():
         await sql.execute("LOCK TABLE idempotency_record")
-        began = monotonic()
+        started_at = monotonic()
         first = await probe.accepts_writes(timeout_seconds=0.01)
-        waited = monotonic() - began
+        waited = monotonic() - started_at
         second = await probe.accepts_writes(timeout_seconds=30)
 
     assert (first, second) == (True, False)
@@ -118,9 +118,9 @@ async def test_write_that_hangs_is_waited_for_as_long_as_asked_and_is_none(
     await probe.close()
 
 
-@pytest.mark.parametrize("code", REFUSING)
-async def test_health_says_that_nothing_can_be_written(services, client, refuse, code):
-    begin, _ = refuse
+@pytest.mark.parametrize("code", REJECTION_CODES)
+async def test_health_is_down_when_writes_are_rejected(services, client, reject_writes, code):
+    begin, _ = reject_writes
     await begin(code)
 
     check = await queries.database_check(services)
@@ -130,28 +130,30 @@ async def test_health_says_that_nothing_can_be_written(services, client, refuse,
     assert (ready.status_code, ready.json()["status"]) == (503, "DOWN")
 
 
-@pytest.mark.parametrize("code", [*REFUSING, "53000", "53200", "53400", "57P03", "26000", "55P03"])
+@pytest.mark.parametrize(
+    "code", [*REJECTION_CODES, "53000", "53200", "53400", "57P03", "26000", "55P03"]
+)
 @pytest.mark.parametrize("table", ["team", "idempotency_record"])
-async def test_registration_that_cannot_be_written_is_unavailable_and_leaves_nothing(
-    client, sql, refuse, code, table
+async def test_registration_whose_write_is_rejected_is_unavailable_and_leaves_nothing(
+    client, sql, reject_writes, code, table
 ):
-    begin, undo = refuse
+    begin, undo = reject_writes
     await begin(code, table)
-    before = await counts(sql)
+    before = await snapshot(sql)
 
-    refused = await register(client)
+    rejected = await register(client)
 
-    error = refused.json()["errors"][0]["extensions"]
+    error = rejected.json()["errors"][0]["extensions"]
     assert error["code"] == "SERVICE_UNAVAILABLE"
     assert (error["retryable"], error["retryAfterSeconds"]) == (True, 2)
-    assert refused.headers["Retry-After"] == "2"
-    assert await counts(sql) == before
+    assert rejected.headers["Retry-After"] == "2"
+    assert await snapshot(sql) == before
     ready = await client.get("/readyz")
-    assert ready.status_code == (503 if code in REFUSING else 200)
+    assert ready.status_code == (503 if code in REJECTION_CODES else 200)
 
     await undo()
-    done = await register(client)
-    assert done.json()["data"]["registerTeam"]["team"]["code"] == "ICCT-001"
+    accepted = await register(client)
+    assert accepted.json()["data"]["registerTeam"]["team"]["code"] == "ICCT-001"
     assert (await client.get("/readyz")).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""Rows by their keys: those who ask together are told by one statement, each what is theirs."""
+"""Concurrent look-ups by key share a statement, and each gets its own row or error."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from persistence.fast.batching import MAX_BATCH_SIZE
 from persistence.fast.statement_pool import CompiledStatement
 from tests.statement_recorder import record_statements
 
-# One row for each key but 1; for 0 it fails.
+# A row for each key but 1; fails for 0.
 TENTHS = CompiledStatement(
     text(
         "SELECT asked AS key, 10 / asked AS found, pg_backend_pid() AS pid"
@@ -23,7 +23,7 @@ TENTHS = CompiledStatement(
 )
 
 
-# The same, once the lock is free.
+# The same rows, once an advisory lock is free.
 LOCKED = CompiledStatement(
     text(
         "SELECT asked AS key, 10 / asked AS found"
@@ -37,42 +37,42 @@ WAITING = """
 """
 
 
-async def asked(database: Database, *keys: int) -> list[object]:
-    answers = (database.find_by_key(TENTHS, key) for key in keys)
-    rows = await asyncio.gather(*answers, return_exceptions=True)
+async def find_all(database: Database, *keys: int) -> list[object]:
+    lookups = (database.find_by_key(TENTHS, key) for key in keys)
+    rows = await asyncio.gather(*lookups, return_exceptions=True)
     return [row if row is None or isinstance(row, Exception) else row["found"] for row in rows]
 
 
-async def test_those_who_ask_together_are_told_by_one_statement(database):
+async def test_concurrent_lookups_share_one_statement(database):
     with record_statements() as seen:
-        assert await asked(database, 2, 5, 1, 2) == [5, 2, None, 5]
+        assert await find_all(database, 2, 5, 1, 2) == [5, 2, None, 5]
 
     assert len(seen) == 1
 
 
-async def test_who_asks_later_is_told_what_is_true_by_then(database):
+async def test_later_lookup_reads_again(database):
     with record_statements() as seen:
-        assert await asked(database, 2) == [5]
-        assert await asked(database, 2) == [5]
+        assert await find_all(database, 2) == [5]
+        assert await find_all(database, 2) == [5]
 
     assert len(seen) == 2
 
 
-async def test_a_statement_asks_for_so_many_at_most(database):
+async def test_statement_has_a_limited_number_of_keys(database):
     with record_statements() as seen:
-        assert await asked(database, *[2] * (MAX_BATCH_SIZE + 1)) == [5] * (MAX_BATCH_SIZE + 1)
+        assert await find_all(database, *[2] * (MAX_BATCH_SIZE + 1)) == [5] * (MAX_BATCH_SIZE + 1)
 
     assert len(seen) == 2
 
 
-async def test_a_failure_is_told_to_whom_it_concerns_alone(database):
-    two, wrong, five = await asked(database, 2, 0, 5)
+async def test_error_is_raised_only_for_the_key_that_causes_it(database):
+    two, wrong, five = await find_all(database, 2, 0, 5)
 
     assert (two, five) == (5, 2)
     assert isinstance(wrong, asyncpg.DivisionByZeroError)
 
 
-async def test_who_goes_away_takes_nobody_along(database):
+async def test_cancelled_lookup_does_not_affect_others(database):
     tasks = [asyncio.create_task(database.find_by_key(TENTHS, key)) for key in (2, 5)]
     await asyncio.sleep(0)
     tasks[0].cancel()
@@ -82,7 +82,7 @@ async def test_who_goes_away_takes_nobody_along(database):
         await tasks[0]
 
 
-async def test_who_goes_away_while_the_database_works_takes_nobody_along(database, sql):
+async def test_lookup_cancelled_during_the_statement_does_not_affect_others(database, sql):
     await sql.execute("SELECT pg_advisory_lock(26)")
     tasks = [asyncio.create_task(database.find_by_key(LOCKED, key)) for key in (2, 5, 10)]
     while await sql.fetchval(WAITING) != 1:
@@ -95,17 +95,17 @@ async def test_who_goes_away_while_the_database_works_takes_nobody_along(databas
     assert [(await task)["found"] for task in tasks[1:]] == [2, 1]
 
 
-async def test_all_are_told_after_a_connection_was_lost(database, sql):
+async def test_lookups_are_retried_after_a_lost_connection(database, sql):
     row = await database.find_by_key(TENTHS, 2)
     await sql.fetchval("SELECT pg_terminate_backend($1, 5000)", row["pid"])
 
-    assert await asked(database, 2, 5) == [5, 2]
+    assert await find_all(database, 2, 5) == [5, 2]
 
 
 @pytest.mark.parametrize("changes", [{"pgbouncer": True}, {"pool_size": 1, "max_overflow": 0}])
-async def test_without_connections_of_their_own_they_use_the_pool(database_url, changes):
+async def test_lookups_without_a_read_pool_use_the_engine(database_url, changes):
     database = Database(DatabaseOptions(url=database_url, **changes))
     try:
-        assert await asked(database, 2, 1) == [5, None]
+        assert await find_all(database, 2, 1) == [5, None]
     finally:
         await database.close()

@@ -1,4 +1,4 @@
-"""Reads on connections of their own: what becomes of a connection when something goes wrong."""
+"""Single statements on asyncpg connections, and connections after errors."""
 
 import asyncio
 from contextlib import suppress
@@ -17,20 +17,20 @@ from persistence.engine.watchdog import Watchdog
 from persistence.fast.statement_pool import CompiledStatement, StatementPool
 from persistence.models import team
 
-SETTINGS = {"application_name": "direct-test", "lock_timeout": "5000"}
+SETTINGS = {"application_name": "pool-test", "lock_timeout": "5000"}
 PID = CompiledStatement(text("SELECT pg_backend_pid() AS pid"))
 SLEEP = CompiledStatement(text("SELECT pg_sleep(30)"))
 BROKEN = CompiledStatement(text("SELECT 1 / CAST(:by AS integer) AS found"))
 
 
 @pytest.fixture
-async def direct(database_url):
-    made = made_direct(database_url, size=2)
-    yield made
-    made.close()
+async def pool(database_url):
+    statement_pool = create_pool(database_url, size=2)
+    yield statement_pool
+    statement_pool.close()
 
 
-def made_direct(url: str, *, size: int, wait_seconds: float = 5) -> StatementPool:
+def create_pool(url: str, *, size: int, wait_seconds: float = 5) -> StatementPool:
     options = PoolOptions(
         url=url,
         size=size,
@@ -43,103 +43,103 @@ def made_direct(url: str, *, size: int, wait_seconds: float = 5) -> StatementPoo
     return StatementPool(ConnectionPool(options, invalidator=PoolInvalidator(), watchdog=watchdog))
 
 
-async def pid(direct: StatementPool) -> int:
-    return (await direct.fetch(PID, {}))[0]["pid"]
+async def pid(pool: StatementPool) -> int:
+    return (await pool.fetch(PID, {}))[0]["pid"]
 
 
-async def under_way(sql, count: int = 1) -> None:
-    """Until so many statements sleep in the database."""
+async def wait_for_sleepers(sql, count: int = 1) -> None:
+    """Wait until so many sessions are sleeping."""
     while (
         await sql.fetchval(
             "SELECT count(*) FROM pg_stat_activity"
-            " WHERE application_name = 'direct-test' AND wait_event = 'PgSleep'"
+            " WHERE application_name = 'pool-test' AND wait_event = 'PgSleep'"
         )
         < count
     ):
         await asyncio.sleep(0.01)
 
 
-def test_values_are_sent_in_the_order_of_the_text():
+def test_arguments_are_in_the_order_of_the_placeholders():
     statement = CompiledStatement(
         select(func.count())
         .select_from(team)
         .where(team.c.code == bindparam("code"), team.c.version == 3, team.c.id == bindparam("id"))
     )
-    one = UUID(int=1)
+    team_id = UUID(int=1)
 
     assert statement.text.count("$") == 3
-    assert statement.arguments({"id": one, "code": "ICCT-001"}) == ["ICCT-001", 3, one]
+    assert statement.arguments({"id": team_id, "code": "ICCT-001"}) == ["ICCT-001", 3, team_id]
 
 
-async def test_one_connection_is_used_again_and_again(direct):
-    assert len({await pid(direct) for _ in range(5)}) == 1
-    assert direct.in_use == 0
+async def test_idle_connection_is_reused(pool):
+    assert len({await pid(pool) for _ in range(5)}) == 1
+    assert pool.in_use == 0
 
 
-async def test_a_statement_that_fails_costs_no_connection(direct):
-    before = await pid(direct)
+async def test_failed_statement_keeps_its_connection(pool):
+    before = await pid(pool)
 
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await direct.fetch(BROKEN, {"by": 0})
+        await pool.fetch(BROKEN, {"by": 0})
 
-    assert await pid(direct) == before
+    assert await pid(pool) == before
 
 
-async def test_a_connection_that_was_ended_is_replaced(direct, sql):
-    before = await pid(direct)
+async def test_terminated_connection_is_replaced(pool, sql):
+    before = await pid(pool)
     await sql.fetchval("SELECT pg_terminate_backend($1, 5000)", before)
 
-    # Its end may not have arrived yet.
+    # The pool may not have noticed the end yet.
     with suppress(ConnectionError, asyncpg.PostgresError):
-        await direct.fetch(PID, {})
+        await pool.fetch(PID, {})
 
-    assert await pid(direct) != before
-    assert direct.in_use == 0
+    assert await pid(pool) != before
+    assert pool.in_use == 0
 
 
-async def test_a_read_that_is_given_up_leaves_nothing_on_the_line(direct, sql):
-    before = await pid(direct)
-    reading = asyncio.create_task(direct.fetch(SLEEP, {}))
-    await under_way(sql)
+async def test_connection_of_a_cancelled_statement_is_not_reused(pool, sql):
+    before = await pid(pool)
+    reading = asyncio.create_task(pool.fetch(SLEEP, {}))
+    await wait_for_sleepers(sql)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
 
-    assert await pid(direct) != before
-    assert direct.in_use == 0
+    assert await pid(pool) != before
+    assert pool.in_use == 0
 
 
-async def test_a_value_that_is_none_of_its_type_costs_no_connection(direct):
-    before = await pid(direct)
+async def test_argument_of_the_wrong_type_keeps_the_connection(pool):
+    before = await pid(pool)
 
     with pytest.raises(asyncpg.DataError, match="invalid input for query argument"):
-        await direct.fetch(BROKEN, {"by": "a text"})
+        await pool.fetch(BROKEN, {"by": "a text"})
 
-    assert await pid(direct) == before
-    assert direct.in_use == 0
+    assert await pid(pool) == before
+    assert pool.in_use == 0
 
 
-async def test_no_more_connections_than_there_may_be(database_url, sql):
-    direct = made_direct(database_url, size=2, wait_seconds=0.05)
-    busy = [asyncio.create_task(direct.fetch(SLEEP, {})) for _ in range(2)]
-    await under_way(sql, 2)
+async def test_statement_waits_no_longer_than_the_limit_for_a_connection(database_url, sql):
+    pool = create_pool(database_url, size=2, wait_seconds=0.05)
+    busy = [asyncio.create_task(pool.fetch(SLEEP, {})) for _ in range(2)]
+    await wait_for_sleepers(sql, 2)
 
     with pytest.raises(NoFreeConnection):
-        await direct.fetch(PID, {})
+        await pool.fetch(PID, {})
 
-    for one in busy:
-        one.cancel()
+    for task in busy:
+        task.cancel()
     await asyncio.gather(*busy, return_exceptions=True)
-    assert await pid(direct) > 0
-    direct.close()
+    assert await pid(pool) > 0
+    pool.close()
 
 
-async def test_who_waits_is_served_in_turn(direct):
-    assert len({await one for one in [pid(direct) for _ in range(20)]}) <= 2
-    assert len(set(await asyncio.gather(*(pid(direct) for _ in range(20))))) <= 2
+async def test_waiting_statements_share_the_connections(pool):
+    assert len({await call for call in [pid(pool) for _ in range(20)]}) <= 2
+    assert len(set(await asyncio.gather(*(pid(pool) for _ in range(20))))) <= 2
 
 
-async def test_reads_are_repeated_after_a_loss(database_url, sql):
+async def test_reads_are_retried_after_a_lost_connection(database_url, sql):
     options = DatabaseOptions(url=database_url, pool_size=4, max_overflow=0)
     database = Database(options)
     try:
@@ -155,9 +155,9 @@ async def test_reads_are_repeated_after_a_loss(database_url, sql):
         await database.close()
 
 
-async def test_a_database_that_is_away():
-    away = "postgresql+asyncpg://postgres@127.0.0.1:1/nowhere"
-    database = Database(DatabaseOptions(url=away, pool_size=4, attempts=2))
+async def test_unreachable_database_is_unavailable():
+    url = "postgresql+asyncpg://postgres@127.0.0.1:1/nowhere"
+    database = Database(DatabaseOptions(url=url, pool_size=4, attempts=2))
 
     with pytest.raises(ServiceUnavailable):
         await database.fetch(PID)
@@ -166,7 +166,7 @@ async def test_a_database_that_is_away():
 
 
 @pytest.mark.parametrize("changes", [{"pgbouncer": True}, {"pool_size": 1, "max_overflow": 0}])
-async def test_without_connections_of_their_own_reads_use_the_pool(database_url, changes):
+async def test_reads_without_a_read_pool_use_the_engine(database_url, changes):
     database = Database(DatabaseOptions(url=database_url, **changes))
     try:
         assert (await database.fetch(BROKEN, by=1))[0]["found"] == 1

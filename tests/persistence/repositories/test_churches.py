@@ -10,7 +10,7 @@ from persistence.repositories import churches
 
 @pytest.fixture
 def add(sql):
-    """Adds a church to the active tournament, or to `tournament_id`."""
+    """A function that adds a church to the active tournament, or to `tournament_id`."""
 
     async def add_church(name, *, normalized=None, taken=1, tournament_id=None):
         await sql.execute(
@@ -42,16 +42,16 @@ def page(database):
 
 @pytest.fixture
 def raw_names(database):
-    """The names found by a search that is not normalised before."""
+    """A function that searches a text as it is, without normalising it. Returns names."""
 
-    async def find(search):
-        found = await database.read(
+    async def search_names(search):
+        results = await database.read(
             partial(churches.page, search=search, request=PageRequest(size=100))
         )
-        assert await database.read(partial(churches.count, search=search)) == len(found.rows)
-        return names_of(found)
+        assert await database.read(partial(churches.count, search=search)) == len(results.rows)
+        return church_names(results)
 
-    return find
+    return search_names
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def names(raw_names):
     return lambda search: raw_names(normalize(search))
 
 
-def names_of(page):
+def church_names(page):
     return [row.name for row in page.rows]
 
 
@@ -68,9 +68,9 @@ def after(page):
 
 
 async def test_empty_tournament_has_an_empty_page(page, names):
-    found = await page()
+    first_page = await page()
 
-    assert (found.rows, found.has_next) == ((), False)
+    assert (first_page.rows, first_page.has_next) == ((), False)
     assert await names("") == []
 
 
@@ -98,46 +98,46 @@ async def test_pages_follow_each_other_by_name(add, page, first, pages):
     for name in "DBCA":
         await add(name)
 
-    found = [await page(first)]
-    while found[-1].has_next:
-        found.append(await page(first, after=after(found[-1])))
+    read_pages = [await page(first)]
+    while read_pages[-1].has_next:
+        read_pages.append(await page(first, after=after(read_pages[-1])))
 
-    assert [(names_of(one), one.has_next) for one in found] == pages
+    assert [(church_names(entry), entry.has_next) for entry in read_pages] == pages
 
 
-async def test_walk_among_insertions_neither_repeats_nor_skips(add, page):
+async def test_paging_during_insertions_neither_repeats_nor_skips(add, page):
     before = [f"Church {number:02}" for number in range(10, 20)]
     for name in before:
         await add(name)
 
-    walked = []
-    found = await page(3)
-    walked += names_of(found)
+    read = []
+    current = await page(3)
+    read += church_names(current)
     number = 0
-    while found.has_next:
-        await add(f"Church 0{number}")  # before the place that was reached
-        await add(f"{walked[-1]} Annexe")  # behind it, hence seen
+    while current.has_next:
+        await add(f"Church 0{number}")  # before the cursor
+        await add(f"{read[-1]} Annexe")  # after the cursor, so it is read
         number += 1
-        found = await page(3, after=after(found))
-        walked += names_of(found)
+        current = await page(3, after=after(current))
+        read += church_names(current)
 
-    assert [name for name in walked if name in before] == before
-    assert len(set(walked)) == len(walked)
-    assert walked == sorted(walked)
-    assert [name for name in walked if "Annexe" in name] == [
+    assert [name for name in read if name in before] == before
+    assert len(set(read)) == len(read)
+    assert read == sorted(read)
+    assert [name for name in read if "Annexe" in name] == [
         f"Church {last} Annexe" for last in (12, 14, 16, 18)
     ]
 
 
-async def test_churches_of_one_name_are_told_apart_by_their_ids(add, page):
+async def test_churches_with_the_same_name_are_paged_by_id(add, page):
     for number in range(5):
         await add("CSI Zion", normalized=f"csi zion {number}")
 
-    found = [await page(2)]
-    while found[-1].has_next:
-        found.append(await page(2, after=after(found[-1])))
+    pages = [await page(2)]
+    while pages[-1].has_next:
+        pages.append(await page(2, after=after(pages[-1])))
 
-    ids = [row.id for one in found for row in one.rows]
+    ids = [row.id for entry in pages for row in entry.rows]
     assert len(ids) == 5
     assert ids == sorted(set(ids))
 
@@ -145,42 +145,42 @@ async def test_churches_of_one_name_are_told_apart_by_their_ids(add, page):
 @pytest.mark.parametrize(
     "search", ["CSI St Peters", "csi st. peter's", "  C.S.I.   ST PETER’S ", "peters", "I ST"]
 )
-async def test_church_is_found_however_it_is_written(add, names, search):
+async def test_search_ignores_case_punctuation_and_spaces(add, names, search):
     await add("C.S.I. St. Peter's")
     await add("CSI Zion")
 
     assert await names(search) == ["C.S.I. St. Peter's"]
 
 
-async def test_search_without_letters_finds_all(add, names):
+async def test_search_without_letters_finds_everything(add, names):
     await add("CSI Zion")
     await add("Holy Trinity")
 
     assert await names(" .' ") == ["CSI Zion", "Holy Trinity"]
 
 
-@pytest.mark.parametrize("sign", ["%", "_", "/", "\\", "'", '"', ":x", "$1"])
-async def test_signs_of_patterns_stand_for_themselves(add, raw_names, sign):
+@pytest.mark.parametrize("char", ["%", "_", "/", "\\", "'", '"', ":x", "$1"])
+async def test_pattern_characters_are_matched_literally(add, raw_names, char):
     await add("Plain", normalized="plain")
-    await add("Marked", normalized=f"a{sign}b")
+    await add("Marked", normalized=f"a{char}b")
 
-    assert await raw_names(sign) == ["Marked"]
-    assert await raw_names(f"a{sign}") == ["Marked"]
-    assert await raw_names(f"p{sign}n") == []
+    assert await raw_names(char) == ["Marked"]
+    assert await raw_names(f"a{char}") == ["Marked"]
+    assert await raw_names(f"p{char}n") == []
 
 
-async def test_pages_of_a_search_hold_nothing_else(add, page):
+async def test_pages_of_a_search_hold_matches_only(add, page):
     for name in ("CSI A", "Holy B", "CSI C", "Holy D", "CSI E"):
         await add(name)
 
     first = await page(2, search="csi")
     second = await page(2, search="csi", after=after(first))
 
-    assert (names_of(first), first.has_next) == (["CSI A", "CSI C"], True)
-    assert (names_of(second), second.has_next) == (["CSI E"], False)
+    assert (church_names(first), first.has_next) == (["CSI A", "CSI C"], True)
+    assert (church_names(second), second.has_next) == (["CSI E"], False)
 
 
-async def test_churches_of_another_season_are_not_shown(add, names, sql):
+async def test_churches_of_another_season_are_left_out(add, names, sql):
     other = new_id()
     await sql.execute(
         "INSERT INTO tournament SELECT (jsonb_populate_record("

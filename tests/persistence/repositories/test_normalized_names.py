@@ -11,7 +11,7 @@ IGNORED = ["\u034f", "\u00ad", "\u200b", "\u200d", "\u3164", "\ufe0f", "\U000e00
 
 @pytest.fixture
 def add(sql):
-    """Adds a church of the active tournament with this normalised name, and returns its id."""
+    """A function that adds a church with this normalised name and returns its id."""
 
     async def add_church(normalized_name):
         church_id = new_id()
@@ -26,12 +26,12 @@ def add(sql):
     return add_church
 
 
-async def name_of(sql, church_id):
+async def stored_name(sql, church_id):
     return await sql.fetchval("SELECT normalized_name FROM church WHERE id = $1", church_id)
 
 
 @pytest.mark.parametrize("ignored", IGNORED)
-async def test_old_name_of_church_is_normalised_anew_once(database, sql, add, ignored):
+async def test_outdated_church_names_are_renormalised_once(database, sql, add, ignored):
     church_id = await add(f"zi{ignored}on")
     await sql.execute(
         "INSERT INTO church_alias SELECT tournament_id, $2, id FROM church WHERE id = $1",
@@ -41,36 +41,34 @@ async def test_old_name_of_church_is_normalised_anew_once(database, sql, add, ig
 
     assert await database.read(normalized_names.count_outdated) == {"church": 1, "church_alias": 1}
     assert await normalized_names.renormalize(database) == 2
-    assert await name_of(sql, church_id) == "zion"
+    assert await stored_name(sql, church_id) == "zion"
     assert await sql.fetchval("SELECT normalized_name FROM church_alias") == "zion hall"
     assert await database.read(normalized_names.count_outdated) == {}
     assert await normalized_names.renormalize(database) == 0
 
 
-async def test_name_that_another_church_has_stays_and_is_counted(database, sql, add, monkeypatch):
-    monkeypatch.setattr(normalized_names, "BATCH", 2)
+async def test_name_whose_new_form_is_taken_is_kept_and_counted(database, sql, add, monkeypatch):
+    monkeypatch.setattr(normalized_names, "BATCH_SIZE", 2)
     await add("zion")
-    old = [await add(f"zi{ignored}on") for ignored in IGNORED]
+    outdated = [await add(f"zi{ignored}on") for ignored in IGNORED]
     free = await add("be\u034fthel")
 
     assert await normalized_names.renormalize(database) == 1
-    assert await name_of(sql, free) == "bethel"
-    names = [await name_of(sql, church_id) for church_id in old]
+    assert await stored_name(sql, free) == "bethel"
+    names = [await stored_name(sql, church_id) for church_id in outdated]
     assert names == [f"zi{ignored}on" for ignored in IGNORED]
     assert await database.read(normalized_names.count_outdated) == {"church": len(IGNORED)}
 
 
-async def test_names_without_such_characters_stay(database, sql, add):
+async def test_names_without_ignored_characters_are_kept(database, sql, add):
     church_ids = [await add(name) for name in ("zion", "ஆனந்த்", "école", "സഭ")]
 
     assert await normalized_names.renormalize(database) == 0
-    names = [await name_of(sql, church_id) for church_id in church_ids]
+    names = [await stored_name(sql, church_id) for church_id in church_ids]
     assert names == ["zion", "ஆனந்த்", "école", "സഭ"]
 
 
-async def test_names_of_teams_and_players_are_normalised_anew_unless_a_live_team_has_them(
-    services, sql
-):
+async def test_team_and_player_names_are_renormalised_unless_a_live_team_has_them(services, sql):
     await sql.execute("UPDATE tournament SET teams_per_church = 9")
     codes = []
     for number in range(3):

@@ -1,4 +1,4 @@
-"""Statements about organisers, sessions and API tokens, and the constraints behind them."""
+"""Repositories of organisers, sessions, API tokens and the second factor; constraints."""
 
 import asyncio
 from datetime import timedelta
@@ -33,14 +33,14 @@ async def owner(database, clock) -> OrganiserRecord:
 
 
 async def add(database, clock, email: str) -> OrganiserRecord:
-    added = await database.run(
+    organiser = await database.run(
         partial(organisers.add, email=email, role=Role.OWNER, password_hash="hash", now=clock.now)
     )
-    assert added is not None
-    return added
+    assert organiser is not None
+    return organiser
 
 
-def session_of(organiser: OrganiserRecord, clock) -> SessionRecord:
+def new_session(organiser: OrganiserRecord, clock) -> SessionRecord:
     return SessionRecord(
         id=new_id(),
         organiser_id=organiser.id,
@@ -51,7 +51,7 @@ def session_of(organiser: OrganiserRecord, clock) -> SessionRecord:
     )
 
 
-async def test_organiser_is_found_as_it_was_added(database, clock, owner):
+async def test_added_organiser_is_found(database, clock, owner):
     assert owner == OrganiserRecord(
         id=owner.id,
         email="owner@example.org",
@@ -66,21 +66,21 @@ async def test_organiser_is_found_as_it_was_added(database, clock, owner):
     assert (account.organiser, account.password_hash, account.totp_salt) == (owner, "hash", None)
 
 
-async def test_nobody_is_found_where_there_is_nobody(database, owner, clock):
-    nobody = UUID(int=1)
+async def test_unknown_organiser_is_none_in_every_statement(database, owner, clock):
+    unknown_id = UUID(int=1)
 
-    assert await database.read(partial(organisers.find, organiser_id=nobody)) is None
+    assert await database.read(partial(organisers.find, organiser_id=unknown_id)) is None
     for work in (
         partial(organisers.find_account_by_email, email="OWNER@example.org"),
         partial(organisers.find_by_invitation, invitation_hash=HASH, now=clock.now),
         partial(organisers.set_password, email="x@example.org", password_hash="x"),
-        partial(organisers.set_role, organiser_id=nobody, role=Role.VIEWER),
+        partial(organisers.set_role, organiser_id=unknown_id, role=Role.VIEWER),
         partial(organisers.record_sign_in, organiser_id=owner.id, password_hash="x", now=clock.now),
     ):
         assert await database.run(work) is None
 
 
-async def test_owners_who_can_sign_in_are_locked_until_the_end(database, clock, owner):
+async def test_owners_who_can_sign_in_are_locked_until_the_commit(database, clock, owner):
     await database.run(
         partial(
             organisers.invite,
@@ -102,27 +102,27 @@ async def test_owners_who_can_sign_in_are_locked_until_the_end(database, clock, 
         order.append("first")
 
     async def second(connection):
-        found = await organisers.lock_owners(connection)
+        owner_ids = await organisers.lock_owners(connection)
         order.append("second")
-        return found
+        return owner_ids
 
-    waiting = asyncio.create_task(database.run(first))
+    first_task = asyncio.create_task(database.run(first))
     await locked.wait()
-    behind = asyncio.create_task(database.run(second))
+    second_task = asyncio.create_task(database.run(second))
     released.set()
 
-    await waiting
-    assert await behind == set()
+    await first_task
+    assert await second_task == set()
     assert order == ["first", "second"]
 
 
 async def test_session_is_found_by_its_hash(database, clock, owner):
-    session = session_of(owner, clock)
+    session = new_session(owner, clock)
     await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
 
-    found = await stored_sessions.find_session(database, HASH)
+    credential = await stored_sessions.find_session(database, HASH)
 
-    assert found == Credential(
+    assert credential == Credential(
         id=session.id,
         caller=Caller(
             kind=CallerKind.ORGANISER,
@@ -136,8 +136,8 @@ async def test_session_is_found_by_its_hash(database, clock, owner):
     assert await stored_sessions.find_session(database, b"x" * 32) is None
 
 
-async def test_last_use_never_goes_back(database, clock, owner, sql):
-    session = session_of(owner, clock)
+async def test_last_use_is_never_set_back(database, clock, owner, sql):
+    session = new_session(owner, clock)
     await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
 
     for minutes in (5, 3):
@@ -151,17 +151,17 @@ async def test_last_use_never_goes_back(database, clock, owner, sql):
 
 
 async def test_session_is_deleted_once(database, clock, owner):
-    session = session_of(owner, clock)
+    session = new_session(owner, clock)
     await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
     delete = partial(stored_sessions.delete_session, session_id=session.id, organiser_id=None)
 
-    gone = await asyncio.gather(*(database.run(delete) for _ in range(3)))
+    deleted = await asyncio.gather(*(database.run(delete) for _ in range(3)))
 
-    assert sorted(gone, key=str) == [None, None, session]
+    assert sorted(deleted, key=str) == [None, None, session]
 
 
-async def test_what_has_expired_is_forgotten(database, clock, owner, sql):
-    session = session_of(owner, clock)
+async def test_expired_sessions_and_tokens_are_deleted(database, clock, owner, sql):
+    session = new_session(owner, clock)
     token = ApiTokenRecord(
         id=new_id(),
         organiser_id=owner.id,
@@ -174,21 +174,21 @@ async def test_what_has_expired_is_forgotten(database, clock, owner, sql):
     )
     await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
     await database.run(partial(stored_sessions.add_api_token, token=token, token_hash=HASH))
-    forgotten = []
+    deleted = []
 
     for hours in (0, 2, 3):
         now = clock.now + hours * HOUR
-        forgotten.append(
+        deleted.append(
             await database.run(
                 partial(stored_sessions.delete_expired, now=now, idle_since=clock.now - HOUR)
             )
         )
 
-    assert forgotten == [0, 1, 1]
+    assert deleted == [0, 1, 1]
     assert await sql.fetchval("SELECT count(*) FROM organiser") == 1
 
 
-async def test_step_of_a_code_only_goes_forward(database, clock, owner):
+async def test_totp_code_of_the_same_or_an_earlier_step_is_rejected(database, clock, owner):
     propose = partial(totp.propose, organiser_id=owner.id, salt=SALT)
     confirm = partial(totp.confirm, organiser_id=owner.id, salt=SALT, step=7, now=clock.now)
 
@@ -234,15 +234,15 @@ async def test_recovery_codes_belong_to_one_organiser(database, clock, owner, sq
         (CHIEF_TOKEN, "ck_api_token_role_known"),
     ],
 )
-async def test_rows_that_make_no_sense_are_refused(owner, sql, change, constraint):
-    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+async def test_constraints_reject_inconsistent_rows(owner, sql, change, constraint):
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as raised:
         await sql.execute(change)
 
-    assert refused.value.constraint_name == constraint
+    assert raised.value.constraint_name == constraint
 
 
-async def test_everything_of_an_organiser_goes_with_them(database, clock, owner, sql):
-    session = session_of(owner, clock)
+async def test_sessions_are_deleted_with_their_organiser(database, clock, owner, sql):
+    session = new_session(owner, clock)
     await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
 
     await sql.execute("DELETE FROM organiser")
