@@ -1,4 +1,4 @@
-"""Units of work and what becomes of them when PostgreSQL fails them."""
+"""Units of work, and their retries after failures of PostgreSQL."""
 
 import asyncio
 from collections import Counter
@@ -16,30 +16,30 @@ from tests.postgres_proxy import TERMINATED
 
 WRITE = text("INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now())")
 TAKE_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
-# Not in the code that a traceback quotes.
+# A constant, so that the code quoted by a traceback does not contain it.
 NAME = "Asha Rao"
-KILLS = text("SELECT pg_terminate_backend(pg_backend_pid())")
+TERMINATE_SELF = text("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
 async def write(connection, key):
     await connection.execute(WRITE, {"key": key})
 
 
-async def written(sql):
+async def stored_keys(sql):
     return [row["key"] for row in await sql.fetch("SELECT key FROM idempotency_record ORDER BY 1")]
 
 
-async def pid_of(connection):
+async def backend_pid(connection):
     return (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
 
 
 async def kill(sql, pid):
-    """Returns when the server process is gone."""
+    """Terminate a server process and wait until it is gone."""
     assert await sql.fetchval("SELECT pg_terminate_backend($1, 10000)", pid)
 
 
-def writing(calls):
-    """Work that notes in `calls` that it was called and writes which call it is."""
+def recording_work(calls):
+    """Work that counts its calls in `calls` and writes a row with the number of the call."""
 
     async def work(connection):
         calls.append(None)
@@ -52,104 +52,102 @@ def writing(calls):
 async def test_work_is_committed_and_its_result_returned(database, sql):
     calls = []
 
-    assert await database.run(writing(calls)) == 1
-    assert await written(sql) == ["call 1"]
+    assert await database.run(recording_work(calls)) == 1
+    assert await stored_keys(sql) == ["call 1"]
 
 
-async def test_work_whose_connection_is_killed_runs_again_from_the_start(database, sql):
+async def test_work_whose_connection_is_terminated_is_repeated_from_the_start(database, sql):
     calls = []
 
     async def work(connection):
-        await writing(calls)(connection)
+        await recording_work(calls)(connection)
         if len(calls) == 1:
-            await kill(sql, await pid_of(connection))
+            await kill(sql, await backend_pid(connection))
         await write(connection, f"end of call {len(calls)}")
         return len(calls)
 
     assert await database.run(work) == 2
-    assert await written(sql) == ["call 2", "end of call 2"]
+    assert await stored_keys(sql) == ["call 2", "end of call 2"]
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3])
-async def test_work_is_given_up_after_the_attempts_that_are_set(open_database, sql, attempts):
+async def test_work_fails_after_the_configured_attempts(open_database, sql, attempts):
     database = open_database(attempts=attempts)
     calls = []
 
     async def work(connection):
-        await writing(calls)(connection)
-        await connection.execute(KILLS)
+        await recording_work(calls)(connection)
+        await connection.execute(TERMINATE_SELF)
 
-    with pytest.raises(ServiceUnavailable) as refused:
+    with pytest.raises(ServiceUnavailable) as raised:
         await database.run(work)
 
-    assert refused.value.retry_after_seconds == 2
+    assert raised.value.retry_after_seconds == 2
     assert len(calls) == attempts
-    assert await written(sql) == []
+    assert await stored_keys(sql) == []
 
 
-async def test_connections_killed_while_nobody_used_them_cost_no_call(open_database, sql):
+async def test_terminated_idle_connection_costs_no_attempt(open_database, sql):
     database = open_database(attempts=1)
     ended = asyncio.Event()
 
-    async def hear_of_end(connection):
+    async def watch_termination(connection):
         driver = (await connection.get_raw_connection()).driver_connection
         driver.add_termination_listener(lambda _: ended.set())
-        return await pid_of(connection)
+        return await backend_pid(connection)
 
-    await kill(sql, await database.run(hear_of_end))
+    await kill(sql, await database.run(watch_termination))
     await ended.wait()
     calls = []
 
-    assert await database.run(writing(calls)) == 1
-    assert await written(sql) == ["call 1"]
+    assert await database.run(recording_work(calls)) == 1
+    assert await stored_keys(sql) == ["call 1"]
 
 
 @pytest.mark.parametrize("repeatable", [True, False])
-async def test_connection_whose_end_was_told_before_it_was_closed_is_replaced(
-    proxy, proxied, sql, repeatable
-):
-    told = asyncio.Event()
+async def test_connection_with_a_termination_message_is_replaced(proxy, proxied, sql, repeatable):
+    received = asyncio.Event()
 
-    async def hear_of_words(connection):
+    async def watch_messages(connection):
         driver = (await connection.get_raw_connection()).driver_connection
         transport = driver._transport
         protocol = transport.get_protocol()
 
-        class Heard(asyncio.Protocol):
+        class Watching(asyncio.Protocol):
             def data_received(self, data):
                 protocol.data_received(data)
-                told.set()
+                received.set()
 
             def connection_lost(self, error):
                 protocol.connection_lost(error)
 
-        return lambda: transport.set_protocol(Heard())
+        return lambda: transport.set_protocol(Watching())
 
-    listen = await proxied.run(hear_of_words)
-    listen()
+    start_watching = await proxied.run(watch_messages)
+    start_watching()
     proxy.send(TERMINATED)
-    await told.wait()
+    await received.wait()
     calls = []
 
-    assert await proxied.run(writing(calls), repeatable=repeatable) == 2
-    assert await written(sql) == ["call 2"]
+    assert await proxied.run(recording_work(calls), repeatable=repeatable) == 2
+    assert await stored_keys(sql) == ["call 2"]
 
 
-async def test_read_is_repeated_when_its_connection_is_killed(database, sql):
+async def test_read_is_repeated_when_its_connection_is_terminated(database, sql):
     calls = []
 
     async def work(connection):
         calls.append(None)
         if len(calls) == 1:
-            await kill(sql, await pid_of(connection))
+            await kill(sql, await backend_pid(connection))
         return (await connection.execute(text("SELECT 26"))).scalar_one()
 
     assert await database.read(work) == 26
     assert len(calls) == 2
 
 
-async def test_deadlock_is_broken_and_both_works_are_done(database, sql):
-    both_hold_one = asyncio.Barrier(2)
+async def test_both_units_of_work_succeed_after_a_deadlock(database, sql):
+    both_hold_a_lock = asyncio.Barrier(2)
     calls = Counter()
 
     async def take_both(name, first, second, connection):
@@ -157,7 +155,7 @@ async def test_deadlock_is_broken_and_both_works_are_done(database, sql):
         await connection.execute(text("SET LOCAL deadlock_timeout = '10ms'"))
         await connection.execute(TAKE_LOCK, {"lock": first})
         if calls[name] == 1:
-            await both_hold_one.wait()
+            await both_hold_a_lock.wait()
         await connection.execute(TAKE_LOCK, {"lock": second})
         await write(connection, name)
 
@@ -167,10 +165,10 @@ async def test_deadlock_is_broken_and_both_works_are_done(database, sql):
     )
 
     assert sorted(calls.values()) == [1, 2]
-    assert await written(sql) == ["one", "two"]
+    assert await stored_keys(sql) == ["one", "two"]
 
 
-async def test_work_that_saw_an_old_row_runs_again_and_sees_the_new_one(database, sql):
+async def test_work_is_repeated_after_a_serialization_failure(database, sql):
     seen = []
 
     async def work(connection):
@@ -186,15 +184,15 @@ async def test_work_that_saw_an_old_row_runs_again_and_sees_the_new_one(database
     assert await sql.fetchval("SELECT taken FROM tournament") == 11
 
 
-async def test_commit_that_the_server_refused_is_repeated_even_if_not_repeatable(database, sql):
-    """Two transactions each write what the other one has read: the later commit fails."""
+async def test_rejected_commit_is_repeated_even_if_not_repeatable(database, sql):
+    """Two transactions each write what the other has read, so the later commit fails."""
     calls = []
     other = sql.transaction(isolation="serializable")
 
     async def work(connection):
         await connection.execute(text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
         await connection.execute(text("SELECT count(*) FROM idempotency_record"))
-        await writing(calls)(connection)
+        await recording_work(calls)(connection)
         if len(calls) == 1:
             await write_and_commit()
 
@@ -203,48 +201,48 @@ async def test_commit_that_the_server_refused_is_repeated_even_if_not_repeatable
         await other.commit()
 
     await other.start()
-    assert await written(sql) == []
+    assert await stored_keys(sql) == []
     await database.run(work, repeatable=False)
 
     assert len(calls) == 2
-    assert await written(sql) == ["call 2", "the other"]
+    assert await stored_keys(sql) == ["call 2", "the other"]
 
 
-async def test_lock_is_waited_for_no_longer_than_its_timeout_and_once(open_database, sql):
+async def test_lock_timeout_is_not_repeated(open_database, sql):
     database = open_database(lock_timeout_seconds=0.05)
     calls = []
 
     async def work(connection):
-        await writing(calls)(connection)
+        await recording_work(calls)(connection)
         await connection.execute(text("SELECT FROM tournament FOR UPDATE"))
 
     async with sql.transaction():
         await sql.execute("SELECT FROM tournament FOR UPDATE")
-        with pytest.raises(ServiceUnavailable) as refused:
+        with pytest.raises(ServiceUnavailable) as raised:
             await database.run(work)
 
-    assert sqlstate(refused.value.__cause__) == "55P03"
+    assert sqlstate(raised.value.__cause__) == "55P03"
     assert len(calls) == 1
-    assert await written(sql) == []
+    assert await stored_keys(sql) == []
 
 
-async def test_statement_runs_no_longer_than_its_timeout_and_once(open_database, sql):
+async def test_statement_timeout_is_not_repeated(open_database, sql):
     database = open_database(statement_timeout_seconds=0.05)
     calls = []
 
     async def work(connection):
-        await writing(calls)(connection)
+        await recording_work(calls)(connection)
         await connection.execute(text("SELECT pg_sleep(60)"))
 
-    with pytest.raises(ServiceUnavailable) as refused:
+    with pytest.raises(ServiceUnavailable) as raised:
         await database.run(work)
 
-    assert sqlstate(refused.value.__cause__) == "57014"
+    assert sqlstate(raised.value.__cause__) == "57014"
     assert len(calls) == 1
-    assert await written(sql) == []
+    assert await stored_keys(sql) == []
 
 
-async def test_work_waits_once_for_a_free_connection_and_is_not_called(open_database, sql):
+async def test_pool_timeout_is_not_repeated_and_work_not_called(open_database, sql):
     database = open_database(pool_size=1, max_overflow=0, pool_timeout_seconds=0.1)
     started, finish = asyncio.Event(), asyncio.Event()
     calls = []
@@ -257,13 +255,13 @@ async def test_work_waits_once_for_a_free_connection_and_is_not_called(open_data
     holder = asyncio.create_task(database.run(hold))
     await started.wait()
     with capture_logs() as logs, pytest.raises(ServiceUnavailable):
-        await database.run(writing(calls))
+        await database.run(recording_work(calls))
     finish.set()
     await holder
 
     assert calls == []
     assert [line["event"] for line in logs] == ["database_unavailable"]
-    assert await written(sql) == ["holder"]
+    assert await stored_keys(sql) == ["holder"]
 
 
 async def test_cancelled_work_is_rolled_back_and_frees_its_connection(open_database, sql):
@@ -281,86 +279,86 @@ async def test_cancelled_work_is_rolled_back_and_frees_its_connection(open_datab
     with pytest.raises(asyncio.CancelledError):
         await hanging
 
-    assert await database.run(writing([])) == 1
-    assert await written(sql) == ["call 1"]
+    assert await database.run(recording_work([])) == 1
+    assert await stored_keys(sql) == ["call 1"]
 
 
 @pytest.mark.parametrize(("delivers", "rows"), [(True, ["call 1", "call 2"]), (False, ["call 2"])])
-async def test_commit_without_an_answer_is_tried_again(proxy, proxied, sql, delivers, rows):
+async def test_commit_without_an_answer_is_repeated(proxy, proxied, sql, delivers, rows):
     proxy.connections_to_cut, proxy.delivers_commit = 1, delivers
     calls = []
 
-    assert await proxied.run(writing(calls)) == 2
-    assert await written(sql) == rows
+    assert await proxied.run(recording_work(calls)) == 2
+    assert await stored_keys(sql) == rows
 
 
 @pytest.mark.parametrize(("delivers", "rows"), [(True, ["call 1"]), (False, [])])
-async def test_commit_without_an_answer_is_final_for_work_that_must_not_happen_twice(
+async def test_commit_without_an_answer_is_not_repeated_for_unrepeatable_work(
     proxy, proxied, sql, delivers, rows
 ):
     proxy.connections_to_cut, proxy.delivers_commit = 1, delivers
     calls = []
 
     with pytest.raises(ServiceUnavailable):
-        await proxied.run(writing(calls), repeatable=False)
+        await proxied.run(recording_work(calls), repeatable=False)
 
     assert len(calls) == 1
-    assert await written(sql) == rows
+    assert await stored_keys(sql) == rows
 
 
-async def test_work_that_must_not_happen_twice_runs_again_before_its_commit(database, sql):
+async def test_unrepeatable_work_is_repeated_before_its_commit(database, sql):
     calls = []
 
     async def work(connection):
-        await writing(calls)(connection)
+        await recording_work(calls)(connection)
         if len(calls) == 1:
-            await connection.execute(KILLS)
+            await connection.execute(TERMINATE_SELF)
 
     await database.run(work, repeatable=False)
 
     assert len(calls) == 2
-    assert await written(sql) == ["call 2"]
+    assert await stored_keys(sql) == ["call 2"]
 
 
-async def test_violation_is_the_callers_to_judge(database, sql):
+async def test_constraint_violation_is_raised_unchanged(database, sql):
     calls = []
 
     async def work(connection):
-        await writing(calls)(connection)
+        await recording_work(calls)(connection)
         await write(connection, "call 1")
 
-    with pytest.raises(IntegrityError) as violated:
+    with pytest.raises(IntegrityError) as raised:
         await database.run(work)
 
-    assert sqlstate(violated.value) == "23505"
-    assert violated_constraint(violated.value) == "pk_idempotency_record"
+    assert sqlstate(raised.value) == "23505"
+    assert violated_constraint(raised.value) == "pk_idempotency_record"
     assert len(calls) == 1
-    assert await written(sql) == []
+    assert await stored_keys(sql) == []
 
 
-async def test_error_of_the_work_itself_passes_unchanged(database, sql):
+async def test_error_of_the_work_itself_is_raised_unchanged(database, sql):
     calls = []
-    mistake = ValueError("of the test")
+    error = ValueError("of the test")
 
     async def work(connection):
-        await writing(calls)(connection)
-        raise mistake
+        await recording_work(calls)(connection)
+        raise error
 
     with pytest.raises(ValueError, match="of the test") as raised:
         await database.run(work)
 
-    assert raised.value is mistake
+    assert raised.value is error
     assert len(calls) == 1
-    assert await written(sql) == []
+    assert await stored_keys(sql) == []
 
 
-async def test_values_are_not_in_the_words_of_an_error(database):
+async def test_error_messages_do_not_contain_values(database):
     async def work(connection):
         await write(connection, NAME)
         await write(connection, NAME)
 
-    with pytest.raises(IntegrityError) as violated:
+    with pytest.raises(IntegrityError) as raised:
         await database.run(work)
 
-    assert NAME not in str(violated.value)
-    assert NAME not in render_exception(violated.value)
+    assert NAME not in str(raised.value)
+    assert NAME not in render_exception(raised.value)

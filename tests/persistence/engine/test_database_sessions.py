@@ -1,4 +1,4 @@
-"""Connections: what they are set to, behind pgbouncer too, and databases that come and go."""
+"""Session settings, also behind pgbouncer, and databases that are away for some time."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from persistence.engine.engine import DatabaseOptions
 from resilience import background_tasks
 from tests.postgres_proxy import NO_ANSWER, STARTING_UP
 
-LIMITS = "statement_timeout lock_timeout idle_in_transaction_session_timeout".split()
+TIMEOUTS = "statement_timeout lock_timeout idle_in_transaction_session_timeout".split()
 WRITE = "INSERT INTO idempotency_record VALUES ('test', 'key', '', gen_random_uuid(), now())"
 PINGS = """
     SELECT count(*) FROM pg_stat_activity
@@ -27,54 +27,54 @@ async def value(connection, query):
     return (await connection.execute(text(query))).scalar_one()
 
 
-async def times(connection):
+async def transaction_times(connection):
     return [await value(connection, "SELECT transaction_timestamp()") for _ in range(2)]
 
 
-async def limits(connection):
-    return [await value(connection, f"SHOW {name}") for name in LIMITS]
+async def timeouts(connection):
+    return [await value(connection, f"SHOW {name}") for name in TIMEOUTS]
 
 
-async def limits_after_the_commit(connection):
+async def timeouts_after_commit(connection):
     await connection.commit()
-    return await limits(connection)
+    return await timeouts(connection)
 
 
 async def until(condition):
-    """Returns once `condition` answers true."""
+    """Wait until `condition` returns true."""
     async with asyncio.timeout(30):
         while not await condition():
             await asyncio.sleep(0.005)
 
 
-async def pinged_from_now_on(sql):
+async def wait_for_ping(sql):
     now = await sql.fetchval("SELECT clock_timestamp()")
 
-    async def pinged():
+    async def is_pinged():
         return await sql.fetchval(PINGS, now)
 
-    await until(pinged)
+    await until(is_pinged)
 
 
 async def test_read_runs_outside_a_transaction(database):
-    first, second = await database.read(times)
+    first, second = await database.read(transaction_times)
     assert first < second
 
-    first, second = await database.run(times)
+    first, second = await database.run(transaction_times)
     assert first == second
 
 
-async def test_limits_are_set_on_every_session(open_database):
+async def test_timeouts_are_set_on_every_session(open_database):
     database = open_database(
         statement_timeout_seconds=7, lock_timeout_seconds=0.25, idle_transaction_timeout_seconds=90
     )
 
-    assert await database.run(limits) == ["7s", "250ms", "90s"]
-    assert await database.read(limits) == ["7s", "250ms", "90s"]
-    assert await database.run(limits_after_the_commit) == ["7s", "250ms", "90s"]
+    assert await database.run(timeouts) == ["7s", "250ms", "90s"]
+    assert await database.read(timeouts) == ["7s", "250ms", "90s"]
+    assert await database.run(timeouts_after_commit) == ["7s", "250ms", "90s"]
 
 
-async def test_transaction_left_idle_is_ended_by_the_server_and_work_runs_again(open_database, sql):
+async def test_work_is_repeated_when_the_server_ends_its_idle_transaction(open_database, sql):
     database = open_database(idle_transaction_timeout_seconds=0.05)
     calls = []
 
@@ -82,9 +82,9 @@ async def test_transaction_left_idle_is_ended_by_the_server_and_work_runs_again(
         calls.append(await value(connection, "SELECT pg_backend_pid()"))
         await connection.execute(text(WRITE))
         if len(calls) == 1:
-            await until(gone)
+            await until(is_gone)
 
-    async def gone():
+    async def is_gone():
         return not await sql.fetchval("SELECT 1 FROM pg_stat_activity WHERE pid = $1", calls[0])
 
     await database.run(work)
@@ -93,7 +93,7 @@ async def test_transaction_left_idle_is_ended_by_the_server_and_work_runs_again(
     assert await sql.fetchval("SELECT count(*) FROM idempotency_record") == 1
 
 
-async def test_behind_pgbouncer_limits_are_of_the_transaction(open_database):
+async def test_behind_pgbouncer_timeouts_are_set_for_the_transaction(open_database):
     database = open_database(
         pgbouncer=True,
         statement_timeout_seconds=7,
@@ -101,18 +101,18 @@ async def test_behind_pgbouncer_limits_are_of_the_transaction(open_database):
         idle_transaction_timeout_seconds=90,
     )
 
-    assert await database.run(limits) == ["7s", "250ms", "90s"]
-    assert await database.read(limits) == ["7s", "250ms", "90s"]
-    assert await database.run(limits_after_the_commit) == ["0", "0", "0"]
+    assert await database.run(timeouts) == ["7s", "250ms", "90s"]
+    assert await database.read(timeouts) == ["7s", "250ms", "90s"]
+    assert await database.run(timeouts_after_commit) == ["0", "0", "0"]
 
 
 async def test_behind_pgbouncer_reads_run_in_a_transaction(open_database):
-    first, second = await open_database(pgbouncer=True).read(times)
+    first, second = await open_database(pgbouncer=True).read(transaction_times)
 
     assert first == second
 
 
-async def test_only_behind_pgbouncer_no_prepared_statement_is_left(open_database):
+async def test_no_prepared_statements_remain_only_behind_pgbouncer(open_database):
     async def prepared(connection):
         counts = []
         for number in range(2):
@@ -125,7 +125,7 @@ async def test_only_behind_pgbouncer_no_prepared_statement_is_left(open_database
     assert after == before + 1
 
 
-async def test_behind_pgbouncer_work_is_committed_and_repeated_alike(open_database, sql):
+async def test_behind_pgbouncer_work_is_committed_and_repeated(open_database, sql):
     database = open_database(pgbouncer=True)
     calls = []
 
@@ -141,24 +141,26 @@ async def test_behind_pgbouncer_work_is_committed_and_repeated_alike(open_databa
     assert await sql.fetchval("SELECT count(*) FROM idempotency_record") == 1
 
 
-async def test_ping_answers_milliseconds(database):
+async def test_ping_returns_milliseconds(database):
     assert await database.ping() > 0
 
 
-@pytest.mark.parametrize("refusal", [NO_ANSWER, STARTING_UP])
-async def test_server_that_refuses_is_unavailable_until_it_does_not(proxy, proxied, refusal):
-    proxy.connect_response = refusal
+@pytest.mark.parametrize("response", [NO_ANSWER, STARTING_UP])
+async def test_server_that_rejects_connections_is_unavailable_until_it_accepts(
+    proxy, proxied, response
+):
+    proxy.connect_response = response
     with pytest.raises(ServiceUnavailable):
         await proxied.ping()
     assert proxy.refused_connections == 1
     with pytest.raises(ServiceUnavailable):
-        await proxied.run(times)
+        await proxied.run(transaction_times)
     assert proxy.refused_connections == 4
 
     proxy.connect_response = None
 
     assert await proxied.ping() > 0
-    assert len(await proxied.run(times)) == 2
+    assert len(await proxied.run(transaction_times)) == 2
 
 
 async def test_ping_is_not_repeated(proxy, proxied):
@@ -172,20 +174,20 @@ async def test_ping_is_not_repeated(proxy, proxied):
     assert proxy.refused_connections == 1
 
 
-async def test_service_does_not_wait_for_a_database_that_is_ready(proxy, proxied):
+async def test_ready_database_is_not_waited_for(proxy, proxied):
     await proxied.wait_until_ready()
 
     assert proxy.refused_connections == 0
 
 
-async def test_service_waits_for_a_database_that_is_starting(proxy, proxied):
+async def test_starting_database_is_waited_for(proxy, proxied):
     proxy.connect_response = STARTING_UP
 
-    async def refused():
+    async def is_refused():
         return proxy.refused_connections
 
     waiting = asyncio.create_task(proxied.wait_until_ready())
-    await until(refused)
+    await until(is_refused)
     proxy.connect_response = None
     await waiting
 
@@ -193,7 +195,7 @@ async def test_service_waits_for_a_database_that_is_starting(proxy, proxied):
 
 
 @pytest.mark.slow
-async def test_service_gives_up_when_nothing_listens(open_database, database_url, tmp_path):
+async def test_start_fails_when_nothing_listens(open_database, database_url, tmp_path):
     url = make_url(database_url).update_query_dict({"host": str(tmp_path)})
 
     with pytest.raises(DatabaseUnavailable) as unavailable:
@@ -203,7 +205,7 @@ async def test_service_gives_up_when_nothing_listens(open_database, database_url
 
 
 @pytest.mark.slow
-async def test_database_that_stays_away_is_asked_four_times(proxy, proxied):
+async def test_start_fails_after_four_pings(proxy, proxied):
     proxy.connect_response = STARTING_UP
 
     with pytest.raises(DatabaseUnavailable):
@@ -212,28 +214,28 @@ async def test_database_that_stays_away_is_asked_four_times(proxy, proxied):
     assert proxy.refused_connections == 4
 
 
-async def test_same_database_object_works_again_after_the_server_was_gone(tmp_path):
+async def test_database_object_works_again_after_a_server_restart(tmp_path):
     version = os.environ.get("TEST_POSTGRES_VERSION", "18")
     with EmbeddedPostgres(tmp_path / "data", version=version) as postgres:
-        opened = Database(DatabaseOptions(url=postgres.connected_url("icct26")))
-        assert await opened.run(limits) == ["30s", "5s", "30s"]
-        process = postgres.postmaster_pid
+        database = Database(DatabaseOptions(url=postgres.connected_url("icct26")))
+        assert await database.run(timeouts) == ["30s", "5s", "30s"]
+        pid = postgres.postmaster_pid
 
-        os.kill(process, signal.SIGINT)
-        await until(lambda: _is_gone(opened))
+        os.kill(pid, signal.SIGINT)
+        await until(lambda: _is_gone(database))
         with pytest.raises(ServiceUnavailable):
-            await opened.run(limits)
+            await database.run(timeouts)
         with pytest.raises(ServiceUnavailable):
-            await opened.read(limits)
+            await database.read(timeouts)
 
         await asyncio.to_thread(postgres.start)
-        assert postgres.postmaster_pid != process
-        assert await opened.run(limits) == ["30s", "5s", "30s"]
-        assert await opened.read(limits) == ["30s", "5s", "30s"]
-        await opened.close()
+        assert postgres.postmaster_pid != pid
+        assert await database.run(timeouts) == ["30s", "5s", "30s"]
+        assert await database.read(timeouts) == ["30s", "5s", "30s"]
+        await database.close()
 
 
-async def test_database_is_kept_awake_and_asked_again_after_it_was_away(
+async def test_keep_alive_continues_after_the_database_was_away(
     proxy, open_database, sql, monkeypatch
 ):
     database = open_database(proxy.url, keep_alive_seconds=0.01)
@@ -243,7 +245,7 @@ async def test_database_is_kept_awake_and_asked_again_after_it_was_away(
     keeping = tasks.start("keepAlive", database.keep_alive, steady_seconds=None)
     (state,) = tasks
     for _ in range(3):
-        await pinged_from_now_on(sql)
+        await wait_for_ping(sql)
 
     async def refused_twice():
         return proxy.refused_connections >= 2
@@ -260,7 +262,7 @@ async def test_database_is_kept_awake_and_asked_again_after_it_was_away(
 
     await until(is_failing)
     proxy.connect_response = None
-    await pinged_from_now_on(sql)
+    await wait_for_ping(sql)
     await until(is_well)
 
     keeping.cancel()
@@ -268,7 +270,7 @@ async def test_database_is_kept_awake_and_asked_again_after_it_was_away(
         await keeping
 
 
-async def test_database_may_sleep_when_it_is_not_to_be_kept_awake(proxy, open_database):
+async def test_keep_alive_of_zero_seconds_sends_nothing(proxy, open_database):
     proxy.connect_response = STARTING_UP
 
     await open_database(proxy.url, keep_alive_seconds=0).keep_alive(

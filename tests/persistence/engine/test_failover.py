@@ -1,4 +1,4 @@
-"""A database that moves to a server that starts read-only, and old connections that go on."""
+"""Failover to a promoted standby while connections to the read-only primary stay open."""
 
 import asyncio
 from functools import partial
@@ -21,33 +21,33 @@ WRITE = """
     INSERT INTO idempotency_record VALUES ('test', :key, '', gen_random_uuid(), now()) RETURNING key
 """
 WRITE_ONE = CompiledStatement(text(WRITE))
-# Written again after a commit whose answer was lost, there is one row all the same.
-WRITE_AGAIN = WRITE.replace(
+# Leaves one row when it is repeated after a commit whose answer was lost.
+UPSERT = WRITE.replace(
     "RETURNING", "ON CONFLICT (operation, key) DO UPDATE SET key = excluded.key RETURNING"
 )
-WRITE_ONE_AGAIN = CompiledStatement(text(WRITE_AGAIN))
+UPSERT_ONE = CompiledStatement(text(UPSERT))
 
 
 @pytest.fixture
 async def servers(tmp_path):
-    async with pair(tmp_path) as opened:
-        yield opened
+    async with pair(tmp_path) as servers:
+        yield servers
 
 
-def nothing(_error):
+def no_mapping(_error):
     return None
 
 
-async def write_again(connection, key):
-    return (await connection.execute(text(WRITE_AGAIN), {"key": key})).scalar_one()
+async def upsert(connection, key):
+    return (await connection.execute(text(UPSERT), {"key": key})).scalar_one()
 
 
 async def write_one(database, key, statement=WRITE_ONE):
-    rows = await database.write(statement, {"key": key}, repeatable=True, map_error=nothing)
+    rows = await database.write(statement, {"key": key}, repeatable=True, map_error=no_mapping)
     return rows[0]["key"]
 
 
-async def work(connection, key):
+async def write(connection, key):
     return (await connection.execute(text(WRITE), {"key": key})).scalar_one()
 
 
@@ -55,43 +55,49 @@ async def server(database):
     return (await database.fetch(SERVER))[0]["server"]
 
 
-async def test_writes_follow_the_database_to_another_server(servers):
+async def test_reads_and_writes_follow_the_database_to_another_server(servers):
     async with PostgresProxy(servers.primary_url) as proxy:
         database = Database(DatabaseOptions(url=proxy.url, pool_size=6))
         try:
             acknowledged = [await write_one(database, "before")]
-            acknowledged += [await database.run(lambda c: work(c, "also before"))]
+            acknowledged += [
+                await database.run(lambda connection: write(connection, "also before"))
+            ]
             old = await server(database)
             proxy.set_target(servers.standby_url)
             await servers.stop_writing()
 
-            causes = [await refused(write_one(database, "refused 1"))]
-            causes += [await refused(database.run(lambda c: work(c, "refused 2")))]
+            causes = [await failure_sqlstate(write_one(database, "refused 1"))]
+            causes += [
+                await failure_sqlstate(
+                    database.run(lambda connection: write(connection, "refused 2"))
+                )
+            ]
             assert not await database.accepts_writes()
-            standing = await server(database)
+            reader = await server(database)
 
             await servers.promote()
-            began = monotonic()
+            started_at = monotonic()
             acknowledged += [await write_one(database, "after")]
-            acknowledged += [await database.run(lambda c: work(c, "also after"))]
-            outage = monotonic() - began
+            acknowledged += [await database.run(lambda connection: write(connection, "also after"))]
+            outage_seconds = monotonic() - started_at
 
             assert causes == ["25006", "25006"]
-            # Those that only read have left the old server, too.
-            assert standing != old
-            assert outage < 5
+            # Connections that only read have left the old server, too.
+            assert reader != old
+            assert outage_seconds < 5
             assert await stored(database) == sorted(acknowledged)
             assert await database.accepts_writes()
         finally:
             await database.close()
 
 
-async def refused(call) -> str | None:
-    with capture_logs() as logs, pytest.raises(ServiceUnavailable) as unavailable:
+async def failure_sqlstate(call) -> str | None:
+    with capture_logs() as logs, pytest.raises(ServiceUnavailable) as raised:
         await call
-    assert unavailable.value.retry_after_seconds == 2
+    assert raised.value.retry_after_seconds == 2
     assert logs[-1]["event"] == "database_unavailable"
-    return sqlstate(unavailable.value.__cause__)
+    return sqlstate(raised.value.__cause__)
 
 
 async def stored(database):
@@ -102,41 +108,41 @@ async def stored(database):
     return await database.read(read)
 
 
-async def test_many_writers_lose_and_double_nothing_over_a_failover(servers):
+async def test_failover_loses_and_duplicates_no_acknowledged_write(servers):
     async with PostgresProxy(servers.primary_url) as proxy:
         database = Database(DatabaseOptions(url=proxy.url, pool_size=8, max_overflow=0))
-        acknowledged, others = [], []
+        acknowledged, errors = [], []
         stop = asyncio.Event()
 
-        async def write_on(name):
+        async def keep_writing(name):
             number = 0
             while not stop.is_set():
                 key, number = f"{name} {number}", number + 1
                 try:
                     if number % 2:
-                        acknowledged.append(await write_one(database, key, WRITE_ONE_AGAIN))
+                        acknowledged.append(await write_one(database, key, UPSERT_ONE))
                     else:
-                        acknowledged.append(await database.run(partial(write_again, key=key)))
+                        acknowledged.append(await database.run(partial(upsert, key=key)))
                 except ServiceUnavailable:
                     await asyncio.sleep(0.01)
                 except Exception as error:  # noqa: BLE001 - counted
-                    others.append(error)
+                    errors.append(error)
 
-        writers = [asyncio.create_task(write_on(f"writer {n}")) for n in range(8)]
+        writers = [asyncio.create_task(keep_writing(f"writer {n}")) for n in range(8)]
         try:
             await until(lambda: len(acknowledged) > 50)
             proxy.set_target(servers.standby_url)
             await servers.stop_writing()
             before = len(acknowledged)
             await servers.promote()
-            began = monotonic()
+            started_at = monotonic()
             await until(lambda: len(acknowledged) > before + 50)
-            outage = monotonic() - began
+            outage_seconds = monotonic() - started_at
             stop.set()
             await asyncio.gather(*writers)
 
-            assert others == []
-            assert outage < 5
+            assert errors == []
+            assert outage_seconds < 5
             assert await stored(database) == sorted(acknowledged)
         finally:
             for writer in writers:

@@ -1,4 +1,4 @@
-"""A disk that is full beneath PostgreSQL, for real: a small file system of the test's own."""
+"""PostgreSQL on a full disk: a small file system that the test mounts and fills."""
 
 import asyncio
 import os
@@ -16,9 +16,9 @@ from persistence.engine.errors import sqlstate
 from persistence.fast.statement_pool import CompiledStatement
 from tests.standby import VERSION
 
-# What initdb, the first segments of the log and the schema take, and some room.
-SIZE = "160m"
-FILL = 4096
+# Enough for initdb, the first WAL segments and the schema, and little more.
+DISK_SIZE = "160m"
+CHUNK_BYTES = 4096
 WRITE = CompiledStatement(
     text("""
     INSERT INTO idempotency_record
@@ -35,33 +35,33 @@ COUNT = CompiledStatement(text("SELECT count(*) AS rows FROM idempotency_record"
 def small_disk(tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("NOT RUN: a small tmpfs needs root. The codes of a full disk are tested apart.")
+        pytest.skip("NOT RUN: mounting a tmpfs needs root. Its SQLSTATEs are tested elsewhere.")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
 def fill(folder):
-    """A file that takes all the room that is left."""
+    """Create a file that takes all free space. Returns its path."""
     path = folder / "filler"
     with path.open("wb", buffering=0) as filler:
         try:
             while True:
-                filler.write(b"\0" * FILL)
+                filler.write(b"\0" * CHUNK_BYTES)
         except OSError:
             return path
 
 
-def nothing(_error):
+def no_mapping(_error):
     return None
 
 
 async def write(database):
-    return len(await database.write(WRITE, {}, repeatable=True, map_error=nothing))
+    return len(await database.write(WRITE, {}, repeatable=True, map_error=no_mapping))
 
 
-async def test_full_disk_is_unavailable_and_told_until_there_is_room(small_disk):
+async def test_full_disk_is_unavailable_until_there_is_space(small_disk):
     with EmbeddedPostgres(small_disk / "data", version=VERSION) as postgres:
         url = postgres.connected_url("icct26")
         await asyncio.to_thread(migrate.upgrade, url)
@@ -75,15 +75,15 @@ async def test_full_disk_is_unavailable_and_told_until_there_is_room(small_disk)
                 written += await write(database)
             except ServiceUnavailable as error:
                 failure = error
-        told = await database.accepts_writes()
-        kept = (await database.fetch(COUNT))[0]["rows"]
+        accepted = await database.accepts_writes()
+        row_count = (await database.fetch(COUNT))[0]["rows"]
         filler.unlink()
         written += await write(database)
 
         assert sqlstate(failure.__cause__) == "53100"
         assert failure.retry_after_seconds == 2
-        assert not told
-        assert kept == written - 1000
+        assert not accepted
+        assert row_count == written - 1000
         assert (await database.fetch(COUNT))[0]["rows"] == written
         assert await database.accepts_writes()
         await database.close()

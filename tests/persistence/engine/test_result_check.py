@@ -1,4 +1,4 @@
-"""Results that cannot be answered are not committed."""
+"""Units of work whose result GraphQL cannot represent are rolled back."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -51,7 +51,7 @@ class Record:
     ],
     ids=["alone", "record", "records", "value", "key", "set"],
 )
-def test_what_no_answer_can_show_is_found_wherever_it_is(value, wrap):
+def test_unrepresentable_value_is_found_at_any_depth(value, wrap):
     with pytest.raises(UnrepresentableResult):
         require_representable(wrap(value))
 
@@ -60,12 +60,12 @@ def test_what_no_answer_can_show_is_found_wherever_it_is(value, wrap):
     "value",
     [None, True, 0, 2**31 - 1, -(2**31), 1.5, "ஆனந்த் 😀", b"\xff", datetime.now(UTC), Record([])],
 )
-def test_what_can_be_shown_is_let_through(value):
+def test_representable_values_are_accepted(value):
     require_representable((value, Record(value)))
 
 
 @pytest.mark.parametrize("value", [NAIVE, 2**40, "\ud800", Record((NAIVE,))], ids=ascii)
-async def test_a_unit_of_work_that_returns_it_is_rolled_back(database, sql, value):
+async def test_unit_of_work_with_unrepresentable_result_is_rolled_back(database, sql, value):
     async def rename(connection, returned):
         await connection.execute(text("UPDATE tournament SET name = 'Changed'"))
         return returned
@@ -203,19 +203,19 @@ async def valid_attempt(database, now) -> Attempt:
 
 
 @pytest.fixture
-async def spoilt(sql):
-    """Every change of a row stores in it what the program does not know."""
+async def corrupt_on_update(sql):
+    """A function that makes every update of a table store values unknown to the program."""
 
-    async def spoil(table: str, change: str) -> None:
+    async def create_trigger(table: str, change: str) -> None:
         await sql.execute(f"""
-            CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql
+            CREATE FUNCTION corrupt() RETURNS trigger LANGUAGE plpgsql
                 AS $$ BEGIN {change}; RETURN NEW; END $$;
-            CREATE TRIGGER spoil BEFORE UPDATE ON {table}
-                FOR EACH ROW EXECUTE FUNCTION spoil();
+            CREATE TRIGGER corrupt BEFORE UPDATE ON {table}
+                FOR EACH ROW EXECUTE FUNCTION corrupt();
         """)
 
-    yield spoil
-    await sql.execute("DROP FUNCTION IF EXISTS spoil() CASCADE")
+    yield create_trigger
+    await sql.execute("DROP FUNCTION IF EXISTS corrupt() CASCADE")
 
 
 UPDATE = 'mutation { updateTournament(input: {venue: "Hall"}) { tournament { venue } } }'
@@ -228,11 +228,11 @@ MUTATIONS = {
 }
 
 
-async def test_a_tournament_that_could_not_be_read_again_is_not_stored(
-    client, services, sql, spoilt
+async def test_tournament_change_with_unreadable_result_is_rolled_back(
+    client, services, sql, corrupt_on_update
 ):
     owner = await bearer(services, Role.OWNER)
-    await spoilt("tournament", "NEW.required_documents = '{HOROSCOPE}'")
+    await corrupt_on_update("tournament", "NEW.required_documents = '{HOROSCOPE}'")
     before = await rows(sql), await sql.fetch("SELECT xmin, * FROM tournament")
 
     assert refused(await ask(client, UPDATE, **owner))["code"] == "INTERNAL"
@@ -242,24 +242,24 @@ async def test_a_tournament_that_could_not_be_read_again_is_not_stored(
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-async def test_a_team_that_could_not_be_read_again_is_not_stored(
-    client, services, sql, spoilt, name
+async def test_team_change_with_unreadable_result_is_rolled_back(
+    client, services, sql, corrupt_on_update, name
 ):
     await register(client, 1)
     reviewer = await bearer(services, Role.REVIEWER)
-    await spoilt("team", "UPDATE player SET role = 'UMPIRE' WHERE team_id = NEW.id")
+    await corrupt_on_update("team", "UPDATE player SET role = 'UMPIRE' WHERE team_id = NEW.id")
     await sql.execute("ALTER TABLE player DROP CONSTRAINT ck_player_role_known")
     before = await rows(sql)
-    given = MUTATIONS[name].replace("ID", '"ICCT-001"').replace("R,", '"A reason.",')
-    given = given.replace("R}", '"A reason."}')
+    arguments = MUTATIONS[name].replace("ID", '"ICCT-001"').replace("R,", '"A reason.",')
+    arguments = arguments.replace("R}", '"A reason."}')
 
     try:
         answer = await ask(
-            client, f"mutation {{ {name}(input: {given}) {{ team {{ code }} }} }}", **reviewer
+            client, f"mutation {{ {name}(input: {arguments}) {{ team {{ code }} }} }}", **reviewer
         )
         after = await rows(sql)
     finally:
-        await sql.execute("DROP FUNCTION spoil() CASCADE")
+        await sql.execute("DROP FUNCTION corrupt() CASCADE")
         await sql.execute(
             "ALTER TABLE player ADD CONSTRAINT ck_player_role_known CHECK (role IN"
             " ('BATSMAN', 'BOWLER', 'ALL_ROUNDER', 'WICKET_KEEPER'))"

@@ -1,4 +1,4 @@
-"""Infinity, which PostgreSQL has and Python has not, on every way out of the database."""
+"""Infinite and out-of-range timestamps, on every path from the database to the client."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -42,17 +42,17 @@ def stored(text: str) -> CompiledStatement:
 
 @pytest.fixture(params=["pool", "single", "pgbouncer"])
 async def reading(database_url, request):
-    """A database whose rows are read in one of the three ways."""
+    """A database that reads by SQLAlchemy's pool, by the read pool or behind pgbouncer."""
     sizes = {"pool_size": 1, "max_overflow": 0} if request.param == "pool" else {}
-    opened = Database(
+    database = Database(
         DatabaseOptions(url=database_url, pgbouncer=request.param == "pgbouncer", **sizes)
     )
-    yield opened
-    await opened.close()
+    yield database
+    await database.close()
 
 
 @pytest.mark.parametrize("text", STORED)
-async def test_every_stored_moment_is_read_with_its_offset(reading, text):
+async def test_every_stored_timestamp_is_read_as_aware_utc(reading, text):
     (row,) = await reading.fetch(stored(text))
 
     assert (row["moment"], row["moment"].tzinfo) == (STORED[text], UTC)
@@ -61,20 +61,20 @@ async def test_every_stored_moment_is_read_with_its_offset(reading, text):
 @pytest.mark.parametrize(
     "moment", [EARLIEST, LATEST, datetime(2026, 11, 23, 4, 0, 0, 1, tzinfo=UTC)]
 )
-async def test_what_is_written_is_read_again(reading, moment):
+async def test_written_timestamp_is_read_unchanged(reading, moment):
     (row,) = await reading.fetch(ECHO, moment=moment)
 
     assert row["moment"] == moment
 
 
-async def test_a_moment_without_an_offset_is_not_taken_for_one_of_the_host(reading):
+async def test_naive_datetime_is_rejected(reading):
     with pytest.raises(Exception, match="offset-naive"):
         await reading.fetch(ECHO, moment=datetime(2026, 11, 23))  # noqa: DTZ001
 
 
 @pytest.mark.parametrize("opens_at", ["infinity", "-infinity", None])
 @pytest.mark.parametrize("closes_at", ["infinity", "-infinity"])
-async def test_infinity_in_the_window_of_registration_is_no_bound(client, sql, opens_at, closes_at):
+async def test_infinite_registration_period_is_unbounded(client, sql, opens_at, closes_at):
     await sql.execute(
         "UPDATE tournament SET opens_at = CAST(CAST($1 AS text) AS timestamptz),"
         " closes_at = CAST(CAST($2 AS text) AS timestamptz)",
@@ -90,7 +90,7 @@ async def test_infinity_in_the_window_of_registration_is_no_bound(client, sql, o
     await register(client, 1)
 
 
-async def test_an_owner_can_set_a_bound_in_the_place_of_infinity(client, services, sql):
+async def test_owner_can_replace_an_infinite_bound(client, services, sql):
     await sql.execute("UPDATE tournament SET opens_at = '-infinity', closes_at = 'infinity'")
     owner = await bearer(services, Role.OWNER)
 
@@ -104,7 +104,7 @@ async def test_an_owner_can_set_a_bound_in_the_place_of_infinity(client, service
 
 
 @pytest.mark.parametrize("rendered", [True, False])
-async def test_infinity_at_a_team_is_answered_alike_by_every_way_to_read(
+async def test_infinite_team_timestamps_are_the_same_on_every_read_path(
     settings_with, database, database_url, services, sql, rendered
 ):
     owner = await bearer(services, Role.OWNER)
@@ -122,7 +122,7 @@ async def test_infinity_at_a_team_is_answered_alike_by_every_way_to_read(
             assert data(await ask(client, ALL_TEAMS, **owner))["teams"]["nodes"] == [shown]
 
 
-async def test_a_session_without_an_end_is_one(client, services, sql):
+async def test_session_that_expires_at_infinity_is_valid(client, services, sql):
     owner = await bearer(services, Role.OWNER)
     await sql.execute("UPDATE organiser_session SET expires_at = 'infinity'")
 
@@ -132,7 +132,7 @@ async def test_a_session_without_an_end_is_one(client, services, sql):
     assert session["expiresAt"] == "9999-12-31T23:59:59.999999Z"
 
 
-async def test_moments_of_a_unit_of_work_are_read_alike(database, sql):
+async def test_units_of_work_read_infinity_too(database, sql):
     await sql.execute("UPDATE tournament SET created_at = 'infinity'")
 
     async def work(connection):
