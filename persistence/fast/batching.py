@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Any
 
-from observability.event_loop import RunningLoop
 from persistence.fast.statement_pool import CompiledStatement, Row
 
 # Small batches: PostgreSQL reads the next one while this process answers the callers of the last.
@@ -31,11 +30,10 @@ class RowBatcher:
         # The batches that still take keys.
         self._open_batches: dict[CompiledStatement, Batch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loop = RunningLoop()
 
     async def find(self, statement: CompiledStatement, key: Any) -> Row | None:
         """The row with this key. Raises what `fetch` raises for this key alone."""
-        loop = self._loop.get()
+        loop = asyncio.get_running_loop()
         batch = self._open_batches.get(statement)
         if batch is None or len(batch) == MAX_BATCH_SIZE:
             batch = self._open_batches[statement] = []
