@@ -57,8 +57,8 @@ class OsUser:
         return self.can_enter(path.parent) and self._has(path.stat(), stat.S_IROTH)
 
     def can_enter(self, folder: Path) -> bool:
-        path = (folder, *folder.parents)
-        return all(self._has(ancestor.stat(), stat.S_IXOTH) for ancestor in path)
+        folders = (folder, *folder.parents)
+        return all(self._has(ancestor.stat(), stat.S_IXOTH) for ancestor in folders)
 
     def _has(self, status: os.stat_result, other_bit: int) -> bool:
         # The owner's bit is the same bit six places higher.

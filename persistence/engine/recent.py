@@ -1,7 +1,8 @@
 """A cache of rows read within the last 250 ms, coherent over all processes without messages.
 
-An entry is never older than MAX_AGE_SECONDS. Whoever changes cached rows waits that long after the
-commit and only then answers (`Database.supersede`), so that no later request sees the old values.
+An entry is never older than MAX_AGE_SECONDS. A unit of work that changes cached rows waits that
+long after its commit before it returns (`Database.supersede`), so that no request after its answer
+sees the old values.
 """
 
 from collections.abc import Awaitable, Callable, Hashable

@@ -1,4 +1,4 @@
-"""The audit log. Append-only."""
+"""The audit log, which is append-only."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence

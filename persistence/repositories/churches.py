@@ -91,6 +91,8 @@ class SameTeamName(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergedChurch:
+    """A church that is locked for a merge."""
+
     id: UUID
     tournament_id: UUID
     name: str
@@ -100,7 +102,10 @@ class MergedChurch:
 async def lock_pair(
     connection: AsyncConnection, church_ids: tuple[UUID, UUID]
 ) -> dict[UUID, MergedChurch]:
-    """Lock the teams of two churches, then the churches, as decisions do. By id."""
+    """Lock the teams of two churches, then the churches: the order of decisions.
+
+    Returns the churches that exist, by id.
+    """
     await connection.execute(
         select(team.c.id)
         .where(team.c.church_id.in_(church_ids))

@@ -104,7 +104,7 @@ _FAIL = _completion("due_at = :due_at, failure = :failure")
 _DEAD_LETTER = _completion("dead_at = :now, failure = :failure")
 
 
-async def add(  # noqa: PLR0913  # the columns of the table
+async def add(  # noqa: PLR0913 - one argument for each column
     connection: AsyncConnection,
     *,
     kind: DeliveryKind,
@@ -208,7 +208,10 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRecord:
-    """`settled_at` is the time of delivery or of giving up; `failure` names the last error."""
+    """An outbox message as organisers see it.
+
+    `settled_at` is the time of delivery or of giving up; `failure` names the last error.
+    """
 
     id: UUID
     kind: DeliveryKind

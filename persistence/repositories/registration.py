@@ -52,7 +52,7 @@ _TAKEN_VALUES = text(f"""
 def take_church_slot_sql(source: str = "") -> str:
     """SQL that takes a slot of the church and adds the church if it is new.
 
-    `source` is a FROM clause with one row, or none to take no slot.
+    Without `source` it takes one slot; with a FROM clause, one for each of its rows.
     """
     return f"""
         INSERT INTO church AS c (id, tournament_id, name, normalized_name, taken, created_at)

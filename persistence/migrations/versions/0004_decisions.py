@@ -1,4 +1,4 @@
-"""What was decided about a team, and why."""
+"""Decisions about teams, with their reasons."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What organisers look through and edit: orders of pages, squads that change, merged churches."""
+"""Indexes for pages of teams, positions of players, a trigger for merged churches."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""API tokens whose requests are signed, and the nonces that were used."""
+"""API tokens with signed requests, and the nonces of those requests."""
 
 import sqlalchemy as sa
 from alembic import op

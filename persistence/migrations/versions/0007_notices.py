@@ -1,4 +1,4 @@
-"""Notices of the outbox say which kind of message waits: nobody wakes for what they do not do."""
+"""Outbox notifications carry the kind of message, so that only its workers wake up."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""A way for one statement to end itself, so that nothing of what it wrote stays."""
+"""A function `refuse` that ends its statement with an error, which rolls it back."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Tournaments have versions; a team and a tournament keep which request changed them last."""
+"""A version of tournaments, and an HMAC of the last change of tournaments and teams."""
 
 import sqlalchemy as sa
 from alembic import op
