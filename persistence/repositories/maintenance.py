@@ -20,7 +20,7 @@ class Drift:
 
 _DRIFT = text(f"""
     SELECT * FROM (
-        SELECT 'tournament ' || t.id AS of, t.taken,
+        SELECT 'tournament ' || t.id AS entity, t.taken,
                (SELECT count(*) FROM team WHERE tournament_id = t.id AND {IS_LIVE}) AS live_teams
         FROM tournament t
         UNION ALL
