@@ -187,7 +187,10 @@ async def reserve(
 async def mark_stored(
     connection: AsyncConnection, document_id: UUID, *, now: datetime
 ) -> bool | None:
-    """Record that the store has confirmed the file. False when another process has done so before; None when the row was deleted."""
+    """Record that the store has confirmed the file.
+
+    False when another process has done so before; None when the row was deleted.
+    """
     result = await connection.execute(
         document.update()
         .where(document.c.id == document_id, document.c.stored_at.is_(None))

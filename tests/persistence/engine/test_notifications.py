@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from persistence.engine.engine import DatabaseOptions
-from resilience.background_tasks import BackgroundTask
 from persistence.engine.notifications import MAX_RECONNECT_SECONDS, MIN_RECONNECT_SECONDS, listen
+from resilience.background_tasks import BackgroundTask
 from tests.persistence.engine.test_database_sessions import until
 from tests.postgres_proxy import STARTING_UP
 
@@ -132,11 +132,11 @@ async def test_reconnect_intervals_grow_while_the_server_is_away(proxy, sql, lis
     proxy.close_connections()
     with capture_logs() as logs:
         await until(refused_often)
-    assert listening.state.failure == "ServiceUnavailable"
+    assert listener.state.failure == "ServiceUnavailable"
     assert [entry["event"] for entry in logs] == ["background_task_failed"]
     proxy.connect_response = None
     await listener.wait_for(2)
-    assert listening.state.is_healthy
+    assert listener.state.is_healthy
     refused, waits = proxy.refused_connections, list(listener.waits)
     proxy.close_connections()
     await listener.wait_for(3)

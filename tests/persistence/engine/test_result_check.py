@@ -13,6 +13,7 @@ from domain.documents import DocumentFormat, DocumentKind
 from domain.registration.validation import check
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
+from persistence.engine.result_check import UnrepresentableResult, require_representable
 from persistence.fast.register_team import Registration
 from persistence.fast.statement_pool import CompiledStatement
 from persistence.ids import new_id
@@ -20,7 +21,6 @@ from persistence.records import DocumentRecord, IdempotencyEntry
 from persistence.repositories import tournaments
 from resolvers.registration.attempt import Attempt, squad
 from tests import make
-from persistence.engine.result_check import UnrepresentableResult, require_representable
 from tests.asking import ask, data, refused
 from tests.schema.teams.test_corrections import rows
 from tests.schema.teams.test_decisions import register
@@ -92,7 +92,7 @@ async def test_statement_whose_answer_cannot_be_built_is_not_run(
         writing.write, statement, {}, repeatable=True, meaning=lambda _: None, answer=value
     )
     try:
-        with pytest.raises(Unanswerable):
+        with pytest.raises(UnrepresentableResult):
             await write()
         name = await sql.fetchval("SELECT name FROM tournament")
         rows_of_another = await write(answer=Record(1))
@@ -178,7 +178,7 @@ async def test_registration_that_would_show_a_value_that_no_answer_can_is_not_st
     registration = replace(attempt.registration, **change.get("registration", {}))
     spoilt = replace(attempt, registration=registration, documents=change.get("documents", ()))
 
-    with pytest.raises(Unanswerable):
+    with pytest.raises(UnrepresentableResult):
         await spoilt.store(database)
 
     assert await rows(sql) == before

@@ -22,8 +22,8 @@ from resolvers.exports.workbook import Workbook
 from tests import files, make
 from tests.asking import ask, check_envelope, data, serving
 from tests.cloudinary import CloudinaryStandIn
-from tests.integrations.storage.test_upload_buffer import begin
 from tests.disks import fill_disk, limit_file_size, mount_small_disk, read_only_disk
+from tests.integrations.storage.test_upload_buffer import begin
 from tests.sending import opened, put, put_piece, send
 from tests.signing_in import bearer, caller
 from tests.web.routes.test_exports import link
