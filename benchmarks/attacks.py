@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 
 from benchmarks.attack_files import many_objects, many_scans
-from tests import make
+from tests import factories
 from tests.hostile.corpus import CORPUS
 
 INTENDED = frozenset({503, 504})
-VALIDATE = make.VALIDATE
-REGISTER = make.REGISTER
+VALIDATE = factories.VALIDATE
+REGISTER = factories.REGISTER
 SIGN_IN = "mutation S($input: SignInInput!) { signIn(input: $input) { token } }"
 OPEN = "mutation O($input: OpenUploadInput!) { openUpload(input: $input) { ticket { url } } }"
 UPDATE = """
@@ -117,7 +117,7 @@ def sending(
 
 
 def form(**changes: object) -> Callable[[int], dict[str, Any]]:
-    return lambda number: {"input": make.team(number) | changes}
+    return lambda number: {"input": factories.team(number) | changes}
 
 
 MOMENTS = (
@@ -156,7 +156,7 @@ def one_variable_everywhere(number: int) -> str:
 
 
 def wrong_squad(number: int) -> dict[str, Any]:
-    return {"input": make.team(number) | {"players": [{"name": "?"}] * 400}}
+    return {"input": factories.team(number) | {"players": [{"name": "?"}] * 400}}
 
 
 def refused_document(number: int) -> str:
@@ -216,7 +216,7 @@ async def token_names(attacker: Attacker, _number: int) -> None:
 async def captains_edits(attacker: Attacker, number: int) -> None:
     """Register a team, then change it with names of marks."""
     if not attacker.manage_token:
-        answer = await attacker.ask(REGISTER, {"input": make.team(6_000_000 + number)})
+        answer = await attacker.ask(REGISTER, {"input": factories.team(6_000_000 + number)})
         registered = (answer.json().get("data") or {}).get("registerTeam") if answer else None
         attacker.manage_token = registered["manageToken"] if registered else ""
         return
@@ -334,7 +334,7 @@ ATTACKS: tuple[Attack, ...] = (
         lambda _: "mutation R($input: RegisterTeamInput!) { "
         + " ".join(f"a{one}: registerTeam(input: $input) {{ replayed }}" for one in range(10))
         + " }",
-        lambda number: {"input": make.team(5_000_000 + number)},
+        lambda number: {"input": factories.team(5_000_000 + number)},
     )),
     Attack(name="corpus of single requests", step=corpus),
     Attack(

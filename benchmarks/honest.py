@@ -14,7 +14,7 @@ import httpx
 from PIL import Image
 
 from benchmarks.jobs import page_body, registration_body, token
-from tests import make
+from tests import factories
 
 JSON = {"Content-Type": "application/json"}
 PAUSE_SECONDS = 0.02
@@ -70,7 +70,10 @@ class Honest:
     async def _captain(self, client: httpx.AsyncClient, waits: Waits) -> None:
         number = next(self.numbers)
         headers = {**JSON, "X-Forwarded-For": f"10.2.{number >> 8 & 255}.{number & 255}"}
-        team = {"query": make.VALIDATE, "variables": {"input": make.team(2_000_000 + number)}}
+        team = {
+            "query": factories.VALIDATE,
+            "variables": {"input": factories.team(2_000_000 + number)},
+        }
 
         def ask(content: bytes) -> Callable[[], Awaitable[httpx.Response]]:
             return lambda: client.post("/graphql", content=content, headers=headers)

@@ -33,7 +33,7 @@ from benchmarks.processes import Served, our_server
 from integrations.storage.disk import MIN_FREE_BYTES
 from persistence.embedded.server import EmbeddedPostgres
 from resolvers.accounts.tokens import hash_of
-from tests import make
+from tests import factories
 
 HONEST_BAR_SECONDS = 1.0
 LIVEZ_BAR_SECONDS = 0.25
@@ -267,7 +267,7 @@ def attacking() -> Iterator[ProcessPoolExecutor]:
 def trusted(folder: Path) -> dict[str, str]:
     """A variable that names a file with the documents of honest clients."""
     bodies = (registration_body()(0), page_body(50)(0))
-    documents = [make.VALIDATE, OPEN, *(json.loads(body)["query"] for body in bodies)]
+    documents = [factories.VALIDATE, OPEN, *(json.loads(body)["query"] for body in bodies)]
     path = folder / "trusted.json"
     path.write_text(json.dumps({f"document{n}": text for n, text in enumerate(documents)}))
     return {"TRUSTED_DOCUMENTS": str(path)}

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 
-class Clock:
+class FakeClock:
     def __init__(self) -> None:
         self.now = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 

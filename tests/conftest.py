@@ -28,7 +28,7 @@ from resolvers.security.secrets import Secrets
 from resolvers.services import Accounts, Services, Storage
 from server import create_app
 from settings import Settings, load_settings
-from tests.clock import Clock
+from tests.clock import FakeClock
 from tests.databases import create_database, dsn, empty
 
 SECRET = "a secret of the tests, long enough to be taken"
@@ -86,8 +86,8 @@ def database_url(worker_url) -> str:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ FULL_SET = (
 )
 
 
-def settings_of(
+def load_settings_from(
     patch: pytest.MonkeyPatch, env_file: Path | None = None, **variables: str
 ) -> Settings:
     for names in Settings.names().values():
@@ -32,9 +32,9 @@ def settings_of(
     return load_settings(env_file)
 
 
-def problems_of(
+def settings_problems(
     patch: pytest.MonkeyPatch, env_file: Path | None = None, **variables: str
 ) -> list[str]:
     with pytest.raises(SettingsError) as raised:
-        settings_of(patch, env_file, **variables)
+        load_settings_from(patch, env_file, **variables)
     return raised.value.problems

@@ -9,8 +9,8 @@ import pytest
 from domain.auth.roles import Role
 from domain.errors.exceptions import Unauthenticated
 from resolvers.accounts import sessions as accounts
-from tests.processes import CLI, PATIENCE_SECONDS, environment
-from tests.signing_in import PASSWORD, in_real_time, signed_in
+from tests.accounts import PASSWORD, new_session, with_real_clock
+from tests.server_processes import CLI, PATIENCE_SECONDS, process_environment
 
 ROWS = "SELECT email, role, password_hash FROM organiser"
 
@@ -25,7 +25,7 @@ def cli(tmp_path, database, database_url):
             subprocess.run,
             [sys.executable, str(CLI), *arguments],
             cwd=tmp_path,
-            env=environment({"DATABASE_URL": url, "DATA_DIR": str(tmp_path)}),
+            env=process_environment({"DATABASE_URL": url, "DATA_DIR": str(tmp_path)}),
             input=given,
             capture_output=True,
             text=True,
@@ -81,7 +81,7 @@ async def test_what_is_wrong_is_said_and_makes_no_organiser(cli, sql, command, g
 
 
 async def test_organiser_who_is_there_is_not_created_again(cli, services, sql):
-    await signed_in(services)
+    await new_session(services)
     before = await sql.fetch(ROWS)
 
     done = await cli(*create("owner@example.org", "viewer"), given="another long password")
@@ -92,8 +92,8 @@ async def test_organiser_who_is_there_is_not_created_again(cli, services, sql):
 
 
 async def test_reset_password_ends_the_sessions(cli, services):
-    real = in_real_time(services)
-    opened = await signed_in(real)
+    real = with_real_clock(services)
+    opened = await new_session(real)
 
     done = await cli(*reset("owner@example.org"), given="another long password")
 

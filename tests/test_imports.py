@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 import serving
 from serving import WARM_UP_MODULES, preload_modules
-from tests.environment import settings_of
+from tests.environment import load_settings_from
 
 ROOT = Path(__file__).parents[1]
 NEEDED_BY_FEW = {
@@ -70,8 +70,8 @@ def test_libraries_that_read_files_are_imported_only_by_processes_of_their_own()
 
 
 def test_processes_are_forked_from_one_that_has_imported_all(monkeypatch):
-    alone = settings_of(monkeypatch)
-    shared = settings_of(monkeypatch, RATE_LIMIT_STORAGE="redis://127.0.0.1")
+    alone = load_settings_from(monkeypatch)
+    shared = load_settings_from(monkeypatch, RATE_LIMIT_STORAGE="redis://127.0.0.1")
 
     assert preload_modules(alone) == ["serving", *WARM_UP_MODULES]
     assert preload_modules(shared) == ["serving", *WARM_UP_MODULES, "web.rate_limiting.redis_store"]

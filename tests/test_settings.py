@@ -8,19 +8,19 @@ from pydantic import SecretStr, ValidationError
 import settings as module
 from config import reference
 from settings import Settings, SettingsError, env_example, load_settings, settings_reference
-from tests.environment import DEPLOYED, FULL_SET, problems_of, settings_of
+from tests.environment import DEPLOYED, FULL_SET, load_settings_from, settings_problems
 
 ROOT = Path(module.__file__).parent
 
 
 @pytest.fixture
 def load(monkeypatch):
-    return partial(settings_of, monkeypatch)
+    return partial(load_settings_from, monkeypatch)
 
 
 @pytest.fixture
 def problems(monkeypatch):
-    return partial(problems_of, monkeypatch)
+    return partial(settings_problems, monkeypatch)
 
 
 def test_development_needs_no_variable_at_all(load):

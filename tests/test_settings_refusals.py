@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 
 from settings import SettingsError
-from tests.environment import DEPLOYED, FULL_SET, problems_of, settings_of
+from tests.environment import DEPLOYED, FULL_SET, load_settings_from, settings_problems
 
 NEEDED = "is required in staging and production"
 WEAK = "needs 32 random characters or more and no well-known default"
@@ -11,7 +11,7 @@ WEAK = "needs 32 random characters or more and no well-known default"
 
 @pytest.fixture
 def problems(monkeypatch):
-    return partial(problems_of, monkeypatch)
+    return partial(settings_problems, monkeypatch)
 
 
 DATABASE_FORM = "postgresql://user:password@host:5432/name"
@@ -227,7 +227,7 @@ def test_values_that_are_unsafe_together_are_refused(problems, variables, expect
 
 def test_wrong_and_unsafe_values_are_listed_together_one_a_line(monkeypatch):
     with pytest.raises(SettingsError) as raised:
-        settings_of(
+        load_settings_from(
             monkeypatch,
             ENVIRONMENT="production",
             PORT="x",

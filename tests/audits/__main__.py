@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from persistence.embedded.server import EmbeddedPostgres
-from tests.processes import ServerProcess
+from tests.server_processes import ServerProcess
 
 HERE = Path(__file__).parent
 AUDITS = 61

@@ -17,7 +17,7 @@ import asyncpg
 
 from persistence.embedded.server import EmbeddedPostgres
 from tests.databases import dsn
-from tests.processes import CLI, ServerProcess, environment
+from tests.server_processes import CLI, ServerProcess, process_environment
 
 HERE = Path(__file__).parent
 EMAIL = "owner@church.example"
@@ -87,7 +87,7 @@ def create_owner(folder: Path, url: str) -> None:
     made = subprocess.run(
         [sys.executable, str(CLI), *command],
         cwd=folder,
-        env=environment(SETTINGS | {"DATA_DIR": str(folder / "data"), "DATABASE_URL": url}),
+        env=process_environment(SETTINGS | {"DATA_DIR": str(folder / "data"), "DATABASE_URL": url}),
         input=f"{PASSWORD}\n",
         capture_output=True,
         text=True,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests import make
-from tests.processes import register
+from tests import factories
+from tests.server_processes import register
 
 ATTEMPTS = 400
 PAUSE_SECONDS = 0.05
@@ -55,7 +55,7 @@ class Captains:
             await self._changed.wait_for(lambda: len(self.refusals) >= wanted)
 
     async def _register(self, number: int) -> None:
-        team = make.team(number)
+        team = factories.team(number)
         for _ in range(ATTEMPTS):
             body = await self._answer(team, f"key-of-team-{number}")
             if body is not None and "errors" not in body:

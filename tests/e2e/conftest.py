@@ -8,7 +8,7 @@ import pytest
 from persistence.embedded.server import EmbeddedPostgres
 from tests.conftest import SECRET
 from tests.databases import create_database
-from tests.processes import ServerProcess
+from tests.server_processes import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
 

@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests import make
+from tests import factories
 from tests.e2e.rows import registered
-from tests.processes import code_of, codes, register, until
+from tests.server_processes import register, team_codes, team_or_error_code, wait_until
 
 
 @pytest.fixture(params=[1, 2], ids=["one-process", "two-processes"])
@@ -42,13 +42,13 @@ async def send_all(clients, teams, keys=None):
 
 async def test_two_hundred_teams_get_two_hundred_codes_without_a_gap(serve, own_url):
     clients = await serve()
-    teams = [make.team(number) for number in range(200)]
+    teams = [factories.team(number) for number in range(200)]
 
     answers = await send_all(clients, teams)
 
-    assert sorted(map(code_of, answers)) == codes(1, 200)
+    assert sorted(map(team_or_error_code, answers)) == team_codes(1, 200)
     expected = {
-        team["captain"]["email"]: code_of(answer)
+        team["captain"]["email"]: team_or_error_code(answer)
         for team, answer in zip(teams, answers, strict=True)
     }
     assert await registered(own_url) == expected
@@ -56,18 +56,20 @@ async def test_two_hundred_teams_get_two_hundred_codes_without_a_gap(serve, own_
 
 async def test_twenty_requests_with_one_key_are_one_team(serve, own_url):
     clients = await serve()
-    team, key = make.team(), "the-one-key"
+    team, key = factories.team(), "the-one-key"
 
     answers = await send_all(clients, [team] * 20, [key] * 20)
-    late = [n for n, body in enumerate(answers) if code_of(body) == "IDEMPOTENCY_IN_PROGRESS"]
+    late = [
+        n for n, body in enumerate(answers) if team_or_error_code(body) == "IDEMPOTENCY_IN_PROGRESS"
+    ]
     for n in late:
         assert answers[n]["errors"][0]["extensions"]["retryable"] is True
 
         async def is_replayed(n=n):
             answers[n] = await register(clients[n % len(clients)], team, key)
-            return code_of(answers[n]) != "IDEMPOTENCY_IN_PROGRESS"
+            return team_or_error_code(answers[n]) != "IDEMPOTENCY_IN_PROGRESS"
 
-        await until(is_replayed, "the answer is replayed")
+        await wait_until(is_replayed, "the answer is replayed")
 
     payloads = [body["data"]["registerTeam"] for body in answers]
     assert Counter(payload.pop("replayed") for payload in payloads) == {False: 1, True: 19}
@@ -77,33 +79,33 @@ async def test_twenty_requests_with_one_key_are_one_team(serve, own_url):
 
 async def test_forty_requests_for_sixteen_places_are_sixteen_teams(serve, own_url):
     clients = await serve(TOURNAMENT_CAPACITY="16")
-    teams = [make.team(number) for number in range(40)]
+    teams = [factories.team(number) for number in range(40)]
 
     answers = await send_all(clients, teams)
 
-    outcomes = Counter(map(code_of, answers))
-    assert outcomes == {"TOURNAMENT_FULL": 24, **dict.fromkeys(codes(1, 16), 1)}
-    assert list((await registered(own_url)).values()) == codes(1, 16)
+    outcomes = Counter(map(team_or_error_code, answers))
+    assert outcomes == {"TOURNAMENT_FULL": 24, **dict.fromkeys(team_codes(1, 16), 1)}
+    assert list((await registered(own_url)).values()) == team_codes(1, 16)
 
 
 async def test_ten_requests_for_one_church_with_two_places_are_two_teams(serve, own_url):
     clients = await serve()
-    teams = [make.team(number, churchName="CSI Christ Church") for number in range(10)]
+    teams = [factories.team(number, churchName="CSI Christ Church") for number in range(10)]
 
     answers = await send_all(clients, teams)
 
-    outcomes = Counter(map(code_of, answers))
-    assert outcomes == {"CHURCH_LIMIT_REACHED": 8, **dict.fromkeys(codes(1, 2), 1)}
-    assert list((await registered(own_url)).values()) == codes(1, 2)
+    outcomes = Counter(map(team_or_error_code, answers))
+    assert outcomes == {"CHURCH_LIMIT_REACHED": 8, **dict.fromkeys(team_codes(1, 2), 1)}
+    assert list((await registered(own_url)).values()) == team_codes(1, 2)
 
 
 async def test_one_captain_with_ten_forms_has_one_team(serve, own_url):
     clients = await serve()
-    captain = make.person(1000)
-    teams = [make.team(number, captain=captain) for number in range(10)]
+    captain = factories.person(1000)
+    teams = [factories.team(number, captain=captain) for number in range(10)]
 
     answers = await send_all(clients, teams)
 
-    outcomes = Counter(map(code_of, answers))
+    outcomes = Counter(map(team_or_error_code, answers))
     assert outcomes == {"VALIDATION_FAILED": 9, "ICCT-001": 1}
     assert await registered(own_url) == {captain["email"]: "ICCT-001"}

@@ -9,7 +9,7 @@ import pytest
 from persistence.embedded.server import EmbeddedPostgres
 from tests.e2e.captains import Captains, moments
 from tests.e2e.rows import registered
-from tests.processes import until
+from tests.server_processes import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,7 @@ async def test_embedded_database_that_was_ended_is_started_again_by_the_service(
     async def kill():
         pid = postmaster_pid(data_dir)
         os.kill(pid, number)
-        await until(
+        await wait_until(
             lambda: postmaster_pid(data_dir) not in (None, pid), "the database is started again"
         )
 

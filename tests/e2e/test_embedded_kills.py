@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from persistence.embedded.server import EmbeddedPostgres
-from tests import make
+from tests import factories
 from tests.e2e.rows import registered
-from tests.processes import code_of, codes, register, until
+from tests.server_processes import register, team_codes, team_or_error_code, wait_until
 
 OUTAGE_SECONDS = 5
 LONGEST_START_SECONDS = 0.8
@@ -39,7 +39,7 @@ async def kill_next(data_dir, chance, killed):
     def fresh():
         return [pid for pid in servers(data_dir) if pid not in killed]
 
-    await until(fresh, "the server is started")
+    await wait_until(fresh, "the server is started")
     await asyncio.sleep(chance.random() * LONGEST_START_SECONDS * chance.choice((0.05, 0.3, 1)))
     for pid in fresh():
         killed.add(pid)
@@ -58,17 +58,17 @@ async def survives(server, data_dir, *, rounds, kills, seed):
 
         async def is_taken(number=number):
             async with server.client() as client:
-                body = await register(client, make.team(number), f"key-of-team-{number}")
+                body = await register(client, factories.team(number), f"key-of-team-{number}")
             # A refusal for now is right while the server is away; a defect never.
-            assert "errors" not in body or code_of(body) == "SERVICE_UNAVAILABLE"
+            assert "errors" not in body or team_or_error_code(body) == "SERVICE_UNAVAILABLE"
             return "errors" not in body
 
-        await until(is_taken, "a team is registered")
+        await wait_until(is_taken, "a team is registered")
         slowest = max(slowest, time.monotonic() - began)
 
     with EmbeddedPostgres(data_dir) as embedded:
         url = embedded.connected_url("icct26")
-        assert list((await registered(url)).values()) == codes(1, rounds)
+        assert list((await registered(url)).values()) == team_codes(1, rounds)
     assert slowest < max(OUTAGE_SECONDS, server.start_seconds)
     server.send(signal.SIGTERM)
     assert await server.ended() == 0
@@ -109,12 +109,12 @@ async def test_failed_start_keeps_the_socket_folder(server, data_dir):
             checks = (await client.get("/health")).json()["checks"]
         return {"name": "embeddedDatabase", "status": "DEGRADED", "latencyMs": None} in checks
 
-    await until(is_degraded, "the failing revival is shown")
+    await wait_until(is_degraded, "the failing revival is shown")
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
     control.with_suffix(".away").rename(control)
-    await until(server_is_ready(server), "the service is ready again")
+    await wait_until(server_is_ready(server), "the service is ready again")
 
     assert Path(place.read_text()) == folder
     failures = [
@@ -128,7 +128,7 @@ async def test_failed_start_keeps_the_socket_folder(server, data_dir):
         async with server.client() as client:
             return (await client.get("/health")).json()["status"] == "OK"
 
-    await until(is_well, "all tasks are well")
+    await wait_until(is_well, "all tasks are well")
 
 
 def server_is_ready(server):
@@ -153,4 +153,4 @@ async def test_event_loop_answers_while_the_database_is_looked_for(server, data_
             slowest = max(slowest, time.monotonic() - began)
 
     assert slowest < 1
-    await until(server_is_ready(server), "the service is ready again")
+    await wait_until(server_is_ready(server), "the service is ready again")

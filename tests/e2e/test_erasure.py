@@ -9,12 +9,12 @@ import pytest
 
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
-from tests import make
-from tests.asking import ask, data
+from tests import factories
+from tests.accounts import bearer_headers
 from tests.databases import dsn
-from tests.processes import register, until
-from tests.sending import send
-from tests.signing_in import bearer
+from tests.graphql_client import data, execute
+from tests.server_processes import register, wait_until
+from tests.uploading import upload
 
 TEAMS = 6
 FILES = 6
@@ -54,16 +54,16 @@ async def test_erased_teams_leave_no_file_whatever_moves_were_under_way(
         teams = [await team_with_files(client, number) for number in range(TEAMS)]
         kept = await team_with_files(client, TEAMS)
     database = Database(DatabaseOptions(url=own_url))
-    headers = await bearer(replace(services, database=database))
+    headers = await bearer_headers(replace(services, database=database))
     await database.close()
 
     async def confirm_and_erase(team: str) -> None:
         async with servers[0].client() as client:
-            data(await ask(client, CONFIRM, {"team": team}, **headers))
-            data(await ask(client, ERASE, {"team": team}, **headers))
+            data(await execute(client, CONFIRM, {"team": team}, **headers))
+            data(await execute(client, ERASE, {"team": team}, **headers))
 
     async with servers[0].client() as client:
-        data(await ask(client, CONFIRM, {"team": kept}, **headers))
+        data(await execute(client, CONFIRM, {"team": kept}, **headers))
     erasing = asyncio.gather(*(confirm_and_erase(team) for team in teams))
     if kill:
         await servers[1].kill()
@@ -71,7 +71,7 @@ async def test_erased_teams_leave_no_file_whatever_moves_were_under_way(
     if kill:
         # As if the leases of the process that is gone had run out.
         await sql.execute("UPDATE outbox_message SET due_at = now() WHERE finished_at IS NULL")
-    await until(lambda: _none_owed(sql), "nothing is owed any more")
+    await wait_until(lambda: _none_owed(sql), "nothing is owed any more")
 
     rows = await sql.fetch("SELECT storage_name, folder FROM document")
     assert len(rows) == FILES
@@ -87,9 +87,9 @@ async def _none_owed(sql) -> bool:
 
 async def team_with_files(client, number: int) -> str:
     """The code of a team with FILES identity proofs."""
-    players = make.players()
+    players = factories.players()
     for player in players[:FILES]:
-        proof = await send(client, "IDENTITY_PROOF")
+        proof = await upload(client, "IDENTITY_PROOF")
         player["documents"] = [{"kind": "IDENTITY_PROOF", "documentId": proof}]
-    body = await register(client, make.team(number, players=players))
+    body = await register(client, factories.team(number, players=players))
     return body["data"]["registerTeam"]["team"]["code"]

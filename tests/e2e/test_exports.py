@@ -13,9 +13,9 @@ from domain.auth.roles import SYSTEM
 from domain.spreadsheets import ExportFormat
 from persistence.repositories.team_search import TeamFilter
 from resolvers.exports.export import make_link
+from tests.accounts import with_real_clock
 from tests.databases import dsn
-from tests.processes import PATIENCE_SECONDS, until
-from tests.signing_in import in_real_time
+from tests.server_processes import PATIENCE_SECONDS, wait_until
 
 # As a CSV file more than what the sockets hold of an answer that nobody reads.
 TEAMS = 4_000
@@ -44,7 +44,7 @@ async def postgres(own_url):
 
 def address(services, kind: ExportFormat) -> str:
     """The secret of the tests is the server's too."""
-    return make_link(in_real_time(services), SYSTEM, kind, TeamFilter())[0]
+    return make_link(with_real_clock(services), SYSTEM, kind, TeamFilter())[0]
 
 
 async def begin(server, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -100,8 +100,8 @@ async def test_a_client_of_http_is_told_that_it_was_cut_off(server, services, ow
 async def test_a_client_that_leaves_leaves_no_workbook(server, services):
     spool = server.folder / "data" / "uploads"
     _, writer = await begin(server, address(services, ExportFormat.XLSX))
-    await until(lambda: any(spool.glob("*/*")), "a workbook is being written")
+    await wait_until(lambda: any(spool.glob("*/*")), "a workbook is being written")
 
     writer.transport.abort()
 
-    await until(lambda: not any(spool.glob("*")), "the workbook is gone")
+    await wait_until(lambda: not any(spool.glob("*")), "the workbook is gone")

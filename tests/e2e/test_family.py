@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from persistence.embedded.server import EmbeddedPostgres
-from tests import make
+from tests import factories
 from tests.e2e.rows import registered
-from tests.processes import code_of, codes, register, until
+from tests.server_processes import register, team_codes, team_or_error_code, wait_until
 
 WORKERS = 2
 OUTAGE_SECONDS = 5
@@ -90,19 +90,19 @@ class Family:
         ]
 
     async def kill(self, kind):
-        await until(lambda: self.of_kind(kind), f"there is a {kind}")
+        await wait_until(lambda: self.of_kind(kind), f"there is a {kind}")
         pid = self.of_kind(kind)[0]
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: not command(pid), f"the {kind} is gone")
+        await wait_until(lambda: not command(pid), f"the {kind} is gone")
 
     async def takes(self, number):
         """Whether a registration is taken; any refusal is one for now."""
         try:
             async with self.server.client() as client:
-                body = await register(client, make.team(number), f"key-of-team-{number}")
+                body = await register(client, factories.team(number), f"key-of-team-{number}")
         except httpx.TransportError:
             return False
-        assert "errors" not in body or code_of(body) == "SERVICE_UNAVAILABLE"
+        assert "errors" not in body or team_or_error_code(body) == "SERVICE_UNAVAILABLE"
         return "errors" not in body
 
 
@@ -111,7 +111,7 @@ async def family(make_server, data_dir):
     server = make_server(DATA_DIR=str(data_dir), WORKERS=str(WORKERS))
     began = time.monotonic()
     await server.start()
-    await until(lambda: "is on" in server.stdout, "all processes serve")
+    await wait_until(lambda: "is on" in server.stdout, "all processes serve")
     return Family(server, data_dir, time.monotonic() - began)
 
 
@@ -120,17 +120,19 @@ async def test_every_process_may_be_killed_and_the_service_is_back(family):
     for number, kind in enumerate(KINDS):
         await family.kill(kind)
         began = time.monotonic()
-        await until(lambda number=number: family.takes(number), f"back after the end of a {kind}")
+        await wait_until(
+            lambda number=number: family.takes(number), f"back after the end of a {kind}"
+        )
         outages[kind] = max(outages.get(kind, 0), time.monotonic() - began)
 
     with EmbeddedPostgres(family.data_dir) as embedded:
         teams = await registered(embedded.connected_url("icct26"))
-    assert list(teams.values()) == codes(1, len(KINDS))
+    assert list(teams.values()) == team_codes(1, len(KINDS))
     assert max(outages.values()) < family.longest_outage, outages
     pids = family.all()
     family.server.send(signal.SIGTERM)
     assert await family.server.ended() == 0
-    await until(lambda: not any(map(command, pids)), "no process is left")
+    await wait_until(lambda: not any(map(command, pids)), "no process is left")
     # Once more where a worker was killed before it served.
     assert family.server.stderr.count("workers_started_anew") >= KINDS.count("fork_workers")
     # Stacks stand in lines of the log only; a bare one is of a process that ended by an error.
@@ -143,7 +145,7 @@ async def test_all_end_with_the_supervisor(family):
 
     await family.server.kill()
 
-    await until(lambda: not any(map(command, pids)), "no process is left")
+    await wait_until(lambda: not any(map(command, pids)), "no process is left")
     assert family.server.stderr.count("supervisor_ended") == 1
 
 
@@ -154,4 +156,4 @@ async def test_stop_right_after_the_end_of_the_workers_parent_leaves_no_process(
     family.server.send(signal.SIGTERM)
 
     assert await family.server.ended() == 0
-    await until(lambda: not any(map(command, pids)), "no process is left")
+    await wait_until(lambda: not any(map(command, pids)), "no process is left")

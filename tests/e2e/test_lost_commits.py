@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import make_url
 
-from tests import make
+from tests import factories
 from tests.e2e.rows import registered
-from tests.processes import code_of, register, until
+from tests.server_processes import register, team_or_error_code, wait_until
 
 # Among the values of the statement that stores a team, and of no other.
-EMAIL = make.team()["captain"]["email"].encode()
+EMAIL = factories.team()["captain"]["email"].encode()
 
 
 @dataclass(kw_only=True)
@@ -70,7 +70,7 @@ async def proxy_before(url):
         yield proxy
     finally:
         listener.close()
-        await until(lambda: proxy.open == 0, "all connections are closed")
+        await wait_until(lambda: proxy.open == 0, "all connections are closed")
 
 
 @pytest.fixture
@@ -97,13 +97,13 @@ async def client(make_server, own_url, proxy):
 async def test_lost_commit_of_a_keyed_registration_is_settled_by_the_service(
     client, proxy, own_url, reaches_database
 ):
-    team = make.team()
+    team = factories.team()
     proxy.is_armed, proxy.reaches_database = True, reaches_database
 
     answer = await register(client, team, "a-key-of-mine")
 
     assert proxy.cuts == 1
-    assert code_of(answer) == "ICCT-001"
+    assert team_or_error_code(answer) == "ICCT-001"
     assert await registered(own_url) == {team["captain"]["email"]: "ICCT-001"}
 
 
@@ -113,7 +113,7 @@ async def test_lost_commit_without_a_key_is_told_to_the_captain(
 ):
     proxy.is_armed, proxy.reaches_database = True, reaches_database
 
-    answer = await register(client, make.team())
+    answer = await register(client, factories.team())
 
     assert proxy.cuts == 1
     extensions = answer["errors"][0]["extensions"]

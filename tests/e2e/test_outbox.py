@@ -12,7 +12,7 @@ import pytest
 
 from tests.databases import dsn
 from tests.e2e.outbox_worker import KIND
-from tests.processes import environment, until
+from tests.server_processes import process_environment, wait_until
 
 ROOT = Path(__file__).parents[2]
 MESSAGES = 300
@@ -46,7 +46,7 @@ class Workers:
         process = subprocess.Popen(
             [*command, *arguments],
             cwd=ROOT,
-            env=environment({}),
+            env=process_environment({}),
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
         )
@@ -57,7 +57,7 @@ class Workers:
         async def enough():
             return await self.sql.fetchval(LISTENERS) == len(self.running)
 
-        await until(enough, f"{len(self.running)} processes listen")
+        await wait_until(enough, f"{len(self.running)} processes listen")
 
     async def owe(self, numbers):
         await self.sql.execute(
@@ -87,13 +87,13 @@ class Workers:
         async def nothing_is_due():
             return not await self.sql.fetchval(DUE)
 
-        await until(nothing_is_due, "every message is claimed")
+        await wait_until(nothing_is_due, "every message is claimed")
 
     async def all_are_settled(self):
         async def nothing_is_owed():
             return not await self.unsettled()
 
-        await until(nothing_is_owed, "every message is delivered")
+        await wait_until(nothing_is_owed, "every message is delivered")
 
     def kill(self, process):
         process.kill()
@@ -108,13 +108,15 @@ class Workers:
     async def end(self):
         for process in self.running:
             process.send_signal(signal.SIGTERM)
-        await until(lambda: None not in [one.poll() for one in self.running], "the processes end")
+        await wait_until(
+            lambda: None not in [one.poll() for one in self.running], "the processes end"
+        )
         ended, self.running = self.running, []
 
         async def nobody_is_connected():
             return not await self.sql.fetchval(OTHERS)
 
-        await until(nobody_is_connected, "what the killed had sent is done")
+        await wait_until(nobody_is_connected, "what the killed had sent is done")
         return [process.wait() for process in ended]
 
     def clean_up(self):
@@ -152,7 +154,7 @@ async def test_what_a_killed_process_had_claimed_is_delivered_again_and_nothing_
     await workers.all_listen()
     await workers.owe(range(MESSAGES))
 
-    await until(lambda: workers.written_by(killed) >= 20, "the third process holds messages")
+    await wait_until(lambda: workers.written_by(killed) >= 20, "the third process holds messages")
     workers.kill(killed)
     workers.gate.touch()
     await workers.all_are_claimed()
@@ -182,7 +184,7 @@ async def test_nothing_is_lost_whenever_processes_are_killed(workers, seed):
         await workers.all_are_settled()
         written = len(workers.lines()) + chosen.randrange(1, MESSAGES)
         await workers.owe(range(first, first + MESSAGES))
-        await until(lambda least=written: len(workers.lines()) >= least, "the moment has come")
+        await wait_until(lambda least=written: len(workers.lines()) >= least, "the moment has come")
         workers.kill(chosen.choice(workers.running))
         await workers.all_are_claimed()
         assert await workers.end() == [0, 0]

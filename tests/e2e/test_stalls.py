@@ -2,8 +2,8 @@
 
 import asyncio
 
-from tests import make
-from tests.processes import code_of, codes, register
+from tests import factories
+from tests.server_processes import register, team_codes, team_or_error_code
 
 EACH = 25
 HEAD = b"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -40,14 +40,14 @@ async def test_fifty_stalled_connections_are_cut_while_others_are_served(make_se
     async with server.client() as client:
         answers = []
         while not any(end.done() for end in ends):
-            answers.append(await register(client, make.team(len(answers))))
+            answers.append(await register(client, factories.team(len(answers))))
         cut = await asyncio.gather(*ends)
-        answers.append(await register(client, make.team(len(answers))))
+        answers.append(await register(client, factories.team(len(answers))))
     for _, writer in held:
         writer.close()
 
     assert len(held) == 2 * EACH
-    assert [code_of(answer) for answer in answers] == codes(1, len(answers))
+    assert [team_or_error_code(answer) for answer in answers] == team_codes(1, len(answers))
     assert len(answers) > 1
     for sent, answer in zip(beginnings, cut, strict=True):
         if not sent.strip():

@@ -5,9 +5,9 @@ import json
 import signal
 from dataclasses import dataclass, field
 
-from tests import make
+from tests import factories
 from tests.e2e.rows import registered
-from tests.processes import PATIENCE_SECONDS, code_of, until
+from tests.server_processes import PATIENCE_SECONDS, team_or_error_code, wait_until
 
 CLIENTS = 16
 SOME = 40
@@ -40,8 +40,8 @@ class Load:
     async def _exchange(self, reader, writer, *, registers):
         """Whether the connection may be used again."""
         self.numbers += 1
-        key, team = f"key-of-load-{self.numbers}", make.team(self.numbers)
-        body = {"query": make.REGISTER, "variables": {"input": team}} if registers else QUERY
+        key, team = f"key-of-load-{self.numbers}", factories.team(self.numbers)
+        body = {"query": factories.REGISTER, "variables": {"input": team}} if registers else QUERY
         try:
             head, answer = await self._answer(reader, writer, json.dumps(body).encode(), key)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -50,7 +50,7 @@ class Load:
         assert head.startswith(b"http/1.1 200 ")
         self.answered += 1
         if registers:
-            self.stored[key] = code_of(answer)
+            self.stored[key] = team_or_error_code(answer)
         leaves = b"\r\nconnection: close" in head
         self.announced += leaves
         return not leaves
@@ -75,9 +75,9 @@ async def test_a_stop_under_load_loses_no_request(make_server, own_url):
     async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
         for number in range(CLIENTS):
             group.create_task(load.client(registers=number % 2 == 0))
-        await until(lambda: load.answered > SOME, "the load runs")
+        await wait_until(lambda: load.answered > SOME, "the load runs")
         server.send(signal.SIGTERM)
-        await until(lambda: load.announced > 0, "connections are ended")
+        await wait_until(lambda: load.announced > 0, "connections are ended")
         async with server.client() as client:
             readiness = await client.get("/readyz")
             liveness = await client.get("/livez")

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests import files
-from tests.processes import ServerProcess
-from tests.sending import Ticket, offset, opened, put, put_piece
+from tests import sample_files
+from tests.server_processes import ServerProcess
+from tests.uploading import Ticket, open_upload, put, put_range, upload_offset
 
 BYTES_PER_SECOND = 64 * 1024
 TICK_SECONDS = 0.25
@@ -43,7 +43,7 @@ async def send_some(
 ) -> None:
     """Continue the file and vanish after byte `until`, with the connection but without a word."""
     async with server.client() as client:
-        start = await offset(client, ticket)
+        start = await upload_offset(client, ticket)
     said = f"bytes {start}-{len(content) - 1}/{len(content)}"
     _, writer = await begin(server, ticket, len(content) - start, f"Content-Range: {said}")
     step = round(BYTES_PER_SECOND * TICK_SECONDS)
@@ -52,7 +52,7 @@ async def send_some(
         await writer.drain()
         await asyncio.sleep(pause)
     async with server.client() as client:
-        while await offset(client, ticket) < until:
+        while await upload_offset(client, ticket) < until:
             await asyncio.sleep(0.01)
     writer.transport.abort()
 
@@ -71,13 +71,13 @@ async def test_five_megabytes_at_64_kilobytes_a_second_arrive_through_four_cuts(
     content = noise(1_320)
     assert 5_200_000 < len(content) <= 5 * 1024 * 1024
     async with server.client() as client:
-        ticket = await opened(client, "PHOTO", content, contentType="image/png")
+        ticket = await open_upload(client, "PHOTO", content, contentType="image/png")
 
         for part in range(1, 5):
             cut = part * len(content) // 5
             await send_some(server, ticket, content, until=cut, pause=TICK_SECONDS)
-        rest = await offset(client, ticket)
-        answer = await put_piece(client, ticket, content, rest, len(content))
+        rest = await upload_offset(client, ticket)
+        answer = await put_range(client, ticket, content, rest, len(content))
 
     assert rest == 4 * len(content) // 5
     assert answer.status_code == 201
@@ -89,14 +89,14 @@ async def test_a_server_that_was_killed_continues_where_it_was(make_server, own_
     await server.start()
     content = noise(600)
     async with server.client() as client:
-        ticket = await opened(client, "PHOTO", content, contentType="image/png")
+        ticket = await open_upload(client, "PHOTO", content, contentType="image/png")
     await send_some(server, ticket, content, until=500_000)
 
     await server.kill()
     await server.start()
     async with server.client() as client:
-        rest = await offset(client, ticket)
-        answer = await put_piece(client, ticket, content, rest, len(content))
+        rest = await upload_offset(client, ticket)
+        answer = await put_range(client, ticket, content, rest, len(content))
 
     assert rest == 500_000
     assert answer.status_code == 201
@@ -113,9 +113,9 @@ async def test_one_server_continues_what_another_began(make_server, own_url, tmp
     await asyncio.gather(*(server.start() for server in servers))
     content = noise(600)
     async with servers[0].client() as first, servers[1].client() as second:
-        ticket = await opened(first, "PHOTO", content, contentType="image/png")
+        ticket = await open_upload(first, "PHOTO", content, contentType="image/png")
         statuses = [
-            (await put_piece(client, ticket, content, start, min(start + 300_000, len(content))))
+            (await put_range(client, ticket, content, start, min(start + 300_000, len(content))))
             for client, start in zip(
                 [first, second] * 2, range(0, len(content), 300_000), strict=True
             )
@@ -131,13 +131,13 @@ async def test_a_transfer_that_stands_still_is_cut_off_and_goes_on_later(make_se
     await server.start()
     content = noise(200)
     async with server.client() as client:
-        ticket = await opened(client, "PHOTO", content, contentType="image/png")
+        ticket = await open_upload(client, "PHOTO", content, contentType="image/png")
         reader, writer = await begin(server, ticket, len(content))
         writer.write(content[:50_000])
 
         answer = (await reader.read()).decode()
-        rest = await offset(client, ticket)
-        finished = await put_piece(client, ticket, content, rest, len(content))
+        rest = await upload_offset(client, ticket)
+        finished = await put_range(client, ticket, content, rest, len(content))
         writer.close()
 
     assert answer.startswith("HTTP/1.1 408 ")
@@ -151,7 +151,7 @@ async def test_single_bytes_are_no_progress(make_server, own_url):
     await server.start()
     content = noise(200)
     async with server.client() as client:
-        ticket = await opened(client, "PHOTO", content, contentType="image/png")
+        ticket = await open_upload(client, "PHOTO", content, contentType="image/png")
     reader, writer = await begin(server, ticket, len(content))
     # No more than the line: what is sent after the end resets the connection.
     answer = asyncio.create_task(reader.readline())
@@ -172,7 +172,7 @@ async def test_a_file_that_is_sent_again_after_a_cut_is_taken_from_its_start(mak
     await server.start()
     content = noise(300)
     async with server.client() as client:
-        ticket = await opened(client, "PHOTO", content, contentType="image/png")
+        ticket = await open_upload(client, "PHOTO", content, contentType="image/png")
         await send_some(server, ticket, content, until=100_000)
 
         answer = await put(client, ticket, content)
@@ -184,10 +184,10 @@ async def test_a_file_that_is_sent_again_after_a_cut_is_taken_from_its_start(mak
 async def test_a_whole_team_sends_its_33_files_at_once(make_server, own_url):
     server = make_server(DATABASE_URL=own_url)
     await server.start()
-    contents = [files.jpeg(color) for color in range(33)]
+    contents = [sample_files.jpeg(color) for color in range(33)]
 
     async def one(client: httpx.AsyncClient, content: bytes) -> int:
-        ticket = await opened(client, "PHOTO", content)
+        ticket = await open_upload(client, "PHOTO", content)
         return (await put(client, ticket, content)).status_code
 
     async with server.client() as client:
@@ -215,19 +215,19 @@ async def test_file_behind_one_that_hangs_is_answered_in_time_and_stored_later(
         DATABASE_URL=own_url, INSPECTION_PROCESSES="1", INSPECTION_SECONDS="20", REQUEST_TIMEOUT="6"
     )
     await server.start()
-    contents = [files.jpeg(), noise(10), noise(20), noise(30)]
+    contents = [sample_files.jpeg(), noise(10), noise(20), noise(30)]
     async with server.client() as client:
-        tickets = [await opened(client, "PHOTO", content) for content in contents]
+        tickets = [await open_upload(client, "PHOTO", content) for content in contents]
         assert (await put(client, tickets[0], contents[0])).status_code == 201
         (inspector,) = inspectors(server)
         os.kill(inspector, signal.SIGSTOP)
 
         hanging = asyncio.create_task(put(client, tickets[1], contents[1]))
-        while await offset(client, tickets[1]) < len(contents[1]):
+        while await upload_offset(client, tickets[1]) < len(contents[1]):
             await asyncio.sleep(0.01)
         waiting = [put(client, *pair) for pair in zip(tickets[2:], contents[2:], strict=True)]
         refused = await asyncio.wait_for(asyncio.gather(*waiting), 30)
-        left = [await offset(client, ticket) for ticket in tickets[2:]]
+        left = [await upload_offset(client, ticket) for ticket in tickets[2:]]
         is_hanging = not hanging.done()
         os.kill(inspector, signal.SIGCONT)
         first = await hanging

@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 from persistence.embedded.server import EmbeddedPostgres
-from tests import make
-from tests.processes import PATIENCE_SECONDS, code_of, codes, register, run_cli, until
+from tests import factories
+from tests.server_processes import (
+    PATIENCE_SECONDS,
+    register,
+    run_cli,
+    team_codes,
+    team_or_error_code,
+    wait_until,
+)
 
 WORKERS = 2
 COUNTED = re.compile(
@@ -62,7 +69,7 @@ def target(file: Path) -> str:
 async def together(make_server, own_url):
     server = make_server(DATABASE_URL=own_url, WORKERS=str(WORKERS))
     await server.start()
-    await until(lambda: "is on" in server.stdout, "all processes serve")
+    await wait_until(lambda: "is on" in server.stdout, "all processes serve")
     return server
 
 
@@ -95,10 +102,10 @@ async def test_registrations_of_all_are_numbered_as_of_one(together):
     async with together.client() as client:
         client.headers["Connection"] = "close"
         answers = await asyncio.gather(
-            *(register(client, make.team(number)) for number in range(30))
+            *(register(client, factories.team(number)) for number in range(30))
         )
 
-    assert sorted(code_of(answer) for answer in answers) == codes(1, 30)
+    assert sorted(team_or_error_code(answer) for answer in answers) == team_codes(1, 30)
 
 
 async def test_one_that_is_killed_is_replaced(together):
@@ -106,7 +113,9 @@ async def test_one_that_is_killed_is_replaced(together):
     killed = min(before)
 
     os.kill(killed, signal.SIGKILL)
-    await until(lambda: len(serving(together.port) - {killed}) == WORKERS, "another one serves")
+    await wait_until(
+        lambda: len(serving(together.port) - {killed}) == WORKERS, "another one serves"
+    )
 
     assert len(serving(together.port) & before) == WORKERS - 1
     async with together.client() as client:
@@ -120,14 +129,16 @@ async def test_a_signal_ends_all_after_their_answers(together):
     below = children(together.process.pid)
 
     async with together.client() as client:
-        sent = [asyncio.create_task(register(client, make.team(number))) for number in range(20)]
+        sent = [
+            asyncio.create_task(register(client, factories.team(number))) for number in range(20)
+        ]
         await asyncio.wait(sent, return_when=asyncio.FIRST_COMPLETED)
         together.send(signal.SIGTERM)
         answers = await asyncio.gather(*sent)
 
     assert await together.ended() == 0
-    assert sorted(code_of(answer) for answer in answers) == codes(1, 20)
-    await until(lambda: not any(map(alive, below)), "no process is left")
+    assert sorted(team_or_error_code(answer) for answer in answers) == team_codes(1, 20)
+    await wait_until(lambda: not any(map(alive, below)), "no process is left")
 
 
 async def test_whose_parent_is_killed_leave_too(together):
@@ -136,7 +147,7 @@ async def test_whose_parent_is_killed_leave_too(together):
 
     await together.kill()
 
-    await until(lambda: not any(map(alive, below)), "no process is left")
+    await wait_until(lambda: not any(map(alive, below)), "no process is left")
 
 
 def alive(pid: int) -> bool:
@@ -182,8 +193,8 @@ async def test_the_embedded_database_is_shared_and_revived(make_server, data_dir
         async with server.client() as client:
             return (await client.get("/readyz")).status_code == 200
 
-    await until(lambda: not alive(database), "the database is gone")
+    await wait_until(lambda: not alive(database), "the database is gone")
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await until(answers, "the database is back")
+        await wait_until(answers, "the database is back")
     server.send(signal.SIGTERM)
     assert await server.ended() == 0

@@ -5,7 +5,7 @@ import re
 
 import httpx
 
-from tests.asking import check_envelope
+from tests.graphql_client import check_envelope
 
 # Parts of stacks, statements, paths and versions.
 LEAKS = re.compile(

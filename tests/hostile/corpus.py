@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tests import make
+from tests import factories
 from tests.hostile.answers import CANARY
 
 JSON = {"Content-Type": "application/json"}
@@ -117,8 +117,8 @@ def odd_documents() -> Iterator[Case]:
 
 
 def variables() -> Iterator[Case]:
-    register = make.REGISTER
-    team = make.team(1)
+    register = factories.REGISTER
+    team = factories.team(1)
     wrong = {
         "a number": 7,
         "a text": CANARY,
@@ -148,7 +148,7 @@ def variables() -> Iterator[Case]:
     }
     for name, value in leaves.items():
         yield query(f"the team is called {name}", register, {"input": team | {"teamName": value}})
-        person = make.person(1, email=value, phone=value)
+        person = factories.person(1, email=value, phone=value)
         yield query(
             f"the captain's contact is {name}", register, {"input": team | {"captain": person}}
         )

@@ -10,10 +10,10 @@ from hypothesis_graphql import nodes
 
 from domain.auth.roles import Role
 from schema import schema as own_schema
-from tests import make
-from tests.asking import ask, data
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import data, execute
 from tests.hostile.answers import check
-from tests.signing_in import bearer
 
 EXAMPLES = 12
 SCALARS = (
@@ -73,19 +73,19 @@ def meant(document: str) -> str:
 
 
 async def test_strangers_get_answers_and_refusals_alone(client, documents):
-    data(await ask(client, make.REGISTER, {"input": make.team(1)}))
+    data(await execute(client, factories.REGISTER, {"input": factories.team(1)}))
 
     assert len(documents) > 300
     for document in documents:
-        check(await ask(client, document))
+        check(await execute(client, document))
 
 
 async def test_an_owner_does_too(client, services, documents):
-    data(await ask(client, make.REGISTER, {"input": make.team(1)}))
-    owner = await bearer(services, Role.OWNER)
+    data(await execute(client, factories.REGISTER, {"input": factories.team(1)}))
+    owner = await bearer_headers(services, Role.OWNER)
     skipped = ("signOut", "revokeSession", "setOrganiserRole")
 
     for document in documents:
         if not any(name in document for name in skipped):
-            check(await ask(client, document, **owner))
-            check(await ask(client, meant(document), **owner))
+            check(await execute(client, document, **owner))
+            check(await execute(client, meant(document), **owner))

@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 
 from domain.auth.roles import Role
 from persistence.models import metadata
-from tests import make
-from tests.asking import ask, check_envelope, data
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import check_envelope, data, execute
 from tests.hostile.tokens import odd_texts
 from tests.hostile.walking import (
     ANYTHING,
@@ -30,7 +31,6 @@ from tests.hostile.walking import (
     values_of,
 )
 from tests.schema.test_permissions import CAPTAINS, PUBLIC
-from tests.signing_in import bearer
 
 # How many values each place is tried with in an ordinary run; all of them in the slow one.
 VALUES_OF_A_PLACE = 4
@@ -63,7 +63,7 @@ class Asked:
         before = await self.rows() if call.is_mutation else []
         with capture_logs() as written:
             variables = call.with_value(path, value)
-            answer = await ask(self._client, call.document, variables, **self._callers[who])
+            answer = await execute(self._client, call.document, variables, **self._callers[who])
         told = f"{call.name} {path} {ascii(value)[:80]} {who}: {answer.text[:300]}"
         codes = codes_of(answer, told)
         assert not [line for line in written if line["event"] == "unexpected_exception"], told
@@ -96,9 +96,11 @@ def codes_of(answer: httpx.Response, told: str) -> set[str]:
 
 @pytest.fixture
 async def asked(client, services, sql) -> Asked:
-    registered = data(await ask(client, make.REGISTER, {"input": make.team(1)}))["registerTeam"]
+    registered = data(await execute(client, factories.REGISTER, {"input": factories.team(1)}))[
+        "registerTeam"
+    ]
     callers = {
-        "owner": await bearer(services, Role.OWNER),
+        "owner": await bearer_headers(services, Role.OWNER),
         "captain": {"Authorization": f"Bearer {registered['manageToken']}"},
         "anonymous": {},
     }

@@ -6,12 +6,12 @@ from structlog.testing import capture_logs
 from domain.auth.roles import Role
 from schema.limits.complexity import Limit
 from schema.limits.query_limits import ALLOWED
-from tests import make
-from tests.asking import ask, data
+from tests import factories
+from tests.accounts import PASSWORD, SIGN_IN, new_organiser, role_email, with_real_clock
+from tests.graphql_client import data, execute
 from tests.hostile.answers import CANARY, check
 from tests.hostile.corpus import CORPUS, Case, pages_of_others
 from tests.schema.teams.test_corrections import rows
-from tests.signing_in import PASSWORD, SIGN_IN, email_of, in_real_time, organiser
 
 # One line for the request, and one at most for each root field that was refused.
 LINES_MAX = 1 + ALLOWED[Limit.ROOT_FIELDS]
@@ -46,9 +46,9 @@ async def test_it_is_answered_and_nothing_else_happens(client, sql, case):
 
 @pytest.mark.parametrize("case", list(pages_of_others()), ids=lambda case: case.name)
 async def test_pages_of_others_change_nothing(client, services, sql, case):
-    await organiser(in_real_time(services), Role.OWNER)
-    wanted = {"email": email_of(Role.OWNER), "password": PASSWORD}
-    signed_in = await ask(client, SIGN_IN, {"input": wanted})
+    await new_organiser(with_real_clock(services), Role.OWNER)
+    wanted = {"email": role_email(Role.OWNER), "password": PASSWORD}
+    signed_in = await execute(client, SIGN_IN, {"input": wanted})
     data(signed_in)
     before = await sql.fetch("SELECT name FROM tournament")
 
@@ -63,5 +63,7 @@ async def test_the_service_works_after_all_of_it(client):
     for _, case in CORPUS:
         await send(client, case)
 
-    team = make.team(7)
-    assert data(await ask(client, make.REGISTER, {"input": team}))["registerTeam"]["team"]["code"]
+    team = factories.team(7)
+    assert data(await execute(client, factories.REGISTER, {"input": team}))["registerTeam"]["team"][
+        "code"
+    ]

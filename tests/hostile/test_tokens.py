@@ -21,19 +21,26 @@ from resolvers.documents import uploads
 from resolvers.exports import export as exports
 from resolvers.security import signed_links
 from resolvers.security.secrets import is_same, manage_token, read_signed, sign, verify_manage_token
-from tests import make
-from tests.asking import ask, data, serving
+from tests import factories
+from tests.accounts import (
+    PASSWORD,
+    new_caller,
+    new_organiser,
+    new_session,
+    role_email,
+    with_real_clock,
+)
+from tests.graphql_client import app_client, data, execute
 from tests.hostile.answers import check
 from tests.hostile.tokens import ODD, odd_texts
 from tests.schema.teams.test_corrections import rows
-from tests.signing_in import PASSWORD, caller, email_of, in_real_time, organiser, signed_in
 
 HEX = "0123456789abcdef" * 2
 DECOY = f"icm_{HEX}_1_{'a' * 43}"
 MY_TEAM = "query T($token: String) { myTeam(token: $token) { code } }"
 ME = "{ me { email } }"
 PUBLIC = "{ tournament { name } }"
-REGISTER = make.REGISTER
+REGISTER = factories.REGISTER
 # Of arguments: by the type, and of a body whose characters are written in six bytes each.
 TOO_LONG = {"BAD_USER_INPUT", "VALIDATION_FAILED", "BODY_TOO_LARGE"}
 # Where an argument is a secret or an id: a document with its variable.
@@ -57,7 +64,7 @@ def headers_of(text: str) -> dict[str, bytes] | None:
 
 @pytest.fixture
 async def team_token(client) -> str:
-    registered = data(await ask(client, REGISTER, {"input": make.team(1)}))["registerTeam"]
+    registered = data(await execute(client, REGISTER, {"input": factories.team(1)}))["registerTeam"]
     return registered["manageToken"]
 
 
@@ -66,24 +73,26 @@ async def test_no_text_but_the_token_itself_opens_a_team(client, sql, team_token
 
     for text in {*odd_texts(team_token), *odd_texts(DECOY)}:
         with capture_logs() as written:
-            answer = await ask(client, MY_TEAM, {"token": text})
+            answer = await execute(client, MY_TEAM, {"token": text})
         check(answer)
         (error,) = answer.json()["errors"]
         assert error["extensions"]["code"] in {"UNAUTHENTICATED", *TOO_LONG}
         assert not [line for line in written if line["event"] == "unexpected_exception"]
 
     assert await rows(sql) == before
-    assert data(await ask(client, MY_TEAM, {"token": team_token}))["myTeam"]["code"] == "ICCT-001"
+    assert (
+        data(await execute(client, MY_TEAM, {"token": team_token}))["myTeam"]["code"] == "ICCT-001"
+    )
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 async def test_no_text_as_a_secret_argument_does_harm(client, services, sql, name):
     codes = {"UNAUTHENTICATED", "NOT_FOUND", "FORBIDDEN", *TOO_LONG}
-    session = await signed_in(in_real_time(services))
+    session = await new_session(with_real_clock(services))
     before = await rows(sql)
 
     for text in [*ODD, *list(odd_texts(session.token))[-20:], *list(odd_texts("123456"))[:40]]:
-        answer = await ask(client, ARGUMENTS[name], {"x": text})
+        answer = await execute(client, ARGUMENTS[name], {"x": text})
         check(answer)
         assert {error["extensions"]["code"] for error in answer.json()["errors"]} <= codes
 
@@ -94,9 +103,9 @@ async def test_no_text_as_a_secret_argument_does_harm(client, services, sql, nam
 async def test_no_bytes_of_a_header_do_harm(
     settings_with, database, database_url, services, header
 ):
-    session = await signed_in(in_real_time(services))
+    session = await new_session(with_real_clock(services))
     team = manage_token(services.secrets, new_id())
-    async with serving(settings_with(environment="development"), database_url) as client:
+    async with app_client(settings_with(environment="development"), database_url) as client:
         for text in [*odd_texts(session.token), *odd_texts(team)]:
             found = headers_of(text)
             if found is None:
@@ -119,13 +128,13 @@ async def test_no_bytes_of_an_idempotency_key_are_stored(client, sql):
     before = await rows(sql)
 
     for text in (*ODD, "é" * 8, "９" * 8, "\ud800" * 8, "a" * 7 + "\0", "a" * 256, "a" * 100_000):
-        answer = await ask(client, REGISTER, {"input": make.team(1, idempotencyKey=text)})
+        answer = await execute(client, REGISTER, {"input": factories.team(1, idempotencyKey=text)})
         check(answer)
         assert answer.json()["errors"][0]["extensions"]["code"] in TOO_LONG
         found = headers_of(text)
         if found is not None and text.strip(" \t"):
-            answer = await ask(
-                client, REGISTER, {"input": make.team(1)}, Idempotency_Key=found["plain"]
+            answer = await execute(
+                client, REGISTER, {"input": factories.team(1)}, Idempotency_Key=found["plain"]
             )
             check(answer)
             assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
@@ -146,7 +155,7 @@ async def test_no_text_in_the_place_of_a_link_does_harm(client, services, path):
 
 async def test_the_metrics_token_is_compared_as_bytes(settings_with, database, database_url):
     token = "a token of the monitoring system, é"
-    async with serving(settings_with(metrics_token=token), database_url) as client:
+    async with app_client(settings_with(metrics_token=token), database_url) as client:
         for text in odd_texts(token):
             found = headers_of(text)
             if found is not None:
@@ -178,7 +187,7 @@ async def test_secrets_of_any_text_are_compared(services):
 
 
 async def test_use_cases_refuse_any_text_by_their_own_errors(services):
-    owner = await caller(services, Role.OWNER)
+    owner = await new_caller(services, Role.OWNER)
     link, _ = signed_links.sign_link(services, owner, exports.LINK, "CSV", "{}")
 
     for text in odd_texts(link):
@@ -194,9 +203,9 @@ async def test_use_cases_refuse_any_text_by_their_own_errors(services):
 
 
 async def test_codes_of_the_second_factor_are_compared_whatever_they_are(services):
-    record = await organiser(services)
+    record = await new_organiser(services)
     account = await totp.own_account(
-        services, replace(await caller(services, Role.VIEWER), organiser_id=record.id)
+        services, replace(await new_caller(services, Role.VIEWER), organiser_id=record.id)
     )
     account = replace(account, totp_salt=b"x" * 16)
 
@@ -206,13 +215,13 @@ async def test_codes_of_the_second_factor_are_compared_whatever_they_are(service
 
 
 async def test_no_text_as_a_code_opens_a_session(services, sql):
-    await organiser(services)
+    await new_organiser(services)
     await sql.execute("UPDATE organiser SET totp_salt = $1, totp_confirmed_at = now()", b"x" * 16)
 
     for text in odd_texts("123456"):
         with pytest.raises(Unauthenticated):
             await accounts.sign_in(
-                services, email=email_of(Role.OWNER), password=PASSWORD, code=text
+                services, email=role_email(Role.OWNER), password=PASSWORD, code=text
             )
 
     assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 0
@@ -243,9 +252,9 @@ async def test_signatures_of_any_text_are_refused(services, part):
 
 
 async def test_no_text_in_the_place_of_a_cursor_does_harm(client):
-    data(await ask(client, REGISTER, {"input": make.team(1)}))
+    data(await execute(client, REGISTER, {"input": factories.team(1)}))
     document = "query C($after: String) { churches(after: $after) { pageInfo { endCursor } } }"
-    real = data(await ask(client, document))["churches"]["pageInfo"]["endCursor"]
+    real = data(await execute(client, document))["churches"]["pageInfo"]["endCursor"]
     values = ["\ud800", "\0", "é", 2**70, -1, 1.5, None, True, [], {}, [[]], "a" * 100_000, "５"]
     written = [
         base64.urlsafe_b64encode(json.dumps(["church", *parts]).encode()).decode()
@@ -257,7 +266,7 @@ async def test_no_text_in_the_place_of_a_cursor_does_harm(client):
     ]
 
     for text in (*odd_texts(real), *written, *bodies):
-        answer = await ask(client, document, {"after": text})
+        answer = await execute(client, document, {"after": text})
         check(answer)
         for error in answer.json().get("errors", ()):
             assert error["extensions"]["code"] in TOO_LONG

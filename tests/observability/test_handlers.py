@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from observability.logging_setup import configure_logging, log_fast
-from tests.logs import restored_logging
+from tests.logging_state import restored_logging
 
 log = structlog.get_logger("tests.lines")
 

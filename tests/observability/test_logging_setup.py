@@ -14,7 +14,7 @@ import structlog
 
 from observability.logging_setup import configure_logging, current_request_id, log_context
 from observability.redaction import REDACTED, scrub, scrub_message
-from tests.logs import restored_logging
+from tests.logging_state import restored_logging
 
 log = structlog.get_logger("tests.telemetry")
 UUID_TEXT = "6f1c0c52-5a0e-4c6e-9d0f-123456789012"

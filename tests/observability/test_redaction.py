@@ -15,7 +15,7 @@ from observability.redaction import REDACTED, scrub
 from resolvers.accounts.tokens import TokenKind, new_token
 from resolvers.security.secrets import Secrets, manage_token, sign
 from tests.conftest import SECRET
-from tests.logs import restored_logging
+from tests.logging_state import restored_logging
 from web.middleware.request_id import MAX_LOGGED_PATH, redacted_path
 
 SECRETS = Secrets(current=SECRET)

@@ -7,7 +7,7 @@ import pytest
 
 from domain.errors.exceptions import ServiceUnavailable
 from resilience.fair_queue import Turns
-from tests.processes import until
+from tests.server_processes import wait_until
 
 BUSY = "Many things are being done."
 
@@ -103,7 +103,7 @@ async def test_turns_of_those_who_leave_are_given_to_others():
 
     for place in (1, 0):
         tasks[place].cancel()
-    await until(lambda: len(record.order) == 2, "another one has its turn")
+    await wait_until(lambda: len(record.order) == 2, "another one has its turn")
     record.go_on.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
 

@@ -11,7 +11,7 @@ from persistence.engine.engine import DatabaseOptions
 from resolvers.accounts import api_tokens, organisers
 from resolvers.accounts import sessions as accounts
 from tests.postgres_proxy import PostgresProxy
-from tests.signing_in import caller
+from tests.accounts import new_caller
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def proxied(proxy, services):
 async def test_api_token_whose_commit_lost_its_answer_is_no_replay(
     services, proxy, proxied, sql, delivers, is_signed
 ):
-    owner = await caller(services)
+    owner = await new_caller(services)
     values = {"name": "export", "role": Role.VIEWER, "days": 1, "is_signed": is_signed, "key": "k"}
     proxy.connections_to_cut, proxy.delivers_commit = 1, delivers
 
@@ -55,7 +55,7 @@ async def test_api_token_whose_commit_lost_its_answer_is_no_replay(
 async def test_invitation_whose_commit_lost_its_answer_is_no_replay(
     services, proxy, proxied, sql, delivers, role
 ):
-    owner = await caller(services)
+    owner = await new_caller(services)
     values = {"email": "new@example.org", "role": role, "key": "k"}
     proxy.connections_to_cut, proxy.delivers_commit = 1, delivers
 

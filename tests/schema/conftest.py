@@ -1,10 +1,10 @@
 import pytest
 
 from domain.auth.roles import Role
-from tests.signing_in import bearer
+from tests.accounts import bearer_headers
 
 
 @pytest.fixture
 async def reviewer(services) -> dict[str, str]:
     """The header of an organiser who decides."""
-    return await bearer(services, Role.REVIEWER)
+    return await bearer_headers(services, Role.REVIEWER)

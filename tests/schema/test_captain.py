@@ -3,11 +3,11 @@
 import pytest
 
 from domain.auth.roles import Role
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.test_documents import FULL_SET
-from tests.sending import send, with_documents
-from tests.signing_in import bearer
+from tests.uploading import upload, with_documents
 
 MY_TEAM = """
 query Mine($token: String) {
@@ -40,12 +40,14 @@ mutation Changes($input: RequestChangesInput!) {
 async def token(client, sql) -> str:
     """The secret of a team with all documents, which the tournament asks for."""
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
-    team = await with_documents(client, make.team())
-    return data(await ask(client, make.REGISTER, {"input": team}))["registerTeam"]["manageToken"]
+    team = await with_documents(client, factories.team())
+    return data(await execute(client, factories.REGISTER, {"input": team}))["registerTeam"][
+        "manageToken"
+    ]
 
 
 async def mine(client, token: str) -> dict:
-    return data(await ask(client, MY_TEAM, Authorization=f"Bearer {token}"))["myTeam"]
+    return data(await execute(client, MY_TEAM, Authorization=f"Bearer {token}"))["myTeam"]
 
 
 async def letter_rejected(client, services, token: str) -> str:
@@ -56,19 +58,19 @@ async def letter_rejected(client, services, token: str) -> str:
         "expectedVersion": 1,
         "items": [{"note": "Please have it signed.", "documentId": letter}],
     }
-    reviewer = await bearer(services, Role.REVIEWER)
-    data(await ask(client, CHANGES, {"input": wanted}, **reviewer))
+    reviewer = await bearer_headers(services, Role.REVIEWER)
+    data(await execute(client, CHANGES, {"input": wanted}, **reviewer))
     return letter
 
 
 async def resubmit(client, token: str, **changes):
     wanted = {"expectedVersion": 2, "token": token} | changes
-    return await ask(client, RESUBMIT, {"input": wanted})
+    return await execute(client, RESUBMIT, {"input": wanted})
 
 
 async def test_the_token_shows_the_team_as_header_and_as_argument(client, token):
     by_header = await mine(client, token)
-    by_argument = data(await ask(client, MY_TEAM, {"token": token}))["myTeam"]
+    by_argument = data(await execute(client, MY_TEAM, {"token": token}))["myTeam"]
 
     assert by_header == by_argument
     assert (by_header["code"], by_header["captain"]) == ("ICCT-001", {"phone": "+919000000000"})
@@ -89,15 +91,18 @@ async def test_the_token_shows_the_team_as_header_and_as_argument(client, token)
     ids=["changed", "next", "cut", "longer", "of another team", "nothing but the start", "empty"],
 )
 async def test_another_token_shows_nothing(client, token, change):
-    answer = await ask(client, MY_TEAM, {"token": change(token)})
+    answer = await execute(client, MY_TEAM, {"token": change(token)})
 
-    assert refused(answer)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(answer)["code"] == "UNAUTHENTICATED"
 
 
 async def test_a_token_of_an_earlier_generation_shows_nothing(client, token, sql):
     await sql.execute("UPDATE team SET manage_generation = 2")
 
-    assert refused(await ask(client, MY_TEAM, {"token": token}))["code"] == "UNAUTHENTICATED"
+    assert (
+        error_extensions(await execute(client, MY_TEAM, {"token": token}))["code"]
+        == "UNAUTHENTICATED"
+    )
 
 
 async def test_the_captain_sees_what_has_to_change(client, services, token):
@@ -114,7 +119,7 @@ async def test_the_captain_sees_what_has_to_change(client, services, token):
 
 async def test_a_new_letter_takes_the_place_of_the_rejected_one(client, services, token, sql):
     old = await letter_rejected(client, services, token)
-    new = await send(client, "PASTOR_LETTER")
+    new = await upload(client, "PASTOR_LETTER")
 
     answer = await resubmit(client, token, documents=[{"kind": "PASTOR_LETTER", "documentId": new}])
 
@@ -131,7 +136,7 @@ async def test_a_new_letter_takes_the_place_of_the_rejected_one(client, services
 async def test_what_was_rejected_has_to_be_replaced(client, services, token, sql):
     await letter_rejected(client, services, token)
 
-    found = refused(await resubmit(client, token))
+    found = error_extensions(await resubmit(client, token))
 
     assert [(one["pointer"], one["code"]) for one in found["issues"]] == [
         ("/input/documents", "MISSING_DOCUMENT")
@@ -150,7 +155,7 @@ async def test_missing_document_of_a_player_is_named_by_index_and_code(
 
     async def found(*codes: str) -> list[tuple]:
         players = [{"playerCode": code, "documents": []} for code in codes]
-        issues = refused(await resubmit(client, token, players=players))["issues"]
+        issues = error_extensions(await resubmit(client, token, players=players))["issues"]
         assert issues[-1]["pointer"] == "/input/documents"
         return [(one["pointer"], one["params"]["playerCode"]) for one in issues[:-1]]
 
@@ -169,7 +174,7 @@ async def test_missing_document_of_a_player_is_named_by_index_and_code(
         ("/input/players/2/documents", "ICCT-001-P03"),
         ("/input/players/14/documents", "ICCT-001-P15"),
     ]
-    issues = refused(await resubmit(client, token))["issues"]
+    issues = error_extensions(await resubmit(client, token))["issues"]
     assert issues[0]["params"]["kinds"] == ["IDENTITY_PROOF", "SUBSCRIPTION_CARD"]
     assert "ICCT-001-P01" in issues[0]["message"]
     assert await sql.fetchval("SELECT status FROM team") == "CHANGES_REQUESTED"
@@ -189,7 +194,7 @@ async def test_unknown_player_code_is_named_by_its_place(
     await letter_rejected(client, services, token)
 
     players = [{"playerCode": code, "documents": []} for code in codes]
-    issues = refused(await resubmit(client, token, players=players))["issues"]
+    issues = error_extensions(await resubmit(client, token, players=players))["issues"]
 
     assert [(one["pointer"], one["code"]) for one in issues] == [
         (f"/input/players/{place}/playerCode", "PLAYER_UNKNOWN") for place in places
@@ -200,11 +205,11 @@ async def test_unknown_player_code_is_named_by_its_place(
 async def test_what_was_not_rejected_stays(client, services, token, sql):
     await letter_rejected(client, services, token)
     documents = [
-        {"kind": "PASTOR_LETTER", "documentId": await send(client, "PASTOR_LETTER")},
-        {"kind": "GROUP_PHOTO", "documentId": await send(client, "GROUP_PHOTO")},
+        {"kind": "PASTOR_LETTER", "documentId": await upload(client, "PASTOR_LETTER")},
+        {"kind": "GROUP_PHOTO", "documentId": await upload(client, "GROUP_PHOTO")},
     ]
 
-    found = refused(await resubmit(client, token, documents=documents))
+    found = error_extensions(await resubmit(client, token, documents=documents))
 
     assert [(one["pointer"], one["code"]) for one in found["issues"]] == [
         ("/input/documents/1/kind", "DOCUMENT_WRONG_KIND")
@@ -218,8 +223,8 @@ async def test_a_players_document_is_replaced_by_the_players_code(client, servic
         "UPDATE document SET review = 'REJECTED' WHERE kind = 'IDENTITY_PROOF' AND player_id ="
         " (SELECT id FROM player WHERE position = 4)"
     )
-    proof = await send(client, "IDENTITY_PROOF")
-    letter = await send(client, "PASTOR_LETTER")
+    proof = await upload(client, "IDENTITY_PROOF")
+    letter = await upload(client, "PASTOR_LETTER")
 
     data(
         await resubmit(
@@ -254,12 +259,12 @@ async def test_a_players_document_is_replaced_by_the_players_code(client, servic
 async def test_a_resubmission_that_cannot_be_is_refused(client, services, token, changes, code):
     await letter_rejected(client, services, token)
 
-    assert refused(await resubmit(client, token, **changes))["code"] == code
+    assert error_extensions(await resubmit(client, token, **changes))["code"] == code
     assert (await mine(client, token))["status"] == "CHANGES_REQUESTED"
 
 
 async def test_a_team_that_was_not_asked_is_not_handed_in_again(client, token):
-    found = refused(await resubmit(client, token, expectedVersion=1))
+    found = error_extensions(await resubmit(client, token, expectedVersion=1))
 
     assert found["code"] == "INVALID_STATUS_TRANSITION"
     assert found["details"]["from"] == "PENDING"
@@ -268,7 +273,7 @@ async def test_a_team_that_was_not_asked_is_not_handed_in_again(client, token):
 async def test_a_captain_gives_the_place_up(client, token, sql):
     wanted = {"expectedVersion": 1, "reason": "Too few players.", "token": token}
 
-    team = data(await ask(client, WITHDRAW, {"input": wanted}))["withdrawMyTeam"]["team"]
+    team = data(await execute(client, WITHDRAW, {"input": wanted}))["withdrawMyTeam"]["team"]
 
     assert team == {"status": "WITHDRAWN", "version": 2}
     assert await sql.fetchval("SELECT taken FROM tournament") == 0

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from domain.documents import PLAYER_KINDS, TEAM_KINDS
-from tests import files, make
-from tests.asking import ask, data, refused
-from tests.sending import opened, put, send, with_documents
+from tests import factories, sample_files
+from tests.graphql_client import data, error_extensions, execute
+from tests.uploading import open_upload, put, upload, with_documents
 
 REGISTER = """
 mutation Register($input: RegisterTeamInput!) {
@@ -44,13 +44,13 @@ def letter(document_id: str) -> dict:
 
 
 def issues(answer) -> list[tuple[str, str]]:
-    return [(issue["pointer"], issue["code"]) for issue in refused(answer)["issues"]]
+    return [(issue["pointer"], issue["code"]) for issue in error_extensions(answer)["issues"]]
 
 
 async def both_refuse(client, team) -> list[tuple[str, str]]:
     """The issues, which the dry run and the registration agree on."""
-    answer = await ask(client, REGISTER, {"input": team})
-    dry = data(await ask(client, make.VALIDATE, {"input": team}))["validateTeam"]
+    answer = await execute(client, REGISTER, {"input": team})
+    dry = data(await execute(client, factories.VALIDATE, {"input": team}))["validateTeam"]
     assert [(one["pointer"], one["code"]) for one in dry["issues"]] == issues(answer)
     return issues(answer)
 
@@ -62,9 +62,9 @@ async def claimed(sql) -> int:
 async def test_a_tournament_that_asks_for_documents_takes_a_team_with_all_of_them(
     client, full_set, sql
 ):
-    team = await with_documents(client, make.team())
+    team = await with_documents(client, factories.team())
 
-    answer = await ask(client, REGISTER, {"input": team})
+    answer = await execute(client, REGISTER, {"input": team})
 
     registered = data(answer)["registerTeam"]["team"]
     assert [one["kind"] for one in registered["documents"]] == list(TEAM_KINDS)
@@ -72,7 +72,7 @@ async def test_a_tournament_that_asks_for_documents_takes_a_team_with_all_of_the
         "id": team["documents"][0]["documentId"],
         "kind": "PASTOR_LETTER",
         "format": "PDF",
-        "byteSize": len(files.pdf()),
+        "byteSize": len(sample_files.pdf()),
         "review": "PENDING",
         "reviewNote": None,
         "uploadedAt": registered["documents"][0]["uploadedAt"],
@@ -83,10 +83,10 @@ async def test_a_tournament_that_asks_for_documents_takes_a_team_with_all_of_the
 
 
 async def test_a_replay_shows_the_documents_too(client, full_set):
-    team = await with_documents(client, make.team())
-    first = await ask(client, REGISTER, {"input": team}, Idempotency_Key="key-of-mine")
+    team = await with_documents(client, factories.team())
+    first = await execute(client, REGISTER, {"input": team}, Idempotency_Key="key-of-mine")
 
-    again = await ask(client, REGISTER, {"input": team}, Idempotency_Key="key-of-mine")
+    again = await execute(client, REGISTER, {"input": team}, Idempotency_Key="key-of-mine")
 
     replay = data(again)["registerTeam"]
     assert replay["replayed"]
@@ -94,7 +94,7 @@ async def test_a_replay_shows_the_documents_too(client, full_set):
 
 
 async def test_without_them_everything_missing_is_named(client, full_set, sql):
-    found = await both_refuse(client, make.team())
+    found = await both_refuse(client, factories.team())
 
     assert found == [
         *((f"/input/players/{n}/documents", "MISSING_DOCUMENT") for n in range(15)),
@@ -104,15 +104,17 @@ async def test_without_them_everything_missing_is_named(client, full_set, sql):
 
 
 async def test_a_tournament_that_asks_for_none_takes_a_team_without(client, sql):
-    answer = await ask(client, REGISTER, {"input": make.team()})
+    answer = await execute(client, REGISTER, {"input": factories.team()})
 
     assert data(answer)["registerTeam"]["team"]["documents"] == []
 
 
 async def test_a_tournament_that_asks_for_none_keeps_what_is_given(client, sql):
-    document_id = await send(client, "PASTOR_LETTER")
+    document_id = await upload(client, "PASTOR_LETTER")
 
-    answer = await ask(client, REGISTER, {"input": make.team(documents=[letter(document_id)])})
+    answer = await execute(
+        client, REGISTER, {"input": factories.team(documents=[letter(document_id)])}
+    )
 
     (kept,) = data(answer)["registerTeam"]["team"]["documents"]
     assert kept["id"] == document_id
@@ -120,57 +122,57 @@ async def test_a_tournament_that_asks_for_none_keeps_what_is_given(client, sql):
 
 @pytest.mark.parametrize("unknown", ["", "x", "../../etc/passwd", "7" * 32, "0" * 32])
 async def test_an_id_that_names_nothing_is_unknown(client, sql, unknown):
-    found = await both_refuse(client, make.team(documents=[letter(unknown)]))
+    found = await both_refuse(client, factories.team(documents=[letter(unknown)]))
 
     assert found == [("/input/documents/0/documentId", "DOCUMENT_UNKNOWN")]
 
 
 async def test_a_file_that_was_never_sent_whole_is_unknown(client):
-    content = files.pdf()
-    ticket = await opened(client, "PASTOR_LETTER", content)
+    content = sample_files.pdf()
+    ticket = await open_upload(client, "PASTOR_LETTER", content)
     await put(client, ticket, content[:10], content_range=f"bytes 0-9/{len(content)}")
 
-    found = await both_refuse(client, make.team(documents=[letter(ticket.document_id)]))
+    found = await both_refuse(client, factories.team(documents=[letter(ticket.document_id)]))
 
     assert found == [("/input/documents/0/documentId", "DOCUMENT_UNKNOWN")]
 
 
 async def test_an_upload_that_waited_too_long_is_unknown(client, sql):
-    document_id = await send(client, "PASTOR_LETTER")
+    document_id = await upload(client, "PASTOR_LETTER")
     await sql.execute("UPDATE document SET created_at = created_at - $1::interval", DAY)
 
-    found = await both_refuse(client, make.team(documents=[letter(document_id)]))
+    found = await both_refuse(client, factories.team(documents=[letter(document_id)]))
 
     assert found == [("/input/documents/0/documentId", "DOCUMENT_UNKNOWN")]
 
 
 async def test_a_file_of_another_kind_is_in_the_wrong_place(client, sql):
-    document_id = await send(client, "PAYMENT_RECEIPT")
+    document_id = await upload(client, "PAYMENT_RECEIPT")
 
-    found = await both_refuse(client, make.team(documents=[letter(document_id)]))
+    found = await both_refuse(client, factories.team(documents=[letter(document_id)]))
 
     assert found == [("/input/documents/0/documentId", "DOCUMENT_WRONG_KIND")]
     assert await claimed(sql) == 0
 
 
 async def test_one_file_in_two_places_is_used_once(client):
-    document_id = await send(client, "IDENTITY_PROOF")
+    document_id = await upload(client, "IDENTITY_PROOF")
     proof = [{"kind": "IDENTITY_PROOF", "documentId": document_id}]
     shouted = [{"kind": "IDENTITY_PROOF", "documentId": str(UUID(document_id)).upper()}]
-    players = make.players()
+    players = factories.players()
     players[0]["documents"], players[4]["documents"] = proof, shouted
 
-    found = await both_refuse(client, make.team(players=players))
+    found = await both_refuse(client, factories.team(players=players))
 
     assert found == [("/input/players/4/documents/0/documentId", "DOCUMENT_ALREADY_USED")]
 
 
 async def test_another_teams_document_is_refused(client, sql):
-    document_id = await send(client, "PASTOR_LETTER")
-    await ask(client, REGISTER, {"input": make.team(1, documents=[letter(document_id)])})
+    document_id = await upload(client, "PASTOR_LETTER")
+    await execute(client, REGISTER, {"input": factories.team(1, documents=[letter(document_id)])})
     owner = await sql.fetchval("SELECT team_id FROM document")
 
-    found = await both_refuse(client, make.team(2, documents=[letter(document_id)]))
+    found = await both_refuse(client, factories.team(2, documents=[letter(document_id)]))
 
     assert found == [("/input/documents/0/documentId", "DOCUMENT_ALREADY_USED")]
     assert await sql.fetchval("SELECT team_id FROM document") == owner
@@ -179,11 +181,11 @@ async def test_another_teams_document_is_refused(client, sql):
 
 async def test_of_two_teams_that_name_one_document_at_once_one_gets_it(client, sql):
     for number in range(0, 20, 2):
-        named = [letter(await send(client, "PASTOR_LETTER"))]
+        named = [letter(await upload(client, "PASTOR_LETTER"))]
 
         answers = await asyncio.gather(
             *(
-                ask(client, REGISTER, {"input": make.team(number + one, documents=named)})
+                execute(client, REGISTER, {"input": factories.team(number + one, documents=named)})
                 for one in (0, 1)
             )
         )
@@ -198,22 +200,23 @@ async def test_of_two_teams_that_name_one_document_at_once_one_gets_it(client, s
 
 
 async def test_stranger_and_captain_see_no_link_and_no_error(client):
-    document_id = await send(client, "PASTOR_LETTER")
+    document_id = await upload(client, "PASTOR_LETTER")
 
-    answer = await ask(client, LINK, {"input": make.team(documents=[letter(document_id)])})
+    answer = await execute(client, LINK, {"input": factories.team(documents=[letter(document_id)])})
 
     team = data(answer)["registerTeam"]["team"]
     assert team["documents"] == [{"id": document_id, "link": None}]
 
 
 async def test_where_a_file_is_kept_is_told_to_nobody(client, full_set, sql):
-    team = await with_documents(client, make.team())
+    team = await with_documents(client, factories.team())
 
-    answer = await ask(client, REGISTER, {"input": team})
+    answer = await execute(client, REGISTER, {"input": team})
 
     names = [row["storage_name"] for row in await sql.fetch("SELECT storage_name FROM document")]
     assert len(names) == 33
     assert [name for name in names if name in answer.text] == []
     assert (
-        "storage" not in (await ask(client, "{ __schema { types { name fields { name } } } }")).text
+        "storage"
+        not in (await execute(client, "{ __schema { types { name fields { name } } } }")).text
     )

@@ -35,10 +35,18 @@ from domain.errors.exceptions import (
 )
 from observability.logging_setup import configure_logging
 from schema.errors import error_body
-from tests import make
-from tests.asking import AWAY, GRAPHQL_TYPE, ask, check_envelope, data, refused, serving
+from tests import factories
 from tests.databases import dsn
-from tests.logs import restored_logging
+from tests.graphql_client import (
+    GRAPHQL_TYPE,
+    UNREACHABLE_DATABASE,
+    app_client,
+    check_envelope,
+    data,
+    error_extensions,
+    execute,
+)
+from tests.logging_state import restored_logging
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ISSUE = Issue(("input", "players", 3, "name"), IssueCode.NAME_TOO_SHORT, "Longer.", {"min": 2})
@@ -68,7 +76,9 @@ KEY = "a key of the test"
 
 async def register(client, number=0, key=None, **changes):
     headers = {"Idempotency_Key": key} if key else {}
-    return await ask(client, make.REGISTER, {"input": make.team(number, **changes)}, **headers)
+    return await execute(
+        client, factories.REGISTER, {"input": factories.team(number, **changes)}, **headers
+    )
 
 
 def test_every_code_has_one_class():
@@ -159,7 +169,7 @@ async def test_catalogue_names_the_details_of_each_code(client):
             (one["name"], one["type"], one["isRequired"], bool(one["description"]))
             for one in entry["details"]
         ]
-        for entry in data(await ask(client, query))["errorCatalog"]
+        for entry in data(await execute(client, query))["errorCatalog"]
     }
 
     assert catalogue["STALE_VERSION"] == [
@@ -185,10 +195,10 @@ async def test_catalogue_names_the_details_of_each_code(client):
         (f"{{ churches(search: {'[' * 900}{']' * 900}) {{ totalCount }} }}", None,
          "QUERY_TOO_COMPLEX"),
         ("query ($n: Int) { churches(first: $n) { totalCount } }", {"n": "x"}, "BAD_USER_INPUT"),
-        (make.VALIDATE, {}, "BAD_USER_INPUT"),
-        (make.VALIDATE, {"input": make.team(teamName={"a": "b"})}, "BAD_USER_INPUT"),
-        (make.VALIDATE, {"input": make.team() | {"unknown": 1}}, "BAD_USER_INPUT"),
-        (make.VALIDATE, {"input": make.team() | {"\ud800": 1}}, "BAD_USER_INPUT"),
+        (factories.VALIDATE, {}, "BAD_USER_INPUT"),
+        (factories.VALIDATE, {"input": factories.team(teamName={"a": "b"})}, "BAD_USER_INPUT"),
+        (factories.VALIDATE, {"input": factories.team() | {"unknown": 1}}, "BAD_USER_INPUT"),
+        (factories.VALIDATE, {"input": factories.team() | {"\ud800": 1}}, "BAD_USER_INPUT"),
         ("{ churches(first: 0) { totalCount } }", None, "BAD_USER_INPUT"),
         ('{ churches(after: "x") { totalCount } }', None, "BAD_USER_INPUT"),
         (r'{ churches(search: "\u0000") { totalCount } }', None, "BAD_USER_INPUT"),
@@ -199,7 +209,7 @@ async def test_catalogue_names_the_details_of_each_code(client):
     ],
 )  # fmt: skip
 async def test_documents_and_variables_that_do_not_fit_are_refused(client, query, variables, code):
-    answer = await ask(client, query, variables)
+    answer = await execute(client, query, variables)
 
     assert refused_any(answer) == code
     assert answer.status_code == 400
@@ -219,15 +229,15 @@ def refused_any(answer) -> str:
 async def test_idempotency_keys_that_are_none_or_differ_are_refused(client, header, argument):
     answer = await register(client, key=header, idempotencyKey=argument)
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert answer.json()["data"] == {"registerTeam": None}
 
 
 async def test_a_wrong_form_is_refused_with_its_issues(client):
-    answer = await register(client, captain=make.person(phone="0000000000"))
+    answer = await register(client, captain=factories.person(phone="0000000000"))
 
     assert answer.status_code == 200
-    extensions = refused(answer)
+    extensions = error_extensions(answer)
     assert (extensions["code"], extensions["category"]) == ("VALIDATION_FAILED", "USER_INPUT")
     assert [issue["pointer"] for issue in extensions["issues"]] == ["/input/captain/phone"]
     assert answer.json()["errors"][0]["path"] == ["registerTeam"]
@@ -238,7 +248,7 @@ async def test_a_church_with_all_its_teams_is_refused_another(client):
     for number in range(2):
         data(await register(client, number, churchName="CSI Zion"))
 
-    extensions = refused(await register(client, 2, churchName="C.S.I. ZION"))
+    extensions = error_extensions(await register(client, 2, churchName="C.S.I. ZION"))
 
     assert extensions["code"] == "CHURCH_LIMIT_REACHED"
     assert extensions["details"] == {"limit": 2, "registered": 2}
@@ -248,7 +258,7 @@ async def test_a_full_tournament_refuses(client, sql):
     await sql.execute("UPDATE tournament SET capacity = 1")
     data(await register(client, 0))
 
-    extensions = refused(await register(client, 1))
+    extensions = error_extensions(await register(client, 1))
 
     assert (extensions["code"], extensions["details"]) == ("TOURNAMENT_FULL", {"capacity": 1})
 
@@ -257,9 +267,9 @@ async def test_a_tournament_that_is_not_open_refuses(client, sql):
     day = timedelta(days=1)
     now = datetime.now(UTC)
     await sql.execute("UPDATE tournament SET opens_at = $1", now + day)
-    early = refused(await register(client))
+    early = error_extensions(await register(client))
     await sql.execute("UPDATE tournament SET opens_at = NULL, closes_at = $1", now - day)
-    late = refused(await register(client))
+    late = error_extensions(await register(client))
 
     assert (early["code"], early["details"]) == (
         "REGISTRATION_NOT_OPEN",
@@ -277,13 +287,13 @@ async def test_a_key_that_was_used_for_another_form_is_refused(client):
     for _ in range(900):
         deep = [deep]
 
-    another = refused(await register(client, 1, key=KEY))
-    half = refused(await register(client, 0, key=KEY, teamName="\ud800"))
-    nested = make.team(0)
+    another = error_extensions(await register(client, 1, key=KEY))
+    half = error_extensions(await register(client, 0, key=KEY, teamName="\ud800"))
+    nested = factories.team(0)
     nested["captain"]["phone"] = deep
-    answer = await ask(client, make.REGISTER, {"input": nested}, Idempotency_Key=KEY)
+    answer = await execute(client, factories.REGISTER, {"input": nested}, Idempotency_Key=KEY)
 
-    assert [another["code"], half["code"], refused(answer)["code"]] == [
+    assert [another["code"], half["code"], error_extensions(answer)["code"]] == [
         "IDEMPOTENCY_KEY_REUSED"
     ] * 3
 
@@ -292,7 +302,7 @@ async def test_a_key_of_a_team_that_was_erased_is_told_so(client, sql):
     data(await register(client, key=KEY))
     await sql.execute("TRUNCATE team, player, document, decision, outbox_message")
 
-    assert refused(await register(client, key=KEY))["code"] == "TEAM_NOT_FOUND"
+    assert error_extensions(await register(client, key=KEY))["code"] == "TEAM_NOT_FOUND"
 
 
 async def test_a_key_that_is_under_way_is_told_so(settings_with, database_url, sql):
@@ -303,22 +313,22 @@ async def test_a_key_that_is_under_way_is_told_so(settings_with, database_url, s
         KEY,
     )
     settings = settings_with(database_lock_timeout_seconds=1)
-    async with serving(settings, database_url) as client:
+    async with app_client(settings, database_url) as client:
         answer = await register(client, key=KEY)
     await sql.execute("ROLLBACK")
 
-    extensions = refused(answer)
+    extensions = error_extensions(answer)
     assert (extensions["code"], extensions["retryAfterSeconds"]) == ("IDEMPOTENCY_IN_PROGRESS", 1)
 
 
 async def test_a_request_that_takes_too_long_is_given_up(settings_with, database_url, sql):
     await sql.execute("BEGIN")
     await sql.execute("LOCK TABLE tournament")
-    async with serving(settings_with(request_timeout_seconds=1), database_url) as client:
-        answer = await ask(client, TOURNAMENT)
+    async with app_client(settings_with(request_timeout_seconds=1), database_url) as client:
+        answer = await execute(client, TOURNAMENT)
     await sql.execute("ROLLBACK")
 
-    assert (answer.status_code, refused(answer)["code"]) == (504, "REQUEST_TIMEOUT")
+    assert (answer.status_code, error_extensions(answer)["code"]) == (504, "REQUEST_TIMEOUT")
 
 
 @pytest.mark.parametrize(
@@ -343,20 +353,22 @@ async def test_a_request_that_takes_too_long_is_given_up(settings_with, database
 async def test_plain_http_is_refused_with_the_same_envelope(client, method, path, sent, expected):
     answer = await client.request(method, path, **sent)
 
-    assert (answer.status_code, refused(answer)["code"]) == expected
+    assert (answer.status_code, error_extensions(answer)["code"]) == expected
 
 
 @pytest.mark.parametrize("accept", ["application/json", GRAPHQL_TYPE])
 async def test_too_many_requests_are_told_when_to_come_back(settings_with, database_url, accept):
     settings = settings_with(enable_rate_limiting=True, rate_limit_requests=1, rate_limit_queries=1)
-    async with serving(settings, database_url) as client:
-        await ask(client, "{ __typename }")
-        query = await ask(client, TOURNAMENT, Accept=accept)
+    async with app_client(settings, database_url) as client:
+        await execute(client, "{ __typename }")
+        query = await execute(client, TOURNAMENT, Accept=accept)
         await register(client, players=[])
-        mutation = await ask(client, make.REGISTER, {"input": make.team(players=[])}, Accept=accept)
+        mutation = await execute(
+            client, factories.REGISTER, {"input": factories.team(players=[])}, Accept=accept
+        )
 
     for answer in (query, mutation):
-        extensions = refused(answer)
+        extensions = error_extensions(answer)
         assert (answer.status_code, extensions["code"]) == (429, "RATE_LIMITED")
         assert extensions["retryAfterSeconds"] in range(50, 61)
         assert "data" not in answer.json()
@@ -364,25 +376,25 @@ async def test_too_many_requests_are_told_when_to_come_back(settings_with, datab
 
 @pytest.mark.parametrize(("accept", "status"), [("application/json", 200), (GRAPHQL_TYPE, 503)])
 async def test_a_database_that_is_away_is_retryable(settings_with, accept, status):
-    async with serving(settings_with(), AWAY) as client:
-        answer = await ask(client, TOURNAMENT, Accept=accept)
+    async with app_client(settings_with(), UNREACHABLE_DATABASE) as client:
+        answer = await execute(client, TOURNAMENT, Accept=accept)
         changing = await register(client)
 
-    extensions = refused(answer)
+    extensions = error_extensions(answer)
     assert (answer.status_code, extensions["code"]) == (status, "SERVICE_UNAVAILABLE")
     assert (extensions["retryable"], extensions["retryAfterSeconds"]) == (True, 2)
     assert answer.json()["data"] is None
-    assert refused(changing)["code"] == "SERVICE_UNAVAILABLE"
+    assert error_extensions(changing)["code"] == "SERVICE_UNAVAILABLE"
     assert (changing.status_code, changing.json()["data"]) == (200, {"registerTeam": None})
 
 
 async def test_a_defect_is_masked_and_its_stack_is_in_the_log(client, sql, written):
     await sql.execute("UPDATE tournament SET is_active = false")
 
-    answer = await ask(client, TOURNAMENT, X_Request_ID="request-of-the-test")
+    answer = await execute(client, TOURNAMENT, X_Request_ID="request-of-the-test")
 
     assert answer.status_code == 500
-    assert refused(answer)["code"] == "INTERNAL"
+    assert error_extensions(answer)["code"] == "INTERNAL"
     assert answer.json()["errors"][0]["message"] == "Something went wrong on our side."
     (line,) = [entry for entry in written() if entry["level"] == "error"]
     assert line["request_id"] == "request-of-the-test"
@@ -442,30 +454,39 @@ PLANTED = {
     "NUL": (SEARCH, {"v": f"{MARK}\0"}),
     "a cursor": (AFTER, {"v": MARK}),
     "another variable": (FIRST, {MARK: MARK, "v": "x"}),
-    "the input itself": (make.VALIDATE, {"input": MARK}),
-    "a part of the input": (make.VALIDATE, {"input": make.team(captain=MARK)}),
-    "a list of the input": (make.VALIDATE, {"input": make.team(players=MARK)}),
-    "an entry of a list": (make.VALIDATE, {"input": make.team(players=[MARK])}),
-    "a key": (make.VALIDATE, {"input": make.team() | {MARK: 1}}),
-    "a key with quotes": (make.VALIDATE, {"input": make.team() | {f"x' 'y' {MARK}": 1}}),
-    "a key with a line break": (make.VALIDATE, {"input": make.team() | {f"x\n{MARK}": 1}}),
-    "a name that is an object": (make.VALIDATE, {"input": make.team(teamName={"a": MARK})}),
-    "a kind": (make.VALIDATE, {"input": make.team(documents=[DOCUMENT | {"kind": MARK}])}),
+    "the input itself": (factories.VALIDATE, {"input": MARK}),
+    "a part of the input": (factories.VALIDATE, {"input": factories.team(captain=MARK)}),
+    "a list of the input": (factories.VALIDATE, {"input": factories.team(players=MARK)}),
+    "an entry of a list": (factories.VALIDATE, {"input": factories.team(players=[MARK])}),
+    "a key": (factories.VALIDATE, {"input": factories.team() | {MARK: 1}}),
+    "a key with quotes": (factories.VALIDATE, {"input": factories.team() | {f"x' 'y' {MARK}": 1}}),
+    "a key with a line break": (
+        factories.VALIDATE,
+        {"input": factories.team() | {f"x\n{MARK}": 1}},
+    ),
+    "a name that is an object": (
+        factories.VALIDATE,
+        {"input": factories.team(teamName={"a": MARK})},
+    ),
+    "a kind": (
+        factories.VALIDATE,
+        {"input": factories.team(documents=[DOCUMENT | {"kind": MARK}])},
+    ),
     "a kind that is an object": (
-        make.VALIDATE,
-        {"input": make.team(documents=[DOCUMENT | {"kind": {"a": MARK}}])},
+        factories.VALIDATE,
+        {"input": factories.team(documents=[DOCUMENT | {"kind": {"a": MARK}}])},
     ),
     "an id that is a list": (
-        make.VALIDATE,
-        {"input": make.team(documents=[DOCUMENT | {"documentId": [MARK]}])},
+        factories.VALIDATE,
+        {"input": factories.team(documents=[DOCUMENT | {"documentId": [MARK]}])},
     ),
     "leaves of the form": (
-        make.REGISTER,
+        factories.REGISTER,
         {
-            "input": make.team(
+            "input": factories.team(
                 teamName=f"<{MARK}>",
-                captain=make.person(name=f"{MARK}1", phone=MARK, email=[MARK]),
-                viceCaptain=make.person(1, whatsapp={"a": MARK}),
+                captain=factories.person(name=f"{MARK}1", phone=MARK, email=[MARK]),
+                viceCaptain=factories.person(1, whatsapp={"a": MARK}),
                 players=[
                     {"name": f"{MARK}?", "role": MARK, "jerseyNumber": MARK, "dateOfBirth": MARK}
                 ],
@@ -475,8 +496,11 @@ PLANTED = {
             )
         },
     ),
-    "a key that is none": (make.REGISTER, {"input": make.team(idempotencyKey=f"{MARK}\n")}),
-}  # fmt: skip
+    "a key that is none": (
+        factories.REGISTER,
+        {"input": factories.team(idempotencyKey=f"{MARK}\n")},
+    ),
+}
 
 
 @pytest.mark.parametrize("place", PLANTED)
@@ -484,7 +508,7 @@ PLANTED = {
 async def test_no_received_value_is_answered_or_logged(client, written, place, accept):
     query, variables = PLANTED[place]
 
-    answer = await ask(client, query, variables, Accept=accept)
+    answer = await execute(client, query, variables, Accept=accept)
 
     check_envelope(answer.json())
     assert MARK not in answer.text
@@ -504,7 +528,7 @@ async def test_no_received_value_is_answered_or_logged(client, written, place, a
         {"json": {"query": TOURNAMENT, "operationName": [MARK]}},
         {"json": {"query": TOURNAMENT, "extensions": MARK}},
         {"json": {"extensions": {"persistedQuery": {"sha256Hash": MARK}}}},
-        {"json": {"query": make.REGISTER, "variables": {"input": make.team()}},
+        {"json": {"query": factories.REGISTER, "variables": {"input": factories.team()}},
          "headers": {"Idempotency-Key": f"{MARK}é".encode("latin-1")}},
         {"json": {}, "headers": {"Content-Type": f"text/{MARK}"}},
         {"json": {}, "headers": {"Host": f"{MARK}.example"}},
@@ -516,7 +540,7 @@ async def test_no_part_of_a_request_is_answered_or_logged(client, written, sent)
 
     answer = await client.post("/graphql", **sent)
 
-    refused(answer)
+    error_extensions(answer)
     assert MARK not in answer.text
     assert MARK not in json.dumps(written())
 
@@ -530,7 +554,7 @@ async def test_a_defect_while_rows_are_written_names_no_row(client, database_url
         await admin.execute("ALTER TABLE player RENAME COLUMN place TO position")
         await admin.close()
 
-    assert refused(answer)["code"] == "INTERNAL"
+    assert error_extensions(answer)["code"] == "INTERNAL"
     assert MARK not in answer.text
     assert MARK not in json.dumps(written())
     assert [entry["level"] for entry in written()] == ["error", "info"]
@@ -539,7 +563,7 @@ async def test_a_defect_while_rows_are_written_names_no_row(client, database_url
 async def test_what_goes_wrong_in_two_places_has_two_envelopes(client):
     query = "{ a: churches(first: 0) { totalCount } b: churches(first: 101) { totalCount } }"
 
-    answers = await asyncio.gather(*(ask(client, query) for _ in range(3)))
+    answers = await asyncio.gather(*(execute(client, query) for _ in range(3)))
 
     for answer in answers:
         assert refused_any(answer) == "BAD_USER_INPUT"

@@ -8,10 +8,10 @@ from domain.auth.roles import Role
 from domain.teams.status import TeamAction
 from schema import schema
 from schema.idempotency import REPEATS, Repeat
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_decisions import decide, register
-from tests.signing_in import bearer
 
 CORE = schema._schema
 CREATE = """
@@ -37,18 +37,18 @@ KEY = "a key of the test"
 
 @pytest.fixture
 async def owner(services) -> dict[str, str]:
-    return await bearer(services, Role.OWNER)
+    return await bearer_headers(services, Role.OWNER)
 
 
 async def create(client, who, key: str | None = KEY, **changes) -> dict:
     headers = who | ({"Idempotency-Key": key} if key else {})
-    answer = await ask(client, CREATE, {"input": TOKEN | changes}, **headers)
+    answer = await execute(client, CREATE, {"input": TOKEN | changes}, **headers)
     return data(answer)["createApiToken"]
 
 
 async def invite(client, who, key: str | None = KEY, **changes) -> dict:
     headers = who | ({"Idempotency-Key": key} if key else {})
-    answer = await ask(client, INVITE, {"input": GUEST | changes}, **headers)
+    answer = await execute(client, INVITE, {"input": GUEST | changes}, **headers)
     return data(answer)["inviteOrganiser"]
 
 
@@ -72,7 +72,7 @@ async def test_repeat_of_a_key_gives_the_same_api_token(client, owner, sql):
 async def test_token_of_a_key_signs_in(client, owner):
     token = (await create(client, owner, isSigned=False))["token"]
 
-    answer = await ask(client, "{ me { email } }", Authorization=f"Bearer {token}")
+    answer = await execute(client, "{ me { email } }", Authorization=f"Bearer {token}")
 
     assert data(answer)["me"]["email"] == "owner@example.org"
 
@@ -91,17 +91,17 @@ async def test_without_a_key_each_request_makes_a_token(client, owner, sql):
 async def test_key_of_another_api_token_is_refused(client, owner, sql, changes):
     await create(client, owner)
 
-    answer = await ask(client, CREATE, {"input": TOKEN | changes}, Idempotency_Key=KEY, **owner)
+    answer = await execute(client, CREATE, {"input": TOKEN | changes}, Idempotency_Key=KEY, **owner)
 
-    assert refused(answer)["code"] == "IDEMPOTENCY_KEY_REUSED"
+    assert error_extensions(answer)["code"] == "IDEMPOTENCY_KEY_REUSED"
     assert await rows(sql, "api_token") == 1
 
 
 @pytest.mark.parametrize("key", ["short", "x" * 256, "tab\tinside the key"])
 async def test_key_that_is_none_makes_nothing(client, owner, sql, key):
     for query, form in ((CREATE, TOKEN), (INVITE, GUEST)):
-        answer = await ask(client, query, {"input": form}, Idempotency_Key=key, **owner)
-        assert refused(answer)["code"] == "BAD_USER_INPUT"
+        answer = await execute(client, query, {"input": form}, Idempotency_Key=key, **owner)
+        assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
 
     assert await rows(sql, "api_token") == 0
     assert await rows(sql, "organiser") == 1
@@ -109,17 +109,17 @@ async def test_key_that_is_none_makes_nothing(client, owner, sql, key):
 
 async def test_revoked_token_is_not_revived_by_its_key(client, owner, sql):
     made = await create(client, owner)
-    data(await ask(client, REVOKE, {"id": made["apiToken"]["id"]}, **owner))
+    data(await execute(client, REVOKE, {"id": made["apiToken"]["id"]}, **owner))
 
-    answer = await ask(client, CREATE, {"input": TOKEN}, Idempotency_Key=KEY, **owner)
+    answer = await execute(client, CREATE, {"input": TOKEN}, Idempotency_Key=KEY, **owner)
 
-    assert refused(answer)["code"] == "NOT_FOUND"
+    assert error_extensions(answer)["code"] == "NOT_FOUND"
     assert await rows(sql, "api_token") == 0
 
 
 async def test_key_that_is_forgotten_makes_another_token(client, owner, sql):
     made = await create(client, owner)
-    data(await ask(client, REVOKE, {"id": made["apiToken"]["id"]}, **owner))
+    data(await execute(client, REVOKE, {"id": made["apiToken"]["id"]}, **owner))
     await sql.execute("UPDATE idempotency_record SET expires_at = now()")
 
     other = await create(client, owner)
@@ -132,13 +132,13 @@ async def test_expired_token_is_not_given_again(client, owner, sql):
     await create(client, owner)
     await sql.execute("UPDATE api_token SET expires_at = now()")
 
-    answer = await ask(client, CREATE, {"input": TOKEN}, Idempotency_Key=KEY, **owner)
+    answer = await execute(client, CREATE, {"input": TOKEN}, Idempotency_Key=KEY, **owner)
 
-    assert refused(answer)["code"] == "NOT_FOUND"
+    assert error_extensions(answer)["code"] == "NOT_FOUND"
 
 
 async def test_keys_of_two_organisers_are_two(client, services, owner, sql):
-    reviewer = await bearer(services, Role.REVIEWER)
+    reviewer = await bearer_headers(services, Role.REVIEWER)
 
     mine, other = await create(client, owner), await create(client, reviewer)
 
@@ -150,7 +150,9 @@ async def test_keys_of_two_organisers_are_two(client, services, owner, sql):
 async def test_one_key_may_be_used_for_two_mutations(client, owner, sql):
     await create(client, owner)
     await invite(client, owner)
-    data(await ask(client, make.REGISTER, {"input": make.team()}, Idempotency_Key=KEY))
+    data(
+        await execute(client, factories.REGISTER, {"input": factories.team()}, Idempotency_Key=KEY)
+    )
 
     assert await rows(sql, "idempotency_record") == 3
 
@@ -187,9 +189,9 @@ async def test_invitation_that_ended_is_not_given_again(client, owner, sql, end)
     await invite(client, owner)
     await sql.execute(ENDS[end])
 
-    answer = await ask(client, INVITE, {"input": GUEST}, Idempotency_Key=KEY, **owner)
+    answer = await execute(client, INVITE, {"input": GUEST}, Idempotency_Key=KEY, **owner)
 
-    assert refused(answer)["code"] == "NOT_FOUND"
+    assert error_extensions(answer)["code"] == "NOT_FOUND"
 
 
 async def test_invitation_that_was_replaced_is_not_given_again(client, owner, sql):
@@ -200,15 +202,15 @@ async def test_invitation_that_was_replaced_is_not_given_again(client, owner, sq
     third = await invite(client, owner)
 
     assert len({one["invitationToken"] for one in (first, second, third)}) == 3
-    answer = await ask(client, INVITE, {"input": GUEST}, Idempotency_Key="another key", **owner)
-    assert refused(answer)["code"] == "NOT_FOUND"
+    answer = await execute(client, INVITE, {"input": GUEST}, Idempotency_Key="another key", **owner)
+    assert error_extensions(answer)["code"] == "NOT_FOUND"
 
 
 async def test_refused_invitation_does_not_use_up_the_key(client, owner):
     wrong = {"input": GUEST | {"email": "owner@example.org"}}
-    answer = await ask(client, INVITE, wrong, Idempotency_Key=KEY, **owner)
+    answer = await execute(client, INVITE, wrong, Idempotency_Key=KEY, **owner)
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert not (await invite(client, owner))["replayed"]
 
 
@@ -240,14 +242,14 @@ async def test_key_without_effect_is_refused(client, owner, sql, name, input):
         "enableTotp",
     }
 
-    answer = await ask(
+    answer = await execute(
         client,
         f"mutation {{ {name}(input: {input}) {{ __typename }} }}",
         Idempotency_Key=KEY,
         **owner,
     )
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert await rows(sql, "organiser_session") == 1
     assert await sql.fetchval("SELECT count(totp_salt) FROM organiser") == 0
 
@@ -261,7 +263,7 @@ CORRECTION = {
 
 
 async def stale(client, query: str, input: dict, who: dict) -> dict:
-    extensions = refused(await ask(client, query, {"input": input}, **who))
+    extensions = error_extensions(await execute(client, query, {"input": input}, **who))
     assert extensions["code"] == "STALE_VERSION"
     return extensions["details"]
 
@@ -270,8 +272,8 @@ async def test_repeat_of_an_edit_is_told_from_an_edit_of_somebody_else(
     client, services, owner, sql
 ):
     await register(client, 1)
-    reviewer = await bearer(services, Role.REVIEWER)
-    data(await ask(client, UPDATE, {"input": CORRECTION}, **owner))
+    reviewer = await bearer_headers(services, Role.REVIEWER)
+    data(await execute(client, UPDATE, {"input": CORRECTION}, **owner))
 
     assert await stale(client, UPDATE, CORRECTION, owner) == {"currentVersion": 2, "isYours": True}
     others = [
@@ -289,8 +291,8 @@ async def test_repeat_of_an_edit_is_told_from_an_edit_of_somebody_else(
 
 async def test_edit_after_one_of_ours_makes_a_repeat_stale(client, services, owner):
     await register(client, 1)
-    data(await ask(client, UPDATE, {"input": CORRECTION}, **owner))
-    reviewer = await bearer(services, Role.REVIEWER)
+    data(await execute(client, UPDATE, {"input": CORRECTION}, **owner))
+    reviewer = await bearer_headers(services, Role.REVIEWER)
     data(await decide(client, reviewer, TeamAction.CONFIRM, "ICCT-001", 2))
 
     details = await stale(client, UPDATE, CORRECTION, owner)
@@ -312,14 +314,14 @@ EDITS = {
 
 @pytest.mark.parametrize("name", EDITS)
 async def test_every_edit_knows_its_repeat(client, services, owner, name):
-    await register(client, 1, players=make.players(12))
+    await register(client, 1, players=factories.players(12))
     kind = f"{name[0].upper()}{name[1:]}Input"
     query = f"mutation M($input: {kind}!) {{ {name}(input: $input) {{ team {{ version }} }} }}"
     form = EDITS[name] | {"expectedVersion": 1}
-    data(await ask(client, query, {"input": form}, **owner))
+    data(await execute(client, query, {"input": form}, **owner))
 
     own = await stale(client, query, form, owner)
-    others = await stale(client, query, form, await bearer(services, Role.REVIEWER))
+    others = await stale(client, query, form, await bearer_headers(services, Role.REVIEWER))
 
     assert own == {"currentVersion": 2, "isYours": True}
     assert others == {"currentVersion": 2, "isYours": False}
@@ -329,10 +331,10 @@ async def test_repeats_of_an_edit_at_once_change_the_team_once(client, owner, sq
     await register(client, 1)
 
     answers = await asyncio.gather(
-        *(ask(client, UPDATE, {"input": CORRECTION}, **owner) for _ in range(5))
+        *(execute(client, UPDATE, {"input": CORRECTION}, **owner) for _ in range(5))
     )
 
-    stales = [refused(one)["details"] for one in answers if "errors" in one.json()]
+    stales = [error_extensions(one)["details"] for one in answers if "errors" in one.json()]
     assert stales == [{"currentVersion": 2, "isYours": True}] * 4
     assert await sql.fetchval("SELECT version FROM team") == 2
 
@@ -340,7 +342,7 @@ async def test_repeats_of_an_edit_at_once_change_the_team_once(client, owner, sq
 async def test_edit_of_the_season_needs_the_version_that_was_seen(client, owner, services, sql):
     change = {"expectedVersion": 1, "venue": "The ground"}
 
-    changed = data(await ask(client, SEASON, {"input": change}, **owner))["updateTournament"]
+    changed = data(await execute(client, SEASON, {"input": change}, **owner))["updateTournament"]
 
     assert changed["tournament"]["version"] == 2
     assert await stale(client, SEASON, change, owner) == {"currentVersion": 2, "isYours": True}
@@ -352,27 +354,31 @@ async def test_edit_of_the_season_needs_the_version_that_was_seen(client, owner,
 
 async def test_version_of_the_season_grows_with_changes_alone(client, owner, sql):
     async def version() -> int:
-        return data(await ask(client, "{ tournament { version } }"))["tournament"]["version"]
+        return data(await execute(client, "{ tournament { version } }"))["tournament"]["version"]
 
     await register(client, 1)
-    data(await ask(client, SEASON, {"input": {"venue": None}}, **owner))
+    data(await execute(client, SEASON, {"input": {"venue": None}}, **owner))
     assert await version() == 1
-    data(await ask(client, SEASON, {"input": {"venue": "Here"}}, **owner))
+    data(await execute(client, SEASON, {"input": {"venue": "Here"}}, **owner))
     assert await version() == 2
-    data(await ask(client, SEASON, {"input": {"expectedVersion": 2, "venue": "Here"}}, **owner))
+    data(await execute(client, SEASON, {"input": {"expectedVersion": 2, "venue": "Here"}}, **owner))
     assert await version() == 2
-    data(await ask(client, SEASON, {"input": {"expectedVersion": None, "name": "Cup"}}, **owner))
+    data(
+        await execute(client, SEASON, {"input": {"expectedVersion": None, "name": "Cup"}}, **owner)
+    )
     assert await version() == 3
 
 
 async def test_changes_of_the_season_at_once_are_made_once_for_a_version(client, owner, sql):
     answers = await asyncio.gather(
         *(
-            ask(client, SEASON, {"input": {"expectedVersion": 1, "venue": f"Ground {n}"}}, **owner)
+            execute(
+                client, SEASON, {"input": {"expectedVersion": 1, "venue": f"Ground {n}"}}, **owner
+            )
             for n in range(4)
         )
     )
 
-    stales = [refused(one)["details"] for one in answers if "errors" in one.json()]
+    stales = [error_extensions(one)["details"] for one in answers if "errors" in one.json()]
     assert stales == [{"currentVersion": 2, "isYours": False}] * 3
     assert await sql.fetchval("SELECT version FROM tournament") == 2

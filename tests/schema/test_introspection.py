@@ -6,9 +6,9 @@ from schema.limits.complexity import Limit
 from schema.limits.query_limits import ALLOWED
 from server import create_app
 from settings import load_settings
-from tests.asking import ask, data, refused
+from tests.accounts import bearer_headers
 from tests.conftest import SECRET
-from tests.signing_in import bearer
+from tests.graphql_client import data, error_extensions, execute
 
 SCHEMA = "{ __schema { queryType { name } } }"
 IN_A_FRAGMENT = "query { ...q } fragment q on Query { s: __schema { queryType { name } } }"
@@ -70,8 +70,8 @@ async def test_schema_is_shown_in_development_and_test(client):
 
 
 async def test_the_standard_introspection_query_is_answered(client, closed, services):
-    anonymous = await ask(client, STANDARD)
-    organiser = await ask(closed, STANDARD, **await bearer(services))
+    anonymous = await execute(client, STANDARD)
+    organiser = await execute(closed, STANDARD, **await bearer_headers(services))
 
     assert data(anonymous) == data(organiser)
     assert data(anonymous)["__schema"]["queryType"] == {"name": "Query", "kind": "OBJECT"}
@@ -82,8 +82,8 @@ async def test_the_schema_has_no_depth_but_what_is_beside_it_has(client):
     types = f"{{ __schema {{ queryType {{ {'ofType { ' * deep} name {'} ' * deep} }} }} }}"
     fields = f"{{ __schema {{ queryType {{ name }} }} {'a { ' * deep} a {'} ' * deep} }}"
 
-    answer = await ask(client, types)
-    beside = refused(await ask(client, fields))
+    answer = await execute(client, types)
+    beside = error_extensions(await execute(client, fields))
 
     assert data(answer)["__schema"]["queryType"] == {"ofType": None}
     assert beside["details"] == {"limit": "depth", "allowed": 10, "actual": 12}
@@ -95,9 +95,9 @@ async def test_types_within_types_end_somewhere(client):
         for n in (2, 3)
     ]
 
-    assert data(await ask(client, twice))
-    answer = await ask(client, thrice)
-    assert refused(answer)["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert data(await execute(client, twice))
+    answer = await execute(client, thrice)
+    assert error_extensions(answer)["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert answer.json()["errors"][0]["message"] == "Maximum introspection depth exceeded"
 
 
@@ -123,13 +123,13 @@ async def test_suggestions_are_for_those_who_may_read_the_schema(
     client, closed, services, query, said
 ):
     message, suggestion = said
-    organiser = await bearer(services)
+    organiser = await bearer_headers(services)
 
     answers = [
-        await ask(closed, query),
-        await ask(closed, query, **organiser),
-        await ask(client, query),
-        await ask(closed, query),
+        await execute(closed, query),
+        await execute(closed, query, **organiser),
+        await execute(client, query),
+        await execute(closed, query),
     ]
 
     assert [answer.json()["errors"][0]["message"] for answer in answers] == [

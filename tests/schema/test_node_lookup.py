@@ -6,12 +6,12 @@ from graphql import GraphQLObjectType, get_named_type
 from domain.auth.roles import Role
 from domain.teams.status import TeamAction
 from schema import schema
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_decisions import decide, register
 from tests.schema.test_documents import FULL_SET
-from tests.sending import with_documents
-from tests.signing_in import bearer
+from tests.uploading import with_documents
 
 NODE = """
 query Node($id: ID!) {
@@ -59,8 +59,12 @@ async def captains(client, sql) -> list[dict[str, str]]:
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     headers = []
     for number in (1, 2):
-        team = await with_documents(client, make.team(number, churchName=f"CSI Church {number}"))
-        registered = data(await ask(client, make.REGISTER, {"input": team}))["registerTeam"]
+        team = await with_documents(
+            client, factories.team(number, churchName=f"CSI Church {number}")
+        )
+        registered = data(await execute(client, factories.REGISTER, {"input": team}))[
+            "registerTeam"
+        ]
         headers.append({"Authorization": f"Bearer {registered['manageToken']}"})
     return headers
 
@@ -70,7 +74,7 @@ async def seen(client, sql, **headers) -> dict[str, dict]:
     objects = {}
     for kind, statement in IDS.items():
         node_id = (await sql.fetchval(statement)).hex
-        node = data(await ask(client, NODE, {"id": node_id}, **headers))["node"]
+        node = data(await execute(client, NODE, {"id": node_id}, **headers))["node"]
         if node is not None:
             assert (node["__typename"], node["id"]) == (kind, node_id)
             objects[kind] = node
@@ -78,7 +82,7 @@ async def seen(client, sql, **headers) -> dict[str, dict]:
 
 
 async def test_organisers_see_objects_by_their_role(client, services, sql, captains):
-    headers = {role: await bearer(services, role) for role in Role}
+    headers = {role: await bearer_headers(services, role) for role in Role}
 
     for role in Role:
         objects = await seen(client, sql, **headers[role])
@@ -89,13 +93,13 @@ async def test_organisers_see_objects_by_their_role(client, services, sql, capta
 
 
 async def test_captain_sees_what_belongs_to_the_own_team(client, services, sql, captains):
-    await bearer(services, Role.REVIEWER)
+    await bearer_headers(services, Role.REVIEWER)
 
     own = await seen(client, sql, **captains[0])
     other = await seen(client, sql, **captains[1])
 
     assert set(own) == CAPTAIN_SEES
-    assert own["Team"]["captain"]["phone"] == make.person(2)["phone"]
+    assert own["Team"]["captain"]["phone"] == factories.person(2)["phone"]
     assert own["AuditEvent"]["action"] == "TEAM_REGISTERED"
     assert own["Document"]["link"] is None
     assert set(other) == {"Church", "Tournament"}
@@ -105,16 +109,18 @@ async def test_captain_sees_what_belongs_to_the_own_team(client, services, sql, 
 async def test_manage_token_that_is_not_valid_sees_nothing(client, sql, captains, token):
     node_id = (await sql.fetchval(IDS["Church"])).hex
 
-    answer = await ask(client, NODE, {"id": node_id}, Authorization=f"Bearer {token}")
+    answer = await execute(client, NODE, {"id": node_id}, Authorization=f"Bearer {token}")
 
-    assert refused(answer)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(answer)["code"] == "UNAUTHENTICATED"
 
 
 async def test_document_that_no_form_names_is_nobodys(client, services, sql):
-    await with_documents(client, make.team(1))
+    await with_documents(client, factories.team(1))
     node_id = (await sql.fetchval("SELECT id FROM document LIMIT 1")).hex
 
-    answer = await ask(client, NODE, {"id": node_id}, **await bearer(services, Role.OWNER))
+    answer = await execute(
+        client, NODE, {"id": node_id}, **await bearer_headers(services, Role.OWNER)
+    )
 
     assert data(answer)["node"] is None
 
@@ -146,7 +152,9 @@ async def test_team_with_unknown_code_is_null(client, services, code, selection)
     await register(client, 1)
     query = f"query ($code: String) {{ team(code: $code) {{ {selection} }} }}"
 
-    answer = await ask(client, query, {"code": code}, **await bearer(services, Role.VIEWER))
+    answer = await execute(
+        client, query, {"code": code}, **await bearer_headers(services, Role.VIEWER)
+    )
 
     assert data(answer) == {"team": None}
 
@@ -167,7 +175,7 @@ async def test_team_with_unknown_code_is_null(client, services, code, selection)
     ],
 )
 async def test_refused_root_leaves_the_others(client, name, root):
-    answer = await ask(client, f"{{ tournament {{ name }} {root} }}")
+    answer = await execute(client, f"{{ tournament {{ name }} {root} }}")
 
     assert answer.status_code == 200
     assert answer.json()["data"] == {
@@ -179,14 +187,14 @@ async def test_refused_root_leaves_the_others(client, name, root):
 
 
 async def test_captains_own_documents_have_no_link_and_no_error(client, captains):
-    changed = await ask(
+    changed = await execute(
         client,
         "mutation U($input: UpdateMyTeamInput!) { updateMyTeam(input: $input) { team {"
         " version documents { kind link { url } } players { documents { link { url } } } } } }",
         {"input": {"expectedVersion": 1, "teamName": "Tigers"}},
         **captains[0],
     )
-    mine = await ask(client, "{ myTeam { documents { link { url } } } }", **captains[0])
+    mine = await execute(client, "{ myTeam { documents { link { url } } } }", **captains[0])
 
     team = data(changed)["updateMyTeam"]["team"]
     assert team["version"] == 2
@@ -209,7 +217,7 @@ async def test_history_is_read_anew_after_each_mutation(client, reviewer):
         "reopen": {"teamId": "ICCT-001", "expectedVersion": 2, "reason": "By mistake"},
     }
 
-    answered = data(await ask(client, document, variables, **reviewer))
+    answered = data(await execute(client, document, variables, **reviewer))
 
     first, second = (answered[name]["team"] for name in ("first", "second"))
     actions = [event["action"] for event in second["history"]]

@@ -8,8 +8,8 @@ from graphql.type.definition import GraphQLEnumType
 
 from domain.auth.roles import Role
 from schema import schema
-from tests.asking import ask, refused
-from tests.signing_in import bearer
+from tests.accounts import bearer_headers
+from tests.graphql_client import error_extensions, execute
 
 CAPTAINS = {"myTeam", "updateMyTeam", "resubmitMyTeam", "withdrawMyTeam"}
 ROLE = re.compile(r"Needs the role (OWNER|REVIEWER|VIEWER)")
@@ -78,16 +78,16 @@ def test_every_root_field_is_public_or_says_its_role():
     ids=[name for name, _, _ in ROOTS if name in CAPTAINS],
 )
 async def test_captains_fields_need_the_teams_token(client, services, query):
-    stranger = await ask(client, query)
-    owner = await ask(client, query, **await bearer(services, Role.OWNER))
+    stranger = await execute(client, query)
+    owner = await execute(client, query, **await bearer_headers(services, Role.OWNER))
 
-    assert refused(stranger)["code"] == "UNAUTHENTICATED"
-    assert refused(owner)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(stranger)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(owner)["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize(("query", "role"), GUARDED, ids=IDS)
 async def test_strangers_are_refused(client, query, role):
-    assert refused(await ask(client, query))["code"] == "UNAUTHENTICATED"
+    assert error_extensions(await execute(client, query))["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,6 @@ async def test_strangers_are_refused(client, query, role):
 async def test_lower_roles_are_refused(client, services, query, role):
     lower = list(Role)[list(Role).index(role) + 1]
 
-    answer = await ask(client, query, **await bearer(services, lower))
+    answer = await execute(client, query, **await bearer_headers(services, lower))
 
-    assert refused(answer)["code"] == "FORBIDDEN"
+    assert error_extensions(answer)["code"] == "FORBIDDEN"

@@ -6,12 +6,12 @@ import json
 import pytest
 
 from domain.auth.roles import Role
-from tests import make
-from tests.asking import ask, data, refused, serving
+from tests import factories
+from tests.accounts import bearer_headers
 from tests.domain.test_datetimes import NO_MOMENTS
+from tests.graphql_client import app_client, data, error_extensions, execute
 from tests.schema.teams.test_corrections import rows
 from tests.schema.teams.test_decisions import register
-from tests.signing_in import bearer
 
 UPDATE = """mutation U($input: UpdateTournamentInput!) {
   updateTournament(input: $input) { tournament { registration { opensAt closesAt } } }
@@ -60,11 +60,11 @@ PLACES = {
 
 @pytest.fixture
 async def owner(services) -> dict[str, str]:
-    return await bearer(services, Role.OWNER)
+    return await bearer_headers(services, Role.OWNER)
 
 
 def check_refusal(answer, path: list[str], shown: str) -> None:
-    extensions = refused(answer)
+    extensions = error_extensions(answer)
     assert (answer.status_code, extensions["code"]) == (400, "BAD_USER_INPUT")
     assert answer.json()["errors"][0]["message"] == f"{shown}: {MESSAGE}"
     (issue,) = extensions["issues"]
@@ -79,12 +79,14 @@ async def test_what_is_no_moment_is_refused_at_its_variable_and_nothing_is_writt
 
     for text in NO_MOMENTS:
         for name in ("opensAt", "closesAt"):
-            answer = await ask(client, UPDATE, {"input": {name: text, "venue": "Hall"}}, **owner)
+            answer = await execute(
+                client, UPDATE, {"input": {name: text, "venue": "Hall"}}, **owner
+            )
             check_refusal(answer, ["input", name], f"$input.{name}")
-        check_refusal(await ask(client, UPDATE_AT, {"at": text}, **owner), ["at"], "$at")
+        check_refusal(await execute(client, UPDATE_AT, {"at": text}, **owner), ["at"], "$at")
 
     assert (await rows(sql), await sql.fetch("SELECT * FROM tournament")) == before
-    assert data(await ask(client, WINDOW))["tournament"]["registration"]["state"] == "OPEN"
+    assert data(await execute(client, WINDOW))["tournament"]["registration"]["state"] == "OPEN"
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -93,10 +95,10 @@ async def test_what_is_no_moment_is_refused_at_its_argument(client, owner, sql, 
     before = await rows(sql), await sql.fetch("SELECT * FROM tournament")
 
     for text in ("2027-01-31", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "\0"):
-        answer = await ask(client, document % ('"x"', json.dumps(text)), **owner)
+        answer = await execute(client, document % ('"x"', json.dumps(text)), **owner)
         check_refusal(answer, path, ".".join(path))
     for literal in ("20270131", "2.5", "true", "NOW", "[]", '{at: "2027-01-31T12:00:00Z"}'):
-        answer = await ask(client, document % ('"x"', literal), **owner)
+        answer = await execute(client, document % ('"x"', literal), **owner)
         check_refusal(answer, path, ".".join(path))
 
     assert (await rows(sql), await sql.fetch("SELECT * FROM tournament")) == before
@@ -104,15 +106,15 @@ async def test_what_is_no_moment_is_refused_at_its_argument(client, owner, sql, 
 
 @pytest.mark.parametrize("value", [20270131, 2.5, True, [], {}, ["2027-01-31T12:00:00Z"]])
 async def test_variables_that_are_no_text_are_no_moments(client, owner, value):
-    check_refusal(await ask(client, UPDATE_AT, {"at": value}, **owner), ["at"], "$at")
+    check_refusal(await execute(client, UPDATE_AT, {"at": value}, **owner), ["at"], "$at")
 
 
 async def test_a_default_of_a_variable_that_is_no_moment_is_refused(client, owner):
     document = UPDATE_AT.replace("DateTime", 'DateTime = "2027-01-31"')
 
-    answer = await ask(client, document, **owner)
+    answer = await execute(client, document, **owner)
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert answer.json()["errors"][0]["message"] == MESSAGE
 
 
@@ -123,17 +125,17 @@ async def test_every_way_to_execute_takes_and_refuses_the_same(
     taken = "2099-01-31t23:59:59.1234567+05:30"
     shown = "2099-01-31T18:29:59.123456Z"
     changes = {"compiled_execution": compiled, "rendered_plans": compiled}
-    async with serving(settings_with(**changes), database_url) as client:
+    async with app_client(settings_with(**changes), database_url) as client:
         for _ in range(2):
             # The second time the operation is known.
-            answer = await ask(client, UPDATE_AT, {"at": taken}, **owner)
+            answer = await execute(client, UPDATE_AT, {"at": taken}, **owner)
             window = data(answer)["updateTournament"]["tournament"]["registration"]
             assert window == {"closesAt": shown}
-            answer = await ask(client, UPDATE_AT, {"at": "2027-01-31"}, **owner)
+            answer = await execute(client, UPDATE_AT, {"at": "2027-01-31"}, **owner)
             check_refusal(answer, ["at"], "$at")
 
         literal = UPDATE_AT.replace("($at: DateTime)", "").replace("$at", json.dumps(taken))
-        answer = await ask(client, literal, **owner)
+        answer = await execute(client, literal, **owner)
         window = data(answer)["updateTournament"]["tournament"]["registration"]
         assert window == {"closesAt": shown}
 
@@ -143,18 +145,20 @@ async def test_cursors_with_moments_that_are_none_are_refused(client, owner):
     document = """query T($after: String) {
       teams(orderBy: {field: REGISTERED}, after: $after) { totalCount pageInfo { endCursor } }
     }"""
-    real = data(await ask(client, document, **owner))["teams"]["pageInfo"]["endCursor"]
+    real = data(await execute(client, document, **owner))["teams"]["pageInfo"]["endCursor"]
     name, moment, key = json.loads(base64.urlsafe_b64decode(real))
 
     for text in (*NO_MOMENTS, moment.replace("+00:00", ""), 5, None, [moment], {}):
         cursor = base64.urlsafe_b64encode(json.dumps([name, text, key]).encode()).decode()
-        answer = await ask(client, document, {"after": cursor}, **owner)
-        assert refused(answer)["code"] == "BAD_USER_INPUT"
+        answer = await execute(client, document, {"after": cursor}, **owner)
+        assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
         if len(cursor) <= 2_000:
             message = answer.json()["errors"][0]["message"]
             assert message == "after is no cursor of this list."
 
-    assert data(await ask(client, document, {"after": real}, **owner))["teams"]["totalCount"] == 1
+    assert (
+        data(await execute(client, document, {"after": real}, **owner))["teams"]["totalCount"] == 1
+    )
 
 
 async def test_an_export_keeps_the_moments_of_its_filter(client, owner):
@@ -168,7 +172,7 @@ async def test_an_export_keeps_the_moments_of_its_filter(client, owner):
         ({"registeredUntil": "1900-01-01T14:00:00+14:00"}, 0),
     ):
         wanted = {"format": "CSV", "filter": bounds}
-        url = data(await ask(client, EXPORT, {"input": wanted}, **owner))["exportTeams"]["url"]
+        url = data(await execute(client, EXPORT, {"input": wanted}, **owner))["exportTeams"]["url"]
         answer = await client.get(url)
 
         assert answer.status_code == 200
@@ -178,12 +182,12 @@ async def test_an_export_keeps_the_moments_of_its_filter(client, owner):
 async def test_the_last_and_the_first_moment_are_answered_as_they_were_set(client, owner):
     wanted = {"opensAt": "1900-01-01T00:00:00Z", "closesAt": "2200-12-31T23:59:59.9999999Z"}
 
-    data(await ask(client, UPDATE, {"input": wanted}, **owner))
+    data(await execute(client, UPDATE, {"input": wanted}, **owner))
 
-    window = data(await ask(client, WINDOW))["tournament"]["registration"]
+    window = data(await execute(client, WINDOW))["tournament"]["registration"]
     assert window == {
         "state": "OPEN",
         "opensAt": "1900-01-01T00:00:00.000000Z",
         "closesAt": "2200-12-31T23:59:59.999999Z",
     }
-    data(await ask(client, make.REGISTER, {"input": make.team(1)}))
+    data(await execute(client, factories.REGISTER, {"input": factories.team(1)}))

@@ -22,11 +22,11 @@ from domain.characters import NORMALIZED_MAX_LENGTH
 from schema import schema
 from schema.compiled.codegen import DEFINITION
 from schema.text_rules import TEXT_MAX_LENGTH, Rule
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.executions import executions
 from tests.schema.teams.test_decisions import DECISIONS, decide, everything, register
-from tests.signing_in import bearer
 
 CORE = schema._schema
 UNSTORABLE = ("a\0b", "\ud800", "half \udfff", "\0", "x" * 499 + "\ud83c")
@@ -196,7 +196,7 @@ def test_length_of_reasons_and_notes_is_read_by_their_own_rule():
 
 @pytest.fixture
 async def owner(services) -> dict[str, str]:
-    return await bearer(services, Role.OWNER)
+    return await bearer_headers(services, Role.OWNER)
 
 
 async def test_text_that_cannot_be_stored_is_refused_at_its_path(client, sql, owner):
@@ -204,9 +204,9 @@ async def test_text_that_cannot_be_stored_is_refused_at_its_path(client, sql, ow
 
     for number, position in enumerate(CHECKED):
         query, variables = asked(position, UNSTORABLE[number % len(UNSTORABLE)])
-        answer = await ask(client, query, variables, **owner)
+        answer = await execute(client, query, variables, **owner)
 
-        refusal, (error,) = refused(answer), answer.json()["errors"]
+        refusal, (error,) = error_extensions(answer), answer.json()["errors"]
         assert refusal["code"] == "BAD_USER_INPUT", position
         assert refusal["details"] == {"path": list(position.path)}
         assert "cannot be stored" in error["message"]
@@ -220,7 +220,7 @@ async def test_text_longer_than_any_is_refused_at_its_path(client, sql, owner):
 
     for number, position in enumerate(one for one in CHECKED if one.rule is None):
         query, variables = asked(position, texts[number % len(texts)])
-        refusal = refused(await ask(client, query, variables, **owner))
+        refusal = error_extensions(await execute(client, query, variables, **owner))
 
         assert refusal["code"] == "BAD_USER_INPUT", position
         assert refusal["details"] == {"path": list(position.path), "max": TEXT_MAX_LENGTH}
@@ -245,7 +245,7 @@ async def test_reason_longer_than_its_rule_is_an_issue_at_its_path(client, sql, 
         for name, reference in (("teamId", "ICCT-001"), ("playerId", "ICCT-001-P01")):
             if name in given:
                 given[name] = reference
-        issues = refused(await ask(client, query, variables, **owner))["issues"]
+        issues = error_extensions(await execute(client, query, variables, **owner))["issues"]
         (issue,) = (issue for issue in issues if issue["path"] == list(position.path))
 
         assert (issue["path"], issue["code"]) == (list(position.path), "NAME_TOO_LONG")
@@ -255,17 +255,19 @@ async def test_reason_longer_than_its_rule_is_an_issue_at_its_path(client, sql, 
 
 
 async def test_reason_of_a_captain_is_measured_as_it_would_be_stored(client, sql):
-    team = data(await ask(client, make.REGISTER, {"input": make.team()}))["registerTeam"]
+    team = data(await execute(client, factories.REGISTER, {"input": factories.team()}))[
+        "registerTeam"
+    ]
     query = "mutation ($i: WithdrawMyTeamInput!) { withdrawMyTeam(input: $i) { team { status } } }"
     wanted = {"token": team["manageToken"], "expectedVersion": 1}
     before = await everything(sql)
 
     for reason in ("x" + " " * 240_000, "x" * 501, " " * 20, "\u3164", "a\0b", MARKS):
-        refusal = refused(await ask(client, query, {"i": wanted | {"reason": reason}}))
+        refusal = error_extensions(await execute(client, query, {"i": wanted | {"reason": reason}}))
         assert refusal["code"] in {"VALIDATION_FAILED", "BAD_USER_INPUT"}
     assert await everything(sql) == before
 
-    data(await ask(client, query, {"i": wanted | {"reason": f"{' ' * 900}Injured.\n"}}))
+    data(await execute(client, query, {"i": wanted | {"reason": f"{' ' * 900}Injured.\n"}}))
     assert await sql.fetchval("SELECT reason FROM decision") == "Injured."
 
 
@@ -273,14 +275,14 @@ async def test_reason_of_a_captain_is_measured_as_it_would_be_stored(client, sql
 async def test_compiled_operation_refuses_as_the_interpreted_one(client, text):
     query = "query Search($search: String) { churches(search: $search) { totalCount } }"
     for _ in range(2):
-        data(await ask(client, query, {"search": "Zion"}))
+        data(await execute(client, query, {"search": "Zion"}))
     compiled = executions("compiled")
 
-    answer = await ask(client, query, {"search": text})
+    answer = await execute(client, query, {"search": text})
 
-    assert refused(answer)["details"] == {"path": ["search"]}
+    assert error_extensions(answer)["details"] == {"path": ["search"]}
     assert executions("compiled") == compiled
-    data(await ask(client, query, {"search": "Zion"}))
+    data(await execute(client, query, {"search": "Zion"}))
     assert executions("compiled") == compiled + 1
 
 
@@ -299,7 +301,7 @@ async def test_literal_is_refused_as_a_variable(client, sql, query):
     before = await everything(sql)
 
     for _ in range(2):
-        assert refused(await ask(client, query))["code"] == "BAD_USER_INPUT"
+        assert error_extensions(await execute(client, query))["code"] == "BAD_USER_INPUT"
 
     assert await everything(sql) == before
 
@@ -321,7 +323,7 @@ async def test_literal_is_refused_as_a_variable(client, sql, query):
         {"documentId": "\ud800"},
         {"query": "{ tournament { id } }", "extensions": {"\ud800": "\0"}},
         {"\ud800": "\0", "query": "{ tournament { id } }"},
-        {"query": make.VALIDATE, "variables": {"input": make.team() | {"\ud800": 1}}},
+        {"query": factories.VALIDATE, "variables": {"input": factories.team() | {"\ud800": 1}}},
     ],
 )  # fmt: skip
 async def test_part_of_a_request_that_cannot_be_stored_is_answered_with_a_code(client, body):
@@ -385,9 +387,9 @@ async def test_name_is_an_issue_beside_the_others(client, sql, monkeypatch, path
     before = await everything(sql)
 
     for text, code in NOT_NAMES:
-        form = at(make.team(), path, text) | {"documents": [DOCUMENT]}
+        form = at(factories.team(), path, text) | {"documents": [DOCUMENT]}
         form["captain"]["email"] = "none"
-        refusal = refused(await ask(client, make.REGISTER, {"input": form}))
+        refusal = error_extensions(await execute(client, factories.REGISTER, {"input": form}))
 
         assert {(one["pointer"], one["code"]) for one in refusal["issues"]} == {
             ("/".join(map(str, ("/input", *path))), code),
@@ -429,13 +431,15 @@ async def test_church_with_invisible_characters_has_no_places_of_its_own(client,
     names = ["CSI Zion", f"CSI Zi{sign}on", f"{sign}C{sign}SI Zion{sign}"]
 
     answers = [
-        await ask(client, make.REGISTER, {"input": make.team(number, churchName=name)})
+        await execute(
+            client, factories.REGISTER, {"input": factories.team(number, churchName=name)}
+        )
         for number, name in enumerate(names)
     ]
 
     data(answers[0])
     data(answers[1])
-    assert refused(answers[2])["code"] == "CHURCH_LIMIT_REACHED"
+    assert error_extensions(answers[2])["code"] == "CHURCH_LIMIT_REACHED"
     assert await sql.fetchval("SELECT count(*) FROM church") == 1
     assert await sql.fetchval("SELECT count(*) FROM team") == 2
 
@@ -443,18 +447,18 @@ async def test_church_with_invisible_characters_has_no_places_of_its_own(client,
 @pytest.mark.parametrize("sign", LOOK_ALIKES, ids=ascii)
 async def test_name_with_invisible_characters_is_a_duplicate(client, sql, sign):
     await register(client, 0, teamName="Zion Warriors", churchName="CSI Zion")
-    squad = make.players()
+    squad = factories.players()
     squad[1] = {"name": f"Anand{sign} Kumar I"}
-    form = make.team(
+    form = factories.team(
         1,
         teamName=f"Zion{sign} Warr{sign}iors",
         churchName="CSI Zion",
-        captain=make.person(2, name="Ravi Raj"),
-        viceCaptain=make.person(2, name=f"Ra{sign}vi Raj"),
+        captain=factories.person(2, name="Ravi Raj"),
+        viceCaptain=factories.person(2, name=f"Ra{sign}vi Raj"),
         players=squad,
     )
 
-    refusal = refused(await ask(client, make.REGISTER, {"input": form}))
+    refusal = error_extensions(await execute(client, factories.REGISTER, {"input": form}))
 
     assert [(one["pointer"], one["code"]) for one in refusal["issues"]] == [
         ("/input/teamName", "DUPLICATE_TEAM_NAME"),
@@ -466,21 +470,23 @@ async def test_name_with_invisible_characters_is_a_duplicate(client, sql, sign):
 
 
 async def test_search_ignores_invisible_characters(client, reviewer):
-    await register(client, 0, churchName="CSI Zion", captain=make.person(name="അനില്\u200d കുമാർ"))
+    await register(
+        client, 0, churchName="CSI Zion", captain=factories.person(name="അനില്\u200d കുമാർ")
+    )
     query = """query ($s: String, $f: TeamFilter) {
       churches(search: $s) { totalCount } teams(filter: $f) { totalCount }
     }"""
 
     for text in ("Z\u200bion", "\ufeffzi\u034fon", "zion\ufe0f", "\u202ezion\u202c"):
-        found = data(await ask(client, query, {"s": text, "f": {"text": text}}, **reviewer))
+        found = data(await execute(client, query, {"s": text, "f": {"text": text}}, **reviewer))
         assert found == {"churches": {"totalCount": 1}, "teams": {"totalCount": 1}}
     for text in ("അനില്", "അനില്\u200d", "അനില്\u200d കുമാർ"):
-        found = data(await ask(client, query, {"s": "x", "f": {"text": text}}, **reviewer))
+        found = data(await execute(client, query, {"s": "x", "f": {"text": text}}, **reviewer))
         assert found["teams"] == {"totalCount": 1}
 
 
 async def test_password_of_any_length_is_a_wrong_one(client, services):
-    await bearer(services, Role.OWNER)
+    await bearer_headers(services, Role.OWNER)
     query = "mutation ($i: SignInInput!) { signIn(input: $i) { token } }"
 
     for password in (
@@ -490,7 +496,10 @@ async def test_password_of_any_length_is_a_wrong_one(client, services):
         "correct horse battery" * 50,
     ):
         wanted = {"email": "owner@example.org", "password": password}
-        assert refused(await ask(client, query, {"i": wanted}))["code"] == "SIGN_IN_FAILED"
+        assert (
+            error_extensions(await execute(client, query, {"i": wanted}))["code"]
+            == "SIGN_IN_FAILED"
+        )
 
 
 async def test_content_type_of_a_ticket_is_the_bare_type(client):
@@ -505,6 +514,6 @@ async def test_content_type_of_a_ticket_is_the_bare_type(client):
         "sha256": "0" * 64,
     }
 
-    ticket = data(await ask(client, query, {"i": wanted}))["openUpload"]["ticket"]
+    ticket = data(await execute(client, query, {"i": wanted}))["openUpload"]["ticket"]
 
     assert ticket == {"headers": [{"value": "image/png"}]}

@@ -8,13 +8,13 @@ from uuid import UUID
 import pytest
 
 from domain.teams.status import TeamAction, TeamStatus
-from tests import files, make
-from tests.asking import ask, data, refused
 from tests.schema.teams.test_after_reissue import until_somebody_waits
+from tests import factories, sample_files
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_corrections import rows
 from tests.schema.teams.test_decisions import decide, put_in
 from tests.schema.test_documents import FULL_SET
-from tests.sending import send, with_documents
+from tests.uploading import upload, with_documents
 
 UPDATE = """
 mutation Update($input: UpdateMyTeamInput!) {
@@ -31,7 +31,7 @@ MINE = "{ myTeam { documents { id kind } players { code name documents { id kind
 
 @pytest.fixture
 async def token(client) -> str:
-    answer = await ask(client, make.REGISTER, {"input": make.team(1)})
+    answer = await execute(client, factories.REGISTER, {"input": factories.team(1)})
     return data(answer)["registerTeam"]["manageToken"]
 
 
@@ -39,13 +39,15 @@ async def token(client) -> str:
 async def documented(client, sql) -> str:
     """The secret of a team with all documents, which the tournament asks for."""
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
-    team = await with_documents(client, make.team(1, players=make.players(11)))
-    return data(await ask(client, make.REGISTER, {"input": team}))["registerTeam"]["manageToken"]
+    team = await with_documents(client, factories.team(1, players=factories.players(11)))
+    return data(await execute(client, factories.REGISTER, {"input": team}))["registerTeam"][
+        "manageToken"
+    ]
 
 
 async def update(client, token: str, version: int = 1, **wanted):
     given = {"expectedVersion": version, **wanted}
-    return await ask(client, UPDATE, {"input": given}, Authorization=f"Bearer {token}")
+    return await execute(client, UPDATE, {"input": given}, Authorization=f"Bearer {token}")
 
 
 def updated(answer) -> dict:
@@ -56,7 +58,7 @@ def squad(count: int = 15) -> list[dict]:
     """The whole squad of the first team as it registered."""
     return [
         {"playerCode": f"ICCT-001-P{place:02}", **player}
-        for place, player in enumerate(make.players(count), start=1)
+        for place, player in enumerate(factories.players(count), start=1)
     ]
 
 
@@ -67,11 +69,13 @@ async def test_names_contacts_and_squad_are_changed_in_one_step(client, sql, tok
     members.append({"name": "New Man"})
 
     team = updated(
-        await update(client, token, teamName="Tigers", captain=make.person(50), players=members)
+        await update(
+            client, token, teamName="Tigers", captain=factories.person(50), players=members
+        )
     )
 
     assert (team["name"], team["version"]) == ("Tigers", 2)
-    assert team["captain"]["phone"] == make.person(50)["phone"]
+    assert team["captain"]["phone"] == factories.person(50)["phone"]
     assert [player["code"] for player in team["players"]][-2:] == ["ICCT-001-P14", "ICCT-001-P16"]
     assert team["players"][0]["name"] == "Someone Else"
     record = await sql.fetchrow("SELECT actor, action, changes FROM audit_event ORDER BY id DESC")
@@ -110,7 +114,7 @@ async def test_all_that_is_wrong_comes_back_at_once(client, sql, documented):
 
     answer = await update(client, documented, teamName="!!!", players=members, documents=[letter])
 
-    issues = [(issue["pointer"], issue["code"]) for issue in refused(answer)["issues"]]
+    issues = [(issue["pointer"], issue["code"]) for issue in error_extensions(answer)["issues"]]
     assert issues == [
         ("/input/teamName", "NAME_CHARACTERS"),
         ("/input/players/3/name", "NAME_CHARACTERS"),
@@ -122,12 +126,12 @@ async def test_all_that_is_wrong_comes_back_at_once(client, sql, documented):
 
 
 async def test_only_rejected_documents_are_replaced(client, services, sql, documented, reviewer):
-    mine = data(await ask(client, MINE, Authorization=f"Bearer {documented}"))["myTeam"]
+    mine = data(await execute(client, MINE, Authorization=f"Bearer {documented}"))["myTeam"]
     of = {document["kind"]: document["id"] for document in mine["documents"]}
     await sql.execute("UPDATE document SET review = 'ACCEPTED'")
     await sql.execute("UPDATE document SET review = 'REJECTED' WHERE kind = 'PASTOR_LETTER'")
-    letter = await send(client, "PASTOR_LETTER", files.pdf(pages=2))
-    receipt = await send(client, "PAYMENT_RECEIPT", files.jpeg())
+    letter = await upload(client, "PASTOR_LETTER", sample_files.pdf(pages=2))
+    receipt = await upload(client, "PAYMENT_RECEIPT", sample_files.jpeg())
 
     both = [
         {"kind": "PASTOR_LETTER", "documentId": letter},
@@ -136,7 +140,7 @@ async def test_only_rejected_documents_are_replaced(client, services, sql, docum
     refusal = await update(client, documented, documents=both)
     team = updated(await update(client, documented, documents=both[:1]))
 
-    assert refused(refusal)["issues"][0]["pointer"] == "/input/documents/1/kind"
+    assert error_extensions(refusal)["issues"][0]["pointer"] == "/input/documents/1/kind"
     now = {document["kind"]: document for document in team["documents"]}
     assert now["PASTOR_LETTER"] == {"id": letter, "kind": "PASTOR_LETTER", "review": "PENDING"}
     assert now["PAYMENT_RECEIPT"]["id"] == of["PAYMENT_RECEIPT"]
@@ -146,10 +150,10 @@ async def test_only_rejected_documents_are_replaced(client, services, sql, docum
 async def test_fields_and_documents_of_one_edit_are_both_on_record(
     client, sql, documented, reviewer
 ):
-    mine = data(await ask(client, MINE, Authorization=f"Bearer {documented}"))["myTeam"]
+    mine = data(await execute(client, MINE, Authorization=f"Bearer {documented}"))["myTeam"]
     letter = next(one["id"] for one in mine["documents"] if one["kind"] == "PASTOR_LETTER")
     await sql.execute("UPDATE document SET review = 'REJECTED' WHERE id = $1", letter)
-    new = await send(client, "PASTOR_LETTER")
+    new = await upload(client, "PASTOR_LETTER")
     documents = [{"kind": "PASTOR_LETTER", "documentId": new}]
 
     both = updated(await update(client, documented, teamName="Tigers", documents=documents))
@@ -160,8 +164,8 @@ async def test_fields_and_documents_of_one_edit_are_both_on_record(
 
 
 async def test_somebody_new_brings_the_documents(client, sql, documented):
-    proof = await send(client, "IDENTITY_PROOF", files.pdf())
-    card = await send(client, "SUBSCRIPTION_CARD", files.jpeg())
+    proof = await upload(client, "IDENTITY_PROOF", sample_files.pdf())
+    card = await upload(client, "SUBSCRIPTION_CARD", sample_files.jpeg())
     new = {
         "name": "New Man",
         "documents": [
@@ -199,7 +203,7 @@ async def test_codes_name_players_of_the_team(client, sql, token, members):
 
     answer = await update(client, token, players=members)
 
-    issues = refused(answer)["issues"]
+    issues = error_extensions(answer)["issues"]
     assert [(one["pointer"], one["code"]) for one in issues] == [
         (f"/input/players/{len(members) - 1}/playerCode", "PLAYER_UNKNOWN")
     ]
@@ -215,7 +219,7 @@ async def test_what_is_decided_is_not_the_captains_to_change(client, sql, token,
 
     answer = await update(client, token, teamName="Tigers")
 
-    assert refused(answer)["code"] == "INVALID_STATUS_TRANSITION"
+    assert error_extensions(answer)["code"] == "INVALID_STATUS_TRANSITION"
     assert await rows(sql) == before
 
 
@@ -226,7 +230,7 @@ async def test_after_the_closing_date_only_what_was_asked_for(client, sql, token
     data(await decide(client, reviewer, TeamAction.REQUEST_CHANGES))
     asked_for = updated(await update(client, token, 2, teamName="Tigers"))
 
-    assert refused(closed)["code"] == "REGISTRATION_CLOSED"
+    assert error_extensions(closed)["code"] == "REGISTRATION_CLOSED"
     assert (asked_for["name"], asked_for["status"]) == ("Tigers", "CHANGES_REQUESTED")
 
 
@@ -235,17 +239,19 @@ async def test_a_stale_version_is_told_the_present_one(client, sql, token):
 
     answer = await update(client, token, 3, teamName="Tigers")
 
-    assert refused(answer)["details"] == {"currentVersion": 1, "isYours": False}
+    assert error_extensions(answer)["details"] == {"currentVersion": 1, "isYours": False}
     assert await rows(sql) == before
 
 
 async def test_another_teams_contacts_are_refused(client, sql, token):
-    data(await ask(client, make.REGISTER, {"input": make.team(2)}))
+    data(await execute(client, factories.REGISTER, {"input": factories.team(2)}))
     before = await rows(sql)
 
-    answer = await update(client, token, captain=make.person(50, email=make.person(4)["email"]))
+    answer = await update(
+        client, token, captain=factories.person(50, email=factories.person(4)["email"])
+    )
 
-    assert refused(answer)["issues"][0]["code"] == "DUPLICATE_CAPTAIN_EMAIL"
+    assert error_extensions(answer)["issues"][0]["code"] == "DUPLICATE_CAPTAIN_EMAIL"
     assert await rows(sql) == before
 
 

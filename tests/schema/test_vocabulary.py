@@ -22,13 +22,13 @@ from domain.teams.status import TeamAction, TeamStatus
 from schema import schema
 from schema.error_docs import error_schema
 from schema.sdl import printed
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.operations.test_looking_around import AUDIT, DELIVERIES
 from tests.schema.teams.test_corrections import correct  # noqa: F401 - a fixture
 from tests.schema.teams.test_decisions import DECISIONS, decide, everything, put_in, register
 from tests.schema.test_captain import RESUBMIT, WITHDRAW
-from tests.sending import send
+from tests.uploading import upload
 
 SCHEMA = build_schema(printed())
 MUTATIONS = SCHEMA.mutation_type.fields
@@ -233,7 +233,9 @@ def test_next_operations_are_mutations_and_the_description_names_each():
 
 @pytest.fixture
 async def captain(client) -> dict[str, str]:
-    answer = data(await ask(client, make.REGISTER, {"input": make.team(1)}))["registerTeam"]
+    answer = data(await execute(client, factories.REGISTER, {"input": factories.team(1)}))[
+        "registerTeam"
+    ]
     return {"Authorization": f"Bearer {answer['manageToken']}"}
 
 
@@ -258,25 +260,27 @@ async def test_captain_is_told_the_mutation_that_was_attempted(
     if mutation != WITHDRAW:
         del wanted["reason"]
 
-    answer = await ask(client, mutation, {"input": wanted}, **captain)
+    answer = await execute(client, mutation, {"input": wanted}, **captain)
 
     attempted = re.search(r"\{\s*(\w+)\(", mutation)[1]
     details = {"from": status, "attempted": attempted, "allowed": allowed}
-    assert refused(answer)["details"] == details
+    assert error_extensions(answer)["details"] == details
     assert await everything(sql) == before
 
 
 async def test_organiser_is_told_the_mutation_that_was_attempted(client, sql, reviewer):
-    letter = await send(client, "PASTOR_LETTER")
-    team = make.team(1, documents=[{"kind": "PASTOR_LETTER", "documentId": letter}])
-    data(await ask(client, make.REGISTER, {"input": team}))
+    letter = await upload(client, "PASTOR_LETTER")
+    team = factories.team(1, documents=[{"kind": "PASTOR_LETTER", "documentId": letter}])
+    data(await execute(client, factories.REGISTER, {"input": team}))
     missing = ["PASTOR_LETTER", "GROUP_PHOTO"]
     await sql.execute("UPDATE tournament SET required_documents = $1", missing)
 
-    unready = refused(await decide(client, reviewer, TeamAction.CONFIRM))["details"]
+    unready = error_extensions(await decide(client, reviewer, TeamAction.CONFIRM))["details"]
     await put_in(sql, TeamStatus.CONFIRMED)
     wanted = {"documentId": letter, "expectedVersion": 1, "review": "ACCEPTED"}
-    review = refused(await ask(client, REVIEW, {"input": wanted}, **reviewer))["details"]
+    review = error_extensions(await execute(client, REVIEW, {"input": wanted}, **reviewer))[
+        "details"
+    ]
 
     assert (unready["from"], unready["attempted"], unready["allowed"]) == (
         "PENDING",
@@ -303,7 +307,7 @@ async def test_correction_is_in_the_history_with_its_reason(
     action,
     wanted,
 ):
-    await register(client, 1, players=make.players(12))
+    await register(client, 1, players=factories.players(12))
 
     fields = "team { history { action reason } }"
     answer = data(await correct(name, 1, fields, **wanted))[name]["team"]
@@ -321,7 +325,7 @@ async def test_decision_is_in_the_history_with_its_reason(client, reviewer, even
     data(await decide(client, reviewer, event, **text))
 
     query = '{ team(code: "ICCT-001") { history { action reason } } }'
-    told = data(await ask(client, query, **reviewer))["team"]["history"]
+    told = data(await execute(client, query, **reviewer))["team"]["history"]
 
     action = ACTION_OF_EVENT[event].name
     assert told[1:] == [{"action": action, "reason": "The pastor called."}]
@@ -341,7 +345,7 @@ async def test_actions_of_other_versions_are_read_and_searched_for(client, sql, 
 
     async def search(*actions):
         wanted = {"filter": {"action": actions, "teamId": "ICCT-001"}}
-        found = data(await ask(client, AUDIT, wanted, **reviewer))["auditLog"]
+        found = data(await execute(client, AUDIT, wanted, **reviewer))["auditLog"]
         assert found["totalCount"] == len(found["nodes"])
         return [(node["action"], node["changes"].get("action")) for node in found["nodes"]]
 
@@ -365,7 +369,7 @@ async def test_kinds_of_other_versions_are_read_and_searched_for(client, sql, re
 
     async def search(*kinds):
         wanted = {"filter": {"kind": kinds}}
-        found = data(await ask(client, DELIVERIES, wanted, **reviewer))["deliveries"]
+        found = data(await execute(client, DELIVERIES, wanted, **reviewer))["deliveries"]
         assert found["totalCount"] == len(found["nodes"])
         return sorted(node["kind"] for node in found["nodes"])
 
@@ -377,8 +381,8 @@ async def test_kinds_of_other_versions_are_read_and_searched_for(client, sql, re
 
 @pytest.mark.parametrize("action", ["team.confirmed", "team.confirm", "x", "", "team_confirmed"])
 async def test_text_that_is_no_action_is_refused_and_not_repeated(client, reviewer, action):
-    answer = await ask(client, AUDIT, {"filter": {"action": [action]}}, **reviewer)
+    answer = await execute(client, AUDIT, {"filter": {"action": [action]}}, **reviewer)
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert f'"{action}"' not in answer.text
     assert f"'{action}'" not in answer.text

@@ -5,8 +5,8 @@ from structlog.testing import capture_logs
 
 from resilience import background_tasks as backgrounds
 from resolvers.operations import maintenance
-from tests.asking import ask, data, serving
-from tests.processes import until
+from tests.graphql_client import app_client, data, execute
+from tests.server_processes import wait_until
 
 HEALTH = "{ health { status checks { name status } } }"
 FAIL = """
@@ -29,7 +29,7 @@ def hurried(monkeypatch):
 
 @pytest.fixture
 async def client(hurried, settings_with, database, database_url):
-    async with serving(settings_with(outbox_in_server=True), database_url) as opened:
+    async with app_client(settings_with(outbox_in_server=True), database_url) as opened:
         yield opened
 
 
@@ -43,7 +43,7 @@ async def unmended(sql):
 async def degraded(client):
     """Parts that are DEGRADED by /health and by the query `health`, asked one after the other."""
     body = (await client.get("/health")).json()
-    asked = data(await ask(client, HEALTH))["health"]
+    asked = data(await execute(client, HEALTH))["health"]
     return [
         [check["name"] for check in checks if check["status"] == "DEGRADED"]
         for checks in (body["checks"], asked["checks"])
@@ -63,11 +63,11 @@ async def fails_and_recovers(client, task, mend):
         async def is_well():
             return await degraded(client) == [[], []]
 
-        await until(is_degraded, f"{task} is degraded")
+        await wait_until(is_degraded, f"{task} is degraded")
         assert not await up(client, task)
         failures = [entry for entry in logs if entry["event"] == "background_task_failed"]
         await mend()
-        await until(is_well, f"{task} is well again")
+        await wait_until(is_well, f"{task} is well again")
         assert await up(client, task)
     again = [entry for entry in logs if entry["event"] == "background_task_failed"]
     assert [entry["task"] for entry in again] == [task]
@@ -109,7 +109,7 @@ async def test_outbox_that_fails_is_shown_and_goes_on_by_itself(client, sql):
         async def fails():
             return (await client.get("/health")).json()["status"] == "DEGRADED"
 
-        await until(fails, "a task fails")
+        await wait_until(fails, "a task fails")
         names = set((await degraded(client))[0])
         await mend()
     except BaseException:
@@ -119,7 +119,7 @@ async def test_outbox_that_fails_is_shown_and_goes_on_by_itself(client, sql):
     async def is_well():
         return await degraded(client) == [[], []]
 
-    await until(is_well, "all is well again")
+    await wait_until(is_well, "all is well again")
     assert "outbox" in names
 
 

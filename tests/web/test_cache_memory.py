@@ -11,7 +11,7 @@ import pytest
 from schema.limits.complexity import Limit
 from schema.limits.document_cache import ARRIVING_MAX_BYTES, REFUSED_MAX_BYTES
 from schema.limits.query_limits import ALLOWED, documents
-from tests.asking import serving
+from tests.graphql_client import app_client
 from web.auth import client_ip
 from web.graphql import negotiation, request
 from web.graphql.negotiation import HEADERS_MAX_BYTES
@@ -73,7 +73,7 @@ HEADERS: dict[str, Callable[[int], dict[str, str]]] = {
 @pytest.fixture
 async def client(settings_with, database, database_url):
     settings = settings_with(trusted_proxies="127.0.0.1", anonymous_introspection=False)
-    async with serving(settings, database_url) as opened:
+    async with app_client(settings, database_url) as opened:
         yield opened
 
 

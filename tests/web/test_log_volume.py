@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from observability.logging_setup import configure_logging
-from tests.asking import AWAY, serving
-from tests.logs import restored_logging
+from tests.graphql_client import UNREACHABLE_DATABASE, app_client
+from tests.logging_state import restored_logging
 from tests.web.middleware.test_stack import application
 
 MAX_BYTES = 2_000
@@ -40,7 +40,7 @@ def log(monkeypatch, caplog):
 
 @pytest.fixture
 async def without_database(settings):
-    async with serving(settings, AWAY) as client:
+    async with app_client(settings, UNREACHABLE_DATABASE) as client:
         yield client
 
 
@@ -109,7 +109,7 @@ async def test_units_of_work_that_fail_alike_add_little(without_database, log):
 
 async def test_refusals_by_a_limit_are_one_line_each(settings_with, database, database_url, log):
     settings = settings_with(enable_rate_limiting=True, rate_limit_queries=1)
-    async with serving(settings, database_url) as client:
+    async with app_client(settings, database_url) as client:
         answers = [await client.request(**HOSTILE["10 units of work"]) for _ in range(20)]
 
     lines, size = log()

@@ -12,7 +12,7 @@ from observability.logging_setup import what_is_bound
 from observability.tracing import request_span, span, start_tracing, stop_tracing, trace_id_of
 from server import create_app, middleware
 from settings import Settings
-from tests.asking import AWAY, ask, data, serving
+from tests.graphql_client import UNREACHABLE_DATABASE, app_client, data, execute
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -67,8 +67,8 @@ async def test_spans_of_a_request_hang_together_below_the_callers(
     settings_with, database, database_url, receiver
 ):
     settings = settings_with(otel_exporter_otlp_endpoint=receiver.address)
-    async with serving(settings, database_url) as client:
-        data(await ask(client, NAME, traceparent=PARENT))
+    async with app_client(settings, database_url) as client:
+        data(await execute(client, NAME, traceparent=PARENT))
         await client.get("/a/path/of/mine")
 
     spans = {span.name: span for span in receiver.spans()}
@@ -99,8 +99,8 @@ def test_span_tells_of_an_exception_its_class_alone(receiver, opened):
 
 async def test_a_receiver_that_is_away_costs_no_request(settings_with, database, database_url):
     settings = settings_with(otel_exporter_otlp_endpoint="http://127.0.0.1:1")
-    async with serving(settings, database_url) as client:
-        assert data(await ask(client, NAME))["tournament"]["name"]
+    async with app_client(settings, database_url) as client:
+        assert data(await execute(client, NAME))["tournament"]["name"]
 
 
 @pytest.mark.parametrize(("header", "expected"), [(PARENT, TRACE), ("nonsense", None), ("", None)])
@@ -146,7 +146,9 @@ def test_without_the_extra_the_service_does_not_start(settings_with, monkeypatch
     monkeypatch.setattr(builtins, "__import__", without_extra)
 
     with pytest.raises(SettingsError) as refusal:
-        create_app(settings_with(otel_exporter_otlp_endpoint="http://127.0.0.1:1"), AWAY)
+        create_app(
+            settings_with(otel_exporter_otlp_endpoint="http://127.0.0.1:1"), UNREACHABLE_DATABASE
+        )
 
     assert refusal.value.problems == [
         "OTEL_EXPORTER_OTLP_ENDPOINT: needs the extra otel, which is not installed"

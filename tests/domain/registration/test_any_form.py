@@ -30,7 +30,7 @@ from domain.registration.validation import (
     first_issue_per_path,
 )
 from domain.tournaments import TournamentRules
-from tests import make
+from tests import factories
 
 TODAY = date(2026, 11, 23)
 RULES = TournamentRules(squad_min=1, squad_max=3)
@@ -89,7 +89,7 @@ def test_any_form_is_an_entry_or_has_issues_in_form_order(form, consent):
 
 def test_documents_of_a_player_come_after_the_players_other_parts():
     rules = TournamentRules(required_documents=PLAYER_KINDS)
-    form = make.form(players=[{"name": "?", "dateOfBirth": "?"}, *make.players(11)])
+    form = factories.form(players=[{"name": "?", "dateOfBirth": "?"}, *factories.players(11)])
 
     issues = first_issue_per_path(
         (*check_documents(form, rules), *check(form, rules, today=TODAY).issues)

@@ -19,7 +19,7 @@ from integrations.storage.folder import FolderStore
 from resilience.breaker_states import BreakerState
 from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from tests.cloudinary import CloudinaryStandIn, signature
-from tests.processes import until
+from tests.server_processes import wait_until
 
 CONTENT = bytes(range(256)) * 1_000
 ROOT = Path(__file__).parents[3]
@@ -167,7 +167,9 @@ async def test_a_killed_process_leaves_whole_files_or_none(tmp_path, source):
     process = subprocess.Popen(
         [sys.executable, "-c", SAVING, str(tmp_path / "store"), str(source)], cwd=ROOT
     )
-    await until(lambda: pending.exists() and len(list(pending.iterdir())) > 20, "files are saved")
+    await wait_until(
+        lambda: pending.exists() and len(list(pending.iterdir())) > 20, "files are saved"
+    )
     process.send_signal(signal.SIGKILL)
     process.wait()
 
@@ -246,7 +248,7 @@ async def test_eight_calls_are_under_way_at_once(stand_in, seconds, source):
     saving = [
         asyncio.create_task(media.save(uuid4().hex, Folder.PENDING, source)) for _ in range(20)
     ]
-    await until(lambda: stand_in.total_calls == AT_ONCE, "eight calls are made")
+    await wait_until(lambda: stand_in.total_calls == AT_ONCE, "eight calls are made")
     stand_in.gate.set()
     await asyncio.gather(*saving)
 
@@ -271,7 +273,9 @@ async def test_an_outage_opens_the_breaker_and_ends_by_itself(stand_in, seconds,
     stand_in.gate.clear()
     seconds.now += 60
     callers = [asyncio.create_task(save()) for _ in range(50)]
-    await until(lambda: sum(one.done() for one in callers) == 49, "all but the probe are refused")
+    await wait_until(
+        lambda: sum(one.done() for one in callers) == 49, "all but the probe are refused"
+    )
     stand_in.gate.set()
     outcomes = await asyncio.gather(*callers, return_exceptions=True)
     calls_of_probe = stand_in.total_calls - calls_while_open

@@ -13,7 +13,7 @@ from persistence.engine.database import Database, DatabaseUnavailable
 from persistence.engine.engine import DatabaseOptions
 from tests.certificates import create_certificate
 from tests.postgres_proxy import STARTING_UP, fatal
-from tests.processes import run_cli
+from tests.server_processes import run_cli
 
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 AUTHORITY = create_certificate("authority", is_authority=True)

@@ -21,10 +21,10 @@ from persistence.records import DocumentRecord, IdempotencyEntry
 from persistence.repositories import tournaments
 from resolvers.registration.attempt import Attempt, squad
 from tests import make
-from tests.asking import ask, data, refused
+from tests.accounts import bearer_headers
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_corrections import rows
 from tests.schema.teams.test_decisions import register
-from tests.signing_in import bearer
 
 NAIVE = datetime(2026, 11, 23)  # noqa: DTZ001
 
@@ -231,14 +231,14 @@ MUTATIONS = {
 async def test_tournament_change_with_unreadable_result_is_rolled_back(
     client, services, sql, corrupt_on_update
 ):
-    owner = await bearer(services, Role.OWNER)
+    owner = await bearer_headers(services, Role.OWNER)
     await corrupt_on_update("tournament", "NEW.required_documents = '{HOROSCOPE}'")
     before = await rows(sql), await sql.fetch("SELECT xmin, * FROM tournament")
 
-    assert refused(await ask(client, UPDATE, **owner))["code"] == "INTERNAL"
+    assert error_extensions(await execute(client, UPDATE, **owner))["code"] == "INTERNAL"
 
     assert (await rows(sql), await sql.fetch("SELECT xmin, * FROM tournament")) == before
-    assert data(await ask(client, "{ tournament { venue } }"))["tournament"]["venue"] is None
+    assert data(await execute(client, "{ tournament { venue } }"))["tournament"]["venue"] is None
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
@@ -246,7 +246,7 @@ async def test_team_change_with_unreadable_result_is_rolled_back(
     client, services, sql, corrupt_on_update, name
 ):
     await register(client, 1)
-    reviewer = await bearer(services, Role.REVIEWER)
+    reviewer = await bearer_headers(services, Role.REVIEWER)
     await corrupt_on_update("team", "UPDATE player SET role = 'UMPIRE' WHERE team_id = NEW.id")
     await sql.execute("ALTER TABLE player DROP CONSTRAINT ck_player_role_known")
     before = await rows(sql)
@@ -254,7 +254,7 @@ async def test_team_change_with_unreadable_result_is_rolled_back(
     arguments = arguments.replace("R}", '"A reason."}')
 
     try:
-        answer = await ask(
+        answer = await execute(
             client, f"mutation {{ {name}(input: {arguments}) {{ team {{ code }} }} }}", **reviewer
         )
         after = await rows(sql)
@@ -265,5 +265,5 @@ async def test_team_change_with_unreadable_result_is_rolled_back(
             " ('BATSMAN', 'BOWLER', 'ALL_ROUNDER', 'WICKET_KEEPER'))"
         )
 
-    assert refused(answer)["code"] == "INTERNAL"
+    assert error_extensions(answer)["code"] == "INTERNAL"
     assert after == before

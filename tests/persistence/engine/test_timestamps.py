@@ -11,10 +11,10 @@ from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.timestamps import EARLIEST, LATEST
 from persistence.fast.statement_pool import CompiledStatement
-from tests import make
-from tests.asking import ask, data, refused, serving
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import app_client, data, error_extensions, execute
 from tests.schema.teams.test_decisions import register
-from tests.signing_in import bearer
 
 STORED = {
     "infinity": LATEST,
@@ -82,8 +82,10 @@ async def test_infinite_registration_period_is_unbounded(client, sql, opens_at, 
         closes_at,
     )
 
-    window = data(await ask(client, WINDOW))["tournament"]["registration"]
-    report = data(await ask(client, make.VALIDATE, {"input": make.team(1)}))["validateTeam"]
+    window = data(await execute(client, WINDOW))["tournament"]["registration"]
+    report = data(await execute(client, factories.VALIDATE, {"input": factories.team(1)}))[
+        "validateTeam"
+    ]
 
     assert window == {"state": "OPEN", "opensAt": None, "closesAt": None}
     assert report == {"isValid": True, "issues": [], "blockers": []}
@@ -92,14 +94,16 @@ async def test_infinite_registration_period_is_unbounded(client, sql, opens_at, 
 
 async def test_owner_can_replace_an_infinite_bound(client, services, sql):
     await sql.execute("UPDATE tournament SET opens_at = '-infinity', closes_at = 'infinity'")
-    owner = await bearer(services, Role.OWNER)
+    owner = await bearer_headers(services, Role.OWNER)
 
-    answer = await ask(client, UPDATE, {"input": {"opensAt": "2099-01-01T00:00:00Z"}}, **owner)
+    answer = await execute(client, UPDATE, {"input": {"opensAt": "2099-01-01T00:00:00Z"}}, **owner)
 
     window = data(answer)["updateTournament"]["tournament"]["registration"]
     shown = {"state": "NOT_OPEN", "opensAt": "2099-01-01T00:00:00.000000Z", "closesAt": None}
     assert window == shown
-    code = refused(await ask(client, make.REGISTER, {"input": make.team(1)}))["code"]
+    code = error_extensions(
+        await execute(client, factories.REGISTER, {"input": factories.team(1)})
+    )["code"]
     assert code == "REGISTRATION_NOT_OPEN"
 
 
@@ -107,26 +111,26 @@ async def test_owner_can_replace_an_infinite_bound(client, services, sql):
 async def test_infinite_team_timestamps_are_the_same_on_every_read_path(
     settings_with, database, database_url, services, sql, rendered
 ):
-    owner = await bearer(services, Role.OWNER)
+    owner = await bearer_headers(services, Role.OWNER)
     shown = {
         "registeredAt": "0001-01-01T00:00:00.000000Z",
         "updatedAt": "9999-12-31T23:59:59.999999Z",
     }
-    async with serving(settings_with(rendered_plans=rendered), database_url) as client:
+    async with app_client(settings_with(rendered_plans=rendered), database_url) as client:
         await register(client, 1)
         await sql.execute("UPDATE team SET registered_at = '-infinity', updated_at = 'infinity'")
 
         for _ in range(2):
-            team = data(await ask(client, TEAM, **owner))["team"]
+            team = data(await execute(client, TEAM, **owner))["team"]
             assert team == {"code": "ICCT-001", **shown}
-            assert data(await ask(client, ALL_TEAMS, **owner))["teams"]["nodes"] == [shown]
+            assert data(await execute(client, ALL_TEAMS, **owner))["teams"]["nodes"] == [shown]
 
 
 async def test_session_that_expires_at_infinity_is_valid(client, services, sql):
-    owner = await bearer(services, Role.OWNER)
+    owner = await bearer_headers(services, Role.OWNER)
     await sql.execute("UPDATE organiser_session SET expires_at = 'infinity'")
 
-    answer = await ask(client, "{ me { email } sessions { expiresAt } }", **owner)
+    answer = await execute(client, "{ me { email } sessions { expiresAt } }", **owner)
 
     (session,) = data(answer)["sessions"]
     assert session["expiresAt"] == "9999-12-31T23:59:59.999999Z"

@@ -8,7 +8,7 @@ import pytest
 from persistence.engine import write_probe
 from persistence.engine.write_probe import WriteProbe
 from resolvers.tournaments import queries
-from tests import make
+from tests import factories
 from tests.persistence.engine.test_sqlstates import OTHERS
 
 REJECTING_TRIGGER = """
@@ -160,6 +160,6 @@ async def test_registration_whose_write_is_rejected_is_unavailable_and_leaves_no
 async def register(client):
     return await client.post(
         "/graphql",
-        json={"query": make.REGISTER, "variables": {"input": make.team()}},
+        json={"query": factories.REGISTER, "variables": {"input": factories.team()}},
         headers={"Idempotency-Key": "a-key-of-mine"},
     )

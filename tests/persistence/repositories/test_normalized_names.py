@@ -4,7 +4,7 @@ from persistence.ids import new_id
 from persistence.repositories import normalized_names
 from resolvers.operations.maintenance import diagnose, prune
 from resolvers.registration.register import register_team
-from tests import make
+from tests import factories
 
 IGNORED = ["\u034f", "\u00ad", "\u200b", "\u200d", "\u3164", "\ufe0f", "\U000e0041"]
 
@@ -72,7 +72,7 @@ async def test_team_and_player_names_are_renormalised_unless_a_live_team_has_the
     await sql.execute("UPDATE tournament SET teams_per_church = 9")
     codes = []
     for number in range(3):
-        form = make.form(number, churchName="CSI Zion")
+        form = factories.form(number, churchName="CSI Zion")
         registered = await register_team(services, form, key=None, request_id="request")
         codes.append(registered.team.code)
     names = ("lions", "li\u034fons", "li\u00adons")

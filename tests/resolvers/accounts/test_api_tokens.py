@@ -6,7 +6,7 @@ from domain.auth.roles import ANONYMOUS, Role
 from domain.errors.exceptions import Forbidden, InvalidForm, NotFound, Unauthenticated
 from resolvers.accounts import api_tokens, organisers
 from resolvers.accounts import sessions as accounts
-from tests.signing_in import PASSWORD, caller
+from tests.accounts import PASSWORD, new_caller
 
 
 async def count(sql) -> int:
@@ -22,7 +22,7 @@ async def count(sql) -> int:
     ],
 )
 async def test_token_is_made_for_no_more_than_its_maker_may_do(services, sql, own, allowed):
-    maker = await caller(services, own)
+    maker = await new_caller(services, own)
 
     for role in allowed:
         made = await api_tokens.create(services, maker, name="export", role=role, days=1)
@@ -40,7 +40,7 @@ async def test_token_is_made_for_no_more_than_its_maker_may_do(services, sql, ow
 
 
 async def test_token_ends_when_it_was_said_to(services, clock):
-    maker = await caller(services)
+    maker = await new_caller(services)
     made = await api_tokens.create(services, maker, name="export", role=Role.VIEWER, days=2)
 
     assert made.record.expires_at == clock.now + timedelta(days=2)
@@ -52,7 +52,7 @@ async def test_token_ends_when_it_was_said_to(services, clock):
 
 
 async def test_last_use_is_written_once_a_minute(services, clock, sql):
-    maker, began = await caller(services), clock.now
+    maker, began = await new_caller(services), clock.now
     made = await api_tokens.create(services, maker, name="export", role=Role.VIEWER, days=2)
     written = [await sql.fetchval("SELECT last_used_at FROM api_token")]
 
@@ -66,7 +66,7 @@ async def test_last_use_is_written_once_a_minute(services, clock, sql):
 
 @pytest.mark.parametrize("days", [0, -1, 366, 10**9])
 async def test_token_lasts_a_day_to_a_year(services, sql, days):
-    maker = await caller(services)
+    maker = await new_caller(services)
 
     with pytest.raises(InvalidForm) as refusal:
         await api_tokens.create(services, maker, name="", role=Role.VIEWER, days=days)
@@ -93,7 +93,7 @@ async def test_token_lasts_a_day_to_a_year(services, sql, days):
     ],
 )
 async def test_name_is_short_and_printable_and_no_identity_number(services, sql, name, code):
-    maker = await caller(services)
+    maker = await new_caller(services)
 
     with pytest.raises(InvalidForm) as refusal:
         await api_tokens.create(services, maker, name=name, role=Role.VIEWER, days=1)
@@ -104,7 +104,7 @@ async def test_name_is_short_and_printable_and_no_identity_number(services, sql,
 
 
 async def test_revoked_token_ends_at_once(services, sql):
-    maker = await caller(services)
+    maker = await new_caller(services)
     made = await api_tokens.create(services, maker, name="  export ", role=Role.VIEWER, days=1)
     kept = await api_tokens.create(services, maker, name="other", role=Role.VIEWER, days=1)
 
@@ -124,7 +124,7 @@ async def test_revoked_token_ends_at_once(services, sql):
 
 
 async def test_tokens_of_others_are_the_owners_business_only(services, sql):
-    owner, viewer = await caller(services), await caller(services, Role.VIEWER)
+    owner, viewer = await new_caller(services), await new_caller(services, Role.VIEWER)
     own = await api_tokens.create(services, owner, name="own", role=Role.OWNER, days=1)
     other = await api_tokens.create(services, viewer, name="other", role=Role.VIEWER, days=1)
 
@@ -140,7 +140,7 @@ async def test_tokens_of_others_are_the_owners_business_only(services, sql):
 
 
 async def test_token_makes_and_ends_no_other(services, sql):
-    owner = await caller(services)
+    owner = await new_caller(services)
     made = await api_tokens.create(services, owner, name="own", role=Role.OWNER, days=1)
     script = await accounts.authenticate(services, made.text)
 

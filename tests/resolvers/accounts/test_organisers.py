@@ -9,7 +9,7 @@ from domain.auth.roles import ANONYMOUS, SYSTEM, Role
 from domain.errors.exceptions import BadUserInput, Forbidden, InvalidForm, NotFound, Unauthenticated
 from resolvers.accounts import api_tokens, organisers, totp
 from resolvers.accounts import sessions as accounts
-from tests.signing_in import PASSWORD, caller, organiser, signed_in
+from tests.accounts import PASSWORD, new_caller, new_organiser, new_session
 
 ROWS = "SELECT id, email, role, password_hash IS NULL AS is_invited FROM organiser ORDER BY email"
 LAST_EVENT = "SELECT actor, action, changes FROM audit_event ORDER BY id DESC LIMIT 1"
@@ -23,10 +23,10 @@ async def counted(sql) -> tuple[int, int]:
 
 
 async def test_organiser_is_created_once(services, sql):
-    made = await organiser(services, Role.VIEWER, "Some.Body@Example.org")
+    made = await new_organiser(services, Role.VIEWER, "Some.Body@Example.org")
 
     with pytest.raises(BadUserInput, match="already"):
-        await organiser(services, Role.OWNER, "some.body@example.ORG")
+        await new_organiser(services, Role.OWNER, "some.body@example.ORG")
 
     row = await sql.fetchrow(ROWS)
     assert tuple(row) == (made.id, "some.body@example.org", "VIEWER", False)
@@ -56,7 +56,7 @@ async def test_weak_passwords_and_wrong_addresses_make_no_organiser(
 
 
 async def test_invited_organiser_chooses_a_password_once(services, sql):
-    owner = await caller(services)
+    owner = await new_caller(services)
 
     invitation = await organisers.invite(
         services, owner, email="New@Example.org", role=Role.REVIEWER
@@ -77,7 +77,7 @@ async def test_invited_organiser_chooses_a_password_once(services, sql):
 
 
 async def test_invitation_is_stored_as_a_hash_and_on_record_without_address(services, sql):
-    owner = await caller(services)
+    owner = await new_caller(services)
 
     invitation = await organisers.invite(
         services, owner, email="new@example.org", role=Role.REVIEWER
@@ -92,7 +92,7 @@ async def test_invitation_is_stored_as_a_hash_and_on_record_without_address(serv
 
 
 async def test_whoever_was_invited_cannot_sign_in_yet(services):
-    owner = await caller(services)
+    owner = await new_caller(services)
     await organisers.invite(services, owner, email="new@example.org", role=Role.VIEWER)
 
     for password in ("", PASSWORD):
@@ -101,7 +101,7 @@ async def test_whoever_was_invited_cannot_sign_in_yet(services):
 
 
 async def test_invitation_expires(services, clock, sql):
-    owner = await caller(services)
+    owner = await new_caller(services)
     invitation = await organisers.invite(services, owner, email="new@example.org", role=Role.VIEWER)
     clock.advance(days=7)
 
@@ -113,7 +113,7 @@ async def test_invitation_expires(services, clock, sql):
 
 
 async def test_weak_password_does_not_use_the_invitation_up(services):
-    owner = await caller(services)
+    owner = await new_caller(services)
     invitation = await organisers.invite(services, owner, email="new@example.org", role=Role.VIEWER)
 
     with pytest.raises(InvalidForm):
@@ -123,7 +123,7 @@ async def test_weak_password_does_not_use_the_invitation_up(services):
 
 
 async def test_invitation_that_two_redeem_at_once_counts_once(services):
-    owner = await caller(services)
+    owner = await new_caller(services)
     invitation = await organisers.invite(services, owner, email="new@example.org", role=Role.VIEWER)
 
     ends = await asyncio.gather(
@@ -138,7 +138,7 @@ async def test_invitation_that_two_redeem_at_once_counts_once(services):
 
 
 async def test_inviting_anew_makes_the_token_before_void(services, sql):
-    owner = await caller(services)
+    owner = await new_caller(services)
     first = await organisers.invite(services, owner, email="new@example.org", role=Role.VIEWER)
 
     again = await organisers.invite(services, owner, email="new@example.org", role=Role.REVIEWER)
@@ -150,7 +150,7 @@ async def test_inviting_anew_makes_the_token_before_void(services, sql):
 
 
 async def test_organiser_who_has_come_is_not_invited_again(services, sql):
-    owner = await caller(services)
+    owner = await new_caller(services)
     before = await sql.fetchrow("SELECT * FROM organiser")
 
     with pytest.raises(BadUserInput, match="already"):
@@ -160,8 +160,8 @@ async def test_organiser_who_has_come_is_not_invited_again(services, sql):
 
 
 async def test_new_role_counts_for_sessions_and_api_tokens_that_are_open(services):
-    owner = await caller(services)
-    other = await signed_in(services, Role.REVIEWER)
+    owner = await new_caller(services)
+    other = await new_session(services, Role.REVIEWER)
     found = await accounts.authenticate(services, other.token)
     script = await api_tokens.create(services, found, name="x", role=Role.REVIEWER, days=1)
 
@@ -176,8 +176,8 @@ async def test_new_role_counts_for_sessions_and_api_tokens_that_are_open(service
 
 
 async def test_change_of_role_is_on_record(services, sql):
-    owner = await caller(services)
-    other = await organiser(services, Role.VIEWER)
+    owner = await new_caller(services)
+    other = await new_organiser(services, Role.VIEWER)
 
     await organisers.set_role(services, owner, other.id, Role.REVIEWER)
 
@@ -189,7 +189,7 @@ async def test_change_of_role_is_on_record(services, sql):
 
 
 async def test_last_owner_stays_one(services, sql):
-    owner = await caller(services)
+    owner = await new_caller(services)
     await organisers.invite(services, owner, email="new@example.org", role=Role.OWNER)
     before = await counted(sql)
 
@@ -201,8 +201,8 @@ async def test_last_owner_stays_one(services, sql):
 
 
 async def test_two_owners_who_demote_each_other_leave_one(services, sql):
-    one = await caller(services)
-    other = await organiser(services, Role.OWNER, "other@example.org")
+    one = await new_caller(services)
+    other = await new_organiser(services, Role.OWNER, "other@example.org")
 
     ends = await asyncio.gather(
         organisers.set_role(services, one, other.id, Role.VIEWER),
@@ -215,7 +215,7 @@ async def test_two_owners_who_demote_each_other_leave_one(services, sql):
 
 
 async def test_role_of_nobody_is_not_changed(services, sql):
-    owner = await caller(services)
+    owner = await new_caller(services)
     before = await counted(sql)
 
     with pytest.raises(NotFound):
@@ -225,8 +225,8 @@ async def test_role_of_nobody_is_not_changed(services, sql):
 
 
 async def test_reset_of_a_password_ends_what_was_opened_with_it(services, sql):
-    opened = await signed_in(services)
-    other = await signed_in(services, Role.VIEWER)
+    opened = await new_session(services)
+    other = await new_session(services, Role.VIEWER)
     found = await accounts.authenticate(services, opened.token)
     script = await api_tokens.create(services, found, name="x", role=Role.OWNER, days=1)
 
@@ -249,7 +249,7 @@ async def test_reset_of_a_password_ends_what_was_opened_with_it(services, sql):
 
 @pytest.mark.parametrize("keep_totp", [True, False])
 async def test_reset_of_a_password_can_take_the_second_factor_away(services, sql, keep_totp):
-    owner = await caller(services)
+    owner = await new_caller(services)
     await totp.propose(services, owner, PASSWORD)
     await sql.execute("UPDATE organiser SET totp_confirmed_at = now()")
 
@@ -274,8 +274,8 @@ async def test_reset_for_an_unknown_address_is_refused(services, sql):
 
 
 async def test_owner_sees_all_organisers_by_address(services):
-    owner = await caller(services)
-    await organiser(services, Role.VIEWER)
+    owner = await new_caller(services)
+    await new_organiser(services, Role.VIEWER)
     await organisers.invite(services, owner, email="a@example.org", role=Role.REVIEWER)
 
     found = await organisers.list_organisers(services, owner)
@@ -288,8 +288,8 @@ async def test_owner_sees_all_organisers_by_address(services):
 
 
 async def test_nobody_and_lower_roles_leave_everything_as_it_is(services, sql):
-    owner = await organiser(services)
-    callers = [ANONYMOUS] + [await caller(services, role) for role in list(Role)[1:]]
+    owner = await new_organiser(services)
+    callers = [ANONYMOUS] + [await new_caller(services, role) for role in list(Role)[1:]]
     before = await counted(sql)
 
     for found in callers:

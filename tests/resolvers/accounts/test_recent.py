@@ -22,10 +22,10 @@ from resolvers.accounts import api_tokens, organisers
 from resolvers.accounts import sessions as accounts
 from resolvers.registration.register import register_team
 from resolvers.tournaments import settings
-from tests import make
-from tests.asking import ask, data
-from tests.signing_in import bearer, caller, signed_in
 from tests.statement_recorder import record_statements
+from tests import factories
+from tests.accounts import bearer_headers, new_caller, new_session
+from tests.graphql_client import data, execute
 
 KEY = "a key of the test"
 NEXT_SEASON = """
@@ -58,7 +58,7 @@ def register(services):
 
 @pytest.mark.recent(3_600)
 async def test_a_token_is_read_once(services):
-    opened = await signed_in(services)
+    opened = await new_session(services)
     await reader_of(services, opened.token)
 
     with record_statements() as seen:
@@ -70,7 +70,7 @@ async def test_a_token_is_read_once(services):
 
 @pytest.mark.recent(3_600)
 async def test_a_token_that_is_known_expires_all_the_same(services, clock):
-    opened = await signed_in(services)
+    opened = await new_session(services)
     await reader_of(services, opened.token)
     clock.advance(hours=12)
 
@@ -79,9 +79,9 @@ async def test_a_token_that_is_known_expires_all_the_same(services, clock):
 
 
 async def test_what_ends_a_token_ends_it_in_every_process(services, elsewhere):
-    owner = await caller(services)
-    session = await signed_in(services, Role.REVIEWER)
-    other = await signed_in(services, Role.VIEWER)
+    owner = await new_caller(services)
+    session = await new_session(services, Role.REVIEWER)
+    other = await new_session(services, Role.VIEWER)
     made = await api_tokens.create(services, owner, name="x", role=Role.VIEWER, days=1)
     ends = {
         session.token: partial(accounts.revoke_session, services, owner, session.session.id),
@@ -104,7 +104,7 @@ async def test_what_ends_a_token_ends_it_in_every_process(services, elsewhere):
 
 @pytest.mark.parametrize("everywhere", [False, True])
 async def test_signing_out_ends_the_session_in_every_process(services, elsewhere, everywhere):
-    opened = await signed_in(services)
+    opened = await new_session(services)
     who = await reader_of(elsewhere, opened.token)
 
     await accounts.sign_out(services, who, everywhere=everywhere)
@@ -114,7 +114,7 @@ async def test_signing_out_ends_the_session_in_every_process(services, elsewhere
 
 
 async def test_another_role_counts_in_every_process(services, elsewhere):
-    owner, other = await caller(services), await signed_in(services, Role.REVIEWER)
+    owner, other = await new_caller(services), await new_session(services, Role.REVIEWER)
     own = await accounts.authenticate(services, other.token)
     made = await api_tokens.create(services, own, name="x", role=Role.REVIEWER, days=1)
     tokens = other.token, made.text
@@ -128,22 +128,22 @@ async def test_another_role_counts_in_every_process(services, elsewhere):
 @pytest.mark.recent(3_600)
 async def test_whoever_writes_has_the_rights_of_now(client, services, sql):
     """Or a right that is being taken away could be used to make another one."""
-    owner = await bearer(services)
+    owner = await bearer_headers(services)
     query, mutation = (
         "{ me { accessRole } }",
         ('mutation { createApiToken(input: {name: "x", role: OWNER, days: 1}) { token } }'),
     )
-    assert data(await ask(client, query, **owner)) == {"me": {"accessRole": "OWNER"}}
+    assert data(await execute(client, query, **owner)) == {"me": {"accessRole": "OWNER"}}
     await sql.execute("DELETE FROM organiser_session")
 
-    refused = await ask(client, mutation, **owner)
+    refused = await execute(client, mutation, **owner)
 
     assert refused.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
     assert await sql.fetchval("SELECT count(*) FROM api_token") == 0
 
 
 async def test_a_change_that_is_given_up_is_not_said_to_hold(services, sql):
-    opened = await signed_in(services)
+    opened = await new_session(services)
     who = await accounts.authenticate(services, opened.token)
     ending = asyncio.create_task(accounts.sign_out(services, who))
     while await sql.fetchval("SELECT count(*) FROM organiser_session"):
@@ -158,10 +158,10 @@ async def test_a_change_that_is_given_up_is_not_said_to_hold(services, sql):
 
 @pytest.mark.recent(3_600)
 async def test_a_registration_is_one_statement(register):
-    await register(make.form(0), key=None)
+    await register(factories.form(0), key=None)
 
     with record_statements() as seen:
-        registered = await register(make.form(1), key=KEY)
+        registered = await register(factories.form(1), key=KEY)
 
     assert registered.team.code == "ICCT-002"
     assert len(seen) == 1
@@ -169,49 +169,49 @@ async def test_a_registration_is_one_statement(register):
 
 @pytest.mark.recent(3_600)
 async def test_a_key_is_answered_again_without_a_look_before(register):
-    first = await register(make.form(), key=KEY)
+    first = await register(factories.form(), key=KEY)
 
-    again = await register(make.form(), key=KEY)
+    again = await register(factories.form(), key=KEY)
 
     assert (again.is_replay, again.team.id) == (True, first.team.id)
     with pytest.raises(IdempotencyKeyReused):
-        await register(make.form(1), key=KEY)
+        await register(factories.form(1), key=KEY)
 
 
 @pytest.mark.recent(3_600)
 async def test_nobody_is_refused_by_rules_of_a_moment_ago(register, sql):
     await sql.execute("UPDATE tournament SET squad_max = 14")
     with pytest.raises(InvalidForm):
-        await register(make.form(), key=KEY)
+        await register(factories.form(), key=KEY)
     await sql.execute("UPDATE tournament SET squad_max = 15")
 
-    assert (await register(make.form(), key=KEY)).team.code == "ICCT-001"
+    assert (await register(factories.form(), key=KEY)).team.code == "ICCT-001"
 
 
 async def test_new_rules_hold_in_every_process(services, elsewhere):
-    owner = await caller(services)
+    owner = await new_caller(services)
     register = partial(register_team, elsewhere, key=None, request_id="request-of-the-test")
-    await register(make.form(0))
+    await register(factories.form(0))
 
     await settings.update_tournament(services, owner, {"squad_max": 14})
 
     with pytest.raises(InvalidForm) as refused:
-        await register(make.form(1))
+        await register(factories.form(1))
     assert [one.code for one in refused.value.issues] == ["SQUAD_TOO_LARGE"]
 
 
 @pytest.mark.recent(3_600)
 async def test_a_season_that_is_over_takes_nobody(register, services, sql):
-    await register(make.form(0), key=None)
+    await register(factories.form(0), key=None)
     await sql.execute(NEXT_SEASON)
 
     with pytest.raises(ServiceUnavailable):
-        await register(make.form(1), key=KEY)
+        await register(factories.form(1), key=KEY)
     assert await sql.fetchval("SELECT count(*) FROM team") == 1
     assert await sql.fetchval("SELECT count(*) FROM idempotency_record") == 0
 
     services.database.recent.clear()
-    assert (await register(make.form(1), key=KEY)).team.code == "ICCT27-001"
+    assert (await register(factories.form(1), key=KEY)).team.code == "ICCT27-001"
 
 
 CHANGES = {

@@ -13,7 +13,7 @@ from resolvers.accounts import api_tokens
 from resolvers.accounts import sessions as accounts
 from resolvers.accounts.passwords import Passwords
 from resolvers.accounts.tokens import TokenKind, new_token
-from tests.signing_in import PASSWORD, caller, organiser, signed_in
+from tests.accounts import PASSWORD, new_caller, new_organiser, new_session
 
 ACTIONS = "SELECT action FROM audit_event ORDER BY id"
 
@@ -54,7 +54,7 @@ async def sessions(sql) -> int:
 
 
 async def test_organiser_signs_in_and_is_recognised(services, sql, clock):
-    made = await organiser(services, Role.REVIEWER)
+    made = await new_organiser(services, Role.REVIEWER)
 
     opened = await accounts.sign_in(services, email=" Reviewer@Example.ORG ", password=PASSWORD)
     found = await accounts.authenticate(services, opened.token)
@@ -78,7 +78,7 @@ async def test_organiser_signs_in_and_is_recognised(services, sql, clock):
 
 
 async def test_tokens_and_passwords_are_nowhere_in_the_database(services, sql):
-    opened = await signed_in(services)
+    opened = await new_session(services)
     found = await accounts.authenticate(services, opened.token)
     made = await api_tokens.create(services, found, name="export", role=Role.VIEWER, days=1)
 
@@ -111,7 +111,7 @@ REFUSED = [
 async def test_whatever_is_wrong_the_answer_and_the_work_are_the_same(
     counted_services, hasher, sql, email, password
 ):
-    await organiser(counted_services)
+    await new_organiser(counted_services)
 
     with pytest.raises(Unauthenticated) as refused:
         await accounts.sign_in(counted_services, email=email, password=password)
@@ -126,7 +126,7 @@ async def test_whatever_is_wrong_the_answer_and_the_work_are_the_same(
 
 
 async def test_signing_in_is_one_verification_too(counted_services, hasher):
-    await organiser(counted_services)
+    await new_organiser(counted_services)
 
     await accounts.sign_in(counted_services, email="owner@example.org", password=PASSWORD)
 
@@ -134,7 +134,7 @@ async def test_signing_in_is_one_verification_too(counted_services, hasher):
 
 
 async def test_password_may_be_typed_on_another_keyboard(services, sql):
-    await organiser(services)
+    await new_organiser(services)
     await sql.execute(
         "UPDATE organiser SET password_hash = $1",
         await services.accounts.passwords.hash("caf\u00e9 au lait please"),
@@ -148,7 +148,7 @@ async def test_password_may_be_typed_on_another_keyboard(services, sql):
 
 
 async def test_password_that_changes_while_it_is_checked_lets_nobody_in(services, sql):
-    await organiser(services)
+    await new_organiser(services)
     checked = services.accounts.passwords
 
     class Overtaken(Passwords):
@@ -188,7 +188,7 @@ async def test_two_at_most_are_verified_at_once(services):
 
 
 async def test_session_ends_when_it_was_not_used(services, clock):
-    opened = await signed_in(services)
+    opened = await new_session(services)
 
     clock.advance(hours=12, seconds=-1)
     assert (await accounts.authenticate(services, opened.token)).role == Role.OWNER
@@ -201,7 +201,7 @@ async def test_session_ends_when_it_was_not_used(services, clock):
 
 
 async def test_session_ends_after_seven_days_however_much_it_is_used(services, clock):
-    opened = await signed_in(services)
+    opened = await new_session(services)
 
     for _ in range(7 * 24 - 1):
         clock.advance(hours=1)
@@ -213,7 +213,7 @@ async def test_session_ends_after_seven_days_however_much_it_is_used(services, c
 
 
 async def test_last_use_is_written_once_a_minute(services, clock, sql):
-    opened, began = await signed_in(services), clock.now
+    opened, began = await new_session(services), clock.now
     written = []
 
     for seconds in (0, 59, 1, 59, 1):
@@ -232,14 +232,14 @@ async def test_last_use_is_written_once_a_minute(services, clock, sql):
     ids=range(7 + len(TokenKind)),
 )  # fmt: skip
 async def test_tokens_from_elsewhere_are_refused(services, token):
-    await signed_in(services)
+    await new_session(services)
 
     with pytest.raises(Unauthenticated, match="unknown"):
         await accounts.authenticate(services, token)
 
 
 async def test_signing_out_ends_this_session_only(services, sql):
-    first = await signed_in(services)
+    first = await new_session(services)
     second = await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
 
     left = await accounts.sign_out(services, await accounts.authenticate(services, first.token))
@@ -254,9 +254,9 @@ async def test_signing_out_ends_this_session_only(services, sql):
 
 
 async def test_signing_out_everywhere_ends_all_of_ones_own(services, sql):
-    first = await signed_in(services)
+    first = await new_session(services)
     await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
-    other = await signed_in(services, Role.VIEWER)
+    other = await new_session(services, Role.VIEWER)
 
     await accounts.sign_out(
         services, await accounts.authenticate(services, first.token), everywhere=True
@@ -272,7 +272,7 @@ async def test_nobody_may_sign_out(services, sql):
 
 
 async def test_sessions_are_listed_the_newest_first_while_they_last(services, clock):
-    first = await signed_in(services)
+    first = await new_session(services)
     clock.advance(hours=6)
     second = await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
     found = await accounts.authenticate(services, second.token)
@@ -283,8 +283,8 @@ async def test_sessions_are_listed_the_newest_first_while_they_last(services, cl
 
 
 async def test_owner_sees_and_ends_the_sessions_of_others(services):
-    owner = await caller(services)
-    other = await signed_in(services, Role.VIEWER)
+    owner = await new_caller(services)
+    other = await new_session(services, Role.VIEWER)
 
     listed = await accounts.list_sessions(services, owner, other.organiser.id)
     gone = await accounts.revoke_session(services, owner, other.session.id)
@@ -297,8 +297,8 @@ async def test_owner_sees_and_ends_the_sessions_of_others(services):
 
 @pytest.mark.parametrize("role", [Role.REVIEWER, Role.VIEWER])
 async def test_others_see_and_end_their_own_sessions_only(services, sql, role):
-    owner = await signed_in(services)
-    found = await caller(services, role)
+    owner = await new_session(services)
+    found = await new_caller(services, role)
     own = found.session_id
     assert own is not None
 

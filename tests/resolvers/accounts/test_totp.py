@@ -13,8 +13,8 @@ from domain.errors.exceptions import BadUserInput, Forbidden, Unauthenticated
 from resolvers.accounts import api_tokens, totp
 from resolvers.accounts import sessions as accounts
 from resolvers.security.secrets import Secrets
+from tests.accounts import PASSWORD, new_caller, new_session
 from tests.conftest import SECRET
-from tests.signing_in import PASSWORD, caller, signed_in
 
 ORGANISER = "SELECT totp_salt, totp_confirmed_at, totp_last_step FROM organiser"
 OFF = (None, None, None)
@@ -34,7 +34,7 @@ class Phone:
 
 @pytest.fixture
 async def owner(services):
-    return await caller(services)
+    return await new_caller(services)
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ async def test_each_recovery_code_is_good_once(services, enrolled, sql):
 
 
 async def test_recovery_code_of_another_organiser_is_worth_nothing(services, enrolled, sql, clock):
-    other = await caller(services, Role.VIEWER)
+    other = await new_caller(services, Role.VIEWER)
     uri = await totp.propose(services, other, PASSWORD)
     await totp.confirm(services, other, Phone(uri, clock).code())
 
@@ -292,7 +292,7 @@ async def test_nobody_has_no_second_factor(services, found):
 
 
 async def test_account_that_is_gone_has_no_second_factor(services, sql):
-    found = await accounts.authenticate(services, (await signed_in(services)).token)
+    found = await accounts.authenticate(services, (await new_session(services)).token)
     await sql.execute("DELETE FROM organiser")
 
     with pytest.raises(Unauthenticated):

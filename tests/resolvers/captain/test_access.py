@@ -8,13 +8,13 @@ from domain.errors.exceptions import Unauthenticated
 from resolvers.captain.access import my_team
 from resolvers.registration.register import register_team
 from resolvers.security.secrets import Secrets
-from tests import make
+from tests import factories
 
 NEW = "the next secret of the tests, long enough to be taken"
 
 
 async def test_tokens_of_the_previous_secret_are_good_while_it_is_accepted(services):
-    registered = await register_team(services, make.form(), key=None, request_id="request")
+    registered = await register_team(services, factories.form(), key=None, request_id="request")
     during = replace(services, secrets=Secrets(current=NEW, previous=services.secrets.current))
     after = replace(services, secrets=Secrets(current=NEW))
 

@@ -12,10 +12,10 @@ from domain.teams.status import TeamStatus
 from resolvers.documents.jobs import HANDLERS, owe_move
 from resolvers.operations.maintenance import prune
 from resolvers.operations.outbox import deliver_due
-from tests import files, make
-from tests.asking import ask, data
+from tests import factories, sample_files
+from tests.graphql_client import data, execute
 from tests.schema.test_documents import REGISTER, letter
-from tests.sending import opened, put, put_piece, send
+from tests.uploading import open_upload, put, put_range, upload
 
 FOLDERS = {
     TeamStatus.PENDING: "pending",
@@ -43,12 +43,12 @@ def stored(settings):
 
 async def registered(client, number: int = 0) -> str:
     """The id of a team with two documents."""
-    players = make.players()
-    proof = await send(client, "IDENTITY_PROOF")
+    players = factories.players()
+    proof = await upload(client, "IDENTITY_PROOF")
     players[0]["documents"] = [{"kind": "IDENTITY_PROOF", "documentId": proof}]
-    named = [letter(await send(client, "PASTOR_LETTER"))]
-    answer = await ask(
-        client, REGISTER, {"input": make.team(number, players=players, documents=named)}
+    named = [letter(await upload(client, "PASTOR_LETTER"))]
+    answer = await execute(
+        client, REGISTER, {"input": factories.team(number, players=players, documents=named)}
     )
     return data(answer)["registerTeam"]["team"]["id"]
 
@@ -109,7 +109,7 @@ async def test_a_move_that_was_cut_off_after_the_file_is_finished(
 
 
 async def test_what_nobody_claims_is_deleted_after_a_day(client, services, clock, sql, stored):
-    await send(client, "PASTOR_LETTER")
+    await upload(client, "PASTOR_LETTER")
     team_id = await registered(client)
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(hours=24))
     clock.advance(seconds=1)
@@ -125,7 +125,7 @@ async def test_what_nobody_claims_is_deleted_after_a_day(client, services, clock
 
 
 async def test_what_is_younger_than_a_day_stays(client, services, clock, sql, stored):
-    await send(client, "PASTOR_LETTER")
+    await upload(client, "PASTOR_LETTER")
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(hours=24))
 
     gone = await prune(services)
@@ -154,8 +154,8 @@ async def test_documents_are_kept_as_long_as_their_class(client, services, clock
 async def test_a_deletion_that_failed_is_made_up_for_by_the_next_prune(
     client, services, clock, sql, stored
 ):
-    await send(client, "PASTOR_LETTER")
-    await send(client, "PHOTO")
+    await upload(client, "PASTOR_LETTER")
+    await upload(client, "PHOTO")
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(days=2))
     held = min(services.storage.media.root.glob("pending/*"))
     held.unlink()
@@ -177,7 +177,7 @@ async def test_a_deletion_that_failed_is_made_up_for_by_the_next_prune(
 async def test_a_file_that_was_stored_but_never_confirmed_is_deleted(
     client, services, clock, sql, stored
 ):
-    await send(client, "PASTOR_LETTER")
+    await upload(client, "PASTOR_LETTER")
     await sql.execute(
         "UPDATE document SET stored_at = NULL, created_at = $1", clock.now - timedelta(days=2)
     )
@@ -189,9 +189,9 @@ async def test_a_file_that_was_stored_but_never_confirmed_is_deleted(
 
 
 async def test_bytes_that_were_never_finished_are_deleted(client, services, settings):
-    content = files.large_png(50_000)
-    ticket = await opened(client, "PHOTO", content)
-    await put_piece(client, ticket, content, 0, 10_000)
+    content = sample_files.large_png(50_000)
+    ticket = await open_upload(client, "PHOTO", content)
+    await put_range(client, ticket, content, 0, 10_000)
     (part,) = (settings.data_dir / "uploads").iterdir()
     fresh = await prune(services)
     os.utime(part, (0, 0))

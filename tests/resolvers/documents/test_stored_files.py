@@ -26,14 +26,14 @@ from resolvers.operations.maintenance import diagnose, maintain, prune
 from resolvers.operations.outbox import TERMS, deliver_due
 from resolvers.registration.register import register_team
 from resolvers.teams.erasure import erase_team
-from tests import make
 from tests.document_stores import FolderHarness, add_document, clear_orphans, create_storage_name
-from tests.signing_in import caller
+from tests import factories
+from tests.accounts import new_caller
 
 
 async def registered(services) -> str:
     """The id of a team without documents."""
-    stored = await register_team(services, make.form(), key=None, request_id="request")
+    stored = await register_team(services, factories.form(), key=None, request_id="request")
     return stored.team.id.hex
 
 
@@ -285,7 +285,7 @@ async def claimed_move(services):
 
 
 async def erase(services, team_id: str) -> None:
-    await erase_team(services, await caller(services, Role.OWNER), team_id, expected_version=1)
+    await erase_team(services, await new_caller(services, Role.OWNER), team_id, expected_version=1)
 
 
 @pytest.mark.parametrize("moved", range(6))

@@ -13,11 +13,11 @@ from domain.uploads import UploadRequest
 from integrations.storage.inspection.sanitize import InspectionOptions, turns
 from resolvers.documents import uploads
 from resolvers.documents.uploads import ByteRange
-from tests import files
-from tests.processes import until
+from tests import sample_files
+from tests.server_processes import wait_until
 
 SHORT, LONG = 0.3, 600
-CONTENT = files.jpeg()
+CONTENT = sample_files.jpeg()
 
 
 def patient(services, *, patience: float, finish: float, processes: int = 2):
@@ -115,7 +115,7 @@ async def test_repeat_behind_one_that_waits_is_refused_in_time_too(services, bus
     stack = await busy(slow)
     ticket = opened(slow)
     first = asyncio.create_task(send(slow, ticket))
-    await until(lambda: turns(slow.storage.inspection).waiting == 1, "the file waits")
+    await wait_until(lambda: turns(slow.storage.inspection).waiting == 1, "the file waits")
     hurried = replace(slow, storage=replace(slow.storage, finish_seconds=SHORT))
 
     with pytest.raises(ServiceUnavailable):

@@ -11,12 +11,12 @@ from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from resolvers.accounts import api_tokens
 from resolvers.operations.maintenance import diagnose, maintain, prune
 from resolvers.registration.register import register_team
-from tests import make
-from tests.signing_in import caller
+from tests import factories
+from tests.accounts import new_caller
 
 
 async def test_counts_that_are_right_show_no_drift(services):
-    await register_team(services, make.form(), key=None, request_id="request")
+    await register_team(services, factories.form(), key=None, request_id="request")
 
     found = await diagnose(services)
 
@@ -24,7 +24,7 @@ async def test_counts_that_are_right_show_no_drift(services):
 
 
 async def test_counts_that_are_wrong_are_named(services, sql):
-    team = (await register_team(services, make.form(), key=None, request_id="request")).team
+    team = (await register_team(services, factories.form(), key=None, request_id="request")).team
     await sql.execute("UPDATE team SET status = 'REJECTED'")
 
     found = (await diagnose(services)).drift
@@ -37,9 +37,9 @@ async def test_counts_that_are_wrong_are_named(services, sql):
 
 
 async def test_expired_keys_are_forgotten_and_others_kept(services, sql, clock):
-    await register_team(services, make.form(0), key="key of yesterday", request_id="request")
+    await register_team(services, factories.form(0), key="key of yesterday", request_id="request")
     clock.advance(hours=1)
-    await register_team(services, make.form(1), key="key of today", request_id="request")
+    await register_team(services, factories.form(1), key="key of today", request_id="request")
     clock.advance(hours=23)
 
     forgotten = [(await prune(services)).idempotency_records for _ in range(2)]
@@ -50,7 +50,7 @@ async def test_expired_keys_are_forgotten_and_others_kept(services, sql, clock):
 
 async def test_sessions_and_api_tokens_that_have_ended_are_forgotten(services, sql, clock):
     made = await api_tokens.create(
-        services, await caller(services), name="export", role=Role.VIEWER, days=1
+        services, await new_caller(services), name="export", role=Role.VIEWER, days=1
     )
 
     forgotten = [(await prune(services)).credentials]

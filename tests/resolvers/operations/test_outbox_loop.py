@@ -29,7 +29,7 @@ from resolvers.operations.outbox import (
 )
 from tests.databases import dsn
 from tests.postgres_proxy import STARTING_UP, PostgresProxy
-from tests.processes import until
+from tests.server_processes import wait_until
 
 KIND = "file.move"
 NEVER = 10**6
@@ -50,7 +50,7 @@ class Inbox:
         return {KIND: self.handle}
 
     async def arrived(self, *numbers):
-        await until(lambda: len(self.numbers) >= len(numbers), f"{numbers} arrived")
+        await wait_until(lambda: len(self.numbers) >= len(numbers), f"{numbers} arrived")
         assert self.numbers == list(numbers)
 
 
@@ -85,7 +85,7 @@ class Dozing:
         self.is_asleep = False
 
     async def fell_asleep(self):
-        await until(lambda: self.is_asleep, "the loop waits")
+        await wait_until(lambda: self.is_asleep, "the loop waits")
 
 
 async def owe(database, number, now):
@@ -230,7 +230,7 @@ async def test_behind_pgbouncer_nobody_listens_and_the_loop_polls(services, data
     async with running(
         replace(services, database=database), inbox.handlers, RetryPolicy(wait=wait_for_the_poll)
     ) as stop:
-        await until(lambda: waits, "the loop waits")
+        await wait_until(lambda: waits, "the loop waits")
         await owe(services.database, 26, clock())
         assert await listeners(database_url) == 0
         assert (waits, inbox.numbers) == ([30], [])
@@ -243,17 +243,17 @@ async def test_stopped_loop_leaves_no_connection(services, database_url):
     doze = Dozing()
 
     async with running(services, Inbox().handlers, RetryPolicy(wait=doze)):
-        await until(partial(listeners, database_url), "somebody listens")
+        await wait_until(partial(listeners, database_url), "somebody listens")
 
     async def nobody_listens():
         return await listeners(database_url) == 0
 
-    await until(nobody_listens, "nobody listens")
+    await wait_until(nobody_listens, "nobody listens")
 
 
 async def test_cancelled_loop_leaves_no_connection(services, database_url):
     task = asyncio.create_task(run_outbox(services, Inbox().handlers, asyncio.Event()))
-    await until(partial(listeners, database_url), "somebody listens")
+    await wait_until(partial(listeners, database_url), "somebody listens")
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -262,7 +262,7 @@ async def test_cancelled_loop_leaves_no_connection(services, database_url):
     async def nobody_listens():
         return await listeners(database_url) == 0
 
-    await until(nobody_listens, "nobody listens")
+    await wait_until(nobody_listens, "nobody listens")
 
 
 async def test_stop_ends_a_wait_at_once(services):
@@ -349,7 +349,7 @@ async def test_loop_goes_on_when_the_server_was_stopped_and_started(services, tm
             await inbox.arrived(1)
 
             os.kill(postgres.postmaster_pid, signal.SIGINT)
-            await until(lambda: is_away(url), "the server is away")
+            await wait_until(lambda: is_away(url), "the server is away")
             await asyncio.to_thread(postgres.start)
             await owe(database, 2, services.clock())
 

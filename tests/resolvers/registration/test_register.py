@@ -19,7 +19,7 @@ from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from resolvers.registration.register import register_team, resolve_idempotency_key, validate_team
 from resolvers.security.secrets import Secrets
-from tests import make
+from tests import factories
 
 ROWS = "team player audit_event outbox_message idempotency_record church".split()
 
@@ -50,7 +50,7 @@ NOTHING = dict.fromkeys(ROWS, 0)
 
 
 async def test_team_is_stored_with_everything_that_belongs_to_it(register, sql):
-    registered = await register(make.form(), key="a key of the test")
+    registered = await register(factories.form(), key="a key of the test")
 
     assert registered.team.code == "ICCT-001"
     assert await counted(sql) == {
@@ -72,7 +72,7 @@ async def test_team_is_stored_with_everything_that_belongs_to_it(register, sql):
 
 
 async def test_record_of_a_key_holds_no_personal_data(register, sql):
-    await register(make.form(), key="a key of the test")
+    await register(factories.form(), key="a key of the test")
 
     record = dict(await sql.fetchrow("SELECT * FROM idempotency_record"))
     assert sorted(record) == ["expires_at", "fingerprint", "key", "operation", "team_id"]
@@ -82,14 +82,14 @@ async def test_record_of_a_key_holds_no_personal_data(register, sql):
 async def test_numbers_go_on_after_999(register, sql):
     await sql.execute("UPDATE tournament SET next_team_number = 999")
 
-    codes = [(await register(make.form(number))).team.code for number in range(2)]
+    codes = [(await register(factories.form(number))).team.code for number in range(2)]
 
     assert codes == ["ICCT-999", "ICCT-1000"]
 
 
 async def test_church_written_otherwise_is_the_same_church(register):
-    first = await register(make.form(0, churchName="C.S.I. St. Peter's"))
-    second = await register(make.form(1, churchName="CSI  St Peters"))
+    first = await register(factories.form(0, churchName="C.S.I. St. Peter's"))
+    second = await register(factories.form(1, churchName="CSI  St Peters"))
 
     assert second.team.church.id == first.team.church.id
     assert second.team.church.name == "C.S.I. St. Peter's"
@@ -97,24 +97,24 @@ async def test_church_written_otherwise_is_the_same_church(register):
 
 
 async def test_church_known_under_an_alias_is_found(register, sql):
-    first = await register(make.form(0, churchName="CSI St Peters"))
+    first = await register(factories.form(0, churchName="CSI St Peters"))
     await sql.execute(
         "INSERT INTO church_alias SELECT id, 'saint peters', $1 FROM tournament",
         first.team.church.id,
     )
 
-    second = await register(make.form(1, churchName="Saint Peter's"))
+    second = await register(factories.form(1, churchName="Saint Peter's"))
 
     assert second.team.church.id == first.team.church.id
 
 
 async def test_third_team_of_a_church_is_refused(register, sql):
     for number in range(2):
-        await register(make.form(number, churchName="CSI Zion"))
+        await register(factories.form(number, churchName="CSI Zion"))
     before = await counted(sql)
 
     with pytest.raises(ChurchLimitReached) as refused:
-        await register(make.form(2, churchName="CSI Zion"))
+        await register(factories.form(2, churchName="CSI Zion"))
 
     assert refused.value.details == {"limit": 2, "registered": 2}
     assert await counted(sql) == before
@@ -122,21 +122,21 @@ async def test_third_team_of_a_church_is_refused(register, sql):
 
 
 async def test_rejected_team_frees_contacts_and_name(register, sql):
-    await register(make.form())
+    await register(factories.form())
     await sql.execute("UPDATE team SET status = 'REJECTED'")
 
-    again = await register(make.form())
+    again = await register(factories.form())
 
     assert again.team.code == "ICCT-002"
 
 
 async def test_full_tournament_refuses_and_takes_no_number(register, sql):
     await sql.execute("UPDATE tournament SET capacity = 1")
-    await register(make.form(0))
+    await register(factories.form(0))
     before = await counted(sql)
 
     with pytest.raises(TournamentFull) as refused:
-        await register(make.form(1), key="key of the refused")
+        await register(factories.form(1), key="key of the refused")
 
     assert refused.value.details == {"capacity": 1}
     assert await counted(sql) == before
@@ -145,9 +145,9 @@ async def test_full_tournament_refuses_and_takes_no_number(register, sql):
 
 async def test_refused_form_does_not_burn_the_key(register):
     with pytest.raises(InvalidForm):
-        await register(make.form(teamName="!"), key="one key for both")
+        await register(factories.form(teamName="!"), key="one key for both")
 
-    assert not (await register(make.form(), key="one key for both")).is_replay
+    assert not (await register(factories.form(), key="one key for both")).is_replay
 
 
 async def test_before_the_window_nothing_is_taken(register, sql, clock):
@@ -155,18 +155,18 @@ async def test_before_the_window_nothing_is_taken(register, sql, clock):
     clock.advance(seconds=-1)
 
     with pytest.raises(RegistrationNotOpen):
-        await register(make.form())
+        await register(factories.form())
 
     assert await counted(sql) == NOTHING
 
 
 async def test_from_closes_at_on_nothing_is_taken_but_repeats_are_answered(register, sql, clock):
-    first = await register(make.form(), key="a key of the test")
+    first = await register(factories.form(), key="a key of the test")
     await sql.execute("UPDATE tournament SET closes_at = $1", clock.now)
 
     with pytest.raises(RegistrationClosed):
-        await register(make.form(1))
-    repeat = await register(make.form(), key="a key of the test")
+        await register(factories.form(1))
+    repeat = await register(factories.form(), key="a key of the test")
 
     assert (repeat.team.code, repeat.is_replay) == (first.team.code, True)
 
@@ -177,7 +177,7 @@ async def test_window_that_closes_between_reading_and_writing_holds(register, sq
     await transaction.start()
     await sql.execute("UPDATE tournament SET closes_at = $1", clock.now)
 
-    waiting = asyncio.create_task(register(make.form()))
+    waiting = asyncio.create_task(register(factories.form()))
     await _until_blocked(sql)
     await transaction.commit()
 
@@ -187,10 +187,10 @@ async def test_window_that_closes_between_reading_and_writing_holds(register, sq
 
 
 async def test_repeat_answers_the_team_as_it_is_now_with_the_same_token(register, sql):
-    first = await register(make.form(), key="a key of the test")
+    first = await register(factories.form(), key="a key of the test")
     await sql.execute("UPDATE team SET status = 'CONFIRMED', version = 2, manage_generation = 2")
 
-    repeat = await register(make.form(), key="a key of the test")
+    repeat = await register(factories.form(), key="a key of the test")
 
     assert repeat.is_replay
     assert repeat.team.status == "CONFIRMED"
@@ -199,7 +199,7 @@ async def test_repeat_answers_the_team_as_it_is_now_with_the_same_token(register
 
 
 async def test_token_names_team_and_generation(register):
-    registered = await register(make.form())
+    registered = await register(factories.form())
 
     prefix, team, generation, digest = registered.manage_token.split("_", 3)
     assert (prefix, team, generation) == ("icm", registered.team.id.hex, "1")
@@ -207,41 +207,41 @@ async def test_token_names_team_and_generation(register):
 
 
 async def test_key_with_another_form_is_refused(register, sql):
-    await register(make.form(), key="a key of the test")
+    await register(factories.form(), key="a key of the test")
     before = await counted(sql)
 
     with pytest.raises(IdempotencyKeyReused):
-        await register(make.form(1), key="a key of the test")
+        await register(factories.form(1), key="a key of the test")
 
     assert await counted(sql) == before
 
 
 async def test_repeat_after_erasure_finds_no_team(register, sql):
-    await register(make.form(), key="a key of the test")
+    await register(factories.form(), key="a key of the test")
     await sql.execute("DELETE FROM outbox_message")
     await sql.execute("DELETE FROM player")
     await sql.execute("DELETE FROM team")
 
     with pytest.raises(TeamNotFound):
-        await register(make.form(), key="a key of the test")
+        await register(factories.form(), key="a key of the test")
 
 
 async def test_key_is_forgotten_after_a_day(register, clock):
-    await register(make.form(), key="a key of the test")
+    await register(factories.form(), key="a key of the test")
     clock.advance(hours=24)
 
-    other = await register(make.form(1), key="a key of the test")
+    other = await register(factories.form(1), key="a key of the test")
 
     assert (other.team.code, other.is_replay) == ("ICCT-002", False)
 
 
 async def test_repeat_with_the_previous_secret_is_still_known(services, register):
-    await register(make.form(), key="a key of the test")
+    await register(factories.form(), key="a key of the test")
     secrets = Secrets(current="another secret", previous=services.secrets.current)
     rotated = replace(services, secrets=secrets)
 
     repeat = await register_team(
-        rotated, make.form(), key="a key of the test", request_id="request-of-the-test"
+        rotated, factories.form(), key="a key of the test", request_id="request-of-the-test"
     )
 
     assert repeat.is_replay
@@ -250,9 +250,9 @@ async def test_repeat_with_the_previous_secret_is_still_known(services, register
 async def test_second_caller_waits_for_the_first_and_gets_its_answer(register, sql):
     await sql.execute("BEGIN")
     await sql.execute("SELECT FROM tournament FOR UPDATE")
-    first = asyncio.create_task(register(make.form(), key="a key of the test"))
+    first = asyncio.create_task(register(factories.form(), key="a key of the test"))
     await _until_blocked(sql)
-    second = asyncio.create_task(register(make.form(), key="a key of the test"))
+    second = asyncio.create_task(register(factories.form(), key="a key of the test"))
     await _until_blocked(sql, 2)
 
     await sql.execute("COMMIT")
@@ -269,7 +269,7 @@ async def test_second_caller_goes_ahead_when_the_first_is_rolled_back(register, 
         "INSERT INTO idempotency_record VALUES"
         " ('registerTeam', 'a key of the test', '', gen_random_uuid(), now() + interval '1 day')"
     )
-    waiting = asyncio.create_task(register(make.form(), key="a key of the test"))
+    waiting = asyncio.create_task(register(factories.form(), key="a key of the test"))
     await _until_blocked(sql)
 
     await sql.execute("ROLLBACK")
@@ -286,7 +286,7 @@ async def test_second_caller_waits_no_longer_than_the_lock_timeout(impatient_ser
 
     with pytest.raises(IdempotencyInProgress) as refused:
         await register_team(
-            impatient_services, make.form(), key="a key of the test", request_id="request"
+            impatient_services, factories.form(), key="a key of the test", request_id="request"
         )
 
     assert refused.value.definition.retryable
@@ -298,21 +298,28 @@ async def test_second_caller_waits_no_longer_than_the_lock_timeout(impatient_ser
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"captain": make.person(90, email="person0@example.org")}, ["DUPLICATE_CAPTAIN_EMAIL"]),
-        ({"captain": make.person(90, phone="+91 90000 00000")}, ["DUPLICATE_CAPTAIN_PHONE"]),
+        (
+            {"captain": factories.person(90, email="person0@example.org")},
+            ["DUPLICATE_CAPTAIN_EMAIL"],
+        ),
+        ({"captain": factories.person(90, phone="+91 90000 00000")}, ["DUPLICATE_CAPTAIN_PHONE"]),
         ({"teamName": "WARRIORS. 0", "churchName": "C.S.I. Church 0"}, ["DUPLICATE_TEAM_NAME"]),
         (
-            {"teamName": "Warriors 0", "churchName": "CSI Church 0", "captain": make.person(0)},
+            {
+                "teamName": "Warriors 0",
+                "churchName": "CSI Church 0",
+                "captain": factories.person(0),
+            },
             ["DUPLICATE_TEAM_NAME", "DUPLICATE_CAPTAIN_PHONE", "DUPLICATE_CAPTAIN_EMAIL"],
         ),
     ],
 )
 async def test_what_a_live_team_has_is_refused(register, sql, changes, expected):
-    await register(make.form(0))
+    await register(factories.form(0))
     before = await counted(sql)
 
     with pytest.raises(InvalidForm) as refused:
-        await register(make.form(45, **changes))
+        await register(factories.form(45, **changes))
 
     assert [issue.code for issue in refused.value.issues] == expected
     assert await counted(sql) == before
@@ -320,12 +327,12 @@ async def test_what_a_live_team_has_is_refused(register, sql, changes, expected)
 
 
 async def test_own_issues_and_what_is_taken_come_together(register):
-    await register(make.form(0))
-    squad = make.players()
+    await register(factories.form(0))
+    squad = factories.players()
     squad[3]["name"] = "X"
 
     with pytest.raises(InvalidForm) as refused:
-        await register(make.form(45, captain=make.person(0), players=squad))
+        await register(factories.form(45, captain=factories.person(0), players=squad))
 
     assert [(issue.code, issue.pointer) for issue in refused.value.issues] == [
         ("DUPLICATE_CAPTAIN_PHONE", "/input/captain/phone"),
@@ -337,11 +344,11 @@ async def test_own_issues_and_what_is_taken_come_together(register):
 async def test_required_documents_are_asked_for_after_places(register, sql):
     await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}', capacity = 0")
     with pytest.raises(TournamentFull):
-        await register(make.form())
+        await register(factories.form())
     await sql.execute("UPDATE tournament SET capacity = NULL")
 
     with pytest.raises(InvalidForm) as refused:
-        await register(make.form())
+        await register(factories.form())
 
     assert [(issue.code, issue.pointer) for issue in refused.value.issues] == [
         ("MISSING_DOCUMENT", "/input/documents")
@@ -353,7 +360,8 @@ async def test_no_bounds_means_no_bounds(register, sql):
     await sql.execute("UPDATE tournament SET capacity = NULL, teams_per_church = NULL")
 
     codes = [
-        (await register(make.form(number, churchName="CSI Zion"))).team.code for number in range(17)
+        (await register(factories.form(number, churchName="CSI Zion"))).team.code
+        for number in range(17)
     ]
 
     assert codes[-1] == "ICCT-017"
@@ -361,11 +369,11 @@ async def test_no_bounds_means_no_bounds(register, sql):
 
 async def test_dry_run_writes_nothing_and_names_the_blockers(services, register, sql, clock):
     for number in range(2):
-        await register(make.form(number, churchName="CSI Zion"))
+        await register(factories.form(number, churchName="CSI Zion"))
     await sql.execute("UPDATE tournament SET capacity = 2, closes_at = $1", clock.now)
     before = await counted(sql)
 
-    validation = await validate_team(services, make.form(3, churchName="CSI Zion"))
+    validation = await validate_team(services, factories.form(3, churchName="CSI Zion"))
 
     assert validation.blockers == ("REGISTRATION_CLOSED", "CHURCH_LIMIT_REACHED", "TOURNAMENT_FULL")
     assert validation.issues == ()
@@ -373,9 +381,9 @@ async def test_dry_run_writes_nothing_and_names_the_blockers(services, register,
 
 
 async def test_dry_run_tells_taken_names_but_not_taken_contacts(services, register):
-    await register(make.form(0))
+    await register(factories.form(0))
 
-    validation = await validate_team(services, make.form(0))
+    validation = await validate_team(services, factories.form(0))
 
     assert [issue.code for issue in validation.issues] == ["DUPLICATE_TEAM_NAME"]
 

@@ -8,8 +8,15 @@ import pytest
 
 from domain.auth.roles import Role
 from resolvers.accounts import sessions as accounts
-from tests.asking import ask, check_envelope, data, refused
-from tests.signing_in import PASSWORD, SIGN_IN, bearer, in_real_time, organiser, signed_in
+from tests.accounts import (
+    PASSWORD,
+    SIGN_IN,
+    bearer_headers,
+    new_organiser,
+    new_session,
+    with_real_clock,
+)
+from tests.graphql_client import check_envelope, data, error_extensions, execute
 
 ME = "{ me { id email accessRole isTotpEnabled createdAt lastSignInAt } }"
 SIGN_OUT = """mutation ($input: SignOutInput!) {
@@ -50,7 +57,7 @@ OF_ANOTHER = """query ($id: ID) {
 
 
 async def do(client, document: str, headers: dict[str, str] | None = None, **values):
-    return await ask(client, document, {"input": values}, **headers or {})
+    return await execute(client, document, {"input": values}, **headers or {})
 
 
 async def sign_in(client, email="owner@example.org", password=PASSWORD, **values):
@@ -62,12 +69,12 @@ def with_token(token: str) -> dict[str, str]:
 
 
 async def test_organiser_signs_in_asks_who_they_are_and_signs_out(client, services):
-    made = await organiser(services, Role.REVIEWER)
+    made = await new_organiser(services, Role.REVIEWER)
     before = datetime.now(UTC)
 
     payload = data(await sign_in(client, "Reviewer@Example.org"))["signIn"]
     headers = with_token(payload["token"])
-    me = data(await ask(client, ME, **headers))["me"]
+    me = data(await execute(client, ME, **headers))["me"]
 
     assert payload["token"].startswith("ics_")
     left = datetime.fromisoformat(payload["expiresAt"]) - before
@@ -83,11 +90,11 @@ async def test_organiser_signs_in_asks_who_they_are_and_signs_out(client, servic
     assert data(await do(client, SIGN_OUT, headers)) == {
         "signOut": {"organiser": {"email": "reviewer@example.org"}}
     }
-    assert refused(await ask(client, ME, **headers))["code"] == "UNAUTHENTICATED"
+    assert error_extensions(await execute(client, ME, **headers))["code"] == "UNAUTHENTICATED"
 
 
 async def test_unknown_organiser_and_wrong_password_are_answered_alike(client, services):
-    await organiser(services)
+    await new_organiser(services)
 
     wrong = await sign_in(client, password="another password")
     unknown = await sign_in(client, email="nobody@example.org")
@@ -95,7 +102,7 @@ async def test_unknown_organiser_and_wrong_password_are_answered_alike(client, s
     bodies = []
     for answer in (wrong, unknown):
         assert answer.status_code == 200
-        assert refused(answer)["code"] == "SIGN_IN_FAILED"
+        assert error_extensions(answer)["code"] == "SIGN_IN_FAILED"
         body = answer.json()
         del body["errors"][0]["extensions"]["requestId"]
         bodies.append(body)
@@ -113,10 +120,10 @@ def aliases(count: int, password: str) -> str:
 
 
 async def test_every_sign_in_of_a_document_counts(client, services, sql):
-    await organiser(services)
+    await new_organiser(services)
 
-    await ask(client, aliases(3, "another password"))
-    answer = await ask(client, aliases(10, "another password"))
+    await execute(client, aliases(3, "another password"))
+    answer = await execute(client, aliases(10, "another password"))
 
     body = answer.json()
     check_envelope(body)
@@ -125,22 +132,22 @@ async def test_every_sign_in_of_a_document_counts(client, services, sql):
         *["RATE_LIMITED"] * 3,
     ]
     assert body["errors"][-1]["extensions"]["retryAfterSeconds"] in range(880, 901)
-    right = refused(await sign_in(client))
+    right = error_extensions(await sign_in(client))
     assert (right["code"], right["retryable"]) == ("RATE_LIMITED", True)
     assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 0
 
 
 async def test_sign_ins_that_succeed_do_not_add_up(client, services, sql):
-    await organiser(services)
+    await new_organiser(services)
 
     for _ in range(3):
-        data(await ask(client, aliases(9, PASSWORD)))
+        data(await execute(client, aliases(9, PASSWORD)))
 
     assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 27
 
 
 async def test_owner_invites_and_the_invited_one_signs_in(client, services):
-    owner = await bearer(services)
+    owner = await bearer_headers(services)
 
     invited = data(await do(client, INVITE, owner, email="New@Example.org", role="VIEWER"))
     payload = invited["inviteOrganiser"]
@@ -155,7 +162,7 @@ async def test_owner_invites_and_the_invited_one_signs_in(client, services):
     again = await do(
         client, ACCEPT, token=payload["invitationToken"], password="a password of mine"
     )
-    assert refused(again)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(again)["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize(
@@ -170,11 +177,11 @@ async def test_owner_invites_and_the_invited_one_signs_in(client, services):
     ],
 )
 async def test_weak_password_of_the_invited_one_is_an_issue(client, services, sql, password, code):
-    owner = await bearer(services)
+    owner = await bearer_headers(services)
     invited = data(await do(client, INVITE, owner, email="new@example.org", role="VIEWER"))
     token = invited["inviteOrganiser"]["invitationToken"]
 
-    refusal = refused(await do(client, ACCEPT, token=token, password=password))
+    refusal = error_extensions(await do(client, ACCEPT, token=token, password=password))
 
     assert refusal["code"] == "VALIDATION_FAILED"
     assert [(one["pointer"], one["code"]) for one in refusal["issues"]] == [
@@ -185,21 +192,23 @@ async def test_weak_password_of_the_invited_one_is_an_issue(client, services, sq
 
 
 async def test_invitation_of_no_address_names_the_place(client, services, sql):
-    owner = await bearer(services)
+    owner = await bearer_headers(services)
 
     answer = await do(client, INVITE, owner, email=["x"], role="VIEWER")
 
-    (issue,) = refused(answer)["issues"]
+    (issue,) = error_extensions(answer)["issues"]
     assert (issue["pointer"], issue["code"]) == ("/input/email", "EMAIL_INVALID")
     assert await sql.fetchval("SELECT count(*) FROM organiser") == 1
 
 
 async def test_owner_gives_roles_and_sees_everybody(client, services):
-    owner = await bearer(services)
-    viewer = await organiser(services, Role.VIEWER)
+    owner = await bearer_headers(services)
+    viewer = await new_organiser(services, Role.VIEWER)
 
     changed = data(await do(client, SET_ROLE, owner, id=viewer.id.hex, role="REVIEWER"))
-    listed = data(await ask(client, "{ organisers { email accessRole lastSignInAt } }", **owner))
+    listed = data(
+        await execute(client, "{ organisers { email accessRole lastSignInAt } }", **owner)
+    )
 
     assert changed["setOrganiserRole"]["organiser"]["accessRole"] == "REVIEWER"
     assert [(one["email"], one["accessRole"]) for one in listed["organisers"]] == [
@@ -211,7 +220,7 @@ async def test_owner_gives_roles_and_sees_everybody(client, services):
 
 @pytest.mark.parametrize("id", ["", "x", "ICCT-001", "0" * 32])
 async def test_ids_of_nobody_are_not_found(client, services, id):
-    owner = await bearer(services)
+    owner = await bearer_headers(services)
 
     for document, values in (
         (SET_ROLE, {"role": "VIEWER"}),
@@ -219,17 +228,17 @@ async def test_ids_of_nobody_are_not_found(client, services, id):
         (REVOKE_TOKEN, {}),
     ):
         answer = await do(client, document, owner, id=id, **values)
-        assert refused(answer)["code"] == "NOT_FOUND"
+        assert error_extensions(answer)["code"] == "NOT_FOUND"
 
 
 async def test_script_comes_with_a_token_until_it_is_revoked(client, services):
-    owner = await bearer(services)
+    owner = await bearer_headers(services)
 
     created = await do(client, CREATE_TOKEN, owner, name="export", role="REVIEWER")
     payload = data(created)["createApiToken"]
     script = with_token(payload["token"])
-    me = data(await ask(client, ME, **script))["me"]
-    listed = data(await ask(client, "{ apiTokens { id name accessRole lastUsedAt } }", **owner))
+    me = data(await execute(client, ME, **script))["me"]
+    listed = data(await execute(client, "{ apiTokens { id name accessRole lastUsedAt } }", **owner))
 
     assert me["email"] == "owner@example.org"
     assert payload["apiToken"]["lastUsedAt"] is None
@@ -240,24 +249,24 @@ async def test_script_comes_with_a_token_until_it_is_revoked(client, services):
         "REVIEWER",
     )
     assert token["lastUsedAt"] is not None
-    assert refused(await do(client, INVITE, script, email="x@example.org", role="VIEWER"))[
+    assert error_extensions(await do(client, INVITE, script, email="x@example.org", role="VIEWER"))[
         "code"
     ] == ("FORBIDDEN")
 
     data(await do(client, REVOKE_TOKEN, owner, id=token["id"]))
 
-    answer = await ask(client, ME, **script)
-    assert (answer.status_code, refused(answer)["code"]) == (401, "UNAUTHENTICATED")
+    answer = await execute(client, ME, **script)
+    assert (answer.status_code, error_extensions(answer)["code"]) == (401, "UNAUTHENTICATED")
 
 
 async def test_sessions_are_listed_and_ended(client, services):
-    owner = await bearer(services)
+    owner = await bearer_headers(services)
     other = await accounts.sign_in(
-        in_real_time(services), email="owner@example.org", password=PASSWORD
+        with_real_clock(services), email="owner@example.org", password=PASSWORD
     )
     listing = "{ sessions { id isCurrent createdAt lastUsedAt expiresAt } }"
 
-    listed = data(await ask(client, listing, **owner))["sessions"]
+    listed = data(await execute(client, listing, **owner))["sessions"]
     ended = data(await do(client, REVOKE_SESSION, owner, id=other.session.id.hex))
 
     assert [(one["id"] == other.session.id.hex, one["isCurrent"]) for one in listed] == [
@@ -265,17 +274,17 @@ async def test_sessions_are_listed_and_ended(client, services):
         (False, True),
     ]
     assert ended["revokeSession"]["session"] == {"id": other.session.id.hex, "isCurrent": False}
-    assert len(data(await ask(client, listing, **owner))["sessions"]) == 1
-    refusal = await ask(client, ME, **with_token(other.token))
+    assert len(data(await execute(client, listing, **owner))["sessions"]) == 1
+    refusal = await execute(client, ME, **with_token(other.token))
     assert refusal.status_code == 401
 
 
 async def test_owner_asks_for_the_sessions_and_tokens_of_another(client, services):
-    owner = await bearer(services)
-    viewer = await signed_in(in_real_time(services), Role.VIEWER)
+    owner = await bearer_headers(services)
+    viewer = await new_session(with_real_clock(services), Role.VIEWER)
     made = await do(client, CREATE_TOKEN, with_token(viewer.token), name="x", role="VIEWER")
 
-    answer = await ask(client, OF_ANOTHER, {"id": viewer.organiser.id.hex}, **owner)
+    answer = await execute(client, OF_ANOTHER, {"id": viewer.organiser.id.hex}, **owner)
 
     assert data(answer) == {
         "sessions": [{"id": viewer.session.id.hex}],
@@ -284,13 +293,13 @@ async def test_owner_asks_for_the_sessions_and_tokens_of_another(client, service
 
 
 async def test_second_factor_from_the_beginning_to_the_end(client, services):
-    owner = await bearer(services)
+    owner = await bearer_headers(services)
     uri = data(await do(client, ENABLE_TOTP, owner, password=PASSWORD))["enableTotp"]
     phone = pyotp.parse_uri(uri["provisioningUri"])
     now = datetime.now(UTC)
 
     confirmed = data(await do(client, CONFIRM_TOTP, owner, code=phone.at(now)))["confirmTotp"]
-    without = refused(await sign_in(client))
+    without = error_extensions(await sign_in(client))
     with_code = data(await sign_in(client, code=phone.at(now + timedelta(seconds=30))))
     with_recovery_code = data(await sign_in(client, code=confirmed["recoveryCodes"][9]))
     disabled = data(await do(client, DISABLE_TOTP, owner, code=confirmed["recoveryCodes"][0]))
@@ -308,10 +317,10 @@ async def test_second_factor_from_the_beginning_to_the_end(client, services):
 
 
 async def test_guesses_from_an_open_browser_count_as_failed_sign_ins(client, services):
-    owner = await bearer(services)
+    owner = await bearer_headers(services)
 
     guesses = [
-        refused(await do(client, document, owner, **value))["code"]
+        error_extensions(await do(client, document, owner, **value))["code"]
         for document, value in (
             [(ENABLE_TOTP, {"password": "another password"})] * 5
             + [(DISABLE_TOTP, {"code": "000000"})] * 6
@@ -319,11 +328,11 @@ async def test_guesses_from_an_open_browser_count_as_failed_sign_ins(client, ser
     ]
 
     assert guesses == ["FORBIDDEN"] * 10 + ["RATE_LIMITED"]
-    assert refused(await sign_in(client))["code"] == "RATE_LIMITED"
+    assert error_extensions(await sign_in(client))["code"] == "RATE_LIMITED"
 
 
 async def test_signing_in_is_no_query(client, services):
-    await organiser(services)
+    await new_organiser(services)
     query = SIGN_IN.replace("$input", f'{{email: "owner@example.org", password: "{PASSWORD}"}}')
     query = query.replace(query[: query.index("{\n")], "mutation SignIn ", 1)
 

@@ -8,10 +8,10 @@ import pytest
 
 from domain.auth.roles import Role
 from resolvers.security.secrets import manage_token
-from tests.asking import ask, data, refused, serving
+from tests.accounts import bearer_headers
+from tests.graphql_client import app_client, data, error_extensions, execute
 from tests.schema.executions import executions
 from tests.schema.teams.test_decisions import register
-from tests.signing_in import bearer
 from tests.statement_recorder import record_statements
 
 PERSON = ("__typename", "name", "phone", "whatsapp", "email")
@@ -127,8 +127,8 @@ async def answers(settings_with, url: str, queries: list[str], headers: dict) ->
     async with AsyncExitStack() as stack:
         found = []
         for way in ways:
-            client = await stack.enter_async_context(serving(settings_with(**way), url))
-            found.append([(await ask(client, one, **headers)).content for one in queries])
+            client = await stack.enter_async_context(app_client(settings_with(**way), url))
+            found.append([(await execute(client, one, **headers)).content for one in queries])
         return found
 
 
@@ -222,11 +222,11 @@ ALONE = {
 @pytest.mark.parametrize("field", ALONE)
 async def test_what_is_read_most_is_one_statement(client, tokens, reviewer, field):
     query = "{ " + ALONE[field].replace("<token>", tokens["ICCT-001"]) + " }"
-    data(await ask(client, query, **reviewer))
+    data(await execute(client, query, **reviewer))
     before = executions("rendered")
 
     with record_statements() as sent:
-        answer = data(await ask(client, query, **reviewer))
+        answer = data(await execute(client, query, **reviewer))
 
     assert answer[field]
     assert executions("rendered") == before + 1
@@ -238,14 +238,14 @@ async def test_a_token_that_was_replaced_opens_nothing(client, tokens, sql):
     await sql.execute("UPDATE team SET manage_generation = 2 WHERE code = 'ICCT-001'")
     query = f'{{ myTeam(token: "{tokens["ICCT-001"]}") {{ name }} }}'
 
-    assert refused(await ask(client, query))["code"] == "UNAUTHENTICATED"
+    assert error_extensions(await execute(client, query))["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize("code", ["ICCT-001-P16", "ICCT-999-P01", "nonsense", "é-001-P01"])
 async def test_a_player_that_is_not_there(client, odd, reviewer, code):
     query = "query One($code: String!) { player(code: $code) { name } }"
 
-    assert data(await ask(client, query, {"code": code}, **reviewer)) == {"player": None}
+    assert data(await execute(client, query, {"code": code}, **reviewer)) == {"player": None}
 
 
 @pytest.mark.parametrize("code", ["\ud800", "ICCT-\0001", "\ud800-001-P01", "\0-001-P01"])
@@ -256,14 +256,14 @@ async def test_a_player_that_is_not_there(client, odd, reviewer, code):
 async def test_code_that_cannot_be_stored_is_refused(client, odd, reviewer, code, selected):
     query = f"query One($code: String!) {{ {selected} }}"
 
-    response = await ask(client, query, {"code": code}, **reviewer)
+    response = await execute(client, query, {"code": code}, **reviewer)
 
-    assert refused(response)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(response)["code"] == "BAD_USER_INPUT"
 
 
 async def test_a_page_that_is_printed_is_one_statement(client, odd, reviewer):
     with record_statements() as sent:
-        page = data(await ask(client, PLAIN, **reviewer))
+        page = data(await execute(client, PLAIN, **reviewer))
 
     assert len(page["teams"]["nodes"]) == 4
     assert sum("to_json" in one for one in sent) == 1
@@ -272,10 +272,10 @@ async def test_a_page_that_is_printed_is_one_statement(client, odd, reviewer):
 
 async def test_a_viewer_is_told_nothing_that_is_printed(client, odd, services):
     before = executions("rendered")
-    viewer = await bearer(services, Role.VIEWER)
+    viewer = await bearer_headers(services, Role.VIEWER)
 
-    await ask(client, '{ player(code: "ICCT-001-P01") { name } }', **viewer)
-    page = data(await ask(client, "{ teams { nodes { captain { phone } } } }", **viewer))
+    await execute(client, '{ player(code: "ICCT-001-P01") { name } }', **viewer)
+    page = data(await execute(client, "{ teams { nodes { captain { phone } } } }", **viewer))
 
     assert all(
         "•" in one["captain"]["phone"] or "*" in one["captain"]["phone"]
@@ -288,6 +288,6 @@ async def test_a_viewer_is_told_nothing_that_is_printed(client, odd, services):
 async def test_a_team_that_is_not_there(client, reviewer, reference):
     key = "id" if len(reference) == 32 else "code"
 
-    response = await ask(client, f'{{ team({key}: "{reference}") {{ code }} }}', **reviewer)
+    response = await execute(client, f'{{ team({key}: "{reference}") {{ code }} }}', **reviewer)
 
     assert data(response) == {"team": None}

@@ -11,9 +11,9 @@ from schema import schema
 from schema.limits.complexity import LIST_SIZES, ComplexityVisitor, Limit, values_of
 from schema.limits.query_limits import ALLOWED, PUBLIC_BUDGET
 from schema.teams.readiness import ELSEWHERE_MAX
-from tests import make
-from tests.asking import AWAY, ask, data, refused, serving
-from tests.signing_in import bearer
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import UNREACHABLE_DATABASE, app_client, data, error_extensions, execute
 from web.graphql.negotiation import GRAPHQL_TYPE
 
 CORE = schema._schema
@@ -35,7 +35,7 @@ def cost_of(document: str) -> int:
 
 
 def form_with(documents: int) -> dict:
-    return make.team(documents=[DOCUMENT] * documents)
+    return factories.team(documents=[DOCUMENT] * documents)
 
 
 F = "fragment F on Query { a(x: $v) }"
@@ -93,13 +93,18 @@ async def test_one_variable_at_many_places_is_refused(
         if f"...{name}" in fields
     )
     settings = settings_with(compiled_execution=is_compiled)
-    async with serving(settings, database_url) as client:
-        few = await ask(client, f"{HEAD} {{ {fields} }} {fragments}", {"input": form_with(10)})
-        many = await ask(client, f"{HEAD} {{ {fields} }} {fragments}", {"input": form_with(300)})
+    async with app_client(settings, database_url) as client:
+        few = await execute(client, f"{HEAD} {{ {fields} }} {fragments}", {"input": form_with(10)})
+        many = await execute(
+            client, f"{HEAD} {{ {fields} }} {fragments}", {"input": form_with(300)}
+        )
 
     assert {one["isValid"] for one in data(few).values()} == {False}
     details = {"limit": "values", "allowed": 2_000, "actual": 2_001}
-    assert (refused(many)["code"], refused(many)["details"]) == ("QUERY_TOO_COMPLEX", details)
+    assert (error_extensions(many)["code"], error_extensions(many)["details"]) == (
+        "QUERY_TOO_COMPLEX",
+        details,
+    )
 
 
 async def test_defaults_and_literals_count_as_what_is_sent_does(client):
@@ -112,7 +117,7 @@ async def test_defaults_and_literals_count_as_what_is_sent_does(client):
     )
     document = f"{default} {{ {uses} b: {VALID} }}"
 
-    extensions = refused(await ask(client, document, {"input": make.team()}))
+    extensions = error_extensions(await execute(client, document, {"input": factories.team()}))
 
     assert extensions["details"] == {"limit": "values", "allowed": 2_000, "actual": 2_001}
 
@@ -172,7 +177,7 @@ async def test_cost_counts_the_largest_squad_of_the_season(
 ):
     await sql.execute("UPDATE tournament SET squad_min = 1, squad_max = $1", squad)
 
-    answer = await ask(client, document, GraphQL_Cost="1", **await bearer(services))
+    answer = await execute(client, document, GraphQL_Cost="1", **await bearer_headers(services))
 
     assert answer.json()["extensions"]["cost"]["requested"] == cost
 
@@ -181,7 +186,7 @@ async def test_cost_counts_the_largest_squad_of_the_season(
 async def test_operation_too_large_for_the_squads_of_the_season_is_refused(
     client, services, sql, is_known
 ):
-    owner = await bearer(services)
+    owner = await bearer_headers(services)
     fields = " ".join("abcdefghi")
     document = PLAYERS_OF_A_PAGE.replace(
         "name", f"name {' '.join(f'{one}: name' for one in fields.split())}"
@@ -189,20 +194,20 @@ async def test_operation_too_large_for_the_squads_of_the_season_is_refused(
     document = document.replace("kind", "id kind format byteSize review reviewNote")
     if is_known:
         for _ in range(3):
-            data(await ask(client, document, **owner))
+            data(await execute(client, document, **owner))
     await sql.execute("UPDATE tournament SET squad_max = 50")
 
-    answer = await ask(client, document, **owner)
+    answer = await execute(client, document, **owner)
     await sql.execute("UPDATE tournament SET squad_max = 15")
 
     details = {"limit": "cost", "allowed": 100_000, "actual": 1 + 100 * (2 + 50 * (11 + 18))}
-    assert refused(answer)["details"] == details
-    data(await ask(client, document, **owner))
+    assert error_extensions(answer)["details"] == details
+    data(await execute(client, document, **owner))
 
 
 async def test_cost_is_told_while_the_database_is_away(settings):
-    async with serving(settings, AWAY) as client:
-        answer = await ask(client, "{ myTeam { players { name } } }", GraphQL_Cost="1")
+    async with app_client(settings, UNREACHABLE_DATABASE) as client:
+        answer = await execute(client, "{ myTeam { players { name } } }", GraphQL_Cost="1")
 
     assert answer.json()["extensions"]["cost"]["requested"] == 2 + 15
 
@@ -221,21 +226,23 @@ async def test_cost_is_told_while_the_database_is_away(settings):
     ids=["forms", "issues", "catalogues"],
 )  # fmt: skip
 async def test_work_under_aliases_is_more_than_the_public_may_ask_for(client, fields):
-    answer = await ask(client, f"{HEAD} {{ {fields} }}", {"input": make.team()})
+    answer = await execute(client, f"{HEAD} {{ {fields} }}", {"input": factories.team()})
 
-    details = refused(answer)["details"]
+    details = error_extensions(answer)["details"]
     assert (details["limit"], details["allowed"]) == ("cost", PUBLIC_BUDGET)
     assert details["actual"] > PUBLIC_BUDGET
 
 
 async def issues_of(client, form: dict) -> list[dict]:
-    return data(await ask(client, make.VALIDATE, {"input": form}))["validateTeam"]["issues"]
+    return data(await execute(client, factories.VALIDATE, {"input": form}))["validateTeam"][
+        "issues"
+    ]
 
 
 async def test_form_with_thousands_of_issues_names_a_few_of_each_list(client):
     documents = await issues_of(client, form_with(600))
     many = [{"name": "x", "documents": [DOCUMENT] * 40} for _ in range(15)]
-    players = await issues_of(client, make.team(players=many))
+    players = await issues_of(client, factories.team(players=many))
 
     assert [issue["path"] for issue in documents] == [
         ["input", "documents", number, "kind"] for number in range(ISSUES_PER_LIST)
@@ -253,10 +260,10 @@ async def test_form_has_two_hundred_issues_at_most(client, sql):
         "dateOfBirth": "x",
         "documents": [DOCUMENT] * 2,
     }
-    form = make.team(players=[wrong] * 50)
+    form = factories.team(players=[wrong] * 50)
 
     issues = await issues_of(client, form)
-    registered = refused_issues(await ask(client, make.REGISTER, {"input": form}))
+    registered = refused_issues(await execute(client, factories.REGISTER, {"input": form}))
 
     assert len(issues) == len(registered) == ISSUES_MAX
     assert [issue["path"] for issue in issues] == [issue["path"] for issue in registered]
@@ -279,23 +286,23 @@ PATHS = {
 async def test_answer_that_is_too_large_is_refused(
     settings_with, database, database_url, services, monkeypatch, path
 ):
-    reviewer = await bearer(services, Role.REVIEWER)
+    reviewer = await bearer_headers(services, Role.REVIEWER)
     several = TEAMS.replace("{ teams", "{ b: teams", 1)[:-1] + TEAMS[1:]
-    async with serving(settings_with(**path), database_url) as client:
+    async with app_client(settings_with(**path), database_url) as client:
         for number in range(5):
-            data(await ask(client, make.REGISTER, {"input": make.team(number)}))
+            data(await execute(client, factories.REGISTER, {"input": factories.team(number)}))
         # Twice, since it is executed otherwise when it is known.
-        whole = [await ask(client, TEAMS, **reviewer) for _ in range(2)]
+        whole = [await execute(client, TEAMS, **reviewer) for _ in range(2)]
         size = len(whole[0].content)
         monkeypatch.setitem(ALLOWED, Limit.ANSWER_BYTES, size)
-        as_large = [await ask(client, TEAMS, **reviewer) for _ in range(2)]
-        twice = [await ask(client, several, **reviewer) for _ in range(2)]
+        as_large = [await execute(client, TEAMS, **reviewer) for _ in range(2)]
+        twice = [await execute(client, several, **reviewer) for _ in range(2)]
         monkeypatch.setitem(ALLOWED, Limit.ANSWER_BYTES, size - 1)
-        larger = [await ask(client, TEAMS, **reviewer) for _ in range(2)]
+        larger = [await execute(client, TEAMS, **reviewer) for _ in range(2)]
 
     assert [data(answer) for answer in as_large] == [data(answer) for answer in whole]
     for answer in (*larger, *twice):
-        extensions = refused(answer)
+        extensions = error_extensions(answer)
         assert (answer.status_code, extensions["code"]) == (400, "QUERY_TOO_COMPLEX")
         assert extensions["details"]["limit"] == "answerBytes"
         assert "data" not in answer.json()
@@ -320,13 +327,13 @@ async def test_mutation_is_answered_however_long_its_answer(
     settings_with, database, database_url, monkeypatch, sql, path, document
 ):
     monkeypatch.setitem(ALLOWED, Limit.ANSWER_BYTES, 20)
-    async with serving(settings_with(**path), database_url) as client:
+    async with app_client(settings_with(**path), database_url) as client:
         # Twice, since it is executed otherwise when it is known.
         answers = [
-            await ask(
+            await execute(
                 client,
                 document,
-                {"input": make.team(number), "other": make.team(number + 10)},
+                {"input": factories.team(number), "other": factories.team(number + 10)},
                 Accept=accept,
             )
             for number, accept in enumerate(("application/json", GRAPHQL_TYPE))
@@ -335,17 +342,17 @@ async def test_mutation_is_answered_however_long_its_answer(
     registered = [team["team"] for answer in answers for team in data(answer).values()]
     codes = await sql.fetch("SELECT code FROM team ORDER BY code")
     assert [team["code"] for team in registered] == [row["code"] for row in codes]
-    assert {len(team["players"]) for team in registered} == {len(make.team(0)["players"])}
+    assert {len(team["players"]) for team in registered} == {len(factories.team(0)["players"])}
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
 async def test_refused_mutation_tells_all_issues_and_writes_nothing(client, sql, monkeypatch):
     monkeypatch.setitem(ALLOWED, Limit.ANSWER_BYTES, 20)
-    form = make.team(1) | {"teamName": "1", "churchName": "-"}
+    form = factories.team(1) | {"teamName": "1", "churchName": "-"}
 
-    answer = await ask(client, ONE, {"input": form})
+    answer = await execute(client, ONE, {"input": form})
 
-    assert refused(answer)["code"] == "VALIDATION_FAILED"
+    assert error_extensions(answer)["code"] == "VALIDATION_FAILED"
     assert len(refused_issues(answer)) == 2
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
@@ -355,9 +362,9 @@ def test_answers_are_four_mebibytes_at_most():
 
 
 async def test_history_is_the_newest_hundred_events(client, services, sql):
-    reviewer = await bearer(services, Role.REVIEWER)
+    reviewer = await bearer_headers(services, Role.REVIEWER)
     for number in range(2):
-        data(await ask(client, make.REGISTER, {"input": make.team(number)}))
+        data(await execute(client, factories.REGISTER, {"input": factories.team(number)}))
     await sql.execute(
         "INSERT INTO audit_event (id, at, actor, action, team_id, request_id, changes)"
         " SELECT ('ffff' || lpad(to_hex(n), 4, '0') || '-ffff-7fff-bfff-ffffffffffff')::uuid,"
@@ -367,7 +374,7 @@ async def test_history_is_the_newest_hundred_events(client, services, sql):
     )
 
     query = "{ teams(first: 10) { nodes { code history { action changes } } } }"
-    nodes = data(await ask(client, query, **reviewer))["teams"]["nodes"]
+    nodes = data(await execute(client, query, **reviewer))["teams"]["nodes"]
     histories = {node["code"]: node["history"] for node in nodes}
 
     assert [event["action"] for event in histories["ICCT-002"]] == ["TEAM_REGISTERED"]

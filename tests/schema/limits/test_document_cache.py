@@ -7,7 +7,7 @@ from graphql import GraphQLSyntaxError, parse
 
 from schema.limits import document_cache
 from schema.limits.document_cache import REFUSED_MAX_BYTES, DocumentCache
-from tests.asking import ask, refused, serving
+from tests.graphql_client import app_client, error_extensions, execute
 
 WRONG = {
     "a brace": "{",
@@ -39,14 +39,14 @@ def parsings(monkeypatch):
 
 @pytest.mark.parametrize("text", WRONG.values(), ids=WRONG.keys())
 async def test_document_with_a_syntax_error_is_parsed_once(client, parsings, text):
-    answers = [await ask(client, text) for _ in range(3)]
+    answers = [await execute(client, text) for _ in range(3)]
 
     bodies = [answer.json()["errors"][0] for answer in answers]
     for body in bodies:
         del body["extensions"]["requestId"]
     assert parsings == [text]
     assert bodies[0] == bodies[1] == bodies[2]
-    assert refused(answers[0])["code"] in {"GRAPHQL_PARSE_FAILED", "QUERY_TOO_COMPLEX"}
+    assert error_extensions(answers[0])["code"] in {"GRAPHQL_PARSE_FAILED", "QUERY_TOO_COMPLEX"}
 
 
 @pytest.mark.parametrize("text", WRONG.values(), ids=WRONG.keys())
@@ -79,13 +79,13 @@ def long_document(number: int) -> str:
 async def test_long_document_waits_for_one_of_a_client_who_sends_many(
     settings_with, database, database_url, parsings, count
 ):
-    async with serving(settings_with(trusted_proxies="127.0.0.1"), database_url) as client:
+    async with app_client(settings_with(trusted_proxies="127.0.0.1"), database_url) as client:
         sent = [
-            ask(client, long_document(100 * count + number), X_Forwarded_For="198.51.100.7")
+            execute(client, long_document(100 * count + number), X_Forwarded_For="198.51.100.7")
             for number in range(count)
         ]
         other = long_document(100 * count + count)
-        await asyncio.gather(*sent, ask(client, other, X_Forwarded_For="203.0.113.9"))
+        await asyncio.gather(*sent, execute(client, other, X_Forwarded_For="203.0.113.9"))
 
     assert len(parsings) == count + 1
     assert parsings.index(other) <= 2

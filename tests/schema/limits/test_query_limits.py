@@ -23,9 +23,9 @@ from schema.limits.query_limits import (
     budget_of,
     documents,
 )
-from tests import make
-from tests.asking import GRAPHQL_TYPE, ask, data, refused
-from tests.signing_in import bearer
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import GRAPHQL_TYPE, data, error_extensions, execute
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = build_schema("""
@@ -86,12 +86,14 @@ def document_with(limit: Limit, count: int) -> str:
 async def test_as_much_as_is_allowed_is_answered(client, limit):
     document = document_with(limit, ALLOWED[limit])
 
-    assert data(await ask(client, document, {"input": make.team()}))["registerTeam"]
+    assert data(await execute(client, document, {"input": factories.team()}))["registerTeam"]
 
 
 @pytest.mark.parametrize("limit", [Limit.VARIABLES, Limit.DEPTH])
 async def test_as_much_as_is_allowed_is_validated(client, limit):
-    answer = await ask(client, document_with(limit, ALLOWED[limit]), {"input": make.team()})
+    answer = await execute(
+        client, document_with(limit, ALLOWED[limit]), {"input": factories.team()}
+    )
 
     assert answer.json()["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
 
@@ -111,9 +113,9 @@ async def test_as_much_as_is_allowed_is_validated(client, limit):
 async def test_one_more_is_refused_and_nothing_runs(client, sql, limit, allowed, accept):
     document = document_with(limit, allowed + 1)
 
-    answer = await ask(client, document, {"input": make.team()}, Accept=accept)
+    answer = await execute(client, document, {"input": factories.team()}, Accept=accept)
 
-    extensions = refused(answer)
+    extensions = error_extensions(answer)
     assert answer.status_code == (400 if accept == GRAPHQL_TYPE else 200)
     assert extensions["code"] == "QUERY_TOO_COMPLEX"
     assert extensions["details"] == {"limit": limit, "allowed": allowed, "actual": allowed + 1}
@@ -124,7 +126,7 @@ async def test_one_more_is_refused_and_nothing_runs(client, sql, limit, allowed,
 async def test_values_within_values_are_parsed_200_deep(client):
     deep = [f"{{ churches(search: {'[' * n}{']' * n}) {{ totalCount }} }}" for n in (150, 220)]
 
-    parsed, stopped = [refused(await ask(client, text)) for text in deep]
+    parsed, stopped = [error_extensions(await execute(client, text)) for text in deep]
 
     assert parsed["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert stopped["code"] == "QUERY_TOO_COMPLEX"
@@ -134,8 +136,8 @@ async def test_values_within_values_are_parsed_200_deep(client):
 async def test_a_validation_that_compares_too_much_is_given_up(client):
     few, many = [f"{{ tournament {{ {'registration { taken } ' * n} }} }}" for n in (50, 300)]
 
-    assert data(await ask(client, few)) == {"tournament": {"registration": {"taken": 0}}}
-    extensions = refused(await ask(client, many))
+    assert data(await execute(client, few)) == {"tournament": {"registration": {"taken": 0}}}
+    extensions = error_extensions(await execute(client, many))
     assert extensions["code"] == "QUERY_TOO_COMPLEX"
     assert extensions["details"] == {"limit": "comparisons", "allowed": 50_000, "actual": 50_001}
 
@@ -232,7 +234,7 @@ def test_a_fragment_is_walked_once_however_often_it_is_spread(levels):
 
 
 async def test_fragments_that_double_are_refused(client):
-    extensions = refused(await ask(client, doubling(100)))
+    extensions = error_extensions(await execute(client, doubling(100)))
 
     assert extensions["code"] == "QUERY_TOO_COMPLEX"
     assert extensions["details"] == {"limit": "aliases", "allowed": 15, "actual": COUNTED_MAX}
@@ -244,7 +246,7 @@ async def test_the_longest_row_of_fragments_is_counted(client):
         row = row.replace(f"...g{number} ", f"...f{number + 1} ")
     query = f"{{ ...f0 }} {row} fragment f246 on Query {{ __typename }}"
 
-    answer = await ask(client, query, GraphQL_Cost="1")
+    answer = await execute(client, query, GraphQL_Cost="1")
 
     assert answer.json()["extensions"] == {"cost": {"requested": 1, "allowed": PUBLIC_BUDGET}}
 
@@ -260,9 +262,9 @@ async def test_the_longest_row_of_fragments_is_counted(client):
     ],
 )
 async def test_fragments_in_a_circle_are_told_so(client, fragments, message):
-    answer = await ask(client, f"{{ ...A }} {fragments}")
+    answer = await execute(client, f"{{ ...A }} {fragments}")
 
-    assert refused(answer)["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert error_extensions(answer)["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert answer.json()["errors"][0]["message"] == message
 
 
@@ -271,7 +273,11 @@ async def test_every_operation_of_a_document_keeps_the_limits(client):
 
     answer = await ask_for(client, both, "Small")
 
-    assert refused(answer)["details"] == {"limit": "rootFields", "allowed": 10, "actual": 11}
+    assert error_extensions(answer)["details"] == {
+        "limit": "rootFields",
+        "allowed": 10,
+        "actual": 11,
+    }
 
 
 async def ask_for(client, query: str, operation: str, **headers):
@@ -301,12 +307,12 @@ ABOVE_IT = f"{{ {COSTLY} {REST} __typename __typename }}"
 
 
 async def test_the_public_may_spend_its_budget_and_no_more(client):
-    spent = await ask(client, AT_THE_BUDGET, GraphQL_Cost="1")
-    answer = await ask(client, ABOVE_IT, GraphQL_Cost="1")
+    spent = await execute(client, AT_THE_BUDGET, GraphQL_Cost="1")
+    answer = await execute(client, ABOVE_IT, GraphQL_Cost="1")
 
     assert spent.json()["extensions"] == {"cost": {"requested": 2_000, "allowed": 2_000}}
     assert data(spent)["a"] == {"nodes": []}
-    extensions = refused(answer)
+    extensions = error_extensions(answer)
     assert extensions["code"] == "QUERY_TOO_COMPLEX"
     assert extensions["details"] == {"limit": "cost", "allowed": 2_000, "actual": 2_001}
     assert answer.json()["extensions"] == {"cost": {"requested": 2_001, "allowed": 2_000}}
@@ -316,22 +322,30 @@ async def test_the_size_of_a_page_may_come_in_a_variable(client):
     query = f"query ($n: Int) {{ a: churches(first: 100) {{ {CHURCH} }} b: churches(first: $n)"
     query += f" {{ {CHURCH} }} c: churches(first: $n) {{ {CHURCH} }} }}"
 
-    small = await ask(client, query, {"n": 90}, GraphQL_Cost="1")
-    large = await ask(client, query, {"n": 100})
+    small = await execute(client, query, {"n": 90}, GraphQL_Cost="1")
+    large = await execute(client, query, {"n": 100})
 
     assert small.json()["extensions"]["cost"]["requested"] == 701 + 631 * 2
-    assert refused(large)["details"] == {"limit": "cost", "allowed": 2_000, "actual": 2_103}
+    assert error_extensions(large)["details"] == {
+        "limit": "cost",
+        "allowed": 2_000,
+        "actual": 2_103,
+    }
 
 
 async def test_organisers_may_spend_more(client, services):
-    viewer = await bearer(services, Role.VIEWER)
+    viewer = await bearer_headers(services, Role.VIEWER)
 
-    answer = await ask(client, ABOVE_IT, GraphQL_Cost="1", **viewer)
+    answer = await execute(client, ABOVE_IT, GraphQL_Cost="1", **viewer)
     field = f"churches(first: 100) {{ nodes {{ {'name ' * 100} }} }}"
-    refusal = await ask(client, f"{{ {repeated(f'a#: {field}', 10)} }}", **viewer)
+    refusal = await execute(client, f"{{ {repeated(f'a#: {field}', 10)} }}", **viewer)
 
     assert answer.json()["extensions"] == {"cost": {"requested": 2_001, "allowed": 100_000}}
-    assert refused(refusal)["details"] == {"limit": "cost", "allowed": 100_000, "actual": 101_010}
+    assert error_extensions(refusal)["details"] == {
+        "limit": "cost",
+        "allowed": 100_000,
+        "actual": 101_010,
+    }
 
 
 def test_every_role_has_the_budget_of_organisers():
@@ -370,9 +384,9 @@ def test_the_page_of_organisers_is_within_all_limits():
 
 
 async def test_the_cost_is_told_only_on_request(client):
-    silent = await ask(client, "{ __typename }")
-    told = await ask(client, "{ __typename }", GraphQL_Cost="1")
-    unparsed = await ask(client, "{ __typename", GraphQL_Cost="1")
+    silent = await execute(client, "{ __typename }")
+    told = await execute(client, "{ __typename }", GraphQL_Cost="1")
+    unparsed = await execute(client, "{ __typename", GraphQL_Cost="1")
 
     assert silent.json() == {"data": {"__typename": "Query"}}
     assert told.json()["extensions"] == {"cost": {"requested": 1, "allowed": 2_000}}
@@ -394,12 +408,12 @@ def test_the_page_of_limits_has_the_numbers():
 async def test_a_document_that_is_known_is_not_counted_again(client):
     query = "query Known($n: Int) { churches(first: $n) { totalCount } }"
     for size in (3, 4):
-        data(await ask(client, query, {"n": size}))
+        data(await execute(client, query, {"n": size}))
     known = documents.find(query)
     totals = dict(known.totals)
 
     for size in (3, 4):
-        data(await ask(client, query, {"n": size}))
+        data(await execute(client, query, {"n": size}))
 
     assert documents.find(query) is known
     assert [size for _, ((_, size),) in totals] == [3, 4]
@@ -410,6 +424,6 @@ async def test_sizes_of_pages_that_differ_are_kept_for_a_few(client):
     query = "query Sizes($n: Int) { churches(first: $n) { totalCount } }"
 
     for size in range(1, 30):
-        data(await ask(client, query, {"n": size}))
+        data(await execute(client, query, {"n": size}))
 
     assert len(documents.find(query).totals) <= TOTALS_KEPT

@@ -4,12 +4,12 @@ import pytest
 
 from domain.auth.roles import Role
 from domain.teams.status import TeamAction
-from tests import make
-from tests.asking import ask, data, serving
+from tests import factories
+from tests.accounts import bearer_headers, role_email
+from tests.graphql_client import app_client, data, execute
 from tests.schema.teams.test_decisions import decide, register
 from tests.schema.test_documents import FULL_SET
-from tests.sending import with_documents
-from tests.signing_in import bearer, email_of
+from tests.uploading import with_documents
 
 PLAYER = """
 query Player($code: String!) {
@@ -56,24 +56,24 @@ query Node($id: ID!) {
 
 @pytest.fixture
 async def viewer(services) -> dict[str, str]:
-    return await bearer(services, Role.VIEWER)
+    return await bearer_headers(services, Role.VIEWER)
 
 
 @pytest.fixture
 async def owner(services) -> dict[str, str]:
-    return await bearer(services, Role.OWNER)
+    return await bearer_headers(services, Role.OWNER)
 
 
 async def test_a_player_comes_with_the_team(client, viewer):
     await register(client, 1)
 
-    player = data(await ask(client, PLAYER, {"code": " icct-001-p03 "}, **viewer))["player"]
+    player = data(await execute(client, PLAYER, {"code": " icct-001-p03 "}, **viewer))["player"]
 
     assert (player["code"], player["position"]) == ("ICCT-001-P03", 3)
-    assert player["name"] == make.players()[2]["name"]
+    assert player["name"] == factories.players()[2]["name"]
     assert player["team"]["code"] == "ICCT-001"
     assert len(player["team"]["players"]) == 15
-    assert player["team"]["captain"]["phone"] != make.person(2)["phone"]
+    assert player["team"]["captain"]["phone"] != factories.person(2)["phone"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ async def test_a_player_comes_with_the_team(client, viewer):
 async def test_there_is_no_such_player(client, viewer, code):
     await register(client, 1)
 
-    assert data(await ask(client, PLAYER, {"code": code}, **viewer))["player"] is None
+    assert data(await execute(client, PLAYER, {"code": code}, **viewer))["player"] is None
 
 
 @pytest.mark.parametrize("position", [99, 100, 999, 9_999, 10_215, 1_000_000, 2_000_000_000])
@@ -100,14 +100,16 @@ async def test_player_keeps_a_code_after_many_squad_changes(
     plain = "query Plain($code: String!) { player(code: $code) { code position name } }"
 
     masked, printed = [
-        data(await ask(client, query, {"code": code}, **who))["player"]
+        data(await execute(client, query, {"code": code}, **who))["player"]
         for query, who in ((PLAYER, viewer), (plain, reviewer))
     ]
     edit = {"playerId": code, "expectedVersion": 1, "reason": "A typing error.", "name": "New Name"}
-    changed = data(await ask(client, RENAME, {"input": edit}, **reviewer))["updatePlayer"]["team"]
+    changed = data(await execute(client, RENAME, {"input": edit}, **reviewer))["updatePlayer"][
+        "team"
+    ]
 
     assert (masked["code"], masked["position"]) == (code, position)
-    assert printed == {"code": code, "position": position, "name": make.players()[14]["name"]}
+    assert printed == {"code": code, "position": position, "name": factories.players()[14]["name"]}
     assert changed["players"][-1] == {"code": code, "name": "New Name"}
 
 
@@ -117,15 +119,17 @@ async def test_player_of_a_team_with_a_long_number_is_found(client, viewer, revi
     code = "ICCT-2147483647-P01"
     plain = "query Plain($code: String!) { player(code: $code) { code } }"
 
-    assert data(await ask(client, PLAYER, {"code": code}, **viewer))["player"]["code"] == code
-    assert data(await ask(client, plain, {"code": code}, **reviewer)) == {"player": {"code": code}}
+    assert data(await execute(client, PLAYER, {"code": code}, **viewer))["player"]["code"] == code
+    assert data(await execute(client, plain, {"code": code}, **reviewer)) == {
+        "player": {"code": code}
+    }
 
 
 async def test_the_season_in_numbers(client, viewer, reviewer, sql):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
-    await register(client, 1, **(await with_documents(client, make.team(1))))
+    await register(client, 1, **(await with_documents(client, factories.team(1))))
     await sql.execute("UPDATE tournament SET required_documents = '{}'")
-    await register(client, 2, players=make.players(11))
+    await register(client, 2, players=factories.players(11))
     await register(client, 3, churchName="CSI Church 2")
     await register(client, 4)
     data(await decide(client, reviewer, TeamAction.REJECT, "ICCT-004"))
@@ -138,7 +142,7 @@ async def test_the_season_in_numbers(client, viewer, reviewer, sql):
         "UPDATE team SET registered_at = '2026-11-20T18:00:00Z' WHERE code = 'ICCT-001'"
     )
 
-    stats = data(await ask(client, STATS, **viewer))["teamStats"]
+    stats = data(await execute(client, STATS, **viewer))["teamStats"]
 
     assert stats["byStatus"] == [
         {"status": "PENDING", "count": 3},
@@ -161,7 +165,7 @@ async def test_the_season_in_numbers(client, viewer, reviewer, sql):
 
 
 async def test_an_empty_season_in_numbers(client, viewer):
-    stats = data(await ask(client, STATS, **viewer))["teamStats"]
+    stats = data(await execute(client, STATS, **viewer))["teamStats"]
 
     assert (stats["total"], stats["players"], stats["registeredByDay"]) == (0, 0, [])
 
@@ -169,17 +173,17 @@ async def test_an_empty_season_in_numbers(client, viewer):
 async def test_history_says_everything_to_reviewers_and_less_to_others(
     client, services, viewer, reviewer
 ):
-    answer = await ask(client, make.REGISTER, {"input": make.team(1)})
+    answer = await execute(client, factories.REGISTER, {"input": factories.team(1)})
     token = data(answer)["registerTeam"]["manageToken"]
     items = [{"note": "A clearer photo."}]
     data(await decide(client, reviewer, TeamAction.REQUEST_CHANGES, items=items))
     data(await decide(client, reviewer, TeamAction.REJECT, version=2, reason="No answer."))
     whose = 'team(code: "ICCT-001")'
 
-    told = data(await ask(client, f"{{ {whose} {{ {HISTORY} }} }}", **reviewer))["team"]
-    masked = data(await ask(client, f"{{ {whose} {{ {HISTORY} }} }}", **viewer))["team"]
+    told = data(await execute(client, f"{{ {whose} {{ {HISTORY} }} }}", **reviewer))["team"]
+    masked = data(await execute(client, f"{{ {whose} {{ {HISTORY} }} }}", **viewer))["team"]
     mine = data(
-        await ask(client, f"{{ myTeam {{ {HISTORY} }} }}", Authorization=f"Bearer {token}")
+        await execute(client, f"{{ myTeam {{ {HISTORY} }} }}", Authorization=f"Bearer {token}")
     )["myTeam"]
 
     actions = ["TEAM_REGISTERED", "TEAM_CHANGES_REQUESTED", "TEAM_REJECTED"]
@@ -194,7 +198,7 @@ async def test_history_says_everything_to_reviewers_and_less_to_others(
     assert [event["reason"] for event in told["history"]] == [None, None, "No answer."]
     assert [event["reason"] for event in mine["history"]] == [None, None, "No answer."]
     assert [event["reason"] for event in masked["history"]] == [None, None, None]
-    assert told["history"][2]["actor"]["email"] == email_of(Role.REVIEWER)
+    assert told["history"][2]["actor"]["email"] == role_email(Role.REVIEWER)
     assert masked["history"][2]["actor"]["email"] is None
     assert masked["history"][2]["actor"]["organiserId"] is not None
     assert mine["history"][2]["actor"] == {"kind": "ORGANISER", "organiserId": None, "email": None}
@@ -202,15 +206,15 @@ async def test_history_says_everything_to_reviewers_and_less_to_others(
 
 async def test_captains_are_not_told_why_organisers_made_an_exception(client, reviewer, sql):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
-    team = await with_documents(client, make.team(1))
-    answer = data(await ask(client, make.REGISTER, {"input": team}))["registerTeam"]
+    team = await with_documents(client, factories.team(1))
+    answer = data(await execute(client, factories.REGISTER, {"input": team}))["registerTeam"]
     data(await decide(client, reviewer, TeamAction.CONFIRM, overrideReason="The pastor called."))
 
     query = f"{{ myTeam {{ {HISTORY} }} }}"
-    mine = await ask(client, query, Authorization=f"Bearer {answer['manageToken']}")
+    mine = await execute(client, query, Authorization=f"Bearer {answer['manageToken']}")
 
     assert data(mine)["myTeam"]["history"][-1]["reason"] is None
-    log = data(await ask(client, AUDIT, {"filter": {"action": ["TEAM_CONFIRMED"]}}, **reviewer))
+    log = data(await execute(client, AUDIT, {"filter": {"action": ["TEAM_CONFIRMED"]}}, **reviewer))
     assert log["auditLog"]["nodes"][0]["reason"] == "The pastor called."
 
 
@@ -219,9 +223,11 @@ async def test_the_audit_log_is_read_from_the_newest_on(client, reviewer):
         await register(client, number)
     answer = await decide(client, reviewer, TeamAction.CONFIRM, "ICCT-002")
 
-    one = data(await ask(client, AUDIT, {"first": 2}, **reviewer))["auditLog"]
+    one = data(await execute(client, AUDIT, {"first": 2}, **reviewer))["auditLog"]
     after = one["pageInfo"]["endCursor"]
-    rest = data(await ask(client, AUDIT, {"first": 100, "after": after}, **reviewer))["auditLog"]
+    rest = data(await execute(client, AUDIT, {"first": 100, "after": after}, **reviewer))[
+        "auditLog"
+    ]
 
     assert [node["action"] for node in one["nodes"]] == ["TEAM_CONFIRMED", "TEAM_REGISTERED"]
     assert one["nodes"][0]["requestId"] == answer.headers["X-Request-ID"]
@@ -241,7 +247,7 @@ async def test_the_audit_log_is_searched(client, services, reviewer, sql):
     moment = await sql.fetchval("SELECT at FROM audit_event WHERE action = 'team.confirmed'")
 
     async def actions(**wanted):
-        found = data(await ask(client, AUDIT, {"filter": wanted}, **reviewer))["auditLog"]
+        found = data(await execute(client, AUDIT, {"filter": wanted}, **reviewer))["auditLog"]
         assert found["totalCount"] == len(found["nodes"])
         return [(node["action"], node["teamCode"]) for node in found["nodes"]]
 
@@ -269,7 +275,9 @@ async def test_deliveries_say_what_is_owed_done_and_given_up(client, reviewer, s
     )
 
     async def deliveries(**wanted):
-        found = data(await ask(client, DELIVERIES, {"filter": wanted}, **reviewer))["deliveries"]
+        found = data(await execute(client, DELIVERIES, {"filter": wanted}, **reviewer))[
+            "deliveries"
+        ]
         assert found["totalCount"] == len(found["nodes"])
         return found["nodes"]
 
@@ -295,18 +303,18 @@ async def test_players_of_two_live_teams_are_named_to_reviewers_alone(
     other = {"name": "r  ANAND", "dateOfBirth": "2001-02-03"}
     namesake = {"name": "R Anand", "dateOfBirth": "1999-01-01"}
     first = data(
-        await ask(
+        await execute(
             client,
-            make.REGISTER,
-            {"input": make.team(1, players=[*make.players(11), twin])},
+            factories.REGISTER,
+            {"input": factories.team(1, players=[*factories.players(11), twin])},
         )
     )["registerTeam"]
-    await register(client, 2, players=[other, *make.players(11)])
-    await register(client, 3, players=[namesake, *make.players(11)])
+    await register(client, 2, players=[other, *factories.players(11)])
+    await register(client, 3, players=[namesake, *factories.players(11)])
     elsewhere = "readiness { isReady playersElsewhere { playerCode otherPlayerCode } }"
 
     async def seen(query, **headers):
-        (team,) = data(await ask(client, query, **headers)).values()
+        (team,) = data(await execute(client, query, **headers)).values()
         return team["readiness"]
 
     of_first = f'{{ team(code: "ICCT-001") {{ {elsewhere} }} }}'
@@ -325,15 +333,15 @@ async def test_players_of_two_live_teams_are_named_to_reviewers_alone(
 
 async def test_anything_is_found_by_its_id_by_who_may_see_it(client, viewer, reviewer, owner, sql):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
-    await register(client, 1, **(await with_documents(client, make.team(1))))
+    await register(client, 1, **(await with_documents(client, factories.team(1))))
 
     async def node(statement, who):
         found = await sql.fetchval(statement)
-        return data(await ask(client, NODE, {"id": found.hex}, **who))["node"]
+        return data(await execute(client, NODE, {"id": found.hex}, **who))["node"]
 
     team = "SELECT id FROM team"
-    assert (await node(team, reviewer))["captain"]["phone"] == make.person(2)["phone"]
-    assert (await node(team, viewer))["captain"]["phone"] != make.person(2)["phone"]
+    assert (await node(team, reviewer))["captain"]["phone"] == factories.person(2)["phone"]
+    assert (await node(team, viewer))["captain"]["phone"] != factories.person(2)["phone"]
     player = await node("SELECT id FROM player WHERE position = 4", viewer)
     assert (player["__typename"], player["code"]) == ("Player", "ICCT-001-P04")
     assert player["team"]["code"] == "ICCT-001"
@@ -341,8 +349,8 @@ async def test_anything_is_found_by_its_id_by_who_may_see_it(client, viewer, rev
     assert (await node(document, reviewer))["kind"] == "PASTOR_LETTER"
     assert await node(document, viewer) is None
     himself = "SELECT id FROM organiser WHERE role = 'REVIEWER'"
-    assert (await node(himself, reviewer))["email"] == email_of(Role.REVIEWER)
-    assert (await node(himself, owner))["email"] == email_of(Role.REVIEWER)
+    assert (await node(himself, reviewer))["email"] == role_email(Role.REVIEWER)
+    assert (await node(himself, owner))["email"] == role_email(Role.REVIEWER)
     assert await node(himself, viewer) is None
     session = (
         "SELECT s.id FROM organiser_session s JOIN organiser o ON o.id = s.organiser_id"
@@ -354,16 +362,16 @@ async def test_anything_is_found_by_its_id_by_who_may_see_it(client, viewer, rev
 
 @pytest.mark.parametrize("id", ["nonsense", "0" * 32, "ICCT-001", ""])
 async def test_an_id_of_nothing_finds_nothing(client, viewer, id):
-    assert data(await ask(client, NODE, {"id": id}, **viewer))["node"] is None
+    assert data(await execute(client, NODE, {"id": id}, **viewer))["node"] is None
 
 
 async def test_an_api_token_is_found_by_its_id(client, owner):
     query = """mutation C($input: CreateApiTokenInput!) {
       createApiToken(input: $input) { apiToken { id } } }"""
-    made = data(await ask(client, query, {"input": {"name": "x", "role": "VIEWER"}}, **owner))
+    made = data(await execute(client, query, {"input": {"name": "x", "role": "VIEWER"}}, **owner))
     token_id = made["createApiToken"]["apiToken"]["id"]
 
-    found = data(await ask(client, NODE, {"id": token_id}, **owner))["node"]
+    found = data(await execute(client, NODE, {"id": token_id}, **owner))["node"]
 
     assert found == {"__typename": "ApiToken", "id": token_id}
 
@@ -389,12 +397,12 @@ BIRTHS = {
 async def test_dates_of_birth_are_hidden_from_viewers(
     settings_with, database_url, viewer, reviewer, sql, way
 ):
-    async with serving(settings_with(**way), database_url) as client:
-        squad = [make.players()[0] | {"dateOfBirth": BORN}, *make.players()[1:]]
+    async with app_client(settings_with(**way), database_url) as client:
+        squad = [factories.players()[0] | {"dateOfBirth": BORN}, *factories.players()[1:]]
         await register(client, 1, players=squad)
         wanted = {"expectedVersion": 1, "reason": "As on the passport.", "dateOfBirth": BORN}
         born = {"playerId": "ICCT-001-P02", **wanted}
-        data(await ask(client, RENAME, {"input": born}, **reviewer))
+        data(await execute(client, RENAME, {"input": born}, **reviewer))
         ids = {
             "<team>": (await sql.fetchval("SELECT id FROM team")).hex,
             "<player>": (await sql.fetchval("SELECT id FROM player WHERE position = 1")).hex,
@@ -404,8 +412,8 @@ async def test_dates_of_birth_are_hidden_from_viewers(
                 query = query.replace(mark, value)  # noqa: PLW2901 - filled in
 
             # The second time it is executed by its plan.
-            shown = [await ask(client, query, **reviewer) for _ in range(3)]
-            hidden = [await ask(client, query, **viewer) for _ in range(3)]
+            shown = [await execute(client, query, **reviewer) for _ in range(3)]
+            hidden = [await execute(client, query, **viewer) for _ in range(3)]
 
             assert all(data(one) and BORN in one.text for one in shown), name
             assert all(data(one) and BORN not in one.text for one in hidden), name

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_corrections import rows
 
 PARTS = """
@@ -21,7 +21,7 @@ PERSON = {"name": "NAME_TOO_SHORT", "phone": "PHONE_INVALID", "email": "EMAIL_IN
 
 def without(number: int, *path) -> dict:
     """A form without the part at this path."""
-    form = make.team(number)
+    form = factories.team(number)
     part = form
     for step in path[:-1]:
         part = part[step]
@@ -30,7 +30,7 @@ def without(number: int, *path) -> dict:
 
 
 def with_null(number: int, *path) -> dict:
-    form = make.team(number)
+    form = factories.team(number)
     part = form
     for step in path[:-1]:
         part = part[step]
@@ -59,8 +59,8 @@ async def test_part_that_is_left_out_is_an_issue(client, sql, make_form, path, i
 
     # The first is answered by graphql-core, the second by the plan of the operation.
     for _ in range(2):
-        refusal = refused(await ask(client, make.REGISTER, variables))
-        report = data(await ask(client, make.VALIDATE, variables))["validateTeam"]
+        refusal = error_extensions(await execute(client, factories.REGISTER, variables))
+        report = data(await execute(client, factories.VALIDATE, variables))["validateTeam"]
 
         found = [(one["pointer"], one["code"]) for one in refusal["issues"]]
         assert (refusal["code"], found) == ("VALIDATION_FAILED", issues)
@@ -69,13 +69,13 @@ async def test_part_that_is_left_out_is_an_issue(client, sql, make_form, path, i
 
 
 async def test_all_parts_that_are_left_out_come_at_once(client, sql):
-    form = make.team()
+    form = factories.team()
     form["documents"] = [{"kind": "PASTOR_LETTER"}, {"documentId": "0" * 32}, None]
     form["players"][3] = None
     form["players"][5] = {"documents": [{}]}
     del form["captain"]["email"], form["teamName"]
 
-    refusal = refused(await ask(client, make.REGISTER, {"input": form}))
+    refusal = error_extensions(await execute(client, factories.REGISTER, {"input": form}))
 
     assert [(one["pointer"], one["code"]) for one in refusal["issues"]] == [
         ("/input/teamName", "NAME_TOO_SHORT"),
@@ -91,7 +91,7 @@ async def test_all_parts_that_are_left_out_come_at_once(client, sql):
 
 
 async def test_empty_form_has_an_issue_for_every_part(client):
-    refusal = refused(await ask(client, make.REGISTER, {"input": {}}))
+    refusal = error_extensions(await execute(client, factories.REGISTER, {"input": {}}))
 
     assert [one["pointer"] for one in refusal["issues"]] == [
         "/input/teamName",
@@ -104,7 +104,7 @@ async def test_empty_form_has_an_issue_for_every_part(client):
 
 async def test_parts_that_are_variables_of_their_own_may_be_left_out(client):
     for _ in range(2):
-        report = data(await ask(client, PARTS, {"team": "Zion XI"}))["validateTeam"]
+        report = data(await execute(client, PARTS, {"team": "Zion XI"}))["validateTeam"]
 
         assert [(one["pointer"], one["code"]) for one in report["issues"]] == [
             *((f"/input/captain/{name}", code) for name, code in PERSON.items()),
@@ -125,9 +125,9 @@ async def test_parts_that_are_variables_of_their_own_may_be_left_out(client):
     ],
 )
 async def test_what_programs_get_wrong_is_no_issue(client, variables, place):
-    answer = await ask(client, make.REGISTER, variables)
+    answer = await execute(client, factories.REGISTER, variables)
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert place in answer.json()["errors"][0]["message"]
 
 
@@ -135,8 +135,10 @@ async def test_reference_and_version_stay_required(client, sql, reviewer):
     query = "mutation U($input: UpdateTeamInput!) { updateTeam(input: $input) { __typename } }"
     before = await rows(sql)
 
-    answer = await ask(client, query, {"input": {"teamId": "ICCT-001", "captain": {}}}, **reviewer)
+    answer = await execute(
+        client, query, {"input": {"teamId": "ICCT-001", "captain": {}}}, **reviewer
+    )
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert "expectedVersion" in answer.json()["errors"][0]["message"]
     assert await rows(sql) == before

@@ -11,9 +11,9 @@ from domain.teams.status import TeamAction
 from domain.tournaments import TEXT_RULES, TournamentRules
 from resolvers.security.secrets import Secrets, manage_token
 from schema.scalars import utc_text
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
 from tests.conftest import SECRET
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_decisions import decide
 from tests.statement_recorder import record_statements
 
@@ -34,14 +34,14 @@ AADHAAR = "2345 6789 0124"
 
 
 async def register(client, number=0, **changes):
-    return await ask(client, make.REGISTER, {"input": make.team(number, **changes)})
+    return await execute(client, factories.REGISTER, {"input": factories.team(number, **changes)})
 
 
 async def issues_of(client, **changes) -> list[tuple[str, str]]:
     """Pointers and codes; the dry run has to agree."""
-    variables = {"input": make.team(**changes)}
-    issues = refused(await ask(client, make.REGISTER, variables))["issues"]
-    report = data(await ask(client, make.VALIDATE, variables))["validateTeam"]
+    variables = {"input": factories.team(**changes)}
+    issues = error_extensions(await execute(client, factories.REGISTER, variables))["issues"]
+    report = data(await execute(client, factories.VALIDATE, variables))["validateTeam"]
     assert report == {"isValid": False, "blockers": [], "issues": issues}
     return [(issue["pointer"], issue["code"]) for issue in issues]
 
@@ -110,7 +110,7 @@ async def stored_team(sql, names: list[str], details: list[tuple]) -> dict:
 
 
 async def test_a_registered_team_is_answered_whole(client, sql):
-    squad = make.players(11)
+    squad = factories.players(11)
     names = [player["name"] for player in squad[:10]] + ["R. Anand"]
     squad[0] |= {"role": "BATSMAN", "jerseyNumber": 0, "dateOfBirth": "2008-02-29"}
     squad[1] |= {"role": "BOWLER", "jerseyNumber": 999}
@@ -122,8 +122,8 @@ async def test_a_registered_team_is_answered_whole(client, sql):
         client,
         teamName=" St. Peter's  Warriors & Co ",
         churchName="CSI Christ Church",
-        captain=make.person(0, phone="09876543210", email="Captain@Example.ORG"),
-        viceCaptain=make.person(1, whatsapp="+44 20 7946 0018"),
+        captain=factories.person(0, phone="09876543210", email="Captain@Example.ORG"),
+        viceCaptain=factories.person(1, whatsapp="+44 20 7946 0018"),
         players=squad,
         locale="ta-IN",
     )
@@ -143,9 +143,9 @@ async def test_a_registered_team_is_answered_whole(client, sql):
 
 
 async def test_a_repeat_is_answered_as_the_first_time_but_for_replayed(client):
-    variables = {"input": make.team(idempotencyKey="a key of the test")}
+    variables = {"input": factories.team(idempotencyKey="a key of the test")}
 
-    first, again = [data(await ask(client, make.REGISTER, variables)) for _ in range(2)]
+    first, again = [data(await execute(client, factories.REGISTER, variables)) for _ in range(2)]
 
     assert (first["registerTeam"].pop("replayed"), again["registerTeam"].pop("replayed")) == (
         False,
@@ -155,10 +155,10 @@ async def test_a_repeat_is_answered_as_the_first_time_but_for_replayed(client):
 
 
 async def test_all_that_is_wrong_comes_at_once_in_the_order_of_the_form(client, sql):
-    team = make.team(
+    team = factories.team(
         teamName="X",
-        captain=make.person(phone="0000000000"),
-        viceCaptain=make.person(1, email="nobody"),
+        captain=factories.person(phone="0000000000"),
+        viceCaptain=factories.person(1, email="nobody"),
     )
     team["players"][2]["role"] = "KEEPER"
     team["players"][3]["name"] = "---"
@@ -166,9 +166,9 @@ async def test_all_that_is_wrong_comes_at_once_in_the_order_of_the_form(client, 
     team["players"][14]["dateOfBirth"] = "2023-02-29"
     variables = {"input": team}
 
-    answer = await ask(client, make.REGISTER, variables)
+    answer = await execute(client, factories.REGISTER, variables)
 
-    issues = refused(answer)["issues"]
+    issues = error_extensions(answer)["issues"]
     assert answer.json()["errors"][0]["message"] == "7 details need attention."
     assert [(issue["pointer"], issue["code"], issue["params"]) for issue in issues] == [
         ("/input/teamName", "NAME_TOO_SHORT", {"min": 3}),
@@ -193,10 +193,10 @@ async def test_all_that_is_wrong_comes_at_once_in_the_order_of_the_form(client, 
      "അരുൺ", "Ana María", "李 明"],
 )  # fmt: skip
 async def test_names_of_people_are_taken_as_they_are(client, name):
-    squad = make.players()
+    squad = factories.players()
     squad[5]["name"] = name
 
-    team = data(await register(client, captain=make.person(name=name), players=squad))
+    team = data(await register(client, captain=factories.person(name=name), players=squad))
 
     assert team["registerTeam"]["team"]["captain"]["name"] == name
     assert team["registerTeam"]["team"]["players"][5]["name"] == name
@@ -217,7 +217,9 @@ async def test_names_of_churches_and_teams_are_taken_as_they_are(client, name):
      "0091 98765 43210", "+91\u00a098765\u00a043210"],
 )  # fmt: skip
 async def test_phones_are_taken_however_people_write_them(client, phone):
-    team = data(await register(client, captain=make.person(phone=phone)))["registerTeam"]["team"]
+    team = data(await register(client, captain=factories.person(phone=phone)))["registerTeam"][
+        "team"
+    ]
 
     assert team["captain"]["phone"] == "+919876543210"
 
@@ -226,16 +228,16 @@ async def test_phones_are_taken_however_people_write_them(client, phone):
     ("count", "code"), [(0, "SMALL"), (10, "SMALL"), (16, "LARGE"), (200, "LARGE")]
 )
 async def test_squads_of_the_wrong_size_are_refused(client, count, code):
-    answer = await register(client, players=make.players(count))
+    answer = await register(client, players=factories.players(count))
 
-    (issue,) = refused(answer)["issues"]
+    (issue,) = error_extensions(answer)["issues"]
     assert (issue["path"], issue["code"]) == (["input", "players"], f"SQUAD_TOO_{code}")
     assert issue["params"] == {"min": 11, "max": 15, "actual": count}
 
 
 @pytest.mark.parametrize("count", [11, 15])
 async def test_squads_of_the_right_size_are_taken(client, count):
-    team = data(await register(client, players=make.players(count)))["registerTeam"]["team"]
+    team = data(await register(client, players=factories.players(count)))["registerTeam"]["team"]
 
     assert len(team["players"]) == count
 
@@ -243,15 +245,21 @@ async def test_squads_of_the_right_size_are_taken(client, count):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"captain": make.person(phone="0000000000")}, ("/input/captain/phone", "PHONE_INVALID")),
-        ({"captain": make.person(phone=9876543210)}, ("/input/captain/phone", "PHONE_INVALID")),
-        ({"captain": make.person(email="a@b")}, ("/input/captain/email", "EMAIL_INVALID")),
-        ({"captain": make.person(name="An\0and")}, ("/input/captain/name", "NAME_CHARACTERS")),
-        ({"captain": make.person(name="---")}, ("/input/captain/name", "NAME_CHARACTERS")),
-        ({"captain": make.person(name="A")}, ("/input/captain/name", "NAME_TOO_SHORT")),
-        ({"captain": make.person(name="An" * 26)}, ("/input/captain/name", "NAME_TOO_LONG")),
         (
-            {"captain": make.person(name=f"Anand {AADHAAR}")},
+            {"captain": factories.person(phone="0000000000")},
+            ("/input/captain/phone", "PHONE_INVALID"),
+        ),
+        (
+            {"captain": factories.person(phone=9876543210)},
+            ("/input/captain/phone", "PHONE_INVALID"),
+        ),
+        ({"captain": factories.person(email="a@b")}, ("/input/captain/email", "EMAIL_INVALID")),
+        ({"captain": factories.person(name="An\0and")}, ("/input/captain/name", "NAME_CHARACTERS")),
+        ({"captain": factories.person(name="---")}, ("/input/captain/name", "NAME_CHARACTERS")),
+        ({"captain": factories.person(name="A")}, ("/input/captain/name", "NAME_TOO_SHORT")),
+        ({"captain": factories.person(name="An" * 26)}, ("/input/captain/name", "NAME_TOO_LONG")),
+        (
+            {"captain": factories.person(name=f"Anand {AADHAAR}")},
             ("/input/captain/name", "IDENTITY_NUMBER_NOT_ALLOWED"),
         ),
         ({"teamName": "Lions\nTigers"}, ("/input/teamName", "NAME_CHARACTERS")),
@@ -261,7 +269,7 @@ async def test_squads_of_the_right_size_are_taken(client, count):
             ("/input/churchName", "IDENTITY_NUMBER_NOT_ALLOWED"),
         ),
         (
-            {"viceCaptain": make.person(0, name="Benny")},
+            {"viceCaptain": factories.person(0, name="Benny")},
             ("/input/viceCaptain/phone", "SAME_PERSON_TWICE"),
         ),
         (
@@ -279,7 +287,7 @@ async def test_what_cannot_be_is_refused_with_a_code_of_its_own(client, changes,
 
 
 async def test_the_dry_run_of_a_form_that_is_right_has_nothing_to_say(client, sql):
-    report = data(await ask(client, make.VALIDATE, {"input": make.team()}))
+    report = data(await execute(client, factories.VALIDATE, {"input": factories.team()}))
 
     assert report == {"validateTeam": {"isValid": True, "blockers": [], "issues": []}}
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
@@ -289,8 +297,8 @@ async def test_the_dry_run_names_what_stands_in_the_way(client, sql):
     data(await register(client, 0, churchName="CSI Zion"))
     await sql.execute("UPDATE tournament SET capacity = 1, teams_per_church = 1")
 
-    variables = {"input": make.team(1, churchName="CSI Zion")}
-    report = data(await ask(client, make.VALIDATE, variables))["validateTeam"]
+    variables = {"input": factories.team(1, churchName="CSI Zion")}
+    report = data(await execute(client, factories.VALIDATE, variables))["validateTeam"]
 
     assert report == {
         "isValid": True,
@@ -305,7 +313,7 @@ async def test_the_rules_are_those_of_the_validator(client, sql):
         " required_documents = '{PASTOR_LETTER,PHOTO}', consent_version = '2026-1'"
     )
 
-    rules = data(await ask(client, RULES))["registrationRules"]
+    rules = data(await execute(client, RULES))["registrationRules"]
 
     assert rules == {
         "squadMin": 7,
@@ -338,7 +346,7 @@ async def test_the_rules_are_those_of_the_validator(client, sql):
 
 
 async def test_the_rules_of_a_new_tournament_are_the_usual_ones(client):
-    rules = data(await ask(client, RULES))["registrationRules"]
+    rules = data(await execute(client, RULES))["registrationRules"]
 
     usual = TournamentRules()
     assert (rules["squadMin"], rules["squadMax"]) == (usual.squad_min, usual.squad_max)
@@ -349,8 +357,8 @@ async def test_the_rules_of_a_new_tournament_are_the_usual_ones(client):
 async def test_a_squad_is_measured_by_the_rules_of_the_tournament(client, sql):
     await sql.execute("UPDATE tournament SET squad_min = 2, squad_max = 3, consent_version = '2'")
 
-    found = await issues_of(client, players=make.players(4), consentVersion="1")
-    taken = data(await register(client, players=make.players(2), consentVersion="2"))
+    found = await issues_of(client, players=factories.players(4), consentVersion="1")
+    taken = data(await register(client, players=factories.players(2), consentVersion="2"))
 
     assert found == [
         ("/input/players", "SQUAD_TOO_LARGE"),
@@ -367,7 +375,7 @@ async def test_the_tournament_tells_its_window_and_its_places(client, sql):
     data(await register(client))
 
     answer = data(
-        await ask(
+        await execute(
             client,
             "{ tournament { id name venue timeZone feeAmount feeCurrency upiId upiPayee"
             " registration { state opensAt closesAt capacity taken remaining } } }",
@@ -405,7 +413,7 @@ async def test_churches_come_by_name_in_pages(client, five_churches):
     pages = []
     after = None
     for _ in range(3):
-        page = data(await ask(client, CHURCHES, {"first": 2, "after": after}))["churches"]
+        page = data(await execute(client, CHURCHES, {"first": 2, "after": after}))["churches"]
         assert [edge["node"] for edge in page["edges"]] == page["nodes"]
         assert page["pageInfo"]["startCursor"] == page["edges"][0]["cursor"]
         assert page["pageInfo"]["endCursor"] == page["edges"][-1]["cursor"]
@@ -425,11 +433,11 @@ async def test_a_walk_while_churches_come_neither_repeats_nor_skips(client, five
     seen: list[str] = []
     after = None
     for number, name in enumerate(["CSI AA Church", "CSI CC Church", "CSI EE Church"], start=10):
-        page = data(await ask(client, CHURCHES, {"first": 2, "after": after}))["churches"]
+        page = data(await execute(client, CHURCHES, {"first": 2, "after": after}))["churches"]
         seen += [node["name"] for node in page["nodes"]]
         after = page["pageInfo"]["endCursor"]
         data(await register(client, number, churchName=name))
-    page = data(await ask(client, CHURCHES, {"after": after}))["churches"]
+    page = data(await execute(client, CHURCHES, {"after": after}))["churches"]
     seen += [node["name"] for node in page["nodes"]]
 
     assert len(seen) == len(set(seen))
@@ -437,7 +445,7 @@ async def test_a_walk_while_churches_come_neither_repeats_nor_skips(client, five
 
 
 async def test_an_empty_page_has_no_cursors(client, five_churches):
-    page = data(await ask(client, CHURCHES, {"search": "nothing"}))["churches"]
+    page = data(await execute(client, CHURCHES, {"search": "nothing"}))["churches"]
 
     assert page == {
         "nodes": [],
@@ -455,7 +463,7 @@ async def test_an_empty_page_has_no_cursors(client, five_churches):
 async def test_a_church_is_found_however_it_is_written(client, five_churches, search):
     query = "query ($s: String) { churches(search: $s) { totalCount nodes { name } } }"
 
-    found = data(await ask(client, query, {"s": search}))["churches"]
+    found = data(await execute(client, query, {"s": search}))["churches"]
 
     assert found == {"totalCount": 1, "nodes": [{"name": "CSI E Church"}]}
 
@@ -472,10 +480,10 @@ async def test_church_without_a_live_team_is_not_shown(
     ]
 
     shown = [
-        [one["name"] for one in data(await ask(client, query))["churches"]["nodes"]]
+        [one["name"] for one in data(await execute(client, query))["churches"]["nodes"]]
         for query in queries
     ]
-    counted = data(await ask(client, '{ churches(search: "csi") { totalCount } }'))
+    counted = data(await execute(client, '{ churches(search: "csi") { totalCount } }'))
     again = data(await register(client, 9, churchName="c.s.i. d church"))["registerTeam"]["team"]
 
     others = [name for name in five_churches if name != "CSI D Church"]
@@ -484,13 +492,13 @@ async def test_church_without_a_live_team_is_not_shown(
     # The church is still known, and shown again with its new team.
     assert (again["church"]["name"], again["church"]["teamsRegistered"]) == ("CSI D Church", 1)
     assert await sql.fetchval("SELECT count(*) FROM church") == 5
-    page = data(await ask(client, "{ churches { nodes { name } } }"))["churches"]["nodes"]
+    page = data(await execute(client, "{ churches { nodes { name } } }"))["churches"]["nodes"]
     assert [one["name"] for one in page] == five_churches
 
 
 @pytest.mark.parametrize("search", ["%", "_", "\\", "100%"])
 async def test_signs_of_patterns_find_only_themselves(client, five_churches, search):
-    page = data(await ask(client, CHURCHES, {"search": search}))["churches"]
+    page = data(await execute(client, CHURCHES, {"search": search}))["churches"]
 
     assert page["nodes"] == []
 
@@ -516,23 +524,23 @@ async def test_signs_of_patterns_find_only_themselves(client, five_churches, sea
     ],
 )
 async def test_pages_that_cannot_be_are_refused(client, variables):
-    answer = await ask(client, CHURCHES, variables)
+    answer = await execute(client, CHURCHES, variables)
 
-    assert (answer.status_code, refused(answer)["code"]) == (400, "BAD_USER_INPUT")
+    assert (answer.status_code, error_extensions(answer)["code"]) == (400, "BAD_USER_INPUT")
 
 
 @pytest.mark.parametrize("first", [1, 100, None])
 async def test_pages_of_one_to_a_hundred_are_given(client, five_churches, first):
-    page = data(await ask(client, CHURCHES, {"first": first}))["churches"]
+    page = data(await execute(client, CHURCHES, {"first": first}))["churches"]
 
     assert len(page["nodes"]) == min(first or 50, 5)
 
 
 async def test_the_total_is_counted_only_when_it_is_asked_for(client, five_churches):
     with record_statements() as uncounted:
-        data(await ask(client, UNCOUNTED))
+        data(await execute(client, UNCOUNTED))
     with record_statements() as counted:
-        found = data(await ask(client, COUNTED))["churches"]
+        found = data(await execute(client, COUNTED))["churches"]
 
     assert found == {"totalCount": 5, "nodes": [{"name": five_churches[0]}]}
     assert (len(uncounted), len(counted)) == (1, 2)

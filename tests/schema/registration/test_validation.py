@@ -19,7 +19,7 @@ from persistence.repositories import tournaments
 from resolvers.registration.register import register_team, validate_team
 from resolvers.security.secrets import Secrets
 from resolvers.services import Services
-from tests import make
+from tests import factories
 from tests.conftest import SECRET
 from tests.databases import dsn
 
@@ -60,7 +60,7 @@ def changed(original, values) -> st.SearchStrategy:
 @st.composite
 def forms(draw) -> TeamForm:
     """A right form of a new team or of one that is registered, changed in some places or none."""
-    form = make.form(draw(st.integers(0, REGISTERED + 3)))
+    form = factories.form(draw(st.integers(0, REGISTERED + 3)))
     squad = list(form.players)
     if draw(st.booleans()):
         squad = squad[: draw(st.integers(0, 15))] + squad[: draw(st.integers(0, 4))]
@@ -110,7 +110,7 @@ def services(database_url, clock, loop, storage, accounts):
             partial(tournaments.create_default, capacity=None, required_documents=(), now=clock.now)
         )
         for number in range(REGISTERED):
-            await register_team(services, make.form(number), key=None, request_id="request")
+            await register_team(services, factories.form(number), key=None, request_id="request")
 
     loop(fill())
     yield services

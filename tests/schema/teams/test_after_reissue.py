@@ -8,12 +8,12 @@ import pytest
 
 from domain.auth.roles import Role
 from resolvers.security.secrets import manage_token
-from tests import make
-from tests.asking import ask, data, refused, serving
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import app_client, data, error_extensions, execute
 from tests.schema.teams.test_decisions import everything
 from tests.schema.test_documents import FULL_SET
-from tests.sending import with_documents
-from tests.signing_in import bearer
+from tests.uploading import with_documents
 
 KEY = {"Idempotency_Key": "key-of-the-captain"}
 FIELDS = """
@@ -50,7 +50,7 @@ mutation Withdraw($input: WithdrawMyTeamInput!) {
   withdrawMyTeam(input: $input) { team { name } }
 }
 """
-NEW = make.person(90, name="Priya Newcomer", email="priya.newcomer@example.org")
+NEW = factories.person(90, name="Priya Newcomer", email="priya.newcomer@example.org")
 HIDDEN = {"name": "•••", "phone": None, "whatsapp": None, "email": None}
 
 
@@ -58,31 +58,36 @@ HIDDEN = {"name": "•••", "phone": None, "whatsapp": None, "email": None}
 async def form(client, sql) -> dict:
     """The input of a team with documents, and the tournament that asks for them."""
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
-    return await with_documents(client, make.team(1))
+    return await with_documents(client, factories.team(1))
 
 
 async def register(client, form) -> dict:
-    return data(await ask(client, REGISTER, {"input": form}, **KEY))["registerTeam"]
+    return data(await execute(client, REGISTER, {"input": form}, **KEY))["registerTeam"]
 
 
 async def reissue(client, reviewer, version: int = 1) -> str:
     wanted = {"teamId": "ICCT-001", "expectedVersion": version, "reason": "A new captain came."}
-    return data(await ask(client, REISSUE, {"input": wanted}, **reviewer))["reissueManageToken"][
-        "manageToken"
-    ]
+    return data(await execute(client, REISSUE, {"input": wanted}, **reviewer))[
+        "reissueManageToken"
+    ]["manageToken"]
 
 
 async def hand_over(client, reviewer) -> str:
     """A new captain with contacts of her own, told by organisers what is wrong."""
     token = await reissue(client, reviewer)
-    update = {"expectedVersion": 2, "token": token, "captain": NEW, "viceCaptain": make.person(91)}
-    data(await ask(client, UPDATE, {"input": update}))
+    update = {
+        "expectedVersion": 2,
+        "token": token,
+        "captain": NEW,
+        "viceCaptain": factories.person(91),
+    }
+    data(await execute(client, UPDATE, {"input": update}))
     asked = {
         "teamId": "ICCT-001",
         "expectedVersion": 3,
         "items": [{"note": "The pastor does not know the former captain."}],
     }
-    data(await ask(client, REQUEST, {"input": asked}, **reviewer))
+    data(await execute(client, REQUEST, {"input": asked}, **reviewer))
     return token
 
 
@@ -125,7 +130,7 @@ async def test_repeat_after_a_new_token_shows_the_team_without_people(
         "playersElsewhere": [],
     }
     assert await everything(sql) == before
-    mine = data(await ask(client, f'{{ myTeam(token: "{token}") {{ {FIELDS} }} }}'))["myTeam"]
+    mine = data(await execute(client, f'{{ myTeam(token: "{token}") {{ {FIELDS} }} }}'))["myTeam"]
     assert mine["captain"]["email"] == "priya.newcomer@example.org"
     assert len(mine["history"]) == 4
 
@@ -138,14 +143,14 @@ async def test_nothing_of_people_is_in_any_answer_to_the_former_captain(
     await hand_over(client, reviewer)
     old = first["manageToken"]
     async with AsyncExitStack() as stack:
-        other = await stack.enter_async_context(serving(settings_with(**way), database_url))
+        other = await stack.enter_async_context(app_client(settings_with(**way), database_url))
         answers = [
-            *[await ask(other, REGISTER, {"input": form}, **KEY) for _ in range(3)],
-            await ask(other, REGISTER, {"input": form}),
-            await ask(other, REGISTER, {"input": {**form, "teamName": "Others"}}, **KEY),
-            await ask(other, make.VALIDATE, {"input": form}),
+            *[await execute(other, REGISTER, {"input": form}, **KEY) for _ in range(3)],
+            await execute(other, REGISTER, {"input": form}),
+            await execute(other, REGISTER, {"input": {**form, "teamName": "Others"}}, **KEY),
+            await execute(other, factories.VALIDATE, {"input": form}),
             *[
-                await ask(other, f"{{ myTeam {{ {fields} }} }}", Authorization=f"Bearer {old}")
+                await execute(other, f"{{ myTeam {{ {fields} }} }}", Authorization=f"Bearer {old}")
                 for fields in (FIELDS, "captain { email phone }", FIELDS)
             ],
         ]
@@ -160,7 +165,7 @@ async def test_nothing_of_people_is_in_any_answer_to_the_former_captain(
     ("document", "extra"),
     [
         (UPDATE, {"teamName": "Taken Back"}),
-        (UPDATE, {"captain": make.person(7)}),
+        (UPDATE, {"captain": factories.person(7)}),
         (UPDATE, {"players": []}),
         (RESUBMIT, {"documents": []}),
         (WITHDRAW, {"reason": "Nobody else shall play."}),
@@ -174,9 +179,9 @@ async def test_former_captain_changes_nothing(client, form, reviewer, sql, docum
 
     wanted = {"expectedVersion": 4, **extra, **({"token": old} if by == "argument" else {})}
     headers = {} if by == "argument" else {"Authorization": f"Bearer {old}"}
-    answer = await ask(client, document, {"input": wanted}, **headers)
+    answer = await execute(client, document, {"input": wanted}, **headers)
 
-    assert refused(answer)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(answer)["code"] == "UNAUTHENTICATED"
     assert await everything(sql) == before
 
 
@@ -198,11 +203,11 @@ async def test_token_that_is_replaced_while_it_is_used_changes_nothing(
             "UPDATE team SET manage_generation = 2, version = 2, status = 'CHANGES_REQUESTED'"
         )
         wanted = {"expectedVersion": 2, "token": old, **extra}
-        late = asyncio.create_task(ask(client, document, {"input": wanted}))
+        late = asyncio.create_task(execute(client, document, {"input": wanted}))
         await until_somebody_waits(sql)
     answer = await late
 
-    assert refused(answer)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(answer)["code"] == "UNAUTHENTICATED"
     row = await sql.fetchrow("SELECT name, status, version FROM team")
     assert tuple(row) == ("Warriors 1", "CHANGES_REQUESTED", 2)
 
@@ -224,8 +229,8 @@ async def test_tokens_of_other_generations_open_nothing(
     token = manage_token(services.secrets, UUID(team["id"]), generation)
 
     for fields in ("name", FIELDS):
-        answer = await ask(client, f'{{ myTeam(token: "{token}") {{ {fields} }} }}')
-        assert refused(answer)["code"] == "UNAUTHENTICATED"
+        answer = await execute(client, f'{{ myTeam(token: "{token}") {{ {fields} }} }}')
+        assert error_extensions(answer)["code"] == "UNAUTHENTICATED"
 
 
 CREATE = """
@@ -252,19 +257,23 @@ async def test_what_an_organiser_made_ends_with_the_role(
 ):
     await register(client, form)
     wanted = {"name": "script", "role": "REVIEWER"}
-    made = data(await ask(client, CREATE, {"input": wanted}, **reviewer))["createApiToken"]
+    made = data(await execute(client, CREATE, {"input": wanted}, **reviewer))["createApiToken"]
     script = {"Authorization": f"Bearer {made['token']}"}
-    document = data(await ask(client, DOCUMENT, **script))["team"]["documents"][0]["link"]["url"]
-    export = data(await ask(client, LINK, {"input": {"format": "CSV"}}, **reviewer))["exportTeams"]
+    document = data(await execute(client, DOCUMENT, **script))["team"]["documents"][0]["link"][
+        "url"
+    ]
+    export = data(await execute(client, LINK, {"input": {"format": "CSV"}}, **reviewer))[
+        "exportTeams"
+    ]
     assert (await client.get(document)).status_code == 200
-    assert make.person(2)["phone"] in (await client.get(export["url"])).text
+    assert factories.person(2)["phone"] in (await client.get(export["url"])).text
 
     await gone_or_lower(sql, how)
 
     shown, exported = await client.get(document), await client.get(export["url"])
-    asked = await ask(client, '{ team(code: "ICCT-001") { captain { phone } } }', **script)
+    asked = await execute(client, '{ team(code: "ICCT-001") { captain { phone } } }', **script)
     assert shown.status_code == 404
-    assert make.person(2)["phone"] not in exported.text + asked.text
+    assert factories.person(2)["phone"] not in exported.text + asked.text
     assert exported.status_code == (200 if how == "lower" else 404)
-    viewer = await bearer(services, Role.VIEWER)
-    assert (await ask(client, DOCUMENT, **viewer)).status_code == 200
+    viewer = await bearer_headers(services, Role.VIEWER)
+    assert (await execute(client, DOCUMENT, **viewer)).status_code == 200

@@ -6,8 +6,8 @@ from domain.auth.roles import SYSTEM
 from domain.teams.status import TeamAction
 from resolvers.teams import bulk
 from resolvers.teams.bulk import DECISIONS_MAX, Decisions
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_decisions import decide, everything, register
 from tests.schema.test_documents import FULL_SET
 
@@ -39,7 +39,7 @@ async def test_what_is_refused_keeps_nothing_else_back(client, sql, reviewer):
     wanted = [*teams(1, 2, 3), {"teamId": "ICCT-004", "expectedVersion": 7}, *teams(9)]
     wanted[1]["expectedVersion"] = 2
 
-    answer = await ask(client, CONFIRM, {"input": {"teams": wanted}}, **reviewer)
+    answer = await execute(client, CONFIRM, {"input": {"teams": wanted}}, **reviewer)
 
     results = data(answer)["confirmTeams"]["results"]
     assert [one["teamId"] for one in results] == [one["teamId"] for one in wanted]
@@ -68,9 +68,9 @@ async def test_teams_that_are_not_ready_say_why(client, sql, reviewer):
     await register(client, 1)
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
 
-    refused_one = data(await ask(client, CONFIRM, {"input": {"teams": teams(1)}}, **reviewer))
+    refused_one = data(await execute(client, CONFIRM, {"input": {"teams": teams(1)}}, **reviewer))
     override = {"teams": teams(1), "overrideReason": "All papers seen at the door."}
-    taken = data(await ask(client, CONFIRM, {"input": override}, **reviewer))
+    taken = data(await execute(client, CONFIRM, {"input": override}, **reviewer))
 
     (result,) = refused_one["confirmTeams"]["results"]
     assert result["error"]["details"]["blockers"][0]["code"] == "DOCUMENT_MISSING"
@@ -82,7 +82,7 @@ async def test_teams_are_rejected_and_free_their_places(client, sql, reviewer):
         await register(client, number)
     wanted = {"teams": teams(1, 3), "reason": "No receipt came."}
 
-    results = data(await ask(client, REJECT, {"input": wanted}, **reviewer))["rejectTeams"]
+    results = data(await execute(client, REJECT, {"input": wanted}, **reviewer))["rejectTeams"]
 
     assert [one["team"]["status"] for one in results["results"]] == ["REJECTED", "REJECTED"]
     assert await sql.fetchval("SELECT taken FROM tournament") == 1
@@ -93,7 +93,7 @@ async def test_teams_are_rejected_and_free_their_places(client, sql, reviewer):
 async def test_a_team_that_is_named_twice_is_decided_once(client, sql, reviewer):
     await register(client, 1)
 
-    answer = await ask(client, CONFIRM, {"input": {"teams": teams(1, 1)}}, **reviewer)
+    answer = await execute(client, CONFIRM, {"input": {"teams": teams(1, 1)}}, **reviewer)
 
     codes = [
         one["error"] and one["error"]["code"]
@@ -108,7 +108,7 @@ async def test_issue_of_one_team_points_at_its_place_in_the_list(
 ):
     await register(client)
     data(await decide(client, reviewer, TeamAction.REJECT))
-    await register(client, 1, captain=make.person(90, phone=make.person(0)["phone"]))
+    await register(client, 1, captain=factories.person(90, phone=factories.person(0)["phone"]))
     before = await everything(sql)
     wanted = Decisions(
         event=TeamAction.REOPEN,
@@ -158,9 +158,9 @@ async def test_what_is_wrong_with_the_whole_decides_nothing(
     await register(client, 1)
     before = await everything(sql)
 
-    answer = await ask(client, query, {"input": wanted}, **reviewer)
+    answer = await execute(client, query, {"input": wanted}, **reviewer)
 
-    refusal = refused(answer)
+    refusal = error_extensions(answer)
     assert refusal["code"] == "VALIDATION_FAILED"
     found = [(one["pointer"], one["code"], one["params"]) for one in refusal["issues"]]
     assert found == issues

@@ -6,11 +6,11 @@ import json
 import pytest
 
 from domain.teams.status import TeamStatus
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_decisions import everything, put_in, register
 from tests.schema.test_documents import FULL_SET
-from tests.sending import with_documents
+from tests.uploading import with_documents
 
 FIELDS = """
   team {
@@ -29,7 +29,7 @@ def correct(client, reviewer):
         kind = f"{name[0].upper()}{name[1:]}Input"
         query = f"mutation C($input: {kind}!) {{ {name}(input: $input) {{ {fields} }} }}"
         given = {"expectedVersion": version, "reason": REASON, **wanted}
-        return await ask(client, query, {"input": given}, **reviewer)
+        return await execute(client, query, {"input": given}, **reviewer)
 
     return send
 
@@ -53,7 +53,9 @@ async def recorded(sql) -> tuple[dict, list]:
 
 async def test_names_and_contacts_are_corrected(client, sql, correct):
     await register(client, 1)
-    captain = make.person(70, name="R. Anand", phone="098765 43210", email="R.Anand@Example.org")
+    captain = factories.person(
+        70, name="R. Anand", phone="098765 43210", email="R.Anand@Example.org"
+    )
 
     team = team_of(
         await correct(
@@ -71,18 +73,22 @@ async def test_names_and_contacts_are_corrected(client, sql, correct):
     changes, items = await recorded(sql)
     fields = ["teamName", *(f"captain.{one}" for one in ("name", "phone", "whatsapp", "email"))]
     assert changes == {"fields": fields, "version": [1, 2]}
-    assert items[1] == {"field": "captain.name", "old": make.person(2)["name"], "new": "R. Anand"}
+    assert items[1] == {
+        "field": "captain.name",
+        "old": factories.person(2)["name"],
+        "new": "R. Anand",
+    }
     assert await sql.fetchval("SELECT normalized_name FROM team") == "st peters xi"
 
 
 async def test_what_is_not_given_stays(client, sql, correct):
     await register(client, 1)
 
-    team = team_of(await correct("updateTeam", teamId="ICCT-001", viceCaptain=make.person(71)))
+    team = team_of(await correct("updateTeam", teamId="ICCT-001", viceCaptain=factories.person(71)))
 
     assert team["name"] == "Warriors 1"
-    assert team["captain"]["phone"] == make.person(2)["phone"]
-    assert team["viceCaptain"]["name"] == make.person(71)["name"]
+    assert team["captain"]["phone"] == factories.person(2)["phone"]
+    assert team["viceCaptain"]["name"] == factories.person(71)["name"]
 
 
 async def test_a_correction_without_a_difference_is_none(client, sql, correct):
@@ -107,7 +113,7 @@ async def test_a_team_changes_its_church_and_takes_a_place_there(client, sql, co
     assert await sql.fetchval("SELECT taken FROM tournament") == 2
     await register(client, 3, churchName="Bethel")
     again = await correct("updateTeam", teamId="ICCT-003", churchName="zion")
-    assert refused(again)["code"] == "CHURCH_LIMIT_REACHED"
+    assert error_extensions(again)["code"] == "CHURCH_LIMIT_REACHED"
     assert dict(await sql.fetch("SELECT name, taken FROM church")) == {"Bethel": 1, "Zion": 2}
 
 
@@ -174,7 +180,7 @@ async def test_alias_of_a_church_does_not_rename_it(client, sql, correct):
 async def test_squad_comes_nearer_to_changed_limits_one_player_at_a_time(
     client, sql, correct, squad, limits, steps
 ):
-    await register(client, 1, players=make.players(squad))
+    await register(client, 1, players=factories.players(squad))
     await sql.execute("UPDATE tournament SET squad_min = $1, squad_max = $2", *limits)
 
     for version, step in enumerate(steps, start=1):
@@ -194,18 +200,18 @@ async def test_squad_comes_nearer_to_changed_limits_one_player_at_a_time(
         else {"playerId": "ICCT-001-P11"}
     )
     refusal = await correct("addPlayer" if size == limits[1] else "removePlayer", version, **away)
-    assert refused(refusal)["issues"][0]["code"] in {"SQUAD_TOO_LARGE", "SQUAD_TOO_SMALL"}
+    assert error_extensions(refusal)["issues"][0]["code"] in {"SQUAD_TOO_LARGE", "SQUAD_TOO_SMALL"}
     assert await sql.fetchval("SELECT count(*) FROM player") == size
 
 
 async def test_everything_that_is_wrong_comes_back_at_once(client, sql, correct):
     await register(client, 1)
     before = await rows(sql)
-    captain = make.person(70, name="1", phone="123")
+    captain = factories.person(70, name="1", phone="123")
 
     answer = await correct("updateTeam", teamId="ICCT-001", teamName="---", captain=captain)
 
-    issues = [(issue["pointer"], issue["code"]) for issue in refused(answer)["issues"]]
+    issues = [(issue["pointer"], issue["code"]) for issue in error_extensions(answer)["issues"]]
     assert issues == [
         ("/input/teamName", "NAME_CHARACTERS"),
         ("/input/captain/name", "NAME_CHARACTERS"),
@@ -216,7 +222,7 @@ async def test_everything_that_is_wrong_comes_back_at_once(client, sql, correct)
 
 @pytest.mark.parametrize("reason", ["", None, " \n", "x" * 501, "Aadhaar 2341 2341 2346"])
 async def test_wrong_reason_comes_with_all_else_that_is_wrong(client, sql, correct, reason):
-    await register(client, 1, players=make.players(14))
+    await register(client, 1, players=factories.players(14))
     before = await rows(sql)
     wrong = {"name": "1", "phone": "12"}
     code = {"x": "NAME_TOO_LONG", "A": "IDENTITY_NUMBER_NOT_ALLOWED"}.get(
@@ -229,7 +235,10 @@ async def test_wrong_reason_comes_with_all_else_that_is_wrong(client, sql, corre
         await correct("addPlayer", reason=reason, teamId="ICCT-001", player={"jerseyNumber": -1}),
     ]
 
-    found = [[(one["pointer"], one["code"]) for one in refused(one)["issues"]] for one in answers]
+    found = [
+        [(one["pointer"], one["code"]) for one in error_extensions(one)["issues"]]
+        for one in answers
+    ]
     assert found == [
         [
             ("/input/reason", code),
@@ -255,17 +264,33 @@ async def test_wrong_reason_comes_with_all_else_that_is_wrong(client, sql, corre
 @pytest.mark.parametrize(
     ("changes", "pointer", "code"),
     [
-        ({"teamName": "warriors 2", "churchName": "CSI Church 2"}, "/input/teamName",
-         "DUPLICATE_TEAM_NAME"),
-        ({"captain": make.person(60, email=make.person(4)["email"])}, "/input/captain/email",
-         "DUPLICATE_CAPTAIN_EMAIL"),
-        ({"captain": make.person(60, phone=make.person(4)["phone"])}, "/input/captain/phone",
-         "DUPLICATE_CAPTAIN_PHONE"),
-        ({"captain": make.person(60, name=make.person(3)["name"], email=make.person(3)["email"])},
-         "/input/viceCaptain/name", "SAME_PERSON_TWICE"),
+        (
+            {"teamName": "warriors 2", "churchName": "CSI Church 2"},
+            "/input/teamName",
+            "DUPLICATE_TEAM_NAME",
+        ),
+        (
+            {"captain": factories.person(60, email=factories.person(4)["email"])},
+            "/input/captain/email",
+            "DUPLICATE_CAPTAIN_EMAIL",
+        ),
+        (
+            {"captain": factories.person(60, phone=factories.person(4)["phone"])},
+            "/input/captain/phone",
+            "DUPLICATE_CAPTAIN_PHONE",
+        ),
+        (
+            {
+                "captain": factories.person(
+                    60, name=factories.person(3)["name"], email=factories.person(3)["email"]
+                )
+            },
+            "/input/viceCaptain/name",
+            "SAME_PERSON_TWICE",
+        ),
     ],
     ids=["name", "email", "phone", "person"],
-)  # fmt: skip
+)
 async def test_what_another_team_has_is_refused(client, sql, correct, changes, pointer, code):
     for number in (1, 2):
         await register(client, number)
@@ -273,7 +298,7 @@ async def test_what_another_team_has_is_refused(client, sql, correct, changes, p
 
     answer = await correct("updateTeam", teamId="ICCT-001", **changes)
 
-    (issue,) = refused(answer)["issues"]
+    (issue,) = error_extensions(answer)["issues"]
     assert (issue["pointer"], issue["code"]) == (pointer, code)
     assert await rows(sql) == before
 
@@ -314,26 +339,26 @@ async def test_a_player_is_corrected_by_id_and_by_code(client, sql, correct):
         ({"jerseyNumber": 1000}, "/input/jerseyNumber", "JERSEY_INVALID"),
         ({"jerseyNumber": 9}, "/input/jerseyNumber", "JERSEY_TAKEN"),
         ({"dateOfBirth": "2031-01-01"}, "/input/dateOfBirth", "DATE_INVALID"),
-        ({"name": make.players()[4]["name"]}, "/input/name", "DUPLICATE_PLAYER"),
+        ({"name": factories.players()[4]["name"]}, "/input/name", "DUPLICATE_PLAYER"),
     ],
 )
 async def test_a_wrong_correction_of_a_player_names_its_place(
     client, sql, correct, changes, pointer, code
 ):
-    players = make.players()
+    players = factories.players()
     players[4]["jerseyNumber"] = 9
     await register(client, 1, players=players)
     before = await rows(sql)
 
     answer = await correct("updatePlayer", playerId="ICCT-001-P02", **changes)
 
-    (issue,) = refused(answer)["issues"]
+    (issue,) = error_extensions(answer)["issues"]
     assert (issue["pointer"], issue["code"]) == (pointer, code)
     assert await rows(sql) == before
 
 
 async def test_codes_of_players_are_never_given_twice(client, sql, correct):
-    await register(client, 1, players=make.players(13))
+    await register(client, 1, players=factories.players(13))
 
     data(await correct("removePlayer", playerId="ICCT-001-P13"))
     team = team_of(await correct("addPlayer", 2, teamId="ICCT-001", player={"name": "New Man"}))
@@ -347,16 +372,16 @@ async def test_codes_of_players_are_never_given_twice(client, sql, correct):
 
 
 async def test_a_squad_keeps_its_bounds(client, sql, correct):
-    await register(client, 1, players=make.players(11))
-    await register(client, 2, players=make.players(15))
+    await register(client, 1, players=factories.players(11))
+    await register(client, 2, players=factories.players(15))
     before = await rows(sql)
 
     too_small = await correct("removePlayer", playerId="ICCT-001-P01")
     too_large = await correct("addPlayer", teamId="ICCT-002", player={"name": "New Man"})
-    twice = {"name": make.players()[3]["name"]}
+    twice = {"name": factories.players()[3]["name"]}
     same = await correct("addPlayer", teamId="ICCT-001", player=twice)
 
-    found = [refused(one)["issues"][0] for one in (too_small, too_large, same)]
+    found = [error_extensions(one)["issues"][0] for one in (too_small, too_large, same)]
     assert [(issue["pointer"], issue["code"]) for issue in found] == [
         ("/input/playerId", "SQUAD_TOO_SMALL"),
         ("/input/player", "SQUAD_TOO_LARGE"),
@@ -366,7 +391,7 @@ async def test_a_squad_keeps_its_bounds(client, sql, correct):
 
 
 async def test_a_squad_that_was_allowed_once_can_be_corrected(client, sql, correct):
-    await register(client, 1, players=make.players(15))
+    await register(client, 1, players=factories.players(15))
     await sql.execute("UPDATE tournament SET squad_max = 13")
 
     team = team_of(await correct("updatePlayer", playerId="ICCT-001-P15", name="New Name"))
@@ -376,7 +401,7 @@ async def test_a_squad_that_was_allowed_once_can_be_corrected(client, sql, corre
 
 async def test_files_of_a_player_who_leaves_are_deleted(client, services, sql, correct):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
-    await register(client, 1, **(await with_documents(client, make.team(1))))
+    await register(client, 1, **(await with_documents(client, factories.team(1))))
     of_player = (
         "SELECT storage_name FROM document WHERE player_id ="
         " (SELECT id FROM player WHERE position = 15)"
@@ -409,8 +434,8 @@ async def test_a_team_that_plays_no_part_stays_as_it_is(client, sql, correct, st
 
     answer = await correct(name, **wanted)
 
-    assert refused(answer)["code"] == "INVALID_STATUS_TRANSITION"
-    assert refused(answer)["details"] == {"from": status, "attempted": name, "allowed": []}
+    assert error_extensions(answer)["code"] == "INVALID_STATUS_TRANSITION"
+    assert error_extensions(answer)["details"] == {"from": status, "attempted": name, "allowed": []}
     assert await rows(sql) == before
 
 
@@ -434,7 +459,7 @@ async def test_refused_corrections_change_nothing(client, sql, correct, name, wa
     answer = await correct(name, version, **wanted)
     wanted["expectedVersion"] = version
 
-    assert refused(answer)["code"] == code
+    assert error_extensions(answer)["code"] == code
     assert await rows(sql) == before
 
 
@@ -446,13 +471,15 @@ async def test_of_two_corrections_at_once_one_is_stale(client, sql, correct):
     )
 
     stale = [answer for answer in answers if "errors" in answer.json()]
-    assert [refused(answer)["code"] for answer in stale] == ["STALE_VERSION"] * 3
+    assert [error_extensions(answer)["code"] for answer in stale] == ["STALE_VERSION"] * 3
     assert await sql.fetchval("SELECT version FROM team") == 2
 
 
 async def test_a_new_secret_takes_the_place_of_the_old_one(client, sql, correct):
     registered = data(
-        await ask(client, make.REGISTER, {"input": make.team(1)}, Idempotency_Key="a" * 8)
+        await execute(
+            client, factories.REGISTER, {"input": factories.team(1)}, Idempotency_Key="a" * 8
+        )
     )["registerTeam"]
     old = registered["manageToken"]
 
@@ -462,12 +489,14 @@ async def test_a_new_secret_takes_the_place_of_the_old_one(client, sql, correct)
 
     payload = data(answer)["reissueManageToken"]
     assert payload["team"]["version"] == 2
-    seen = await ask(client, MINE, Authorization=f"Bearer {payload['manageToken']}")
+    seen = await execute(client, MINE, Authorization=f"Bearer {payload['manageToken']}")
     assert data(seen)["myTeam"]["code"] == "ICCT-001"
-    lost = await ask(client, MINE, Authorization=f"Bearer {old}")
-    assert refused(lost)["code"] == "UNAUTHENTICATED"
+    lost = await execute(client, MINE, Authorization=f"Bearer {old}")
+    assert error_extensions(lost)["code"] == "UNAUTHENTICATED"
     changes, items = await recorded(sql)
     assert changes == {"generation": [1, 2], "version": [1, 2]}
     assert items == []
-    replay = await ask(client, make.REGISTER, {"input": make.team(1)}, Idempotency_Key="a" * 8)
+    replay = await execute(
+        client, factories.REGISTER, {"input": factories.team(1)}, Idempotency_Key="a" * 8
+    )
     assert data(replay)["registerTeam"]["manageToken"] == old

@@ -7,10 +7,10 @@ import pytest
 
 from domain.auth.roles import Role
 from domain.teams.status import TeamAction, TeamStatus
-from tests import make
-from tests.asking import ask, data, refused
-from tests.sending import send
-from tests.signing_in import bearer
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import data, error_extensions, execute
+from tests.uploading import upload
 
 TEAM = """
 query Team($code: String!) {
@@ -65,7 +65,7 @@ LIVE = {"PENDING", "CHANGES_REQUESTED", "CONFIRMED"}
 
 
 async def register(client, number: int = 0, **changes) -> str:
-    answer = await ask(client, make.REGISTER, {"input": make.team(number, **changes)})
+    answer = await execute(client, factories.REGISTER, {"input": factories.team(number, **changes)})
     return data(answer)["registerTeam"]["team"]["code"]
 
 
@@ -74,7 +74,7 @@ async def decide(client, who, event: TeamAction, code: str = "ICCT-001", version
     kind = f"{name[0].upper()}{name[1:]}Input"
     query = f"mutation D($input: {kind}!) {{ {name}(input: $input) {{ {FIELDS} }} }}"
     wanted = {"teamId": code, "expectedVersion": version, **fields, **changes}
-    return await ask(client, query, {"input": wanted}, **who)
+    return await execute(client, query, {"input": wanted}, **who)
 
 
 async def everything(sql) -> list:
@@ -109,7 +109,7 @@ async def test_every_decision_in_every_status(client, sql, reviewer, status, eve
 
     after = AFTER.get((status, event))
     if after is None:
-        found = refused(answer)
+        found = error_extensions(answer)
         assert found["code"] == "INVALID_STATUS_TRANSITION"
         assert found["details"] == {
             "from": status.value,
@@ -138,18 +138,18 @@ async def test_every_decision_in_every_status(client, sql, reviewer, status, eve
 @pytest.mark.parametrize("event", DECISIONS)
 async def test_decisions_need_a_reviewer(client, services, sql, event):
     await register(client)
-    viewer = await bearer(services, Role.VIEWER)
+    viewer = await bearer_headers(services, Role.VIEWER)
     before = await everything(sql)
 
     stranger, looker = [await decide(client, who, event) for who in ({}, viewer)]
 
-    assert refused(stranger)["code"] == "UNAUTHENTICATED"
-    assert refused(looker)["code"] == "FORBIDDEN"
+    assert error_extensions(stranger)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(looker)["code"] == "FORBIDDEN"
     assert await everything(sql) == before
 
 
 async def test_of_two_organisers_who_decide_at_once_one_wins(client, services, sql, reviewer):
-    owner = await bearer(services, Role.OWNER)
+    owner = await bearer_headers(services, Role.OWNER)
     for number in range(5):
         code = await register(client, number)
 
@@ -160,7 +160,7 @@ async def test_of_two_organisers_who_decide_at_once_one_wins(client, services, s
 
         winner, loser = sorted(answers, key=lambda answer: "errors" in answer.json())
         assert len(data(winner)) == 1
-        found = refused(loser)
+        found = error_extensions(loser)
         details = {"currentVersion": 2, "isYours": False}
         assert (found["code"], found["details"]) == ("STALE_VERSION", details)
     decided = await sql.fetchval("SELECT count(*) FROM decision")
@@ -175,7 +175,7 @@ async def test_a_team_that_is_not_there_is_not_found(client, reviewer):
         for code in ("ICCT-999", "", "x", "0" * 32)
     ]
 
-    assert {refused(answer)["code"] for answer in answers} == {"TEAM_NOT_FOUND"}
+    assert {error_extensions(answer)["code"] for answer in answers} == {"TEAM_NOT_FOUND"}
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ async def test_reasons_are_short_texts_without_identity_numbers(
 ):
     await register(client)
 
-    found = refused(await decide(client, reviewer, event, **changes))
-    team = data(await ask(client, TEAM, {"code": "ICCT-001"}, **reviewer))["team"]
+    found = error_extensions(await decide(client, reviewer, event, **changes))
+    team = data(await execute(client, TEAM, {"code": "ICCT-001"}, **reviewer))["team"]
 
     assert [(one["pointer"], one["code"]) for one in found["issues"]] == [issue]
     assert (team["status"], team["version"]) == ("PENDING", 1)
@@ -213,7 +213,9 @@ async def test_all_notes_that_are_wrong_are_named(client, sql, reviewer):
     before = await everything(sql)
     items = [{"note": ""}, {"note": "Good."}, {"note": "x" * 501}, {}]
 
-    found = refused(await decide(client, reviewer, TeamAction.REQUEST_CHANGES, items=items))
+    found = error_extensions(
+        await decide(client, reviewer, TeamAction.REQUEST_CHANGES, items=items)
+    )
 
     assert [(one["pointer"], one["code"]) for one in found["issues"]] == [
         ("/input/items/0/note", "TEXT_REQUIRED"),
@@ -231,7 +233,9 @@ async def test_missing_reason_is_an_issue_of_its_own(client, sql, reviewer, give
     wanted = {"teamId": "ICCT-001", "expectedVersion": 1, **given}
 
     for _ in range(2):
-        (issue,) = refused(await ask(client, query, {"input": wanted}, **reviewer))["issues"]
+        (issue,) = error_extensions(await execute(client, query, {"input": wanted}, **reviewer))[
+            "issues"
+        ]
 
         assert (issue["pointer"], issue["code"]) == ("/input/reason", "TEXT_REQUIRED")
         assert issue["message"] == "Please fill this in."
@@ -242,8 +246,14 @@ async def test_missing_reason_is_an_issue_of_its_own(client, sql, reviewer, give
     ("changes", "code"),
     [
         ({"teamName": "warriors. 0", "churchName": "CSI CHURCH 0"}, "DUPLICATE_TEAM_NAME"),
-        ({"captain": make.person(90, phone=make.person(0)["phone"])}, "DUPLICATE_CAPTAIN_PHONE"),
-        ({"captain": make.person(90, email=make.person(0)["email"])}, "DUPLICATE_CAPTAIN_EMAIL"),
+        (
+            {"captain": factories.person(90, phone=factories.person(0)["phone"])},
+            "DUPLICATE_CAPTAIN_PHONE",
+        ),
+        (
+            {"captain": factories.person(90, email=factories.person(0)["email"])},
+            "DUPLICATE_CAPTAIN_EMAIL",
+        ),
     ],
     ids=["name", "phone", "email"],
 )
@@ -255,7 +265,9 @@ async def test_reopening_what_another_team_has_by_now_points_at_the_team(
     await register(client, 1, **changes)
     before = await everything(sql)
 
-    (issue,) = refused(await decide(client, reviewer, TeamAction.REOPEN, version=2))["issues"]
+    (issue,) = error_extensions(await decide(client, reviewer, TeamAction.REOPEN, version=2))[
+        "issues"
+    ]
 
     assert (issue["pointer"], issue["code"]) == ("/input/teamId", code)
     assert await everything(sql) == before
@@ -266,7 +278,9 @@ async def test_blank_override_is_none(client, sql, reviewer):
     await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}'")
 
     for blank in ("", "  ", "\u200b"):
-        refusal = refused(await decide(client, reviewer, TeamAction.CONFIRM, overrideReason=blank))
+        refusal = error_extensions(
+            await decide(client, reviewer, TeamAction.CONFIRM, overrideReason=blank)
+        )
         assert refusal["code"] == "INVALID_STATUS_TRANSITION"
 
 
@@ -274,7 +288,7 @@ async def test_a_team_without_its_documents_is_confirmed_for_a_reason_only(clien
     await register(client)
     await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}'")
 
-    refusal = refused(await decide(client, reviewer, TeamAction.CONFIRM))
+    refusal = error_extensions(await decide(client, reviewer, TeamAction.CONFIRM))
     answer = await decide(client, reviewer, TeamAction.CONFIRM, overrideReason="Seen on paper.")
 
     assert refusal["code"] == "INVALID_STATUS_TRANSITION"
@@ -296,7 +310,7 @@ mutation Review($input: ReviewDocumentInput!) {
 
 async def with_letter(client, sql) -> str:
     """The letter of a team that needs nothing else."""
-    letter = await send(client, "PASTOR_LETTER")
+    letter = await upload(client, "PASTOR_LETTER")
     await register(client, documents=[{"kind": "PASTOR_LETTER", "documentId": letter}])
     await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}'")
     return letter
@@ -304,7 +318,7 @@ async def with_letter(client, sql) -> str:
 
 async def review(client, who, letter: str, **changes):
     wanted = {"documentId": letter, "expectedVersion": 1, "review": "ACCEPTED"} | changes
-    return await ask(client, REVIEW, {"input": wanted}, **who)
+    return await execute(client, REVIEW, {"input": wanted}, **who)
 
 
 async def test_a_team_is_ready_when_its_documents_are_accepted(client, sql, reviewer):
@@ -344,7 +358,7 @@ async def test_a_review_that_cannot_be_is_refused(client, sql, reviewer, changes
 
     answer = await review(client, reviewer, letter, **changes)
 
-    assert refused(answer)["code"] == code
+    assert error_extensions(answer)["code"] == code
     assert await everything(sql) == before
 
 
@@ -373,7 +387,7 @@ async def test_changes_that_name_another_teams_document_change_nothing(client, s
         items=[{"note": "Sign it.", "documentId": other.hex}],
     )
 
-    assert refused(answer)["code"] == "NOT_FOUND"
+    assert error_extensions(answer)["code"] == "NOT_FOUND"
     assert await everything(sql) == before
 
 
@@ -388,7 +402,7 @@ async def test_a_rejected_team_comes_back_only_while_places_remain(client, sql, 
     await sql.execute("UPDATE tournament SET capacity = 1")
     data(await decide(client, reviewer, TeamAction.REOPEN, version=2))
 
-    assert refused(full)["code"] == "TOURNAMENT_FULL"
+    assert error_extensions(full)["code"] == "TOURNAMENT_FULL"
     assert unchanged
     assert await sql.fetchval("SELECT taken FROM tournament") == 1
 
@@ -398,7 +412,7 @@ async def test_a_rejected_team_whose_captain_registered_again_stays_away(client,
     data(await decide(client, reviewer, TeamAction.REJECT))
     await register(client, teamName="Another")
 
-    found = refused(await decide(client, reviewer, TeamAction.REOPEN, version=2))
+    found = error_extensions(await decide(client, reviewer, TeamAction.REOPEN, version=2))
 
     assert found["code"] == "VALIDATION_FAILED"
     assert await sql.fetchval("SELECT taken FROM tournament") == 1
@@ -413,10 +427,10 @@ async def test_a_decision_and_registrations_of_the_same_church_wait_for_no_circl
     answers = await asyncio.gather(
         *(decide(client, reviewer, TeamAction.REJECT, code) for code in codes),
         *(
-            ask(
+            execute(
                 client,
-                make.REGISTER,
-                {"input": make.team(n, churchName="CSI Church", teamName="T")},
+                factories.REGISTER,
+                {"input": factories.team(n, churchName="CSI Church", teamName="T")},
             )
             for n in range(8, 12)
         ),
@@ -430,10 +444,10 @@ async def test_a_decision_and_registrations_of_the_same_church_wait_for_no_circl
 
 async def test_viewers_see_contacts_masked_and_no_documents(client, services, sql, reviewer):
     letter = await with_letter(client, sql)
-    viewer = await bearer(services, Role.VIEWER)
+    viewer = await bearer_headers(services, Role.VIEWER)
 
-    masked = data(await ask(client, TEAM, {"code": "icct-001"}, **viewer))["team"]
-    shown = data(await ask(client, TEAM, {"code": "ICCT-001"}, **reviewer))["team"]
+    masked = data(await execute(client, TEAM, {"code": "icct-001"}, **viewer))["team"]
+    shown = data(await execute(client, TEAM, {"code": "ICCT-001"}, **reviewer))["team"]
 
     assert masked["captain"] == {
         "name": "Captain A",
@@ -451,6 +465,6 @@ async def test_viewers_see_contacts_masked_and_no_documents(client, services, sq
 async def test_a_team_is_for_organisers(client):
     await register(client)
 
-    answer = await ask(client, TEAM, {"code": "ICCT-001"})
+    answer = await execute(client, TEAM, {"code": "ICCT-001"})
 
-    assert refused(answer)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(answer)["code"] == "UNAUTHENTICATED"

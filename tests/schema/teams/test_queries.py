@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.auth.roles import Role
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_decisions import register
 from tests.schema.test_documents import FULL_SET
-from tests.sending import with_documents
-from tests.signing_in import bearer
 from tests.statement_recorder import record_statements
+from tests.uploading import with_documents
 
 TEAMS = """
 query Teams($filter: TeamFilter, $orderBy: TeamOrder, $first: Int, $after: String,
@@ -48,7 +48,7 @@ query Everything($first: Int) {
 
 @pytest.fixture
 async def viewer(services) -> dict[str, str]:
-    return await bearer(services, Role.VIEWER)
+    return await bearer_headers(services, Role.VIEWER)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ async def found(client, who, **variables) -> list[str]:
 
 
 async def page(client, who, **variables) -> dict:
-    return data(await ask(client, TEAMS, variables, **who))["teams"]
+    return data(await execute(client, TEAMS, variables, **who))["teams"]
 
 
 async def three(client) -> None:
@@ -182,14 +182,14 @@ async def test_between_two_cursors(client, viewer, room):
 async def test_text_is_found_in_codes_and_names_however_it_is_written(client, viewer, text):
     await register(client, 1)
     names = ("ஆனந்த் ராஜ்", "Thomas, K. V.", "Mary–Ann Paul")
-    squad = [*make.players(12), *({"name": name} for name in names)]
+    squad = [*factories.players(12), *({"name": name} for name in names)]
     await register(
         client,
         2,
         teamName="Eagles",
         churchName="C.S.I. St. John’s, (Race Course)",
-        captain=make.person(90, name="R. Anand (Rajan S/o Mani)"),
-        viceCaptain=make.person(91, name="Suresh P.Priya"),
+        captain=factories.person(90, name="R. Anand (Rajan S/o Mani)"),
+        viceCaptain=factories.person(91, name="Suresh P.Priya"),
         players=squad,
     )
 
@@ -216,7 +216,7 @@ async def test_a_church_is_found_by_the_names_it_had(client, viewer, sql):
 async def test_contacts_are_found_by_reviewers_alone(client, viewer, reviewer, text):
     await register(client, 1)
     contact = {"phone": "+919876543210", "email": "leader@church.example"}
-    await register(client, 2, captain=make.person(90, **contact))
+    await register(client, 2, captain=factories.person(90, **contact))
 
     assert await found(client, reviewer, filter={"text": text}) == ["ICCT-002"]
     assert await found(client, viewer, filter={"text": text}) == []
@@ -224,7 +224,7 @@ async def test_contacts_are_found_by_reviewers_alone(client, viewer, reviewer, t
 
 @pytest.mark.parametrize("text", ["%", "_", "\\", "98%", "no such", "543"])
 async def test_what_nobody_has_is_not_found(client, reviewer, text):
-    await register(client, 1, captain=make.person(90, phone="+919876543210"))
+    await register(client, 1, captain=factories.person(90, phone="+919876543210"))
 
     assert await found(client, reviewer, filter={"text": text}) == []
 
@@ -271,7 +271,7 @@ async def test_days_of_registration_are_a_half_open_range(client, viewer, sql):
 async def test_documents_that_are_missing_or_rejected(client, viewer, sql):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     for number in (1, 2, 3):
-        await register(client, number, **(await with_documents(client, make.team(number))))
+        await register(client, number, **(await with_documents(client, factories.team(number))))
     of = "(SELECT id FROM team WHERE code = $1)"
     await sql.execute(
         "UPDATE document SET deleted_at = now() WHERE id = (SELECT id FROM document WHERE"
@@ -313,9 +313,9 @@ async def test_statements_do_not_grow_with_the_page(client, viewer, reviewer, ro
         await register(client, number)
 
     async def count(query, who=viewer):
-        await ask(client, query, {"first": first}, **who)
+        await execute(client, query, {"first": first}, **who)
         with record_statements() as seen:
-            data(await ask(client, query, {"first": first}, **who))
+            data(await execute(client, query, {"first": first}, **who))
         return [one for one in seen if "organiser_session" not in one]
 
     assert len(await count(TEAMS.replace("nodes { code }", ""))) == 1
@@ -330,8 +330,8 @@ async def test_total_count_counts_what_was_asked_for(client, viewer):
     await three(client)
     query = "query($f: TeamFilter) { teams(filter: $f, first: 1) { totalCount nodes { code } } }"
 
-    everything = data(await ask(client, query, {}, **viewer))["teams"]
-    some = data(await ask(client, query, {"f": {"text": "bethel"}}, **viewer))["teams"]
+    everything = data(await execute(client, query, {}, **viewer))["teams"]
+    some = data(await execute(client, query, {"f": {"text": "bethel"}}, **viewer))["teams"]
 
     assert (everything["totalCount"], some["totalCount"]) == (3, 2)
 
@@ -346,17 +346,17 @@ async def test_fragments_and_conditions_are_looked_through(client, viewer):
     fragment Squad on Team { players { name } }
     """
 
-    found = data(await ask(client, query, {"no": True}, **viewer))["teams"]
+    found = data(await execute(client, query, {"no": True}, **viewer))["teams"]
 
     assert len(found["nodes"][0]["players"]) == 15
     assert found["edges"] == [{"node": {}}]
 
 
 async def test_viewers_see_masked_contacts_in_lists_and_through_players(client, viewer, reviewer):
-    await register(client, 1, captain=make.person(90, phone="+919876543210"))
+    await register(client, 1, captain=factories.person(90, phone="+919876543210"))
 
-    masked = data(await ask(client, WHOLE, {}, **viewer))["teams"]["nodes"][0]
-    whole = data(await ask(client, WHOLE, {}, **reviewer))["teams"]["nodes"][0]
+    masked = data(await execute(client, WHOLE, {}, **viewer))["teams"]["nodes"][0]
+    whole = data(await execute(client, WHOLE, {}, **reviewer))["teams"]["nodes"][0]
 
     assert whole["captain"]["phone"] == "+919876543210"
     assert whole["players"][0]["team"]["captain"]["phone"] == "+919876543210"
@@ -382,9 +382,9 @@ async def test_viewers_see_masked_contacts_in_lists_and_through_players(client, 
     ids=lambda value: str(value)[:30],
 )
 async def test_what_is_out_of_bounds_is_refused(client, viewer, variables, message):
-    answer = await ask(client, TEAMS, variables, **viewer)
+    answer = await execute(client, TEAMS, variables, **viewer)
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert answer.json()["errors"][0]["message"] == message
 
 
@@ -392,12 +392,12 @@ async def test_a_cursor_of_another_order_is_refused(client, viewer):
     await register(client, 1)
     by_name = await page(client, viewer, orderBy={"field": "NAME"})
 
-    answer = await ask(client, TEAMS, {"after": by_name["pageInfo"]["endCursor"]}, **viewer)
+    answer = await execute(client, TEAMS, {"after": by_name["pageInfo"]["endCursor"]}, **viewer)
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
 
 
 async def test_an_id_that_is_none_finds_nothing(client, viewer):
-    answer = await ask(client, TEAMS, {"filter": {"churchId": "nonsense"}}, **viewer)
+    answer = await execute(client, TEAMS, {"filter": {"churchId": "nonsense"}}, **viewer)
 
-    assert refused(answer)["code"] == "NOT_FOUND"
+    assert error_extensions(answer)["code"] == "NOT_FOUND"

@@ -4,11 +4,11 @@ import random
 
 from domain.documents import DocumentReview
 from domain.teams.status import TeamAction, TeamStatus
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_decisions import decide, put_in
 from tests.schema.test_documents import FULL_SET
-from tests.sending import with_documents
+from tests.uploading import with_documents
 
 READINESS = '{ team(code: "ICCT-001") { version readiness { isReady blockers { code } } } }'
 CASES = 120
@@ -16,15 +16,15 @@ CASES = 120
 
 async def test_no_blockers_means_that_confirming_succeeds(client, sql, reviewer):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
-    team = await with_documents(client, make.team(1, players=make.players(11)))
-    data(await ask(client, make.REGISTER, {"input": team}))
+    team = await with_documents(client, factories.team(1, players=factories.players(11)))
+    data(await execute(client, factories.REGISTER, {"input": team}))
     ids = [row["id"] for row in await sql.fetch("SELECT id FROM document ORDER BY id")]
     chance = random.Random(2026)
     outcomes = {True: 0, False: 0}
 
     for _ in range(CASES):
         await arrange(sql, ids, chance)
-        seen = data(await ask(client, READINESS, **reviewer))["team"]
+        seen = data(await execute(client, READINESS, **reviewer))["team"]
         ready = seen["readiness"]
         answer = await decide(client, reviewer, TeamAction.CONFIRM, version=seen["version"])
 
@@ -33,7 +33,7 @@ async def test_no_blockers_means_that_confirming_succeeds(client, sql, reviewer)
         if ready["isReady"]:
             assert data(answer)["confirmTeam"]["team"]["status"] == "CONFIRMED"
         else:
-            assert refused(answer)["code"] == "INVALID_STATUS_TRANSITION"
+            assert error_extensions(answer)["code"] == "INVALID_STATUS_TRANSITION"
 
     assert min(outcomes.values()) > CASES // 10
 

@@ -10,13 +10,13 @@ from domain.auth.roles import Role
 from domain.teams.status import TeamAction, TeamStatus
 from persistence.repositories import outbox
 from resolvers.documents.jobs import HANDLERS
-from tests import make
-from tests.asking import ask, data, refused
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_corrections import rows
 from tests.schema.teams.test_decisions import decide, everything, put_in, register
 from tests.schema.test_documents import FULL_SET
-from tests.sending import with_documents
-from tests.signing_in import bearer
+from tests.uploading import with_documents
 
 TOURNAMENT = """
 mutation T($input: UpdateTournamentInput!) {
@@ -43,11 +43,11 @@ ERASE = "mutation E($input: EraseTeamInput!) { eraseTeam(input: $input) { code d
 
 @pytest.fixture
 async def owner(services) -> dict[str, str]:
-    return await bearer(services, Role.OWNER)
+    return await bearer_headers(services, Role.OWNER)
 
 
 async def update(client, owner, **wanted):
-    return await ask(client, TOURNAMENT, {"input": wanted}, **owner)
+    return await execute(client, TOURNAMENT, {"input": wanted}, **owner)
 
 
 async def test_what_is_given_changes_and_the_rest_stays(client, sql, owner):
@@ -92,11 +92,11 @@ async def test_rules_hold_from_the_next_request_on(client, sql, owner):
     }
     data(await update(client, owner, **changes))
 
-    rules = data(await ask(client, RULES))["registrationRules"]
-    answer = await ask(client, make.REGISTER, {"input": make.team(1)})
+    rules = data(await execute(client, RULES))["registrationRules"]
+    answer = await execute(client, factories.REGISTER, {"input": factories.team(1)})
 
     assert rules == changes | {"requiredDocuments": ["PASTOR_LETTER", "PHOTO"]}
-    found = {issue["code"] for issue in refused(answer)["issues"]}
+    found = {issue["code"] for issue in error_extensions(answer)["issues"]}
     assert found == {"SQUAD_TOO_LARGE", "MISSING_DOCUMENT", "CONSENT_REQUIRED"}
 
 
@@ -108,8 +108,8 @@ async def test_a_smaller_capacity_keeps_who_is_there(client, sql, owner):
 
     window = tournament["registration"]
     assert (window["state"], window["taken"], window["remaining"]) == ("FULL", 2, 0)
-    answer = await ask(client, make.REGISTER, {"input": make.team(3)})
-    assert refused(answer)["code"] == "TOURNAMENT_FULL"
+    answer = await execute(client, factories.REGISTER, {"input": factories.team(3)})
+    assert error_extensions(answer)["code"] == "TOURNAMENT_FULL"
 
 
 async def test_a_change_that_is_none_is_not_recorded(client, sql, owner):
@@ -157,7 +157,7 @@ async def test_what_makes_no_tournament_is_refused(
 ):
     before = await everything(sql)
 
-    refusal = refused(await update(client, owner, **changes))
+    refusal = error_extensions(await update(client, owner, **changes))
 
     assert refusal["code"] == "VALIDATION_FAILED"
     (issue,) = refusal["issues"]
@@ -180,7 +180,7 @@ async def test_all_that_is_wrong_with_a_tournament_comes_at_once(client, sql, ow
         capacity=-1,
     )
 
-    assert [(one["pointer"], one["code"]) for one in refused(answer)["issues"]] == [
+    assert [(one["pointer"], one["code"]) for one in error_extensions(answer)["issues"]] == [
         ("/input/name", "TEXT_REQUIRED"),
         ("/input/timeZone", "TIME_ZONE_UNKNOWN"),
         ("/input/capacity", "NUMBER_OUT_OF_RANGE"),
@@ -212,7 +212,7 @@ async def church_id(sql, name: str) -> str:
 
 async def merge(client, owner, sql, gone: str, stays: str):
     wanted = {"churchId": await church_id(sql, gone), "intoChurchId": await church_id(sql, stays)}
-    return await ask(client, MERGE, {"input": wanted}, **owner)
+    return await execute(client, MERGE, {"input": wanted}, **owner)
 
 
 async def test_two_churches_become_one(client, sql, owner):
@@ -235,8 +235,10 @@ async def test_two_churches_become_one(client, sql, owner):
     }
     assert [row["name"] for row in await sql.fetch("SELECT name FROM church")] == ["CSI Bethel"]
     assert await sql.fetchval("SELECT normalized_name FROM church_alias") == "bethel church"
-    again = await ask(client, make.REGISTER, {"input": make.team(4, churchName="BETHEL CHURCH")})
-    assert refused(again)["code"] == "CHURCH_LIMIT_REACHED"
+    again = await execute(
+        client, factories.REGISTER, {"input": factories.team(4, churchName="BETHEL CHURCH")}
+    )
+    assert error_extensions(again)["code"] == "CHURCH_LIMIT_REACHED"
     events = await sql.fetch(
         "SELECT action, changes FROM audit_event WHERE action LIKE '%erged' ORDER BY id"
     )
@@ -256,7 +258,7 @@ async def test_aliases_go_with_their_church(client, sql, owner):
     code = await register(client, 4, churchName="church one")
 
     query = f'{{ team(code: "{code}") {{ church {{ name teamsRegistered }} }} }}'
-    church = data(await ask(client, query, **owner))["team"]["church"]
+    church = data(await execute(client, query, **owner))["team"]["church"]
     assert church == {"name": "Church Three", "teamsRegistered": 4}
     # The quota counts more teams than the limit, once the two are one.
     aliases = await sql.fetch("SELECT normalized_name FROM church_alias ORDER BY 1")
@@ -270,7 +272,7 @@ async def test_teams_of_one_name_keep_their_churches_apart(client, sql, owner):
 
     answer = await merge(client, owner, sql, "One Church", "Two Church")
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert await rows(sql) == before
 
 
@@ -280,9 +282,11 @@ async def test_it_takes_two_churches(client, sql, owner, other):
     one = await church_id(sql, "CSI Church 1")
     wanted = {"churchId": one, "intoChurchId": one if other == "itself" else "0" * 32}
 
-    answer = await ask(client, MERGE, {"input": wanted}, **owner)
+    answer = await execute(client, MERGE, {"input": wanted}, **owner)
 
-    assert refused(answer)["code"] == ("BAD_USER_INPUT" if other == "itself" else "NOT_FOUND")
+    assert error_extensions(answer)["code"] == (
+        "BAD_USER_INPUT" if other == "itself" else "NOT_FOUND"
+    )
 
 
 async def test_registrations_during_a_merge_find_the_church_that_stays(client, sql, owner):
@@ -292,12 +296,16 @@ async def test_registrations_during_a_merge_find_the_church_that_stays(client, s
 
     answers = await asyncio.gather(
         *(
-            ask(client, make.REGISTER, {"input": make.team(number, churchName="Zion")})
+            execute(
+                client, factories.REGISTER, {"input": factories.team(number, churchName="Zion")}
+            )
             for number in range(3, 9)
         ),
         merge(client, owner, sql, "Zion", "Bethel"),
         *(
-            ask(client, make.REGISTER, {"input": make.team(number, churchName="Zion")})
+            execute(
+                client, factories.REGISTER, {"input": factories.team(number, churchName="Zion")}
+            )
             for number in range(9, 15)
         ),
     )
@@ -323,7 +331,7 @@ async def test_a_registration_that_waited_for_the_merge_is_tried_again(client, s
     await sql.execute("UPDATE church SET taken = 1 WHERE id = $1", ids[1])
 
     waiting = asyncio.create_task(
-        ask(client, make.REGISTER, {"input": make.team(3, churchName="Zion")})
+        execute(client, factories.REGISTER, {"input": factories.team(3, churchName="Zion")})
     )
     while not await sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
         await asyncio.sleep(0)
@@ -337,15 +345,17 @@ async def test_a_registration_that_waited_for_the_merge_is_tried_again(client, s
 @pytest.mark.parametrize("status", TeamStatus)
 async def test_an_erased_team_leaves_nothing_but_its_trail(client, services, sql, owner, status):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
-    team = await with_documents(client, make.team(1, players=make.players(11)))
+    team = await with_documents(client, factories.team(1, players=factories.players(11)))
     key = {"Idempotency_Key": "a key of a test"}
-    registered = data(await ask(client, make.REGISTER, {"input": team}, **key))["registerTeam"]
+    registered = data(await execute(client, factories.REGISTER, {"input": team}, **key))[
+        "registerTeam"
+    ]
     data(await decide(client, owner, TeamAction.REQUEST_CHANGES))
     await put_in(sql, status)
     files = [*services.storage.media.root.rglob("*")]
     wanted = {"teamId": "ICCT-001", "expectedVersion": 2}
 
-    erased = data(await ask(client, ERASE, {"input": wanted}, **owner))["eraseTeam"]
+    erased = data(await execute(client, ERASE, {"input": wanted}, **owner))["eraseTeam"]
 
     assert erased == {"code": "ICCT-001", "documentsErased": 3 + 22}
     for table in ("team", "player", "document", "decision"):
@@ -365,11 +375,11 @@ async def test_an_erased_team_leaves_nothing_but_its_trail(client, services, sql
         "team.changes_requested",
         "team.erased",
     ]
-    replay = await ask(client, make.REGISTER, {"input": team}, **key)
-    assert refused(replay)["code"] == "TEAM_NOT_FOUND"
+    replay = await execute(client, factories.REGISTER, {"input": team}, **key)
+    assert error_extensions(replay)["code"] == "TEAM_NOT_FOUND"
     token = registered["manageToken"]
-    mine = await ask(client, "{ myTeam { code } }", Authorization=f"Bearer {token}")
-    assert refused(mine)["code"] == "UNAUTHENTICATED"
+    mine = await execute(client, "{ myTeam { code } }", Authorization=f"Bearer {token}")
+    assert error_extensions(mine)["code"] == "UNAUTHENTICATED"
     await sql.execute("UPDATE tournament SET required_documents = '{}'")
     assert await register(client, 1) == "ICCT-002"
 
@@ -401,9 +411,9 @@ async def test_a_stale_version_erases_nothing(client, sql, owner):
     await register(client, 1)
     before = await rows(sql)
 
-    answer = await ask(
+    answer = await execute(
         client, ERASE, {"input": {"teamId": "ICCT-001", "expectedVersion": 9}}, **owner
     )
 
-    assert refused(answer)["code"] == "STALE_VERSION"
+    assert error_extensions(answer)["code"] == "STALE_VERSION"
     assert await rows(sql) == before

@@ -8,18 +8,18 @@ import pytest
 from domain.auth.roles import Role
 from resolvers.accounts import api_tokens
 from resolvers.accounts import sessions as accounts
-from tests import make
-from tests.asking import ask, check_envelope, data, refused, serving
-from tests.clock import Clock
-from tests.signing_in import (
+from tests import factories
+from tests.accounts import (
     PASSWORD,
     SIGN_IN,
-    bearer,
-    cookie_of,
-    in_real_time,
-    organiser,
-    signed_in,
+    bearer_headers,
+    new_organiser,
+    new_session,
+    session_cookie,
+    with_real_clock,
 )
+from tests.clock import FakeClock
+from tests.graphql_client import app_client, check_envelope, data, error_extensions, execute
 
 HOST_COOKIE = "__Host-icct26"
 ME = "{ me { email } }"
@@ -36,7 +36,7 @@ def served(settings_with, database_url):
     """The whole application with some settings of the test's own."""
 
     def serve(**changes):
-        return serving(settings_with(**changes), database_url)
+        return app_client(settings_with(**changes), database_url)
 
     return serve
 
@@ -44,7 +44,7 @@ def served(settings_with, database_url):
 @pytest.fixture
 async def opened(services):
     """A session of an owner, in real time."""
-    return await signed_in(in_real_time(services))
+    return await new_session(with_real_clock(services))
 
 
 def with_cookie(token: str, name: str = HOST_COOKIE) -> dict[str, str]:
@@ -53,16 +53,16 @@ def with_cookie(token: str, name: str = HOST_COOKIE) -> dict[str, str]:
 
 async def sign_in(client, **headers):
     values = {"email": "owner@example.org", "password": PASSWORD}
-    return await ask(client, SIGN_IN, {"input": values}, **headers)
+    return await execute(client, SIGN_IN, {"input": values}, **headers)
 
 
 async def test_browser_gets_a_cookie_that_no_script_and_no_other_site_can_use(client, services):
-    await organiser(services)
+    await new_organiser(services)
 
     answer = await sign_in(client)
 
     token = data(answer)["signIn"]["token"]
-    cookie = cookie_of(answer)
+    cookie = session_cookie(answer)
     morsel = SimpleCookie(cookie)[HOST_COOKIE]
     assert morsel.value == token
     assert (morsel["path"], morsel["secure"], morsel["httponly"], morsel["domain"]) == (
@@ -73,14 +73,14 @@ async def test_browser_gets_a_cookie_that_no_script_and_no_other_site_can_use(cl
     )
     assert morsel["samesite"] == "strict"
     assert int(morsel["max-age"]) in range(7 * 86_400 - 60, 7 * 86_400 + 1)
-    assert data(await ask(client, ME, **with_cookie(token))) == OWNER
+    assert data(await execute(client, ME, **with_cookie(token))) == OWNER
 
 
 async def test_refused_sign_in_sets_no_cookie(client, services):
     answer = await sign_in(client)
 
-    assert refused(answer)["code"] == "SIGN_IN_FAILED"
-    assert cookie_of(answer) is None
+    assert error_extensions(answer)["code"] == "SIGN_IN_FAILED"
+    assert session_cookie(answer) is None
 
 
 PLAIN = ("icct26", "", "lax")
@@ -101,14 +101,14 @@ SECURE = (HOST_COOKIE, True, "strict")
 async def test_only_development_on_this_machine_does_without_tls(
     served, services, environment, address, expected
 ):
-    await organiser(services)
+    await new_organiser(services)
     hosts = ("localhost", "127.0.0.1", "[::1]", "dev.example.org")
 
     async with served(environment=environment, allowed_hosts=hosts) as client:
         client.base_url = address
         answer = await sign_in(client)
-        (morsel,) = SimpleCookie(cookie_of(answer)).values()
-        again = await ask(client, ME, **with_cookie(morsel.value, morsel.key))
+        (morsel,) = SimpleCookie(session_cookie(answer)).values()
+        again = await execute(client, ME, **with_cookie(morsel.value, morsel.key))
 
     assert (morsel.key, morsel["secure"], morsel["samesite"]) == expected
     assert morsel["httponly"]
@@ -117,59 +117,59 @@ async def test_only_development_on_this_machine_does_without_tls(
 
 async def test_cookie_under_another_name_is_not_ours(client, opened):
     for name in ("icct26", "session", "__Secure-icct26"):
-        answer = await ask(client, ME, **with_cookie(opened.token, name))
+        answer = await execute(client, ME, **with_cookie(opened.token, name))
 
-        assert refused(answer)["code"] == "UNAUTHENTICATED"
+        assert error_extensions(answer)["code"] == "UNAUTHENTICATED"
 
 
 async def test_signing_out_takes_the_cookie_away(client, opened):
-    answer = await ask(client, SIGN_OUT, **with_cookie(opened.token), Origin="http://localhost")
+    answer = await execute(client, SIGN_OUT, **with_cookie(opened.token), Origin="http://localhost")
 
     assert data(answer)["signOut"]["organiser"]["email"] == "owner@example.org"
-    morsel = SimpleCookie(cookie_of(answer))[HOST_COOKIE]
+    morsel = SimpleCookie(session_cookie(answer))[HOST_COOKIE]
     assert (morsel.value, morsel["max-age"], morsel["path"], morsel["secure"]) == (
         "",
         "0",
         "/",
         True,
     )
-    again = await ask(client, ME, **with_cookie(opened.token))
-    assert refused(again)["code"] == "UNAUTHENTICATED"
+    again = await execute(client, ME, **with_cookie(opened.token))
+    assert error_extensions(again)["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize("token", ["", "x", ENDED, "icm_" + "a" * 43])
 async def test_cookie_that_has_ended_counts_as_none_and_is_taken_away(client, token):
-    public = await ask(client, PUBLIC, **with_cookie(token))
-    own = await ask(client, ME, **with_cookie(token))
+    public = await execute(client, PUBLIC, **with_cookie(token))
+    own = await execute(client, ME, **with_cookie(token))
 
     assert data(public) == NAMED
-    assert refused(own)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(own)["code"] == "UNAUTHENTICATED"
     for answer in (public, own):
-        assert SimpleCookie(cookie_of(answer))[HOST_COOKIE]["max-age"] == "0"
+        assert SimpleCookie(session_cookie(answer))[HOST_COOKIE]["max-age"] == "0"
 
 
 async def test_who_has_an_old_cookie_can_sign_in_again(client, services):
-    await organiser(services)
+    await new_organiser(services)
 
     answer = await sign_in(client, **with_cookie(ENDED), Origin="http://localhost")
 
     token = data(answer)["signIn"]["token"]
-    assert SimpleCookie(cookie_of(answer))[HOST_COOKIE].value == token
+    assert SimpleCookie(session_cookie(answer))[HOST_COOKIE].value == token
 
 
 @pytest.mark.parametrize("document", [PUBLIC, ME, SIGN_OUT])
 @pytest.mark.parametrize("given", [ENDED, "ics_", "", "nonsense", "ici_" + "a" * 43])
 async def test_bearer_token_that_is_none_is_refused_whatever_is_asked(client, document, given):
-    answer = await ask(client, document, Authorization=f"Bearer {given}")
+    answer = await execute(client, document, Authorization=f"Bearer {given}")
 
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
-    assert refused(answer)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(answer)["code"] == "UNAUTHENTICATED"
     assert "data" not in answer.json()
 
 
 async def test_session_that_has_expired_is_refused(client, services):
-    opened = await signed_in(replace(services, clock=Clock()))
+    opened = await new_session(replace(services, clock=FakeClock()))
     months_ago = "UPDATE organiser_session SET expires_at = now() - interval '1 second'"
 
     async def expire(connection):
@@ -177,8 +177,8 @@ async def test_session_that_has_expired_is_refused(client, services):
 
     await services.database.run(expire)
 
-    answer = await ask(client, PUBLIC, Authorization=f"Bearer {opened.token}")
-    assert (answer.status_code, refused(answer)["code"]) == (401, "UNAUTHENTICATED")
+    answer = await execute(client, PUBLIC, Authorization=f"Bearer {opened.token}")
+    assert (answer.status_code, error_extensions(answer)["code"]) == (401, "UNAUTHENTICATED")
 
 
 async def test_tokens_of_captains_and_other_schemes_are_left_alone(client, opened):
@@ -188,22 +188,22 @@ async def test_tokens_of_captains_and_other_schemes_are_left_alone(client, opene
         "Bearer",
         "bearer icm_",
     ):
-        answer = await ask(client, PUBLIC, Authorization=given)
+        answer = await execute(client, PUBLIC, Authorization=given)
         if given == "Bearer":
             assert answer.status_code == 401
         else:
             assert data(answer) == NAMED
 
     captain = {"Authorization": "Bearer icm_whatever_1_it"} | with_cookie(opened.token)
-    assert refused(await ask(client, ME, **captain))["code"] == "UNAUTHENTICATED"
+    assert error_extensions(await execute(client, ME, **captain))["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 async def test_bearer_token_wins_over_the_cookie(client, services, opened, scheme):
-    viewer = await bearer(services, Role.VIEWER)
+    viewer = await bearer_headers(services, Role.VIEWER)
     given = viewer["Authorization"].replace("Bearer", scheme)
 
-    answer = await ask(client, ME, Authorization=given, **with_cookie(opened.token))
+    answer = await execute(client, ME, Authorization=given, **with_cookie(opened.token))
 
     assert data(answer) == {"me": {"email": "viewer@example.org"}}
 
@@ -247,14 +247,14 @@ async def test_mutation_with_the_cookie_has_to_come_from_an_own_page(
     served, opened, sql, headers, is_let_through
 ):
     async with served(cors_origins=(LISTED,)) as client:
-        answer = await ask(client, SIGN_OUT, **with_cookie(opened.token), **headers)
+        answer = await execute(client, SIGN_OUT, **with_cookie(opened.token), **headers)
 
     left = await sql.fetchval("SELECT count(*) FROM organiser_session")
     if is_let_through:
         assert data(answer)["signOut"]["organiser"]["email"] == "owner@example.org"
         assert left == 0
     else:
-        assert refused(answer)["code"] == "FORBIDDEN"
+        assert error_extensions(answer)["code"] == "FORBIDDEN"
         assert answer.status_code == 403
         assert left == 1
 
@@ -279,11 +279,11 @@ async def test_default_port_of_the_scheme_makes_no_other_page(
 ):
     headers = with_cookie(opened.token) | {"Host": host, "Origin": origin}
 
-    answer = await ask(client, SIGN_OUT, **headers)
+    answer = await execute(client, SIGN_OUT, **headers)
 
     assert (answer.status_code == 200) is is_let_through
     if not is_let_through:
-        assert refused(answer)["code"] == "FORBIDDEN"
+        assert error_extensions(answer)["code"] == "FORBIDDEN"
 
 
 async def test_every_kind_of_mutation_with_the_cookie_has_to_come_from_an_own_page(
@@ -293,13 +293,13 @@ async def test_every_kind_of_mutation_with_the_cookie_has_to_come_from_an_own_pa
       contentType: "image/png", sha256: "%s"}) { ticket { url } } }""" % ("0" * 64)
 
     for document, variables in (
-        (make.REGISTER, {"input": make.team()}),
+        (factories.REGISTER, {"input": factories.team()}),
         (upload, None),
         (SIGN_IN, {"input": {"email": "owner@example.org", "password": PASSWORD}}),
     ):
         for token in (opened.token, ENDED):
-            answer = await ask(client, document, variables, **with_cookie(token))
-            assert refused(answer)["code"] == "FORBIDDEN"
+            answer = await execute(client, document, variables, **with_cookie(token))
+            assert error_extensions(answer)["code"] == "FORBIDDEN"
 
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
     assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 1
@@ -307,10 +307,10 @@ async def test_every_kind_of_mutation_with_the_cookie_has_to_come_from_an_own_pa
 
 async def test_any_origin_for_reading_is_no_origin_for_the_cookie(served, opened):
     async with served(cors_origins=("*",)) as client:
-        answer = await ask(client, SIGN_OUT, **with_cookie(opened.token), Origin=OTHER)
-        starred = await ask(client, SIGN_OUT, **with_cookie(opened.token), Origin="*")
+        answer = await execute(client, SIGN_OUT, **with_cookie(opened.token), Origin=OTHER)
+        starred = await execute(client, SIGN_OUT, **with_cookie(opened.token), Origin="*")
 
-    assert refused(answer)["code"] == refused(starred)["code"] == "FORBIDDEN"
+    assert error_extensions(answer)["code"] == error_extensions(starred)["code"] == "FORBIDDEN"
 
 
 async def test_deployed_the_own_page_is_one_over_tls(served, opened):
@@ -323,21 +323,21 @@ async def test_deployed_the_own_page_is_one_over_tls(served, opened):
     }
     async with served(**settings) as client:
         client.base_url = "http://api.example.org"
-        plain = await ask(
+        plain = await execute(
             client, SIGN_OUT, **with_cookie(opened.token), Origin="http://api.example.org"
         )
-        tls = await ask(
+        tls = await execute(
             client, SIGN_OUT, **with_cookie(opened.token), Origin="https://api.example.org"
         )
 
-    assert refused(plain)["code"] == "FORBIDDEN"
+    assert error_extensions(plain)["code"] == "FORBIDDEN"
     assert data(tls)["signOut"]["organiser"]["email"] == "owner@example.org"
 
 
 async def test_queries_with_the_cookie_and_mutations_with_a_token_need_no_origin(client, opened):
-    query = await ask(client, ME, **with_cookie(opened.token), Origin=OTHER)
+    query = await execute(client, ME, **with_cookie(opened.token), Origin=OTHER)
     get = await client.get("/graphql", params={"query": ME}, headers=with_cookie(opened.token))
-    mutation = await ask(
+    mutation = await execute(
         client,
         SIGN_OUT,
         Authorization=f"Bearer {opened.token}",
@@ -351,10 +351,10 @@ async def test_queries_with_the_cookie_and_mutations_with_a_token_need_no_origin
 
 async def test_whoever_is_known_may_read_the_schema(served, opened):
     async with served(anonymous_introspection=False) as client:
-        anonymous = await ask(client, INTROSPECTION)
-        known = await ask(client, INTROSPECTION, Authorization=f"Bearer {opened.token}")
+        anonymous = await execute(client, INTROSPECTION)
+        known = await execute(client, INTROSPECTION, Authorization=f"Bearer {opened.token}")
 
-    assert refused(anonymous)["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert error_extensions(anonymous)["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert data(known) == {"__schema": {"queryType": {"name": "Query"}}}
 
 
@@ -378,18 +378,18 @@ def from_networks(*networks: str) -> dict[str, tuple[str, ...]]:
     ],
 )
 async def test_organisers_work_from_their_networks(served, services, networks, address):
-    opened = await signed_in(in_real_time(services))
+    opened = await new_session(with_real_clock(services))
 
     async with served(**from_networks(*networks)) as client:
         client.headers["X-Forwarded-For"] = address
-        by_bearer = await ask(client, ME, Authorization=f"Bearer {opened.token}")
-        by_cookie = await ask(client, ME, **with_cookie(opened.token))
+        by_bearer = await execute(client, ME, Authorization=f"Bearer {opened.token}")
+        by_cookie = await execute(client, ME, **with_cookie(opened.token))
         signing_in = await sign_in(client)
-        accepting = await ask(client, ACCEPT, INVITATION)
+        accepting = await execute(client, ACCEPT, INVITATION)
 
     assert data(by_bearer) == data(by_cookie) == OWNER
     assert data(signing_in)["signIn"]["organiser"]["email"] == "owner@example.org"
-    assert refused(accepting)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(accepting)["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize(
@@ -401,44 +401,44 @@ async def test_organisers_work_from_their_networks(served, services, networks, a
     ],
 )
 async def test_organisers_work_from_nowhere_else(served, services, sql, networks, address):
-    opened = await signed_in(in_real_time(services))
+    opened = await new_session(with_real_clock(services))
 
     async with served(**from_networks(*networks)) as client:
         client.headers["X-Forwarded-For"] = address
-        by_bearer = await ask(client, ME, Authorization=f"Bearer {opened.token}")
-        by_cookie = await ask(client, ME, **with_cookie(opened.token))
-        public = await ask(client, PUBLIC, **with_cookie(opened.token))
+        by_bearer = await execute(client, ME, Authorization=f"Bearer {opened.token}")
+        by_cookie = await execute(client, ME, **with_cookie(opened.token))
+        public = await execute(client, PUBLIC, **with_cookie(opened.token))
         signing_in = await sign_in(client)
-        accepting = await ask(client, ACCEPT, INVITATION)
+        accepting = await execute(client, ACCEPT, INVITATION)
 
     assert data(public) == NAMED
-    assert cookie_of(public) is None
-    assert refused(by_cookie)["code"] == "UNAUTHENTICATED"
-    assert {refused(answer)["code"] for answer in (by_bearer, signing_in, accepting)} == {
+    assert session_cookie(public) is None
+    assert error_extensions(by_cookie)["code"] == "UNAUTHENTICATED"
+    assert {error_extensions(answer)["code"] for answer in (by_bearer, signing_in, accepting)} == {
         "FORBIDDEN"
     }
     assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 1
 
 
 async def test_api_token_is_a_bearer_token_too(client, services, opened):
-    real = in_real_time(services)
+    real = with_real_clock(services)
     found = await accounts.authenticate(real, opened.token)
     made = await api_tokens.create(real, found, name="export", role=Role.VIEWER, days=1)
 
-    answer = await ask(client, ME, Authorization=f"Bearer {made.text}")
+    answer = await execute(client, ME, Authorization=f"Bearer {made.text}")
 
     assert data(answer) == OWNER
-    check_envelope((await ask(client, SIGN_OUT, Authorization=f"Bearer {made.text}")).json())
+    check_envelope((await execute(client, SIGN_OUT, Authorization=f"Bearer {made.text}")).json())
 
 
 async def test_sign_ins_are_counted_while_the_store_is_away(served, services):
-    await organiser(services)
+    await new_organiser(services)
 
     async with served(rate_limit_storage="redis://127.0.0.1:1") as client:
         codes = []
         for _ in range(11):
             values = {"email": "owner@example.org", "password": "another password"}
-            answer = await ask(client, SIGN_IN, {"input": values})
-            codes.append(refused(answer)["code"])
+            answer = await execute(client, SIGN_IN, {"input": values})
+            codes.append(error_extensions(answer)["code"])
 
     assert codes == ["SIGN_IN_FAILED"] * 10 + ["RATE_LIMITED"]

@@ -12,8 +12,8 @@ import pytest
 
 from domain.auth.roles import Role
 from persistence.repositories import sessions as stored_sessions
-from tests.asking import GRAPHQL_TYPE, ask, data, refused
-from tests.signing_in import bearer
+from tests.accounts import bearer_headers
+from tests.graphql_client import GRAPHQL_TYPE, data, error_extensions, execute
 
 CREATE = """mutation ($input: CreateApiTokenInput!) {
   createApiToken(input: $input) { token signingSecret apiToken { id isSigned } }
@@ -24,9 +24,9 @@ ME = {"me": {"email": "owner@example.org"}}
 
 @pytest.fixture
 async def script(client, services) -> dict:
-    owner = await bearer(services, Role.OWNER)
+    owner = await bearer_headers(services, Role.OWNER)
     wanted = {"name": "export", "role": "VIEWER", "isSigned": True}
-    return data(await ask(client, CREATE, {"input": wanted}, **owner))["createApiToken"]
+    return data(await execute(client, CREATE, {"input": wanted}, **owner))["createApiToken"]
 
 
 def signed(script: dict, body: bytes = BODY, *, nonce: str = "n" * 16, **changes) -> dict:
@@ -57,7 +57,7 @@ async def test_a_signed_request_is_taken_and_an_unsigned_one_is_not(client, scri
     unsigned = await send(client, plain)
     taken = await send(client, signed(script))
 
-    assert refused(unsigned)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(unsigned)["code"] == "UNAUTHENTICATED"
     assert data(taken) == ME
 
 
@@ -67,7 +67,7 @@ async def test_queries_in_the_address_are_signed_with_it(client, script):
 
     assert data(await client.get(target, headers=headers)) == ME
     other = signed(script, b"", method="GET", target="/graphql", nonce="m" * 16)
-    assert refused(await client.get(target, headers=other))["code"] == "UNAUTHENTICATED"
+    assert error_extensions(await client.get(target, headers=other))["code"] == "UNAUTHENTICATED"
 
 
 async def test_a_request_is_taken_once(client, script):
@@ -112,7 +112,7 @@ async def test_a_request_is_taken_once(client, script):
 async def test_what_was_not_signed_so_is_refused(client, sql, script, changes):
     answer = await send(client, signed(script, **changes))
 
-    assert refused(answer)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(answer)["code"] == "UNAUTHENTICATED"
     assert await sql.fetchval("SELECT count(*) FROM request_nonce") == 0
 
 
@@ -121,18 +121,19 @@ async def test_another_body_is_not_what_was_signed(client, script):
 
     answer = await send(client, headers, BODY.replace(b"email", b"role "))
 
-    assert refused(answer)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(answer)["code"] == "UNAUTHENTICATED"
 
 
 async def test_a_token_that_is_not_signed_has_no_secret(client, services):
-    owner = await bearer(services, Role.OWNER)
+    owner = await bearer_headers(services, Role.OWNER)
     wanted = {"name": "export", "role": "VIEWER"}
 
-    made = data(await ask(client, CREATE, {"input": wanted}, **owner))["createApiToken"]
+    made = data(await execute(client, CREATE, {"input": wanted}, **owner))["createApiToken"]
 
     assert (made["signingSecret"], made["apiToken"]["isSigned"]) == (None, False)
     assert (
-        data(await ask(client, "{ me { email } }", Authorization=f"Bearer {made['token']}")) == ME
+        data(await execute(client, "{ me { email } }", Authorization=f"Bearer {made['token']}"))
+        == ME
     )
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests import make
-from tests.asking import GRAPHQL_TYPE, ask, data, refused
+from tests import factories
+from tests.graphql_client import GRAPHQL_TYPE, data, error_extensions, execute
 
 JSON_TYPE = "application/json"
 TOURNAMENT = "{ tournament { name } }"
@@ -41,7 +41,7 @@ UNACCEPTABLE = (
 
 @pytest.mark.parametrize(("accept", "media_type"), ACCEPTED.items())
 async def test_an_answer_has_a_media_type_that_the_client_accepts(client, accept, media_type):
-    answer = await ask(client, TOURNAMENT, Accept=accept)
+    answer = await execute(client, TOURNAMENT, Accept=accept)
 
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == f"{media_type}; charset=utf-8"
@@ -98,13 +98,13 @@ async def test_refusal_has_the_media_type_that_the_client_prefers(client, refusa
 
     assert answer.headers["Content-Type"] == f"{media_type}; charset=utf-8"
     assert answer.headers["Vary"].split(", ").count("Accept") == 1
-    assert refused(answer)["code"] == expected[1]
+    assert error_extensions(answer)["code"] == expected[1]
     if media_type == GRAPHQL_TYPE:
         assert answer.status_code == expected[0]
 
 
 async def test_data_varies_by_accept_once(client):
-    answer = await ask(client, TOURNAMENT, Accept=GRAPHQL_TYPE)
+    answer = await execute(client, TOURNAMENT, Accept=GRAPHQL_TYPE)
 
     assert answer.headers["Vary"].split(", ").count("Accept") == 1
 
@@ -113,7 +113,7 @@ async def test_data_varies_by_accept_once(client):
 async def test_batch_is_refused_as_a_batch(client, batch):
     answer = await client.post("/graphql", json=batch)
 
-    assert (answer.status_code, refused(answer)["code"]) == (400, "BAD_USER_INPUT")
+    assert (answer.status_code, error_extensions(answer)["code"]) == (400, "BAD_USER_INPUT")
     assert answer.json()["errors"][0]["message"] == (
         "Batches are not supported: send one operation for each request."
     )
@@ -121,9 +121,9 @@ async def test_batch_is_refused_as_a_batch(client, batch):
 
 @pytest.mark.parametrize("accept", UNACCEPTABLE)
 async def test_nothing_runs_for_who_accepts_no_answer(client, sql, accept):
-    answer = await ask(client, make.REGISTER, {"input": make.team()}, Accept=accept)
+    answer = await execute(client, factories.REGISTER, {"input": factories.team()}, Accept=accept)
 
-    assert (answer.status_code, refused(answer)["code"]) == (406, "NOT_ACCEPTABLE")
+    assert (answer.status_code, error_extensions(answer)["code"]) == (406, "NOT_ACCEPTABLE")
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
@@ -147,7 +147,7 @@ async def test_a_body_is_json_in_utf_8_as_it_is(client, headers, status):
 
     assert answer.status_code == status
     if status != 200:
-        assert refused(answer)["code"] == "UNSUPPORTED_MEDIA_TYPE"
+        assert error_extensions(answer)["code"] == "UNSUPPORTED_MEDIA_TYPE"
 
 
 @pytest.mark.parametrize(
@@ -158,20 +158,20 @@ async def test_a_body_is_json_in_utf_8_as_it_is(client, headers, status):
         ("{ nothing }", None, (200, 400), False),
         ("query ($n: Int!) { churches(first: $n) { totalCount } }", {}, (200, 400), False),
         ("{ churches(first: 0) { totalCount } }", None, (200, 400), True),
-        (make.REGISTER, {"input": make.team(players=[])}, (200, 200), True),
+        (factories.REGISTER, {"input": factories.team(players=[])}, (200, 200), True),
     ],
 )
 async def test_the_status_follows_the_media_type(client, query, variables, statuses, body_has_data):
     for accept, status in zip((JSON_TYPE, GRAPHQL_TYPE), statuses, strict=True):
-        answer = await ask(client, query, variables, Accept=accept)
+        answer = await execute(client, query, variables, Accept=accept)
 
         assert answer.status_code == status
         assert ("data" in answer.json()) is body_has_data
 
 
 async def test_null_as_a_whole_is_told_from_a_field_that_is_null(client):
-    whole = await ask(client, "{ churches(first: 0) { totalCount } }")
-    field = await ask(client, make.REGISTER, {"input": make.team(players=[])})
+    whole = await execute(client, "{ churches(first: 0) { totalCount } }")
+    field = await execute(client, factories.REGISTER, {"input": factories.team(players=[])})
 
     assert whole.json()["data"] is None
     assert whole.json()["errors"][0]["path"] == ["churches"]
@@ -204,12 +204,12 @@ async def test_mutations_may_not_be_sent_in_the_address(client, sql):
 
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
     assert (head.status_code, head.headers["Allow"]) == (405, "POST")
-    assert refused(answer)["code"] == "METHOD_NOT_ALLOWED"
+    assert error_extensions(answer)["code"] == "METHOD_NOT_ALLOWED"
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
 async def test_another_operation_of_the_document_may_be_a_mutation(client):
-    document = TOURNAMENT.replace("{", "query Q {", 1) + make.REGISTER
+    document = TOURNAMENT.replace("{", "query Q {", 1) + factories.REGISTER
     chosen = {"query": document, "operationName": "Q"}
 
     assert data(await client.get("/graphql", params=chosen)) == NAMED
@@ -222,7 +222,7 @@ async def test_other_methods_are_refused(client, method):
     answer = await client.request(method, "/graphql")
 
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
-    assert refused(answer)["code"] == "METHOD_NOT_ALLOWED"
+    assert error_extensions(answer)["code"] == "METHOD_NOT_ALLOWED"
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ async def test_only_json_is_taken(client, content_type):
         headers={"Content-Type": content_type},
     )
 
-    assert (answer.status_code, refused(answer)["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert (answer.status_code, error_extensions(answer)["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ async def test_what_is_no_request_is_a_bad_request(client, body, accept):
         headers={"Content-Type": JSON_TYPE, "Accept": accept},
     )
 
-    assert (answer.status_code, refused(answer)["code"]) == (400, "BAD_USER_INPUT")
+    assert (answer.status_code, error_extensions(answer)["code"]) == (400, "BAD_USER_INPUT")
     assert "data" not in answer.json()
 
 
@@ -296,7 +296,7 @@ async def test_what_is_no_request_is_a_bad_request(client, body, accept):
 async def test_what_is_no_object_in_the_address_is_a_bad_request(client, name, value):
     answer = await client.get("/graphql", params={"query": TOURNAMENT, name: value})
 
-    assert (answer.status_code, refused(answer)["code"]) == (400, "BAD_USER_INPUT")
+    assert (answer.status_code, error_extensions(answer)["code"]) == (400, "BAD_USER_INPUT")
     assert name in answer.json()["errors"][0]["message"]
 
 
@@ -310,10 +310,10 @@ async def test_a_query_with_a_hash_is_a_query(client):
 
 @pytest.mark.parametrize("name", ["\ud800", "Anand \udfff Kumar", "Anand\0Kumar", "\0\0\0"])
 async def test_half_a_character_and_nul_are_issues_of_the_name(client, name):
-    team = make.team(teamName=name, churchName=name, captain=make.person(name=name))
+    team = factories.team(teamName=name, churchName=name, captain=factories.person(name=name))
     team["players"][3]["name"] = name
 
-    issues = refused(await ask(client, make.REGISTER, {"input": team}))["issues"]
+    issues = error_extensions(await execute(client, factories.REGISTER, {"input": team}))["issues"]
 
     assert [(issue["pointer"], issue["code"]) for issue in issues] == [
         ("/input/teamName", "NAME_CHARACTERS"),
@@ -327,10 +327,10 @@ async def test_half_a_character_and_nul_are_issues_of_the_name(client, name):
     "value", ["\ud800", "\0", 2**80, 1e300, -0.0, True, [], {}, [[{"a": []}]], {"a": 1}]
 )
 async def test_leaves_of_any_kind_are_issues(client, value):
-    team = make.team(captain=make.person(phone=value, email=value, whatsapp=value))
+    team = factories.team(captain=factories.person(phone=value, email=value, whatsapp=value))
     team["players"][0] |= {"role": value, "dateOfBirth": value}
 
-    issues = refused(await ask(client, make.REGISTER, {"input": team}))["issues"]
+    issues = error_extensions(await execute(client, factories.REGISTER, {"input": team}))["issues"]
 
     assert [(issue["pointer"], issue["code"]) for issue in issues] == [
         ("/input/captain/phone", "PHONE_INVALID"),
@@ -351,7 +351,7 @@ async def test_leaves_may_be_written_into_the_document(client):
     }) { issues { pointer code } } }
     """
 
-    found = data(await ask(client, query, {"phone": "+919000000000"}))
+    found = data(await execute(client, query, {"phone": "+919000000000"}))
 
     assert found["validateTeam"]["issues"] == [
         {"pointer": "/input/captain/phone", "code": "PHONE_INVALID"},
@@ -369,37 +369,39 @@ async def test_leaves_may_be_written_into_the_document(client):
 )  # fmt: skip
 async def test_a_key_may_come_as_header_or_argument(client, header, argument, replayed):
     # The key is no part of the form: header and argument stand for the same registration.
-    team = make.team(idempotencyKey=argument)
+    team = factories.team(idempotencyKey=argument)
     headers = {"Idempotency_Key": header} if header else {}
 
-    answers = [await ask(client, make.REGISTER, {"input": team}, **headers) for _ in range(2)]
+    answers = [
+        await execute(client, factories.REGISTER, {"input": team}, **headers) for _ in range(2)
+    ]
 
     assert data(answers[0])["registerTeam"]["replayed"] is False
     if replayed:
         assert data(answers[1])["registerTeam"]["replayed"] is True
     else:
-        assert refused(answers[1])["code"] == "VALIDATION_FAILED"
+        assert error_extensions(answers[1])["code"] == "VALIDATION_FAILED"
 
 
 async def test_a_header_and_an_argument_that_differ_are_refused(client, sql):
-    team = make.team(idempotencyKey="12345678")
+    team = factories.team(idempotencyKey="12345678")
 
-    answer = await ask(client, make.REGISTER, {"input": team}, Idempotency_Key="87654321")
+    answer = await execute(client, factories.REGISTER, {"input": team}, Idempotency_Key="87654321")
 
-    assert refused(answer)["code"] == "BAD_USER_INPUT"
+    assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
 @pytest.mark.parametrize("query", ["{ tournament", "{ churches(first: 0) { totalCount } }", ""])
 async def test_the_request_id_of_the_caller_is_in_the_answer(client, query):
-    answer = await ask(client, query, X_Request_ID="request-of-the-test")
+    answer = await execute(client, query, X_Request_ID="request-of-the-test")
 
     assert answer.headers["X-Request-ID"] == "request-of-the-test"
-    assert refused(answer)["requestId"] == "request-of-the-test"
+    assert error_extensions(answer)["requestId"] == "request-of-the-test"
 
 
 async def test_one_document_is_answered_the_same_each_time(client):
-    answers = [(await ask(client, query)).json() for query in (TOURNAMENT, "{ x }") * 3]
+    answers = [(await execute(client, query)).json() for query in (TOURNAMENT, "{ x }") * 3]
 
     assert answers[0] == answers[2] == answers[4] == {"data": NAMED}
     for answer in (answers[1], answers[3], answers[5]):

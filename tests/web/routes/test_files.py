@@ -9,10 +9,10 @@ import pytest
 from domain.auth.roles import ANONYMOUS, Caller, CallerKind, Role
 from domain.errors.exceptions import Forbidden, Unauthenticated
 from resolvers.documents.links import make_link
-from tests import files, make
-from tests.asking import ask, check_envelope, data
-from tests.sending import send, with_another_signature
-from tests.signing_in import caller as new_caller
+from tests import factories, sample_files
+from tests.accounts import new_caller
+from tests.graphql_client import check_envelope, data, execute
+from tests.uploading import upload, with_wrong_signature
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ async def reviewer(services) -> Caller:
 @pytest.fixture
 async def proof(client) -> UUID:
     """A player's identity proof, of a team that is registered."""
-    players = make.players()
-    document_id = await send(client, "IDENTITY_PROOF", files.jpeg())
+    players = factories.players()
+    document_id = await upload(client, "IDENTITY_PROOF", sample_files.jpeg())
     players[2]["documents"] = [{"kind": "IDENTITY_PROOF", "documentId": document_id}]
-    data(await ask(client, make.REGISTER, {"input": make.team(players=players)}))
+    data(await execute(client, factories.REGISTER, {"input": factories.team(players=players)}))
     return UUID(document_id)
 
 
@@ -51,7 +51,7 @@ async def test_a_link_shows_the_document(client, link, settings):
     answer = await client.get(link)
 
     assert answer.status_code == 200
-    assert answer.content == files.jpeg()
+    assert answer.content == sample_files.jpeg()
     assert {name: answer.headers[name] for name in SHOWN} == SHOWN
     assert copies(settings) == []
 
@@ -69,8 +69,8 @@ async def test_parts_of_it_can_be_asked_for(client, link):
     answer = await client.get(link, headers={"Range": "bytes=10-19"})
 
     assert answer.status_code == 206
-    assert answer.content == files.jpeg()[10:20]
-    assert answer.headers["Content-Range"] == f"bytes 10-19/{len(files.jpeg())}"
+    assert answer.content == sample_files.jpeg()[10:20]
+    assert answer.headers["Content-Range"] == f"bytes 10-19/{len(sample_files.jpeg())}"
 
 
 async def test_every_view_is_on_record_before_it_is_shown(client, link, sql, proof, reviewer):
@@ -115,7 +115,7 @@ async def views(sql) -> int:
 
 
 async def test_a_link_that_was_guessed_or_changed_leads_nowhere(client, link, sql):
-    changed = with_another_signature(link)
+    changed = with_wrong_signature(link)
 
     answers = [await client.get(url) for url in (changed, "/files/x", "/files/..%2f..%2fetc")]
 
@@ -141,7 +141,7 @@ async def test_a_document_that_was_deleted_is_shown_to_nobody(client, link, sql)
 
 
 async def test_an_upload_that_no_team_has_is_shown_to_nobody(client, services, now, reviewer):
-    document_id = await send(client, "PHOTO")
+    document_id = await upload(client, "PHOTO")
     url, _ = make_link(services, reviewer, UUID(document_id))
 
     assert (await client.get(url)).status_code == 404
@@ -167,7 +167,7 @@ async def test_file_in_another_folder_than_recorded_is_shown_and_recorded(
     shown = [await client.get(link) for _ in range(2)]
 
     assert [answer.status_code for answer in shown] == [200, 200]
-    assert {answer.content for answer in shown} == {files.jpeg()}
+    assert {answer.content for answer in shown} == {sample_files.jpeg()}
     assert await sql.fetchval("SELECT folder FROM document") == actual
     assert copies(settings) == []
 

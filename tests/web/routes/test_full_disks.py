@@ -19,17 +19,17 @@ from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from resolvers.documents import uploads
 from resolvers.documents.links import make_link
 from resolvers.exports.workbook import Workbook
-from tests import files, make
-from tests.asking import ask, check_envelope, data, serving
+from tests import factories, sample_files
+from tests.accounts import bearer_headers, new_caller
 from tests.cloudinary import CloudinaryStandIn
 from tests.disks import fill_disk, limit_file_size, mount_small_disk, read_only_disk
 from tests.integrations.storage.test_upload_buffer import begin
-from tests.sending import opened, put, put_piece, send
-from tests.signing_in import bearer, caller
+from tests.graphql_client import app_client, check_envelope, data, execute
+from tests.uploading import open_upload, put, put_range, upload
 from tests.web.routes.test_exports import link
 
 SIZE = 300_000
-CONTENT = files.large_png(SIZE)
+CONTENT = sample_files.large_png(SIZE)
 
 
 def names(folder: Path) -> list[str]:
@@ -46,7 +46,7 @@ def unavailable(response) -> bool:
 
 
 async def test_upload_that_cannot_be_written_goes_on_later(client, settings, sql):
-    ticket = await opened(client, "PHOTO", CONTENT, contentType="image/png")
+    ticket = await open_upload(client, "PHOTO", CONTENT, contentType="image/png")
 
     with limit_file_size():
         refused = await put(client, ticket, CONTENT)
@@ -62,9 +62,9 @@ async def test_upload_that_cannot_be_written_goes_on_later(client, settings, sql
 
 
 async def test_upload_that_cannot_be_copied_is_finished_later(client, settings, services, sql):
-    ticket = await opened(client, "PHOTO", CONTENT, contentType="image/png")
+    ticket = await open_upload(client, "PHOTO", CONTENT, contentType="image/png")
     document_id = uploads.read_ticket(services, ticket.url[9:]).document_id
-    await put_piece(client, ticket, CONTENT, 0, SIZE - 1)
+    await put_range(client, ticket, CONTENT, 0, SIZE - 1)
     await services.storage.spool.write(document_id, SIZE - 1, CONTENT[-1:])
     before = names(settings.data_dir / "uploads")
 
@@ -80,16 +80,16 @@ async def test_upload_that_cannot_be_copied_is_finished_later(client, settings, 
 
 
 async def test_document_that_cannot_be_copied_is_shown_later(client, services, settings, clock):
-    players = make.players()
-    document_id = await send(client, "IDENTITY_PROOF", files.jpeg())
+    players = factories.players()
+    document_id = await upload(client, "IDENTITY_PROOF", sample_files.jpeg())
     players[0]["documents"] = [{"kind": "IDENTITY_PROOF", "documentId": document_id}]
-    data(await ask(client, make.REGISTER, {"input": make.team(players=players)}))
+    data(await execute(client, factories.REGISTER, {"input": factories.team(players=players)}))
     (path,) = (settings.data_dir / "documents" / "pending").iterdir()
     path.write_bytes(bytes(SIZE))
     from datetime import UTC, datetime  # noqa: PLC0415 - the clock of the application
 
     clock.now = datetime.now(UTC)
-    url, _ = make_link(services, await caller(services, Role.REVIEWER), UUID(document_id))
+    url, _ = make_link(services, await new_caller(services, Role.REVIEWER), UUID(document_id))
 
     with limit_file_size():
         refused = await client.get(url)
@@ -220,8 +220,8 @@ async def test_download_that_cannot_be_written_is_no_failure_of_cloudinary(broke
 
 
 async def test_export_on_a_full_disk_is_refused_and_leaves_nothing(client, services, settings):
-    reviewer = await bearer(services, Role.REVIEWER)
-    data(await ask(client, make.REGISTER, {"input": make.team()}))
+    reviewer = await bearer_headers(services, Role.REVIEWER)
+    data(await execute(client, factories.REGISTER, {"input": factories.team()}))
     url = await link(client, reviewer, "XLSX")
     (settings.data_dir / "uploads").write_bytes(b"a file where the folder should be")
 
@@ -245,12 +245,12 @@ async def test_disk_below_its_reserve_is_not_well(tmp_path, free):
 async def test_health_names_a_disk_below_its_reserve(database, database_url, settings, tmp_path):
     with mount_small_disk(tmp_path / "disk") as folder:
         changes = {"upload_dir": folder / "uploads", "document_dir": folder / "documents"}
-        async with serving(settings.model_copy(update=changes), database_url) as client:
+        async with app_client(settings.model_copy(update=changes), database_url) as client:
             pages = [(await client.get(path)) for path in ("/health", "/readyz")]
-            asked = data(await ask(client, "{ health { status checks { name status } } }"))
-            ticket = await opened(client, "PHOTO", CONTENT, contentType="image/png")
+            asked = data(await execute(client, "{ health { status checks { name status } } }"))
+            ticket = await open_upload(client, "PHOTO", CONTENT, contentType="image/png")
             sent = await put(client, ticket, CONTENT)
-            registered = await ask(client, make.REGISTER, {"input": make.team()})
+            registered = await execute(client, factories.REGISTER, {"input": factories.team()})
 
         checks = asked["health"]["checks"]
         assert [page.status_code for page in pages] == [200, 200]
@@ -268,13 +268,13 @@ async def test_health_names_a_disk_below_its_reserve(database, database_url, set
 
 async def test_budget_of_a_client_is_told_with_when_to_come_back(settings, database, database_url):
     changes = {"upload_bytes_per_client": 2 << 20}
-    async with serving(settings.model_copy(update=changes), database_url) as client:
+    async with app_client(settings.model_copy(update=changes), database_url) as client:
         tickets = [
-            await opened(client, "PHOTO", CONTENT, contentType="image/png") for _ in range(3)
+            await open_upload(client, "PHOTO", CONTENT, contentType="image/png") for _ in range(3)
         ]
-        begun = [await put_piece(client, one, CONTENT, 0, 1) for one in tickets]
-        finished = await put_piece(client, tickets[0], CONTENT, 1, SIZE)
-        again = await put_piece(client, tickets[2], CONTENT, 0, 1)
+        begun = [await put_range(client, one, CONTENT, 0, 1) for one in tickets]
+        finished = await put_range(client, tickets[0], CONTENT, 1, SIZE)
+        again = await put_range(client, tickets[2], CONTENT, 0, 1)
 
     assert [answer.status_code for answer in begun] == [202, 202, 429]
     assert begun[2].headers["Retry-After"] == "30"

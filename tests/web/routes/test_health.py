@@ -6,16 +6,16 @@ import pytest
 
 from domain.errors.exceptions import CATALOG, ISSUE_CATALOG
 from settings import load_settings
-from tests.asking import AWAY, refused, serving
 from tests.conftest import SECRET
 from tests.environment import DEPLOYED
+from tests.graphql_client import UNREACHABLE_DATABASE, app_client, error_extensions
 
 READY = ("/readyz", "/health")
 
 
 @pytest.fixture
 async def without_database(settings):
-    async with serving(settings, AWAY) as client:
+    async with app_client(settings, UNREACHABLE_DATABASE) as client:
         yield client
 
 
@@ -114,7 +114,7 @@ async def test_the_texts_of_the_catalogue_are_escaped(client):
 
 async def test_the_explorer_is_there_in_development(tmp_path, database_url):
     settings = load_settings(None, environment="development", data_dir=tmp_path, secret_key=SECRET)
-    async with serving(settings, database_url) as client:
+    async with app_client(settings, database_url) as client:
         answer = await client.get("/graphiql")
 
     assert answer.status_code == 200
@@ -133,17 +133,17 @@ async def test_the_explorer_is_nowhere_else(tmp_path, environment):
         "trusted_proxies": "none",
     }
     settings = load_settings(None, environment=environment, data_dir=tmp_path, **deployed)
-    async with serving(settings, AWAY) as client:
+    async with app_client(settings, UNREACHABLE_DATABASE) as client:
         answer = await client.get("/graphiql")
 
-    assert (answer.status_code, refused(answer)["code"]) == (404, "NOT_FOUND")
+    assert (answer.status_code, error_extensions(answer)["code"]) == (404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing", "/errors/INTERNAL", "/..%2f"])
 async def test_other_addresses_name_nothing(client, path):
     answer = await client.get(path)
 
-    assert (answer.status_code, refused(answer)["code"]) == (404, "NOT_FOUND")
+    assert (answer.status_code, error_extensions(answer)["code"]) == (404, "NOT_FOUND")
     assert answer.json()["errors"][0]["message"] == "There is nothing at this address."
 
 
@@ -152,7 +152,7 @@ async def test_pages_are_only_read(client, path):
     answer = await client.post(path)
 
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
-    assert refused(answer)["code"] == "METHOD_NOT_ALLOWED"
+    assert error_extensions(answer)["code"] == "METHOD_NOT_ALLOWED"
     assert (await client.head(path)).status_code == 200
 
 

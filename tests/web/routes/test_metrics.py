@@ -7,14 +7,14 @@ import pytest
 from pydantic import SecretStr
 
 from server import create_app
-from tests import make
-from tests.asking import AWAY, ask, check_envelope, data, serving
+from tests import factories
+from tests.graphql_client import UNREACHABLE_DATABASE, app_client, check_envelope, data, execute
 
 TOKEN = "a token of the monitoring, long enough"
 
 
 async def metrics(settings, client: tuple[str, int], **headers: str) -> httpx.Response:
-    transport = httpx.ASGITransport(create_app(settings, AWAY), client=client)
+    transport = httpx.ASGITransport(create_app(settings, UNREACHABLE_DATABASE), client=client)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as opened:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await opened.get("/metrics", headers=named)
@@ -101,13 +101,13 @@ async def measured(client):
     ],
 )
 async def test_operations_are_counted_by_names_of_the_schema(client, measured, query, kind, name):
-    await ask(client, query)
+    await execute(client, query)
 
     assert await measured("graphql_operation_seconds_count", type=kind, name=name) == 1
 
 
 async def test_no_name_of_a_clients_becomes_a_label(client):
-    await ask(client, "query MyOwnName { nothingOfYours }")
+    await execute(client, "query MyOwnName { nothingOfYours }")
     await client.get("/a/path/of/mine")
 
     text = (await client.get("/metrics")).text
@@ -121,7 +121,7 @@ async def test_requests_and_errors_are_counted(client, measured):
     await client.get("/livez")
     await client.get("/uploads/a-capability")
     await client.get("/else")
-    await ask(client, "{ nothing }")
+    await execute(client, "{ nothing }")
 
     async def requests(route, status):
         return await measured("http_request_seconds_count", route=route, status=status)
@@ -159,7 +159,7 @@ async def test_what_is_owed_is_counted_when_it_is_asked_for(client, sql):
 
 
 async def test_kinds_without_handler_raise_no_alarm(client, sql):
-    data(await ask(client, make.REGISTER, {"input": make.team(1)}))
+    data(await execute(client, factories.REGISTER, {"input": factories.team(1)}))
     mails = ("team_confirmed", "changes_requested", "team_rejected", "team_withdrawn", "unknown")
     for kind in mails:
         await sql.execute(DUE, f"mail.{kind}", None)
@@ -176,7 +176,7 @@ async def test_kinds_without_handler_raise_no_alarm(client, sql):
 
 async def test_pool_behind_pgbouncer_is_not_reported_as_full(settings_with, database, database_url):
     settings = settings_with(database_pgbouncer=True)
-    async with serving(settings, database_url) as client:
+    async with app_client(settings, database_url) as client:
         text = (await client.get("/metrics")).text
 
     assert "database_connections{" not in text

@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from persistence.embedded.server import EmbeddedPostgres
-from tests.asking import serving
-from tests.freezing import frozen
+from tests.frozen_postgres import frozen
+from tests.graphql_client import app_client
 
 HANGING = {"query": "{ tournament { name } }"}
 
@@ -27,7 +27,7 @@ async def client(settings_with, postgres):
     settings = settings_with(
         database_pool_size=1, database_max_overflow=0, database_connect_timeout_seconds=60
     )
-    async with serving(settings, postgres.connected_url("icct26")) as opened:
+    async with app_client(settings, postgres.connected_url("icct26")) as opened:
         yield opened
 
 

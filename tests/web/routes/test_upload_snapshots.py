@@ -11,19 +11,19 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-from tests import files
-from tests.asking import serving
+from tests import sample_files
 from tests.cloudinary import CloudinaryStandIn
 from tests.document_stores import clear_orphans
-from tests.processes import until
-from tests.sending import Ticket, offset, opened, put, put_piece
+from tests.graphql_client import app_client
+from tests.server_processes import wait_until
+from tests.uploading import Ticket, open_upload, put, put_range, upload_offset
 
 SIZE = 300_000
 ANNOUNCED, OTHER = 10, 250
 
 
 def picture(color: int) -> bytes:
-    return files.large_png(SIZE, color)
+    return sample_files.large_png(SIZE, color)
 
 
 def color_of(content: bytes) -> int:
@@ -44,7 +44,7 @@ async def held(settings, database, database_url, stand_in):
     changes = {"cloudinary_url": SecretStr(stand_in.url), "outside_attempts": 1}
     stand_in.held = {"upload"}
     stand_in.gate.clear()
-    async with serving(settings.model_copy(update=changes), database_url) as client:
+    async with app_client(settings.model_copy(update=changes), database_url) as client:
         yield client
 
 
@@ -66,15 +66,15 @@ async def longer(client: httpx.AsyncClient, ticket: Ticket) -> int:
 
 
 async def first_piece(client: httpx.AsyncClient, ticket: Ticket) -> int:
-    return (await put_piece(client, ticket, picture(OTHER), 0, 100_000)).status_code
+    return (await put_range(client, ticket, picture(OTHER), 0, 100_000)).status_code
 
 
 async def last_piece(client: httpx.AsyncClient, ticket: Ticket) -> int:
-    return (await put_piece(client, ticket, picture(OTHER), SIZE - 10, SIZE)).status_code
+    return (await put_range(client, ticket, picture(OTHER), SIZE - 10, SIZE)).status_code
 
 
 async def head(client: httpx.AsyncClient, ticket: Ticket) -> int:
-    return await offset(client, ticket)
+    return await upload_offset(client, ticket)
 
 
 async def nothing(client: httpx.AsyncClient, ticket: Ticket) -> int:
@@ -88,9 +88,9 @@ DISTURBANCES = [whole, shorter, longer, first_piece, last_piece, head, nothing]
 async def test_bytes_sent_while_an_upload_is_stored_change_nothing(
     held, stand_in, settings, sql, disturb
 ):
-    ticket = await opened(held, "PHOTO", picture(ANNOUNCED), contentType="image/png")
+    ticket = await open_upload(held, "PHOTO", picture(ANNOUNCED), contentType="image/png")
     first = asyncio.create_task(put(held, ticket, picture(ANNOUNCED)))
-    await until(lambda: stand_in.calls["upload"] == 1, "the file is being stored")
+    await wait_until(lambda: stand_in.calls["upload"] == 1, "the file is being stored")
 
     second = asyncio.create_task(disturb(held, ticket))
     await asyncio.wait([second], timeout=1)
@@ -109,14 +109,14 @@ async def test_bytes_sent_while_an_upload_is_stored_change_nothing(
 
 async def test_two_tickets_for_one_picture_do_not_disturb_each_other(held, stand_in, settings):
     tickets = [
-        await opened(held, "PHOTO", picture(color), contentType="image/png")
+        await open_upload(held, "PHOTO", picture(color), contentType="image/png")
         for color in (ANNOUNCED, OTHER)
     ]
     sending = [
         asyncio.create_task(put(held, ticket, picture(color)))
         for ticket, color in zip(tickets, (ANNOUNCED, OTHER), strict=True)
     ]
-    await until(lambda: stand_in.calls["upload"] == 2, "both are being stored")
+    await wait_until(lambda: stand_in.calls["upload"] == 2, "both are being stored")
     stand_in.gate.set()
 
     assert [(await one).status_code for one in sending] == [201, 201]
@@ -127,9 +127,9 @@ async def test_two_tickets_for_one_picture_do_not_disturb_each_other(held, stand
 async def test_store_that_was_away_gets_the_same_bytes_later(held, stand_in, settings, sql):
     stand_in.gate.set()
     stand_in.mood = "503"
-    ticket = await opened(held, "PHOTO", picture(ANNOUNCED), contentType="image/png")
+    ticket = await open_upload(held, "PHOTO", picture(ANNOUNCED), contentType="image/png")
     away = await put(held, ticket, picture(ANNOUNCED))
-    waiting = (await offset(held, ticket), len(left(settings)))
+    waiting = (await upload_offset(held, ticket), len(left(settings)))
 
     stand_in.mood = "healthy"
     said = f"bytes */{SIZE}"
@@ -145,7 +145,7 @@ async def test_store_that_was_away_gets_the_same_bytes_later(held, stand_in, set
 async def test_bytes_changed_while_the_store_is_away_are_refused(held, stand_in, settings, sql):
     stand_in.gate.set()
     stand_in.mood = "503"
-    ticket = await opened(held, "PHOTO", picture(ANNOUNCED), contentType="image/png")
+    ticket = await open_upload(held, "PHOTO", picture(ANNOUNCED), contentType="image/png")
     await put(held, ticket, picture(ANNOUNCED))
     stand_in.mood = "healthy"
 
@@ -189,7 +189,7 @@ async def test_no_file_is_stored_that_was_not_announced_while_another_writer_rac
     statuses = []
     try:
         for _ in range(20):
-            ticket = await opened(client, "PHOTO", picture(ANNOUNCED), contentType="image/png")
+            ticket = await open_upload(client, "PHOTO", picture(ANNOUNCED), contentType="image/png")
             statuses.append((await put(client, ticket, picture(ANNOUNCED))).status_code)
     finally:
         writer.ended.set()
@@ -206,9 +206,9 @@ async def test_no_file_is_stored_that_was_not_announced_while_another_writer_rac
 async def test_document_given_up_while_it_is_saved_leaves_no_file(
     held, stand_in, services, sql, settings
 ):
-    ticket = await opened(held, "PHOTO", picture(ANNOUNCED), contentType="image/png")
+    ticket = await open_upload(held, "PHOTO", picture(ANNOUNCED), contentType="image/png")
     sending = asyncio.create_task(put(held, ticket, picture(ANNOUNCED)))
-    await until(lambda: stand_in.calls["upload"] == 1, "the file is being stored")
+    await wait_until(lambda: stand_in.calls["upload"] == 1, "the file is being stored")
     await sql.execute("DELETE FROM document")
 
     stand_in.gate.set()

@@ -11,11 +11,26 @@ import pytest
 from domain.documents import MAX_BYTES, DocumentKind
 from domain.uploads import UploadRequest
 from resolvers.documents import uploads
-from tests import files, make
-from tests.asking import AWAY, ask, check_envelope, data, refused, serving
+from tests import factories, sample_files
+from tests.graphql_client import (
+    UNREACHABLE_DATABASE,
+    app_client,
+    check_envelope,
+    data,
+    error_extensions,
+    execute,
+)
 from tests.integrations.storage.inspection.test_sanitize import HOSTILE
 from tests.integrations.storage.test_upload_buffer import begin
-from tests.sending import OPEN, announcement, offset, opened, put, put_piece, with_another_signature
+from tests.uploading import (
+    OPEN_UPLOAD,
+    open_upload,
+    put,
+    put_range,
+    upload_input,
+    upload_offset,
+    with_wrong_signature,
+)
 
 OPEN_TRANSACTIONS = """
     SELECT count(*) FROM pg_stat_activity
@@ -54,7 +69,9 @@ def code(response) -> str:
 
 
 async def test_a_ticket_says_where_how_and_until_when(client):
-    answer = await ask(client, OPEN, {"input": announcement("PASTOR_LETTER", files.pdf())})
+    answer = await execute(
+        client, OPEN_UPLOAD, {"input": upload_input("PASTOR_LETTER", sample_files.pdf())}
+    )
 
     ticket = data(answer)["openUpload"]["ticket"]
     assert ticket["method"] == "PUT"
@@ -75,11 +92,11 @@ async def test_a_ticket_says_where_how_and_until_when(client):
     ],
 )
 async def test_no_ticket_is_given_for_a_file_against_the_rules(client, changes, expected):
-    file = announcement("PASTOR_LETTER", files.pdf(), **changes)
+    file = upload_input("PASTOR_LETTER", sample_files.pdf(), **changes)
 
-    answer = await ask(client, OPEN, {"input": file})
+    answer = await execute(client, OPEN_UPLOAD, {"input": file})
 
-    assert refused(answer)["code"] == expected
+    assert error_extensions(answer)["code"] == expected
 
 
 @pytest.mark.parametrize(
@@ -93,9 +110,11 @@ async def test_no_ticket_is_given_for_a_file_against_the_rules(client, changes, 
     ],
 )
 async def test_file_of_any_announced_type_is_stored_as_what_it_is(client, sql, said, header):
-    content = files.png()
+    content = sample_files.png()
     changes = {"contentType": said, "fileName": "C:\\fakepath\\photo.heic"}
-    answer = await ask(client, OPEN, {"input": announcement("GROUP_PHOTO", content, **changes)})
+    answer = await execute(
+        client, OPEN_UPLOAD, {"input": upload_input("GROUP_PHOTO", content, **changes)}
+    )
     ticket = data(answer)["openUpload"]["ticket"]
 
     stored = await client.put(
@@ -110,8 +129,8 @@ async def test_file_of_any_announced_type_is_stored_as_what_it_is(client, sql, s
 
 
 async def test_a_whole_file_is_stored(client, sql, disk):
-    content = files.jpeg()
-    ticket = await opened(client, "GROUP_PHOTO", content)
+    content = sample_files.jpeg()
+    ticket = await open_upload(client, "GROUP_PHOTO", content)
 
     answer = await put(client, ticket, content, content_type="image/jpeg")
 
@@ -133,8 +152,8 @@ async def test_a_whole_file_is_stored(client, sql, disk):
 
 
 async def test_the_content_says_the_format_whatever_was_announced(client, sql):
-    content = files.png()
-    ticket = await opened(client, "GROUP_PHOTO", content)
+    content = sample_files.png()
+    ticket = await open_upload(client, "GROUP_PHOTO", content)
 
     answer = await put(client, ticket, content)
 
@@ -143,8 +162,8 @@ async def test_the_content_says_the_format_whatever_was_announced(client, sql):
 
 
 async def test_a_repeated_complete_put_is_harmless(client, sql, disk):
-    content = files.jpeg()
-    ticket = await opened(client, "PHOTO", content)
+    content = sample_files.jpeg()
+    ticket = await open_upload(client, "PHOTO", content)
     await put(client, ticket, content)
     before = (await sql.fetch("SELECT * FROM document"), names(disk.stored))
 
@@ -156,13 +175,13 @@ async def test_a_repeated_complete_put_is_harmless(client, sql, disk):
 
 
 async def test_head_says_how_much_is_there(client):
-    content = files.large_png(200_000)
-    ticket = await opened(client, "PHOTO", content)
+    content = sample_files.large_png(200_000)
+    ticket = await open_upload(client, "PHOTO", content)
 
     before = await client.head(ticket.url)
-    await put_piece(client, ticket, content, 0, 150_000)
+    await put_range(client, ticket, content, 0, 150_000)
     between = await client.head(ticket.url)
-    await put_piece(client, ticket, content, 150_000, 200_000)
+    await put_range(client, ticket, content, 150_000, 200_000)
     after = await client.head(ticket.url)
 
     seen = [
@@ -173,11 +192,11 @@ async def test_head_says_how_much_is_there(client):
 
 
 async def test_pieces_make_the_file(client, disk):
-    content = files.large_png(100_000)
-    ticket = await opened(client, "PHOTO", content)
+    content = sample_files.large_png(100_000)
+    ticket = await open_upload(client, "PHOTO", content)
 
     statuses = [
-        (await put_piece(client, ticket, content, start, min(start + 30_000, 100_000))).status_code
+        (await put_range(client, ticket, content, start, min(start + 30_000, 100_000))).status_code
         for start in range(0, 100_000, 30_000)
     ]
 
@@ -187,22 +206,22 @@ async def test_pieces_make_the_file(client, disk):
 
 @pytest.mark.parametrize(("start", "end"), [(0, 10), (49_999, 60_000), (50_001, 60_000)])
 async def test_a_piece_that_does_not_continue_is_told_where_to_go_on(client, start, end):
-    content = files.large_png(100_000)
-    ticket = await opened(client, "PHOTO", content)
-    await put_piece(client, ticket, content, 0, 50_000)
+    content = sample_files.large_png(100_000)
+    ticket = await open_upload(client, "PHOTO", content)
+    await put_range(client, ticket, content, 0, 50_000)
 
-    answer = await put_piece(client, ticket, content, start, end)
+    answer = await put_range(client, ticket, content, start, end)
 
     assert (answer.status_code, code(answer)) == (409, "UPLOAD_OFFSET_MISMATCH")
     assert answer.headers["Upload-Offset"] == "50000"
-    assert await offset(client, ticket) == 50_000
+    assert await upload_offset(client, ticket) == 50_000
 
 
 async def test_a_file_that_is_all_there_is_finished_without_sending_it_again(
     client, settings, services, sql
 ):
-    content = files.jpeg()
-    ticket = await opened(client, "PHOTO", content)
+    content = sample_files.jpeg()
+    ticket = await open_upload(client, "PHOTO", content)
     upload = uploads.read_ticket(services, ticket.url[9:]).document_id
     await begin(services.storage.spool, upload)
     await services.storage.spool.write(upload, 0, content)
@@ -214,8 +233,8 @@ async def test_a_file_that_is_all_there_is_finished_without_sending_it_again(
 
 
 async def test_finishing_what_is_not_all_there_is_refused(client):
-    content = files.jpeg()
-    ticket = await opened(client, "PHOTO", content)
+    content = sample_files.jpeg()
+    ticket = await open_upload(client, "PHOTO", content)
 
     answer = await put(client, ticket, b"", content_range=f"bytes */{len(content)}")
 
@@ -237,17 +256,17 @@ async def test_finishing_what_is_not_all_there_is_refused(client):
 )
 async def test_a_content_range_that_says_something_else_is_refused(client, said):
     content = b"0123456789"
-    ticket = await opened(client, "PASTOR_LETTER", content)
+    ticket = await open_upload(client, "PASTOR_LETTER", content)
 
     answer = await put(client, ticket, content, content_range=said)
 
     assert (answer.status_code, code(answer)) == (400, "BAD_USER_INPUT")
-    assert await offset(client, ticket) == 0
+    assert await upload_offset(client, ticket) == 0
 
 
 async def test_more_bytes_than_the_piece_has_are_refused(client):
-    content = files.large_png(100_000)
-    ticket = await opened(client, "PHOTO", content)
+    content = sample_files.large_png(100_000)
+    ticket = await open_upload(client, "PHOTO", content)
 
     answer = await put(client, ticket, content[:20], content_range="bytes 0-9/100000")
 
@@ -273,14 +292,14 @@ async def endless(chunk: bytes):
 async def test_other_bytes_than_announced_are_refused_and_leave_nothing(
     client, sql, disk, sent, expected
 ):
-    content = files.jpeg()
-    ticket = await opened(client, "PHOTO", content)
+    content = sample_files.jpeg()
+    ticket = await open_upload(client, "PHOTO", content)
 
     answer = await put(client, ticket, sent(content))
 
     assert (answer.status_code, code(answer)) == expected
     assert await nothing_is_left(sql, disk)
-    assert await offset(client, ticket) == 0
+    assert await upload_offset(client, ticket) == 0
 
 
 @pytest.mark.parametrize(
@@ -288,8 +307,8 @@ async def test_other_bytes_than_announced_are_refused_and_leave_nothing(
     [
         ("PASTOR_LETTER", b"MZ\x90\0" + b"\0" * 500),
         ("GROUP_PHOTO", b"<!doctype html><script>alert(1)</script>"),
-        ("GROUP_PHOTO", files.pdf()),
-        ("PHOTO", files.jpeg()[:-200]),
+        ("GROUP_PHOTO", sample_files.pdf()),
+        ("PHOTO", sample_files.jpeg()[:-200]),
         ("PHOTO", HOSTILE["a bomb"]),
         ("PASTOR_LETTER", HOSTILE["a PDF with a script"]),
     ],
@@ -306,7 +325,7 @@ async def test_content_that_is_something_else_is_refused_and_leaves_nothing(
     client, sql, disk, kind, content
 ):
     said = "application/pdf" if kind == "PASTOR_LETTER" else "image/png"
-    ticket = await opened(client, kind, content, contentType=said)
+    ticket = await open_upload(client, kind, content, contentType=said)
 
     answer = await put(client, ticket, content)
 
@@ -315,11 +334,11 @@ async def test_content_that_is_something_else_is_refused_and_leaves_nothing(
 
 
 async def test_a_ticket_that_was_guessed_or_changed_leads_nowhere(client, sql):
-    ticket = await opened(client, "PHOTO", files.jpeg())
-    changed = with_another_signature(ticket.url)
+    ticket = await open_upload(client, "PHOTO", sample_files.jpeg())
+    changed = with_wrong_signature(ticket.url)
 
     answers = [
-        await client.request(method, url, content=files.jpeg() if method == "PUT" else None)
+        await client.request(method, url, content=sample_files.jpeg() if method == "PUT" else None)
         for url in (changed, "/uploads/x", "/uploads/..%2f..%2fetc%2fpasswd", "/uploads/")
         for method in ("PUT", "HEAD")
     ]
@@ -330,7 +349,7 @@ async def test_a_ticket_that_was_guessed_or_changed_leads_nowhere(client, sql):
 
 
 async def test_a_ticket_ends(client, services, clock, sql, disk):
-    content = files.jpeg()
+    content = sample_files.jpeg()
     clock.now -= timedelta(days=500)
     _, text = uploads.open_upload(
         services,
@@ -350,7 +369,7 @@ async def test_a_ticket_ends(client, services, clock, sql, disk):
 
 
 async def test_other_methods_are_told_what_is_possible(client):
-    ticket = await opened(client, "PHOTO", files.jpeg())
+    ticket = await open_upload(client, "PHOTO", sample_files.jpeg())
 
     answer = await client.post(ticket.url, content=b"x")
 
@@ -359,8 +378,8 @@ async def test_other_methods_are_told_what_is_possible(client):
 
 
 async def test_ten_transfers_of_one_upload_at_once_store_it_once(client, sql, disk):
-    content = files.large_png(300_000)
-    ticket = await opened(client, "PHOTO", content)
+    content = sample_files.large_png(300_000)
+    ticket = await open_upload(client, "PHOTO", content)
 
     answers = await asyncio.gather(*(put(client, ticket, content) for _ in range(10)))
 
@@ -372,10 +391,10 @@ async def test_ten_transfers_of_one_upload_at_once_store_it_once(client, sql, di
 async def test_without_the_database_nothing_is_taken_and_the_ticket_stays_good(
     client, settings, database_url
 ):
-    content = files.jpeg()
-    ticket = await opened(client, "PHOTO", content)
+    content = sample_files.jpeg()
+    ticket = await open_upload(client, "PHOTO", content)
 
-    async with serving(settings, AWAY) as cut_off:
+    async with app_client(settings, UNREACHABLE_DATABASE) as cut_off:
         away = await put(cut_off, ticket, content)
     back = await put(client, ticket, content)
 
@@ -384,8 +403,8 @@ async def test_without_the_database_nothing_is_taken_and_the_ticket_stays_good(
 
 
 async def test_a_spool_that_cannot_be_written_is_told_and_nothing_is_lost(client, disk, sql):
-    content = files.jpeg()
-    ticket = await opened(client, "PHOTO", content)
+    content = sample_files.jpeg()
+    ticket = await open_upload(client, "PHOTO", content)
     disk.spool.write_bytes(b"a file where the folder should be")
 
     refusal = await put(client, ticket, content)
@@ -398,12 +417,12 @@ async def test_a_spool_that_cannot_be_written_is_told_and_nothing_is_lost(client
 
 
 async def test_a_store_that_cannot_be_written_costs_no_byte(client, disk, sql):
-    content = files.jpeg()
-    ticket = await opened(client, "PHOTO", content)
+    content = sample_files.jpeg()
+    ticket = await open_upload(client, "PHOTO", content)
     disk.stored.write_bytes(b"a file where the folder should be")
 
     refusal = await put(client, ticket, content)
-    standing = await offset(client, ticket)
+    standing = await upload_offset(client, ticket)
     disk.stored.unlink()
     answer = await put(client, ticket, b"", content_range=f"bytes */{len(content)}")
 
@@ -418,9 +437,9 @@ async def test_uploads_have_a_rate_of_their_own(settings, database, database_url
     limited = settings.model_copy(
         update={"enable_rate_limiting": True, "rate_limit_requests": 1, "rate_limit_uploads": 5}
     )
-    async with serving(limited, database_url) as client:
-        content = files.jpeg()
-        tickets = [await opened(client, "PHOTO", content) for _ in range(3)]
+    async with app_client(limited, database_url) as client:
+        content = sample_files.jpeg()
+        tickets = [await open_upload(client, "PHOTO", content) for _ in range(3)]
         sent = [await put(client, ticket, content) for ticket in tickets]
         again = await put(client, tickets[0], content)
 
@@ -431,13 +450,13 @@ async def test_uploads_have_a_rate_of_their_own(settings, database, database_url
 
 async def test_each_opened_upload_of_a_document_counts(settings, database, database_url):
     limited = settings.model_copy(update={"enable_rate_limiting": True, "rate_limit_uploads": 2})
-    file = announcement("PHOTO", files.jpeg())
+    file = upload_input("PHOTO", sample_files.jpeg())
     fields = " ".join(
         f"u{n}: openUpload(input: $input) {{ ticket {{ documentId }} }}" for n in range(4)
     )
     query = f"mutation Open($input: OpenUploadInput!) {{ {fields} }}"
-    async with serving(limited, database_url) as client:
-        body = (await ask(client, query, {"input": file})).json()
+    async with app_client(limited, database_url) as client:
+        body = (await execute(client, query, {"input": file})).json()
 
     assert [body["data"][f"u{n}"] is not None for n in range(4)] == [True, True, False, False]
     assert {error["extensions"]["code"] for error in body["errors"]} == {"RATE_LIMITED"}
@@ -445,8 +464,8 @@ async def test_each_opened_upload_of_a_document_counts(settings, database, datab
 
 async def test_33_transfers_hold_no_connection_and_no_lock(client, settings, sql):
     assert (settings.database_pool_size, settings.database_max_overflow) == (5, 0)
-    content, go_on = files.large_png(100_000), asyncio.Event()
-    tickets = [await opened(client, "PHOTO", content) for _ in range(33)]
+    content, go_on = sample_files.large_png(100_000), asyncio.Event()
+    tickets = [await open_upload(client, "PHOTO", content) for _ in range(33)]
 
     async def halting():
         yield content[:50_000]
@@ -456,10 +475,10 @@ async def test_33_transfers_hold_no_connection_and_no_lock(client, settings, sql
     async with asyncio.TaskGroup() as group:
         sending = [group.create_task(put(client, ticket, halting())) for ticket in tickets]
         for ticket in tickets:
-            while await offset(client, ticket) < 50_000:
+            while await upload_offset(client, ticket) < 50_000:
                 await asyncio.sleep(0)
         open_transactions = await sql.fetchval(OPEN_TRANSACTIONS)
-        registered = data(await ask(client, make.REGISTER, {"input": make.team()}))
+        registered = data(await execute(client, factories.REGISTER, {"input": factories.team()}))
         go_on.set()
 
     assert open_transactions == 0

@@ -16,7 +16,7 @@ from pypdf.generic import (
 
 from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.pdfs import MAX_OBJECTS, cleaned_pdf
-from tests import files
+from tests import sample_files
 from tests.integrations.storage.inspection.files import (
     action,
     archive,
@@ -242,14 +242,14 @@ REFUSED = {name: (content, ACTING) for name, content in ACTIVE.items()} | {
         PROTECTED,
     ),
     "rubbish": (b"%PDF-1.7\n" + bytes(range(256)) * 40, DAMAGED),
-    "cut": (files.pdf()[:200], DAMAGED),
+    "cut": (sample_files.pdf()[:200], DAMAGED),
     "a photo whose filter has an old name": (
         pdf(stream(telling_jpeg(), b"/Filter /DCT"), page=b"/X 4 0 R"),
         DAMAGED,
     ),
     "without pages": (pdf(pages=b"<< /Type /Pages /Count 0 /Kids [] >>"), PAGES),
     "with too many pages": (pdf(pages=b"<< /Kids [%s] >>" % (b"3 0 R " * 201)), PAGES),
-    "an archive behind": (files.pdf() + archive(), ARCHIVE),
+    "an archive behind": (sample_files.pdf() + archive(), ARCHIVE),
     "an archive inside": (pdf(stream(archive()), page=b"/Contents 4 0 R"), ARCHIVE),
     "pages that contain themselves": (pdf(pages=b"<< /Type /Pages /Kids [2 0 R] >>"), DAMAGED),
     "references in a circle": (pdf(b"5 0 R", b"4 0 R", catalog=b"/X 4 0 R"), DAMAGED),

@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 from domain.documents import IMAGES, DocumentFormat, advice
 from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.sanitize import DEFAULT_OPTIONS, clean_copy, turns
-from tests import files
+from tests import sample_files
 from tests.integrations.storage.inspection.files import (
     PNG_START,
     action,
@@ -43,8 +43,8 @@ OTHER_TYPES = {
     "a shell script": b"#!/bin/sh\necho",
     "nothing that is known": bytes(range(256)),
     "a single byte": b"x",
-    "more than a kilobyte before the PDF": b"\n" * 1025 + files.pdf(),
-    "a JPEG after something": b"\0" + files.jpeg(),
+    "more than a kilobyte before the PDF": b"\n" * 1025 + sample_files.pdf(),
+    "a JPEG after something": b"\0" + sample_files.jpeg(),
 }
 HOSTILE = OTHER_TYPES | {
     "a bomb": black_png(30_000, 30_000),
@@ -55,9 +55,9 @@ HOSTILE = OTHER_TYPES | {
     "half a PNG": saved(image(size=(640, 480)), "PNG")[:-500],
     "a PNG with nothing in it": png((10, 10, 8, 2)),
     "a PDF with a script": document(opening(action("/JavaScript", JS="app.alert(1)"))),
-    "a PDF and a zip": files.pdf() + archive(),
-    "a zip before a PDF": archive() + files.pdf(),
-    "a PDF that is damaged": files.pdf()[:200],
+    "a PDF and a zip": sample_files.pdf() + archive(),
+    "a zip before a PDF": archive() + sample_files.pdf(),
+    "a PDF that is damaged": sample_files.pdf()[:200],
 }
 
 
@@ -79,7 +79,7 @@ async def test_what_is_no_clean_file_is_refused_and_no_copy_is_made(tmp_path, co
 
 async def test_a_pdf_is_refused_where_only_images_are_allowed(tmp_path):
     with pytest.raises(FileContentMismatch) as refused:
-        await copied(tmp_path, files.pdf(), allowed=IMAGES)
+        await copied(tmp_path, sample_files.pdf(), allowed=IMAGES)
 
     assert refused.value.message == f"The file is no PNG or JPEG. {advice(IMAGES)}"
     assert "Send a PNG or JPEG of at most 5 MB. On an iPhone" in refused.value.message
@@ -89,9 +89,9 @@ async def test_a_pdf_is_refused_where_only_images_are_allowed(tmp_path):
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (files.png(), DocumentFormat.PNG),
-        (files.jpeg(), DocumentFormat.JPEG),
-        (files.pdf(), DocumentFormat.PDF),
+        (sample_files.png(), DocumentFormat.PNG),
+        (sample_files.jpeg(), DocumentFormat.JPEG),
+        (sample_files.pdf(), DocumentFormat.PDF),
     ],
 )
 async def test_the_content_says_what_a_file_is(tmp_path, content, found):
@@ -112,16 +112,16 @@ async def test_the_content_says_what_a_file_is(tmp_path, content, found):
     ],
 )
 async def test_what_is_before_a_pdf_is_left_out(tmp_path, before):
-    answer = await copied(tmp_path, before + files.pdf())
+    answer = await copied(tmp_path, before + sample_files.pdf())
 
     clean = (tmp_path / "target").read_bytes()
-    await copied(tmp_path, files.pdf())
+    await copied(tmp_path, sample_files.pdf())
     assert answer == DocumentFormat.PDF
     assert clean == (tmp_path / "target").read_bytes()
 
 
 async def test_cleaning_a_clean_copy_changes_nothing(tmp_path):
-    for content in (files.png(), files.jpeg(), files.pdf()):
+    for content in (sample_files.png(), sample_files.jpeg(), sample_files.pdf()):
         await copied(tmp_path, content)
         once = (tmp_path / "target").read_bytes()
 
@@ -157,12 +157,12 @@ async def test_of_six_files_never_more_than_two_are_looked_at(tmp_path):
                     assert turns().running <= DEFAULT_OPTIONS.processes
                     later = pipes[number + DEFAULT_OPTIONS.processes :]
                     assert [one.name for one in later if is_read(one)] == []
-                    writer.write(files.png())
+                    writer.write(sample_files.png())
         finally:
             release(pipes)
 
     assert DEFAULT_OPTIONS.processes == 2
-    assert [pipe.with_suffix(".copy").read_bytes() for pipe in pipes] == [files.png()] * 6
+    assert [pipe.with_suffix(".copy").read_bytes() for pipe in pipes] == [sample_files.png()] * 6
 
 
 def is_read(pipe: Path) -> bool:

@@ -18,9 +18,9 @@ from integrations.storage.inspection import protocol, worker
 from integrations.storage.inspection.sanitize import InspectionOptions, clean_copy, end_idle, turns
 from integrations.storage.inspection.worker import Job, answer
 from observability.metrics import INSPECTIONS
-from tests import files
+from tests import sample_files
 from tests.integrations.storage.inspection.files import flat, pdf, resized, stream
-from tests.processes import until
+from tests.server_processes import wait_until
 
 ROOT = Path(__file__).parents[4]
 ANY = tuple(DocumentFormat)
@@ -75,10 +75,10 @@ def hanging(folder: Path, name: str = "pipe", **options) -> asyncio.Task:
 
 
 async def busy_child() -> int:
-    await until(lambda: len(children()) == 1 and turns().running == 1, "a process was started")
+    await wait_until(lambda: len(children()) == 1 and turns().running == 1, "a process was started")
     (pid,) = children()
     wait = Path(f"/proc/{pid}/wchan")
-    await until(lambda: "fifo" in wait.read_text() or is_opening(pid), "it opens the pipe")
+    await wait_until(lambda: "fifo" in wait.read_text() or is_opening(pid), "it opens the pipe")
     return pid
 
 
@@ -92,15 +92,15 @@ def is_opening(pid: int) -> bool:
 
 
 async def check_that_others_are_unharmed(folder: Path) -> None:
-    assert await copied(folder, files.jpeg(), "next") == DocumentFormat.JPEG
-    assert (folder / "next.copy").read_bytes() == files.jpeg()
+    assert await copied(folder, sample_files.jpeg(), "next") == DocumentFormat.JPEG
+    assert (folder / "next.copy").read_bytes() == sample_files.jpeg()
 
 
 async def test_process_is_used_again_and_holds_no_secrets(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "a secret of the service")
 
     for number in range(3):
-        await copied(tmp_path, files.png(), str(number))
+        await copied(tmp_path, sample_files.png(), str(number))
 
     (pid,) = children()
     environment = Path(f"/proc/{pid}/environ").read_bytes()
@@ -131,7 +131,7 @@ async def test_process_that_ends_with_its_file_is_replaced_and_the_file_refused(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_signals_for_the_service_do_not_end_a_process(tmp_path, number):
-    await copied(tmp_path, files.png())
+    await copied(tmp_path, sample_files.png())
     (pid,) = children()
 
     os.kill(pid, number)
@@ -192,7 +192,7 @@ async def test_process_that_looks_into_a_file_is_not_ended_as_idle(tmp_path):
 
 
 async def test_idle_process_that_was_killed_costs_no_file(tmp_path):
-    await copied(tmp_path, files.png())
+    await copied(tmp_path, sample_files.png())
     (pid,) = children()
 
     os.kill(pid, signal.SIGKILL)
@@ -251,9 +251,9 @@ async def test_transfer_that_is_broken_off_ends_its_process(tmp_path):
 
 async def test_file_of_another_client_is_looked_into_before_those_of_a_busy_one(tmp_path):
     stranger = [hanging(tmp_path, f"pipe{n}", client="198.51.100.7") for n in range(8)]
-    await until(lambda: turns().waiting == 7, "the files of the stranger wait")
+    await wait_until(lambda: turns().waiting == 7, "the files of the stranger wait")
 
-    found = await copied(tmp_path, files.jpeg(), client="203.0.113.9")
+    found = await copied(tmp_path, sample_files.jpeg(), client="203.0.113.9")
 
     assert found == DocumentFormat.JPEG
     assert (turns().running, turns().waiting) == (1, 7)
@@ -266,13 +266,13 @@ async def test_file_of_another_client_is_looked_into_before_those_of_a_busy_one(
 async def test_more_files_than_may_wait_are_refused_with_a_time_to_come_back(tmp_path):
     few = InspectionOptions(waiting=2)
     tasks = [hanging(tmp_path, f"pipe{n}", options=few, client="a") for n in range(3)]
-    await until(lambda: turns(few).waiting == 2, "two wait")
+    await wait_until(lambda: turns(few).waiting == 2, "two wait")
 
     with pytest.raises(ServiceUnavailable) as refused:
-        await copied(tmp_path, files.png(), options=few, client="a")
+        await copied(tmp_path, sample_files.png(), options=few, client="a")
 
     assert refused.value.retry_after_seconds == 10
-    assert await copied(tmp_path, files.png(), options=few, client="b") == DocumentFormat.PNG
+    assert await copied(tmp_path, sample_files.png(), options=few, client="b") == DocumentFormat.PNG
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -281,10 +281,10 @@ async def test_more_files_than_may_wait_are_refused_with_a_time_to_come_back(tmp
 async def test_process_that_cannot_be_started_refuses_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with capture_logs() as lines, pytest.raises(ServiceUnavailable):
-        await copied(tmp_path, files.png())
+        await copied(tmp_path, sample_files.png())
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with capture_logs() as more, pytest.raises(ServiceUnavailable):
-        await copied(tmp_path, files.png())
+        await copied(tmp_path, sample_files.png())
     monkeypatch.undo()
 
     assert [one["event"] for one in lines + more] == ["inspection_process_failed"] * 2
@@ -295,7 +295,7 @@ async def test_process_that_cannot_be_started_refuses_no_file(tmp_path, monkeypa
 async def test_disk_that_fails_is_no_fault_of_the_file(tmp_path):
     (tmp_path / "file.copy").mkdir()
     with capture_logs() as lines, pytest.raises(StorageUnavailable):
-        await copied(tmp_path, files.png())
+        await copied(tmp_path, sample_files.png())
 
     assert lines[0]["errno"] == errno.EISDIR
     with pytest.raises(FileNotFoundError):
@@ -344,7 +344,7 @@ LOOPS = {
     ],
 )
 async def test_end_of_the_service_leaves_no_process(tmp_path, loop, state, number):
-    (tmp_path / "file").write_bytes(files.png())
+    (tmp_path / "file").write_bytes(sample_files.png())
     for name in ("pipe", "pipe2"):
         os.mkfifo(tmp_path / name)
     service = subprocess.Popen(
@@ -356,11 +356,11 @@ async def test_end_of_the_service_leaves_no_process(tmp_path, loop, state, numbe
         wanted = 1 if state == "idle" else 2
         if state == "idle":
             await asyncio.to_thread(service.stdout.readline)
-        await until(lambda: len(children(service.pid)) >= wanted, "processes were started")
+        await wait_until(lambda: len(children(service.pid)) >= wanted, "processes were started")
         pids = children(service.pid)
         service.send_signal(number)
         service.wait()
-        await until(lambda: not any(map(is_running, pids)), "they have ended")
+        await wait_until(lambda: not any(map(is_running, pids)), "they have ended")
     finally:
         service.kill()
         service.wait()
@@ -381,12 +381,14 @@ def job(folder: Path, content: bytes, **changes) -> Job:
 
 
 def test_answers_of_a_process(tmp_path, monkeypatch):
-    assert answer(job(tmp_path, files.png())) == {"format": "PNG"}
-    assert (tmp_path / "copy").read_bytes() == files.png()
+    assert answer(job(tmp_path, sample_files.png())) == {"format": "PNG"}
+    assert (tmp_path / "copy").read_bytes() == sample_files.png()
     refusal = f"The file is no PNG, JPEG or PDF. {advice(ANY)}"
     assert answer(job(tmp_path, b"x")) == {"refused": refusal}
     assert answer(job(tmp_path, b"x", source=str(tmp_path / "no"))) == {"errno": errno.ENOENT}
-    assert answer(job(tmp_path, files.png(), target=str(tmp_path))) == {"errno": errno.EISDIR}
+    assert answer(job(tmp_path, sample_files.png(), target=str(tmp_path))) == {
+        "errno": errno.EISDIR
+    }
 
 
 def test_fault_of_a_library_is_told_by_its_place_only(tmp_path, monkeypatch):
@@ -395,14 +397,16 @@ def test_fault_of_a_library_is_told_by_its_place_only(tmp_path, monkeypatch):
 
     monkeypatch.setitem(worker._CLEANED, DocumentFormat.PNG, broken)
 
-    (place,) = answer(job(tmp_path, files.png())).values()
+    (place,) = answer(job(tmp_path, sample_files.png())).values()
 
     assert place.startswith("KeyError at ")
     assert "PNG" not in place
 
 
 def test_process_answers_each_line_and_ends_with_its_input(tmp_path):
-    jobs = [job(tmp_path, files.png(), seconds=5, deadline_seconds=5.0, memory_bytes=512 << 20)] * 2
+    jobs = [
+        job(tmp_path, sample_files.png(), seconds=5, deadline_seconds=5.0, memory_bytes=512 << 20)
+    ] * 2
     lines = "".join(
         json.dumps({name: getattr(one, name) for name in Job.__slots__}) + "\n" for one in jobs
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from settings import Settings
-from tests import make
+from tests import factories
 
 CLI = Path(__file__).parents[1] / "cli.py"
 POLL_SECONDS = 0.02
@@ -21,10 +21,10 @@ PATIENCE_SECONDS = 90
 # Below the ports that the system gives to clients: one of those could take the port of a server
 # that was killed before it is started again.
 PORTS = range(20_000, 32_000)
-MANY = httpx.Limits(max_connections=300, max_keepalive_connections=300)
+CONNECTION_LIMITS = httpx.Limits(max_connections=300, max_keepalive_connections=300)
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
+async def wait_until(condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
     """Poll `condition`; TimeoutError with `what` when it stays false."""
     for _ in range(round(PATIENCE_SECONDS / POLL_SECONDS)):
         met = condition()
@@ -55,7 +55,7 @@ class ServerProcess:
             self._process = subprocess.Popen(
                 [sys.executable, str(CLI), "serve"],
                 cwd=self.folder,
-                env=environment(self._variables),
+                env=process_environment(self._variables),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -72,7 +72,7 @@ class ServerProcess:
                 except httpx.TransportError:
                     return False
 
-            await until(is_ready, f"{self.address} is ready")
+            await wait_until(is_ready, f"{self.address} is ready")
 
     @property
     def process(self) -> subprocess.Popen:
@@ -89,7 +89,10 @@ class ServerProcess:
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            base_url=self.address, limits=MANY, timeout=PATIENCE_SECONDS, trust_env=False
+            base_url=self.address,
+            limits=CONNECTION_LIMITS,
+            timeout=PATIENCE_SECONDS,
+            trust_env=False,
         )
 
     def send(self, number: signal.Signals) -> None:
@@ -97,7 +100,7 @@ class ServerProcess:
 
     async def ended(self) -> int:
         """The exit code; negative when a signal ended it."""
-        await until(lambda: self.process.poll() is not None, "the server ends")
+        await wait_until(lambda: self.process.poll() is not None, "the server ends")
         return self.process.wait()
 
     async def kill(self) -> None:
@@ -120,7 +123,7 @@ async def run_cli(folder: Path, *arguments: str, **variables: str) -> subprocess
         subprocess.run,
         [sys.executable, str(CLI), *arguments],
         cwd=folder,
-        env=environment(variables),
+        env=process_environment(variables),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -133,24 +136,24 @@ async def register(client: httpx.AsyncClient, team: dict, key: str | None = None
     """The body of the answer."""
     answer = await client.post(
         "/graphql",
-        json={"query": make.REGISTER, "variables": {"input": team}},
+        json={"query": factories.REGISTER, "variables": {"input": team}},
         headers={"Idempotency-Key": key} if key else {},
     )
     return answer.json()
 
 
-def code_of(body: dict) -> str:
+def team_or_error_code(body: dict) -> str:
     """The team's code, or that of the error."""
     if "errors" in body:
         return body["errors"][0]["extensions"]["code"]
     return body["data"]["registerTeam"]["team"]["code"]
 
 
-def codes(first: int, last: int) -> list[str]:
+def team_codes(first: int, last: int) -> list[str]:
     return [f"ICCT-{number:03}" for number in range(first, last + 1)]
 
 
-def environment(variables: dict[str, str]) -> dict[str, str]:
+def process_environment(variables: dict[str, str]) -> dict[str, str]:
     settings = {name for names in Settings.names().values() for name in names}
     kept = {name: value for name, value in os.environ.items() if name.upper() not in settings}
     return kept | {"ENVIRONMENT": "test", "ENABLE_RATE_LIMITING": "false"} | variables
@@ -160,9 +163,9 @@ def free_port() -> int:
     """Given once in this process, and looked for elsewhere by every other worker."""
     start = os.getpid() * 31 % len(PORTS)
     for port in (*PORTS[start:], *PORTS[:start]):
-        if port in _given:
+        if port in _given_ports:
             continue
-        _given.add(port)
+        _given_ports.add(port)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -172,4 +175,4 @@ def free_port() -> int:
     raise AssertionError("No port is free.")
 
 
-_given: set[int] = set()
+_given_ports: set[int] = set()

@@ -24,54 +24,56 @@ mutation SignIn($input: SignInInput!) {
 """
 
 
-def email_of(role: Role) -> str:
+def role_email(role: Role) -> str:
     return f"{role.lower()}@example.org"
 
 
-async def organiser(
+async def new_organiser(
     services: Services, role: Role = Role.OWNER, email: str | None = None
 ) -> OrganiserRecord:
     return await organisers.create(
-        services, SYSTEM, email=email or email_of(role), role=role, password=PASSWORD
+        services, SYSTEM, email=email or role_email(role), role=role, password=PASSWORD
     )
 
 
-async def signed_in(services: Services, role: Role = Role.OWNER) -> SignInResult:
+async def new_session(services: Services, role: Role = Role.OWNER) -> SignInResult:
     """A new organiser of this role with a session."""
-    made = await organiser(services, role)
+    made = await new_organiser(services, role)
     return await accounts.sign_in(services, email=made.email, password=PASSWORD)
 
 
-async def caller(services: Services, role: Role = Role.OWNER) -> Caller:
+async def new_caller(services: Services, role: Role = Role.OWNER) -> Caller:
     """A new organiser of this role, as who comes with a session."""
-    opened = await signed_in(services, role)
+    opened = await new_session(services, role)
     return await accounts.authenticate(services, opened.token)
 
 
-async def bearer(services: Services, role: Role = Role.OWNER) -> dict[str, str]:
+async def bearer_headers(services: Services, role: Role = Role.OWNER) -> dict[str, str]:
     """What a request of a new organiser of this role is sent with, to the application."""
-    opened = await signed_in(in_real_time(services), role)
+    opened = await new_session(with_real_clock(services), role)
     return {"Authorization": f"Bearer {opened.token}"}
 
 
-def in_real_time(services: Services) -> Services:
+def with_real_clock(services: Services) -> Services:
     """The application does not go by the clock of the test."""
     return replace(services, clock=lambda: datetime.now(UTC))
 
 
-def cookie_of(answer: httpx.Response) -> str | None:
+def session_cookie(answer: httpx.Response) -> str | None:
     """The whole of what the answer sets for the session."""
-    found = [one for one in answer.headers.get_list("set-cookie") if not is_known_cookie(one)]
+    found = [
+        one for one in answer.headers.get_list("set-cookie") if not is_known_client_cookie(one)
+    ]
     assert len(found) <= 1
     return found[0] if found else None
 
 
-def known_cookie_of(answer: httpx.Response) -> str | None:
+def known_client_cookie(answer: httpx.Response) -> str | None:
     """The whole of what the answer sets to know the client by later."""
-    found = [one for one in answer.headers.get_list("set-cookie") if is_known_cookie(one)]
+    found = [one for one in answer.headers.get_list("set-cookie") if is_known_client_cookie(one)]
     assert len(found) <= 1
     return found[0] if found else None
 
 
-def is_known_cookie(header: str) -> bool:
+def is_known_client_cookie(header: str) -> bool:
     return header.partition("=")[0].endswith("-known")

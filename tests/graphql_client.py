@@ -15,7 +15,7 @@ from server import create_app
 
 GRAPHQL_TYPE = "application/graphql-response+json"
 # Nobody listens there.
-AWAY = "postgresql+asyncpg://postgres@127.0.0.1:1/nowhere"
+UNREACHABLE_DATABASE = "postgresql+asyncpg://postgres@127.0.0.1:1/nowhere"
 
 _SCHEMA = json.loads(error_schema())
 _VALIDATOR = Draft202012Validator(_SCHEMA)
@@ -27,7 +27,7 @@ _DETAILS = {
 
 
 @asynccontextmanager
-async def serving(settings, url: str) -> AsyncGenerator[httpx.AsyncClient]:
+async def app_client(settings, url: str) -> AsyncGenerator[httpx.AsyncClient]:
     """The whole application with settings, or a database, of the test's own."""
     app = create_app(settings, url)
     async with app.router.lifespan_context(app):
@@ -36,7 +36,7 @@ async def serving(settings, url: str) -> AsyncGenerator[httpx.AsyncClient]:
             yield opened
 
 
-async def ask(client, query: str, variables: dict | None = None, **headers) -> httpx.Response:
+async def execute(client, query: str, variables: dict | None = None, **headers) -> httpx.Response:
     """Headers are named in Python's way. The body is ASCII: half a character can be sent too."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     answer = await client.post(
@@ -53,7 +53,7 @@ def check_codes(query: str, answer: httpx.Response) -> None:
     is_json = "json" in answer.headers.get("Content-Type", "")
     if "mutation" not in query or not is_json:
         return
-    body, roots = answer.json(), _mutations(query)
+    body, roots = answer.json(), _mutations_by_key(query)
     for error in body.get("errors", ()):
         path = error.get("path", ())
         if not roots or not path:
@@ -63,10 +63,10 @@ def check_codes(query: str, answer: httpx.Response) -> None:
     for key, name in roots.items():
         payload = (body.get("data") or {}).get(key)
         for result in payload.get("results", ()) if isinstance(payload, dict) else ():
-            _check_decision(name, result.get("error") or {})
+            _check_bulk_result(name, result.get("error") or {})
 
 
-def _check_decision(mutation: str, error: dict) -> None:
+def _check_bulk_result(mutation: str, error: dict) -> None:
     """The refusal of one team of many, as far as it was asked for."""
     if "code" in error:
         _check_code(mutation, error["code"])
@@ -79,7 +79,7 @@ def _check_code(mutation: str, code: str) -> None:
 
 
 @lru_cache
-def _mutations(query: str) -> dict[str, str]:
+def _mutations_by_key(query: str) -> dict[str, str]:
     """The mutations of a document by the keys of their answers; empty for one that is broken."""
     try:
         document = parse(query)
@@ -99,7 +99,7 @@ def check_envelope(body: dict) -> None:
     _VALIDATOR.validate(body)
 
 
-def refused(response: httpx.Response) -> dict:
+def error_extensions(response: httpx.Response) -> dict:
     """The `extensions` of the one error of an answer whose whole envelope is right."""
     body = response.json()
     check_envelope(body)

@@ -6,10 +6,10 @@ from hashlib import sha256
 import httpx
 
 from domain.documents import DocumentKind
-from tests import files
-from tests.asking import ask, data
+from tests import sample_files
+from tests.graphql_client import data, execute
 
-OPEN = """
+OPEN_UPLOAD = """
 mutation Open($input: OpenUploadInput!) {
   openUpload(input: $input) {
     ticket { documentId url method headers { name value } expiresAt }
@@ -25,7 +25,7 @@ class Ticket:
     url: str
 
 
-def announcement(kind: str, content: bytes, **changes) -> dict:
+def upload_input(kind: str, content: bytes, **changes) -> dict:
     is_pdf = content.startswith(b"%PDF")
     return {
         "kind": kind,
@@ -36,8 +36,8 @@ def announcement(kind: str, content: bytes, **changes) -> dict:
     } | changes
 
 
-async def opened(client: httpx.AsyncClient, kind: str, content: bytes, **changes) -> Ticket:
-    answer = await ask(client, OPEN, {"input": announcement(kind, content, **changes)})
+async def open_upload(client: httpx.AsyncClient, kind: str, content: bytes, **changes) -> Ticket:
+    answer = await execute(client, OPEN_UPLOAD, {"input": upload_input(kind, content, **changes)})
     ticket = data(answer)["openUpload"]["ticket"]
     return Ticket(document_id=ticket["documentId"], url=ticket["url"])
 
@@ -49,7 +49,7 @@ async def put(
     return await client.put(ticket.url, content=content, headers=named)
 
 
-async def put_piece(
+async def put_range(
     client: httpx.AsyncClient, ticket: Ticket, content: bytes, start: int, end: int
 ) -> httpx.Response:
     """Bytes `start` to `end`, exclusive."""
@@ -57,17 +57,17 @@ async def put_piece(
     return await put(client, ticket, content[start:end], content_range=said)
 
 
-async def offset(client: httpx.AsyncClient, ticket: Ticket) -> int:
+async def upload_offset(client: httpx.AsyncClient, ticket: Ticket) -> int:
     answer = await client.head(ticket.url)
     assert answer.status_code == 200
     return int(answer.headers["Upload-Offset"])
 
 
-async def send(client: httpx.AsyncClient, kind: str, content: bytes | None = None) -> str:
+async def upload(client: httpx.AsyncClient, kind: str, content: bytes | None = None) -> str:
     """The id of a document that is stored."""
     if content is None:
-        content = files.pdf() if kind in PDF_KINDS else files.jpeg()
-    ticket = await opened(client, kind, content)
+        content = sample_files.pdf() if kind in PDF_KINDS else sample_files.jpeg()
+    ticket = await open_upload(client, kind, content)
     answer = await put(client, ticket, content)
     assert answer.status_code == 201, answer.text
     return ticket.document_id
@@ -77,14 +77,14 @@ async def with_documents(client: httpx.AsyncClient, team: dict) -> dict:
     """The input of a team with the full set of documents, all of them sent."""
     return team | {
         "documents": [
-            {"kind": kind, "documentId": await send(client, kind)}
+            {"kind": kind, "documentId": await upload(client, kind)}
             for kind in ("PASTOR_LETTER", "PAYMENT_RECEIPT", "GROUP_PHOTO")
         ],
         "players": [
             player
             | {
                 "documents": [
-                    {"kind": kind, "documentId": await send(client, kind)}
+                    {"kind": kind, "documentId": await upload(client, kind)}
                     for kind in ("IDENTITY_PROOF", "SUBSCRIPTION_CARD")
                 ]
             }
@@ -93,7 +93,7 @@ async def with_documents(client: httpx.AsyncClient, team: dict) -> dict:
     }
 
 
-def with_another_signature(url: str) -> str:
+def with_wrong_signature(url: str) -> str:
     """Another first character: the last one of base64 has bits that say nothing."""
     signed, _, signature = url.rpartition(".")
     return f"{signed}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"

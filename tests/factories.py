@@ -25,10 +25,10 @@ query Validate($input: RegisterTeamInput!) {
 }
 """
 
-GIVEN = (
+GIVEN_NAMES = (
     "Anand Benny Charles Daniel Edwin Felix George Hari Isaac Jacob Kevin Luke Manoj Noel Oliver"
 )
-NAMES = tuple(f"{given} Kumar" for given in GIVEN.split())
+PLAYER_NAMES = tuple(f"{given} Kumar" for given in GIVEN_NAMES.split())
 
 
 def person(number: int = 0, **changes) -> dict:
@@ -42,7 +42,7 @@ def person(number: int = 0, **changes) -> dict:
 
 
 def players(count: int = 15) -> list[dict]:
-    return [{"name": NAMES[i % 15] + " " + "I" * (i // 15 + 1)} for i in range(count)]
+    return [{"name": PLAYER_NAMES[i % 15] + " " + "I" * (i // 15 + 1)} for i in range(count)]
 
 
 def team(number: int = 0, **changes) -> dict:
