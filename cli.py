@@ -170,7 +170,7 @@ def prune(
         from resolvers.operations import maintenance
 
         gone = run(maintenance.prune)
-        cleared = run(partial(stored_files.clear_all, is_forced=force))
+        cleared = run(partial(stored_files.clean_up_all, is_forced=force))
     orphans = sum(entry.deleted for entry in cleared)
     print(
         f"{gone.idempotency_records} idempotency records, {gone.unclaimed_uploads} unclaimed"

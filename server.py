@@ -27,13 +27,13 @@ from persistence.engine.engine import DatabaseOptions
 from resilience.background_tasks import BackgroundTasks
 from resilience.memory import return_large_blocks
 from resilience.shutdown_deadline import finish
-from resolvers.accounts.known_clients import device_of
+from resolvers.accounts.known_clients import device_id
 from resolvers.accounts.passwords import Passwords
 from resolvers.documents.jobs import HANDLERS
-from resolvers.operations.maintenance import prune_periodically, sweep_forever
+from resolvers.operations.maintenance import prune_periodically, sweep_periodically
 from resolvers.operations.outbox import Handler, run_outbox
 from resolvers.security.secrets import Secrets
-from resolvers.services import Accounts, Disk, Services, Storage, Watched
+from resolvers.services import Accounts, DiskProbe, HealthSource, Services, Storage
 from schema.context import ExecutionOptions
 from settings import Settings, ensure_secret_key
 from web.auth.authentication import Authentication
@@ -87,7 +87,7 @@ def create_app(
     services = build_services(
         settings,
         database,
-        watched=(limits,) if limits.is_shared else (),
+        health_sources=(limits,) if limits.is_shared else (),
         background=background,
     )
     graphql = graphql_endpoint(settings, services, limits)
@@ -95,7 +95,7 @@ def create_app(
     route = Route("/graphql", graphql)
     app = App(
         routes=[route, *routes(settings, services, limits, drain)],
-        middleware=middleware(settings, {route.path: graphql}, partial(device_of, services)),
+        middleware=middleware(settings, {route.path: graphql}, partial(device_id, services)),
         exception_handlers={404: not_found, 405: method_not_allowed},
         lifespan=partial(
             lifespan,
@@ -246,7 +246,7 @@ async def lifespan(
             background.start("rateLimitStoreProbe", lambda _: limits.look_after_store())
         )
     ended_at_once.append(
-        background.start("sweepUploads", partial(sweep_forever, services), steady_seconds=None)
+        background.start("sweepUploads", partial(sweep_periodically, services), steady_seconds=None)
     )
     if handlers:
         ended_at_once.append(
@@ -274,7 +274,7 @@ async def lifespan(
 def build_services(
     settings: Settings,
     database: Database,
-    watched: tuple[Watched, ...] = (),
+    health_sources: tuple[HealthSource, ...] = (),
     background: BackgroundTasks | None = None,
 ) -> Services:
     current, previous = settings.secret_key, settings.secret_key_previous
@@ -292,9 +292,9 @@ def build_services(
             previous=previous.get_secret_value() if previous else None,
         ),
         clock=lambda: datetime.now(UTC),
-        idempotency_kept=timedelta(hours=settings.idempotency_hours),
+        idempotency_ttl=timedelta(hours=settings.idempotency_hours),
         version=settings.app_version,
-        watched=watched,
+        health_sources=health_sources,
         disks=disks_of(storage),
         background=background or BackgroundTasks(),
     )
@@ -304,8 +304,8 @@ def build_accounts(settings: Settings) -> Accounts:
     return Accounts(
         # One of OWASP's choices for Argon2id: 19 MiB, two passes, one lane.
         passwords=Passwords(PasswordHasher(memory_cost=19_456, time_cost=2, parallelism=1)),
-        idle=timedelta(hours=settings.session_idle_hours),
-        max_age=timedelta(days=settings.session_max_days),
+        session_idle_timeout=timedelta(hours=settings.session_idle_hours),
+        session_max_age=timedelta(days=settings.session_max_days),
         invitation_lifetime=INVITATION_LIFETIME,
     )
 
@@ -329,15 +329,15 @@ def build_storage(settings: Settings, cloudinary: "CloudinaryStore | None") -> S
         patience_seconds=settings.request_timeout_seconds / 3,
     )
     return Storage(
-        media=stores[settings.active_document_store],
+        primary_store=stores[settings.active_document_store],
         stores=stores,
-        spool=UploadBuffer(
+        upload_buffer=UploadBuffer(
             settings.upload_dir or settings.data_dir / "uploads",
             client_bytes=settings.upload_bytes_per_client,
         ),
         ticket_lifetime=timedelta(hours=settings.upload_ticket_hours),
         link_lifetime=timedelta(minutes=settings.link_minutes),
-        unclaimed_kept=timedelta(hours=settings.unclaimed_upload_hours),
+        unclaimed_ttl=timedelta(hours=settings.unclaimed_upload_hours),
         retention={one: timedelta(days=count) for one, count in days.items()},
         inspection=inspection,
         # Time enough for a file that takes as long as it may, after it has waited.
@@ -345,10 +345,13 @@ def build_storage(settings: Settings, cloudinary: "CloudinaryStore | None") -> S
     )
 
 
-def disks_of(storage: Storage) -> tuple[Disk, ...]:
+def disks_of(storage: Storage) -> tuple[DiskProbe, ...]:
     """Of uploads, and of new documents where they are kept in a folder."""
-    media = storage.media
-    return (storage.spool.space, *((media.space,) if isinstance(media, FolderStore) else ()))
+    media = storage.primary_store
+    return (
+        storage.upload_buffer.space,
+        *((media.space,) if isinstance(media, FolderStore) else ()),
+    )
 
 
 def build_cloudinary_store(settings: Settings) -> "CloudinaryStore | None":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from resolvers.accounts.tokens import hash_of
+from resolvers.accounts.tokens import hash_token
 
 # Every seventh name is Tamil.
 _CHURCHES = """
@@ -75,4 +75,4 @@ async def fill(connection: asyncpg.Connection, teams: int) -> None:
 
 async def invite(connection: asyncpg.Connection, tokens: Sequence[str]) -> None:
     """One organiser for each of the API tokens."""
-    await connection.execute(_ORGANISERS, [hash_of(one) for one in tokens])
+    await connection.execute(_ORGANISERS, [hash_token(one) for one in tokens])

@@ -32,7 +32,7 @@ from benchmarks.jobs import ORGANISERS, page_body, registration_body, token
 from benchmarks.processes import Served, our_server
 from integrations.storage.disk import MIN_FREE_BYTES
 from persistence.embedded.server import EmbeddedPostgres
-from resolvers.accounts.tokens import hash_of
+from resolvers.accounts.tokens import hash_token
 from tests import factories
 
 HONEST_BAR_SECONDS = 1.0
@@ -204,7 +204,7 @@ async def prepare(database_url: str) -> None:
     async with connected(database_url) as connection:
         await fill(connection, TEAMS)
         await invite(connection, [token(number) for number in range(ORGANISERS)])
-        await connection.execute(OWNER, hash_of(OWNERS_TOKEN))
+        await connection.execute(OWNER, hash_token(OWNERS_TOKEN))
 
 
 def show(row: Row, quiet: Row) -> None:

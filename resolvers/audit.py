@@ -1,31 +1,41 @@
-"""What organisers do to accounts, on record in the transaction that does it."""
+"""Write events to the audit log, in the transaction of the change that they describe."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 from domain.audit import AuditAction
-from domain.auth.roles import Caller
 from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.repositories import audit
 
+_NO_CHANGES: Mapping[str, object] = MappingProxyType({})
 
-async def record(
+
+async def record(  # noqa: PLR0913 - the fields of an event
     connection: Connection,
-    caller: Caller,
     action: AuditAction,
-    organiser_id: UUID,
     *,
+    actor: str,
     at: datetime,
-    **changes: object,
+    team_id: UUID | None = None,
+    organiser_id: UUID | None = None,
+    changes: Mapping[str, object] = _NO_CHANGES,
 ) -> None:
-    """`organiser_id` is whom it was done to. No e-mail address goes into `changes`."""
+    """Append an event about a team, an organiser or neither.
+
+    Events are kept forever: `changes` must be JSON without personal data. A changed field is
+    `[old, new]`.
+    """
+    if organiser_id is not None:
+        changes = {"organiser": organiser_id.hex, **changes}
     await audit.append(
         connection,
         at=at,
-        actor=caller.actor,
+        actor=actor,
         action=action,
-        team_id=None,
+        team_id=team_id,
         request_id=current_request_id(),
-        changes={"organiser": organiser_id.hex, **changes},
+        changes=changes,
     )

@@ -1,10 +1,11 @@
-"""Making something once under an idempotency key, and its secret again for a repeat.
+"""Idempotent creation of API tokens and invitations.
 
-A secret is an HMAC of the key and of an id that each making has for itself, so that it need not be
-stored, and so that a key which is used again once it is forgotten never brings an old secret back.
+The secret token is derived by HMAC from the idempotency key and a random id of the creation, so a
+repeated request gets the same token although only its hash is stored. The id makes a key that is
+used again after it has expired give a new token.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from domain.auth.roles import Caller
@@ -12,75 +13,65 @@ from domain.errors.exceptions import IdempotencyKeyReused
 from persistence.engine.database import Connection
 from persistence.ids import new_id
 from persistence.repositories import idempotency
-from resolvers.accounts.tokens import TokenKind, new_token, token_of
+from resolvers.accounts.tokens import TokenKind, encode_token, new_token
 from resolvers.security.secrets import derive_keys, fingerprint, verify_fingerprint
 from resolvers.services import Services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Making:
-    """A token that an organiser has made. Keys are the organiser's own; None for no key."""
+class TokenCreation:
+    """A request to create a token. `key` is the idempotency key; `content` is the input."""
 
     caller: Caller
     operation: str
     kind: TokenKind
     key: str | None
     content: object
-    made_id: UUID
+    object_id: UUID = field(default_factory=new_id)
 
     @property
-    def own_key(self) -> str:
+    def scoped_key(self) -> str:
+        """The key with its organiser: two organisers may use the same key."""
         return f"{self.caller.actor}:{self.key}"
 
 
-def making(
-    caller: Caller, operation: str, kind: TokenKind, *, key: str | None, content: object
-) -> Making:
-    return Making(
-        caller=caller,
-        operation=operation,
-        kind=kind,
-        key=key,
-        content=content,
-        made_id=new_id(),
-    )
+def create_token(services: Services, creation: TokenCreation) -> str:
+    """Return a token derived from the idempotency key, a random one without a key."""
+    if creation.key is None:
+        return new_token(creation.kind)
+    return derived_tokens(services, creation, creation.object_id)[0]
 
 
-def token_for(services: Services, making: Making) -> str:
-    """The text of the token, random where there is no key."""
-    if making.key is None:
-        return new_token(making.kind)
-    return tokens_of(services, making, making.made_id)[0]
-
-
-def tokens_of(services: Services, making: Making, made_id: UUID) -> tuple[str, ...]:
-    """The text of the token that was made with this id, by each secret of the service."""
-    message = f"{making.operation}:{making.own_key}:{made_id.hex}".encode()
+def derived_tokens(services: Services, creation: TokenCreation, object_id: UUID) -> tuple[str, ...]:
+    """Return the token of an earlier creation, derived with each secret of the service."""
+    message = f"{creation.operation}:{creation.scoped_key}:{object_id.hex}".encode()
     return tuple(
-        token_of(making.kind, digest)
+        encode_token(creation.kind, digest)
         for digest in derive_keys(services.secrets, "repeatable-token", message)
     )
 
 
-async def reserve(services: Services, connection: Connection, making: Making) -> UUID | None:
-    """Use the key, if there is one. Return the id of what it made before, None for nothing.
+async def reserve_key(
+    services: Services, connection: Connection, creation: TokenCreation
+) -> UUID | None:
+    """Reserve the key; return the object id of an earlier creation with the same key.
 
     Raises IdempotencyKeyReused, IdempotencyInProgress.
     """
-    if making.key is None:
+    if creation.key is None:
         return None
     now = services.clock()
-    remembered = await idempotency.reserve(
+    entry = await idempotency.reserve(
         connection,
-        operation=making.operation,
-        key=making.own_key,
-        fingerprint=fingerprint(services.secrets, making.content),
-        object_id=making.made_id,
+        operation=creation.operation,
+        key=creation.scoped_key,
+        fingerprint=fingerprint(services.secrets, creation.content),
+        object_id=creation.object_id,
         now=now,
-        expires_at=now + services.idempotency_kept,
+        expires_at=now + services.idempotency_ttl,
     )
-    if remembered is None:
+    if entry is None:
         return None
-    if not verify_fingerprint(services.secrets, making.content, remembered.fingerprint):
+    if not verify_fingerprint(services.secrets, creation.content, entry.fingerprint):
         raise IdempotencyKeyReused
-    return remembered.team_id
+    return entry.team_id

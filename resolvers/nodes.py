@@ -1,4 +1,4 @@
-"""Any object by its id, as far as the caller may see it."""
+"""Look-up of any object by its global id, limited to objects that the caller may see."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from persistence.repositories import (
     teams,
     tournaments,
 )
-from persistence.repositories import sessions as stored_sessions
+from persistence.repositories import sessions as session_rows
 from persistence.repositories.audit import AuditRecord
 from persistence.repositories.nodes import NodeKind, NodeRef
 from persistence.repositories.outbox import DeliveryRecord
@@ -35,7 +35,7 @@ from resolvers.captain.access import my_team
 from resolvers.services import Services
 
 PlayerOfTeam = tuple[TeamRecord, PlayerRecord]
-Found = (
+Node = (
     TeamRecord
     | PlayerOfTeam
     | DocumentRecord
@@ -47,10 +47,12 @@ Found = (
     | AuditRecord
     | DeliveryRecord
 )
-# Kinds of objects that belong to a team and that its captain may see.
-CAPTAIN_KINDS = frozenset({NodeKind.TEAM, NodeKind.PLAYER, NodeKind.DOCUMENT, NodeKind.AUDIT_EVENT})
+# Objects of a team that its captain may see.
+CAPTAIN_VISIBLE_KINDS = frozenset(
+    {NodeKind.TEAM, NodeKind.PLAYER, NodeKind.DOCUMENT, NodeKind.AUDIT_EVENT}
+)
 PUBLIC_KINDS = frozenset({NodeKind.CHURCH, NodeKind.TOURNAMENT})
-_FIND: Mapping[NodeKind, Callable[[Connection, UUID], Awaitable[Found | None]]] = {
+_FINDERS: Mapping[NodeKind, Callable[[Connection, UUID], Awaitable[Node | None]]] = {
     NodeKind.CHURCH: churches.find,
     NodeKind.TOURNAMENT: tournaments.find,
     NodeKind.AUDIT_EVENT: audit.find,
@@ -60,7 +62,7 @@ _FIND: Mapping[NodeKind, Callable[[Connection, UUID], Awaitable[Found | None]]] 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Viewer:
-    """The caller and, for a captain, the id of their team."""
+    """The caller; `team_id` is a captain's team."""
 
     caller: Caller
     team_id: UUID | None = None
@@ -68,58 +70,57 @@ class Viewer:
 
 async def node(
     services: Services, caller: Caller, node_id: str, *, manage_token: str | None = None
-) -> Found | None:
-    """Return None for an object that does not exist or that the caller may not see.
+) -> Node | None:
+    """Return the object; None if it does not exist or the caller may not see it.
 
-    Organisers see by their role, captains what belongs to their own team.
-    Raises Unauthenticated.
+    Organisers see objects by role, captains those of their own team. Raises Unauthenticated.
     """
     viewer = Viewer(caller=caller)
     if caller.role is None and manage_token is not None:
         viewer = Viewer(caller=caller, team_id=(await my_team(services, manage_token)).id)
     else:
         require_role(caller, Role.VIEWER)
-    return await services.database.read(partial(_find, services, viewer, node_id))
+    return await services.database.read(partial(_find_visible, services, viewer, node_id))
 
 
-async def _find(
-    services: Services, viewer: Viewer, text: str, connection: Connection
-) -> Found | None:
-    named = await nodes.find_by_external_id(connection, text)
-    if named is None or not _is_visible(viewer, named):
+async def _find_visible(
+    services: Services, viewer: Viewer, node_id: str, connection: Connection
+) -> Node | None:
+    ref = await nodes.find_by_external_id(connection, node_id)
+    if ref is None or not _is_visible(viewer, ref):
         return None
-    return await _read(services, connection, UUID(text), named)
+    return await _load(services, connection, UUID(node_id), ref)
 
 
-def _is_visible(viewer: Viewer, named: NodeRef) -> bool:
-    if named.kind in PUBLIC_KINDS:
+def _is_visible(viewer: Viewer, ref: NodeRef) -> bool:
+    if ref.kind in PUBLIC_KINDS:
         return True
     if viewer.team_id is not None:
-        return named.kind in CAPTAIN_KINDS and named.owner_id == viewer.team_id
-    if named.kind in (NodeKind.TEAM, NodeKind.PLAYER):
+        return ref.kind in CAPTAIN_VISIBLE_KINDS and ref.owner_id == viewer.team_id
+    if ref.kind in (NodeKind.TEAM, NodeKind.PLAYER):
         return True
-    if named.kind == NodeKind.DOCUMENT:
-        # An upload that no form has named belongs to nobody.
-        return named.owner_id is not None and may(viewer.caller, Role.REVIEWER)
-    if named.kind in (NodeKind.AUDIT_EVENT, NodeKind.DELIVERY):
+    if ref.kind == NodeKind.DOCUMENT:
+        # An unclaimed upload belongs to no team.
+        return ref.owner_id is not None and may(viewer.caller, Role.REVIEWER)
+    if ref.kind in (NodeKind.AUDIT_EVENT, NodeKind.DELIVERY):
         return may(viewer.caller, Role.REVIEWER)
-    return named.owner_id == viewer.caller.organiser_id or may(viewer.caller, Role.OWNER)
+    return ref.owner_id == viewer.caller.organiser_id or may(viewer.caller, Role.OWNER)
 
 
-async def _read(
-    services: Services, connection: Connection, node_id: UUID, named: NodeRef
-) -> Found | None:
-    if named.kind in (NodeKind.TEAM, NodeKind.PLAYER):
-        return await _team_or_player(connection, node_id, named.owner_id or node_id)
-    if named.kind == NodeKind.DOCUMENT:
+async def _load(
+    services: Services, connection: Connection, node_id: UUID, ref: NodeRef
+) -> Node | None:
+    if ref.kind in (NodeKind.TEAM, NodeKind.PLAYER):
+        return await _load_team_or_player(connection, node_id, ref.owner_id or node_id)
+    if ref.kind == NodeKind.DOCUMENT:
         owned = await documents.find_owned(connection, node_id)
         return owned.document if owned else None
-    if named.kind in _FIND:
-        return await _FIND[named.kind](connection, node_id)
-    return await _of_organiser(services, connection, node_id, named)
+    if ref.kind in _FINDERS:
+        return await _FINDERS[ref.kind](connection, node_id)
+    return await _load_account_object(services, connection, node_id, ref)
 
 
-async def _team_or_player(
+async def _load_team_or_player(
     connection: Connection, node_id: UUID, team_id: UUID
 ) -> TeamRecord | PlayerOfTeam | None:
     team = await teams.find_by_id(connection, team_id)
@@ -128,17 +129,18 @@ async def _team_or_player(
     return next(((team, player) for player in team.players if player.id == node_id), None)
 
 
-async def _of_organiser(
-    services: Services, connection: Connection, node_id: UUID, named: NodeRef
+async def _load_account_object(
+    services: Services, connection: Connection, node_id: UUID, ref: NodeRef
 ) -> OrganiserRecord | SessionRecord | ApiTokenRecord | None:
-    now, owner_id = services.clock(), named.owner_id or node_id
-    if named.kind == NodeKind.ORGANISER:
+    now, owner_id = services.clock(), ref.owner_id or node_id
+    if ref.kind == NodeKind.ORGANISER:
         return await organisers.find(connection, node_id)
     records: list[SessionRecord] | list[ApiTokenRecord]
-    if named.kind == NodeKind.SESSION:
-        records = await stored_sessions.list_sessions(
-            connection, owner_id, now=now, idle_since=now - services.accounts.idle
+    if ref.kind == NodeKind.SESSION:
+        idle_since = now - services.accounts.session_idle_timeout
+        records = await session_rows.list_sessions(
+            connection, owner_id, now=now, idle_since=idle_since
         )
     else:
-        records = await stored_sessions.list_api_tokens(connection, owner_id, now=now)
+        records = await session_rows.list_api_tokens(connection, owner_id, now=now)
     return next((record for record in records if record.id == node_id), None)

@@ -1,4 +1,4 @@
-"""What every use case is given."""
+"""Dependencies and options of the use cases, built once at start."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Where documents are kept, and for how long.
+    """Document stores, the upload buffer and their time limits.
 
-    `media` takes new files; `stores` has every store that may hold one, by its name. Uploads that
-    nobody claims are kept for `unclaimed_kept`, documents of a team for `retention`. A file whose
-    last byte has arrived is stored within `finish_seconds`, or its sender told to come back.
+    New files go to `primary_store`; `stores` holds every store by name. Uploads that no form claims
+    are deleted after `unclaimed_ttl`, documents of teams after their `retention`. Inspecting and
+    storing a complete upload may take `finish_seconds`; then the client is told to retry.
     """
 
-    media: DocumentStore
+    primary_store: DocumentStore
     stores: Mapping[str, DocumentStore]
-    spool: UploadBuffer
+    upload_buffer: UploadBuffer
     ticket_lifetime: timedelta
     link_lifetime: timedelta
-    unclaimed_kept: timedelta
+    unclaimed_ttl: timedelta
     retention: Mapping[RetentionClass, timedelta]
     inspection: InspectionOptions = DEFAULT_OPTIONS
     finish_seconds: float = 60.0
 
     def store_named(self, store: str) -> DocumentStore:
-        """Raises StorageUnavailable for a store that this process has no access to."""
+        """Raises StorageUnavailable for a store that is not configured in this process."""
         if store not in self.stores:
             raise StorageUnavailable(details={"store": store})
         return self.stores[store]
@@ -47,16 +47,19 @@ class Storage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """A session ends when it was not used for `idle`, and after `longest` in any case."""
+    """Password hashing and lifetimes.
+
+    A session ends `session_idle_timeout` after its last use and `session_max_age` after its start.
+    """
 
     passwords: Passwords
-    idle: timedelta
-    max_age: timedelta
+    session_idle_timeout: timedelta
+    session_max_age: timedelta
     invitation_lifetime: timedelta
 
 
-class Watched(Protocol):
-    """A part that the service can do without, and does worse without."""
+class HealthSource(Protocol):
+    """A component whose failure degrades the service without stopping it."""
 
     name: str
 
@@ -64,8 +67,8 @@ class Watched(Protocol):
     def is_healthy(self) -> bool: ...
 
 
-class Disk(Protocol):
-    """A disk that says within a second or so whether it can be written to."""
+class DiskProbe(Protocol):
+    """A disk that reports within about a second whether it is writable."""
 
     name: str
 
@@ -74,9 +77,10 @@ class Disk(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """`clock` gives aware UTC times. Idempotency keys are kept for `idempotency_kept`.
+    """Dependencies of the use cases.
 
-    Health names `disks` only while they are not well.
+    `clock` returns aware UTC times. Idempotency keys are remembered for `idempotency_ttl`. Health
+    reports list `disks` only while they are unhealthy.
     """
 
     database: Database
@@ -85,8 +89,8 @@ class Services:
     accounts: Accounts
     guards: "tuple[ServiceGuard, ...]"
     clock: Callable[[], datetime]
-    idempotency_kept: timedelta
+    idempotency_ttl: timedelta
     version: str
-    watched: tuple[Watched, ...] = ()
-    disks: tuple[Disk, ...] = ()
+    health_sources: tuple[HealthSource, ...] = ()
+    disks: tuple[DiskProbe, ...] = ()
     background: BackgroundTasks = field(default_factory=BackgroundTasks)

@@ -9,7 +9,7 @@ from domain.registration.names import TEAM_OR_CHURCH_NAME
 from domain.teams.codes import normalize_code
 from resolvers.captain import access as captain_access
 from resolvers.captain import edits, resubmission
-from resolvers.captain.edits import Update
+from resolvers.captain.edits import TeamUpdate
 from resolvers.captain.resubmission import Resubmission
 from schema.compiled.sql_json import printed, shown
 from schema.context import Info
@@ -84,14 +84,14 @@ class UpdateMyTeamInput:
         default=None, description="In the place of rejected and missing ones of the team."
     )
 
-    def to_update(self) -> Update:
+    def to_update(self) -> TeamUpdate:
         people = {"captain": self.captain, "vice_captain": self.vice_captain}
         changes: dict[str, object] = {
             name: person.to_form() for name, person in people.items() if person is not None
         }
         if self.team_name is not None:
             changes["team_name"] = self.team_name
-        return Update(
+        return TeamUpdate(
             expected_version=self.expected_version,
             changes=changes,
             documents=tuple(one.to_form() for one in self.documents or ()),
@@ -140,7 +140,7 @@ async def my_team(
     text = printed(info)
     async with guesses_counted(info, token):
         if text is not None:
-            found: Team = shown(await captain_access.my_team_text(services, token, text))
+            found: Team = shown(await captain_access.my_team_json(services, token, text))
             return found
         return Team.from_record(await captain_access.my_team(services, token))
 
@@ -151,7 +151,7 @@ async def update_my_team(
     context = info.context
     token = input.token or context.manage_token
     async with guesses_counted(info, token):
-        record = await edits.update(context.services, token, input.to_update())
+        record = await edits.update_my_team(context.services, token, input.to_update())
     return UpdateMyTeamPayload(team=Team.from_record(record))
 
 

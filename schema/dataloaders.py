@@ -22,8 +22,8 @@ class Loaders:
 
     @cached_property
     def histories(self) -> DataLoader[UUID, list[AuditRecord]]:
-        return DataLoader(load_fn=partial(queries.histories, self._services), cache=False)
+        return DataLoader(load_fn=partial(queries.team_histories, self._services), cache=False)
 
     @cached_property
     def same_players(self) -> DataLoader[UUID, list[DuplicatePlayer]]:
-        return DataLoader(load_fn=partial(queries.same_players, self._services), cache=False)
+        return DataLoader(load_fn=partial(queries.possible_duplicates, self._services), cache=False)

@@ -28,7 +28,7 @@ async def link(info: Info, root: strawberry.Parent["Document"]) -> SignedLink | 
     context = info.context
     if not may(context.caller, Role.REVIEWER):
         return None
-    url, expires_at = links.make_link(context.services, context.caller, UUID(root.id))
+    url, expires_at = links.create_link(context.services, context.caller, UUID(root.id))
     return SignedLink(url=url, expires_at=expires_at)
 
 

@@ -35,5 +35,5 @@ async def export_teams(
 ) -> ExportTeamsPayload | None:
     caller = require_caller(info, Role.VIEWER)
     wanted = input.filter.to_search() if input.filter else TeamSearch()
-    url, expires_at = exports.make_link(info.context.services, caller, input.format, wanted)
+    url, expires_at = exports.create_link(info.context.services, caller, input.format, wanted)
     return ExportTeamsPayload(url=url, expires_at=expires_at)

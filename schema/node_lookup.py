@@ -19,7 +19,7 @@ from persistence.records import (
 from persistence.repositories.audit import AuditRecord
 from persistence.repositories.outbox import DeliveryRecord
 from resolvers import nodes
-from resolvers.tournaments.queries import state_of
+from resolvers.tournaments.queries import current_state
 from schema.accounts.api_tokens import ApiToken
 from schema.accounts.sessions import Organiser, Session
 from schema.context import Info
@@ -42,7 +42,7 @@ async def node(
     return None if record is None else _object(info, record)
 
 
-def _object(info: Info, record: nodes.Found) -> Node:
+def _object(info: Info, record: nodes.Node) -> Node:
     caller = info.context.caller
     # A captain, who has no role, sees the own team unmasked.
     is_masked = caller.role is not None and not may(caller, Role.REVIEWER)
@@ -56,7 +56,7 @@ def _object(info: Info, record: nodes.Found) -> Node:
         case AuditRecord():
             return AuditEvent.from_record(record, caller)
         case TournamentRecord():
-            state = state_of(record, info.context.services.clock())
+            state = current_state(record, info.context.services.clock())
             return Tournament.from_record(record, state)
         case _:
             return FACTORIES[type(record)](record)

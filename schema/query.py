@@ -9,6 +9,7 @@ from strawberry import argument, field
 
 from domain.auth.roles import Role
 from domain.errors.exceptions import CATALOG
+from resolvers.operations import health as service_health
 from resolvers.registration import register
 from resolvers.tournaments import queries
 from schema.accounts.api_tokens import ApiToken, api_tokens
@@ -36,16 +37,16 @@ _CHURCHES = Keys("church", str, UUID)
 
 async def health(info: Info) -> Health:
     services = info.context.services
-    return Health.from_health(await queries.health(services), services.version)
+    return Health.from_health(await service_health.health(services), services.version)
 
 
 async def tournament(info: Info) -> Tournament:
-    record, state = await queries.tournament(info.context.services)
+    record, state = await queries.current_tournament(info.context.services)
     return Tournament.from_record(record, state)
 
 
 async def registration_rules(info: Info) -> RegistrationRules:
-    record, _ = await queries.tournament(info.context.services)
+    record, _ = await queries.current_tournament(info.context.services)
     return RegistrationRules.from_rules(record.rules)
 
 
@@ -63,7 +64,7 @@ async def churches(
     count = partial(queries.church_count, services, search=search)
     text = printed(info)
     if text is not None:
-        texts = await queries.church_text_page(services, search=search, part=part, text=text)
+        texts = await queries.church_json_page(services, search=search, part=part, text=text)
         return Connection.from_page(texts, _CHURCHES, shown, count=count)
     page = await queries.church_page(services, search=search, part=part)
     return Connection.from_page(page, _CHURCHES, Church.from_record, count=count)

@@ -105,12 +105,12 @@ def storage(tmp_path) -> Storage:
     """Documents in a folder of the test's own, in the places that the application uses too."""
     media = FolderStore(tmp_path / "documents")
     return Storage(
-        media=media,
+        primary_store=media,
         stores={"folder": media},
-        spool=UploadBuffer(tmp_path / "uploads"),
+        upload_buffer=UploadBuffer(tmp_path / "uploads"),
         ticket_lifetime=timedelta(hours=2),
         link_lifetime=timedelta(minutes=10),
-        unclaimed_kept=timedelta(hours=24),
+        unclaimed_ttl=timedelta(hours=24),
         retention=dict.fromkeys(RetentionClass, timedelta(days=180)),
     )
 
@@ -120,8 +120,8 @@ def accounts() -> Accounts:
     """With passwords that cost next to nothing."""
     return Accounts(
         passwords=Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)),
-        idle=timedelta(hours=12),
-        max_age=timedelta(days=7),
+        session_idle_timeout=timedelta(hours=12),
+        session_max_age=timedelta(days=7),
         invitation_lifetime=timedelta(days=7),
     )
 
@@ -135,7 +135,7 @@ def services(database, clock, storage, accounts) -> Services:
         accounts=accounts,
         guards=(),
         clock=clock,
-        idempotency_kept=timedelta(hours=24),
+        idempotency_ttl=timedelta(hours=24),
         version="0.1.0",
     )
 

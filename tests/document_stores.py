@@ -7,7 +7,7 @@ from uuid import uuid4
 from integrations.storage.cloudinary_store import CloudinaryStore
 from integrations.storage.folder import FolderStore
 from persistence.engine.database_identity import new_storage_name
-from resolvers.documents.stored_files import SAFE_AGE_SECONDS, clear_all
+from resolvers.documents.stored_files import SAFE_AGE_SECONDS, clean_up_all
 from tests.cloudinary import CloudinaryStandIn
 
 OLD_SECONDS = SAFE_AGE_SECONDS + 60
@@ -64,7 +64,7 @@ async def create_storage_name(services) -> str:
 
 async def clear_orphans(services, *, is_forced: bool = False) -> int:
     """Delete orphans in all stores, as the CLI command does. Returns their number."""
-    return sum(entry.deleted for entry in await clear_all(services, is_forced=is_forced))
+    return sum(entry.deleted for entry in await clean_up_all(services, is_forced=is_forced))
 
 
 async def add_document(

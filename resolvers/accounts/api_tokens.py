@@ -1,4 +1,4 @@
-"""API tokens: what scripts of an organiser come with."""
+"""API tokens of organisers, for scripts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,34 +15,34 @@ from domain.errors.issues import INPUT, issue
 from domain.registration.names import FreeText
 from persistence.engine.database import Connection
 from persistence.records import ApiTokenRecord
-from persistence.repositories import sessions as stored_sessions
+from persistence.repositories import sessions as session_rows
+from resolvers import audit
 from resolvers.accounts.request_signing import signing_secret
 from resolvers.accounts.sessions import owner_scope, require_access
-from resolvers.accounts.tokens import TokenKind, hash_of
-from resolvers.audit import record
-from resolvers.idempotency import making, reserve, token_for, tokens_of
+from resolvers.accounts.tokens import TokenKind, hash_token
+from resolvers.idempotency import TokenCreation, create_token, derived_tokens, reserve_key
 from resolvers.services import Services
 
-NAME = FreeText(max_length=80)
-MOST_DAYS = 365
+NAME_RULE = FreeText(max_length=80)
+MAX_DAYS = 365
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewApiToken:
-    """`text` and `signing_secret` are told once; a hash of the first is stored.
+    """A created token. `token` is the secret; only its hash is stored.
 
-    `is_replay`: the key had made this token before, nothing was written.
+    `is_replay`: the idempotency key created this token before, nothing was written.
     """
 
-    text: str
+    token: str
     signing_secret: str | None
     record: ApiTokenRecord
     is_replay: bool = False
 
 
-async def create(  # noqa: PLR0913 - what a token is made of
+async def create(  # noqa: PLR0913 - the fields of a token
     services: Services,
     caller: Caller,
     *,
@@ -52,19 +52,24 @@ async def create(  # noqa: PLR0913 - what a token is made of
     is_signed: bool = False,
     key: str | None = None,
 ) -> NewApiToken:
-    """A new token, or the one that the idempotency key made before.
+    """Create a token, or return the token that the idempotency key created before.
 
-    Raises Unauthenticated, InvalidForm, IdempotencyKeyReused, IdempotencyInProgress, Forbidden for
-    a role above the caller's, and NotFound for a key whose token has ended.
+    Raises Unauthenticated, InvalidForm, IdempotencyKeyReused, IdempotencyInProgress; Forbidden for
+    a role above the caller's; NotFound for a key whose token has ended.
     """
     require_session(caller, role)
     organiser_id = require_access(caller, None)
-    name = _checked(name, days)
-    content = (name, role, days, is_signed)
-    made = making(caller, "createApiToken", TokenKind.API, key=key, content=content)
-    now, text = services.clock(), token_for(services, made)
-    token = ApiTokenRecord(
-        id=made.made_id,
+    name = _validate(name, days)
+    creation = TokenCreation(
+        caller=caller,
+        operation="createApiToken",
+        kind=TokenKind.API,
+        key=key,
+        content=(name, role, days, is_signed),
+    )
+    now, token = services.clock(), create_token(services, creation)
+    record = ApiTokenRecord(
+        id=creation.object_id,
         organiser_id=organiser_id,
         name=name,
         role=role,
@@ -76,14 +81,14 @@ async def create(  # noqa: PLR0913 - what a token is made of
     )
 
     async def add(connection: Connection) -> NewApiToken:
-        made_before = await reserve(services, connection, made)
-        if made_before is not None:
-            texts = tokens_of(services, made, made_before)
-            # Its own id is found where a commit was tried again whose answer had been lost.
-            is_replay = made_before != made.made_id
-            return await _again(services, connection, texts, is_replay=is_replay)
-        await _add(connection, caller, token, text)
-        return _new(services, text, token)
+        earlier_id = await reserve_key(services, connection, creation)
+        if earlier_id is not None:
+            tokens = derived_tokens(services, creation, earlier_id)
+            # After a commit whose answer was lost, the retry finds its own id: not a replay.
+            is_replay = earlier_id != creation.object_id
+            return await _find_created(services, connection, tokens, is_replay=is_replay)
+        await _add(connection, caller, record, token)
+        return _new_api_token(services, token, record)
 
     new = await services.database.run(add, repeatable=key is not None)
     if not new.is_replay:
@@ -91,82 +96,83 @@ async def create(  # noqa: PLR0913 - what a token is made of
     return new
 
 
-async def _add(connection: Connection, caller: Caller, token: ApiTokenRecord, text: str) -> None:
-    await stored_sessions.add_api_token(connection, token, token_hash=hash_of(text))
-    await record(
+async def _add(connection: Connection, caller: Caller, record: ApiTokenRecord, token: str) -> None:
+    await session_rows.add_api_token(connection, record, token_hash=hash_token(token))
+    await audit.record(
         connection,
-        caller,
         AuditAction.API_TOKEN_CREATED,
-        token.organiser_id,
-        at=token.created_at,
-        token=token.id.hex,
-        role=token.role.value,
-        signed=token.is_signed,
+        actor=caller.actor,
+        at=record.created_at,
+        organiser_id=record.organiser_id,
+        changes={"token": record.id.hex, "role": record.role.value, "signed": record.is_signed},
     )
 
 
-async def _again(
-    services: Services, connection: Connection, texts: Sequence[str], *, is_replay: bool
+async def _find_created(
+    services: Services, connection: Connection, tokens: Sequence[str], *, is_replay: bool
 ) -> NewApiToken:
-    """The token that was made with one of these texts. Raises NotFound once it has ended."""
-    for text in texts:
-        token = await stored_sessions.find_active_api_token(
-            connection, hash_of(text), now=services.clock()
+    """Return the token that is stored of the candidates. Raises NotFound if it has ended."""
+    for token in tokens:
+        record = await session_rows.find_active_api_token(
+            connection, hash_token(token), now=services.clock()
         )
-        if token is not None:
-            return _new(services, text, token, is_replay=is_replay)
+        if record is not None:
+            return _new_api_token(services, token, record, is_replay=is_replay)
     raise NotFound("This API token has ended. Use a new key to make another one.")
 
 
-def _new(
-    services: Services, text: str, token: ApiTokenRecord, *, is_replay: bool = False
+def _new_api_token(
+    services: Services, token: str, record: ApiTokenRecord, *, is_replay: bool = False
 ) -> NewApiToken:
-    secret = signing_secret(services.secrets, token.id) if token.is_signed else None
-    return NewApiToken(text=text, signing_secret=secret, record=token, is_replay=is_replay)
+    secret = signing_secret(services.secrets, record.id) if record.is_signed else None
+    return NewApiToken(token=token, signing_secret=secret, record=record, is_replay=is_replay)
 
 
 async def list_tokens(
     services: Services, caller: Caller, organiser_id: UUID | None = None
 ) -> list[ApiTokenRecord]:
-    """One's own, or as OWNER another organiser's. Raises Unauthenticated, Forbidden."""
-    whose = require_access(caller, organiser_id)
+    """List the caller's tokens or, for an OWNER, those of another organiser.
+
+    Raises Unauthenticated, Forbidden.
+    """
+    organiser_id = require_access(caller, organiser_id)
     return await services.database.read(
-        partial(stored_sessions.list_api_tokens, organiser_id=whose, now=services.clock())
+        partial(session_rows.list_api_tokens, organiser_id=organiser_id, now=services.clock())
     )
 
 
 async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiTokenRecord:
-    """One of the caller's own, or as OWNER anybody's.
+    """End a token of the caller or, for an OWNER, of any organiser.
 
     Raises Unauthenticated, Forbidden, NotFound.
     """
     require_session(caller, Role.VIEWER)
 
     async def end(connection: Connection) -> ApiTokenRecord:
-        gone = await stored_sessions.delete_api_token(
+        token = await session_rows.delete_api_token(
             connection, token_id, organiser_id=owner_scope(caller)
         )
-        if gone is None:
+        if token is None:
             raise NotFound("There is no such API token.")
-        await record(
+        await audit.record(
             connection,
-            caller,
             AuditAction.API_TOKEN_REVOKED,
-            gone.organiser_id,
+            actor=caller.actor,
             at=services.clock(),
-            token=token_id.hex,
+            organiser_id=token.organiser_id,
+            changes={"token": token_id.hex},
         )
-        return gone
+        return token
 
     return await services.database.supersede(end)
 
 
-def _checked(name: str, days: int) -> str:
-    """The name as it is stored. Raises InvalidForm."""
-    name, code = NAME.read(name)
-    issues = [] if code is None else [issue((*INPUT, "name"), code, NAME.params(code))]
-    if not 1 <= days <= MOST_DAYS:
-        bounds = {"min": 1, "max": MOST_DAYS}
+def _validate(name: str, days: int) -> str:
+    """Return the normalised name. Raises InvalidForm."""
+    name, code = NAME_RULE.read(name)
+    issues = [] if code is None else [issue((*INPUT, "name"), code, NAME_RULE.params(code))]
+    if not 1 <= days <= MAX_DAYS:
+        bounds = {"min": 1, "max": MAX_DAYS}
         issues.append(issue((*INPUT, "expiresInDays"), IssueCode.NUMBER_OUT_OF_RANGE, bounds))
     if issues:
         raise InvalidForm(issues)

@@ -1,35 +1,35 @@
-"""Clients that have signed in before, known by a signed text that they bring again."""
+"""Recognition of clients that have signed in before, by a signed cookie."""
 
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from resolvers.security.secrets import read_signed, sign
+from resolvers.security.secrets import sign, verify_signed
 from resolvers.services import Services
 
 PURPOSE = "known-client"
 LIFETIME = timedelta(days=180)
-ACCOUNTS_MAX = 5
-LENGTH_MAX = 1_000
-KEY_CHARACTERS = 32
+MAX_ACCOUNTS = 5
+MAX_LENGTH = 1_000
+ACCOUNT_KEY_LENGTH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownClient:
-    """`accounts` are the beginnings of the keys of accounts it signed in to, the newest first."""
+    """A client. `accounts` are shortened keys of accounts that it signed in to, newest first."""
 
     device: str
     accounts: tuple[str, ...]
 
-    def has_used(self, account: str) -> bool:
-        return account[:KEY_CHARACTERS] in self.accounts
+    def has_signed_in_to(self, account: str) -> bool:
+        return account[:ACCOUNT_KEY_LENGTH] in self.accounts
 
 
 def read_known_client(services: Services, text: str | None) -> KnownClient | None:
-    """None for a text that is not from here or is too old."""
-    if text is None or len(text) > LENGTH_MAX or not text.isascii():
+    """Verify a cookie's value. None if it is missing, forged or too old."""
+    if text is None or len(text) > MAX_LENGTH or not text.isascii():
         return None
-    claims = read_signed(services.secrets, PURPOSE, text)
+    claims = verify_signed(services.secrets, PURPOSE, text)
     if claims is None:
         return None
     device, issued_at, *accounts = claims
@@ -38,16 +38,16 @@ def read_known_client(services: Services, text: str | None) -> KnownClient | Non
     return KnownClient(device=device, accounts=tuple(accounts))
 
 
-def device_of(services: Services, text: str) -> str | None:
-    """The name of the client; None for a text that is not from here or is too old."""
-    known = read_known_client(services, text)
-    return known.device if known else None
+def device_id(services: Services, text: str) -> str | None:
+    """Return the client's random id from a cookie's value. None if forged or too old."""
+    client = read_known_client(services, text)
+    return client.device if client else None
 
 
-def known_client_text(services: Services, before: KnownClient | None, account: str) -> str:
-    """The text for a client that has just signed in to the account."""
-    device = before.device if before else secrets.token_hex(16)
-    key = account[:KEY_CHARACTERS]
-    others = [one for one in before.accounts if one != key] if before else []
+def sign_known_client(services: Services, client: KnownClient | None, account: str) -> str:
+    """Return the cookie's value for a client, None for a new one, that signed in to `account`."""
+    device = client.device if client else secrets.token_hex(16)
+    key = account[:ACCOUNT_KEY_LENGTH]
+    others = [other for other in client.accounts if other != key] if client else []
     issued_at = int(services.clock().timestamp())
-    return sign(services.secrets, PURPOSE, [device, issued_at, *[key, *others][:ACCOUNTS_MAX]])
+    return sign(services.secrets, PURPOSE, [device, issued_at, *[key, *others][:MAX_ACCOUNTS]])

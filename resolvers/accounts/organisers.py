@@ -1,4 +1,4 @@
-"""Who the organisers are, and what they may do."""
+"""Organisers' accounts: creation, invitations, roles and password resets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,23 +24,23 @@ from domain.registration.contact import parse_email
 from persistence.engine.database import Connection
 from persistence.records import OrganiserRecord
 from persistence.repositories import organisers, totp
-from persistence.repositories import sessions as stored_sessions
-from resolvers.accounts.tokens import TokenKind, hash_of
-from resolvers.audit import record
-from resolvers.idempotency import making, reserve, token_for, tokens_of
+from persistence.repositories import sessions as session_rows
+from resolvers import audit
+from resolvers.accounts.tokens import TokenKind, hash_token
+from resolvers.idempotency import TokenCreation, create_token, derived_tokens, reserve_key
 from resolvers.services import Services
 
 _EMAIL = (*INPUT, "email")
-NO_INVITATION = "This invitation is unknown, was used before or has expired."
+INVALID_INVITATION = "This invitation is unknown, was used before or has expired."
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
-    """`token` is told once; only its hash is stored.
+    """An invitation. Only the hash of `token` is stored.
 
-    `is_replay`: the key had made this invitation before, nothing was written.
+    `is_replay`: the idempotency key created this invitation before, nothing was written.
     """
 
     organiser: OrganiserRecord
@@ -51,14 +51,14 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordResetResult:
-    """How many sessions and API tokens ended with the old password."""
+    """Numbers of sessions and API tokens that were ended."""
 
     sessions: int
     api_tokens: int
 
 
 async def list_organisers(services: Services, caller: Caller) -> list[OrganiserRecord]:
-    """By e-mail, invited ones included. Raises Unauthenticated, Forbidden."""
+    """List all organisers by e-mail, invited ones included. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.OWNER)
     return await services.database.read(organisers.list_all)
 
@@ -66,23 +66,28 @@ async def list_organisers(services: Services, caller: Caller) -> list[OrganiserR
 async def create(
     services: Services, caller: Caller, *, email: str, role: Role, password: str
 ) -> OrganiserRecord:
-    """An organiser who can sign in at once. Raises InvalidForm, BadUserInput."""
+    """Create an organiser who can sign in at once. Raises InvalidForm, BadUserInput."""
     require_session(caller, Role.OWNER)
-    written = _email(email)
-    require_strong(password, email=written)
+    email = _parse_email(email)
+    require_strong(password, email=email)
     password_hash = await services.accounts.passwords.hash(password)
     now = services.clock()
 
     async def add(connection: Connection) -> OrganiserRecord:
-        added = await organisers.add(
-            connection, email=written, role=role, password_hash=password_hash, now=now
+        organiser = await organisers.add(
+            connection, email=email, role=role, password_hash=password_hash, now=now
         )
-        if added is None:
+        if organiser is None:
             raise _exists()
-        await record(
-            connection, caller, AuditAction.ORGANISER_CREATED, added.id, at=now, role=role.value
+        await audit.record(
+            connection,
+            AuditAction.ORGANISER_CREATED,
+            actor=caller.actor,
+            at=now,
+            organiser_id=organiser.id,
+            changes={"role": role.value},
         )
-        return added
+        return organiser
 
     return await services.database.run(add, repeatable=False)
 
@@ -90,40 +95,51 @@ async def create(
 async def invite(
     services: Services, caller: Caller, *, email: object, role: Role, key: str | None = None
 ) -> Invitation:
-    """A new organiser without a password; one who has not come yet is invited anew.
+    """Invite a new organiser, or replace the invitation of an organiser who has not accepted.
 
-    The idempotency key gives the invitation again that it made before. Raises Unauthenticated,
-    Forbidden, InvalidForm, BadUserInput, IdempotencyKeyReused, IdempotencyInProgress, and NotFound
-    for a key whose invitation was used, replaced or has expired.
+    A repeated idempotency key returns the earlier invitation.
+
+    Raises Unauthenticated, Forbidden, InvalidForm, BadUserInput, IdempotencyKeyReused,
+    IdempotencyInProgress; NotFound for a key whose invitation was used, replaced or has expired.
     """
     require_session(caller, Role.OWNER)
-    written = _email(email)
-    content = (written, role)
-    made = making(caller, "inviteOrganiser", TokenKind.INVITATION, key=key, content=content)
-    token, now = token_for(services, made), services.clock()
+    address = _parse_email(email)
+    creation = TokenCreation(
+        caller=caller,
+        operation="inviteOrganiser",
+        kind=TokenKind.INVITATION,
+        key=key,
+        content=(address, role),
+    )
+    token, now = create_token(services, creation), services.clock()
     expires_at = now + services.accounts.invitation_lifetime
 
     async def add(connection: Connection) -> Invitation:
-        made_before = await reserve(services, connection, made)
-        if made_before is not None:
-            texts = tokens_of(services, made, made_before)
-            # Its own id is found where a commit was tried again whose answer had been lost.
-            is_replay = made_before != made.made_id
-            return await _again(services, connection, texts, is_replay=is_replay)
-        invited = await organisers.invite(
+        earlier_id = await reserve_key(services, connection, creation)
+        if earlier_id is not None:
+            tokens = derived_tokens(services, creation, earlier_id)
+            # After a commit whose answer was lost, the retry finds its own id: not a replay.
+            is_replay = earlier_id != creation.object_id
+            return await _find_created(services, connection, tokens, is_replay=is_replay)
+        organiser = await organisers.invite(
             connection,
-            email=written,
+            email=address,
             role=role,
-            invitation_hash=hash_of(token),
+            invitation_hash=hash_token(token),
             expires_at=expires_at,
             now=now,
         )
-        if invited is None:
+        if organiser is None:
             raise _exists()
-        await record(
-            connection, caller, AuditAction.ORGANISER_INVITED, invited.id, at=now, role=role.value
+        await audit.record(
+            connection,
+            AuditAction.ORGANISER_INVITED,
+            actor=caller.actor,
+            at=now,
+            organiser_id=organiser.id,
+            changes={"role": role.value},
         )
-        return Invitation(organiser=invited, token=token, expires_at=expires_at)
+        return Invitation(organiser=organiser, token=token, expires_at=expires_at)
 
     invitation = await services.database.run(add)
     if not invitation.is_replay:
@@ -131,42 +147,46 @@ async def invite(
     return invitation
 
 
-async def _again(
-    services: Services, connection: Connection, texts: Sequence[str], *, is_replay: bool
+async def _find_created(
+    services: Services, connection: Connection, tokens: Sequence[str], *, is_replay: bool
 ) -> Invitation:
-    """The invitation that was made with one of these texts. Raises NotFound once it has ended."""
-    for text in texts:
-        found = await organisers.find_invited(connection, hash_of(text), now=services.clock())
-        if found is not None:
-            invited, expires_at = found
+    """Return the invitation that is stored of the candidates. Raises NotFound if it has ended."""
+    for token in tokens:
+        row = await organisers.find_invited(connection, hash_token(token), now=services.clock())
+        if row is not None:
+            organiser, expires_at = row
             return Invitation(
-                organiser=invited, token=text, expires_at=expires_at, is_replay=is_replay
+                organiser=organiser, token=token, expires_at=expires_at, is_replay=is_replay
             )
     raise NotFound("This invitation was used, replaced or has expired. Use a new key for another.")
 
 
 async def accept_invitation(services: Services, *, token: str, password: str) -> OrganiserRecord:
-    """Give the invited organiser a password. Raises Unauthenticated, InvalidForm."""
-    invitation_hash, now = hash_of(token), services.clock()
+    """Set the password of the invited organiser. Raises Unauthenticated, InvalidForm."""
+    invitation_hash, now = hash_token(token), services.clock()
     invited = await services.database.read(
         partial(organisers.find_by_invitation, invitation_hash=invitation_hash, now=now)
     )
     if invited is None:
-        raise Unauthenticated(NO_INVITATION)
+        raise Unauthenticated(INVALID_INVITATION)
     require_strong(password, email=invited.email)
     password_hash = await services.accounts.passwords.hash(password)
 
     async def accept(connection: Connection) -> OrganiserRecord:
-        accepted = await organisers.accept_invitation(
+        organiser = await organisers.accept_invitation(
             connection, invitation_hash, password_hash=password_hash, now=now
         )
-        if accepted is None:
-            raise Unauthenticated(NO_INVITATION)
-        own = Caller(kind=CallerKind.ORGANISER, organiser_id=accepted.id, role=accepted.role)
-        await record(
-            connection, own, AuditAction.ORGANISER_INVITATION_ACCEPTED, accepted.id, at=now
+        if organiser is None:
+            raise Unauthenticated(INVALID_INVITATION)
+        caller = Caller(kind=CallerKind.ORGANISER, organiser_id=organiser.id, role=organiser.role)
+        await audit.record(
+            connection,
+            AuditAction.ORGANISER_INVITATION_ACCEPTED,
+            actor=caller.actor,
+            at=now,
+            organiser_id=organiser.id,
         )
-        return accepted
+        return organiser
 
     organiser = await services.database.run(accept, repeatable=False)
     log.info("invitation_accepted", organiser_id=organiser.id)
@@ -176,9 +196,9 @@ async def accept_invitation(services: Services, *, token: str, password: str) ->
 async def set_role(
     services: Services, caller: Caller, organiser_id: UUID, role: Role
 ) -> OrganiserRecord:
-    """Counts from the next request on, API tokens included.
+    """Change a role, effective from the next request on, API tokens included.
 
-    Raises Unauthenticated, NotFound, and Forbidden also where no OWNER would be left.
+    Raises Unauthenticated, NotFound, Forbidden; Forbidden too if no OWNER would remain.
     """
     require_session(caller, Role.OWNER)
 
@@ -189,14 +209,13 @@ async def set_role(
             raise NotFound("There is no such organiser.")
         if role != Role.OWNER and owners == {organiser_id}:
             raise Forbidden("This is the last OWNER. Make another one first.")
-        roles = [before.role.value, role.value]
-        await record(
+        await audit.record(
             connection,
-            caller,
             AuditAction.ORGANISER_ROLE_CHANGED,
-            organiser_id,
+            actor=caller.actor,
             at=services.clock(),
-            role=roles,
+            organiser_id=organiser_id,
+            changes={"role": [before.role.value, role.value]},
         )
         return await organisers.set_role(connection, organiser_id, role) or before
 
@@ -208,33 +227,30 @@ async def set_role(
 async def reset_password(
     services: Services, caller: Caller, *, email: str, password: str, keep_totp: bool = True
 ) -> PasswordResetResult:
-    """End everything that was opened with the old password.
-
-    Raises InvalidForm, NotFound.
-    """
+    """Set a new password and end all sessions and API tokens. Raises InvalidForm, NotFound."""
     require_session(caller, Role.OWNER)
-    written = _email(email)
-    require_strong(password, email=written)
+    email = _parse_email(email)
+    require_strong(password, email=email)
     password_hash = await services.accounts.passwords.hash(password)
     now = services.clock()
 
     async def change(connection: Connection) -> PasswordResetResult:
-        changed = await organisers.set_password(connection, written, password_hash=password_hash)
-        if changed is None:
+        organiser = await organisers.set_password(connection, email, password_hash=password_hash)
+        if organiser is None:
             raise NotFound("There is no organiser with this e-mail.")
         if not keep_totp:
-            await totp.disable(connection, changed.id)
-        await record(
+            await totp.disable(connection, organiser.id)
+        await audit.record(
             connection,
-            caller,
             AuditAction.ORGANISER_PASSWORD_RESET,
-            changed.id,
+            actor=caller.actor,
             at=now,
-            secondFactor=[changed.has_totp, changed.has_totp and keep_totp],
+            organiser_id=organiser.id,
+            changes={"secondFactor": [organiser.has_totp, organiser.has_totp and keep_totp]},
         )
         return PasswordResetResult(
-            sessions=await stored_sessions.delete_organiser_sessions(connection, changed.id),
-            api_tokens=await stored_sessions.delete_organiser_api_tokens(connection, changed.id),
+            sessions=await session_rows.delete_organiser_sessions(connection, organiser.id),
+            api_tokens=await session_rows.delete_organiser_api_tokens(connection, organiser.id),
         )
 
     return await services.database.supersede(change)
@@ -247,7 +263,8 @@ def _exists() -> BadUserInput:
     )
 
 
-def _email(value: object) -> str:
+def _parse_email(value: object) -> str:
+    """Raises InvalidForm."""
     try:
         return parse_email(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Argon2id, in a thread and only a few at once: each needs tens of megabytes."""
+"""Argon2id password hashing in threads; concurrency is limited because a hash takes much memory."""
 
 import base64
 import secrets
@@ -9,24 +9,29 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from domain.auth.passwords import canonical
 
-AT_ONCE = 2
+MAX_CONCURRENT_HASHES = 2
 
 
 class Passwords:
-    """`hasher` sets what one verification costs; it is the same for everybody."""
+    """Hash and verify passwords with the cost parameters of `hasher`."""
 
-    def __init__(self, hasher: PasswordHasher, *, at_once: int = AT_ONCE) -> None:
+    def __init__(
+        self, hasher: PasswordHasher, *, max_concurrent: int = MAX_CONCURRENT_HASHES
+    ) -> None:
         self._hasher = hasher
-        self._threads = CapacityLimiter(at_once)
-        self._nobody = _hash_of_nobody(hasher)
+        self._limiter = CapacityLimiter(max_concurrent)
+        self._dummy_hash = _dummy_hash(hasher)
 
     async def hash(self, password: str) -> str:
-        return await to_thread.run_sync(self._hasher.hash, _bytes(password), limiter=self._threads)
+        return await to_thread.run_sync(self._hasher.hash, _encode(password), limiter=self._limiter)
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Without a hash False, after the same work."""
+        """Verify a dummy hash if there is none, so that timing does not reveal accounts."""
         return await to_thread.run_sync(
-            self._verify, password_hash or self._nobody, _bytes(password), limiter=self._threads
+            self._verify,
+            password_hash or self._dummy_hash,
+            _encode(password),
+            limiter=self._limiter,
         )
 
     def _verify(self, password_hash: str, password: bytes) -> bool:
@@ -36,13 +41,13 @@ class Passwords:
             return False
 
 
-def _bytes(password: str) -> bytes:
-    # Half a character is a wrong password, not a failure.
+def _encode(password: str) -> bytes:
+    # A lone surrogate makes a wrong password, not an encoding error.
     return canonical(password).encode("utf-8", "surrogatepass")
 
 
-def _hash_of_nobody(hasher: PasswordHasher) -> str:
-    """Random bytes in the place of a hash, with the parameters of a real one."""
+def _dummy_hash(hasher: PasswordHasher) -> str:
+    """Return a hash of random bytes with the parameters of real hashes."""
     salt, digest = (
         base64.b64encode(secrets.token_bytes(length)).rstrip(b"=").decode()
         for length in (hasher.salt_len, hasher.hash_len)

@@ -1,4 +1,4 @@
-"""Requests of scripts that are signed, so that a token that was seen is of no use by itself."""
+"""HMAC request signatures for API tokens: a leaked token is useless without its signing secret."""
 
 import hmac
 import re
@@ -9,12 +9,12 @@ from hashlib import sha256
 from uuid import UUID
 
 from domain.errors.exceptions import Unauthenticated
-from persistence.repositories import sessions as stored_sessions
-from resolvers.security.secrets import Secrets, derive_keys, is_same
+from persistence.repositories import sessions as session_rows
+from resolvers.security.secrets import Secrets, constant_time_equal, derive_keys
 from resolvers.services import Services
 
-PURPOSE = "request-signature"
-# How far the clock of a script may be off, and how long its nonces are kept.
+KEY_PURPOSE = "request-signature"
+# Greatest accepted difference between the clocks of client and server.
 TOLERANCE = timedelta(minutes=5)
 NONCE = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
@@ -23,7 +23,7 @@ _TIMESTAMP = re.compile(r"[0-9]{10}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedRequest:
-    """A request as it came. `target` is the path with its query, as it was sent."""
+    """A request as received. `target` is the raw path with its query string."""
 
     method: str
     target: str
@@ -34,12 +34,12 @@ class SignedRequest:
 
 
 def signing_secret(secrets: Secrets, token_id: UUID) -> str:
-    """64 hexadecimal digits; stored nowhere."""
-    return derive_keys(secrets, PURPOSE, token_id.bytes)[0].hex()
+    """Derive the signing secret of a token, 64 hexadecimal digits. It is not stored."""
+    return derive_keys(secrets, KEY_PURPOSE, token_id.bytes)[0].hex()
 
 
-def signature_of(secret: str, request: SignedRequest) -> str:
-    """An HMAC with SHA-256 over five lines, in hexadecimal digits."""
+def compute_signature(secret: str, request: SignedRequest) -> str:
+    """Return HMAC-SHA256 over method, target, timestamp, nonce and body hash, in hexadecimal."""
     lines = (
         request.method,
         request.target,
@@ -53,24 +53,24 @@ def signature_of(secret: str, request: SignedRequest) -> str:
 async def require_signature(
     services: Services, token_id: UUID, request: SignedRequest | None
 ) -> None:
-    """Each signature is good once. Raises Unauthenticated."""
+    """Verify a signature and use up its nonce. Raises Unauthenticated."""
     if request is None:
         raise Unauthenticated("Requests with this API token have to be signed.")
     now = services.clock()
     if not _is_recent(request.timestamp, now) or not NONCE.fullmatch(request.nonce):
         raise Unauthenticated("The signature is too old or too new, or its nonce is none.")
     expected = (
-        signature_of(secret.hex(), request)
-        for secret in derive_keys(services.secrets, PURPOSE, token_id.bytes)
+        compute_signature(secret.hex(), request)
+        for secret in derive_keys(services.secrets, KEY_PURPOSE, token_id.bytes)
     )
-    if not any(is_same(one, request.signature.lower()) for one in expected):
+    if not any(constant_time_equal(value, request.signature.lower()) for value in expected):
         raise Unauthenticated("The signature is not that of this request.")
     is_new = await services.database.run(
         partial(
-            stored_sessions.use_nonce,
+            session_rows.use_nonce,
             token_id=token_id,
             nonce=request.nonce,
-            # One from ahead of our clock can come again for twice as long.
+            # A timestamp in the future stays valid for up to twice the tolerance.
             expires_at=now + 2 * TOLERANCE,
         ),
         repeatable=False,

@@ -1,4 +1,4 @@
-"""Signing in and out, and who comes with a token."""
+"""Sign-in, sign-out, sessions, and authentication of requests by token."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ from persistence.engine.database import Connection
 from persistence.ids import new_id
 from persistence.records import Credential, OrganiserRecord, SessionRecord
 from persistence.repositories import organisers
-from persistence.repositories import sessions as stored_sessions
+from persistence.repositories import sessions as session_rows
 from persistence.repositories.organisers import OrganiserAccount
+from resolvers import audit
 from resolvers.accounts import totp
 from resolvers.accounts.request_signing import SignedRequest, require_signature
-from resolvers.accounts.tokens import TokenEnded, TokenKind, hash_of, kind_of, new_token
-from resolvers.audit import record
+from resolvers.accounts.tokens import TokenEnded, TokenKind, hash_token, new_token, token_kind
 from resolvers.services import Services
 
-# How old the last use on record may be.
+# `last_used_at` is written at most this often.
 LAST_USE_PRECISION = timedelta(minutes=1)
-WRONG = "E-mail or password is wrong."
-CODE_NEEDED = "The code of the second factor is missing, wrong or was used before."
+WRONG_CREDENTIALS = "E-mail or password is wrong."
+SECOND_FACTOR_REQUIRED = "The code of the second factor is missing, wrong or was used before."
 UNKNOWN_TOKEN = "This session or token is unknown or has ended. Sign in again."  # noqa: S105
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInResult:
-    """`token` is told once; only its hash is stored."""
+    """A new session. Only the hash of `token` is stored."""
 
     token: str
     session: SessionRecord
@@ -51,9 +51,9 @@ class SignInResult:
 
 
 def account_key(email: object) -> str:
-    """What failed sign-ins are counted under, whether there is such an account or not."""
-    written = _email(email) or str(email)
-    return sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
+    """Return the key for counting failed sign-ins, whether the account exists or not."""
+    normalized = _parse_email(email) or str(email)
+    return sha256(normalized.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 async def sign_in(
@@ -64,24 +64,26 @@ async def sign_in(
     code: str | None = None,
     count_code: Callable[[], Awaitable[None]] | None = None,
 ) -> SignInResult:
-    """Open a session. One verification of a password, whoever it is.
+    """Open a session. Verify one password hash for unknown accounts too.
 
-    `count_code` is called before a code is judged, which only follows a right password: strangers
-    cannot use up the guesses. Raises SignInFailed, the same for a wrong password as for an
-    unknown e-mail, and what `count_code` raises.
+    `count_code` is called before a second-factor code is checked, which happens only after a
+    correct password: strangers cannot use up the organiser's attempts.
+
+    Raises SignInFailed, the same for a wrong password as for an unknown e-mail address, and what
+    `count_code` raises.
     """
-    account = await _find_account(services, _email(email))
+    account = await _find_account(services, _parse_email(email))
     password_hash = account.password_hash if account else None
-    is_right = await services.accounts.passwords.verify(password, password_hash)
-    if account is None or not is_right:
+    is_correct = await services.accounts.passwords.verify(password, password_hash)
+    if account is None or not is_correct:
         log.info("sign_in_refused")
-        raise SignInFailed(WRONG)
+        raise SignInFailed(WRONG_CREDENTIALS)
     if code and account.organiser.has_totp and count_code is not None:
         await count_code()
     token = new_token(TokenKind.SESSION)
     session = _new_session(services, account.organiser)
     work = partial(
-        _open, services=services, account=account, code=code, session=session, token=token
+        _open_session, services=services, account=account, code=code, session=session, token=token
     )
     organiser = await services.database.run(work, repeatable=False)
     log.info("organiser_signed_in", organiser_id=organiser.id)
@@ -91,27 +93,27 @@ async def sign_in(
 async def sign_out(
     services: Services, caller: Caller, *, everywhere: bool = False
 ) -> OrganiserRecord | None:
-    """End the caller's session, or all of theirs. None when nobody was signed in.
+    """End the caller's session, or all sessions of the caller. None for an anonymous caller.
 
-    Raises Forbidden for an API token, which is revoked instead.
+    Raises Forbidden for an API token, which has to be revoked instead.
     """
     if caller == ANONYMOUS:
         return None
     require_session(caller, Role.VIEWER)
-    organiser_id, session_id = _own(caller), caller.session_id
+    organiser_id, session_id = _require_organiser_id(caller), caller.session_id
 
     async def end(connection: Connection) -> OrganiserRecord | None:
         if everywhere:
-            await stored_sessions.delete_organiser_sessions(connection, organiser_id)
+            await session_rows.delete_organiser_sessions(connection, organiser_id)
         elif session_id is not None:
-            await stored_sessions.delete_session(connection, session_id, organiser_id=organiser_id)
-        await record(
+            await session_rows.delete_session(connection, session_id, organiser_id=organiser_id)
+        await audit.record(
             connection,
-            caller,
             AuditAction.ORGANISER_SIGNED_OUT,
-            organiser_id,
+            actor=caller.actor,
             at=services.clock(),
-            everywhere=everywhere,
+            organiser_id=organiser_id,
+            changes={"everywhere": everywhere},
         )
         return await organisers.find(connection, organiser_id)
 
@@ -123,116 +125,131 @@ async def authenticate(
     token: str,
     request: SignedRequest | None = None,
     *,
-    may_be_recent: bool = False,
+    allow_cached: bool = False,
 ) -> Caller:
-    """Whose session or API token it is; `request` is the one it came with, if it was signed.
+    """Return the caller of a session or API token. `request` is the signed request, if signed.
 
-    What it may do `may_be_recent` for whoever only reads: others could use the last moment of what
-    is being taken away, and keep what they make with it. Raises Unauthenticated, TokenEnded.
+    `allow_cached` is for read-only requests. Mutations bypass the cache, so that a revoked token
+    cannot create credentials.
+
+    Raises Unauthenticated, TokenEnded.
     """
-    now, recent, token_hash = services.clock(), services.database.recent, hash_of(token)
-    used: Credential | None = recent.get(token_hash) if may_be_recent else None
-    if used is None:
-        used = await recent.fill(token_hash, partial(_credential, services, token, token_hash))
-    if used is None:
+    now, cache, token_hash = services.clock(), services.database.recent, hash_token(token)
+    credential: Credential | None = cache.get(token_hash) if allow_cached else None
+    if credential is None:
+        find = partial(_find_credential, services, token, token_hash)
+        credential = await cache.fill(token_hash, find)
+    if credential is None:
         raise Unauthenticated(UNKNOWN_TOKEN)
-    if _has_ended(services, used, now):
+    if _has_ended(services, credential, now):
         raise TokenEnded(UNKNOWN_TOKEN)
-    if used.is_signed:
-        await require_signature(services, used.id, request)
-    if used.last_used_at is None or now - used.last_used_at >= LAST_USE_PRECISION:
-        # First of all, so that others who come meanwhile do not do it too.
-        used.last_used_at = now
-        await services.database.run(partial(_touch, used=used, now=now))
-    return used.caller
+    if credential.is_signed:
+        await require_signature(services, credential.id, request)
+    last_used_at = credential.last_used_at
+    if last_used_at is None or now - last_used_at >= LAST_USE_PRECISION:
+        # Set before the write, so that concurrent requests with this cached credential skip it.
+        credential.last_used_at = now
+        await services.database.run(partial(_touch, credential=credential, now=now))
+    return credential.caller
 
 
-async def me(services: Services, caller: Caller) -> OrganiserRecord:
+async def current_organiser(services: Services, caller: Caller) -> OrganiserRecord:
     """Raises Unauthenticated."""
     require_role(caller, Role.VIEWER)
-    found = await services.database.read(partial(organisers.find, organiser_id=_own(caller)))
-    if found is None:
+    organiser_id = _require_organiser_id(caller)
+    organiser = await services.database.read(partial(organisers.find, organiser_id=organiser_id))
+    if organiser is None:
         raise Unauthenticated
-    return found
+    return organiser
 
 
 async def list_sessions(
     services: Services, caller: Caller, organiser_id: UUID | None = None
 ) -> list[SessionRecord]:
-    """One's own, or as OWNER another organiser's. Raises Unauthenticated, Forbidden."""
-    whose = require_access(caller, organiser_id)
+    """List the caller's sessions or, for an OWNER, those of another organiser.
+
+    Raises Unauthenticated, Forbidden.
+    """
     now = services.clock()
     return await services.database.read(
         partial(
-            stored_sessions.list_sessions,
-            organiser_id=whose,
+            session_rows.list_sessions,
+            organiser_id=require_access(caller, organiser_id),
             now=now,
-            idle_since=now - services.accounts.idle,
+            idle_since=now - services.accounts.session_idle_timeout,
         )
     )
 
 
 async def revoke_session(services: Services, caller: Caller, session_id: UUID) -> SessionRecord:
-    """End a session of one's own, or as OWNER anybody's.
+    """End a session of the caller or, for an OWNER, of any organiser.
 
     Raises Unauthenticated, Forbidden, NotFound.
     """
     require_session(caller, Role.VIEWER)
 
     async def end(connection: Connection) -> SessionRecord:
-        gone = await stored_sessions.delete_session(
+        session = await session_rows.delete_session(
             connection, session_id, organiser_id=owner_scope(caller)
         )
-        if gone is None:
+        if session is None:
             raise NotFound("There is no such session.")
-        await record(
-            connection, caller, AuditAction.SESSION_REVOKED, gone.organiser_id, at=services.clock()
+        await audit.record(
+            connection,
+            AuditAction.SESSION_REVOKED,
+            actor=caller.actor,
+            at=services.clock(),
+            organiser_id=session.organiser_id,
         )
-        return gone
+        return session
 
     return await services.database.supersede(end)
 
 
 def require_access(caller: Caller, organiser_id: UUID | None) -> UUID:
-    """Whose things are meant: one's own, or as OWNER another's. Raises as require_role."""
+    """Return the id to read: the caller's own (also for None) or, for an OWNER, another one.
+
+    Raises Unauthenticated, Forbidden.
+    """
     require_role(caller, Role.VIEWER)
     if organiser_id is None or organiser_id == caller.organiser_id:
-        return _own(caller)
+        return _require_organiser_id(caller)
     require_role(caller, Role.OWNER)
     return organiser_id
 
 
 def owner_scope(caller: Caller) -> UUID | None:
-    """Whose things the caller may end: None stands for everybody's."""
+    """Return the organiser whose sessions and tokens the caller may end; None for everybody's."""
     is_owner = caller.kind == CallerKind.SYSTEM or caller.role == Role.OWNER
     return None if is_owner else caller.organiser_id
 
 
-async def _credential(services: Services, token: str, token_hash: bytes) -> Credential | None:
-    kind = kind_of(token)
+async def _find_credential(services: Services, token: str, token_hash: bytes) -> Credential | None:
+    kind = token_kind(token)
     if kind is TokenKind.SESSION:
-        return await stored_sessions.find_session(services.database, token_hash)
+        return await session_rows.find_session(services.database, token_hash)
     if kind is TokenKind.API:
-        return await stored_sessions.find_api_token(services.database, token_hash)
+        return await session_rows.find_api_token(services.database, token_hash)
     return None
 
 
-def _has_ended(services: Services, used: Credential, now: datetime) -> bool:
-    """Sessions end by not being used too."""
-    ends_at = used.expires_at
-    if used.caller.session_id is not None and used.last_used_at is not None:
-        ends_at = min(ends_at, used.last_used_at + services.accounts.idle)
+def _has_ended(services: Services, credential: Credential, now: datetime) -> bool:
+    """Check the expiry and, for sessions, the idle timeout."""
+    ends_at = credential.expires_at
+    if credential.caller.session_id is not None and credential.last_used_at is not None:
+        idle_ends_at = credential.last_used_at + services.accounts.session_idle_timeout
+        ends_at = min(ends_at, idle_ends_at)
     return ends_at <= now
 
 
-async def _touch(connection: Connection, *, used: Credential, now: datetime) -> None:
-    if used.caller.session_id is not None:
-        await stored_sessions.touch_session(connection, used.id, now=now)
+async def _touch(connection: Connection, *, credential: Credential, now: datetime) -> None:
+    if credential.caller.session_id is not None:
+        await session_rows.touch_session(connection, credential.id, now=now)
     else:
-        await stored_sessions.touch_api_token(connection, used.id, now=now)
+        await session_rows.touch_api_token(connection, credential.id, now=now)
 
 
-async def _open(  # noqa: PLR0913 - what a sign-in consists of
+async def _open_session(  # noqa: PLR0913 - the parts of a sign-in
     connection: Connection,
     *,
     services: Services,
@@ -246,16 +263,22 @@ async def _open(  # noqa: PLR0913 - what a sign-in consists of
         connection, account.organiser.id, password_hash=account.password_hash or "", now=now
     )
     if organiser is None:
-        raise SignInFailed(WRONG)
-    # The row is locked by now, so that what it says of the second factor is still true below.
+        raise SignInFailed(WRONG_CREDENTIALS)
+    # `note_sign_in` has locked the row: `has_totp` cannot change before the commit.
     if organiser.has_totp and not (
-        code and await totp.use(connection, services.secrets, account, code, now=now)
+        code and await totp.consume_code(connection, services.secrets, account, code, now=now)
     ):
         log.info("sign_in_refused", organiser_id=organiser.id)
-        raise SignInFailed(CODE_NEEDED, details={"secondFactorRequired": True})
-    await stored_sessions.add_session(connection, session, token_hash=hash_of(token))
+        raise SignInFailed(SECOND_FACTOR_REQUIRED, details={"secondFactorRequired": True})
+    await session_rows.add_session(connection, session, token_hash=hash_token(token))
     caller = Caller(kind=CallerKind.ORGANISER, organiser_id=organiser.id, role=organiser.role)
-    await record(connection, caller, AuditAction.ORGANISER_SIGNED_IN, organiser.id, at=now)
+    await audit.record(
+        connection,
+        AuditAction.ORGANISER_SIGNED_IN,
+        actor=caller.actor,
+        at=now,
+        organiser_id=organiser.id,
+    )
     return organiser
 
 
@@ -273,18 +296,18 @@ def _new_session(services: Services, organiser: OrganiserRecord) -> SessionRecor
         role=organiser.role,
         created_at=now,
         last_used_at=now,
-        expires_at=now + services.accounts.max_age,
+        expires_at=now + services.accounts.session_max_age,
     )
 
 
-def _own(caller: Caller) -> UUID:
-    """Raises Forbidden for the system, which is nobody."""
+def _require_organiser_id(caller: Caller) -> UUID:
+    """Raises Forbidden for the system, which has no account."""
     if caller.organiser_id is None:
         raise Forbidden
     return caller.organiser_id
 
 
-def _email(value: object) -> str | None:
+def _parse_email(value: object) -> str | None:
     try:
         return parse_email(value)
     except ValueError:

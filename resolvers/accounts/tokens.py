@@ -1,4 +1,4 @@
-"""Opaque tokens: 32 random bytes behind a prefix. Only their hash is stored."""
+"""Opaque tokens: a prefix and 32 bytes in base64. Only their SHA-256 hash is stored."""
 
 import base64
 import re
@@ -8,11 +8,11 @@ from hashlib import sha256
 
 from domain.errors.exceptions import Unauthenticated
 
-_TEXT = re.compile(r"ic[ist]_[A-Za-z0-9_-]{43}")
+_TOKEN = re.compile(r"ic[ist]_[A-Za-z0-9_-]{43}")
 
 
 class TokenEnded(Unauthenticated):
-    """A token that was given out and has expired or was replaced: no guess."""
+    """An issued token has expired or was replaced. Does not count as a guess."""
 
 
 class TokenKind(StrEnum):
@@ -25,19 +25,19 @@ _KINDS = {kind.value: kind for kind in TokenKind}
 
 
 def new_token(kind: TokenKind) -> str:
-    """The prefix and 43 characters that are safe in headers and addresses."""
+    """Return a random token: its prefix and 43 URL-safe characters."""
     return kind + secrets.token_urlsafe(32)
 
 
-def token_of(kind: TokenKind, digest: bytes) -> str:
-    """The token whose 32 bytes these are."""
+def encode_token(kind: TokenKind, digest: bytes) -> str:
+    """Return the token with these 32 bytes."""
     return kind + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def kind_of(token: str) -> TokenKind | None:
-    """None for what cannot be a token."""
-    return _KINDS[token[:4]] if _TEXT.fullmatch(token) else None
+def token_kind(token: str) -> TokenKind | None:
+    """Return the kind by the token's prefix; None for malformed tokens."""
+    return _KINDS[token[:4]] if _TOKEN.fullmatch(token) else None
 
 
-def hash_of(token: str) -> bytes:
+def hash_token(token: str) -> bytes:
     return sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""What a captain does with the team's secret."""
+"""Captains' access to their team with its manage token, and withdrawal."""
 
 import re
 from functools import partial
@@ -16,36 +16,42 @@ from persistence.repositories import teams
 from resolvers.accounts.tokens import TokenEnded
 from resolvers.security.secrets import verify_manage_token
 from resolvers.services import Services
-from resolvers.teams.decisions import Decision, change_of, execute_decision, locked, read
+from resolvers.teams.decisions import (
+    Decision,
+    decision_request,
+    execute_decision,
+    load_team,
+    lock_team,
+)
 
-REFUSED = "The team's token is missing or not valid."
+INVALID_TOKEN = "The team's token is missing or not valid."  # noqa: S105 - a message
 
 _TOKEN = re.compile(r"icm_([0-9a-f]{32})_([0-9]{1,9})_[A-Za-z0-9_-]{43}")
 
 
 async def my_team(services: Services, token: str | None) -> TeamRecord:
-    """The team whose secret it is. Raises Unauthenticated, and TokenEnded for one replaced."""
-    team_id, generation = _claims(services, token)
-    record = await services.database.read(partial(teams.find_by_id, team_id=UUID(team_id)))
-    if record is None or record.manage_generation != generation:
-        raise TokenEnded(REFUSED)
-    return record
+    """Return the token's team. Raises Unauthenticated; TokenEnded for a replaced token."""
+    team_id, generation = _verify_token(services, token)
+    team = await services.database.read(partial(teams.find_by_id, team_id=UUID(team_id)))
+    if team is None or team.manage_generation != generation:
+        raise TokenEnded(INVALID_TOKEN)
+    return team
 
 
-async def my_team_text(services: Services, token: str | None, text: JsonSql) -> str:
-    """The same as PostgreSQL prints it."""
-    team_id, generation = _claims(services, token)
-    found = await json_rendering.find_team(services.database, team_id, text)
-    if found is None or found["manage_generation"] != generation:
-        raise TokenEnded(REFUSED)
-    return str(found["json"])
+async def my_team_json(services: Services, token: str | None, text: JsonSql) -> str:
+    """Like `my_team`, rendered as JSON by PostgreSQL."""
+    team_id, generation = _verify_token(services, token)
+    row = await json_rendering.find_team(services.database, team_id, text)
+    if row is None or row["manage_generation"] != generation:
+        raise TokenEnded(INVALID_TOKEN)
+    return str(row["json"])
 
 
-def _claims(services: Services, token: str | None) -> tuple[str, int]:
-    """The team's id in hex, and which of its tokens this is. Raises Unauthenticated."""
+def _verify_token(services: Services, token: str | None) -> tuple[str, int]:
+    """Return the team's id in hex and the token's generation. Raises Unauthenticated."""
     match = _TOKEN.fullmatch(token or "")
     if match is None or not verify_manage_token(services.secrets, match[0]):
-        raise Unauthenticated(REFUSED)
+        raise Unauthenticated(INVALID_TOKEN)
     return match[1], int(match[2])
 
 
@@ -57,7 +63,7 @@ async def withdraw(
     decision = Decision(
         reference=team.id.hex,
         expected_version=expected_version,
-        event=TeamAction.WITHDRAW,
+        action=TeamAction.WITHDRAW,
         reason=read_reason(reason, "reason"),
     )
     return await services.database.run(partial(_withdraw, services, team, decision))
@@ -66,12 +72,13 @@ async def withdraw(
 async def _withdraw(
     services: Services, team: TeamRecord, decision: Decision, connection: Connection
 ) -> TeamRecord:
-    await locked(services, connection, decision.reference, change_of(decision, actor=CAPTAIN_ACTOR))
-    require_same_token(team, await read(connection, team.id))
+    request = decision_request(decision, actor=CAPTAIN_ACTOR)
+    await lock_team(services, connection, decision.reference, request)
+    require_same_token(team, await load_team(connection, team.id))
     return await execute_decision(services, decision, connection, actor=CAPTAIN_ACTOR)
 
 
 def require_same_token(checked: TeamRecord, current: TeamRecord) -> None:
-    """Raises TokenEnded where the token was replaced after it was checked."""
+    """Raises TokenEnded if the token was replaced between its check and the lock of the team."""
     if checked.manage_generation != current.manage_generation:
-        raise TokenEnded(REFUSED)
+        raise TokenEnded(INVALID_TOKEN)

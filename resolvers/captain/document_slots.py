@@ -1,4 +1,4 @@
-"""Documents in the place of rejected and missing ones."""
+"""Replacement of rejected and missing documents by captains."""
 
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
@@ -12,83 +12,87 @@ from domain.registration.validation import DocumentSlot, validate_slots
 from persistence.engine.database import Connection
 from persistence.records import DocumentClaim, DocumentRecord
 from persistence.repositories import documents
-from resolvers.documents.links import as_uploaded
+from resolvers.documents.links import upload_refs
 from resolvers.services import Services
 
-# A place, and the player whose it is; without one it is the team's.
-OwnedPlace = tuple[DocumentSlot, UUID | None]
+# A slot and the id of its player; None for a slot of the team.
+OwnedSlot = tuple[DocumentSlot, UUID | None]
 
 
-def place(
+def document_slot(
     path: Path,
-    given: tuple[DocumentForm, ...],
+    forms: tuple[DocumentForm, ...],
     kinds: tuple[DocumentKind, ...],
     present: Sequence[DocumentRecord],
     required: Sequence[DocumentKind],
 ) -> DocumentSlot:
-    """Accepted documents, and those nobody has looked at, stay."""
+    """Build a slot that takes only missing and rejected kinds; the other documents stay."""
     reviews = {document.kind: document.review for document in present}
     free = [kind for kind in kinds if reviews.get(kind) in (None, DocumentReview.REJECTED)]
     missing = tuple(
         kind for kind in free if kind in required or reviews.get(kind) == DocumentReview.REJECTED
     )
-    return DocumentSlot(path=path, documents=given, kinds=free, missing=missing)
+    return DocumentSlot(path=path, documents=forms, kinds=free, missing=missing)
 
 
-def require_players(known: Collection[str], codes: Sequence[str | None]) -> None:
-    """Raises InvalidForm where an entry of players names none of the team, or one again."""
+def require_known_players(team_codes: Collection[str], codes: Sequence[str | None]) -> None:
+    """Raises InvalidForm for codes that the team does not have and for repeated codes."""
     issues: list[Issue] = []
-    free = set(known)
+    unused = set(team_codes)
     for index, code in enumerate(codes):
-        if code is not None and code not in free:
+        if code is not None and code not in unused:
             path = (*INPUT, "players", index, "playerCode")
             issues.append(issue(path, IssueCode.PLAYER_UNKNOWN))
-        free.discard(code or "")
+        unused.discard(code or "")
     if issues:
         raise InvalidForm(issues[:ISSUES_MAX])
 
 
 def replacement_issues(
-    places: Sequence[OwnedPlace], known: Mapping[str, DocumentRecord]
+    slots: Sequence[OwnedSlot], uploads: Mapping[str, DocumentRecord]
 ) -> tuple[Issue, ...]:
-    return validate_slots([one for one, _ in places], as_uploaded(known))
+    return validate_slots([slot for slot, _ in slots], upload_refs(uploads))
 
 
 async def replace_documents(
     services: Services,
     connection: Connection,
     team_id: UUID,
-    places: Sequence[OwnedPlace],
-    known: Mapping[str, DocumentRecord],
+    slots: Sequence[OwnedSlot],
+    uploads: Mapping[str, DocumentRecord],
 ) -> None:
-    """What has no `replacement_issues`. Raises InvalidForm where it has some meanwhile."""
+    """Replace documents in slots without `replacement_issues`.
+
+    Raises InvalidForm for documents that were claimed or deleted meanwhile.
+    """
     claims = []
-    for one, player_id in places:
-        kinds = [document.kind for document in one.documents]
+    for slot, player_id in slots:
+        kinds = [document.kind for document in slot.documents]
         if kinds:
             await documents.supersede(connection, team_id, player_id, kinds)
         claims += [
-            DocumentClaim(document_id=known[document.document_id].id, player_id=player_id)
-            for document in one.documents
+            DocumentClaim(document_id=uploads[document.document_id].id, player_id=player_id)
+            for document in slot.documents
         ]
     if claims and not await documents.claim(connection, team_id, claims, now=services.clock()):
-        raise await _overtaken(connection, team_id, places)
+        raise await _lost_claim(connection, team_id, slots)
 
 
-async def _overtaken(
-    connection: Connection, team_id: UUID, places: Sequence[OwnedPlace]
+async def _lost_claim(
+    connection: Connection, team_id: UUID, slots: Sequence[OwnedSlot]
 ) -> InvalidForm | ServiceUnavailable:
-    """The refusal that names what another request has used or deleted in the meantime."""
-    named = [
-        ((*one.path, number, "documentId"), read_id(document.document_id))
-        for one, _ in places
-        for number, document in enumerate(one.documents)
+    """The error that names the documents which another request has used or deleted meanwhile."""
+    references = [
+        ((*slot.path, number, "documentId"), read_id(document.document_id))
+        for slot, _ in slots
+        for number, document in enumerate(slot.documents)
     ]
-    ids = {document_id for _, document_id in named if document_id is not None}
-    records = {one.id: one for one in await documents.list_by_id(connection, document_ids=ids)}
+    ids = {document_id for _, document_id in references if document_id is not None}
+    records = await documents.list_by_id(connection, document_ids=ids)
+    record_by_id = {record.id: record for record in records}
     issues: list[Issue] = []
-    for path, document_id in named:
-        record = records.get(document_id) if document_id is not None else None
+    for path, document_id in references:
+        record = record_by_id.get(document_id) if document_id is not None else None
         if record is None:
             issues.append(issue(path, IssueCode.DOCUMENT_UNKNOWN))
         elif record.team_id not in (None, team_id):

@@ -1,4 +1,4 @@
-"""What a captain changes in the team before organisers have decided."""
+"""Captains' edits of their team before the organisers decide."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,26 +22,30 @@ from persistence.repositories import tournaments
 from persistence.repositories.decisions import LockedTeam
 from resolvers.captain.access import my_team, require_same_token
 from resolvers.captain.document_slots import (
-    OwnedPlace,
-    place,
+    OwnedSlot,
+    document_slot,
     replace_documents,
     replacement_issues,
-    require_players,
+    require_known_players,
 )
-from resolvers.documents.links import uploads_named
+from resolvers.documents.links import find_uploads
 from resolvers.services import Services
-from resolvers.teams.decisions import Change, TeamActivity, locked, read
-from resolvers.teams.edits import Edit, form_of, player_form, store
+from resolvers.teams.decisions import ChangeRequest, TeamActivity, load_team, lock_team
+from resolvers.teams.edits import Edit, apply_edit, current_form, player_form
 
 _OPERATION = Operation.UPDATE_MY_TEAM
 
+# Id, present record (None for a new player) and form of an entry of the squad.
+SquadEntry = tuple[UUID, PlayerRecord | None, PlayerForm]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
-    """`changes` are fields of TeamForm but the squad's, which is given as a whole or not at all.
+class TeamUpdate:
+    """Changes by a captain.
 
-    Each entry of the squad has the code of the player that it stands for, or None for somebody
-    new; players without an entry leave the team.
+    `changes` are fields of TeamForm except `players`. `players` is the complete new squad, None to
+    leave the squad unchanged: each entry has the code of a present player, or None for a new one.
+    Players without an entry are removed.
     """
 
     expected_version: int
@@ -50,107 +54,114 @@ class Update:
     players: Sequence[tuple[str | None, PlayerForm]] | None
 
 
-async def update(services: Services, token: str | None, wanted: Update) -> TeamRecord:
-    """The team as it is afterwards; one that does not change keeps its version.
+async def update_my_team(services: Services, token: str | None, update: TeamUpdate) -> TeamRecord:
+    """Apply the update; return the team after it, with the same version if nothing differs.
 
     Raises Unauthenticated, InvalidForm, StaleVersion, InvalidStatusTransition,
     RegistrationClosed.
     """
     team = await my_team(services, token)
-    given = [wanted.documents, *(form.documents for _, form in wanted.players or ())]
-    known = await uploads_named(services, given)
-    return await services.database.run(partial(_update, services, team, wanted, known))
+    forms = [update.documents, *(form.documents for _, form in update.players or ())]
+    uploads = await find_uploads(services, forms)
+    return await services.database.run(partial(_apply_update, services, team, update, uploads))
 
 
-async def _update(
+async def _apply_update(
     services: Services,
     team: TeamRecord,
-    wanted: Update,
-    known: Mapping[str, DocumentRecord],
+    update: TeamUpdate,
+    uploads: Mapping[str, DocumentRecord],
     connection: Connection,
 ) -> TeamRecord:
-    team_id = team.id
-    change = Change(
+    request = ChangeRequest(
         actor=CAPTAIN_ACTOR,
         operation=_OPERATION,
-        expected_version=wanted.expected_version,
-        content=wanted,
+        expected_version=update.expected_version,
+        content=update,
     )
-    decided = await locked(services, connection, team_id.hex, change)
-    before = await read(connection, team_id)
+    locked = await lock_team(services, connection, team.id.hex, request)
+    before = await load_team(connection, team.id)
     require_same_token(team, before)
     tournament = await tournaments.get_active(connection)
-    _require_open(services, decided, tournament)
-    squad = _squad(before, wanted)
-    places = _places(before, wanted, squad)
+    _require_open(services, locked, tournament)
+    squad = _squad(before, update)
+    slots = _document_slots(before, update, squad)
     edit = replace(
-        _edit(before, wanted, squad, tournament),
-        issues=replacement_issues(places, known),
-        documents=len(known),
+        _edit(before, update, squad, tournament),
+        issues=replacement_issues(slots, uploads),
+        documents=len(uploads),
     )
-    act = TeamActivity(actor=CAPTAIN_ACTOR, action=ACTION_OF_EDIT[_OPERATION])
-    after = await store(services, connection, decided, before, edit, tournament, act)
-    if not known:
+    activity = TeamActivity(actor=CAPTAIN_ACTOR, action=ACTION_OF_EDIT[_OPERATION])
+    after = await apply_edit(services, connection, locked, before, edit, tournament, activity)
+    if not uploads:
         return after
-    await replace_documents(services, connection, team_id, places, known)
-    return await read(connection, team_id)
+    await replace_documents(services, connection, team.id, slots, uploads)
+    return await load_team(connection, team.id)
 
 
-def _require_open(services: Services, decided: LockedTeam, tournament: TournamentRecord) -> None:
-    """What organisers asked for may be done after the closing date, all else before it."""
-    if decided.status == TeamStatus.PENDING:
+def _require_open(services: Services, team: LockedTeam, tournament: TournamentRecord) -> None:
+    """Raises RegistrationClosed, InvalidStatusTransition.
+
+    Changes that organisers have requested may be made after the closing date.
+    """
+    if team.status == TeamStatus.PENDING:
         require_open(tournament.rules, services.clock())
-    elif decided.status != TeamStatus.CHANGES_REQUESTED:
+    elif team.status != TeamStatus.CHANGES_REQUESTED:
         raise refused(
-            decided.status,
+            team.status,
             _OPERATION,
             message="The organisers have decided. Ask them for the change.",
         )
 
 
-Member = tuple[UUID, PlayerRecord | None, PlayerForm]
-
-
-def _squad(before: TeamRecord, wanted: Update) -> list[Member]:
-    """The id of each entry, and the player that it stands for. Raises InvalidForm."""
-    if wanted.players is None:
+def _squad(before: TeamRecord, update: TeamUpdate) -> list[SquadEntry]:
+    """Raises InvalidForm for an unknown or repeated player code."""
+    if update.players is None:
         return [(player.id, player, player_form(player)) for player in before.players]
     codes = {player_code(before.code, player.position): player for player in before.players}
-    require_players(codes, [code for code, _ in wanted.players])
-    squad: list[Member] = []
-    for code, form in wanted.players:
+    require_known_players(codes, [code for code, _ in update.players])
+    squad: list[SquadEntry] = []
+    for code, form in update.players:
         player = codes[code] if code is not None else None
         squad.append((player.id if player else new_id(), player, form))
     return squad
 
 
 def _edit(
-    before: TeamRecord, wanted: Update, squad: Sequence[Member], tournament: TournamentRecord
+    before: TeamRecord,
+    update: TeamUpdate,
+    squad: Sequence[SquadEntry],
+    tournament: TournamentRecord,
 ) -> Edit:
-    form = form_of(before, consent_version=tournament.rules.consent_version)
-    parts = ["teamName", "captain", "viceCaptain"]
-    if wanted.players is not None:
-        parts.append("players")
+    form = current_form(before, consent_version=tournament.rules.consent_version)
+    fields = ["teamName", "captain", "viceCaptain"]
+    if update.players is not None:
+        fields.append("players")
+    players = tuple(player_form for _, _, player_form in squad)
     return Edit(
-        form=replace(form, players=tuple(one for _, _, one in squad), **wanted.changes),
-        ids=tuple(player_id for player_id, _, _ in squad),
-        places={(*INPUT, part): (*INPUT, part) for part in parts},
+        form=replace(form, players=players, **update.changes),
+        player_ids=tuple(player_id for player_id, _, _ in squad),
+        paths={(*INPUT, name): (*INPUT, name) for name in fields},
     )
 
 
-def _places(before: TeamRecord, wanted: Update, squad: Sequence[Member]) -> list[OwnedPlace]:
-    """Only somebody new has to bring what is required; the rest is for resubmitMyTeam to ask."""
+def _document_slots(
+    before: TeamRecord, update: TeamUpdate, squad: Sequence[SquadEntry]
+) -> list[OwnedSlot]:
+    """Require documents of new players only; `resubmitMyTeam` requires all missing ones."""
     path = (*INPUT, "documents")
-    own = replace(place(path, wanted.documents, TEAM_KINDS, before.documents, ()), missing=())
-    places: list[OwnedPlace] = [(own, None)]
-    if wanted.players is None:
-        return places
+    slot = document_slot(path, update.documents, TEAM_KINDS, before.documents, ())
+    slots: list[OwnedSlot] = [(replace(slot, missing=()), None)]
+    if update.players is None:
+        return slots
     for index, (player_id, player, form) in enumerate(squad):
         path = (*INPUT, "players", index, "documents")
         if player is None:
-            one = place(path, form.documents, PLAYER_KINDS, (), before.required_documents)
+            required = before.required_documents
+            slot = document_slot(path, form.documents, PLAYER_KINDS, (), required)
         else:
-            one = place(path, form.documents, PLAYER_KINDS, player.documents, ())
-            one = replace(one, missing=(), player_code=player_code(before.code, player.position))
-        places.append((one, player_id))
-    return places
+            slot = document_slot(path, form.documents, PLAYER_KINDS, player.documents, ())
+            code = player_code(before.code, player.position)
+            slot = replace(slot, missing=(), player_code=code)
+        slots.append((slot, player_id))
+    return slots

@@ -1,4 +1,4 @@
-"""A captain's answer to requested changes: new documents, then back to the organisers."""
+"""Resubmission of a team by its captain after organisers have requested changes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,84 +15,91 @@ from persistence.engine.database import Connection
 from persistence.records import DocumentRecord, TeamRecord
 from resolvers.captain.access import my_team, require_same_token
 from resolvers.captain.document_slots import (
-    OwnedPlace,
-    place,
+    OwnedSlot,
+    document_slot,
     replace_documents,
     replacement_issues,
-    require_players,
+    require_known_players,
 )
-from resolvers.documents.links import uploads_named
+from resolvers.documents.links import find_uploads
 from resolvers.services import Services
-from resolvers.teams.decisions import Change, Decision, apply_decision, locked, read
+from resolvers.teams.decisions import (
+    ChangeRequest,
+    Decision,
+    apply_decision,
+    load_team,
+    lock_team,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resubmission:
-    """New documents of the team, and of players by their codes."""
+    """New documents of the team, and of players by player code."""
 
     expected_version: int
     documents: tuple[DocumentForm, ...]
     players: Sequence[tuple[str, tuple[DocumentForm, ...]]]
 
 
-async def resubmit(services: Services, token: str | None, wanted: Resubmission) -> TeamRecord:
-    """Put new documents in the place of rejected and missing ones, and hand the team in again.
+async def resubmit(services: Services, token: str | None, resubmission: Resubmission) -> TeamRecord:
+    """Replace rejected and missing documents and return the team to the organisers.
 
     Raises Unauthenticated, InvalidForm, StaleVersion, InvalidStatusTransition.
     """
     team = await my_team(services, token)
-    given = [wanted.documents, *(named for _, named in wanted.players)]
-    known = await uploads_named(services, given)
-    return await services.database.run(partial(_resubmit, services, team, wanted, known))
+    forms = [resubmission.documents, *(documents for _, documents in resubmission.players)]
+    uploads = await find_uploads(services, forms)
+    return await services.database.run(partial(_resubmit, services, team, resubmission, uploads))
 
 
 async def _resubmit(
     services: Services,
     team: TeamRecord,
-    wanted: Resubmission,
-    known: Mapping[str, DocumentRecord],
+    resubmission: Resubmission,
+    uploads: Mapping[str, DocumentRecord],
     connection: Connection,
 ) -> TeamRecord:
-    team_id = team.id
-    change = Change(
+    request = ChangeRequest(
         actor=CAPTAIN_ACTOR,
         operation=TeamAction.RESUBMIT.value,
-        expected_version=wanted.expected_version,
-        content=wanted,
+        expected_version=resubmission.expected_version,
+        content=resubmission,
     )
-    decided = await locked(services, connection, team_id.hex, change)
-    before = await read(connection, team_id)
+    locked = await lock_team(services, connection, team.id.hex, request)
+    before = await load_team(connection, team.id)
     require_same_token(team, before)
-    status = move(decided.status, TeamAction.RESUBMIT, is_captain=True)
-    places = _places(before, wanted)
-    issues = replacement_issues(places, known)
+    status = move(locked.status, TeamAction.RESUBMIT, is_captain=True)
+    slots = _document_slots(before, resubmission)
+    issues = replacement_issues(slots, uploads)
     if issues:
         raise InvalidForm(issues)
-    await replace_documents(services, connection, team_id, places, known)
+    await replace_documents(services, connection, team.id, slots, uploads)
     decision = Decision(
-        reference=team_id.hex, expected_version=wanted.expected_version, event=TeamAction.RESUBMIT
+        reference=team.id.hex,
+        expected_version=resubmission.expected_version,
+        action=TeamAction.RESUBMIT,
     )
-    return await apply_decision(
-        services, connection, decided, decision, status, actor=CAPTAIN_ACTOR
-    )
+    return await apply_decision(services, connection, locked, decision, status, actor=CAPTAIN_ACTOR)
 
 
-def _places(team: TeamRecord, wanted: Resubmission) -> list[OwnedPlace]:
-    """Every place of the team, with what is given for it, and whose it is. Raises InvalidForm."""
+def _document_slots(team: TeamRecord, resubmission: Resubmission) -> list[OwnedSlot]:
+    """Build the slots of the team and of every player. Raises InvalidForm.
+
+    A player that the input does not name gets the next free index in paths of issues.
+    """
     codes = {player_code(team.code, player.position): player for player in team.players}
-    require_players(codes, [code for code, _ in wanted.players])
-    given = dict(wanted.players)
-    # Players without an entry come after those with one, in the order of the squad.
+    require_known_players(codes, [code for code, _ in resubmission.players])
+    forms = dict(resubmission.players)
     order = {
         code: index
-        for index, code in enumerate([*given, *(code for code in codes if code not in given)])
+        for index, code in enumerate([*forms, *(code for code in codes if code not in forms)])
     }
     required = team.required_documents
-    own = place((*INPUT, "documents"), wanted.documents, TEAM_KINDS, team.documents, required)
-    places: list[OwnedPlace] = [(own, None)]
+    path: Path = (*INPUT, "documents")
+    slot = document_slot(path, resubmission.documents, TEAM_KINDS, team.documents, required)
+    slots: list[OwnedSlot] = [(slot, None)]
     for code, player in codes.items():
-        path: Path = (*INPUT, "players", order[code], "documents")
-        named = given.get(code, ())
-        one = place(path, named, PLAYER_KINDS, player.documents, required)
-        places.append((replace(one, player_code=code), player.id))
-    return places
+        path = (*INPUT, "players", order[code], "documents")
+        slot = document_slot(path, forms.get(code, ()), PLAYER_KINDS, player.documents, required)
+        slots.append((replace(slot, player_code=code), player.id))
+    return slots

@@ -32,11 +32,11 @@ from resolvers.services import Services
 
 MOVE = DeliveryKind.MEDIA_MOVE
 DELETE = DeliveryKind.MEDIA_DELETE
-BATCH = 200
+BATCH_SIZE = 200
 # Between two looks whether a move that was under way has ended.
 MOVE_RETRY_SECONDS = 2
 
-FOLDER_OF_STATUS = {
+FOLDER_BY_STATUS = {
     TeamStatus.PENDING: Folder.PENDING,
     TeamStatus.CHANGES_REQUESTED: Folder.PENDING,
     TeamStatus.CONFIRMED: Folder.CONFIRMED,
@@ -48,19 +48,19 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class PrunedDocuments:
     """How many documents were given up; their files are deleted through the outbox."""
 
     unclaimed: int
     expired: int
 
 
-async def owe_move(connection: Connection, team_id: UUID, *, now: datetime) -> None:
+async def enqueue_move(connection: Connection, team_id: UUID, *, now: datetime) -> None:
     """To be written with a decision: the team's files go where its new status belongs."""
     await outbox.add(connection, kind=MOVE, payload={}, team_id=team_id, now=now)
 
 
-async def owe_deletions(
+async def enqueue_deletions(
     connection: Connection,
     given_up: Sequence[DeletedDocument],
     *,
@@ -89,7 +89,7 @@ async def move_files(services: Services, message: Message) -> None:
     is_first = message.attempts <= 1
     while misplaced := await _misplaced(services, message.team_id, trust_rows=is_first):
         for document, target in misplaced:
-            await _move(services, document, target)
+            await _move_document(services, document, target)
         # The status may have changed meanwhile, for a worker that saw nothing to move.
         is_first = True
 
@@ -113,7 +113,7 @@ async def delete_file(services: Services, message: Message) -> None:
 HANDLERS: Mapping[str, Handler] = {MOVE: move_files, DELETE: delete_file}
 
 
-async def prune(services: Services, parts: Parts) -> Pruned:
+async def prune(services: Services, parts: Parts) -> PrunedDocuments:
     """Give up what nobody claimed in time and what was kept for its time. Safe to repeat.
 
     Each batch is one transaction with the messages that delete its files: killed half-way, what
@@ -121,15 +121,15 @@ async def prune(services: Services, parts: Parts) -> Pruned:
     """
     run = services.database.run
     unclaimed = expired = 0
-    while count := await parts.run(run(partial(_give_up_unclaimed, services)), otherwise=0):
+    while count := await parts.run(run(partial(_delete_unclaimed, services)), otherwise=0):
         unclaimed += count
     for kept_for in RetentionClass:
-        give_up = partial(_give_up_expired, services, kept_for)
+        give_up = partial(_delete_expired, services, kept_for)
         while count := await parts.run(run(give_up), otherwise=0):
             expired += count
     if unclaimed or expired:
         log.info("documents_pruned", unclaimed=unclaimed, expired=expired)
-    return Pruned(unclaimed=unclaimed, expired=expired)
+    return PrunedDocuments(unclaimed=unclaimed, expired=expired)
 
 
 async def _misplaced(
@@ -138,24 +138,24 @@ async def _misplaced(
     """Documents to move, with their targets; none for a team that was erased."""
     if team_id is None:
         return []
-    status, kept = await services.database.read(partial(_files_of, team_id=team_id))
+    status, kept = await services.database.read(partial(_team_files, team_id=team_id))
     if status is None:
         return []
-    target = FOLDER_OF_STATUS[status]
+    target = FOLDER_BY_STATUS[status]
     return [(one, target) for one in kept if not trust_rows or one.folder != target]
 
 
-async def _files_of(
+async def _team_files(
     connection: Connection, *, team_id: UUID
 ) -> tuple[TeamStatus | None, list[DocumentRecord]]:
     status = await teams.get_status(connection, team_id)
     return status, await documents.list_stored_by_team(connection, team_id)
 
 
-async def _move(services: Services, document: DocumentRecord, target: Folder) -> None:
+async def _move_document(services: Services, document: DocumentRecord, target: Folder) -> None:
     media = services.storage.store_named(document.store)
     try:
-        await _bring(media, document, target)
+        await _move_file(media, document, target)
     except FileMissing:
         # Deleted since it was read, or lost: then there is nothing to move.
         log.warning("document_file_missing", document=str(document.id))
@@ -167,7 +167,7 @@ async def _move(services: Services, document: DocumentRecord, target: Folder) ->
         await delete_everywhere(media, document.storage_name)
 
 
-async def _bring(media: DocumentStore, document: DocumentRecord, target: Folder) -> None:
+async def _move_file(media: DocumentStore, document: DocumentRecord, target: Folder) -> None:
     """Move a file from the folder of its row, or from another one. Raises FileMissing."""
     name, recorded = document.storage_name, Folder(document.folder)
     try:
@@ -183,16 +183,16 @@ async def _bring(media: DocumentStore, document: DocumentRecord, target: Folder)
     return None
 
 
-async def _give_up_unclaimed(services: Services, connection: Connection) -> int:
+async def _delete_unclaimed(services: Services, connection: Connection) -> int:
     now = services.clock()
     given_up = await documents.delete_unclaimed(
-        connection, before=now - services.storage.unclaimed_kept, limit=BATCH
+        connection, before=now - services.storage.unclaimed_ttl, limit=BATCH_SIZE
     )
-    await owe_deletions(connection, given_up, now=now)
+    await enqueue_deletions(connection, given_up, now=now)
     return len(given_up)
 
 
-async def _give_up_expired(
+async def _delete_expired(
     services: Services, kept_for: RetentionClass, connection: Connection
 ) -> int:
     now = services.clock()
@@ -201,13 +201,13 @@ async def _give_up_expired(
         KINDS_OF_CLASS[kept_for],
         before=now - services.storage.retention[kept_for],
         now=now,
-        limit=BATCH,
+        limit=BATCH_SIZE,
     )
     by_team: dict[UUID | None, list[DeletedDocument]] = {}
     for one in given_up:
         by_team.setdefault(one.team_id, []).append(one)
     for team_id, of_team in by_team.items():
-        await owe_deletions(connection, of_team, team_id=team_id, now=now)
+        await enqueue_deletions(connection, of_team, team_id=team_id, now=now)
     for one in given_up:
         await audit.append(
             connection,

@@ -26,7 +26,7 @@ from persistence.repositories.documents import OwnedDocument
 from resolvers.security.signed_links import SignedLink, read_link, resolve_link_caller, sign_link
 from resolvers.services import Services
 
-LINK = "document-link"
+LINK_PURPOSE = "document-link"
 _SUFFIXES = {DocumentFormat.PNG: "png", DocumentFormat.JPEG: "jpg", DocumentFormat.PDF: "pdf"}
 
 log = structlog.get_logger(__name__)
@@ -41,14 +41,14 @@ class DocumentDownload:
     media_type: str
 
 
-async def claimable(services: Services, form: TeamForm) -> Mapping[str, DocumentRecord]:
+async def form_uploads(services: Services, form: TeamForm) -> Mapping[str, DocumentRecord]:
     """The uploads that the form names, by their ids as it writes them."""
-    return await uploads_named(
+    return await find_uploads(
         services, (form.documents, *(player.documents for player in form.players))
     )
 
 
-async def uploads_named(
+async def find_uploads(
     services: Services, places: Iterable[Sequence[DocumentForm]]
 ) -> Mapping[str, DocumentRecord]:
     """By their ids as they are written. What has expired or was never stored is none."""
@@ -59,7 +59,7 @@ async def uploads_named(
     found = await services.database.read(
         partial(documents.list_by_id, document_ids=set(ids.values()))
     )
-    oldest = services.clock() - services.storage.unclaimed_kept
+    oldest = services.clock() - services.storage.unclaimed_ttl
     usable = {
         record.id: record
         for record in found
@@ -68,14 +68,14 @@ async def uploads_named(
     return {text: usable[parsed] for text, parsed in ids.items() if parsed in usable}
 
 
-def as_uploaded(known: Mapping[str, DocumentRecord]) -> Mapping[str, UploadRef]:
+def upload_refs(known: Mapping[str, DocumentRecord]) -> Mapping[str, UploadRef]:
     return {
         text: UploadRef(id=record.id, kind=record.kind, is_claimed=record.team_id is not None)
         for text, record in known.items()
     }
 
 
-def make_link(services: Services, caller: Caller, document_id: UUID) -> tuple[str, datetime]:
+def create_link(services: Services, caller: Caller, document_id: UUID) -> tuple[str, datetime]:
     """A path that shows the document to whoever has it, until then, in the caller's name.
 
     It ends before its time when the caller may see documents no longer.
@@ -83,21 +83,21 @@ def make_link(services: Services, caller: Caller, document_id: UUID) -> tuple[st
     Raises Unauthenticated, Forbidden.
     """
     require_role(caller, Role.REVIEWER)
-    text, expires_at = sign_link(services, caller, LINK, document_id.hex)
+    text, expires_at = sign_link(services, caller, LINK_PURPOSE, document_id.hex)
     return f"/files/{text}", expires_at
 
 
 @asynccontextmanager
-async def shown(services: Services, link: str) -> AsyncGenerator[DocumentDownload]:
+async def open_document(services: Services, link: str) -> AsyncGenerator[DocumentDownload]:
     """The file behind a link; the view is on record before a byte of it is sent.
 
     Raises NotFound, StorageUnavailable.
     """
-    read = read_link(services, LINK, link)
+    read = read_link(services, LINK_PURPOSE, link)
     owned = await services.database.run(partial(_record_view, link=read, now=services.clock()))
     if owned is None:
         raise NotFound("This document is not kept any more.")
-    async with services.storage.spool.scratch() as copy:
+    async with services.storage.upload_buffer.scratch() as copy:
         await _fetch(services, owned.document, copy)
         yield DocumentDownload(
             path=copy,

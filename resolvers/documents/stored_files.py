@@ -26,16 +26,16 @@ from persistence.engine.database import Connection
 from persistence.engine.database_identity import storage_tag
 from persistence.repositories import documents
 from persistence.repositories.documents import DocumentFile
-from resolvers.documents.jobs import owe_move
+from resolvers.documents.jobs import enqueue_move
 from resolvers.services import Services
 
 # A file is saved after its row is written: younger ones without a row are only left in peace.
 SAFE_AGE_SECONDS = 3_600
-NAMES_AT_ONCE = 1_000
-MISSING_AT_MOST = 100
+BATCH_SIZE = 1_000
+MAX_MISSING = 100
 # Orphans that are deleted unasked: so many, or such a share of this database's files.
-FEW_ORPHANS = 20
-ORPHAN_SHARE = 10
+MAX_ORPHANS = 20
+MAX_ORPHAN_FRACTION = 10
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cleared:
+class Cleanup:
     """Orphans of one store that were deleted, or left as too many of its `own` files."""
 
     store: str
@@ -80,7 +80,7 @@ async def compare(services: Services, media: DocumentStore) -> Comparison:
     misplaced: list[tuple[DocumentFile, Folder]] = []
     spares: list[tuple[DocumentFile, Folder]] = []
     every_name = iter(places)
-    while names := list(islice(every_name, NAMES_AT_ONCE)):
+    while names := list(islice(every_name, BATCH_SIZE)):
         tag, kept = await services.database.run(partial(_look_up, store=media.name, names=names))
         for name in names:
             if name not in kept:
@@ -105,7 +105,7 @@ async def compare(services: Services, media: DocumentStore) -> Comparison:
     )
 
 
-async def put_right(services: Services, media: DocumentStore) -> Comparison:
+async def repair(services: Services, media: DocumentStore) -> Comparison:
     """Correct rows of files in another folder, and delete nothing but what was never whole.
 
     Files without a document are logged. Raises StorageUnavailable, ServiceUnavailable.
@@ -115,7 +115,7 @@ async def put_right(services: Services, media: DocumentStore) -> Comparison:
         # The listing is of before: the file may have moved, with its row, since then.
         place = await find_folder(media, row.storage_name, likely=Folder(row.folder))
         if place is not None and place != row.folder:
-            await services.database.run(partial(_correct, services, row, place))
+            await services.database.run(partial(_correct_folder, services, row, place))
     if found.orphans or found.misplaced or found.spares or found.missing:
         log.warning(
             "stored_files_differed",
@@ -128,24 +128,24 @@ async def put_right(services: Services, media: DocumentStore) -> Comparison:
     return found
 
 
-async def put_all_right(services: Services) -> None:
+async def repair_all(services: Services) -> None:
     """Put every store right; one that is away is left for another time."""
     for media in services.storage.stores.values():
         try:
-            await put_right(services, media)
+            await repair(services, media)
         except StorageUnavailable:
             log.warning("stored_files_not_compared", store=media.name)
 
 
-async def clear(services: Services, media: DocumentStore, *, is_forced: bool) -> Cleared:
+async def clean_up(services: Services, media: DocumentStore, *, is_forced: bool) -> Cleanup:
     """Put a store right and delete its orphans and spares, unless there are too many.
 
     More than FEW_ORPHANS, and than one of ORPHAN_SHARE files, are deleted only when forced. Raises
     StorageUnavailable, ServiceUnavailable.
     """
-    found = await put_right(services, media)
-    if len(found.orphans) > max(FEW_ORPHANS, found.own // ORPHAN_SHARE) and not is_forced:
-        return Cleared(store=media.name, deleted=0, left=len(found.orphans), own=found.own)
+    found = await repair(services, media)
+    if len(found.orphans) > max(MAX_ORPHANS, found.own // MAX_ORPHAN_FRACTION) and not is_forced:
+        return Cleanup(store=media.name, deleted=0, left=len(found.orphans), own=found.own)
     for name in found.orphans:
         await delete_everywhere(media, name)
     for row, folder in found.spares:
@@ -157,21 +157,21 @@ async def clear(services: Services, media: DocumentStore, *, is_forced: bool) ->
             log.info("stored_file_gone", store=media.name, document=row.id.hex)
     if found.orphans:
         log.warning("orphans_deleted", store=media.name, count=len(found.orphans))
-    return Cleared(store=media.name, deleted=len(found.orphans), left=0, own=found.own)
+    return Cleanup(store=media.name, deleted=len(found.orphans), left=0, own=found.own)
 
 
-async def clear_all(services: Services, *, is_forced: bool = False) -> list[Cleared]:
+async def clean_up_all(services: Services, *, is_forced: bool = False) -> list[Cleanup]:
     """Clear every store; one that is away is left for another time."""
     cleared = []
     for media in services.storage.stores.values():
         try:
-            cleared.append(await clear(services, media, is_forced=is_forced))
+            cleared.append(await clean_up(services, media, is_forced=is_forced))
         except StorageUnavailable:
             log.warning("stored_files_not_compared", store=media.name)
     return cleared
 
 
-async def sweep_all(services: Services) -> int:
+async def sweep_unfinished(services: Services) -> int:
     """The number of unfinished files deleted in all stores that processes left that were killed."""
     swept = 0
     for media in services.storage.stores.values():
@@ -201,16 +201,16 @@ async def _missing(services: Services, media: DocumentStore, listed: Collection[
     after = None
     while True:
         rows = await services.database.read(
-            partial(documents.list_files, store=media.name, after=after, limit=NAMES_AT_ONCE)
+            partial(documents.list_files, store=media.name, after=after, limit=BATCH_SIZE)
         )
         for row in rows:
             if row.storage_name in listed:
                 continue
             if await _is_missing(services, media, row):
                 missing.append(row.id)
-            if len(missing) == MISSING_AT_MOST:
+            if len(missing) == MAX_MISSING:
                 return missing
-        if len(rows) < NAMES_AT_ONCE:
+        if len(rows) < BATCH_SIZE:
             return missing
         after = rows[-1].id
 
@@ -222,7 +222,7 @@ async def _is_missing(services: Services, media: DocumentStore, row: DocumentFil
     return bool(await services.database.read(look_up))
 
 
-async def _correct(
+async def _correct_folder(
     services: Services, row: DocumentFile, folder: Folder, connection: Connection
 ) -> None:
     """Record where the file is; its team's status may ask for a move from there."""
@@ -230,4 +230,4 @@ async def _correct(
         connection, row.id, recorded=row.folder, folder=folder
     )
     if is_corrected and row.team_id is not None:
-        await owe_move(connection, row.team_id, now=services.clock())
+        await enqueue_move(connection, row.team_id, now=services.clock())

@@ -33,17 +33,17 @@ from persistence.engine.database_identity import new_storage_name
 from persistence.ids import new_id
 from persistence.records import DocumentRecord
 from persistence.repositories import documents
-from resolvers.security.secrets import NotSigned, derive_keys, read_signed, sign
+from resolvers.security.secrets import InvalidSignature, derive_keys, sign, verify_signed
 from resolvers.services import Services
 
-PURPOSE = "upload-ticket"
+TICKET_PURPOSE = "upload-ticket"
 CLIENT_PURPOSE = "upload-client"
-CLIENT_DIGITS = 16
-FAILED = "inspection_failed"
+CLIENT_KEY_LENGTH = 16
+INSPECTION_FAILED = "inspection_failed"
 RETRY_AFTER_SECONDS = 10
 
 log = structlog.get_logger(__name__)
-_finishing: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+_locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +92,14 @@ def open_upload(services: Services, file: UploadRequest) -> tuple[Ticket, str]:
         ticket.sha256.hex(),
         int(ticket.expires_at.timestamp()),
     )
-    return ticket, sign(services.secrets, PURPOSE, claims)
+    return ticket, sign(services.secrets, TICKET_PURPOSE, claims)
 
 
 def read_ticket(services: Services, text: str) -> Ticket:
     """Raises NotSigned, UploadExpired."""
-    claims = read_signed(services.secrets, PURPOSE, text)
+    claims = verify_signed(services.secrets, TICKET_PURPOSE, text)
     if claims is None:
-        raise NotSigned("There is no such upload.")
+        raise InvalidSignature("There is no such upload.")
     document_id, kind, byte_size, sha256, expires_at = claims
     ticket = Ticket(
         document_id=UUID(document_id),
@@ -113,11 +113,11 @@ def read_ticket(services: Services, text: str) -> Ticket:
     return ticket
 
 
-async def standing(services: Services, ticket: Ticket) -> UploadProgress:
+async def upload_progress(services: Services, ticket: Ticket) -> UploadProgress:
     if await _is_stored(services, ticket):
         return UploadProgress(offset=ticket.byte_size, is_stored=True)
     return UploadProgress(
-        offset=await services.storage.spool.size(ticket.document_id), is_stored=False
+        offset=await services.storage.upload_buffer.size(ticket.document_id), is_stored=False
     )
 
 
@@ -142,13 +142,13 @@ async def receive(  # noqa: PLR0913 - an upload, its bytes, and who sends them
         return now
     if piece is not None and piece.start != now.offset:
         raise UploadOffsetMismatch(details={"uploadOffset": now.offset})
-    with_room = _with_room(services, ticket, chunks, client)
+    with_room = _reserve_space(services, ticket, chunks, client)
     try:
         if piece is None:
             await _receive_whole(services, ticket, with_room)
             offset = ticket.byte_size
         else:
-            offset = await _receive_piece(services, ticket, with_room, piece)
+            offset = await _receive_range(services, ticket, with_room, piece)
     except PartMissing:
         finished = await _finished_elsewhere(services, ticket)
         await _drain(chunks)
@@ -158,13 +158,13 @@ async def receive(  # noqa: PLR0913 - an upload, its bytes, and who sends them
     return await _finish_in_time(services, ticket, client)
 
 
-def larger_than(ticket: Ticket) -> FileTooLarge:
+def too_large(ticket: Ticket) -> FileTooLarge:
     return FileTooLarge(
         "The file is larger than was announced.", details={"limitBytes": ticket.byte_size}
     )
 
 
-async def _with_room(
+async def _reserve_space(
     services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], client: str
 ) -> AsyncIterator[bytes]:
     """The chunks, the first of them when there is room for the whole file."""
@@ -173,32 +173,32 @@ async def _with_room(
         upload=ticket.document_id,
         byte_size=ticket.byte_size,
         expires_at=int(ticket.expires_at.timestamp()),
-        client=digest.hex()[:CLIENT_DIGITS],
+        client=digest.hex()[:CLIENT_KEY_LENGTH],
     )
     is_reserved = False
     async for chunk in chunks:
         if not is_reserved:
-            await services.storage.spool.reserve(wanted, now=services.clock())
+            await services.storage.upload_buffer.reserve(wanted, now=services.clock())
             is_reserved = True
         yield chunk
 
 
 async def _receive_whole(services: Services, ticket: Ticket, chunks: AsyncIterator[bytes]) -> None:
-    spool, offset = services.storage.spool, 0
+    upload_buffer, offset = services.storage.upload_buffer, 0
     async for chunk in chunks:
         if offset + len(chunk) > ticket.byte_size:
-            await spool.discard(ticket.document_id)
-            raise larger_than(ticket)
-        await spool.write(ticket.document_id, offset, chunk)
+            await upload_buffer.discard(ticket.document_id)
+            raise too_large(ticket)
+        await upload_buffer.write(ticket.document_id, offset, chunk)
         offset += len(chunk)
     if offset == 0:
         raise FileEmpty
     if offset < ticket.byte_size:
-        await spool.discard(ticket.document_id)
+        await upload_buffer.discard(ticket.document_id)
         raise FileContentMismatch("The file is smaller than was announced.")
 
 
-async def _receive_piece(
+async def _receive_range(
     services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], piece: ByteRange
 ) -> int:
     """The offset after it."""
@@ -206,7 +206,7 @@ async def _receive_piece(
     async for chunk in chunks:
         if offset + len(chunk) > piece.end:
             raise MalformedRequest("There are more bytes than Content-Range says.")
-        await services.storage.spool.write(ticket.document_id, offset, chunk)
+        await services.storage.upload_buffer.write(ticket.document_id, offset, chunk)
         offset += len(chunk)
     return offset
 
@@ -229,19 +229,19 @@ async def _finish_in_time(services: Services, ticket: Ticket, client: str) -> Up
 async def _finish(services: Services, ticket: Ticket, client: str) -> UploadProgress:
     """Check and store what is whole. Refused content is dropped, else all can be tried again."""
     async with _exclusive(ticket.document_id):
-        spool = services.storage.spool
+        upload_buffer = services.storage.upload_buffer
         if await _is_stored(services, ticket):
-            await spool.discard(ticket.document_id)
+            await upload_buffer.discard(ticket.document_id)
             return UploadProgress(offset=ticket.byte_size, is_stored=True)
         try:
             is_new = await _store(services, ticket, client)
         except FileContentMismatch:
-            await spool.discard(ticket.document_id)
+            await upload_buffer.discard(ticket.document_id)
             raise
         except PartMissing:
             # Another process has finished it, or refused it.
             return await _finished_elsewhere(services, ticket)
-        await spool.discard(ticket.document_id)
+        await upload_buffer.discard(ticket.document_id)
         if not is_new:
             return UploadProgress(offset=ticket.byte_size, is_stored=True)
     log.info("document_stored", document=str(ticket.document_id), kind=ticket.kind.value)
@@ -260,10 +260,10 @@ async def _store(services: Services, ticket: Ticket, client: str) -> bool:
     What is hashed, checked and stored is one copy: bytes that arrive meanwhile change nothing. The
     row is there before the file, so that no file is stored that nobody knows of.
     """
-    spool = services.storage.spool
-    async with spool.scratch() as clean:
-        async with spool.snapshot(ticket.document_id) as snapshot:
-            file_format = await _checked(services, ticket, snapshot, clean, client)
+    upload_buffer = services.storage.upload_buffer
+    async with upload_buffer.scratch() as clean:
+        async with upload_buffer.snapshot(ticket.document_id) as snapshot:
+            file_format = await _inspect(services, ticket, snapshot, clean, client)
         wanted = _new_document(services, ticket, file_format)
         reserved = await services.database.run(
             partial(_reserve, wanted=wanted, sha256=ticket.sha256)
@@ -282,7 +282,7 @@ async def _store(services: Services, ticket: Ticket, client: str) -> bool:
     return is_new
 
 
-async def _checked(
+async def _inspect(
     services: Services, ticket: Ticket, snapshot: Snapshot, clean: Path, client: str
 ) -> DocumentFormat:
     """Write to `clean` what may be kept.
@@ -291,7 +291,7 @@ async def _checked(
     """
     if snapshot.sha256 != ticket.sha256:
         raise FileContentMismatch("The bytes are not those that were announced.")
-    with disk_errors(FAILED):
+    with disk_errors(INSPECTION_FAILED):
         return await clean_copy(
             snapshot.path,
             clean,
@@ -317,7 +317,7 @@ def _new_document(
         format=file_format,
         byte_size=ticket.byte_size,
         created_at=services.clock(),
-        store=services.storage.media.name,
+        store=services.storage.primary_store.name,
         storage_name="",
         folder=Folder.PENDING,
     )
@@ -331,7 +331,7 @@ async def _is_stored(services: Services, ticket: Ticket) -> bool:
 @asynccontextmanager
 async def _exclusive(document_id: UUID) -> AsyncIterator[None]:
     """One at a time in this process; two processes that finish one upload do the same twice."""
-    lock = _finishing.setdefault(document_id, asyncio.Lock())
+    lock = _locks.setdefault(document_id, asyncio.Lock())
     async with lock:
         yield
 

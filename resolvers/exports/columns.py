@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 from domain.registration.forms import PersonEntry
 from domain.teams.codes import player_code
 from persistence.records import PlayerRecord, TeamRecord
-from resolvers.teams.decisions import readiness_of
+from resolvers.teams.decisions import team_readiness
 
 
-class Member(NamedTuple):
+class PlayerRow(NamedTuple):
     """A player with the team."""
 
     team: TeamRecord
@@ -44,18 +44,18 @@ def _person(label: str, person: Callable[[TeamRecord], PersonEntry]) -> tuple[Co
     )
 
 
-_TEAM = (
+_TEAM_IDENTITY = (
     Column(header="Team code", value=lambda team: team.code, width=12),
     Column(header="Team", value=lambda team: team.name, width=28),
     Column(header="Church", value=lambda team: team.church.name, width=28),
     Column(header="Status", value=lambda team: team.status.value),
 )
-_REST_OF_TEAM = (
+_TEAM_DETAILS = (
     *_person("Captain", lambda team: team.captain),
     *_person("Vice-captain", lambda team: team.vice_captain),
     Column(header="Players", value=lambda team: len(team.players), width=8),
     Column(
-        header="Next step", value=lambda team: readiness_of(team).next_operation or "", width=18
+        header="Next step", value=lambda team: team_readiness(team).next_operation or "", width=18
     ),
 )
 PLAYER_COLUMNS = (
@@ -80,11 +80,11 @@ PLAYER_COLUMNS = (
 )
 
 
-def team_columns_in(time_zone: ZoneInfo) -> tuple[Column, ...]:
+def localized_team_columns(time_zone: ZoneInfo) -> tuple[Column, ...]:
     """The columns of teams, with times in this zone."""
     registered = Column(
         header=f"Registered ({time_zone.key})",
         value=lambda team: team.registered_at.astimezone(time_zone).strftime("%Y-%m-%d %H:%M:%S"),
         width=28,
     )
-    return (*_TEAM, registered, *_REST_OF_TEAM)
+    return (*_TEAM_IDENTITY, registered, *_TEAM_DETAILS)

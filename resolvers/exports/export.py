@@ -36,12 +36,12 @@ from persistence.repositories.team_search import (
     TeamQuery,
     keyset_order,
 )
-from resolvers.exports.columns import PLAYER_COLUMNS, Column, Member, team_columns_in
+from resolvers.exports.columns import PLAYER_COLUMNS, Column, PlayerRow, localized_team_columns
 from resolvers.security.signed_links import SignedLink, read_link, resolve_link_caller, sign_link
 from resolvers.services import Services
 
-LINK = "teams-export"
-BATCH = 50
+LINK_PURPOSE = "teams-export"
+BATCH_SIZE = 50
 # Excel takes a file for UTF-8 only with this mark.
 BOM = "\ufeff"
 
@@ -60,7 +60,7 @@ class Export:
     name: str
 
 
-def make_link(
+def create_link(
     services: Services, caller: Caller, export_format: ExportFormat, wanted: TeamFilter
 ) -> tuple[str, datetime]:
     """A path that gives the table to whoever has it, until then, in the caller's name.
@@ -69,14 +69,16 @@ def make_link(
     """
     require_role(caller, Role.VIEWER)
     text, expires_at = sign_link(
-        services, caller, LINK, export_format.value, json.dumps(_written(wanted))
+        services, caller, LINK_PURPOSE, export_format.value, json.dumps(encode_filter(wanted))
     )
     return f"/exports/{text}", expires_at
 
 
 async def open_export(services: Services, link: str) -> Export:
     """On record before anything is read. Raises NotFound."""
-    return await services.database.run(partial(_open, services, read_link(services, LINK, link)))
+    return await services.database.run(
+        partial(_open, services, read_link(services, LINK_PURPOSE, link))
+    )
 
 
 async def csv_rows(services: Services, export: Export) -> AsyncGenerator[bytes]:
@@ -84,17 +86,17 @@ async def csv_rows(services: Services, export: Export) -> AsyncGenerator[bytes]:
 
     Raises ServiceUnavailable, and NotFound for a caller who may not see the columns any more.
     """
-    team_columns = _allowed(team_columns_in(export.time_zone), export.caller)
-    player_columns = _allowed(PLAYER_COLUMNS, export.caller)
+    team_columns = _visible_columns(localized_team_columns(export.time_zone), export.caller)
+    player_columns = _visible_columns(PLAYER_COLUMNS, export.caller)
     headers = [column.header for column in (*team_columns, *player_columns)]
     yield BOM.encode() + _csv([headers])
-    async with aclosing(batches(services, export)) as parts:
+    async with aclosing(team_batches(services, export)) as parts:
         async for teams in parts:
             rows = []
             for team in teams:
                 own = [column.value(team) for column in team_columns]
                 rows += [
-                    [*own, *(column.value(Member(team, player)) for column in player_columns)]
+                    [*own, *(column.value(PlayerRow(team, player)) for column in player_columns)]
                     for player in team.players
                 ] or [[*own, *([""] * len(player_columns))]]
             yield _csv(rows)
@@ -106,22 +108,24 @@ async def write_workbook(services: Services, export: Export, folder: Path) -> Pa
     Raises StorageUnavailable, ServiceUnavailable, and NotFound for a caller who may not see the
     columns any more.
     """
-    await services.storage.spool.require_room()
-    team_columns = _allowed(team_columns_in(export.time_zone), export.caller)
-    player_columns = _allowed(PLAYER_COLUMNS, export.caller)
+    await services.storage.upload_buffer.require_room()
+    team_columns = _visible_columns(localized_team_columns(export.time_zone), export.caller)
+    player_columns = _visible_columns(PLAYER_COLUMNS, export.caller)
     from resolvers.exports.workbook import Workbook  # noqa: PLC0415 - its library is for this alone
 
-    async with Workbook.open(folder) as workbook, aclosing(batches(services, export)) as parts:
+    async with Workbook.open(folder) as workbook, aclosing(team_batches(services, export)) as parts:
         await workbook.add_sheet("Teams", team_columns)
         await workbook.add_sheet("Players", player_columns)
         async for teams in parts:
-            members = [Member(team, player) for team in teams for player in team.players]
+            members = [PlayerRow(team, player) for team in teams for player in team.players]
             await workbook.add_rows("Teams", teams)
             await workbook.add_rows("Players", members)
     return workbook.path
 
 
-async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[TeamRecord, ...]]:
+async def team_batches(
+    services: Services, export: Export
+) -> AsyncGenerator[tuple[TeamRecord, ...]]:
     """All teams by code, a few at a time, each with one statement for itself and its parts.
 
     The caller's role is read again for each batch. Raises NotFound for a lower one: the columns are
@@ -132,9 +136,9 @@ async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[Te
         listing = TeamQuery(
             filters=export.wanted,
             order=keyset_order(TeamOrderField.CODE),
-            request=PageRequest(size=BATCH, after=after),
+            request=PageRequest(size=BATCH_SIZE, after=after),
         )
-        page = await services.database.read(partial(_batch, export, listing))
+        page = await services.database.read(partial(_read_batch, export, listing))
         if page.rows:
             yield page.rows
             after = page.keys[-1]
@@ -142,7 +146,9 @@ async def batches(services: Services, export: Export) -> AsyncGenerator[tuple[Te
             return
 
 
-async def _batch(export: Export, listing: TeamQuery, connection: Connection) -> Page[TeamRecord]:
+async def _read_batch(
+    export: Export, listing: TeamQuery, connection: Connection
+) -> Page[TeamRecord]:
     """Raises NotFound."""
     await resolve_link_caller(connection, export.link, export.caller.role or Role.OWNER)
     return await team_search.page(
@@ -156,7 +162,10 @@ async def _batch(export: Export, listing: TeamQuery, connection: Connection) -> 
 async def _open(services: Services, link: SignedLink, connection: Connection) -> Export:
     caller = await resolve_link_caller(connection, link, Role.VIEWER)
     try:
-        export_format, wanted = ExportFormat(link.claims[0]), _read(json.loads(link.claims[1]))
+        export_format, wanted = (
+            ExportFormat(link.claims[0]),
+            decode_filter(json.loads(link.claims[1])),
+        )
     except (ValueError, TypeError):
         # Signed by another version, which took other filters.
         raise NotFound("This link has expired. Ask for another one.") from None
@@ -170,7 +179,7 @@ async def _open(services: Services, link: SignedLink, connection: Connection) ->
         request_id=current_request_id(),
         changes={
             "format": export_format.value,
-            "filter": sorted(_written(wanted)),
+            "filter": sorted(encode_filter(wanted)),
             "role": caller.role,
         },
     )
@@ -186,7 +195,7 @@ async def _open(services: Services, link: SignedLink, connection: Connection) ->
     )
 
 
-def _allowed(columns: tuple[Column, ...], caller: Caller) -> list[Column]:
+def _visible_columns(columns: tuple[Column, ...], caller: Caller) -> list[Column]:
     is_told = may(caller, Role.REVIEWER)
     return [column for column in columns if is_told or not column.is_private]
 
@@ -200,7 +209,7 @@ def _csv(rows: list[list[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _written(wanted: TeamFilter) -> dict[str, Any]:
+def encode_filter(wanted: TeamFilter) -> dict[str, Any]:
     """What is given of the filter, as JSON."""
     given = {
         "statuses": sorted(status.value for status in wanted.statuses),
@@ -214,7 +223,7 @@ def _written(wanted: TeamFilter) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value not in (None, [])}
 
 
-def _read(written: Mapping[str, Any]) -> TeamFilter:
+def decode_filter(written: Mapping[str, Any]) -> TeamFilter:
     values = dict(written)
     for name in ("registered_from", "registered_until"):
         if name in values:

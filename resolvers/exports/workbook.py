@@ -12,7 +12,7 @@ from xlsxwriter.worksheet import Worksheet
 from integrations.storage.disk import run_file_io
 from resolvers.exports.columns import Column
 
-FAILED = "workbook_failed"
+WORKBOOK_FAILED = "workbook_failed"
 
 
 class Workbook:
@@ -31,11 +31,11 @@ class Workbook:
     @asynccontextmanager
     async def open(cls, folder: Path) -> AsyncGenerator[Self]:
         """Whole, at its path, when the context ends without an error; closed in any case."""
-        workbook = await run_file_io(FAILED, cls, folder)
+        workbook = await run_file_io(WORKBOOK_FAILED, cls, folder)
         try:
             yield workbook
         finally:
-            await run_file_io(FAILED, workbook.close)
+            await run_file_io(WORKBOOK_FAILED, workbook.close)
 
     def close(self) -> None:
         """Raises OSError, which the library wraps."""
@@ -51,11 +51,11 @@ class Workbook:
                         file.close()
 
     async def add_sheet(self, name: str, columns: Sequence[Column]) -> None:
-        await run_file_io(FAILED, self._add_sheet, name, columns)
+        await run_file_io(WORKBOOK_FAILED, self._add_sheet, name, columns)
 
     async def add_rows(self, name: str, entries: Sequence[Any]) -> None:
         """One row for each entry, below those that are there."""
-        await run_file_io(FAILED, self._add_rows, name, entries)
+        await run_file_io(WORKBOOK_FAILED, self._add_rows, name, entries)
 
     def _add_sheet(self, name: str, columns: Sequence[Column]) -> None:
         sheet = self._book.add_worksheet(name)

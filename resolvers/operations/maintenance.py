@@ -16,14 +16,14 @@ from resolvers.documents.stored_files import Comparison
 from resolvers.operations.outbox import deliver_due
 from resolvers.services import Services
 
-FIRST_PAUSE_SECONDS = 60
-PAUSE_SECONDS = 3_600
-SWEEP_PAUSE_SECONDS = 60
-COMPARISON_PAUSE = timedelta(hours=1)
+INITIAL_DELAY_SECONDS = 60
+PRUNE_INTERVAL_SECONDS = 3_600
+SWEEP_INTERVAL_SECONDS = 60
+COMPARISON_INTERVAL = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class PruneResult:
     """How much of everything is gone. `unfinished_files` were never whole."""
 
     idempotency_records: int
@@ -61,14 +61,14 @@ async def diagnose(services: Services) -> Diagnosis:
             away.append(name)
     return Diagnosis(
         drift=await services.database.read(maintenance.find_drift),
-        store=services.storage.media.name,
+        store=services.storage.primary_store.name,
         stores_away=tuple(away),
         comparisons=tuple(comparisons),
         old_names=await services.database.read(normalized_names.count_outdated),
     )
 
 
-async def prune(services: Services) -> Pruned:
+async def prune(services: Services) -> PruneResult:
     """Delete what has expired, files included, and normalise old names anew. Safe to repeat, and
     to kill at any point.
 
@@ -79,7 +79,7 @@ async def prune(services: Services) -> Pruned:
     forgotten = await parts.run(
         database.run(partial(maintenance.delete_expired_keys, now=now)), otherwise=0
     )
-    idle_since = now - services.accounts.idle
+    idle_since = now - services.accounts.session_idle_timeout
     ended = await parts.run(
         database.run(partial(stored_sessions.delete_expired, now=now, idle_since=idle_since)),
         otherwise=0,
@@ -87,13 +87,13 @@ async def prune(services: Services) -> Pruned:
     renewed = await parts.run(normalized_names.renormalize(database), otherwise=0)
     given_up = await jobs.prune(services, parts)
     await parts.run(deliver_due(services, jobs.HANDLERS), otherwise=0)
-    unfinished = await parts.run(stored_files.sweep_all(services), otherwise=0)
-    spool = services.storage.spool
-    kept_seconds = services.storage.unclaimed_kept.total_seconds()
-    swept = await parts.run(spool.sweep_ended(now=services.clock()), otherwise=0)
-    swept += await parts.run(spool.sweep(older_than_seconds=kept_seconds), otherwise=0)
+    unfinished = await parts.run(stored_files.sweep_unfinished(services), otherwise=0)
+    upload_buffer = services.storage.upload_buffer
+    kept_seconds = services.storage.unclaimed_ttl.total_seconds()
+    swept = await parts.run(upload_buffer.sweep_ended(now=services.clock()), otherwise=0)
+    swept += await parts.run(upload_buffer.sweep(older_than_seconds=kept_seconds), otherwise=0)
     parts.conclude()
-    return Pruned(
+    return PruneResult(
         idempotency_records=forgotten,
         unclaimed_uploads=given_up.unclaimed,
         expired_documents=given_up.expired,
@@ -104,7 +104,7 @@ async def prune(services: Services) -> Pruned:
     )
 
 
-async def maintain(services: Services) -> None:
+async def run_maintenance(services: Services) -> None:
     """Compare the stores and prune. No file is deleted whose document is not known.
 
     Repeated after a failure, or by another process, it compares the stores once an hour all the
@@ -112,10 +112,13 @@ async def maintain(services: Services) -> None:
     """
     parts, now = Parts(), services.clock()
     take_turn = partial(
-        maintenance.acquire_job_lease, job="compare_stores", now=now, until=now + COMPARISON_PAUSE
+        maintenance.acquire_job_lease,
+        job="compare_stores",
+        now=now,
+        until=now + COMPARISON_INTERVAL,
     )
     if await parts.run(services.database.run(take_turn), otherwise=False):
-        await parts.run(stored_files.put_all_right(services), otherwise=None)
+        await parts.run(stored_files.repair_all(services), otherwise=None)
     await parts.run(prune(services), otherwise=None)
     parts.conclude()
 
@@ -127,11 +130,13 @@ async def prune_periodically(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Prune soon and then every hour. Raises the errors of a run, to be started again soon."""
-    work = partial(maintain, services)
-    await repeat(work, task, first_seconds=FIRST_PAUSE_SECONDS, seconds=PAUSE_SECONDS, sleep=sleep)
+    work = partial(run_maintenance, services)
+    await repeat(
+        work, task, first_seconds=INITIAL_DELAY_SECONDS, seconds=PRUNE_INTERVAL_SECONDS, sleep=sleep
+    )
 
 
-async def sweep_forever(
+async def sweep_periodically(
     services: Services,
     task: BackgroundTask,
     *,
@@ -140,7 +145,7 @@ async def sweep_forever(
     """Delete uploads soon after their tickets have ended. Raises the errors of a run."""
 
     async def sweep() -> None:
-        await services.storage.spool.sweep_ended(now=services.clock())
+        await services.storage.upload_buffer.sweep_ended(now=services.clock())
 
-    seconds = SWEEP_PAUSE_SECONDS
+    seconds = SWEEP_INTERVAL_SECONDS
     await repeat(sweep, task, first_seconds=seconds, seconds=seconds, sleep=sleep)

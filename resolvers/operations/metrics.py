@@ -10,10 +10,10 @@ from resolvers.documents.jobs import HANDLERS
 from resolvers.services import Services
 
 # Who asks for measures is not kept waiting by a database that is away.
-PATIENCE_SECONDS = 1
+TIMEOUT_SECONDS = 1
 
 
-async def take(services: Services, *, within_seconds: float = PATIENCE_SECONDS) -> None:
+async def collect(services: Services, *, within_seconds: float = TIMEOUT_SECONDS) -> None:
     """Of the outbox what was there last, while the database is away."""
     connections = services.database.pool_usage()
     POOL.clear()

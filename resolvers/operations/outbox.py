@@ -27,9 +27,9 @@ Wait = Callable[[float, asyncio.Event, asyncio.Event], Awaitable[None]]
 
 BATCH_SIZE = 4
 # What is due and cannot be had is being claimed by another process.
-SHORTEST_WAIT_SECONDS = 0.1
-FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0
+MIN_WAIT_SECONDS = 0.1
+INITIAL_BACKOFF_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +76,7 @@ class RetryPolicy:
         return max(wait * (1 - self.jitter() / 5), timedelta(seconds=asked or 0))
 
 
-TERMS = RetryPolicy()
+DEFAULT_RETRY_POLICY = RetryPolicy()
 
 
 async def run_outbox(
@@ -84,7 +84,7 @@ async def run_outbox(
     handlers: Mapping[str, Handler],
     stop: asyncio.Event,
     *,
-    terms: RetryPolicy = TERMS,
+    terms: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> None:
     """Deliver until `stop` is set, what is under way included; woken by notices if they come.
 
@@ -101,7 +101,9 @@ async def run_outbox(
     tasks = [
         background.start(
             "outbox",
-            lambda task: deliver_forever(services, handlers, stop, wake, task=task, terms=terms),
+            lambda task: deliver_continuously(
+                services, handlers, stop, wake, task=task, terms=terms
+            ),
             steady_seconds=None,
         )
     ]
@@ -121,23 +123,23 @@ async def run_outbox(
         await asyncio.wait(tasks)
 
 
-async def deliver_forever(  # noqa: PLR0913 - the terms, and two events
+async def deliver_continuously(  # noqa: PLR0913 - the terms, and two events
     services: Services,
     handlers: Mapping[str, Handler],
     stop: asyncio.Event,
     wake: asyncio.Event,
     *,
     task: BackgroundTask,
-    terms: RetryPolicy = TERMS,
+    terms: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> None:
     """Deliver what falls due until `stop` is set, and outlast a database that is away.
 
     `task` is told of each success and failure.
     """
-    pauses = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+    pauses = Backoff(INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS)
     while not stop.is_set():
         wake.clear()
-        seconds = await _deliver_and_look_ahead(services, handlers, stop, task, terms)
+        seconds = await _deliver_and_schedule(services, handlers, stop, task, terms)
         if seconds is None:
             seconds = pauses.next()
         else:
@@ -151,7 +153,7 @@ async def deliver_due(
     *,
     limit: int = BATCH_SIZE,
     stop: asyncio.Event | None = None,
-    terms: RetryPolicy = TERMS,
+    terms: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> int:
     """How many were claimed, up to `limit` at once, until nothing was due or `stop` was set.
 
@@ -176,7 +178,7 @@ async def deliver_due(
     return claimed
 
 
-async def _deliver_and_look_ahead(
+async def _deliver_and_schedule(
     services: Services,
     handlers: Mapping[str, Handler],
     stop: asyncio.Event,
@@ -195,7 +197,7 @@ async def _deliver_and_look_ahead(
     if due_at is None:
         return terms.poll_seconds
     seconds = (due_at - services.clock()).total_seconds()
-    return min(max(seconds, SHORTEST_WAIT_SECONDS), terms.poll_seconds)
+    return min(max(seconds, MIN_WAIT_SECONDS), terms.poll_seconds)
 
 
 async def _deliver(
@@ -205,19 +207,19 @@ async def _deliver(
     now = services.clock()
     if error is None:
         finish = partial(outbox.finish, message=message, now=now)
-        if await _settled(services, message, finish):
-            log.info("outbox_message_delivered", **_named(message))
+        if await _update_message(services, message, finish):
+            log.info("outbox_message_delivered", **_log_fields(message))
         return
-    failure = _failure(error)
+    failure = _failure_name(error)
     if isinstance(error, Undeliverable) or message.attempts >= terms.max_attempts:
         bury = partial(outbox.dead_letter, message=message, failure=failure, now=now)
-        if await _settled(services, message, bury):
-            log.error("outbox_message_died", failure=failure, **_named(message))
+        if await _update_message(services, message, bury):
+            log.error("outbox_message_died", failure=failure, **_log_fields(message))
         return
     due_at = now + terms.retry_after(message.attempts, error)
     fail = partial(outbox.fail, message=message, failure=failure, due_at=due_at)
-    if await _settled(services, message, fail):
-        log.warning("outbox_message_failed", failure=failure, due_at=due_at, **_named(message))
+    if await _update_message(services, message, fail):
+        log.warning("outbox_message_failed", failure=failure, due_at=due_at, **_log_fields(message))
 
 
 async def _attempt(
@@ -231,31 +233,31 @@ async def _attempt(
     except (DomainError, TimeoutError, Undeliverable) as error:
         return error
     except Exception as error:
-        log.exception("outbox_handler_broke", **_named(message))
+        log.exception("outbox_handler_broke", **_log_fields(message))
         return error
     return None
 
 
-async def _settled(services: Services, message: Message, work: Work[bool]) -> bool:
+async def _update_message(services: Services, message: Message, work: Work[bool]) -> bool:
     """False when another process has, or will have, the message once more."""
     try:
         is_settled = await services.database.run(work)
     except ServiceUnavailable:
-        log.warning("outbox_message_not_settled", **_named(message))
+        log.warning("outbox_message_not_settled", **_log_fields(message))
         return False
     if not is_settled:
-        log.warning("outbox_lease_lost", **_named(message))
+        log.warning("outbox_lease_lost", **_log_fields(message))
     return is_settled
 
 
-def _failure(error: BaseException) -> str:
+def _failure_name(error: BaseException) -> str:
     """The code or the class of what went wrong, never its words, which may hold values."""
     if isinstance(error, DomainError):
         return error.code.value
     if isinstance(error, Undeliverable) and error.__cause__ is not None:
-        return _failure(error.__cause__)
+        return _failure_name(error.__cause__)
     return type(error).__name__
 
 
-def _named(message: Message) -> dict[str, object]:
+def _log_fields(message: Message) -> dict[str, object]:
     return {"message_id": message.id, "kind": message.kind, "attempts": message.attempts}

@@ -12,11 +12,11 @@ from resolvers.services import Services
 
 SQUAD_SIZE = 15
 
-_GIVEN = (
+_GIVEN_NAMES = (
     "Anand Benny Charles Daniel Ebenezer Felix George Hari Immanuel Jebaraj Kevin Lawrence Manoj"
     " Naveen Oliver Prakash Rajan Samuel Thomas Vinoth ஆனந்த் ராஜ் அருண் ஜான்"
 ).split()
-_FAMILY = (
+_FAMILY_NAMES = (
     "Abraham Balan Cherian David Edwin Fernandes Gnanaraj Isaac Jacob Kumar Mathew Nadar O'Neil"
     " Paul Rajkumar Selvaraj Thangaraj Varghese Wilson Xavier"
 ).split()
@@ -73,7 +73,7 @@ def demo_form(number: int) -> TeamForm:
 
 def _person(chance: random.Random, mailbox: str, phone: int) -> PersonForm:
     # The phone's last digits make two people of one team differ in name as well.
-    name = f"{_name(chance)} {_FAMILY[phone % len(_FAMILY)]}"
+    name = f"{_name(chance)} {_FAMILY_NAMES[phone % len(_FAMILY_NAMES)]}"
     return PersonForm(name=name, phone=f"+91{phone}", email=f"{mailbox}@demo.example")
 
 
@@ -88,4 +88,4 @@ def _player(chance: random.Random, place: int) -> PlayerForm:
 
 
 def _name(chance: random.Random) -> str:
-    return f"{chance.choice(_INITIALS)}{chance.choice(_GIVEN)} {chance.choice(_FAMILY)}"
+    return f"{chance.choice(_INITIALS)}{chance.choice(_GIVEN_NAMES)} {chance.choice(_FAMILY_NAMES)}"

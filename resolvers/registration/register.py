@@ -1,7 +1,7 @@
-"""Registering a team: the rules in their order, then one transaction."""
+"""Registration of a team: validate the form, then store everything in one statement."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -22,7 +22,7 @@ from domain.errors.exceptions import (
     TournamentFull,
 )
 from domain.errors.issues import INPUT, issue
-from domain.registration.forms import TeamForm
+from domain.registration.forms import DocumentForm, TeamEntry, TeamForm
 from domain.registration.validation import (
     FormValidation,
     check,
@@ -32,6 +32,7 @@ from domain.registration.validation import (
     duplicate_team_name,
     first_issue_per_path,
 )
+from domain.teams.status import TeamStatus
 from domain.tournaments import (
     RegistrationState,
     registration_state,
@@ -40,18 +41,27 @@ from domain.tournaments import (
     require_tournament_capacity,
 )
 from observability.logging_setup import log_fast
-from persistence.fast.register_team import DocumentsUnavailable, RegistrationRows
-from persistence.ids import new_id
+from persistence.engine.database import Database
+from persistence.fast import register_team as fast_registration
+from persistence.fast.register_team import (
+    ChurchFull,
+    DocumentsUnavailable,
+    RegistrationRows,
+    TournamentUnavailable,
+)
+from persistence.ids import new_id, new_ids
 from persistence.records import (
+    ChurchRecord,
+    DocumentClaim,
     DocumentRecord,
     IdempotencyEntry,
+    PlayerRecord,
     TakenValues,
     TeamRecord,
     TournamentRecord,
 )
 from persistence.repositories import idempotency, registration, teams, tournaments
-from resolvers.documents.links import as_uploaded, claimable
-from resolvers.registration.attempt import Attempt, claimed, claims_of, squad
+from resolvers.documents.links import form_uploads, upload_refs
 from resolvers.security.secrets import (
     FIRST_GENERATION,
     fingerprint,
@@ -60,16 +70,17 @@ from resolvers.security.secrets import (
 )
 from resolvers.services import Services
 
-_KEY = re.compile(r"[\x20-\x7e]{8,255}")
+_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{8,255}")
 _KEY_PATH = (*INPUT, "idempotencyKey")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationResult:
-    """`is_replay`: the key had been used for this form before, nothing was written.
+    """A registered team.
 
-    Without `shows_people` the captain has been given another token since: whoever repeats the form
-    is not told of the people that the team has now, nor of what organisers said to them.
+    `is_replay`: the key was used for the same form before, and nothing was written. `shows_people`
+    is False if the manage token has been reissued since: a client that can only repeat the form
+    must not read the team's present contacts or the organisers' messages.
     """
 
     team: TeamRecord
@@ -80,14 +91,25 @@ class RegistrationResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What registering the form would be refused for now."""
+    """Result of a dry run."""
 
     issues: tuple[Issue, ...]
     blockers: tuple[ErrorCode, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evaluation:
+    """A form checked against a tournament's rules. `uploads` are by id as written in the form."""
+
+    tournament: TournamentRecord
+    validation: FormValidation
+    uploads: Mapping[str, DocumentRecord]
+    document_issues: tuple[Issue, ...]
+    is_refused: bool
+
+
 def resolve_idempotency_key(header: str | None, argument: str | None) -> str | None:
-    """The one idempotency key of a request.
+    """Return the key from the header or the argument.
 
     Raises BadUserInput, and MalformedRequest where the header is wrong.
     """
@@ -97,7 +119,7 @@ def resolve_idempotency_key(header: str | None, argument: str | None) -> str | N
             message="The Idempotency-Key header and input.idempotencyKey differ.",
         )
     key = argument if argument is not None else header
-    if key is not None and not _KEY.fullmatch(key):
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         wrong = issue(_KEY_PATH, IssueCode.IDEMPOTENCY_KEY_INVALID, {"min": 8, "max": 255})
         if argument is None:
             raise MalformedRequest(wrong.message)
@@ -108,110 +130,195 @@ def resolve_idempotency_key(header: str | None, argument: str | None) -> str | N
 async def register_team(
     services: Services, form: TeamForm, *, key: str | None, request_id: str
 ) -> RegistrationResult:
-    """Store a new team, or answer again what the key was answered before.
+    """Store a new team, or return the team that the key registered before.
 
     Raises IdempotencyKeyReused, IdempotencyInProgress, RegistrationNotOpen, RegistrationClosed,
     InvalidForm, ChurchLimitReached, TournamentFull.
     """
     now = services.clock()
-    seen = await _look(
-        services, form, await tournaments.fetch_active_cached(services.database), now
-    )
-    if seen.is_refused:
-        # What a key is used for is found out by storing, where that is what comes next.
-        replayed = await _replay(services, form, key, now)
-        if replayed is not None:
-            return replayed
-        seen = await _look(services, form, await tournaments.fetch_active(services.database), now)
-    tournament, checked, known = seen.tournament, seen.checked, seen.known
+    cached_tournament = await tournaments.fetch_active_cached(services.database)
+    evaluation = await _evaluate(services, form, cached_tournament, now)
+    if evaluation.is_refused:
+        # A valid form finds out by storing that its key was used. A refused form is not stored, so
+        # the key is looked up here; then the form is checked against fresh rules.
+        replay = await _replay(services, form, key, now)
+        if replay is not None:
+            return replay
+        tournament = await tournaments.fetch_active(services.database)
+        evaluation = await _evaluate(services, form, tournament, now)
+    tournament, validation = evaluation.tournament, evaluation.validation
     require_open(tournament.rules, now)
-    if checked.entry is None or seen.document_issues:
-        raise await _refusal(services, tournament, checked, seen.document_issues)
-    players, documents = squad(checked.entry, form, known), claimed(form.documents, known)
-    used = fingerprint(services.secrets, form) if key is not None else b""
+    if validation.entry is None or evaluation.document_issues:
+        raise await _rejection(services, tournament, validation, evaluation.document_issues)
+    players = player_records(validation.entry, form, evaluation.uploads)
+    documents = claimed_documents(form.documents, evaluation.uploads)
+    digest = fingerprint(services.secrets, form) if key is not None else b""
     stored = RegistrationRows(
         tournament=tournament,
-        entry=checked.entry,
+        entry=validation.entry,
         players=players,
-        claims=claims_of(documents, players),
+        claims=document_claims(documents, players),
         key=key,
-        idempotency=IdempotencyEntry(fingerprint=used, team_id=new_id()),
+        idempotency=IdempotencyEntry(fingerprint=digest, team_id=new_id()),
         now=now,
-        expires_at=now + services.idempotency_kept,
+        expires_at=now + services.idempotency_ttl,
         request_id=request_id,
     )
-    attempt = Attempt(registration=stored, documents=documents)
     try:
-        outcome = await attempt.store(services.database)
-    except (InvalidForm, DocumentsUnavailable) as overtaken:
-        seen = await _look(services, form, tournament, now)
-        refusal = await _refusal(services, tournament, checked, seen.document_issues)
-        raise (refusal if refusal.issues else _race_error(overtaken)) from None
-    if outcome is None:
-        replayed = await _replay(services, form, key, now)
-        if replayed is None:
+        team = await insert_registration(services.database, stored, documents)
+    except (InvalidForm, DocumentsUnavailable) as error:
+        # Another registration took a name, a contact or a document since the check.
+        evaluation = await _evaluate(services, form, tournament, now)
+        rejection = await _rejection(services, tournament, validation, evaluation.document_issues)
+        raise (rejection if rejection.issues else _race_error(error)) from None
+    if team is None:
+        replay = await _replay(services, form, key, now)
+        if replay is None:
             raise ServiceUnavailable
-        return replayed
-    log_fast(__name__, "team_registered", team_id=str(outcome.id), team=outcome.code)
-    token = manage_token(services.secrets, outcome.id)
-    return RegistrationResult(team=outcome, manage_token=token, is_replay=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """A form under the rules of a tournament; `known` are uploads that it names."""
-
-    tournament: TournamentRecord
-    checked: FormValidation
-    known: Mapping[str, DocumentRecord]
-    document_issues: tuple[Issue, ...]
-    is_refused: bool
-
-
-async def _look(
-    services: Services, form: TeamForm, tournament: TournamentRecord, now: datetime
-) -> _Seen:
-    checked = check(form, tournament.rules, today=day_in(tournament.time_zone, now))
-    known = await claimable(services, form)
-    issues = check_documents(form, tournament.rules, as_uploaded(known))
-    # Whether it is full, its row says when it is locked.
-    state = registration_state(tournament.rules, taken=tournament.taken, now=now)
-    is_closed = state in {RegistrationState.NOT_OPEN, RegistrationState.CLOSED}
-    return _Seen(
-        tournament=tournament,
-        checked=checked,
-        known=known,
-        document_issues=issues,
-        is_refused=is_closed or bool(checked.issues or issues),
-    )
+        return replay
+    log_fast(__name__, "team_registered", team_id=str(team.id), team=team.code)
+    token = manage_token(services.secrets, team.id)
+    return RegistrationResult(team=team, manage_token=token, is_replay=False)
 
 
 async def validate_team(services: Services, form: TeamForm) -> Validation:
-    """All that register_team would say, but for whom else has registered. Writes nothing."""
+    """Check the form like `register_team`, except for duplicate contacts. Write nothing.
+
+    Telling whether a captain's e-mail or phone number is registered would disclose it.
+    """
     now = services.clock()
     tournament = await tournaments.fetch_active(services.database)
-    checked = check(form, tournament.rules, today=day_in(tournament.time_zone, now))
-    found = await services.database.read(partial(registration.find_taken_values, keys=checked.keys))
-    known = as_uploaded(await claimable(services, form))
-    issues = (*checked.issues, *check_documents(form, tournament.rules, known))
-    if found.has_team_name:
+    validation = check(form, tournament.rules, today=day_in(tournament.time_zone, now))
+    taken = await services.database.read(
+        partial(registration.find_taken_values, keys=validation.keys)
+    )
+    uploads = upload_refs(await form_uploads(services, form))
+    issues = (*validation.issues, *check_documents(form, tournament.rules, uploads))
+    if taken.has_team_name:
         issues = (*issues, duplicate_team_name())
     return Validation(
         issues=first_issue_per_path(issues),
-        blockers=_blockers(tournament, found, now),
+        blockers=_blockers(tournament, taken, now),
+    )
+
+
+async def insert_registration(
+    database: Database, stored: RegistrationRows, documents: tuple[DocumentRecord, ...]
+) -> TeamRecord | None:
+    """Return the stored team; None if the idempotency key was used before.
+
+    Raises ChurchLimitReached, TournamentFull, RegistrationNotOpen, RegistrationClosed,
+    InvalidForm, DocumentsUnavailable, IdempotencyInProgress.
+    """
+    try:
+        result = await fast_registration.store(database, stored)
+    except ChurchFull as error:
+        limit = stored.tournament.rules.teams_per_church or 0
+        raise ChurchLimitReached(limit=limit, registered=limit) from error
+    except TournamentUnavailable as error:
+        raise await _unavailable_error(database, stored) from error
+    if result is None:
+        return None
+    return _team_record(stored, documents, code=result.code, church=result.church)
+
+
+def player_records(
+    entry: TeamEntry, form: TeamForm, uploads: Mapping[str, DocumentRecord]
+) -> tuple[PlayerRecord, ...]:
+    ids = new_ids(len(entry.players))
+    return tuple(
+        PlayerRecord(
+            id=ids[position - 1],
+            position=position,
+            name=player.name,
+            role=player.role,
+            jersey_number=player.jersey_number,
+            date_of_birth=player.date_of_birth,
+            documents=claimed_documents(player_form.documents, uploads),
+        )
+        for position, (player, player_form) in enumerate(
+            zip(entry.players, form.players, strict=True), start=1
+        )
+    )
+
+
+def claimed_documents(
+    forms: tuple[DocumentForm, ...], uploads: Mapping[str, DocumentRecord]
+) -> tuple[DocumentRecord, ...]:
+    return tuple(uploads[document.document_id] for document in forms)
+
+
+def document_claims(
+    documents: Iterable[DocumentRecord], players: Iterable[PlayerRecord]
+) -> tuple[DocumentClaim, ...]:
+    """Claim the team's own documents and those of its players."""
+    return (
+        *(DocumentClaim(document_id=document.id, player_id=None) for document in documents),
+        *(
+            DocumentClaim(document_id=document.id, player_id=player.id)
+            for player in players
+            for document in player.documents
+        ),
+    )
+
+
+def _team_record(
+    stored: RegistrationRows,
+    documents: tuple[DocumentRecord, ...],
+    *,
+    code: str,
+    church: ChurchRecord,
+) -> TeamRecord:
+    entry = stored.entry
+    return TeamRecord(
+        id=stored.idempotency.team_id,
+        code=code,
+        name=entry.team_name,
+        status=TeamStatus.PENDING,
+        version=1,
+        manage_generation=FIRST_GENERATION,
+        registered_at=stored.now,
+        updated_at=stored.now,
+        church=church,
+        captain=entry.captain,
+        vice_captain=entry.vice_captain,
+        players=stored.players,
+        documents=documents,
+        required_documents=stored.tournament.rules.required_documents,
+    )
+
+
+async def _evaluate(
+    services: Services, form: TeamForm, tournament: TournamentRecord, now: datetime
+) -> _Evaluation:
+    validation = check(form, tournament.rules, today=day_in(tournament.time_zone, now))
+    uploads = await form_uploads(services, form)
+    issues = check_documents(form, tournament.rules, upload_refs(uploads))
+    # Capacity is checked when the row is locked.
+    state = registration_state(tournament.rules, taken=tournament.taken, now=now)
+    is_closed = state in {RegistrationState.NOT_OPEN, RegistrationState.CLOSED}
+    return _Evaluation(
+        tournament=tournament,
+        validation=validation,
+        uploads=uploads,
+        document_issues=issues,
+        is_refused=is_closed or bool(validation.issues or issues),
     )
 
 
 async def _replay(
     services: Services, form: TeamForm, key: str | None, now: datetime
 ) -> RegistrationResult | None:
-    """What the key was answered before; None for one that was not used."""
-    remembered = await idempotency.find(services.database, key, now=now) if key else None
-    if remembered is None:
+    """Return the team that the key registered; None for an unused key.
+
+    Raises IdempotencyKeyReused, TeamNotFound.
+    """
+    entry = await idempotency.find(services.database, key, now=now) if key else None
+    if entry is None:
         return None
-    if not verify_fingerprint(services.secrets, form, remembered.fingerprint):
+    if not verify_fingerprint(services.secrets, form, entry.fingerprint):
         raise IdempotencyKeyReused
-    team = await services.database.read(partial(teams.find_by_id, team_id=remembered.team_id))
+    team = await services.database.read(partial(teams.find_by_id, team_id=entry.team_id))
     if team is None:
         raise TeamNotFound
     token = manage_token(services.secrets, team.id)
@@ -223,51 +330,69 @@ async def _replay(
     )
 
 
-def _race_error(overtaken: InvalidForm | DocumentsUnavailable) -> DomainError:
-    """For what is over when it is looked at again: the same form may be taken now."""
-    return overtaken if isinstance(overtaken, InvalidForm) else ServiceUnavailable()
+def _race_error(error: InvalidForm | DocumentsUnavailable) -> DomainError:
+    """Return the error for a conflict that vanished on re-check."""
+    return error if isinstance(error, InvalidForm) else ServiceUnavailable()
 
 
-async def _refusal(
+async def _unavailable_error(database: Database, stored: RegistrationRows) -> DomainError:
+    """Explain why the tournament that was open on reading its rules gave no team number."""
+    tournament = await tournaments.fetch_active(database)
+    if tournament.id != stored.tournament.id:
+        # Another season has been opened; a retry registers for it.
+        return ServiceUnavailable()
+    try:
+        require_open(tournament.rules, stored.now)
+    except DomainError as error:
+        return error
+    return TournamentFull(capacity=tournament.rules.capacity or 0)
+
+
+async def _rejection(
     services: Services,
     tournament: TournamentRecord,
-    checked: FormValidation,
+    validation: FormValidation,
     document_issues: tuple[Issue, ...],
 ) -> DomainError:
-    """Why the form is refused: its own issues first, then places, then what is taken."""
-    found = await services.database.read(partial(registration.find_taken_values, keys=checked.keys))
+    """Return the error for a refused form.
+
+    A form without issues of its own is checked for capacity first; duplicates come last.
+    """
+    taken = await services.database.read(
+        partial(registration.find_taken_values, keys=validation.keys)
+    )
     try:
-        if not checked.issues:
-            require_church_capacity(tournament.rules, found.church_taken)
-            require_tournament_capacity(tournament.rules, found.taken)
-    except (ChurchLimitReached, TournamentFull) as full:
-        return full
+        if not validation.issues:
+            require_church_capacity(tournament.rules, taken.church_taken)
+            require_tournament_capacity(tournament.rules, taken.taken)
+    except (ChurchLimitReached, TournamentFull) as error:
+        return error
     return InvalidForm(
-        first_issue_per_path((*checked.issues, *document_issues, *_duplicates(found)))
+        first_issue_per_path((*validation.issues, *document_issues, *_duplicates(taken)))
     )
 
 
-def _duplicates(found: TakenValues) -> tuple[Issue, ...]:
+def _duplicates(taken: TakenValues) -> tuple[Issue, ...]:
     flags = (
-        (found.has_team_name, duplicate_team_name),
-        (found.has_captain_phone, duplicate_captain_phone),
-        (found.has_captain_email, duplicate_captain_email),
+        (taken.has_team_name, duplicate_team_name),
+        (taken.has_captain_phone, duplicate_captain_phone),
+        (taken.has_captain_email, duplicate_captain_email),
     )
     return tuple(issue() for is_taken, issue in flags if is_taken)
 
 
 def _blockers(
-    tournament: TournamentRecord, found: TakenValues, now: datetime
+    tournament: TournamentRecord, taken: TakenValues, now: datetime
 ) -> tuple[ErrorCode, ...]:
-    requirements = (
+    checks = (
         partial(require_open, tournament.rules, now),
-        partial(require_church_capacity, tournament.rules, found.church_taken),
-        partial(require_tournament_capacity, tournament.rules, found.taken),
+        partial(require_church_capacity, tournament.rules, taken.church_taken),
+        partial(require_tournament_capacity, tournament.rules, taken.taken),
     )
     blockers = []
-    for requirement in requirements:
+    for require in checks:
         try:
-            requirement()
-        except DomainError as refusal:
-            blockers.append(refusal.code)
+            require()
+        except DomainError as error:
+            blockers.append(error.code)
     return tuple(blockers)

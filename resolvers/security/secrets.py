@@ -1,4 +1,4 @@
-"""What is derived from the service's secret: manage tokens, signed links, fingerprints."""
+"""Tokens, signatures and fingerprints derived from the service's secret."""
 
 import base64
 import hmac
@@ -19,48 +19,48 @@ from domain.errors.exceptions import NotFound
 
 FIRST_GENERATION = 1
 
-# 32 bytes of a signature are 43 characters.
+# A signature of 32 bytes is 43 characters.
 _SIGNED = re.compile(r"[A-Za-z0-9_.-]+\.([A-Za-z0-9_-]{43})")
 
 
-class NotSigned(NotFound):
-    """A ticket or link that was never given out: a guess."""
+class InvalidSignature(NotFound):
+    """A ticket or link was not signed by this service. Counts as a guess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Secrets:
-    """`previous` is still accepted, never used to make anything."""
+    """Secrets of the service. `previous` verifies but never signs."""
 
     current: str
     previous: str | None = None
 
 
 def manage_token(secrets: Secrets, team_id: UUID, generation: int = FIRST_GENERATION) -> str:
-    """`icm_`, the team's id in hex, `_`, the generation, `_` and 43 characters of an HMAC."""
+    """Return `icm_<team id in hex>_<generation>_<HMAC of 43 characters>`."""
     return _manage_token(secrets.current, f"{team_id.hex}_{generation}")
 
 
 def verify_manage_token(secrets: Secrets, token: str) -> bool:
-    """Whether one of the secrets made it."""
     signed = "_".join(token.removeprefix("icm_").split("_")[:2])
-    return any(is_same(_manage_token(key, signed), token) for key in _keys(secrets))
+    return any(constant_time_equal(_manage_token(key, signed), token) for key in _keys(secrets))
 
 
-def is_same(secret: str, text: str) -> bool:
-    """Whether any text is the secret, in a time that does not tell how much of it is right."""
-    return hmac.compare_digest(_bytes(secret), _bytes(text))
+def constant_time_equal(secret: str, text: str) -> bool:
+    """Compare in a time that does not reveal how much of `text` is right."""
+    return hmac.compare_digest(_encode(secret), _encode(text))
 
 
 def sign(secrets: Secrets, purpose: str, claims: Sequence[str | int]) -> str:
-    """URL-safe text that `read_signed` gives back, for this purpose alone."""
+    """Return URL-safe text with the claims and a signature valid for this purpose only."""
     return _serializer(secrets, purpose).dumps(list(claims))
 
 
-def read_signed(secrets: Secrets, purpose: str, text: str) -> list[Any] | None:
-    """What was signed for the purpose; None when the text is not from here."""
-    # The library drops what is no base64, and bits at the end that say nothing.
-    written = _SIGNED.fullmatch(text)
-    if written is None or base64_encode(base64_decode(written[1])).decode() != written[1]:
+def verify_signed(secrets: Secrets, purpose: str, text: str) -> list[Any] | None:
+    """Return the claims of text signed for the purpose; None for any other text."""
+    # itsdangerous ignores invalid base64 characters and unused trailing bits. Only the canonical
+    # encoding of a signature is accepted, so that a signed text has one form.
+    match = _SIGNED.fullmatch(text)
+    if match is None or base64_encode(base64_decode(match[1])).decode() != match[1]:
         return None
     try:
         claims: list[Any] = _serializer(secrets, purpose).loads(text)
@@ -70,12 +70,12 @@ def read_signed(secrets: Secrets, purpose: str, text: str) -> list[Any] | None:
 
 
 def derive_keys(secrets: Secrets, purpose: str, message: bytes) -> tuple[bytes, ...]:
-    """32 bytes for this purpose and message alone; those of the previous secret come second."""
+    """Derive 32 bytes for this purpose and message from each secret, the current one first."""
     return tuple(_digest(key, purpose, message) for key in _keys(secrets))
 
 
 def fingerprint(secrets: Secrets, form: object) -> bytes:
-    """An HMAC of a form as it was sent, whatever the order of its keys."""
+    """Return an HMAC of a form as sent, independent of the order of its keys."""
     return _fingerprint(secrets.current, form)
 
 
@@ -83,23 +83,22 @@ def verify_fingerprint(secrets: Secrets, form: object, expected: bytes) -> bool:
     return any(hmac.compare_digest(_fingerprint(key, form), expected) for key in _keys(secrets))
 
 
-def _bytes(text: str) -> bytes:
-    """Of any text, half an emoji included."""
+def _encode(text: str) -> bytes:
+    """Encode any text, lone surrogates included."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def _keys(secrets: Secrets) -> list[str]:
-    """The present one first."""
     return [secrets.current, secrets.previous] if secrets.previous else [secrets.current]
 
 
 def _manage_token(key: str, signed: str) -> str:
-    digest = _digest(key, "manage-token", _bytes(signed))
+    digest = _digest(key, "manage-token", _encode(signed))
     return f"icm_{signed}_{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
 def _serializer(secrets: Secrets, purpose: str) -> URLSafeSerializer:
-    # The last key signs, all of them are accepted.
+    # itsdangerous signs with the last key and accepts all.
     keys = _keys(secrets)[::-1]
     return URLSafeSerializer(keys, salt=purpose, signer_kwargs={"digest_method": sha256})
 
@@ -108,26 +107,26 @@ def _fingerprint(key: str, form: object) -> bytes:
     try:
         canonical = orjson.dumps(form, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        # Lone surrogates and numbers of more than 64 bits.
-        text = json.dumps(form, default=_fields, sort_keys=True, separators=(",", ":"))
+        # orjson refuses lone surrogates and integers of more than 64 bits.
+        text = json.dumps(form, default=_to_json, sort_keys=True, separators=(",", ":"))
         canonical = text.encode()
     return _digest(key, "fingerprint", canonical)
 
 
-def _fields(form: Any) -> dict[str, Any] | str:
-    """Of a form or a part of one; what it holds is not copied, as `asdict` would."""
-    if not is_dataclass(form):
-        return str(form)
-    return {one: getattr(form, one) for one in form.__dataclass_fields__}
+def _to_json(value: Any) -> dict[str, Any] | str:
+    """Convert one level: unlike `asdict`, do not copy nested forms."""
+    if not is_dataclass(value):
+        return str(value)
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def _digest(key: str, purpose: str, message: bytes) -> bytes:
-    one = _keyed(key, purpose).copy()
-    one.update(message)
-    return one.digest()
+    digest = _keyed_hmac(key, purpose).copy()
+    digest.update(message)
+    return digest.digest()
 
 
 @lru_cache(maxsize=32)
-def _keyed(key: str, purpose: str) -> hmac.HMAC:
-    """Of nothing yet, for this purpose: a copy takes less than to begin again."""
+def _keyed_hmac(key: str, purpose: str) -> hmac.HMAC:
+    """Return an empty HMAC for this purpose; copying it is cheaper than a new one."""
     return hmac.new(hmac.digest(key.encode(), purpose.encode(), "sha256"), digestmod="sha256")

@@ -1,4 +1,4 @@
-"""Addresses that show something to whoever has them, for a while, in an organiser's name."""
+"""Links that give access for a limited time, in the name of the organiser who created them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,14 +9,25 @@ from domain.auth.roles import SYSTEM, Caller, CallerKind, Role
 from domain.errors.exceptions import NotFound
 from persistence.engine.database import Connection
 from persistence.repositories import organisers
-from resolvers.security.secrets import NotSigned, read_signed, sign
+from resolvers.security.secrets import InvalidSignature, sign, verify_signed
 from resolvers.services import Services
+
+EXPIRED = "This link has expired. Ask for another one."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedLink:
+    """A verified link. `organiser_id` is its creator, None for the system, in their old `role`."""
+
+    organiser_id: UUID | None
+    role: Role
+    claims: list[Any]
 
 
 def sign_link(
     services: Services, caller: Caller, purpose: str, *claims: str
 ) -> tuple[str, datetime]:
-    """The signed text, and when it ends. It can do no more than the caller could."""
+    """Return the signed text and its expiry. The link never has more rights than the caller."""
     expires_at = (services.clock() + services.storage.link_lifetime).replace(microsecond=0)
     organiser = caller.organiser_id.hex if caller.organiser_id else SYSTEM.actor
     role = caller.role or Role.OWNER
@@ -24,37 +35,28 @@ def sign_link(
     return sign(services.secrets, purpose, signed), expires_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedLink:
-    """In whose name it is, None for the system, and what the caller could do who made it."""
-
-    organiser_id: UUID | None
-    role: Role
-    claims: list[Any]
-
-
 def read_link(services: Services, purpose: str, text: str) -> SignedLink:
-    """Raises NotSigned, NotFound."""
-    signed = read_signed(services.secrets, purpose, text)
+    """Raises InvalidSignature, NotFound."""
+    signed = verify_signed(services.secrets, purpose, text)
     if signed is None:
-        raise NotSigned("There is no such link.")
+        raise InvalidSignature("There is no such link.")
     organiser, role, expires_at, *claims = signed
     if services.clock() >= datetime.fromtimestamp(expires_at, UTC):
-        raise NotFound("This link has expired. Ask for another one.")
+        raise NotFound(EXPIRED)
     organiser_id = None if organiser == SYSTEM.actor else UUID(organiser)
     return SignedLink(organiser_id=organiser_id, role=Role(role), claims=claims)
 
 
 async def resolve_link_caller(connection: Connection, link: SignedLink, role: Role) -> Caller:
-    """Who it stands for, with the lower of the roles of then and now.
+    """Return the link's creator with the lower of the link's and the present role.
 
-    Raises NotFound below `role`.
+    Raises NotFound if the creator's present role is below `role`.
     """
     if link.organiser_id is None:
         return SYSTEM
     organiser = await organisers.find(connection, link.organiser_id)
     if organiser is None or not organiser.role.at_least(role):
-        raise NotFound("This link has expired. Ask for another one.")
+        raise NotFound(EXPIRED)
     return Caller(
         kind=CallerKind.ORGANISER,
         organiser_id=organiser.id,

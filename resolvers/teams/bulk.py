@@ -1,4 +1,4 @@
-"""Many decisions at once, each for itself: one that is refused keeps no other back."""
+"""Bulk decisions: the same decision about several teams, each in a transaction of its own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,52 +9,51 @@ from domain.errors.issues import INPUT, size_issues
 from domain.teams.status import TeamAction
 from persistence.records import TeamRecord
 from resolvers.services import Services
-from resolvers.teams.decisions import Decision
-from resolvers.teams.review import decide, read_texts
+from resolvers.teams.decisions import Decision, decide, normalize_decision
 
-DECISIONS_MAX = 100
+MAX_DECISIONS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decisions:
-    """One decision, with one reason, about teams as the organiser saw them: code or id, version."""
+class BulkDecision:
+    """A decision with one reason. `teams` are references (code or id) and expected versions."""
 
-    event: TeamAction
+    action: TeamAction
     reason: str | None
     teams: Sequence[tuple[str, int]]
 
-    def about(self, reference: str, version: int) -> Decision:
+    def for_team(self, reference: str, version: int) -> Decision:
         return Decision(
-            reference=reference, expected_version=version, event=self.event, reason=self.reason
+            reference=reference, expected_version=version, action=self.action, reason=self.reason
         )
 
 
-async def decide_each(
-    services: Services, caller: Caller, wanted: Decisions
+async def decide_bulk(
+    services: Services, caller: Caller, bulk: BulkDecision
 ) -> list[TeamRecord | DomainError]:
-    """The team after each decision, or its refusal, in the same order.
+    """Return each team after its decision, or the error that prevented it, in the same order.
 
-    Raises Unauthenticated, Forbidden, InvalidForm, BadUserInput: then nothing was decided.
+    Raises Unauthenticated, Forbidden, InvalidForm, BadUserInput before any decision is made.
     """
     require_role(caller, Role.REVIEWER)
-    _require_right(wanted)
-    outcomes: list[TeamRecord | DomainError] = []
-    for number, (reference, version) in enumerate(wanted.teams):
-        place = (*INPUT, "teams", number, "teamId")
-        decision = wanted.about(reference, version)
+    _require_valid(bulk)
+    results: list[TeamRecord | DomainError] = []
+    for index, (reference, version) in enumerate(bulk.teams):
+        team_path = (*INPUT, "teams", index, "teamId")
+        decision = bulk.for_team(reference, version)
         try:
-            outcomes.append(await decide(services, caller, decision, place))
-        except DomainError as refusal:
-            outcomes.append(refusal)
-    return outcomes
+            results.append(await decide(services, caller, decision, team_path))
+        except DomainError as error:
+            results.append(error)
+    return results
 
 
-def _require_right(wanted: Decisions) -> None:
-    """Raises InvalidForm for the number of teams and the reason together, BadUserInput."""
-    issues = size_issues((*INPUT, "teams"), len(wanted.teams), least=1, most=DECISIONS_MAX)
+def _require_valid(bulk: BulkDecision) -> None:
+    """Check the number of teams and the reason. Raises InvalidForm, BadUserInput."""
+    issues = size_issues((*INPUT, "teams"), len(bulk.teams), least=1, most=MAX_DECISIONS)
     try:
-        read_texts(wanted.about("", 0))
-    except InvalidForm as refusal:
-        issues += refusal.issues
+        normalize_decision(bulk.for_team("", 0))
+    except InvalidForm as error:
+        issues += error.issues
     if issues:
         raise InvalidForm(issues)

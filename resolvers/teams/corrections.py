@@ -1,6 +1,6 @@
-"""What organisers correct in a live team, each time with a reason."""
+"""Corrections of a live team by organisers, each with a reason."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -25,23 +25,31 @@ from domain.teams.codes import normalize_code, parse_player_code, player_code
 from persistence.engine.database import Connection
 from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
 from persistence.repositories import nodes, team_updates, tournaments
-from persistence.repositories.decisions import LockedTeam
 from persistence.repositories.nodes import NodeKind
 from resolvers.security.secrets import manage_token
 from resolvers.services import Services
-from resolvers.teams.decisions import Change, TeamActivity, locked, read, record_action
-from resolvers.teams.edits import Edit, form_of, player_form, require_live, store
+from resolvers.teams.decisions import (
+    ChangeRequest,
+    TeamActivity,
+    load_team,
+    lock_team,
+    record_action,
+)
+from resolvers.teams.edits import Edit, apply_edit, current_form, player_form, require_live
 
 log = structlog.get_logger(__name__)
 
 _PLAYERS: Path = (*INPUT, "players")
+_PLAYER_OPERATIONS = frozenset({Operation.UPDATE_PLAYER, Operation.REMOVE_PLAYER})
+
+EditFactory = Callable[[TeamRecord, TournamentRecord], Edit]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """Which team, as the organiser saw it, and why. `reference` is a team's or a player's.
+    """A correction of the team or player `reference` at a version of the team.
 
-    `content` is what else was asked for.
+    `content` is the rest of the input, for the fingerprint of the request.
     """
 
     reference: str
@@ -50,48 +58,42 @@ class Correction:
     content: object = None
 
 
-Make = Callable[[TeamRecord, TournamentRecord], Edit]
-
-
 async def update_team(
     services: Services, caller: Caller, correction: Correction, changes: Mapping[str, Any]
 ) -> TeamRecord:
-    """`changes` are fields of TeamForm.
+    """Change the given fields of TeamForm.
 
     Raises Unauthenticated, Forbidden, InvalidForm, TeamNotFound, StaleVersion,
     InvalidStatusTransition, ChurchLimitReached.
     """
 
-    def make(team: TeamRecord, tournament: TournamentRecord) -> Edit:
-        form = form_of(team, consent_version=tournament.rules.consent_version)
-        places = ("teamName", "churchName", "captain", "viceCaptain")
+    def create_edit(team: TeamRecord, tournament: TournamentRecord) -> Edit:
+        form = current_form(team, consent_version=tournament.rules.consent_version)
+        fields = ("teamName", "churchName", "captain", "viceCaptain")
         return Edit(
             form=replace(form, **changes),
-            ids=tuple(player.id for player in team.players),
-            places={(*INPUT, place): (*INPUT, place) for place in places},
+            player_ids=tuple(player.id for player in team.players),
+            paths={(*INPUT, name): (*INPUT, name) for name in fields},
         )
 
-    return await _correct(
-        services, caller, replace(correction, content=changes), Operation.UPDATE_TEAM, make
-    )
+    correction = replace(correction, content=changes)
+    return await _correct(services, caller, correction, Operation.UPDATE_TEAM, create_edit)
 
 
 async def update_player(
     services: Services, caller: Caller, correction: Correction, changes: Mapping[str, Any]
 ) -> TeamRecord:
-    """`changes` are fields of PlayerForm. Raises what `update_team` raises, and NotFound."""
+    """Change the given fields of PlayerForm. Raises what `update_team` raises, and NotFound."""
 
-    def make(team: TeamRecord, tournament: TournamentRecord) -> Edit:
-        player = _player(team, correction.reference)
-        others = [one for one in team.players if one.id != player.id]
+    def create_edit(team: TeamRecord, tournament: TournamentRecord) -> Edit:
+        player = _find_player(team, correction.reference)
+        others = [other for other in team.players if other.id != player.id]
         changed = replace(player_form(player), **changes)
-        # The last of the squad: of two who are alike, the later one is found at fault.
+        # Last in the squad, because validation reports the later one of two equal players.
         return _squad_edit(team, tournament, [*others, player], changed, INPUT)
 
     correction = replace(correction, content=changes)
-    return await _correct(
-        services, caller, correction, Operation.UPDATE_PLAYER, make, of_player=True
-    )
+    return await _correct(services, caller, correction, Operation.UPDATE_PLAYER, create_edit)
 
 
 async def add_player(
@@ -99,36 +101,36 @@ async def add_player(
 ) -> TeamRecord:
     """Raises what `update_team` raises."""
 
-    def make(team: TeamRecord, tournament: TournamentRecord) -> Edit:
+    def create_edit(team: TeamRecord, tournament: TournamentRecord) -> Edit:
         return _squad_edit(team, tournament, [*team.players, None], player, (*INPUT, "player"))
 
-    return await _correct(
-        services, caller, replace(correction, content=player), Operation.ADD_PLAYER, make
-    )
+    correction = replace(correction, content=player)
+    return await _correct(services, caller, correction, Operation.ADD_PLAYER, create_edit)
 
 
 async def remove_player(services: Services, caller: Caller, correction: Correction) -> TeamRecord:
-    """Their documents are deleted too. Raises what `update_team` raises, and NotFound."""
+    """Remove a player and the player's documents.
 
-    def make(team: TeamRecord, tournament: TournamentRecord) -> Edit:
-        player = _player(team, correction.reference)
-        form = form_of(team, consent_version=tournament.rules.consent_version)
-        stay = [one for one in team.players if one.id != player.id]
+    Raises what `update_team` raises, and NotFound.
+    """
+
+    def create_edit(team: TeamRecord, tournament: TournamentRecord) -> Edit:
+        player = _find_player(team, correction.reference)
+        form = current_form(team, consent_version=tournament.rules.consent_version)
+        remaining = [other for other in team.players if other.id != player.id]
         return Edit(
-            form=replace(form, players=tuple(player_form(one) for one in stay)),
-            ids=tuple(one.id for one in stay),
-            places={_PLAYERS: (*INPUT, "playerId")},
+            form=replace(form, players=tuple(player_form(other) for other in remaining)),
+            player_ids=tuple(other.id for other in remaining),
+            paths={_PLAYERS: (*INPUT, "playerId")},
         )
 
-    return await _correct(
-        services, caller, correction, Operation.REMOVE_PLAYER, make, of_player=True
-    )
+    return await _correct(services, caller, correction, Operation.REMOVE_PLAYER, create_edit)
 
 
 async def reissue_manage_token(
     services: Services, caller: Caller, correction: Correction
 ) -> tuple[TeamRecord, str]:
-    """The team and its new secret; the old one opens nothing from now on.
+    """Replace the team's manage token; return the team and the new token.
 
     Raises Unauthenticated, Forbidden, InvalidForm, TeamNotFound, StaleVersion.
     """
@@ -142,15 +144,15 @@ async def reissue_manage_token(
 async def _reissue(
     services: Services, caller: Caller, correction: Correction, connection: Connection
 ) -> TeamRecord:
-    change = _change(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
-    decided = await locked(services, connection, correction.reference, change)
+    request = _change_request(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
+    team = await lock_team(services, connection, correction.reference, request)
     generation = await team_updates.increment_manage_generation(
-        connection, decided, now=services.clock()
+        connection, team, now=services.clock()
     )
-    act = _act(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
+    activity = _activity(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     changes = {"generation": [generation - 1, generation]}
-    await record_action(services, connection, decided, act, changes=changes)
-    return await read(connection, decided.id)
+    await record_action(services, connection, team, activity, changes=changes)
+    return await load_team(connection, team.id)
 
 
 def _squad_edit(
@@ -158,42 +160,48 @@ def _squad_edit(
     tournament: TournamentRecord,
     squad: list[PlayerRecord | None],
     last: PlayerForm,
-    place: Path,
+    path: Path,
 ) -> Edit:
-    """The squad with something else in its last place, which the client gave at `place`."""
-    form = form_of(team, consent_version=tournament.rules.consent_version)
-    forms = [player_form(one) for one in squad[:-1] if one is not None]
+    """Build an edit in which the last entry of `squad` gets the form `last`.
+
+    None is a new player. Issues of the last entry are reported at `path`.
+    """
+    form = current_form(team, consent_version=tournament.rules.consent_version)
+    forms = [player_form(player) for player in squad[:-1] if player is not None]
     return Edit(
         form=replace(form, players=(*forms, last)),
-        ids=tuple(one.id if one else None for one in squad),
-        places={_PLAYERS: place, (*_PLAYERS, len(forms)): place},
+        player_ids=tuple(player.id if player else None for player in squad),
+        paths={_PLAYERS: path, (*_PLAYERS, len(forms)): path},
     )
 
 
-def _player(team: TeamRecord, reference: str) -> PlayerRecord:
-    """Raises NotFound."""
-    wanted = normalize_code(reference)
+def _find_player(team: TeamRecord, reference: str) -> PlayerRecord:
+    """Return the player with this id or code. Raises NotFound."""
+    code = normalize_code(reference)
     for player in team.players:
-        if wanted in {player_code(team.code, player.position), player.id.hex.upper()}:
+        if code in {player_code(team.code, player.position), player.id.hex.upper()}:
             return player
     raise NotFound("There is no such player.")
 
 
-async def _correct(  # noqa: PLR0913 - what is corrected, by whom
+async def _correct(
     services: Services,
     caller: Caller,
     correction: Correction,
     operation: Operation,
-    make: Make,
-    *,
-    of_player: bool = False,
+    create_edit: EditFactory,
 ) -> TeamRecord:
+    """Check the reason, then apply the edit in one transaction.
+
+    Issues of the reason are reported together with those of the form.
+    """
     require_role(caller, Role.REVIEWER)
     issues: list[Issue] = []
     reason = note_reason(correction.reason, issues, "reason")
     correction = replace(correction, reason=reason)
-    find = partial(_team_of_player, correction.reference) if of_player else None
-    work = partial(_carry_out, services, caller, correction, operation, make, find, tuple(issues))
+    work = partial(
+        _apply_correction, services, caller, correction, operation, create_edit, tuple(issues)
+    )
     try:
         team = await services.database.run(work)
     except (TeamNotFound, NotFound, StaleVersion, InvalidStatusTransition):
@@ -204,36 +212,36 @@ async def _correct(  # noqa: PLR0913 - what is corrected, by whom
     return team
 
 
-async def _carry_out(  # noqa: PLR0913, PLR0917 - what is corrected, by whom
+async def _apply_correction(  # noqa: PLR0913, PLR0917 - a correction and its caller
     services: Services,
     caller: Caller,
     correction: Correction,
     operation: Operation,
-    make: Make,
-    find: Callable[[Connection], Awaitable[str]] | None,
+    create_edit: EditFactory,
     issues: tuple[Issue, ...],
     connection: Connection,
 ) -> TeamRecord:
-    reference = await find(connection) if find else correction.reference
-    decided: LockedTeam = await locked(
-        services, connection, reference, _change(caller, correction, operation)
-    )
-    require_live(decided.status, operation)
-    team = await read(connection, decided.id)
+    reference = correction.reference
+    if operation in _PLAYER_OPERATIONS:
+        reference = await _player_team(reference, connection)
+    request = _change_request(caller, correction, operation)
+    locked = await lock_team(services, connection, reference, request)
+    require_live(locked.status, operation)
+    team = await load_team(connection, locked.id)
     tournament = await tournaments.get_active(connection)
-    act = _act(caller, correction, operation)
-    edit = replace(make(team, tournament), issues=issues)
-    return await store(services, connection, decided, team, edit, tournament, act)
+    activity = _activity(caller, correction, operation)
+    edit = replace(create_edit(team, tournament), issues=issues)
+    return await apply_edit(services, connection, locked, team, edit, tournament, activity)
 
 
-def _act(caller: Caller, correction: Correction, operation: Operation) -> TeamActivity:
+def _activity(caller: Caller, correction: Correction, operation: Operation) -> TeamActivity:
     return TeamActivity(
         actor=caller.actor, action=ACTION_OF_EDIT[operation], reason=correction.reason
     )
 
 
-def _change(caller: Caller, correction: Correction, operation: Operation) -> Change:
-    return Change(
+def _change_request(caller: Caller, correction: Correction, operation: Operation) -> ChangeRequest:
+    return ChangeRequest(
         actor=caller.actor,
         operation=operation,
         expected_version=correction.expected_version,
@@ -241,12 +249,12 @@ def _change(caller: Caller, correction: Correction, operation: Operation) -> Cha
     )
 
 
-async def _team_of_player(reference: str, connection: Connection) -> str:
-    """The code or id of the team. Raises NotFound."""
+async def _player_team(reference: str, connection: Connection) -> str:
+    """Return the code or id of the team of a player's id or code. Raises NotFound."""
     parsed = parse_player_code(reference)
     if parsed is not None:
         return parsed[0]
-    named = await nodes.find_by_external_id(connection, reference)
-    if named is None or named.kind != NodeKind.PLAYER or named.owner_id is None:
+    node = await nodes.find_by_external_id(connection, reference)
+    if node is None or node.kind != NodeKind.PLAYER or node.owner_id is None:
         raise NotFound("There is no such player.")
-    return named.owner_id.hex
+    return node.owner_id.hex

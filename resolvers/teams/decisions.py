@@ -1,47 +1,64 @@
-"""One decision about a team, whoever makes it: checked, concluded, on record."""
+"""Decisions about teams: confirm, reject, request changes, reopen, withdraw, review a document.
+
+Each decision is one transaction: lock the team, check version and status, change the status, update
+the slots of church and tournament, record the action, enqueue the e-mail and the move of the files.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from uuid import UUID
 
+import structlog
+
 from domain.audit import ACTION_OF_EVENT, AuditAction
-from domain.auth.roles import CAPTAIN_ACTOR
+from domain.auth.roles import CAPTAIN_ACTOR, Caller, Role, require_role
 from domain.deliveries import DeliveryKind
 from domain.documents import DocumentReview
 from domain.errors.exceptions import (
+    BadUserInput,
     ChurchLimitReached,
+    InvalidForm,
+    Issue,
     IssueCode,
     NotFound,
     StaleVersion,
     TeamNotFound,
     TournamentFull,
 )
-from domain.errors.issues import INPUT, issue
+from domain.errors.issues import INPUT, Path, first_issue_per_path, issue, remap_paths, size_issues
 from domain.ids import read_id
 from domain.operations import Operation
+from domain.registration.reasons import is_left_out, note_reason, read_reason
 from domain.teams.codes import player_code
 from domain.teams.readiness import Readiness, readiness
 from domain.teams.status import LIVE_STATUSES, TeamAction, TeamStatus, move, refused
-from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.records import TeamRecord
-from persistence.repositories import audit, decisions, outbox, teams, tournaments
+from persistence.repositories import decisions, documents, outbox, teams, tournaments
 from persistence.repositories.decisions import LockedTeam
-from resolvers.documents.jobs import owe_move
+from resolvers import audit
+from resolvers.documents.jobs import enqueue_move
 from resolvers.security.secrets import fingerprint, verify_fingerprint
 from resolvers.services import Services
 
-_MAIL_OF_EVENT = {
+TEAM_ID_PATH: Path = (*INPUT, "teamId")
+
+REVIEW_VERDICTS = (DocumentReview.ACCEPTED, DocumentReview.REJECTED)
+
+_MAIL_BY_ACTION = {
     TeamAction.CONFIRM: DeliveryKind.MAIL_TEAM_CONFIRMED,
     TeamAction.REQUEST_CHANGES: DeliveryKind.MAIL_CHANGES_REQUESTED,
     TeamAction.REJECT: DeliveryKind.MAIL_TEAM_REJECTED,
     TeamAction.WITHDRAW: DeliveryKind.MAIL_TEAM_WITHDRAWN,
 }
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeItem:
-    """What the captain has to change; a document that is named is rejected with the note."""
+    """A requested change. A document named by `document_id` is rejected with the note."""
 
     note: str
     document_id: str | None = None
@@ -49,21 +66,25 @@ class ChangeItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What is to be done with the team that `reference` names by id or code.
+    """An action on the team with the id or code `reference`.
 
-    `reason` is also why a team is confirmed that is not ready.
+    For CONFIRM, `reason` explains why a team is confirmed that is not ready.
     """
 
     reference: str
     expected_version: int
-    event: TeamAction
+    action: TeamAction
     reason: str | None = None
     items: Sequence[ChangeItem] = field(default=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A request to change something at a version. `content` is all that was asked for."""
+class ChangeRequest:
+    """A request to change an object at `expected_version`, None for any version.
+
+    Its fingerprint is stored with the object, to recognise a repeated request. `content` is the
+    whole input.
+    """
 
     actor: str
     operation: str
@@ -71,78 +92,125 @@ class Change:
     content: object = None
 
 
-def change_of(decision: Decision, *, actor: str) -> Change:
-    return Change(
-        actor=actor,
-        operation=decision.event.value,
-        expected_version=decision.expected_version,
-        content=decision,
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamActivity:
-    """What somebody did to a team."""
+    """An action on a team, as the audit log and the team's history store it."""
 
     actor: str
     action: AuditAction
     reason: str | None = None
 
 
-def readiness_of(record: TeamRecord) -> Readiness:
+def decision_request(decision: Decision, *, actor: str) -> ChangeRequest:
+    return ChangeRequest(
+        actor=actor,
+        operation=decision.action.value,
+        expected_version=decision.expected_version,
+        content=decision,
+    )
+
+
+def team_readiness(team: TeamRecord) -> Readiness:
     return readiness(
-        record.status,
-        record.required_documents,
-        {document.kind: document.review for document in record.documents},
+        team.status,
+        team.required_documents,
+        {document.kind: document.review for document in team.documents},
         {
-            player_code(record.code, player.position): {
+            player_code(team.code, player.position): {
                 document.kind: document.review for document in player.documents
             }
-            for player in record.players
+            for player in team.players
         },
     )
+
+
+async def decide(
+    services: Services, caller: Caller, decision: Decision, team_path: Path = TEAM_ID_PATH
+) -> TeamRecord:
+    """Make an organiser's decision; return the team after it.
+
+    `team_path` is the path of the argument that names the team, for issues.
+
+    Raises Unauthenticated, Forbidden, InvalidForm, TeamNotFound, StaleVersion,
+    InvalidStatusTransition, ChurchLimitReached, TournamentFull.
+    """
+    require_role(caller, Role.REVIEWER)
+    decision = normalize_decision(decision)
+    try:
+        work = partial(execute_decision, services, decision, actor=caller.actor)
+        team = await services.database.run(work)
+    except InvalidForm as error:
+        # A reopened team's name or contacts are taken. The input has no field for them, only the
+        # team's id.
+        paths = {issue.path: team_path for issue in error.issues}
+        raise InvalidForm(remap_paths(error.issues, paths)) from None
+    log.info("team_decided", team=team.code, decision=decision.action.value)
+    return team
+
+
+def normalize_decision(decision: Decision) -> Decision:
+    """Check and normalise reason and notes. Raises InvalidForm, BadUserInput."""
+    issues: list[Issue] = []
+    if decision.action == TeamAction.REQUEST_CHANGES:
+        issues += size_issues((*INPUT, "items"), len(decision.items), least=1)
+    reason = decision.reason
+    if decision.action in (TeamAction.REJECT, TeamAction.REOPEN, TeamAction.WITHDRAW):
+        reason = note_reason(reason, issues, "reason")
+    else:
+        is_absent = is_left_out(reason)
+        reason = None if is_absent else note_reason(reason, issues, "overrideReason")
+    items = [
+        replace(item, note=note_reason(item.note, issues, "items", index, "note"))
+        for index, item in enumerate(decision.items)
+    ]
+    if issues:
+        raise InvalidForm(first_issue_per_path(issues))
+    return replace(decision, reason=reason, items=items)
 
 
 async def execute_decision(
     services: Services, decision: Decision, connection: Connection, *, actor: str
 ) -> TeamRecord:
-    """The team as it is afterwards; whoever decides may do so.
+    """Check and apply a decision of an authorised actor; return the team after it.
 
     Raises TeamNotFound, StaleVersion, InvalidStatusTransition, NotFound, InvalidForm,
     ChurchLimitReached, TournamentFull.
     """
-    change = change_of(decision, actor=actor)
-    decided = await locked(services, connection, decision.reference, change)
-    status = move(decided.status, decision.event, is_captain=actor == CAPTAIN_ACTOR)
-    if decision.event == TeamAction.CONFIRM and decision.reason is None:
-        await _require_ready(connection, decided)
-    for place, item in enumerate(decision.items):
-        await _reject_named(connection, decided, place, item)
-    return await apply_decision(services, connection, decided, decision, status, actor=actor)
+    request = decision_request(decision, actor=actor)
+    team = await lock_team(services, connection, decision.reference, request)
+    status = move(team.status, decision.action, is_captain=actor == CAPTAIN_ACTOR)
+    if decision.action == TeamAction.CONFIRM and decision.reason is None:
+        await _require_ready(connection, team)
+    for index, item in enumerate(decision.items):
+        await _reject_document(connection, team, index, item)
+    return await apply_decision(services, connection, team, decision, status, actor=actor)
 
 
-async def locked(
-    services: Services, connection: Connection, reference: str, change: Change
+async def lock_team(
+    services: Services, connection: Connection, reference: str, request: ChangeRequest
 ) -> LockedTeam:
-    """The team, locked, with the mark of the change. Raises TeamNotFound, StaleVersion."""
-    decided = await decisions.lock(connection, reference)
-    if decided is None:
+    """Lock the team and check its version. Raises TeamNotFound, StaleVersion.
+
+    `last_change` of the result is the fingerprint of `request`, for the update that follows.
+    """
+    team = await decisions.lock(connection, reference)
+    if team is None:
         raise TeamNotFound
-    require_version(services, change, decided.version, decided.last_change)
-    return replace(decided, last_change=fingerprint(services.secrets, change))
+    require_version(services, request, team.version, team.last_change)
+    return replace(team, last_change=fingerprint(services.secrets, request))
 
 
 def require_version(
-    services: Services, change: Change, version: int, last_change: bytes | None
+    services: Services, request: ChangeRequest, version: int, last_change: bytes | None
 ) -> None:
-    """Raises StaleVersion, which tells a repeat from a change of somebody else's."""
-    expected = change.expected_version
+    """Raises StaleVersion; its `isYours` is true if this same request made the last change."""
+    expected = request.expected_version
     if expected is None or version == expected:
         return
     is_yours = (
         version == expected + 1
         and last_change is not None
-        and verify_fingerprint(services.secrets, change, last_change)
+        and verify_fingerprint(services.secrets, request, last_change)
     )
     raise StaleVersion(
         "Your change was made already. Look at it again." if is_yours else None,
@@ -150,110 +218,177 @@ def require_version(
     )
 
 
-async def apply_decision(  # noqa: PLR0913 - what was decided, about which team, by whom
+async def apply_decision(  # noqa: PLR0913 - a decision, its team and its actor
     services: Services,
     connection: Connection,
-    decided: LockedTeam,
+    team: LockedTeam,
     decision: Decision,
     status: TeamStatus,
     *,
     actor: str,
 ) -> TeamRecord:
-    """Write all that belongs to the decision. Raises ChurchLimitReached, TournamentFull."""
+    """Write a checked decision with all its effects. Raises ChurchLimitReached, TournamentFull."""
     now = services.clock()
-    await _settle_places(connection, decided, status)
-    await decisions.set_status(connection, decided, status, now=now)
+    await _update_slots(connection, team, status)
+    await decisions.set_status(connection, team, status, now=now)
     await record_action(
         services,
         connection,
-        decided,
-        TeamActivity(actor=actor, action=ACTION_OF_EVENT[decision.event], reason=decision.reason),
-        items=[{"note": one.note, "document": one.document_id} for one in decision.items],
-        changes={"status": [decided.status.value, status.value]},
+        team,
+        TeamActivity(actor=actor, action=ACTION_OF_EVENT[decision.action], reason=decision.reason),
+        items=[{"note": item.note, "document": item.document_id} for item in decision.items],
+        changes={"status": [team.status.value, status.value]},
     )
-    if decision.event in _MAIL_OF_EVENT:
-        kind = _MAIL_OF_EVENT[decision.event]
-        await outbox.add(connection, kind=kind, payload={}, team_id=decided.id, now=now)
-    await owe_move(connection, decided.id, now=now)
-    return await read(connection, decided.id)
+    if decision.action in _MAIL_BY_ACTION:
+        kind = _MAIL_BY_ACTION[decision.action]
+        await outbox.add(connection, kind=kind, payload={}, team_id=team.id, now=now)
+    await enqueue_move(connection, team.id, now=now)
+    return await load_team(connection, team.id)
 
 
-async def record_action(  # noqa: PLR0913 - what was done, to which team, in whose words
+async def record_action(  # noqa: PLR0913 - an action, its team and its texts
     services: Services,
     connection: Connection,
-    decided: LockedTeam,
-    act: TeamActivity,
+    team: LockedTeam,
+    activity: TeamActivity,
     *,
     items: Sequence[Mapping[str, object]] = (),
     changes: Mapping[str, object],
 ) -> None:
-    """People's words go where they can be erased, `changes` to the audit log for good."""
+    """Record the action in the team's history and in the audit log.
+
+    Reason and items may contain personal data: they are in the history only, which is erased with
+    the team. `changes` go to the audit log, which is kept.
+    """
     now = services.clock()
     await decisions.add(
         connection,
-        decided,
+        team,
         at=now,
-        actor=act.actor,
-        action=act.action,
-        reason=act.reason,
+        actor=activity.actor,
+        action=activity.action,
+        reason=activity.reason,
         items=items,
     )
-    await audit.append(
+    await audit.record(
         connection,
+        activity.action,
+        actor=activity.actor,
         at=now,
-        actor=act.actor,
-        action=act.action,
-        team_id=decided.id,
-        request_id=current_request_id(),
-        changes={**changes, "version": [decided.version, decided.version + 1]},
+        team_id=team.id,
+        changes={**changes, "version": [team.version, team.version + 1]},
     )
 
 
-async def read(connection: Connection, team_id: UUID) -> TeamRecord:
+async def load_team(connection: Connection, team_id: UUID) -> TeamRecord:
     """Raises TeamNotFound."""
-    record = await teams.find_by_id(connection, team_id)
-    if record is None:
+    team = await teams.find_by_id(connection, team_id)
+    if team is None:
         raise TeamNotFound
-    return record
+    return team
 
 
-async def _require_ready(connection: Connection, decided: LockedTeam) -> None:
-    blockers = readiness_of(await read(connection, decided.id)).blockers
+async def review_document(  # noqa: PLR0913 - a document and the verdict
+    services: Services,
+    caller: Caller,
+    document_id: UUID,
+    *,
+    expected_version: int,
+    verdict: DocumentReview,
+    note: str | None,
+) -> TeamRecord:
+    """Accept or reject a document; return its team. Raises what `decide` raises, and NotFound."""
+    require_role(caller, Role.REVIEWER)
+    if verdict not in REVIEW_VERDICTS:
+        allowed = {"allowed": [verdict.value for verdict in REVIEW_VERDICTS]}
+        raise BadUserInput(
+            issue((*INPUT, "review"), IssueCode.VALUE_NOT_ALLOWED, allowed),
+            message="A document is ACCEPTED or REJECTED.",
+        )
+    is_required = verdict == DocumentReview.REJECTED
+    note = read_reason(note, "note") if is_required or not is_left_out(note) else None
+    request = ChangeRequest(
+        actor=caller.actor,
+        operation=Operation.REVIEW_DOCUMENT,
+        expected_version=expected_version,
+        content=(document_id, verdict, note),
+    )
+    return await services.database.run(
+        partial(_review_document, services, request, document_id, verdict, note)
+    )
+
+
+async def _review_document(  # noqa: PLR0913, PLR0917 - a document and the verdict
+    services: Services,
+    request: ChangeRequest,
+    document_id: UUID,
+    verdict: DocumentReview,
+    note: str | None,
+    connection: Connection,
+) -> TeamRecord:
+    now = services.clock()
+    document = await documents.find(connection, document_id)
+    if document is None or document.team_id is None:
+        raise NotFound("There is no such document.")
+    team = await lock_team(services, connection, document.team_id.hex, request)
+    if team.status not in (TeamStatus.PENDING, TeamStatus.CHANGES_REQUESTED):
+        raise refused(team.status, Operation.REVIEW_DOCUMENT)
+    if not await decisions.set_review(connection, team, document_id, verdict=verdict, note=note):
+        raise NotFound("There is no such document.")
+    await decisions.set_status(connection, team, team.status, now=now)
+    await audit.record(
+        connection,
+        AuditAction.DOCUMENT_REVIEWED,
+        actor=request.actor,
+        at=now,
+        team_id=team.id,
+        changes={
+            "document": document_id.hex,
+            "review": [document.review.value, verdict.value],
+        },
+    )
+
+    return await load_team(connection, team.id)
+
+
+async def _require_ready(connection: Connection, team: LockedTeam) -> None:
+    blockers = team_readiness(await load_team(connection, team.id)).blockers
     if blockers:
         raise refused(
-            decided.status,
+            team.status,
             Operation.CONFIRM_TEAM,
             message="The team is not ready. Review its documents, or say why it is confirmed"
             " without.",
-            blockers=[{"code": one.code, "message": one.message} for one in blockers],
+            blockers=[{"code": blocker.code, "message": blocker.message} for blocker in blockers],
         )
 
 
-async def _reject_named(
-    connection: Connection, decided: LockedTeam, place: int, item: ChangeItem
+async def _reject_document(
+    connection: Connection, team: LockedTeam, index: int, item: ChangeItem
 ) -> None:
     """Raises NotFound at the place of the item."""
     if item.document_id is None:
         return
-    wrong = issue((*INPUT, "items", place, "documentId"), IssueCode.ID_UNKNOWN)
+    unknown = issue((*INPUT, "items", index, "documentId"), IssueCode.ID_UNKNOWN)
     document_id = read_id(item.document_id)
     if document_id is None:
-        raise NotFound("There is no such document.", wrong)
-    found = await decisions.set_review(
-        connection, decided, document_id, verdict=DocumentReview.REJECTED, note=item.note
+        raise NotFound("There is no such document.", unknown)
+    is_rejected = await decisions.set_review(
+        connection, team, document_id, verdict=DocumentReview.REJECTED, note=item.note
     )
-    if not found:
-        raise NotFound("The team has no such document.", wrong)
+    if not is_rejected:
+        raise NotFound("The team has no such document.", unknown)
 
 
-async def _settle_places(connection: Connection, decided: LockedTeam, status: TeamStatus) -> None:
-    was_live, is_live = (one in LIVE_STATUSES for one in (decided.status, status))
+async def _update_slots(connection: Connection, team: LockedTeam, status: TeamStatus) -> None:
+    """Release or take the slots of church and tournament if the team stops or starts being live."""
+    was_live, is_live = team.status in LIVE_STATUSES, status in LIVE_STATUSES
     if was_live and not is_live:
-        await decisions.release_slots(connection, decided)
+        await decisions.release_slots(connection, team)
     if is_live and not was_live:
         rules = (await tournaments.get_active(connection)).rules
-        if not await decisions.take_church_slot(connection, decided):
+        if not await decisions.take_church_slot(connection, team):
             limit = rules.teams_per_church or 0
             raise ChurchLimitReached(limit=limit, registered=limit)
-        if not await decisions.take_tournament_slot(connection, decided):
+        if not await decisions.take_tournament_slot(connection, team):
             raise TournamentFull(capacity=rules.capacity or 0)

@@ -1,4 +1,4 @@
-"""Changing what a team registered with, whoever does it: the whole form is checked again."""
+"""Edits of a registered team: validate the whole form again, store and record the differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,9 +20,9 @@ from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
 from persistence.repositories import churches, decisions, documents, registration, team_updates
 from persistence.repositories.decisions import LockedTeam
 from persistence.repositories.team_updates import StoredPlayer
-from resolvers.documents.jobs import owe_deletions
+from resolvers.documents.jobs import enqueue_deletions
 from resolvers.services import Services
-from resolvers.teams.decisions import TeamActivity, read, record_action
+from resolvers.teams.decisions import TeamActivity, load_team, record_action
 
 _PERSON_FIELDS = ("name", "phone", "whatsapp", "email")
 _PLAYER_FIELDS = {
@@ -35,23 +35,25 @@ _PLAYER_FIELDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """A team's form as it is to be.
+    """The complete form of a team after an edit.
 
-    `ids` says who each entry of the squad is, None for somebody new. `places` are the parts of
-    the form that were given, and where the client gave them: what is wrong elsewhere was so
-    before, and is not the client's to answer for. `issues` were found already. `documents` is how
-    many are replaced with it, which is a change of the team too.
+    `player_ids` has the id of each entry of the squad, None for a new player. `paths` maps paths
+    of the form to paths of the client's input. Issues at other paths concern unchanged fields: they
+    are reported, at their path in the form, only if there are no others. `issues` are known
+    already. `documents` is the number of documents that the edit adds, which makes it a change even
+    if no field differs.
+
     """
 
     form: TeamForm
-    ids: tuple[UUID | None, ...]
-    places: Mapping[Path, Path]
+    player_ids: tuple[UUID | None, ...]
+    paths: Mapping[Path, Path]
     issues: tuple[Issue, ...] = ()
     documents: int = 0
 
 
-def form_of(team: TeamRecord, *, consent_version: str | None) -> TeamForm:
-    """What a team has, as the form that would be sent for it now."""
+def current_form(team: TeamRecord, *, consent_version: str | None) -> TeamForm:
+    """Return the form that would register the team as it is."""
     return TeamForm(
         team_name=team.name,
         church_name=team.church.name,
@@ -63,67 +65,67 @@ def form_of(team: TeamRecord, *, consent_version: str | None) -> TeamForm:
 
 
 def player_form(player: PlayerRecord) -> PlayerForm:
-    born = player.date_of_birth
+    birth = player.date_of_birth
     return PlayerForm(
         name=player.name,
         role=player.role.value if player.role else None,
         jersey_number=player.jersey_number,
-        date_of_birth=born.isoformat() if born else None,
+        date_of_birth=birth.isoformat() if birth else None,
     )
 
 
-def require_live(status: TeamStatus, attempted: Operation) -> None:
+def require_live(status: TeamStatus, operation: Operation) -> None:
     """Raises InvalidStatusTransition."""
     if status not in LIVE_STATUSES:
         raise refused(
-            status, attempted, message="The team plays no part any more. Reopen it first."
+            status, operation, message="The team plays no part any more. Reopen it first."
         )
 
 
-async def store(  # noqa: PLR0913, PLR0917 - what is changed, of which team, by whom
+async def apply_edit(  # noqa: PLR0913, PLR0917 - an edit, its team and its actor
     services: Services,
     connection: Connection,
-    decided: LockedTeam,
+    locked: LockedTeam,
     before: TeamRecord,
     edit: Edit,
     tournament: TournamentRecord,
-    act: TeamActivity,
+    activity: TeamActivity,
 ) -> TeamRecord:
-    """The team as it is afterwards; one that does not change keeps its version.
+    """Validate and store an edit; return the team after it, unchanged if nothing differs.
 
     Raises InvalidForm, ChurchLimitReached.
     """
     now = services.clock()
     rules, today = _rules(tournament.rules, before, edit), day_in(tournament.time_zone, now)
-    checked = check(edit.form, rules, today=today)
-    issues = first_issue_per_path((*remap_paths(checked.issues, edit.places), *edit.issues))
-    if checked.entry is None or issues:
-        raise InvalidForm(issues or checked.issues)
-    entry = checked.entry
+    validation = check(edit.form, rules, today=today)
+    issues = first_issue_per_path((*remap_paths(validation.issues, edit.paths), *edit.issues))
+    if validation.entry is None or issues:
+        raise InvalidForm(issues or validation.issues)
+    entry = validation.entry
     church_id = await churches.find_by_name(
-        connection, decided.tournament_id, entry.normalized_church_name
+        connection, locked.tournament_id, entry.normalized_church_name
     )
-    squad = _squad(before, entry, edit.ids, decided.next_position)
-    church_name = _church_name(before, entry, is_moved=church_id != decided.church_id)
+    squad = _squad(before, entry, edit.player_ids, locked.next_position)
+    church_name = _church_name(before, entry, is_moved=church_id != locked.church_id)
     differences = _differences(before, entry, squad, church_name=church_name)
     if not differences and not edit.documents:
         return before
-    if church_id != decided.church_id:
-        church_id = await _change_church(services, connection, decided, entry, tournament)
+    if church_id != locked.church_id:
+        church_id = await _change_church(services, connection, locked, entry, tournament)
     elif church_name != before.church.name:
-        await churches.rename(connection, decided.church_id, church_name)
+        await churches.rename(connection, locked.church_id, church_name)
     await team_updates.update_team(
         connection,
-        decided,
+        locked,
         entry,
         church_id=church_id,
-        next_position=max([decided.next_position, *(one.position + 1 for one in squad)]),
+        next_position=max([locked.next_position, *(player.position + 1 for player in squad)]),
         now=now,
     )
     await _store_squad(services, connection, before, squad)
     summary = _summary(differences, edit.documents)
-    await record_action(services, connection, decided, act, items=differences, changes=summary)
-    return await read(connection, decided.id)
+    await record_action(services, connection, locked, activity, items=differences, changes=summary)
+    return await load_team(connection, locked.id)
 
 
 def _summary(differences: Sequence[Mapping[str, object]], documents: int) -> dict[str, object]:
@@ -137,7 +139,10 @@ def _summary(differences: Sequence[Mapping[str, object]], documents: int) -> dic
 
 
 def _rules(rules: TournamentRules, before: TeamRecord, edit: Edit) -> TournamentRules:
-    """Rules that let a squad keep its size, or come nearer to limits that were changed since."""
+    """Relax the squad limits for a team that they do not fit.
+
+    After a change of the limits, a squad may keep its size or come closer to them.
+    """
     size, size_before = len(edit.form.players), len(before.players)
     if size >= size_before:
         rules = replace(rules, squad_min=min(rules.squad_min, size))
@@ -147,11 +152,12 @@ def _rules(rules: TournamentRules, before: TeamRecord, edit: Edit) -> Tournament
 
 
 def _squad(
-    before: TeamRecord, entry: TeamEntry, ids: Sequence[UUID | None], next_position: int
+    before: TeamRecord, entry: TeamEntry, player_ids: Sequence[UUID | None], next_position: int
 ) -> list[StoredPlayer]:
+    """Keep the positions of present players and number new ones from `next_position`."""
     positions = {player.id: player.position for player in before.players}
     squad = []
-    for player_id, player in zip(ids, entry.players, strict=True):
+    for player_id, player in zip(player_ids, entry.players, strict=True):
         if player_id in positions:
             stored = StoredPlayer(id=player_id, position=positions[player_id], entry=player)
         else:
@@ -164,16 +170,20 @@ def _squad(
 async def _store_squad(
     services: Services, connection: Connection, before: TeamRecord, squad: Sequence[StoredPlayer]
 ) -> None:
-    known = {player.id: player for player in before.players}
-    gone = known.keys() - {one.id for one in squad}
-    if gone:
-        given_up = await documents.delete_by_players(connection, gone)
-        await owe_deletions(connection, given_up, team_id=before.id, now=services.clock())
-        await team_updates.remove_players(connection, gone)
-    changed = [one for one in squad if one.id in known and _player_changes(known[one.id], one)]
+    present = {player.id: player for player in before.players}
+    removed = present.keys() - {player.id for player in squad}
+    if removed:
+        deleted = await documents.delete_by_players(connection, removed)
+        await enqueue_deletions(connection, deleted, team_id=before.id, now=services.clock())
+        await team_updates.remove_players(connection, removed)
+    changed = [
+        player
+        for player in squad
+        if player.id in present and _player_changes(present[player.id], player)
+    ]
     if changed:
         await team_updates.update_players(connection, changed)
-    added = [one for one in squad if one.id not in known]
+    added = [player for player in squad if player.id not in present]
     if added:
         await team_updates.add_players(connection, before.id, added)
 
@@ -181,18 +191,18 @@ async def _store_squad(
 async def _change_church(
     services: Services,
     connection: Connection,
-    decided: LockedTeam,
+    team: LockedTeam,
     entry: TeamEntry,
     tournament: TournamentRecord,
 ) -> UUID:
-    """The church that the entry names, with one team more; the old one has one less."""
+    """Take a slot of the church that the entry names and release the slot of the old one."""
     church = await registration.take_church_slot(
         connection, tournament, entry, now=services.clock()
     )
     if church is None:
         limit = tournament.rules.teams_per_church or 0
         raise ChurchLimitReached(limit=limit, registered=limit)
-    await decisions.release_church_slot(connection, decided.church_id)
+    await decisions.release_church_slot(connection, team.church_id)
     return church.id
 
 
@@ -205,52 +215,52 @@ def _church_name(before: TeamRecord, entry: TeamEntry, *, is_moved: bool) -> str
 def _differences(
     before: TeamRecord, entry: TeamEntry, squad: Sequence[StoredPlayer], *, church_name: str
 ) -> list[dict[str, object]]:
-    """Each field that differs, with its old and its new value."""
-    found = [
-        _change("teamName", before.name, entry.team_name),
-        _change("churchName", before.church.name, church_name),
+    """List the changed fields with old and new value. A player's fields start with the code."""
+    changes = [
+        _field_change("teamName", before.name, entry.team_name),
+        _field_change("churchName", before.church.name, church_name),
         *_person_changes("captain", before.captain, entry.captain),
         *_person_changes("viceCaptain", before.vice_captain, entry.vice_captain),
     ]
-    known = {player.id: player for player in before.players}
-    for one in squad:
-        code = player_code(before.code, one.position)
-        if one.id in known:
-            found += [
+    present = {player.id: player for player in before.players}
+    for player in squad:
+        code = player_code(before.code, player.position)
+        if player.id in present:
+            changes += [
                 {**change, "field": f"{code}.{change['field']}"}
-                for change in _player_changes(known[one.id], one)
+                for change in _player_changes(present[player.id], player)
             ]
         else:
-            found.append(_change(code, None, one.entry.name))
-    stay = {one.id for one in squad}
-    found += [
-        _change(player_code(before.code, player.position), player.name, None)
+            changes.append(_field_change(code, None, player.entry.name))
+    remaining = {player.id for player in squad}
+    changes += [
+        _field_change(player_code(before.code, player.position), player.name, None)
         for player in before.players
-        if player.id not in stay
+        if player.id not in remaining
     ]
-    return [change for change in found if change["old"] != change["new"]]
+    return [change for change in changes if change["old"] != change["new"]]
 
 
 def _person_changes(prefix: str, old: PersonEntry, new: PersonEntry) -> list[dict[str, object]]:
     return [
-        _change(f"{prefix}.{name}", getattr(old, name), getattr(new, name))
+        _field_change(f"{prefix}.{name}", getattr(old, name), getattr(new, name))
         for name in _PERSON_FIELDS
     ]
 
 
 def _player_changes(old: PlayerRecord, new: StoredPlayer) -> list[dict[str, object]]:
-    pairs = (
-        _change(shown, _plain(getattr(old, name)), _plain(getattr(new.entry, name)))
-        for name, shown in _PLAYER_FIELDS.items()
+    changes = (
+        _field_change(field, _to_json(getattr(old, name)), _to_json(getattr(new.entry, name)))
+        for name, field in _PLAYER_FIELDS.items()
     )
-    return [change for change in pairs if change["old"] != change["new"]]
+    return [change for change in changes if change["old"] != change["new"]]
 
 
-def _change(name: str, old: object, new: object) -> dict[str, object]:
+def _field_change(name: str, old: object, new: object) -> dict[str, object]:
     return {"field": name, "old": old, "new": new}
 
 
-def _plain(value: object) -> object:
+def _to_json(value: object) -> object:
     return value if value is None or isinstance(value, int | str) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Forgetting the people of a team: rows, files and what is owed to them."""
+"""Erasure of a team's personal data: rows, files and pending messages."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -8,19 +8,19 @@ import structlog
 from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
 from domain.teams.status import LIVE_STATUSES
-from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
-from persistence.repositories import audit, decisions, documents, team_updates
-from resolvers.documents.jobs import MOVE, owe_deletions
+from persistence.repositories import decisions, documents, team_updates
+from resolvers import audit
+from resolvers.documents.jobs import MOVE, enqueue_deletions
 from resolvers.services import Services
-from resolvers.teams.decisions import Change, locked
+from resolvers.teams.decisions import ChangeRequest, lock_team
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErasureResult:
-    """`documents` are those whose files are deleted through the outbox."""
+    """`documents` is the number of files whose deletion was enqueued."""
 
     code: str
     documents: int
@@ -29,16 +29,16 @@ class ErasureResult:
 async def erase_team(
     services: Services, caller: Caller, reference: str, *, expected_version: int
 ) -> ErasureResult:
-    """Once for all. What stays names nobody: the code, and that it was erased.
+    """Erase a team irrevocably; the audit log keeps its code, old status and document count.
 
     Raises Unauthenticated, Forbidden, TeamNotFound, StaleVersion.
     """
     require_role(caller, Role.OWNER)
-    erased = await services.database.run(
+    result = await services.database.run(
         partial(_erase, services, caller, reference, expected_version)
     )
-    log.info("team_erased", team=erased.code, documents=erased.documents)
-    return erased
+    log.info("team_erased", team=result.code, documents=result.documents)
+    return result
 
 
 async def _erase(
@@ -49,24 +49,26 @@ async def _erase(
     connection: Connection,
 ) -> ErasureResult:
     now = services.clock()
-    change = Change(actor=caller.actor, operation="eraseTeam", expected_version=expected_version)
-    decided = await locked(services, connection, reference, change)
-    if decided.status in LIVE_STATUSES:
-        await decisions.release_slots(connection, decided)
-    given_up = await documents.delete_by_team(connection, decided.id)
-    await owe_deletions(connection, given_up, team_id=decided.id, now=now)
-    await team_updates.delete_team(connection, decided, moves=MOVE)
-    await audit.append(
+    request = ChangeRequest(
+        actor=caller.actor, operation="eraseTeam", expected_version=expected_version
+    )
+    team = await lock_team(services, connection, reference, request)
+    if team.status in LIVE_STATUSES:
+        await decisions.release_slots(connection, team)
+    deleted = await documents.delete_by_team(connection, team.id)
+    await enqueue_deletions(connection, deleted, team_id=team.id, now=now)
+    await team_updates.delete_team(connection, team, moves=MOVE)
+    await audit.record(
         connection,
-        at=now,
+        AuditAction.TEAM_ERASED,
         actor=caller.actor,
-        action=AuditAction.TEAM_ERASED,
-        team_id=decided.id,
-        request_id=current_request_id(),
+        at=now,
+        team_id=team.id,
         changes={
-            "code": [decided.code, None],
-            "status": [decided.status.value, None],
-            "documents": [len(given_up), 0],
+            "code": [team.code, None],
+            "status": [team.status.value, None],
+            "documents": [len(deleted), 0],
         },
     )
-    return ErasureResult(code=decided.code, documents=len(given_up))
+
+    return ErasureResult(code=team.code, documents=len(deleted))

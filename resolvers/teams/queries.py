@@ -1,10 +1,11 @@
-"""What organisers look through: teams, players, counts, the audit log, the outbox."""
+"""Organisers' reads: teams, players, statistics, the audit log and the outbox."""
 
 from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
 from domain.auth.roles import Caller, Role, may, require_role
+from domain.errors.exceptions import TeamNotFound
 from domain.teams.codes import parse_player_code
 from persistence.fast import json_rendering
 from persistence.fast.json_rendering import JsonSql
@@ -18,6 +19,24 @@ from persistence.repositories.team_stats import DuplicatePlayer, TeamStats
 from resolvers.services import Services
 
 
+async def get_team(services: Services, caller: Caller, reference: str) -> TeamRecord:
+    """Return the team with this id or code. Raises Unauthenticated, TeamNotFound."""
+    require_role(caller, Role.VIEWER)
+    team = await services.database.read(partial(teams.find, reference=reference))
+    if team is None:
+        raise TeamNotFound
+    return team
+
+
+async def team_json(services: Services, caller: Caller, reference: str, text: JsonSql) -> str:
+    """Render the team as JSON in PostgreSQL. Raises Unauthenticated, Forbidden, TeamNotFound."""
+    require_role(caller, Role.REVIEWER)
+    row = await json_rendering.find_team(services.database, reference, text)
+    if row is None:
+        raise TeamNotFound
+    return str(row["printed"])
+
+
 async def team_page(
     services: Services, caller: Caller, listing: TeamQuery, *, parts: Include
 ) -> Page[TeamRecord]:
@@ -29,10 +48,10 @@ async def team_page(
     )
 
 
-async def team_text_page(
+async def team_json_page(
     services: Services, caller: Caller, listing: TeamQuery, *, text: JsonSql
 ) -> Page[str]:
-    """The teams as PostgreSQL prints them, contacts included. Raises Unauthenticated, Forbidden."""
+    """Render teams with contacts as JSON in PostgreSQL. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
     return await json_rendering.team_page(services.database, listing, text)
 
@@ -43,10 +62,10 @@ async def team_count(services: Services, caller: Caller, *, wanted: TeamFilter) 
     )
 
 
-async def player(
+async def find_player(
     services: Services, caller: Caller, code: str
 ) -> tuple[TeamRecord, PlayerRecord] | None:
-    """The player with this code, and the whole team. Raises Unauthenticated."""
+    """Return the player with this code and the player's team. Raises Unauthenticated."""
     require_role(caller, Role.VIEWER)
     parsed = parse_player_code(code)
     if parsed is None:
@@ -55,17 +74,17 @@ async def player(
     team = await services.database.read(partial(teams.find, reference=team_code))
     if team is None or team.code != team_code:
         return None
-    return next(((team, one) for one in team.players if one.position == position), None)
+    return next(((team, player) for player in team.players if player.position == position), None)
 
 
-async def player_text(services: Services, caller: Caller, code: str, text: JsonSql) -> str | None:
-    """The player as PostgreSQL prints it. Raises Unauthenticated, Forbidden."""
+async def player_json(services: Services, caller: Caller, code: str, text: JsonSql) -> str | None:
+    """Render the player as JSON in PostgreSQL. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
     parsed = parse_player_code(code)
     return await json_rendering.find_player(services.database, *parsed, text) if parsed else None
 
 
-async def stats(services: Services, caller: Caller) -> TeamStats:
+async def statistics(services: Services, caller: Caller) -> TeamStats:
     """Raises Unauthenticated."""
     require_role(caller, Role.VIEWER)
     return await services.database.read(team_stats.get_stats)
@@ -74,7 +93,7 @@ async def stats(services: Services, caller: Caller) -> TeamStats:
 async def audit_page(
     services: Services, caller: Caller, *, wanted: AuditFilter, part: PageRequest
 ) -> Page[AuditRecord]:
-    """The newest first. Raises Unauthenticated, Forbidden."""
+    """Return audit events, newest first. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
     return await services.database.read(partial(audit.page, filters=wanted, request=part))
 
@@ -86,7 +105,7 @@ async def audit_count(services: Services, *, wanted: AuditFilter) -> int:
 async def delivery_page(
     services: Services, caller: Caller, *, wanted: DeliveryFilter, part: PageRequest
 ) -> Page[DeliveryRecord]:
-    """The newest first. Raises Unauthenticated, Forbidden."""
+    """Return outbox messages, newest first. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
     return await services.database.read(partial(outbox.page, filters=wanted, request=part))
 
@@ -95,19 +114,24 @@ async def delivery_count(services: Services, *, wanted: DeliveryFilter) -> int:
     return await services.database.read(partial(outbox.count, filters=wanted))
 
 
-async def histories(services: Services, team_ids: Sequence[UUID]) -> list[list[AuditRecord]]:
-    """The last that happened to each team, the oldest first; in the order of the ids."""
-    found: dict[UUID | None, list[AuditRecord]] = {}
+async def team_histories(services: Services, team_ids: Sequence[UUID]) -> list[list[AuditRecord]]:
+    """Return the latest events of each team, oldest first, in the order of the ids."""
+    histories: dict[UUID | None, list[AuditRecord]] = {}
     for event in await services.database.read(partial(audit.list_by_teams, team_ids=team_ids)):
-        found.setdefault(event.team_id, []).append(event)
-    return [found.get(one, []) for one in team_ids]
+        histories.setdefault(event.team_id, []).append(event)
+    return [histories.get(team_id, []) for team_id in team_ids]
 
 
-async def same_players(services: Services, team_ids: Sequence[UUID]) -> list[list[DuplicatePlayer]]:
-    """Which players of each of these teams are in another live one; in the order of the ids."""
-    found: dict[UUID, list[DuplicatePlayer]] = {}
-    for same in await services.database.read(
+async def possible_duplicates(
+    services: Services, team_ids: Sequence[UUID]
+) -> list[list[DuplicatePlayer]]:
+    """Return each team's players who also seem to play in another live team.
+
+    The lists are in the order of the ids.
+    """
+    duplicates: dict[UUID, list[DuplicatePlayer]] = {}
+    for player in await services.database.read(
         partial(team_stats.list_duplicate_players, team_ids=team_ids)
     ):
-        found.setdefault(same.team_id, []).append(same)
-    return [found.get(one, []) for one in team_ids]
+        duplicates.setdefault(player.team_id, []).append(player)
+    return [duplicates.get(team_id, []) for team_id in team_ids]

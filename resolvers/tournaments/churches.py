@@ -1,4 +1,4 @@
-"""One church that registered under two names."""
+"""Merge of a church that registered under two names."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +10,11 @@ from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
 from domain.errors.exceptions import BadUserInput, IssueCode, NotFound
 from domain.errors.issues import INPUT, issue
-from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.records import ChurchRecord
-from persistence.repositories import audit, churches
+from persistence.repositories import churches
 from persistence.repositories.churches import MergedChurch, SameTeamName
+from resolvers import audit
 from resolvers.services import Services
 
 log = structlog.get_logger(__name__)
@@ -24,15 +24,20 @@ _INTO = (*INPUT, "intoChurchId")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Merged:
-    """`church` may have more live teams than its limit now: then it gets no further one."""
+class MergeResult:
+    """The remaining church and the number of moved teams.
+
+    The church may exceed its limit of live teams; then it cannot register another one.
+    """
 
     church: ChurchRecord
     teams: int
 
 
-async def merge(services: Services, caller: Caller, church_id: UUID, into: UUID) -> Merged:
-    """The first church is an alias of the second from now on.
+async def merge_churches(
+    services: Services, caller: Caller, church_id: UUID, into: UUID
+) -> MergeResult:
+    """Move the teams of one church to another; the first name becomes an alias of the second.
 
     Raises Unauthenticated, Forbidden, and BadUserInput or NotFound with the place of the church.
     """
@@ -40,14 +45,14 @@ async def merge(services: Services, caller: Caller, church_id: UUID, into: UUID)
     if church_id == into:
         raise BadUserInput(issue(_INTO, IssueCode.SAME_CHURCH))
     try:
-        merged = await services.database.run(partial(_merge, services, caller, (church_id, into)))
+        result = await services.database.run(partial(_merge, services, caller, (church_id, into)))
     except SameTeamName as error:
         raise BadUserInput(
             issue(_CHURCH, IssueCode.DUPLICATE_TEAM_NAME),
             message="Both churches have a live team of the same name. Rename one of them first.",
         ) from error
-    log.info("churches_merged", teams=merged.teams)
-    return merged
+    log.info("churches_merged", teams=result.teams)
+    return result
 
 
 async def _merge(
@@ -55,22 +60,22 @@ async def _merge(
     caller: Caller,
     church_ids: tuple[UUID, UUID],
     connection: Connection,
-) -> Merged:
-    found = await churches.lock_pair(connection, church_ids)
+) -> MergeResult:
+    pair = await churches.lock_pair(connection, church_ids)
     unknown = [
         issue(path, IssueCode.ID_UNKNOWN)
-        for path, one in zip((_CHURCH, _INTO), church_ids, strict=True)
-        if one not in found
+        for path, church_id in zip((_CHURCH, _INTO), church_ids, strict=True)
+        if church_id not in pair
     ]
     if unknown:
         raise NotFound("There is no such church.", *unknown)
-    gone, stays = (found[one] for one in church_ids)
-    if gone.tournament_id != stays.tournament_id:
+    source, target = (pair[church_id] for church_id in church_ids)
+    if source.tournament_id != target.tournament_id:
         raise BadUserInput(issue(_INTO, IssueCode.SEASONS_DIFFER))
-    moved = await churches.move_teams(connection, gone, stays, now=services.clock())
-    church = await churches.delete_merged(connection, gone, stays)
-    await _record(services, caller, connection, (gone, stays), moved)
-    return Merged(church=church, teams=len(moved))
+    team_ids = await churches.move_teams(connection, source, target, now=services.clock())
+    church = await churches.delete_merged(connection, source, target)
+    await _record(services, caller, connection, (source, target), team_ids)
+    return MergeResult(church=church, teams=len(team_ids))
 
 
 async def _record(
@@ -78,17 +83,19 @@ async def _record(
     caller: Caller,
     connection: Connection,
     pair: tuple[MergedChurch, MergedChurch],
-    moved: list[UUID],
+    team_ids: list[UUID],
 ) -> None:
-    """Once for the churches, and once for each team."""
-    changes = {"church": [one.id.hex for one in pair], "name": [one.name for one in pair]}
-    for team_id in (None, *moved):
-        await audit.append(
+    """Record an event for the churches and one for each team."""
+    changes: dict[str, object] = {
+        "church": [church.id.hex for church in pair],
+        "name": [church.name for church in pair],
+    }
+    for team_id in (None, *team_ids):
+        await audit.record(
             connection,
-            at=services.clock(),
+            AuditAction.CHURCH_MERGED if team_id is None else AuditAction.TEAM_CHURCH_MERGED,
             actor=caller.actor,
-            action=AuditAction.CHURCH_MERGED if team_id is None else AuditAction.TEAM_CHURCH_MERGED,
+            at=services.clock(),
             team_id=team_id,
-            request_id=current_request_id(),
-            changes=changes if team_id else {**changes, "teams": len(moved)},
+            changes=changes if team_id else {**changes, "teams": len(team_ids)},
         )

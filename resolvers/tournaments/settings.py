@@ -1,4 +1,4 @@
-"""What organisers set of the open season."""
+"""Settings of the current tournament."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,22 +15,22 @@ from domain.errors.issues import first_issue_per_path
 from domain.naming import camel_case
 from domain.tournament_settings import issue_of, order_issues, read_changes
 from domain.tournaments import RegistrationState
-from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.records import TournamentRecord
-from persistence.repositories import audit, tournaments
+from persistence.repositories import tournaments
+from resolvers import audit
 from resolvers.security.secrets import fingerprint
 from resolvers.services import Services
-from resolvers.teams.decisions import Change, require_version
-from resolvers.tournaments.queries import state_of
+from resolvers.teams.decisions import ChangeRequest, require_version
+from resolvers.tournaments.queries import current_state
 
 log = structlog.get_logger(__name__)
 
-_OF_RULES = (
+_RULE_FIELDS = (
     "squad_min squad_max teams_per_church capacity opens_at closes_at required_documents"
     " consent_version"
 ).split()
-_OWN = "name venue time_zone fee_amount fee_currency upi_id upi_payee".split()
+_TOURNAMENT_FIELDS = "name venue time_zone fee_amount fee_currency upi_id upi_payee".split()
 
 
 async def update_tournament(
@@ -40,93 +40,97 @@ async def update_tournament(
     *,
     expected_version: int | None = None,
 ) -> tuple[TournamentRecord, RegistrationState]:
-    """`changes` are columns; what is not among them stays. Holds from the next request on.
+    """Change the given columns, effective from the next request on.
 
-    Without `expected_version` the last of two wins. Raises Unauthenticated, Forbidden,
-    InvalidForm, StaleVersion.
+    Without `expected_version` the last of two concurrent changes wins.
+
+    Raises Unauthenticated, Forbidden, InvalidForm, StaleVersion.
     """
     require_role(caller, Role.OWNER)
     changes, issues = read_changes(changes)
-    change = Change(
+    request = ChangeRequest(
         actor=caller.actor,
         operation="updateTournament",
         expected_version=expected_version,
         content=changes,
     )
-    updated = await services.database.supersede(partial(_update, services, change, changes, issues))
+    updated = await services.database.supersede(
+        partial(_update, services, request, changes, issues)
+    )
     log.info("tournament_updated", fields=sorted(changes))
     return updated
 
 
 async def _update(
     services: Services,
-    change: Change,
+    request: ChangeRequest,
     changes: Mapping[str, Any],
     issues: Sequence[Issue],
     connection: Connection,
 ) -> tuple[TournamentRecord, RegistrationState]:
     before = await tournaments.lock_active(connection)
-    require_version(services, change, before.version, before.last_change)
+    require_version(services, request, before.version, before.last_change)
     stored = _values(before)
-    await _require_right(connection, changes, stored, issues)
+    await _require_valid(connection, changes, stored, issues)
     differences = {
-        name: [_plain(stored[name]), _plain(value)]
+        name: [_to_json(stored[name]), _to_json(value)]
         for name, value in changes.items()
         if value != stored[name]
     }
     if not differences:
-        return before, state_of(before, services.clock())
+        return before, current_state(before, services.clock())
     await tournaments.change(
         connection,
         before.id,
-        {name: _stored(changes[name]) for name in differences},
-        last_change=fingerprint(services.secrets, change),
+        {name: _to_column(changes[name]) for name in differences},
+        last_change=fingerprint(services.secrets, request),
     )
-    await audit.append(
+    await audit.record(
         connection,
+        AuditAction.TOURNAMENT_UPDATED,
+        actor=request.actor,
         at=services.clock(),
-        actor=change.actor,
-        action=AuditAction.TOURNAMENT_UPDATED,
-        team_id=None,
-        request_id=current_request_id(),
         changes={camel_case(name): pair for name, pair in differences.items()},
     )
     after = await tournaments.get_active(connection)
-    return after, state_of(after, services.clock())
+    return after, current_state(after, services.clock())
 
 
-async def _require_right(
+async def _require_valid(
     connection: Connection,
     changes: Mapping[str, Any],
     stored: Mapping[str, Any],
     issues: Sequence[Issue],
 ) -> None:
-    """Raises InvalidForm with `issues` and what is wrong with the whole."""
-    wrong = {one.path for one in issues}
-    right = {
+    """Check the valid changes together with the stored values.
+
+    Raises InvalidForm with `issues` and the new ones.
+    """
+    invalid_paths = {issue.path for issue in issues}
+    valid = {
         name: value
         for name, value in changes.items()
-        if issue_of(name, IssueCode.VALUE_REQUIRED).path not in wrong
+        if issue_of(name, IssueCode.VALUE_REQUIRED).path not in invalid_paths
     }
-    found = [*issues, *order_issues({**stored, **right}, right)]
-    zone = right.get("time_zone")
-    if zone is not None and not await tournaments.time_zone_exists(connection, zone):
-        found.append(issue_of("time_zone", IssueCode.TIME_ZONE_UNKNOWN))
-    if found:
-        raise InvalidForm(first_issue_per_path(found))
+    all_issues = [*issues, *order_issues({**stored, **valid}, valid)]
+    time_zone = valid.get("time_zone")
+    if time_zone is not None and not await tournaments.time_zone_exists(connection, time_zone):
+        all_issues.append(issue_of("time_zone", IssueCode.TIME_ZONE_UNKNOWN))
+    if all_issues:
+        raise InvalidForm(first_issue_per_path(all_issues))
 
 
-def _values(record: TournamentRecord) -> dict[str, Any]:
-    own = {name: getattr(record, name) for name in _OWN}
-    return own | {name: getattr(record.rules, name) for name in _OF_RULES}
+def _values(tournament: TournamentRecord) -> dict[str, Any]:
+    values = {name: getattr(tournament, name) for name in _TOURNAMENT_FIELDS}
+    return values | {name: getattr(tournament.rules, name) for name in _RULE_FIELDS}
 
 
-def _stored(value: Any) -> Any:
+def _to_column(value: Any) -> Any:
     return [kind.value for kind in value] if isinstance(value, tuple) else value
 
 
-def _plain(value: Any) -> Any:
-    """For the audit log, whose changes are JSON."""
+def _to_json(value: Any) -> Any:
+    """Convert a value for the audit log."""
     if isinstance(value, tuple):
-        return _stored(value)
+        return _to_column(value)
     return utc_text(value) if isinstance(value, datetime) else value

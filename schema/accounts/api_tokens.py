@@ -96,7 +96,7 @@ async def create_api_token(
         key=resolve_idempotency_key(context.idempotency_key, None),
     )
     return CreateApiTokenPayload(
-        token=made.text,
+        token=made.token,
         signing_secret=made.signing_secret,
         api_token=ApiToken.from_record(made.record),
         replayed=made.is_replay,

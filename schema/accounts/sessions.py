@@ -106,7 +106,7 @@ OrganiserId = Annotated[
 
 async def me(info: Info) -> Organiser | None:
     context = info.context
-    return Organiser.from_record(await accounts.me(context.services, context.caller))
+    return Organiser.from_record(await accounts.current_organiser(context.services, context.caller))
 
 
 async def sessions(info: Info, organiser_id: OrganiserId = None) -> list[Session]:

@@ -85,7 +85,7 @@ async def disable_totp(
 async def _count_attempt(info: Info, *, is_code: bool) -> str:
     """Guesses from an open browser count as failed sign-ins of its account."""
     context = info.context
-    organiser = await accounts.me(context.services, context.caller)
+    organiser = await accounts.current_organiser(context.services, context.caller)
     account = accounts.account_key(organiser.email)
     await context.door.count_sign_in(account)
     if is_code:

@@ -20,7 +20,7 @@ from strawberry.schema.schema import validate_document
 from domain.auth.roles import Caller, Role, may
 from domain.errors.exceptions import GraphqlValidationFailed, MalformedRequest, QueryTooComplex
 from domain.tournament_settings import NUMBERS
-from resolvers.tournaments.queries import squad_max
+from resolvers.tournaments.queries import max_squad_size
 from schema.context import Context
 from schema.limits.complexity import (
     OF_SQUADS,
@@ -209,7 +209,7 @@ async def cost_of(
     usual = cost()
     if largest == usual:
         return usual
-    return cost(squad=max(SQUAD_USUAL, await squad_max(context.services)))
+    return cost(squad=max(SQUAD_USUAL, await max_squad_size(context.services)))
 
 
 def require_within_budget(cost: int, caller: Caller) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import strawberry
 from strawberry import argument, field
 
-from resolvers.operations import breakers
+from resolvers.operations import health
 from schema.context import Info
 from schema.operations.health import HealthCheck
 
@@ -24,5 +24,5 @@ async def reset_breaker(
     info: Info, input: Annotated[ResetBreakerInput, argument(description="The service.")]
 ) -> ResetBreakerPayload | None:
     context = info.context
-    check = await breakers.reset_breaker(context.services, context.caller, input.name)
+    check = await health.reset_breaker(context.services, context.caller, input.name)
     return ResetBreakerPayload(check=HealthCheck.from_check(check))

@@ -5,8 +5,7 @@ from typing import Self
 import strawberry
 from strawberry import field
 
-from resolvers.tournaments.queries import Check
-from resolvers.tournaments.queries import Health as HealthRecord
+from resolvers.operations.health import CheckResult, HealthReport
 from schema.enums import HealthStatus
 
 
@@ -22,7 +21,7 @@ class HealthCheck:
     )
 
     @classmethod
-    def from_check(cls, check: Check) -> Self:
+    def from_check(cls, check: CheckResult) -> Self:
         return cls(name=check.name, status=HealthStatus(check.status), latency_ms=check.latency_ms)
 
 
@@ -35,7 +34,7 @@ class Health:
     checks: list[HealthCheck] = field(description="One per part.")
 
     @classmethod
-    def from_health(cls, health: HealthRecord, version: str) -> Self:
+    def from_health(cls, health: HealthReport, version: str) -> Self:
         return cls(
             status=HealthStatus(health.status),
             version=version,

@@ -9,7 +9,7 @@ from domain.errors.exceptions import DomainError
 from domain.teams.status import TeamAction
 from persistence.records import TeamRecord
 from resolvers.teams import bulk
-from resolvers.teams.bulk import Decisions
+from resolvers.teams.bulk import BulkDecision
 from schema.context import Info
 from schema.enums import ErrorCode
 from schema.scalars import JSON
@@ -94,12 +94,12 @@ async def reject_teams(
 
 
 async def _results(
-    info: Info, teams: list[TeamVersionInput], event: TeamAction, reason: str | None
+    info: Info, teams: list[TeamVersionInput], action: TeamAction, reason: str | None
 ) -> list[DecisionResult]:
     context = info.context
     seen = [(one.team_id, one.expected_version) for one in teams]
-    wanted = Decisions(event=event, reason=reason, teams=seen)
-    outcomes = await bulk.decide_each(context.services, context.caller, wanted)
+    wanted = BulkDecision(action=action, reason=reason, teams=seen)
+    outcomes = await bulk.decide_bulk(context.services, context.caller, wanted)
     return [
         DecisionResult.from_outcome(one.team_id, outcome)
         for one, outcome in zip(teams, outcomes, strict=True)

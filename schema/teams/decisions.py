@@ -9,7 +9,7 @@ from domain.auth.roles import Role
 from domain.errors.exceptions import NotFound
 from domain.ids import read_id
 from domain.teams.status import TeamAction
-from resolvers.teams import review
+from resolvers.teams import decisions
 from resolvers.teams.decisions import ChangeItem, Decision
 from schema.context import Info
 from schema.enums import DocumentReview
@@ -117,7 +117,7 @@ async def confirm_team(
     decision = Decision(
         reference=input.team_id,
         expected_version=input.expected_version,
-        event=TeamAction.CONFIRM,
+        action=TeamAction.CONFIRM,
         reason=input.override_reason,
     )
     return ConfirmTeamPayload(team=await _decide(info, decision))
@@ -147,7 +147,7 @@ async def request_changes(
     decision = Decision(
         reference=input.team_id,
         expected_version=input.expected_version,
-        event=TeamAction.REQUEST_CHANGES,
+        action=TeamAction.REQUEST_CHANGES,
         items=[ChangeItem(note=one.note, document_id=one.document_id) for one in input.items],
     )
     return RequestChangesPayload(team=await _decide(info, decision))
@@ -160,7 +160,7 @@ async def review_document(
     document_id = read_id(input.document_id)
     if document_id is None:
         raise NotFound("There is no such document.")
-    record = await review.review_document(
+    record = await decisions.review_document(
         context.services,
         caller,
         document_id,
@@ -172,17 +172,17 @@ async def review_document(
 
 
 def _with_reason(
-    input: RejectTeamInput | ReopenTeamInput | WithdrawTeamInput, event: TeamAction
+    input: RejectTeamInput | ReopenTeamInput | WithdrawTeamInput, action: TeamAction
 ) -> Decision:
     return Decision(
         reference=input.team_id,
         expected_version=input.expected_version,
-        event=event,
+        action=action,
         reason=input.reason,
     )
 
 
 async def _decide(info: Info, decision: Decision) -> Team:
     context = info.context
-    record = await review.decide(context.services, context.caller, decision)
+    record = await decisions.decide(context.services, context.caller, decision)
     return Team.from_record(record)

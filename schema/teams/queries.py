@@ -15,7 +15,7 @@ from domain.teams.status import LIVE_STATUSES
 from persistence.repositories.team_search import Include, TeamQuery, keyset_order
 from persistence.repositories.team_search import TeamFilter as TeamSearch
 from persistence.repositories.team_stats import TeamStats as TeamStatsRecord
-from resolvers.teams import queries, review
+from resolvers.teams import queries
 from schema.compiled.sql_json import printed, shown
 from schema.context import Info
 from schema.enums import DocumentReview, OrderDirection, TeamOrderField, TeamStatus
@@ -151,7 +151,7 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     is_masked = not may(caller, Role.REVIEWER)
     text = printed(info, shows_all=not is_masked)
     if text is not None:
-        texts = await queries.team_text_page(services, caller, listing, text=text)
+        texts = await queries.team_json_page(services, caller, listing, text=text)
         return Connection.from_page(texts, keys, shown, count=count)
     selected = selected_names(info)
     parts = Include(
@@ -179,9 +179,9 @@ async def team(
     text = printed(info, shows_all=not is_masked)
     try:
         if text is not None:
-            rendered: Team = shown(await review.team_text(services, caller, reference, text))
+            rendered: Team = shown(await queries.team_json(services, caller, reference, text))
             return rendered
-        record = await review.team(services, caller, reference)
+        record = await queries.get_team(services, caller, reference)
     except TeamNotFound:
         return None
     return Team.from_record(record, is_masked=is_masked)
@@ -195,9 +195,9 @@ async def player(
     is_masked = not may(caller, Role.REVIEWER)
     text = printed(info, shows_all=not is_masked)
     if text is not None:
-        line = await queries.player_text(services, caller, code, text)
+        line = await queries.player_json(services, caller, code, text)
         return None if line is None else shown(line)
-    found = await queries.player(services, caller, code)
+    found = await queries.find_player(services, caller, code)
     if found is None:
         return None
     owner, record = found
@@ -206,4 +206,4 @@ async def player(
 
 async def team_stats(info: Info) -> TeamStats:
     caller = require_caller(info, Role.VIEWER)
-    return TeamStats.from_record(await queries.stats(info.context.services, caller))
+    return TeamStats.from_record(await queries.statistics(info.context.services, caller))

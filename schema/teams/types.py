@@ -17,7 +17,7 @@ from persistence.records import (
     TeamRecord,
 )
 from resolvers.registration.register import RegistrationResult
-from resolvers.teams.decisions import readiness_of
+from resolvers.teams.decisions import team_readiness
 from schema.context import Info
 from schema.documents import Document
 from schema.enums import PlayerRole, TeamStatus
@@ -118,7 +118,7 @@ class Player(Node):
 
 
 def _readiness(root: strawberry.Parent["Team"]) -> Readiness:
-    shown = Readiness.from_readiness(readiness_of(root.record), root.record)
+    shown = Readiness.from_readiness(team_readiness(root.record), root.record)
     if not root.shows_people:
         shown.blockers, shown.next_operation = [], None
     return shown

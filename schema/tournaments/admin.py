@@ -121,7 +121,7 @@ async def merge_churches(
     info: Info, input: Annotated[MergeChurchesInput, argument(description="Which.")]
 ) -> MergeChurchesPayload | None:
     caller = require_caller(info, Role.OWNER)
-    merged = await churches.merge(
+    merged = await churches.merge_churches(
         info.context.services,
         caller,
         parse_id(input.church_id, "input", "churchId"),

@@ -24,7 +24,7 @@ from persistence.engine import migrate, notifications
 from resilience import background_tasks as backgrounds
 from resolvers.operations import maintenance, outbox
 from tests.databases import dsn
-from tests.processes import free_port, until
+from tests.server_processes import free_port, wait_until
 from web.rate_limiting import limiter as rates
 
 MODULE = "needed_by_the_first_team"
@@ -64,7 +64,7 @@ class Application:
         address = f"http://127.0.0.1:{door.getsockname()[1]}"
         served = asyncio.create_task(self.server.serve([door]))
         try:
-            await until(lambda: self.server.started or served.done(), "the server has started")
+            await wait_until(lambda: self.server.started or served.done(), "the server has started")
             async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
                 self.client = client
                 yield self
@@ -294,10 +294,10 @@ async def test_fault_is_shown_logged_once_and_gone_by_itself(app, task):
                 return await app.health() == ("OK", set())
 
             try:
-                await until(is_shown, f"the fault of {task} is shown")
+                await wait_until(is_shown, f"the fault of {task} is shown")
             finally:
                 await fault.mend(app)
-            await until(is_well, f"{task} works again")
+            await wait_until(is_well, f"{task} works again")
             assert task in app.tasks
 
     assert len(told(logs, fault.event, task)) == 1
@@ -306,7 +306,9 @@ async def test_fault_is_shown_logged_once_and_gone_by_itself(app, task):
 
 async def test_every_task_is_supervised_and_has_a_fault_here(app):
     async with app.running():
-        await until(lambda: not app.unsupervised(), "tasks that serve no request are supervised")
+        await wait_until(
+            lambda: not app.unsupervised(), "tasks that serve no request are supervised"
+        )
         tasks = app.tasks
 
         forgotten = asyncio.create_task(asyncio.sleep(600), name="forgotten")

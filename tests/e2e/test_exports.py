@@ -12,7 +12,7 @@ from benchmarks.fill import fill
 from domain.auth.roles import SYSTEM
 from domain.spreadsheets import ExportFormat
 from persistence.repositories.team_search import TeamFilter
-from resolvers.exports.export import make_link
+from resolvers.exports.export import create_link
 from tests.accounts import with_real_clock
 from tests.databases import dsn
 from tests.server_processes import PATIENCE_SECONDS, wait_until
@@ -44,7 +44,7 @@ async def postgres(own_url):
 
 def address(services, kind: ExportFormat) -> str:
     """The secret of the tests is the server's too."""
-    return make_link(with_real_clock(services), SYSTEM, kind, TeamFilter())[0]
+    return create_link(with_real_clock(services), SYSTEM, kind, TeamFilter())[0]
 
 
 async def begin(server, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -5,9 +5,9 @@ import asyncio
 import asyncpg
 import pytest
 
-from tests import files
+from tests import sample_files
 from tests.databases import dsn
-from tests.sending import opened, put
+from tests.uploading import open_upload, put
 
 UPLOADS = 8
 SIZE = 60_000
@@ -62,9 +62,9 @@ async def test_upload_that_two_addresses_begin_at_once_is_stored_once(
     started = [make_server(**variables) for _ in range(servers)]
     await asyncio.gather(*(server.start() for server in started))
     async with started[0].client() as one, started[-1].client() as other:
-        contents = [files.large_png(SIZE, color) for color in range(10, 10 + UPLOADS)]
+        contents = [sample_files.large_png(SIZE, color) for color in range(10, 10 + UPLOADS)]
         sent = [
-            (await opened(one, "PHOTO", content, contentType="image/png"), content)
+            (await open_upload(one, "PHOTO", content, contentType="image/png"), content)
             for content in contents
         ]
 

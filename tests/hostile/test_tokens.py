@@ -20,7 +20,13 @@ from resolvers.captain import access as captain_access
 from resolvers.documents import uploads
 from resolvers.exports import export as exports
 from resolvers.security import signed_links
-from resolvers.security.secrets import is_same, manage_token, read_signed, sign, verify_manage_token
+from resolvers.security.secrets import (
+    constant_time_equal,
+    manage_token,
+    sign,
+    verify_manage_token,
+    verify_signed,
+)
 from tests import factories
 from tests.accounts import (
     PASSWORD,
@@ -168,10 +174,10 @@ async def test_the_metrics_token_is_compared_as_bytes(settings_with, database, d
 async def test_what_is_signed_is_read_and_nothing_else(services):
     signed = sign(services.secrets, "a purpose", ["a", 1])
 
-    assert read_signed(services.secrets, "a purpose", signed) == ["a", 1]
-    assert read_signed(services.secrets, "another", signed) is None
+    assert verify_signed(services.secrets, "a purpose", signed) == ["a", 1]
+    assert verify_signed(services.secrets, "another", signed) is None
     for text in odd_texts(signed):
-        assert read_signed(services.secrets, "a purpose", text) is None
+        assert verify_signed(services.secrets, "a purpose", text) is None
 
 
 async def test_secrets_of_any_text_are_compared(services):
@@ -182,17 +188,17 @@ async def test_secrets_of_any_text_are_compared(services):
     for text in odd_texts(token):
         assert not verify_manage_token(services.secrets, text)
     for text in ODD:
-        assert is_same(text, text)
-        assert not is_same(text, f"{text}x")
+        assert constant_time_equal(text, text)
+        assert not constant_time_equal(text, f"{text}x")
 
 
 async def test_use_cases_refuse_any_text_by_their_own_errors(services):
     owner = await new_caller(services, Role.OWNER)
-    link, _ = signed_links.sign_link(services, owner, exports.LINK, "CSV", "{}")
+    link, _ = signed_links.sign_link(services, owner, exports.LINK_PURPOSE, "CSV", "{}")
 
     for text in odd_texts(link):
         with pytest.raises(NotFound):
-            signed_links.read_link(services, exports.LINK, text)
+            signed_links.read_link(services, exports.LINK_PURPOSE, text)
         with pytest.raises((NotFound, UploadExpired)):
             uploads.read_ticket(services, text)
     for text in odd_texts(DECOY):
@@ -204,13 +210,13 @@ async def test_use_cases_refuse_any_text_by_their_own_errors(services):
 
 async def test_codes_of_the_second_factor_are_compared_whatever_they_are(services):
     record = await new_organiser(services)
-    account = await totp.own_account(
+    account = await totp.require_own_account(
         services, replace(await new_caller(services, Role.VIEWER), organiser_id=record.id)
     )
     account = replace(account, totp_salt=b"x" * 16)
 
     for text in odd_texts("123456"):
-        step = totp.step_of(services.secrets, account, text, datetime.now(UTC))
+        step = totp.matching_step(services.secrets, account, text, datetime.now(UTC))
         assert step is None or text.strip(" \t\n\r-") == "123456"
 
 
@@ -239,7 +245,7 @@ async def test_signatures_of_any_text_are_refused(services, part):
         body=b"{}",
     )
     secret = request_signing.signing_secret(services.secrets, token_id)
-    request = replace(request, signature=request_signing.signature_of(secret, request))
+    request = replace(request, signature=request_signing.compute_signature(secret, request))
 
     for text in odd_texts(getattr(request, part)):
         if text.lower() == getattr(request, part):

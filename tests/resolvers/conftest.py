@@ -20,7 +20,7 @@ def stand_in():
 @pytest.fixture(params=["folder", "cloudinary"])
 def store(request, services, stand_in):
     if request.param == "folder":
-        return FolderHarness(services.storage.media)
+        return FolderHarness(services.storage.primary_store)
     options = ServiceGuardOptions(attempts=1, timeout_seconds=5, retry_wait_seconds=0)
     guard = ServiceGuard(
         "cloudinary",
@@ -35,5 +35,5 @@ def store(request, services, stand_in):
 def kept(services, store):
     """Services that know this store alone."""
     media = store.media
-    storage = replace(services.storage, media=media, stores={media.name: media})
+    storage = replace(services.storage, primary_store=media, stores={media.name: media})
     return replace(services, storage=storage)

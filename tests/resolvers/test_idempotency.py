@@ -10,8 +10,8 @@ from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from resolvers.accounts import api_tokens, organisers
 from resolvers.accounts import sessions as accounts
-from tests.postgres_proxy import PostgresProxy
 from tests.accounts import new_caller
+from tests.postgres_proxy import PostgresProxy
 
 
 @pytest.fixture
@@ -43,11 +43,11 @@ async def test_api_token_whose_commit_lost_its_answer_is_no_replay(
 
     assert proxy.connections_to_cut == 0
     assert (made.is_replay, again.is_replay) == (False, True)
-    assert (again.text, again.signing_secret) == (made.text, made.signing_secret)
+    assert (again.token, again.signing_secret) == (made.token, made.signing_secret)
     assert [entry["event"] for entry in logs].count("api_token_created") == 1
     assert await sql.fetchval("SELECT count(*) FROM api_token") == 1
     if not is_signed:
-        assert (await accounts.authenticate(services, made.text)).role == Role.VIEWER
+        assert (await accounts.authenticate(services, made.token)).role == Role.VIEWER
 
 
 @pytest.mark.parametrize("delivers", [True, False], ids=["committed", "not committed"])

@@ -12,12 +12,12 @@ from domain.auth.roles import Role
 from domain.errors.exceptions import BadUserInput, IssueCode, MalformedRequest
 from domain.errors.issues import message_of
 from schema.argument_paths import path_of
-from tests import make
-from tests.asking import ask, check_envelope, data, refused
+from tests import factories
+from tests.accounts import PASSWORD, bearer_headers
+from tests.graphql_client import check_envelope, data, error_extensions, execute
 from tests.schema.teams.test_corrections import rows
 from tests.schema.teams.test_decisions import register
-from tests.sending import send
-from tests.signing_in import PASSWORD, bearer
+from tests.uploading import upload
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("domain", "persistence", "resolvers", "schema", "web")
@@ -44,12 +44,12 @@ NO_CURSOR = "{} is no cursor of this list."
 
 @pytest.fixture
 async def owner(services) -> dict[str, str]:
-    return await bearer(services, Role.OWNER)
+    return await bearer_headers(services, Role.OWNER)
 
 
 def check_issue(answer, path, code, params=None, *, message=None, error="BAD_USER_INPUT") -> None:
     """The one error has one issue, exactly this one."""
-    extensions = refused(answer)
+    extensions = error_extensions(answer)
     params = params or {}
     assert extensions["code"] == error
     assert extensions["issues"] == [
@@ -103,13 +103,13 @@ async def test_size_of_a_page_is_refused_at_first(client, owner, name, size):
     literal = f"{{ {name}(first: {size}) {{ nodes {{ id }} }} }}"
 
     for document, variables in ((query, {"n": size}), (literal, None)):
-        answer = await ask(client, document, variables, **owner)
+        answer = await execute(client, document, variables, **owner)
         check_issue(answer, ["first"], "NUMBER_OUT_OF_RANGE", SIZE, message=BETWEEN.format("first"))
 
 
 @pytest.mark.parametrize("size", [0, -5, 101])
 async def test_size_of_a_page_from_the_end_is_refused_at_last(client, owner, size):
-    answer = await ask(client, f"{{ teams(last: {size}) {{ totalCount }} }}", **owner)
+    answer = await execute(client, f"{{ teams(last: {size}) {{ totalCount }} }}", **owner)
 
     check_issue(answer, ["last"], "NUMBER_OUT_OF_RANGE", SIZE, message=BETWEEN.format("last"))
 
@@ -118,7 +118,7 @@ async def test_size_of_a_page_from_the_end_is_refused_at_last(client, owner, siz
 async def test_two_sizes_of_a_page_are_refused_at_the_second(client, owner, first, last):
     query = f"{{ teams(first: {first}, last: {last}) {{ totalCount }} }}"
 
-    answer = await ask(client, query, **owner)
+    answer = await execute(client, query, **owner)
 
     params = {"names": ["first", "last"]}
     check_issue(answer, ["last"], "CHOOSE_ONE", params, message="Give either first or last.")
@@ -142,14 +142,14 @@ async def test_broken_cursor_is_refused_at_after(client, owner, name):
     query = f"query Q($after: String) {{ {name}(after: $after) {{ totalCount }} }}"
 
     for cursor in CURSORS:
-        answer = await ask(client, query, {"after": cursor}, **owner)
+        answer = await execute(client, query, {"after": cursor}, **owner)
         check_issue(answer, ["after"], "CURSOR_INVALID", message=NO_CURSOR.format("after"))
 
 
 async def test_broken_cursor_is_refused_at_before(client, owner):
     for cursor in CURSORS:
         query = f"{{ teams(before: {json.dumps(cursor)}) {{ totalCount }} }}"
-        answer = await ask(client, query, **owner)
+        answer = await execute(client, query, **owner)
         check_issue(answer, ["before"], "CURSOR_INVALID", message=NO_CURSOR.format("before"))
 
 
@@ -164,14 +164,14 @@ async def test_broken_cursor_is_refused_at_before(client, owner):
 )  # fmt: skip
 async def test_search_that_is_too_long_is_refused_at_its_filter(client, owner, query, path):
     for length in (201, 2_000):
-        answer = await ask(client, query, {"t": "x" * length}, **owner)
+        answer = await execute(client, query, {"t": "x" * length}, **owner)
         message = f"{path[-1]} has at most 200 characters."
         check_issue(answer, path, "NAME_TOO_LONG", {"max": 200}, message=message)
-    answer = await ask(client, query, {"t": "x" * 2_001}, **owner)
+    answer = await execute(client, query, {"t": "x" * 2_001}, **owner)
     check_issue(answer, path, "NAME_TOO_LONG", {"max": 2_000})
-    answer = await ask(client, query, {"t": "x\0"}, **owner)
+    answer = await execute(client, query, {"t": "x\0"}, **owner)
     check_issue(answer, path, "TEXT_CHARACTERS")
-    assert "errors" not in (await ask(client, query, {"t": "x" * 200}, **owner)).json()
+    assert "errors" not in (await execute(client, query, {"t": "x" * 200}, **owner)).json()
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ async def test_search_that_is_too_long_is_refused_at_its_filter(client, owner, q
     ],
 )  # fmt: skip
 async def test_id_that_is_none_is_not_found_at_its_argument(client, owner, query, path):
-    check_issue(await ask(client, query, **owner), path, "ID_UNKNOWN", error="NOT_FOUND")
+    check_issue(await execute(client, query, **owner), path, "ID_UNKNOWN", error="NOT_FOUND")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ async def test_id_that_is_none_is_not_found_at_its_argument(client, owner, query
     ],
 )
 async def test_team_by_id_and_code_or_by_none_is_refused(client, owner, arguments, path):
-    answer = await ask(client, f"{{ team{arguments} {{ code }} }}", **owner)
+    answer = await execute(client, f"{{ team{arguments} {{ code }} }}", **owner)
 
     message = "Give either the id or the code of the team."
     check_issue(answer, path, "CHOOSE_ONE", {"names": ["id", "code"]}, message=message)
@@ -222,7 +222,7 @@ async def test_churches_that_cannot_be_merged_are_refused_at_their_ids(client, s
 
     async def merged(church_id, into):
         wanted = {"churchId": church_id, "intoChurchId": into}
-        return await ask(client, MERGE, {"input": wanted}, **owner)
+        return await execute(client, MERGE, {"input": wanted}, **owner)
 
     check_issue(await merged(one, one), INTO, "SAME_CHURCH")
     check_issue(await merged(one, one.upper()), INTO, "SAME_CHURCH")
@@ -230,7 +230,7 @@ async def test_churches_that_cannot_be_merged_are_refused_at_their_ids(client, s
     check_issue(await merged(NOBODY, two), CHURCH, "ID_UNKNOWN", error="NOT_FOUND")
     check_issue(await merged("x", two), CHURCH, "ID_UNKNOWN", error="NOT_FOUND")
     check_issue(await merged(one, ""), INTO, "ID_UNKNOWN", error="NOT_FOUND")
-    both = refused(await merged(NOBODY, "1" * 32))
+    both = error_extensions(await merged(NOBODY, "1" * 32))
     assert [issue["path"] for issue in both["issues"]] == [CHURCH, INTO]
     check_issue(
         await merged(one, two),
@@ -252,7 +252,9 @@ async def test_organiser_who_exists_is_refused_at_the_e_mail(client, sql, owner,
     before = await sql.fetch("SELECT * FROM organiser")
 
     for text in (email.format(known), email.format(known.upper())):
-        answer = await ask(client, INVITE, {"input": {"email": text, "role": "VIEWER"}}, **owner)
+        answer = await execute(
+            client, INVITE, {"input": {"email": text, "role": "VIEWER"}}, **owner
+        )
         check_issue(
             answer,
             ["input", "email"],
@@ -271,12 +273,12 @@ mutation R($input: ReviewDocumentInput!) { reviewDocument(input: $input) { team 
 @pytest.mark.parametrize("review", ["PENDING", "SUPERSEDED"])
 @pytest.mark.parametrize("note", [None, "Blurred.", "", "x" * 501])
 async def test_review_that_is_no_verdict_is_refused_at_review(client, sql, reviewer, review, note):
-    letter = await send(client, "PASTOR_LETTER")
+    letter = await upload(client, "PASTOR_LETTER")
     await register(client, 1, documents=[{"kind": "PASTOR_LETTER", "documentId": letter}])
     before = await rows(sql)
     wanted = {"documentId": letter, "expectedVersion": 1, "review": review, "note": note}
 
-    answer = await ask(client, REVIEW, {"input": wanted}, **reviewer)
+    answer = await execute(client, REVIEW, {"input": wanted}, **reviewer)
 
     allowed = {"allowed": ["ACCEPTED", "REJECTED"]}
     message = "A document is ACCEPTED or REJECTED."
@@ -298,7 +300,7 @@ async def test_unknown_document_is_not_found_at_its_item(client, sql, reviewer, 
     items[place]["documentId"] = document_id
     wanted = {"teamId": "ICCT-001", "expectedVersion": 1, "items": items}
 
-    answer = await ask(client, REQUEST, {"input": wanted}, **reviewer)
+    answer = await execute(client, REQUEST, {"input": wanted}, **reviewer)
 
     path = ["input", "items", place, "documentId"]
     check_issue(answer, path, "ID_UNKNOWN", error="NOT_FOUND")
@@ -316,16 +318,20 @@ async def test_unknown_document_is_not_found_at_its_item(client, sql, reviewer, 
     ],
 )
 async def test_idempotency_key_that_is_none_is_refused_at_its_place(client, sql, key, code, params):
-    answer = await ask(client, make.REGISTER, {"input": make.team(1, idempotencyKey=key)})
+    answer = await execute(
+        client, factories.REGISTER, {"input": factories.team(1, idempotencyKey=key)}
+    )
 
     check_issue(answer, ["input", "idempotencyKey"], code, params)
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
 async def test_two_idempotency_keys_are_refused_at_that_of_the_form(client, sql):
-    form = make.team(1, idempotencyKey="the first key")
+    form = factories.team(1, idempotencyKey="the first key")
 
-    answer = await ask(client, make.REGISTER, {"input": form}, Idempotency_Key="the second key")
+    answer = await execute(
+        client, factories.REGISTER, {"input": form}, Idempotency_Key="the second key"
+    )
 
     check_issue(answer, ["input", "idempotencyKey"], "IDEMPOTENCY_KEYS_DIFFER")
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
@@ -335,7 +341,7 @@ async def test_second_factor_that_is_on_is_refused_at_the_input(client, sql, own
     await sql.execute("UPDATE organiser SET totp_confirmed_at = now(), totp_salt = '\\x00'")
     query = "mutation E($input: EnableTotpInput!) { enableTotp(input: $input) { __typename } }"
 
-    answer = await ask(client, query, {"input": {"password": PASSWORD}}, **owner)
+    answer = await execute(client, query, {"input": {"password": PASSWORD}}, **owner)
 
     check_issue(answer, ["input"], "SECOND_FACTOR_ON")
 
@@ -360,7 +366,7 @@ async def test_second_factor_that_is_on_is_refused_at_the_input(client, sql, own
 async def test_variable_of_another_type_is_refused_at_its_place(client, variables, path, code):
     # The first is answered by graphql-core, the second where the operation is known.
     for _ in range(2):
-        check_issue(await ask(client, make.REGISTER, variables), path, code)
+        check_issue(await execute(client, factories.REGISTER, variables), path, code)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +381,7 @@ async def test_variable_of_another_type_is_refused_at_its_place(client, variable
 async def test_reference_that_is_left_out_of_a_variable_is_named(client, owner, value, field):
     query = "mutation E($input: EraseTeamInput!) { eraseTeam(input: $input) { code } }"
 
-    body = (await ask(client, query, {"input": value}, **owner)).json()
+    body = (await execute(client, query, {"input": value}, **owner)).json()
 
     check_envelope(body)
     issues = [issue for error in body["errors"] for issue in error["extensions"]["issues"]]
@@ -395,7 +401,7 @@ LITERAL_FORM = """{
 
 
 async def test_literals_of_a_form_that_do_not_fit_are_named_all_at_once(client):
-    body = (await ask(client, LITERAL_FORM)).json()
+    body = (await execute(client, LITERAL_FORM)).json()
 
     check_envelope(body)
     assert {error["extensions"]["code"] for error in body["errors"]} == {
@@ -435,7 +441,7 @@ async def test_literals_of_a_form_that_do_not_fit_are_named_all_at_once(client):
     ],
 )  # fmt: skip
 async def test_literal_that_does_not_fit_is_named(client, owner, query, path, code):
-    answer = await ask(client, query, **owner)
+    answer = await execute(client, query, **owner)
 
     check_issue(answer, path, code, error="GRAPHQL_VALIDATION_FAILED")
 
@@ -451,16 +457,16 @@ async def test_literal_that_does_not_fit_is_named(client, owner, query, path, co
     ],
 )
 async def test_document_that_is_wrong_elsewhere_has_no_issue(client, query):
-    answer = await ask(client, query)
+    answer = await execute(client, query)
 
-    extensions = refused(answer)
+    extensions = error_extensions(answer)
     assert (extensions["code"], extensions["issues"]) == ("GRAPHQL_VALIDATION_FAILED", [])
 
 
 async def test_variable_that_is_null_for_an_argument_is_refused_at_the_argument(client):
     query = 'query Q($code: String = "ICCT-001-P01") { player(code: $code) { id } }'
 
-    answer = await ask(client, query, {"code": None})
+    answer = await execute(client, query, {"code": None})
 
     check_issue(answer, ["code"], "VALUE_REQUIRED")
 
@@ -494,6 +500,8 @@ def test_places_of_literals_count_items_and_name_fields():
 
 
 async def test_answers_without_errors_stay_as_they_are(client):
-    report = data(await ask(client, make.VALIDATE, {"input": make.team(1)}))["validateTeam"]
+    report = data(await execute(client, factories.VALIDATE, {"input": factories.team(1)}))[
+        "validateTeam"
+    ]
 
     assert report["issues"] == []

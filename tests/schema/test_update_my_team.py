@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from domain.teams.status import TeamAction, TeamStatus
-from tests.schema.teams.test_after_reissue import until_somebody_waits
 from tests import factories, sample_files
 from tests.graphql_client import data, error_extensions, execute
+from tests.schema.teams.test_after_reissue import until_somebody_waits
 from tests.schema.teams.test_corrections import rows
 from tests.schema.teams.test_decisions import decide, put_in
 from tests.schema.test_documents import FULL_SET
@@ -264,8 +264,8 @@ async def test_another_teams_contacts_are_refused(client, sql, token):
     ],
 )  # fmt: skip
 async def test_document_that_was_taken_meanwhile_is_named(client, sql, token, meanwhile, code):
-    data(await ask(client, make.REGISTER, {"input": make.team(2)}))
-    letter, receipt = await send(client, "PASTOR_LETTER"), await send(client, "PAYMENT_RECEIPT")
+    data(await execute(client, factories.REGISTER, {"input": factories.team(2)}))
+    letter, receipt = await upload(client, "PASTOR_LETTER"), await upload(client, "PAYMENT_RECEIPT")
     documents = [
         {"kind": "PASTOR_LETTER", "documentId": letter},
         {"kind": "PAYMENT_RECEIPT", "documentId": receipt},
@@ -278,8 +278,8 @@ async def test_document_that_was_taken_meanwhile_is_named(client, sql, token, me
         await sql.execute(f"{meanwhile} WHERE id = $1", UUID(receipt))
     answer = await editing
 
-    (issue,) = refused(answer)["issues"]
-    assert refused(answer)["code"] == "VALIDATION_FAILED"
+    (issue,) = error_extensions(answer)["issues"]
+    assert error_extensions(answer)["code"] == "VALIDATION_FAILED"
     assert (issue["path"], issue["code"]) == (["input", "documents", 1, "documentId"], code)
     assert await sql.fetchval("SELECT version FROM team WHERE code = 'ICCT-001'") == 1
     assert await sql.fetchval("SELECT team_id FROM document WHERE id = $1", UUID(letter)) is None

@@ -101,7 +101,7 @@ async def forget(client, services, owner: dict, version: int) -> None:
     erased = await do(client, "eraseTeam", owner, "code documentsErased", **wanted)
     assert erased == {"code": "ICCT-001", "documentsErased": 25 + 1}
     await deliver_due(with_real_clock(services), HANDLERS)
-    assert [path for path in services.storage.media.root.rglob("*") if path.is_file()] == []
+    assert [path for path in services.storage.primary_store.root.rglob("*") if path.is_file()] == []
     lost = await execute(client, TEAM, {"code": "ICCT-001"}, **owner)
     assert data(lost) == {"team": None}
 

@@ -17,7 +17,7 @@ from config.lists import without_default_port
 from domain.auth.roles import ANONYMOUS, Caller, CallerKind
 from domain.errors.exceptions import DomainError, Forbidden, Unauthenticated
 from resolvers.accounts import sessions as accounts
-from resolvers.accounts.known_clients import LIFETIME, known_client_text, read_known_client
+from resolvers.accounts.known_clients import LIFETIME, read_known_client, sign_known_client
 from resolvers.accounts.request_signing import SignedRequest
 from resolvers.accounts.tokens import TokenEnded
 from resolvers.services import Services
@@ -115,7 +115,7 @@ class RequestAuth:
             signed = await _signed(self._request) if is_signed else None
             try:
                 self.caller = await accounts.authenticate(
-                    services, token, signed, may_be_recent=only_reads
+                    services, token, signed, allow_cached=only_reads
                 )
             except TokenEnded:
                 raise
@@ -128,7 +128,7 @@ class RequestAuth:
         if self._given is not None and self._is_allowed_place():
             try:
                 self.caller = await accounts.authenticate(
-                    services, self._given, may_be_recent=only_reads
+                    services, self._given, allow_cached=only_reads
                 )
             except TokenEnded:
                 self.drop()
@@ -220,7 +220,7 @@ class RequestAuth:
     def remember(self, account: str) -> None:
         services = self._sessions.services
         before = read_known_client(services, self._new_known_text or self._known_text)
-        self._new_known_text = known_client_text(services, before, account)
+        self._new_known_text = sign_known_client(services, before, account)
 
     def keep(self, token: str, expires_at: datetime) -> None:
         self._kept = (token, expires_at)
@@ -246,7 +246,7 @@ class RequestAuth:
     def _device_known_to(self, account: str) -> str | None:
         """The client's name where it has signed in to the account before."""
         known = read_known_client(self._sessions.services, self._known_text)
-        return known.device if known is not None and known.has_used(account) else None
+        return known.device if known is not None and known.has_signed_in_to(account) else None
 
     async def _reserve(self, account: str, attempt: Attempt) -> None:
         await self._sessions.limits.reserve(attempt)

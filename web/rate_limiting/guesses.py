@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 
 from domain.errors.exceptions import DomainError
-from resolvers.security.secrets import NotSigned
+from resolvers.security.secrets import InvalidSignature
 from web.auth.client_ip import client_key
 from web.rate_limiting.limiter import RateLimiter
 from web.rate_limiting.status import RateLimitExceeded
@@ -34,4 +34,4 @@ class Guesses:
 
     async def judged(self, request: Request, error: DomainError) -> DomainError:
         """The same for an error that may be another one, which stays as it is."""
-        return await self.counted(request, error) if isinstance(error, NotSigned) else error
+        return await self.counted(request, error) if isinstance(error, InvalidSignature) else error

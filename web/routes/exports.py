@@ -53,7 +53,9 @@ class Exports:
 
     async def _workbook(self, export: Export) -> Response:
         async with AsyncExitStack() as stack:
-            folder = await stack.enter_async_context(self._services.storage.spool.scratch_folder())
+            folder = await stack.enter_async_context(
+                self._services.storage.upload_buffer.scratch_folder()
+            )
             async with self._workbooks:
                 path = await exports.write_workbook(self._services, export, folder)
             return CleanupFileResponse(

@@ -24,7 +24,7 @@ class Files:
         async with AsyncExitStack() as stack:
             try:
                 file = await stack.enter_async_context(
-                    links.shown(self._services, request.path_params["link"])
+                    links.open_document(self._services, request.path_params["link"])
                 )
             except DomainError as error:
                 return refusal(await self._guesses.judged(request, error))

@@ -8,8 +8,8 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from strawberry.http.ides import get_graphql_ide_html
 
 from domain.errors.exceptions import CATALOG, ISSUE_CATALOG, MethodNotAllowed, NotFound
+from resolvers.operations import health as service_health
 from resolvers.services import Services
-from resolvers.tournaments import queries
 from web.errors import header_index
 from web.graphql.endpoint import refusal
 from web.graphql.negotiation import error_type
@@ -37,12 +37,12 @@ class Readiness:
     async def respond(self, _request: Request) -> Response:
         if self._drain.begun:
             return self._answer("STOPPING", [], 503)
-        health = await queries.health(self._services)
+        report = await service_health.health(self._services)
         checks = [
             {"name": check.name, "status": check.status, "latencyMs": check.latency_ms}
-            for check in health.checks
+            for check in report.checks
         ]
-        return self._answer(health.status, checks, 503 if health.status == "DOWN" else 200)
+        return self._answer(report.status, checks, 503 if report.status == "DOWN" else 200)
 
     def _answer(self, status: str, checks: list[dict[str, Any]], http_status: int) -> Response:
         body = {"status": status, "version": self._services.version, "checks": checks}

@@ -33,7 +33,7 @@ class Metrics:
                 return refusal(await self._guesses.counted(request, Unauthenticated()))
         elif not _is_local(request):
             return refusal(Forbidden())
-        await metrics.take(self._services)
+        await metrics.collect(self._services)
         return Response(exposition(), headers={"Content-Type": CONTENT_TYPE})
 
 

@@ -41,7 +41,7 @@ class Uploads:
     async def respond(self, request: Request) -> Response:
         try:
             ticket = uploads.read_ticket(self._services, request.path_params["ticket"])
-            standing = await uploads.standing(self._services, ticket)
+            standing = await uploads.upload_progress(self._services, ticket)
             if request.method == "PUT":
                 return await self._take(request, ticket, standing)
             return Response(headers=_headers(ticket, standing.offset))
@@ -86,7 +86,7 @@ def _piece(request: Request, ticket: Ticket) -> ByteRange | None:
     """What Content-Range says. Raises MalformedRequest, FileTooLarge."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:18]) > ticket.byte_size:
-        raise uploads.larger_than(ticket)
+        raise uploads.too_large(ticket)
     text = request.headers.get("content-range")
     if text is None:
         return None

@@ -9,7 +9,7 @@ import pytest
 
 from integrations.storage import disk as disks
 from integrations.storage.disk import ANSWER_SECONDS, DiskSpace
-from resolvers.tournaments import queries
+from resolvers.operations import health
 
 # The promise is a second; the rest is for a busy machine.
 IN_TIME_SECONDS = ANSWER_SECONDS + 4
@@ -61,14 +61,14 @@ async def test_health_names_a_disk_that_hangs_in_time_and_the_loop_runs_on(
 
     turning = asyncio.create_task(turn())
     began = time.monotonic()
-    first = await asyncio.gather(*(queries.health(services) for _ in range(20)))
-    later = [await queries.health(services) for _ in range(20)]
+    first = await asyncio.gather(*(health.health(services) for _ in range(20)))
+    later = [await health.health(services) for _ in range(20)]
     took = time.monotonic() - began
     turning.cancel()
 
-    for health in [*first, *later]:
-        assert health.status == "DEGRADED"
-        assert [(c.name, c.status) for c in health.checks if c.name != "database"] == [
+    for report in [*first, *later]:
+        assert report.status == "DEGRADED"
+        assert [(c.name, c.status) for c in report.checks if c.name != "database"] == [
             (name, "DEGRADED")
         ]
     assert took < IN_TIME_SECONDS

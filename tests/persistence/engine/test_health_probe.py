@@ -13,8 +13,8 @@ from persistence.embedded.server import EmbeddedPostgres
 from persistence.engine.database import PING_TIMEOUT_SECONDS, Database, PoolUsage
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.health_probe import HealthProbe
-from tests.postgres_proxy import STARTING_UP
 from tests.frozen_postgres import frozen
+from tests.postgres_proxy import STARTING_UP
 
 SHORT_SECONDS = 0.05
 # Longer than the test run: a wait never ends by this limit.

@@ -20,7 +20,7 @@ from persistence.ids import new_id
 from persistence.records import DocumentRecord, IdempotencyEntry
 from persistence.repositories import tournaments
 from resolvers.registration.attempt import Attempt, squad
-from tests import make
+from tests import factories
 from tests.accounts import bearer_headers
 from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_corrections import rows
@@ -126,7 +126,7 @@ async def test_registration_whose_answer_cannot_be_built_is_not_stored(client, s
     before = await rows(sql)
 
     try:
-        answer = await ask(client, make.REGISTER, {"input": make.team(1)})
+        answer = await execute(client, factories.REGISTER, {"input": factories.team(1)})
         after = await rows(sql)
     finally:
         await sql.execute("""
@@ -136,12 +136,12 @@ async def test_registration_whose_answer_cannot_be_built_is_not_stored(client, s
             ALTER TABLE church ADD CONSTRAINT ck_church_taken_not_negative CHECK (taken >= 0);
         """)
 
-    assert refused(answer)["code"] == "INTERNAL"
+    assert error_extensions(answer)["code"] == "INTERNAL"
     assert after == before
     assert (
-        data(await ask(client, make.REGISTER, {"input": make.team(1)}))["registerTeam"]["team"][
-            "code"
-        ]
+        data(await execute(client, factories.REGISTER, {"input": factories.team(1)}))[
+            "registerTeam"
+        ]["team"]["code"]
         == "ICCT-001"
     )
 
@@ -186,7 +186,7 @@ async def test_registration_that_would_show_a_value_that_no_answer_can_is_not_st
 
 
 async def valid_attempt(database, now) -> Attempt:
-    tournament, form = await tournaments.current(database), make.form(1)
+    tournament, form = await tournaments.current(database), factories.form(1)
     entry = check(form, tournament.rules, today=now.date()).entry
     registration = Registration(
         tournament=tournament,

@@ -7,7 +7,7 @@ import pytest
 
 from persistence.engine import write_probe
 from persistence.engine.write_probe import WriteProbe
-from resolvers.tournaments import queries
+from resolvers.operations import health
 from tests import factories
 from tests.persistence.engine.test_sqlstates import OTHERS
 
@@ -123,7 +123,7 @@ async def test_health_is_down_when_writes_are_rejected(services, client, reject_
     begin, _ = reject_writes
     await begin(code)
 
-    check = await queries.database_check(services)
+    check = await health.check_database(services)
     ready = await client.get("/readyz")
 
     assert (check.status, check.latency_ms is not None) == ("DOWN", True)

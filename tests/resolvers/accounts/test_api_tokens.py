@@ -26,7 +26,7 @@ async def test_token_is_made_for_no_more_than_its_maker_may_do(services, sql, ow
 
     for role in allowed:
         made = await api_tokens.create(services, maker, name="export", role=role, days=1)
-        script = await accounts.authenticate(services, made.text)
+        script = await accounts.authenticate(services, made.token)
         assert (script.organiser_id, script.role, script.session_id) == (
             maker.organiser_id,
             role,
@@ -45,10 +45,10 @@ async def test_token_ends_when_it_was_said_to(services, clock):
 
     assert made.record.expires_at == clock.now + timedelta(days=2)
     clock.advance(days=2, seconds=-1)
-    await accounts.authenticate(services, made.text)
+    await accounts.authenticate(services, made.token)
     clock.advance(seconds=1)
     with pytest.raises(Unauthenticated, match="has ended"):
-        await accounts.authenticate(services, made.text)
+        await accounts.authenticate(services, made.token)
 
 
 async def test_last_use_is_written_once_a_minute(services, clock, sql):
@@ -58,7 +58,7 @@ async def test_last_use_is_written_once_a_minute(services, clock, sql):
 
     for seconds in (0, 59, 1):
         clock.advance(seconds=seconds)
-        await accounts.authenticate(services, made.text)
+        await accounts.authenticate(services, made.token)
         written.append(await sql.fetchval("SELECT last_used_at FROM api_token"))
 
     assert written == [None, began, began, began + timedelta(minutes=1)]
@@ -113,7 +113,7 @@ async def test_revoked_token_ends_at_once(services, sql):
     assert gone == made.record
     assert gone.name == "export"
     with pytest.raises(Unauthenticated):
-        await accounts.authenticate(services, made.text)
+        await accounts.authenticate(services, made.token)
     assert await api_tokens.list_tokens(services, maker) == [kept.record]
     events = await sql.fetch("SELECT action FROM audit_event WHERE action LIKE 'api_token%'")
     assert sorted(row["action"] for row in events) == [
@@ -142,7 +142,7 @@ async def test_tokens_of_others_are_the_owners_business_only(services, sql):
 async def test_token_makes_and_ends_no_other(services, sql):
     owner = await new_caller(services)
     made = await api_tokens.create(services, owner, name="own", role=Role.OWNER, days=1)
-    script = await accounts.authenticate(services, made.text)
+    script = await accounts.authenticate(services, made.token)
 
     for attempt in (
         api_tokens.create(services, script, name="more", role=Role.VIEWER, days=1),

@@ -168,11 +168,11 @@ async def test_new_role_counts_for_sessions_and_api_tokens_that_are_open(service
     changed = await organisers.set_role(services, owner, other.organiser.id, Role.VIEWER)
 
     assert changed.role == Role.VIEWER
-    for token in (other.token, script.text):
+    for token in (other.token, script.token):
         assert (await accounts.authenticate(services, token)).role == Role.VIEWER
     await organisers.set_role(services, owner, other.organiser.id, Role.OWNER)
     assert (await accounts.authenticate(services, other.token)).role == Role.OWNER
-    assert (await accounts.authenticate(services, script.text)).role == Role.REVIEWER
+    assert (await accounts.authenticate(services, script.token)).role == Role.REVIEWER
 
 
 async def test_change_of_role_is_on_record(services, sql):
@@ -235,7 +235,7 @@ async def test_reset_of_a_password_ends_what_was_opened_with_it(services, sql):
     )
 
     assert (ended.sessions, ended.api_tokens) == (1, 1)
-    for token in (opened.token, script.text):
+    for token in (opened.token, script.token):
         with pytest.raises(Unauthenticated):
             await accounts.authenticate(services, token)
     with pytest.raises(Unauthenticated):

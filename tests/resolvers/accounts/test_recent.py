@@ -22,10 +22,10 @@ from resolvers.accounts import api_tokens, organisers
 from resolvers.accounts import sessions as accounts
 from resolvers.registration.register import register_team
 from resolvers.tournaments import settings
-from tests.statement_recorder import record_statements
 from tests import factories
 from tests.accounts import bearer_headers, new_caller, new_session
 from tests.graphql_client import data, execute
+from tests.statement_recorder import record_statements
 
 KEY = "a key of the test"
 NEXT_SEASON = """
@@ -48,7 +48,7 @@ async def elsewhere(services, database_url):
 
 async def reader_of(services, token):
     """Whose token it is, for an operation that only reads."""
-    return await accounts.authenticate(services, token, may_be_recent=True)
+    return await accounts.authenticate(services, token, allow_cached=True)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def test_what_ends_a_token_ends_it_in_every_process(services, elsewhere):
     made = await api_tokens.create(services, owner, name="x", role=Role.VIEWER, days=1)
     ends = {
         session.token: partial(accounts.revoke_session, services, owner, session.session.id),
-        made.text: partial(api_tokens.revoke, services, owner, made.record.id),
+        made.token: partial(api_tokens.revoke, services, owner, made.record.id),
         other.token: partial(
             organisers.reset_password,
             services,
@@ -117,7 +117,7 @@ async def test_another_role_counts_in_every_process(services, elsewhere):
     owner, other = await new_caller(services), await new_session(services, Role.REVIEWER)
     own = await accounts.authenticate(services, other.token)
     made = await api_tokens.create(services, own, name="x", role=Role.REVIEWER, days=1)
-    tokens = other.token, made.text
+    tokens = other.token, made.token
     assert [(await reader_of(elsewhere, one)).role for one in tokens] == [Role.REVIEWER] * 2
 
     await organisers.set_role(services, owner, other.organiser.id, Role.VIEWER)

@@ -67,7 +67,7 @@ async def test_organiser_signs_in_and_is_recognised(services, sql, clock):
         Role.REVIEWER,
         opened.session.id,
     )
-    assert await accounts.me(services, found) == opened.organiser
+    assert await accounts.current_organiser(services, found) == opened.organiser
     assert [row["action"] for row in await sql.fetch(ACTIONS)] == [
         "organiser.created",
         "organiser.signed_in",
@@ -85,8 +85,8 @@ async def test_tokens_and_passwords_are_nowhere_in_the_database(services, sql):
     stored = await whole_database(sql)
 
     assert opened.token.startswith("ics_")
-    assert made.text.startswith("ict_")
-    for secret in (opened.token, made.text):
+    assert made.token.startswith("ict_")
+    for secret in (opened.token, made.token):
         assert len(secret) == 47
         assert secret not in stored
         assert secret[4:] not in stored
@@ -314,7 +314,7 @@ async def test_others_see_and_end_their_own_sessions_only(services, sql, role):
 
 async def test_the_system_has_no_account_of_its_own(services):
     with pytest.raises(Forbidden):
-        await accounts.me(services, SYSTEM)
+        await accounts.current_organiser(services, SYSTEM)
     with pytest.raises(Forbidden):
         await accounts.list_sessions(services, SYSTEM)
 

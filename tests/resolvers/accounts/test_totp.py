@@ -274,7 +274,7 @@ async def test_codes_stay_good_while_the_secret_of_the_service_is_changed(
 
 async def test_script_leaves_the_second_factor_alone(services, owner):
     made = await api_tokens.create(services, owner, name="x", role=Role.OWNER, days=1)
-    script = await accounts.authenticate(services, made.text)
+    script = await accounts.authenticate(services, made.token)
 
     for attempt in (
         totp.propose(services, script, PASSWORD),
@@ -298,4 +298,4 @@ async def test_account_that_is_gone_has_no_second_factor(services, sql):
     with pytest.raises(Unauthenticated):
         await totp.propose(services, found, PASSWORD)
     with pytest.raises(Unauthenticated):
-        await accounts.me(services, found)
+        await accounts.current_organiser(services, found)

@@ -9,7 +9,7 @@ import pytest
 
 from domain.documents import RetentionClass
 from domain.teams.status import TeamStatus
-from resolvers.documents.jobs import HANDLERS, owe_move
+from resolvers.documents.jobs import HANDLERS, enqueue_move
 from resolvers.operations.maintenance import prune
 from resolvers.operations.outbox import deliver_due
 from tests import factories, sample_files
@@ -57,7 +57,7 @@ async def decide(services, sql, team_id: str, status: TeamStatus) -> None:
     """What every decision writes."""
     await sql.execute("UPDATE team SET status = $2 WHERE id = $1", team_id, status.value)
     await services.database.run(
-        lambda connection: owe_move(connection, UUID(team_id), now=services.clock())
+        lambda connection: enqueue_move(connection, UUID(team_id), now=services.clock())
     )
 
 
@@ -157,7 +157,7 @@ async def test_a_deletion_that_failed_is_made_up_for_by_the_next_prune(
     await upload(client, "PASTOR_LETTER")
     await upload(client, "PHOTO")
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(days=2))
-    held = min(services.storage.media.root.glob("pending/*"))
+    held = min(services.storage.primary_store.root.glob("pending/*"))
     held.unlink()
     held.mkdir()
     (held / "in the way").touch()

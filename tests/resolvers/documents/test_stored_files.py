@@ -12,23 +12,23 @@ from domain.auth.roles import Role
 from domain.teams.status import TeamStatus
 from integrations.storage.base import Folder
 from persistence.repositories import outbox
-from resolvers.documents.jobs import FOLDER_OF_STATUS, HANDLERS, move_files, owe_move
+from resolvers.documents.jobs import FOLDER_BY_STATUS, HANDLERS, enqueue_move, move_files
 from resolvers.documents.stored_files import (
-    FEW_ORPHANS,
-    MISSING_AT_MOST,
-    clear,
-    clear_all,
+    MAX_MISSING,
+    MAX_ORPHANS,
+    clean_up,
+    clean_up_all,
     compare,
-    put_all_right,
-    put_right,
+    repair,
+    repair_all,
 )
-from resolvers.operations.maintenance import diagnose, maintain, prune
-from resolvers.operations.outbox import TERMS, deliver_due
+from resolvers.operations.maintenance import diagnose, prune, run_maintenance
+from resolvers.operations.outbox import DEFAULT_RETRY_POLICY, deliver_due
 from resolvers.registration.register import register_team
 from resolvers.teams.erasure import erase_team
-from tests.document_stores import FolderHarness, add_document, clear_orphans, create_storage_name
 from tests import factories
 from tests.accounts import new_caller
+from tests.document_stores import FolderHarness, add_document, clear_orphans, create_storage_name
 
 
 async def registered(services) -> str:
@@ -44,7 +44,7 @@ async def test_server_leaves_old_file_without_document_and_logs_it(kept, store, 
 
     with capture_logs() as events:
         for _ in range(3):
-            await maintain(kept)
+            await run_maintenance(kept)
             clock.advance(hours=1)
 
     told = [entry for entry in events if entry["event"] == "stored_files_differed"]
@@ -59,7 +59,7 @@ async def test_server_leaves_second_copies(kept, store, sql):
         store.add(entry)
         store.make_old(entry)
 
-    await maintain(kept)
+    await run_maintenance(kept)
 
     assert store.names() == sorted(names)
 
@@ -67,18 +67,18 @@ async def test_server_leaves_second_copies(kept, store, sql):
 @pytest.mark.parametrize(
     ("documents", "orphans", "is_deleted"),
     [
-        (0, FEW_ORPHANS, True),
-        (0, FEW_ORPHANS + 1, False),
-        (100, FEW_ORPHANS + 1, False),
-        (188, FEW_ORPHANS + 1, False),
-        (189, FEW_ORPHANS + 1, True),
+        (0, MAX_ORPHANS, True),
+        (0, MAX_ORPHANS + 1, False),
+        (100, MAX_ORPHANS + 1, False),
+        (188, MAX_ORPHANS + 1, False),
+        (189, MAX_ORPHANS + 1, True),
         (30, 60, False),
     ],
 )
 async def test_more_orphans_than_a_tenth_stay_unless_forced(
     services, sql, documents, orphans, is_deleted
 ):
-    store = FolderHarness(services.storage.media)
+    store = FolderHarness(services.storage.primary_store)
     for _ in range(documents):
         store.add(f"pending/{await add_document(sql, store)}")
     for _ in range(orphans):
@@ -88,7 +88,7 @@ async def test_more_orphans_than_a_tenth_stay_unless_forced(
     store.add(foreign := f"pending/{uuid4().hex}")
     store.make_old(foreign)
 
-    (entry,) = await clear_all(services)
+    (entry,) = await clean_up_all(services)
     left = len(store.names())
     forced = await clear_orphans(services, is_forced=True)
 
@@ -164,7 +164,7 @@ async def test_missing_file_is_reported_and_its_document_stays(kept, store, sql)
     store.add(f"pending/{there}")
 
     (found,) = (await diagnose(kept)).comparisons
-    await put_all_right(kept)
+    await repair_all(kept)
 
     row = await sql.fetchrow("SELECT id FROM document WHERE storage_name = $1", lost)
     assert found.missing == (row["id"],)
@@ -172,10 +172,10 @@ async def test_missing_file_is_reported_and_its_document_stays(kept, store, sql)
 
 
 async def test_many_missing_files_are_reported_up_to_a_number(kept, store, sql):
-    for _ in range(MISSING_AT_MOST + 5):
+    for _ in range(MAX_MISSING + 5):
         await add_document(sql, store)
 
-    assert len((await compare(kept, store.media)).missing) == MISSING_AT_MOST
+    assert len((await compare(kept, store.media)).missing) == MAX_MISSING
 
 
 @pytest.mark.parametrize("status", list(TeamStatus))
@@ -188,10 +188,10 @@ async def test_file_in_another_folder_is_brought_where_its_team_stands(kept, sto
             store.add(f"{actual}/{name}")
     await sql.execute("DELETE FROM outbox_message")
 
-    await put_all_right(kept)
+    await repair_all(kept)
     await deliver_due(kept, HANDLERS)
 
-    target = FOLDER_OF_STATUS[status]
+    target = FOLDER_BY_STATUS[status]
     rows = await sql.fetch("SELECT storage_name, folder FROM document")
     assert {row["folder"] for row in rows} == {target}
     assert store.names() == sorted(f"{target}/{row['storage_name']}" for row in rows)
@@ -240,7 +240,7 @@ async def test_store_that_is_away_is_left_for_another_time(kept, store, stand_in
 
 
 async def test_unfinished_files_go_with_their_document_or_after_an_hour(services, tmp_path):
-    name, media = uuid4().hex, services.storage.media
+    name, media = uuid4().hex, services.storage.primary_store
     store = FolderHarness(media)
     other = f"confirmed/{uuid4().hex}.{uuid4().hex}.new"
     before = f"rejected/{uuid4().hex}.new"
@@ -270,7 +270,7 @@ async def confirmed(services, store, kept, sql) -> str:
         store.add(f"pending/{await add_document(sql, store, team_id=team_id)}")
     await sql.execute("UPDATE team SET status = 'CONFIRMED'")
     await services.database.run(
-        lambda connection: owe_move(connection, UUID(team_id), now=services.clock())
+        lambda connection: enqueue_move(connection, UUID(team_id), now=services.clock())
     )
     return team_id
 
@@ -278,7 +278,11 @@ async def confirmed(services, store, kept, sql) -> str:
 async def claimed_move(services):
     """As another worker claims it."""
     work = partial(
-        outbox.lease, kinds=["media.move"], now=services.clock(), duration=TERMS.lease, limit=1
+        outbox.lease,
+        kinds=["media.move"],
+        now=services.clock(),
+        duration=DEFAULT_RETRY_POLICY.lease,
+        limit=1,
     )
     (message,) = await services.database.run(work)
     return message
@@ -303,7 +307,7 @@ async def test_files_moved_by_a_killed_worker_after_the_erasure_are_deleted(
 
     for name in list(contents)[:moved]:
         store.add(f"confirmed/{name}")
-    clock.advance(seconds=TERMS.lease.total_seconds() + 1)
+    clock.advance(seconds=DEFAULT_RETRY_POLICY.lease.total_seconds() + 1)
     for _ in range(3):
         await deliver_due(kept, HANDLERS)
         clock.advance(minutes=10)
@@ -380,10 +384,12 @@ async def test_crash_between_moving_and_recording_before_a_team_is_reopened_is_m
     for row in rows[:moved]:
         await store.media.move(row["storage_name"], Folder.PENDING, Folder.CONFIRMED)
     await sql.execute("UPDATE team SET status = 'PENDING'")
-    await kept.database.run(lambda connection: owe_move(connection, UUID(confirmed), now=clock()))
+    await kept.database.run(
+        lambda connection: enqueue_move(connection, UUID(confirmed), now=clock())
+    )
 
     await deliver_due(kept, HANDLERS)
-    clock.advance(seconds=TERMS.lease.total_seconds() + 1)
+    clock.advance(seconds=DEFAULT_RETRY_POLICY.lease.total_seconds() + 1)
     await deliver_due(kept, HANDLERS)
 
     assert store.names() == sorted(f"pending/{row['storage_name']}" for row in rows)
@@ -417,7 +423,7 @@ async def test_row_is_not_corrected_to_where_the_file_was(kept, store, sql, reco
     else:
         await store.media.move(name, other, recorded)
 
-    found = await put_right(kept, listed)
+    found = await repair(kept, listed)
 
     assert [folder for _, folder in found.misplaced] == [other]
     assert await sql.fetchval("SELECT folder FROM document") == recorded
@@ -433,6 +439,6 @@ async def test_second_copy_that_is_gone_keeps_no_other_from_being_cleared(kept, 
     for folder in ("pending", "confirmed"):
         store.lose(f"{folder}/{gone}")
 
-    await clear(kept, listed, is_forced=False)
+    await clean_up(kept, listed, is_forced=False)
 
     assert store.names() == [f"pending/{there}"]

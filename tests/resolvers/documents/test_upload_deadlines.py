@@ -33,7 +33,7 @@ async def chunks(content: bytes):
 
 async def send(services, ticket, content: bytes = CONTENT, *, client: str = "captain"):
     """The whole file, or none of its bytes once all are there."""
-    now = await uploads.standing(services, ticket)
+    now = await uploads.upload_progress(services, ticket)
     piece = None if content else ByteRange(start=len(CONTENT), end=len(CONTENT))
     return await uploads.receive(services, ticket, now, chunks(content), piece, client=client)
 
@@ -80,7 +80,7 @@ async def test_file_that_waits_too_long_is_refused_and_goes_on_later(
 
     with pytest.raises(ServiceUnavailable) as refused:
         await send(hurried, ticket)
-    standing = await uploads.standing(hurried, ticket)
+    standing = await uploads.upload_progress(hurried, ticket)
     waiting = turns(hurried.storage.inspection).waiting
     rows = await sql.fetchval("SELECT count(*) FROM document")
     await stack.aclose()
@@ -137,7 +137,7 @@ async def test_store_that_hangs_is_not_waited_for_and_gets_the_file_later(
     with pytest.raises(ServiceUnavailable) as refused:
         await send(hurried, ticket)
     row = await sql.fetchrow("SELECT stored_at, storage_name FROM document")
-    standing = await uploads.standing(hurried, ticket)
+    standing = await uploads.upload_progress(hurried, ticket)
     stand_in.gate.set()
     after = await send(kept, ticket, b"")
 

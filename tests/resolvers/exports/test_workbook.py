@@ -23,7 +23,7 @@ async def test_a_disk_that_refuses_the_whole_file_is_told(tmp_path):
 
 async def test_none_is_begun_on_a_disk_that_is_nearly_full(services, tmp_path):
     full = UploadBuffer(tmp_path / "uploads", min_free_bytes=2**62)
-    services = replace(services, storage=replace(services.storage, spool=full))
+    services = replace(services, storage=replace(services.storage, upload_buffer=full))
     folder = tmp_path / "scratch"
     folder.mkdir()
     export = Export(

@@ -9,7 +9,7 @@ from integrations.storage.cloudinary_store import CloudinaryStore
 from resilience.breaker_states import BreakerState
 from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from resolvers.accounts import api_tokens
-from resolvers.operations.maintenance import diagnose, maintain, prune
+from resolvers.operations.maintenance import diagnose, prune, run_maintenance
 from resolvers.registration.register import register_team
 from tests import factories
 from tests.accounts import new_caller
@@ -81,7 +81,7 @@ def listed(services, stand_in):
         unavailable=StorageUnavailable,
     )
     media = CloudinaryStore(stand_in.url, guard, timeout_seconds=5)
-    storage = replace(services.storage, media=media, stores={media.name: media})
+    storage = replace(services.storage, primary_store=media, stores={media.name: media})
     return replace(services, storage=storage)
 
 
@@ -89,7 +89,7 @@ async def test_store_is_listed_by_one_of_many_processes_in_an_hour(listed, stand
     counts = []
     for minutes in (0, 1, 58, 1, 59, 1):
         clock.advance(minutes=minutes)
-        await asyncio.gather(*(maintain(listed) for _ in range(5)))
+        await asyncio.gather(*(run_maintenance(listed) for _ in range(5)))
         counts.append(stand_in.total_calls)
 
     assert counts == [3, 3, 3, 6, 6, 9]
@@ -113,7 +113,7 @@ async def test_store_is_not_listed_again_while_another_part_fails(
     try:
         for _ in range(10):
             with pytest.raises(Exception, match="made to fail"):
-                await maintain(listed)
+                await run_maintenance(listed)
             clock.advance(minutes=1)
     finally:
         await sql.execute("DROP FUNCTION fail() CASCADE")
@@ -127,8 +127,8 @@ async def test_store_that_refuses_to_be_listed_is_not_asked_again_within_the_hou
 ):
     stand_in.mood = mood
     for _ in range(10):
-        await maintain(listed)
+        await run_maintenance(listed)
         clock.advance(minutes=5)
 
     assert stand_in.total_calls == 1
-    assert listed.storage.media.guard.state == BreakerState.CLOSED
+    assert listed.storage.primary_store.guard.state == BreakerState.CLOSED

@@ -22,8 +22,8 @@ from persistence.repositories import outbox
 from resilience.background_tasks import BackgroundTask
 from resolvers.operations.outbox import (
     RetryPolicy,
+    deliver_continuously,
     deliver_due,
-    deliver_forever,
     run_outbox,
     wait_for_any,
 )
@@ -122,7 +122,9 @@ async def proxied(services, proxy):
 async def loop(services, handlers, waits, **terms):
     events = asyncio.Event(), asyncio.Event()
     terms = RetryPolicy(jitter=lambda: 0, wait=waits, **terms)
-    await deliver_forever(services, handlers, *events, task=BackgroundTask("outbox"), terms=terms)
+    await deliver_continuously(
+        services, handlers, *events, task=BackgroundTask("outbox"), terms=terms
+    )
 
 
 async def test_loop_sleeps_until_the_next_attempt_is_due(services, clock):
@@ -179,7 +181,7 @@ async def test_notice_during_a_delivery_is_not_lost(services, clock):
         stop.set()
 
     await owe(services.database, 1, clock())
-    await deliver_forever(
+    await deliver_continuously(
         services,
         {KIND: hear_of_more},
         stop,

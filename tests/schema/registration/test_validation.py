@@ -101,7 +101,7 @@ def services(database_url, clock, loop, storage, accounts):
         accounts=accounts,
         guards=(),
         clock=clock,
-        idempotency_kept=timedelta(hours=24),
+        idempotency_ttl=timedelta(hours=24),
         version="0.1.0",
     )
 

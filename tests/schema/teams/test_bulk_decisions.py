@@ -5,7 +5,7 @@ import pytest
 from domain.auth.roles import SYSTEM
 from domain.teams.status import TeamAction
 from resolvers.teams import bulk
-from resolvers.teams.bulk import DECISIONS_MAX, Decisions
+from resolvers.teams.bulk import MAX_DECISIONS, BulkDecision
 from tests import factories
 from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_decisions import decide, everything, register
@@ -110,13 +110,13 @@ async def test_issue_of_one_team_points_at_its_place_in_the_list(
     data(await decide(client, reviewer, TeamAction.REJECT))
     await register(client, 1, captain=factories.person(90, phone=factories.person(0)["phone"]))
     before = await everything(sql)
-    wanted = Decisions(
-        event=TeamAction.REOPEN,
+    wanted = BulkDecision(
+        action=TeamAction.REOPEN,
         reason="Back.",
         teams=[(code, 2) for code in [*["ICCT-009"] * place, "ICCT-001", "ICCT-009"]],
     )
 
-    outcomes = await bulk.decide_each(services, SYSTEM, wanted)
+    outcomes = await bulk.decide_bulk(services, SYSTEM, wanted)
 
     (issue,) = outcomes[place].issues
     path = ("input", "teams", place, "teamId")
@@ -136,10 +136,10 @@ NO_REASON = ("/input/reason", "TEXT_REQUIRED", {})
     [
         (CONFIRM, {"teams": []}, [TOO_FEW]),
         (CONFIRM, {"teams": [], "overrideReason": "x" * 501}, [TOO_FEW, LONG_OVERRIDE]),
-        (CONFIRM, {"teams": teams(1) * (DECISIONS_MAX + 1)}, [TOO_MANY]),
+        (CONFIRM, {"teams": teams(1) * (MAX_DECISIONS + 1)}, [TOO_MANY]),
         (REJECT, {"teams": [], "reason": "No receipt came."}, [TOO_FEW]),
         (REJECT, {"teams": [], "reason": " "}, [TOO_FEW, NO_REASON]),
-        (REJECT, {"teams": teams(1) * (DECISIONS_MAX + 1), "reason": ""}, [TOO_MANY, NO_REASON]),
+        (REJECT, {"teams": teams(1) * (MAX_DECISIONS + 1), "reason": ""}, [TOO_MANY, NO_REASON]),
         (REJECT, {"teams": teams(1), "reason": ""}, [NO_REASON]),
         (
             REJECT,

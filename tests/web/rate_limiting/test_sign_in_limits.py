@@ -198,7 +198,7 @@ async def test_forged_cookie_makes_nobody_known(served, two, forged):
 
 async def test_text_of_another_purpose_secret_or_time_makes_nobody_known(services):
     account = "a" * 64
-    text = known_clients.known_client_text(services, None, account)
+    text = known_clients.sign_known_client(services, None, account)
     claims = ["device", int(services.clock().timestamp()), account[:32]]
     another = replace(services, secrets=Secrets(current="another secret of thirty-two characters"))
     rotated = replace(
@@ -209,9 +209,9 @@ async def test_text_of_another_purpose_secret_or_time_makes_nobody_known(service
     )
     later = replace(services, clock=lambda: services.clock() + timedelta(days=180))
 
-    assert read_known_client(services, text).has_used(account)
-    assert read_known_client(rotated, text).has_used(account)
-    assert not read_known_client(services, text).has_used("b" * 64)
+    assert read_known_client(services, text).has_signed_in_to(account)
+    assert read_known_client(rotated, text).has_signed_in_to(account)
+    assert not read_known_client(services, text).has_signed_in_to("b" * 64)
     assert read_known_client(another, text) is None
     assert read_known_client(later, text) is None
     assert read_known_client(services, sign(services.secrets, "upload-ticket", claims)) is None
@@ -534,7 +534,7 @@ async def test_token_that_has_expired_is_no_guess(served, services, sql, kind):
     if kind == "API token":
         maker = await accounts.authenticate(live, text)
         made = await api_tokens.create(live, maker, name="export", role=Role.VIEWER, days=1)
-        text = made.text
+        text = made.token
     await sql.execute(ENDINGS[kind])
     async with served(enable_rate_limiting=True) as client:
         for number in range(GUESSES + 1):

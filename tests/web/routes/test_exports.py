@@ -260,7 +260,7 @@ async def test_a_link_ends(client, services, clock, sql):
     await register(client, 1)
     clock.now = datetime.now(UTC) - timedelta(minutes=11)
 
-    url, _ = exports.make_link(services, SYSTEM, ExportFormat.CSV, TeamFilter())
+    url, _ = exports.create_link(services, SYSTEM, ExportFormat.CSV, TeamFilter())
 
     await gone(client, url)
     assert await exported(sql) == []
@@ -333,7 +333,7 @@ async def test_times_and_file_name_are_in_the_zone_of_the_tournament(
     await sql.execute("UPDATE team SET registered_at = $1", moment)
     await sql.execute("UPDATE tournament SET time_zone = $1", time_zone)
     clock.now = moment
-    url, _ = exports.make_link(services, SYSTEM, ExportFormat.CSV, TeamFilter())
+    url, _ = exports.create_link(services, SYSTEM, ExportFormat.CSV, TeamFilter())
 
     export = await exports.open_export(services, url.rpartition("/")[2])
     content = b"".join([part async for part in exports.csv_rows(services, export)])
@@ -382,7 +382,7 @@ async def test_role_is_read_for_each_batch(client, services, sql, monkeypatch, r
     url = await link(client, await bearer_headers(services, role))
     export = await exports.open_export(services, url.rpartition("/")[2])
 
-    rows = exports.batches(services, export)
+    rows = exports.team_batches(services, export)
     read = [await anext(rows)]
     await sql.execute(change)
     try:

@@ -8,7 +8,7 @@ import pytest
 
 from domain.auth.roles import ANONYMOUS, Caller, CallerKind, Role
 from domain.errors.exceptions import Forbidden, Unauthenticated
-from resolvers.documents.links import make_link
+from resolvers.documents.links import create_link
 from tests import factories, sample_files
 from tests.accounts import new_caller
 from tests.graphql_client import check_envelope, data, execute
@@ -39,7 +39,7 @@ def now(services, clock):
 
 @pytest.fixture
 def link(services, now, proof, reviewer) -> str:
-    url, _ = make_link(services, reviewer, proof)
+    url, _ = create_link(services, reviewer, proof)
     return url
 
 
@@ -89,7 +89,7 @@ async def test_every_view_is_on_record_before_it_is_shown(client, link, sql, pro
 
 async def test_links_end_after_ten_minutes(client, services, now, proof, reviewer):
     now.advance(minutes=-10)
-    url, expires_at = make_link(services, reviewer, proof)
+    url, expires_at = create_link(services, reviewer, proof)
 
     answer = await client.get(url)
 
@@ -142,7 +142,7 @@ async def test_a_document_that_was_deleted_is_shown_to_nobody(client, link, sql)
 
 async def test_an_upload_that_no_team_has_is_shown_to_nobody(client, services, now, reviewer):
     document_id = await upload(client, "PHOTO")
-    url, _ = make_link(services, reviewer, UUID(document_id))
+    url, _ = create_link(services, reviewer, UUID(document_id))
 
     assert (await client.get(url)).status_code == 404
 
@@ -210,4 +210,4 @@ async def test_a_store_that_is_gone_is_told(client, link, sql, settings):
 )
 async def test_links_are_made_for_reviewers_only(services, caller, refusal):
     with pytest.raises(refusal):
-        make_link(services, caller, uuid4())
+        create_link(services, caller, uuid4())

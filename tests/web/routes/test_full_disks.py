@@ -17,14 +17,14 @@ from integrations.storage.upload_buffer import PARTIAL, UploadBuffer
 from resilience.breaker_states import BreakerState
 from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from resolvers.documents import uploads
-from resolvers.documents.links import make_link
+from resolvers.documents.links import create_link
 from resolvers.exports.workbook import Workbook
 from tests import factories, sample_files
 from tests.accounts import bearer_headers, new_caller
 from tests.cloudinary import CloudinaryStandIn
 from tests.disks import fill_disk, limit_file_size, mount_small_disk, read_only_disk
-from tests.integrations.storage.test_upload_buffer import begin
 from tests.graphql_client import app_client, check_envelope, data, execute
+from tests.integrations.storage.test_upload_buffer import begin
 from tests.uploading import open_upload, put, put_range, upload
 from tests.web.routes.test_exports import link
 
@@ -89,7 +89,7 @@ async def test_document_that_cannot_be_copied_is_shown_later(client, services, s
     from datetime import UTC, datetime  # noqa: PLC0415 - the clock of the application
 
     clock.now = datetime.now(UTC)
-    url, _ = make_link(services, await new_caller(services, Role.REVIEWER), UUID(document_id))
+    url, _ = create_link(services, await new_caller(services, Role.REVIEWER), UUID(document_id))
 
     with limit_file_size():
         refused = await client.get(url)

@@ -147,13 +147,13 @@ async def test_process_that_waits_too_long_for_a_file_is_ended(tmp_path, files_a
     async with asyncio.TaskGroup() as group:
         for number in range(files_at_once):
             copying = copied(
-                tmp_path, files.png(), str(number), client=str(number), options=options
+                tmp_path, sample_files.png(), str(number), client=str(number), options=options
             )
             group.create_task(copying)
     pids = children()
 
     assert 1 <= len(pids) <= files_at_once
-    await until(
+    await wait_until(
         lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "all have ended for good"
     )
     await check_that_others_are_unharmed(tmp_path)
@@ -162,13 +162,13 @@ async def test_process_that_waits_too_long_for_a_file_is_ended(tmp_path, files_a
 
 async def test_process_that_is_used_again_and_again_is_kept(tmp_path):
     options = InspectionOptions(idle_seconds=0.2)
-    await copied(tmp_path, files.png(), "first", options=options)
+    await copied(tmp_path, sample_files.png(), "first", options=options)
     pids, loop = children(), asyncio.get_running_loop()
     end = loop.time() + 4 * options.idle_seconds
 
     number = 0
     while loop.time() < end:
-        await copied(tmp_path, files.png(), str(number), options=options)
+        await copied(tmp_path, sample_files.png(), str(number), options=options)
         number += 1
 
     assert number > 1
@@ -178,16 +178,16 @@ async def test_process_that_is_used_again_and_again_is_kept(tmp_path):
 
 async def test_process_that_looks_into_a_file_is_not_ended_as_idle(tmp_path):
     options = InspectionOptions(idle_seconds=0.01)
-    await copied(tmp_path, files.png(), options=InspectionOptions(idle_seconds=0.05))
+    await copied(tmp_path, sample_files.png(), options=InspectionOptions(idle_seconds=0.05))
     task = hanging(tmp_path, options=options)
-    await until(lambda: len(children()) == 1 and turns(options).running == 1, "it has begun")
+    await wait_until(lambda: len(children()) == 1 and turns(options).running == 1, "it has begun")
     (pid,) = children()
     loop = asyncio.get_running_loop()
     end = loop.time() + 0.1
-    await until(lambda: loop.time() > end, "the time for idle ones is over")
+    await wait_until(lambda: loop.time() > end, "the time for idle ones is over")
 
     assert children() == [pid]
-    (tmp_path / "pipe").write_bytes(files.png())
+    (tmp_path / "pipe").write_bytes(sample_files.png())
     assert await task == DocumentFormat.PNG
 
 

@@ -1,0 +1,110 @@
+"""Health of the service and its dependencies, and manual reset of circuit breakers."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from domain.audit import AuditAction
+from domain.auth.roles import Caller, Role, require_role
+from domain.errors.exceptions import NotFound, ServiceUnavailable
+from resilience.breaker_states import BreakerState
+from resolvers import audit
+from resolvers.services import DiskProbe, HealthSource, Services
+
+if TYPE_CHECKING:
+    from resilience.circuit_breaker import ServiceGuard
+
+Status = Literal["OK", "DEGRADED", "DOWN"]
+
+_STATUS_BY_BREAKER_STATE: dict[BreakerState, Status] = {
+    BreakerState.CLOSED: "OK",
+    BreakerState.HALF_OPEN: "DEGRADED",
+    BreakerState.OPEN: "DOWN",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """Health of one component. `latency_ms` is None if it did not answer or was not called."""
+
+    name: str
+    status: Status
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport:
+    """DOWN without a writable database, DEGRADED if any other component is not OK."""
+
+    status: Status
+    checks: tuple[CheckResult, ...]
+
+
+async def health(services: Services) -> HealthReport:
+    """Check the database and the disks; report the known state of everything else."""
+    database, disks = await asyncio.gather(check_database(services), _check_disks(services.disks))
+    components = (
+        *(_check_breaker(guard) for guard in services.guards),
+        *(_check_source(source) for source in services.health_sources),
+        *disks,
+        *(_check_source(task) for task in services.background if not task.is_healthy),
+    )
+    checks = (database, *components)
+    if database.status == "DOWN":
+        return HealthReport(status="DOWN", checks=checks)
+    is_healthy = all(check.status == "OK" for check in components)
+    return HealthReport(status="OK" if is_healthy else "DEGRADED", checks=checks)
+
+
+async def check_database(services: Services) -> CheckResult:
+    """Report DOWN for a read-only database as well: no team can register."""
+    database = services.database
+    write_probe = asyncio.create_task(database.accepts_writes())
+    try:
+        latency_ms = round(await database.ping(), 2)
+    except ServiceUnavailable:
+        return CheckResult(name="database", status="DOWN")
+    finally:
+        is_writable = await write_probe
+    return CheckResult(
+        name="database", status="OK" if is_writable else "DOWN", latency_ms=latency_ms
+    )
+
+
+async def reset_breaker(services: Services, caller: Caller, name: str) -> CheckResult:
+    """Close a circuit breaker of this process. Raises Unauthenticated, Forbidden, NotFound."""
+    require_role(caller, Role.REVIEWER)
+    guard = next((guard for guard in services.guards if guard.name == name), None)
+    if guard is None:
+        raise NotFound("No outside service in use has this name.")
+    await services.database.run(
+        partial(
+            audit.record,
+            action=AuditAction.BREAKER_RESET,
+            actor=caller.actor,
+            at=services.clock(),
+            changes={"service": name, "state": [guard.state.value, "closed"]},
+        )
+    )
+    guard.reset()
+    return _check_breaker(guard)
+
+
+def _check_breaker(guard: "ServiceGuard") -> CheckResult:
+    return CheckResult(name=guard.name, status=_STATUS_BY_BREAKER_STATE[guard.state])
+
+
+def _check_source(source: HealthSource) -> CheckResult:
+    return CheckResult(name=source.name, status="OK" if source.is_healthy else "DEGRADED")
+
+
+async def _check_disks(disks: Sequence[DiskProbe]) -> list[CheckResult]:
+    """Return results for unhealthy disks only."""
+    results = await asyncio.gather(*(disk.is_healthy() for disk in disks))
+    return [
+        CheckResult(name=disk.name, status="DEGRADED")
+        for disk, is_healthy in zip(disks, results, strict=True)
+        if not is_healthy
+    ]
