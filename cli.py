@@ -249,8 +249,8 @@ def differences_of(found: "Comparison") -> Iterator[str]:
     store = found.store
     if found.orphans:
         yield f"{store}: {len(found.orphans)} files belong to no document. `prune` deletes them."
-    if found.misplaced or found.spares:
-        count = len(found.misplaced) + len(found.spares)
+    if found.misplaced or found.duplicates:
+        count = len(found.misplaced) + len(found.duplicates)
         yield f"{store}: {count} files are in another folder than expected. `prune` corrects that."
     for document_id in found.missing:
         yield f"{store}: the file of document {document_id.hex} is missing. Ask for it again."

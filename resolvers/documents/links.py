@@ -1,4 +1,4 @@
-"""Documents as people use them: named by a form, shown to organisers."""
+"""Documents named by forms, and signed links with which organisers view them."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,11 +18,11 @@ from domain.ids import read_id
 from domain.registration.forms import DocumentForm, TeamForm
 from domain.teams.codes import player_code
 from integrations.storage.base import FileMissing, Folder, fetch_from_any_folder
-from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.records import DocumentRecord
-from persistence.repositories import audit, documents
+from persistence.repositories import documents
 from persistence.repositories.documents import OwnedDocument
+from resolvers import audit
 from resolvers.security.signed_links import SignedLink, read_link, resolve_link_caller, sign_link
 from resolvers.services import Services
 
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentDownload:
-    """A copy at `path`, which is deleted when the view ends; `name` is made from codes."""
+    """A temporary copy at `path`. `name` is built from codes and holds no personal data."""
 
     path: Path
     name: str
@@ -42,43 +42,44 @@ class DocumentDownload:
 
 
 async def form_uploads(services: Services, form: TeamForm) -> Mapping[str, DocumentRecord]:
-    """The uploads that the form names, by their ids as it writes them."""
+    """Return the uploads that the form names, by id as written in the form."""
     return await find_uploads(
         services, (form.documents, *(player.documents for player in form.players))
     )
 
 
 async def find_uploads(
-    services: Services, places: Iterable[Sequence[DocumentForm]]
+    services: Services, forms: Iterable[Sequence[DocumentForm]]
 ) -> Mapping[str, DocumentRecord]:
-    """By their ids as they are written. What has expired or was never stored is none."""
-    named = {document.document_id for place in places for document in place}
-    ids = {text: parsed for text in named if (parsed := read_id(text)) is not None}
+    """Return stored, unexpired uploads by id as written; ids without one are left out."""
+    texts = {document.document_id for group in forms for document in group}
+    ids = {text: parsed for text in texts if (parsed := read_id(text)) is not None}
     if not ids:
         return {}
-    found = await services.database.read(
+    records = await services.database.read(
         partial(documents.list_by_id, document_ids=set(ids.values()))
     )
     oldest = services.clock() - services.storage.unclaimed_ttl
     usable = {
         record.id: record
-        for record in found
+        for record in records
         if record.team_id is not None or (record.stored_at and record.created_at > oldest)
     }
     return {text: usable[parsed] for text, parsed in ids.items() if parsed in usable}
 
 
-def upload_refs(known: Mapping[str, DocumentRecord]) -> Mapping[str, UploadRef]:
+def upload_refs(uploads: Mapping[str, DocumentRecord]) -> Mapping[str, UploadRef]:
+    """Convert records for validation."""
     return {
         text: UploadRef(id=record.id, kind=record.kind, is_claimed=record.team_id is not None)
-        for text, record in known.items()
+        for text, record in uploads.items()
     }
 
 
 def create_link(services: Services, caller: Caller, document_id: UUID) -> tuple[str, datetime]:
-    """A path that shows the document to whoever has it, until then, in the caller's name.
+    """Return a path that shows the document to anybody, and its expiry.
 
-    It ends before its time when the caller may see documents no longer.
+    The link stops working earlier if the caller loses the right to see documents.
 
     Raises Unauthenticated, Forbidden.
     """
@@ -89,12 +90,12 @@ def create_link(services: Services, caller: Caller, document_id: UUID) -> tuple[
 
 @asynccontextmanager
 async def open_document(services: Services, link: str) -> AsyncGenerator[DocumentDownload]:
-    """The file behind a link; the view is on record before a byte of it is sent.
+    """Record the view in the audit log, then yield a copy of the file.
 
     Raises NotFound, StorageUnavailable.
     """
-    read = read_link(services, LINK_PURPOSE, link)
-    owned = await services.database.run(partial(_record_view, link=read, now=services.clock()))
+    verified = read_link(services, LINK_PURPOSE, link)
+    owned = await services.database.run(partial(_record_view, link=verified, now=services.clock()))
     if owned is None:
         raise NotFound("This document is not kept any more.")
     async with services.storage.upload_buffer.scratch() as copy:
@@ -113,26 +114,25 @@ async def _record_view(
     document_id = UUID(link.claims[0])
     owned = await documents.find_owned(connection, document_id)
     if owned is not None:
-        await audit.append(
+        await audit.record(
             connection,
-            at=now,
+            AuditAction.DOCUMENT_VIEWED,
             actor=caller.actor,
-            action=AuditAction.DOCUMENT_VIEWED,
+            at=now,
             team_id=owned.document.team_id,
-            request_id=current_request_id(),
             changes={"document": document_id.hex},
         )
     return owned
 
 
 async def _fetch(services: Services, document: DocumentRecord, target: Path) -> None:
-    """Copy the file from wherever it is; a row that names another folder is put right.
+    """Copy the file from any folder and correct a row that names another folder.
 
     Raises NotFound.
     """
-    media, recorded = services.storage.store_named(document.store), Folder(document.folder)
+    store, recorded = services.storage.store_named(document.store), Folder(document.folder)
     try:
-        folder = await fetch_from_any_folder(media, document.storage_name, recorded, target)
+        folder = await fetch_from_any_folder(store, document.storage_name, recorded, target)
     except FileMissing as error:
         raise NotFound("The file of this document is not there.") from error
     if folder != recorded:
@@ -140,7 +140,7 @@ async def _fetch(services: Services, document: DocumentRecord, target: Path) -> 
 
 
 async def _correct_folder(services: Services, document: DocumentRecord, folder: Folder) -> None:
-    """Nothing happens when a move has recorded another folder meanwhile."""
+    """Set the row's folder, unless a move has changed it since it was read."""
     is_corrected = await services.database.run(
         partial(
             documents.correct_folder,
@@ -154,7 +154,7 @@ async def _correct_folder(services: Services, document: DocumentRecord, folder: 
 
 
 def _file_name(owned: OwnedDocument) -> str:
-    """Such as ICCT-001-P01-identity-proof.jpg."""
+    """Return a name such as ICCT-001-P01-identity-proof.jpg."""
     code = owned.team_code
     if owned.player_position is not None:
         code = player_code(code, owned.player_position)

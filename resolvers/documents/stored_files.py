@@ -1,8 +1,8 @@
-"""Files of the stores compared with the rows of documents, both ways, and put right.
+"""Comparison of stored files with the rows of documents, and repair of differences.
 
-A store may be shared with another database, such as the original of a copy. Only files whose names
-carry the tag of this database are deleted for having no document in it, and only when an operator
-says so: a snapshot of the server's disk has the same tag, and rows may be those of an old back-up.
+A store may be shared with another database, for example the original of a copied one. Only files
+whose names carry the tag of this database are deleted as orphans, and only by an operator: a
+snapshot of the server's disk has the same tag, and a restored database lacks the newest rows.
 """
 
 from collections.abc import Collection, Sequence
@@ -29,11 +29,11 @@ from persistence.repositories.documents import DocumentFile
 from resolvers.documents.jobs import enqueue_move
 from resolvers.services import Services
 
-# A file is saved after its row is written: younger ones without a row are only left in peace.
+# Younger files are ignored: a file without a row may be an upload in progress.
 SAFE_AGE_SECONDS = 3_600
 BATCH_SIZE = 1_000
 MAX_MISSING = 100
-# Orphans that are deleted unasked: so many, or such a share of this database's files.
+# Orphans deleted without `is_forced`: 20, or a tenth of this database's files.
 MAX_ORPHANS = 20
 MAX_ORPHAN_FRACTION = 10
 
@@ -42,13 +42,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Differences between one store and the rows.
+    """Differences between a store and the rows.
 
-    `own` is the number of files with a document, or with names of this database; `orphans` are
-    names of this database's files without a document, older than SAFE_AGE_SECONDS;
-    `foreign` is the number of files without a document whose names do not say that they are its
-    own; `misplaced` documents lie in another folder than their row says; `spares` are second
-    copies; `missing` documents are in no folder, MISSING_AT_MOST of them.
+    `own` is the number of files with a row or with the tag of this database.
+    `orphans` are names with this database's tag but without a row, older than SAFE_AGE_SECONDS.
+    `foreign` is the number of files without a row and without the tag.
+    `misplaced` are documents with their only file in another folder than the row says.
+    `duplicates` are further copies of a document's file.
+    `missing` are documents without a file, at most MAX_MISSING.
     """
 
     store: str
@@ -56,13 +57,13 @@ class Comparison:
     orphans: tuple[str, ...]
     foreign: int
     misplaced: tuple[tuple[DocumentFile, Folder], ...]
-    spares: tuple[tuple[DocumentFile, Folder], ...]
+    duplicates: tuple[tuple[DocumentFile, Folder], ...]
     missing: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleanup:
-    """Orphans of one store that were deleted, or left as too many of its `own` files."""
+    """Numbers of orphans deleted and left, of the `own` files of this database."""
 
     store: str
     deleted: int
@@ -70,122 +71,123 @@ class Cleanup:
     own: int
 
 
-async def compare(services: Services, media: DocumentStore) -> Comparison:
-    """List the store first, then look up the rows. Raises StorageUnavailable."""
-    places: dict[str, list[StoredFile]] = {}
-    for file in await media.files():
-        places.setdefault(file.name, []).append(file)
+async def compare(services: Services, store: DocumentStore) -> Comparison:
+    """List the store, then look up the rows. Raises StorageUnavailable."""
+    files: dict[str, list[StoredFile]] = {}
+    for file in await store.files():
+        files.setdefault(file.name, []).append(file)
     orphans: list[str] = []
     foreign = 0
     misplaced: list[tuple[DocumentFile, Folder]] = []
-    spares: list[tuple[DocumentFile, Folder]] = []
-    every_name = iter(places)
-    while names := list(islice(every_name, BATCH_SIZE)):
-        tag, kept = await services.database.run(partial(_look_up, store=media.name, names=names))
+    duplicates: list[tuple[DocumentFile, Folder]] = []
+    remaining = iter(files)
+    while names := list(islice(remaining, BATCH_SIZE)):
+        tag, rows = await services.database.run(partial(_look_up, store=store.name, names=names))
         for name in names:
-            if name not in kept:
+            if name not in rows:
                 is_own = tag is not None and name.startswith(tag)
                 foreign += not is_own
-                orphans += [name] if is_own and _is_old(places[name]) else []
+                orphans += [name] if is_own and _is_old(files[name]) else []
                 continue
-            row, folders = kept[name], [file.folder for file in places[name]]
+            row, folders = rows[name], [file.folder for file in files[name]]
             others = [(row, folder) for folder in folders if folder != row.folder]
             if row.folder in folders:
-                spares += others if _is_old(places[name]) else []
+                duplicates += others if _is_old(files[name]) else []
             else:
                 misplaced += others[:1]
     return Comparison(
-        store=media.name,
-        own=len(places) - foreign,
+        store=store.name,
+        own=len(files) - foreign,
         orphans=tuple(orphans),
         foreign=foreign,
         misplaced=tuple(misplaced),
-        spares=tuple(spares),
-        missing=tuple(await _missing(services, media, places.keys())),
+        duplicates=tuple(duplicates),
+        missing=tuple(await _missing(services, store, files.keys())),
     )
 
 
-async def repair(services: Services, media: DocumentStore) -> Comparison:
-    """Correct rows of files in another folder, and delete nothing but what was never whole.
+async def repair(services: Services, store: DocumentStore) -> Comparison:
+    """Correct the folders of rows; log other differences and delete nothing.
 
-    Files without a document are logged. Raises StorageUnavailable, ServiceUnavailable.
+    Raises StorageUnavailable, ServiceUnavailable.
     """
-    found = await compare(services, media)
-    for row, _ in found.misplaced:
-        # The listing is of before: the file may have moved, with its row, since then.
-        place = await find_folder(media, row.storage_name, likely=Folder(row.folder))
-        if place is not None and place != row.folder:
-            await services.database.run(partial(_correct_folder, services, row, place))
-    if found.orphans or found.misplaced or found.spares or found.missing:
+    comparison = await compare(services, store)
+    for row, _ in comparison.misplaced:
+        # The file and its row may have moved since the listing.
+        folder = await find_folder(store, row.storage_name, likely=Folder(row.folder))
+        if folder is not None and folder != row.folder:
+            await services.database.run(partial(_correct_folder, services, row, folder))
+    if comparison.orphans or comparison.misplaced or comparison.duplicates or comparison.missing:
         log.warning(
             "stored_files_differed",
-            store=found.store,
-            orphans=len(found.orphans),
-            misplaced=len(found.misplaced),
-            spares=len(found.spares),
-            missing=[document_id.hex for document_id in found.missing],
+            store=comparison.store,
+            orphans=len(comparison.orphans),
+            misplaced=len(comparison.misplaced),
+            duplicates=len(comparison.duplicates),
+            missing=[document_id.hex for document_id in comparison.missing],
         )
-    return found
+    return comparison
 
 
 async def repair_all(services: Services) -> None:
-    """Put every store right; one that is away is left for another time."""
-    for media in services.storage.stores.values():
+    """Repair every store that is available."""
+    for store in services.storage.stores.values():
         try:
-            await repair(services, media)
+            await repair(services, store)
         except StorageUnavailable:
-            log.warning("stored_files_not_compared", store=media.name)
+            log.warning("stored_files_not_compared", store=store.name)
 
 
-async def clean_up(services: Services, media: DocumentStore, *, is_forced: bool) -> Cleanup:
-    """Put a store right and delete its orphans and spares, unless there are too many.
+async def clean_up(services: Services, store: DocumentStore, *, is_forced: bool) -> Cleanup:
+    """Repair a store, then delete its orphans and duplicates.
 
-    More than FEW_ORPHANS, and than one of ORPHAN_SHARE files, are deleted only when forced. Raises
-    StorageUnavailable, ServiceUnavailable.
+    Nothing is deleted if there are more orphans than MAX_ORPHANS and than one in
+    MAX_ORPHAN_FRACTION files, unless forced. Raises StorageUnavailable, ServiceUnavailable.
     """
-    found = await repair(services, media)
-    if len(found.orphans) > max(MAX_ORPHANS, found.own // MAX_ORPHAN_FRACTION) and not is_forced:
-        return Cleanup(store=media.name, deleted=0, left=len(found.orphans), own=found.own)
-    for name in found.orphans:
-        await delete_everywhere(media, name)
-    for row, folder in found.spares:
-        # Moved over the other copy and not deleted: at every moment there is one.
+    comparison = await repair(services, store)
+    orphans, own = comparison.orphans, comparison.own
+    if len(orphans) > max(MAX_ORPHANS, own // MAX_ORPHAN_FRACTION) and not is_forced:
+        return Cleanup(store=store.name, deleted=0, left=len(orphans), own=own)
+    for name in orphans:
+        await delete_everywhere(store, name)
+    for row, folder in comparison.duplicates:
+        # Move it over the other copy rather than delete it, so that a copy exists at any moment.
         try:
-            await media.move(row.storage_name, folder, Folder(row.folder))
+            await store.move(row.storage_name, folder, Folder(row.folder))
         except FileMissing:
-            # Deleted since the store was listed.
-            log.info("stored_file_gone", store=media.name, document=row.id.hex)
-    if found.orphans:
-        log.warning("orphans_deleted", store=media.name, count=len(found.orphans))
-    return Cleanup(store=media.name, deleted=len(found.orphans), left=0, own=found.own)
+            # Deleted since the listing.
+            log.info("stored_file_gone", store=store.name, document=row.id.hex)
+    if orphans:
+        log.warning("orphans_deleted", store=store.name, count=len(orphans))
+    return Cleanup(store=store.name, deleted=len(orphans), left=0, own=own)
 
 
 async def clean_up_all(services: Services, *, is_forced: bool = False) -> list[Cleanup]:
-    """Clear every store; one that is away is left for another time."""
-    cleared = []
-    for media in services.storage.stores.values():
+    """Clean up every store that is available."""
+    results = []
+    for store in services.storage.stores.values():
         try:
-            cleared.append(await clean_up(services, media, is_forced=is_forced))
+            results.append(await clean_up(services, store, is_forced=is_forced))
         except StorageUnavailable:
-            log.warning("stored_files_not_compared", store=media.name)
-    return cleared
+            log.warning("stored_files_not_compared", store=store.name)
+    return results
 
 
 async def sweep_unfinished(services: Services) -> int:
-    """The number of unfinished files deleted in all stores that processes left that were killed."""
-    swept = 0
-    for media in services.storage.stores.values():
+    """Delete partial files left by killed processes; return their number over all stores."""
+    count = 0
+    for store in services.storage.stores.values():
         try:
-            swept += await media.sweep(older_than_seconds=SAFE_AGE_SECONDS)
+            count += await store.sweep(older_than_seconds=SAFE_AGE_SECONDS)
         except StorageUnavailable:
-            log.warning("stored_files_not_swept", store=media.name)
-    return swept
+            log.warning("stored_files_not_swept", store=store.name)
+    return count
 
 
 async def _look_up(
     connection: Connection, *, store: str, names: Collection[str]
 ) -> tuple[str | None, dict[str, DocumentFile]]:
-    """The tag of the database and its documents under these names, told by one connection."""
+    """Return the database's tag and its documents by name, consistently from one connection."""
     tag = await storage_tag(connection)
     rows = await documents.list_files_by_name(connection, store=store, names=names)
     return tag, {row.storage_name: row for row in rows}
@@ -195,18 +197,18 @@ def _is_old(files: Sequence[StoredFile]) -> bool:
     return all(file.age_seconds > SAFE_AGE_SECONDS for file in files)
 
 
-async def _missing(services: Services, media: DocumentStore, listed: Collection[str]) -> list[UUID]:
-    """Documents whose file is neither listed nor, looked for once more, in any folder."""
+async def _missing(services: Services, store: DocumentStore, listed: Collection[str]) -> list[UUID]:
+    """List documents whose file is not listed and, on a second look, in no folder."""
     missing: list[UUID] = []
     after = None
     while True:
         rows = await services.database.read(
-            partial(documents.list_files, store=media.name, after=after, limit=BATCH_SIZE)
+            partial(documents.list_files, store=store.name, after=after, limit=BATCH_SIZE)
         )
         for row in rows:
             if row.storage_name in listed:
                 continue
-            if await _is_missing(services, media, row):
+            if await _is_missing(services, store, row):
                 missing.append(row.id)
             if len(missing) == MAX_MISSING:
                 return missing
@@ -215,17 +217,17 @@ async def _missing(services: Services, media: DocumentStore, listed: Collection[
         after = rows[-1].id
 
 
-async def _is_missing(services: Services, media: DocumentStore, row: DocumentFile) -> bool:
-    if await find_folder(media, row.storage_name, likely=Folder(row.folder)) is not None:
+async def _is_missing(services: Services, store: DocumentStore, row: DocumentFile) -> bool:
+    if await find_folder(store, row.storage_name, likely=Folder(row.folder)) is not None:
         return False
-    look_up = partial(documents.list_files_by_name, store=media.name, names=[row.storage_name])
+    look_up = partial(documents.list_files_by_name, store=store.name, names=[row.storage_name])
     return bool(await services.database.read(look_up))
 
 
 async def _correct_folder(
     services: Services, row: DocumentFile, folder: Folder, connection: Connection
 ) -> None:
-    """Record where the file is; its team's status may ask for a move from there."""
+    """Record the file's folder and enqueue the move to the folder of the team's status."""
     is_corrected = await documents.correct_folder(
         connection, row.id, recorded=row.folder, folder=folder
     )

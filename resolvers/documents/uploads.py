@@ -1,4 +1,4 @@
-"""Receiving a file: a ticket, its bytes in as many pieces as the network needs, then the store."""
+"""Uploads: a signed ticket, resumable transfer into the buffer, inspection, storage."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ _locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """The right to send one file: this kind, size and hash, until then."""
+    """Permission to upload one file of this kind, size and hash until `expires_at`."""
 
     document_id: UUID
     kind: DocumentKind
@@ -59,7 +59,7 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ByteRange:
-    """Bytes `start` to `end` (exclusive) of the file; none of them asks to finish what is there."""
+    """Bytes `start` to `end`, exclusive. An empty range asks to store a complete upload."""
 
     start: int
     end: int
@@ -67,7 +67,7 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadProgress:
-    """`offset` bytes are there. `is_new`: this very request has stored the document."""
+    """The number of received bytes. `is_new`: this request has stored the document."""
 
     offset: int
     is_stored: bool
@@ -75,14 +75,14 @@ class UploadProgress:
 
 
 def open_upload(services: Services, file: UploadRequest) -> tuple[Ticket, str]:
-    """A ticket, and as text; nothing is written. Raises what `check_announcement` raises."""
+    """Return a ticket and its signed text. Raises what `check_announcement` raises."""
     check_announcement(file)
     ticket = Ticket(
         document_id=new_id(),
         kind=file.kind,
         byte_size=file.byte_size,
         sha256=bytes.fromhex(file.sha256),
-        # Whole seconds, as the text of the ticket has them.
+        # The signed text has whole seconds.
         expires_at=(services.clock() + services.storage.ticket_lifetime).replace(microsecond=0),
     )
     claims = (
@@ -96,7 +96,7 @@ def open_upload(services: Services, file: UploadRequest) -> tuple[Ticket, str]:
 
 
 def read_ticket(services: Services, text: str) -> Ticket:
-    """Raises NotSigned, UploadExpired."""
+    """Raises InvalidSignature, UploadExpired."""
     claims = verify_signed(services.secrets, TICKET_PURPOSE, text)
     if claims is None:
         raise InvalidSignature("There is no such upload.")
@@ -121,34 +121,35 @@ async def upload_progress(services: Services, ticket: Ticket) -> UploadProgress:
     )
 
 
-async def receive(  # noqa: PLR0913 - an upload, its bytes, and who sends them
+async def receive(  # noqa: PLR0913 - an upload, its bytes and its client
     services: Services,
     ticket: Ticket,
-    now: UploadProgress,
+    progress: UploadProgress,
     chunks: AsyncIterator[bytes],
-    piece: ByteRange | None,
+    byte_range: ByteRange | None,
     *,
     client: str = "",
 ) -> UploadProgress:
-    """Take bytes; the last of them stores the document. Without `piece` they are the whole file.
+    """Receive bytes; store the document after the last one. No `byte_range` means the whole file.
 
-    Whatever arrived before `chunks` raised stays, so that the next piece can continue. `client`
-    is whose budget of unfinished bytes counts; of its files few are looked into at once.
+    Bytes received before `chunks` raises are kept, so that the client can resume. Unfinished
+    uploads count towards the budget of `client`, which also limits concurrent inspections.
+
     Raises UploadOffsetMismatch, MalformedRequest, FileEmpty, FileTooLarge, FileContentMismatch,
     TooManyUploads, UploadExpired, StorageUnavailable, ServiceUnavailable.
     """
-    if now.is_stored:
+    if progress.is_stored:
         await _drain(chunks)
-        return now
-    if piece is not None and piece.start != now.offset:
-        raise UploadOffsetMismatch(details={"uploadOffset": now.offset})
-    with_room = _reserve_space(services, ticket, chunks, client)
+        return progress
+    if byte_range is not None and byte_range.start != progress.offset:
+        raise UploadOffsetMismatch(details={"uploadOffset": progress.offset})
+    chunks_with_space = _reserve_space(services, ticket, chunks, client)
     try:
-        if piece is None:
-            await _receive_whole(services, ticket, with_room)
+        if byte_range is None:
+            await _receive_whole(services, ticket, chunks_with_space)
             offset = ticket.byte_size
         else:
-            offset = await _receive_range(services, ticket, with_room, piece)
+            offset = await _receive_range(services, ticket, chunks_with_space, byte_range)
     except PartMissing:
         finished = await _finished_elsewhere(services, ticket)
         await _drain(chunks)
@@ -167,9 +168,9 @@ def too_large(ticket: Ticket) -> FileTooLarge:
 async def _reserve_space(
     services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], client: str
 ) -> AsyncIterator[bytes]:
-    """The chunks, the first of them when there is room for the whole file."""
+    """Yield the chunks, after reserving buffer space for the whole file at the first one."""
     (digest, *_) = derive_keys(services.secrets, CLIENT_PURPOSE, client.encode())
-    wanted = Reservation(
+    reservation = Reservation(
         upload=ticket.document_id,
         byte_size=ticket.byte_size,
         expires_at=int(ticket.expires_at.timestamp()),
@@ -178,33 +179,34 @@ async def _reserve_space(
     is_reserved = False
     async for chunk in chunks:
         if not is_reserved:
-            await services.storage.upload_buffer.reserve(wanted, now=services.clock())
+            await services.storage.upload_buffer.reserve(reservation, now=services.clock())
             is_reserved = True
         yield chunk
 
 
 async def _receive_whole(services: Services, ticket: Ticket, chunks: AsyncIterator[bytes]) -> None:
-    upload_buffer, offset = services.storage.upload_buffer, 0
+    """Raises FileTooLarge, FileEmpty, FileContentMismatch."""
+    buffer, offset = services.storage.upload_buffer, 0
     async for chunk in chunks:
         if offset + len(chunk) > ticket.byte_size:
-            await upload_buffer.discard(ticket.document_id)
+            await buffer.discard(ticket.document_id)
             raise too_large(ticket)
-        await upload_buffer.write(ticket.document_id, offset, chunk)
+        await buffer.write(ticket.document_id, offset, chunk)
         offset += len(chunk)
     if offset == 0:
         raise FileEmpty
     if offset < ticket.byte_size:
-        await upload_buffer.discard(ticket.document_id)
+        await buffer.discard(ticket.document_id)
         raise FileContentMismatch("The file is smaller than was announced.")
 
 
 async def _receive_range(
-    services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], piece: ByteRange
+    services: Services, ticket: Ticket, chunks: AsyncIterator[bytes], byte_range: ByteRange
 ) -> int:
-    """The offset after it."""
-    offset = piece.start
+    """Return the offset after the range. Raises BadUserInput."""
+    offset = byte_range.start
     async for chunk in chunks:
-        if offset + len(chunk) > piece.end:
+        if offset + len(chunk) > byte_range.end:
             raise MalformedRequest("There are more bytes than Content-Range says.")
         await services.storage.upload_buffer.write(ticket.document_id, offset, chunk)
         offset += len(chunk)
@@ -212,7 +214,7 @@ async def _receive_range(
 
 
 async def _finish_in_time(services: Services, ticket: Ticket, client: str) -> UploadProgress:
-    """As `_finish`. Raises ServiceUnavailable when it takes too long: the bytes stay."""
+    """Finish the upload; raise ServiceUnavailable after the time limit and keep its bytes."""
     try:
         async with asyncio.timeout(services.storage.finish_seconds) as deadline:
             return await _finish(services, ticket, client)
@@ -227,21 +229,24 @@ async def _finish_in_time(services: Services, ticket: Ticket, client: str) -> Up
 
 
 async def _finish(services: Services, ticket: Ticket, client: str) -> UploadProgress:
-    """Check and store what is whole. Refused content is dropped, else all can be tried again."""
+    """Inspect and store a complete upload.
+
+    Refused content is discarded; after any other error the bytes stay for another attempt.
+    """
     async with _exclusive(ticket.document_id):
-        upload_buffer = services.storage.upload_buffer
+        buffer = services.storage.upload_buffer
         if await _is_stored(services, ticket):
-            await upload_buffer.discard(ticket.document_id)
+            await buffer.discard(ticket.document_id)
             return UploadProgress(offset=ticket.byte_size, is_stored=True)
         try:
             is_new = await _store(services, ticket, client)
         except FileContentMismatch:
-            await upload_buffer.discard(ticket.document_id)
+            await buffer.discard(ticket.document_id)
             raise
         except PartMissing:
-            # Another process has finished it, or refused it.
+            # Another process has stored or refused the upload.
             return await _finished_elsewhere(services, ticket)
-        await upload_buffer.discard(ticket.document_id)
+        await buffer.discard(ticket.document_id)
         if not is_new:
             return UploadProgress(offset=ticket.byte_size, is_stored=True)
     log.info("document_stored", document=str(ticket.document_id), kind=ticket.kind.value)
@@ -249,35 +254,36 @@ async def _finish(services: Services, ticket: Ticket, client: str) -> UploadProg
 
 
 async def _finished_elsewhere(services: Services, ticket: Ticket) -> UploadProgress:
+    """Raises UploadOffsetMismatch if the upload has to start again."""
     if await _is_stored(services, ticket):
         return UploadProgress(offset=ticket.byte_size, is_stored=True)
     raise UploadOffsetMismatch(details={"uploadOffset": 0})
 
 
 async def _store(services: Services, ticket: Ticket, client: str) -> bool:
-    """False when another process has stored it meanwhile.
+    """Store the document. Return False if another process has stored it meanwhile.
 
-    What is hashed, checked and stored is one copy: bytes that arrive meanwhile change nothing. The
-    row is there before the file, so that no file is stored that nobody knows of.
+    Hash, inspection and storage use one snapshot, which concurrent writes do not change. The row is
+    written before the file, so that every stored file has a row.
     """
-    upload_buffer = services.storage.upload_buffer
-    async with upload_buffer.scratch() as clean:
-        async with upload_buffer.snapshot(ticket.document_id) as snapshot:
+    buffer = services.storage.upload_buffer
+    async with buffer.scratch() as clean:
+        async with buffer.snapshot(ticket.document_id) as snapshot:
             file_format = await _inspect(services, ticket, snapshot, clean, client)
-        wanted = _new_document(services, ticket, file_format)
+        document = _new_document(services, ticket, file_format)
         reserved = await services.database.run(
-            partial(_reserve, wanted=wanted, sha256=ticket.sha256)
+            partial(_reserve, document=document, sha256=ticket.sha256)
         )
         if reserved.stored_at is not None:
             return False
-        media = services.storage.store_named(reserved.store)
-        await media.save(reserved.storage_name, Folder(reserved.folder), clean)
+        store = services.storage.store_named(reserved.store)
+        await store.save(reserved.storage_name, Folder(reserved.folder), clean)
     is_new = await services.database.run(
         partial(documents.mark_stored, document_id=reserved.id, now=services.clock())
     )
     if is_new is None:
-        # Given up as unclaimed while it was being saved.
-        await delete_everywhere(media, reserved.storage_name)
+        # The row expired unclaimed while the file was being saved.
+        await delete_everywhere(store, reserved.storage_name)
         raise UploadExpired
     return is_new
 
@@ -285,7 +291,7 @@ async def _store(services: Services, ticket: Ticket, client: str) -> bool:
 async def _inspect(
     services: Services, ticket: Ticket, snapshot: Snapshot, clean: Path, client: str
 ) -> DocumentFormat:
-    """Write to `clean` what may be kept.
+    """Write a sanitized copy to `clean`.
 
     Raises FileContentMismatch, StorageUnavailable, ServiceUnavailable.
     """
@@ -301,16 +307,18 @@ async def _inspect(
         )
 
 
-async def _reserve(connection: Connection, wanted: DocumentRecord, sha256: bytes) -> DocumentRecord:
-    """The row of the upload, named in the transaction that writes it."""
-    named = replace(wanted, storage_name=await new_storage_name(connection))
+async def _reserve(
+    connection: Connection, document: DocumentRecord, sha256: bytes
+) -> DocumentRecord:
+    """Write the row, with a storage name that carries the database's tag."""
+    named = replace(document, storage_name=await new_storage_name(connection))
     return await documents.reserve(connection, named, sha256)
 
 
 def _new_document(
     services: Services, ticket: Ticket, file_format: DocumentFormat
 ) -> DocumentRecord:
-    """A row that has no storage name yet."""
+    """Build a row without a storage name."""
     return DocumentRecord(
         id=ticket.document_id,
         kind=ticket.kind,
@@ -324,19 +332,19 @@ def _new_document(
 
 
 async def _is_stored(services: Services, ticket: Ticket) -> bool:
-    found = await services.database.read(partial(documents.find, document_id=ticket.document_id))
-    return found is not None and found.stored_at is not None
+    record = await services.database.read(partial(documents.find, document_id=ticket.document_id))
+    return record is not None and record.stored_at is not None
 
 
 @asynccontextmanager
 async def _exclusive(document_id: UUID) -> AsyncIterator[None]:
-    """One at a time in this process; two processes that finish one upload do the same twice."""
+    """Serialize work on an upload in this process. Two processes may do it twice, harmlessly."""
     lock = _locks.setdefault(document_id, asyncio.Lock())
     async with lock:
         yield
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read to the end, so that the answer is not lost in a connection that is still sending."""
+    """Read the rest of the body: a client that is still sending may not read the response."""
     async for _ in chunks:
         pass

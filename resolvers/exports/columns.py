@@ -1,4 +1,4 @@
-"""The columns of an export, in their order. Contacts and dates of birth are for REVIEWERs."""
+"""Columns of exports, in order. Contacts and dates of birth are visible to REVIEWERs only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from resolvers.teams.decisions import team_readiness
 
 
 class PlayerRow(NamedTuple):
-    """A player with the team."""
+    """A row of a table of players."""
 
     team: TeamRecord
     player: PlayerRecord
@@ -20,7 +20,7 @@ class PlayerRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """`value` takes a TeamRecord in columns of teams, a Member in columns of players."""
+    """A column. `value` takes a TeamRecord or, in tables of players, a PlayerRow."""
 
     header: str
     value: Callable[[Any], str | int | None]
@@ -61,19 +61,15 @@ _TEAM_DETAILS = (
 PLAYER_COLUMNS = (
     Column(
         header="Player code",
-        value=lambda member: player_code(member.team.code, member.player.position),
+        value=lambda row: player_code(row.team.code, row.player.position),
         width=16,
     ),
-    Column(header="Player", value=lambda member: member.player.name, width=28),
-    Column(
-        header="Role", value=lambda member: member.player.role.value if member.player.role else ""
-    ),
-    Column(header="Jersey", value=lambda member: member.player.jersey_number, width=8),
+    Column(header="Player", value=lambda row: row.player.name, width=28),
+    Column(header="Role", value=lambda row: row.player.role.value if row.player.role else ""),
+    Column(header="Jersey", value=lambda row: row.player.jersey_number, width=8),
     Column(
         header="Date of birth",
-        value=lambda member: (
-            member.player.date_of_birth.isoformat() if member.player.date_of_birth else ""
-        ),
+        value=lambda row: row.player.date_of_birth.isoformat() if row.player.date_of_birth else "",
         width=14,
         is_private=True,
     ),
@@ -81,7 +77,7 @@ PLAYER_COLUMNS = (
 
 
 def localized_team_columns(time_zone: ZoneInfo) -> tuple[Column, ...]:
-    """The columns of teams, with times in this zone."""
+    """Return the columns of teams, with times in this zone."""
     registered = Column(
         header=f"Registered ({time_zone.key})",
         value=lambda team: team.registered_at.astimezone(time_zone).strftime("%Y-%m-%d %H:%M:%S"),

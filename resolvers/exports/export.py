@@ -1,6 +1,6 @@
-"""Teams as a table: a link first, then the rows in batches, so that memory stays small.
+"""Exports of teams as CSV or XLSX through signed links, read in batches to bound memory.
 
-No connection to the database is held between two batches, however slowly they are taken.
+No database connection is held between batches, so slow clients do not block the pool.
 """
 
 import csv
@@ -24,7 +24,6 @@ from domain.datetimes import read_moment, zone
 from domain.errors.exceptions import NotFound
 from domain.spreadsheets import ExportFormat, escape_formula
 from domain.teams.status import TeamStatus
-from observability.logging_setup import current_request_id
 from persistence.engine.database import Connection
 from persistence.pagination import Page, PageRequest
 from persistence.records import TeamRecord
@@ -36,13 +35,21 @@ from persistence.repositories.team_search import (
     TeamQuery,
     keyset_order,
 )
+from persistence.repositories import team_lists, tournaments
+from resolvers import audit
 from resolvers.exports.columns import PLAYER_COLUMNS, Column, PlayerRow, localized_team_columns
-from resolvers.security.signed_links import SignedLink, read_link, resolve_link_caller, sign_link
+from resolvers.security.signed_links import (
+    EXPIRED,
+    SignedLink,
+    read_link,
+    resolve_link_caller,
+    sign_link,
+)
 from resolvers.services import Services
 
 LINK_PURPOSE = "teams-export"
 BATCH_SIZE = 50
-# Excel takes a file for UTF-8 only with this mark.
+# Excel reads a CSV file as UTF-8 only with a byte order mark.
 BOM = "\ufeff"
 
 log = structlog.get_logger(__name__)
@@ -50,10 +57,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """A table for the caller, in the tournament's time zone. `link` says again who asks."""
+    """An opened export. `link` is kept to check the caller's role again for each batch."""
 
     format: ExportFormat
-    wanted: TeamFilter
+    team_filter: TeamFilter
     caller: Caller
     link: SignedLink
     time_zone: ZoneInfo
@@ -61,84 +68,94 @@ class Export:
 
 
 def create_link(
-    services: Services, caller: Caller, export_format: ExportFormat, wanted: TeamFilter
+    services: Services, caller: Caller, export_format: ExportFormat, team_filter: TeamFilter
 ) -> tuple[str, datetime]:
-    """A path that gives the table to whoever has it, until then, in the caller's name.
+    """Return a path that gives the export to anybody, with the caller's rights, and its expiry.
 
     Raises Unauthenticated.
     """
     require_role(caller, Role.VIEWER)
     text, expires_at = sign_link(
-        services, caller, LINK_PURPOSE, export_format.value, json.dumps(encode_filter(wanted))
+        services,
+        caller,
+        LINK_PURPOSE,
+        export_format.value,
+        json.dumps(encode_filter(team_filter)),
     )
     return f"/exports/{text}", expires_at
 
 
 async def open_export(services: Services, link: str) -> Export:
-    """On record before anything is read. Raises NotFound."""
-    return await services.database.run(
-        partial(_open, services, read_link(services, LINK_PURPOSE, link))
-    )
+    """Verify the link and record the export in the audit log. Raises NotFound."""
+    verified = read_link(services, LINK_PURPOSE, link)
+    return await services.database.run(partial(_open, services, verified))
 
 
 async def csv_rows(services: Services, export: Export) -> AsyncGenerator[bytes]:
-    """A row for each player, or one for a team without; UTF-8.
+    """Yield UTF-8 CSV with a row for each player, and one for a team without players.
 
-    Raises ServiceUnavailable, and NotFound for a caller who may not see the columns any more.
+    Raises ServiceUnavailable; NotFound for a caller who has lost the right to see the columns.
     """
-    team_columns = _visible_columns(localized_team_columns(export.time_zone), export.caller)
-    player_columns = _visible_columns(PLAYER_COLUMNS, export.caller)
+    team_columns = _visible(localized_team_columns(export.time_zone), export.caller)
+    player_columns = _visible(PLAYER_COLUMNS, export.caller)
     headers = [column.header for column in (*team_columns, *player_columns)]
     yield BOM.encode() + _csv([headers])
-    async with aclosing(team_batches(services, export)) as parts:
-        async for teams in parts:
+    async with aclosing(team_batches(services, export)) as batches:
+        async for teams in batches:
             rows = []
             for team in teams:
-                own = [column.value(team) for column in team_columns]
+                team_values = [column.value(team) for column in team_columns]
                 rows += [
-                    [*own, *(column.value(PlayerRow(team, player)) for column in player_columns)]
+                    [
+                        *team_values,
+                        *(column.value(PlayerRow(team, player)) for column in player_columns),
+                    ]
                     for player in team.players
-                ] or [[*own, *([""] * len(player_columns))]]
+                ] or [[*team_values, *([""] * len(player_columns))]]
             yield _csv(rows)
 
 
 async def write_workbook(services: Services, export: Export, folder: Path) -> Path:
-    """A sheet of teams and one of players.
+    """Write an XLSX file with a sheet of teams and a sheet of players; return its path.
 
-    Raises StorageUnavailable, ServiceUnavailable, and NotFound for a caller who may not see the
-    columns any more.
+    Raises StorageUnavailable, ServiceUnavailable; NotFound for a caller who has lost the right to
+    see the columns.
     """
-    await services.storage.upload_buffer.require_room()
-    team_columns = _visible_columns(localized_team_columns(export.time_zone), export.caller)
-    player_columns = _visible_columns(PLAYER_COLUMNS, export.caller)
-    from resolvers.exports.workbook import Workbook  # noqa: PLC0415 - its library is for this alone
+    # Imported on use: only XLSX exports need xlsxwriter.
+    from resolvers.exports.workbook import Workbook  # noqa: PLC0415
 
-    async with Workbook.open(folder) as workbook, aclosing(team_batches(services, export)) as parts:
+    await services.storage.upload_buffer.require_room()
+    team_columns = _visible(localized_team_columns(export.time_zone), export.caller)
+    player_columns = _visible(PLAYER_COLUMNS, export.caller)
+    async with (
+        Workbook.open(folder) as workbook,
+        aclosing(team_batches(services, export)) as batches,
+    ):
         await workbook.add_sheet("Teams", team_columns)
         await workbook.add_sheet("Players", player_columns)
-        async for teams in parts:
-            members = [PlayerRow(team, player) for team in teams for player in team.players]
+        async for teams in batches:
+            players = [PlayerRow(team, player) for team in teams for player in team.players]
             await workbook.add_rows("Teams", teams)
-            await workbook.add_rows("Players", members)
+            await workbook.add_rows("Players", players)
     return workbook.path
 
 
 async def team_batches(
     services: Services, export: Export
 ) -> AsyncGenerator[tuple[TeamRecord, ...]]:
-    """All teams by code, a few at a time, each with one statement for itself and its parts.
+    """Yield all teams by code, with players and documents, one statement for each batch.
 
-    The caller's role is read again for each batch. Raises NotFound for a lower one: the columns are
-    chosen by then, and a file that is cut off shows that something is missing.
+    Raises NotFound if the caller's role has fallen since: the columns are chosen already, and a
+    truncated file shows that something is missing.
     """
     after = None
     while True:
-        listing = TeamQuery(
-            filters=export.wanted,
+        query = TeamQuery(
+            filters=export.team_filter,
             order=keyset_order(TeamOrderField.CODE),
             request=PageRequest(size=BATCH_SIZE, after=after),
         )
-        page = await services.database.read(partial(_read_batch, export, listing))
+        page = await services.database.read(partial(_read_batch, export, query))
         if page.rows:
             yield page.rows
             after = page.keys[-1]
@@ -146,14 +163,12 @@ async def team_batches(
             return
 
 
-async def _read_batch(
-    export: Export, listing: TeamQuery, connection: Connection
-) -> Page[TeamRecord]:
+async def _read_batch(export: Export, query: TeamQuery, connection: Connection) -> Page[TeamRecord]:
     """Raises NotFound."""
     await resolve_link_caller(connection, export.link, export.caller.role or Role.OWNER)
     return await team_search.page(
         connection,
-        query=listing,
+        query=query,
         include=Include(),
         with_contacts=may(export.caller, Role.REVIEWER),
     )
@@ -162,24 +177,20 @@ async def _read_batch(
 async def _open(services: Services, link: SignedLink, connection: Connection) -> Export:
     caller = await resolve_link_caller(connection, link, Role.VIEWER)
     try:
-        export_format, wanted = (
-            ExportFormat(link.claims[0]),
-            decode_filter(json.loads(link.claims[1])),
-        )
+        export_format = ExportFormat(link.claims[0])
+        team_filter = decode_filter(json.loads(link.claims[1]))
     except (ValueError, TypeError):
-        # Signed by another version, which took other filters.
-        raise NotFound("This link has expired. Ask for another one.") from None
+        # Signed by another version of the service with other filters.
+        raise NotFound(EXPIRED) from None
     now = services.clock()
-    await audit.append(
+    await audit.record(
         connection,
-        at=now,
+        AuditAction.TEAMS_EXPORTED,
         actor=caller.actor,
-        action=AuditAction.TEAMS_EXPORTED,
-        team_id=None,
-        request_id=current_request_id(),
+        at=now,
         changes={
             "format": export_format.value,
-            "filter": sorted(encode_filter(wanted)),
+            "filter": sorted(encode_filter(team_filter)),
             "role": caller.role,
         },
     )
@@ -187,7 +198,7 @@ async def _open(services: Services, link: SignedLink, connection: Connection) ->
     time_zone = zone((await tournaments.get_active(connection)).time_zone)
     return Export(
         format=export_format,
-        wanted=wanted,
+        team_filter=team_filter,
         caller=caller,
         link=link,
         time_zone=time_zone,
@@ -195,9 +206,9 @@ async def _open(services: Services, link: SignedLink, connection: Connection) ->
     )
 
 
-def _visible_columns(columns: tuple[Column, ...], caller: Caller) -> list[Column]:
-    is_told = may(caller, Role.REVIEWER)
-    return [column for column in columns if is_told or not column.is_private]
+def _visible(columns: tuple[Column, ...], caller: Caller) -> list[Column]:
+    sees_private = may(caller, Role.REVIEWER)
+    return [column for column in columns if sees_private or not column.is_private]
 
 
 def _csv(rows: list[list[Any]]) -> bytes:
@@ -209,28 +220,29 @@ def _csv(rows: list[list[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def encode_filter(wanted: TeamFilter) -> dict[str, Any]:
-    """What is given of the filter, as JSON."""
-    given = {
-        "statuses": sorted(status.value for status in wanted.statuses),
-        "church_id": wanted.church_id.hex if wanted.church_id else None,
-        "text": wanted.text,
-        "registered_from": _iso(wanted.registered_from),
-        "registered_until": _iso(wanted.registered_until),
-        "has_missing_documents": wanted.has_missing_documents,
-        "has_rejected_documents": wanted.has_rejected_documents,
+def encode_filter(team_filter: TeamFilter) -> dict[str, Any]:
+    """Return the filter's set fields as JSON."""
+    fields = {
+        "statuses": sorted(status.value for status in team_filter.statuses),
+        "church_id": team_filter.church_id.hex if team_filter.church_id else None,
+        "text": team_filter.text,
+        "registered_from": _iso(team_filter.registered_from),
+        "registered_until": _iso(team_filter.registered_until),
+        "has_missing_documents": team_filter.has_missing_documents,
+        "has_rejected_documents": team_filter.has_rejected_documents,
     }
-    return {name: value for name, value in given.items() if value not in (None, [])}
+    return {name: value for name, value in fields.items() if value not in (None, [])}
 
 
-def decode_filter(written: Mapping[str, Any]) -> TeamFilter:
-    values = dict(written)
+def decode_filter(fields: Mapping[str, Any]) -> TeamFilter:
+    """Raises ValueError, TypeError."""
+    values = dict(fields)
     for name in ("registered_from", "registered_until"):
         if name in values:
             values[name] = read_moment(values[name])
     if "church_id" in values:
         values["church_id"] = UUID(values["church_id"])
-    values["statuses"] = [TeamStatus(one) for one in values.get("statuses", ())]
+    values["statuses"] = [TeamStatus(status) for status in values.get("statuses", ())]
     return TeamFilter(**values)
 
 

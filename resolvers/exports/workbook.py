@@ -1,4 +1,4 @@
-"""An XLSX file that is written row by row, its parts on disk until it is closed."""
+"""XLSX files written row by row: sheets are temporary files until the workbook is closed."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -16,7 +16,7 @@ WORKBOOK_FAILED = "workbook_failed"
 
 
 class Workbook:
-    """Texts stay texts: nothing in them is taken for a formula, a number or an address."""
+    """A workbook. Strings are written as strings, never as formulas, numbers or hyperlinks."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "workbook.xlsx"
@@ -30,7 +30,7 @@ class Workbook:
     @classmethod
     @asynccontextmanager
     async def open(cls, folder: Path) -> AsyncGenerator[Self]:
-        """Whole, at its path, when the context ends without an error; closed in any case."""
+        """Complete the file at `path` on exit; close it also after an error."""
         workbook = await run_file_io(WORKBOOK_FAILED, cls, folder)
         try:
             yield workbook
@@ -38,14 +38,15 @@ class Workbook:
             await run_file_io(WORKBOOK_FAILED, workbook.close)
 
     def close(self) -> None:
-        """Raises OSError, which the library wraps."""
+        """Raises OSError, unwrapped from xlsxwriter's error."""
         try:
             self._book.close()
         except FileCreateError as error:
             raise error.args[0] from None
         finally:
             for sheet in self._book.worksheets():
-                # Of a book that broke off: while it is open, a deleted file takes room.
+                # xlsxwriter leaves them open after an error, and an open file takes up space even
+                # after its deletion.
                 for file in (sheet.row_data_fh, sheet.fh):
                     with suppress(OSError):
                         file.close()
@@ -54,14 +55,14 @@ class Workbook:
         await run_file_io(WORKBOOK_FAILED, self._add_sheet, name, columns)
 
     async def add_rows(self, name: str, entries: Sequence[Any]) -> None:
-        """One row for each entry, below those that are there."""
+        """Append a row for each entry."""
         await run_file_io(WORKBOOK_FAILED, self._add_rows, name, entries)
 
     def _add_sheet(self, name: str, columns: Sequence[Column]) -> None:
         sheet = self._book.add_worksheet(name)
-        for place, column in enumerate(columns):
-            sheet.set_column(place, place, column.width)
-            sheet.write_string(0, place, column.header, self._bold)
+        for index, column in enumerate(columns):
+            sheet.set_column(index, index, column.width)
+            sheet.write_string(0, index, column.header, self._bold)
         sheet.freeze_panes(1, 0)
         self._sheets[name] = sheet, columns
         self._rows[name] = 1
@@ -69,10 +70,10 @@ class Workbook:
     def _add_rows(self, name: str, entries: Sequence[Any]) -> None:
         sheet, columns = self._sheets[name]
         for row, entry in enumerate(entries, start=self._rows[name]):
-            for place, column in enumerate(columns):
+            for index, column in enumerate(columns):
                 value = column.value(entry)
                 if isinstance(value, int):
-                    sheet.write_number(row, place, value)
+                    sheet.write_number(row, index, value)
                 elif value:
-                    sheet.write_string(row, place, value)
+                    sheet.write_string(row, index, value)
         self._rows[name] += len(entries)

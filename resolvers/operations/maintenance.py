@@ -1,4 +1,4 @@
-"""What an operator does now and then, and the server every hour."""
+"""Diagnosis and pruning, on an operator's command and every hour by the server."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ from functools import partial
 
 from domain.errors.exceptions import StorageUnavailable
 from persistence.repositories import maintenance, normalized_names
-from persistence.repositories import sessions as stored_sessions
+from persistence.repositories import sessions as session_rows
 from persistence.repositories.maintenance import Drift
 from resilience.background_tasks import BackgroundTask, Parts, repeat
 from resolvers.documents import jobs, stored_files
@@ -24,7 +24,7 @@ COMPARISON_INTERVAL = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneResult:
-    """How much of everything is gone. `unfinished_files` were never whole."""
+    """Numbers of deleted objects. `unfinished_files` are partial files in the stores."""
 
     idempotency_records: int
     unclaimed_uploads: int
@@ -37,10 +37,11 @@ class PruneResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """`drift` has places that are counted otherwise than there are live teams.
+    """Inconsistencies.
 
-    `comparisons` has one entry for each store that answered. `old_names` counts, for each table,
-    names that are compared with characters that show nothing.
+    `drift` lists slot counters that differ from the number of live teams. `comparisons` has an
+    entry for each store that answered, `stores_away` the names of the others. `old_names` counts,
+    by table, normalised names that still contain invisible characters.
     """
 
     drift: list[Drift]
@@ -51,64 +52,61 @@ class Diagnosis:
 
 
 async def diagnose(services: Services) -> Diagnosis:
-    """Compare counts, and every store that may hold documents with the rows."""
-    away, comparisons = [], []
-    for name, media in services.storage.stores.items():
+    """Check slot counters, normalised names, and all stores against the rows."""
+    unavailable, comparisons = [], []
+    for name, store in services.storage.stores.items():
         try:
-            await media.check()
-            comparisons.append(await stored_files.compare(services, media))
+            await store.check()
+            comparisons.append(await stored_files.compare(services, store))
         except StorageUnavailable:
-            away.append(name)
+            unavailable.append(name)
     return Diagnosis(
         drift=await services.database.read(maintenance.find_drift),
         store=services.storage.primary_store.name,
-        stores_away=tuple(away),
+        stores_away=tuple(unavailable),
         comparisons=tuple(comparisons),
         old_names=await services.database.read(normalized_names.count_outdated),
     )
 
 
 async def prune(services: Services) -> PruneResult:
-    """Delete what has expired, files included, and normalise old names anew. Safe to repeat, and
-    to kill at any point.
+    """Delete expired data and files, and renew outdated normalised names.
 
-    Files without a document stay: `stored_files.clear_all` deletes those. A part that fails keeps
-    no other from running; its error is raised in the end.
+    Safe to repeat and to kill at any point. A step that fails does not prevent the others; its
+    error is raised at the end. Files without a document are left to `stored_files.clean_up_all`.
     """
     database, parts, now = services.database, Parts(), services.clock()
-    forgotten = await parts.run(
-        database.run(partial(maintenance.delete_expired_keys, now=now)), otherwise=0
-    )
+    keys = await parts.run(database.run(partial(maintenance.delete_expired_keys, now=now)), otherwise=0)
     idle_since = now - services.accounts.session_idle_timeout
-    ended = await parts.run(
-        database.run(partial(stored_sessions.delete_expired, now=now, idle_since=idle_since)),
+    credentials = await parts.run(
+        database.run(partial(session_rows.delete_expired, now=now, idle_since=idle_since)),
         otherwise=0,
     )
-    renewed = await parts.run(normalized_names.renormalize(database), otherwise=0)
-    given_up = await jobs.prune(services, parts)
+    names = await parts.run(normalized_names.renormalize(database), otherwise=0)
+    pruned = await jobs.prune(services, parts)
     await parts.run(deliver_due(services, jobs.HANDLERS), otherwise=0)
     unfinished = await parts.run(stored_files.sweep_unfinished(services), otherwise=0)
-    upload_buffer = services.storage.upload_buffer
-    kept_seconds = services.storage.unclaimed_ttl.total_seconds()
-    swept = await parts.run(upload_buffer.sweep_ended(now=services.clock()), otherwise=0)
-    swept += await parts.run(upload_buffer.sweep(older_than_seconds=kept_seconds), otherwise=0)
+    buffer = services.storage.upload_buffer
+    ttl_seconds = services.storage.unclaimed_ttl.total_seconds()
+    swept = await parts.run(buffer.sweep_ended(now=services.clock()), otherwise=0)
+    swept += await parts.run(buffer.sweep(older_than_seconds=ttl_seconds), otherwise=0)
     parts.conclude()
     return PruneResult(
-        idempotency_records=forgotten,
-        unclaimed_uploads=given_up.unclaimed,
-        expired_documents=given_up.expired,
+        idempotency_records=keys,
+        unclaimed_uploads=pruned.unclaimed,
+        expired_documents=pruned.expired,
         partial_uploads=swept,
         unfinished_files=unfinished,
-        credentials=ended,
-        normalized_names=renewed,
+        credentials=credentials,
+        normalized_names=names,
     )
 
 
 async def run_maintenance(services: Services) -> None:
-    """Compare the stores and prune. No file is deleted whose document is not known.
+    """Repair the stores, then prune. Files without a document are not deleted.
 
-    Repeated after a failure, or by another process, it compares the stores once an hour all the
-    same: to list them may cost a quota.
+    Stores are compared at most once an hour over all processes, also after failures: listing a
+    store may cost quota.
     """
     parts, now = Parts(), services.clock()
     take_turn = partial(
@@ -129,7 +127,7 @@ async def prune_periodically(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Prune soon and then every hour. Raises the errors of a run, to be started again soon."""
+    """Run maintenance soon after the start and then every hour. Raises the errors of a run."""
     work = partial(run_maintenance, services)
     await repeat(
         work, task, first_seconds=INITIAL_DELAY_SECONDS, seconds=PRUNE_INTERVAL_SECONDS, sleep=sleep
@@ -142,7 +140,7 @@ async def sweep_periodically(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Delete uploads soon after their tickets have ended. Raises the errors of a run."""
+    """Delete unfinished uploads soon after their tickets expire. Raises the errors of a run."""
 
     async def sweep() -> None:
         await services.storage.upload_buffer.sweep_ended(now=services.clock())

@@ -1,4 +1,4 @@
-"""What is measured when somebody asks for it, not as it happens."""
+"""Gauges that are updated when metrics are scraped: connection pool and outbox."""
 
 import asyncio
 from functools import partial
@@ -9,19 +9,18 @@ from persistence.repositories.outbox import Backlog
 from resolvers.documents.jobs import HANDLERS
 from resolvers.services import Services
 
-# Who asks for measures is not kept waiting by a database that is away.
 TIMEOUT_SECONDS = 1
 
 
-async def collect(services: Services, *, within_seconds: float = TIMEOUT_SECONDS) -> None:
-    """Of the outbox what was there last, while the database is away."""
+async def collect(services: Services, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    """Update the gauges. Those of the outbox keep their values if the database does not answer."""
     connections = services.database.pool_usage()
     POOL.clear()
-    # Behind pgbouncer there is no pool: "as many as allowed" would hold all the time.
+    # Behind PgBouncer the service has no pool and the size is 0.
     if connections.size:
         POOL.labels("in_use").set(connections.in_use)
         POOL.labels("allowed").set(connections.size)
-    backlog = await _backlog(services, within_seconds)
+    backlog = await _backlog(services, timeout_seconds)
     if backlog is None:
         return
     for gauge, counts in (
@@ -35,13 +34,13 @@ async def collect(services: Services, *, within_seconds: float = TIMEOUT_SECONDS
     OUTBOX_LATE.set(backlog.late.total_seconds())
 
 
-async def _backlog(services: Services, within_seconds: float) -> Backlog | None:
-    """None when it could not be read in time."""
+async def _backlog(services: Services, timeout_seconds: float) -> Backlog | None:
+    """Return None if it could not be read in time."""
     work = partial(outbox.backlog, kinds=HANDLERS.keys(), now=services.clock())
-    reading = asyncio.create_task(services.database.read(work))
+    task = asyncio.create_task(services.database.read(work))
     try:
-        # Not a timeout around it, which would wait for the end of what it cancels.
-        await asyncio.wait([reading], timeout=within_seconds)
+        # `asyncio.timeout` would wait until the cancelled read has ended.
+        await asyncio.wait([task], timeout=timeout_seconds)
     finally:
-        reading.cancel()
-    return reading.result() if reading.done() and reading.exception() is None else None
+        task.cancel()
+    return task.result() if task.done() and task.exception() is None else None

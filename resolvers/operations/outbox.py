@@ -1,7 +1,6 @@
-"""Carries out what is owed to the outside: claim, deliver outside any transaction, settle.
+"""Outbox worker: lease due messages, run their handlers outside transactions, record the result.
 
-Every message is delivered at least once, in no promised order: a handler bears to be called again
-for the same message, in another process too.
+Delivery is at least once and unordered: handlers must be idempotent, also across processes.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ Handler = Callable[[Services, Message], Awaitable[None]]
 Wait = Callable[[float, asyncio.Event, asyncio.Event], Awaitable[None]]
 
 BATCH_SIZE = 4
-# What is due and cannot be had is being claimed by another process.
+# A message that is due but not available is leased to another process.
 MIN_WAIT_SECONDS = 0.1
 INITIAL_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 30.0
@@ -35,33 +34,33 @@ log = structlog.get_logger(__name__)
 
 
 class Undeliverable(Exception):
-    """Raised by a handler for what no repetition will carry out, from the error that says why."""
+    """Raised by a handler, from the cause, for a message that no retry can deliver."""
 
 
 class Abandoned(Undeliverable):
-    """Claimed as often as is tried, and never settled: it may be what ended those processes."""
+    """The message was leased `max_attempts` times without a result: it may crash its workers."""
 
 
 async def wait_for_any(seconds: float, *events: asyncio.Event) -> None:
-    """Returns when one of the events is set, or after `seconds`."""
-    waiting = [asyncio.create_task(event.wait()) for event in events]
+    """Return when one of the events is set, or after `seconds`."""
+    tasks = [asyncio.create_task(event.wait()) for event in events]
     try:
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in waiting:
+        for task in tasks:
             task.cancel()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How deliveries are made and repeated.
+    """Lease, time limit and backoff of deliveries.
 
-    A handler has half the lease; the other half allows for clocks that differ. `jitter` gives
-    numbers from 0 to 1: how much of the last fifth of a wait is left out.
+    A handler may take half the lease; the other half allows for clock differences. `jitter` returns
+    numbers from 0 to 1, which shorten a wait by up to a fifth.
     """
 
     lease: timedelta = timedelta(seconds=120)
-    # More than six hours: longer than an outside service is away on a bad day.
+    # Together more than six hours, to outlast outages of external services.
     max_attempts: int = 16
     first_wait: timedelta = timedelta(seconds=5)
     longest_wait: timedelta = timedelta(hours=1)
@@ -70,10 +69,10 @@ class RetryPolicy:
     wait: Wait = wait_for_any
 
     def retry_after(self, attempt: int, error: Exception) -> timedelta:
-        """How long to leave a message alone after its failed `attempt` (1-based)."""
+        """Return the wait after failed `attempt` (1-based), at least the error's Retry-After."""
         wait: timedelta = min(self.first_wait * 2 ** (attempt - 1), self.longest_wait)
-        asked = error.retry_after_seconds if isinstance(error, DomainError) else None
-        return max(wait * (1 - self.jitter() / 5), timedelta(seconds=asked or 0))
+        retry_after = error.retry_after_seconds if isinstance(error, DomainError) else None
+        return max(wait * (1 - self.jitter() / 5), timedelta(seconds=retry_after or 0))
 
 
 DEFAULT_RETRY_POLICY = RetryPolicy()
@@ -84,17 +83,18 @@ async def run_outbox(
     handlers: Mapping[str, Handler],
     stop: asyncio.Event,
     *,
-    terms: RetryPolicy = DEFAULT_RETRY_POLICY,
+    policy: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> None:
-    """Deliver until `stop` is set, what is under way included; woken by notices if they come.
+    """Deliver until `stop` is set, then finish deliveries in progress.
 
-    Both halves are background tasks: without notices, messages are looked for now and then.
+    Two background tasks: delivery, and LISTEN for notifications that wake it. Without
+    notifications, messages are found by polling.
     """
     wake, background = asyncio.Event(), services.background
     options = services.database.options
 
-    def noticed(kind: str) -> None:
-        """Messages of other kinds are not for us; without a kind there may be anything."""
+    def on_notification(kind: str) -> None:
+        """Wake up for a kind with a handler. An empty kind stands for any."""
         if not kind or kind in handlers:
             wake.set()
 
@@ -102,7 +102,7 @@ async def run_outbox(
         background.start(
             "outbox",
             lambda task: deliver_continuously(
-                services, handlers, stop, wake, task=task, terms=terms
+                services, handlers, stop, wake, task=task, policy=policy
             ),
             steady_seconds=None,
         )
@@ -111,7 +111,7 @@ async def run_outbox(
         tasks.append(
             background.start(
                 "outboxNotices",
-                lambda task: listen(options, outbox.CHANNEL, noticed, task=task),
+                lambda task: listen(options, outbox.CHANNEL, on_notification, task=task),
                 steady_seconds=None,
             )
         )
@@ -123,28 +123,28 @@ async def run_outbox(
         await asyncio.wait(tasks)
 
 
-async def deliver_continuously(  # noqa: PLR0913 - the terms, and two events
+async def deliver_continuously(  # noqa: PLR0913 - two events and options
     services: Services,
     handlers: Mapping[str, Handler],
     stop: asyncio.Event,
     wake: asyncio.Event,
     *,
     task: BackgroundTask,
-    terms: RetryPolicy = DEFAULT_RETRY_POLICY,
+    policy: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> None:
-    """Deliver what falls due until `stop` is set, and outlast a database that is away.
+    """Deliver due messages until `stop` is set; back off while the database is unavailable.
 
-    `task` is told of each success and failure.
+    Report each success and failure to `task`.
     """
     pauses = Backoff(INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS)
     while not stop.is_set():
         wake.clear()
-        seconds = await _deliver_and_schedule(services, handlers, stop, task, terms)
+        seconds = await _deliver_and_schedule(services, handlers, stop, task, policy)
         if seconds is None:
             seconds = pauses.next()
         else:
             pauses.reset()
-        await terms.wait(seconds, stop, wake)
+        await policy.wait(seconds, stop, wake)
 
 
 async def deliver_due(
@@ -153,19 +153,19 @@ async def deliver_due(
     *,
     limit: int = BATCH_SIZE,
     stop: asyncio.Event | None = None,
-    terms: RetryPolicy = DEFAULT_RETRY_POLICY,
+    policy: RetryPolicy = DEFAULT_RETRY_POLICY,
 ) -> int:
-    """How many were claimed, up to `limit` at once, until nothing was due or `stop` was set.
+    """Deliver in batches of `limit` until nothing is due or `stop` is set; return the number.
 
-    Raises ServiceUnavailable when the database cannot be asked for messages.
+    Raises ServiceUnavailable.
     """
-    claimed = 0
+    count = 0
     while stop is None or not stop.is_set():
         work = partial(
             outbox.lease,
             kinds=tuple(handlers),
             now=services.clock(),
-            duration=terms.lease,
+            duration=policy.lease,
             limit=limit,
         )
         messages = await services.database.run(work)
@@ -173,9 +173,9 @@ async def deliver_due(
             break
         async with asyncio.TaskGroup() as group:
             for message in messages:
-                group.create_task(_deliver(services, handlers[message.kind], message, terms))
-        claimed += len(messages)
-    return claimed
+                group.create_task(_deliver(services, handlers[message.kind], message, policy))
+        count += len(messages)
+    return count
 
 
 async def _deliver_and_schedule(
@@ -183,11 +183,11 @@ async def _deliver_and_schedule(
     handlers: Mapping[str, Handler],
     stop: asyncio.Event,
     task: BackgroundTask,
-    terms: RetryPolicy,
+    policy: RetryPolicy,
 ) -> float | None:
-    """Seconds until there is more to do; None when something broke."""
+    """Deliver due messages; return the seconds until the next is due, None after an error."""
     try:
-        await deliver_due(services, handlers, stop=stop, terms=terms)
+        await deliver_due(services, handlers, stop=stop, policy=policy)
         work = partial(outbox.next_due, kinds=tuple(handlers))
         due_at = await services.database.read(work)
     except Exception as error:  # noqa: BLE001 - logged by the task
@@ -195,15 +195,15 @@ async def _deliver_and_schedule(
         return None
     task.succeed()
     if due_at is None:
-        return terms.poll_seconds
+        return policy.poll_seconds
     seconds = (due_at - services.clock()).total_seconds()
-    return min(max(seconds, MIN_WAIT_SECONDS), terms.poll_seconds)
+    return min(max(seconds, MIN_WAIT_SECONDS), policy.poll_seconds)
 
 
 async def _deliver(
-    services: Services, handler: Handler, message: Message, terms: RetryPolicy
+    services: Services, handler: Handler, message: Message, policy: RetryPolicy
 ) -> None:
-    error = await _attempt(services, handler, message, terms)
+    error = await _attempt(services, handler, message, policy)
     now = services.clock()
     if error is None:
         finish = partial(outbox.finish, message=message, now=now)
@@ -211,24 +211,24 @@ async def _deliver(
             log.info("outbox_message_delivered", **_log_fields(message))
         return
     failure = _failure_name(error)
-    if isinstance(error, Undeliverable) or message.attempts >= terms.max_attempts:
-        bury = partial(outbox.dead_letter, message=message, failure=failure, now=now)
-        if await _update_message(services, message, bury):
+    if isinstance(error, Undeliverable) or message.attempts >= policy.max_attempts:
+        dead_letter = partial(outbox.dead_letter, message=message, failure=failure, now=now)
+        if await _update_message(services, message, dead_letter):
             log.error("outbox_message_died", failure=failure, **_log_fields(message))
         return
-    due_at = now + terms.retry_after(message.attempts, error)
+    due_at = now + policy.retry_after(message.attempts, error)
     fail = partial(outbox.fail, message=message, failure=failure, due_at=due_at)
     if await _update_message(services, message, fail):
         log.warning("outbox_message_failed", failure=failure, due_at=due_at, **_log_fields(message))
 
 
 async def _attempt(
-    services: Services, handler: Handler, message: Message, terms: RetryPolicy
+    services: Services, handler: Handler, message: Message, policy: RetryPolicy
 ) -> Exception | None:
-    if message.attempts > terms.max_attempts:
+    if message.attempts > policy.max_attempts:
         return Abandoned()
     try:
-        async with asyncio.timeout(terms.lease.total_seconds() / 2):
+        async with asyncio.timeout(policy.lease.total_seconds() / 2):
             await handler(services, message)
     except (DomainError, TimeoutError, Undeliverable) as error:
         return error
@@ -239,19 +239,19 @@ async def _attempt(
 
 
 async def _update_message(services: Services, message: Message, work: Work[bool]) -> bool:
-    """False when another process has, or will have, the message once more."""
+    """Record a result. False if the lease was lost, so that another process delivers again."""
     try:
-        is_settled = await services.database.run(work)
+        is_updated = await services.database.run(work)
     except ServiceUnavailable:
         log.warning("outbox_message_not_settled", **_log_fields(message))
         return False
-    if not is_settled:
+    if not is_updated:
         log.warning("outbox_lease_lost", **_log_fields(message))
-    return is_settled
+    return is_updated
 
 
 def _failure_name(error: BaseException) -> str:
-    """The code or the class of what went wrong, never its words, which may hold values."""
+    """Return the code or class of an error; its message may contain personal data."""
     if isinstance(error, DomainError):
         return error.code.value
     if isinstance(error, Undeliverable) and error.__cause__ is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import resolvers
 from domain.auth.roles import SYSTEM, Role
 from domain.errors.exceptions import (
     IdempotencyKeyReused,
@@ -214,6 +215,8 @@ async def test_a_season_that_is_over_takes_nobody(register, services, sql):
     assert (await register(factories.form(1), key=KEY)).team.code == "ICCT27-001"
 
 
+RESOLVERS = Path(resolvers.__file__).parent
+# Functions of persistence that change what `Database.recent` caches.
 CHANGES = {
     "change",
     "delete_api_token",
@@ -224,41 +227,42 @@ CHANGES = {
     "set_password",
     "set_role",
 }
-PERSISTENCE = {"credentials", "organisers", "tournaments"}
+PERSISTENCE = {"session_rows", "organisers", "tournaments"}
 
 
-def called(function: ast.AST) -> set[str]:
-    """What it takes of the modules that change what is kept for a moment."""
-    found = (one for one in ast.walk(function) if isinstance(one, ast.Attribute))
+def called_changes(function: ast.AST) -> set[str]:
+    attributes = (node for node in ast.walk(function) if isinstance(node, ast.Attribute))
     return {
-        one.attr
-        for one in found
-        if isinstance(one.value, ast.Name) and one.value.id in PERSISTENCE and one.attr in CHANGES
+        node.attr
+        for node in attributes
+        if isinstance(node.value, ast.Name)
+        and node.value.id in PERSISTENCE
+        and node.attr in CHANGES
     }
 
 
-def superseding(module: ast.Module) -> str:
-    """The text of all that is given to `Database.supersede`."""
-    calls = (one for one in ast.walk(module) if isinstance(one, ast.Call))
+def superseded_work(module: ast.Module) -> str:
+    """Return the source of all first arguments of `Database.supersede`."""
+    calls = (node for node in ast.walk(module) if isinstance(node, ast.Call))
     return " ".join(
-        ast.unparse(one.args[0])
-        for one in calls
-        if isinstance(one.func, ast.Attribute) and one.func.attr == "supersede"
+        ast.unparse(call.args[0])
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "supersede"
     )
 
 
-def test_all_that_changes_what_is_kept_supersedes_it():
-    kept = set()
-    for path in Path(accounts.__file__).parent.glob("*.py"):
+def test_every_change_of_cached_rows_supersedes_the_cache():
+    checked = set()
+    for path in RESOLVERS.rglob("*.py"):
         module = ast.parse(path.read_text())
-        given = superseding(module)
+        work = superseded_work(module)
         for function in ast.walk(module):
-            inner = isinstance(function, ast.AsyncFunctionDef) and not any(
-                isinstance(one, ast.AsyncFunctionDef) for one in ast.iter_child_nodes(function)
+            is_innermost = isinstance(function, ast.AsyncFunctionDef) and not any(
+                isinstance(node, ast.AsyncFunctionDef) for node in ast.iter_child_nodes(function)
             )
-            if inner and called(function):
-                names = {function.name, *called(function)}
-                assert any(re.search(rf"\b{name}\b", given) for name in names), (path, names)
-                kept |= called(function)
+            if is_innermost and called_changes(function):
+                names = {function.name, *called_changes(function)}
+                assert any(re.search(rf"\b{name}\b", work) for name in names), (path, names)
+                checked |= called_changes(function)
 
-    assert kept == CHANGES
+    assert checked == CHANGES

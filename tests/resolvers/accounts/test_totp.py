@@ -150,7 +150,7 @@ async def test_code_that_is_sent_twice_at_once_signs_in_once(services, enrolled,
         *(sign_in(services, code) for _ in range(4)), return_exceptions=True
     )
 
-    assert sorted(type(end).__name__ for end in ends) == [*["SignInFailed"] * 3, "SignedIn"]
+    assert sorted(type(end).__name__ for end in ends) == [*["SignInFailed"] * 3, "SignInResult"]
     assert await sessions(sql) == before + 1
 
 

@@ -134,7 +134,7 @@ async def test_file_with_document_is_kept_whatever_its_age(kept, store, sql):
 
     found = await compare(kept, store.media)
 
-    assert (found.orphans, found.misplaced, found.spares, found.missing) == ((), (), (), ())
+    assert (found.orphans, found.misplaced, found.duplicates, found.missing) == ((), (), (), ())
     assert await clear_orphans(kept) == 0
     assert store.names() == [f"pending/{name}"]
 
@@ -206,7 +206,7 @@ async def test_second_copy_of_a_file_goes(kept, store, sql):
     found = await compare(kept, store.media)
     await clear_orphans(kept)
 
-    assert {folder for _, folder in found.spares} == {Folder.PENDING, Folder.REJECTED}
+    assert {folder for _, folder in found.duplicates} == {Folder.PENDING, Folder.REJECTED}
     assert store.names() == [f"confirmed/{name}"]
 
 

@@ -142,7 +142,7 @@ async def test_failures_are_repeated_at_doubled_intervals_until_the_sixteenth(
     with capture_logs() as logs:
         while (failed := await state(sql))["dead_at"] is None:
             clock.now = failed["due_at"]
-            await deliver_due(services, {KIND: delivered}, terms=STEADY)
+            await deliver_due(services, {KIND: delivered}, policy=STEADY)
             waits.append(((await state(sql))["due_at"] - clock()).total_seconds())
 
     assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, *[3600] * 5, 120]
@@ -161,15 +161,15 @@ async def test_message_is_not_tried_before_its_wait_is_over(services, clock, owe
     delivered = Delivered()
     delivered.error = StorageUnavailable(retry_after_seconds=0)
     await owe(1)
-    await deliver_due(services, {KIND: delivered}, terms=STEADY)
+    await deliver_due(services, {KIND: delivered}, policy=STEADY)
     delivered.error = None
 
     clock.advance(seconds=4.999)
-    early = await deliver_due(services, {KIND: delivered}, terms=STEADY)
+    early = await deliver_due(services, {KIND: delivered}, policy=STEADY)
     clock.advance(seconds=0.001)
 
     assert early == 0
-    assert await deliver_due(services, {KIND: delivered}, terms=STEADY) == 1
+    assert await deliver_due(services, {KIND: delivered}, policy=STEADY) == 1
     assert delivered == [1]
 
 
@@ -215,7 +215,7 @@ async def test_refusal_of_a_service_is_kept_by_its_code(services, sql, clock, ow
     await owe(1)
 
     with capture_logs() as logs:
-        await deliver_due(services, {KIND: delivered}, terms=STEADY)
+        await deliver_due(services, {KIND: delivered}, policy=STEADY)
 
     failed = await state(sql)
     assert failed["failure"] == "STORAGE_UNAVAILABLE"
@@ -273,7 +273,7 @@ async def test_handler_has_half_the_lease(services, sql, owe):
         await forever.wait()
 
     await owe(1)
-    await deliver_due(services, {KIND: hang}, terms=RetryPolicy(lease=timedelta(milliseconds=20)))
+    await deliver_due(services, {KIND: hang}, policy=RetryPolicy(lease=timedelta(milliseconds=20)))
 
     failed = await state(sql)
     assert (failed["failure"], failed["attempts"]) == ("TimeoutError", 1)

@@ -94,11 +94,11 @@ async def owe(database, number, now):
 
 
 @asynccontextmanager
-async def running(services, handlers, terms) -> AsyncGenerator[asyncio.Event]:
+async def running(services, handlers, policy) -> AsyncGenerator[asyncio.Event]:
     """The outbox runs inside, and is stopped at the end if nobody did so before."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        group.create_task(run_outbox(services, handlers, stop, terms=terms))
+        group.create_task(run_outbox(services, handlers, stop, policy=policy))
         try:
             yield stop
         finally:
@@ -119,11 +119,11 @@ async def proxied(services, proxy):
     await database.close()
 
 
-async def loop(services, handlers, waits, **terms):
+async def loop(services, handlers, waits, **options):
     events = asyncio.Event(), asyncio.Event()
-    terms = RetryPolicy(jitter=lambda: 0, wait=waits, **terms)
+    policy = RetryPolicy(jitter=lambda: 0, wait=waits, **options)
     await deliver_continuously(
-        services, handlers, *events, task=BackgroundTask("outbox"), terms=terms
+        services, handlers, *events, task=BackgroundTask("outbox"), policy=policy
     )
 
 
@@ -187,7 +187,7 @@ async def test_notice_during_a_delivery_is_not_lost(services, clock):
         stop,
         wake,
         task=BackgroundTask("outbox"),
-        terms=RetryPolicy(wait=look),
+        policy=RetryPolicy(wait=look),
     )
 
     assert inbox.numbers == [True]
@@ -365,7 +365,7 @@ async def test_wait_ends_with_its_time():
 
 async def test_failure_is_repeated_on_the_real_clock_without_being_woken(services):
     inbox, failed = Inbox(), asyncio.Event()
-    terms = RetryPolicy(first_wait=timedelta(milliseconds=50))
+    policy = RetryPolicy(first_wait=timedelta(milliseconds=50))
 
     async def fail_once(its_services, message):
         if not failed.is_set():
@@ -374,7 +374,7 @@ async def test_failure_is_repeated_on_the_real_clock_without_being_woken(service
         await inbox.handle(its_services, message)
 
     real = replace(services, clock=lambda: datetime.now(UTC))
-    async with running(real, {KIND: fail_once}, terms):
+    async with running(real, {KIND: fail_once}, policy):
         await owe(services.database, 26, real.clock())
         await inbox.arrived(26)
 
