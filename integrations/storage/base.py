@@ -1,4 +1,4 @@
-"""Where documents are kept, whoever keeps them."""
+"""Interface of document stores, and operations over all folders of a store."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from domain.errors.exceptions import StorageUnavailable
 
-DELETION_PASSES = 5
+MAX_DELETION_PASSES = 5
 
 _NAME = re.compile(r"[0-9a-f]{16,64}")
 
@@ -27,7 +27,7 @@ class FileMissing(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
-    """A file that a store lists. `age_seconds` counts from when it was saved."""
+    """A file in a store's listing. `age_seconds` counts from when it was saved."""
 
     name: str
     folder: Folder
@@ -35,69 +35,68 @@ class StoredFile:
 
 
 class DocumentStore(Protocol):
-    """Files by random hexadecimal names. Everything may be repeated and raises StorageUnavailable.
+    """A store of files with random hexadecimal names.
 
-    `name` is kept with every document. A call that was given up may still take effect for
-    `late_seconds`.
+    All methods are safe to repeat and raise StorageUnavailable. `name` is stored with every
+    document. An abandoned call may still take effect for `late_seconds`.
     """
 
     name: str
     late_seconds: float
 
     async def save(self, name: str, folder: Folder, source: Path) -> None:
-        """Keep a copy of `source`; another copy of the same file takes its place."""
+        """Store a copy of `source`, replacing a file of the same name."""
 
     async def fetch(self, name: str, folder: Folder, target: Path) -> None:
         """Write a copy to `target`. Raises FileMissing."""
 
     async def holds(self, name: str, folder: Folder) -> bool:
-        """Whether the file is in this folder."""
+        """Return whether the file is in this folder."""
 
     async def move(self, name: str, source: Folder, target: Folder) -> None:
-        """A file that is at the target already stays. Raises FileMissing if it is in neither."""
+        """Move a file; do nothing if it is at the target. Raises FileMissing if in neither."""
 
     async def delete(self, name: str, folder: Folder) -> bool:
-        """True when it was there. What was left of saving it goes too."""
+        """Delete a file and its unfinished copies. Return whether the file existed."""
 
     async def files(self) -> Sequence[StoredFile]:
-        """All files with names of ours. One that moves meanwhile may be listed twice, or not."""
+        """List all files with valid names. A file that is being moved may appear twice or never."""
 
     async def sweep(self, *, older_than_seconds: float) -> int:
-        """Delete what was left of saving by processes that were killed; the number of files."""
+        """Delete unfinished copies left by killed processes; return their number."""
 
     async def check(self) -> None:
-        """Returns when the store works."""
+        """Return if the store works."""
 
 
-def is_name(name: str) -> bool:
-    """Whether a stored file may be called so."""
+def is_valid_name(name: str) -> bool:
     return bool(_NAME.fullmatch(name))
 
 
-def checked_name(name: str) -> str:
-    """Raises ValueError for what was not made by us, such as a path."""
-    if not is_name(name):
+def require_valid_name(name: str) -> str:
+    """Return the name. Raises ValueError for any other text, such as a path."""
+    if not is_valid_name(name):
         raise ValueError("not the name of a stored file")
     return name
 
 
-async def delete_everywhere(media: DocumentStore, name: str) -> bool:
-    """Delete the file in every folder until a look at all of them finds it in none.
+async def delete_everywhere(store: DocumentStore, name: str) -> bool:
+    """Delete the file from all folders until a pass finds none. Return whether it existed.
 
-    True when there was one. Raises StorageUnavailable, also when it comes back every time.
+    Raises StorageUnavailable, also if the file reappears in every pass.
     """
-    for attempt in range(DELETION_PASSES):
-        # No comprehension in any(): every folder is asked.
-        were_there = [await media.delete(name, folder) for folder in Folder]
-        if not any(were_there):
+    for attempt in range(MAX_DELETION_PASSES):
+        # A list, because any() with a generator would stop at the first folder.
+        deleted = [await store.delete(name, folder) for folder in Folder]
+        if not any(deleted):
             return attempt > 0
     raise StorageUnavailable
 
 
-async def find_folder(media: DocumentStore, name: str, likely: Folder) -> Folder | None:
-    """The folder that holds the file, looked for twice in case it moves meanwhile."""
+async def find_folder(store: DocumentStore, name: str, likely: Folder) -> Folder | None:
+    """Return the folder that holds the file. Search twice, in case the file is being moved."""
     for folder in _search_order(likely):
-        if await media.holds(name, folder):
+        if await store.holds(name, folder):
             return folder
     return None
 

@@ -1,4 +1,4 @@
-"""Documents in Cloudinary: raw assets that no address opens without a signature of ours."""
+"""Document store in Cloudinary: raw assets of type `authenticated`, which need signed URLs."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,54 +14,63 @@ from anyio import CapacityLimiter, to_thread
 from cloudinary import api, exceptions, uploader, utils
 
 from domain.errors.exceptions import StorageUnavailable
-from integrations.storage.base import FileMissing, Folder, StoredFile, checked_name, is_name
+from integrations.storage.base import (
+    FileMissing,
+    Folder,
+    StoredFile,
+    is_valid_name,
+    require_valid_name,
+)
 from integrations.storage.disk import disk_errors
 from resilience.circuit_breaker import ServiceGuard
 
-AT_ONCE = 8
-DOWNLOAD_SECONDS = 60
+MAX_CONCURRENT_CALLS = 8
+DOWNLOAD_URL_SECONDS = 60
 CHUNK_BYTES = 64 * 1024
 PAGE_SIZE = 500
-FAILED = "download_failed"
+DOWNLOAD_FAILED = "download_failed"
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-class CloudinaryAway(Exception):
-    """No answer, or one that says to come back later."""
+class CloudinaryUnavailable(Exception):
+    """A transient failure: no answer, rate limit or server error."""
 
 
-class _Refused(Exception):
-    """An answer that only an operator can do something about, such as to a wrong key."""
+class _RequestRejected(Exception):
+    """A permanent failure that an operator has to resolve, such as a wrong API key."""
 
 
 class CloudinaryStore:
-    """`account` is cloudinary://KEY:SECRET@CLOUD; its `upload_prefix` is another address."""
+    """A store in the account cloudinary://KEY:SECRET@CLOUD.
+
+    The URL's query is added to the options, for example `upload_prefix` for another API server.
+    """
 
     name = "cloudinary"
-    # Longer than a call is ever worked on there after nobody waits for its answer.
+    # Longer than Cloudinary works on an abandoned call.
     late_seconds = 120.0
-    TRANSIENT = (CloudinaryAway,)
+    TRANSIENT = (CloudinaryUnavailable,)
 
     def __init__(self, account: str, guard: ServiceGuard, *, timeout_seconds: float) -> None:
         self.guard = guard
-        # The Admin API has a quota by the hour: used up, it says nothing of uploads, and to try
-        # again uses more of it.
+        # The Admin API has an hourly quota. Exhausting it must not open the breaker of uploads, and
+        # retries would use up more of it.
         self._admin_guard = guard.beside(f"{guard.name}_admin", attempts=1)
-        self._threads = CapacityLimiter(AT_ONCE)
+        self._limiter = CapacityLimiter(MAX_CONCURRENT_CALLS)
         self._timeout_seconds = timeout_seconds
-        self._http = urllib3.PoolManager(maxsize=AT_ONCE, retries=False)
-        parts = urlsplit(account)
-        # With every call, since the SDK's own configuration is one for the process.
+        self._http = urllib3.PoolManager(maxsize=MAX_CONCURRENT_CALLS, retries=False)
+        url = urlsplit(account)
+        # Passed with every call, because the SDK's configuration is global to the process.
         self._options: dict[str, Any] = {
-            "cloud_name": parts.hostname,
-            "api_key": unquote(parts.username or ""),
-            "api_secret": unquote(parts.password or ""),
+            "cloud_name": url.hostname,
+            "api_key": unquote(url.username or ""),
+            "api_secret": unquote(url.password or ""),
             "timeout": timeout_seconds,
             "type": "authenticated",
             "resource_type": "raw",
-            **dict(parse_qsl(parts.query)),
+            **dict(parse_qsl(url.query)),
         }
 
     async def save(self, name: str, folder: Folder, source: Path) -> None:
@@ -102,16 +111,16 @@ class CloudinaryStore:
         return True
 
     async def delete(self, name: str, folder: Folder) -> bool:
-        answer = await self._run(
+        response = await self._run(
             partial(uploader.destroy, _public_id(name, folder), invalidate=True, **self._options)
         )
-        return bool(answer["result"] == "ok")
+        return bool(response["result"] == "ok")
 
     async def files(self) -> list[StoredFile]:
         return [file for folder in Folder for file in await self._files_in(folder)]
 
     async def sweep(self, *, older_than_seconds: float) -> int:  # noqa: ARG002 - as the protocol
-        """Nothing: an asset is there when it is whole."""
+        """Do nothing: Cloudinary has no partial assets."""
         return 0
 
     async def check(self) -> None:
@@ -131,7 +140,7 @@ class CloudinaryStore:
                 ),
                 self._admin_guard,
             )
-            files += _listed(page["resources"], folder)
+            files += _stored_files(page["resources"], folder)
             cursor = page.get("next_cursor")
             if not cursor:
                 return files
@@ -140,43 +149,43 @@ class CloudinaryStore:
         """Raises FileMissing, StorageUnavailable."""
         try:
             return await (guard or self.guard)(partial(self._in_thread, call))
-        except _Refused as refusal:
-            log.error("storage_refused", error=type(refusal.__cause__).__name__)  # noqa: TRY400
-            raise StorageUnavailable from refusal
+        except _RequestRejected as error:
+            log.error("storage_refused", error=type(error.__cause__).__name__)  # noqa: TRY400
+            raise StorageUnavailable from error
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        """A call that is given up goes on until its own timeout; nobody waits for it."""
+        """Abandon the thread on cancellation; it ends with its own timeout."""
         return await to_thread.run_sync(
-            partial(_translated, call), limiter=self._threads, abandon_on_cancel=True
+            partial(_map_errors, call), limiter=self._limiter, abandon_on_cancel=True
         )
 
     def _download(self, public_id: str, target: Path) -> None:
         url = utils.private_download_url(
-            public_id, "", expires_at=int(time.time()) + DOWNLOAD_SECONDS, **self._options
+            public_id, "", expires_at=int(time.time()) + DOWNLOAD_URL_SECONDS, **self._options
         )
         response = self._http.request(
             "GET", url, preload_content=False, timeout=self._timeout_seconds
         )
         try:
             _check_status(response.status)
-            with disk_errors(FAILED):
+            with disk_errors(DOWNLOAD_FAILED):
                 copy = target.open("wb")
-            # A disk that is full is no failure of Cloudinary's.
+            # Errors of the local disk must not open Cloudinary's breaker.
             with copy:
                 for chunk in response.stream(CHUNK_BYTES):
-                    with disk_errors(FAILED):
+                    with disk_errors(DOWNLOAD_FAILED):
                         copy.write(chunk)
-                with disk_errors(FAILED):
+                with disk_errors(DOWNLOAD_FAILED):
                     copy.flush()
         finally:
             response.release_conn()
 
 
 def _public_id(name: str, folder: Folder) -> str:
-    return f"{folder}/{checked_name(name)}"
+    return f"{folder}/{require_valid_name(name)}"
 
 
-def _listed(resources: Sequence[Mapping[str, Any]], folder: Folder) -> list[StoredFile]:
+def _stored_files(resources: Sequence[Mapping[str, Any]], folder: Folder) -> list[StoredFile]:
     now = time.time()
     return [
         StoredFile(
@@ -185,28 +194,30 @@ def _listed(resources: Sequence[Mapping[str, Any]], folder: Folder) -> list[Stor
             age_seconds=now - datetime.fromisoformat(resource["created_at"]).timestamp(),
         )
         for resource in resources
-        if is_name(name := resource["public_id"].removeprefix(f"{folder}/"))
+        if is_valid_name(name := resource["public_id"].removeprefix(f"{folder}/"))
     ]
 
 
 def _check_status(status: int) -> None:
-    """Raises what the SDK raises."""
+    """Raise the SDK's exception for an HTTP status."""
     failures = {401: exceptions.AuthorizationRequired, 403: exceptions.NotAllowed}
     failures |= {404: exceptions.NotFound}
     if status != 200:  # noqa: PLR2004 - OK
         raise failures.get(status, exceptions.Error)(str(status))
 
 
-def _translated(call: Callable[[], T]) -> T:
-    """The SDK's errors as those that the guard tells apart."""
+def _map_errors(call: Callable[[], T]) -> T:
+    """Raise FileMissing, CloudinaryUnavailable or _RequestRejected for errors of the SDK."""
     try:
         return call()
     except exceptions.NotFound as error:
         raise FileMissing from error
     except (exceptions.RateLimited, exceptions.GeneralError) as error:
-        raise CloudinaryAway from error
+        raise CloudinaryUnavailable from error
     except exceptions.Error as error:
-        # Timeouts, lost connections and pages of proxies are all this very class.
-        raise (CloudinaryAway if type(error) is exceptions.Error else _Refused) from error
+        # The SDK raises the base class for timeouts, lost connections and proxy error pages.
+        raise (
+            CloudinaryUnavailable if type(error) is exceptions.Error else _RequestRejected
+        ) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise CloudinaryAway from error
+        raise CloudinaryUnavailable from error

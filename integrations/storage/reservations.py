@@ -1,8 +1,8 @@
-"""Room set aside for uploads under way, by the names of their files.
+"""Disk space reserved for uploads in progress, encoded in the names of their files.
 
-The file of an upload is called by its id, announced size, end of its ticket and client. So all
-servers that share the folder see the same reservations, also after a restart, and a reservation
-ends with its file.
+The name of an upload's file holds its id, announced size, expiry of its ticket and client. All
+servers that share the folder therefore see the same reservations, also after a restart, and a
+reservation ends with its file.
 """
 
 import errno
@@ -18,20 +18,20 @@ from uuid import UUID
 from domain.errors.exceptions import TooManyUploads
 from integrations.storage.disk import DiskSpace
 
-PARTIAL = ".part"
-# The bytes as they come, and two copies while they are checked and stored.
+PART_SUFFIX = ".part"
+# The upload, its snapshot and its sanitized copy.
 COPIES = 3
-# So much of the free room is for uploads of one client: others can always begin one.
+# A client may use one half of the free space, so that others can always start an upload.
 CLIENT_SHARE = 2
-# A small file counts as so many bytes, which bounds the number of files too.
-LEAST_BYTES = 1024 * 1024
+# Smaller files count as so many bytes, which also bounds the number of files.
+MIN_COUNTED_BYTES = 1024 * 1024
 
 _NAME = re.compile(r"([0-9a-f]{32})-([0-9]{1,10})-([0-9]{1,12})-([0-9a-f]{16})\.part")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """An upload under way. `expires_at` is in seconds since 1970; `client` is 16 hex digits."""
+    """An upload in progress. `expires_at` is Unix time; `client` is 16 hexadecimal digits."""
 
     upload: UUID
     byte_size: int
@@ -40,19 +40,12 @@ class Reservation:
 
     @property
     def name(self) -> str:
-        return f"{self.upload.hex}-{self.byte_size}-{self.expires_at}-{self.client}{PARTIAL}"
+        return f"{self.upload.hex}-{self.byte_size}-{self.expires_at}-{self.client}{PART_SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """The most bytes that one client may have announced and not finished; None: any number."""
-
-    client_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A reservation, its file and the bytes that are in it."""
+class ReservedFile:
+    """A reservation, its file and the file's present size."""
 
     reservation: Reservation
     path: Path
@@ -60,41 +53,49 @@ class Entry:
 
     @property
     def outstanding(self) -> int:
-        """Bytes that are still to be written for it."""
+        """Bytes still to be written, copies included."""
         return max(0, COPIES * self.reservation.byte_size - self.byte_count)
 
 
-def part_of(folder: Path, upload: UUID) -> Path:
-    """The file of an upload; one without a reservation when there is none."""
-    names = sorted(folder.glob(f"{upload.hex}*{PARTIAL}"))
-    return names[0] if names else folder / f"{upload.hex}{PARTIAL}"
+def part_path(folder: Path, upload: UUID) -> Path:
+    """Return the path of an upload's file; a path without a reservation if there is none."""
+    paths = sorted(folder.glob(f"{upload.hex}*{PART_SUFFIX}"))
+    return paths[0] if paths else folder / f"{upload.hex}{PART_SUFFIX}"
 
 
 def reserve(
-    folder: Path, wanted: Reservation, space: DiskSpace, budget: Budget, *, now: float
+    folder: Path,
+    reservation: Reservation,
+    space: DiskSpace,
+    client_bytes: int | None,
+    *,
+    now: float,
 ) -> None:
-    """Begin the file of an upload where there is room for all that are under way.
+    """Create the upload's file if there is space for all uploads in progress.
 
-    One at a time: an upload has one file, whatever several clients or processes reserve for it at
-    the same moment. Files whose tickets have ended are deleted. Raises TooManyUploads, OSError.
+    Reservations are made one at a time, also between processes, so that an upload has one file.
+    Files with expired tickets are deleted. `client_bytes` is the budget of one client for
+    announced, unfinished bytes; None means no limit.
+
+    Raises TooManyUploads, OSError.
     """
     with _locked(folder):
-        begun = part_of(folder, wanted.upload)
-        is_new = not begun.exists()
+        path = part_path(folder, reservation.upload)
+        is_new = not path.exists()
         if is_new:
-            begun = folder / wanted.name
-            os.close(os.open(begun, os.O_WRONLY | os.O_CREAT, 0o600))
+            path = folder / reservation.name
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
         try:
-            _check(_under_way(folder, now), wanted.client, space, budget)
+            _require_room(_active_files(folder, now), reservation.client, space, client_bytes)
         except BaseException:
             if is_new:
-                begun.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
             raise
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keep all others out, in other processes too. The lock ends with the process."""
+    """Lock the folder against other threads and processes. The lock ends with the process."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -103,8 +104,8 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def entries(folder: Path) -> Iterator[Entry]:
-    """Every reservation of the folder."""
+def reserved_files(folder: Path) -> Iterator[ReservedFile]:
+    """Yield every reservation of the folder."""
     try:
         with os.scandir(folder) as files:
             for file in files:
@@ -121,29 +122,35 @@ def entries(folder: Path) -> Iterator[Entry]:
                     expires_at=int(match[3]),
                     client=match[4],
                 )
-                yield Entry(reservation=reservation, path=Path(file.path), byte_count=byte_count)
+                yield ReservedFile(
+                    reservation=reservation, path=Path(file.path), byte_count=byte_count
+                )
     except FileNotFoundError:
         return
 
 
-def _under_way(folder: Path, now: float) -> list[Entry]:
-    going_on = []
-    for entry in entries(folder):
-        if entry.reservation.expires_at <= now:
-            entry.path.unlink(missing_ok=True)
+def _active_files(folder: Path, now: float) -> list[ReservedFile]:
+    """Return the files with valid tickets and delete the others."""
+    active = []
+    for file in reserved_files(folder):
+        if file.reservation.expires_at <= now:
+            file.path.unlink(missing_ok=True)
         else:
-            going_on.append(entry)
-    return going_on
+            active.append(file)
+    return active
 
 
-def _check(going_on: list[Entry], client: str, space: DiskSpace, budget: Budget) -> None:
+def _require_room(
+    active: list[ReservedFile], client: str, space: DiskSpace, client_bytes: int | None
+) -> None:
     """Raises TooManyUploads, OSError."""
-    own = [entry for entry in going_on if entry.reservation.client == client]
-    announced = sum(max(entry.reservation.byte_size, LEAST_BYTES) for entry in own)
-    if budget.client_bytes is not None and announced > budget.client_bytes:
+    own = [file for file in active if file.reservation.client == client]
+    announced = sum(max(file.reservation.byte_size, MIN_COUNTED_BYTES) for file in own)
+    if client_bytes is not None and announced > client_bytes:
         raise TooManyUploads
     free = space.free_bytes()
-    outstanding = sum(entry.outstanding for entry in going_on)
-    share = (free + sum(entry.byte_count for entry in own)) // CLIENT_SHARE
-    if outstanding > free or sum(COPIES * one.reservation.byte_size for one in own) > share:
+    outstanding = sum(file.outstanding for file in active)
+    own_limit = (free + sum(file.byte_count for file in own)) // CLIENT_SHARE
+    own_total = sum(COPIES * file.reservation.byte_size for file in own)
+    if outstanding > free or own_total > own_limit:
         raise OSError(errno.ENOSPC, "the disk has no room for another upload")

@@ -1,4 +1,4 @@
-"""Where the bytes of uploads wait until they are whole: one file an upload, written in place."""
+"""Buffer of unfinished uploads: one file for each upload, written at the offset of each chunk."""
 
 import os
 import time
@@ -21,37 +21,36 @@ from integrations.storage.disk import (
     run_file_io,
 )
 from integrations.storage.reservations import (
-    PARTIAL,
-    Budget,
+    PART_SUFFIX,
     Reservation,
-    entries,
-    part_of,
+    part_path,
     reserve,
+    reserved_files,
 )
 
-FAILED = "spool_failed"
-SCRATCH = ".tmp"
+BUFFER_FAILED = "spool_failed"
+SCRATCH_SUFFIX = ".tmp"
 COPY_BYTES = 1024 * 1024
-PATHS_KEPT = 1_024
+MAX_CACHED_PATHS = 1_024
 
 
 class PartMissing(Exception):
-    """The bytes that were there are gone: another process has finished the upload or refused it."""
+    """The upload's file is gone: another process has stored or refused the upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A copy of an upload that nobody else writes to, and its hash."""
+    """A private copy of an upload and its hash."""
 
     path: Path
     sha256: bytes
 
 
 class UploadBuffer:
-    """A private folder, which several servers may share. Raises StorageUnavailable.
+    """A folder of unfinished uploads and temporary files, which several servers may share.
 
-    Who writes, writes at a place of the file: two transfers of one upload, an old one that hangs
-    and the one that took its place, put the same bytes to the same places.
+    Chunks are written at their offset, never appended: a hanging transfer and its successor write
+    the same bytes at the same offsets. Methods raise StorageUnavailable.
     """
 
     def __init__(
@@ -62,84 +61,84 @@ class UploadBuffer:
         client_bytes: int | None = None,
         measure: Callable[[Path], int] = free_bytes_at,
     ) -> None:
-        """`client_bytes` is the budget of one client for uploads under way; None is none."""
+        """Create a buffer. `client_bytes` limits the unfinished bytes of a client, if not None."""
         self._folder = folder
         self.space = DiskSpace(
             "uploads_disk", folder, min_free_bytes=min_free_bytes, measure=measure
         )
-        self._budget = Budget(client_bytes=client_bytes)
-        # Every chunk asks, and looking a file up reads the names of all.
+        self._client_bytes = client_bytes
+        # Cached, because every chunk needs the path and a look-up lists the whole folder.
         self._paths: dict[UUID, Path] = {}
 
     def path(self, upload: UUID) -> Path:
-        """The file of an upload, whether it is there or not."""
+        """Return the path of an upload's file, which need not exist."""
         path = self._paths.get(upload)
         if path is None or not path.exists():
-            if len(self._paths) >= PATHS_KEPT:
+            if len(self._paths) >= MAX_CACHED_PATHS:
                 self._paths.clear()
-            path = self._paths[upload] = part_of(self._folder, upload)
+            path = self._paths[upload] = part_path(self._folder, upload)
         return path
 
     @asynccontextmanager
     async def scratch(self) -> AsyncGenerator[Path]:
-        """A name for a file that is gone afterwards."""
-        await run_file_io(FAILED, self._make_folder)
-        path = self._folder / f"{uuid4().hex}{SCRATCH}"
+        """Yield a path for a temporary file or folder, which is deleted on exit."""
+        await run_file_io(BUFFER_FAILED, self._make_folder)
+        path = self._folder / f"{uuid4().hex}{SCRATCH_SUFFIX}"
         try:
             yield path
         finally:
-            # Also for a request that was given up, whose further waiting would be refused.
+            # Shielded, because a cancelled request has to delete it too.
             with CancelScope(shield=True):
-                await to_thread.run_sync(delete_if_possible, FAILED, path)
+                await to_thread.run_sync(delete_if_possible, BUFFER_FAILED, path)
 
     @asynccontextmanager
     async def scratch_folder(self) -> AsyncGenerator[Path]:
-        """A folder that is gone afterwards, with what is in it."""
+        """Yield a temporary folder, which is deleted on exit."""
         async with self.scratch() as path:
-            await run_file_io(FAILED, partial(path.mkdir, mode=0o700))
+            await run_file_io(BUFFER_FAILED, partial(path.mkdir, mode=0o700))
             yield path
 
     async def require_room(self, byte_count: int = 0) -> None:
-        """To be asked before a file is begun that is no upload."""
-        await run_file_io(FAILED, self._require_room, byte_count)
+        """Raise StorageUnavailable if there is no space for a temporary file."""
+        await run_file_io(BUFFER_FAILED, self._require_room, byte_count)
 
-    async def reserve(self, wanted: Reservation, *, now: datetime) -> None:
-        """Set room aside for an upload until it is discarded or its ticket ends. May be repeated.
+    async def reserve(self, reservation: Reservation, *, now: datetime) -> None:
+        """Reserve space for an upload until it is discarded or its ticket expires. Idempotent.
 
-        Raises TooManyUploads when the client's budget is spent, StorageUnavailable.
+        Raises TooManyUploads if the client's budget is spent; StorageUnavailable.
         """
-        await run_file_io(FAILED, self._reserve, wanted, now.timestamp())
+        await run_file_io(BUFFER_FAILED, self._reserve, reservation, now.timestamp())
 
     async def size(self, upload: UUID) -> int:
-        """Bytes that are there; 0 when there is no file."""
-        return await run_file_io(FAILED, self._size, upload)
+        """Return the number of received bytes, 0 without a file."""
+        return await run_file_io(BUFFER_FAILED, self._size, upload)
 
     async def write(self, upload: UUID, offset: int, chunk: bytes) -> None:
-        """Write into the file, which `reserve` has begun. Raises PartMissing."""
-        await run_file_io(FAILED, self._write, upload, offset, chunk)
+        """Write a chunk into the file that `reserve` has created. Raises PartMissing."""
+        await run_file_io(BUFFER_FAILED, self._write, upload, offset, chunk)
 
     @asynccontextmanager
     async def snapshot(self, upload: UUID) -> AsyncGenerator[Snapshot]:
-        """A copy as it is now, which is gone afterwards; the upload stays. Raises PartMissing."""
+        """Yield a copy, which is deleted on exit. Raises PartMissing."""
         async with self.scratch() as path:
-            digest = await run_file_io(FAILED, self._copy, upload, path)
+            digest = await run_file_io(BUFFER_FAILED, self._copy, upload, path)
             yield Snapshot(path=path, sha256=digest)
 
     async def discard(self, upload: UUID) -> None:
-        """Delete the bytes and give up the room."""
-        await run_file_io(FAILED, self._discard, upload)
+        """Delete the upload's file and with it the reservation."""
+        await run_file_io(BUFFER_FAILED, self._discard, upload)
 
     async def sweep(self, *, older_than_seconds: float) -> int:
-        """The number of deleted files that nothing had touched for so long."""
-        return await run_file_io(FAILED, self._sweep, older_than_seconds)
+        """Delete files not modified for so long; return their number."""
+        return await run_file_io(BUFFER_FAILED, self._sweep, older_than_seconds)
 
     async def sweep_ended(self, *, now: datetime) -> int:
-        """The number of deleted uploads whose tickets have ended."""
-        return await run_file_io(FAILED, self._sweep_ended, now.timestamp())
+        """Delete uploads with expired tickets; return their number."""
+        return await run_file_io(BUFFER_FAILED, self._sweep_ended, now.timestamp())
 
-    def _reserve(self, wanted: Reservation, now: float) -> None:
+    def _reserve(self, reservation: Reservation, now: float) -> None:
         self._make_folder()
-        reserve(self._folder, wanted, self.space, self._budget, now=now)
+        reserve(self._folder, reservation, self.space, self._client_bytes, now=now)
 
     def _size(self, upload: UUID) -> int:
         try:
@@ -163,7 +162,7 @@ class UploadBuffer:
             os.close(file)
 
     def _copy(self, upload: UUID, target: Path) -> bytes:
-        """The hash of what was copied."""
+        """Return the SHA-256 hash of the copy."""
         digest = sha256()
         try:
             source = self.path(upload).open("rb")
@@ -179,7 +178,7 @@ class UploadBuffer:
 
     def _discard(self, upload: UUID) -> None:
         self._paths.pop(upload, None)
-        for path in self._folder.glob(f"{upload.hex}*{PARTIAL}"):
+        for path in self._folder.glob(f"{upload.hex}*{PART_SUFFIX}"):
             path.unlink(missing_ok=True)
 
     def _make_folder(self) -> None:
@@ -191,20 +190,22 @@ class UploadBuffer:
 
     def _sweep(self, older_than_seconds: float) -> int:
         before = time.time() - older_than_seconds
-        old = [
+        paths = [
             path
             for path in self._folder.glob("*")
-            if path.suffix in {PARTIAL, SCRATCH} and _modified_at(path) < before
+            if path.suffix in {PART_SUFFIX, SCRATCH_SUFFIX} and _modified_at(path) < before
         ]
-        for path in old:
-            delete_if_possible(FAILED, path)
-        return len(old)
+        for path in paths:
+            delete_if_possible(BUFFER_FAILED, path)
+        return len(paths)
 
     def _sweep_ended(self, now: float) -> int:
-        ended = [entry for entry in entries(self._folder) if entry.reservation.expires_at <= now]
-        for entry in ended:
-            entry.path.unlink(missing_ok=True)
-        return len(ended)
+        expired = [
+            file for file in reserved_files(self._folder) if file.reservation.expires_at <= now
+        ]
+        for file in expired:
+            file.path.unlink(missing_ok=True)
+        return len(expired)
 
 
 def _modified_at(path: Path) -> float:

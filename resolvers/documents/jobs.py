@@ -74,7 +74,9 @@ async def enqueue_deletions(
     """
     moves = []
     if deleted and team_id is not None:
-        moves = [move_id.hex for move_id in await outbox.lock_started(connection, team_id, kind=MOVE)]
+        moves = [
+            move_id.hex for move_id in await outbox.lock_started(connection, team_id, kind=MOVE)
+        ]
     for document in deleted:
         payload = {"store": document.store, "storage_name": document.storage_name, "moves": moves}
         await outbox.add(connection, kind=DELETE, payload=payload, now=now)

@@ -25,7 +25,7 @@ from domain.errors.exceptions import (
 from domain.uploads import UploadRequest, check_announcement
 from integrations.storage.base import Folder, delete_everywhere
 from integrations.storage.disk import disk_errors
-from integrations.storage.inspection.sanitize import clean_copy
+from integrations.storage.inspection.sanitize import sanitize_file
 from integrations.storage.reservations import Reservation
 from integrations.storage.upload_buffer import PartMissing, Snapshot
 from persistence.engine.database import Connection
@@ -298,7 +298,7 @@ async def _inspect(
     if snapshot.sha256 != ticket.sha256:
         raise FileContentMismatch("The bytes are not those that were announced.")
     with disk_errors(INSPECTION_FAILED):
-        return await clean_copy(
+        return await sanitize_file(
             snapshot.path,
             clean,
             allowed=RULE_BY_KIND[ticket.kind].formats,

@@ -27,7 +27,6 @@ from domain.teams.status import TeamStatus
 from persistence.engine.database import Connection
 from persistence.pagination import Page, PageRequest
 from persistence.records import TeamRecord
-from persistence.repositories import audit, team_search, tournaments
 from persistence.repositories.team_search import (
     Include,
     TeamFilter,
@@ -35,7 +34,6 @@ from persistence.repositories.team_search import (
     TeamQuery,
     keyset_order,
 )
-from persistence.repositories import team_lists, tournaments
 from resolvers import audit
 from resolvers.exports.columns import PLAYER_COLUMNS, Column, PlayerRow, localized_team_columns
 from resolvers.security.signed_links import (

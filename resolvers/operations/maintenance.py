@@ -76,7 +76,9 @@ async def prune(services: Services) -> PruneResult:
     error is raised at the end. Files without a document are left to `stored_files.clean_up_all`.
     """
     database, parts, now = services.database, Parts(), services.clock()
-    keys = await parts.run(database.run(partial(maintenance.delete_expired_keys, now=now)), otherwise=0)
+    keys = await parts.run(
+        database.run(partial(maintenance.delete_expired_keys, now=now)), otherwise=0
+    )
     idle_since = now - services.accounts.session_idle_timeout
     credentials = await parts.run(
         database.run(partial(session_rows.delete_expired, now=now, idle_since=idle_since)),

@@ -1,8 +1,7 @@
-"""JPEG: whole, and without anything that is not needed to show it.
+"""Sanitizing of JPEG: copy only the segments that are needed to show the image.
 
-Nothing is encoded again: the segments that are needed are copied, and the copy is looked at. The
-segments are read as libjpeg reads them, which shows pictures in browsers: bytes between segments
-are skipped, and a picture needs no mark of its end.
+The image is not re-encoded. Segments are read like libjpeg reads them in browsers: bytes between
+segments are skipped, and the end marker may be missing. The copy is decoded to check it.
 """
 
 import re
@@ -13,45 +12,47 @@ from itertools import accumulate, takewhile
 
 from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.images import (
+    DECODE_ERRORS,
     MAX_PIXELS,
-    UNREADABLE,
-    UPRIGHT,
-    damaged,
-    exif_with,
-    is_profile,
-    orientation_in,
-    require,
+    NORMAL_ORIENTATION,
+    damaged_image,
+    is_valid_profile,
+    orientation_exif,
+    read_orientation,
     require_size,
+    require_valid,
 )
-from integrations.storage.inspection.jpeg_scans import require_whole, without_surplus
+from integrations.storage.inspection.jpeg_scans import require_complete, strip_surplus
 
 MAX_SEGMENTS = 10_000
-# A decoder goes over all blocks of a scan's colours for each scan, however little is in it.
+# A decoder visits all blocks of a scan's components in each scan, however little data it has.
 MAX_SCANS = 64
 MAX_VISITS = 500_000_000
-# Of an image in a PDF: A4 at 1,200 dots an inch, A3 at 850.
+# Their number is stored in one byte.
+MAX_PROFILE_SEGMENTS = 255
+# Limit for images in a PDF: A4 at 1,200 dpi, A3 at 850 dpi.
 MAX_SCANNED_PIXELS = 150_000_000
-# Of two bytes each, all in memory while a picture in several scans is decoded.
+# A decoder keeps all coefficients of a multi-scan image in memory, two bytes each.
 MAX_COEFFICIENTS = 80_000_000
-# Of Huffman codes and quantisation, for all scans.
+# Total size of Huffman and quantization tables.
 MAX_TABLE_BYTES = 1 << 16
 
 _SOI, _EOI, _SOS = b"\xff\xd8", 0xD9, 0xDA
 _APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 _DAC, _DNL = 0xCC, 0xDC
-# Arithmetic coding is not among them: no browser shows it, and decoding it costs many times more.
+# Arithmetic coding is refused: no browser shows it, and decoding it is many times slower.
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _FRAMES = frozenset({_BASELINE, _EXTENDED, _PROGRESSIVE})
 _TABLES = frozenset({0xC4, 0xDB, 0xDD})
-_KEPT = _FRAMES | _TABLES | {_SOS}
+_NEEDED = _FRAMES | _TABLES | {_SOS}
 _SKIPPED = frozenset({*range(_APP0, _APP15 + 1), _COM, _DAC, _DNL})
 _PROFILE_HEADER_BYTES = 14
-# TEM and marks of restarts have no length and say nothing between segments.
+# TEM and restart markers have no length and no meaning between segments.
 _MARKER = re.compile(rb"\xff+([^\0\x01\xd0-\xd7\xff])", re.DOTALL)
-# Stuffed bytes, restarts and filling belong to the scan.
+# Stuffed zero bytes, restart markers and fill bytes belong to the scan.
 _AFTER_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]", re.DOTALL)
 _EXIF, _JFIF, _PROFILE, _ADOBE = b"Exif\0\0", b"JFIF\0", b"ICC_PROFILE\0", b"Adobe"
-# Of JFIF without its thumbnail, and of Adobe's transform. Decoders ignore shorter ones.
+# Length of JFIF without its thumbnail and of Adobe's transform. Decoders ignore shorter segments.
 _APPLICATION_BYTES = 12
 _MIN_JFIF_BYTES = 14
 _COEFFICIENTS = 64
@@ -70,7 +71,7 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Frame:
-    """`samples`: of each colour the share of pixels that it has, 1 or a quarter and the like."""
+    """The frame header. `samples` maps each component to its samples per pixel, at most 1."""
 
     width: int
     height: int
@@ -82,106 +83,107 @@ class _Frame:
         return self.width * self.height
 
     def visits(self, scan: bytes) -> float:
-        """Coefficients that decoding the scan goes over."""
+        """Return the number of coefficients that decoding the scan visits."""
         count = scan[0] if scan else 0
-        share = sum(self.samples.get(one, 1) for one in scan[1 : 1 + 2 * count : 2])
-        return self.pixels * share
+        components = scan[1 : 1 + 2 * count : 2]
+        return self.pixels * sum(self.samples.get(component, 1) for component in components)
 
-    def is_filled_by(self, scans: list[bytes]) -> bool:
-        """Whether the scans have all colours, and every bit of them."""
-        missing = {(number, place) for number in self.samples for place in range(_COEFFICIENTS)}
+    def is_covered_by(self, scans: list[bytes]) -> bool:
+        """Return whether the scans have all coefficients of all components in full precision."""
+        missing = {
+            (component, index) for component in self.samples for index in range(_COEFFICIENTS)
+        }
         for scan in scans:
             count = scan[0] if scan else 0
-            first, last, bits = (*scan[1 + 2 * count :], 0, 0, 0)[:3]
-            places = range(first, last + 1) if self.is_progressive else range(_COEFFICIENTS)
-            if not (self.is_progressive and bits & 15):
-                missing -= {(one, at) for one in scan[1 : 1 + 2 * count : 2] for at in places}
+            first, last, precision = (*scan[1 + 2 * count :], 0, 0, 0)[:3]
+            indexes = range(first, last + 1) if self.is_progressive else range(_COEFFICIENTS)
+            is_final = not (self.is_progressive and precision & 15)
+            if is_final:
+                components = scan[1 : 1 + 2 * count : 2]
+                missing -= {(component, index) for component in components for index in indexes}
         return not missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Picture:
-    """Segments up to the last scan. `is_ended`: a mark of the end follows."""
+class _Jpeg:
+    """Segments up to the last scan. `is_ended`: an end marker follows."""
 
     segments: list[_Segment]
     is_ended: bool
 
     def head(self) -> Iterator[_Segment]:
-        """Segments before the first scan; what others say of the whole picture is too late."""
+        """Segments before the first scan. Metadata after it does not apply."""
         return takewhile(lambda segment: segment.marker != _SOS, self.segments)
 
     def scans(self) -> list[bytes]:
-        """Heads of the scans."""
+        """Headers of the scans."""
         return [segment.body for segment in self.segments if segment.marker == _SOS]
 
 
-def cleaned_jpeg(content: bytes) -> bytes:
-    """Keeps its orientation. Raises FileContentMismatch."""
-    picture = _read(content)
-    frame = _frame(picture)
+def sanitize_jpeg(content: bytes) -> bytes:
+    """Return a copy with orientation and colour profile. Raises FileContentMismatch."""
+    jpeg = _read(content)
+    frame = _frame(jpeg)
     require_size(frame.width, frame.height)
-    _require_bounded(frame, picture)
-    kept = _kept(picture, frame, orientation=_orientation(picture))
-    copy, scans = _joined(kept), list(_scans(kept))
+    _require_bounded(frame, jpeg)
+    needed = _needed_segments(jpeg, frame, orientation=_orientation(jpeg))
+    copy, scans = _join(needed), list(_scan_ranges(needed))
     try:
-        if not picture.is_ended:
-            require(frame.is_filled_by(picture.scans()))
-            require_whole(copy, end=scans[-1][1])
-        return _shortened(copy, frame, picture, scans)
-    except UNREADABLE as error:
-        raise damaged() from error
+        if not jpeg.is_ended:
+            require_valid(frame.is_covered_by(jpeg.scans()))
+            require_complete(copy, end=scans[-1][1])
+        return _strip_surplus(copy, frame, jpeg, scans)
+    except DECODE_ERRORS as error:
+        raise damaged_image() from error
 
 
-def bare_jpeg(content: bytes) -> bytes:
-    """As it may be in a PDF, where Exif says nothing. Raises FileContentMismatch.
+def sanitize_embedded_jpeg(content: bytes) -> bytes:
+    """Return a copy for a PDF, in which EXIF has no meaning. Raises FileContentMismatch.
 
-    Decoded only to find the end of a picture that has no mark of it. Programs that show PDFs look
-    for the start of the picture.
+    Bytes before the image are ignored, as PDF readers do. The image is decoded only if its end
+    marker is missing.
     """
-    picture = _read(content[max(0, content.find(_SOI)) :])
-    frame = _frame(picture)
-    require(frame.pixels <= MAX_SCANNED_PIXELS)
-    _require_bounded(frame, picture)
-    kept = _kept(picture, frame, orientation=UPRIGHT)
-    copy = _joined(kept)
-    if picture.is_ended or not 0 < frame.pixels <= MAX_PIXELS:
+    jpeg = _read(content[max(0, content.find(_SOI)) :])
+    frame = _frame(jpeg)
+    require_valid(frame.pixels <= MAX_SCANNED_PIXELS)
+    _require_bounded(frame, jpeg)
+    needed = _needed_segments(jpeg, frame, orientation=NORMAL_ORIENTATION)
+    copy = _join(needed)
+    if jpeg.is_ended or not 0 < frame.pixels <= MAX_PIXELS:
         return copy
     try:
-        return _shortened(copy, frame, picture, list(_scans(kept)))
-    except UNREADABLE as error:
-        raise damaged() from error
+        return _strip_surplus(copy, frame, jpeg, list(_scan_ranges(needed)))
+    except DECODE_ERRORS as error:
+        raise damaged_image() from error
 
 
-def _shortened(
-    copy: bytes, frame: _Frame, picture: _Picture, scans: list[tuple[int, int]]
-) -> bytes:
+def _strip_surplus(copy: bytes, frame: _Frame, jpeg: _Jpeg, scans: list[tuple[int, int]]) -> bytes:
     size = (frame.width, frame.height)
-    return without_surplus(copy, scans=scans, size=size, is_ended=picture.is_ended)
+    return strip_surplus(copy, scans=scans, size=size, is_ended=jpeg.is_ended)
 
 
-def _read(content: bytes) -> _Picture:
-    """Raises FileContentMismatch when it is no JPEG up to its first scan."""
+def _read(content: bytes) -> _Jpeg:
+    """Raises FileContentMismatch if the content is not a JPEG up to its first scan."""
     segments = list(_segments(content))
     is_ended = segments[-1].marker == _EOI
     while segments and segments[-1].marker != _SOS:
         segments.pop()
-    require(bool(segments))
-    return _Picture(segments=segments, is_ended=is_ended)
+    require_valid(bool(segments))
+    return _Jpeg(segments=segments, is_ended=is_ended)
 
 
 def _segments(content: bytes) -> Iterator[_Segment]:
-    """Up to the mark of the end, or to what is no segment any more.
+    """Yield segments up to the end marker or the first invalid one.
 
-    Nothing is looked at that follows a scan with all that a decoder needs. Raises
-    FileContentMismatch before the first scan.
+    After a scan with all components of a sequential image, only an end marker is read. Raises
+    FileContentMismatch for an invalid segment before the first scan.
     """
-    require(content.startswith(_SOI))
-    place, has_scan, components = len(_SOI), False, 0
+    require_valid(content.startswith(_SOI))
+    offset, has_scan, components = len(_SOI), False, 0
     for _ in range(MAX_SEGMENTS):
-        found = _next_segment(content, place)
-        if found is None:
+        segment, offset = _next_segment(content, offset)
+        if segment is None:
             break
-        segment, place = found
         yield segment
         if segment.marker == _EOI:
             return
@@ -190,78 +192,79 @@ def _segments(content: bytes) -> Iterator[_Segment]:
         if segment.marker == _SOS:
             has_scan = True
             if components and segment.body[:1] == bytes((components,)):
-                yield from _end_at(content, place)
+                yield from _end_marker(content, offset)
                 return
-    require(has_scan)
+    require_valid(has_scan)
 
 
-def _next_segment(content: bytes, place: int) -> tuple[_Segment, int] | None:
-    """The segment and the place behind it; None for none that a decoder would go on with."""
-    found = _MARKER.search(content, place)
-    if found is None:
-        return None
-    marker, start = found[1][0], found.end()
+def _next_segment(content: bytes, offset: int) -> tuple[_Segment | None, int]:
+    """Return the segment and the offset after it; None for an invalid segment."""
+    match = _MARKER.search(content, offset)
+    if match is None:
+        return None, offset
+    marker, start = match[1][0], match.end()
     if marker == _EOI:
         return _Segment(marker=marker, body=b""), start
-    # Decoders take a length that is too short for that of no content.
+    # Decoders treat a length below 2 as an empty segment.
     length = max(2, int.from_bytes(content[start : start + 2], "big"))
     end = start + length
-    if end > len(content) or marker not in _KEPT | _SKIPPED:
-        return None
-    after = _end_of_scan(content, end) if marker == _SOS else end
-    # Bytes that only fill belong to no scan.
+    if end > len(content) or marker not in _NEEDED | _SKIPPED:
+        return None, offset
+    after = _scan_end(content, end) if marker == _SOS else end
+    # Fill bytes before the next marker do not belong to the scan.
     scan = content[end:after].rstrip(b"\xff")
     return _Segment(marker=marker, body=content[start + 2 : end], scan=scan), after
 
 
-def _end_at(content: bytes, place: int) -> Iterator[_Segment]:
-    found = _MARKER.match(content, place)
-    if found is not None and found[1][0] == _EOI:
+def _end_marker(content: bytes, offset: int) -> Iterator[_Segment]:
+    match = _MARKER.match(content, offset)
+    if match is not None and match[1][0] == _EOI:
         yield _Segment(marker=_EOI, body=b"")
 
 
-def _end_of_scan(content: bytes, place: int) -> int:
-    after = _AFTER_SCAN.search(content, place)
-    return len(content) if after is None else after.start()
+def _scan_end(content: bytes, offset: int) -> int:
+    match = _AFTER_SCAN.search(content, offset)
+    return len(content) if match is None else match.start()
 
 
-def _orientation(picture: _Picture) -> int:
-    bodies = (segment.body for segment in picture.head() if segment.marker == _APP1)
+def _orientation(jpeg: _Jpeg) -> int:
+    bodies = (segment.body for segment in jpeg.head() if segment.marker == _APP1)
     exif = next((body for body in bodies if body.startswith(_EXIF)), b"")
-    return orientation_in(exif.removeprefix(_EXIF))
+    return read_orientation(exif.removeprefix(_EXIF))
 
 
-def _kept(picture: _Picture, frame: _Frame, *, orientation: int) -> list[_Segment]:
-    head = [needed for segment in picture.head() if (needed := _needed(segment)) is not None]
-    # Of what may be there once, the last one counts; JFIF has to come before the others.
-    once = {segment.marker: segment for segment in head if segment.marker in {_APP0, _APP14}}
-    kept = [once[marker] for marker in (_APP0,) if marker in once]
-    if orientation != UPRIGHT:
-        kept.append(_Segment(marker=_APP1, body=_EXIF + exif_with(orientation)))
-    kept += _profile(picture, frame)
-    kept += [once[marker] for marker in (_APP14,) if marker in once]
-    kept += [segment for segment in head if segment.marker in _KEPT]
-    rest = picture.segments[len(list(picture.head())) :]
-    return kept + [segment for segment in rest if segment.marker in _KEPT]
+def _needed_segments(jpeg: _Jpeg, frame: _Frame, *, orientation: int) -> list[_Segment]:
+    """List the segments of the copy: JFIF, EXIF, profile, Adobe, tables, frame and scans."""
+    head = [reduced for segment in jpeg.head() if (reduced := _reduce(segment)) is not None]
+    # Decoders use the last JFIF and Adobe segment; JFIF has to come first.
+    unique = {segment.marker: segment for segment in head if segment.marker in {_APP0, _APP14}}
+    needed = [unique[_APP0]] if _APP0 in unique else []
+    if orientation != NORMAL_ORIENTATION:
+        needed.append(_Segment(marker=_APP1, body=_EXIF + orientation_exif(orientation)))
+    needed += _profile(jpeg, frame)
+    needed += [unique[_APP14]] if _APP14 in unique else []
+    needed += [segment for segment in head if segment.marker in _NEEDED]
+    rest = jpeg.segments[len(list(jpeg.head())) :]
+    return needed + [segment for segment in rest if segment.marker in _NEEDED]
 
 
-def _joined(kept: list[_Segment]) -> bytes:
-    return _SOI + b"".join(map(bytes, kept)) + bytes((0xFF, _EOI))
+def _join(segments: list[_Segment]) -> bytes:
+    return _SOI + b"".join(map(bytes, segments)) + bytes((0xFF, _EOI))
 
 
-def _scans(kept: list[_Segment]) -> Iterator[tuple[int, int]]:
-    """First byte of the coded data of each scan in the joined segments, and the one behind it."""
-    ends = accumulate((len(bytes(one)) for one in kept), initial=len(_SOI))
+def _scan_ranges(segments: list[_Segment]) -> Iterator[tuple[int, int]]:
+    """Yield start and end (exclusive) of the coded data of each scan in the joined segments."""
+    ends = accumulate((len(bytes(segment)) for segment in segments), initial=len(_SOI))
     next(ends)
-    for segment, end in zip(kept, ends, strict=True):
+    for segment, end in zip(segments, ends, strict=True):
         if segment.marker == _SOS:
             yield end - len(segment.scan), end
 
 
-def _needed(segment: _Segment) -> _Segment | None:
-    """The part of it without which the picture cannot be shown."""
+def _reduce(segment: _Segment) -> _Segment | None:
+    """Return the part of a segment that affects the image; None if there is none."""
     marker, body = segment.marker, segment.body
-    if marker in _KEPT:
+    if marker in _NEEDED:
         return segment
     if marker == _APP0 and body.startswith(_JFIF) and len(body) >= _MIN_JFIF_BYTES:
         return _Segment(marker=marker, body=body[:_APPLICATION_BYTES] + b"\0\0")
@@ -270,45 +273,54 @@ def _needed(segment: _Segment) -> _Segment | None:
     return None
 
 
-def _profile(picture: _Picture, frame: _Frame) -> list[_Segment]:
-    """The segments of a colour profile, in order; none unless they are a valid one."""
-    parts = sorted(
-        (one for one in picture.head() if one.marker == _APP2 and one.body.startswith(_PROFILE)),
-        key=lambda one: one.body[:_PROFILE_HEADER_BYTES],
+def _profile(jpeg: _Jpeg, frame: _Frame) -> list[_Segment]:
+    """Return the segments of a valid colour profile in order; none for an invalid profile."""
+    segments = sorted(
+        (
+            segment
+            for segment in jpeg.head()
+            if segment.marker == _APP2 and segment.body.startswith(_PROFILE)
+        ),
+        key=lambda segment: segment.body[:_PROFILE_HEADER_BYTES],
     )
-    numbers = [one.body[len(_PROFILE) : _PROFILE_HEADER_BYTES] for one in parts]
-    if numbers != [bytes((number, len(parts))) for number in range(1, len(parts) + 1)][:255]:
+    numbers = [segment.body[len(_PROFILE) : _PROFILE_HEADER_BYTES] for segment in segments]
+    count = len(segments)
+    if count > MAX_PROFILE_SEGMENTS or numbers != [
+        bytes((number, count)) for number in range(1, count + 1)
+    ]:
         return []
-    profile = b"".join(one.body[_PROFILE_HEADER_BYTES:] for one in parts)
-    return parts if is_profile(profile, colours=len(frame.samples)) else []
+    profile = b"".join(segment.body[_PROFILE_HEADER_BYTES:] for segment in segments)
+    return segments if is_valid_profile(profile, colours=len(frame.samples)) else []
 
 
-def _frame(picture: _Picture) -> _Frame:
-    frames = [segment for segment in picture.segments if segment.marker in _FRAMES]
-    require(len(frames) == 1)
+def _frame(jpeg: _Jpeg) -> _Frame:
+    """Raises FileContentMismatch unless there is exactly one valid frame header."""
+    frames = [segment for segment in jpeg.segments if segment.marker in _FRAMES]
+    require_valid(len(frames) == 1)
     body = frames[0].body
-    require(len(body) > _FRAME_BYTES)
-    require(len(body) == _FRAME_BYTES + _COMPONENT_BYTES * body[_FRAME_BYTES - 1])
+    require_valid(len(body) > _FRAME_BYTES)
+    require_valid(len(body) == _FRAME_BYTES + _COMPONENT_BYTES * body[_FRAME_BYTES - 1])
     height, width = struct.unpack_from(">HH", body, 1)
-    numbers, samplings = body[_FRAME_BYTES::_COMPONENT_BYTES], body[_FRAME_BYTES + 1 :: 3]
-    across, down = [one >> 4 for one in samplings], [one & 15 for one in samplings]
-    require(all(across) and all(down))
-    most = max(across) * max(down)
-    shares = [x * y / most for x, y in zip(across, down, strict=True)]
+    components = body[_FRAME_BYTES::_COMPONENT_BYTES]
+    factors = body[_FRAME_BYTES + 1 :: _COMPONENT_BYTES]
+    horizontal, vertical = [factor >> 4 for factor in factors], [factor & 15 for factor in factors]
+    require_valid(all(horizontal) and all(vertical))
+    full = max(horizontal) * max(vertical)
+    shares = [x * y / full for x, y in zip(horizontal, vertical, strict=True)]
     return _Frame(
         width=width,
         height=height,
-        samples=dict(zip(numbers, shares, strict=True)),
+        samples=dict(zip(components, shares, strict=True)),
         is_progressive=frames[0].marker == _PROGRESSIVE,
     )
 
 
-def _require_bounded(frame: _Frame, picture: _Picture) -> None:
-    """Refuse pictures whose decoding takes too much memory or too many passes."""
-    scans = picture.scans()
-    require(len(scans) <= MAX_SCANS)
-    tables = sum(len(segment.body) for segment in picture.segments if segment.marker in _TABLES)
-    require(tables <= MAX_TABLE_BYTES)
+def _require_bounded(frame: _Frame, jpeg: _Jpeg) -> None:
+    """Raises FileContentMismatch if decoding would take too much memory or too many passes."""
+    scans = jpeg.scans()
+    require_valid(len(scans) <= MAX_SCANS)
+    tables = sum(len(segment.body) for segment in jpeg.segments if segment.marker in _TABLES)
+    require_valid(tables <= MAX_TABLE_BYTES)
     if (frame.is_progressive or len(scans) > 1) and (
         frame.pixels * sum(frame.samples.values()) > MAX_COEFFICIENTS
         or sum(map(frame.visits, scans)) > MAX_VISITS

@@ -1,7 +1,7 @@
-"""Actions of a PDF: the few that a reader may keep, written anew; all others are taken out.
+"""Actions of a PDF (ISO 32000-2, 12.6): rewrite harmless ones, remove all others.
 
-An action is only followed when somebody clicks on a link or a bookmark, and leads to a page of the
-document, to a web page, or to a mail or telephone program (ISO 32000-2, 12.6).
+Harmless actions run only on a click on a link or bookmark, and open a page of the document, a web
+page, or a mail or telephone program.
 """
 
 import re
@@ -23,61 +23,67 @@ _ACTIONS = frozenset(
     " /ResetForm /ImportData /JavaScript /SetOCGState /Rendition /Trans /GoTo3DView"
     " /RichMediaExecute /SetState /NOP".split()
 )
-_TURNS = frozenset("/NextPage /PrevPage /FirstPage /LastPage".split())
+_PAGE_TURNS = frozenset("/NextPage /PrevPage /FirstPage /LastPage".split())
 _LINK = re.compile(r"(?i)(?:https?://[^/\\]|mailto:|tel:)[!-\[\]-~]*")
-# Of annotations: those that only show something.
-_SHOWN = frozenset(
+# Annotations without behaviour of their own.
+_STATIC_ANNOTATIONS = frozenset(
     "/Link /Text /FreeText /Line /Square /Circle /Polygon /PolyLine /Highlight /Underline"
     " /Squiggly /StrikeOut /Stamp /Caret /Ink /Popup /Widget /PrinterMark /Watermark"
     " /Redact".split()
 )
-# Start something, show something by themselves, or name files and addresses.
-_DROPPED = frozenset(
+# Entries that run automatically or name files and addresses.
+_REMOVED = frozenset(
     "/OpenAction /URI /URL /URLS /PresSteps /Threads /SpiderInfo /NeedsRendering"
     " /Requirements /DestOutputProfileRef /OPI /FFilter /FDecodeParms /SigFlags".split()
 )
-_DROPPED_OF_STREAMS = frozenset("/A /PA /AA /AF /EF /Ref".split())
-# As short as the names of glyphs, which are streams among streams.
-_SHORT = frozenset("/AA /AF /EF".split())
-_BY_ITSELF = frozenset("/FullScreen /UseAttachments".split())
+_REMOVED_FROM_STREAMS = frozenset("/A /PA /AA /AF /EF /Ref".split())
+# Also removed from other dictionaries, except dictionaries of glyphs, which hold only streams.
+_REMOVED_UNLESS_GLYPHS = frozenset("/AA /AF /EF".split())
+_AUTOMATIC_PAGE_MODES = frozenset("/FullScreen /UseAttachments".split())
 
 
 class SafeAction(DictionaryObject):
-    """An action that was written anew."""
+    """A rewritten, harmless action."""
 
 
-def is_removed(value: object) -> bool:
-    """Whether the object must not be in a copy: an action, or a program for printers."""
+def is_forbidden(value: object) -> bool:
+    """Return whether a copy must not contain the object: an action or a PostScript XObject."""
     if not isinstance(value, DictionaryObject) or isinstance(value, SafeAction):
         return False
-    if isinstance(value, StreamObject) and _named(value, "/Subtype") == "/PS":
+    if isinstance(value, StreamObject) and _name(value, "/Subtype") == "/PS":
         return True
-    return _named(value, "/Type") == "/Action" or _named(value, "/S") in _ACTIONS
+    return _name(value, "/Type") == "/Action" or _name(value, "/S") in _ACTIONS
 
 
-def pacify(holder: DictionaryObject) -> None:
-    """Take out or write anew all entries that act or lead outside. Looks at objects it names."""
+def remove_actions(holder: DictionaryObject) -> None:
+    """Remove or rewrite all entries that act or refer to the outside. Resolves references."""
     if isinstance(holder, SafeAction):
         return
-    for key in _dropped_keys(holder):
+    for key in _keys_to_remove(holder):
         del holder[key]
     if "/A" in holder:
-        _settle_action(holder, _target(holder, "/A"))
-    if isinstance(annotations := _target(holder, "/Annots"), ArrayObject):
-        shown = [one for one in list.__iter__(annotations) if _is_shown(one)]
-        holder[NameObject("/Annots")] = ArrayObject(shown)
-    if isinstance(names := _target(holder, "/Names"), DictionaryObject):
-        kept = [key for key in names if key == "/Dests"]
-        holder[NameObject("/Names")] = DictionaryObject({key: names.raw_get(key) for key in kept})
+        _rewrite_action(holder, _resolve(holder, "/A"))
+    if isinstance(annotations := _resolve(holder, "/Annots"), ArrayObject):
+        static = [entry for entry in list.__iter__(annotations) if _is_static(entry)]
+        holder[NameObject("/Annots")] = ArrayObject(static)
+    if isinstance(names := _resolve(holder, "/Names"), DictionaryObject):
+        remaining = [key for key in names if key == "/Dests"]
+        holder[NameObject("/Names")] = DictionaryObject(
+            {key: names.raw_get(key) for key in remaining}
+        )
 
 
-def _dropped_keys(holder: DictionaryObject) -> set[str]:
-    keys = {key for key in _CHECKS if key in holder and _CHECKS[key](holder, _target(holder, key))}
-    keys |= _DROPPED.intersection(holder)
+def _keys_to_remove(holder: DictionaryObject) -> set[str]:
+    keys = {
+        key
+        for key, is_unwanted in _CHECKS.items()
+        if key in holder and is_unwanted(holder, _resolve(holder, key))
+    }
+    keys |= _REMOVED.intersection(holder)
     if isinstance(holder, StreamObject):
-        keys |= _DROPPED_OF_STREAMS.intersection(holder)
-    elif not (_SHORT.isdisjoint(holder) or _has_only_streams(holder)):
-        keys |= _SHORT.intersection(holder)
+        keys |= _REMOVED_FROM_STREAMS.intersection(holder)
+    elif not (_REMOVED_UNLESS_GLYPHS.isdisjoint(holder) or _has_only_streams(holder)):
+        keys |= _REMOVED_UNLESS_GLYPHS.intersection(holder)
     return keys
 
 
@@ -93,50 +99,52 @@ def _is_page(holder: DictionaryObject) -> bool:
     return any(key in holder for key in ("/Contents", "/MediaBox", "/Parent"))
 
 
-# By key, whether an entry is taken out. Resources of a page may have any of these names. Signatures
-# of the original do not fit the copy, and readers would call it altered.
+# Entries to remove under a condition, because resources of a page may have any of these names.
+# Signatures are removed, because they do not match the copy and readers would report a change.
 _CHECKS: dict[str, Callable[[DictionaryObject, PdfObject | None], bool]] = {
     "/Dest": lambda _, value: isinstance(value, DictionaryObject),
     "/DSS": lambda holder, _: "/Pages" in holder,
     "/Dur": lambda _, value: isinstance(value, (int, float)),
-    # A file by its name; for annotations their flags.
+    # A file name; in annotations a number of flags.
     "/F": lambda _, value: _is_text(value),
     "/UF": lambda _, value: _is_text(value),
     "/FS": lambda _, value: _is_text(value) or _has_any(value, "/F", "/UF", "/FS"),
     "/PA": lambda holder, value: _is_page(holder) or "/Subtype" in holder or _has_any(value, "/S"),
-    "/PageMode": lambda _, value: str(value) in _BY_ITSELF,
+    "/PageMode": lambda _, value: str(value) in _AUTOMATIC_PAGE_MODES,
     "/Perms": lambda holder, _: "/Pages" in holder,
     "/V": lambda _, value: _has_any(value, "/ByteRange"),
     "/Trans": lambda holder, value: _is_page(holder) or _has_any(value, "/S"),
 }
 
 
-def _settle_action(holder: DictionaryObject, value: PdfObject | None) -> None:
-    """Attributes of structure have the same key, and no kind of action."""
-    attributes = list(value) if isinstance(value, ArrayObject) else [value]
-    found = [one.get_object() if isinstance(one, IndirectObject) else one for one in attributes]
-    if not any(isinstance(one, DictionaryObject) and "/S" in one for one in found):
+def _rewrite_action(holder: DictionaryObject, value: PdfObject | None) -> None:
+    """Rewrite or remove /A, unless it has structure attributes, which use the same key."""
+    entries = list(value) if isinstance(value, ArrayObject) else [value]
+    targets = [
+        entry.get_object() if isinstance(entry, IndirectObject) else entry for entry in entries
+    ]
+    if not any(isinstance(target, DictionaryObject) and "/S" in target for target in targets):
         return
-    is_link = _named(holder, "/Subtype") == "/Link"
-    action = _rewritten(value, is_link=is_link) if is_link or "/Title" in holder else None
+    is_link = _name(holder, "/Subtype") == "/Link"
+    action = _safe_action(value, is_link=is_link) if is_link or "/Title" in holder else None
     if action is None:
         del holder["/A"]
     else:
         holder[NameObject("/A")] = action
 
 
-def _rewritten(value: PdfObject | None, *, is_link: bool) -> SafeAction | None:
-    """The safe rest of an action, without actions that follow it; None without one."""
+def _safe_action(value: PdfObject | None, *, is_link: bool) -> SafeAction | None:
+    """Return the harmless part of an action without its /Next; None if there is none."""
     if not isinstance(value, DictionaryObject):
         return None
-    kind = _named(value, "/S")
+    kind = _name(value, "/S")
     if kind == "/GoTo":
-        target = _target(value, "/D")
+        target = _resolve(value, "/D")
         if isinstance(target, (NameObject, TextStringObject, ByteStringObject, ArrayObject)):
             return _action(kind, "/D", value.raw_get("/D"))
-    if kind == "/Named" and (turn := _named(value, "/N")) in _TURNS:
+    if kind == "/Named" and (turn := _name(value, "/N")) in _PAGE_TURNS:
         return _action(kind, "/N", NameObject(turn))
-    if kind == "/URI" and is_link and (link := _link(_target(value, "/URI"))) is not None:
+    if kind == "/URI" and is_link and (link := _link(_resolve(value, "/URI"))) is not None:
         return _action(kind, "/URI", TextStringObject(link))
     return None
 
@@ -146,7 +154,7 @@ def _action(kind: str, key: str, value: PdfObject) -> SafeAction:
 
 
 def _link(value: PdfObject | None) -> str | None:
-    """The address of a web page, a mailbox or a telephone, in plain characters."""
+    """Return an http, https, mailto or tel URI in ASCII; None for any other."""
     if isinstance(value, ByteStringObject):
         text = value.decode("latin-1")
     elif isinstance(value, TextStringObject):
@@ -157,27 +165,24 @@ def _link(value: PdfObject | None) -> str | None:
     return link if _LINK.fullmatch(link) else None
 
 
-def _is_shown(annotation: PdfObject) -> bool:
-    found = annotation.get_object()
-    return isinstance(found, DictionaryObject) and _named(found, "/Subtype") in _SHOWN
+def _is_static(annotation: PdfObject) -> bool:
+    target = annotation.get_object()
+    return isinstance(target, DictionaryObject) and _name(target, "/Subtype") in _STATIC_ANNOTATIONS
 
 
 def _has_only_streams(holder: DictionaryObject) -> bool:
-    """Resolves entries only where it matters."""
-    return _SHORT.isdisjoint(holder) or all(
-        isinstance(_target(holder, key), StreamObject) for key in holder
-    )
+    return all(isinstance(_resolve(holder, key), StreamObject) for key in holder)
 
 
-def _target(holder: DictionaryObject, key: str) -> PdfObject | None:
-    """The entry's value, wherever it is written."""
+def _resolve(holder: DictionaryObject, key: str) -> PdfObject | None:
+    """Return the entry's value, following a reference; None without the entry."""
     if key not in holder:
         return None
     value: PdfObject | None = holder.raw_get(key).get_object()
     return value
 
 
-def _named(holder: DictionaryObject, key: str) -> str:
-    """The entry's value if it is a name, else nothing."""
-    value = _target(holder, key)
+def _name(holder: DictionaryObject, key: str) -> str:
+    """Return the entry's value if it is a name, else an empty string."""
+    value = _resolve(holder, key)
     return str(value) if isinstance(value, NameObject) else ""

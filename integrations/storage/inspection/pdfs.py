@@ -1,7 +1,7 @@
-"""PDF: readable without a password, and without anything that acts.
+"""Sanitizing of PDF: check every object, then rewrite the objects reachable from the root.
 
-The copy is written anew from what can be reached from the root, and read again: what is kept is
-what was looked at, whatever another program would have found in the file.
+The copy is read and checked again, so that it holds only checked objects, whatever another program
+would have found in the original.
 """
 
 import re
@@ -16,74 +16,73 @@ from pypdf.errors import DependencyError, DeprecationError, PyPdfError
 from pypdf.generic import IndirectObject
 
 from domain.errors.exceptions import FileContentMismatch
-from integrations.storage.inspection.pdf_parts import (
+from integrations.storage.inspection.pdf_objects import (
     MAX_OBJECTS,
     PdfCopy,
-    require_passive,
+    require_no_active_content,
     too_complicated,
 )
 
 MAX_PAGES = 200
-# Of this thread's own work, so that a busy machine refuses no file.
+# CPU time of this thread, so that a busy machine does not refuse files.
 MAX_SECONDS = 5.0
-# Read in one go, which nothing can stop: about a second of work.
+# Decompressing a stream cannot be interrupted; this size takes about a second.
 MAX_UNPACKED_BYTES = 1024 * 1024
 MAX_RECOVERED_BYTES = 100_000
-# Of other content before a PDF, as readers allow (ISO 32000-1, implementation note 13).
+# Bytes before the header that readers accept (ISO 32000-1, implementation note 13).
 MAX_BYTES_BEFORE = 1024
 
 _HEADER = b"%PDF-"
-_TABLE_PLACE = re.compile(rb"startxref\s{1,9}(\d{1,10})\b")
-_TABLE_START = re.compile(rb"\s{0,9}(?:xref\b|\d{1,10}\s{1,9}\d{1,5}\s{1,9}obj\b)")
+_STARTXREF = re.compile(rb"startxref\s{1,9}(\d{1,10})\b")
+_XREF = re.compile(rb"\s{0,9}(?:xref\b|\d{1,10}\s{1,9}\d{1,5}\s{1,9}obj\b)")
 
-# pypdf says itself that damaged files may cause any error.
-_UNREADABLE = (
+# pypdf documents that damaged files may raise any error.
+_READ_ERRORS = (
     *(PyPdfError, DeprecationError, ArithmeticError, AssertionError, AttributeError, EOFError),
     *(LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
     *(struct.error, zlib.error),
 )
 
 
-class _OutOfTime(BaseException):
-    """No Exception: pypdf goes on after these."""
+class _TimeExceeded(BaseException):
+    """The time budget is spent. A BaseException, because pypdf ignores exceptions."""
 
 
-class _Watch:
+class TimeBudget:
+    """CPU time that reading a file may take."""
+
     def __init__(self, seconds: float) -> None:
         self._end = time.thread_time() + seconds
 
-    def look(self) -> None:
-        """Raises _OutOfTime."""
+    def check(self) -> None:
+        """Raises _TimeExceeded."""
         if time.thread_time() > self._end:
-            raise _OutOfTime
+            raise _TimeExceeded
 
 
-class _WatchedFile(BytesIO):
-    """Whatever takes pypdf long makes it go from place to place in the file."""
+class _TimedFile(BytesIO):
+    """A file that checks the budget at each seek, which every slow operation of pypdf does."""
 
-    def __init__(self, content: bytes, watch: _Watch) -> None:
+    def __init__(self, content: bytes, budget: TimeBudget) -> None:
         super().__init__(content)
-        self._watch = watch
+        self._budget = budget
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        self._watch.look()
+        self._budget.check()
         return super().seek(offset, whence)
 
     def getbuffer(self) -> memoryview:
-        self._watch.look()
+        self._budget.check()
         return super().getbuffer()
 
 
-def pdf_start(content: bytes) -> int:
-    """The place of the first header; -1 for none where readers look for it."""
+def find_header(content: bytes) -> int:
+    """Return the offset of the first header; -1 if readers would not find it."""
     return content.find(_HEADER, 0, MAX_BYTES_BEFORE + len(_HEADER))
 
 
-def cleaned_pdf(content: bytes, *, max_seconds: float = MAX_SECONDS) -> bytes:
-    """The pages, without what says who made them and when, and not encrypted.
-
-    Raises FileContentMismatch.
-    """
+def sanitize_pdf(content: bytes, *, max_seconds: float = MAX_SECONDS) -> bytes:
+    """Return an unencrypted copy of the pages without metadata. Raises FileContentMismatch."""
     limits = apply_configuration(
         zlib_maximum_output_length=MAX_UNPACKED_BYTES,
         zlib_maximum_recovery_input_length=MAX_RECOVERED_BYTES,
@@ -97,56 +96,56 @@ def cleaned_pdf(content: bytes, *, max_seconds: float = MAX_SECONDS) -> bytes:
     )
     try:
         with limits:
-            return _rewritten(content, _Watch(max_seconds))
-    except _OutOfTime:
+            return _rewrite(content, TimeBudget(max_seconds))
+    except _TimeExceeded:
         raise too_complicated() from None
     except DependencyError as error:
         raise _protected() from error
-    except _UNREADABLE as error:
+    except _READ_ERRORS as error:
         raise FileContentMismatch("The PDF is damaged. Make it again.") from error
 
 
-def _rewritten(content: bytes, watch: _Watch) -> bytes:
+def _rewrite(content: bytes, budget: TimeBudget) -> bytes:
     _refuse_archive(content)
-    reader = _opened(_from_start(content), watch)
-    pages = len(reader.pages)
-    if not 0 < pages <= MAX_PAGES:
+    reader = _open_checked(_skip_prefix(content), budget)
+    page_count = len(reader.pages)
+    if not 0 < page_count <= MAX_PAGES:
         raise FileContentMismatch(f"A PDF has 1 to {MAX_PAGES} pages here.")
-    copy = PdfCopy(reader.root_object, look=watch.look).written()
+    copy = PdfCopy(reader.root_object, check_time=budget.check).to_bytes()
     _refuse_archive(copy)
-    if len(_opened(copy, watch).pages) != pages:
+    if len(_open_checked(copy, budget).pages) != page_count:
         raise FileContentMismatch("The PDF is damaged. Make it again.")
     return copy
 
 
-def _from_start(content: bytes) -> bytes:
-    """Without what is before the PDF, unless the places that it names count from there."""
-    start = pdf_start(content)
-    named = _TABLE_PLACE.findall(content, max(0, len(content) - MAX_BYTES_BEFORE))
-    if start > 0 and named and _TABLE_START.match(content, int(named[-1])):
+def _skip_prefix(content: bytes) -> bytes:
+    """Remove bytes before the header, unless the file's offsets include them."""
+    start = find_header(content)
+    offsets = _STARTXREF.findall(content, max(0, len(content) - MAX_BYTES_BEFORE))
+    if start > 0 and offsets and _XREF.match(content, int(offsets[-1])):
         return content
     return content[max(0, start) :]
 
 
-def _opened(content: bytes, watch: _Watch) -> PdfReader:
-    """Every object that its table names has been looked at."""
-    reader = _reader(content, watch)
-    names = [(n, generation) for generation, numbers in reader.xref.items() for n in numbers]
-    names += [(n, 0) for n in reader.xref_objStm]
-    if len(names) > MAX_OBJECTS:
+def _open_checked(content: bytes, budget: TimeBudget) -> PdfReader:
+    """Open a PDF and check every object of its cross-reference table."""
+    reader = _open(content, budget)
+    objects = [(n, generation) for generation, numbers in reader.xref.items() for n in numbers]
+    objects += [(n, 0) for n in reader.xref_objStm]
+    if len(objects) > MAX_OBJECTS:
         raise too_complicated()
-    require_passive(reader.trailer)
-    for number, generation in names:
-        watch.look()
-        require_passive(reader.get_object(IndirectObject(number, generation, reader)))
+    require_no_active_content(reader.trailer)
+    for number, generation in objects:
+        budget.check()
+        require_no_active_content(reader.get_object(IndirectObject(number, generation, reader)))
     return reader
 
 
-def _reader(content: bytes, watch: _Watch) -> PdfReader:
-    """Raises FileContentMismatch when it needs a password or a certificate."""
+def _open(content: bytes, budget: TimeBudget) -> PdfReader:
+    """Raises FileContentMismatch for a PDF that needs a password or a certificate."""
     try:
         reader = PdfReader(
-            _WatchedFile(content, watch), strict=False, xref_stream_maximum_entries=10 * MAX_OBJECTS
+            _TimedFile(content, budget), strict=False, xref_stream_maximum_entries=10 * MAX_OBJECTS
         )
     except NotImplementedError as error:
         raise _protected() from error

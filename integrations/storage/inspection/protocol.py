@@ -3,4 +3,4 @@
 # It has imported all, and takes jobs.
 READY = b"ready\n"
 # It has taken a job, and looks into its file now.
-BEGUN = b"begun\n"
+STARTED = b"begun\n"

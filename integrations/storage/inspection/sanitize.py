@@ -1,7 +1,7 @@
-"""Looking into uploaded files, in processes of their own: a file can harm no more than its process.
+"""Inspection of uploaded files in worker processes, so that a malicious file harms only its worker.
 
-Processes are started when a file needs them, stay for the next ones, and end when none has come for
-some minutes. No client has all of them.
+Workers are started on demand, reused, and ended when they have been idle for some minutes. A single
+client cannot occupy all of them.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from anyio.lowlevel import RunVar
 
 from domain.documents import DocumentFormat
 from domain.errors.exceptions import FileContentMismatch, ServiceUnavailable, StorageUnavailable
-from integrations.storage.inspection.protocol import BEGUN, READY
+from integrations.storage.inspection.protocol import READY
 from observability.metrics import INSPECTIONS
 from resilience.fair_queue import Turns
 
@@ -34,8 +34,8 @@ ROOT = Path(__file__).parents[3]
 START_SECONDS = 30
 END_SECONDS = 1
 MAX_ANSWER_BYTES = 1 << 16
-NONSENSE = "it answered nonsense"
-# Neither secrets nor addresses of the service, only its way to libraries.
+INVALID_ANSWER = "invalid answer"
+# Variables for finding libraries; no secrets or addresses of the service.
 ENVIRONMENT = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONHOME"),
     *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV"),
@@ -46,10 +46,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InspectionOptions:
-    """Limits of one event loop: `processes` at a time, `waiting` files that wait for one.
+    """Limits of an event loop: `processes` at a time, and `waiting` files in the queue.
 
-    A file may wait for `patience_seconds`, and then take `seconds` of CPU, three times as long on
-    the clock, and `memory_bytes`. A process that has waited `idle_seconds` for a file is ended.
+    A file may wait for `patience_seconds`, and then take `seconds` of CPU time, three times as much
+    wall time, and `memory_bytes`. A process that has waited `idle_seconds` for a file is ended.
     """
 
     processes: int = 2
@@ -64,7 +64,7 @@ class InspectionOptions:
         return 3.0 * self.seconds
 
     def turns(self) -> Turns:
-        """With more than one process, one is always left for other clients."""
+        """Build the queue. With more than one process, one stays free for other clients."""
         return Turns(
             at_once=self.processes,
             per_client=max(1, self.processes - 1),
@@ -78,15 +78,15 @@ DEFAULT_OPTIONS = InspectionOptions()
 _turns: RunVar[dict[InspectionOptions, Turns]] = RunVar("inspection")
 
 
-class WorkerGone(Exception):
-    """The process ended, or was ended, instead of answering. Says why."""
+class WorkerFailed(Exception):
+    """The worker ended or timed out without a result. The message is the reason."""
 
 
 class Worker:
-    """A process that looks into one file at a time."""
+    """A worker process, which inspects one file at a time."""
 
     def __init__(self) -> None:
-        """Start it, which takes a few milliseconds. Raises OSError."""
+        """Start the process, which takes a few milliseconds. Raises OSError."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "integrations.storage.inspection.worker"],
             cwd=ROOT,
@@ -100,41 +100,41 @@ class Worker:
         self.idle_since = 0.0
 
     async def begin(self, line: bytes) -> None:
-        """Give it a job, which it has not looked at before this returns. Raises WorkerGone."""
+        """Send a job and wait until the worker starts it. Raises WorkerFailed."""
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe
         try:
             self._process.stdin.write(line)
         except BrokenPipeError:
-            raise WorkerGone("it ended while nothing was to be done") from None
-        await self._expect(BEGUN)
+            raise WorkerFailed("ended while idle") from None
+        await self._expect(STARTED)
 
     async def start(self) -> None:
-        """Wait until it has imported all. Raises WorkerGone."""
+        """Wait until the worker has imported its modules. Raises WorkerFailed."""
         await self._expect(READY)
 
     async def _expect(self, line: bytes) -> None:
         if await self.receive(START_SECONDS) != line:
-            raise WorkerGone(NONSENSE)
+            raise WorkerFailed(INVALID_ANSWER)
 
     async def receive(self, seconds: float) -> bytes:
-        """One line. Raises WorkerGone."""
+        """Return the next line of output. Raises WorkerFailed."""
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
         file = self._process.stdout.fileno()
         try:
             async with asyncio.timeout(seconds):
                 while b"\n" not in self._received:
                     await wait_readable(file)
-                    piece = os.read(file, MAX_ANSWER_BYTES)
-                    self._received += piece
-                    if not piece or len(self._received) > MAX_ANSWER_BYTES:
-                        raise WorkerGone(await to_thread.run_sync(self._reason))
+                    data = os.read(file, MAX_ANSWER_BYTES)
+                    self._received += data
+                    if not data or len(self._received) > MAX_ANSWER_BYTES:
+                        raise WorkerFailed(await to_thread.run_sync(self._reason))
         except TimeoutError:
-            raise WorkerGone("it took too long") from None
+            raise WorkerFailed("timed out") from None
         line, end, self._received = self._received.partition(b"\n")
         return line + end
 
     def end(self) -> None:
-        """Kill it, whatever it does."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -142,18 +142,18 @@ class Worker:
                 pipe.close()
 
     def _reason(self) -> str:
-        """Of its end, which comes with that of its output."""
+        """Return why the process ended, after the end of its output."""
         try:
             code = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            return NONSENSE
+            return INVALID_ANSWER
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 _idle: list[Worker] = []
 
 
-async def clean_copy(
+async def sanitize_file(
     source: Path,
     target: Path,
     *,
@@ -161,14 +161,15 @@ async def clean_copy(
     client: str = "",
     options: InspectionOptions = DEFAULT_OPTIONS,
 ) -> DocumentFormat:
-    """The format that the content has. What may be kept of it is written to `target`.
+    """Write a sanitized copy to `target` and return the content's format.
 
-    Files of the same `client` wait for each other. Raises FileContentMismatch, and then there is no
-    target; FileNotFoundError without a source; StorageUnavailable; ServiceUnavailable when too many
-    wait, or the file has waited for too long.
+    `client` limits how many files of a client are inspected at once.
+
+    Raises FileContentMismatch, without writing a target; FileNotFoundError for a missing source;
+    StorageUnavailable; ServiceUnavailable if the queue is full or the file has waited too long.
     """
     async with turns(options).turn(client):
-        result = await _inspected(source, target, allowed, options)
+        result = await _inspect(source, target, allowed, options)
     if "errno" in result:
         _raise_disk_error(int(result["errno"]))
     if "refused" in result:
@@ -187,25 +188,25 @@ def _raise_disk_error(number: int) -> NoReturn:
 
 
 def turns(options: InspectionOptions = DEFAULT_OPTIONS) -> Turns:
-    """Those of the running event loop."""
+    """Return the queue of the running event loop for these options."""
     try:
-        known = _turns.get()
+        queues = _turns.get()
     except LookupError:
-        known = {}
-        _turns.set(known)
-    return known.setdefault(options, options.turns())
+        queues = {}
+        _turns.set(queues)
+    return queues.setdefault(options, options.turns())
 
 
-async def _inspected(
+async def _inspect(
     source: Path, target: Path, allowed: Collection[DocumentFormat], options: InspectionOptions
 ) -> dict[str, Any]:
-    """Raises FileContentMismatch for a file that its process did not survive."""
-    worker = await _begun(_job(source, target, allowed, options))
-    is_kept = False
+    """Raises FileContentMismatch if the worker fails."""
+    worker = await _start_job(_job(source, target, allowed, options))
+    is_reusable = False
     try:
-        result = _read(await worker.receive(options.deadline_seconds))
-        is_kept = len(_idle) < options.processes
-    except WorkerGone as error:
+        result = _parse_result(await worker.receive(options.deadline_seconds))
+        is_reusable = len(_idle) < options.processes
+    except WorkerFailed as error:
         await to_thread.run_sync(partial(target.unlink, missing_ok=True))
         INSPECTIONS.labels("failed").inc()
         log.warning("inspection_failed", reason=str(error))
@@ -215,7 +216,7 @@ async def _inspected(
     else:
         return result
     finally:
-        if is_kept:
+        if is_reusable:
             _keep(worker, options.idle_seconds)
         else:
             await _end(worker)
@@ -227,7 +228,7 @@ def _job(
     job = {
         "source": str(source.absolute()),
         "target": str(target.absolute()),
-        "allowed": [one.value for one in allowed],
+        "allowed": [file_format.value for file_format in allowed],
         "seconds": options.seconds,
         "deadline_seconds": options.deadline_seconds,
         "memory_bytes": options.memory_bytes,
@@ -235,33 +236,33 @@ def _job(
     return json.dumps(job).encode() + b"\n"
 
 
-def _read(line: bytes) -> dict[str, Any]:
-    """Raises WorkerGone for an answer of a process that cannot go on."""
+def _parse_result(line: bytes) -> dict[str, Any]:
+    """Raises WorkerFailed for an invalid result or an unexpected exception in the worker."""
     try:
         result = dict(json.loads(line))
     except (ValueError, TypeError):
-        raise WorkerGone(NONSENSE) from None
+        raise WorkerFailed(INVALID_ANSWER) from None
     if "failed" in result:
-        raise WorkerGone(str(result["failed"]))
+        raise WorkerFailed(str(result["failed"]))
     return result
 
 
-async def _begun(line: bytes) -> Worker:
-    """A process that has begun the job. Raises ServiceUnavailable when none can be started."""
+async def _start_job(line: bytes) -> Worker:
+    """Return a worker that has started the job. Raises ServiceUnavailable."""
     while _idle:
-        # One that was killed meanwhile costs no file.
-        with suppress(WorkerGone):
-            return await _prepared(_idle.pop(), line)
+        # An idle worker may have been killed; the job goes to the next one.
+        with suppress(WorkerFailed):
+            return await _prepare(_idle.pop(), line)
     try:
         worker = await to_thread.run_sync(Worker)
-        return await _prepared(worker, line, is_new=True)
-    except (OSError, WorkerGone) as error:
+        return await _prepare(worker, line, is_new=True)
+    except (OSError, WorkerFailed) as error:
         log.exception("inspection_process_failed", reason=str(error))
         raise ServiceUnavailable("Files cannot be checked now. Try again in a moment.") from error
 
 
-async def _prepared(worker: Worker, line: bytes, *, is_new: bool = False) -> Worker:
-    """The process, with the job; it is ended when that fails. Raises WorkerGone."""
+async def _prepare(worker: Worker, line: bytes, *, is_new: bool = False) -> Worker:
+    """Give the job to the worker; end the worker if that fails. Raises WorkerFailed."""
     is_prepared = False
     try:
         if is_new:
@@ -295,13 +296,13 @@ async def _end(worker: Worker) -> None:
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    inherited = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
-    return {**kept, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**inherited, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 @atexit.register
 def end_idle() -> None:
-    """End the processes that wait for a file; those that work end with their jobs."""
+    """End idle workers. Busy ones end with their jobs."""
     while _idle:
         _idle.pop().end()

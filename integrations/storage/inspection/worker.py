@@ -1,7 +1,7 @@
-"""The process that looks into files: jobs come in on standard input, answers go out, as JSON lines.
+"""Worker process for inspections: reads jobs from stdin and writes results to stdout as JSON lines.
 
-It holds no secrets, and whatever a file makes of it ends with it: it has limits of time and memory
-for each job, and it ends by itself when the service that started it is gone.
+Malicious files can only harm this process: it has no secrets, limits of CPU, time and memory for
+each job, and it exits when the service that started it has ended.
 """
 
 import fcntl
@@ -22,33 +22,33 @@ import puremagic
 
 from domain.documents import CONTENT_TYPES, DocumentFormat, advice, listed
 from domain.errors.exceptions import FileContentMismatch
-from integrations.storage.inspection.jpegs import cleaned_jpeg
-from integrations.storage.inspection.pdfs import cleaned_pdf, pdf_start
-from integrations.storage.inspection.pngs import cleaned_png
-from integrations.storage.inspection.protocol import BEGUN, READY
+from integrations.storage.inspection.jpegs import sanitize_jpeg
+from integrations.storage.inspection.pdfs import find_header, sanitize_pdf
+from integrations.storage.inspection.pngs import sanitize_png
+from integrations.storage.inspection.protocol import READY
 from observability.dedup import traceback_location
 
-# Behind the service itself, which has to stay quick meanwhile.
+# Lower priority than the service.
 NICENESS = 5
 
 _SIGNATURES = {
     DocumentFormat.PNG: b"\x89PNG\r\n\x1a\n",
     DocumentFormat.JPEG: b"\xff\xd8\xff",
 }
-_CLEANED: dict[DocumentFormat, Callable[[bytes], bytes]] = {
-    DocumentFormat.PNG: cleaned_png,
-    DocumentFormat.JPEG: cleaned_jpeg,
-    DocumentFormat.PDF: cleaned_pdf,
+_SANITIZERS: dict[DocumentFormat, Callable[[bytes], bytes]] = {
+    DocumentFormat.PNG: sanitize_png,
+    DocumentFormat.JPEG: sanitize_jpeg,
+    DocumentFormat.PDF: sanitize_pdf,
 }
 
-# They write what they find in a file, and a line for each damage.
+# These libraries log content of files, and a line for each damage.
 for _name in ("PIL", "pypdf"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A file to look into: `seconds` of CPU and `deadline_seconds` on the clock at most."""
+    """A file to inspect in at most `seconds` of CPU time and `deadline_seconds` of wall time."""
 
     source: str
     target: str
@@ -58,17 +58,20 @@ class Job:
     memory_bytes: int
 
 
-def answer(job: Job) -> dict[str, Any]:
-    """`format`, or one of `refused` (a message), `errno` and `failed` (the place of a fault)."""
+def process_job(job: Job) -> dict[str, Any]:
+    """Return a result with one key: `format`, `refused` (a message), `errno` or `failed`.
+
+    `failed` is the source location of an unexpected exception.
+    """
     try:
         content = Path(job.source).read_bytes()
     except OSError as error:
         return {"errno": error.errno}
     try:
-        file_format, copy = cleaned(content, [DocumentFormat(one) for one in job.allowed])
+        file_format, copy = sanitize(content, [DocumentFormat(name) for name in job.allowed])
     except FileContentMismatch as error:
         return {"refused": error.message}
-    except Exception as error:  # noqa: BLE001 - a library's fault, told to the log of the service
+    except Exception as error:  # noqa: BLE001 - reported to the service, which logs it
         return {"failed": traceback_location(error)}
     try:
         Path(job.target).write_bytes(copy)
@@ -77,23 +80,21 @@ def answer(job: Job) -> dict[str, Any]:
     return {"format": file_format.value}
 
 
-def cleaned(content: bytes, allowed: Collection[DocumentFormat]) -> tuple[DocumentFormat, bytes]:
-    """The format that the content has, and all of it that may be kept.
-
-    Raises FileContentMismatch.
-    """
-    file_format = _format_of(content)
+def sanitize(content: bytes, allowed: Collection[DocumentFormat]) -> tuple[DocumentFormat, bytes]:
+    """Return the content's format and a sanitized copy. Raises FileContentMismatch."""
+    file_format = _detect_format(content)
     if file_format is None or file_format not in allowed:
         raise FileContentMismatch(f"The file is no {listed(allowed)}. {advice(allowed)}")
-    return file_format, _CLEANED[file_format](content)
+    return file_format, _SANITIZERS[file_format](content)
 
 
-def _format_of(content: bytes) -> DocumentFormat | None:
-    """None unless its first bytes and the list of all known formats agree."""
-    for one, signature in _SIGNATURES.items():
-        if content.startswith(signature) and CONTENT_TYPES[one] in _known_types(content):
-            return one
-    start = pdf_start(content)
+def _detect_format(content: bytes) -> DocumentFormat | None:
+    """Return the format if the signature and puremagic agree."""
+    for file_format, signature in _SIGNATURES.items():
+        is_signed = content.startswith(signature)
+        if is_signed and CONTENT_TYPES[file_format] in _known_types(content):
+            return file_format
+    start = find_header(content)
     is_pdf = start >= 0 and CONTENT_TYPES[DocumentFormat.PDF] in _known_types(content[start:])
     return DocumentFormat.PDF if is_pdf else None
 
@@ -106,31 +107,31 @@ def _known_types(content: bytes) -> set[str]:
 
 
 def main() -> None:
-    """Answer jobs until standard input ends, which it does with the service."""
-    # They are meant for the service: it may still have files to finish.
+    """Process jobs until stdin is closed, which happens when the service ends."""
+    # Signals to the process group are for the service, which may still finish uploads.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICENESS)
-    # A core would hold a stranger's document.
+    # A core dump would contain a document.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Nothing else may write among the answers.
-    answers = os.dup(sys.stdout.fileno())
+    # Keep other output, for example of libraries, out of the results.
+    results = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    os.write(answers, READY)
+    os.write(results, READY)
     for line in sys.stdin.buffer:
         job = Job(**json.loads(line))
-        os.write(answers, BEGUN)
+        os.write(results, STARTED)
         with _limited(job):
-            result = answer(job)
-        os.write(answers, json.dumps(result).encode() + b"\n")
+            result = process_job(job)
+        os.write(results, json.dumps(result).encode() + b"\n")
         if "failed" in result:
-            # The state of a library after a fault, such as one of memory, is not known.
+            # After an error such as MemoryError, the state of libraries is unknown.
             return
 
 
 @contextmanager
 def _limited(job: Job) -> Generator[None]:
-    """End this process when the job takes too much, or when nobody waits for its answer."""
+    """Limit CPU, memory and time of a job; end the process if the service ends meanwhile."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     used = math.ceil(usage.ru_utime + usage.ru_stime)
     _set_soft_limit(resource.RLIMIT_CPU, used + job.seconds)
@@ -138,7 +139,7 @@ def _limited(job: Job) -> Generator[None]:
     signal.setitimer(signal.ITIMER_REAL, job.deadline_seconds + 1)
     source = sys.stdin.fileno()
     flags = fcntl.fcntl(source, fcntl.F_GETFL)
-    # No second job comes before the answer, so that only the end of the service is a signal.
+    # During a job, stdin has no input, so only its closing raises SIGIO, which ends the process.
     fcntl.fcntl(source, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(source, fcntl.F_SETFL, flags | os.O_ASYNC)
     try:
@@ -149,7 +150,7 @@ def _limited(job: Job) -> Generator[None]:
 
 
 def _set_soft_limit(kind: int, limit: int) -> None:
-    """Do nothing where the system does not know such a limit, as macOS for memory."""
+    """Ignore limits that the system does not support, such as memory on macOS."""
     with suppress(ValueError, OSError):
         resource.setrlimit(kind, (limit, resource.getrlimit(kind)[1]))
 

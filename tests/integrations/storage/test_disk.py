@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from integrations.storage import disk as disks
-from integrations.storage.disk import ANSWER_SECONDS, DiskSpace
+from integrations.storage.disk import PROBE_TIMEOUT_SECONDS, DiskSpace
 from resolvers.operations import health
 
 # The promise is a second; the rest is for a busy machine.
-IN_TIME_SECONDS = ANSWER_SECONDS + 4
+IN_TIME_SECONDS = PROBE_TIMEOUT_SECONDS + 4
 
 
 class Hanging:
@@ -77,7 +77,7 @@ async def test_health_names_a_disk_that_hangs_in_time_and_the_loop_runs_on(
 
 
 async def test_late_answer_is_not_well_and_the_next_one_counts(tmp_path, hanging, monkeypatch):
-    monkeypatch.setattr(disks, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(disks, "PROBE_TIMEOUT_SECONDS", 0.05)
     space = DiskSpace("uploads_disk", tmp_path, min_free_bytes=0, measure=hanging)
 
     assert await space.is_healthy() is False
@@ -87,8 +87,8 @@ async def test_late_answer_is_not_well_and_the_next_one_counts(tmp_path, hanging
     assert [await space.is_healthy() for _ in range(5)] == [False] * 5
     assert hanging.calls == 1
 
-    monkeypatch.setattr(disks, "ANSWER_SECONDS", 5)
-    monkeypatch.setattr(disks, "ANSWER_KEPT_SECONDS", 0)
+    monkeypatch.setattr(disks, "PROBE_TIMEOUT_SECONDS", 5)
+    monkeypatch.setattr(disks, "PROBE_TTL_SECONDS", 0)
     while not await space.is_healthy():
         await asyncio.sleep(0.01)
     assert hanging.most_waiting == 1

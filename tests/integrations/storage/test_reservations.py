@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.errors.exceptions import StorageUnavailable, TooManyUploads
-from integrations.storage.reservations import COPIES, LEAST_BYTES, Reservation
+from integrations.storage.reservations import COPIES, MIN_COUNTED_BYTES, Reservation
 from integrations.storage.upload_buffer import PartMissing, UploadBuffer
 
 ROOT = Path(__file__).parents[3]
@@ -142,10 +142,16 @@ async def test_real_processes_that_share_the_folder_count_together(tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "allowed"),
-    [(1, 4), (LEAST_BYTES - 1, 4), (LEAST_BYTES, 4), (2 * LEAST_BYTES, 2), (3 * LEAST_BYTES, 1)],
+    [
+        (1, 4),
+        (MIN_COUNTED_BYTES - 1, 4),
+        (MIN_COUNTED_BYTES, 4),
+        (2 * MIN_COUNTED_BYTES, 2),
+        (3 * MIN_COUNTED_BYTES, 1),
+    ],
 )
 async def test_unfinished_bytes_of_a_client_have_a_budget(tmp_path, size, allowed):
-    opened = UploadBuffer(tmp_path, client_bytes=4 * LEAST_BYTES, measure=lambda _: 1 << 50)
+    opened = UploadBuffer(tmp_path, client_bytes=4 * MIN_COUNTED_BYTES, measure=lambda _: 1 << 50)
     uploads = [reservation(size=size, client=1) for _ in range(allowed)]
     for wanted in uploads:
         await opened.reserve(wanted, now=NOW)

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from domain.errors.exceptions import StorageUnavailable
 from integrations.storage.base import FileMissing, Folder
-from integrations.storage.cloudinary_store import AT_ONCE, CloudinaryStore
+from integrations.storage.cloudinary_store import MAX_CONCURRENT_CALLS, CloudinaryStore
 from integrations.storage.folder import FolderStore
 from resilience.breaker_states import BreakerState
 from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
@@ -248,11 +248,11 @@ async def test_eight_calls_are_under_way_at_once(stand_in, seconds, source):
     saving = [
         asyncio.create_task(media.save(uuid4().hex, Folder.PENDING, source)) for _ in range(20)
     ]
-    await wait_until(lambda: stand_in.total_calls == AT_ONCE, "eight calls are made")
+    await wait_until(lambda: stand_in.total_calls == MAX_CONCURRENT_CALLS, "eight calls are made")
     stand_in.gate.set()
     await asyncio.gather(*saving)
 
-    assert stand_in.most_at_once == AT_ONCE
+    assert stand_in.most_at_once == MAX_CONCURRENT_CALLS
     assert len(stand_in.assets) == 20
 
 

@@ -28,7 +28,7 @@ async def test_none_is_begun_on_a_disk_that_is_nearly_full(services, tmp_path):
     folder.mkdir()
     export = Export(
         format=ExportFormat.XLSX,
-        wanted=TeamFilter(),
+        team_filter=TeamFilter(),
         caller=SYSTEM,
         link=SignedLink(organiser_id=None, role=Role.OWNER, claims=[]),
         time_zone=ZoneInfo("Asia/Kolkata"),

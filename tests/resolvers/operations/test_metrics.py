@@ -48,7 +48,7 @@ async def test_outbox_that_cannot_be_read_in_time_keeps_its_measure(services, bu
     clock.advance(seconds=60)
     await metrics.collect(services)
 
-    await metrics.collect(busy, within_seconds=SOON)
+    await metrics.collect(busy, timeout_seconds=SOON)
 
     assert SCRAPE_TIME_REGISTRY.get_sample_value("outbox_late_seconds") == 60
     assert SCRAPE_TIME_REGISTRY.get_sample_value("database_connections", {"state": "in_use"}) == 1
@@ -117,7 +117,7 @@ async def test_longest_wait_of_several_messages_counts(services, clock, sql):
 async def test_reading_that_took_too_long_is_given_up(busy):
     before = asyncio.all_tasks()
 
-    await metrics.collect(busy, within_seconds=SOON)
+    await metrics.collect(busy, timeout_seconds=SOON)
 
     given_up = asyncio.all_tasks() - before
     assert all(task.cancelling() for task in given_up)

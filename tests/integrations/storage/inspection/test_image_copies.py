@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from domain.errors.exceptions import FileContentMismatch
-from integrations.storage.inspection.jpegs import cleaned_jpeg
-from integrations.storage.inspection.pngs import cleaned_png
+from integrations.storage.inspection.jpegs import sanitize_jpeg
+from integrations.storage.inspection.pngs import sanitize_png
 from tests.integrations.storage.inspection.files import (
     MODES,
     PLACE,
@@ -39,7 +39,7 @@ TOO_MANY_PIXELS = (
 TOO_LARGE = (
     "The image is too large for a progressive JPEG. Send a smaller copy or a screenshot of it."
 )
-CLEANED = {"JPEG": cleaned_jpeg, "PNG": cleaned_png}
+CLEANED = {"JPEG": sanitize_jpeg, "PNG": sanitize_png}
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -128,7 +128,7 @@ def test_the_orientation_is_understood_in_both_orders_of_bytes(byte_order):
     content = saved(image(), "JPEG")
     told = content[:2] + segment(0xE1, b"Exif\0\0" + head + tag) + content[2:]
 
-    clean = cleaned_jpeg(told)
+    clean = sanitize_jpeg(told)
 
     assert opened(clean).getexif()[0x0112] == 6
 
@@ -147,7 +147,7 @@ def test_an_orientation_that_makes_no_sense_is_none(tiff):
     content = saved(image(), "JPEG")
     told = content[:2] + segment(0xE1, b"Exif\0\0" + tiff) + content[2:]
 
-    assert cleaned_jpeg(told) == content
+    assert sanitize_jpeg(told) == content
 
 
 def test_of_an_animation_the_first_picture_stays():
@@ -155,7 +155,7 @@ def test_of_an_animation_the_first_picture_stays():
     content = saved(pictures[0], "PNG", save_all=True, append_images=pictures[1:])
     assert opened(content).is_animated
 
-    clean = cleaned_png(content)
+    clean = sanitize_png(content)
 
     after = opened(clean)
     assert not getattr(after, "is_animated", False)
@@ -173,13 +173,13 @@ def test_of_an_animation_the_first_picture_stays():
     ids=["JPEG", "PNG", "PNG in many chunks", "PNG with a clear colour"],
 )
 def test_a_clean_image_is_kept_byte_for_byte(content):
-    clean = cleaned_png if content.startswith(PNG_START) else cleaned_jpeg
+    clean = sanitize_png if content.startswith(PNG_START) else sanitize_jpeg
 
     assert clean(content) == content
 
 
 def test_forty_megapixels_are_allowed():
-    clean = cleaned_png(black_png(8_000, 5_000))
+    clean = sanitize_png(black_png(8_000, 5_000))
 
     with Image.open(io.BytesIO(clean)) as picture:
         assert picture.size == (8_000, 5_000)
@@ -191,7 +191,7 @@ def test_texts_and_profiles_that_grow_enormously_are_left_out():
     pixels = chunk(b"IDAT", packed(b"\0" + bytes(64) for _ in range(48)))
     bombs = (chunk(b"iCCP", b"x\0\0" + enormous), chunk(b"zTXt", b"x\0\0" + enormous))
 
-    clean = cleaned_png(start + b"".join(bombs) + pixels + chunk(b"IEND") + end)
+    clean = sanitize_png(start + b"".join(bombs) + pixels + chunk(b"IEND") + end)
 
     assert clean == png((64, 48, 8, 0), pixels)
 
@@ -250,7 +250,7 @@ REFUSED_PNGS = {
 @pytest.mark.parametrize(("content", "message"), REFUSED_PNGS.values(), ids=REFUSED_PNGS.keys())
 def test_a_png_is_refused(content, message):
     with pytest.raises(FileContentMismatch) as refused:
-        cleaned_png(content)
+        sanitize_png(content)
 
     assert refused.value.message == message
 
@@ -302,7 +302,7 @@ REFUSED_JPEGS = {
 @pytest.mark.parametrize(("content", "message"), REFUSED_JPEGS.values(), ids=REFUSED_JPEGS.keys())
 def test_a_jpeg_is_refused(content, message):
     with pytest.raises(FileContentMismatch) as refused:
-        cleaned_jpeg(content)
+        sanitize_jpeg(content)
 
     assert refused.value.message == message
 
@@ -326,11 +326,11 @@ CARRIERS = {
 @pytest.mark.parametrize("content", CARRIERS.values(), ids=CARRIERS.keys())
 def test_bytes_between_the_scan_and_the_end_are_gone(content):
     for payload in PAYLOADS.values():
-        clean = cleaned_jpeg(content[:-2] + payload + content[-2:])
+        clean = sanitize_jpeg(content[:-2] + payload + content[-2:])
 
         assert opened(clean).tobytes() == opened(content).tobytes()
         assert len(clean) <= len(content)
-        assert cleaned_jpeg(clean) == clean
+        assert sanitize_jpeg(clean) == clean
 
 
 def test_bytes_between_scans_of_a_progressive_picture_are_gone():
@@ -339,7 +339,7 @@ def test_bytes_between_scans_of_a_progressive_picture_are_gone():
     payload = PAYLOADS["a script"]
 
     for place in places:
-        clean = cleaned_jpeg(content[:place] + payload + content[place:])
+        clean = sanitize_jpeg(content[:place] + payload + content[place:])
 
         assert payload not in clean
         assert opened(clean).tobytes() == opened(content).tobytes()
@@ -350,15 +350,15 @@ def test_large_progressive_picture_with_bytes_behind_its_last_scan_is_refused():
     payload = PAYLOADS["a script"]
 
     with pytest.raises(FileContentMismatch) as refused:
-        cleaned_jpeg(content[:-2] + payload + content[-2:])
+        sanitize_jpeg(content[:-2] + payload + content[-2:])
 
     assert refused.value.message == DAMAGED
-    assert opened(cleaned_jpeg(content)).size == (4_500, 3_000)
+    assert opened(sanitize_jpeg(content)).size == (4_500, 3_000)
 
 
 def test_bytes_behind_the_picture_are_gone():
     for payload in PAYLOADS.values():
-        assert cleaned_jpeg(JPEG + payload) == JPEG
+        assert sanitize_jpeg(JPEG + payload) == JPEG
 
 
 def with_profile(profile: bytes, parts: int = 1) -> bytes:
@@ -404,14 +404,14 @@ def test_bytes_that_are_no_colour_profile_are_gone(profile):
     packed_profile = chunk(b"iCCP", b"Secret\0\0" + zlib.compress(profile))
     start, end = saved(image(), "PNG")[:33], saved(image(), "PNG")[33:]
 
-    assert cleaned_jpeg(with_profile(profile, parts)) == JPEG
-    assert cleaned_png(start + packed_profile + end) == start + end
+    assert sanitize_jpeg(with_profile(profile, parts)) == JPEG
+    assert sanitize_png(start + packed_profile + end) == start + end
 
 
 def test_profile_in_several_segments_is_kept():
     content = with_profile(PROFILE, 3)
 
-    clean = cleaned_jpeg(content)
+    clean = sanitize_jpeg(content)
 
     assert opened(clean).info["icc_profile"] == PROFILE
     assert clean == content
@@ -424,7 +424,7 @@ def test_profile_whose_parts_do_not_fit_is_gone(numbers):
         segment(0xE2, b"ICC_PROFILE\0" + bytes((number, total)) + PROFILE) for number in order
     )
 
-    assert cleaned_jpeg(JPEG[:20] + parts + JPEG[20:]) == JPEG
+    assert sanitize_jpeg(JPEG[:20] + parts + JPEG[20:]) == JPEG
 
 
 def test_name_of_a_profile_in_a_png_is_not_kept():
@@ -432,7 +432,7 @@ def test_name_of_a_profile_in_a_png_is_not_kept():
     named = chunk(b"iCCP", b"Secret of mine\0\0" + zlib.compress(PROFILE, 1))
     place = content.index(b"IDAT") - 4
 
-    clean = cleaned_png(content[:33] + named + content[place:])
+    clean = sanitize_png(content[:33] + named + content[place:])
 
     assert clean == content
 
@@ -440,8 +440,8 @@ def test_name_of_a_profile_in_a_png_is_not_kept():
 def test_repeated_segments_are_kept_once():
     jfif, adobe = JPEG[2:20], segment(0xEE, b"Adobe\0\x64\0\0\0\0\1")
 
-    assert cleaned_jpeg(JPEG[:2] + jfif * 50 + adobe * 50 + JPEG[20:]).count(b"JFIF") == 1
-    assert cleaned_jpeg(JPEG[:2] + jfif + adobe * 50 + JPEG[20:]).count(b"Adobe") == 1
+    assert sanitize_jpeg(JPEG[:2] + jfif * 50 + adobe * 50 + JPEG[20:]).count(b"JFIF") == 1
+    assert sanitize_jpeg(JPEG[:2] + jfif + adobe * 50 + JPEG[20:]).count(b"Adobe") == 1
 
 
 @pytest.mark.parametrize(
@@ -463,7 +463,7 @@ def test_progressive_picture_whose_scans_take_long_is_refused_before_it_is_decod
     began = time.process_time()
 
     with pytest.raises(FileContentMismatch) as refused:
-        cleaned_jpeg(content)
+        sanitize_jpeg(content)
 
     assert refused.value.message == TOO_LARGE
     # Decoding the first of them takes three seconds.
@@ -474,7 +474,7 @@ def test_progressive_picture_whose_scans_take_long_is_refused_before_it_is_decod
 def test_progressive_picture_as_programs_make_it_is_kept(size, scans):
     content = flat(*size, scans)
 
-    with Image.open(io.BytesIO(cleaned_jpeg(content))) as kept:
+    with Image.open(io.BytesIO(sanitize_jpeg(content))) as kept:
         assert kept.size == size
 
 
@@ -483,7 +483,7 @@ def test_picture_with_a_coding_that_no_browser_shows_is_refused(marker):
     place = JPEG.index(b"\xff\xc0")
 
     with pytest.raises(FileContentMismatch):
-        cleaned_jpeg(JPEG[: place + 1] + bytes([marker]) + JPEG[place + 2 :])
+        sanitize_jpeg(JPEG[: place + 1] + bytes([marker]) + JPEG[place + 2 :])
 
 
 def test_tables_that_are_repeated_without_end_are_refused():
@@ -491,10 +491,10 @@ def test_tables_that_are_repeated_without_end_are_refused():
     table = segment(0xDB, b"\0" + b"Secret!!" * 8)
 
     with pytest.raises(FileContentMismatch):
-        cleaned_jpeg(JPEG[:place] + table * 2_000 + JPEG[place:])
+        sanitize_jpeg(JPEG[:place] + table * 2_000 + JPEG[place:])
 
 
 @pytest.mark.parametrize("size", [(1, 40_000_000), (2, 65_536), (65_536, 1), (40_000_000, 1)])
 def test_png_that_is_longer_than_any_picture_is_refused(size):
     with pytest.raises(FileContentMismatch):
-        cleaned_png(png((*size, 1, 0), WHOLE))
+        sanitize_png(png((*size, 1, 0), WHOLE))

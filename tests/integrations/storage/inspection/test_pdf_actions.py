@@ -8,7 +8,7 @@ import pikepdf
 import pytest
 
 from domain.errors.exceptions import FileContentMismatch
-from integrations.storage.inspection.pdfs import cleaned_pdf
+from integrations.storage.inspection.pdfs import sanitize_pdf
 from tests.integrations.storage.inspection.files import packed_pdf, pdf, stream, telling_jpeg
 from tests.integrations.storage.inspection.test_pdf_copies import ACTIVE
 
@@ -211,24 +211,24 @@ LINKS_KEPT = {
 
 @pytest.mark.parametrize("content", DROPPED.values(), ids=DROPPED.keys())
 def test_actions_are_not_in_the_copy(content):
-    clean = cleaned_pdf(content)
+    clean = sanitize_pdf(content)
 
     check_passive(clean)
     assert not any("/URI" in entries for entries in objects(clean))
     with pikepdf.open(io.BytesIO(clean)) as opened:
         assert len(opened.pages) == 1
-    assert cleaned_pdf(clean) == clean
+    assert sanitize_pdf(clean) == clean
 
 
 @pytest.mark.parametrize("content", ACTIVE.values(), ids=ACTIVE.keys())
 def test_files_that_were_refused_still_are(content):
     with pytest.raises(FileContentMismatch):
-        cleaned_pdf(content)
+        sanitize_pdf(content)
 
 
 @pytest.mark.parametrize("link", LINKS_REMOVED.values(), ids=LINKS_REMOVED.keys())
 def test_link_to_an_unsafe_place_is_removed(link):
-    clean = cleaned_pdf(linked(b"<< /S /URI /URI %s >>" % link))
+    clean = sanitize_pdf(linked(b"<< /S /URI /URI %s >>" % link))
 
     check_passive(clean)
     assert b"/URI" not in clean
@@ -238,7 +238,7 @@ def test_link_to_an_unsafe_place_is_removed(link):
 
 @pytest.mark.parametrize(("link", "kept"), LINKS_KEPT.values(), ids=LINKS_KEPT.keys())
 def test_link_that_somebody_may_click_on_is_kept(link, kept):
-    clean = cleaned_pdf(linked(b"<< /S /URI /URI %s /IsMap true /Next %s >>" % (link, SHARE)))
+    clean = sanitize_pdf(linked(b"<< /S /URI /URI %s /IsMap true /Next %s >>" % (link, SHARE)))
 
     check_passive(clean)
     with pikepdf.open(io.BytesIO(clean)) as opened:
@@ -254,7 +254,7 @@ def test_script_in_a_link_is_refused_also_when_written_oddly():
         b"<feff006a006100760061007300630072006900700074003a>",
     ):
         with pytest.raises(FileContentMismatch):
-            cleaned_pdf(linked(b"<< /S /URI /URI %s >>" % link))
+            sanitize_pdf(linked(b"<< /S /URI /URI %s >>" % link))
 
 
 def test_links_and_bookmarks_to_pages_stay():
@@ -268,7 +268,7 @@ def test_links_and_bookmarks_to_pages_stay():
         page=b"/Annots [4 0 R 8 0 R]",
     )
 
-    clean = cleaned_pdf(content)
+    clean = sanitize_pdf(content)
 
     check_passive(clean)
     with pikepdf.open(io.BytesIO(clean)) as opened:
@@ -293,7 +293,7 @@ def test_attributes_of_structure_and_resources_with_short_names_stay():
         b" /ExtGState << /Trans 6 0 R /FS 6 0 R >> >>",
     )
 
-    clean = cleaned_pdf(content)
+    clean = sanitize_pdf(content)
 
     with pikepdf.open(io.BytesIO(clean)) as opened:
         resources = opened.pages[0].Resources
@@ -321,7 +321,7 @@ def test_attributes_of_structure_and_resources_with_short_names_stay():
 )
 def test_image_that_would_take_a_reader_long_is_refused(image):
     with pytest.raises(FileContentMismatch):
-        cleaned_pdf(pdf(image, page=b"/Resources << /XObject << /I 4 0 R >> >>"))
+        sanitize_pdf(pdf(image, page=b"/Resources << /XObject << /I 4 0 R >> >>"))
 
 
 def test_scan_of_a_page_at_a_high_resolution_is_kept():
@@ -332,5 +332,5 @@ def test_scan_of_a_page_at_a_high_resolution_is_kept():
         page=b"/Resources << /XObject << /I 4 0 R >> >>",
     )
 
-    with pikepdf.open(io.BytesIO(cleaned_pdf(content))) as opened:
+    with pikepdf.open(io.BytesIO(sanitize_pdf(content))) as opened:
         assert opened.pages[0].Resources.XObject.I.Width == 9921

@@ -15,7 +15,7 @@ from pypdf.generic import (
 )
 
 from domain.errors.exceptions import FileContentMismatch
-from integrations.storage.inspection.pdfs import MAX_OBJECTS, cleaned_pdf
+from integrations.storage.inspection.pdfs import MAX_OBJECTS, sanitize_pdf
 from tests import sample_files
 from tests.integrations.storage.inspection.files import (
     action,
@@ -82,7 +82,7 @@ def written(*words: str) -> bytes:
 def test_pages_their_content_and_their_bookmarks_stay():
     content = written("Letter", "of", "pastor")
 
-    clean = cleaned_pdf(content)
+    clean = sanitize_pdf(content)
 
     assert texts(clean) == ["Letter", "of", "pastor"]
     assert contents(clean) == contents(content)
@@ -94,13 +94,13 @@ def test_pages_their_content_and_their_bookmarks_stay():
 def test_pages_that_form_a_long_chain_are_copied():
     words = [f"page {number}" for number in range(200)]
 
-    assert texts(cleaned_pdf(written(*words))) == words
+    assert texts(sanitize_pdf(written(*words))) == words
 
 
 def test_a_link_to_the_web_stays():
     link = b"<< /Subtype /Link /A << /S /URI /URI (https://example.org/data:1) >> >>"
 
-    clean = cleaned_pdf(pdf(link, page=b"/Annots [4 0 R]"))
+    clean = sanitize_pdf(pdf(link, page=b"/Annots [4 0 R]"))
 
     [annotation] = PdfReader(io.BytesIO(clean)).pages[0]["/Annots"]
     assert annotation.get_object()["/A"]["/URI"] == "https://example.org/data:1"
@@ -114,7 +114,7 @@ def test_what_tells_of_people_and_programs_is_gone():
         b"/Root 1 0 R", b"/Root 1 0 R /Info << /Author (Somebody) >> /ID [(M)(M)]"
     )
 
-    clean = cleaned_pdf(told)
+    clean = sanitize_pdf(told)
 
     assert told.count(b"Maker") == 2
     assert [
@@ -127,7 +127,7 @@ def test_what_tells_of_people_and_programs_is_gone():
 def test_who_wrote_it_is_forgotten():
     content = document()
 
-    clean = cleaned_pdf(content)
+    clean = sanitize_pdf(content)
 
     assert b"Somebody" in content
     assert [one for one in (b"Somebody", b"pypdf") if one in clean] == []
@@ -136,7 +136,7 @@ def test_who_wrote_it_is_forgotten():
 def test_what_an_older_revision_said_is_gone():
     content = revised(pdf(b"(Secret)", page=b"/Note 4 0 R"), 4, b"(Public)")
 
-    clean = cleaned_pdf(content)
+    clean = sanitize_pdf(content)
 
     assert b"Secret" in content
     assert b"Secret" not in clean
@@ -158,7 +158,7 @@ def test_a_photo_in_it_loses_what_its_camera_wrote(packed, filters):
         stream(packed(photo), size + filters), page=b"/Resources << /XObject << /I 4 0 R >> >>"
     )
 
-    clean = cleaned_pdf(content)
+    clean = sanitize_pdf(content)
 
     [before], [after] = (PdfReader(io.BytesIO(one)).pages[0].images for one in (content, clean))
     assert b"Exif" not in clean
@@ -167,7 +167,7 @@ def test_a_photo_in_it_loses_what_its_camera_wrote(packed, filters):
 
 
 def test_objects_in_streams_are_copied():
-    clean = cleaned_pdf(
+    clean = sanitize_pdf(
         packed_pdf(b"<< /Note (kept) /Next 6 0 R >>", b"[1 2 3]", catalog=b"/X 5 0 R")
     )
 
@@ -181,7 +181,7 @@ def test_names_of_glyphs_and_of_blending_are_no_actions():
     font = b"<< /Type /Font /Subtype /Type3 /CharProcs << /AA 5 0 R /EF 5 0 R >> >>"
     resources = b"/Resources << /Font << /F1 4 0 R >> /ExtGState << /G << /BM /Screen >> >> >>"
 
-    clean = cleaned_pdf(pdf(font, stream(b"0 0 m"), page=resources))
+    clean = sanitize_pdf(pdf(font, stream(b"0 0 m"), page=resources))
 
     assert PdfReader(io.BytesIO(clean)).pages[0]["/Resources"]["/Font"]["/F1"]["/CharProcs"]
 
@@ -275,7 +275,7 @@ REFUSED = {name: (content, ACTING) for name, content in ACTIVE.items()} | {
 @pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED.keys())
 def test_a_pdf_is_refused(content, message):
     with pytest.raises(FileContentMismatch) as refused:
-        cleaned_pdf(content)
+        sanitize_pdf(content)
 
     assert refused.value.message == message
 
@@ -283,14 +283,14 @@ def test_a_pdf_is_refused(content, message):
 def test_references_back_are_no_circle():
     content = pdf(b"<< /Parent 3 0 R /Self 4 0 R >>", page=b"/X 4 0 R")
 
-    clean = cleaned_pdf(content)
+    clean = sanitize_pdf(content)
 
     assert len(PdfReader(io.BytesIO(clean)).pages) == 1
 
 
 def test_work_ends_when_its_time_is_over():
     with pytest.raises(FileContentMismatch) as refused:
-        cleaned_pdf(written("Letter"), max_seconds=0)
+        sanitize_pdf(written("Letter"), max_seconds=0)
 
     assert refused.value.message == TOO_COMPLICATED
 
@@ -301,6 +301,6 @@ def test_objects_that_are_nowhere_are_not_looked_for_without_end():
     content = pdf(stream(b"\n1 " * 1_000_000), page=b"/X [%s]" % nowhere)
 
     with pytest.raises(FileContentMismatch) as refused:
-        cleaned_pdf(content, max_seconds=0.2)
+        sanitize_pdf(content, max_seconds=0.2)
 
     assert refused.value.message == TOO_COMPLICATED

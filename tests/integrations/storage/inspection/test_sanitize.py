@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from domain.documents import IMAGES, DocumentFormat, advice
 from domain.errors.exceptions import FileContentMismatch
-from integrations.storage.inspection.sanitize import DEFAULT_OPTIONS, clean_copy, turns
+from integrations.storage.inspection.sanitize import DEFAULT_OPTIONS, sanitize_file, turns
 from tests import sample_files
 from tests.integrations.storage.inspection.files import (
     PNG_START,
@@ -63,7 +63,7 @@ HOSTILE = OTHER_TYPES | {
 
 async def copied(folder: Path, content: bytes, allowed=ANY) -> DocumentFormat:
     (folder / "source").write_bytes(content)
-    return await clean_copy(folder / "source", folder / "target", allowed=allowed)
+    return await sanitize_file(folder / "source", folder / "target", allowed=allowed)
 
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
@@ -97,7 +97,7 @@ async def test_a_pdf_is_refused_where_only_images_are_allowed(tmp_path):
 async def test_the_content_says_what_a_file_is(tmp_path, content, found):
     (tmp_path / "photo.jpg").write_bytes(content)
 
-    answer = await clean_copy(tmp_path / "photo.jpg", tmp_path / "letter.pdf", allowed=ANY)
+    answer = await sanitize_file(tmp_path / "photo.jpg", tmp_path / "letter.pdf", allowed=ANY)
 
     assert answer == found
     assert (tmp_path / "letter.pdf").exists()
@@ -147,7 +147,7 @@ async def test_of_six_files_never_more_than_two_are_looked_at(tmp_path):
     async with anyio.create_task_group() as tasks:
         for pipe in pipes:
             copy = pipe.with_suffix(".copy")
-            tasks.start_soon(partial(clean_copy, pipe, copy, allowed=ANY, client=pipe.name))
+            tasks.start_soon(partial(sanitize_file, pipe, copy, allowed=ANY, client=pipe.name))
         try:
             while turns().waiting + turns().running < len(pipes):
                 await checkpoint()

@@ -7,8 +7,8 @@ from PIL import Image, ImageOps
 from pypdf import PdfReader
 
 from domain.errors.exceptions import FileContentMismatch
-from integrations.storage.inspection.jpegs import cleaned_jpeg
-from integrations.storage.inspection.pdfs import cleaned_pdf
+from integrations.storage.inspection.jpegs import sanitize_jpeg
+from integrations.storage.inspection.pdfs import sanitize_pdf
 from tests.integrations.storage.inspection.files import (
     exif,
     image,
@@ -60,24 +60,24 @@ def pixels(content: bytes) -> tuple[str, tuple[int, int], bytes]:
 @pytest.mark.parametrize("trailer", TRAILERS.values(), ids=TRAILERS.keys())
 @pytest.mark.parametrize("content", GOOD.values(), ids=GOOD.keys())
 def test_picture_without_mark_of_its_end_is_kept_without_what_follows(content, trailer):
-    clean = cleaned_jpeg(content.removesuffix(END) + trailer)
+    clean = sanitize_jpeg(content.removesuffix(END) + trailer)
 
     assert pixels(clean) == pixels(content)
     assert clean.endswith(END)
     assert SECRET not in clean
     assert len(clean) <= len(content)
-    assert cleaned_jpeg(clean) == clean
+    assert sanitize_jpeg(clean) == clean
 
 
 @pytest.mark.parametrize("trailer", TRAILERS.values(), ids=TRAILERS.keys())
 def test_nothing_that_follows_a_mark_of_the_end_is_kept(trailer):
-    assert cleaned_jpeg(GOOD["baseline"] + trailer) == GOOD["baseline"]
+    assert sanitize_jpeg(GOOD["baseline"] + trailer) == GOOD["baseline"]
 
 
 def test_picture_whose_last_bytes_are_missing_is_kept():
     content = saved(image(size=(640, 480)), "JPEG")
 
-    clean = cleaned_jpeg(content[:-12])
+    clean = sanitize_jpeg(content[:-12])
 
     (mode, size, before), after = pixels(content), pixels(clean)
     assert after[:2] == (mode, size)
@@ -88,7 +88,7 @@ def test_picture_whose_last_bytes_are_missing_is_kept():
 def test_orientation_of_a_picture_without_mark_of_its_end_is_kept():
     content = saved(image(), "JPEG", exif=exif(6))
 
-    clean = cleaned_jpeg(content.removesuffix(END) + SECRET)
+    clean = sanitize_jpeg(content.removesuffix(END) + SECRET)
 
     with Image.open(io.BytesIO(content)) as before, Image.open(io.BytesIO(clean)) as after:
         assert dict(after.getexif()) == {0x0112: 6}
@@ -118,7 +118,7 @@ def test_bytes_between_segments_are_left_out(options, junk):
     places = [20, content.index(b"\xff\xc4"), content.index(b"\xff\xda")]
 
     for place in places:
-        assert cleaned_jpeg(content[:place] + junk + content[place:]) == content
+        assert sanitize_jpeg(content[:place] + junk + content[place:]) == content
 
 
 def test_last_transform_of_colours_counts_as_for_decoders():
@@ -127,8 +127,8 @@ def test_last_transform_of_colours_counts_as_for_decoders():
     other = adobe[:-1] + bytes((2 - adobe[-1],))
     twice = content.replace(adobe, other + adobe)
 
-    assert pixels(cleaned_jpeg(twice)) == pixels(twice) == pixels(content)
-    assert cleaned_jpeg(twice) == cleaned_jpeg(content)
+    assert pixels(sanitize_jpeg(twice)) == pixels(twice) == pixels(content)
+    assert sanitize_jpeg(twice) == sanitize_jpeg(content)
 
 
 def photographed(photo: bytes) -> bytes:
@@ -155,7 +155,7 @@ IN_PDFS = {
 
 @pytest.mark.parametrize("photo", IN_PDFS.values(), ids=IN_PDFS.keys())
 def test_photo_in_a_pdf_is_kept_without_what_does_not_belong_to_it(photo):
-    clean = cleaned_pdf(photographed(photo))
+    clean = sanitize_pdf(photographed(photo))
 
     [kept] = PdfReader(io.BytesIO(clean)).pages[0].images
     expected = GOOD["progressive"] if photo.startswith(GOOD["progressive"][:-2]) else PHOTO
@@ -166,6 +166,6 @@ def test_photo_in_a_pdf_is_kept_without_what_does_not_belong_to_it(photo):
 
 def test_photo_in_a_pdf_that_is_cut_in_its_tables_is_refused():
     with pytest.raises(FileContentMismatch) as refused:
-        cleaned_pdf(photographed(telling_jpeg()[:300]))
+        sanitize_pdf(photographed(telling_jpeg()[:300]))
 
     assert refused.value.message == "The image is damaged. Take or save it again."

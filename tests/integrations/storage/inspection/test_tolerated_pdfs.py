@@ -8,7 +8,7 @@ import pytest
 from pypdf import PdfReader, PdfWriter
 
 from domain.errors.exceptions import FileContentMismatch
-from integrations.storage.inspection.pdfs import cleaned_pdf
+from integrations.storage.inspection.pdfs import sanitize_pdf
 from tests.integrations.storage.inspection.files import (
     document,
     packed_pdf,
@@ -74,7 +74,7 @@ OPEN = {
 
 @pytest.mark.parametrize("content", OPEN.values(), ids=OPEN.keys())
 def test_pdf_that_only_its_owner_may_change_is_kept_without_encryption(content):
-    clean = cleaned_pdf(content)
+    clean = sanitize_pdf(content)
 
     assert PdfReader(io.BytesIO(content)).is_encrypted
     with pikepdf.open(io.BytesIO(clean)) as opened:
@@ -82,14 +82,14 @@ def test_pdf_that_only_its_owner_may_change_is_kept_without_encryption(content):
     assert texts(clean) == list(WORDS)
     assert contents(clean) == contents(LETTER)
     assert [word for word in (b"/Encrypt", b"Secret", b"/Metadata") if word in clean] == []
-    assert cleaned_pdf(clean) == clean
+    assert sanitize_pdf(clean) == clean
     check_passive(clean)
 
 
 @pytest.mark.parametrize("how", HANDLERS.values(), ids=HANDLERS.keys())
 def test_pdf_that_asks_for_a_password_is_refused(how):
     with pytest.raises(FileContentMismatch) as refused:
-        cleaned_pdf(locked(LETTER, user="1234", **how))
+        sanitize_pdf(locked(LETTER, user="1234", **how))
 
     assert refused.value.message == PROTECTED
 
@@ -106,7 +106,7 @@ def test_pdf_that_asks_for_a_password_is_refused(how):
 )
 def test_what_acts_is_found_behind_encryption(content, how):
     with pytest.raises(FileContentMismatch) as refused:
-        cleaned_pdf(locked(content, **how))
+        sanitize_pdf(locked(content, **how))
 
     assert refused.value.message == ACTING
 
@@ -114,7 +114,7 @@ def test_what_acts_is_found_behind_encryption(content, how):
 def test_link_to_a_share_is_taken_out_behind_encryption():
     link = LINK % b"/A << /S /URI /URI (smb://host/share) >>"
 
-    clean = cleaned_pdf(locked(pdf(link, page=b"/Annots [4 0 R]"), R=6))
+    clean = sanitize_pdf(locked(pdf(link, page=b"/Annots [4 0 R]"), R=6))
 
     check_passive(clean)
     assert b"/URI" not in clean
@@ -125,7 +125,7 @@ def test_photo_behind_encryption_loses_what_its_camera_wrote():
     photo = stream(telling_jpeg(orientation=6), size + b" /Filter /DCTDecode")
     content = pdf(photo, page=b"/Resources << /XObject << /I 4 0 R >> >>")
 
-    clean = cleaned_pdf(locked(content, R=4))
+    clean = sanitize_pdf(locked(content, R=4))
 
     [before], [after] = (PdfReader(io.BytesIO(one)).pages[0].images for one in (content, clean))
     assert b"Maker of the camera" not in clean
@@ -147,10 +147,10 @@ BEFORE = {
 def test_what_is_before_the_header_is_left_out(before):
     packed = packed_pdf(b"(Kept)", catalog=b"/X 5 0 R")
 
-    assert cleaned_pdf(before + LETTER) == cleaned_pdf(LETTER)
-    assert cleaned_pdf(before + packed) == cleaned_pdf(packed)
-    assert cleaned_pdf(shifted(before, LETTER)) == cleaned_pdf(LETTER)
-    assert texts(cleaned_pdf(before + locked(LETTER, R=4))) == list(WORDS)
+    assert sanitize_pdf(before + LETTER) == sanitize_pdf(LETTER)
+    assert sanitize_pdf(before + packed) == sanitize_pdf(packed)
+    assert sanitize_pdf(shifted(before, LETTER)) == sanitize_pdf(LETTER)
+    assert texts(sanitize_pdf(before + locked(LETTER, R=4))) == list(WORDS)
 
 
 def shifted(before: bytes, content: bytes) -> bytes:
@@ -183,7 +183,7 @@ EMPTY = {
 
 @pytest.mark.parametrize(("catalog", "more"), EMPTY.values(), ids=EMPTY.keys())
 def test_empty_trees_of_scripts_and_files_are_left_out(catalog, more):
-    clean = cleaned_pdf(pdf(*more, catalog=catalog))
+    clean = sanitize_pdf(pdf(*more, catalog=catalog))
 
     assert [one for one in (b"/JavaScript", b"/EmbeddedFiles", b"/XFA") if one in clean] == []
     check_passive(clean)
@@ -215,7 +215,7 @@ FULL = {
 @pytest.mark.parametrize(("catalog", "more"), FULL.values(), ids=FULL.keys())
 def test_trees_with_anything_in_them_are_a_reason_to_refuse(catalog, more):
     with pytest.raises(FileContentMismatch) as refused:
-        cleaned_pdf(pdf(*more, catalog=catalog))
+        sanitize_pdf(pdf(*more, catalog=catalog))
 
     assert refused.value.message == ACTING
 
@@ -228,7 +228,7 @@ def test_signature_is_taken_out_and_its_appearance_stays():
     shown = stream(b"0 0 m", b"/Type /XObject /Subtype /Form /BBox [0 0 9 9]")
     catalog = b"/AcroForm << /Fields [4 0 R] /SigFlags 3 >> /Perms << /DocMDP 5 0 R >> /DSS << >>"
 
-    clean = cleaned_pdf(pdf(field, signature, shown, catalog=catalog, page=b"/Annots [4 0 R]"))
+    clean = sanitize_pdf(pdf(field, signature, shown, catalog=catalog, page=b"/Annots [4 0 R]"))
 
     gone = (b"/ByteRange", b"/SigFlags", b"/Perms", b"/DSS", b"534543")
     assert [word for word in gone if word in clean] == []

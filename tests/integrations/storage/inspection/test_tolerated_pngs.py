@@ -8,7 +8,7 @@ import zlib
 import pytest
 from PIL import Image
 
-from integrations.storage.inspection.pngs import cleaned_png
+from integrations.storage.inspection.pngs import sanitize_png
 from tests.integrations.storage.inspection.files import (
     PNG_START,
     chunk,
@@ -75,8 +75,8 @@ FAULTY = {
 def test_faulty_chunks_beside_the_pixels_are_left_out(content, faulty):
     told = content[:IN_FRONT] + faulty + content[IN_FRONT:]
 
-    assert cleaned_png(told) == content
-    assert cleaned_png(content.replace(END, faulty + END)) == content
+    assert sanitize_png(told) == content
+    assert sanitize_png(content.replace(END, faulty + END)) == content
 
 
 def test_first_of_two_resolutions_counts():
@@ -85,13 +85,13 @@ def test_first_of_two_resolutions_counts():
     once = content[:IN_FRONT] + first + content[IN_FRONT:]
 
     for faulty in (first + second, first + first, wrong_sum(b"pHYs", bytes(9)) + first + second):
-        assert cleaned_png(content[:IN_FRONT] + faulty + content[IN_FRONT:]) == once
+        assert sanitize_png(content[:IN_FRONT] + faulty + content[IN_FRONT:]) == once
 
 
 def test_resolution_behind_the_pixels_is_left_out():
     content = CARRIERS["gray"]
 
-    assert cleaned_png(content.replace(END, chunk(b"pHYs", bytes(9)) + END)) == content
+    assert sanitize_png(content.replace(END, chunk(b"pHYs", bytes(9)) + END)) == content
 
 
 @pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
@@ -100,7 +100,7 @@ def test_orientation_in_exif_of_70_kb_is_kept(prefix):
     content = CARRIERS["of colours"]
     large = chunk(b"eXIf", prefix + told + SECRET * 5_000)
 
-    clean = cleaned_png(content[:IN_FRONT] + large + content[IN_FRONT:])
+    clean = sanitize_png(content[:IN_FRONT] + large + content[IN_FRONT:])
 
     with Image.open(io.BytesIO(clean)) as picture:
         assert dict(picture.getexif()) == {0x0112: 6}
@@ -142,7 +142,7 @@ SURPLUS = {
 
 @pytest.mark.parametrize("content", SURPLUS.values(), ids=SURPLUS.keys())
 def test_nothing_but_the_picture_is_kept(content):
-    clean = cleaned_png(content)
+    clean = sanitize_png(content)
 
     assert pixels(clean) == pixels(EXACT)
     assert SECRET not in clean
@@ -166,14 +166,14 @@ def test_palette_of_a_gray_picture_is_left_out():
     content = CARRIERS["gray"]
     told = content[:IN_FRONT] + chunk(b"PLTE", SECRET + b"x") + content[IN_FRONT:]
 
-    assert cleaned_png(told) == content
+    assert sanitize_png(told) == content
 
 
 def test_forty_megapixels_with_one_row_more_are_packed_again_in_time():
     rows = (b"\0" + bytes(16_000 * 3) for _ in range(2_501))
     began = time.process_time()
 
-    clean = cleaned_png(png((16_000, 2_500, 8, 2), chunk(b"IDAT", packed(rows))))
+    clean = sanitize_png(png((16_000, 2_500, 8, 2), chunk(b"IDAT", packed(rows))))
 
     with Image.open(io.BytesIO(clean)) as picture:
         assert picture.size == (16_000, 2_500)

@@ -15,8 +15,13 @@ from structlog.testing import capture_logs
 from domain.documents import DocumentFormat, advice
 from domain.errors.exceptions import FileContentMismatch, ServiceUnavailable, StorageUnavailable
 from integrations.storage.inspection import protocol, worker
-from integrations.storage.inspection.sanitize import InspectionOptions, clean_copy, end_idle, turns
-from integrations.storage.inspection.worker import Job, answer
+from integrations.storage.inspection.sanitize import (
+    InspectionOptions,
+    end_idle,
+    sanitize_file,
+    turns,
+)
+from integrations.storage.inspection.worker import Job, process_job
 from observability.metrics import INSPECTIONS
 from tests import sample_files
 from tests.integrations.storage.inspection.files import flat, pdf, resized, stream
@@ -63,14 +68,14 @@ def is_running(pid: int) -> bool:
 
 async def copied(folder: Path, content: bytes, name: str = "file", **options) -> DocumentFormat:
     (folder / name).write_bytes(content)
-    return await clean_copy(folder / name, folder / f"{name}.copy", allowed=ANY, **options)
+    return await sanitize_file(folder / name, folder / f"{name}.copy", allowed=ANY, **options)
 
 
 def hanging(folder: Path, name: str = "pipe", **options) -> asyncio.Task:
     """A file whose process waits for its first byte."""
     os.mkfifo(folder / name)
     return asyncio.create_task(
-        clean_copy(folder / name, folder / f"{name}.copy", allowed=ANY, **options)
+        sanitize_file(folder / name, folder / f"{name}.copy", allowed=ANY, **options)
     )
 
 
@@ -207,7 +212,7 @@ async def test_process_that_hangs_is_killed_at_its_deadline(tmp_path, monkeypatc
     with capture_logs() as lines, pytest.raises(FileContentMismatch):
         await hanging(tmp_path)
 
-    assert [one["reason"] for one in lines] == ["it took too long"]
+    assert [one["reason"] for one in lines] == ["timed out"]
     assert children() == []
     await check_that_others_are_unharmed(tmp_path)
 
@@ -299,7 +304,7 @@ async def test_disk_that_fails_is_no_fault_of_the_file(tmp_path):
 
     assert lines[0]["errno"] == errno.EISDIR
     with pytest.raises(FileNotFoundError):
-        await clean_copy(tmp_path / "nothing", tmp_path / "copy", allowed=ANY)
+        await sanitize_file(tmp_path / "nothing", tmp_path / "copy", allowed=ANY)
 
 
 SERVICE = """
@@ -307,10 +312,10 @@ import asyncio, sys
 from functools import partial
 from pathlib import Path
 from domain.documents import DocumentFormat
-from integrations.storage.inspection.sanitize import clean_copy
+from integrations.storage.inspection.sanitize import sanitize_file
 async def main():
     folder = Path(sys.argv[1])
-    copied = partial(clean_copy, target=folder / "copy", allowed=tuple(DocumentFormat))
+    copied = partial(sanitize_file, target=folder / "copy", allowed=tuple(DocumentFormat))
     await copied(folder / "file")
     waiting = [
         asyncio.create_task(copied(folder / name, client=name))
@@ -381,12 +386,12 @@ def job(folder: Path, content: bytes, **changes) -> Job:
 
 
 def test_answers_of_a_process(tmp_path, monkeypatch):
-    assert answer(job(tmp_path, sample_files.png())) == {"format": "PNG"}
+    assert process_job(job(tmp_path, sample_files.png())) == {"format": "PNG"}
     assert (tmp_path / "copy").read_bytes() == sample_files.png()
     refusal = f"The file is no PNG, JPEG or PDF. {advice(ANY)}"
-    assert answer(job(tmp_path, b"x")) == {"refused": refusal}
-    assert answer(job(tmp_path, b"x", source=str(tmp_path / "no"))) == {"errno": errno.ENOENT}
-    assert answer(job(tmp_path, sample_files.png(), target=str(tmp_path))) == {
+    assert process_job(job(tmp_path, b"x")) == {"refused": refusal}
+    assert process_job(job(tmp_path, b"x", source=str(tmp_path / "no"))) == {"errno": errno.ENOENT}
+    assert process_job(job(tmp_path, sample_files.png(), target=str(tmp_path))) == {
         "errno": errno.EISDIR
     }
 
@@ -397,7 +402,7 @@ def test_fault_of_a_library_is_told_by_its_place_only(tmp_path, monkeypatch):
 
     monkeypatch.setitem(worker._CLEANED, DocumentFormat.PNG, broken)
 
-    (place,) = answer(job(tmp_path, sample_files.png())).values()
+    (place,) = process_job(job(tmp_path, sample_files.png())).values()
 
     assert place.startswith("KeyError at ")
     assert "PNG" not in place
@@ -419,5 +424,5 @@ def test_process_answers_each_line_and_ends_with_its_input(tmp_path):
         check=True,
     )
 
-    assert ended.stdout == protocol.READY + (protocol.BEGUN + b'{"format": "PNG"}\n') * 2
+    assert ended.stdout == protocol.READY + (protocol.STARTED + b'{"format": "PNG"}\n') * 2
     assert ended.stderr == b""
