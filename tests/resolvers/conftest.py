@@ -1,4 +1,4 @@
-"""Both stores of documents, and services that know one of them."""
+"""Document stores of both kinds, and services that use one of them."""
 
 from dataclasses import replace
 
@@ -32,8 +32,8 @@ def store(request, services, stand_in):
 
 
 @pytest.fixture
-def kept(services, store):
-    """Services that know this store alone."""
+def stored_services(services, store):
+    """Services with this store only."""
     media = store.media
     storage = replace(services.storage, primary_store=media, stores={media.name: media})
     return replace(services, storage=storage)

@@ -1,4 +1,4 @@
-"""What is made under a key when the answer to its commit is lost."""
+"""Tokens created under a key whose commit succeeded although its answer was lost."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ async def proxy(database_url):
 
 @pytest.fixture
 async def proxied(proxy, services):
-    """The services with a database whose commits can be cut."""
+    """Services with a database whose commits can be cut."""
     database = Database(DatabaseOptions(url=proxy.url))
     yield replace(services, database=database)
     await database.close()
@@ -30,7 +30,7 @@ async def proxied(proxy, services):
 
 @pytest.mark.parametrize("delivers", [True, False], ids=["committed", "not committed"])
 @pytest.mark.parametrize("is_signed", [True, False], ids=["signed", "plain"])
-async def test_api_token_whose_commit_lost_its_answer_is_no_replay(
+async def test_api_token_after_a_lost_commit_answer_is_not_a_replay(
     services, proxy, proxied, sql, delivers, is_signed
 ):
     owner = await new_caller(services)
@@ -52,7 +52,7 @@ async def test_api_token_whose_commit_lost_its_answer_is_no_replay(
 
 @pytest.mark.parametrize("delivers", [True, False], ids=["committed", "not committed"])
 @pytest.mark.parametrize("role", list(Role))
-async def test_invitation_whose_commit_lost_its_answer_is_no_replay(
+async def test_invitation_after_a_lost_commit_answer_is_not_a_replay(
     services, proxy, proxied, sql, delivers, role
 ):
     owner = await new_caller(services)

@@ -152,10 +152,10 @@ async def test_files_are_private_and_nothing_unfinished_stays(tmp_path, source, 
 
 SAVING = """
 import asyncio, pathlib, sys
-from integrations.storage.folder import FolderMedia
+from integrations.storage.folder import FolderStore
 from integrations.storage.base import Folder
 async def save():
-    media = FolderMedia(pathlib.Path(sys.argv[1]))
+    media = FolderStore(pathlib.Path(sys.argv[1]))
     for number in range(10_000):
         await media.save(f"{number:032x}", Folder.PENDING, pathlib.Path(sys.argv[2]))
 asyncio.run(save())

@@ -1,3 +1,5 @@
+"""Creation, use and revocation of API tokens."""
+
 from datetime import timedelta
 
 import pytest
@@ -9,7 +11,7 @@ from resolvers.accounts import sessions as accounts
 from tests.accounts import PASSWORD, new_caller
 
 
-async def count(sql) -> int:
+async def token_count(sql) -> int:
     return await sql.fetchval("SELECT count(*) FROM api_token")
 
 
@@ -21,7 +23,7 @@ async def count(sql) -> int:
         (Role.VIEWER, [Role.VIEWER]),
     ],
 )
-async def test_token_is_made_for_no_more_than_its_maker_may_do(services, sql, own, allowed):
+async def test_token_role_is_at_most_the_creators_role(services, sql, own, allowed):
     maker = await new_caller(services, own)
 
     for role in allowed:
@@ -36,10 +38,10 @@ async def test_token_is_made_for_no_more_than_its_maker_may_do(services, sql, ow
         with pytest.raises(Forbidden):
             await api_tokens.create(services, maker, name="export", role=role, days=1)
 
-    assert await count(sql) == len(allowed)
+    assert await token_count(sql) == len(allowed)
 
 
-async def test_token_ends_when_it_was_said_to(services, clock):
+async def test_token_expires_after_its_days(services, clock):
     maker = await new_caller(services)
     made = await api_tokens.create(services, maker, name="export", role=Role.VIEWER, days=2)
 
@@ -65,7 +67,7 @@ async def test_last_use_is_written_once_a_minute(services, clock, sql):
 
 
 @pytest.mark.parametrize("days", [0, -1, 366, 10**9])
-async def test_token_lasts_a_day_to_a_year(services, sql, days):
+async def test_lifetime_outside_1_to_365_days_is_refused(services, sql, days):
     maker = await new_caller(services)
 
     with pytest.raises(InvalidForm) as refusal:
@@ -76,7 +78,7 @@ async def test_token_lasts_a_day_to_a_year(services, sql, days):
         ("/input/expiresInDays", "NUMBER_OUT_OF_RANGE", {"min": 1, "max": 365}),
     ]
 
-    assert await count(sql) == 0
+    assert await token_count(sql) == 0
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ async def test_token_lasts_a_day_to_a_year(services, sql, days):
         ("2345 6789 0124", "IDENTITY_NUMBER_NOT_ALLOWED"),
     ],
 )
-async def test_name_is_short_and_printable_and_no_identity_number(services, sql, name, code):
+async def test_invalid_name_is_refused(services, sql, name, code):
     maker = await new_caller(services)
 
     with pytest.raises(InvalidForm) as refusal:
@@ -100,7 +102,7 @@ async def test_name_is_short_and_printable_and_no_identity_number(services, sql,
 
     assert [(one.pointer, one.code) for one in refusal.value.issues] == [("/input/name", code)]
 
-    assert await count(sql) == 0
+    assert await token_count(sql) == 0
 
 
 async def test_revoked_token_ends_at_once(services, sql):
@@ -123,7 +125,7 @@ async def test_revoked_token_ends_at_once(services, sql):
     ]
 
 
-async def test_tokens_of_others_are_the_owners_business_only(services, sql):
+async def test_only_an_owner_lists_and_revokes_tokens_of_others(services, sql):
     owner, viewer = await new_caller(services), await new_caller(services, Role.VIEWER)
     own = await api_tokens.create(services, owner, name="own", role=Role.OWNER, days=1)
     other = await api_tokens.create(services, viewer, name="other", role=Role.VIEWER, days=1)
@@ -132,14 +134,14 @@ async def test_tokens_of_others_are_the_owners_business_only(services, sql):
         await api_tokens.list_tokens(services, viewer, owner.organiser_id)
     with pytest.raises(NotFound):
         await api_tokens.revoke(services, viewer, own.record.id)
-    assert await count(sql) == 2
+    assert await token_count(sql) == 2
 
     assert await api_tokens.list_tokens(services, owner, viewer.organiser_id) == [other.record]
     await api_tokens.revoke(services, owner, other.record.id)
     assert await api_tokens.list_tokens(services, owner) == [own.record]
 
 
-async def test_token_makes_and_ends_no_other(services, sql):
+async def test_api_token_cannot_manage_credentials_or_accounts(services, sql):
     owner = await new_caller(services)
     made = await api_tokens.create(services, owner, name="own", role=Role.OWNER, days=1)
     script = await accounts.authenticate(services, made.token)
@@ -156,12 +158,12 @@ async def test_token_makes_and_ends_no_other(services, sql):
         with pytest.raises(Forbidden, match="API token"):
             await attempt
 
-    assert await count(sql) == 1
+    assert await token_count(sql) == 1
     assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 1
     assert await api_tokens.list_tokens(services, script) != []
 
 
-async def test_nobody_has_no_tokens(services):
+async def test_anonymous_caller_is_refused(services):
     with pytest.raises(Unauthenticated):
         await api_tokens.create(services, ANONYMOUS, name="x", role=Role.VIEWER, days=1)
     with pytest.raises(Unauthenticated):

@@ -1,4 +1,4 @@
-"""Creating, inviting and changing organisers."""
+"""Creation, invitation and changes of organisers."""
 
 import asyncio
 from dataclasses import replace
@@ -15,14 +15,14 @@ ROWS = "SELECT id, email, role, password_hash IS NULL AS is_invited FROM organis
 LAST_EVENT = "SELECT actor, action, changes FROM audit_event ORDER BY id DESC LIMIT 1"
 
 
-async def counted(sql) -> tuple[int, int]:
+async def row_counts(sql) -> tuple[int, int]:
     return (
         await sql.fetchval("SELECT count(*) FROM organiser"),
         await sql.fetchval("SELECT count(*) FROM audit_event"),
     )
 
 
-async def test_organiser_is_created_once(services, sql):
+async def test_second_organiser_with_same_email_is_refused(services, sql):
     made = await new_organiser(services, Role.VIEWER, "Some.Body@Example.org")
 
     with pytest.raises(BadUserInput, match="already"):
@@ -30,7 +30,7 @@ async def test_organiser_is_created_once(services, sql):
 
     row = await sql.fetchrow(ROWS)
     assert tuple(row) == (made.id, "some.body@example.org", "VIEWER", False)
-    assert await counted(sql) == (1, 1)
+    assert await row_counts(sql) == (1, 1)
     assert tuple(await sql.fetchrow(LAST_EVENT)) == (
         "system",
         "organiser.created",
@@ -46,16 +46,16 @@ async def test_organiser_is_created_once(services, sql):
         ("somebody@example.org", "password1234", InvalidForm),
     ],
 )
-async def test_weak_passwords_and_wrong_addresses_make_no_organiser(
+async def test_weak_password_or_invalid_email_creates_no_organiser(
     services, sql, email, password, error
 ):
     with pytest.raises(error):
         await organisers.create(services, SYSTEM, email=email, role=Role.OWNER, password=password)
 
-    assert await counted(sql) == (0, 0)
+    assert await row_counts(sql) == (0, 0)
 
 
-async def test_invited_organiser_chooses_a_password_once(services, sql):
+async def test_invitation_is_accepted_once(services, sql):
     owner = await new_caller(services)
 
     invitation = await organisers.invite(
@@ -76,7 +76,7 @@ async def test_invited_organiser_chooses_a_password_once(services, sql):
     await accounts.sign_in(services, email="new@example.org", password=PASSWORD)
 
 
-async def test_invitation_is_stored_as_a_hash_and_on_record_without_address(services, sql):
+async def test_invitation_is_stored_as_hash_and_audited_without_email(services, sql):
     owner = await new_caller(services)
 
     invitation = await organisers.invite(
@@ -91,7 +91,7 @@ async def test_invitation_is_stored_as_a_hash_and_on_record_without_address(serv
     assert "@" not in event["changes"]
 
 
-async def test_whoever_was_invited_cannot_sign_in_yet(services):
+async def test_invited_organiser_cannot_sign_in_before_accepting(services):
     owner = await new_caller(services)
     await organisers.invite(services, owner, email="new@example.org", role=Role.VIEWER)
 
@@ -112,7 +112,7 @@ async def test_invitation_expires(services, clock, sql):
     assert await sql.fetchval("SELECT count(*) FROM organiser WHERE password_hash IS NULL") == 1
 
 
-async def test_weak_password_does_not_use_the_invitation_up(services):
+async def test_weak_password_does_not_use_up_the_invitation(services):
     owner = await new_caller(services)
     invitation = await organisers.invite(services, owner, email="new@example.org", role=Role.VIEWER)
 
@@ -122,7 +122,7 @@ async def test_weak_password_does_not_use_the_invitation_up(services):
     await organisers.accept_invitation(services, token=invitation.token, password=PASSWORD)
 
 
-async def test_invitation_that_two_redeem_at_once_counts_once(services):
+async def test_concurrent_acceptances_of_one_invitation_succeed_once(services):
     owner = await new_caller(services)
     invitation = await organisers.invite(services, owner, email="new@example.org", role=Role.VIEWER)
 
@@ -137,7 +137,7 @@ async def test_invitation_that_two_redeem_at_once_counts_once(services):
     assert sorted(type(end).__name__ for end in ends) == ["OrganiserRecord", "Unauthenticated"]
 
 
-async def test_inviting_anew_makes_the_token_before_void(services, sql):
+async def test_new_invitation_replaces_the_former_token(services, sql):
     owner = await new_caller(services)
     first = await organisers.invite(services, owner, email="new@example.org", role=Role.VIEWER)
 
@@ -149,7 +149,7 @@ async def test_inviting_anew_makes_the_token_before_void(services, sql):
     await organisers.accept_invitation(services, token=again.token, password=PASSWORD)
 
 
-async def test_organiser_who_has_come_is_not_invited_again(services, sql):
+async def test_organiser_with_a_password_is_not_invited_again(services, sql):
     owner = await new_caller(services)
     before = await sql.fetchrow("SELECT * FROM organiser")
 
@@ -159,7 +159,7 @@ async def test_organiser_who_has_come_is_not_invited_again(services, sql):
     assert await sql.fetchrow("SELECT * FROM organiser") == before
 
 
-async def test_new_role_counts_for_sessions_and_api_tokens_that_are_open(services):
+async def test_new_role_applies_to_open_sessions_and_api_tokens(services):
     owner = await new_caller(services)
     other = await new_session(services, Role.REVIEWER)
     found = await accounts.authenticate(services, other.token)
@@ -175,7 +175,7 @@ async def test_new_role_counts_for_sessions_and_api_tokens_that_are_open(service
     assert (await accounts.authenticate(services, script.token)).role == Role.REVIEWER
 
 
-async def test_change_of_role_is_on_record(services, sql):
+async def test_role_change_is_audited(services, sql):
     owner = await new_caller(services)
     other = await new_organiser(services, Role.VIEWER)
 
@@ -188,19 +188,19 @@ async def test_change_of_role_is_on_record(services, sql):
     )
 
 
-async def test_last_owner_stays_one(services, sql):
+async def test_last_owner_cannot_be_demoted(services, sql):
     owner = await new_caller(services)
     await organisers.invite(services, owner, email="new@example.org", role=Role.OWNER)
-    before = await counted(sql)
+    before = await row_counts(sql)
 
     with pytest.raises(Forbidden, match="last OWNER"):
         await organisers.set_role(services, owner, owner.organiser_id, Role.REVIEWER)
 
-    assert await counted(sql) == before
+    assert await row_counts(sql) == before
     assert await sql.fetchval("SELECT count(*) FROM organiser WHERE role = 'OWNER'") == 2
 
 
-async def test_two_owners_who_demote_each_other_leave_one(services, sql):
+async def test_owners_who_demote_each_other_leave_one_owner(services, sql):
     one = await new_caller(services)
     other = await new_organiser(services, Role.OWNER, "other@example.org")
 
@@ -214,17 +214,17 @@ async def test_two_owners_who_demote_each_other_leave_one(services, sql):
     assert await sql.fetchval("SELECT count(*) FROM organiser WHERE role = 'OWNER'") == 1
 
 
-async def test_role_of_nobody_is_not_changed(services, sql):
+async def test_role_change_of_unknown_organiser_is_refused(services, sql):
     owner = await new_caller(services)
-    before = await counted(sql)
+    before = await row_counts(sql)
 
     with pytest.raises(NotFound):
         await organisers.set_role(services, owner, owner.session_id, Role.VIEWER)
 
-    assert await counted(sql) == before
+    assert await row_counts(sql) == before
 
 
-async def test_reset_of_a_password_ends_what_was_opened_with_it(services, sql):
+async def test_password_reset_ends_sessions_and_api_tokens(services, sql):
     opened = await new_session(services)
     other = await new_session(services, Role.VIEWER)
     found = await accounts.authenticate(services, opened.token)
@@ -248,7 +248,7 @@ async def test_reset_of_a_password_ends_what_was_opened_with_it(services, sql):
 
 
 @pytest.mark.parametrize("keep_totp", [True, False])
-async def test_reset_of_a_password_can_take_the_second_factor_away(services, sql, keep_totp):
+async def test_password_reset_removes_the_second_factor_if_asked(services, sql, keep_totp):
     owner = await new_caller(services)
     await totp.propose(services, owner, PASSWORD)
     await sql.execute("UPDATE organiser SET totp_confirmed_at = now()")
@@ -264,16 +264,16 @@ async def test_reset_of_a_password_can_take_the_second_factor_away(services, sql
     )
 
 
-async def test_reset_for_an_unknown_address_is_refused(services, sql):
+async def test_password_reset_for_unknown_email_is_refused(services, sql):
     with pytest.raises(NotFound):
         await organisers.reset_password(
             services, SYSTEM, email="nobody@example.org", password=PASSWORD
         )
 
-    assert await counted(sql) == (0, 0)
+    assert await row_counts(sql) == (0, 0)
 
 
-async def test_owner_sees_all_organisers_by_address(services):
+async def test_owner_lists_all_organisers_by_email(services):
     owner = await new_caller(services)
     await new_organiser(services, Role.VIEWER)
     await organisers.invite(services, owner, email="a@example.org", role=Role.REVIEWER)
@@ -287,10 +287,10 @@ async def test_owner_sees_all_organisers_by_address(services):
     ]
 
 
-async def test_nobody_and_lower_roles_leave_everything_as_it_is(services, sql):
+async def test_anonymous_and_lower_roles_change_nothing(services, sql):
     owner = await new_organiser(services)
     callers = [ANONYMOUS] + [await new_caller(services, role) for role in list(Role)[1:]]
-    before = await counted(sql)
+    before = await row_counts(sql)
 
     for found in callers:
         refusal = Unauthenticated if found == ANONYMOUS else Forbidden
@@ -308,4 +308,4 @@ async def test_nobody_and_lower_roles_leave_everything_as_it_is(services, sql):
             with pytest.raises(refusal):
                 await attempt
 
-    assert await counted(sql) == before
+    assert await row_counts(sql) == before

@@ -1,4 +1,4 @@
-"""What a process may know from a moment ago: whose token it is, and the rules of the season."""
+"""The short cache of credentials and tournament rules, and its invalidation."""
 
 import ast
 import asyncio
@@ -40,15 +40,15 @@ pytestmark = pytest.mark.recent
 
 
 @pytest.fixture
-async def elsewhere(services, database_url):
-    """Another process."""
+async def other_process(services, database_url):
+    """Services of another process."""
     database = Database(DatabaseOptions(url=database_url))
     yield replace(services, database=database)
     await database.close()
 
 
-async def reader_of(services, token):
-    """Whose token it is, for an operation that only reads."""
+async def authenticate_reader(services, token):
+    """Authenticate a read-only request."""
     return await accounts.authenticate(services, token, allow_cached=True)
 
 
@@ -58,28 +58,28 @@ def register(services):
 
 
 @pytest.mark.recent(3_600)
-async def test_a_token_is_read_once(services):
+async def test_token_is_read_from_the_database_once(services):
     opened = await new_session(services)
-    await reader_of(services, opened.token)
+    await authenticate_reader(services, opened.token)
 
     with record_statements() as seen:
-        found = await reader_of(services, opened.token)
+        found = await authenticate_reader(services, opened.token)
 
     assert found.session_id == opened.session.id
     assert seen == []
 
 
 @pytest.mark.recent(3_600)
-async def test_a_token_that_is_known_expires_all_the_same(services, clock):
+async def test_cached_token_expires_in_time(services, clock):
     opened = await new_session(services)
-    await reader_of(services, opened.token)
+    await authenticate_reader(services, opened.token)
     clock.advance(hours=12)
 
     with pytest.raises(Unauthenticated, match="has ended"):
-        await reader_of(services, opened.token)
+        await authenticate_reader(services, opened.token)
 
 
-async def test_what_ends_a_token_ends_it_in_every_process(services, elsewhere):
+async def test_revocation_ends_a_token_in_every_process(services, other_process):
     owner = await new_caller(services)
     session = await new_session(services, Role.REVIEWER)
     other = await new_session(services, Role.VIEWER)
@@ -97,38 +97,42 @@ async def test_what_ends_a_token_ends_it_in_every_process(services, elsewhere):
     }
 
     for token, end in ends.items():
-        await reader_of(elsewhere, token)
+        await authenticate_reader(other_process, token)
         await end()
         with pytest.raises(Unauthenticated):
-            await reader_of(elsewhere, token)
+            await authenticate_reader(other_process, token)
 
 
 @pytest.mark.parametrize("everywhere", [False, True])
-async def test_signing_out_ends_the_session_in_every_process(services, elsewhere, everywhere):
+async def test_sign_out_ends_the_session_in_every_process(services, other_process, everywhere):
     opened = await new_session(services)
-    who = await reader_of(elsewhere, opened.token)
+    who = await authenticate_reader(other_process, opened.token)
 
     await accounts.sign_out(services, who, everywhere=everywhere)
 
     with pytest.raises(Unauthenticated):
-        await reader_of(elsewhere, opened.token)
+        await authenticate_reader(other_process, opened.token)
 
 
-async def test_another_role_counts_in_every_process(services, elsewhere):
+async def test_role_change_applies_in_every_process(services, other_process):
     owner, other = await new_caller(services), await new_session(services, Role.REVIEWER)
     own = await accounts.authenticate(services, other.token)
     made = await api_tokens.create(services, own, name="x", role=Role.REVIEWER, days=1)
     tokens = other.token, made.token
-    assert [(await reader_of(elsewhere, one)).role for one in tokens] == [Role.REVIEWER] * 2
+    assert [(await authenticate_reader(other_process, one)).role for one in tokens] == [
+        Role.REVIEWER
+    ] * 2
 
     await organisers.set_role(services, owner, other.organiser.id, Role.VIEWER)
 
-    assert [(await reader_of(elsewhere, one)).role for one in tokens] == [Role.VIEWER] * 2
+    assert [(await authenticate_reader(other_process, one)).role for one in tokens] == [
+        Role.VIEWER
+    ] * 2
 
 
 @pytest.mark.recent(3_600)
-async def test_whoever_writes_has_the_rights_of_now(client, services, sql):
-    """Or a right that is being taken away could be used to make another one."""
+async def test_mutations_bypass_the_cache(client, services, sql):
+    """A right that is being revoked could otherwise be used to create credentials."""
     owner = await bearer_headers(services)
     query, mutation = (
         "{ me { accessRole } }",
@@ -143,7 +147,7 @@ async def test_whoever_writes_has_the_rights_of_now(client, services, sql):
     assert await sql.fetchval("SELECT count(*) FROM api_token") == 0
 
 
-async def test_a_change_that_is_given_up_is_not_said_to_hold(services, sql):
+async def test_cancelled_change_does_not_report_success(services, sql):
     opened = await new_session(services)
     who = await accounts.authenticate(services, opened.token)
     ending = asyncio.create_task(accounts.sign_out(services, who))
@@ -158,7 +162,7 @@ async def test_a_change_that_is_given_up_is_not_said_to_hold(services, sql):
 
 
 @pytest.mark.recent(3_600)
-async def test_a_registration_is_one_statement(register):
+async def test_registration_is_one_statement(register):
     await register(factories.form(0), key=None)
 
     with record_statements() as seen:
@@ -169,7 +173,7 @@ async def test_a_registration_is_one_statement(register):
 
 
 @pytest.mark.recent(3_600)
-async def test_a_key_is_answered_again_without_a_look_before(register):
+async def test_replay_needs_no_look_up_before_the_insert(register):
     first = await register(factories.form(), key=KEY)
 
     again = await register(factories.form(), key=KEY)
@@ -180,7 +184,7 @@ async def test_a_key_is_answered_again_without_a_look_before(register):
 
 
 @pytest.mark.recent(3_600)
-async def test_nobody_is_refused_by_rules_of_a_moment_ago(register, sql):
+async def test_refusal_is_confirmed_with_fresh_rules(register, sql):
     await sql.execute("UPDATE tournament SET squad_max = 14")
     with pytest.raises(InvalidForm):
         await register(factories.form(), key=KEY)
@@ -189,9 +193,9 @@ async def test_nobody_is_refused_by_rules_of_a_moment_ago(register, sql):
     assert (await register(factories.form(), key=KEY)).team.code == "ICCT-001"
 
 
-async def test_new_rules_hold_in_every_process(services, elsewhere):
+async def test_new_rules_apply_in_every_process(services, other_process):
     owner = await new_caller(services)
-    register = partial(register_team, elsewhere, key=None, request_id="request-of-the-test")
+    register = partial(register_team, other_process, key=None, request_id="request-of-the-test")
     await register(factories.form(0))
 
     await settings.update_tournament(services, owner, {"squad_max": 14})
@@ -202,7 +206,7 @@ async def test_new_rules_hold_in_every_process(services, elsewhere):
 
 
 @pytest.mark.recent(3_600)
-async def test_a_season_that_is_over_takes_nobody(register, services, sql):
+async def test_closed_season_accepts_no_registration(register, services, sql):
     await register(factories.form(0), key=None)
     await sql.execute(NEXT_SEASON)
 

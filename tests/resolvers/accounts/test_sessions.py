@@ -1,4 +1,4 @@
-"""Signing in, what a session is good for and how long."""
+"""Sign-in, sign-out, and the lifetime of sessions."""
 
 import asyncio
 from dataclasses import replace
@@ -19,7 +19,7 @@ ACTIONS = "SELECT action FROM audit_event ORDER BY id"
 
 
 class CountingHasher(PasswordHasher):
-    """The real one, which says what it was asked to verify."""
+    """The real hasher, recording the hashes that it verifies."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
@@ -41,7 +41,7 @@ def counted_services(services, hasher):
 
 
 async def whole_database(sql) -> str:
-    """Every row of every table, as text."""
+    """Return every row of every table as text."""
     tables = await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     rows = [
         await sql.fetch(f"SELECT t::text AS row FROM {table['tablename']} t") for table in tables
@@ -49,11 +49,11 @@ async def whole_database(sql) -> str:
     return "\n".join(row["row"] for found in rows for row in found)
 
 
-async def sessions(sql) -> int:
+async def session_count(sql) -> int:
     return await sql.fetchval("SELECT count(*) FROM organiser_session")
 
 
-async def test_organiser_signs_in_and_is_recognised(services, sql, clock):
+async def test_session_token_authenticates_the_organiser(services, sql, clock):
     made = await new_organiser(services, Role.REVIEWER)
 
     opened = await accounts.sign_in(services, email=" Reviewer@Example.ORG ", password=PASSWORD)
@@ -77,7 +77,7 @@ async def test_organiser_signs_in_and_is_recognised(services, sql, clock):
     assert event["changes"] == f'{{"organiser": "{made.id.hex}"}}'
 
 
-async def test_tokens_and_passwords_are_nowhere_in_the_database(services, sql):
+async def test_database_holds_no_tokens_or_passwords(services, sql):
     opened = await new_session(services)
     found = await accounts.authenticate(services, opened.token)
     made = await api_tokens.create(services, found, name="export", role=Role.VIEWER, days=1)
@@ -108,7 +108,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("email", "password"), REFUSED)
-async def test_whatever_is_wrong_the_answer_and_the_work_are_the_same(
+async def test_every_failed_sign_in_has_the_same_error_and_work(
     counted_services, hasher, sql, email, password
 ):
     await new_organiser(counted_services)
@@ -121,11 +121,11 @@ async def test_whatever_is_wrong_the_answer_and_the_work_are_the_same(
     (verified,) = hasher.verified
     assert verified.rpartition("$")[0].rpartition("$")[0] == "$argon2id$v=19$m=8,t=1,p=1"
     assert len(verified) == len(hasher.hash(PASSWORD))
-    assert await sessions(sql) == 0
+    assert await session_count(sql) == 0
     assert await sql.fetchval("SELECT last_sign_in_at FROM organiser") is None
 
 
-async def test_signing_in_is_one_verification_too(counted_services, hasher):
+async def test_successful_sign_in_verifies_one_hash(counted_services, hasher):
     await new_organiser(counted_services)
 
     await accounts.sign_in(counted_services, email="owner@example.org", password=PASSWORD)
@@ -133,7 +133,7 @@ async def test_signing_in_is_one_verification_too(counted_services, hasher):
     assert len(hasher.verified) == 1
 
 
-async def test_password_may_be_typed_on_another_keyboard(services, sql):
+async def test_equivalent_unicode_forms_of_a_password_match(services, sql):
     await new_organiser(services)
     await sql.execute(
         "UPDATE organiser SET password_hash = $1",
@@ -147,7 +147,7 @@ async def test_password_may_be_typed_on_another_keyboard(services, sql):
     assert opened.organiser.role == Role.OWNER
 
 
-async def test_password_that_changes_while_it_is_checked_lets_nobody_in(services, sql):
+async def test_password_changed_during_verification_is_refused(services, sql):
     await new_organiser(services)
     checked = services.accounts.passwords
 
@@ -163,10 +163,10 @@ async def test_password_that_changes_while_it_is_checked_lets_nobody_in(services
             replace(services, accounts=overtaken), email="owner@example.org", password=PASSWORD
         )
 
-    assert await sessions(sql) == 0
+    assert await session_count(sql) == 0
 
 
-async def test_two_at_most_are_verified_at_once(services):
+async def test_at_most_two_hashes_are_verified_at_once(services):
     at_work: list[int] = []
     running = 0
 
@@ -187,7 +187,7 @@ async def test_two_at_most_are_verified_at_once(services):
     assert max(at_work) <= 2
 
 
-async def test_session_ends_when_it_was_not_used(services, clock):
+async def test_session_ends_after_the_idle_timeout(services, clock):
     opened = await new_session(services)
 
     clock.advance(hours=12, seconds=-1)
@@ -200,7 +200,7 @@ async def test_session_ends_when_it_was_not_used(services, clock):
         await accounts.authenticate(services, opened.token)
 
 
-async def test_session_ends_after_seven_days_however_much_it_is_used(services, clock):
+async def test_used_session_ends_after_seven_days(services, clock):
     opened = await new_session(services)
 
     for _ in range(7 * 24 - 1):
@@ -231,14 +231,14 @@ async def test_last_use_is_written_once_a_minute(services, clock, sql):
      "\ud800", *(new_token(kind) for kind in TokenKind)],
     ids=range(7 + len(TokenKind)),
 )  # fmt: skip
-async def test_tokens_from_elsewhere_are_refused(services, token):
+async def test_unknown_tokens_are_refused(services, token):
     await new_session(services)
 
     with pytest.raises(Unauthenticated, match="unknown"):
         await accounts.authenticate(services, token)
 
 
-async def test_signing_out_ends_this_session_only(services, sql):
+async def test_sign_out_ends_only_the_current_session(services, sql):
     first = await new_session(services)
     second = await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
 
@@ -253,7 +253,7 @@ async def test_signing_out_ends_this_session_only(services, sql):
     assert actions[-1] == "organiser.signed_out"
 
 
-async def test_signing_out_everywhere_ends_all_of_ones_own(services, sql):
+async def test_sign_out_everywhere_ends_all_own_sessions(services, sql):
     first = await new_session(services)
     await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
     other = await new_session(services, Role.VIEWER)
@@ -263,15 +263,15 @@ async def test_signing_out_everywhere_ends_all_of_ones_own(services, sql):
     )
 
     assert await sql.fetchval("SELECT id FROM organiser_session") == other.session.id
-    assert await sessions(sql) == 1
+    assert await session_count(sql) == 1
 
 
-async def test_nobody_may_sign_out(services, sql):
+async def test_anonymous_sign_out_does_nothing(services, sql):
     assert await accounts.sign_out(services, ANONYMOUS) is None
     assert await sql.fetch(ACTIONS) == []
 
 
-async def test_sessions_are_listed_the_newest_first_while_they_last(services, clock):
+async def test_active_sessions_are_listed_newest_first(services, clock):
     first = await new_session(services)
     clock.advance(hours=6)
     second = await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
@@ -282,7 +282,7 @@ async def test_sessions_are_listed_the_newest_first_while_they_last(services, cl
     assert await accounts.list_sessions(services, found) == [second.session]
 
 
-async def test_owner_sees_and_ends_the_sessions_of_others(services):
+async def test_owner_lists_and_revokes_sessions_of_others(services):
     owner = await new_caller(services)
     other = await new_session(services, Role.VIEWER)
 
@@ -296,7 +296,7 @@ async def test_owner_sees_and_ends_the_sessions_of_others(services):
 
 
 @pytest.mark.parametrize("role", [Role.REVIEWER, Role.VIEWER])
-async def test_others_see_and_end_their_own_sessions_only(services, sql, role):
+async def test_lower_roles_manage_only_their_own_sessions(services, sql, role):
     owner = await new_session(services)
     found = await new_caller(services, role)
     own = found.session_id
@@ -306,20 +306,20 @@ async def test_others_see_and_end_their_own_sessions_only(services, sql, role):
         await accounts.list_sessions(services, found, owner.organiser.id)
     with pytest.raises(NotFound):
         await accounts.revoke_session(services, found, owner.session.id)
-    assert await sessions(sql) == 2
+    assert await session_count(sql) == 2
 
     await accounts.revoke_session(services, found, own)
     assert await sql.fetchval("SELECT id FROM organiser_session") == owner.session.id
 
 
-async def test_the_system_has_no_account_of_its_own(services):
+async def test_system_caller_has_no_account(services):
     with pytest.raises(Forbidden):
         await accounts.current_organiser(services, SYSTEM)
     with pytest.raises(Forbidden):
         await accounts.list_sessions(services, SYSTEM)
 
 
-def test_failures_of_one_account_are_counted_together_however_it_is_written():
+def test_spellings_of_an_email_share_one_account_key():
     keys = {accounts.account_key(text) for text in ("Owner@Example.org", " owner@example.org ")}
 
     assert len(keys) == 1

@@ -1,4 +1,4 @@
-"""Codes of an authenticator application, which the tests make as such an application does."""
+"""The second factor, with codes made by a stand-in authenticator app."""
 
 import asyncio
 from dataclasses import replace
@@ -20,15 +20,15 @@ ORGANISER = "SELECT totp_salt, totp_confirmed_at, totp_last_step FROM organiser"
 OFF = (None, None, None)
 
 
-class Phone:
-    """An authenticator application that has read the QR code."""
+class AuthenticatorApp:
+    """An authenticator app that has scanned the QR code."""
 
     def __init__(self, uri: str, clock) -> None:
         self._totp = pyotp.parse_uri(uri)
         self._clock = clock
 
     def code(self, seconds: int = 0) -> str:
-        """What it shows in `seconds` from now."""
+        """Return the code shown in `seconds` from now."""
         return self._totp.at(self._clock.now + timedelta(seconds=seconds))
 
 
@@ -39,12 +39,12 @@ async def owner(services):
 
 @pytest.fixture
 async def phone(services, owner, clock):
-    return Phone(await totp.propose(services, owner, PASSWORD), clock)
+    return AuthenticatorApp(await totp.propose(services, owner, PASSWORD), clock)
 
 
 @pytest.fixture
 async def enrolled(services, owner, phone, clock):
-    """The recovery codes of an owner whose second factor is on, a minute ago."""
+    """Recovery codes of an owner who enabled the second factor a minute ago."""
     enrolment = await totp.confirm(services, owner, phone.code())
     clock.advance(minutes=1)
     return enrolment.recovery_codes
@@ -54,11 +54,11 @@ async def sign_in(services, code=None, password=PASSWORD):
     return await accounts.sign_in(services, email="owner@example.org", password=password, code=code)
 
 
-async def sessions(sql) -> int:
+async def session_count(sql) -> int:
     return await sql.fetchval("SELECT count(*) FROM organiser_session")
 
 
-async def test_secret_is_for_applications_and_not_in_the_database(services, owner, sql):
+async def test_secret_is_in_the_uri_but_not_in_the_database(services, owner, sql):
     uri = await totp.propose(services, owner, PASSWORD)
 
     parts, values = urlsplit(uri), parse_qs(urlsplit(uri).query)
@@ -75,33 +75,33 @@ async def test_secret_is_for_applications_and_not_in_the_database(services, owne
     assert pyotp.TOTP(secret).byte_secret().hex() not in row["row"]
 
 
-async def test_proposal_alone_changes_nothing_about_signing_in(services, phone):
+async def test_unconfirmed_proposal_does_not_affect_sign_in(services, phone):
     opened = await sign_in(services)
 
     assert not opened.organiser.has_totp
 
 
-async def test_proposal_needs_the_password_of_whoever_sits_there(services, owner, sql):
+async def test_proposal_requires_the_password(services, owner, sql):
     with pytest.raises(Forbidden, match="password is wrong"):
         await totp.propose(services, owner, "another password")
 
     assert tuple(await sql.fetchrow(ORGANISER)) == OFF
 
 
-async def test_confirmed_factor_is_asked_for(services, enrolled, phone, sql):
-    before = await sessions(sql)
+async def test_sign_in_requires_a_confirmed_factor(services, enrolled, phone, sql):
+    before = await session_count(sql)
 
     for code in (None, "", "000000", "12345", "abcdef", "\ud800", "१२३४५६"):
         with pytest.raises(Unauthenticated) as refused:
             await sign_in(services, code)
         assert refused.value.details == {"secondFactorRequired": True}
 
-    assert await sessions(sql) == before
+    assert await session_count(sql) == before
     opened = await sign_in(services, phone.code())
     assert opened.organiser.has_totp
 
 
-async def test_wrong_password_is_answered_as_without_a_second_factor(services, enrolled, phone):
+async def test_wrong_password_does_not_reveal_the_second_factor(services, enrolled, phone):
     with pytest.raises(Unauthenticated, match="E-mail or password is wrong") as refused:
         await sign_in(services, phone.code(), password="another password")
 
@@ -118,7 +118,7 @@ async def test_wrong_code_confirms_nothing(services, owner, phone, sql):
     assert await sql.fetchval("SELECT count(*) FROM recovery_code") == 0
 
 
-async def test_code_is_good_once(services, enrolled, phone):
+async def test_code_is_accepted_once(services, enrolled, phone):
     code = phone.code()
     await sign_in(services, code)
 
@@ -126,7 +126,7 @@ async def test_code_is_good_once(services, enrolled, phone):
         await sign_in(services, code)
 
 
-async def test_code_that_confirmed_the_factor_does_not_sign_in(services, owner, phone):
+async def test_code_used_for_confirmation_does_not_sign_in(services, owner, phone):
     code = phone.code()
     await totp.confirm(services, owner, code)
 
@@ -134,7 +134,7 @@ async def test_code_that_confirmed_the_factor_does_not_sign_in(services, owner, 
         await sign_in(services, code)
 
 
-async def test_earlier_code_is_void_once_a_later_one_was_used(services, enrolled, phone):
+async def test_earlier_code_is_refused_after_a_later_one(services, enrolled, phone):
     earlier, later = phone.code(), phone.code(30)
     await sign_in(services, later)
 
@@ -142,8 +142,8 @@ async def test_earlier_code_is_void_once_a_later_one_was_used(services, enrolled
         await sign_in(services, earlier)
 
 
-async def test_code_that_is_sent_twice_at_once_signs_in_once(services, enrolled, phone, sql):
-    before = await sessions(sql)
+async def test_concurrent_sign_ins_with_one_code_succeed_once(services, enrolled, phone, sql):
+    before = await session_count(sql)
     code = phone.code()
 
     ends = await asyncio.gather(
@@ -151,23 +151,23 @@ async def test_code_that_is_sent_twice_at_once_signs_in_once(services, enrolled,
     )
 
     assert sorted(type(end).__name__ for end in ends) == [*["SignInFailed"] * 3, "SignInResult"]
-    assert await sessions(sql) == before + 1
+    assert await session_count(sql) == before + 1
 
 
 @pytest.mark.parametrize("seconds", [-30, 0, 30])
-async def test_clocks_may_differ_by_one_step(services, enrolled, phone, seconds):
+async def test_clock_difference_of_one_step_is_accepted(services, enrolled, phone, seconds):
     clock_shows = phone.code(seconds)
 
     await sign_in(services, f" {clock_shows[:3]} {clock_shows[3:]} ")
 
 
 @pytest.mark.parametrize("seconds", [-60, 60])
-async def test_clocks_may_not_differ_by_more(services, enrolled, phone, seconds):
+async def test_larger_clock_difference_is_refused(services, enrolled, phone, seconds):
     with pytest.raises(Unauthenticated):
         await sign_in(services, phone.code(seconds))
 
 
-async def test_refused_sign_in_does_not_use_the_code_up(services, enrolled, phone, sql):
+async def test_refused_sign_in_does_not_use_up_the_code(services, enrolled, phone, sql):
     step = await sql.fetchval("SELECT totp_last_step FROM organiser")
 
     with pytest.raises(Unauthenticated):
@@ -176,7 +176,7 @@ async def test_refused_sign_in_does_not_use_the_code_up(services, enrolled, phon
     assert await sql.fetchval("SELECT totp_last_step FROM organiser") == step
 
 
-async def test_each_recovery_code_is_good_once(services, enrolled, sql):
+async def test_each_recovery_code_is_accepted_once(services, enrolled, sql):
     assert len(set(enrolled)) == 10
     stored = [row["row"] for row in await sql.fetch("SELECT r::text AS row FROM recovery_code r")]
     assert len(stored) == 10
@@ -191,10 +191,10 @@ async def test_each_recovery_code_is_good_once(services, enrolled, sql):
     assert await sql.fetchval("SELECT count(*) FROM recovery_code") == 8
 
 
-async def test_recovery_code_of_another_organiser_is_worth_nothing(services, enrolled, sql, clock):
+async def test_recovery_code_of_another_organiser_is_refused(services, enrolled, sql, clock):
     other = await new_caller(services, Role.VIEWER)
     uri = await totp.propose(services, other, PASSWORD)
-    await totp.confirm(services, other, Phone(uri, clock).code())
+    await totp.confirm(services, other, AuthenticatorApp(uri, clock).code())
 
     with pytest.raises(Unauthenticated):
         await accounts.sign_in(
@@ -204,7 +204,7 @@ async def test_recovery_code_of_another_organiser_is_worth_nothing(services, enr
     assert await sql.fetchval("SELECT count(*) FROM recovery_code") == 20
 
 
-async def test_factor_that_is_on_is_not_proposed_again(services, owner, enrolled, sql):
+async def test_enabled_factor_cannot_be_proposed_again(services, owner, enrolled, sql):
     before = await sql.fetchrow(ORGANISER)
 
     with pytest.raises(BadUserInput, match="Disable it first"):
@@ -215,7 +215,7 @@ async def test_factor_that_is_on_is_not_proposed_again(services, owner, enrolled
     assert await sql.fetchrow(ORGANISER) == before
 
 
-async def test_factor_that_is_on_is_not_confirmed_again(services, owner, enrolled, phone, sql):
+async def test_enabled_factor_cannot_be_confirmed_again(services, owner, enrolled, phone, sql):
     codes = await sql.fetch("SELECT * FROM recovery_code ORDER BY code_hash")
 
     with pytest.raises(Forbidden):
@@ -224,7 +224,7 @@ async def test_factor_that_is_on_is_not_confirmed_again(services, owner, enrolle
     assert await sql.fetch("SELECT * FROM recovery_code ORDER BY code_hash") == codes
 
 
-async def test_factor_is_turned_off_with_a_code(services, owner, enrolled, phone, sql):
+async def test_factor_is_disabled_with_a_code(services, owner, enrolled, phone, sql):
     left = await totp.disable(services, owner, phone.code())
 
     assert not left.has_totp
@@ -240,14 +240,14 @@ async def test_factor_is_turned_off_with_a_code(services, owner, enrolled, phone
     ]
 
 
-async def test_factor_is_turned_off_with_a_recovery_code(services, owner, enrolled):
+async def test_factor_is_disabled_with_a_recovery_code(services, owner, enrolled):
     left = await totp.disable(services, owner, enrolled[3])
 
     assert not left.has_totp
     assert not (await sign_in(services)).organiser.has_totp
 
 
-async def test_factor_is_not_turned_off_without_a_code(services, owner, enrolled, phone, sql):
+async def test_factor_is_not_disabled_by_a_wrong_code(services, owner, enrolled, phone, sql):
     used = phone.code()
     await sign_in(services, used)
     before = await sql.fetchrow(ORGANISER)
@@ -260,9 +260,7 @@ async def test_factor_is_not_turned_off_without_a_code(services, owner, enrolled
     assert await sql.fetchval("SELECT count(*) FROM recovery_code") == 10
 
 
-async def test_codes_stay_good_while_the_secret_of_the_service_is_changed(
-    services, enrolled, phone
-):
+async def test_codes_stay_valid_while_the_secret_is_rotated(services, enrolled, phone):
     changed = replace(services, secrets=Secrets(current="another" * 9, previous=SECRET))
     later = replace(services, secrets=Secrets(current="another" * 9))
 
@@ -272,7 +270,7 @@ async def test_codes_stay_good_while_the_secret_of_the_service_is_changed(
     await sign_in(later, enrolled[0])
 
 
-async def test_script_leaves_the_second_factor_alone(services, owner):
+async def test_api_token_cannot_manage_the_second_factor(services, owner):
     made = await api_tokens.create(services, owner, name="x", role=Role.OWNER, days=1)
     script = await accounts.authenticate(services, made.token)
 
@@ -286,12 +284,12 @@ async def test_script_leaves_the_second_factor_alone(services, owner):
 
 
 @pytest.mark.parametrize("found", [ANONYMOUS, SYSTEM])
-async def test_nobody_has_no_second_factor(services, found):
+async def test_anonymous_caller_is_refused(services, found):
     with pytest.raises(Unauthenticated):
         await totp.propose(services, found, PASSWORD)
 
 
-async def test_account_that_is_gone_has_no_second_factor(services, sql):
+async def test_deleted_account_is_refused(services, sql):
     found = await accounts.authenticate(services, (await new_session(services)).token)
     await sql.execute("DELETE FROM organiser")
 

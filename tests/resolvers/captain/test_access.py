@@ -1,4 +1,4 @@
-"""The team's secret while the service's own is changed."""
+"""Manage tokens while the service's secret is rotated."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from tests import factories
 NEW = "the next secret of the tests, long enough to be taken"
 
 
-async def test_tokens_of_the_previous_secret_are_good_while_it_is_accepted(services):
+async def test_token_of_the_previous_secret_is_accepted(services):
     registered = await register_team(services, factories.form(), key=None, request_id="request")
     during = replace(services, secrets=Secrets(current=NEW, previous=services.secrets.current))
     after = replace(services, secrets=Secrets(current=NEW))

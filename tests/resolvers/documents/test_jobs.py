@@ -1,4 +1,4 @@
-"""What becomes of stored files: moved with a decision, deleted in time, pruned."""
+"""Moves, deletion and expiry of stored files."""
 
 import os
 from dataclasses import replace
@@ -27,8 +27,8 @@ FOLDERS = {
 
 
 @pytest.fixture
-def stored(settings):
-    """Files by folder, without their names."""
+def files_by_folder(settings):
+    """Return the number of files by folder."""
 
     def count() -> dict[str, int]:
         root = settings.data_dir / "documents"
@@ -41,7 +41,7 @@ def stored(settings):
     return count
 
 
-async def registered(client, number: int = 0) -> str:
+async def create_team(client, number: int = 0) -> str:
     """The id of a team with two documents."""
     players = factories.players()
     proof = await upload(client, "IDENTITY_PROOF")
@@ -54,7 +54,7 @@ async def registered(client, number: int = 0) -> str:
 
 
 async def decide(services, sql, team_id: str, status: TeamStatus) -> None:
-    """What every decision writes."""
+    """Set a status and enqueue the move, as every decision does."""
     await sql.execute("UPDATE team SET status = $2 WHERE id = $1", team_id, status.value)
     await services.database.run(
         lambda connection: enqueue_move(connection, UUID(team_id), now=services.clock())
@@ -62,8 +62,8 @@ async def decide(services, sql, team_id: str, status: TeamStatus) -> None:
 
 
 @pytest.mark.parametrize("status", list(TeamStatus))
-async def test_files_follow_the_status_of_their_team(client, services, sql, stored, status):
-    team_id = await registered(client)
+async def test_files_follow_the_team_status(client, services, sql, stored, status):
+    team_id = await create_team(client)
     await decide(services, sql, team_id, status)
 
     await deliver_due(services, HANDLERS)
@@ -74,8 +74,8 @@ async def test_files_follow_the_status_of_their_team(client, services, sql, stor
     }
 
 
-async def test_decisions_in_any_order_end_where_the_team_is_now(client, services, sql, stored):
-    team_id = await registered(client)
+async def test_deliveries_in_any_order_end_in_the_present_folder(client, services, sql, stored):
+    team_id = await create_team(client)
     for status in (TeamStatus.CONFIRMED, TeamStatus.PENDING, TeamStatus.REJECTED):
         await decide(services, sql, team_id, status)
 
@@ -83,19 +83,19 @@ async def test_decisions_in_any_order_end_where_the_team_is_now(client, services
     await deliver_due(services, HANDLERS)
 
     assert stored() == {"rejected": 2}
-    assert await owed(sql) == 0
+    assert await pending_messages(sql) == 0
 
 
-async def owed(sql) -> int:
+async def pending_messages(sql) -> int:
     return await sql.fetchval(
         "SELECT count(*) FROM outbox_message WHERE finished_at IS NULL AND kind LIKE 'media.%'"
     )
 
 
-async def test_a_move_that_was_cut_off_after_the_file_is_finished(
+async def test_move_interrupted_before_recording_is_completed(
     client, services, sql, stored, settings
 ):
-    team_id = await registered(client)
+    team_id = await create_team(client)
     await decide(services, sql, team_id, TeamStatus.CONFIRMED)
     root = settings.data_dir / "documents"
     for path in (root / "pending").iterdir():
@@ -105,12 +105,12 @@ async def test_a_move_that_was_cut_off_after_the_file_is_finished(
     await deliver_due(services, HANDLERS)
 
     assert stored() == {"confirmed": 2}
-    assert await owed(sql) == 0
+    assert await pending_messages(sql) == 0
 
 
-async def test_what_nobody_claims_is_deleted_after_a_day(client, services, clock, sql, stored):
+async def test_unclaimed_upload_is_deleted_after_a_day(client, services, clock, sql, stored):
     await upload(client, "PASTOR_LETTER")
-    team_id = await registered(client)
+    team_id = await create_team(client)
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(hours=24))
     clock.advance(seconds=1)
 
@@ -121,10 +121,10 @@ async def test_what_nobody_claims_is_deleted_after_a_day(client, services, clock
     assert stored() == {"pending": 2}
     teams = await sql.fetch("SELECT team_id FROM document")
     assert [row["team_id"].hex for row in teams] == [team_id] * 2
-    assert await owed(sql) == 0
+    assert await pending_messages(sql) == 0
 
 
-async def test_what_is_younger_than_a_day_stays(client, services, clock, sql, stored):
+async def test_unclaimed_upload_younger_than_a_day_stays(client, services, clock, sql, stored):
     await upload(client, "PASTOR_LETTER")
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(hours=24))
 
@@ -134,8 +134,8 @@ async def test_what_is_younger_than_a_day_stays(client, services, clock, sql, st
     assert stored() == {"pending": 1}
 
 
-async def test_documents_are_kept_as_long_as_their_class(client, services, clock, sql, stored):
-    await registered(client)
+async def test_documents_expire_with_their_retention_class(client, services, clock, sql, stored):
+    await create_team(client)
     short = {**services.storage.retention, RetentionClass.IDENTITY: timedelta(days=30)}
     services = replace(services, storage=replace(services.storage, retention=short))
     await sql.execute("UPDATE document SET claimed_at = $1", clock.now - timedelta(days=31))
@@ -151,9 +151,7 @@ async def test_documents_are_kept_as_long_as_their_class(client, services, clock
     assert event["actor"] == "system"
 
 
-async def test_a_deletion_that_failed_is_made_up_for_by_the_next_prune(
-    client, services, clock, sql, stored
-):
+async def test_failed_deletion_is_repeated_by_the_next_prune(client, services, clock, sql, stored):
     await upload(client, "PASTOR_LETTER")
     await upload(client, "PHOTO")
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(days=2))
@@ -163,20 +161,18 @@ async def test_a_deletion_that_failed_is_made_up_for_by_the_next_prune(
     (held / "in the way").touch()
 
     await prune(services)
-    left = await owed(sql)
+    left = await pending_messages(sql)
     (held / "in the way").unlink()
     held.rmdir()
     clock.advance(hours=2)
     await prune(services)
 
-    assert (left, await owed(sql)) == (1, 0)
+    assert (left, await pending_messages(sql)) == (1, 0)
     assert stored() == {}
     assert await sql.fetchval("SELECT count(*) FROM document") == 0
 
 
-async def test_a_file_that_was_stored_but_never_confirmed_is_deleted(
-    client, services, clock, sql, stored
-):
+async def test_file_saved_but_not_marked_stored_is_deleted(client, services, clock, sql, stored):
     await upload(client, "PASTOR_LETTER")
     await sql.execute(
         "UPDATE document SET stored_at = NULL, created_at = $1", clock.now - timedelta(days=2)
@@ -188,7 +184,7 @@ async def test_a_file_that_was_stored_but_never_confirmed_is_deleted(
     assert await sql.fetchval("SELECT count(*) FROM document") == 0
 
 
-async def test_bytes_that_were_never_finished_are_deleted(client, services, settings):
+async def test_unfinished_upload_is_deleted(client, services, settings):
     content = sample_files.large_png(50_000)
     ticket = await open_upload(client, "PHOTO", content)
     await put_range(client, ticket, content, 0, 10_000)

@@ -1,4 +1,4 @@
-"""Several databases that share one store: none deletes what another has written."""
+"""Databases that share a store: none deletes files of another."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ COPY = "copy_of_a_test"
 
 @asynccontextmanager
 async def opened(services, url: str):
-    """The same service on another database, with the same store."""
+    """Services on another database with the same store."""
     database = Database(DatabaseOptions(url=url))
     try:
         yield replace(services, database=database)
@@ -36,7 +36,7 @@ async def opened(services, url: str):
 
 @pytest.fixture
 async def admin(cluster):
-    """A connection that makes databases; the copies of the test are gone afterwards."""
+    """A connection for creating databases; those of the test are dropped at the end."""
     connection = await asyncpg.connect(dsn(cluster.connected_url("icct26")))
     name = f"{COPY}_{connection.get_server_pid()}"
     yield connection, name
@@ -86,19 +86,19 @@ def copy(request):
     return request.param
 
 
-async def test_copy_deletes_nothing_that_the_original_writes_afterwards(
-    kept, store, sql, admin, copy, template, database_url
+async def test_copied_database_keeps_later_files_of_the_original(
+    stored_services, store, sql, admin, copy, template, database_url
 ):
     connection, name = admin
-    before = await add_document(sql, store, name=await create_storage_name(kept))
+    before = await add_document(sql, store, name=await create_storage_name(stored_services))
     store.add(f"pending/{before}")
     await sql.close()
     await copy(connection, name, template, database_url)
     url = make_url(database_url).set(database=name).render_as_string()
 
-    async with opened(kept, url) as other:
+    async with opened(stored_services, url) as other:
         # As the original saves a document: the copy has no row of it.
-        later, crashed = await create_storage_name(kept), await create_storage_name(kept)
+        later, crashed = await create_storage_name(stored_services), await create_storage_name(stored_services)
         for entry in (before, later, crashed):
             store.add(f"pending/{entry}")
             store.make_old(f"pending/{entry}")
@@ -110,15 +110,18 @@ async def test_copy_deletes_nothing_that_the_original_writes_afterwards(
         assert store.names() == sorted(f"pending/{entry}" for entry in (before, later, crashed))
 
 
-async def test_each_of_two_databases_deletes_its_own_orphans(
-    kept, store, admin, copy, template, database_url
+async def test_each_database_deletes_only_its_own_orphans(
+    stored_services, store, admin, copy, template, database_url
 ):
     connection, name = admin
-    await kept.database.close()
+    await stored_services.database.close()
     await copy(connection, name, template, database_url)
     url = make_url(database_url).set(database=name).render_as_string()
 
-    async with opened(kept, database_url) as first, opened(kept, url) as second:
+    async with (
+        opened(stored_services, database_url) as first,
+        opened(stored_services, url) as second,
+    ):
         names = [await create_storage_name(first), await create_storage_name(second), "0" * 32]
         for entry in names:
             store.add(f"rejected/{entry}")
@@ -134,13 +137,15 @@ async def test_each_of_two_databases_deletes_its_own_orphans(
 @pytest.mark.parametrize(
     "name", ["0" * 32, "f" * 16, "0123456789abcdef" * 4, "a" * 20, "deadbeef" * 4]
 )
-async def test_file_of_before_is_reported_and_stays_until_its_document_goes(kept, store, sql, name):
+async def test_untagged_file_is_foreign_and_stays_with_its_document(
+    stored_services, store, sql, name
+):
     store.add(f"confirmed/{name}")
     store.make_old(f"confirmed/{name}")
-    (without_row,) = (await diagnose(kept)).comparisons
-    gone = await clear_orphans(kept)
+    (without_row,) = (await diagnose(stored_services)).comparisons
+    gone = await clear_orphans(stored_services)
     await add_document(sql, store, folder="confirmed", name=name)
-    (with_row,) = (await diagnose(kept)).comparisons
+    (with_row,) = (await diagnose(stored_services)).comparisons
 
     assert (without_row.foreign, without_row.orphans, gone) == (1, (), 0)
     assert (with_row.foreign, with_row.missing) == (0, ())
@@ -148,18 +153,18 @@ async def test_file_of_before_is_reported_and_stays_until_its_document_goes(kept
     assert await delete_everywhere(store.media, name)
 
 
-async def test_ordinary_user_reads_the_tag_and_one_without_the_right_deletes_nothing(
-    kept, store, admin, database_url
+async def test_user_without_access_to_the_tag_deletes_nothing(
+    stored_services, store, admin, database_url
 ):
     connection, name = admin
     await connection.execute(f'CREATE ROLE "{name}" LOGIN NOSUPERUSER')
     await connection.execute(f'GRANT pg_read_all_data TO "{name}"')
     url = database_url.replace("//postgres@", f"//{name}@")
-    own = await create_storage_name(kept)
+    own = await create_storage_name(stored_services)
     store.add(f"pending/{own}")
     store.make_old(f"pending/{own}")
 
-    async with opened(kept, url) as ordinary:
+    async with opened(stored_services, url) as ordinary:
         tag = await ordinary.database.run(storage_tag)
         (found,) = (await diagnose(ordinary)).comparisons
         assert (own[:TAG_DIGITS], found.orphans) == (tag, (own,))
@@ -185,7 +190,9 @@ async def denied(function: str, url: str):
         await connection.close()
 
 
-async def test_transaction_goes_on_after_the_tag_was_refused(kept, admin, database_url):
+async def test_transaction_continues_after_access_to_the_tag_is_denied(
+    stored_services, admin, database_url
+):
     connection, name = admin
     await connection.execute(f'CREATE ROLE "{name}" LOGIN NOSUPERUSER')
 
@@ -193,5 +200,5 @@ async def test_transaction_goes_on_after_the_tag_was_refused(kept, admin, databa
         return await storage_tag(connection), await connection.scalar(text("SELECT 1"))
 
     url = database_url.replace("//postgres@", f"//{name}@")
-    async with opened(kept, url) as other, denied("pg_control_system()", database_url):
+    async with opened(stored_services, url) as other, denied("pg_control_system()", database_url):
         assert await other.database.run(work) == (None, 1)

@@ -1,4 +1,4 @@
-"""Files that wait too long: their sender is told to come back, their bytes stay."""
+"""Uploads that take too long: the client is told to retry, and the bytes stay."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -32,7 +32,7 @@ async def chunks(content: bytes):
 
 
 async def send(services, ticket, content: bytes = CONTENT, *, client: str = "captain"):
-    """The whole file, or none of its bytes once all are there."""
+    """Send the whole file, or nothing if all bytes have been received."""
     now = await uploads.upload_progress(services, ticket)
     piece = None if content else ByteRange(start=len(CONTENT), end=len(CONTENT))
     return await uploads.receive(services, ticket, now, chunks(content), piece, client=client)
@@ -51,7 +51,7 @@ def opened(services, content: bytes = CONTENT):
 
 @pytest.fixture
 async def busy():
-    """Takes every turn of services, until it is left."""
+    """Take every turn of the inspection queue until exit."""
     async with AsyncExitStack() as stack:
 
         async def take_all(services):
@@ -71,7 +71,7 @@ async def busy():
         (LONG, SHORT, "The file has arrived and is not stored yet. Try again in a moment."),
     ],
 )
-async def test_file_that_waits_too_long_is_refused_and_goes_on_later(
+async def test_upload_that_waits_too_long_is_refused_and_succeeds_later(
     services, sql, busy, patience, finish, message, processes
 ):
     hurried = patient(services, patience=patience, finish=finish, processes=processes)
@@ -94,7 +94,7 @@ async def test_file_that_waits_too_long_is_refused_and_goes_on_later(
     assert turns(hurried.storage.inspection).running == 0
 
 
-async def test_files_of_one_client_that_wait_in_a_row_are_all_refused_in_time(services, busy):
+async def test_queued_uploads_of_one_client_are_all_refused_in_time(services, busy):
     hurried = patient(services, patience=SHORT, finish=LONG)
     stack = await busy(hurried)
     tickets = [opened(hurried) for _ in range(6)]
@@ -110,7 +110,7 @@ async def test_files_of_one_client_that_wait_in_a_row_are_all_refused_in_time(se
     assert [one.is_new for one in stored] == [True] * 6
 
 
-async def test_repeat_behind_one_that_waits_is_refused_in_time_too(services, busy):
+async def test_retry_during_a_waiting_upload_is_refused_in_time(services, busy):
     slow = patient(services, patience=LONG, finish=LONG)
     stack = await busy(slow)
     ticket = opened(slow)
@@ -126,12 +126,12 @@ async def test_repeat_behind_one_that_waits_is_refused_in_time_too(services, bus
 
 
 @pytest.mark.parametrize("store", ["cloudinary"], indirect=True)
-async def test_store_that_hangs_is_not_waited_for_and_gets_the_file_later(
-    kept, store, stand_in, sql
+async def test_hanging_store_is_not_awaited_and_receives_the_file_later(
+    stored_services, store, stand_in, sql
 ):
     stand_in.held = {"upload"}
     stand_in.gate.clear()
-    hurried = patient(kept, patience=LONG, finish=2)
+    hurried = patient(stored_services, patience=LONG, finish=2)
     ticket = opened(hurried)
 
     with pytest.raises(ServiceUnavailable) as refused:
@@ -139,7 +139,7 @@ async def test_store_that_hangs_is_not_waited_for_and_gets_the_file_later(
     row = await sql.fetchrow("SELECT stored_at, storage_name FROM document")
     standing = await uploads.upload_progress(hurried, ticket)
     stand_in.gate.set()
-    after = await send(kept, ticket, b"")
+    after = await send(stored_services, ticket, b"")
 
     assert refused.value.retry_after_seconds == 10
     assert (row["stored_at"], standing.offset) == (None, len(CONTENT))

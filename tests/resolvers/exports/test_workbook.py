@@ -1,4 +1,4 @@
-"""Workbooks on a disk that refuses them."""
+"""Workbooks on a full disk."""
 
 from dataclasses import replace
 from zoneinfo import ZoneInfo
@@ -15,13 +15,13 @@ from resolvers.exports.workbook import Workbook
 from resolvers.security.signed_links import SignedLink
 
 
-async def test_a_disk_that_refuses_the_whole_file_is_told(tmp_path):
+async def test_full_disk_during_the_export_raises_storage_unavailable(tmp_path):
     with pytest.raises(StorageUnavailable):
         async with Workbook.open(tmp_path) as workbook:
             workbook.path.mkdir()
 
 
-async def test_none_is_begun_on_a_disk_that_is_nearly_full(services, tmp_path):
+async def test_no_workbook_is_started_on_a_nearly_full_disk(services, tmp_path):
     full = UploadBuffer(tmp_path / "uploads", min_free_bytes=2**62)
     services = replace(services, storage=replace(services.storage, upload_buffer=full))
     folder = tmp_path / "scratch"

@@ -1,3 +1,5 @@
+"""Diagnosis, pruning and the hourly comparison of stores."""
+
 import asyncio
 from dataclasses import replace
 
@@ -15,7 +17,7 @@ from tests import factories
 from tests.accounts import new_caller
 
 
-async def test_counts_that_are_right_show_no_drift(services):
+async def test_correct_counters_show_no_drift(services):
     await register_team(services, factories.form(), key=None, request_id="request")
 
     found = await diagnose(services)
@@ -23,7 +25,7 @@ async def test_counts_that_are_right_show_no_drift(services):
     assert (found.drift, found.store, found.stores_away) == ([], "folder", ())
 
 
-async def test_counts_that_are_wrong_are_named(services, sql):
+async def test_wrong_counters_are_reported(services, sql):
     team = (await register_team(services, factories.form(), key=None, request_id="request")).team
     await sql.execute("UPDATE team SET status = 'REJECTED'")
 
@@ -36,7 +38,7 @@ async def test_counts_that_are_wrong_are_named(services, sql):
     }
 
 
-async def test_expired_keys_are_forgotten_and_others_kept(services, sql, clock):
+async def test_only_expired_idempotency_keys_are_deleted(services, sql, clock):
     await register_team(services, factories.form(0), key="key of yesterday", request_id="request")
     clock.advance(hours=1)
     await register_team(services, factories.form(1), key="key of today", request_id="request")
@@ -48,7 +50,7 @@ async def test_expired_keys_are_forgotten_and_others_kept(services, sql, clock):
     assert await sql.fetchval("SELECT key FROM idempotency_record") == "key of today"
 
 
-async def test_sessions_and_api_tokens_that_have_ended_are_forgotten(services, sql, clock):
+async def test_expired_sessions_and_api_tokens_are_deleted(services, sql, clock):
     made = await api_tokens.create(
         services, await new_caller(services), name="export", role=Role.VIEWER, days=1
     )
@@ -63,7 +65,7 @@ async def test_sessions_and_api_tokens_that_have_ended_are_forgotten(services, s
     assert await sql.fetchval("SELECT count(*) FROM organiser") == 1
 
 
-async def test_a_store_that_does_not_work_is_named(services, settings):
+async def test_unavailable_store_is_reported(services, settings):
     (settings.data_dir / "documents").write_bytes(b"a file where the folder should be")
 
     found = await diagnose(services)
@@ -72,8 +74,8 @@ async def test_a_store_that_does_not_work_is_named(services, settings):
 
 
 @pytest.fixture
-def listed(services, stand_in):
-    """Services with a Cloudinary store; stand_in counts three calls for one listing."""
+def cloudinary_services(services, stand_in):
+    """Services with a Cloudinary store; `stand_in` counts three calls for one listing."""
     guard = ServiceGuard(
         "cloudinary",
         ServiceGuardOptions(attempts=3, retry_wait_seconds=0),
@@ -85,19 +87,19 @@ def listed(services, stand_in):
     return replace(services, storage=storage)
 
 
-async def test_store_is_listed_by_one_of_many_processes_in_an_hour(listed, stand_in, clock):
+async def test_store_is_listed_once_an_hour_by_all_processes(cloudinary_services, stand_in, clock):
     counts = []
     for minutes in (0, 1, 58, 1, 59, 1):
         clock.advance(minutes=minutes)
-        await asyncio.gather(*(run_maintenance(listed) for _ in range(5)))
+        await asyncio.gather(*(run_maintenance(cloudinary_services) for _ in range(5)))
         counts.append(stand_in.total_calls)
 
     assert counts == [3, 3, 3, 6, 6, 9]
 
 
 @pytest.mark.parametrize("table", ["organiser_session", "idempotency_record"])
-async def test_store_is_not_listed_again_while_another_part_fails(
-    listed, stand_in, sql, clock, table
+async def test_store_is_not_listed_again_while_another_step_fails(
+    cloudinary_services, stand_in, sql, clock, table
 ):
     await sql.execute(
         "INSERT INTO idempotency_record (operation, key, fingerprint, team_id, expires_at)"
@@ -113,7 +115,7 @@ async def test_store_is_not_listed_again_while_another_part_fails(
     try:
         for _ in range(10):
             with pytest.raises(Exception, match="made to fail"):
-                await run_maintenance(listed)
+                await run_maintenance(cloudinary_services)
             clock.advance(minutes=1)
     finally:
         await sql.execute("DROP FUNCTION fail() CASCADE")
@@ -122,13 +124,13 @@ async def test_store_is_not_listed_again_while_another_part_fails(
 
 
 @pytest.mark.parametrize("mood", ["420", "429", "500", "503", "page", "401"])
-async def test_store_that_refuses_to_be_listed_is_not_asked_again_within_the_hour(
-    listed, stand_in, clock, mood
+async def test_store_that_refuses_a_listing_is_not_asked_again_within_the_hour(
+    cloudinary_services, stand_in, clock, mood
 ):
     stand_in.mood = mood
     for _ in range(10):
-        await run_maintenance(listed)
+        await run_maintenance(cloudinary_services)
         clock.advance(minutes=5)
 
     assert stand_in.total_calls == 1
-    assert listed.storage.primary_store.guard.state == BreakerState.CLOSED
+    assert cloudinary_services.storage.primary_store.guard.state == BreakerState.CLOSED

@@ -1,4 +1,4 @@
-"""Whoever asks for measures is not kept waiting by the database."""
+"""Metrics collection with slow databases and late messages."""
 
 import asyncio
 from dataclasses import replace
@@ -20,7 +20,7 @@ SOON = 0.05
 
 @pytest.fixture
 async def busy(services, database_url):
-    """Services whose only connection is taken, by a unit of work that never ends."""
+    """Services whose only connection is taken by a transaction that never ends."""
     options = DatabaseOptions(
         url=database_url, pool_size=1, max_overflow=0, pool_timeout_seconds=3_600
     )
@@ -39,7 +39,7 @@ async def busy(services, database_url):
     await database.close()
 
 
-async def test_outbox_that_cannot_be_read_in_time_keeps_its_measure(services, busy, clock, sql):
+async def test_outbox_gauges_keep_their_values_if_the_database_is_busy(services, busy, clock, sql):
     await sql.execute(
         "INSERT INTO outbox_message (id, kind, payload, created_at, due_at)"
         " VALUES (gen_random_uuid(), 'media.move', '{}', now(), $1)",
@@ -54,7 +54,7 @@ async def test_outbox_that_cannot_be_read_in_time_keeps_its_measure(services, bu
     assert SCRAPE_TIME_REGISTRY.get_sample_value("database_connections", {"state": "in_use"}) == 1
 
 
-async def owe(services, kind: str = "media.move", *, due_in: float = 0) -> None:
+async def enqueue(services, kind: str = "media.move", *, due_in: float = 0) -> None:
     now = services.clock()
     due_at = now + timedelta(seconds=due_in)
     add = partial(outbox.add, kind=kind, payload={}, now=now, due_at=due_at)
@@ -71,25 +71,21 @@ async def lateness(services) -> float:
     "error",
     [StorageUnavailable(), StorageUnavailable(retry_after_seconds=3_000), MailUnavailable()],
 )
-async def test_message_whose_handler_always_fails_is_late_since_it_was_written(
-    services, clock, kind, error
-):
+async def test_lateness_of_a_failing_message_counts_from_its_creation(services, clock, kind, error):
     async def fail(_services, _message):
         raise error
 
     began = clock.now
-    await owe(services, kind)
+    await enqueue(services, kind)
     for _ in range(6):
         clock.advance(seconds=3_600)
         assert await deliver_due(services, dict.fromkeys(metrics.HANDLERS, fail)) == 1
         assert await lateness(services) == (clock.now - began).total_seconds()
 
 
-async def test_message_is_not_late_before_it_is_due_and_no_more_once_it_is_settled(
-    services, clock, sql
-):
-    await owe(services, due_in=60)
-    await owe(services, "mail.confirmed")
+async def test_message_is_late_only_between_due_and_done(services, clock, sql):
+    await enqueue(services, due_in=60)
+    await enqueue(services, "mail.confirmed")
     early = await lateness(services)
     clock.advance(seconds=90)
     late = await lateness(services)
@@ -105,16 +101,16 @@ async def test_message_is_not_late_before_it_is_due_and_no_more_once_it_is_settl
     assert (early, late, claimed, await lateness(services)) == (0, 30, 90, 0)
 
 
-async def test_longest_wait_of_several_messages_counts(services, clock, sql):
+async def test_lateness_is_that_of_the_oldest_message(services, clock, sql):
     for seconds in (100, 50, 25):
-        await owe(services)
+        await enqueue(services)
         clock.advance(seconds=seconds)
     await sql.execute("UPDATE outbox_message SET attempts = 1, due_at = due_at + interval '1 day'")
 
     assert await lateness(services) == 175
 
 
-async def test_reading_that_took_too_long_is_given_up(busy):
+async def test_slow_read_is_cancelled(busy):
     before = asyncio.all_tasks()
 
     await metrics.collect(busy, timeout_seconds=SOON)

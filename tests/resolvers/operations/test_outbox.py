@@ -1,4 +1,4 @@
-"""Deliveries: what is run, when it is run again, when no more."""
+"""Delivery, retries and dead letters of the outbox."""
 
 import asyncio
 from datetime import timedelta
@@ -17,8 +17,8 @@ PRIVATE = "Anand Kumar"
 
 
 @pytest.fixture
-def owe(services, clock):
-    """Adds messages with these numbers, each due 1 ms after the one before, the last one now."""
+def enqueue(services, clock):
+    """Add messages with these numbers, each due 1 ms after the one before, the last one now."""
 
     async def owe_messages(*numbers, kind=KIND):
         for place, number in enumerate(numbers, start=1 - len(numbers)):
@@ -29,8 +29,8 @@ def owe(services, clock):
     return owe_messages
 
 
-class Delivered(list):
-    """A handler that remembers what it delivered, and fails with `error` while it has one."""
+class RecordingHandler(list):
+    """A handler that records deliveries and fails with `error` if it is set."""
 
     error = None
 
@@ -41,7 +41,7 @@ class Delivered(list):
 
 
 async def state(sql):
-    """What the only message has become."""
+    """Return the state of the only message."""
     [row] = await sql.fetch(
         "SELECT due_at, attempts, finished_at, dead_at, failure FROM outbox_message"
     )
@@ -63,7 +63,7 @@ def events(logs):
 
 
 async def test_message_is_delivered_once_and_finished(services, sql, clock, owe):
-    delivered = Delivered()
+    delivered = RecordingHandler()
     await owe(26)
 
     with capture_logs() as logs:
@@ -76,9 +76,7 @@ async def test_message_is_delivered_once_and_finished(services, sql, clock, owe)
     assert events(logs) == [("outbox_message_delivered", "info", 1)]
 
 
-async def test_handler_runs_outside_a_transaction_on_a_message_that_is_claimed(
-    services, sql, clock, owe
-):
+async def test_handler_runs_outside_a_transaction_on_a_leased_message(services, sql, clock, owe):
     seen = []
 
     async def look(_services, message):
@@ -96,7 +94,7 @@ async def test_handler_runs_outside_a_transaction_on_a_message_that_is_claimed(
     assert seen == [(1, 0, leased | unsettled)]
 
 
-async def test_four_are_delivered_at_once_and_no_more(services, owe):
+async def test_at_most_four_messages_are_delivered_at_once(services, owe):
     four, running, most = asyncio.Barrier(4), 0, 0
 
     async def wait_for_three_others(_services, _message):
@@ -112,16 +110,16 @@ async def test_four_are_delivered_at_once_and_no_more(services, owe):
     assert most == 4
 
 
-async def test_longest_due_is_delivered_first(services, owe):
-    delivered = Delivered()
+async def test_message_due_longest_is_delivered_first(services, owe):
+    delivered = RecordingHandler()
     await owe(3, 1, 2)
 
     assert await deliver_due(services, {KIND: delivered}, limit=1) == 3
     assert delivered == [3, 1, 2]
 
 
-async def test_each_kind_goes_to_its_handler_and_others_stay(services, sql, owe):
-    moved, deleted = Delivered(), Delivered()
+async def test_each_kind_goes_to_its_handler_and_unhandled_kinds_stay(services, sql, owe):
+    moved, deleted = RecordingHandler(), RecordingHandler()
     await owe(1)
     await owe(2, kind="file.delete")
     await owe(3, kind="mail.team_received")
@@ -132,10 +130,10 @@ async def test_each_kind_goes_to_its_handler_and_others_stay(services, sql, owe)
     assert await attempts(sql) == [(1, 1, True), (2, 1, True), (3, 0, False)]
 
 
-async def test_failures_are_repeated_at_doubled_intervals_until_the_sixteenth(
+async def test_failures_are_retried_with_doubled_waits_up_to_sixteen_attempts(
     services, sql, clock, owe
 ):
-    delivered, waits = Delivered(), []
+    delivered, waits = RecordingHandler(), []
     delivered.error = ValueError(PRIVATE)
     await owe(1)
 
@@ -157,8 +155,8 @@ async def test_failures_are_repeated_at_doubled_intervals_until_the_sixteenth(
     assert PRIVATE not in str(settled)
 
 
-async def test_message_is_not_tried_before_its_wait_is_over(services, clock, owe):
-    delivered = Delivered()
+async def test_message_is_not_retried_before_its_wait_is_over(services, clock, owe):
+    delivered = RecordingHandler()
     delivered.error = StorageUnavailable(retry_after_seconds=0)
     await owe(1)
     await deliver_due(services, {KIND: delivered}, policy=STEADY)
@@ -173,8 +171,8 @@ async def test_message_is_not_tried_before_its_wait_is_over(services, clock, owe
     assert delivered == [1]
 
 
-async def test_dead_letter_is_never_tried_again(services, clock, owe):
-    delivered = Delivered()
+async def test_dead_letter_is_never_retried(services, clock, owe):
+    delivered = RecordingHandler()
     delivered.error = Undeliverable()
     await owe(1)
     await deliver_due(services, {KIND: delivered})
@@ -185,7 +183,7 @@ async def test_dead_letter_is_never_tried_again(services, clock, owe):
     assert delivered == []
 
 
-def test_wait_grows_to_an_hour_and_loses_up_to_a_fifth():
+def test_wait_grows_to_an_hour_and_jitter_shortens_it_by_up_to_a_fifth():
     at_most, at_least = RetryPolicy(jitter=lambda: 0), RetryPolicy(jitter=lambda: 1)
 
     longest = [at_most.retry_after(n, ValueError()).total_seconds() for n in (9, 10, 11, 30)]
@@ -205,12 +203,12 @@ def test_wait_grows_to_an_hour_and_loses_up_to_a_fifth():
         (ServiceUnavailable(), 1, 5),
     ],
 )
-def test_wait_is_at_least_what_the_error_asks_for(error, attempt, seconds):
+def test_wait_is_at_least_the_errors_retry_after(error, attempt, seconds):
     assert STEADY.retry_after(attempt, error) == timedelta(seconds=seconds)
 
 
-async def test_refusal_of_a_service_is_kept_by_its_code(services, sql, clock, owe):
-    delivered = Delivered()
+async def test_domain_error_is_recorded_by_its_code(services, sql, clock, owe):
+    delivered = RecordingHandler()
     delivered.error = StorageUnavailable(PRIVATE)
     await owe(1)
 
@@ -232,8 +230,10 @@ async def test_refusal_of_a_service_is_kept_by_its_code(services, sql, clock, ow
         (StorageUnavailable(PRIVATE), "STORAGE_UNAVAILABLE"),
     ],
 )
-async def test_undeliverable_dies_at_once(services, sql, owe, cause, failure):
-    delivered = Delivered()
+async def test_undeliverable_message_becomes_a_dead_letter_at_once(
+    services, sql, owe, cause, failure
+):
+    delivered = RecordingHandler()
     delivered.error = Undeliverable(PRIVATE)
     delivered.error.__cause__ = cause
     await owe(1)
@@ -247,7 +247,7 @@ async def test_undeliverable_dies_at_once(services, sql, owe, cause, failure):
     assert PRIVATE not in str(logs)
 
 
-async def test_handler_that_breaks_is_logged_with_its_error_and_hinders_no_other(
+async def test_unexpected_exception_is_logged_and_does_not_affect_other_messages(
     services, sql, owe
 ):
     async def break_at_two(_services, message):
@@ -266,7 +266,7 @@ async def test_handler_that_breaks_is_logged_with_its_error_and_hinders_no_other
     assert (broken["log_level"], broken["exc_info"]) == ("error", True)
 
 
-async def test_handler_has_half_the_lease(services, sql, owe):
+async def test_handler_is_cancelled_after_half_the_lease(services, sql, owe):
     forever = asyncio.Event()
 
     async def hang(_services, _message):
@@ -279,10 +279,10 @@ async def test_handler_has_half_the_lease(services, sql, owe):
     assert (failed["failure"], failed["attempts"]) == ("TimeoutError", 1)
 
 
-async def test_message_that_outlives_sixteen_processes_is_buried_unopened(
+async def test_message_leased_sixteen_times_becomes_a_dead_letter_without_delivery(
     services, sql, clock, owe
 ):
-    delivered = Delivered()
+    delivered = RecordingHandler()
     await owe(1)
     await sql.execute("UPDATE outbox_message SET attempts = 16")
 
@@ -293,7 +293,7 @@ async def test_message_that_outlives_sixteen_processes_is_buried_unopened(
     assert delivered == []
 
 
-async def test_stop_is_heeded_between_two_messages(services, sql, owe):
+async def test_stop_ends_delivery_between_batches(services, sql, owe):
     stop = asyncio.Event()
 
     async def deliver_and_stop(_services, message):
@@ -307,7 +307,7 @@ async def test_stop_is_heeded_between_two_messages(services, sql, owe):
     assert await attempts(sql) == [(1, 1, True), (2, 1, True), (3, 0, False), (4, 0, False)]
 
 
-async def test_what_is_under_way_when_stopped_is_carried_out(services, sql, owe):
+async def test_delivery_in_progress_is_finished_after_stop(services, sql, owe):
     stop = asyncio.Event()
 
     async def deliver_after_the_stop(_services, message):
@@ -321,8 +321,8 @@ async def test_what_is_under_way_when_stopped_is_carried_out(services, sql, owe)
     assert [finished for _, _, finished in await attempts(sql)] == [True] * 4 + [False]
 
 
-async def test_process_that_outstays_its_lease_changes_nothing(services, sql, clock, owe):
-    on_time = Delivered()
+async def test_process_with_an_expired_lease_changes_nothing(services, sql, clock, owe):
+    on_time = RecordingHandler()
     on_time.error = Undeliverable()
 
     async def outstay_the_lease(_services, _message):

@@ -1,4 +1,4 @@
-"""The loop: when it wakes, how long it waits, what it outlasts."""
+"""The delivery loop: wake-ups, waits, and recovery from failures."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ LISTENERS = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AN
 
 
 class Inbox:
-    """What was delivered; `arrived` waits for more."""
+    """A handler that records deliveries; `arrived` waits for them."""
 
     def __init__(self):
         self.numbers = []
@@ -54,8 +54,8 @@ class Inbox:
         assert self.numbers == list(numbers)
 
 
-class Waits:
-    """The loop's waits: each passes at once on the clock; `then` may act in between."""
+class FakeWaits:
+    """Waits that pass at once on the fake clock; `then` may act in between."""
 
     def __init__(self, clock, *, last, then=None):
         self.seconds = []
@@ -72,8 +72,8 @@ class Waits:
             stop.set()
 
 
-class Dozing:
-    """Waits for events alone, however long the loop meant to wait; `is_asleep` while it does."""
+class EventWaits:
+    """Waits for events only, ignoring the timeout; `is_asleep` is true meanwhile."""
 
     is_asleep = False
     naps = 0
@@ -88,14 +88,14 @@ class Dozing:
         await wait_until(lambda: self.is_asleep, "the loop waits")
 
 
-async def owe(database, number, now):
+async def enqueue(database, number, now):
     values = {"kind": KIND, "payload": {"number": number}, "now": now}
     await database.run(partial(outbox.add, **values))
 
 
 @asynccontextmanager
-async def running(services, handlers, policy) -> AsyncGenerator[asyncio.Event]:
-    """The outbox runs inside, and is stopped at the end if nobody did so before."""
+async def running_outbox(services, handlers, policy) -> AsyncGenerator[asyncio.Event]:
+    """Run the outbox; stop it on exit if it is still running."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(run_outbox(services, handlers, stop, policy=policy))
@@ -113,7 +113,7 @@ async def proxy(database_url):
 
 @pytest.fixture
 async def proxied(services, proxy):
-    """The services behind the proxy."""
+    """Services behind the proxy."""
     database = Database(DatabaseOptions(url=proxy.url))
     yield replace(services, database=database)
     await database.close()
@@ -134,8 +134,8 @@ async def test_loop_sleeps_until_the_next_attempt_is_due(services, clock):
         attempts.append((message.attempts, clock()))
         raise StorageUnavailable(retry_after_seconds=0)
 
-    waits, start = Waits(clock, last=16), clock()
-    await owe(services.database, 1, start)
+    waits, start = FakeWaits(clock, last=16), clock()
+    await enqueue(services.database, 1, start)
     await loop(services, {KIND: fail}, waits, poll_seconds=3600)
 
     assert waits.seconds == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, *[3600] * 6]
@@ -145,23 +145,23 @@ async def test_loop_sleeps_until_the_next_attempt_is_due(services, clock):
     ]
 
 
-async def test_loop_looks_every_30_seconds_when_nobody_wakes_it(services, clock):
+async def test_loop_polls_every_30_seconds_without_notifications(services, clock):
     inbox = Inbox()
 
     async def owe_after_the_second(number):
         if number == 2:
-            await owe(services.database, 26, clock())
+            await enqueue(services.database, 26, clock())
 
-    waits = Waits(clock, last=4, then=owe_after_the_second)
+    waits = FakeWaits(clock, last=4, then=owe_after_the_second)
     await loop(services, inbox.handlers, waits)
 
     assert waits.seconds == [30, 30, 30, 30]
     assert inbox.numbers == [26]
 
 
-async def test_what_another_process_is_claiming_is_looked_for_a_moment_later(services, clock, sql):
-    inbox, waits = Inbox(), Waits(clock, last=1)
-    await owe(services.database, 26, clock())
+async def test_message_leased_by_another_process_is_polled_for_soon(services, clock, sql):
+    inbox, waits = Inbox(), FakeWaits(clock, last=1)
+    await enqueue(services.database, 26, clock())
 
     async with sql.transaction():
         await sql.execute("SELECT FROM outbox_message FOR UPDATE")
@@ -170,7 +170,7 @@ async def test_what_another_process_is_claiming_is_looked_for_a_moment_later(ser
     assert (inbox.numbers, waits.seconds) == ([], [0.1])
 
 
-async def test_notice_during_a_delivery_is_not_lost(services, clock):
+async def test_notification_during_a_delivery_is_not_lost(services, clock):
     inbox, stop, wake = Inbox(), asyncio.Event(), asyncio.Event()
 
     async def hear_of_more(_services, _message):
@@ -180,7 +180,7 @@ async def test_notice_during_a_delivery_is_not_lost(services, clock):
         inbox.numbers.append(wake.is_set())
         stop.set()
 
-    await owe(services.database, 1, clock())
+    await enqueue(services.database, 1, clock())
     await deliver_continuously(
         services,
         {KIND: hear_of_more},
@@ -193,35 +193,35 @@ async def test_notice_during_a_delivery_is_not_lost(services, clock):
     assert inbox.numbers == [True]
 
 
-async def test_notice_wakes_the_loop(services, clock):
-    inbox, doze = Inbox(), Dozing()
+async def test_notification_wakes_the_loop(services, clock):
+    inbox, doze = Inbox(), EventWaits()
 
-    async with running(services, inbox.handlers, RetryPolicy(wait=doze)):
+    async with running_outbox(services, inbox.handlers, RetryPolicy(wait=doze)):
         await doze.fell_asleep()
         for number in range(5):
-            await owe(services.database, number, clock())
+            await enqueue(services.database, number, clock())
             await inbox.arrived(*range(number + 1))
 
 
-async def test_messages_of_other_kinds_wake_nobody(services, clock):
-    inbox, dozing = Inbox(), Dozing()
-    async with running(services, inbox.handlers, RetryPolicy(wait=dozing)):
+async def test_messages_of_other_kinds_do_not_wake_the_loop(services, clock):
+    inbox, dozing = Inbox(), EventWaits()
+    async with running_outbox(services, inbox.handlers, RetryPolicy(wait=dozing)):
         await dozing.fell_asleep()
-        await owe(services.database, 1, clock.now)
+        await enqueue(services.database, 1, clock.now)
         await inbox.arrived(1)
         await dozing.fell_asleep()
         before = dozing.naps
 
         mail = {"kind": "mail.team_received", "payload": {}, "now": clock.now}
         await services.database.run(partial(outbox.add, **mail))
-        await owe(services.database, 2, clock.now)
+        await enqueue(services.database, 2, clock.now)
         await inbox.arrived(1, 2)
         await dozing.fell_asleep()
 
     assert dozing.naps == before + 1
 
 
-async def test_behind_pgbouncer_nobody_listens_and_the_loop_polls(services, database_url, clock):
+async def test_loop_polls_without_listening_behind_pgbouncer(services, database_url, clock):
     database = Database(DatabaseOptions(url=database_url, pgbouncer=True))
     inbox, polled, waits = Inbox(), asyncio.Event(), []
 
@@ -229,11 +229,11 @@ async def test_behind_pgbouncer_nobody_listens_and_the_loop_polls(services, data
         waits.append(seconds)
         await polled.wait()
 
-    async with running(
+    async with running_outbox(
         replace(services, database=database), inbox.handlers, RetryPolicy(wait=wait_for_the_poll)
     ) as stop:
         await wait_until(lambda: waits, "the loop waits")
-        await owe(services.database, 26, clock())
+        await enqueue(services.database, 26, clock())
         assert await listeners(database_url) == 0
         assert (waits, inbox.numbers) == ([30], [])
         polled.set()
@@ -242,9 +242,9 @@ async def test_behind_pgbouncer_nobody_listens_and_the_loop_polls(services, data
 
 
 async def test_stopped_loop_leaves_no_connection(services, database_url):
-    doze = Dozing()
+    doze = EventWaits()
 
-    async with running(services, Inbox().handlers, RetryPolicy(wait=doze)):
+    async with running_outbox(services, Inbox().handlers, RetryPolicy(wait=doze)):
         await wait_until(partial(listeners, database_url), "somebody listens")
 
     async def nobody_listens():
@@ -268,22 +268,25 @@ async def test_cancelled_loop_leaves_no_connection(services, database_url):
 
 
 async def test_stop_ends_a_wait_at_once(services):
-    doze = Dozing()
+    doze = EventWaits()
 
-    async with asyncio.timeout(60), running(services, Inbox().handlers, RetryPolicy(wait=doze)):
+    async with (
+        asyncio.timeout(60),
+        running_outbox(services, Inbox().handlers, RetryPolicy(wait=doze)),
+    ):
         await doze.fell_asleep()
 
 
-async def test_database_that_is_away_is_asked_less_and_less_often(proxy, proxied, services, clock):
+async def test_unavailable_database_is_polled_with_backoff(proxy, proxied, services, clock):
     inbox = Inbox()
-    await owe(services.database, 26, clock())
+    await enqueue(services.database, 26, clock())
 
     async def come_back_and_go_again(number):
         proxy.connect_response = None if number in (7, 8) else STARTING_UP
         proxy.close_connections()
 
     proxy.connect_response = STARTING_UP
-    waits = Waits(clock, last=10, then=come_back_and_go_again)
+    waits = FakeWaits(clock, last=10, then=come_back_and_go_again)
     with capture_logs() as logs:
         await loop(proxied, inbox.handlers, waits)
 
@@ -296,9 +299,9 @@ async def test_database_that_is_away_is_asked_less_and_less_often(proxy, proxied
     assert sum(entry["event"] == "background_task_recovered" for entry in logs) == 1
 
 
-async def test_loop_outlasts_what_nobody_thought_of(services, clock, sql):
+async def test_loop_survives_unexpected_exceptions(services, clock, sql):
     inbox = Inbox()
-    await owe(services.database, 26, clock())
+    await enqueue(services.database, 26, clock())
     await sql.execute("ALTER TABLE outbox_message RENAME TO gone")
 
     async def come_back(number):
@@ -306,7 +309,7 @@ async def test_loop_outlasts_what_nobody_thought_of(services, clock, sql):
             await sql.execute("ALTER TABLE gone RENAME TO outbox_message")
 
     with capture_logs() as logs:
-        await loop(services, inbox.handlers, Waits(clock, last=3, then=come_back))
+        await loop(services, inbox.handlers, FakeWaits(clock, last=3, then=come_back))
 
     assert inbox.numbers == [26]
     failures = [entry for entry in logs if entry["event"] == "background_task_failed"]
@@ -316,7 +319,7 @@ async def test_loop_outlasts_what_nobody_thought_of(services, clock, sql):
     assert sum(entry["event"] == "background_task_recovered" for entry in logs) == 1
 
 
-async def test_delivery_that_cannot_be_written_down_is_made_again(proxy, proxied, sql, clock):
+async def test_delivery_that_cannot_be_recorded_is_repeated(proxy, proxied, sql, clock):
     inbox = Inbox()
 
     async def deliver_and_lose_the_database(services, message):
@@ -324,7 +327,7 @@ async def test_delivery_that_cannot_be_written_down_is_made_again(proxy, proxied
         proxy.connect_response = STARTING_UP
         proxy.close_connections()
 
-    await owe(proxied.database, 26, clock())
+    await enqueue(proxied.database, 26, clock())
     with capture_logs() as logs, pytest.raises(ServiceUnavailable):
         await deliver_due(proxied, {KIND: deliver_and_lose_the_database})
     proxy.connect_response = None
@@ -337,33 +340,33 @@ async def test_delivery_that_cannot_be_written_down_is_made_again(proxy, proxied
     assert inbox.numbers == [26, 26]
 
 
-async def test_loop_goes_on_when_the_server_was_stopped_and_started(services, tmp_path):
-    inbox, doze = Inbox(), Dozing()
+async def test_loop_continues_after_a_restart_of_the_database(services, tmp_path):
+    inbox, doze = Inbox(), EventWaits()
     version = os.environ.get("TEST_POSTGRES_VERSION", "18")
     with EmbeddedPostgres(tmp_path / "own", version=version) as postgres:
         url = postgres.connected_url("icct26")
         await asyncio.to_thread(migrate.upgrade, url)
         database = Database(DatabaseOptions(url=url))
-        async with running(
+        async with running_outbox(
             replace(services, database=database), inbox.handlers, RetryPolicy(wait=doze)
         ):
-            await owe(database, 1, services.clock())
+            await enqueue(database, 1, services.clock())
             await inbox.arrived(1)
 
             os.kill(postgres.postmaster_pid, signal.SIGINT)
-            await wait_until(lambda: is_away(url), "the server is away")
+            await wait_until(lambda: raise_unavailable(url), "the server is away")
             await asyncio.to_thread(postgres.start)
-            await owe(database, 2, services.clock())
+            await enqueue(database, 2, services.clock())
 
             await inbox.arrived(1, 2)
         await database.close()
 
 
-async def test_wait_ends_with_its_time():
+async def test_wait_ends_after_its_timeout():
     await wait_for_any(0.001, asyncio.Event(), asyncio.Event())
 
 
-async def test_failure_is_repeated_on_the_real_clock_without_being_woken(services):
+async def test_failure_is_retried_on_the_real_clock_without_a_wake_up(services):
     inbox, failed = Inbox(), asyncio.Event()
     policy = RetryPolicy(first_wait=timedelta(milliseconds=50))
 
@@ -374,8 +377,8 @@ async def test_failure_is_repeated_on_the_real_clock_without_being_woken(service
         await inbox.handle(its_services, message)
 
     real = replace(services, clock=lambda: datetime.now(UTC))
-    async with running(real, {KIND: fail_once}, policy):
-        await owe(services.database, 26, real.clock())
+    async with running_outbox(real, {KIND: fail_once}, policy):
+        await enqueue(services.database, 26, real.clock())
         await inbox.arrived(26)
 
 
@@ -389,7 +392,7 @@ async def listeners(url):
         await connection.close()
 
 
-async def is_away(url):
+async def raise_unavailable(url):
     try:
         await (await asyncpg.connect(dsn(url))).close()
     except (OSError, asyncpg.PostgresError):

@@ -1,3 +1,5 @@
+"""Demo teams."""
+
 from datetime import date
 
 from domain.registration.validation import check
@@ -5,7 +7,7 @@ from domain.tournaments import TournamentRules
 from resolvers.registration.demo import demo_form, seed_demo
 
 
-def test_every_demo_team_is_valid_and_different_in_all_that_is_unique():
+def test_demo_teams_are_valid_and_share_no_unique_value():
     checked = [check(demo_form(n), TournamentRules(), today=date(2026, 11, 23)) for n in range(500)]
 
     assert [entry.issues for entry in checked if entry.issues] == []
@@ -14,7 +16,7 @@ def test_every_demo_team_is_valid_and_different_in_all_that_is_unique():
     assert len({(entry.keys.church, entry.keys.team_name) for entry in checked}) == 500
 
 
-async def test_demo_teams_are_added_once_even_when_their_keys_are_forgotten(services, sql, clock):
+async def test_demo_teams_are_added_once_even_without_their_keys(services, sql, clock):
     added = [await seed_demo(services, 3), await seed_demo(services, 3)]
     clock.advance(hours=25)
     added.append(await seed_demo(services, 4))

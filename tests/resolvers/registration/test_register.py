@@ -1,3 +1,5 @@
+"""Registration of teams: storage, limits, idempotency and races."""
+
 import asyncio
 from dataclasses import replace
 from functools import partial
@@ -31,17 +33,17 @@ def register(services):
 
 @pytest.fixture
 async def impatient_services(services, database_url):
-    """Services that wait for a lock no longer than a tenth of a second."""
+    """Services with a lock timeout of a tenth of a second."""
     database = Database(DatabaseOptions(url=database_url, lock_timeout_seconds=0.1))
     yield replace(services, database=database)
     await database.close()
 
 
-async def counted(sql) -> dict[str, int]:
+async def row_counts(sql) -> dict[str, int]:
     return {table: await sql.fetchval(f"SELECT count(*) FROM {table}") for table in ROWS}
 
 
-async def places(sql) -> tuple[int, int]:
+async def slot_counts(sql) -> tuple[int, int]:
     row = await sql.fetchrow("SELECT taken, next_team_number FROM tournament")
     return row["taken"], row["next_team_number"]
 
@@ -49,11 +51,11 @@ async def places(sql) -> tuple[int, int]:
 NOTHING = dict.fromkeys(ROWS, 0)
 
 
-async def test_team_is_stored_with_everything_that_belongs_to_it(register, sql):
+async def test_team_is_stored_with_all_its_rows(register, sql):
     registered = await register(factories.form(), key="a key of the test")
 
     assert registered.team.code == "ICCT-001"
-    assert await counted(sql) == {
+    assert await row_counts(sql) == {
         "team": 1,
         "player": 15,
         "audit_event": 1,
@@ -61,7 +63,7 @@ async def test_team_is_stored_with_everything_that_belongs_to_it(register, sql):
         "idempotency_record": 1,
         "church": 1,
     }
-    assert await places(sql) == (1, 2)
+    assert await slot_counts(sql) == (1, 2)
     audit = await sql.fetchrow("SELECT * FROM audit_event")
     assert audit["action"] == "team.registered"
     assert audit["actor"] == "captain"
@@ -71,7 +73,7 @@ async def test_team_is_stored_with_everything_that_belongs_to_it(register, sql):
     assert (outbox["kind"], outbox["team_id"]) == ("mail.team_received", registered.team.id)
 
 
-async def test_record_of_a_key_holds_no_personal_data(register, sql):
+async def test_idempotency_entry_holds_no_personal_data(register, sql):
     await register(factories.form(), key="a key of the test")
 
     record = dict(await sql.fetchrow("SELECT * FROM idempotency_record"))
@@ -79,7 +81,7 @@ async def test_record_of_a_key_holds_no_personal_data(register, sql):
     assert len(record["fingerprint"]) == 32
 
 
-async def test_numbers_go_on_after_999(register, sql):
+async def test_team_numbers_continue_after_999(register, sql):
     await sql.execute("UPDATE tournament SET next_team_number = 999")
 
     codes = [(await register(factories.form(number))).team.code for number in range(2)]
@@ -87,7 +89,7 @@ async def test_numbers_go_on_after_999(register, sql):
     assert codes == ["ICCT-999", "ICCT-1000"]
 
 
-async def test_church_written_otherwise_is_the_same_church(register):
+async def test_other_spelling_of_a_church_is_the_same_church(register):
     first = await register(factories.form(0, churchName="C.S.I. St. Peter's"))
     second = await register(factories.form(1, churchName="CSI  St Peters"))
 
@@ -111,17 +113,17 @@ async def test_church_known_under_an_alias_is_found(register, sql):
 async def test_third_team_of_a_church_is_refused(register, sql):
     for number in range(2):
         await register(factories.form(number, churchName="CSI Zion"))
-    before = await counted(sql)
+    before = await row_counts(sql)
 
     with pytest.raises(ChurchLimitReached) as refused:
         await register(factories.form(2, churchName="CSI Zion"))
 
     assert refused.value.details == {"limit": 2, "registered": 2}
-    assert await counted(sql) == before
-    assert await places(sql) == (2, 3)
+    assert await row_counts(sql) == before
+    assert await slot_counts(sql) == (2, 3)
 
 
-async def test_rejected_team_frees_contacts_and_name(register, sql):
+async def test_rejected_team_releases_contacts_and_name(register, sql):
     await register(factories.form())
     await sql.execute("UPDATE team SET status = 'REJECTED'")
 
@@ -130,37 +132,37 @@ async def test_rejected_team_frees_contacts_and_name(register, sql):
     assert again.team.code == "ICCT-002"
 
 
-async def test_full_tournament_refuses_and_takes_no_number(register, sql):
+async def test_full_tournament_refuses_without_using_a_number(register, sql):
     await sql.execute("UPDATE tournament SET capacity = 1")
     await register(factories.form(0))
-    before = await counted(sql)
+    before = await row_counts(sql)
 
     with pytest.raises(TournamentFull) as refused:
         await register(factories.form(1), key="key of the refused")
 
     assert refused.value.details == {"capacity": 1}
-    assert await counted(sql) == before
-    assert await places(sql) == (1, 2)
+    assert await row_counts(sql) == before
+    assert await slot_counts(sql) == (1, 2)
 
 
-async def test_refused_form_does_not_burn_the_key(register):
+async def test_refused_form_does_not_use_the_key(register):
     with pytest.raises(InvalidForm):
         await register(factories.form(teamName="!"), key="one key for both")
 
     assert not (await register(factories.form(), key="one key for both")).is_replay
 
 
-async def test_before_the_window_nothing_is_taken(register, sql, clock):
+async def test_registration_before_opening_is_refused(register, sql, clock):
     await sql.execute("UPDATE tournament SET opens_at = $1", clock.now)
     clock.advance(seconds=-1)
 
     with pytest.raises(RegistrationNotOpen):
         await register(factories.form())
 
-    assert await counted(sql) == NOTHING
+    assert await row_counts(sql) == NOTHING
 
 
-async def test_from_closes_at_on_nothing_is_taken_but_repeats_are_answered(register, sql, clock):
+async def test_registration_after_closing_is_refused_except_replays(register, sql, clock):
     first = await register(factories.form(), key="a key of the test")
     await sql.execute("UPDATE tournament SET closes_at = $1", clock.now)
 
@@ -171,22 +173,22 @@ async def test_from_closes_at_on_nothing_is_taken_but_repeats_are_answered(regis
     assert (repeat.team.code, repeat.is_replay) == (first.team.code, True)
 
 
-async def test_window_that_closes_between_reading_and_writing_holds(register, sql, clock):
+async def test_window_closing_between_read_and_write_is_enforced(register, sql, clock):
     """The tournament's row is locked while the window moves; the registration waits for it."""
     transaction = sql.transaction()
     await transaction.start()
     await sql.execute("UPDATE tournament SET closes_at = $1", clock.now)
 
     waiting = asyncio.create_task(register(factories.form()))
-    await _until_blocked(sql)
+    await _wait_until_blocked(sql)
     await transaction.commit()
 
     with pytest.raises(RegistrationClosed):
         await waiting
-    assert await counted(sql) == NOTHING
+    assert await row_counts(sql) == NOTHING
 
 
-async def test_repeat_answers_the_team_as_it_is_now_with_the_same_token(register, sql):
+async def test_replay_returns_the_present_team_and_the_same_token(register, sql):
     first = await register(factories.form(), key="a key of the test")
     await sql.execute("UPDATE team SET status = 'CONFIRMED', version = 2, manage_generation = 2")
 
@@ -195,10 +197,10 @@ async def test_repeat_answers_the_team_as_it_is_now_with_the_same_token(register
     assert repeat.is_replay
     assert repeat.team.status == "CONFIRMED"
     assert repeat.manage_token == first.manage_token
-    assert (await counted(sql))["team"] == 1
+    assert (await row_counts(sql))["team"] == 1
 
 
-async def test_token_names_team_and_generation(register):
+async def test_token_contains_team_id_and_generation(register):
     registered = await register(factories.form())
 
     prefix, team, generation, digest = registered.manage_token.split("_", 3)
@@ -208,15 +210,15 @@ async def test_token_names_team_and_generation(register):
 
 async def test_key_with_another_form_is_refused(register, sql):
     await register(factories.form(), key="a key of the test")
-    before = await counted(sql)
+    before = await row_counts(sql)
 
     with pytest.raises(IdempotencyKeyReused):
         await register(factories.form(1), key="a key of the test")
 
-    assert await counted(sql) == before
+    assert await row_counts(sql) == before
 
 
-async def test_repeat_after_erasure_finds_no_team(register, sql):
+async def test_replay_after_erasure_finds_no_team(register, sql):
     await register(factories.form(), key="a key of the test")
     await sql.execute("DELETE FROM outbox_message")
     await sql.execute("DELETE FROM player")
@@ -226,7 +228,7 @@ async def test_repeat_after_erasure_finds_no_team(register, sql):
         await register(factories.form(), key="a key of the test")
 
 
-async def test_key_is_forgotten_after_a_day(register, clock):
+async def test_key_expires_after_a_day(register, clock):
     await register(factories.form(), key="a key of the test")
     clock.advance(hours=24)
 
@@ -235,7 +237,7 @@ async def test_key_is_forgotten_after_a_day(register, clock):
     assert (other.team.code, other.is_replay) == ("ICCT-002", False)
 
 
-async def test_repeat_with_the_previous_secret_is_still_known(services, register):
+async def test_replay_works_with_the_previous_secret(services, register):
     await register(factories.form(), key="a key of the test")
     secrets = Secrets(current="another secret", previous=services.secrets.current)
     rotated = replace(services, secrets=secrets)
@@ -247,37 +249,37 @@ async def test_repeat_with_the_previous_secret_is_still_known(services, register
     assert repeat.is_replay
 
 
-async def test_second_caller_waits_for_the_first_and_gets_its_answer(register, sql):
+async def test_concurrent_request_with_same_key_gets_the_first_result(register, sql):
     await sql.execute("BEGIN")
     await sql.execute("SELECT FROM tournament FOR UPDATE")
     first = asyncio.create_task(register(factories.form(), key="a key of the test"))
-    await _until_blocked(sql)
+    await _wait_until_blocked(sql)
     second = asyncio.create_task(register(factories.form(), key="a key of the test"))
-    await _until_blocked(sql, 2)
+    await _wait_until_blocked(sql, 2)
 
     await sql.execute("COMMIT")
     answers = [await first, await second]
 
     assert [answer.is_replay for answer in answers] == [False, True]
     assert answers[0].team.id == answers[1].team.id
-    assert (await counted(sql))["team"] == 1
+    assert (await row_counts(sql))["team"] == 1
 
 
-async def test_second_caller_goes_ahead_when_the_first_is_rolled_back(register, sql):
+async def test_concurrent_request_proceeds_after_a_rollback(register, sql):
     await sql.execute("BEGIN")
     await sql.execute(
         "INSERT INTO idempotency_record VALUES"
         " ('registerTeam', 'a key of the test', '', gen_random_uuid(), now() + interval '1 day')"
     )
     waiting = asyncio.create_task(register(factories.form(), key="a key of the test"))
-    await _until_blocked(sql)
+    await _wait_until_blocked(sql)
 
     await sql.execute("ROLLBACK")
 
     assert not (await waiting).is_replay
 
 
-async def test_second_caller_waits_no_longer_than_the_lock_timeout(impatient_services, sql):
+async def test_concurrent_request_waits_at_most_the_lock_timeout(impatient_services, sql):
     await sql.execute("BEGIN")
     await sql.execute(
         "INSERT INTO idempotency_record VALUES"
@@ -292,7 +294,7 @@ async def test_second_caller_waits_no_longer_than_the_lock_timeout(impatient_ser
     assert refused.value.definition.retryable
     assert refused.value.retry_after_seconds == 1
     await sql.execute("ROLLBACK")
-    assert await counted(sql) == NOTHING
+    assert await row_counts(sql) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -314,19 +316,19 @@ async def test_second_caller_waits_no_longer_than_the_lock_timeout(impatient_ser
         ),
     ],
 )
-async def test_what_a_live_team_has_is_refused(register, sql, changes, expected):
+async def test_values_of_a_live_team_are_refused(register, sql, changes, expected):
     await register(factories.form(0))
-    before = await counted(sql)
+    before = await row_counts(sql)
 
     with pytest.raises(InvalidForm) as refused:
         await register(factories.form(45, **changes))
 
     assert [issue.code for issue in refused.value.issues] == expected
-    assert await counted(sql) == before
-    assert await places(sql) == (1, 2)
+    assert await row_counts(sql) == before
+    assert await slot_counts(sql) == (1, 2)
 
 
-async def test_own_issues_and_what_is_taken_come_together(register):
+async def test_form_issues_and_duplicates_are_reported_together(register):
     await register(factories.form(0))
     squad = factories.players()
     squad[3]["name"] = "X"
@@ -341,7 +343,7 @@ async def test_own_issues_and_what_is_taken_come_together(register):
     ]
 
 
-async def test_required_documents_are_asked_for_after_places(register, sql):
+async def test_capacity_is_checked_before_required_documents(register, sql):
     await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}', capacity = 0")
     with pytest.raises(TournamentFull):
         await register(factories.form())
@@ -353,10 +355,10 @@ async def test_required_documents_are_asked_for_after_places(register, sql):
     assert [(issue.code, issue.pointer) for issue in refused.value.issues] == [
         ("MISSING_DOCUMENT", "/input/documents")
     ]
-    assert await counted(sql) == NOTHING
+    assert await row_counts(sql) == NOTHING
 
 
-async def test_no_bounds_means_no_bounds(register, sql):
+async def test_rules_without_limits_allow_everything(register, sql):
     await sql.execute("UPDATE tournament SET capacity = NULL, teams_per_church = NULL")
 
     codes = [
@@ -367,20 +369,20 @@ async def test_no_bounds_means_no_bounds(register, sql):
     assert codes[-1] == "ICCT-017"
 
 
-async def test_dry_run_writes_nothing_and_names_the_blockers(services, register, sql, clock):
+async def test_dry_run_writes_nothing_and_lists_the_blockers(services, register, sql, clock):
     for number in range(2):
         await register(factories.form(number, churchName="CSI Zion"))
     await sql.execute("UPDATE tournament SET capacity = 2, closes_at = $1", clock.now)
-    before = await counted(sql)
+    before = await row_counts(sql)
 
     validation = await validate_team(services, factories.form(3, churchName="CSI Zion"))
 
     assert validation.blockers == ("REGISTRATION_CLOSED", "CHURCH_LIMIT_REACHED", "TOURNAMENT_FULL")
     assert validation.issues == ()
-    assert await counted(sql) == before
+    assert await row_counts(sql) == before
 
 
-async def test_dry_run_tells_taken_names_but_not_taken_contacts(services, register):
+async def test_dry_run_reports_taken_names_but_not_taken_contacts(services, register):
     await register(factories.form(0))
 
     validation = await validate_team(services, factories.form(0))
@@ -398,7 +400,7 @@ async def test_dry_run_tells_taken_names_but_not_taken_contacts(services, regist
         ("x" * 255, None, "x" * 255),
     ],
 )
-def test_key_is_taken_from_header_or_argument(header, argument, chosen):
+def test_key_comes_from_header_or_argument(header, argument, chosen):
     assert resolve_idempotency_key(header, argument) == chosen
 
 
@@ -413,13 +415,13 @@ def test_key_is_taken_from_header_or_argument(header, argument, chosen):
         (None, "ключ-ключ-ключ"),
     ],
 )
-def test_key_that_is_none_is_refused(header, argument):
+def test_invalid_key_is_refused(header, argument):
     with pytest.raises(BadUserInput):
         resolve_idempotency_key(header, argument)
 
 
-async def _until_blocked(sql, count: int = 1) -> None:
-    """Returns once `count` connections wait for a lock."""
+async def _wait_until_blocked(sql, count: int = 1) -> None:
+    """Wait until `count` connections wait for a lock."""
     async with asyncio.timeout(10):
         while (
             # Inside a transaction the view would stay as it was first seen.
