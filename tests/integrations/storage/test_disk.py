@@ -1,4 +1,4 @@
-"""A disk that is asked how it is, whatever becomes of the answer."""
+"""Probes of hanging and broken disks."""
 
 import asyncio
 import threading
@@ -15,8 +15,8 @@ from resolvers.operations import health
 IN_TIME_SECONDS = PROBE_TIMEOUT_SECONDS + 4
 
 
-class Hanging:
-    """A measure that gives `free` bytes when the gate is open, and counts who waits."""
+class HangingMeasure:
+    """A measure that returns `free` bytes when the gate is open, and counts its callers."""
 
     def __init__(self, free=100):
         self.gate = threading.Event()
@@ -39,13 +39,13 @@ class Hanging:
 
 @pytest.fixture
 def hanging():
-    measure = Hanging()
+    measure = HangingMeasure()
     yield measure
     measure.gate.set()
 
 
 @pytest.mark.parametrize("name", ["uploads_disk", "documents_disk"])
-async def test_health_names_a_disk_that_hangs_in_time_and_the_loop_runs_on(
+async def test_health_reports_a_hanging_disk_without_blocking_the_loop(
     services, tmp_path, hanging, name
 ):
     fast = DiskSpace("fast_disk", tmp_path, min_free_bytes=0)
@@ -76,7 +76,7 @@ async def test_health_names_a_disk_that_hangs_in_time_and_the_loop_runs_on(
     assert (hanging.calls, hanging.most_waiting) == (1, 1)
 
 
-async def test_late_answer_is_not_well_and_the_next_one_counts(tmp_path, hanging, monkeypatch):
+async def test_late_result_is_unhealthy_and_the_next_probe_counts(tmp_path, hanging, monkeypatch):
     monkeypatch.setattr(disks, "PROBE_TIMEOUT_SECONDS", 0.05)
     space = DiskSpace("uploads_disk", tmp_path, min_free_bytes=0, measure=hanging)
 
@@ -98,7 +98,7 @@ async def test_late_answer_is_not_well_and_the_next_one_counts(tmp_path, hanging
     ("free", "is_well"),
     [(0, True), (1, True), (1 << 60, True), (-1, False), (OSError(5, "broken"), False)],
 )
-async def test_answer_is_shared_by_all_who_ask_for_a_while(tmp_path, hanging, free, is_well):
+async def test_probe_result_is_shared_while_it_is_fresh(tmp_path, hanging, free, is_well):
     hanging.free = free
     hanging.gate.set()
     space = DiskSpace("uploads_disk", tmp_path, min_free_bytes=0, measure=hanging)
@@ -110,7 +110,7 @@ async def test_answer_is_shared_by_all_who_ask_for_a_while(tmp_path, hanging, fr
     assert hanging.calls == 1
 
 
-async def test_one_who_gives_up_waiting_takes_the_answer_from_nobody(tmp_path, hanging):
+async def test_cancelled_waiter_does_not_cancel_the_probe(tmp_path, hanging):
     space = DiskSpace("uploads_disk", tmp_path, min_free_bytes=0, measure=hanging)
     given_up, patient = (asyncio.create_task(space.is_healthy()) for _ in range(2))
     while not hanging.waiting:

@@ -1,4 +1,4 @@
-"""Room that is set aside for uploads under way, in all processes that share the folder."""
+"""Space reserved for uploads, shared by all processes of a folder."""
 
 import asyncio
 import subprocess
@@ -22,7 +22,7 @@ SIZE = 100_000
 
 
 def small_disk(capacity: int) -> Callable[[Path], int]:
-    """The free bytes of a disk of this size that holds nothing but what is in the folder."""
+    """Return the free bytes of a disk of this size that holds only the folder."""
 
     def free(folder: Path) -> int:
         return capacity - sum(map(size, folder.glob("*")))
@@ -37,8 +37,8 @@ def small_disk(capacity: int) -> Callable[[Path], int]:
     return free
 
 
-def spool(folder: Path, *, room_for: float, client_bytes: int | None = None) -> UploadBuffer:
-    """For so many uploads of SIZE."""
+def buffer_for(folder: Path, *, room_for: float, client_bytes: int | None = None) -> UploadBuffer:
+    """Create a buffer with space for so many uploads of SIZE."""
     capacity = RESERVE + int(room_for * COPIES * SIZE)
     return UploadBuffer(
         folder,
@@ -60,8 +60,8 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*"))
 
 
-async def begun(opened: UploadBuffer, wanted: Reservation, *, now: datetime = NOW) -> bool:
-    """Whether one byte of it could be sent."""
+async def can_start(opened: UploadBuffer, wanted: Reservation, *, now: datetime = NOW) -> bool:
+    """Return whether one byte of the upload could be written."""
     try:
         await opened.reserve(wanted, now=now)
     except StorageUnavailable:
@@ -70,11 +70,11 @@ async def begun(opened: UploadBuffer, wanted: Reservation, *, now: datetime = NO
     return True
 
 
-async def test_uploads_begun_with_one_byte_never_take_the_reserve(tmp_path):
-    opened = spool(tmp_path, room_for=10.5)
+async def test_started_uploads_never_use_the_disks_reserve(tmp_path):
+    opened = buffer_for(tmp_path, room_for=10.5)
     uploads = [reservation(client=number) for number in range(60)]
 
-    accepted = [wanted for wanted in uploads if await begun(opened, wanted)]
+    accepted = [wanted for wanted in uploads if await can_start(opened, wanted)]
     for wanted in accepted:
         await opened.reserve(wanted, now=NOW)
         await opened.write(wanted.upload, 1, bytes(SIZE - 1))
@@ -86,27 +86,29 @@ async def test_uploads_begun_with_one_byte_never_take_the_reserve(tmp_path):
     assert len(names(tmp_path)) == 10
 
 
-async def test_one_client_leaves_half_of_the_room_to_others(tmp_path):
-    opened = spool(tmp_path, room_for=10.5)
+async def test_one_client_leaves_half_of_the_space_to_others(tmp_path):
+    opened = buffer_for(tmp_path, room_for=10.5)
 
-    of_one = [await begun(opened, reservation(client=1)) for _ in range(20)]
-    of_others = [await begun(opened, reservation(client=client)) for client in (2, 3, 4, 5, 6, 7)]
+    of_one = [await can_start(opened, reservation(client=1)) for _ in range(20)]
+    of_others = [
+        await can_start(opened, reservation(client=client)) for client in (2, 3, 4, 5, 6, 7)
+    ]
 
     assert (of_one.count(True), of_others.count(True)) == (5, 5)
 
 
 @pytest.mark.parametrize("clients", [1, 2, 5, 20, 60])
-async def test_many_processes_at_once_reserve_no_more_than_there_is(tmp_path, clients):
-    spools = [spool(tmp_path, room_for=8.5) for _ in range(4)]
+async def test_concurrent_reservations_do_not_exceed_the_space(tmp_path, clients):
+    spools = [buffer_for(tmp_path, room_for=8.5) for _ in range(4)]
     uploads = [reservation(client=number % clients) for number in range(60)]
 
     done = await asyncio.gather(
-        *(begun(spools[number % 4], wanted) for number, wanted in enumerate(uploads))
+        *(can_start(spools[number % 4], wanted) for number, wanted in enumerate(uploads))
     )
 
     assert done.count(True) <= 8
     assert len(names(tmp_path)) == done.count(True)
-    assert await begun(spools[0], reservation(client=100)) is (done.count(True) < 8)
+    assert await can_start(spools[0], reservation(client=100)) is (done.count(True) < 8)
 
 
 RESERVING = """
@@ -122,7 +124,7 @@ asyncio.run(main())
 """
 
 
-async def test_real_processes_that_share_the_folder_count_together(tmp_path):
+async def test_processes_sharing_a_folder_count_together(tmp_path):
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", RESERVING, str(tmp_path), str(100 * number)],
@@ -150,7 +152,7 @@ async def test_real_processes_that_share_the_folder_count_together(tmp_path):
         (3 * MIN_COUNTED_BYTES, 1),
     ],
 )
-async def test_unfinished_bytes_of_a_client_have_a_budget(tmp_path, size, allowed):
+async def test_client_budget_limits_unfinished_bytes(tmp_path, size, allowed):
     opened = UploadBuffer(tmp_path, client_bytes=4 * MIN_COUNTED_BYTES, measure=lambda _: 1 << 50)
     uploads = [reservation(size=size, client=1) for _ in range(allowed)]
     for wanted in uploads:
@@ -167,7 +169,7 @@ async def test_unfinished_bytes_of_a_client_have_a_budget(tmp_path, size, allowe
     assert refused_names == sorted(wanted.name for wanted in uploads)
 
 
-async def test_default_budget_is_enough_for_twenty_teams_that_send_everything_at_once(tmp_path):
+async def test_default_budget_allows_twenty_complete_teams_at_once(tmp_path):
     from settings import Settings  # noqa: PLC0415 - for its default alone
 
     budget = Settings.model_fields["upload_bytes_per_client"].default
@@ -176,28 +178,28 @@ async def test_default_budget_is_enough_for_twenty_teams_that_send_everything_at
 
 
 @pytest.mark.parametrize("seconds", [0, 1, 3_600])
-async def test_bytes_and_room_go_when_the_ticket_ends_in_another_process_too(tmp_path, seconds):
-    before, after = spool(tmp_path, room_for=2.5), spool(tmp_path, room_for=2.5)
+async def test_expired_upload_releases_its_space_in_all_processes(tmp_path, seconds):
+    before, after = buffer_for(tmp_path, room_for=2.5), buffer_for(tmp_path, room_for=2.5)
     old = [reservation(client=1), reservation(client=2)]
     for wanted in old:
-        assert await begun(before, wanted)
-    assert not await begun(after, reservation(client=3))
+        assert await can_start(before, wanted)
+    assert not await can_start(after, reservation(client=3))
 
     later = datetime.fromtimestamp(END + seconds, UTC)
     new = reservation(client=3, end=END + 7_200)
 
-    assert await begun(after, new, now=later)
+    assert await can_start(after, new, now=later)
     assert names(tmp_path) == [new.name]
     with pytest.raises(PartMissing):
         await before.write(old[0].upload, 1, b"x")
     assert names(tmp_path) == [new.name]
 
 
-async def test_ended_uploads_are_swept_and_others_stay(tmp_path):
+async def test_only_expired_uploads_are_swept(tmp_path):
     opened = UploadBuffer(tmp_path)
     ended, going_on = reservation(), reservation(end=END + 1)
     for wanted in (ended, going_on):
-        await begun(opened, wanted)
+        await can_start(opened, wanted)
     (tmp_path / f"{uuid4().hex}.part").write_bytes(b"of an earlier version")
     (tmp_path / "of somebody").write_bytes(b"x")
 
@@ -208,10 +210,10 @@ async def test_ended_uploads_are_swept_and_others_stay(tmp_path):
     assert len(names(tmp_path)) == 3
 
 
-async def test_upload_that_goes_on_from_another_address_is_counted_once(tmp_path):
-    opened = spool(tmp_path, room_for=4.5)
+async def test_upload_resumed_from_another_address_is_counted_once(tmp_path):
+    opened = buffer_for(tmp_path, room_for=4.5)
     upload = uuid4()
-    await begun(opened, reservation(upload=upload, client=1))
+    await can_start(opened, reservation(upload=upload, client=1))
 
     await opened.reserve(reservation(upload=upload, client=2), now=NOW)
     await opened.write(upload, 1, b"yz")
@@ -221,11 +223,11 @@ async def test_upload_that_goes_on_from_another_address_is_counted_once(tmp_path
 
 
 @pytest.mark.parametrize("room", [0, 1, -1_000])
-async def test_disk_that_others_filled_takes_no_further_byte(tmp_path, room):
+async def test_disk_filled_by_others_accepts_no_byte(tmp_path, room):
     free = [10 * COPIES * SIZE]
     opened = UploadBuffer(tmp_path, min_free_bytes=0, measure=lambda _: free[0])
     wanted = reservation()
-    assert await begun(opened, wanted)
+    assert await can_start(opened, wanted)
 
     free[0] = room
     for call in (
@@ -242,9 +244,9 @@ async def test_disk_that_others_filled_takes_no_further_byte(tmp_path, room):
     assert await opened.space.is_healthy() is (room >= 0)
 
 
-async def test_write_after_the_upload_was_discarded_begins_no_file_with_a_hole(tmp_path):
+async def test_write_after_discard_creates_no_sparse_file(tmp_path):
     opened, wanted = UploadBuffer(tmp_path), reservation()
-    await begun(opened, wanted)
+    await can_start(opened, wanted)
     await opened.discard(wanted.upload)
 
     with pytest.raises(PartMissing):

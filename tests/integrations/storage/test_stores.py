@@ -1,4 +1,4 @@
-"""Both stores, held to the same promises, and what Cloudinary does when it is not well."""
+"""Behaviour of both stores, and Cloudinary's failures."""
 
 import asyncio
 import secrets
@@ -78,7 +78,7 @@ async def fetched(media, name: str, folder: Folder, tmp_path: Path) -> bytes:
     return (tmp_path / "copy").read_bytes()
 
 
-async def test_what_is_saved_comes_back_as_it_was(media, source, name, tmp_path):
+async def test_fetched_file_equals_the_saved_one(media, source, name, tmp_path):
     await media.save(name, Folder.PENDING, source)
 
     assert await fetched(media, name, Folder.PENDING, tmp_path) == CONTENT
@@ -91,7 +91,7 @@ async def test_saving_again_changes_nothing(media, source, name, tmp_path):
     assert await fetched(media, name, Folder.PENDING, tmp_path) == CONTENT
 
 
-async def test_a_file_is_in_one_folder_and_moves_to_another(media, source, name, tmp_path):
+async def test_file_moves_between_folders(media, source, name, tmp_path):
     await media.save(name, Folder.PENDING, source)
 
     await media.move(name, Folder.PENDING, Folder.CONFIRMED)
@@ -102,12 +102,12 @@ async def test_a_file_is_in_one_folder_and_moves_to_another(media, source, name,
         await media.fetch(name, Folder.PENDING, tmp_path / "other")
 
 
-async def test_what_is_in_neither_folder_cannot_be_moved(media, name):
+async def test_file_in_neither_folder_cannot_be_moved(media, name):
     with pytest.raises(FileMissing):
         await media.move(name, Folder.PENDING, Folder.REJECTED)
 
 
-async def test_deleting_may_be_repeated(media, source, name, tmp_path):
+async def test_deletion_is_repeatable(media, source, name, tmp_path):
     await media.save(name, Folder.REJECTED, source)
 
     for _ in range(2):
@@ -117,12 +117,12 @@ async def test_deleting_may_be_repeated(media, source, name, tmp_path):
         await media.fetch(name, Folder.REJECTED, tmp_path / "copy")
 
 
-async def test_a_store_that_works_says_so(media):
+async def test_check_of_a_working_store_returns(media):
     await media.check()
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "A" * 32, "0" * 15, "/" + "0" * 31])
-async def test_a_name_that_is_not_ours_reaches_no_store(media, source, name, stand_in, tmp_path):
+async def test_invalid_name_is_refused(media, source, name, stand_in, tmp_path):
     with pytest.raises(ValueError, match="not the name"):
         await media.save(name, Folder.PENDING, source)
 
@@ -130,7 +130,7 @@ async def test_a_name_that_is_not_ours_reaches_no_store(media, source, name, sta
     assert not (tmp_path / "store").exists()
 
 
-async def test_a_folder_that_is_none_is_told(tmp_path, source, name):
+async def test_unusable_folder_is_storage_unavailable(tmp_path, source, name):
     (tmp_path / "store").write_bytes(b"a file")
     media = FolderStore(tmp_path / "store")
 
@@ -141,7 +141,7 @@ async def test_a_folder_that_is_none_is_told(tmp_path, source, name):
     assert (tmp_path / "store").read_bytes() == b"a file"
 
 
-async def test_files_are_private_and_nothing_unfinished_stays(tmp_path, source, name):
+async def test_files_are_private_and_no_partial_file_remains(tmp_path, source, name):
     await FolderStore(tmp_path / "store").save(name, Folder.PENDING, source)
 
     modes = {
@@ -162,7 +162,7 @@ asyncio.run(save())
 """
 
 
-async def test_a_killed_process_leaves_whole_files_or_none(tmp_path, source):
+async def test_killed_process_leaves_only_complete_files(tmp_path, source):
     pending = tmp_path / "store" / "pending"
     process = subprocess.Popen(
         [sys.executable, "-c", SAVING, str(tmp_path / "store"), str(source)], cwd=ROOT
@@ -179,7 +179,7 @@ async def test_a_killed_process_leaves_whole_files_or_none(tmp_path, source):
 
 
 @pytest.mark.parametrize("mood", ["500", "503", "420", "429", "page", "cutting"])
-async def test_every_way_not_to_be_well_is_tried_three_times(stand_in, seconds, source, name, mood):
+async def test_transient_failures_are_retried_three_times(stand_in, seconds, source, name, mood):
     media, guard = cloudinary(stand_in.url, seconds, attempts=3)
     stand_in.mood = mood
 
@@ -191,7 +191,7 @@ async def test_every_way_not_to_be_well_is_tried_three_times(stand_in, seconds, 
     assert guard.state == BreakerState.CLOSED
 
 
-async def test_an_answer_that_does_not_come_is_not_waited_for(stand_in, seconds, source, name):
+async def test_call_without_answer_times_out(stand_in, seconds, source, name):
     media, _ = cloudinary(stand_in.url, seconds, timeout=0.2)
     stand_in.gate.clear()
 
@@ -201,14 +201,14 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(stand_in, seconds,
     assert stand_in.calls == {"upload": 1}
 
 
-async def test_nobody_listening_is_unavailable(seconds, source, name):
+async def test_refused_connection_is_storage_unavailable(seconds, source, name):
     media, _ = cloudinary("cloudinary://1:2@cloud?upload_prefix=http://127.0.0.1:1", seconds)
 
     with pytest.raises(StorageUnavailable):
         await media.save(name, Folder.PENDING, source)
 
 
-async def test_a_wrong_secret_is_for_the_operator(stand_in, seconds, source, name):
+async def test_wrong_api_secret_is_logged_as_error(stand_in, seconds, source, name):
     wrong = secrets.token_hex(20)
     media, guard = cloudinary(stand_in.url_with(wrong), seconds, attempts=3)
 
@@ -227,9 +227,7 @@ async def test_a_wrong_secret_is_for_the_operator(stand_in, seconds, source, nam
     assert wrong not in str(events)
 
 
-async def test_assets_are_raw_authenticated_and_open_to_nobody_else(
-    stand_in, seconds, source, name
-):
+async def test_assets_are_raw_and_authenticated(stand_in, seconds, source, name):
     media, _ = cloudinary(stand_in.url, seconds)
     await media.save(name, Folder.PENDING, source)
 
@@ -241,7 +239,7 @@ async def test_assets_are_raw_authenticated_and_open_to_nobody_else(
     assert guessed.status_code == 401
 
 
-async def test_eight_calls_are_under_way_at_once(stand_in, seconds, source):
+async def test_at_most_eight_calls_run_at_once(stand_in, seconds, source):
     media, _ = cloudinary(stand_in.url, seconds)
     stand_in.gate.clear()
 
@@ -256,7 +254,7 @@ async def test_eight_calls_are_under_way_at_once(stand_in, seconds, source):
     assert len(stand_in.assets) == 20
 
 
-async def test_an_outage_opens_the_breaker_and_ends_by_itself(stand_in, seconds, source):
+async def test_outage_opens_the_breaker_and_recovers(stand_in, seconds, source):
     media, guard = cloudinary(stand_in.url, seconds)
 
     async def save() -> None:
@@ -289,7 +287,7 @@ async def test_an_outage_opens_the_breaker_and_ends_by_itself(stand_in, seconds,
     assert len(stand_in.assets) == 2
 
 
-def test_the_stand_in_knows_the_documented_signature():
+def test_stand_in_verifies_the_documented_signature():
     fields = {
         "timestamp": b"1315060510",
         "public_id": b"sample_image",
@@ -302,9 +300,7 @@ def test_the_stand_in_knows_the_documented_signature():
 
 
 @pytest.mark.parametrize("mood", ["420", "429", "500", "503", "page", "cutting"])
-async def test_listing_that_is_refused_keeps_nobody_from_uploads(
-    stand_in, seconds, source, name, mood
-):
+async def test_refused_listing_does_not_affect_uploads(stand_in, seconds, source, name, mood):
     media, guard = cloudinary(stand_in.url, seconds, attempts=3)
     stand_in.mood = mood
 

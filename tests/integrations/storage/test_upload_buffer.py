@@ -1,4 +1,4 @@
-"""Bytes of uploads on the disk."""
+"""The buffer of unfinished uploads."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ async def test_upload_that_was_not_reserved_or_is_over_takes_no_bytes(tmp_path):
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
-async def test_bytes_are_where_they_belong_in_whatever_order(tmp_path):
+async def test_chunks_may_arrive_in_any_order(tmp_path):
     spool, upload = UploadBuffer(tmp_path / "uploads"), uuid4()
 
     await begin(spool, upload)
@@ -52,7 +52,7 @@ async def test_bytes_are_where_they_belong_in_whatever_order(tmp_path):
     assert oct((tmp_path / "uploads").stat().st_mode & 0o777) == "0o700"
 
 
-async def test_what_was_never_begun_is_empty_and_has_no_snapshot(tmp_path):
+async def test_unknown_upload_is_empty_and_has_no_snapshot(tmp_path):
     spool, upload = UploadBuffer(tmp_path / "uploads"), uuid4()
 
     assert await spool.size(upload) == 0
@@ -63,7 +63,7 @@ async def test_what_was_never_begun_is_empty_and_has_no_snapshot(tmp_path):
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
-async def test_a_disk_that_is_nearly_full_takes_no_file(tmp_path):
+async def test_nearly_full_disk_accepts_no_file(tmp_path):
     spool = UploadBuffer(tmp_path / "uploads", min_free_bytes=1 << 62)
 
     with capture_logs() as events, pytest.raises(StorageUnavailable):
@@ -73,7 +73,7 @@ async def test_a_disk_that_is_nearly_full_takes_no_file(tmp_path):
     await UploadBuffer(tmp_path / "uploads").require_room()
 
 
-async def test_scratch_files_are_gone_afterwards(tmp_path):
+async def test_scratch_files_are_deleted_on_exit(tmp_path):
     spool = UploadBuffer(tmp_path / "uploads")
 
     async with spool.scratch() as path:
@@ -83,7 +83,7 @@ async def test_scratch_files_are_gone_afterwards(tmp_path):
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
-async def test_only_old_files_of_ours_are_swept(tmp_path):
+async def test_only_old_buffer_files_are_swept(tmp_path):
     spool, old, fresh = UploadBuffer(tmp_path), uuid4(), uuid4()
     await begin(spool, old)
     await begin(spool, fresh)
@@ -100,7 +100,9 @@ async def test_only_old_files_of_ours_are_swept(tmp_path):
 
 @pytest.mark.parametrize("ending", ["return", "error", "cancel", "scope"])
 @pytest.mark.parametrize("kind", ["scratch", "scratch_folder"])
-async def test_scratch_is_deleted_in_a_thread_whatever_the_end(tmp_path, monkeypatch, kind, ending):
+async def test_scratch_file_is_deleted_in_a_thread_after_any_exit(
+    tmp_path, monkeypatch, kind, ending
+):
     spool, threads = UploadBuffer(tmp_path / "uploads"), []
     delete = disk.delete_if_possible
 

@@ -1,4 +1,4 @@
-"""Good and hostile files, made here: pictures with secrets beside them, PDFs part by part."""
+"""Valid and malicious sample files: images with metadata, PDFs built object by object."""
 
 import io
 import re
@@ -25,7 +25,7 @@ def image(mode: str = "RGB", size: tuple[int, int] = (64, 48)) -> Image.Image:
     return Image.linear_gradient("L").resize(size).convert(mode)
 
 
-def saved(picture: Image.Image, name: str, **options) -> bytes:
+def encode(picture: Image.Image, name: str, **options) -> bytes:
     content = io.BytesIO()
     picture.save(content, name, **options)
     return content.getvalue()
@@ -45,9 +45,9 @@ def segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
-def telling_jpeg(orientation: int = 1, **options) -> bytes:
-    """All that cameras and programs write into a JPEG."""
-    content = saved(image(), "JPEG", exif=exif(orientation), **options)
+def jpeg_with_metadata(orientation: int = 1, **options) -> bytes:
+    """Return a JPEG with all metadata that cameras and programs write."""
+    content = encode(image(), "JPEG", exif=exif(orientation), **options)
     start = content.index(b"\xff\xe1")
     jfif = b"JFIF\0\1\1\0\0\1\0\1\6\1" + b"Thumbnail of mine."
     return b"".join(
@@ -65,37 +65,37 @@ def chunk(kind: bytes, body: bytes = b"") -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def telling_png(orientation: int = 1) -> bytes:
-    """All that programs write into a PNG."""
+def png_with_metadata(orientation: int = 1) -> bytes:
+    """Return a PNG with all metadata that programs write."""
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Comment", "Comment of mine")
     texts.add_itxt("XML:com.adobe.xmp", "XMP of mine")
     texts.add_text("Raw profile type iptc", "IPTC of mine" * 9, zip=True)
-    content = saved(image(), "PNG", exif=exif(orientation), pnginfo=texts)
+    content = encode(image(), "PNG", exif=exif(orientation), pnginfo=texts)
     private = chunk(b"prVt", b"Private of mine") + chunk(b"tIME", b"\x07\xea\x0b\x17\x0a\0\0")
     return content.replace(chunk(b"IEND"), private + chunk(b"IEND") + b"Trailing")
 
 
 def png(header: tuple[int, ...], *chunks: bytes) -> bytes:
-    """`header`: width, height, depth and kind of colour; interlacing may follow."""
+    """Build a PNG. `header` is width, height, depth, colour type and optionally interlacing."""
     width, height, depth, colour, *interlacing = header
     said = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, *interlacing or [0])
     return PNG_START + chunk(b"IHDR", said) + b"".join(chunks) + chunk(b"IEND")
 
 
-def packed(rows: Iterable[bytes]) -> bytes:
+def compress(rows: Iterable[bytes]) -> bytes:
     packing = zlib.compressobj(9)
     return b"".join([*map(packing.compress, rows), packing.flush()])
 
 
 def black_png(width: int, height: int) -> bytes:
-    """Of one bit a pixel, and whole: it grows a thousandfold."""
+    """Build a valid PNG with one bit a pixel, which decompresses to a thousand times its size."""
     row = bytes(1 + (width + 7) // 8)
-    return png((width, height, 1, 0), chunk(b"IDAT", packed(row for _ in range(height))))
+    return png((width, height, 1, 0), chunk(b"IDAT", compress(row for _ in range(height))))
 
 
 def interlaced_png(picture: Image.Image) -> bytes:
-    """Adam7, which Pillow reads and does not write; of a gray picture."""
+    """Build a gray Adam7 PNG, which Pillow reads but does not write."""
     steps = ((0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), (1, 2, 0, 2))
     width, height = picture.size
     pixels = picture.tobytes()
@@ -106,18 +106,18 @@ def interlaced_png(picture: Image.Image) -> bytes:
         for line in lines[row::rows]
         if column < width
     ]
-    return png((width, height, 8, 0, 1), chunk(b"IDAT", packed(rows)))
+    return png((width, height, 8, 0, 1), chunk(b"IDAT", compress(rows)))
 
 
-def archive() -> bytes:
+def zip_archive() -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as opened:
         opened.writestr("word/document.xml", "<w:document/>")
     return content.getvalue()
 
 
-def document(change=None) -> bytes:
-    """One empty page; `change` is called with the writer and the page."""
+def pdf_document(change=None) -> bytes:
+    """Build a PDF with one empty page; `change` is called with writer and page."""
     writer = PdfWriter()
     page = writer.add_blank_page(width=100, height=100)
     writer.add_metadata({"/Author": "Somebody", "/Title": "Letter"})
@@ -128,13 +128,13 @@ def document(change=None) -> bytes:
     return content.getvalue()
 
 
-def action(name: str, **entries) -> DictionaryObject:
+def pdf_action(name: str, **entries) -> DictionaryObject:
     made = DictionaryObject({NameObject("/S"): NameObject(name)})
     made.update({NameObject(f"/{key}"): TextStringObject(value) for key, value in entries.items()})
     return made
 
 
-def opening(made: DictionaryObject):
+def pdf_with_open_action(made: DictionaryObject):
     return lambda writer, _: writer.root_object.update({NameObject("/OpenAction"): made})
 
 
@@ -152,7 +152,7 @@ def stream(content: bytes, entries: bytes = b"") -> bytes:
 
 
 def pdf(*more: bytes, catalog: bytes = b"", page: bytes = b"", pages: bytes = PAGES) -> bytes:
-    """Objects as they are written; those of `more` are numbered from 4. Entries of the others."""
+    """Build a PDF from objects in PDF syntax; those of `more` are numbered from 4."""
     return _with_table((with_entries(CATALOG, catalog), pages, with_entries(PAGE, page), *more))
 
 
@@ -170,8 +170,8 @@ def _end(table: int) -> bytes:
     return b"startxref\n%d\n%%%%EOF\n" % table
 
 
-def revised(content: bytes, number: int, replacement: bytes) -> bytes:
-    """The object is another one now; the former is still in the file."""
+def revise(content: bytes, number: int, replacement: bytes) -> bytes:
+    """Append an incremental update that replaces an object."""
     former, place = content.rindex(b"xref\n0 "), len(content)
     update = b"%d 0 obj\n%s\nendobj\n" % (number, replacement)
     table = b"xref\n%d 1\n%010d 00000 n \n" % (number, place)
@@ -179,8 +179,8 @@ def revised(content: bytes, number: int, replacement: bytes) -> bytes:
     return content + update + table + trailer + _end(place + len(update))
 
 
-def packed_pdf(*hidden: bytes, catalog: bytes = b"", rows: int = 0) -> bytes:
-    """`hidden`, numbered from 5, are in a packed object stream; the table has `rows` more."""
+def pdf_with_object_stream(*hidden: bytes, catalog: bytes = b"", rows: int = 0) -> bytes:
+    """Build a PDF whose objects `hidden`, numbered from 5, are in an object stream."""
     index = b" ".join(
         b"%d %d" % (5 + n, sum(len(one) + 1 for one in hidden[:n])) for n in range(len(hidden))
     )
@@ -199,15 +199,15 @@ def packed_pdf(*hidden: bytes, catalog: bytes = b"", rows: int = 0) -> bytes:
     return bytes(content) + last + _end(len(content))
 
 
-def flat(width: int, height: int, scans: int, mode: str = "RGB") -> bytes:
-    """Progressive, of one colour, with its last scan repeated; what it says of its size is true."""
+def repeated_scan_jpeg(width: int, height: int, scans: int, mode: str = "RGB") -> bytes:
+    """Build a progressive gray JPEG whose last scan is repeated."""
     colour = 128 if mode == "L" else (128,) * len(mode)
-    content = saved(Image.new(mode, (width, height), colour), "JPEG", progressive=True)
+    content = encode(Image.new(mode, (width, height), colour), "JPEG", progressive=True)
     last = content[content.rindex(b"\xff\xda") : -2]
     return content[:-2] + last * (scans - content.count(b"\xff\xda")) + content[-2:]
 
 
-def resized(content: bytes, width: int, height: int) -> bytes:
-    """Only what its frame says."""
+def resize_header(content: bytes, width: int, height: int) -> bytes:
+    """Change the size in the frame header only."""
     place = re.search(rb"\xff[\xc0-\xc2]\0", content).start() + 5
     return content[:place] + struct.pack(">HH", height, width) + content[place + 4 :]

@@ -1,4 +1,4 @@
-"""Images: whole ones keep every pixel and lose everything else; others are refused."""
+"""Sanitized images: valid ones keep every pixel and lose all metadata; others are refused."""
 
 import io
 import re
@@ -17,19 +17,19 @@ from tests.integrations.storage.inspection.files import (
     PLACE,
     PNG_START,
     SECRETS,
-    archive,
     black_png,
     chunk,
-    flat,
+    compress,
+    encode,
     image,
     interlaced_png,
-    packed,
+    jpeg_with_metadata,
     png,
-    resized,
-    saved,
+    png_with_metadata,
+    repeated_scan_jpeg,
+    resize_header,
     segment,
-    telling_jpeg,
-    telling_png,
+    zip_archive,
 )
 
 DAMAGED = "The image is damaged. Take or save it again."
@@ -43,26 +43,26 @@ CLEANED = {"JPEG": sanitize_jpeg, "PNG": sanitize_png}
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def opened(content: bytes) -> Image.Image:
+def open_image(content: bytes) -> Image.Image:
     with Image.open(io.BytesIO(content)) as picture:
         picture.load()
     return picture
 
 
 GOOD = {
-    f"{mode} {name} {' '.join(options)}": (name, saved(image(mode), name, **options))
+    f"{mode} {name} {' '.join(options)}": (name, encode(image(mode), name, **options))
     for name, modes in MODES.items()
     for mode in modes
     for options in ({}, {"progressive": True} if name == "JPEG" else {"dpi": (72, 72)})
 } | {
-    "JPEG with restarts": ("JPEG", saved(image(), "JPEG", restart_marker_rows=1)),
-    "JPEG of one pixel": ("JPEG", saved(image(size=(1, 1)), "JPEG")),
-    "JPEG of full colour": ("JPEG", saved(image(), "JPEG", subsampling=0, quality=100)),
-    "PNG of two bits": ("PNG", saved(image("P"), "PNG", bits=2)),
-    "PNG with a clear colour": ("PNG", saved(image("P"), "PNG", transparency=7)),
+    "JPEG with restarts": ("JPEG", encode(image(), "JPEG", restart_marker_rows=1)),
+    "JPEG of one pixel": ("JPEG", encode(image(size=(1, 1)), "JPEG")),
+    "JPEG of full colour": ("JPEG", encode(image(), "JPEG", subsampling=0, quality=100)),
+    "PNG of two bits": ("PNG", encode(image("P"), "PNG", bits=2)),
+    "PNG with a clear colour": ("PNG", encode(image("P"), "PNG", transparency=7)),
     "PNG of 16 bits and three colours": (
         "PNG",
-        png((2, 1, 16, 2), chunk(b"IDAT", packed([b"\0" + bytes(range(12))]))),
+        png((2, 1, 16, 2), chunk(b"IDAT", compress([b"\0" + bytes(range(12))]))),
     ),
     "interlaced PNG": ("PNG", interlaced_png(image("L", (31, 23)))),
     "interlaced PNG of three pixels": ("PNG", interlaced_png(image("L", (3, 1)))),
@@ -70,10 +70,10 @@ GOOD = {
 
 
 @pytest.mark.parametrize(("name", "content"), GOOD.values(), ids=GOOD.keys())
-def test_pixels_stay_as_they_are(name, content):
+def test_copy_has_the_same_pixels(name, content):
     clean = CLEANED[name](content)
 
-    before, after = opened(content), opened(clean)
+    before, after = open_image(content), open_image(clean)
     assert (after.format, after.mode, after.size) == (name, before.mode, before.size)
     assert after.tobytes() == before.tobytes()
     assert after.info.get("transparency") == before.info.get("transparency")
@@ -81,14 +81,16 @@ def test_pixels_stay_as_they_are(name, content):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(
-    ("name", "telling"), [("JPEG", telling_jpeg), ("PNG", telling_png)], ids=["JPEG", "PNG"]
+    ("name", "telling"),
+    [("JPEG", jpeg_with_metadata), ("PNG", png_with_metadata)],
+    ids=["JPEG", "PNG"],
 )
-def test_the_orientation_is_all_that_stays_of_the_metadata(name, telling, orientation):
+def test_copy_keeps_only_the_orientation_of_metadata(name, telling, orientation):
     content = telling(orientation)
 
     clean = CLEANED[name](content)
 
-    before, after = opened(content), opened(clean)
+    before, after = open_image(content), open_image(clean)
     assert dict(after.getexif()) == ({0x0112: orientation} if orientation > 1 else {})
     assert (b"Exif" in clean or b"eXIf" in clean) == (orientation > 1)
     upright = [ImageOps.exif_transpose(one) for one in (before, after)]
@@ -97,11 +99,13 @@ def test_the_orientation_is_all_that_stays_of_the_metadata(name, telling, orient
 
 
 @pytest.mark.parametrize(
-    ("name", "telling"), [("JPEG", telling_jpeg), ("PNG", telling_png)], ids=["JPEG", "PNG"]
+    ("name", "telling"),
+    [("JPEG", jpeg_with_metadata), ("PNG", png_with_metadata)],
+    ids=["JPEG", "PNG"],
 )
-def test_nothing_that_was_written_beside_the_pixels_is_in_the_copy(name, telling):
+def test_copy_has_no_metadata(name, telling):
     content = telling()
-    gps = opened(content).getexif().get_ifd(0x8825)
+    gps = open_image(content).getexif().get_ifd(0x8825)
     told = [secret for secret in (*SECRETS, PLACE.encode()) if secret in content]
 
     clean = CLEANED[name](content)
@@ -109,28 +113,28 @@ def test_nothing_that_was_written_beside_the_pixels_is_in_the_copy(name, telling
     assert gps[2] == (11.0, 1.0, 0.48)
     assert len(told) >= 7
     assert [secret for secret in told if secret in clean] == []
-    assert opened(clean).getexif().get_ifd(0x8825) == {}
+    assert open_image(clean).getexif().get_ifd(0x8825) == {}
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG"])
-def test_a_colour_profile_is_kept(name):
-    content = saved(image(), name, icc_profile=PROFILE, exif=b"Exif\0\0nonsense")
+def test_copy_keeps_a_colour_profile(name):
+    content = encode(image(), name, icc_profile=PROFILE, exif=b"Exif\0\0nonsense")
 
     clean = CLEANED[name](content)
 
-    assert opened(clean).info["icc_profile"] == PROFILE
+    assert open_image(clean).info["icc_profile"] == PROFILE
 
 
 @pytest.mark.parametrize("byte_order", ["<", ">"])
-def test_the_orientation_is_understood_in_both_orders_of_bytes(byte_order):
+def test_orientation_is_read_in_both_byte_orders(byte_order):
     head = {"<": b"II*\0", ">": b"MM\0*"}[byte_order]
     tag = struct.pack(f"{byte_order}IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
-    content = saved(image(), "JPEG")
+    content = encode(image(), "JPEG")
     told = content[:2] + segment(0xE1, b"Exif\0\0" + head + tag) + content[2:]
 
     clean = sanitize_jpeg(told)
 
-    assert opened(clean).getexif()[0x0112] == 6
+    assert open_image(clean).getexif()[0x0112] == 6
 
 
 @pytest.mark.parametrize(
@@ -143,21 +147,21 @@ def test_the_orientation_is_understood_in_both_orders_of_bytes(byte_order):
         b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 9, 0, 0),
     ],
 )
-def test_an_orientation_that_makes_no_sense_is_none(tiff):
-    content = saved(image(), "JPEG")
+def test_invalid_orientation_is_ignored(tiff):
+    content = encode(image(), "JPEG")
     told = content[:2] + segment(0xE1, b"Exif\0\0" + tiff) + content[2:]
 
     assert sanitize_jpeg(told) == content
 
 
-def test_of_an_animation_the_first_picture_stays():
+def test_copy_of_an_animation_has_its_default_image():
     pictures = [image("L"), ImageOps.invert(image("L"))]
-    content = saved(pictures[0], "PNG", save_all=True, append_images=pictures[1:])
-    assert opened(content).is_animated
+    content = encode(pictures[0], "PNG", save_all=True, append_images=pictures[1:])
+    assert open_image(content).is_animated
 
     clean = sanitize_png(content)
 
-    after = opened(clean)
+    after = open_image(clean)
     assert not getattr(after, "is_animated", False)
     assert after.tobytes() == pictures[0].tobytes()
     assert b"fdAT" not in clean
@@ -165,30 +169,30 @@ def test_of_an_animation_the_first_picture_stays():
 
 @pytest.mark.parametrize(
     "content",
-    [saved(image(size=(300, 200)), name) for name in CLEANED]
+    [encode(image(size=(300, 200)), name) for name in CLEANED]
     + [
-        saved(Image.effect_noise((600, 400), 90), "PNG", dpi=(72, 72), icc_profile=PROFILE),
-        saved(image("P"), "PNG", transparency=7),
+        encode(Image.effect_noise((600, 400), 90), "PNG", dpi=(72, 72), icc_profile=PROFILE),
+        encode(image("P"), "PNG", transparency=7),
     ],
     ids=["JPEG", "PNG", "PNG in many chunks", "PNG with a clear colour"],
 )
-def test_a_clean_image_is_kept_byte_for_byte(content):
+def test_image_without_metadata_is_copied_unchanged(content):
     clean = sanitize_png if content.startswith(PNG_START) else sanitize_jpeg
 
     assert clean(content) == content
 
 
-def test_forty_megapixels_are_allowed():
+def test_forty_megapixels_are_accepted():
     clean = sanitize_png(black_png(8_000, 5_000))
 
     with Image.open(io.BytesIO(clean)) as picture:
         assert picture.size == (8_000, 5_000)
 
 
-def test_texts_and_profiles_that_grow_enormously_are_left_out():
+def test_decompression_bombs_in_metadata_are_removed():
     enormous = zlib.compress(bytes(50_000_000))
     start, end = png((64, 48, 8, 0)).split(chunk(b"IEND"))
-    pixels = chunk(b"IDAT", packed(b"\0" + bytes(64) for _ in range(48)))
+    pixels = chunk(b"IDAT", compress(b"\0" + bytes(64) for _ in range(48)))
     bombs = (chunk(b"iCCP", b"x\0\0" + enormous), chunk(b"zTXt", b"x\0\0" + enormous))
 
     clean = sanitize_png(start + b"".join(bombs) + pixels + chunk(b"IEND") + end)
@@ -197,20 +201,20 @@ def test_texts_and_profiles_that_grow_enormously_are_left_out():
 
 
 ROWS = [b"\0" + bytes(30)] * 10
-WHOLE = chunk(b"IDAT", packed(ROWS))
+WHOLE = chunk(b"IDAT", compress(ROWS))
 HEADER = (10, 10, 8, 2)
-NOISE = saved(Image.effect_noise((60, 40), 90), "PNG")
-HALVES = packed(bytes((0, number % 251)) for number in range(999))
+NOISE = encode(Image.effect_noise((60, 40), 90), "PNG")
+HALVES = compress(bytes((0, number % 251)) for number in range(999))
 PARTS = [(b"IDAT", HALVES[:200]), (b"tEXt", b"a\0b"), (b"IDAT", HALVES[200:])]
 REFUSED_PNGS = {
     "a bomb": (black_png(30_000, 30_000), TOO_MANY_PIXELS),
     "one row too many": (black_png(8_000, 5_001), TOO_MANY_PIXELS),
     "of no width": (png((0, 10, 8, 2), WHOLE), DAMAGED),
     "without pixels": (png(HEADER), DAMAGED),
-    "with a part of the pixels": (png(HEADER, chunk(b"IDAT", packed(ROWS)[:-8])), DAMAGED),
-    "with fewer rows": (png(HEADER, chunk(b"IDAT", packed(ROWS[1:]))), DAMAGED),
+    "with a part of the pixels": (png(HEADER, chunk(b"IDAT", compress(ROWS)[:-8])), DAMAGED),
+    "with fewer rows": (png(HEADER, chunk(b"IDAT", compress(ROWS[1:]))), DAMAGED),
     "with an unknown filter": (
-        png(HEADER, chunk(b"IDAT", packed([b"\5" + bytes(30)] * 10))),
+        png(HEADER, chunk(b"IDAT", compress([b"\5" + bytes(30)] * 10))),
         DAMAGED,
     ),
     "with an unknown depth": (png((10, 10, 7, 2), WHOLE), DAMAGED),
@@ -232,7 +236,10 @@ REFUSED_PNGS = {
         png((1, 999, 8, 0), *(chunk(kind, body) for kind, body in PARTS)),
         DAMAGED,
     ),
-    "with another way to pack": (png(HEADER, chunk(b"IDAT", b"\x77" + packed(ROWS)[1:])), DAMAGED),
+    "with another way to pack": (
+        png(HEADER, chunk(b"IDAT", b"\x77" + compress(ROWS)[1:])),
+        DAMAGED,
+    ),
     "with an end alone": (PNG_START + chunk(b"IEND"), DAMAGED),
     "cut in its pixels": (NOISE[: len(NOISE) // 2], DAMAGED),
     "with a header that is too long": (
@@ -248,22 +255,22 @@ REFUSED_PNGS = {
 
 
 @pytest.mark.parametrize(("content", "message"), REFUSED_PNGS.values(), ids=REFUSED_PNGS.keys())
-def test_a_png_is_refused(content, message):
+def test_invalid_png_is_refused(content, message):
     with pytest.raises(FileContentMismatch) as refused:
         sanitize_png(content)
 
     assert refused.value.message == message
 
 
-JPEG = saved(image(size=(640, 480)), "JPEG")
-PROGRESSIVE = saved(image(size=(640, 480)), "JPEG", progressive=True, subsampling=0)
+JPEG = encode(image(size=(640, 480)), "JPEG")
+PROGRESSIVE = encode(image(size=(640, 480)), "JPEG", progressive=True, subsampling=0)
 FRAME = JPEG[JPEG.index(b"\xff\xc0") :][:19]
 LAST_SCAN = PROGRESSIVE[PROGRESSIVE.rindex(b"\xff\xda") : -2]
-RESTARTING = saved(Image.new("RGB", (640, 480)), "JPEG", restart_marker_blocks=4)
+RESTARTING = encode(Image.new("RGB", (640, 480)), "JPEG", restart_marker_blocks=4)
 
 
-def sized(content: bytes, width: int, height: int) -> bytes:
-    """The same, but for what the frame says."""
+def with_frame_size(content: bytes, width: int, height: int) -> bytes:
+    """Change only the size in the frame header."""
     said = struct.pack(">HH", 480, 640)
     assert content.count(said) == 1
     return content.replace(said, struct.pack(">HH", height, width))
@@ -283,8 +290,8 @@ REFUSED_JPEGS = {
     ),
     "cut in a table": (JPEG[:40], DAMAGED),
     "without scans": (JPEG[: JPEG.index(b"\xff\xda")] + b"\xff\xd9", DAMAGED),
-    "of more than 40 megapixels": (sized(JPEG, 8_000, 5_001), TOO_MANY_PIXELS),
-    "of no height": (sized(JPEG, 640, 0), DAMAGED),
+    "of more than 40 megapixels": (with_frame_size(JPEG, 8_000, 5_001), TOO_MANY_PIXELS),
+    "of no height": (with_frame_size(JPEG, 640, 0), DAMAGED),
     "with two frames": (JPEG[:2] + FRAME + JPEG[2:], DAMAGED),
     "with an unknown marker": (JPEG[:2] + segment(0xF0, b"x") + JPEG[2:], DAMAGED),
     "with more scans than anybody needs": (
@@ -293,14 +300,14 @@ REFUSED_JPEGS = {
     ),
     "with too many segments": (JPEG[:2] + segment(0xFE, b"") * 10_000 + JPEG[2:], DAMAGED),
     "too large to be kept in memory": (
-        sized(PROGRESSIVE, 8_000, 5_000),
+        with_frame_size(PROGRESSIVE, 8_000, 5_000),
         TOO_LARGE,
     ),
 }
 
 
 @pytest.mark.parametrize(("content", "message"), REFUSED_JPEGS.values(), ids=REFUSED_JPEGS.keys())
-def test_a_jpeg_is_refused(content, message):
+def test_invalid_jpeg_is_refused(content, message):
     with pytest.raises(FileContentMismatch) as refused:
         sanitize_jpeg(content)
 
@@ -309,14 +316,14 @@ def test_a_jpeg_is_refused(content, message):
 
 PAYLOADS = {
     "a script": b"<script>alert(1)</script>" * 3,
-    "an archive": archive(),
+    "an archive": zip_archive(),
     "a program": b"MZ\x90\0" * 30,
     "text": b"Secret of mine" * 9,
     "zeros and a word": bytes(500) + b"Secret of mine",
     "all bytes but markers": bytes(range(1, 255)) * 5,
 }
 CARRIERS = {
-    f"{mode} {' '.join(options)} {size[0]}": saved(image(mode, size), "JPEG", **options)
+    f"{mode} {' '.join(options)} {size[0]}": encode(image(mode, size), "JPEG", **options)
     for mode in MODES["JPEG"]
     for options in ({}, {"restart_marker_rows": 1}, {"progressive": True}, {"subsampling": 0})
     for size in ((17, 9), (160, 120))
@@ -324,17 +331,17 @@ CARRIERS = {
 
 
 @pytest.mark.parametrize("content", CARRIERS.values(), ids=CARRIERS.keys())
-def test_bytes_between_the_scan_and_the_end_are_gone(content):
+def test_bytes_between_scan_and_end_marker_are_removed(content):
     for payload in PAYLOADS.values():
         clean = sanitize_jpeg(content[:-2] + payload + content[-2:])
 
-        assert opened(clean).tobytes() == opened(content).tobytes()
+        assert open_image(clean).tobytes() == open_image(content).tobytes()
         assert len(clean) <= len(content)
         assert sanitize_jpeg(clean) == clean
 
 
-def test_bytes_between_scans_of_a_progressive_picture_are_gone():
-    content = saved(image(size=(160, 120)), "JPEG", progressive=True)
+def test_bytes_between_scans_of_a_progressive_jpeg_are_removed():
+    content = encode(image(size=(160, 120)), "JPEG", progressive=True)
     places = [found.start() for found in re.finditer(rb"\xff[\xc4\xda\xd9]", content)][2:]
     payload = PAYLOADS["a script"]
 
@@ -342,21 +349,21 @@ def test_bytes_between_scans_of_a_progressive_picture_are_gone():
         clean = sanitize_jpeg(content[:place] + payload + content[place:])
 
         assert payload not in clean
-        assert opened(clean).tobytes() == opened(content).tobytes()
+        assert open_image(clean).tobytes() == open_image(content).tobytes()
 
 
-def test_large_progressive_picture_with_bytes_behind_its_last_scan_is_refused():
-    content = flat(4_500, 3_000, 10)
+def test_large_progressive_jpeg_with_surplus_bytes_is_refused():
+    content = repeated_scan_jpeg(4_500, 3_000, 10)
     payload = PAYLOADS["a script"]
 
     with pytest.raises(FileContentMismatch) as refused:
         sanitize_jpeg(content[:-2] + payload + content[-2:])
 
     assert refused.value.message == DAMAGED
-    assert opened(sanitize_jpeg(content)).size == (4_500, 3_000)
+    assert open_image(sanitize_jpeg(content)).size == (4_500, 3_000)
 
 
-def test_bytes_behind_the_picture_are_gone():
+def test_bytes_after_the_image_are_removed():
     for payload in PAYLOADS.values():
         assert sanitize_jpeg(JPEG + payload) == JPEG
 
@@ -399,26 +406,26 @@ NO_PROFILES = {
 
 
 @pytest.mark.parametrize("profile", NO_PROFILES.values(), ids=NO_PROFILES.keys())
-def test_bytes_that_are_no_colour_profile_are_gone(profile):
+def test_invalid_colour_profile_is_removed(profile):
     parts = max(1, -(-len(profile) // 60_000))
     packed_profile = chunk(b"iCCP", b"Secret\0\0" + zlib.compress(profile))
-    start, end = saved(image(), "PNG")[:33], saved(image(), "PNG")[33:]
+    start, end = encode(image(), "PNG")[:33], encode(image(), "PNG")[33:]
 
     assert sanitize_jpeg(with_profile(profile, parts)) == JPEG
     assert sanitize_png(start + packed_profile + end) == start + end
 
 
-def test_profile_in_several_segments_is_kept():
+def test_colour_profile_in_several_segments_is_kept():
     content = with_profile(PROFILE, 3)
 
     clean = sanitize_jpeg(content)
 
-    assert opened(clean).info["icc_profile"] == PROFILE
+    assert open_image(clean).info["icc_profile"] == PROFILE
     assert clean == content
 
 
 @pytest.mark.parametrize("numbers", [(1, 1), (2, 1, 1), (0, 1), (1, 3), (2,)])
-def test_profile_whose_parts_do_not_fit_is_gone(numbers):
+def test_colour_profile_with_inconsistent_segments_is_removed(numbers):
     *order, total = (*numbers, 2)
     parts = b"".join(
         segment(0xE2, b"ICC_PROFILE\0" + bytes((number, total)) + PROFILE) for number in order
@@ -427,8 +434,8 @@ def test_profile_whose_parts_do_not_fit_is_gone(numbers):
     assert sanitize_jpeg(JPEG[:20] + parts + JPEG[20:]) == JPEG
 
 
-def test_name_of_a_profile_in_a_png_is_not_kept():
-    content = saved(image(), "PNG", icc_profile=PROFILE)
+def test_profile_name_in_a_png_is_replaced():
+    content = encode(image(), "PNG", icc_profile=PROFILE)
     named = chunk(b"iCCP", b"Secret of mine\0\0" + zlib.compress(PROFILE, 1))
     place = content.index(b"IDAT") - 4
 
@@ -456,10 +463,8 @@ def test_repeated_segments_are_kept_once():
         ((5_000, 4_000), 64, "L"),
     ],
 )
-def test_progressive_picture_whose_scans_take_long_is_refused_before_it_is_decoded(
-    size, scans, mode
-):
-    content = resized(flat(64, 48, scans, mode), *size)
+def test_progressive_jpeg_with_slow_scans_is_refused_without_decoding(size, scans, mode):
+    content = resize_header(repeated_scan_jpeg(64, 48, scans, mode), *size)
     began = time.process_time()
 
     with pytest.raises(FileContentMismatch) as refused:
@@ -471,22 +476,22 @@ def test_progressive_picture_whose_scans_take_long_is_refused_before_it_is_decod
 
 
 @pytest.mark.parametrize(("size", "scans"), [((4_000, 3_000), 10), ((1_600, 1_200), 64)])
-def test_progressive_picture_as_programs_make_it_is_kept(size, scans):
-    content = flat(*size, scans)
+def test_ordinary_progressive_jpeg_is_accepted(size, scans):
+    content = repeated_scan_jpeg(*size, scans)
 
     with Image.open(io.BytesIO(sanitize_jpeg(content))) as kept:
         assert kept.size == size
 
 
 @pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB])
-def test_picture_with_a_coding_that_no_browser_shows_is_refused(marker):
+def test_jpeg_with_arithmetic_coding_is_refused(marker):
     place = JPEG.index(b"\xff\xc0")
 
     with pytest.raises(FileContentMismatch):
         sanitize_jpeg(JPEG[: place + 1] + bytes([marker]) + JPEG[place + 2 :])
 
 
-def test_tables_that_are_repeated_without_end_are_refused():
+def test_jpeg_with_too_many_tables_is_refused():
     place = JPEG.index(b"\xff\xdb")
     table = segment(0xDB, b"\0" + b"Secret!!" * 8)
 
@@ -495,6 +500,6 @@ def test_tables_that_are_repeated_without_end_are_refused():
 
 
 @pytest.mark.parametrize("size", [(1, 40_000_000), (2, 65_536), (65_536, 1), (40_000_000, 1)])
-def test_png_that_is_longer_than_any_picture_is_refused(size):
+def test_png_with_too_long_pixel_data_is_refused(size):
     with pytest.raises(FileContentMismatch):
         sanitize_png(png((*size, 1, 0), WHOLE))

@@ -1,4 +1,4 @@
-"""Actions of PDFs: copies are read again by another library, which must find none that act."""
+"""Actions in PDFs: another library must find no active content in copies."""
 
 import io
 import re
@@ -9,7 +9,12 @@ import pytest
 
 from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.pdfs import sanitize_pdf
-from tests.integrations.storage.inspection.files import packed_pdf, pdf, stream, telling_jpeg
+from tests.integrations.storage.inspection.files import (
+    jpeg_with_metadata,
+    pdf,
+    pdf_with_object_stream,
+    stream,
+)
 from tests.integrations.storage.inspection.test_pdf_copies import ACTIVE
 
 SCREEN = b"/OpenAction << /S /URI /URI (https://example.org) >>"
@@ -26,7 +31,7 @@ ALLOWED_LINK = re.compile(rb"(https?://|mailto:|tel:)[!-~]+", re.IGNORECASE)
 
 
 def objects(content: bytes) -> list[pikepdf.Object]:
-    """Every object of the file, and every container in it."""
+    """Yield every object of the file and every container in it."""
     with pikepdf.open(io.BytesIO(content)) as opened:
         waiting, found = list(opened.objects), []
         while waiting:
@@ -37,15 +42,15 @@ def objects(content: bytes) -> list[pikepdf.Object]:
                 waiting += [one for key, one in entries if not inner_reference(one)]
             elif isinstance(value, pikepdf.Array):
                 waiting += [one for one in value if not inner_reference(one)]
-        return [described(one) for one in found]
+        return [describe(one) for one in found]
 
 
 def inner_reference(value: object) -> bool:
     return not isinstance(value, pikepdf.Object) or value.is_indirect
 
 
-def described(value: pikepdf.Object) -> dict:
-    """Keys and plain values of a dictionary, which outlive the file; else nothing."""
+def describe(value: pikepdf.Object) -> dict:
+    """Return keys and plain values of a dictionary, usable after the file is closed."""
     if not isinstance(value, (pikepdf.Dictionary, pikepdf.Stream)):
         return {}
     return {key: plain(one) for key, one in value.items()}
@@ -66,7 +71,7 @@ def plain(value: object) -> object:
 
 
 def check_passive(content: bytes) -> None:
-    """Assert that nothing in the file acts by itself or leads to other places than web pages."""
+    """Assert that the file has no automatic actions and no links other than web pages."""
     for entries in objects(content):
         assert FORBIDDEN_KEYS.intersection(entries) == set()
         assert not isinstance(entries.get("/F"), bytes)
@@ -85,37 +90,37 @@ def check_passive(content: bytes) -> None:
             assert "/URI" not in entries
 
 
-def opening(action: bytes) -> bytes:
+def pdf_with_action(action: bytes) -> bytes:
     return pdf(catalog=b"/OpenAction " + action)
 
 
-def linked(action: bytes) -> bytes:
+def pdf_with_link(action: bytes) -> bytes:
     return pdf(LINK % (b"/A " + action), page=b"/Annots [4 0 R]")
 
 
 WEB = b"<< /S /URI /URI (https://example.org/) >>"
 SHARE = b"<< /S /URI /URI (\\\\\\\\host\\\\share) >>"
 DROPPED = {
-    "an address opened at the start": opening(WEB),
-    "a page opened at the start": opening(b"[3 0 R /Fit]"),
-    "a page with another action behind it": opening(
+    "an address opened at the start": pdf_with_action(WEB),
+    "a page opened at the start": pdf_with_action(b"[3 0 R /Fit]"),
+    "a page with another action behind it": pdf_with_action(
         b"<< /S /GoTo /D [3 0 R /Fit] /Next << /S /URI /URI (https://example.org/) >> >>"
     ),
-    "actions in a row at the start": opening(
+    "actions in a row at the start": pdf_with_action(
         b"<< /S /Named /N /NextPage /Next [" + WEB * 3 + b"] >>"
     ),
-    "a thread": opening(b"<< /S /Thread /F (//host/x.pdf) /D 0 >>"),
-    "a thread of a link": linked(b"<< /S /Thread /D 0 >>"),
-    "printing": opening(b"<< /S /Named /N /Print >>"),
-    "printing by a link": linked(b"<< /S /Named /N /Print >>"),
-    "saving by a link with an escaped name": linked(b"<< /S /N#61med /N /Save#41s >>"),
-    "layers": linked(b"<< /S /SetOCGState /State [/ON] >>"),
-    "hiding": linked(b"<< /S /Hide /T (x) >>"),
-    "resetting": linked(b"<< /S /ResetForm >>"),
-    "a view of three dimensions": linked(b"<< /S /GoTo3DView /V /F >>"),
-    "a part of a document": linked(b"<< /S /GoToDp /Dp 4 0 R >>"),
-    "an unknown action": linked(b"<< /S /Nonsense /URI (https://example.org/) >>"),
-    "an action without a kind": linked(b"<< /URI (smb://host/x) >>"),
+    "a thread": pdf_with_action(b"<< /S /Thread /F (//host/x.pdf) /D 0 >>"),
+    "a thread of a link": pdf_with_link(b"<< /S /Thread /D 0 >>"),
+    "printing": pdf_with_action(b"<< /S /Named /N /Print >>"),
+    "printing by a link": pdf_with_link(b"<< /S /Named /N /Print >>"),
+    "saving by a link with an escaped name": pdf_with_link(b"<< /S /N#61med /N /Save#41s >>"),
+    "layers": pdf_with_link(b"<< /S /SetOCGState /State [/ON] >>"),
+    "hiding": pdf_with_link(b"<< /S /Hide /T (x) >>"),
+    "resetting": pdf_with_link(b"<< /S /ResetForm >>"),
+    "a view of three dimensions": pdf_with_link(b"<< /S /GoTo3DView /V /F >>"),
+    "a part of a document": pdf_with_link(b"<< /S /GoToDp /Dp 4 0 R >>"),
+    "an unknown action": pdf_with_link(b"<< /S /Nonsense /URI (https://example.org/) >>"),
+    "an action without a kind": pdf_with_link(b"<< /URI (smb://host/x) >>"),
     "an action elsewhere": pdf(WEB, LINK % b"/PA 4 0 R", page=b"/Annots [5 0 R] /X 4 0 R"),
     "an action of a link after its page was left": pdf(
         LINK % (b"/PA " + WEB), page=b"/Annots [4 0 R]"
@@ -151,7 +156,7 @@ DROPPED = {
     "an action that is a stream": pdf(
         stream(b"", b"/S /URI /URI (https://example.org/)"), catalog=b"/OpenAction 4 0 R"
     ),
-    "an action in packed objects": packed_pdf(WEB, catalog=b"/OpenAction 5 0 R"),
+    "an action in packed objects": pdf_with_object_stream(WEB, catalog=b"/OpenAction 5 0 R"),
     "a page turned by itself": pdf(page=b"/Dur 1 /Trans << /S /Wipe >>"),
     "a page turned by an empty transition": pdf(page=b"/Trans << >>"),
     "the whole screen": pdf(catalog=b"/PageMode /FullScreen"),
@@ -210,7 +215,7 @@ LINKS_KEPT = {
 
 
 @pytest.mark.parametrize("content", DROPPED.values(), ids=DROPPED.keys())
-def test_actions_are_not_in_the_copy(content):
+def test_copy_has_no_actions(content):
     clean = sanitize_pdf(content)
 
     check_passive(clean)
@@ -221,14 +226,14 @@ def test_actions_are_not_in_the_copy(content):
 
 
 @pytest.mark.parametrize("content", ACTIVE.values(), ids=ACTIVE.keys())
-def test_files_that_were_refused_still_are(content):
+def test_pdf_with_active_content_is_refused(content):
     with pytest.raises(FileContentMismatch):
         sanitize_pdf(content)
 
 
 @pytest.mark.parametrize("link", LINKS_REMOVED.values(), ids=LINKS_REMOVED.keys())
-def test_link_to_an_unsafe_place_is_removed(link):
-    clean = sanitize_pdf(linked(b"<< /S /URI /URI %s >>" % link))
+def test_unsafe_link_is_removed(link):
+    clean = sanitize_pdf(pdf_with_link(b"<< /S /URI /URI %s >>" % link))
 
     check_passive(clean)
     assert b"/URI" not in clean
@@ -237,8 +242,10 @@ def test_link_to_an_unsafe_place_is_removed(link):
 
 
 @pytest.mark.parametrize(("link", "kept"), LINKS_KEPT.values(), ids=LINKS_KEPT.keys())
-def test_link_that_somebody_may_click_on_is_kept(link, kept):
-    clean = sanitize_pdf(linked(b"<< /S /URI /URI %s /IsMap true /Next %s >>" % (link, SHARE)))
+def test_web_mail_and_telephone_links_are_kept(link, kept):
+    clean = sanitize_pdf(
+        pdf_with_link(b"<< /S /URI /URI %s /IsMap true /Next %s >>" % (link, SHARE))
+    )
 
     check_passive(clean)
     with pikepdf.open(io.BytesIO(clean)) as opened:
@@ -247,17 +254,17 @@ def test_link_that_somebody_may_click_on_is_kept(link, kept):
         assert set(annotation.A.keys()) == {"/S", "/URI"}
 
 
-def test_script_in_a_link_is_refused_also_when_written_oddly():
+def test_obfuscated_script_in_a_link_is_refused():
     for link in (
         b"(JaVaScRiPt:x)",
         b"( j\\na\\tvascript:x)",
         b"<feff006a006100760061007300630072006900700074003a>",
     ):
         with pytest.raises(FileContentMismatch):
-            sanitize_pdf(linked(b"<< /S /URI /URI %s >>" % link))
+            sanitize_pdf(pdf_with_link(b"<< /S /URI /URI %s >>" % link))
 
 
-def test_links_and_bookmarks_to_pages_stay():
+def test_links_and_bookmarks_to_pages_are_kept():
     content = pdf(
         LINK % b"/A << /S /GoTo /D 7 0 R /Next << /S /Named /N /Print >> >>",
         b"<< /Type /Outlines /First 6 0 R /Last 6 0 R >>",
@@ -282,7 +289,7 @@ def test_links_and_bookmarks_to_pages_stay():
         assert opened.Root.Names.Dests.Names[1][0].objgen == page.objgen
 
 
-def test_attributes_of_structure_and_resources_with_short_names_stay():
+def test_structure_attributes_and_resources_with_short_names_are_kept():
     shown = stream(b"", b"/Type /XObject /Subtype /Form /BBox [0 0 1 1]")
     content = pdf(
         b"<< /Type /StructElem /S /P /A [<< /O /Layout /Placement /Block >>] >>",
@@ -310,21 +317,23 @@ def test_attributes_of_structure_and_resources_with_short_names_stay():
         stream(b"", b"/Subtype /Image /Width 65535 /Height 65535 /Filter /JPXDecode"),
         stream(b"", b"/Subtype /Image /ImageMask true /Width 99999 /Height 9999"),
         stream(
-            telling_jpeg().replace(b"\0\x30\0\x40", b"\xff\xff\xff\xff"),
+            jpeg_with_metadata().replace(b"\0\x30\0\x40", b"\xff\xff\xff\xff"),
             b"/Subtype /Image /Filter /DCTDecode",
         ),
         stream(
-            zlib.compress(telling_jpeg(progressive=True).replace(b"\0\x30\0\x40", b"\x30\0\x30\0")),
+            zlib.compress(
+                jpeg_with_metadata(progressive=True).replace(b"\0\x30\0\x40", b"\x30\0\x30\0")
+            ),
             b"/Subtype /Image /Filter [/FlateDecode /DCTDecode]",
         ),
     ],
 )
-def test_image_that_would_take_a_reader_long_is_refused(image):
+def test_too_large_embedded_image_is_refused(image):
     with pytest.raises(FileContentMismatch):
         sanitize_pdf(pdf(image, page=b"/Resources << /XObject << /I 4 0 R >> >>"))
 
 
-def test_scan_of_a_page_at_a_high_resolution_is_kept():
+def test_scanned_page_with_high_resolution_is_accepted():
     content = pdf(
         stream(
             zlib.compress(b"x"), b"/Subtype /Image /Width 9921 /Height 14031 /Filter /FlateDecode"

@@ -1,4 +1,4 @@
-"""PDFs: what is shown stays, what tells of people goes, what acts or costs too much is refused."""
+"""Sanitized PDFs: content stays, metadata goes, active or expensive files are refused."""
 
 import io
 import zlib
@@ -18,15 +18,15 @@ from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.pdfs import MAX_OBJECTS, sanitize_pdf
 from tests import sample_files
 from tests.integrations.storage.inspection.files import (
-    action,
-    archive,
-    document,
-    opening,
-    packed_pdf,
+    jpeg_with_metadata,
     pdf,
-    revised,
+    pdf_action,
+    pdf_document,
+    pdf_with_object_stream,
+    pdf_with_open_action,
+    revise,
     stream,
-    telling_jpeg,
+    zip_archive,
 )
 
 DAMAGED = "The PDF is damaged. Make it again."
@@ -50,8 +50,8 @@ def contents(content: bytes) -> list[bytes]:
     return [found.get_data() for page in pages if (found := page.get_contents()) is not None]
 
 
-def written(*words: str) -> bytes:
-    """A page for each, which links to the next, with a bookmark."""
+def multi_page_pdf(*words: str) -> bytes:
+    """Build a PDF with a page for each text, which links to the next, and with bookmarks."""
     writer = PdfWriter()
     font = {"/Type": "/Font", "/Subtype": "/Type1", "/BaseFont": "/Helvetica"}
     fonts = DictionaryObject({NameObject(k): NameObject(v) for k, v in font.items()})
@@ -79,8 +79,8 @@ def written(*words: str) -> bytes:
     return result.getvalue()
 
 
-def test_pages_their_content_and_their_bookmarks_stay():
-    content = written("Letter", "of", "pastor")
+def test_pages_content_and_bookmarks_are_kept():
+    content = multi_page_pdf("Letter", "of", "pastor")
 
     clean = sanitize_pdf(content)
 
@@ -94,10 +94,10 @@ def test_pages_their_content_and_their_bookmarks_stay():
 def test_pages_that_form_a_long_chain_are_copied():
     words = [f"page {number}" for number in range(200)]
 
-    assert texts(sanitize_pdf(written(*words))) == words
+    assert texts(sanitize_pdf(multi_page_pdf(*words))) == words
 
 
-def test_a_link_to_the_web_stays():
+def test_web_link_is_kept():
     link = b"<< /Subtype /Link /A << /S /URI /URI (https://example.org/data:1) >> >>"
 
     clean = sanitize_pdf(pdf(link, page=b"/Annots [4 0 R]"))
@@ -106,7 +106,7 @@ def test_a_link_to_the_web_stays():
     assert annotation.get_object()["/A"]["/URI"] == "https://example.org/data:1"
 
 
-def test_what_tells_of_people_and_programs_is_gone():
+def test_metadata_streams_and_private_data_are_removed():
     xmp = stream(b"<x:xmpmeta>Maker</x:xmpmeta>", b"/Type /Metadata /Subtype /XML")
     private = b"/PieceInfo << /Program << /Private (Maker) >> >> /Thumb 5 0 R"
     content = pdf(xmp, stream(b"Thumbnail"), catalog=b"/Metadata 4 0 R", page=private)
@@ -124,8 +124,8 @@ def test_what_tells_of_people_and_programs_is_gone():
     assert PdfReader(io.BytesIO(clean)).xmp_metadata is None
 
 
-def test_who_wrote_it_is_forgotten():
-    content = document()
+def test_document_information_is_removed():
+    content = pdf_document()
 
     clean = sanitize_pdf(content)
 
@@ -133,8 +133,8 @@ def test_who_wrote_it_is_forgotten():
     assert [one for one in (b"Somebody", b"pypdf") if one in clean] == []
 
 
-def test_what_an_older_revision_said_is_gone():
-    content = revised(pdf(b"(Secret)", page=b"/Note 4 0 R"), 4, b"(Public)")
+def test_older_revisions_are_removed():
+    content = revise(pdf(b"(Secret)", page=b"/Note 4 0 R"), 4, b"(Public)")
 
     clean = sanitize_pdf(content)
 
@@ -151,8 +151,8 @@ def test_what_an_older_revision_said_is_gone():
         (zlib.compress, b"/Filter [/FlateDecode /DCTDecode]"),
     ],
 )
-def test_a_photo_in_it_loses_what_its_camera_wrote(packed, filters):
-    photo = telling_jpeg(orientation=6)
+def test_exif_of_an_embedded_photo_is_removed(packed, filters):
+    photo = jpeg_with_metadata(orientation=6)
     size = b"/Subtype /Image /Width 64 /Height 48 /ColorSpace /DeviceRGB /BitsPerComponent 8 "
     content = pdf(
         stream(packed(photo), size + filters), page=b"/Resources << /XObject << /I 4 0 R >> >>"
@@ -166,9 +166,9 @@ def test_a_photo_in_it_loses_what_its_camera_wrote(packed, filters):
     assert after.image.tobytes() == before.image.tobytes()
 
 
-def test_objects_in_streams_are_copied():
+def test_objects_in_object_streams_are_copied():
     clean = sanitize_pdf(
-        packed_pdf(b"<< /Note (kept) /Next 6 0 R >>", b"[1 2 3]", catalog=b"/X 5 0 R")
+        pdf_with_object_stream(b"<< /Note (kept) /Next 6 0 R >>", b"[1 2 3]", catalog=b"/X 5 0 R")
     )
 
     found = PdfReader(io.BytesIO(clean)).root_object["/X"]
@@ -177,7 +177,7 @@ def test_objects_in_streams_are_copied():
     assert b"/ObjStm" not in clean
 
 
-def test_names_of_glyphs_and_of_blending_are_no_actions():
+def test_glyph_and_blend_mode_names_are_not_taken_for_actions():
     font = b"<< /Type /Font /Subtype /Type3 /CharProcs << /AA 5 0 R /EF 5 0 R >> >>"
     resources = b"/Resources << /Font << /F1 4 0 R >> /ExtGState << /G << /BM /Screen >> >> >>"
 
@@ -190,7 +190,7 @@ ALGORITHMS = ("RC4-40", "RC4-128", "AES-128", "AES-256-R5", "AES-256")
 
 
 def encrypted(password: str, algorithm: str = "RC4-128") -> bytes:
-    return document(lambda writer, _: writer.encrypt(password, "owner", algorithm=algorithm))
+    return pdf_document(lambda writer, _: writer.encrypt(password, "owner", algorithm=algorithm))
 
 
 def with_handler(version: bytes) -> bytes:
@@ -200,7 +200,9 @@ def with_handler(version: bytes) -> bytes:
 
 
 ACTIVE = {
-    "a script when it is opened": document(opening(action("/JavaScript", JS="app.alert(1)"))),
+    "a script when it is opened": pdf_document(
+        pdf_with_open_action(pdf_action("/JavaScript", JS="app.alert(1)"))
+    ),
     "a script with an escaped name": pdf(
         catalog=b"/OpenAction "
         + SCRIPT.replace(b"/JavaScript", b"/#4aava#53cript").replace(b"/JS", b"/J#53")
@@ -211,19 +213,19 @@ ACTIVE = {
     "a script of an annotation": pdf(
         b"<< /Subtype /Link /A " + SCRIPT + b" >>", page=b"/Annots [4 0 R]"
     ),
-    "a script in a packed stream": packed_pdf(SCRIPT, catalog=b"/OpenAction 5 0 R"),
+    "a script in a packed stream": pdf_with_object_stream(SCRIPT, catalog=b"/OpenAction 5 0 R"),
     "a script that nothing refers to": pdf(SCRIPT),
     "a script with its name elsewhere": pdf(b"/JavaScript", catalog=b"/OpenAction << /S 4 0 R >>"),
     "a script that follows another action": pdf(
         catalog=b"/OpenAction << /S /GoTo /D [3 0 R /Fit] /Next [" + SCRIPT + b"] >>"
     ),
-    "a script in a newer revision": revised(pdf(b"null", catalog=b"/OpenAction 4 0 R"), 4, SCRIPT),
+    "a script in a newer revision": revise(pdf(b"null", catalog=b"/OpenAction 4 0 R"), 4, SCRIPT),
     "a program to start": pdf(catalog=b"/OpenAction << /S /Launch /F (cmd.exe) >>"),
-    "a form to send": document(opening(action("/SubmitForm", F="http://x"))),
+    "a form to send": pdf_document(pdf_with_open_action(pdf_action("/SubmitForm", F="http://x"))),
     "data to import": pdf(catalog=b"/OpenAction << /S /ImportData /F (x) >>"),
     "an embedded document to open": pdf(catalog=b"/OpenAction << /S /GoToE /D (x) >>"),
     "another document to open": pdf(catalog=b"/OpenAction << /S /GoToR /F (//host/x) >>"),
-    "a file": document(lambda writer, _: writer.add_attachment("x.exe", b"MZ")),
+    "a file": pdf_document(lambda writer, _: writer.add_attachment("x.exe", b"MZ")),
     "a file that does not say so": pdf(stream(b"MZ"), catalog=b"/X << /EF << /F 4 0 R >> >>"),
     "a form of XFA": pdf(catalog=b"/AcroForm << /XFA [] >>"),
     "rich media": pdf(b"<< /Subtype /RichMedia >>", page=b"/Annots [4 0 R]"),
@@ -244,22 +246,25 @@ REFUSED = {name: (content, ACTING) for name, content in ACTIVE.items()} | {
     "rubbish": (b"%PDF-1.7\n" + bytes(range(256)) * 40, DAMAGED),
     "cut": (sample_files.pdf()[:200], DAMAGED),
     "a photo whose filter has an old name": (
-        pdf(stream(telling_jpeg(), b"/Filter /DCT"), page=b"/X 4 0 R"),
+        pdf(stream(jpeg_with_metadata(), b"/Filter /DCT"), page=b"/X 4 0 R"),
         DAMAGED,
     ),
     "without pages": (pdf(pages=b"<< /Type /Pages /Count 0 /Kids [] >>"), PAGES),
     "with too many pages": (pdf(pages=b"<< /Kids [%s] >>" % (b"3 0 R " * 201)), PAGES),
-    "an archive behind": (sample_files.pdf() + archive(), ARCHIVE),
-    "an archive inside": (pdf(stream(archive()), page=b"/Contents 4 0 R"), ARCHIVE),
+    "an archive behind": (sample_files.pdf() + zip_archive(), ARCHIVE),
+    "an archive inside": (pdf(stream(zip_archive()), page=b"/Contents 4 0 R"), ARCHIVE),
     "pages that contain themselves": (pdf(pages=b"<< /Type /Pages /Kids [2 0 R] >>"), DAMAGED),
     "references in a circle": (pdf(b"5 0 R", b"4 0 R", catalog=b"/X 4 0 R"), DAMAGED),
     "deep arrays": (pdf(b"[" * 60 + b"]" * 60), TOO_COMPLICATED),
     "bottomless arrays": (pdf(b"[" * 50_000), DAMAGED),
     "too many objects": (pdf(*[b"null"] * MAX_OBJECTS), TOO_COMPLICATED),
-    "a million objects": (packed_pdf(b"null", rows=1_000_000), DAMAGED),
-    "a hundred thousand packed objects": (packed_pdf(b"null", rows=100_000), TOO_COMPLICATED),
+    "a million objects": (pdf_with_object_stream(b"null", rows=1_000_000), DAMAGED),
+    "a hundred thousand packed objects": (
+        pdf_with_object_stream(b"null", rows=100_000),
+        TOO_COMPLICATED,
+    ),
     "packed objects that grow enormously": (
-        packed_pdf(b"[" + b"[1 2 3]" * 1_000_000 + b"]", catalog=b"/X 5 0 R"),
+        pdf_with_object_stream(b"[" + b"[1 2 3]" * 1_000_000 + b"]", catalog=b"/X 5 0 R"),
         DAMAGED,
     ),
     "a copy that would be much larger": (
@@ -273,14 +278,14 @@ REFUSED = {name: (content, ACTING) for name, content in ACTIVE.items()} | {
 
 
 @pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_pdf_is_refused(content, message):
+def test_invalid_pdf_is_refused(content, message):
     with pytest.raises(FileContentMismatch) as refused:
         sanitize_pdf(content)
 
     assert refused.value.message == message
 
 
-def test_references_back_are_no_circle():
+def test_circular_references_are_copied():
     content = pdf(b"<< /Parent 3 0 R /Self 4 0 R >>", page=b"/X 4 0 R")
 
     clean = sanitize_pdf(content)
@@ -288,15 +293,15 @@ def test_references_back_are_no_circle():
     assert len(PdfReader(io.BytesIO(clean)).pages) == 1
 
 
-def test_work_ends_when_its_time_is_over():
+def test_exceeded_time_budget_is_refused():
     with pytest.raises(FileContentMismatch) as refused:
-        sanitize_pdf(written("Letter"), max_seconds=0)
+        sanitize_pdf(multi_page_pdf("Letter"), max_seconds=0)
 
     assert refused.value.message == TOO_COMPLICATED
 
 
-def test_objects_that_are_nowhere_are_not_looked_for_without_end():
-    """pypdf searches the whole file for each of them, and goes on after any Exception."""
+def test_search_for_missing_objects_is_limited_in_time():
+    """pypdf searches the whole file for each of them and ignores exceptions."""
     nowhere = b" ".join(b"%d 0 R" % number for number in range(1_000, 4_000))
     content = pdf(stream(b"\n1 " * 1_000_000), page=b"/X [%s]" % nowhere)
 

@@ -1,4 +1,4 @@
-"""What files really are: all that is no clean image or PDF is refused, and no copy is made."""
+"""Detection of formats, refusal of invalid files, and the inspection queue."""
 
 import errno
 import os
@@ -15,14 +15,14 @@ from integrations.storage.inspection.sanitize import DEFAULT_OPTIONS, sanitize_f
 from tests import sample_files
 from tests.integrations.storage.inspection.files import (
     PNG_START,
-    action,
-    archive,
     black_png,
-    document,
+    encode,
     image,
-    opening,
+    pdf_action,
+    pdf_document,
+    pdf_with_open_action,
     png,
-    saved,
+    zip_archive,
 )
 
 ANY = tuple(DocumentFormat)
@@ -31,15 +31,15 @@ OTHER_TYPES = {
     "a program": b"MZ\x90\0" + b"\0" * 500,
     "a page": b"<!doctype html><script>alert(1)</script>",
     "an SVG": b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>',
-    "a GIF": saved(image("P"), "GIF"),
-    "a WebP": saved(image(), "WEBP"),
-    "a TIFF": saved(image(), "TIFF"),
-    "a BMP": saved(image(), "BMP"),
+    "a GIF": encode(image("P"), "GIF"),
+    "a WebP": encode(image(), "WEBP"),
+    "a TIFF": encode(image(), "TIFF"),
+    "a BMP": encode(image(), "BMP"),
     "a HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100,
     "an AVIF": b"\0\0\0\x18ftypavif\0\0\0\0mif1avif" + b"\0" * 100,
     "a film": b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0" * 100,
     "an empty zip": b"PK\5\6" + b"\0" * 18,
-    "a text document": archive(),
+    "a text document": zip_archive(),
     "a shell script": b"#!/bin/sh\necho",
     "nothing that is known": bytes(range(256)),
     "a single byte": b"x",
@@ -51,25 +51,27 @@ HOSTILE = OTHER_TYPES | {
     "nothing but a start of PNG": PNG_START,
     "nothing but a start of JPEG": b"\xff\xd8\xff\xe0",
     "nothing but a start of PDF": b"%PDF-1.7\n",
-    "half a JPEG": saved(image(size=(640, 480)), "JPEG")[:-2000],
-    "half a PNG": saved(image(size=(640, 480)), "PNG")[:-500],
+    "half a JPEG": encode(image(size=(640, 480)), "JPEG")[:-2000],
+    "half a PNG": encode(image(size=(640, 480)), "PNG")[:-500],
     "a PNG with nothing in it": png((10, 10, 8, 2)),
-    "a PDF with a script": document(opening(action("/JavaScript", JS="app.alert(1)"))),
-    "a PDF and a zip": sample_files.pdf() + archive(),
-    "a zip before a PDF": archive() + sample_files.pdf(),
+    "a PDF with a script": pdf_document(
+        pdf_with_open_action(pdf_action("/JavaScript", JS="app.alert(1)"))
+    ),
+    "a PDF and a zip": sample_files.pdf() + zip_archive(),
+    "a zip before a PDF": zip_archive() + sample_files.pdf(),
     "a PDF that is damaged": sample_files.pdf()[:200],
 }
 
 
-async def copied(folder: Path, content: bytes, allowed=ANY) -> DocumentFormat:
+async def sanitized_copy(folder: Path, content: bytes, allowed=ANY) -> DocumentFormat:
     (folder / "source").write_bytes(content)
     return await sanitize_file(folder / "source", folder / "target", allowed=allowed)
 
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
-async def test_what_is_no_clean_file_is_refused_and_no_copy_is_made(tmp_path, content):
+async def test_invalid_file_is_refused_without_a_copy(tmp_path, content):
     with pytest.raises(FileContentMismatch) as refused:
-        await copied(tmp_path, content)
+        await sanitized_copy(tmp_path, content)
 
     assert (refused.value.message == NOTHING_KNOWN) == (content in OTHER_TYPES.values())
     assert refused.value.details == {}
@@ -77,9 +79,9 @@ async def test_what_is_no_clean_file_is_refused_and_no_copy_is_made(tmp_path, co
     assert (tmp_path / "source").read_bytes() == content
 
 
-async def test_a_pdf_is_refused_where_only_images_are_allowed(tmp_path):
+async def test_pdf_is_refused_if_only_images_are_allowed(tmp_path):
     with pytest.raises(FileContentMismatch) as refused:
-        await copied(tmp_path, sample_files.pdf(), allowed=IMAGES)
+        await sanitized_copy(tmp_path, sample_files.pdf(), allowed=IMAGES)
 
     assert refused.value.message == f"The file is no PNG or JPEG. {advice(IMAGES)}"
     assert "Send a PNG or JPEG of at most 5 MB. On an iPhone" in refused.value.message
@@ -94,7 +96,7 @@ async def test_a_pdf_is_refused_where_only_images_are_allowed(tmp_path):
         (sample_files.pdf(), DocumentFormat.PDF),
     ],
 )
-async def test_the_content_says_what_a_file_is(tmp_path, content, found):
+async def test_format_is_detected_from_the_content(tmp_path, content, found):
     (tmp_path / "photo.jpg").write_bytes(content)
 
     answer = await sanitize_file(tmp_path / "photo.jpg", tmp_path / "letter.pdf", allowed=ANY)
@@ -111,35 +113,35 @@ async def test_the_content_says_what_a_file_is(tmp_path, content, found):
         *(b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\n\r\n", b"GIF89a", b"x" * 1024),
     ],
 )
-async def test_what_is_before_a_pdf_is_left_out(tmp_path, before):
-    answer = await copied(tmp_path, before + sample_files.pdf())
+async def test_bytes_before_a_pdf_are_removed(tmp_path, before):
+    answer = await sanitized_copy(tmp_path, before + sample_files.pdf())
 
     clean = (tmp_path / "target").read_bytes()
-    await copied(tmp_path, sample_files.pdf())
+    await sanitized_copy(tmp_path, sample_files.pdf())
     assert answer == DocumentFormat.PDF
     assert clean == (tmp_path / "target").read_bytes()
 
 
-async def test_cleaning_a_clean_copy_changes_nothing(tmp_path):
+async def test_sanitizing_a_copy_again_changes_nothing(tmp_path):
     for content in (sample_files.png(), sample_files.jpeg(), sample_files.pdf()):
-        await copied(tmp_path, content)
+        await sanitized_copy(tmp_path, content)
         once = (tmp_path / "target").read_bytes()
 
-        await copied(tmp_path, once)
+        await sanitized_copy(tmp_path, once)
 
         assert (tmp_path / "target").read_bytes() == once
 
 
-async def test_damage_is_not_told_to_the_log(tmp_path, caplog, capfd):
+async def test_damaged_files_are_not_logged(tmp_path, caplog, capfd):
     for content in HOSTILE.values():
         with pytest.raises(FileContentMismatch):
-            await copied(tmp_path, content)
+            await sanitized_copy(tmp_path, content)
 
     assert caplog.text == ""
     assert capfd.readouterr() == ("", "")
 
 
-async def test_of_six_files_never_more_than_two_are_looked_at(tmp_path):
+async def test_at_most_two_files_are_inspected_at_once(tmp_path):
     pipes = [tmp_path / str(number) for number in range(6)]
     for pipe in pipes:
         os.mkfifo(pipe)
@@ -156,7 +158,7 @@ async def test_of_six_files_never_more_than_two_are_looked_at(tmp_path):
                 with await anyio.to_thread.run_sync(pipe.open, "wb") as writer:
                     assert turns().running <= DEFAULT_OPTIONS.processes
                     later = pipes[number + DEFAULT_OPTIONS.processes :]
-                    assert [one.name for one in later if is_read(one)] == []
+                    assert [one.name for one in later if has_reader(one)] == []
                     writer.write(sample_files.png())
         finally:
             release(pipes)
@@ -165,8 +167,8 @@ async def test_of_six_files_never_more_than_two_are_looked_at(tmp_path):
     assert [pipe.with_suffix(".copy").read_bytes() for pipe in pipes] == [sample_files.png()] * 6
 
 
-def is_read(pipe: Path) -> bool:
-    """Without a reader a pipe cannot be opened for writing."""
+def has_reader(pipe: Path) -> bool:
+    """Try to open the pipe for writing, which fails without a reader."""
     try:
         os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
     except OSError as error:
@@ -175,12 +177,12 @@ def is_read(pipe: Path) -> bool:
 
 
 def release(pipes: list[Path]) -> None:
-    """Let those who still wait for a writer find the pipe empty."""
+    """Unblock readers of the pipe with an empty content."""
     for pipe in pipes:
         os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
 
 
-async def test_each_event_loop_has_turns_of_its_own():
+async def test_each_event_loop_has_its_own_queue():
     first = turns()
 
     async def of_another_loop():

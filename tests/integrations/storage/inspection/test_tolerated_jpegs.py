@@ -1,4 +1,4 @@
-"""JPEGs that every viewer shows, though a part of them is not as the standard says."""
+"""Nonconforming JPEGs that viewers show."""
 
 import io
 
@@ -10,28 +10,28 @@ from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.jpegs import sanitize_jpeg
 from integrations.storage.inspection.pdfs import sanitize_pdf
 from tests.integrations.storage.inspection.files import (
+    encode,
     exif,
     image,
+    jpeg_with_metadata,
     pdf,
-    saved,
     segment,
     stream,
-    telling_jpeg,
 )
 
 END = b"\xff\xd9"
 SECRET = b"Secret of mine"
 GOOD = {
-    "baseline": saved(image(size=(320, 240)), "JPEG"),
-    "with restarts": saved(image(size=(320, 240)), "JPEG", restart_marker_rows=1),
-    "with a restart after each block": saved(image(), "JPEG", restart_marker_blocks=1),
-    "gray": saved(image("L", (320, 240)), "JPEG"),
-    "of four colours": saved(image("CMYK", (320, 240)), "JPEG"),
-    "of full colour": saved(image(size=(320, 240)), "JPEG", subsampling=0, quality=95),
-    "progressive": saved(image(size=(320, 240)), "JPEG", progressive=True),
-    "of one colour": saved(Image.new("RGB", (320, 240), (9, 99, 9)), "JPEG"),
-    "of noise": saved(Image.effect_noise((320, 240), 90), "JPEG"),
-    "of one pixel": saved(image(size=(1, 1)), "JPEG"),
+    "baseline": encode(image(size=(320, 240)), "JPEG"),
+    "with restarts": encode(image(size=(320, 240)), "JPEG", restart_marker_rows=1),
+    "with a restart after each block": encode(image(), "JPEG", restart_marker_blocks=1),
+    "gray": encode(image("L", (320, 240)), "JPEG"),
+    "of four colours": encode(image("CMYK", (320, 240)), "JPEG"),
+    "of full colour": encode(image(size=(320, 240)), "JPEG", subsampling=0, quality=95),
+    "progressive": encode(image(size=(320, 240)), "JPEG", progressive=True),
+    "of one colour": encode(Image.new("RGB", (320, 240), (9, 99, 9)), "JPEG"),
+    "of noise": encode(Image.effect_noise((320, 240), 90), "JPEG"),
+    "of one pixel": encode(image(size=(1, 1)), "JPEG"),
 }
 # As a panorama of a Samsung phone has it behind its scan, and others.
 TRAILERS = {
@@ -43,7 +43,7 @@ TRAILERS = {
     + SECRET
     + b"SEFH\x6a\0\0\0SEFT",
     "an unknown segment": SECRET + b"\xff\x42\0\x10" + SECRET,
-    "another picture": SECRET + saved(image("L", (9, 9)), "JPEG", comment=SECRET),
+    "another picture": SECRET + encode(image("L", (9, 9)), "JPEG", comment=SECRET),
     "a comment": segment(0xFE, SECRET),
     "a comment that is cut off": segment(0xFE, SECRET)[:-3],
     "tables": segment(0xDB, b"\0" + SECRET * 5),
@@ -59,7 +59,7 @@ def pixels(content: bytes) -> tuple[str, tuple[int, int], bytes]:
 
 @pytest.mark.parametrize("trailer", TRAILERS.values(), ids=TRAILERS.keys())
 @pytest.mark.parametrize("content", GOOD.values(), ids=GOOD.keys())
-def test_picture_without_mark_of_its_end_is_kept_without_what_follows(content, trailer):
+def test_jpeg_without_end_marker_is_kept_without_trailing_bytes(content, trailer):
     clean = sanitize_jpeg(content.removesuffix(END) + trailer)
 
     assert pixels(clean) == pixels(content)
@@ -70,12 +70,12 @@ def test_picture_without_mark_of_its_end_is_kept_without_what_follows(content, t
 
 
 @pytest.mark.parametrize("trailer", TRAILERS.values(), ids=TRAILERS.keys())
-def test_nothing_that_follows_a_mark_of_the_end_is_kept(trailer):
+def test_bytes_after_the_end_marker_are_removed(trailer):
     assert sanitize_jpeg(GOOD["baseline"] + trailer) == GOOD["baseline"]
 
 
-def test_picture_whose_last_bytes_are_missing_is_kept():
-    content = saved(image(size=(640, 480)), "JPEG")
+def test_jpeg_with_missing_last_bytes_is_accepted():
+    content = encode(image(size=(640, 480)), "JPEG")
 
     clean = sanitize_jpeg(content[:-12])
 
@@ -85,8 +85,8 @@ def test_picture_whose_last_bytes_are_missing_is_kept():
     assert after[2][: row * 448] == before[: row * 448]
 
 
-def test_orientation_of_a_picture_without_mark_of_its_end_is_kept():
-    content = saved(image(), "JPEG", exif=exif(6))
+def test_orientation_without_end_marker_is_kept():
+    content = encode(image(), "JPEG", exif=exif(6))
 
     clean = sanitize_jpeg(content.removesuffix(END) + SECRET)
 
@@ -113,16 +113,16 @@ BETWEEN = {
 
 @pytest.mark.parametrize("junk", BETWEEN.values(), ids=BETWEEN.keys())
 @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
-def test_bytes_between_segments_are_left_out(options, junk):
-    content = saved(image(), "JPEG", **options)
+def test_bytes_between_segments_are_removed(options, junk):
+    content = encode(image(), "JPEG", **options)
     places = [20, content.index(b"\xff\xc4"), content.index(b"\xff\xda")]
 
     for place in places:
         assert sanitize_jpeg(content[:place] + junk + content[place:]) == content
 
 
-def test_last_transform_of_colours_counts_as_for_decoders():
-    content = saved(image("CMYK"), "JPEG")
+def test_last_adobe_segment_counts_as_in_decoders():
+    content = encode(image("CMYK"), "JPEG")
     adobe = content[content.index(b"\xff\xee") :][:16]
     other = adobe[:-1] + bytes((2 - adobe[-1],))
     twice = content.replace(adobe, other + adobe)
@@ -131,7 +131,7 @@ def test_last_transform_of_colours_counts_as_for_decoders():
     assert sanitize_jpeg(twice) == sanitize_jpeg(content)
 
 
-def photographed(photo: bytes) -> bytes:
+def pdf_with_photo(photo: bytes) -> bytes:
     size = b"/Subtype /Image /Width 320 /Height 240 /ColorSpace /DeviceRGB /BitsPerComponent 8"
     return pdf(
         stream(photo, size + b" /Filter /DCTDecode"),
@@ -154,8 +154,8 @@ IN_PDFS = {
 
 
 @pytest.mark.parametrize("photo", IN_PDFS.values(), ids=IN_PDFS.keys())
-def test_photo_in_a_pdf_is_kept_without_what_does_not_belong_to_it(photo):
-    clean = sanitize_pdf(photographed(photo))
+def test_photo_in_a_pdf_is_kept_without_other_bytes(photo):
+    clean = sanitize_pdf(pdf_with_photo(photo))
 
     [kept] = PdfReader(io.BytesIO(clean)).pages[0].images
     expected = GOOD["progressive"] if photo.startswith(GOOD["progressive"][:-2]) else PHOTO
@@ -164,8 +164,8 @@ def test_photo_in_a_pdf_is_kept_without_what_does_not_belong_to_it(photo):
     assert b"SEFH" not in clean
 
 
-def test_photo_in_a_pdf_that_is_cut_in_its_tables_is_refused():
+def test_photo_in_a_pdf_with_truncated_tables_is_refused():
     with pytest.raises(FileContentMismatch) as refused:
-        sanitize_pdf(photographed(telling_jpeg()[:300]))
+        sanitize_pdf(pdf_with_photo(jpeg_with_metadata()[:300]))
 
     assert refused.value.message == "The image is damaged. Take or save it again."

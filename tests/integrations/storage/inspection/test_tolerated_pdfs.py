@@ -1,4 +1,4 @@
-"""PDFs that open without a password, and those with other content before or nothing in trees."""
+"""Encrypted PDFs without a user password, prefixed PDFs and empty name trees."""
 
 import io
 import re
@@ -10,11 +10,11 @@ from pypdf import PdfReader, PdfWriter
 from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.pdfs import sanitize_pdf
 from tests.integrations.storage.inspection.files import (
-    document,
-    packed_pdf,
+    jpeg_with_metadata,
     pdf,
+    pdf_document,
+    pdf_with_object_stream,
     stream,
-    telling_jpeg,
 )
 from tests.integrations.storage.inspection.test_pdf_actions import LINK, check_passive
 from tests.integrations.storage.inspection.test_pdf_copies import (
@@ -22,17 +22,17 @@ from tests.integrations.storage.inspection.test_pdf_copies import (
     PROTECTED,
     SCRIPT,
     contents,
+    multi_page_pdf,
     texts,
-    written,
 )
 
 WORDS = ("Receipt 4711", "Page two")
-LETTER = written(*WORDS)
+LETTER = multi_page_pdf(*WORDS)
 Packing = pikepdf.ObjectStreamMode
 
 
-def locked(content: bytes, *, user: str = "", packing: Packing = Packing.preserve, **how) -> bytes:
-    """Encrypted by qpdf; `how` as for pikepdf.Encryption."""
+def encrypt(content: bytes, *, user: str = "", packing: Packing = Packing.preserve, **how) -> bytes:
+    """Encrypt with qpdf; `how` is passed to pikepdf.Encryption."""
     result = io.BytesIO()
     with pikepdf.open(io.BytesIO(content)) as opened:
         with opened.open_metadata() as metadata:
@@ -42,7 +42,7 @@ def locked(content: bytes, *, user: str = "", packing: Packing = Packing.preserv
     return result.getvalue()
 
 
-def locked_by_pypdf(content: bytes, algorithm: str) -> bytes:
+def encrypt_with_pypdf(content: bytes, algorithm: str) -> bytes:
     writer, result = PdfWriter(clone_from=io.BytesIO(content)), io.BytesIO()
     writer.encrypt("", "owner", algorithm=algorithm)
     writer.write(result)
@@ -63,17 +63,17 @@ HANDLERS = {
     },
 }
 OPEN = {
-    f"{name}, {packing.name}": locked(LETTER, packing=packing, **how)
+    f"{name}, {packing.name}": encrypt(LETTER, packing=packing, **how)
     for name, how in HANDLERS.items()
     for packing in (Packing.disable, Packing.generate)
 } | {
-    f"{algorithm} by pypdf": locked_by_pypdf(LETTER, algorithm)
+    f"{algorithm} by pypdf": encrypt_with_pypdf(LETTER, algorithm)
     for algorithm in ("RC4-40", "RC4-128", "AES-128", "AES-256-R5", "AES-256")
 }
 
 
 @pytest.mark.parametrize("content", OPEN.values(), ids=OPEN.keys())
-def test_pdf_that_only_its_owner_may_change_is_kept_without_encryption(content):
+def test_pdf_with_owner_password_only_is_decrypted(content):
     clean = sanitize_pdf(content)
 
     assert PdfReader(io.BytesIO(content)).is_encrypted
@@ -87,9 +87,9 @@ def test_pdf_that_only_its_owner_may_change_is_kept_without_encryption(content):
 
 
 @pytest.mark.parametrize("how", HANDLERS.values(), ids=HANDLERS.keys())
-def test_pdf_that_asks_for_a_password_is_refused(how):
+def test_pdf_with_user_password_is_refused(how):
     with pytest.raises(FileContentMismatch) as refused:
-        sanitize_pdf(locked(LETTER, user="1234", **how))
+        sanitize_pdf(encrypt(LETTER, user="1234", **how))
 
     assert refused.value.message == PROTECTED
 
@@ -100,32 +100,32 @@ def test_pdf_that_asks_for_a_password_is_refused(how):
     [
         pdf(catalog=b"/OpenAction " + SCRIPT),
         pdf(LINK % b"/A << /S /URI /URI (javascript:x) >>", page=b"/Annots [4 0 R]"),
-        document(lambda writer, _: writer.add_attachment("x.exe", b"MZ")),
+        pdf_document(lambda writer, _: writer.add_attachment("x.exe", b"MZ")),
     ],
     ids=["script", "link", "file"],
 )
-def test_what_acts_is_found_behind_encryption(content, how):
+def test_active_content_in_an_encrypted_pdf_is_refused(content, how):
     with pytest.raises(FileContentMismatch) as refused:
-        sanitize_pdf(locked(content, **how))
+        sanitize_pdf(encrypt(content, **how))
 
     assert refused.value.message == ACTING
 
 
-def test_link_to_a_share_is_taken_out_behind_encryption():
+def test_file_link_in_an_encrypted_pdf_is_removed():
     link = LINK % b"/A << /S /URI /URI (smb://host/share) >>"
 
-    clean = sanitize_pdf(locked(pdf(link, page=b"/Annots [4 0 R]"), R=6))
+    clean = sanitize_pdf(encrypt(pdf(link, page=b"/Annots [4 0 R]"), R=6))
 
     check_passive(clean)
     assert b"/URI" not in clean
 
 
-def test_photo_behind_encryption_loses_what_its_camera_wrote():
+def test_exif_of_a_photo_in_an_encrypted_pdf_is_removed():
     size = b"/Subtype /Image /Width 64 /Height 48 /ColorSpace /DeviceRGB /BitsPerComponent 8"
-    photo = stream(telling_jpeg(orientation=6), size + b" /Filter /DCTDecode")
+    photo = stream(jpeg_with_metadata(orientation=6), size + b" /Filter /DCTDecode")
     content = pdf(photo, page=b"/Resources << /XObject << /I 4 0 R >> >>")
 
-    clean = sanitize_pdf(locked(content, R=4))
+    clean = sanitize_pdf(encrypt(content, R=4))
 
     [before], [after] = (PdfReader(io.BytesIO(one)).pages[0].images for one in (content, clean))
     assert b"Maker of the camera" not in clean
@@ -144,17 +144,17 @@ BEFORE = {
 
 
 @pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE.keys())
-def test_what_is_before_the_header_is_left_out(before):
-    packed = packed_pdf(b"(Kept)", catalog=b"/X 5 0 R")
+def test_bytes_before_the_header_are_removed(before):
+    packed = pdf_with_object_stream(b"(Kept)", catalog=b"/X 5 0 R")
 
     assert sanitize_pdf(before + LETTER) == sanitize_pdf(LETTER)
     assert sanitize_pdf(before + packed) == sanitize_pdf(packed)
-    assert sanitize_pdf(shifted(before, LETTER)) == sanitize_pdf(LETTER)
-    assert texts(sanitize_pdf(before + locked(LETTER, R=4))) == list(WORDS)
+    assert sanitize_pdf(with_prefix(before, LETTER)) == sanitize_pdf(LETTER)
+    assert texts(sanitize_pdf(before + encrypt(LETTER, R=4))) == list(WORDS)
 
 
-def shifted(before: bytes, content: bytes) -> bytes:
-    """Places in the file count from what is before."""
+def with_prefix(before: bytes, content: bytes) -> bytes:
+    """Add a prefix and adjust the offsets of the file."""
     shift = len(before)
     start, table = re.split(rb"(?=\nxref\n)", content)
     table = re.sub(rb"\d{10}(?= \d{5} n)", lambda place: b"%010d" % (int(place[0]) + shift), table)
@@ -182,7 +182,7 @@ EMPTY = {
 
 
 @pytest.mark.parametrize(("catalog", "more"), EMPTY.values(), ids=EMPTY.keys())
-def test_empty_trees_of_scripts_and_files_are_left_out(catalog, more):
+def test_empty_name_trees_are_removed(catalog, more):
     clean = sanitize_pdf(pdf(*more, catalog=catalog))
 
     assert [one for one in (b"/JavaScript", b"/EmbeddedFiles", b"/XFA") if one in clean] == []
@@ -213,14 +213,14 @@ FULL = {
 
 
 @pytest.mark.parametrize(("catalog", "more"), FULL.values(), ids=FULL.keys())
-def test_trees_with_anything_in_them_are_a_reason_to_refuse(catalog, more):
+def test_pdf_with_filled_name_trees_is_refused(catalog, more):
     with pytest.raises(FileContentMismatch) as refused:
         sanitize_pdf(pdf(*more, catalog=catalog))
 
     assert refused.value.message == ACTING
 
 
-def test_signature_is_taken_out_and_its_appearance_stays():
+def test_signature_is_removed_and_its_appearance_kept():
     field = (
         b"<< /FT /Sig /T (Pastor) /Subtype /Widget /Rect [0 0 9 9] /V 5 0 R /AP << /N 6 0 R >> >>"
     )

@@ -1,4 +1,4 @@
-"""PNGs that every viewer shows, though chunks beside the pixels or the end are faulty."""
+"""Nonconforming PNGs that viewers show."""
 
 import io
 import struct
@@ -12,29 +12,29 @@ from integrations.storage.inspection.pngs import sanitize_png
 from tests.integrations.storage.inspection.files import (
     PNG_START,
     chunk,
+    compress,
+    encode,
     exif,
     image,
     interlaced_png,
-    packed,
     png,
-    saved,
 )
 
 SECRET = b"Secret of mine"
 END = chunk(b"IEND")
 CARRIERS = {
-    "of colours": saved(image(), "PNG"),
-    "gray": saved(image("L"), "PNG"),
-    "clear": saved(image("RGBA"), "PNG"),
-    "with a palette": saved(image("P"), "PNG"),
-    "of two bits": saved(image("P"), "PNG", bits=2),
+    "of colours": encode(image(), "PNG"),
+    "gray": encode(image("L"), "PNG"),
+    "clear": encode(image("RGBA"), "PNG"),
+    "with a palette": encode(image("P"), "PNG"),
+    "of two bits": encode(image("P"), "PNG", bits=2),
     "interlaced": interlaced_png(image("L", (31, 23))),
-    "in many chunks": saved(Image.effect_noise((600, 400), 90), "PNG"),
+    "in many chunks": encode(Image.effect_noise((600, 400), 90), "PNG"),
 }
 IN_FRONT = 33  # Signature and header.
 
 
-def wrong_sum(kind: bytes, body: bytes) -> bytes:
+def with_wrong_checksum(kind: bytes, body: bytes) -> bytes:
     return chunk(kind, body)[:-4] + b"\0\1\2\3"
 
 
@@ -45,12 +45,12 @@ def pixels(content: bytes) -> tuple[str, tuple[int, int], bytes]:
 
 
 FAULTY = {
-    "a text with a wrong checksum": wrong_sum(b"tEXt", b"Comment\0" + SECRET),
-    "a packed text with a wrong checksum": wrong_sum(b"zTXt", b"Comment\0\0" + SECRET),
-    "a time with a wrong checksum": wrong_sum(b"tIME", bytes(7)),
-    "a resolution with a wrong checksum": wrong_sum(b"pHYs", bytes(9)),
-    "an unknown chunk with a wrong checksum": wrong_sum(b"prVt", SECRET),
-    "a profile with a wrong checksum": wrong_sum(b"iCCP", SECRET),
+    "a text with a wrong checksum": with_wrong_checksum(b"tEXt", b"Comment\0" + SECRET),
+    "a packed text with a wrong checksum": with_wrong_checksum(b"zTXt", b"Comment\0\0" + SECRET),
+    "a time with a wrong checksum": with_wrong_checksum(b"tIME", bytes(7)),
+    "a resolution with a wrong checksum": with_wrong_checksum(b"pHYs", bytes(9)),
+    "an unknown chunk with a wrong checksum": with_wrong_checksum(b"prVt", SECRET),
+    "a profile with a wrong checksum": with_wrong_checksum(b"iCCP", SECRET),
     "a text for a resolution": chunk(b"pHYs", SECRET * 9),
     "an empty resolution": chunk(b"pHYs"),
     "Exif of 70 KB": chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\0" + SECRET * 5_000),
@@ -72,30 +72,34 @@ FAULTY = {
 
 @pytest.mark.parametrize("faulty", FAULTY.values(), ids=FAULTY.keys())
 @pytest.mark.parametrize("content", CARRIERS.values(), ids=CARRIERS.keys())
-def test_faulty_chunks_beside_the_pixels_are_left_out(content, faulty):
+def test_faulty_ancillary_chunks_are_removed(content, faulty):
     told = content[:IN_FRONT] + faulty + content[IN_FRONT:]
 
     assert sanitize_png(told) == content
     assert sanitize_png(content.replace(END, faulty + END)) == content
 
 
-def test_first_of_two_resolutions_counts():
+def test_first_of_two_phys_chunks_counts():
     first, second = chunk(b"pHYs", b"\0\0\x0b\x13\0\0\x0b\x13\1"), chunk(b"pHYs", bytes(9))
     content = CARRIERS["of colours"]
     once = content[:IN_FRONT] + first + content[IN_FRONT:]
 
-    for faulty in (first + second, first + first, wrong_sum(b"pHYs", bytes(9)) + first + second):
+    for faulty in (
+        first + second,
+        first + first,
+        with_wrong_checksum(b"pHYs", bytes(9)) + first + second,
+    ):
         assert sanitize_png(content[:IN_FRONT] + faulty + content[IN_FRONT:]) == once
 
 
-def test_resolution_behind_the_pixels_is_left_out():
+def test_phys_chunk_after_the_pixels_is_removed():
     content = CARRIERS["gray"]
 
     assert sanitize_png(content.replace(END, chunk(b"pHYs", bytes(9)) + END)) == content
 
 
 @pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
-def test_orientation_in_exif_of_70_kb_is_kept(prefix):
+def test_orientation_in_70_kb_of_exif_is_kept(prefix):
     told = exif(6).tobytes().removeprefix(b"Exif\0\0")
     content = CARRIERS["of colours"]
     large = chunk(b"eXIf", prefix + told + SECRET * 5_000)
@@ -111,19 +115,19 @@ def test_orientation_in_exif_of_70_kb_is_kept(prefix):
 
 ROWS = [bytes((0, *range(number, number + 30))) for number in range(10)]
 HEADER = (10, 10, 8, 2)
-WHOLE = chunk(b"IDAT", packed(ROWS))
+WHOLE = chunk(b"IDAT", compress(ROWS))
 EXACT = png(HEADER, WHOLE)
 SURPLUS = {
-    "text behind the packed pixels": png(HEADER, chunk(b"IDAT", packed(ROWS) + SECRET)),
-    "an archive behind the packed pixels": png(HEADER, chunk(b"IDAT", packed(ROWS) + b"PK\3\4")),
+    "text behind the packed pixels": png(HEADER, chunk(b"IDAT", compress(ROWS) + SECRET)),
+    "an archive behind the packed pixels": png(HEADER, chunk(b"IDAT", compress(ROWS) + b"PK\3\4")),
     "zeros in a chunk of their own": png(HEADER, WHOLE, chunk(b"IDAT", bytes(99))),
     "another picture in a chunk of its own": png(HEADER, WHOLE, WHOLE),
-    "no checksum": png(HEADER, chunk(b"IDAT", packed(ROWS)[:-4])),
-    "half a checksum": png(HEADER, chunk(b"IDAT", packed(ROWS)[:-2])),
-    "another checksum": png(HEADER, chunk(b"IDAT", packed(ROWS)[:-4] + b"abcd")),
-    "more rows": png(HEADER, chunk(b"IDAT", packed([*ROWS, SECRET]))),
-    "twice the rows": png(HEADER, chunk(b"IDAT", packed([*ROWS, *ROWS]))),
-    "a million rows": png(HEADER, chunk(b"IDAT", packed(ROWS * 100_000))),
+    "no checksum": png(HEADER, chunk(b"IDAT", compress(ROWS)[:-4])),
+    "half a checksum": png(HEADER, chunk(b"IDAT", compress(ROWS)[:-2])),
+    "another checksum": png(HEADER, chunk(b"IDAT", compress(ROWS)[:-4] + b"abcd")),
+    "more rows": png(HEADER, chunk(b"IDAT", compress([*ROWS, SECRET]))),
+    "twice the rows": png(HEADER, chunk(b"IDAT", compress([*ROWS, *ROWS]))),
+    "a million rows": png(HEADER, chunk(b"IDAT", compress(ROWS * 100_000))),
     "pixels behind a text": png(HEADER, WHOLE, chunk(b"tEXt", SECRET), WHOLE),
     "chunks without pixels": png(HEADER, chunk(b"IDAT"), WHOLE, chunk(b"IDAT")),
     "a palette behind the pixels": png(HEADER, WHOLE, chunk(b"PLTE", b"abc")),
@@ -141,7 +145,7 @@ SURPLUS = {
 
 
 @pytest.mark.parametrize("content", SURPLUS.values(), ids=SURPLUS.keys())
-def test_nothing_but_the_picture_is_kept(content):
+def test_chunks_of_no_use_are_removed(content):
     clean = sanitize_png(content)
 
     assert pixels(clean) == pixels(EXACT)
@@ -162,18 +166,18 @@ def chunks(content: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def test_palette_of_a_gray_picture_is_left_out():
+def test_palette_of_a_gray_image_is_removed():
     content = CARRIERS["gray"]
     told = content[:IN_FRONT] + chunk(b"PLTE", SECRET + b"x") + content[IN_FRONT:]
 
     assert sanitize_png(told) == content
 
 
-def test_forty_megapixels_with_one_row_more_are_packed_again_in_time():
+def test_forty_megapixels_with_surplus_row_are_recompressed_in_time():
     rows = (b"\0" + bytes(16_000 * 3) for _ in range(2_501))
     began = time.process_time()
 
-    clean = sanitize_png(png((16_000, 2_500, 8, 2), chunk(b"IDAT", packed(rows))))
+    clean = sanitize_png(png((16_000, 2_500, 8, 2), chunk(b"IDAT", compress(rows))))
 
     with Image.open(io.BytesIO(clean)) as picture:
         assert picture.size == (16_000, 2_500)

@@ -1,4 +1,4 @@
-"""Processes that look into files: killed, hanging, out of memory, crashing, left behind."""
+"""Inspection workers that are killed, hang, run out of memory or crash."""
 
 import asyncio
 import errno
@@ -24,7 +24,12 @@ from integrations.storage.inspection.sanitize import (
 from integrations.storage.inspection.worker import Job, process_job
 from observability.metrics import INSPECTIONS
 from tests import sample_files
-from tests.integrations.storage.inspection.files import flat, pdf, resized, stream
+from tests.integrations.storage.inspection.files import (
+    pdf,
+    repeated_scan_jpeg,
+    resize_header,
+    stream,
+)
 from tests.server_processes import wait_until
 
 ROOT = Path(__file__).parents[4]
@@ -34,19 +39,19 @@ QUICK = InspectionOptions(seconds=1)
 
 
 @pytest.fixture(autouse=True)
-def no_process_of_others():
-    """Each test starts those that it needs."""
+def no_idle_workers():
+    """Start each test without idle workers."""
     end_idle()
     yield
     end_idle()
 
 
-def count(outcome: str) -> float:
+def process_count(outcome: str) -> float:
     return INSPECTIONS.labels(outcome)._value.get()
 
 
-def children(parent: int | None = None) -> list[int]:
-    """Of this process or of another one: those that look into files."""
+def worker_pids(parent: int | None = None) -> list[int]:
+    """Return the worker processes of this or another process."""
     pids = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -66,29 +71,35 @@ def is_running(pid: int) -> bool:
         return False
 
 
-async def copied(folder: Path, content: bytes, name: str = "file", **options) -> DocumentFormat:
+async def sanitized_copy(
+    folder: Path, content: bytes, name: str = "file", **options
+) -> DocumentFormat:
     (folder / name).write_bytes(content)
     return await sanitize_file(folder / name, folder / f"{name}.copy", allowed=ANY, **options)
 
 
-def hanging(folder: Path, name: str = "pipe", **options) -> asyncio.Task:
-    """A file whose process waits for its first byte."""
+def hanging_file(folder: Path, name: str = "pipe", **options) -> asyncio.Task:
+    """A file whose worker waits for its first byte."""
     os.mkfifo(folder / name)
     return asyncio.create_task(
         sanitize_file(folder / name, folder / f"{name}.copy", allowed=ANY, **options)
     )
 
 
-async def busy_child() -> int:
-    await wait_until(lambda: len(children()) == 1 and turns().running == 1, "a process was started")
-    (pid,) = children()
+async def busy_worker() -> int:
+    await wait_until(
+        lambda: len(worker_pids()) == 1 and turns().running == 1, "a process was started"
+    )
+    (pid,) = worker_pids()
     wait = Path(f"/proc/{pid}/wchan")
-    await wait_until(lambda: "fifo" in wait.read_text() or is_opening(pid), "it opens the pipe")
+    await wait_until(
+        lambda: "fifo" in wait.read_text() or is_opening_file(pid), "it opens the pipe"
+    )
     return pid
 
 
-def is_opening(pid: int) -> bool:
-    """Without word from the kernel: it has asked for the file and not got it."""
+def is_opening_file(pid: int) -> bool:
+    """Return whether the worker waits in open() for the pipe."""
     system_call = Path(f"/proc/{pid}/syscall")
     try:
         return system_call.read_text().split()[0] in {"2", "257", "56"}
@@ -96,18 +107,18 @@ def is_opening(pid: int) -> bool:
         return True
 
 
-async def check_that_others_are_unharmed(folder: Path) -> None:
-    assert await copied(folder, sample_files.jpeg(), "next") == DocumentFormat.JPEG
+async def check_other_files_pass(folder: Path) -> None:
+    assert await sanitized_copy(folder, sample_files.jpeg(), "next") == DocumentFormat.JPEG
     assert (folder / "next.copy").read_bytes() == sample_files.jpeg()
 
 
-async def test_process_is_used_again_and_holds_no_secrets(tmp_path, monkeypatch):
+async def test_worker_is_reused_and_has_no_secrets(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "a secret of the service")
 
     for number in range(3):
-        await copied(tmp_path, sample_files.png(), str(number))
+        await sanitized_copy(tmp_path, sample_files.png(), str(number))
 
-    (pid,) = children()
+    (pid,) = worker_pids()
     environment = Path(f"/proc/{pid}/environ").read_bytes()
     status = Path(f"/proc/{pid}/status").read_text()
     assert b"SECRET_KEY" not in environment
@@ -115,11 +126,11 @@ async def test_process_is_used_again_and_holds_no_secrets(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT])
-async def test_process_that_ends_with_its_file_is_replaced_and_the_file_refused(tmp_path, number):
-    failed = count("failed")
+async def test_crashed_worker_is_replaced_and_the_file_refused(tmp_path, number):
+    failed = process_count("failed")
     with capture_logs() as lines:
-        task = hanging(tmp_path)
-        pid = await busy_child()
+        task = hanging_file(tmp_path)
+        pid = await busy_worker()
         os.kill(pid, number)
         with pytest.raises(FileContentMismatch) as refused:
             await task
@@ -128,21 +139,21 @@ async def test_process_that_ends_with_its_file_is_replaced_and_the_file_refused(
     assert [(one["event"], one["reason"], one["log_level"]) for one in lines] == [
         ("inspection_failed", number.name, "warning")
     ]
-    assert count("failed") == failed + 1
+    assert process_count("failed") == failed + 1
     assert not (tmp_path / "pipe.copy").exists()
-    await check_that_others_are_unharmed(tmp_path)
-    assert pid not in children()
+    await check_other_files_pass(tmp_path)
+    assert pid not in worker_pids()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_signals_for_the_service_do_not_end_a_process(tmp_path, number):
-    await copied(tmp_path, sample_files.png())
-    (pid,) = children()
+async def test_signals_for_the_service_do_not_end_a_worker(tmp_path, number):
+    await sanitized_copy(tmp_path, sample_files.png())
+    (pid,) = worker_pids()
 
     os.kill(pid, number)
-    await check_that_others_are_unharmed(tmp_path)
+    await check_other_files_pass(tmp_path)
 
-    assert children() == [pid]
+    assert worker_pids() == [pid]
 
 
 @pytest.mark.parametrize("files_at_once", [1, 2])
@@ -196,25 +207,25 @@ async def test_process_that_looks_into_a_file_is_not_ended_as_idle(tmp_path):
     assert await task == DocumentFormat.PNG
 
 
-async def test_idle_process_that_was_killed_costs_no_file(tmp_path):
-    await copied(tmp_path, sample_files.png())
-    (pid,) = children()
+async def test_killed_idle_worker_does_not_fail_a_file(tmp_path):
+    await sanitized_copy(tmp_path, sample_files.png())
+    (pid,) = worker_pids()
 
     os.kill(pid, signal.SIGKILL)
 
-    await check_that_others_are_unharmed(tmp_path)
-    assert pid not in children()
+    await check_other_files_pass(tmp_path)
+    assert pid not in worker_pids()
 
 
-async def test_process_that_hangs_is_killed_at_its_deadline(tmp_path, monkeypatch):
+async def test_hanging_worker_is_killed_at_its_deadline(tmp_path, monkeypatch):
     monkeypatch.setattr(InspectionOptions, "deadline_seconds", 0.3)
 
     with capture_logs() as lines, pytest.raises(FileContentMismatch):
-        await hanging(tmp_path)
+        await hanging_file(tmp_path)
 
     assert [one["reason"] for one in lines] == ["timed out"]
-    assert children() == []
-    await check_that_others_are_unharmed(tmp_path)
+    assert worker_pids() == []
+    await check_other_files_pass(tmp_path)
 
 
 async def test_file_that_takes_too_much_time_is_refused(tmp_path, monkeypatch):
@@ -224,26 +235,26 @@ async def test_file_that_takes_too_much_time_is_refused(tmp_path, monkeypatch):
     content = pdf(stream(b"\n1 " * 1_000_000), page=b"/X [%s]" % nowhere)
 
     with capture_logs() as lines, pytest.raises(FileContentMismatch):
-        await copied(tmp_path, content, options=QUICK)
+        await sanitized_copy(tmp_path, content, options=QUICK)
 
     assert [one["reason"] for one in lines] == ["SIGXCPU"]
-    await check_that_others_are_unharmed(tmp_path)
+    await check_other_files_pass(tmp_path)
 
 
 async def test_file_that_takes_too_much_memory_is_refused(tmp_path):
     tight = InspectionOptions(memory_bytes=80 << 20)
-    content = resized(flat(64, 48, 6, "L"), 7_000, 5_000)
+    content = resize_header(repeated_scan_jpeg(64, 48, 6, "L"), 7_000, 5_000)
 
     with pytest.raises(FileContentMismatch):
-        await copied(tmp_path, content, options=tight)
+        await sanitized_copy(tmp_path, content, options=tight)
 
     assert not (tmp_path / "file.copy").exists()
-    await check_that_others_are_unharmed(tmp_path)
+    await check_other_files_pass(tmp_path)
 
 
-async def test_transfer_that_is_broken_off_ends_its_process(tmp_path):
-    task = hanging(tmp_path)
-    pid = await busy_child()
+async def test_cancelled_inspection_ends_its_worker(tmp_path):
+    task = hanging_file(tmp_path)
+    pid = await busy_worker()
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -251,14 +262,14 @@ async def test_transfer_that_is_broken_off_ends_its_process(tmp_path):
 
     assert not is_running(pid)
     assert turns().running == 0
-    await check_that_others_are_unharmed(tmp_path)
+    await check_other_files_pass(tmp_path)
 
 
-async def test_file_of_another_client_is_looked_into_before_those_of_a_busy_one(tmp_path):
-    stranger = [hanging(tmp_path, f"pipe{n}", client="198.51.100.7") for n in range(8)]
+async def test_other_clients_file_is_inspected_before_a_busy_clients_queue(tmp_path):
+    stranger = [hanging_file(tmp_path, f"pipe{n}", client="198.51.100.7") for n in range(8)]
     await wait_until(lambda: turns().waiting == 7, "the files of the stranger wait")
 
-    found = await copied(tmp_path, sample_files.jpeg(), client="203.0.113.9")
+    found = await sanitized_copy(tmp_path, sample_files.jpeg(), client="203.0.113.9")
 
     assert found == DocumentFormat.JPEG
     assert (turns().running, turns().waiting) == (1, 7)
@@ -268,39 +279,42 @@ async def test_file_of_another_client_is_looked_into_before_those_of_a_busy_one(
     assert (turns().running, turns().waiting) == (0, 0)
 
 
-async def test_more_files_than_may_wait_are_refused_with_a_time_to_come_back(tmp_path):
+async def test_full_queue_refuses_files_with_retry_after(tmp_path):
     few = InspectionOptions(waiting=2)
-    tasks = [hanging(tmp_path, f"pipe{n}", options=few, client="a") for n in range(3)]
+    tasks = [hanging_file(tmp_path, f"pipe{n}", options=few, client="a") for n in range(3)]
     await wait_until(lambda: turns(few).waiting == 2, "two wait")
 
     with pytest.raises(ServiceUnavailable) as refused:
-        await copied(tmp_path, sample_files.png(), options=few, client="a")
+        await sanitized_copy(tmp_path, sample_files.png(), options=few, client="a")
 
     assert refused.value.retry_after_seconds == 10
-    assert await copied(tmp_path, sample_files.png(), options=few, client="b") == DocumentFormat.PNG
+    assert (
+        await sanitized_copy(tmp_path, sample_files.png(), options=few, client="b")
+        == DocumentFormat.PNG
+    )
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_process_that_cannot_be_started_refuses_no_file(tmp_path, monkeypatch):
+async def test_worker_that_cannot_start_is_service_unavailable(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with capture_logs() as lines, pytest.raises(ServiceUnavailable):
-        await copied(tmp_path, sample_files.png())
+        await sanitized_copy(tmp_path, sample_files.png())
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with capture_logs() as more, pytest.raises(ServiceUnavailable):
-        await copied(tmp_path, sample_files.png())
+        await sanitized_copy(tmp_path, sample_files.png())
     monkeypatch.undo()
 
     assert [one["event"] for one in lines + more] == ["inspection_process_failed"] * 2
     assert more[0]["reason"] == "exit code 1"
-    await check_that_others_are_unharmed(tmp_path)
+    await check_other_files_pass(tmp_path)
 
 
-async def test_disk_that_fails_is_no_fault_of_the_file(tmp_path):
+async def test_disk_failure_is_storage_unavailable(tmp_path):
     (tmp_path / "file.copy").mkdir()
     with capture_logs() as lines, pytest.raises(StorageUnavailable):
-        await copied(tmp_path, sample_files.png())
+        await sanitized_copy(tmp_path, sample_files.png())
 
     assert lines[0]["errno"] == errno.EISDIR
     with pytest.raises(FileNotFoundError):
@@ -348,7 +362,7 @@ LOOPS = {
         ("asyncio", "idle", signal.SIGKILL),
     ],
 )
-async def test_end_of_the_service_leaves_no_process(tmp_path, loop, state, number):
+async def test_end_of_the_service_ends_its_workers(tmp_path, loop, state, number):
     (tmp_path / "file").write_bytes(sample_files.png())
     for name in ("pipe", "pipe2"):
         os.mkfifo(tmp_path / name)
@@ -361,8 +375,8 @@ async def test_end_of_the_service_leaves_no_process(tmp_path, loop, state, numbe
         wanted = 1 if state == "idle" else 2
         if state == "idle":
             await asyncio.to_thread(service.stdout.readline)
-        await wait_until(lambda: len(children(service.pid)) >= wanted, "processes were started")
-        pids = children(service.pid)
+        await wait_until(lambda: len(worker_pids(service.pid)) >= wanted, "processes were started")
+        pids = worker_pids(service.pid)
         service.send_signal(number)
         service.wait()
         await wait_until(lambda: not any(map(is_running, pids)), "they have ended")
@@ -385,7 +399,7 @@ def job(folder: Path, content: bytes, **changes) -> Job:
     return Job(**entries | changes)
 
 
-def test_answers_of_a_process(tmp_path, monkeypatch):
+def test_results_of_a_worker(tmp_path, monkeypatch):
     assert process_job(job(tmp_path, sample_files.png())) == {"format": "PNG"}
     assert (tmp_path / "copy").read_bytes() == sample_files.png()
     refusal = f"The file is no PNG, JPEG or PDF. {advice(ANY)}"
@@ -396,7 +410,7 @@ def test_answers_of_a_process(tmp_path, monkeypatch):
     }
 
 
-def test_fault_of_a_library_is_told_by_its_place_only(tmp_path, monkeypatch):
+def test_unexpected_exception_is_reported_by_location_only(tmp_path, monkeypatch):
     def broken(content: bytes) -> bytes:
         raise KeyError(content)
 
@@ -408,7 +422,7 @@ def test_fault_of_a_library_is_told_by_its_place_only(tmp_path, monkeypatch):
     assert "PNG" not in place
 
 
-def test_process_answers_each_line_and_ends_with_its_input(tmp_path):
+def test_worker_processes_each_line_and_exits_with_its_input(tmp_path):
     jobs = [
         job(tmp_path, sample_files.png(), seconds=5, deadline_seconds=5.0, memory_bytes=512 << 20)
     ] * 2
