@@ -1,4 +1,4 @@
-"""Captains who repeat their key until they are answered, and the moments at which things break."""
+"""Simulated captains who repeat their request until it is answered, and fault injection."""
 
 import asyncio
 import random
@@ -13,14 +13,14 @@ ATTEMPTS = 400
 PAUSE_SECONDS = 0.05
 
 
-def moments(seed: int, *, teams: int, count: int) -> list[int]:
-    """Numbers of acknowledged teams after which something breaks."""
+def fault_moments(seed: int, *, teams: int, count: int) -> list[int]:
+    """Choose numbers of acknowledged teams after which a fault is injected."""
     return sorted(random.Random(seed).sample(range(2, teams - 10), count))
 
 
 @dataclass(kw_only=True)
 class Captains:
-    """`teams` registrations by `at_once` captains; every one ends acknowledged, or raises."""
+    """Register `teams` teams, `at_once` at a time; raise unless all are acknowledged."""
 
     client: httpx.AsyncClient
     teams: int
@@ -49,7 +49,7 @@ class Captains:
             await self._changed.wait_for(lambda: len(self.acknowledged) >= acknowledged)
 
     async def refused(self, times: int) -> None:
-        """Returns when so many more requests have been refused than were at the call."""
+        """Wait for so many further refused requests."""
         wanted = len(self.refusals) + times
         async with self._changed:
             await self._changed.wait_for(lambda: len(self.refusals) >= wanted)

@@ -1,3 +1,5 @@
+"""Fixtures for tests with real server processes."""
+
 from collections.abc import Callable, Generator
 from itertools import count
 from pathlib import Path
@@ -15,13 +17,13 @@ StartServer = Callable[..., ServerProcess]
 
 @pytest.fixture
 def own_url(cluster, template) -> str:
-    """A migrated database without rows that no other test has."""
+    """The URL of a migrated, empty database for this test."""
     return cluster.connected_url(create_database(cluster, f"e2e_{uuid4().hex}", template=template))
 
 
 @pytest.fixture
 def make_server(tmp_path) -> Generator[StartServer]:
-    """Servers that share a secret; each has a folder of its own and is killed in the end."""
+    """Create servers with a shared secret and separate folders; kill them at the end."""
     made: list[ServerProcess] = []
     numbers = count(1)
 
@@ -43,7 +45,7 @@ def make_server(tmp_path) -> Generator[StartServer]:
 
 @pytest.fixture
 def data_dir(tmp_path) -> Generator[Path]:
-    """Where a server may keep its embedded PostgreSQL, which is ended in the end."""
+    """A folder for an embedded PostgreSQL, which is stopped at the end."""
     folder = tmp_path / "data"
     yield folder
     if folder.exists():

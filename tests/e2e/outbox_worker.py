@@ -1,8 +1,10 @@
-"""`python -m tests.e2e.outbox_worker URL EFFECTS [--held-at N | --gate PATH]`, a process to kill.
+"""An outbox worker to be killed by tests.
 
-Delivers messages by adding a line, its process id and their number, to the file EFFECTS. With
-`--held-at` no delivery from the N-th on ever ends; with `--gate` none ends before PATH exists.
-Ends in order at SIGTERM.
+`python -m tests.e2e.outbox_worker URL EFFECTS [--held-at N | --gate PATH]`
+
+A delivery appends a line with process id and number to the file EFFECTS. With `--held-at`,
+deliveries from the N-th on never end; with `--gate`, they wait until PATH exists. SIGTERM ends the
+process.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What must be true of the rows, whatever happened."""
+"""Invariants of the rows after any sequence of faults."""
 
 from collections import Counter
 
@@ -10,12 +10,12 @@ from tests.databases import dsn
 IN_ORDER = "ORDER BY length(code), code"
 
 
-async def registered(url: str) -> dict[str, str]:
-    """Codes by the captain's e-mail, in the order of the codes, after all counts were compared."""
+async def registered_codes(url: str) -> dict[str, str]:
+    """Check all counters; return codes by captain's e-mail in the order of the codes."""
     connection = await asyncpg.connect(dsn(url))
     try:
         await _compare_counts(connection)
-        await _compare_owed(connection)
+        await _compare_messages(connection)
         teams = await connection.fetch(f"SELECT captain_email, code FROM team {IN_ORDER}")
     finally:
         await connection.close()
@@ -34,7 +34,7 @@ async def _compare_counts(connection: asyncpg.Connection) -> None:
     )
 
 
-async def _compare_owed(connection: asyncpg.Connection) -> None:
+async def _compare_messages(connection: asyncpg.Connection) -> None:
     squads = await connection.fetch("SELECT team_id, count(*) FROM player GROUP BY team_id")
     audited = await connection.fetch("SELECT team_id, action FROM audit_event")
     owed = await connection.fetch("SELECT team_id, kind FROM outbox_message")

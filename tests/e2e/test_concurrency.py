@@ -1,4 +1,4 @@
-"""Many captains at the same moment, over HTTP, to one server process and to two."""
+"""Concurrent registrations over HTTP with one and two server processes."""
 
 import asyncio
 from collections import Counter
@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests import factories
-from tests.e2e.rows import registered
+from tests.e2e.rows import registered_codes
 from tests.server_processes import register, team_codes, team_or_error_code, wait_until
 
 
@@ -18,7 +18,7 @@ def processes(request) -> int:
 
 @pytest.fixture
 async def serve(make_server, own_url, processes):
-    """Starts the servers of the database; gives one client for each, to be used by turns."""
+    """Start the servers; yield one client for each."""
     async with AsyncExitStack() as stack:
 
         async def start(**variables):
@@ -30,7 +30,7 @@ async def serve(make_server, own_url, processes):
 
 
 async def send_all(clients, teams, keys=None):
-    """All at once, by turns to the clients. The bodies of the answers."""
+    """Send all requests concurrently, distributed over the clients; return the bodies."""
     keys = keys or [None] * len(teams)
     return await asyncio.gather(
         *(
@@ -40,7 +40,7 @@ async def send_all(clients, teams, keys=None):
     )
 
 
-async def test_two_hundred_teams_get_two_hundred_codes_without_a_gap(serve, own_url):
+async def test_200_teams_get_200_consecutive_codes(serve, own_url):
     clients = await serve()
     teams = [factories.team(number) for number in range(200)]
 
@@ -51,10 +51,10 @@ async def test_two_hundred_teams_get_two_hundred_codes_without_a_gap(serve, own_
         team["captain"]["email"]: team_or_error_code(answer)
         for team, answer in zip(teams, answers, strict=True)
     }
-    assert await registered(own_url) == expected
+    assert await registered_codes(own_url) == expected
 
 
-async def test_twenty_requests_with_one_key_are_one_team(serve, own_url):
+async def test_twenty_requests_with_one_key_register_one_team(serve, own_url):
     clients = await serve()
     team, key = factories.team(), "the-one-key"
 
@@ -74,10 +74,10 @@ async def test_twenty_requests_with_one_key_are_one_team(serve, own_url):
     payloads = [body["data"]["registerTeam"] for body in answers]
     assert Counter(payload.pop("replayed") for payload in payloads) == {False: 1, True: 19}
     assert payloads == [payloads[0]] * 20
-    assert await registered(own_url) == {team["captain"]["email"]: "ICCT-001"}
+    assert await registered_codes(own_url) == {team["captain"]["email"]: "ICCT-001"}
 
 
-async def test_forty_requests_for_sixteen_places_are_sixteen_teams(serve, own_url):
+async def test_forty_requests_for_sixteen_slots_register_sixteen_teams(serve, own_url):
     clients = await serve(TOURNAMENT_CAPACITY="16")
     teams = [factories.team(number) for number in range(40)]
 
@@ -85,10 +85,10 @@ async def test_forty_requests_for_sixteen_places_are_sixteen_teams(serve, own_ur
 
     outcomes = Counter(map(team_or_error_code, answers))
     assert outcomes == {"TOURNAMENT_FULL": 24, **dict.fromkeys(team_codes(1, 16), 1)}
-    assert list((await registered(own_url)).values()) == team_codes(1, 16)
+    assert list((await registered_codes(own_url)).values()) == team_codes(1, 16)
 
 
-async def test_ten_requests_for_one_church_with_two_places_are_two_teams(serve, own_url):
+async def test_ten_requests_for_two_slots_of_a_church_register_two_teams(serve, own_url):
     clients = await serve()
     teams = [factories.team(number, churchName="CSI Christ Church") for number in range(10)]
 
@@ -96,10 +96,10 @@ async def test_ten_requests_for_one_church_with_two_places_are_two_teams(serve, 
 
     outcomes = Counter(map(team_or_error_code, answers))
     assert outcomes == {"CHURCH_LIMIT_REACHED": 8, **dict.fromkeys(team_codes(1, 2), 1)}
-    assert list((await registered(own_url)).values()) == team_codes(1, 2)
+    assert list((await registered_codes(own_url)).values()) == team_codes(1, 2)
 
 
-async def test_one_captain_with_ten_forms_has_one_team(serve, own_url):
+async def test_ten_forms_of_one_captain_register_one_team(serve, own_url):
     clients = await serve()
     captain = factories.person(1000)
     teams = [factories.team(number, captain=captain) for number in range(10)]
@@ -108,4 +108,4 @@ async def test_one_captain_with_ten_forms_has_one_team(serve, own_url):
 
     outcomes = Counter(map(team_or_error_code, answers))
     assert outcomes == {"VALIDATION_FAILED": 9, "ICCT-001": 1}
-    assert await registered(own_url) == {captain["email"]: "ICCT-001"}
+    assert await registered_codes(own_url) == {captain["email"]: "ICCT-001"}

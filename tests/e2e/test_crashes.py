@@ -1,4 +1,4 @@
-"""Servers and databases that are killed while captains register."""
+"""Servers and databases killed during registrations."""
 
 import asyncio
 import os
@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from persistence.embedded.server import EmbeddedPostgres
-from tests.e2e.captains import Captains, moments
-from tests.e2e.rows import registered
+from tests.e2e.captains import Captains, fault_moments
+from tests.e2e.rows import registered_codes
 from tests.server_processes import wait_until
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ async def kill_at(kill, captains, chosen):
 
 
 def postmaster_pid(data_dir):
-    """None while there is no database."""
+    """Return None if there is no database."""
     try:
         words = (data_dir / "postgres18/cluster/postmaster.pid").read_text().split()
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def postmaster_pid(data_dir):
 
 
 @pytest.mark.parametrize("seed", [26, 27])
-async def test_killed_server_loses_and_doubles_nothing(make_server, own_url, seed):
+async def test_killed_server_neither_loses_nor_duplicates_teams(make_server, own_url, seed):
     server = make_server(DATABASE_URL=own_url)
     await server.start()
 
@@ -45,14 +45,16 @@ async def test_killed_server_loses_and_doubles_nothing(make_server, own_url, see
         captains = Captains(client=client, teams=TEAMS, survives_lost_connections=True)
         async with asyncio.TaskGroup() as group:
             group.create_task(captains.register_all())
-            group.create_task(kill_at(kill, captains, moments(seed, teams=TEAMS, count=KILLS)))
+            group.create_task(
+                kill_at(kill, captains, fault_moments(seed, teams=TEAMS, count=KILLS))
+            )
 
     assert captains.lost_connections >= KILLS
-    assert await registered(own_url) == captains.acknowledged
+    assert await registered_codes(own_url) == captains.acknowledged
     assert len(captains.acknowledged) == TEAMS
 
 
-async def test_one_of_two_servers_is_killed_and_its_captains_go_to_the_other(make_server, own_url):
+async def test_captains_of_a_killed_server_continue_with_the_other(make_server, own_url):
     servers = [make_server(DATABASE_URL=own_url) for _ in range(2)]
     await asyncio.gather(*(server.start() for server in servers))
 
@@ -67,11 +69,11 @@ async def test_one_of_two_servers_is_killed_and_its_captains_go_to_the_other(mak
             group.create_task(captains.register_all())
             group.create_task(kill_at(kill, captains, [TEAMS // 2]))
 
-    assert await registered(own_url) == captains.acknowledged
+    assert await registered_codes(own_url) == captains.acknowledged
     assert len(captains.acknowledged) == TEAMS
 
 
-async def test_killed_server_finds_its_embedded_database_as_it_left_it(make_server, data_dir):
+async def test_killed_server_finds_its_embedded_database_again(make_server, data_dir):
     server = make_server(DATA_DIR=str(data_dir))
     await server.start()
     pid = postmaster_pid(data_dir)
@@ -85,15 +87,15 @@ async def test_killed_server_finds_its_embedded_database_as_it_left_it(make_serv
         captains = Captains(client=client, teams=TEAMS, survives_lost_connections=True)
         async with asyncio.TaskGroup() as group:
             group.create_task(captains.register_all())
-            group.create_task(kill_at(kill, captains, moments(28, teams=TEAMS, count=6)))
+            group.create_task(kill_at(kill, captains, fault_moments(28, teams=TEAMS, count=6)))
 
     with EmbeddedPostgres(data_dir) as embedded:
-        assert await registered(embedded.connected_url("icct26")) == captains.acknowledged
+        assert await registered_codes(embedded.connected_url("icct26")) == captains.acknowledged
     assert len(captains.acknowledged) == TEAMS
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
-async def test_restarted_database_is_seen_as_retryable_errors_only(make_server, tmp_path, number):
+async def test_database_restart_causes_only_retryable_errors(make_server, tmp_path, number):
     with EmbeddedPostgres(tmp_path / "own") as postgres:
         url = postgres.connected_url("icct26")
         server = make_server(DATABASE_URL=url)
@@ -107,13 +109,13 @@ async def test_restarted_database_is_seen_as_retryable_errors_only(make_server, 
 
         async with server.client() as client:
             captains = Captains(client=client, teams=TEAMS)
-            chosen = moments(29, teams=TEAMS, count=3)
+            chosen = fault_moments(29, teams=TEAMS, count=3)
             async with asyncio.TaskGroup() as group:
                 group.create_task(captains.register_all())
                 group.create_task(kill_at(restart_database, captains, chosen))
 
         assert set(captains.refusals) == {("SERVICE_UNAVAILABLE", True)}
-        assert await registered(url) == captains.acknowledged
+        assert await registered_codes(url) == captains.acknowledged
         assert len(captains.acknowledged) == TEAMS
         assert (server.process.pid, server.process.poll()) == (pid, None)
         server.send(signal.SIGTERM)
@@ -121,9 +123,7 @@ async def test_restarted_database_is_seen_as_retryable_errors_only(make_server, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-async def test_embedded_database_that_was_ended_is_started_again_by_the_service(
-    make_server, data_dir, number
-):
+async def test_stopped_embedded_database_is_restarted_by_the_service(make_server, data_dir, number):
     server = make_server(DATA_DIR=str(data_dir))
     await server.start()
 
@@ -138,9 +138,9 @@ async def test_embedded_database_that_was_ended_is_started_again_by_the_service(
         captains = Captains(client=client, teams=TEAMS)
         async with asyncio.TaskGroup() as group:
             group.create_task(captains.register_all())
-            group.create_task(kill_at(kill, captains, moments(30, teams=TEAMS, count=3)))
+            group.create_task(kill_at(kill, captains, fault_moments(30, teams=TEAMS, count=3)))
 
     assert set(captains.refusals) <= {("SERVICE_UNAVAILABLE", True)}
     with EmbeddedPostgres(data_dir) as embedded:
-        assert await registered(embedded.connected_url("icct26")) == captains.acknowledged
+        assert await registered_codes(embedded.connected_url("icct26")) == captains.acknowledged
     assert len(captains.acknowledged) == TEAMS

@@ -1,4 +1,4 @@
-"""Faults of the database beneath a running service, with exact accounting of registrations."""
+"""Database faults under load, with exact accounting of registrations."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -11,8 +11,8 @@ from sqlalchemy import make_url
 from tests import factories
 from tests.databases import dsn
 from tests.e2e.captains import Captains
-from tests.e2e.rows import registered
 from tests.postgres_proxy import PostgresProxy
+from tests.e2e.rows import registered_codes
 from tests.server_processes import register
 from tests.standby import pair
 
@@ -21,8 +21,8 @@ UNAVAILABLE = ("SERVICE_UNAVAILABLE", True)
 
 
 @asynccontextmanager
-async def served(make_server, proxy, **variables):
-    """A server behind the proxy, and a client of it."""
+async def server_behind_relay(make_server, proxy, **variables):
+    """Yield a server behind the proxy and a client."""
     place = make_url(proxy.url)
     url = f"postgresql://postgres@127.0.0.1:{place.port}/{place.database}?sslmode=disable"
     server = make_server(OUTBOX_IN_SERVER="false", DATABASE_URL=url, **variables)
@@ -32,18 +32,18 @@ async def served(make_server, proxy, **variables):
     server.clean_up()
 
 
-async def acknowledged_after(captains, more):
-    """Seconds until so many more teams are acknowledged."""
+async def seconds_until_acknowledged(captains, more):
+    """Return the seconds until so many more teams are acknowledged."""
     began = monotonic()
     await captains.reached(len(captains.acknowledged) + more)
     return monotonic() - began
 
 
-async def test_failover_costs_no_registration_and_is_over_in_time(make_server, tmp_path):
+async def test_failover_loses_no_registration_and_ends_in_time(make_server, tmp_path):
     async with (
         pair(tmp_path) as servers,
         PostgresProxy(servers.primary_url) as proxy,
-        served(make_server, proxy) as client,
+        server_behind_relay(make_server, proxy) as client,
     ):
         captains = Captains(client=client, teams=150)
         registering = asyncio.create_task(captains.register_all())
@@ -53,9 +53,9 @@ async def test_failover_costs_no_registration_and_is_over_in_time(make_server, t
         await captains.refused(8)
         unready = await client.get("/readyz")
         await servers.promote()
-        outage = await acknowledged_after(captains, 16)
+        outage = await seconds_until_acknowledged(captains, 16)
         await registering
-        rows = await registered(servers.standby_url)
+        rows = await registered_codes(servers.standby_url)
         ready = await client.get("/readyz")
 
     assert outage < OUTAGE_SECONDS
@@ -67,25 +67,25 @@ async def test_failover_costs_no_registration_and_is_over_in_time(make_server, t
 
 
 @pytest.mark.parametrize("silence", ["swallow", "fall_silent"])
-async def test_silent_connections_cost_no_registration(make_server, own_url, silence):
-    async with PostgresProxy(own_url) as proxy, served(make_server, proxy) as client:
+async def test_silent_connections_lose_no_registration(make_server, own_url, silence):
+    async with PostgresProxy(own_url) as proxy, server_behind_relay(make_server, proxy) as client:
         captains = Captains(client=client, teams=120)
         registering = asyncio.create_task(captains.register_all())
         outages = []
         for moment in (10, 50):
             await captains.reached(moment)
             getattr(proxy, silence)()
-            outages.append(await acknowledged_after(captains, 8))
+            outages.append(await seconds_until_acknowledged(captains, 8))
         await registering
 
     assert max(outages) < OUTAGE_SECONDS
     assert set(captains.refusals) <= {UNAVAILABLE}
-    assert captains.acknowledged == await registered(own_url)
+    assert captains.acknowledged == await registered_codes(own_url)
     assert len(captains.acknowledged) == 120
 
 
 async def test_single_client_behind_a_silent_proxy_waits_once(make_server, own_url):
-    async with PostgresProxy(own_url) as proxy, served(make_server, proxy) as client:
+    async with PostgresProxy(own_url) as proxy, server_behind_relay(make_server, proxy) as client:
         for number in range(5):
             await register(client, factories.team(number), f"key-of-team-{number}")
         proxy.drop_traffic()
@@ -98,13 +98,16 @@ async def test_single_client_behind_a_silent_proxy_waits_once(make_server, own_u
 
     assert outage < 2 * OUTAGE_SECONDS
     assert all("errors" not in answer for answer in answers)
-    assert len(await registered(own_url)) == 25
+    assert len(await registered_codes(own_url)) == 25
 
 
 @pytest.mark.parametrize("at_once", [1, 20])
-async def test_locked_tournament_is_waited_for_once(make_server, own_url, at_once):
+async def test_wait_for_a_locked_tournament_is_bounded(make_server, own_url, at_once):
     variables = {"DATABASE_LOCK_TIMEOUT_SECONDS": "1"}
-    async with PostgresProxy(own_url) as proxy, served(make_server, proxy, **variables) as client:
+    async with (
+        PostgresProxy(own_url) as proxy,
+        server_behind_relay(make_server, proxy, **variables) as client,
+    ):
         await register(client, factories.team(100), "key-of-team-100")
         sql = await asyncpg.connect(dsn(own_url))
         async with sql.transaction():
@@ -115,15 +118,15 @@ async def test_locked_tournament_is_waited_for_once(make_server, own_url, at_onc
         await sql.close()
         after = [await register_whole(client, number) for number in range(at_once)]
 
-    assert {codes_of(answer) for _, answer in answers} == {UNAVAILABLE}
+    assert {codes_by_email(answer) for _, answer in answers} == {UNAVAILABLE}
     assert {answer.headers["Retry-After"] for _, answer in answers} <= {"1", "2"}
     # The lock timeout, and room for a loaded machine.
     assert max(seconds for seconds, _ in answers) < 1 + 2
     assert all("errors" not in answer.json() for answer in after)
-    assert len(await registered(own_url)) == at_once + 1
+    assert len(await registered_codes(own_url)) == at_once + 1
 
 
-def codes_of(answer):
+def codes_by_email(answer):
     extensions = answer.json()["errors"][0]["extensions"]
     return extensions["code"], extensions["retryable"]
 

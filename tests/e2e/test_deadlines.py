@@ -1,4 +1,4 @@
-"""A stop while something hangs: all of it has one deadline, and nothing is lost."""
+"""Shutdown while something hangs: one deadline for everything, and no loss."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ STATE = "SELECT finished_at IS NOT NULL, dead_at IS NOT NULL, attempts FROM outb
 
 
 async def stop(server, *, within_seconds=GRACE_SECONDS + MARGIN_SECONDS):
-    """Assert that SIGTERM ends the server in order and in time."""
+    """Assert that SIGTERM ends the server cleanly and in time."""
     began = time.monotonic()
     server.send(signal.SIGTERM)
     status = await server.ended()
@@ -52,12 +52,12 @@ def serve(make_server):
 
 @asynccontextmanager
 async def silent_server():
-    """The port of a server that takes connections and says nothing."""
+    """Yield the port of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         yield silent.getsockname()[1]
 
 
-async def test_cloudinary_that_hangs_delays_no_stop_and_loses_no_message(serve, own_url):
+async def test_hanging_cloudinary_delays_no_shutdown_and_loses_no_message(serve, own_url):
     with CloudinaryStandIn() as stand_in:
         stand_in.gate.clear()
         server = await serve(DATABASE_URL=own_url, CLOUDINARY_URL=stand_in.url)
@@ -82,7 +82,7 @@ async def test_cloudinary_that_hangs_delays_no_stop_and_loses_no_message(serve, 
     assert owed == [(False, False, 1)] * 4
 
 
-async def test_database_that_hangs_delays_no_stop(serve, data_dir):
+async def test_hanging_database_delays_no_shutdown(serve, data_dir):
     server = await serve(DATA_DIR=str(data_dir))
     with EmbeddedPostgres(data_dir) as embedded, frozen(embedded):
         async with server.client() as client:
@@ -92,7 +92,7 @@ async def test_database_that_hangs_delays_no_stop(serve, data_dir):
             await asyncio.gather(asking, return_exceptions=True)
 
 
-async def test_embedded_database_that_hangs_is_ended_with_its_server(serve, data_dir):
+async def test_hanging_embedded_database_ends_with_its_server(serve, data_dir):
     server = await serve(DATA_DIR=str(data_dir))
     with EmbeddedPostgres(data_dir) as embedded:
         pid = embedded.postmaster_pid
@@ -112,7 +112,7 @@ def is_running(pid):
     return True
 
 
-async def test_store_of_rates_that_hangs_delays_no_stop(serve, own_url):
+async def test_hanging_rate_limit_store_delays_no_shutdown(serve, own_url):
     with ValkeyServer(port=free_port()) as valkey:
         uri = f"valkey://127.0.0.1:{valkey.port}"
         server = await serve(
@@ -146,7 +146,7 @@ async def test_store_of_rates_that_hangs_delays_no_stop(serve, own_url):
         b"",
     ],
 )
-async def test_client_that_sends_half_a_request_delays_no_stop(serve, own_url, head):
+async def test_incomplete_request_delays_no_shutdown(serve, own_url, head):
     server = await serve(DATABASE_URL=own_url)
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(head)
@@ -157,7 +157,7 @@ async def test_client_that_sends_half_a_request_delays_no_stop(serve, own_url, h
     writer.close()
 
 
-async def test_clients_that_never_read_delay_no_stop(serve, own_url):
+async def test_clients_that_never_read_delay_no_shutdown(serve, own_url):
     server = await serve(DATABASE_URL=own_url)
     request = b"GET /errors HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     clients = []
@@ -177,7 +177,7 @@ async def test_clients_that_never_read_delay_no_stop(serve, own_url):
         client.close()
 
 
-async def test_receiver_of_traces_that_hangs_delays_no_stop(serve, own_url):
+async def test_hanging_trace_receiver_delays_no_shutdown(serve, own_url):
     async with silent_server() as port:
         endpoint = f"http://127.0.0.1:{port}"
         server = await serve(DATABASE_URL=own_url, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
@@ -187,7 +187,7 @@ async def test_receiver_of_traces_that_hangs_delays_no_stop(serve, own_url):
         await stop(server)
 
 
-async def test_lock_that_is_held_delays_no_stop(serve, own_url):
+async def test_held_lock_delays_no_shutdown(serve, own_url):
     server = await serve(DATABASE_URL=own_url, DATABASE_LOCK_TIMEOUT_SECONDS="25")
     sql = await asyncpg.connect(dsn(own_url))
     async with sql.transaction():
@@ -200,7 +200,7 @@ async def test_lock_that_is_held_delays_no_stop(serve, own_url):
     await sql.close()
 
 
-async def test_each_of_several_processes_ends_in_time(serve, own_url):
+async def test_all_worker_processes_end_in_time(serve, own_url):
     async with silent_server() as port:
         store = f"valkey://127.0.0.1:{port}"
         server = await serve(DATABASE_URL=own_url, WORKERS="2", RATE_LIMIT_STORAGE=store)

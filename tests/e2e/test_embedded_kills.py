@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL of a running service, killed at any moment of its start."""
+"""The embedded PostgreSQL of a running service, killed during its start."""
 
 import asyncio
 import json
@@ -13,15 +13,15 @@ import pytest
 
 from persistence.embedded.server import EmbeddedPostgres
 from tests import factories
-from tests.e2e.rows import registered
+from tests.e2e.rows import registered_codes
 from tests.server_processes import register, team_codes, team_or_error_code, wait_until
 
 OUTAGE_SECONDS = 5
 LONGEST_START_SECONDS = 0.8
 
 
-def servers(data_dir):
-    """Server processes on the data of the folder, also those that have no pid file yet."""
+def server_pids(data_dir):
+    """Return the PostgreSQL processes of a folder, with or without a pid file."""
     cluster = data_dir / "postgres18" / "cluster"
     mark = f"cluster_name=icct26-{cluster.stat().st_dev:x}-{cluster.stat().st_ino:x}".encode()
     found = []
@@ -34,10 +34,10 @@ def servers(data_dir):
 
 
 async def kill_next(data_dir, chance, killed):
-    """Kill the next server that was not killed yet, some time after it has appeared."""
+    """Kill the next new server some time after it appears."""
 
     def fresh():
-        return [pid for pid in servers(data_dir) if pid not in killed]
+        return [pid for pid in server_pids(data_dir) if pid not in killed]
 
     await wait_until(fresh, "the server is started")
     await asyncio.sleep(chance.random() * LONGEST_START_SECONDS * chance.choice((0.05, 0.3, 1)))
@@ -47,8 +47,8 @@ async def kill_next(data_dir, chance, killed):
             os.kill(pid, signal.SIGKILL)
 
 
-async def survives(server, data_dir, *, rounds, kills, seed):
-    """The service takes a registration within seconds after each series of kills; none is lost."""
+async def check_survival(server, data_dir, *, rounds, kills, seed):
+    """Assert that the service recovers in seconds after each series of kills, without loss."""
     chance, slowest = random.Random(seed), 0.0
     for number in range(rounds):
         killed = set()
@@ -68,11 +68,11 @@ async def survives(server, data_dir, *, rounds, kills, seed):
 
     with EmbeddedPostgres(data_dir) as embedded:
         url = embedded.connected_url("icct26")
-        assert list((await registered(url)).values()) == team_codes(1, rounds)
+        assert list((await registered_codes(url)).values()) == team_codes(1, rounds)
     assert slowest < max(OUTAGE_SECONDS, server.start_seconds)
     server.send(signal.SIGTERM)
     assert await server.ended() == 0
-    assert servers(data_dir) == []
+    assert server_pids(data_dir) == []
 
 
 @pytest.fixture
@@ -85,13 +85,13 @@ async def server(make_server, data_dir):
     return started
 
 
-async def test_server_killed_while_it_starts_comes_back(server, data_dir):
-    await survives(server, data_dir, rounds=3, kills=3, seed=17)
+async def test_server_killed_during_its_start_recovers(server, data_dir):
+    await check_survival(server, data_dir, rounds=3, kills=3, seed=17)
 
 
 @pytest.mark.slow
-async def test_server_killed_200_times_while_it_starts_comes_back(server, data_dir):
-    await survives(server, data_dir, rounds=50, kills=4, seed=20)
+async def test_server_killed_200_times_during_its_start_recovers(server, data_dir):
+    await check_survival(server, data_dir, rounds=50, kills=4, seed=20)
 
 
 async def test_failed_start_keeps_the_socket_folder(server, data_dir):
@@ -101,7 +101,7 @@ async def test_failed_start_keeps_the_socket_folder(server, data_dir):
     control = cluster / "global" / "pg_control"
     # Nobody can start a server on these data until the file is back.
     control.rename(control.with_suffix(".away"))
-    for pid in servers(data_dir):
+    for pid in server_pids(data_dir):
         os.kill(pid, signal.SIGKILL)
 
     async def is_degraded():
@@ -139,8 +139,8 @@ def server_is_ready(server):
     return is_ready
 
 
-async def test_event_loop_answers_while_the_database_is_looked_for(server, data_dir):
-    postmasters = servers(data_dir)
+async def test_event_loop_stays_responsive_during_database_start(server, data_dir):
+    postmasters = server_pids(data_dir)
     slowest = 0.0
     async with server.client() as client:
         for pid in postmasters:

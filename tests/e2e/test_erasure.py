@@ -1,4 +1,4 @@
-"""Teams erased beside the moves of their files, by real servers that are killed."""
+"""Erasure of teams concurrent with moves of their files, with killed servers."""
 
 import asyncio
 from dataclasses import replace
@@ -38,9 +38,7 @@ def stored(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["running", "killed"])
-async def test_erased_teams_leave_no_file_whatever_moves_were_under_way(
-    make_server, own_url, tmp_path, services, kill
-):
+async def test_erasure_during_moves_leaves_no_file(make_server, own_url, tmp_path, services, kill):
     documents = tmp_path / "documents"
     shared = {
         "DATABASE_URL": own_url,
@@ -71,7 +69,7 @@ async def test_erased_teams_leave_no_file_whatever_moves_were_under_way(
     if kill:
         # As if the leases of the process that is gone had run out.
         await sql.execute("UPDATE outbox_message SET due_at = now() WHERE finished_at IS NULL")
-    await wait_until(lambda: _none_owed(sql), "nothing is owed any more")
+    await wait_until(lambda: _has_no_messages(sql), "nothing is owed any more")
 
     rows = await sql.fetch("SELECT storage_name, folder FROM document")
     assert len(rows) == FILES
@@ -81,12 +79,12 @@ async def test_erased_teams_leave_no_file_whatever_moves_were_under_way(
     await sql.close()
 
 
-async def _none_owed(sql) -> bool:
+async def _has_no_messages(sql) -> bool:
     return await sql.fetchval(OWED) == 0
 
 
 async def team_with_files(client, number: int) -> str:
-    """The code of a team with FILES identity proofs."""
+    """Register a team with FILES identity proofs; return its code."""
     players = factories.players()
     for player in players[:FILES]:
         proof = await upload(client, "IDENTITY_PROOF")

@@ -1,4 +1,4 @@
-"""Exports by a real server: cut off by the database, and left by their clients."""
+"""Exports interrupted by the database or abandoned by the client."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ LITTLE = 4 * 1024
 
 @pytest.fixture
 async def server(make_server, own_url):
-    """With many teams."""
+    """A server with many teams."""
     started = make_server(DATABASE_URL=own_url)
     await started.start()
     connection = await asyncpg.connect(dsn(own_url))
@@ -42,13 +42,13 @@ async def postgres(own_url):
     await connection.close()
 
 
-def address(services, kind: ExportFormat) -> str:
-    """The secret of the tests is the server's too."""
+def export_path(services, kind: ExportFormat) -> str:
+    """Create a link with the secret that tests and server share."""
     return create_link(with_real_clock(services), SYSTEM, kind, TeamFilter())[0]
 
 
-async def begin(server, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection of a slow client, on which the file was asked for."""
+async def start_export(server, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Request the file on a slow client's connection."""
     taking = socket.socket()
     taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LITTLE)
     taking.connect(("127.0.0.1", server.port))
@@ -57,7 +57,7 @@ async def begin(server, url: str) -> tuple[asyncio.StreamReader, asyncio.StreamW
     return reader, writer
 
 
-async def take_away(postgres, own_url: str) -> None:
+async def stop_database(postgres, own_url: str) -> None:
     name = make_url(own_url).database
     await postgres.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     await postgres.execute(
@@ -65,12 +65,12 @@ async def take_away(postgres, own_url: str) -> None:
     )
 
 
-async def test_a_csv_file_without_its_end_is_cut_off(server, services, own_url, postgres):
-    reader, writer = await begin(server, address(services, ExportFormat.CSV))
+async def test_interrupted_csv_export_is_truncated(server, services, own_url, postgres):
+    reader, writer = await start_export(server, export_path(services, ExportFormat.CSV))
     head = await reader.readuntil(b"\r\n\r\n")
 
     async with asyncio.timeout(PATIENCE_SECONDS):
-        await take_away(postgres, own_url)
+        await stop_database(postgres, own_url)
         rest = await reader.read()
         while more := await reader.read():
             rest += more
@@ -83,23 +83,25 @@ async def test_a_csv_file_without_its_end_is_cut_off(server, services, own_url, 
     assert not rest.endswith(b"0\r\n\r\n")
 
 
-async def read_while_it_goes(client, url: str, postgres, own_url: str) -> None:
-    """The whole file, from a database that is taken away once it has begun."""
+async def read_during_outage(client, url: str, postgres, own_url: str) -> None:
+    """Read the whole file from a database that stops during the export."""
     async with client.stream("GET", url) as answer:
         assert answer.status_code == 200
-        await take_away(postgres, own_url)
+        await stop_database(postgres, own_url)
         await answer.aread()
 
 
-async def test_a_client_of_http_is_told_that_it_was_cut_off(server, services, own_url, postgres):
+async def test_http_client_detects_the_truncation(server, services, own_url, postgres):
     async with server.client() as client:
         with pytest.raises(httpx.RemoteProtocolError):
-            await read_while_it_goes(client, address(services, ExportFormat.CSV), postgres, own_url)
+            await read_during_outage(
+                client, export_path(services, ExportFormat.CSV), postgres, own_url
+            )
 
 
-async def test_a_client_that_leaves_leaves_no_workbook(server, services):
+async def test_disconnected_client_leaves_no_workbook(server, services):
     spool = server.folder / "data" / "uploads"
-    _, writer = await begin(server, address(services, ExportFormat.XLSX))
+    _, writer = await start_export(server, export_path(services, ExportFormat.XLSX))
     await wait_until(lambda: any(spool.glob("*/*")), "a workbook is being written")
 
     writer.transport.abort()

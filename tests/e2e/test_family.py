@@ -1,4 +1,4 @@
-"""Processes that serve together, killed one by one: the service is back, or ends as a whole."""
+"""Any process of a running service killed: the service recovers or ends as a whole."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import pytest
 
 from persistence.embedded.server import EmbeddedPostgres
 from tests import factories
-from tests.e2e.rows import registered
+from tests.e2e.rows import registered_codes
 from tests.server_processes import register, team_codes, team_or_error_code, wait_until
 
 WORKERS = 2
@@ -28,7 +28,7 @@ KINDS = (
 
 
 def command(pid):
-    """Empty for a process that has gone, or is a zombie."""
+    """Return the command line; empty for a process that has ended or is a zombie."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
@@ -48,7 +48,7 @@ def children(pid):
     return sorted(found)
 
 
-class Family:
+class ProcessTree:
     """The processes of a server."""
 
     def __init__(self, server, data_dir, start_seconds):
@@ -95,8 +95,8 @@ class Family:
         os.kill(pid, signal.SIGKILL)
         await wait_until(lambda: not command(pid), f"the {kind} is gone")
 
-    async def takes(self, number):
-        """Whether a registration is taken; any refusal is one for now."""
+    async def accepts_registration(self, number):
+        """Return whether a registration succeeds."""
         try:
             async with self.server.client() as client:
                 body = await register(client, factories.team(number), f"key-of-team-{number}")
@@ -112,21 +112,22 @@ async def family(make_server, data_dir):
     began = time.monotonic()
     await server.start()
     await wait_until(lambda: "is on" in server.stdout, "all processes serve")
-    return Family(server, data_dir, time.monotonic() - began)
+    return ProcessTree(server, data_dir, time.monotonic() - began)
 
 
-async def test_every_process_may_be_killed_and_the_service_is_back(family):
+async def test_service_recovers_after_any_process_is_killed(family):
     outages = {}
     for number, kind in enumerate(KINDS):
         await family.kill(kind)
         began = time.monotonic()
         await wait_until(
-            lambda number=number: family.takes(number), f"back after the end of a {kind}"
+            lambda number=number: family.accepts_registration(number),
+            f"back after the end of a {kind}",
         )
         outages[kind] = max(outages.get(kind, 0), time.monotonic() - began)
 
     with EmbeddedPostgres(family.data_dir) as embedded:
-        teams = await registered(embedded.connected_url("icct26"))
+        teams = await registered_codes(embedded.connected_url("icct26"))
     assert list(teams.values()) == team_codes(1, len(KINDS))
     assert max(outages.values()) < family.longest_outage, outages
     pids = family.all()
@@ -139,7 +140,7 @@ async def test_every_process_may_be_killed_and_the_service_is_back(family):
     assert [line for line in family.server.stderr.splitlines() if not line.startswith("{")] == []
 
 
-async def test_all_end_with_the_supervisor(family):
+async def test_all_processes_end_with_the_supervisor(family):
     pids = family.all()
     assert len(pids) > WORKERS + 3
 
@@ -149,7 +150,7 @@ async def test_all_end_with_the_supervisor(family):
     assert family.server.stderr.count("supervisor_ended") == 1
 
 
-async def test_stop_right_after_the_end_of_the_workers_parent_leaves_no_process(family):
+async def test_shutdown_right_after_the_workers_parent_ended_leaves_no_process(family):
     pids = family.all()
     await family.kill("fork_workers")
 

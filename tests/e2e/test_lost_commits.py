@@ -1,4 +1,4 @@
-"""The connection to the database breaks at the one moment at which nobody knows what happened."""
+"""Connections cut during a commit, whose outcome is then unknown."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tests import factories
-from tests.e2e.rows import registered
+from tests.e2e.rows import registered_codes
 from tests.server_processes import register, team_or_error_code, wait_until
 
 # Among the values of the statement that stores a team, and of no other.
@@ -16,8 +16,8 @@ EMAIL = factories.team()["captain"]["email"].encode()
 
 
 @dataclass(kw_only=True)
-class Proxy:
-    """Stands between the server and PostgreSQL; cuts the connection when a team is stored."""
+class CommitCuttingProxy:
+    """A proxy to PostgreSQL that cuts the connection when a team is stored."""
 
     socket: str
     port: int = 0
@@ -63,7 +63,7 @@ async def _back(upstream, writer, cut):
 @asynccontextmanager
 async def proxy_before(url):
     place = make_url(url).query
-    proxy = Proxy(socket=f"{place['host']}/.s.PGSQL.{place['port']}")
+    proxy = CommitCuttingProxy(socket=f"{place['host']}/.s.PGSQL.{place['port']}")
     listener = await asyncio.start_server(proxy.connect, "127.0.0.1", 0)
     proxy.port = listener.sockets[0].getsockname()[1]
     try:
@@ -94,7 +94,7 @@ async def client(make_server, own_url, proxy):
 
 
 @pytest.mark.parametrize("reaches_database", [True, False])
-async def test_lost_commit_of_a_keyed_registration_is_settled_by_the_service(
+async def test_lost_commit_with_a_key_is_resolved_by_the_service(
     client, proxy, own_url, reaches_database
 ):
     team = factories.team()
@@ -104,11 +104,11 @@ async def test_lost_commit_of_a_keyed_registration_is_settled_by_the_service(
 
     assert proxy.cuts == 1
     assert team_or_error_code(answer) == "ICCT-001"
-    assert await registered(own_url) == {team["captain"]["email"]: "ICCT-001"}
+    assert await registered_codes(own_url) == {team["captain"]["email"]: "ICCT-001"}
 
 
 @pytest.mark.parametrize(("reaches_database", "stored"), [(True, ["ICCT-001"]), (False, [])])
-async def test_lost_commit_without_a_key_is_told_to_the_captain(
+async def test_lost_commit_without_a_key_is_reported_to_the_captain(
     client, proxy, own_url, reaches_database, stored
 ):
     proxy.is_armed, proxy.reaches_database = True, reaches_database
@@ -118,4 +118,4 @@ async def test_lost_commit_without_a_key_is_told_to_the_captain(
     assert proxy.cuts == 1
     extensions = answer["errors"][0]["extensions"]
     assert (extensions["code"], extensions["retryable"]) == ("SERVICE_UNAVAILABLE", True)
-    assert list((await registered(own_url)).values()) == stored
+    assert list((await registered_codes(own_url)).values()) == stored

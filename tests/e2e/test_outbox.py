@@ -1,4 +1,4 @@
-"""Processes that deliver the same outbox, one of which is killed."""
+"""Several outbox workers, some of them killed."""
 
 import random
 import signal
@@ -31,7 +31,7 @@ UNSETTLED = "SELECT (payload->>'number')::int FROM outbox_message WHERE finished
 
 
 class Workers:
-    """Processes that write into one file, and the outbox that they share."""
+    """Worker processes that share an outbox and write to one file."""
 
     def __init__(self, url, folder, sql):
         self.url = url
@@ -59,7 +59,7 @@ class Workers:
 
         await wait_until(enough, f"{len(self.running)} processes listen")
 
-    async def owe(self, numbers):
+    async def enqueue(self, numbers):
         await self.sql.execute(
             "INSERT INTO outbox_message (id, kind, payload, created_at, due_at)"
             " SELECT gen_random_uuid(), $1, jsonb_build_object('number', n), now(), now()"
@@ -69,7 +69,7 @@ class Workers:
         )
 
     def lines(self):
-        """Process ids and numbers, in the order in which they were written."""
+        """Return process ids and numbers in the order of writing."""
         if not self.effects.exists():
             return []
         return [tuple(map(int, line.split())) for line in self.effects.read_text().splitlines()]
@@ -80,18 +80,18 @@ class Workers:
     def written_by(self, process):
         return sum(pid == process.pid for pid, _ in self.lines())
 
-    async def unsettled(self):
+    async def pending(self):
         return {number for (number,) in await self.sql.fetch(UNSETTLED)}
 
-    async def all_are_claimed(self):
+    async def all_are_leased(self):
         async def nothing_is_due():
             return not await self.sql.fetchval(DUE)
 
         await wait_until(nothing_is_due, "every message is claimed")
 
-    async def all_are_settled(self):
+    async def all_are_done(self):
         async def nothing_is_owed():
-            return not await self.unsettled()
+            return not await self.pending()
 
         await wait_until(nothing_is_owed, "every message is delivered")
 
@@ -101,7 +101,7 @@ class Workers:
         self.running.remove(process)
 
     async def end_leases(self):
-        """As if their time were over."""
+        """Expire all leases."""
         await self.sql.execute("UPDATE outbox_message SET due_at = now() WHERE finished_at IS NULL")
         await self.sql.execute("NOTIFY outbox")
 
@@ -140,30 +140,30 @@ async def test_three_processes_deliver_every_message_once(workers):
         workers.start()
     await workers.all_listen()
 
-    await workers.owe(range(MESSAGES))
-    await workers.all_are_settled()
+    await workers.enqueue(range(MESSAGES))
+    await workers.all_are_done()
 
     assert await workers.end() == [0, 0, 0]
     assert workers.numbers() == dict.fromkeys(range(MESSAGES), 1)
 
 
-async def test_what_a_killed_process_had_claimed_is_delivered_again_and_nothing_else(workers):
+async def test_only_messages_of_a_killed_process_are_delivered_again(workers):
     for _ in range(2):
         workers.start("--gate", str(workers.gate))
     killed = workers.start("--held-at", "20")
     await workers.all_listen()
-    await workers.owe(range(MESSAGES))
+    await workers.enqueue(range(MESSAGES))
 
     await wait_until(lambda: workers.written_by(killed) >= 20, "the third process holds messages")
     workers.kill(killed)
     workers.gate.touch()
-    await workers.all_are_claimed()
+    await workers.all_are_leased()
     assert await workers.end() == [0, 0]
-    claimed, before = await workers.unsettled(), workers.numbers()
+    claimed, before = await workers.pending(), workers.numbers()
     workers.start()
     await workers.all_listen()
     await workers.end_leases()
-    await workers.all_are_settled()
+    await workers.all_are_done()
 
     assert await workers.end() == [0]
     assert 1 <= len(claimed) <= 4
@@ -174,27 +174,27 @@ async def test_what_a_killed_process_had_claimed_is_delivered_again_and_nothing_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [31, 32, 33])
-async def test_nothing_is_lost_whenever_processes_are_killed(workers, seed):
+async def test_killed_processes_lose_no_message(workers, seed):
     chosen, again = random.Random(seed), Counter()
 
     for first in range(0, MESSAGES * KILLS, MESSAGES):
         for _ in range(3):
             workers.start()
         await workers.all_listen()
-        await workers.all_are_settled()
+        await workers.all_are_done()
         written = len(workers.lines()) + chosen.randrange(1, MESSAGES)
-        await workers.owe(range(first, first + MESSAGES))
+        await workers.enqueue(range(first, first + MESSAGES))
         await wait_until(lambda least=written: len(workers.lines()) >= least, "the moment has come")
         workers.kill(chosen.choice(workers.running))
-        await workers.all_are_claimed()
+        await workers.all_are_leased()
         assert await workers.end() == [0, 0]
-        claimed = await workers.unsettled()
+        claimed = await workers.pending()
         assert len(claimed) <= 4
         again.update(claimed & set(workers.numbers()))
         await workers.end_leases()
 
     workers.start()
     await workers.all_listen()
-    await workers.all_are_settled()
+    await workers.all_are_done()
     assert await workers.end() == [0]
     assert workers.numbers() == Counter(range(MESSAGES * KILLS)) + again

@@ -1,4 +1,4 @@
-"""Starting, speaking and stopping: what an operator sees of the processes."""
+"""Start, log output and shutdown of server processes."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from persistence.embedded.server import EmbeddedPostgres
 from tests import factories
 from tests.databases import create_database, dsn
-from tests.e2e.rows import registered
+from tests.e2e.rows import registered_codes
 from tests.environment import DEPLOYED
 from tests.server_processes import (
     ServerProcess,
@@ -31,7 +31,7 @@ HELD = 30
 
 @pytest.fixture
 def empty_url(cluster) -> str:
-    """A database without any table."""
+    """The URL of a database without tables."""
     return cluster.connected_url(create_database(cluster, f"e2e_{uuid4().hex}"))
 
 
@@ -71,7 +71,7 @@ async def test_unreachable_database_ends_the_start_after_three_waits(tmp_path):
         ({"username": "nobody"}, "no rule of its pg_hba.conf allows this login"),
     ],
 )
-async def test_database_that_lets_nobody_in_is_not_waited_for(tmp_path, own_url, wrong, reason):
+async def test_start_with_refused_credentials_ends_at_once(tmp_path, own_url, wrong, reason):
     url = make_url(own_url).set(**wrong).render_as_string(hide_password=False)
 
     done = await run_cli(tmp_path, "serve", DATABASE_URL=url)
@@ -80,7 +80,7 @@ async def test_database_that_lets_nobody_in_is_not_waited_for(tmp_path, own_url,
     assert (done.returncode, done.stdout) == (1, "")
 
 
-async def test_all_wrong_settings_are_named_without_their_values(tmp_path):
+async def test_all_invalid_settings_are_reported_without_their_values(tmp_path):
     done = await run_cli(
         tmp_path,
         "serve",
@@ -96,7 +96,7 @@ async def test_all_wrong_settings_are_named_without_their_values(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
 
 
-async def test_unsafe_production_does_not_start(tmp_path):
+async def test_unsafe_production_settings_prevent_the_start(tmp_path):
     done = await run_cli(
         tmp_path,
         "serve",
@@ -118,14 +118,14 @@ async def test_unsafe_production_does_not_start(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
 
 
-async def test_libraries_of_the_first_team_are_imported_after_the_start(make_server, own_url):
+async def test_libraries_for_registrations_are_imported_after_the_start(make_server, own_url):
     server = make_server(DATABASE_URL=own_url, LOG_LEVEL="DEBUG")
     await server.start()
 
     await wait_until(lambda: "modules_imported" in server.stderr, "the libraries are imported")
 
 
-async def test_one_line_says_where_the_service_is(make_server, own_url):
+async def test_start_logs_the_address_in_one_line(make_server, own_url):
     server = make_server(DATABASE_URL=own_url)
     await server.start()
     async with server.client() as client:
@@ -140,7 +140,7 @@ async def test_one_line_says_where_the_service_is(make_server, own_url):
     assert status == 0
 
 
-async def test_request_id_of_the_caller_is_returned_and_logged(make_server, own_url):
+async def test_clients_request_id_is_returned_and_logged(make_server, own_url):
     server = make_server(DATABASE_URL=own_url)
     await server.start()
 
@@ -158,7 +158,7 @@ async def test_request_id_of_the_caller_is_returned_and_logged(make_server, own_
     assert logged == ["from-the-gateway.7", minted.headers["X-Request-ID"]]
 
 
-async def test_no_personal_detail_of_a_registration_is_logged(make_server, own_url):
+async def test_registration_logs_no_personal_data(make_server, own_url):
     server = make_server(DATABASE_URL=own_url, LOG_LEVEL="DEBUG")
     await server.start()
     team = factories.team()
@@ -178,19 +178,17 @@ async def test_no_personal_detail_of_a_registration_is_logged(make_server, own_u
     assert [value for value in personal if value in server.stderr] == []
 
 
-async def test_servers_that_start_together_make_one_schema_and_one_tournament(
-    make_server, empty_url
-):
+async def test_servers_starting_together_create_one_schema_and_tournament(make_server, empty_url):
     servers = [make_server(DATABASE_URL=empty_url) for _ in range(3)]
 
     await asyncio.gather(*(server.start() for server in servers))
 
     async with servers[2].client() as client:
         assert team_or_error_code(await register(client, factories.team())) == "ICCT-001"
-    assert list((await registered(empty_url)).values()) == team_codes(1, 1)
+    assert list((await registered_codes(empty_url)).values()) == team_codes(1, 1)
 
 
-async def test_stopped_server_answers_all_that_it_has_accepted(make_server, data_dir):
+async def test_stopped_server_answers_all_accepted_requests(make_server, data_dir):
     server = make_server(
         DATA_DIR=str(data_dir),
         # An eighth is for registrations.
@@ -234,12 +232,12 @@ async def test_stopped_server_answers_all_that_it_has_accepted(make_server, data
         assert sorted(team_or_error_code(request.result()) for request in requests) == team_codes(
             1, HELD
         )
-        assert list((await registered(url)).values()) == team_codes(1, HELD)
+        assert list((await registered_codes(url)).values()) == team_codes(1, HELD)
         assert status == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_stopped_server_stops_its_database_and_goes_on_where_it_was(
+async def test_stopped_server_stops_its_database_and_continues_after_restart(
     make_server, data_dir, number
 ):
     server = make_server(DATA_DIR=str(data_dir))
@@ -263,7 +261,7 @@ async def test_stopped_server_stops_its_database_and_goes_on_where_it_was(
     assert await terminate(server) == 0
 
 
-async def test_demo_teams_are_refused_in_production_before_the_database_is_asked(tmp_path):
+async def test_demo_teams_are_refused_in_production_without_database_access(tmp_path):
     done = await run_cli(tmp_path, "seed-demo", **DEPLOYED, ENVIRONMENT="production")
 
     assert done.returncode == 1
@@ -271,7 +269,7 @@ async def test_demo_teams_are_refused_in_production_before_the_database_is_asked
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_server_that_is_stopped_while_it_starts_leaves_no_database(make_server, data_dir):
+async def test_server_stopped_during_its_start_leaves_no_database(make_server, data_dir):
     server = make_server(DATA_DIR=str(data_dir))
     pid_file = data_dir / "postgres18/cluster/postmaster.pid"
     server.spawn()
@@ -283,7 +281,7 @@ async def test_server_that_is_stopped_while_it_starts_leaves_no_database(make_se
     assert not pid_file.exists()
 
 
-async def test_demo_teams_come_beside_a_running_server(make_server, data_dir, tmp_path):
+async def test_demo_teams_are_added_while_a_server_runs(make_server, data_dir, tmp_path):
     server = make_server(DATA_DIR=str(data_dir))
     await server.start()
 
@@ -306,7 +304,7 @@ async def demo(folder, url):
     return done.stdout
 
 
-async def test_demo_teams_are_the_same_everywhere_and_are_added_once(cluster, template, tmp_path):
+async def test_demo_teams_are_equal_in_all_databases_and_added_once(cluster, template, tmp_path):
     names = [f"e2e_{uuid4().hex}" for _ in range(2)]
     urls = [
         cluster.connected_url(
@@ -316,12 +314,12 @@ async def test_demo_teams_are_the_same_everywhere_and_are_added_once(cluster, te
     ]
 
     printed = [await demo(tmp_path, urls[0]), await demo(tmp_path, urls[1])]
-    first, second = [await registered(url) for url in urls]
+    first, second = [await registered_codes(url) for url in urls]
     printed.append(await demo(tmp_path, urls[0]))
 
     assert list(first.values()) == team_codes(1, 30)
     assert first == second
-    assert await registered(urls[0]) == first
+    assert await registered_codes(urls[0]) == first
     assert printed == [
         "30 teams were added.\n",
         "30 teams were added.\n",

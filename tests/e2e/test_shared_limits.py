@@ -1,4 +1,4 @@
-"""Two processes and one store of rates: together exact, apart still there."""
+"""Rate limits shared by two processes, with and without their store."""
 
 import asyncio
 
@@ -10,8 +10,8 @@ QUOTA = 10
 QUERY = {"query": "{ tournament { name } }"}
 
 
-async def accepted(*servers: ServerProcess, tries: int = 150) -> list[int]:
-    """How many of so many requests at once each server answers; the others are refused."""
+async def accepted_counts(*servers: ServerProcess, tries: int = 150) -> list[int]:
+    """Send concurrent requests to both servers; return how many each accepts."""
 
     async def ask(server: ServerProcess) -> int:
         async with server.client() as client:
@@ -24,9 +24,7 @@ async def accepted(*servers: ServerProcess, tries: int = 150) -> list[int]:
     return await asyncio.gather(*(ask(server) for server in servers))
 
 
-async def test_two_processes_share_one_limit_and_keep_one_each_without_the_store(
-    make_server, own_url
-):
+async def test_processes_share_a_limit_and_have_their_own_without_the_store(make_server, own_url):
     port = free_port()
     variables = {
         "DATABASE_URL": own_url,
@@ -39,10 +37,10 @@ async def test_two_processes_share_one_limit_and_keep_one_each_without_the_store
         await one.start()
         await other.start()
 
-        assert sum(await accepted(one, other)) == QUOTA
+        assert sum(await accepted_counts(one, other)) == QUOTA
 
     # By now each counts in its own memory, where nobody has asked yet.
-    assert await accepted(one, other) == [QUOTA, QUOTA]
+    assert await accepted_counts(one, other) == [QUOTA, QUOTA]
     for server in (one, other):
         async with server.client() as client:
             ready = (await client.get("/readyz")).json()

@@ -1,4 +1,4 @@
-"""Clients that begin and do not go on: they are cut, and nobody else waits for them."""
+"""Stalled client connections."""
 
 import asyncio
 
@@ -17,15 +17,15 @@ BODIES = [
 ]
 
 
-async def stalled(port, sent):
-    """A connection on which this much has been sent."""
+async def stalled_connection(port, sent):
+    """Open a connection and send this much."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
     await writer.drain()
     return reader, writer
 
 
-async def test_fifty_stalled_connections_are_cut_while_others_are_served(make_server, own_url):
+async def test_fifty_stalled_connections_are_closed_while_others_are_served(make_server, own_url):
     server = make_server(
         DATABASE_URL=own_url,
         HEADER_TIMEOUT_SECONDS="3",
@@ -34,7 +34,7 @@ async def test_fifty_stalled_connections_are_cut_while_others_are_served(make_se
     )
     await server.start()
     beginnings = [*HEADS, *BODIES] * (EACH // len(HEADS))
-    held = [await stalled(server.port, sent) for sent in beginnings]
+    held = [await stalled_connection(server.port, sent) for sent in beginnings]
     ends = [asyncio.create_task(reader.read()) for reader, _ in held]
 
     async with server.client() as client:

@@ -1,4 +1,4 @@
-"""A server that is stopped under load: whoever has sent a request gets its whole answer."""
+"""Shutdown under load."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass, field
 
 from tests import factories
-from tests.e2e.rows import registered
+from tests.e2e.rows import registered_codes
 from tests.server_processes import PATIENCE_SECONDS, team_or_error_code, wait_until
 
 CLIENTS = 16
@@ -16,7 +16,7 @@ QUERY = {"query": "{ tournament { registration { taken } } }"}
 
 @dataclass
 class Load:
-    """Clients on kept connections that go on until nobody takes a connection any more."""
+    """Clients on keep-alive connections that send requests until connections are refused."""
 
     port: int
     answered: int = 0
@@ -38,7 +38,7 @@ class Load:
                 writer.close()
 
     async def _exchange(self, reader, writer, *, registers):
-        """Whether the connection may be used again."""
+        """Return whether the connection may be reused."""
         self.numbers += 1
         key, team = f"key-of-load-{self.numbers}", factories.team(self.numbers)
         body = {"query": factories.REGISTER, "variables": {"input": team}} if registers else QUERY
@@ -65,7 +65,7 @@ class Load:
         return head, json.loads(await reader.readexactly(length))
 
 
-async def test_a_stop_under_load_loses_no_request(make_server, own_url):
+async def test_shutdown_under_load_loses_no_request(make_server, own_url):
     server = make_server(
         DATABASE_URL=own_url, SHUTDOWN_NOTICE_SECONDS="2", TOURNAMENT_CAPACITY="10000"
     )
@@ -88,4 +88,4 @@ async def test_a_stop_under_load_loses_no_request(make_server, own_url):
     assert (readiness.status_code, readiness.json()["status"]) == (503, "STOPPING")
     assert (liveness.status_code, liveness.headers["connection"]) == (200, "close")
     assert status == 0
-    assert set(load.stored.values()) == set((await registered(own_url)).values())
+    assert set(load.stored.values()) == set((await registered_codes(own_url)).values())

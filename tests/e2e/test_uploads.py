@@ -1,4 +1,4 @@
-"""Uploads between real processes: slow, cut off, killed, from one server to another."""
+"""Uploads to real processes: slow, interrupted, killed, resumed at another server."""
 
 import asyncio
 import io
@@ -21,31 +21,31 @@ TICK_SECONDS = 0.25
 
 
 def noise(side: int) -> bytes:
-    """A picture of about 3 * side * side bytes, all of which are needed."""
+    """Return an incompressible image of about 3 * side * side bytes."""
     content = io.BytesIO()
     pixels = random.Random(26).randbytes(3 * side * side)
     Image.frombytes("RGB", (side, side), pixels).save(content, "PNG", compress_level=0)
     return content.getvalue()
 
 
-async def begin(
+async def start_put(
     server: ServerProcess, ticket: Ticket, length: int, *headers: str
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection on which the head of a PUT was sent."""
+    """Open a connection and send the head of a PUT request."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     lines = (f"PUT {ticket.url} HTTP/1.1", "Host: localhost", f"Content-Length: {length}", *headers)
     writer.write("\r\n".join((*lines, "", "")).encode())
     return reader, writer
 
 
-async def send_some(
+async def send_until(
     server: ServerProcess, ticket: Ticket, content: bytes, *, until: int, pause: float = 0
 ) -> None:
-    """Continue the file and vanish after byte `until`, with the connection but without a word."""
+    """Send the file up to byte `until`, then disconnect abruptly."""
     async with server.client() as client:
         start = await upload_offset(client, ticket)
     said = f"bytes {start}-{len(content) - 1}/{len(content)}"
-    _, writer = await begin(server, ticket, len(content) - start, f"Content-Range: {said}")
+    _, writer = await start_put(server, ticket, len(content) - start, f"Content-Range: {said}")
     step = round(BYTES_PER_SECOND * TICK_SECONDS)
     for place in range(start, until, step):
         writer.write(content[place : min(place + step, until)])
@@ -63,9 +63,7 @@ def only_document(server: ServerProcess) -> bytes:
 
 
 @pytest.mark.slow
-async def test_five_megabytes_at_64_kilobytes_a_second_arrive_through_four_cuts(
-    make_server, own_url
-):
+async def test_slow_upload_of_5_mb_completes_despite_four_disconnects(make_server, own_url):
     server = make_server(DATABASE_URL=own_url)
     await server.start()
     content = noise(1_320)
@@ -75,7 +73,7 @@ async def test_five_megabytes_at_64_kilobytes_a_second_arrive_through_four_cuts(
 
         for part in range(1, 5):
             cut = part * len(content) // 5
-            await send_some(server, ticket, content, until=cut, pause=TICK_SECONDS)
+            await send_until(server, ticket, content, until=cut, pause=TICK_SECONDS)
         rest = await upload_offset(client, ticket)
         answer = await put_range(client, ticket, content, rest, len(content))
 
@@ -84,13 +82,13 @@ async def test_five_megabytes_at_64_kilobytes_a_second_arrive_through_four_cuts(
     assert sha256(only_document(server)).digest() == sha256(content).digest()
 
 
-async def test_a_server_that_was_killed_continues_where_it_was(make_server, own_url):
+async def test_upload_continues_after_the_server_was_killed(make_server, own_url):
     server = make_server(DATABASE_URL=own_url)
     await server.start()
     content = noise(600)
     async with server.client() as client:
         ticket = await open_upload(client, "PHOTO", content, contentType="image/png")
-    await send_some(server, ticket, content, until=500_000)
+    await send_until(server, ticket, content, until=500_000)
 
     await server.kill()
     await server.start()
@@ -103,7 +101,7 @@ async def test_a_server_that_was_killed_continues_where_it_was(make_server, own_
     assert only_document(server) == content
 
 
-async def test_one_server_continues_what_another_began(make_server, own_url, tmp_path):
+async def test_upload_continues_at_another_server(make_server, own_url, tmp_path):
     shared = {
         "DATABASE_URL": own_url,
         "UPLOAD_DIR": str(tmp_path / "shared"),
@@ -126,13 +124,13 @@ async def test_one_server_continues_what_another_began(make_server, own_url, tmp
     assert stored.read_bytes() == content
 
 
-async def test_a_transfer_that_stands_still_is_cut_off_and_goes_on_later(make_server, own_url):
+async def test_stalled_transfer_is_closed_and_can_be_resumed(make_server, own_url):
     server = make_server(DATABASE_URL=own_url, UPLOAD_STALL_SECONDS="1")
     await server.start()
     content = noise(200)
     async with server.client() as client:
         ticket = await open_upload(client, "PHOTO", content, contentType="image/png")
-        reader, writer = await begin(server, ticket, len(content))
+        reader, writer = await start_put(server, ticket, len(content))
         writer.write(content[:50_000])
 
         answer = (await reader.read()).decode()
@@ -146,13 +144,13 @@ async def test_a_transfer_that_stands_still_is_cut_off_and_goes_on_later(make_se
     assert finished.status_code == 201
 
 
-async def test_single_bytes_are_no_progress(make_server, own_url):
+async def test_single_bytes_do_not_count_as_progress(make_server, own_url):
     server = make_server(DATABASE_URL=own_url, UPLOAD_STALL_SECONDS="1")
     await server.start()
     content = noise(200)
     async with server.client() as client:
         ticket = await open_upload(client, "PHOTO", content, contentType="image/png")
-    reader, writer = await begin(server, ticket, len(content))
+    reader, writer = await start_put(server, ticket, len(content))
     # No more than the line: what is sent after the end resets the connection.
     answer = asyncio.create_task(reader.readline())
 
@@ -167,13 +165,13 @@ async def test_single_bytes_are_no_progress(make_server, own_url):
     assert place < 1_000
 
 
-async def test_a_file_that_is_sent_again_after_a_cut_is_taken_from_its_start(make_server, own_url):
+async def test_whole_file_after_a_disconnect_starts_again(make_server, own_url):
     server = make_server(DATABASE_URL=own_url)
     await server.start()
     content = noise(300)
     async with server.client() as client:
         ticket = await open_upload(client, "PHOTO", content, contentType="image/png")
-        await send_some(server, ticket, content, until=100_000)
+        await send_until(server, ticket, content, until=100_000)
 
         answer = await put(client, ticket, content)
 
@@ -181,7 +179,7 @@ async def test_a_file_that_is_sent_again_after_a_cut_is_taken_from_its_start(mak
     assert only_document(server) == content
 
 
-async def test_a_whole_team_sends_its_33_files_at_once(make_server, own_url):
+async def test_33_files_of_a_team_are_uploaded_at_once(make_server, own_url):
     server = make_server(DATABASE_URL=own_url)
     await server.start()
     contents = [sample_files.jpeg(color) for color in range(33)]
@@ -196,8 +194,8 @@ async def test_a_whole_team_sends_its_33_files_at_once(make_server, own_url):
     assert statuses == [201] * 33
 
 
-def inspectors(server: ServerProcess) -> list[int]:
-    """Processes of the server that look into files."""
+def inspection_pids(server: ServerProcess) -> list[int]:
+    """Return the server's inspection workers."""
     children = [
         int(pid)
         for path in Path(f"/proc/{server.process.pid}/task").glob("*/children")
@@ -208,7 +206,7 @@ def inspectors(server: ServerProcess) -> list[int]:
     ]
 
 
-async def test_file_behind_one_that_hangs_is_answered_in_time_and_stored_later(
+async def test_upload_behind_a_hanging_file_is_answered_in_time_and_stored_later(
     make_server, own_url
 ):
     server = make_server(
@@ -219,7 +217,7 @@ async def test_file_behind_one_that_hangs_is_answered_in_time_and_stored_later(
     async with server.client() as client:
         tickets = [await open_upload(client, "PHOTO", content) for content in contents]
         assert (await put(client, tickets[0], contents[0])).status_code == 201
-        (inspector,) = inspectors(server)
+        (inspector,) = inspection_pids(server)
         os.kill(inspector, signal.SIGSTOP)
 
         hanging = asyncio.create_task(put(client, tickets[1], contents[1]))

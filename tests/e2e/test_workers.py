@@ -1,4 +1,4 @@
-"""Several processes that serve one port, as real processes."""
+"""Several worker processes on one port."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ HEALTH = {"query": "{ health { status } }"}
 
 
 def children(pid: int) -> dict[int, str]:
-    """Processes below it at any depth, with what they were started as."""
+    """Return descendant processes with their command lines."""
     found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
@@ -37,8 +37,8 @@ def children(pid: int) -> dict[int, str]:
     return found
 
 
-def serving(port: int) -> set[int]:
-    """Who listens on the port."""
+def listening_pids(port: int) -> set[int]:
+    """Return the processes that listen on the port."""
     wanted = f":{port:04X}"
     inodes = {
         fields[9]
@@ -52,13 +52,13 @@ def serving(port: int) -> set[int]:
 def holds(pid: int, inodes: set[str]) -> bool:
     wanted = {f"socket:[{inode}]" for inode in inodes}
     try:
-        return any(target(file) in wanted for file in Path(f"/proc/{pid}/fd").iterdir())
+        return any(link_target(file) in wanted for file in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return False
 
 
-def target(file: Path) -> str:
-    """Empty for one that was closed meanwhile."""
+def link_target(file: Path) -> str:
+    """Return the target; empty for a closed descriptor."""
     try:
         return str(file.readlink())
     except OSError:
@@ -73,8 +73,8 @@ async def together(make_server, own_url):
     return server
 
 
-async def test_all_serve_and_their_counts_are_one(together):
-    pids = serving(together.port)
+async def test_all_workers_serve_and_share_their_metrics(together):
+    pids = listening_pids(together.port)
     async with together.client() as client:
         # Each connection belongs to one of them, and none is used twice.
         client.headers["Connection"] = "close"
@@ -89,16 +89,16 @@ async def test_all_serve_and_their_counts_are_one(together):
 
 
 def shared_kilobytes(pid: int) -> int:
-    """Of its own memory, what it has in common with the process that it was forked from."""
+    """Return the memory that a worker shares with the process it was forked from."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(re.search(r"^Shared_Dirty: +([0-9]+) kB$", text, re.MULTILINE)[1])
 
 
-async def test_all_share_what_was_imported_once(together):
-    assert all(shared_kilobytes(pid) > 45_000 for pid in serving(together.port))
+async def test_workers_share_preloaded_modules(together):
+    assert all(shared_kilobytes(pid) > 45_000 for pid in listening_pids(together.port))
 
 
-async def test_registrations_of_all_are_numbered_as_of_one(together):
+async def test_workers_number_teams_consecutively(together):
     async with together.client() as client:
         client.headers["Connection"] = "close"
         answers = await asyncio.gather(
@@ -108,16 +108,16 @@ async def test_registrations_of_all_are_numbered_as_of_one(together):
     assert sorted(team_or_error_code(answer) for answer in answers) == team_codes(1, 30)
 
 
-async def test_one_that_is_killed_is_replaced(together):
-    before = serving(together.port)
+async def test_killed_worker_is_replaced(together):
+    before = listening_pids(together.port)
     killed = min(before)
 
     os.kill(killed, signal.SIGKILL)
     await wait_until(
-        lambda: len(serving(together.port) - {killed}) == WORKERS, "another one serves"
+        lambda: len(listening_pids(together.port) - {killed}) == WORKERS, "another one serves"
     )
 
-    assert len(serving(together.port) & before) == WORKERS - 1
+    assert len(listening_pids(together.port) & before) == WORKERS - 1
     async with together.client() as client:
         assert (await client.post("/graphql", json=HEALTH)).status_code == 200
     assert "worker_ended" in together.stderr
@@ -125,7 +125,7 @@ async def test_one_that_is_killed_is_replaced(together):
     assert await together.ended() == 0
 
 
-async def test_a_signal_ends_all_after_their_answers(together):
+async def test_signal_ends_all_workers_after_their_responses(together):
     below = children(together.process.pid)
 
     async with together.client() as client:
@@ -141,7 +141,7 @@ async def test_a_signal_ends_all_after_their_answers(together):
     await wait_until(lambda: not any(map(alive, below)), "no process is left")
 
 
-async def test_whose_parent_is_killed_leave_too(together):
+async def test_workers_end_with_their_parent(together):
     below = children(together.process.pid)
     assert len(below) >= WORKERS
 
@@ -159,7 +159,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_a_port_that_is_taken_is_said_at_once(tmp_path, own_url, workers):
+async def test_occupied_port_is_reported_at_once(tmp_path, own_url, workers):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -171,7 +171,7 @@ async def test_a_port_that_is_taken_is_said_at_once(tmp_path, own_url, workers):
     assert f"HOST, PORT: 127.0.0.1, {port}: Address already in use." in done.stderr
 
 
-async def test_one_that_cannot_start_ends_all(tmp_path, own_url):
+async def test_worker_that_cannot_start_ends_all(tmp_path, own_url):
     done = await run_cli(
         tmp_path, "serve", DATABASE_URL=own_url, WORKERS="2", TRUSTED_DOCUMENTS="not-there.json"
     )
@@ -181,7 +181,7 @@ async def test_one_that_cannot_start_ends_all(tmp_path, own_url):
     assert "A process that should serve ended while it started." in done.stderr
 
 
-async def test_the_embedded_database_is_shared_and_revived(make_server, data_dir):
+async def test_embedded_database_is_shared_and_restarted(make_server, data_dir):
     server = make_server(DATA_DIR=str(data_dir), WORKERS=str(WORKERS))
     await server.start()
     with EmbeddedPostgres(data_dir) as embedded:
