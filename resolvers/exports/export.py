@@ -27,6 +27,7 @@ from domain.teams.status import TeamStatus
 from persistence.engine.database import Connection
 from persistence.pagination import Page, PageRequest
 from persistence.records import TeamRecord
+from persistence.repositories import team_search, tournaments
 from persistence.repositories.team_search import (
     Include,
     TeamFilter,

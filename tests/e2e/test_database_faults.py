@@ -11,8 +11,8 @@ from sqlalchemy import make_url
 from tests import factories
 from tests.databases import dsn
 from tests.e2e.captains import Captains
-from tests.postgres_proxy import PostgresProxy
 from tests.e2e.rows import registered_codes
+from tests.postgres_proxy import PostgresProxy
 from tests.server_processes import register
 from tests.standby import pair
 

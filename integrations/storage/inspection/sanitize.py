@@ -26,7 +26,7 @@ from anyio.lowlevel import RunVar
 
 from domain.documents import DocumentFormat
 from domain.errors.exceptions import FileContentMismatch, ServiceUnavailable, StorageUnavailable
-from integrations.storage.inspection.protocol import READY
+from integrations.storage.inspection.protocol import READY, STARTED
 from observability.metrics import INSPECTIONS
 from resilience.fair_queue import Turns
 

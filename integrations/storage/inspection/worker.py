@@ -25,7 +25,7 @@ from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.jpegs import sanitize_jpeg
 from integrations.storage.inspection.pdfs import find_header, sanitize_pdf
 from integrations.storage.inspection.pngs import sanitize_png
-from integrations.storage.inspection.protocol import READY
+from integrations.storage.inspection.protocol import READY, STARTED
 from observability.dedup import traceback_location
 
 # Lower priority than the service.

@@ -98,7 +98,10 @@ async def test_copied_database_keeps_later_files_of_the_original(
 
     async with opened(stored_services, url) as other:
         # As the original saves a document: the copy has no row of it.
-        later, crashed = await create_storage_name(stored_services), await create_storage_name(stored_services)
+        later, crashed = (
+            await create_storage_name(stored_services),
+            await create_storage_name(stored_services),
+        )
         for entry in (before, later, crashed):
             store.add(f"pending/{entry}")
             store.make_old(f"pending/{entry}")

@@ -103,7 +103,10 @@ async def test_too_many_orphans_are_deleted_only_by_force(
 
 @pytest.mark.parametrize("folder", list(Folder))
 async def test_orphan_is_reported_and_deleted(stored_services, store, folder):
-    orphan, young = await create_storage_name(stored_services), await create_storage_name(stored_services)
+    orphan, young = (
+        await create_storage_name(stored_services),
+        await create_storage_name(stored_services),
+    )
     for name in (orphan, young):
         store.add(f"{folder}/{name}")
     store.make_old(f"{folder}/{orphan}")

@@ -162,47 +162,49 @@ async def test_process_that_waits_too_long_for_a_file_is_ended(tmp_path, files_a
 
     async with asyncio.TaskGroup() as group:
         for number in range(files_at_once):
-            copying = copied(
+            copying = sanitized_copy(
                 tmp_path, sample_files.png(), str(number), client=str(number), options=options
             )
             group.create_task(copying)
-    pids = children()
+    pids = worker_pids()
 
     assert 1 <= len(pids) <= files_at_once
     await wait_until(
         lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "all have ended for good"
     )
-    await check_that_others_are_unharmed(tmp_path)
-    assert len(children()) == 1
+    await check_other_files_pass(tmp_path)
+    assert len(worker_pids()) == 1
 
 
 async def test_process_that_is_used_again_and_again_is_kept(tmp_path):
     options = InspectionOptions(idle_seconds=0.2)
-    await copied(tmp_path, sample_files.png(), "first", options=options)
-    pids, loop = children(), asyncio.get_running_loop()
+    await sanitized_copy(tmp_path, sample_files.png(), "first", options=options)
+    pids, loop = worker_pids(), asyncio.get_running_loop()
     end = loop.time() + 4 * options.idle_seconds
 
     number = 0
     while loop.time() < end:
-        await copied(tmp_path, sample_files.png(), str(number), options=options)
+        await sanitized_copy(tmp_path, sample_files.png(), str(number), options=options)
         number += 1
 
     assert number > 1
     assert len(pids) == 1
-    assert children() == pids
+    assert worker_pids() == pids
 
 
 async def test_process_that_looks_into_a_file_is_not_ended_as_idle(tmp_path):
     options = InspectionOptions(idle_seconds=0.01)
-    await copied(tmp_path, sample_files.png(), options=InspectionOptions(idle_seconds=0.05))
-    task = hanging(tmp_path, options=options)
-    await wait_until(lambda: len(children()) == 1 and turns(options).running == 1, "it has begun")
-    (pid,) = children()
+    await sanitized_copy(tmp_path, sample_files.png(), options=InspectionOptions(idle_seconds=0.05))
+    task = hanging_file(tmp_path, options=options)
+    await wait_until(
+        lambda: len(worker_pids()) == 1 and turns(options).running == 1, "it has begun"
+    )
+    (pid,) = worker_pids()
     loop = asyncio.get_running_loop()
     end = loop.time() + 0.1
     await wait_until(lambda: loop.time() > end, "the time for idle ones is over")
 
-    assert children() == [pid]
+    assert worker_pids() == [pid]
     (tmp_path / "pipe").write_bytes(sample_files.png())
     assert await task == DocumentFormat.PNG
 
