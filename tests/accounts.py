@@ -38,8 +38,8 @@ async def new_organiser(
 
 async def new_session(services: Services, role: Role = Role.OWNER) -> SignInResult:
     """A new organiser of this role with a session."""
-    made = await new_organiser(services, role)
-    return await accounts.sign_in(services, email=made.email, password=PASSWORD)
+    created = await new_organiser(services, role)
+    return await accounts.sign_in(services, email=created.email, password=PASSWORD)
 
 
 async def new_caller(services: Services, role: Role = Role.OWNER) -> Caller:
@@ -61,18 +61,22 @@ def with_real_clock(services: Services) -> Services:
 
 def session_cookie(answer: httpx.Response) -> str | None:
     """The whole of what the answer sets for the session."""
-    found = [
-        one for one in answer.headers.get_list("set-cookie") if not is_known_client_cookie(one)
+    result = [
+        header
+        for header in answer.headers.get_list("set-cookie")
+        if not is_known_client_cookie(header)
     ]
-    assert len(found) <= 1
-    return found[0] if found else None
+    assert len(result) <= 1
+    return result[0] if result else None
 
 
 def known_client_cookie(answer: httpx.Response) -> str | None:
     """The whole of what the answer sets to know the client by later."""
-    found = [one for one in answer.headers.get_list("set-cookie") if is_known_client_cookie(one)]
-    assert len(found) <= 1
-    return found[0] if found else None
+    result = [
+        header for header in answer.headers.get_list("set-cookie") if is_known_client_cookie(header)
+    ]
+    assert len(result) <= 1
+    return result[0] if result else None
 
 
 def is_known_client_cookie(header: str) -> bool:

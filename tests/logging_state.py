@@ -20,7 +20,7 @@ def restored_logging() -> Iterator[None]:
         # As it is before anybody configures it.
         configure_logging(level="INFO", environment="development")
         structlog.reset_defaults()
-        for handler in [one for one in root.handlers if one not in handlers]:
+        for handler in [item for item in root.handlers if item not in handlers]:
             root.removeHandler(handler)
             handler.close()
         root.handlers[:] = handlers

@@ -1,6 +1,5 @@
 """API tokens of organisers, for scripts."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -83,10 +82,7 @@ async def create(  # noqa: PLR0913 - the fields of a token
     async def add(connection: Connection) -> NewApiToken:
         earlier_id = await reserve_key(services, connection, creation)
         if earlier_id is not None:
-            tokens = derived_tokens(services, creation, earlier_id)
-            # After a commit whose answer was lost, the retry finds its own id: not a replay.
-            is_replay = earlier_id != creation.object_id
-            return await _find_created(services, connection, tokens, is_replay=is_replay)
+            return await _find_created(services, connection, creation, earlier_id)
         await _add(connection, caller, record, token)
         return _new_api_token(services, token, record)
 
@@ -109,10 +105,12 @@ async def _add(connection: Connection, caller: Caller, record: ApiTokenRecord, t
 
 
 async def _find_created(
-    services: Services, connection: Connection, tokens: Sequence[str], *, is_replay: bool
+    services: Services, connection: Connection, creation: TokenCreation, earlier_id: UUID
 ) -> NewApiToken:
-    """Return the token that is stored of the candidates. Raises NotFound if it has ended."""
-    for token in tokens:
+    """Return the token of an earlier creation. Raises NotFound if it has ended."""
+    # After a commit whose answer was lost, the retry finds its own id, which is no replay.
+    is_replay = earlier_id != creation.object_id
+    for token in derived_tokens(services, creation, earlier_id):
         record = await session_rows.find_active_api_token(
             connection, hash_token(token), now=services.clock()
         )

@@ -1,6 +1,5 @@
 """Organisers' accounts: creation, invitations, roles and password resets."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -117,10 +116,7 @@ async def invite(
     async def add(connection: Connection) -> Invitation:
         earlier_id = await reserve_key(services, connection, creation)
         if earlier_id is not None:
-            tokens = derived_tokens(services, creation, earlier_id)
-            # After a commit whose answer was lost, the retry finds its own id: not a replay.
-            is_replay = earlier_id != creation.object_id
-            return await _find_created(services, connection, tokens, is_replay=is_replay)
+            return await _find_created(services, connection, creation, earlier_id)
         organiser = await organisers.invite(
             connection,
             email=address,
@@ -148,10 +144,12 @@ async def invite(
 
 
 async def _find_created(
-    services: Services, connection: Connection, tokens: Sequence[str], *, is_replay: bool
+    services: Services, connection: Connection, creation: TokenCreation, earlier_id: UUID
 ) -> Invitation:
-    """Return the invitation that is stored of the candidates. Raises NotFound if it has ended."""
-    for token in tokens:
+    """Return the invitation of an earlier creation. Raises NotFound if it has ended."""
+    # After a commit whose answer was lost, the retry finds its own id, which is no replay.
+    is_replay = earlier_id != creation.object_id
+    for token in derived_tokens(services, creation, earlier_id):
         row = await organisers.find_invited(connection, hash_token(token), now=services.clock())
         if row is not None:
             organiser, expires_at = row

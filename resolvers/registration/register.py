@@ -167,10 +167,7 @@ async def register_team(
     try:
         team = await insert_registration(services.database, stored, documents)
     except (InvalidForm, DocumentsUnavailable) as error:
-        # Another registration took a name, a contact or a document since the check.
-        evaluation = await _evaluate(services, form, tournament, now)
-        rejection = await _rejection(services, tournament, validation, evaluation.document_issues)
-        raise (rejection if rejection.issues else _race_error(error)) from None
+        raise await _conflict(services, form, tournament, now, error) from None
     if team is None:
         replay = await _replay(services, form, key, now)
         if replay is None:
@@ -330,8 +327,21 @@ async def _replay(
     )
 
 
-def _race_error(error: InvalidForm | DocumentsUnavailable) -> DomainError:
-    """Return the error for a conflict that vanished on re-check."""
+async def _conflict(
+    services: Services,
+    form: TeamForm,
+    tournament: TournamentRecord,
+    now: datetime,
+    error: InvalidForm | DocumentsUnavailable,
+) -> DomainError:
+    """Explain which name, contact or document has been taken since the form was checked."""
+    evaluation = await _evaluate(services, form, tournament, now)
+    rejection = await _rejection(
+        services, tournament, evaluation.validation, evaluation.document_issues
+    )
+    if rejection.issues:
+        return rejection
+    # The conflict vanished on re-check; a retry may succeed.
     return error if isinstance(error, InvalidForm) else ServiceUnavailable()
 
 

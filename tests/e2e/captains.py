@@ -44,11 +44,11 @@ class Captains:
             for _ in range(self.at_once):
                 group.create_task(work())
 
-    async def reached(self, acknowledged: int) -> None:
+    async def wait_until_acknowledged(self, acknowledged: int) -> None:
         async with self._changed:
             await self._changed.wait_for(lambda: len(self.acknowledged) >= acknowledged)
 
-    async def refused(self, times: int) -> None:
+    async def wait_for_refusals(self, times: int) -> None:
         """Wait for so many further refused requests."""
         wanted = len(self.refusals) + times
         async with self._changed:
@@ -57,21 +57,21 @@ class Captains:
     async def _register(self, number: int) -> None:
         team = factories.team(number)
         for _ in range(ATTEMPTS):
-            body = await self._answer(team, f"key-of-team-{number}")
+            body = await self._send(team, f"key-of-team-{number}")
             if body is not None and "errors" not in body:
                 code = body["data"]["registerTeam"]["team"]["code"]
                 self.acknowledged[team["captain"]["email"]] = code
-                await self._tell()
+                await self._notify()
                 return
             if body is not None:
                 extensions = body["errors"][0]["extensions"]
                 self.refusals.append((extensions["code"], extensions["retryable"]))
                 assert extensions["retryable"], body
-                await self._tell()
+                await self._notify()
             await asyncio.sleep(PAUSE_SECONDS)
         raise AssertionError(f"Team {number} was not acknowledged in {ATTEMPTS} attempts.")
 
-    async def _answer(self, team: dict, key: str) -> dict | None:
+    async def _send(self, team: dict, key: str) -> dict | None:
         try:
             return await register(self.client, team, key)
         except httpx.TransportError:
@@ -80,6 +80,6 @@ class Captains:
             self.lost_connections += 1
             return None
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()

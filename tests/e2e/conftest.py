@@ -24,7 +24,7 @@ def own_url(cluster, template) -> str:
 @pytest.fixture
 def make_server(tmp_path) -> Generator[StartServer]:
     """Create servers with a shared secret and separate folders; kill them at the end."""
-    made: list[ServerProcess] = []
+    created: list[ServerProcess] = []
     numbers = count(1)
 
     def make_one(**variables: str) -> ServerProcess:
@@ -35,11 +35,11 @@ def make_server(tmp_path) -> Generator[StartServer]:
             "DATABASE_POOL_SIZE": "8",
             "TOURNAMENT_CAPACITY": "1000",
         }
-        made.append(ServerProcess(folder, defaults | variables))
-        return made[-1]
+        created.append(ServerProcess(folder, defaults | variables))
+        return created[-1]
 
     yield make_one
-    for server in made:
+    for server in created:
         server.clean_up()
 
 

@@ -19,7 +19,7 @@ KILLS = 8
 
 async def kill_at(kill, captains, chosen):
     for moment in chosen:
-        await captains.reached(moment)
+        await captains.wait_until_acknowledged(moment)
         await kill()
 
 
@@ -104,7 +104,7 @@ async def test_database_restart_causes_only_retryable_errors(make_server, tmp_pa
 
         async def restart_database():
             os.kill(postgres.postmaster_pid, number)
-            await captains.refused(8)
+            await captains.wait_for_refusals(8)
             await asyncio.to_thread(postgres.start)
 
         async with server.client() as client:

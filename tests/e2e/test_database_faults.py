@@ -35,7 +35,7 @@ async def server_behind_relay(make_server, proxy, **variables):
 async def seconds_until_acknowledged(captains, more):
     """Return the seconds until so many more teams are acknowledged."""
     began = monotonic()
-    await captains.reached(len(captains.acknowledged) + more)
+    await captains.wait_until_acknowledged(len(captains.acknowledged) + more)
     return monotonic() - began
 
 
@@ -47,10 +47,10 @@ async def test_failover_loses_no_registration_and_ends_in_time(make_server, tmp_
     ):
         captains = Captains(client=client, teams=150)
         registering = asyncio.create_task(captains.register_all())
-        await captains.reached(20)
+        await captains.wait_until_acknowledged(20)
         proxy.set_target(servers.standby_url)
         await servers.stop_writing()
-        await captains.refused(8)
+        await captains.wait_for_refusals(8)
         unready = await client.get("/readyz")
         await servers.promote()
         outage = await seconds_until_acknowledged(captains, 16)
@@ -73,7 +73,7 @@ async def test_silent_connections_lose_no_registration(make_server, own_url, sil
         registering = asyncio.create_task(captains.register_all())
         outages = []
         for moment in (10, 50):
-            await captains.reached(moment)
+            await captains.wait_until_acknowledged(moment)
             getattr(proxy, silence)()
             outages.append(await seconds_until_acknowledged(captains, 8))
         await registering

@@ -24,13 +24,13 @@ def server_pids(data_dir):
     """Return the PostgreSQL processes of a folder, with or without a pid file."""
     cluster = data_dir / "postgres18" / "cluster"
     mark = f"cluster_name=icct26-{cluster.stat().st_dev:x}-{cluster.stat().st_ino:x}".encode()
-    found = []
+    result = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
                 if mark in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-    return found
+                    result.append(int(entry.name))
+    return result
 
 
 async def kill_next(data_dir, chance, killed):

@@ -36,7 +36,7 @@ def command(pid):
 
 
 def children(pid):
-    found = []
+    result = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -44,8 +44,8 @@ def children(pid):
             except OSError:
                 continue
             if int(stat[1]) == pid and stat[0] != "Z":
-                found.append(int(entry.name))
-    return sorted(found)
+                result.append(int(entry.name))
+    return sorted(result)
 
 
 class ProcessTree:
@@ -71,7 +71,7 @@ class ProcessTree:
     def database(self):
         return [each for pid in self.postmaster() for each in children(pid)]
 
-    def of_kind(self, kind):
+    def pids(self, kind):
         if kind == "worker":
             return self.workers()
         if kind == "fork_workers":
@@ -90,8 +90,8 @@ class ProcessTree:
         ]
 
     async def kill(self, kind):
-        await wait_until(lambda: self.of_kind(kind), f"there is a {kind}")
-        pid = self.of_kind(kind)[0]
+        await wait_until(lambda: self.pids(kind), f"there is a {kind}")
+        pid = self.pids(kind)[0]
         os.kill(pid, signal.SIGKILL)
         await wait_until(lambda: not command(pid), f"the {kind} is gone")
 

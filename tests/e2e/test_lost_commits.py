@@ -75,8 +75,8 @@ async def proxy_before(url):
 
 @pytest.fixture
 async def proxy(own_url):
-    async with proxy_before(own_url) as made:
-        yield made
+    async with proxy_before(own_url) as created:
+        yield created
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ class Workers:
         for process in self.running:
             process.send_signal(signal.SIGTERM)
         await wait_until(
-            lambda: None not in [one.poll() for one in self.running], "the processes end"
+            lambda: None not in [item.poll() for item in self.running], "the processes end"
         )
         ended, self.running = self.running, []
 
@@ -129,9 +129,9 @@ class Workers:
 @pytest.fixture
 async def workers(own_url, tmp_path):
     sql = await asyncpg.connect(dsn(own_url))
-    made = Workers(own_url, tmp_path, sql)
-    yield made
-    made.clean_up()
+    created = Workers(own_url, tmp_path, sql)
+    yield created
+    created.clean_up()
     await sql.close()
 
 

@@ -33,15 +33,15 @@ async def test_processes_share_a_limit_and_have_their_own_without_the_store(make
         "RATE_LIMIT_STORAGE": f"redis://127.0.0.1:{port}",
     }
     with ValkeyServer(port=port):
-        one, other = make_server(**variables), make_server(**variables)
-        await one.start()
-        await other.start()
+        first, second = make_server(**variables), make_server(**variables)
+        await first.start()
+        await second.start()
 
-        assert sum(await accepted_counts(one, other)) == QUOTA
+        assert sum(await accepted_counts(first, second)) == QUOTA
 
     # By now each counts in its own memory, where nobody has asked yet.
-    assert await accepted_counts(one, other) == [QUOTA, QUOTA]
-    for server in (one, other):
+    assert await accepted_counts(first, second) == [QUOTA, QUOTA]
+    for server in (first, second):
         async with server.client() as client:
             ready = (await client.get("/readyz")).json()
             assert (await client.get("/livez")).status_code == 200
@@ -53,7 +53,7 @@ async def test_processes_share_a_limit_and_have_their_own_without_the_store(make
     with ValkeyServer(port=port):
         # A server that finds the store again counts there, where its window is empty.
         async def is_back() -> bool:
-            async with one.client() as client:
+            async with first.client() as client:
                 await client.post("/graphql", json=QUERY)
                 return (await client.get("/readyz")).json()["status"] == "OK"
 

@@ -35,13 +35,13 @@ async def test_fifty_stalled_connections_are_closed_while_others_are_served(make
     await server.start()
     beginnings = [*HEADS, *BODIES] * (EACH // len(HEADS))
     held = [await stalled_connection(server.port, sent) for sent in beginnings]
-    ends = [asyncio.create_task(reader.read()) for reader, _ in held]
+    results = [asyncio.create_task(reader.read()) for reader, _ in held]
 
     async with server.client() as client:
         answers = []
-        while not any(end.done() for end in ends):
+        while not any(end.done() for end in results):
             answers.append(await register(client, factories.team(len(answers))))
-        cut = await asyncio.gather(*ends)
+        cut = await asyncio.gather(*results)
         answers.append(await register(client, factories.team(len(answers))))
     for _, writer in held:
         writer.close()

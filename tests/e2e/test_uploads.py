@@ -184,12 +184,12 @@ async def test_33_files_of_a_team_are_uploaded_at_once(make_server, own_url):
     await server.start()
     contents = [sample_files.jpeg(color) for color in range(33)]
 
-    async def one(client: httpx.AsyncClient, content: bytes) -> int:
+    async def upload_photo(client: httpx.AsyncClient, content: bytes) -> int:
         ticket = await open_upload(client, "PHOTO", content)
         return (await put(client, ticket, content)).status_code
 
     async with server.client() as client:
-        statuses = await asyncio.gather(*(one(client, content) for content in contents))
+        statuses = await asyncio.gather(*(upload_photo(client, content) for content in contents))
 
     assert statuses == [201] * 33
 
@@ -238,7 +238,9 @@ async def test_upload_behind_a_hanging_file_is_answered_in_time_and_stored_later
     errors = [answer.json()["errors"][0]["extensions"] for answer in refused]
     assert [answer.status_code for answer in refused] == [503, 503]
     assert [answer.headers["retry-after"] for answer in refused] == ["10", "10"]
-    assert {(one["code"], one["retryable"]) for one in errors} == {("SERVICE_UNAVAILABLE", True)}
+    assert {(error["code"], error["retryable"]) for error in errors} == {
+        ("SERVICE_UNAVAILABLE", True)
+    }
     assert left == [len(content) for content in contents[2:]]
     assert is_hanging
     assert [first.status_code, *(answer.status_code for answer in repeats)] == [201] * 3

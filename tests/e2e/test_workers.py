@@ -29,12 +29,12 @@ HEALTH = {"query": "{ health { status } }"}
 
 def children(pid: int) -> dict[int, str]:
     """Return descendant processes with their command lines."""
-    found = {}
+    result = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
             line = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            found |= {int(child): line} | children(int(child))
-    return found
+            result |= {int(child): line} | children(int(child))
+    return result
 
 
 def listening_pids(port: int) -> set[int]:

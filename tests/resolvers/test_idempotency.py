@@ -38,16 +38,16 @@ async def test_api_token_after_a_lost_commit_answer_is_not_a_replay(
     proxy.connections_to_cut, proxy.delivers_commit = 1, delivers
 
     with capture_logs() as logs:
-        made = await api_tokens.create(proxied, owner, **values)
+        created = await api_tokens.create(proxied, owner, **values)
         again = await api_tokens.create(proxied, owner, **values)
 
     assert proxy.connections_to_cut == 0
-    assert (made.is_replay, again.is_replay) == (False, True)
-    assert (again.token, again.signing_secret) == (made.token, made.signing_secret)
+    assert (created.is_replay, again.is_replay) == (False, True)
+    assert (again.token, again.signing_secret) == (created.token, created.signing_secret)
     assert [entry["event"] for entry in logs].count("api_token_created") == 1
     assert await sql.fetchval("SELECT count(*) FROM api_token") == 1
     if not is_signed:
-        assert (await accounts.authenticate(services, made.token)).role == Role.VIEWER
+        assert (await accounts.authenticate(services, created.token)).role == Role.VIEWER
 
 
 @pytest.mark.parametrize("delivers", [True, False], ids=["committed", "not committed"])
@@ -60,11 +60,11 @@ async def test_invitation_after_a_lost_commit_answer_is_not_a_replay(
     proxy.connections_to_cut, proxy.delivers_commit = 1, delivers
 
     with capture_logs() as logs:
-        made = await organisers.invite(proxied, owner, **values)
+        created = await organisers.invite(proxied, owner, **values)
         again = await organisers.invite(proxied, owner, **values)
 
     assert proxy.connections_to_cut == 0
-    assert (made.is_replay, again.is_replay, again.token) == (False, True, made.token)
+    assert (created.is_replay, again.is_replay, again.token) == (False, True, created.token)
     assert [entry["event"] for entry in logs].count("organiser_invited") == 1
     invited = "SELECT count(*) FROM audit_event WHERE action = 'organiser.invited'"
     assert await sql.fetchval(invited) == 1

@@ -134,12 +134,12 @@ async def test_processes_sharing_a_folder_count_together(tmp_path):
         )
         for number in range(3)
     ]
-    outputs = [(await asyncio.to_thread(one.communicate))[0] for one in processes]
+    outputs = [(await asyncio.to_thread(process.communicate))[0] for process in processes]
     counts = [int(output.splitlines()[-1]) for output in outputs]
 
     assert sum(counts) <= 12
     assert len(names(tmp_path)) == sum(counts)
-    assert [one.returncode for one in processes] == [0, 0, 0]
+    assert [process.returncode for process in processes] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -217,8 +217,8 @@ async def test_wrong_api_secret_is_logged_as_error(stand_in, seconds, source, na
             with pytest.raises(StorageUnavailable):
                 await call
 
-    refusals = [one for one in events if one["event"] == "storage_refused"]
-    assert [(one["log_level"], one["error"]) for one in refusals] == [
+    refusals = [event for event in events if event["event"] == "storage_refused"]
+    assert [(refusal["log_level"], refusal["error"]) for refusal in refusals] == [
         ("error", "AuthorizationRequired")
     ] * 2
     assert stand_in.calls == {"upload": 1, "ping": 1}
@@ -272,13 +272,13 @@ async def test_outage_opens_the_breaker_and_recovers(stand_in, seconds, source):
     seconds.now += 60
     callers = [asyncio.create_task(save()) for _ in range(50)]
     await wait_until(
-        lambda: sum(one.done() for one in callers) == 49, "all but the probe are refused"
+        lambda: sum(caller.done() for caller in callers) == 49, "all but the probe are refused"
     )
     stand_in.gate.set()
     outcomes = await asyncio.gather(*callers, return_exceptions=True)
     calls_of_probe = stand_in.total_calls - calls_while_open
 
-    assert {type(one) for one in refusals} == {StorageUnavailable}
+    assert {type(refusal) for refusal in refusals} == {StorageUnavailable}
     assert calls_while_open == 5
     assert calls_of_probe == 1
     assert sum(outcome is None for outcome in outcomes) == 1

@@ -27,8 +27,8 @@ async def test_token_role_is_at_most_the_creators_role(services, sql, own, allow
     maker = await new_caller(services, own)
 
     for role in allowed:
-        made = await api_tokens.create(services, maker, name="export", role=role, days=1)
-        script = await accounts.authenticate(services, made.token)
+        created = await api_tokens.create(services, maker, name="export", role=role, days=1)
+        script = await accounts.authenticate(services, created.token)
         assert (script.organiser_id, script.role, script.session_id) == (
             maker.organiser_id,
             role,
@@ -43,24 +43,24 @@ async def test_token_role_is_at_most_the_creators_role(services, sql, own, allow
 
 async def test_token_expires_after_its_days(services, clock):
     maker = await new_caller(services)
-    made = await api_tokens.create(services, maker, name="export", role=Role.VIEWER, days=2)
+    created = await api_tokens.create(services, maker, name="export", role=Role.VIEWER, days=2)
 
-    assert made.record.expires_at == clock.now + timedelta(days=2)
+    assert created.record.expires_at == clock.now + timedelta(days=2)
     clock.advance(days=2, seconds=-1)
-    await accounts.authenticate(services, made.token)
+    await accounts.authenticate(services, created.token)
     clock.advance(seconds=1)
     with pytest.raises(Unauthenticated, match="has ended"):
-        await accounts.authenticate(services, made.token)
+        await accounts.authenticate(services, created.token)
 
 
 async def test_last_use_is_written_once_a_minute(services, clock, sql):
     maker, began = await new_caller(services), clock.now
-    made = await api_tokens.create(services, maker, name="export", role=Role.VIEWER, days=2)
+    created = await api_tokens.create(services, maker, name="export", role=Role.VIEWER, days=2)
     written = [await sql.fetchval("SELECT last_used_at FROM api_token")]
 
     for seconds in (0, 59, 1):
         clock.advance(seconds=seconds)
-        await accounts.authenticate(services, made.token)
+        await accounts.authenticate(services, created.token)
         written.append(await sql.fetchval("SELECT last_used_at FROM api_token"))
 
     assert written == [None, began, began, began + timedelta(minutes=1)]
@@ -73,7 +73,7 @@ async def test_lifetime_outside_1_to_365_days_is_refused(services, sql, days):
     with pytest.raises(InvalidForm) as refusal:
         await api_tokens.create(services, maker, name="", role=Role.VIEWER, days=days)
 
-    assert [(one.pointer, one.code, one.params) for one in refusal.value.issues] == [
+    assert [(issue.pointer, issue.code, issue.params) for issue in refusal.value.issues] == [
         ("/input/name", "TEXT_REQUIRED", {}),
         ("/input/expiresInDays", "NUMBER_OUT_OF_RANGE", {"min": 1, "max": 365}),
     ]
@@ -100,22 +100,24 @@ async def test_invalid_name_is_refused(services, sql, name, code):
     with pytest.raises(InvalidForm) as refusal:
         await api_tokens.create(services, maker, name=name, role=Role.VIEWER, days=1)
 
-    assert [(one.pointer, one.code) for one in refusal.value.issues] == [("/input/name", code)]
+    assert [(issue.pointer, issue.code) for issue in refusal.value.issues] == [
+        ("/input/name", code)
+    ]
 
     assert await token_count(sql) == 0
 
 
 async def test_revoked_token_ends_at_once(services, sql):
     maker = await new_caller(services)
-    made = await api_tokens.create(services, maker, name="  export ", role=Role.VIEWER, days=1)
+    created = await api_tokens.create(services, maker, name="  export ", role=Role.VIEWER, days=1)
     kept = await api_tokens.create(services, maker, name="other", role=Role.VIEWER, days=1)
 
-    gone = await api_tokens.revoke(services, maker, made.record.id)
+    gone = await api_tokens.revoke(services, maker, created.record.id)
 
-    assert gone == made.record
+    assert gone == created.record
     assert gone.name == "export"
     with pytest.raises(Unauthenticated):
-        await accounts.authenticate(services, made.token)
+        await accounts.authenticate(services, created.token)
     assert await api_tokens.list_tokens(services, maker) == [kept.record]
     events = await sql.fetch("SELECT action FROM audit_event WHERE action LIKE 'api_token%'")
     assert sorted(row["action"] for row in events) == [
@@ -143,12 +145,12 @@ async def test_only_an_owner_lists_and_revokes_tokens_of_others(services, sql):
 
 async def test_api_token_cannot_manage_credentials_or_accounts(services, sql):
     owner = await new_caller(services)
-    made = await api_tokens.create(services, owner, name="own", role=Role.OWNER, days=1)
-    script = await accounts.authenticate(services, made.token)
+    created = await api_tokens.create(services, owner, name="own", role=Role.OWNER, days=1)
+    script = await accounts.authenticate(services, created.token)
 
     for attempt in (
         api_tokens.create(services, script, name="more", role=Role.VIEWER, days=1),
-        api_tokens.revoke(services, script, made.record.id),
+        api_tokens.revoke(services, script, created.record.id),
         accounts.revoke_session(services, script, owner.session_id),
         accounts.sign_out(services, script, everywhere=True),
         organisers.invite(services, script, email="x@example.org", role=Role.VIEWER),

@@ -23,18 +23,18 @@ async def row_counts(sql) -> tuple[int, int]:
 
 
 async def test_second_organiser_with_same_email_is_refused(services, sql):
-    made = await new_organiser(services, Role.VIEWER, "Some.Body@Example.org")
+    created = await new_organiser(services, Role.VIEWER, "Some.Body@Example.org")
 
     with pytest.raises(BadUserInput, match="already"):
         await new_organiser(services, Role.OWNER, "some.body@example.ORG")
 
     row = await sql.fetchrow(ROWS)
-    assert tuple(row) == (made.id, "some.body@example.org", "VIEWER", False)
+    assert tuple(row) == (created.id, "some.body@example.org", "VIEWER", False)
     assert await row_counts(sql) == (1, 1)
     assert tuple(await sql.fetchrow(LAST_EVENT)) == (
         "system",
         "organiser.created",
-        f'{{"role": "VIEWER", "organiser": "{made.id.hex}"}}',
+        f'{{"role": "VIEWER", "organiser": "{created.id.hex}"}}',
     )
 
 
@@ -126,7 +126,7 @@ async def test_concurrent_acceptances_of_one_invitation_succeed_once(services):
     owner = await new_caller(services)
     invitation = await organisers.invite(services, owner, email="new@example.org", role=Role.VIEWER)
 
-    ends = await asyncio.gather(
+    results = await asyncio.gather(
         *(
             organisers.accept_invitation(services, token=invitation.token, password=password)
             for password in (PASSWORD, "another long password")
@@ -134,7 +134,7 @@ async def test_concurrent_acceptances_of_one_invitation_succeed_once(services):
         return_exceptions=True,
     )
 
-    assert sorted(type(end).__name__ for end in ends) == ["OrganiserRecord", "Unauthenticated"]
+    assert sorted(type(end).__name__ for end in results) == ["OrganiserRecord", "Unauthenticated"]
 
 
 async def test_new_invitation_replaces_the_former_token(services, sql):
@@ -162,8 +162,8 @@ async def test_organiser_with_a_password_is_not_invited_again(services, sql):
 async def test_new_role_applies_to_open_sessions_and_api_tokens(services):
     owner = await new_caller(services)
     other = await new_session(services, Role.REVIEWER)
-    found = await accounts.authenticate(services, other.token)
-    script = await api_tokens.create(services, found, name="x", role=Role.REVIEWER, days=1)
+    caller = await accounts.authenticate(services, other.token)
+    script = await api_tokens.create(services, caller, name="x", role=Role.REVIEWER, days=1)
 
     changed = await organisers.set_role(services, owner, other.organiser.id, Role.VIEWER)
 
@@ -201,16 +201,16 @@ async def test_last_owner_cannot_be_demoted(services, sql):
 
 
 async def test_owners_who_demote_each_other_leave_one_owner(services, sql):
-    one = await new_caller(services)
+    caller = await new_caller(services)
     other = await new_organiser(services, Role.OWNER, "other@example.org")
 
-    ends = await asyncio.gather(
-        organisers.set_role(services, one, other.id, Role.VIEWER),
-        organisers.set_role(services, one, one.organiser_id, Role.VIEWER),
+    results = await asyncio.gather(
+        organisers.set_role(services, caller, other.id, Role.VIEWER),
+        organisers.set_role(services, caller, caller.organiser_id, Role.VIEWER),
         return_exceptions=True,
     )
 
-    assert sorted(type(end).__name__ for end in ends) == ["Forbidden", "OrganiserRecord"]
+    assert sorted(type(end).__name__ for end in results) == ["Forbidden", "OrganiserRecord"]
     assert await sql.fetchval("SELECT count(*) FROM organiser WHERE role = 'OWNER'") == 1
 
 
@@ -227,8 +227,8 @@ async def test_role_change_of_unknown_organiser_is_refused(services, sql):
 async def test_password_reset_ends_sessions_and_api_tokens(services, sql):
     opened = await new_session(services)
     other = await new_session(services, Role.VIEWER)
-    found = await accounts.authenticate(services, opened.token)
-    script = await api_tokens.create(services, found, name="x", role=Role.OWNER, days=1)
+    caller = await accounts.authenticate(services, opened.token)
+    script = await api_tokens.create(services, caller, name="x", role=Role.OWNER, days=1)
 
     ended = await organisers.reset_password(
         services, SYSTEM, email="Owner@example.org", password="another long password"
@@ -278,9 +278,9 @@ async def test_owner_lists_all_organisers_by_email(services):
     await new_organiser(services, Role.VIEWER)
     await organisers.invite(services, owner, email="a@example.org", role=Role.REVIEWER)
 
-    found = await organisers.list_organisers(services, owner)
+    result = await organisers.list_organisers(services, owner)
 
-    assert [(one.email, one.role) for one in found] == [
+    assert [(item.email, item.role) for item in result] == [
         ("a@example.org", Role.REVIEWER),
         ("owner@example.org", Role.OWNER),
         ("viewer@example.org", Role.VIEWER),
@@ -292,17 +292,17 @@ async def test_anonymous_and_lower_roles_change_nothing(services, sql):
     callers = [ANONYMOUS] + [await new_caller(services, role) for role in list(Role)[1:]]
     before = await row_counts(sql)
 
-    for found in callers:
-        refusal = Unauthenticated if found == ANONYMOUS else Forbidden
+    for caller in callers:
+        refusal = Unauthenticated if caller == ANONYMOUS else Forbidden
         for attempt in (
-            organisers.list_organisers(services, found),
-            organisers.invite(services, found, email="x@example.org", role=Role.VIEWER),
-            organisers.set_role(services, found, owner.id, Role.VIEWER),
+            organisers.list_organisers(services, caller),
+            organisers.invite(services, caller, email="x@example.org", role=Role.VIEWER),
+            organisers.set_role(services, caller, owner.id, Role.VIEWER),
             organisers.create(
-                services, found, email="x@example.org", role=Role.VIEWER, password=PASSWORD
+                services, caller, email="x@example.org", role=Role.VIEWER, password=PASSWORD
             ),
             organisers.reset_password(
-                services, found, email="owner@example.org", password=PASSWORD
+                services, caller, email="owner@example.org", password=PASSWORD
             ),
         ):
             with pytest.raises(refusal):

@@ -63,9 +63,9 @@ async def test_token_is_read_from_the_database_once(services):
     await authenticate_reader(services, opened.token)
 
     with record_statements() as seen:
-        found = await authenticate_reader(services, opened.token)
+        caller = await authenticate_reader(services, opened.token)
 
-    assert found.session_id == opened.session.id
+    assert caller.session_id == opened.session.id
     assert seen == []
 
 
@@ -83,10 +83,10 @@ async def test_revocation_ends_a_token_in_every_process(services, other_process)
     owner = await new_caller(services)
     session = await new_session(services, Role.REVIEWER)
     other = await new_session(services, Role.VIEWER)
-    made = await api_tokens.create(services, owner, name="x", role=Role.VIEWER, days=1)
-    ends = {
+    created = await api_tokens.create(services, owner, name="x", role=Role.VIEWER, days=1)
+    results = {
         session.token: partial(accounts.revoke_session, services, owner, session.session.id),
-        made.token: partial(api_tokens.revoke, services, owner, made.record.id),
+        created.token: partial(api_tokens.revoke, services, owner, created.record.id),
         other.token: partial(
             organisers.reset_password,
             services,
@@ -96,7 +96,7 @@ async def test_revocation_ends_a_token_in_every_process(services, other_process)
         ),
     }
 
-    for token, end in ends.items():
+    for token, end in results.items():
         await authenticate_reader(other_process, token)
         await end()
         with pytest.raises(Unauthenticated):
@@ -117,15 +117,15 @@ async def test_sign_out_ends_the_session_in_every_process(services, other_proces
 async def test_role_change_applies_in_every_process(services, other_process):
     owner, other = await new_caller(services), await new_session(services, Role.REVIEWER)
     own = await accounts.authenticate(services, other.token)
-    made = await api_tokens.create(services, own, name="x", role=Role.REVIEWER, days=1)
-    tokens = other.token, made.token
-    assert [(await authenticate_reader(other_process, one)).role for one in tokens] == [
+    created = await api_tokens.create(services, own, name="x", role=Role.REVIEWER, days=1)
+    tokens = other.token, created.token
+    assert [(await authenticate_reader(other_process, token)).role for token in tokens] == [
         Role.REVIEWER
     ] * 2
 
     await organisers.set_role(services, owner, other.organiser.id, Role.VIEWER)
 
-    assert [(await authenticate_reader(other_process, one)).role for one in tokens] == [
+    assert [(await authenticate_reader(other_process, token)).role for token in tokens] == [
         Role.VIEWER
     ] * 2
 
@@ -202,7 +202,7 @@ async def test_new_rules_apply_in_every_process(services, other_process):
 
     with pytest.raises(InvalidForm) as refused:
         await register(factories.form(1))
-    assert [one.code for one in refused.value.issues] == ["SQUAD_TOO_LARGE"]
+    assert [issue.code for issue in refused.value.issues] == ["SQUAD_TOO_LARGE"]
 
 
 @pytest.mark.recent(3_600)

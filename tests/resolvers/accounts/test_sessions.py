@@ -46,7 +46,7 @@ async def whole_database(sql) -> str:
     rows = [
         await sql.fetch(f"SELECT t::text AS row FROM {table['tablename']} t") for table in tables
     ]
-    return "\n".join(row["row"] for found in rows for row in found)
+    return "\n".join(row["row"] for result in rows for row in result)
 
 
 async def session_count(sql) -> int:
@@ -54,39 +54,39 @@ async def session_count(sql) -> int:
 
 
 async def test_session_token_authenticates_the_organiser(services, sql, clock):
-    made = await new_organiser(services, Role.REVIEWER)
+    created = await new_organiser(services, Role.REVIEWER)
 
     opened = await accounts.sign_in(services, email=" Reviewer@Example.ORG ", password=PASSWORD)
-    found = await accounts.authenticate(services, opened.token)
+    caller = await accounts.authenticate(services, opened.token)
 
-    assert opened.organiser == replace(made, last_sign_in_at=clock.now)
+    assert opened.organiser == replace(created, last_sign_in_at=clock.now)
     assert opened.session.expires_at == clock.now + timedelta(days=7)
-    assert (found.kind, found.organiser_id, found.role, found.session_id) == (
+    assert (caller.kind, caller.organiser_id, caller.role, caller.session_id) == (
         CallerKind.ORGANISER,
-        made.id,
+        created.id,
         Role.REVIEWER,
         opened.session.id,
     )
-    assert await accounts.current_organiser(services, found) == opened.organiser
+    assert await accounts.current_organiser(services, caller) == opened.organiser
     assert [row["action"] for row in await sql.fetch(ACTIONS)] == [
         "organiser.created",
         "organiser.signed_in",
     ]
     event = await sql.fetchrow("SELECT * FROM audit_event WHERE action = 'organiser.signed_in'")
-    assert event["actor"] == f"organiser:{made.id.hex}"
-    assert event["changes"] == f'{{"organiser": "{made.id.hex}"}}'
+    assert event["actor"] == f"organiser:{created.id.hex}"
+    assert event["changes"] == f'{{"organiser": "{created.id.hex}"}}'
 
 
 async def test_database_holds_no_tokens_or_passwords(services, sql):
     opened = await new_session(services)
-    found = await accounts.authenticate(services, opened.token)
-    made = await api_tokens.create(services, found, name="export", role=Role.VIEWER, days=1)
+    caller = await accounts.authenticate(services, opened.token)
+    created = await api_tokens.create(services, caller, name="export", role=Role.VIEWER, days=1)
 
     stored = await whole_database(sql)
 
     assert opened.token.startswith("ics_")
-    assert made.token.startswith("ict_")
-    for secret in (opened.token, made.token):
+    assert created.token.startswith("ict_")
+    for secret in (opened.token, created.token):
         assert len(secret) == 47
         assert secret not in stored
         assert secret[4:] not in stored
@@ -153,9 +153,9 @@ async def test_password_changed_during_verification_is_refused(services, sql):
 
     class Overtaken(Passwords):
         async def verify(self, password, password_hash):
-            found = await checked.verify(password, password_hash)
+            result = await checked.verify(password, password_hash)
             await sql.execute("UPDATE organiser SET password_hash = 'another'")
-            return found
+            return result
 
     overtaken = replace(services.accounts, passwords=Overtaken(PasswordHasher()))
     with pytest.raises(Unauthenticated):
@@ -275,11 +275,14 @@ async def test_active_sessions_are_listed_newest_first(services, clock):
     first = await new_session(services)
     clock.advance(hours=6)
     second = await accounts.sign_in(services, email="owner@example.org", password=PASSWORD)
-    found = await accounts.authenticate(services, second.token)
+    caller = await accounts.authenticate(services, second.token)
 
-    assert await accounts.list_sessions(services, found) == [second.session, replace(first.session)]
+    assert await accounts.list_sessions(services, caller) == [
+        second.session,
+        replace(first.session),
+    ]
     clock.advance(hours=7)
-    assert await accounts.list_sessions(services, found) == [second.session]
+    assert await accounts.list_sessions(services, caller) == [second.session]
 
 
 async def test_owner_lists_and_revokes_sessions_of_others(services):
@@ -298,17 +301,17 @@ async def test_owner_lists_and_revokes_sessions_of_others(services):
 @pytest.mark.parametrize("role", [Role.REVIEWER, Role.VIEWER])
 async def test_lower_roles_manage_only_their_own_sessions(services, sql, role):
     owner = await new_session(services)
-    found = await new_caller(services, role)
-    own = found.session_id
+    caller = await new_caller(services, role)
+    own = caller.session_id
     assert own is not None
 
     with pytest.raises(Forbidden):
-        await accounts.list_sessions(services, found, owner.organiser.id)
+        await accounts.list_sessions(services, caller, owner.organiser.id)
     with pytest.raises(NotFound):
-        await accounts.revoke_session(services, found, owner.session.id)
+        await accounts.revoke_session(services, caller, owner.session.id)
     assert await session_count(sql) == 2
 
-    await accounts.revoke_session(services, found, own)
+    await accounts.revoke_session(services, caller, own)
     assert await sql.fetchval("SELECT id FROM organiser_session") == owner.session.id
 
 

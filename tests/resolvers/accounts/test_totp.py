@@ -146,11 +146,11 @@ async def test_concurrent_sign_ins_with_one_code_succeed_once(services, enrolled
     before = await session_count(sql)
     code = phone.code()
 
-    ends = await asyncio.gather(
+    results = await asyncio.gather(
         *(sign_in(services, code) for _ in range(4)), return_exceptions=True
     )
 
-    assert sorted(type(end).__name__ for end in ends) == [*["SignInFailed"] * 3, "SignInResult"]
+    assert sorted(type(end).__name__ for end in results) == [*["SignInFailed"] * 3, "SignInResult"]
     assert await session_count(sql) == before + 1
 
 
@@ -271,8 +271,8 @@ async def test_codes_stay_valid_while_the_secret_is_rotated(services, enrolled, 
 
 
 async def test_api_token_cannot_manage_the_second_factor(services, owner):
-    made = await api_tokens.create(services, owner, name="x", role=Role.OWNER, days=1)
-    script = await accounts.authenticate(services, made.token)
+    created = await api_tokens.create(services, owner, name="x", role=Role.OWNER, days=1)
+    script = await accounts.authenticate(services, created.token)
 
     for attempt in (
         totp.propose(services, script, PASSWORD),
@@ -290,10 +290,10 @@ async def test_anonymous_caller_is_refused(services, found):
 
 
 async def test_deleted_account_is_refused(services, sql):
-    found = await accounts.authenticate(services, (await new_session(services)).token)
+    caller = await accounts.authenticate(services, (await new_session(services)).token)
     await sql.execute("DELETE FROM organiser")
 
     with pytest.raises(Unauthenticated):
-        await totp.propose(services, found, PASSWORD)
+        await totp.propose(services, caller, PASSWORD)
     with pytest.raises(Unauthenticated):
-        await accounts.current_organiser(services, found)
+        await accounts.current_organiser(services, caller)

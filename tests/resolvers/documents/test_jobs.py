@@ -62,19 +62,21 @@ async def decide(services, sql, team_id: str, status: TeamStatus) -> None:
 
 
 @pytest.mark.parametrize("status", list(TeamStatus))
-async def test_files_follow_the_team_status(client, services, sql, stored, status):
+async def test_files_follow_the_team_status(client, services, sql, files_by_folder, status):
     team_id = await create_team(client)
     await decide(services, sql, team_id, status)
 
     await deliver_due(services, HANDLERS)
 
-    assert stored() == {FOLDERS[status]: 2}
+    assert files_by_folder() == {FOLDERS[status]: 2}
     assert {row["folder"] for row in await sql.fetch("SELECT folder FROM document")} == {
         FOLDERS[status]
     }
 
 
-async def test_deliveries_in_any_order_end_in_the_present_folder(client, services, sql, stored):
+async def test_deliveries_in_any_order_end_in_the_present_folder(
+    client, services, sql, files_by_folder
+):
     team_id = await create_team(client)
     for status in (TeamStatus.CONFIRMED, TeamStatus.PENDING, TeamStatus.REJECTED):
         await decide(services, sql, team_id, status)
@@ -82,7 +84,7 @@ async def test_deliveries_in_any_order_end_in_the_present_folder(client, service
     await deliver_due(services, HANDLERS)
     await deliver_due(services, HANDLERS)
 
-    assert stored() == {"rejected": 2}
+    assert files_by_folder() == {"rejected": 2}
     assert await pending_messages(sql) == 0
 
 
@@ -93,7 +95,7 @@ async def pending_messages(sql) -> int:
 
 
 async def test_move_interrupted_before_recording_is_completed(
-    client, services, sql, stored, settings
+    client, services, sql, files_by_folder, settings
 ):
     team_id = await create_team(client)
     await decide(services, sql, team_id, TeamStatus.CONFIRMED)
@@ -104,11 +106,13 @@ async def test_move_interrupted_before_recording_is_completed(
 
     await deliver_due(services, HANDLERS)
 
-    assert stored() == {"confirmed": 2}
+    assert files_by_folder() == {"confirmed": 2}
     assert await pending_messages(sql) == 0
 
 
-async def test_unclaimed_upload_is_deleted_after_a_day(client, services, clock, sql, stored):
+async def test_unclaimed_upload_is_deleted_after_a_day(
+    client, services, clock, sql, files_by_folder
+):
     await upload(client, "PASTOR_LETTER")
     team_id = await create_team(client)
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(hours=24))
@@ -118,23 +122,27 @@ async def test_unclaimed_upload_is_deleted_after_a_day(client, services, clock, 
     again = await prune(services)
 
     assert (gone.unclaimed_uploads, again.unclaimed_uploads) == (1, 0)
-    assert stored() == {"pending": 2}
+    assert files_by_folder() == {"pending": 2}
     teams = await sql.fetch("SELECT team_id FROM document")
     assert [row["team_id"].hex for row in teams] == [team_id] * 2
     assert await pending_messages(sql) == 0
 
 
-async def test_unclaimed_upload_younger_than_a_day_stays(client, services, clock, sql, stored):
+async def test_unclaimed_upload_younger_than_a_day_stays(
+    client, services, clock, sql, files_by_folder
+):
     await upload(client, "PASTOR_LETTER")
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(hours=24))
 
     gone = await prune(services)
 
     assert gone.unclaimed_uploads == 0
-    assert stored() == {"pending": 1}
+    assert files_by_folder() == {"pending": 1}
 
 
-async def test_documents_expire_with_their_retention_class(client, services, clock, sql, stored):
+async def test_documents_expire_with_their_retention_class(
+    client, services, clock, sql, files_by_folder
+):
     await create_team(client)
     short = {**services.storage.retention, RetentionClass.IDENTITY: timedelta(days=30)}
     services = replace(services, storage=replace(services.storage, retention=short))
@@ -144,14 +152,16 @@ async def test_documents_expire_with_their_retention_class(client, services, clo
     again = await prune(services)
 
     assert (gone.expired_documents, again.expired_documents) == (1, 0)
-    assert stored() == {"pending": 1}
+    assert files_by_folder() == {"pending": 1}
     rows = await sql.fetch("SELECT kind FROM document WHERE deleted_at = $1", clock.now)
     assert [row["kind"] for row in rows] == ["IDENTITY_PROOF"]
     (event,) = await sql.fetch("SELECT actor FROM audit_event WHERE action = 'document.expired'")
     assert event["actor"] == "system"
 
 
-async def test_failed_deletion_is_repeated_by_the_next_prune(client, services, clock, sql, stored):
+async def test_failed_deletion_is_repeated_by_the_next_prune(
+    client, services, clock, sql, files_by_folder
+):
     await upload(client, "PASTOR_LETTER")
     await upload(client, "PHOTO")
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(days=2))
@@ -168,11 +178,13 @@ async def test_failed_deletion_is_repeated_by_the_next_prune(client, services, c
     await prune(services)
 
     assert (left, await pending_messages(sql)) == (1, 0)
-    assert stored() == {}
+    assert files_by_folder() == {}
     assert await sql.fetchval("SELECT count(*) FROM document") == 0
 
 
-async def test_file_saved_but_not_marked_stored_is_deleted(client, services, clock, sql, stored):
+async def test_file_saved_but_not_marked_stored_is_deleted(
+    client, services, clock, sql, files_by_folder
+):
     await upload(client, "PASTOR_LETTER")
     await sql.execute(
         "UPDATE document SET stored_at = NULL, created_at = $1", clock.now - timedelta(days=2)
@@ -180,7 +192,7 @@ async def test_file_saved_but_not_marked_stored_is_deleted(client, services, clo
 
     await prune(services)
 
-    assert stored() == {}
+    assert files_by_folder() == {}
     assert await sql.fetchval("SELECT count(*) FROM document") == 0
 
 

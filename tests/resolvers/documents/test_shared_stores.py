@@ -105,11 +105,11 @@ async def test_copied_database_keeps_later_files_of_the_original(
         for entry in (before, later, crashed):
             store.add(f"pending/{entry}")
             store.make_old(f"pending/{entry}")
-        (found,) = (await diagnose(other)).comparisons
+        (result,) = (await diagnose(other)).comparisons
         gone = await clear_orphans(other)
 
         unknown = 3 if copy is empty_database else 2
-        assert (found.orphans, found.foreign, gone) == ((), unknown, 0)
+        assert (result.orphans, result.foreign, gone) == ((), unknown, 0)
         assert store.names() == sorted(f"pending/{entry}" for entry in (before, later, crashed))
 
 
@@ -130,10 +130,10 @@ async def test_each_database_deletes_only_its_own_orphans(
             store.add(f"rejected/{entry}")
             store.make_old(f"rejected/{entry}")
         gone = [await clear_orphans(services) for services in (first, second)]
-        (found,) = (await diagnose(first)).comparisons
+        (result,) = (await diagnose(first)).comparisons
 
     assert gone == [1, 1]
-    assert (found.orphans, found.foreign) == ((), 1)
+    assert (result.orphans, result.foreign) == ((), 1)
     assert store.names() == [f"rejected/{names[-1]}"]
 
 
@@ -169,14 +169,14 @@ async def test_user_without_access_to_the_tag_deletes_nothing(
 
     async with opened(stored_services, url) as ordinary:
         tag = await ordinary.database.run(storage_tag)
-        (found,) = (await diagnose(ordinary)).comparisons
-        assert (own[:TAG_DIGITS], found.orphans) == (tag, (own,))
+        (result,) = (await diagnose(ordinary)).comparisons
+        assert (own[:TAG_DIGITS], result.orphans) == (tag, (own,))
 
         for function in ("pg_control_system()", "pg_walfile_name(pg_lsn)"):
             async with denied(function, database_url):
                 assert await ordinary.database.run(storage_tag) is None
-                (found,) = (await diagnose(ordinary)).comparisons
-                assert (found.orphans, found.foreign) == ((), 1)
+                (result,) = (await diagnose(ordinary)).comparisons
+                assert (result.orphans, result.foreign) == ((), 1)
                 names = {await ordinary.database.run(new_storage_name) for _ in range(5)}
                 assert [len(entry) for entry in names] == [32] * 5
                 assert len({entry[:TAG_DIGITS] for entry in names}) == 5

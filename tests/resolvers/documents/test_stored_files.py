@@ -111,10 +111,10 @@ async def test_orphan_is_reported_and_deleted(stored_services, store, folder):
         store.add(f"{folder}/{name}")
     store.make_old(f"{folder}/{orphan}")
 
-    (found,) = (await diagnose(stored_services)).comparisons
+    (result,) = (await diagnose(stored_services)).comparisons
     gone = [await clear_orphans(stored_services) for _ in range(2)]
 
-    assert (found.store, found.orphans) == (store.media.name, (orphan,))
+    assert (result.store, result.orphans) == (store.media.name, (orphan,))
     assert gone == [1, 0]
     assert store.names() == [f"{folder}/{young}"]
 
@@ -135,9 +135,9 @@ async def test_old_file_with_document_stays(stored_services, store, sql):
     store.make_old(f"pending/{name}")
     await sql.execute("UPDATE document SET stored_at = NULL")
 
-    found = await compare(stored_services, store.media)
+    result = await compare(stored_services, store.media)
 
-    assert (found.orphans, found.misplaced, found.duplicates, found.missing) == ((), (), (), ())
+    assert (result.orphans, result.misplaced, result.duplicates, result.missing) == ((), (), (), ())
     assert await clear_orphans(stored_services) == 0
     assert store.names() == [f"pending/{name}"]
 
@@ -166,11 +166,11 @@ async def test_missing_file_is_reported_and_its_row_stays(stored_services, store
     lost, there = await add_document(sql, store), await add_document(sql, store)
     store.add(f"pending/{there}")
 
-    (found,) = (await diagnose(stored_services)).comparisons
+    (result,) = (await diagnose(stored_services)).comparisons
     await repair_all(stored_services)
 
     row = await sql.fetchrow("SELECT id FROM document WHERE storage_name = $1", lost)
-    assert found.missing == (row["id"],)
+    assert result.missing == (row["id"],)
     assert await sql.fetchval("SELECT count(*) FROM document") == 2
 
 
@@ -208,10 +208,10 @@ async def test_duplicate_is_deleted(stored_services, store, sql):
         store.add(f"{folder}/{name}")
         store.make_old(f"{folder}/{name}")
 
-    found = await compare(stored_services, store.media)
+    result = await compare(stored_services, store.media)
     await clear_orphans(stored_services)
 
-    assert {folder for _, folder in found.duplicates} == {Folder.PENDING, Folder.REJECTED}
+    assert {folder for _, folder in result.duplicates} == {Folder.PENDING, Folder.REJECTED}
     assert store.names() == [f"confirmed/{name}"]
 
 
@@ -430,9 +430,9 @@ async def test_row_is_not_corrected_to_an_outdated_folder(
     else:
         await store.media.move(name, other, recorded)
 
-    found = await repair(stored_services, listed)
+    result = await repair(stored_services, listed)
 
-    assert [folder for _, folder in found.misplaced] == [other]
+    assert [folder for _, folder in result.misplaced] == [other]
     assert await sql.fetchval("SELECT folder FROM document") == recorded
 
 

@@ -107,7 +107,7 @@ async def test_queued_uploads_of_one_client_are_all_refused_in_time(services, bu
     stored = [await send(patience, ticket, b"") for ticket in tickets]
 
     assert [type(answer) for answer in answers] == [ServiceUnavailable] * 6
-    assert [one.is_new for one in stored] == [True] * 6
+    assert [item.is_new for item in stored] == [True] * 6
 
 
 async def test_retry_during_a_waiting_upload_is_refused_in_time(services, busy):

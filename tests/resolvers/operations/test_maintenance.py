@@ -20,19 +20,19 @@ from tests.accounts import new_caller
 async def test_correct_counters_show_no_drift(services):
     await register_team(services, factories.form(), key=None, request_id="request")
 
-    found = await diagnose(services)
+    result = await diagnose(services)
 
-    assert (found.drift, found.store, found.stores_away) == ([], "folder", ())
+    assert (result.drift, result.store, result.stores_away) == ([], "folder", ())
 
 
 async def test_wrong_counters_are_reported(services, sql):
     team = (await register_team(services, factories.form(), key=None, request_id="request")).team
     await sql.execute("UPDATE team SET status = 'REJECTED'")
 
-    found = (await diagnose(services)).drift
+    result = (await diagnose(services)).drift
 
     tournament = await sql.fetchval("SELECT id FROM tournament")
-    assert {(entry.entity, entry.taken, entry.live_teams) for entry in found} == {
+    assert {(entry.entity, entry.taken, entry.live_teams) for entry in result} == {
         (f"tournament {tournament}", 1, 0),
         (f"church {team.church.id}", 1, 0),
     }
@@ -51,7 +51,7 @@ async def test_only_expired_idempotency_keys_are_deleted(services, sql, clock):
 
 
 async def test_expired_sessions_and_api_tokens_are_deleted(services, sql, clock):
-    made = await api_tokens.create(
+    created = await api_tokens.create(
         services, await new_caller(services), name="export", role=Role.VIEWER, days=1
     )
 
@@ -60,7 +60,7 @@ async def test_expired_sessions_and_api_tokens_are_deleted(services, sql, clock)
         clock.advance(hours=hours)
         forgotten.append((await prune(services)).credentials)
 
-    assert made.record.expires_at == clock.now
+    assert created.record.expires_at == clock.now
     assert forgotten == [0, 1, 1]
     assert await sql.fetchval("SELECT count(*) FROM organiser") == 1
 
@@ -68,9 +68,9 @@ async def test_expired_sessions_and_api_tokens_are_deleted(services, sql, clock)
 async def test_unavailable_store_is_reported(services, settings):
     (settings.data_dir / "documents").write_bytes(b"a file where the folder should be")
 
-    found = await diagnose(services)
+    result = await diagnose(services)
 
-    assert found.stores_away == ("folder",)
+    assert result.stores_away == ("folder",)
 
 
 @pytest.fixture

@@ -62,9 +62,9 @@ def events(logs):
     return [(entry["event"], entry["log_level"], entry["attempts"]) for entry in logs]
 
 
-async def test_message_is_delivered_once_and_finished(services, sql, clock, owe):
+async def test_message_is_delivered_once_and_finished(services, sql, clock, enqueue):
     delivered = RecordingHandler()
-    await owe(26)
+    await enqueue(26)
 
     with capture_logs() as logs:
         assert await deliver_due(services, {KIND: delivered}) == 1
@@ -76,7 +76,9 @@ async def test_message_is_delivered_once_and_finished(services, sql, clock, owe)
     assert events(logs) == [("outbox_message_delivered", "info", 1)]
 
 
-async def test_handler_runs_outside_a_transaction_on_a_leased_message(services, sql, clock, owe):
+async def test_handler_runs_outside_a_transaction_on_a_leased_message(
+    services, sql, clock, enqueue
+):
     seen = []
 
     async def look(_services, message):
@@ -86,7 +88,7 @@ async def test_handler_runs_outside_a_transaction_on_a_leased_message(services, 
         )
         seen.append((message.attempts, open_transactions, await state(sql)))
 
-    await owe(1)
+    await enqueue(1)
     await deliver_due(services, {KIND: look})
 
     leased = {"attempts": 1, "due_at": clock() + timedelta(seconds=120)}
@@ -94,7 +96,7 @@ async def test_handler_runs_outside_a_transaction_on_a_leased_message(services, 
     assert seen == [(1, 0, leased | unsettled)]
 
 
-async def test_at_most_four_messages_are_delivered_at_once(services, owe):
+async def test_at_most_four_messages_are_delivered_at_once(services, enqueue):
     four, running, most = asyncio.Barrier(4), 0, 0
 
     async def wait_for_three_others(_services, _message):
@@ -104,25 +106,25 @@ async def test_at_most_four_messages_are_delivered_at_once(services, owe):
         await four.wait()
         running -= 1
 
-    await owe(*range(12))
+    await enqueue(*range(12))
 
     assert await deliver_due(services, {KIND: wait_for_three_others}) == 12
     assert most == 4
 
 
-async def test_message_due_longest_is_delivered_first(services, owe):
+async def test_message_due_longest_is_delivered_first(services, enqueue):
     delivered = RecordingHandler()
-    await owe(3, 1, 2)
+    await enqueue(3, 1, 2)
 
     assert await deliver_due(services, {KIND: delivered}, limit=1) == 3
     assert delivered == [3, 1, 2]
 
 
-async def test_each_kind_goes_to_its_handler_and_unhandled_kinds_stay(services, sql, owe):
+async def test_each_kind_goes_to_its_handler_and_unhandled_kinds_stay(services, sql, enqueue):
     moved, deleted = RecordingHandler(), RecordingHandler()
-    await owe(1)
-    await owe(2, kind="file.delete")
-    await owe(3, kind="mail.team_received")
+    await enqueue(1)
+    await enqueue(2, kind="file.delete")
+    await enqueue(3, kind="mail.team_received")
 
     assert await deliver_due(services, {KIND: moved, "file.delete": deleted}) == 2
 
@@ -131,11 +133,11 @@ async def test_each_kind_goes_to_its_handler_and_unhandled_kinds_stay(services, 
 
 
 async def test_failures_are_retried_with_doubled_waits_up_to_sixteen_attempts(
-    services, sql, clock, owe
+    services, sql, clock, enqueue
 ):
     delivered, waits = RecordingHandler(), []
     delivered.error = ValueError(PRIVATE)
-    await owe(1)
+    await enqueue(1)
 
     with capture_logs() as logs:
         while (failed := await state(sql))["dead_at"] is None:
@@ -155,10 +157,10 @@ async def test_failures_are_retried_with_doubled_waits_up_to_sixteen_attempts(
     assert PRIVATE not in str(settled)
 
 
-async def test_message_is_not_retried_before_its_wait_is_over(services, clock, owe):
+async def test_message_is_not_retried_before_its_wait_is_over(services, clock, enqueue):
     delivered = RecordingHandler()
     delivered.error = StorageUnavailable(retry_after_seconds=0)
-    await owe(1)
+    await enqueue(1)
     await deliver_due(services, {KIND: delivered}, policy=STEADY)
     delivered.error = None
 
@@ -171,10 +173,10 @@ async def test_message_is_not_retried_before_its_wait_is_over(services, clock, o
     assert delivered == [1]
 
 
-async def test_dead_letter_is_never_retried(services, clock, owe):
+async def test_dead_letter_is_never_retried(services, clock, enqueue):
     delivered = RecordingHandler()
     delivered.error = Undeliverable()
-    await owe(1)
+    await enqueue(1)
     await deliver_due(services, {KIND: delivered})
     delivered.error = None
     clock.advance(days=400)
@@ -207,10 +209,10 @@ def test_wait_is_at_least_the_errors_retry_after(error, attempt, seconds):
     assert STEADY.retry_after(attempt, error) == timedelta(seconds=seconds)
 
 
-async def test_domain_error_is_recorded_by_its_code(services, sql, clock, owe):
+async def test_domain_error_is_recorded_by_its_code(services, sql, clock, enqueue):
     delivered = RecordingHandler()
     delivered.error = StorageUnavailable(PRIVATE)
-    await owe(1)
+    await enqueue(1)
 
     with capture_logs() as logs:
         await deliver_due(services, {KIND: delivered}, policy=STEADY)
@@ -231,12 +233,12 @@ async def test_domain_error_is_recorded_by_its_code(services, sql, clock, owe):
     ],
 )
 async def test_undeliverable_message_becomes_a_dead_letter_at_once(
-    services, sql, owe, cause, failure
+    services, sql, enqueue, cause, failure
 ):
     delivered = RecordingHandler()
     delivered.error = Undeliverable(PRIVATE)
     delivered.error.__cause__ = cause
-    await owe(1)
+    await enqueue(1)
 
     with capture_logs() as logs:
         assert await deliver_due(services, {KIND: delivered}) == 1
@@ -248,13 +250,13 @@ async def test_undeliverable_message_becomes_a_dead_letter_at_once(
 
 
 async def test_unexpected_exception_is_logged_and_does_not_affect_other_messages(
-    services, sql, owe
+    services, sql, enqueue
 ):
     async def break_at_two(_services, message):
         if message.payload["number"] == 2:
             raise LookupError(PRIVATE)
 
-    await owe(1, 2, 3)
+    await enqueue(1, 2, 3)
     with capture_logs() as logs:
         assert await deliver_due(services, {KIND: break_at_two}) == 3
 
@@ -266,13 +268,13 @@ async def test_unexpected_exception_is_logged_and_does_not_affect_other_messages
     assert (broken["log_level"], broken["exc_info"]) == ("error", True)
 
 
-async def test_handler_is_cancelled_after_half_the_lease(services, sql, owe):
+async def test_handler_is_cancelled_after_half_the_lease(services, sql, enqueue):
     forever = asyncio.Event()
 
     async def hang(_services, _message):
         await forever.wait()
 
-    await owe(1)
+    await enqueue(1)
     await deliver_due(services, {KIND: hang}, policy=RetryPolicy(lease=timedelta(milliseconds=20)))
 
     failed = await state(sql)
@@ -280,10 +282,10 @@ async def test_handler_is_cancelled_after_half_the_lease(services, sql, owe):
 
 
 async def test_message_leased_sixteen_times_becomes_a_dead_letter_without_delivery(
-    services, sql, clock, owe
+    services, sql, clock, enqueue
 ):
     delivered = RecordingHandler()
-    await owe(1)
+    await enqueue(1)
     await sql.execute("UPDATE outbox_message SET attempts = 16")
 
     assert await deliver_due(services, {KIND: delivered}) == 1
@@ -293,21 +295,21 @@ async def test_message_leased_sixteen_times_becomes_a_dead_letter_without_delive
     assert delivered == []
 
 
-async def test_stop_ends_delivery_between_batches(services, sql, owe):
+async def test_stop_ends_delivery_between_batches(services, sql, enqueue):
     stop = asyncio.Event()
 
     async def deliver_and_stop(_services, message):
         if message.payload["number"] == 2:
             stop.set()
 
-    await owe(1, 2, 3, 4)
+    await enqueue(1, 2, 3, 4)
 
     assert await deliver_due(services, {KIND: deliver_and_stop}, limit=1, stop=stop) == 2
     assert await deliver_due(services, {KIND: deliver_and_stop}, stop=stop) == 0
     assert await attempts(sql) == [(1, 1, True), (2, 1, True), (3, 0, False), (4, 0, False)]
 
 
-async def test_delivery_in_progress_is_finished_after_stop(services, sql, owe):
+async def test_delivery_in_progress_is_finished_after_stop(services, sql, enqueue):
     stop = asyncio.Event()
 
     async def deliver_after_the_stop(_services, message):
@@ -315,13 +317,13 @@ async def test_delivery_in_progress_is_finished_after_stop(services, sql, owe):
             stop.set()
         await stop.wait()
 
-    await owe(1, 2, 3, 4, 5)
+    await enqueue(1, 2, 3, 4, 5)
 
     assert await deliver_due(services, {KIND: deliver_after_the_stop}, stop=stop) == 4
     assert [finished for _, _, finished in await attempts(sql)] == [True] * 4 + [False]
 
 
-async def test_process_with_an_expired_lease_changes_nothing(services, sql, clock, owe):
+async def test_process_with_an_expired_lease_changes_nothing(services, sql, clock, enqueue):
     on_time = RecordingHandler()
     on_time.error = Undeliverable()
 
@@ -329,7 +331,7 @@ async def test_process_with_an_expired_lease_changes_nothing(services, sql, cloc
         clock.advance(seconds=120)
         assert await deliver_due(services, {KIND: on_time}) == 1
 
-    await owe(1)
+    await enqueue(1)
     with capture_logs() as logs:
         assert await deliver_due(services, {KIND: outstay_the_lease}) == 1
 

@@ -32,13 +32,13 @@ def encode(picture: Image.Image, name: str, **options) -> bytes:
 
 
 def exif(orientation: int = 1) -> Image.Exif:
-    made = Image.Exif()
-    made[0x0112] = orientation
-    made[0x010F] = "Maker of the camera"
-    made[0x0132] = "2026:11:23 10:00:00"
-    made.get_ifd(0x8769).update({0xA431: "Serial 4711", 0x9286: PLACE.encode()})
-    made.get_ifd(0x8825).update({1: "N", 2: (11.0, 1.0, 0.48), 3: "E", 4: (76.0, 57.0, 20.88)})
-    return made
+    created = Image.Exif()
+    created[0x0112] = orientation
+    created[0x010F] = "Maker of the camera"
+    created[0x0132] = "2026:11:23 10:00:00"
+    created.get_ifd(0x8769).update({0xA431: "Serial 4711", 0x9286: PLACE.encode()})
+    created.get_ifd(0x8825).update({1: "N", 2: (11.0, 1.0, 0.48), 3: "E", 4: (76.0, 57.0, 20.88)})
+    return created
 
 
 def segment(marker: int, body: bytes) -> bytes:
@@ -129,9 +129,11 @@ def pdf_document(change=None) -> bytes:
 
 
 def pdf_action(name: str, **entries) -> DictionaryObject:
-    made = DictionaryObject({NameObject("/S"): NameObject(name)})
-    made.update({NameObject(f"/{key}"): TextStringObject(value) for key, value in entries.items()})
-    return made
+    created = DictionaryObject({NameObject("/S"): NameObject(name)})
+    created.update(
+        {NameObject(f"/{key}"): TextStringObject(value) for key, value in entries.items()}
+    )
+    return created
 
 
 def pdf_with_open_action(made: DictionaryObject):
@@ -158,9 +160,9 @@ def pdf(*more: bytes, catalog: bytes = b"", page: bytes = b"", pages: bytes = PA
 
 def _with_table(objects: Iterable[bytes]) -> bytes:
     content, places = bytearray(b"%PDF-1.7\n"), [b"0000000000 65535 f \n"]
-    for number, one in enumerate(objects, start=1):
+    for number, item in enumerate(objects, start=1):
         places.append(b"%010d 00000 n \n" % len(content))
-        content += b"%d 0 obj\n%s\nendobj\n" % (number, one)
+        content += b"%d 0 obj\n%s\nendobj\n" % (number, item)
     table, size = len(content), len(places)
     content += b"xref\n0 %d\n%s" % (size, b"".join(places))
     return bytes(content + b"trailer\n<< /Size %d /Root 1 0 R >>\n%s" % (size, _end(table)))
@@ -182,15 +184,15 @@ def revise(content: bytes, number: int, replacement: bytes) -> bytes:
 def pdf_with_object_stream(*hidden: bytes, catalog: bytes = b"", rows: int = 0) -> bytes:
     """Build a PDF whose objects `hidden`, numbered from 5, are in an object stream."""
     index = b" ".join(
-        b"%d %d" % (5 + n, sum(len(one) + 1 for one in hidden[:n])) for n in range(len(hidden))
+        b"%d %d" % (5 + n, sum(len(item) + 1 for item in hidden[:n])) for n in range(len(hidden))
     )
     inner = zlib.compress(index + b" " + b" ".join(hidden))
     kind = b"/Type /ObjStm /N %d /First %d /Filter /FlateDecode" % (len(hidden), len(index) + 1)
     objects = (with_entries(CATALOG, catalog), PAGES, PAGE, stream(inner, kind))
     content, places = bytearray(b"%PDF-1.7\n"), [struct.pack(">BIH", 0, 0, 65535)]
-    for number, one in enumerate(objects, start=1):
+    for number, item in enumerate(objects, start=1):
         places.append(struct.pack(">BIH", 1, len(content), 0))
-        content += b"%d 0 obj\n%s\nendobj\n" % (number, one)
+        content += b"%d 0 obj\n%s\nendobj\n" % (number, item)
     places += [struct.pack(">BIH", 2, 4, n) for n in range(len(hidden))]
     table = zlib.compress(b"".join(places) + struct.pack(">BIH", 1, 9, 0) * rows)
     size, number = len(places) + rows, len(places)

@@ -93,7 +93,7 @@ def test_copy_keeps_only_the_orientation_of_metadata(name, telling, orientation)
     before, after = open_image(content), open_image(clean)
     assert dict(after.getexif()) == ({0x0112: orientation} if orientation > 1 else {})
     assert (b"Exif" in clean or b"eXIf" in clean) == (orientation > 1)
-    upright = [ImageOps.exif_transpose(one) for one in (before, after)]
+    upright = [ImageOps.exif_transpose(item) for item in (before, after)]
     assert upright[0].size == upright[1].size
     assert ImageChops.difference(*upright).getbbox() is None
 
@@ -342,7 +342,7 @@ def test_bytes_between_scan_and_end_marker_are_removed(content):
 
 def test_bytes_between_scans_of_a_progressive_jpeg_are_removed():
     content = encode(image(size=(160, 120)), "JPEG", progressive=True)
-    places = [found.start() for found in re.finditer(rb"\xff[\xc4\xda\xd9]", content)][2:]
+    places = [result.start() for result in re.finditer(rb"\xff[\xc4\xda\xd9]", content)][2:]
     payload = PAYLOADS["a script"]
 
     for place in places:

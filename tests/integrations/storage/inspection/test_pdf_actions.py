@@ -33,16 +33,16 @@ ALLOWED_LINK = re.compile(rb"(https?://|mailto:|tel:)[!-~]+", re.IGNORECASE)
 def objects(content: bytes) -> list[pikepdf.Object]:
     """Yield every object of the file and every container in it."""
     with pikepdf.open(io.BytesIO(content)) as opened:
-        waiting, found = list(opened.objects), []
+        waiting, result = list(opened.objects), []
         while waiting:
             value = waiting.pop()
-            found.append(value)
+            result.append(value)
             if isinstance(value, (pikepdf.Dictionary, pikepdf.Stream)):
                 entries = value.items()
-                waiting += [one for key, one in entries if not inner_reference(one)]
+                waiting += [entry for key, entry in entries if not inner_reference(entry)]
             elif isinstance(value, pikepdf.Array):
-                waiting += [one for one in value if not inner_reference(one)]
-        return [describe(one) for one in found]
+                waiting += [item for item in value if not inner_reference(item)]
+        return [describe(item) for item in result]
 
 
 def inner_reference(value: object) -> bool:
@@ -53,7 +53,7 @@ def describe(value: pikepdf.Object) -> dict:
     """Return keys and plain values of a dictionary, usable after the file is closed."""
     if not isinstance(value, (pikepdf.Dictionary, pikepdf.Stream)):
         return {}
-    return {key: plain(one) for key, one in value.items()}
+    return {key: plain(item) for key, item in value.items()}
 
 
 def plain(value: object) -> object:
@@ -63,8 +63,8 @@ def plain(value: object) -> object:
         return bytes(value)
     if isinstance(value, (pikepdf.Dictionary, pikepdf.Stream)):
         return {
-            key: plain(one) if isinstance(one, pikepdf.String) else str(one)
-            for key, one in value.items()
+            key: plain(item) if isinstance(item, pikepdf.String) else str(item)
+            for key, item in value.items()
             if key in {"/S", "/URI", "/N", "/Next"}
         }
     return None if isinstance(value, pikepdf.Object) else value
@@ -238,7 +238,7 @@ def test_unsafe_link_is_removed(link):
     check_passive(clean)
     assert b"/URI" not in clean
     with pikepdf.open(io.BytesIO(clean)) as opened:
-        assert [one.Subtype for one in opened.pages[0].Annots] == ["/Link"]
+        assert [Annot.Subtype for Annot in opened.pages[0].Annots] == ["/Link"]
 
 
 @pytest.mark.parametrize(("link", "kept"), LINKS_KEPT.values(), ids=LINKS_KEPT.keys())
@@ -284,7 +284,7 @@ def test_links_and_bookmarks_to_pages_are_kept():
         assert set(jump.A.keys()) == {"/S", "/D"}
         assert turn.A.N == "/NextPage"
         with opened.open_outline() as outline:
-            assert [one.title for one in outline.root] == ["x"]
+            assert [item.title for item in outline.root] == ["x"]
             assert bytes(outline.root[0].action.D) == b"there"
         assert opened.Root.Names.Dests.Names[1][0].objgen == page.objgen
 

@@ -47,7 +47,7 @@ def texts(content: bytes) -> list[str]:
 
 def contents(content: bytes) -> list[bytes]:
     pages = PdfReader(io.BytesIO(content)).pages
-    return [found.get_data() for page in pages if (found := page.get_contents()) is not None]
+    return [result.get_data() for page in pages if (result := page.get_contents()) is not None]
 
 
 def multi_page_pdf(*words: str) -> bytes:
@@ -68,7 +68,7 @@ def multi_page_pdf(*words: str) -> bytes:
         link = DictionaryObject(
             {
                 NameObject("/Subtype"): NameObject("/Link"),
-                NameObject("/Rect"): ArrayObject([NumberObject(one) for one in (0, 0, 9, 9)]),
+                NameObject("/Rect"): ArrayObject([NumberObject(item) for item in (0, 0, 9, 9)]),
                 NameObject("/Dest"): ArrayObject([following, NameObject("/Fit")]),
             }
         )
@@ -87,8 +87,8 @@ def test_pages_content_and_bookmarks_are_kept():
     assert texts(clean) == ["Letter", "of", "pastor"]
     assert contents(clean) == contents(content)
     reader = PdfReader(io.BytesIO(clean), strict=True)
-    assert [one.title for one in reader.outline] == ["Letter", "of", "pastor"]
-    assert [reader.get_destination_page_number(one) for one in reader.outline] == [0, 1, 2]
+    assert [item.title for item in reader.outline] == ["Letter", "of", "pastor"]
+    assert [reader.get_destination_page_number(item) for item in reader.outline] == [0, 1, 2]
 
 
 def test_pages_that_form_a_long_chain_are_copied():
@@ -118,7 +118,7 @@ def test_metadata_streams_and_private_data_are_removed():
 
     assert told.count(b"Maker") == 2
     assert [
-        one for one in (b"Maker", b"Thumbnail", b"Somebody", b"/Info", b"/ID") if one in clean
+        item for item in (b"Maker", b"Thumbnail", b"Somebody", b"/Info", b"/ID") if item in clean
     ] == []
     assert PdfReader(io.BytesIO(clean)).metadata is None
     assert PdfReader(io.BytesIO(clean)).xmp_metadata is None
@@ -130,7 +130,7 @@ def test_document_information_is_removed():
     clean = sanitize_pdf(content)
 
     assert b"Somebody" in content
-    assert [one for one in (b"Somebody", b"pypdf") if one in clean] == []
+    assert [item for item in (b"Somebody", b"pypdf") if item in clean] == []
 
 
 def test_older_revisions_are_removed():
@@ -160,7 +160,7 @@ def test_exif_of_an_embedded_photo_is_removed(packed, filters):
 
     clean = sanitize_pdf(content)
 
-    [before], [after] = (PdfReader(io.BytesIO(one)).pages[0].images for one in (content, clean))
+    [before], [after] = (PdfReader(io.BytesIO(item)).pages[0].images for item in (content, clean))
     assert b"Exif" not in clean
     assert b"Maker of the camera" not in clean
     assert after.image.tobytes() == before.image.tobytes()
@@ -171,9 +171,9 @@ def test_objects_in_object_streams_are_copied():
         pdf_with_object_stream(b"<< /Note (kept) /Next 6 0 R >>", b"[1 2 3]", catalog=b"/X 5 0 R")
     )
 
-    found = PdfReader(io.BytesIO(clean)).root_object["/X"]
-    assert found["/Note"] == "kept"
-    assert found["/Next"] == [1, 2, 3]
+    result = PdfReader(io.BytesIO(clean)).root_object["/X"]
+    assert result["/Note"] == "kept"
+    assert result["/Next"] == [1, 2, 3]
     assert b"/ObjStm" not in clean
 
 
@@ -236,7 +236,7 @@ ACTIVE = {
     "a stream whose content is in a file": pdf(stream(b"", b"/F (//host/x)")),
 }
 REFUSED = {name: (content, ACTING) for name, content in ACTIVE.items()} | {
-    **{f"protected by {one}": (encrypted("secret", one), PROTECTED) for one in ALGORITHMS},
+    **{f"protected by {item}": (encrypted("secret", item), PROTECTED) for item in ALGORITHMS},
     "protected by a blank": (encrypted(" "), PROTECTED),
     "protected by an unknown password": (with_handler(b"/V 5 /R 6 /CF << >>"), PROTECTED),
     "protected by a certificate": (

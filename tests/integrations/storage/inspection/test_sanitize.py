@@ -158,7 +158,7 @@ async def test_at_most_two_files_are_inspected_at_once(tmp_path):
                 with await anyio.to_thread.run_sync(pipe.open, "wb") as writer:
                     assert turns().running <= DEFAULT_OPTIONS.processes
                     later = pipes[number + DEFAULT_OPTIONS.processes :]
-                    assert [one.name for one in later if has_reader(one)] == []
+                    assert [item.name for item in later if has_reader(item)] == []
                     writer.write(sample_files.png())
         finally:
             release(pipes)

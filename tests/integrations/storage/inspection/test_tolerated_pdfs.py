@@ -127,7 +127,7 @@ def test_exif_of_a_photo_in_an_encrypted_pdf_is_removed():
 
     clean = sanitize_pdf(encrypt(content, R=4))
 
-    [before], [after] = (PdfReader(io.BytesIO(one)).pages[0].images for one in (content, clean))
+    [before], [after] = (PdfReader(io.BytesIO(item)).pages[0].images for item in (content, clean))
     assert b"Maker of the camera" not in clean
     assert after.image.tobytes() == before.image.tobytes()
 
@@ -185,7 +185,7 @@ EMPTY = {
 def test_empty_name_trees_are_removed(catalog, more):
     clean = sanitize_pdf(pdf(*more, catalog=catalog))
 
-    assert [one for one in (b"/JavaScript", b"/EmbeddedFiles", b"/XFA") if one in clean] == []
+    assert [item for item in (b"/JavaScript", b"/EmbeddedFiles", b"/XFA") if item in clean] == []
     check_passive(clean)
 
 

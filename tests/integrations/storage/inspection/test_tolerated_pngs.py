@@ -158,12 +158,12 @@ def test_chunks_of_no_use_are_removed(content):
 
 
 def chunks(content: bytes) -> list[tuple[bytes, bytes]]:
-    place, found = len(PNG_START), []
+    place, result = len(PNG_START), []
     while place < len(content):
         end = place + 12 + struct.unpack_from(">I", content, place)[0]
-        found.append((content[place + 4 : place + 8], content[place + 8 : end - 4]))
+        result.append((content[place + 4 : place + 8], content[place + 8 : end - 4]))
         place = end
-    return found
+    return result
 
 
 def test_palette_of_a_gray_image_is_removed():

@@ -136,7 +136,7 @@ async def test_crashed_worker_is_replaced_and_the_file_refused(tmp_path, number)
             await task
 
     assert refused.value.message == UNCHECKED
-    assert [(one["event"], one["reason"], one["log_level"]) for one in lines] == [
+    assert [(line["event"], line["reason"], line["log_level"]) for line in lines] == [
         ("inspection_failed", number.name, "warning")
     ]
     assert process_count("failed") == failed + 1
@@ -225,7 +225,7 @@ async def test_hanging_worker_is_killed_at_its_deadline(tmp_path, monkeypatch):
     with capture_logs() as lines, pytest.raises(FileContentMismatch):
         await hanging_file(tmp_path)
 
-    assert [one["reason"] for one in lines] == ["timed out"]
+    assert [line["reason"] for line in lines] == ["timed out"]
     assert worker_pids() == []
     await check_other_files_pass(tmp_path)
 
@@ -239,7 +239,7 @@ async def test_file_that_takes_too_much_time_is_refused(tmp_path, monkeypatch):
     with capture_logs() as lines, pytest.raises(FileContentMismatch):
         await sanitized_copy(tmp_path, content, options=QUICK)
 
-    assert [one["reason"] for one in lines] == ["SIGXCPU"]
+    assert [line["reason"] for line in lines] == ["SIGXCPU"]
     await check_other_files_pass(tmp_path)
 
 
@@ -271,9 +271,9 @@ async def test_other_clients_file_is_inspected_before_a_busy_clients_queue(tmp_p
     stranger = [hanging_file(tmp_path, f"pipe{n}", client="198.51.100.7") for n in range(8)]
     await wait_until(lambda: turns().waiting == 7, "the files of the stranger wait")
 
-    found = await sanitized_copy(tmp_path, sample_files.jpeg(), client="203.0.113.9")
+    result = await sanitized_copy(tmp_path, sample_files.jpeg(), client="203.0.113.9")
 
-    assert found == DocumentFormat.JPEG
+    assert result == DocumentFormat.JPEG
     assert (turns().running, turns().waiting) == (1, 7)
     for task in stranger:
         task.cancel()
@@ -308,7 +308,7 @@ async def test_worker_that_cannot_start_is_service_unavailable(tmp_path, monkeyp
         await sanitized_copy(tmp_path, sample_files.png())
     monkeypatch.undo()
 
-    assert [one["event"] for one in lines + more] == ["inspection_process_failed"] * 2
+    assert [item["event"] for item in lines + more] == ["inspection_process_failed"] * 2
     assert more[0]["reason"] == "exit code 1"
     await check_other_files_pass(tmp_path)
 
@@ -393,7 +393,7 @@ def job(folder: Path, content: bytes, **changes) -> Job:
     entries = {
         "source": str(folder / "file"),
         "target": str(folder / "copy"),
-        "allowed": [one.value for one in ANY],
+        "allowed": [item.value for item in ANY],
         "seconds": 1,
         "deadline_seconds": 1.0,
         "memory_bytes": 1,
@@ -429,7 +429,7 @@ def test_worker_processes_each_line_and_exits_with_its_input(tmp_path):
         job(tmp_path, sample_files.png(), seconds=5, deadline_seconds=5.0, memory_bytes=512 << 20)
     ] * 2
     lines = "".join(
-        json.dumps({name: getattr(one, name) for name in Job.__slots__}) + "\n" for one in jobs
+        json.dumps({name: getattr(item, name) for name in Job.__slots__}) + "\n" for item in jobs
     )
 
     ended = subprocess.run(
