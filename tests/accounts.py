@@ -1,4 +1,4 @@
-"""Organisers who are signed in, for tests of what they may do."""
+"""Organisers, sessions and bearer tokens for tests."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,30 +37,30 @@ async def new_organiser(
 
 
 async def new_session(services: Services, role: Role = Role.OWNER) -> SignInResult:
-    """A new organiser of this role with a session."""
+    """Sign in a new organiser of this role."""
     created = await new_organiser(services, role)
     return await accounts.sign_in(services, email=created.email, password=PASSWORD)
 
 
 async def new_caller(services: Services, role: Role = Role.OWNER) -> Caller:
-    """A new organiser of this role, as who comes with a session."""
+    """Return a new organiser of this role as an authenticated caller."""
     opened = await new_session(services, role)
     return await accounts.authenticate(services, opened.token)
 
 
 async def bearer_headers(services: Services, role: Role = Role.OWNER) -> dict[str, str]:
-    """What a request of a new organiser of this role is sent with, to the application."""
+    """Return request headers of a new organiser of this role, valid for the application."""
     opened = await new_session(with_real_clock(services), role)
     return {"Authorization": f"Bearer {opened.token}"}
 
 
 def with_real_clock(services: Services) -> Services:
-    """The application does not go by the clock of the test."""
+    """Replace the fake clock: the application uses the real one."""
     return replace(services, clock=lambda: datetime.now(UTC))
 
 
 def session_cookie(answer: httpx.Response) -> str | None:
-    """The whole of what the answer sets for the session."""
+    """Return the Set-Cookie header of the session, None without one."""
     result = [
         header
         for header in answer.headers.get_list("set-cookie")
@@ -71,7 +71,7 @@ def session_cookie(answer: httpx.Response) -> str | None:
 
 
 def known_client_cookie(answer: httpx.Response) -> str | None:
-    """The whole of what the answer sets to know the client by later."""
+    """Return the Set-Cookie header of the known-client cookie, None without one."""
     result = [
         header for header in answer.headers.get_list("set-cookie") if is_known_client_cookie(header)
     ]

@@ -1,4 +1,4 @@
-"""Settings as a process would read them that has these environment variables and no others."""
+"""Settings loaded from given environment variables only."""
 
 from pathlib import Path
 

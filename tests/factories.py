@@ -1,4 +1,4 @@
-"""Forms, documents and rows with good defaults: a test names only what matters to it."""
+"""Forms and GraphQL inputs with valid defaults: a test states only what matters to it."""
 
 from copy import deepcopy
 
@@ -32,7 +32,7 @@ PLAYER_NAMES = tuple(f"{given} Kumar" for given in GIVEN_NAMES.split())
 
 
 def person(number: int = 0, **changes) -> dict:
-    """A person whose contacts belong to `number` alone."""
+    """Return a person with contacts unique to `number`."""
     letters = "".join(chr(ord("a") + int(digit)) for digit in str(number))
     return {
         "name": f"Captain {letters.title()}",
@@ -46,7 +46,7 @@ def players(count: int = 15) -> list[dict]:
 
 
 def team(number: int = 0, **changes) -> dict:
-    """The input of a team that differs from every other number's in all that must be unique."""
+    """Return the input of a team that shares no unique value with other numbers."""
     return deepcopy(
         {
             "teamName": f"Warriors {number}",
@@ -60,7 +60,7 @@ def team(number: int = 0, **changes) -> dict:
 
 
 def form(number: int = 0, **changes) -> TeamForm:
-    """What the schema makes of `team`."""
+    """Return the form that the schema builds from `team`."""
     wanted = team(number, **changes)
     return TeamForm(
         team_name=wanted["teamName"],

@@ -1,4 +1,4 @@
-"""A PostgreSQL that stands still: it keeps its connections, takes new ones and says nothing."""
+"""A PostgreSQL server that stops responding but keeps accepting connections."""
 
 import os
 import signal
@@ -11,17 +11,17 @@ from persistence.embedded.server import EmbeddedPostgres
 
 @contextmanager
 def frozen(postgres: EmbeddedPostgres) -> Iterator[None]:
-    """Every process of the server is stopped inside, and goes on afterwards."""
+    """Stop all processes of the server by SIGSTOP; continue them on exit."""
     postmaster = postgres.postmaster_pid
-    # The postmaster first: afterwards it starts no others.
+    # The postmaster first, so that it starts no further processes.
     _signal(postmaster, signal.SIGSTOP)
-    family = [postmaster, *_children(postmaster)]
-    for process in family:
+    pids = [postmaster, *_children(postmaster)]
+    for process in pids:
         _signal(process, signal.SIGSTOP)
     try:
         yield
     finally:
-        for process in family:
+        for process in pids:
             _signal(process, signal.SIGCONT)
 
 

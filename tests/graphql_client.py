@@ -1,4 +1,4 @@
-"""Asking the application over HTTP, with every refusal held against the published JSON Schema."""
+"""GraphQL requests of tests. Every error is checked against the published JSON Schema."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -14,7 +14,7 @@ from schema.mutation_errors import GENERAL, MUTATION_ERRORS
 from server import create_app
 
 GRAPHQL_TYPE = "application/graphql-response+json"
-# Nobody listens there.
+# Nothing listens on this port.
 UNREACHABLE_DATABASE = "postgresql+asyncpg://postgres@127.0.0.1:1/nowhere"
 
 _SCHEMA = json.loads(error_schema())
@@ -28,7 +28,7 @@ _DETAILS = {
 
 @asynccontextmanager
 async def app_client(settings, url: str) -> AsyncGenerator[httpx.AsyncClient]:
-    """The whole application with settings, or a database, of the test's own."""
+    """Yield a client of the whole application with these settings and this database."""
     app = create_app(settings, url)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
@@ -37,7 +37,10 @@ async def app_client(settings, url: str) -> AsyncGenerator[httpx.AsyncClient]:
 
 
 async def execute(client, query: str, variables: dict | None = None, **headers) -> httpx.Response:
-    """Headers are named in Python's way. The body is ASCII: half a character can be sent too."""
+    """Send a GraphQL request. Header names have underscores for hyphens.
+
+    The body is ASCII JSON, which can also carry lone surrogates.
+    """
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     answer = await client.post(
         "/graphql",
@@ -49,7 +52,7 @@ async def execute(client, query: str, variables: dict | None = None, **headers) 
 
 
 def check_codes(query: str, answer: httpx.Response) -> None:
-    """Every code that a mutation answers is one that its description names, or a general one."""
+    """Assert that a mutation returns only error codes that it documents, or general ones."""
     is_json = "json" in answer.headers.get("Content-Type", "")
     if "mutation" not in query or not is_json:
         return
@@ -67,7 +70,7 @@ def check_codes(query: str, answer: httpx.Response) -> None:
 
 
 def _check_bulk_result(mutation: str, error: dict) -> None:
-    """The refusal of one team of many, as far as it was asked for."""
+    """Check the error of one team in a bulk mutation, as far as it was selected."""
     if "code" in error:
         _check_code(mutation, error["code"])
     if {"code", "details"} <= error.keys():
@@ -80,7 +83,7 @@ def _check_code(mutation: str, code: str) -> None:
 
 @lru_cache
 def _mutations_by_key(query: str) -> dict[str, str]:
-    """The mutations of a document by the keys of their answers; empty for one that is broken."""
+    """Map response keys of a document to mutations; empty for an invalid document."""
     try:
         document = parse(query)
     except (GraphQLError, RecursionError):
@@ -100,7 +103,7 @@ def check_envelope(body: dict) -> None:
 
 
 def error_extensions(response: httpx.Response) -> dict:
-    """The `extensions` of the one error of an answer whose whole envelope is right."""
+    """Check the error envelope and return the `extensions` of its only error."""
     body = response.json()
     check_envelope(body)
     (error,) = body["errors"]

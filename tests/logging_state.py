@@ -1,4 +1,4 @@
-"""The logging of the process, put back as it was."""
+"""Restoring the logging configuration of the process."""
 
 import logging
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from observability.logging_setup import configure_logging
 
 @contextmanager
 def restored_logging() -> Iterator[None]:
-    """Undoes what `configure_logging` did inside."""
+    """Undo `configure_logging` on exit."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     try:
         yield
     finally:
-        # As it is before anybody configures it.
+        # The initial state of the process.
         configure_logging(level="INFO", environment="development")
         structlog.reset_defaults()
         for handler in [item for item in root.handlers if item not in handlers]:

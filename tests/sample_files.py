@@ -1,4 +1,4 @@
-"""Small files that are what they say, made here."""
+"""Small valid files."""
 
 import io
 import struct
@@ -33,7 +33,7 @@ def pdf(pages: int = 1) -> bytes:
 
 @cache
 def large_png(size: int, color: int = 200) -> bytes:
-    """A picture of exactly `size` bytes, most of which say nothing."""
+    """Return a PNG of exactly `size` bytes, padded with an ancillary chunk."""
     start = png(color)[: -len(PNG_END)]
     filling = b"\1" * (size - len(start) - len(PNG_END) - 12)
     chunk = b"fiLl" + filling

@@ -1,4 +1,4 @@
-"""The service as real processes, to be spoken to over HTTP, stopped and killed."""
+"""Real server processes, which tests use over HTTP, stop and kill."""
 
 import asyncio
 import inspect
@@ -18,14 +18,14 @@ from tests import factories
 CLI = Path(__file__).parents[1] / "cli.py"
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 90
-# Below the ports that the system gives to clients: one of those could take the port of a server
-# that was killed before it is started again.
+# Below the ephemeral ports: a client connection could take the port of a killed server before its
+# restart.
 PORTS = range(20_000, 32_000)
 CONNECTION_LIMITS = httpx.Limits(max_connections=300, max_keepalive_connections=300)
 
 
 async def wait_until(condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
-    """Poll `condition`; TimeoutError with `what` when it stays false."""
+    """Poll `condition`. Raises TimeoutError with the text `what`."""
     for _ in range(round(PATIENCE_SECONDS / POLL_SECONDS)):
         met = condition()
         if await met if inspect.isawaitable(met) else met:
@@ -35,7 +35,7 @@ async def wait_until(condition: Callable[[], bool | Awaitable[bool]], what: str)
 
 
 class ServerProcess:
-    """`python cli.py serve` in `folder`, with these variables and no other settings."""
+    """`python cli.py serve` in `folder` with these environment variables only."""
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.folder = folder
@@ -45,7 +45,7 @@ class ServerProcess:
         self._process: subprocess.Popen | None = None
 
     async def start(self) -> None:
-        """Returns when it is ready to serve; may be called again after it has ended."""
+        """Start the process and wait until it is ready. May be called again after its end."""
         self.spawn()
         await self.ready()
 
@@ -99,7 +99,7 @@ class ServerProcess:
         self.process.send_signal(number)
 
     async def ended(self) -> int:
-        """The exit code; negative when a signal ended it."""
+        """Wait for the end; return the exit code, negative for a signal."""
         await wait_until(lambda: self.process.poll() is not None, "the server ends")
         return self.process.wait()
 
@@ -117,7 +117,7 @@ class ServerProcess:
 
 
 async def run_cli(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
-    """A command that ends by itself."""
+    """Run a command to its end."""
     folder.mkdir(parents=True, exist_ok=True)
     return await asyncio.to_thread(
         subprocess.run,
@@ -133,7 +133,7 @@ async def run_cli(folder: Path, *arguments: str, **variables: str) -> subprocess
 
 
 async def register(client: httpx.AsyncClient, team: dict, key: str | None = None) -> dict:
-    """The body of the answer."""
+    """Send registerTeam and return the response body."""
     answer = await client.post(
         "/graphql",
         json={"query": factories.REGISTER, "variables": {"input": team}},
@@ -143,7 +143,7 @@ async def register(client: httpx.AsyncClient, team: dict, key: str | None = None
 
 
 def team_or_error_code(body: dict) -> str:
-    """The team's code, or that of the error."""
+    """Return the team's code, or the error code."""
     if "errors" in body:
         return body["errors"][0]["extensions"]["code"]
     return body["data"]["registerTeam"]["team"]["code"]
@@ -155,12 +155,15 @@ def team_codes(first: int, last: int) -> list[str]:
 
 def process_environment(variables: dict[str, str]) -> dict[str, str]:
     settings = {name for names in Settings.names().values() for name in names}
-    kept = {name: value for name, value in os.environ.items() if name.upper() not in settings}
-    return kept | {"ENVIRONMENT": "test", "ENABLE_RATE_LIMITING": "false"} | variables
+    inherited = {name: value for name, value in os.environ.items() if name.upper() not in settings}
+    return inherited | {"ENVIRONMENT": "test", "ENABLE_RATE_LIMITING": "false"} | variables
 
 
 def free_port() -> int:
-    """Given once in this process, and looked for elsewhere by every other worker."""
+    """Return a free port that this process has not returned before.
+
+    Each test worker searches from another start.
+    """
     start = os.getpid() * 31 % len(PORTS)
     for port in (*PORTS[start:], *PORTS[:start]):
         if port in _given_ports:

@@ -1,4 +1,4 @@
-"""Sending files as a client does: a ticket, then the bytes."""
+"""Uploads as a client makes them: open a ticket, then send the bytes."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -52,7 +52,7 @@ async def put(
 async def put_range(
     client: httpx.AsyncClient, ticket: Ticket, content: bytes, start: int, end: int
 ) -> httpx.Response:
-    """Bytes `start` to `end`, exclusive."""
+    """Send bytes `start` to `end`, exclusive."""
     said = f"bytes {start}-{end - 1}/{len(content)}"
     return await put(client, ticket, content[start:end], content_range=said)
 
@@ -64,7 +64,7 @@ async def upload_offset(client: httpx.AsyncClient, ticket: Ticket) -> int:
 
 
 async def upload(client: httpx.AsyncClient, kind: str, content: bytes | None = None) -> str:
-    """The id of a document that is stored."""
+    """Upload a document and return its id."""
     if content is None:
         content = sample_files.pdf() if kind in PDF_KINDS else sample_files.jpeg()
     ticket = await open_upload(client, kind, content)
@@ -74,7 +74,7 @@ async def upload(client: httpx.AsyncClient, kind: str, content: bytes | None = N
 
 
 async def with_documents(client: httpx.AsyncClient, team: dict) -> dict:
-    """The input of a team with the full set of documents, all of them sent."""
+    """Upload all documents of a team and return its input with them."""
     return team | {
         "documents": [
             {"kind": kind, "documentId": await upload(client, kind)}
@@ -94,6 +94,6 @@ async def with_documents(client: httpx.AsyncClient, team: dict) -> dict:
 
 
 def with_wrong_signature(url: str) -> str:
-    """Another first character: the last one of base64 has bits that say nothing."""
+    """Change the first character of a signature: the last one has unused bits."""
     signed, _, signature = url.rpartition(".")
     return f"{signed}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
