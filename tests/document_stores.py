@@ -17,22 +17,22 @@ CONTENT = b"content"
 class FolderHarness:
     """Lists, adds, ages and removes files behind the service's back."""
 
-    def __init__(self, media: FolderStore) -> None:
-        self.media = media
+    def __init__(self, store: FolderStore) -> None:
+        self.store = store
 
     def names(self) -> list[str]:
-        root = self.media.root
+        root = self.store.root
         return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
     def make_old(self, name: str) -> None:
         modified_at = time.time() - OLD_SECONDS
-        os.utime(self.media.root / name, (modified_at, modified_at))
+        os.utime(self.store.root / name, (modified_at, modified_at))
 
     def lose(self, name: str) -> None:
-        (self.media.root / name).unlink()
+        (self.store.root / name).unlink()
 
     def add(self, name: str) -> None:
-        path = self.media.root / name
+        path = self.store.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(CONTENT)
 
@@ -40,8 +40,8 @@ class FolderHarness:
 class CloudinaryHarness:
     """The same for the Cloudinary stand-in."""
 
-    def __init__(self, media: CloudinaryStore, stand_in: CloudinaryStandIn) -> None:
-        self.media = media
+    def __init__(self, store: CloudinaryStore, stand_in: CloudinaryStandIn) -> None:
+        self.store = store
         self._stand_in = stand_in
 
     def names(self) -> list[str]:
@@ -68,7 +68,7 @@ async def clear_orphans(services, *, is_forced: bool = False) -> int:
 
 
 async def add_document(
-    sql, store, *, folder: str = "pending", team_id: str | None = None, name: str | None = None
+    sql, harness, *, folder: str = "pending", team_id: str | None = None, name: str | None = None
 ) -> str:
     """Insert the row of a document without its file. Returns its storage name.
 
@@ -82,7 +82,7 @@ async def add_document(
         " CASE WHEN $2::uuid IS NULL THEN NULL ELSE now() END, $2, $3, $4, $5)",
         bytes(32),
         team_id,
-        store.media.name,
+        harness.store.name,
         name,
         folder,
     )

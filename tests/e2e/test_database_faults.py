@@ -120,7 +120,7 @@ async def test_wait_for_a_locked_tournament_is_bounded(make_server, own_url, at_
 
     assert {codes_by_email(answer) for _, answer in answers} == {UNAVAILABLE}
     assert {answer.headers["Retry-After"] for _, answer in answers} <= {"1", "2"}
-    # The lock timeout, and room for a loaded machine.
+    # The lock timeout and a margin for a busy machine.
     assert max(seconds for seconds, _ in answers) < 1 + 2
     assert all("errors" not in answer.json() for answer in after)
     assert len(await registered_codes(own_url)) == at_once + 1

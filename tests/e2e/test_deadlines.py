@@ -20,7 +20,7 @@ from tests.frozen_postgres import frozen
 from tests.server_processes import free_port, wait_until
 
 GRACE_SECONDS = 2
-# After the grace period: cancelling, closing, and a machine that does much else.
+# After the grace period: cancellation, closing, and a margin for a busy machine.
 MARGIN_SECONDS = 8
 QUERY = {"query": "{ tournament { name } }"}
 OWE = """
@@ -98,7 +98,7 @@ async def test_hanging_embedded_database_ends_with_its_server(serve, data_dir):
         pid = embedded.postmaster_pid
     os.kill(pid, signal.SIGSTOP)
 
-    # In order, at once, by force.
+    # Plus the deadlines of PostgreSQL's regular stop, immediate stop and SIGKILL.
     await stop(server, within_seconds=GRACE_SECONDS + MARGIN_SECONDS + 5 + 2 + 2)
 
     await wait_until(lambda: not is_running(pid), "the database is gone")

@@ -59,7 +59,7 @@ async def check_survival(server, data_dir, *, rounds, kills, seed):
         async def is_taken(number=number):
             async with server.client() as client:
                 body = await register(client, factories.team(number), f"key-of-team-{number}")
-            # A refusal for now is right while the server is away; a defect never.
+            # While the database is down, only retryable errors are allowed.
             assert "errors" not in body or team_or_error_code(body) == "SERVICE_UNAVAILABLE"
             return "errors" not in body
 
@@ -80,7 +80,7 @@ async def server(make_server, data_dir):
     started = make_server(DATA_DIR=str(data_dir))
     began = time.monotonic()
     await started.start()
-    # A machine that needs longer for a start cannot be asked for less.
+    # On a slow machine, a restart takes as long as a start.
     started.start_seconds = time.monotonic() - began
     return started
 
@@ -99,7 +99,7 @@ async def test_failed_start_keeps_the_socket_folder(server, data_dir):
     folder = Path(place.read_text())
     cluster = data_dir / "postgres18" / "cluster"
     control = cluster / "global" / "pg_control"
-    # Nobody can start a server on these data until the file is back.
+    # Without this file, no server can start with these data.
     control.rename(control.with_suffix(".away"))
     for pid in server_pids(data_dir):
         os.kill(pid, signal.SIGKILL)

@@ -67,7 +67,7 @@ async def test_erasure_during_moves_leaves_no_file(make_server, own_url, tmp_pat
         await servers[1].kill()
     await erasing
     if kill:
-        # As if the leases of the process that is gone had run out.
+        # Expire the leases of the killed process.
         await sql.execute("UPDATE outbox_message SET due_at = now() WHERE finished_at IS NULL")
     await wait_until(lambda: _has_no_messages(sql), "nothing is owed any more")
 

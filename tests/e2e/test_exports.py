@@ -17,9 +17,9 @@ from tests.accounts import with_real_clock
 from tests.databases import dsn
 from tests.server_processes import PATIENCE_SECONDS, wait_until
 
-# As a CSV file more than what the sockets hold of an answer that nobody reads.
+# Enough for a CSV file larger than the socket buffers of an unread response.
 TEAMS = 4_000
-# What a client takes at a time that is slower than the database.
+# Bytes per read of a client that is slower than the database.
 LITTLE = 4 * 1024
 
 

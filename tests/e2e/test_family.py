@@ -54,7 +54,7 @@ class ProcessTree:
     def __init__(self, server, data_dir, start_seconds):
         self.server = server
         self.data_dir = data_dir
-        # A machine that needs longer for a start cannot be asked for less.
+        # On a slow machine, a restart takes as long as a start.
         self.longest_outage = max(OUTAGE_SECONDS, start_seconds)
 
     def parent_of_workers(self):
@@ -134,9 +134,9 @@ async def test_service_recovers_after_any_process_is_killed(family):
     family.server.send(signal.SIGTERM)
     assert await family.server.ended() == 0
     await wait_until(lambda: not any(map(command, pids)), "no process is left")
-    # Once more where a worker was killed before it served.
+    # One more if a worker was killed before it served.
     assert family.server.stderr.count("workers_started_anew") >= KINDS.count("fork_workers")
-    # Stacks stand in lines of the log only; a bare one is of a process that ended by an error.
+    # Tracebacks appear in JSON lines only; any other line is from a process that crashed.
     assert [line for line in family.server.stderr.splitlines() if not line.startswith("{")] == []
 
 

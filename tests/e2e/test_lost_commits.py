@@ -11,7 +11,7 @@ from tests import factories
 from tests.e2e.rows import registered_codes
 from tests.server_processes import register, team_or_error_code, wait_until
 
-# Among the values of the statement that stores a team, and of no other.
+# A value that only the statement that stores a team contains.
 EMAIL = factories.team()["captain"]["email"].encode()
 
 
@@ -38,7 +38,7 @@ class CommitCuttingProxy:
         for direction in directions:
             direction.cancel()
         await asyncio.gather(*directions, return_exceptions=True)
-        # Aborted, not closed: nothing more is written to either side.
+        # Abort rather than close, so that buffered data is not sent.
         writer.transport.abort()
         database.transport.abort()
         self.open -= 1
@@ -82,7 +82,7 @@ async def proxy(own_url):
 @pytest.fixture
 async def client(make_server, own_url, proxy):
     database = make_url(own_url).database
-    # The commit that is lost has to be the registration's.
+    # No other commit may be cut.
     server = make_server(
         OUTBOX_IN_SERVER="false",
         DATABASE_URL=f"postgresql://postgres@127.0.0.1:{proxy.port}/{database}?sslmode=disable",

@@ -191,14 +191,14 @@ async def test_servers_starting_together_create_one_schema_and_tournament(make_s
 async def test_stopped_server_answers_all_accepted_requests(make_server, data_dir):
     server = make_server(
         DATA_DIR=str(data_dir),
-        # An eighth is for registrations.
+        # Only an eighth of the pool is for registrations.
         DATABASE_POOL_SIZE=str(8 * HELD),
         DATABASE_LOCK_TIMEOUT_SECONDS="25",
     )
     await server.start()
     with EmbeddedPostgres(data_dir) as embedded:
         url = embedded.connected_url("icct26")
-        # One transaction sees the same activity all the time: another connection has to look.
+        # Statistics views do not change within a transaction, so use another connection.
         sql, onlooker = [await asyncpg.connect(dsn(url)) for _ in range(2)]
 
         async def all_wait():

@@ -39,7 +39,7 @@ async def test_processes_share_a_limit_and_have_their_own_without_the_store(make
 
         assert sum(await accepted_counts(first, second)) == QUOTA
 
-    # By now each counts in its own memory, where nobody has asked yet.
+    # Now each server counts in its own memory, starting from zero.
     assert await accepted_counts(first, second) == [QUOTA, QUOTA]
     for server in (first, second):
         async with server.client() as client:
@@ -51,7 +51,7 @@ async def test_processes_share_a_limit_and_have_their_own_without_the_store(make
         ]
 
     with ValkeyServer(port=port):
-        # A server that finds the store again counts there, where its window is empty.
+        # A server that reconnects counts in the store again, whose window is empty.
         async def is_back() -> bool:
             async with first.client() as client:
                 await client.post("/graphql", json=QUERY)

@@ -151,7 +151,7 @@ async def test_single_bytes_do_not_count_as_progress(make_server, own_url):
     async with server.client() as client:
         ticket = await open_upload(client, "PHOTO", content, contentType="image/png")
     reader, writer = await start_put(server, ticket, len(content))
-    # No more than the line: what is sent after the end resets the connection.
+    # Read only the status line: bytes sent after the response reset the connection.
     answer = asyncio.create_task(reader.readline())
 
     for place in range(len(content)):

@@ -76,7 +76,7 @@ async def together(make_server, own_url):
 async def test_all_workers_serve_and_share_their_metrics(together):
     pids = listening_pids(together.port)
     async with together.client() as client:
-        # Each connection belongs to one of them, and none is used twice.
+        # Each connection goes to one worker, and none is reused.
         client.headers["Connection"] = "close"
         for _ in range(40):
             assert (await client.post("/graphql", json=HEALTH)).status_code == 200

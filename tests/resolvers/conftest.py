@@ -18,7 +18,7 @@ def stand_in():
 
 
 @pytest.fixture(params=["folder", "cloudinary"])
-def store(request, services, stand_in):
+def harness(request, services, stand_in):
     if request.param == "folder":
         return FolderHarness(services.storage.primary_store)
     options = ServiceGuardOptions(attempts=1, timeout_seconds=5, retry_wait_seconds=0)
@@ -32,8 +32,8 @@ def store(request, services, stand_in):
 
 
 @pytest.fixture
-def stored_services(services, store):
+def stored_services(services, harness):
     """Services with this store only."""
-    media = store.media
-    storage = replace(services.storage, primary_store=media, stores={media.name: media})
+    store = harness.store
+    storage = replace(services.storage, primary_store=store, stores={store.name: store})
     return replace(services, storage=storage)

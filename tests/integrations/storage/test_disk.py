@@ -11,7 +11,7 @@ from integrations.storage import disk as disks
 from integrations.storage.disk import PROBE_TIMEOUT_SECONDS, DiskSpace
 from resolvers.operations import health
 
-# The promise is a second; the rest is for a busy machine.
+# The probe's timeout of a second and a margin for a busy machine.
 IN_TIME_SECONDS = PROBE_TIMEOUT_SECONDS + 4
 
 

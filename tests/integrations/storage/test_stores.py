@@ -55,7 +55,7 @@ def cloudinary(account: str, seconds: Seconds, *, attempts: int = 1, timeout: fl
 
 
 @pytest.fixture(params=["folder", "cloudinary"])
-def media(request, tmp_path, stand_in, seconds):
+def store(request, tmp_path, stand_in, seconds):
     if request.param == "folder":
         return FolderStore(tmp_path / "store")
     return cloudinary(stand_in.url, seconds)[0]
@@ -73,58 +73,58 @@ def name() -> str:
     return uuid4().hex
 
 
-async def fetched(media, name: str, folder: Folder, tmp_path: Path) -> bytes:
-    await media.fetch(name, folder, tmp_path / "copy")
+async def fetched(store, name: str, folder: Folder, tmp_path: Path) -> bytes:
+    await store.fetch(name, folder, tmp_path / "copy")
     return (tmp_path / "copy").read_bytes()
 
 
-async def test_fetched_file_equals_the_saved_one(media, source, name, tmp_path):
-    await media.save(name, Folder.PENDING, source)
+async def test_fetched_file_equals_the_saved_one(store, source, name, tmp_path):
+    await store.save(name, Folder.PENDING, source)
 
-    assert await fetched(media, name, Folder.PENDING, tmp_path) == CONTENT
+    assert await fetched(store, name, Folder.PENDING, tmp_path) == CONTENT
 
 
-async def test_saving_again_changes_nothing(media, source, name, tmp_path):
+async def test_saving_again_changes_nothing(store, source, name, tmp_path):
     for _ in range(2):
-        await media.save(name, Folder.PENDING, source)
+        await store.save(name, Folder.PENDING, source)
 
-    assert await fetched(media, name, Folder.PENDING, tmp_path) == CONTENT
+    assert await fetched(store, name, Folder.PENDING, tmp_path) == CONTENT
 
 
-async def test_file_moves_between_folders(media, source, name, tmp_path):
-    await media.save(name, Folder.PENDING, source)
+async def test_file_moves_between_folders(store, source, name, tmp_path):
+    await store.save(name, Folder.PENDING, source)
 
-    await media.move(name, Folder.PENDING, Folder.CONFIRMED)
-    await media.move(name, Folder.PENDING, Folder.CONFIRMED)
+    await store.move(name, Folder.PENDING, Folder.CONFIRMED)
+    await store.move(name, Folder.PENDING, Folder.CONFIRMED)
 
-    assert await fetched(media, name, Folder.CONFIRMED, tmp_path) == CONTENT
+    assert await fetched(store, name, Folder.CONFIRMED, tmp_path) == CONTENT
     with pytest.raises(FileMissing):
-        await media.fetch(name, Folder.PENDING, tmp_path / "other")
+        await store.fetch(name, Folder.PENDING, tmp_path / "other")
 
 
-async def test_file_in_neither_folder_cannot_be_moved(media, name):
+async def test_file_in_neither_folder_cannot_be_moved(store, name):
     with pytest.raises(FileMissing):
-        await media.move(name, Folder.PENDING, Folder.REJECTED)
+        await store.move(name, Folder.PENDING, Folder.REJECTED)
 
 
-async def test_deletion_is_repeatable(media, source, name, tmp_path):
-    await media.save(name, Folder.REJECTED, source)
+async def test_deletion_is_repeatable(store, source, name, tmp_path):
+    await store.save(name, Folder.REJECTED, source)
 
     for _ in range(2):
-        await media.delete(name, Folder.REJECTED)
+        await store.delete(name, Folder.REJECTED)
 
     with pytest.raises(FileMissing):
-        await media.fetch(name, Folder.REJECTED, tmp_path / "copy")
+        await store.fetch(name, Folder.REJECTED, tmp_path / "copy")
 
 
-async def test_check_of_a_working_store_returns(media):
-    await media.check()
+async def test_check_of_a_working_store_returns(store):
+    await store.check()
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "A" * 32, "0" * 15, "/" + "0" * 31])
-async def test_invalid_name_is_refused(media, source, name, stand_in, tmp_path):
+async def test_invalid_name_is_refused(store, source, name, stand_in, tmp_path):
     with pytest.raises(ValueError, match="not the name"):
-        await media.save(name, Folder.PENDING, source)
+        await store.save(name, Folder.PENDING, source)
 
     assert stand_in.total_calls == 0
     assert not (tmp_path / "store").exists()
@@ -132,9 +132,9 @@ async def test_invalid_name_is_refused(media, source, name, stand_in, tmp_path):
 
 async def test_unusable_folder_is_storage_unavailable(tmp_path, source, name):
     (tmp_path / "store").write_bytes(b"a file")
-    media = FolderStore(tmp_path / "store")
+    store = FolderStore(tmp_path / "store")
 
-    for call in (media.save(name, Folder.PENDING, source), media.check()):
+    for call in (store.save(name, Folder.PENDING, source), store.check()):
         with pytest.raises(StorageUnavailable):
             await call
 
@@ -155,9 +155,9 @@ import asyncio, pathlib, sys
 from integrations.storage.folder import FolderStore
 from integrations.storage.base import Folder
 async def save():
-    media = FolderStore(pathlib.Path(sys.argv[1]))
+    store = FolderStore(pathlib.Path(sys.argv[1]))
     for number in range(10_000):
-        await media.save(f"{number:032x}", Folder.PENDING, pathlib.Path(sys.argv[2]))
+        await store.save(f"{number:032x}", Folder.PENDING, pathlib.Path(sys.argv[2]))
 asyncio.run(save())
 """
 
@@ -180,11 +180,11 @@ async def test_killed_process_leaves_only_complete_files(tmp_path, source):
 
 @pytest.mark.parametrize("mood", ["500", "503", "420", "429", "page", "cutting"])
 async def test_transient_failures_are_retried_three_times(stand_in, seconds, source, name, mood):
-    media, guard = cloudinary(stand_in.url, seconds, attempts=3)
+    store, guard = cloudinary(stand_in.url, seconds, attempts=3)
     stand_in.mood = mood
 
     with pytest.raises(StorageUnavailable):
-        await media.save(name, Folder.PENDING, source)
+        await store.save(name, Folder.PENDING, source)
 
     assert stand_in.calls == {"upload": 3}
     assert stand_in.assets == {}
@@ -192,28 +192,28 @@ async def test_transient_failures_are_retried_three_times(stand_in, seconds, sou
 
 
 async def test_call_without_answer_times_out(stand_in, seconds, source, name):
-    media, _ = cloudinary(stand_in.url, seconds, timeout=0.2)
+    store, _ = cloudinary(stand_in.url, seconds, timeout=0.2)
     stand_in.gate.clear()
 
     with pytest.raises(StorageUnavailable):
-        await media.save(name, Folder.PENDING, source)
+        await store.save(name, Folder.PENDING, source)
 
     assert stand_in.calls == {"upload": 1}
 
 
 async def test_refused_connection_is_storage_unavailable(seconds, source, name):
-    media, _ = cloudinary("cloudinary://1:2@cloud?upload_prefix=http://127.0.0.1:1", seconds)
+    store, _ = cloudinary("cloudinary://1:2@cloud?upload_prefix=http://127.0.0.1:1", seconds)
 
     with pytest.raises(StorageUnavailable):
-        await media.save(name, Folder.PENDING, source)
+        await store.save(name, Folder.PENDING, source)
 
 
 async def test_wrong_api_secret_is_logged_as_error(stand_in, seconds, source, name):
     wrong = secrets.token_hex(20)
-    media, guard = cloudinary(stand_in.url_with(wrong), seconds, attempts=3)
+    store, guard = cloudinary(stand_in.url_with(wrong), seconds, attempts=3)
 
     with capture_logs() as events:
-        for call in (media.save(name, Folder.PENDING, source), media.check()):
+        for call in (store.save(name, Folder.PENDING, source), store.check()):
             with pytest.raises(StorageUnavailable):
                 await call
 
@@ -228,8 +228,8 @@ async def test_wrong_api_secret_is_logged_as_error(stand_in, seconds, source, na
 
 
 async def test_assets_are_raw_and_authenticated(stand_in, seconds, source, name):
-    media, _ = cloudinary(stand_in.url, seconds)
-    await media.save(name, Folder.PENDING, source)
+    store, _ = cloudinary(stand_in.url, seconds)
+    await store.save(name, Folder.PENDING, source)
 
     async with httpx.AsyncClient(base_url=stand_in.address) as stranger:
         path = f"/v1_1/icct26/raw/download?public_id=pending/{name}&type=authenticated"
@@ -240,11 +240,11 @@ async def test_assets_are_raw_and_authenticated(stand_in, seconds, source, name)
 
 
 async def test_at_most_eight_calls_run_at_once(stand_in, seconds, source):
-    media, _ = cloudinary(stand_in.url, seconds)
+    store, _ = cloudinary(stand_in.url, seconds)
     stand_in.gate.clear()
 
     saving = [
-        asyncio.create_task(media.save(uuid4().hex, Folder.PENDING, source)) for _ in range(20)
+        asyncio.create_task(store.save(uuid4().hex, Folder.PENDING, source)) for _ in range(20)
     ]
     await wait_until(lambda: stand_in.total_calls == MAX_CONCURRENT_CALLS, "eight calls are made")
     stand_in.gate.set()
@@ -255,10 +255,10 @@ async def test_at_most_eight_calls_run_at_once(stand_in, seconds, source):
 
 
 async def test_outage_opens_the_breaker_and_recovers(stand_in, seconds, source):
-    media, guard = cloudinary(stand_in.url, seconds)
+    store, guard = cloudinary(stand_in.url, seconds)
 
     async def save() -> None:
-        await media.save(uuid4().hex, Folder.PENDING, source)
+        await store.save(uuid4().hex, Folder.PENDING, source)
 
     stand_in.mood = "503"
     for _ in range(5):
@@ -301,17 +301,17 @@ def test_stand_in_verifies_the_documented_signature():
 
 @pytest.mark.parametrize("mood", ["420", "429", "500", "503", "page", "cutting"])
 async def test_refused_listing_does_not_affect_uploads(stand_in, seconds, source, name, mood):
-    media, guard = cloudinary(stand_in.url, seconds, attempts=3)
+    store, guard = cloudinary(stand_in.url, seconds, attempts=3)
     stand_in.mood = mood
 
-    for call in [media.files, media.check] * 10:
+    for call in [store.files, store.check] * 10:
         with pytest.raises(StorageUnavailable):
             await call()
     calls = stand_in.total_calls
     stand_in.mood = "healthy"
-    await media.save(name, Folder.PENDING, source)
+    await store.save(name, Folder.PENDING, source)
 
-    # The SDK itself asks three times more after a connection that was cut.
+    # The SDK itself retries a cut connection three times.
     assert calls == ServiceGuardOptions().failures * (4 if mood == "cutting" else 1)
     assert guard.state == BreakerState.CLOSED
     assert stand_in.names == [f"pending/{name}"]

@@ -87,34 +87,34 @@ def copy(request):
 
 
 async def test_copied_database_keeps_later_files_of_the_original(
-    stored_services, store, sql, admin, copy, template, database_url
+    stored_services, harness, sql, admin, copy, template, database_url
 ):
     connection, name = admin
-    before = await add_document(sql, store, name=await create_storage_name(stored_services))
-    store.add(f"pending/{before}")
+    before = await add_document(sql, harness, name=await create_storage_name(stored_services))
+    harness.add(f"pending/{before}")
     await sql.close()
     await copy(connection, name, template, database_url)
     url = make_url(database_url).set(database=name).render_as_string()
 
     async with opened(stored_services, url) as other:
-        # As the original saves a document: the copy has no row of it.
+        # The original stores a document that the copy has no row of.
         later, crashed = (
             await create_storage_name(stored_services),
             await create_storage_name(stored_services),
         )
         for entry in (before, later, crashed):
-            store.add(f"pending/{entry}")
-            store.make_old(f"pending/{entry}")
+            harness.add(f"pending/{entry}")
+            harness.make_old(f"pending/{entry}")
         (result,) = (await diagnose(other)).comparisons
         gone = await clear_orphans(other)
 
         unknown = 3 if copy is empty_database else 2
         assert (result.orphans, result.foreign, gone) == ((), unknown, 0)
-        assert store.names() == sorted(f"pending/{entry}" for entry in (before, later, crashed))
+        assert harness.names() == sorted(f"pending/{entry}" for entry in (before, later, crashed))
 
 
 async def test_each_database_deletes_only_its_own_orphans(
-    stored_services, store, admin, copy, template, database_url
+    stored_services, harness, admin, copy, template, database_url
 ):
     connection, name = admin
     await stored_services.database.close()
@@ -127,45 +127,45 @@ async def test_each_database_deletes_only_its_own_orphans(
     ):
         names = [await create_storage_name(first), await create_storage_name(second), "0" * 32]
         for entry in names:
-            store.add(f"rejected/{entry}")
-            store.make_old(f"rejected/{entry}")
+            harness.add(f"rejected/{entry}")
+            harness.make_old(f"rejected/{entry}")
         gone = [await clear_orphans(services) for services in (first, second)]
         (result,) = (await diagnose(first)).comparisons
 
     assert gone == [1, 1]
     assert (result.orphans, result.foreign) == ((), 1)
-    assert store.names() == [f"rejected/{names[-1]}"]
+    assert harness.names() == [f"rejected/{names[-1]}"]
 
 
 @pytest.mark.parametrize(
     "name", ["0" * 32, "f" * 16, "0123456789abcdef" * 4, "a" * 20, "deadbeef" * 4]
 )
 async def test_untagged_file_is_foreign_and_stays_with_its_document(
-    stored_services, store, sql, name
+    stored_services, harness, sql, name
 ):
-    store.add(f"confirmed/{name}")
-    store.make_old(f"confirmed/{name}")
+    harness.add(f"confirmed/{name}")
+    harness.make_old(f"confirmed/{name}")
     (without_row,) = (await diagnose(stored_services)).comparisons
     gone = await clear_orphans(stored_services)
-    await add_document(sql, store, folder="confirmed", name=name)
+    await add_document(sql, harness, folder="confirmed", name=name)
     (with_row,) = (await diagnose(stored_services)).comparisons
 
     assert (without_row.foreign, without_row.orphans, gone) == (1, (), 0)
     assert (with_row.foreign, with_row.missing) == (0, ())
-    assert await store.media.holds(name, Folder.CONFIRMED)
-    assert await delete_everywhere(store.media, name)
+    assert await harness.store.holds(name, Folder.CONFIRMED)
+    assert await delete_everywhere(harness.store, name)
 
 
 async def test_user_without_access_to_the_tag_deletes_nothing(
-    stored_services, store, admin, database_url
+    stored_services, harness, admin, database_url
 ):
     connection, name = admin
     await connection.execute(f'CREATE ROLE "{name}" LOGIN NOSUPERUSER')
     await connection.execute(f'GRANT pg_read_all_data TO "{name}"')
     url = database_url.replace("//postgres@", f"//{name}@")
     own = await create_storage_name(stored_services)
-    store.add(f"pending/{own}")
-    store.make_old(f"pending/{own}")
+    harness.add(f"pending/{own}")
+    harness.make_old(f"pending/{own}")
 
     async with opened(stored_services, url) as ordinary:
         tag = await ordinary.database.run(storage_tag)

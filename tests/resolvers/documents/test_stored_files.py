@@ -38,9 +38,9 @@ async def create_team(services) -> str:
 
 
 @pytest.mark.parametrize("folder", list(Folder))
-async def test_maintenance_logs_an_orphan_and_keeps_it(stored_services, store, folder, clock):
-    store.add(name := f"{folder}/{await create_storage_name(stored_services)}")
-    store.make_old(name)
+async def test_maintenance_logs_an_orphan_and_keeps_it(stored_services, harness, folder, clock):
+    harness.add(name := f"{folder}/{await create_storage_name(stored_services)}")
+    harness.make_old(name)
 
     with capture_logs() as events:
         for _ in range(3):
@@ -48,20 +48,20 @@ async def test_maintenance_logs_an_orphan_and_keeps_it(stored_services, store, f
             clock.advance(hours=1)
 
     told = [entry for entry in events if entry["event"] == "stored_files_differed"]
-    assert [(entry["store"], entry["orphans"]) for entry in told] == [(store.media.name, 1)] * 3
-    assert store.names() == [name]
+    assert [(entry["store"], entry["orphans"]) for entry in told] == [(harness.store.name, 1)] * 3
+    assert harness.names() == [name]
 
 
-async def test_maintenance_keeps_duplicates(stored_services, store, sql):
-    name = await add_document(sql, store, folder="confirmed")
+async def test_maintenance_keeps_duplicates(stored_services, harness, sql):
+    name = await add_document(sql, harness, folder="confirmed")
     names = [f"{folder}/{name}" for folder in Folder]
     for entry in names:
-        store.add(entry)
-        store.make_old(entry)
+        harness.add(entry)
+        harness.make_old(entry)
 
     await run_maintenance(stored_services)
 
-    assert store.names() == sorted(names)
+    assert harness.names() == sorted(names)
 
 
 @pytest.mark.parametrize(
@@ -102,69 +102,69 @@ async def test_too_many_orphans_are_deleted_only_by_force(
 
 
 @pytest.mark.parametrize("folder", list(Folder))
-async def test_orphan_is_reported_and_deleted(stored_services, store, folder):
+async def test_orphan_is_reported_and_deleted(stored_services, harness, folder):
     orphan, young = (
         await create_storage_name(stored_services),
         await create_storage_name(stored_services),
     )
     for name in (orphan, young):
-        store.add(f"{folder}/{name}")
-    store.make_old(f"{folder}/{orphan}")
+        harness.add(f"{folder}/{name}")
+    harness.make_old(f"{folder}/{orphan}")
 
     (result,) = (await diagnose(stored_services)).comparisons
     gone = [await clear_orphans(stored_services) for _ in range(2)]
 
-    assert (result.store, result.orphans) == (store.media.name, (orphan,))
+    assert (result.store, result.orphans) == (harness.store.name, (orphan,))
     assert gone == [1, 0]
-    assert store.names() == [f"{folder}/{young}"]
+    assert harness.names() == [f"{folder}/{young}"]
 
 
-async def test_files_with_other_names_stay(stored_services, store):
+async def test_files_with_other_names_stay(stored_services, harness):
     names = ["pending/notes.txt", "pending/ABC", "confirmed/0123", "elsewhere/" + "0" * 32]
     for name in names:
-        store.add(name)
-        store.make_old(name)
+        harness.add(name)
+        harness.make_old(name)
 
     assert await clear_orphans(stored_services) == 0
-    assert store.names() == sorted(names)
+    assert harness.names() == sorted(names)
 
 
-async def test_old_file_with_document_stays(stored_services, store, sql):
-    name = await add_document(sql, store)
-    store.add(f"pending/{name}")
-    store.make_old(f"pending/{name}")
+async def test_old_file_with_document_stays(stored_services, harness, sql):
+    name = await add_document(sql, harness)
+    harness.add(f"pending/{name}")
+    harness.make_old(f"pending/{name}")
     await sql.execute("UPDATE document SET stored_at = NULL")
 
-    result = await compare(stored_services, store.media)
+    result = await compare(stored_services, harness.store)
 
     assert (result.orphans, result.misplaced, result.duplicates, result.missing) == ((), (), (), ())
     assert await clear_orphans(stored_services) == 0
-    assert store.names() == [f"pending/{name}"]
+    assert harness.names() == [f"pending/{name}"]
 
 
-async def test_file_of_expired_document_is_deleted(stored_services, store, sql):
-    name = await add_document(sql, store, name=await create_storage_name(stored_services))
-    store.add(f"rejected/{name}")
-    store.make_old(f"rejected/{name}")
+async def test_file_of_expired_document_is_deleted(stored_services, harness, sql):
+    name = await add_document(sql, harness, name=await create_storage_name(stored_services))
+    harness.add(f"rejected/{name}")
+    harness.make_old(f"rejected/{name}")
     await sql.execute("UPDATE document SET deleted_at = now()")
 
     assert await clear_orphans(stored_services) == 1
-    assert store.names() == []
+    assert harness.names() == []
 
 
-async def test_document_of_another_store_does_not_protect_a_file(stored_services, store, sql):
-    name = await add_document(sql, store, name=await create_storage_name(stored_services))
-    store.add(f"pending/{name}")
-    store.make_old(f"pending/{name}")
+async def test_document_of_another_store_does_not_protect_a_file(stored_services, harness, sql):
+    name = await add_document(sql, harness, name=await create_storage_name(stored_services))
+    harness.add(f"pending/{name}")
+    harness.make_old(f"pending/{name}")
     await sql.execute("UPDATE document SET store = 'another'")
 
     assert await clear_orphans(stored_services) == 1
-    assert store.names() == []
+    assert harness.names() == []
 
 
-async def test_missing_file_is_reported_and_its_row_stays(stored_services, store, sql):
-    lost, there = await add_document(sql, store), await add_document(sql, store)
-    store.add(f"pending/{there}")
+async def test_missing_file_is_reported_and_its_row_stays(stored_services, harness, sql):
+    lost, there = await add_document(sql, harness), await add_document(sql, harness)
+    harness.add(f"pending/{there}")
 
     (result,) = (await diagnose(stored_services)).comparisons
     await repair_all(stored_services)
@@ -174,23 +174,23 @@ async def test_missing_file_is_reported_and_its_row_stays(stored_services, store
     assert await sql.fetchval("SELECT count(*) FROM document") == 2
 
 
-async def test_missing_files_are_reported_up_to_a_limit(stored_services, store, sql):
+async def test_missing_files_are_reported_up_to_a_limit(stored_services, harness, sql):
     for _ in range(MAX_MISSING + 5):
-        await add_document(sql, store)
+        await add_document(sql, harness)
 
-    assert len((await compare(stored_services, store.media)).missing) == MAX_MISSING
+    assert len((await compare(stored_services, harness.store)).missing) == MAX_MISSING
 
 
 @pytest.mark.parametrize("status", list(TeamStatus))
 async def test_misplaced_file_is_moved_to_the_folder_of_the_status(
-    stored_services, store, sql, status
+    stored_services, harness, sql, status
 ):
     team_id = await create_team(stored_services)
     await sql.execute("UPDATE team SET status = $1", status.value)
     for recorded in Folder:
         for actual in Folder:
-            name = await add_document(sql, store, folder=recorded.value, team_id=team_id)
-            store.add(f"{actual}/{name}")
+            name = await add_document(sql, harness, folder=recorded.value, team_id=team_id)
+            harness.add(f"{actual}/{name}")
     await sql.execute("DELETE FROM outbox_message")
 
     await repair_all(stored_services)
@@ -199,36 +199,36 @@ async def test_misplaced_file_is_moved_to_the_folder_of_the_status(
     target = FOLDER_BY_STATUS[status]
     rows = await sql.fetch("SELECT storage_name, folder FROM document")
     assert {row["folder"] for row in rows} == {target}
-    assert store.names() == sorted(f"{target}/{row['storage_name']}" for row in rows)
+    assert harness.names() == sorted(f"{target}/{row['storage_name']}" for row in rows)
 
 
-async def test_duplicate_is_deleted(stored_services, store, sql):
-    name = await add_document(sql, store, folder="confirmed")
+async def test_duplicate_is_deleted(stored_services, harness, sql):
+    name = await add_document(sql, harness, folder="confirmed")
     for folder in Folder:
-        store.add(f"{folder}/{name}")
-        store.make_old(f"{folder}/{name}")
+        harness.add(f"{folder}/{name}")
+        harness.make_old(f"{folder}/{name}")
 
-    result = await compare(stored_services, store.media)
+    result = await compare(stored_services, harness.store)
     await clear_orphans(stored_services)
 
     assert {folder for _, folder in result.duplicates} == {Folder.PENDING, Folder.REJECTED}
-    assert store.names() == [f"confirmed/{name}"]
+    assert harness.names() == [f"confirmed/{name}"]
 
 
-async def test_listing_with_many_pages_is_complete(stored_services, store, stand_in):
+async def test_listing_with_many_pages_is_complete(stored_services, harness, stand_in):
     stand_in.page_size = 3
     for number in range(20):
         name = f"{list(Folder)[number % 3]}/{await create_storage_name(stored_services)}"
-        store.add(name)
-        store.make_old(name)
+        harness.add(name)
+        harness.make_old(name)
 
     assert await clear_orphans(stored_services) == 20
-    assert store.names() == []
+    assert harness.names() == []
 
 
-async def test_unavailable_store_is_skipped(stored_services, store, stand_in, tmp_path):
-    store.add(name := f"pending/{await create_storage_name(stored_services)}")
-    store.make_old(name)
+async def test_unavailable_store_is_skipped(stored_services, harness, stand_in, tmp_path):
+    harness.add(name := f"pending/{await create_storage_name(stored_services)}")
+    harness.make_old(name)
     stand_in.mood = "503"
     pending = tmp_path / "documents" / "pending"
     if pending.exists():
@@ -241,12 +241,12 @@ async def test_unavailable_store_is_skipped(stored_services, store, stand_in, tm
         pending.unlink()
         (tmp_path / "aside").rename(pending)
 
-    assert (away, await clear_orphans(stored_services), store.names()) == (0, 1, [])
+    assert (away, await clear_orphans(stored_services), harness.names()) == (0, 1, [])
 
 
 async def test_unfinished_files_go_with_the_document_or_after_an_hour(services, tmp_path):
-    name, media = uuid4().hex, services.storage.primary_store
-    store = FolderHarness(media)
+    name, store = uuid4().hex, services.storage.primary_store
+    store = FolderHarness(store)
     other = f"confirmed/{uuid4().hex}.{uuid4().hex}.new"
     before = f"rejected/{uuid4().hex}.new"
     young = f"pending/{uuid4().hex}.{uuid4().hex}.new"
@@ -255,7 +255,7 @@ async def test_unfinished_files_go_with_the_document_or_after_an_hour(services, 
     for path in (other, before):
         store.make_old(path)
 
-    await media.delete(name, Folder.PENDING)
+    await store.delete(name, Folder.PENDING)
     assert store.names() == sorted([other, before, young])
     assert (await prune(services)).unfinished_files == 2
     assert store.names() == [young]
@@ -268,11 +268,11 @@ async def pending_messages(sql) -> int:
 
 
 @pytest.fixture
-async def confirmed(services, store, stored_services, sql) -> str:
+async def confirmed(services, harness, stored_services, sql) -> str:
     """The id of a team with five files, confirmed just now."""
     team_id = await create_team(stored_services)
     for _ in range(5):
-        store.add(f"pending/{await add_document(sql, store, team_id=team_id)}")
+        harness.add(f"pending/{await add_document(sql, harness, team_id=team_id)}")
     await sql.execute("UPDATE team SET status = 'CONFIRMED'")
     await services.database.run(
         lambda connection: enqueue_move(connection, UUID(team_id), now=services.clock())
@@ -299,7 +299,7 @@ async def erase(services, team_id: str) -> None:
 
 @pytest.mark.parametrize("moved", range(6))
 async def test_files_moved_by_a_killed_worker_after_the_erasure_are_deleted(
-    stored_services, store, sql, clock, confirmed, moved
+    stored_services, harness, sql, clock, confirmed, moved
 ):
     """The worker has read the rows, moves as many files after the erasure and is killed."""
     await leased_move(stored_services)
@@ -307,17 +307,17 @@ async def test_files_moved_by_a_killed_worker_after_the_erasure_are_deleted(
     contents = {row["storage_name"] for row in rows}
     await erase(stored_services, confirmed)
     await deliver_due(stored_services, HANDLERS)
-    assert store.names() == []
+    assert harness.names() == []
     assert await pending_messages(sql) == 6
 
     for name in list(contents)[:moved]:
-        store.add(f"confirmed/{name}")
+        harness.add(f"confirmed/{name}")
     clock.advance(seconds=DEFAULT_RETRY_POLICY.lease.total_seconds() + 1)
     for _ in range(3):
         await deliver_due(stored_services, HANDLERS)
         clock.advance(minutes=10)
 
-    assert store.names() == []
+    assert harness.names() == []
     assert await pending_messages(sql) == 0
     assert (
         await sql.fetchval("SELECT count(*) FROM outbox_message WHERE dead_at > '-infinity'") == 0
@@ -326,20 +326,22 @@ async def test_files_moved_by_a_killed_worker_after_the_erasure_are_deleted(
 
 @pytest.mark.parametrize("moved", range(6))
 async def test_crash_after_moving_and_before_erasure_leaves_no_file(
-    stored_services, store, sql, clock, confirmed, moved
+    stored_services, harness, sql, clock, confirmed, moved
 ):
     await leased_move(stored_services)
     rows = await sql.fetch("SELECT storage_name FROM document ORDER BY id")
     for row in rows[:moved]:
-        await store.media.move(row["storage_name"], Folder.PENDING, Folder.CONFIRMED)
+        await harness.store.move(row["storage_name"], Folder.PENDING, Folder.CONFIRMED)
 
     await erase(stored_services, confirmed)
     await deliver_due(stored_services, HANDLERS)
 
-    assert store.names() == []
+    assert harness.names() == []
 
 
-async def test_deletion_ends_once_the_move_has_ended(stored_services, store, sql, clock, confirmed):
+async def test_deletion_ends_once_the_move_has_ended(
+    stored_services, harness, sql, clock, confirmed
+):
     message = await leased_move(stored_services)
     await erase(stored_services, confirmed)
     await deliver_due(stored_services, HANDLERS)
@@ -349,25 +351,25 @@ async def test_deletion_ends_once_the_move_has_ended(stored_services, store, sql
     clock.advance(minutes=5)
     await deliver_due(stored_services, HANDLERS)
 
-    assert (store.names(), await pending_messages(sql)) == ([], 0)
+    assert (harness.names(), await pending_messages(sql)) == ([], 0)
 
 
 async def test_deletion_without_a_move_in_progress_ends_at_once(
-    stored_services, store, sql, confirmed
+    stored_services, harness, sql, confirmed
 ):
     await erase(stored_services, confirmed)
 
     await deliver_due(stored_services, HANDLERS)
 
-    assert (store.names(), await pending_messages(sql)) == ([], 0)
+    assert (harness.names(), await pending_messages(sql)) == ([], 0)
 
 
 async def test_deletion_of_an_expired_document_outlives_its_team(
-    stored_services, store, sql, clock, confirmed
+    stored_services, harness, sql, clock, confirmed
 ):
     await deliver_due(stored_services, HANDLERS)
     await sql.execute("UPDATE document SET claimed_at = $1", clock() - timedelta(days=200))
-    media = store.media
+    store = harness.store
     away = replace(stored_services, storage=replace(stored_services.storage, stores={}))
     await prune(away)
     assert await pending_messages(sql) == 5
@@ -376,18 +378,18 @@ async def test_deletion_of_an_expired_document_outlives_its_team(
     clock.advance(hours=2)
     await deliver_due(stored_services, HANDLERS)
 
-    assert (media.name, store.names(), await pending_messages(sql)) == (media.name, [], 0)
+    assert (store.name, harness.names(), await pending_messages(sql)) == (store.name, [], 0)
 
 
 @pytest.mark.parametrize("moved", range(6))
 async def test_unrecorded_moves_before_a_reopening_are_repaired(
-    stored_services, store, sql, clock, confirmed, moved
+    stored_services, harness, sql, clock, confirmed, moved
 ):
     """The rows say `pending`, where the files belong after the reopening; some are elsewhere."""
     await leased_move(stored_services)
     rows = await sql.fetch("SELECT storage_name FROM document ORDER BY id")
     for row in rows[:moved]:
-        await store.media.move(row["storage_name"], Folder.PENDING, Folder.CONFIRMED)
+        await harness.store.move(row["storage_name"], Folder.PENDING, Folder.CONFIRMED)
     await sql.execute("UPDATE team SET status = 'PENDING'")
     await stored_services.database.run(
         lambda connection: enqueue_move(connection, UUID(confirmed), now=clock())
@@ -397,7 +399,7 @@ async def test_unrecorded_moves_before_a_reopening_are_repaired(
     clock.advance(seconds=DEFAULT_RETRY_POLICY.lease.total_seconds() + 1)
     await deliver_due(stored_services, HANDLERS)
 
-    assert store.names() == sorted(f"pending/{row['storage_name']}" for row in rows)
+    assert harness.names() == sorted(f"pending/{row['storage_name']}" for row in rows)
     assert {row["folder"] for row in await sql.fetch("SELECT folder FROM document")} == {"pending"}
     assert await pending_messages(sql) == 0
 
@@ -405,8 +407,8 @@ async def test_unrecorded_moves_before_a_reopening_are_repaired(
 class StaleListingStore:
     """A store with an outdated listing."""
 
-    def __init__(self, media, files):
-        self._media = media
+    def __init__(self, store, files):
+        self._media = store
         self._files = files
 
     def __getattr__(self, name):
@@ -419,16 +421,16 @@ class StaleListingStore:
 @pytest.mark.parametrize("recorded", list(Folder))
 @pytest.mark.parametrize("is_lost", [True, False])
 async def test_row_is_not_corrected_to_an_outdated_folder(
-    stored_services, store, sql, recorded, is_lost
+    stored_services, harness, sql, recorded, is_lost
 ):
-    name = await add_document(sql, store, folder=recorded.value)
+    name = await add_document(sql, harness, folder=recorded.value)
     other = next(folder for folder in Folder if folder != recorded)
-    store.add(f"{other}/{name}")
-    listed = StaleListingStore(store.media, await store.media.files())
+    harness.add(f"{other}/{name}")
+    listed = StaleListingStore(harness.store, await harness.store.files())
     if is_lost:
-        store.lose(f"{other}/{name}")
+        harness.lose(f"{other}/{name}")
     else:
-        await store.media.move(name, other, recorded)
+        await harness.store.move(name, other, recorded)
 
     result = await repair(stored_services, listed)
 
@@ -436,16 +438,16 @@ async def test_row_is_not_corrected_to_an_outdated_folder(
     assert await sql.fetchval("SELECT folder FROM document") == recorded
 
 
-async def test_vanished_duplicate_does_not_stop_the_clean_up(stored_services, store, sql):
-    gone, there = [await add_document(sql, store) for _ in range(2)]
+async def test_vanished_duplicate_does_not_stop_the_clean_up(stored_services, harness, sql):
+    gone, there = [await add_document(sql, harness) for _ in range(2)]
     for name in (gone, there):
         for folder in ("pending", "confirmed"):
-            store.add(f"{folder}/{name}")
-            store.make_old(f"{folder}/{name}")
-    listed = StaleListingStore(store.media, await store.media.files())
+            harness.add(f"{folder}/{name}")
+            harness.make_old(f"{folder}/{name}")
+    listed = StaleListingStore(harness.store, await harness.store.files())
     for folder in ("pending", "confirmed"):
-        store.lose(f"{folder}/{gone}")
+        harness.lose(f"{folder}/{gone}")
 
     await clean_up(stored_services, listed, is_forced=False)
 
-    assert store.names() == [f"pending/{there}"]
+    assert harness.names() == [f"pending/{there}"]

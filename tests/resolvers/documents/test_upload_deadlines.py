@@ -127,7 +127,7 @@ async def test_retry_during_a_waiting_upload_is_refused_in_time(services, busy):
 
 @pytest.mark.parametrize("store", ["cloudinary"], indirect=True)
 async def test_hanging_store_is_not_awaited_and_receives_the_file_later(
-    stored_services, store, stand_in, sql
+    stored_services, harness, stand_in, sql
 ):
     stand_in.held = {"upload"}
     stand_in.gate.clear()
@@ -144,4 +144,4 @@ async def test_hanging_store_is_not_awaited_and_receives_the_file_later(
     assert refused.value.retry_after_seconds == 10
     assert (row["stored_at"], standing.offset) == (None, len(CONTENT))
     assert after.is_new
-    assert store.names() == [f"pending/{row['storage_name']}"]
+    assert harness.names() == [f"pending/{row['storage_name']}"]

@@ -82,8 +82,8 @@ def cloudinary_services(services, stand_in):
         transient=CloudinaryStore.TRANSIENT,
         unavailable=StorageUnavailable,
     )
-    media = CloudinaryStore(stand_in.url, guard, timeout_seconds=5)
-    storage = replace(services.storage, primary_store=media, stores={media.name: media})
+    store = CloudinaryStore(stand_in.url, guard, timeout_seconds=5)
+    storage = replace(services.storage, primary_store=store, stores={store.name: store})
     return replace(services, storage=storage)
 
 

@@ -424,7 +424,7 @@ async def _wait_until_blocked(sql, count: int = 1) -> None:
     """Wait until `count` connections wait for a lock."""
     async with asyncio.timeout(10):
         while (
-            # Inside a transaction the view would stay as it was first seen.
+            # Statistics views do not change within a transaction.
             await sql.fetchval("SELECT pg_stat_clear_snapshot()")
             or await sql.fetchval(
                 "SELECT count(*) FROM pg_stat_activity"

@@ -14,7 +14,7 @@ from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 PNG_START = b"\x89PNG\r\n\x1a\n"
 MODES = {"PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"), "JPEG": ("L", "RGB", "CMYK")}
 PLACE = "N 11.0168 E 76.9558"
-# What each kind of metadata says: none of it may be in a copy.
+# Values of all kinds of metadata; a copy may contain none.
 SECRETS = (
     *(b"Maker of the camera", b"Serial 4711", b"2026:11:23 10:00:00", b"Comment of mine"),
     *(b"XMP of mine", b"IPTC of mine", b"Thumbnail of mine", b"Private of mine", b"Trailing"),

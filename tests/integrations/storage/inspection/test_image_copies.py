@@ -471,7 +471,7 @@ def test_progressive_jpeg_with_slow_scans_is_refused_without_decoding(size, scan
         sanitize_jpeg(content)
 
     assert refused.value.message == TOO_LARGE
-    # Decoding the first of them takes three seconds.
+    # Decoding the first file takes three seconds.
     assert time.process_time() - began < 0.5
 
 

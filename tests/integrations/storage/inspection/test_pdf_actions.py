@@ -178,7 +178,7 @@ DROPPED = {
         stream(b"quit", b"/Type /XObject /Subtype /PS"), page=b"/X 4 0 R"
     ),
 }
-# As they are in a file, and what remains: nothing.
+# Links in a file; a copy keeps none.
 LINKS_REMOVED = {
     "smb": b"(smb://host/share)",
     "smb in odd case": b"(sMb://host/share)",

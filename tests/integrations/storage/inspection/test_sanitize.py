@@ -154,7 +154,7 @@ async def test_at_most_two_files_are_inspected_at_once(tmp_path):
             while turns().waiting + turns().running < len(pipes):
                 await checkpoint()
             for number, pipe in enumerate(pipes):
-                # Waits until somebody reads it.
+                # Blocks until the pipe is read.
                 with await anyio.to_thread.run_sync(pipe.open, "wb") as writer:
                     assert turns().running <= DEFAULT_OPTIONS.processes
                     later = pipes[number + DEFAULT_OPTIONS.processes :]

@@ -33,7 +33,7 @@ GOOD = {
     "of noise": encode(Image.effect_noise((320, 240), 90), "JPEG"),
     "of one pixel": encode(image(size=(1, 1)), "JPEG"),
 }
-# As a panorama of a Samsung phone has it behind its scan, and others.
+# Trailing data, for example of a Samsung panorama.
 TRAILERS = {
     "nothing": b"",
     "half of the mark": b"\xff",

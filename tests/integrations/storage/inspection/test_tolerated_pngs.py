@@ -182,5 +182,5 @@ def test_forty_megapixels_with_surplus_row_are_recompressed_in_time():
     with Image.open(io.BytesIO(clean)) as picture:
         assert picture.size == (16_000, 2_500)
     assert len(clean) < 200_000
-    # A file may take ten seconds; this has those in it that the test takes to make it.
+    # The limit of ten seconds; the measured time includes building the file.
     assert time.process_time() - began < 8
