@@ -118,7 +118,7 @@ def docs(
 ) -> None:
     """Write the generated pages: settings, error codes, repeats."""
     from schema.error_docs import error_reference, error_schema
-    from schema.idempotency import repeat_reference
+    from schema.idempotency import repeats_reference
 
     reference = ROOT / "docs" / "reference"
     pages = {
@@ -126,7 +126,7 @@ def docs(
         reference / "settings.md": settings_reference(),
         reference / "errors.md": error_reference(),
         reference / "error.schema.json": error_schema(),
-        reference / "repeats.md": repeat_reference(),
+        reference / "repeats.md": repeats_reference(),
     }
     settle(pages, check=check)
 

@@ -9,17 +9,23 @@ from strawberry.schema.config import StrawberryConfig
 from domain.errors.exceptions import MalformedRequest
 from schema.compiled.executor import CompiledSchema, PlannedSchema
 from schema.context import Context
-from schema.limits.query_limits import Limits, ParserCache, Validation, ValidationBudget, label_of
+from schema.limits.query_limits import (
+    CachedValidation,
+    ParserCache,
+    QueryLimits,
+    ValidationBudget,
+    label_operation,
+)
 from schema.limits.rate_limit import RateLimitExtension
+from schema.limits.text_rules import apply_text_rules
 from schema.mutation import Mutation
 from schema.name_converter import NAMES
 from schema.query import Query
 from schema.scalars import SCALARS
 from schema.teams.types import Team
-from schema.text_rules import check_texts_of
 
 
-class OneOperation(SchemaExtension):
+class RequireOperationName(SchemaExtension):
     """Refuses to guess which operation of a document is meant."""
 
     def on_validate(self) -> Iterator[None]:
@@ -32,7 +38,7 @@ class OneOperation(SchemaExtension):
         yield
 
 
-check_texts_of(Query, Mutation)
+apply_text_rules(Query, Mutation)
 schema = PlannedSchema(
     query=Query,
     mutation=Mutation,
@@ -40,9 +46,9 @@ schema = PlannedSchema(
     config=StrawberryConfig(scalar_map=SCALARS, name_converter=NAMES),
     extensions=[
         ParserCache,
-        OneOperation,
-        Limits,
-        Validation,
+        RequireOperationName,
+        QueryLimits,
+        CachedValidation,
         ValidationBudget,
         RateLimitExtension,
         CompiledSchema,
@@ -52,4 +58,4 @@ schema = PlannedSchema(
 
 def operation_label(text: str, operation_name: str | None) -> tuple[str, str]:
     """Type and name of an operation for statistics: a bounded set, nothing that clients chose."""
-    return label_of(schema._schema, text, operation_name)  # noqa: SLF001 - as Strawberry's own do
+    return label_operation(schema._schema, text, operation_name)  # noqa: SLF001 - as Strawberry's own do

@@ -13,7 +13,8 @@ from resolvers.captain.edits import TeamUpdate
 from resolvers.captain.resubmission import Resubmission
 from schema.compiled.sql_json import printed, shown
 from schema.context import Info
-from schema.permissions import guesses_counted
+from schema.limits.text_rules import FORM_TEXT, REASON_TEXT
+from schema.permissions import token_guesses_counted
 from schema.registration.inputs import (
     PersonInput,
     PlayerDocumentInput,
@@ -21,7 +22,6 @@ from schema.registration.inputs import (
     TeamDocumentInput,
 )
 from schema.teams.types import Team
-from schema.text_rules import FORM, REASONED
 
 OPENED_BY = "The manageToken, if it is not sent as Authorization: Bearer."
 VERSION = "team.version as the captain saw it; another one is answered with STALE_VERSION."
@@ -71,7 +71,7 @@ class UpdateMyTeamInput:
     token: str | None = field(default=None, description=OPENED_BY)
     team_name: str | None = field(
         default=None,
-        metadata=FORM,
+        metadata=FORM_TEXT,
         description=TEAM_OR_CHURCH_NAME.description,
     )
     captain: PersonInput | None = field(default=None, description="As a whole.")
@@ -107,7 +107,9 @@ class UpdateMyTeamInput:
 @strawberry.input(description="A team that gives up its place.")
 class WithdrawMyTeamInput:
     expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASONED, description="For the organisers: 1 to 500 characters.")
+    reason: str = field(
+        metadata=REASON_TEXT, description="For the organisers: 1 to 500 characters."
+    )
     token: str | None = field(default=None, description=OPENED_BY)
 
 
@@ -138,7 +140,7 @@ async def my_team(
 ) -> Team | None:
     services, token = info.context.services, token or info.context.manage_token
     text = printed(info)
-    async with guesses_counted(info, token):
+    async with token_guesses_counted(info, token):
         if text is not None:
             found: Team = shown(await captain_access.my_team_json(services, token, text))
             return found
@@ -150,7 +152,7 @@ async def update_my_team(
 ) -> UpdateMyTeamPayload | None:
     context = info.context
     token = input.token or context.manage_token
-    async with guesses_counted(info, token):
+    async with token_guesses_counted(info, token):
         record = await edits.update_my_team(context.services, token, input.to_update())
     return UpdateMyTeamPayload(team=Team.from_record(record))
 
@@ -160,7 +162,7 @@ async def resubmit_my_team(
 ) -> ResubmitMyTeamPayload | None:
     context = info.context
     token = input.token or context.manage_token
-    async with guesses_counted(info, token):
+    async with token_guesses_counted(info, token):
         record = await resubmission.resubmit(
             context.services,
             token,
@@ -174,7 +176,7 @@ async def withdraw_my_team(
 ) -> WithdrawMyTeamPayload | None:
     context = info.context
     token = input.token or context.manage_token
-    async with guesses_counted(info, token):
+    async with token_guesses_counted(info, token):
         record = await captain_access.withdraw(
             context.services,
             token,

@@ -18,7 +18,7 @@ RateLimitKind = Literal["query", "mutation", "upload"]
 class SignInGuard(Protocol):
     """Where organisers come in."""
 
-    def require_place(self) -> None:
+    def require_allowed_network(self) -> None:
         """Raises Forbidden where organisers may not work from."""
 
     async def count_sign_in(self, account: str) -> None:
@@ -37,23 +37,23 @@ class SignInGuard(Protocol):
     async def reset_sign_in_count(self, account: str) -> None:
         """After a right guess: this client's guesses at this account do not count any more."""
 
-    async def take_back_sign_ins(self, account: str) -> None:
+    async def uncount_sign_ins(self, account: str) -> None:
         """Count the guesses of this request no longer: nothing has judged them."""
 
-    async def count_guess(self, token: str) -> None:
+    async def count_token_guess(self, token: str) -> None:
         """Count a token that was wrong, the same one once. Raises RateLimited."""
 
-    def remember(self, account: str) -> None:
+    def remember_client(self, account: str) -> None:
         """Make the client known, which has signed in to the account."""
 
-    def keep(self, token: str, expires_at: datetime) -> None:
+    def set_session_cookie(self, token: str, expires_at: datetime) -> None:
         """A browser comes with the token until then."""
 
-    def drop(self) -> None:
+    def clear_session_cookie(self) -> None:
         """A browser comes with it no longer."""
 
 
-class Admit(Protocol):
+class CheckRateLimit(Protocol):
     async def __call__(self, kind: RateLimitKind, count: int = 1) -> None:
         """Count operations of a kind before they run, all or none. Raises RateLimited."""
 
@@ -90,8 +90,8 @@ class Context:
     operation_name: str | None
     may_introspect: bool
     wants_cost: bool
-    admit: Admit
-    door: SignInGuard
+    check_rate_limit: CheckRateLimit
+    sign_in_guard: SignInGuard
     execution: ExecutionOptions = ExecutionOptions()
     printed: Mapping[str, JsonSql] = field(default_factory=dict)
 

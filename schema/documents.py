@@ -119,7 +119,7 @@ class OpenUploadPayload:
 async def open_upload(
     info: Info, input: Annotated[OpenUploadInput, argument(description="The file.")]
 ) -> OpenUploadPayload | None:
-    await info.context.admit("upload")
+    await info.context.check_rate_limit("upload")
     ticket, text = uploads.open_upload(info.context.services, input.to_announcement())
     return OpenUploadPayload(
         ticket=UploadTicket.from_ticket(ticket, text, media_type(input.content_type))

@@ -20,7 +20,7 @@ from domain.operations import Operation
 from domain.teams.readiness import BlockerCode
 from domain.teams.status import TeamStatus
 from schema.limits.complexity import Limit
-from schema.mutation_errors import GENERAL, mutations_with
+from schema.mutation_errors import GENERAL_ERRORS, mutations_answering
 
 _HEAD = """# Error codes
 
@@ -66,9 +66,9 @@ def _section_of_code(entry: ErrorDefinition) -> str:
 
 def _sources(code: ErrorCode) -> str:
     """A line with the operations that answer the code; empty for codes of no mutation."""
-    if code in GENERAL:
+    if code in GENERAL_ERRORS:
         return "- Answered by: any operation.\n"
-    names = ", ".join(f"`{name}`" for name in mutations_with(code))
+    names = ", ".join(f"`{name}`" for name in mutations_answering(code))
     return f"- Answered by: {names}.\n" if names else ""
 
 

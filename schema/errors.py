@@ -25,11 +25,11 @@ from domain.errors.exceptions import (
 from domain.errors.issues import Path, issue, message_of
 from observability.metrics import ERRORS
 from schema.argument_paths import path_of
-from schema.scalars import ScalarRefused
+from schema.scalars import InvalidScalar
 
 log = structlog.get_logger(__name__)
 
-_COERCION = re.compile(
+_VARIABLE_ERROR = re.compile(
     r"^Variable '\$(\w{1,60})' has invalid value(?: at ([\w.\[\]]{1,200}))?: (.*)$", re.DOTALL
 )
 _ARGUMENT = re.compile(r"^Argument '(\w{1,60})' has invalid value\b")
@@ -43,7 +43,7 @@ _VALUE = re.compile(
     r"^(?:Expected value of |Value |Enum |Within OneOf |\w{1,60} cannot represent )", re.DOTALL
 )
 # Where graphql-core repeats what it received, the repetition is cut off.
-_REPETITIONS = (
+_ECHOES = (
     (re.compile(r"(cannot represent (?:[\w -]{1,60}? )?value)\b.*$", re.DOTALL), r"\1."),
     (re.compile(r"[,.]? (?:but encountered|[Ff]ound:?) .*$", re.DOTALL), "."),
     (
@@ -54,7 +54,7 @@ _REPETITIONS = (
     (re.compile(r"unknown field '(?![A-Za-z_]\w{0,59}').*$", re.DOTALL), "an unknown field."),
 )
 _SUGGESTION = re.compile(r"[,.]? Did you mean .*$", re.DOTALL)
-_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+_PATH_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _UNKNOWN_KEY = re.compile(r"unknown field '.*$", re.DOTALL)
 
 
@@ -112,7 +112,7 @@ def format_error(error: GraphQLError, request_id: str, *, may_introspect: bool) 
 
 
 def _domain_error(error: GraphQLError) -> DomainError:
-    if isinstance(error.original_error or error, ScalarRefused):
+    if isinstance(error.original_error or error, InvalidScalar):
         return _scalar_error(error)
     cause = error.original_error
     while isinstance(cause, GraphQLError):
@@ -129,22 +129,22 @@ def _domain_error(error: GraphQLError) -> DomainError:
 def _scalar_error(error: GraphQLError) -> DomainError:
     """With an issue at the argument of a literal, or at the variable."""
     refused = error.original_error or error
-    code = cast("ScalarRefused", refused).code
-    match = _COERCION.match(error.message)
+    code = cast("InvalidScalar", refused).code
+    match = _VARIABLE_ERROR.match(error.message)
     if match is None:
-        path = path_of(error.nodes[0]) if error.nodes else ()
+        path = literal_path(error.nodes[0]) if error.nodes else ()
         written = ".".join(map(str, path))
     else:
-        path = (match[1], *_steps(match[2] or ""))
+        path = (match[1], *_path_steps(match[2] or ""))
         written = f"${match[1]}{match[2] or ''}"
     if not path:
         return MalformedRequest(message_of(code))
     return BadUserInput(issue(path, code), message=f"{written}: {message_of(code)}")
 
 
-def _steps(place: str) -> Iterator[str | int]:
+def _path_steps(place: str) -> Iterator[str | int]:
     """Of a place as graphql-core writes it: `.players[3].name`."""
-    for name, index in _STEP.findall(place):
+    for name, index in _PATH_STEP.findall(place):
         yield name or int(index)
 
 
@@ -152,7 +152,7 @@ def _document_error(error: GraphQLError) -> DomainError:
     message = error.message
     if message.startswith("Syntax Error"):
         return GraphqlParseFailed(_parse_message(error))
-    match = _COERCION.match(message)
+    match = _VARIABLE_ERROR.match(message)
     if match is not None:
         variable, place, reason = match.groups()
         wrong = _wrong_value((variable, *_steps(place or "")), reason)
@@ -195,6 +195,6 @@ def _parse_message(error: GraphQLError) -> str:
 
 
 def _without_values(message: str) -> str:
-    for pattern, replacement in _REPETITIONS:
+    for pattern, replacement in _ECHOES:
         message = pattern.sub(replacement, message)
     return message

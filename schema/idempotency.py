@@ -10,7 +10,7 @@ from schema.context import Info
 from schema.name_converter import NAMES
 
 
-class Repeat(StrEnum):
+class RepeatBehaviour(StrEnum):
     """A sentence for the description of a mutation: what becomes of the same request again."""
 
     KEY = (
@@ -32,41 +32,41 @@ class Repeat(StrEnum):
     )
 
 
-REPEATS: Mapping[str, Repeat] = {
-    "registerTeam": Repeat.KEY,
-    "createApiToken": Repeat.KEY,
-    "inviteOrganiser": Repeat.KEY,
-    "updateMyTeam": Repeat.VERSION,
-    "resubmitMyTeam": Repeat.VERSION,
-    "withdrawMyTeam": Repeat.VERSION,
-    "reviewDocument": Repeat.VERSION,
-    "confirmTeam": Repeat.VERSION,
-    "rejectTeam": Repeat.VERSION,
-    "requestChanges": Repeat.VERSION,
-    "reopenTeam": Repeat.VERSION,
-    "withdrawTeam": Repeat.VERSION,
-    "confirmTeams": Repeat.VERSION,
-    "rejectTeams": Repeat.VERSION,
-    "updateTeam": Repeat.VERSION,
-    "updatePlayer": Repeat.VERSION,
-    "addPlayer": Repeat.VERSION,
-    "removePlayer": Repeat.VERSION,
-    "reissueManageToken": Repeat.VERSION,
-    "updateTournament": Repeat.SAME,
-    "setOrganiserRole": Repeat.SAME,
-    "resetBreaker": Repeat.SAME,
-    "signOut": Repeat.SAME,
-    "openUpload": Repeat.UNUSED,
-    "exportTeams": Repeat.UNUSED,
-    "mergeChurches": Repeat.ONCE,
-    "disableTotp": Repeat.ONCE,
-    "eraseTeam": Repeat.ONCE,
-    "revokeSession": Repeat.ONCE,
-    "revokeApiToken": Repeat.ONCE,
-    "acceptInvitation": Repeat.ONCE,
-    "confirmTotp": Repeat.ONCE,
-    "signIn": Repeat.REFUSED,
-    "enableTotp": Repeat.REFUSED,
+REPEAT_BEHAVIOUR: Mapping[str, RepeatBehaviour] = {
+    "registerTeam": RepeatBehaviour.KEY,
+    "createApiToken": RepeatBehaviour.KEY,
+    "inviteOrganiser": RepeatBehaviour.KEY,
+    "updateMyTeam": RepeatBehaviour.VERSION,
+    "resubmitMyTeam": RepeatBehaviour.VERSION,
+    "withdrawMyTeam": RepeatBehaviour.VERSION,
+    "reviewDocument": RepeatBehaviour.VERSION,
+    "confirmTeam": RepeatBehaviour.VERSION,
+    "rejectTeam": RepeatBehaviour.VERSION,
+    "requestChanges": RepeatBehaviour.VERSION,
+    "reopenTeam": RepeatBehaviour.VERSION,
+    "withdrawTeam": RepeatBehaviour.VERSION,
+    "confirmTeams": RepeatBehaviour.VERSION,
+    "rejectTeams": RepeatBehaviour.VERSION,
+    "updateTeam": RepeatBehaviour.VERSION,
+    "updatePlayer": RepeatBehaviour.VERSION,
+    "addPlayer": RepeatBehaviour.VERSION,
+    "removePlayer": RepeatBehaviour.VERSION,
+    "reissueManageToken": RepeatBehaviour.VERSION,
+    "updateTournament": RepeatBehaviour.SAME,
+    "setOrganiserRole": RepeatBehaviour.SAME,
+    "resetBreaker": RepeatBehaviour.SAME,
+    "signOut": RepeatBehaviour.SAME,
+    "openUpload": RepeatBehaviour.UNUSED,
+    "exportTeams": RepeatBehaviour.UNUSED,
+    "mergeChurches": RepeatBehaviour.ONCE,
+    "disableTotp": RepeatBehaviour.ONCE,
+    "eraseTeam": RepeatBehaviour.ONCE,
+    "revokeSession": RepeatBehaviour.ONCE,
+    "revokeApiToken": RepeatBehaviour.ONCE,
+    "acceptInvitation": RepeatBehaviour.ONCE,
+    "confirmTotp": RepeatBehaviour.ONCE,
+    "signIn": RepeatBehaviour.REFUSED,
+    "enableTotp": RepeatBehaviour.REFUSED,
 }
 
 
@@ -90,17 +90,17 @@ is sent again.
 """
 
 
-def describe_repeats(mutation: type) -> None:
+def append_repeat_behaviour(mutation: type) -> None:
     """Say in the description of each mutation what becomes of a repeat."""
     fields: list[StrawberryField] = mutation.__strawberry_definition__.fields  # type: ignore[attr-defined]
     for field in fields:
         name = NAMES.get_graphql_name(field)
-        field.description = f"{field.description} {REPEATS[name]}"
+        field.description = f"{field.description} {REPEAT_BEHAVIOUR[name]}"
 
 
-def repeat_reference() -> str:
+def repeats_reference() -> str:
     """The page about repeats, in Markdown."""
-    rows = "\n".join(f"| `{name}` | {repeat.value} |" for name, repeat in REPEATS.items())
+    rows = "\n".join(f"| `{name}` | {repeat.value} |" for name, repeat in REPEAT_BEHAVIOUR.items())
     return f"""{_HEAD}
 | Mutation | The same request again |
 |---|---|
@@ -108,7 +108,7 @@ def repeat_reference() -> str:
 """
 
 
-def refuse_key(info: Info) -> None:
+def refuse_idempotency_key(info: Info) -> None:
     """Raises MalformedRequest where a key came that would have no effect."""
     if info.context.idempotency_key is not None:
         raise MalformedRequest(

@@ -48,8 +48,8 @@ from schema.captain import (
 from schema.context import Info
 from schema.documents import OpenUploadPayload, open_upload
 from schema.exports import ExportTeamsPayload, export_teams
-from schema.idempotency import describe_repeats
-from schema.mutation_errors import describe_errors
+from schema.idempotency import append_repeat_behaviour
+from schema.mutation_errors import append_error_codes
 from schema.operations.breakers import ResetBreakerPayload, reset_breaker
 from schema.permissions import with_role_note
 from schema.registration.inputs import RegisterTeamInput
@@ -299,5 +299,5 @@ class Mutation:
     )
 
 
-describe_repeats(Mutation)
-describe_errors(Mutation)
+append_repeat_behaviour(Mutation)
+append_error_codes(Mutation)

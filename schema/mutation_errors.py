@@ -7,7 +7,7 @@ from strawberry.types.field import StrawberryField
 from domain.errors.exceptions import ErrorCode
 from schema.name_converter import NAMES
 
-GENERAL = (
+GENERAL_ERRORS = (
     ErrorCode.BAD_USER_INPUT,
     ErrorCode.UNAUTHENTICATED,
     ErrorCode.FORBIDDEN,
@@ -83,7 +83,7 @@ MUTATION_ERRORS: Mapping[str, tuple[ErrorCode, ...]] = {
 """The further codes of each mutation; of `confirmTeams` and `rejectTeams` also those in results."""
 
 
-def describe_errors(mutation: type) -> None:
+def append_error_codes(mutation: type) -> None:
     """Name the codes of each mutation at the end of its description."""
     fields: list[StrawberryField] = mutation.__strawberry_definition__.fields  # type: ignore[attr-defined]
     for field in fields:
@@ -92,6 +92,6 @@ def describe_errors(mutation: type) -> None:
         field.description = f"{field.description} Codes: {names}."
 
 
-def mutations_with(code: ErrorCode) -> list[str]:
+def mutations_answering(code: ErrorCode) -> list[str]:
     """The names of the mutations that answer this code, in the order of the schema."""
     return [name for name, codes in MUTATION_ERRORS.items() if code in codes]

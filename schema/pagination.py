@@ -17,9 +17,9 @@ from domain.errors.issues import issue
 from domain.ids import read_id
 from persistence.pagination import Key, Page, PageRequest
 
-PAGE_SIZE_DEFAULT = 50
-PAGE_SIZE_MAX = 100
-SEARCH_LENGTH_MAX = 200
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 100
+MAX_SEARCH_LENGTH = 200
 FIRST = "How many at most: 1 to 100, 50 by default."
 AFTER = "The endCursor of the page before."
 LAST = "How many at most, counted from the end: 1 to 100. Not together with first."
@@ -44,8 +44,8 @@ class Edge(Generic[T]):
 
 
 def _edges(root: Any) -> list[Edge[T]]:
-    entries = zip(root.places, root.nodes, strict=True)
-    return [Edge(cursor=root.keys.cursor(place), node=node) for place, node in entries]
+    entries = zip(root.cursor_keys, root.nodes, strict=True)
+    return [Edge(cursor=root.codec.cursor(key), node=node) for key, node in entries]
 
 
 async def _total_count(root: Any) -> int:
@@ -58,8 +58,8 @@ class Connection(Generic[T]):
     edges: list[Edge[T]] = field(resolver=_edges, description="The entries with their cursors.")
     nodes: list[T] = field(description="The entries alone.")
     page_info: PageInfo = field(description="Where the page stands.")
-    keys: Private[Any]
-    places: Private[Sequence[Key]]
+    codec: Private[Any]
+    cursor_keys: Private[Sequence[Key]]
     count: Private[Callable[[], Awaitable[int]]]
     total_count: int = field(
         resolver=_total_count,
@@ -70,7 +70,7 @@ class Connection(Generic[T]):
     def from_page(
         cls,
         page: Page[R],
-        keys: "Keys",
+        codec: "CursorCodec",
         make: Callable[[R], T],
         *,
         count: Callable[[], Awaitable[int]],
@@ -80,16 +80,16 @@ class Connection(Generic[T]):
             page_info=PageInfo(
                 has_next_page=page.has_next,
                 has_previous_page=page.has_previous,
-                start_cursor=keys.cursor(page.keys[0]) if page.keys else None,
-                end_cursor=keys.cursor(page.keys[-1]) if page.keys else None,
+                start_cursor=codec.cursor(page.keys[0]) if page.keys else None,
+                end_cursor=codec.cursor(page.keys[-1]) if page.keys else None,
             ),
-            keys=keys,
-            places=page.keys,
+            codec=codec,
+            cursor_keys=page.keys,
             count=count,
         )
 
 
-class Keys:
+class CursorCodec:
     """How the entries of one list are told apart: a name of the list, and the types of a key."""
 
     def __init__(self, name: str, *types: type) -> None:
@@ -100,7 +100,7 @@ class Keys:
         written = [one.hex if isinstance(one, UUID) else one for one in key]
         return base64.urlsafe_b64encode(orjson.dumps([self._name, *written])).decode()
 
-    def part(
+    def page_args(
         self,
         *,
         first: int | None,
@@ -115,13 +115,13 @@ class Keys:
                 issue(("last",), IssueCode.CHOOSE_ONE, names), message="Give either first or last."
             )
         return PageRequest(
-            size=_size("first", first) if last is None else _size("last", last),
-            after=self._key("after", after),
-            before=self._key("before", before),
+            size=_page_size("first", first) if last is None else _page_size("last", last),
+            after=self._decode("after", after),
+            before=self._decode("before", before),
             is_backward=last is not None,
         )
 
-    def _key(self, argument: str, cursor: str | None) -> Key | None:
+    def _decode(self, argument: str, cursor: str | None) -> Key | None:
         if cursor is None:
             return None
         try:
@@ -130,7 +130,8 @@ class Keys:
             )
             if name == self._name:
                 return tuple(
-                    _read(value, kind) for value, kind in zip(values, self._types, strict=True)
+                    _decode_value(value, kind)
+                    for value, kind in zip(values, self._types, strict=True)
                 )
         except (binascii.Error, ValueError, TypeError, AttributeError):
             pass
@@ -140,28 +141,28 @@ class Keys:
         )
 
 
-def search_text(text: str | None, *path: str) -> str | None:
+def checked_search(text: str | None, *path: str) -> str | None:
     """Raises BadUserInput, at the argument's path, for what is longer than anything there is."""
-    if text is not None and len(text) > SEARCH_LENGTH_MAX:
+    if text is not None and len(text) > MAX_SEARCH_LENGTH:
         raise BadUserInput(
             issue(path, IssueCode.NAME_TOO_LONG, {"max": SEARCH_LENGTH_MAX}),
-            message=f"{path[-1]} has at most {SEARCH_LENGTH_MAX} characters.",
+            message=f"{path[-1]} has at most {MAX_SEARCH_LENGTH} characters.",
         )
     return text
 
 
-def _size(name: str, size: int | None) -> int:
+def _page_size(name: str, size: int | None) -> int:
     if size is None:
-        return PAGE_SIZE_DEFAULT
-    if not 1 <= size <= PAGE_SIZE_MAX:
+        return DEFAULT_PAGE_SIZE
+    if not 1 <= size <= MAX_PAGE_SIZE:
         raise BadUserInput(
             issue((name,), IssueCode.NUMBER_OUT_OF_RANGE, {"min": 1, "max": PAGE_SIZE_MAX}),
-            message=f"{name} must be between 1 and {PAGE_SIZE_MAX}.",
+            message=f"{name} must be between 1 and {MAX_PAGE_SIZE}.",
         )
     return size
 
 
-def _read(value: Any, kind: type) -> Any:
+def _decode_value(value: Any, kind: type) -> Any:
     """Raises ValueError, TypeError."""
     if kind is UUID and (found := read_id(value)) is not None:
         return found

@@ -22,7 +22,7 @@ def require_caller(info: Info, role: Role) -> Caller:
 
 
 @asynccontextmanager
-async def guesses_counted(info: Info, token: str | None) -> AsyncGenerator[None]:
+async def token_guesses_counted(info: Info, token: str | None) -> AsyncGenerator[None]:
     """Count the token if it turns out to be unknown inside; one that has ended is no guess.
 
     Raises RateLimited.
@@ -33,23 +33,23 @@ async def guesses_counted(info: Info, token: str | None) -> AsyncGenerator[None]
         raise
     except Unauthenticated:
         if token:
-            await info.context.door.count_guess(token)
+            await info.context.sign_in_guard.count_token_guess(token)
         raise
 
 
 @asynccontextmanager
-async def sign_ins_judged(info: Info, account: str) -> AsyncGenerator[None]:
+async def sign_in_attempts_counted(info: Info, account: str) -> AsyncGenerator[None]:
     """Settle the guesses counted for the account by the outcome of the code inside.
 
     A refusal of the secret leaves them counted, success forgives them with those before, and any
     other error, such as a database that is away, takes back only those of this request.
     """
-    door = info.context.door
+    sign_in_guard = info.context.sign_in_guard
     try:
         yield
     except (SignInFailed, Forbidden, RateLimited):
         raise
     except BaseException:
-        await door.take_back_sign_ins(account)
+        await sign_in_guard.uncount_sign_ins(account)
         raise
-    await door.reset_sign_in_count(account)
+    await sign_in_guard.reset_sign_in_count(account)

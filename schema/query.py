@@ -23,7 +23,7 @@ from schema.node_lookup import node
 from schema.operations.audit import AuditEvent, audit_log
 from schema.operations.deliveries import Delivery, deliveries
 from schema.operations.health import Health
-from schema.pagination import AFTER, FIRST, Connection, Keys, search_text
+from schema.pagination import AFTER, FIRST, Connection, CursorCodec, checked_search
 from schema.permissions import with_role_note
 from schema.registration.inputs import RegisterTeamInput
 from schema.registration.rules import RegistrationRules
@@ -32,7 +32,7 @@ from schema.teams.queries import TeamStats, player, team, team_stats, teams
 from schema.teams.types import Church, Player, Team
 from schema.tournaments.types import Tournament
 
-_CHURCHES = Keys("church", str, UUID)
+_CHURCH_CURSORS = CursorCodec("church", str, UUID)
 
 
 async def health(info: Info) -> Health:
@@ -59,15 +59,15 @@ async def churches(
     after: Annotated[str | None, argument(description=AFTER)] = None,
 ) -> Connection[Church]:
     services = info.context.services
-    search = search_text(search, "search")
-    part = _CHURCHES.part(first=first, after=after)
+    search = checked_search(search, "search")
+    part = _CHURCH_CURSORS.page_args(first=first, after=after)
     count = partial(queries.church_count, services, search=search)
     text = printed(info)
     if text is not None:
         texts = await queries.church_json_page(services, search=search, part=part, text=text)
-        return Connection.from_page(texts, _CHURCHES, shown, count=count)
+        return Connection.from_page(texts, _CHURCH_CURSORS, shown, count=count)
     page = await queries.church_page(services, search=search, part=part)
-    return Connection.from_page(page, _CHURCHES, Church.from_record, count=count)
+    return Connection.from_page(page, _CHURCH_CURSORS, Church.from_record, count=count)
 
 
 async def validate_team(

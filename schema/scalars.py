@@ -22,36 +22,36 @@ PlayerRoleInput = NewType("PlayerRoleInput", object)
 IssuePath = NewType("IssuePath", object)
 JSON = NewType("JSON", object)
 
-_LEAVES = frozenset(
+LENIENT_SCALARS = frozenset(
     one.__name__ for one in (PhoneNumber, EmailAddress, JerseyNumber, DateText, PlayerRoleInput)
 )
 
 
-def _literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
-    return _leaf(value_from_ast_untyped(node, variables))
+def parse_lenient_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
+    return empty_containers(value_from_ast_untyped(node, variables))
 
 
-def is_lenient(kind: object) -> bool:
+def is_lenient_scalar(kind: object) -> bool:
     """Whether a type of the schema is a scalar that takes any JSON value for a leaf of the form."""
-    return getattr(kind, "name", None) in _LEAVES
+    return getattr(kind, "name", None) in LENIENT_SCALARS
 
 
-def _leaf(value: Any) -> Any:
+def empty_containers(value: Any) -> Any:
     """What a list or an object holds is dropped, however deep it is: no leaf is one."""
     return type(value)() if type(value) in {list, dict} else value
 
 
-def _lenient(name: str, description: str, specified_by_url: str | None = None) -> Any:
+def lenient_scalar(name: str, description: str, specified_by_url: str | None = None) -> Any:
     return strawberry.scalar(
         name=name,
         description=description,
         specified_by_url=specified_by_url,
-        parse_value=_leaf,
-        parse_literal=_literal,
+        parse_value=empty_containers,
+        parse_literal=parse_lenient_literal,
     )
 
 
-class ScalarRefused(GraphQLError):
+class InvalidScalar(GraphQLError):
     """A value that is none of its scalar, in a variable or, at its node, in a document."""
 
     def __init__(self, code: IssueCode, node: ValueNode | None = None) -> None:
@@ -59,14 +59,14 @@ class ScalarRefused(GraphQLError):
         self.code = code
 
 
-def _exact(read: Callable[[object], Any], code: IssueCode) -> dict[str, Any]:
+def strict_parsers(read: Callable[[object], Any], code: IssueCode) -> dict[str, Any]:
     """The parsers of a scalar whose text `read` takes, or refuses with ValueError."""
 
     def parse(value: object, node: ValueNode | None = None) -> Any:
         try:
             return read(value)
         except ValueError:
-            raise ScalarRefused(code, node) from None
+            raise InvalidScalar(code, node) from None
 
     def parse_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> Any:
         return parse(node.value if isinstance(node, StringValueNode) else None, node)
@@ -75,41 +75,43 @@ def _exact(read: Callable[[object], Any], code: IssueCode) -> dict[str, Any]:
 
 
 SCALARS: dict[object, Any] = {
-    PhoneNumber: _lenient(
+    PhoneNumber: lenient_scalar(
         "PhoneNumber",
         "A phone number, written any way people write it; Indian unless it starts with +. Any JSON"
         " value is taken; what is no valid number becomes the issue PHONE_INVALID.",
     ),
-    EmailAddress: _lenient(
+    EmailAddress: lenient_scalar(
         "EmailAddress",
         "An e-mail address of at most 254 characters, stored in lower case. Any JSON value is"
         " taken; what is no address becomes the issue EMAIL_INVALID.",
         "https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address",
     ),
-    JerseyNumber: _lenient(
+    JerseyNumber: lenient_scalar(
         "JerseyNumber",
         "A whole number from 0 to 999. Any JSON value is taken; another one becomes the issue"
         " JERSEY_INVALID.",
     ),
-    DateText: _lenient(
+    DateText: lenient_scalar(
         "DateText",
         "A calendar date as YYYY-MM-DD. Any JSON value is taken; what is no date becomes the issue"
         " DATE_INVALID.",
         "https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
     ),
-    PlayerRoleInput: _lenient(
+    PlayerRoleInput: lenient_scalar(
         "PlayerRoleInput",
         "The name of a PlayerRole, as text. Any JSON value is taken; another one becomes the issue"
         " ROLE_UNKNOWN.",
     ),
-    IssuePath: _lenient("IssuePath", "One step of a path: a field's name or a list index from 0."),
-    JSON: _lenient("JSON", "Any JSON value.", "https://www.rfc-editor.org/rfc/rfc8259"),
+    IssuePath: lenient_scalar(
+        "IssuePath", "One step of a path: a field's name or a list index from 0."
+    ),
+    JSON: lenient_scalar("JSON", "Any JSON value.", "https://www.rfc-editor.org/rfc/rfc8259"),
     date: strawberry.scalar(
         name="Date",
         description="A calendar date as YYYY-MM-DD.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
         serialize=date.isoformat,
-        **_exact(read_day, IssueCode.DATE_INVALID),
+        **strict_parsers(read_day, IssueCode.DATE_INVALID),
     ),
     datetime: strawberry.scalar(
         name="DateTime",
@@ -118,6 +120,6 @@ SCALARS: dict[object, Any] = {
         " years 1900 to 2200. Digits after microseconds are dropped.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=utc_text,
-        **_exact(read_moment, IssueCode.DATE_TIME_INVALID),
+        **strict_parsers(read_moment, IssueCode.DATE_TIME_INVALID),
     ),
 }

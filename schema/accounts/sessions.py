@@ -11,9 +11,9 @@ from persistence.records import OrganiserRecord, SessionRecord
 from resolvers.accounts import sessions as accounts
 from schema.context import Info
 from schema.enums import Role
-from schema.idempotency import refuse_key
+from schema.idempotency import refuse_idempotency_key
 from schema.node import Node, parse_id
-from schema.permissions import require_caller, sign_ins_judged
+from schema.permissions import require_caller, sign_in_attempts_counted
 from schema.scalars import EmailAddress
 
 
@@ -119,20 +119,20 @@ async def sessions(info: Info, organiser_id: OrganiserId = None) -> list[Session
 async def sign_in(
     info: Info, input: Annotated[SignInInput, argument(description="Who signs in.")]
 ) -> SignInPayload | None:
-    refuse_key(info)
+    refuse_idempotency_key(info)
     context, account = info.context, accounts.account_key(input.email)
-    await context.door.count_sign_in(account)
-    async with sign_ins_judged(info, account):
+    await context.sign_in_guard.count_sign_in(account)
+    async with sign_in_attempts_counted(info, account):
         signed_in = await accounts.sign_in(
             context.services,
             email=input.email,
             password=input.password,
             code=input.code,
-            count_code=partial(context.door.count_code, account),
+            count_code=partial(context.sign_in_guard.count_code, account),
         )
     expires_at = signed_in.session.expires_at
-    context.door.remember(account)
-    context.door.keep(signed_in.token, expires_at)
+    context.sign_in_guard.remember_client(account)
+    context.sign_in_guard.set_session_cookie(signed_in.token, expires_at)
     return SignInPayload(
         token=signed_in.token,
         expires_at=expires_at,
@@ -147,7 +147,7 @@ async def sign_out(
     organiser = await accounts.sign_out(
         context.services, context.caller, everywhere=input.everywhere
     )
-    context.door.drop()
+    context.sign_in_guard.clear_session_cookie()
     return SignOutPayload(organiser=Organiser.from_record(organiser) if organiser else None)
 
 

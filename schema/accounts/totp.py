@@ -9,8 +9,8 @@ from resolvers.accounts import sessions as accounts
 from resolvers.accounts import totp
 from schema.accounts.sessions import Organiser
 from schema.context import Info
-from schema.idempotency import refuse_key
-from schema.permissions import sign_ins_judged
+from schema.idempotency import refuse_idempotency_key
+from schema.permissions import sign_in_attempts_counted
 
 
 @strawberry.input(description="How the second factor is to be.")
@@ -51,10 +51,10 @@ class DisableTotpPayload:
 async def enable_totp(
     info: Info, input: Annotated[EnableTotpInput, argument(description="The password.")]
 ) -> EnableTotpPayload | None:
-    refuse_key(info)
+    refuse_idempotency_key(info)
     context = info.context
     account = await _count_attempt(info, is_code=False)
-    async with sign_ins_judged(info, account):
+    async with sign_in_attempts_counted(info, account):
         uri = await totp.propose(context.services, context.caller, input.password)
     return EnableTotpPayload(provisioning_uri=uri)
 
@@ -64,7 +64,7 @@ async def confirm_totp(
 ) -> ConfirmTotpPayload | None:
     context = info.context
     account = await _count_attempt(info, is_code=True)
-    async with sign_ins_judged(info, account):
+    async with sign_in_attempts_counted(info, account):
         enrolment = await totp.confirm(context.services, context.caller, input.code)
     return ConfirmTotpPayload(
         organiser=Organiser.from_record(enrolment.organiser),
@@ -77,7 +77,7 @@ async def disable_totp(
 ) -> DisableTotpPayload | None:
     context = info.context
     account = await _count_attempt(info, is_code=True)
-    async with sign_ins_judged(info, account):
+    async with sign_in_attempts_counted(info, account):
         organiser = await totp.disable(context.services, context.caller, input.code)
     return DisableTotpPayload(organiser=Organiser.from_record(organiser))
 
@@ -87,7 +87,7 @@ async def _count_attempt(info: Info, *, is_code: bool) -> str:
     context = info.context
     organiser = await accounts.current_organiser(context.services, context.caller)
     account = accounts.account_key(organiser.email)
-    await context.door.count_sign_in(account)
+    await context.sign_in_guard.count_sign_in(account)
     if is_code:
-        await context.door.count_code(account)
+        await context.sign_in_guard.count_code(account)
     return account

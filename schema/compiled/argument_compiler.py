@@ -36,7 +36,7 @@ from strawberry.types.arguments import convert_arguments
 
 from schema.compiled.codegen import DEFINITION, Source, Uncompilable, leaf_check, null_guard
 from schema.compiled.selection_compiler import ResolverCall
-from schema.text_rules import mapping
+from schema.limits.text_rules import apply_extensions
 
 Variables = Mapping[str, Any]
 # Literals without anything inside that a resolver could change.
@@ -63,7 +63,7 @@ def reader(
         read = _Reading(executor, converter).reader(sites)
     except Uncompilable:
         read = _slow_reader(executor, sites, converter)
-    return mapping(read, [site.field for site in sites])
+    return apply_extensions(read, [site.field for site in sites])
 
 
 def _slow_reader(

@@ -18,8 +18,13 @@ from domain.errors.exceptions import DomainError
 from observability.metrics import EXECUTIONS
 from schema.compiled.plan_cache import BoundOperation, Plans
 from schema.context import Context
-from schema.limits.query_limits import cost_of, documents, parsed, require_within_budget
-from schema.registration.omissions import Omissions
+from schema.limits.query_limits import (
+    document_cache,
+    operation_cost,
+    parse_document,
+    require_within_budget,
+)
+from schema.registration.omitted_fields import OmittedFieldFiller
 
 _INTERPRETED = EXECUTIONS.labels("interpreted")
 
@@ -28,7 +33,7 @@ class PlannedSchema(Schema):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.plans = Plans(self)
-        self.omissions = Omissions(self._schema)
+        self.omitted_fields = OmittedFieldFiller(self._schema)
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
@@ -43,15 +48,15 @@ class CompiledSchema(SchemaExtension):
         execution = self.execution_context
         context: Context = execution.context
         schema, text = execution.schema, execution.query or ""
-        documents.accept(text)
+        document_cache.mark_executed(text)
         prepared = None
         if isinstance(schema, PlannedSchema):
-            node = get_operation_ast(parsed(text), context.operation_name)
+            node = get_operation_ast(parse_document(text), context.operation_name)
             if node is not None:
-                variables = schema.omissions.filled(node, execution.variables or {})
+                variables = schema.omitted_fields.fill(node, execution.variables or {})
                 execution.variables = dict(variables)
             if context.execution.compiled:
-                operation = schema.plans.learn(text, context.operation_name, parsed(text))
+                operation = schema.plans.learn(text, context.operation_name, parse_document(text))
                 if operation is not None:
                     prepared = schema.plans.prepared(operation, execution.variables or {})
         if prepared is None:
@@ -88,7 +93,7 @@ async def execute(schema: PlannedSchema, asked: OperationRequest, context: Conte
     charge = prepared.charge
     if charge is not None:
         try:
-            await context.admit(charge.kind, charge.count)
+            await context.check_rate_limit(charge.kind, charge.count)
         except DomainError as error:
             return ExecutionResult(None, [GraphQLError(error.message, original_error=error)])
     return await prepared.execute(context)
@@ -103,9 +108,9 @@ async def _prepared(
         return None
     try:
         core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions
-        cost = await cost_of(core, asked.text, operation.node, asked.variables, context)
+        cost = await operation_cost(core, asked.text, operation.node, asked.variables, context)
         require_within_budget(cost, context.caller)
     except DomainError:
         return None
-    variables = schema.omissions.filled(operation.node, asked.variables)
+    variables = schema.omitted_fields.fill(operation.node, asked.variables)
     return schema.plans.prepared(operation, variables)

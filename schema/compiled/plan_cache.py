@@ -38,7 +38,7 @@ from schema.compiled.codegen import Uncompilable
 from schema.compiled.selection_compiler import ExecutionState, Root, compiled
 from schema.compiled.sql_json import printed_by
 from schema.limits.document_cache import operation_cache
-from schema.limits.rate_limit import Charge, charge_of
+from schema.limits.rate_limit import Charge, operation_charge
 
 # Of one document. Longer ones are not kept.
 CHARACTERS_MAX = 10_000
@@ -87,7 +87,7 @@ class Plans:
         if known is not None or node is None or len(text) > CHARACTERS_MAX:
             return known
         kind = Kind(node.operation.value)
-        charge = charge_of(document, node)
+        charge = operation_charge(document, node)
         found = Operation(text, document, name, node, kind, charge, _conditions(node))
         self.operations[text, name] = found
         return found

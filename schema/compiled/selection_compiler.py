@@ -31,7 +31,7 @@ from strawberry import Info
 from strawberry.types.field import StrawberryField
 
 from schema.compiled.codegen import DEFINITION, Source, Uncompilable, leaf_check, null_guard
-from schema.text_rules import wraps_resolver
+from schema.limits.text_rules import wraps_resolver
 
 FIELDS_MAX = 1_000
 

@@ -30,18 +30,18 @@ from graphql import (
     is_introspection_type,
 )
 
-from schema.pagination import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from schema.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
-PAGING = ("first", "last")
+PAGE_SIZE_ARGUMENTS = ("first", "last")
 # Squads of a season that allows no larger ones.
-SQUAD_USUAL = 15
+DEFAULT_SQUAD_SIZE = 15
 # The name of the largest squad among sizes of pages, which no variable can have.
-SQUAD = "players[]"
+SQUAD_SIZE_KEY = "players[]"
 # What a squad's size tells the length of.
-OF_SQUADS = ("players", "blockers")
+SQUAD_LISTS = ("players", "blockers")
 # The most entries of lists that have no pages, by the names of their fields.
 LIST_SIZES = {
-    "players": SQUAD_USUAL,
+    "players": DEFAULT_SQUAD_SIZE,
     "documents": 3,
     "issues": 200,
     "history": 100,
@@ -55,15 +55,15 @@ LIST_SIZES = {
     "apiTokens": 100,
     "registeredByDay": 100,
 }
-OTHER_LIST_SIZE = 10
+DEFAULT_LIST_SIZE = 10
 # Lists of a page, which the field with `first` or `last` multiplies.
-PAGED = frozenset(("edges", "nodes"))
+CONNECTION_LISTS = frozenset(("edges", "nodes"))
 # The work of fields that read or check much, in the place of 1.
 FIELD_COSTS = {"validateTeam": 250, "health": 50}
 # What everybody may ask of `__type`.
-PUBLIC_OF_TYPES = ("name", "__typename")
+PUBLIC_TYPE_FIELDS = ("name", "__typename")
 # Fragments within fragments multiply; from here on it makes no difference.
-COUNTED_MAX = 1_000_000_000
+MAX_COUNT = 1_000_000_000
 
 
 class Limit(StrEnum):
@@ -88,7 +88,7 @@ PageSizes = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class PendingSelection:
     """A selection set below `depth` fields, that is answered up to `times` times."""
 
     selection_set: SelectionSetNode
@@ -106,30 +106,30 @@ class Complexity:
     """
 
     counts: Counter[Limit] = field(default_factory=Counter)
-    shows_schema: bool = False
+    has_introspection: bool = False
     literals: int = 0
     uses: Counter[str] = field(default_factory=Counter)
 
     def add(self, limit: Limit, number: int) -> None:
-        self.counts[limit] = min(self.counts[limit] + number, COUNTED_MAX)
+        self.counts[limit] = min(self.counts[limit] + number, MAX_COUNT)
 
     def reach(self, depth: int) -> None:
         self.counts[Limit.DEPTH] = max(self.counts[Limit.DEPTH], depth)
 
-    def spread(self, fragment: "Complexity", place: Place) -> None:
+    def spread(self, fragment: "Complexity", place: PendingSelection) -> None:
         self.reach(place.depth + fragment.counts[Limit.DEPTH])
         self.add(Limit.COST, place.times * fragment.counts[Limit.COST])
         self.add(Limit.ALIASES, fragment.counts[Limit.ALIASES])
         self.add(Limit.DIRECTIVES, fragment.counts[Limit.DIRECTIVES])
         if place.depth == 0:
             self.add(Limit.ROOT_FIELDS, fragment.counts[Limit.ROOT_FIELDS])
-        self.shows_schema = self.shows_schema or fragment.shows_schema
-        self.literals = min(self.literals + fragment.literals, COUNTED_MAX)
+        self.has_introspection = self.has_introspection or fragment.has_introspection
+        self.literals = min(self.literals + fragment.literals, MAX_COUNT)
         for name, uses in fragment.uses.items():
             self.use(name, uses)
 
     def use(self, variable: str, times: int = 1) -> None:
-        self.uses[variable] = min(self.uses[variable] + times, COUNTED_MAX)
+        self.uses[variable] = min(self.uses[variable] + times, MAX_COUNT)
 
     def take(self, value: ValueNode) -> None:
         """Count a value of an argument with all that is in it."""
@@ -139,8 +139,8 @@ class Complexity:
             if isinstance(node, VariableNode):
                 self.use(node.name.value)
                 continue
-            self.literals = min(self.literals + 1, COUNTED_MAX)
-            pending += inner_values(node)
+            self.literals = min(self.literals + 1, MAX_COUNT)
+            pending += child_values(node)
 
 
 class ComplexityVisitor:
@@ -151,7 +151,7 @@ class ComplexityVisitor:
     ) -> None:
         self._schema = schema
         self._page_sizes = dict(page_sizes)
-        self._list_sizes = _list_sizes(self._page_sizes.get(SQUAD, SQUAD_USUAL))
+        self._list_sizes = _list_sizes(self._page_sizes.get(SQUAD_SIZE_KEY, DEFAULT_SQUAD_SIZE))
         self._definitions = document.definitions
         self._fragments = {
             node.name.value: node
@@ -193,7 +193,7 @@ class ComplexityVisitor:
     ) -> Complexity:
         totals = Complexity()
         # Only fragments recurse: selections may be nested more deeply than Python calls.
-        pending = [Place(selection_set=selection_set, parent=parent)]
+        pending = [PendingSelection(selection_set=selection_set, parent=parent)]
         while pending:
             place = pending.pop()
             for selection in place.selection_set.selections:
@@ -206,12 +206,14 @@ class ComplexityVisitor:
                     pending.extend(self._field(selection, place, totals))
         return totals
 
-    def _inlined(self, node: InlineFragmentNode, place: Place) -> Place:
+    def _inlined(self, node: InlineFragmentNode, place: PendingSelection) -> PendingSelection:
         condition = node.type_condition
         parent = self._schema.get_type(condition.name.value) if condition else place.parent
         return replace(place, selection_set=node.selection_set, parent=parent)
 
-    def _field(self, node: FieldNode, place: Place, totals: Complexity) -> Iterator[Place]:
+    def _field(
+        self, node: FieldNode, place: PendingSelection, totals: Complexity
+    ) -> Iterator[PendingSelection]:
         """The place below it, if there is one."""
         name = node.name.value
         in_schema = place.parent is not None and is_introspection_type(place.parent)
@@ -222,15 +224,15 @@ class ComplexityVisitor:
             totals.take(argument.value)
         totals.add(Limit.ALIASES, int(node.alias is not None))
         totals.add(Limit.ROOT_FIELDS, int(place.depth == 0))
-        if name == "__schema" or (in_schema and name not in PUBLIC_OF_TYPES):
-            totals.shows_schema = True
+        if name == "__schema" or (in_schema and name not in PUBLIC_TYPE_FIELDS):
+            totals.has_introspection = True
         if node.selection_set:
             found = self._definition(place.parent, name)
-            yield Place(
+            yield PendingSelection(
                 selection_set=node.selection_set,
                 parent=get_named_type(found.type) if found else None,
                 depth=depth,
-                times=min(place.times * self._entries(node, found, in_schema), COUNTED_MAX),
+                times=min(place.times * self._entries(node, found, in_schema), MAX_COUNT),
             )
 
     def _definition(self, parent: GraphQLNamedType | None, name: str) -> GraphQLField | None:
@@ -239,35 +241,37 @@ class ComplexityVisitor:
     def _entries(self, node: FieldNode, found: GraphQLField | None, in_schema: bool) -> int:
         """How many entries the field may have; 1 for what is no list."""
         name = node.name.value
-        if found is None or found.args.keys().isdisjoint(PAGING):
+        if found is None or found.args.keys().isdisjoint(PAGE_SIZE_ARGUMENTS):
             is_other = (
                 found is not None
                 and isinstance(get_nullable_type(found.type), GraphQLList)
-                and name not in PAGED
+                and name not in CONNECTION_LISTS
                 and not in_schema
             )
-            return self._list_sizes.get(name, OTHER_LIST_SIZE if is_other else 1)
+            return self._list_sizes.get(name, DEFAULT_LIST_SIZE if is_other else 1)
         arguments = node.arguments or ()
-        sizes = [self._size(one.value) for one in arguments if one.name.value in PAGING]
-        return max(sizes, default=PAGE_SIZE_DEFAULT)
+        sizes = [
+            self._size(one.value) for one in arguments if one.name.value in PAGE_SIZE_ARGUMENTS
+        ]
+        return max(sizes, default=DEFAULT_PAGE_SIZE)
 
     def _size(self, value: ValueNode) -> int:
         if isinstance(value, VariableNode):
-            return self._page_sizes.get(value.name.value, PAGE_SIZE_DEFAULT)
+            return self._page_sizes.get(value.name.value, DEFAULT_PAGE_SIZE)
         return _literal_size(value)
 
 
 def _list_sizes(squad: int) -> Mapping[str, int]:
     """Entries of lists for squads of this size, at least 15."""
-    further = max(0, squad - SQUAD_USUAL)
+    further = max(0, squad - DEFAULT_SQUAD_SIZE)
     own = {
-        "players": SQUAD_USUAL + further,
+        "players": DEFAULT_SQUAD_SIZE + further,
         "blockers": LIST_SIZES["blockers"] + further * LIST_SIZES["documents"],
     }
     return LIST_SIZES | own if further else LIST_SIZES
 
 
-def page_sizes_of(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> PageSizes:
+def page_sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> PageSizes:
     """What the operation's variables would be as sizes of pages, where they are numbers."""
     sizes = []
     for definition in operation.variable_definitions or ():
@@ -281,14 +285,14 @@ def page_sizes_of(operation: OperationDefinitionNode, variables: Mapping[str, An
 
 def _literal_size(value: ValueNode) -> int:
     # Python refuses to read thousands of digits.
-    return _clamped(int(value.value[:9])) if isinstance(value, IntValueNode) else PAGE_SIZE_DEFAULT
+    return _clamped(int(value.value[:9])) if isinstance(value, IntValueNode) else DEFAULT_PAGE_SIZE
 
 
 def _clamped(size: float) -> int:
-    return int(max(1, min(size, PAGE_SIZE_MAX)))
+    return int(max(1, min(size, MAX_PAGE_SIZE)))
 
 
-def inner_values(node: ValueNode) -> list[ValueNode]:
+def child_values(node: ValueNode) -> list[ValueNode]:
     """The values right inside a list or an object of a document."""
     if isinstance(node, ListValueNode):
         return list(node.values)
@@ -297,7 +301,7 @@ def inner_values(node: ValueNode) -> list[ValueNode]:
     return []
 
 
-def values_of(
+def count_argument_values(
     totals: Complexity,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
@@ -313,7 +317,7 @@ def values_of(
     for name in variables.keys() | defaults.keys():
         size = defaults.get(name, 0)
         if name in variables:
-            size = 1 + values_in(variables[name], stop_above=stop_above)
+            size = 1 + count_nested_values(variables[name], stop_above=stop_above)
         count += size * max(totals.uses[name], 1)
     return min(count, stop_above + 1)
 
@@ -329,7 +333,7 @@ def _defaults(operation: OperationDefinitionNode) -> dict[str, int]:
     return sizes
 
 
-def values_in(value: object, *, stop_above: int) -> int:
+def count_nested_values(value: object, *, stop_above: int) -> int:
     """Count the values inside a JSON value, at any depth; no further than one above."""
     pending = [value]
     count = 0

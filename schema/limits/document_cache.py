@@ -24,19 +24,19 @@ from resilience.byte_bounded_cache import ByteBoundedCache
 from schema.limits.complexity import Complexity, PageSizes
 
 # The largest document there can be takes 1.5 MB.
-ACCEPTED_MAX_BYTES = 12 << 20
-ARRIVING_MAX_BYTES = 3 << 20
-OPERATIONS_MAX_BYTES = 16 << 20
-REFUSED_MAX_BYTES, REFUSAL_MAX_BYTES = 256 << 10, 4 << 10
+MAX_EXECUTED_BYTES = 12 << 20
+MAX_PENDING_BYTES = 3 << 20
+MAX_OPERATIONS_BYTES = 16 << 20
+MAX_SYNTAX_ERRORS_BYTES, MAX_SYNTAX_ERROR_BYTES = 256 << 10, 4 << 10
 # As measured, rounded up: nodes and their tokens, for each token; what an operation asks for.
 TOKEN_BYTES = 700
-TOTALS_BYTES = 1_000
+COMPLEXITY_BYTES = 1_000
 # A document of a plan for each character; the plan, and each of its fields.
 CHARACTER_BYTES = 250
 PLAN_BYTES = 10_000
 FIELD_BYTES = 1_200
 # Of one document: sizes of pages that differ, each with all operations counted anew.
-TOTALS_KEPT = 4
+MAX_PAGE_SIZE_VARIANTS = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +56,7 @@ class ParsedDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CachedSyntaxError:
     """A syntax error without its document. `position` counts characters."""
 
     description: str
@@ -69,52 +69,52 @@ class Refusal:
 class DocumentCache:
     def __init__(
         self,
-        accepted_max_bytes: int = ACCEPTED_MAX_BYTES,
-        arriving_max_bytes: int = ARRIVING_MAX_BYTES,
+        max_executed_bytes: int = MAX_EXECUTED_BYTES,
+        max_pending_bytes: int = MAX_PENDING_BYTES,
     ) -> None:
-        self._accepted: ByteBoundedCache[str, ParsedDocument] = ByteBoundedCache(
-            accepted_max_bytes, _size
+        self._executed: ByteBoundedCache[str, ParsedDocument] = ByteBoundedCache(
+            max_executed_bytes, _document_bytes
         )
-        self._arriving: ByteBoundedCache[str, ParsedDocument] = ByteBoundedCache(
-            arriving_max_bytes, _size
+        self._pending: ByteBoundedCache[str, ParsedDocument] = ByteBoundedCache(
+            max_pending_bytes, _document_bytes
         )
-        self._refused: ByteBoundedCache[bytes, Refusal] = ByteBoundedCache(
-            REFUSED_MAX_BYTES, _refusal_bytes, max_entry_bytes=REFUSAL_MAX_BYTES
+        self._syntax_errors: ByteBoundedCache[bytes, CachedSyntaxError] = ByteBoundedCache(
+            MAX_SYNTAX_ERRORS_BYTES, _syntax_error_bytes, max_entry_bytes=MAX_SYNTAX_ERROR_BYTES
         )
 
     @property
     def bytes(self) -> int:
-        return self._accepted.bytes + self._arriving.bytes + self._refused.bytes
+        return self._executed.bytes + self._pending.bytes + self._syntax_errors.bytes
 
     def find(self, text: str) -> ParsedDocument | None:
-        return self._accepted.get(text) or self._arriving.get(text)
+        return self._executed.get(text) or self._pending.get(text)
 
     def parse(self, text: str, *, max_tokens: int) -> ParsedDocument:
         """The document, which is not known yet. Raises GraphQLError."""
         digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
-        refusal = self._refused.get(digest)
+        refusal = self._syntax_errors.get(digest)
         if refusal is not None:
             raise refusal.error(text)
         try:
             node = parse(text, max_tokens=max_tokens)
         except GraphQLSyntaxError as error:
-            self._refused[digest] = _refusal(error)
+            self._syntax_errors[digest] = _cached_syntax_error(error)
             raise
         document = ParsedDocument(node, _release_tokens(node))
-        self._arriving[text] = document
+        self._pending[text] = document
         return document
 
-    def accept(self, text: str) -> None:
+    def mark_executed(self, text: str) -> None:
         """The document is executed: keep it."""
-        document = self._arriving.get(text)
+        document = self._pending.get(text)
         if document is not None:
-            self._arriving.discard(text)
-            self._accepted[text] = document
+            self._pending.discard(text)
+            self._executed[text] = document
 
     def clear(self) -> None:
-        self._accepted.clear()
-        self._arriving.clear()
-        self._refused.clear()
+        self._executed.clear()
+        self._pending.clear()
+        self._syntax_errors.clear()
 
 
 class _Plan(Protocol):
@@ -129,7 +129,7 @@ class _Operation(Protocol):
 
 def operation_cache() -> ByteBoundedCache[tuple[str, str | None], Any]:
     """Operations by their documents' text and their names."""
-    return ByteBoundedCache(OPERATIONS_MAX_BYTES, _operation_bytes)
+    return ByteBoundedCache(MAX_OPERATIONS_BYTES, _operation_bytes)
 
 
 def _operation_bytes(key: tuple[str, str | None], operation: _Operation) -> int:
@@ -138,21 +138,21 @@ def _operation_bytes(key: tuple[str, str | None], operation: _Operation) -> int:
     return len(key[0]) * CHARACTER_BYTES + sum(PLAN_BYTES + one * FIELD_BYTES for one in counts)
 
 
-def _size(text: str, document: ParsedDocument) -> int:
+def _document_bytes(text: str, document: ParsedDocument) -> int:
     operations = len(document.node.definitions)
     return (
         getsizeof(text)
         + document.tokens * TOKEN_BYTES
-        + operations * TOTALS_BYTES * (TOTALS_KEPT + 1)
+        + operations * COMPLEXITY_BYTES * (MAX_PAGE_SIZE_VARIANTS + 1)
     )
 
 
-def _refusal(error: GraphQLSyntaxError) -> Refusal:
+def _cached_syntax_error(error: GraphQLSyntaxError) -> CachedSyntaxError:
     (position,) = error.positions or (0,)
-    return Refusal(error.message.removeprefix("Syntax Error: "), position)
+    return CachedSyntaxError(error.message.removeprefix("Syntax Error: "), position)
 
 
-def _refusal_bytes(digest: bytes, refusal: Refusal) -> int:
+def _syntax_error_bytes(digest: bytes, refusal: CachedSyntaxError) -> int:
     return getsizeof(digest) + getsizeof(refusal.description)
 
 

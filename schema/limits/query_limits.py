@@ -23,20 +23,20 @@ from domain.tournament_settings import NUMBERS
 from resolvers.tournaments.queries import max_squad_size
 from schema.context import Context
 from schema.limits.complexity import (
-    OF_SQUADS,
-    SQUAD,
-    SQUAD_USUAL,
+    DEFAULT_SQUAD_SIZE,
+    SQUAD_LISTS,
+    SQUAD_SIZE_KEY,
     Complexity,
     ComplexityVisitor,
     Limit,
     PageSizes,
-    page_sizes_of,
-    values_in,
-    values_of,
+    count_argument_values,
+    count_nested_values,
+    page_sizes,
 )
-from schema.limits.document_cache import TOTALS_KEPT, DocumentCache, ParsedDocument
+from schema.limits.document_cache import MAX_PAGE_SIZE_VARIANTS, DocumentCache, ParsedDocument
 
-ALLOWED: Mapping[Limit, int] = {
+LIMITS: Mapping[Limit, int] = {
     Limit.CHARACTERS: 50_000,
     Limit.TOKENS: 2_000,
     Limit.NESTING: MAX_NESTING_DEPTH,
@@ -50,18 +50,18 @@ ALLOWED: Mapping[Limit, int] = {
     Limit.ANSWER_BYTES: 4 << 20,
 }
 _INTROSPECTION = ("__schema", "__type", "__typename")
-PUBLIC_BUDGET = 2_000
-ORGANISERS_BUDGET = 100_000
-SQUAD_LARGEST = NUMBERS["squad_max"][1]
+PUBLIC_COST_BUDGET = 2_000
+ORGANISER_COST_BUDGET = 100_000
+MAX_SQUAD_SIZE = NUMBERS["squad_max"][1]
 
 # Validation compares fields in pairs and reads this each time; graphql-core's own number stands
 # for a second of work.
-overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = ALLOWED[Limit.COMPARISONS]
+overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = LIMITS[Limit.COMPARISONS]
 
 
-def budget_of(caller: Caller) -> int:
+def cost_budget(caller: Caller) -> int:
     """The cost that one operation of the caller may have."""
-    return ORGANISERS_BUDGET if may(caller, Role.VIEWER) else PUBLIC_BUDGET
+    return ORGANISER_COST_BUDGET if may(caller, Role.VIEWER) else PUBLIC_COST_BUDGET
 
 
 def require_within(limit: Limit, allowed: int, actual: int) -> None:
@@ -70,58 +70,60 @@ def require_within(limit: Limit, allowed: int, actual: int) -> None:
         raise QueryTooComplex(limit=limit, allowed=allowed, actual=actual)
 
 
-def stopped_at(limit: Limit) -> QueryTooComplex:
+def limit_exceeded(limit: Limit) -> QueryTooComplex:
     """For what is not counted to its end."""
-    return QueryTooComplex(limit=limit, allowed=ALLOWED[limit], actual=ALLOWED[limit] + 1)
+    return QueryTooComplex(limit=limit, allowed=LIMITS[limit], actual=LIMITS[limit] + 1)
 
 
-documents = DocumentCache()
+document_cache = DocumentCache()
 
 
-def parsed(text: str) -> DocumentNode:
+def parse_document(text: str) -> DocumentNode:
     """Raises QueryTooComplex, GraphQLError."""
-    return document_of(text).node
+    return parsed_document(text).node
 
 
-def document_of(text: str) -> ParsedDocument:
+def parsed_document(text: str) -> ParsedDocument:
     """Raises QueryTooComplex, GraphQLError."""
-    return documents.find(text) or _parse(text)
+    return document_cache.find(text) or _parse(text)
 
 
 def _parse(text: str) -> ParsedDocument:
-    require_within(Limit.CHARACTERS, ALLOWED[Limit.CHARACTERS], len(text))
+    require_within(Limit.CHARACTERS, LIMITS[Limit.CHARACTERS], len(text))
     try:
-        return documents.parse(text, max_tokens=ALLOWED[Limit.TOKENS])
+        return document_cache.parse(text, max_tokens=LIMITS[Limit.TOKENS])
     except GraphQLError as error:
         if error.message.endswith("tokens. Parsing aborted."):
-            raise stopped_at(Limit.TOKENS) from error
+            raise limit_exceeded(Limit.TOKENS) from error
         if error.message.endswith("nested too deeply. Parsing aborted."):
-            raise stopped_at(Limit.NESTING) from error
+            raise limit_exceeded(Limit.NESTING) from error
         raise
 
 
-def counted(
+def complexity_by_operation(
     schema: GraphQLSchema, text: str, page_sizes: PageSizes
 ) -> Mapping[str | None, Complexity]:
     """What each operation of the document asks for, by its name. Raises QueryTooComplex."""
-    document = document_of(text)
+    document = parsed_document(text)
     known = document.totals.get((schema, page_sizes))
     if known is not None:
         return known
     operations = ComplexityVisitor(schema, document.node, page_sizes).operations()
     for totals in operations.values():
-        for limit, allowed in ALLOWED.items():
+        for limit, allowed in LIMITS.items():
             require_within(limit, allowed, totals.counts[limit])
-    if len(document.totals) >= TOTALS_KEPT:
+    if len(document.totals) >= MAX_PAGE_SIZE_VARIANTS:
         document.totals.clear()
     document.totals[schema, page_sizes] = operations
     return operations
 
 
-def label_of(schema: GraphQLSchema, text: str, operation_name: str | None) -> tuple[str, str]:
+def label_operation(
+    schema: GraphQLSchema, text: str, operation_name: str | None
+) -> tuple[str, str]:
     """Type and name of the operation for statistics: a name of the schema's, no client's."""
     try:
-        document = document_of(text)
+        document = parsed_document(text)
     except (GraphQLError, QueryTooComplex):
         return "none", "invalid"
     label = document.labels.get((schema, operation_name))
@@ -149,48 +151,48 @@ class ParserCache(SchemaExtension):
     """Parses a document once, however often it is sent."""
 
     def on_parse(self) -> Iterator[None]:
-        self.execution_context.graphql_document = parsed(self.execution_context.query or "")
+        self.execution_context.graphql_document = parse_document(self.execution_context.query or "")
         yield
 
 
 def require_operation(text: str, name: str | None) -> OperationDefinitionNode:
     """The operation of the document that is meant. Raises MalformedRequest."""
-    operation = get_operation_ast(parsed(text), name)
+    operation = get_operation_ast(parse_document(text), name)
     if operation is None:
         raise MalformedRequest("operationName names no operation of the document.")
     return operation
 
 
-def require_allowed(  # noqa: PLR0913 - what is asked for, by whom
+def checked_cost(  # noqa: PLR0913 - what is asked for, by whom
     schema: GraphQLSchema,
     text: str,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
     context: Context,
     *,
-    squad: int = SQUAD_USUAL,
+    squad: int = DEFAULT_SQUAD_SIZE,
 ) -> int:
     """The cost of an operation of the document where squads have `squad` players.
 
     Whether the caller can afford it is not judged. Raises QueryTooComplex, and
     GraphqlValidationFailed where the schema is not shown.
     """
-    most = ALLOWED[Limit.VALUES]
+    most = LIMITS[Limit.VALUES]
     # First of all without the document, which takes longer to count.
-    require_within(Limit.VALUES, most, values_in(dict(variables), stop_above=most))
-    sizes = page_sizes_of(operation, variables)
-    if squad != SQUAD_USUAL and any(name in text for name in OF_SQUADS):
-        sizes = (*sizes, (SQUAD, squad))
-    operations = counted(schema, text, sizes)
+    require_within(Limit.VALUES, most, count_nested_values(dict(variables), stop_above=most))
+    sizes = page_sizes(operation, variables)
+    if squad != DEFAULT_SQUAD_SIZE and any(name in text for name in SQUAD_LISTS):
+        sizes = (*sizes, (SQUAD_SIZE_KEY, squad))
+    operations = complexity_by_operation(schema, text, sizes)
     totals = operations[operation.name.value if operation.name else None]
-    values = values_of(totals, operation, variables, stop_above=most)
+    values = count_argument_values(totals, operation, variables, stop_above=most)
     require_within(Limit.VALUES, most, values)
-    if not context.may_introspect and any(one.shows_schema for one in operations.values()):
+    if not context.may_introspect and any(one.has_introspection for one in operations.values()):
         raise GraphqlValidationFailed("The schema is not shown to anonymous callers.")
     return totals.counts[Limit.COST]
 
 
-async def cost_of(
+async def operation_cost(
     schema: GraphQLSchema,
     text: str,
     operation: OperationDefinitionNode,
@@ -202,22 +204,22 @@ async def cost_of(
     The season is read only where it decides whether the caller can afford the operation, or where
     the answer tells the cost. Raises QueryTooComplex, GraphqlValidationFailed.
     """
-    cost = partial(require_allowed, schema, text, operation, variables, context)
-    largest = cost(squad=SQUAD_LARGEST)
-    if largest <= budget_of(context.caller) and not context.wants_cost:
+    cost = partial(checked_cost, schema, text, operation, variables, context)
+    largest = cost(squad=MAX_SQUAD_SIZE)
+    if largest <= cost_budget(context.caller) and not context.wants_cost:
         return largest
     usual = cost()
     if largest == usual:
         return usual
-    return cost(squad=max(SQUAD_USUAL, await max_squad_size(context.services)))
+    return cost(squad=max(DEFAULT_SQUAD_SIZE, await max_squad_size(context.services)))
 
 
 def require_within_budget(cost: int, caller: Caller) -> None:
     """Raises QueryTooComplex."""
-    require_within(Limit.COST, budget_of(caller), cost)
+    require_within(Limit.COST, cost_budget(caller), cost)
 
 
-class Limits(SchemaExtension):
+class QueryLimits(SchemaExtension):
     """Refuses documents that ask for too much, or for the schema where it is not shown."""
 
     _cost: int | None = None
@@ -228,7 +230,9 @@ class Limits(SchemaExtension):
         schema = execution.schema._schema  # noqa: SLF001
         context, text = execution.context, execution.query or ""
         operation = require_operation(text, context.operation_name)
-        self._cost = await cost_of(schema, text, operation, execution.variables or {}, context)
+        self._cost = await operation_cost(
+            schema, text, operation, execution.variables or {}, context
+        )
         require_within_budget(self._cost, context.caller)
         yield
 
@@ -236,16 +240,16 @@ class Limits(SchemaExtension):
         context: Context = self.execution_context.context
         if self._cost is None or not context.wants_cost:
             return {}
-        return {"cost": {"requested": self._cost, "allowed": budget_of(context.caller)}}
+        return {"cost": {"requested": self._cost, "allowed": cost_budget(context.caller)}}
 
 
-class Validation(SchemaExtension):
+class CachedValidation(SchemaExtension):
     """Validates a document once, however often it is sent."""
 
     def on_validate(self) -> Iterator[None]:
         execution = self.execution_context
         schema = execution.schema._schema  # noqa: SLF001 - as Strawberry's own extensions
-        document = document_of(execution.query or "")
+        document = parsed_document(execution.query or "")
         errors: list[GraphQLError] = []
         if schema not in document.valid_in:
             errors = validate_document(schema, document.node, execution.validation_rules)
@@ -261,5 +265,5 @@ class ValidationBudget(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         errors = self.execution_context.pre_execution_errors or ()
         if any(error.message == "Validation aborted." for error in errors):
-            raise stopped_at(Limit.COMPARISONS)
+            raise limit_exceeded(Limit.COMPARISONS)
         yield

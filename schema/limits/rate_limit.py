@@ -20,7 +20,7 @@ from schema.context import RateLimitKind
 from schema.limits.query_limits import documents
 
 # Each opened upload is counted by its resolver, as an upload.
-COUNTED_APART = frozenset(("openUpload", "__typename"))
+SEPARATELY_COUNTED_FIELDS = frozenset(("openUpload", "__typename"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Charge:
     count: int = 1
 
 
-def charge_of(document: DocumentNode, operation: OperationDefinitionNode) -> Charge | None:
+def operation_charge(document: DocumentNode, operation: OperationDefinitionNode) -> Charge | None:
     """One for a query, one for each mutation: two of them under aliases are two.
 
     Fields are counted whether they are skipped or not. None for a mutation that opens uploads and
@@ -70,7 +70,7 @@ def _mutations(document: DocumentNode, selection_set: SelectionSetNode) -> set[s
     pending, spread, keys = [selection_set], set[str](), set[str]()
     while pending:
         for field in _fields(pending.pop(), fragments, pending, spread):
-            if field.name.value not in COUNTED_APART:
+            if field.name.value not in SEPARATELY_COUNTED_FIELDS:
                 keys.add((field.alias or field.name).value)
     return keys
 
@@ -99,7 +99,7 @@ class RateLimitExtension(SchemaExtension):
         execution = self.execution_context
         document = execution.graphql_document
         operation = get_operation_ast(document, execution.operation_name) if document else None
-        charge = charge_of(document, operation) if document and operation else None
+        charge = operation_charge(document, operation) if document and operation else None
         if charge is not None:
-            await execution.context.admit(charge.kind, charge.count)
+            await execution.context.check_rate_limit(charge.kind, charge.count)
         yield

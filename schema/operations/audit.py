@@ -16,11 +16,11 @@ from resolvers.teams import queries
 from schema.context import Info
 from schema.enums import ActorKind, AuditAction
 from schema.node import Node, parse_id
-from schema.pagination import AFTER, FIRST, Connection, Keys, search_text
+from schema.pagination import AFTER, FIRST, Connection, CursorCodec, checked_search
 from schema.permissions import require_caller
 from schema.scalars import JSON
 
-_KEYS = Keys("audit", UUID)
+_CURSORS = CursorCodec("audit", UUID)
 
 
 @strawberry.type(description="Who did something.")
@@ -103,7 +103,7 @@ async def audit_log(
     caller, services = require_caller(info, Role.REVIEWER), info.context.services
     wanted = filter or AuditFilter()
     search = AuditSearch(
-        team=search_text(wanted.team_id, "filter", "teamId"),
+        team=checked_search(wanted.team_id, "filter", "teamId"),
         organiser_id=parse_id(wanted.organiser_id, "filter", "organiserId")
         if wanted.organiser_id
         else None,
@@ -112,11 +112,11 @@ async def audit_log(
         until=wanted.until,
     )
     page = await queries.audit_page(
-        services, caller, wanted=search, part=_KEYS.part(first=first, after=after)
+        services, caller, wanted=search, part=_CURSORS.page_args(first=first, after=after)
     )
     return Connection.from_page(
         page,
-        _KEYS,
+        _CURSORS,
         lambda record: AuditEvent.from_record(record, caller),
         count=partial(queries.audit_count, services, wanted=search),
     )

@@ -15,10 +15,10 @@ from resolvers.teams import queries
 from schema.context import Info
 from schema.enums import DeliveryKind, DeliveryStatus
 from schema.node import Node
-from schema.pagination import AFTER, FIRST, Connection, Keys, search_text
+from schema.pagination import AFTER, FIRST, Connection, CursorCodec, checked_search
 from schema.permissions import require_caller
 
-_KEYS = Keys("delivery", UUID)
+_CURSORS = CursorCodec("delivery", UUID)
 
 
 @strawberry.type(description="An effect on the outside: a mail, a file that is moved or deleted.")
@@ -65,14 +65,14 @@ async def deliveries(
     search = DeliverySearch(
         statuses=wanted.status or (),
         kinds=frozenset(wanted.kind or ()),
-        team=search_text(wanted.team_id, "filter", "teamId"),
+        team=checked_search(wanted.team_id, "filter", "teamId"),
     )
     page = await queries.delivery_page(
-        services, caller, wanted=search, part=_KEYS.part(first=first, after=after)
+        services, caller, wanted=search, part=_CURSORS.page_args(first=first, after=after)
     )
     return Connection.from_page(
         page,
-        _KEYS,
+        _CURSORS,
         Delivery.from_record,
         count=partial(queries.delivery_count, services, wanted=search),
     )

@@ -6,14 +6,14 @@ from strawberry import field
 from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
 from domain.registration.names import PERSON_NAME, TEAM_OR_CHURCH_NAME
 from schema.enums import DocumentKind
-from schema.registration.omissions import WHEN_OMITTED
+from schema.limits.text_rules import FORM_TEXT
+from schema.registration.omitted_fields import WHEN_OMITTED
 from schema.scalars import DateText, EmailAddress, JerseyNumber, PhoneNumber, PlayerRoleInput
-from schema.text_rules import FORM
 
 
 @strawberry.input(description="A captain or a vice-captain.")
 class PersonInput:
-    name: str = field(metadata=FORM, description=PERSON_NAME.description)
+    name: str = field(metadata=FORM_TEXT, description=PERSON_NAME.description)
     phone: PhoneNumber = field(description="Indian unless it starts with +.")
     whatsapp: PhoneNumber | None = field(default=None, description="If it is not the phone.")
     email: EmailAddress = field(description="At most 254 characters.")
@@ -31,7 +31,7 @@ class TeamDocumentInput:
         description="PASTOR_LETTER, PAYMENT_RECEIPT or GROUP_PHOTO.",
     )
     document_id: strawberry.ID = field(
-        metadata=FORM, description="The id that the upload was given."
+        metadata=FORM_TEXT, description="The id that the upload was given."
     )
 
     def to_form(self) -> DocumentForm:
@@ -45,7 +45,7 @@ class PlayerDocumentInput:
         description="IDENTITY_PROOF, SUBSCRIPTION_CARD or PHOTO.",
     )
     document_id: strawberry.ID = field(
-        metadata=FORM, description="The id that the upload was given."
+        metadata=FORM_TEXT, description="The id that the upload was given."
     )
 
     def to_form(self) -> DocumentForm:
@@ -54,7 +54,7 @@ class PlayerDocumentInput:
 
 @strawberry.input(description="One member of the squad.")
 class PlayerInput:
-    name: str = field(metadata=FORM, description=PERSON_NAME.description)
+    name: str = field(metadata=FORM_TEXT, description=PERSON_NAME.description)
     role: PlayerRoleInput | None = field(default=None, description="The name of a PlayerRole.")
     jersey_number: JerseyNumber | None = field(
         default=None, description="0 to 999, unique in the team."
@@ -83,8 +83,8 @@ class RegisterTeamInput:
         description="8 to 255 printable ASCII characters, new for every form, the same for every"
         " repeat. The header Idempotency-Key does as well. Kept 24 hours by default.",
     )
-    team_name: str = field(metadata=FORM, description=TEAM_OR_CHURCH_NAME.description)
-    church_name: str = field(metadata=FORM, description=TEAM_OR_CHURCH_NAME.description)
+    team_name: str = field(metadata=FORM_TEXT, description=TEAM_OR_CHURCH_NAME.description)
+    church_name: str = field(metadata=FORM_TEXT, description=TEAM_OR_CHURCH_NAME.description)
     captain: PersonInput = field(description="Who answers for the team.")
     vice_captain: PersonInput = field(description="Somebody else, with another phone.")
     players: list[PlayerInput] = field(
@@ -95,12 +95,12 @@ class RegisterTeamInput:
     )
     consent_version: str | None = field(
         default=None,
-        metadata=FORM,
+        metadata=FORM_TEXT,
         description="The version of the consent text that was agreed to.",
     )
     locale: str | None = field(
         default=None,
-        metadata=FORM,
+        metadata=FORM_TEXT,
         description="The BCP 47 language of the form, at most 35 characters.",
     )
 

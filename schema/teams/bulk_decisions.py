@@ -12,10 +12,10 @@ from resolvers.teams import bulk
 from resolvers.teams.bulk import BulkDecision
 from schema.context import Info
 from schema.enums import ErrorCode
+from schema.limits.text_rules import REASON_TEXT
 from schema.scalars import JSON
 from schema.teams.decisions import REASON, TEAM, VERSION
 from schema.teams.types import Team
-from schema.text_rules import REASONED
 
 MANY = "1 to 100 teams. Each is decided on its own: one that is refused keeps no other back."
 
@@ -31,7 +31,7 @@ class ConfirmTeamsInput:
     teams: list[TeamVersionInput] = field(description=MANY)
     override_reason: str | None = field(
         default=None,
-        metadata=REASONED,
+        metadata=REASON_TEXT,
         description="Why they are confirmed although readiness has blockers: 1 to 500 characters.",
     )
 
@@ -39,7 +39,7 @@ class ConfirmTeamsInput:
 @strawberry.input(description="Teams to reject.")
 class RejectTeamsInput:
     teams: list[TeamVersionInput] = field(description=MANY)
-    reason: str = field(metadata=REASONED, description=REASON)
+    reason: str = field(metadata=REASON_TEXT, description=REASON)
 
 
 @strawberry.type(description="Why a decision about one team of many was refused.")

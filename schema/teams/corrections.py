@@ -9,11 +9,11 @@ from domain.registration.names import PERSON_NAME, TEAM_OR_CHURCH_NAME
 from resolvers.teams import corrections
 from resolvers.teams.corrections import Correction
 from schema.context import Info
+from schema.limits.text_rules import FORM_TEXT, REASON_TEXT
 from schema.registration.inputs import PersonInput, PlayerInput
 from schema.scalars import DateText, JerseyNumber, PlayerRoleInput
 from schema.teams.decisions import TEAM, VERSION
 from schema.teams.types import Team
-from schema.text_rules import FORM, REASONED
 
 PLAYER = "The player's id or code."
 WHY = "For the record: 1 to 500 characters."
@@ -23,15 +23,15 @@ WHY = "For the record: 1 to 500 characters."
 class UpdateTeamInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASONED, description=WHY)
+    reason: str = field(metadata=REASON_TEXT, description=WHY)
     team_name: str | None = field(
         default=None,
-        metadata=FORM,
+        metadata=FORM_TEXT,
         description=TEAM_OR_CHURCH_NAME.description,
     )
     church_name: str | None = field(
         default=None,
-        metadata=FORM,
+        metadata=FORM_TEXT,
         description="Another church takes the team in if it has a place; the old one has one more.",
     )
     captain: PersonInput | None = field(default=None, description="As a whole.")
@@ -49,10 +49,10 @@ class UpdateTeamInput:
 class UpdatePlayerInput:
     player_id: strawberry.ID = field(description=PLAYER)
     expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASONED, description=WHY)
+    reason: str = field(metadata=REASON_TEXT, description=WHY)
     name: str | None = field(
         default=None,
-        metadata=FORM,
+        metadata=FORM_TEXT,
         description=PERSON_NAME.description,
     )
     role: PlayerRoleInput | None = field(
@@ -79,7 +79,7 @@ class UpdatePlayerInput:
 class AddPlayerInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASONED, description=WHY)
+    reason: str = field(metadata=REASON_TEXT, description=WHY)
     player: PlayerInput = field(
         description="The player, without documents: the captain brings them after requestChanges."
     )
@@ -89,14 +89,14 @@ class AddPlayerInput:
 class RemovePlayerInput:
     player_id: strawberry.ID = field(description=PLAYER)
     expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASONED, description=WHY)
+    reason: str = field(metadata=REASON_TEXT, description=WHY)
 
 
 @strawberry.input(description="A team whose captain needs another secret.")
 class ReissueManageTokenInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASONED, description=WHY)
+    reason: str = field(metadata=REASON_TEXT, description=WHY)
 
 
 @strawberry.type(description="The answer to updateTeam.")

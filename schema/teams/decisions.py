@@ -13,9 +13,9 @@ from resolvers.teams import decisions
 from resolvers.teams.decisions import ChangeItem, Decision
 from schema.context import Info
 from schema.enums import DocumentReview
+from schema.limits.text_rules import REASON_TEXT
 from schema.permissions import require_caller
 from schema.teams.types import Team
-from schema.text_rules import REASONED
 
 TEAM = "The team's id or code."
 VERSION = "team.version as the organiser saw it; another one is answered with STALE_VERSION."
@@ -28,7 +28,7 @@ class ConfirmTeamInput:
     expected_version: int = field(description=VERSION)
     override_reason: str | None = field(
         default=None,
-        metadata=REASONED,
+        metadata=REASON_TEXT,
         description="Why it is confirmed although readiness has blockers: 1 to 500 characters.",
     )
 
@@ -37,26 +37,26 @@ class ConfirmTeamInput:
 class RejectTeamInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASONED, description=REASON)
+    reason: str = field(metadata=REASON_TEXT, description=REASON)
 
 
 @strawberry.input(description="A team to bring back.")
 class ReopenTeamInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASONED, description=REASON)
+    reason: str = field(metadata=REASON_TEXT, description=REASON)
 
 
 @strawberry.input(description="A team that does not play.")
 class WithdrawTeamInput:
     team_id: strawberry.ID = field(description=TEAM)
     expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASONED, description=REASON)
+    reason: str = field(metadata=REASON_TEXT, description=REASON)
 
 
 @strawberry.input(description="One thing that the captain has to change.")
 class ChangeItemInput:
-    note: str = field(metadata=REASONED, description=REASON)
+    note: str = field(metadata=REASON_TEXT, description=REASON)
     document_id: strawberry.ID | None = field(
         default=None, description="The document that has to be replaced; it is rejected."
     )
@@ -76,7 +76,7 @@ class ReviewDocumentInput:
     review: DocumentReview = field(description="ACCEPTED or REJECTED.")
     note: str | None = field(
         default=None,
-        metadata=REASONED,
+        metadata=REASON_TEXT,
         description="For the captain, needed with REJECTED: 1 to 500 characters.",
     )
 

@@ -20,16 +20,16 @@ from schema.compiled.sql_json import printed, shown
 from schema.context import Info
 from schema.enums import DocumentReview, OrderDirection, TeamOrderField, TeamStatus
 from schema.node import parse_id
-from schema.pagination import AFTER, BEFORE, FIRST, LAST, Connection, Keys, search_text
+from schema.pagination import AFTER, BEFORE, FIRST, LAST, Connection, CursorCodec, checked_search
 from schema.permissions import require_caller
 from schema.teams.selection import selected_names
 from schema.teams.types import Player, Team
 
-_KEYS = {
-    TeamOrderField.CODE: Keys("team.code", int, str),
-    TeamOrderField.REGISTERED: Keys("team.registered", datetime, UUID),
-    TeamOrderField.NAME: Keys("team.name", str, UUID),
-    TeamOrderField.CHURCH: Keys("team.church", str, int, str),
+_CURSORS = {
+    TeamOrderField.CODE: CursorCodec("team.code", int, str),
+    TeamOrderField.REGISTERED: CursorCodec("team.registered", datetime, UUID),
+    TeamOrderField.NAME: CursorCodec("team.name", str, UUID),
+    TeamOrderField.CHURCH: CursorCodec("team.church", str, int, str),
 }
 
 
@@ -59,7 +59,7 @@ class TeamFilter:
             church_id=parse_id(self.church_id, "filter", "churchId")
             if self.church_id is not None
             else None,
-            text=search_text(self.text, "filter", "text"),
+            text=checked_search(self.text, "filter", "text"),
             registered_from=self.registered_from,
             registered_until=self.registered_until,
             has_missing_documents=self.has_missing_documents,
@@ -141,18 +141,18 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     caller, services = require_caller(info, Role.VIEWER), info.context.services
     wanted = (filter or TeamFilter()).to_search()
     by = order_by or TeamOrder(field=TeamOrderField.CODE)
-    keys = _KEYS[by.field]
+    codec = _CURSORS[by.field]
     listing = TeamQuery(
         filters=wanted,
         order=keyset_order(by.field, is_descending=by.direction == OrderDirection.DESC),
-        request=keys.part(first=first, after=after, last=last, before=before),
+        request=codec.page_args(first=first, after=after, last=last, before=before),
     )
     count = partial(queries.team_count, services, caller, wanted=wanted)
     is_masked = not may(caller, Role.REVIEWER)
     text = printed(info, shows_all=not is_masked)
     if text is not None:
         texts = await queries.team_json_page(services, caller, listing, text=text)
-        return Connection.from_page(texts, keys, shown, count=count)
+        return Connection.from_page(texts, codec, shown, count=count)
     selected = selected_names(info)
     parts = Include(
         players=not selected.isdisjoint({"players", "readiness"}),
@@ -160,7 +160,7 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     )
     page = await queries.team_page(services, caller, listing, parts=parts)
     make = partial(Team.from_record, is_masked=is_masked)
-    return Connection.from_page(page, keys, make, count=count)
+    return Connection.from_page(page, codec, make, count=count)
 
 
 async def team(

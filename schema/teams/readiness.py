@@ -12,7 +12,7 @@ from persistence.records import TeamRecord
 from schema.context import Info
 from schema.enums import BlockerActor, BlockerCode, Operation
 
-ELSEWHERE_MAX = 50
+MAX_POSSIBLE_DUPLICATES = 50
 
 
 @strawberry.type(description="One thing that has to be done before a team can be confirmed.")
@@ -22,24 +22,27 @@ class Blocker:
     actor: BlockerActor = field(description="Who has to do something about it.")
 
 
-@strawberry.type(description="A player whose name and date of birth are in another live team too.")
-class PlayerElsewhere:
+@strawberry.type(
+    name="PlayerElsewhere",
+    description="A player whose name and date of birth are in another live team too.",
+)
+class PossibleDuplicate:
     player_code: str = field(description="The player of this team: ICCT-001-P01.")
     other_player_code: str = field(description="The player of the other one: ICCT-002-P07.")
 
 
 async def _players_elsewhere(
     info: Info, root: strawberry.Parent["Readiness"]
-) -> list[PlayerElsewhere]:
+) -> list[PossibleDuplicate]:
     if not may(info.context.caller, Role.REVIEWER):
         return []
     found = await info.context.loaders.same_players.load(root.record.id)
     return [
-        PlayerElsewhere(
+        PossibleDuplicate(
             player_code=player_code(root.record.code, one.position),
             other_player_code=one.other_code,
         )
-        for one in found[:ELSEWHERE_MAX]
+        for one in found[:MAX_POSSIBLE_DUPLICATES]
     ]
 
 
@@ -54,7 +57,7 @@ class Readiness:
         description="The mutation that comes next, if there is one: reviewDocument,"
         " requestChanges, confirmTeam, resubmitMyTeam or reopenTeam."
     )
-    players_elsewhere: list[PlayerElsewhere] = field(
+    players_elsewhere: list[PossibleDuplicate] = field(
         resolver=_players_elsewhere,
         description="Players who are in another live team too, the first 50. No blocker. Told to"
         " REVIEWERs only, since it compares dates of birth; others see none.",

@@ -5,16 +5,16 @@ from structlog.testing import capture_logs
 
 from domain.auth.roles import Role
 from schema.limits.complexity import Limit
-from schema.limits.query_limits import ALLOWED
 from tests import factories
 from tests.accounts import PASSWORD, SIGN_IN, new_organiser, role_email, with_real_clock
 from tests.graphql_client import data, execute
+from schema.limits.query_limits import LIMITS
 from tests.hostile.answers import CANARY, check
 from tests.hostile.corpus import CORPUS, Case, pages_of_others
 from tests.schema.teams.test_corrections import rows
 
 # One line for the request, and one at most for each root field that was refused.
-LINES_MAX = 1 + ALLOWED[Limit.ROOT_FIELDS]
+LINES_MAX = 1 + LIMITS[Limit.ROOT_FIELDS]
 LINE_LENGTH_MAX = 1_000
 
 

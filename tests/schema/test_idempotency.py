@@ -7,10 +7,10 @@ import pytest
 from domain.auth.roles import Role
 from domain.teams.status import TeamAction
 from schema import schema
-from schema.idempotency import REPEATS, Repeat
 from tests import factories
 from tests.accounts import bearer_headers
 from tests.graphql_client import data, error_extensions, execute
+from schema.idempotency import REPEAT_BEHAVIOUR, RepeatBehaviour
 from tests.schema.teams.test_decisions import decide, register
 
 CORE = schema._schema
@@ -217,15 +217,19 @@ async def test_refused_invitation_does_not_use_up_the_key(client, owner):
 def test_every_mutation_says_what_becomes_of_a_repeat():
     fields = CORE.mutation_type.fields
 
-    assert fields.keys() == REPEATS.keys()
-    assert all(f" {REPEATS[name]} Codes: " in field.description for name, field in fields.items())
+    assert fields.keys() == REPEAT_BEHAVIOUR.keys()
+    assert all(
+        f" {REPEAT_BEHAVIOUR[name]} Codes: " in field.description for name, field in fields.items()
+    )
     versioned = {
         name
         for name, field in fields.items()
         if field.args
         and {"expectedVersion", "teams"} & field.args["input"].type.of_type.fields.keys()
     }
-    of_version = {name for name, repeat in REPEATS.items() if repeat is Repeat.VERSION}
+    of_version = {
+        name for name, repeat in REPEAT_BEHAVIOUR.items() if repeat is RepeatBehaviour.VERSION
+    }
     assert versioned == of_version | {"eraseTeam", "updateTournament"}
 
 
@@ -237,7 +241,9 @@ def test_every_mutation_says_what_becomes_of_a_repeat():
     ],
 )
 async def test_key_without_effect_is_refused(client, owner, sql, name, input):
-    assert {one for one, repeat in REPEATS.items() if repeat is Repeat.REFUSED} == {
+    assert {
+        one for one, repeat in REPEAT_BEHAVIOUR.items() if repeat is RepeatBehaviour.REFUSED
+    } == {
         "signIn",
         "enableTotp",
     }

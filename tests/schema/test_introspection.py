@@ -3,7 +3,7 @@ import pytest
 from graphql import get_introspection_query
 
 from schema.limits.complexity import Limit
-from schema.limits.query_limits import ALLOWED
+from schema.limits.query_limits import LIMITS
 from server import create_app
 from settings import load_settings
 from tests.accounts import bearer_headers
@@ -78,7 +78,7 @@ async def test_the_standard_introspection_query_is_answered(client, closed, serv
 
 
 async def test_the_schema_has_no_depth_but_what_is_beside_it_has(client):
-    deep = ALLOWED[Limit.DEPTH] + 1
+    deep = LIMITS[Limit.DEPTH] + 1
     types = f"{{ __schema {{ queryType {{ {'ofType { ' * deep} name {'} ' * deep} }} }} }}"
     fields = f"{{ __schema {{ queryType {{ name }} }} {'a { ' * deep} a {'} ' * deep} }}"
 

@@ -10,8 +10,9 @@ import pytest
 
 from schema.limits.complexity import Limit
 from schema.limits.document_cache import ARRIVING_MAX_BYTES, REFUSED_MAX_BYTES
-from schema.limits.query_limits import ALLOWED, documents
 from tests.graphql_client import app_client
+from schema.limits.document_cache import MAX_PENDING_BYTES
+from schema.limits.query_limits import LIMITS, document_cache
 from web.auth import client_ip
 from web.graphql import negotiation, request
 from web.graphql.negotiation import HEADERS_MAX_BYTES
@@ -21,7 +22,7 @@ from web.server import protocol
 
 DOCUMENTS_MAX_MB = 4.0
 HEADERS_MAX_MB = 1.0
-LONG = ALLOWED[Limit.CHARACTERS] - 100
+LONG = LIMITS[Limit.CHARACTERS] - 100
 
 
 def address(number: int) -> str:
@@ -100,7 +101,7 @@ COUNTS = [4, pytest.param(100, marks=pytest.mark.slow)]
 
 @pytest.mark.parametrize("count", COUNTS)
 async def test_refused_documents_take_little_memory(client, count):
-    documents.clear()
+    document_cache.clear()
     numbers = iter(range(10**9))
 
     async def send_all() -> None:
@@ -111,19 +112,19 @@ async def test_refused_documents_take_little_memory(client, count):
     taken = await added_mb(send_all)
 
     assert taken < DOCUMENTS_MAX_MB
-    assert documents.bytes <= ARRIVING_MAX_BYTES + REFUSED_MAX_BYTES
+    assert document_cache.bytes <= MAX_PENDING_BYTES + REFUSED_MAX_BYTES
 
 
 async def test_document_that_ran_outlives_refused_ones(client):
     query = "{ health { status } tournament { name } }"
     assert await send(client, query, {}) == 200
-    known = documents.find(query)
+    known = document_cache.find(query)
 
     for make in DOCUMENTS.values():
         for number in range(3):
             await send(client, make(number), {})
 
-    assert documents.find(query) is known is not None
+    assert document_cache.find(query) is known is not None
 
 
 @pytest.mark.parametrize("count", [15, pytest.param(20_000 // 15, marks=pytest.mark.slow)])
@@ -171,7 +172,7 @@ def test_windows_of_rate_limits_are_bounded():
 
 
 async def test_requests_at_once_share_what_is_on_its_way(client):
-    documents.clear()
+    document_cache.clear()
     queries = [f"{{ health {{ status }} a{n}: __typename }}" for n in range(50)]
 
     answers = await asyncio.gather(*(send(client, query, {}) for query in queries * 2))

@@ -110,7 +110,7 @@ class RequestAuth:
         if token is None:
             await self._recognise_cookie(services, only_reads=only_reads)
         elif not token.startswith(MANAGE_TOKEN):
-            self.require_place()
+            self.require_allowed_network()
             is_signed = b"x-signature" in self._request.headers
             signed = await _signed(self._request) if is_signed else None
             try:
@@ -121,7 +121,7 @@ class RequestAuth:
                 raise
             except Unauthenticated:
                 # With another signature it is another guess.
-                await self.count_guess(f"{token} {signed.signature if signed else ''}")
+                await self.count_token_guess(f"{token} {signed.signature if signed else ''}")
                 raise
 
     async def _recognise_cookie(self, services: Services, *, only_reads: bool) -> None:
@@ -131,13 +131,13 @@ class RequestAuth:
                     services, self._given, allow_cached=only_reads
                 )
             except TokenEnded:
-                self.drop()
+                self.clear_session_cookie()
             except Unauthenticated:
-                self.drop()
+                self.clear_session_cookie()
                 with suppress(RateLimitExceeded):
-                    await self.count_guess(self._given)
+                    await self.count_token_guess(self._given)
 
-    async def admit(self, kind: RateLimitKind, count: int = 1) -> None:
+    async def check_rate_limit(self, kind: RateLimitKind, count: int = 1) -> None:
         """Raises Forbidden, RateLimited."""
         if kind != "query":
             self._check_csrf()
@@ -183,12 +183,12 @@ class RequestAuth:
             await limits.remember(refusal, self.rate_limit_key)
             raise
 
-    def require_place(self) -> None:
+    def require_allowed_network(self) -> None:
         if not self._is_allowed_place():
             raise Forbidden("Organisers cannot work from this network.")
 
     async def count_sign_in(self, account: str) -> None:
-        self.require_place()
+        self.require_allowed_network()
         quota = self._sessions.limits.sign_ins.quota
         device = self._device_known_to(account)
         if device is not None:
@@ -210,22 +210,22 @@ class RequestAuth:
         for attempt in self._attempts.pop(account, ()):
             await self._sessions.limits.forgive(attempt)
 
-    async def take_back_sign_ins(self, account: str) -> None:
+    async def uncount_sign_ins(self, account: str) -> None:
         for attempt in self._attempts.pop(account, ()):
             await self._sessions.limits.take_back(attempt)
 
-    async def count_guess(self, token: str) -> None:
+    async def count_token_guess(self, token: str) -> None:
         await self._sessions.limits.count_token(self.client, token)
 
-    def remember(self, account: str) -> None:
+    def remember_client(self, account: str) -> None:
         services = self._sessions.services
         before = read_known_client(services, self._new_known_text or self._known_text)
         self._new_known_text = sign_known_client(services, before, account)
 
-    def keep(self, token: str, expires_at: datetime) -> None:
+    def set_session_cookie(self, token: str, expires_at: datetime) -> None:
         self._kept = (token, expires_at)
 
-    def drop(self) -> None:
+    def clear_session_cookie(self) -> None:
         self._kept, self._is_dropped = None, True
 
     def apply_to_response(self, response: Response) -> Response:

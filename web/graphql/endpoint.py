@@ -35,8 +35,8 @@ from schema.context import Context, ExecutionOptions
 from schema.dataloaders import Loaders
 from schema.errors import error_body, format_error
 from schema.limits.complexity import Limit
-from schema.limits.query_limits import ALLOWED, documents
 from schema.limits.rate_limit import kind_before_parsing
+from schema.limits.query_limits import LIMITS, document_cache
 from web.auth.authentication import Authentication, RequestAuth
 from web.graphql.negotiation import GRAPHQL_TYPE, JSON_TYPE, error_type, response_type
 from web.graphql.request import GraphQLRequest, HttpRequest, parse
@@ -141,7 +141,7 @@ class GraphQLEndpoint:
         """Type and name of the operation. Parses long documents one after the other, clients taking
         turns, and lets other requests go on in between.
         """
-        if len(wanted.query) < LONG_CHARACTERS or documents.find(wanted.query) is not None:
+        if len(wanted.query) < LONG_CHARACTERS or document_cache.find(wanted.query) is not None:
             return operation_label(wanted.query, wanted.operation_name)
         async with self._parsing.turn(client):
             label = operation_label(wanted.query, wanted.operation_name)
@@ -167,8 +167,8 @@ class GraphQLEndpoint:
             operation_name=wanted.operation_name,
             may_introspect=self._anonymous_introspection or not visit.is_anonymous,
             wants_cost=request.header(b"graphql-cost") == "1",
-            admit=visit.admit,
-            door=visit,
+            check_rate_limit=visit.check_rate_limit,
+            sign_in_guard=visit,
             execution=self._execution,
         )
         try:
@@ -192,7 +192,7 @@ class GraphQLEndpoint:
         is_mutation = kind == OperationType.MUTATION.value
         await visit.charge("mutation" if is_mutation else "query")
         # A change that is committed is told, however long the answer: its cost was bounded before.
-        most = None if is_mutation else ALLOWED[Limit.ANSWER_BYTES]
+        most = None if is_mutation else LIMITS[Limit.ANSWER_BYTES]
         return visit.apply_to_response(_response(result, context, media_type, most=most))
 
 

@@ -22,14 +22,14 @@ from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, Team
 from schema.compiled import selection_compiler as compile_module
 from schema.compiled.executor import CompiledSchema, PlannedSchema
 from schema.context import ExecutionOptions
-from schema.limits.document_cache import OPERATIONS_MAX_BYTES
+from schema.limits.document_cache import MAX_OPERATIONS_BYTES
 from schema.node import Node
-from schema.pagination import Connection, Keys, PageInfo
+from schema.pagination import Connection, CursorCodec, PageInfo
 from schema.scalars import SCALARS
 from schema.teams.types import Player, Team
 from tests.schema.executions import errors_of, executions, ordered
 
-KEYS = Keys("team.test", int)
+KEYS = CursorCodec("team.test", int)
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 ODD = st.one_of(
     st.none(),
@@ -159,8 +159,8 @@ def roots(draw) -> dict[str, Any]:
     for one in made:
         _changed(draw, one, odds=odds)
     page = Connection(
-        keys=KEYS,
-        places=[(place,) for place in range(len(made))],
+        codec=KEYS,
+        cursor_keys=[(place,) for place in range(len(made))],
         nodes=made,
         page_info=PageInfo(
             has_next_page=False, has_previous_page=True, start_cursor=None, end_cursor="e"
@@ -249,7 +249,7 @@ def test_most_generated_operations_are_compiled():
 def plain_roots() -> dict[str, Any]:
     team = Team.from_record(team_record())
     info = PageInfo(has_next_page=False, has_previous_page=True, start_cursor="a", end_cursor="b")
-    page = Connection(nodes=[team], page_info=info, keys=KEYS, places=[(1,)], count=_count)
+    page = Connection(nodes=[team], page_info=info, codec=KEYS, cursor_keys=[(1,)], count=_count)
     return {"team": team, "teams": page, "squads": [team, None], "node": team.players[0]}
 
 
@@ -303,7 +303,7 @@ def test_plans_are_bounded_in_bytes():
         run(query(number), plain_roots(), compiled=True)
 
     assert 20 < len(SCHEMA.plans.operations) < 60
-    assert OPERATIONS_MAX_BYTES * 0.9 < SCHEMA.plans.operations.bytes <= OPERATIONS_MAX_BYTES
+    assert MAX_OPERATIONS_BYTES * 0.9 < SCHEMA.plans.operations.bytes <= MAX_OPERATIONS_BYTES
     assert SCHEMA.plans.find(query(59), None) is not None
 
 

@@ -42,7 +42,7 @@ class Running:
     wants_cost: bool = False
     printed: dict[str, Any] = field(default_factory=dict)
 
-    async def admit(self, kind: str, count: int) -> None:
+    async def check_rate_limit(self, kind: str, count: int) -> None:
         """Everything is."""
 
 

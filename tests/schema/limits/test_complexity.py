@@ -9,7 +9,7 @@ from domain.errors.issues import ISSUES_MAX, ISSUES_PER_LIST
 from persistence.repositories.audit import MAX_TEAM_EVENTS
 from schema import schema
 from schema.limits.complexity import LIST_SIZES, ComplexityVisitor, Limit, values_of
-from schema.limits.query_limits import ALLOWED, PUBLIC_BUDGET
+from schema.limits.query_limits import LIMITS, PUBLIC_COST_BUDGET
 from schema.teams.readiness import ELSEWHERE_MAX
 from tests import factories
 from tests.accounts import bearer_headers
@@ -24,12 +24,12 @@ DOCUMENT = {"kind": "PHOTO", "documentId": "0" * 32}
 
 
 def counted_values(document: str, variables: dict) -> int:
-    parsed = parse(document)
-    (totals,) = ComplexityVisitor(CORE, parsed).operations().values()
-    return values_of(totals, parsed.definitions[0], variables, stop_above=1_000_000)
+    parse_document = parse(document)
+    (totals,) = ComplexityVisitor(CORE, parse_document).operations().values()
+    return values_of(totals, parse_document.definitions[0], variables, stop_above=1_000_000)
 
 
-def cost_of(document: str) -> int:
+def operation_cost(document: str) -> int:
     (totals,) = ComplexityVisitor(CORE, parse(document)).operations().values()
     return totals.counts[Limit.COST]
 
@@ -67,11 +67,11 @@ def test_values_count_at_every_place_that_takes_them(document, variables, values
 def test_fragments_that_double_count_to_the_bound_and_no_further():
     levels = " ".join(f"fragment f{n} on Query {{ ...f{n + 1} ...f{n + 1} }}" for n in range(100))
     document = f"query ($v: V) {{ ...f0 }} {levels} fragment f100 on Query {{ a(x: $v) }}"
-    parsed = parse(document)
+    parse_document = parse(document)
 
-    (totals,) = ComplexityVisitor(CORE, parsed).operations().values()
+    (totals,) = ComplexityVisitor(CORE, parse_document).operations().values()
 
-    assert values_of(totals, parsed.definitions[0], {"v": 1}, stop_above=2_000) == 2_001
+    assert values_of(totals, parse_document.definitions[0], {"v": 1}, stop_above=2_000) == 2_001
 
 
 @pytest.mark.parametrize("is_compiled", [True, False], ids=["compiled", "interpreted"])
@@ -141,7 +141,7 @@ async def test_defaults_and_literals_count_as_what_is_sent_does(client):
     ],
 )  # fmt: skip
 def test_lists_cost_what_they_may_return(document, cost):
-    assert cost_of(document) == cost
+    assert operation_cost(document) == cost
 
 
 def test_lists_are_as_long_as_they_cost():
@@ -229,8 +229,8 @@ async def test_work_under_aliases_is_more_than_the_public_may_ask_for(client, fi
     answer = await execute(client, f"{HEAD} {{ {fields} }}", {"input": factories.team()})
 
     details = error_extensions(answer)["details"]
-    assert (details["limit"], details["allowed"]) == ("cost", PUBLIC_BUDGET)
-    assert details["actual"] > PUBLIC_BUDGET
+    assert (details["limit"], details["allowed"]) == ("cost", PUBLIC_COST_BUDGET)
+    assert details["actual"] > PUBLIC_COST_BUDGET
 
 
 async def issues_of(client, form: dict) -> list[dict]:
@@ -294,10 +294,10 @@ async def test_answer_that_is_too_large_is_refused(
         # Twice, since it is executed otherwise when it is known.
         whole = [await execute(client, TEAMS, **reviewer) for _ in range(2)]
         size = len(whole[0].content)
-        monkeypatch.setitem(ALLOWED, Limit.ANSWER_BYTES, size)
+        monkeypatch.setitem(LIMITS, Limit.ANSWER_BYTES, size)
         as_large = [await execute(client, TEAMS, **reviewer) for _ in range(2)]
         twice = [await execute(client, several, **reviewer) for _ in range(2)]
-        monkeypatch.setitem(ALLOWED, Limit.ANSWER_BYTES, size - 1)
+        monkeypatch.setitem(LIMITS, Limit.ANSWER_BYTES, size - 1)
         larger = [await execute(client, TEAMS, **reviewer) for _ in range(2)]
 
     assert [data(answer) for answer in as_large] == [data(answer) for answer in whole]
@@ -326,7 +326,7 @@ mutation Three($input: RegisterTeamInput!) {{ ...F }} fragment F on Mutation {{ 
 async def test_mutation_is_answered_however_long_its_answer(
     settings_with, database, database_url, monkeypatch, sql, path, document
 ):
-    monkeypatch.setitem(ALLOWED, Limit.ANSWER_BYTES, 20)
+    monkeypatch.setitem(LIMITS, Limit.ANSWER_BYTES, 20)
     async with app_client(settings_with(**path), database_url) as client:
         # Twice, since it is executed otherwise when it is known.
         answers = [
@@ -347,7 +347,7 @@ async def test_mutation_is_answered_however_long_its_answer(
 
 
 async def test_refused_mutation_tells_all_issues_and_writes_nothing(client, sql, monkeypatch):
-    monkeypatch.setitem(ALLOWED, Limit.ANSWER_BYTES, 20)
+    monkeypatch.setitem(LIMITS, Limit.ANSWER_BYTES, 20)
     form = factories.team(1) | {"teamName": "1", "churchName": "-"}
 
     answer = await execute(client, ONE, {"input": form})
@@ -358,7 +358,7 @@ async def test_refused_mutation_tells_all_issues_and_writes_nothing(client, sql,
 
 
 def test_answers_are_four_mebibytes_at_most():
-    assert ALLOWED[Limit.ANSWER_BYTES] == 4 * 1024 * 1024
+    assert LIMITS[Limit.ANSWER_BYTES] == 4 * 1024 * 1024
 
 
 async def test_history_is_the_newest_hundred_events(client, services, sql):

@@ -6,8 +6,8 @@ import pytest
 from graphql import GraphQLSyntaxError, parse
 
 from schema.limits import document_cache
-from schema.limits.document_cache import REFUSED_MAX_BYTES, DocumentCache
 from tests.graphql_client import app_client, error_extensions, execute
+from schema.limits.document_cache import MAX_SYNTAX_ERRORS_BYTES, DocumentCache
 
 WRONG = {
     "a brace": "{",
@@ -68,7 +68,7 @@ def test_refusals_take_a_bounded_number_of_bytes():
             with pytest.raises(GraphQLSyntaxError):
                 cache.parse(text, max_tokens=2_000)
 
-    assert 0 < cache.bytes <= REFUSED_MAX_BYTES
+    assert 0 < cache.bytes <= MAX_SYNTAX_ERRORS_BYTES
 
 
 def long_document(number: int) -> str:

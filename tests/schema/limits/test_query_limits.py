@@ -9,19 +9,19 @@ from graphql import build_schema, parse
 
 from domain.auth.roles import ANONYMOUS, SYSTEM, Caller, CallerKind, Role
 from schema.limits.complexity import (
-    COUNTED_MAX,
     LIST_SIZES,
+    MAX_COUNT,
     ComplexityVisitor,
     Limit,
-    page_sizes_of,
+    page_sizes,
 )
-from schema.limits.document_cache import TOTALS_KEPT
+from schema.limits.document_cache import MAX_PAGE_SIZE_VARIANTS
 from schema.limits.query_limits import (
-    ALLOWED,
-    ORGANISERS_BUDGET,
-    PUBLIC_BUDGET,
-    budget_of,
-    documents,
+    LIMITS,
+    ORGANISER_COST_BUDGET,
+    PUBLIC_COST_BUDGET,
+    cost_budget,
+    document_cache,
 )
 from tests import factories
 from tests.accounts import bearer_headers
@@ -44,12 +44,12 @@ SCHEMA = build_schema("""
 def counts_of(text: str, variables: dict | None = None) -> dict[str, int]:
     """Of the first operation of a document, without what there is none of."""
     document = parse(text)
-    sizes = page_sizes_of(document.definitions[0], variables or {})
+    sizes = page_sizes(document.definitions[0], variables or {})
     totals = next(iter(ComplexityVisitor(SCHEMA, document, sizes).operations().values()))
     return {limit.value: number for limit, number in totals.counts.items() if number}
 
 
-def cost_of(text: str, variables: dict | None = None) -> int:
+def operation_cost(text: str, variables: dict | None = None) -> int:
     return counts_of(text, variables)["cost"]
 
 
@@ -84,7 +84,7 @@ def document_with(limit: Limit, count: int) -> str:
     "limit", [Limit.TOKENS, Limit.ALIASES, Limit.ROOT_FIELDS, Limit.DIRECTIVES]
 )
 async def test_as_much_as_is_allowed_is_answered(client, limit):
-    document = document_with(limit, ALLOWED[limit])
+    document = document_with(limit, LIMITS[limit])
 
     assert data(await execute(client, document, {"input": factories.team()}))["registerTeam"]
 
@@ -92,7 +92,7 @@ async def test_as_much_as_is_allowed_is_answered(client, limit):
 @pytest.mark.parametrize("limit", [Limit.VARIABLES, Limit.DEPTH])
 async def test_as_much_as_is_allowed_is_validated(client, limit):
     answer = await execute(
-        client, document_with(limit, ALLOWED[limit]), {"input": factories.team()}
+        client, document_with(limit, LIMITS[limit]), {"input": factories.team()}
     )
 
     assert answer.json()["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
@@ -126,9 +126,9 @@ async def test_one_more_is_refused_and_nothing_runs(client, sql, limit, allowed,
 async def test_values_within_values_are_parsed_200_deep(client):
     deep = [f"{{ churches(search: {'[' * n}{']' * n}) {{ totalCount }} }}" for n in (150, 220)]
 
-    parsed, stopped = [error_extensions(await execute(client, text)) for text in deep]
+    parse_document, stopped = [error_extensions(await execute(client, text)) for text in deep]
 
-    assert parsed["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert parse_document["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert stopped["code"] == "QUERY_TOO_COMPLEX"
     assert stopped["details"] == {"limit": "nesting", "allowed": 200, "actual": 201}
 
@@ -191,7 +191,7 @@ def test_fragments_count_where_they_are_spread(text, counts):
     ],
 )  # fmt: skip
 def test_pages_and_lists_multiply_what_is_below_them(text, variables, cost):
-    assert cost_of(text, variables) == cost
+    assert operation_cost(text, variables) == cost
 
 
 class Watched:
@@ -225,9 +225,9 @@ def test_a_fragment_is_walked_once_however_often_it_is_spread(levels):
     assert [one.selections.walks for one in selection_sets] == [1] * (levels + 2)
     assert totals.counts == {
         Limit.DEPTH: 2,
-        Limit.ROOT_FIELDS: min(2**levels, COUNTED_MAX),
-        Limit.ALIASES: min(2**levels, COUNTED_MAX),
-        Limit.COST: min(2 ** (levels + 1), COUNTED_MAX),
+        Limit.ROOT_FIELDS: min(2**levels, MAX_COUNT),
+        Limit.ALIASES: min(2**levels, MAX_COUNT),
+        Limit.COST: min(2 ** (levels + 1), MAX_COUNT),
         Limit.DIRECTIVES: 0,
         Limit.VARIABLES: 0,
     }
@@ -237,7 +237,7 @@ async def test_fragments_that_double_are_refused(client):
     extensions = error_extensions(await execute(client, doubling(100)))
 
     assert extensions["code"] == "QUERY_TOO_COMPLEX"
-    assert extensions["details"] == {"limit": "aliases", "allowed": 15, "actual": COUNTED_MAX}
+    assert extensions["details"] == {"limit": "aliases", "allowed": 15, "actual": MAX_COUNT}
 
 
 async def test_the_longest_row_of_fragments_is_counted(client):
@@ -248,7 +248,7 @@ async def test_the_longest_row_of_fragments_is_counted(client):
 
     answer = await execute(client, query, GraphQL_Cost="1")
 
-    assert answer.json()["extensions"] == {"cost": {"requested": 1, "allowed": PUBLIC_BUDGET}}
+    assert answer.json()["extensions"] == {"cost": {"requested": 1, "allowed": PUBLIC_COST_BUDGET}}
 
 
 @pytest.mark.parametrize(
@@ -351,9 +351,9 @@ async def test_organisers_may_spend_more(client, services):
 def test_every_role_has_the_budget_of_organisers():
     organisers = [Caller(kind=CallerKind.ORGANISER, role=role) for role in Role]
 
-    assert {budget_of(one) for one in [*organisers, SYSTEM]} == {ORGANISERS_BUDGET}
-    assert budget_of(ANONYMOUS) == PUBLIC_BUDGET
-    assert budget_of(replace(organisers[0], role=None)) == PUBLIC_BUDGET
+    assert {cost_budget(one) for one in [*organisers, SYSTEM]} == {ORGANISER_COST_BUDGET}
+    assert cost_budget(ANONYMOUS) == PUBLIC_COST_BUDGET
+    assert cost_budget(replace(organisers[0], role=None)) == PUBLIC_COST_BUDGET
 
 
 PAGE_OF_ORGANISERS = """
@@ -379,8 +379,8 @@ def test_the_page_of_organisers_is_within_all_limits():
     assert counts == {
         "depth": 7, "rootFields": 1, "variables": 1, "cost": 1 + 100 * (4 + team)
     }  # fmt: skip
-    assert PUBLIC_BUDGET < counts["cost"] < ORGANISERS_BUDGET
-    assert all(counts.get(limit, 0) <= allowed for limit, allowed in ALLOWED.items())
+    assert PUBLIC_COST_BUDGET < counts["cost"] < ORGANISER_COST_BUDGET
+    assert all(counts.get(limit, 0) <= allowed for limit, allowed in LIMITS.items())
 
 
 async def test_the_cost_is_told_only_on_request(client):
@@ -397,8 +397,11 @@ def test_the_page_of_limits_has_the_numbers():
     page = (ROOT / "docs" / "reference" / "limits.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
 
-    cost = f"{PUBLIC_BUDGET:,} for the public and captains; {ORGANISERS_BUDGET:,} for organisers"
-    assert rows == {limit: f"{allowed:,}" for limit, allowed in ALLOWED.items()} | {"cost": cost}
+    cost = (
+        f"{PUBLIC_COST_BUDGET:,} for the public and captains;"
+        f" {ORGANISER_COST_BUDGET:,} for organisers"
+    )
+    assert rows == {limit: f"{allowed:,}" for limit, allowed in LIMITS.items()} | {"cost": cost}
     assert all(
         f"`{name}` multiplies by {size}" in page or f"`{name}` by {size}" in page
         for name, size in LIST_SIZES.items()
@@ -409,13 +412,13 @@ async def test_a_document_that_is_known_is_not_counted_again(client):
     query = "query Known($n: Int) { churches(first: $n) { totalCount } }"
     for size in (3, 4):
         data(await execute(client, query, {"n": size}))
-    known = documents.find(query)
+    known = document_cache.find(query)
     totals = dict(known.totals)
 
     for size in (3, 4):
         data(await execute(client, query, {"n": size}))
 
-    assert documents.find(query) is known
+    assert document_cache.find(query) is known
     assert [size for _, ((_, size),) in totals] == [3, 4]
     assert all(known.totals[key] is total for key, total in totals.items())
 
@@ -426,4 +429,4 @@ async def test_sizes_of_pages_that_differ_are_kept_for_a_few(client):
     for size in range(1, 30):
         data(await execute(client, query, {"n": size}))
 
-    assert len(documents.find(query).totals) <= TOTALS_KEPT
+    assert len(document_cache.find(query).totals) <= MAX_PAGE_SIZE_VARIANTS

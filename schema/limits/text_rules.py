@@ -21,7 +21,7 @@ from domain.registration.reasons import REASON, unstorable
 from schema.name_converter import NAMES
 
 # Characters of any text: as many as may be sent for the longest kind. At most 8,000 bytes.
-TEXT_MAX_LENGTH = RAW_FACTOR * REASON.max_length
+MAX_TEXT_LENGTH = RAW_FACTOR * REASON.max_length
 
 Check = Callable[[Any, Path], None]
 Read = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
@@ -36,11 +36,11 @@ class Rule(Enum):
     REASON = auto()
 
 
-FORM = {Rule: Rule.FORM}
-REASONED = {Rule: Rule.REASON}
+FORM_TEXT = {Rule: Rule.FORM}
+REASON_TEXT = {Rule: Rule.REASON}
 
 
-class ArgumentTexts(FieldExtension):
+class TextRulesExtension(FieldExtension):
     """Refuses arguments with a text that is too long for anything or cannot be stored."""
 
     def __init__(self, checks: Mapping[str, tuple[str, Check]]) -> None:
@@ -53,17 +53,17 @@ class ArgumentTexts(FieldExtension):
         return kwargs
 
 
-def check_texts_of(*kinds: type) -> None:
+def apply_text_rules(*kinds: type) -> None:
     """Give each field of these object types the rules for its arguments."""
     for kind in kinds:
         for field in kind.__strawberry_definition__.fields:  # type: ignore[attr-defined]
             checks = {
                 one.python_name: (NAMES.get_graphql_name(one), check)
                 for one in field.arguments
-                if (check := _check(one.type, one.metadata)) is not None
+                if (check := _build_check(one.type, one.metadata)) is not None
             }
             if checks:
-                field.extensions = [*field.extensions, ArgumentTexts(checks)]
+                field.extensions = [*field.extensions, TextRulesExtension(checks)]
 
 
 def wraps_resolver(field: StrawberryField) -> bool:
@@ -71,7 +71,7 @@ def wraps_resolver(field: StrawberryField) -> bool:
     return any(extension.has_resolver for extension in field.extensions)
 
 
-def mapping(read: Read, fields: list[StrawberryField]) -> Read:
+def apply_extensions(read: Read, fields: list[StrawberryField]) -> Read:
     """A function that reads the arguments of these fields and maps them by their extensions."""
     mapped = [(number, field.extensions) for number, field in enumerate(fields) if field.extensions]
 
@@ -85,28 +85,28 @@ def mapping(read: Read, fields: list[StrawberryField]) -> Read:
     return read_and_map if mapped else read
 
 
-def _check(kind: Any, metadata: Mapping[Any, Any]) -> Check | None:
+def _build_check(kind: Any, metadata: Mapping[Any, Any]) -> Check | None:
     """The check of a value of this type; None where it can hold no text."""
     rule = metadata.get(Rule)
     if rule is Rule.FORM:
         return None
     if isinstance(kind, StrawberryList):
-        item = _check(kind.of_type, metadata)
-        return None if item is None else _each(item)
+        item = _build_check(kind.of_type, metadata)
+        return None if item is None else _items_check(item)
     if isinstance(kind, StrawberryContainer):
-        return _check(kind.of_type, metadata)
+        return _build_check(kind.of_type, metadata)
     if has_object_definition(kind):
-        return _members(kind.__strawberry_definition__.fields)
+        return _fields_check(kind.__strawberry_definition__.fields)
     if kind in {str, strawberry.ID}:
         return _require_storable if rule is Rule.REASON else _require_text
     return None
 
 
-def _members(fields: list[StrawberryField]) -> Check | None:
+def _fields_check(fields: list[StrawberryField]) -> Check | None:
     checks = [
         (one.python_name, NAMES.get_graphql_name(one), check)
         for one in fields
-        if (check := _check(one.type, one.metadata or {})) is not None
+        if (check := _build_check(one.type, one.metadata or {})) is not None
     ]
 
     def check_members(value: Any, path: Path) -> None:
@@ -117,7 +117,7 @@ def _members(fields: list[StrawberryField]) -> Check | None:
     return check_members if checks else None
 
 
-def _each(item: Check) -> Check:
+def _items_check(item: Check) -> Check:
     def check_items(value: Any, path: Path) -> None:
         for index, one in enumerate(value or ()):
             item(one, (*path, index))
@@ -126,17 +126,18 @@ def _each(item: Check) -> Check:
 
 
 def _require_text(value: Any, path: Path) -> None:
-    if isinstance(value, str) and len(value) > TEXT_MAX_LENGTH:
+    if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH:
         name = next(step for step in reversed(path) if isinstance(step, str))
         raise BadUserInput(
             issue(path, IssueCode.NAME_TOO_LONG, {"max": TEXT_MAX_LENGTH}),
-            message=f"{name} has at most {TEXT_MAX_LENGTH} characters. Please shorten it.",
-            details={"path": list(path), "max": TEXT_MAX_LENGTH},
+            message=f"{name} has at most {MAX_TEXT_LENGTH} characters. Please shorten it.",
+            details={"path": list(path), "max": MAX_TEXT_LENGTH},
         )
     _require_storable(value, path)
 
 
 def _require_storable(value: Any, path: Path) -> None:
     # What is too long for its rule is not searched.
-    if isinstance(value, str) and not is_storable(value[:TEXT_MAX_LENGTH]):
+    if isinstance(value, str) and not is_storable(value[:MAX_TEXT_LENGTH]):
         raise unstorable(path)
+

@@ -21,10 +21,10 @@ from domain.auth.roles import Role
 from domain.characters import NORMALIZED_MAX_LENGTH
 from schema import schema
 from schema.compiled.codegen import DEFINITION
-from schema.text_rules import TEXT_MAX_LENGTH, Rule
 from tests import factories
 from tests.accounts import bearer_headers
 from tests.graphql_client import data, error_extensions, execute
+from schema.limits.text_rules import MAX_TEXT_LENGTH, Rule
 from tests.schema.executions import executions
 from tests.schema.teams.test_decisions import DECISIONS, decide, everything, register
 
@@ -216,14 +216,14 @@ async def test_text_that_cannot_be_stored_is_refused_at_its_path(client, sql, ow
 
 
 async def test_text_longer_than_any_is_refused_at_its_path(client, sql, owner):
-    before, texts = await everything(sql), ("x" * (TEXT_MAX_LENGTH + 1), MARKS, " " * 240_000)
+    before, texts = await everything(sql), ("x" * (MAX_TEXT_LENGTH + 1), MARKS, " " * 240_000)
 
     for number, position in enumerate(one for one in CHECKED if one.rule is None):
         query, variables = asked(position, texts[number % len(texts)])
         refusal = error_extensions(await execute(client, query, variables, **owner))
 
         assert refusal["code"] == "BAD_USER_INPUT", position
-        assert refusal["details"] == {"path": list(position.path), "max": TEXT_MAX_LENGTH}
+        assert refusal["details"] == {"path": list(position.path), "max": MAX_TEXT_LENGTH}
 
     assert await everything(sql) == before
 

@@ -23,8 +23,8 @@ from graphql import (
 )
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
-from schema.scalars import is_lenient
-from schema.text_rules import Rule
+from schema.limits.text_rules import Rule
+from schema.scalars import is_lenient_scalar
 
 WHEN_OMITTED = "when_omitted"
 """The key of a field's metadata for what it is read as where it is left out."""
@@ -33,19 +33,19 @@ Fill = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _FieldDefault:
     """`empty` is what stands for a part that is left out; None: it may not be."""
 
     empty: Any
     fill: Fill | None
 
 
-class Omissions:
+class OmittedFieldFiller:
     """Those of one schema."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._objects: dict[str, _Part] = {}
+        self._objects: dict[str, _FieldDefault] = {}
         self._arguments = {
             str(get_nullable_type(argument.type))
             for root in (schema.query_type, schema.mutation_type)
@@ -54,7 +54,7 @@ class Omissions:
             for argument in field.args.values()
         }
 
-    def filled(
+    def fill(
         self, operation: OperationDefinitionNode, variables: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         """The variables with empty parts for what is left out; the same where nothing is."""
@@ -76,31 +76,31 @@ class Omissions:
                 found[name] = value
         return {**variables, **found} if found else variables
 
-    def _part(self, kind: Any, metadata: Mapping[Any, Any]) -> _Part:
+    def _part(self, kind: Any, metadata: Mapping[Any, Any]) -> _FieldDefault:
         """A value of this type; `metadata` is that of the field."""
         inner = get_nullable_type(kind)
         is_required = isinstance(kind, GraphQLNonNull)
         if isinstance(inner, GraphQLList):
             item = self._part(inner.of_type, metadata)
             empty: Any = [] if item.empty is not None or item.fill else None
-            return _Part(empty if is_required else None, _each(item))
+            return _FieldDefault(empty if is_required else None, _each(item))
         if isinstance(inner, GraphQLInputObjectType):
             part = self._object(inner)
-            return _Part(part.empty if is_required else None, part.fill)
+            return _FieldDefault(part.empty if is_required else None, part.fill)
         empty = metadata.get(WHEN_OMITTED)
-        if empty is None and (metadata.get(Rule) is not None or is_lenient(inner)):
+        if empty is None and (metadata.get(Rule) is not None or is_lenient_scalar(inner)):
             empty = ""
-        return _Part(empty if is_required else None, None)
+        return _FieldDefault(empty if is_required else None, None)
 
-    def _object(self, kind: GraphQLInputObjectType) -> _Part:
+    def _object(self, kind: GraphQLInputObjectType) -> _FieldDefault:
         if kind.name not in self._objects:
             parts = dict(self._fields(kind))
             required = {name for name, one in kind.fields.items() if _is_required(one)}
             is_form = all(parts[name].empty is not None for name in required)
-            self._objects[kind.name] = _Part({} if is_form else None, _object_filler(parts))
+            self._objects[kind.name] = _FieldDefault({} if is_form else None, _object_filler(parts))
         return self._objects[kind.name]
 
-    def _fields(self, kind: GraphQLInputObjectType) -> Iterator[tuple[str, _Part]]:
+    def _fields(self, kind: GraphQLInputObjectType) -> Iterator[tuple[str, _FieldDefault]]:
         for name, definition in kind.fields.items():
             field = definition.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
             yield name, self._part(definition.type, field.metadata or {})
@@ -111,7 +111,7 @@ def _is_required(field: GraphQLInputField) -> bool:
     return isinstance(kind, GraphQLNonNull)
 
 
-def _object_filler(parts: Mapping[str, _Part]) -> Fill | None:
+def _object_filler(parts: Mapping[str, _FieldDefault]) -> Fill | None:
     empties = [(name, part.empty) for name, part in parts.items() if part.empty is not None]
     nested = [(name, part.fill) for name, part in parts.items() if part.fill is not None]
 
@@ -129,7 +129,7 @@ def _object_filler(parts: Mapping[str, _Part]) -> Fill | None:
     return fill if empties or nested else None
 
 
-def _each(item: _Part) -> Fill | None:
+def _each(item: _FieldDefault) -> Fill | None:
     """As GraphQL has it, one object may stand for a list of one."""
     fill = item.fill
     if fill is None:
