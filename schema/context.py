@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, partial
 from typing import Literal, Protocol
+from uuid import UUID
 
 from strawberry import Info as StrawberryInfo
+from strawberry.dataloader import DataLoader
 
 from domain.auth.roles import Caller
 from persistence.fast.json_rendering import JsonSql
+from persistence.repositories.audit import AuditRecord
+from persistence.repositories.team_stats import DuplicatePlayer
 from resolvers.services import Services
-from schema.dataloaders import Loaders
+from resolvers.teams import queries
 
 RateLimitKind = Literal["query", "mutation", "upload"]
 
@@ -56,6 +61,24 @@ class SignInGuard(Protocol):
 class CheckRateLimit(Protocol):
     async def __call__(self, kind: RateLimitKind, count: int = 1) -> None:
         """Count operations of a kind before they run, all or none. Raises RateLimited."""
+
+
+class Loaders:
+    """New for each request; all keys are ids of teams.
+
+    What was read is not kept: a mutation later in the document may have changed it.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    @cached_property
+    def histories(self) -> DataLoader[UUID, list[AuditRecord]]:
+        return DataLoader(load_fn=partial(queries.team_histories, self._services), cache=False)
+
+    @cached_property
+    def same_players(self) -> DataLoader[UUID, list[DuplicatePlayer]]:
+        return DataLoader(load_fn=partial(queries.possible_duplicates, self._services), cache=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,10 +47,10 @@ from schema.captain import (
 )
 from schema.context import Info
 from schema.documents import OpenUploadPayload, open_upload
+from schema.error_docs import append_error_codes
 from schema.exports import ExportTeamsPayload, export_teams
 from schema.idempotency import append_repeat_behaviour
-from schema.mutation_errors import append_error_codes
-from schema.operations.breakers import ResetBreakerPayload, reset_breaker
+from schema.operations.health import ResetBreakerPayload, reset_breaker
 from schema.permissions import with_role_note
 from schema.registration.inputs import RegisterTeamInput
 from schema.teams.bulk_decisions import (

@@ -1,11 +1,13 @@
 """How the service is."""
 
-from typing import Self
+from typing import Annotated, Self
 
 import strawberry
-from strawberry import field
+from strawberry import argument, field
 
 from resolvers.operations.health import CheckResult, HealthReport
+from resolvers.operations import breakers
+from schema.context import Info
 from schema.enums import HealthStatus
 
 
@@ -40,3 +42,21 @@ class Health:
             version=version,
             checks=[HealthCheck.from_check(check) for check in health.checks],
         )
+
+
+@strawberry.input(description="A service that is left alone after failures.")
+class ResetBreakerInput:
+    name: str = field(description="As health names it, e.g. cloudinary.")
+
+
+@strawberry.type(description="The answer to resetBreaker.")
+class ResetBreakerPayload:
+    check: HealthCheck = field(description="How the service is taken to be now.")
+
+
+async def reset_breaker(
+    info: Info, input: Annotated[ResetBreakerInput, argument(description="The service.")]
+) -> ResetBreakerPayload | None:
+    context = info.context
+    check = await breakers.reset_breaker(context.services, context.caller, input.name)
+    return ResetBreakerPayload(check=HealthCheck.from_check(check))

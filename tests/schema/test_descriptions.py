@@ -14,8 +14,7 @@ from graphql import (
 )
 
 from domain.errors.exceptions import ErrorCode
-from schema.error_docs import error_reference
-from schema.mutation_errors import GENERAL, MUTATION_ERRORS
+from schema.error_docs import GENERAL_ERRORS, MUTATION_ERRORS, error_reference
 from schema.sdl import printed
 
 SCHEMA = build_schema(printed())
@@ -86,7 +85,7 @@ def test_description_of_a_mutation_ends_with_its_codes(name):
         f" Codes: {', '.join(codes) or 'the general ones'}."
     )
     assert set(codes) <= set(ErrorCode)
-    assert set(codes).isdisjoint(GENERAL)
+    assert set(codes).isdisjoint(GENERAL_ERRORS)
     assert len(set(codes)) == len(codes)
 
 
@@ -102,7 +101,7 @@ def test_page_about_errors_names_the_mutations_of_each_code():
     for code in ErrorCode:
         names = re.findall(r"^- Answered by: (.*)\.$", sections[code], re.MULTILINE)
         mutations = [f"`{name}`" for name, codes in MUTATION_ERRORS.items() if code in codes]
-        if code in GENERAL:
+        if code in GENERAL_ERRORS:
             assert names == ["any operation"]
         else:
             assert names == ([", ".join(mutations)] if mutations else [])

@@ -31,8 +31,7 @@ from resilience.fair_queue import Turns
 from resolvers.services import Services
 from schema import operation_label, schema
 from schema.compiled.executor import OperationRequest, execute
-from schema.context import Context, ExecutionOptions
-from schema.dataloaders import Loaders
+from schema.context import Context, ExecutionOptions, Loaders
 from schema.errors import error_body, format_error
 from schema.limits.complexity import Limit
 from schema.limits.rate_limit import kind_before_parsing
