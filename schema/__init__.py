@@ -7,7 +7,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 
 from domain.errors.exceptions import MalformedRequest
-from schema.compiled.executor import CompiledSchema, PlannedSchema
+from schema.compiled.executor import CompiledExecution, CompiledSchema
 from schema.context import Context
 from schema.limits.query_limits import (
     CachedValidation,
@@ -39,7 +39,7 @@ class RequireOperationName(SchemaExtension):
 
 
 apply_text_rules(Query, Mutation)
-schema = PlannedSchema(
+schema = CompiledSchema(
     query=Query,
     mutation=Mutation,
     types=[Team],
@@ -51,7 +51,7 @@ schema = PlannedSchema(
         CachedValidation,
         ValidationBudget,
         RateLimitExtension,
-        CompiledSchema,
+        CompiledExecution,
     ],
 )
 

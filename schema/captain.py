@@ -11,7 +11,7 @@ from resolvers.captain import access as captain_access
 from resolvers.captain import edits, resubmission
 from resolvers.captain.edits import TeamUpdate
 from resolvers.captain.resubmission import Resubmission
-from schema.compiled.sql_json import printed, shown
+from schema.compiled.sql_json import json_projection, raw_json
 from schema.context import Info
 from schema.limits.text_rules import FORM_TEXT, REASON_TEXT
 from schema.permissions import token_guesses_counted
@@ -139,10 +139,10 @@ async def my_team(
     ] = None,
 ) -> Team | None:
     services, token = info.context.services, token or info.context.manage_token
-    text = printed(info)
+    text = json_projection(info)
     async with token_guesses_counted(info, token):
         if text is not None:
-            found: Team = shown(await captain_access.my_team_json(services, token, text))
+            found: Team = raw_json(await captain_access.my_team_json(services, token, text))
             return found
         return Team.from_record(await captain_access.my_team(services, token))
 

@@ -116,7 +116,7 @@ class Context:
     check_rate_limit: CheckRateLimit
     sign_in_guard: SignInGuard
     execution: ExecutionOptions = ExecutionOptions()
-    printed: Mapping[str, JsonSql] = field(default_factory=dict)
+    json_projections: Mapping[str, JsonSql] = field(default_factory=dict)
 
 
 Info = StrawberryInfo[Context, None]

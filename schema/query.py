@@ -16,7 +16,7 @@ from schema.accounts.api_tokens import ApiToken, api_tokens
 from schema.accounts.organisers import organisers
 from schema.accounts.sessions import Organiser, Session, me, sessions
 from schema.captain import my_team
-from schema.compiled.sql_json import printed, shown
+from schema.compiled.sql_json import json_projection, raw_json
 from schema.context import Info
 from schema.node import Node
 from schema.node_lookup import node
@@ -62,10 +62,10 @@ async def churches(
     search = checked_search(search, "search")
     part = _CHURCH_CURSORS.page_args(first=first, after=after)
     count = partial(queries.church_count, services, search=search)
-    text = printed(info)
+    text = json_projection(info)
     if text is not None:
         texts = await queries.church_json_page(services, search=search, part=part, text=text)
-        return Connection.from_page(texts, _CHURCH_CURSORS, shown, count=count)
+        return Connection.from_page(texts, _CHURCH_CURSORS, raw_json, count=count)
     page = await queries.church_page(services, search=search, part=part)
     return Connection.from_page(page, _CHURCH_CURSORS, Church.from_record, count=count)
 

@@ -1,7 +1,7 @@
-"""Variables as the arguments of resolvers, by generated functions.
+"""Compile the arguments of resolvers into functions that read them from variables.
 
-As in `selection_compiler.py`, a function returns the exact result or raises, and then graphql-core
-and Strawberry read the variables instead.
+As in `selection_compiler.py`, a generated function returns the exact result or raises, and then
+graphql-core and Strawberry coerce the variables instead.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,10 +9,7 @@ from dataclasses import MISSING
 from typing import Any, cast
 
 from graphql import (
-    BooleanValueNode,
-    EnumValueNode,
     Executor,
-    FloatValueNode,
     GraphQLArgument,
     GraphQLEnumType,
     GraphQLInputField,
@@ -21,80 +18,85 @@ from graphql import (
     GraphQLList,
     GraphQLNonNull,
     GraphQLScalarType,
-    IntValueNode,
-    NullValueNode,
-    StringValueNode,
-    Undefined,
+    GraphQLSchema,
+    ListValueNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
     VariableNode,
     get_nullable_type,
-    is_specified_scalar_type,
     type_from_ast,
 )
 from graphql.execution.values import VariableValues, get_argument_values, get_variable_values
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
 
-from schema.compiled.codegen import DEFINITION, Source, Uncompilable, leaf_check, null_guard
-from schema.compiled.selection_compiler import ResolverCall
+from schema.compiled.codegen import DEFINITION, CannotCompile, CodeBuilder, null_guard
+from schema.compiled.resolver_calls import ResolverCall
 from schema.limits.text_rules import apply_extensions
 
 Variables = Mapping[str, Any]
-# Literals without anything inside that a resolver could change.
-_CONSTANT = (
-    BooleanValueNode,
-    EnumValueNode,
-    FloatValueNode,
-    IntValueNode,
-    NullValueNode,
-    StringValueNode,
-)
-Read = Callable[[Variables], list[dict[str, Any]]]
+ReadArguments = Callable[[Variables], list[dict[str, Any]]]
+# Literals of other kinds are immutable, so that all executions can share them.
+_NOT_SHARED = (ListValueNode, ObjectValueNode, VariableNode)
 
 
-class VariablesRefused(Exception):
-    """They do not fit the operation."""
+class InvalidVariables(Exception):
+    """The variables do not fit the operation."""
 
 
-def reader(
-    executor: Executor[Any], sites: list[ResolverCall], converter: GraphQLCoreConverter
-) -> Read:
-    """What gives the arguments of each site. It raises anything for variables that do not fit."""
+def compile_arguments(
+    executor: Executor[Any], calls: list[ResolverCall], converter: GraphQLCoreConverter
+) -> ReadArguments:
+    """Return a function from variables to the arguments of each call.
+
+    It raises an exception of any type for variables that do not fit.
+    """
     try:
-        read = _Reading(executor, converter).reader(sites)
-    except Uncompilable:
-        read = _slow_reader(executor, sites, converter)
-    return apply_extensions(read, [site.field for site in sites])
+        read = _ArgumentCompiler(executor, converter).compile(calls)
+    except CannotCompile:
+        read = _interpreted_reader(executor, calls, converter)
+    return apply_extensions(read, [call.field for call in calls])
 
 
-def _slow_reader(
-    executor: Executor[Any], sites: list[ResolverCall], converter: GraphQLCoreConverter
-) -> Read:
-    definitions = executor.operation.variable_definitions or ()
+def coerce_variables(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, variables: Variables
+) -> VariableValues | None:
+    """Coerce variables by graphql-core; None if they are invalid."""
+    definitions = operation.variable_definitions or ()
+    values = get_variable_values(schema, definitions, dict(variables))
+    return None if isinstance(values, list) else values
+
+
+def _interpreted_reader(
+    executor: Executor[Any], calls: list[ResolverCall], converter: GraphQLCoreConverter
+) -> ReadArguments:
+    # The executor itself has the variables of one request, which are not to be kept.
+    schema, operation = executor.schema, executor.operation
 
     def read(variables: Variables) -> list[dict[str, Any]]:
-        values = get_variable_values(executor.schema, definitions, dict(variables))
-        if isinstance(values, list):
-            raise VariablesRefused
-        return [_converted(site, values, converter) for site in sites]
+        values = coerce_variables(schema, operation, variables)
+        if values is None:
+            raise InvalidVariables
+        return [_converted_arguments(call, values, converter) for call in calls]
 
     return read
 
 
-def _converted(
-    site: ResolverCall, values: VariableValues | None, converter: GraphQLCoreConverter
+def _converted_arguments(
+    call: ResolverCall, values: VariableValues | None, converter: GraphQLCoreConverter
 ) -> dict[str, Any]:
     return convert_arguments(
-        get_argument_values(site.definition, site.details[0].node, values),
-        site.field.arguments,
+        get_argument_values(call.definition, call.details[0].node, values),
+        call.field.arguments,
         converter.scalar_registry,
         converter.config,
     )
 
 
-class _Reading(Source):
-    """Functions that take a JSON value and give what resolvers are given for it.
+class _ArgumentCompiler(CodeBuilder):
+    """Generates functions of a JSON value that return it as resolvers receive it.
 
-    Raises Uncompilable for arguments that are more than one variable each.
+    Raises CannotCompile unless each argument is one variable, or all of a field are literals.
     """
 
     def __init__(self, executor: Executor[Any], converter: GraphQLCoreConverter) -> None:
@@ -102,132 +104,112 @@ class _Reading(Source):
         self._schema = executor.schema
         self._converter = converter
         self._definitions = {
-            one.variable.name.value: one for one in executor.operation.variable_definitions or ()
+            definition.variable.name.value: definition
+            for definition in executor.operation.variable_definitions or ()
         }
-        self._read: set[str] = set()
+        self._used: set[str] = set()
 
-    def reader(self, sites: list[ResolverCall]) -> Read:
-        functions = [f"{self._arguments(site)}(variables)" for site in sites]
-        # A variable that no argument takes has to be looked at all the same.
-        if self._read != self._definitions.keys():
-            raise Uncompilable
-        name = self.function("variables", f"    return [{', '.join(functions)}]")
-        read: Read = self.executed()[name]
+    def compile(self, calls: list[ResolverCall]) -> ReadArguments:
+        functions = [f"{self._arguments(call)}(variables)" for call in calls]
+        # Variables that no argument uses have to be validated as well.
+        if self._used != self._definitions.keys():
+            raise CannotCompile
+        name = self.define("read", "variables", f"    return [{', '.join(functions)}]")
+        read: ReadArguments = self.build()[name]
         return read
 
-    def _arguments(self, site: ResolverCall) -> str:
-        names = {
-            self._converter.config.name_converter.from_argument(one): one.python_name
-            for one in site.field.arguments
-        }
-        given = {one.name.value: one.value for one in site.details[0].node.arguments or ()}
-        if given and all(isinstance(value, _CONSTANT) for value in given.values()):
-            constants = self.named(_converted(site, None, self._converter))
-            return self.function("variables", f"    return {constants}")
-        body = ["    found = {}"]
-        for name, argument in site.definition.args.items():
-            value = given.get(name)
-            if name not in given and not isinstance(argument.type, GraphQLNonNull):
+    def _arguments(self, call: ResolverCall) -> str:
+        nodes = {node.name.value: node.value for node in call.details[0].node.arguments or ()}
+        if nodes and not any(isinstance(node, _NOT_SHARED) for node in nodes.values()):
+            constants = self.bind(_converted_arguments(call, None, self._converter))
+            return self.define(f"arguments_{call.name}", "variables", f"    return {constants}")
+        body = ["    arguments = {}"]
+        own_arguments = zip(call.field.arguments, call.definition.args.items(), strict=True)
+        for own_argument, (name, argument) in own_arguments:
+            node = nodes.get(name)
+            if name not in nodes and not isinstance(argument.type, GraphQLNonNull):
                 continue
-            if not isinstance(value, VariableNode):
-                raise Uncompilable
-            variable = value.name.value
-            self._read.add(variable)
+            if not isinstance(node, VariableNode):
+                raise CannotCompile
+            variable = node.name.value
+            self._used.add(variable)
             body += [
                 f"    if {variable!r} in variables:",
                 f"        value = variables[{variable!r}]",
-                *self._converted(self._kind(variable, argument), "value", indent="        "),
-                f"        found[{names[name]!r}] = value",
+                *self._coerced(self._variable_type(variable, argument), "value", indent=" " * 8),
+                f"        arguments[{own_argument.python_name!r}] = value",
             ]
             if isinstance(argument.type, GraphQLNonNull):
                 body += ["    else:", "        raise ValueError"]
-        return self.function("variables", *body, "    return found")
+        return self.define(f"arguments_{call.name}", "variables", *body, "    return arguments")
 
-    def _kind(self, variable: str, argument: GraphQLArgument) -> GraphQLInputType:
-        """The type that both allow."""
+    def _variable_type(self, variable: str, argument: GraphQLArgument) -> GraphQLInputType:
+        """Return the stricter of the variable's and the argument's type."""
         definition = self._definitions[variable]
         kind = cast("GraphQLInputType", type_from_ast(self._schema, definition.type))
-        if definition.default_value is not None:
-            raise Uncompilable
-        if str(get_nullable_type(kind)) != str(get_nullable_type(argument.type)):
-            raise Uncompilable
+        is_same = str(get_nullable_type(kind)) == str(get_nullable_type(argument.type))
+        if definition.default_value is not None or not is_same:
+            raise CannotCompile
         return argument.type if isinstance(argument.type, GraphQLNonNull) else kind
 
-    def _converted(self, kind: GraphQLInputType, local: str, *, indent: str) -> list[str]:
-        """Lines that put what a resolver is given into `local`."""
+    def _coerced(self, kind: GraphQLInputType, local: str, *, indent: str) -> list[str]:
+        """Return lines that replace the value in `local` by the one for the resolver."""
         is_nullable = not isinstance(kind, GraphQLNonNull)
-        lines = self._present(cast("GraphQLInputType", get_nullable_type(kind)), local)
+        lines = self._non_null(cast("GraphQLInputType", get_nullable_type(kind)), local)
         return null_guard(lines, local, is_nullable=is_nullable, indent=indent)
 
-    def _present(self, kind: GraphQLInputType, local: str) -> list[str]:
+    def _non_null(self, kind: GraphQLInputType, local: str) -> list[str]:
         if isinstance(kind, GraphQLInputObjectType):
             return [f"{local} = {self._object(kind)}({local})"]
         if isinstance(kind, GraphQLList):
             return [f"{local} = {self._list(kind.of_type)}({local})"]
         if isinstance(kind, GraphQLEnumType):
             members = {name: kind.parse_value(name) for name in kind.values}
-            return [f"{local} = {self.named(members)}[{local}]"]
+            return [f"{local} = {self.bind(members, 'members')}[{local}]"]
         if not isinstance(kind, GraphQLScalarType):
-            raise Uncompilable
-        check = leaf_check(kind, local) if is_specified_scalar_type(kind) else None
-        if check is not None:
-            return check
-        return [
-            f"{local} = {self.named(kind.coerce_input_value)}({local})",
-            f"if {local} is {self.named(Undefined)}:",
-            "    raise ValueError",
-        ]
+            raise CannotCompile
+        return self.scalar_lines(kind, local, kind.coerce_input_value, "{0} is {1}")
 
     def _list(self, item: GraphQLInputType) -> str:
-        return self.function(
-            "value",
-            "    if type(value) is not list:",
-            "        raise ValueError",
-            "    found = []",
-            "    for item in value:",
-            *self._converted(item, "item", indent="        "),
-            "        found.append(item)",
-            "    return found",
-        )
+        lines = self._coerced(item, "item", indent="        ")
+        return self.list_function("value", "type(value) is not list", lines)
 
     def _object(self, kind: GraphQLInputObjectType) -> str:
         definition = kind.extensions[DEFINITION]
         if kind.is_one_of or definition.from_input is not None:
-            raise Uncompilable
-        known = self.named(frozenset(kind.fields))
+            raise CannotCompile
+        names = self.bind(frozenset(kind.fields), "names")
         body = [
-            f"    if type(value) is not dict or not value.keys() <= {known}:",
+            f"    if type(value) is not dict or not value.keys() <= {names}:",
             "        raise ValueError",
         ]
-        given = []
-        for place, one in enumerate(definition.fields):
-            name = self._converter.config.name_converter.from_field(one)
-            local = f"v{place}"
-            body += self._read_field(kind.fields[name], name, local, _default_of(one))
-            given.append(f"{one.python_name}={local}")
-        origin = self.named(definition.origin)
-        return self.function("value", *body, f"    return {origin}({', '.join(given)})")
+        arguments = []
+        for number, field in enumerate(definition.fields):
+            # Its value would have to be created anew for each execution.
+            if field.default_factory is not MISSING:
+                raise CannotCompile
+            name = self._converter.config.name_converter.from_field(field)
+            local = f"v{number}"
+            body += self._field(kind.fields[name], name, local, field.default_value)
+            arguments.append(f"{field.python_name}={local}")
+        origin = self.bind(definition.origin, f"class_{kind.name}")
+        return self.define(
+            kind.name, "value", *body, f"    return {origin}({', '.join(arguments)})"
+        )
 
-    def _read_field(
+    def _field(
         self, definition: GraphQLInputField, name: str, local: str, default: Any
     ) -> list[str]:
-        lines = self._converted(definition.type, local, indent="        ")
-        absent = ["raise ValueError"]
+        lines = self._coerced(definition.type, local, indent="        ")
+        absent = "raise ValueError"
         if default is not MISSING:
-            absent = [f"{local} = {self.named(default)}"]
+            absent = f"{local} = {self.bind(default, 'default')}"
         elif not isinstance(definition.type, GraphQLNonNull):
-            absent = [f"{local} = None"]
+            absent = f"{local} = None"
         return [
             f"    if {name!r} in value:",
             f"        {local} = value[{name!r}]",
             *lines,
             "    else:",
-            *(f"        {line}" for line in absent),
+            f"        {absent}",
         ]
-
-
-def _default_of(one: Any) -> Any:
-    """MISSING where there is none. Raises Uncompilable for one that is made anew each time."""
-    if one.default_factory is not MISSING:
-        raise Uncompilable
-    return one.default_value

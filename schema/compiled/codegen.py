@@ -1,67 +1,111 @@
-"""Source text of generated functions.
+"""Build Python functions from generated source text.
 
-No text of a document gets into it but names, which GraphQL restricts to letters, digits and
-underscores.
+Only names of a document get into the text: GraphQL restricts them to letters, digits and
+underscores. Values are bound under generated names.
 """
 
+import linecache
+import weakref
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
-from graphql import GraphQLScalarType
+from graphql import GraphQLScalarType, Undefined, is_specified_scalar_type
 
 DEFINITION = "strawberry-definition"
-_INT_MAX = 2**31 - 1
+"""Key of the `extensions` of graphql-core's types and fields under which Strawberry's stand."""
+
 # Exactly these types, so that the value is its own representation: a bool is no Int here.
-_CHECKS = {
+_MISMATCHES = {
     "String": "type({0}) is not str",
     "ID": "type({0}) is not str",
     "Boolean": "type({0}) is not bool",
-    "Int": f"type({{0}}) is not int or not {-_INT_MAX - 1} <= {{0}} <= {_INT_MAX}",
+    "Int": f"type({{0}}) is not int or not {-(2**31)} <= {{0}} < {2**31}",
 }
+_module_numbers = count()
 
 
-class Uncompilable(Exception):
-    """There is something that no function is generated for."""
+class CannotCompile(Exception):
+    """No code is generated for the operation; graphql-core executes it."""
 
 
-class Source:
+class CodeBuilder:
+    """Collects functions that may call each other, and compiles them as one module."""
+
     def __init__(self) -> None:
         self._lines: list[str] = []
-        self._names: dict[str, Any] = {}
-        self._functions = 0
+        self._namespace: dict[str, Any] = {}
+        self._names: dict[int, str] = {}
+        self._functions: list[str] = []
+        self._numbers = count()
 
-    def function(self, parameters: str, *body: str) -> str:
-        """The name of a new function; its lines are indented already."""
-        name = f"function_{self._functions}"
-        self._functions += 1
-        self._lines += [f"def {name}({parameters}):", *body]
-        return name
+    def define(self, name: str, parameters: str, *body: str) -> str:
+        """Add a function, its body already indented. Returns its name, made unique."""
+        unique_name = f"{name}_{next(self._numbers)}"
+        self._lines += [f"def {unique_name}({parameters}):", *body]
+        self._functions.append(unique_name)
+        return unique_name
 
-    def named(self, thing: Any) -> str:
-        """A name under which the functions know it."""
-        for name, known in self._names.items():
-            if known is thing:
-                return name
-        name = f"n{len(self._names)}"
-        self._names[name] = thing
-        return name
+    def bind(self, value: Any, name: str = "constant") -> str:
+        """Make the value available to the functions. Returns the name under which they find it.
 
-    def executed(self) -> dict[str, Any]:
-        """The functions by their names."""
-        names = dict(self._names)
-        exec(compile("\n".join(self._lines), "<generated>", "exec"), names)  # noqa: S102
-        return names
+        The namespace keeps the value alive, so that no other value can get its identity.
+        """
+        if id(value) not in self._names:
+            unique_name = f"{name}_{next(self._numbers)}"
+            self._names[id(value)], self._namespace[unique_name] = unique_name, value
+        return self._names[id(value)]
+
+    def build(self) -> dict[str, Any]:
+        """Compile the functions. Returns them, with the bound values, by their names.
+
+        `linecache` has their source for tracebacks as long as they live.
+        """
+        file_name = f"<generated {next(_module_numbers)}>"
+        source = "\n".join(self._lines) + "\n"
+        exec(compile(source, file_name, "exec"), self._namespace)  # noqa: S102
+        linecache.cache[file_name] = len(source), None, source.splitlines(True), file_name
+        # They share one namespace, so that any of them lives as long as all.
+        for name in self._functions[-1:]:
+            weakref.finalize(self._namespace[name], linecache.cache.pop, file_name, None)
+        return self._namespace
+
+    def list_function(self, parameters: str, mismatch: str, item_lines: list[str]) -> str:
+        """Define a function that returns the list `value` with each item converted by the lines.
+
+        It raises ValueError if the condition `mismatch` is true.
+        """
+        return self.define(
+            "list",
+            parameters,
+            f"    if {mismatch}:",
+            "        raise ValueError",
+            "    items = []",
+            "    for item in value:",
+            *item_lines,
+            "        items.append(item)",
+            "    return items",
+        )
+
+    def scalar_lines(
+        self, kind: GraphQLScalarType, local: str, convert: Callable[..., Any], invalid: str
+    ) -> list[str]:
+        """Return lines that convert the scalar in `local`, or raise ValueError.
+
+        `invalid` is a condition on the converted value; `{0}` stands for it, `{1}` for Undefined.
+        """
+        if is_specified_scalar_type(kind) and kind.name in _MISMATCHES:
+            return [f"if {_MISMATCHES[kind.name].format(local)}:", "    raise ValueError"]
+        undefined = self.bind(Undefined, "Undefined")
+        return [
+            f"{local} = {self.bind(convert, kind.name)}({local})",
+            f"if {invalid.format(local, undefined)}:",
+            "    raise ValueError",
+        ]
 
 
 def null_guard(lines: list[str], local: str, *, is_nullable: bool, indent: str) -> list[str]:
-    """The lines at their place; where there may be null, only for what is none."""
+    """Return the lines indented; for a nullable type they run only if `local` is not None."""
     if is_nullable:
         lines = [f"if {local} is not None:", *(f"    {line}" for line in lines)]
     return [indent + line for line in lines]
-
-
-def leaf_check(kind: GraphQLScalarType, local: str) -> list[str] | None:
-    """Lines that end a function on a value that is not its own representation; None where there
-    is more to it than that.
-    """
-    check = _CHECKS.get(kind.name)
-    return None if check is None else [f"if {check.format(local)}:", "    raise ValueError"]

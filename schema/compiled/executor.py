@@ -1,14 +1,15 @@
-"""How an operation is executed: by its plan if it can have one, else by graphql-core.
+"""The schema class, and the entry points to compiled execution.
 
-Strawberry parses, validates and admits an operation that is not known yet. What is known needs no
-more than its limits checked, which depend on the variables and on who asks.
+An operation's first execution is Strawberry's: it parses, validates and checks all limits. When the
+operation is sent again, only the limits that depend on variables and caller are checked, and its
+plan executes it.
 """
 
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from graphql import ExecutionResult, GraphQLError, get_operation_ast
+from graphql import ExecutionResult, GraphQLError
 from strawberry import Schema
 from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import ExecutionContext
@@ -16,12 +17,14 @@ from strawberry.types.graphql import OperationType
 
 from domain.errors.exceptions import DomainError
 from observability.metrics import EXECUTIONS
-from schema.compiled.plan_cache import BoundOperation, Plans
+from schema.compiled.bound_operation import BoundOperation
+from schema.compiled.plan_cache import PlanCache
 from schema.context import Context
 from schema.limits.query_limits import (
     document_cache,
     operation_cost,
     parse_document,
+    require_operation,
     require_within_budget,
 )
 from schema.registration.omitted_fields import OmittedFieldFiller
@@ -29,46 +32,47 @@ from schema.registration.omitted_fields import OmittedFieldFiller
 _INTERPRETED = EXECUTIONS.labels("interpreted")
 
 
-class PlannedSchema(Schema):
+class CompiledSchema(Schema):
+    """A Strawberry schema that compiles operations which are sent repeatedly."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.plans = Plans(self)
+        self.plans = PlanCache(self)
         self.omitted_fields = OmittedFieldFiller(self._schema)
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
-        """Errors are logged where they are published (`schema/errors.py`), not here."""
+        """Log nothing: `schema/errors.py` logs errors when it formats them."""
 
 
-class CompiledSchema(SchemaExtension):
-    """Executes what is valid by its plan, in the place of graphql-core."""
+class CompiledExecution(SchemaExtension):
+    """Remembers operations that are valid, and executes those with a plan by it."""
 
     async def on_execute(self) -> AsyncIterator[None]:
         execution = self.execution_context
-        context: Context = execution.context
-        schema, text = execution.schema, execution.query or ""
+        schema, context = cast("CompiledSchema", execution.schema), execution.context
+        text, name = execution.query or "", context.operation_name
         document_cache.mark_executed(text)
-        prepared = None
-        if isinstance(schema, PlannedSchema):
-            node = get_operation_ast(parse_document(text), context.operation_name)
-            if node is not None:
-                variables = schema.omitted_fields.fill(node, execution.variables or {})
-                execution.variables = dict(variables)
-            if context.execution.compiled:
-                operation = schema.plans.learn(text, context.operation_name, parse_document(text))
-                if operation is not None:
-                    prepared = schema.plans.prepared(operation, execution.variables or {})
-        if prepared is None:
+        document, bound = parse_document(text), None
+        node = require_operation(text, name)
+        execution.variables = dict(schema.omitted_fields.fill(node, execution.variables or {}))
+        if context.execution.compiled:
+            operation = schema.plans.lookup(text, name)
+            if operation is None:
+                schema.plans.remember(text, name, document)
+            else:
+                bound = schema.plans.bind(operation, execution.variables)
+        if bound is None:
             _INTERPRETED.inc()
         else:
-            execution.result = await prepared.execute(context)
+            execution.result = await bound.execute(context)
         yield
 
 
 @dataclass(slots=True, kw_only=True)
 class OperationRequest:
-    """A document with the name of the operation that is meant, and what it may be."""
+    """A document, the name of the operation to execute, and the types that are allowed."""
 
     text: str
     operation_name: str | None
@@ -76,41 +80,41 @@ class OperationRequest:
     allowed: Collection[OperationType]
 
 
-async def execute(schema: PlannedSchema, asked: OperationRequest, context: Context) -> Any:
-    """The result, graphql-core's or Strawberry's.
+async def execute(schema: CompiledSchema, request: OperationRequest, context: Context) -> Any:
+    """Return the result, of graphql-core's class or of Strawberry's.
 
     Raises Strawberry's InvalidOperationTypeError and CannotGetOperationTypeError.
     """
-    prepared = await _prepared(schema, asked, context) if context.execution.compiled else None
-    if prepared is None:
+    bound = await _bind(schema, request, context) if context.execution.compiled else None
+    if bound is None:
         return await schema.execute(
-            asked.text,
-            variable_values=asked.variables,
+            request.text,
+            variable_values=request.variables,
             context_value=context,
-            operation_name=asked.operation_name,
-            allowed_operation_types=asked.allowed,
+            operation_name=request.operation_name,
+            allowed_operation_types=request.allowed,
         )
-    charge = prepared.charge
+    charge = bound.operation.charge
     if charge is not None:
         try:
             await context.check_rate_limit(charge.kind, charge.count)
         except DomainError as error:
             return ExecutionResult(None, [GraphQLError(error.message, original_error=error)])
-    return await prepared.execute(context)
+    return await bound.execute(context)
 
 
-async def _prepared(
-    schema: PlannedSchema, asked: OperationRequest, context: Context
+async def _bind(
+    schema: CompiledSchema, request: OperationRequest, context: Context
 ) -> BoundOperation | None:
-    """None for what is not known or refused, and for its cost: Strawberry tells them."""
-    operation = schema.plans.find(asked.text, asked.operation_name)
-    if operation is None or context.wants_cost or operation.kind not in asked.allowed:
+    """Return None for operations that Strawberry has to execute, or to refuse with its errors."""
+    operation = schema.plans.lookup(request.text, request.operation_name)
+    if operation is None or context.wants_cost or operation.kind not in request.allowed:
         return None
     try:
         core = schema._schema  # noqa: SLF001 - as Strawberry's own extensions
-        cost = await operation_cost(core, asked.text, operation.node, asked.variables, context)
+        cost = await operation_cost(core, request.text, operation.node, request.variables, context)
         require_within_budget(cost, context.caller)
     except DomainError:
         return None
-    variables = schema.omitted_fields.fill(operation.node, asked.variables)
-    return schema.plans.prepared(operation, variables)
+    variables = schema.omitted_fields.fill(operation.node, request.variables)
+    return schema.plans.bind(operation, variables)

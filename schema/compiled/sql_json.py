@@ -1,4 +1,4 @@
-"""What an operation selects of teams, players and churches, as PostgreSQL prints it."""
+"""Selected fields of teams, players and churches that PostgreSQL renders as JSON."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -9,67 +9,72 @@ from orjson import Fragment
 
 from observability.metrics import EXECUTIONS
 from persistence.fast.json_rendering import JsonSql, Selection, json_expression
-from schema.compiled.selection_compiler import Root
+from schema.compiled.plan import RootField
 from schema.context import Info
 
-# Root fields whose objects PostgreSQL can print, alone or in pages.
-PRINTED = frozenset({"team", "teams", "player", "myTeam", "churches"})
+RENDERED_FIELDS = frozenset({"team", "teams", "player", "myTeam", "churches"})
+"""Root fields whose objects PostgreSQL can render, alone or in pages."""
+
 _RENDERED = EXECUTIONS.labels("rendered")
-# In the place of an object, which a resolver says that it returns.
-shown: Callable[[str], Any] = Fragment
+raw_json: Callable[[str], Any] = Fragment
+"""Wraps JSON text that stands for the object which a resolver is declared to return."""
 
 
-def printed_by(executor: Executor[Any], roots: list[Root]) -> Iterator[tuple[str, JsonSql]]:
-    """By the key of a root field, what prints its objects at the one place where they are selected.
+def json_projections(
+    executor: Executor[Any], roots: list[RootField]
+) -> Iterator[tuple[str, JsonSql]]:
+    """Yield keys of root fields with the SQL expression that renders their objects.
 
-    Nothing for those that have to be read as records.
+    Fields are left out if their objects are selected more than once, or have to be read as records.
     """
     for root in roots:
-        site = root.site
-        if site is None or site.name not in PRINTED:
+        call = root.call
+        if call is None or call.name not in RENDERED_FIELDS:
             continue
-        kind = _object_of(site.parent, site.name)
-        places = [(kind, site.details)]
+        kind = _object_type(call.parent, call.name)
+        selections = [(kind, call.details)]
         if kind.name.endswith("Connection"):
-            places = list(_nodes(executor, kind, site.details))
-        tree = _tree(executor, *places[0]) if len(places) == 1 else None
-        text = None if tree is None else json_expression(places[0][0].name, tree)
-        if text is not None:
-            yield root.key, text
+            selections = list(_node_selections(executor, kind, call.details))
+        tree = _selection(executor, *selections[0]) if len(selections) == 1 else None
+        expression = None if tree is None else json_expression(selections[0][0].name, tree)
+        if expression is not None:
+            yield root.key, expression
 
 
-def printed(info: Info, *, shows_all: bool = True) -> JsonSql | None:
-    """What prints the objects of a root field; None where they are read as records, as all are of
-    which not everything is shown.
+def json_projection(info: Info, *, shows_all: bool = True) -> JsonSql | None:
+    """Return the expression that renders the objects of a root field.
+
+    None if they are read as records; callers who see masked values (`shows_all` is False) always
+    read records.
     """
-    text = info.context.printed.get(str(info.path.key)) if shows_all else None
-    if text is not None:
+    expression = info.context.json_projections.get(str(info.path.key)) if shows_all else None
+    if expression is not None:
         _RENDERED.inc()
-    return text
+    return expression
 
 
-def _nodes(
+def _node_selections(
     executor: Executor[Any], connection: GraphQLObjectType, details: FieldDetailsList
 ) -> Iterator[tuple[GraphQLObjectType, FieldDetailsList]]:
-    """Where nodes of a connection are selected, with their type."""
+    """Yield each selection of the nodes of a connection, with their type."""
     for chosen in executor.collect_subfields(connection, details).grouped_field_set.values():
         name = chosen[0].node.name.value
         if name not in {"nodes", "edges"}:
             continue
-        kind = _object_of(connection, name)
+        kind = _object_type(connection, name)
         if name == "nodes":
             yield kind, chosen
             continue
         for below in executor.collect_subfields(kind, chosen).grouped_field_set.values():
             if below[0].node.name.value == "node":
-                yield _object_of(kind, "node"), below
+                yield _object_type(kind, "node"), below
 
 
-def _tree(
+def _selection(
     executor: Executor[Any], kind: GraphQLObjectType, details: FieldDetailsList
 ) -> Selection | None:
-    """Keys, names and what is below; None for what has arguments or abstract types."""
-    tree: list[tuple[str, str, Selection | None]] = []
+    """Return keys, field names and nested selections; None with arguments or abstract types."""
+    selection: list[tuple[str, str, Selection | None]] = []
     for key, chosen in executor.collect_subfields(kind, details).grouped_field_set.items():
         name, below = chosen[0].node.name.value, None
         if name != "__typename":
@@ -78,13 +83,13 @@ def _tree(
             if definition.args or is_abstract_type(inner):
                 return None
             if isinstance(inner, GraphQLObjectType):
-                below = _tree(executor, inner, chosen)
+                below = _selection(executor, inner, chosen)
                 if below is None:
                     return None
-        tree.append((key, name, below))
-    return tuple(tree)
+        selection.append((key, name, below))
+    return tuple(selection)
 
 
-def _object_of(parent: GraphQLObjectType, name: str) -> GraphQLObjectType:
-    """The object type of a field, below lists and what is not null."""
+def _object_type(parent: GraphQLObjectType, name: str) -> GraphQLObjectType:
+    """Return the object type of a field, without list and non-null wrappers."""
     return cast("GraphQLObjectType", get_named_type(parent.fields[name].type))

@@ -16,7 +16,7 @@ from persistence.repositories.team_search import Include, TeamQuery, keyset_orde
 from persistence.repositories.team_search import TeamFilter as TeamSearch
 from persistence.repositories.team_stats import TeamStats as TeamStatsRecord
 from resolvers.teams import queries
-from schema.compiled.sql_json import printed, shown
+from schema.compiled.sql_json import json_projection, raw_json
 from schema.context import Info
 from schema.enums import DocumentReview, OrderDirection, TeamOrderField, TeamStatus
 from schema.node import parse_id
@@ -149,10 +149,10 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     )
     count = partial(queries.team_count, services, caller, wanted=wanted)
     is_masked = not may(caller, Role.REVIEWER)
-    text = printed(info, shows_all=not is_masked)
+    text = json_projection(info, shows_all=not is_masked)
     if text is not None:
         texts = await queries.team_json_page(services, caller, listing, text=text)
-        return Connection.from_page(texts, codec, shown, count=count)
+        return Connection.from_page(texts, codec, raw_json, count=count)
     selected = selected_names(info)
     parts = Include(
         players=not selected.isdisjoint({"players", "readiness"}),
@@ -176,10 +176,10 @@ async def team(
             message="Give either the id or the code of the team.",
         )
     services, is_masked = info.context.services, not may(caller, Role.REVIEWER)
-    text = printed(info, shows_all=not is_masked)
+    text = json_projection(info, shows_all=not is_masked)
     try:
         if text is not None:
-            rendered: Team = shown(await queries.team_json(services, caller, reference, text))
+            rendered: Team = raw_json(await queries.team_json(services, caller, reference, text))
             return rendered
         record = await queries.get_team(services, caller, reference)
     except TeamNotFound:
@@ -193,10 +193,10 @@ async def player(
 ) -> Player | None:
     caller, services = require_caller(info, Role.VIEWER), info.context.services
     is_masked = not may(caller, Role.REVIEWER)
-    text = printed(info, shows_all=not is_masked)
+    text = json_projection(info, shows_all=not is_masked)
     if text is not None:
         line = await queries.player_json(services, caller, code, text)
-        return None if line is None else shown(line)
+        return None if line is None else raw_json(line)
     found = await queries.find_player(services, caller, code)
     if found is None:
         return None

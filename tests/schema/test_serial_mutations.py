@@ -1,4 +1,4 @@
-"""Mutations of one operation: each is answered whole, nested resolvers too, before the next."""
+"""Mutations of one operation: each is completed, nested resolvers too, before the next runs."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import pytest
 import strawberry
 from strawberry.types.graphql import OperationType
 
-from schema.compiled.executor import CompiledSchema, OperationRequest, PlannedSchema, execute
+from schema.compiled.executor import CompiledExecution, CompiledSchema, OperationRequest, execute
 from schema.context import ExecutionOptions
 from tests.schema.execution import cases
 from tests.schema.executions import executions
@@ -57,17 +57,18 @@ class Mutation:
     quick: str | None = strawberry.mutation(resolver=_quick)
 
 
-SCHEMA = PlannedSchema(query=Query, mutation=Mutation, extensions=[CompiledSchema])
+SCHEMA = CompiledSchema(query=Query, mutation=Mutation, extensions=[CompiledExecution])
 
 
 async def run(running: Running, text: str = ALL) -> Any:
     allowed = (OperationType.MUTATION,)
-    asked = OperationRequest(text=text, operation_name=None, variables={}, allowed=allowed)
-    return await execute(SCHEMA, asked, running)
+    request = OperationRequest(text=text, operation_name=None, variables={}, allowed=allowed)
+    return await execute(SCHEMA, request, running)
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-async def test_each_sees_what_was_done_until_then(compiled):
+async def test_each_mutation_sees_the_effects_of_earlier_ones(compiled):
+    await run(Running({}, ExecutionOptions(compiled=compiled)))
     before = executions("compiled")
     running = Running({}, ExecutionOptions(compiled=compiled))
 
@@ -80,10 +81,12 @@ async def test_each_sees_what_was_done_until_then(compiled):
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-async def test_the_name_of_the_root_hides_no_error(compiled):
+async def test_typename_beside_a_failed_mutation_keeps_its_error(compiled):
+    document = 'mutation { __typename one: step(name: "1") { seen } }'
+    await run(Running({}, ExecutionOptions(compiled=compiled)), document)
     running = Running({}, ExecutionOptions(compiled=compiled), broken="1")
 
-    result = await run(running, 'mutation { __typename one: step(name: "1") { seen } }')
+    result = await run(running, document)
 
     assert result.data == {"__typename": "Mutation", "one": None}
     assert [(error.message, error.path) for error in result.errors] == [("broken", ["one", "seen"])]
@@ -91,7 +94,8 @@ async def test_the_name_of_the_root_hides_no_error(compiled):
 
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("broken", ["1", "2"])
-async def test_after_one_that_is_broken_the_others_run_once(compiled, broken):
+async def test_mutations_beside_a_failed_one_run_once(compiled, broken):
+    await run(Running({}, ExecutionOptions(compiled=compiled)))
     running = Running({}, ExecutionOptions(compiled=compiled), broken=broken)
 
     result = await run(running)

@@ -128,7 +128,10 @@ async def answers(settings_with, url: str, queries: list[str], headers: dict) ->
         found = []
         for way in ways:
             client = await stack.enter_async_context(app_client(settings_with(**way), url))
-            found.append([(await execute(client, one, **headers)).content for one in queries])
+            # Plans are made when a document is sent again.
+            for query in queries:
+                await ask(client, query, **headers)
+            found.append([(await execute(client, query, **headers)).content for query in queries])
         return found
 
 
@@ -238,14 +241,16 @@ async def test_a_token_that_was_replaced_opens_nothing(client, tokens, sql):
     await sql.execute("UPDATE team SET manage_generation = 2 WHERE code = 'ICCT-001'")
     query = f'{{ myTeam(token: "{tokens["ICCT-001"]}") {{ name }} }}'
 
-    assert error_extensions(await execute(client, query))["code"] == "UNAUTHENTICATED"
+    for _ in range(2):
+        assert error_extensions(await execute(client, query))["code"] == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize("code", ["ICCT-001-P16", "ICCT-999-P01", "nonsense", "é-001-P01"])
 async def test_a_player_that_is_not_there(client, odd, reviewer, code):
     query = "query One($code: String!) { player(code: $code) { name } }"
 
-    assert data(await execute(client, query, {"code": code}, **reviewer)) == {"player": None}
+    for _ in range(2):
+        assert data(await execute(client, query, {"code": code}, **reviewer)) == {"player": None}
 
 
 @pytest.mark.parametrize("code", ["\ud800", "ICCT-\0001", "\ud800-001-P01", "\0-001-P01"])
@@ -256,12 +261,15 @@ async def test_a_player_that_is_not_there(client, odd, reviewer, code):
 async def test_code_that_cannot_be_stored_is_refused(client, odd, reviewer, code, selected):
     query = f"query One($code: String!) {{ {selected} }}"
 
-    response = await execute(client, query, {"code": code}, **reviewer)
+    for _ in range(2):
+        response = await execute(client, query, {"code": code}, **reviewer)
 
-    assert error_extensions(response)["code"] == "BAD_USER_INPUT"
+        assert error_extensions(response)["code"] == "BAD_USER_INPUT"
 
 
 async def test_a_page_that_is_printed_is_one_statement(client, odd, reviewer):
+    await ask(client, PLAIN, **reviewer)
+
     with record_statements() as sent:
         page = data(await execute(client, PLAIN, **reviewer))
 
@@ -274,8 +282,9 @@ async def test_a_viewer_is_told_nothing_that_is_printed(client, odd, services):
     before = executions("rendered")
     viewer = await bearer_headers(services, Role.VIEWER)
 
-    await execute(client, '{ player(code: "ICCT-001-P01") { name } }', **viewer)
-    page = data(await execute(client, "{ teams { nodes { captain { phone } } } }", **viewer))
+    for _ in range(2):
+        await execute(client, '{ player(code: "ICCT-001-P01") { name } }', **viewer)
+        page = data(await execute(client, "{ teams { nodes { captain { phone } } } }", **viewer))
 
     assert all(
         "•" in one["captain"]["phone"] or "*" in one["captain"]["phone"]
@@ -288,6 +297,7 @@ async def test_a_viewer_is_told_nothing_that_is_printed(client, odd, services):
 async def test_a_team_that_is_not_there(client, reviewer, reference):
     key = "id" if len(reference) == 32 else "code"
 
-    response = await execute(client, f'{{ team({key}: "{reference}") {{ code }} }}', **reviewer)
+    for _ in range(2):
+        response = await execute(client, f'{{ team({key}: "{reference}") {{ code }} }}', **reviewer)
 
-    assert data(response) == {"team": None}
+        assert data(response) == {"team": None}

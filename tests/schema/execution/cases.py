@@ -8,7 +8,7 @@ from strawberry.types.graphql import OperationType
 
 from domain.auth.roles import ANONYMOUS, Caller
 from schema.compiled.executor import OperationRequest, execute
-from schema.compiled.plan_cache import Plans
+from schema.compiled.plan_cache import PlanCache
 from schema.context import ExecutionOptions
 from tests.schema.execution.model import SCHEMA
 from tests.schema.executions import Error, errors_of, executions
@@ -40,7 +40,7 @@ class Running:
     operation_name: str | None = None
     may_introspect: bool = True
     wants_cost: bool = False
-    printed: dict[str, Any] = field(default_factory=dict)
+    json_projections: dict[str, Any] = field(default_factory=dict)
 
     async def check_rate_limit(self, kind: str, count: int) -> None:
         """Everything is."""
@@ -54,7 +54,7 @@ class Answer:
 
 
 def forget_plans() -> None:
-    SCHEMA.plans = Plans(SCHEMA)
+    SCHEMA.plans = PlanCache(SCHEMA)
 
 
 async def answer(case: Case, *, compiled: bool) -> Answer:

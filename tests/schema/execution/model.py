@@ -10,7 +10,7 @@ from typing import Any, NewType
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from schema.compiled.executor import CompiledSchema, PlannedSchema
+from schema.compiled.executor import CompiledExecution, CompiledSchema
 
 Anything = NewType("Anything", object)
 
@@ -174,11 +174,11 @@ class Mutation(Fields):
     pass
 
 
-SCHEMA = PlannedSchema(
+SCHEMA = CompiledSchema(
     query=Query,
     mutation=Mutation,
     types=[Dog, Cat],
-    extensions=[CompiledSchema],
+    extensions=[CompiledExecution],
     config=StrawberryConfig(
         scalar_map={
             Anything: strawberry.scalar(
