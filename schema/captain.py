@@ -21,7 +21,7 @@ from schema.registration.inputs import (
     PlayerInput,
     TeamDocumentInput,
 )
-from schema.teams.types import Team
+from schema.teams.types import Team, TeamPayload
 
 OPENED_BY = "The manageToken, if it is not sent as Authorization: Bearer."
 VERSION = "team.version as the captain saw it; another one is answered with STALE_VERSION."
@@ -113,19 +113,19 @@ class WithdrawMyTeamInput:
     token: str | None = field(default=None, description=OPENED_BY)
 
 
-@strawberry.type(description="The answer to updateMyTeam.")
-class UpdateMyTeamPayload:
-    team: Team = field(description="The team as it is now.")
+@strawberry.type(description="The payload of updateMyTeam.")
+class UpdateMyTeamPayload(TeamPayload):
+    pass
 
 
-@strawberry.type(description="The answer to resubmitMyTeam.")
-class ResubmitMyTeamPayload:
-    team: Team = field(description="The team as it is now.")
+@strawberry.type(description="The payload of resubmitMyTeam.")
+class ResubmitMyTeamPayload(TeamPayload):
+    pass
 
 
-@strawberry.type(description="The answer to withdrawMyTeam.")
-class WithdrawMyTeamPayload:
-    team: Team = field(description="The team as it is now.")
+@strawberry.type(description="The payload of withdrawMyTeam.")
+class WithdrawMyTeamPayload(TeamPayload):
+    pass
 
 
 async def my_team(
@@ -154,7 +154,7 @@ async def update_my_team(
     token = input.token or context.manage_token
     async with token_guesses_counted(info, token):
         record = await edits.update_my_team(context.services, token, input.to_update())
-    return UpdateMyTeamPayload(team=Team.from_record(record))
+    return UpdateMyTeamPayload.from_record(record)
 
 
 async def resubmit_my_team(
@@ -168,7 +168,7 @@ async def resubmit_my_team(
             token,
             input.to_resubmission(),
         )
-    return ResubmitMyTeamPayload(team=Team.from_record(record))
+    return ResubmitMyTeamPayload.from_record(record)
 
 
 async def withdraw_my_team(
@@ -183,4 +183,4 @@ async def withdraw_my_team(
             expected_version=input.expected_version,
             reason=input.reason,
         )
-    return WithdrawMyTeamPayload(team=Team.from_record(record))
+    return WithdrawMyTeamPayload.from_record(record)

@@ -53,12 +53,6 @@ from schema.idempotency import append_repeat_behaviour
 from schema.operations.health import ResetBreakerPayload, reset_breaker
 from schema.permissions import with_role_note
 from schema.registration.inputs import RegisterTeamInput
-from schema.teams.bulk_decisions import (
-    ConfirmTeamsPayload,
-    RejectTeamsPayload,
-    confirm_teams,
-    reject_teams,
-)
 from schema.teams.corrections import (
     AddPlayerPayload,
     ReissueManageTokenPayload,
@@ -73,13 +67,17 @@ from schema.teams.corrections import (
 )
 from schema.teams.decisions import (
     ConfirmTeamPayload,
+    ConfirmTeamsPayload,
     RejectTeamPayload,
+    RejectTeamsPayload,
     ReopenTeamPayload,
     RequestChangesPayload,
     ReviewDocumentPayload,
     WithdrawTeamPayload,
     confirm_team,
+    confirm_teams,
     reject_team,
+    reject_teams,
     reopen_team,
     request_changes,
     review_document,

@@ -1,4 +1,4 @@
-"""What organisers correct in a team, with a reason that is on record."""
+"""Corrections of teams and players by organisers, with a reason for the audit log."""
 
 from typing import Annotated, Any
 
@@ -12,18 +12,40 @@ from schema.context import Info
 from schema.limits.text_rules import FORM_TEXT, REASON_TEXT
 from schema.registration.inputs import PersonInput, PlayerInput
 from schema.scalars import DateText, JerseyNumber, PlayerRoleInput
-from schema.teams.decisions import TEAM, VERSION
-from schema.teams.types import Team
+from schema.teams.decisions import VERSION, TeamVersionInput
+from schema.teams.types import Team, TeamPayload
 
-PLAYER = "The player's id or code."
-WHY = "For the record: 1 to 500 characters."
+AUDIT_REASON = "For the audit log: 1 to 500 characters."
+
+
+@strawberry.input
+class TeamCorrectionInput(TeamVersionInput):
+    """Base of corrections of a team, with a reason for the audit log."""
+
+    reason: str = field(metadata=REASON_TEXT, description=AUDIT_REASON)
+
+    def to_correction(self) -> Correction:
+        return Correction(
+            reference=self.team_id, expected_version=self.expected_version, reason=self.reason
+        )
+
+
+@strawberry.input
+class PlayerCorrectionInput:
+    """Base of corrections of a player, with a reason for the audit log."""
+
+    player_id: strawberry.ID = field(description="The player's id or code.")
+    expected_version: int = field(description=VERSION)
+    reason: str = field(metadata=REASON_TEXT, description=AUDIT_REASON)
+
+    def to_correction(self) -> Correction:
+        return Correction(
+            reference=self.player_id, expected_version=self.expected_version, reason=self.reason
+        )
 
 
 @strawberry.input(description="What is corrected in a team; what is left out stays as it is.")
-class UpdateTeamInput:
-    team_id: strawberry.ID = field(description=TEAM)
-    expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASON_TEXT, description=WHY)
+class UpdateTeamInput(TeamCorrectionInput):
     team_name: str | None = field(
         default=None,
         metadata=FORM_TEXT,
@@ -46,10 +68,7 @@ class UpdateTeamInput:
 
 
 @strawberry.input(description="What is corrected in a player; what is left out stays as it is.")
-class UpdatePlayerInput:
-    player_id: strawberry.ID = field(description=PLAYER)
-    expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASON_TEXT, description=WHY)
+class UpdatePlayerInput(PlayerCorrectionInput):
     name: str | None = field(
         default=None,
         metadata=FORM_TEXT,
@@ -76,47 +95,40 @@ class UpdatePlayerInput:
 
 
 @strawberry.input(description="Somebody who joins a squad.")
-class AddPlayerInput:
-    team_id: strawberry.ID = field(description=TEAM)
-    expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASON_TEXT, description=WHY)
+class AddPlayerInput(TeamCorrectionInput):
     player: PlayerInput = field(
         description="The player, without documents: the captain brings them after requestChanges."
     )
 
 
 @strawberry.input(description="Somebody who leaves a squad.")
-class RemovePlayerInput:
-    player_id: strawberry.ID = field(description=PLAYER)
-    expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASON_TEXT, description=WHY)
+class RemovePlayerInput(PlayerCorrectionInput):
+    pass
 
 
 @strawberry.input(description="A team whose captain needs another secret.")
-class ReissueManageTokenInput:
-    team_id: strawberry.ID = field(description=TEAM)
-    expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASON_TEXT, description=WHY)
+class ReissueManageTokenInput(TeamCorrectionInput):
+    pass
 
 
-@strawberry.type(description="The answer to updateTeam.")
-class UpdateTeamPayload:
-    team: Team = field(description="The team as it is now.")
+@strawberry.type(description="The payload of updateTeam.")
+class UpdateTeamPayload(TeamPayload):
+    pass
 
 
-@strawberry.type(description="The answer to updatePlayer.")
-class UpdatePlayerPayload:
-    team: Team = field(description="The player's team as it is now.")
+@strawberry.type(description="The payload of updatePlayer.")
+class UpdatePlayerPayload(TeamPayload):
+    pass
 
 
-@strawberry.type(description="The answer to addPlayer.")
-class AddPlayerPayload:
-    team: Team = field(description="The team as it is now.")
+@strawberry.type(description="The payload of addPlayer.")
+class AddPlayerPayload(TeamPayload):
+    pass
 
 
-@strawberry.type(description="The answer to removePlayer.")
-class RemovePlayerPayload:
-    team: Team = field(description="The team as it is now.")
+@strawberry.type(description="The payload of removePlayer.")
+class RemovePlayerPayload(TeamPayload):
+    pass
 
 
 @strawberry.type(description="The answer to reissueManageToken.")
@@ -132,9 +144,9 @@ async def update_team(
 ) -> UpdateTeamPayload | None:
     context = info.context
     record = await corrections.update_team(
-        context.services, context.caller, _of_team(input), input.to_changes()
+        context.services, context.caller, input.to_correction(), input.to_changes()
     )
-    return UpdateTeamPayload(team=Team.from_record(record))
+    return UpdateTeamPayload.from_record(record)
 
 
 async def update_player(
@@ -142,9 +154,9 @@ async def update_player(
 ) -> UpdatePlayerPayload | None:
     context = info.context
     record = await corrections.update_player(
-        context.services, context.caller, _of_player(input), input.to_changes()
+        context.services, context.caller, input.to_correction(), input.to_changes()
     )
-    return UpdatePlayerPayload(team=Team.from_record(record))
+    return UpdatePlayerPayload.from_record(record)
 
 
 async def add_player(
@@ -152,17 +164,19 @@ async def add_player(
 ) -> AddPlayerPayload | None:
     context = info.context
     record = await corrections.add_player(
-        context.services, context.caller, _of_team(input), input.player.to_form()
+        context.services, context.caller, input.to_correction(), input.player.to_form()
     )
-    return AddPlayerPayload(team=Team.from_record(record))
+    return AddPlayerPayload.from_record(record)
 
 
 async def remove_player(
     info: Info, input: Annotated[RemovePlayerInput, argument(description="Who leaves.")]
 ) -> RemovePlayerPayload | None:
     context = info.context
-    record = await corrections.remove_player(context.services, context.caller, _of_player(input))
-    return RemovePlayerPayload(team=Team.from_record(record))
+    record = await corrections.remove_player(
+        context.services, context.caller, input.to_correction()
+    )
+    return RemovePlayerPayload.from_record(record)
 
 
 async def reissue_manage_token(
@@ -170,18 +184,6 @@ async def reissue_manage_token(
 ) -> ReissueManageTokenPayload | None:
     context = info.context
     record, token = await corrections.reissue_manage_token(
-        context.services, context.caller, _of_team(input)
+        context.services, context.caller, input.to_correction()
     )
     return ReissueManageTokenPayload(team=Team.from_record(record), manage_token=token)
-
-
-def _of_team(input: UpdateTeamInput | AddPlayerInput | ReissueManageTokenInput) -> Correction:
-    return Correction(
-        reference=input.team_id, expected_version=input.expected_version, reason=input.reason
-    )
-
-
-def _of_player(input: UpdatePlayerInput | RemovePlayerInput) -> Correction:
-    return Correction(
-        reference=input.player_id, expected_version=input.expected_version, reason=input.reason
-    )

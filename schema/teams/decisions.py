@@ -1,75 +1,94 @@
-"""Decisions of organisers, each about one team, each with the version it was made on."""
+"""Decisions of organisers about a team or several, each based on the version that they saw."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 import strawberry
 from strawberry import argument, field
 
 from domain.auth.roles import Role
-from domain.errors.exceptions import NotFound
+from domain.errors.exceptions import DomainError, NotFound
 from domain.ids import read_id
 from domain.teams.status import TeamAction
 from resolvers.teams import decisions
+from persistence.records import TeamRecord
+from resolvers.teams import bulk, review
+from resolvers.teams.bulk import Decisions
 from resolvers.teams.decisions import ChangeItem, Decision
 from schema.context import Info
-from schema.enums import DocumentReview
+from schema.enums import DocumentReview, ErrorCode
 from schema.limits.text_rules import REASON_TEXT
 from schema.permissions import require_caller
-from schema.teams.types import Team
+from schema.scalars import JSON
+from schema.teams.types import Team, TeamPayload
 
 TEAM = "The team's id or code."
 VERSION = "team.version as the organiser saw it; another one is answered with STALE_VERSION."
 REASON = "For the captain: 1 to 500 characters."
+TEAMS = (
+    "1 to 100 teams. Each is decided independently: if a team is refused, the others still change."
+)
+
+
+@strawberry.input(description="A team and the version of it that the organiser saw.")
+class TeamVersionInput:
+    team_id: strawberry.ID = field(description=TEAM)
+    expected_version: int = field(description=VERSION)
+
+
+@strawberry.input
+class TeamReasonInput(TeamVersionInput):
+    """Base of decisions with a reason for the captain."""
+
+    reason: str = field(metadata=REASON_TEXT, description=REASON)
+
+    def to_decision(self, action: TeamAction) -> Decision:
+        return Decision(
+            reference=self.team_id,
+            expected_version=self.expected_version,
+            event=action,
+            reason=self.reason,
+        )
 
 
 @strawberry.input(description="A team to confirm.")
-class ConfirmTeamInput:
-    team_id: strawberry.ID = field(description=TEAM)
-    expected_version: int = field(description=VERSION)
+class ConfirmTeamInput(TeamVersionInput):
     override_reason: str | None = field(
         default=None,
         metadata=REASON_TEXT,
-        description="Why it is confirmed although readiness has blockers: 1 to 500 characters.",
+        description="Why the team is confirmed although its readiness has blockers: 1 to 500"
+        " characters.",
     )
 
 
 @strawberry.input(description="A team to reject.")
-class RejectTeamInput:
-    team_id: strawberry.ID = field(description=TEAM)
-    expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASON_TEXT, description=REASON)
+class RejectTeamInput(TeamReasonInput):
+    pass
 
 
-@strawberry.input(description="A team to bring back.")
-class ReopenTeamInput:
-    team_id: strawberry.ID = field(description=TEAM)
-    expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASON_TEXT, description=REASON)
+@strawberry.input(description="A team to reopen.")
+class ReopenTeamInput(TeamReasonInput):
+    pass
 
 
-@strawberry.input(description="A team that does not play.")
-class WithdrawTeamInput:
-    team_id: strawberry.ID = field(description=TEAM)
-    expected_version: int = field(description=VERSION)
-    reason: str = field(metadata=REASON_TEXT, description=REASON)
+@strawberry.input(description="A team to withdraw.")
+class WithdrawTeamInput(TeamReasonInput):
+    pass
 
 
-@strawberry.input(description="One thing that the captain has to change.")
+@strawberry.input(description="A change that the captain has to make.")
 class ChangeItemInput:
     note: str = field(metadata=REASON_TEXT, description=REASON)
     document_id: strawberry.ID | None = field(
-        default=None, description="The document that has to be replaced; it is rejected."
+        default=None, description="The id of a document to replace; it becomes rejected."
     )
 
 
-@strawberry.input(description="What the captain has to change.")
-class RequestChangesInput:
-    team_id: strawberry.ID = field(description=TEAM)
-    expected_version: int = field(description=VERSION)
-    items: list[ChangeItemInput] = field(description="At least one.")
+@strawberry.input(description="The changes that the captain has to make.")
+class RequestChangesInput(TeamVersionInput):
+    items: list[ChangeItemInput] = field(description="At least one change.")
 
 
-@strawberry.input(description="What an organiser says of a document.")
+@strawberry.input(description="An organiser's review of a document.")
 class ReviewDocumentInput:
     document_id: strawberry.ID = field(description="The document's id.")
     expected_version: int = field(description=VERSION)
@@ -77,38 +96,92 @@ class ReviewDocumentInput:
     note: str | None = field(
         default=None,
         metadata=REASON_TEXT,
-        description="For the captain, needed with REJECTED: 1 to 500 characters.",
+        description="For the captain, required with REJECTED: 1 to 500 characters.",
     )
 
 
-@strawberry.type(description="The answer to confirmTeam.")
-class ConfirmTeamPayload:
-    team: Team = field(description="The team as it is now.")
+@strawberry.input(description="Teams to confirm.")
+class ConfirmTeamsInput:
+    teams: list[TeamVersionInput] = field(description=TEAMS)
+    override_reason: str | None = field(
+        default=None,
+        metadata=REASON_TEXT,
+        description="Why the teams are confirmed although their readiness has blockers: 1 to 500"
+        " characters.",
+    )
 
 
-@strawberry.type(description="The answer to rejectTeam.")
-class RejectTeamPayload:
-    team: Team = field(description="The team as it is now.")
+@strawberry.input(description="Teams to reject.")
+class RejectTeamsInput:
+    teams: list[TeamVersionInput] = field(description=TEAMS)
+    reason: str = field(metadata=REASON_TEXT, description=REASON)
 
 
-@strawberry.type(description="The answer to reopenTeam.")
-class ReopenTeamPayload:
-    team: Team = field(description="The team as it is now.")
+@strawberry.type(description="The payload of confirmTeam.")
+class ConfirmTeamPayload(TeamPayload):
+    pass
 
 
-@strawberry.type(description="The answer to withdrawTeam.")
-class WithdrawTeamPayload:
-    team: Team = field(description="The team as it is now.")
+@strawberry.type(description="The payload of rejectTeam.")
+class RejectTeamPayload(TeamPayload):
+    pass
 
 
-@strawberry.type(description="The answer to requestChanges.")
-class RequestChangesPayload:
-    team: Team = field(description="The team as it is now.")
+@strawberry.type(description="The payload of reopenTeam.")
+class ReopenTeamPayload(TeamPayload):
+    pass
 
 
-@strawberry.type(description="The answer to reviewDocument.")
+@strawberry.type(description="The payload of withdrawTeam.")
+class WithdrawTeamPayload(TeamPayload):
+    pass
+
+
+@strawberry.type(description="The payload of requestChanges.")
+class RequestChangesPayload(TeamPayload):
+    pass
+
+
+@strawberry.type(description="The payload of reviewDocument.")
 class ReviewDocumentPayload:
-    team: Team = field(description="The team whose document it is.")
+    team: Team = field(description="The team that the document belongs to.")
+
+
+@strawberry.type(description="Why a decision about one team of many was refused.")
+class DecisionError:
+    code: ErrorCode = field(description="As extensions.code of the mutation for one team.")
+    message: str = field(description="What is wrong, in English.")
+    retryable: bool = field(description="Whether the same request may succeed later.")
+    details: JSON = field(description="As extensions.details of the mutation for one team.")
+
+
+@strawberry.type(description="What became of one team of many.")
+class DecisionResult:
+    team_id: strawberry.ID = field(description="As it was sent.")
+    team: Team | None = field(description="The team as it is now; null where it was refused.")
+    error: DecisionError | None = field(description="Why it was refused; null where it was not.")
+
+    @classmethod
+    def from_outcome(cls, team_id: strawberry.ID, outcome: TeamRecord | DomainError) -> Self:
+        if isinstance(outcome, TeamRecord):
+            return cls(team_id=team_id, team=Team.from_record(outcome), error=None)
+        error = DecisionError(
+            code=outcome.code,
+            message=outcome.message,
+            retryable=outcome.definition.retryable,
+            details=JSON(dict(outcome.details)),
+        )
+        return cls(team_id=team_id, team=None, error=error)
+
+
+@strawberry.type(description="The answer to confirmTeams.")
+class ConfirmTeamsPayload:
+    results: list[DecisionResult] = field(description="One for each team, in the same order.")
+
+
+@strawberry.type(description="The answer to rejectTeams.")
+class RejectTeamsPayload:
+    results: list[DecisionResult] = field(description="One for each team, in the same order.")
 
 
 async def confirm_team(
@@ -120,25 +193,29 @@ async def confirm_team(
         action=TeamAction.CONFIRM,
         reason=input.override_reason,
     )
-    return ConfirmTeamPayload(team=await _decide(info, decision))
+    return ConfirmTeamPayload.from_record(await _decide(info, decision))
 
 
 async def reject_team(
     info: Info, input: Annotated[RejectTeamInput, argument(description="The team.")]
 ) -> RejectTeamPayload | None:
-    return RejectTeamPayload(team=await _decide(info, _with_reason(input, TeamAction.REJECT)))
+    record = await _decide(info, input.to_decision(TeamAction.REJECT))
+    return RejectTeamPayload.from_record(record)
 
 
 async def reopen_team(
     info: Info, input: Annotated[ReopenTeamInput, argument(description="The team.")]
 ) -> ReopenTeamPayload | None:
-    return ReopenTeamPayload(team=await _decide(info, _with_reason(input, TeamAction.REOPEN)))
+    record = await _decide(info, input.to_decision(TeamAction.REOPEN))
+    return ReopenTeamPayload.from_record(record)
 
 
 async def withdraw_team(
     info: Info, input: Annotated[WithdrawTeamInput, argument(description="The team.")]
 ) -> WithdrawTeamPayload | None:
-    return WithdrawTeamPayload(team=await _decide(info, _with_reason(input, TeamAction.WITHDRAW)))
+    return WithdrawTeamPayload.from_record(
+        await _decide(info, input.to_decision(TeamAction.WITHDRAW))
+    )
 
 
 async def request_changes(
@@ -148,9 +225,9 @@ async def request_changes(
         reference=input.team_id,
         expected_version=input.expected_version,
         action=TeamAction.REQUEST_CHANGES,
-        items=[ChangeItem(note=one.note, document_id=one.document_id) for one in input.items],
+        items=[ChangeItem(note=item.note, document_id=item.document_id) for item in input.items],
     )
-    return RequestChangesPayload(team=await _decide(info, decision))
+    return RequestChangesPayload.from_record(await _decide(info, decision))
 
 
 async def review_document(
@@ -171,18 +248,33 @@ async def review_document(
     return ReviewDocumentPayload(team=Team.from_record(record))
 
 
-def _with_reason(
-    input: RejectTeamInput | ReopenTeamInput | WithdrawTeamInput, action: TeamAction
-) -> Decision:
-    return Decision(
-        reference=input.team_id,
-        expected_version=input.expected_version,
-        action=action,
-        reason=input.reason,
-    )
+async def confirm_teams(
+    info: Info, input: Annotated[ConfirmTeamsInput, argument(description="The teams.")]
+) -> ConfirmTeamsPayload | None:
+    results = await _decide_each(info, input.teams, TeamAction.CONFIRM, input.override_reason)
+    return ConfirmTeamsPayload(results=results)
 
 
-async def _decide(info: Info, decision: Decision) -> Team:
+async def reject_teams(
+    info: Info, input: Annotated[RejectTeamsInput, argument(description="The teams.")]
+) -> RejectTeamsPayload | None:
+    results = await _decide_each(info, input.teams, TeamAction.REJECT, input.reason)
+    return RejectTeamsPayload(results=results)
+
+
+async def _decide(info: Info, decision: Decision) -> TeamRecord:
     context = info.context
-    record = await decisions.decide(context.services, context.caller, decision)
-    return Team.from_record(record)
+    return await review.decide(context.services, context.caller, decision)
+
+
+async def _decide_each(
+    info: Info, teams: list[TeamVersionInput], action: TeamAction, reason: str | None
+) -> list[DecisionResult]:
+    context = info.context
+    versions = [(team.team_id, team.expected_version) for team in teams]
+    decisions = Decisions(event=action, reason=reason, teams=versions)
+    outcomes = await bulk.decide_each(context.services, context.caller, decisions)
+    return [
+        DecisionResult.from_outcome(team.team_id, outcome)
+        for team, outcome in zip(teams, outcomes, strict=True)
+    ]

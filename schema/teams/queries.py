@@ -1,11 +1,13 @@
 """Teams as organisers look for them: pages, players, counts."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from functools import partial
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import strawberry
+from graphql import FieldNode, FragmentSpreadNode
 from strawberry import argument, field
 
 from domain.auth.roles import Role, may
@@ -22,7 +24,6 @@ from schema.enums import DocumentReview, OrderDirection, TeamOrderField, TeamSta
 from schema.node import parse_id
 from schema.pagination import AFTER, BEFORE, FIRST, LAST, Connection, CursorCodec, checked_search
 from schema.permissions import require_caller
-from schema.teams.selection import selected_names
 from schema.teams.types import Player, Team
 
 _CURSORS = {
@@ -153,7 +154,7 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     if text is not None:
         texts = await queries.team_json_page(services, caller, listing, text=text)
         return Connection.from_page(texts, codec, raw_json, count=count)
-    selected = selected_names(info)
+    selected = _selected_names(info)
     parts = Include(
         players=not selected.isdisjoint({"players", "readiness"}),
         documents=not selected.isdisjoint({"documents", "readiness"}),
@@ -207,3 +208,27 @@ async def player(
 async def team_stats(info: Info) -> TeamStats:
     caller = require_caller(info, Role.VIEWER)
     return TeamStats.from_record(await queries.statistics(info.context.services, caller))
+
+
+def _selected_names(info: Info) -> frozenset[str]:
+    """The names of all fields below this one, at any depth, whatever their conditions."""
+    raw = info._raw_info  # noqa: SLF001 - Strawberry's own list visits a fragment at every spread
+    names: set[str] = set()
+    spread: set[str] = set()
+    nodes = [one for node in raw.field_nodes for one in _below(node)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, FragmentSpreadNode):
+            name = node.name.value
+            if name in spread:
+                continue
+            spread.add(name)
+            node = raw.fragments[name]
+        elif isinstance(node, FieldNode):
+            names.add(node.name.value)
+        nodes.extend(_below(node))
+    return frozenset(names)
+
+
+def _below(node: Any) -> Sequence[Any]:
+    return node.selection_set.selections if node.selection_set else ()

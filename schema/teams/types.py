@@ -212,3 +212,14 @@ class RegisterTeamPayload:
             manage_token=registered.manage_token,
             replayed=registered.is_replay,
         )
+
+
+@strawberry.type
+class TeamPayload:
+    """Base of payloads that hold only a team."""
+
+    team: Team = field(description="The team as it is now.")
+
+    @classmethod
+    def from_record(cls, record: TeamRecord) -> Self:
+        return cls(team=Team.from_record(record))

@@ -13,7 +13,7 @@ from schema.context import Info
 from schema.enums import DocumentKind
 from schema.node import parse_id
 from schema.permissions import require_caller
-from schema.teams.decisions import TEAM, VERSION
+from schema.teams.decisions import TeamVersionInput
 from schema.teams.types import Church
 from schema.tournaments.types import Tournament
 
@@ -76,9 +76,8 @@ class MergeChurchesInput:
 
 
 @strawberry.input(description="A team to forget.")
-class EraseTeamInput:
-    team_id: strawberry.ID = field(description=TEAM)
-    expected_version: int = field(description=VERSION)
+class EraseTeamInput(TeamVersionInput):
+    pass
 
 
 @strawberry.type(description="The answer to updateTournament.")
