@@ -1,4 +1,4 @@
-"""The captain's own team, by the secret that the registration gave."""
+"""The captain's own team, found by its manageToken."""
 
 from typing import Annotated
 
@@ -23,25 +23,30 @@ from schema.registration.inputs import (
 )
 from schema.teams.types import Team, TeamPayload
 
-OPENED_BY = "The manageToken, if it is not sent as Authorization: Bearer."
-VERSION = "team.version as the captain saw it; another one is answered with STALE_VERSION."
+OPENED_BY = "The manageToken, unless it is sent in the header Authorization: Bearer."
+VERSION = (
+    "team.version as the captain saw it. If the team has changed since, the answer is"
+    " STALE_VERSION."
+)
 
 
-@strawberry.input(description="New documents of one player.")
+@strawberry.input(description="New documents of a player.")
 class PlayerDocumentsInput:
-    player_code: str = field(description="Such as ICCT-001-P01.")
-    documents: list[PlayerDocumentInput] = field(description="At most one of a kind.")
+    player_code: str = field(description="The player's code, e.g. ICCT-001-P01.")
+    documents: list[PlayerDocumentInput] = field(description="At most one document of each kind.")
 
 
-@strawberry.input(description="What the captain has changed.")
+@strawberry.input(description="A team that the captain resubmits after changes were requested.")
 class ResubmitMyTeamInput:
     expected_version: int = field(description=VERSION)
     token: str | None = field(default=None, description=OPENED_BY)
     documents: list[TeamDocumentInput] | None = field(
-        default=None, description="In the place of rejected and missing ones of the team."
+        default=None,
+        description="Documents that replace rejected ones of the team, or add missing ones.",
     )
     players: list[PlayerDocumentsInput] | None = field(
-        default=None, description="In the place of rejected and missing ones of players."
+        default=None,
+        description="Documents that replace rejected ones of players, or add missing ones.",
     )
 
     def to_resubmission(self) -> Resubmission:
@@ -58,14 +63,17 @@ class ResubmitMyTeamInput:
         )
 
 
-@strawberry.input(description="A member of the squad as it is to be.")
+@strawberry.input(description="A member of the new squad.")
 class SquadMemberInput(PlayerInput):
     player_code: str | None = field(
-        default=None, description="Such as ICCT-001-P01; null for somebody new."
+        default=None,
+        description="The code of a present player, e.g. ICCT-001-P01; null for a new player.",
     )
 
 
-@strawberry.input(description="What the captain changes; what is left out stays as it is.")
+@strawberry.input(
+    description="Changes to the captain's team. Fields that are left out stay unchanged."
+)
 class UpdateMyTeamInput:
     expected_version: int = field(description=VERSION)
     token: str | None = field(default=None, description=OPENED_BY)
@@ -74,14 +82,20 @@ class UpdateMyTeamInput:
         metadata=FORM_TEXT,
         description=TEAM_OR_CHURCH_NAME.description,
     )
-    captain: PersonInput | None = field(default=None, description="As a whole.")
-    vice_captain: PersonInput | None = field(default=None, description="As a whole.")
+    captain: PersonInput | None = field(
+        default=None, description="The complete contact, which replaces the present one."
+    )
+    vice_captain: PersonInput | None = field(
+        default=None, description="The complete contact, which replaces the present one."
+    )
     players: list[SquadMemberInput] | None = field(
         default=None,
-        description="The whole squad: who is not in it leaves the team, with their documents.",
+        description="The complete squad. Players who are not listed leave the team, and their"
+        " documents are deleted.",
     )
     documents: list[TeamDocumentInput] | None = field(
-        default=None, description="In the place of rejected and missing ones of the team."
+        default=None,
+        description="Documents that replace rejected ones of the team, or add missing ones.",
     )
 
     def to_update(self) -> TeamUpdate:
@@ -104,7 +118,7 @@ class UpdateMyTeamInput:
         )
 
 
-@strawberry.input(description="A team that gives up its place.")
+@strawberry.input(description="A team that the captain withdraws.")
 class WithdrawMyTeamInput:
     expected_version: int = field(description=VERSION)
     reason: str = field(
@@ -134,7 +148,8 @@ async def my_team(
         str | None,
         argument(
             description=OPENED_BY,
-            deprecation_reason="Send it as Authorization: Bearer, which no proxy logs.",
+            deprecation_reason="Send it in the header Authorization: Bearer, which"
+            " proxies do not log.",
         ),
     ] = None,
 ) -> Team | None:
@@ -172,7 +187,10 @@ async def resubmit_my_team(
 
 
 async def withdraw_my_team(
-    info: Info, input: Annotated[WithdrawMyTeamInput, argument(description="Why.")]
+    info: Info,
+    input: Annotated[
+        WithdrawMyTeamInput, argument(description="The team's version and the reason.")
+    ],
 ) -> WithdrawMyTeamPayload | None:
     context = info.context
     token = input.token or context.manage_token

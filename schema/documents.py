@@ -1,4 +1,4 @@
-"""Documents: the object, how one is uploaded, how one is seen."""
+"""Documents: their type, uploads and links."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -17,14 +17,14 @@ from schema.enums import DocumentFormat, DocumentKind, DocumentReview
 from schema.node import Node
 
 
-@strawberry.type(description="An address that shows one document to whoever has it, for a while.")
+@strawberry.type(description="A temporary link by which anybody who has it can view a document.")
 class SignedLink:
-    url: str = field(description="A path of this service; every view of it is on record.")
-    expires_at: datetime = field(description="From then on it leads nowhere.")
+    url: str = field(description="A path of this service. Each view is written to the audit log.")
+    expires_at: datetime = field(description="When the link expires.")
 
 
 async def link(info: Info, root: strawberry.Parent["Document"]) -> SignedLink | None:
-    """Null for captains, whose own documents these are: an error would look like a failed write."""
+    """Return None to captains instead of an error, which would look like a failed mutation."""
     context = info.context
     if not may(context.caller, Role.REVIEWER):
         return None
@@ -32,17 +32,21 @@ async def link(info: Info, root: strawberry.Parent["Document"]) -> SignedLink | 
     return SignedLink(url=url, expires_at=expires_at)
 
 
-@strawberry.type(description="A file that a team has handed in.")
+@strawberry.type(description="A file that a team submitted.")
 class Document(Node):
-    kind: DocumentKind = field(description="What it is.")
-    format: DocumentFormat = field(description="What its content is, whatever it was called.")
-    byte_size: int = field(description="Of the file as it was sent, 1 to 5242880.")
-    review: DocumentReview = field(description="What organisers said of it.")
-    review_note: str | None = field(description="What has to be done about it, in their words.")
-    uploaded_at: datetime = field(description="When it was received.")
+    kind: DocumentKind = field(description="The kind of document.")
+    format: DocumentFormat = field(
+        description="The format of the content, whatever the file's name said."
+    )
+    byte_size: int = field(
+        description="The size of the file as it was uploaded: 1 to 5242880 bytes."
+    )
+    review: DocumentReview = field(description="The result of the organisers' review.")
+    review_note: str | None = field(description="The organisers' note for the captain.")
+    uploaded_at: datetime = field(description="When the file was received.")
     link: SignedLink | None = field(
         resolver=link,
-        description="Where it can be seen for ten minutes. Null for callers below the role"
+        description="A link to the file, valid for ten minutes. Null for callers below the role"
         " REVIEWER, captains included.",
     )
 
@@ -59,19 +63,20 @@ class Document(Node):
         )
 
 
-@strawberry.input(description="A file that is about to be sent.")
+@strawberry.input(description="A file to upload.")
 class OpenUploadInput:
-    kind: DocumentKind = field(description="What it is.")
+    kind: DocumentKind = field(description="The kind of document.")
     file_name: str = field(
-        description="1 to 255 characters; folders before it do not matter. It is checked and then"
-        " forgotten."
+        description="The file's name: 1 to 255 characters, folders ignored. It is checked, but not"
+        " stored."
     )
     content_type: str = field(
-        description="image/png, image/jpeg or, but for photos, application/pdf; other names of"
-        " these, empty or application/octet-stream where it is not known. The content decides."
+        description="image/png, image/jpeg or, except for photos, application/pdf. Aliases of these"
+        " are accepted; empty or application/octet-stream if it is unknown. The content"
+        " decides."
     )
-    byte_size: int = field(description="1 to 5242880, exactly what will be sent.")
-    sha256: str = field(description="Of exactly these bytes: 64 hexadecimal digits.")
+    byte_size: int = field(description="The exact number of bytes to upload: 1 to 5242880.")
+    sha256: str = field(description="The SHA-256 hash of these bytes: 64 hexadecimal digits.")
 
     def to_announcement(self) -> UploadRequest:
         return UploadRequest(
@@ -83,22 +88,26 @@ class OpenUploadInput:
         )
 
 
-@strawberry.type(description="A header of an HTTP request.")
+@strawberry.type(description="An HTTP request header.")
 class Header:
-    name: str = field(description="As in RFC 9110.")
-    value: str = field(description="As it has to be sent.")
+    name: str = field(description="The header's name.")
+    value: str = field(description="The header's value.")
 
 
-@strawberry.type(description="The right to send one file: this kind, size and hash, for two hours.")
+@strawberry.type(
+    description="Permission to upload one file of this kind, size and hash, for two hours."
+)
 class UploadTicket:
-    document_id: strawberry.ID = field(description="What the form names the file by.")
-    url: str = field(
-        description="A path of this service. HEAD says in Upload-Offset how much of the file is"
-        " there; a request with Content-Range continues from that byte."
+    document_id: strawberry.ID = field(
+        description="The document's id, by which forms refer to the file."
     )
-    method: str = field(description="PUT.")
-    headers: list[Header] = field(description="To be sent with it.")
-    expires_at: datetime = field(description="From then on nothing is taken any more.")
+    url: str = field(
+        description="A path of this service for the upload. HEAD returns in Upload-Offset how many"
+        " bytes have arrived; a request with Content-Range continues from there."
+    )
+    method: str = field(description="The HTTP method: PUT.")
+    headers: list[Header] = field(description="Headers to send with the file.")
+    expires_at: datetime = field(description="When the permission expires.")
 
     @classmethod
     def from_ticket(cls, ticket: Ticket, text: str, content_type: str) -> Self:
@@ -111,13 +120,13 @@ class UploadTicket:
         )
 
 
-@strawberry.type(description="The answer to openUpload.")
+@strawberry.type(description="The payload of openUpload.")
 class OpenUploadPayload:
-    ticket: UploadTicket = field(description="Where the bytes go.")
+    ticket: UploadTicket = field(description="Permission to upload the file.")
 
 
 async def open_upload(
-    info: Info, input: Annotated[OpenUploadInput, argument(description="The file.")]
+    info: Info, input: Annotated[OpenUploadInput, argument(description="The file to upload.")]
 ) -> OpenUploadPayload | None:
     await info.context.check_rate_limit("upload")
     ticket, text = uploads.open_upload(info.context.services, input.to_announcement())

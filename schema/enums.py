@@ -1,6 +1,6 @@
-"""The domain's enumerations as GraphQL shows them, each value described.
+"""Describe the domain's enumerations and their values for GraphQL.
 
-The types of the schema import them from here, so that none is used before it is described.
+The schema's types import them from this module, so that each is described before it is used.
 """
 
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ class OrderDirection(StrEnum):
 
 
 class ActorKind(StrEnum):
-    """Values are what stands before the colon in the audit log."""
+    """Kinds of callers, named as before the colon in `AuditRecord.actor`."""
 
     ORGANISER = "organiser"
     CAPTAIN = "captain"
@@ -86,18 +86,18 @@ def describe_enum(
 
 describe_enum(
     TeamStatus,
-    "Where a team's application stands.",
+    "The status of a team's application.",
     {
-        TeamStatus.PENDING: "Received; organisers have not decided.",
-        TeamStatus.CHANGES_REQUESTED: "Organisers asked the captain for corrections.",
-        TeamStatus.CONFIRMED: "The team plays.",
-        TeamStatus.REJECTED: "Organisers refused the team; its place is free again.",
-        TeamStatus.WITHDRAWN: "The team gave up its place.",
+        TeamStatus.PENDING: "Received; the organisers have not decided yet.",
+        TeamStatus.CHANGES_REQUESTED: "The organisers asked the captain for corrections.",
+        TeamStatus.CONFIRMED: "The team takes part.",
+        TeamStatus.REJECTED: "The organisers rejected the team; its place is free again.",
+        TeamStatus.WITHDRAWN: "The team withdrew; its place is free again.",
     },
 )
 describe_enum(
     PlayerRole,
-    "What a player does best.",
+    "A player's role.",
     {
         PlayerRole.BATSMAN: "Bats.",
         PlayerRole.BOWLER: "Bowls.",
@@ -110,14 +110,14 @@ describe_enum(
     "Whether teams can register now.",
     {
         RegistrationState.NOT_OPEN: "Before opensAt.",
-        RegistrationState.OPEN: "Teams can register and places are left.",
-        RegistrationState.FULL: "Within the window, but every place is taken.",
-        RegistrationState.CLOSED: "From closesAt on.",
+        RegistrationState.OPEN: "Teams can register, and places are left.",
+        RegistrationState.FULL: "The registration window is open, but all places are taken.",
+        RegistrationState.CLOSED: "Since closesAt.",
     },
 )
 describe_enum(
     DocumentKind,
-    "What a document is.",
+    "The kind of a document.",
     {
         DocumentKind.PASTOR_LETTER: "The pastor's letter for the team.",
         DocumentKind.PAYMENT_RECEIPT: "The receipt of the registration fee.",
@@ -129,7 +129,7 @@ describe_enum(
 )
 describe_enum(
     DocumentFormat,
-    "The format of a file, told by its content.",
+    "The format of a file, detected from its content.",
     {
         DocumentFormat.PNG: "image/png",
         DocumentFormat.JPEG: "image/jpeg",
@@ -138,18 +138,18 @@ describe_enum(
 )
 describe_enum(
     BlockerCode,
-    "What stands between a team and its confirmation.",
+    "A reason why a team cannot be confirmed yet.",
     {
-        BlockerCode.DOCUMENT_MISSING: "A required document is not there.",
+        BlockerCode.DOCUMENT_MISSING: "A required document is missing.",
         BlockerCode.DOCUMENT_REJECTED: "A required document was rejected.",
-        BlockerCode.DOCUMENT_NOT_REVIEWED: "A required document has not been looked at.",
-        BlockerCode.CHANGES_REQUESTED: "The captain has been asked for changes.",
+        BlockerCode.DOCUMENT_NOT_REVIEWED: "A required document was not reviewed yet.",
+        BlockerCode.CHANGES_REQUESTED: "The captain was asked for changes and has not resubmitted.",
         BlockerCode.ALREADY_DECIDED: "The team is confirmed, rejected or withdrawn.",
     },
 )
 describe_enum(
     BlockerActor,
-    "Who has to do something.",
+    "The person who has to act.",
     {
         BlockerActor.CAPTAIN: "The captain of the team.",
         BlockerActor.ORGANISER: "An organiser.",
@@ -180,154 +180,156 @@ describe_enum(
 )
 describe_enum(
     DocumentReview,
-    "What organisers said of a document.",
+    "The review of a document by organisers.",
     {
-        DocumentReview.PENDING: "Nothing yet.",
-        DocumentReview.ACCEPTED: "It is what it has to be.",
-        DocumentReview.REJECTED: "Another one is needed; reviewNote says why.",
-        DocumentReview.SUPERSEDED: "Another one has taken its place.",
+        DocumentReview.PENDING: "Not reviewed yet.",
+        DocumentReview.ACCEPTED: "The document is accepted.",
+        DocumentReview.REJECTED: "The document must be replaced; reviewNote says why.",
+        DocumentReview.SUPERSEDED: "The document was replaced by a newer one.",
     },
 )
 describe_enum(
     Role,
-    "What an organiser may do; each may do what the ones after it may do.",
+    "The role of an organiser. Each role includes the rights of the roles below it.",
     {
-        Role.OWNER: "Everything: also accounts of organisers.",
+        Role.OWNER: "Everything, including accounts of organisers.",
         Role.REVIEWER: "Decide on teams and documents.",
-        Role.VIEWER: "Look, without contacts and documents.",
+        Role.VIEWER: "Read teams, without contacts and documents.",
     },
     name="OrganiserRole",
 )
 describe_enum(
     ActorKind,
-    "What kind of caller did something.",
+    "The kind of caller that caused an event.",
     {
-        ActorKind.ORGANISER: "Somebody who signed in, or a script of theirs.",
-        ActorKind.CAPTAIN: "Somebody with the team's manageToken, or who registered it.",
+        ActorKind.ORGANISER: "An organiser, signed in or by an API token.",
+        ActorKind.CAPTAIN: "A person with the team's manageToken, or who registered the team.",
         ActorKind.SYSTEM: "The service itself, or its command line.",
-        ActorKind.ANONYMOUS: "Somebody who was not known yet.",
+        ActorKind.ANONYMOUS: "A caller without credentials.",
     },
 )
 describe_enum(
     AuditAction,
-    "What was done. Actions are only ever added.",
+    "The action of an audit event. New values may be added, none are removed.",
     {
         AuditAction.TEAM_REGISTERED: "A captain registered the team.",
         AuditAction.TEAM_CONFIRMED: "An organiser confirmed the team.",
         AuditAction.TEAM_CHANGES_REQUESTED: "An organiser asked the captain for changes.",
-        AuditAction.TEAM_RESUBMITTED: "The captain handed the team in again.",
+        AuditAction.TEAM_RESUBMITTED: "The captain resubmitted the team.",
         AuditAction.TEAM_REJECTED: "An organiser rejected the team.",
         AuditAction.TEAM_WITHDRAWN: "The captain or an organiser withdrew the team.",
-        AuditAction.TEAM_REOPENED: "An organiser took a decision back.",
-        AuditAction.TEAM_UPDATED: "The captain or an organiser changed what the team registered"
-        " with.",
+        AuditAction.TEAM_REOPENED: "An organiser reversed a decision.",
+        AuditAction.TEAM_UPDATED: "The captain or an organiser changed the team's registration.",
         AuditAction.TEAM_PLAYER_ADDED: "An organiser added a player.",
         AuditAction.TEAM_PLAYER_UPDATED: "An organiser changed a player.",
         AuditAction.TEAM_PLAYER_REMOVED: "An organiser removed a player.",
         AuditAction.TEAM_TOKEN_REISSUED: "An organiser replaced the team's manageToken.",
-        AuditAction.TEAM_CHURCH_MERGED: "The team's church was merged into another one.",
+        AuditAction.TEAM_CHURCH_MERGED: "The team's church was merged into another church.",
         AuditAction.TEAM_ERASED: "The team's personal data was erased.",
         AuditAction.TEAMS_EXPORTED: "An export of teams was downloaded.",
         AuditAction.CHURCH_MERGED: "An organiser merged two churches.",
         AuditAction.TOURNAMENT_UPDATED: "An organiser changed the season.",
         AuditAction.DOCUMENT_VIEWED: "A document was downloaded.",
         AuditAction.DOCUMENT_REVIEWED: "An organiser accepted or rejected a document.",
-        AuditAction.DOCUMENT_EXPIRED: "A document was deleted at the end of its time.",
-        AuditAction.ORGANISER_CREATED: "An organiser's account was made.",
-        AuditAction.ORGANISER_INVITED: "Somebody was invited to be an organiser.",
-        AuditAction.ORGANISER_INVITATION_ACCEPTED: "Somebody accepted an invitation.",
+        AuditAction.DOCUMENT_EXPIRED: "A document was deleted at the end of its retention period.",
+        AuditAction.ORGANISER_CREATED: "An organiser's account was created.",
+        AuditAction.ORGANISER_INVITED: "A person was invited to become an organiser.",
+        AuditAction.ORGANISER_INVITATION_ACCEPTED: "A person accepted an invitation.",
         AuditAction.ORGANISER_ROLE_CHANGED: "An organiser's role was changed.",
         AuditAction.ORGANISER_PASSWORD_RESET: "An organiser's password was replaced.",
         AuditAction.ORGANISER_SIGNED_IN: "An organiser signed in.",
         AuditAction.ORGANISER_SIGNED_OUT: "An organiser signed out.",
         AuditAction.ORGANISER_TOTP_ENABLED: "An organiser enabled the second factor.",
         AuditAction.ORGANISER_TOTP_DISABLED: "An organiser's second factor was disabled.",
-        AuditAction.SESSION_REVOKED: "A session was ended from elsewhere.",
-        AuditAction.API_TOKEN_CREATED: "An API token was made.",
-        AuditAction.API_TOKEN_REVOKED: "An API token was ended.",
-        AuditAction.BREAKER_RESET: "Calls to an outside service were let through again.",
-        AuditAction.OTHER: "An action of another version of the service; changes.action names it.",
+        AuditAction.SESSION_REVOKED: "A session was revoked.",
+        AuditAction.API_TOKEN_CREATED: "An API token was created.",
+        AuditAction.API_TOKEN_REVOKED: "An API token was revoked.",
+        AuditAction.BREAKER_RESET: "The circuit breaker of an external service was reset.",
+        AuditAction.OTHER: "An action of another version of the service; changes.action"
+        " has its name.",
     },
 )
 describe_enum(
     DeliveryKind,
-    "What is delivered. Kinds are only ever added.",
+    "The kind of a delivery. New values may be added, none are removed.",
     {
-        DeliveryKind.MAIL_TEAM_RECEIVED: "A mail: the team is registered.",
-        DeliveryKind.MAIL_TEAM_CONFIRMED: "A mail: the team is confirmed.",
-        DeliveryKind.MAIL_CHANGES_REQUESTED: "A mail: the team has to be changed.",
-        DeliveryKind.MAIL_TEAM_REJECTED: "A mail: the team is rejected.",
-        DeliveryKind.MAIL_TEAM_WITHDRAWN: "A mail: the team is withdrawn.",
-        DeliveryKind.MEDIA_MOVE: "A team's files go to the folder of its status.",
-        DeliveryKind.MEDIA_DELETE: "A file is deleted.",
+        DeliveryKind.MAIL_TEAM_RECEIVED: "A mail: the team was registered.",
+        DeliveryKind.MAIL_TEAM_CONFIRMED: "A mail: the team was confirmed.",
+        DeliveryKind.MAIL_CHANGES_REQUESTED: "A mail: the organisers request changes.",
+        DeliveryKind.MAIL_TEAM_REJECTED: "A mail: the team was rejected.",
+        DeliveryKind.MAIL_TEAM_WITHDRAWN: "A mail: the team was withdrawn.",
+        DeliveryKind.MEDIA_MOVE: "Moves a team's files to the folder of its status.",
+        DeliveryKind.MEDIA_DELETE: "Deletes a file.",
         DeliveryKind.OTHER: "A kind of another version of the service.",
     },
 )
 describe_enum(
     DeliveryStatus,
-    "Where a delivery stands.",
+    "The state of a delivery.",
     {
-        DeliveryStatus.OWED: "It is still to be done.",
-        DeliveryStatus.DELIVERED: "It is done.",
-        DeliveryStatus.DEAD: "It failed for good, or was tried too often.",
+        DeliveryStatus.OWED: "The delivery is pending.",
+        DeliveryStatus.DELIVERED: "The delivery succeeded.",
+        DeliveryStatus.DEAD: "The delivery failed permanently, or too often.",
     },
 )
 describe_enum(
     ExportFormat,
-    "What kind of file an export is.",
+    "The file format of an export.",
     {
-        ExportFormat.CSV: "UTF-8, one row for each player with the columns of the team. A text that"
-        " a spreadsheet could take for a formula, phones too, begins with an apostrophe.",
-        ExportFormat.XLSX: "For spreadsheets: a sheet of teams and one of players.",
+        ExportFormat.CSV: "UTF-8, one row for each player with the columns of the team."
+        " Values that a"
+        " spreadsheet could take for a formula, phone numbers included, begin with an"
+        " apostrophe.",
+        ExportFormat.XLSX: "An Excel workbook with a sheet of teams and a sheet of players.",
     },
 )
 describe_enum(
     TeamOrderField,
-    "What teams are listed by.",
+    "The property that teams are sorted by.",
     {
         TeamOrderField.CODE: "The number in the code.",
-        TeamOrderField.REGISTERED: "When it registered.",
-        TeamOrderField.NAME: "The team's name, however it is written.",
+        TeamOrderField.REGISTERED: "The time of registration.",
+        TeamOrderField.NAME: "The team's name, without regard to case and accents.",
         TeamOrderField.CHURCH: "The church's name, then the code.",
     },
 )
 describe_enum(
     OrderDirection,
-    "Which end of a list comes first.",
+    "The direction of sorting.",
     {
-        OrderDirection.ASC: "The smallest, the earliest, A.",
-        OrderDirection.DESC: "The largest, the latest, Z.",
+        OrderDirection.ASC: "Ascending: the smallest, the earliest or A first.",
+        OrderDirection.DESC: "Descending: the largest, the latest or Z first.",
     },
 )
 describe_enum(
     HealthStatus,
-    "How a part of the service is.",
+    "The health of the service, or of a part.",
     {
-        HealthStatus.OK: "Works.",
-        HealthStatus.DEGRADED: "Works with less than it should have.",
+        HealthStatus.OK: "Works normally.",
+        HealthStatus.DEGRADED: "Works with restrictions.",
         HealthStatus.DOWN: "Does not work.",
     },
 )
 describe_enum(
     Category,
-    "What kind of error it is, and so who can do something about it.",
+    "The kind of an error, which says who can resolve it.",
     {
-        Category.USER_INPUT: "What was sent must change.",
-        Category.AUTH: "Signing in, or another role, is needed.",
-        Category.CONFLICT: "The state of the service does not allow it now.",
+        Category.USER_INPUT: "The request must be changed.",
+        Category.AUTH: "Authentication or another role is required.",
+        Category.CONFLICT: "The current state does not allow the request.",
         Category.LIMIT: "A limit was reached.",
-        Category.UPSTREAM: "Something that the service depends on is away; try again.",
-        Category.INTERNAL: "A defect of the service; report the requestId.",
+        Category.UPSTREAM: "A service that this service depends on is unavailable; try again.",
+        Category.INTERNAL: "A defect of this service; report the requestId.",
     },
     name="ErrorCategory",
 )
 describe_enum(
     ErrorCode,
-    "What extensions.code says. Codes are only ever added.",
+    "The values of extensions.code. New values may be added, none are removed.",
     {code: definition.description for code, definition in CATALOG.items()},
 )
 describe_enum(
     IssueCode,
-    "What is wrong with one place of a form. Codes are only ever added.",
+    "The kind of a problem in a form. New values may be added, none are removed.",
     {code: definition.description for code, definition in ISSUE_CATALOG.items()},
 )

@@ -1,4 +1,4 @@
-"""Teams as a file."""
+"""Exports of teams as files."""
 
 from datetime import datetime
 from typing import Annotated
@@ -15,23 +15,28 @@ from schema.permissions import require_caller
 from schema.teams.queries import TeamFilter
 
 
-@strawberry.input(description="Which teams become a file.")
+@strawberry.input(description="The teams and the format of an export.")
 class ExportTeamsInput:
-    format: ExportFormat = field(description="CSV or XLSX.")
-    filter: TeamFilter | None = field(default=None, description="All teams of the open season.")
+    format: ExportFormat = field(description="The file's format: CSV or XLSX.")
+    filter: TeamFilter | None = field(
+        default=None,
+        description="Conditions on the teams; by default all teams of the open season.",
+    )
 
 
-@strawberry.type(description="The answer to exportTeams.")
+@strawberry.type(description="The payload of exportTeams.")
 class ExportTeamsPayload:
     url: str = field(
-        description="A path of this service that gives the file to whoever has it; every download"
-        " is on record. The columns are those that the organiser's role may see by then."
+        description="A path of this service by which anybody who has it can download the file. Each"
+        " download is written to the audit log. The columns depend on the organiser's"
+        " role at the time of the download."
     )
-    expires_at: datetime = field(description="From then on it leads nowhere.")
+    expires_at: datetime = field(description="When the link expires.")
 
 
 async def export_teams(
-    info: Info, input: Annotated[ExportTeamsInput, argument(description="Which, and how.")]
+    info: Info,
+    input: Annotated[ExportTeamsInput, argument(description="The teams and the format.")],
 ) -> ExportTeamsPayload | None:
     caller = require_caller(info, Role.VIEWER)
     wanted = input.filter.to_search() if input.filter else TeamSearch()

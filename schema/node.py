@@ -1,4 +1,4 @@
-"""What every object with an identity is."""
+"""The interface of objects with an id."""
 
 from uuid import UUID
 
@@ -10,13 +10,13 @@ from domain.errors.issues import issue
 from domain.ids import read_id
 
 
-@strawberry.interface(description="Anything with an id.")
+@strawberry.interface(description="An object with an id.")
 class Node:
-    id: strawberry.ID = field(description="Opaque and unique over all types.")
+    id: strawberry.ID = field(description="The object's id: opaque, unique over all types.")
 
 
 def parse_id(text: str, *path: str) -> UUID:
-    """What the id at this path of the arguments was made of. Raises NotFound."""
+    """Return the UUID of an object's id. Raises NotFound, at this path of the arguments."""
     found = read_id(text)
     if found is None:
         raise NotFound(None, issue(path, IssueCode.ID_UNKNOWN))

@@ -1,4 +1,4 @@
-"""Any object by its id."""
+"""Look up an object of any type by its id."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -33,7 +33,7 @@ from schema.tournaments.types import Tournament
 
 
 async def node(
-    info: Info, id: Annotated[strawberry.ID, argument(description="What an object calls its id.")]
+    info: Info, id: Annotated[strawberry.ID, argument(description="The object's id.")]
 ) -> Node | None:
     context = info.context
     token = context.manage_token

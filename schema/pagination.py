@@ -1,4 +1,4 @@
-"""Connections after Relay: keyset cursors, opaque, `totalCount` only when it is selected."""
+"""Relay connections with opaque keyset cursors. `totalCount` is only counted if it is selected."""
 
 import base64
 import binascii
@@ -20,27 +20,33 @@ from persistence.pagination import Key, Page, PageRequest
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 100
 MAX_SEARCH_LENGTH = 200
-FIRST = "How many at most: 1 to 100, 50 by default."
-AFTER = "The endCursor of the page before."
-LAST = "How many at most, counted from the end: 1 to 100. Not together with first."
-BEFORE = "The startCursor of the page after."
+FIRST = "The maximum number of entries: 1 to 100, 50 by default."
+AFTER = "The endCursor of the previous page."
+LAST = (
+    "The maximum number of entries, counted from the end: 1 to 100. Cannot be combined with first."
+)
+BEFORE = "The startCursor of the next page."
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-@strawberry.type(description="Where a page stands in its list.")
+@strawberry.type(description="The position of a page in its list.")
 class PageInfo:
-    has_next_page: bool = field(description="Whether there is more after endCursor.")
-    has_previous_page: bool = field(description="Whether there is more before startCursor.")
-    start_cursor: str | None = field(description="The first entry's; null on an empty page.")
-    end_cursor: str | None = field(description="The last entry's; null on an empty page.")
+    has_next_page: bool = field(description="Whether the list has entries after endCursor.")
+    has_previous_page: bool = field(description="Whether the list has entries before startCursor.")
+    start_cursor: str | None = field(
+        description="The cursor of the first entry; null on an empty page."
+    )
+    end_cursor: str | None = field(
+        description="The cursor of the last entry; null on an empty page."
+    )
 
 
 @strawberry.type(description="An entry of a list.")
 class Edge(Generic[T]):
-    cursor: str = field(description="Where the entry stands; opaque.")
-    node: T = field(description="What stands there.")
+    cursor: str = field(description="The entry's opaque cursor.")
+    node: T = field(description="The entry itself.")
 
 
 def _edges(root: Any) -> list[Edge[T]]:
@@ -56,14 +62,15 @@ async def _total_count(root: Any) -> int:
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
     edges: list[Edge[T]] = field(resolver=_edges, description="The entries with their cursors.")
-    nodes: list[T] = field(description="The entries alone.")
-    page_info: PageInfo = field(description="Where the page stands.")
+    nodes: list[T] = field(description="The entries without cursors.")
+    page_info: PageInfo = field(description="The position of the page in the list.")
     codec: Private[Any]
     cursor_keys: Private[Sequence[Key]]
     count: Private[Callable[[], Awaitable[int]]]
     total_count: int = field(
         resolver=_total_count,
-        description="How many entries the whole list has; counted only when asked for.",
+        description="The number of entries in the whole list, counted only if this field is"
+        " selected.",
     )
 
     @classmethod
@@ -90,7 +97,10 @@ class Connection(Generic[T]):
 
 
 class CursorCodec:
-    """How the entries of one list are told apart: a name of the list, and the types of a key."""
+    """Encodes the sort keys of a list's entries as cursors, and decodes them.
+
+    `name` tells lists apart; `types` are the types of a key's parts.
+    """
 
     def __init__(self, name: str, *types: type) -> None:
         self._name = name
@@ -142,10 +152,10 @@ class CursorCodec:
 
 
 def checked_search(text: str | None, *path: str) -> str | None:
-    """Raises BadUserInput, at the argument's path, for what is longer than anything there is."""
+    """Check the length of a search text. Raises BadUserInput, at this path of the arguments."""
     if text is not None and len(text) > MAX_SEARCH_LENGTH:
         raise BadUserInput(
-            issue(path, IssueCode.NAME_TOO_LONG, {"max": SEARCH_LENGTH_MAX}),
+            issue(path, IssueCode.NAME_TOO_LONG, {"max": MAX_SEARCH_LENGTH}),
             message=f"{path[-1]} has at most {MAX_SEARCH_LENGTH} characters.",
         )
     return text
@@ -156,7 +166,7 @@ def _page_size(name: str, size: int | None) -> int:
         return DEFAULT_PAGE_SIZE
     if not 1 <= size <= MAX_PAGE_SIZE:
         raise BadUserInput(
-            issue((name,), IssueCode.NUMBER_OUT_OF_RANGE, {"min": 1, "max": PAGE_SIZE_MAX}),
+            issue((name,), IssueCode.NUMBER_OUT_OF_RANGE, {"min": 1, "max": MAX_PAGE_SIZE}),
             message=f"{name} must be between 1 and {MAX_PAGE_SIZE}.",
         )
     return size

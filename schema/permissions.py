@@ -1,4 +1,4 @@
-"""What a field says about the role it needs, and how it is asked for."""
+"""Roles of fields, and counting of guesses at secrets."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from schema.context import Info
 
 
 def with_role_note(role: Role, description: str, *, session: bool = False) -> str:
-    """The description with the role; `session`: an API token does not do."""
+    """Append the required role to a description; `session` excludes API tokens."""
     whom = " of somebody who signed in; API tokens may not" if session else ""
     return f"{description} Needs the role {role}{whom}."
 
@@ -23,7 +23,7 @@ def require_caller(info: Info, role: Role) -> Caller:
 
 @asynccontextmanager
 async def token_guesses_counted(info: Info, token: str | None) -> AsyncGenerator[None]:
-    """Count the token if it turns out to be unknown inside; one that has ended is no guess.
+    """Count the token as a guess if the block finds it unknown; an expired token is no guess.
 
     Raises RateLimited.
     """
@@ -39,10 +39,10 @@ async def token_guesses_counted(info: Info, token: str | None) -> AsyncGenerator
 
 @asynccontextmanager
 async def sign_in_attempts_counted(info: Info, account: str) -> AsyncGenerator[None]:
-    """Settle the guesses counted for the account by the outcome of the code inside.
+    """Adjust the count of attempts to sign in by the outcome of the block.
 
-    A refusal of the secret leaves them counted, success forgives them with those before, and any
-    other error, such as a database that is away, takes back only those of this request.
+    Refused credentials stay counted. Success resets the count of this client and account. After any
+    other error, such as an unavailable database, only the attempts of this request are removed.
     """
     sign_in_guard = info.context.sign_in_guard
     try:

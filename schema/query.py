@@ -1,4 +1,4 @@
-"""What can be asked. The class at the end is the table of contents."""
+"""Queries. The class at the end is the table of contents."""
 
 from functools import partial
 from typing import Annotated
@@ -53,7 +53,7 @@ async def registration_rules(info: Info) -> RegistrationRules:
 async def churches(
     info: Info,
     search: Annotated[
-        str | None, argument(description="Part of the name, however it is written.")
+        str | None, argument(description="A part of the name, without regard to case and accents.")
     ] = None,
     first: Annotated[int | None, argument(description=FIRST)] = None,
     after: Annotated[str | None, argument(description=AFTER)] = None,
@@ -82,26 +82,28 @@ def error_catalog() -> list[ErrorDefinitionType]:
     return [ErrorDefinitionType.from_definition(entry) for entry in CATALOG.values()]
 
 
-@strawberry.type(description="What can be asked.")
+@strawberry.type(description="All queries.")
 class Query:
     health: Health = field(
         resolver=health,
-        description="How the service is. Public; asks the database every time, and no other part.",
+        description="The health of the service. Public. Checks the database each time, and no other"
+        " part.",
     )
     tournament: Tournament = field(resolver=tournament, description="The open season. Public.")
     registration_rules: RegistrationRules = field(
         resolver=registration_rules,
-        description="What a form must look like, from the validator's own source. Public.",
+        description="The rules of the registration form, as the validator applies them. Public.",
     )
     churches: Connection[Church] = field(
         resolver=churches,
-        description="Churches with a live team, by name. Public: a church whose teams were all"
-        " rejected or withdrawn is not shown.",
+        description="Churches with a live team, by name. Public. Churches whose teams were all"
+        " rejected or withdrawn are not listed.",
     )
     validate_team: ValidationReport = field(
         resolver=validate_team,
-        description="A dry run of registerTeam: the same issues, but for the look-ups of the"
-        " captain's e-mail and phone. Writes nothing. Public.",
+        description="A dry run of registerTeam with the same issues, except that the captain's"
+        " e-mail address and phone number are not compared with those of other teams."
+        " Writes nothing. Public.",
     )
     my_team: Team | None = field(
         resolver=my_team,
@@ -111,62 +113,66 @@ class Query:
         resolver=teams,
         description=with_role_note(
             Role.VIEWER,
-            "Teams of the open season in pages, read from either end. VIEWERs see contacts masked,"
-            " no dates of birth and no documents.",
+            "Teams of the open season, in pages from either end. VIEWERs see contacts"
+            " masked, no dates of birth and no documents.",
         ),
     )
     team: Team | None = field(
         resolver=team,
         description=with_role_note(
             Role.VIEWER,
-            "One team, by id or by code; null where there is none. VIEWERs see contacts masked,"
-            " no dates of birth and no documents.",
+            "A team by its id or code; null if it does not exist. VIEWERs see contacts"
+            " masked, no dates of birth and no documents.",
         ),
     )
     player: Player | None = field(
         resolver=player,
-        description=with_role_note(Role.VIEWER, "One player, by code; null where there is none."),
+        description=with_role_note(Role.VIEWER, "A player by its code; null if it does not exist."),
     )
     team_stats: TeamStats | None = field(
-        resolver=team_stats, description=with_role_note(Role.VIEWER, "The open season in numbers.")
+        resolver=team_stats,
+        description=with_role_note(Role.VIEWER, "Statistics of the open season."),
     )
     audit_log: Connection[AuditEvent] | None = field(
         resolver=audit_log,
-        description=with_role_note(Role.REVIEWER, "Who did what, the newest first."),
+        description=with_role_note(Role.REVIEWER, "Events of the audit log, the newest first."),
     )
     deliveries: Connection[Delivery] | None = field(
         resolver=deliveries,
         description=with_role_note(
-            Role.REVIEWER, "What the outbox owes and has done, the newest first."
+            Role.REVIEWER, "Outbox messages and their delivery state, the newest first."
         ),
     )
     node: Node | None = field(
         resolver=node,
-        description="Anything with an id that the caller may see; null where there is none. Needs"
-        " the role VIEWER, or the manageToken for what belongs to the captain's own team, its"
-        " church and its season.",
+        description="An object by its id; null if it does not exist or the caller may not see it."
+        " Needs the role VIEWER, or the manageToken for objects of the captain's own"
+        " team, its church and its season.",
     )
     error_catalog: list[ErrorDefinitionType] = field(
-        resolver=error_catalog, description="Every error code with its meaning. Public."
+        resolver=error_catalog, description="All error codes with their meanings. Public."
     )
     me: Organiser | None = field(
-        resolver=me, description=with_role_note(Role.VIEWER, "Whose session or API token it is.")
+        resolver=me,
+        description=with_role_note(
+            Role.VIEWER, "The organiser to whom the session or API token belongs."
+        ),
     )
     organisers: list[Organiser] | None = field(
         resolver=organisers,
         description=with_role_note(
-            Role.OWNER, "All, by e-mail, invited ones included; the first 500."
+            Role.OWNER, "The first 500 organisers by e-mail address, invited organisers included."
         ),
     )
     sessions: list[Session] | None = field(
         resolver=sessions,
         description=with_role_note(
-            Role.VIEWER, "Where one is signed in, the newest first; the first 500."
+            Role.VIEWER, "The caller's sessions, the newest first, at most 500."
         ),
     )
     api_tokens: list[ApiToken] | None = field(
         resolver=api_tokens,
         description=with_role_note(
-            Role.VIEWER, "One's API tokens, the newest first; the first 500."
+            Role.VIEWER, "The caller's API tokens, the newest first, at most 500."
         ),
     )

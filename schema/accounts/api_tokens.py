@@ -1,4 +1,4 @@
-"""API tokens: what scripts come with."""
+"""API tokens, by which scripts authenticate."""
 
 from datetime import datetime
 from typing import Annotated, Self
@@ -18,16 +18,19 @@ from schema.permissions import require_caller
 DAYS = 90
 
 
-@strawberry.type(description="What a script of an organiser comes with, in place of a sign-in.")
+@strawberry.type(description="A token by which an organiser's script authenticates.")
 class ApiToken(Node):
     name: str = field(description="1 to 80 characters.")
     access_role: Role = field(
-        description="What it was made for; it can do no more than its organiser can by now."
+        description="The role that the token was created with. It never grants more than its"
+        " organiser's current role."
     )
-    is_signed: bool = field(description="Whether requests with it have to be signed.")
-    created_at: datetime = field(description="When it was made.")
-    expires_at: datetime = field(description="From then on it is not taken.")
-    last_used_at: datetime | None = field(description="To the minute; null: never.")
+    is_signed: bool = field(description="Whether requests with this token must be signed.")
+    created_at: datetime = field(description="When the token was created.")
+    expires_at: datetime = field(description="When the token expires.")
+    last_used_at: datetime | None = field(
+        description="When the token was last used, to the minute; null if never."
+    )
 
     @classmethod
     def from_record(cls, record: ApiTokenRecord) -> Self:
@@ -42,37 +45,43 @@ class ApiToken(Node):
         )
 
 
-@strawberry.input(description="What the script is and may do.")
+@strawberry.input(description="The name and the rights of an API token.")
 class CreateApiTokenInput:
-    name: str = field(description="What it is for: 1 to 80 characters.")
-    role: Role = field(description="Not above the caller's own.")
-    expires_in_days: int = field(default=DAYS, description="1 to 365 days.")
+    name: str = field(description="The purpose of the token: 1 to 80 characters.")
+    role: Role = field(description="The token's role, at most the caller's own.")
+    expires_in_days: int = field(
+        default=DAYS, description="Days until the token expires: 1 to 365."
+    )
     is_signed: bool = field(
         default=False,
-        description="Whether requests with it have to be signed, so that a token that was seen is"
-        " of no use by itself.",
+        description="Whether requests with this token must be signed, so that the token alone is"
+        " useless to others.",
     )
 
 
-@strawberry.type(description="The answer to createApiToken.")
+@strawberry.type(description="The payload of createApiToken.")
 class CreateApiTokenPayload:
-    token: str = field(description="For Authorization: Bearer; told once.")
-    signing_secret: str | None = field(
-        description="What requests are signed with, 64 hexadecimal digits; told once, and only"
-        " where they have to be."
+    token: str = field(
+        description="The token, for the header Authorization: Bearer. It is shown only once."
     )
-    api_token: ApiToken = field(description="What is known about it later.")
-    replayed: bool = field(description="True when the idempotency key had made it before.")
+    signing_secret: str | None = field(
+        description="The secret by which requests are signed: 64 hexadecimal digits. It is shown"
+        " only once; null unless requests must be signed."
+    )
+    api_token: ApiToken = field(description="The created API token.")
+    replayed: bool = field(
+        description="True if an earlier request with the same idempotency key created the token."
+    )
 
 
-@strawberry.input(description="The API token that is to end.")
+@strawberry.input(description="The API token to revoke.")
 class RevokeApiTokenInput:
-    id: strawberry.ID = field(description="The API token's, not its text.")
+    id: strawberry.ID = field(description="The id of the API token, not the token itself.")
 
 
-@strawberry.type(description="The answer to revokeApiToken.")
+@strawberry.type(description="The payload of revokeApiToken.")
 class RevokeApiTokenPayload:
-    api_token: ApiToken = field(description="As it was.")
+    api_token: ApiToken = field(description="The revoked API token.")
 
 
 async def api_tokens(info: Info, organiser_id: OrganiserId = None) -> list[ApiToken]:
@@ -83,7 +92,8 @@ async def api_tokens(info: Info, organiser_id: OrganiserId = None) -> list[ApiTo
 
 
 async def create_api_token(
-    info: Info, input: Annotated[CreateApiTokenInput, argument(description="What for.")]
+    info: Info,
+    input: Annotated[CreateApiTokenInput, argument(description="The API token to create.")],
 ) -> CreateApiTokenPayload | None:
     context = info.context
     made = await use_cases.create(
@@ -104,7 +114,8 @@ async def create_api_token(
 
 
 async def revoke_api_token(
-    info: Info, input: Annotated[RevokeApiTokenInput, argument(description="Which.")]
+    info: Info,
+    input: Annotated[RevokeApiTokenInput, argument(description="The API token to revoke.")],
 ) -> RevokeApiTokenPayload | None:
     caller = require_caller(info, Role.VIEWER)
     gone = await use_cases.revoke(info.context.services, caller, parse_id(input.id, "input", "id"))

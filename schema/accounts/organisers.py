@@ -1,4 +1,4 @@
-"""The organisers among themselves: invitations and roles."""
+"""Organiser accounts: invitations and roles."""
 
 from datetime import datetime
 from typing import Annotated
@@ -16,44 +16,50 @@ from schema.permissions import require_caller, token_guesses_counted
 from schema.scalars import EmailAddress
 
 
-@strawberry.input(description="Who is invited.")
+@strawberry.input(description="The organiser to invite.")
 class InviteOrganiserInput:
-    email: EmailAddress = field(description="What the organiser will sign in with.")
-    role: Role = field(description="What the organiser will be allowed to do.")
+    email: EmailAddress = field(description="The address by which the organiser will sign in.")
+    role: Role = field(description="The organiser's role.")
 
 
-@strawberry.type(description="The answer to inviteOrganiser.")
+@strawberry.type(description="The payload of inviteOrganiser.")
 class InviteOrganiserPayload:
-    organiser: Organiser = field(description="Who was invited.")
+    organiser: Organiser = field(description="The invited organiser.")
     invitation_token: str = field(
-        description="For acceptInvitation, to be passed on in private; told once."
+        description="The token for acceptInvitation, to be passed on in private. It is shown only"
+        " once."
     )
-    expires_at: datetime = field(description="From then on, after 7 days, it is not taken.")
-    replayed: bool = field(description="True when the idempotency key had made it before.")
+    expires_at: datetime = field(description="When the invitation expires: after 7 days.")
+    replayed: bool = field(
+        description="True if an earlier request with the same idempotency key created the"
+        " invitation."
+    )
 
 
-@strawberry.input(description="An invitation and the password that was chosen.")
+@strawberry.input(description="An invitation and the password that the organiser chose.")
 class AcceptInvitationInput:
-    token: str = field(description="As inviteOrganiser gave it.")
+    token: str = field(description="The invitationToken of inviteOrganiser.")
     password: str = field(
-        description="12 to 128 characters, none of the most common ones, not the e-mail address."
+        description="12 to 128 characters; neither a common password nor the e-mail address."
     )
 
 
-@strawberry.type(description="The answer to acceptInvitation.")
+@strawberry.type(description="The payload of acceptInvitation.")
 class AcceptInvitationPayload:
-    organiser: Organiser = field(description="Who can sign in from now on.")
+    organiser: Organiser = field(description="The organiser, who can now sign in.")
 
 
-@strawberry.input(description="An organiser and their new role.")
+@strawberry.input(description="An organiser and the new role.")
 class SetOrganiserRoleInput:
-    id: strawberry.ID = field(description="The organiser's.")
-    role: Role = field(description="From now on, for sessions and API tokens that are open too.")
+    id: strawberry.ID = field(description="The organiser's id.")
+    role: Role = field(
+        description="The new role. It applies at once, also to open sessions and API tokens."
+    )
 
 
-@strawberry.type(description="The answer to setOrganiserRole.")
+@strawberry.type(description="The payload of setOrganiserRole.")
 class SetOrganiserRolePayload:
-    organiser: Organiser = field(description="With the new role.")
+    organiser: Organiser = field(description="The organiser with the new role.")
 
 
 async def organisers(info: Info) -> list[Organiser]:
@@ -63,7 +69,8 @@ async def organisers(info: Info) -> list[Organiser]:
 
 
 async def invite_organiser(
-    info: Info, input: Annotated[InviteOrganiserInput, argument(description="Who.")]
+    info: Info,
+    input: Annotated[InviteOrganiserInput, argument(description="The organiser to invite.")],
 ) -> InviteOrganiserPayload | None:
     context = info.context
     invitation = await use_cases.invite(
@@ -94,7 +101,10 @@ async def accept_invitation(
 
 
 async def set_organiser_role(
-    info: Info, input: Annotated[SetOrganiserRoleInput, argument(description="Who and what.")]
+    info: Info,
+    input: Annotated[
+        SetOrganiserRoleInput, argument(description="The organiser and the new role.")
+    ],
 ) -> SetOrganiserRolePayload | None:
     caller = require_caller(info, Role.OWNER)
     changed = await use_cases.set_role(

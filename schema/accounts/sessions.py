@@ -1,4 +1,4 @@
-"""Organisers as they see themselves: signing in, signing out, their sessions."""
+"""Organisers and their sessions: signing in and out."""
 
 from datetime import datetime
 from functools import partial
@@ -17,13 +17,15 @@ from schema.permissions import require_caller, sign_in_attempts_counted
 from schema.scalars import EmailAddress
 
 
-@strawberry.type(description="Somebody who runs the tournament.")
+@strawberry.type(description="A person who runs the tournament.")
 class Organiser(Node):
-    email: str = field(description="In lower case; what the organiser signs in with.")
-    access_role: Role = field(description="What the organiser may do.")
-    is_totp_enabled: bool = field(description="Whether signing in takes a second factor.")
-    created_at: datetime = field(description="When the organiser was made or first invited.")
-    last_sign_in_at: datetime | None = field(description="Null: never.")
+    email: str = field(description="The address by which the organiser signs in, in lower case.")
+    access_role: Role = field(description="The organiser's role.")
+    is_totp_enabled: bool = field(description="Whether a second factor is required to sign in.")
+    created_at: datetime = field(description="When the account was created, or first invited.")
+    last_sign_in_at: datetime | None = field(
+        description="When the organiser last signed in; null if never."
+    )
 
     @classmethod
     def from_record(cls, record: OrganiserRecord) -> Self:
@@ -37,14 +39,15 @@ class Organiser(Node):
         )
 
 
-@strawberry.type(description="Somebody who is signed in somewhere.")
+@strawberry.type(description="A session of an organiser.")
 class Session(Node):
-    created_at: datetime = field(description="When it began.")
-    last_used_at: datetime = field(description="To the minute.")
+    created_at: datetime = field(description="When the organiser signed in.")
+    last_used_at: datetime = field(description="When the session was last used, to the minute.")
     expires_at: datetime = field(
-        description="When it ends at the latest; earlier after 12 hours without a request."
+        description="When the session expires at the latest. It ends earlier after 12 hours without"
+        " a request."
     )
-    is_current: bool = field(description="Whether this request came with it.")
+    is_current: bool = field(description="Whether this request belongs to the session.")
 
     @classmethod
     def from_record(cls, record: SessionRecord, info: Info) -> Self:
@@ -57,50 +60,62 @@ class Session(Node):
         )
 
 
-@strawberry.input(description="Who signs in.")
+@strawberry.input(description="The organiser's credentials.")
 class SignInInput:
-    email: EmailAddress = field(description="Small and capital letters are the same.")
+    email: EmailAddress = field(
+        description="The organiser's e-mail address, in upper or lower case."
+    )
     password: str = field(description="12 to 128 characters.")
     code: str | None = field(
         default=None,
-        description="Of the second factor, where it is on: six digits, or a recovery code.",
+        description="The code of the second factor if it is enabled: six digits, or a recovery"
+        " code.",
     )
 
 
-@strawberry.type(description="The answer to signIn.")
+@strawberry.type(description="The payload of signIn.")
 class SignInPayload:
     token: str = field(
-        description="For Authorization: Bearer; told once. Browsers get it as a cookie as well."
+        description="The session's token, for the header Authorization: Bearer. It is shown only"
+        " once; browsers also receive it as a cookie."
     )
     expires_at: datetime = field(
-        description="When it ends at the latest; earlier after 12 hours without a request."
+        description="When the session expires at the latest. It ends earlier after 12 hours without"
+        " a request."
     )
-    organiser: Organiser = field(description="Who signed in.")
+    organiser: Organiser = field(description="The organiser who signed in.")
 
 
-@strawberry.input(description="What ends.")
+@strawberry.input(description="Sessions to end.")
 class SignOutInput:
-    everywhere: bool = field(default=False, description="All sessions, not only this one.")
+    everywhere: bool = field(
+        default=False,
+        description="Whether to end all sessions of the organiser, not only this one.",
+    )
 
 
-@strawberry.type(description="The answer to signOut.")
+@strawberry.type(description="The payload of signOut.")
 class SignOutPayload:
-    organiser: Organiser | None = field(description="Who signed out; null: nobody was signed in.")
+    organiser: Organiser | None = field(
+        description="The organiser who signed out; null if the caller was not signed in."
+    )
 
 
-@strawberry.input(description="The session that is to end.")
+@strawberry.input(description="The session to revoke.")
 class RevokeSessionInput:
-    id: strawberry.ID = field(description="The session's.")
+    id: strawberry.ID = field(description="The session's id.")
 
 
-@strawberry.type(description="The answer to revokeSession.")
+@strawberry.type(description="The payload of revokeSession.")
 class RevokeSessionPayload:
-    session: Session = field(description="As it was.")
+    session: Session = field(description="The revoked session.")
 
 
 OrganiserId = Annotated[
     strawberry.ID | None,
-    argument(description="Another organiser, for whom an OWNER may ask; null: the caller."),
+    argument(
+        description="The id of another organiser, allowed for an OWNER; null means the caller."
+    ),
 ]
 
 
@@ -117,7 +132,7 @@ async def sessions(info: Info, organiser_id: OrganiserId = None) -> list[Session
 
 
 async def sign_in(
-    info: Info, input: Annotated[SignInInput, argument(description="Who signs in.")]
+    info: Info, input: Annotated[SignInInput, argument(description="The organiser's credentials.")]
 ) -> SignInPayload | None:
     refuse_idempotency_key(info)
     context, account = info.context, accounts.account_key(input.email)
@@ -141,7 +156,7 @@ async def sign_in(
 
 
 async def sign_out(
-    info: Info, input: Annotated[SignOutInput, argument(description="What ends.")]
+    info: Info, input: Annotated[SignOutInput, argument(description="Sessions to end.")]
 ) -> SignOutPayload | None:
     context = info.context
     organiser = await accounts.sign_out(
@@ -152,7 +167,7 @@ async def sign_out(
 
 
 async def revoke_session(
-    info: Info, input: Annotated[RevokeSessionInput, argument(description="The session.")]
+    info: Info, input: Annotated[RevokeSessionInput, argument(description="The session to revoke.")]
 ) -> RevokeSessionPayload | None:
     caller = require_caller(info, Role.VIEWER)
     gone = await accounts.revoke_session(

@@ -1,4 +1,4 @@
-"""The second factor of an organiser: codes of an authenticator application."""
+"""The second factor of an organiser: codes of an authenticator app."""
 
 from typing import Annotated
 
@@ -13,39 +13,45 @@ from schema.idempotency import refuse_idempotency_key
 from schema.permissions import sign_in_attempts_counted
 
 
-@strawberry.input(description="How the second factor is to be.")
+@strawberry.input(description="A request to set up the second factor.")
 class EnableTotpInput:
-    password: str = field(description="The caller's, so that an open browser is not enough.")
+    password: str = field(
+        description="The caller's password, so that an unattended browser is not enough."
+    )
 
 
-@strawberry.type(description="The answer to enableTotp.")
+@strawberry.type(description="The payload of enableTotp.")
 class EnableTotpPayload:
     provisioning_uri: str = field(
-        description="An otpauth:// address, for a QR code; told once. confirmTotp makes it count."
+        description="An otpauth:// address to show as a QR code. It is shown only once; the factor"
+        " is required after confirmTotp."
     )
 
 
-@strawberry.input(description="A code of the new secret.")
+@strawberry.input(description="A code of the authenticator app.")
 class ConfirmTotpInput:
-    code: str = field(description="Six digits, as the application shows them.")
+    code: str = field(description="The six digits that the app shows.")
 
 
-@strawberry.type(description="The answer to confirmTotp.")
+@strawberry.type(description="The payload of confirmTotp.")
 class ConfirmTotpPayload:
-    organiser: Organiser = field(description="Who needs a code from now on.")
+    organiser: Organiser = field(description="The organiser, who now needs a code to sign in.")
     recovery_codes: list[str] = field(
-        description="Ten; each stands once for a code, when the application is lost. Told once."
+        description="Ten recovery codes. Each replaces a code once, if the app is lost. They are"
+        " shown only once."
     )
 
 
-@strawberry.input(description="A last code.")
+@strawberry.input(description="A code of the second factor to disable.")
 class DisableTotpInput:
     code: str = field(description="Six digits, or a recovery code.")
 
 
-@strawberry.type(description="The answer to disableTotp.")
+@strawberry.type(description="The payload of disableTotp.")
 class DisableTotpPayload:
-    organiser: Organiser = field(description="Who needs no code any more.")
+    organiser: Organiser = field(
+        description="The organiser, who no longer needs a code to sign in."
+    )
 
 
 async def enable_totp(
@@ -60,7 +66,8 @@ async def enable_totp(
 
 
 async def confirm_totp(
-    info: Info, input: Annotated[ConfirmTotpInput, argument(description="A code.")]
+    info: Info,
+    input: Annotated[ConfirmTotpInput, argument(description="A code of the authenticator app.")],
 ) -> ConfirmTotpPayload | None:
     context = info.context
     account = await _count_attempt(info, is_code=True)
@@ -73,7 +80,10 @@ async def confirm_totp(
 
 
 async def disable_totp(
-    info: Info, input: Annotated[DisableTotpInput, argument(description="A last code.")]
+    info: Info,
+    input: Annotated[
+        DisableTotpInput, argument(description="A code of the second factor to disable.")
+    ],
 ) -> DisableTotpPayload | None:
     context = info.context
     account = await _count_attempt(info, is_code=True)
@@ -83,7 +93,7 @@ async def disable_totp(
 
 
 async def _count_attempt(info: Info, *, is_code: bool) -> str:
-    """Guesses from an open browser count as failed sign-ins of its account."""
+    """Count a guess as an attempt to sign in to the caller's account. Returns the account's key."""
     context = info.context
     organiser = await accounts.current_organiser(context.services, context.caller)
     account = accounts.account_key(organiser.email)

@@ -1,4 +1,4 @@
-"""The audit log: who did what, when."""
+"""The audit log."""
 
 from datetime import datetime
 from functools import partial
@@ -23,13 +23,16 @@ from schema.scalars import JSON
 _CURSORS = CursorCodec("audit", UUID)
 
 
-@strawberry.type(description="Who did something.")
+@strawberry.type(description="The person or program that caused an event.")
 class AuditActor:
-    kind: ActorKind = field(description="What kind of caller it was.")
+    kind: ActorKind = field(description="The kind of caller.")
     organiser_id: strawberry.ID | None = field(
-        description="The organiser's, also of one who is gone. Told to organisers only."
+        description="The organiser's id, even if the account no longer exists. Shown to organisers"
+        " only."
     )
-    email: str | None = field(description="The organiser's. Needs the role REVIEWER, else null.")
+    email: str | None = field(
+        description="The organiser's e-mail address. Null for callers below the role REVIEWER."
+    )
 
     @classmethod
     def from_record(cls, record: AuditRecord, caller: Caller) -> Self:
@@ -43,25 +46,28 @@ class AuditActor:
         )
 
 
-@strawberry.type(description="One thing that was done. It is never changed and never deleted.")
+@strawberry.type(description="An event of the audit log. Events are never changed or deleted.")
 class AuditEvent(Node):
-    at: datetime = field(description="When it was done.")
-    actor: AuditActor = field(description="Who did it.")
-    action: AuditAction = field(description="What was done.")
+    at: datetime = field(description="When the event happened.")
+    actor: AuditActor = field(description="The person or program that caused the event.")
+    action: AuditAction = field(description="The action.")
     team_code: str | None = field(
-        description="Of the team that it was done to; null without one, and once it is erased."
+        description="The code of the team that the event is about. Null for other events, and after"
+        " the team is erased."
     )
-    request_id: str = field(description="Of the request that did it; the log has it too.")
+    request_id: str = field(
+        description="The id of the request that caused the event, as in the log."
+    )
     changes: JSON = field(
-        description="What was changed, mostly by name as [old, new]. Without personal data."
+        description="The changed fields, mostly as [old, new], without personal data."
     )
     reason: str | None = field(
-        description="Why, in people's words; gone when the team is erased. For REVIEWERs and the"
-        " team's captain, who is not told why a team was confirmed."
+        description="The reason that was given; deleted when the team is erased. Shown to REVIEWERs"
+        " and to the team's captain, except for reasons of confirmations."
     )
     items: JSON | None = field(
-        description="The changes that were asked for, or made to people's data, each with old and"
-        " new; gone when the team is erased. For REVIEWERs and the team's captain."
+        description="Requested changes, or old and new values of personal data; deleted when the"
+        " team is erased. Shown to REVIEWERs and to the team's captain."
     )
 
     @classmethod
@@ -83,20 +89,24 @@ class AuditEvent(Node):
         )
 
 
-@strawberry.input(description="What to look for in the audit log; all that is given has to hold.")
+@strawberry.input(description="Conditions on events of the audit log. All of them must hold.")
 class AuditFilter:
     team_id: strawberry.ID | None = field(
-        default=None, description="The team's id, also of one that is erased, or its code."
+        default=None, description="The team's id, also after it was erased, or its code."
     )
-    organiser_id: strawberry.ID | None = field(default=None, description="What this organiser did.")
-    action: list[AuditAction] | None = field(default=None, description="Any of these.")
-    since: datetime | None = field(default=None, description="From this moment on.")
-    until: datetime | None = field(default=None, description="Before this moment.")
+    organiser_id: strawberry.ID | None = field(
+        default=None, description="Events that this organiser caused."
+    )
+    action: list[AuditAction] | None = field(
+        default=None, description="Events with any of these actions."
+    )
+    since: datetime | None = field(default=None, description="Events from this time on.")
+    until: datetime | None = field(default=None, description="Events before this time.")
 
 
 async def audit_log(
     info: Info,
-    filter: Annotated[AuditFilter | None, argument(description="What to look for.")] = None,
+    filter: Annotated[AuditFilter | None, argument(description="Conditions on the events.")] = None,
     first: Annotated[int | None, argument(description=FIRST)] = None,
     after: Annotated[str | None, argument(description=AFTER)] = None,
 ) -> Connection[AuditEvent]:

@@ -1,4 +1,4 @@
-"""Deliveries: what the outbox owes and has done."""
+"""Outbox messages and their delivery state."""
 
 from datetime import datetime
 from functools import partial
@@ -21,16 +21,23 @@ from schema.permissions import require_caller
 _CURSORS = CursorCodec("delivery", UUID)
 
 
-@strawberry.type(description="An effect on the outside: a mail, a file that is moved or deleted.")
+@strawberry.type(description="An outbox message: a mail to send, or a file to move or delete.")
 class Delivery(Node):
-    kind: DeliveryKind = field(description="What it is.")
-    status: DeliveryStatus = field(description="Where it stands.")
-    team_code: str | None = field(description="Of the team that it is about, if there is one.")
-    attempts: int = field(description="How often it was tried.")
-    created_at: datetime = field(description="When its cause happened.")
-    due_at: datetime | None = field(description="When it is tried next; null once it is settled.")
-    settled_at: datetime | None = field(description="When it was delivered or given up.")
-    failure: str | None = field(description="The name of the last error, without any value.")
+    kind: DeliveryKind = field(description="The kind of delivery.")
+    status: DeliveryStatus = field(description="The state of the delivery.")
+    team_code: str | None = field(
+        description="The code of the team that the delivery is about, if any."
+    )
+    attempts: int = field(description="How many attempts were made.")
+    created_at: datetime = field(description="When the message was created.")
+    due_at: datetime | None = field(
+        description="When the next attempt is due; null after the delivery has succeeded or failed"
+        " for good."
+    )
+    settled_at: datetime | None = field(
+        description="When the delivery succeeded or failed for good."
+    )
+    failure: str | None = field(description="The name of the last error, without its message.")
 
     @classmethod
     def from_record(cls, record: DeliveryRecord) -> Self:
@@ -47,16 +54,18 @@ class Delivery(Node):
         )
 
 
-@strawberry.input(description="Which deliveries to look for; all that is given has to hold.")
+@strawberry.input(description="Conditions on deliveries. All of them must hold.")
 class DeliveryFilter:
-    status: list[DeliveryStatus] | None = field(default=None, description="Any of these.")
-    kind: list[DeliveryKind] | None = field(default=None, description="Any of these.")
+    status: list[DeliveryStatus] | None = field(default=None, description="Any of these values.")
+    kind: list[DeliveryKind] | None = field(default=None, description="Any of these values.")
     team_id: strawberry.ID | None = field(default=None, description="The team's id or code.")
 
 
 async def deliveries(
     info: Info,
-    filter: Annotated[DeliveryFilter | None, argument(description="What to look for.")] = None,
+    filter: Annotated[
+        DeliveryFilter | None, argument(description="Conditions on the deliveries.")
+    ] = None,
     first: Annotated[int | None, argument(description=FIRST)] = None,
     after: Annotated[str | None, argument(description=AFTER)] = None,
 ) -> Connection[Delivery]:

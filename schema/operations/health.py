@@ -1,4 +1,4 @@
-"""How the service is."""
+"""Health of the service and of its parts."""
 
 from typing import Annotated, Self
 
@@ -11,15 +11,17 @@ from schema.context import Info
 from schema.enums import HealthStatus
 
 
-@strawberry.type(description="How one part of the service is.")
+@strawberry.type(description="The health of a part of the service.")
 class HealthCheck:
     name: str = field(
-        description="The part: database, cloudinary, rateLimitStore; uploads_disk or documents_disk"
-        " if full or silent; a background task that fails."
+        description="The part: database, cloudinary or rateLimitStore; uploads_disk or"
+        " documents_disk if the disk is full or does not respond; a background task"
+        " that fails."
     )
-    status: HealthStatus = field(description="How it is.")
+    status: HealthStatus = field(description="The part's status.")
     latency_ms: float | None = field(
-        description="Milliseconds it took to answer; null: it did not, or was not asked."
+        description="Response time in milliseconds; null if the part did not respond or was not"
+        " asked."
     )
 
     @classmethod
@@ -27,13 +29,14 @@ class HealthCheck:
         return cls(name=check.name, status=HealthStatus(check.status), latency_ms=check.latency_ms)
 
 
-@strawberry.type(description="How the service is, for monitoring.")
+@strawberry.type(description="The health of the service, for monitoring.")
 class Health:
     status: HealthStatus = field(
-        description="DOWN without a database that takes writes, DEGRADED when another part is ill."
+        description="DOWN if the database does not accept writes, DEGRADED if another part is not"
+        " OK."
     )
     version: str = field(description="The version of the service.")
-    checks: list[HealthCheck] = field(description="One per part.")
+    checks: list[HealthCheck] = field(description="The health of each part.")
 
     @classmethod
     def from_health(cls, health: HealthReport, version: str) -> Self:
@@ -44,18 +47,18 @@ class Health:
         )
 
 
-@strawberry.input(description="A service that is left alone after failures.")
+@strawberry.input(description="The external service whose circuit breaker is to be reset.")
 class ResetBreakerInput:
-    name: str = field(description="As health names it, e.g. cloudinary.")
+    name: str = field(description="The name of the service, as in health, e.g. cloudinary.")
 
 
-@strawberry.type(description="The answer to resetBreaker.")
+@strawberry.type(description="The payload of resetBreaker.")
 class ResetBreakerPayload:
-    check: HealthCheck = field(description="How the service is taken to be now.")
+    check: HealthCheck = field(description="The health of the service after the reset.")
 
 
 async def reset_breaker(
-    info: Info, input: Annotated[ResetBreakerInput, argument(description="The service.")]
+    info: Info, input: Annotated[ResetBreakerInput, argument(description="The external service.")]
 ) -> ResetBreakerPayload | None:
     context = info.context
     check = await breakers.reset_breaker(context.services, context.caller, input.name)

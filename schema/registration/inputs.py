@@ -1,4 +1,4 @@
-"""Input types, each with the form that the rules read."""
+"""Input types of a registration, converted to the domain's forms."""
 
 import strawberry
 from strawberry import field
@@ -14,9 +14,11 @@ from schema.scalars import DateText, EmailAddress, JerseyNumber, PhoneNumber, Pl
 @strawberry.input(description="A captain or a vice-captain.")
 class PersonInput:
     name: str = field(metadata=FORM_TEXT, description=PERSON_NAME.description)
-    phone: PhoneNumber = field(description="Indian unless it starts with +.")
-    whatsapp: PhoneNumber | None = field(default=None, description="If it is not the phone.")
-    email: EmailAddress = field(description="At most 254 characters.")
+    phone: PhoneNumber = field(description="The phone number, Indian unless it starts with +.")
+    whatsapp: PhoneNumber | None = field(
+        default=None, description="The WhatsApp number, if it is not the phone number."
+    )
+    email: EmailAddress = field(description="The e-mail address, at most 254 characters.")
 
     def to_form(self) -> PersonForm:
         return PersonForm(
@@ -31,7 +33,7 @@ class TeamDocumentInput:
         description="PASTOR_LETTER, PAYMENT_RECEIPT or GROUP_PHOTO.",
     )
     document_id: strawberry.ID = field(
-        metadata=FORM_TEXT, description="The id that the upload was given."
+        metadata=FORM_TEXT, description="The documentId that openUpload returned."
     )
 
     def to_form(self) -> DocumentForm:
@@ -45,25 +47,26 @@ class PlayerDocumentInput:
         description="IDENTITY_PROOF, SUBSCRIPTION_CARD or PHOTO.",
     )
     document_id: strawberry.ID = field(
-        metadata=FORM_TEXT, description="The id that the upload was given."
+        metadata=FORM_TEXT, description="The documentId that openUpload returned."
     )
 
     def to_form(self) -> DocumentForm:
         return DocumentForm(kind=self.kind, document_id=self.document_id)
 
 
-@strawberry.input(description="One member of the squad.")
+@strawberry.input(description="A member of the squad.")
 class PlayerInput:
     name: str = field(metadata=FORM_TEXT, description=PERSON_NAME.description)
     role: PlayerRoleInput | None = field(default=None, description="The name of a PlayerRole.")
     jersey_number: JerseyNumber | None = field(
-        default=None, description="0 to 999, unique in the team."
+        default=None, description="A number from 0 to 999, unique in the team."
     )
     date_of_birth: DateText | None = field(
-        default=None, description="Needed only where two players have one name."
+        default=None,
+        description="The date of birth. Required only if two players have the same name.",
     )
     documents: list[PlayerDocumentInput] | None = field(
-        default=None, description="At most one of a kind."
+        default=None, description="At most one document of each kind."
     )
 
     def to_form(self) -> PlayerForm:
@@ -76,32 +79,33 @@ class PlayerInput:
         )
 
 
-@strawberry.input(description="A team's registration.")
+@strawberry.input(description="A team's registration form.")
 class RegisterTeamInput:
     idempotency_key: str | None = field(
         default=None,
-        description="8 to 255 printable ASCII characters, new for every form, the same for every"
-        " repeat. The header Idempotency-Key does as well. Kept 24 hours by default.",
+        description="8 to 255 printable ASCII characters: new for each form, the same for each"
+        " repeat. The header Idempotency-Key has the same effect. Keys are kept for 24"
+        " hours by default.",
     )
     team_name: str = field(metadata=FORM_TEXT, description=TEAM_OR_CHURCH_NAME.description)
     church_name: str = field(metadata=FORM_TEXT, description=TEAM_OR_CHURCH_NAME.description)
-    captain: PersonInput = field(description="Who answers for the team.")
-    vice_captain: PersonInput = field(description="Somebody else, with another phone.")
+    captain: PersonInput = field(description="The person responsible for the team.")
+    vice_captain: PersonInput = field(description="Another person, with another phone number.")
     players: list[PlayerInput] = field(
-        description="The whole squad: 11 to 15 entries unless registrationRules says otherwise."
+        description="The complete squad: 11 to 15 players unless registrationRules says otherwise."
     )
     documents: list[TeamDocumentInput] | None = field(
-        default=None, description="Those of the team that registrationRules requires."
+        default=None, description="The documents of the team that registrationRules requires."
     )
     consent_version: str | None = field(
         default=None,
         metadata=FORM_TEXT,
-        description="The version of the consent text that was agreed to.",
+        description="The version of the consent text that the captain agreed to.",
     )
     locale: str | None = field(
         default=None,
         metadata=FORM_TEXT,
-        description="The BCP 47 language of the form, at most 35 characters.",
+        description="The BCP 47 language tag of the form, at most 35 characters.",
     )
 
     def to_form(self) -> TeamForm:

@@ -1,4 +1,4 @@
-"""The rules of the form, served to the client from what the validator itself uses."""
+"""The rules of the registration form, from the validator's own definitions."""
 
 from typing import Self
 
@@ -11,17 +11,18 @@ from domain.tournaments import TextRule as TextRuleRecord
 from schema.enums import DocumentFormat, DocumentKind, PlayerRole
 
 
-@strawberry.type(description="What a text may look like.")
+@strawberry.type(description="The rule of a text field.")
 class TextRule:
     field: str = strawberry.field(description="The input field, e.g. teamName or player.name.")
     min_length: int = strawberry.field(
-        description="Fewest characters, after trimming; letters and vowel signs of a name."
+        description="The minimum length after trimming. In names only letters and vowel signs"
+        " count."
     )
     max_length: int = strawberry.field(
-        description="Most characters, after trimming. In names a letter with its marks is one, as"
-        " Intl.Segmenter counts."
+        description="The maximum length after trimming. In names a letter with its marks counts as"
+        " one character, as in Intl.Segmenter."
     )
-    pattern: str = strawberry.field(description="ECMAScript, to be used with flag u.")
+    pattern: str = strawberry.field(description="An ECMAScript pattern, for use with the flag u.")
     description: str = strawberry.field(description="The rule in words.")
 
     @classmethod
@@ -35,12 +36,12 @@ class TextRule:
         )
 
 
-@strawberry.type(description="What a file may look like.")
+@strawberry.type(description="The rule of a kind of document.")
 class FileRule:
     kind: DocumentKind = strawberry.field(description="The kind of document.")
-    formats: list[DocumentFormat] = strawberry.field(description="What the content may be.")
-    min_bytes: int = strawberry.field(description="Smallest size.")
-    max_bytes: int = strawberry.field(description="Largest size.")
+    formats: list[DocumentFormat] = strawberry.field(description="The accepted formats.")
+    min_bytes: int = strawberry.field(description="The minimum size in bytes.")
+    max_bytes: int = strawberry.field(description="The maximum size in bytes.")
     description: str = strawberry.field(description="The rule in words.")
 
     @classmethod
@@ -54,21 +55,21 @@ class FileRule:
         )
 
 
-@strawberry.type(description="All that a registration form needs to know.")
+@strawberry.type(description="The rules of the registration form.")
 class RegistrationRules:
-    squad_min: int = strawberry.field(description="Fewest players of a squad.")
-    squad_max: int = strawberry.field(description="Most players of a squad.")
+    squad_min: int = strawberry.field(description="The minimum number of players.")
+    squad_max: int = strawberry.field(description="The maximum number of players.")
     teams_per_church: int | None = strawberry.field(
-        description="Most live teams of a church; null: any."
+        description="The maximum number of live teams of a church; null if unlimited."
     )
-    roles: list[PlayerRole] = strawberry.field(description="What a player's role may be.")
+    roles: list[PlayerRole] = strawberry.field(description="The roles that a player may have.")
     text: list[TextRule] = strawberry.field(description="The rules of the text fields.")
     files: list[FileRule] = strawberry.field(description="The rules of the documents.")
     required_documents: list[DocumentKind] = strawberry.field(
-        description="Documents without which no team is taken; empty: none."
+        description="The documents that a registration must include."
     )
     consent_version: str | None = strawberry.field(
-        description="What input.consentVersion must be; null: no consent is asked for."
+        description="The required value of input.consentVersion; null if no consent is required."
     )
 
     @classmethod

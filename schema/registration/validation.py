@@ -1,4 +1,4 @@
-"""What is wrong with a form, and what errors there are."""
+"""Reports of form validation, and the error catalogue."""
 
 from typing import Self
 
@@ -12,13 +12,15 @@ from schema.errors import doc_url
 from schema.scalars import JSON, IssuePath
 
 
-@strawberry.type(description="What is wrong with one place of the form.")
+@strawberry.type(description="A problem in the form.")
 class ValidationIssue:
-    path: list[IssuePath] = field(description="From the argument on: input, players, 3, name.")
+    path: list[IssuePath] = field(
+        description="The path of the value from the argument on: input, players, 3, name."
+    )
     pointer: str = field(description="The path as a JSON Pointer (RFC 6901).")
-    code: IssueCode = field(description="What is wrong, for programs.")
-    message: str = field(description="What is wrong and what to do, in English.")
-    params: JSON = field(description="The numbers in the message, by name.")
+    code: IssueCode = field(description="The code of the problem, for programs.")
+    message: str = field(description="The problem and its solution, in English.")
+    params: JSON = field(description="The values in the message, by name.")
 
     @classmethod
     def from_issue(cls, issue: Issue) -> Self:
@@ -31,13 +33,17 @@ class ValidationIssue:
         )
 
 
-@strawberry.type(description="What registerTeam would say to a form, but for who else registered.")
+@strawberry.type(description="The result of validating a form without registering the team.")
 class ValidationReport:
-    is_valid: bool = field(description="Whether the form has no issues; there may be blockers.")
-    issues: list[ValidationIssue] = field(description="In the order of the form, at most 200.")
+    is_valid: bool = field(
+        description="Whether the form has no issues. It may have blockers all the same."
+    )
+    issues: list[ValidationIssue] = field(
+        description="The problems, in the order of the form, at most 200."
+    )
     blockers: list[ErrorCode] = field(
-        description="Why no form of this church would be taken now: not open, closed, church limit,"
-        " full."
+        description="Errors that any registration of this church would get now: not open, closed,"
+        " church limit reached, or full."
     )
 
     @classmethod
@@ -49,16 +55,16 @@ class ValidationReport:
         )
 
 
-@strawberry.type(description="A key of extensions.details of one error code.")
+@strawberry.type(description="A key of extensions.details of an error code.")
 class ErrorDetail:
     name: str = field(description="The key.")
     type: str = field(
-        description="The type of its value in JSON: string, date-time, integer, boolean, name of a"
-        " limit; or an enumeration of this schema; or an array of these or of object. A date-time"
-        " is written as DateTime is."
+        description="The JSON type of its value: string, date-time, integer, boolean, name of a"
+        " limit; an enumeration of this schema; or an array of these or of objects. A date-time"
+        " is formatted like DateTime."
     )
-    is_required: bool = field(description="Whether every error of the code has the key.")
-    description: str = field(description="What its value means.")
+    is_required: bool = field(description="Whether every error of this code has the key.")
+    description: str = field(description="The meaning of its value.")
 
     @classmethod
     def from_definition(cls, definition: DetailDefinition) -> Self:
@@ -70,17 +76,15 @@ class ErrorDetail:
         )
 
 
-@strawberry.type(name="ErrorDefinition", description="One code of the error catalogue.")
+@strawberry.type(name="ErrorDefinition", description="An error code of the catalogue.")
 class ErrorDefinitionType:
-    code: ErrorCode = field(description="What extensions.code says.")
-    category: Category = field(description="What kind of error it is.")
-    http_status: int = field(description="The status of the plain HTTP routes.")
+    code: ErrorCode = field(description="The value of extensions.code.")
+    category: Category = field(description="The kind of error.")
+    http_status: int = field(description="The HTTP status on routes other than GraphQL.")
     retryable: bool = field(description="Whether the same request may succeed later.")
-    description: str = field(description="What it means.")
-    doc_url: str = field(description="Where cause and remedy are described.")
-    details: list[ErrorDetail] = field(
-        description="The keys that extensions.details may have; no others are there."
-    )
+    description: str = field(description="The meaning of the code.")
+    doc_url: str = field(description="The address of the documentation of causes and remedies.")
+    details: list[ErrorDetail] = field(description="All keys that extensions.details may have.")
 
     @classmethod
     def from_definition(cls, definition: ErrorDefinition) -> Self:

@@ -44,7 +44,7 @@ class PlayerCorrectionInput:
         )
 
 
-@strawberry.input(description="What is corrected in a team; what is left out stays as it is.")
+@strawberry.input(description="Corrections of a team. Fields that are left out stay unchanged.")
 class UpdateTeamInput(TeamCorrectionInput):
     team_name: str | None = field(
         default=None,
@@ -54,10 +54,15 @@ class UpdateTeamInput(TeamCorrectionInput):
     church_name: str | None = field(
         default=None,
         metadata=FORM_TEXT,
-        description="Another church takes the team in if it has a place; the old one has one more.",
+        description="The name of another church, which must have a place left. The former church"
+        " gets its place back.",
     )
-    captain: PersonInput | None = field(default=None, description="As a whole.")
-    vice_captain: PersonInput | None = field(default=None, description="As a whole.")
+    captain: PersonInput | None = field(
+        default=None, description="The complete contact, which replaces the present one."
+    )
+    vice_captain: PersonInput | None = field(
+        default=None, description="The complete contact, which replaces the present one."
+    )
 
     def to_changes(self) -> dict[str, Any]:
         people = {"captain": self.captain, "vice_captain": self.vice_captain}
@@ -67,7 +72,7 @@ class UpdateTeamInput(TeamCorrectionInput):
         }
 
 
-@strawberry.input(description="What is corrected in a player; what is left out stays as it is.")
+@strawberry.input(description="Corrections of a player. Fields that are left out stay unchanged.")
 class UpdatePlayerInput(PlayerCorrectionInput):
     name: str | None = field(
         default=None,
@@ -75,12 +80,14 @@ class UpdatePlayerInput(PlayerCorrectionInput):
         description=PERSON_NAME.description,
     )
     role: PlayerRoleInput | None = field(
-        default=UNSET, description="The name of a PlayerRole; null takes it away."
+        default=UNSET, description="The name of a PlayerRole; null removes it."
     )
     jersey_number: JerseyNumber | None = field(
-        default=UNSET, description="0 to 999, unique in the team; null takes it away."
+        default=UNSET, description="A number from 0 to 999, unique in the team; null removes it."
     )
-    date_of_birth: DateText | None = field(default=UNSET, description="Null takes it away.")
+    date_of_birth: DateText | None = field(
+        default=UNSET, description="The date of birth; null removes it."
+    )
 
     def to_changes(self) -> dict[str, Any]:
         given = {
@@ -94,19 +101,19 @@ class UpdatePlayerInput(PlayerCorrectionInput):
         return changes if self.name is None else {**changes, "name": self.name}
 
 
-@strawberry.input(description="Somebody who joins a squad.")
+@strawberry.input(description="A player to add to a squad.")
 class AddPlayerInput(TeamCorrectionInput):
     player: PlayerInput = field(
-        description="The player, without documents: the captain brings them after requestChanges."
+        description="The player, without documents: the captain adds these after requestChanges."
     )
 
 
-@strawberry.input(description="Somebody who leaves a squad.")
+@strawberry.input(description="A player to remove from a squad.")
 class RemovePlayerInput(PlayerCorrectionInput):
     pass
 
 
-@strawberry.input(description="A team whose captain needs another secret.")
+@strawberry.input(description="A team whose captain needs a new manageToken.")
 class ReissueManageTokenInput(TeamCorrectionInput):
     pass
 
@@ -131,11 +138,12 @@ class RemovePlayerPayload(TeamPayload):
     pass
 
 
-@strawberry.type(description="The answer to reissueManageToken.")
+@strawberry.type(description="The payload of reissueManageToken.")
 class ReissueManageTokenPayload:
-    team: Team = field(description="The team as it is now.")
+    team: Team = field(description="The team after the change.")
     manage_token: str = field(
-        description="The captain's new secret, told once; the old one opens nothing any more."
+        description="The captain's new manageToken. It is shown only once; the previous one is"
+        " void."
     )
 
 
@@ -160,7 +168,7 @@ async def update_player(
 
 
 async def add_player(
-    info: Info, input: Annotated[AddPlayerInput, argument(description="Who joins.")]
+    info: Info, input: Annotated[AddPlayerInput, argument(description="The player.")]
 ) -> AddPlayerPayload | None:
     context = info.context
     record = await corrections.add_player(
@@ -170,7 +178,7 @@ async def add_player(
 
 
 async def remove_player(
-    info: Info, input: Annotated[RemovePlayerInput, argument(description="Who leaves.")]
+    info: Info, input: Annotated[RemovePlayerInput, argument(description="The player.")]
 ) -> RemovePlayerPayload | None:
     context = info.context
     record = await corrections.remove_player(
@@ -180,7 +188,7 @@ async def remove_player(
 
 
 async def reissue_manage_token(
-    info: Info, input: Annotated[ReissueManageTokenInput, argument(description="Whose.")]
+    info: Info, input: Annotated[ReissueManageTokenInput, argument(description="The team.")]
 ) -> ReissueManageTokenPayload | None:
     context = info.context
     record, token = await corrections.reissue_manage_token(

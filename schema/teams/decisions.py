@@ -22,7 +22,10 @@ from schema.scalars import JSON
 from schema.teams.types import Team, TeamPayload
 
 TEAM = "The team's id or code."
-VERSION = "team.version as the organiser saw it; another one is answered with STALE_VERSION."
+VERSION = (
+    "team.version as the organiser saw it. If the team has changed since, the"
+    " answer is STALE_VERSION."
+)
 REASON = "For the captain: 1 to 500 characters."
 TEAMS = (
     "1 to 100 teams. Each is decided independently: if a team is refused, the others still change."
@@ -147,19 +150,21 @@ class ReviewDocumentPayload:
     team: Team = field(description="The team that the document belongs to.")
 
 
-@strawberry.type(description="Why a decision about one team of many was refused.")
+@strawberry.type(description="The error of a decision about one of several teams.")
 class DecisionError:
-    code: ErrorCode = field(description="As extensions.code of the mutation for one team.")
-    message: str = field(description="What is wrong, in English.")
+    code: ErrorCode = field(description="The same as extensions.code of the mutation for one team.")
+    message: str = field(description="The problem, in English.")
     retryable: bool = field(description="Whether the same request may succeed later.")
-    details: JSON = field(description="As extensions.details of the mutation for one team.")
+    details: JSON = field(
+        description="The same as extensions.details of the mutation for one team."
+    )
 
 
-@strawberry.type(description="What became of one team of many.")
+@strawberry.type(description="The result of a decision about one of several teams.")
 class DecisionResult:
-    team_id: strawberry.ID = field(description="As it was sent.")
-    team: Team | None = field(description="The team as it is now; null where it was refused.")
-    error: DecisionError | None = field(description="Why it was refused; null where it was not.")
+    team_id: strawberry.ID = field(description="The teamId of the request.")
+    team: Team | None = field(description="The team after the decision; null if it was refused.")
+    error: DecisionError | None = field(description="The error; null if the decision was made.")
 
     @classmethod
     def from_outcome(cls, team_id: strawberry.ID, outcome: TeamRecord | DomainError) -> Self:
@@ -174,14 +179,18 @@ class DecisionResult:
         return cls(team_id=team_id, team=None, error=error)
 
 
-@strawberry.type(description="The answer to confirmTeams.")
+@strawberry.type(description="The payload of confirmTeams.")
 class ConfirmTeamsPayload:
-    results: list[DecisionResult] = field(description="One for each team, in the same order.")
+    results: list[DecisionResult] = field(
+        description="A result for each team, in the order of the request."
+    )
 
 
-@strawberry.type(description="The answer to rejectTeams.")
+@strawberry.type(description="The payload of rejectTeams.")
 class RejectTeamsPayload:
-    results: list[DecisionResult] = field(description="One for each team, in the same order.")
+    results: list[DecisionResult] = field(
+        description="A result for each team, in the order of the request."
+    )
 
 
 async def confirm_team(

@@ -1,4 +1,4 @@
-"""Teams as organisers look for them: pages, players, counts."""
+"""Queries of teams: search, players, statistics."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -34,20 +34,27 @@ _CURSORS = {
 }
 
 
-@strawberry.input(description="Which teams to look for; all that is given has to hold.")
+@strawberry.input(description="Conditions on teams. All of them must hold.")
 class TeamFilter:
-    status: list[TeamStatus] | None = field(default=None, description="Any of these.")
-    church_id: strawberry.ID | None = field(default=None, description="Of this church.")
+    status: list[TeamStatus] | None = field(
+        default=None, description="Teams with any of these statuses."
+    )
+    church_id: strawberry.ID | None = field(default=None, description="Teams of this church.")
     text: str | None = field(
         default=None,
-        description="Part of the code, or of the name of the team, its church, its captains or a"
-        " player, however it is written. For REVIEWERs also of a phone in any notation, from four"
-        " digits on, or of an e-mail. At most 200 characters.",
+        description="A part of the code, or of the name of the team, its church, its captains or a"
+        " player, without regard to case and accents. For REVIEWERs also a part of an"
+        " e-mail address, or at least four digits of a phone number. At most 200"
+        " characters.",
     )
-    registered_from: datetime | None = field(default=None, description="From this moment on.")
-    registered_until: datetime | None = field(default=None, description="Before this moment.")
+    registered_from: datetime | None = field(
+        default=None, description="Teams that registered at or after this time."
+    )
+    registered_until: datetime | None = field(
+        default=None, description="Teams that registered before this time."
+    )
     has_missing_documents: bool | None = field(
-        default=None, description="Whether a required document is not there."
+        default=None, description="Whether a required document is missing."
     )
     has_rejected_documents: bool | None = field(
         default=None, description="Whether a document was rejected and not replaced."
@@ -68,44 +75,48 @@ class TeamFilter:
         )
 
 
-@strawberry.input(description="In which order teams are listed.")
+@strawberry.input(description="The order of teams in a list.")
 class TeamOrder:
-    field: TeamOrderField = strawberry.field(description="What it goes by.")
+    field: TeamOrderField = strawberry.field(description="The property that teams are sorted by.")
     direction: OrderDirection = strawberry.field(
-        default=OrderDirection.ASC, description="ASC by default."
+        default=OrderDirection.ASC, description="The direction, ASC by default."
     )
 
 
-@strawberry.type(description="How many teams have a status.")
+@strawberry.type(description="The number of teams with a status.")
 class StatusCount:
     status: TeamStatus = field(description="The status.")
-    count: int = field(description="Teams that have it.")
+    count: int = field(description="The number of teams with this status.")
 
 
-@strawberry.type(description="How many documents have a review.")
+@strawberry.type(description="The number of documents with a review.")
 class ReviewCount:
-    review: DocumentReview = field(description="What organisers said.")
-    count: int = field(description="Documents that count and have it.")
+    review: DocumentReview = field(description="The result of the review.")
+    count: int = field(description="The number of current documents with this review.")
 
 
-@strawberry.type(description="How many teams registered on a day.")
+@strawberry.type(description="The number of teams that registered on a day.")
 class DayCount:
-    day: date = field(description="In the tournament's time zone.")
-    count: int = field(description="Teams that registered, whatever became of them.")
+    day: date = field(description="The day, in the tournament's time zone.")
+    count: int = field(
+        description="The number of teams that registered, whatever their status is now."
+    )
 
 
-@strawberry.type(description="The tournament in numbers.")
+@strawberry.type(description="Statistics of the tournament.")
 class TeamStats:
-    total: int = field(description="All teams, also rejected and withdrawn ones.")
-    live: int = field(description="Neither rejected nor withdrawn.")
-    churches: int = field(description="Churches with a live team.")
-    players: int = field(description="Players of live teams.")
-    by_status: list[StatusCount] = field(description="Every status, also of no team.")
+    total: int = field(description="The number of teams, rejected and withdrawn teams included.")
+    live: int = field(description="The number of live teams: neither rejected nor withdrawn.")
+    churches: int = field(description="The number of churches with a live team.")
+    players: int = field(description="The number of players of live teams.")
+    by_status: list[StatusCount] = field(
+        description="The number of teams for each status, zeros included."
+    )
     documents: list[ReviewCount] = field(
-        description="Documents of live teams that count now, by review."
+        description="The current documents of live teams, by review."
     )
     registered_by_day: list[DayCount] = field(
-        description="Days with registrations, the first one first."
+        description="Registrations for each day that has any, the earliest day first."
     )
 
     @classmethod
@@ -132,8 +143,10 @@ class TeamStats:
 
 async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     info: Info,
-    filter: Annotated[TeamFilter | None, argument(description="What to look for.")] = None,
-    order_by: Annotated[TeamOrder | None, argument(description="By code by default.")] = None,
+    filter: Annotated[TeamFilter | None, argument(description="Conditions on the teams.")] = None,
+    order_by: Annotated[
+        TeamOrder | None, argument(description="The order, by code by default.")
+    ] = None,
     first: Annotated[int | None, argument(description=FIRST)] = None,
     after: Annotated[str | None, argument(description=AFTER)] = None,
     last: Annotated[int | None, argument(description=LAST)] = None,
@@ -167,7 +180,7 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
 async def team(
     info: Info,
     id: Annotated[strawberry.ID | None, argument(description="The team's id.")] = None,
-    code: Annotated[str | None, argument(description="The team's code: ICCT-001.")] = None,
+    code: Annotated[str | None, argument(description="The team's code, e.g. ICCT-001.")] = None,
 ) -> Team | None:
     caller, reference = require_caller(info, Role.VIEWER), id or code
     if reference is None or (id and code):
@@ -190,7 +203,7 @@ async def team(
 
 async def player(
     info: Info,
-    code: Annotated[str, argument(description="The player's code: ICCT-001-P01.")],
+    code: Annotated[str, argument(description="The player's code, e.g. ICCT-001-P01.")],
 ) -> Player | None:
     caller, services = require_caller(info, Role.VIEWER), info.context.services
     is_masked = not may(caller, Role.REVIEWER)
@@ -211,7 +224,7 @@ async def team_stats(info: Info) -> TeamStats:
 
 
 def _selected_names(info: Info) -> frozenset[str]:
-    """The names of all fields below this one, at any depth, whatever their conditions."""
+    """Return the names of all fields selected below this one, at any depth, skipped ones too."""
     raw = info._raw_info  # noqa: SLF001 - Strawberry's own list visits a fragment at every spread
     names: set[str] = set()
     spread: set[str] = set()

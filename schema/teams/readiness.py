@@ -1,4 +1,4 @@
-"""What stands between a team and its confirmation."""
+"""The readiness of a team for its confirmation."""
 
 from typing import Self
 
@@ -15,20 +15,22 @@ from schema.enums import BlockerActor, BlockerCode, Operation
 MAX_POSSIBLE_DUPLICATES = 50
 
 
-@strawberry.type(description="One thing that has to be done before a team can be confirmed.")
+@strawberry.type(description="A reason why a team cannot be confirmed yet.")
 class Blocker:
-    code: BlockerCode = field(description="What it is, for programs.")
-    message: str = field(description="What it is, in English, with the codes of players.")
-    actor: BlockerActor = field(description="Who has to do something about it.")
+    code: BlockerCode = field(description="The code of the reason, for programs.")
+    message: str = field(description="The reason in English, with the codes of players.")
+    actor: BlockerActor = field(description="The person who has to act.")
 
 
 @strawberry.type(
     name="PlayerElsewhere",
-    description="A player whose name and date of birth are in another live team too.",
+    description="A player with the same name and date of birth as a player of another live team.",
 )
 class PossibleDuplicate:
-    player_code: str = field(description="The player of this team: ICCT-001-P01.")
-    other_player_code: str = field(description="The player of the other one: ICCT-002-P07.")
+    player_code: str = field(description="The code of this team's player, e.g. ICCT-001-P01.")
+    other_player_code: str = field(
+        description="The code of the other team's player, e.g. ICCT-002-P07."
+    )
 
 
 async def _players_elsewhere(
@@ -47,20 +49,23 @@ async def _players_elsewhere(
 
 
 @strawberry.type(
-    description="Whether a team can be confirmed, and what comes next. A repeat of registerTeam"
-    " after reissueManageToken is told isReady alone."
+    description="Whether a team can be confirmed, and what is to be done next. A repeat of"
+    " registerTeam after reissueManageToken shows isReady alone."
 )
 class Readiness:
-    is_ready: bool = field(description="True if and only if there are no blockers.")
-    blockers: list[Blocker] = field(description="The team's first, then each player's.")
+    is_ready: bool = field(description="True if and only if the team has no blockers.")
+    blockers: list[Blocker] = field(
+        description="The blockers of the team, followed by those of each player."
+    )
     next_operation: Operation | None = field(
         description="The mutation that comes next, if there is one: reviewDocument,"
         " requestChanges, confirmTeam, resubmitMyTeam or reopenTeam."
     )
     players_elsewhere: list[PossibleDuplicate] = field(
         resolver=_players_elsewhere,
-        description="Players who are in another live team too, the first 50. No blocker. Told to"
-        " REVIEWERs only, since it compares dates of birth; others see none.",
+        description="Players who are probably in another live team too, the first 50. They do not"
+        " block the confirmation. Empty for callers below the role REVIEWER, since"
+        " dates of birth are compared.",
     )
     record: strawberry.Private[TeamRecord]
 

@@ -1,4 +1,4 @@
-"""Object types. Every field is an attribute: root resolvers have read all that is needed."""
+"""Object types of teams. Fields are attributes: root resolvers have read all data."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -37,11 +37,19 @@ def _documents(records: Sequence[DocumentRecord], *, is_masked: bool) -> list[Do
 
 @strawberry.type(description="A church that has registered a team.")
 class Church(Node):
-    name: str = field(description="As the first team of the church wrote it, 3 to 80 characters.")
-    teams_registered: int = field(description="Live teams: not rejected, not withdrawn.")
-    limit: int | None = field(description="Most live teams a church may have; null: no limit.")
-    remaining: int | None = field(description="Places left for the church; null: no limit.")
-    is_full: bool = field(description="Whether no further team of the church is taken.")
+    name: str = field(
+        description="The name as the church's first team wrote it: 3 to 80 characters."
+    )
+    teams_registered: int = field(
+        description="The number of live teams: neither rejected nor withdrawn."
+    )
+    limit: int | None = field(
+        description="The maximum number of live teams of a church; null for no limit."
+    )
+    remaining: int | None = field(
+        description="The number of places left for the church; null for no limit."
+    )
+    is_full: bool = field(description="Whether the church has no place left.")
 
     @classmethod
     def from_record(cls, record: ChurchRecord) -> Self:
@@ -56,7 +64,7 @@ class Church(Node):
         )
 
 
-@strawberry.type(description="A captain or a vice-captain: how to reach them.")
+@strawberry.type(description="The contact of a captain or vice-captain.")
 class Person:
     name: str = field(description=f"2 to 50 characters; {HIDDEN_NAME} {AFTER_REISSUE}.")
     phone: str | None = field(description=f"E.164, e.g. +919876543210; null {AFTER_REISSUE}.")
@@ -85,19 +93,22 @@ def _team_of(root: strawberry.Parent["Player"]) -> "Team":
     return Team.from_record(root.owner, is_masked=root.is_masked)
 
 
-@strawberry.type(description="One member of a squad.")
+@strawberry.type(description="A member of a squad.")
 class Player(Node):
-    code: str = field(description="The team's code and the place in the form: ICCT-001-P01.")
-    position: int = field(description="The place in the form, from 1.")
+    code: str = field(description="The team's code and the player's position, e.g. ICCT-001-P01.")
+    position: int = field(description="The player's position in the form, from 1.")
     name: str = field(description="2 to 50 characters.")
-    role: PlayerRole | None = field(description="What the player does best, if it was given.")
-    jersey_number: int | None = field(description="0 to 999, unique in the team, if given.")
-    date_of_birth: date | None = field(
-        description="If it was given. For REVIEWERs and the team's captain, else null."
+    role: PlayerRole | None = field(description="The player's role, if given.")
+    jersey_number: int | None = field(
+        description="A number from 0 to 999, unique in the team, if given."
     )
-    documents: list[Document] = field(description="What counts now, in order of upload.")
+    date_of_birth: date | None = field(
+        description="The date of birth, if given. Null for callers below the role REVIEWER, except"
+        " the team's captain."
+    )
+    documents: list[Document] = field(description="The current documents, in order of upload.")
 
-    team: "Team" = field(resolver=_team_of, description="Whose squad it is.")
+    team: "Team" = field(resolver=_team_of, description="The player's team.")
     owner: strawberry.Private[TeamRecord]
     is_masked: strawberry.Private[bool]
 
@@ -133,15 +144,15 @@ async def _history(info: Info, root: strawberry.Parent["Team"]) -> list[AuditEve
 
 @strawberry.type(description="A team that registered for the tournament.")
 class Team(Node):
-    code: str = field(description="What people call it: ICCT-001. Never used twice.")
-    name: str = field(description="3 to 80 characters.")
-    church: Church = field(description="The church that enters the team.")
-    status: TeamStatus = field(description="Where the application stands.")
-    registered_at: datetime = field(description="When it was received.")
-    updated_at: datetime = field(description="When it was last changed.")
-    version: int = field(description="Grows by 1 with every change, from 1.")
-    captain: Person = field(description="Who answers for the team.")
-    vice_captain: Person = field(description="Who stands in for the captain.")
+    code: str = field(description="The team's code, e.g. ICCT-001. Codes are never reused.")
+    name: str = field(description="The name: 3 to 80 characters.")
+    church: Church = field(description="The team's church.")
+    status: TeamStatus = field(description="The status of the application.")
+    registered_at: datetime = field(description="When the registration was received.")
+    updated_at: datetime = field(description="When the team was last changed.")
+    version: int = field(description="A number that starts at 1 and grows by 1 with each change.")
+    captain: Person = field(description="The person responsible for the team.")
+    vice_captain: Person = field(description="The captain's deputy.")
     players: list[Player] = field(
         description=f"The whole squad, in the order of the form; empty {AFTER_REISSUE}."
     )
@@ -150,7 +161,7 @@ class Team(Node):
         f" Empty {AFTER_REISSUE}."
     )
     readiness: Readiness = field(
-        resolver=_readiness, description="What stands between the team and its confirmation."
+        resolver=_readiness, description="Whether the team can be confirmed, and its blockers."
     )
     history: list[AuditEvent] = field(
         resolver=_history,
@@ -162,7 +173,7 @@ class Team(Node):
 
     @classmethod
     def from_record(cls, record: TeamRecord, *, is_masked: bool = False) -> Self:
-        """Masked for organisers who may see no contacts, dates of birth and documents."""
+        """Create a team; `is_masked` hides contacts, dates of birth and documents."""
         return cls(
             id=strawberry.ID(record.id.hex),
             code=record.code,
@@ -183,25 +194,26 @@ class Team(Node):
 
     @classmethod
     def without_people(cls, record: TeamRecord) -> Self:
-        """For whoever registered the team and is not its captain any more."""
+        """Create a team for a person who registered it and is no longer its captain."""
         team = cls.from_record(record)
         team.captain = team.vice_captain = Person.hidden()
         team.players, team.documents, team.shows_people = [], [], False
         return team
 
 
-@strawberry.type(description="The answer to a registration.")
+@strawberry.type(description="The payload of registerTeam.")
 class RegisterTeamPayload:
     team: Team = field(
-        description="The team as it is now; after reissueManageToken a repeat shows it without its"
-        " people, their documents and what was said to them."
+        description="The registered team. After reissueManageToken a repeat shows it without"
+        " persons, documents and messages to the captain."
     )
     manage_token: str = field(
-        description="The captain's secret: with it alone the team can be seen and changed later."
-        " It is stored nowhere; keep it. The first one, which is void after reissueManageToken."
+        description="The captain's secret, by which the team can be seen and changed later. Keep"
+        " it: it is not stored. A repeat returns the first token, which is void after"
+        " reissueManageToken."
     )
     replayed: bool = field(
-        description="True when the idempotency key had registered this team before."
+        description="True if an earlier request with the same idempotency key registered the team."
     )
 
     @classmethod
@@ -218,7 +230,7 @@ class RegisterTeamPayload:
 class TeamPayload:
     """Base of payloads that hold only a team."""
 
-    team: Team = field(description="The team as it is now.")
+    team: Team = field(description="The team after the change.")
 
     @classmethod
     def from_record(cls, record: TeamRecord) -> Self:

@@ -1,4 +1,4 @@
-"""What only owners do: the tournament's rules, merged churches, forgotten teams."""
+"""Mutations for owners: rules of the tournament, merging of churches, erasure of teams."""
 
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -18,46 +18,62 @@ from schema.teams.types import Church
 from schema.tournaments.types import Tournament
 
 
-@strawberry.input(description="What changes in the open season; what is left out stays as it is.")
+@strawberry.input(
+    description="Changes to the open season. Fields that are left out stay unchanged."
+)
 class UpdateTournamentInput:
     expected_version: int | None = field(
         default=UNSET,
-        description="tournament.version as the organiser saw it; another one is answered with"
-        " STALE_VERSION. Left out or null, the last of two changes wins.",
+        description="tournament.version as the organiser saw it. If the season has changed since,"
+        " the answer is STALE_VERSION. Without it the last of two changes wins.",
     )
     name: str | None = field(default=UNSET, description="1 to 80 characters.")
-    venue: str | None = field(default=UNSET, description="1 to 200 characters; null: not known.")
-    time_zone: str | None = field(default=UNSET, description="An IANA zone, e.g. Asia/Kolkata.")
+    venue: str | None = field(
+        default=UNSET, description="1 to 200 characters; null if it is not known yet."
+    )
+    time_zone: str | None = field(
+        default=UNSET, description="An IANA time zone, e.g. Asia/Kolkata."
+    )
     opens_at: datetime | None = field(
-        default=UNSET, description="First moment of registration; null: no bound."
+        default=UNSET, description="When registration opens; null for no limit."
     )
     closes_at: datetime | None = field(
-        default=UNSET, description="First moment after its end; null: no bound."
+        default=UNSET, description="When registration closes; null for no limit."
     )
     capacity: int | None = field(
         default=UNSET,
-        description="Most live teams, 0 to 10000; null: no bound. Teams beyond it stay.",
+        description="The maximum number of live teams, 0 to 10000; null for no limit. Teams above a"
+        " lowered limit stay.",
     )
     teams_per_church: int | None = field(
-        default=UNSET, description="Most live teams of a church, 1 to 10000; null: no bound."
+        default=UNSET,
+        description="The maximum number of live teams of a church, 1 to 10000; null for no limit.",
     )
-    squad_min: int | None = field(default=UNSET, description="1 to 50.")
-    squad_max: int | None = field(default=UNSET, description="1 to 50, not below squadMin.")
+    squad_min: int | None = field(
+        default=UNSET, description="The minimum number of players: 1 to 50."
+    )
+    squad_max: int | None = field(
+        default=UNSET, description="The maximum number of players: 1 to 50, at least squadMin."
+    )
     fee_amount: int | None = field(
-        default=UNSET, description="0 to 10000000, in whole units of feeCurrency; null: none."
+        default=UNSET,
+        description="The fee per team, 0 to 10000000 in whole units of feeCurrency; null for none.",
     )
-    fee_currency: str | None = field(default=UNSET, description="ISO 4217, e.g. INR.")
-    upi_id: str | None = field(default=UNSET, description="Such as payee@bank.")
+    fee_currency: str | None = field(default=UNSET, description="An ISO 4217 code, e.g. INR.")
+    upi_id: str | None = field(
+        default=UNSET, description="The UPI id that the fee is paid to, e.g. payee@bank."
+    )
     upi_payee: str | None = field(default=UNSET, description="1 to 80 characters.")
     required_documents: list[DocumentKind] | None = field(
-        default=UNSET, description="What a registration has to bring; holds for teams there too."
+        default=UNSET,
+        description="The documents that a registration must include. Applies to present teams too.",
     )
     consent_version: str | None = field(
-        default=UNSET, description="1 to 64 characters; null: no consent is asked for."
+        default=UNSET, description="1 to 64 characters; null if no consent is required."
     )
 
     def to_changes(self) -> dict[str, Any]:
-        """By the names of columns."""
+        """Return the changed values by the names of their columns."""
         given = {
             name: value
             for name, value in vars(self).items()
@@ -69,34 +85,42 @@ class UpdateTournamentInput:
         return given
 
 
-@strawberry.input(description="Two churches that are one.")
+@strawberry.input(description="Two records of the same church.")
 class MergeChurchesInput:
-    church_id: strawberry.ID = field(description="The one whose name becomes an alias.")
-    into_church_id: strawberry.ID = field(description="The one that stays.")
+    church_id: strawberry.ID = field(
+        description="The id of the church to remove; its name becomes an alias."
+    )
+    into_church_id: strawberry.ID = field(description="The id of the church to keep.")
 
 
-@strawberry.input(description="A team to forget.")
+@strawberry.input(description="A team to erase.")
 class EraseTeamInput(TeamVersionInput):
     pass
 
 
-@strawberry.type(description="The answer to updateTournament.")
+@strawberry.type(description="The payload of updateTournament.")
 class UpdateTournamentPayload:
-    tournament: Tournament = field(description="The tournament as it is now.")
+    tournament: Tournament = field(description="The tournament after the change.")
 
 
-@strawberry.type(description="The answer to mergeChurches.")
+@strawberry.type(description="The payload of mergeChurches.")
 class MergeChurchesPayload:
     church: Church = field(
-        description="The church that stays, with the live teams of both, even above its limit."
+        description="The remaining church, with the live teams of both, even if they exceed its"
+        " limit."
     )
-    teams_moved: int = field(description="Teams of the other one, rejected and withdrawn ones too.")
+    teams_moved: int = field(
+        description="The number of teams that changed their church, rejected and withdrawn teams"
+        " included."
+    )
 
 
-@strawberry.type(description="The answer to eraseTeam.")
+@strawberry.type(description="The payload of eraseTeam.")
 class EraseTeamPayload:
-    code: str = field(description="Of the team that was; it is never given again.")
-    documents_erased: int = field(description="Documents whose files are being deleted.")
+    code: str = field(description="The code of the erased team. It is never assigned again.")
+    documents_erased: int = field(
+        description="The number of documents whose files are being deleted."
+    )
 
     @classmethod
     def from_erased(cls, erased: erasure.ErasureResult) -> Self:
@@ -117,7 +141,7 @@ async def update_tournament(
 
 
 async def merge_churches(
-    info: Info, input: Annotated[MergeChurchesInput, argument(description="Which.")]
+    info: Info, input: Annotated[MergeChurchesInput, argument(description="The two churches.")]
 ) -> MergeChurchesPayload | None:
     caller = require_caller(info, Role.OWNER)
     merged = await churches.merge_churches(

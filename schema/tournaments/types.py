@@ -1,4 +1,4 @@
-"""The season that is open now."""
+"""The open season."""
 
 from datetime import datetime
 from typing import Self
@@ -11,29 +11,33 @@ from schema.enums import RegistrationState
 from schema.node import Node
 
 
-@strawberry.type(description="When and whether teams can register.")
+@strawberry.type(description="The registration window and its state.")
 class RegistrationWindow:
     state: RegistrationState = field(description="Whether teams can register now.")
-    opens_at: datetime | None = field(description="First moment; null: no bound.")
-    closes_at: datetime | None = field(description="First moment after the end; null: no bound.")
-    capacity: int | None = field(description="Most live teams; null: no bound.")
-    taken: int = field(description="Live teams: not rejected, not withdrawn.")
-    remaining: int | None = field(description="Places left; null: no bound.")
+    opens_at: datetime | None = field(description="When registration opens; null for no limit.")
+    closes_at: datetime | None = field(description="When registration closes; null for no limit.")
+    capacity: int | None = field(description="The maximum number of live teams; null for no limit.")
+    taken: int = field(description="The number of live teams: neither rejected nor withdrawn.")
+    remaining: int | None = field(description="The number of places left; null for no limit.")
 
 
-@strawberry.type(description="The season that is open now.")
+@strawberry.type(description="The open season.")
 class Tournament(Node):
-    name: str = field(description="What it is called.")
+    name: str = field(description="The season's name.")
     version: int = field(
-        description="1 at first; grows by one with each updateTournament that changes something."
+        description="A number that starts at 1 and grows by 1 with each change by updateTournament."
     )
-    venue: str | None = field(description="Where it is played, once that is known.")
-    time_zone: str = field(description="The IANA zone of its days, e.g. Asia/Kolkata.")
-    registration: RegistrationWindow = field(description="When and whether teams can register.")
-    fee_amount: int | None = field(description="Per team, in whole units of feeCurrency.")
-    fee_currency: str | None = field(description="ISO 4217, e.g. INR.")
-    upi_id: str | None = field(description="Where the fee is paid to by UPI.")
-    upi_payee: str | None = field(description="The name that the UPI application shows.")
+    venue: str | None = field(description="The venue; null if it is not known yet.")
+    time_zone: str = field(
+        description="The IANA time zone of the season's dates, e.g. Asia/Kolkata."
+    )
+    registration: RegistrationWindow = field(description="The registration window and its state.")
+    fee_amount: int | None = field(description="The fee per team, in whole units of feeCurrency.")
+    fee_currency: str | None = field(
+        description="The ISO 4217 code of the fee's currency, e.g. INR."
+    )
+    upi_id: str | None = field(description="The UPI id that the fee is paid to.")
+    upi_payee: str | None = field(description="The payee's name, as UPI apps show it.")
 
     @classmethod
     def from_record(cls, record: TournamentRecord, state: RegistrationState) -> Self:
