@@ -107,9 +107,9 @@ def schema(
     check: Annotated[bool, typer.Option(help="Only say whether the snapshot is current.")] = False,
 ) -> None:
     """Write schema/schema.graphql."""
-    from schema.sdl import printed
+    from schema.sdl import print_sdl
 
-    settle({ROOT / "schema" / "schema.graphql": printed()}, check=check)
+    settle({ROOT / "schema" / "schema.graphql": print_sdl()}, check=check)
 
 
 @app.command()

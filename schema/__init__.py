@@ -26,7 +26,7 @@ from schema.teams.types import Team
 
 
 class RequireOperationName(SchemaExtension):
-    """Refuses to guess which operation of a document is meant."""
+    """Requires `operationName` for documents with several operations."""
 
     def on_validate(self) -> Iterator[None]:
         context: Context = self.execution_context.context
@@ -34,7 +34,9 @@ class RequireOperationName(SchemaExtension):
         definitions = document.definitions if document is not None else ()
         operations = sum(isinstance(one, OperationDefinitionNode) for one in definitions)
         if operations > 1 and context.operation_name is None:
-            raise MalformedRequest("operationName has to name one operation of the document.")
+            raise MalformedRequest(
+                "The document has several operations. Name one of them in operationName."
+            )
         yield
 
 
@@ -57,5 +59,5 @@ schema = CompiledSchema(
 
 
 def operation_label(text: str, operation_name: str | None) -> tuple[str, str]:
-    """Type and name of an operation for statistics: a bounded set, nothing that clients chose."""
+    """Return an operation's type and name for metrics: a bounded set of labels."""
     return label_operation(schema._schema, text, operation_name)  # noqa: SLF001 - as Strawberry's own do

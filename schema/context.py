@@ -1,4 +1,4 @@
-"""What a resolver finds in `info.context`."""
+"""The context of a GraphQL request, as resolvers see it in `info.context`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,41 +21,41 @@ RateLimitKind = Literal["query", "mutation", "upload"]
 
 
 class SignInGuard(Protocol):
-    """Where organisers come in."""
+    """Sign-in and cookie operations for resolvers."""
 
     def require_allowed_network(self) -> None:
-        """Raises Forbidden where organisers may not work from."""
+        """Raises Forbidden if the client's network is not allowed for organisers."""
 
     async def count_sign_in(self, account: str) -> None:
-        """Count a guess at the account's password, before it is judged.
+        """Count an attempt to sign in to the account, before the password is verified.
 
-        A client that has signed in to the account before is counted apart from strangers. Raises
+        Clients that have signed in to the account before are counted separately. Raises
         RateLimited, Forbidden.
         """
 
     async def count_code(self, account: str) -> None:
-        """Count a guess at a code of the account's second factor, known clients apart.
+        """Count an attempt at a code of the account's second factor, separately for known clients.
 
         Raises RateLimited.
         """
 
     async def reset_sign_in_count(self, account: str) -> None:
-        """After a right guess: this client's guesses at this account do not count any more."""
+        """Reset the client's count for the account, after a successful sign-in."""
 
     async def uncount_sign_ins(self, account: str) -> None:
-        """Count the guesses of this request no longer: nothing has judged them."""
+        """Remove this request's attempts from the count, because they were not verified."""
 
     async def count_token_guess(self, token: str) -> None:
-        """Count a token that was wrong, the same one once. Raises RateLimited."""
+        """Count an invalid token; the same token counts once. Raises RateLimited."""
 
     def remember_client(self, account: str) -> None:
-        """Make the client known, which has signed in to the account."""
+        """Mark the client as known to the account, to which it has signed in."""
 
     def set_session_cookie(self, token: str, expires_at: datetime) -> None:
-        """A browser comes with the token until then."""
+        """Send the session's token to the browser as a cookie."""
 
     def clear_session_cookie(self) -> None:
-        """A browser comes with it no longer."""
+        """Delete the session's cookie."""
 
 
 class CheckRateLimit(Protocol):
@@ -64,9 +64,9 @@ class CheckRateLimit(Protocol):
 
 
 class Loaders:
-    """New for each request; all keys are ids of teams.
+    """Loaders that batch queries of nested resolvers; keys are team ids. New for each request.
 
-    What was read is not kept: a mutation later in the document may have changed it.
+    Results are not cached: a later mutation of the same document may change them.
     """
 
     def __init__(self, services: Services) -> None:
@@ -83,10 +83,10 @@ class Loaders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionOptions:
-    """How answers are made, which nobody sees but by the time it takes.
+    """Execution switches. They affect speed, never results.
 
-    `compiled`: generated functions complete objects. `rendered`: PostgreSQL prints what it can;
-    only together with `compiled`.
+    `compiled`: execute repeated operations by generated code. `rendered`: let PostgreSQL render
+    JSON where it can; only together with `compiled`.
     """
 
     compiled: bool = True
@@ -95,13 +95,12 @@ class ExecutionOptions:
 
 @dataclass(slots=True, kw_only=True)
 class Context:
-    """One per request, which nobody changes.
+    """The immutable context of one request, except for `json_projections`.
 
-    `idempotency_key` is the header's, `operation_name` the one asked for.
-    `manage_token` is a captain's as it came, not checked.
-    `may_introspect` is whether `__schema` may be asked for, `wants_cost` whether the answer says
-    what the operation costs. `printed` has, by the key of a root field, what PostgreSQL prints its
-    teams with. `admit` is asked with the kind of operation before it runs.
+    `idempotency_key` is the header's value, `operation_name` the request's. `manage_token` is a
+    captain's token, not verified yet. `may_introspect` allows `__schema`; `wants_cost` adds the
+    operation's cost to the response. `json_projections` are SQL expressions that render objects, by
+    the keys of root fields. `check_rate_limit` is called before an operation runs.
     """
 
     services: Services

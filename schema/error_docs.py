@@ -1,4 +1,4 @@
-"""The catalogue of errors as a page of the documentation and as a JSON Schema."""
+"""Error codes of mutations, the error reference in Markdown, and the JSON Schema of errors."""
 
 import json
 from enum import StrEnum
@@ -41,7 +41,7 @@ GENERAL_ERRORS = (
     ErrorCode.METHOD_NOT_ALLOWED,
     ErrorCode.NOT_ACCEPTABLE,
 )
-"""The codes that any operation may answer."""
+"""The codes that any operation may return."""
 
 _OPEN = (ErrorCode.REGISTRATION_NOT_OPEN, ErrorCode.REGISTRATION_CLOSED)
 _KEY = (ErrorCode.IDEMPOTENCY_KEY_REUSED, ErrorCode.IDEMPOTENCY_IN_PROGRESS)
@@ -96,7 +96,7 @@ MUTATION_ERRORS: Mapping[str, tuple[ErrorCode, ...]] = {
     "acceptInvitation": (ErrorCode.VALIDATION_FAILED,),
     "setOrganiserRole": (ErrorCode.NOT_FOUND,),
 }
-"""The further codes of each mutation; of `confirmTeams` and `rejectTeams` also those in results."""
+"""The other codes of each mutation; for `confirmTeams` and `rejectTeams` also those in results."""
 
 _HEAD = """# Error codes
 
@@ -121,7 +121,7 @@ each in an error of its own.
 
 
 def append_error_codes(mutation: type) -> None:
-    """Name the codes of each mutation at the end of its description."""
+    """Append the error codes to the description of each mutation."""
     fields: list[StrawberryField] = mutation.__strawberry_definition__.fields  # type: ignore[attr-defined]
     for field in fields:
         codes = MUTATION_ERRORS[NAMES.get_graphql_name(field)]
@@ -130,7 +130,7 @@ def append_error_codes(mutation: type) -> None:
 
 
 def mutations_answering(code: ErrorCode) -> list[str]:
-    """The names of the mutations that answer this code, in the order of the schema."""
+    """Return the names of the mutations with this code, in the order of the schema."""
     return [name for name, codes in MUTATION_ERRORS.items() if code in codes]
 
 
@@ -146,7 +146,7 @@ def error_reference() -> str:
 
 
 def error_schema() -> str:
-    """The JSON Schema (2020-12) of the body of every answer that has errors."""
+    """Return the JSON Schema (2020-12) of response bodies with errors."""
     return json.dumps(_SCHEMA, indent=2) + "\n"
 
 
@@ -155,7 +155,7 @@ def _section_of_code(entry: ErrorDefinition) -> str:
 
 
 def _sources(code: ErrorCode) -> str:
-    """A line with the operations that answer the code; empty for codes of no mutation."""
+    """Return a line with the operations that return the code; empty for codes of no mutation."""
     if code in GENERAL_ERRORS:
         return "- Answered by: any operation.\n"
     names = ", ".join(f"`{name}`" for name in mutations_answering(code))
@@ -224,7 +224,7 @@ _DETAIL_TYPES: dict[DetailType, dict[str, object]] = {
 
 
 def _details_by_code() -> list[dict[str, object]]:
-    """For each code the shape of its `details`, empty for most."""
+    """Return the schema of `details` for each code, empty for most."""
     return [
         {
             "if": {"properties": {"code": {"const": code.value}}},

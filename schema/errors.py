@@ -1,7 +1,7 @@
-"""The error envelope: the only producer of `extensions`.
+"""The error envelope, the only source of `extensions`.
 
-Every failure, whether it was raised by a rule, by the parser or by a middleware, is answered with
-the same shape, and none repeats a value that was received.
+All errors, raised by domain rules, the parser or a middleware, have the same shape, and none
+repeats a received value.
 """
 
 import re
@@ -59,12 +59,12 @@ _UNKNOWN_KEY = re.compile(r"unknown field '.*$", re.DOTALL)
 
 
 def error_body(error: DomainError, request_id: str) -> bytes:
-    """The JSON body of an answer that consists of one error and no data."""
+    """Return the JSON body of a response with one error and no data."""
     return orjson.dumps({"errors": [error_entry(error, request_id)]}, default=str)
 
 
 def error_entry(error: DomainError, request_id: str) -> dict[str, Any]:
-    """One entry of `errors`, without path and locations."""
+    """Return an entry of `errors`, without path and locations."""
     definition = error.definition
     ERRORS.labels(error.code).inc()
     extensions = {
@@ -95,9 +95,9 @@ def issue_body(issue: Issue) -> dict[str, Any]:
 
 
 def format_error(error: GraphQLError, request_id: str, *, may_introspect: bool) -> dict[str, Any]:
-    """What a client may see of an error of the execution. Unknown exceptions go to the log.
+    """Return the entry of `errors` for an error of the execution; log unexpected exceptions.
 
-    Suggestions name parts of the schema, to those who may introspect.
+    Only callers who may introspect see suggestions, which name parts of the schema.
     """
     published = error_entry(_domain_error(error), request_id)
     if not may_introspect:
@@ -127,7 +127,7 @@ def _domain_error(error: GraphQLError) -> DomainError:
 
 
 def _scalar_error(error: GraphQLError) -> DomainError:
-    """With an issue at the argument of a literal, or at the variable."""
+    """Return an error with an issue at the path of the literal or the variable."""
     refused = error.original_error or error
     code = cast("InvalidScalar", refused).code
     match = _VARIABLE_ERROR.match(error.message)
@@ -143,7 +143,7 @@ def _scalar_error(error: GraphQLError) -> DomainError:
 
 
 def _path_steps(place: str) -> Iterator[str | int]:
-    """Of a place as graphql-core writes it: `.players[3].name`."""
+    """Yield the steps of a path in graphql-core's notation, e.g. `.players[3].name`."""
     for name, index in _PATH_STEP.findall(place):
         yield name or int(index)
 

@@ -1,4 +1,4 @@
-"""Repeated mutations: which of them an idempotency key makes safe, and which refuse one."""
+"""Effects of repeated mutations: which are safe, and which refuse an idempotency key."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -11,24 +11,22 @@ from schema.name_converter import NAMES
 
 
 class RepeatBehaviour(StrEnum):
-    """A sentence for the description of a mutation: what becomes of the same request again."""
+    """The effect of repeating a mutation, as a sentence for its description."""
 
     KEY = (
-        "Honours Idempotency-Key for 24 hours: the same request again makes nothing new and is"
-        " answered again."
+        "Honours Idempotency-Key for 24 hours: a repeat creates nothing and returns the"
+        " first result."
     )
-    VERSION = (
-        "Needs no Idempotency-Key: the same request again is STALE_VERSION, with details.isYours."
-    )
-    SAME = "Needs no Idempotency-Key: the same request again leaves everything as it is."
-    ONCE = "Needs no Idempotency-Key: the same request again is refused and changes nothing."
+    VERSION = "Needs no Idempotency-Key: a repeat returns STALE_VERSION with details.isYours."
+    SAME = "Needs no Idempotency-Key: a repeat changes nothing."
+    ONCE = "Needs no Idempotency-Key: a repeat is refused and changes nothing."
     UNUSED = (
-        "Needs no Idempotency-Key: nothing is stored before the answer is used; the same request"
-        " again is answered with another ticket or link."
+        "Needs no Idempotency-Key: nothing is stored before the result is used; a"
+        " repeat returns another ticket or link."
     )
     REFUSED = (
-        "Refuses Idempotency-Key with BAD_USER_INPUT: the same request again makes another one,"
-        " which ends by itself."
+        "Refuses Idempotency-Key with BAD_USER_INPUT: a repeat creates another object,"
+        " which expires by itself."
     )
 
 
@@ -91,7 +89,7 @@ is sent again.
 
 
 def append_repeat_behaviour(mutation: type) -> None:
-    """Say in the description of each mutation what becomes of a repeat."""
+    """Append the effect of a repeat to the description of each mutation."""
     fields: list[StrawberryField] = mutation.__strawberry_definition__.fields  # type: ignore[attr-defined]
     for field in fields:
         name = NAMES.get_graphql_name(field)
@@ -99,7 +97,7 @@ def append_repeat_behaviour(mutation: type) -> None:
 
 
 def repeats_reference() -> str:
-    """The page about repeats, in Markdown."""
+    """Return the reference page about repeats, in Markdown."""
     rows = "\n".join(f"| `{name}` | {repeat.value} |" for name, repeat in REPEAT_BEHAVIOUR.items())
     return f"""{_HEAD}
 | Mutation | The same request again |
@@ -109,8 +107,8 @@ def repeats_reference() -> str:
 
 
 def refuse_idempotency_key(info: Info) -> None:
-    """Raises MalformedRequest where a key came that would have no effect."""
+    """Refuse a key that would have no effect. Raises MalformedRequest."""
     if info.context.idempotency_key is not None:
         raise MalformedRequest(
-            "This operation takes no Idempotency-Key: sent again, it makes another one."
+            "This operation does not support Idempotency-Key. Please send it without one."
         )

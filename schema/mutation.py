@@ -1,4 +1,4 @@
-"""What can be changed. The class at the end is the table of contents."""
+"""Mutations. The class at the end is the table of contents."""
 
 from typing import Annotated
 
@@ -96,7 +96,7 @@ from schema.tournaments.admin import (
 
 async def register_team(
     info: Info,
-    input: Annotated[RegisterTeamInput, argument(description="The form.")],
+    input: Annotated[RegisterTeamInput, argument(description="The registration form.")],
 ) -> RegisterTeamPayload | None:
     context = info.context
     registered = await register.register_team(
@@ -109,86 +109,91 @@ async def register_team(
 
 
 @strawberry.type(
-    description="What can be changed. Each mutation names the codes of errors that it may answer"
-    " beside those that any operation may, which the reference of errors lists."
+    description="All mutations. The description of each lists its error codes, in addition to"
+    " the general ones that any operation may return."
 )
 class Mutation:
     open_upload: OpenUploadPayload | None = strawberry.mutation(
         resolver=open_upload,
-        description="Ask for a place to send a file to. Its documentId goes into the form. Public;"
-        " counted as an upload, not as a mutation.",
+        description="Request permission to upload a file. The returned documentId goes into the"
+        " form. Public; counted as an upload, not as a mutation.",
     )
     register_team: RegisterTeamPayload | None = strawberry.mutation(
         resolver=register_team,
-        description="Enter a team. All problems of the form come back at once. Safe to repeat with"
-        " the same idempotency key. Public.",
+        description="Register a team. All problems of the form are reported at once. Safe to repeat"
+        " with the same idempotency key. Public.",
     )
     reset_breaker: ResetBreakerPayload | None = strawberry.mutation(
         resolver=reset_breaker,
-        description="Let calls to an outside service through again before its time. Of the server"
-        " that answers; others try by themselves. Needs the role REVIEWER.",
+        description="Reset the circuit breaker of an external service, so that it is called again"
+        " at once. Affects only the answering process; others retry by themselves."
+        " Needs the role REVIEWER.",
     )
     update_my_team: UpdateMyTeamPayload | None = strawberry.mutation(
         resolver=update_my_team,
-        description="Change what the team registered with, while it is pending and registration is"
-        " open, or while changes are requested. Accepted documents stay. Needs the manageToken.",
+        description="Change the team's registration, while it is pending and registration is open,"
+        " or while changes are requested. Accepted documents stay. Needs the"
+        " manageToken.",
     )
     resubmit_my_team: ResubmitMyTeamPayload | None = strawberry.mutation(
         resolver=resubmit_my_team,
-        description="Hand the team in again after changes were requested, with new documents in the"
-        " place of rejected ones. Needs the manageToken.",
+        description="Resubmit the team after changes were requested, with new documents in place of"
+        " rejected ones. Needs the manageToken.",
     )
     withdraw_my_team: WithdrawMyTeamPayload | None = strawberry.mutation(
         resolver=withdraw_my_team,
-        description="Give up the team's place. Needs the manageToken.",
+        description="Withdraw the team and free its place. Needs the manageToken.",
     )
     review_document: ReviewDocumentPayload | None = strawberry.mutation(
         resolver=review_document,
         description=with_role_note(
-            Role.REVIEWER, "Accept or reject a document of a team not yet decided."
+            Role.REVIEWER, "Accept or reject a document of a team that is not decided yet."
         ),
     )
     confirm_team: ConfirmTeamPayload | None = strawberry.mutation(
         resolver=confirm_team,
         description=with_role_note(
-            Role.REVIEWER, "Let a pending team play. Without blockers, or with a reason."
+            Role.REVIEWER,
+            "Confirm a pending team that has no blockers, or with a reason to override them.",
         ),
     )
     reject_team: RejectTeamPayload | None = strawberry.mutation(
         resolver=reject_team,
         description=with_role_note(
-            Role.REVIEWER, "Refuse a team that is not confirmed; frees its place."
+            Role.REVIEWER, "Reject a team that is not confirmed, and free its place."
         ),
     )
     request_changes: RequestChangesPayload | None = strawberry.mutation(
         resolver=request_changes,
-        description=with_role_note(
-            Role.REVIEWER, "Ask the captain of a pending team for corrections."
-        ),
+        description=with_role_note(Role.REVIEWER, "Ask the captain of a pending team for changes."),
     )
     reopen_team: ReopenTeamPayload | None = strawberry.mutation(
         resolver=reopen_team,
         description=with_role_note(
             Role.REVIEWER,
-            "Make a confirmed team pending again, or a rejected one while places remain.",
+            "Make a confirmed team pending again, or a rejected team if places are left.",
         ),
     )
     withdraw_team: WithdrawTeamPayload | None = strawberry.mutation(
         resolver=withdraw_team,
-        description=with_role_note(Role.REVIEWER, "Take a live team out; frees its place."),
+        description=with_role_note(Role.REVIEWER, "Withdraw a live team and free its place."),
     )
     confirm_teams: ConfirmTeamsPayload | None = strawberry.mutation(
         resolver=confirm_teams,
-        description=with_role_note(Role.REVIEWER, "confirmTeam for up to 100 teams."),
+        description=with_role_note(
+            Role.REVIEWER, "Confirm up to 100 teams, each as confirmTeam does."
+        ),
     )
     reject_teams: RejectTeamsPayload | None = strawberry.mutation(
         resolver=reject_teams,
-        description=with_role_note(Role.REVIEWER, "rejectTeam for up to 100 teams."),
+        description=with_role_note(
+            Role.REVIEWER, "Reject up to 100 teams, each as rejectTeam does."
+        ),
     )
     update_team: UpdateTeamPayload | None = strawberry.mutation(
         resolver=update_team,
         description=with_role_note(
-            Role.REVIEWER, "Correct names, church and contacts of a live team."
+            Role.REVIEWER, "Correct the names, the church or the contacts of a live team."
         ),
     )
     update_player: UpdatePlayerPayload | None = strawberry.mutation(
@@ -197,102 +202,108 @@ class Mutation:
     )
     add_player: AddPlayerPayload | None = strawberry.mutation(
         resolver=add_player,
-        description=with_role_note(Role.REVIEWER, "Take somebody into the squad of a live team."),
+        description=with_role_note(Role.REVIEWER, "Add a player to the squad of a live team."),
     )
     remove_player: RemovePlayerPayload | None = strawberry.mutation(
         resolver=remove_player,
         description=with_role_note(
-            Role.REVIEWER, "Take somebody out of the squad of a live team, with their documents."
+            Role.REVIEWER,
+            "Remove a player from the squad of a live team, with the player's documents.",
         ),
     )
     reissue_manage_token: ReissueManageTokenPayload | None = strawberry.mutation(
         resolver=reissue_manage_token,
         description=with_role_note(
-            Role.REVIEWER, "Make a new secret for a captain; the old one is void."
+            Role.REVIEWER, "Create a new manageToken for the captain; the previous one is void."
         ),
     )
     update_tournament: UpdateTournamentPayload | None = strawberry.mutation(
         resolver=update_tournament,
         description=with_role_note(
-            Role.OWNER, "Change window, capacity, limits, fee and documents."
+            Role.OWNER,
+            "Change the registration window, capacity, limits, fee or required documents.",
         ),
     )
     merge_churches: MergeChurchesPayload | None = strawberry.mutation(
         resolver=merge_churches,
         description=with_role_note(
-            Role.OWNER, "Make one of two churches. Its names are aliases from then on."
+            Role.OWNER, "Merge a church into another one; its names become aliases."
         ),
     )
     erase_team: EraseTeamPayload | None = strawberry.mutation(
         resolver=erase_team,
         description=with_role_note(
             Role.OWNER,
-            "Delete a team with all that is known of its people, files too; the audit log stays,"
-            " which names nobody. It cannot be undone.",
+            "Delete a team with all personal data and files. The audit log stays, without"
+            " personal data. This cannot be undone.",
         ),
     )
     export_teams: ExportTeamsPayload | None = strawberry.mutation(
         resolver=export_teams,
         description=with_role_note(
-            Role.VIEWER, "Make a link to a file of teams and players. VIEWERs get no contacts."
+            Role.VIEWER, "Create a link to a file of teams and players. VIEWERs get no contacts."
         ),
     )
     sign_in: SignInPayload | None = strawberry.mutation(
         resolver=sign_in,
-        description="Sign in as an organiser. After 10 failures within 15 minutes a client waits,"
-        " after 100 the account, but not for a client that signed in to it before. Public.",
+        description="Sign in as an organiser. After 10 failures within 15 minutes the client has to"
+        " wait, after 100 the account, except for clients that have signed in to it"
+        " before. Public.",
     )
     sign_out: SignOutPayload | None = strawberry.mutation(
         resolver=sign_out,
-        description="End the session, and take the cookie away. Public: nobody may sign out too.",
+        description="End the session and delete its cookie. Public: anonymous callers may also call"
+        " this.",
     )
     revoke_session: RevokeSessionPayload | None = strawberry.mutation(
         resolver=revoke_session,
         description=with_role_note(
-            Role.VIEWER, "End a session of one's own; as OWNER anybody's.", session=True
+            Role.VIEWER, "Revoke one of the caller's sessions, as OWNER any session.", session=True
         ),
     )
     create_api_token: CreateApiTokenPayload | None = strawberry.mutation(
         resolver=create_api_token,
-        description=with_role_note(Role.VIEWER, "Let a script act for the caller.", session=True),
+        description=with_role_note(
+            Role.VIEWER, "Create an API token, by which a script acts for the caller.", session=True
+        ),
     )
     revoke_api_token: RevokeApiTokenPayload | None = strawberry.mutation(
         resolver=revoke_api_token,
         description=with_role_note(
-            Role.VIEWER, "End an API token of one's own; as OWNER anybody's.", session=True
+            Role.VIEWER, "Revoke one of the caller's API tokens, as OWNER any token.", session=True
         ),
     )
     enable_totp: EnableTotpPayload | None = strawberry.mutation(
         resolver=enable_totp,
         description=with_role_note(
-            Role.VIEWER, "Begin with a second factor; confirmTotp turns it on.", session=True
+            Role.VIEWER, "Start to set up a second factor; confirmTotp enables it.", session=True
         ),
     )
     confirm_totp: ConfirmTotpPayload | None = strawberry.mutation(
         resolver=confirm_totp,
-        description=with_role_note(Role.VIEWER, "Turn the second factor on.", session=True),
+        description=with_role_note(Role.VIEWER, "Enable the second factor.", session=True),
     )
     disable_totp: DisableTotpPayload | None = strawberry.mutation(
         resolver=disable_totp,
-        description=with_role_note(Role.VIEWER, "Turn the second factor off.", session=True),
+        description=with_role_note(Role.VIEWER, "Disable the second factor.", session=True),
     )
     invite_organiser: InviteOrganiserPayload | None = strawberry.mutation(
         resolver=invite_organiser,
         description=with_role_note(
             Role.OWNER,
-            "Make an organiser, who chooses a password with the invitation's token. Whoever has"
-            " not done so yet can be invited anew; the token before is void then.",
+            "Invite an organiser, who chooses a password with the invitation's token."
+            " Another invitation before it is accepted makes the previous token void.",
             session=True,
         ),
     )
     accept_invitation: AcceptInvitationPayload | None = strawberry.mutation(
         resolver=accept_invitation,
-        description="Choose a password with an invitation's token, which is good once. Public.",
+        description="Choose a password with an invitation's token, which is valid once. Public.",
     )
     set_organiser_role: SetOrganiserRolePayload | None = strawberry.mutation(
         resolver=set_organiser_role,
         description=with_role_note(
-            Role.OWNER, "Give an organiser another role. One OWNER always stays.", session=True
+            Role.OWNER, "Change an organiser's role. At least one OWNER must remain.", session=True
         ),
     )
 

@@ -1,5 +1,7 @@
-"""Scalars. Those of the form's leaves take any JSON value: a wrong one becomes an issue with a
-path, never an error that hides the others.
+"""Scalars of the schema.
+
+The scalars of form fields accept any JSON value: an invalid one becomes an issue with a path, and
+does not hide the issues of other fields.
 """
 
 from collections.abc import Callable
@@ -32,12 +34,12 @@ def parse_lenient_literal(node: ValueNode, variables: dict[str, Any] | None = No
 
 
 def is_lenient_scalar(kind: object) -> bool:
-    """Whether a type of the schema is a scalar that takes any JSON value for a leaf of the form."""
+    """Return whether a type is a scalar of form fields, which accepts any JSON value."""
     return getattr(kind, "name", None) in LENIENT_SCALARS
 
 
 def empty_containers(value: Any) -> Any:
-    """What a list or an object holds is dropped, however deep it is: no leaf is one."""
+    """Replace a list or an object by an empty one: neither is a valid value of a form field."""
     return type(value)() if type(value) in {list, dict} else value
 
 
@@ -52,7 +54,7 @@ def lenient_scalar(name: str, description: str, specified_by_url: str | None = N
 
 
 class InvalidScalar(GraphQLError):
-    """A value that is none of its scalar, in a variable or, at its node, in a document."""
+    """A value that is invalid for its scalar, in a variable or, at its node, in a document."""
 
     def __init__(self, code: IssueCode, node: ValueNode | None = None) -> None:
         super().__init__(message_of(code), node)
@@ -60,7 +62,7 @@ class InvalidScalar(GraphQLError):
 
 
 def strict_parsers(read: Callable[[object], Any], code: IssueCode) -> dict[str, Any]:
-    """The parsers of a scalar whose text `read` takes, or refuses with ValueError."""
+    """Return the parsers of a scalar. `read` raises ValueError for an invalid text."""
 
     def parse(value: object, node: ValueNode | None = None) -> Any:
         try:
@@ -77,33 +79,33 @@ def strict_parsers(read: Callable[[object], Any], code: IssueCode) -> dict[str, 
 SCALARS: dict[object, Any] = {
     PhoneNumber: lenient_scalar(
         "PhoneNumber",
-        "A phone number, written any way people write it; Indian unless it starts with +. Any JSON"
-        " value is taken; what is no valid number becomes the issue PHONE_INVALID.",
+        "A phone number in any notation, Indian unless it starts with +. Any JSON value"
+        " is accepted; an invalid number becomes the issue PHONE_INVALID.",
     ),
     EmailAddress: lenient_scalar(
         "EmailAddress",
-        "An e-mail address of at most 254 characters, stored in lower case. Any JSON value is"
-        " taken; what is no address becomes the issue EMAIL_INVALID.",
+        "An e-mail address of at most 254 characters, stored in lower case. Any JSON"
+        " value is accepted; an invalid address becomes the issue EMAIL_INVALID.",
         "https://html.spec.whatwg.org/multipage/input.html#valid-e-mail-address",
     ),
     JerseyNumber: lenient_scalar(
         "JerseyNumber",
-        "A whole number from 0 to 999. Any JSON value is taken; another one becomes the issue"
-        " JERSEY_INVALID.",
+        "A whole number from 0 to 999. Any JSON value is accepted; an invalid number"
+        " becomes the issue JERSEY_INVALID.",
     ),
     DateText: lenient_scalar(
         "DateText",
-        "A calendar date as YYYY-MM-DD. Any JSON value is taken; what is no date becomes the issue"
-        " DATE_INVALID.",
+        "A calendar date as YYYY-MM-DD. Any JSON value is accepted; an invalid date"
+        " becomes the issue DATE_INVALID.",
         "https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
     ),
     PlayerRoleInput: lenient_scalar(
         "PlayerRoleInput",
-        "The name of a PlayerRole, as text. Any JSON value is taken; another one becomes the issue"
-        " ROLE_UNKNOWN.",
+        "The name of a PlayerRole, as a string. Any JSON value is accepted; an unknown"
+        " name becomes the issue ROLE_UNKNOWN.",
     ),
     IssuePath: lenient_scalar(
-        "IssuePath", "One step of a path: a field's name or a list index from 0."
+        "IssuePath", "A step of a path: a field's name, or a list index from 0."
     ),
     JSON: lenient_scalar("JSON", "Any JSON value.", "https://www.rfc-editor.org/rfc/rfc8259"),
     date: strawberry.scalar(
@@ -115,9 +117,9 @@ SCALARS: dict[object, Any] = {
     ),
     datetime: strawberry.scalar(
         name="DateTime",
-        description="A moment as RFC 3339: answered in UTC with microseconds, e.g."
-        " 2026-11-23T09:30:00.000000Z; taken with any offset, which may not be missing, in the"
-        " years 1900 to 2200. Digits after microseconds are dropped.",
+        description="A time as in RFC 3339: returned in UTC with microseconds, e.g."
+        " 2026-11-23T09:30:00.000000Z; accepted with any offset, which is required, in"
+        " the years 1900 to 2200. Digits beyond microseconds are ignored.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=utc_text,
         **strict_parsers(read_moment, IssueCode.DATE_TIME_INVALID),

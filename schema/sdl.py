@@ -1,4 +1,4 @@
-"""The schema as text, and what a change of it would break."""
+"""The schema definition language of the schema, and its breaking changes."""
 
 from graphql import build_schema
 from graphql.utilities import find_breaking_changes
@@ -6,11 +6,11 @@ from graphql.utilities import find_breaking_changes
 from schema import schema
 
 
-def printed() -> str:
+def print_sdl() -> str:
     return schema.as_str() + "\n"
 
 
 def breaking_changes(old: str) -> list[str]:
-    """What clients of the schema `old` could no longer do."""
-    changes = find_breaking_changes(build_schema(old), build_schema(printed()))
+    """Describe the changes since the schema `old` that break its clients."""
+    changes = find_breaking_changes(build_schema(old), build_schema(print_sdl()))
     return [change.description for change in changes]

@@ -1,4 +1,4 @@
-"""What the operations of a document ask for, counted in one pass that needs no validation."""
+"""Count the complexity of operations in one pass that needs no validation."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -67,7 +67,7 @@ MAX_COUNT = 1_000_000_000
 
 
 class Limit(StrEnum):
-    """What is counted, as `details.limit` names it."""
+    """Limits of an operation, as in `details.limit`."""
 
     CHARACTERS = "characters"
     TOKENS = "tokens"
@@ -84,12 +84,12 @@ class Limit(StrEnum):
 
 
 PageSizes = tuple[tuple[str, int], ...]
-"""Names and values of variables, and `SQUAD`."""
+"""Names and values of variables that are page sizes, and `SQUAD_SIZE_KEY`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingSelection:
-    """A selection set below `depth` fields, that is answered up to `times` times."""
+    """A selection set at a depth, whose objects occur up to `times` times in the response."""
 
     selection_set: SelectionSetNode
     parent: GraphQLNamedType | None
@@ -99,10 +99,9 @@ class PendingSelection:
 
 @dataclass(slots=True)
 class Complexity:
-    """Count an operation or a fragment, with the fragments that it spreads.
+    """The complexity of an operation or a fragment, with the fragments that it spreads.
 
-    `literals` are values that arguments name in the document, `uses` say how often they take a
-    variable.
+    `literals` counts literal values of arguments, `uses` how often arguments use each variable.
     """
 
     counts: Counter[Limit] = field(default_factory=Counter)
@@ -132,7 +131,7 @@ class Complexity:
         self.uses[variable] = min(self.uses[variable] + times, MAX_COUNT)
 
     def take(self, value: ValueNode) -> None:
-        """Count a value of an argument with all that is in it."""
+        """Count an argument's value and all values inside it."""
         pending = [value]
         while pending:
             node = pending.pop()
@@ -144,7 +143,7 @@ class Complexity:
 
 
 class ComplexityVisitor:
-    """One pass over a document; however often a fragment is spread, it is walked once."""
+    """Counts the complexity of a document's operations; each fragment is visited once."""
 
     def __init__(
         self, schema: GraphQLSchema, document: DocumentNode, page_sizes: PageSizes = ()
@@ -161,7 +160,7 @@ class ComplexityVisitor:
         self._counted: dict[str, Complexity] = {}
 
     def operations(self) -> Mapping[str | None, Complexity]:
-        """By the operation's name."""
+        """Return the complexity of each operation by its name."""
         return {
             node.name.value if node.name else None: self._operation(node)
             for node in self._definitions
@@ -214,7 +213,7 @@ class ComplexityVisitor:
     def _field(
         self, node: FieldNode, place: PendingSelection, totals: Complexity
     ) -> Iterator[PendingSelection]:
-        """The place below it, if there is one."""
+        """Count a field; yield its own selection set, if it has one."""
         name = node.name.value
         in_schema = place.parent is not None and is_introspection_type(place.parent)
         depth = place.depth if in_schema else place.depth + 1
@@ -239,7 +238,7 @@ class ComplexityVisitor:
         return self._schema.get_field(parent, name) if is_composite_type(parent) else None
 
     def _entries(self, node: FieldNode, found: GraphQLField | None, in_schema: bool) -> int:
-        """How many entries the field may have; 1 for what is no list."""
+        """Return how many entries a list field may have; 1 for other fields."""
         name = node.name.value
         if found is None or found.args.keys().isdisjoint(PAGE_SIZE_ARGUMENTS):
             is_other = (
@@ -262,7 +261,7 @@ class ComplexityVisitor:
 
 
 def _list_sizes(squad: int) -> Mapping[str, int]:
-    """Entries of lists for squads of this size, at least 15."""
+    """Return the sizes of lists for squads of this size, at least 15."""
     further = max(0, squad - DEFAULT_SQUAD_SIZE)
     own = {
         "players": DEFAULT_SQUAD_SIZE + further,
@@ -272,7 +271,7 @@ def _list_sizes(squad: int) -> Mapping[str, int]:
 
 
 def page_sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> PageSizes:
-    """What the operation's variables would be as sizes of pages, where they are numbers."""
+    """Return the numeric variables of the operation as page sizes, clamped to the allowed range."""
     sizes = []
     for definition in operation.variable_definitions or ():
         name = definition.variable.name.value
@@ -293,7 +292,7 @@ def _clamped(size: float) -> int:
 
 
 def child_values(node: ValueNode) -> list[ValueNode]:
-    """The values right inside a list or an object of a document."""
+    """Return the values directly inside a list or object literal."""
     if isinstance(node, ListValueNode):
         return list(node.values)
     if isinstance(node, ObjectValueNode):
@@ -308,9 +307,9 @@ def count_argument_values(
     *,
     stop_above: int,
 ) -> int:
-    """Count the values in the operation's arguments, a variable's at each place that takes it.
+    """Count the values in the operation's arguments; a variable counts at each use, at least once.
 
-    Variables that nothing takes count once. Counted no further than one above `stop_above`.
+    Counting stops at `stop_above` + 1.
     """
     count = totals.literals
     defaults = _defaults(operation)
@@ -334,7 +333,7 @@ def _defaults(operation: OperationDefinitionNode) -> dict[str, int]:
 
 
 def count_nested_values(value: object, *, stop_above: int) -> int:
-    """Count the values inside a JSON value, at any depth; no further than one above."""
+    """Count the values inside a JSON value at any depth. Counting stops at `stop_above` + 1."""
     pending = [value]
     count = 0
     while pending and count <= stop_above:

@@ -1,8 +1,8 @@
-"""Documents that were parsed, and all that is known of each.
+"""Cache of parsed documents and of facts about them.
 
-One that was executed is kept as long as there is room. One that is on its way, or was refused, has
-a little room with others of its kind, so that refusals take no memory and push nothing out. Of one
-with a syntax error only the error is kept, by a hash of the text: it is not parsed again.
+Executed documents are kept in a large cache. Documents that are being processed or were refused
+share a small one, so that refused documents neither use much memory nor evict executed ones. For
+documents with a syntax error only the error is kept, by a hash of the text, to avoid parsing again.
 """
 
 from collections.abc import Mapping
@@ -41,10 +41,7 @@ MAX_PAGE_SIZE_VARIANTS = 4
 
 @dataclass(slots=True, eq=False)
 class ParsedDocument:
-    """`valid_in` are the schemas in which validation found no error.
-
-    `labels` are of operations that the document has.
-    """
+    """A parsed document, the schemas in which it is valid, and labels of its operations."""
 
     node: DocumentNode
     tokens: int
@@ -90,7 +87,7 @@ class DocumentCache:
         return self._executed.get(text) or self._pending.get(text)
 
     def parse(self, text: str, *, max_tokens: int) -> ParsedDocument:
-        """The document, which is not known yet. Raises GraphQLError."""
+        """Parse a document that is not in the cache. Raises GraphQLError."""
         digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
         refusal = self._syntax_errors.get(digest)
         if refusal is not None:
@@ -105,7 +102,7 @@ class DocumentCache:
         return document
 
     def mark_executed(self, text: str) -> None:
-        """The document is executed: keep it."""
+        """Move the document to the cache of executed ones."""
         document = self._pending.get(text)
         if document is not None:
             self._pending.discard(text)
@@ -128,12 +125,12 @@ class _Operation(Protocol):
 
 
 def operation_cache() -> ByteBoundedCache[tuple[str, str | None], Any]:
-    """Operations by their documents' text and their names."""
+    """Return a cache of operations by the text of their documents and their names."""
     return ByteBoundedCache(MAX_OPERATIONS_BYTES, _operation_bytes)
 
 
 def _operation_bytes(key: tuple[str, str | None], operation: _Operation) -> int:
-    """An operation with its document, by the document's text, and with its plans."""
+    """Estimate the size of an operation with its document and its plans."""
     counts = (plan.fields for plan in operation.plans.values() if plan is not None)
     return len(key[0]) * CHARACTER_BYTES + sum(PLAN_BYTES + one * FIELD_BYTES for one in counts)
 
@@ -157,9 +154,9 @@ def _syntax_error_bytes(digest: bytes, refusal: CachedSyntaxError) -> int:
 
 
 def _release_tokens(document: DocumentNode) -> int:
-    """Part the tokens from each other, so that only those that nodes have stay; count them.
+    """Unlink the tokens, so that only tokens of nodes stay in memory. Returns their number.
 
-    A comment of one character is a token of 190 bytes, which nobody would look at again.
+    A comment of one character is a token of 190 bytes that is not needed again.
     """
     location = document.loc
     token = location.start_token if location else None

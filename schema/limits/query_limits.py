@@ -1,4 +1,4 @@
-"""What a document may ask for at once, and may ask about the schema. Told before validation."""
+"""Limits on the complexity of documents and on introspection, checked before validation."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
@@ -60,7 +60,7 @@ overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = LIMITS[Limit.COMPARISON
 
 
 def cost_budget(caller: Caller) -> int:
-    """The cost that one operation of the caller may have."""
+    """Return the maximum cost of one operation of the caller."""
     return ORGANISER_COST_BUDGET if may(caller, Role.VIEWER) else PUBLIC_COST_BUDGET
 
 
@@ -71,7 +71,7 @@ def require_within(limit: Limit, allowed: int, actual: int) -> None:
 
 
 def limit_exceeded(limit: Limit) -> QueryTooComplex:
-    """For what is not counted to its end."""
+    """Return the error for a limit where counting stopped."""
     return QueryTooComplex(limit=limit, allowed=LIMITS[limit], actual=LIMITS[limit] + 1)
 
 
@@ -103,7 +103,10 @@ def _parse(text: str) -> ParsedDocument:
 def complexity_by_operation(
     schema: GraphQLSchema, text: str, page_sizes: PageSizes
 ) -> Mapping[str | None, Complexity]:
-    """What each operation of the document asks for, by its name. Raises QueryTooComplex."""
+    """Return the complexity of each operation by its name, after checking its limits.
+
+    Raises QueryTooComplex.
+    """
     document = parsed_document(text)
     known = document.totals.get((schema, page_sizes))
     if known is not None:
@@ -121,7 +124,7 @@ def complexity_by_operation(
 def label_operation(
     schema: GraphQLSchema, text: str, operation_name: str | None
 ) -> tuple[str, str]:
-    """Type and name of the operation for statistics: a name of the schema's, no client's."""
+    """Return type and root field of the operation for metrics, never text from the client."""
     try:
         document = parsed_document(text)
     except (GraphQLError, QueryTooComplex):
@@ -148,7 +151,7 @@ def _label(schema: GraphQLSchema, operation: OperationDefinitionNode | None) -> 
 
 
 class ParserCache(SchemaExtension):
-    """Parses a document once, however often it is sent."""
+    """Parses each document once."""
 
     def on_parse(self) -> Iterator[None]:
         self.execution_context.graphql_document = parse_document(self.execution_context.query or "")
@@ -156,10 +159,10 @@ class ParserCache(SchemaExtension):
 
 
 def require_operation(text: str, name: str | None) -> OperationDefinitionNode:
-    """The operation of the document that is meant. Raises MalformedRequest."""
+    """Return the operation with this name, or the only one. Raises MalformedRequest."""
     operation = get_operation_ast(parse_document(text), name)
     if operation is None:
-        raise MalformedRequest("operationName names no operation of the document.")
+        raise MalformedRequest("The document has no operation with this operationName.")
     return operation
 
 
@@ -172,10 +175,9 @@ def checked_cost(  # noqa: PLR0913 - what is asked for, by whom
     *,
     squad: int = DEFAULT_SQUAD_SIZE,
 ) -> int:
-    """The cost of an operation of the document where squads have `squad` players.
+    """Check all limits except the budget. Returns the operation's cost for this size of squads.
 
-    Whether the caller can afford it is not judged. Raises QueryTooComplex, and
-    GraphqlValidationFailed where the schema is not shown.
+    Raises QueryTooComplex, and GraphqlValidationFailed if introspection is not allowed.
     """
     most = LIMITS[Limit.VALUES]
     # First of all without the document, which takes longer to count.
@@ -188,7 +190,7 @@ def checked_cost(  # noqa: PLR0913 - what is asked for, by whom
     values = count_argument_values(totals, operation, variables, stop_above=most)
     require_within(Limit.VALUES, most, values)
     if not context.may_introspect and any(one.has_introspection for one in operations.values()):
-        raise GraphqlValidationFailed("The schema is not shown to anonymous callers.")
+        raise GraphqlValidationFailed("Introspection needs an organiser's sign-in.")
     return totals.counts[Limit.COST]
 
 
@@ -199,10 +201,10 @@ async def operation_cost(
     variables: Mapping[str, Any],
     context: Context,
 ) -> int:
-    """The cost of an operation of the document, with the largest squad of the season.
+    """Return the operation's cost, with the maximum size of squads of the open season.
 
-    The season is read only where it decides whether the caller can afford the operation, or where
-    the answer tells the cost. Raises QueryTooComplex, GraphqlValidationFailed.
+    The season is only read if it decides whether the cost is within the budget, or if the response
+    contains the cost. Raises QueryTooComplex, GraphqlValidationFailed.
     """
     cost = partial(checked_cost, schema, text, operation, variables, context)
     largest = cost(squad=MAX_SQUAD_SIZE)
@@ -220,7 +222,7 @@ def require_within_budget(cost: int, caller: Caller) -> None:
 
 
 class QueryLimits(SchemaExtension):
-    """Refuses documents that ask for too much, or for the schema where it is not shown."""
+    """Refuses documents that exceed a limit, or introspect without permission."""
 
     _cost: int | None = None
 
@@ -244,7 +246,7 @@ class QueryLimits(SchemaExtension):
 
 
 class CachedValidation(SchemaExtension):
-    """Validates a document once, however often it is sent."""
+    """Validates each document once."""
 
     def on_validate(self) -> Iterator[None]:
         execution = self.execution_context
@@ -260,7 +262,7 @@ class CachedValidation(SchemaExtension):
 
 
 class ValidationBudget(SchemaExtension):
-    """Tells a validation that was given up from one that found something."""
+    """Reports an aborted validation as QueryTooComplex."""
 
     def on_validate(self) -> Iterator[None]:
         errors = self.execution_context.pre_execution_errors or ()

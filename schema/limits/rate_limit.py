@@ -1,4 +1,4 @@
-"""Rate limits, asked before an operation runs, once it is known what it is."""
+"""Rate limits of operations, checked after validation and before execution."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -25,17 +25,16 @@ SEPARATELY_COUNTED_FIELDS = frozenset(("openUpload", "__typename"))
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """So many operations of a kind, which run all or not at all."""
+    """A number of operations of a kind that count against the rate limit together."""
 
     kind: RateLimitKind
     count: int = 1
 
 
 def operation_charge(document: DocumentNode, operation: OperationDefinitionNode) -> Charge | None:
-    """One for a query, one for each mutation: two of them under aliases are two.
+    """Return 1 for a query, and for mutations their number, aliases included.
 
-    Fields are counted whether they are skipped or not. None for a mutation that opens uploads and
-    does nothing else.
+    Skipped fields count too. None for mutations that only open uploads.
     """
     if operation.operation != OperationType.MUTATION:
         return Charge("query")
@@ -61,7 +60,7 @@ def kind_before_parsing(text: str, operation_name: str | None) -> RateLimitKind 
 
 
 def _mutations(document: DocumentNode, selection_set: SelectionSetNode) -> set[str]:
-    """Keys of the answer; the same key twice is answered once. A fragment is walked once."""
+    """Return the response keys of root fields. Each fragment is visited once."""
     fragments = {
         node.name.value: node
         for node in document.definitions
@@ -81,7 +80,7 @@ def _fields(
     pending: list[SelectionSetNode],
     spread: set[str],
 ) -> Iterator[FieldNode]:
-    """The set's own fields; the sets of its fragments become `pending`."""
+    """Yield the set's own fields; append the sets of its fragments to `pending`."""
     for selection in selection_set.selections:
         if isinstance(selection, FieldNode):
             yield selection

@@ -1,7 +1,7 @@
-"""Text rules of arguments: every String and ID is looked at before a resolver gets it.
+"""Text rules of arguments: length and characters of all String and ID values.
 
-GraphQL's own scalars take any text. These rules hold for variables and literals alike, and for
-whoever executes the operation, since they are applied to the arguments of the resolver.
+GraphQL's own scalars accept any text. As the rules are applied to the arguments of resolvers, they
+hold for variables and literals alike, and for each executor.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ Read = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
 
 
 class Rule(Enum):
-    """Exceptions from the rules: fields whose text is read by a rule of the domain."""
+    """Exceptions for fields whose text a domain rule checks."""
 
     # Anything at all becomes an issue beside the others of the form.
     FORM = auto()
@@ -41,20 +41,20 @@ REASON_TEXT = {Rule: Rule.REASON}
 
 
 class TextRulesExtension(FieldExtension):
-    """Refuses arguments with a text that is too long for anything or cannot be stored."""
+    """Refuses arguments with a text that is too long or cannot be stored."""
 
     def __init__(self, checks: Mapping[str, tuple[str, Check]]) -> None:
         self._checks = checks
 
     def map_arguments(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The same arguments. Raises BadUserInput."""
+        """Return the same arguments. Raises BadUserInput."""
         for python_name, (name, check) in self._checks.items():
             check(kwargs.get(python_name), (name,))
         return kwargs
 
 
 def apply_text_rules(*kinds: type) -> None:
-    """Give each field of these object types the rules for its arguments."""
+    """Add the text rules to the fields of these object types."""
     for kind in kinds:
         for field in kind.__strawberry_definition__.fields:  # type: ignore[attr-defined]
             checks = {
@@ -67,12 +67,12 @@ def apply_text_rules(*kinds: type) -> None:
 
 
 def wraps_resolver(field: StrawberryField) -> bool:
-    """Whether an extension of the field does more than map its arguments."""
+    """Return whether an extension wraps the field's resolver."""
     return any(extension.has_resolver for extension in field.extensions)
 
 
 def apply_extensions(read: Read, fields: list[StrawberryField]) -> Read:
-    """A function that reads the arguments of these fields and maps them by their extensions."""
+    """Return a function that reads arguments and passes them through the fields' extensions."""
     mapped = [(number, field.extensions) for number, field in enumerate(fields) if field.extensions]
 
     def read_and_map(variables: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def apply_extensions(read: Read, fields: list[StrawberryField]) -> Read:
 
 
 def _build_check(kind: Any, metadata: Mapping[Any, Any]) -> Check | None:
-    """The check of a value of this type; None where it can hold no text."""
+    """Return the check of a value of this type; None if it contains no text."""
     rule = metadata.get(Rule)
     if rule is Rule.FORM:
         return None

@@ -1,9 +1,9 @@
-"""Required parts of a form that were left out, read as parts that are empty.
+"""Fill in required form fields that were left out.
 
-GraphQL refuses variables without a required field before any resolver is called, with one error
-for the first of them. What a person has not filled in is an issue beside the others of the form
-instead: a text that is left out or null is read as an empty one, a person as one without anything,
-a list as one without entries. References, versions and all else that programs give stay required.
+GraphQL refuses variables without a required field before a resolver runs, with an error for the
+first one only. For form fields, an issue for each is more useful: an omitted or null text is read
+as an empty one, a person as one without values, a list as an empty one. Ids, versions and other
+values that programs supply stay required.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,21 +27,21 @@ from schema.limits.text_rules import Rule
 from schema.scalars import is_lenient_scalar
 
 WHEN_OMITTED = "when_omitted"
-"""The key of a field's metadata for what it is read as where it is left out."""
+"""Key of a field's metadata for the value that replaces a missing one."""
 
 Fill = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _FieldDefault:
-    """`empty` is what stands for a part that is left out; None: it may not be."""
+    """A missing field's replacement, None if it is required. `fill` fills in values inside it."""
 
     empty: Any
     fill: Fill | None
 
 
 class OmittedFieldFiller:
-    """Those of one schema."""
+    """Fills omitted fields in variables of a schema's operations."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
@@ -57,7 +57,7 @@ class OmittedFieldFiller:
     def fill(
         self, operation: OperationDefinitionNode, variables: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """The variables with empty parts for what is left out; the same where nothing is."""
+        """Return the variables with omitted fields filled in; the same object if none is missing."""
         found: dict[str, Any] = {}
         for definition in operation.variable_definitions or ():
             name = definition.variable.name.value
@@ -77,7 +77,7 @@ class OmittedFieldFiller:
         return {**variables, **found} if found else variables
 
     def _part(self, kind: Any, metadata: Mapping[Any, Any]) -> _FieldDefault:
-        """A value of this type; `metadata` is that of the field."""
+        """Return the default of a value of this type; `metadata` belongs to the field."""
         inner = get_nullable_type(kind)
         is_required = isinstance(kind, GraphQLNonNull)
         if isinstance(inner, GraphQLList):
@@ -130,7 +130,7 @@ def _object_filler(parts: Mapping[str, _FieldDefault]) -> Fill | None:
 
 
 def _each(item: _FieldDefault) -> Fill | None:
-    """As GraphQL has it, one object may stand for a list of one."""
+    """Return a filler for lists; as in GraphQL, a single object stands for a list of one."""
     fill = item.fill
     if fill is None:
         return None

@@ -15,9 +15,9 @@ from graphql import (
 
 from domain.errors.exceptions import ErrorCode
 from schema.error_docs import GENERAL_ERRORS, MUTATION_ERRORS, error_reference
-from schema.sdl import printed
+from schema.sdl import print_sdl
 
-SCHEMA = build_schema(printed())
+SCHEMA = build_schema(print_sdl())
 OWN_TYPES = [
     found
     for found in SCHEMA.type_map.values()

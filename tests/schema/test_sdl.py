@@ -2,7 +2,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from schema.sdl import breaking_changes, printed
+from schema.sdl import breaking_changes, print_sdl
 
 ROOT = Path(__file__).parents[2]
 SNAPSHOT = "schema/schema.graphql"
@@ -27,7 +27,7 @@ def published() -> str:
 
 
 def test_snapshot_is_the_schema():
-    assert (ROOT / SNAPSHOT).read_text() == printed()
+    assert (ROOT / SNAPSHOT).read_text() == print_sdl()
 
 
 def test_nothing_that_was_published_is_broken():
@@ -35,7 +35,7 @@ def test_nothing_that_was_published_is_broken():
 
 
 def test_a_field_that_is_gone_is_a_breaking_change():
-    old = printed().replace(
+    old = print_sdl().replace(
         "type Church implements Node {", "type Church implements Node {\n  pastor: String", 1
     )
 
@@ -44,7 +44,7 @@ def test_a_field_that_is_gone_is_a_breaking_change():
 
 def test_a_new_required_argument_is_a_breaking_change():
     current = "registerTeam("
-    before, _, rest = printed().partition(current)
+    before, _, rest = print_sdl().partition(current)
     _, _, after = rest.partition(")")
     old = f"{before}registerTeam{after}"
 
@@ -52,7 +52,7 @@ def test_a_new_required_argument_is_a_breaking_change():
 
 
 def test_a_value_or_a_type_that_is_new_breaks_nothing():
-    old = printed()
+    old = print_sdl()
     for newer in ("  SUBSCRIPTION_CARD\n", "  nodes: [Church!]!\n"):
         before, _, after = old.partition(newer)
         described = before.rpartition('  """')[0].rpartition('  """')[0]

@@ -21,16 +21,16 @@ from domain.teams.readiness import readiness
 from domain.teams.status import TeamAction, TeamStatus
 from schema import schema
 from schema.error_docs import error_schema
-from schema.sdl import printed
 from tests import factories
 from tests.graphql_client import data, error_extensions, execute
+from schema.sdl import print_sdl
 from tests.schema.operations.test_looking_around import AUDIT, DELIVERIES
 from tests.schema.teams.test_corrections import correct  # noqa: F401 - a fixture
 from tests.schema.teams.test_decisions import DECISIONS, decide, everything, put_in, register
 from tests.schema.test_captain import RESUBMIT, WITHDRAW
 from tests.uploading import upload
 
-SCHEMA = build_schema(printed())
+SCHEMA = build_schema(print_sdl())
 MUTATIONS = SCHEMA.mutation_type.fields
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("domain", "persistence", "resolvers", "schema", "web")

@@ -186,7 +186,7 @@ class GraphQLEndpoint:
                 raise GraphqlValidationFailed("There are no subscriptions.") from error
             raise MutationByGet from error
         except CannotGetOperationTypeError as error:
-            raise MalformedRequest("operationName names no operation of the document.") from error
+            raise MalformedRequest("The document has no operation with this operationName.") from error
         # Refused before it ran, or with nothing in it that is counted.
         is_mutation = kind == OperationType.MUTATION.value
         await visit.charge("mutation" if is_mutation else "query")
