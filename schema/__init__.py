@@ -32,7 +32,9 @@ class RequireOperationName(SchemaExtension):
         context: Context = self.execution_context.context
         document = self.execution_context.graphql_document
         definitions = document.definitions if document is not None else ()
-        operations = sum(isinstance(one, OperationDefinitionNode) for one in definitions)
+        operations = sum(
+            isinstance(definition, OperationDefinitionNode) for definition in definitions
+        )
         if operations > 1 and context.operation_name is None:
             raise MalformedRequest(
                 "The document has several operations. Name one of them in operationName."

@@ -23,7 +23,7 @@ from schema.registration.inputs import (
 )
 from schema.teams.types import Team, TeamPayload
 
-OPENED_BY = "The manageToken, unless it is sent in the header Authorization: Bearer."
+TOKEN_NOTE = "The manageToken, unless it is sent in the header Authorization: Bearer."
 VERSION = (
     "team.version as the captain saw it. If the team has changed since, the answer is"
     " STALE_VERSION."
@@ -39,7 +39,7 @@ class PlayerDocumentsInput:
 @strawberry.input(description="A team that the captain resubmits after changes were requested.")
 class ResubmitMyTeamInput:
     expected_version: int = field(description=VERSION)
-    token: str | None = field(default=None, description=OPENED_BY)
+    token: str | None = field(default=None, description=TOKEN_NOTE)
     documents: list[TeamDocumentInput] | None = field(
         default=None,
         description="Documents that replace rejected ones of the team, or add missing ones.",
@@ -52,11 +52,11 @@ class ResubmitMyTeamInput:
     def to_resubmission(self) -> Resubmission:
         return Resubmission(
             expected_version=self.expected_version,
-            documents=tuple(one.to_form() for one in self.documents or ()),
+            documents=tuple(document.to_form() for document in self.documents or ()),
             players=[
                 (
                     normalize_code(player.player_code),
-                    tuple(one.to_form() for one in player.documents),
+                    tuple(document.to_form() for document in player.documents),
                 )
                 for player in self.players or ()
             ],
@@ -76,7 +76,7 @@ class SquadMemberInput(PlayerInput):
 )
 class UpdateMyTeamInput:
     expected_version: int = field(description=VERSION)
-    token: str | None = field(default=None, description=OPENED_BY)
+    token: str | None = field(default=None, description=TOKEN_NOTE)
     team_name: str | None = field(
         default=None,
         metadata=FORM_TEXT,
@@ -108,12 +108,15 @@ class UpdateMyTeamInput:
         return TeamUpdate(
             expected_version=self.expected_version,
             changes=changes,
-            documents=tuple(one.to_form() for one in self.documents or ()),
+            documents=tuple(document.to_form() for document in self.documents or ()),
             players=None
             if self.players is None
             else [
-                (normalize_code(one.player_code) if one.player_code else None, one.to_form())
-                for one in self.players
+                (
+                    normalize_code(player.player_code) if player.player_code else None,
+                    player.to_form(),
+                )
+                for player in self.players
             ],
         )
 
@@ -124,7 +127,7 @@ class WithdrawMyTeamInput:
     reason: str = field(
         metadata=REASON_TEXT, description="For the organisers: 1 to 500 characters."
     )
-    token: str | None = field(default=None, description=OPENED_BY)
+    token: str | None = field(default=None, description=TOKEN_NOTE)
 
 
 @strawberry.type(description="The payload of updateMyTeam.")
@@ -147,18 +150,19 @@ async def my_team(
     token: Annotated[
         str | None,
         argument(
-            description=OPENED_BY,
+            description=TOKEN_NOTE,
             deprecation_reason="Send it in the header Authorization: Bearer, which"
             " proxies do not log.",
         ),
     ] = None,
 ) -> Team | None:
     services, token = info.context.services, token or info.context.manage_token
-    text = json_projection(info)
+    projection = json_projection(info)
     async with token_guesses_counted(info, token):
-        if text is not None:
-            found: Team = raw_json(await captain_access.my_team_json(services, token, text))
-            return found
+        if projection is not None:
+            rendered = await captain_access.my_team_json(services, token, projection)
+            team: Team = raw_json(rendered)
+            return team
         return Team.from_record(await captain_access.my_team(services, token))
 
 

@@ -78,7 +78,7 @@ class OpenUploadInput:
     byte_size: int = field(description="The exact number of bytes to upload: 1 to 5242880.")
     sha256: str = field(description="The SHA-256 hash of these bytes: 64 hexadecimal digits.")
 
-    def to_announcement(self) -> UploadRequest:
+    def to_upload_request(self) -> UploadRequest:
         return UploadRequest(
             kind=self.kind,
             file_name=self.file_name,
@@ -110,10 +110,10 @@ class UploadTicket:
     expires_at: datetime = field(description="When the permission expires.")
 
     @classmethod
-    def from_ticket(cls, ticket: Ticket, text: str, content_type: str) -> Self:
+    def from_ticket(cls, ticket: Ticket, signed: str, content_type: str) -> Self:
         return cls(
             document_id=strawberry.ID(ticket.document_id.hex),
-            url=f"/uploads/{text}",
+            url=f"/uploads/{signed}",
             method="PUT",
             headers=[Header(name="Content-Type", value=content_type)],
             expires_at=ticket.expires_at,
@@ -129,7 +129,7 @@ async def open_upload(
     info: Info, input: Annotated[OpenUploadInput, argument(description="The file to upload.")]
 ) -> OpenUploadPayload | None:
     await info.context.check_rate_limit("upload")
-    ticket, text = uploads.open_upload(info.context.services, input.to_announcement())
+    ticket, signed = uploads.open_upload(info.context.services, input.to_upload_request())
     return OpenUploadPayload(
-        ticket=UploadTicket.from_ticket(ticket, text, media_type(input.content_type))
+        ticket=UploadTicket.from_ticket(ticket, signed, media_type(input.content_type))
     )

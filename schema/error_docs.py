@@ -138,7 +138,7 @@ def error_reference() -> str:
     sections = [
         _HEAD,
         "## Codes\n",
-        *(_section_of_code(entry) for entry in CATALOG.values()),
+        *(_code_section(entry) for entry in CATALOG.values()),
         "## Issue codes\n\nIn `extensions.issues`, one per place.\n",
         *(_section(entry, "") for entry in ISSUE_CATALOG.values()),
     ]
@@ -150,7 +150,7 @@ def error_schema() -> str:
     return json.dumps(_SCHEMA, indent=2) + "\n"
 
 
-def _section_of_code(entry: ErrorDefinition) -> str:
+def _code_section(entry: ErrorDefinition) -> str:
     return _section(entry, _facts(entry)) + _sources(entry.code) + _details(entry)
 
 
@@ -178,9 +178,9 @@ def _details(entry: ErrorDefinition) -> str:
     if not entry.details:
         return ""
     rows = "\n".join(
-        f"| `{one.name}` | {one.type} | {'always' if one.is_required else 'sometimes'} |"
-        f" {one.description} |"
-        for one in entry.details
+        f"| `{detail.name}` | {detail.type} | {'always' if detail.is_required else 'sometimes'} |"
+        f" {detail.description} |"
+        for detail in entry.details
     )
     return f"\n| Key of `details` | Type | There | Meaning |\n|---|---|---|---|\n{rows}\n"
 
@@ -237,9 +237,10 @@ def _details_by_code() -> list[dict[str, object]]:
 def _details_schema(details: Iterable[DetailDefinition]) -> dict[str, object]:
     details = list(details)
     return _object(
-        [one.name for one in details if one.is_required],
+        [detail.name for detail in details if detail.is_required],
         **{
-            one.name: {**_DETAIL_TYPES[one.type], "description": one.description} for one in details
+            detail.name: {**_DETAIL_TYPES[detail.type], "description": detail.description}
+            for detail in details
         },
     )
 

@@ -42,7 +42,7 @@ _ABSENT = re.compile(r" (?:not to be None|to be provided)\.")
 _VALUE = re.compile(
     r"^(?:Expected value of |Value |Enum |Within OneOf |\w{1,60} cannot represent )", re.DOTALL
 )
-# Where graphql-core repeats what it received, the repetition is cut off.
+# Patterns that remove received values from graphql-core's messages.
 _ECHOES = (
     (re.compile(r"(cannot represent (?:[\w -]{1,60}? )?value)\b.*$", re.DOTALL), r"\1."),
     (re.compile(r"[,.]? (?:but encountered|[Ff]ound:?) .*$", re.DOTALL), "."),
@@ -50,7 +50,7 @@ _ECHOES = (
         re.compile(r"^Value .* does not exist in (\S{1,80}) enum.*$", re.DOTALL),
         r"No such value in \1.",
     ),
-    # In a document a field's name is a name; among variables it is whatever was sent.
+    # Names of fields are kept if they are GraphQL names; keys of variables can be any text.
     (re.compile(r"unknown field '(?![A-Za-z_]\w{0,59}').*$", re.DOTALL), "an unknown field."),
 )
 _SUGGESTION = re.compile(r"[,.]? Did you mean .*$", re.DOTALL)
@@ -99,16 +99,16 @@ def format_error(error: GraphQLError, request_id: str, *, may_introspect: bool) 
 
     Only callers who may introspect see suggestions, which name parts of the schema.
     """
-    published = error_entry(_domain_error(error), request_id)
+    entry = error_entry(_domain_error(error), request_id)
     if not may_introspect:
-        published["message"] = _SUGGESTION.sub(".", published["message"])
+        entry["message"] = _SUGGESTION.sub(".", entry["message"])
     if error.locations:
-        published["locations"] = [
-            {"line": place.line, "column": place.column} for place in error.locations
+        entry["locations"] = [
+            {"line": location.line, "column": location.column} for location in error.locations
         ]
     if error.path:
-        published["path"] = list(error.path)
-    return published
+        entry["path"] = list(error.path)
+    return entry
 
 
 def _domain_error(error: GraphQLError) -> DomainError:
@@ -119,7 +119,7 @@ def _domain_error(error: GraphQLError) -> DomainError:
         cause = cause.original_error
     if isinstance(cause, DomainError):
         return cause
-    # The library's own exceptions have a place in the document, but none in the answer.
+    # graphql-core's own errors have locations in the document, but no path in the response.
     if cause is None or (error.nodes and not error.path):
         return _document_error(error)
     log.error("unexpected_exception", exc_info=cause)
@@ -128,8 +128,8 @@ def _domain_error(error: GraphQLError) -> DomainError:
 
 def _scalar_error(error: GraphQLError) -> DomainError:
     """Return an error with an issue at the path of the literal or the variable."""
-    refused = error.original_error or error
-    code = cast("InvalidScalar", refused).code
+    cause = error.original_error or error
+    code = cast("InvalidScalar", cause).code
     match = _VARIABLE_ERROR.match(error.message)
     if match is None:
         path = literal_path(error.nodes[0]) if error.nodes else ()
@@ -142,9 +142,9 @@ def _scalar_error(error: GraphQLError) -> DomainError:
     return BadUserInput(issue(path, code), message=f"{written}: {message_of(code)}")
 
 
-def _path_steps(place: str) -> Iterator[str | int]:
+def _path_steps(path: str) -> Iterator[str | int]:
     """Yield the steps of a path in graphql-core's notation, e.g. `.players[3].name`."""
-    for name, index in _PATH_STEP.findall(place):
+    for name, index in _PATH_STEP.findall(path):
         yield name or int(index)
 
 
@@ -190,8 +190,8 @@ def _wrong_value(path: Path, reason: str) -> Issue:
 def _parse_message(error: GraphQLError) -> str:
     if not error.locations:
         return "The document is not valid GraphQL."
-    place = error.locations[0]
-    return f"The document is not valid GraphQL at line {place.line}, column {place.column}."
+    location = error.locations[0]
+    return f"The document is not valid GraphQL at line {location.line}, column {location.column}."
 
 
 def _without_values(message: str) -> str:

@@ -39,6 +39,6 @@ async def export_teams(
     input: Annotated[ExportTeamsInput, argument(description="The teams and the format.")],
 ) -> ExportTeamsPayload | None:
     caller = require_caller(info, Role.VIEWER)
-    wanted = input.filter.to_search() if input.filter else TeamSearch()
-    url, expires_at = exports.create_link(info.context.services, caller, input.format, wanted)
+    search = input.filter.to_search() if input.filter else TeamSearch()
+    url, expires_at = exports.create_link(info.context.services, caller, input.format, search)
     return ExportTeamsPayload(url=url, expires_at=expires_at)

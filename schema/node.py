@@ -17,7 +17,7 @@ class Node:
 
 def parse_id(text: str, *path: str) -> UUID:
     """Return the UUID of an object's id. Raises NotFound, at this path of the arguments."""
-    found = read_id(text)
-    if found is None:
+    identifier = read_id(text)
+    if identifier is None:
         raise NotFound(None, issue(path, IssueCode.ID_UNKNOWN))
-    return found
+    return identifier

@@ -78,12 +78,12 @@ class Connection(Generic[T]):
         cls,
         page: Page[R],
         codec: "CursorCodec",
-        make: Callable[[R], T],
+        create_node: Callable[[R], T],
         *,
         count: Callable[[], Awaitable[int]],
     ) -> Self:
         return cls(
-            nodes=[make(row) for row in page.rows],
+            nodes=[create_node(row) for row in page.rows],
             page_info=PageInfo(
                 has_next_page=page.has_next,
                 has_previous_page=page.has_previous,
@@ -107,8 +107,8 @@ class CursorCodec:
         self._types = types
 
     def cursor(self, key: Key) -> str:
-        written = [one.hex if isinstance(one, UUID) else one for one in key]
-        return base64.urlsafe_b64encode(orjson.dumps([self._name, *written])).decode()
+        values = [value.hex if isinstance(value, UUID) else value for value in key]
+        return base64.urlsafe_b64encode(orjson.dumps([self._name, *values])).decode()
 
     def page_args(
         self,
@@ -122,7 +122,7 @@ class CursorCodec:
         if first is not None and last is not None:
             names = {"names": ["first", "last"]}
             raise BadUserInput(
-                issue(("last",), IssueCode.CHOOSE_ONE, names), message="Give either first or last."
+                issue(("last",), IssueCode.CHOOSE_ONE, names), message="Please give either first or last, not both."
             )
         return PageRequest(
             size=_page_size("first", first) if last is None else _page_size("last", last),
@@ -147,7 +147,7 @@ class CursorCodec:
             pass
         raise BadUserInput(
             issue((argument,), IssueCode.CURSOR_INVALID),
-            message=f"{argument} is no cursor of this list.",
+            message=f"{argument} is not a cursor of this list. Please start from the first page.",
         )
 
 
@@ -174,13 +174,13 @@ def _page_size(name: str, size: int | None) -> int:
 
 def _decode_value(value: Any, kind: type) -> Any:
     """Raises ValueError, TypeError."""
-    if kind is UUID and (found := read_id(value)) is not None:
-        return found
+    if kind is UUID and (identifier := read_id(value)) is not None:
+        return identifier
     if kind is datetime:
         return read_moment(value)
     if kind is str and isinstance(value, str) and "\0" not in value:
         return value
-    # No integer of a key is larger than PostgreSQL's.
+    # Integers of keys are PostgreSQL integers.
     if kind is int and type(value) is int and 0 <= value < 2**31:
         return value
     raise ValueError

@@ -60,13 +60,15 @@ async def churches(
 ) -> Connection[Church]:
     services = info.context.services
     search = checked_search(search, "search")
-    part = _CHURCH_CURSORS.page_args(first=first, after=after)
+    page_request = _CHURCH_CURSORS.page_args(first=first, after=after)
     count = partial(queries.church_count, services, search=search)
-    text = json_projection(info)
-    if text is not None:
-        texts = await queries.church_json_page(services, search=search, part=part, text=text)
-        return Connection.from_page(texts, _CHURCH_CURSORS, raw_json, count=count)
-    page = await queries.church_page(services, search=search, part=part)
+    projection = json_projection(info)
+    if projection is not None:
+        rendered = await queries.church_json_page(
+            services, search=search, part=page_request, text=projection
+        )
+        return Connection.from_page(rendered, _CHURCH_CURSORS, raw_json, count=count)
+    page = await queries.church_page(services, search=search, part=page_request)
     return Connection.from_page(page, _CHURCH_CURSORS, Church.from_record, count=count)
 
 

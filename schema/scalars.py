@@ -25,7 +25,8 @@ IssuePath = NewType("IssuePath", object)
 JSON = NewType("JSON", object)
 
 LENIENT_SCALARS = frozenset(
-    one.__name__ for one in (PhoneNumber, EmailAddress, JerseyNumber, DateText, PlayerRoleInput)
+    scalar.__name__
+    for scalar in (PhoneNumber, EmailAddress, JerseyNumber, DateText, PlayerRoleInput)
 )
 
 

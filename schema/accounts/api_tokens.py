@@ -86,9 +86,9 @@ class RevokeApiTokenPayload:
 
 async def api_tokens(info: Info, organiser_id: OrganiserId = None) -> list[ApiToken]:
     caller = require_caller(info, Role.VIEWER)
-    whose = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
-    found = await use_cases.list_tokens(info.context.services, caller, whose)
-    return [ApiToken.from_record(record) for record in found]
+    owner = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
+    records = await use_cases.list_tokens(info.context.services, caller, owner)
+    return [ApiToken.from_record(record) for record in records]
 
 
 async def create_api_token(
@@ -96,7 +96,7 @@ async def create_api_token(
     input: Annotated[CreateApiTokenInput, argument(description="The API token to create.")],
 ) -> CreateApiTokenPayload | None:
     context = info.context
-    made = await use_cases.create(
+    created = await use_cases.create(
         context.services,
         context.caller,
         name=input.name,
@@ -106,10 +106,10 @@ async def create_api_token(
         key=resolve_idempotency_key(context.idempotency_key, None),
     )
     return CreateApiTokenPayload(
-        token=made.token,
-        signing_secret=made.signing_secret,
-        api_token=ApiToken.from_record(made.record),
-        replayed=made.is_replay,
+        token=created.token,
+        signing_secret=created.signing_secret,
+        api_token=ApiToken.from_record(created.record),
+        replayed=created.is_replay,
     )
 
 
@@ -118,5 +118,5 @@ async def revoke_api_token(
     input: Annotated[RevokeApiTokenInput, argument(description="The API token to revoke.")],
 ) -> RevokeApiTokenPayload | None:
     caller = require_caller(info, Role.VIEWER)
-    gone = await use_cases.revoke(info.context.services, caller, parse_id(input.id, "input", "id"))
-    return RevokeApiTokenPayload(api_token=ApiToken.from_record(gone))
+    revoked = await use_cases.revoke(info.context.services, caller, parse_id(input.id, "input", "id"))
+    return RevokeApiTokenPayload(api_token=ApiToken.from_record(revoked))

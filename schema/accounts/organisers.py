@@ -64,8 +64,8 @@ class SetOrganiserRolePayload:
 
 async def organisers(info: Info) -> list[Organiser]:
     context = info.context
-    found = await use_cases.list_organisers(context.services, context.caller)
-    return [Organiser.from_record(record) for record in found]
+    records = await use_cases.list_organisers(context.services, context.caller)
+    return [Organiser.from_record(record) for record in records]
 
 
 async def invite_organiser(

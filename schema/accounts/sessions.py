@@ -126,9 +126,9 @@ async def me(info: Info) -> Organiser | None:
 
 async def sessions(info: Info, organiser_id: OrganiserId = None) -> list[Session]:
     caller = require_caller(info, Role.VIEWER)
-    whose = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
-    found = await accounts.list_sessions(info.context.services, caller, whose)
-    return [Session.from_record(record, info) for record in found]
+    owner = parse_id(organiser_id, "organiserId") if organiser_id is not None else None
+    records = await accounts.list_sessions(info.context.services, caller, owner)
+    return [Session.from_record(record, info) for record in records]
 
 
 async def sign_in(
@@ -170,7 +170,7 @@ async def revoke_session(
     info: Info, input: Annotated[RevokeSessionInput, argument(description="The session to revoke.")]
 ) -> RevokeSessionPayload | None:
     caller = require_caller(info, Role.VIEWER)
-    gone = await accounts.revoke_session(
+    revoked = await accounts.revoke_session(
         info.context.services, caller, parse_id(input.id, "input", "id")
     )
-    return RevokeSessionPayload(session=Session.from_record(gone, info))
+    return RevokeSessionPayload(session=Session.from_record(revoked, info))

@@ -33,13 +33,13 @@ from graphql import (
 from schema.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 PAGE_SIZE_ARGUMENTS = ("first", "last")
-# Squads of a season that allows no larger ones.
+# The maximum size of squads in a usual season.
 DEFAULT_SQUAD_SIZE = 15
-# The name of the largest squad among sizes of pages, which no variable can have.
+# The key of the squad size among page sizes; no variable can have this name.
 SQUAD_SIZE_KEY = "players[]"
-# What a squad's size tells the length of.
+# Lists whose length depends on the size of squads.
 SQUAD_LISTS = ("players", "blockers")
-# The most entries of lists that have no pages, by the names of their fields.
+# The maximum length of lists without pages, by the names of their fields.
 LIST_SIZES = {
     "players": DEFAULT_SQUAD_SIZE,
     "documents": 3,
@@ -56,13 +56,13 @@ LIST_SIZES = {
     "registeredByDay": 100,
 }
 DEFAULT_LIST_SIZE = 10
-# Lists of a page, which the field with `first` or `last` multiplies.
+# Lists of a connection, whose length is the page size of the field above.
 CONNECTION_LISTS = frozenset(("edges", "nodes"))
-# The work of fields that read or check much, in the place of 1.
+# The cost of expensive fields; other fields cost 1.
 FIELD_COSTS = {"validateTeam": 250, "health": 50}
-# What everybody may ask of `__type`.
+# Fields of `__type` that anonymous callers may select.
 PUBLIC_TYPE_FIELDS = ("name", "__typename")
-# Fragments within fragments multiply; from here on it makes no difference.
+# Nested fragments multiply counts; all of them stop here, above any limit.
 MAX_COUNT = 1_000_000_000
 
 
@@ -112,31 +112,31 @@ class Complexity:
     def add(self, limit: Limit, number: int) -> None:
         self.counts[limit] = min(self.counts[limit] + number, MAX_COUNT)
 
-    def reach(self, depth: int) -> None:
+    def raise_depth(self, depth: int) -> None:
         self.counts[Limit.DEPTH] = max(self.counts[Limit.DEPTH], depth)
 
-    def spread(self, fragment: "Complexity", place: PendingSelection) -> None:
-        self.reach(place.depth + fragment.counts[Limit.DEPTH])
-        self.add(Limit.COST, place.times * fragment.counts[Limit.COST])
+    def add_fragment(self, fragment: "Complexity", selection: PendingSelection) -> None:
+        self.raise_depth(selection.depth + fragment.counts[Limit.DEPTH])
+        self.add(Limit.COST, selection.times * fragment.counts[Limit.COST])
         self.add(Limit.ALIASES, fragment.counts[Limit.ALIASES])
         self.add(Limit.DIRECTIVES, fragment.counts[Limit.DIRECTIVES])
-        if place.depth == 0:
+        if selection.depth == 0:
             self.add(Limit.ROOT_FIELDS, fragment.counts[Limit.ROOT_FIELDS])
         self.has_introspection = self.has_introspection or fragment.has_introspection
         self.literals = min(self.literals + fragment.literals, MAX_COUNT)
         for name, uses in fragment.uses.items():
-            self.use(name, uses)
+            self.add_variable_use(name, uses)
 
-    def use(self, variable: str, times: int = 1) -> None:
+    def add_variable_use(self, variable: str, times: int = 1) -> None:
         self.uses[variable] = min(self.uses[variable] + times, MAX_COUNT)
 
-    def take(self, value: ValueNode) -> None:
+    def add_value(self, value: ValueNode) -> None:
         """Count an argument's value and all values inside it."""
         pending = [value]
         while pending:
             node = pending.pop()
             if isinstance(node, VariableNode):
-                self.use(node.name.value)
+                self.add_variable_use(node.name.value)
                 continue
             self.literals = min(self.literals + 1, MAX_COUNT)
             pending += child_values(node)
@@ -178,7 +178,7 @@ class ComplexityVisitor:
 
     def _fragment(self, name: str) -> Complexity:
         if name not in self._counted:
-            # Validation refuses cycles; here a fragment counts as nothing within itself.
+            # Validation refuses cycles; a fragment counts as nothing within itself.
             self._counted[name] = Complexity()
             if node := self._fragments.get(name):
                 parent = self._schema.get_type(node.type_condition.name.value)
@@ -194,63 +194,67 @@ class ComplexityVisitor:
         # Only fragments recurse: selections may be nested more deeply than Python calls.
         pending = [PendingSelection(selection_set=selection_set, parent=parent)]
         while pending:
-            place = pending.pop()
-            for selection in place.selection_set.selections:
-                totals.add(Limit.DIRECTIVES, len(selection.directives or ()))
-                if isinstance(selection, FragmentSpreadNode):
-                    totals.spread(self._fragment(selection.name.value), place)
-                elif isinstance(selection, InlineFragmentNode):
-                    pending.append(self._inlined(selection, place))
-                elif isinstance(selection, FieldNode):
-                    pending.extend(self._field(selection, place, totals))
+            selection = pending.pop()
+            for node in selection.selection_set.selections:
+                totals.add(Limit.DIRECTIVES, len(node.directives or ()))
+                if isinstance(node, FragmentSpreadNode):
+                    totals.add_fragment(self._fragment(node.name.value), selection)
+                elif isinstance(node, InlineFragmentNode):
+                    pending.append(self._inline_fragment(node, selection))
+                elif isinstance(node, FieldNode):
+                    pending.extend(self._field(node, selection, totals))
         return totals
 
-    def _inlined(self, node: InlineFragmentNode, place: PendingSelection) -> PendingSelection:
+    def _inline_fragment(
+        self, node: InlineFragmentNode, selection: PendingSelection
+    ) -> PendingSelection:
         condition = node.type_condition
-        parent = self._schema.get_type(condition.name.value) if condition else place.parent
-        return replace(place, selection_set=node.selection_set, parent=parent)
+        parent = self._schema.get_type(condition.name.value) if condition else selection.parent
+        return replace(selection, selection_set=node.selection_set, parent=parent)
 
     def _field(
-        self, node: FieldNode, place: PendingSelection, totals: Complexity
+        self, node: FieldNode, selection: PendingSelection, totals: Complexity
     ) -> Iterator[PendingSelection]:
         """Count a field; yield its own selection set, if it has one."""
         name = node.name.value
-        in_schema = place.parent is not None and is_introspection_type(place.parent)
-        depth = place.depth if in_schema else place.depth + 1
-        totals.reach(depth)
-        totals.add(Limit.COST, place.times * FIELD_COSTS.get(name, 1))
+        in_schema = selection.parent is not None and is_introspection_type(selection.parent)
+        depth = selection.depth if in_schema else selection.depth + 1
+        totals.raise_depth(depth)
+        totals.add(Limit.COST, selection.times * FIELD_COSTS.get(name, 1))
         for argument in node.arguments or ():
-            totals.take(argument.value)
+            totals.add_value(argument.value)
         totals.add(Limit.ALIASES, int(node.alias is not None))
-        totals.add(Limit.ROOT_FIELDS, int(place.depth == 0))
+        totals.add(Limit.ROOT_FIELDS, int(selection.depth == 0))
         if name == "__schema" or (in_schema and name not in PUBLIC_TYPE_FIELDS):
             totals.has_introspection = True
         if node.selection_set:
-            found = self._definition(place.parent, name)
+            definition = self._definition(selection.parent, name)
             yield PendingSelection(
                 selection_set=node.selection_set,
-                parent=get_named_type(found.type) if found else None,
+                parent=get_named_type(definition.type) if definition else None,
                 depth=depth,
-                times=min(place.times * self._entries(node, found, in_schema), MAX_COUNT),
+                times=min(selection.times * self._entries(node, definition, in_schema), MAX_COUNT),
             )
 
     def _definition(self, parent: GraphQLNamedType | None, name: str) -> GraphQLField | None:
         return self._schema.get_field(parent, name) if is_composite_type(parent) else None
 
-    def _entries(self, node: FieldNode, found: GraphQLField | None, in_schema: bool) -> int:
+    def _entries(self, node: FieldNode, definition: GraphQLField | None, in_schema: bool) -> int:
         """Return how many entries a list field may have; 1 for other fields."""
         name = node.name.value
-        if found is None or found.args.keys().isdisjoint(PAGE_SIZE_ARGUMENTS):
+        if definition is None or definition.args.keys().isdisjoint(PAGE_SIZE_ARGUMENTS):
             is_other = (
-                found is not None
-                and isinstance(get_nullable_type(found.type), GraphQLList)
+                definition is not None
+                and isinstance(get_nullable_type(definition.type), GraphQLList)
                 and name not in CONNECTION_LISTS
                 and not in_schema
             )
             return self._list_sizes.get(name, DEFAULT_LIST_SIZE if is_other else 1)
         arguments = node.arguments or ()
         sizes = [
-            self._size(one.value) for one in arguments if one.name.value in PAGE_SIZE_ARGUMENTS
+            self._size(argument.value)
+            for argument in arguments
+            if argument.name.value in PAGE_SIZE_ARGUMENTS
         ]
         return max(sizes, default=DEFAULT_PAGE_SIZE)
 
@@ -283,7 +287,7 @@ def page_sizes(operation: OperationDefinitionNode, variables: Mapping[str, Any])
 
 
 def _literal_size(value: ValueNode) -> int:
-    # Python refuses to read thousands of digits.
+    # Python refuses to convert thousands of digits.
     return _clamped(int(value.value[:9])) if isinstance(value, IntValueNode) else DEFAULT_PAGE_SIZE
 
 
@@ -327,7 +331,7 @@ def _defaults(operation: OperationDefinitionNode) -> dict[str, int]:
     for definition in operation.variable_definitions or ():
         if definition.default_value is not None:
             default = Complexity()
-            default.take(definition.default_value)
+            default.add_value(definition.default_value)
             sizes[definition.variable.name.value] = default.literals
     return sizes
 
@@ -338,7 +342,7 @@ def count_nested_values(value: object, *, stop_above: int) -> int:
     count = 0
     while pending and count <= stop_above:
         current = pending.pop()
-        # What JSON is read as has no other types with values in them.
+        # Decoded JSON has no other container types.
         if type(current) is dict:
             inner = list(current.values())
         elif type(current) is list:
@@ -346,5 +350,5 @@ def count_nested_values(value: object, *, stop_above: int) -> int:
         else:
             continue
         count += len(inner)
-        pending += [one for one in inner if type(one) is dict or type(one) is list]
+        pending += [item for item in inner if type(item) is dict or type(item) is list]
     return min(count, stop_above + 1)

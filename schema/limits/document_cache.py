@@ -23,19 +23,19 @@ from graphql import (
 from resilience.byte_bounded_cache import ByteBoundedCache
 from schema.limits.complexity import Complexity, PageSizes
 
-# The largest document there can be takes 1.5 MB.
+# The largest possible document takes 1.5 MB.
 MAX_EXECUTED_BYTES = 12 << 20
 MAX_PENDING_BYTES = 3 << 20
 MAX_OPERATIONS_BYTES = 16 << 20
 MAX_SYNTAX_ERRORS_BYTES, MAX_SYNTAX_ERROR_BYTES = 256 << 10, 4 << 10
-# As measured, rounded up: nodes and their tokens, for each token; what an operation asks for.
+# Measured and rounded up: nodes and tokens, for each token; the complexity of an operation.
 TOKEN_BYTES = 700
 COMPLEXITY_BYTES = 1_000
-# A document of a plan for each character; the plan, and each of its fields.
+# Of a compiled operation: its document, for each character; a plan; each field of a plan.
 CHARACTER_BYTES = 250
 PLAN_BYTES = 10_000
 FIELD_BYTES = 1_200
-# Of one document: sizes of pages that differ, each with all operations counted anew.
+# Variants of page sizes for which the complexity of one document is kept.
 MAX_PAGE_SIZE_VARIANTS = 4
 
 
@@ -59,7 +59,7 @@ class CachedSyntaxError:
     description: str
     position: int
 
-    def error(self, text: str) -> GraphQLSyntaxError:
+    def with_source(self, text: str) -> GraphQLSyntaxError:
         return GraphQLSyntaxError(Source(text), self.position, self.description)
 
 
@@ -89,9 +89,9 @@ class DocumentCache:
     def parse(self, text: str, *, max_tokens: int) -> ParsedDocument:
         """Parse a document that is not in the cache. Raises GraphQLError."""
         digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
-        refusal = self._syntax_errors.get(digest)
-        if refusal is not None:
-            raise refusal.error(text)
+        cached_error = self._syntax_errors.get(digest)
+        if cached_error is not None:
+            raise cached_error.with_source(text)
         try:
             node = parse(text, max_tokens=max_tokens)
         except GraphQLSyntaxError as error:
@@ -132,7 +132,7 @@ def operation_cache() -> ByteBoundedCache[tuple[str, str | None], Any]:
 def _operation_bytes(key: tuple[str, str | None], operation: _Operation) -> int:
     """Estimate the size of an operation with its document and its plans."""
     counts = (plan.fields for plan in operation.plans.values() if plan is not None)
-    return len(key[0]) * CHARACTER_BYTES + sum(PLAN_BYTES + one * FIELD_BYTES for one in counts)
+    return len(key[0]) * CHARACTER_BYTES + sum(PLAN_BYTES + count * FIELD_BYTES for count in counts)
 
 
 def _document_bytes(text: str, document: ParsedDocument) -> int:

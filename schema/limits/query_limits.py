@@ -54,8 +54,7 @@ PUBLIC_COST_BUDGET = 2_000
 ORGANISER_COST_BUDGET = 100_000
 MAX_SQUAD_SIZE = NUMBERS["squad_max"][1]
 
-# Validation compares fields in pairs and reads this each time; graphql-core's own number stands
-# for a second of work.
+# Validation compares fields in pairs; graphql-core's own limit allows a second of work.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = LIMITS[Limit.COMPARISONS]
 
 
@@ -108,9 +107,9 @@ def complexity_by_operation(
     Raises QueryTooComplex.
     """
     document = parsed_document(text)
-    known = document.totals.get((schema, page_sizes))
-    if known is not None:
-        return known
+    operations = document.totals.get((schema, page_sizes))
+    if operations is not None:
+        return operations
     operations = ComplexityVisitor(schema, document.node, page_sizes).operations()
     for totals in operations.values():
         for limit, allowed in LIMITS.items():
@@ -180,7 +179,7 @@ def checked_cost(  # noqa: PLR0913 - what is asked for, by whom
     Raises QueryTooComplex, and GraphqlValidationFailed if introspection is not allowed.
     """
     most = LIMITS[Limit.VALUES]
-    # First of all without the document, which takes longer to count.
+    # Checked first: counting the whole document takes longer.
     require_within(Limit.VALUES, most, count_nested_values(dict(variables), stop_above=most))
     sizes = page_sizes(operation, variables)
     if squad != DEFAULT_SQUAD_SIZE and any(name in text for name in SQUAD_LISTS):
@@ -189,7 +188,9 @@ def checked_cost(  # noqa: PLR0913 - what is asked for, by whom
     totals = operations[operation.name.value if operation.name else None]
     values = count_argument_values(totals, operation, variables, stop_above=most)
     require_within(Limit.VALUES, most, values)
-    if not context.may_introspect and any(one.has_introspection for one in operations.values()):
+    if not context.may_introspect and any(
+        operation_totals.has_introspection for operation_totals in operations.values()
+    ):
         raise GraphqlValidationFailed("Introspection needs an organiser's sign-in.")
     return totals.counts[Limit.COST]
 

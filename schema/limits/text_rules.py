@@ -20,7 +20,7 @@ from domain.registration.names import RAW_FACTOR
 from domain.registration.reasons import REASON, unstorable
 from schema.name_converter import NAMES
 
-# Characters of any text: as many as may be sent for the longest kind. At most 8,000 bytes.
+# As many characters as may be sent for the longest kind of text, at most 8,000 bytes.
 MAX_TEXT_LENGTH = RAW_FACTOR * REASON.max_length
 
 Check = Callable[[Any, Path], None]
@@ -30,9 +30,9 @@ Read = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
 class Rule(Enum):
     """Exceptions for fields whose text a domain rule checks."""
 
-    # Anything at all becomes an issue beside the others of the form.
+    # An invalid text becomes an issue of the form.
     FORM = auto()
-    # Any length does.
+    # A text of any length is accepted and then checked by `domain.registration.reasons`.
     REASON = auto()
 
 
@@ -58,9 +58,9 @@ def apply_text_rules(*kinds: type) -> None:
     for kind in kinds:
         for field in kind.__strawberry_definition__.fields:  # type: ignore[attr-defined]
             checks = {
-                one.python_name: (NAMES.get_graphql_name(one), check)
-                for one in field.arguments
-                if (check := _build_check(one.type, one.metadata)) is not None
+                argument.python_name: (NAMES.get_graphql_name(argument), check)
+                for argument in field.arguments
+                if (check := _build_check(argument.type, argument.metadata)) is not None
             }
             if checks:
                 field.extensions = [*field.extensions, TextRulesExtension(checks)]
@@ -104,9 +104,9 @@ def _build_check(kind: Any, metadata: Mapping[Any, Any]) -> Check | None:
 
 def _fields_check(fields: list[StrawberryField]) -> Check | None:
     checks = [
-        (one.python_name, NAMES.get_graphql_name(one), check)
-        for one in fields
-        if (check := _build_check(one.type, one.metadata or {})) is not None
+        (field.python_name, NAMES.get_graphql_name(field), check)
+        for field in fields
+        if (check := _build_check(field.type, field.metadata or {})) is not None
     ]
 
     def check_members(value: Any, path: Path) -> None:
@@ -119,8 +119,8 @@ def _fields_check(fields: list[StrawberryField]) -> Check | None:
 
 def _items_check(item: Check) -> Check:
     def check_items(value: Any, path: Path) -> None:
-        for index, one in enumerate(value or ()):
-            item(one, (*path, index))
+        for index, entry in enumerate(value or ()):
+            item(entry, (*path, index))
 
     return check_items
 
@@ -137,7 +137,7 @@ def _require_text(value: Any, path: Path) -> None:
 
 
 def _require_storable(value: Any, path: Path) -> None:
-    # What is too long for its rule is not searched.
+    # Only as many characters as a rule may accept are searched.
     if isinstance(value, str) and not is_storable(value[:MAX_TEXT_LENGTH]):
         raise unstorable(path)
 

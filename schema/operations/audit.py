@@ -111,15 +111,15 @@ async def audit_log(
     after: Annotated[str | None, argument(description=AFTER)] = None,
 ) -> Connection[AuditEvent]:
     caller, services = require_caller(info, Role.REVIEWER), info.context.services
-    wanted = filter or AuditFilter()
+    conditions = filter or AuditFilter()
     search = AuditSearch(
-        team=checked_search(wanted.team_id, "filter", "teamId"),
-        organiser_id=parse_id(wanted.organiser_id, "filter", "organiserId")
-        if wanted.organiser_id
+        team=checked_search(conditions.team_id, "filter", "teamId"),
+        organiser_id=parse_id(conditions.organiser_id, "filter", "organiserId")
+        if conditions.organiser_id
         else None,
-        actions=frozenset(wanted.action or ()),
-        since=wanted.since,
-        until=wanted.until,
+        actions=frozenset(conditions.action or ()),
+        since=conditions.since,
+        until=conditions.until,
     )
     page = await queries.audit_page(
         services, caller, wanted=search, part=_CURSORS.page_args(first=first, after=after)

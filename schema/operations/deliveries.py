@@ -70,11 +70,11 @@ async def deliveries(
     after: Annotated[str | None, argument(description=AFTER)] = None,
 ) -> Connection[Delivery]:
     caller, services = require_caller(info, Role.REVIEWER), info.context.services
-    wanted = filter or DeliveryFilter()
+    conditions = filter or DeliveryFilter()
     search = DeliverySearch(
-        statuses=wanted.status or (),
-        kinds=frozenset(wanted.kind or ()),
-        team=checked_search(wanted.team_id, "filter", "teamId"),
+        statuses=conditions.status or (),
+        kinds=frozenset(conditions.kind or ()),
+        team=checked_search(conditions.team_id, "filter", "teamId"),
     )
     page = await queries.delivery_page(
         services, caller, wanted=search, part=_CURSORS.page_args(first=first, after=after)

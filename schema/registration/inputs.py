@@ -75,7 +75,9 @@ class PlayerInput:
             role=self.role,
             jersey_number=self.jersey_number,
             date_of_birth=self.date_of_birth,
-            documents=tuple(one.to_form() for one in self.documents) if self.documents else (),
+            documents=tuple(document.to_form() for document in self.documents)
+            if self.documents
+            else (),
         )
 
 

@@ -57,36 +57,36 @@ class OmittedFieldFiller:
     def fill(
         self, operation: OperationDefinitionNode, variables: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Return the variables with omitted fields filled in; the same object if none is missing."""
-        found: dict[str, Any] = {}
+        """Return the variables with omitted fields filled in, the same object if none is."""
+        filled: dict[str, Any] = {}
         for definition in operation.variable_definitions or ():
             name = definition.variable.name.value
             kind: Any = type_from_ast(self._schema, definition.type)
             if kind is None:
                 continue
-            part = self._part(kind, {})
+            default = self._default(kind, {})
             value = variables.get(name)
             if value is None:
                 is_whole = str(get_nullable_type(kind)) in self._arguments
-                if part.empty is None or is_whole or definition.default_value is not None:
+                if default.empty is None or is_whole or definition.default_value is not None:
                     continue
-                value = part.empty
-            value = part.fill(value) if part.fill else value
+                value = default.empty
+            value = default.fill(value) if default.fill else value
             if value is not variables.get(name):
-                found[name] = value
-        return {**variables, **found} if found else variables
+                filled[name] = value
+        return {**variables, **filled} if filled else variables
 
-    def _part(self, kind: Any, metadata: Mapping[Any, Any]) -> _FieldDefault:
+    def _default(self, kind: Any, metadata: Mapping[Any, Any]) -> _FieldDefault:
         """Return the default of a value of this type; `metadata` belongs to the field."""
         inner = get_nullable_type(kind)
         is_required = isinstance(kind, GraphQLNonNull)
         if isinstance(inner, GraphQLList):
-            item = self._part(inner.of_type, metadata)
+            item = self._default(inner.of_type, metadata)
             empty: Any = [] if item.empty is not None or item.fill else None
             return _FieldDefault(empty if is_required else None, _each(item))
         if isinstance(inner, GraphQLInputObjectType):
-            part = self._object(inner)
-            return _FieldDefault(part.empty if is_required else None, part.fill)
+            default = self._object(inner)
+            return _FieldDefault(default.empty if is_required else None, default.fill)
         empty = metadata.get(WHEN_OMITTED)
         if empty is None and (metadata.get(Rule) is not None or is_lenient_scalar(inner)):
             empty = ""
@@ -94,16 +94,18 @@ class OmittedFieldFiller:
 
     def _object(self, kind: GraphQLInputObjectType) -> _FieldDefault:
         if kind.name not in self._objects:
-            parts = dict(self._fields(kind))
-            required = {name for name, one in kind.fields.items() if _is_required(one)}
-            is_form = all(parts[name].empty is not None for name in required)
-            self._objects[kind.name] = _FieldDefault({} if is_form else None, _object_filler(parts))
+            defaults = dict(self._fields(kind))
+            required = {name for name, field in kind.fields.items() if _is_required(field)}
+            is_form = all(defaults[name].empty is not None for name in required)
+            self._objects[kind.name] = _FieldDefault(
+                {} if is_form else None, _object_filler(defaults)
+            )
         return self._objects[kind.name]
 
     def _fields(self, kind: GraphQLInputObjectType) -> Iterator[tuple[str, _FieldDefault]]:
         for name, definition in kind.fields.items():
             field = definition.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
-            yield name, self._part(definition.type, field.metadata or {})
+            yield name, self._default(definition.type, field.metadata or {})
 
 
 def _is_required(field: GraphQLInputField) -> bool:
@@ -111,20 +113,24 @@ def _is_required(field: GraphQLInputField) -> bool:
     return isinstance(kind, GraphQLNonNull)
 
 
-def _object_filler(parts: Mapping[str, _FieldDefault]) -> Fill | None:
-    empties = [(name, part.empty) for name, part in parts.items() if part.empty is not None]
-    nested = [(name, part.fill) for name, part in parts.items() if part.fill is not None]
+def _object_filler(defaults: Mapping[str, _FieldDefault]) -> Fill | None:
+    empties = [
+        (name, default.empty) for name, default in defaults.items() if default.empty is not None
+    ]
+    nested = [
+        (name, default.fill) for name, default in defaults.items() if default.fill is not None
+    ]
 
     def fill(value: Any) -> Any:
         if type(value) is not dict:
             return value
-        found = {name: empty for name, empty in empties if value.get(name) is None}
-        for name, fill_part in nested:
-            part = found.get(name, value.get(name))
-            whole = fill_part(part)
-            if whole is not part:
-                found[name] = whole
-        return {**value, **found} if found else value
+        filled = {name: empty for name, empty in empties if value.get(name) is None}
+        for name, fill_field in nested:
+            before = filled.get(name, value.get(name))
+            after = fill_field(before)
+            if after is not before:
+                filled[name] = after
+        return {**value, **filled} if filled else value
 
     return fill if empties or nested else None
 
@@ -138,8 +144,8 @@ def _each(item: _FieldDefault) -> Fill | None:
     def fill_items(value: Any) -> Any:
         if type(value) is not list:
             return fill(value)
-        items = [fill(item.empty if one is None else one) for one in value]
-        is_whole = all(one is other for one, other in zip(items, value, strict=True))
-        return value if is_whole else items
+        items = [fill(item.empty if entry is None else entry) for entry in value]
+        is_unchanged = all(new is old for new, old in zip(items, value, strict=True))
+        return value if is_unchanged else items
 
     return fill_items

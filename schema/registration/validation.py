@@ -95,5 +95,5 @@ class ErrorDefinitionType:
             retryable=definition.retryable,
             description=definition.description,
             doc_url=doc_url(definition.code),
-            details=[ErrorDetail.from_definition(one) for one in definition.details],
+            details=[ErrorDetail.from_definition(detail) for detail in definition.details],
         )

@@ -67,7 +67,7 @@ class UpdateTeamInput(TeamCorrectionInput):
     def to_changes(self) -> dict[str, Any]:
         people = {"captain": self.captain, "vice_captain": self.vice_captain}
         names = {"team_name": self.team_name, "church_name": self.church_name}
-        return {name: text for name, text in names.items() if text is not None} | {
+        return {name: value for name, value in names.items() if value is not None} | {
             name: person.to_form() for name, person in people.items() if person is not None
         }
 
@@ -90,13 +90,13 @@ class UpdatePlayerInput(PlayerCorrectionInput):
     )
 
     def to_changes(self) -> dict[str, Any]:
-        given = {
+        optional = {
             "role": self.role,
             "jersey_number": self.jersey_number,
             "date_of_birth": self.date_of_birth,
         }
         changes: dict[str, Any] = {
-            name: value for name, value in given.items() if value is not UNSET
+            name: value for name, value in optional.items() if value is not UNSET
         }
         return changes if self.name is None else {**changes, "name": self.name}
 

@@ -153,26 +153,26 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     before: Annotated[str | None, argument(description=BEFORE)] = None,
 ) -> Connection[Team]:
     caller, services = require_caller(info, Role.VIEWER), info.context.services
-    wanted = (filter or TeamFilter()).to_search()
-    by = order_by or TeamOrder(field=TeamOrderField.CODE)
-    codec = _CURSORS[by.field]
-    listing = TeamQuery(
-        filters=wanted,
-        order=keyset_order(by.field, is_descending=by.direction == OrderDirection.DESC),
+    search = (filter or TeamFilter()).to_search()
+    order = order_by or TeamOrder(field=TeamOrderField.CODE)
+    codec = _CURSORS[order.field]
+    query = TeamQuery(
+        filters=search,
+        order=keyset_order(order.field, is_descending=order.direction == OrderDirection.DESC),
         request=codec.page_args(first=first, after=after, last=last, before=before),
     )
-    count = partial(queries.team_count, services, caller, wanted=wanted)
+    count = partial(queries.team_count, services, caller, wanted=search)
     is_masked = not may(caller, Role.REVIEWER)
-    text = json_projection(info, shows_all=not is_masked)
-    if text is not None:
-        texts = await queries.team_json_page(services, caller, listing, text=text)
-        return Connection.from_page(texts, codec, raw_json, count=count)
+    projection = json_projection(info, shows_all=not is_masked)
+    if projection is not None:
+        rendered = await queries.team_json_page(services, caller, query, text=projection)
+        return Connection.from_page(rendered, codec, raw_json, count=count)
     selected = _selected_names(info)
-    parts = Include(
+    include = Include(
         players=not selected.isdisjoint({"players", "readiness"}),
         documents=not selected.isdisjoint({"documents", "readiness"}),
     )
-    page = await queries.team_page(services, caller, listing, parts=parts)
+    page = await queries.team_page(services, caller, query, parts=include)
     make = partial(Team.from_record, is_masked=is_masked)
     return Connection.from_page(page, codec, make, count=count)
 
@@ -190,10 +190,12 @@ async def team(
             message="Give either the id or the code of the team.",
         )
     services, is_masked = info.context.services, not may(caller, Role.REVIEWER)
-    text = json_projection(info, shows_all=not is_masked)
+    projection = json_projection(info, shows_all=not is_masked)
     try:
-        if text is not None:
-            rendered: Team = raw_json(await queries.team_json(services, caller, reference, text))
+        if projection is not None:
+            rendered: Team = raw_json(
+                await queries.team_json(services, caller, reference, projection)
+            )
             return rendered
         record = await queries.get_team(services, caller, reference)
     except TeamNotFound:
@@ -207,15 +209,15 @@ async def player(
 ) -> Player | None:
     caller, services = require_caller(info, Role.VIEWER), info.context.services
     is_masked = not may(caller, Role.REVIEWER)
-    text = json_projection(info, shows_all=not is_masked)
-    if text is not None:
-        line = await queries.player_json(services, caller, code, text)
-        return None if line is None else raw_json(line)
-    found = await queries.find_player(services, caller, code)
-    if found is None:
+    projection = json_projection(info, shows_all=not is_masked)
+    if projection is not None:
+        rendered = await queries.player_json(services, caller, code, projection)
+        return None if rendered is None else raw_json(rendered)
+    team_and_player = await queries.find_player(services, caller, code)
+    if team_and_player is None:
         return None
-    owner, record = found
-    return Player.from_record(record, owner, is_masked=is_masked)
+    team_record, record = team_and_player
+    return Player.from_record(record, team_record, is_masked=is_masked)
 
 
 async def team_stats(info: Info) -> TeamStats:
@@ -227,21 +229,21 @@ def _selected_names(info: Info) -> frozenset[str]:
     """Return the names of all fields selected below this one, at any depth, skipped ones too."""
     raw = info._raw_info  # noqa: SLF001 - Strawberry's own list visits a fragment at every spread
     names: set[str] = set()
-    spread: set[str] = set()
-    nodes = [one for node in raw.field_nodes for one in _below(node)]
+    spreads: set[str] = set()
+    nodes = [selection for node in raw.field_nodes for selection in _selections(node)]
     while nodes:
         node = nodes.pop()
         if isinstance(node, FragmentSpreadNode):
             name = node.name.value
-            if name in spread:
+            if name in spreads:
                 continue
-            spread.add(name)
+            spreads.add(name)
             node = raw.fragments[name]
         elif isinstance(node, FieldNode):
             names.add(node.name.value)
-        nodes.extend(_below(node))
+        nodes.extend(_selections(node))
     return frozenset(names)
 
 
-def _below(node: Any) -> Sequence[Any]:
+def _selections(node: Any) -> Sequence[Any]:
     return node.selection_set.selections if node.selection_set else ()

@@ -38,13 +38,13 @@ async def _players_elsewhere(
 ) -> list[PossibleDuplicate]:
     if not may(info.context.caller, Role.REVIEWER):
         return []
-    found = await info.context.loaders.same_players.load(root.record.id)
+    duplicates = await info.context.loaders.same_players.load(root.record.id)
     return [
         PossibleDuplicate(
-            player_code=player_code(root.record.code, one.position),
-            other_player_code=one.other_code,
+            player_code=player_code(root.record.code, duplicate.position),
+            other_player_code=duplicate.other_code,
         )
-        for one in found[:MAX_POSSIBLE_DUPLICATES]
+        for duplicate in duplicates[:MAX_POSSIBLE_DUPLICATES]
     ]
 
 
@@ -74,8 +74,8 @@ class Readiness:
         return cls(
             is_ready=readiness.is_ready,
             blockers=[
-                Blocker(code=one.code, message=one.message, actor=one.actor)
-                for one in readiness.blockers
+                Blocker(code=blocker.code, message=blocker.message, actor=blocker.actor)
+                for blocker in readiness.blockers
             ],
             next_operation=readiness.next_operation,
             record=record,

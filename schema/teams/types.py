@@ -89,7 +89,7 @@ class Person:
         return cls(name=HIDDEN_NAME, phone=None, whatsapp=None, email=None)
 
 
-def _team_of(root: strawberry.Parent["Player"]) -> "Team":
+def _player_team(root: strawberry.Parent["Player"]) -> "Team":
     return Team.from_record(root.owner, is_masked=root.is_masked)
 
 
@@ -108,7 +108,7 @@ class Player(Node):
     )
     documents: list[Document] = field(description="The current documents, in order of upload.")
 
-    team: "Team" = field(resolver=_team_of, description="The player's team.")
+    team: "Team" = field(resolver=_player_team, description="The player's team.")
     owner: strawberry.Private[TeamRecord]
     is_masked: strawberry.Private[bool]
 
@@ -129,10 +129,10 @@ class Player(Node):
 
 
 def _readiness(root: strawberry.Parent["Team"]) -> Readiness:
-    shown = Readiness.from_readiness(team_readiness(root.record), root.record)
+    readiness = Readiness.from_readiness(team_readiness(root.record), root.record)
     if not root.shows_people:
-        shown.blockers, shown.next_operation = [], None
-    return shown
+        readiness.blockers, readiness.next_operation = [], None
+    return readiness
 
 
 async def _history(info: Info, root: strawberry.Parent["Team"]) -> list[AuditEvent]:
@@ -218,9 +218,9 @@ class RegisterTeamPayload:
 
     @classmethod
     def from_registered(cls, registered: RegistrationResult) -> Self:
-        shown = Team.from_record if registered.shows_people else Team.without_people
+        create_team = Team.from_record if registered.shows_people else Team.without_people
         return cls(
-            team=shown(registered.team),
+            team=create_team(registered.team),
             manage_token=registered.manage_token,
             replayed=registered.is_replay,
         )

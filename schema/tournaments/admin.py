@@ -74,15 +74,15 @@ class UpdateTournamentInput:
 
     def to_changes(self) -> dict[str, Any]:
         """Return the changed values by the names of their columns."""
-        given = {
+        changes = {
             name: value
             for name, value in vars(self).items()
             if value is not UNSET and name != "expected_version"
         }
-        kinds = given.get("required_documents")
+        kinds = changes.get("required_documents")
         if kinds is not None:
-            given["required_documents"] = tuple(kind for kind in DocumentKind if kind in kinds)
-        return given
+            changes["required_documents"] = tuple(kind for kind in DocumentKind if kind in kinds)
+        return changes
 
 
 @strawberry.input(description="Two records of the same church.")
