@@ -23,7 +23,7 @@ from schema.registration.inputs import (
 )
 from schema.teams.types import Team, TeamPayload
 
-TOKEN_NOTE = "The manageToken, unless it is sent in the header Authorization: Bearer."
+AUTHORIZATION = "The manageToken, unless it is sent in the header Authorization: Bearer."
 VERSION = (
     "team.version as the captain saw it. If the team has changed since, the answer is"
     " STALE_VERSION."
@@ -39,7 +39,7 @@ class PlayerDocumentsInput:
 @strawberry.input(description="A team that the captain resubmits after changes were requested.")
 class ResubmitMyTeamInput:
     expected_version: int = field(description=VERSION)
-    token: str | None = field(default=None, description=TOKEN_NOTE)
+    token: str | None = field(default=None, description=AUTHORIZATION)
     documents: list[TeamDocumentInput] | None = field(
         default=None,
         description="Documents that replace rejected ones of the team, or add missing ones.",
@@ -76,7 +76,7 @@ class SquadMemberInput(PlayerInput):
 )
 class UpdateMyTeamInput:
     expected_version: int = field(description=VERSION)
-    token: str | None = field(default=None, description=TOKEN_NOTE)
+    token: str | None = field(default=None, description=AUTHORIZATION)
     team_name: str | None = field(
         default=None,
         metadata=FORM_TEXT,
@@ -127,7 +127,7 @@ class WithdrawMyTeamInput:
     reason: str = field(
         metadata=REASON_TEXT, description="For the organisers: 1 to 500 characters."
     )
-    token: str | None = field(default=None, description=TOKEN_NOTE)
+    token: str | None = field(default=None, description=AUTHORIZATION)
 
 
 @strawberry.type(description="The payload of updateMyTeam.")
@@ -150,7 +150,7 @@ async def my_team(
     token: Annotated[
         str | None,
         argument(
-            description=TOKEN_NOTE,
+            description=AUTHORIZATION,
             deprecation_reason="Send it in the header Authorization: Bearer, which"
             " proxies do not log.",
         ),

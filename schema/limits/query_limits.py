@@ -188,9 +188,8 @@ def checked_cost(  # noqa: PLR0913 - what is asked for, by whom
     totals = operations[operation.name.value if operation.name else None]
     values = count_argument_values(totals, operation, variables, stop_above=most)
     require_within(Limit.VALUES, most, values)
-    if not context.may_introspect and any(
-        operation_totals.has_introspection for operation_totals in operations.values()
-    ):
+    introspects = any(complexity.has_introspection for complexity in operations.values())
+    if introspects and not context.may_introspect:
         raise GraphqlValidationFailed("Introspection needs an organiser's sign-in.")
     return totals.counts[Limit.COST]
 

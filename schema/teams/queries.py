@@ -187,7 +187,7 @@ async def team(
         names = {"names": ["id", "code"]}
         raise BadUserInput(
             issue(("code" if id else "id",), IssueCode.CHOOSE_ONE, names),
-            message="Give either the id or the code of the team.",
+            message="Please give either the id or the code of the team.",
         )
     services, is_masked = info.context.services, not may(caller, Role.REVIEWER)
     projection = json_projection(info, shows_all=not is_masked)

@@ -154,7 +154,9 @@ async def test_cursors_with_moments_that_are_none_are_refused(client, owner):
         assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
         if len(cursor) <= 2_000:
             message = answer.json()["errors"][0]["message"]
-            assert message == "after is no cursor of this list."
+            assert (
+                message == "after is not a cursor of this list. Please start from the first page."
+            )
 
     assert (
         data(await execute(client, document, {"after": real}, **owner))["teams"]["totalCount"] == 1

@@ -370,9 +370,15 @@ async def test_viewers_see_masked_contacts_in_lists_and_through_players(client, 
         ({"first": 0}, "first must be between 1 and 100."),
         ({"first": 101}, "first must be between 1 and 100."),
         ({"last": 0}, "last must be between 1 and 100."),
-        ({"first": 1, "last": 1}, "Give either first or last."),
-        ({"after": "nonsense"}, "after is no cursor of this list."),
-        ({"before": "WyJ0ZWFtLmNvZGUiXQ=="}, "before is no cursor of this list."),
+        ({"first": 1, "last": 1}, "Please give either first or last, not both."),
+        (
+            {"after": "nonsense"},
+            "after is not a cursor of this list. Please start from the first page.",
+        ),
+        (
+            {"before": "WyJ0ZWFtLmNvZGUiXQ=="},
+            "before is not a cursor of this list. Please start from the first page.",
+        ),
         ({"filter": {"text": "x" * 201}}, "text has at most 200 characters."),
         (
             {"filter": {"text": "a\0b"}},
