@@ -1,4 +1,4 @@
-"""What must hold of every answer, whatever was asked."""
+"""Invariants of every response."""
 
 import json
 import re
@@ -19,7 +19,7 @@ INTENDED = {503, 504}
 
 
 def check(answer: httpx.Response) -> None:
-    """No defect, no leak, no echo; every error is the envelope."""
+    """Assert that a response has no defect, leak or echo, and that errors have the envelope."""
     assert answer.status_code < 500 or answer.status_code in INTENDED, answer.text[:500]
     shown = " ".join([answer.text, *map(str, answer.headers.items())])
     leak = LEAKS.search(shown)

@@ -1,4 +1,4 @@
-"""What is sent to do harm: documents, bodies, addresses, headers, pages of others, files."""
+"""Hostile requests: documents, bodies, paths, headers, foreign pages, files."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ def raw(name: str, content: bytes, **headers: str) -> Case:
 
 
 def bomb(depth: int) -> str:
-    """Fragments that double at every level: 2 ** depth fields in a kilobyte."""
+    """Return fragments that double at every level: 2 ** depth fields in a kilobyte."""
     parts = [f"fragment F{n} on Tournament {{ ...F{n + 1} ...F{n + 1} }}" for n in range(depth)]
     return (
         "{ tournament { ...F0 } } " + " ".join(parts) + f" fragment F{depth} on Tournament {{ id }}"
@@ -238,7 +238,7 @@ def headers() -> Iterator[Case]:
 
 
 def pages_of_others() -> Iterator[Case]:
-    """With the cookie of an organiser, which the test puts in."""
+    """Yield requests of foreign pages; the test adds an organiser's cookie."""
     change = 'mutation { updateTournament(input: {name: "Stolen"}) { tournament { name } } }'
     yield query("another page", change, Origin="https://evil.example")
     yield query("no page", change, Origin="null")

@@ -1,4 +1,4 @@
-"""Operations that nobody thought of, generated from the schema, by strangers and by an owner."""
+"""Operations generated from the schema, sent by anonymous callers and by an owner."""
 
 import re
 
@@ -40,7 +40,7 @@ _NAMED = re.compile(rf"\b({'|'.join(REAL)}): [^\s,)}}]+")
 
 
 def generated() -> list[str]:
-    """Some documents for each root field, always the same ones."""
+    """Generate documents for each root field, always the same ones."""
     for name in SCALARS:
         schemathesis.graphql.scalar(name, LEAF)
     documents: list[str] = []
@@ -68,11 +68,11 @@ def documents() -> list[str]:
 
 
 def meant(document: str) -> str:
-    """The same document about the one team that there is."""
+    """Return the document with references to the team that exists."""
     return _NAMED.sub(lambda match: f"{match[1]}: {REAL[match[1]]}", document)
 
 
-async def test_strangers_get_answers_and_refusals_alone(client, documents):
+async def test_generated_operations_of_anonymous_callers_never_fail(client, documents):
     data(await execute(client, factories.REGISTER, {"input": factories.team(1)}))
 
     assert len(documents) > 300
@@ -80,7 +80,7 @@ async def test_strangers_get_answers_and_refusals_alone(client, documents):
         check(await execute(client, document))
 
 
-async def test_an_owner_does_too(client, services, documents):
+async def test_generated_operations_of_an_owner_never_fail(client, services, documents):
     data(await execute(client, factories.REGISTER, {"input": factories.team(1)}))
     owner = await bearer_headers(services, Role.OWNER)
     skipped = ("signOut", "revokeSession", "setOrganiserRole")

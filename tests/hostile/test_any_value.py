@@ -1,6 +1,4 @@
-"""Any value at any place of any query and mutation: data or a coded refusal, and a refusal changes
-nothing.
-"""
+"""Any value at any leaf of an operation gets data or an error code; errors change nothing."""
 
 import json
 from collections.abc import Iterator
@@ -47,7 +45,7 @@ _ROWS = " UNION ALL ".join(
 
 
 class Asked:
-    """The application, with everybody who asks it and a look at its database."""
+    """The application, its callers, and access to its database."""
 
     def __init__(self, client, sql, callers: dict[str, dict[str, str]]) -> None:
         self._client = client
@@ -55,11 +53,11 @@ class Asked:
         self._callers = callers
 
     async def rows(self) -> list[Any]:
-        """The number of rows of each table, and a hash of their versions."""
+        """Return the number of rows of each table, and a hash of their versions."""
         return list(await self._sql.fetch(_ROWS))
 
     async def check(self, call: Call, path: Path, value: Any, who: str) -> set[str]:
-        """The codes of the refusal; none for data."""
+        """Return the error codes of a response; empty for data."""
         before = await self.rows() if call.is_mutation else []
         with capture_logs() as written:
             variables = call.with_value(path, value)
@@ -74,7 +72,7 @@ class Asked:
         return codes
 
     async def _put_back(self) -> None:
-        """The team as it was, so that the next call of it is not refused for its version."""
+        """Restore the team, so that the next call is not refused for its version."""
         await self._sql.execute("""
             UPDATE team SET version = 1, status = 'PENDING';
             UPDATE church c SET taken = (SELECT count(*) FROM team t WHERE t.church_id = c.id);
@@ -83,7 +81,7 @@ class Asked:
 
 
 def codes_of(answer: httpx.Response, told: str) -> set[str]:
-    """Of the errors, whose envelope is right; none is INTERNAL."""
+    """Return the codes of errors after checking their envelopes; none is INTERNAL."""
     assert answer.status_code < 500, told
     body = answer.json()
     if "errors" not in body:
@@ -108,14 +106,14 @@ async def asked(client, services, sql) -> Asked:
 
 
 def who_may(call: Call) -> str:
-    """The caller whose request gets furthest."""
+    """Return the caller with sufficient rights."""
     if call.name in CAPTAINS:
         return "captain"
     return "anonymous" if call.name in PUBLIC else "owner"
 
 
 def few_of_each() -> Iterator[tuple[Call, Path, Any]]:
-    """Another few values at each place, so that each value is tried at many."""
+    """Return different values for each leaf, so that each value is tried at many leaves."""
     begin = count(step=VALUES_OF_A_PLACE)
     for call, path in PLACES:
         values, start = values_of(call.leaves[path]), next(begin)
@@ -123,14 +121,14 @@ def few_of_each() -> Iterator[tuple[Call, Path, Any]]:
             yield call, path, values[number % len(values)]
 
 
-def test_every_root_field_is_walked():
+def test_calls_cover_every_root_field():
     assert {call.name for call in CALLS} >= PUBLIC | CAPTAINS | {"updateTournament", "teams"}
     assert len(CALLS) > 45
     assert len(PLACES) > 120
     assert {kind for call in CALLS for kind in call.leaves.values()} >= {"DateTime", "ID", "String"}
 
 
-async def test_input_that_fits_is_not_too_much(asked):
+async def test_valid_input_is_within_all_limits(asked):
     for call in CALLS:
         if not call.leaves:
             continue
@@ -142,12 +140,12 @@ async def test_input_that_fits_is_not_too_much(asked):
         assert not codes & {"QUERY_TOO_COMPLEX", "GRAPHQL_VALIDATION_FAILED"}, call.name
 
 
-async def test_a_few_values_at_every_place_are_answered_or_refused(asked):
+async def test_some_values_at_each_leaf_are_answered_or_refused(asked):
     for call, path, value in few_of_each():
         await asked.check(call, path, value, who_may(call))
 
 
-async def test_strangers_and_captains_change_nothing_with_them(asked):
+async def test_hostile_values_of_unauthorized_callers_change_nothing(asked):
     for number, (call, path, value) in enumerate(few_of_each()):
         if number % (2 * VALUES_OF_A_PLACE) < 1:
             for who in ("anonymous", "captain"):
@@ -156,14 +154,14 @@ async def test_strangers_and_captains_change_nothing_with_them(asked):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("who", ["owner", "captain", "anonymous"])
-async def test_every_value_at_every_place_is_answered_or_refused(asked, who):
+async def test_all_values_at_each_leaf_are_answered_or_refused(asked, who):
     for call, path in PLACES:
         for value in (*values_of(call.leaves[path]), *LONG, *LONGEST_MARKS):
             await asked.check(call, path, value, who)
 
 
 @pytest.mark.slow
-async def test_any_text_in_the_place_of_who_asks_is_answered_or_refused(client, asked):
+async def test_any_authorization_header_is_answered_or_refused(client, asked):
     for call in CALLS:
         for number, text in enumerate(odd_texts("ics_" + "a" * 43)):
             written = text.encode("utf-8", "surrogatepass")
@@ -194,7 +192,7 @@ VALUE = st.one_of(
 
 
 def generated(examples: int) -> list[tuple[int, Any]]:
-    """Places with values, always the same ones."""
+    """Generate leaves with values, always the same ones."""
     found: list[tuple[int, Any]] = []
 
     @settings(

@@ -1,4 +1,4 @@
-"""Every hostile case is answered, names nothing of the inside, and changes nothing."""
+"""Hostile requests are answered, reveal no internals and change nothing."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -24,13 +24,13 @@ async def send(client, case: Case, **headers: str):
     )
 
 
-def test_there_are_a_hundred_cases_and_more():
+def test_corpus_has_more_than_100_cases():
     assert len(CORPUS) > 100
     assert len({name for name, _ in CORPUS}) == len(CORPUS)
 
 
 @pytest.mark.parametrize("case", [case for _, case in CORPUS], ids=[name for name, _ in CORPUS])
-async def test_it_is_answered_and_nothing_else_happens(client, sql, case):
+async def test_hostile_request_is_answered_and_changes_nothing(client, sql, case):
     before = await rows(sql)
 
     with capture_logs() as written:
@@ -45,7 +45,7 @@ async def test_it_is_answered_and_nothing_else_happens(client, sql, case):
 
 
 @pytest.mark.parametrize("case", list(pages_of_others()), ids=lambda case: case.name)
-async def test_pages_of_others_change_nothing(client, services, sql, case):
+async def test_requests_of_foreign_pages_change_nothing(client, services, sql, case):
     await new_organiser(with_real_clock(services), Role.OWNER)
     wanted = {"email": role_email(Role.OWNER), "password": PASSWORD}
     signed_in = await execute(client, SIGN_IN, {"input": wanted})
@@ -59,7 +59,7 @@ async def test_pages_of_others_change_nothing(client, services, sql, case):
     assert answer.json()["errors"]
 
 
-async def test_the_service_works_after_all_of_it(client):
+async def test_service_works_after_the_whole_corpus(client):
     for _, case in CORPUS:
         await send(client, case)
 

@@ -1,4 +1,4 @@
-"""Any text in the place of a token, key, link, cursor or code is refused by its own code."""
+"""Any text in place of a token, key, link, cursor or code is refused with the proper error code."""
 
 import base64
 import json
@@ -61,7 +61,7 @@ ARGUMENTS = {
 
 
 def headers_of(text: str) -> dict[str, bytes] | None:
-    """The text as the bytes of a header; None for what no header can hold."""
+    """Return the text as header bytes; None if no header can contain it."""
     written = text.encode("utf-8", "surrogatepass")
     if any(byte in written for byte in b"\0\r\n") or len(written) > 20_000:
         return None
@@ -74,7 +74,7 @@ async def team_token(client) -> str:
     return registered["manageToken"]
 
 
-async def test_no_text_but_the_token_itself_opens_a_team(client, sql, team_token):
+async def test_only_the_exact_manage_token_opens_a_team(client, sql, team_token):
     before = await rows(sql)
 
     for text in {*odd_texts(team_token), *odd_texts(DECOY)}:
@@ -92,7 +92,7 @@ async def test_no_text_but_the_token_itself_opens_a_team(client, sql, team_token
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-async def test_no_text_as_a_secret_argument_does_harm(client, services, sql, name):
+async def test_hostile_texts_as_secret_arguments_are_refused(client, services, sql, name):
     codes = {"UNAUTHENTICATED", "NOT_FOUND", "FORBIDDEN", *TOO_LONG}
     session = await new_session(with_real_clock(services))
     before = await rows(sql)
@@ -106,7 +106,7 @@ async def test_no_text_as_a_secret_argument_does_harm(client, services, sql, nam
 
 
 @pytest.mark.parametrize("header", ["Authorization", "Cookie", "Idempotency-Key", "X-Request-ID"])
-async def test_no_bytes_of_a_header_do_harm(
+async def test_hostile_header_values_are_refused(
     settings_with, database, database_url, services, header
 ):
     session = await new_session(with_real_clock(services))
@@ -130,7 +130,7 @@ async def test_no_bytes_of_a_header_do_harm(
                 assert header != "Authorization" or is_token or answer.json()["errors"]
 
 
-async def test_no_bytes_of_an_idempotency_key_are_stored(client, sql):
+async def test_invalid_idempotency_keys_are_refused_and_not_stored(client, sql):
     before = await rows(sql)
 
     for text in (*ODD, "é" * 8, "９" * 8, "\ud800" * 8, "a" * 7 + "\0", "a" * 256, "a" * 100_000):
@@ -149,7 +149,7 @@ async def test_no_bytes_of_an_idempotency_key_are_stored(client, sql):
 
 
 @pytest.mark.parametrize("path", ["/uploads/", "/files/", "/exports/"])
-async def test_no_text_in_the_place_of_a_link_does_harm(client, services, path):
+async def test_hostile_texts_as_links_are_refused(client, services, path):
     signed = sign(services.secrets, "another purpose", ["a", 1])
 
     for text in odd_texts(signed):
@@ -159,7 +159,7 @@ async def test_no_text_in_the_place_of_a_link_does_harm(client, services, path):
         assert answer.status_code in {400, 404, 405}
 
 
-async def test_the_metrics_token_is_compared_as_bytes(settings_with, database, database_url):
+async def test_metrics_token_is_compared_as_bytes(settings_with, database, database_url):
     token = "a token of the monitoring system, é"
     async with app_client(settings_with(metrics_token=token), database_url) as client:
         for text in odd_texts(token):
@@ -171,7 +171,7 @@ async def test_the_metrics_token_is_compared_as_bytes(settings_with, database, d
         assert (await client.get("/metrics", headers=right)).status_code == 200
 
 
-async def test_what_is_signed_is_read_and_nothing_else(services):
+async def test_only_signed_values_are_read(services):
     signed = sign(services.secrets, "a purpose", ["a", 1])
 
     assert verify_signed(services.secrets, "a purpose", signed) == ["a", 1]
@@ -180,7 +180,7 @@ async def test_what_is_signed_is_read_and_nothing_else(services):
         assert verify_signed(services.secrets, "a purpose", text) is None
 
 
-async def test_secrets_of_any_text_are_compared(services):
+async def test_secrets_can_be_compared_with_any_text(services):
     team_id = new_id()
     token = manage_token(services.secrets, team_id)
 
@@ -192,7 +192,7 @@ async def test_secrets_of_any_text_are_compared(services):
         assert not constant_time_equal(text, f"{text}x")
 
 
-async def test_use_cases_refuse_any_text_by_their_own_errors(services):
+async def test_use_cases_refuse_hostile_texts_with_domain_errors(services):
     owner = await new_caller(services, Role.OWNER)
     link, _ = signed_links.sign_link(services, owner, exports.LINK_PURPOSE, "CSV", "{}")
 
@@ -208,7 +208,7 @@ async def test_use_cases_refuse_any_text_by_their_own_errors(services):
             await accounts.authenticate(services, text)
 
 
-async def test_codes_of_the_second_factor_are_compared_whatever_they_are(services):
+async def test_totp_codes_can_be_compared_with_any_text(services):
     record = await new_organiser(services)
     account = await totp.require_own_account(
         services, replace(await new_caller(services, Role.VIEWER), organiser_id=record.id)
@@ -220,7 +220,7 @@ async def test_codes_of_the_second_factor_are_compared_whatever_they_are(service
         assert step is None or text.strip(" \t\n\r-") == "123456"
 
 
-async def test_no_text_as_a_code_opens_a_session(services, sql):
+async def test_hostile_totp_codes_open_no_session(services, sql):
     await new_organiser(services)
     await sql.execute("UPDATE organiser SET totp_salt = $1, totp_confirmed_at = now()", b"x" * 16)
 
@@ -234,7 +234,7 @@ async def test_no_text_as_a_code_opens_a_session(services, sql):
 
 
 @pytest.mark.parametrize("part", ["timestamp", "nonce", "signature"])
-async def test_signatures_of_any_text_are_refused(services, part):
+async def test_hostile_signatures_are_refused(services, part):
     token_id = UUID(HEX)
     request = SignedRequest(
         method="POST",
@@ -257,7 +257,7 @@ async def test_signatures_of_any_text_are_refused(services, part):
         assert isinstance(refused.value, Unauthenticated)
 
 
-async def test_no_text_in_the_place_of_a_cursor_does_harm(client):
+async def test_hostile_cursors_are_refused(client):
     data(await execute(client, REGISTER, {"input": factories.team(1)}))
     document = "query C($after: String) { churches(after: $after) { pageInfo { endCursor } } }"
     real = data(await execute(client, document))["churches"]["pageInfo"]["endCursor"]
@@ -279,7 +279,7 @@ async def test_no_text_in_the_place_of_a_cursor_does_harm(client):
 
 
 @pytest.mark.parametrize("name", ["query", "operationName", "documentId"])
-async def test_no_text_that_names_an_operation_does_harm(client, name):
+async def test_hostile_operation_names_are_refused(client, name):
     for text in odd_texts("Register"):
         body = {"query": PUBLIC, name: text}
         if name == "documentId":

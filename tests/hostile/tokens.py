@@ -1,4 +1,4 @@
-"""Texts in the place of something secret: a good one that was changed, and anything else."""
+"""Texts in place of secrets: modified valid values and arbitrary texts."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ ODD = (
 
 
 def odd_texts(real: str) -> Iterator[str]:
-    """Each odd text alone, in front of the real one, behind it, in its middle and at its end."""
+    """Yield each odd text alone and at each end and the middle of the real text."""
     return (text for text in _texts(real) if text != real)
 
 

@@ -1,4 +1,4 @@
-"""Every field of the schema with input that fits, and each leaf of it with values that do harm."""
+"""Valid input for each field of the schema, and hostile values for each of its leaves."""
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -57,7 +57,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A root field with variables that fit."""
+    """A root field with valid variables."""
 
     name: str
     is_mutation: bool
@@ -67,7 +67,7 @@ class Call:
     """The types of leaves by their paths."""
 
     def with_value(self, path: Path, value: Any) -> dict[str, Any]:
-        """The variables with another value at one place."""
+        """Return the variables with another value at this path."""
         if self.name == "team":
             # Either the id or the code.
             return {str(path[0]): value}
@@ -83,7 +83,7 @@ class Call:
 
 
 def calls() -> list[Call]:
-    """One for each query and mutation."""
+    """Return a call for each query and mutation."""
     native = schema._schema
     return [
         _call(name, field, is_mutation=root is native.mutation_type)
@@ -93,7 +93,7 @@ def calls() -> list[Call]:
 
 
 def values_of(kind: str) -> tuple[Any, ...]:
-    """The values to try at a leaf of this type."""
+    """Return the values to try at a leaf of this type."""
     if kind == "DateTime":
         return (*MOMENTS, *ANYTHING)
     if kind in LENIENT:
@@ -114,7 +114,7 @@ def _call(name: str, field: Any, *, is_mutation: bool) -> Call:
 
 
 def _fitting(name: str, kind: Any, path: Path, leaves: dict[Path, str]) -> Any:
-    """A value of the type; the paths of texts and moments in it are put down."""
+    """Return a valid value of the type; add the paths of texts and times in it to `leaves`."""
     if isinstance(kind, GraphQLNonNull):
         return _fitting(name, kind.of_type, path, leaves)
     if isinstance(kind, GraphQLList):
@@ -129,7 +129,7 @@ def _fitting(name: str, kind: Any, path: Path, leaves: dict[Path, str]) -> Any:
 
 
 def _selection(kind: Any, depth: int) -> str:
-    """Fields without arguments, and what is in them, two levels deep."""
+    """Return a selection of fields without arguments, two levels deep."""
     while hasattr(kind, "of_type"):
         kind = kind.of_type
     if not is_composite_type(kind):

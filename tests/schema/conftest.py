@@ -6,5 +6,5 @@ from tests.accounts import bearer_headers
 
 @pytest.fixture
 async def reviewer(services) -> dict[str, str]:
-    """The header of an organiser who decides."""
+    """The authorization header of a REVIEWER."""
     return await bearer_headers(services, Role.REVIEWER)

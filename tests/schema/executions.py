@@ -1,4 +1,4 @@
-"""How operations were answered, and their answers in a form that can be compared."""
+"""Counters of executions, and results in a comparable form."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ Error = tuple[str, list[str | int] | None, list[tuple[int, int]]]
 
 
 def executions(how: str) -> int:
-    """How many there were until now."""
+    """Return the number of executions of this kind so far."""
     return int(EXECUTIONS.labels(how)._value.get())
 
 
@@ -24,7 +24,7 @@ def errors_of(errors: Iterable[GraphQLError] | None) -> list[Error]:
 
 
 def ordered(data: Any) -> Any:
-    """With the order of keys, which dictionaries do not compare, and with the types of leaves."""
+    """Convert data so that comparison includes the order of keys and the types of leaves."""
     if isinstance(data, dict):
         return [(key, ordered(value)) for key, value in data.items()]
     if isinstance(data, list):

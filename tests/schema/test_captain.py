@@ -1,4 +1,4 @@
-"""What the team's secret opens: seeing the team, handing it in again, giving it up."""
+"""The captain's own team: reading, resubmission, withdrawal."""
 
 import pytest
 
@@ -38,7 +38,7 @@ mutation Changes($input: RequestChangesInput!) {
 
 @pytest.fixture
 async def token(client, sql) -> str:
-    """The secret of a team with all documents, which the tournament asks for."""
+    """The manage token of a team with all required documents."""
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     team = await with_documents(client, factories.team())
     return data(await execute(client, factories.REGISTER, {"input": team}))["registerTeam"][
@@ -51,7 +51,7 @@ async def mine(client, token: str) -> dict:
 
 
 async def letter_rejected(client, services, token: str) -> str:
-    """An organiser asked for another letter; its id."""
+    """The id of a letter that an organiser rejected."""
     letter = (await mine(client, token))["documents"][0]["id"]
     wanted = {
         "teamId": "ICCT-001",
@@ -68,7 +68,7 @@ async def resubmit(client, token: str, **changes):
     return await execute(client, RESUBMIT, {"input": wanted})
 
 
-async def test_the_token_shows_the_team_as_header_and_as_argument(client, token):
+async def test_manage_token_is_accepted_as_header_and_argument(client, token):
     by_header = await mine(client, token)
     by_argument = data(await execute(client, MY_TEAM, {"token": token}))["myTeam"]
 
@@ -90,13 +90,13 @@ async def test_the_token_shows_the_team_as_header_and_as_argument(client, token)
     ],
     ids=["changed", "next", "cut", "longer", "of another team", "nothing but the start", "empty"],
 )
-async def test_another_token_shows_nothing(client, token, change):
+async def test_wrong_manage_token_is_refused(client, token, change):
     answer = await execute(client, MY_TEAM, {"token": change(token)})
 
     assert error_extensions(answer)["code"] == "UNAUTHENTICATED"
 
 
-async def test_a_token_of_an_earlier_generation_shows_nothing(client, token, sql):
+async def test_token_of_an_earlier_generation_is_refused(client, token, sql):
     await sql.execute("UPDATE team SET manage_generation = 2")
 
     assert (
@@ -105,7 +105,7 @@ async def test_a_token_of_an_earlier_generation_shows_nothing(client, token, sql
     )
 
 
-async def test_the_captain_sees_what_has_to_change(client, services, token):
+async def test_captain_sees_requested_changes(client, services, token):
     await letter_rejected(client, services, token)
 
     team = await mine(client, token)
@@ -117,7 +117,7 @@ async def test_the_captain_sees_what_has_to_change(client, services, token):
     assert {"code": "DOCUMENT_REJECTED", "actor": "CAPTAIN"} in team["readiness"]["blockers"]
 
 
-async def test_a_new_letter_takes_the_place_of_the_rejected_one(client, services, token, sql):
+async def test_resubmitted_letter_replaces_the_rejected_one(client, services, token, sql):
     old = await letter_rejected(client, services, token)
     new = await upload(client, "PASTOR_LETTER")
 
@@ -133,7 +133,7 @@ async def test_a_new_letter_takes_the_place_of_the_rejected_one(client, services
     assert event["actor"] == "captain"
 
 
-async def test_what_was_rejected_has_to_be_replaced(client, services, token, sql):
+async def test_rejected_document_must_be_replaced(client, services, token, sql):
     await letter_rejected(client, services, token)
 
     found = error_extensions(await resubmit(client, token))
@@ -188,7 +188,7 @@ async def test_missing_document_of_a_player_is_named_by_index_and_code(
         (["ICCT-001-P01", "icct-001-p01\n", "ICCT-001-P16", ""], [1, 2, 3]),
     ],
 )
-async def test_unknown_player_code_is_named_by_its_place(
+async def test_unknown_player_code_is_an_issue_at_its_path(
     client, services, token, sql, codes, places
 ):
     await letter_rejected(client, services, token)
@@ -202,7 +202,7 @@ async def test_unknown_player_code_is_named_by_its_place(
     assert await sql.fetchval("SELECT status FROM team") == "CHANGES_REQUESTED"
 
 
-async def test_what_was_not_rejected_stays(client, services, token, sql):
+async def test_accepted_documents_stay(client, services, token, sql):
     await letter_rejected(client, services, token)
     documents = [
         {"kind": "PASTOR_LETTER", "documentId": await upload(client, "PASTOR_LETTER")},
@@ -256,21 +256,21 @@ async def test_a_players_document_is_replaced_by_the_players_code(client, servic
         ),
     ],
 )
-async def test_a_resubmission_that_cannot_be_is_refused(client, services, token, changes, code):
+async def test_invalid_resubmission_is_refused(client, services, token, changes, code):
     await letter_rejected(client, services, token)
 
     assert error_extensions(await resubmit(client, token, **changes))["code"] == code
     assert (await mine(client, token))["status"] == "CHANGES_REQUESTED"
 
 
-async def test_a_team_that_was_not_asked_is_not_handed_in_again(client, token):
+async def test_resubmission_without_requested_changes_is_refused(client, token):
     found = error_extensions(await resubmit(client, token, expectedVersion=1))
 
     assert found["code"] == "INVALID_STATUS_TRANSITION"
     assert found["details"]["from"] == "PENDING"
 
 
-async def test_a_captain_gives_the_place_up(client, token, sql):
+async def test_captain_withdraws_the_team(client, token, sql):
     wanted = {"expectedVersion": 1, "reason": "Too few players.", "token": token}
 
     team = data(await execute(client, WITHDRAW, {"input": wanted}))["withdrawMyTeam"]["team"]

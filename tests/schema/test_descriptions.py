@@ -27,7 +27,7 @@ MUTATIONS = SCHEMA.mutation_type.fields
 
 
 def parts(found) -> Iterator[tuple[str, str | None]]:
-    """The coordinate of everything that can be described, with its description."""
+    """Yield the schema coordinates of a type and its members, with their descriptions."""
     yield found.name, found.description
     if isinstance(found, GraphQLEnumType):
         for name, value in found.values.items():

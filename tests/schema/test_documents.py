@@ -1,4 +1,4 @@
-"""Registering with documents: what a form may name, and what it gets."""
+"""Registration with documents."""
 
 import asyncio
 from datetime import timedelta
@@ -33,7 +33,7 @@ FULL_SET = [*TEAM_KINDS, *PLAYER_KINDS[:2]]
 
 @pytest.fixture
 async def full_set(sql):
-    """The tournament asks for every document."""
+    """Make all documents required in the tournament."""
     await sql.execute(
         "UPDATE tournament SET required_documents = $1", [kind.value for kind in FULL_SET]
     )
@@ -48,7 +48,7 @@ def issues(answer) -> list[tuple[str, str]]:
 
 
 async def both_refuse(client, team) -> list[tuple[str, str]]:
-    """The issues, which the dry run and the registration agree on."""
+    """Return the issues, after comparing those of the dry run and the registration."""
     answer = await execute(client, REGISTER, {"input": team})
     dry = data(await execute(client, factories.VALIDATE, {"input": team}))["validateTeam"]
     assert [(one["pointer"], one["code"]) for one in dry["issues"]] == issues(answer)
@@ -59,9 +59,7 @@ async def claimed(sql) -> int:
     return await sql.fetchval("SELECT count(*) FROM document WHERE team_id IS NOT NULL")
 
 
-async def test_a_tournament_that_asks_for_documents_takes_a_team_with_all_of_them(
-    client, full_set, sql
-):
+async def test_team_with_all_required_documents_is_registered(client, full_set, sql):
     team = await with_documents(client, factories.team())
 
     answer = await execute(client, REGISTER, {"input": team})
@@ -82,7 +80,7 @@ async def test_a_tournament_that_asks_for_documents_takes_a_team_with_all_of_the
     assert await claimed(sql) == 33
 
 
-async def test_a_replay_shows_the_documents_too(client, full_set):
+async def test_repeated_registration_shows_the_documents(client, full_set):
     team = await with_documents(client, factories.team())
     first = await execute(client, REGISTER, {"input": team}, Idempotency_Key="key-of-mine")
 
@@ -93,7 +91,7 @@ async def test_a_replay_shows_the_documents_too(client, full_set):
     assert replay["team"] == data(first)["registerTeam"]["team"]
 
 
-async def test_without_them_everything_missing_is_named(client, full_set, sql):
+async def test_each_missing_document_is_an_issue(client, full_set, sql):
     found = await both_refuse(client, factories.team())
 
     assert found == [
@@ -103,13 +101,13 @@ async def test_without_them_everything_missing_is_named(client, full_set, sql):
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
-async def test_a_tournament_that_asks_for_none_takes_a_team_without(client, sql):
+async def test_documents_are_optional_if_none_are_required(client, sql):
     answer = await execute(client, REGISTER, {"input": factories.team()})
 
     assert data(answer)["registerTeam"]["team"]["documents"] == []
 
 
-async def test_a_tournament_that_asks_for_none_keeps_what_is_given(client, sql):
+async def test_optional_documents_are_kept(client, sql):
     document_id = await upload(client, "PASTOR_LETTER")
 
     answer = await execute(
@@ -121,13 +119,13 @@ async def test_a_tournament_that_asks_for_none_keeps_what_is_given(client, sql):
 
 
 @pytest.mark.parametrize("unknown", ["", "x", "../../etc/passwd", "7" * 32, "0" * 32])
-async def test_an_id_that_names_nothing_is_unknown(client, sql, unknown):
+async def test_unknown_document_id_is_an_issue(client, sql, unknown):
     found = await both_refuse(client, factories.team(documents=[letter(unknown)]))
 
     assert found == [("/input/documents/0/documentId", "DOCUMENT_UNKNOWN")]
 
 
-async def test_a_file_that_was_never_sent_whole_is_unknown(client):
+async def test_incomplete_upload_is_an_unknown_document(client):
     content = sample_files.pdf()
     ticket = await open_upload(client, "PASTOR_LETTER", content)
     await put(client, ticket, content[:10], content_range=f"bytes 0-9/{len(content)}")
@@ -137,7 +135,7 @@ async def test_a_file_that_was_never_sent_whole_is_unknown(client):
     assert found == [("/input/documents/0/documentId", "DOCUMENT_UNKNOWN")]
 
 
-async def test_an_upload_that_waited_too_long_is_unknown(client, sql):
+async def test_expired_upload_is_an_unknown_document(client, sql):
     document_id = await upload(client, "PASTOR_LETTER")
     await sql.execute("UPDATE document SET created_at = created_at - $1::interval", DAY)
 
@@ -146,7 +144,7 @@ async def test_an_upload_that_waited_too_long_is_unknown(client, sql):
     assert found == [("/input/documents/0/documentId", "DOCUMENT_UNKNOWN")]
 
 
-async def test_a_file_of_another_kind_is_in_the_wrong_place(client, sql):
+async def test_document_of_another_kind_is_refused(client, sql):
     document_id = await upload(client, "PAYMENT_RECEIPT")
 
     found = await both_refuse(client, factories.team(documents=[letter(document_id)]))
@@ -155,7 +153,7 @@ async def test_a_file_of_another_kind_is_in_the_wrong_place(client, sql):
     assert await claimed(sql) == 0
 
 
-async def test_one_file_in_two_places_is_used_once(client):
+async def test_document_used_twice_is_an_issue(client):
     document_id = await upload(client, "IDENTITY_PROOF")
     proof = [{"kind": "IDENTITY_PROOF", "documentId": document_id}]
     shouted = [{"kind": "IDENTITY_PROOF", "documentId": str(UUID(document_id)).upper()}]
@@ -179,7 +177,7 @@ async def test_another_teams_document_is_refused(client, sql):
     assert await sql.fetchval("SELECT count(*) FROM team") == 1
 
 
-async def test_of_two_teams_that_name_one_document_at_once_one_gets_it(client, sql):
+async def test_only_one_of_two_concurrent_teams_gets_a_document(client, sql):
     for number in range(0, 20, 2):
         named = [letter(await upload(client, "PASTOR_LETTER"))]
 
@@ -208,7 +206,7 @@ async def test_stranger_and_captain_see_no_link_and_no_error(client):
     assert team["documents"] == [{"id": document_id, "link": None}]
 
 
-async def test_where_a_file_is_kept_is_told_to_nobody(client, full_set, sql):
+async def test_storage_locations_are_never_shown(client, full_set, sql):
     team = await with_documents(client, factories.team())
 
     answer = await execute(client, REGISTER, {"input": team})

@@ -1,4 +1,4 @@
-"""Every code has the envelope, those of today's routes for real; nothing received comes back."""
+"""All error codes have the envelope, and received values are never returned."""
 
 import asyncio
 import json
@@ -208,7 +208,7 @@ async def test_catalogue_names_the_details_of_each_code(client):
         ("fragment A on Query { tournament { id } }", None, "BAD_USER_INPUT"),
     ],
 )  # fmt: skip
-async def test_documents_and_variables_that_do_not_fit_are_refused(client, query, variables, code):
+async def test_invalid_documents_and_variables_are_refused(client, query, variables, code):
     answer = await execute(client, query, variables)
 
     assert refused_any(answer) == code
@@ -216,7 +216,7 @@ async def test_documents_and_variables_that_do_not_fit_are_refused(client, query
 
 
 def refused_any(answer) -> str:
-    """The one code of all errors of an answer."""
+    """Return the only code of all errors of a response."""
     check_envelope(answer.json())
     (code,) = {error["extensions"]["code"] for error in answer.json()["errors"]}
     return code
@@ -226,14 +226,14 @@ def refused_any(answer) -> str:
     ("header", "argument"),
     [("12345678", "87654321"), ("short", None), (None, "short"), ("x" * 256, None)],
 )
-async def test_idempotency_keys_that_are_none_or_differ_are_refused(client, header, argument):
+async def test_invalid_or_contradictory_idempotency_keys_are_refused(client, header, argument):
     answer = await register(client, key=header, idempotencyKey=argument)
 
     assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert answer.json()["data"] == {"registerTeam": None}
 
 
-async def test_a_wrong_form_is_refused_with_its_issues(client):
+async def test_invalid_form_is_refused_with_its_issues(client):
     answer = await register(client, captain=factories.person(phone="0000000000"))
 
     assert answer.status_code == 200
@@ -244,7 +244,7 @@ async def test_a_wrong_form_is_refused_with_its_issues(client):
     assert answer.json()["errors"][0]["message"] == "1 detail needs attention."
 
 
-async def test_a_church_with_all_its_teams_is_refused_another(client):
+async def test_team_above_the_church_limit_is_refused(client):
     for number in range(2):
         data(await register(client, number, churchName="CSI Zion"))
 
@@ -254,7 +254,7 @@ async def test_a_church_with_all_its_teams_is_refused_another(client):
     assert extensions["details"] == {"limit": 2, "registered": 2}
 
 
-async def test_a_full_tournament_refuses(client, sql):
+async def test_full_tournament_is_refused(client, sql):
     await sql.execute("UPDATE tournament SET capacity = 1")
     data(await register(client, 0))
 
@@ -263,7 +263,7 @@ async def test_a_full_tournament_refuses(client, sql):
     assert (extensions["code"], extensions["details"]) == ("TOURNAMENT_FULL", {"capacity": 1})
 
 
-async def test_a_tournament_that_is_not_open_refuses(client, sql):
+async def test_closed_registration_is_refused(client, sql):
     day = timedelta(days=1)
     now = datetime.now(UTC)
     await sql.execute("UPDATE tournament SET opens_at = $1", now + day)
@@ -281,7 +281,7 @@ async def test_a_tournament_that_is_not_open_refuses(client, sql):
     )
 
 
-async def test_a_key_that_was_used_for_another_form_is_refused(client):
+async def test_idempotency_key_of_another_form_is_refused(client):
     data(await register(client, 0, key=KEY))
     deep: list = []
     for _ in range(900):
@@ -298,14 +298,14 @@ async def test_a_key_that_was_used_for_another_form_is_refused(client):
     ] * 3
 
 
-async def test_a_key_of_a_team_that_was_erased_is_told_so(client, sql):
+async def test_idempotency_key_of_an_erased_team_is_refused(client, sql):
     data(await register(client, key=KEY))
     await sql.execute("TRUNCATE team, player, document, decision, outbox_message")
 
     assert error_extensions(await register(client, key=KEY))["code"] == "TEAM_NOT_FOUND"
 
 
-async def test_a_key_that_is_under_way_is_told_so(settings_with, database_url, sql):
+async def test_idempotency_key_in_use_is_refused(settings_with, database_url, sql):
     await sql.execute("BEGIN")
     await sql.execute(
         "INSERT INTO idempotency_record VALUES"
@@ -321,7 +321,7 @@ async def test_a_key_that_is_under_way_is_told_so(settings_with, database_url, s
     assert (extensions["code"], extensions["retryAfterSeconds"]) == ("IDEMPOTENCY_IN_PROGRESS", 1)
 
 
-async def test_a_request_that_takes_too_long_is_given_up(settings_with, database_url, sql):
+async def test_too_slow_request_times_out(settings_with, database_url, sql):
     await sql.execute("BEGIN")
     await sql.execute("LOCK TABLE tournament")
     async with app_client(settings_with(request_timeout_seconds=1), database_url) as client:
@@ -350,14 +350,14 @@ async def test_a_request_that_takes_too_long_is_given_up(settings_with, database
         ),
     ],
 )
-async def test_plain_http_is_refused_with_the_same_envelope(client, method, path, sent, expected):
+async def test_http_errors_have_the_same_envelope(client, method, path, sent, expected):
     answer = await client.request(method, path, **sent)
 
     assert (answer.status_code, error_extensions(answer)["code"]) == expected
 
 
 @pytest.mark.parametrize("accept", ["application/json", GRAPHQL_TYPE])
-async def test_too_many_requests_are_told_when_to_come_back(settings_with, database_url, accept):
+async def test_rate_limited_request_gets_retry_after(settings_with, database_url, accept):
     settings = settings_with(enable_rate_limiting=True, rate_limit_requests=1, rate_limit_queries=1)
     async with app_client(settings, database_url) as client:
         await execute(client, "{ __typename }")
@@ -375,7 +375,7 @@ async def test_too_many_requests_are_told_when_to_come_back(settings_with, datab
 
 
 @pytest.mark.parametrize(("accept", "status"), [("application/json", 200), (GRAPHQL_TYPE, 503)])
-async def test_a_database_that_is_away_is_retryable(settings_with, accept, status):
+async def test_unavailable_database_is_retryable(settings_with, accept, status):
     async with app_client(settings_with(), UNREACHABLE_DATABASE) as client:
         answer = await execute(client, TOURNAMENT, Accept=accept)
         changing = await register(client)
@@ -388,7 +388,7 @@ async def test_a_database_that_is_away_is_retryable(settings_with, accept, statu
     assert (changing.status_code, changing.json()["data"]) == (200, {"registerTeam": None})
 
 
-async def test_a_defect_is_masked_and_its_stack_is_in_the_log(client, sql, written):
+async def test_unexpected_exception_is_masked_and_logged(client, sql, written):
     await sql.execute("UPDATE tournament SET is_active = false")
 
     answer = await execute(client, TOURNAMENT, X_Request_ID="request-of-the-test")
@@ -403,7 +403,7 @@ async def test_a_defect_is_masked_and_its_stack_is_in_the_log(client, sql, writt
 
 @pytest.fixture
 def written(tmp_path):
-    """Reads what a production service has put into its log."""
+    """Read the log of a production service."""
     file = tmp_path / "service.log"
 
     def lines():
@@ -505,7 +505,7 @@ PLANTED = {
 
 @pytest.mark.parametrize("place", PLANTED)
 @pytest.mark.parametrize("accept", ["application/json", GRAPHQL_TYPE])
-async def test_no_received_value_is_answered_or_logged(client, written, place, accept):
+async def test_received_values_are_neither_returned_nor_logged(client, written, place, accept):
     query, variables = PLANTED[place]
 
     answer = await execute(client, query, variables, Accept=accept)
@@ -535,7 +535,7 @@ async def test_no_received_value_is_answered_or_logged(client, written, place, a
         {"json": {}, "params": {"query": MARK}},
     ],
 )  # fmt: skip
-async def test_no_part_of_a_request_is_answered_or_logged(client, written, sent):
+async def test_parts_of_requests_are_neither_returned_nor_logged(client, written, sent):
     sent = sent | {"headers": {"Content-Type": "application/json"} | sent.get("headers", {})}
 
     answer = await client.post("/graphql", **sent)
@@ -545,7 +545,7 @@ async def test_no_part_of_a_request_is_answered_or_logged(client, written, sent)
     assert MARK not in json.dumps(written())
 
 
-async def test_a_defect_while_rows_are_written_names_no_row(client, database_url, sql, written):
+async def test_database_error_does_not_reveal_rows(client, database_url, sql, written):
     await sql.execute("ALTER TABLE player RENAME COLUMN position TO place")
     try:
         answer = await register(client, teamName=MARK, churchName=f"{MARK} Church")
@@ -560,7 +560,7 @@ async def test_a_defect_while_rows_are_written_names_no_row(client, database_url
     assert [entry["level"] for entry in written()] == ["error", "info"]
 
 
-async def test_what_goes_wrong_in_two_places_has_two_envelopes(client):
+async def test_two_failed_fields_have_two_errors(client):
     query = "{ a: churches(first: 0) { totalCount } b: churches(first: 101) { totalCount } }"
 
     answers = await asyncio.gather(*(execute(client, query) for _ in range(3)))

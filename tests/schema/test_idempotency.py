@@ -1,4 +1,4 @@
-"""The same mutation again: under an idempotency key, at an old version, by somebody else."""
+"""Repeated mutations: with an idempotency key, at an old version, after other edits."""
 
 import asyncio
 
@@ -56,7 +56,7 @@ async def rows(sql, table: str) -> int:
     return await sql.fetchval(f"SELECT count(*) FROM {table}")
 
 
-async def test_repeat_of_a_key_gives_the_same_api_token(client, owner, sql):
+async def test_repeated_key_returns_the_same_api_token(client, owner, sql):
     first = await create(client, owner)
     again = await create(client, owner)
 
@@ -69,7 +69,7 @@ async def test_repeat_of_a_key_gives_the_same_api_token(client, owner, sql):
     assert first["token"] not in str(stored)
 
 
-async def test_token_of_a_key_signs_in(client, owner):
+async def test_api_token_created_with_a_key_authenticates(client, owner):
     token = (await create(client, owner, isSigned=False))["token"]
 
     answer = await execute(client, "{ me { email } }", Authorization=f"Bearer {token}")
@@ -77,7 +77,7 @@ async def test_token_of_a_key_signs_in(client, owner):
     assert data(answer)["me"]["email"] == "owner@example.org"
 
 
-async def test_without_a_key_each_request_makes_a_token(client, owner, sql):
+async def test_request_without_a_key_creates_another_token(client, owner, sql):
     tokens = {(await create(client, owner, key=None))["token"] for _ in range(3)}
 
     assert len(tokens) == await rows(sql, "api_token") == 3
@@ -98,7 +98,7 @@ async def test_key_of_another_api_token_is_refused(client, owner, sql, changes):
 
 
 @pytest.mark.parametrize("key", ["short", "x" * 256, "tab\tinside the key"])
-async def test_key_that_is_none_makes_nothing(client, owner, sql, key):
+async def test_invalid_key_creates_nothing(client, owner, sql, key):
     for query, form in ((CREATE, TOKEN), (INVITE, GUEST)):
         answer = await execute(client, query, {"input": form}, Idempotency_Key=key, **owner)
         assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
@@ -117,7 +117,7 @@ async def test_revoked_token_is_not_revived_by_its_key(client, owner, sql):
     assert await rows(sql, "api_token") == 0
 
 
-async def test_key_that_is_forgotten_makes_another_token(client, owner, sql):
+async def test_expired_key_creates_another_token(client, owner, sql):
     made = await create(client, owner)
     data(await execute(client, REVOKE, {"id": made["apiToken"]["id"]}, **owner))
     await sql.execute("UPDATE idempotency_record SET expires_at = now()")
@@ -128,7 +128,7 @@ async def test_key_that_is_forgotten_makes_another_token(client, owner, sql):
     assert not other["replayed"]
 
 
-async def test_expired_token_is_not_given_again(client, owner, sql):
+async def test_expired_token_is_not_returned_again(client, owner, sql):
     await create(client, owner)
     await sql.execute("UPDATE api_token SET expires_at = now()")
 
@@ -137,7 +137,7 @@ async def test_expired_token_is_not_given_again(client, owner, sql):
     assert error_extensions(answer)["code"] == "NOT_FOUND"
 
 
-async def test_keys_of_two_organisers_are_two(client, services, owner, sql):
+async def test_organisers_do_not_share_keys(client, services, owner, sql):
     reviewer = await bearer_headers(services, Role.REVIEWER)
 
     mine, other = await create(client, owner), await create(client, reviewer)
@@ -147,7 +147,7 @@ async def test_keys_of_two_organisers_are_two(client, services, owner, sql):
     assert await rows(sql, "api_token") == 2
 
 
-async def test_one_key_may_be_used_for_two_mutations(client, owner, sql):
+async def test_mutations_do_not_share_keys(client, owner, sql):
     await create(client, owner)
     await invite(client, owner)
     data(
@@ -157,7 +157,7 @@ async def test_one_key_may_be_used_for_two_mutations(client, owner, sql):
     assert await rows(sql, "idempotency_record") == 3
 
 
-async def test_repeats_at_once_make_one(client, owner, sql):
+async def test_concurrent_repeats_create_one_token(client, owner, sql):
     made = await asyncio.gather(*(create(client, owner) for _ in range(6)))
     invited = await asyncio.gather(*(invite(client, owner) for _ in range(6)))
 
@@ -167,7 +167,7 @@ async def test_repeats_at_once_make_one(client, owner, sql):
     assert sorted(one["replayed"] for one in invited) == [False] + [True] * 5
 
 
-async def test_repeat_of_a_key_gives_the_same_invitation(client, owner, sql):
+async def test_repeated_key_returns_the_same_invitation(client, owner, sql):
     first, again = await invite(client, owner), await invite(client, owner)
 
     assert again == first | {"replayed": True}
@@ -185,7 +185,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_invitation_that_ended_is_not_given_again(client, owner, sql, end):
+async def test_expired_invitation_is_not_returned_again(client, owner, sql, end):
     await invite(client, owner)
     await sql.execute(ENDS[end])
 
@@ -194,7 +194,7 @@ async def test_invitation_that_ended_is_not_given_again(client, owner, sql, end)
     assert error_extensions(answer)["code"] == "NOT_FOUND"
 
 
-async def test_invitation_that_was_replaced_is_not_given_again(client, owner, sql):
+async def test_replaced_invitation_is_not_returned_again(client, owner, sql):
     first = await invite(client, owner)
     second = await invite(client, owner, key="another key")
     await sql.execute("UPDATE idempotency_record SET expires_at = now() WHERE key LIKE '%:a key%'")
@@ -214,7 +214,7 @@ async def test_refused_invitation_does_not_use_up_the_key(client, owner):
     assert not (await invite(client, owner))["replayed"]
 
 
-def test_every_mutation_says_what_becomes_of_a_repeat():
+def test_every_mutation_describes_its_repeat():
     fields = CORE.mutation_type.fields
 
     assert fields.keys() == REPEAT_BEHAVIOUR.keys()
@@ -274,9 +274,7 @@ async def stale(client, query: str, input: dict, who: dict) -> dict:
     return extensions["details"]
 
 
-async def test_repeat_of_an_edit_is_told_from_an_edit_of_somebody_else(
-    client, services, owner, sql
-):
+async def test_stale_version_distinguishes_own_repeats(client, services, owner, sql):
     await register(client, 1)
     reviewer = await bearer_headers(services, Role.REVIEWER)
     data(await execute(client, UPDATE, {"input": CORRECTION}, **owner))
@@ -295,7 +293,7 @@ async def test_repeat_of_an_edit_is_told_from_an_edit_of_somebody_else(
     assert await sql.fetchval("SELECT version FROM team") == 2
 
 
-async def test_edit_after_one_of_ours_makes_a_repeat_stale(client, services, owner):
+async def test_repeat_after_another_edit_is_not_yours(client, services, owner):
     await register(client, 1)
     data(await execute(client, UPDATE, {"input": CORRECTION}, **owner))
     reviewer = await bearer_headers(services, Role.REVIEWER)
@@ -319,7 +317,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-async def test_every_edit_knows_its_repeat(client, services, owner, name):
+async def test_every_edit_recognises_its_repeat(client, services, owner, name):
     await register(client, 1, players=factories.players(12))
     kind = f"{name[0].upper()}{name[1:]}Input"
     query = f"mutation M($input: {kind}!) {{ {name}(input: $input) {{ team {{ version }} }} }}"
@@ -333,7 +331,7 @@ async def test_every_edit_knows_its_repeat(client, services, owner, name):
     assert others == {"currentVersion": 2, "isYours": False}
 
 
-async def test_repeats_of_an_edit_at_once_change_the_team_once(client, owner, sql):
+async def test_concurrent_repeats_of_an_edit_change_the_team_once(client, owner, sql):
     await register(client, 1)
 
     answers = await asyncio.gather(
@@ -345,7 +343,7 @@ async def test_repeats_of_an_edit_at_once_change_the_team_once(client, owner, sq
     assert await sql.fetchval("SELECT version FROM team") == 2
 
 
-async def test_edit_of_the_season_needs_the_version_that_was_seen(client, owner, services, sql):
+async def test_season_update_with_an_old_version_is_stale(client, owner, services, sql):
     change = {"expectedVersion": 1, "venue": "The ground"}
 
     changed = data(await execute(client, SEASON, {"input": change}, **owner))["updateTournament"]
@@ -358,7 +356,7 @@ async def test_edit_of_the_season_needs_the_version_that_was_seen(client, owner,
     assert await sql.fetchval("SELECT venue FROM tournament") == "The ground"
 
 
-async def test_version_of_the_season_grows_with_changes_alone(client, owner, sql):
+async def test_season_version_grows_only_with_changes(client, owner, sql):
     async def version() -> int:
         return data(await execute(client, "{ tournament { version } }"))["tournament"]["version"]
 
@@ -375,7 +373,7 @@ async def test_version_of_the_season_grows_with_changes_alone(client, owner, sql
     assert await version() == 3
 
 
-async def test_changes_of_the_season_at_once_are_made_once_for_a_version(client, owner, sql):
+async def test_concurrent_season_updates_succeed_once_per_version(client, owner, sql):
     answers = await asyncio.gather(
         *(
             execute(

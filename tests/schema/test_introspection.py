@@ -24,7 +24,7 @@ STANDARD = get_introspection_query(
 
 @pytest.fixture
 async def closed(tmp_path, database, database_url):
-    """The application where anonymous callers may not introspect."""
+    """The application without anonymous introspection."""
     app = create_app(
         load_settings(
             environment="test",
@@ -41,7 +41,7 @@ async def closed(tmp_path, database, database_url):
 
 
 @pytest.mark.parametrize("query", [SCHEMA, IN_A_FRAGMENT, BY_A_TYPE, STANDARD])
-async def test_schema_is_refused_where_it_is_not_shown(closed, query):
+async def test_introspection_is_refused_for_anonymous_callers(closed, query):
     for _ in range(2):
         answer = (await closed.post("/graphql", json={"query": query})).json()
 
@@ -51,7 +51,7 @@ async def test_schema_is_refused_where_it_is_not_shown(closed, query):
         ]
 
 
-async def test_names_of_types_and_the_word_itself_stay_allowed(closed):
+async def test_typename_and_type_names_stay_allowed(closed):
     query = (
         '{ __typename __type(name: "Team") { name } churches(search: "__schema") { totalCount } }'
     )
@@ -63,13 +63,13 @@ async def test_names_of_types_and_the_word_itself_stay_allowed(closed):
     }
 
 
-async def test_schema_is_shown_in_development_and_test(client):
+async def test_introspection_is_allowed_in_development_and_test(client):
     answer = (await client.post("/graphql", json={"query": SCHEMA})).json()
 
     assert answer == {"data": {"__schema": {"queryType": {"name": "Query"}}}}
 
 
-async def test_the_standard_introspection_query_is_answered(client, closed, services):
+async def test_standard_introspection_query_is_answered(client, closed, services):
     anonymous = await execute(client, STANDARD)
     organiser = await execute(closed, STANDARD, **await bearer_headers(services))
 
@@ -77,7 +77,7 @@ async def test_the_standard_introspection_query_is_answered(client, closed, serv
     assert data(anonymous)["__schema"]["queryType"] == {"name": "Query", "kind": "OBJECT"}
 
 
-async def test_the_schema_has_no_depth_but_what_is_beside_it_has(client):
+async def test_depth_limit_ignores_introspection_only(client):
     deep = LIMITS[Limit.DEPTH] + 1
     types = f"{{ __schema {{ queryType {{ {'ofType { ' * deep} name {'} ' * deep} }} }} }}"
     fields = f"{{ __schema {{ queryType {{ name }} }} {'a { ' * deep} a {'} ' * deep} }}"
@@ -89,7 +89,7 @@ async def test_the_schema_has_no_depth_but_what_is_beside_it_has(client):
     assert beside["details"] == {"limit": "depth", "allowed": 10, "actual": 12}
 
 
-async def test_types_within_types_end_somewhere(client):
+async def test_nested_introspection_is_limited(client):
     twice, thrice = [
         f'{{ __type(name: "Team") {{ {"fields { type { " * n} name {"} } " * n} }} }}'
         for n in (2, 3)
@@ -119,9 +119,7 @@ SUGGESTED = {
 
 
 @pytest.mark.parametrize(("query", "said"), SUGGESTED.items())
-async def test_suggestions_are_for_those_who_may_read_the_schema(
-    client, closed, services, query, said
-):
+async def test_suggestions_need_permission_to_introspect(client, closed, services, query, said):
     message, suggestion = said
     organiser = await bearer_headers(services)
 

@@ -70,7 +70,7 @@ async def captains(client, sql) -> list[dict[str, str]]:
 
 
 async def seen(client, sql, **headers) -> dict[str, dict]:
-    """Every object that the caller may see, by its type."""
+    """Return all objects that the caller sees, by their types."""
     objects = {}
     for kind, statement in IDS.items():
         node_id = (await sql.fetchval(statement)).hex
@@ -92,7 +92,7 @@ async def test_organisers_see_objects_by_their_role(client, services, sql, capta
         assert objects["Tournament"]["registration"] == {"state": "OPEN", "taken": 2}
 
 
-async def test_captain_sees_what_belongs_to_the_own_team(client, services, sql, captains):
+async def test_captain_sees_objects_of_the_own_team(client, services, sql, captains):
     await bearer_headers(services, Role.REVIEWER)
 
     own = await seen(client, sql, **captains[0])
@@ -106,7 +106,7 @@ async def test_captain_sees_what_belongs_to_the_own_team(client, services, sql, 
 
 
 @pytest.mark.parametrize("token", ["icm_nothing", f"icm_{'0' * 32}_1_{'A' * 43}"])
-async def test_manage_token_that_is_not_valid_sees_nothing(client, sql, captains, token):
+async def test_invalid_manage_token_sees_no_objects(client, sql, captains, token):
     node_id = (await sql.fetchval(IDS["Church"])).hex
 
     answer = await execute(client, NODE, {"id": node_id}, Authorization=f"Bearer {token}")
@@ -114,7 +114,7 @@ async def test_manage_token_that_is_not_valid_sees_nothing(client, sql, captains
     assert error_extensions(answer)["code"] == "UNAUTHENTICATED"
 
 
-async def test_document_that_no_form_names_is_nobodys(client, services, sql):
+async def test_unclaimed_document_is_invisible(client, services, sql):
     await with_documents(client, factories.team(1))
     node_id = (await sql.fetchval("SELECT id FROM document LIMIT 1")).hex
 
@@ -125,7 +125,7 @@ async def test_document_that_no_form_names_is_nobodys(client, services, sql):
     assert data(answer)["node"] is None
 
 
-def test_role_means_one_type_over_all_nodes():
+def test_role_fields_of_nodes_have_one_type():
     implementations = schema._schema.get_implementations(schema._schema.get_type("Node"))
     roles = {
         kind.name: get_named_type(kind.fields["role"].type).name
@@ -174,7 +174,7 @@ async def test_team_with_unknown_code_is_null(client, services, code, selection)
         ("me", "me { id }"),
     ],
 )
-async def test_refused_root_leaves_the_others(client, name, root):
+async def test_refused_root_field_leaves_the_others(client, name, root):
     answer = await execute(client, f"{{ tournament {{ name }} {root} }}")
 
     assert answer.status_code == 200
@@ -205,7 +205,7 @@ async def test_captains_own_documents_have_no_link_and_no_error(client, captains
     assert data(mine)["myTeam"]["documents"] == [{"link": None}] * 3
 
 
-async def test_history_is_read_anew_after_each_mutation(client, reviewer):
+async def test_history_is_read_again_after_each_mutation(client, reviewer):
     await register(client, 1)
     step = "team { version history { action } }"
     document = f"""mutation Both($confirm: ConfirmTeamInput!, $reopen: ReopenTeamInput!) {{

@@ -1,4 +1,4 @@
-"""Every field that is not public refuses strangers and lower roles, whatever it is asked."""
+"""Fields that are not public refuse anonymous callers and lower roles."""
 
 import re
 
@@ -30,7 +30,7 @@ VALUES = {"Int": "1", "Boolean": "true", "Float": "1.0", "ID": '"ICCT-001"'}
 
 
 def literal(kind) -> str:
-    """A value of the type, as short as can be."""
+    """Return a minimal literal of the type."""
     if isinstance(kind, GraphQLNonNull):
         return literal(kind.of_type)
     if isinstance(kind, GraphQLList):
@@ -53,7 +53,7 @@ def call(name: str, field) -> str:
 
 
 def roots() -> list[tuple[str, str, str | None]]:
-    """The operation that calls each root field, and the role that its description says."""
+    """Yield an operation for each root field, with the role in its description."""
     native = schema._schema
     found = []
     for kind, root in (("query", native.query_type), ("mutation", native.mutation_type)):
@@ -68,7 +68,7 @@ GUARDED = [(query, Role(role)) for _, query, role in ROOTS if role]
 IDS = [name for name, _, role in ROOTS if role]
 
 
-def test_every_root_field_is_public_or_says_its_role():
+def test_every_root_field_is_public_or_names_its_role():
     assert {name for name, _, role in ROOTS if role is None} == PUBLIC | CAPTAINS
 
 
@@ -77,7 +77,7 @@ def test_every_root_field_is_public_or_says_its_role():
     [query for name, query, _ in ROOTS if name in CAPTAINS],
     ids=[name for name, _, _ in ROOTS if name in CAPTAINS],
 )
-async def test_captains_fields_need_the_teams_token(client, services, query):
+async def test_captain_fields_need_the_manage_token(client, services, query):
     stranger = await execute(client, query)
     owner = await execute(client, query, **await bearer_headers(services, Role.OWNER))
 
@@ -86,7 +86,7 @@ async def test_captains_fields_need_the_teams_token(client, services, query):
 
 
 @pytest.mark.parametrize(("query", "role"), GUARDED, ids=IDS)
-async def test_strangers_are_refused(client, query, role):
+async def test_anonymous_callers_are_refused(client, query, role):
     assert error_extensions(await execute(client, query))["code"] == "UNAUTHENTICATED"
 
 

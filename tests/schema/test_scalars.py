@@ -1,4 +1,4 @@
-"""Moments that clients send: taken in one notation, refused at their place, whoever executes."""
+"""Date-times from clients: one notation, refused at their path by all executors."""
 
 import base64
 import json
@@ -72,9 +72,7 @@ def check_refusal(answer, path: list[str], shown: str) -> None:
     assert issue["pointer"] == "/" + "/".join(path)
 
 
-async def test_what_is_no_moment_is_refused_at_its_variable_and_nothing_is_written(
-    client, owner, sql
-):
+async def test_invalid_date_time_variable_is_refused_and_writes_nothing(client, owner, sql):
     before = await rows(sql), await sql.fetch("SELECT * FROM tournament")
 
     for text in NO_MOMENTS:
@@ -90,7 +88,7 @@ async def test_what_is_no_moment_is_refused_at_its_variable_and_nothing_is_writt
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_what_is_no_moment_is_refused_at_its_argument(client, owner, sql, place):
+async def test_invalid_date_time_literal_is_refused_at_its_argument(client, owner, sql, place):
     document, path = PLACES[place]
     before = await rows(sql), await sql.fetch("SELECT * FROM tournament")
 
@@ -105,11 +103,11 @@ async def test_what_is_no_moment_is_refused_at_its_argument(client, owner, sql, 
 
 
 @pytest.mark.parametrize("value", [20270131, 2.5, True, [], {}, ["2027-01-31T12:00:00Z"]])
-async def test_variables_that_are_no_text_are_no_moments(client, owner, value):
+async def test_non_string_date_times_are_refused(client, owner, value):
     check_refusal(await execute(client, UPDATE_AT, {"at": value}, **owner), ["at"], "$at")
 
 
-async def test_a_default_of_a_variable_that_is_no_moment_is_refused(client, owner):
+async def test_invalid_date_time_default_is_refused(client, owner):
     document = UPDATE_AT.replace("DateTime", 'DateTime = "2027-01-31"')
 
     answer = await execute(client, document, **owner)
@@ -119,7 +117,7 @@ async def test_a_default_of_a_variable_that_is_no_moment_is_refused(client, owne
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-async def test_every_way_to_execute_takes_and_refuses_the_same(
+async def test_all_executors_accept_the_same_date_times(
     settings_with, database, database_url, services, owner, compiled
 ):
     taken = "2099-01-31t23:59:59.1234567+05:30"
@@ -140,7 +138,7 @@ async def test_every_way_to_execute_takes_and_refuses_the_same(
         assert window == {"closesAt": shown}
 
 
-async def test_cursors_with_moments_that_are_none_are_refused(client, owner):
+async def test_cursor_with_an_invalid_date_time_is_refused(client, owner):
     await register(client, 1)
     document = """query T($after: String) {
       teams(orderBy: {field: REGISTERED}, after: $after) { totalCount pageInfo { endCursor } }
@@ -163,7 +161,7 @@ async def test_cursors_with_moments_that_are_none_are_refused(client, owner):
     )
 
 
-async def test_an_export_keeps_the_moments_of_its_filter(client, owner):
+async def test_export_keeps_the_date_times_of_its_filter(client, owner):
     await register(client, 1)
     await register(client, 2)
 
@@ -181,7 +179,7 @@ async def test_an_export_keeps_the_moments_of_its_filter(client, owner):
         assert len(answer.text.splitlines()) == 1 + count
 
 
-async def test_the_last_and_the_first_moment_are_answered_as_they_were_set(client, owner):
+async def test_earliest_and_latest_date_times_are_returned_unchanged(client, owner):
     wanted = {"opensAt": "1900-01-01T00:00:00Z", "closesAt": "2200-12-31T23:59:59.9999999Z"}
 
     data(await execute(client, UPDATE, {"input": wanted}, **owner))

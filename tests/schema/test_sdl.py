@@ -9,7 +9,7 @@ SNAPSHOT = "schema/schema.graphql"
 
 
 def git(*arguments: str) -> str | None:
-    """What git answers; None where there is no git, no repository or no such thing in it."""
+    """Return git's output; None without git, a repository or the object."""
     program = shutil.which("git")
     if program is None:
         return None
@@ -20,7 +20,7 @@ def git(*arguments: str) -> str | None:
 
 
 def published() -> str:
-    """The snapshot that clients may rely on: the last release's, else the last commit's."""
+    """Return the schema of the last release, otherwise of the last commit."""
     tag = git("describe", "--tags", "--abbrev=0")
     found = git("show", f"{tag.strip() if tag else 'HEAD'}:{SNAPSHOT}")
     return found or (ROOT / SNAPSHOT).read_text()
@@ -30,11 +30,11 @@ def test_snapshot_is_the_schema():
     assert (ROOT / SNAPSHOT).read_text() == print_sdl()
 
 
-def test_nothing_that_was_published_is_broken():
+def test_schema_has_no_breaking_changes():
     assert breaking_changes(published()) == []
 
 
-def test_a_field_that_is_gone_is_a_breaking_change():
+def test_removed_field_is_a_breaking_change():
     old = print_sdl().replace(
         "type Church implements Node {", "type Church implements Node {\n  pastor: String", 1
     )
@@ -42,7 +42,7 @@ def test_a_field_that_is_gone_is_a_breaking_change():
     assert breaking_changes(old) == ["Field Church.pastor was removed."]
 
 
-def test_a_new_required_argument_is_a_breaking_change():
+def test_new_required_argument_is_a_breaking_change():
     current = "registerTeam("
     before, _, rest = print_sdl().partition(current)
     _, _, after = rest.partition(")")
@@ -51,7 +51,7 @@ def test_a_new_required_argument_is_a_breaking_change():
     assert breaking_changes(old) == ["A required argument Mutation.registerTeam(input:) was added."]
 
 
-def test_a_value_or_a_type_that_is_new_breaks_nothing():
+def test_new_value_or_field_is_no_breaking_change():
     old = print_sdl()
     for newer in ("  SUBSCRIPTION_CARD\n", "  nodes: [Church!]!\n"):
         before, _, after = old.partition(newer)

@@ -1,4 +1,4 @@
-"""What captains change themselves, before organisers have decided."""
+"""Updates of teams by their captains."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ async def token(client) -> str:
 
 @pytest.fixture
 async def documented(client, sql) -> str:
-    """The secret of a team with all documents, which the tournament asks for."""
+    """The manage token of a team with all required documents."""
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     team = await with_documents(client, factories.team(1, players=factories.players(11)))
     return data(await execute(client, factories.REGISTER, {"input": team}))["registerTeam"][
@@ -55,7 +55,7 @@ def updated(answer) -> dict:
 
 
 def squad(count: int = 15) -> list[dict]:
-    """The whole squad of the first team as it registered."""
+    """Return the complete squad of the first registered team."""
     return [
         {"playerCode": f"ICCT-001-P{place:02}", **player}
         for place, player in enumerate(factories.players(count), start=1)
@@ -105,7 +105,7 @@ async def test_two_players_swap_their_numbers(client, sql, token):
     assert [row["jersey_number"] for row in numbers] == [8, 7]
 
 
-async def test_all_that_is_wrong_comes_back_at_once(client, sql, documented):
+async def test_all_issues_of_an_update_are_reported_at_once(client, sql, documented):
     before = await rows(sql)
     members = squad(11)
     members[3]["name"] = "4"
@@ -147,9 +147,7 @@ async def test_only_rejected_documents_are_replaced(client, services, sql, docum
     assert team["version"] == 2
 
 
-async def test_fields_and_documents_of_one_edit_are_both_on_record(
-    client, sql, documented, reviewer
-):
+async def test_fields_and_documents_of_an_update_are_audited(client, sql, documented, reviewer):
     mine = data(await execute(client, MINE, Authorization=f"Bearer {documented}"))["myTeam"]
     letter = next(one["id"] for one in mine["documents"] if one["kind"] == "PASTOR_LETTER")
     await sql.execute("UPDATE document SET review = 'REJECTED' WHERE id = $1", letter)
@@ -163,7 +161,7 @@ async def test_fields_and_documents_of_one_edit_are_both_on_record(
     assert json.loads(changes) == {"fields": ["teamName"], "documents": 1, "version": [1, 2]}
 
 
-async def test_somebody_new_brings_the_documents(client, sql, documented):
+async def test_new_player_needs_the_required_documents(client, sql, documented):
     proof = await upload(client, "IDENTITY_PROOF", sample_files.pdf())
     card = await upload(client, "SUBSCRIPTION_CARD", sample_files.jpeg())
     new = {
@@ -180,7 +178,7 @@ async def test_somebody_new_brings_the_documents(client, sql, documented):
     assert {one["id"] for one in team["players"][11]["documents"]} == {proof, card}
 
 
-async def test_without_a_difference_nothing_is_written(client, sql, token):
+async def test_update_without_a_difference_writes_nothing(client, sql, token):
     before = await rows(sql)
 
     team = updated(await update(client, token, teamName="Warriors 1", players=squad()))
@@ -198,7 +196,7 @@ async def test_without_a_difference_nothing_is_written(client, sql, token):
     ],
     ids=["another team's", "twice", "nonsense"],
 )
-async def test_codes_name_players_of_the_team(client, sql, token, members):
+async def test_player_codes_must_belong_to_the_team(client, sql, token, members):
     before = await rows(sql)
 
     answer = await update(client, token, players=members)
@@ -213,7 +211,7 @@ async def test_codes_name_players_of_the_team(client, sql, token, members):
 @pytest.mark.parametrize(
     "status", [TeamStatus.CONFIRMED, TeamStatus.REJECTED, TeamStatus.WITHDRAWN]
 )
-async def test_what_is_decided_is_not_the_captains_to_change(client, sql, token, status):
+async def test_decided_team_cannot_be_updated_by_its_captain(client, sql, token, status):
     await put_in(sql, status)
     before = await rows(sql)
 
@@ -223,7 +221,7 @@ async def test_what_is_decided_is_not_the_captains_to_change(client, sql, token,
     assert await rows(sql) == before
 
 
-async def test_after_the_closing_date_only_what_was_asked_for(client, sql, token, reviewer):
+async def test_update_after_closing_needs_requested_changes(client, sql, token, reviewer):
     await sql.execute("UPDATE tournament SET closes_at = $1", datetime.now(UTC) - timedelta(days=1))
 
     closed = await update(client, token, teamName="Tigers")
@@ -234,7 +232,7 @@ async def test_after_the_closing_date_only_what_was_asked_for(client, sql, token
     assert (asked_for["name"], asked_for["status"]) == ("Tigers", "CHANGES_REQUESTED")
 
 
-async def test_a_stale_version_is_told_the_present_one(client, sql, token):
+async def test_stale_version_reports_the_current_version(client, sql, token):
     before = await rows(sql)
 
     answer = await update(client, token, 3, teamName="Tigers")
@@ -243,7 +241,7 @@ async def test_a_stale_version_is_told_the_present_one(client, sql, token):
     assert await rows(sql) == before
 
 
-async def test_another_teams_contacts_are_refused(client, sql, token):
+async def test_contacts_of_another_team_are_refused(client, sql, token):
     data(await execute(client, factories.REGISTER, {"input": factories.team(2)}))
     before = await rows(sql)
 

@@ -1,4 +1,4 @@
-"""One vocabulary: actions, kinds of deliveries and names of mutations, wherever they are told."""
+"""Consistent names of actions, deliveries and mutations."""
 
 import ast
 import json
@@ -47,7 +47,7 @@ mutation R($input: ReviewDocumentInput!) { reviewDocument(input: $input) { team 
 @pytest.mark.parametrize(
     ("name", "members"), [("AuditAction", AuditAction), ("DeliveryKind", DeliveryKind)]
 )
-def test_enumeration_has_the_names_of_what_is_stored(name, members):
+def test_enum_has_the_names_of_stored_values(name, members):
     assert list(SCHEMA.get_type(name).values) == [
         member.value.upper().replace(".", "_") for member in members
     ]
@@ -117,7 +117,7 @@ def test_actions_are_a_noun_and_a_verb_in_the_past_tense():
     ] == []
 
 
-def test_every_action_and_kind_is_written_somewhere():
+def test_every_action_and_kind_is_used():
     used = {
         node.attr
         for folder in FOLDERS
@@ -130,7 +130,7 @@ def test_every_action_and_kind_is_written_somewhere():
     assert {member.name for member in (*AuditAction, *DeliveryKind)} - used == set()
 
 
-def test_no_action_is_written_as_a_text():
+def test_actions_are_never_written_as_strings():
     former = {f"team.{event.value}" for event in TeamAction}
     texts = {
         (file.relative_to(ROOT).as_posix(), node.value)
@@ -251,7 +251,7 @@ async def captain(client) -> dict[str, str]:
         ("REJECTED", UPDATE, []),
     ],
 )
-async def test_captain_is_told_the_mutation_that_was_attempted(
+async def test_refused_captain_sees_the_attempted_mutation(
     client, sql, captain, status, mutation, allowed
 ):
     await put_in(sql, TeamStatus(status))
@@ -268,7 +268,7 @@ async def test_captain_is_told_the_mutation_that_was_attempted(
     assert await everything(sql) == before
 
 
-async def test_organiser_is_told_the_mutation_that_was_attempted(client, sql, reviewer):
+async def test_refused_organiser_sees_the_attempted_mutation(client, sql, reviewer):
     letter = await upload(client, "PASTOR_LETTER")
     team = factories.team(1, documents=[{"kind": "PASTOR_LETTER", "documentId": letter}])
     data(await execute(client, factories.REGISTER, {"input": team}))
@@ -380,7 +380,7 @@ async def test_kinds_of_other_versions_are_read_and_searched_for(client, sql, re
 
 
 @pytest.mark.parametrize("action", ["team.confirmed", "team.confirm", "x", "", "team_confirmed"])
-async def test_text_that_is_no_action_is_refused_and_not_repeated(client, reviewer, action):
+async def test_unknown_action_is_refused_without_echo(client, reviewer, action):
     answer = await execute(client, AUDIT, {"filter": {"action": [action]}}, **reviewer)
 
     assert error_extensions(answer)["code"] == "BAD_USER_INPUT"

@@ -1,4 +1,4 @@
-"""Accounts as a client sees them."""
+"""Accounts, sessions and second factors over GraphQL."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -68,7 +68,7 @@ def with_token(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def test_organiser_signs_in_asks_who_they_are_and_signs_out(client, services):
+async def test_organiser_signs_in_reads_me_and_signs_out(client, services):
     made = await new_organiser(services, Role.REVIEWER)
     before = datetime.now(UTC)
 
@@ -93,7 +93,7 @@ async def test_organiser_signs_in_asks_who_they_are_and_signs_out(client, servic
     assert error_extensions(await execute(client, ME, **headers))["code"] == "UNAUTHENTICATED"
 
 
-async def test_unknown_organiser_and_wrong_password_are_answered_alike(client, services):
+async def test_unknown_organiser_and_wrong_password_get_the_same_error(client, services):
     await new_organiser(services)
 
     wrong = await sign_in(client, password="another password")
@@ -137,7 +137,7 @@ async def test_every_sign_in_of_a_document_counts(client, services, sql):
     assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 0
 
 
-async def test_sign_ins_that_succeed_do_not_add_up(client, services, sql):
+async def test_successful_sign_ins_do_not_count(client, services, sql):
     await new_organiser(services)
 
     for _ in range(3):
@@ -146,7 +146,7 @@ async def test_sign_ins_that_succeed_do_not_add_up(client, services, sql):
     assert await sql.fetchval("SELECT count(*) FROM organiser_session") == 27
 
 
-async def test_owner_invites_and_the_invited_one_signs_in(client, services):
+async def test_invited_organiser_accepts_and_signs_in(client, services):
     owner = await bearer_headers(services)
 
     invited = data(await do(client, INVITE, owner, email="New@Example.org", role="VIEWER"))
@@ -176,7 +176,7 @@ async def test_owner_invites_and_the_invited_one_signs_in(client, services):
         ("New@Example.org", "PASSWORD_IS_EMAIL"),
     ],
 )
-async def test_weak_password_of_the_invited_one_is_an_issue(client, services, sql, password, code):
+async def test_weak_password_of_an_invitation_is_an_issue(client, services, sql, password, code):
     owner = await bearer_headers(services)
     invited = data(await do(client, INVITE, owner, email="new@example.org", role="VIEWER"))
     token = invited["inviteOrganiser"]["invitationToken"]
@@ -191,7 +191,7 @@ async def test_weak_password_of_the_invited_one_is_an_issue(client, services, sq
     data(await do(client, ACCEPT, token=token, password="a password of mine"))
 
 
-async def test_invitation_of_no_address_names_the_place(client, services, sql):
+async def test_invitation_to_an_invalid_address_is_an_issue_at_its_path(client, services, sql):
     owner = await bearer_headers(services)
 
     answer = await do(client, INVITE, owner, email=["x"], role="VIEWER")
@@ -201,7 +201,7 @@ async def test_invitation_of_no_address_names_the_place(client, services, sql):
     assert await sql.fetchval("SELECT count(*) FROM organiser") == 1
 
 
-async def test_owner_gives_roles_and_sees_everybody(client, services):
+async def test_owner_changes_roles_and_lists_organisers(client, services):
     owner = await bearer_headers(services)
     viewer = await new_organiser(services, Role.VIEWER)
 
@@ -219,7 +219,7 @@ async def test_owner_gives_roles_and_sees_everybody(client, services):
 
 
 @pytest.mark.parametrize("id", ["", "x", "ICCT-001", "0" * 32])
-async def test_ids_of_nobody_are_not_found(client, services, id):
+async def test_unknown_ids_of_accounts_are_not_found(client, services, id):
     owner = await bearer_headers(services)
 
     for document, values in (
@@ -231,7 +231,7 @@ async def test_ids_of_nobody_are_not_found(client, services, id):
         assert error_extensions(answer)["code"] == "NOT_FOUND"
 
 
-async def test_script_comes_with_a_token_until_it_is_revoked(client, services):
+async def test_api_token_authenticates_until_it_is_revoked(client, services):
     owner = await bearer_headers(services)
 
     created = await do(client, CREATE_TOKEN, owner, name="export", role="REVIEWER")
@@ -259,7 +259,7 @@ async def test_script_comes_with_a_token_until_it_is_revoked(client, services):
     assert (answer.status_code, error_extensions(answer)["code"]) == (401, "UNAUTHENTICATED")
 
 
-async def test_sessions_are_listed_and_ended(client, services):
+async def test_sessions_are_listed_and_revoked(client, services):
     owner = await bearer_headers(services)
     other = await accounts.sign_in(
         with_real_clock(services), email="owner@example.org", password=PASSWORD
@@ -279,7 +279,7 @@ async def test_sessions_are_listed_and_ended(client, services):
     assert refusal.status_code == 401
 
 
-async def test_owner_asks_for_the_sessions_and_tokens_of_another(client, services):
+async def test_owner_lists_sessions_and_tokens_of_another_organiser(client, services):
     owner = await bearer_headers(services)
     viewer = await new_session(with_real_clock(services), Role.VIEWER)
     made = await do(client, CREATE_TOKEN, with_token(viewer.token), name="x", role="VIEWER")
@@ -292,7 +292,7 @@ async def test_owner_asks_for_the_sessions_and_tokens_of_another(client, service
     }
 
 
-async def test_second_factor_from_the_beginning_to_the_end(client, services):
+async def test_second_factor_is_enabled_used_and_disabled(client, services):
     owner = await bearer_headers(services)
     uri = data(await do(client, ENABLE_TOTP, owner, password=PASSWORD))["enableTotp"]
     phone = pyotp.parse_uri(uri["provisioningUri"])
@@ -316,7 +316,7 @@ async def test_second_factor_from_the_beginning_to_the_end(client, services):
     data(await sign_in(client))
 
 
-async def test_guesses_from_an_open_browser_count_as_failed_sign_ins(client, services):
+async def test_totp_guesses_of_a_session_count_as_failed_sign_ins(client, services):
     owner = await bearer_headers(services)
 
     guesses = [
@@ -331,7 +331,7 @@ async def test_guesses_from_an_open_browser_count_as_failed_sign_ins(client, ser
     assert error_extensions(await sign_in(client))["code"] == "RATE_LIMITED"
 
 
-async def test_signing_in_is_no_query(client, services):
+async def test_sign_in_is_not_possible_by_get(client, services):
     await new_organiser(services)
     query = SIGN_IN.replace("$input", f'{{email: "owner@example.org", password: "{PASSWORD}"}}')
     query = query.replace(query[: query.index("{\n")], "mutation SignIn ", 1)

@@ -1,4 +1,4 @@
-"""Compiled completion gives what graphql-core gives: data, errors, paths and their order."""
+"""Compiled execution returns the same data, errors, paths and order as graphql-core."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -47,7 +47,7 @@ TEXTS = st.sampled_from(["", "Anand", "ஆனந்த் ராஜ்", '"quote
 
 @dataclass
 class Running:
-    """What a resolver sees."""
+    """The context of resolvers."""
 
     execution: ExecutionOptions
     roots: dict[str, Any]
@@ -131,7 +131,7 @@ def team_record() -> TeamRecord:
 
 
 def _changed(draw: Any, thing: Any, *, odds: int) -> None:
-    """Some attributes become odd, some texts other texts, at any depth."""
+    """Replace some attributes by odd values and some texts by others, at any depth."""
     for name in [*vars(thing)]:
         value = getattr(thing, name)
         if name in {"record", "owner", "count"}:
@@ -203,7 +203,7 @@ fragment who on Person { name phone }
 
 
 def generated(max_examples: int):
-    """So many operations, with what their root fields give."""
+    """Generate operations with the results of their root resolvers."""
     bounds = settings(
         max_examples=max_examples, deadline=None, suppress_health_check=list(HealthCheck)
     )
@@ -260,7 +260,7 @@ def plain_roots() -> dict[str, Any]:
     return {"team": team, "teams": page, "squads": [team, None], "node": team.players[0]}
 
 
-def test_what_a_resolver_awaits_is_compiled():
+def test_async_resolvers_are_compiled():
     query = PAGE.replace("nodes", "totalCount nodes", 1)
     run(query, plain_roots(), compiled=True)
     before = executions("compiled"), executions("repeated")
@@ -273,7 +273,7 @@ def test_what_a_resolver_awaits_is_compiled():
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_conditions_have_plans_of_their_own(wanted):
+def test_each_value_of_a_condition_has_its_own_plan(wanted):
     variables = {"withPlayers": wanted}
     run(PAGE, plain_roots(), compiled=True, variables=variables)
     before = executions("compiled")
@@ -285,7 +285,7 @@ def test_conditions_have_plans_of_their_own(wanted):
     assert executions("compiled") == before + 1
 
 
-def test_a_null_where_none_may_be_is_reported_by_graphql_core():
+def test_null_in_a_non_null_field_is_reported_by_graphql_core():
     roots = plain_roots()
     roots["team"].players[1].name = None
     query = "{ team { players { name } } }"
@@ -301,7 +301,7 @@ def test_a_null_where_none_may_be_is_reported_by_graphql_core():
     assert executions("repeated") > before
 
 
-def test_the_switch_leaves_all_to_graphql_core():
+def test_disabled_compilation_leaves_execution_to_graphql_core():
     before = [executions(how) for how in ("compiled", "interpreted", "repeated")]
 
     data, _ = run(PAGE, plain_roots(), compiled=False)
@@ -324,7 +324,7 @@ def test_plans_are_bounded_in_bytes():
     assert SCHEMA.plans.lookup(query(59), None) is not None
 
 
-def test_a_selection_larger_than_any_page_needs_is_not_compiled(monkeypatch):
+def test_selection_above_the_field_limit_is_not_compiled(monkeypatch):
     monkeypatch.setattr(compile_module, "MAX_FIELDS", 3)
     query = "{ team { id code name version } }"
     run(query, plain_roots(), compiled=True)

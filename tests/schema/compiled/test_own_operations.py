@@ -1,4 +1,4 @@
-"""Operations that the project itself sends have plans; those that are measured never fall back."""
+"""Operations of the project's tests and benchmarks have plans."""
 
 import ast
 import json
@@ -53,7 +53,7 @@ def texts() -> Iterator[str]:
 
 
 def documents() -> dict[str, DocumentNode]:
-    """Those that are valid, by their text."""
+    """Return the valid documents by their text."""
     found: dict[str, DocumentNode] = {}
     for text in texts():
         if "{" not in text or len(text) > MAX_CHARACTERS:
@@ -68,7 +68,7 @@ def documents() -> dict[str, DocumentNode]:
 
 
 def operations() -> list[tuple[str, DocumentNode, OperationDefinitionNode]]:
-    """Each with its text, without those that are left to graphql-core on purpose."""
+    """Return operations with their texts, without those left to graphql-core on purpose."""
     return [
         (text, document, one)
         for text, document in documents().items()
@@ -81,7 +81,7 @@ def operations() -> list[tuple[str, DocumentNode, OperationDefinitionNode]]:
 
 
 def sample(kind: Any) -> Any:
-    """The smallest value of an input type."""
+    """Return the smallest value of an input type."""
     if isinstance(kind, GraphQLNonNull):
         return sample(kind.of_type)
     if isinstance(kind, GraphQLList):
@@ -104,7 +104,7 @@ def variables_of(operation: OperationDefinitionNode) -> dict[str, Any]:
     }
 
 
-def test_operations_of_ours_have_plans():
+def test_operations_of_the_project_have_plans():
     without, plans, ours = [], PlanCache(schema), operations()
     for text, document, operation in ours:
         name = operation.name.value if operation.name else None
@@ -127,7 +127,7 @@ SCALARS = {
 }
 
 
-def test_most_of_all_operations_that_can_be_written_have_plans():
+def test_most_generated_operations_have_plans():
     counts = {True: 0, False: 0}
     plans = PlanCache(schema)
 
@@ -149,7 +149,7 @@ def test_most_of_all_operations_that_can_be_written_have_plans():
 
 
 @pytest.mark.parametrize("job", BODIES)
-async def test_what_is_measured_never_falls_back(client, reviewer, job):
+async def test_benchmarked_operations_never_fall_back(client, reviewer, job):
     if job in "BC":
         await register(client)
     body_of = BODIES[job](1, 50)

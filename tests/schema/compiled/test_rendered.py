@@ -1,4 +1,4 @@
-"""What PostgreSQL prints is what the other executors answer, byte for byte."""
+"""JSON rendered by PostgreSQL equals the responses of the other executors byte for byte."""
 
 import random
 from contextlib import AsyncExitStack
@@ -37,7 +37,7 @@ PLAIN = """
 
 
 def selection(chance: random.Random, names: tuple[str, ...]) -> str:
-    """Fields in any order, repeated, under aliases, behind conditions."""
+    """Return fields in random order, repeated, with aliases and conditions."""
     parts = []
     for name in chance.choices(names, k=chance.randint(1, 6)):
         alias = f"{chance.choice('abc')}{name.strip('_')}: " if chance.random() < 0.2 else ""
@@ -92,14 +92,14 @@ def operation(chance: random.Random, code: str, token: str) -> str:
 
 @pytest.fixture
 async def tokens(odd, sql, services) -> dict[str, str]:
-    """What captains hold, by the codes of their teams."""
+    """Manage tokens by the codes of their teams."""
     ids = {one["code"]: one["id"] for one in await sql.fetch("SELECT id, code FROM team")}
     return {code: manage_token(services.secrets, ids[code]) for code in odd}
 
 
 @pytest.fixture
 async def odd(client, sql) -> list[str]:
-    """Codes of teams with everything that can be odd about a stored text."""
+    """Codes of teams with unusual texts in all columns."""
     await sql.execute("UPDATE tournament SET capacity = NULL WHERE is_active")
     codes = [await register(client, number) for number in range(4)]
     for number, text in enumerate(ODD):
@@ -118,7 +118,7 @@ async def odd(client, sql) -> list[str]:
 
 
 async def answers(settings_with, url: str, queries: list[str], headers: dict) -> list[list[bytes]]:
-    """Of each way to execute: the body of every answer."""
+    """Return the bodies of all responses for each executor."""
     ways = [
         {},
         {"rendered_plans": False},
@@ -140,7 +140,7 @@ SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in ran
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_all_ways_to_execute_give_the_same_bytes(
+async def test_all_executors_return_the_same_bytes(
     settings_with, database_url, odd, tokens, reviewer, seed
 ):
     chance = random.Random(seed)
@@ -163,7 +163,9 @@ async def test_all_ways_to_execute_give_the_same_bytes(
 
 
 @pytest.mark.parametrize("limit", [None, 1, 2])
-async def test_places_of_a_church(settings_with, database_url, odd, reviewer, sql, limit):
+async def test_rendered_church_limits_equal_compiled_ones(
+    settings_with, database_url, odd, reviewer, sql, limit
+):
     await sql.execute("UPDATE tournament SET teams_per_church = $1 WHERE is_active", limit)
     query = f"{{ teams {{ nodes {{ church {{ {' '.join(CHURCH)} }} }} }} }}"
 
@@ -175,7 +177,7 @@ async def test_places_of_a_church(settings_with, database_url, odd, reviewer, sq
 @pytest.mark.parametrize("way", ["first: 1, after", "last: 1, before"])
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
 @pytest.mark.parametrize("field", ["CODE", "NAME", "REGISTERED", "CHURCH"])
-async def test_every_page_of_a_list_is_printed_as_it_is_read(
+async def test_rendered_team_pages_equal_compiled_ones(
     settings_with, database_url, odd, reviewer, field, direction, way
 ):
     cursor, seen = "null", []
@@ -195,7 +197,7 @@ async def test_every_page_of_a_list_is_printed_as_it_is_read(
     assert sorted(seen) == odd
 
 
-async def test_every_page_of_churches_is_printed_as_it_is_read(
+async def test_rendered_church_pages_equal_compiled_ones(
     settings_with, database_url, odd, sql, reviewer
 ):
     cursor, seen = "null", []
@@ -223,7 +225,7 @@ ALONE = {
 
 
 @pytest.mark.parametrize("field", ALONE)
-async def test_what_is_read_most_is_one_statement(client, tokens, reviewer, field):
+async def test_rendered_root_field_takes_one_statement(client, tokens, reviewer, field):
     query = "{ " + ALONE[field].replace("<token>", tokens["ICCT-001"]) + " }"
     data(await execute(client, query, **reviewer))
     before = executions("rendered")
@@ -237,7 +239,7 @@ async def test_what_is_read_most_is_one_statement(client, tokens, reviewer, fiel
     assert ["to_json" in one for one in sent] == [False, True]
 
 
-async def test_a_token_that_was_replaced_opens_nothing(client, tokens, sql):
+async def test_replaced_manage_token_is_refused(client, tokens, sql):
     await sql.execute("UPDATE team SET manage_generation = 2 WHERE code = 'ICCT-001'")
     query = f'{{ myTeam(token: "{tokens["ICCT-001"]}") {{ name }} }}'
 
@@ -246,7 +248,7 @@ async def test_a_token_that_was_replaced_opens_nothing(client, tokens, sql):
 
 
 @pytest.mark.parametrize("code", ["ICCT-001-P16", "ICCT-999-P01", "nonsense", "é-001-P01"])
-async def test_a_player_that_is_not_there(client, odd, reviewer, code):
+async def test_unknown_player_is_null(client, odd, reviewer, code):
     query = "query One($code: String!) { player(code: $code) { name } }"
 
     for _ in range(2):
@@ -267,7 +269,7 @@ async def test_code_that_cannot_be_stored_is_refused(client, odd, reviewer, code
         assert error_extensions(response)["code"] == "BAD_USER_INPUT"
 
 
-async def test_a_page_that_is_printed_is_one_statement(client, odd, reviewer):
+async def test_rendered_page_takes_one_statement(client, odd, reviewer):
     await ask(client, PLAIN, **reviewer)
 
     with record_statements() as sent:
@@ -278,7 +280,7 @@ async def test_a_page_that_is_printed_is_one_statement(client, odd, reviewer):
     assert not [one for one in sent if "FROM player" in one and "to_json" not in one]
 
 
-async def test_a_viewer_is_told_nothing_that_is_printed(client, odd, services):
+async def test_viewers_never_get_rendered_objects(client, odd, services):
     before = executions("rendered")
     viewer = await bearer_headers(services, Role.VIEWER)
 
@@ -294,7 +296,7 @@ async def test_a_viewer_is_told_nothing_that_is_printed(client, odd, services):
 
 
 @pytest.mark.parametrize("reference", ["ICCT-999", "0" * 32])
-async def test_a_team_that_is_not_there(client, reviewer, reference):
+async def test_unknown_team_is_null(client, reviewer, reference):
     key = "id" if len(reference) == 32 else "code"
 
     for _ in range(2):

@@ -1,1 +1,1 @@
-"""Cases of what execution has to answer, each with its whole answer."""
+"""Cases of execution, each with its complete response."""

@@ -1,4 +1,4 @@
-"""Arguments: given, absent, null, by literals and by variables."""
+"""Arguments: present, absent or null, as literals and as variables."""
 
 from tests.schema.execution.cases import Case
 from tests.schema.executions import Error

@@ -1,4 +1,4 @@
-"""What a case is, and how it is answered in each of the ways that there are."""
+"""Execution cases, and their execution by each executor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ WAYS: tuple[Way, ...] = ("compiled", "repeated", "interpreted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """`gives` is what root resolvers give; `way` is how the answer is made where it may be."""
+    """A case; `gives` are results of root resolvers, `way` is the executor expected to be used."""
 
     name: str
     query: str
@@ -32,7 +32,7 @@ class Case:
 
 @dataclass
 class Running:
-    """What a resolver sees."""
+    """The context of resolvers."""
 
     gives: Mapping[str, Any]
     execution: ExecutionOptions
@@ -43,7 +43,7 @@ class Running:
     json_projections: dict[str, Any] = field(default_factory=dict)
 
     async def check_rate_limit(self, kind: str, count: int) -> None:
-        """Everything is."""
+        """Allow all operations."""
 
 
 @dataclass(frozen=True, slots=True)

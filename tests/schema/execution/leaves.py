@@ -1,4 +1,4 @@
-"""Scalars, enums and types: what is a value of theirs, and what is none."""
+"""Valid and invalid results for scalars, enums and object types."""
 
 from datetime import UTC, datetime
 from enum import Enum

@@ -1,4 +1,4 @@
-"""Lists: what may stand for one, and where their nulls and errors go."""
+"""Lists: valid and invalid values, nulls and errors in them."""
 
 from collections import deque
 from itertools import product
@@ -29,7 +29,7 @@ async def one_after_the_other(*values):
 
 
 def _expected(field: str, base: str, found: str) -> tuple[dict | None, list[Error]]:
-    """The answer to `{ field }`, by what is found: an item, no item, no list or a fault in it."""
+    """Return the response to `{ field }` for an item, no item, no list or an error in the list."""
     list_may, item_may = KINDS[base]
     null = f"Cannot return null for non-nullable field Query.{field}."
     whole = {field: None} if list_may else None

@@ -1,4 +1,4 @@
-"""A schema of every kind of field, whose resolvers give what the case says."""
+"""A schema with all kinds of fields, whose resolvers return the values of a case."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ Anything = NewType("Anything", object)
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """What an asynchronous resolver gives or raises when the loop has gone round so often."""
+    """The result of an asynchronous resolver after this many turns of the event loop."""
 
     rounds: int
     value: Any
@@ -31,7 +31,7 @@ async def soon(value):
 
 
 def _settled(value: Any) -> Any:
-    """Raised if it is an error; made anew for each execution if it is a function."""
+    """Return the value, called if it is a function; raise it if it is an exception."""
     if isinstance(value, Exception):
         raise value
     return value() if callable(value) else value
@@ -84,7 +84,7 @@ class Cat(Pet):
 
 @strawberry.type
 class Stone(Pet):
-    """What the schema does not list."""
+    """A type that is not part of the schema."""
 
 
 @strawberry.type

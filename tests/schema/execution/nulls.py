@@ -1,4 +1,4 @@
-"""Where a null or an error goes that stands in a place where none may be."""
+"""Propagation of nulls and errors from non-null fields."""
 
 from collections.abc import Iterator
 from itertools import product

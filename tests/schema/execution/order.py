@@ -1,4 +1,4 @@
-"""The order of errors, and which are told, where resolvers take their time."""
+"""The order of errors with resolvers that take different times."""
 
 from tests.schema.execution.cases import Case
 from tests.schema.execution.model import Box

@@ -1,4 +1,4 @@
-"""What is selected: the same field twice, fragments, aliases, conditions."""
+"""Selections: repeated fields, fragments, aliases, conditions."""
 
 from tests.schema.execution.cases import Case
 from tests.schema.execution.model import Box

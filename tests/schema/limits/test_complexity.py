@@ -1,4 +1,4 @@
-"""Limits on the work that a document makes, not on the bytes that it has."""
+"""Limits on the work of a document, independent of its size."""
 
 import pytest
 from graphql import parse
@@ -8,7 +8,7 @@ from domain.errors.codes import CATALOG
 from domain.errors.issues import ISSUES_MAX, ISSUES_PER_LIST
 from persistence.repositories.audit import MAX_TEAM_EVENTS
 from schema import schema
-from schema.limits.complexity import LIST_SIZES, ComplexityVisitor, Limit, values_of
+from schema.limits.complexity import LIST_SIZES, ComplexityVisitor, Limit, count_argument_values
 from schema.limits.query_limits import LIMITS, PUBLIC_COST_BUDGET
 from schema.teams.readiness import ELSEWHERE_MAX
 from tests import factories
@@ -26,7 +26,9 @@ DOCUMENT = {"kind": "PHOTO", "documentId": "0" * 32}
 def counted_values(document: str, variables: dict) -> int:
     parse_document = parse(document)
     (totals,) = ComplexityVisitor(CORE, parse_document).operations().values()
-    return values_of(totals, parse_document.definitions[0], variables, stop_above=1_000_000)
+    return count_argument_values(
+        totals, parse_document.definitions[0], variables, stop_above=1_000_000
+    )
 
 
 def operation_cost(document: str) -> int:
@@ -60,18 +62,21 @@ G = "fragment G on Query { ...F ...F }"
         ("{ ...L ...L } fragment L on Query { a(x: [1, 2]) }", {}, 6),
     ],
 )  # fmt: skip
-def test_values_count_at_every_place_that_takes_them(document, variables, values):
+def test_variable_values_count_at_each_use(document, variables, values):
     assert counted_values(document, variables) == values
 
 
-def test_fragments_that_double_count_to_the_bound_and_no_further():
+def test_doubling_fragments_are_counted_up_to_the_maximum():
     levels = " ".join(f"fragment f{n} on Query {{ ...f{n + 1} ...f{n + 1} }}" for n in range(100))
     document = f"query ($v: V) {{ ...f0 }} {levels} fragment f100 on Query {{ a(x: $v) }}"
     parse_document = parse(document)
 
     (totals,) = ComplexityVisitor(CORE, parse_document).operations().values()
 
-    assert values_of(totals, parse_document.definitions[0], {"v": 1}, stop_above=2_000) == 2_001
+    assert (
+        count_argument_values(totals, parse_document.definitions[0], {"v": 1}, stop_above=2_000)
+        == 2_001
+    )
 
 
 @pytest.mark.parametrize("is_compiled", [True, False], ids=["compiled", "interpreted"])
@@ -84,7 +89,7 @@ def test_fragments_that_double_count_to_the_bound_and_no_further():
     ],
     ids=["aliases", "fragments", "inline fragments"],
 )
-async def test_one_variable_at_many_places_is_refused(
+async def test_variable_used_too_often_is_refused(
     settings_with, database, database_url, fields, is_compiled
 ):
     fragments = " ".join(
@@ -107,7 +112,7 @@ async def test_one_variable_at_many_places_is_refused(
     )
 
 
-async def test_defaults_and_literals_count_as_what_is_sent_does(client):
+async def test_defaults_and_literals_count_like_variables(client):
     items = ", ".join('{kind: PHOTO, documentId: "x"}' for _ in range(150))
     default = f"query ($d: [TeamDocumentInput!] = [{items}], $input: RegisterTeamInput!)"
     uses = " ".join(
@@ -140,11 +145,11 @@ async def test_defaults_and_literals_count_as_what_is_sent_does(client):
         ("{ __schema { types { fields { args { name } } } } }", 5),
     ],
 )  # fmt: skip
-def test_lists_cost_what_they_may_return(document, cost):
+def test_list_costs_its_maximum_length(document, cost):
     assert operation_cost(document) == cost
 
 
-def test_lists_are_as_long_as_they_cost():
+def test_maximum_list_lengths_match_their_costs():
     assert len(CATALOG) <= LIST_SIZES["errorCatalog"]
     assert max(len(entry.details) for entry in CATALOG.values()) <= LIST_SIZES["details"]
     assert (
@@ -172,7 +177,7 @@ PLAYERS_OF_A_PAGE = "{ teams(first: 100) { nodes { players { name documents { ki
         (50, "{ teams(first: 3) { nodes { history { action items } } } }", 1 + 3 * (2 + 200)),
     ],
 )
-async def test_cost_counts_the_largest_squad_of_the_season(
+async def test_cost_uses_the_maximum_squad_of_the_season(
     client, services, sql, squad, document, cost
 ):
     await sql.execute("UPDATE tournament SET squad_min = 1, squad_max = $1", squad)
@@ -205,7 +210,7 @@ async def test_operation_too_large_for_the_squads_of_the_season_is_refused(
     data(await execute(client, document, **owner))
 
 
-async def test_cost_is_told_while_the_database_is_away(settings):
+async def test_cost_is_reported_without_a_database(settings):
     async with app_client(settings, UNREACHABLE_DATABASE) as client:
         answer = await execute(client, "{ myTeam { players { name } } }", GraphQL_Cost="1")
 
@@ -225,7 +230,7 @@ async def test_cost_is_told_while_the_database_is_away(settings):
     ],
     ids=["forms", "issues", "catalogues"],
 )  # fmt: skip
-async def test_work_under_aliases_is_more_than_the_public_may_ask_for(client, fields):
+async def test_aliased_expensive_fields_exceed_the_public_budget(client, fields):
     answer = await execute(client, f"{HEAD} {{ {fields} }}", {"input": factories.team()})
 
     details = error_extensions(answer)["details"]
@@ -239,7 +244,7 @@ async def issues_of(client, form: dict) -> list[dict]:
     ]
 
 
-async def test_form_with_thousands_of_issues_names_a_few_of_each_list(client):
+async def test_form_with_thousands_of_issues_reports_some_of_each_list(client):
     documents = await issues_of(client, form_with(600))
     many = [{"name": "x", "documents": [DOCUMENT] * 40} for _ in range(15)]
     players = await issues_of(client, factories.team(players=many))
@@ -251,7 +256,7 @@ async def test_form_with_thousands_of_issues_names_a_few_of_each_list(client):
     assert players[0]["code"] == "NAME_TOO_SHORT"
 
 
-async def test_form_has_two_hundred_issues_at_most(client, sql):
+async def test_form_reports_at_most_200_issues(client, sql):
     await sql.execute("UPDATE tournament SET squad_max = 50")
     wrong = {
         "name": "",
@@ -283,7 +288,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())
-async def test_answer_that_is_too_large_is_refused(
+async def test_too_large_response_is_refused(
     settings_with, database, database_url, services, monkeypatch, path
 ):
     reviewer = await bearer_headers(services, Role.REVIEWER)
@@ -323,7 +328,7 @@ mutation Three($input: RegisterTeamInput!) {{ ...F }} fragment F on Mutation {{ 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())
 @pytest.mark.parametrize("document", [ONE, TWO, IN_A_FRAGMENT], ids=["one", "two", "fragment"])
-async def test_mutation_is_answered_however_long_its_answer(
+async def test_mutation_response_has_no_size_limit(
     settings_with, database, database_url, monkeypatch, sql, path, document
 ):
     monkeypatch.setitem(LIMITS, Limit.ANSWER_BYTES, 20)
@@ -346,7 +351,7 @@ async def test_mutation_is_answered_however_long_its_answer(
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-async def test_refused_mutation_tells_all_issues_and_writes_nothing(client, sql, monkeypatch):
+async def test_refused_mutation_reports_all_issues_and_writes_nothing(client, sql, monkeypatch):
     monkeypatch.setitem(LIMITS, Limit.ANSWER_BYTES, 20)
     form = factories.team(1) | {"teamName": "1", "churchName": "-"}
 
@@ -357,7 +362,7 @@ async def test_refused_mutation_tells_all_issues_and_writes_nothing(client, sql,
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
-def test_answers_are_four_mebibytes_at_most():
+def test_response_limit_is_four_mebibytes():
     assert LIMITS[Limit.ANSWER_BYTES] == 4 * 1024 * 1024
 
 

@@ -1,4 +1,4 @@
-"""A document with a syntax error: parsed once, refused every time with the same words."""
+"""Documents with a syntax error are parsed once and refused with the same message."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ WRONG = {
 
 @pytest.fixture
 def parsings(monkeypatch):
-    """Texts that were parsed, one after the other."""
+    """The texts passed to the parser, in order."""
     texts = []
 
     def parse_and_count(text, **options):
@@ -50,7 +50,7 @@ async def test_document_with_a_syntax_error_is_parsed_once(client, parsings, tex
 
 
 @pytest.mark.parametrize("text", WRONG.values(), ids=WRONG.keys())
-def test_remembered_error_is_that_of_the_parser(text):
+def test_cached_syntax_error_equals_the_parsers_error(text):
     cache, errors = DocumentCache(), []
     for _ in range(2):
         with pytest.raises(GraphQLSyntaxError) as raised:
@@ -61,7 +61,7 @@ def test_remembered_error_is_that_of_the_parser(text):
     assert errors[0].locations == errors[1].locations
 
 
-def test_refusals_take_a_bounded_number_of_bytes():
+def test_cached_syntax_errors_are_bounded_in_bytes():
     cache = DocumentCache()
     for number in range(3_000):
         for text in (f"{number} {{", f"{{ a(b: $ {'x' * 5_000}{number} "):
@@ -76,7 +76,7 @@ def long_document(number: int) -> str:
 
 
 @pytest.mark.parametrize("count", [8, 20, 50])
-async def test_long_document_waits_for_one_of_a_client_who_sends_many(
+async def test_long_documents_of_clients_are_parsed_in_turns(
     settings_with, database, database_url, parsings, count
 ):
     async with app_client(settings_with(trusted_proxies="127.0.0.1"), database_url) as client:

@@ -1,4 +1,4 @@
-"""Documents at a limit pass, one step above they are refused before anything runs."""
+"""Documents at a limit are accepted; above it they are refused before execution."""
 
 import re
 from dataclasses import replace
@@ -42,7 +42,7 @@ SCHEMA = build_schema("""
 
 
 def counts_of(text: str, variables: dict | None = None) -> dict[str, int]:
-    """Of the first operation of a document, without what there is none of."""
+    """Return the non-zero counts of the first operation of a document."""
     document = parse(text)
     sizes = page_sizes(document.definitions[0], variables or {})
     totals = next(iter(ComplexityVisitor(SCHEMA, document, sizes).operations().values()))
@@ -58,12 +58,12 @@ def registering(payload: str, head: str = "($input: RegisterTeamInput!)", more: 
 
 
 def repeated(text: str, count: int) -> str:
-    """`#` stands for the number."""
+    """Repeat a text, with the number in place of `#`."""
     return " ".join(text.replace("#", str(number)) for number in range(count))
 
 
 def document_with(limit: Limit, count: int) -> str:
-    """A registration that has so many of it."""
+    """Return a registration with this many occurrences of a counted element."""
     match limit:
         case Limit.TOKENS:
             return registering("name") + "#\n" * (count - 23)
@@ -83,14 +83,14 @@ def document_with(limit: Limit, count: int) -> str:
 @pytest.mark.parametrize(
     "limit", [Limit.TOKENS, Limit.ALIASES, Limit.ROOT_FIELDS, Limit.DIRECTIVES]
 )
-async def test_as_much_as_is_allowed_is_answered(client, limit):
+async def test_document_at_each_limit_is_answered(client, limit):
     document = document_with(limit, LIMITS[limit])
 
     assert data(await execute(client, document, {"input": factories.team()}))["registerTeam"]
 
 
 @pytest.mark.parametrize("limit", [Limit.VARIABLES, Limit.DEPTH])
-async def test_as_much_as_is_allowed_is_validated(client, limit):
+async def test_document_at_each_limit_is_validated(client, limit):
     answer = await execute(
         client, document_with(limit, LIMITS[limit]), {"input": factories.team()}
     )
@@ -110,7 +110,9 @@ async def test_as_much_as_is_allowed_is_validated(client, limit):
         (Limit.DEPTH, 10),
     ],
 )
-async def test_one_more_is_refused_and_nothing_runs(client, sql, limit, allowed, accept):
+async def test_document_above_a_limit_is_refused_before_execution(
+    client, sql, limit, allowed, accept
+):
     document = document_with(limit, allowed + 1)
 
     answer = await execute(client, document, {"input": factories.team()}, Accept=accept)
@@ -123,7 +125,7 @@ async def test_one_more_is_refused_and_nothing_runs(client, sql, limit, allowed,
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
-async def test_values_within_values_are_parsed_200_deep(client):
+async def test_nested_values_are_parsed_up_to_depth_200(client):
     deep = [f"{{ churches(search: {'[' * n}{']' * n}) {{ totalCount }} }}" for n in (150, 220)]
 
     parse_document, stopped = [error_extensions(await execute(client, text)) for text in deep]
@@ -133,7 +135,7 @@ async def test_values_within_values_are_parsed_200_deep(client):
     assert stopped["details"] == {"limit": "nesting", "allowed": 200, "actual": 201}
 
 
-async def test_a_validation_that_compares_too_much_is_given_up(client):
+async def test_too_expensive_validation_is_aborted(client):
     few, many = [f"{{ tournament {{ {'registration { taken } ' * n} }} }}" for n in (50, 300)]
 
     assert data(await execute(client, few)) == {"tournament": {"registration": {"taken": 0}}}
@@ -159,7 +161,7 @@ async def test_a_validation_that_compares_too_much_is_given_up(client):
         ("{ }", {}),
     ],
 )  # fmt: skip
-def test_fragments_count_where_they_are_spread(text, counts):
+def test_fragments_count_at_each_spread(text, counts):
     assert counts_of(text) == counts
 
 
@@ -190,12 +192,12 @@ def test_fragments_count_where_they_are_spread(text, counts):
         ("{ church(first: 9) { name } }", {}, 2),
     ],
 )  # fmt: skip
-def test_pages_and_lists_multiply_what_is_below_them(text, variables, cost):
+def test_pages_and_lists_multiply_nested_costs(text, variables, cost):
     assert operation_cost(text, variables) == cost
 
 
 class Watched:
-    """Selections that know how often somebody went through them."""
+    """Selections that count how often they are iterated."""
 
     def __init__(self, selections):
         self._selections = selections
@@ -214,7 +216,7 @@ def doubling(levels: int) -> str:
 
 
 @pytest.mark.parametrize("levels", [3, 100])
-def test_a_fragment_is_walked_once_however_often_it_is_spread(levels):
+def test_fragment_is_visited_once(levels):
     document = parse(doubling(levels))
     selection_sets = [node.selection_set for node in document.definitions]
     for selection_set in selection_sets:
@@ -233,14 +235,14 @@ def test_a_fragment_is_walked_once_however_often_it_is_spread(levels):
     }
 
 
-async def test_fragments_that_double_are_refused(client):
+async def test_doubling_fragments_are_refused(client):
     extensions = error_extensions(await execute(client, doubling(100)))
 
     assert extensions["code"] == "QUERY_TOO_COMPLEX"
     assert extensions["details"] == {"limit": "aliases", "allowed": 15, "actual": MAX_COUNT}
 
 
-async def test_the_longest_row_of_fragments_is_counted(client):
+async def test_longest_chain_of_fragments_is_counted(client):
     row = repeated("fragment f# on Query { ...g# }", 246)
     for number in range(246):
         row = row.replace(f"...g{number} ", f"...f{number + 1} ")
@@ -261,14 +263,14 @@ async def test_the_longest_row_of_fragments_is_counted(client):
         ),
     ],
 )
-async def test_fragments_in_a_circle_are_told_so(client, fragments, message):
+async def test_cyclic_fragments_are_refused_by_validation(client, fragments, message):
     answer = await execute(client, f"{{ ...A }} {fragments}")
 
     assert error_extensions(answer)["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert answer.json()["errors"][0]["message"] == message
 
 
-async def test_every_operation_of_a_document_keeps_the_limits(client):
+async def test_limits_apply_to_every_operation_of_a_document(client):
     both = f"query Small {{ __typename }} query Large {{ {repeated('__typename', 11)} }}"
 
     answer = await ask_for(client, both, "Small")
@@ -288,7 +290,7 @@ async def ask_for(client, query: str, operation: str, **headers):
     )
 
 
-async def test_the_cost_is_that_of_the_operation_that_was_asked_for(client):
+async def test_cost_is_that_of_the_named_operation(client):
     both = "query A { __typename } query B { churches(first: 5) { totalCount } }"
 
     costs = [
@@ -306,7 +308,7 @@ AT_THE_BUDGET = f"{{ {COSTLY} {REST} __typename }}"
 ABOVE_IT = f"{{ {COSTLY} {REST} __typename __typename }}"
 
 
-async def test_the_public_may_spend_its_budget_and_no_more(client):
+async def test_public_budget_is_enforced(client):
     spent = await execute(client, AT_THE_BUDGET, GraphQL_Cost="1")
     answer = await execute(client, ABOVE_IT, GraphQL_Cost="1")
 
@@ -318,7 +320,7 @@ async def test_the_public_may_spend_its_budget_and_no_more(client):
     assert answer.json()["extensions"] == {"cost": {"requested": 2_001, "allowed": 2_000}}
 
 
-async def test_the_size_of_a_page_may_come_in_a_variable(client):
+async def test_page_size_in_a_variable_counts(client):
     query = f"query ($n: Int) {{ a: churches(first: 100) {{ {CHURCH} }} b: churches(first: $n)"
     query += f" {{ {CHURCH} }} c: churches(first: $n) {{ {CHURCH} }} }}"
 
@@ -333,7 +335,7 @@ async def test_the_size_of_a_page_may_come_in_a_variable(client):
     }
 
 
-async def test_organisers_may_spend_more(client, services):
+async def test_organisers_have_a_larger_budget(client, services):
     viewer = await bearer_headers(services, Role.VIEWER)
 
     answer = await execute(client, ABOVE_IT, GraphQL_Cost="1", **viewer)
@@ -348,7 +350,7 @@ async def test_organisers_may_spend_more(client, services):
     }
 
 
-def test_every_role_has_the_budget_of_organisers():
+def test_every_role_has_the_organiser_budget():
     organisers = [Caller(kind=CallerKind.ORGANISER, role=role) for role in Role]
 
     assert {cost_budget(one) for one in [*organisers, SYSTEM]} == {ORGANISER_COST_BUDGET}
@@ -370,7 +372,7 @@ fragment file on Document { id kind format byteSize review reviewNote uploadedAt
 """
 
 
-def test_the_page_of_organisers_is_within_all_limits():
+def test_page_of_the_organisers_client_is_within_all_limits():
     counts = counts_of(PAGE_OF_ORGANISERS)
 
     file = 9
@@ -383,7 +385,7 @@ def test_the_page_of_organisers_is_within_all_limits():
     assert all(counts.get(limit, 0) <= allowed for limit, allowed in LIMITS.items())
 
 
-async def test_the_cost_is_told_only_on_request(client):
+async def test_cost_is_reported_only_on_request(client):
     silent = await execute(client, "{ __typename }")
     told = await execute(client, "{ __typename }", GraphQL_Cost="1")
     unparsed = await execute(client, "{ __typename", GraphQL_Cost="1")
@@ -393,7 +395,7 @@ async def test_the_cost_is_told_only_on_request(client):
     assert "extensions" not in unparsed.json()
 
 
-def test_the_page_of_limits_has_the_numbers():
+def test_limits_page_has_the_current_numbers():
     page = (ROOT / "docs" / "reference" / "limits.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
 
@@ -408,7 +410,7 @@ def test_the_page_of_limits_has_the_numbers():
     )
 
 
-async def test_a_document_that_is_known_is_not_counted_again(client):
+async def test_cached_document_is_not_counted_again(client):
     query = "query Known($n: Int) { churches(first: $n) { totalCount } }"
     for size in (3, 4):
         data(await execute(client, query, {"n": size}))
@@ -423,7 +425,7 @@ async def test_a_document_that_is_known_is_not_counted_again(client):
     assert all(known.totals[key] is total for key, total in totals.items())
 
 
-async def test_sizes_of_pages_that_differ_are_kept_for_a_few(client):
+async def test_complexity_is_cached_for_a_few_page_sizes(client):
     query = "query Sizes($n: Int) { churches(first: $n) { totalCount } }"
 
     for size in range(1, 30):

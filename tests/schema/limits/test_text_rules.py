@@ -1,4 +1,4 @@
-"""Every text that a client can send: what cannot be stored, what is too long, what looks alike."""
+"""Texts from clients: unstorable, too long, or with invisible characters."""
 
 import json
 import unicodedata
@@ -47,7 +47,7 @@ Steps = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Position:
-    """A place where a root field takes a text. `path` begins with the argument."""
+    """A leaf of a root field's arguments that takes a text. `path` begins with the argument."""
 
     operation: str
     field: str
@@ -82,7 +82,7 @@ def texts_in(kind: GraphQLInputType, rule: Rule | None) -> Iterator[tuple[Steps,
 
 
 def value(kind: GraphQLInputType, path: Steps, text: str) -> Any:
-    """A value of the type with the text at this path, and as little as is allowed elsewhere."""
+    """Return a minimal value of the type with the text at this path."""
     if isinstance(kind, GraphQLNonNull):
         return value(kind.of_type, path, text)
     if isinstance(kind, GraphQLList):
@@ -99,7 +99,7 @@ def value(kind: GraphQLInputType, path: Steps, text: str) -> Any:
 
 
 def asked(position: Position, text: str) -> tuple[str, dict[str, Any]]:
-    """The operation with the text at the position, every argument a variable."""
+    """Return the operation with the text at the position and each argument as a variable."""
     root = CORE.query_type if position.operation == "query" else CORE.mutation_type
     field = root.fields[position.field]
     given = {
@@ -137,7 +137,7 @@ def test_texts_are_only_arguments_of_root_fields():
                 )
 
 
-def test_only_leaves_of_forms_are_left_to_the_rules_of_the_form():
+def test_only_form_fields_are_exempt_from_text_rules():
     assert {str(one) for one in ALL if one.rule is Rule.FORM} == {
         *(
             f"{field}.input.{leaf}"
@@ -177,7 +177,7 @@ def test_only_leaves_of_forms_are_left_to_the_rules_of_the_form():
     }
 
 
-def test_length_of_reasons_and_notes_is_read_by_their_own_rule():
+def test_reasons_and_notes_have_their_own_length_rule():
     assert {str(one) for one in REASONS} == {
         "withdrawMyTeam.input.reason",
         "reviewDocument.input.note",
@@ -215,7 +215,7 @@ async def test_text_that_cannot_be_stored_is_refused_at_its_path(client, sql, ow
     assert await everything(sql) == before
 
 
-async def test_text_longer_than_any_is_refused_at_its_path(client, sql, owner):
+async def test_text_above_the_maximum_is_refused_at_its_path(client, sql, owner):
     before, texts = await everything(sql), ("x" * (MAX_TEXT_LENGTH + 1), MARKS, " " * 240_000)
 
     for number, position in enumerate(one for one in CHECKED if one.rule is None):
@@ -254,7 +254,7 @@ async def test_reason_longer_than_its_rule_is_an_issue_at_its_path(client, sql, 
     assert await everything(sql) == before
 
 
-async def test_reason_of_a_captain_is_measured_as_it_would_be_stored(client, sql):
+async def test_reason_is_measured_as_it_is_stored(client, sql):
     team = data(await execute(client, factories.REGISTER, {"input": factories.team()}))[
         "registerTeam"
     ]
@@ -326,7 +326,7 @@ async def test_literal_is_refused_as_a_variable(client, sql, query):
         {"query": factories.VALIDATE, "variables": {"input": factories.team() | {"\ud800": 1}}},
     ],
 )  # fmt: skip
-async def test_part_of_a_request_that_cannot_be_stored_is_answered_with_a_code(client, body):
+async def test_unstorable_part_of_a_request_gets_an_error_code(client, body):
     answer = await client.post(
         "/graphql", content=json.dumps(body), headers={"Content-Type": "application/json"}
     )
@@ -342,7 +342,7 @@ async def test_part_of_a_request_that_cannot_be_stored_is_answered_with_a_code(c
 
 
 def at(team: dict, path: Steps, text: str) -> dict:
-    """The form with the text at this path."""
+    """Return the form with the text at this path."""
     target: Any = team
     for step in path[:-1]:
         target = target[step]
@@ -376,7 +376,7 @@ NOT_NAMES = [
 
 
 @pytest.mark.parametrize("path", NAMES, ids=str)
-async def test_name_is_an_issue_beside_the_others(client, sql, monkeypatch, path):
+async def test_unstorable_name_is_an_issue_beside_others(client, sql, monkeypatch, path):
     lengths: list[int] = []
     original: Callable[[str, str], str] = unicodedata.normalize
     monkeypatch.setattr(
@@ -405,7 +405,7 @@ DOCUMENT = {"kind": "PASTOR_LETTER", "documentId": "\ud800\0"}
 
 
 @pytest.mark.parametrize("code", DECISIONS.values(), ids=lambda one: one[0])
-async def test_reason_is_stored_without_what_is_around_it(client, sql, reviewer, code):
+async def test_reason_is_stored_trimmed(client, sql, reviewer, code):
     await register(client)
     event = next(event for event, known in DECISIONS.items() if known == code)
     text = " \u202e Please\r\n\u200bsend it.\t\n" + " " * 900
@@ -427,7 +427,7 @@ LOOK_ALIKES = ("\u034f", "\ufe0f", "\u17b4", "\u180b", "\u3164", "\u200b", "\U00
 
 
 @pytest.mark.parametrize("sign", LOOK_ALIKES, ids=ascii)
-async def test_church_with_invisible_characters_has_no_places_of_its_own(client, sql, sign):
+async def test_invisible_characters_do_not_make_another_church(client, sql, sign):
     names = ["CSI Zion", f"CSI Zi{sign}on", f"{sign}C{sign}SI Zion{sign}"]
 
     answers = [
@@ -485,7 +485,7 @@ async def test_search_ignores_invisible_characters(client, reviewer):
         assert found["teams"] == {"totalCount": 1}
 
 
-async def test_password_of_any_length_is_a_wrong_one(client, services):
+async def test_long_password_is_a_wrong_password(client, services):
     await bearer_headers(services, Role.OWNER)
     query = "mutation ($i: SignInInput!) { signIn(input: $i) { token } }"
 

@@ -1,4 +1,4 @@
-"""Players, counts, histories, the audit log, the outbox, anything by its id."""
+"""Players, statistics, histories, the audit log, deliveries and nodes."""
 
 import pytest
 
@@ -64,7 +64,7 @@ async def owner(services) -> dict[str, str]:
     return await bearer_headers(services, Role.OWNER)
 
 
-async def test_a_player_comes_with_the_team(client, viewer):
+async def test_player_includes_its_team(client, viewer):
     await register(client, 1)
 
     player = data(await execute(client, PLAYER, {"code": " icct-001-p03 "}, **viewer))["player"]
@@ -84,7 +84,7 @@ async def test_a_player_comes_with_the_team(client, viewer):
         *("ICCT-001-P2147483648", "ICCT-001-P9999999999", f"ICCT-001-P{'9' * 1_900}"),
     ],
 )
-async def test_there_is_no_such_player(client, viewer, code):
+async def test_unknown_player_is_null(client, viewer, code):
     await register(client, 1)
 
     assert data(await execute(client, PLAYER, {"code": code}, **viewer))["player"] is None
@@ -125,7 +125,7 @@ async def test_player_of_a_team_with_a_long_number_is_found(client, viewer, revi
     }
 
 
-async def test_the_season_in_numbers(client, viewer, reviewer, sql):
+async def test_statistics_of_a_season(client, viewer, reviewer, sql):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     await register(client, 1, **(await with_documents(client, factories.team(1))))
     await sql.execute("UPDATE tournament SET required_documents = '{}'")
@@ -164,15 +164,13 @@ async def test_the_season_in_numbers(client, viewer, reviewer, sql):
     ]
 
 
-async def test_an_empty_season_in_numbers(client, viewer):
+async def test_statistics_of_an_empty_season(client, viewer):
     stats = data(await execute(client, STATS, **viewer))["teamStats"]
 
     assert (stats["total"], stats["players"], stats["registeredByDay"]) == (0, 0, [])
 
 
-async def test_history_says_everything_to_reviewers_and_less_to_others(
-    client, services, viewer, reviewer
-):
+async def test_history_is_complete_for_reviewers_only(client, services, viewer, reviewer):
     answer = await execute(client, factories.REGISTER, {"input": factories.team(1)})
     token = data(answer)["registerTeam"]["manageToken"]
     items = [{"note": "A clearer photo."}]
@@ -204,7 +202,7 @@ async def test_history_says_everything_to_reviewers_and_less_to_others(
     assert mine["history"][2]["actor"] == {"kind": "ORGANISER", "organiserId": None, "email": None}
 
 
-async def test_captains_are_not_told_why_organisers_made_an_exception(client, reviewer, sql):
+async def test_captains_do_not_see_override_reasons(client, reviewer, sql):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     team = await with_documents(client, factories.team(1))
     answer = data(await execute(client, factories.REGISTER, {"input": team}))["registerTeam"]
@@ -218,7 +216,7 @@ async def test_captains_are_not_told_why_organisers_made_an_exception(client, re
     assert log["auditLog"]["nodes"][0]["reason"] == "The pastor called."
 
 
-async def test_the_audit_log_is_read_from_the_newest_on(client, reviewer):
+async def test_audit_log_starts_with_the_newest_event(client, reviewer):
     for number in (1, 2):
         await register(client, number)
     answer = await decide(client, reviewer, TeamAction.CONFIRM, "ICCT-002")
@@ -238,7 +236,7 @@ async def test_the_audit_log_is_read_from_the_newest_on(client, reviewer):
     assert rest["nodes"][0]["teamCode"] == "ICCT-001"
 
 
-async def test_the_audit_log_is_searched(client, services, reviewer, sql):
+async def test_audit_log_is_filtered(client, services, reviewer, sql):
     for number in (1, 2):
         await register(client, number)
     data(await decide(client, reviewer, TeamAction.CONFIRM, "ICCT-002"))
@@ -263,7 +261,7 @@ async def test_the_audit_log_is_searched(client, services, reviewer, sql):
     assert await actions(teamId="nobody") == []
 
 
-async def test_deliveries_say_what_is_owed_done_and_given_up(client, reviewer, sql):
+async def test_deliveries_show_pending_delivered_and_dead_messages(client, reviewer, sql):
     await register(client, 1)
     data(await decide(client, reviewer, TeamAction.CONFIRM))
     await sql.execute(
@@ -296,9 +294,7 @@ async def test_deliveries_say_what_is_owed_done_and_given_up(client, reviewer, s
     assert await deliveries(teamId="ICCT-002") == []
 
 
-async def test_players_of_two_live_teams_are_named_to_reviewers_alone(
-    client, viewer, reviewer, sql
-):
+async def test_possible_duplicates_are_shown_to_reviewers_only(client, viewer, reviewer, sql):
     twin = {"name": "R. Anand", "dateOfBirth": "2001-02-03"}
     other = {"name": "r  ANAND", "dateOfBirth": "2001-02-03"}
     namesake = {"name": "R Anand", "dateOfBirth": "1999-01-01"}
@@ -331,7 +327,7 @@ async def test_players_of_two_live_teams_are_named_to_reviewers_alone(
     assert (await seen(of_first, **reviewer))["playersElsewhere"] == []
 
 
-async def test_anything_is_found_by_its_id_by_who_may_see_it(client, viewer, reviewer, owner, sql):
+async def test_node_returns_objects_that_the_caller_may_see(client, viewer, reviewer, owner, sql):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     await register(client, 1, **(await with_documents(client, factories.team(1))))
 
@@ -361,11 +357,11 @@ async def test_anything_is_found_by_its_id_by_who_may_see_it(client, viewer, rev
 
 
 @pytest.mark.parametrize("id", ["nonsense", "0" * 32, "ICCT-001", ""])
-async def test_an_id_of_nothing_finds_nothing(client, viewer, id):
+async def test_unknown_node_id_is_null(client, viewer, id):
     assert data(await execute(client, NODE, {"id": id}, **viewer))["node"] is None
 
 
-async def test_an_api_token_is_found_by_its_id(client, owner):
+async def test_node_returns_an_api_token(client, owner):
     query = """mutation C($input: CreateApiTokenInput!) {
       createApiToken(input: $input) { apiToken { id } } }"""
     made = data(await execute(client, query, {"input": {"name": "x", "role": "VIEWER"}}, **owner))

@@ -1,4 +1,4 @@
-"""Required parts of a form that are left out or null: issues beside the others."""
+"""Omitted or null form fields become issues beside the others."""
 
 import pytest
 
@@ -20,7 +20,7 @@ PERSON = {"name": "NAME_TOO_SHORT", "phone": "PHONE_INVALID", "email": "EMAIL_IN
 
 
 def without(number: int, *path) -> dict:
-    """A form without the part at this path."""
+    """Return a form without the value at this path."""
     form = factories.team(number)
     part = form
     for step in path[:-1]:
@@ -54,7 +54,7 @@ PLACES = [
 
 @pytest.mark.parametrize("make_form", [without, with_null])
 @pytest.mark.parametrize(("path", "issues"), PLACES, ids=lambda one: str(one)[:40])
-async def test_part_that_is_left_out_is_an_issue(client, sql, make_form, path, issues):
+async def test_omitted_field_is_an_issue(client, sql, make_form, path, issues):
     variables = {"input": make_form(0, *path)}
 
     # The first is answered by graphql-core, the second by the plan of the operation.
@@ -68,7 +68,7 @@ async def test_part_that_is_left_out_is_an_issue(client, sql, make_form, path, i
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
-async def test_all_parts_that_are_left_out_come_at_once(client, sql):
+async def test_all_omitted_fields_are_reported_at_once(client, sql):
     form = factories.team()
     form["documents"] = [{"kind": "PASTOR_LETTER"}, {"documentId": "0" * 32}, None]
     form["players"][3] = None
@@ -90,7 +90,7 @@ async def test_all_parts_that_are_left_out_come_at_once(client, sql):
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
-async def test_empty_form_has_an_issue_for_every_part(client):
+async def test_empty_form_has_an_issue_for_each_field(client):
     refusal = error_extensions(await execute(client, factories.REGISTER, {"input": {}}))
 
     assert [one["pointer"] for one in refusal["issues"]] == [
@@ -102,7 +102,7 @@ async def test_empty_form_has_an_issue_for_every_part(client):
     ]
 
 
-async def test_parts_that_are_variables_of_their_own_may_be_left_out(client):
+async def test_omitted_fields_of_separate_variables_are_issues(client):
     for _ in range(2):
         report = data(await execute(client, PARTS, {"team": "Zion XI"}))["validateTeam"]
 
@@ -124,14 +124,14 @@ async def test_parts_that_are_variables_of_their_own_may_be_left_out(client):
         ({"input": {"players": [[]]}}, "$input.players[0]"),
     ],
 )
-async def test_what_programs_get_wrong_is_no_issue(client, variables, place):
+async def test_mistakes_of_programs_are_errors_without_issues(client, variables, place):
     answer = await execute(client, factories.REGISTER, variables)
 
     assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert place in answer.json()["errors"][0]["message"]
 
 
-async def test_reference_and_version_stay_required(client, sql, reviewer):
+async def test_ids_and_versions_stay_required(client, sql, reviewer):
     query = "mutation U($input: UpdateTeamInput!) { updateTeam(input: $input) { __typename } }"
     before = await rows(sql)
 

@@ -1,4 +1,4 @@
-"""Registering a team as a client sees it."""
+"""Registration of teams over GraphQL."""
 
 from datetime import UTC
 from uuid import UUID
@@ -38,7 +38,7 @@ async def register(client, number=0, **changes):
 
 
 async def issues_of(client, **changes) -> list[tuple[str, str]]:
-    """Pointers and codes; the dry run has to agree."""
+    """Return pointers and codes of the issues, after comparing them with the dry run."""
     variables = {"input": factories.team(**changes)}
     issues = error_extensions(await execute(client, factories.REGISTER, variables))["issues"]
     report = data(await execute(client, factories.VALIDATE, variables))["validateTeam"]
@@ -47,7 +47,7 @@ async def issues_of(client, **changes) -> list[tuple[str, str]]:
 
 
 def resolve(pointer: str, document: object) -> object:
-    """What a JSON Pointer stands for. Raises where there is nothing."""
+    """Return the value that a JSON Pointer refers to. Raises if there is none."""
     for step in pointer.removeprefix("/").split("/"):
         document = document[int(step)] if isinstance(document, list) else document[step]
     return document
@@ -68,7 +68,7 @@ VICE_CAPTAIN = {
 
 
 async def stored_team(sql, names: list[str], details: list[tuple]) -> dict:
-    """The one team as it has to be answered; `details` are those of the first players."""
+    """Return the expected team; `details` are those of the first players."""
     team = await sql.fetchrow("SELECT * FROM team")
     church = await sql.fetchval("SELECT id FROM church")
     ids = [row["id"] for row in await sql.fetch("SELECT id FROM player ORDER BY position")]
@@ -109,7 +109,7 @@ async def stored_team(sql, names: list[str], details: list[tuple]) -> dict:
     }
 
 
-async def test_a_registered_team_is_answered_whole(client, sql):
+async def test_registration_returns_the_complete_team(client, sql):
     squad = factories.players(11)
     names = [player["name"] for player in squad[:10]] + ["R. Anand"]
     squad[0] |= {"role": "BATSMAN", "jerseyNumber": 0, "dateOfBirth": "2008-02-29"}
@@ -142,7 +142,7 @@ async def test_a_registered_team_is_answered_whole(client, sql):
     }
 
 
-async def test_a_repeat_is_answered_as_the_first_time_but_for_replayed(client):
+async def test_repeated_registration_returns_the_same_result(client):
     variables = {"input": factories.team(idempotencyKey="a key of the test")}
 
     first, again = [data(await execute(client, factories.REGISTER, variables)) for _ in range(2)]
@@ -154,7 +154,7 @@ async def test_a_repeat_is_answered_as_the_first_time_but_for_replayed(client):
     assert first == again
 
 
-async def test_all_that_is_wrong_comes_at_once_in_the_order_of_the_form(client, sql):
+async def test_all_issues_are_reported_in_form_order(client, sql):
     team = factories.team(
         teamName="X",
         captain=factories.person(phone="0000000000"),
@@ -192,7 +192,7 @@ async def test_all_that_is_wrong_comes_at_once_in_the_order_of_the_form(client, 
     ["R. Anand", "J. P. Kumar", "O'Neil Paul", "D’Souza", "Anne-Marie", "ஆனந்த் ராஜ்", "க. சுரேஷ்",
      "അരുൺ", "Ana María", "李 明"],
 )  # fmt: skip
-async def test_names_of_people_are_taken_as_they_are(client, name):
+async def test_valid_person_names_are_accepted(client, name):
     squad = factories.players()
     squad[5]["name"] = name
 
@@ -205,7 +205,7 @@ async def test_names_of_people_are_taken_as_they_are(client, name):
 @pytest.mark.parametrize(
     "name", ["St. Peter's", "St. Peter’s & St. Paul’s", "ஆனந்த் 2", "C.S.I. 1st"]
 )
-async def test_names_of_churches_and_teams_are_taken_as_they_are(client, name):
+async def test_valid_church_and_team_names_are_accepted(client, name):
     team = data(await register(client, teamName=name, churchName=name))["registerTeam"]["team"]
 
     assert (team["name"], team["church"]["name"]) == (name, name)
@@ -216,7 +216,7 @@ async def test_names_of_churches_and_teams_are_taken_as_they_are(client, name):
     ["+91 98765-43210", "9876543210", "09876543210", "+91 (98765) 43210", "98765 43210",
      "0091 98765 43210", "+91\u00a098765\u00a043210"],
 )  # fmt: skip
-async def test_phones_are_taken_however_people_write_them(client, phone):
+async def test_phones_are_accepted_in_any_notation(client, phone):
     team = data(await register(client, captain=factories.person(phone=phone)))["registerTeam"][
         "team"
     ]
@@ -227,7 +227,7 @@ async def test_phones_are_taken_however_people_write_them(client, phone):
 @pytest.mark.parametrize(
     ("count", "code"), [(0, "SMALL"), (10, "SMALL"), (16, "LARGE"), (200, "LARGE")]
 )
-async def test_squads_of_the_wrong_size_are_refused(client, count, code):
+async def test_squad_outside_the_size_limits_is_refused(client, count, code):
     answer = await register(client, players=factories.players(count))
 
     (issue,) = error_extensions(answer)["issues"]
@@ -236,7 +236,7 @@ async def test_squads_of_the_wrong_size_are_refused(client, count, code):
 
 
 @pytest.mark.parametrize("count", [11, 15])
-async def test_squads_of_the_right_size_are_taken(client, count):
+async def test_squad_within_the_size_limits_is_accepted(client, count):
     team = data(await register(client, players=factories.players(count)))["registerTeam"]["team"]
 
     assert len(team["players"]) == count
@@ -282,18 +282,18 @@ async def test_squads_of_the_right_size_are_taken(client, count):
         ),
     ],
 )
-async def test_what_cannot_be_is_refused_with_a_code_of_its_own(client, changes, expected):
+async def test_each_invalid_value_has_its_own_issue_code(client, changes, expected):
     assert await issues_of(client, **changes) == [expected]
 
 
-async def test_the_dry_run_of_a_form_that_is_right_has_nothing_to_say(client, sql):
+async def test_dry_run_of_a_valid_form_has_no_issues(client, sql):
     report = data(await execute(client, factories.VALIDATE, {"input": factories.team()}))
 
     assert report == {"validateTeam": {"isValid": True, "blockers": [], "issues": []}}
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
-async def test_the_dry_run_names_what_stands_in_the_way(client, sql):
+async def test_dry_run_reports_blockers(client, sql):
     data(await register(client, 0, churchName="CSI Zion"))
     await sql.execute("UPDATE tournament SET capacity = 1, teams_per_church = 1")
 
@@ -307,7 +307,7 @@ async def test_the_dry_run_names_what_stands_in_the_way(client, sql):
     }
 
 
-async def test_the_rules_are_those_of_the_validator(client, sql):
+async def test_registration_rules_equal_the_validators(client, sql):
     await sql.execute(
         "UPDATE tournament SET squad_min = 7, squad_max = 9, teams_per_church = NULL,"
         " required_documents = '{PASTOR_LETTER,PHOTO}', consent_version = '2026-1'"
@@ -345,7 +345,7 @@ async def test_the_rules_are_those_of_the_validator(client, sql):
     }
 
 
-async def test_the_rules_of_a_new_tournament_are_the_usual_ones(client):
+async def test_new_tournament_has_the_default_rules(client):
     rules = data(await execute(client, RULES))["registrationRules"]
 
     usual = TournamentRules()
@@ -354,7 +354,7 @@ async def test_the_rules_of_a_new_tournament_are_the_usual_ones(client):
     assert (rules["requiredDocuments"], rules["consentVersion"]) == ([], None)
 
 
-async def test_a_squad_is_measured_by_the_rules_of_the_tournament(client, sql):
+async def test_squad_size_follows_the_rules_of_the_tournament(client, sql):
     await sql.execute("UPDATE tournament SET squad_min = 2, squad_max = 3, consent_version = '2'")
 
     found = await issues_of(client, players=factories.players(4), consentVersion="1")
@@ -367,7 +367,7 @@ async def test_a_squad_is_measured_by_the_rules_of_the_tournament(client, sql):
     assert taken["registerTeam"]["team"]["code"] == "ICCT-001"
 
 
-async def test_the_tournament_tells_its_window_and_its_places(client, sql):
+async def test_tournament_shows_its_window_and_capacity(client, sql):
     await sql.execute(
         "UPDATE tournament SET capacity = 2, opens_at = '2026-01-02T03:04:05.678901+05:30',"
         " venue = 'Coimbatore', upi_id = 'x@y', upi_payee = 'CSI'"
@@ -409,7 +409,7 @@ async def five_churches(client):
     return [f"CSI {letter} Church" for letter in "ABCDE"]
 
 
-async def test_churches_come_by_name_in_pages(client, five_churches):
+async def test_churches_are_paged_by_name(client, five_churches):
     pages = []
     after = None
     for _ in range(3):
@@ -429,7 +429,9 @@ async def test_churches_come_by_name_in_pages(client, five_churches):
     assert [page["pageInfo"]["hasPreviousPage"] for page in pages] == [False, True, True]
 
 
-async def test_a_walk_while_churches_come_neither_repeats_nor_skips(client, five_churches):
+async def test_paging_neither_repeats_nor_skips_churches_during_registrations(
+    client, five_churches
+):
     seen: list[str] = []
     after = None
     for number, name in enumerate(["CSI AA Church", "CSI CC Church", "CSI EE Church"], start=10):
@@ -460,7 +462,7 @@ async def test_an_empty_page_has_no_cursors(client, five_churches):
 
 
 @pytest.mark.parametrize("search", ["c.s.i. e", "CSI E", "e church", "  csi   e "])
-async def test_a_church_is_found_however_it_is_written(client, five_churches, search):
+async def test_church_search_ignores_spelling_variants(client, five_churches, search):
     query = "query ($s: String) { churches(search: $s) { totalCount nodes { name } } }"
 
     found = data(await execute(client, query, {"s": search}))["churches"]
@@ -497,7 +499,7 @@ async def test_church_without_a_live_team_is_not_shown(
 
 
 @pytest.mark.parametrize("search", ["%", "_", "\\", "100%"])
-async def test_signs_of_patterns_find_only_themselves(client, five_churches, search):
+async def test_pattern_characters_match_literally(client, five_churches, search):
     page = data(await execute(client, CHURCHES, {"search": search}))["churches"]
 
     assert page["nodes"] == []
@@ -523,20 +525,20 @@ async def test_signs_of_patterns_find_only_themselves(client, five_churches, sea
         {"search": "\udfff"},
     ],
 )
-async def test_pages_that_cannot_be_are_refused(client, variables):
+async def test_invalid_page_sizes_are_refused(client, variables):
     answer = await execute(client, CHURCHES, variables)
 
     assert (answer.status_code, error_extensions(answer)["code"]) == (400, "BAD_USER_INPUT")
 
 
 @pytest.mark.parametrize("first", [1, 100, None])
-async def test_pages_of_one_to_a_hundred_are_given(client, five_churches, first):
+async def test_page_sizes_from_1_to_100_are_accepted(client, five_churches, first):
     page = data(await execute(client, CHURCHES, {"first": first}))["churches"]
 
     assert len(page["nodes"]) == min(first or 50, 5)
 
 
-async def test_the_total_is_counted_only_when_it_is_asked_for(client, five_churches):
+async def test_total_count_is_queried_only_if_selected(client, five_churches):
     with record_statements() as uncounted:
         data(await execute(client, UNCOUNTED))
     with record_statements() as counted:

@@ -1,4 +1,4 @@
-"""The dry run says what the registration would say, whatever the form."""
+"""The dry run reports the same issues as a registration, for any form."""
 
 import asyncio
 from dataclasses import fields, replace
@@ -51,7 +51,7 @@ documents = st.lists(document_forms, max_size=2).map(tuple)
 
 
 def changed(original, values) -> st.SearchStrategy:
-    """The dataclass with up to three of its leaves replaced."""
+    """Return the dataclass with up to three leaves replaced."""
     names = [one.name for one in fields(original) if one.name not in {"documents", "players"}]
     changes = st.dictionaries(st.sampled_from(names), values, max_size=3)
     return changes.map(lambda chosen: replace(original, **chosen))
@@ -59,7 +59,7 @@ def changed(original, values) -> st.SearchStrategy:
 
 @st.composite
 def forms(draw) -> TeamForm:
-    """A right form of a new team or of one that is registered, changed in some places or none."""
+    """Generate a valid form of a new or registered team with some values changed."""
     form = factories.form(draw(st.integers(0, REGISTERED + 3)))
     squad = list(form.players)
     if draw(st.booleans()):
@@ -92,7 +92,7 @@ def loop():
 
 @pytest.fixture
 def services(database_url, clock, loop, storage, accounts):
-    """Services in the loop of the test, with teams that are registered."""
+    """Services in the event loop of the test, with registered teams."""
     database = Database(DatabaseOptions(url=database_url))
     services = Services(
         database=database,

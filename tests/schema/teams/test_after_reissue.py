@@ -1,4 +1,4 @@
-"""A captain whose token was replaced learns nothing more of the team, and changes nothing."""
+"""A captain whose token was replaced sees no news of the team and changes nothing."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -56,7 +56,7 @@ HIDDEN = {"name": "•••", "phone": None, "whatsapp": None, "email": None}
 
 @pytest.fixture
 async def form(client, sql) -> dict:
-    """The input of a team with documents, and the tournament that asks for them."""
+    """The input of a team with the documents that the tournament requires."""
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     return await with_documents(client, factories.team(1))
 
@@ -73,7 +73,7 @@ async def reissue(client, reviewer, version: int = 1) -> str:
 
 
 async def hand_over(client, reviewer) -> str:
-    """A new captain with contacts of her own, told by organisers what is wrong."""
+    """Replace the captain and the token, with messages of organisers."""
     token = await reissue(client, reviewer)
     update = {
         "expectedVersion": 2,
@@ -136,7 +136,7 @@ async def test_repeat_after_a_new_token_shows_the_team_without_people(
 
 
 @pytest.mark.parametrize("way", [{}, {"rendered_plans": False}, {"compiled_execution": False}])
-async def test_nothing_of_people_is_in_any_answer_to_the_former_captain(
+async def test_former_captain_sees_no_personal_data(
     settings_with, database_url, form, reviewer, client, way
 ):
     first = await register(client, form)
@@ -193,10 +193,10 @@ async def test_former_captain_changes_nothing(client, form, reviewer, sql, docum
         (WITHDRAW, {"reason": "Nobody else shall play."}),
     ],
 )
-async def test_token_that_is_replaced_while_it_is_used_changes_nothing(
+async def test_token_replaced_during_a_request_changes_nothing(
     client, form, reviewer, sql, document, extra
 ):
-    """The version that will be is guessed, and the row is locked until it is reached."""
+    """The next version is passed in advance, and the row is locked until it is reached."""
     old = (await register(client, form))["manageToken"]
     async with sql.transaction():
         await sql.execute(
@@ -221,7 +221,7 @@ async def until_somebody_waits(sql) -> None:
 
 
 @pytest.mark.parametrize("generation", [1, 3, 4, 99])
-async def test_tokens_of_other_generations_open_nothing(
+async def test_tokens_of_other_generations_are_refused(
     client, form, reviewer, services, generation
 ):
     team = (await register(client, form))["team"]
@@ -252,7 +252,7 @@ async def gone_or_lower(sql, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["lower", "gone"])
-async def test_what_an_organiser_made_ends_with_the_role(
+async def test_links_and_tokens_of_an_organiser_end_with_the_role(
     client, form, reviewer, sql, services, how
 ):
     await register(client, form)

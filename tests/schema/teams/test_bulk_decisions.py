@@ -1,4 +1,4 @@
-"""Many teams decided at once: each has its own outcome."""
+"""Decisions about several teams, each with its own result."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def teams(*numbers: int, version: int = 1) -> list[dict]:
     return [{"teamId": f"ICCT-00{n}", "expectedVersion": version} for n in numbers]
 
 
-async def test_what_is_refused_keeps_nothing_else_back(client, sql, reviewer):
+async def test_refused_team_does_not_block_the_others(client, sql, reviewer):
     for number in range(1, 5):
         await register(client, number)
     data(await decide(client, reviewer, TeamAction.REJECT, "ICCT-002"))
@@ -64,7 +64,7 @@ async def test_what_is_refused_keeps_nothing_else_back(client, sql, reviewer):
     assert await sql.fetchval(confirmed) == 2
 
 
-async def test_teams_that_are_not_ready_say_why(client, sql, reviewer):
+async def test_unready_teams_report_their_blockers(client, sql, reviewer):
     await register(client, 1)
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
 
@@ -90,7 +90,7 @@ async def test_teams_are_rejected_and_free_their_places(client, sql, reviewer):
     assert [row["reason"] for row in reasons] == ["No receipt came."] * 2
 
 
-async def test_a_team_that_is_named_twice_is_decided_once(client, sql, reviewer):
+async def test_repeated_team_is_decided_once(client, sql, reviewer):
     await register(client, 1)
 
     answer = await execute(client, CONFIRM, {"input": {"teams": teams(1, 1)}}, **reviewer)
@@ -103,9 +103,7 @@ async def test_a_team_that_is_named_twice_is_decided_once(client, sql, reviewer)
 
 
 @pytest.mark.parametrize("place", range(6))
-async def test_issue_of_one_team_points_at_its_place_in_the_list(
-    client, services, sql, reviewer, place
-):
+async def test_issue_of_a_team_has_its_index_in_the_path(client, services, sql, reviewer, place):
     await register(client)
     data(await decide(client, reviewer, TeamAction.REJECT))
     await register(client, 1, captain=factories.person(90, phone=factories.person(0)["phone"]))
@@ -152,9 +150,7 @@ NO_REASON = ("/input/reason", "TEXT_REQUIRED", {})
         *("too many, no reason", "no reason", "long reason"),
     ],
 )
-async def test_what_is_wrong_with_the_whole_decides_nothing(
-    client, sql, reviewer, query, wanted, issues
-):
+async def test_invalid_request_decides_no_team(client, sql, reviewer, query, wanted, issues):
     await register(client, 1)
     before = await everything(sql)
 

@@ -1,4 +1,4 @@
-"""What organisers correct in a team: what is written, what is refused, what is on record."""
+"""Corrections by organisers: stored values, refusals, audit records."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ async def rows(sql) -> list:
 
 
 async def recorded(sql) -> tuple[dict, list]:
-    """What the audit log, and what the erasable record says of the last correction."""
+    """Return the audit event and the erasable record of the last correction."""
     changes = await sql.fetchval("SELECT changes FROM audit_event ORDER BY id DESC LIMIT 1")
     decision = await sql.fetchrow("SELECT reason, items FROM decision ORDER BY id DESC LIMIT 1")
     assert decision["reason"] == REASON
@@ -81,7 +81,7 @@ async def test_names_and_contacts_are_corrected(client, sql, correct):
     assert await sql.fetchval("SELECT normalized_name FROM team") == "st peters xi"
 
 
-async def test_what_is_not_given_stays(client, sql, correct):
+async def test_omitted_fields_of_a_correction_stay_unchanged(client, sql, correct):
     await register(client, 1)
 
     team = team_of(await correct("updateTeam", teamId="ICCT-001", viceCaptain=factories.person(71)))
@@ -91,7 +91,7 @@ async def test_what_is_not_given_stays(client, sql, correct):
     assert team["viceCaptain"]["name"] == factories.person(71)["name"]
 
 
-async def test_a_correction_without_a_difference_is_none(client, sql, correct):
+async def test_correction_without_a_difference_changes_nothing(client, sql, correct):
     await register(client, 1)
     before = await rows(sql)
 
@@ -101,7 +101,7 @@ async def test_a_correction_without_a_difference_is_none(client, sql, correct):
     assert await rows(sql) == before
 
 
-async def test_a_team_changes_its_church_and_takes_a_place_there(client, sql, correct):
+async def test_moved_team_takes_a_place_of_its_new_church(client, sql, correct):
     await register(client, 1, churchName="Bethel")
     await register(client, 2, churchName="Zion")
 
@@ -117,7 +117,7 @@ async def test_a_team_changes_its_church_and_takes_a_place_there(client, sql, co
     assert dict(await sql.fetch("SELECT name, taken FROM church")) == {"Bethel": 1, "Zion": 2}
 
 
-async def test_a_new_church_is_made_and_another_spelling_is_none(client, sql, correct):
+async def test_another_spelling_makes_no_new_church(client, sql, correct):
     await register(client, 1, churchName="C.S.I. St. Peter's")
     await register(client, 2, churchName="CSI St Peters")
 
@@ -177,7 +177,7 @@ async def test_alias_of_a_church_does_not_rename_it(client, sql, correct):
         (12, (12, 12), []),
     ],
 )
-async def test_squad_comes_nearer_to_changed_limits_one_player_at_a_time(
+async def test_squad_can_approach_changed_limits_one_player_at_a_time(
     client, sql, correct, squad, limits, steps
 ):
     await register(client, 1, players=factories.players(squad))
@@ -204,7 +204,7 @@ async def test_squad_comes_nearer_to_changed_limits_one_player_at_a_time(
     assert await sql.fetchval("SELECT count(*) FROM player") == size
 
 
-async def test_everything_that_is_wrong_comes_back_at_once(client, sql, correct):
+async def test_all_issues_of_a_correction_are_reported_at_once(client, sql, correct):
     await register(client, 1)
     before = await rows(sql)
     captain = factories.person(70, name="1", phone="123")
@@ -221,7 +221,7 @@ async def test_everything_that_is_wrong_comes_back_at_once(client, sql, correct)
 
 
 @pytest.mark.parametrize("reason", ["", None, " \n", "x" * 501, "Aadhaar 2341 2341 2346"])
-async def test_wrong_reason_comes_with_all_else_that_is_wrong(client, sql, correct, reason):
+async def test_invalid_reason_is_reported_with_the_other_issues(client, sql, correct, reason):
     await register(client, 1, players=factories.players(14))
     before = await rows(sql)
     wrong = {"name": "1", "phone": "12"}
@@ -291,7 +291,9 @@ async def test_wrong_reason_comes_with_all_else_that_is_wrong(client, sql, corre
     ],
     ids=["name", "email", "phone", "person"],
 )
-async def test_what_another_team_has_is_refused(client, sql, correct, changes, pointer, code):
+async def test_values_taken_by_another_team_are_refused(
+    client, sql, correct, changes, pointer, code
+):
     for number in (1, 2):
         await register(client, number)
     before = await rows(sql)
@@ -303,7 +305,7 @@ async def test_what_another_team_has_is_refused(client, sql, correct, changes, p
     assert await rows(sql) == before
 
 
-async def test_a_player_is_corrected_by_id_and_by_code(client, sql, correct):
+async def test_player_is_corrected_by_id_or_code(client, sql, correct):
     await register(client, 1)
     player = (await sql.fetchval("SELECT id FROM player WHERE position = 2")).hex
 
@@ -342,7 +344,7 @@ async def test_a_player_is_corrected_by_id_and_by_code(client, sql, correct):
         ({"name": factories.players()[4]["name"]}, "/input/name", "DUPLICATE_PLAYER"),
     ],
 )
-async def test_a_wrong_correction_of_a_player_names_its_place(
+async def test_issue_of_a_player_correction_has_its_path(
     client, sql, correct, changes, pointer, code
 ):
     players = factories.players()
@@ -357,7 +359,7 @@ async def test_a_wrong_correction_of_a_player_names_its_place(
     assert await rows(sql) == before
 
 
-async def test_codes_of_players_are_never_given_twice(client, sql, correct):
+async def test_player_codes_are_never_reused(client, sql, correct):
     await register(client, 1, players=factories.players(13))
 
     data(await correct("removePlayer", playerId="ICCT-001-P13"))
@@ -371,7 +373,7 @@ async def test_codes_of_players_are_never_given_twice(client, sql, correct):
     assert items == [{"field": "ICCT-001-P14", "old": None, "new": "New Man"}]
 
 
-async def test_a_squad_keeps_its_bounds(client, sql, correct):
+async def test_squad_size_limits_hold_for_corrections(client, sql, correct):
     await register(client, 1, players=factories.players(11))
     await register(client, 2, players=factories.players(15))
     before = await rows(sql)
@@ -390,7 +392,7 @@ async def test_a_squad_keeps_its_bounds(client, sql, correct):
     assert await rows(sql) == before
 
 
-async def test_a_squad_that_was_allowed_once_can_be_corrected(client, sql, correct):
+async def test_squad_of_a_formerly_allowed_size_can_be_corrected(client, sql, correct):
     await register(client, 1, players=factories.players(15))
     await sql.execute("UPDATE tournament SET squad_max = 13")
 
@@ -427,7 +429,7 @@ async def test_files_of_a_player_who_leaves_are_deleted(client, services, sql, c
     ],
     ids=["team", "player", "add", "remove"],
 )
-async def test_a_team_that_plays_no_part_stays_as_it_is(client, sql, correct, status, name, wanted):
+async def test_inactive_team_cannot_be_corrected(client, sql, correct, status, name, wanted):
     await register(client, 1)
     await put_in(sql, status)
     before = await rows(sql)
@@ -463,7 +465,7 @@ async def test_refused_corrections_change_nothing(client, sql, correct, name, wa
     assert await rows(sql) == before
 
 
-async def test_of_two_corrections_at_once_one_is_stale(client, sql, correct):
+async def test_second_of_two_concurrent_corrections_is_stale(client, sql, correct):
     await register(client, 1)
 
     answers = await asyncio.gather(
@@ -475,7 +477,7 @@ async def test_of_two_corrections_at_once_one_is_stale(client, sql, correct):
     assert await sql.fetchval("SELECT version FROM team") == 2
 
 
-async def test_a_new_secret_takes_the_place_of_the_old_one(client, sql, correct):
+async def test_reissued_token_replaces_the_old_one(client, sql, correct):
     registered = data(
         await execute(
             client, factories.REGISTER, {"input": factories.team(1)}, Idempotency_Key="a" * 8

@@ -1,4 +1,4 @@
-"""Decisions about teams: who may make them, what they change, what they must not."""
+"""Decisions about teams: permissions, effects and refusals."""
 
 import asyncio
 from itertools import product
@@ -78,7 +78,7 @@ async def decide(client, who, event: TeamAction, code: str = "ICCT-001", version
 
 
 async def everything(sql) -> list:
-    """All that a decision may change."""
+    """Return all rows that a decision may change."""
     tables = (
         "team",
         "tournament",
@@ -92,7 +92,7 @@ async def everything(sql) -> list:
 
 
 async def put_in(sql, status: TeamStatus) -> None:
-    """A team in this status, with the places that it holds there."""
+    """Create a team in this status, with the places that it occupies."""
     taken = int(status.value in LIVE)
     await sql.execute("UPDATE team SET status = $1", status.value)
     await sql.execute("UPDATE tournament SET taken = $1", taken)
@@ -148,7 +148,7 @@ async def test_decisions_need_a_reviewer(client, services, sql, event):
     assert await everything(sql) == before
 
 
-async def test_of_two_organisers_who_decide_at_once_one_wins(client, services, sql, reviewer):
+async def test_only_one_of_two_concurrent_decisions_succeeds(client, services, sql, reviewer):
     owner = await bearer_headers(services, Role.OWNER)
     for number in range(5):
         code = await register(client, number)
@@ -169,7 +169,7 @@ async def test_of_two_organisers_who_decide_at_once_one_wins(client, services, s
     assert await sql.fetchval("SELECT taken FROM tournament") == live
 
 
-async def test_a_team_that_is_not_there_is_not_found(client, reviewer):
+async def test_unknown_team_is_not_found(client, reviewer):
     answers = [
         await decide(client, reviewer, TeamAction.CONFIRM, code)
         for code in ("ICCT-999", "", "x", "0" * 32)
@@ -208,7 +208,7 @@ async def test_reasons_are_short_texts_without_identity_numbers(
     assert (team["status"], team["version"]) == ("PENDING", 1)
 
 
-async def test_all_notes_that_are_wrong_are_named(client, sql, reviewer):
+async def test_all_invalid_notes_are_reported(client, sql, reviewer):
     await register(client)
     before = await everything(sql)
     items = [{"note": ""}, {"note": "Good."}, {"note": "x" * 501}, {}]
@@ -257,7 +257,7 @@ async def test_missing_reason_is_an_issue_of_its_own(client, sql, reviewer, give
     ],
     ids=["name", "phone", "email"],
 )
-async def test_reopening_what_another_team_has_by_now_points_at_the_team(
+async def test_reopening_a_conflicting_team_reports_the_other_team(
     client, sql, reviewer, changes, code
 ):
     await register(client)
@@ -273,7 +273,7 @@ async def test_reopening_what_another_team_has_by_now_points_at_the_team(
     assert await everything(sql) == before
 
 
-async def test_blank_override_is_none(client, sql, reviewer):
+async def test_blank_override_reason_counts_as_missing(client, sql, reviewer):
     await register(client)
     await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}'")
 
@@ -284,7 +284,7 @@ async def test_blank_override_is_none(client, sql, reviewer):
         assert refusal["code"] == "INVALID_STATUS_TRANSITION"
 
 
-async def test_a_team_without_its_documents_is_confirmed_for_a_reason_only(client, sql, reviewer):
+async def test_team_without_documents_needs_an_override_reason(client, sql, reviewer):
     await register(client)
     await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}'")
 
@@ -309,7 +309,7 @@ mutation Review($input: ReviewDocumentInput!) {
 
 
 async def with_letter(client, sql) -> str:
-    """The letter of a team that needs nothing else."""
+    """Create a team that only requires a letter; return the letter's id."""
     letter = await upload(client, "PASTOR_LETTER")
     await register(client, documents=[{"kind": "PASTOR_LETTER", "documentId": letter}])
     await sql.execute("UPDATE tournament SET required_documents = '{PASTOR_LETTER}'")
@@ -321,7 +321,7 @@ async def review(client, who, letter: str, **changes):
     return await execute(client, REVIEW, {"input": wanted}, **who)
 
 
-async def test_a_team_is_ready_when_its_documents_are_accepted(client, sql, reviewer):
+async def test_team_with_accepted_documents_is_ready(client, sql, reviewer):
     letter = await with_letter(client, sql)
 
     rejected = data(await review(client, reviewer, letter, review="REJECTED", note="Unreadable."))
@@ -352,7 +352,7 @@ async def test_a_team_is_ready_when_its_documents_are_accepted(client, sql, revi
         ({"documentId": "0" * 32}, "NOT_FOUND"),
     ],
 )
-async def test_a_review_that_cannot_be_is_refused(client, sql, reviewer, changes, code):
+async def test_invalid_review_is_refused(client, sql, reviewer, changes, code):
     letter = await with_letter(client, sql)
     before = await everything(sql)
 
@@ -362,7 +362,7 @@ async def test_a_review_that_cannot_be_is_refused(client, sql, reviewer, changes
     assert await everything(sql) == before
 
 
-async def test_changes_that_name_a_document_reject_it(client, sql, reviewer):
+async def test_change_request_rejects_the_named_document(client, sql, reviewer):
     letter = await with_letter(client, sql)
     items = [{"note": "Sign it.", "documentId": letter}]
 
@@ -372,7 +372,7 @@ async def test_changes_that_name_a_document_reject_it(client, sql, reviewer):
     assert tuple(row) == ("REJECTED", "Sign it.")
 
 
-async def test_changes_that_name_another_teams_document_change_nothing(client, sql, reviewer):
+async def test_change_request_with_a_foreign_document_changes_nothing(client, sql, reviewer):
     await with_letter(client, sql)
     await sql.execute("UPDATE tournament SET required_documents = '{}'")
     await register(client, 1)
@@ -391,7 +391,7 @@ async def test_changes_that_name_another_teams_document_change_nothing(client, s
     assert await everything(sql) == before
 
 
-async def test_a_rejected_team_comes_back_only_while_places_remain(client, sql, reviewer):
+async def test_rejected_team_reopens_only_with_a_free_place(client, sql, reviewer):
     await register(client)
     data(await decide(client, reviewer, TeamAction.REJECT))
     await sql.execute("UPDATE tournament SET capacity = 0")
@@ -407,7 +407,7 @@ async def test_a_rejected_team_comes_back_only_while_places_remain(client, sql, 
     assert await sql.fetchval("SELECT taken FROM tournament") == 1
 
 
-async def test_a_rejected_team_whose_captain_registered_again_stays_away(client, sql, reviewer):
+async def test_rejected_team_cannot_reopen_after_a_new_registration(client, sql, reviewer):
     await register(client)
     data(await decide(client, reviewer, TeamAction.REJECT))
     await register(client, teamName="Another")
@@ -418,9 +418,7 @@ async def test_a_rejected_team_whose_captain_registered_again_stays_away(client,
     assert await sql.fetchval("SELECT taken FROM tournament") == 1
 
 
-async def test_a_decision_and_registrations_of_the_same_church_wait_for_no_circle(
-    client, sql, reviewer
-):
+async def test_decision_and_registrations_of_a_church_do_not_deadlock(client, sql, reviewer):
     await sql.execute("UPDATE tournament SET capacity = NULL, teams_per_church = NULL")
     codes = [await register(client, number, churchName="CSI Church") for number in range(8)]
 
@@ -462,7 +460,7 @@ async def test_viewers_see_contacts_masked_and_no_documents(client, services, sq
     assert (await client.get(link)).status_code == 200
 
 
-async def test_a_team_is_for_organisers(client):
+async def test_team_query_needs_an_organiser(client):
     await register(client)
 
     answer = await execute(client, TEAM, {"code": "ICCT-001"})

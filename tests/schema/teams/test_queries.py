@@ -1,4 +1,4 @@
-"""Pages of teams: what is found, in which order, from which end, with how many statements."""
+"""Pages of teams: filters, orders, directions and numbers of statements."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -83,7 +83,7 @@ async def three(client) -> None:
     ],
     ids=lambda value: str(value).replace(" ", ""),
 )
-async def test_teams_come_in_the_order_that_was_asked_for(client, viewer, order, expected):
+async def test_teams_have_the_requested_order(client, viewer, order, expected):
     await three(client)
 
     codes = await found(client, viewer, orderBy=order)
@@ -91,7 +91,7 @@ async def test_teams_come_in_the_order_that_was_asked_for(client, viewer, order,
     assert codes == [f"ICCT-00{number}" for number in expected.split()]
 
 
-async def test_codes_are_in_the_order_of_their_numbers(client, viewer, sql):
+async def test_codes_are_sorted_by_their_numbers(client, viewer, sql):
     await three(client)
     await sql.execute("UPDATE team SET code = 'ICCT-1000' WHERE code = 'ICCT-001'")
 
@@ -100,7 +100,7 @@ async def test_codes_are_in_the_order_of_their_numbers(client, viewer, sql):
 
 @pytest.mark.parametrize("field", ["CODE", "REGISTERED", "NAME", "CHURCH"])
 @pytest.mark.parametrize("direction", ["ASC", "DESC"])
-async def test_pages_go_both_ways_through_every_order(client, viewer, room, field, direction):
+async def test_every_order_can_be_paged_in_both_directions(client, viewer, room, field, direction):
     for number in range(7):
         await register(client, number, churchName=f"Church {number % 4}")
     order = {"field": field, "direction": direction}
@@ -128,7 +128,7 @@ async def test_pages_go_both_ways_through_every_order(client, viewer, room, fiel
     assert backward == [whole[4:], whole[1:4], whole[:1]]
 
 
-async def test_a_walk_repeats_and_skips_nothing_while_teams_register(client, viewer, room):
+async def test_paging_neither_repeats_nor_skips_teams_during_registrations(client, viewer, room):
     for number in range(4):
         await register(client, number, teamName=f"Team {number}0")
     order = {"field": "NAME"}
@@ -142,7 +142,7 @@ async def test_a_walk_repeats_and_skips_nothing_while_teams_register(client, vie
     assert rest == ["ICCT-006", "ICCT-003", "ICCT-004"]
 
 
-async def test_between_two_cursors(client, viewer, room):
+async def test_page_between_two_cursors(client, viewer, room):
     for number in range(5):
         await register(client, number)
     one = await page(client, viewer, first=1)
@@ -179,7 +179,7 @@ async def test_between_two_cursors(client, viewer, room):
         "mary‑ann",
     ],
 )
-async def test_text_is_found_in_codes_and_names_however_it_is_written(client, viewer, text):
+async def test_text_search_ignores_spelling_variants(client, viewer, text):
     await register(client, 1)
     names = ("ஆனந்த் ராஜ்", "Thomas, K. V.", "Mary–Ann Paul")
     squad = [*factories.players(12), *({"name": name} for name in names)]
@@ -196,7 +196,7 @@ async def test_text_is_found_in_codes_and_names_however_it_is_written(client, vi
     assert await found(client, viewer, filter={"text": text}) == ["ICCT-002"]
 
 
-async def test_a_church_is_found_by_the_names_it_had(client, viewer, sql):
+async def test_church_is_found_by_its_former_names(client, viewer, sql):
     await three(client)
     await sql.execute(
         "INSERT INTO church_alias SELECT tournament_id, 'zion', id FROM church"
@@ -213,7 +213,7 @@ async def test_a_church_is_found_by_the_names_it_had(client, viewer, sql):
      "\u206698765\u00a043210\u2069\n", "\ufeff98765\t43210", "\u200eleader@church.example\u200f\t",
      "lea\u00adder@church"],
 )  # fmt: skip
-async def test_contacts_are_found_by_reviewers_alone(client, viewer, reviewer, text):
+async def test_only_reviewers_find_contacts(client, viewer, reviewer, text):
     await register(client, 1)
     contact = {"phone": "+919876543210", "email": "leader@church.example"}
     await register(client, 2, captain=factories.person(90, **contact))
@@ -223,20 +223,20 @@ async def test_contacts_are_found_by_reviewers_alone(client, viewer, reviewer, t
 
 
 @pytest.mark.parametrize("text", ["%", "_", "\\", "98%", "no such", "543"])
-async def test_what_nobody_has_is_not_found(client, reviewer, text):
+async def test_search_without_matches_is_empty(client, reviewer, text):
     await register(client, 1, captain=factories.person(90, phone="+919876543210"))
 
     assert await found(client, reviewer, filter={"text": text}) == []
 
 
 @pytest.mark.parametrize("text", ["", "   "])
-async def test_an_empty_text_asks_for_nothing(client, viewer, text):
+async def test_empty_search_text_filters_nothing(client, viewer, text):
     await register(client, 1)
 
     assert await found(client, viewer, filter={"text": text}) == ["ICCT-001"]
 
 
-async def test_filters_hold_together(client, viewer, sql):
+async def test_all_filters_must_hold(client, viewer, sql):
     await three(client)
     await sql.execute("UPDATE team SET status = 'CONFIRMED' WHERE code <> 'ICCT-001'")
     bethel = (await sql.fetchval("SELECT id FROM church WHERE name = 'Bethel'")).hex
@@ -251,7 +251,7 @@ async def test_filters_hold_together(client, viewer, sql):
     assert await codes(churchId=bethel, status=["PENDING"]) == []
 
 
-async def test_days_of_registration_are_a_half_open_range(client, viewer, sql):
+async def test_registration_range_is_half_open(client, viewer, sql):
     await three(client)
     day = datetime(2026, 11, 20, tzinfo=UTC)
     for number in (1, 2, 3):
@@ -268,7 +268,7 @@ async def test_days_of_registration_are_a_half_open_range(client, viewer, sql):
     assert await found(client, viewer, filter=bounds) == ["ICCT-002"]
 
 
-async def test_documents_that_are_missing_or_rejected(client, viewer, sql):
+async def test_filter_by_missing_or_rejected_documents(client, viewer, sql):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     for number in (1, 2, 3):
         await register(client, number, **(await with_documents(client, factories.team(number))))
@@ -326,7 +326,7 @@ async def test_statements_do_not_grow_with_the_page(client, viewer, reviewer, ro
     assert sum("count(*) AS count_1" in one for one in with_all) == 1
 
 
-async def test_total_count_counts_what_was_asked_for(client, viewer):
+async def test_total_count_follows_the_filter(client, viewer):
     await three(client)
     query = "query($f: TeamFilter) { teams(filter: $f, first: 1) { totalCount nodes { code } } }"
 
@@ -336,7 +336,7 @@ async def test_total_count_counts_what_was_asked_for(client, viewer):
     assert (everything["totalCount"], some["totalCount"]) == (3, 2)
 
 
-async def test_fragments_and_conditions_are_looked_through(client, viewer):
+async def test_selections_in_fragments_are_found(client, viewer):
     await register(client, 1)
     query = """
     query Q($no: Boolean!) {
@@ -387,14 +387,14 @@ async def test_viewers_see_masked_contacts_in_lists_and_through_players(client, 
     ],
     ids=lambda value: str(value)[:30],
 )
-async def test_what_is_out_of_bounds_is_refused(client, viewer, variables, message):
+async def test_invalid_page_arguments_are_refused(client, viewer, variables, message):
     answer = await execute(client, TEAMS, variables, **viewer)
 
     assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
     assert answer.json()["errors"][0]["message"] == message
 
 
-async def test_a_cursor_of_another_order_is_refused(client, viewer):
+async def test_cursor_of_another_order_is_refused(client, viewer):
     await register(client, 1)
     by_name = await page(client, viewer, orderBy={"field": "NAME"})
 
@@ -403,7 +403,7 @@ async def test_a_cursor_of_another_order_is_refused(client, viewer):
     assert error_extensions(answer)["code"] == "BAD_USER_INPUT"
 
 
-async def test_an_id_that_is_none_finds_nothing(client, viewer):
+async def test_invalid_church_id_is_not_found(client, viewer):
     answer = await execute(client, TEAMS, {"filter": {"churchId": "nonsense"}}, **viewer)
 
     assert error_extensions(answer)["code"] == "NOT_FOUND"

@@ -1,4 +1,4 @@
-"""A team without blockers can be confirmed, one with blockers cannot: both, always."""
+"""A team can be confirmed if and only if it has no blockers."""
 
 import random
 
@@ -39,7 +39,7 @@ async def test_no_blockers_means_that_confirming_succeeds(client, sql, reviewer)
 
 
 async def arrange(sql, ids: list, chance: random.Random) -> None:
-    """Any status, any required kinds, a few documents not accepted, replaced or deleted."""
+    """Arrange a random status, required kinds, and documents in various states."""
     likely = [TeamStatus.PENDING] * 6
     await put_in(sql, chance.choice([*likely, *TeamStatus]))
     kinds = chance.sample(FULL_SET, chance.randint(0, len(FULL_SET)))

@@ -1,4 +1,4 @@
-"""What owners alone do: the tournament's rules, merged churches, forgotten teams."""
+"""Mutations for owners: tournament rules, merged churches, erased teams."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ async def update(client, owner, **wanted):
     return await execute(client, TOURNAMENT, {"input": wanted}, **owner)
 
 
-async def test_what_is_given_changes_and_the_rest_stays(client, sql, owner):
+async def test_only_given_fields_of_the_tournament_change(client, sql, owner):
     changes = {
         "venue": "St. Thomas Mount",
         "closesAt": "2099-01-01T00:00:00Z",
@@ -82,7 +82,7 @@ async def test_what_is_given_changes_and_the_rest_stays(client, sql, owner):
     }
 
 
-async def test_rules_hold_from_the_next_request_on(client, sql, owner):
+async def test_changed_rules_apply_to_the_next_request(client, sql, owner):
     changes = {
         "squadMin": 5,
         "squadMax": 6,
@@ -100,7 +100,7 @@ async def test_rules_hold_from_the_next_request_on(client, sql, owner):
     assert found == {"SQUAD_TOO_LARGE", "MISSING_DOCUMENT", "CONSENT_REQUIRED"}
 
 
-async def test_a_smaller_capacity_keeps_who_is_there(client, sql, owner):
+async def test_lower_capacity_keeps_registered_teams(client, sql, owner):
     for number in (1, 2):
         await register(client, number)
 
@@ -112,7 +112,7 @@ async def test_a_smaller_capacity_keeps_who_is_there(client, sql, owner):
     assert error_extensions(answer)["code"] == "TOURNAMENT_FULL"
 
 
-async def test_a_change_that_is_none_is_not_recorded(client, sql, owner):
+async def test_update_without_a_difference_is_not_audited(client, sql, owner):
     before = await everything(sql)
 
     data(await update(client, owner, capacity=16, name="ICCT26 Cricket Tournament"))
@@ -152,7 +152,7 @@ async def test_a_change_that_is_none_is_not_recorded(client, sql, owner):
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_what_makes_no_tournament_is_refused(
+async def test_invalid_tournament_values_are_refused(
     client, sql, owner, changes, field, code, params
 ):
     before = await everything(sql)
@@ -166,7 +166,7 @@ async def test_what_makes_no_tournament_is_refused(
     assert await everything(sql) == before
 
 
-async def test_all_that_is_wrong_with_a_tournament_comes_at_once(client, sql, owner):
+async def test_all_issues_of_a_tournament_are_reported_at_once(client, sql, owner):
     before = await everything(sql)
 
     answer = await update(
@@ -191,7 +191,7 @@ async def test_all_that_is_wrong_with_a_tournament_comes_at_once(client, sql, ow
     assert await everything(sql) == before
 
 
-async def test_texts_of_a_tournament_are_taken_as_people_copy_them(client, owner):
+async def test_tournament_texts_are_trimmed(client, owner):
     venue = "സെന്റ്\u200c തോമസ്\u200c"
 
     tournament = data(
@@ -215,7 +215,7 @@ async def merge(client, owner, sql, gone: str, stays: str):
     return await execute(client, MERGE, {"input": wanted}, **owner)
 
 
-async def test_two_churches_become_one(client, sql, owner):
+async def test_churches_are_merged(client, sql, owner):
     await register(client, 1, churchName="CSI Bethel")
     await register(client, 2, churchName="Bethel Church")
     await register(client, 3, churchName="Bethel Church")
@@ -248,7 +248,7 @@ async def test_two_churches_become_one(client, sql, owner):
     assert json.loads(events[0]["changes"])["name"] == ["Bethel Church", "CSI Bethel"]
 
 
-async def test_aliases_go_with_their_church(client, sql, owner):
+async def test_aliases_move_with_a_merged_church(client, sql, owner):
     for number, name in enumerate(("One", "Two", "Three")):
         await register(client, number, churchName=f"Church {name}")
     data(await merge(client, owner, sql, "Church One", "Church Two"))
@@ -265,7 +265,7 @@ async def test_aliases_go_with_their_church(client, sql, owner):
     assert [row["normalized_name"] for row in aliases] == ["church one", "church two"]
 
 
-async def test_teams_of_one_name_keep_their_churches_apart(client, sql, owner):
+async def test_churches_with_equally_named_teams_cannot_merge(client, sql, owner):
     await register(client, 1, churchName="One Church", teamName="Lions")
     await register(client, 2, churchName="Two Church", teamName="LIONS")
     before = await rows(sql)
@@ -277,7 +277,7 @@ async def test_teams_of_one_name_keep_their_churches_apart(client, sql, owner):
 
 
 @pytest.mark.parametrize("other", ["itself", "nobody"])
-async def test_it_takes_two_churches(client, sql, owner, other):
+async def test_church_cannot_merge_into_itself(client, sql, owner, other):
     await register(client, 1)
     one = await church_id(sql, "CSI Church 1")
     wanted = {"churchId": one, "intoChurchId": one if other == "itself" else "0" * 32}
@@ -289,7 +289,7 @@ async def test_it_takes_two_churches(client, sql, owner, other):
     )
 
 
-async def test_registrations_during_a_merge_find_the_church_that_stays(client, sql, owner):
+async def test_registrations_during_a_merge_use_the_remaining_church(client, sql, owner):
     await sql.execute("UPDATE tournament SET teams_per_church = NULL, capacity = NULL")
     await register(client, 1, churchName="Bethel")
     await register(client, 2, churchName="Zion")
@@ -315,8 +315,8 @@ async def test_registrations_during_a_merge_find_the_church_that_stays(client, s
     assert await sql.fetchval("SELECT count(DISTINCT church_id) FROM team") == 1
 
 
-async def test_a_registration_that_waited_for_the_merge_is_tried_again(client, sql, owner):
-    """Its statement looked the aliases up before there was one."""
+async def test_registration_waiting_for_a_merge_is_retried(client, sql, owner):
+    """The registration's statement read the aliases before the merge added one."""
     await register(client, 1, churchName="Bethel")
     await register(client, 2, churchName="Zion")
     ids = [await church_id(sql, "Zion"), await church_id(sql, "Bethel")]
@@ -343,7 +343,7 @@ async def test_a_registration_that_waited_for_the_merge_is_tried_again(client, s
 
 
 @pytest.mark.parametrize("status", TeamStatus)
-async def test_an_erased_team_leaves_nothing_but_its_trail(client, services, sql, owner, status):
+async def test_erased_team_leaves_only_its_audit_events(client, services, sql, owner, status):
     await sql.execute("UPDATE tournament SET required_documents = $1", FULL_SET)
     team = await with_documents(client, factories.team(1, players=factories.players(11)))
     key = {"Idempotency_Key": "a key of a test"}
@@ -396,7 +396,7 @@ async def messages(services) -> list:
 
 
 async def nobody_is_named(sql, team: dict) -> None:
-    """No table holds a name, a phone or an e-mail of the team."""
+    """Assert that no table contains a name, phone or e-mail address of the team."""
     tables = await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     people = [team["captain"], team["viceCaptain"], *team["players"]]
     words = [value for one in people for value in one.values() if isinstance(value, str)]
@@ -407,7 +407,7 @@ async def nobody_is_named(sql, team: dict) -> None:
         assert [word for word in words if word in stored] == [], table
 
 
-async def test_a_stale_version_erases_nothing(client, sql, owner):
+async def test_stale_version_erases_nothing(client, sql, owner):
     await register(client, 1)
     before = await rows(sql)
 
