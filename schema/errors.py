@@ -133,13 +133,13 @@ def _scalar_error(error: GraphQLError) -> DomainError:
     match = _VARIABLE_ERROR.match(error.message)
     if match is None:
         path = literal_path(error.nodes[0]) if error.nodes else ()
-        written = ".".join(map(str, path))
+        position = ".".join(map(str, path))
     else:
         path = (match[1], *_path_steps(match[2] or ""))
-        written = f"${match[1]}{match[2] or ''}"
+        position = f"${match[1]}{match[2] or ''}"
     if not path:
         return MalformedRequest(message_of(code))
-    return BadUserInput(issue(path, code), message=f"{written}: {message_of(code)}")
+    return BadUserInput(issue(path, code), message=f"{position}: {message_of(code)}")
 
 
 def _path_steps(path: str) -> Iterator[str | int]:

@@ -66,12 +66,17 @@ class Church(Node):
 
 @strawberry.type(description="The contact of a captain or vice-captain.")
 class Person:
-    name: str = field(description=f"2 to 50 characters; {HIDDEN_NAME} {AFTER_REISSUE}.")
-    phone: str | None = field(description=f"E.164, e.g. +919876543210; null {AFTER_REISSUE}.")
-    whatsapp: str | None = field(
-        description=f"E.164; the phone number if none was given; null {AFTER_REISSUE}."
+    name: str = field(description=f"The name: 2 to 50 characters; {HIDDEN_NAME} {AFTER_REISSUE}.")
+    phone: str | None = field(
+        description=f"The phone number in E.164, e.g. +919876543210; null {AFTER_REISSUE}."
     )
-    email: str | None = field(description=f"In lower case; null {AFTER_REISSUE}.")
+    whatsapp: str | None = field(
+        description=f"The WhatsApp number in E.164, by default the phone number; null"
+        f" {AFTER_REISSUE}."
+    )
+    email: str | None = field(
+        description=f"The e-mail address in lower case; null {AFTER_REISSUE}."
+    )
 
     @classmethod
     def from_entry(cls, entry: PersonEntry, *, is_masked: bool) -> Self:
@@ -97,7 +102,7 @@ def _player_team(root: strawberry.Parent["Player"]) -> "Team":
 class Player(Node):
     code: str = field(description="The team's code and the player's position, e.g. ICCT-001-P01.")
     position: int = field(description="The player's position in the form, from 1.")
-    name: str = field(description="2 to 50 characters.")
+    name: str = field(description="The name: 2 to 50 characters.")
     role: PlayerRole | None = field(description="The player's role, if given.")
     jersey_number: int | None = field(
         description="A number from 0 to 999, unique in the team, if given."
@@ -154,10 +159,11 @@ class Team(Node):
     captain: Person = field(description="The person responsible for the team.")
     vice_captain: Person = field(description="The captain's deputy.")
     players: list[Player] = field(
-        description=f"The whole squad, in the order of the form; empty {AFTER_REISSUE}."
+        description=f"The complete squad, in the order of the form; empty {AFTER_REISSUE}."
     )
     documents: list[Document] = field(
-        description="The team's own, without those of players; what counts now, in order of upload."
+        description="The current documents of the team, without those of players, in"
+        " order of upload."
         f" Empty {AFTER_REISSUE}."
     )
     readiness: Readiness = field(
@@ -165,8 +171,9 @@ class Team(Node):
     )
     history: list[AuditEvent] = field(
         resolver=_history,
-        description="What was done to the team: the newest 100, the oldest of them first. Captains"
-        f" are not told by which organiser. Empty {AFTER_REISSUE}.",
+        description="The newest 100 audit events of the team, in chronological order."
+        " Captains do not"
+        f" see which organiser caused them. Empty {AFTER_REISSUE}.",
     )
     record: strawberry.Private[TeamRecord]
     shows_people: strawberry.Private[bool] = True

@@ -99,7 +99,7 @@ def test_page_about_errors_names_the_mutations_of_each_code():
     )
 
     for code in ErrorCode:
-        names = re.findall(r"^- Answered by: (.*)\.$", sections[code], re.MULTILINE)
+        names = re.findall(r"^- Returned by: (.*)\.$", sections[code], re.MULTILINE)
         mutations = [f"`{name}`" for name, codes in MUTATION_ERRORS.items() if code in codes]
         if code in GENERAL_ERRORS:
             assert names == ["any operation"]
