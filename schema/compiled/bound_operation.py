@@ -9,7 +9,7 @@ from graphql import ExecutionResult, GraphQLSchema
 from strawberry.types.graphql import OperationType
 
 from observability.metrics import EXECUTIONS
-from schema.compiled.fallback import Completed, execute_again
+from schema.compiled.fallback import Completed, re_execute
 from schema.compiled.plan import Operation, Plan, RootField
 from schema.compiled.resolver_calls import ExecutionState, ResolverFailed
 
@@ -37,9 +37,7 @@ class BoundOperation:
             if not isinstance(error, ResolverFailed):
                 self.plan.log_failure(error)
             _REPEATED.inc()
-            return await execute_again(
-                self.schema, self.operation, self.variables, context, resolved
-            )
+            return await re_execute(self.schema, self.operation, self.variables, context, resolved)
         _COMPILED.inc()
         return ExecutionResult(data, None)
 
@@ -101,7 +99,9 @@ async def _complete(
 
 
 def _require_success(result: Any) -> Any:
-    """Raises ResolverFailed."""
-    if isinstance(result, BaseException):
+    """Return the result of a resolver. Raises ResolverFailed, and CancelledError as it is."""
+    if isinstance(result, Exception):
         raise ResolverFailed from result
+    if isinstance(result, BaseException):
+        raise result
     return result

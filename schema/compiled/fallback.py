@@ -39,7 +39,7 @@ class PassthroughExecutor(StrawberryGraphQLCoreExecutionContext):
         return super().complete_object_value(return_type, details, info, path, result, position)
 
 
-async def execute_again(
+async def re_execute(
     schema: GraphQLSchema, operation: Operation, variables: Values, context: Any, resolved: Values
 ) -> ExecutionResult:
     """Return graphql-core's result for root fields that returned or raised `resolved`."""

@@ -29,7 +29,8 @@ class RootField:
 class Plan:
     """Code for an operation under certain Boolean values.
 
-    `json_projections` are SQL expressions by the keys of root fields. `fields` counts selections.
+    `json_projections` are SQL expressions by the keys of root fields. `fields` is the number of
+    selected fields.
     """
 
     roots: list[RootField]

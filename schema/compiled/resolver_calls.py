@@ -98,7 +98,7 @@ class LazyInfo(Info[Any, Any]):
 
 @dataclass(slots=True)
 class ExecutionState:
-    """One execution. `pending` are objects of the response with a key that awaits its value."""
+    """State of an execution. `pending` are objects of the response with keys to be awaited."""
 
     context: Any
     variables: Any

@@ -31,10 +31,10 @@ MAX_SYNTAX_ERRORS_BYTES, MAX_SYNTAX_ERROR_BYTES = 256 << 10, 4 << 10
 # Measured and rounded up: nodes and tokens, for each token; the complexity of an operation.
 TOKEN_BYTES = 700
 COMPLEXITY_BYTES = 1_000
-# Of a compiled operation: its document, for each character; a plan; each field of a plan.
+# Of a compiled operation: its document, for each character; a plan; code and source of a field.
 CHARACTER_BYTES = 250
 PLAN_BYTES = 10_000
-FIELD_BYTES = 1_200
+FIELD_BYTES = 1_600
 # Variants of page sizes for which the complexity of one document is kept.
 MAX_PAGE_SIZE_VARIANTS = 4
 
