@@ -24,7 +24,7 @@ class SignInGuard(Protocol):
     """Sign-in and cookie operations for resolvers."""
 
     def require_allowed_network(self) -> None:
-        """Raises Forbidden if the client's network is not allowed for organisers."""
+        """Check that organisers may use the client's network. Raises Forbidden."""
 
     async def count_sign_in(self, account: str) -> None:
         """Count an attempt to sign in to the account, before the password is verified.

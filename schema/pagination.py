@@ -118,7 +118,7 @@ class CursorCodec:
         last: int | None = None,
         before: str | None = None,
     ) -> PageRequest:
-        """Raises BadUserInput for sizes outside 1 to 100 and for cursors of other lists."""
+        """Return the requested page. Raises BadUserInput for invalid sizes and cursors."""
         if first is not None and last is not None:
             names = {"names": ["first", "last"]}
             raise BadUserInput(

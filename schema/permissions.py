@@ -11,12 +11,12 @@ from schema.context import Info
 
 def with_role_note(role: Role, description: str, *, session: bool = False) -> str:
     """Append the required role to a description; `session` excludes API tokens."""
-    whom = " of somebody who signed in; API tokens may not" if session else ""
-    return f"{description} Needs the role {role}{whom}."
+    note = " and a session; API tokens are not accepted" if session else ""
+    return f"{description} Needs the role {role}{note}."
 
 
 def require_caller(info: Info, role: Role) -> Caller:
-    """Raises Unauthenticated, Forbidden."""
+    """Return the caller, who has at least this role. Raises Unauthenticated, Forbidden."""
     require_role(info.context.caller, role)
     return info.context.caller
 

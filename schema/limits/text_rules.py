@@ -24,7 +24,7 @@ from schema.name_converter import NAMES
 MAX_TEXT_LENGTH = RAW_FACTOR * REASON.max_length
 
 Check = Callable[[Any, Path], None]
-Read = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
+ReadArguments = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
 
 
 class Rule(Enum):
@@ -71,7 +71,7 @@ def wraps_resolver(field: StrawberryField) -> bool:
     return any(extension.has_resolver for extension in field.extensions)
 
 
-def apply_extensions(read: Read, fields: list[StrawberryField]) -> Read:
+def apply_extensions(read: ReadArguments, fields: list[StrawberryField]) -> ReadArguments:
     """Return a function that reads arguments and passes them through the fields' extensions."""
     mapped = [(number, field.extensions) for number, field in enumerate(fields) if field.extensions]
 
