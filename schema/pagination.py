@@ -173,7 +173,7 @@ def _page_size(name: str, size: int | None) -> int:
 
 
 def _decode_value(value: Any, kind: type) -> Any:
-    """Raises ValueError, TypeError."""
+    """Convert a decoded value of a key. Raises ValueError, TypeError."""
     if kind is UUID and (identifier := read_id(value)) is not None:
         return identifier
     if kind is datetime:

@@ -64,7 +64,7 @@ def cost_budget(caller: Caller) -> int:
 
 
 def require_within(limit: Limit, allowed: int, actual: int) -> None:
-    """Raises QueryTooComplex."""
+    """Check a count against its limit. Raises QueryTooComplex."""
     if actual > allowed:
         raise QueryTooComplex(limit=limit, allowed=allowed, actual=actual)
 
@@ -78,12 +78,12 @@ document_cache = DocumentCache()
 
 
 def parse_document(text: str) -> DocumentNode:
-    """Raises QueryTooComplex, GraphQLError."""
+    """Parse a document within the limits. Raises QueryTooComplex, GraphQLError."""
     return parsed_document(text).node
 
 
 def parsed_document(text: str) -> ParsedDocument:
-    """Raises QueryTooComplex, GraphQLError."""
+    """Return a parsed document from the cache. Raises QueryTooComplex, GraphQLError."""
     return document_cache.find(text) or _parse(text)
 
 
@@ -217,7 +217,7 @@ async def operation_cost(
 
 
 def require_within_budget(cost: int, caller: Caller) -> None:
-    """Raises QueryTooComplex."""
+    """Check the cost against the caller's budget. Raises QueryTooComplex."""
     require_within(Limit.COST, cost_budget(caller), cost)
 
 
@@ -228,8 +228,7 @@ class QueryLimits(SchemaExtension):
 
     async def on_validate(self) -> AsyncIterator[None]:
         execution = self.execution_context
-        # Strawberry's own extensions take the schema from there too.
-        schema = execution.schema._schema  # noqa: SLF001
+        schema = execution.schema._schema  # noqa: SLF001 - as Strawberry's own extensions
         context, text = execution.context, execution.query or ""
         operation = require_operation(text, context.operation_name)
         self._cost = await operation_cost(

@@ -61,7 +61,7 @@ class TeamFilter:
     )
 
     def to_search(self) -> TeamSearch:
-        """Raises BadUserInput, NotFound."""
+        """Return the conditions for the repository. Raises BadUserInput, NotFound."""
         return TeamSearch(
             statuses=self.status or (),
             church_id=parse_id(self.church_id, "filter", "churchId")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tests import factories
-from tests.hostile.answers import CANARY
+from tests.hostile.response_checks import CANARY
 
 JSON = {"Content-Type": "application/json"}
 

@@ -13,7 +13,7 @@ from schema import schema as own_schema
 from tests import factories
 from tests.accounts import bearer_headers
 from tests.graphql_client import data, execute
-from tests.hostile.answers import check
+from tests.hostile.response_checks import check
 
 EXAMPLES = 12
 SCALARS = (

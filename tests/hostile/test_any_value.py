@@ -16,8 +16,8 @@ from persistence.models import metadata
 from tests import factories
 from tests.accounts import bearer_headers
 from tests.graphql_client import check_envelope, data, execute
-from tests.hostile.tokens import odd_texts
-from tests.hostile.walking import (
+from tests.hostile.odd_texts import odd_texts
+from tests.hostile.schema_calls import (
     ANYTHING,
     LONG,
     LONGEST_MARKS,

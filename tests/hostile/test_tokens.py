@@ -37,8 +37,8 @@ from tests.accounts import (
     with_real_clock,
 )
 from tests.graphql_client import app_client, data, execute
-from tests.hostile.answers import check
-from tests.hostile.tokens import ODD, odd_texts
+from tests.hostile.odd_texts import ODD, odd_texts
+from tests.hostile.response_checks import check
 from tests.schema.teams.test_corrections import rows
 
 HEX = "0123456789abcdef" * 2

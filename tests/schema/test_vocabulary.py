@@ -24,7 +24,7 @@ from schema.error_docs import error_schema
 from tests import factories
 from tests.graphql_client import data, error_extensions, execute
 from schema.sdl import print_sdl
-from tests.schema.operations.test_looking_around import AUDIT, DELIVERIES
+from tests.schema.operations.test_organiser_queries import AUDIT, DELIVERIES
 from tests.schema.teams.test_corrections import correct  # noqa: F401 - a fixture
 from tests.schema.teams.test_decisions import DECISIONS, decide, everything, put_in, register
 from tests.schema.test_captain import RESUBMIT, WITHDRAW

@@ -16,7 +16,7 @@ from graphql import (
 
 from schema import schema
 from tests.domain.test_datetimes import NO_MOMENTS
-from tests.hostile.tokens import ODD
+from tests.hostile.odd_texts import ODD
 
 HEX = "0123456789abcdef" * 2
 TOKEN = f"icm_{HEX}_1_{'a' * 43}"
