@@ -1,8 +1,9 @@
 """Error codes of mutations, the error reference in Markdown, and the JSON Schema of errors."""
 
 import json
-from enum import StrEnum
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
 from strawberry.types.field import StrawberryField
 
 from domain.documents import DocumentFormat

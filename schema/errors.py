@@ -132,7 +132,7 @@ def _scalar_error(error: GraphQLError) -> DomainError:
     code = cast("InvalidScalar", cause).code
     match = _VARIABLE_ERROR.match(error.message)
     if match is None:
-        path = literal_path(error.nodes[0]) if error.nodes else ()
+        path = path_of(error.nodes[0]) if error.nodes else ()
         position = ".".join(map(str, path))
     else:
         path = (match[1], *_path_steps(match[2] or ""))
@@ -155,7 +155,7 @@ def _document_error(error: GraphQLError) -> DomainError:
     match = _VARIABLE_ERROR.match(message)
     if match is not None:
         variable, place, reason = match.groups()
-        wrong = _wrong_value((variable, *_steps(place or "")), reason)
+        wrong = _wrong_value((variable, *_path_steps(place or "")), reason)
         told = _without_values(_UNKNOWN_KEY.sub("an unknown field.", reason))
         return BadUserInput(wrong, message=f"${variable}{place or ''}: {told}")
     argument = _ARGUMENT.match(message)

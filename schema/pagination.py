@@ -122,7 +122,8 @@ class CursorCodec:
         if first is not None and last is not None:
             names = {"names": ["first", "last"]}
             raise BadUserInput(
-                issue(("last",), IssueCode.CHOOSE_ONE, names), message="Please give either first or last, not both."
+                issue(("last",), IssueCode.CHOOSE_ONE, names),
+                message="Please give either first or last, not both.",
             )
         return PageRequest(
             size=_page_size("first", first) if last is None else _page_size("last", last),

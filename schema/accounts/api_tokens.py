@@ -118,5 +118,7 @@ async def revoke_api_token(
     input: Annotated[RevokeApiTokenInput, argument(description="The API token to revoke.")],
 ) -> RevokeApiTokenPayload | None:
     caller = require_caller(info, Role.VIEWER)
-    revoked = await use_cases.revoke(info.context.services, caller, parse_id(input.id, "input", "id"))
+    revoked = await use_cases.revoke(
+        info.context.services, caller, parse_id(input.id, "input", "id")
+    )
     return RevokeApiTokenPayload(api_token=ApiToken.from_record(revoked))

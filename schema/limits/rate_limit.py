@@ -17,7 +17,7 @@ from graphql import (
 from strawberry.extensions import SchemaExtension
 
 from schema.context import RateLimitKind
-from schema.limits.query_limits import documents
+from schema.limits.query_limits import document_cache
 
 # Each opened upload is counted by its resolver, as an upload.
 SEPARATELY_COUNTED_FIELDS = frozenset(("openUpload", "__typename"))
@@ -48,14 +48,14 @@ def kind_before_parsing(text: str, operation_name: str | None) -> RateLimitKind 
     "upload" for a mutation that opens uploads and does nothing else. None for a document that is
     not known and may be a mutation.
     """
-    document = documents.find(text)
+    document = document_cache.find(text)
     if document is None:
         # No name in a document can be written in another way.
         return None if "mutation" in text else "query"
     operation = get_operation_ast(document.node, operation_name)
     if operation is None:
         return "query"
-    charge = charge_of(document.node, operation)
+    charge = operation_charge(document.node, operation)
     return "upload" if charge is None else charge.kind
 
 

@@ -129,7 +129,7 @@ def _require_text(value: Any, path: Path) -> None:
     if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH:
         name = next(step for step in reversed(path) if isinstance(step, str))
         raise BadUserInput(
-            issue(path, IssueCode.NAME_TOO_LONG, {"max": TEXT_MAX_LENGTH}),
+            issue(path, IssueCode.NAME_TOO_LONG, {"max": MAX_TEXT_LENGTH}),
             message=f"{name} has at most {MAX_TEXT_LENGTH} characters. Please shorten it.",
             details={"path": list(path), "max": MAX_TEXT_LENGTH},
         )
@@ -140,4 +140,3 @@ def _require_storable(value: Any, path: Path) -> None:
     # Only as many characters as a rule may accept are searched.
     if isinstance(value, str) and not is_storable(value[:MAX_TEXT_LENGTH]):
         raise unstorable(path)
-

@@ -5,8 +5,8 @@ from typing import Annotated, Self
 import strawberry
 from strawberry import argument, field
 
+from resolvers.operations import health as use_cases
 from resolvers.operations.health import CheckResult, HealthReport
-from resolvers.operations import breakers
 from schema.context import Info
 from schema.enums import HealthStatus
 
@@ -61,5 +61,5 @@ async def reset_breaker(
     info: Info, input: Annotated[ResetBreakerInput, argument(description="The external service.")]
 ) -> ResetBreakerPayload | None:
     context = info.context
-    check = await breakers.reset_breaker(context.services, context.caller, input.name)
+    check = await use_cases.reset_breaker(context.services, context.caller, input.name)
     return ResetBreakerPayload(check=HealthCheck.from_check(check))

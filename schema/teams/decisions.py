@@ -9,10 +9,9 @@ from domain.auth.roles import Role
 from domain.errors.exceptions import DomainError, NotFound
 from domain.ids import read_id
 from domain.teams.status import TeamAction
-from resolvers.teams import decisions
 from persistence.records import TeamRecord
-from resolvers.teams import bulk, review
-from resolvers.teams.bulk import Decisions
+from resolvers.teams import bulk, decisions
+from resolvers.teams.bulk import BulkDecision
 from resolvers.teams.decisions import ChangeItem, Decision
 from schema.context import Info
 from schema.enums import DocumentReview, ErrorCode
@@ -48,7 +47,7 @@ class TeamReasonInput(TeamVersionInput):
         return Decision(
             reference=self.team_id,
             expected_version=self.expected_version,
-            event=action,
+            action=action,
             reason=self.reason,
         )
 
@@ -273,7 +272,7 @@ async def reject_teams(
 
 async def _decide(info: Info, decision: Decision) -> TeamRecord:
     context = info.context
-    return await review.decide(context.services, context.caller, decision)
+    return await decisions.decide(context.services, context.caller, decision)
 
 
 async def _decide_each(
@@ -281,8 +280,8 @@ async def _decide_each(
 ) -> list[DecisionResult]:
     context = info.context
     versions = [(team.team_id, team.expected_version) for team in teams]
-    decisions = Decisions(event=action, reason=reason, teams=versions)
-    outcomes = await bulk.decide_each(context.services, context.caller, decisions)
+    decision = BulkDecision(action=action, reason=reason, teams=versions)
+    outcomes = await bulk.decide_bulk(context.services, context.caller, decision)
     return [
         DecisionResult.from_outcome(team.team_id, outcome)
         for team, outcome in zip(teams, outcomes, strict=True)

@@ -5,10 +5,10 @@ from structlog.testing import capture_logs
 
 from domain.auth.roles import Role
 from schema.limits.complexity import Limit
+from schema.limits.query_limits import LIMITS
 from tests import factories
 from tests.accounts import PASSWORD, SIGN_IN, new_organiser, role_email, with_real_clock
 from tests.graphql_client import data, execute
-from schema.limits.query_limits import LIMITS
 from tests.hostile.corpus import CORPUS, Case, pages_of_others
 from tests.hostile.response_checks import CANARY, check
 from tests.schema.teams.test_corrections import rows

@@ -7,10 +7,10 @@ import pytest
 from domain.auth.roles import Role
 from domain.teams.status import TeamAction
 from schema import schema
+from schema.idempotency import REPEAT_BEHAVIOUR, RepeatBehaviour
 from tests import factories
 from tests.accounts import bearer_headers
 from tests.graphql_client import data, error_extensions, execute
-from schema.idempotency import REPEAT_BEHAVIOUR, RepeatBehaviour
 from tests.schema.teams.test_decisions import decide, register
 
 CORE = schema._schema

@@ -21,9 +21,9 @@ from domain.teams.readiness import readiness
 from domain.teams.status import TeamAction, TeamStatus
 from schema import schema
 from schema.error_docs import error_schema
+from schema.sdl import print_sdl
 from tests import factories
 from tests.graphql_client import data, error_extensions, execute
-from schema.sdl import print_sdl
 from tests.schema.operations.test_organiser_queries import AUDIT, DELIVERIES
 from tests.schema.teams.test_corrections import correct  # noqa: F401 - a fixture
 from tests.schema.teams.test_decisions import DECISIONS, decide, everything, put_in, register

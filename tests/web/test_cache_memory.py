@@ -9,10 +9,9 @@ import httpx
 import pytest
 
 from schema.limits.complexity import Limit
-from schema.limits.document_cache import ARRIVING_MAX_BYTES, REFUSED_MAX_BYTES
-from tests.graphql_client import app_client
-from schema.limits.document_cache import MAX_PENDING_BYTES
+from schema.limits.document_cache import MAX_PENDING_BYTES, MAX_SYNTAX_ERRORS_BYTES
 from schema.limits.query_limits import LIMITS, document_cache
+from tests.graphql_client import app_client
 from web.auth import client_ip
 from web.graphql import negotiation, request
 from web.graphql.negotiation import HEADERS_MAX_BYTES
@@ -112,7 +111,7 @@ async def test_refused_documents_take_little_memory(client, count):
     taken = await added_mb(send_all)
 
     assert taken < DOCUMENTS_MAX_MB
-    assert document_cache.bytes <= MAX_PENDING_BYTES + REFUSED_MAX_BYTES
+    assert document_cache.bytes <= MAX_PENDING_BYTES + MAX_SYNTAX_ERRORS_BYTES
 
 
 async def test_document_that_ran_outlives_refused_ones(client):

@@ -34,8 +34,8 @@ from schema.compiled.executor import OperationRequest, execute
 from schema.context import Context, ExecutionOptions, Loaders
 from schema.errors import error_body, format_error
 from schema.limits.complexity import Limit
-from schema.limits.rate_limit import kind_before_parsing
 from schema.limits.query_limits import LIMITS, document_cache
+from schema.limits.rate_limit import kind_before_parsing
 from web.auth.authentication import Authentication, RequestAuth
 from web.graphql.negotiation import GRAPHQL_TYPE, JSON_TYPE, error_type, response_type
 from web.graphql.request import GraphQLRequest, HttpRequest, parse
@@ -186,7 +186,9 @@ class GraphQLEndpoint:
                 raise GraphqlValidationFailed("There are no subscriptions.") from error
             raise MutationByGet from error
         except CannotGetOperationTypeError as error:
-            raise MalformedRequest("The document has no operation with this operationName.") from error
+            raise MalformedRequest(
+                "The document has no operation with this operationName."
+            ) from error
         # Refused before it ran, or with nothing in it that is counted.
         is_mutation = kind == OperationType.MUTATION.value
         await visit.charge("mutation" if is_mutation else "query")

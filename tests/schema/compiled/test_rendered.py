@@ -130,7 +130,7 @@ async def answers(settings_with, url: str, queries: list[str], headers: dict) ->
             client = await stack.enter_async_context(app_client(settings_with(**way), url))
             # Plans are made when a document is sent again.
             for query in queries:
-                await ask(client, query, **headers)
+                await execute(client, query, **headers)
             found.append([(await execute(client, query, **headers)).content for query in queries])
         return found
 
@@ -270,7 +270,7 @@ async def test_code_that_cannot_be_stored_is_refused(client, odd, reviewer, code
 
 
 async def test_rendered_page_takes_one_statement(client, odd, reviewer):
-    await ask(client, PLAIN, **reviewer)
+    await execute(client, PLAIN, **reviewer)
 
     with record_statements() as sent:
         page = data(await execute(client, PLAIN, **reviewer))

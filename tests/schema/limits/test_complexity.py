@@ -10,10 +10,10 @@ from persistence.repositories.audit import MAX_TEAM_EVENTS
 from schema import schema
 from schema.limits.complexity import LIST_SIZES, ComplexityVisitor, Limit, count_argument_values
 from schema.limits.query_limits import LIMITS, PUBLIC_COST_BUDGET
+from schema.teams.readiness import MAX_POSSIBLE_DUPLICATES
 from tests import factories
 from tests.accounts import bearer_headers
 from tests.graphql_client import UNREACHABLE_DATABASE, app_client, data, error_extensions, execute
-from schema.teams.readiness import MAX_POSSIBLE_DUPLICATES
 from web.graphql.negotiation import GRAPHQL_TYPE
 
 CORE = schema._schema

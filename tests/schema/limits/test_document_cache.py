@@ -6,8 +6,8 @@ import pytest
 from graphql import GraphQLSyntaxError, parse
 
 from schema.limits import document_cache
-from tests.graphql_client import app_client, error_extensions, execute
 from schema.limits.document_cache import MAX_SYNTAX_ERRORS_BYTES, DocumentCache
+from tests.graphql_client import app_client, error_extensions, execute
 
 WRONG = {
     "a brace": "{",

@@ -91,9 +91,7 @@ async def test_document_at_each_limit_is_answered(client, limit):
 
 @pytest.mark.parametrize("limit", [Limit.VARIABLES, Limit.DEPTH])
 async def test_document_at_each_limit_is_validated(client, limit):
-    answer = await execute(
-        client, document_with(limit, LIMITS[limit]), {"input": factories.team()}
-    )
+    answer = await execute(client, document_with(limit, LIMITS[limit]), {"input": factories.team()})
 
     assert answer.json()["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
 

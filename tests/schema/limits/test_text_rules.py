@@ -21,10 +21,10 @@ from domain.auth.roles import Role
 from domain.characters import NORMALIZED_MAX_LENGTH
 from schema import schema
 from schema.compiled.codegen import DEFINITION
+from schema.limits.text_rules import MAX_TEXT_LENGTH, Rule
 from tests import factories
 from tests.accounts import bearer_headers
 from tests.graphql_client import data, error_extensions, execute
-from schema.limits.text_rules import MAX_TEXT_LENGTH, Rule
 from tests.schema.executions import executions
 from tests.schema.teams.test_decisions import DECISIONS, decide, everything, register
 
