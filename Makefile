@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-slow test-16 coverage patterns audits clients check generate format lint types imports generated migrate bench bench-peers lock clean
+.PHONY: help setup run demo test test-slow test-pg16 coverage patterns audits clients check generate fix format-check lint types imports generated migrate bench bench-peers lock clean
 
 help: ## Show what there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -27,14 +27,14 @@ test: $(STAMP) ## Run the tests but the slow ones
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: $(STAMP) ## Run the long kill series and loads
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
-check: format lint types imports generated patterns audits clients coverage test-16 ## All that must hold before a commit
+check: format-check lint types imports generated patterns audits clients coverage test-pg16 ## All that must hold before a commit
 
 coverage: $(STAMP) ## Run the tests and fail under 95 % coverage, branches included
 	$(BIN)/python -m pytest -n auto -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=95
 
-test-16: $(STAMP) ## Run what touches the database on PostgreSQL 16
+test-pg16: $(STAMP) ## Run what touches the database on PostgreSQL 16
 	TEST_POSTGRES_VERSION=16 $(BIN)/python -m pytest -n auto -m "not slow" tests/persistence tests/resolvers tests/schema
 
 patterns: $(STAMP) ## Compare the patterns served to clients with the checks, in node
@@ -46,7 +46,11 @@ audits: $(STAMP) ## Hold GraphQL over HTTP against its audit suite, in node
 clients: $(STAMP) ## Run sessions of Apollo Client and urql with the service, in node
 	$(BIN)/python -m tests.clients
 
-format: $(STAMP)
+fix: $(STAMP) ## Format the code and apply the safe corrections of the linter
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+format-check: $(STAMP)
 	$(BIN)/ruff format --check .
 
 lint: $(STAMP)
