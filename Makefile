@@ -75,11 +75,11 @@ migrate: $(STAMP) ## Bring the database to the newest schema
 
 bench: $(STAMP) ## Measure beside the raw limit, growth and start (see benchmarks/README.md)
 	$(BIN)/python benchmarks/run.py
-	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/startup.py
 
 bench-peers: $(STAMP) ## Measure beside Mercurius, in node
-	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/compare_mercurius.py
 
 lock: $(STAMP) ## Make requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

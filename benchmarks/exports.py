@@ -19,9 +19,9 @@ import httpx
 # Started as a script, Python looks for modules only beside it.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.driving import connected
-from benchmarks.fill import fill
-from benchmarks.processes import ROOT, Served, our_server
+from benchmarks.harness import connect
+from benchmarks.seed import seed_teams
+from benchmarks.servers import ROOT, ServerProcess, our_server
 from persistence.embedded.server import EmbeddedPostgres
 
 ADDED_BAR_MB = 60
@@ -79,7 +79,7 @@ async def create_owner(url: str, folder: Path) -> None:
         sys.exit("The organiser could not be made.")
 
 
-async def measure(server: Served, folder: Path, teams: int) -> list[str]:
+async def measure(server: ServerProcess, folder: Path, teams: int) -> list[str]:
     missed = []
     address = f"http://127.0.0.1:{server.port}"
     async with httpx.AsyncClient(base_url=address, timeout=600) as client:
@@ -105,8 +105,8 @@ async def measure(server: Served, folder: Path, teams: int) -> list[str]:
 
 
 async def fill_database(url: str, teams: int) -> None:
-    async with connected(url) as connection:
-        await fill(connection, teams)
+    async with connect(url) as connection:
+        await seed_teams(connection, teams)
 
 
 def main() -> int:

@@ -25,11 +25,11 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.attacks import ATTACKS, Attack, Attacker
-from benchmarks.driving import connected
-from benchmarks.fill import fill, invite
-from benchmarks.honest import KINDS, OPEN, Honest, Waits
-from benchmarks.jobs import ORGANISERS, page_body, registration_body, token
-from benchmarks.processes import Served, our_server
+from benchmarks.harness import connect
+from benchmarks.honest_clients import KINDS, OPEN, HonestClients, Waits
+from benchmarks.scenarios import ORGANISERS, page_body, registration_body, token
+from benchmarks.seed import seed_organisers, seed_teams
+from benchmarks.servers import ServerProcess, our_server
 from integrations.storage.disk import MIN_FREE_BYTES
 from persistence.embedded.server import EmbeddedPostgres
 from resolvers.accounts.tokens import hash_token
@@ -140,11 +140,11 @@ async def attack(address: str, chosen: Attack, client_number: int, seconds: floa
 class Bench:
     """A server with its season, a process that attacks, and how long each attack lasts."""
 
-    server: Served
+    server: ServerProcess
     database_url: str
     seconds: float
     attacking: ProcessPoolExecutor
-    honest: Honest = field(default_factory=Honest)
+    honest: HonestClients = field(default_factory=HonestClients)
 
     async def run(self, chosen: Attack | None = None, place: int = 0) -> Row:
         """Without an attack, the honest clients alone."""
@@ -183,7 +183,7 @@ class Bench:
 
 
 async def restore(database_url: str) -> None:
-    async with connected(database_url) as connection:
+    async with connect(database_url) as connection:
         await connection.execute(AS_BEFORE)
 
 
@@ -201,9 +201,9 @@ async def calm(address: str) -> None:
 
 async def prepare(database_url: str) -> None:
     """A season with teams, organisers, and an owner."""
-    async with connected(database_url) as connection:
-        await fill(connection, TEAMS)
-        await invite(connection, [token(number) for number in range(ORGANISERS)])
+    async with connect(database_url) as connection:
+        await seed_teams(connection, TEAMS)
+        await seed_organisers(connection, [token(number) for number in range(ORGANISERS)])
         await connection.execute(OWNER, hash_token(OWNERS_TOKEN))
 
 
@@ -225,7 +225,7 @@ def _ratio(waits: Waits, quiet: Waits, kind: str) -> str:
 
 def measured(url: str, folder: Path, seconds: float, attacks: Sequence[Attack]) -> Iterator[str]:
     """Bars that do not hold, on a server for all documents and on one for trusted ones."""
-    honest, is_prepared = Honest(), False
+    honest, is_prepared = HonestClients(), False
     with attacking() as executor:
         for is_trusted_only in (False, True):
             chosen = [one for one in attacks if one.is_trusted_only == is_trusted_only]

@@ -26,8 +26,8 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
-from benchmarks.load import Measured  # noqa: E402
-from benchmarks.processes import RATE_LIMIT, RATE_LIMIT_ALL, Served, free_port, running  # noqa: E402
+from benchmarks.load_client import LoadResult  # noqa: E402
+from benchmarks.servers import RATE_LIMIT, RATE_LIMIT_ALL, ServerProcess, free_port, running_process  # noqa: E402
 from observability.logging_setup import configure_logging  # noqa: E402
 from server import middleware, uvicorn_config  # noqa: E402
 from settings import Settings  # noqa: E402
@@ -104,22 +104,30 @@ def limited() -> Callable[[Request], Awaitable[Response]]:
 
 
 @contextmanager
-def started(kind: str, folder: Path) -> Iterator[Served]:
+def started(kind: str, folder: Path) -> Iterator[ServerProcess]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.middleware", "--serve", kind, "--port", str(port)]
-    with running(kind, command, port, folder, {}) as served:
+    with running_process(kind, command, port, folder, {}) as served:
         yield served
 
 
-def cpu_ms(server: Served, requests: int) -> float:
+def cpu_ms(server: ServerProcess, requests: int) -> float:
     """For one request, user and system time."""
-    command = [sys.executable, "-m", "benchmarks.load", "--url", server.url("D"), "--job", "D"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.load_client",
+        "--url",
+        server.url("D"),
+        "--job",
+        "D",
+    ]
     command += ["--connections", str(CONNECTIONS), "--requests", str(requests)]
     command += [f"--header={header}" for header in BROWSER]
     before = server.cpu_seconds()
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     used = server.cpu_seconds() - before
-    measured = Measured(**json.loads(done.stdout))
+    measured = LoadResult(**json.loads(done.stdout))
     if measured.errors:
         raise SystemExit(f"{server.name}: {measured.first_error}")
     return used * 1000 / measured.requests

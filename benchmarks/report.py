@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from benchmarks.jobs import Job
-from benchmarks.load import Measured
+from benchmarks.load_client import LoadResult
+from benchmarks.scenarios import Scenario
 
-P50_BARS_MS: Mapping[Job, float] = {"A": 25, "D": 5}
+P50_BARS_MS: Mapping[Scenario, float] = {"A": 25, "D": 5}
 # Requests per second of one server to those of another, at 16 connections.
-RATIO_BARS: Mapping[tuple[str, str], Mapping[Job, float]] = {
+RATIO_BARS: Mapping[tuple[str, str], Mapping[Scenario, float]] = {
     ("ours", "limit"): {"A": 0.75, "B": 0.80, "C": 0.50, "D": 0.35},
     ("bare", "limit"): {"A": 0.85, "B": 0.90, "C": 0.80, "D": 0.55},
     ("ours", "idiomatic"): {"A": 6, "B": 25, "C": 15},
@@ -21,7 +21,7 @@ RATIO_BARS: Mapping[tuple[str, str], Mapping[Job, float]] = {
 RATIO_CONNECTIONS = 16
 P99_TO_P50 = 4
 RESIDENT_BAR_MB = 150
-JOBS: Mapping[Job, str] = {
+JOBS: Mapping[Scenario, str] = {
     "A": "A registerTeam",
     "B": "B page of 50 teams",
     "C": "C one team",
@@ -31,10 +31,10 @@ HEAD = ("job", "connections", "server", "req/s", "p50 ms", "p99 ms", "CPU ms", "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class ServerResult:
     """One server in one round."""
 
-    measured: Measured
+    measured: LoadResult
     cpu_ms: float
 
 
@@ -42,9 +42,9 @@ class Side:
 class Round:
     """All servers, one right after the other, by their names."""
 
-    job: Job
+    job: Scenario
     connections: int
-    sides: Mapping[str, Side]
+    sides: Mapping[str, ServerResult]
 
     def ratio(self, name: str, other: str) -> float:
         return self.sides[name].measured.per_second / self.sides[other].measured.per_second
@@ -78,7 +78,7 @@ def row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def measured_cells(found: Sequence[Measured]) -> list[str]:
+def measured_cells(found: Sequence[LoadResult]) -> list[str]:
     return [
         f"{median(one.per_second for one in found):.0f}",
         f"{median(one.p50 for one in found):.2f}",

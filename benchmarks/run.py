@@ -15,21 +15,21 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
-from benchmarks.driving import (  # noqa: E402
+from benchmarks.harness import (  # noqa: E402
     Driver,
-    database_of_the_benchmark,
+    alternating_orders,
+    benchmark_database,
+    exit_on_signal,
     missing_rows,
-    one_round,
-    orders,
-    prepared,
-    stop,
+    prepare_database,
+    run_round,
     warm_up,
 )
-from benchmarks.processes import (  # noqa: E402
-    Served,
-    bare_server,
+from benchmarks.servers import (  # noqa: E402
+    ServerProcess,
+    baseline_server,
     idiomatic_server,
-    limit_server,
+    no_middleware_server,
     our_server,
 )
 
@@ -60,22 +60,22 @@ def options() -> argparse.Namespace:
 def main() -> int:
     given = options()
     # An ended benchmark ends its processes too.
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, exit_on_signal)
     if given.url:
         return elsewhere(given)
     machine = report.machine()
     driver = Driver(teams=given.teams)
     with tempfile.TemporaryDirectory(prefix="icct26-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        embedded = stack.enter_context(database_of_the_benchmark(folder / "database"))
+        embedded = stack.enter_context(benchmark_database(folder / "database"))
         url = embedded.connected_url("icct26")
         ours = stack.enter_context(our_server(url, folder))
-        base = asyncio.run(prepared(url, given.teams))
+        base = asyncio.run(prepare_database(url, given.teams))
         others = [
             stack.enter_context(server)
             for server in (
-                limit_server(url, folder),
-                bare_server(url, folder),
+                baseline_server(url, folder),
+                no_middleware_server(url, folder),
                 our_server(url, folder, name="plain", COMPILED_EXECUTION="false"),
                 idiomatic_server(url, folder),
             )
@@ -93,14 +93,14 @@ def main() -> int:
 
 
 def measure(
-    driver: Driver, servers: list[Served], given: argparse.Namespace
+    driver: Driver, servers: list[ServerProcess], given: argparse.Namespace
 ) -> tuple[list[report.Round], report.Memory]:
     ours, limit = servers[:2]
     at_start = ours.resident_mb()
     warm_up(driver, servers, given.jobs)
     rounds = [
-        one_round(driver, order, job, connections, given.seconds)
-        for order in orders(servers, given.rounds)
+        run_round(driver, order, job, connections, given.seconds)
+        for order in alternating_orders(servers, given.rounds)
         for job in given.jobs
         for connections in given.connections
     ]

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
-from benchmarks.processes import bare_environment, end, free_port, our_variables  # noqa: E402
+from benchmarks.servers import end, free_port, minimal_environment, service_environment  # noqa: E402
 from persistence.embedded.server import EmbeddedPostgres  # noqa: E402
 
 BAR_SECONDS = 1.5
@@ -40,7 +40,7 @@ def started_after(variables: dict[str, str], folder: Path) -> float:
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "cli.py"), "serve"],
         cwd=folder,
-        env={**bare_environment(), **variables},
+        env={**minimal_environment(), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -69,7 +69,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="icct26-startup-") as name:
         folder = Path(name)
         with EmbeddedPostgres(folder / "given") as embedded:
-            variables = our_variables(
+            variables = service_environment(
                 embedded.connected_url("icct26"), folder / "data", free_port()
             )
             own = {key: value for key, value in variables.items() if key != "DATABASE_URL"}

@@ -25,9 +25,9 @@ from PIL.Image import Resampling
 # Started as a script, Python looks for modules only beside it.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.driving import make_room
-from benchmarks.jobs import registration_body
-from benchmarks.processes import Served, our_server
+from benchmarks.harness import lift_tournament_limits
+from benchmarks.scenarios import registration_body
+from benchmarks.servers import ServerProcess, our_server
 from persistence.embedded.server import EmbeddedPostgres
 
 MEMORY_BAR_MB = 300
@@ -99,7 +99,7 @@ async def register_until(
         seen.registration_ms.append((time.perf_counter() - began) * 1000)
 
 
-async def measure(server: Served, given: argparse.Namespace) -> tuple[Seen, Seen, float]:
+async def measure(server: ServerProcess, given: argparse.Namespace) -> tuple[Seen, Seen, float]:
     """Registrations alone, then beside the uploads; and how many seconds the uploads took."""
     photos = [photo(given.megapixels, seed) for seed in range(8)]
     amount = given.teams * given.files
@@ -131,7 +131,7 @@ def main() -> int:
         with EmbeddedPostgres(folder / "database") as embedded:
             url = embedded.connected_url("icct26")
             with our_server(url, folder) as server:
-                asyncio.run(make_room(url))
+                asyncio.run(lift_tournament_limits(url))
                 at_start = server.resident_mb()
                 alone, beside, took = asyncio.run(measure(server, given))
                 peak = server.peak_mb()

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import make_url
 
-from benchmarks.fill import fill
+from benchmarks.seed import seed_teams
 from domain.auth.roles import SYSTEM
 from domain.spreadsheets import ExportFormat
 from persistence.repositories.team_search import TeamFilter
@@ -29,7 +29,7 @@ async def server(make_server, own_url):
     started = make_server(DATABASE_URL=own_url)
     await started.start()
     connection = await asyncpg.connect(dsn(own_url))
-    await fill(connection, TEAMS)
+    await seed_teams(connection, TEAMS)
     await connection.close()
     return started
 

@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import from_schema, nodes
 
-from benchmarks.jobs import BODIES
+from benchmarks.scenarios import BODIES
 from schema import schema
 from schema.compiled.plan_cache import MAX_CHARACTERS, PlanCache
 from tests.schema.executions import executions

@@ -13,8 +13,8 @@ from hashlib import sha256
 import httpx
 from PIL import Image
 
-from benchmarks.jobs import page_body, registration_body, token
 from tests import factories
+from benchmarks.scenarios import page_body, registration_body, token
 
 JSON = {"Content-Type": "application/json"}
 PAUSE_SECONDS = 0.02
@@ -51,7 +51,7 @@ class Waits:
 
 
 @dataclass(slots=True)
-class Honest:
+class HonestClients:
     """Numbers of teams go on from run to run; every captain has an address."""
 
     numbers: Iterator[int] = field(default_factory=itertools.count)

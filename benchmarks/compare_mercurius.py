@@ -1,4 +1,4 @@
-"""Ours beside Mercurius, the fastest of Node's: `python benchmarks/peers.py --help`.
+"""Ours beside Mercurius, the fastest of Node's: `python benchmarks/compare_mercurius.py --help`.
 
 Mercurius runs with its JIT compiler and the single statements of the limit, without middleware;
 ours with everything that production has. Ends with 1 where ours is behind, and says so when there
@@ -23,29 +23,29 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
-from benchmarks.driving import (  # noqa: E402
+from benchmarks.asyncpg_baseline import FIND, LIST, REGISTER  # noqa: E402
+from benchmarks.harness import (  # noqa: E402
     Driver,
-    database_of_the_benchmark,
-    one_round,
-    orders,
-    prepared,
-    stop,
+    alternating_orders,
+    benchmark_database,
+    exit_on_signal,
+    prepare_database,
+    run_round,
     warm_up,
 )
-from benchmarks.jobs import Job  # noqa: E402
-from benchmarks.limit import FIND, LIST, REGISTER  # noqa: E402
-from benchmarks.processes import (  # noqa: E402
-    Served,
+from benchmarks.scenarios import Scenario  # noqa: E402
+from benchmarks.servers import (  # noqa: E402
+    ServerProcess,
+    baseline_server,
     free_port,
-    limit_server,
     our_server,
-    running,
+    running_process,
 )
 
 PEER = Path(__file__).parent / "mercurius"
 DATABASE = "icct26"
 CONNECTIONS = 16
-COMPARED: tuple[Job, ...] = ("A", "B", "C")
+COMPARED: tuple[Scenario, ...] = ("A", "B", "C")
 
 
 def options() -> argparse.Namespace:
@@ -66,7 +66,7 @@ def install() -> str | None:
 
 
 @contextmanager
-def mercurius_server(node: str, socket: Path, folder: Path) -> Iterator[Served]:
+def mercurius_server(node: str, socket: Path, folder: Path) -> Iterator[ServerProcess]:
     port = free_port()
     told = {
         "port": port,
@@ -77,14 +77,14 @@ def mercurius_server(node: str, socket: Path, folder: Path) -> Iterator[Served]:
         "list": LIST,
     }
     command = [node, str(PEER / "server.mjs")]
-    with running("mercurius", command, port, folder, {"PEER": json.dumps(told)}) as served:
+    with running_process("mercurius", command, port, folder, {"PEER": json.dumps(told)}) as served:
         yield served
 
 
 def main() -> int:
     given = options()
     # An ended benchmark ends its processes too.
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, exit_on_signal)
     node = install()
     if node is None:
         print("NOT RUN: there is no node with npm here, so that there is nobody to compare with.")
@@ -93,19 +93,19 @@ def main() -> int:
     driver = Driver(teams=given.teams)
     with tempfile.TemporaryDirectory(prefix="icct26-peers-") as name:
         folder = Path(name)
-        with database_of_the_benchmark(folder / "database") as embedded:
+        with benchmark_database(folder / "database") as embedded:
             url = embedded.connected_url(DATABASE)
             with our_server(url, folder) as ours:
-                asyncio.run(prepared(url, given.teams))
+                asyncio.run(prepare_database(url, given.teams))
                 with (
                     mercurius_server(node, embedded.socket_dir, folder) as peer,
-                    limit_server(url, folder) as limit,
+                    baseline_server(url, folder) as limit,
                 ):
                     servers = [ours, peer, limit]
                     warm_up(driver, servers, COMPARED)
                     rounds = [
-                        one_round(driver, order, job, CONNECTIONS, given.seconds)
-                        for order in orders(servers, given.rounds)
+                        run_round(driver, order, job, CONNECTIONS, given.seconds)
+                        for order in alternating_orders(servers, given.rounds)
                         for job in COMPARED
                     ]
     print(report.table(rounds) + "\n")

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import uvloop
 
-from benchmarks.jobs import BODIES, CLIENTS, PAGE_SIZE, Body, Job, token
+from benchmarks.scenarios import BODIES, CLIENTS, PAGE_SIZE, Body, Scenario, token
 
 GRACE_SECONDS = 30
 PORTS = {"http": 80, "https": 443}
@@ -25,7 +25,7 @@ LENGTH = b"content-length:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class LoadResult:
     """Latencies are in milliseconds and of the answers without errors."""
 
     requests: int
@@ -42,7 +42,7 @@ class Run:
     """What the connections of one run share. It ends by time, or after `requests` of them."""
 
     url: SplitResult
-    job: Job
+    job: Scenario
     body: Body
     seconds: float
     requests: int | None
@@ -82,10 +82,10 @@ class Run:
         head += "".join(f"{header}\r\n" for header in self.headers)
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
-    def measured(self) -> Measured:
+    def measured(self) -> LoadResult:
         seconds = perf_counter() - self.begun
         ordered = sorted(self.latencies) or [math.nan]
-        return Measured(
+        return LoadResult(
             requests=self.sent,
             errors=len(self.errors),
             first_error=self.errors[0] if self.errors else "",
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
             self._run.errors.append(body[:300].decode(errors="replace"))
 
 
-async def drive(run: Run, connections: int) -> Measured:
+async def drive(run: Run, connections: int) -> LoadResult:
     loop = asyncio.get_running_loop()
     bound = (run.seconds if run.requests is None else 10 * run.seconds) + GRACE_SECONDS
     async with asyncio.timeout(bound):

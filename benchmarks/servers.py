@@ -20,7 +20,7 @@ RATE_LIMIT_ALL = "10000000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class ServerProcess:
     """A server that answers."""
 
     name: str
@@ -56,38 +56,48 @@ class Served:
 
 
 @contextmanager
-def our_server(url: str, folder: Path, *, name: str = "ours", **changes: str) -> Iterator[Served]:
+def our_server(
+    url: str, folder: Path, *, name: str = "ours", **changes: str
+) -> Iterator[ServerProcess]:
     """`cli.py serve` as in production, its log in a file, behind a proxy on this machine."""
     port = free_port()
     command = [sys.executable, str(ROOT / "cli.py"), "serve"]
-    variables = our_variables(url, folder / f"data-{name}", port) | changes
-    with running(name, command, port, folder, variables) as served:
+    variables = service_environment(url, folder / f"data-{name}", port) | changes
+    with running_process(name, command, port, folder, variables) as served:
         yield served
 
 
 @contextmanager
-def bare_server(url: str, folder: Path) -> Iterator[Served]:
+def no_middleware_server(url: str, folder: Path) -> Iterator[ServerProcess]:
     """Our GraphQL without middleware. Needs the tables."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.bare"]
-    variables = our_variables(url, folder / "data-bare", port)
-    with running("bare", command, port, folder, variables) as served:
+    command = [sys.executable, "-m", "benchmarks.no_middleware"]
+    variables = service_environment(url, folder / "data-bare", port)
+    with running_process("bare", command, port, folder, variables) as served:
         yield served
 
 
 @contextmanager
-def limit_server(url: str, folder: Path) -> Iterator[Served]:
+def baseline_server(url: str, folder: Path) -> Iterator[ServerProcess]:
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.limit", "--dsn", dsn(url), "--port", str(port)]
-    with running("limit", command, port, folder, {}) as served:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.asyncpg_baseline",
+        "--dsn",
+        dsn(url),
+        "--port",
+        str(port),
+    ]
+    with running_process("limit", command, port, folder, {}) as served:
         yield replace(served, path="/{job}")
 
 
 @contextmanager
-def idiomatic_server(url: str, folder: Path) -> Iterator[Served]:
+def idiomatic_server(url: str, folder: Path) -> Iterator[ServerProcess]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.idiomatic", "--url", url, "--port", str(port)]
-    with running("idiomatic", command, port, folder, {}) as served:
+    with running_process("idiomatic", command, port, folder, {}) as served:
         yield served
 
 
@@ -96,7 +106,7 @@ def dsn(url: str) -> str:
     return url.replace("postgresql+asyncpg://", "postgresql://")
 
 
-def our_variables(url: str, data: Path, port: int) -> dict[str, str]:
+def service_environment(url: str, data: Path, port: int) -> dict[str, str]:
     return {
         "ENVIRONMENT": "production",
         "PORT": str(port),
@@ -114,9 +124,9 @@ def our_variables(url: str, data: Path, port: int) -> dict[str, str]:
 
 
 @contextmanager
-def running(
+def running_process(
     name: str, command: list[str], port: int, folder: Path, variables: dict[str, str]
-) -> Iterator[Served]:
+) -> Iterator[ServerProcess]:
     """A process that listens on `port`; it is ended whatever happens."""
     log = folder / f"{name}.log"
     # Away from the project's folder, so that no .env there changes what is measured.
@@ -124,19 +134,19 @@ def running(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**bare_environment(), **variables},
+            env={**minimal_environment(), **variables},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
         try:
             await_port(process, port, log)
-            yield Served(name=name, pid=process.pid, port=port)
+            yield ServerProcess(name=name, pid=process.pid, port=port)
         finally:
             end(process)
 
 
-def bare_environment() -> dict[str, str]:
+def minimal_environment() -> dict[str, str]:
     """What a process needs, and nothing that would be a setting."""
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
     return {**kept, "PYTHONPATH": str(ROOT)}

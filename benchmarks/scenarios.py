@@ -6,7 +6,7 @@ from typing import Literal
 
 from resolvers.accounts.tokens import TokenKind
 
-Job = Literal["A", "B", "C", "D"]
+Scenario = Literal["A", "B", "C", "D"]
 Body = Callable[[int], bytes]
 
 CLIENTS = 1_000
@@ -93,7 +93,7 @@ def team_body(teams: int) -> Body:
 
 
 # By how many teams there are to read, and how many a page has.
-BODIES: Mapping[Job, Callable[[int, int], Body]] = {
+BODIES: Mapping[Scenario, Callable[[int, int], Body]] = {
     "A": lambda _teams, _size: registration_body(),
     "B": lambda _teams, size: page_body(size),
     "C": lambda teams, _size: team_body(teams),

@@ -63,7 +63,7 @@ JOIN unnest($1::bytea[]) WITH ORDINALITY AS h (hash, n) USING (n)
 """
 
 
-async def fill(connection: asyncpg.Connection, teams: int) -> None:
+async def seed_teams(connection: asyncpg.Connection, teams: int) -> None:
     """Into an empty season, with counts that agree."""
     async with connection.transaction():
         await connection.execute(_CHURCHES, teams)
@@ -73,6 +73,6 @@ async def fill(connection: asyncpg.Connection, teams: int) -> None:
     await connection.execute("VACUUM ANALYZE")
 
 
-async def invite(connection: asyncpg.Connection, tokens: Sequence[str]) -> None:
+async def seed_organisers(connection: asyncpg.Connection, tokens: Sequence[str]) -> None:
     """One organiser for each of the API tokens."""
     await connection.execute(_ORGANISERS, [hash_token(one) for one in tokens])

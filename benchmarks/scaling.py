@@ -1,4 +1,4 @@
-"""What more data costs: `python benchmarks/growth.py --help`.
+"""What more data costs: `python benchmarks/scaling.py --help`.
 
 Pages of 10 to 100 teams, and seasons of 1,000 to 100,000 teams: one team by its code, and a page of
 50 without `totalCount`. Ends with 1 when the largest season costs too much more than the smallest.
@@ -19,13 +19,13 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
-from benchmarks.driving import Driver, connected, prepared, stop, warm_up  # noqa: E402
-from benchmarks.jobs import Job  # noqa: E402
-from benchmarks.processes import Served, our_server  # noqa: E402
+from benchmarks.harness import Driver, connect, exit_on_signal, prepare_database, warm_up  # noqa: E402
+from benchmarks.scenarios import Scenario  # noqa: E402
+from benchmarks.servers import ServerProcess, our_server  # noqa: E402
 from persistence.embedded.server import EmbeddedPostgres  # noqa: E402
 
 CONNECTIONS = 16
-READS: tuple[Job, ...] = ("B", "C")
+READS: tuple[Scenario, ...] = ("B", "C")
 SEASONS = (1_000, 10_000, 100_000)
 PAGES = (10, 25, 50, 100)
 PAGED_SEASON = 10_000
@@ -41,11 +41,11 @@ def options() -> argparse.Namespace:
 
 
 async def created(url: str, database: str) -> None:
-    async with connected(url) as connection:
+    async with connect(url) as connection:
         await connection.execute(f"CREATE DATABASE {database}")
 
 
-def milliseconds(driver: Driver, server: Served, job: Job, seconds: float) -> float:
+def milliseconds(driver: Driver, server: ServerProcess, job: Scenario, seconds: float) -> float:
     """Of all connections together, for one request."""
     found = driver.drive(server, job, CONNECTIONS, seconds=seconds).measured
     if found.errors:
@@ -56,18 +56,18 @@ def milliseconds(driver: Driver, server: Served, job: Job, seconds: float) -> fl
 def main() -> int:
     given = options()
     # An ended benchmark ends its processes too.
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, exit_on_signal)
     print(f"{report.machine()}; {given.rounds} rounds of {given.seconds:g} s.\n")
     with tempfile.TemporaryDirectory(prefix="icct26-growth-") as name, ExitStack() as stack:
         folder = Path(name)
         embedded = stack.enter_context(EmbeddedPostgres(folder / "database"))
-        servers: dict[int, tuple[Driver, Served]] = {}
+        servers: dict[int, tuple[Driver, ServerProcess]] = {}
         for teams in SEASONS:
             driver, season = Driver(teams=teams), f"season{teams}"
             asyncio.run(created(embedded.connected_url("icct26"), season))
             url = embedded.connected_url(season)
             server = stack.enter_context(our_server(url, folder, name=season))
-            asyncio.run(prepared(url, teams))
+            asyncio.run(prepare_database(url, teams))
             warm_up(driver, [server], READS)
             servers[teams] = driver, server
         missed = seasons(servers, given)
@@ -76,7 +76,9 @@ def main() -> int:
     return int(bool(missed))
 
 
-def seasons(servers: dict[int, tuple[Driver, Served]], given: argparse.Namespace) -> Sequence[str]:
+def seasons(
+    servers: dict[int, tuple[Driver, ServerProcess]], given: argparse.Namespace
+) -> Sequence[str]:
     """Prints what a request takes in each season; what grew too much, in words."""
     missed = []
     heads = [f"{teams:,} teams, ms" for teams in SEASONS]
@@ -99,7 +101,7 @@ def seasons(servers: dict[int, tuple[Driver, Served]], given: argparse.Namespace
     return missed
 
 
-def pages(driver: Driver, server: Served, given: argparse.Namespace) -> None:
+def pages(driver: Driver, server: ServerProcess, given: argparse.Namespace) -> None:
     """Prints what pages of each size take."""
     print("\n" + report.row("teams on a page", "ms", "ms for each team"))
     print(report.row("---", "---", "---"))

@@ -14,10 +14,10 @@ from typing import NoReturn
 import asyncpg
 
 from benchmarks import report
-from benchmarks.fill import fill, invite
-from benchmarks.jobs import ORGANISERS, PAGE_SIZE, Job, token
-from benchmarks.load import Measured
-from benchmarks.processes import Served, dsn
+from benchmarks.load_client import LoadResult
+from benchmarks.scenarios import ORGANISERS, PAGE_SIZE, Scenario, token
+from benchmarks.seed import seed_organisers, seed_teams
+from benchmarks.servers import ServerProcess, dsn
 from persistence.embedded.server import EmbeddedPostgres
 
 ROOT = Path(__file__).parent.parent
@@ -47,16 +47,20 @@ class Driver:
     registered: int = 0
     answered: dict[str, int] = field(default_factory=dict)
 
-    def drive(self, server: Served, job: Job, connections: int, **until: float) -> report.Side:
+    def drive(
+        self, server: ServerProcess, job: Scenario, connections: int, **until: float
+    ) -> report.ServerResult:
         """`until` is `seconds` or `requests`."""
         before = server.cpu_seconds()
         measured = self.load(server.url(job), job, connections, **until)
         used = server.cpu_seconds() - before
         self.answered[server.name] = self.answered.get(server.name, 0) + measured.requests
-        return report.Side(measured=measured, cpu_ms=used * 1000 / max(1, measured.requests))
+        return report.ServerResult(
+            measured=measured, cpu_ms=used * 1000 / max(1, measured.requests)
+        )
 
-    def load(self, url: str, job: Job, connections: int, **until: float) -> Measured:
-        command = [sys.executable, "-m", "benchmarks.load", "--url", url]
+    def load(self, url: str, job: Scenario, connections: int, **until: float) -> LoadResult:
+        command = [sys.executable, "-m", "benchmarks.load_client", "--url", url]
         command += ["--job", job, "--connections", str(connections)]
         command += ["--first", str(self.next_team), "--teams", str(self.teams)]
         command += ["--page-size", str(self.page_size)]
@@ -65,14 +69,14 @@ class Driver:
         done = subprocess.run(
             command, cwd=ROOT, stdout=subprocess.PIPE, timeout=LOAD_SECONDS, check=True
         )
-        measured = Measured(**json.loads(done.stdout))
+        measured = LoadResult(**json.loads(done.stdout))
         if job == "A":
             self.next_team += measured.requests
             self.registered += measured.requests - measured.errors
         return measured
 
 
-def warm_up(driver: Driver, servers: Iterable[Served], jobs: Sequence[Job]) -> None:
+def warm_up(driver: Driver, servers: Iterable[ServerProcess], jobs: Sequence[Scenario]) -> None:
     for server in servers:
         for job in jobs:
             side = driver.drive(server, job, 16, requests=WARM_UP_REQUESTS)
@@ -80,8 +84,8 @@ def warm_up(driver: Driver, servers: Iterable[Served], jobs: Sequence[Job]) -> N
                 raise SystemExit(f"{server.name} refuses {job}: {side.measured.first_error}")
 
 
-def one_round(
-    driver: Driver, order: Sequence[Served], job: Job, connections: int, seconds: float
+def run_round(
+    driver: Driver, order: Sequence[ServerProcess], job: Scenario, connections: int, seconds: float
 ) -> report.Round:
     sides = {
         server.name: driver.drive(server, job, connections, seconds=seconds) for server in order
@@ -89,42 +93,44 @@ def one_round(
     return report.Round(job=job, connections=connections, sides=dict(sorted(sides.items())))
 
 
-def orders(servers: Sequence[Served], rounds: int) -> list[Sequence[Served]]:
+def alternating_orders(
+    servers: Sequence[ServerProcess], rounds: int
+) -> list[Sequence[ServerProcess]]:
     """Who begins changes from round to round."""
     return [servers if turn % 2 == 0 else servers[::-1] for turn in range(rounds)]
 
 
 @contextmanager
-def database_of_the_benchmark(folder: Path) -> Iterator[EmbeddedPostgres]:
+def benchmark_database(folder: Path) -> Iterator[EmbeddedPostgres]:
     """With room for the connections of all servers at once."""
     with EmbeddedPostgres(folder) as embedded:
-        asyncio.run(_make_room_for_all(embedded.connected_url("icct26")))
+        asyncio.run(_raise_max_connections(embedded.connected_url("icct26")))
     with EmbeddedPostgres(folder) as embedded:
         yield embedded
 
 
-async def _make_room_for_all(url: str) -> None:
-    async with connected(url) as connection:
+async def _raise_max_connections(url: str) -> None:
+    async with connect(url) as connection:
         await connection.execute(f"ALTER SYSTEM SET max_connections = {MAX_CONNECTIONS}")
 
 
-async def prepared(url: str, teams: int) -> dict[str, int]:
+async def prepare_database(url: str, teams: int) -> dict[str, int]:
     """Fill the season, let organisers in, lift its limits; what the counts are before A."""
-    async with connected(url) as connection:
-        await fill(connection, teams)
-        await invite(connection, [token(number) for number in range(ORGANISERS)])
+    async with connect(url) as connection:
+        await seed_teams(connection, teams)
+        await seed_organisers(connection, [token(number) for number in range(ORGANISERS)])
         await connection.execute(LIFT)
         return dict(await connection.fetchrow(COUNTS))
 
 
-async def make_room(url: str) -> None:
-    async with connected(url) as connection:
+async def lift_tournament_limits(url: str) -> None:
+    async with connect(url) as connection:
         await connection.execute(LIFT)
 
 
 async def missing_rows(url: str, base: dict[str, int], registered: int) -> str:
     """What does not agree with the registrations that were acknowledged; empty if all does."""
-    async with connected(url) as connection:
+    async with connect(url) as connection:
         found = dict(await connection.fetchrow(COUNTS))
     added = {name: count - base[name] for name, count in found.items()}
     added["players"] /= 15
@@ -132,7 +138,7 @@ async def missing_rows(url: str, base: dict[str, int], registered: int) -> str:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncGenerator[asyncpg.Connection]:
+async def connect(url: str) -> AsyncGenerator[asyncpg.Connection]:
     connection = await asyncpg.connect(dsn(url))
     try:
         yield connection
@@ -140,5 +146,5 @@ async def connected(url: str) -> AsyncGenerator[asyncpg.Connection]:
         await connection.close()
 
 
-def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+def exit_on_signal(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit("Stopped.")
