@@ -73,9 +73,9 @@ def serve() -> None:
             serving.serve(settings, prepared.url, prepared.embedded)
         except serving.StartupError as error:
             fail(str(error))
-    from resilience.shutdown_deadline import end_despite_threads
+    from resilience.shutdown_deadline import exit_despite_threads
 
-    end_despite_threads()
+    exit_despite_threads()
 
 
 @app.command()

@@ -25,9 +25,9 @@ from observability.tracing import start_tracing, stop_tracing
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from resilience.background_tasks import BackgroundTasks
-from resilience.memory import return_large_blocks
-from resilience.shutdown_deadline import finish
 from resolvers.accounts.known_clients import device_id
+from resilience.memory import return_freed_blocks_to_system
+from resilience.shutdown_deadline import wait_or_cancel
 from resolvers.accounts.passwords import Passwords
 from resolvers.documents.jobs import HANDLERS
 from resolvers.operations.maintenance import prune_periodically, sweep_periodically
@@ -72,7 +72,7 @@ def create_app(
 
     `background` may hold tasks of the process's own, which health shows with the others.
     """
-    return_large_blocks()
+    return_freed_blocks_to_system()
     drain = drain or ShutdownState()
     limits = RateLimiter(
         enabled=settings.enable_rate_limiting,
@@ -261,14 +261,14 @@ async def lifespan(
         for task in ended_at_once:
             task.cancel()
         left = drain.seconds_left(otherwise=grace_seconds)
-        await finish([*ended_at_once, *ended_in_time], within_seconds=left)
+        await wait_or_cancel([*ended_at_once, *ended_in_time], within_seconds=left)
         closing = [
             asyncio.create_task(limits.close(), name="rateLimitStore"),
             asyncio.create_task(database.close(), name="database"),
             asyncio.create_task(asyncio.to_thread(stop_tracing), name="tracing"),
         ]
         left = drain.seconds_left(otherwise=grace_seconds)
-        await finish(closing, within_seconds=max(CLOSING_SECONDS, left))
+        await wait_or_cancel(closing, within_seconds=max(CLOSING_SECONDS, left))
 
 
 def build_services(

@@ -24,7 +24,7 @@ from observability.metrics import MULTIPROC_DIR_VARIABLE
 from persistence.embedded.server import EmbeddedPostgres
 from persistence.embedded.supervision import restart_on_exit
 from resilience.background_tasks import BackgroundTask, BackgroundTasks
-from resilience.shutdown_deadline import LastResort
+from resilience.shutdown_deadline import ForcedExit
 from server import create_app, uvicorn_config
 from settings import Settings, configure_logging_from
 from web.server.graceful_shutdown import DrainingServer, ShutdownState
@@ -212,7 +212,7 @@ class Server(DrainingServer):
             uvicorn_config(settings, create_app(settings, url, drain, self._background), drain),
             drain,
             notice_seconds=settings.shutdown_notice_seconds,
-            last_resort=LastResort(self._stop_database),
+            forced_exit=ForcedExit(self._stop_database),
         )
 
     async def startup(self, sockets: list[socket] | None = None) -> None:

@@ -9,8 +9,8 @@ import structlog
 from structlog.types import EventDict
 
 FACTS = frozenset(("debug", "info"))
-STACK_AGAIN_SECONDS = 60.0
-STACKS_KEPT = 256
+TRACEBACK_INTERVAL_SECONDS = 60.0
+MAX_TRACEBACKS = 256
 
 _given: ContextVar[set[tuple[str, str]] | None] = ContextVar("given", default=None)
 
@@ -46,14 +46,14 @@ class TracebackThrottle:
     def is_new(self, error: BaseException) -> bool:
         now, place = self._clock(), traceback_location(error)
         written_at = self._written.get(place)
-        if written_at is not None and now < written_at + STACK_AGAIN_SECONDS:
+        if written_at is not None and now < written_at + TRACEBACK_INTERVAL_SECONDS:
             return False
-        if len(self._written) >= STACKS_KEPT:
-            self.forget()
+        if len(self._written) >= MAX_TRACEBACKS:
+            self.clear()
         self._written[place] = now
         return True
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         self._written.clear()
 
 

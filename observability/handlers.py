@@ -99,7 +99,7 @@ class BufferedStreamHandler(logging.StreamHandler[Any]):
             self.handleError(PreformattedRecord(__name__, logging.INFO, ""))
 
 
-class PrivateFile(RotatingFileHandler):
+class PrivateRotatingFileHandler(RotatingFileHandler):
     """Readable by its owner alone, also after a rotation and when it was there before."""
 
     def _open(self) -> TextIOWrapper:

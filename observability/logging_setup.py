@@ -22,9 +22,9 @@ from observability.handlers import (
     BufferedStreamHandler,
     PreformattedLogger,
     PreformattedRecord,
-    PrivateFile,
+    PrivateRotatingFileHandler,
 )
-from observability.redaction import exception_of, redact, render_exception, scrub_message
+from observability.redaction import redact, render_exception, resolve_exc_info, scrub_message
 
 _FIRST_KEYS = (
     "timestamp",
@@ -43,8 +43,8 @@ _QUIET_LOGGERS = {
     "sqlalchemy.engine": logging.WARNING,
     "uvicorn.access": logging.CRITICAL,
 }
-_stacks = TracebackThrottle()
-_bound: ContextVar[Mapping[str, str]] = ContextVar("bound", default=MappingProxyType({}))
+_tracebacks = TracebackThrottle()
+_context_ids: ContextVar[Mapping[str, str]] = ContextVar("bound", default=MappingProxyType({}))
 
 
 def configure_logging(
@@ -58,7 +58,7 @@ def configure_logging(
     """Write to standard error, and as JSON to `file`. May be called again; the last call counts."""
     global _processors  # noqa: PLW0603 - the configuration of the log is the process's own
     shared = _shared_processors()
-    _stacks.forget()
+    _tracebacks.clear()
     pretty = environment == "development"
     # Where every output is JSON, a line is made once, before it is handed to them.
     last = [ProcessorFormatter.wrap_for_formatter] if pretty else [_in_order, _JSON]
@@ -93,7 +93,7 @@ def log_fast(logger: str, event: str, **facts: object) -> None:
         structlog.get_logger(logger).info(event, **facts)
     elif logging.root.isEnabledFor(logging.INFO):
         second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-        ids = "".join([f'"{name}":"{value}",' for name, value in _bound.get().items()])
+        ids = "".join([f'"{name}":"{value}",' for name, value in _context_ids.get().items()])
         line = (
             f'{{"timestamp":"{_second(second)}.{nanoseconds // 1000:06}Z","level":"info",'
             f'"logger":"{logger}","message":"{event}",{ids}{orjson.dumps(facts).decode()[1:]}'
@@ -114,23 +114,19 @@ class log_context:  # noqa: N801 - used as the function that it would be
         self._ids = ids
 
     def __enter__(self) -> None:
-        self._token = _bound.set(self._ids)
+        self._token = _context_ids.set(self._ids)
 
     def __exit__(self, *_: object) -> None:
-        _bound.reset(self._token)
-
-
-def what_is_bound() -> Mapping[str, str]:
-    return _bound.get()
+        _context_ids.reset(self._token)
 
 
 def current_request_id() -> str:
     """Empty outside a request."""
-    return _bound.get().get("request_id", "")
+    return _context_ids.get().get("request_id", "")
 
 
 def _merge_bound(_logger: object, _method: str, event: EventDict) -> EventDict:
-    return {**_bound.get(), **event}
+    return {**_context_ids.get(), **event}
 
 
 @lru_cache(maxsize=2)
@@ -140,12 +136,12 @@ def _second(moment: int) -> str:
 
 def redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Processor: fields are redacted, exceptions become scrubbed text, in full once a minute."""
-    error = exception_of(event.pop("exc_info", None), sys.exc_info()[1])
+    error = resolve_exc_info(event.pop("exc_info", None), sys.exc_info()[1])
     if event.get("_from_structlog") is False:
         event["event"] = scrub_message(str(event["event"]))
     redacted = redact(event)
     if error is not None:
-        is_new = _stacks.is_new(error)
+        is_new = _tracebacks.is_new(error)
         redacted["exception"] = (
             render_exception(error) if is_new else f"{traceback_location(error)}, again"
         )
@@ -220,6 +216,8 @@ def _file_handler(
     file: Path, shared: list[Processor], max_bytes: int, backups: int
 ) -> logging.Handler:
     file.parent.mkdir(parents=True, exist_ok=True)
-    handler = PrivateFile(file, maxBytes=max_bytes, backupCount=backups, encoding="utf-8")
+    handler = PrivateRotatingFileHandler(
+        file, maxBytes=max_bytes, backupCount=backups, encoding="utf-8"
+    )
     handler.setFormatter(_formatter(shared, pretty=False))
     return handler

@@ -1,7 +1,6 @@
 """Counters and gauges, in the text format of Prometheus."""
 
 import os
-from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,30 +13,21 @@ MULTIPROC_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 REGISTRY = CollectorRegistry()
 # What is measured when it is asked for, by the process that is asked.
 SCRAPE_TIME_REGISTRY = CollectorRegistry()
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-
-class Timings(Histogram):
-    """The library's, which looks through its buckets one by one."""
-
-    def observe(self, amount: float, exemplar: Any = None) -> None:  # noqa: ARG002
-        self._sum.inc(amount)
-        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
-
-
-REQUESTS = Timings(
+REQUEST_SECONDS = Histogram(
     "http_request_seconds",
     "Time from the head of a request to the end of its answer.",
     ("route", "status"),
     registry=REGISTRY,
-    buckets=SECONDS,
+    buckets=DURATION_BUCKETS,
 )
-OPERATIONS = Timings(
+OPERATION_SECONDS = Histogram(
     "graphql_operation_seconds",
     "Time of a GraphQL request, by its one root field, or `several`, or `invalid`.",
     ("type", "name"),
     registry=REGISTRY,
-    buckets=SECONDS,
+    buckets=DURATION_BUCKETS,
 )
 ERRORS = Counter(
     "errors",
@@ -45,20 +35,20 @@ ERRORS = Counter(
     ("code",),
     registry=REGISTRY,
 )
-EXECUTIONS = Counter(
+GRAPHQL_EXECUTIONS = Counter(
     "graphql_executions",
     "Operations that ran compiled, or interpreted, or were repeated by the interpreter because"
     " something was odd; and root fields that the database rendered.",
     ("how",),
     registry=REGISTRY,
 )
-POOL = Gauge(
+DATABASE_CONNECTIONS = Gauge(
     "database_connections",
     "Connections of this process to the database.",
     ("state",),
     registry=SCRAPE_TIME_REGISTRY,
 )
-OUTBOX_OWED = Gauge(
+OUTBOX_PENDING = Gauge(
     "outbox_owed",
     "Messages of delivered kinds that are still to be delivered.",
     ("kind",),
@@ -73,24 +63,24 @@ OUTBOX_UNHANDLED = Gauge(
 OUTBOX_DEAD = Gauge(
     "outbox_dead", "Messages that were given up.", ("kind",), registry=SCRAPE_TIME_REGISTRY
 )
-OUTBOX_LATE = Gauge(
+OUTBOX_LATE_SECONDS = Gauge(
     "outbox_late_seconds",
     "Time since a message of a delivered kind was first due that is not delivered, the longest.",
     registry=SCRAPE_TIME_REGISTRY,
 )
-CALLS = Counter(
+BREAKER_CALLS = Counter(
     "guarded_calls",
     "Attempts at calls to outside services; refused ones were not made.",
     ("service", "outcome"),
     registry=REGISTRY,
 )
-TRANSITIONS = Counter(
+BREAKER_TRANSITIONS = Counter(
     "breaker_transitions",
     "How often a breaker came into a state.",
     ("service", "state"),
     registry=REGISTRY,
 )
-STATE = Gauge(
+BREAKER_STATE = Gauge(
     "breaker_state",
     "1 for the state that a breaker is in, 0 for the others.",
     ("service", "state"),
@@ -109,7 +99,7 @@ RATE_LIMIT_REJECTIONS = Counter(
     ("kind",),
     registry=REGISTRY,
 )
-RATE_LIMIT_STORE_AWAY = Gauge(
+RATE_LIMIT_STORE_UNAVAILABLE = Gauge(
     "rate_limit_store_away",
     "1 while this process counts by itself because the shared store does not answer.",
     registry=REGISTRY,
@@ -148,7 +138,7 @@ def exposition() -> bytes:
     return generate_latest(registry) + generate_latest(SCRAPE_TIME_REGISTRY)
 
 
-def forget_dead_processes() -> None:
+def remove_dead_process_gauges() -> None:
     """Of processes that have ended, what they counted stays; how they were goes."""
     if MULTIPROC_DIR_VARIABLE not in os.environ:
         return

@@ -51,7 +51,7 @@ _SIGNED = re.compile(r"(?<![\w-])\.?[\w-]{8,}+\.[\w-]{43,}")
 SIGNED_LENGTH = 8 + 1 + 43
 # Words of an address, of which any character may be written as %XX.
 _ADDRESS = re.compile(r"[\w.~!$&*+;=:@/?#%-]+")
-DECODED_TIMES = 5
+MAX_DECODE_PASSES = 5
 # A number is looked for everywhere but inside identifiers and times, which operators need.
 _NUMBER = re.compile(
     r"(?P<kept>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
@@ -96,12 +96,12 @@ def scrub(text: str) -> str:
     return _scrub(_ADDRESS.sub(_address, text) if "%" in text else text)
 
 
-def decoded(text: str) -> str:
+def percent_decode(text: str) -> str:
     """The text with every %XX as the character that it stands for, however often it is encoded.
 
     Only the placeholder for a text that is encoded again and again.
     """
-    for _ in range(DECODED_TIMES):
+    for _ in range(MAX_DECODE_PASSES):
         plain = unquote(text)
         if plain == text:
             return text
@@ -112,7 +112,7 @@ def decoded(text: str) -> str:
 def _address(match: re.Match[str]) -> str:
     """The words as they are, unless they hide something behind percent signs."""
     text = match.group()
-    plain = decoded(text)
+    plain = percent_decode(text)
     return text if plain == text or _scrub(plain) == plain else REDACTED
 
 
@@ -145,7 +145,7 @@ def render_exception(error: BaseException) -> str:
     return text.rstrip("\n")[-MAX_TRACEBACK:]
 
 
-def exception_of(exc_info: object, current: BaseException | None) -> BaseException | None:
+def resolve_exc_info(exc_info: object, current: BaseException | None) -> BaseException | None:
     """The exception meant by logging's `exc_info`: an exception, its triple, or true."""
     if isinstance(exc_info, BaseException):
         return exc_info

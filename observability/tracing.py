@@ -42,7 +42,7 @@ def request_span(name: str, traceparent: str | None) -> AbstractContextManager[A
     return _tracing.request_span(name, traceparent)  # type: ignore[no-any-return]  # of the extra
 
 
-def trace_id_of(traceparent: str) -> str | None:
+def parse_trace_id(traceparent: str) -> str | None:
     """32 hexadecimal digits of a header as W3C has it; None for what is none."""
     match = _TRACEPARENT.fullmatch(traceparent)
     return match[1] if match else None

@@ -150,21 +150,21 @@ async def repeat(
         pause = seconds
 
 
-class Parts:
+class ErrorCollector:
     """Independent parts of one piece of work: a part that fails keeps no other from running."""
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
 
-    async def run(self, part: Awaitable[T], *, otherwise: T) -> T:
+    async def run(self, part: Awaitable[T], *, default: T) -> T:
         """The result of `part`, or `otherwise` when it failed."""
         try:
             return await part
         except Exception as error:  # noqa: BLE001 - raised by `conclude`
             self.errors.append(error)
-            return otherwise
+            return default
 
-    def conclude(self) -> None:
+    def raise_errors(self) -> None:
         """Raise the errors of all parts: the first if each is a DomainError, else as a group."""
         if not self.errors:
             return

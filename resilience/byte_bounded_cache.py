@@ -16,7 +16,7 @@ V = TypeVar("V")
 P = ParamSpec("P")
 
 # Of an entry's places in the dictionaries.
-OVERHEAD_BYTES = 300
+ENTRY_OVERHEAD_BYTES = 300
 
 
 class ByteBoundedCache(Generic[K, V]):
@@ -29,14 +29,14 @@ class ByteBoundedCache(Generic[K, V]):
     def __init__(
         self,
         max_bytes: int,
-        size_of: Callable[[K, V], int],
+        entry_bytes: Callable[[K, V], int],
         *,
         max_entry_bytes: int | None = None,
     ) -> None:
         self.max_bytes = max_bytes
         self.max_entry_bytes = max_bytes if max_entry_bytes is None else max_entry_bytes
         self.bytes = 0
-        self._size_of = size_of
+        self._entry_bytes = entry_bytes
         self._values: OrderedDict[K, V] = OrderedDict()
         self._sizes: dict[K, int] = {}
         # Finalizers that log may change the same cache while this thread does.
@@ -61,7 +61,7 @@ class ByteBoundedCache(Generic[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         """Keep the value, or measure one anew that has grown; the least recently used ones go."""
-        size = self._size_of(key, value) + OVERHEAD_BYTES
+        size = self._entry_bytes(key, value) + ENTRY_OVERHEAD_BYTES
         with self._changing:
             self.discard(key)
             if size > self.max_entry_bytes:

@@ -19,7 +19,7 @@ from tenacity import (
 )
 
 from domain.errors.exceptions import DomainError
-from observability.metrics import CALLS, STATE, TRANSITIONS
+from observability.metrics import BREAKER_CALLS, BREAKER_STATE, BREAKER_TRANSITIONS
 from resilience.breaker_states import BreakerState
 
 log = structlog.get_logger(__name__)
@@ -100,7 +100,7 @@ class ServiceGuard:
         except self._failures as error:
             raise self._unavailable() from error
 
-    def beside(self, name: str, *, attempts: int) -> "ServiceGuard":
+    def derive(self, name: str, *, attempts: int) -> "ServiceGuard":
         """A guard for other calls of the service, whose failures do not count here."""
         return ServiceGuard(
             name,
@@ -155,7 +155,7 @@ class ServiceGuard:
         return self._breaker.opened_at + self._options.open_seconds - self._clock()
 
     def _count(self, outcome: str) -> None:
-        CALLS.labels(self.name, outcome).inc()
+        BREAKER_CALLS.labels(self.name, outcome).inc()
 
 
 class SlidingWindow(CircuitMemoryStorage):  # type: ignore[misc]  # the library has no types
@@ -232,11 +232,11 @@ class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no type
         self.state = self._window.state = state
         if after == before:
             return
-        TRANSITIONS.labels(self.name, after).inc()
+        BREAKER_TRANSITIONS.labels(self.name, after).inc()
         self._show(after)
         say = log.warning if after == BreakerState.OPEN else log.info
         say("breaker_changed", service=self.name, before=before.value, after=after.value)
 
     def _show(self, present: BreakerState) -> None:
         for state in BreakerState:
-            STATE.labels(self.name, state).set(state == present)
+            BREAKER_STATE.labels(self.name, state).set(state == present)

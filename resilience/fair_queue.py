@@ -1,4 +1,4 @@
-"""Fair turns: work that few may do at once, shared out between clients round-robin."""
+"""Limited concurrency shared out fairly between clients, round-robin."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -10,31 +10,33 @@ from domain.errors.exceptions import ServiceUnavailable
 RETRY_AFTER_SECONDS = 10
 
 
-class Turns:
-    """At most `at_once` turns at a time, `per_client` of them for the same client.
+class FairQueue:
+    """Run at most `concurrency` pieces of work at once, `per_client` of them for the same client.
 
-    A client with many waiting turns gets one for each of every other client. At most `waiting`
-    wait; beyond that the newest of the client with the longest line is refused, as is one that has
-    waited for `patience_seconds`; None is no end. For one event loop.
+    Free slots go to the clients in rotation, however many requests each has in the queue. At most
+    `max_waiting` requests wait. Beyond that, the newest request of the client with the longest
+    queue is refused. A request is also refused when it has waited for `wait_timeout_seconds`
+    (None: no limit). Use an instance from one event loop only.
     """
 
     def __init__(
         self,
         *,
-        at_once: int,
+        concurrency: int,
         per_client: int,
-        waiting: int,
+        max_waiting: int,
         busy: str,
-        patience_seconds: float | None = None,
+        wait_timeout_seconds: float | None = None,
     ) -> None:
         """`busy` is the message of a refusal, such as `Many files are being checked.`."""
-        self._free = at_once
+        self._free_slots = concurrency
         self._per_client = per_client
-        self._limit = waiting
+        self._max_waiting = max_waiting
         self._busy = busy
-        self._patience_seconds = patience_seconds
+        self._wait_timeout_seconds = wait_timeout_seconds
         self._running: Counter[str] = Counter()
-        self._lines: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        # In the order in which the clients get the next slots.
+        self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @property
     def running(self) -> int:
@@ -42,75 +44,77 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return sum(map(len, self._queues.values()))
 
     @asynccontextmanager
-    async def turn(self, client: str) -> AsyncGenerator[None]:
-        """Raises ServiceUnavailable."""
-        await self._enter(client)
+    async def slot(self, client: str) -> AsyncGenerator[None]:
+        """Wait for a slot and hold it. Raises ServiceUnavailable when the request is refused."""
+        await self._acquire(client)
         try:
             yield
         finally:
-            self._leave(client)
+            self._release(client)
 
-    async def _enter(self, client: str) -> None:
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(client, deque()).append(place)
-        self._grant()
-        self._shed()
+    async def _acquire(self, client: str) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queues.setdefault(client, deque()).append(waiter)
+        self._assign_slots()
+        self._refuse_excess()
         try:
-            async with asyncio.timeout(self._patience_seconds):
-                await self._reach(client, place)
+            async with asyncio.timeout(self._wait_timeout_seconds):
+                await self._wait(client, waiter)
         except TimeoutError as error:
             raise self._refusal() from error
 
-    async def _reach(self, client: str, place: asyncio.Future[None]) -> None:
-        """Wait for the turn; a place that nobody waits for any more is given back."""
+    async def _wait(self, client: str, waiter: asyncio.Future[None]) -> None:
+        """Wait for the slot. If this task is cancelled, leave the queue or release the slot."""
         try:
-            await place
+            await waiter
         except asyncio.CancelledError:
-            if place.cancelled():
-                self._forget(client, place)
-            elif place.exception() is None:
-                self._leave(client)
+            if waiter.cancelled():
+                self._remove(client, waiter)
+            elif waiter.exception() is None:
+                self._release(client)
             raise
 
-    def _leave(self, client: str) -> None:
+    def _release(self, client: str) -> None:
         self._running[client] -= 1
         if self._running[client] == 0:
             del self._running[client]
-        self._free += 1
-        self._grant()
+        self._free_slots += 1
+        self._assign_slots()
 
-    def _grant(self) -> None:
-        while self._free and (client := self._next()) is not None:
-            place = self._lines[client].popleft()
-            self._lines.move_to_end(client)
-            if not self._lines[client]:
-                del self._lines[client]
-            if not place.done():
-                self._free -= 1
+    def _assign_slots(self) -> None:
+        while self._free_slots and (client := self._next_client()) is not None:
+            waiter = self._queues[client].popleft()
+            self._queues.move_to_end(client)
+            if not self._queues[client]:
+                del self._queues[client]
+            if not waiter.done():
+                self._free_slots -= 1
                 self._running[client] += 1
-                place.set_result(None)
+                waiter.set_result(None)
 
-    def _next(self) -> str | None:
-        """The client that has waited longest for a turn it may have."""
-        return next((one for one in self._lines if self._running[one] < self._per_client), None)
+    def _next_client(self) -> str | None:
+        """Return the first client in the rotation that is below its own limit."""
+        return next(
+            (client for client in self._queues if self._running[client] < self._per_client), None
+        )
 
-    def _shed(self) -> None:
-        if self.waiting > self._limit:
-            client = max(self._lines, key=lambda one: len(self._lines[one]))
-            place = self._lines[client][-1]
-            self._forget(client, place)
-            if not place.done():
-                place.set_exception(self._refusal())
+    def _refuse_excess(self) -> None:
+        if self.waiting > self._max_waiting:
+            client = max(self._queues, key=lambda client: len(self._queues[client]))
+            waiter = self._queues[client][-1]
+            self._remove(client, waiter)
+            if not waiter.done():
+                waiter.set_exception(self._refusal())
 
-    def _forget(self, client: str, place: asyncio.Future[None]) -> None:
-        line = self._lines.get(client)
-        if line is not None and place in line:
-            line.remove(place)
-            if not line:
-                del self._lines[client]
+    def _remove(self, client: str, waiter: asyncio.Future[None]) -> None:
+        queue = self._queues.get(client)
+        if queue is not None and waiter in queue:
+            queue.remove(waiter)
+            if not queue:
+                del self._queues[client]
 
     def _refusal(self) -> ServiceUnavailable:
         return ServiceUnavailable(

@@ -9,7 +9,7 @@ MMAP_THRESHOLD = -3
 LARGE_BYTES = 1 << 20
 
 
-def return_large_blocks() -> None:
+def return_freed_blocks_to_system() -> None:
     """Have glibc return blocks of a megabyte or more to the system when they are freed.
 
     Otherwise it raises that bound to the size of the largest block that was freed, and each thread

@@ -15,7 +15,7 @@ CANCELLING_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
-async def finish(tasks: Collection[asyncio.Task[None]], *, within_seconds: float) -> None:
+async def wait_or_cancel(tasks: Collection[asyncio.Task[None]], *, within_seconds: float) -> None:
     """Wait for tasks, then cancel those that are late. Errors and late tasks are logged."""
     if not tasks:
         return
@@ -32,7 +32,7 @@ async def finish(tasks: Collection[asyncio.Task[None]], *, within_seconds: float
             log.error("stop_failed", task=task.get_name(), exc_info=error)
 
 
-class LastResort:
+class ForcedExit:
     """A thread that ends the process with status 0 when an orderly stop does not come to its end.
 
     `clean_up` is called before: it ends what must not outlive the process.
@@ -63,7 +63,7 @@ class LastResort:
             _end_process(0)
 
 
-def end_despite_threads(status: int = 0) -> None:
+def exit_despite_threads(status: int = 0) -> None:
     """End the process now if a hung thread would hold up the interpreter's own end."""
     late = _other_threads()
     if late:

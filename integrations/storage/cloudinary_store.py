@@ -57,7 +57,7 @@ class CloudinaryStore:
         self.guard = guard
         # The Admin API has an hourly quota. Exhausting it must not open the breaker of uploads, and
         # retries would use up more of it.
-        self._admin_guard = guard.beside(f"{guard.name}_admin", attempts=1)
+        self._admin_guard = guard.derive(f"{guard.name}_admin", attempts=1)
         self._limiter = CapacityLimiter(MAX_CONCURRENT_CALLS)
         self._timeout_seconds = timeout_seconds
         self._http = urllib3.PoolManager(maxsize=MAX_CONCURRENT_CALLS, retries=False)

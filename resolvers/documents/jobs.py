@@ -25,8 +25,8 @@ from persistence.records import DocumentRecord
 from persistence.repositories import documents, outbox, teams
 from persistence.repositories.documents import DeletedDocument
 from persistence.repositories.outbox import Message
-from resilience.background_tasks import Parts
 from resolvers import audit
+from resilience.background_tasks import ErrorCollector
 from resolvers.operations.outbox import Handler
 from resolvers.services import Services
 
@@ -118,7 +118,7 @@ async def delete_file(services: Services, message: Message) -> None:
 HANDLERS: Mapping[str, Handler] = {MOVE: move_files, DELETE: delete_file}
 
 
-async def prune(services: Services, parts: Parts) -> PrunedDocuments:
+async def prune(services: Services, parts: ErrorCollector) -> PrunedDocuments:
     """Delete unclaimed uploads and documents past their retention. Safe to repeat.
 
     Each batch is one transaction together with the messages that delete its files, so a run that
@@ -126,11 +126,11 @@ async def prune(services: Services, parts: Parts) -> PrunedDocuments:
     """
     run = services.database.run
     unclaimed = expired = 0
-    while count := await parts.run(run(partial(_delete_unclaimed, services)), otherwise=0):
+    while count := await parts.run(run(partial(_delete_unclaimed, services)), default=0):
         unclaimed += count
     for retention_class in RetentionClass:
         delete_batch = partial(_delete_expired, services, retention_class)
-        while count := await parts.run(run(delete_batch), otherwise=0):
+        while count := await parts.run(run(delete_batch), default=0):
             expired += count
     if unclaimed or expired:
         log.info("documents_pruned", unclaimed=unclaimed, expired=expired)

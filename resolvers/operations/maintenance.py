@@ -11,6 +11,7 @@ from persistence.repositories import maintenance, normalized_names
 from persistence.repositories import sessions as session_rows
 from persistence.repositories.maintenance import Drift
 from resilience.background_tasks import BackgroundTask, Parts, repeat
+from resilience.background_tasks import BackgroundTask, ErrorCollector
 from resolvers.documents import jobs, stored_files
 from resolvers.documents.stored_files import Comparison
 from resolvers.operations.outbox import deliver_due
@@ -75,24 +76,22 @@ async def prune(services: Services) -> PruneResult:
     Safe to repeat and to kill at any point. A step that fails does not prevent the others; its
     error is raised at the end. Files without a document are left to `stored_files.clean_up_all`.
     """
-    database, parts, now = services.database, Parts(), services.clock()
-    keys = await parts.run(
-        database.run(partial(maintenance.delete_expired_keys, now=now)), otherwise=0
-    )
+    database, parts, now = services.database, ErrorCollector(), services.clock()
+    keys = await parts.run(database.run(partial(maintenance.delete_expired_keys, now=now)), default=0)
     idle_since = now - services.accounts.session_idle_timeout
     credentials = await parts.run(
         database.run(partial(session_rows.delete_expired, now=now, idle_since=idle_since)),
-        otherwise=0,
+        default=0,
     )
-    names = await parts.run(normalized_names.renormalize(database), otherwise=0)
+    names = await parts.run(normalized_names.renormalize(database), default=0)
     pruned = await jobs.prune(services, parts)
-    await parts.run(deliver_due(services, jobs.HANDLERS), otherwise=0)
-    unfinished = await parts.run(stored_files.sweep_unfinished(services), otherwise=0)
+    await parts.run(deliver_due(services, jobs.HANDLERS), default=0)
+    unfinished = await parts.run(stored_files.sweep_unfinished(services), default=0)
     buffer = services.storage.upload_buffer
     ttl_seconds = services.storage.unclaimed_ttl.total_seconds()
-    swept = await parts.run(buffer.sweep_ended(now=services.clock()), otherwise=0)
-    swept += await parts.run(buffer.sweep(older_than_seconds=ttl_seconds), otherwise=0)
-    parts.conclude()
+    swept = await parts.run(buffer.sweep_ended(now=services.clock()), default=0)
+    swept += await parts.run(buffer.sweep(older_than_seconds=ttl_seconds), default=0)
+    parts.raise_errors()
     return PruneResult(
         idempotency_records=keys,
         unclaimed_uploads=pruned.unclaimed,
@@ -110,17 +109,17 @@ async def run_maintenance(services: Services) -> None:
     Stores are compared at most once an hour over all processes, also after failures: listing a
     store may cost quota.
     """
-    parts, now = Parts(), services.clock()
+    parts, now = ErrorCollector(), services.clock()
     take_turn = partial(
         maintenance.acquire_job_lease,
         job="compare_stores",
         now=now,
         until=now + COMPARISON_INTERVAL,
     )
-    if await parts.run(services.database.run(take_turn), otherwise=False):
-        await parts.run(stored_files.repair_all(services), otherwise=None)
-    await parts.run(prune(services), otherwise=None)
-    parts.conclude()
+    if await parts.run(services.database.run(take_turn), default=False):
+        await parts.run(stored_files.repair_all(services), default=None)
+    await parts.run(prune(services), default=None)
+    parts.raise_errors()
 
 
 async def prune_periodically(

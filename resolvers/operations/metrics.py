@@ -3,7 +3,13 @@
 import asyncio
 from functools import partial
 
-from observability.metrics import OUTBOX_DEAD, OUTBOX_LATE, OUTBOX_OWED, OUTBOX_UNHANDLED, POOL
+from observability.metrics import (
+    DATABASE_CONNECTIONS,
+    OUTBOX_DEAD,
+    OUTBOX_LATE_SECONDS,
+    OUTBOX_PENDING,
+    OUTBOX_UNHANDLED,
+)
 from persistence.repositories import outbox
 from persistence.repositories.outbox import Backlog
 from resolvers.documents.jobs import HANDLERS
@@ -15,23 +21,23 @@ TIMEOUT_SECONDS = 1
 async def collect(services: Services, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
     """Update the gauges. Those of the outbox keep their values if the database does not answer."""
     connections = services.database.pool_usage()
-    POOL.clear()
+    DATABASE_CONNECTIONS.clear()
     # Behind PgBouncer the service has no pool and the size is 0.
     if connections.size:
-        POOL.labels("in_use").set(connections.in_use)
-        POOL.labels("allowed").set(connections.size)
+        DATABASE_CONNECTIONS.labels("in_use").set(connections.in_use)
+        DATABASE_CONNECTIONS.labels("allowed").set(connections.size)
     backlog = await _backlog(services, timeout_seconds)
     if backlog is None:
         return
     for gauge, counts in (
-        (OUTBOX_OWED, backlog.owed),
+        (OUTBOX_PENDING, backlog.owed),
         (OUTBOX_UNHANDLED, backlog.unhandled),
         (OUTBOX_DEAD, backlog.dead),
     ):
         gauge.clear()
         for kind, count in counts.items():
             gauge.labels(kind).set(count)
-    OUTBOX_LATE.set(backlog.late.total_seconds())
+    OUTBOX_LATE_SECONDS.set(backlog.late.total_seconds())
 
 
 async def _backlog(services: Services, timeout_seconds: float) -> Backlog | None:

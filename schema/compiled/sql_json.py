@@ -7,7 +7,7 @@ from graphql import Executor, GraphQLObjectType, get_named_type, is_abstract_typ
 from graphql.execution.collect_fields import FieldDetailsList
 from orjson import Fragment
 
-from observability.metrics import EXECUTIONS
+from observability.metrics import GRAPHQL_EXECUTIONS
 from persistence.fast.json_rendering import JsonSql, Selection, json_expression
 from schema.compiled.plan import RootField
 from schema.context import Info
@@ -15,7 +15,7 @@ from schema.context import Info
 RENDERED_FIELDS = frozenset({"team", "teams", "player", "myTeam", "churches"})
 """Root fields whose objects PostgreSQL can render, alone or in pages."""
 
-_RENDERED = EXECUTIONS.labels("rendered")
+_RENDERED = GRAPHQL_EXECUTIONS.labels("rendered")
 raw_json: Callable[[str], Any] = Fragment
 """Wraps JSON text that stands for the object which a resolver is declared to return."""
 

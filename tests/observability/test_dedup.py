@@ -6,8 +6,8 @@ import pytest
 import structlog
 
 from observability.dedup import (
-    STACK_AGAIN_SECONDS,
-    STACKS_KEPT,
+    MAX_TRACEBACKS,
+    TRACEBACK_INTERVAL_SECONDS,
     TracebackThrottle,
     deduplicate_warnings,
     drop_repeated,
@@ -73,7 +73,7 @@ def test_same_stack_is_new_again_after_a_minute():
 
     assert [stacks.is_new(error) for error in errors] == [True, False, False]
 
-    clock.now += STACK_AGAIN_SECONDS
+    clock.now += TRACEBACK_INTERVAL_SECONDS
     assert stacks.is_new(errors[0])
 
 
@@ -85,7 +85,7 @@ def test_other_class_at_the_same_place_is_new():
 
 def test_places_are_forgotten_when_there_are_many():
     stacks = TracebackThrottle(Clock())
-    kinds = [type(f"Error{number}", (Exception,), {}) for number in range(STACKS_KEPT + 1)]
+    kinds = [type(f"Error{number}", (Exception,), {}) for number in range(MAX_TRACEBACKS + 1)]
     for kind in kinds:
         stacks.is_new(kind())
 
@@ -99,4 +99,4 @@ def test_place_holds_no_words_of_the_error(words):
 
     assert words not in place
     assert place.startswith("ValueError at ")
-    assert "test_repetition.py:" in place
+    assert "test_dedup.py:" in place

@@ -14,7 +14,7 @@ import structlog
 from observability.logging_setup import configure_logging, log_fast
 from tests.logging_state import restored_logging
 
-log = structlog.get_logger("tests.lines")
+log = structlog.get_logger("tests.handlers")
 
 
 class Stream(io.StringIO):
@@ -106,7 +106,7 @@ async def test_a_screen_that_is_gone_stops_nobody(stream):
 
 ENDING = """
 import asyncio
-from observability.logging_setup import configure_logging, log_fact
+from observability.logging_setup import configure_logging, log_fast
 
 configure_logging(level="INFO", environment="production")
 
@@ -114,7 +114,7 @@ loop = asyncio.new_event_loop()
 
 def end(line):
     loop.stop()
-    log_fact("a", line, number=1)
+    log_fast("a", line, number=1)
 
 loop.call_soon(end, "last")
 loop.run_forever()

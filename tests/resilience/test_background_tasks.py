@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from domain.errors.exceptions import ServiceUnavailable, StorageUnavailable
 from observability.metrics import REGISTRY
-from resilience.background_tasks import BackgroundTasks, Parts
+from resilience.background_tasks import BackgroundTasks, ErrorCollector
 
 NEVER = 10**6
 
@@ -200,27 +200,27 @@ async def working():
 
 
 async def test_part_that_fails_keeps_no_other_from_running():
-    parts = Parts()
+    parts = ErrorCollector()
 
     results = [
-        await parts.run(failing(KeyError("x")), otherwise=0),
-        await parts.run(working(), otherwise=0),
-        await parts.run(failing(ServiceUnavailable()), otherwise=1),
+        await parts.run(failing(KeyError("x")), default=0),
+        await parts.run(working(), default=0),
+        await parts.run(failing(ServiceUnavailable()), default=1),
     ]
 
     assert results == [0, 2, 1]
     with pytest.raises(ExceptionGroup) as raised:
-        parts.conclude()
+        parts.raise_errors()
     assert [type(error) for error in raised.value.exceptions] == [KeyError, ServiceUnavailable]
 
 
 async def test_refusals_of_all_parts_are_raised_as_the_first():
-    parts = Parts()
+    parts = ErrorCollector()
     first = StorageUnavailable()
-    await parts.run(failing(first), otherwise=0)
-    await parts.run(failing(ServiceUnavailable()), otherwise=0)
+    await parts.run(failing(first), default=0)
+    await parts.run(failing(ServiceUnavailable()), default=0)
 
     with pytest.raises(StorageUnavailable) as raised:
-        parts.conclude()
+        parts.raise_errors()
 
     assert raised.value is first

@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from resilience.byte_bounded_cache import OVERHEAD_BYTES, ByteBoundedCache, cached, deep_size
+from resilience.byte_bounded_cache import ENTRY_OVERHEAD_BYTES, ByteBoundedCache, cached, deep_size
 
 
 def cache_of(places: int, **changes) -> ByteBoundedCache:
     """With room for so many entries of 1,000 bytes."""
     return ByteBoundedCache(
-        places * (1_000 + OVERHEAD_BYTES), lambda _key, value: len(value), **changes
+        places * (1_000 + ENTRY_OVERHEAD_BYTES), lambda _key, value: len(value), **changes
     )
 
 
@@ -42,7 +42,7 @@ def test_large_entry_pushes_out_several():
 
 @pytest.mark.parametrize("size", [2_001, 4_001, 10**6])
 def test_entry_that_is_too_large_is_not_kept_and_pushes_nothing_out(size):
-    cache = cache_of(3, max_entry_bytes=2_000 + OVERHEAD_BYTES)
+    cache = cache_of(3, max_entry_bytes=2_000 + ENTRY_OVERHEAD_BYTES)
     cache["a"] = b"x" * 1_000
 
     cache["b"] = b"x" * size
@@ -59,7 +59,7 @@ def test_entry_that_has_grown_is_measured_anew():
     cache["a"] = value
 
     assert cache.get("b") is None
-    assert cache.bytes == 2_500 + OVERHEAD_BYTES
+    assert cache.bytes == 2_500 + ENTRY_OVERHEAD_BYTES
 
 
 def test_values_may_be_none_and_entries_can_be_taken_out():
@@ -69,7 +69,7 @@ def test_values_may_be_none_and_entries_can_be_taken_out():
     cache.discard("a")
     cache.discard("never there")
 
-    assert (len(cache), cache.bytes) == (1, 10 + OVERHEAD_BYTES)
+    assert (len(cache), cache.bytes) == (1, 10 + ENTRY_OVERHEAD_BYTES)
     with pytest.raises(KeyError):
         cache["a"]
     cache.clear()
@@ -139,7 +139,7 @@ def in_four_threads(work):
 
 @pytest.mark.parametrize("places", [1, 2, 5, 12, 100])
 def test_function_may_be_called_from_several_threads(switching, places):
-    @cached(places * (OVERHEAD_BYTES + 200), max_entry_bytes=1_000)
+    @cached(places * (ENTRY_OVERHEAD_BYTES + 200), max_entry_bytes=1_000)
     def double(text: str) -> str:
         return text * 2
 
@@ -170,4 +170,4 @@ def test_entries_may_be_set_read_and_taken_out_by_several_threads(switching, pla
 
     in_four_threads(work)
 
-    assert cache.bytes == len(cache) * (1_000 + OVERHEAD_BYTES) <= cache.max_bytes
+    assert cache.bytes == len(cache) * (1_000 + ENTRY_OVERHEAD_BYTES) <= cache.max_bytes

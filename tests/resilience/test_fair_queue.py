@@ -6,7 +6,7 @@ import random
 import pytest
 
 from domain.errors.exceptions import ServiceUnavailable
-from resilience.fair_queue import Turns
+from resilience.fair_queue import FairQueue
 from tests.server_processes import wait_until
 
 BUSY = "Many things are being done."
@@ -15,21 +15,21 @@ BUSY = "Many things are being done."
 class Record:
     """The order in which clients had their turns."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: FairQueue) -> None:
         self._turns = turns
         self.order: list[str] = []
         self.most = 0
         self.go_on = asyncio.Event()
 
     async def work(self, client: str) -> None:
-        async with self._turns.turn(client):
+        async with self._turns.slot(client):
             self.order.append(client)
             self.most = max(self.most, self._turns.running)
             await self.go_on.wait()
             await asyncio.sleep(0)
 
 
-async def begun(record: Record, turns: Turns, clients: str) -> list[asyncio.Task]:
+async def begun(record: Record, turns: FairQueue, clients: str) -> list[asyncio.Task]:
     """Tasks that have all asked for a turn, in this order."""
     tasks = []
     for client in clients:
@@ -39,7 +39,7 @@ async def begun(record: Record, turns: Turns, clients: str) -> list[asyncio.Task
 
 
 async def test_client_with_one_file_is_next_after_a_client_with_eight():
-    turns = Turns(at_once=1, per_client=1, waiting=100, busy=BUSY)
+    turns = FairQueue(concurrency=1, per_client=1, max_waiting=100, busy=BUSY)
     record = Record(turns)
     tasks = await begun(record, turns, "AAAAAAAAB")
 
@@ -51,7 +51,7 @@ async def test_client_with_one_file_is_next_after_a_client_with_eight():
 
 
 async def test_client_alone_never_has_all_turns():
-    turns = Turns(at_once=3, per_client=2, waiting=100, busy=BUSY)
+    turns = FairQueue(concurrency=3, per_client=2, max_waiting=100, busy=BUSY)
     record = Record(turns)
     tasks = await begun(record, turns, "AAAAAA")
     alone = list(record.order)
@@ -67,7 +67,7 @@ async def test_client_alone_never_has_all_turns():
 
 
 async def test_clients_take_turns_one_after_the_other():
-    turns = Turns(at_once=1, per_client=1, waiting=100, busy=BUSY)
+    turns = FairQueue(concurrency=1, per_client=1, max_waiting=100, busy=BUSY)
     record = Record(turns)
     tasks = await begun(record, turns, "AAABBBCCC")
 
@@ -78,7 +78,7 @@ async def test_clients_take_turns_one_after_the_other():
 
 
 async def test_newest_of_the_longest_line_is_refused_when_too_many_wait():
-    turns = Turns(at_once=1, per_client=1, waiting=5, busy=BUSY)
+    turns = FairQueue(concurrency=1, per_client=1, max_waiting=5, busy=BUSY)
     record = Record(turns)
     tasks = await begun(record, turns, "AAAAAAA")
     refused = [task for task in tasks if task.done()]
@@ -97,7 +97,7 @@ async def test_newest_of_the_longest_line_is_refused_when_too_many_wait():
 
 
 async def test_turns_of_those_who_leave_are_given_to_others():
-    turns = Turns(at_once=1, per_client=1, waiting=100, busy=BUSY)
+    turns = FairQueue(concurrency=1, per_client=1, max_waiting=100, busy=BUSY)
     record = Record(turns)
     tasks = await begun(record, turns, "ABCD")
 
@@ -115,8 +115,8 @@ async def test_turns_of_those_who_leave_are_given_to_others():
 @pytest.mark.parametrize("seed", range(20))
 async def test_every_turn_is_given_back_whatever_happens(seed):
     chance = random.Random(seed)
-    turns = Turns(
-        at_once=chance.randint(1, 4), per_client=chance.randint(1, 3), waiting=6, busy=BUSY
+    turns = FairQueue(
+        concurrency=chance.randint(1, 4), per_client=chance.randint(1, 3), max_waiting=6, busy=BUSY
     )
     record = Record(turns)
     record.go_on.set()

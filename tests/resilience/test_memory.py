@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[2]
 HASHES = """
 import sys, threading
 from argon2 import PasswordHasher
-from resilience.memory import return_large_blocks
+from resilience.memory import return_freed_blocks_to_system
 
 def resident_mb():
     line = next(one for one in open("/proc/self/status") if one.startswith("VmRSS:"))
     return int(line.split()[1]) / 1024
 
-return_large_blocks()
+return_freed_blocks_to_system()
 hasher = PasswordHasher(memory_cost=19_456, time_cost=1, parallelism=1)
 before = resident_mb()
 for _ in range(4):

@@ -5,7 +5,7 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from observability.metrics import EXECUTIONS
+from observability.metrics import GRAPHQL_EXECUTIONS
 
 Error = tuple[str, list[str | int] | None, list[tuple[int, int]]]
 """Message, path, and line and column of each location."""
@@ -13,7 +13,7 @@ Error = tuple[str, list[str | int] | None, list[tuple[int, int]]]
 
 def executions(how: str) -> int:
     """Return the number of executions of this kind so far."""
-    return int(EXECUTIONS.labels(how)._value.get())
+    return int(GRAPHQL_EXECUTIONS.labels(how)._value.get())
 
 
 def errors_of(errors: Iterable[GraphQLError] | None) -> list[Error]:

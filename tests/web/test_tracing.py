@@ -8,8 +8,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from config.base import SettingsError
-from observability.logging_setup import what_is_bound
-from observability.tracing import request_span, span, start_tracing, stop_tracing, trace_id_of
+from observability.logging_setup import _context_ids
+from observability.tracing import parse_trace_id, request_span, span, start_tracing, stop_tracing
 from server import create_app, middleware
 from settings import Settings
 from tests.graphql_client import UNREACHABLE_DATABASE, app_client, data, execute
@@ -108,7 +108,7 @@ async def test_every_line_of_a_request_names_the_callers_trace(header, expected)
     seen = {}
 
     async def app(_scope, _receive, _send) -> None:
-        seen.update(what_is_bound())
+        seen.update(_context_ids.get())
 
     headers = [(b"traceparent", header.encode())] if header else []
     scope = {"type": "http", "method": "GET", "path": "/livez", "headers": headers}
@@ -132,7 +132,7 @@ async def test_every_line_of_a_request_names_the_callers_trace(header, expected)
     ],
 )
 def test_a_header_is_read_as_the_standard_has_it(header, trace_id):
-    assert trace_id_of(header) == trace_id
+    assert parse_trace_id(header) == trace_id
 
 
 def test_without_the_extra_the_service_does_not_start(settings_with, monkeypatch):

@@ -25,9 +25,9 @@ from domain.errors.exceptions import (
     QueryTooComplex,
 )
 from observability.logging_setup import current_request_id
-from observability.metrics import OPERATIONS
+from observability.metrics import OPERATION_SECONDS
 from observability.tracing import is_tracing, span
-from resilience.fair_queue import Turns
+from resilience.fair_queue import FairQueue
 from resolvers.services import Services
 from schema import operation_label, schema
 from schema.compiled.executor import OperationRequest, execute
@@ -82,10 +82,10 @@ class GraphQLEndpoint:
         self._trusted = trusted or TrustedDocuments({})
         self._trusts_all = trusted is None
         self._execution = execution or ExecutionOptions()
-        self._parsing = Turns(
-            at_once=1,
+        self._parsing = FairQueue(
+            concurrency=1,
             per_client=1,
-            waiting=PARSINGS_WAITING,
+            max_waiting=PARSINGS_WAITING,
             busy="Many long GraphQL documents are being read.",
         )
 
@@ -142,7 +142,7 @@ class GraphQLEndpoint:
         """
         if len(wanted.query) < LONG_CHARACTERS or document_cache.find(wanted.query) is not None:
             return operation_label(wanted.query, wanted.operation_name)
-        async with self._parsing.turn(client):
+        async with self._parsing.slot(client):
             label = operation_label(wanted.query, wanted.operation_name)
             await asyncio.sleep(0)
         return label
@@ -216,7 +216,7 @@ class MutationByGet(MethodNotAllowed):
 
 @lru_cache(maxsize=256)
 def _durations(kind: str, name: str) -> Histogram:
-    return OPERATIONS.labels(kind, name)
+    return OPERATION_SECONDS.labels(kind, name)
 
 
 def refusal(error: DomainError, *, allow: str = "POST", media_type: str = JSON_TYPE) -> Response:

@@ -24,7 +24,7 @@ from domain.errors.exceptions import (
 )
 from observability.dedup import deduplicate_warnings
 from observability.logging_setup import log_context, log_fast
-from observability.metrics import REQUESTS
+from observability.metrics import REQUEST_SECONDS
 from observability.tracing import is_tracing, request_span
 from web.graphql.request import HttpRequest
 from web.middleware.exchange import Exchange, Rules
@@ -194,4 +194,4 @@ class Surroundings:
 
 @lru_cache(maxsize=1024)
 def _requests(route: str, status: int | None) -> Histogram:
-    return REQUESTS.labels(route, status or "none")
+    return REQUEST_SECONDS.labels(route, status or "none")

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from starlette.types import Scope
 
-from observability.redaction import REDACTED, decoded, scrub
-from observability.tracing import trace_id_of
+from observability.redaction import REDACTED, percent_decode, scrub
+from observability.tracing import parse_trace_id
 from web.errors import Headers
 from web.middleware.cors import METHODS
 from web.middleware.timeout import STREAMING_PREFIXES
@@ -59,7 +59,7 @@ def traceparent_of(headers: Headers) -> str | None:
 
 def trace_log_fields(traceparent: str | None) -> dict[str, str]:
     """What the log says of the trace that the request belongs to."""
-    trace_id = trace_id_of(traceparent) if traceparent else None
+    trace_id = parse_trace_id(traceparent) if traceparent else None
     return {"trace_id": trace_id} if trace_id else {}
 
 
@@ -82,7 +82,7 @@ def redacted_path(path: str) -> str:
     for prefix in STREAMING_PREFIXES:
         if path.startswith(prefix):
             return prefix + REDACTED
-    path = decoded(path)
+    path = percent_decode(path)
     transfer = _TRANSFER.search(path)
     if transfer is not None:
         return scrub(path[: transfer.end()])[:MAX_LOGGED_PATH] + REDACTED

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from observability.event_loop import RunningLoop
 from resilience.byte_bounded_cache import cached
 from web.errors import Headers
 from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
@@ -100,12 +99,11 @@ class TimeoutScheduler:
         self.seconds = seconds
         self.receive_seconds = receive_seconds
         self._running: set[Deadline] = set()
-        self._loop = RunningLoop()
         self._looked_at_by: asyncio.AbstractEventLoop | None = None
 
     def begin(self, one: Deadline) -> None:
         """What the current task does from here on."""
-        loop = self._loop.get()
+        loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import structlog
 
-from observability.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_AWAY
+from observability.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_UNAVAILABLE
 from web.rate_limiting.attempts import Attempt, OwnAttempts, token_attempt
 from web.rate_limiting.memory import MemoryLimiter, StoreUnavailable, WindowStore
 from web.rate_limiting.status import RateLimitExceeded, RateLimitPolicy, RateLimitStatus
@@ -220,7 +220,7 @@ class RateLimiter:
         self.store_is_away = away is not None
         # The other store has counted for itself.
         self._refusals.counters.clear()
-        RATE_LIMIT_STORE_AWAY.set(self.store_is_away)
+        RATE_LIMIT_STORE_UNAVAILABLE.set(self.store_is_away)
 
 
 async def _ready(value: T) -> T:

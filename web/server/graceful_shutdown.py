@@ -15,7 +15,7 @@ from types import FrameType
 
 import uvicorn
 
-from resilience.shutdown_deadline import LastResort
+from resilience.shutdown_deadline import ForcedExit
 from web.server.protocol import Connection
 
 TICK_SECONDS = 0.1
@@ -61,19 +61,19 @@ class DrainingServer(uvicorn.Server):
         drain: ShutdownState,
         *,
         notice_seconds: float,
-        last_resort: LastResort | None = None,
+        forced_exit: ForcedExit | None = None,
     ) -> None:
         super().__init__(config)
         self._drain = drain
         self._notice_seconds = notice_seconds
-        self._last_resort = last_resort or LastResort(lambda: None)
+        self._forced_exit = forced_exit or ForcedExit(lambda: None)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal to stop; from that on within one deadline."""
         try:
             super().run(sockets)
         finally:
-            self._last_resort.cancel()
+            self._forced_exit.cancel()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         await super().serve(sockets)
@@ -85,7 +85,7 @@ class DrainingServer(uvicorn.Server):
         self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
         self.should_exit = True
         self._drain.begin(self._notice_seconds + (self.config.timeout_graceful_shutdown or 0))
-        self._last_resort.begin(self._drain.seconds_left(0) + MARGIN_SECONDS)
+        self._forced_exit.begin(self._drain.seconds_left(0) + MARGIN_SECONDS)
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
                 connection.close_after_response()

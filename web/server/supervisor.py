@@ -22,8 +22,8 @@ from typing import NoReturn
 
 import structlog
 
-from observability.metrics import forget_dead_processes
 from resilience.backoff import Backoff
+from observability.metrics import remove_dead_process_gauges
 
 POLL_SECONDS = 0.1
 PAUSE_MAX_SECONDS = 30
@@ -242,7 +242,7 @@ class Workers:
             self._forgotten_at = 0.0
         if time.monotonic() > self._forgotten_at + FORGET_SECONDS:
             # Also those of a process like this one that was killed.
-            forget_dead_processes()
+            remove_dead_process_gauges()
             self._forgotten_at = time.monotonic()
         if len(self._workers) < self._count and self._pause.is_over():
             self._workers.append(self._start())

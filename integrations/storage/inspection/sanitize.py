@@ -28,7 +28,7 @@ from domain.documents import DocumentFormat
 from domain.errors.exceptions import FileContentMismatch, ServiceUnavailable, StorageUnavailable
 from integrations.storage.inspection.protocol import READY, STARTED
 from observability.metrics import INSPECTIONS
-from resilience.fair_queue import Turns
+from resilience.fair_queue import FairQueue
 
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 30
@@ -63,19 +63,19 @@ class InspectionOptions:
     def deadline_seconds(self) -> float:
         return 3.0 * self.seconds
 
-    def turns(self) -> Turns:
+    def turns(self) -> FairQueue:
         """Build the queue. With more than one process, one stays free for other clients."""
-        return Turns(
-            at_once=self.processes,
+        return FairQueue(
+            concurrency=self.processes,
             per_client=max(1, self.processes - 1),
-            waiting=self.waiting,
+            max_waiting=self.waiting,
             busy="Many files are being checked.",
-            patience_seconds=self.patience_seconds,
+            wait_timeout_seconds=self.patience_seconds,
         )
 
 
 DEFAULT_OPTIONS = InspectionOptions()
-_turns: RunVar[dict[InspectionOptions, Turns]] = RunVar("inspection")
+_turns: RunVar[dict[InspectionOptions, FairQueue]] = RunVar("inspection")
 
 
 class WorkerFailed(Exception):
@@ -168,7 +168,7 @@ async def sanitize_file(
     Raises FileContentMismatch, without writing a target; FileNotFoundError for a missing source;
     StorageUnavailable; ServiceUnavailable if the queue is full or the file has waited too long.
     """
-    async with turns(options).turn(client):
+    async with turns(options).slot(client):
         result = await _inspect(source, target, allowed, options)
     if "errno" in result:
         _raise_disk_error(int(result["errno"]))
@@ -187,7 +187,7 @@ def _raise_disk_error(number: int) -> NoReturn:
     raise StorageUnavailable
 
 
-def turns(options: InspectionOptions = DEFAULT_OPTIONS) -> Turns:
+def turns(options: InspectionOptions = DEFAULT_OPTIONS) -> FairQueue:
     """Return the queue of the running event loop for these options."""
     try:
         queues = _turns.get()

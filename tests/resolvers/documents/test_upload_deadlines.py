@@ -57,7 +57,7 @@ async def busy():
         async def take_all(services):
             options = services.storage.inspection
             for number in range(options.processes):
-                await stack.enter_async_context(turns(options).turn(f"other{number}"))
+                await stack.enter_async_context(turns(options).slot(f"other{number}"))
             return stack
 
         yield take_all
