@@ -246,11 +246,15 @@ async def lifespan(
             background.start("rateLimitStoreProbe", lambda _: limits.look_after_store())
         )
     ended_at_once.append(
-        background.start("sweepUploads", partial(sweep_periodically, services), steady_seconds=None)
+        background.start(
+            "sweepUploads", partial(sweep_periodically, services), healthy_after_seconds=None
+        )
     )
     if handlers:
         ended_at_once.append(
-            background.start("prune", partial(prune_periodically, services), steady_seconds=None)
+            background.start(
+                "prune", partial(prune_periodically, services), healthy_after_seconds=None
+            )
         )
         outbox = run_outbox(services, handlers, drain.stopping)
         ended_in_time.append(asyncio.create_task(outbox, name="outbox"))

@@ -108,7 +108,7 @@ def _watch(
     if embedded is None:
         return None
     return background.start(
-        "embeddedDatabase", partial(restart_on_exit, embedded), steady_seconds=None
+        "embeddedDatabase", partial(restart_on_exit, embedded), healthy_after_seconds=None
     )
 
 

@@ -1,4 +1,4 @@
-"""Lines of the log on their way out: to the screen, or to a file."""
+"""Logging handlers for preformatted lines, and the private log file."""
 
 import asyncio
 import logging
@@ -10,7 +10,10 @@ from typing import Any
 
 
 class PreformattedRecord(logging.LogRecord):
-    """A message that is the whole line already: of a record, only what handlers look at."""
+    """A log record whose message is the complete line.
+
+    It has only the attributes that handlers read, since a full LogRecord is slow to create.
+    """
 
     args = exc_info = exc_text = stack_info = None
 
@@ -23,7 +26,7 @@ class PreformattedRecord(logging.LogRecord):
 
 
 class PreformattedLogger:
-    """Hands lines to the standard library without its search for the caller."""
+    """Pass complete lines to standard logging, without its search for the calling function."""
 
     def __init__(self, name: str = "root") -> None:
         self.name = name
@@ -49,16 +52,21 @@ class PreformattedLogger:
 
 
 class BufferedStreamHandler(logging.StreamHandler[Any]):
-    """What is a line already, and no warning, waits for the others of the same turn of the loop."""
+    """Write preformatted info lines together, at the end of the event loop's current iteration.
+
+    Every other record, and every record outside an event loop, is written at once, after the
+    buffered lines.
+    """
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
-        self._waiting: list[str] = []
-        self._written_by: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
+        self._buffer: list[str] = []
+        # The loop and the thread that will flush the buffer.
+        self._flushing_loop: asyncio.AbstractEventLoop | None = None
+        self._flushing_thread = 0
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Without the library's filters, of which there are none."""
+        """Emit the record. Logging filters are not applied; this service has none."""
         if self.lock is not None:
             with self.lock:
                 self.emit(record)
@@ -66,41 +74,41 @@ class BufferedStreamHandler(logging.StreamHandler[Any]):
 
     def emit(self, record: logging.LogRecord) -> None:
         if not isinstance(record, PreformattedRecord) or record.levelno > logging.INFO:
-            self._write_waiting()
+            self._write_buffer()
             super().emit(record)
             return
-        self._waiting.append(record.msg)
-        loop = self._written_by
-        if loop is not None and loop.is_running() and self._thread == get_ident():
+        self._buffer.append(record.msg)
+        loop = self._flushing_loop
+        if loop is not None and loop.is_running() and self._flushing_thread == get_ident():
             return
         try:
-            self._written_by = asyncio.get_running_loop()
+            self._flushing_loop = asyncio.get_running_loop()
         except RuntimeError:
-            # A thread, or a command that has no loop.
-            self._write_waiting()
+            # In a worker thread, or in a command without an event loop.
+            self._write_buffer()
             return
-        self._thread = get_ident()
-        self._written_by.call_soon(self.flush)
+        self._flushing_thread = get_ident()
+        self._flushing_loop.call_soon(self.flush)
 
     def flush(self) -> None:
         self.acquire()
         try:
-            self._write_waiting()
+            self._write_buffer()
         finally:
             self.release()
 
-    def _write_waiting(self) -> None:
-        lines, self._waiting, self._written_by = self._waiting, [], None
+    def _write_buffer(self) -> None:
+        lines, self._buffer, self._flushing_loop = self._buffer, [], None
         try:
             if lines:
                 self.stream.write("\n".join(lines) + "\n")
             self.stream.flush()
-        except Exception:  # noqa: BLE001 - as every handler of the standard library
+        except Exception:  # noqa: BLE001 - as all handlers of the standard library do
             self.handleError(PreformattedRecord(__name__, logging.INFO, ""))
 
 
 class PrivateRotatingFileHandler(RotatingFileHandler):
-    """Readable by its owner alone, also after a rotation and when it was there before."""
+    """Keep the log file readable by its owner only, also after rotation and if it existed."""
 
     def _open(self) -> TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)

@@ -1,4 +1,4 @@
-"""One log for everything: our events and the standard library's, as JSON lines or for people."""
+"""Configuration of structlog and standard logging: JSON lines, or readable text in development."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ _FIRST_KEYS = (
     "team_id",
     "response_time_ms",
 )
-# Statements and their parameters are personal data; requests have their own line.
+# SQL statements carry personal data in their parameters; requests have their own access line.
 _QUIET_LOGGERS = {
     "asyncio": logging.WARNING,
     "sqlalchemy": logging.WARNING,
@@ -55,13 +55,13 @@ def configure_logging(
     file_max_bytes: int = 10 * 1024 * 1024,
     file_backups: int = 5,
 ) -> None:
-    """Write to standard error, and as JSON to `file`. May be called again; the last call counts."""
-    global _processors  # noqa: PLW0603 - the configuration of the log is the process's own
+    """Log to standard error, and as JSON to `file` if given. A later call replaces the settings."""
+    global _processors  # noqa: PLW0603 - the configuration belongs to the process
     shared = _shared_processors()
     _tracebacks.clear()
     pretty = environment == "development"
-    # Where every output is JSON, a line is made once, before it is handed to them.
-    last = [ProcessorFormatter.wrap_for_formatter] if pretty else [_in_order, _JSON]
+    # If every handler writes JSON, render each line once, before the handlers get it.
+    last = [ProcessorFormatter.wrap_for_formatter] if pretty else [_order_keys, _JSON]
     processors = [drop_repeated, *shared, *last]
     _processors = None if pretty else processors
     structlog.configure(
@@ -70,44 +70,43 @@ def configure_logging(
         logger_factory=structlog.stdlib.LoggerFactory() if pretty else PreformattedLogger,
         cache_logger_on_first_use=False,
     )
-    # Not shown, and looked up for every line.
+    # These fields are not written, and looking them up for every record takes time.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    screen = BufferedStreamHandler(sys.stderr)
-    screen.setFormatter(_formatter(shared, pretty=pretty))
-    handlers: list[logging.Handler] = [screen]
+    stderr_handler = BufferedStreamHandler(sys.stderr)
+    stderr_handler.setFormatter(_formatter(shared, pretty=pretty))
+    handlers: list[logging.Handler] = [stderr_handler]
     if file is not None:
         handlers.append(_file_handler(file, shared, file_max_bytes, file_backups))
     _take_over_standard_logging(level, handlers)
-    # A record that cannot be formatted would be printed with its raw arguments.
+    # Standard logging would print a record that it cannot format with its unredacted arguments.
     logging.raiseExceptions = environment == "development"
 
 
-def log_fast(logger: str, event: str, **facts: object) -> None:
-    """An event whose fields, one at least, hold nothing that would have to be redacted.
+def log_fast(logger: str, event: str, **fields: object) -> None:
+    """Log an info event without redaction. Give at least one field, and no personal data.
 
-    Where lines are JSON and nobody listens in between, without the way of all other events: these
-    are the most frequent ones by far.
+    For the most frequent events. If lines are JSON, they bypass structlog's processors.
     """
-    # Tests that listen put something else into the same list.
+    # structlog.testing.capture_logs replaces the processors in this same list.
     if _processors is None or _processors[-1] is not _JSON:
-        structlog.get_logger(logger).info(event, **facts)
+        structlog.get_logger(logger).info(event, **fields)
     elif logging.root.isEnabledFor(logging.INFO):
         second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
         ids = "".join([f'"{name}":"{value}",' for name, value in _context_ids.get().items()])
         line = (
-            f'{{"timestamp":"{_second(second)}.{nanoseconds // 1000:06}Z","level":"info",'
-            f'"logger":"{logger}","message":"{event}",{ids}{orjson.dumps(facts).decode()[1:]}'
+            f'{{"timestamp":"{_format_second(second)}.{nanoseconds // 1000:06}Z","level":"info",'
+            f'"logger":"{logger}","message":"{event}",{ids}{orjson.dumps(fields).decode()[1:]}'
         )
         record = PreformattedRecord(logger, logging.INFO, line)
         for handler in logging.root.handlers:
             handler.handle(record)
 
 
-class log_context:  # noqa: N801 - used as the function that it would be
-    """Inside, every line of the log says what it belongs to: `request_id`, and maybe `trace_id`,
-    of letters, digits and `._-`.
+class log_context:  # noqa: N801 - used like a function: `with log_context(ids):`
+    """Context manager that adds ids (`request_id`, `trace_id`) to every line logged inside it.
 
-    As structlog's contextvars, which walk through all that there are.
+    The ids consist of letters, digits and `._-`. structlog's own contextvars are not used since
+    they iterate over all context variables for each line.
     """
 
     def __init__(self, ids: Mapping[str, str]) -> None:
@@ -121,21 +120,24 @@ class log_context:  # noqa: N801 - used as the function that it would be
 
 
 def current_request_id() -> str:
-    """Empty outside a request."""
+    """Return the id of the current request; an empty string outside of requests."""
     return _context_ids.get().get("request_id", "")
 
 
-def _merge_bound(_logger: object, _method: str, event: EventDict) -> EventDict:
+def _add_context_ids(_logger: object, _method: str, event: EventDict) -> EventDict:
     return {**_context_ids.get(), **event}
 
 
 @lru_cache(maxsize=2)
-def _second(moment: int) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _format_second(timestamp: int) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Processor: fields are redacted, exceptions become scrubbed text, in full once a minute."""
+    """Redact fields and render the exception: a structlog processor.
+
+    A traceback is written in full once a minute, and otherwise by its location only.
+    """
     error = resolve_exc_info(event.pop("exc_info", None), sys.exc_info()[1])
     if event.get("_from_structlog") is False:
         event["event"] = scrub_message(str(event["event"]))
@@ -150,7 +152,7 @@ def redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 def _shared_processors() -> list[Processor]:
     return [
-        _merge_bound,
+        _add_context_ids,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -166,11 +168,11 @@ def _formatter(shared: list[Processor], *, pretty: bool) -> ProcessorFormatter:
             event_key="message",
             exception_formatter=structlog.dev.plain_traceback,
         )
-    final = [ProcessorFormatter.remove_processors_meta, _in_order, renderer]
+    final = [ProcessorFormatter.remove_processors_meta, _order_keys, renderer]
     return _Formatter(foreign_pre_chain=shared, processors=final)
 
 
-def _in_order(_logger: object, _method: str, event: EventDict) -> EventDict:
+def _order_keys(_logger: object, _method: str, event: EventDict) -> EventDict:
     event["message"] = event.pop("event", "")
     first = {key: event[key] for key in _FIRST_KEYS if key in event}
     return {**first, **event}
@@ -180,14 +182,14 @@ def _to_json(event: EventDict, **_options: Any) -> str:
     try:
         return orjson.dumps(event).decode()
     except TypeError:
-        # A lone surrogate: orjson refuses it, the standard library writes it as an escape.
+        # orjson refuses lone surrogates; the standard library writes them as escapes.
         return json.dumps(event)
 
 
 _JSON = structlog.processors.JSONRenderer(serializer=_to_json)
 
 
-# Those that `configure_logging` has set where lines are JSON.
+# The processors that `configure_logging` has set if lines are JSON; None in development.
 _processors: list[Processor] | None = None
 
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry itself. Imported only where it is asked for: its libraries are an extra."""
+"""Span export over OTLP. Imported only when tracing is on: its libraries are the extra `otel`."""
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,8 +13,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
-class Tracing:
-    """Sends spans to the base address of an OTLP/HTTP receiver, in the background."""
+class OtlpTracer:
+    """Export spans in the background to an OTLP/HTTP collector, given by its base URL."""
 
     def __init__(self, endpoint: str, *, version: str) -> None:
         resource = Resource.create(
@@ -26,16 +26,16 @@ class Tracing:
         self._tracer = self._provider.get_tracer("icct26")
 
     def span(self, name: str) -> AbstractContextManager[Span]:
-        return _failing_by_class(
+        return _record_error_class(
             self._tracer.start_as_current_span(
                 name, record_exception=False, set_status_on_exception=False
             )
         )
 
     def request_span(self, name: str, traceparent: str | None) -> AbstractContextManager[Span]:
-        """Below the span of whoever sent the request."""
+        """Open a server span as a child of the caller's span."""
         carrier = {"traceparent": traceparent} if traceparent else {}
-        return _failing_by_class(
+        return _record_error_class(
             self._tracer.start_as_current_span(
                 name,
                 context=_PROPAGATOR.extract(carrier),
@@ -46,14 +46,14 @@ class Tracing:
         )
 
     def stop(self) -> None:
-        """Send what is left. Blocks, a few seconds at most."""
+        """Export the remaining spans. Blocks for a few seconds at most."""
         self._provider.shutdown()
 
 
 @contextmanager
-def _failing_by_class(opened: AbstractContextManager[Span]) -> Generator[Span]:
-    """A span that tells of an exception its class alone: its text may hold what was received."""
-    with opened as span:
+def _record_error_class(span_context: AbstractContextManager[Span]) -> Generator[Span]:
+    """Record only the class of an exception: its message may contain personal data."""
+    with span_context as span:
         try:
             yield span
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""Keeps personal data and secrets out of the log, whoever wrote the line."""
+"""Redaction of personal data and secrets in log events."""
 
 import re
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ REDACTED = "[redacted]"
 MAX_TEXT = 8_000
 MAX_TRACEBACK = 16_000
 MAX_DEPTH = 6
-_KEY_KEPT_MAX_LENGTH = 100
+_MAX_CACHED_KEY_LENGTH = 100
 
-# Written by this program, hence not searched; a request id was searched when it was accepted.
+# Fields that this service writes itself. Request ids of clients are checked when they arrive.
 _TRUSTED_KEYS = frozenset(
     ("timestamp", "level", "logger", "request_id", "trace_id", "team_id", "method", "status")
 )
@@ -32,7 +32,7 @@ _SENSITIVE_WORDS = frozenset(
     )
 )
 _SENSITIVE_ENDINGS = frozenset(("address", "key", "keys", "name", "names"))
-_HARMLESS_KEYS = frozenset(("operation_name", "constraint_name"))
+_ALLOWED_KEYS = frozenset(("operation_name", "constraint_name"))
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
 
 _ASSIGNED = re.compile(
@@ -42,19 +42,19 @@ _ASSIGNED = re.compile(
 )
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}")
 _CREDENTIALS = re.compile(r"([a-z][\w+.-]{0,40}://)[^\s@]{1,500}@(?=[^\s@]*)", re.IGNORECASE)
-_MAIL = re.compile(r"[\w.+%'!#$&*/=?^`{|}~-]{1,64}(?:@|%40)[\w.-]+")
-# Of captains, invitations, sessions and scripts.
+_EMAIL = re.compile(r"[\w.+%'!#$&*/=?^`{|}~-]{1,64}(?:@|%40)[\w.-]+")
+# Manage tokens of captains, invitations, sessions and API tokens.
 _TOKEN = re.compile(r"icm_[\w-]*|(?<![a-z])ic[ist]_[\w-]+")
 _TOKEN_PREFIXES = ("icm_", "ici_", "ics_", "ict_")
-# Claims and an HMAC of 32 bytes, as itsdangerous joins them: tickets of uploads, links to files.
-_SIGNED = re.compile(r"(?<![\w-])\.?[\w-]{8,}+\.[\w-]{43,}")
-SIGNED_LENGTH = 8 + 1 + 43
-# Words of an address, of which any character may be written as %XX.
-_ADDRESS = re.compile(r"[\w.~!$&*+;=:@/?#%-]+")
+# Payload and 32-byte HMAC in the format of itsdangerous: upload tickets and links to files.
+_SIGNED_TOKEN = re.compile(r"(?<![\w-])\.?[\w-]{8,}+\.[\w-]{43,}")
+MIN_SIGNED_TOKEN_LENGTH = 8 + 1 + 43
+# A run of URL characters, any of which may be percent-encoded.
+_URL_TEXT = re.compile(r"[\w.~!$&*+;=:@/?#%-]+")
 MAX_DECODE_PASSES = 5
-# A number is looked for everywhere but inside identifiers and times, which operators need.
+# Numbers of ten digits and more, but not inside ids, hashes and times, which operators need.
 _NUMBER = re.compile(
-    r"(?P<kept>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+    r"(?P<id_or_time>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
     r"|\b(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})\b"
     r"|\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b"
     r"|\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)"
@@ -82,24 +82,24 @@ ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def redact(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The event with sensitive fields replaced; afterwards it holds JSON values only."""
+    """Return the event with sensitive fields replaced and all values converted to JSON types."""
     return {
-        key: value if key in _TRUSTED_KEYS or key.startswith("_") else _field(key, value, 0)
+        key: value if key in _TRUSTED_KEYS or key.startswith("_") else _redact_field(key, value, 0)
         for key, value in event.items()
     }
 
 
 def scrub(text: str) -> str:
-    """The text without addresses, telephone and identity numbers, tokens, links and passwords."""
+    """Redact e-mail addresses, phone and identity numbers, tokens, signed links and passwords."""
     text = text[:MAX_TEXT]
-    # First what is written with percent signs: other patterns would take a piece out of it.
-    return _scrub(_ADDRESS.sub(_address, text) if "%" in text else text)
+    # Percent-encoded text comes first: the other patterns could remove a part of it only.
+    return _scrub(_URL_TEXT.sub(_redact_encoded, text) if "%" in text else text)
 
 
 def percent_decode(text: str) -> str:
-    """The text with every %XX as the character that it stands for, however often it is encoded.
+    """Decode percent-encoding repeatedly until the text no longer changes.
 
-    Only the placeholder for a text that is encoded again and again.
+    Returns `REDACTED` for a text that is encoded more than `MAX_DECODE_PASSES` - 1 times.
     """
     for _ in range(MAX_DECODE_PASSES):
         plain = unquote(text)
@@ -109,8 +109,8 @@ def percent_decode(text: str) -> str:
     return REDACTED
 
 
-def _address(match: re.Match[str]) -> str:
-    """The words as they are, unless they hide something behind percent signs."""
+def _redact_encoded(match: re.Match[str]) -> str:
+    """Return the matched text, or `REDACTED` if its decoded form contains something sensitive."""
     text = match.group()
     plain = percent_decode(text)
     return text if plain == text or _scrub(plain) == plain else REDACTED
@@ -119,34 +119,36 @@ def _address(match: re.Match[str]) -> str:
 def _scrub(text: str) -> str:
     if "@" in text or "%40" in text:
         text = _CREDENTIALS.sub(rf"\1{REDACTED}@", text)
-        text = _MAIL.sub(REDACTED, text)
+        text = _EMAIL.sub(REDACTED, text)
     if any(prefix in text for prefix in _TOKEN_PREFIXES):
         text = _TOKEN.sub(REDACTED, text)
-    if len(text) >= SIGNED_LENGTH and "." in text:
-        text = _SIGNED.sub(REDACTED, text)
+    if len(text) >= MIN_SIGNED_TOKEN_LENGTH and "." in text:
+        text = _SIGNED_TOKEN.sub(REDACTED, text)
     if ":" in text or "=" in text:
         text = _ASSIGNED.sub(rf"\1\2{REDACTED}", text)
     text = _BEARER.sub(rf"\1 {REDACTED}", text)
-    return _NUMBER.sub(_number, text)
+    return _NUMBER.sub(_redact_number, text)
 
 
 def scrub_message(text: str) -> str:
-    """As `scrub`, for words that others put together: what they quote may be a person's name."""
+    """Redact a message of another library: as `scrub`, and quoted values and database rows."""
     text = text[:MAX_TEXT]
     for pattern, replacement in _DATABASE_VALUES:
         text = pattern.sub(replacement, text)
-    return scrub(_QUOTED.sub(_quotation, text))
+    return scrub(_QUOTED.sub(_redact_quotation, text))
 
 
 def render_exception(error: BaseException) -> str:
-    """The traceback with its causes: places in full, never local variables or received values."""
+    """Format the traceback with its causes, scrubbed, and without local variables."""
     chunks = TracebackException.from_exception(error, limit=50, max_group_width=5).format()
-    text = "".join(scrub(c) if _FRAME.match(c) else scrub_message(c) for c in chunks)
+    text = "".join(
+        scrub(chunk) if _FRAME.match(chunk) else scrub_message(chunk) for chunk in chunks
+    )
     return text.rstrip("\n")[-MAX_TRACEBACK:]
 
 
 def resolve_exc_info(exc_info: object, current: BaseException | None) -> BaseException | None:
-    """The exception meant by logging's `exc_info`: an exception, its triple, or true."""
+    """Return the exception of a log call's `exc_info`, which is an exception, a triple or true."""
     if isinstance(exc_info, BaseException):
         return exc_info
     if isinstance(exc_info, tuple):
@@ -154,13 +156,13 @@ def resolve_exc_info(exc_info: object, current: BaseException | None) -> BaseExc
     return current if exc_info else None
 
 
-def _field(key: str, value: object, depth: int) -> object:
+def _redact_field(key: str, value: object, depth: int) -> object:
     if value is None or isinstance(value, bool):
         return value
-    return REDACTED if _is_sensitive(key) else _value(value, depth)
+    return REDACTED if _is_sensitive(key) else _redact_value(value, depth)
 
 
-def _value(value: object, depth: int) -> object:
+def _redact_value(value: object, depth: int) -> object:
     if isinstance(value, str):
         return scrub(value.value if isinstance(value, Enum) else value)
     if value is None or isinstance(value, bool | float):
@@ -168,20 +170,22 @@ def _value(value: object, depth: int) -> object:
     if isinstance(value, int):
         return int(value) if abs(value) < 10**9 else REDACTED
     if isinstance(value, Mapping | list | tuple | set | frozenset):
-        return _collection(value, depth + 1)
-    return _other(value)
+        return _redact_collection(value, depth + 1)
+    return _redact_object(value)
 
 
-def _collection(value: Any, depth: int) -> object:
+def _redact_collection(value: Any, depth: int) -> object:
     if depth > MAX_DEPTH:
         return REDACTED
     if isinstance(value, Mapping):
-        return {scrub(str(key)): _field(str(key), item, depth) for key, item in value.items()}
-    return [_value(item, depth) for item in value]
+        return {
+            scrub(str(key)): _redact_field(str(key), item, depth) for key, item in value.items()
+        }
+    return [_redact_value(item, depth) for item in value]
 
 
-def _other(value: object) -> str:
-    # Only what cannot hold a person's data is written out; of anything else the type is enough.
+def _redact_object(value: object) -> str:
+    # Values of other types may contain personal data: only the type is logged.
     if isinstance(value, UUID | date | timedelta):
         return str(value)
     if isinstance(value, Decimal | PurePath | Enum):
@@ -192,22 +196,22 @@ def _other(value: object) -> str:
 
 
 def _is_sensitive(key: str) -> bool:
-    is_short = len(key) <= _KEY_KEPT_MAX_LENGTH
+    is_short = len(key) <= _MAX_CACHED_KEY_LENGTH
     return _has_sensitive_word(key) if is_short else _has_sensitive_word.__wrapped__(key)
 
 
 @lru_cache(maxsize=512)
 def _has_sensitive_word(key: str) -> bool:
     words = [word.lower() for word in _WORD.findall(key)]
-    if not words or "_".join(words) in _HARMLESS_KEYS:
+    if not words or "_".join(words) in _ALLOWED_KEYS:
         return False
     return words[-1] in _SENSITIVE_ENDINGS or not _SENSITIVE_WORDS.isdisjoint(words)
 
 
-def _number(match: re.Match[str]) -> str:
-    return match.group() if match["kept"] else REDACTED
+def _redact_number(match: re.Match[str]) -> str:
+    return match.group() if match["id_or_time"] else REDACTED
 
 
-def _quotation(match: re.Match[str]) -> str:
+def _redact_quotation(match: re.Match[str]) -> str:
     quoted = match.group()
     return quoted if _IDENTIFIER.fullmatch(quoted[1:-1]) else f"{quoted[0]}…{quoted[-1]}"

@@ -1,5 +1,7 @@
-"""Imported before structlog is, which would load rich to draw tracebacks with: those of the log are
-plain text.
+"""Import structlog without rich. Import this module before any other that imports structlog.
+
+structlog imports rich to draw tracebacks, if it is installed. The log has plain tracebacks, and
+importing rich would slow down every start.
 """
 
 import sys

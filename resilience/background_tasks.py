@@ -1,4 +1,4 @@
-"""Background tasks of a process: restarted after a failure, and visible while they fail."""
+"""Supervised background tasks: restarted after failures, with their state in health and metrics."""
 
 import asyncio
 import random
@@ -12,20 +12,20 @@ from domain.errors.exceptions import DomainError
 from observability.metrics import BACKGROUND_TASK_RESTARTS, BACKGROUND_TASK_UP
 from resilience.backoff import Backoff
 
-FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 60.0
-# A task that cannot tell its own success has succeeded after running this long.
-STEADY_SECONDS = 10.0
+MIN_RESTART_DELAY_SECONDS = 1.0
+MAX_RESTART_DELAY_SECONDS = 60.0
+# A restarted task counts as healthy after running this long, unless it reports success before.
+HEALTHY_AFTER_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
 class BackgroundTask:
-    """Work that goes on beside requests, with its state.
+    """State of one background task.
 
-    A failure episode lasts from the first failure to the next success and is logged once, with its
-    stack. `failure` is the class of the last error of the present episode.
+    A failure episode lasts from the first failure to the next success. It is logged once, with its
+    traceback. `failure` is the class name of its last error; None while the task is healthy.
     """
 
     def __init__(self, name: str) -> None:
@@ -40,7 +40,7 @@ class BackgroundTask:
         return self.failure is None
 
     def succeed(self) -> None:
-        """End the failure episode, if there is one."""
+        """End the current failure episode, if any."""
         if self.failure is None:
             return
         log.info(
@@ -52,15 +52,15 @@ class BackgroundTask:
         BACKGROUND_TASK_UP.labels(self.name).set(1)
 
     def fail(self, error: BaseException) -> None:
-        """Begin or continue a failure episode."""
+        """Start or continue a failure episode."""
         is_new, self.failure = self.failure is None, type(error).__name__
         if not is_new:
             return
         self._failing_since = time.monotonic()
         BACKGROUND_TASK_UP.labels(self.name).set(0)
-        # A refusal with a code is a service that is away; anything else is a defect.
-        say = log.warning if isinstance(error, DomainError) else log.error
-        say("background_task_failed", task=self.name, error=self.failure, exc_info=error)
+        # A DomainError says that an outside service is unavailable; any other error is a defect.
+        write = log.warning if isinstance(error, DomainError) else log.error
+        write("background_task_failed", task=self.name, error=self.failure, exc_info=error)
 
 
 Run = Callable[[BackgroundTask], Awaitable[None]]
@@ -75,7 +75,7 @@ class BackgroundTasks:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`jitter` gives numbers from 0 to 1: the share of the last fifth of a pause left out."""
+        """`jitter` returns numbers from 0 to 1. A delay is shortened by that share of its fifth."""
         self._tasks: dict[str, BackgroundTask] = {}
         self._sleep = sleep
         self._jitter = jitter
@@ -84,21 +84,22 @@ class BackgroundTasks:
         return iter(self._tasks.values())
 
     def start(
-        self, name: str, run: Run, *, steady_seconds: float | None = STEADY_SECONDS
+        self, name: str, run: Run, *, healthy_after_seconds: float | None = HEALTHY_AFTER_SECONDS
     ) -> asyncio.Task[None]:
-        """Run until `run` returns or the returned task is cancelled; start again when it raises.
+        """Run until `run` returns or the returned task is cancelled; restart `run` when it raises.
 
-        Pauses before a restart double from one second to a minute. A restarted `run` has succeeded
-        when it returns, calls `succeed` of its task, or has run for `steady_seconds` (None: never).
+        The delay before a restart doubles from one second to a minute. A failure episode ends when
+        `run` returns, calls `succeed` of its task, or has run for `healthy_after_seconds` (None:
+        running does not count).
         """
         task = self._tasks[name] = BackgroundTask(name)
-        return asyncio.create_task(self._supervise(task, run, steady_seconds), name=name)
+        return asyncio.create_task(self._supervise(task, run, healthy_after_seconds), name=name)
 
     async def _supervise(
-        self, task: BackgroundTask, run: Run, steady_seconds: float | None
+        self, task: BackgroundTask, run: Run, healthy_after_seconds: float | None
     ) -> None:
-        pauses = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
-        while (error := await _outcome(task, run, steady_seconds)) is not None:
+        pauses = Backoff(MIN_RESTART_DELAY_SECONDS, LONGEST_PAUSE_SECONDS)
+        while (error := await _run_once(task, run, healthy_after_seconds)) is not None:
             if task.is_healthy:
                 pauses.reset()
             task.fail(error)
@@ -106,26 +107,29 @@ class BackgroundTasks:
             BACKGROUND_TASK_RESTARTS.labels(task.name).inc()
 
 
-async def _outcome(
-    task: BackgroundTask, run: Run, steady_seconds: float | None
+async def _run_once(
+    task: BackgroundTask, run: Run, healthy_after_seconds: float | None
 ) -> BaseException | None:
-    """The error that ended `run`; None when it returned. Raises CancelledError of the caller."""
-    steady = None
-    if steady_seconds is not None:
-        steady = asyncio.get_running_loop().call_later(steady_seconds, task.succeed)
+    """Return the error that ended `run`, or None if it returned.
+
+    Raises CancelledError if this task was cancelled.
+    """
+    timer = None
+    if healthy_after_seconds is not None:
+        timer = asyncio.get_running_loop().call_later(healthy_after_seconds, task.succeed)
     try:
         await run(task)
     except asyncio.CancelledError as error:
         current = asyncio.current_task()
         if current is None or current.cancelling():
             raise
-        # Nobody cancelled this task: the error leaked out of something that it awaited.
+        # This task was not cancelled: something it awaited raised the error.
         return error
-    except Exception as error:  # noqa: BLE001 - logged by the caller, and tried again
+    except Exception as error:  # noqa: BLE001 - the caller logs it and restarts
         return error
     finally:
-        if steady is not None:
-            steady.cancel()
+        if timer is not None:
+            timer.cancel()
     task.succeed()
     return None
 
@@ -151,23 +155,23 @@ async def repeat(
 
 
 class ErrorCollector:
-    """Independent parts of one piece of work: a part that fails keeps no other from running."""
+    """Run independent steps one by one; the errors are collected and raised at the end."""
 
     def __init__(self) -> None:
         self.errors: list[Exception] = []
 
-    async def run(self, part: Awaitable[T], *, default: T) -> T:
-        """The result of `part`, or `otherwise` when it failed."""
+    async def run(self, step: Awaitable[T], *, default: T) -> T:
+        """Return the result of `step`, or `default` if it raised."""
         try:
-            return await part
-        except Exception as error:  # noqa: BLE001 - raised by `conclude`
+            return await step
+        except Exception as error:  # noqa: BLE001 - `raise_errors` raises it
             self.errors.append(error)
             return default
 
     def raise_errors(self) -> None:
-        """Raise the errors of all parts: the first if each is a DomainError, else as a group."""
+        """Raise what was collected: one error, the first of several DomainErrors, or a group."""
         if not self.errors:
             return
-        if len(self.errors) == 1 or all(isinstance(each, DomainError) for each in self.errors):
+        if len(self.errors) == 1 or all(isinstance(error, DomainError) for error in self.errors):
             raise self.errors[0]
-        raise ExceptionGroup("several parts failed", self.errors)
+        raise ExceptionGroup("several steps failed", self.errors)

@@ -1,4 +1,4 @@
-"""How a breaker can be. Apart from the breakers, whose library takes long to import."""
+"""Circuit-breaker states, in a module of their own since aiobreaker is slow to import."""
 
 from enum import StrEnum
 

@@ -1,6 +1,6 @@
-"""Caches that hold a number of bytes, however large the entries are that clients choose.
+"""LRU caches limited by bytes, for entries whose size is chosen by clients.
 
-As cachetools' LRUCache with `getsizeof`, and its decorator.
+Similar to `cachetools.LRUCache` with `getsizeof`, but fast enough for every request.
 """
 
 from collections import OrderedDict
@@ -15,15 +15,15 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 P = ParamSpec("P")
 
-# Of an entry's places in the dictionaries.
+# Memory that the dictionaries of the cache use for an entry.
 ENTRY_OVERHEAD_BYTES = 300
 
 
 class ByteBoundedCache(Generic[K, V]):
-    """The entries used last, up to `max_bytes` in all.
+    """Keep the most recently used entries, up to `max_bytes` in total.
 
-    `size_of` says how many bytes an entry takes; larger ones than `max_entry_bytes` are not kept.
-    Several threads may use one: changes take turns, and reads need none.
+    `entry_bytes` returns the size of an entry. An entry above `max_entry_bytes` is not stored.
+    Thread-safe: writes take a lock, reads do not need it.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class ByteBoundedCache(Generic[K, V]):
         self._entry_bytes = entry_bytes
         self._values: OrderedDict[K, V] = OrderedDict()
         self._sizes: dict[K, int] = {}
-        # Finalizers that log may change the same cache while this thread does.
-        self._changing = RLock()
+        # Reentrant: a finalizer that logs may change this cache while the thread holds the lock.
+        self._lock = RLock()
 
     def __len__(self) -> int:
         return len(self._values)
@@ -48,7 +48,7 @@ class ByteBoundedCache(Generic[K, V]):
     def __getitem__(self, key: K) -> V:
         """Raises KeyError."""
         value = self._values[key]
-        # Another thread may have taken it out meanwhile.
+        # Another thread may have removed the key since.
         with suppress(KeyError):
             self._values.move_to_end(key)
         return value
@@ -60,9 +60,9 @@ class ByteBoundedCache(Generic[K, V]):
             return None
 
     def __setitem__(self, key: K, value: V) -> None:
-        """Keep the value, or measure one anew that has grown; the least recently used ones go."""
+        """Store a value, or measure it again if it has grown. Evicts the least recently used."""
         size = self._entry_bytes(key, value) + ENTRY_OVERHEAD_BYTES
-        with self._changing:
+        with self._lock:
             self.discard(key)
             if size > self.max_entry_bytes:
                 return
@@ -70,21 +70,21 @@ class ByteBoundedCache(Generic[K, V]):
             self.bytes += size
             while self.bytes > self.max_bytes and self._values:
                 oldest, _ = self._values.popitem(last=False)
-                self._forget_size(oldest)
+                self._subtract_size(oldest)
 
     def discard(self, key: K) -> None:
-        with self._changing:
+        with self._lock:
             if key in self._values:
                 del self._values[key]
-                self._forget_size(key)
+                self._subtract_size(key)
 
     def clear(self) -> None:
-        with self._changing:
+        with self._lock:
             self._values.clear()
             self._sizes.clear()
             self.bytes = 0
 
-    def _forget_size(self, key: K) -> None:
+    def _subtract_size(self, key: K) -> None:
         size = self._sizes.pop(key, 0)
         self.bytes -= size
 
@@ -92,38 +92,38 @@ class ByteBoundedCache(Generic[K, V]):
 def cached(
     max_bytes: int, *, max_entry_bytes: int, value_bytes: Callable[[Any], int] = getsizeof
 ) -> Callable[[Callable[P, V]], Callable[P, V]]:
-    """Keep the results of a function by its arguments, which are texts, numbers and tuples of such.
+    """Cache the results of a function of strings, bytes, numbers or tuples of them.
 
-    As functools' `lru_cache`: exceptions are not kept. An argument of tens of kilobytes, as a
-    header can be, is computed each time.
+    Like `functools.lru_cache`, it does not cache exceptions. Results with their arguments above
+    `max_entry_bytes` are computed each time.
     """
 
     def decorate(function: Callable[P, V]) -> Callable[P, V]:
-        # In a tuple each, since a result may be None.
+        # Each result is stored in a tuple, since it may be None.
         results: ByteBoundedCache[Any, tuple[V]] = ByteBoundedCache(
             max_bytes,
             lambda key, result: deep_size(key) + value_bytes(result[0]),
             max_entry_bytes=max_entry_bytes,
         )
 
-        # The two dictionaries stay the same: a hit takes as few calls as there can be.
-        values = results._values  # noqa: SLF001 - its own
+        # Read the dictionary directly, so that a hit needs as few calls as possible.
+        values = results._values  # noqa: SLF001 - of the same module
         get, touch = values.get, values.move_to_end
 
         @wraps(function)
         def lookup(*args: P.args, **kwargs: P.kwargs) -> V:
             key: Any = (args, *kwargs.items()) if kwargs else args
-            kept = get(key)
-            if kept is None:
+            entry = get(key)
+            if entry is None:
                 value = function(*args, **kwargs)
                 results[key] = (value,)
                 return value
-            # Another thread may have taken it out meanwhile.
-            try:  # noqa: SIM105 - a hit is to cost little
+            # Another thread may have removed the key since.
+            try:  # noqa: SIM105 - faster than suppress()
                 touch(key)
             except KeyError:
                 pass
-            return kept[0]
+            return entry[0]
 
         lookup.results = results  # type: ignore[attr-defined]
         return lookup
@@ -132,6 +132,6 @@ def cached(
 
 
 def deep_size(value: object) -> int:
-    """Bytes of a text, a number or anything else that stands alone, and of tuples of such."""
+    """Return the bytes of a value; of a tuple, with the bytes of its items."""
     size = getsizeof(value)
     return size + sum(map(deep_size, value)) if isinstance(value, tuple) else size

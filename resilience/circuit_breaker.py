@@ -1,4 +1,4 @@
-"""The guard around every call to an outside service: retry ( breaker ( timeout ( call )))."""
+"""Guard for calls to outside services: retries around a circuit breaker around a timeout."""
 
 import asyncio
 import math
@@ -35,10 +35,11 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceGuardOptions:
-    """`timeout_seconds` is of one attempt, `attempts` of one call.
+    """Limits of a guard.
 
-    `failures` failed attempts within `window_seconds` open the breaker for `open_seconds`.
-    `retry_wait_seconds` is the first pause between two attempts, which doubles; 0 is none.
+    Each call makes up to `attempts` attempts of `timeout_seconds` each. `failures` failed attempts
+    within `window_seconds` open the breaker for `open_seconds`. `retry_wait_seconds` is the first
+    wait between two attempts; it doubles each time. 0 means no wait.
     """
 
     timeout_seconds: float = 30
@@ -50,11 +51,11 @@ class ServiceGuardOptions:
 
 
 class ServiceGuard:
-    """Calls one service. Only `transient` exceptions and timeouts are failures of the service.
+    """Call one outside service. Only timeouts and `transient` exceptions count as its failures.
 
-    Whatever else a call raises is an answer: it is passed on, and not tried again. When attempts
-    are used up, or the breaker is open, `unavailable` is raised from the original error.
-    `clock` gives seconds that only go forward.
+    Any other exception is an answer of the service: it is raised as it is, without a retry. When
+    the attempts are used up, or the breaker is open, `unavailable` is raised from the last error.
+    `clock` is a monotonic clock in seconds.
     """
 
     def __init__(
@@ -96,12 +97,12 @@ class ServiceGuard:
         try:
             return await retrying(self._attempt, call)
         except CircuitBreakerError as opened:
-            raise self._refusal() from opened.__cause__
+            raise self._unavailable_error() from opened.__cause__
         except self._failures as error:
             raise self._unavailable() from error
 
     def derive(self, name: str, *, attempts: int) -> "ServiceGuard":
-        """A guard for other calls of the service, whose failures do not count here."""
+        """Return a guard with the same options for other calls, with failures of its own."""
         return ServiceGuard(
             name,
             replace(self._options, attempts=attempts),
@@ -111,13 +112,13 @@ class ServiceGuard:
         )
 
     def reset(self) -> None:
-        """Close the breaker by hand, whatever the service did."""
+        """Close the breaker manually."""
         self._breaker.close()
 
     async def _attempt(self, call: Callable[[], Awaitable[T]]) -> T:
         is_probe = self._admit()
         try:
-            result: T = await self._breaker.call_async(self._timed, call)
+            result: T = await self._breaker.call_async(self._call_with_timeout, call)
         except CircuitBreakerError:
             self._count("failure")
             raise
@@ -131,24 +132,24 @@ class ServiceGuard:
             self._count("success")
             return result
         finally:
-            # A probe that was cancelled said nothing: the next caller is the probe.
+            # After a cancelled probe the state is still unknown: the next call is the probe.
             self._is_probing = self._is_probing and not is_probe
 
     def _admit(self) -> bool:
-        """Whether the attempt is the one probe. Raises `unavailable` while none may be made."""
+        """Return whether this attempt is the probe. Raises `unavailable` if no call is allowed."""
         if self.state == BreakerState.CLOSED:
             return False
         if self._is_probing or self._seconds_left() > 0:
             self._count("refused")
-            raise self._refusal()
+            raise self._unavailable_error()
         self._is_probing = True
         return True
 
-    async def _timed(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _call_with_timeout(self, call: Callable[[], Awaitable[T]]) -> T:
         async with asyncio.timeout(self._options.timeout_seconds):
             return await call()
 
-    def _refusal(self) -> DomainError:
+    def _unavailable_error(self) -> DomainError:
         return self._unavailable(retry_after_seconds=max(1, math.ceil(self._seconds_left())))
 
     def _seconds_left(self) -> float:
@@ -159,7 +160,7 @@ class ServiceGuard:
 
 
 class SlidingWindow(CircuitMemoryStorage):  # type: ignore[misc]  # the library has no types
-    """Counts failures of the last seconds. A success in between does not hide them."""
+    """Count the failures of the last `seconds`. A success in between does not reset the count."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         super().__init__(CircuitBreakerState.CLOSED)
@@ -184,7 +185,10 @@ class SlidingWindow(CircuitMemoryStorage):  # type: ignore[misc]  # the library 
 
 
 class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no types
-    """The library's, without its naive times: when it may be tried again is the guard's to say."""
+    """aiobreaker's breaker without its own timing: the guard decides when to probe.
+
+    The library compares naive UTC datetimes; the guard uses a monotonic clock.
+    """
 
     def __init__(
         self,
@@ -203,7 +207,7 @@ class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no type
             state_storage=self._window,
             name=name,
         )
-        self._show(BreakerState.CLOSED)
+        self._publish(BreakerState.CLOSED)
 
     @property
     def present(self) -> BreakerState:
@@ -214,7 +218,7 @@ class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no type
         return None
 
     def open(self) -> None:
-        """What fails late, while it is open already, does not keep it open for longer."""
+        """Open the breaker. A late failure while it is open does not extend that time."""
         if self.present != BreakerState.OPEN:
             self.opened_at = self._clock()
             self._change(CircuitBreakerState.OPEN)
@@ -233,10 +237,10 @@ class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no type
         if after == before:
             return
         BREAKER_TRANSITIONS.labels(self.name, after).inc()
-        self._show(after)
-        say = log.warning if after == BreakerState.OPEN else log.info
-        say("breaker_changed", service=self.name, before=before.value, after=after.value)
+        self._publish(after)
+        write = log.warning if after == BreakerState.OPEN else log.info
+        write("breaker_changed", service=self.name, before=before.value, after=after.value)
 
-    def _show(self, present: BreakerState) -> None:
+    def _publish(self, current: BreakerState) -> None:
         for state in BreakerState:
-            BREAKER_STATE.labels(self.name, state).set(state == present)
+            BREAKER_STATE.labels(self.name, state).set(state == current)

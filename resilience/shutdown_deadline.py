@@ -1,4 +1,4 @@
-"""The end of a process within one deadline, whatever hangs."""
+"""End the process within a deadline even if tasks or threads hang."""
 
 import asyncio
 import os
@@ -9,14 +9,14 @@ from contextlib import suppress
 
 import structlog
 
-# For a cancelled task to give back what it holds.
-CANCELLING_SECONDS = 1.0
+# Time for a cancelled task to release its resources.
+CANCEL_TIMEOUT_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 async def wait_or_cancel(tasks: Collection[asyncio.Task[None]], *, within_seconds: float) -> None:
-    """Wait for tasks, then cancel those that are late. Errors and late tasks are logged."""
+    """Wait for tasks, and cancel those that do not end in time. Logs errors and late tasks."""
     if not tasks:
         return
     done, late = await asyncio.wait(tasks, timeout=within_seconds)
@@ -24,7 +24,7 @@ async def wait_or_cancel(tasks: Collection[asyncio.Task[None]], *, within_second
         log.warning("stop_cut_short", late=sorted(task.get_name() for task in late))
         for task in late:
             task.cancel()
-        finished, _ = await asyncio.wait(late, timeout=CANCELLING_SECONDS)
+        finished, _ = await asyncio.wait(late, timeout=CANCEL_TIMEOUT_SECONDS)
         done |= finished
     for task in done:
         error = None if task.cancelled() else task.exception()
@@ -33,9 +33,9 @@ async def wait_or_cancel(tasks: Collection[asyncio.Task[None]], *, within_second
 
 
 class ForcedExit:
-    """A thread that ends the process with status 0 when an orderly stop does not come to its end.
+    """Timer thread that ends the process with status 0 if the graceful shutdown hangs.
 
-    `clean_up` is called before: it ends what must not outlive the process.
+    It calls `clean_up` first, which stops child processes that must not outlive this one.
     """
 
     def __init__(self, clean_up: Callable[[], None]) -> None:
@@ -43,7 +43,7 @@ class ForcedExit:
         self._timer: threading.Timer | None = None
 
     def begin(self, seconds: float) -> None:
-        """End the process after `seconds` unless `cancel` is called. Only the first call counts."""
+        """End the process after `seconds` unless cancelled. Later calls have no effect."""
         if self._timer is None:
             self._timer = threading.Timer(seconds, self._end)
             self._timer.daemon = True
@@ -64,7 +64,7 @@ class ForcedExit:
 
 
 def exit_despite_threads(status: int = 0) -> None:
-    """End the process now if a hung thread would hold up the interpreter's own end."""
+    """End the process now if non-daemon threads would keep the interpreter from exiting."""
     late = _other_threads()
     if late:
         log.warning("stop_cut_short", late=late)
@@ -72,7 +72,7 @@ def exit_despite_threads(status: int = 0) -> None:
 
 
 def _other_threads() -> list[str]:
-    """Names of the threads that the interpreter waits for at its end."""
+    """Return the names of the threads that the interpreter waits for before it exits."""
     main = threading.main_thread()
     return sorted(
         thread.name for thread in threading.enumerate() if thread is not main and not thread.daemon

@@ -104,7 +104,7 @@ async def run_outbox(
             lambda task: deliver_continuously(
                 services, handlers, stop, wake, task=task, policy=policy
             ),
-            steady_seconds=None,
+            healthy_after_seconds=None,
         )
     ]
     if not options.pgbouncer:

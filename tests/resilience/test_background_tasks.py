@@ -80,7 +80,7 @@ async def test_failure_is_logged_once_and_mended_by_a_restart(background, error,
     restarts = measure("background_task_restarts_total") or 0
 
     with capture_logs() as logs:
-        task = background.start("work", work, steady_seconds=None)
+        task = background.start("work", work, healthy_after_seconds=None)
         await work.done.wait()
 
     assert [
@@ -102,7 +102,7 @@ async def test_state_tells_the_last_error_until_a_success(pauses):
 
     background = BackgroundTasks(sleep=hold)
     work = Work(OSError(28, "No space left on device"))
-    task = background.start("work", work, steady_seconds=None)
+    task = background.start("work", work, healthy_after_seconds=None)
     while not pauses.seconds:
         await asyncio.sleep(0)
     (state,) = background
@@ -125,7 +125,7 @@ async def test_pauses_double_up_to_a_minute_and_begin_anew_after_a_success(backg
         if errors:
             raise errors.pop()
 
-    await background.start("work", run, steady_seconds=None)
+    await background.start("work", run, healthy_after_seconds=None)
 
     assert pauses.seconds == [1, 2, 4, 8, 16, 32, 60, 1]
 
@@ -151,7 +151,7 @@ async def test_task_that_runs_steadily_has_recovered(background):
             raise errors.pop()
         await asyncio.Event().wait()
 
-    task = background.start("work", run, steady_seconds=0)
+    task = background.start("work", run, healthy_after_seconds=0)
     (state,) = background
     while not errors or state.is_healthy:
         await asyncio.sleep(0)
@@ -174,7 +174,7 @@ async def test_two_episodes_are_logged_twice(background):
             task.succeed()
 
     with capture_logs() as logs:
-        await background.start("work", run, steady_seconds=None)
+        await background.start("work", run, healthy_after_seconds=None)
 
     assert len(events(logs, "background_task_failed")) == 2
     assert len(events(logs, "background_task_recovered")) == 2
@@ -184,7 +184,7 @@ async def test_two_episodes_are_logged_twice(background):
 async def test_cancelling_ends_a_task_whether_it_works_or_pauses(errors):
     work = Work(*errors)
     background = BackgroundTasks()
-    task = background.start("work", work, steady_seconds=NEVER)
+    task = background.start("work", work, healthy_after_seconds=NEVER)
     while work.errors or not (work.done.is_set() or errors):
         await asyncio.sleep(0)
 
