@@ -1,4 +1,4 @@
-"""What is not said again, and when it is."""
+"""Suppression of repeated warnings and tracebacks."""
 
 import asyncio
 
@@ -22,14 +22,14 @@ class Clock:
         return self.now
 
 
-def raised(error: Exception) -> Exception:
+def raise_and_catch(error: Exception) -> Exception:
     try:
         raise error
     except type(error) as caught:
         return caught
 
 
-def is_written(method: str, event: str, **fields: object) -> bool:
+def is_logged(method: str, event: str, **fields: object) -> bool:
     try:
         drop_repeated(None, method, {"event": event, **fields})
     except structlog.DropEvent:
@@ -37,28 +37,28 @@ def is_written(method: str, event: str, **fields: object) -> bool:
     return True
 
 
-def test_outside_a_request_everything_is_written():
-    assert all(is_written("warning", "store_away") for _ in range(3))
+def test_repeated_warnings_outside_a_request_are_all_logged():
+    assert all(is_logged("warning", "store_away") for _ in range(3))
 
 
-def test_warning_is_written_once_per_request_whatever_its_fields():
+def test_repeated_warning_in_a_request_is_logged_once_whatever_its_fields():
     with deduplicate_warnings():
-        written = [is_written("warning", "database_retried", attempt=i) for i in range(3)]
-        assert is_written("error", "database_retried")
+        written = [is_logged("warning", "database_retried", attempt=i) for i in range(3)]
+        assert is_logged("error", "database_retried")
 
     assert written == [True, False, False]
     with deduplicate_warnings():
-        assert is_written("warning", "database_retried")
+        assert is_logged("warning", "database_retried")
 
 
-def test_facts_are_never_dropped():
+def test_repeated_info_events_in_a_request_are_all_logged():
     with deduplicate_warnings():
-        assert all(is_written("info", "team_registered") for _ in range(3))
+        assert all(is_logged("info", "team_registered") for _ in range(3))
 
 
-async def test_tasks_of_a_request_share_what_was_said():
+async def test_tasks_of_a_request_share_the_logged_warnings():
     async def warn() -> bool:
-        return is_written("warning", "database_retried")
+        return is_logged("warning", "database_retried")
 
     with deduplicate_warnings():
         written = await asyncio.gather(*(warn() for _ in range(3)))
@@ -66,37 +66,39 @@ async def test_tasks_of_a_request_share_what_was_said():
     assert sorted(written) == [False, False, True]
 
 
-def test_same_stack_is_new_again_after_a_minute():
+def test_same_traceback_is_new_again_after_a_minute():
     clock = Clock()
-    stacks = TracebackThrottle(clock)
-    errors = [raised(ValueError(str(number))) for number in range(3)]
+    throttle = TracebackThrottle(clock)
+    errors = [raise_and_catch(ValueError(str(number))) for number in range(3)]
 
-    assert [stacks.is_new(error) for error in errors] == [True, False, False]
+    assert [throttle.is_new(error) for error in errors] == [True, False, False]
 
     clock.now += TRACEBACK_INTERVAL_SECONDS
-    assert stacks.is_new(errors[0])
+    assert throttle.is_new(errors[0])
 
 
-def test_other_class_at_the_same_place_is_new():
-    stacks = TracebackThrottle(Clock())
+def test_other_exception_class_at_the_same_line_is_new():
+    throttle = TracebackThrottle(Clock())
 
-    assert [stacks.is_new(raised(kind())) for kind in (ValueError, KeyError)] == [True, True]
+    errors = [raise_and_catch(kind()) for kind in (ValueError, KeyError)]
+
+    assert [throttle.is_new(error) for error in errors] == [True, True]
 
 
-def test_places_are_forgotten_when_there_are_many():
-    stacks = TracebackThrottle(Clock())
+def test_locations_are_cleared_when_there_are_too_many():
+    throttle = TracebackThrottle(Clock())
     kinds = [type(f"Error{number}", (Exception,), {}) for number in range(MAX_TRACEBACKS + 1)]
     for kind in kinds:
-        stacks.is_new(kind())
+        throttle.is_new(kind())
 
-    assert stacks.is_new(kinds[0]())
-    assert not stacks.is_new(kinds[-1]())
+    assert throttle.is_new(kinds[0]())
+    assert not throttle.is_new(kinds[-1]())
 
 
-@pytest.mark.parametrize("words", ["Asha Rao", "+91 98765 43210"])
-def test_place_holds_no_words_of_the_error(words):
-    place = traceback_location(raised(ValueError(words)))
+@pytest.mark.parametrize("message", ["Asha Rao", "+91 98765 43210"])
+def test_traceback_location_does_not_contain_the_message(message):
+    location = traceback_location(raise_and_catch(ValueError(message)))
 
-    assert words not in place
-    assert place.startswith("ValueError at ")
-    assert "test_dedup.py:" in place
+    assert message not in location
+    assert location.startswith("ValueError at ")
+    assert "test_dedup.py:" in location

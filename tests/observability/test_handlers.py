@@ -1,4 +1,4 @@
-"""When lines of the log are written, and in which order."""
+"""Timing and order in which log lines are written."""
 
 import asyncio
 import io
@@ -18,7 +18,7 @@ log = structlog.get_logger("tests.handlers")
 
 
 class Stream(io.StringIO):
-    """Counts how often something was written."""
+    """Count calls of `write`."""
 
     writes = 0
 
@@ -27,73 +27,73 @@ class Stream(io.StringIO):
         return super().write(text)
 
 
-class Broken(io.StringIO):
+class BrokenStream(io.StringIO):
     def write(self, _text):
         raise BrokenPipeError
 
 
-def said(stream):
+def messages(stream):
     return [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
 
 
 @pytest.fixture(params=[Stream])
 def stream(request, monkeypatch):
-    it = request.param()
-    monkeypatch.setattr(sys, "stderr", it)
+    output = request.param()
+    monkeypatch.setattr(sys, "stderr", output)
     with restored_logging():
         configure_logging(level="INFO", environment="production")
-        yield it
+        yield output
 
 
-async def test_lines_of_one_turn_of_the_loop_are_written_together(stream):
+async def test_lines_of_one_loop_iteration_are_written_together(stream):
     log_fast("a", "first", number=1)
     log.info("second")
-    assert said(stream) == []
+    assert messages(stream) == []
 
     await asyncio.sleep(0)
 
-    assert said(stream) == ["first", "second"]
+    assert messages(stream) == ["first", "second"]
     assert stream.writes == 1
 
 
-@pytest.mark.parametrize("whose", ["ours", "a library's"])
-async def test_a_warning_is_written_at_once_and_after_what_was_said_before(stream, whose):
+@pytest.mark.parametrize("source", ["ours", "library"])
+async def test_warning_is_written_at_once_and_after_buffered_lines(stream, source):
     log_fast("a", "first", number=1)
-    (log if whose == "ours" else logging.getLogger("library")).warning("second")
-    assert said(stream) == ["first", "second"]
+    (log if source == "ours" else logging.getLogger("library")).warning("second")
+    assert messages(stream) == ["first", "second"]
     log_fast("a", "third", number=1)
 
     await asyncio.sleep(0)
 
-    assert said(stream) == ["first", "second", "third"]
+    assert messages(stream) == ["first", "second", "third"]
 
 
-def test_without_a_loop_every_line_is_written_at_once(stream):
+def test_lines_without_an_event_loop_are_written_at_once(stream):
     log_fast("a", "first", number=1)
-    assert said(stream) == ["first"]
+    assert messages(stream) == ["first"]
     log.info("second")
-    assert said(stream) == ["first", "second"]
+    assert messages(stream) == ["first", "second"]
 
 
-async def test_a_thread_writes_what_waits(stream):
+async def test_warning_in_a_thread_flushes_buffered_lines(stream):
     log_fast("a", "first", number=1)
     await asyncio.to_thread(log.warning, "second")
 
-    assert said(stream) == ["first", "second"]
+    assert messages(stream) == ["first", "second"]
 
 
-async def test_a_thread_does_not_wait_for_the_loop(stream):
+async def test_line_of_a_thread_is_written_without_waiting_for_the_loop(stream):
     log_fast("a", "first", number=1)
 
     thread = threading.Thread(target=log_fast, args=("a", "second"), kwargs={"number": 1})
     thread.start()
     thread.join()
 
-    assert said(stream) == ["first", "second"]
+    assert messages(stream) == ["first", "second"]
 
 
-@pytest.mark.parametrize("stream", [Broken], indirect=True)
-async def test_a_screen_that_is_gone_stops_nobody(stream):
+@pytest.mark.parametrize("stream", [BrokenStream], indirect=True)
+async def test_closed_output_raises_no_error(stream):
     failures = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
 
@@ -104,7 +104,7 @@ async def test_a_screen_that_is_gone_stops_nobody(stream):
     assert failures == []
 
 
-ENDING = """
+PROGRAM = """
 import asyncio
 from observability.logging_setup import configure_logging, log_fast
 
@@ -121,10 +121,10 @@ loop.run_forever()
 """
 
 
-def test_what_waits_when_the_process_ends_is_written():
-    ended = subprocess.run(
-        [sys.executable, "-c", ENDING], check=True, stderr=subprocess.PIPE, text=True
+def test_buffered_lines_are_written_when_the_process_ends():
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM], check=True, stderr=subprocess.PIPE, text=True
     )
 
-    messages = [line for line in ended.stderr.splitlines() if line.startswith("{")]
-    assert [json.loads(line)["message"] for line in messages] == ["last"]
+    lines = [line for line in process.stderr.splitlines() if line.startswith("{")]
+    assert [json.loads(line)["message"] for line in lines] == ["last"]

@@ -1,4 +1,4 @@
-"""What the log holds, and above all what it never holds."""
+"""Format of log lines, and redaction of personal data in them."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from observability.logging_setup import configure_logging, current_request_id, l
 from observability.redaction import REDACTED, scrub, scrub_message
 from tests.logging_state import restored_logging
 
-log = structlog.get_logger("tests.telemetry")
+log = structlog.get_logger("tests.logging_setup")
 UUID_TEXT = "6f1c0c52-5a0e-4c6e-9d0f-123456789012"
 
 
@@ -29,7 +29,7 @@ def _restored_logging():
 
 @pytest.fixture
 def lines(monkeypatch):
-    """Reads what was written since the test began."""
+    """Return a function that parses the lines written since the test began."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     configure_logging(level="INFO", environment="production")
@@ -40,7 +40,7 @@ def fail(text):
     raise ValueError(text)
 
 
-def test_a_line_has_the_keys_operators_know_in_their_order(lines):
+def test_line_has_the_documented_keys_in_order(lines):
     with log_context({"request_id": "01JABCDEFG"}):
         log.info(
             "request_finished", method="POST", status=200, response_time_ms=12.5, team_id=UUID_TEXT
@@ -62,7 +62,7 @@ def test_a_line_has_the_keys_operators_know_in_their_order(lines):
     assert time.utcoffset() == timedelta(0)
     assert line == {
         "level": "info",
-        "logger": "tests.telemetry",
+        "logger": "tests.logging_setup",
         "message": "request_finished",
         "request_id": "01JABCDEFG",
         "team_id": UUID_TEXT,
@@ -72,14 +72,14 @@ def test_a_line_has_the_keys_operators_know_in_their_order(lines):
     }
 
 
-def test_lines_below_the_level_are_not_written(lines):
+def test_events_below_the_level_are_not_logged(lines):
     log.debug("detail")
     logging.getLogger("library").debug("detail")
 
     assert lines() == []
 
 
-def test_the_request_id_is_empty_outside_a_request():
+def test_request_id_outside_a_request_is_empty():
     assert current_request_id() == ""
 
     with log_context({"request_id": "01JABCDEFG"}):
@@ -107,14 +107,14 @@ PERSONAL = [
     "Authorization: Bearer abc.def.ghi",
     "Bearer abcdefghijk",
 ]
-TRACES = (
+SECRET_FRAGMENTS = (
     *("98765", "43210", "९८७६५", "2345 6789", "asha", "church.example", "hunter2"),
     *("Zk3", "abc.def", "abcdefghijk", "Thomas"),
 )
 
 
 @pytest.mark.parametrize("text", PERSONAL)
-def test_text_is_scrubbed_wherever_it_stands(lines, text):
+def test_personal_data_is_redacted_in_messages_fields_and_tracebacks(lines, text):
     sentence = f"said {text} aloud"
     log.warning(sentence, note=text, nested={"deep": [{"deeper": (text,)}]})
     logging.getLogger("uvicorn.error").error("said %s aloud", text)
@@ -129,7 +129,8 @@ def test_text_is_scrubbed_wherever_it_stands(lines, text):
     assert REDACTED in written[0]["message"]
     assert REDACTED in written[1]["message"]
     assert "ValueError" in written[2]["exception"]
-    assert not [trace for trace in TRACES if trace in json.dumps(written, ensure_ascii=False)]
+    text = json.dumps(written, ensure_ascii=False)
+    assert not [fragment for fragment in SECRET_FRAGMENTS if fragment in text]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_text_is_scrubbed_wherever_it_stands(lines, text):
         *("idempotency_key", "storage_key", "client_address", "date_of_birth", "x_forwarded_for"),
     ],
 )
-def test_fields_of_persons_and_secrets_are_replaced(lines, key):
+def test_fields_with_sensitive_names_are_redacted(lines, key):
     log.info("event", **{key: "Asha"}, outer={key: {"inner": "Asha"}}, rows=[{key: 7}])
 
     (line,) = lines()
@@ -149,7 +150,7 @@ def test_fields_of_persons_and_secrets_are_replaced(lines, key):
     assert line["rows"] == [{key: REDACTED}]
 
 
-def test_what_operators_need_is_kept(lines):
+def test_fields_with_harmless_names_are_not_redacted(lines):
     harmless = {
         "team": "ICCT-001",
         "players": 15,
@@ -177,7 +178,7 @@ class Person:
     given: str
 
 
-def test_objects_are_named_by_their_type_only(lines):
+def test_objects_are_logged_by_their_type_only(lines):
     log.info(
         "event",
         form=Person(given="Asha"),
@@ -197,7 +198,7 @@ def test_objects_are_named_by_their_type_only(lines):
     assert line["many"] == ["<Person>"]
 
 
-def test_nothing_that_is_logged_breaks_the_log(lines):
+def test_unusual_values_are_logged_without_an_error(lines):
     cyclic: dict[str, object] = {}
     cyclic["self"] = cyclic
 
@@ -210,7 +211,7 @@ def test_nothing_that_is_logged_breaks_the_log(lines):
     assert line["broken"] == "a\nb"
 
 
-def test_a_traceback_names_places_and_neither_variables_nor_values(lines):
+def test_traceback_contains_lines_but_no_values(lines):
     captain = "Asha Thomas"
 
     def register(name):
@@ -246,7 +247,7 @@ CONTEXT:  unnamed portal with parameters: $1 = 'Asha'
 (Background on this error at: https://sqlalche.me/e/20/gkpj)"""
 
 
-def test_a_database_error_keeps_its_constraint_and_loses_its_row():
+def test_database_error_keeps_its_constraint_but_not_its_row():
     scrubbed = scrub_message(POSTGRES)
 
     assert "uq_team_captain_email" in scrubbed
@@ -266,15 +267,15 @@ def test_a_database_error_keeps_its_constraint_and_loses_its_row():
         'invalid input syntax for type integer: "Asha"',
     ],
 )
-def test_other_words_of_the_database_lose_their_values(message):
+def test_values_in_other_database_messages_are_redacted(message):
     assert "Asha" not in scrub_message(message)
 
 
-def test_a_long_text_is_cut():
+def test_long_text_is_cut_to_8000_characters():
     assert len(scrub("word " * 10_000)) == 8_000
 
 
-def test_statements_and_the_access_lines_of_the_server_stay_out(capsys):
+def test_sql_statements_and_uvicorn_access_lines_are_not_logged(capsys):
     configure_logging(level="DEBUG", environment="production")
 
     logging.getLogger("sqlalchemy.engine.Engine").info("INSERT … [cached] ('Asha',)")
@@ -285,7 +286,7 @@ def test_statements_and_the_access_lines_of_the_server_stay_out(capsys):
     assert json.loads(line)["message"] == "Application startup complete."
 
 
-def test_development_reads_like_text_and_is_redacted_too(capsys):
+def test_development_log_is_readable_text_and_redacted(capsys):
     configure_logging(level="INFO", environment="development")
 
     address = "asha@church.example"
@@ -302,7 +303,7 @@ def test_development_reads_like_text_and_is_redacted_too(capsys):
     assert "asha@" not in text
 
 
-def test_the_file_is_private_rotates_and_holds_json_in_every_environment(tmp_path, capsys):
+def test_log_file_is_private_rotates_and_holds_json_in_development(tmp_path, capsys):
     file = tmp_path / "logs" / "service.log"
     file.parent.mkdir()
     file.touch(mode=0o644)
@@ -321,7 +322,7 @@ def test_the_file_is_private_rotates_and_holds_json_in_every_environment(tmp_pat
     assert max(line["number"] for line in written) == 39
 
 
-def test_configuring_again_replaces_the_handlers(capsys):
+def test_second_configuration_replaces_the_handlers(capsys):
     configure_logging(level="INFO", environment="production")
     configure_logging(level="WARNING", environment="production")
 
@@ -333,7 +334,7 @@ def test_configuring_again_replaces_the_handlers(capsys):
     ]
 
 
-def test_hostile_text_is_scrubbed_in_time():
+def test_hostile_text_is_scrubbed_within_two_seconds():
     texts = ("1 " * 5_000, "a" * 8_000 + "@", "(" * 8_000, "'" * 8_000, "x://" * 2_000 + "@")
     began = datetime.now().astimezone()
 

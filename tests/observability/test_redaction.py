@@ -1,4 +1,4 @@
-"""Signed links and tokens never reach the log, however they are written and whoever logs them."""
+"""Redaction of signed links and tokens, in every encoding and for every logger."""
 
 import io
 import json
@@ -20,7 +20,7 @@ from web.middleware.request_id import MAX_LOGGED_PATH, redacted_path
 
 SECRETS = Secrets(current=SECRET)
 LINK = sign(SECRETS, "link", ["6f1c0c525a0e4c6e9d0f123456789012", "REVIEWER", 1_795_000_000, "x"])
-# Long enough to be compressed, which begins with a dot.
+# Long enough for itsdangerous to compress it, which adds a dot at the start.
 LONG = sign(SECRETS, "export", ["system", "OWNER", 1_795_000_000, "CSV", "{}" * 200])
 TICKET = sign(SECRETS, "upload", ["6f1c0c525a0e4c6e9d0f123456789012", "PHOTO", 7])
 MANAGE = manage_token(SECRETS, UUID(int=7))
@@ -34,17 +34,17 @@ TOKENS = {
 }
 
 
-def every_letter(text: str) -> str:
+def percent_encode_all(text: str) -> str:
     return "".join(f"%{ord(letter):02x}" for letter in text)
 
 
-WRITINGS = {
+SPELLINGS = {
     "alone": lambda token: token,
     "in an address": lambda token: f"https://icct.example/files/{token}?download=1#top",
     "as a referer": lambda token: f'"Referer": "https://icct.example/x/{token}"',
     "percent": lambda token: quote(quote(token, safe=""), safe="").replace("_", "%5F"),
-    "percent, every letter": every_letter,
-    "percent, twice": lambda token: quote(every_letter(token)),
+    "percent, every letter": percent_encode_all,
+    "percent, twice": lambda token: quote(percent_encode_all(token)),
     "percent, again and again": lambda token: token + "%2525252525252541" * 2,
     "in brackets": lambda token: f"GET ({token}) HTTP/1.1",
     "as bytes": lambda token: repr(f"/exports/{token}".encode()),
@@ -53,13 +53,13 @@ WRITINGS = {
 
 
 @pytest.mark.parametrize("token", TOKENS.values(), ids=TOKENS)
-@pytest.mark.parametrize("written", WRITINGS.values(), ids=WRITINGS)
-def test_links_and_tokens_are_taken_out_of_texts(token, written):
+@pytest.mark.parametrize("written", SPELLINGS.values(), ids=SPELLINGS)
+def test_links_and_tokens_in_text_are_redacted(token, written):
     text = scrub(f"before {written(token)} after")
 
     assert REDACTED in text
     assert token[-20:] not in text
-    assert every_letter(token)[-20:] not in text
+    assert percent_encode_all(token)[-20:] not in text
     assert token[4:24] not in text
 
 
@@ -74,7 +74,7 @@ def test_links_and_tokens_are_taken_out_of_texts(token, written):
         "register.example.org",
     ],
 )
-def test_plain_words_stay(text):
+def test_harmless_text_is_unchanged(text):
     assert scrub(text) == text
 
 
@@ -98,11 +98,11 @@ PATHS = {
 
 @pytest.mark.parametrize("token", TOKENS.values(), ids=TOKENS)
 @pytest.mark.parametrize("path", PATHS)
-def test_paths_are_logged_without_links(path, token):
+def test_links_and_tokens_in_paths_are_redacted(path, token):
     assert redacted_path(path.format(token)) == PATHS[path]
 
 
-def test_a_path_is_cut_after_its_links_are_gone():
+def test_path_is_cut_after_redaction():
     cut = redacted_path("/" + "a/" * 90 + LINK)
 
     assert len(cut) <= MAX_LOGGED_PATH
@@ -120,14 +120,14 @@ def written(monkeypatch):
 
 
 @pytest.mark.parametrize("token", TOKENS.values(), ids=TOKENS)
-def test_no_logger_writes_a_link(written, token):
+def test_links_and_tokens_are_redacted_for_every_logger(written, token):
     address = f"//FILES/{token}"
     log = structlog.get_logger("tests.links")
     log.warning("odd_request", target=address, headers={"Referer": address}, seen=[address])
     for name in ("uvicorn.error", "httpx", "asyncio", "h11"):
         logging.getLogger(name).warning("Invalid HTTP request received: %s", address)
     try:
-        raise RuntimeError(address)  # noqa: TRY301 - what is tried here
+        raise RuntimeError(address)  # noqa: TRY301 - logged below
     except RuntimeError:
         log.exception("unexpected_exception")
 

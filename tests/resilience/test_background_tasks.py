@@ -1,4 +1,4 @@
-"""Background tasks that fail: logged once for each episode, restarted, well again by themselves."""
+"""Restarts, logging and metrics of background tasks that fail."""
 
 import asyncio
 
@@ -12,8 +12,8 @@ from resilience.background_tasks import BackgroundTasks, ErrorCollector
 NEVER = 10**6
 
 
-class Pauses:
-    """Pauses of restarts, which pass at once and are noted."""
+class RecordedDelays:
+    """A `sleep` that returns at once and records the delays."""
 
     def __init__(self) -> None:
         self.seconds = []
@@ -24,7 +24,7 @@ class Pauses:
 
 
 class Work:
-    """Fails with the errors given, one for each call, then succeeds and goes on for ever."""
+    """Background work that raises the given errors, one a call, and then runs forever."""
 
     def __init__(self, *errors):
         self.errors = list(errors)
@@ -39,22 +39,22 @@ class Work:
 
 
 @pytest.fixture
-def pauses():
-    return Pauses()
+def delays():
+    return RecordedDelays()
 
 
 @pytest.fixture
-def background(pauses):
-    return BackgroundTasks(sleep=pauses, jitter=lambda: 0)
+def background(delays):
+    return BackgroundTasks(sleep=delays, jitter=lambda: 0)
 
 
-async def cancelled(task):
+async def cancel_and_wait(task):
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     return task.cancelled()
 
 
-def measure(name):
+def metric(name):
     return REGISTRY.get_sample_value(name, {"task": "work"})
 
 
@@ -75,9 +75,9 @@ def events(logs, event):
         (RecursionError(), "error"),
     ],
 )
-async def test_failure_is_logged_once_and_mended_by_a_restart(background, error, level):
+async def test_repeated_failure_is_logged_once_and_ended_by_a_restart(background, error, level):
     work = Work(error, error, error)
-    restarts = measure("background_task_restarts_total") or 0
+    restarts = metric("background_task_restarts_total") or 0
 
     with capture_logs() as logs:
         task = background.start("work", work, healthy_after_seconds=None)
@@ -88,35 +88,35 @@ async def test_failure_is_logged_once_and_mended_by_a_restart(background, error,
     ] == [(level, type(error).__name__)]
     assert events(logs, "background_task_failed")[0]["exc_info"] is error
     assert len(events(logs, "background_task_recovered")) == 1
-    assert measure("background_task_restarts_total") - restarts == 3
+    assert metric("background_task_restarts_total") - restarts == 3
     assert [each.is_healthy for each in background] == [True]
-    assert await cancelled(task)
+    assert await cancel_and_wait(task)
 
 
-async def test_state_tells_the_last_error_until_a_success(pauses):
+async def test_state_has_the_last_error_until_a_success(delays):
     gate = asyncio.Event()
 
     async def hold(seconds):
-        await pauses(seconds)
+        await delays(seconds)
         await gate.wait()
 
     background = BackgroundTasks(sleep=hold)
     work = Work(OSError(28, "No space left on device"))
     task = background.start("work", work, healthy_after_seconds=None)
-    while not pauses.seconds:
+    while not delays.seconds:
         await asyncio.sleep(0)
     (state,) = background
 
     assert (state.name, state.is_healthy, state.failure) == ("work", False, "OSError")
-    assert measure("background_task_up") == 0
+    assert metric("background_task_up") == 0
     gate.set()
     await work.done.wait()
     assert (state.is_healthy, state.failure) == (True, None)
-    assert measure("background_task_up") == 1
-    assert await cancelled(task)
+    assert metric("background_task_up") == 1
+    assert await cancel_and_wait(task)
 
 
-async def test_pauses_double_up_to_a_minute_and_begin_anew_after_a_success(background, pauses):
+async def test_delays_double_up_to_a_minute_and_start_again_after_a_success(background, delays):
     errors = [OSError()] * 8
 
     async def run(task):
@@ -127,11 +127,11 @@ async def test_pauses_double_up_to_a_minute_and_begin_anew_after_a_success(backg
 
     await background.start("work", run, healthy_after_seconds=None)
 
-    assert pauses.seconds == [1, 2, 4, 8, 16, 32, 60, 1]
+    assert delays.seconds == [1, 2, 4, 8, 16, 32, 60, 1]
 
 
-async def test_jitter_leaves_out_up_to_a_fifth_of_a_pause(pauses):
-    background = BackgroundTasks(sleep=pauses, jitter=lambda: 1)
+async def test_jitter_shortens_a_delay_by_up_to_a_fifth(delays):
+    background = BackgroundTasks(sleep=delays, jitter=lambda: 1)
     errors = [OSError()] * 2
 
     async def run(_task):
@@ -140,10 +140,10 @@ async def test_jitter_leaves_out_up_to_a_fifth_of_a_pause(pauses):
 
     await background.start("work", run)
 
-    assert pauses.seconds == [0.8, 1.6]
+    assert delays.seconds == [0.8, 1.6]
 
 
-async def test_task_that_runs_steadily_has_recovered(background):
+async def test_task_that_keeps_running_is_healthy_again(background):
     errors = [OSError()]
 
     async def run(_task):
@@ -160,10 +160,10 @@ async def test_task_that_runs_steadily_has_recovered(background):
     while not state.is_healthy:
         await asyncio.sleep(0)
 
-    assert await cancelled(task)
+    assert await cancel_and_wait(task)
 
 
-async def test_two_episodes_are_logged_twice(background):
+async def test_two_failure_episodes_are_logged_twice(background):
     errors = [OSError(), None, OSError()]
 
     async def run(task):
@@ -181,14 +181,14 @@ async def test_two_episodes_are_logged_twice(background):
 
 
 @pytest.mark.parametrize("errors", [(), (OSError(),)])
-async def test_cancelling_ends_a_task_whether_it_works_or_pauses(errors):
+async def test_cancelling_ends_a_running_or_waiting_task(errors):
     work = Work(*errors)
     background = BackgroundTasks()
     task = background.start("work", work, healthy_after_seconds=NEVER)
     while work.errors or not (work.done.is_set() or errors):
         await asyncio.sleep(0)
 
-    assert await cancelled(task)
+    assert await cancel_and_wait(task)
 
 
 async def failing(error):
@@ -199,28 +199,28 @@ async def working():
     return 2
 
 
-async def test_part_that_fails_keeps_no_other_from_running():
-    parts = ErrorCollector()
+async def test_failed_step_does_not_keep_other_steps_from_running():
+    collector = ErrorCollector()
 
     results = [
-        await parts.run(failing(KeyError("x")), default=0),
-        await parts.run(working(), default=0),
-        await parts.run(failing(ServiceUnavailable()), default=1),
+        await collector.run(failing(KeyError("x")), default=0),
+        await collector.run(working(), default=0),
+        await collector.run(failing(ServiceUnavailable()), default=1),
     ]
 
     assert results == [0, 2, 1]
     with pytest.raises(ExceptionGroup) as raised:
-        parts.raise_errors()
+        collector.raise_errors()
     assert [type(error) for error in raised.value.exceptions] == [KeyError, ServiceUnavailable]
 
 
-async def test_refusals_of_all_parts_are_raised_as_the_first():
-    parts = ErrorCollector()
+async def test_first_of_several_domain_errors_is_raised():
+    collector = ErrorCollector()
     first = StorageUnavailable()
-    await parts.run(failing(first), default=0)
-    await parts.run(failing(ServiceUnavailable()), default=0)
+    await collector.run(failing(first), default=0)
+    await collector.run(failing(ServiceUnavailable()), default=0)
 
     with pytest.raises(StorageUnavailable) as raised:
-        parts.raise_errors()
+        collector.raise_errors()
 
     assert raised.value is first

@@ -1,4 +1,4 @@
-"""Entries of a cache when clients choose their size."""
+"""Eviction, size limits and thread safety of byte-bounded caches."""
 
 import sys
 import tracemalloc
@@ -10,15 +10,15 @@ import pytest
 from resilience.byte_bounded_cache import ENTRY_OVERHEAD_BYTES, ByteBoundedCache, cached, deep_size
 
 
-def cache_of(places: int, **changes) -> ByteBoundedCache:
-    """With room for so many entries of 1,000 bytes."""
+def make_cache(capacity: int, **changes) -> ByteBoundedCache:
+    """Return a cache with room for `capacity` entries of 1,000 bytes."""
     return ByteBoundedCache(
-        places * (1_000 + ENTRY_OVERHEAD_BYTES), lambda _key, value: len(value), **changes
+        capacity * (1_000 + ENTRY_OVERHEAD_BYTES), lambda _key, value: len(value), **changes
     )
 
 
-def test_least_recently_used_entries_make_room():
-    cache = cache_of(3)
+def test_least_recently_used_entry_is_evicted_first():
+    cache = make_cache(3)
     for key in "abc":
         cache[key] = b"x" * 1_000
 
@@ -30,8 +30,8 @@ def test_least_recently_used_entries_make_room():
     assert len(cache) == 3
 
 
-def test_large_entry_pushes_out_several():
-    cache = cache_of(4)
+def test_large_entry_evicts_several():
+    cache = make_cache(4)
     for key in "abcd":
         cache[key] = b"x" * 1_000
 
@@ -41,8 +41,8 @@ def test_large_entry_pushes_out_several():
 
 
 @pytest.mark.parametrize("size", [2_001, 4_001, 10**6])
-def test_entry_that_is_too_large_is_not_kept_and_pushes_nothing_out(size):
-    cache = cache_of(3, max_entry_bytes=2_000 + ENTRY_OVERHEAD_BYTES)
+def test_too_large_entry_is_not_stored_and_evicts_nothing(size):
+    cache = make_cache(3, max_entry_bytes=2_000 + ENTRY_OVERHEAD_BYTES)
     cache["a"] = b"x" * 1_000
 
     cache["b"] = b"x" * size
@@ -50,8 +50,8 @@ def test_entry_that_is_too_large_is_not_kept_and_pushes_nothing_out(size):
     assert (cache.get("a"), cache.get("b")) == (b"x" * 1_000, None)
 
 
-def test_entry_that_has_grown_is_measured_anew():
-    cache = cache_of(3)
+def test_grown_entry_is_measured_again():
+    cache = make_cache(3)
     value = bytearray(1_000)
     cache["a"], cache["b"] = value, b"x" * 1_000
 
@@ -62,7 +62,7 @@ def test_entry_that_has_grown_is_measured_anew():
     assert cache.bytes == 2_500 + ENTRY_OVERHEAD_BYTES
 
 
-def test_values_may_be_none_and_entries_can_be_taken_out():
+def test_none_can_be_stored_and_entries_discarded():
     cache = ByteBoundedCache(10_000, lambda _key, _value: 10)
     cache["a"] = cache["b"] = None
 
@@ -76,7 +76,7 @@ def test_values_may_be_none_and_entries_can_be_taken_out():
     assert (len(cache), cache.bytes) == (0, 0)
 
 
-def test_function_is_called_once_for_each_argument_that_is_short():
+def test_cached_function_is_called_once_for_each_short_argument():
     calls = []
 
     @cached(10_000, max_entry_bytes=1_000)
@@ -90,7 +90,7 @@ def test_function_is_called_once_for_each_argument_that_is_short():
     assert calls == ["ab", "ab", "", "x" * 2_000, "x" * 2_000]
 
 
-def test_exception_is_not_kept():
+def test_exception_is_not_cached():
     calls = []
 
     @cached(10_000, max_entry_bytes=1_000)
@@ -105,7 +105,7 @@ def test_exception_is_not_kept():
     assert calls == ["a", "a"]
 
 
-def test_sizes_are_those_that_python_takes():
+def test_counted_bytes_cover_the_memory_used():
     @cached(100_000, max_entry_bytes=2_000)
     def same(values: tuple[bytes, ...]) -> bool:
         return bool(values)
@@ -123,8 +123,8 @@ def test_sizes_are_those_that_python_takes():
 
 
 @pytest.fixture
-def switching():
-    """Threads take turns as often as they can."""
+def frequent_thread_switches():
+    """Switch threads as often as possible."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     yield
@@ -137,9 +137,9 @@ def in_four_threads(work):
             result.result()
 
 
-@pytest.mark.parametrize("places", [1, 2, 5, 12, 100])
-def test_function_may_be_called_from_several_threads(switching, places):
-    @cached(places * (ENTRY_OVERHEAD_BYTES + 200), max_entry_bytes=1_000)
+@pytest.mark.parametrize("capacity", [1, 2, 5, 12, 100])
+def test_cached_function_is_thread_safe(frequent_thread_switches, capacity):
+    @cached(capacity * (ENTRY_OVERHEAD_BYTES + 200), max_entry_bytes=1_000)
     def double(text: str) -> str:
         return text * 2
 
@@ -156,9 +156,9 @@ def test_function_may_be_called_from_several_threads(switching, places):
     assert set(results._sizes) == set(results._values)
 
 
-@pytest.mark.parametrize("places", [1, 2, 5, 12])
-def test_entries_may_be_set_read_and_taken_out_by_several_threads(switching, places):
-    cache = cache_of(places)
+@pytest.mark.parametrize("capacity", [1, 2, 5, 12])
+def test_cache_is_thread_safe(frequent_thread_switches, capacity):
+    cache = make_cache(capacity)
 
     def work(seed):
         random = Random(seed)

@@ -1,4 +1,4 @@
-"""The guard: what it repeats, what it counts, when it leaves a service alone."""
+"""Retries, failure counting and circuit breaker of the service guard."""
 
 import asyncio
 
@@ -11,16 +11,16 @@ from resilience.breaker_states import BreakerState
 from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 
 
-class Away(Exception):
-    """A failure of the service."""
+class Unreachable(Exception):
+    """A transient failure of the service."""
 
 
 class Answer(Exception):
-    """An answer of the service, though not the one that was hoped for."""
+    """A negative answer of the service, which is not a failure."""
 
 
 class Service:
-    """Does what it is told, and counts how often it was called."""
+    """A fake service that counts its calls, and fails or waits as set."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -36,8 +36,8 @@ class Service:
         return "done"
 
 
-class Seconds:
-    """A clock that stands still."""
+class FakeClock:
+    """A clock that tests set by hand."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -47,8 +47,8 @@ class Seconds:
 
 
 @pytest.fixture
-def seconds() -> Seconds:
-    return Seconds()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
@@ -57,65 +57,65 @@ def service() -> Service:
 
 
 @pytest.fixture
-def guard(seconds) -> ServiceGuard:
-    return make_guard(seconds)
+def guard(clock) -> ServiceGuard:
+    return make_guard(clock)
 
 
-def make_guard(seconds: Seconds, name: str = "service", **options) -> ServiceGuard:
+def make_guard(clock: FakeClock, name: str = "service", **options) -> ServiceGuard:
     defaults = {"attempts": 1, "retry_wait_seconds": 0, "timeout_seconds": 30}
     return ServiceGuard(
         name,
         ServiceGuardOptions(**defaults | options),
-        transient=(Away,),
+        transient=(Unreachable,),
         unavailable=StorageUnavailable,
-        clock=seconds,
+        clock=clock,
     )
 
 
 async def fail(guard: ServiceGuard, service: Service, times: int = 1) -> None:
-    service.failing = Away()
+    service.failing = Unreachable()
     for _ in range(times):
         with pytest.raises(StorageUnavailable):
             await guard(service)
     service.failing = None
 
 
-async def refused(guard: ServiceGuard, service: Service) -> StorageUnavailable:
+async def refused_call(guard: ServiceGuard, service: Service) -> StorageUnavailable:
     with pytest.raises(StorageUnavailable) as refusal:
         await guard(service)
     return refusal.value
 
 
-async def test_a_result_is_passed_on(guard, service):
+async def test_result_is_returned(guard, service):
     assert await guard(service) == "done"
     assert service.calls == 1
 
 
-async def test_failures_are_repeated_until_the_attempts_are_used_up(seconds, service):
-    guard = make_guard(seconds, attempts=3)
-    service.failing = Away()
+async def test_failed_call_is_retried_until_attempts_are_used_up(clock, service):
+    guard = make_guard(clock, attempts=3)
+    service.failing = Unreachable()
 
-    refusal = await refused(guard, service)
+    refusal = await refused_call(guard, service)
 
     assert service.calls == 3
     assert refusal.__cause__ is service.failing
     assert guard.state == BreakerState.CLOSED
 
 
-async def test_a_failure_that_passes_is_not_noticed(seconds):
-    guard, calls = make_guard(seconds, attempts=3), []
+async def test_transient_failure_is_hidden_by_retries(clock):
+    guard, calls = make_guard(clock, attempts=3), []
 
     async def fails_twice() -> int:
         calls.append(None)
         if len(calls) < 3:
-            raise Away
+            raise Unreachable
         return len(calls)
 
     assert await guard(fails_twice) == 3
 
 
-async def test_answers_are_neither_repeated_nor_counted(seconds, service):
-    guard = make_guard(seconds, attempts=3)
+async def test_answers_are_not_retried_and_not_counted_as_failures(clock, service):
+    guard = make_guard(clock, attempts=3)
     service.failing = Answer()
 
     for _ in range(20):
@@ -126,22 +126,22 @@ async def test_answers_are_neither_repeated_nor_counted(seconds, service):
     assert guard.state == BreakerState.CLOSED
 
 
-async def test_five_failed_attempts_open_the_breaker(guard, service, seconds):
+async def test_five_failed_attempts_open_the_breaker(guard, service, clock):
     await fail(guard, service, 4)
     before = guard.state
-    service.failing = Away()
-    tripping = await refused(guard, service)
-    seconds.now += 0.5
-    refusal = await refused(guard, service)
+    service.failing = Unreachable()
+    opening = await refused_call(guard, service)
+    clock.now += 0.5
+    refusal = await refused_call(guard, service)
 
     assert (before, guard.state) == (BreakerState.CLOSED, BreakerState.OPEN)
     assert service.calls == 5
-    assert tripping.__cause__ is service.failing
-    assert (tripping.retry_after_seconds, refusal.retry_after_seconds) == (60, 60)
+    assert opening.__cause__ is service.failing
+    assert (opening.retry_after_seconds, refusal.retry_after_seconds) == (60, 60)
 
 
-async def test_attempts_count_not_calls_and_an_open_breaker_ends_them(seconds, service):
-    guard = make_guard(seconds, attempts=3)
+async def test_each_failed_attempt_counts_and_the_open_breaker_stops_retries(clock, service):
+    guard = make_guard(clock, attempts=3)
 
     await fail(guard, service, 2)
 
@@ -149,7 +149,7 @@ async def test_attempts_count_not_calls_and_an_open_breaker_ends_them(seconds, s
     assert guard.state == BreakerState.OPEN
 
 
-async def test_successes_in_between_do_not_hide_an_outage(guard, service):
+async def test_successes_in_between_do_not_reset_the_failure_count(guard, service):
     for _ in range(4):
         await fail(guard, service)
         assert await guard(service) == "done"
@@ -159,9 +159,9 @@ async def test_successes_in_between_do_not_hide_an_outage(guard, service):
     assert guard.state == BreakerState.OPEN
 
 
-async def test_failures_of_more_than_a_minute_ago_do_not_count(guard, service, seconds):
+async def test_failures_older_than_a_minute_do_not_count(guard, service, clock):
     await fail(guard, service, 4)
-    seconds.now += 60
+    clock.now += 60
     await fail(guard, service, 4)
 
     assert guard.state == BreakerState.CLOSED
@@ -169,25 +169,25 @@ async def test_failures_of_more_than_a_minute_ago_do_not_count(guard, service, s
     assert guard.state == BreakerState.OPEN
 
 
-async def test_an_open_breaker_makes_no_call_for_a_minute(guard, service, seconds):
+async def test_open_breaker_makes_no_call_for_a_minute(guard, service, clock):
     await fail(guard, service, 5)
 
-    seconds.now += 59.9
-    refusal = await refused(guard, service)
-    seconds.now += 0.1
+    clock.now += 59.9
+    refusal = await refused_call(guard, service)
+    clock.now += 0.1
     result = await guard(service)
 
     assert (refusal.retry_after_seconds, result, service.calls) == (1, "done", 6)
     assert guard.state == BreakerState.CLOSED
 
 
-async def test_one_of_fifty_callers_tries_whether_the_service_is_back(guard, service, seconds):
+async def test_only_one_of_fifty_callers_probes_the_service(guard, service, clock):
     await fail(guard, service, 5)
-    seconds.now += 60
+    clock.now += 60
     service.gate = asyncio.Event()
 
     callers = [asyncio.create_task(guard(service)) for _ in range(50)]
-    others, (probe,) = await others_of(callers)
+    others, (probe,) = await settle_tasks(callers)
     state_of_probe = guard.state
     service.gate.set()
 
@@ -198,37 +198,37 @@ async def test_one_of_fifty_callers_tries_whether_the_service_is_back(guard, ser
     assert (state_of_probe, guard.state) == (BreakerState.HALF_OPEN, BreakerState.CLOSED)
 
 
-async def others_of(callers: list[asyncio.Task]) -> tuple[list[asyncio.Task], list[asyncio.Task]]:
-    """Those that have ended, and those that have not when nothing more happens."""
+async def settle_tasks(tasks: list[asyncio.Task]) -> tuple[list[asyncio.Task], list[asyncio.Task]]:
+    """Run the event loop until nothing changes; return the finished and the waiting tasks."""
     for _ in range(20):
         await asyncio.sleep(0)
-    return [one for one in callers if one.done()], [one for one in callers if not one.done()]
+    return [task for task in tasks if task.done()], [task for task in tasks if not task.done()]
 
 
-async def test_a_probe_that_fails_opens_it_again_for_a_minute(guard, service, seconds):
+async def test_failed_probe_opens_the_breaker_for_another_minute(guard, service, clock):
     await fail(guard, service, 5)
-    seconds.now += 60
+    clock.now += 60
 
     await fail(guard, service)
-    seconds.now += 59
-    refusal = await refused(guard, service)
+    clock.now += 59
+    refusal = await refused_call(guard, service)
 
     assert (service.calls, refusal.retry_after_seconds) == (6, 1)
 
 
-async def test_a_probe_is_not_repeated(seconds, service):
-    guard = make_guard(seconds, attempts=3)
+async def test_failed_probe_is_not_retried(clock, service):
+    guard = make_guard(clock, attempts=3)
     await fail(guard, service, 2)
-    seconds.now += 60
+    clock.now += 60
 
     await fail(guard, service)
 
     assert service.calls == 6
 
 
-async def test_a_probe_that_is_answered_closes_it(guard, service, seconds):
+async def test_answered_probe_closes_the_breaker(guard, service, clock):
     await fail(guard, service, 5)
-    seconds.now += 60
+    clock.now += 60
     service.failing = Answer()
 
     with pytest.raises(Answer):
@@ -237,12 +237,12 @@ async def test_a_probe_that_is_answered_closes_it(guard, service, seconds):
     assert guard.state == BreakerState.CLOSED
 
 
-async def test_a_probe_that_is_cancelled_leaves_the_next_one_to_try(guard, service, seconds):
+async def test_next_call_after_a_cancelled_probe_is_the_probe(guard, service, clock):
     await fail(guard, service, 5)
-    seconds.now += 60
+    clock.now += 60
     service.gate = asyncio.Event()
     probe = asyncio.create_task(guard(service))
-    await others_of([probe])
+    await settle_tasks([probe])
 
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -253,11 +253,11 @@ async def test_a_probe_that_is_cancelled_leaves_the_next_one_to_try(guard, servi
     assert guard.state == BreakerState.CLOSED
 
 
-async def test_a_cancelled_call_is_not_repeated(seconds, service):
-    guard = make_guard(seconds, attempts=3)
+async def test_cancelled_call_is_not_retried(clock, service):
+    guard = make_guard(clock, attempts=3)
     service.gate = asyncio.Event()
     call = asyncio.create_task(guard(service))
-    await others_of([call])
+    await settle_tasks([call])
 
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -266,35 +266,35 @@ async def test_a_cancelled_call_is_not_repeated(seconds, service):
     assert service.calls == 1
 
 
-async def test_what_takes_too_long_is_a_failure(seconds, service):
-    guard = make_guard(seconds, timeout_seconds=0.01, attempts=5)
+async def test_timeout_is_a_failure(clock, service):
+    guard = make_guard(clock, timeout_seconds=0.01, attempts=5)
     service.gate = asyncio.Event()
 
-    refusal = await refused(guard, service)
+    refusal = await refused_call(guard, service)
 
     assert isinstance(refusal.__cause__, TimeoutError)
     assert (service.calls, guard.state) == (5, BreakerState.OPEN)
 
 
-async def test_failures_that_come_late_do_not_keep_it_open_for_longer(guard, service, seconds):
+async def test_late_failure_does_not_extend_the_open_time(guard, service, clock):
     gate = asyncio.Event()
 
     async def fails_late() -> None:
         await gate.wait()
-        raise Away
+        raise Unreachable
 
     late = asyncio.create_task(guard(fails_late))
-    await others_of([late])
+    await settle_tasks([late])
     await fail(guard, service, 5)
-    seconds.now += 30
+    clock.now += 30
     gate.set()
     with pytest.raises(StorageUnavailable):
         await late
 
-    assert (await refused(guard, service)).retry_after_seconds == 30
+    assert (await refused_call(guard, service)).retry_after_seconds == 30
 
 
-async def test_it_can_be_closed_by_hand(guard, service):
+async def test_reset_closes_the_breaker(guard, service):
     await fail(guard, service, 5)
 
     guard.reset()
@@ -305,21 +305,21 @@ async def test_it_can_be_closed_by_hand(guard, service):
     assert guard.state == BreakerState.CLOSED
 
 
-async def test_changes_are_logged_and_counted(seconds, service):
-    guard = make_guard(seconds, name="a service of the log")
+async def test_state_changes_are_logged_and_counted(clock, service):
+    guard = make_guard(clock, name="logged service")
 
     with capture_logs() as events:
         await fail(guard, service, 5)
-        await refused(guard, service)
-        seconds.now += 60
+        await refused_call(guard, service)
+        clock.now += 60
         await guard(service)
 
-    assert [(one["log_level"], one["before"], one["after"]) for one in events] == [
+    assert [(event["log_level"], event["before"], event["after"]) for event in events] == [
         ("warning", "closed", "open"),
         ("info", "open", "half_open"),
         ("info", "half_open", "closed"),
     ]
-    name = {"service": "a service of the log"}
+    name = {"service": "logged service"}
     outcomes = {
         outcome: REGISTRY.get_sample_value("guarded_calls_total", name | {"outcome": outcome})
         for outcome in ("failure", "refused", "success")
@@ -328,4 +328,4 @@ async def test_changes_are_logged_and_counted(seconds, service):
     opened = REGISTRY.get_sample_value("breaker_transitions_total", name | {"state": "open"})
     closed = REGISTRY.get_sample_value("breaker_state", name | {"state": "closed"})
     assert (opened, closed) == (1, 1)
-    assert b'breaker_state{service="a service of the log",state="open"} 0.0' in exposition()
+    assert b'breaker_state{service="logged service",state="open"} 0.0' in exposition()

@@ -1,4 +1,4 @@
-"""Memory of large blocks goes back to the system, in a process of the test's own."""
+"""Memory of freed large blocks, measured in a separate process."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from resilience.memory import return_freed_blocks_to_system
 
 def resident_mb():
-    line = next(one for one in open("/proc/self/status") if one.startswith("VmRSS:"))
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmRSS:"))
     return int(line.split()[1]) / 1024
 
 return_freed_blocks_to_system()
@@ -30,8 +30,8 @@ print(resident_mb() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Only glibc keeps what is freed.")
-def test_hashes_in_several_threads_leave_no_memory_behind():
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is specific to glibc.")
+def test_memory_of_hashes_in_several_threads_is_returned():
     done = subprocess.run(
         [sys.executable, "-c", HASHES],
         capture_output=True,
