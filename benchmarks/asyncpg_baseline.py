@@ -1,6 +1,6 @@
-"""The raw limit: the same work with nothing around it.
+"""Baseline server: the same scenarios with hand-written SQL on asyncpg.
 
-One route for each job, hand-written SQL on asyncpg, no middleware, no validation, no log.
+It has one route for each scenario, no middleware, no validation and no log.
 """
 
 import argparse
@@ -21,14 +21,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from benchmarks.scenarios import Scenario
 from persistence.ids import new_id
 
 POOL_SIZE = 16
 SECRET = b"benchmark"
-KEY_KEPT = timedelta(hours=24)
+KEY_LIFETIME = timedelta(hours=24)
 
-# One statement is one round trip and one transaction. The tournament's row is locked after the
-# key and the church.
+# One statement is one round trip and one transaction. It locks the tournament's row last, after
+# the key and the church.
 REGISTER = """
     WITH reserved AS (
         INSERT INTO idempotency_record (operation, key, fingerprint, team_id, expires_at)
@@ -72,7 +73,7 @@ REGISTER = """
 """
 
 
-# PostgreSQL prints the answer itself.
+# PostgreSQL builds the JSON of the response.
 _TEAM = """
     '{"id":' || to_json(replace(t.id::text, '-', '')) || ',"code":' || to_json(t.code)
     || ',"name":' || to_json(t.name) || ',"status":"' || t.status || '","registeredAt":"'
@@ -95,23 +96,23 @@ FIND = f"""
     FROM team t JOIN church c ON c.id = t.church_id WHERE t.code = $1
 """
 LIST = f"""
-    SELECT '{{"data":{{"teams":{{"nodes":[' || string_agg(found.text, ',') || '],"pageInfo":'
-        || '{{"hasNextPage":true,"endCursor":"' || max(found.code) || '"}}}}}}}}'
+    SELECT '{{"data":{{"teams":{{"nodes":[' || string_agg(team.json, ',') || '],"pageInfo":'
+        || '{{"hasNextPage":true,"endCursor":"' || max(team.code) || '"}}}}}}}}'
     FROM (
-        SELECT {_TEAM} AS text, t.code
+        SELECT {_TEAM} AS json, t.code
         FROM (
             SELECT * FROM team
             WHERE tournament_id = (SELECT id FROM tournament WHERE is_active)
             ORDER BY length(code), code LIMIT $1
         ) AS t
         JOIN church c ON c.id = t.church_id ORDER BY length(t.code), t.code
-    ) AS found
+    ) AS team
 """
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc,unused-ignore]
     def get_reset_query(self) -> str:
-        """Nothing to reset: no session settings are made here."""
+        """Return no query: this server changes no session settings."""
         return ""
 
 
@@ -125,23 +126,23 @@ async def register(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    began = perf_counter()
+    started_at = perf_counter()
     await request.app.state.pool.fetchval("SELECT 1")
-    check = {"name": "database", "status": "OK", "latencyMs": (perf_counter() - began) * 1000}
+    check = {"name": "database", "status": "OK", "latencyMs": (perf_counter() - started_at) * 1000}
     return _json({"health": {"status": "OK", "version": "0", "checks": [check]}})
 
 
 async def find(request: Request) -> Response:
     code = orjson.loads(await request.body())["variables"]["code"]
-    return _printed(await request.app.state.pool.fetchval(FIND, code))
+    return _raw_json(await request.app.state.pool.fetchval(FIND, code))
 
 
 async def page(request: Request) -> Response:
     size = orjson.loads(await request.body())["variables"]["first"]
-    return _printed(await request.app.state.pool.fetchval(LIST, size))
+    return _raw_json(await request.app.state.pool.fetchval(LIST, size))
 
 
-def _printed(text: str) -> Response:
+def _raw_json(text: str) -> Response:
     return Response(text.encode(), media_type="application/json")
 
 
@@ -150,7 +151,7 @@ def _values(
 ) -> tuple[Any, ...]:
     captain, vice, players = team["captain"], team["viceCaptain"], team["players"]
     return (
-        *(key, hmac.digest(SECRET, body, sha256), team_id, now + KEY_KEPT),
+        *(key, hmac.digest(SECRET, body, sha256), team_id, now + KEY_LIFETIME),
         *(new_id(), team["churchName"], now, team["teamName"]),
         *(captain["name"], captain["phone"], captain["email"]),
         *(vice["name"], vice["phone"], vice["email"]),
@@ -186,7 +187,12 @@ def _json(data: dict[str, Any]) -> Response:
     return Response(orjson.dumps({"data": data}), media_type="application/json")
 
 
-JOBS = {"A": register, "B": page, "C": find, "D": health}
+ENDPOINTS = {
+    Scenario.REGISTER: register,
+    Scenario.PAGE: page,
+    Scenario.TEAM: find,
+    Scenario.HEALTH: health,
+}
 
 
 def create_app(dsn: str) -> Starlette:
@@ -198,7 +204,10 @@ def create_app(dsn: str) -> Starlette:
             yield
 
     return Starlette(
-        routes=[Route(f"/{job}", answer, methods=["POST"]) for job, answer in JOBS.items()],
+        routes=[
+            Route(f"/{scenario}", endpoint, methods=["POST"])
+            for scenario, endpoint in ENDPOINTS.items()
+        ],
         lifespan=lifespan,
     )
 
@@ -207,11 +216,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dsn", required=True)
     parser.add_argument("--port", type=int, required=True)
-    given = parser.parse_args()
+    args = parser.parse_args()
     uvicorn.run(
-        create_app(given.dsn),
+        create_app(args.dsn),
         host="127.0.0.1",
-        port=given.port,
+        port=args.port,
         log_level="warning",
         access_log=False,
         server_header=False,

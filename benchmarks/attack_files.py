@@ -1,17 +1,17 @@
-"""Files that are small to send and slow to look into, made of raw bytes."""
+"""Small files that are slow to inspect, built from raw bytes."""
 
 import struct
 
 SIDE = 6_320
 BLOCK = 8
 COEFFICIENTS = 63
-# The bits that stand for 2 ** 14 blocks without coefficients: a code of one bit, and 14 more.
+# Number of bits that encode 2 ** 14 empty blocks: a code of one bit, and 14 more.
 RUN_BLOCKS, RUN_BITS = 1 << 14, 15
 OBJECTS = 40_000
 
 
 def many_scans(comment: bytes = b"") -> bytes:
-    """A grey JPEG of 40 megapixels in 64 progressive scans, 80 KB; a comment makes it another."""
+    """Return a grey JPEG of 40 megapixels in 64 progressive scans, 80 KB long."""
     blocks = (SIDE // BLOCK) ** 2
     parts = [
         b"\xff\xd8",
@@ -23,12 +23,12 @@ def many_scans(comment: bytes = b"") -> bytes:
         _scan(first=0, last=0) + bytes(blocks // 8 + 1),
     ]
     runs = bytes((blocks // RUN_BLOCKS + 1) * RUN_BITS // 8 + 1)
-    parts += [_scan(first=one, last=one) + runs for one in range(1, COEFFICIENTS + 1)]
+    parts += [_scan(first=index, last=index) + runs for index in range(1, COEFFICIENTS + 1)]
     return b"".join([*parts, b"\xff\xd9"])
 
 
 def many_objects(comment: bytes = b"") -> bytes:
-    """A PDF of one page with 40,000 objects, 3 MB, that asks for a script and is refused."""
+    """Return a PDF of one page and 40,000 objects, 3 MB long, refused because of its script."""
     references = b" ".join(b"%d 0 R" % number for number in range(4, OBJECTS))
     objects = [
         b"<</Type/Catalog/Pages 2 0 R/OpenAction<</S/JavaScript/JS(1)>>>>",
@@ -54,5 +54,5 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 
 def _scan(*, first: int, last: int) -> bytes:
-    """The head of a scan with these coefficients of the only component."""
+    """Return the header of a scan of coefficients `first` to `last` of the only component."""
     return _segment(0xDA, bytes((1, 1, 0, first, last, 0)))

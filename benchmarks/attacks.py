@@ -1,6 +1,6 @@
-"""Attacks as data: a name, and a step that one client repeats as fast as it is answered.
+"""Attacks for `hostile.py`. Each has a name and a step, which one client repeats all the time.
 
-To add one, write a function that makes the request of a number, and a row in `ATTACKS`.
+To add an attack, write a function that builds the request for a number, and add it to `ATTACKS`.
 """
 
 import json
@@ -16,7 +16,7 @@ from benchmarks.attack_files import many_objects, many_scans
 from tests import factories
 from tests.hostile.corpus import CORPUS
 
-INTENDED = frozenset({503, 504})
+EXPECTED_SERVER_ERRORS = frozenset({503, 504})
 VALIDATE = factories.VALIDATE
 REGISTER = factories.REGISTER
 SIGN_IN = "mutation S($input: SignInInput!) { signIn(input: $input) { token } }"
@@ -36,7 +36,7 @@ HEALTH = "{ health { status } }"
 
 @dataclass(slots=True)
 class Attacker:
-    """One client. `unintended` are answers that nobody should ever get."""
+    """One attacking client. `unintended` lists responses that must not happen, such as a 500."""
 
     client: httpx.AsyncClient
     owner_token: str
@@ -53,13 +53,13 @@ class Attacker:
         content: bytes = b"",
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response | None:
-        """None where the connection was cut."""
+        """Send a request. Returns None if the connection was closed."""
         try:
             answer = await self.client.request(method, path, content=content, headers=headers)
         except httpx.TransportError:
             return None
         self.answers += 1
-        if (answer.status_code >= 500 and answer.status_code not in INTENDED) or (
+        if (answer.status_code >= 500 and answer.status_code not in EXPECTED_SERVER_ERRORS) or (
             b'"code":"INTERNAL"' in answer.content
         ):
             self.unintended.append(f"{answer.status_code} {answer.text[:120]}")
@@ -68,7 +68,7 @@ class Attacker:
     async def ask(
         self, query: str, variables: object = None, **headers: str
     ) -> httpx.Response | None:
-        # ASCII, so that half a character can be sent too.
+        # As ASCII, so that lone surrogates can be sent too.
         content = json.dumps({"query": query, "variables": variables}).encode()
         return await self.send(content=content, headers=JSON | headers)
 
@@ -79,19 +79,19 @@ Step = Callable[[Attacker, int], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """Repeated on several connections at once."""
+    """An attack, repeated on several connections at once."""
 
     name: str
     step: Step
     connections: int = 8
-    # On a server that runs only the documents of honest clients for everybody.
+    # For a server that accepts only trusted documents.
     is_trusted_only: bool = False
 
 
-def asking(
+def graphql_step(
     document: str | Callable[[int], str], variables: Callable[[int], Any] | None = None
 ) -> Step:
-    """A step that asks one document, which may differ for each number."""
+    """Return a step that sends a GraphQL document, which may depend on the number."""
 
     async def step(attacker: Attacker, number: int) -> None:
         query = document(number) if callable(document) else document
@@ -100,14 +100,14 @@ def asking(
     return step
 
 
-def sending(
+def http_step(
     content: Callable[[int], bytes] = lambda _: json.dumps({"query": HEALTH}).encode(),
     headers: Callable[[int], dict[str, str]] = lambda _: {},
     *,
     method: str = "POST",
     path: Callable[[int], str] = lambda _: "/graphql",
 ) -> Step:
-    """A step that sends one request as it stands."""
+    """Return a step that sends an HTTP request."""
 
     async def step(attacker: Attacker, number: int) -> None:
         body = content(number) if method == "POST" else b""
@@ -120,19 +120,19 @@ def form(**changes: object) -> Callable[[int], dict[str, Any]]:
     return lambda number: {"input": factories.team(number) | changes}
 
 
-MOMENTS = (
+DATE_TIMES = (
     *("9999-12-31T23:59:59.9999999Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"),
     *("9999-12-31T23:59:59-12:00", "2027-01-31", "2027-W05-1", "20270131", "infinity"),
 )
 TEXTS = ("a\0b", "\ud83c", "x" * 499 + "\ud83c", "\0" * 400)
 
 
-async def moments(attacker: Attacker, number: int) -> None:
-    moment = MOMENTS[number % len(MOMENTS)]
-    field_name = ("opensAt", "closesAt")[number // len(MOMENTS) % 2]
+async def date_times(attacker: Attacker, number: int) -> None:
+    date_time = DATE_TIMES[number % len(DATE_TIMES)]
+    field_name = ("opensAt", "closesAt")[number // len(DATE_TIMES) % 2]
     owner = {"Authorization": f"Bearer {attacker.owner_token}"}
-    await attacker.ask(UPDATE, {"input": {field_name: moment}}, **owner)
-    await attacker.ask(TEAMS, {"at": moment}, **owner)
+    await attacker.ask(UPDATE, {"input": {field_name: date_time}}, **owner)
+    await attacker.ask(TEAMS, {"at": date_time}, **owner)
 
 
 async def texts(attacker: Attacker, number: int) -> None:
@@ -143,14 +143,15 @@ async def texts(attacker: Attacker, number: int) -> None:
 
 
 def marks(length: int) -> str:
+    """Return a letter with combining marks, `length` characters in all."""
     return ("a" + "\u0301\u0316" * length)[:length]
 
 
 def one_variable_everywhere(number: int) -> str:
-    """The same form ten times in one document."""
+    """Return a document that validates the same form ten times."""
     fields = " ".join(
-        f"a{one}: validateTeam(input: $input) {{ issues {{ pointer code message params }} }}"
-        for one in range(10)
+        f"a{index}: validateTeam(input: $input) {{ issues {{ pointer code message params }} }}"
+        for index in range(10)
     )
     return f"query Q{number}($input: RegisterTeamInput!) {{ {fields} }}"
 
@@ -161,7 +162,7 @@ def wrong_squad(number: int) -> dict[str, Any]:
 
 def refused_document(number: int) -> str:
     kinds = (
-        "{ " + " ".join(f"f{number}x{one:022}" for one in range(1_500)) + " }",
+        "{ " + " ".join(f"f{number}x{index:022}" for index in range(1_500)) + " }",
         f"#{number}\n" + "#\n" * 24_000 + "{ nothing }",
         f"{number} ".ljust(49_900, "{"),
     )
@@ -180,31 +181,31 @@ def differing_headers(number: int) -> dict[str, str]:
 
 
 def aliases(number: int) -> str:
-    """Fifteen guesses at a password in one document."""
+    """Return a document with ten password guesses."""
     fields = " ".join(
-        f'a{one}: signIn(input: {{email: "owner@example.org", password: "{number} {one}"}})'
+        f'a{index}: signIn(input: {{email: "owner@example.org", password: "{number} {index}"}})'
         " { token }"
-        for one in range(10)
+        for index in range(10)
     )
     return f"mutation {{ {fields} }}"
 
 
 async def one_byte_uploads(attacker: Attacker, number: int) -> None:
-    """Begin uploads of 5 MB with one byte each, as many as are allowed, then go on with them."""
+    """Start as many uploads of 5 MiB as allowed, with one byte each, then continue them."""
     size, count = 5 << 20, 60
     if not attacker.has_all_uploads:
-        url = await _opened(attacker, "PHOTO", size, f"{number:064x}")
+        url = await _open_upload(attacker, "PHOTO", size, f"{number:064x}")
         if url is not None:
             attacker.uploads.append(url)
             await _put(attacker, url, b"\xff", 0, size)
         attacker.has_all_uploads = url is None or len(attacker.uploads) >= count
         return
     url = attacker.uploads[number % len(attacker.uploads)]
-    there = await attacker.send("HEAD", url)
-    start = int(there.headers.get("Upload-Offset", size)) if there is not None else size
-    piece = min(512 << 10, size - start)
-    if piece:
-        await _put(attacker, url, bytes(piece), start, size)
+    status = await attacker.send("HEAD", url)
+    start = int(status.headers.get("Upload-Offset", size)) if status is not None else size
+    length = min(512 << 10, size - start)
+    if length:
+        await _put(attacker, url, bytes(length), start, size)
 
 
 async def token_names(attacker: Attacker, _number: int) -> None:
@@ -214,7 +215,7 @@ async def token_names(attacker: Attacker, _number: int) -> None:
 
 
 async def captains_edits(attacker: Attacker, number: int) -> None:
-    """Register a team, then change it with names of marks."""
+    """Register a team, then edit it with names that consist of combining marks."""
     if not attacker.manage_token:
         answer = await attacker.ask(REGISTER, {"input": factories.team(6_000_000 + number)})
         registered = (answer.json().get("data") or {}).get("registerTeam") if answer else None
@@ -226,26 +227,26 @@ async def captains_edits(attacker: Attacker, number: int) -> None:
     await attacker.ask(EDIT, {"input": changes}, **captain)
 
 
-def uploading(kind: str, content_type: str, files: list[bytes]) -> Step:
-    """A step that sends one of the files."""
+def upload_step(kind: str, content_type: str, files: list[bytes]) -> Step:
+    """Return a step that uploads one of the files."""
 
     async def step(attacker: Attacker, number: int) -> None:
         content = files[number % len(files)]
         digest = sha256(content).hexdigest()
-        url = await _opened(attacker, kind, len(content), digest, content_type=content_type)
+        url = await _open_upload(attacker, kind, len(content), digest, content_type=content_type)
         if url is not None:
             await attacker.send("PUT", url, content)
 
     return step
 
 
-async def _opened(
+async def _open_upload(
     attacker: Attacker, kind: str, size: int, digest: str, *, content_type: str = "image/jpeg"
 ) -> str | None:
-    """The address of a new ticket; None where it is refused."""
+    """Return the URL of a new upload ticket; None if it is refused."""
     name = "letter.pdf" if content_type.endswith("pdf") else "photo.jpg"
-    announced = {"kind": kind, "fileName": name, "contentType": content_type, "byteSize": size}
-    answer = await attacker.ask(OPEN, {"input": announced | {"sha256": digest}})
+    upload = {"kind": kind, "fileName": name, "contentType": content_type, "byteSize": size}
+    answer = await attacker.ask(OPEN, {"input": upload | {"sha256": digest}})
     if answer is None:
         return None
     opened = (answer.json().get("data") or {}).get("openUpload")
@@ -275,74 +276,74 @@ _SKIPPED = OPEN.replace("(input: $input)", "(input: $input) @skip(if: true)")
 _GET = "/graphql?query=mutation%7BsignOut%7B__typename%7D%7D"
 
 ATTACKS: tuple[Attack, ...] = (
-    Attack(name="moments", step=moments),
-    Attack(name="NUL and half characters", step=texts),
+    Attack(name="date-times", step=date_times),
+    Attack(name="NUL and lone surrogates", step=texts),
     Attack(
         name="non-ASCII token, argument",
-        step=asking(
+        step=graphql_step(
             "query T($t: String) { myTeam(token: $t) { code } }",
             lambda number: {"t": f"icm_{number:032x}_1_{'é' * 43}"},
         ),
     ),
     Attack(
         name="non-ASCII token, header",
-        step=sending(headers=lambda number: bearer(f"ict_{number}{'%C3%A9' * 40}")),
+        step=http_step(headers=lambda number: bearer(f"ict_{number}{'%C3%A9' * 40}")),
     ),
-    Attack(name="marks in a name, 48 KB", step=asking(VALIDATE, form(teamName=marks(24_000)))),
-    Attack(name="marks in a name, 160 KB", step=asking(VALIDATE, form(teamName=marks(80_000)))),
+    Attack(name="marks, 48 KB", step=graphql_step(VALIDATE, form(teamName=marks(24_000)))),
+    Attack(name="marks, 160 KB", step=graphql_step(VALIDATE, form(teamName=marks(80_000)))),
     Attack(
         name="marks in a player's name",
-        step=asking(VALIDATE, form(players=[{"name": marks(24_000)}] * 3)),
+        step=graphql_step(VALIDATE, form(players=[{"name": marks(24_000)}] * 3)),
     ),
-    Attack(name="marks in a search", step=asking(
+    Attack(name="marks in a search", step=graphql_step(
         "query C($s: String) { churches(search: $s) { totalCount } }",
         lambda _: {"s": marks(24_000)},
     )),
-    Attack(name="marks in a password", step=asking(
+    Attack(name="marks in a password", step=graphql_step(
         SIGN_IN, lambda _: {"input": {"email": "owner@example.org", "password": marks(24_000)}}
     )),
     Attack(name="marks in a token's name", step=token_names),
     Attack(name="marks in a captain's edit", step=captains_edits),
-    Attack(name="one variable everywhere", step=asking(one_variable_everywhere, wrong_squad)),
-    Attack(name="unknown operation", step=sending(lambda _: json.dumps(_NAMED).encode())),
-    Attack(name="mutation by GET", step=sending(method="GET", path=lambda _: _GET)),
-    Attack(name="subscription", step=asking("subscription { health { status } }")),
-    Attack(name="broken JSON", step=sending(lambda number: b"[" * 90_000 + b"%d" % number)),
-    Attack(name="unknown hash", step=sending(lambda _: json.dumps(_PERSISTED).encode())),
-    Attack(name="skipped openUpload", step=asking(_SKIPPED, lambda _: {"input": {
+    Attack(name="one variable everywhere", step=graphql_step(one_variable_everywhere, wrong_squad)),
+    Attack(name="unknown operation", step=http_step(lambda _: json.dumps(_NAMED).encode())),
+    Attack(name="mutation by GET", step=http_step(method="GET", path=lambda _: _GET)),
+    Attack(name="subscription", step=graphql_step("subscription { health { status } }")),
+    Attack(name="broken JSON", step=http_step(lambda number: b"[" * 90_000 + b"%d" % number)),
+    Attack(name="unknown hash", step=http_step(lambda _: json.dumps(_PERSISTED).encode())),
+    Attack(name="skipped openUpload", step=graphql_step(_SKIPPED, lambda _: {"input": {
         "kind": "PHOTO", "fileName": "a.jpg", "contentType": "image/jpeg", "byteSize": 1,
         "sha256": "0" * 64,
     }})),
     Attack(
         name="unknown bearers",
-        step=sending(headers=lambda number: bearer(f"ict_{number:043}")),
+        step=http_step(headers=lambda number: bearer(f"ict_{number:043}")),
     ),
     Attack(name="one-byte uploads", step=one_byte_uploads),
-    Attack(name="JPEG of 64 scans", step=uploading(
+    Attack(name="JPEG of 64 scans", step=upload_step(
         "PHOTO", "image/jpeg", [many_scans(b"%d" % number) for number in range(8)]
     )),
-    Attack(name="slow PDF", step=uploading(
+    Attack(name="slow PDF", step=upload_step(
         "PASTOR_LETTER", "application/pdf", [many_objects(b"%d" % number) for number in range(2)]
     )),
-    Attack(name="refused documents of 50 KB", step=asking(refused_document)),
-    Attack(name="headers that differ", step=sending(headers=differing_headers)),
-    Attack(name="wrong passwords", step=asking(
+    Attack(name="refused documents of 50 KB", step=graphql_step(refused_document)),
+    Attack(name="different headers", step=http_step(headers=differing_headers)),
+    Attack(name="wrong passwords", step=graphql_step(
         SIGN_IN, lambda number: {"input": {"email": "owner@example.org", "password": f"{number}"}}
     )),
-    Attack(name="aliases of mutations", step=asking(aliases)),
-    Attack(name="registrations by aliases", step=asking(
+    Attack(name="aliases of mutations", step=graphql_step(aliases)),
+    Attack(name="registrations by aliases", step=graphql_step(
         lambda _: "mutation R($input: RegisterTeamInput!) { "
-        + " ".join(f"a{one}: registerTeam(input: $input) {{ replayed }}" for one in range(10))
+        + " ".join(f"a{index}: registerTeam(input: $input) {{ replayed }}" for index in range(10))
         + " }",
         lambda number: {"input": factories.team(5_000_000 + number)},
     )),
     Attack(name="corpus of single requests", step=corpus),
     Attack(
-        name="documents that are not trusted", step=asking(refused_document), is_trusted_only=True
+        name="untrusted documents", step=graphql_step(refused_document), is_trusted_only=True
     ),
     Attack(
         name="short untrusted documents",
-        step=asking(lambda number: f"{{ a{number}: health {{ status }} }}"),
+        step=graphql_step(lambda number: f"{{ a{number}: health {{ status }} }}"),
         is_trusted_only=True,
     ),
 )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Ours beside Mercurius, the fastest of Node's: `python benchmarks/compare_mercurius.py --help`.
+"""Compare the service with Mercurius on Node: `python benchmarks/compare_mercurius.py --help`.
 
-Mercurius runs with its JIT compiler and the single statements of the limit, without middleware;
-ours with everything that production has. Ends with 1 where ours is behind, and says so when there
-is no node to run it with.
+Mercurius runs with its JIT compiler and the SQL statements of the baseline server, without
+middleware. The service runs as in production. Exits with 1 if the service is slower. Without node
+and npm it prints NOT RUN and exits with 0.
 """
 
 import argparse
@@ -42,33 +42,39 @@ from benchmarks.servers import (  # noqa: E402
     running_process,
 )
 
-PEER = Path(__file__).parent / "mercurius"
+MERCURIUS_FOLDER = Path(__file__).parent / "mercurius"
 DATABASE = "icct26"
 CONNECTIONS = 16
-COMPARED: tuple[Scenario, ...] = ("A", "B", "C")
+COMPARED_SCENARIOS = (Scenario.REGISTER, Scenario.PAGE, Scenario.TEAM)
 
 
-def options() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement (1)")
-    parser.add_argument("--rounds", type=int, default=5, help="of which the median counts (5)")
-    parser.add_argument("--teams", type=int, default=10_000, help="of 15 players (10,000)")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="duration of each measurement (1)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; the median is reported (5)")
+    parser.add_argument(
+        "--teams", type=int, default=10_000, help="teams of 15 players in the database (10,000)"
+    )
     return parser.parse_args()
 
 
 def install() -> str | None:
-    """Where node is; None when there is nothing to install with."""
+    """Install Mercurius and return the path of node; None without node or npm."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return None
-    subprocess.run([npm, "ci", "--silent", "--prefix", str(PEER)], check=True, cwd=PEER)
+    subprocess.run(
+        [npm, "ci", "--silent", "--prefix", str(MERCURIUS_FOLDER)], check=True, cwd=MERCURIUS_FOLDER
+    )
     return node
 
 
 @contextmanager
 def mercurius_server(node: str, socket: Path, folder: Path) -> Iterator[ServerProcess]:
     port = free_port()
-    told = {
+    options = {
         "port": port,
         "socket": str(socket),
         "database": DATABASE,
@@ -76,49 +82,53 @@ def mercurius_server(node: str, socket: Path, folder: Path) -> Iterator[ServerPr
         "find": FIND,
         "list": LIST,
     }
-    command = [node, str(PEER / "server.mjs")]
-    with running_process("mercurius", command, port, folder, {"PEER": json.dumps(told)}) as served:
-        yield served
+    command = [node, str(MERCURIUS_FOLDER / "server.mjs")]
+    with running_process(
+        "mercurius", command, port, folder, {"OPTIONS": json.dumps(options)}
+    ) as server:
+        yield server
 
 
 def main() -> int:
-    given = options()
-    # An ended benchmark ends its processes too.
+    args = parse_arguments()
+    # Exit by exception, so that the context managers stop the servers.
     signal.signal(signal.SIGTERM, exit_on_signal)
     node = install()
     if node is None:
-        print("NOT RUN: there is no node with npm here, so that there is nobody to compare with.")
+        print("NOT RUN: node and npm are not installed.")
         return 0
-    print(f"{report.machine()}; {given.rounds} rounds of {given.seconds:g} s.\n")
-    driver = Driver(teams=given.teams)
+    print(f"{report.machine()}; {args.rounds} rounds of {args.seconds:g} s.\n")
+    driver = Driver(teams=args.teams)
     with tempfile.TemporaryDirectory(prefix="icct26-peers-") as name:
         folder = Path(name)
         with benchmark_database(folder / "database") as embedded:
             url = embedded.connected_url(DATABASE)
             with our_server(url, folder) as ours:
-                asyncio.run(prepare_database(url, given.teams))
+                asyncio.run(prepare_database(url, args.teams))
                 with (
-                    mercurius_server(node, embedded.socket_dir, folder) as peer,
-                    baseline_server(url, folder) as limit,
+                    mercurius_server(node, embedded.socket_dir, folder) as mercurius,
+                    baseline_server(url, folder) as baseline,
                 ):
-                    servers = [ours, peer, limit]
-                    warm_up(driver, servers, COMPARED)
+                    servers = [ours, mercurius, baseline]
+                    warm_up(driver, servers, COMPARED_SCENARIOS)
                     rounds = [
-                        run_round(driver, order, job, CONNECTIONS, given.seconds)
-                        for order in alternating_orders(servers, given.rounds)
-                        for job in COMPARED
+                        run_round(driver, order, scenario, CONNECTIONS, args.seconds)
+                        for order in alternating_orders(servers, args.rounds)
+                        for scenario in COMPARED_SCENARIOS
                     ]
     print(report.table(rounds) + "\n")
-    missed = [*report.broken(rounds), *behind(rounds)]
-    print("\n".join(f"FAILED: {one}" for one in missed) or "Ours is ahead.")
+    missed = [*report.request_failures(rounds), *ratio_failures(rounds)]
+    print("\n".join(f"FAILED: {failure}" for failure in missed) or "The service is faster.")
     return int(bool(missed))
 
 
-def behind(rounds: list[report.Round]) -> Iterator[str]:
-    for job in COMPARED:
-        ratio = median(one.ratio("ours", "mercurius") for one in rounds if one.job == job)
+def ratio_failures(rounds: list[report.Round]) -> Iterator[str]:
+    for scenario in COMPARED_SCENARIOS:
+        ratio = median(
+            each.ratio("ours", "mercurius") for each in rounds if each.scenario == scenario
+        )
         if ratio <= 1:
-            yield f"{job}: ours has {ratio:.2f} of Mercurius' rate."
+            yield f"{scenario}: ours has {ratio:.2f} of the rate of Mercurius."
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""All teams as a file: `python benchmarks/exports.py --help`.
+"""Measure the export of all teams: `python benchmarks/exports.py --help`.
 
-Prints how much memory each kind of file added to the server, how long it took, and whether it
-opens. Ends with 1 when a bar is missed.
+Prints the memory that each file format added to the server, the time it took, and the number of
+players in the file. Exits with 1 if a bar is missed.
 """
 
 import argparse
@@ -31,32 +31,32 @@ SIGN_IN = "mutation S($input: SignInInput!) { signIn(input: $input) { token } }"
 EXPORT = "mutation E($input: ExportTeamsInput!) { exportTeams(input: $input) { url } }"
 
 
-def options() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--teams", type=int, default=10_000, help="of 15 players (10000)")
+    parser.add_argument("--teams", type=int, default=10_000, help="teams of 15 players (10,000)")
     return parser.parse_args()
 
 
-async def ask(client: httpx.AsyncClient, query: str, wanted: dict[str, str]) -> dict[str, str]:
-    answer = await client.post("/graphql", json={"query": query, "variables": {"input": wanted}})
+async def ask(client: httpx.AsyncClient, query: str, variables: dict[str, str]) -> dict[str, str]:
+    answer = await client.post("/graphql", json={"query": query, "variables": {"input": variables}})
     (payload,) = answer.json()["data"].values()
     return dict(payload)
 
 
 async def download(client: httpx.AsyncClient, kind: str, target: Path) -> float:
-    """Seconds."""
+    """Download the export to `target`; return the seconds it took."""
     url = (await ask(client, EXPORT, {"format": kind}))["url"]
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     async with client.stream("GET", url) as answer:
         answer.raise_for_status()
         with target.open("wb") as file:
             async for chunk in answer.aiter_bytes():
                 file.write(chunk)
-    return time.perf_counter() - began
+    return time.perf_counter() - started_at
 
 
 def players_in(path: Path) -> tuple[int, bool]:
-    """How many players the file has, and whether one of them is written in Tamil."""
+    """Return the number of players in the file, and whether a name in Tamil is among them."""
     if path.suffix == ".csv":
         rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"))))
         return len(rows), any(TAMIL in row["Player"] for row in rows)
@@ -76,7 +76,7 @@ async def create_owner(url: str, folder: Path) -> None:
     )
     await process.communicate(f"{PASSWORD}\n".encode())
     if process.returncode:
-        sys.exit("The organiser could not be made.")
+        sys.exit("Could not create the organiser.")
 
 
 async def measure(server: ServerProcess, folder: Path, teams: int) -> list[str]:
@@ -87,20 +87,20 @@ async def measure(server: ServerProcess, folder: Path, teams: int) -> list[str]:
         client.headers["Authorization"] = f"Bearer {token}"
         for kind in ("CSV", "XLSX"):
             path = folder / f"teams.{kind.lower()}"
-            server.forget_peak()
+            server.reset_peak()
             before = server.resident_mb()
             seconds = await download(client, kind, path)
             added = server.peak_mb() - before
-            found, has_tamil = players_in(path)
+            players, has_tamil = players_in(path)
             print(
-                f"{kind}: {found} players, {path.stat().st_size / 1e6:.1f} MB in {seconds:.1f} s;"
+                f"{kind}: {players} players, {path.stat().st_size / 1e6:.1f} MB in {seconds:.1f} s;"
                 f" {before:.0f} MB resident before, {added:.0f} MB more at most"
                 f" (bar {ADDED_BAR_MB})."
             )
             if added >= ADDED_BAR_MB:
                 missed.append(f"{kind} added {added:.0f} MB.")
-            if found != teams * 15 or not has_tamil:
-                missed.append(f"{kind} has {found} players, Tamil names: {has_tamil}.")
+            if players != teams * 15 or not has_tamil:
+                missed.append(f"{kind} has {players} players, Tamil names: {has_tamil}.")
     return missed
 
 
@@ -110,16 +110,16 @@ async def fill_database(url: str, teams: int) -> None:
 
 
 def main() -> int:
-    given = options()
+    args = parse_arguments()
     with tempfile.TemporaryDirectory(prefix="icct26-exports-") as name:
         folder = Path(name)
         with EmbeddedPostgres(folder / "database") as embedded:
             url = embedded.connected_url("icct26")
             with our_server(url, folder) as server:
-                asyncio.run(fill_database(url, given.teams))
+                asyncio.run(fill_database(url, args.teams))
                 asyncio.run(create_owner(url, folder))
-                missed = asyncio.run(measure(server, folder, given.teams))
-    print("\n".join(f"FAILED: {one}" for one in missed) or "All bars hold.")
+                missed = asyncio.run(measure(server, folder, args.teams))
+    print("\n".join(f"FAILED: {failure}" for failure in missed) or "All bars hold.")
     return 1 if missed else 0
 
 

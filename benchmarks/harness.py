@@ -1,4 +1,4 @@
-"""What the programs share: a season to read and write, and load on servers in turn."""
+"""Shared by the benchmark programs: the test database, load on several servers, row counts."""
 
 import asyncio
 import json
@@ -25,20 +25,20 @@ WARM_UP_REQUESTS = 200
 LOAD_SECONDS = 600
 MAX_CONNECTIONS = 200
 
-COUNTS = """
+ROW_COUNTS = """
     SELECT (SELECT count(*) FROM team) AS teams, (SELECT count(*) FROM player) AS players,
            (SELECT count(*) FROM audit_event) AS audit,
            (SELECT count(*) FROM outbox_message) AS outbox,
            (SELECT count(*) FROM idempotency_record) AS keys,
-           (SELECT sum(taken) FROM church) AS church_places,
+           (SELECT sum(taken) FROM church) AS church_teams,
            (SELECT taken FROM tournament WHERE is_active) AS taken
 """
-LIFT = "UPDATE tournament SET capacity = NULL, teams_per_church = NULL WHERE is_active"
+LIFT_LIMITS = "UPDATE tournament SET capacity = NULL, teams_per_church = NULL WHERE is_active"
 
 
 @dataclass(slots=True)
 class Driver:
-    """Sends load; no two registrations of a whole run share a number."""
+    """Send load to servers. Team numbers are unique over the whole run."""
 
     teams: int
     page_size: int = PAGE_SIZE
@@ -47,62 +47,73 @@ class Driver:
     registered: int = 0
     answered: dict[str, int] = field(default_factory=dict)
 
-    def drive(
-        self, server: ServerProcess, job: Scenario, connections: int, **until: float
+    def run_load(
+        self, server: ServerProcess, scenario: Scenario, connections: int, **until: float
     ) -> report.ServerResult:
-        """`until` is `seconds` or `requests`."""
+        """Measure one server. `until` is either `seconds` or `requests`."""
         before = server.cpu_seconds()
-        measured = self.load(server.url(job), job, connections, **until)
-        used = server.cpu_seconds() - before
+        measured = self.load(server.url(scenario), scenario, connections, **until)
+        cpu_seconds = server.cpu_seconds() - before
         self.answered[server.name] = self.answered.get(server.name, 0) + measured.requests
         return report.ServerResult(
-            measured=measured, cpu_ms=used * 1000 / max(1, measured.requests)
+            measured=measured, cpu_ms=cpu_seconds * 1000 / max(1, measured.requests)
         )
 
-    def load(self, url: str, job: Scenario, connections: int, **until: float) -> LoadResult:
+    def load(self, url: str, scenario: Scenario, connections: int, **until: float) -> LoadResult:
         command = [sys.executable, "-m", "benchmarks.load_client", "--url", url]
-        command += ["--job", job, "--connections", str(connections)]
+        command += ["--scenario", scenario, "--connections", str(connections)]
         command += ["--first", str(self.next_team), "--teams", str(self.teams)]
         command += ["--page-size", str(self.page_size)]
-        command += [f"--token={one}" for one in self.tokens]
+        command += [f"--token={token}" for token in self.tokens]
         command += [f"--{name}={value}" for name, value in until.items()]
-        done = subprocess.run(
+        process = subprocess.run(
             command, cwd=ROOT, stdout=subprocess.PIPE, timeout=LOAD_SECONDS, check=True
         )
-        measured = LoadResult(**json.loads(done.stdout))
-        if job == "A":
+        measured = LoadResult(**json.loads(process.stdout))
+        if scenario is Scenario.REGISTER:
             self.next_team += measured.requests
             self.registered += measured.requests - measured.errors
         return measured
 
 
-def warm_up(driver: Driver, servers: Iterable[ServerProcess], jobs: Sequence[Scenario]) -> None:
+def warm_up(
+    driver: Driver, servers: Iterable[ServerProcess], scenarios: Sequence[Scenario]
+) -> None:
     for server in servers:
-        for job in jobs:
-            side = driver.drive(server, job, 16, requests=WARM_UP_REQUESTS)
-            if side.measured.errors:
-                raise SystemExit(f"{server.name} refuses {job}: {side.measured.first_error}")
+        for scenario in scenarios:
+            result = driver.run_load(server, scenario, 16, requests=WARM_UP_REQUESTS)
+            if result.measured.errors:
+                raise SystemExit(
+                    f"{server.name} fails {scenario.name}: {result.measured.first_error}"
+                )
 
 
 def run_round(
-    driver: Driver, order: Sequence[ServerProcess], job: Scenario, connections: int, seconds: float
+    driver: Driver,
+    order: Sequence[ServerProcess],
+    scenario: Scenario,
+    connections: int,
+    seconds: float,
 ) -> report.Round:
-    sides = {
-        server.name: driver.drive(server, job, connections, seconds=seconds) for server in order
+    results = {
+        server.name: driver.run_load(server, scenario, connections, seconds=seconds)
+        for server in order
     }
-    return report.Round(job=job, connections=connections, sides=dict(sorted(sides.items())))
+    return report.Round(
+        scenario=scenario, connections=connections, results=dict(sorted(results.items()))
+    )
 
 
 def alternating_orders(
     servers: Sequence[ServerProcess], rounds: int
 ) -> list[Sequence[ServerProcess]]:
-    """Who begins changes from round to round."""
+    """Return the order of the servers for each round; every second one is reversed."""
     return [servers if turn % 2 == 0 else servers[::-1] for turn in range(rounds)]
 
 
 @contextmanager
 def benchmark_database(folder: Path) -> Iterator[EmbeddedPostgres]:
-    """With room for the connections of all servers at once."""
+    """Start a PostgreSQL that accepts the connections of all servers at once."""
     with EmbeddedPostgres(folder) as embedded:
         asyncio.run(_raise_max_connections(embedded.connected_url("icct26")))
     with EmbeddedPostgres(folder) as embedded:
@@ -115,24 +126,27 @@ async def _raise_max_connections(url: str) -> None:
 
 
 async def prepare_database(url: str, teams: int) -> dict[str, int]:
-    """Fill the season, let organisers in, lift its limits; what the counts are before A."""
+    """Add teams and organisers, lift the tournament's limits, and return the row counts."""
     async with connect(url) as connection:
         await seed_teams(connection, teams)
         await seed_organisers(connection, [token(number) for number in range(ORGANISERS)])
-        await connection.execute(LIFT)
-        return dict(await connection.fetchrow(COUNTS))
+        await connection.execute(LIFT_LIMITS)
+        return dict(await connection.fetchrow(ROW_COUNTS))
 
 
 async def lift_tournament_limits(url: str) -> None:
     async with connect(url) as connection:
-        await connection.execute(LIFT)
+        await connection.execute(LIFT_LIMITS)
 
 
 async def missing_rows(url: str, base: dict[str, int], registered: int) -> str:
-    """What does not agree with the registrations that were acknowledged; empty if all does."""
+    """Describe row counts that differ from the number of acknowledged registrations.
+
+    Returns an empty string if all agree. `base` has the counts before the run.
+    """
     async with connect(url) as connection:
-        found = dict(await connection.fetchrow(COUNTS))
-    added = {name: count - base[name] for name, count in found.items()}
+        counts = dict(await connection.fetchrow(ROW_COUNTS))
+    added = {name: count - base[name] for name, count in counts.items()}
     added["players"] /= 15
     return ", ".join(f"{name} {n:g}" for name, n in added.items() if n != registered)
 

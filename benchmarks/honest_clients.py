@@ -1,4 +1,4 @@
-"""A captain and an organiser who do nothing wrong, and the platform's probe: how long they wait."""
+"""Well-behaved clients for `hostile.py`: a captain, an organiser and a health probe."""
 
 import asyncio
 import io
@@ -17,34 +17,34 @@ from tests import factories
 from benchmarks.scenarios import page_body, registration_body, token
 
 JSON = {"Content-Type": "application/json"}
-PAUSE_SECONDS = 0.02
+INTERVAL_SECONDS = 0.02
 OPEN = "mutation O($input: OpenUploadInput!) { openUpload(input: $input) { ticket { url } } }"
 KINDS = ("validate", "register", "photo", "page", "livez")
 
 
 @dataclass(slots=True)
-class Waits:
-    """Seconds of every answer by its kind, and those that were refused."""
+class Latencies:
+    """Latencies in seconds by kind of request, and descriptions of failed requests."""
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     refused: list[str] = field(default_factory=list)
 
     def slowest(self, *kinds: str) -> float:
-        return max((one for kind in kinds for one in self.seconds[kind]), default=0.0)
+        return max((seconds for kind in kinds for seconds in self.seconds[kind]), default=0.0)
 
     def median(self, kind: str) -> float:
         return statistics.median(self.seconds[kind]) if self.seconds[kind] else 0.0
 
     async def time(self, kind: str, request: Callable[[], Awaitable[httpx.Response]]) -> bytes:
-        """The answer's body, empty for one that was cut."""
-        began = time.perf_counter()
+        """Send a request, record its latency and return the body (empty on a broken connection)."""
+        started_at = time.perf_counter()
         try:
             answer = await request()
         except httpx.TransportError as error:
             self.refused.append(f"{kind}: {type(error).__name__}")
             return b""
         finally:
-            self.seconds[kind].append(time.perf_counter() - began)
+            self.seconds[kind].append(time.perf_counter() - started_at)
         if answer.status_code >= 400 or b'"errors"' in answer.content:
             self.refused.append(f"{kind}: {answer.status_code} {answer.text[:100]}")
         return answer.content
@@ -52,22 +52,22 @@ class Waits:
 
 @dataclass(slots=True)
 class HonestClients:
-    """Numbers of teams go on from run to run; every captain has an address."""
+    """Run the clients. Team numbers continue from run to run; each captain has an IP address."""
 
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    async def wait(self, address: str, until: asyncio.Event) -> Waits:
-        """All of them at once, each request after the one before, until the event."""
-        waits = Waits()
+    async def run(self, address: str, until: asyncio.Event) -> Latencies:
+        """Send requests with all clients until the event is set; return their latencies."""
+        latencies = Latencies()
         async with (
             httpx.AsyncClient(base_url=address, timeout=60) as client,
             asyncio.TaskGroup() as tasks,
         ):
             for work in (self._captain, self._organiser, self._probe):
-                tasks.create_task(_again(work, client, waits, until))
-        return waits
+                tasks.create_task(_repeat(work, client, latencies, until))
+        return latencies
 
-    async def _captain(self, client: httpx.AsyncClient, waits: Waits) -> None:
+    async def _captain(self, client: httpx.AsyncClient, latencies: Latencies) -> None:
         number = next(self.numbers)
         headers = {**JSON, "X-Forwarded-For": f"10.2.{number >> 8 & 255}.{number & 255}"}
         team = {
@@ -78,16 +78,16 @@ class HonestClients:
         def ask(content: bytes) -> Callable[[], Awaitable[httpx.Response]]:
             return lambda: client.post("/graphql", content=content, headers=headers)
 
-        await waits.time("validate", ask(json.dumps(team).encode()))
-        await waits.time("register", ask(registration_body()(3_000_000 + number)))
-        opened = await waits.time("photo", ask(_announcement()))
+        await latencies.time("validate", ask(json.dumps(team).encode()))
+        await latencies.time("register", ask(registration_body()(3_000_000 + number)))
+        opened = await latencies.time("photo", ask(_open_upload_body()))
         ticket = json.loads(opened or b"{}").get("data")
         if ticket and ticket["openUpload"]:
             url = ticket["openUpload"]["ticket"]["url"]
             sent = {"X-Forwarded-For": headers["X-Forwarded-For"]}
-            await waits.time("photo", lambda: client.put(url, content=PHOTO, headers=sent))
+            await latencies.time("photo", lambda: client.put(url, content=PHOTO, headers=sent))
 
-    async def _organiser(self, client: httpx.AsyncClient, waits: Waits) -> None:
+    async def _organiser(self, client: httpx.AsyncClient, latencies: Latencies) -> None:
         number = next(self.numbers)
         headers = {
             **JSON,
@@ -95,21 +95,21 @@ class HonestClients:
             "Authorization": f"Bearer {token(number % 90)}",
         }
         body = page_body(50)(number)
-        await waits.time("page", lambda: client.post("/graphql", content=body, headers=headers))
+        await latencies.time("page", lambda: client.post("/graphql", content=body, headers=headers))
 
-    async def _probe(self, client: httpx.AsyncClient, waits: Waits) -> None:
-        await waits.time("livez", lambda: client.get("/livez"))
+    async def _probe(self, client: httpx.AsyncClient, latencies: Latencies) -> None:
+        await latencies.time("livez", lambda: client.get("/livez"))
 
 
-async def _again(
-    work: Callable[[httpx.AsyncClient, Waits], Awaitable[None]],
+async def _repeat(
+    work: Callable[[httpx.AsyncClient, Latencies], Awaitable[None]],
     client: httpx.AsyncClient,
-    waits: Waits,
+    latencies: Latencies,
     until: asyncio.Event,
 ) -> None:
     while not until.is_set():
-        await work(client, waits)
-        await asyncio.sleep(PAUSE_SECONDS)
+        await work(client, latencies)
+        await asyncio.sleep(INTERVAL_SECONDS)
 
 
 def _photo() -> bytes:
@@ -121,7 +121,7 @@ def _photo() -> bytes:
 PHOTO = _photo()
 
 
-def _announcement() -> bytes:
+def _open_upload_body() -> bytes:
     file = {
         "kind": "PHOTO",
         "fileName": "photo.jpg",

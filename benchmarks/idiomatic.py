@@ -1,7 +1,7 @@
-"""The same jobs as the documentation of Strawberry and SQLModel shows how to write them.
+"""The same scenarios, written as the documentation of Strawberry and SQLModel shows.
 
-Entities with relationships, a session for each request, types made of entities. No middleware, no
-checks, no log.
+It has entities with relationships, a session for each request, and types made from entities, but
+no middleware, no validation and no log.
 """
 
 import argparse
@@ -54,8 +54,8 @@ class Query:
     @strawberry.field
     async def team(self, info: Info, code: str) -> TeamType | None:
         async with AsyncSession(info.context["engine"]) as session:
-            found = await session.exec(select(Team).where(Team.code == code).options(*LOADED))
-            team = found.one_or_none()
+            result = await session.exec(select(Team).where(Team.code == code).options(*LOADED))
+            team = result.one_or_none()
             return TeamType.from_entity(team) if team else None
 
     @strawberry.field
@@ -68,21 +68,21 @@ class Query:
                 .order_by(func.length(Team.code), col(Team.code))
                 .limit(first + 1)
             )
-            found = (await session.exec(page.options(*LOADED))).all()
-            nodes = [TeamType.from_entity(team) for team in found[:first]]
+            rows = (await session.exec(page.options(*LOADED))).all()
+            nodes = [TeamType.from_entity(team) for team in rows[:first]]
             return TeamConnection(
                 nodes=nodes,
                 page_info=PageInfo(
-                    has_next_page=len(found) > first, end_cursor=nodes[-1].code if nodes else None
+                    has_next_page=len(rows) > first, end_cursor=nodes[-1].code if nodes else None
                 ),
             )
 
     @strawberry.field
     async def health(self, info: Info) -> Health:
-        began = perf_counter()
+        started_at = perf_counter()
         async with AsyncSession(info.context["engine"]) as session:
             await session.exec(text("SELECT 1"))  # type: ignore[call-overload]
-        check = Check(name="database", status="OK", latency_ms=(perf_counter() - began) * 1000)
+        check = Check(name="database", status="OK", latency_ms=(perf_counter() - started_at) * 1000)
         return Health(status="OK", version="0", checks=[check])
 
 
@@ -95,15 +95,15 @@ class Mutation:
             if await session.get(IdempotencyRecord, ("registerTeam", key)) is not None:
                 raise ValueError("The key was used.")
             tournament = (await session.exec(ACTIVE.with_for_update())).one()
-            church = await church_of(session, tournament, input.church_name)
+            church = await find_or_create_church(session, tournament, input.church_name)
             church.taken += 1
             tournament.taken += 1
             number = tournament.next_team_number
             tournament.next_team_number = number + 1
-            team = team_of(input, tournament, church, f"{tournament.code_prefix}-{number:03}")
+            team = build_team(input, tournament, church, f"{tournament.code_prefix}-{number:03}")
             session.add_all([church, tournament, team])
             await session.flush()
-            session.add_all(records_of(team, key))
+            session.add_all(build_records(team, key))
             await session.commit()
             manage_token = sha256(team.id.bytes).hexdigest()
             return RegisterTeamPayload(
@@ -111,17 +111,17 @@ class Mutation:
             )
 
 
-async def church_of(session: AsyncSession, tournament: Tournament, name: str) -> Church:
-    known = select(Church).where(
+async def find_or_create_church(session: AsyncSession, tournament: Tournament, name: str) -> Church:
+    query = select(Church).where(
         Church.tournament_id == tournament.id, Church.normalized_name == name.lower()
     )
-    found = (await session.exec(known.with_for_update())).one_or_none()
-    return found or Church(
+    church = (await session.exec(query.with_for_update())).one_or_none()
+    return church or Church(
         tournament_id=tournament.id, name=name, normalized_name=name.lower(), taken=0
     )
 
 
-def team_of(form: RegisterTeamInput, tournament: Tournament, church: Church, code: str) -> Team:
+def build_team(form: RegisterTeamInput, tournament: Tournament, church: Church, code: str) -> Team:
     captain, vice = form.captain, form.vice_captain
     return Team(
         tournament_id=tournament.id,
@@ -153,8 +153,8 @@ def team_of(form: RegisterTeamInput, tournament: Tournament, church: Church, cod
     )
 
 
-def records_of(team: Team, key: str) -> list[SQLModel]:
-    """What else is written of a registration."""
+def build_records(team: Team, key: str) -> list[SQLModel]:
+    """Return the idempotency record, audit event and outbox message of a registration."""
     return [
         IdempotencyRecord(
             operation="registerTeam",
@@ -194,11 +194,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True)
     parser.add_argument("--port", type=int, required=True)
-    given = parser.parse_args()
+    args = parser.parse_args()
     uvicorn.run(
-        create_app(given.url),
+        create_app(args.url),
         host="127.0.0.1",
-        port=given.port,
+        port=args.port,
         log_level="warning",
         access_log=False,
     )

@@ -1,4 +1,4 @@
-"""The tables as entities with relationships: see `idiomatic.py`."""
+"""SQLModel entities with relationships, for `idiomatic.py`."""
 
 from datetime import UTC, date, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The types of the schema: see `idiomatic.py`."""
+"""Strawberry types, for `idiomatic.py`."""
 
 import enum
 from datetime import date, datetime

@@ -1,6 +1,6 @@
-"""A client: so many kept connections, each sending its next request when the last is answered.
+"""HTTP load client. Each connection sends its next request after the response to the last one.
 
-Prints one line of JSON with what was measured, so that it can run as a process of its own.
+It runs as a separate process and prints its measurements as one line of JSON.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import uvloop
 
-from benchmarks.scenarios import BODIES, CLIENTS, PAGE_SIZE, Body, Scenario, token
+from benchmarks.scenarios import BODIES, CLIENTS, PAGE_SIZE, BodyFactory, Scenario, token
 
 GRACE_SECONDS = 30
 PORTS = {"http": 80, "https": 443}
@@ -26,7 +26,7 @@ LENGTH = b"content-length:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadResult:
-    """Latencies are in milliseconds and of the answers without errors."""
+    """Measurements of a run. Latencies are in milliseconds, of responses without errors only."""
 
     requests: int
     errors: int
@@ -39,28 +39,28 @@ class LoadResult:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """What the connections of one run share. It ends by time, or after `requests` of them."""
+    """State shared by the connections of a run. It ends after `requests`, or by time if None."""
 
     url: SplitResult
-    job: Scenario
-    body: Body
+    scenario: Scenario
+    body: BodyFactory
     seconds: float
     requests: int | None
     number: int
     tokens: Sequence[str] = ()
     headers: Sequence[str] = ()
-    begun: float = field(default_factory=perf_counter)
+    started_at: float = field(default_factory=perf_counter)
     sent: int = 0
     latencies: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def next_request(self) -> bytes | None:
-        """None when the run is over."""
+        """Return the bytes of the next request, or None when the run is over."""
         if self.requests is None:
-            over = perf_counter() - self.begun >= self.seconds
+            is_over = perf_counter() - self.started_at >= self.seconds
         else:
-            over = self.sent >= self.requests
-        if over:
+            is_over = self.sent >= self.requests
+        if is_over:
             return None
         self.sent += 1
         self.number += 1
@@ -74,16 +74,16 @@ class Run:
             "Content-Type: application/json\r\nAccept: application/json\r\n"
             f"X-Forwarded-For: 10.1.{client >> 8}.{client & 255}\r\n"
         )
-        if self.job == "A":
+        if self.scenario is Scenario.REGISTER:
             head += f"Idempotency-Key: benchmark-{number:012}\r\n"
-        elif self.job != "D":
-            given = self.tokens[number % len(self.tokens)] if self.tokens else token(number)
-            head += f"Authorization: Bearer {given}\r\n"
+        elif self.scenario is not Scenario.HEALTH:
+            bearer = self.tokens[number % len(self.tokens)] if self.tokens else token(number)
+            head += f"Authorization: Bearer {bearer}\r\n"
         head += "".join(f"{header}\r\n" for header in self.headers)
         return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     def measured(self) -> LoadResult:
-        seconds = perf_counter() - self.begun
+        seconds = perf_counter() - self.started_at
         ordered = sorted(self.latencies) or [math.nan]
         return LoadResult(
             requests=self.sent,
@@ -95,7 +95,7 @@ class Run:
 
 
 def quantile(ordered: list[float], percent: int) -> float:
-    """The smallest value that `percent` of all do not exceed."""
+    """Return the percentile by the nearest-rank method."""
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
@@ -103,8 +103,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, run: Run) -> None:
         self.ended = asyncio.get_running_loop().create_future()
         self._run = run
-        self._answer = b""
-        self._began = 0.0
+        self._response = b""
+        self._sent_at = 0.0
         self._waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -112,17 +112,17 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        self._answer += data
-        end = self._answer.find(HEAD_END)
+        self._response += data
+        end = self._response.find(HEAD_END)
         if end < 0:
             return
-        head = self._answer[:end].lower()
+        head = self._response[:end].lower()
         length = head.index(LENGTH) + len(LENGTH)
         start = end + len(HEAD_END)
-        if len(self._answer) < start + int(head[length:].partition(b"\r\n")[0]):
+        if len(self._response) < start + int(head[length:].partition(b"\r\n")[0]):
             return
-        self._note(head, self._answer[start:])
-        self._answer = b""
+        self._record(head, self._response[start:])
+        self._response = b""
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -137,22 +137,22 @@ class Connection(asyncio.Protocol):
         if request is None:
             self._transport.close()
             return
-        self._began = perf_counter()
+        self._sent_at = perf_counter()
         self._transport.write(request)
 
-    def _note(self, head: bytes, body: bytes) -> None:
-        took = perf_counter() - self._began
+    def _record(self, head: bytes, body: bytes) -> None:
+        seconds = perf_counter() - self._sent_at
         if head.startswith(b"http/1.1 200") and body.startswith(b'{"data":{'):
-            self._run.latencies.append(took)
+            self._run.latencies.append(seconds)
         else:
             self._run.errors.append(body[:300].decode(errors="replace"))
 
 
-async def drive(run: Run, connections: int) -> LoadResult:
+async def run_load(run: Run, connections: int) -> LoadResult:
     loop = asyncio.get_running_loop()
-    bound = (run.seconds if run.requests is None else 10 * run.seconds) + GRACE_SECONDS
-    async with asyncio.timeout(bound):
-        opened = [
+    timeout_seconds = (run.seconds if run.requests is None else 10 * run.seconds) + GRACE_SECONDS
+    async with asyncio.timeout(timeout_seconds):
+        connections_made = [
             await loop.create_connection(
                 lambda: Connection(run),
                 run.url.hostname or "",
@@ -161,7 +161,7 @@ async def drive(run: Run, connections: int) -> LoadResult:
             )
             for _ in range(connections)
         ]
-        for _, protocol in opened:
+        for _, protocol in connections_made:
             await protocol.ended
     return run.measured()
 
@@ -169,27 +169,29 @@ async def drive(run: Run, connections: int) -> LoadResult:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", type=urlsplit, required=True)
-    parser.add_argument("--job", choices=sorted(BODIES), required=True)
+    parser.add_argument("--scenario", type=Scenario, required=True)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--requests", type=int, help="how many, however long they take")
-    parser.add_argument("--page-size", type=int, default=PAGE_SIZE, help="of B")
-    parser.add_argument("--token", action="append", default=[], help="instead of the season's")
-    parser.add_argument("--teams", type=int, default=1, help="that there are to read")
+    parser.add_argument("--requests", type=int, help="number of requests, instead of --seconds")
+    parser.add_argument("--page-size", type=int, default=PAGE_SIZE, help="page size of PAGE")
+    parser.add_argument(
+        "--token", action="append", default=[], help="API token instead of the seeded ones"
+    )
+    parser.add_argument("--teams", type=int, default=1, help="number of teams in the database")
     parser.add_argument("--first", type=int, default=0, help="number of the first team")
     parser.add_argument("--header", action="append", default=[], help="sent with every request")
-    given = parser.parse_args()
+    args = parser.parse_args()
     run = Run(
-        url=given.url,
-        job=given.job,
-        body=BODIES[given.job](given.teams, given.page_size),
-        seconds=given.seconds,
-        requests=given.requests,
-        number=given.first,
-        tokens=given.token,
-        headers=given.header,
+        url=args.url,
+        scenario=args.scenario,
+        body=BODIES[args.scenario](args.teams, args.page_size),
+        seconds=args.seconds,
+        requests=args.requests,
+        number=args.first,
+        tokens=args.token,
+        headers=args.header,
     )
-    json.dump(asdict(uvloop.run(drive(run, given.connections))), sys.stdout)
+    json.dump(asdict(uvloop.run(run_load(run, args.connections))), sys.stdout)
 
 
 if __name__ == "__main__":

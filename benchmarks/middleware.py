@@ -1,4 +1,4 @@
-"""What the middleware costs: `python benchmarks/middleware.py --help`.
+"""Measure the cost of the middleware: `python benchmarks/middleware.py --help`.
 
 Two servers answer the same trivial route, one with everything that surrounds a request in
 production, one with nothing. Prints the CPU time of both and ends with 1 above the bar.
@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
 from benchmarks.load_client import LoadResult  # noqa: E402
+from benchmarks.scenarios import Scenario  # noqa: E402
 from benchmarks.servers import RATE_LIMIT, RATE_LIMIT_ALL, ServerProcess, free_port, running_process  # noqa: E402
 from observability.logging_setup import configure_logging  # noqa: E402
 from server import middleware, uvicorn_config  # noqa: E402
@@ -43,7 +44,7 @@ BROWSER = ("Origin: https://register.example", "Accept-Encoding: gzip, deflate, 
 ANSWER = b'{"data":{"health":{"status":"OK"}}}'
 
 
-def options() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=20_000, help="in each round (20,000)")
     parser.add_argument("--rounds", type=int, default=5, help="of which the median counts (5)")
@@ -107,21 +108,14 @@ def limited() -> Callable[[Request], Awaitable[Response]]:
 def started(kind: str, folder: Path) -> Iterator[ServerProcess]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.middleware", "--serve", kind, "--port", str(port)]
-    with running_process(kind, command, port, folder, {}) as served:
-        yield served
+    with running_process(kind, command, port, folder, {}) as server:
+        yield server
 
 
 def cpu_ms(server: ServerProcess, requests: int) -> float:
     """For one request, user and system time."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.load_client",
-        "--url",
-        server.url("D"),
-        "--job",
-        "D",
-    ]
+    command = [sys.executable, "-m", "benchmarks.load_client"]
+    command += ["--url", server.url(Scenario.HEALTH), "--scenario", Scenario.HEALTH]
     command += ["--connections", str(CONNECTIONS), "--requests", str(requests)]
     command += [f"--header={header}" for header in BROWSER]
     before = server.cpu_seconds()
@@ -134,20 +128,20 @@ def cpu_ms(server: ServerProcess, requests: int) -> float:
 
 
 def main() -> int:
-    given = options()
-    if given.serve:
-        serve(given.serve, given.port)
+    args = parse_arguments()
+    if args.serve:
+        serve(args.serve, args.port)
         return 0
-    print(f"{report.machine()}; {given.rounds} rounds of {given.requests:,} requests.\n")
+    print(f"{report.machine()}; {args.rounds} rounds of {args.requests:,} requests.\n")
     with tempfile.TemporaryDirectory(prefix="icct26-middleware-") as name, ExitStack() as stack:
         servers = [stack.enter_context(started(kind, Path(name))) for kind in ("without", "with")]
         for server in servers:
             cpu_ms(server, WARM_UP_REQUESTS)
-        rounds = [[cpu_ms(one, given.requests) for one in servers] for _ in range(given.rounds)]
-    return judged(rounds)
+        rounds = [[cpu_ms(one, args.requests) for one in servers] for _ in range(args.rounds)]
+    return report_costs(rounds)
 
 
-def judged(rounds: Sequence[Sequence[float]]) -> int:
+def report_costs(rounds: Sequence[Sequence[float]]) -> int:
     """Print the table; 1 when the bar is missed."""
     without, surrounded = (statistics.median(column) for column in zip(*rounds, strict=True))
     cost = statistics.median(after - before for before, after in rounds)

@@ -1,7 +1,7 @@
-"""Our GraphQL with nothing around it: no middleware, no rates, no log.
+"""The service without middleware, rate limits and log.
 
-Reads the settings of `cli.py serve`; what is left is the server, the route, sessions and the
-database.
+It reads the same settings as `cli.py serve`. Only the HTTP server, the GraphQL route,
+authentication and the database are left.
 """
 
 import gc
@@ -23,12 +23,14 @@ from web.server.graceful_shutdown import ShutdownState
 MAX_BODY_BYTES = 1 << 20
 
 
-class Bare:
-    """What answers operations, and the life of what it stands on."""
+class GraphQLOnly:
+    """ASGI app that passes HTTP requests directly to the GraphQL endpoint."""
 
     def __init__(self, app: Starlette) -> None:
         self._app = app
-        (route,) = (one for one in app.routes if isinstance(one, Route) and one.path == "/graphql")
+        (route,) = (
+            route for route in app.routes if isinstance(route, Route) and route.path == "/graphql"
+        )
         self._graphql: Any = route.endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,15 +43,15 @@ class Bare:
         await whole(answer.status_code, answer.raw_headers, b"", answer.body)
 
 
-def settled() -> Settings:
+def benchmark_settings() -> Settings:
     return load_settings().model_copy(update={"enable_rate_limiting": False})
 
 
 def main() -> None:
-    settings = settled()
+    settings = benchmark_settings()
     if settings.database_url is None:
-        raise SystemExit("DATABASE_URL is needed.")
-    app = Bare(create_app(settings, settings.database_url.get_secret_value()))
+        raise SystemExit("Set DATABASE_URL.")
+    app = GraphQLOnly(create_app(settings, settings.database_url.get_secret_value()))
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

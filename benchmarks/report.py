@@ -1,4 +1,4 @@
-"""What was measured, as a table, and whether it is good enough."""
+"""Report tables and pass/fail bars of the benchmark."""
 
 import os
 import platform
@@ -11,28 +11,41 @@ from statistics import median
 from benchmarks.load_client import LoadResult
 from benchmarks.scenarios import Scenario
 
-P50_BARS_MS: Mapping[Scenario, float] = {"A": 25, "D": 5}
-# Requests per second of one server to those of another, at 16 connections.
+P50_BARS_MS: Mapping[Scenario, float] = {Scenario.REGISTER: 25, Scenario.HEALTH: 5}
+# Minimum ratio of the request rates of two servers at 16 connections.
 RATIO_BARS: Mapping[tuple[str, str], Mapping[Scenario, float]] = {
-    ("ours", "limit"): {"A": 0.75, "B": 0.80, "C": 0.50, "D": 0.35},
-    ("bare", "limit"): {"A": 0.85, "B": 0.90, "C": 0.80, "D": 0.55},
-    ("ours", "idiomatic"): {"A": 6, "B": 25, "C": 15},
+    ("ours", "baseline"): {
+        Scenario.REGISTER: 0.75,
+        Scenario.PAGE: 0.80,
+        Scenario.TEAM: 0.50,
+        Scenario.HEALTH: 0.35,
+    },
+    ("no_middleware", "baseline"): {
+        Scenario.REGISTER: 0.85,
+        Scenario.PAGE: 0.90,
+        Scenario.TEAM: 0.80,
+        Scenario.HEALTH: 0.55,
+    },
+    ("ours", "idiomatic"): {Scenario.REGISTER: 6, Scenario.PAGE: 25, Scenario.TEAM: 15},
 }
 RATIO_CONNECTIONS = 16
 P99_TO_P50 = 4
 RESIDENT_BAR_MB = 150
-JOBS: Mapping[Scenario, str] = {
-    "A": "A registerTeam",
-    "B": "B page of 50 teams",
-    "C": "C one team",
-    "D": "D health",
+SCENARIO_LABELS: Mapping[Scenario, str] = {
+    Scenario.REGISTER: "A REGISTER registerTeam",
+    Scenario.PAGE: "B PAGE 50 teams",
+    Scenario.TEAM: "C TEAM one team",
+    Scenario.HEALTH: "D HEALTH",
 }
-HEAD = ("job", "connections", "server", "req/s", "p50 ms", "p99 ms", "CPU ms", "to the limit")
+COLUMNS = (
+    *("scenario", "connections", "server", "req/s", "p50 ms", "p99 ms", "CPU ms"),
+    "to the baseline",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerResult:
-    """One server in one round."""
+    """Measurements of one server in one round."""
 
     measured: LoadResult
     cpu_ms: float
@@ -40,14 +53,14 @@ class ServerResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """All servers, one right after the other, by their names."""
+    """Results of all servers, by name, measured directly after each other."""
 
-    job: Scenario
+    scenario: Scenario
     connections: int
-    sides: Mapping[str, ServerResult]
+    results: Mapping[str, ServerResult]
 
     def ratio(self, name: str, other: str) -> float:
-        return self.sides[name].measured.per_second / self.sides[other].measured.per_second
+        return self.results[name].measured.per_second / self.results[other].measured.per_second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,104 +68,106 @@ class Memory:
     requests: int
     at_start_mb: float
     resident_mb: float
-    limit_mb: float
+    baseline_mb: float
 
 
 def table(rounds: Sequence[Round]) -> str:
-    """Markdown, a line for each job, number of connections and server, medians of the rounds."""
-    settings = dict.fromkeys((one.job, one.connections) for one in rounds)
-    lines = [row(*HEAD), row(*("---" for _ in HEAD))]
-    for job, connections in settings:
-        same = [one for one in rounds if (one.job, one.connections) == (job, connections)]
-        for name in same[0].sides:
+    """Return a Markdown table of the medians over all rounds."""
+    settings = dict.fromkeys((each.scenario, each.connections) for each in rounds)
+    lines = [row(*COLUMNS), row(*("---" for _ in COLUMNS))]
+    for scenario, connections in settings:
+        group = select(rounds, scenario, connections)
+        for name in group[0].results:
             cells = [
-                *measured_cells([one.sides[name].measured for one in same]),
-                f"{median(one.sides[name].cpu_ms for one in same):.2f}",
-                f"{median(one.ratio(name, 'limit') for one in same):.2f}",
+                *measured_cells([each.results[name].measured for each in group]),
+                f"{median(each.results[name].cpu_ms for each in group):.2f}",
+                f"{median(each.ratio(name, 'baseline') for each in group):.2f}",
             ]
-            lines.append(row(JOBS[job], str(connections), name, *cells))
+            lines.append(row(SCENARIO_LABELS[scenario], str(connections), name, *cells))
     return "\n".join(lines)
+
+
+def select(rounds: Iterable[Round], scenario: Scenario, connections: int) -> list[Round]:
+    """Return the rounds with this scenario and number of connections."""
+    return [each for each in rounds if (each.scenario, each.connections) == (scenario, connections)]
 
 
 def row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def measured_cells(found: Sequence[LoadResult]) -> list[str]:
+def measured_cells(results: Sequence[LoadResult]) -> list[str]:
     return [
-        f"{median(one.per_second for one in found):.0f}",
-        f"{median(one.p50 for one in found):.2f}",
-        f"{median(one.p99 for one in found):.2f}",
+        f"{median(each.per_second for each in results):.0f}",
+        f"{median(each.p50 for each in results):.2f}",
+        f"{median(each.p99 for each in results):.2f}",
     ]
 
 
 def memory_line(memory: Memory) -> str:
     return (
-        f"Resident memory of our server: {memory.at_start_mb:.0f} MB when it had started, "
+        f"Resident memory of our server: {memory.at_start_mb:.0f} MB after the start, "
         f"{memory.resident_mb:.0f} MB after {memory.requests:,} requests "
-        f"(limit server {memory.limit_mb:.0f} MB)."
+        f"(baseline server: {memory.baseline_mb:.0f} MB)."
     )
 
 
 def failures(rounds: Sequence[Round], memory: Memory) -> list[str]:
-    """The bars that were missed, in words."""
-    return [*slow(rounds), *behind(rounds), *uneven(rounds), *broken(rounds), *large(memory)]
+    """Describe the bars that were missed."""
+    return [
+        *latency_failures(rounds),
+        *ratio_failures(rounds),
+        *spread_failures(rounds),
+        *request_failures(rounds),
+        *memory_failures(memory),
+    ]
 
 
-def slow(rounds: Sequence[Round]) -> Iterable[str]:
-    for job, bar in P50_BARS_MS.items():
-        alone = [
-            one.sides["ours"].measured.p50
-            for one in rounds
-            if (one.job, one.connections) == (job, 1)
-        ]
-        if alone and not median(alone) < bar:
-            yield f"p50 of {job} at one connection is {median(alone):.2f} ms, the bar {bar} ms."
+def latency_failures(rounds: Sequence[Round]) -> Iterable[str]:
+    for scenario, bar in P50_BARS_MS.items():
+        p50s = [each.results["ours"].measured.p50 for each in select(rounds, scenario, 1)]
+        if p50s and not median(p50s) < bar:
+            yield f"p50 of {scenario} at one connection is {median(p50s):.2f} ms, the bar {bar} ms."
 
 
-def behind(rounds: Sequence[Round]) -> Iterable[str]:
+def ratio_failures(rounds: Sequence[Round]) -> Iterable[str]:
     for (name, other), bars in RATIO_BARS.items():
-        for job, bar in bars.items():
-            found = [
-                one.ratio(name, other)
-                for one in rounds
-                if (one.job, one.connections) == (job, RATIO_CONNECTIONS)
-            ]
-            if found and not median(found) >= bar:
-                yield f"{job}: {name} has {median(found):.2f} of {other}'s rate, the bar is {bar}."
+        for scenario, bar in bars.items():
+            group = select(rounds, scenario, RATIO_CONNECTIONS)
+            ratios = [each.ratio(name, other) for each in group]
+            if ratios and not median(ratios) >= bar:
+                ratio = f"{median(ratios):.2f}"
+                yield f"{scenario}: {name} has {ratio} of the rate of {other}, the bar is {bar}."
 
 
-def uneven(rounds: Sequence[Round]) -> Iterable[str]:
-    for job in ("A", "B", "C"):
-        found = [
-            one.sides["ours"].measured
-            for one in rounds
-            if (one.job, one.connections) == (job, RATIO_CONNECTIONS)
-        ]
-        spread = median(one.p99 / one.p50 for one in found) if found else 0
+def spread_failures(rounds: Sequence[Round]) -> Iterable[str]:
+    for scenario in (Scenario.REGISTER, Scenario.PAGE, Scenario.TEAM):
+        group = select(rounds, scenario, RATIO_CONNECTIONS)
+        results = [each.results["ours"].measured for each in group]
+        spread = median(result.p99 / result.p50 for result in results) if results else 0
         if spread > P99_TO_P50:
-            yield f"{job}: p99 is {spread:.1f} times p50, the bar {P99_TO_P50}."
+            yield f"{scenario}: p99 is {spread:.1f} times p50, the bar {P99_TO_P50}."
 
 
-def broken(rounds: Sequence[Round]) -> Iterable[str]:
-    for one in rounds:
-        for name, side in one.sides.items():
-            found = side.measured
-            if found.errors:
+def request_failures(rounds: Sequence[Round]) -> Iterable[str]:
+    for each in rounds:
+        for name, result in each.results.items():
+            load = result.measured
+            if load.errors:
                 yield (
-                    f"{found.errors} of {found.requests} requests of {one.job} to {name} at "
-                    f"{one.connections} connections failed: {found.first_error}"
+                    f"{load.errors} of {load.requests} requests of {each.scenario} to {name} at "
+                    f"{each.connections} connections failed: {load.first_error}"
                 )
 
 
-def large(memory: Memory) -> Iterable[str]:
+def memory_failures(memory: Memory) -> Iterable[str]:
     if not memory.resident_mb < RESIDENT_BAR_MB:
         yield f"Resident memory is {memory.resident_mb:.0f} MB, the bar {RESIDENT_BAR_MB} MB."
 
 
 def machine() -> str:
-    """When and on what, without names of machines or people."""
-    model = processor()
+    """Return the time and the hardware, without names of machines or people."""
+    model = processor_model()
     load = os.getloadavg()[0]
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores{model}, "
@@ -161,7 +176,7 @@ def machine() -> str:
     )
 
 
-def processor() -> str:
+def processor_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,20 +1,32 @@
-"""What the client asks for: the documents of A to D, and a body for each request."""
+"""The measured GraphQL operations, and a request body for each request."""
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Literal
+from enum import StrEnum
 
 from resolvers.accounts.tokens import TokenKind
 
-Scenario = Literal["A", "B", "C", "D"]
-Body = Callable[[int], bytes]
+
+class Scenario(StrEnum):
+    """Values are the letters by which the documentation and the reports name the scenarios."""
+
+    REGISTER = "A"
+    PAGE = "B"
+    TEAM = "C"
+    HEALTH = "D"
+
+
+# Makes the body of the request with the given number.
+BodyFactory = Callable[[int], bytes]
 
 CLIENTS = 1_000
-CHURCHES = 500
-# Organisers are counted by account: so many share what one may ask.
+CHURCH_COUNT = 500
+# Rate limits count organisers by account, so the requests are shared among these accounts.
 ORGANISERS = 100
 PAGE_SIZE = 50
-GIVEN = "Anand Benny Charles Daniel Edwin Felix George Hari Isaac Jacob Kevin Luke Manoj Noel Sam"
+FIRST_NAMES = (
+    "Anand Benny Charles Daniel Edwin Felix George Hari Isaac Jacob Kevin Luke Manoj Noel Sam"
+)
 HEALTH = "{ health { status version checks { name status latencyMs } } }"
 _TEAM = """
       id code name status registeredAt
@@ -37,17 +49,17 @@ TEAM = f"query Team($code: String!) {{ team(code: $code) {{{_TEAM}}} }}"
 
 
 def token(number: int) -> str:
-    """The API token of one of the organisers."""
+    """Return the API token of an organiser; `number` is taken modulo their number."""
     return f"{TokenKind.API}{number % ORGANISERS:043}"
 
 
-def health_body() -> Body:
+def health_body() -> BodyFactory:
     body = json.dumps({"query": HEALTH}).encode()
     return lambda _number: body
 
 
-def registration_body() -> Body:
-    """Teams of 15 that differ in all that must be unique; the churches take turns."""
+def registration_body() -> BodyFactory:
+    """Return forms with 15 players that differ in every unique field, in rotating churches."""
     team = {
         "teamName": "Kings <number>",
         "churchName": "CSI Church <church>",
@@ -55,12 +67,12 @@ def registration_body() -> Body:
         "viceCaptain": _person("Deputy <letters>", "+91<phone>1", "deputy<number>@example.org"),
         "players": [
             {
-                "name": f"{given} Kumar",
+                "name": f"{first_name} Kumar",
                 "role": "ALL_ROUNDER",
-                "jerseyNumber": place,
-                "dateOfBirth": f"1999-05-{place:02}",
+                "jerseyNumber": position,
+                "dateOfBirth": f"1999-05-{position:02}",
             }
-            for place, given in enumerate(GIVEN.split(), start=1)
+            for position, first_name in enumerate(FIRST_NAMES.split(), start=1)
         ],
     }
     template = json.dumps({"query": REGISTER, "variables": {"input": team}}).encode()
@@ -69,7 +81,7 @@ def registration_body() -> Body:
         letters = "".join(chr(ord("a") + int(digit)) for digit in str(number)).title()
         return (
             template.replace(b"<number>", b"%d" % number)
-            .replace(b"<church>", b"%d" % (number % CHURCHES))
+            .replace(b"<church>", b"%d" % (number % CHURCH_COUNT))
             .replace(b"<letters>", letters.encode())
             .replace(b"<phone>", b"%d" % (900_000_000 + number))
         )
@@ -81,21 +93,21 @@ def _person(name: str, phone: str, email: str) -> dict[str, str]:
     return {"name": name, "phone": phone, "email": email}
 
 
-def page_body(size: int) -> Body:
+def page_body(size: int) -> BodyFactory:
     body = json.dumps({"query": PAGE, "variables": {"first": size}}).encode()
     return lambda _number: body
 
 
-def team_body(teams: int) -> Body:
-    """Every team of the first `teams`, one after the other."""
+def team_body(teams: int) -> BodyFactory:
+    """Ask for the first `teams` teams in rotation."""
     template = json.dumps({"query": TEAM, "variables": {"code": "ICCT-<code>"}}).encode()
     return lambda number: template.replace(b"<code>", b"%03d" % (number % teams + 1))
 
 
-# By how many teams there are to read, and how many a page has.
-BODIES: Mapping[Scenario, Callable[[int, int], Body]] = {
-    "A": lambda _teams, _size: registration_body(),
-    "B": lambda _teams, size: page_body(size),
-    "C": lambda teams, _size: team_body(teams),
-    "D": lambda _teams, _size: health_body(),
+# Arguments: the number of teams in the database, and the page size.
+BODIES: Mapping[Scenario, Callable[[int, int], BodyFactory]] = {
+    Scenario.REGISTER: lambda _teams, _size: registration_body(),
+    Scenario.PAGE: lambda _teams, size: page_body(size),
+    Scenario.TEAM: lambda teams, _size: team_body(teams),
+    Scenario.HEALTH: lambda _teams, _size: health_body(),
 }

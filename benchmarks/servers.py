@@ -1,4 +1,4 @@
-"""The processes that are measured: starting them, reading what they used, ending them."""
+"""Start, observe and stop the server processes that are measured."""
 
 import os
 import secrets
@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.scenarios import Scenario
+
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60
 STOP_SECONDS = 15
@@ -21,19 +23,19 @@ RATE_LIMIT_ALL = "10000000"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerProcess:
-    """A server that answers."""
+    """A running server."""
 
     name: str
     pid: int
     port: int
-    # Of the routes; `{job}` stands for the job's letter.
+    # `{scenario}` is replaced by the scenario's letter.
     path: str = "/graphql"
 
-    def url(self, job: str) -> str:
-        return f"http://127.0.0.1:{self.port}{self.path.format(job=job)}"
+    def url(self, scenario: Scenario) -> str:
+        return f"http://127.0.0.1:{self.port}{self.path.format(scenario=scenario)}"
 
     def cpu_seconds(self) -> float:
-        """User and system time of the process, in steps of 1/100 s."""
+        """Return the user and system time of the process, with a resolution of 1/100 s."""
         stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
         after_name = stat.rpartition(")")[2].split()
         return (int(after_name[11]) + int(after_name[12])) / TICKS
@@ -42,16 +44,16 @@ class ServerProcess:
         return self._memory_mb("VmRSS:")
 
     def peak_mb(self) -> float:
-        """The most that was ever resident."""
+        """Return the largest resident memory since the start or `reset_peak`."""
         return self._memory_mb("VmHWM:")
 
-    def forget_peak(self) -> None:
-        """`peak_mb` is from now on."""
+    def reset_peak(self) -> None:
+        """Start measuring `peak_mb` again from the current value."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
 
     def _memory_mb(self, name: str) -> float:
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
-        line = next(one for one in status.splitlines() if one.startswith(name))
+        line = next(line for line in status.splitlines() if line.startswith(name))
         return int(line.split()[1]) / 1024
 
 
@@ -59,22 +61,22 @@ class ServerProcess:
 def our_server(
     url: str, folder: Path, *, name: str = "ours", **changes: str
 ) -> Iterator[ServerProcess]:
-    """`cli.py serve` as in production, its log in a file, behind a proxy on this machine."""
+    """Run `cli.py serve` with production settings; 127.0.0.1 is a trusted proxy."""
     port = free_port()
     command = [sys.executable, str(ROOT / "cli.py"), "serve"]
     variables = service_environment(url, folder / f"data-{name}", port) | changes
-    with running_process(name, command, port, folder, variables) as served:
-        yield served
+    with running_process(name, command, port, folder, variables) as server:
+        yield server
 
 
 @contextmanager
 def no_middleware_server(url: str, folder: Path) -> Iterator[ServerProcess]:
-    """Our GraphQL without middleware. Needs the tables."""
+    """Run the service without middleware, on a database that has its tables already."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.no_middleware"]
-    variables = service_environment(url, folder / "data-bare", port)
-    with running_process("bare", command, port, folder, variables) as served:
-        yield served
+    variables = service_environment(url, folder / "data-no_middleware", port)
+    with running_process("no_middleware", command, port, folder, variables) as server:
+        yield server
 
 
 @contextmanager
@@ -89,20 +91,20 @@ def baseline_server(url: str, folder: Path) -> Iterator[ServerProcess]:
         "--port",
         str(port),
     ]
-    with running_process("limit", command, port, folder, {}) as served:
-        yield replace(served, path="/{job}")
+    with running_process("baseline", command, port, folder, {}) as server:
+        yield replace(server, path="/{scenario}")
 
 
 @contextmanager
 def idiomatic_server(url: str, folder: Path) -> Iterator[ServerProcess]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.idiomatic", "--url", url, "--port", str(port)]
-    with running_process("idiomatic", command, port, folder, {}) as served:
-        yield served
+    with running_process("idiomatic", command, port, folder, {}) as server:
+        yield server
 
 
 def dsn(url: str) -> str:
-    """SQLAlchemy's URL as asyncpg takes it."""
+    """Convert a SQLAlchemy URL to the form that asyncpg accepts."""
     return url.replace("postgresql+asyncpg://", "postgresql://")
 
 
@@ -127,9 +129,9 @@ def service_environment(url: str, data: Path, port: int) -> dict[str, str]:
 def running_process(
     name: str, command: list[str], port: int, folder: Path, variables: dict[str, str]
 ) -> Iterator[ServerProcess]:
-    """A process that listens on `port`; it is ended whatever happens."""
+    """Run a process until it listens on `port`, and stop it at the end."""
     log = folder / f"{name}.log"
-    # Away from the project's folder, so that no .env there changes what is measured.
+    # Not in the project's folder, so that no .env file there changes the settings.
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -147,9 +149,9 @@ def running_process(
 
 
 def minimal_environment() -> dict[str, str]:
-    """What a process needs, and nothing that would be a setting."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    """Return the variables that every process needs, without settings of the service."""
+    variables = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    return {**variables, "PYTHONPATH": str(ROOT)}
 
 
 def free_port() -> int:
@@ -168,7 +170,7 @@ def await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         else:
             return
     tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-    raise SystemExit(f"A server did not start:\n{tail}")
+    raise SystemExit(f"The server did not start:\n{tail}")
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,7 @@
-"""How long the service takes to start: `python benchmarks/startup.py --help`.
+"""Measure the start of the service: `python benchmarks/startup.py --help`.
 
-From the start of the process to the first answer of `/readyz`, on a database that has its tables,
-with the database given and with the one that the service starts itself. Ends with 1 above the bar.
+The time runs from the start of the process to the first response of `/readyz`, on a database that
+has its tables: with a given database, and with the embedded one. Exits with 1 if a bar is missed.
 """
 
 import argparse
@@ -25,18 +25,18 @@ from benchmarks.servers import end, free_port, minimal_environment, service_envi
 from persistence.embedded.server import EmbeddedPostgres  # noqa: E402
 
 BAR_SECONDS = 1.5
-GIVEN_UP_SECONDS = 60.0
+START_TIMEOUT_SECONDS = 60.0
 
 
-def options() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="of which the median counts (7)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds; the median is reported (7)")
     return parser.parse_args()
 
 
-def started_after(variables: dict[str, str], folder: Path) -> float:
-    """Seconds until the service is ready. It is ended afterwards."""
-    began = time.perf_counter()
+def start_seconds(variables: dict[str, str], folder: Path) -> float:
+    """Start the service, return the seconds until it is ready, and stop it."""
+    started_at = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "cli.py"), "serve"],
         cwd=folder,
@@ -46,25 +46,25 @@ def started_after(variables: dict[str, str], folder: Path) -> float:
         stderr=subprocess.DEVNULL,
     )
     try:
-        while time.perf_counter() < began + GIVEN_UP_SECONDS:
-            # Asking for an answer each time would take the other core half away from the service.
-            with closing(socket.socket()) as asking:
-                if asking.connect_ex(("127.0.0.1", int(variables["PORT"]))):
+        while time.perf_counter() < started_at + START_TIMEOUT_SECONDS:
+            # Check the port first: failing HTTP requests would use half of the other core.
+            with closing(socket.socket()) as probe:
+                if probe.connect_ex(("127.0.0.1", int(variables["PORT"]))):
                     time.sleep(0.005)
                     continue
             with (
                 suppress(URLError, ConnectionError),
                 urlopen(f"http://127.0.0.1:{variables['PORT']}/readyz", timeout=5),
             ):
-                return time.perf_counter() - began
+                return time.perf_counter() - started_at
         raise SystemExit("The service did not start.")
     finally:
         end(process)
 
 
 def main() -> int:
-    given = options()
-    print(f"{report.machine()}; {given.rounds} rounds after a first one.\n")
+    args = parse_arguments()
+    print(f"{report.machine()}; {args.rounds} rounds after a warm-up.\n")
     missed = []
     with tempfile.TemporaryDirectory(prefix="icct26-startup-") as name:
         folder = Path(name)
@@ -74,9 +74,12 @@ def main() -> int:
             )
             own = {key: value for key, value in variables.items() if key != "DATABASE_URL"}
             own |= {"DATA_DIR": str(folder / "own"), "ENVIRONMENT": "development"}
-            for label, one in (("a database that is given", variables), ("its own", own)):
-                started_after(one, folder)
-                took = median(started_after(one, folder) for _ in range(given.rounds))
+            for label, environment in (
+                ("a given database", variables),
+                ("the embedded database", own),
+            ):
+                start_seconds(environment, folder)
+                took = median(start_seconds(environment, folder) for _ in range(args.rounds))
                 print(f"With {label}: {took:.2f} s (bar: {BAR_SECONDS} s).", flush=True)
                 if took >= BAR_SECONDS:
                     missed.append(label)

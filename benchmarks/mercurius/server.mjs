@@ -1,5 +1,5 @@
-// The jobs on Mercurius with its JIT compiler and node-postgres, by the single statements of the limit.
-// Settings come as JSON in PEER: port, the socket of the database, its name, the statements.
+// The benchmark scenarios on Mercurius with its JIT compiler and node-postgres, with the SQL of the baseline server.
+// The variable OPTIONS holds JSON: port, the database's socket folder and name, and the SQL statements.
 import { createHmac, randomBytes } from "node:crypto";
 import Fastify from "fastify";
 import mercurius from "mercurius";
@@ -8,7 +8,7 @@ import pg from "pg";
 const POOL_SIZE = 16;
 const DAY_MS = 24 * 60 * 60 * 1000;
 const SECRET = "benchmark";
-const { port, socket, database, register, find, list } = JSON.parse(process.env.PEER);
+const { port, socket, database, register, find, list } = JSON.parse(process.env.OPTIONS);
 
 const pool = new pg.Pool({ host: socket, user: "postgres", database, max: POOL_SIZE, min: POOL_SIZE });
 
@@ -35,11 +35,11 @@ const schema = `
   type Mutation { registerTeam(input: RegisterTeamInput!): RegisterTeamPayload! }
 `;
 
-const row = async (name, text, values) => (await pool.query({ name, text, values })).rows[0];
-const printed = (found) => (found ? JSON.parse(Object.values(found)[0]).data : {});
+const fetchRow = async (name, text, values) => (await pool.query({ name, text, values })).rows[0];
+const parseData = (row) => (row ? JSON.parse(Object.values(row)[0]).data : {});
 const digest = (bytes) => createHmac("sha256", SECRET).update(bytes).digest();
 
-// A UUIDv7, as everywhere else.
+// A UUIDv7, like all ids of the service.
 function newId() {
   const bytes = randomBytes(16);
   bytes.writeUIntBE(Date.now(), 0, 6);
@@ -53,32 +53,32 @@ async function registerTeam(_root, { input }, { key }) {
   const id = newId();
   const now = new Date();
   const { captain, viceCaptain: vice, players } = input;
-  const found = await row("register", register, [
+  const stored = await fetchRow("register", register, [
     key, digest(JSON.stringify(input)), id, new Date(now.getTime() + DAY_MS),
     newId(), input.churchName, now, input.teamName,
     captain.name, captain.phone, captain.email, vice.name, vice.phone, vice.email,
-    players.map(newId), players.map((one) => one.name), players.map((one) => one.role),
-    players.map((one) => one.jerseyNumber), players.map((one) => one.dateOfBirth), newId(), newId(),
+    players.map(newId), players.map((player) => player.name), players.map((player) => player.role),
+    players.map((player) => player.jerseyNumber), players.map((player) => player.dateOfBirth), newId(), newId(),
   ]);
   const hex = id.replaceAll("-", "");
-  const numbered = players.map((one, place) => ({
-    code: `${found.code}-P${String(place + 1).padStart(2, "0")}`,
-    ...one,
+  const numbered = players.map((player, index) => ({
+    code: `${stored.code}-P${String(index + 1).padStart(2, "0")}`,
+    ...player,
   }));
   return {
     replayed: false,
     manageToken: `icm_${hex}_${digest(id).toString("hex")}`,
     team: {
-      id: hex, code: found.code, name: input.teamName, status: "PENDING", registeredAt: now.toISOString(),
-      church: { name: found.church_name }, captain, viceCaptain: vice, players: numbered,
+      id: hex, code: stored.code, name: input.teamName, status: "PENDING", registeredAt: now.toISOString(),
+      church: { name: stored.church_name }, captain, viceCaptain: vice, players: numbered,
     },
   };
 }
 
 const resolvers = {
   Query: {
-    team: async (_root, { code }) => printed(await row("find", find, [code])).team,
-    teams: async (_root, { first }) => printed(await row("list", list, [first])).teams,
+    team: async (_root, { code }) => parseData(await fetchRow("find", find, [code])).team,
+    teams: async (_root, { first }) => parseData(await fetchRow("list", list, [first])).teams,
   },
   Mutation: { registerTeam },
 };
