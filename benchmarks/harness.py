@@ -29,7 +29,8 @@ ROW_COUNTS = """
     SELECT (SELECT count(*) FROM team) AS teams, (SELECT count(*) FROM player) AS players,
            (SELECT count(*) FROM audit_event) AS audit,
            (SELECT count(*) FROM outbox_message) AS outbox,
-           (SELECT count(*) FROM idempotency_record) AS keys,
+           (SELECT count(*) FROM idempotency_record
+            WHERE operation = 'registerTeam') AS keys,
            (SELECT sum(taken) FROM church) AS church_teams,
            (SELECT taken FROM tournament WHERE is_active) AS taken
 """
