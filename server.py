@@ -25,9 +25,9 @@ from observability.tracing import start_tracing, stop_tracing
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from resilience.background_tasks import BackgroundTasks
-from resolvers.accounts.known_clients import device_id
 from resilience.memory import return_freed_blocks_to_system
 from resilience.shutdown_deadline import wait_or_cancel
+from resolvers.accounts.known_clients import device_id
 from resolvers.accounts.passwords import Passwords
 from resolvers.documents.jobs import HANDLERS
 from resolvers.operations.maintenance import prune_periodically, sweep_periodically
@@ -239,7 +239,7 @@ async def lifespan(
     background, database = services.background, services.database
     ended_at_once, ended_in_time = [], []
     if database.options.keep_alive_seconds:
-        keep_alive = background.start("keepAlive", database.keep_alive, steady_seconds=None)
+        keep_alive = background.start("keepAlive", database.keep_alive, healthy_after_seconds=None)
         ended_at_once.append(keep_alive)
     if limits.is_shared:
         ended_at_once.append(

@@ -13,8 +13,8 @@ from hashlib import sha256
 import httpx
 from PIL import Image
 
-from tests import factories
 from benchmarks.scenarios import page_body, registration_body, token
+from tests import factories
 
 JSON = {"Content-Type": "application/json"}
 INTERVAL_SECONDS = 0.02

@@ -98,7 +98,7 @@ class BackgroundTasks:
     async def _supervise(
         self, task: BackgroundTask, run: Run, healthy_after_seconds: float | None
     ) -> None:
-        pauses = Backoff(MIN_RESTART_DELAY_SECONDS, LONGEST_PAUSE_SECONDS)
+        pauses = Backoff(MIN_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS)
         while (error := await _run_once(task, run, healthy_after_seconds)) is not None:
             if task.is_healthy:
                 pauses.reset()

@@ -25,8 +25,8 @@ from persistence.records import DocumentRecord
 from persistence.repositories import documents, outbox, teams
 from persistence.repositories.documents import DeletedDocument
 from persistence.repositories.outbox import Message
-from resolvers import audit
 from resilience.background_tasks import ErrorCollector
+from resolvers import audit
 from resolvers.operations.outbox import Handler
 from resolvers.services import Services
 

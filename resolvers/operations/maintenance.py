@@ -10,8 +10,7 @@ from domain.errors.exceptions import StorageUnavailable
 from persistence.repositories import maintenance, normalized_names
 from persistence.repositories import sessions as session_rows
 from persistence.repositories.maintenance import Drift
-from resilience.background_tasks import BackgroundTask, Parts, repeat
-from resilience.background_tasks import BackgroundTask, ErrorCollector
+from resilience.background_tasks import BackgroundTask, ErrorCollector, repeat
 from resolvers.documents import jobs, stored_files
 from resolvers.documents.stored_files import Comparison
 from resolvers.operations.outbox import deliver_due
@@ -77,7 +76,9 @@ async def prune(services: Services) -> PruneResult:
     error is raised at the end. Files without a document are left to `stored_files.clean_up_all`.
     """
     database, parts, now = services.database, ErrorCollector(), services.clock()
-    keys = await parts.run(database.run(partial(maintenance.delete_expired_keys, now=now)), default=0)
+    keys = await parts.run(
+        database.run(partial(maintenance.delete_expired_keys, now=now)), default=0
+    )
     idle_since = now - services.accounts.session_idle_timeout
     credentials = await parts.run(
         database.run(partial(session_rows.delete_expired, now=now, idle_since=idle_since)),

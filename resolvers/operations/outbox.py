@@ -112,7 +112,7 @@ async def run_outbox(
             background.start(
                 "outboxNotices",
                 lambda task: listen(options, outbox.CHANNEL, on_notification, task=task),
-                steady_seconds=None,
+                healthy_after_seconds=None,
             )
         )
     try:

@@ -8,12 +8,12 @@ from typing import Any
 from graphql import ExecutionResult, GraphQLSchema
 from strawberry.types.graphql import OperationType
 
-from observability.metrics import EXECUTIONS
+from observability.metrics import GRAPHQL_EXECUTIONS
 from schema.compiled.fallback import Completed, re_execute
 from schema.compiled.plan import Operation, Plan, RootField
 from schema.compiled.resolver_calls import ExecutionState, ResolverFailed
 
-_COMPILED, _REPEATED = (EXECUTIONS.labels(how) for how in ("compiled", "repeated"))
+_COMPILED, _REPEATED = (GRAPHQL_EXECUTIONS.labels(how) for how in ("compiled", "repeated"))
 
 
 @dataclass(frozen=True, slots=True)

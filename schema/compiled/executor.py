@@ -16,9 +16,9 @@ from strawberry.types.execution import ExecutionContext
 from strawberry.types.graphql import OperationType
 
 from domain.errors.exceptions import DomainError
+from observability.metrics import GRAPHQL_EXECUTIONS
 from schema.compiled.bound_operation import BoundOperation
 from schema.compiled.plan_cache import PlanCache
-from observability.metrics import GRAPHQL_EXECUTIONS
 from schema.context import Context
 from schema.limits.query_limits import (
     document_cache,

@@ -14,7 +14,6 @@ from strawberry import Schema
 from strawberry.types.graphql import OperationType
 
 from domain.errors.exceptions import DomainError
-from observability.metrics import GRAPHQL_EXECUTIONS
 from resilience.byte_bounded_cache import ByteBoundedCache
 from schema.compiled.argument_compiler import (
     InvalidVariables,

@@ -22,8 +22,8 @@ from typing import NoReturn
 
 import structlog
 
-from resilience.backoff import Backoff
 from observability.metrics import remove_dead_process_gauges
+from resilience.backoff import Backoff
 
 POLL_SECONDS = 0.1
 PAUSE_MAX_SECONDS = 30
