@@ -67,11 +67,11 @@ def serve() -> None:
     """Prepare the database and serve until SIGINT or SIGTERM."""
     settings = read_settings()
     with database(settings) as prepared:
-        import serving
+        import runner
 
         try:
-            serving.serve(settings, prepared.url, prepared.embedded)
-        except serving.StartupError as error:
+            runner.serve(settings, prepared.url, prepared.embedded)
+        except runner.StartupError as error:
             fail(str(error))
     from resilience.shutdown_deadline import exit_despite_threads
 
@@ -239,9 +239,9 @@ def reset_password(
 def worker() -> None:
     """Carry out what is owed to the outside until SIGINT or SIGTERM, beside any servers."""
     with working(read_settings()) as run:
-        import operating
+        import runner
 
-        run(operating.work_until_stopped)
+        run(runner.run_outbox_worker)
 
 
 def differences_of(found: "Comparison") -> Iterator[str]:
@@ -302,17 +302,17 @@ def database(settings: Settings) -> Iterator[Prepared]:
 
 def import_service() -> None:
     """Most of a start. From then on the collector runs, and leaves alone what is there by now."""
-    import_module("operating")
+    import_module("runner")
     gc.freeze()
     gc.enable()
 
 
 def prepare(settings: Settings, url: str) -> None:
-    import operating
+    import bootstrap
 
     try:
-        operating.prepare(settings, url)
-    except operating.DatabaseSetupError as error:
+        bootstrap.prepare(settings, url)
+    except bootstrap.DatabaseSetupError as error:
         fail(str(error))
 
 
@@ -324,10 +324,10 @@ class Run(Protocol):
 def working(settings: Settings) -> Iterator[Run]:
     """For work with all of the service; what a rule refuses is said in its own words."""
     with database(settings) as prepared:
-        import operating
+        import bootstrap
 
         try:
-            yield partial(operating.run_with_services, settings, prepared.url)
+            yield partial(bootstrap.run_with_services, settings, prepared.url)
         except DomainError as error:
             fail(" ".join(issue.message for issue in error.issues) or error.message)
 

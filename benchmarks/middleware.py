@@ -30,7 +30,8 @@ from benchmarks.load_client import LoadResult  # noqa: E402
 from benchmarks.scenarios import Scenario  # noqa: E402
 from benchmarks.servers import RATE_LIMIT, RATE_LIMIT_ALL, ServerProcess, free_port, running_process  # noqa: E402
 from observability.logging_setup import configure_logging  # noqa: E402
-from server import middleware, uvicorn_config  # noqa: E402
+from runner import uvicorn_config  # noqa: E402
+from server import middleware  # noqa: E402
 from settings import Settings  # noqa: E402
 from web.auth.client_ip import client_key  # noqa: E402
 from web.rate_limiting.limiter import RateLimiter  # noqa: E402
@@ -75,7 +76,7 @@ def serve(kind: str, port: int) -> None:
     configure_logging(level=settings.log_level, environment=settings.environment)
     route = Route("/graphql", limited(), methods=["POST"])
     app, drain = (
-        Starlette(routes=[route], middleware=middleware(settings, straight={})),
+        Starlette(routes=[route], middleware=middleware(settings)),
         ShutdownState(),
     )
     DrainingServer(uvicorn_config(settings, app, drain), drain, notice_seconds=0).run()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-import serving
-from serving import WARM_UP_MODULES, preload_modules
 from tests.environment import load_settings_from
+import runner
+from runner import WARM_UP_MODULES, preload_modules
 
 ROOT = Path(__file__).parents[1]
 NEEDED_BY_FEW = {
@@ -17,10 +17,10 @@ NEEDED_BY_FEW = {
     "puremagic", "pypdf", "redis", "rich", "xlsxwriter",
 }  # fmt: skip
 ALL_OF_THE_SERVICE = {
-    "operating",
+    "bootstrap",
     "schema",
     "server",
-    "serving",
+    "runner",
     "sqlmodel",
     "strawberry",
     "uvicorn",
@@ -51,14 +51,14 @@ def test_database_of_its_own_can_start_before_the_service_is_imported():
 
 
 def test_what_the_first_team_needs_is_imported_later():
-    later = imported_by("import serving; serving.warm_up()")
+    later = imported_by("import runner; runner.warm_up()")
 
     assert later >= {"email_validator", "phonenumbers"}
 
 
 def test_libraries_that_read_files_are_imported_only_by_processes_of_their_own():
     service = imported_by(
-        "import cli, serving, integrations.storage.inspection.sanitize; serving.warm_up()"
+        "import cli, runner, integrations.storage.inspection.sanitize; runner.warm_up()"
     )
 
     assert service & {"PIL", "pypdf", "puremagic"} == set()
@@ -73,8 +73,8 @@ def test_processes_are_forked_from_one_that_has_imported_all(monkeypatch):
     alone = load_settings_from(monkeypatch)
     shared = load_settings_from(monkeypatch, RATE_LIMIT_STORAGE="redis://127.0.0.1")
 
-    assert preload_modules(alone) == ["serving", *WARM_UP_MODULES]
-    assert preload_modules(shared) == ["serving", *WARM_UP_MODULES, "web.rate_limiting.redis_store"]
+    assert preload_modules(alone) == ["runner", *WARM_UP_MODULES]
+    assert preload_modules(shared) == ["runner", *WARM_UP_MODULES, "web.rate_limiting.redis_store"]
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_broken_library_is_named_and_keeps_no_other_from_being_imported(
         (tmp_path / "broken_library.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(
-        serving, "NEEDED_LATER", ("broken_library", "domain.registration.notations")
+        runner, "WARM_UP_MODULES", ("broken_library", "domain.registration.notations")
     )
 
     with capture_logs() as lines, pytest.raises(ImportError, match=r"^broken_library$") as raised:
-        serving.warm_up()
+        runner.warm_up()
 
     assert type(raised.value.__cause__) is cause
     assert [(line["event"], line["count"]) for line in lines] == [("modules_imported", 1)]

@@ -15,12 +15,12 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bootstrap import build_services
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.repositories.outbox import Message
 from resolvers.operations.outbox import run_outbox
 from resolvers.services import Services
-from server import build_services
 from settings import load_settings
 from tests.conftest import SECRET
 

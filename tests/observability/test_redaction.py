@@ -16,7 +16,7 @@ from resolvers.accounts.tokens import TokenKind, new_token
 from resolvers.security.secrets import Secrets, manage_token, sign
 from tests.conftest import SECRET
 from tests.logging_state import restored_logging
-from web.middleware.request_id import MAX_LOGGED_PATH, redacted_path
+from web.middleware.access_log import MAX_LOGGED_PATH, redacted_path
 
 SECRETS = Secrets(current=SECRET)
 LINK = sign(SECRETS, "link", ["6f1c0c525a0e4c6e9d0f123456789012", "REVIEWER", 1_795_000_000, "x"])

@@ -10,9 +10,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from config.base import SettingsError
 from observability.logging_setup import _context_ids
 from observability.tracing import parse_trace_id, request_span, span, start_tracing, stop_tracing
-from server import create_app, middleware
-from settings import Settings
 from tests.graphql_client import UNREACHABLE_DATABASE, app_client, data, execute
+from server import create_app
+from web.middleware.request_id import RequestId
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -112,8 +112,7 @@ async def test_every_line_of_a_request_names_the_callers_trace(header, expected)
 
     headers = [(b"traceparent", header.encode())] if header else []
     scope = {"type": "http", "method": "GET", "path": "/livez", "headers": headers}
-    (layer,) = middleware(Settings.model_construct(), straight={})
-    await layer.cls(app, **layer.kwargs)(scope, None, None)
+    await RequestId(app)(scope, None, None)
 
     assert seen.get("trace_id") == expected
     assert seen["request_id"]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from config.lists import without_default_port
@@ -23,7 +24,7 @@ from resolvers.accounts.tokens import TokenEnded
 from resolvers.services import Services
 from schema.context import RateLimitKind
 from web.auth.client_ip import client_ip, client_key, networks_of
-from web.graphql.request import HttpRequest
+from web.headers import get_header, header_index
 from web.rate_limiting.attempts import (
     Attempt,
     code_attempt,
@@ -71,13 +72,13 @@ class RequestAuth:
     Anybody makes it until they are recognised.
     """
 
-    def __init__(self, sessions: Authentication, request: HttpRequest) -> None:
+    def __init__(self, sessions: Authentication, request: Request) -> None:
         self.caller: Caller = ANONYMOUS
         self.client = client_key(request.scope, sessions.trusted_proxies)
         self._sessions = sessions
         self._request = request
         self._cookie = PLAIN_COOKIE if self._is_plain() else COOKIE
-        cookies = request.rest.cookies if b"cookie" in request.headers else {}
+        cookies = request.cookies if b"cookie" in header_index(request.scope) else {}
         self._given = cookies.get(self._cookie)
         self._known_text = cookies.get(self._cookie + KNOWN)
         self._new_known_text: str | None = None
@@ -111,7 +112,7 @@ class RequestAuth:
             await self._recognise_cookie(services, only_reads=only_reads)
         elif not token.startswith(MANAGE_TOKEN):
             self.require_allowed_network()
-            is_signed = b"x-signature" in self._request.headers
+            is_signed = get_header(self._request.scope, b"x-signature") is not None
             signed = await _signed(self._request) if is_signed else None
             try:
                 self.caller = await accounts.authenticate(
@@ -267,7 +268,7 @@ class RequestAuth:
         """On a developer's machine, where there is no TLS for a secure cookie."""
         if not self._sessions.is_development:
             return False
-        url = self._request.rest.url
+        url = self._request.url
         return url.scheme == "http" and url.hostname in LOCAL_HOSTS
 
     def _is_allowed_place(self) -> bool:
@@ -281,10 +282,9 @@ class RequestAuth:
         """Other people's pages can make a browser send its cookie. Raises Forbidden."""
         if self._bearer is not None or self._given is None:
             return
-        request = self._request
-        if not request.headers.keys().isdisjoint(PREFLIGHTED) or self._is_own(
-            request.header(b"origin").lower()
-        ):
+        scope = self._request.scope
+        origin = get_header(scope, b"origin") or ""
+        if not header_index(scope).keys().isdisjoint(PREFLIGHTED) or self._is_own(origin.lower()):
             return
         raise Forbidden(
             "With the cookie a mutation needs the Origin of an allowed page, or the header"
@@ -292,27 +292,29 @@ class RequestAuth:
         )
 
     def _is_own(self, origin: str) -> bool:
-        host = self._request.header(b"host").lower()
+        host = (get_header(self._request.scope, b"host") or "").lower()
         schemes = ("https",) if self._sessions.is_deployed else ("https", "http")
         own = {without_default_port(f"{scheme}://{host}") for scheme in schemes if host}
         return without_default_port(origin) in own | self._sessions.origins
 
 
-def _bearer_of(request: HttpRequest) -> str | None:
+def _bearer_of(request: Request) -> str | None:
     """None for another scheme: that is a proxy's, not ours."""
-    scheme, _, token = request.header(b"authorization").partition(" ")
+    authorization = get_header(request.scope, b"authorization") or ""
+    scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-async def _signed(request: HttpRequest) -> SignedRequest:
+async def _signed(request: Request) -> SignedRequest:
     """The request for its signature."""
-    query = request.scope["query_string"].decode("latin-1")
-    path = request.scope["raw_path"].decode("latin-1")
+    scope = request.scope
+    query = scope["query_string"].decode("latin-1")
+    path = scope["raw_path"].decode("latin-1")
     return SignedRequest(
         method=request.method,
         target=f"{path}?{query}" if query else path,
-        timestamp=request.header(b"x-signature-timestamp"),
-        nonce=request.header(b"x-signature-nonce"),
-        signature=request.header(b"x-signature"),
+        timestamp=get_header(scope, b"x-signature-timestamp") or "",
+        nonce=get_header(scope, b"x-signature-nonce") or "",
+        signature=get_header(scope, b"x-signature") or "",
         body=await request.body(),
     )

@@ -7,8 +7,8 @@ from functools import lru_cache
 from starlette.types import Scope
 
 from resilience.byte_bounded_cache import cached
-from web.errors import header_index
 from web.graphql.negotiation import HEADER_MAX_BYTES
+from web.headers import header_index
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

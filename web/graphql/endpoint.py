@@ -1,7 +1,6 @@
 """GraphQL over HTTP: body, media types, status codes."""
 
 import asyncio
-from collections.abc import Collection
 from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
@@ -9,7 +8,7 @@ from typing import Any
 
 import orjson
 from prometheus_client import Histogram
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -32,15 +31,16 @@ from resolvers.services import Services
 from schema import operation_label, schema
 from schema.compiled.executor import OperationRequest, execute
 from schema.context import Context, ExecutionOptions, Loaders
-from schema.errors import error_body, format_error
+from schema.errors import format_error
 from schema.limits.complexity import Limit
 from schema.limits.query_limits import LIMITS, document_cache
 from schema.limits.rate_limit import kind_before_parsing
 from web.auth.authentication import Authentication, RequestAuth
-from web.graphql.negotiation import GRAPHQL_TYPE, JSON_TYPE, error_type, response_type
-from web.graphql.request import GraphQLRequest, HttpRequest, parse
+from web.errors import CHALLENGE, error_response, negotiated_error_type
+from web.graphql.negotiation import GRAPHQL_TYPE, JSON_TYPE, response_type
+from web.graphql.request import GraphQLRequest, parse
 from web.graphql.trusted_documents import TrustedDocuments
-from web.rate_limiting.status import RateLimitExceeded
+from web.headers import get_header, header_index
 
 # Over application/json any well-formed request is answered with 200, except where the status
 # itself is the message.
@@ -49,7 +49,6 @@ TOO_LARGE = "The answer is too large. Ask for shorter pages or fewer fields at o
 # Parsing so many takes about a millisecond.
 LONG_CHARACTERS = 2_000
 PARSINGS_WAITING = 10_000
-CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _TYPES = {
     one: (b"content-type", f"{one}; charset=utf-8".encode()) for one in (JSON_TYPE, GRAPHQL_TYPE)
 }
@@ -63,9 +62,7 @@ _ALLOWED = {
 
 
 class GraphQLEndpoint:
-    """Answers GET and POST on one path."""
-
-    methods: Collection[str] = _ALLOWED.keys()
+    """The ASGI application behind `/graphql`: GET and POST."""
 
     def __init__(
         self,
@@ -90,10 +87,10 @@ class GraphQLEndpoint:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self.respond(HttpRequest(scope, receive))
+        response = await self.respond(Request(scope, receive))
         await response(scope, receive, send)
 
-    async def respond(self, request: HttpRequest) -> Response:
+    async def respond(self, request: Request) -> Response:
         """Every request is counted by a rate limit, whether it is answered or refused."""
         visit = RequestAuth(self._sessions, request)
         try:
@@ -102,10 +99,10 @@ class GraphQLEndpoint:
             is_mutation = isinstance(raised, MutationByGet)
             error = await visit.refused(raised, "mutation" if is_mutation else "query")
             return visit.apply_to_response(
-                refusal(
+                error_response(
                     error,
                     allow="POST" if is_mutation else "GET, POST",
-                    media_type=error_type(request.headers.get(b"accept", ())),
+                    media_type=negotiated_error_type(request.scope),
                 )
             )
         except ClientDisconnect:
@@ -116,11 +113,11 @@ class GraphQLEndpoint:
         """Count a request that is refused before anything of it is read, as a query."""
         return await RequestAuth(self._sessions, request).refused(error, "query")
 
-    async def _responded(self, request: HttpRequest, visit: RequestAuth) -> Response:
+    async def _responded(self, request: Request, visit: RequestAuth) -> Response:
         """Raises DomainError, ClientDisconnect."""
         if request.method not in _ALLOWED:
             raise MethodNotAllowed
-        media_type = response_type(request.headers.get(b"accept", ()))
+        media_type = response_type(header_index(request.scope).get(b"accept", ()))
         wanted = await parse(request, self._trusted)
         began = perf_counter()
         await visit.authenticate(only_reads="mutation" not in wanted.query)
@@ -149,7 +146,7 @@ class GraphQLEndpoint:
 
     async def _answer(
         self,
-        request: HttpRequest,
+        request: Request,
         visit: RequestAuth,
         wanted: GraphQLRequest,
         media_type: str,
@@ -162,10 +159,10 @@ class GraphQLEndpoint:
             caller=visit.caller,
             manage_token=visit.manage_token,
             request_id=request_id,
-            idempotency_key=request.given(b"idempotency-key"),
+            idempotency_key=get_header(request.scope, b"idempotency-key"),
             operation_name=wanted.operation_name,
             may_introspect=self._anonymous_introspection or not visit.is_anonymous,
-            wants_cost=request.header(b"graphql-cost") == "1",
+            wants_cost=get_header(request.scope, b"graphql-cost") == "1",
             check_rate_limit=visit.check_rate_limit,
             sign_in_guard=visit,
             execution=self._execution,
@@ -217,24 +214,6 @@ class MutationByGet(MethodNotAllowed):
 @lru_cache(maxsize=256)
 def _durations(kind: str, name: str) -> Histogram:
     return OPERATION_SECONDS.labels(kind, name)
-
-
-def refusal(error: DomainError, *, allow: str = "POST", media_type: str = JSON_TYPE) -> Response:
-    """An answer that consists of one error; `allow` is for METHOD_NOT_ALLOWED."""
-    status = error.definition.http_status
-    headers = {"Vary": "Accept"}
-    if error.code == ErrorCode.METHOD_NOT_ALLOWED:
-        headers["Allow"] = allow
-    if error.code == ErrorCode.UNAUTHENTICATED:
-        headers |= CHALLENGE
-    if error.retry_after_seconds is not None:
-        headers["Retry-After"] = str(error.retry_after_seconds)
-    answer = Response(
-        error_body(error, current_request_id()), status, headers, f"{media_type}; charset=utf-8"
-    )
-    if isinstance(error, RateLimitExceeded):
-        answer.raw_headers += error.standing.pairs()
-    return answer
 
 
 class DataResponse(Response):

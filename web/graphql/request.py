@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive, Scope
+from starlette.requests import Request
 
 from domain.errors.exceptions import (
     MalformedRequest,
@@ -17,9 +16,9 @@ from domain.errors.exceptions import (
     UnsupportedMediaType,
 )
 from resilience.byte_bounded_cache import cached
-from web.errors import header_index
 from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, JSON_TYPE
 from web.graphql.trusted_documents import TrustedDocuments
+from web.headers import get_header
 
 UTF_8 = ("utf-8", "utf8")
 
@@ -33,61 +32,17 @@ class GraphQLRequest:
     operation_name: str | None
 
 
-class HttpRequest:
-    """Of Starlette's, what an operation asks for, with less work for each."""
-
-    __slots__ = ("_body", "_receive", "_take", "headers", "method", "scope")
-
-    def __init__(
-        self, scope: Scope, receive: Receive, take: Callable[[], bytes | None] | None = None
-    ) -> None:
-        self.scope = scope
-        self.headers = header_index(scope)
-        self.method: str = scope["method"]
-        self._receive = receive
-        # What gives a body that has arrived.
-        self._take = take
-        self._body: bytes | None = None
-
-    def given(self, name: bytes) -> str | None:
-        """A header by its name in lower case. Of several, the first one counts."""
-        values = self.headers.get(name)
-        return values[0].decode("latin-1") if values else None
-
-    def header(self, name: bytes, default: str = "") -> str:
-        """The same, with what stands for one that is not there."""
-        values = self.headers.get(name)
-        return values[0].decode("latin-1") if values else default
-
-    async def body(self) -> bytes:
-        """Raises ClientDisconnect."""
-        if self._body is None and self._take is not None:
-            self._body = self._take()
-        if self._body is None:
-            pieces = []
-            is_whole = False
-            while not is_whole:
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                pieces.append(message.get("body", b""))
-                is_whole = not message.get("more_body", False)
-            self._body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return self._body
-
-    @property
-    def rest(self) -> Request:
-        """Everything else: its address, its cookies."""
-        return Request(self.scope)
-
-
-async def parse(request: HttpRequest, trusted: TrustedDocuments) -> GraphQLRequest:
+async def parse(request: Request, trusted: TrustedDocuments) -> GraphQLRequest:
     """Raises MalformedRequest, UnsupportedMediaType, PersistedQueryNotSupported,
-    PersistedQueryNotFound.
+    PersistedQueryNotFound, ClientDisconnect.
     """
     if request.method != "POST":
-        return _checked(dict(request.rest.query_params), trusted, parse_nested=True)
-    _require_json(request.header(b"content-type"), request.header(b"content-encoding", "identity"))
+        return _checked(dict(request.query_params), trusted, parse_nested=True)
+    scope = request.scope
+    encoding = get_header(scope, b"content-encoding")
+    _require_json(
+        get_header(scope, b"content-type") or "", "identity" if encoding is None else encoding
+    )
     return _checked(_json(await request.body()), trusted)
 
 

@@ -1,17 +1,16 @@
-"""What browsers are told about pages that are not ours."""
+"""Answer browsers of other origins."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
+from starlette import datastructures
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors.exceptions import MalformedRequest
-from observability.logging_setup import current_request_id
-from schema.errors import error_body
-from web.errors import JSON, EncodedHeaders, Headers, header_index
+from web.errors import error_response
+from web.headers import encoded, header_index
 
 METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS")
 HEADERS = (
@@ -47,53 +46,72 @@ EXPOSED = (
 VARY = {"Vary": "Origin"}
 
 
-class Cors:
-    """Starlette's rules; which headers an answer gets is known before it is made."""
+class CORS(CORSMiddleware):
+    """Starlette's CORS middleware, with the error envelope on refused preflight requests.
+
+    The headers of each allowed origin are encoded once. `headers` are request headers beside
+    `HEADERS`. `on_preflight` is called for each preflight request, since they end here.
+    """
 
     def __init__(
-        self, *, origins: Sequence[str], credentials: bool, headers: Sequence[str] = ()
+        self,
+        app: ASGIApp,
+        *,
+        origins: Sequence[str],
+        credentials: bool,
+        headers: Sequence[str] = (),
+        on_preflight: Callable[[Scope], object] | None = None,
     ) -> None:
-        self._rules = CORSMiddleware(
-            _nothing,
+        super().__init__(
+            app,
             allow_origins=origins,
             allow_credentials=credentials,
             allow_methods=METHODS,
             allow_headers=(*HEADERS, *headers),
             expose_headers=EXPOSED,
         )
-        simple, to_all = self._rules.simple_headers, self._rules.allow_all_origins
-        self._others = EncodedHeaders({**(simple if to_all else {}), **VARY})
-        self._known = {
-            origin.encode(): EncodedHeaders(
-                {**simple, "Access-Control-Allow-Origin": origin, **VARY}
-            )
+        self._on_preflight = on_preflight
+        simple = self.simple_headers
+        self._default = encoded((simple if self.allow_all_origins else {}) | VARY)
+        self._by_origin = {
+            origin.encode(): encoded(simple | {"Access-Control-Allow-Origin": origin} | VARY)
             for origin in origins
-            if not to_all
+            if not self.allow_all_origins
         }
 
-    def block(self, headers: Headers) -> EncodedHeaders:
-        """Headers of the answer."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = header_index(scope)
         origins = headers.get(b"origin")
-        return self._known.get(origins[0], self._others) if origins else self._others
+        if origins and scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+            if self._on_preflight is not None:
+                self._on_preflight(scope)
+            response = self.preflight_response(datastructures.Headers(scope=scope))
+            await response(scope, receive, send)
+            return
+        added = self._by_origin.get(origins[0], self._default) if origins else self._default
 
-    def preflight(self, scope: Scope) -> Response | None:
-        """The answer to a browser that asks before it sends; None for any other request."""
-        if scope["method"] != "OPTIONS":
-            return None
-        if not {b"origin", b"access-control-request-method"} <= header_index(scope).keys():
-            return None
-        answer = self._rules.preflight_response(Request(scope).headers)
-        headers = {
-            name: value
-            for name, value in answer.headers.items()
-            if not name.startswith("content-l") and name != "content-type"
-        }
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *added]
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+    def preflight_response(self, request_headers: datastructures.Headers) -> Response:
+        answer = super().preflight_response(request_headers)
         if answer.status_code < HTTPStatus.BAD_REQUEST:
-            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
-        error = MalformedRequest("This origin, method or header is not allowed here.")
-        body = error_body(error, current_request_id())
-        return Response(body, answer.status_code, headers | {"Content-Type": JSON})
-
-
-async def _nothing(_scope: Scope, _receive: object, _send: object) -> None:
-    """What the rules are around."""
+            response = Response(status_code=HTTPStatus.NO_CONTENT)
+        else:
+            error = BadUserInput("This origin, method or header is not allowed here.")
+            response = error_response(error, status=answer.status_code)
+            del response.headers["vary"]
+        # Everything but the length and type of Starlette's text.
+        response.raw_headers += [
+            (name, value)
+            for name, value in answer.raw_headers
+            if name not in {b"content-length", b"content-type"}
+        ]
+        return response

@@ -1,40 +1,76 @@
-"""All requests of one client, bounded before anything of them is read."""
+"""Limit all requests of a client before anything of them is parsed."""
 
 import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from domain.errors.exceptions import DomainError
 from observability.metrics import RATE_LIMIT_REJECTIONS
 from web.auth.authentication import KNOWN_COOKIES
 from web.auth.client_ip import client_key
-from web.errors import header_index
+from web.headers import header_index
+from web.rate_limiting.limiter import RateLimiter
 from web.rate_limiting.status import RateLimitExceeded, RateLimitPolicy, RateLimitStatus
 
 # A client that was quiet for so long may send all the requests of that time at once: twenty teams
 # of one church send 660 files from one address, each with a preflight, an openUpload and a PUT.
 BURST_MINUTES = 5
 # About 12 MB.
-CLIENTS_KEPT = 50_000
-UNCOUNTED = frozenset(("/livez",))
-# Asked by monitoring systems, which share an address with nobody; counted apart, so that a flood
-# of other requests does not make a server look dead.
-PROBES = frozenset(("/readyz", "/health", "/metrics"))
+MAX_CLIENTS = 50_000
+UNCOUNTED_PATHS = frozenset(("/livez",))
+# Monitoring systems ask for these. Counted apart, so that a flood of other requests does not make
+# the server look dead.
+PROBE_PATHS = frozenset(("/readyz", "/health", "/metrics"))
+QUERY_PATH = "/graphql"
 
 _REJECTIONS = RATE_LIMIT_REJECTIONS.labels("request")
 
 
 class RateLimit:
-    """Count every request of a client, whatever it is: `per_minute`, with a burst.
+    """Count each request by `limiter`. Raises RateLimitExceeded.
 
-    A generic cell rate algorithm: one number for each client, in the memory of this process, so
-    that a request costs microseconds and no call to a store.
+    A request to QUERY_PATH that an inner middleware refuses never becomes known as a query or
+    mutation: it counts as a query in `operations`, the limits of operations.
+    """
 
-    An address that has no place left refuses a client that has signed in before only once that has
-    used up places of its own: `device_of` gives its name by the signed text of its cookie, None for
-    a text that is not from here. It is asked only then, once for a request.
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limiter: "RequestRateLimiter",
+        operations: RateLimiter | None = None,
+    ) -> None:
+        self.app = app
+        self._limiter = limiter
+        self._operations = operations
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exceeded = self._limiter.count(scope)
+        if exceeded is not None:
+            raise exceeded
+        try:
+            await self.app(scope, receive, send)
+        except DomainError:
+            if self._operations is not None and scope["path"] == QUERY_PATH:
+                await self._operations.hit("query", self._limiter.client(scope))
+            raise
+
+
+class RequestRateLimiter:
+    """Allow a client `per_minute` requests, with a burst of BURST_MINUTES.
+
+    A generic cell rate algorithm: one number for each client in the memory of this process, so that
+    counting takes microseconds and no call to a store.
+
+    `known_device` returns the name of a client that has signed in before, from the signed value of
+    its cookie; None for a forged value. Such a client has requests of its own when its address has
+    none left, and is asked for only then.
     """
 
     def __init__(
@@ -42,7 +78,7 @@ class RateLimit:
         *,
         per_minute: int,
         trusted_proxies: Sequence[str],
-        device_of: Callable[[str], str | None] = lambda _: None,
+        known_device: Callable[[str], str | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._interval = 60 / per_minute
@@ -50,7 +86,7 @@ class RateLimit:
             "request", "requests", per_minute * BURST_MINUTES, minutes=BURST_MINUTES
         )
         self._trusted_proxies = tuple(trusted_proxies)
-        self._device_of = device_of
+        self._known_device = known_device
         self._clock = clock
         # When the whole burst is free again, the client first that was counted least recently.
         self._free_at: OrderedDict[str, float] = OrderedDict()
@@ -58,13 +94,16 @@ class RateLimit:
     def __len__(self) -> int:
         return len(self._free_at)
 
+    def client(self, scope: Scope) -> str:
+        return client_key(scope, self._trusted_proxies)
+
     def count(self, scope: Scope) -> RateLimitExceeded | None:
-        """Take a place for the request; the refusal where none is left."""
+        """Count a request; return an error if the client has none left."""
         path = scope["path"]
-        if path in UNCOUNTED:
+        if path in UNCOUNTED_PATHS:
             return None
-        client = client_key(scope, self._trusted_proxies)
-        if path in PROBES:
+        client = self.client(scope)
+        if path in PROBE_PATHS:
             wait = self._take(f"probe {client}")
         else:
             wait = self._take(client)
@@ -76,27 +115,27 @@ class RateLimit:
         return None
 
     def _take(self, client: str) -> float:
-        """Take a place, and return 0 or less; else the seconds until there is one."""
+        """Count a request and return 0 or less; else return the seconds until the next is free."""
         now, free_at = self._clock(), self._free_at
         due = max(free_at.get(client, now), now) + self._interval
         wait = due - now - self._policy.seconds
         if wait <= 0:
             free_at[client] = due
             free_at.move_to_end(client)
-            if len(free_at) > CLIENTS_KEPT:
+            if len(free_at) > MAX_CLIENTS:
                 free_at.popitem(last=False)
         return wait
 
     def _device(self, scope: Scope) -> str | None:
-        text = _known_text(header_index(scope).get(b"cookie", ()))
-        return None if text is None else self._device_of(text)
+        value = _known_client_cookie(header_index(scope).get(b"cookie", ()))
+        return None if value is None else self._known_device(value)
 
 
-def _known_text(cookies: Sequence[bytes]) -> str | None:
-    """The first cookie that a client is known by, not checked."""
+def _known_client_cookie(cookies: Sequence[bytes]) -> str | None:
+    """Return the first cookie of clients that have signed in before, unchecked."""
     for header in cookies:
         for pair in header.split(b";"):
-            name, _, text = pair.strip().partition(b"=")
+            name, _, value = pair.strip().partition(b"=")
             if name in KNOWN_COOKIES:
-                return text.decode("latin-1")
+                return value.decode("latin-1")
     return None

@@ -1,142 +1,147 @@
-"""What is looked at before a request reaches the application."""
+"""Limit the time that a request takes."""
 
 import asyncio
-import re
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from http import HTTPStatus
+from typing import Any, Self
 
-from resilience.byte_bounded_cache import cached
-from web.errors import Headers
-from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Probes of the platform call by address, not by name; the answers depend on nothing they send.
-PROBES = ("/livez", "/readyz")
-MAX_DIGITS = 18
+from domain.errors.exceptions import RequestTimeout
+from observability.event_loop import RunningLoop
+from web.errors import RequestAborted
+
 TICK_SECONDS = 0.05
+# Files are transferred below these paths, for as long as they make progress: routes and connections
+# see to that.
 STREAMING_PREFIXES = ("/uploads/", "/files/", "/exports/")
 
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+?)\.?(:[0-9]{1,5})?")
+log = structlog.get_logger(__name__)
 
 
-class TrustedHosts:
-    """`*.example.org` stands for every name below example.org."""
+class Timeout:
+    """Cancel requests after `seconds`, or when a part of the body takes over `receive_seconds`.
 
-    def __init__(self, allowed_hosts: Sequence[str]) -> None:
-        names = [host.lower() for host in allowed_hosts]
-        self._exact = frozenset(name for name in names if not name.startswith("*."))
-        self._endings = tuple(name[1:] for name in names if name.startswith("*."))
-        # The same few names are asked for again and again.
-        keep = cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
-        self._trusts = keep(self._is_trusted)
+    Raises RequestAborted: 408 while the body is awaited, else 504.
+    """
 
-    def serves(self, headers: Headers, path: str) -> bool:
-        return self._trusts(headers.get(b"host", ())) or path in PROBES
+    def __init__(self, app: ASGIApp, *, seconds: float, receive_seconds: float) -> None:
+        self.app = app
+        self._seconds = seconds
+        self._receive_seconds = receive_seconds
+        self._timer = DeadlineTimer()
 
-    def _is_trusted(self, given: tuple[bytes, ...]) -> bool:
-        match = _HOST.fullmatch(b",".join(given).decode("latin-1").lower())
-        return match is not None and (
-            match[1] in self._exact or bool(self._endings and match[1].endswith(self._endings))
-        )
-
-
-class BodyLimits:
-    """How large bodies may be: `max_bytes` anywhere, less below some paths."""
-
-    def __init__(self, *, max_bytes: int, max_bytes_below: Mapping[str, int]) -> None:
-        self.max_bytes = max_bytes
-        self._below = tuple(max_bytes_below.items())
-
-    def of(self, path: str) -> int:
-        limit = self.max_bytes
-        for start, most in self._below:
-            if most < limit and path.startswith(start):
-                limit = most
-        return limit
-
-
-def content_length(headers: Headers) -> int:
-    """The declared length of the body, 0 without one."""
-    declared = b"".join(headers.get(b"content-length", ()))
-    return int(declared[:MAX_DIGITS]) if declared.isdigit() else 0
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(STREAMING_PREFIXES):
+            await self.app(scope, receive, send)
+            return
+        with Deadline(self._timer, receive, self._seconds, self._receive_seconds) as deadline:
+            await self.app(scope, deadline.receive, send)
 
 
 class Deadline:
-    """Work that has an end, brought forward while the next piece of a body is awaited.
+    """A context with a time limit, as `asyncio.timeout`; shorter during a call of `receive`.
 
-    `is_late` says of work that was cancelled that its time was over, and nothing else.
+    Leaving it raises RequestAborted in place of a CancelledError that the limit has caused.
     """
 
     __slots__ = (
-        "cancelling",
-        "end",
-        "ends_at",
-        "is_cut",
-        "is_late",
-        "is_received",
-        "is_receiving",
-        "task",
+        "_cancelling",
+        "_end",
+        "_is_body_complete",
+        "_is_receiving",
+        "_receive",
+        "_receive_seconds",
+        "_seconds",
+        "_task",
+        "_timer",
+        "expires_at",
+        "is_expired",
     )
 
-    task: "asyncio.Task[Any]"
-    cancelling: int
-    end: float
-    ends_at: float
-    # All of these False, until something else is known.
-    is_cut: bool
-    is_late: bool
-    is_received: bool
-    is_receiving: bool
+    def __init__(
+        self, timer: "DeadlineTimer", receive: Receive, seconds: float, receive_seconds: float
+    ) -> None:
+        self._timer = timer
+        self._receive = receive
+        self._seconds = seconds
+        self._receive_seconds = receive_seconds
+        self._is_body_complete = self._is_receiving = self.is_expired = False
+
+    def __enter__(self) -> Self:
+        self._task = self._timer.current_task()
+        self._cancelling = self._task.cancelling()
+        self._end = self.expires_at = time.monotonic() + self._seconds
+        self._timer.add(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._timer.discard(self)
+        if not self.is_expired:
+            return
+        # The task may have been cancelled by the server as well: then it has to end.
+        is_cause = self._task.uncancel() <= self._cancelling
+        if kind is asyncio.CancelledError and is_cause:
+            if self._is_receiving:
+                error = RequestTimeout("The body did not arrive in time.")
+                raise RequestAborted(error, status=HTTPStatus.REQUEST_TIMEOUT)
+            log.warning("request_timed_out", timeout_seconds=self._seconds)
+            raise RequestAborted(RequestTimeout())
+
+    async def receive(self) -> Message:
+        if self._is_body_complete:
+            # Waiting for the client to leave is part of the work.
+            return await self._receive()
+        self.expires_at = min(self._end, time.monotonic() + self._receive_seconds)
+        self._is_receiving = True
+        message = await self._receive()
+        self._is_receiving = False
+        self.expires_at = self._end
+        self._is_body_complete = not message.get("more_body", False)
+        return message
+
+    def expire(self) -> None:
+        self.is_expired = True
+        self._task.cancel()
 
 
-class TimeoutScheduler:
-    """One timer for all requests, which looks twenty times a second for those that are late.
+class DeadlineTimer:
+    """One timer for all deadlines, which looks for expired ones every TICK_SECONDS.
 
-    As `asyncio.timeout`, which takes a timer for each and another for every change.
+    `asyncio.timeout` takes a timer for each deadline and another for each change of it.
     """
 
-    def __init__(self, *, seconds: float, receive_seconds: float) -> None:
-        self.seconds = seconds
-        self.receive_seconds = receive_seconds
-        self._running: set[Deadline] = set()
-        self._looked_at_by: asyncio.AbstractEventLoop | None = None
+    def __init__(self) -> None:
+        self._deadlines: set[Deadline] = set()
+        self._running_loop = RunningLoop()
+        self._ticking_loop: asyncio.AbstractEventLoop | None = None
 
-    def begin(self, one: Deadline) -> None:
-        """What the current task does from here on."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
+    def current_task(self) -> "asyncio.Task[Any]":
+        task = asyncio.current_task(self._running_loop.get())
         if task is None:
-            raise RuntimeError
-        one.task, one.cancelling = task, task.cancelling()
-        one.end = one.ends_at = time.monotonic() + self.seconds
-        self._running.add(one)
-        if self._looked_at_by is not loop:
-            self._looked_at_by = loop
-            loop.call_later(TICK_SECONDS, self._look, loop)
+            raise RuntimeError("A deadline needs a task.")
+        return task
 
-    def end(self, one: Deadline) -> None:
-        self._running.discard(one)
-        if one.is_cut:
-            one.is_late = one.task.uncancel() <= one.cancelling
+    def add(self, deadline: Deadline) -> None:
+        self._deadlines.add(deadline)
+        loop = self._running_loop.get()
+        if self._ticking_loop is not loop:
+            self._ticking_loop = loop
+            loop.call_later(TICK_SECONDS, self._tick, loop)
 
-    def start_body_wait(self, one: Deadline) -> None:
-        one.ends_at = min(one.end, time.monotonic() + self.receive_seconds)
-        one.is_receiving = True
+    def discard(self, deadline: Deadline) -> None:
+        self._deadlines.discard(deadline)
 
-    def take_piece(self, one: Deadline, *, is_last: bool) -> None:
-        one.ends_at = one.end
-        one.is_receiving, one.is_received = False, is_last
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now = time.monotonic()
         try:
-            for one in [one for one in self._running if one.ends_at <= now]:
-                self._running.discard(one)
-                one.is_cut = True
-                one.task.cancel()
+            for deadline in [each for each in self._deadlines if each.expires_at <= now]:
+                self._deadlines.discard(deadline)
+                deadline.expire()
         finally:
-            # An error is the loop's to log; it must not be the end of all deadlines.
-            if self._running:
-                loop.call_later(TICK_SECONDS, self._look, loop)
+            # The loop logs an error, which must not be the end of all deadlines.
+            if self._deadlines:
+                loop.call_later(TICK_SECONDS, self._tick, loop)
             else:
-                self._looked_at_by = None
+                self._ticking_loop = None

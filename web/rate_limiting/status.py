@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from domain.errors.exceptions import RateLimited
-from web.errors import RawHeaders
+from web.headers import RawHeaders
 
 
 class RateLimitPolicy:

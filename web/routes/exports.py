@@ -12,7 +12,7 @@ from domain.spreadsheets import ExportFormat
 from resolvers.exports import export as exports
 from resolvers.exports.export import Export
 from resolvers.services import Services
-from web.graphql.endpoint import refusal
+from web.errors import error_response
 from web.rate_limiting.guesses import Guesses
 from web.routes.files import CleanupFileResponse
 
@@ -34,7 +34,7 @@ class Exports:
                 return await self._csv(export)
             return await self._workbook(export)
         except DomainError as error:
-            return refusal(await self._guesses.judged(request, error))
+            return error_response(await self._guesses.judged(request, error))
 
     async def _csv(self, export: Export) -> Response:
         """What fails on the way cuts the answer off: no file is short without a sign of it."""

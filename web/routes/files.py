@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from domain.errors.exceptions import DomainError
 from resolvers.documents import links
 from resolvers.services import Services
-from web.graphql.endpoint import refusal
+from web.errors import error_response
 from web.rate_limiting.guesses import Guesses
 
 
@@ -27,7 +27,7 @@ class Files:
                     links.open_document(self._services, request.path_params["link"])
                 )
             except DomainError as error:
-                return refusal(await self._guesses.judged(request, error))
+                return error_response(await self._guesses.judged(request, error))
             return CleanupFileResponse(
                 file.path,
                 stack.pop_all(),

@@ -10,9 +10,7 @@ from strawberry.http.ides import get_graphql_ide_html
 from domain.errors.exceptions import CATALOG, ISSUE_CATALOG, MethodNotAllowed, NotFound
 from resolvers.operations import health as service_health
 from resolvers.services import Services
-from web.errors import header_index
-from web.graphql.endpoint import refusal
-from web.graphql.negotiation import error_type
+from web.errors import error_response, negotiated_error_type
 from web.server.graceful_shutdown import ShutdownState
 
 # The stock explorer loads its parts from the web; it is served in development only.
@@ -78,7 +76,8 @@ async def graphiql(_request: Request) -> Response:
 
 
 async def not_found(request: Request, _error: Exception) -> Response:
-    return refusal(NotFound("There is nothing at this address."), media_type=_error_type(request))
+    error = NotFound("There is nothing at this address.")
+    return error_response(error, media_type=negotiated_error_type(request.scope))
 
 
 async def method_not_allowed(request: Request, _error: Exception) -> Response:
@@ -86,8 +85,5 @@ async def method_not_allowed(request: Request, _error: Exception) -> Response:
     allowed = {"/graphql": "GET, POST"}.get(path, "GET")
     if path.startswith("/uploads/"):
         allowed = "HEAD, PUT"
-    return refusal(MethodNotAllowed(), allow=allowed, media_type=_error_type(request))
-
-
-def _error_type(request: Request) -> str:
-    return error_type(header_index(request.scope).get(b"accept", ()))
+    media_type = negotiated_error_type(request.scope)
+    return error_response(MethodNotAllowed(), allow=allowed, media_type=media_type)

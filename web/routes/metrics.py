@@ -3,6 +3,7 @@
 import hmac
 import ipaddress
 
+from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,7 +11,7 @@ from domain.errors.exceptions import Forbidden, Unauthenticated
 from observability.metrics import exposition
 from resolvers.operations import metrics
 from resolvers.services import Services
-from web.graphql.endpoint import refusal
+from web.errors import error_response
 from web.rate_limiting.guesses import Guesses
 
 # What comes with one of these has come through a proxy, from anywhere.
@@ -21,18 +22,18 @@ CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 class Metrics:
     """Without a token, only direct connections from this machine are answered."""
 
-    def __init__(self, services: Services, guesses: Guesses, token: str | None) -> None:
+    def __init__(self, services: Services, guesses: Guesses, token: SecretStr | None) -> None:
         self._services = services
         self._guesses = guesses
-        self._token = token
+        self._token = None if token is None else token.get_secret_value()
 
     async def respond(self, request: Request) -> Response:
         if self._token is not None:
             given = request.headers.get("authorization", "").removeprefix("Bearer ")
             if not hmac.compare_digest(given.encode("latin-1"), self._token.encode()):
-                return refusal(await self._guesses.counted(request, Unauthenticated()))
+                return error_response(await self._guesses.counted(request, Unauthenticated()))
         elif not _is_local(request):
-            return refusal(Forbidden())
+            return error_response(Forbidden())
         await metrics.collect(self._services)
         return Response(exposition(), headers={"Content-Type": CONTENT_TYPE})
 

@@ -12,7 +12,7 @@ from domain.errors.exceptions import DomainError, MalformedRequest, RequestTimeo
 from resolvers.documents import uploads
 from resolvers.documents.uploads import ByteRange, Ticket, UploadProgress
 from resolvers.services import Services
-from web.graphql.endpoint import refusal
+from web.errors import error_response
 from web.rate_limiting.guesses import Guesses
 from web.rate_limiting.limiter import RateLimiter
 
@@ -108,7 +108,7 @@ def _headers(ticket: Ticket, offset: int) -> dict[str, str]:
 
 
 def _refusal(error: DomainError) -> Response:
-    response = refusal(error, allow="HEAD, PUT")
+    response = error_response(error, allow="HEAD, PUT")
     if "uploadOffset" in error.details:
         response.headers["Upload-Offset"] = str(error.details["uploadOffset"])
     if isinstance(error, RequestTimeout):

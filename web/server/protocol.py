@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, ClassVar, Protocol, cast
+from typing import ClassVar, Protocol, cast
 from urllib.parse import unquote
 
 import httptools
@@ -13,9 +13,8 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from resilience.byte_bounded_cache import cached
-from web.errors import header_index
 from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
-from web.middleware.exchange import BODY, WHOLE
+from web.headers import header_index
 from web.server.protocol_errors import BAD_REQUEST, HEAD_TIMEOUT, TOO_LARGE, RawErrorResponse
 from web.server.response_cycle import Cycle
 
@@ -198,8 +197,6 @@ class Connection(HttpToolsProtocol):
             keep_alive=keep_alive and not self.manners.drain.begun,
             on_response=self.on_response_complete,
         )
-        extensions: dict[str, Any] = {WHOLE: cycle.send_whole, BODY: cycle.take_body}
-        self.scope["extensions"] = extensions
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)
         else:

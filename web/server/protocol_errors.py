@@ -6,8 +6,8 @@ from http import HTTPStatus
 from domain.errors.exceptions import DomainError, MalformedRequest, RequestTimeout
 from schema.errors import error_body
 from web.errors import JSON
-from web.middleware.exchange import SECURITY_HEADERS
 from web.middleware.request_id import new_request_id
+from web.middleware.security_headers import SECURITY_HEADERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,61 +1,89 @@
-"""One request and its answer on a connection, which can be sent as a whole."""
+"""Send the start of a response together with its body."""
+
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from web.errors import RawHeaders
+# As uvicorn has them in two regular expressions, which take longer than `bytes.translate`.
+INVALID_IN_NAMES = bytes(range(33)) + b'\x7f()<>@,;:[]={}\\"'
+INVALID_IN_VALUES = bytes(set(range(32)) - {9}) + b"\x7f"
+# Responses with these statuses have neither a body nor a length.
+BODILESS = frozenset((204, 304))
 
 
 class Cycle(RequestResponseCycle):
-    """Uvicorn's, with two ways more."""
+    """Uvicorn's, but `http.response.start` waits for the first `http.response.body`.
 
-    def take_body(self, limit: int) -> bytes | None:
-        """A body that is there as a whole, and not above the limit; None if it is to be received.
+    A response whose body comes in one message is written in one call, and mostly sent in one
+    packet. Everything else is left to uvicorn: bodies in several messages, and what is not valid.
+    """
 
-        Taken once; what can be received after it is the end of the connection.
-        """
-        is_there = self.message_event.is_set() and not (
-            self.more_body
-            or self.waiting_for_100_continue
-            or self.disconnected
-            or self.response_complete
-        )
-        if not is_there or len(self.body) > limit:
-            return None
-        self.message_event.clear()
-        self.flow.resume_reading()
-        body, self.body = bytes(self.body), bytearray()
-        return body
+    _start: Any = None
 
-    async def send_whole(self, status: int, pairs: RawHeaders, lines: bytes, body: bytes) -> None:
-        """Status, headers and body in one call and packet. The headers say the body's length.
-
-        `lines` are headers as they are sent. Raises RuntimeError for others that would be more
-        than they are, and for a second answer.
-        """
+    async def send(self, message: Any) -> None:
+        start = self._start
+        if start is None:
+            if message["type"] == "http.response.start" and not self.response_started:
+                self._start = message
+            else:
+                await super().send(message)
+            return
+        self._start = None
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
             return
-        own = [b": ".join(pair) for pair in (*self.default_headers, *pairs)]
-        closes = (b"connection", b"close") in pairs
-        if not (closes or self.keep_alive):
-            own.append(b"connection: close")
-        head = b"\r\n".join(own)
-        ends = len(own) - 1
-        is_one = head.count(b"\r") == ends == head.count(b"\n") and b"\0" not in head
-        if self.response_started or not is_one:
-            raise RuntimeError("This cannot be sent.")
+        content = self._whole_response(start, message)
+        if content is None:
+            await super().send(start)
+            await super().send(message)
+            return
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
-        self.keep_alive = self.keep_alive and not closes
-        shown = b"" if self.scope["method"] == "HEAD" else body
-        # As one: the transports of 3.12 and 3.13 neither end nor pause with every list of pieces.
-        whole = b"".join((STATUS_LINE[status], head, b"\r\n", lines, b"\r\n", shown))
-        self.transport.write(whole)
-        # What they hold is the cycle itself, which would be left to the collector.
-        self.scope["extensions"] = {}
+        self.transport.write(content)
         self.message_event.set()
         # A body that is still on its way is left to the connection, which closes in stages.
         if not (self.keep_alive or self.more_body):
             self.transport.close()
         self.on_response()
+
+    async def send_500_response(self) -> None:
+        self._start = None
+        await super().send_500_response()
+
+    def _whole_response(self, start: Any, message: Any) -> bytes | None:
+        """Return the response as it is sent; None for one that is left to uvicorn.
+
+        Raises RuntimeError for headers that cannot be sent; a server error is still possible then.
+        """
+        headers = [*self.default_headers, *start.get("headers", ())]
+        _require_valid(headers)
+        if message["type"] != "http.response.body" or message.get("more_body") or self.access_log:
+            return None
+        status, body = start["status"], message.get("body", b"")
+        fields = {name.lower(): value for name, value in headers}
+        is_head = self.scope["method"] == "HEAD"
+        has_length = fields.get(b"content-length") == b"%d" % len(body)
+        is_bodiless = status in BODILESS and not body and b"content-length" not in fields
+        if not (has_length or is_bodiless or is_head) or b"transfer-encoding" in fields:
+            return None
+        if fields.get(b"connection", b"close") != b"close":
+            return None
+        lines = [b": ".join(header) for header in headers]
+        if b"connection" in fields:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines.append(b"connection: close")
+        lines += (b"", b"" if is_head else body)
+        return STATUS_LINE[status] + b"\r\n".join(lines)
+
+
+def _require_valid(headers: list[tuple[bytes, bytes]]) -> None:
+    """Raises RuntimeError."""
+    names = b"".join([name for name, _ in headers])
+    values = b"".join([value for _, value in headers])
+    if (
+        names.translate(None, INVALID_IN_NAMES) != names
+        or values.translate(None, INVALID_IN_VALUES) != values
+    ):
+        raise RuntimeError("Invalid HTTP header.")

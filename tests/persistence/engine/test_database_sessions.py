@@ -242,7 +242,7 @@ async def test_keep_alive_continues_after_the_database_was_away(
     monkeypatch.setattr(background_tasks, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(background_tasks, "LONGEST_PAUSE_SECONDS", 0.01)
     tasks = background_tasks.BackgroundTasks()
-    keeping = tasks.start("keepAlive", database.keep_alive, steady_seconds=None)
+    keeping = tasks.start("keepAlive", database.keep_alive, healthy_after_seconds=None)
     (state,) = tasks
     for _ in range(3):
         await wait_for_ping(sql)

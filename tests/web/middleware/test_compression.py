@@ -58,7 +58,7 @@ async def client_of(**settings):
             Route("/files/{link}", own_file),
             Route("/uploads/{ticket}", own_file),
         ],
-        middleware=middleware(Settings.model_construct(**values), straight={}),
+        middleware=middleware(Settings.model_construct(**values)),
     )
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api.example") as it:

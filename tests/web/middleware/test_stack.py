@@ -119,7 +119,7 @@ def application(**changes):
             Route("/stuck-midway", stuck_midway),
             Route("/own-headers", own_headers),
         ],
-        middleware=middleware(Settings.model_construct(**values), straight={}),
+        middleware=middleware(Settings.model_construct(**values)),
     )
     app.state.began = asyncio.Event()
     app.state.cancelled = False
@@ -536,7 +536,7 @@ async def test_other_protocols_pass_unchanged(scope_type):
     async def app(scope, receive, send):
         seen.append((receive, scope))
 
-    for layer in reversed(middleware(Settings.model_construct(), straight={})):
+    for layer in reversed(middleware(Settings.model_construct())):
         app = layer.cls(app, *layer.args, **layer.kwargs)
     scope = {"type": scope_type, "headers": [], "path": "/"}
 

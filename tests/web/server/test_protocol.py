@@ -13,8 +13,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 import web.server.protocol
-from server import uvicorn_config
-from web.middleware.exchange import WHOLE
+from runner import uvicorn_config
 from web.server.graceful_shutdown import DrainingServer, ShutdownState
 from web.server.protocol import MAX_HEAD_BYTES, MAX_HEADERS, ConnectionLimits, protocol_factory
 
@@ -530,10 +529,11 @@ def test_idle_connections_stay_open_as_long_as_the_setting_says(settings_with, c
     assert config.timeout_keep_alive == seconds
 
 
-async def refuse(scope, _receive, _send):
-    """An answer that nobody has to send the rest of a body for."""
-    pairs = [(b"content-length", b"2"), (b"connection", b"close")]
-    await scope["extensions"][WHOLE](413, pairs, b"", b"no")
+async def refuse(_scope, _receive, send):
+    """Answer without having read the body, and close the connection."""
+    headers = [(b"content-length", b"2"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": b"no"})
 
 
 LENGTH = b"Content-Length: %d\r\n\r\n"
@@ -568,7 +568,7 @@ async def test_refusal_reaches_a_client_that_is_still_sending(framing, pieces):
 
 
 async def test_client_that_never_stops_sending_is_cut_off(monkeypatch):
-    monkeypatch.setattr(web.connections, "DISCARD_SECONDS", 0.05)
+    monkeypatch.setattr(web.server.protocol, "DISCARD_SECONDS", 0.05)
     async with service(app=refuse) as running:
         with pytest.raises(ConnectionError):
             await running.exchange(

@@ -1,4 +1,4 @@
-"""Answers that are sent as a whole, over real connections."""
+"""Responses of any ASGI application over real connections, sent in one piece where possible."""
 
 import asyncio
 import gc
@@ -7,10 +7,8 @@ import weakref
 import pytest
 
 from tests.web.server.test_protocol import GET, HOST, LAST, answer_on, service, until_cut
-from web.middleware.exchange import BODY, WHOLE
 
 LARGE = b"x" * (8 << 20)
-LINES = b"c: d\r\n"
 
 
 def length(body):
@@ -18,45 +16,144 @@ def length(body):
 
 
 class App:
-    """Sends what `answers` are; keeps what the server said to that."""
+    """Sends `responses` of status, headers and parts of a body; keeps the error of each."""
 
-    def __init__(self, *answers):
-        self.answers = answers
+    def __init__(self, *responses):
+        self.responses = responses
         self.outcomes = []
 
-    async def __call__(self, scope, _receive, _send):
-        whole = scope["extensions"][WHOLE]
-        for answer in self.answers:
+    async def __call__(self, _scope, _receive, send):
+        for status, headers, *parts in self.responses:
             try:
-                status, pairs, body = answer
-                outcome = await whole(status, pairs, LINES, body)
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                for number, part in enumerate(parts, 1):
+                    more_body = number < len(parts)
+                    body = {"type": "http.response.body", "body": part, "more_body": more_body}
+                    await send(body)
+                self.outcomes.append(None)
             except RuntimeError as error:
-                outcome = error
-            self.outcomes.append(outcome)
+                self.outcomes.append(error)
 
 
-async def test_status_headers_and_body_arrive_in_one_piece():
-    app = App((404, [length(b"fine"), (b"a", b"b")], b"fine"))
+class Writes:
+    """The pieces in which a server writes to its connections."""
+
+    def __init__(self, served):
+        self._server = served.server
+        self.pieces = []
+
+    def record(self):
+        (connection,) = self._server.server_state.connections
+        transport, pieces = connection.transport, self.pieces
+
+        class Recorder:
+            def __getattr__(self, name):
+                return getattr(transport, name)
+
+            def write(self, content):
+                pieces.append(bytes(content))
+                transport.write(content)
+
+        connection.transport = Recorder()
+
+
+async def pieces_of(app, request=GET):
+    """The pieces in which the response to a request is written."""
     async with service(app=app) as served:
-        reader, writer = await served.connect()
-        writer.write(GET)
-        piece = await reader.read(65_536)
+        _, writer = await served.connect()
+        writes = Writes(served)
+        while not served.server.server_state.connections:
+            await asyncio.sleep(0)
+        writes.record()
+        writer.write(request)
+        while not app.outcomes:
+            await asyncio.sleep(0)
         writer.close()
+    return writes.pieces
+
+
+async def test_status_headers_and_body_are_written_at_once():
+    app = App((404, [length(b"fine"), (b"a", b"b")], b"fine"))
+
+    (piece,) = await pieces_of(app)
 
     lines = piece.split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 404 Not Found"
     assert any(line.startswith(b"date: ") for line in lines)
-    assert lines[-5:] == [b"content-length: 4", b"a: b", b"c: d", b"", b"fine"]
+    assert lines[-4:] == [b"content-length: 4", b"a: b", b"", b"fine"]
     assert app.outcomes == [None]
 
 
-async def test_an_answered_request_leaves_nothing_to_the_collector():
-    cycles = []
+@pytest.mark.parametrize("status", [204, 304])
+async def test_response_without_a_body_is_written_at_once(status):
+    (piece,) = await pieces_of(App((status, [(b"a", b"b")], b"")))
 
-    async def app(scope, _receive, _send):
-        whole = scope["extensions"][WHOLE]
-        cycles.append(weakref.ref(whole.__self__))
-        await whole(200, [length(b"fine")], LINES, b"fine")
+    assert piece.startswith(b"HTTP/1.1 %d " % status)
+    assert piece.endswith(b"\r\na: b\r\n\r\n")
+    assert b"transfer-encoding" not in piece
+
+
+@pytest.mark.parametrize(
+    ("headers", "parts", "body"),
+    [
+        ([], [b"a", b"b"], b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n"),
+        ([], [b"ab"], b"2\r\nab\r\n0\r\n\r\n"),
+        ([length(b"ab")], [b"a", b"b"], b"ab"),
+        ([(b"transfer-encoding", b"chunked")], [b"ab"], b"2\r\nab\r\n0\r\n\r\n"),
+        ([(b"Content-Length", b"2")], [b"ab"], b"ab"),
+    ],
+    ids=["parts", "no length", "parts with length", "chunked", "name in capitals"],
+)
+async def test_other_framing_is_left_to_uvicorn(headers, parts, body):
+    async with service(app=App((200, headers, *parts))) as served:
+        answer = await served.exchange(LAST)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.partition(b"\r\n\r\n")[2] == body
+
+
+async def test_start_waits_for_the_body():
+    sent, go_on = asyncio.Event(), asyncio.Event()
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [length(b"a")]})
+        sent.set()
+        await go_on.wait()
+        await send({"type": "http.response.body", "body": b"a"})
+
+    async with service(app=app) as served:
+        reader, writer = await served.connect()
+        writer.write(GET)
+        await sent.wait()
+        (connection,) = served.server.server_state.connections
+        assert not connection.cycle.response_started
+        go_on.set()
+        _, body = await answer_on(reader)
+        writer.close()
+
+    assert body == b"a"
+
+
+@pytest.mark.parametrize("raises", [True, False])
+async def test_start_without_a_body_becomes_a_server_error(raises):
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [length(b"a")]})
+        if raises:
+            raise RuntimeError
+
+    async with service(app=app) as served:
+        answer = await served.exchange(LAST)
+
+    assert answer.startswith(b"HTTP/1.1 500 ")
+
+
+async def test_answered_request_leaves_nothing_to_the_collector():
+    cycles = []
+    fine = App((200, [length(b"fine")], b"fine"))
+
+    async def app(scope, receive, send):
+        cycles.append(weakref.ref(send.__self__))
+        await fine(scope, receive, send)
 
     gc.disable()
     try:
@@ -71,7 +168,7 @@ async def test_an_answered_request_leaves_nothing_to_the_collector():
         gc.enable()
 
 
-async def test_the_connection_serves_the_next_request():
+async def test_connection_serves_the_next_request():
     async with service(app=App((200, [length(b"fine")], b"fine"))) as served:
         reader, writer = await served.connect()
         for _ in range(2):
@@ -81,19 +178,19 @@ async def test_the_connection_serves_the_next_request():
         writer.close()
 
 
-async def test_to_head_there_is_no_body():
+async def test_response_to_head_has_no_body():
     async with service(app=App((200, [length(b"fine")], b"fine"))) as served:
         answer = await served.exchange(LAST.replace(b"GET", b"HEAD"))
 
-    assert answer.endswith(b"\r\ncontent-length: 4\r\nconnection: close\r\nc: d\r\n\r\n")
+    assert answer.endswith(b"\r\ncontent-length: 4\r\nconnection: close\r\n\r\n")
 
 
 @pytest.mark.parametrize(
-    ("request_", "pairs"),
+    ("request_", "headers"),
     [(LAST, []), (b"GET /ok HTTP/1.0\r\n\r\n", []), (GET, [(b"connection", b"close")])],
 )
-async def test_the_last_answer_says_so_once_and_closes(request_, pairs):
-    async with service(app=App((200, [length(b"fine"), *pairs], b"fine"))) as served:
+async def test_last_response_says_so_once_and_closes(request_, headers):
+    async with service(app=App((200, [length(b"fine"), *headers], b"fine"))) as served:
         answer = await served.exchange(request_)
 
     assert answer.count(b"connection: close\r\n") == 1
@@ -101,17 +198,20 @@ async def test_the_last_answer_says_so_once_and_closes(request_, pairs):
 
 
 @pytest.mark.parametrize(
-    "pair",
+    "header",
     [
         (b"a", b"b\r\nset-cookie: c"),
         (b"a", b"b\rc"),
         (b"a\nb", b"c"),
         (b"a\r\n\r\nb", b"c"),
         (b"a", b"\0"),
+        (b"a", b"\x7f"),
+        (b"a b", b"c"),
+        (b"a:", b"b"),
     ],
 )
-async def test_a_header_that_would_be_two_is_not_sent(pair):
-    app = App((200, [length(b"fine"), pair], b"fine"))
+async def test_header_that_would_be_two_is_not_sent(header):
+    app = App((200, [length(b"fine"), header], b"fine"))
     async with service(app=app) as served:
         answer = await served.exchange(LAST)
 
@@ -120,7 +220,16 @@ async def test_a_header_that_would_be_two_is_not_sent(pair):
     assert isinstance(app.outcomes[0], RuntimeError)
 
 
-async def test_there_is_no_second_answer():
+@pytest.mark.parametrize(("body", "declared"), [(b"fine", 3), (b"fine", 5)])
+async def test_body_of_another_length_is_an_error(body, declared):
+    app = App((200, [(b"content-length", b"%d" % declared)], body))
+    async with service(app=app) as served:
+        await served.exchange(LAST)
+
+    assert isinstance(app.outcomes[0], RuntimeError)
+
+
+async def test_second_response_is_an_error():
     fine = (200, [length(b"fine")], b"fine")
     app = App(fine, fine)
     async with service(app=app) as served:
@@ -131,7 +240,7 @@ async def test_there_is_no_second_answer():
     assert isinstance(app.outcomes[1], RuntimeError)
 
 
-async def test_an_answer_waits_for_a_reader_that_is_slow():
+async def test_response_waits_for_a_slow_reader():
     app = App((200, [length(LARGE)], LARGE))
     async with service(app=app) as served:
         reader, writer = await served.connect()
@@ -154,51 +263,12 @@ async def test_an_answer_waits_for_a_reader_that_is_slow():
 
 
 POST = b"POST /ok HTTP/1.1\r\n" + HOST
-HERE = POST + b"Content-Length: 4\r\n\r\nfour"
 
 
-async def bodies(*pieces, limit=4):
-    """What is taken twice and then received, while each of the pieces has arrived."""
-    found, ready = [], asyncio.Event()
-
-    async def app(scope, receive, send):
-        taken = [scope["extensions"][BODY](limit) for _ in range(2)]
-        message = await receive() if taken[0] is None else {}
-        found.append((*taken, message.get("body"), message.get("more_body")))
-        ready.set()
-        while message.get("more_body"):
-            message = await receive()
-        await scope["extensions"][WHOLE](200, [length(b"fine")], LINES, b"fine")
-
-    async with service(app=app) as served:
-        reader, writer = await served.connect()
-        for piece in pieces:
-            writer.write(piece)
-            await ready.wait()
-        await answer_on(reader)
-        writer.close()
-    return found
-
-
-async def test_a_body_that_is_here_is_taken_once():
-    assert await bodies(HERE) == [(b"four", None, None, None)]
-
-
-async def test_a_request_without_a_body_has_an_empty_one():
-    assert await bodies(GET) == [(b"", None, None, None)]
-
-
-async def test_a_body_on_its_way_is_received():
-    assert await bodies(HERE[:-2], HERE[-2:]) == [(None, None, b"fo", True)]
-
-
-async def test_a_body_above_the_limit_is_received():
-    assert await bodies(HERE, limit=3) == [(None, None, b"four", False)]
-
-
-async def test_a_client_that_waits_to_be_asked_is_asked():
-    expecting = HERE[:-4].replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
-    async with service(app=App((200, [length(b"fine")], b"fine"))) as served:
+async def test_client_that_waits_for_permission_to_send_is_answered():
+    expecting = POST + b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    fine = App((200, [length(b"fine")], b"fine"))
+    async with service(app=fine) as served:
         reader, writer = await served.connect()
         writer.write(expecting)
         head, _ = await answer_on(reader)
@@ -206,14 +276,13 @@ async def test_a_client_that_waits_to_be_asked_is_asked():
 
     assert head.startswith(b"http/1.1 200 ")
 
-    taken = []
+    received = []
 
-    async def asking(scope, receive, send):
-        taken.append(scope["extensions"][BODY](4))
-        taken.append((await receive())["body"])
-        await scope["extensions"][WHOLE](200, [length(b"fine")], LINES, b"fine")
+    async def reading(scope, receive, send):
+        received.append((await receive())["body"])
+        await fine(scope, receive, send)
 
-    async with service(app=asking) as served:
+    async with service(app=reading) as served:
         reader, writer = await served.connect()
         writer.write(expecting)
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -221,24 +290,24 @@ async def test_a_client_that_waits_to_be_asked_is_asked():
         await answer_on(reader)
         writer.close()
 
-    assert taken == [None, b"four"]
+    assert received == [b"four"]
 
 
-async def test_to_who_has_gone_nothing_is_sent():
-    gone = asyncio.Event()
+async def test_nothing_is_sent_to_a_client_that_has_left():
+    has_left = asyncio.Event()
     app = App((200, [length(b"fine")], b"fine"))
 
     async def late(scope, receive, send):
         while (await receive())["type"] != "http.disconnect":
             pass
         await app(scope, receive, send)
-        gone.set()
+        has_left.set()
 
     async with service(app=late) as served:
         _, writer = await served.connect()
-        writer.write(b"POST /ok HTTP/1.1\r\n" + HOST + b"Content-Length: 4\r\n\r\n")
+        writer.write(POST + b"Content-Length: 4\r\n\r\n")
         await writer.drain()
         writer.close()
-        await gone.wait()
+        await has_left.wait()
 
     assert app.outcomes == [None]

@@ -1,4 +1,4 @@
-"""How the service runs: by one process, or by several that share a port."""
+"""Run the server in one process, or in several that share a port."""
 
 import observability.without_rich  # noqa: F401 - before structlog
 
@@ -19,15 +19,21 @@ from socket import socket
 from tempfile import TemporaryDirectory
 
 import structlog
+import uvicorn
+from starlette.types import ASGIApp
 
 from observability.metrics import MULTIPROC_DIR_VARIABLE
 from persistence.embedded.server import EmbeddedPostgres
 from persistence.embedded.supervision import restart_on_exit
 from resilience.background_tasks import BackgroundTask, BackgroundTasks
 from resilience.shutdown_deadline import ForcedExit
-from server import create_app, uvicorn_config
+from resolvers.documents.jobs import HANDLERS
+from resolvers.operations.outbox import run_outbox
+from resolvers.services import Services
+from server import create_app
 from settings import Settings, configure_logging_from
 from web.server.graceful_shutdown import DrainingServer, ShutdownState
+from web.server.protocol import ConnectionLimits, protocol_factory
 from web.server.supervisor import (
     READY,
     Family,
@@ -46,7 +52,7 @@ STOP_SECONDS = 10
 ORPHAN_SECONDS = 20
 # For the embedded database to end in order, even when nothing is left of the grace period.
 DATABASE_STOP_SECONDS = 5
-FORK = "import sys, serving; serving.fork_workers(int(sys.argv[1]))"
+FORK = "import sys, runner; runner.fork_workers(int(sys.argv[1]))"
 # By the first team, not by the start, and long to import.
 WARM_UP_MODULES = ("domain.registration.notations",)
 
@@ -54,13 +60,13 @@ log = structlog.get_logger(__name__)
 
 
 class StartupError(Exception):
-    """Why nobody is served."""
+    """The server cannot start; the message says why."""
 
 
 def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
-    """Until SIGINT or SIGTERM. An `embedded` database is started again when it was killed.
+    """Serve until SIGINT or SIGTERM. An `embedded` database is started again when it was killed.
 
-    Raises NotServed.
+    Raises StartupError.
     """
     try:
         check_port_free(settings.host, settings.port)
@@ -155,6 +161,36 @@ def stop_by_signal() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
+
+
+async def run_outbox_worker(services: Services) -> None:
+    """Deliver outbox messages until SIGINT or SIGTERM."""
+    stop = stop_by_signal()
+    print("The worker is running.", flush=True)
+    await run_outbox(services, HANDLERS, stop)
+
+
+def uvicorn_config(settings: Settings, app: ASGIApp, drain: ShutdownState) -> uvicorn.Config:
+    limits = ConnectionLimits(
+        head_seconds=settings.header_timeout_seconds,
+        stall_seconds=settings.upload_stall_seconds,
+        drain=drain,
+    )
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=protocol_factory(limits),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        # A request must not see context variables of another one.
+        reset_contextvars=True,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+    )
 
 
 def print_address(settings: Settings) -> None:

@@ -1,0 +1,64 @@
+"""Start background tasks with the application, and end them with it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+
+from starlette.applications import Starlette
+
+from observability.tracing import stop_tracing
+from resilience.shutdown_deadline import finish
+from resolvers.operations.maintenance import prune_periodically, sweep_forever
+from resolvers.operations.outbox import Handler, run_outbox
+from resolvers.services import Services
+from web.rate_limiting.limiter import RateLimiter
+from web.server.graceful_shutdown import ShutdownState
+
+# For connections to be closed, even when nothing is left of the grace period.
+CLOSING_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def lifespan(
+    services: Services,
+    limits: RateLimiter,
+    handlers: Mapping[str, Handler],
+    drain: ShutdownState,
+    grace_seconds: float,
+    _app: Starlette,
+) -> AsyncGenerator[None]:
+    """Run background tasks; without `handlers`, neither the outbox nor pruning.
+
+    All of them have to end within the grace period of the shutdown, of `grace_seconds` if it comes
+    without a signal.
+    """
+    database, start = services.database, services.background.start
+    cancel_on_shutdown = [
+        start("sweepUploads", partial(sweep_forever, services), steady_seconds=None)
+    ]
+    drain_on_shutdown = []
+    if database.options.keep_alive_seconds:
+        cancel_on_shutdown.append(start("keepAlive", lambda _: database.keep_alive()))
+    if limits.is_shared:
+        cancel_on_shutdown.append(start("rateLimitStoreProbe", lambda _: limits.look_after_store()))
+    if handlers:
+        prune = partial(prune_periodically, services)
+        cancel_on_shutdown.append(start("prune", prune, steady_seconds=None))
+        outbox = run_outbox(services, handlers, drain.stopping)
+        drain_on_shutdown.append(asyncio.create_task(outbox, name="outbox"))
+    try:
+        yield
+    finally:
+        drain.stopping.set()
+        for task in cancel_on_shutdown:
+            task.cancel()
+        seconds = drain.seconds_left(otherwise=grace_seconds)
+        await finish([*cancel_on_shutdown, *drain_on_shutdown], within_seconds=seconds)
+        closing = [
+            asyncio.create_task(limits.close(), name="rateLimitStore"),
+            asyncio.create_task(database.close(), name="database"),
+            asyncio.create_task(asyncio.to_thread(stop_tracing), name="tracing"),
+        ]
+        seconds = drain.seconds_left(otherwise=grace_seconds)
+        await finish(closing, within_seconds=max(CLOSING_SECONDS, seconds))
