@@ -44,7 +44,7 @@ def prepare(settings: Settings, url: str) -> None:
     Raises DatabaseSetupError.
     """
     if settings.sqlalchemy_url is not None:
-        _wait_for(settings, url)
+        _wait_until_ready(settings, url)
     if asyncio.run(migrate.is_current(url)):
         return
     try:
@@ -63,19 +63,21 @@ def prepare(settings: Settings, url: str) -> None:
 
 
 def run_with_services(settings: Settings, url: str, work: Callable[[Services], Awaitable[T]]) -> T:
+    """Run a coroutine function with the services of a command."""
     return asyncio.run(
         _with_database(settings, url, lambda database: work(build_services(settings, database)))
     )
 
 
-def _wait_for(settings: Settings, url: str) -> None:
+def _wait_until_ready(settings: Settings, url: str) -> None:
+    """Raises DatabaseSetupError."""
     try:
         asyncio.run(_with_database(settings, url, Database.wait_until_ready))
     except DatabaseUnavailable as error:
-        refusal = str(error)
+        reason = str(error)
         raise DatabaseSetupError(
-            f"The database answers, but {refusal}. Check DATABASE_URL."
-            if refusal
+            f"The database answers, but {reason}. Check DATABASE_URL."
+            if reason
             else "The database does not answer. Check DATABASE_URL and that the server is running."
         ) from error
 
@@ -114,7 +116,7 @@ def build_services(
         idempotency_kept=timedelta(hours=settings.idempotency_hours),
         version=settings.app_version,
         watched=watched,
-        disks=disks_of(storage),
+        disks=disks(storage),
         background=background or BackgroundTasks(),
     )
 
@@ -157,21 +159,21 @@ def build_storage(settings: Settings, cloudinary: "CloudinaryStore | None") -> S
         ticket_lifetime=timedelta(hours=settings.upload_ticket_hours),
         link_lifetime=timedelta(minutes=settings.link_minutes),
         unclaimed_kept=timedelta(hours=settings.unclaimed_upload_hours),
-        retention={one: timedelta(days=count) for one, count in days.items()},
+        retention={kind: timedelta(days=count) for kind, count in days.items()},
         inspection=inspection,
-        # Time enough for a file that takes as long as it may, after it has waited.
+        # Enough for a file that waits for its inspection and then takes as long as it may.
         finish_seconds=max(settings.request_timeout_seconds, 2 * inspection.deadline_seconds),
     )
 
 
-def disks_of(storage: Storage) -> tuple[Disk, ...]:
-    """Of uploads, and of new documents where they are kept in a folder."""
+def disks(storage: Storage) -> tuple[Disk, ...]:
+    """Return the disk of uploads, and that of new documents if they are stored in a folder."""
     media = storage.media
     return (storage.spool.space, *((media.space,) if isinstance(media, FolderStore) else ()))
 
 
 def build_cloudinary_store(settings: Settings) -> "CloudinaryStore | None":
-    """None without an account: its libraries take a fifth of a second to import."""
+    """Return None without an account: the libraries take a fifth of a second to import."""
     if settings.cloudinary_account is None:
         return None
     from integrations.storage.cloudinary_store import CloudinaryStore  # noqa: PLC0415
@@ -207,11 +209,11 @@ def database_options(settings: Settings, url: str) -> DatabaseOptions:
 
 
 def configure_tracing(settings: Settings) -> None:
-    """Begin to send spans where that is asked for. Raises SettingsError."""
+    """Send spans if OTEL_EXPORTER_OTLP_ENDPOINT is set. Raises SettingsError."""
     if settings.otel_exporter_otlp_endpoint is None:
         return
     try:
         start_tracing(settings.otel_exporter_otlp_endpoint, version=settings.app_version)
     except ImportError:
-        needed = "OTEL_EXPORTER_OTLP_ENDPOINT: needs the extra otel, which is not installed"
-        raise SettingsError([needed]) from None
+        problem = "OTEL_EXPORTER_OTLP_ENDPOINT: needs the extra otel, which is not installed"
+        raise SettingsError([problem]) from None

@@ -44,16 +44,17 @@ from web.server.supervisor import (
     reuseport_socket,
 )
 
-# New objects, and young and middle collections, before the next: a page of teams makes thousands.
+# Objects before a young collection, young before a middle one, middle before a full one: a page of
+# teams makes thousands of objects.
 GC_THRESHOLDS = (10_000, 20, 20)
-# For processes to end in after all that they leave to their clients.
+# Added to the grace period, for processes to end.
 STOP_SECONDS = 10
-# For others to take the place of those whose parent was killed.
+# A worker whose parent was killed serves on for so long, until others have taken its place.
 ORPHAN_SECONDS = 20
-# For the embedded database to end in order, even when nothing is left of the grace period.
+# For the embedded database to stop in order, even when nothing is left of the grace period.
 DATABASE_STOP_SECONDS = 5
-FORK = "import sys, runner; runner.fork_workers(int(sys.argv[1]))"
-# By the first team, not by the start, and long to import.
+FORK_PROGRAM = "import sys, runner; runner.fork_workers(int(sys.argv[1]))"
+# Needed by the first registration, not by the start, and slow to import.
 WARM_UP_MODULES = ("domain.registration.notations",)
 
 log = structlog.get_logger(__name__)
@@ -71,18 +72,18 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
     try:
         check_port_free(settings.host, settings.port)
     except OSError as error:
-        where = f"{settings.host}, {settings.port}"
-        raise StartupError(f"HOST, PORT: {where}: {error.strerror}.") from error
+        address = f"{settings.host}, {settings.port}"
+        raise StartupError(f"HOST, PORT: {address}: {error.strerror}.") from error
     if settings.workers == 1:
         Server(settings, url, embedded=embedded).run()
         return
     with TemporaryDirectory(prefix="icct26-metrics-") as folder:
-        # Read by those that are started from here on, wherever the command was given.
+        # For the processes that are started from here on, in whatever folder the command was given.
         os.environ[MULTIPROC_DIR_VARIABLE] = folder
         os.environ["PYTHONPATH"] = os.pathsep.join(
             [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         )
-        handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             asyncio.run(_serve_together(settings, url, embedded))
         except WorkerFailed as error:
@@ -95,7 +96,7 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
 async def _serve_together(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
     """Raises WorkerFailed."""
     stop = stop_by_signal()
-    family = Family(FORK, (settings, url, embedded.data_dir if embedded else None))
+    family = Family(FORK_PROGRAM, (settings, url, embedded.data_dir if embedded else None))
     watch = _watch(embedded, BackgroundTasks())
     seconds = settings.shutdown_notice_seconds + settings.shutdown_grace_seconds + STOP_SECONDS
     try:
@@ -119,19 +120,21 @@ def _watch(
 
 
 def fork_workers(descriptor: int) -> None:
-    """Fork those who serve until told to stop; in a process of its own, which never has threads.
+    """Fork worker processes and wait for their end, in a process that never has threads.
 
-    `descriptor` is of the connection to the supervisor. Without it, the embedded database is
-    stopped too.
+    `descriptor` is the file descriptor of the pipe to the supervisor. When the supervisor is gone,
+    the embedded database is stopped too.
     """
     supervisor = Connection(descriptor)
     settings, url, data_dir = supervisor.recv()
     configure_logging_from(settings)
     for module in preload_modules(settings):
         import_module(module)
-    # The collector would write to what is shared, and each would have its own.
+    # A collection would write to the memory that the workers share, and give each a copy.
     gc.freeze()
-    workers = Workers(partial(work, settings, url), count=settings.workers, supervisor=supervisor)
+    workers = Workers(
+        partial(run_worker, settings, url), count=settings.workers, supervisor=supervisor
+    )
     seconds = settings.shutdown_notice_seconds + settings.shutdown_grace_seconds + STOP_SECONDS
     try:
         is_alone = workers.run(partial(print_address, settings), stop_seconds=seconds)
@@ -145,18 +148,18 @@ def fork_workers(descriptor: int) -> None:
 
 
 def preload_modules(settings: Settings) -> list[str]:
-    """By the process that all who serve are forked from."""
-    counts = ["web.rate_limiting.redis_store"] if settings.shares_rate_limits else []
-    return [__name__, *WARM_UP_MODULES, *counts]
+    """Return the modules to import before workers are forked."""
+    store = ["web.rate_limiting.redis_store"] if settings.shares_rate_limits else []
+    return [__name__, *WARM_UP_MODULES, *store]
 
 
-def work(settings: Settings, url: str, lines: Lines) -> None:
+def run_worker(settings: Settings, url: str, lines: Lines) -> None:
     """Serve as one of several processes."""
     Server(settings, url, lines=lines).run([reuseport_socket(settings.host, settings.port)])
 
 
 def stop_by_signal() -> asyncio.Event:
-    """Set by SIGINT and SIGTERM."""
+    """Return an event that SIGINT and SIGTERM set."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -201,12 +204,12 @@ def print_address(settings: Settings) -> None:
 
 
 def warm_up() -> None:
-    """Import all modules that can be. Raises ImportError with the names of the others.
+    """Import WARM_UP_MODULES. Raises ImportError with the names of those that cannot be imported.
 
     A broken module may raise anything; its error is the cause.
     """
     failed: dict[str, Exception] = {}
-    # A library that was repaired meanwhile is looked for anew.
+    # Modules that were repaired since the last attempt are found again.
     invalidate_caches()
     for module in WARM_UP_MODULES:
         try:
@@ -218,16 +221,16 @@ def warm_up() -> None:
         raise ImportError(", ".join(failed)) from next(iter(failed.values()))
 
 
-async def _import_later(_task: BackgroundTask) -> None:
-    """Raises ImportError: teams cannot be taken until the module is there."""
+async def _warm_up_in_thread(_task: BackgroundTask) -> None:
+    """Raises ImportError, which health shows: teams cannot register without these modules."""
     await asyncio.to_thread(warm_up)
 
 
 class Server(DrainingServer):
-    """uvicorn, saying in one line where it is and what to open.
+    """A uvicorn server that prints its address.
 
-    One of several says on its line to its parent that it serves. It ends with the supervisor, and
-    some time after its parent: until then, others are started.
+    A worker reports to its parent that it serves, and prints nothing. It ends with the supervisor,
+    and ORPHAN_SECONDS after its parent.
     """
 
     def __init__(
@@ -241,7 +244,7 @@ class Server(DrainingServer):
         self._settings = settings
         self._lines = lines
         self._embedded = embedded
-        self._own: list[asyncio.Task[None] | None] = []
+        self._tasks: list[asyncio.Task[None] | None] = []
         self._background = BackgroundTasks()
         drain = ShutdownState()
         super().__init__(
@@ -255,13 +258,13 @@ class Server(DrainingServer):
         await super().startup(sockets)
         if not self.started:
             return
-        # What is there by now stays; the collector need not walk it again and again.
+        # All that exists by now stays: full collections need not look at it.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        # Kept here: the loop itself keeps no task.
-        self._own = [
-            self._background.start("imports", _import_later),
+        # The loop has only weak references to tasks.
+        self._tasks = [
+            self._background.start("imports", _warm_up_in_thread),
             _watch(self._embedded, self._background),
         ]
         if self._lines is None:
@@ -273,14 +276,14 @@ class Server(DrainingServer):
         _at_end(self._lines.supervisor, self._leave)
 
     def _stop_database(self) -> None:
-        """End the embedded database soon: it must not outlive a process that is ended by force."""
+        """Stop the embedded database: it must not outlive a process that is killed."""
         if self._embedded is not None:
             self._embedded.stop_seconds = DATABASE_STOP_SECONDS
             self._embedded.stop()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         await super().shutdown(sockets)
-        for task in filter(None, self._own):
+        for task in filter(None, self._tasks):
             task.cancel()
         if self._embedded is not None:
             left = self._drain.seconds_left(otherwise=0)
@@ -291,7 +294,7 @@ class Server(DrainingServer):
 
 
 def _at_end(line: Connection, act: Callable[[], object]) -> None:
-    """Call `act` once, at the end of a line on which nothing more is sent."""
+    """Call `act` when the other end of a pipe is closed."""
     loop, descriptor = asyncio.get_running_loop(), line.fileno()
 
     def end() -> None:

@@ -42,19 +42,20 @@ from web.graphql.request import GraphQLRequest, parse
 from web.graphql.trusted_documents import TrustedDocuments
 from web.headers import get_header, header_index
 
-# Over application/json any well-formed request is answered with 200, except where the status
-# itself is the message.
-STATUS_ALWAYS = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.METHOD_NOT_ALLOWED})
+# Over application/json, GraphQL errors are answered with 200, except for these codes: their HTTP
+# status tells clients and proxies what to do.
+CODES_WITH_STATUS = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.METHOD_NOT_ALLOWED})
 TOO_LARGE = "The answer is too large. Ask for shorter pages or fewer fields at once."
-# Parsing so many takes about a millisecond.
-LONG_CHARACTERS = 2_000
-PARSINGS_WAITING = 10_000
-_TYPES = {
-    one: (b"content-type", f"{one}; charset=utf-8".encode()) for one in (JSON_TYPE, GRAPHQL_TYPE)
+# Parsing a document of this length takes about a millisecond.
+LONG_DOCUMENT_CHARACTERS = 2_000
+MAX_WAITING_PARSERS = 10_000
+_CONTENT_TYPES = {
+    media_type: (b"content-type", f"{media_type}; charset=utf-8".encode())
+    for media_type in (JSON_TYPE, GRAPHQL_TYPE)
 }
 _VARY = (b"vary", b"Accept")
 
-_ALLOWED = {
+_OPERATION_TYPES = {
     "GET": {OperationType.QUERY},
     "HEAD": {OperationType.QUERY},
     "POST": {OperationType.QUERY, OperationType.MUTATION},
@@ -67,14 +68,14 @@ class GraphQLEndpoint:
     def __init__(
         self,
         services: Services,
-        sessions: Authentication,
+        authentication: Authentication,
         *,
         anonymous_introspection: bool,
         trusted: TrustedDocuments | None = None,
         execution: ExecutionOptions | None = None,
     ) -> None:
         self._services = services
-        self._sessions = sessions
+        self._authentication = authentication
         self._anonymous_introspection = anonymous_introspection
         self._trusted = trusted or TrustedDocuments({})
         self._trusts_all = trusted is None
@@ -82,7 +83,7 @@ class GraphQLEndpoint:
         self._parsing = FairQueue(
             concurrency=1,
             per_client=1,
-            max_waiting=PARSINGS_WAITING,
+            max_waiting=MAX_WAITING_PARSERS,
             busy="Many long GraphQL documents are being read.",
         )
 
@@ -91,34 +92,34 @@ class GraphQLEndpoint:
         await response(scope, receive, send)
 
     async def respond(self, request: Request) -> Response:
-        """Every request is counted by a rate limit, whether it is answered or refused."""
-        visit = RequestAuth(self._sessions, request)
+        """Count the request by a rate limit, whether it is answered or refused."""
+        auth = RequestAuth(self._authentication, request)
         try:
-            return await self._responded(request, visit)
-        except DomainError as raised:
-            is_mutation = isinstance(raised, MutationByGet)
-            error = await visit.refused(raised, "mutation" if is_mutation else "query")
-            return visit.apply_to_response(
+            return await self._execute_request(request, auth)
+        except DomainError as error:
+            is_mutation = isinstance(error, MutationByGet)
+            counted = await auth.refused(error, "mutation" if is_mutation else "query")
+            return auth.apply_to_response(
                 error_response(
-                    error,
+                    counted,
                     allow="POST" if is_mutation else "GET, POST",
                     media_type=negotiated_error_type(request.scope),
                 )
             )
         except ClientDisconnect:
-            await visit.refused(MalformedRequest(), "query")
+            await auth.refused(MalformedRequest(), "query")
             raise
 
     async def refused(self, request: HttpRequest, error: DomainError) -> DomainError:
         """Count a request that is refused before anything of it is read, as a query."""
         return await RequestAuth(self._sessions, request).refused(error, "query")
 
-    async def _responded(self, request: Request, visit: RequestAuth) -> Response:
+    async def _execute_request(self, request: Request, auth: RequestAuth) -> Response:
         """Raises DomainError, ClientDisconnect."""
-        if request.method not in _ALLOWED:
+        if request.method not in _OPERATION_TYPES:
             raise MethodNotAllowed
         media_type = response_type(header_index(request.scope).get(b"accept", ()))
-        wanted = await parse(request, self._trusted)
+        params = await parse(request, self._trusted)
         began = perf_counter()
         await visit.authenticate(only_reads="mutation" not in wanted.query)
         _require_no_wait(visit, wanted)
@@ -128,27 +129,29 @@ class GraphQLEndpoint:
         try:
             if is_tracing():
                 with span(" ".join(label)):
-                    return await self._answer(request, visit, wanted, media_type, label[0])
-            return await self._answer(request, visit, wanted, media_type, label[0])
+                    return await self._answer(request, auth, params, media_type, label[0])
+            return await self._answer(request, auth, params, media_type, label[0])
         finally:
             _durations(*label).observe(perf_counter() - began)
 
-    async def _label(self, wanted: GraphQLRequest, client: str) -> tuple[str, str]:
-        """Type and name of the operation. Parses long documents one after the other, clients taking
-        turns, and lets other requests go on in between.
+    async def _label(self, params: GraphQLRequest, client: str) -> tuple[str, str]:
+        """Return type and name of the operation.
+
+        Long documents are parsed one after the other, clients taking turns, so that other requests
+        go on in between.
         """
-        if len(wanted.query) < LONG_CHARACTERS or document_cache.find(wanted.query) is not None:
-            return operation_label(wanted.query, wanted.operation_name)
+        if len(params.query) < LONG_DOCUMENT_CHARACTERS or document_cache.find(params.query) is not None:
+            return operation_label(params.query, params.operation_name)
         async with self._parsing.slot(client):
-            label = operation_label(wanted.query, wanted.operation_name)
+            label = operation_label(params.query, params.operation_name)
             await asyncio.sleep(0)
         return label
 
     async def _answer(
         self,
         request: Request,
-        visit: RequestAuth,
-        wanted: GraphQLRequest,
+        auth: RequestAuth,
+        params: GraphQLRequest,
         media_type: str,
         kind: str,
     ) -> Response:
@@ -156,25 +159,25 @@ class GraphQLEndpoint:
         context = Context(
             services=self._services,
             loaders=Loaders(self._services),
-            caller=visit.caller,
-            manage_token=visit.manage_token,
+            caller=auth.caller,
+            manage_token=auth.manage_token,
             request_id=request_id,
             idempotency_key=get_header(request.scope, b"idempotency-key"),
-            operation_name=wanted.operation_name,
-            may_introspect=self._anonymous_introspection or not visit.is_anonymous,
+            operation_name=params.operation_name,
+            may_introspect=self._anonymous_introspection or not auth.is_anonymous,
             wants_cost=get_header(request.scope, b"graphql-cost") == "1",
-            check_rate_limit=visit.check_rate_limit,
-            sign_in_guard=visit,
+            check_rate_limit=auth.check_rate_limit,
+            sign_in_guard=auth,
             execution=self._execution,
         )
         try:
             result = await execute(
                 schema,
                 OperationRequest(
-                    text=wanted.query,
-                    operation_name=wanted.operation_name,
-                    variables=wanted.variables or {},
-                    allowed=_ALLOWED[request.method],
+                    text=params.query,
+                    operation_name=params.operation_name,
+                    variables=params.variables or {},
+                    allowed=_OPERATION_TYPES[request.method],
                 ),
                 context,
             )
@@ -186,12 +189,12 @@ class GraphQLEndpoint:
             raise MalformedRequest(
                 "The document has no operation with this operationName."
             ) from error
-        # Refused before it ran, or with nothing in it that is counted.
+        # Operations are counted when they run. What was refused before or ran nothing counts here.
         is_mutation = kind == OperationType.MUTATION.value
-        await visit.charge("mutation" if is_mutation else "query")
-        # A change that is committed is told, however long the answer: its cost was bounded before.
-        most = None if is_mutation else LIMITS[Limit.ANSWER_BYTES]
-        return visit.apply_to_response(_response(result, context, media_type, most=most))
+        await auth.charge("mutation" if is_mutation else "query")
+        # The result of a committed change is sent whatever its size; its cost was bounded before.
+        max_bytes = None if is_mutation else LIMITS[Limit.ANSWER_BYTES]
+        return auth.apply_to_response(_response(result, context, media_type, max_bytes=max_bytes))
 
 
 def _require_no_wait(visit: RequestAuth, wanted: GraphQLRequest) -> None:
@@ -205,7 +208,7 @@ def _require_no_wait(visit: RequestAuth, wanted: GraphQLRequest) -> None:
 
 
 class MutationByGet(MethodNotAllowed):
-    """Counted as the mutation that it is."""
+    """A mutation sent with GET, which counts as a mutation."""
 
     def __init__(self) -> None:
         super().__init__("A mutation has to be sent with POST.")
@@ -217,20 +220,24 @@ def _durations(kind: str, name: str) -> Histogram:
 
 
 class DataResponse(Response):
-    """An answer without errors, its headers as they are sent."""
+    """A response without errors. Skips the encoding of headers in Starlette's `Response`."""
 
     def __init__(self, content: bytes, media_type: str) -> None:
         self.status_code = 200
         self.background = None
         self.body = content
-        self.raw_headers = [(b"content-length", b"%d" % len(content)), _TYPES[media_type], _VARY]
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(content)),
+            _CONTENT_TYPES[media_type],
+            _VARY,
+        ]
 
 
-def _response(result: Any, context: Context, media_type: str, *, most: int | None) -> Response:
-    """Raises QueryTooComplex for an answer of more than `most` bytes; None is no bound."""
+def _response(result: Any, context: Context, media_type: str, *, max_bytes: int | None) -> Response:
+    """Raises QueryTooComplex for a body of more than `max_bytes`, where None is no limit."""
     errors, data = result.errors, result.data
     if not errors and not result.extensions:
-        return DataResponse(_encoded({"data": data}, most), media_type)
+        return DataResponse(_encoded({"data": data}, max_bytes), media_type)
     body: dict[str, Any] = {}
     headers = {"Vary": "Accept"}
     status = 200
@@ -244,42 +251,42 @@ def _response(result: Any, context: Context, media_type: str, *, most: int | Non
             headers["Retry-After"] = str(extensions["retryAfterSeconds"])
         status = _status(media_type, extensions["code"], has_data=data is not None)
         headers |= CHALLENGE if status == HTTPStatus.UNAUTHORIZED else {}
-    # Without a path, the operation was refused before it ran: there is no data to speak of.
+    # Errors without a path: the operation was refused before it ran, and has no data.
     if not errors or any(error.path for error in errors):
         body["data"] = data
     if result.extensions:
         body["extensions"] = result.extensions
-    return Response(_encoded(body, most), status, headers, f"{media_type}; charset=utf-8")
+    return Response(_encoded(body, max_bytes), status, headers, f"{media_type}; charset=utf-8")
 
 
-def _encoded(body: dict[str, Any], most: int | None) -> bytes:
-    """The body as JSON, whoever made it: PostgreSQL, a generated function or graphql-core.
+def _encoded(body: dict[str, Any], max_bytes: int | None) -> bytes:
+    """Return the body as JSON, made by PostgreSQL, a generated function or graphql-core.
 
     Root fields are encoded one by one, so that no more is encoded than may be sent. Raises
     QueryTooComplex.
     """
     data = body.get("data")
     if type(data) is dict and len(data) > 1:
-        size, parts = 0, {}
+        size, fragments = 0, {}
         for key, value in data.items():
-            part = orjson.dumps(value, default=str)
-            size += len(part)
-            _require_sendable(size, most)
-            parts[key] = orjson.Fragment(part)
-        body = body | {"data": parts}
+            fragment = orjson.dumps(value, default=str)
+            size += len(fragment)
+            _require_size(size, max_bytes)
+            fragments[key] = orjson.Fragment(fragment)
+        body = body | {"data": fragments}
     content = orjson.dumps(body, default=str)
-    _require_sendable(len(content), most)
+    _require_size(len(content), max_bytes)
     return content
 
 
-def _require_sendable(size: int, most: int | None) -> None:
-    if most is not None and size > most:
-        raise QueryTooComplex(TOO_LARGE, limit=Limit.ANSWER_BYTES, allowed=most, actual=size)
+def _require_size(size: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and size > max_bytes:
+        raise QueryTooComplex(TOO_LARGE, limit=Limit.ANSWER_BYTES, allowed=max_bytes, actual=size)
 
 
 def _status(media_type: str, code: ErrorCode, *, has_data: bool) -> int:
     if has_data:
         return 200
-    if media_type == JSON_TYPE and code not in STATUS_ALWAYS:
+    if media_type == JSON_TYPE and code not in CODES_WITH_STATUS:
         return 200
     return CATALOG[code].http_status

@@ -37,13 +37,13 @@ async def parse(request: Request, trusted: TrustedDocuments) -> GraphQLRequest:
     PersistedQueryNotFound, ClientDisconnect.
     """
     if request.method != "POST":
-        return _checked(dict(request.query_params), trusted, parse_nested=True)
+        return _graphql_request(dict(request.query_params), trusted, parse_nested=True)
     scope = request.scope
     encoding = get_header(scope, b"content-encoding")
     _require_json(
         get_header(scope, b"content-type") or "", "identity" if encoding is None else encoding
     )
-    return _checked(_json(await request.body()), trusted)
+    return _graphql_request(_parse_json(await request.body()), trusted)
 
 
 @cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
@@ -59,7 +59,9 @@ def _require_json(content_type: str, encoding: str) -> None:
         raise UnsupportedMediaType("The body has to be sent as it is, without an encoding.")
 
 
-def _checked(body: Any, trusted: TrustedDocuments, *, parse_nested: bool = False) -> GraphQLRequest:
+def _graphql_request(
+    body: Any, trusted: TrustedDocuments, *, parse_nested: bool = False
+) -> GraphQLRequest:
     if isinstance(body, list):
         raise MalformedRequest("Batches are not supported: send one operation for each request.")
     if not isinstance(body, dict):
@@ -99,14 +101,17 @@ def _persisted_query(
 
 def _object(value: Any, name: str, *, parse_nested: bool) -> dict[str, Any] | None:
     if parse_nested and isinstance(value, str):
-        value = _json(value.encode(), f"The parameter {name}") if value else None
+        value = _parse_json(value.encode(), f"The parameter {name}") if value else None
     if value is not None and not isinstance(value, dict):
         raise MalformedRequest(f"{name} has to be a JSON object.")
     return value
 
 
-def _json(body: bytes, name: str = "The body") -> Any:
-    """JSON; lone surrogates, which orjson refuses, are left to the rules of the form."""
+def _parse_json(body: bytes, name: str = "The body") -> Any:
+    """Parse JSON with lone surrogates too: orjson refuses them, the rules of the form report them.
+
+    Raises BadUserInput.
+    """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
