@@ -11,7 +11,7 @@ import pytest
 from observability.logging_setup import configure_logging
 from tests.graphql_client import UNREACHABLE_DATABASE, app_client
 from tests.logging_state import restored_logging
-from tests.web.middleware.test_stack import application
+from tests.web.middleware.applications import application
 
 MAX_BYTES = 2_000
 MAX_LINES = 3

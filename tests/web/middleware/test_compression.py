@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import gzip
 
@@ -10,7 +11,7 @@ from starlette.routing import Route
 
 from server import middleware
 from settings import Settings
-from web.middleware.compression import MINIMUM_SIZE, negotiate_encoding
+from web.middleware.compression import MINIMUM_SIZE, THREAD_MINIMUM_SIZE, negotiate_encoding
 
 DECODERS = {"br": brotli.decompress, "gzip": gzip.decompress, None: bytes}
 TEXT = b"a" * 5_000
@@ -113,6 +114,22 @@ async def test_what_is_sent_says_how_it_is_encoded(client, encoding):
     assert response.headers["content-length"] == str(len(body))
     assert response.headers["vary"] == "Accept-Encoding, Origin"
     assert DECODERS[encoding](body) == TEXT
+
+
+@pytest.mark.parametrize(("size", "threads"), [(5_000, 0), (THREAD_MINIMUM_SIZE, 1)])
+async def test_large_response_is_compressed_in_a_thread(client, monkeypatch, size, threads):
+    calls = []
+
+    async def to_thread(function, *args):
+        calls.append(function)
+        return function(*args)
+
+    monkeypatch.setattr(asyncio, "to_thread", to_thread)
+    response, body = await get(client, f"/sized/{size}", "br")
+
+    assert response.headers["content-encoding"] == "br"
+    assert brotli.decompress(body) == b"a" * size
+    assert len(calls) == threads
 
 
 @pytest.mark.parametrize(
