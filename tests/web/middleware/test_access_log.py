@@ -12,7 +12,7 @@ async def client():
         yield opened
 
 
-async def test_one_line_is_logged_per_request(client):
+async def test_each_request_is_logged_in_one_line(client):
     with capture_logs() as written:
         await client.get("/ok?phone=9876543210", headers={"User-Agent": "Asha"})
 
@@ -36,7 +36,7 @@ async def test_one_line_is_logged_per_request(client):
         ("/" + "a" * 900, "/" + "a" * 199),
     ],
 )
-async def test_paths_are_bounded_and_tickets_hidden(client, path, logged):
+async def test_logged_paths_are_bounded_and_hide_tickets(client, path, logged):
     with capture_logs() as written:
         await client.get(path)
 

@@ -38,12 +38,12 @@ async def test_bodies_are_limited_by_path(client, path, size, status, chunked):
         assert extensions(response)["code"] == "BODY_TOO_LARGE"
 
 
-async def test_the_larger_limit_for_json_never_exceeds_the_hard_cap():
+async def test_limit_for_json_never_exceeds_the_limit_for_all_bodies():
     async with client_of(max_json_size_bytes=9000) as client:
         assert (await client.post("/graphql", content=b"x" * 2001)).status_code == 413
 
 
-async def test_an_application_cannot_answer_over_a_refused_body(client):
+async def test_application_cannot_answer_a_refused_body(client):
     response = await client.post("/careless", content=chunks(1500, 1500))
 
     assert response.status_code == 413
@@ -51,7 +51,7 @@ async def test_an_application_cannot_answer_over_a_refused_body(client):
 
 
 @pytest.mark.parametrize("declared", ["50000000", "9" * 5000])
-async def test_a_declared_length_is_refused_before_anything_is_read(declared):
+async def test_too_large_declared_length_is_refused_before_the_body_is_read(declared):
     async def receive():
         raise AssertionError("read")
 
@@ -64,7 +64,7 @@ async def test_a_declared_length_is_refused_before_anything_is_read(declared):
     assert json.loads(body)["errors"][0]["extensions"]["code"] == "BODY_TOO_LARGE"
 
 
-async def test_a_real_server_refuses_an_endless_body_and_closes():
+async def test_endless_body_is_refused_and_the_connection_closed():
     head = b"POST /raw HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
     async with serve() as address:

@@ -107,7 +107,7 @@ def test_the_encoding_with_the_highest_weight_is_chosen(accept, encoding):
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip", None])
-async def test_what_is_sent_says_how_it_is_encoded(client, encoding):
+async def test_response_names_its_encoding(client, encoding):
     response, body = await get(client, "/sized/5000", encoding)
 
     assert response.headers.get("content-encoding") == encoding
@@ -145,7 +145,7 @@ async def test_large_response_is_compressed_in_a_thread(client, monkeypatch, siz
         ("/uploads/ticket", 200),
     ],
 )
-async def test_what_would_not_become_smaller_stays(client, path, status):
+async def test_incompressible_response_stays_unchanged(client, path, status):
     response, _ = await get(client, path, "br, gzip")
 
     assert response.status_code == status
@@ -162,7 +162,7 @@ async def test_json_is_compressed(client, media_type):
     assert response.headers["content-encoding"] == "br"
 
 
-async def test_what_is_encoded_already_stays(client):
+async def test_encoded_response_stays_unchanged(client):
     response, _ = await get(client, "/encoded", "br")
 
     assert response.headers["content-encoding"] == "zstd"

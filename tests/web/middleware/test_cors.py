@@ -16,7 +16,7 @@ async def client():
 
 
 @pytest.mark.parametrize("path", ["/ok", "/broken", "/away", "/nowhere"])
-async def test_browsers_may_read_answers_and_errors(client, path):
+async def test_allowed_origin_may_read_responses_and_errors(client, path):
     response = await client.get(path, headers={"Origin": ORIGIN})
 
     assert response.headers["access-control-allow-origin"] == ORIGIN
@@ -27,14 +27,14 @@ async def test_browsers_may_read_answers_and_errors(client, path):
     )
 
 
-async def test_strange_origins_are_not_let_in(client):
+async def test_other_origin_gets_no_cors_headers(client):
     response = await client.get("/ok", headers={"Origin": "https://evil.example"})
 
     assert "access-control-allow-origin" not in response.headers
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "HEAD"])
-async def test_a_preflight_is_answered(client, method):
+async def test_preflight_request_is_answered(client, method):
     wanted = "authorization, content-range, graphql-cost, idempotency-key, x-requested-with"
     response = await client.options(
         "/graphql",
@@ -91,7 +91,7 @@ async def test_preflight_naming_a_header_of_clients_or_of_the_setting_passes(cli
         {"Access-Control-Request-Headers": "x-other"},
     ],
 )
-async def test_a_refused_preflight_has_the_envelope(client, changed):
+async def test_refused_preflight_request_has_the_envelope(client, changed):
     headers = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"} | changed
 
     response = await client.options("/graphql", headers=headers)

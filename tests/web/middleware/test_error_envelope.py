@@ -23,7 +23,7 @@ async def client():
         yield opened
 
 
-async def test_an_unexpected_exception_is_masked_and_logged(client):
+async def test_unexpected_exception_is_masked_and_logged(client):
     with capture_logs() as written:
         response = await client.get("/broken", headers={"Origin": ORIGIN})
 
@@ -34,7 +34,7 @@ async def test_an_unexpected_exception_is_masked_and_logged(client):
     assert written[0]["exc_info"] is True
 
 
-async def test_a_domain_error_keeps_its_status_and_its_wait(client):
+async def test_domain_error_keeps_its_status_and_retry_after(client):
     response = await client.get("/away")
 
     assert response.status_code == 503
@@ -42,14 +42,14 @@ async def test_a_domain_error_keeps_its_status_and_its_wait(client):
     assert extensions(response)["code"] == "SERVICE_UNAVAILABLE"
 
 
-async def test_an_error_answer_to_head_has_no_body(client):
+async def test_error_response_to_head_has_no_body(client):
     response = await client.head("/broken")
 
     assert response.status_code == 500
     assert response.content == b""
 
 
-async def test_a_client_that_left_is_no_error():
+async def test_client_that_left_is_no_error():
     async def receive():
         return {"type": "http.disconnect"}
 
@@ -60,7 +60,7 @@ async def test_a_client_that_left_is_no_error():
     assert [(line["event"], line["status"]) for line in written] == [("request_finished", None)]
 
 
-async def test_cancelling_from_outside_passes_through():
+async def test_cancellation_from_outside_passes_through():
     async with client_of() as client:
         task = asyncio.create_task(client.get("/stuck"))
         await client.app.state.began.wait()
@@ -72,7 +72,7 @@ async def test_cancelling_from_outside_passes_through():
         assert client.app.state.cancelled
 
 
-async def test_a_real_server_cuts_a_response_that_breaks_midway(caplog):
+async def test_response_that_breaks_midway_is_cut_off(caplog):
     caplog.set_level(logging.CRITICAL)
 
     async with serve() as address:

@@ -17,7 +17,7 @@ async def client():
         yield opened
 
 
-async def test_a_request_id_is_minted_and_returned(client):
+async def test_request_without_an_id_gets_one(client):
     response = await client.get("/id")
 
     assert ULID.fullmatch(response.headers["x-request-id"])
@@ -27,7 +27,7 @@ async def test_a_request_id_is_minted_and_returned(client):
 @pytest.mark.parametrize(
     "given", ["abcdefgh", "6f1c0c52-5a0e-4c6e-9d0f-123456789012", "A.b_c-" + "d" * 122]
 )
-async def test_a_proper_request_id_is_accepted(client, given):
+async def test_valid_request_id_is_taken(client, given):
     response = await client.get("/id", headers={"X-Request-ID": given})
 
     assert response.text == response.headers["x-request-id"] == given
@@ -36,19 +36,19 @@ async def test_a_proper_request_id_is_accepted(client, given):
 @pytest.mark.parametrize(
     "given", ["short", "d" * 129, "with space", "a@b.example", "919876543210", "icm_abcdefgh", ""]
 )
-async def test_an_improper_or_personal_request_id_is_replaced(client, given):
+async def test_invalid_or_personal_request_id_is_replaced(client, given):
     response = await client.get("/id", headers={"X-Request-ID": given})
 
     assert ULID.fullmatch(response.text)
 
 
-async def test_nothing_of_a_request_stays_bound(client):
+async def test_log_context_ends_with_the_request(client):
     await client.get("/id")
 
     assert current_request_id() == ""
 
 
-def test_minted_ids_are_unique_and_sort_by_time():
+def test_new_ids_are_unique_and_sort_by_time():
     ids = [new_request_id() for _ in range(1000)]
 
     assert len(set(ids)) == 1000

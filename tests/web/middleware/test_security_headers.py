@@ -12,7 +12,7 @@ async def client():
 
 
 @pytest.mark.parametrize("path", ["/ok", "/nowhere", "/broken"])
-async def test_every_answer_has_the_security_headers(client, path):
+async def test_every_response_has_the_security_headers(client, path):
     response = await client.get(path)
 
     headers = response.headers
@@ -24,7 +24,7 @@ async def test_every_answer_has_the_security_headers(client, path):
     assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
 
 
-async def test_headers_of_the_page_itself_stay(client):
+async def test_headers_of_the_response_itself_stay(client):
     response = await client.get("/own-headers")
 
     assert response.headers["content-security-policy"] == "default-src 'self'"

@@ -31,7 +31,7 @@ async def stalls_after(*pieces):
     await asyncio.Event().wait()
 
 
-async def test_stuck_work_is_cancelled_and_answered():
+async def test_request_that_takes_too_long_is_cancelled_and_answered():
     async with client_of(request_timeout_seconds=0.05) as client:
         with capture_logs() as written:
             response = await client.get("/stuck", headers={"Origin": ORIGIN})
@@ -44,7 +44,7 @@ async def test_stuck_work_is_cancelled_and_answered():
 
 
 @pytest.mark.parametrize("pieces", [(), (b"{", b'"query')])
-async def test_a_body_that_does_not_arrive_is_the_fault_of_the_client(pieces):
+async def test_body_that_does_not_arrive_in_time_is_answered_with_408(pieces):
     receive = stalls_after(*pieces).__anext__
     origin = (b"origin", ORIGIN.encode())
 
@@ -60,7 +60,7 @@ async def test_a_body_that_does_not_arrive_is_the_fault_of_the_client(pieces):
     assert [line["event"] for line in written] == ["request_finished"]
 
 
-async def test_a_body_in_small_pieces_has_no_longer_than_any_request():
+async def test_body_in_small_parts_has_no_more_time_than_any_request():
     async def receive():
         await asyncio.sleep(0)
         return {"type": "http.request", "body": b"", "more_body": True}
@@ -70,21 +70,21 @@ async def test_a_body_in_small_pieces_has_no_longer_than_any_request():
     assert status == 408
 
 
-async def test_work_may_take_longer_than_a_body():
+async def test_work_may_take_longer_than_the_receive_timeout():
     async with client_of(receive_timeout_seconds=0.01, request_timeout_seconds=0.2) as client:
         response = await client.post("/stuck", content=b"{}")
 
     assert response.status_code == 504
 
 
-async def test_a_timeout_of_the_application_itself_is_an_unexpected_exception(client):
+async def test_timeout_error_of_the_application_is_an_unexpected_exception(client):
     response = await client.get("/timed-out-itself")
 
     assert response.status_code == 500
     assert extensions(response)["code"] == "INTERNAL"
 
 
-async def test_a_real_server_cuts_a_response_that_gets_stuck(caplog):
+async def test_response_that_gets_stuck_is_cut_off(caplog):
     caplog.set_level(logging.CRITICAL)
 
     async with serve(request_timeout_seconds=0.05) as address:

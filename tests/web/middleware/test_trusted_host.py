@@ -27,7 +27,7 @@ async def client():
         ("", 400),
     ],
 )
-async def test_only_known_hosts_are_served(client, host, status):
+async def test_only_allowed_hosts_are_served(client, host, status):
     response = await client.get("/ok", headers={"Host": host})
 
     assert response.status_code == status
