@@ -27,13 +27,14 @@ def header_index(scope: Scope) -> Headers:
     and Starlette's `Headers` searches a list and decodes for each of them.
     """
     headers = scope["headers"]
-    cached: tuple[object, Headers] | None = scope.get(_INDEX)
-    # A middleware may have replaced the headers.
-    if cached is None or cached[0] is not headers:
+    cached: tuple[list[object], Headers] | None = scope.get(_INDEX)
+    # A middleware may have replaced or changed the headers. Comparing the lists takes little, since
+    # their entries are the same objects.
+    if cached is None or cached[0] != headers:
         index: Headers = {}
         for name, value in headers:
             index[name] = (*index[name], value) if name in index else (value,)
-        cached = scope[_INDEX] = headers, index
+        cached = scope[_INDEX] = [*headers], index
     return cached[1]
 
 
