@@ -23,7 +23,7 @@ from persistence.repositories import tournaments
 from resilience.background_tasks import BackgroundTasks
 from resolvers.accounts.passwords import Passwords
 from resolvers.security.secrets import Secrets
-from resolvers.services import Accounts, Disk, Services, Storage, Watched
+from resolvers.services import Accounts, DiskProbe, HealthSource, Services, Storage
 from settings import Settings, ensure_secret_key
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ async def _with_database(
 def build_services(
     settings: Settings,
     database: Database,
-    watched: tuple[Watched, ...] = (),
+    health_sources: tuple[HealthSource, ...] = (),
     background: BackgroundTasks | None = None,
 ) -> Services:
     current, previous = settings.secret_key, settings.secret_key_previous
@@ -113,9 +113,9 @@ def build_services(
             previous=previous.get_secret_value() if previous else None,
         ),
         clock=lambda: datetime.now(UTC),
-        idempotency_kept=timedelta(hours=settings.idempotency_hours),
+        idempotency_ttl=timedelta(hours=settings.idempotency_hours),
         version=settings.app_version,
-        watched=watched,
+        health_sources=health_sources,
         disks=disks(storage),
         background=background or BackgroundTasks(),
     )
@@ -125,8 +125,8 @@ def build_accounts(settings: Settings) -> Accounts:
     return Accounts(
         # One of OWASP's choices for Argon2id: 19 MiB, two passes, one lane.
         passwords=Passwords(PasswordHasher(memory_cost=19_456, time_cost=2, parallelism=1)),
-        idle=timedelta(hours=settings.session_idle_hours),
-        max_age=timedelta(days=settings.session_max_days),
+        session_idle_timeout=timedelta(hours=settings.session_idle_hours),
+        session_max_age=timedelta(days=settings.session_max_days),
         invitation_lifetime=INVITATION_LIFETIME,
     )
 
@@ -150,15 +150,15 @@ def build_storage(settings: Settings, cloudinary: "CloudinaryStore | None") -> S
         patience_seconds=settings.request_timeout_seconds / 3,
     )
     return Storage(
-        media=stores[settings.active_document_store],
+        primary_store=stores[settings.active_document_store],
         stores=stores,
-        spool=UploadBuffer(
+        upload_buffer=UploadBuffer(
             settings.upload_dir or settings.data_dir / "uploads",
             client_bytes=settings.upload_bytes_per_client,
         ),
         ticket_lifetime=timedelta(hours=settings.upload_ticket_hours),
         link_lifetime=timedelta(minutes=settings.link_minutes),
-        unclaimed_kept=timedelta(hours=settings.unclaimed_upload_hours),
+        unclaimed_ttl=timedelta(hours=settings.unclaimed_upload_hours),
         retention={kind: timedelta(days=count) for kind, count in days.items()},
         inspection=inspection,
         # Enough for a file that waits for its inspection and then takes as long as it may.
@@ -166,10 +166,11 @@ def build_storage(settings: Settings, cloudinary: "CloudinaryStore | None") -> S
     )
 
 
-def disks(storage: Storage) -> tuple[Disk, ...]:
+def disks(storage: Storage) -> tuple[DiskProbe, ...]:
     """Return the disk of uploads, and that of new documents if they are stored in a folder."""
-    media = storage.media
-    return (storage.spool.space, *((media.space,) if isinstance(media, FolderStore) else ()))
+    store = storage.primary_store
+    documents = (store.space,) if isinstance(store, FolderStore) else ()
+    return (storage.upload_buffer.space, *documents)
 
 
 def build_cloudinary_store(settings: Settings) -> "CloudinaryStore | None":

@@ -11,8 +11,8 @@ from bootstrap import build_services, configure_tracing, database_options
 from domain.documents import MAX_BYTES
 from persistence.engine.database import Database
 from resilience.background_tasks import BackgroundTasks
-from resilience.memory import return_large_blocks
-from resolvers.accounts.known_clients import device_of
+from resilience.memory import return_freed_blocks_to_system
+from resolvers.accounts.known_clients import device_id
 from resolvers.documents.jobs import HANDLERS
 from resolvers.services import Services
 from schema.context import ExecutionOptions
@@ -44,7 +44,7 @@ def create_app(
     background: BackgroundTasks | None = None,
 ) -> Starlette:
     """Return the application on a database whose schema is current. It connects at startup."""
-    return_large_blocks()
+    return_freed_blocks_to_system()
     configure_tracing(settings)
     drain = drain or ShutdownState()
     limits = RateLimiter(
@@ -62,7 +62,7 @@ def create_app(
     grace_seconds = settings.shutdown_grace_seconds
     app = Starlette(
         routes=routes(settings, services, limits, drain),
-        middleware=middleware(settings, limits, partial(device_of, services)),
+        middleware=middleware(settings, limits, partial(device_id, services)),
         exception_handlers={404: health.not_found, 405: health.method_not_allowed},
         lifespan=partial(lifespan, services, limits, handlers, drain, grace_seconds),
     )

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402
-from benchmarks.processes import RATE_LIMIT_ALL  # noqa: E402
+from benchmarks.servers import RATE_LIMIT_ALL  # noqa: E402
 from observability.logging_setup import configure_logging  # noqa: E402
 from server import middleware  # noqa: E402
 from settings import Settings  # noqa: E402

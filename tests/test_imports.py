@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from tests.environment import load_settings_from
 import runner
 from runner import WARM_UP_MODULES, preload_modules
+from tests.environment import load_settings_from
 
 ROOT = Path(__file__).parents[1]
 NEEDED_BY_FEW = {

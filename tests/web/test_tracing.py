@@ -10,8 +10,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from config.base import SettingsError
 from observability.logging_setup import _context_ids
 from observability.tracing import parse_trace_id, request_span, span, start_tracing, stop_tracing
-from tests.graphql_client import UNREACHABLE_DATABASE, app_client, data, execute
 from server import create_app
+from tests.graphql_client import UNREACHABLE_DATABASE, app_client, data, execute
 from web.middleware.request_id import RequestId
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -110,10 +110,6 @@ class GraphQLEndpoint:
             await auth.refused(MalformedRequest(), "query")
             raise
 
-    async def refused(self, request: HttpRequest, error: DomainError) -> DomainError:
-        """Count a request that is refused before anything of it is read, as a query."""
-        return await RequestAuth(self._sessions, request).refused(error, "query")
-
     async def _execute_request(self, request: Request, auth: RequestAuth) -> Response:
         """Raises DomainError, ClientDisconnect."""
         if request.method not in _OPERATION_TYPES:
@@ -121,11 +117,11 @@ class GraphQLEndpoint:
         media_type = response_type(header_index(request.scope).get(b"accept", ()))
         params = await parse(request, self._trusted)
         began = perf_counter()
-        await visit.authenticate(only_reads="mutation" not in wanted.query)
-        _require_no_wait(visit, wanted)
-        if visit.is_anonymous and not self._trusts_all:
-            self._trusted.require(wanted.query)
-        label = await self._label(wanted, visit.client)
+        await auth.authenticate(only_reads="mutation" not in params.query)
+        _require_no_wait(auth, params)
+        if auth.is_anonymous and not self._trusts_all:
+            self._trusted.require(params.query)
+        label = await self._label(params, auth.client)
         try:
             if is_tracing():
                 with span(" ".join(label)):
@@ -140,7 +136,10 @@ class GraphQLEndpoint:
         Long documents are parsed one after the other, clients taking turns, so that other requests
         go on in between.
         """
-        if len(params.query) < LONG_DOCUMENT_CHARACTERS or document_cache.find(params.query) is not None:
+        if (
+            len(params.query) < LONG_DOCUMENT_CHARACTERS
+            or document_cache.find(params.query) is not None
+        ):
             return operation_label(params.query, params.operation_name)
         async with self._parsing.slot(client):
             label = operation_label(params.query, params.operation_name)
@@ -197,14 +196,14 @@ class GraphQLEndpoint:
         return auth.apply_to_response(_response(result, context, media_type, max_bytes=max_bytes))
 
 
-def _require_no_wait(visit: RequestAuth, wanted: GraphQLRequest) -> None:
+def _require_no_wait(auth: RequestAuth, params: GraphQLRequest) -> None:
     """Refuse a client that has to wait before its document is parsed. Raises Exceeded."""
-    if not visit.is_waiting:
+    if not auth.is_waiting:
         return
-    kind = kind_before_parsing(wanted.query, wanted.operation_name)
+    kind = kind_before_parsing(params.query, params.operation_name)
     # Of several uploads in a document each is refused by its resolver.
     if kind != "upload":
-        visit.require_no_wait(kind)
+        auth.require_no_wait(kind)
 
 
 class MutationByGet(MethodNotAllowed):

@@ -9,8 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from observability.dedup import deduplicate_warnings
 from observability.logging_setup import log_fast
-from observability.metrics import REQUESTS
-from observability.redaction import REDACTED, decoded, scrub
+from observability.metrics import REQUEST_SECONDS
+from observability.redaction import REDACTED, percent_decode, scrub
 from observability.tracing import is_tracing, request_span
 from web.headers import get_header
 from web.middleware.cors import METHODS
@@ -73,7 +73,7 @@ class AccessLog:
 
 @lru_cache(maxsize=1024)
 def _durations(route: str, status: int | None) -> Histogram:
-    return REQUESTS.labels(route, status or "none")
+    return REQUEST_SECONDS.labels(route, status or "none")
 
 
 def method_label(method: str) -> str:
@@ -95,7 +95,7 @@ def redacted_path(path: str) -> str:
     for prefix in STREAMING_PREFIXES:
         if path.startswith(prefix):
             return prefix + REDACTED
-    path = decoded(path)
+    path = percent_decode(path)
     streaming = _STREAMING.search(path)
     if streaming is not None:
         return scrub(path[: streaming.end()])[:MAX_LOGGED_PATH] + REDACTED

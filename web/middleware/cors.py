@@ -105,7 +105,7 @@ class CORS(CORSMiddleware):
         if answer.status_code < HTTPStatus.BAD_REQUEST:
             response = Response(status_code=HTTPStatus.NO_CONTENT)
         else:
-            error = BadUserInput("This origin, method or header is not allowed here.")
+            error = MalformedRequest("This origin, method or header is not allowed here.")
             response = error_response(error, status=answer.status_code)
             del response.headers["vary"]
         # Everything but the length and type of Starlette's text.

@@ -7,10 +7,9 @@ from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from observability.redaction import REDACTED, percent_decode, scrub
-from observability.tracing import parse_trace_id
 from observability.logging_setup import log_context
 from observability.redaction import scrub
+from observability.tracing import parse_trace_id
 from web.headers import get_header
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
@@ -41,7 +40,7 @@ class RequestId:
 
         ids = {"request_id": request_id}
         traceparent = get_header(scope, b"traceparent")
-        trace_id = trace_id_of(traceparent) if traceparent else None
+        trace_id = parse_trace_id(traceparent) if traceparent else None
         if trace_id is not None:
             ids["trace_id"] = trace_id
         with log_context(ids):

@@ -9,7 +9,6 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors.exceptions import RequestTimeout
-from observability.event_loop import RunningLoop
 from web.errors import RequestAborted
 
 TICK_SECONDS = 0.05
@@ -114,18 +113,17 @@ class DeadlineTimer:
 
     def __init__(self) -> None:
         self._deadlines: set[Deadline] = set()
-        self._running_loop = RunningLoop()
         self._ticking_loop: asyncio.AbstractEventLoop | None = None
 
     def current_task(self) -> "asyncio.Task[Any]":
-        task = asyncio.current_task(self._running_loop.get())
+        task = asyncio.current_task()
         if task is None:
             raise RuntimeError("A deadline needs a task.")
         return task
 
     def add(self, deadline: Deadline) -> None:
         self._deadlines.add(deadline)
-        loop = self._running_loop.get()
+        loop = asyncio.get_running_loop()
         if self._ticking_loop is not loop:
             self._ticking_loop = loop
             loop.call_later(TICK_SECONDS, self._tick, loop)

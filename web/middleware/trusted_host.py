@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from domain.errors.exceptions import BadUserInput
+from domain.errors.exceptions import MalformedRequest
 from resilience.byte_bounded_cache import cached
 from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
 from web.headers import header_index
@@ -17,7 +17,7 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+?)\.?(:[0-9]{1,5})?")
 
 
 class TrustedHost:
-    """Raise BadUserInput for a Host header that is not allowed, except on PROBES.
+    """Raise MalformedRequest for a Host header that is not allowed, except on PROBES.
 
     `*.example.org` allows every name below example.org. Starlette's TrustedHostMiddleware answers
     in plain text, and accepts anything between the brackets or before the colon of a host.
@@ -35,7 +35,7 @@ class TrustedHost:
         if scope["type"] == "http" and scope["path"] not in PROBES:
             hosts = header_index(scope).get(b"host", ())
             if not self._is_trusted(hosts):
-                raise BadUserInput("This host name is not served here.")
+                raise MalformedRequest("This host name is not served here.")
         await self.app(scope, receive, send)
 
     def _matches(self, hosts: tuple[bytes, ...]) -> bool:

@@ -8,8 +8,8 @@ from functools import partial
 from starlette.applications import Starlette
 
 from observability.tracing import stop_tracing
-from resilience.shutdown_deadline import finish
-from resolvers.operations.maintenance import prune_periodically, sweep_forever
+from resilience.shutdown_deadline import wait_or_cancel
+from resolvers.operations.maintenance import prune_periodically, sweep_periodically
 from resolvers.operations.outbox import Handler, run_outbox
 from resolvers.services import Services
 from web.rate_limiting.limiter import RateLimiter
@@ -35,16 +35,17 @@ async def lifespan(
     """
     database, start = services.database, services.background.start
     cancel_on_shutdown = [
-        start("sweepUploads", partial(sweep_forever, services), steady_seconds=None)
+        start("sweepUploads", partial(sweep_periodically, services), healthy_after_seconds=None)
     ]
     drain_on_shutdown = []
     if database.options.keep_alive_seconds:
-        cancel_on_shutdown.append(start("keepAlive", lambda _: database.keep_alive()))
+        keep_alive = start("keepAlive", database.keep_alive, healthy_after_seconds=None)
+        cancel_on_shutdown.append(keep_alive)
     if limits.is_shared:
         cancel_on_shutdown.append(start("rateLimitStoreProbe", lambda _: limits.look_after_store()))
     if handlers:
         prune = partial(prune_periodically, services)
-        cancel_on_shutdown.append(start("prune", prune, steady_seconds=None))
+        cancel_on_shutdown.append(start("prune", prune, healthy_after_seconds=None))
         outbox = run_outbox(services, handlers, drain.stopping)
         drain_on_shutdown.append(asyncio.create_task(outbox, name="outbox"))
     try:
@@ -54,11 +55,11 @@ async def lifespan(
         for task in cancel_on_shutdown:
             task.cancel()
         seconds = drain.seconds_left(otherwise=grace_seconds)
-        await finish([*cancel_on_shutdown, *drain_on_shutdown], within_seconds=seconds)
+        await wait_or_cancel([*cancel_on_shutdown, *drain_on_shutdown], within_seconds=seconds)
         closing = [
             asyncio.create_task(limits.close(), name="rateLimitStore"),
             asyncio.create_task(database.close(), name="database"),
             asyncio.create_task(asyncio.to_thread(stop_tracing), name="tracing"),
         ]
         seconds = drain.seconds_left(otherwise=grace_seconds)
-        await finish(closing, within_seconds=max(CLOSING_SECONDS, seconds))
+        await wait_or_cancel(closing, within_seconds=max(CLOSING_SECONDS, seconds))
