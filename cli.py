@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, Protocol, TypeVar
 import typer
 
 from domain.auth.roles import SYSTEM, Role
-from domain.errors.exceptions import DomainError
+from domain.errors.base import DomainError
 from persistence.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
 from persistence.embedded.supervision import running_server
 from settings import (
@@ -95,7 +95,7 @@ def seed_demo(
     settings = read_settings()
     if settings.environment == "production":
         fail("Demo teams are not for ENVIRONMENT=production: they change the rules of its season.")
-    with working(settings) as run:
+    with service_runner(settings) as run:
         from resolvers.registration import demo
 
         added = run(partial(demo.seed_demo, teams=teams))
@@ -109,7 +109,7 @@ def schema(
     """Write schema/schema.graphql."""
     from schema.sdl import print_sdl
 
-    settle({ROOT / "schema" / "schema.graphql": print_sdl()}, check=check)
+    write_or_check({ROOT / "schema" / "schema.graphql": print_sdl()}, check=check)
 
 
 @app.command()
@@ -128,22 +128,22 @@ def docs(
         reference / "error.schema.json": error_schema(),
         reference / "repeats.md": repeats_reference(),
     }
-    settle(pages, check=check)
+    write_or_check(pages, check=check)
 
 
 @app.command()
 def doctor() -> None:
     """Say whether the settings are right, database and storage answer and the counts agree."""
-    with working(read_settings()) as run:
+    with service_runner(read_settings()) as run:
         from resolvers.operations import maintenance
 
         found = run(maintenance.diagnose)
     for entry in found.drift:
         print(f"{entry.entity}: {entry.taken} places are taken, {entry.live_teams} teams are live.")
-    differences = [line for entry in found.comparisons for line in differences_of(entry)]
+    differences = [line for entry in found.comparisons for line in difference_lines(entry)]
     for line in differences:
         print(line)
-    for line in filter(None, map(foreign_files_of, found.comparisons)):
+    for line in filter(None, map(foreign_files_line, found.comparisons)):
         print(line)
     for table, count in found.old_names.items():
         print(
@@ -165,7 +165,7 @@ def prune(
     ] = False,
 ) -> None:
     """Delete what has expired, and files that belong to no document. Safe to repeat."""
-    with working(read_settings()) as run:
+    with service_runner(read_settings()) as run:
         from resolvers.documents import stored_files
         from resolvers.operations import maintenance
 
@@ -198,7 +198,7 @@ def create_organiser(
 ) -> None:
     """Add an organiser who can sign in at once."""
     password = read_password(from_stdin=password_stdin)
-    with working(read_settings()) as run:
+    with service_runner(read_settings()) as run:
         from resolvers.accounts import organisers
 
         create = partial(
@@ -218,7 +218,7 @@ def reset_password(
 ) -> None:
     """Give an organiser another password; sessions and API tokens of theirs end."""
     password = read_password(from_stdin=password_stdin)
-    with working(read_settings()) as run:
+    with service_runner(read_settings()) as run:
         from resolvers.accounts import organisers
 
         reset = partial(
@@ -238,13 +238,13 @@ def reset_password(
 @app.command()
 def worker() -> None:
     """Carry out what is owed to the outside until SIGINT or SIGTERM, beside any servers."""
-    with working(read_settings()) as run:
+    with service_runner(read_settings()) as run:
         import runner
 
         run(runner.run_outbox_worker)
 
 
-def differences_of(found: "Comparison") -> Iterator[str]:
+def difference_lines(found: "Comparison") -> Iterator[str]:
     """Lines about a store whose files are not those of the rows."""
     store = found.store
     if found.orphans:
@@ -256,7 +256,7 @@ def differences_of(found: "Comparison") -> Iterator[str]:
         yield f"{store}: the file of document {document_id.hex} is missing. Ask for it again."
 
 
-def foreign_files_of(found: "Comparison") -> str:
+def foreign_files_line(found: "Comparison") -> str:
     """A line about files that `prune` leaves, empty without any."""
     if not found.foreign:
         return ""
@@ -276,7 +276,7 @@ def read_settings() -> Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class PreparedDatabase:
     """A database that answers; `embedded` is None where DATABASE_URL names it."""
 
     url: str
@@ -284,18 +284,18 @@ class Prepared:
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[Prepared]:
+def database(settings: Settings) -> Iterator[PreparedDatabase]:
     """A database with the current schema and a tournament, and all of the service imported."""
     if settings.sqlalchemy_url is not None:
         import_service()
         prepare(settings, settings.sqlalchemy_url)
-        yield Prepared(url=settings.sqlalchemy_url)
+        yield PreparedDatabase(url=settings.sqlalchemy_url)
         return
     embedded = EmbeddedPostgres(settings.data_dir)
     try:
         with running_server(embedded, meanwhile=import_service) as url:
             prepare(settings, url)
-            yield Prepared(url=url, embedded=embedded)
+            yield PreparedDatabase(url=url, embedded=embedded)
     except EmbeddedPostgresError as error:
         fail(f"The embedded PostgreSQL under DATA_DIR did not start: {error}")
 
@@ -316,12 +316,12 @@ def prepare(settings: Settings, url: str) -> None:
         fail(str(error))
 
 
-class Run(Protocol):
+class ServiceRunner(Protocol):
     def __call__(self, work: "Callable[[Services], Awaitable[T]]", /) -> T: ...
 
 
 @contextmanager
-def working(settings: Settings) -> Iterator[Run]:
+def service_runner(settings: Settings) -> Iterator[ServiceRunner]:
     """For work with all of the service; what a rule refuses is said in its own words."""
     with database(settings) as prepared:
         import bootstrap
@@ -340,7 +340,7 @@ def read_password(*, from_stdin: bool) -> str:
     return password
 
 
-def settle(pages: dict[Path, str], *, check: bool) -> None:
+def write_or_check(pages: dict[Path, str], *, check: bool) -> None:
     """Write what differs, or with `check` name it and exit with 1."""
     stale = [
         page

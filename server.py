@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from bootstrap import build_services, configure_tracing, database_options
-from domain.documents import MAX_BYTES
+from domain.documents import MAX_FILE_BYTES
 from persistence.engine.database import Database
 from resilience.background_tasks import BackgroundTasks
 from resilience.memory import return_freed_blocks_to_system
@@ -84,7 +84,7 @@ def middleware(
     )
     is_limited, compresses = settings.enable_rate_limiting, settings.enable_compression
     max_bytes = settings.max_request_size_bytes
-    max_bytes_below = {"/graphql": settings.max_json_size_bytes, "/uploads/": MAX_BYTES}
+    max_bytes_below = {"/graphql": settings.max_json_size_bytes, "/uploads/": MAX_FILE_BYTES}
     seconds, receive_seconds = settings.request_timeout_seconds, settings.receive_timeout_seconds
     return [
         # First, so that the line of the access log has the id.

@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr
 
 from config import fields, reference
 from config import secret_key as secret_keys
-from config.base import CheckedSettings, Combination, SettingsError, by_environment
+from config.base import CheckedSettings, CombinationRule, SettingsError, by_environment
 from config.database_url import asyncpg_url
 from observability.logging_setup import configure_logging
 
@@ -37,8 +37,8 @@ GROUPS = {
 }
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 KNOWN_SECRET = re.compile(r"change.?(me|this)|your.?secret|default|example|insecure", re.IGNORECASE)
-WEAK = f"needs {secret_keys.MIN_LENGTH} random characters or more and no well-known default"
-NEEDED = "is required in staging and production"
+WEAK_SECRET = f"needs {secret_keys.MIN_LENGTH} random characters or more and no well-known default"
+REQUIRED_WHEN_DEPLOYED = "is required in staging and production"
 
 
 class Settings(CheckedSettings):
@@ -277,34 +277,34 @@ class Settings(CheckedSettings):
     def graphiql(self) -> bool:
         return self.environment == "development"
 
-    def combinations(self) -> Iterator[Combination]:
+    def combinations(self) -> Iterator[CombinationRule]:
         if self.environment in ("staging", "production"):
             yield from self._deployed()
         if self.environment == "production":
-            yield _wrong(
+            yield rule(
                 any(not one.startswith("https://") for one in self.cors_origins),
                 "must list https:// origins in production, not http:// and not *",
                 "CORS_ORIGINS",
             )
-        yield _wrong(
+        yield rule(
             "*" in self.cors_origins and self.cors_credentials,
             "must not be * together with CORS_CREDENTIALS: any page could act for its visitor",
             "CORS_ORIGINS",
             "CORS_CREDENTIALS",
         )
-        yield _wrong(
+        yield rule(
             self.database_lock_timeout_seconds >= self.database_statement_timeout_seconds,
             "must be shorter than DATABASE_STATEMENT_TIMEOUT_SECONDS",
             "DATABASE_LOCK_TIMEOUT_SECONDS",
             "DATABASE_STATEMENT_TIMEOUT_SECONDS",
         )
-        yield _wrong(
+        yield rule(
             self.max_json_size_bytes > self.max_request_size_bytes,
             "must not be larger than MAX_REQUEST_SIZE",
             "MAX_JSON_SIZE",
             "MAX_REQUEST_SIZE",
         )
-        yield _wrong(
+        yield rule(
             self.workers > 1 and self.log_file is not None,
             "works with one process only: several would set the file aside under each other",
             "LOG_FILE",
@@ -312,54 +312,54 @@ class Settings(CheckedSettings):
         )
         yield from self._outside()
 
-    def _deployed(self) -> Iterator[Combination]:
-        yield _wrong(self.database_url is None, NEEDED, "DATABASE_URL")
-        yield _wrong(self.secret_key is None, NEEDED, "SECRET_KEY")
-        yield _wrong(_weak(self.secret_key), WEAK, "SECRET_KEY")
-        yield _wrong(_weak(self.secret_key_previous), WEAK, "SECRET_KEY_PREVIOUS")
-        yield _wrong(not self.allowed_hosts, NEEDED, "ALLOWED_HOSTS")
-        yield _wrong(
+    def _deployed(self) -> Iterator[CombinationRule]:
+        yield rule(self.database_url is None, REQUIRED_WHEN_DEPLOYED, "DATABASE_URL")
+        yield rule(self.secret_key is None, REQUIRED_WHEN_DEPLOYED, "SECRET_KEY")
+        yield rule(_is_weak(self.secret_key), WEAK_SECRET, "SECRET_KEY")
+        yield rule(_is_weak(self.secret_key_previous), WEAK_SECRET, "SECRET_KEY_PREVIOUS")
+        yield rule(not self.allowed_hosts, REQUIRED_WHEN_DEPLOYED, "ALLOWED_HOSTS")
+        yield rule(
             "trusted_proxies" not in self.model_fields_set,
-            f"{NEEDED}: addresses, networks or the word none",
+            f"{REQUIRED_WHEN_DEPLOYED}: addresses, networks or the word none",
             "TRUSTED_PROXIES",
         )
-        yield _wrong(
+        yield rule(
             self.workers > 1 and not self.shares_rate_limits,
             "needs redis:// or valkey:// where WORKERS is above 1: each would count by itself",
             "RATE_LIMIT_STORAGE",
             "WORKERS",
         )
 
-    def _outside(self) -> Iterator[Combination]:
+    def _outside(self) -> Iterator[CombinationRule]:
         names = ("CLOUDINARY_CLOUD_NAME", "CLOUDINARY_API_KEY", "CLOUDINARY_API_SECRET")
         parts = (self.cloudinary_cloud_name, self.cloudinary_api_key, self.cloudinary_api_secret)
         given = sum(part is not None for part in parts)
-        yield _wrong(given in (1, 2), f"works only together with {names[1]} and {names[2]}", *names)
-        yield _wrong(
+        yield rule(given in (1, 2), f"works only together with {names[1]} and {names[2]}", *names)
+        yield rule(
             given > 0 and self.cloudinary_url is not None,
             f"names the account already: leave {', '.join(names)} out",
             "CLOUDINARY_URL",
             *names,
         )
-        yield _wrong(
+        yield rule(
             self.document_store == "cloudinary" and self.cloudinary_account is None,
             "needs CLOUDINARY_URL, or the three variables of the account, for cloudinary",
             "DOCUMENT_STORE",
             "CLOUDINARY_URL",
         )
-        yield _wrong(
+        yield rule(
             self.unclaimed_upload_hours <= self.upload_ticket_hours,
             "must be longer than UPLOAD_TICKET_HOURS",
             "UNCLAIMED_UPLOAD_HOURS",
             "UPLOAD_TICKET_HOURS",
         )
-        yield _wrong(
+        yield rule(
             (self.smtp_username is None) != (self.smtp_password is None),
             "works only together with SMTP_PASSWORD",
             "SMTP_USERNAME",
             "SMTP_PASSWORD",
         )
-        yield _wrong(
+        yield rule(
             self.smtp_host is None and self.smtp_username is not None,
             "is needed by SMTP_USERNAME",
             "SMTP_HOST",
@@ -378,7 +378,7 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
 def ensure_secret_key(data_dir: Path) -> str:
     """The secret kept in `data_dir`, made at the first call. Raises SettingsError."""
     try:
-        return secret_keys.ensure(data_dir)
+        return secret_keys.load_or_create(data_dir)
     except (OSError, ValueError) as error:
         raise SettingsError([f"DATA_DIR: {error}"]) from None
 
@@ -401,11 +401,11 @@ def settings_reference() -> str:
     return reference.settings_reference(Settings, GROUPS)
 
 
-def _wrong(unsafe: bool, reason: str, *names: str) -> Combination:
-    return Combination(unsafe=unsafe, reason=reason, names=names)
+def rule(unsafe: bool, reason: str, *names: str) -> CombinationRule:
+    return CombinationRule(unsafe=unsafe, reason=reason, names=names)
 
 
-def _weak(secret: SecretStr | None) -> bool:
+def _is_weak(secret: SecretStr | None) -> bool:
     if secret is None:
         return False
     text = secret.get_secret_value()

@@ -22,7 +22,7 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Combination:
+class CombinationRule:
     """Values that are each right and together wrong, told of the first of `names`."""
 
     unsafe: bool
@@ -50,7 +50,7 @@ class CheckedSettings(BaseSettings):
         populate_by_name=True,
     )
 
-    def combinations(self) -> Iterator[Combination]:
+    def combinations(self) -> Iterator[CombinationRule]:
         """What is checked when every value is right by itself."""
         yield from ()
 

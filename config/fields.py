@@ -27,7 +27,7 @@ def _case(convert: Callable[[str], str]) -> BeforeValidator:
 
 
 def _list(read: Callable[[str], str], fact: str) -> AfterValidator:
-    return AfterValidator(lists.each(read, fact))
+    return AfterValidator(lists.parse_each(read, fact))
 
 
 def _document(text: str) -> str:
@@ -61,12 +61,14 @@ Seconds = Annotated[int, unit("seconds", 1, 86_400)]
 Bytes = Annotated[int, unit("bytes", 1_024, 1 << 30)]
 FilePath = Annotated[Path, unit("path")]
 Secret = Annotated[SecretStr, unit("secret")]
-List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lists.entries), unit("list")]
-Hosts = Annotated[List, _list(lists.host, "a host name or address without port")]
-Origins = Annotated[List, _list(lists.origin, "an origin such as https://icct26.example.org")]
-HeaderNames = Annotated[List, _list(lists.header_name, "the name of a header")]
-Networks = Annotated[List, _list(lists.proxy, "an IP address or a network smaller than all")]
-Proxies = Annotated[List, _list(lists.proxy, "an IP address or a network smaller than all")]
+List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(lists.split_list), unit("list")]
+Hosts = Annotated[List, _list(lists.parse_host, "a host name or address without port")]
+Origins = Annotated[List, _list(lists.parse_origin, "an origin such as https://icct26.example.org")]
+HeaderNames = Annotated[List, _list(lists.parse_header_name, "the name of a header")]
+Networks = Annotated[
+    List, _list(lists.parse_network, "an IP address or a network smaller than all")
+]
+Proxies = Annotated[List, _list(lists.parse_network, "an IP address or a network smaller than all")]
 Documents = Annotated[List, _list(_document, f"one of {', '.join(DOCUMENTS)}")]
 DatabaseUrl = Annotated[SecretStr, _hidden(asyncpg_url), unit("URL")]
 RateStore = Annotated[

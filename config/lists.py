@@ -13,7 +13,7 @@ HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 ORIGIN = re.compile(rf"\*|https?://(?:{NAME}|{IPV6})(?::[0-9]{{1,5}})?")
 
 
-def entries(value: object) -> object:
+def split_list(value: object) -> object:
     """The entries of comma-separated text or a JSON list; `none` has none, not text stays."""
     if not isinstance(value, str):
         return value
@@ -28,7 +28,9 @@ def entries(value: object) -> object:
     return tuple(entry.strip() for entry in value.split(",") if entry.strip())
 
 
-def each(read: Callable[[str], str], fact: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+def parse_each(
+    read: Callable[[str], str], fact: str
+) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
     """Apply `read` to every entry, without repeats; what it refuses is named by its place only."""
 
     def read_all(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -43,17 +45,17 @@ def each(read: Callable[[str], str], fact: str) -> Callable[[tuple[str, ...]], t
     return read_all
 
 
-def host(text: str) -> str:
+def parse_host(text: str) -> str:
     """A host without port; `*.` before a name stands for every name below it."""
     return _matching(HOST, text.lower())
 
 
-def origin(text: str) -> str:
+def parse_origin(text: str) -> str:
     """Scheme, host and port as a browser sends them, or `*`."""
-    return without_default_port(_matching(ORIGIN, text.lower().removesuffix("/")))
+    return strip_default_port(_matching(ORIGIN, text.lower().removesuffix("/")))
 
 
-def without_default_port(origin: str) -> str:
+def strip_default_port(origin: str) -> str:
     """An origin without the port that its scheme implies, as browsers send it."""
     for scheme, port in DEFAULT_PORTS.items():
         if origin.startswith(f"{scheme}://"):
@@ -61,12 +63,12 @@ def without_default_port(origin: str) -> str:
     return origin
 
 
-def header_name(text: str) -> str:
+def parse_header_name(text: str) -> str:
     """The name of an HTTP header (RFC 9110 token)."""
     return _matching(HEADER_NAME, text)
 
 
-def proxy(text: str) -> str:
+def parse_network(text: str) -> str:
     """An address or a network, but never all addresses: then every client could lie."""
     network = ip_network(text, strict=False)
     if network.prefixlen == 0:

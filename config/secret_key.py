@@ -8,7 +8,7 @@ from pathlib import Path
 MIN_LENGTH = 32
 
 
-def ensure(data_dir: Path) -> str:
+def load_or_create(data_dir: Path) -> str:
     """The secret in `data_dir`, made at the first call. Raises ValueError when it is damaged."""
     path = data_dir / "secret_key"
     if not path.exists():

@@ -54,7 +54,7 @@ class AuditAction(StrEnum):
 
 KNOWN_ACTIONS = frozenset(AuditAction) - {AuditAction.OTHER}
 
-ACTION_OF_EVENT = {
+AUDIT_ACTION_BY_TEAM_ACTION = {
     TeamAction.CONFIRM: AuditAction.TEAM_CONFIRMED,
     TeamAction.REQUEST_CHANGES: AuditAction.TEAM_CHANGES_REQUESTED,
     TeamAction.RESUBMIT: AuditAction.TEAM_RESUBMITTED,
@@ -63,7 +63,7 @@ ACTION_OF_EVENT = {
     TeamAction.REOPEN: AuditAction.TEAM_REOPENED,
 }
 # Of mutations that change what a team registered with.
-ACTION_OF_EDIT = {
+AUDIT_ACTION_BY_OPERATION = {
     Operation.UPDATE_MY_TEAM: AuditAction.TEAM_UPDATED,
     Operation.UPDATE_TEAM: AuditAction.TEAM_UPDATED,
     Operation.UPDATE_PLAYER: AuditAction.TEAM_PLAYER_UPDATED,

@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 # Longer than any text that is compared: NFKC sorts a run of marks in quadratic time.
-NORMALIZED_MAX_LENGTH = 1000
+NFKC_MAX_LENGTH = 1000
 
 # NUL is no text to PostgreSQL, half of a surrogate pair none to UTF-8.
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
@@ -21,8 +21,8 @@ _IGNORABLE = (
 )
 _INVISIBLE = re.compile(f"[{_IGNORABLE}]+")
 # An expression for PostgreSQL too: no normalised name has one of these.
-IGNORED = f"[{_IGNORABLE}{JOINERS}]"
-_INVISIBLE_OR_JOINER = re.compile(f"{IGNORED}+")
+IGNORABLE_PATTERN = f"[{_IGNORABLE}{JOINERS}]"
+_INVISIBLE_OR_JOINER = re.compile(f"{IGNORABLE_PATTERN}+")
 _JOINERS = re.compile(f"[{JOINERS}]+")
 _VIRAMA = 9
 
@@ -32,19 +32,19 @@ def is_storable(text: str) -> bool:
     return _NOT_STORABLE.search(text) is None
 
 
-def visible(text: str) -> str:
+def strip_invisible(text: str) -> str:
     """The text without characters that show nothing; joiners stay where they shape letters."""
     if text.isascii():
         return text
     return _JOINERS.sub(_shaping, _INVISIBLE.sub("", text))
 
 
-def skeleton(text: str) -> str:
+def strip_ignorable(text: str) -> str:
     """The text without characters that show nothing, joiners included: for comparison."""
     return text if text.isascii() else _INVISIBLE_OR_JOINER.sub("", text)
 
 
-def shown(character: str) -> str:
+def printable_character(character: str) -> str:
     """The character, or its number where nobody would see it: U+0007."""
     is_seen = character.isprintable() and unicodedata.category(character)[0] not in "MZ"
     return character if is_seen else f"U+{ord(character):04X}"
@@ -52,12 +52,12 @@ def shown(character: str) -> str:
 
 def is_blank(value: object) -> bool:
     """Whether it is a text that shows nothing, as forms send fields that were left empty."""
-    return isinstance(value, str) and not skeleton(value).strip()
+    return isinstance(value, str) and not strip_ignorable(value).strip()
 
 
-def compatible(text: str) -> str:
+def nfkc(text: str) -> str:
     """The text in NFKC. Raises ValueError above 1,000 characters, whose sorting takes too long."""
-    if len(text) > NORMALIZED_MAX_LENGTH:
+    if len(text) > NFKC_MAX_LENGTH:
         raise ValueError("text is too long to be normalized")
     return unicodedata.normalize("NFKC", text)
 

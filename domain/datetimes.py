@@ -16,7 +16,7 @@ _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _DIGITS_KEPT = 6
 
 
-def read_moment(text: object) -> datetime:
+def parse_datetime(text: object) -> datetime:
     """A moment in UTC, from a text with date, time and offset, in the years 1900 to 2200.
 
     The year counts as it is written and as it is in UTC. Digits after microseconds are dropped, so
@@ -37,7 +37,7 @@ def read_moment(text: object) -> datetime:
     return moment
 
 
-def read_day(text: object) -> date:
+def parse_date(text: object) -> date:
     """A calendar date written YYYY-MM-DD. Raises ValueError."""
     match = _DAY.fullmatch(text) if isinstance(text, str) else None
     if match is None:
@@ -46,7 +46,7 @@ def read_day(text: object) -> date:
     return date(year, month, day)
 
 
-def zone(name: str) -> ZoneInfo:
+def load_time_zone(name: str) -> ZoneInfo:
     """The time zone of this IANA name; UTC for a name that only the database knows."""
     try:
         return ZoneInfo(name)
@@ -54,14 +54,14 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def utc_text(value: datetime) -> str:
+def format_utc(value: datetime) -> str:
     """RFC 3339 in UTC with microseconds, the form in which PostgreSQL can print it too."""
     return f"{value.astimezone(UTC).isoformat(timespec='microseconds')[:-6]}Z"
 
 
-def day_in(name: str, moment: datetime) -> date:
+def local_date(name: str, moment: datetime) -> date:
     """The calendar date of a moment in the time zone of this IANA name."""
-    return moment.astimezone(zone(name)).date()
+    return moment.astimezone(load_time_zone(name)).date()
 
 
 def _offset(match: re.Match[str]) -> timezone:

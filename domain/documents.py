@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-MAX_BYTES = 5 * 1024 * 1024
+MAX_FILE_BYTES = 5 * 1024 * 1024
 
 
 class DocumentKind(StrEnum):
@@ -41,7 +41,7 @@ class DocumentReview(StrEnum):
 
 TEAM_KINDS = (DocumentKind.PASTOR_LETTER, DocumentKind.PAYMENT_RECEIPT, DocumentKind.GROUP_PHOTO)
 PLAYER_KINDS = (DocumentKind.IDENTITY_PROOF, DocumentKind.SUBSCRIPTION_CARD, DocumentKind.PHOTO)
-KINDS_OF_CLASS = {
+KINDS_BY_RETENTION_CLASS = {
     RetentionClass.IDENTITY: (DocumentKind.IDENTITY_PROOF, DocumentKind.SUBSCRIPTION_CARD),
     RetentionClass.LETTER: (DocumentKind.PASTOR_LETTER,),
     RetentionClass.PAYMENT: (DocumentKind.PAYMENT_RECEIPT,),
@@ -53,22 +53,22 @@ CONTENT_TYPES = {
     DocumentFormat.JPEG: "image/jpeg",
     DocumentFormat.PDF: "application/pdf",
 }
-IMAGES = (DocumentFormat.PNG, DocumentFormat.JPEG)
+IMAGE_FORMATS = (DocumentFormat.PNG, DocumentFormat.JPEG)
 PHONE_ADVICE = (
     "On an iPhone choose Settings → Camera → Formats → Most Compatible and take the photo again."
     " On any phone a screenshot of it will do."
 )
 
 
-def listed(formats: Collection[DocumentFormat]) -> str:
+def join_formats(formats: Collection[DocumentFormat]) -> str:
     """Their names, as a sentence has them: `PNG, JPEG or PDF`."""
     *others, last = (one.value for one in formats)
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def advice(formats: Collection[DocumentFormat]) -> str:
+def upload_advice(formats: Collection[DocumentFormat]) -> str:
     """Sentences that say what to send instead of a file that is not taken."""
-    return f"Send a {listed(formats)} of at most {MAX_BYTES >> 20} MB. {PHONE_ADVICE}"
+    return f"Send a {join_formats(formats)} of at most {MAX_FILE_BYTES >> 20} MB. {PHONE_ADVICE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +76,16 @@ class FileRule:
     kind: DocumentKind
     formats: tuple[DocumentFormat, ...]
     min_bytes: int = 1
-    max_bytes: int = MAX_BYTES
+    max_bytes: int = MAX_FILE_BYTES
     description: str
 
 
 def _rule(kind: DocumentKind) -> FileRule:
     if kind in IMAGE_KINDS:
-        return FileRule(kind=kind, formats=IMAGES, description="A PNG or JPEG, at most 5 MiB.")
-    formats = (*IMAGES, DocumentFormat.PDF)
+        return FileRule(
+            kind=kind, formats=IMAGE_FORMATS, description="A PNG or JPEG, at most 5 MiB."
+        )
+    formats = (*IMAGE_FORMATS, DocumentFormat.PDF)
     return FileRule(kind=kind, formats=formats, description="A PNG, JPEG or PDF, at most 5 MiB.")
 
 

@@ -7,19 +7,19 @@ from functools import lru_cache
 from typing import Any
 
 
-def length(text: str) -> int:
+def count_graphemes(text: str) -> int:
     """The number of extended grapheme clusters (UAX 29)."""
     return len(text) if text.isascii() else len(_pattern(r"\X").findall(text))
 
 
-def longest_letter(text: str) -> int:
+def longest_grapheme(text: str) -> int:
     """The most code points that one letter of a text has, as `length` counts letters."""
     if text.isascii():
         return min(len(text), 1)
     return max(map(len, _pattern(r"\X").findall(text)), default=0)
 
 
-def count_letters(text: str) -> int:
+def count_alphabetic(text: str) -> int:
     """The number of letters and vowel signs: those that Unicode calls alphabetic.
 
     A consonant and its vowel sign are two, as in the name Jo: \u0b9c and \u0bcb.

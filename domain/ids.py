@@ -6,7 +6,7 @@ from uuid import UUID
 _ID = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
-def read_id(text: object) -> UUID | None:
+def parse_uuid(text: object) -> UUID | None:
     """The id that is written in 32 hexadecimal digits, with the usual hyphens or without.
 
     None for anything else. `UUID` itself also takes braces, `urn:`, hyphens anywhere, signs,

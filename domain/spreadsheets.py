@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from domain.characters import compatible
+from domain.characters import nfkc
 
 
 class ExportFormat(StrEnum):
@@ -17,7 +17,7 @@ _CONTROLS = ("\t", "\r", "\n")
 
 def escape_formula(text: str) -> str:
     """The text for a CSV file: what could be a formula begins with an apostrophe."""
-    start = compatible(text.lstrip()[:1])
+    start = nfkc(text.lstrip()[:1])
     if text.startswith(_CONTROLS) or (start and start[0] in _FORMULA_SIGNS):
         return f"'{text}"
     return text

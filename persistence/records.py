@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.auth.roles import Caller, Role
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
-from domain.registration.forms import PersonEntry, PlayerRole
+from domain.registration.forms import PlayerRole, ValidPerson
 from domain.teams.status import TeamStatus
 from domain.tournaments import TournamentRules
 
@@ -94,8 +94,8 @@ class TeamRecord:
     registered_at: datetime
     updated_at: datetime
     church: ChurchRecord
-    captain: PersonEntry
-    vice_captain: PersonEntry
+    captain: ValidPerson
+    vice_captain: ValidPerson
     players: tuple[PlayerRecord, ...]
     documents: tuple[DocumentRecord, ...] = ()
     required_documents: tuple[DocumentKind, ...] = ()

@@ -8,7 +8,7 @@ from typing import NoReturn, TypeVar
 
 import structlog
 
-from domain.errors.exceptions import DomainError
+from domain.errors.base import DomainError
 from observability.metrics import BACKGROUND_TASK_RESTARTS, BACKGROUND_TASK_UP
 from resilience.backoff import Backoff
 

@@ -18,7 +18,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from domain.errors.exceptions import DomainError
+from domain.errors.base import DomainError
 from observability.metrics import BREAKER_CALLS, BREAKER_STATE, BREAKER_TRANSITIONS
 from resilience.breaker_states import BreakerState
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from domain.auth.roles import Caller, Role, may, require_role
+from domain.auth.roles import Caller, Role, has_role, require_role
 from persistence.engine.database import Connection
 from persistence.records import (
     ApiTokenRecord,
@@ -101,10 +101,10 @@ def _is_visible(viewer: Viewer, ref: NodeRef) -> bool:
         return True
     if ref.kind == NodeKind.DOCUMENT:
         # An unclaimed upload belongs to no team.
-        return ref.owner_id is not None and may(viewer.caller, Role.REVIEWER)
+        return ref.owner_id is not None and has_role(viewer.caller, Role.REVIEWER)
     if ref.kind in (NodeKind.AUDIT_EVENT, NodeKind.DELIVERY):
-        return may(viewer.caller, Role.REVIEWER)
-    return ref.owner_id == viewer.caller.organiser_id or may(viewer.caller, Role.OWNER)
+        return has_role(viewer.caller, Role.REVIEWER)
+    return ref.owner_id == viewer.caller.organiser_id or has_role(viewer.caller, Role.OWNER)
 
 
 async def _load(

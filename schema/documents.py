@@ -7,8 +7,8 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
-from domain.auth.roles import Role, may
-from domain.uploads import UploadRequest, media_type
+from domain.auth.roles import Role, has_role
+from domain.documents import UploadRequest, normalize_media_type
 from persistence.records import DocumentRecord
 from resolvers.documents import links, uploads
 from resolvers.documents.uploads import Ticket
@@ -26,7 +26,7 @@ class SignedLink:
 async def link(info: Info, root: strawberry.Parent["Document"]) -> SignedLink | None:
     """Return None to captains instead of an error, which would look like a failed mutation."""
     context = info.context
-    if not may(context.caller, Role.REVIEWER):
+    if not has_role(context.caller, Role.REVIEWER):
         return None
     url, expires_at = links.create_link(context.services, context.caller, UUID(root.id))
     return SignedLink(url=url, expires_at=expires_at)
@@ -131,5 +131,5 @@ async def open_upload(
     await info.context.check_rate_limit("upload")
     ticket, signed = uploads.open_upload(info.context.services, input.to_upload_request())
     return OpenUploadPayload(
-        ticket=UploadTicket.from_ticket(ticket, signed, media_type(input.content_type))
+        ticket=UploadTicket.from_ticket(ticket, signed, normalize_media_type(input.content_type))
     )

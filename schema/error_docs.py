@@ -7,17 +7,15 @@ from enum import StrEnum
 from strawberry.types.field import StrawberryField
 
 from domain.documents import DocumentFormat
+from domain.errors.base import Category, DetailType
+from domain.errors.codes import CATALOG, ErrorCode
 from domain.errors.exceptions import (
-    CATALOG,
     ISSUE_CATALOG,
-    Category,
     DetailDefinition,
-    DetailType,
-    ErrorCode,
     ErrorDefinition,
-    IssueCode,
     IssueDefinition,
 )
+from domain.errors.issue_codes import IssueCode
 from domain.operations import Operation
 from domain.teams.readiness import BlockerCode
 from domain.teams.status import TeamStatus

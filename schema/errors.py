@@ -12,17 +12,16 @@ import orjson
 import structlog
 from graphql import GraphQLError
 
+from domain.errors.base import DomainError
 from domain.errors.exceptions import (
     BadUserInput,
-    DomainError,
     GraphqlParseFailed,
     GraphqlValidationFailed,
     Internal,
-    Issue,
-    IssueCode,
     MalformedRequest,
 )
-from domain.errors.issues import Path, issue, message_of
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import Issue, Path, issue_message, make_issue
 from observability.metrics import ERRORS
 from schema.argument_paths import path_of
 from schema.scalars import InvalidScalar
@@ -138,8 +137,8 @@ def _scalar_error(error: GraphQLError) -> DomainError:
         path = (match[1], *_path_steps(match[2] or ""))
         position = f"${match[1]}{match[2] or ''}"
     if not path:
-        return MalformedRequest(message_of(code))
-    return BadUserInput(issue(path, code), message=f"{position}: {message_of(code)}")
+        return MalformedRequest(issue_message(code))
+    return BadUserInput(make_issue(path, code), message=f"{position}: {issue_message(code)}")
 
 
 def _path_steps(path: str) -> Iterator[str | int]:
@@ -171,7 +170,7 @@ def _literal_issues(error: GraphQLError) -> Iterator[Issue]:
     """An issue at a value of the document that is missing or does not fit its type."""
     absent = _ARGUMENT_ABSENT.match(error.message)
     if absent is not None:
-        yield issue((absent[1],), IssueCode.VALUE_REQUIRED)
+        yield make_issue((absent[1],), IssueCode.VALUE_REQUIRED)
     elif error.nodes and _VALUE.search(error.message):
         path = path_of(error.nodes[0])
         if path:
@@ -182,9 +181,9 @@ def _wrong_value(path: Path, reason: str) -> Issue:
     """The issue of a value at this path, by what graphql-core says of it."""
     field = _FIELD_ABSENT.search(reason)
     if field is not None:
-        return issue((*path, field[1]), IssueCode.VALUE_REQUIRED)
+        return make_issue((*path, field[1]), IssueCode.VALUE_REQUIRED)
     is_absent = _ABSENT.search(reason) is not None
-    return issue(path, IssueCode.VALUE_REQUIRED if is_absent else IssueCode.VALUE_INVALID)
+    return make_issue(path, IssueCode.VALUE_REQUIRED if is_absent else IssueCode.VALUE_INVALID)
 
 
 def _parse_message(error: GraphQLError) -> str:

@@ -5,9 +5,10 @@ from uuid import UUID
 import strawberry
 from strawberry import field
 
-from domain.errors.exceptions import IssueCode, NotFound
-from domain.errors.issues import issue
-from domain.ids import read_id
+from domain.errors.exceptions import NotFound
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import make_issue
+from domain.ids import parse_uuid
 
 
 @strawberry.interface(description="An object with an id.")
@@ -17,7 +18,7 @@ class Node:
 
 def parse_id(text: str, *path: str) -> UUID:
     """Return the UUID of an object's id. Raises NotFound, at this path of the arguments."""
-    identifier = read_id(text)
+    identifier = parse_uuid(text)
     if identifier is None:
-        raise NotFound(None, issue(path, IssueCode.ID_UNKNOWN))
+        raise NotFound(None, make_issue(path, IssueCode.ID_UNKNOWN))
     return identifier

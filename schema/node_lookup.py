@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import argument
 
-from domain.auth.roles import Role, may
+from domain.auth.roles import Role, has_role
 from persistence.records import (
     ApiTokenRecord,
     ChurchRecord,
@@ -45,7 +45,7 @@ async def node(
 def _object(info: Info, record: nodes.Node) -> Node:
     caller = info.context.caller
     # A captain, who has no role, sees the own team unmasked.
-    is_masked = caller.role is not None and not may(caller, Role.REVIEWER)
+    is_masked = caller.role is not None and not has_role(caller, Role.REVIEWER)
     match record:
         case (team, player):
             return Player.from_record(player, team, is_masked=is_masked)

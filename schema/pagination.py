@@ -11,10 +11,11 @@ import orjson
 import strawberry
 from strawberry import Private, field
 
-from domain.datetimes import read_moment
-from domain.errors.exceptions import BadUserInput, IssueCode
-from domain.errors.issues import issue
-from domain.ids import read_id
+from domain.datetimes import parse_datetime
+from domain.errors.exceptions import BadUserInput
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import make_issue
+from domain.ids import parse_uuid
 from persistence.pagination import Key, Page, PageRequest
 
 DEFAULT_PAGE_SIZE = 50
@@ -122,7 +123,7 @@ class CursorCodec:
         if first is not None and last is not None:
             names = {"names": ["first", "last"]}
             raise BadUserInput(
-                issue(("last",), IssueCode.CHOOSE_ONE, names),
+                make_issue(("last",), IssueCode.CHOOSE_ONE, names),
                 message="Please give either first or last, not both.",
             )
         return PageRequest(
@@ -147,7 +148,7 @@ class CursorCodec:
         except (binascii.Error, ValueError, TypeError, AttributeError):
             pass
         raise BadUserInput(
-            issue((argument,), IssueCode.CURSOR_INVALID),
+            make_issue((argument,), IssueCode.CURSOR_INVALID),
             message=f"{argument} is not a cursor of this list. Please start from the first page.",
         )
 
@@ -156,7 +157,7 @@ def checked_search(text: str | None, *path: str) -> str | None:
     """Check the length of a search text. Raises BadUserInput, at this path of the arguments."""
     if text is not None and len(text) > MAX_SEARCH_LENGTH:
         raise BadUserInput(
-            issue(path, IssueCode.NAME_TOO_LONG, {"max": MAX_SEARCH_LENGTH}),
+            make_issue(path, IssueCode.NAME_TOO_LONG, {"max": MAX_SEARCH_LENGTH}),
             message=f"{path[-1]} has at most {MAX_SEARCH_LENGTH} characters.",
         )
     return text
@@ -167,7 +168,7 @@ def _page_size(name: str, size: int | None) -> int:
         return DEFAULT_PAGE_SIZE
     if not 1 <= size <= MAX_PAGE_SIZE:
         raise BadUserInput(
-            issue((name,), IssueCode.NUMBER_OUT_OF_RANGE, {"min": 1, "max": MAX_PAGE_SIZE}),
+            make_issue((name,), IssueCode.NUMBER_OUT_OF_RANGE, {"min": 1, "max": MAX_PAGE_SIZE}),
             message=f"{name} must be between 1 and {MAX_PAGE_SIZE}.",
         )
     return size
@@ -175,10 +176,10 @@ def _page_size(name: str, size: int | None) -> int:
 
 def _decode_value(value: Any, kind: type) -> Any:
     """Convert a decoded value of a key. Raises ValueError, TypeError."""
-    if kind is UUID and (identifier := read_id(value)) is not None:
+    if kind is UUID and (identifier := parse_uuid(value)) is not None:
         return identifier
     if kind is datetime:
-        return read_moment(value)
+        return parse_datetime(value)
     if kind is str and isinstance(value, str) and "\0" not in value:
         return value
     # Integers of keys are PostgreSQL integers.

@@ -8,7 +8,7 @@ import strawberry
 from strawberry import argument, field
 
 from domain.auth.roles import Role
-from domain.errors.exceptions import CATALOG
+from domain.errors.codes import CATALOG
 from resolvers.operations import health as service_health
 from resolvers.registration import register
 from resolvers.tournaments import queries

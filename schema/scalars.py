@@ -12,9 +12,9 @@ import strawberry
 from graphql import GraphQLError, StringValueNode, ValueNode
 from graphql.utilities import value_from_ast_untyped
 
-from domain.datetimes import read_day, read_moment, utc_text
-from domain.errors.exceptions import IssueCode
-from domain.errors.issues import message_of
+from domain.datetimes import format_utc, parse_date, parse_datetime
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import issue_message
 
 PhoneNumber = NewType("PhoneNumber", object)
 EmailAddress = NewType("EmailAddress", object)
@@ -58,7 +58,7 @@ class InvalidScalar(GraphQLError):
     """A value that is invalid for its scalar, in a variable or, at its node, in a document."""
 
     def __init__(self, code: IssueCode, node: ValueNode | None = None) -> None:
-        super().__init__(message_of(code), node)
+        super().__init__(issue_message(code), node)
         self.code = code
 
 
@@ -114,7 +114,7 @@ SCALARS: dict[object, Any] = {
         description="A calendar date as YYYY-MM-DD.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339#section-5.6",
         serialize=date.isoformat,
-        **strict_parsers(read_day, IssueCode.DATE_INVALID),
+        **strict_parsers(parse_date, IssueCode.DATE_INVALID),
     ),
     datetime: strawberry.scalar(
         name="DateTime",
@@ -122,7 +122,7 @@ SCALARS: dict[object, Any] = {
         " 2026-11-23T09:30:00.000000Z; accepted with any offset, which is required, in"
         " the years 1900 to 2200. Digits beyond microseconds are ignored.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
-        serialize=utc_text,
-        **strict_parsers(read_moment, IssueCode.DATE_TIME_INVALID),
+        serialize=format_utc,
+        **strict_parsers(parse_datetime, IssueCode.DATE_TIME_INVALID),
     ),
 }

@@ -13,7 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import cli
-from domain.errors.exceptions import ErrorCode, IssueCode
+from domain.errors.codes import ErrorCode
+from domain.errors.issue_codes import IssueCode
 
 ROOT = Path(__file__).parents[1]
 MAX_MODULE_LINES = 500

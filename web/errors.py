@@ -3,7 +3,8 @@
 from starlette.responses import Response
 from starlette.types import Scope
 
-from domain.errors.exceptions import DomainError, ErrorCode
+from domain.errors.base import DomainError
+from domain.errors.codes import ErrorCode
 from observability.logging_setup import current_request_id
 from schema.errors import error_body
 from web.graphql.negotiation import JSON_TYPE, error_type

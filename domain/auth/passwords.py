@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from domain.characters import compatible, is_storable
-from domain.errors.exceptions import InvalidForm, IssueCode
-from domain.errors.issues import INPUT, issue
-from domain.registration.names import RAW_FACTOR
+from domain.characters import is_storable, nfkc
+from domain.errors.exceptions import InvalidForm
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import INPUT, make_issue
+from domain.registration.names import RAW_LENGTH_FACTOR
 
 MIN_LENGTH = 12
 MAX_LENGTH = 128
@@ -33,17 +34,17 @@ _COMMON = frozenset(
 )
 
 
-def canonical(password: str) -> str:
+def canonicalize(password: str) -> str:
     """The same for every keyboard that can write it; empty for what is longer than any password.
 
     Half a surrogate pair stays: it makes a wrong password.
     """
-    return compatible(password) if len(password) <= RAW_FACTOR * MAX_LENGTH else ""
+    return nfkc(password) if len(password) <= RAW_LENGTH_FACTOR * MAX_LENGTH else ""
 
 
 def require_strong(password: str, *, email: str) -> None:
     """Raises InvalidForm, which says what is wrong and never repeats it."""
-    chosen = canonical(password)
+    chosen = canonicalize(password)
     if not MIN_LENGTH <= len(chosen) <= MAX_LENGTH or not is_storable(chosen):
         raise _refusal(IssueCode.PASSWORD_LENGTH, {"min": MIN_LENGTH, "max": MAX_LENGTH})
     if chosen.casefold() in _COMMON or len(set(chosen)) == 1:
@@ -53,4 +54,4 @@ def require_strong(password: str, *, email: str) -> None:
 
 
 def _refusal(code: IssueCode, params: Mapping[str, int] | None = None) -> InvalidForm:
-    return InvalidForm([issue((*INPUT, "password"), code, params)])
+    return InvalidForm([make_issue((*INPUT, "password"), code, params)])

@@ -57,7 +57,7 @@ SYSTEM = Caller(kind=CallerKind.SYSTEM)
 CAPTAIN_ACTOR = "captain"
 
 
-def may(caller: Caller, role: Role) -> bool:
+def has_role(caller: Caller, role: Role) -> bool:
     return caller.kind == CallerKind.SYSTEM or bool(caller.role and caller.role.at_least(role))
 
 

@@ -20,18 +20,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from domain.datetimes import utc_text
+from domain.datetimes import format_utc
+from domain.errors.base import Category, DetailType
 from domain.errors.codes import (
     CATALOG,
     ISSUE_CATALOG,
-    Category,
     DetailDefinition,
-    DetailType,
     ErrorCode,
     ErrorDefinition,
-    IssueCode,
     IssueDefinition,
 )
+from domain.errors.issue_codes import IssueCode
 
 __all__ = [
     "CATALOG",
@@ -101,14 +100,14 @@ class RegistrationNotOpen(DomainError):
     code = ErrorCode.REGISTRATION_NOT_OPEN
 
     def __init__(self, opens_at: datetime) -> None:
-        super().__init__(details={"opensAt": utc_text(opens_at)})
+        super().__init__(details={"opensAt": format_utc(opens_at)})
 
 
 class RegistrationClosed(DomainError):
     code = ErrorCode.REGISTRATION_CLOSED
 
     def __init__(self, closes_at: datetime) -> None:
-        super().__init__(details={"closesAt": utc_text(closes_at)})
+        super().__init__(details={"closesAt": format_utc(closes_at)})
 
 
 class TournamentFull(DomainError):

@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from domain.errors.exceptions import Issue, IssueCode
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import Issue
 
 Path = tuple[str | int, ...]
 
 INPUT: Path = ("input",)
 # Of one form. A squad of fifteen with everything wrong has fewer.
-ISSUES_MAX = 200
+MAX_ISSUES = 200
 # Of one list of documents, which may have as many entries as a client likes to send.
-ISSUES_PER_LIST = 5
+MAX_ISSUES_PER_LIST = 5
 _ORDER = {
     name: place
     for place, name in enumerate(
@@ -99,15 +100,15 @@ _MESSAGES_WITH = {
 
 
 def duplicate_team_name() -> Issue:
-    return issue((*INPUT, "teamName"), IssueCode.DUPLICATE_TEAM_NAME)
+    return make_issue((*INPUT, "teamName"), IssueCode.DUPLICATE_TEAM_NAME)
 
 
 def duplicate_captain_phone() -> Issue:
-    return issue((*INPUT, "captain", "phone"), IssueCode.DUPLICATE_CAPTAIN_PHONE)
+    return make_issue((*INPUT, "captain", "phone"), IssueCode.DUPLICATE_CAPTAIN_PHONE)
 
 
 def duplicate_captain_email() -> Issue:
-    return issue((*INPUT, "captain", "email"), IssueCode.DUPLICATE_CAPTAIN_EMAIL)
+    return make_issue((*INPUT, "captain", "email"), IssueCode.DUPLICATE_CAPTAIN_EMAIL)
 
 
 def first_issue_per_path(issues: Iterable[Issue]) -> tuple[Issue, ...]:
@@ -115,7 +116,7 @@ def first_issue_per_path(issues: Iterable[Issue]) -> tuple[Issue, ...]:
     first: dict[Path, Issue] = {}
     for issue in issues:
         first.setdefault(issue.path, issue)
-    return tuple(sorted(first.values(), key=_place)[:ISSUES_MAX])
+    return tuple(sorted(first.values(), key=_place)[:MAX_ISSUES])
 
 
 def _place(issue: Issue) -> tuple[int, ...]:
@@ -130,7 +131,7 @@ def remap_paths(issues: Iterable[Issue], places: Mapping[Path, Path]) -> tuple[I
         for length in range(len(one.path), 0, -1):
             place = places.get(one.path[:length])
             if place is not None:
-                found.append(issue((*place, *one.path[length:]), one.code, one.params))
+                found.append(make_issue((*place, *one.path[length:]), one.code, one.params))
                 break
     return first_issue_per_path(found)
 
@@ -138,17 +139,17 @@ def remap_paths(issues: Iterable[Issue], places: Mapping[Path, Path]) -> tuple[I
 def size_issues(path: Path, size: int, *, least: int, most: int | None = None) -> list[Issue]:
     """An issue at the list where its `size` is below `least` or above `most`; else none."""
     if size < least:
-        return [issue(path, IssueCode.LIST_TOO_SHORT, {"min": least, "actual": size})]
+        return [make_issue(path, IssueCode.LIST_TOO_SHORT, {"min": least, "actual": size})]
     if most is not None and size > most:
-        return [issue(path, IssueCode.LIST_TOO_LONG, {"max": most, "actual": size})]
+        return [make_issue(path, IssueCode.LIST_TOO_LONG, {"max": most, "actual": size})]
     return []
 
 
-def issue(path: Path, code: IssueCode, params: Mapping[str, Any] | None = None) -> Issue:
-    return Issue(path, code, message_of(code, params), params or {})
+def make_issue(path: Path, code: IssueCode, params: Mapping[str, Any] | None = None) -> Issue:
+    return Issue(path, code, issue_message(code, params), params or {})
 
 
-def message_of(code: IssueCode, params: Mapping[str, Any] | None = None) -> str:
+def issue_message(code: IssueCode, params: Mapping[str, Any] | None = None) -> str:
     params = params or {}
     shown = {k: _listed(k, v) if isinstance(v, list) else v for k, v in params.items()}
     message = _MESSAGES[code]

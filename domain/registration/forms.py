@@ -57,7 +57,7 @@ class TeamForm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PersonEntry:
+class ValidPerson:
     """Phones are E.164, the e-mail is in lower case."""
 
     name: str
@@ -67,7 +67,7 @@ class PersonEntry:
 
 
 @dataclass(slots=True, kw_only=True)
-class PlayerEntry:
+class ValidPlayer:
     name: str
     normalized_name: str
     role: PlayerRole | None
@@ -76,15 +76,15 @@ class PlayerEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TeamEntry:
+class ValidTeam:
     """A form without issues, in canonical text."""
 
     team_name: str
     normalized_team_name: str
     church_name: str
     normalized_church_name: str
-    captain: PersonEntry
-    vice_captain: PersonEntry
-    players: tuple[PlayerEntry, ...]
+    captain: ValidPerson
+    vice_captain: ValidPerson
+    players: tuple[ValidPlayer, ...]
     consent_version: str | None
     locale: str | None

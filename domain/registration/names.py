@@ -6,21 +6,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from domain.characters import JOINERS, compatible, is_storable, shown, skeleton, visible
-from domain.errors.codes import IssueCode
-from domain.graphemes import count_letters, length, longest_letter
+from domain.characters import (
+    JOINERS,
+    is_storable,
+    nfkc,
+    printable_character,
+    strip_ignorable,
+    strip_invisible,
+)
+from domain.errors.issue_codes import IssueCode
+from domain.graphemes import count_alphabetic, count_graphemes, longest_grapheme
 from domain.identity_numbers import has_identity_number
 
 # As many code points may be sent, and stored, for each letter that is allowed: a letter has marks,
 # and leaving out invisible ones makes a text shorter. UTF-8 takes at most four bytes for each.
-RAW_FACTOR = 4
-LETTERS_NEEDED = 2
+RAW_LENGTH_FACTOR = 4
+MIN_LETTERS = 2
 # Points of Hebrew and Arabic, accents of Vietnamese and Yoruba, signs of Indian vowels: no letter
 # that people write has more marks in a row; joined consonants make one letter of at most so many.
-MARKS_IN_A_ROW = 6
-CODE_POINTS_OF_LETTER = 16
-SEARCHED_LENGTH = 1000
-CHARACTERS_NAMED = 5
+MAX_CONSECUTIVE_MARKS = 6
+MAX_GRAPHEME_CODE_POINTS = 16
+MAX_SEARCHED_LENGTH = 1000
+MAX_LISTED_CHARACTERS = 5
 
 # As keyboards, word processors and other people's forms write them. Looked at before NFKC, which
 # makes a space and an accent of ´.
@@ -75,7 +82,7 @@ class NameRule:
         )
         two_letters = r"(?=(?:\P{Alphabetic}*\p{Alphabetic}){2})"
         a_letter = r"(?=.*[\p{Lu}\p{Ll}\p{Lt}\p{Lo}])"
-        no_tower = rf"(?!.*\p{{M}}(?:[\u200c\u200d]?\p{{M}}){{{MARKS_IN_A_ROW}}})"
+        no_tower = rf"(?!.*\p{{M}}(?:[\u200c\u200d]?\p{{M}}){{{MAX_CONSECUTIVE_MARKS}}})"
         no_stray_joiner = r"(?!.*(?:^|[^\p{L}\p{M}])[\u200c\u200d])"
         # What follows a mark may belong to the letter before it.
         joined = rf"(?:{_JOINING}(?!{_JOINING}).|{_JOINING}(?={_JOINING}|$))*"
@@ -103,31 +110,33 @@ class NameRule:
         A value of more than four times the length is not looked at.
         """
         text = value if isinstance(value, str) else ""
-        if len(text) > RAW_FACTOR * self.max_length:
+        if len(text) > RAW_LENGTH_FACTOR * self.max_length:
             return "", IssueCode.NAME_TOO_LONG
         if _LETTERS.fullmatch(text):
             return text, self._problem_of_length(len(text), len(text), min(len(text), 2))
-        text = canonical_name(text)
+        text = canonicalize_name(text)
         return text, self.problem(text)
 
     def problem(self, text: str) -> IssueCode | None:
         """The issue of a canonical name, None without one."""
         if _PLAIN.fullmatch(text):
-            return self._problem_of_length(len(text), len(text), LETTERS_NEEDED)
+            return self._problem_of_length(len(text), len(text), MIN_LETTERS)
         # What is longer than any name is refused in any case: no time is spent on its rest.
-        if has_identity_number(text[:SEARCHED_LENGTH]):
+        if has_identity_number(text[:MAX_SEARCHED_LENGTH]):
             return IssueCode.IDENTITY_NUMBER_NOT_ALLOWED
         if next(self._strange(text), None) is not None:
             return IssueCode.NAME_CHARACTERS
-        if len(text) > RAW_FACTOR * self.max_length:
+        if len(text) > RAW_LENGTH_FACTOR * self.max_length:
             return IssueCode.NAME_TOO_LONG
-        if longest_letter(text) > CODE_POINTS_OF_LETTER:
+        if longest_grapheme(text) > MAX_GRAPHEME_CODE_POINTS:
             return IssueCode.NAME_CHARACTERS
-        letters = count_letters(text)
+        letters = count_alphabetic(text)
         others = sum(
             unicodedata.category(one)[0] not in "LM" and one not in JOINERS for one in text
         )
-        return self._problem_of_length(length(text), letters + others, letters * _has_letter(text))
+        return self._problem_of_length(
+            count_graphemes(text), letters + others, letters * _has_letter(text)
+        )
 
     def params(self, text: str, code: IssueCode) -> dict[str, Any]:
         """The params of the issue that `read` gave with this text."""
@@ -136,7 +145,11 @@ class NameRule:
         if code == IssueCode.NAME_TOO_LONG:
             return {"max": self.max_length}
         strange = dict.fromkeys(self._strange(text)) if code == IssueCode.NAME_CHARACTERS else ()
-        return {"characters": [*map(shown, strange)][:CHARACTERS_NAMED]} if strange else {}
+        return (
+            {"characters": [*map(printable_character, strange)][:MAX_LISTED_CHARACTERS]}
+            if strange
+            else {}
+        )
 
     def _strange(self, text: str) -> Iterator[str]:
         """Each character that such a name does not have, or not in this place."""
@@ -149,7 +162,7 @@ class NameRule:
                 marks += 1
                 # C is a joiner here, or was refused itself.
                 has_base = previous in {"L", "M", "C"} or self._ends_number(text[:place], category)
-                is_allowed = has_base and marks <= MARKS_IN_A_ROW
+                is_allowed = has_base and marks <= MAX_CONSECUTIVE_MARKS
             else:
                 marks = 0
                 is_allowed = self._allows(character, category)
@@ -171,7 +184,7 @@ class NameRule:
             return IssueCode.NAME_TOO_SHORT
         if size > self.max_length:
             return IssueCode.NAME_TOO_LONG
-        return None if letters >= LETTERS_NEEDED else IssueCode.NAME_CHARACTERS
+        return None if letters >= MIN_LETTERS else IssueCode.NAME_CHARACTERS
 
     def _allows(self, character: str, category: str) -> bool:
         return (
@@ -210,11 +223,11 @@ class FreeText:
 
         A text of more than four times the length is not looked at.
         """
-        if len(text) > RAW_FACTOR * self.max_length:
+        if len(text) > RAW_LENGTH_FACTOR * self.max_length:
             return "", IssueCode.NAME_TOO_LONG
         if not is_storable(text):
             return "", IssueCode.TEXT_CHARACTERS
-        text = _lines(text) if self.has_lines else canonical(text)
+        text = _lines(text) if self.has_lines else canonicalize(text)
         return text, self._problem(text)
 
     def params(self, code: IssueCode | None) -> dict[str, Any]:
@@ -224,16 +237,19 @@ class FreeText:
     def _problem(self, text: str) -> IssueCode | None:
         if not text:
             return IssueCode.TEXT_REQUIRED
-        if len(text) > RAW_FACTOR * self.max_length or length(text) > self.max_length:
+        if (
+            len(text) > RAW_LENGTH_FACTOR * self.max_length
+            or count_graphemes(text) > self.max_length
+        ):
             return IssueCode.NAME_TOO_LONG
-        if has_tower(text):
+        if has_stacked_marks(text):
             return IssueCode.TEXT_CHARACTERS
-        if not self.has_lines and not skeleton(text).isprintable():
+        if not self.has_lines and not strip_ignorable(text).isprintable():
             return IssueCode.TEXT_CHARACTERS
         return IssueCode.IDENTITY_NUMBER_NOT_ALLOWED if has_identity_number(text) else None
 
 
-def has_tower(text: str) -> bool:
+def has_stacked_marks(text: str) -> bool:
     """Whether a letter has more marks, or code points, than any that people write."""
     marks = 0
     for character in () if text.isascii() else text:
@@ -241,9 +257,9 @@ def has_tower(text: str) -> bool:
             marks += 1
         elif character not in JOINERS:
             marks = 0
-        if marks > MARKS_IN_A_ROW:
+        if marks > MAX_CONSECUTIVE_MARKS:
             return True
-    return longest_letter(text) > CODE_POINTS_OF_LETTER
+    return longest_grapheme(text) > MAX_GRAPHEME_CODE_POINTS
 
 
 def _has_letter(text: str) -> bool:
@@ -251,26 +267,26 @@ def _has_letter(text: str) -> bool:
     return any(unicodedata.category(character) in {"Lu", "Ll", "Lt", "Lo"} for character in text)
 
 
-def canonical_name(text: str) -> str:
+def canonicalize_name(text: str) -> str:
     """As `canonical`, with the apostrophe ’ and the hyphen - for all that look like them."""
     # Before NFKC, and after it, which makes dashes of some other signs.
-    return canonical(visible(text).translate(_FOLDED)).translate(_FOLDED)
+    return canonicalize(strip_invisible(text).translate(_FOLDED)).translate(_FOLDED)
 
 
-def canonical(text: str) -> str:
+def canonicalize(text: str) -> str:
     """NFKC without invisible characters, trimmed, runs of blanks collapsed.
 
     What no name has, a line break in the middle too, stays. Raises ValueError above 1,000
     characters.
     """
     # Before NFKC, which would compose across them, and after it, which parts some letters.
-    return _BLANKS.sub(" ", visible(compatible(visible(text)))).strip()
+    return _BLANKS.sub(" ", strip_invisible(nfkc(strip_invisible(text)))).strip()
 
 
 def _lines(text: str) -> str:
     """Without invisible and control characters, lines parted by line feeds, trimmed."""
     text = _LINE_BREAKS.sub("\n", text).replace("\t", " ")
-    return visible(_CONTROLS.sub("", text)).strip()
+    return strip_invisible(_CONTROLS.sub("", text)).strip()
 
 
 def normalize(text: str) -> str:
@@ -280,9 +296,9 @@ def normalize(text: str) -> str:
     if _LETTERS.fullmatch(text):
         return text.lower()
     # Before NFKC too, which makes a space and an accent of ´.
-    plain = skeleton(text).translate(_IGNORED_IN_COMPARISON).translate(_PARTED_IN_COMPARISON)
+    plain = strip_ignorable(text).translate(_IGNORED_IN_COMPARISON).translate(_PARTED_IN_COMPARISON)
     if text.isascii():
         return " ".join(plain.lower().split())
-    folded = unicodedata.normalize("NFKC", compatible(plain).casefold())
+    folded = unicodedata.normalize("NFKC", nfkc(plain).casefold())
     folded = folded.translate(_IGNORED_IN_COMPARISON).translate(_PARTED_IN_COMPARISON)
     return " ".join(folded.split())

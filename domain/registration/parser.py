@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from domain.characters import is_blank, skeleton
-from domain.errors.exceptions import Issue, IssueCode
-from domain.errors.issues import INPUT, Path, issue
+from domain.characters import is_blank, strip_ignorable
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import INPUT, Issue, Path, make_issue
 from domain.registration.contact import parse_birth_date, parse_email, parse_phone
-from domain.registration.forms import PersonForm, PlayerEntry, PlayerForm, PlayerRole
+from domain.registration.forms import PersonForm, PlayerForm, PlayerRole, ValidPlayer
 from domain.registration.names import PERSON_NAME, NameRule, normalize
 from domain.tournaments import TournamentRules
 
@@ -34,7 +34,7 @@ class FormParser:
     issues: list[Issue] = field(default_factory=list)
 
     def add(self, path: Path, code: IssueCode, params: Mapping[str, Any] | None = None) -> None:
-        self.issues.append(issue(path, code, params))
+        self.issues.append(make_issue(path, code, params))
 
     def name(self, path: Path, field: str, value: object, rule: NameRule) -> str | None:
         text, code = rule.read(value)
@@ -75,7 +75,7 @@ class FormParser:
 
     def squad(
         self, players: tuple[PlayerForm, ...], rules: TournamentRules, today: date
-    ) -> tuple[PlayerEntry, ...]:
+    ) -> tuple[ValidPlayer, ...]:
         """Players beyond the largest squad are counted, not read."""
         path = (*INPUT, "players")
         size = {"min": rules.squad_min, "max": rules.squad_max, "actual": len(players)}
@@ -91,10 +91,12 @@ class FormParser:
         self.unique_jerseys(path, read)
         return read
 
-    def player(self, path: Path, form: PlayerForm, today: date) -> PlayerEntry:
+    def player(self, path: Path, form: PlayerForm, today: date) -> ValidPlayer:
         """Parts that are wrong are left empty; the issues say so."""
         name = self.name(path, "name", form.name, PERSON_NAME)
-        role = _ROLES.get(skeleton(form.role).strip()) if isinstance(form.role, str) else None
+        role = (
+            _ROLES.get(strip_ignorable(form.role).strip()) if isinstance(form.role, str) else None
+        )
         if role is None and not _is_left_out(form.role):
             self.add((*path, "role"), IssueCode.ROLE_UNKNOWN)
         born = None
@@ -103,7 +105,7 @@ class FormParser:
                 born = parse_birth_date(form.date_of_birth, today=today)
             except ValueError:
                 self.add((*path, "dateOfBirth"), IssueCode.DATE_INVALID)
-        return PlayerEntry(
+        return ValidPlayer(
             name=name or "",
             normalized_name=normalize(name) if name else "",
             role=role,
@@ -122,7 +124,7 @@ class FormParser:
         self.add((*path, "jerseyNumber"), IssueCode.JERSEY_INVALID)
         return None
 
-    def unique_names(self, path: Path, players: tuple[PlayerEntry, ...]) -> None:
+    def unique_names(self, path: Path, players: tuple[ValidPlayer, ...]) -> None:
         births: dict[str, list[date | None]] = {}
         for index, player in enumerate(players):
             if not player.normalized_name:
@@ -134,7 +136,7 @@ class FormParser:
                 self.add((*path, index, "name"), IssueCode.DUPLICATE_PLAYER)
             others.append(player.date_of_birth)
 
-    def unique_jerseys(self, path: Path, players: tuple[PlayerEntry, ...]) -> None:
+    def unique_jerseys(self, path: Path, players: tuple[ValidPlayer, ...]) -> None:
         taken: set[int] = set()
         for index, player in enumerate(players):
             if player.jersey_number is None:

@@ -9,19 +9,20 @@ from typing import TypeVar
 from uuid import UUID
 
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, UploadRef
-from domain.errors.exceptions import Issue, IssueCode
+from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import (
     INPUT,
-    ISSUES_MAX,
-    ISSUES_PER_LIST,
+    MAX_ISSUES,
+    MAX_ISSUES_PER_LIST,
+    Issue,
     Path,
     duplicate_captain_email,
     duplicate_captain_phone,
     duplicate_team_name,
     first_issue_per_path,
-    issue,
+    make_issue,
 )
-from domain.registration.forms import DocumentForm, PersonEntry, PlayerEntry, TeamEntry, TeamForm
+from domain.registration.forms import DocumentForm, TeamForm, ValidPerson, ValidPlayer, ValidTeam
 from domain.registration.names import TEAM_OR_CHURCH_NAME, normalize
 from domain.registration.parser import FormParser, ParsedPerson
 from domain.tournaments import TournamentRules
@@ -29,12 +30,12 @@ from domain.tournaments import TournamentRules
 __all__ = [
     "FormValidation",
     "LookupKeys",
-    "check",
-    "check_documents",
     "duplicate_captain_email",
     "duplicate_captain_phone",
     "duplicate_team_name",
     "first_issue_per_path",
+    "validate_documents",
+    "validate_form",
 ]
 
 T = TypeVar("T")
@@ -57,12 +58,12 @@ class LookupKeys:
 class FormValidation:
     """`entry` is None if and only if there are issues."""
 
-    entry: TeamEntry | None
+    entry: ValidTeam | None
     issues: tuple[Issue, ...]
     keys: LookupKeys
 
 
-def check(form: TeamForm, rules: TournamentRules, *, today: date) -> FormValidation:
+def validate_form(form: TeamForm, rules: TournamentRules, *, today: date) -> FormValidation:
     """Read the form. Required documents are not looked at: see `check_documents`."""
     reading = FormParser()
     team_name = reading.name(INPUT, "teamName", form.team_name, TEAM_OR_CHURCH_NAME)
@@ -107,7 +108,7 @@ class DocumentSlot:
         return {"playerCode": self.player_code} if self.player_code else {}
 
 
-def check_documents(
+def validate_documents(
     form: TeamForm, rules: TournamentRules, known: Mapping[str, UploadRef] | None = None
 ) -> tuple[Issue, ...]:
     """What is missing, unknown, misplaced or used elsewhere. `known` are uploads by their ids."""
@@ -139,9 +140,9 @@ def validate_slots(
         missing = [kind.value for kind in place.missing if kind not in given]
         if missing:
             params = {"kinds": missing, **place.params}
-            issues.append(issue(place.path, IssueCode.MISSING_DOCUMENT, params))
-        issues += islice(_issues_of_list(place, known, used), ISSUES_PER_LIST)
-        if len(issues) >= ISSUES_MAX:
+            issues.append(make_issue(place.path, IssueCode.MISSING_DOCUMENT, params))
+        issues += islice(_issues_of_list(place, known, used), MAX_ISSUES_PER_LIST)
+        if len(issues) >= MAX_ISSUES:
             break
     return first_issue_per_path(issues)
 
@@ -159,7 +160,7 @@ def _issues_of_list(
             used.add(uploaded.id)
         if wrong is not None:
             field, code = wrong
-            yield issue((*place.path, index, field), code, place.params)
+            yield make_issue((*place.path, index, field), code, place.params)
 
 
 def _place(
@@ -195,12 +196,12 @@ def _entry(
     rules: TournamentRules,
     names: tuple[str | None, str | None],
     people: tuple[ParsedPerson, ParsedPerson],
-    players: tuple[PlayerEntry, ...],
-) -> TeamEntry:
+    players: tuple[ValidPlayer, ...],
+) -> ValidTeam:
     """Only for a form without issues, so that nothing that was read is None."""
     team_name, church_name = (_not_none(name) for name in names)
     is_locale = isinstance(form.locale, str) and _LOCALE.fullmatch(form.locale)
-    return TeamEntry(
+    return ValidTeam(
         team_name=team_name,
         normalized_team_name=normalize(team_name),
         church_name=church_name,
@@ -213,8 +214,8 @@ def _entry(
     )
 
 
-def _person_entry(person: ParsedPerson) -> PersonEntry:
-    return PersonEntry(
+def _person_entry(person: ParsedPerson) -> ValidPerson:
+    return ValidPerson(
         name=_not_none(person.name),
         phone=_not_none(person.phone),
         whatsapp=_not_none(person.whatsapp),

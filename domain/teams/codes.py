@@ -2,16 +2,16 @@
 
 import re
 
-from domain.characters import is_storable, skeleton
+from domain.characters import is_storable, strip_ignorable
 
 # Numbers of teams and positions only grow, one for each team and each new player.
 _PLAYER_CODE = re.compile(r"(.{1,40}-[0-9]{3,10})-P([0-9]{2,10})")
-POSITION_MAX = 2**31 - 1
+MAX_POSITION = 2**31 - 1
 
 
 def normalize_code(text: str) -> str:
     """As codes are written, without invisible characters; empty for what cannot be stored."""
-    return skeleton(text).strip().upper() if is_storable(text) else ""
+    return strip_ignorable(text).strip().upper() if is_storable(text) else ""
 
 
 def player_code(team: str, position: int) -> str:
@@ -22,6 +22,6 @@ def player_code(team: str, position: int) -> str:
 def parse_player_code(text: str) -> tuple[str, int] | None:
     """The team's code and the position; None for what is no player's code."""
     match = _PLAYER_CODE.fullmatch(normalize_code(text))
-    if match is None or int(match[2]) > POSITION_MAX:
+    if match is None or int(match[2]) > MAX_POSITION:
         return None
     return match[1], int(match[2])

@@ -58,7 +58,7 @@ BLOCKER_BY_STATUS = {
     )
     for status in (TeamStatus.CONFIRMED, TeamStatus.REJECTED, TeamStatus.WITHDRAWN)
 }
-_NEXT_OF_STATUS = {
+_NEXT_OPERATION_BY_STATUS = {
     TeamStatus.CHANGES_REQUESTED: Operation.RESUBMIT_MY_TEAM,
     TeamStatus.CONFIRMED: Operation.REOPEN_TEAM,
     TeamStatus.REJECTED: Operation.REOPEN_TEAM,
@@ -80,7 +80,7 @@ BLOCKER_BY_REVIEW = {
 }
 
 
-def readiness(
+def assess_readiness(
     status: TeamStatus,
     required: Collection[DocumentKind],
     team: Reviews,
@@ -94,16 +94,19 @@ def readiness(
             *((PLAYER_KINDS, code, given) for code, given in players.items()),
         )
         for kind in kinds
-        if kind in required and (blocker := _of_document(owner, kind, reviews.get(kind)))
+        if kind in required and (blocker := _document_blocker(owner, kind, reviews.get(kind)))
     ]
     if status in BLOCKER_BY_STATUS:
         return Readiness(
-            blockers=(BLOCKER_BY_STATUS[status], *blockers), next_operation=_NEXT_OF_STATUS[status]
+            blockers=(BLOCKER_BY_STATUS[status], *blockers),
+            next_operation=_NEXT_OPERATION_BY_STATUS[status],
         )
     return Readiness(blockers=tuple(blockers), next_operation=_next(blockers))
 
 
-def _of_document(owner: str, kind: DocumentKind, review: DocumentReview | None) -> Blocker | None:
+def _document_blocker(
+    owner: str, kind: DocumentKind, review: DocumentReview | None
+) -> Blocker | None:
     if review == DocumentReview.ACCEPTED:
         return None
     code, what, actor = _MISSING if review is None else BLOCKER_BY_REVIEW.get(review, _MISSING)

@@ -43,33 +43,33 @@ TRANSITIONS = {
 }
 
 
-_OF_ORGANISERS = {
+_ORGANISER_OPERATIONS = {
     TeamAction.CONFIRM: Operation.CONFIRM_TEAM,
     TeamAction.REQUEST_CHANGES: Operation.REQUEST_CHANGES,
     TeamAction.REJECT: Operation.REJECT_TEAM,
     TeamAction.WITHDRAW: Operation.WITHDRAW_TEAM,
     TeamAction.REOPEN: Operation.REOPEN_TEAM,
 }
-_OF_CAPTAINS = {
+_CAPTAIN_OPERATIONS = {
     TeamAction.RESUBMIT: Operation.RESUBMIT_MY_TEAM,
     TeamAction.WITHDRAW: Operation.WITHDRAW_MY_TEAM,
 }
 
 
-def move(status: TeamStatus, event: TeamAction, *, is_captain: bool = False) -> TeamStatus:
+def transition(status: TeamStatus, event: TeamAction, *, is_captain: bool = False) -> TeamStatus:
     """The status after an event of the captain or of an organiser, who have mutations of their own.
 
     Raises InvalidStatusTransition, which names the mutations of that caller.
     """
     after = TRANSITIONS.get((status, event))
     if after is None:
-        operations = _OF_CAPTAINS if is_captain else _OF_ORGANISERS
+        operations = _CAPTAIN_OPERATIONS if is_captain else _ORGANISER_OPERATIONS
         allowed = [name for one, name in operations.items() if (status, one) in TRANSITIONS]
-        raise refused(status, operations[event], allowed)
+        raise transition_error(status, operations[event], allowed)
     return after
 
 
-def refused(
+def transition_error(
     status: TeamStatus,
     attempted: Operation,
     allowed: Collection[Operation] = (),

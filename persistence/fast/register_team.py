@@ -18,7 +18,7 @@ from domain.audit import AuditAction
 from domain.auth.roles import CAPTAIN_ACTOR
 from domain.deliveries import DeliveryKind
 from domain.errors.exceptions import IdempotencyInProgress
-from domain.registration.forms import TeamEntry
+from domain.registration.forms import ValidTeam
 from domain.teams.status import TeamStatus
 from persistence.engine.database import Database
 from persistence.engine.errors import error_context, sqlstate
@@ -140,7 +140,7 @@ class RegistrationRows:
     """The values of a registration. Without a `key`, a repeat stores the team a second time."""
 
     tournament: TournamentRecord
-    entry: TeamEntry
+    entry: ValidTeam
     players: tuple[PlayerRecord, ...]
     claims: tuple[DocumentClaim, ...]
     key: str | None

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.ids import read_id
+from domain.ids import parse_uuid
 
 
 class NodeKind(StrEnum):
@@ -56,5 +56,5 @@ async def find(connection: AsyncConnection, node_id: UUID) -> NodeRef | None:
 
 async def find_by_external_id(connection: AsyncConnection, value: str) -> NodeRef | None:
     """Find by an id as clients write it. None also for a malformed one."""
-    node_id = read_id(value)
+    node_id = parse_uuid(value)
     return await find(connection, node_id) if node_id is not None else None

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.characters import IGNORED
+from domain.characters import IGNORABLE_PATTERN
 from domain.registration.names import normalize
 from persistence.engine.database import Database
 from persistence.models import IS_LIVE
@@ -58,7 +58,7 @@ async def count_outdated(connection: AsyncConnection) -> dict[str, int]:
     counts = {
         table.name: await connection.scalar(
             text(f"SELECT count(*) FROM {table.name} WHERE normalized_name ~ :ignored"),  # noqa: S608
-            {"ignored": IGNORED},
+            {"ignored": IGNORABLE_PATTERN},
         )
         for table in _TABLES
     }
@@ -82,7 +82,11 @@ async def _list_outdated(
         f"SELECT {table.id} AS id, normalized_name FROM {table.name}"  # noqa: S608
         f" WHERE normalized_name ~ :ignored ORDER BY 1, 2 LIMIT {BATCH_SIZE} OFFSET :skipped"
     )
-    return [*await connection.execute(text(statement), {"ignored": IGNORED, "skipped": skipped})]
+    return [
+        *await connection.execute(
+            text(statement), {"ignored": IGNORABLE_PATTERN, "skipped": skipped}
+        )
+    ]
 
 
 async def _renormalize_row(connection: AsyncConnection, *, table: _Table, row: Row[Any]) -> bool:

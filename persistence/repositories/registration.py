@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors.exceptions import InvalidForm
-from domain.registration.forms import PersonEntry, TeamEntry
+from domain.registration.forms import ValidPerson, ValidTeam
 from domain.registration.validation import (
     LookupKeys,
     duplicate_captain_email,
@@ -84,7 +84,7 @@ async def find_taken_values(connection: AsyncConnection, keys: LookupKeys) -> Ta
 
 
 async def take_church_slot(
-    connection: AsyncConnection, tournament: TournamentRecord, entry: TeamEntry, *, now: datetime
+    connection: AsyncConnection, tournament: TournamentRecord, entry: ValidTeam, *, now: datetime
 ) -> ChurchRecord | None:
     """Take a slot of the church and lock its row. None when no slot is left."""
     values = church_columns(tournament, entry, now)
@@ -99,7 +99,7 @@ def build_church(row: Any, tournament: TournamentRecord) -> ChurchRecord:
 
 
 def church_columns(
-    tournament: TournamentRecord, entry: TeamEntry, now: datetime
+    tournament: TournamentRecord, entry: ValidTeam, now: datetime
 ) -> dict[str, object]:
     """Parameters of `take_church_slot_sql`."""
     return {
@@ -130,7 +130,7 @@ def map_duplicate(error: BaseException) -> InvalidForm | None:
     return InvalidForm((create_issue(),)) if create_issue else None
 
 
-def person_columns(prefix: str, person: PersonEntry) -> dict[str, str]:
+def person_columns(prefix: str, person: ValidPerson) -> dict[str, str]:
     """A person's values by column or parameter name: `{prefix}_name` and so on."""
     return {
         f"{prefix}_name": person.name,

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.characters import JOINERS, skeleton
+from domain.characters import JOINERS, strip_ignorable
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentReview
 from domain.registration.names import SEPARATORS, normalize
 from domain.teams.status import TeamStatus
@@ -66,7 +66,7 @@ def filter_teams(
         conditions.append(_is(_misses_documents(), filters.has_missing_documents))
     if filters.has_rejected_documents is not None:
         conditions.append(_is(_has_rejected(), filters.has_rejected_documents))
-    text = skeleton(filters.text or "").strip()
+    text = strip_ignorable(filters.text or "").strip()
     if text:
         conditions.append(_contains_text(text, with_contacts=with_contacts))
     return statement.where(and_(*conditions))

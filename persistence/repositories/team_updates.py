@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from domain.registration.forms import PlayerEntry, TeamEntry
+from domain.registration.forms import ValidPlayer, ValidTeam
 from persistence.models import player, team
 from persistence.repositories.decisions import LockedTeam
 from persistence.repositories.registration import duplicates_as_issues, person_columns
@@ -22,7 +22,7 @@ class StoredPlayer:
 
     id: UUID
     position: int
-    entry: PlayerEntry
+    entry: ValidPlayer
 
 
 # Two players may swap numbers, but the unique constraint is checked for each updated row.
@@ -64,7 +64,7 @@ _DELETIONS = tuple(
 async def update_team(  # noqa: PLR0913 - one argument for each value
     connection: AsyncConnection,
     locked: LockedTeam,
-    entry: TeamEntry,
+    entry: ValidTeam,
     *,
     church_id: UUID,
     next_position: int,

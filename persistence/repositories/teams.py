@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.documents import DocumentKind
-from domain.ids import read_id
-from domain.registration.forms import PersonEntry, PlayerRole
+from domain.ids import parse_uuid
+from domain.registration.forms import PlayerRole, ValidPerson
 from domain.teams.codes import normalize_code
 from domain.teams.status import TeamStatus
 from persistence.models import church, player, team, tournament
@@ -64,7 +64,7 @@ def matches_reference(reference: str) -> ColumnElement[bool]:
 
 def parse_reference(reference: str) -> tuple[str, UUID | str]:
     """The name of the column for an id (in hex) or a code, and the value to compare it with."""
-    team_id = read_id(reference)
+    team_id = parse_uuid(reference)
     return ("id", team_id) if team_id is not None else ("code", normalize_code(reference))
 
 
@@ -132,8 +132,8 @@ def build_team(
     )
 
 
-def _person(row: Any, prefix: str) -> PersonEntry:
-    return PersonEntry(
+def _person(row: Any, prefix: str) -> ValidPerson:
+    return ValidPerson(
         name=getattr(row, f"{prefix}_name"),
         phone=getattr(row, f"{prefix}_phone"),
         whatsapp=getattr(row, f"{prefix}_whatsapp"),

@@ -9,8 +9,9 @@ import structlog
 
 from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_session
-from domain.errors.exceptions import InvalidForm, IssueCode, NotFound
-from domain.errors.issues import INPUT, issue
+from domain.errors.exceptions import InvalidForm, NotFound
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import INPUT, make_issue
 from domain.registration.names import FreeText
 from persistence.engine.database import Connection
 from persistence.records import ApiTokenRecord
@@ -168,10 +169,10 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
 def _validate(name: str, days: int) -> str:
     """Return the normalised name. Raises InvalidForm."""
     name, code = NAME_RULE.read(name)
-    issues = [] if code is None else [issue((*INPUT, "name"), code, NAME_RULE.params(code))]
+    issues = [] if code is None else [make_issue((*INPUT, "name"), code, NAME_RULE.params(code))]
     if not 1 <= days <= MAX_DAYS:
         bounds = {"min": 1, "max": MAX_DAYS}
-        issues.append(issue((*INPUT, "expiresInDays"), IssueCode.NUMBER_OUT_OF_RANGE, bounds))
+        issues.append(make_issue((*INPUT, "expiresInDays"), IssueCode.NUMBER_OUT_OF_RANGE, bounds))
     if issues:
         raise InvalidForm(issues)
     return name

@@ -10,15 +10,9 @@ import structlog
 from domain.audit import AuditAction
 from domain.auth.passwords import require_strong
 from domain.auth.roles import Caller, CallerKind, Role, require_role, require_session
-from domain.errors.exceptions import (
-    BadUserInput,
-    Forbidden,
-    InvalidForm,
-    IssueCode,
-    NotFound,
-    Unauthenticated,
-)
-from domain.errors.issues import INPUT, issue
+from domain.errors.exceptions import BadUserInput, Forbidden, InvalidForm, NotFound, Unauthenticated
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import INPUT, make_issue
 from domain.registration.contact import parse_email
 from persistence.engine.database import Connection
 from persistence.records import OrganiserRecord
@@ -256,7 +250,7 @@ async def reset_password(
 
 def _exists() -> BadUserInput:
     return BadUserInput(
-        issue(_EMAIL, IssueCode.ORGANISER_EXISTS),
+        make_issue(_EMAIL, IssueCode.ORGANISER_EXISTS),
         message="There is an organiser with this e-mail already.",
     )
 
@@ -266,4 +260,4 @@ def _parse_email(value: object) -> str:
     try:
         return parse_email(value)
     except ValueError:
-        raise InvalidForm((issue(_EMAIL, IssueCode.EMAIL_INVALID),)) from None
+        raise InvalidForm((make_issue(_EMAIL, IssueCode.EMAIL_INVALID),)) from None

@@ -7,7 +7,7 @@ from anyio import CapacityLimiter, to_thread
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from domain.auth.passwords import canonical
+from domain.auth.passwords import canonicalize
 
 MAX_CONCURRENT_HASHES = 2
 
@@ -43,7 +43,7 @@ class Passwords:
 
 def _encode(password: str) -> bytes:
     # A lone surrogate makes a wrong password, not an encoding error.
-    return canonical(password).encode("utf-8", "surrogatepass")
+    return canonicalize(password).encode("utf-8", "surrogatepass")
 
 
 def _dummy_hash(hasher: PasswordHasher) -> str:

@@ -17,8 +17,9 @@ import structlog
 
 from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_session
-from domain.errors.exceptions import BadUserInput, Forbidden, IssueCode, Unauthenticated
-from domain.errors.issues import INPUT, issue
+from domain.errors.exceptions import BadUserInput, Forbidden, Unauthenticated
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import INPUT, make_issue
 from persistence.engine.database import Connection
 from persistence.records import OrganiserRecord
 from persistence.repositories import organisers, totp
@@ -65,7 +66,7 @@ async def propose(services: Services, caller: Caller, password: str) -> str:
     )
     if not is_proposed:
         raise BadUserInput(
-            issue(INPUT, IssueCode.SECOND_FACTOR_ON),
+            make_issue(INPUT, IssueCode.SECOND_FACTOR_ON),
             message="The second factor is on already. Disable it first.",
         )
     secret = _totp_secrets(services.secrets, account.organiser, salt)[0]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from domain.auth.roles import CAPTAIN_ACTOR
 from domain.errors.exceptions import Unauthenticated
-from domain.registration.reasons import read_reason
+from domain.registration.names import require_reason
 from domain.teams.status import TeamAction
 from persistence.engine.database import Connection
 from persistence.fast import json_rendering
@@ -64,7 +64,7 @@ async def withdraw(
         reference=team.id.hex,
         expected_version=expected_version,
         action=TeamAction.WITHDRAW,
-        reason=read_reason(reason, "reason"),
+        reason=require_reason(reason, "reason"),
     )
     return await services.database.run(partial(_withdraw, services, team, decision))
 

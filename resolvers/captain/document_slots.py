@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from domain.documents import DocumentKind, DocumentReview
-from domain.errors.exceptions import InvalidForm, Issue, IssueCode, ServiceUnavailable
-from domain.errors.issues import INPUT, ISSUES_MAX, Path, issue
-from domain.ids import read_id
+from domain.errors.exceptions import InvalidForm, ServiceUnavailable
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import INPUT, MAX_ISSUES, Issue, Path, make_issue
+from domain.ids import parse_uuid
 from domain.registration.forms import DocumentForm
 from domain.registration.validation import DocumentSlot, validate_slots
 from persistence.engine.database import Connection
@@ -42,10 +43,10 @@ def require_known_players(team_codes: Collection[str], codes: Sequence[str | Non
     for index, code in enumerate(codes):
         if code is not None and code not in unused:
             path = (*INPUT, "players", index, "playerCode")
-            issues.append(issue(path, IssueCode.PLAYER_UNKNOWN))
+            issues.append(make_issue(path, IssueCode.PLAYER_UNKNOWN))
         unused.discard(code or "")
     if issues:
-        raise InvalidForm(issues[:ISSUES_MAX])
+        raise InvalidForm(issues[:MAX_ISSUES])
 
 
 def replacement_issues(
@@ -83,7 +84,7 @@ async def _lost_claim(
 ) -> InvalidForm | ServiceUnavailable:
     """The error that names the documents which another request has used or deleted meanwhile."""
     references = [
-        ((*slot.path, number, "documentId"), read_id(document.document_id))
+        ((*slot.path, number, "documentId"), parse_uuid(document.document_id))
         for slot, _ in slots
         for number, document in enumerate(slot.documents)
     ]
@@ -94,7 +95,7 @@ async def _lost_claim(
     for path, document_id in references:
         record = record_by_id.get(document_id) if document_id is not None else None
         if record is None:
-            issues.append(issue(path, IssueCode.DOCUMENT_UNKNOWN))
+            issues.append(make_issue(path, IssueCode.DOCUMENT_UNKNOWN))
         elif record.team_id not in (None, team_id):
-            issues.append(issue(path, IssueCode.DOCUMENT_ALREADY_USED))
-    return InvalidForm(issues[:ISSUES_MAX]) if issues else ServiceUnavailable()
+            issues.append(make_issue(path, IssueCode.DOCUMENT_ALREADY_USED))
+    return InvalidForm(issues[:MAX_ISSUES]) if issues else ServiceUnavailable()

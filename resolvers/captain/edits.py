@@ -6,14 +6,14 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from domain.audit import ACTION_OF_EDIT
+from domain.audit import AUDIT_ACTION_BY_OPERATION
 from domain.auth.roles import CAPTAIN_ACTOR
 from domain.documents import PLAYER_KINDS, TEAM_KINDS
 from domain.errors.issues import INPUT
 from domain.operations import Operation
 from domain.registration.forms import DocumentForm, PlayerForm
 from domain.teams.codes import player_code
-from domain.teams.status import TeamStatus, refused
+from domain.teams.status import TeamStatus, transition_error
 from domain.tournaments import require_open
 from persistence.engine.database import Connection
 from persistence.ids import new_id
@@ -91,7 +91,7 @@ async def _apply_update(
         issues=replacement_issues(slots, uploads),
         documents=len(uploads),
     )
-    activity = TeamActivity(actor=CAPTAIN_ACTOR, action=ACTION_OF_EDIT[_OPERATION])
+    activity = TeamActivity(actor=CAPTAIN_ACTOR, action=AUDIT_ACTION_BY_OPERATION[_OPERATION])
     after = await apply_edit(services, connection, locked, before, edit, tournament, activity)
     if not uploads:
         return after
@@ -107,7 +107,7 @@ def _require_open(services: Services, team: LockedTeam, tournament: TournamentRe
     if team.status == TeamStatus.PENDING:
         require_open(tournament.rules, services.clock())
     elif team.status != TeamStatus.CHANGES_REQUESTED:
-        raise refused(
+        raise transition_error(
             team.status,
             _OPERATION,
             message="The organisers have decided. Ask them for the change.",

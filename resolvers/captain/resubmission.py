@@ -10,7 +10,7 @@ from domain.errors.exceptions import InvalidForm
 from domain.errors.issues import INPUT, Path
 from domain.registration.forms import DocumentForm
 from domain.teams.codes import player_code
-from domain.teams.status import TeamAction, move
+from domain.teams.status import TeamAction, transition
 from persistence.engine.database import Connection
 from persistence.records import DocumentRecord, TeamRecord
 from resolvers.captain.access import my_team, require_same_token
@@ -68,7 +68,7 @@ async def _resubmit(
     locked = await lock_team(services, connection, team.id.hex, request)
     before = await load_team(connection, team.id)
     require_same_token(team, before)
-    status = move(locked.status, TeamAction.RESUBMIT, is_captain=True)
+    status = transition(locked.status, TeamAction.RESUBMIT, is_captain=True)
     slots = _document_slots(before, resubmission)
     issues = replacement_issues(slots, uploads)
     if issues:

@@ -10,7 +10,7 @@ import structlog
 
 from domain.audit import AuditAction
 from domain.deliveries import DeliveryKind
-from domain.documents import KINDS_OF_CLASS, RetentionClass
+from domain.documents import KINDS_BY_RETENTION_CLASS, RetentionClass
 from domain.errors.exceptions import StorageUnavailable
 from domain.teams.status import TeamStatus
 from integrations.storage.base import (
@@ -205,7 +205,7 @@ async def _delete_expired(
     now = services.clock()
     deleted = await documents.expire_claimed(
         connection,
-        KINDS_OF_CLASS[retention_class],
+        KINDS_BY_RETENTION_CLASS[retention_class],
         before=now - services.storage.retention[retention_class],
         now=now,
         limit=BATCH_SIZE,

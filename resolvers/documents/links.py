@@ -14,7 +14,7 @@ from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
 from domain.documents import CONTENT_TYPES, DocumentFormat, UploadRef
 from domain.errors.exceptions import NotFound
-from domain.ids import read_id
+from domain.ids import parse_uuid
 from domain.registration.forms import DocumentForm, TeamForm
 from domain.teams.codes import player_code
 from integrations.storage.base import FileMissing, Folder, fetch_from_any_folder
@@ -53,7 +53,7 @@ async def find_uploads(
 ) -> Mapping[str, DocumentRecord]:
     """Return stored, unexpired uploads by id as written; ids without one are left out."""
     texts = {document.document_id for group in forms for document in group}
-    ids = {text: parsed for text in texts if (parsed := read_id(text)) is not None}
+    ids = {text: parsed for text in texts if (parsed := parse_uuid(text)) is not None}
     if not ids:
         return {}
     records = await services.database.read(

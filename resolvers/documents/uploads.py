@@ -12,7 +12,13 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from domain.documents import RULE_BY_KIND, DocumentFormat, DocumentKind
+from domain.documents import (
+    RULE_BY_KIND,
+    DocumentFormat,
+    DocumentKind,
+    UploadRequest,
+    validate_upload_request,
+)
 from domain.errors.exceptions import (
     FileContentMismatch,
     FileEmpty,
@@ -22,7 +28,6 @@ from domain.errors.exceptions import (
     UploadExpired,
     UploadOffsetMismatch,
 )
-from domain.uploads import UploadRequest, check_announcement
 from integrations.storage.base import Folder, delete_everywhere
 from integrations.storage.disk import disk_errors
 from integrations.storage.inspection.sanitize import sanitize_file
@@ -76,7 +81,7 @@ class UploadProgress:
 
 def open_upload(services: Services, file: UploadRequest) -> tuple[Ticket, str]:
     """Return a ticket and its signed text. Raises what `check_announcement` raises."""
-    check_announcement(file)
+    validate_upload_request(file)
     ticket = Ticket(
         document_id=new_id(),
         kind=file.kind,

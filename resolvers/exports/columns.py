@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from domain.registration.forms import PersonEntry
+from domain.registration.forms import ValidPerson
 from domain.teams.codes import player_code
 from persistence.records import PlayerRecord, TeamRecord
 from resolvers.teams.decisions import team_readiness
@@ -28,7 +28,7 @@ class Column:
     is_private: bool = False
 
 
-def _person(label: str, person: Callable[[TeamRecord], PersonEntry]) -> tuple[Column, ...]:
+def _person(label: str, person: Callable[[TeamRecord], ValidPerson]) -> tuple[Column, ...]:
     return (
         Column(header=label, value=lambda team: person(team).name, width=24),
         Column(header=f"{label} phone", value=lambda team: person(team).phone, is_private=True),

@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from domain.audit import AuditAction
-from domain.auth.roles import Caller, Role, may, require_role
-from domain.datetimes import read_moment, zone
+from domain.auth.roles import Caller, Role, has_role, require_role
+from domain.datetimes import load_time_zone, parse_datetime
 from domain.errors.exceptions import NotFound
 from domain.spreadsheets import ExportFormat, escape_formula
 from domain.teams.status import TeamStatus
@@ -169,7 +169,7 @@ async def _read_batch(export: Export, query: TeamQuery, connection: Connection) 
         connection,
         query=query,
         include=Include(),
-        with_contacts=may(export.caller, Role.REVIEWER),
+        with_contacts=has_role(export.caller, Role.REVIEWER),
     )
 
 
@@ -194,7 +194,7 @@ async def _open(services: Services, link: SignedLink, connection: Connection) ->
         },
     )
     log.info("teams_exported", format=export_format.value)
-    time_zone = zone((await tournaments.get_active(connection)).time_zone)
+    time_zone = load_time_zone((await tournaments.get_active(connection)).time_zone)
     return Export(
         format=export_format,
         team_filter=team_filter,
@@ -206,7 +206,7 @@ async def _open(services: Services, link: SignedLink, connection: Connection) ->
 
 
 def _visible(columns: tuple[Column, ...], caller: Caller) -> list[Column]:
-    sees_private = may(caller, Role.REVIEWER)
+    sees_private = has_role(caller, Role.REVIEWER)
     return [column for column in columns if sees_private or not column.is_private]
 
 
@@ -238,7 +238,7 @@ def decode_filter(fields: Mapping[str, Any]) -> TeamFilter:
     values = dict(fields)
     for name in ("registered_from", "registered_until"):
         if name in values:
-            values[name] = read_moment(values[name])
+            values[name] = parse_datetime(values[name])
     if "church_id" in values:
         values["church_id"] = UUID(values["church_id"])
     values["statuses"] = [TeamStatus(status) for status in values.get("statuses", ())]

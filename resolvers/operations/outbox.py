@@ -12,7 +12,8 @@ from functools import partial
 
 import structlog
 
-from domain.errors.exceptions import DomainError, ServiceUnavailable
+from domain.errors.base import DomainError
+from domain.errors.exceptions import ServiceUnavailable
 from persistence.engine.database import Work
 from persistence.engine.notifications import listen
 from persistence.repositories import outbox

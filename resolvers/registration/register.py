@@ -6,31 +6,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from domain.datetimes import day_in
+from domain.datetimes import local_date
+from domain.errors.base import DomainError
+from domain.errors.codes import ErrorCode
 from domain.errors.exceptions import (
     BadUserInput,
     ChurchLimitReached,
-    DomainError,
-    ErrorCode,
     IdempotencyKeyReused,
     InvalidForm,
-    Issue,
-    IssueCode,
     MalformedRequest,
     ServiceUnavailable,
     TeamNotFound,
     TournamentFull,
 )
-from domain.errors.issues import INPUT, issue
-from domain.registration.forms import DocumentForm, TeamEntry, TeamForm
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import INPUT, Issue, make_issue
+from domain.registration.forms import DocumentForm, TeamForm, ValidTeam
 from domain.registration.validation import (
     FormValidation,
-    check,
-    check_documents,
     duplicate_captain_email,
     duplicate_captain_phone,
     duplicate_team_name,
     first_issue_per_path,
+    validate_documents,
+    validate_form,
 )
 from domain.teams.status import TeamStatus
 from domain.tournaments import (
@@ -115,12 +114,12 @@ def resolve_idempotency_key(header: str | None, argument: str | None) -> str | N
     """
     if header is not None and argument is not None and header != argument:
         raise BadUserInput(
-            issue(_KEY_PATH, IssueCode.IDEMPOTENCY_KEYS_DIFFER),
+            make_issue(_KEY_PATH, IssueCode.IDEMPOTENCY_KEYS_DIFFER),
             message="The Idempotency-Key header and input.idempotencyKey differ.",
         )
     key = argument if argument is not None else header
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
-        wrong = issue(_KEY_PATH, IssueCode.IDEMPOTENCY_KEY_INVALID, {"min": 8, "max": 255})
+        wrong = make_issue(_KEY_PATH, IssueCode.IDEMPOTENCY_KEY_INVALID, {"min": 8, "max": 255})
         if argument is None:
             raise MalformedRequest(wrong.message)
         raise BadUserInput(wrong)
@@ -185,12 +184,12 @@ async def validate_team(services: Services, form: TeamForm) -> Validation:
     """
     now = services.clock()
     tournament = await tournaments.fetch_active(services.database)
-    validation = check(form, tournament.rules, today=day_in(tournament.time_zone, now))
+    validation = validate_form(form, tournament.rules, today=local_date(tournament.time_zone, now))
     taken = await services.database.read(
         partial(registration.find_taken_values, keys=validation.keys)
     )
     uploads = upload_refs(await form_uploads(services, form))
-    issues = (*validation.issues, *check_documents(form, tournament.rules, uploads))
+    issues = (*validation.issues, *validate_documents(form, tournament.rules, uploads))
     if taken.has_team_name:
         issues = (*issues, duplicate_team_name())
     return Validation(
@@ -220,7 +219,7 @@ async def insert_registration(
 
 
 def player_records(
-    entry: TeamEntry, form: TeamForm, uploads: Mapping[str, DocumentRecord]
+    entry: ValidTeam, form: TeamForm, uploads: Mapping[str, DocumentRecord]
 ) -> tuple[PlayerRecord, ...]:
     ids = new_ids(len(entry.players))
     return tuple(
@@ -288,9 +287,9 @@ def _team_record(
 async def _evaluate(
     services: Services, form: TeamForm, tournament: TournamentRecord, now: datetime
 ) -> _Evaluation:
-    validation = check(form, tournament.rules, today=day_in(tournament.time_zone, now))
+    validation = validate_form(form, tournament.rules, today=local_date(tournament.time_zone, now))
     uploads = await form_uploads(services, form)
-    issues = check_documents(form, tournament.rules, upload_refs(uploads))
+    issues = validate_documents(form, tournament.rules, upload_refs(uploads))
     # Capacity is checked when the row is locked.
     state = registration_state(tournament.rules, taken=tournament.taken, now=now)
     is_closed = state in {RegistrationState.NOT_OPEN, RegistrationState.CLOSED}

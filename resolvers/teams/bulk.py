@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from domain.auth.roles import Caller, Role, require_role
-from domain.errors.exceptions import DomainError, InvalidForm
+from domain.errors.base import DomainError
+from domain.errors.exceptions import InvalidForm
 from domain.errors.issues import INPUT, size_issues
 from domain.teams.status import TeamAction
 from persistence.records import TeamRecord

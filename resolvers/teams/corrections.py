@@ -7,20 +7,19 @@ from typing import Any
 
 import structlog
 
-from domain.audit import ACTION_OF_EDIT
+from domain.audit import AUDIT_ACTION_BY_OPERATION
 from domain.auth.roles import Caller, Role, require_role
 from domain.errors.exceptions import (
     InvalidForm,
     InvalidStatusTransition,
-    Issue,
     NotFound,
     StaleVersion,
     TeamNotFound,
 )
-from domain.errors.issues import INPUT, Path
+from domain.errors.issues import INPUT, Issue, Path
 from domain.operations import Operation
 from domain.registration.forms import PlayerForm
-from domain.registration.reasons import note_reason, read_reason
+from domain.registration.names import parse_reason, require_reason
 from domain.teams.codes import normalize_code, parse_player_code, player_code
 from persistence.engine.database import Connection
 from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
@@ -135,7 +134,7 @@ async def reissue_manage_token(
     Raises Unauthenticated, Forbidden, InvalidForm, TeamNotFound, StaleVersion.
     """
     require_role(caller, Role.REVIEWER)
-    correction = replace(correction, reason=read_reason(correction.reason, "reason"))
+    correction = replace(correction, reason=require_reason(correction.reason, "reason"))
     team = await services.database.run(partial(_reissue, services, caller, correction))
     log.info("manage_token_reissued", team=team.code)
     return team, manage_token(services.secrets, team.id, team.manage_generation)
@@ -197,7 +196,7 @@ async def _correct(
     """
     require_role(caller, Role.REVIEWER)
     issues: list[Issue] = []
-    reason = note_reason(correction.reason, issues, "reason")
+    reason = parse_reason(correction.reason, issues, "reason")
     correction = replace(correction, reason=reason)
     work = partial(
         _apply_correction, services, caller, correction, operation, create_edit, tuple(issues)
@@ -236,7 +235,7 @@ async def _apply_correction(  # noqa: PLR0913, PLR0917 - a correction and its ca
 
 def _activity(caller: Caller, correction: Correction, operation: Operation) -> TeamActivity:
     return TeamActivity(
-        actor=caller.actor, action=ACTION_OF_EDIT[operation], reason=correction.reason
+        actor=caller.actor, action=AUDIT_ACTION_BY_OPERATION[operation], reason=correction.reason
     )
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from domain.audit import ACTION_OF_EVENT, AuditAction
+from domain.audit import AUDIT_ACTION_BY_TEAM_ACTION, AuditAction
 from domain.auth.roles import CAPTAIN_ACTOR, Caller, Role, require_role
 from domain.deliveries import DeliveryKind
 from domain.documents import DocumentReview
@@ -19,20 +19,27 @@ from domain.errors.exceptions import (
     BadUserInput,
     ChurchLimitReached,
     InvalidForm,
-    Issue,
-    IssueCode,
     NotFound,
     StaleVersion,
     TeamNotFound,
     TournamentFull,
 )
-from domain.errors.issues import INPUT, Path, first_issue_per_path, issue, remap_paths, size_issues
-from domain.ids import read_id
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import (
+    INPUT,
+    Issue,
+    Path,
+    first_issue_per_path,
+    make_issue,
+    remap_paths,
+    size_issues,
+)
+from domain.ids import parse_uuid
 from domain.operations import Operation
-from domain.registration.reasons import is_left_out, note_reason, read_reason
+from domain.registration.names import is_reason_omitted, parse_reason, require_reason
 from domain.teams.codes import player_code
-from domain.teams.readiness import Readiness, readiness
-from domain.teams.status import LIVE_STATUSES, TeamAction, TeamStatus, move, refused
+from domain.teams.readiness import Readiness, assess_readiness
+from domain.teams.status import LIVE_STATUSES, TeamAction, TeamStatus, transition, transition_error
 from persistence.engine.database import Connection
 from persistence.records import TeamRecord
 from persistence.repositories import decisions, documents, outbox, teams, tournaments
@@ -111,7 +118,7 @@ def decision_request(decision: Decision, *, actor: str) -> ChangeRequest:
 
 
 def team_readiness(team: TeamRecord) -> Readiness:
-    return readiness(
+    return assess_readiness(
         team.status,
         team.required_documents,
         {document.kind: document.review for document in team.documents},
@@ -155,12 +162,12 @@ def normalize_decision(decision: Decision) -> Decision:
         issues += size_issues((*INPUT, "items"), len(decision.items), least=1)
     reason = decision.reason
     if decision.action in (TeamAction.REJECT, TeamAction.REOPEN, TeamAction.WITHDRAW):
-        reason = note_reason(reason, issues, "reason")
+        reason = parse_reason(reason, issues, "reason")
     else:
-        is_absent = is_left_out(reason)
-        reason = None if is_absent else note_reason(reason, issues, "overrideReason")
+        is_absent = is_reason_omitted(reason)
+        reason = None if is_absent else parse_reason(reason, issues, "overrideReason")
     items = [
-        replace(item, note=note_reason(item.note, issues, "items", index, "note"))
+        replace(item, note=parse_reason(item.note, issues, "items", index, "note"))
         for index, item in enumerate(decision.items)
     ]
     if issues:
@@ -178,7 +185,7 @@ async def execute_decision(
     """
     request = decision_request(decision, actor=actor)
     team = await lock_team(services, connection, decision.reference, request)
-    status = move(team.status, decision.action, is_captain=actor == CAPTAIN_ACTOR)
+    status = transition(team.status, decision.action, is_captain=actor == CAPTAIN_ACTOR)
     if decision.action == TeamAction.CONFIRM and decision.reason is None:
         await _require_ready(connection, team)
     for index, item in enumerate(decision.items):
@@ -235,7 +242,9 @@ async def apply_decision(  # noqa: PLR0913 - a decision, its team and its actor
         services,
         connection,
         team,
-        TeamActivity(actor=actor, action=ACTION_OF_EVENT[decision.action], reason=decision.reason),
+        TeamActivity(
+            actor=actor, action=AUDIT_ACTION_BY_TEAM_ACTION[decision.action], reason=decision.reason
+        ),
         items=[{"note": item.note, "document": item.document_id} for item in decision.items],
         changes={"status": [team.status.value, status.value]},
     )
@@ -302,11 +311,11 @@ async def review_document(  # noqa: PLR0913 - a document and the verdict
     if verdict not in REVIEW_VERDICTS:
         allowed = {"allowed": [verdict.value for verdict in REVIEW_VERDICTS]}
         raise BadUserInput(
-            issue((*INPUT, "review"), IssueCode.VALUE_NOT_ALLOWED, allowed),
+            make_issue((*INPUT, "review"), IssueCode.VALUE_NOT_ALLOWED, allowed),
             message="A document is ACCEPTED or REJECTED.",
         )
     is_required = verdict == DocumentReview.REJECTED
-    note = read_reason(note, "note") if is_required or not is_left_out(note) else None
+    note = require_reason(note, "note") if is_required or not is_reason_omitted(note) else None
     request = ChangeRequest(
         actor=caller.actor,
         operation=Operation.REVIEW_DOCUMENT,
@@ -332,7 +341,7 @@ async def _review_document(  # noqa: PLR0913, PLR0917 - a document and the verdi
         raise NotFound("There is no such document.")
     team = await lock_team(services, connection, document.team_id.hex, request)
     if team.status not in (TeamStatus.PENDING, TeamStatus.CHANGES_REQUESTED):
-        raise refused(team.status, Operation.REVIEW_DOCUMENT)
+        raise transition_error(team.status, Operation.REVIEW_DOCUMENT)
     if not await decisions.set_review(connection, team, document_id, verdict=verdict, note=note):
         raise NotFound("There is no such document.")
     await decisions.set_status(connection, team, team.status, now=now)
@@ -354,7 +363,7 @@ async def _review_document(  # noqa: PLR0913, PLR0917 - a document and the verdi
 async def _require_ready(connection: Connection, team: LockedTeam) -> None:
     blockers = team_readiness(await load_team(connection, team.id)).blockers
     if blockers:
-        raise refused(
+        raise transition_error(
             team.status,
             Operation.CONFIRM_TEAM,
             message="The team is not ready. Review its documents, or say why it is confirmed"
@@ -369,8 +378,8 @@ async def _reject_document(
     """Raises NotFound at the place of the item."""
     if item.document_id is None:
         return
-    unknown = issue((*INPUT, "items", index, "documentId"), IssueCode.ID_UNKNOWN)
-    document_id = read_id(item.document_id)
+    unknown = make_issue((*INPUT, "items", index, "documentId"), IssueCode.ID_UNKNOWN)
+    document_id = parse_uuid(item.document_id)
     if document_id is None:
         raise NotFound("There is no such document.", unknown)
     is_rejected = await decisions.set_review(

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from domain.datetimes import day_in
-from domain.errors.exceptions import ChurchLimitReached, InvalidForm, Issue
-from domain.errors.issues import Path, first_issue_per_path, remap_paths
+from domain.datetimes import local_date
+from domain.errors.exceptions import ChurchLimitReached, InvalidForm
+from domain.errors.issues import Issue, Path, first_issue_per_path, remap_paths
 from domain.operations import Operation
-from domain.registration.forms import PersonEntry, PersonForm, PlayerForm, TeamEntry, TeamForm
+from domain.registration.forms import PersonForm, PlayerForm, TeamForm, ValidPerson, ValidTeam
 from domain.registration.names import normalize
-from domain.registration.validation import check
+from domain.registration.validation import validate_form
 from domain.teams.codes import player_code
-from domain.teams.status import LIVE_STATUSES, TeamStatus, refused
+from domain.teams.status import LIVE_STATUSES, TeamStatus, transition_error
 from domain.tournaments import TournamentRules
 from persistence.engine.database import Connection
 from persistence.ids import new_id
@@ -77,7 +77,7 @@ def player_form(player: PlayerRecord) -> PlayerForm:
 def require_live(status: TeamStatus, operation: Operation) -> None:
     """Raises InvalidStatusTransition."""
     if status not in LIVE_STATUSES:
-        raise refused(
+        raise transition_error(
             status, operation, message="The team plays no part any more. Reopen it first."
         )
 
@@ -96,8 +96,8 @@ async def apply_edit(  # noqa: PLR0913, PLR0917 - an edit, its team and its acto
     Raises InvalidForm, ChurchLimitReached.
     """
     now = services.clock()
-    rules, today = _rules(tournament.rules, before, edit), day_in(tournament.time_zone, now)
-    validation = check(edit.form, rules, today=today)
+    rules, today = _rules(tournament.rules, before, edit), local_date(tournament.time_zone, now)
+    validation = validate_form(edit.form, rules, today=today)
     issues = first_issue_per_path((*remap_paths(validation.issues, edit.paths), *edit.issues))
     if validation.entry is None or issues:
         raise InvalidForm(issues or validation.issues)
@@ -152,7 +152,7 @@ def _rules(rules: TournamentRules, before: TeamRecord, edit: Edit) -> Tournament
 
 
 def _squad(
-    before: TeamRecord, entry: TeamEntry, player_ids: Sequence[UUID | None], next_position: int
+    before: TeamRecord, entry: ValidTeam, player_ids: Sequence[UUID | None], next_position: int
 ) -> list[StoredPlayer]:
     """Keep the positions of present players and number new ones from `next_position`."""
     positions = {player.id: player.position for player in before.players}
@@ -192,7 +192,7 @@ async def _change_church(
     services: Services,
     connection: Connection,
     team: LockedTeam,
-    entry: TeamEntry,
+    entry: ValidTeam,
     tournament: TournamentRecord,
 ) -> UUID:
     """Take a slot of the church that the entry names and release the slot of the old one."""
@@ -206,14 +206,14 @@ async def _change_church(
     return church.id
 
 
-def _church_name(before: TeamRecord, entry: TeamEntry, *, is_moved: bool) -> str:
+def _church_name(before: TeamRecord, entry: ValidTeam, *, is_moved: bool) -> str:
     """Return the church's name after the edit: an alias of the church does not rename it."""
     is_spelling = normalize(before.church.name) == entry.normalized_church_name
     return entry.church_name if is_moved or is_spelling else before.church.name
 
 
 def _differences(
-    before: TeamRecord, entry: TeamEntry, squad: Sequence[StoredPlayer], *, church_name: str
+    before: TeamRecord, entry: ValidTeam, squad: Sequence[StoredPlayer], *, church_name: str
 ) -> list[dict[str, object]]:
     """List the changed fields with old and new value. A player's fields start with the code."""
     changes = [
@@ -241,7 +241,7 @@ def _differences(
     return [change for change in changes if change["old"] != change["new"]]
 
 
-def _person_changes(prefix: str, old: PersonEntry, new: PersonEntry) -> list[dict[str, object]]:
+def _person_changes(prefix: str, old: ValidPerson, new: ValidPerson) -> list[dict[str, object]]:
     return [
         _field_change(f"{prefix}.{name}", getattr(old, name), getattr(new, name))
         for name in _PERSON_FIELDS
@@ -264,7 +264,7 @@ def _to_json(value: object) -> object:
     return value if value is None or isinstance(value, int | str) else str(value)
 
 
-def _person_form(person: PersonEntry) -> PersonForm:
+def _person_form(person: ValidPerson) -> PersonForm:
     return PersonForm(
         name=person.name, phone=person.phone, whatsapp=person.whatsapp, email=person.email
     )

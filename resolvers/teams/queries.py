@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
-from domain.auth.roles import Caller, Role, may, require_role
+from domain.auth.roles import Caller, Role, has_role, require_role
 from domain.errors.exceptions import TeamNotFound
 from domain.teams.codes import parse_player_code
 from persistence.fast import json_rendering
@@ -42,7 +42,7 @@ async def team_page(
 ) -> Page[TeamRecord]:
     """Raises Unauthenticated."""
     require_role(caller, Role.VIEWER)
-    with_contacts = may(caller, Role.REVIEWER)
+    with_contacts = has_role(caller, Role.REVIEWER)
     return await services.database.read(
         partial(team_search.page, query=listing, include=parts, with_contacts=with_contacts)
     )
@@ -58,7 +58,7 @@ async def team_json_page(
 
 async def team_count(services: Services, caller: Caller, *, wanted: TeamFilter) -> int:
     return await services.database.read(
-        partial(team_search.count, filters=wanted, with_contacts=may(caller, Role.REVIEWER))
+        partial(team_search.count, filters=wanted, with_contacts=has_role(caller, Role.REVIEWER))
     )
 
 

@@ -8,8 +8,9 @@ import structlog
 
 from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
-from domain.errors.exceptions import BadUserInput, IssueCode, NotFound
-from domain.errors.issues import INPUT, issue
+from domain.errors.exceptions import BadUserInput, NotFound
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import INPUT, make_issue
 from persistence.engine.database import Connection
 from persistence.records import ChurchRecord
 from persistence.repositories import churches
@@ -43,12 +44,12 @@ async def merge_churches(
     """
     require_role(caller, Role.OWNER)
     if church_id == into:
-        raise BadUserInput(issue(_INTO, IssueCode.SAME_CHURCH))
+        raise BadUserInput(make_issue(_INTO, IssueCode.SAME_CHURCH))
     try:
         result = await services.database.run(partial(_merge, services, caller, (church_id, into)))
     except SameTeamName as error:
         raise BadUserInput(
-            issue(_CHURCH, IssueCode.DUPLICATE_TEAM_NAME),
+            make_issue(_CHURCH, IssueCode.DUPLICATE_TEAM_NAME),
             message="Both churches have a live team of the same name. Rename one of them first.",
         ) from error
     log.info("churches_merged", teams=result.teams)
@@ -63,7 +64,7 @@ async def _merge(
 ) -> MergeResult:
     pair = await churches.lock_pair(connection, church_ids)
     unknown = [
-        issue(path, IssueCode.ID_UNKNOWN)
+        make_issue(path, IssueCode.ID_UNKNOWN)
         for path, church_id in zip((_CHURCH, _INTO), church_ids, strict=True)
         if church_id not in pair
     ]
@@ -71,7 +72,7 @@ async def _merge(
         raise NotFound("There is no such church.", *unknown)
     source, target = (pair[church_id] for church_id in church_ids)
     if source.tournament_id != target.tournament_id:
-        raise BadUserInput(issue(_INTO, IssueCode.SEASONS_DIFFER))
+        raise BadUserInput(make_issue(_INTO, IssueCode.SEASONS_DIFFER))
     team_ids = await churches.move_teams(connection, source, target, now=services.clock())
     church = await churches.delete_merged(connection, source, target)
     await _record(services, caller, connection, (source, target), team_ids)

@@ -9,12 +9,12 @@ import structlog
 
 from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
-from domain.datetimes import utc_text
-from domain.errors.exceptions import InvalidForm, Issue, IssueCode
-from domain.errors.issues import first_issue_per_path
+from domain.datetimes import format_utc
+from domain.errors.exceptions import InvalidForm
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import Issue, first_issue_per_path
 from domain.naming import camel_case
-from domain.tournament_settings import issue_of, order_issues, read_changes
-from domain.tournaments import RegistrationState
+from domain.tournaments import RegistrationState, order_issues, parse_changes, setting_issue
 from persistence.engine.database import Connection
 from persistence.records import TournamentRecord
 from persistence.repositories import tournaments
@@ -47,7 +47,7 @@ async def update_tournament(
     Raises Unauthenticated, Forbidden, InvalidForm, StaleVersion.
     """
     require_role(caller, Role.OWNER)
-    changes, issues = read_changes(changes)
+    changes, issues = parse_changes(changes)
     request = ChangeRequest(
         actor=caller.actor,
         operation="updateTournament",
@@ -110,12 +110,12 @@ async def _require_valid(
     valid = {
         name: value
         for name, value in changes.items()
-        if issue_of(name, IssueCode.VALUE_REQUIRED).path not in invalid_paths
+        if setting_issue(name, IssueCode.VALUE_REQUIRED).path not in invalid_paths
     }
     all_issues = [*issues, *order_issues({**stored, **valid}, valid)]
     time_zone = valid.get("time_zone")
     if time_zone is not None and not await tournaments.time_zone_exists(connection, time_zone):
-        all_issues.append(issue_of("time_zone", IssueCode.TIME_ZONE_UNKNOWN))
+        all_issues.append(setting_issue("time_zone", IssueCode.TIME_ZONE_UNKNOWN))
     if all_issues:
         raise InvalidForm(first_issue_per_path(all_issues))
 
@@ -133,4 +133,4 @@ def _to_json(value: Any) -> Any:
     """Convert a value for the audit log."""
     if isinstance(value, tuple):
         return _to_column(value)
-    return utc_text(value) if isinstance(value, datetime) else value
+    return format_utc(value) if isinstance(value, datetime) else value

@@ -15,7 +15,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import ExecutionContext
 from strawberry.types.graphql import OperationType
 
-from domain.errors.exceptions import DomainError
+from domain.errors.base import DomainError
 from observability.metrics import GRAPHQL_EXECUTIONS
 from schema.compiled.bound_operation import BoundOperation
 from schema.compiled.plan_cache import PlanCache

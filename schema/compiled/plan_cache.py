@@ -13,7 +13,7 @@ from graphql import (
 from strawberry import Schema
 from strawberry.types.graphql import OperationType
 
-from domain.errors.exceptions import DomainError
+from domain.errors.base import DomainError
 from resilience.byte_bounded_cache import ByteBoundedCache
 from schema.compiled.argument_compiler import (
     InvalidVariables,

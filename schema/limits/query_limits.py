@@ -17,9 +17,9 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
-from domain.auth.roles import Caller, Role, may
+from domain.auth.roles import Caller, Role, has_role
 from domain.errors.exceptions import GraphqlValidationFailed, MalformedRequest, QueryTooComplex
-from domain.tournament_settings import NUMBERS
+from domain.tournaments import NUMBER_RANGES
 from resolvers.tournaments.queries import max_squad_size
 from schema.context import Context
 from schema.limits.complexity import (
@@ -52,7 +52,7 @@ LIMITS: Mapping[Limit, int] = {
 _INTROSPECTION = ("__schema", "__type", "__typename")
 PUBLIC_COST_BUDGET = 2_000
 ORGANISER_COST_BUDGET = 100_000
-MAX_SQUAD_SIZE = NUMBERS["squad_max"][1]
+MAX_SQUAD_SIZE = NUMBER_RANGES["squad_max"][1]
 
 # Validation compares fields in pairs; graphql-core's own limit allows a second of work.
 overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = LIMITS[Limit.COMPARISONS]
@@ -60,7 +60,7 @@ overlapping_fields_can_be_merged.MAX_COMPLEXITY_BUDGET = LIMITS[Limit.COMPARISON
 
 def cost_budget(caller: Caller) -> int:
     """Return the maximum cost of one operation of the caller."""
-    return ORGANISER_COST_BUDGET if may(caller, Role.VIEWER) else PUBLIC_COST_BUDGET
+    return ORGANISER_COST_BUDGET if has_role(caller, Role.VIEWER) else PUBLIC_COST_BUDGET
 
 
 def require_within(limit: Limit, allowed: int, actual: int) -> None:

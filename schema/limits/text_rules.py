@@ -14,14 +14,14 @@ from strawberry.types.base import StrawberryContainer, StrawberryList, has_objec
 from strawberry.types.field import StrawberryField
 
 from domain.characters import is_storable
-from domain.errors.exceptions import BadUserInput, IssueCode
-from domain.errors.issues import Path, issue
-from domain.registration.names import RAW_FACTOR
-from domain.registration.reasons import REASON, unstorable
+from domain.errors.exceptions import BadUserInput
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import Path, make_issue
+from domain.registration.names import RAW_LENGTH_FACTOR, REASON, unstorable_text
 from schema.name_converter import NAMES
 
 # As many characters as may be sent for the longest kind of text, at most 8,000 bytes.
-MAX_TEXT_LENGTH = RAW_FACTOR * REASON.max_length
+MAX_TEXT_LENGTH = RAW_LENGTH_FACTOR * REASON.max_length
 
 Check = Callable[[Any, Path], None]
 ReadArguments = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
@@ -129,7 +129,7 @@ def _require_text(value: Any, path: Path) -> None:
     if isinstance(value, str) and len(value) > MAX_TEXT_LENGTH:
         name = next(step for step in reversed(path) if isinstance(step, str))
         raise BadUserInput(
-            issue(path, IssueCode.NAME_TOO_LONG, {"max": MAX_TEXT_LENGTH}),
+            make_issue(path, IssueCode.NAME_TOO_LONG, {"max": MAX_TEXT_LENGTH}),
             message=f"{name} has at most {MAX_TEXT_LENGTH} characters. Please shorten it.",
             details={"path": list(path), "max": MAX_TEXT_LENGTH},
         )
@@ -139,4 +139,4 @@ def _require_text(value: Any, path: Path) -> None:
 def _require_storable(value: Any, path: Path) -> None:
     # Only as many characters as a rule may accept are searched.
     if isinstance(value, str) and not is_storable(value[:MAX_TEXT_LENGTH]):
-        raise unstorable(path)
+        raise unstorable_text(path)

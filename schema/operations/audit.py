@@ -8,7 +8,7 @@ from uuid import UUID
 import strawberry
 from strawberry import argument, field
 
-from domain.auth.roles import Caller, CallerKind, Role, may
+from domain.auth.roles import Caller, CallerKind, Role, has_role
 from domain.naming import camel_case
 from persistence.repositories.audit import AuditFilter as AuditSearch
 from persistence.repositories.audit import AuditRecord
@@ -40,9 +40,9 @@ class AuditActor:
         return cls(
             kind=ActorKind(kind),
             organiser_id=(
-                strawberry.ID(organiser) if organiser and may(caller, Role.VIEWER) else None
+                strawberry.ID(organiser) if organiser and has_role(caller, Role.VIEWER) else None
             ),
-            email=record.organiser_email if may(caller, Role.REVIEWER) else None,
+            email=record.organiser_email if has_role(caller, Role.REVIEWER) else None,
         )
 
 
@@ -73,7 +73,7 @@ class AuditEvent(Node):
     @classmethod
     def from_record(cls, record: AuditRecord, caller: Caller) -> Self:
         is_captain = caller.role is None and caller.kind != CallerKind.SYSTEM
-        is_told = is_captain or may(caller, Role.REVIEWER)
+        is_told = is_captain or has_role(caller, Role.REVIEWER)
         is_ours = is_captain and record.action == AuditAction.TEAM_CONFIRMED
         return cls(
             id=strawberry.ID(record.id.hex),

@@ -6,8 +6,9 @@ import strawberry
 from strawberry import argument, field
 
 from domain.auth.roles import Role
-from domain.errors.exceptions import DomainError, NotFound
-from domain.ids import read_id
+from domain.errors.base import DomainError
+from domain.errors.exceptions import NotFound
+from domain.ids import parse_uuid
 from domain.teams.status import TeamAction
 from persistence.records import TeamRecord
 from resolvers.teams import bulk, decisions
@@ -242,7 +243,7 @@ async def review_document(
     info: Info, input: Annotated[ReviewDocumentInput, argument(description="The document.")]
 ) -> ReviewDocumentPayload | None:
     context, caller = info.context, require_caller(info, Role.REVIEWER)
-    document_id = read_id(input.document_id)
+    document_id = parse_uuid(input.document_id)
     if document_id is None:
         raise NotFound("There is no such document.")
     record = await decisions.review_document(

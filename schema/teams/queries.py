@@ -10,9 +10,10 @@ import strawberry
 from graphql import FieldNode, FragmentSpreadNode
 from strawberry import argument, field
 
-from domain.auth.roles import Role, may
-from domain.errors.exceptions import BadUserInput, IssueCode, TeamNotFound
-from domain.errors.issues import issue
+from domain.auth.roles import Role, has_role
+from domain.errors.exceptions import BadUserInput, TeamNotFound
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import make_issue
 from domain.teams.status import LIVE_STATUSES
 from persistence.repositories.team_search import Include, TeamQuery, keyset_order
 from persistence.repositories.team_search import TeamFilter as TeamSearch
@@ -162,7 +163,7 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
         request=codec.page_args(first=first, after=after, last=last, before=before),
     )
     count = partial(queries.team_count, services, caller, wanted=search)
-    is_masked = not may(caller, Role.REVIEWER)
+    is_masked = not has_role(caller, Role.REVIEWER)
     projection = json_projection(info, shows_all=not is_masked)
     if projection is not None:
         rendered = await queries.team_json_page(services, caller, query, text=projection)
@@ -186,10 +187,10 @@ async def team(
     if reference is None or (id and code):
         names = {"names": ["id", "code"]}
         raise BadUserInput(
-            issue(("code" if id else "id",), IssueCode.CHOOSE_ONE, names),
+            make_issue(("code" if id else "id",), IssueCode.CHOOSE_ONE, names),
             message="Please give either the id or the code of the team.",
         )
-    services, is_masked = info.context.services, not may(caller, Role.REVIEWER)
+    services, is_masked = info.context.services, not has_role(caller, Role.REVIEWER)
     projection = json_projection(info, shows_all=not is_masked)
     try:
         if projection is not None:
@@ -208,7 +209,7 @@ async def player(
     code: Annotated[str, argument(description="The player's code, e.g. ICCT-001-P01.")],
 ) -> Player | None:
     caller, services = require_caller(info, Role.VIEWER), info.context.services
-    is_masked = not may(caller, Role.REVIEWER)
+    is_masked = not has_role(caller, Role.REVIEWER)
     projection = json_projection(info, shows_all=not is_masked)
     if projection is not None:
         rendered = await queries.player_json(services, caller, code, projection)

@@ -5,7 +5,7 @@ from typing import Self
 import strawberry
 from strawberry import field
 
-from domain.auth.roles import Role, may
+from domain.auth.roles import Role, has_role
 from domain.teams.codes import player_code
 from domain.teams.readiness import Readiness as ReadinessRecord
 from persistence.records import TeamRecord
@@ -36,7 +36,7 @@ class PossibleDuplicate:
 async def _players_elsewhere(
     info: Info, root: strawberry.Parent["Readiness"]
 ) -> list[PossibleDuplicate]:
-    if not may(info.context.caller, Role.REVIEWER):
+    if not has_role(info.context.caller, Role.REVIEWER):
         return []
     duplicates = await info.context.loaders.same_players.load(root.record.id)
     return [

@@ -7,8 +7,8 @@ from typing import Self
 import strawberry
 from strawberry import field
 
-from domain.registration.contact import masked_email, masked_phone
-from domain.registration.forms import PersonEntry
+from domain.registration.contact import mask_email, mask_phone
+from domain.registration.forms import ValidPerson
 from domain.teams.codes import player_code
 from persistence.records import (
     ChurchRecord,
@@ -79,13 +79,13 @@ class Person:
     )
 
     @classmethod
-    def from_entry(cls, entry: PersonEntry, *, is_masked: bool) -> Self:
+    def from_entry(cls, entry: ValidPerson, *, is_masked: bool) -> Self:
         if is_masked:
             return cls(
                 name=entry.name,
-                phone=masked_phone(entry.phone),
-                whatsapp=masked_phone(entry.whatsapp),
-                email=masked_email(entry.email),
+                phone=mask_phone(entry.phone),
+                whatsapp=mask_phone(entry.whatsapp),
+                email=mask_email(entry.email),
             )
         return cls(name=entry.name, phone=entry.phone, whatsapp=entry.whatsapp, email=entry.email)
 

@@ -3,21 +3,22 @@ from datetime import date
 
 import pytest
 
-from domain.auth.passwords import canonical as canonical_password
+from domain.auth.passwords import canonicalize as canonical_password
 from domain.auth.passwords import require_strong
-from domain.characters import NORMALIZED_MAX_LENGTH, compatible, is_storable, skeleton, visible
-from domain.errors.exceptions import BadUserInput, InvalidForm, IssueCode
+from domain.characters import NFKC_MAX_LENGTH, is_storable, nfkc, strip_ignorable, strip_invisible
+from domain.errors.exceptions import BadUserInput, InvalidForm
+from domain.errors.issue_codes import IssueCode
 from domain.registration.contact import parse_birth_date, parse_email, parse_phone
 from domain.registration.names import (
     PERSON_NAME,
     TEAM_OR_CHURCH_NAME,
     FreeText,
-    canonical,
+    canonicalize,
     normalize,
+    require_reason,
 )
-from domain.registration.reasons import read_reason
 from domain.teams.codes import normalize_code, parse_player_code
-from domain.tournament_settings import read_changes
+from domain.tournaments import parse_changes
 
 # One of each range of Default_Ignorable_Code_Point, both ends of the long ones.
 INVISIBLE = (
@@ -58,19 +59,19 @@ def test_invisible_character_is_dropped_wherever_it_stands(character):
     ],
 )
 def test_joiner_stays_only_where_it_shapes_letters(text, expected):
-    assert canonical(text) == expected
-    assert canonical(expected) == expected
-    assert normalize(text) == normalize(skeleton(text))
+    assert canonicalize(text) == expected
+    assert canonicalize(expected) == expected
+    assert normalize(text) == normalize(strip_ignorable(text))
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "Anand \ud83c", "\udf4f\0", "\0"])
 def test_text_with_nul_or_lone_surrogate_is_not_storable(text):
     assert not is_storable(text)
-    assert PERSON_NAME.read(f"Anand{text}") == (canonical(f"Anand{text}"), "NAME_CHARACTERS")
+    assert PERSON_NAME.read(f"Anand{text}") == (canonicalize(f"Anand{text}"), "NAME_CHARACTERS")
     assert FreeText(max_length=80).read(text)[1] == IssueCode.TEXT_CHARACTERS
     assert normalize_code(text) == ""
     with pytest.raises(BadUserInput) as refusal:
-        read_reason(text, "items", 2, "note")
+        require_reason(text, "items", 2, "note")
     assert refusal.value.message.startswith("note has characters that cannot be stored.")
     assert refusal.value.details == {"path": ["input", "items", 2, "note"]}
     with pytest.raises(InvalidForm) as weak:
@@ -130,8 +131,8 @@ def test_player_code_is_read_without_invisible_characters():
     ],
 )
 def test_reason_is_stored_without_blanks_and_invisible_characters_around(text, expected):
-    assert read_reason(text, "reason") == expected
-    assert read_reason(expected, "reason") == expected
+    assert require_reason(text, "reason") == expected
+    assert require_reason(expected, "reason") == expected
 
 
 @pytest.mark.parametrize(
@@ -151,16 +152,16 @@ def test_reason_is_stored_without_blanks_and_invisible_characters_around(text, e
 )
 def test_reason_is_refused_by_the_length_that_would_be_stored(text, code):
     with pytest.raises(InvalidForm) as refusal:
-        read_reason(text, "reason")
+        require_reason(text, "reason")
 
     assert [(one.pointer, one.code) for one in refusal.value.issues] == [("/input/reason", code)]
 
 
 @pytest.mark.parametrize("name", ["name", "venue", "upi_payee", "consent_version"])
 def test_texts_of_the_tournament_are_stored_as_they_are_measured(name):
-    assert read_changes({name: " St.\u200b  Peter's\n"}) == ({name: "St. Peter's"}, [])
+    assert parse_changes({name: " St.\u200b  Peter's\n"}) == ({name: "St. Peter's"}, [])
     for text in ("a\nb", "a\0b", "\ud800", "x" * 201, " " * 240_000 + "x"):
-        (problem,) = read_changes({name: text})[1]
+        (problem,) = parse_changes({name: text})[1]
         assert problem.path == ("input", "upiPayee" if name == "upi_payee" else problem.path[1])
         assert problem.code in {"TEXT_CHARACTERS", "NAME_TOO_LONG"}
 
@@ -168,11 +169,11 @@ def test_texts_of_the_tournament_are_stored_as_they_are_measured(name):
 @pytest.mark.parametrize("text", ["", " " * 9, "\u3164\u3164", "\u202a\u202c", "\t\n", "\u200b"])
 def test_blank_text_of_the_tournament_is_null_unless_it_is_needed(text):
     for name in ("venue", "upi_payee", "consent_version", "fee_currency", "upi_id"):
-        assert read_changes({name: text}) == ({name: None}, [])
+        assert parse_changes({name: text}) == ({name: None}, [])
     for name in ("name", "time_zone"):
-        (problem,) = read_changes({name: text})[1]
+        (problem,) = parse_changes({name: text})[1]
         assert problem.code == "TEXT_REQUIRED"
-    (problem,) = read_changes({"squad_min": None})[1]
+    (problem,) = parse_changes({"squad_min": None})[1]
     assert (problem.pointer, problem.code) == ("/input/squadMin", "VALUE_REQUIRED")
 
 
@@ -188,7 +189,7 @@ def test_blank_text_of_the_tournament_is_null_unless_it_is_needed(text):
     ],
 )
 def test_venue_may_join_letters(venue):
-    assert read_changes({"venue": venue}) == ({"venue": venue}, [])
+    assert parse_changes({"venue": venue}) == ({"venue": venue}, [])
 
 
 @pytest.mark.parametrize(
@@ -204,11 +205,11 @@ def test_invisible_character_around_a_text_is_dropped_wherever_texts_are_read(ch
     assert parse_email(around("Cap@church.example")) == "cap@church.example"
     assert normalize_code(around("icct-001")) == "ICCT-001"
     assert parse_player_code(around("icct-001-p02")) == ("ICCT-001", 2)
-    assert read_reason(around("Too late."), "reason") == "Too late."
+    assert require_reason(around("Too late."), "reason") == "Too late."
     assert FreeText(max_length=80).read(around("Scoreboard")) == ("Scoreboard", None)
     assert parse_birth_date(around("2008-02-29"), today=date(2026, 1, 1)) == date(2008, 2, 29)
     given = {"venue": "St. Mark's", "fee_currency": "INR", "upi_id": "a.b@bank", "time_zone": "UTC"}
-    assert read_changes({name: around(text) for name, text in given.items()}) == (given, [])
+    assert parse_changes({name: around(text) for name, text in given.items()}) == (given, [])
 
 
 # Each ends in the same answer whatever the length, since nothing reads further than the bound.
@@ -250,19 +251,19 @@ def test_long_text_is_refused_before_it_is_normalized(normalized, text):
     with pytest.raises(InvalidForm):
         require_strong(text, email="a@b.example")
     with pytest.raises(InvalidForm):
-        read_reason(text, "reason")
+        require_reason(text, "reason")
     assert normalized == []
 
 
 def test_nothing_longer_than_a_thousand_characters_is_normalized(normalized):
-    for function in (compatible, canonical, normalize):
+    for function in (nfkc, canonicalize, normalize):
         with pytest.raises(ValueError, match="too long"):
-            function("é" * (NORMALIZED_MAX_LENGTH + 1))
+            function("é" * (NFKC_MAX_LENGTH + 1))
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         rule.read("a" + MARKS * (2 * rule.max_length - 1))
 
-    assert max(normalized) <= NORMALIZED_MAX_LENGTH
+    assert max(normalized) <= NFKC_MAX_LENGTH
 
 
 def test_characters_of_plain_text_stay():
-    assert visible("Anand Raj 11") == skeleton("Anand Raj 11") == "Anand Raj 11"
+    assert strip_invisible("Anand Raj 11") == strip_ignorable("Anand Raj 11") == "Anand Raj 11"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.datetimes import read_day, read_moment
+from domain.datetimes import parse_date, parse_datetime
 
 NOON = datetime(2027, 1, 31, 12, tzinfo=UTC)
 # Everything but RFC 3339 with an offset in the years 1900 to 2200.
@@ -57,7 +57,7 @@ NO_MOMENTS = (
     ],
 )
 def test_rfc_3339_with_an_offset_is_a_moment_in_utc(text, moment):
-    found = read_moment(text)
+    found = parse_datetime(text)
 
     assert (found, found.tzinfo) == (moment, UTC)
 
@@ -65,13 +65,13 @@ def test_rfc_3339_with_an_offset_is_a_moment_in_utc(text, moment):
 @pytest.mark.parametrize("text", NO_MOMENTS, ids=lambda text: ascii(text[:40]))
 def test_anything_else_is_no_moment(text):
     with pytest.raises(ValueError, match=r"moment|month|day|hour|minute|second"):
-        read_moment(text)
+        parse_datetime(text)
 
 
 @pytest.mark.parametrize("value", [None, 0, 1.5, True, [], {}, b"2027-01-31T12:00:00Z", NOON])
 def test_what_is_no_text_is_no_moment(value):
     with pytest.raises(ValueError, match="moment"):
-        read_moment(value)
+        parse_datetime(value)
 
 
 @given(
@@ -79,13 +79,13 @@ def test_what_is_no_text_is_no_moment(value):
 )
 def test_what_is_written_is_read_again(moment):
     if moment.utcoffset().total_seconds() % 60 == 0:
-        assert read_moment(moment.isoformat()) == moment.astimezone(UTC)
+        assert parse_datetime(moment.isoformat()) == moment.astimezone(UTC)
 
 
 @given(st.text())
 def test_no_text_does_anything_else(text):
     try:
-        moment = read_moment(text)
+        moment = parse_datetime(text)
     except ValueError:
         return
     assert 1900 <= moment.year <= 2200
@@ -108,8 +108,8 @@ def test_no_text_does_anything_else(text):
 )
 def test_other_notations_of_days_are_none(text):
     with pytest.raises(ValueError, match="day"):
-        read_day(text)
+        parse_date(text)
 
 
 def test_a_day_is_year_month_day():
-    assert read_day("2008-02-29") == date(2008, 2, 29)
+    assert parse_date("2008-02-29") == date(2008, 2, 29)

@@ -4,9 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from domain.documents import IMAGE_KINDS, MAX_BYTES, DocumentKind
+from domain.documents import (
+    IMAGE_KINDS,
+    MAX_FILE_BYTES,
+    DocumentKind,
+    UploadRequest,
+    normalize_media_type,
+    validate_upload_request,
+)
 from domain.errors.exceptions import FileEmpty, FileTooLarge, FileTypeNotAllowed, InvalidForm
-from domain.uploads import UploadRequest, check_announcement, media_type
 
 LETTER = UploadRequest(
     kind=DocumentKind.PASTOR_LETTER,
@@ -22,7 +28,7 @@ LETTER = UploadRequest(
     [
         {},
         {"byte_size": 1},
-        {"byte_size": MAX_BYTES},
+        {"byte_size": MAX_FILE_BYTES},
         {"content_type": "IMAGE/PNG; charset=binary"},
         {"sha256": "AB" * 32},
         {"file_name": "கடிதம் (1).pdf"},
@@ -42,7 +48,7 @@ LETTER = UploadRequest(
     ],
 )
 def test_a_file_within_the_rules_is_taken(changes):
-    check_announcement(replace(LETTER, **changes))
+    validate_upload_request(replace(LETTER, **changes))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +56,7 @@ def test_a_file_within_the_rules_is_taken(changes):
     [
         ({"byte_size": 0}, FileEmpty, {}),
         ({"byte_size": -1}, FileEmpty, {}),
-        ({"byte_size": MAX_BYTES + 1}, FileTooLarge, {"limitBytes": MAX_BYTES}),
+        ({"byte_size": MAX_FILE_BYTES + 1}, FileTooLarge, {"limitBytes": MAX_FILE_BYTES}),
         (
             {"content_type": "application/x-msdownload"},
             FileTypeNotAllowed,
@@ -62,7 +68,7 @@ def test_a_file_within_the_rules_is_taken(changes):
 )
 def test_a_file_against_the_rules_is_refused(changes, error, details):
     with pytest.raises(error) as refused:
-        check_announcement(replace(LETTER, **changes))
+        validate_upload_request(replace(LETTER, **changes))
 
     assert refused.value.details == details
 
@@ -93,7 +99,7 @@ HASH_ISSUE = ("/input/sha256", "HASH_INVALID", {})
 )
 def test_wrong_names_and_hashes_are_issues_with_their_places(changes, issues):
     with pytest.raises(InvalidForm) as refused:
-        check_announcement(replace(LETTER, **changes))
+        validate_upload_request(replace(LETTER, **changes))
 
     found = [(one.pointer, one.code.value, one.params) for one in refused.value.issues]
     assert found == issues
@@ -122,14 +128,14 @@ TYPES = {
     ("said", "registered"), [(one, name) for name, many in TYPES.items() for one in many]
 )
 def test_file_with_any_name_of_an_allowed_type_is_taken(said, registered):
-    check_announcement(replace(LETTER, content_type=said))
+    validate_upload_request(replace(LETTER, content_type=said))
 
-    assert media_type(said) == registered
+    assert normalize_media_type(said) == registered
 
 
 @pytest.mark.parametrize("said", [one for many in list(TYPES.values())[:2] for one in many])
 def test_photo_with_any_name_of_an_image_type_is_taken(said):
-    check_announcement(replace(LETTER, kind=DocumentKind.PHOTO, content_type=said))
+    validate_upload_request(replace(LETTER, kind=DocumentKind.PHOTO, content_type=said))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +148,7 @@ def test_photo_with_any_name_of_an_image_type_is_taken(said):
 )
 def test_refusal_of_another_type_says_what_to_send_and_what_to_do_on_a_phone(said):
     with pytest.raises(FileTypeNotAllowed) as refused:
-        check_announcement(replace(LETTER, content_type=said))
+        validate_upload_request(replace(LETTER, content_type=said))
 
     assert refused.value.message == (
         "This type of file is not taken here. Send a PNG, JPEG or PDF of at most 5 MB. On an iPhone"
@@ -156,7 +162,7 @@ def test_refusal_of_a_large_file_says_what_to_send_and_what_to_do_on_a_phone(kin
     formats = "PNG or JPEG" if kind in IMAGE_KINDS else "PNG, JPEG or PDF"
 
     with pytest.raises(FileTooLarge) as refused:
-        check_announcement(replace(LETTER, kind=kind, byte_size=MAX_BYTES + 1))
+        validate_upload_request(replace(LETTER, kind=kind, byte_size=MAX_FILE_BYTES + 1))
 
     assert refused.value.message.startswith(
         f"The file is too large. Send a {formats} of at most 5 MB. On an iPhone"

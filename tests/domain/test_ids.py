@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.ids import read_id
+from domain.ids import parse_uuid
 
 ID = UUID("01a22a46-8838-738a-acfd-05a66dd70109")
 
 
 @pytest.mark.parametrize("text", [ID.hex, str(ID), ID.hex.upper(), str(ID).upper()])
 def test_hexadecimal_digits_with_or_without_hyphens_are_an_id(text):
-    assert read_id(text) == ID
+    assert parse_uuid(text) == ID
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_hexadecimal_digits_with_or_without_hyphens_are_an_id(text):
     ids=lambda text: ascii(str(text)[:40]),
 )
 def test_anything_else_is_none(text):
-    assert read_id(text) is None
+    assert parse_uuid(text) is None
 
 
 @given(st.text())
 def test_no_text_does_anything_else(text):
-    found = read_id(text)
+    found = parse_uuid(text)
     assert found is None or found.hex == text.replace("-", "").lower()

@@ -2,12 +2,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.datetimes import utc_text
+from domain.datetimes import format_utc
 from domain.documents import FILE_RULES, DocumentFormat, DocumentKind
+from domain.errors.codes import ErrorCode
 from domain.errors.exceptions import (
     ERRORS,
     ChurchLimitReached,
-    ErrorCode,
     RegistrationClosed,
     RegistrationNotOpen,
     TournamentFull,
@@ -48,8 +48,8 @@ def test_window_is_required():
     with pytest.raises(RegistrationClosed) as late:
         require_open(TournamentRules(closes_at=NOW), NOW)
 
-    assert early.value.details == {"opensAt": utc_text(NOW + MOMENT)}
-    assert late.value.details == {"closesAt": utc_text(NOW)}
+    assert early.value.details == {"opensAt": format_utc(NOW + MOMENT)}
+    assert late.value.details == {"closesAt": format_utc(NOW)}
     require_open(TournamentRules(), NOW)
 
 

@@ -11,7 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.auth.roles import Role
-from domain.errors.exceptions import DomainError, NotFound, Unauthenticated, UploadExpired
+from domain.errors.base import DomainError
+from domain.errors.exceptions import NotFound, Unauthenticated, UploadExpired
 from persistence.ids import new_id
 from resolvers.accounts import request_signing, totp
 from resolvers.accounts import sessions as accounts

@@ -13,7 +13,7 @@ from graphql import (
     is_specified_scalar_type,
 )
 
-from domain.errors.exceptions import ErrorCode
+from domain.errors.codes import ErrorCode
 from schema.error_docs import GENERAL_ERRORS, MUTATION_ERRORS, error_reference
 from schema.sdl import print_sdl
 

@@ -8,21 +8,18 @@ import asyncpg
 import pytest
 from jsonschema import ValidationError
 
-from domain.datetimes import utc_text
+from domain.datetimes import format_utc
+from domain.errors.base import DomainError
+from domain.errors.codes import CATALOG, ErrorCode
 from domain.errors.exceptions import (
-    CATALOG,
     ERRORS,
     BadUserInput,
     BodyTooLarge,
     ChurchLimitReached,
-    DomainError,
-    ErrorCode,
     FileTooLarge,
     FileTypeNotAllowed,
     InvalidForm,
     InvalidStatusTransition,
-    Issue,
-    IssueCode,
     NotFound,
     QueryTooComplex,
     RateLimited,
@@ -33,6 +30,8 @@ from domain.errors.exceptions import (
     TournamentFull,
     UploadOffsetMismatch,
 )
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import Issue
 from observability.logging_setup import configure_logging
 from schema.errors import error_body
 from tests import factories
@@ -273,11 +272,11 @@ async def test_closed_registration_is_refused(client, sql):
 
     assert (early["code"], early["details"]) == (
         "REGISTRATION_NOT_OPEN",
-        {"opensAt": utc_text(now + day)},
+        {"opensAt": format_utc(now + day)},
     )
     assert (late["code"], late["details"]) == (
         "REGISTRATION_CLOSED",
-        {"closesAt": utc_text(now - day)},
+        {"closesAt": format_utc(now - day)},
     )
 
 

@@ -9,8 +9,9 @@ import pytest
 from graphql import parse
 
 from domain.auth.roles import Role
-from domain.errors.exceptions import BadUserInput, IssueCode, MalformedRequest
-from domain.errors.issues import message_of
+from domain.errors.exceptions import BadUserInput, MalformedRequest
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import issue_message
 from schema.argument_paths import path_of
 from tests import factories
 from tests.accounts import PASSWORD, bearer_headers
@@ -57,7 +58,7 @@ def check_issue(answer, path, code, params=None, *, message=None, error="BAD_USE
             "path": path,
             "pointer": "".join(f"/{step}" for step in path),
             "code": code,
-            "message": message_of(IssueCode(code), params),
+            "message": issue_message(IssueCode(code), params),
             "params": params,
         }
     ]

@@ -11,13 +11,13 @@ from graphql import GraphQLEnumType, build_schema, get_named_type
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.utils.str_converters import to_camel_case
 
-from domain.audit import ACTION_OF_EDIT, ACTION_OF_EVENT, AuditAction
+from domain.audit import AUDIT_ACTION_BY_OPERATION, AUDIT_ACTION_BY_TEAM_ACTION, AuditAction
 from domain.deliveries import DeliveryKind
 from domain.documents import DocumentKind, DocumentReview
-from domain.errors.codes import DetailType
+from domain.errors.base import DetailType
 from domain.naming import camel_case
 from domain.operations import Operation
-from domain.teams.readiness import readiness
+from domain.teams.readiness import assess_readiness
 from domain.teams.status import TeamAction, TeamStatus
 from schema import schema
 from schema.error_docs import error_schema
@@ -199,8 +199,8 @@ def test_operations_are_mutations_that_name_a_version():
 
 
 def test_every_event_and_every_edit_has_an_action():
-    assert set(ACTION_OF_EVENT) == set(TeamAction)
-    assert {operation.value for operation in ACTION_OF_EDIT} == {
+    assert set(AUDIT_ACTION_BY_TEAM_ACTION) == set(TeamAction)
+    assert {operation.value for operation in AUDIT_ACTION_BY_OPERATION} == {
         "updateTeam",
         "updatePlayer",
         "addPlayer",
@@ -213,7 +213,7 @@ def test_every_event_and_every_edit_has_an_action():
 def test_next_operations_are_mutations_and_the_description_names_each():
     kinds = (DocumentKind.PASTOR_LETTER, DocumentKind.IDENTITY_PROOF)
     following = {
-        readiness(
+        assess_readiness(
             status,
             kinds,
             {kinds[0]: letter} if letter else {},
@@ -327,7 +327,7 @@ async def test_decision_is_in_the_history_with_its_reason(client, reviewer, even
     query = '{ team(code: "ICCT-001") { history { action reason } } }'
     told = data(await execute(client, query, **reviewer))["team"]["history"]
 
-    action = ACTION_OF_EVENT[event].name
+    action = AUDIT_ACTION_BY_TEAM_ACTION[event].name
     assert told[1:] == [{"action": action, "reason": "The pastor called."}]
     assert DECISIONS[event][0] in MUTATIONS
 

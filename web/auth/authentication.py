@@ -14,9 +14,10 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from config.lists import without_default_port
+from config.lists import strip_default_port
 from domain.auth.roles import ANONYMOUS, Caller, CallerKind
-from domain.errors.exceptions import DomainError, Forbidden, Unauthenticated
+from domain.errors.base import DomainError
+from domain.errors.exceptions import Forbidden, Unauthenticated
 from resolvers.accounts import sessions as accounts
 from resolvers.accounts.known_clients import LIFETIME, read_known_client, sign_known_client
 from resolvers.accounts.request_signing import SignedRequest
@@ -294,8 +295,8 @@ class RequestAuth:
     def _is_own(self, origin: str) -> bool:
         host = (get_header(self._request.scope, b"host") or "").lower()
         schemes = ("https",) if self._sessions.is_deployed else ("https", "http")
-        own = {without_default_port(f"{scheme}://{host}") for scheme in schemes if host}
-        return without_default_port(origin) in own | self._sessions.origins
+        own = {strip_default_port(f"{scheme}://{host}") for scheme in schemes if host}
+        return strip_default_port(origin) in own | self._sessions.origins
 
 
 def _bearer_of(request: Request) -> str | None:

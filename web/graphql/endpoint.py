@@ -14,10 +14,9 @@ from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
+from domain.errors.base import DomainError
+from domain.errors.codes import CATALOG, ErrorCode
 from domain.errors.exceptions import (
-    CATALOG,
-    DomainError,
-    ErrorCode,
     GraphqlValidationFailed,
     MalformedRequest,
     MethodNotAllowed,

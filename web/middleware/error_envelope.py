@@ -6,7 +6,8 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.errors.exceptions import DomainError, Internal, ServiceUnavailable
+from domain.errors.base import DomainError
+from domain.errors.exceptions import Internal, ServiceUnavailable
 from web.errors import RequestAborted, error_response, negotiated_error_type
 from web.headers import content_length
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from domain.errors.exceptions import DomainError
+from domain.errors.base import DomainError
 from observability.metrics import RATE_LIMIT_REJECTIONS
 from web.auth.authentication import KNOWN_COOKIES
 from web.auth.client_ip import client_key

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
-from domain.errors.exceptions import DomainError
+from domain.errors.base import DomainError
 from resolvers.security.secrets import InvalidSignature
 from web.auth.client_ip import client_key
 from web.rate_limiting.limiter import RateLimiter

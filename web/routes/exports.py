@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, aclosing
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from domain.errors.exceptions import DomainError
+from domain.errors.base import DomainError
 from domain.spreadsheets import ExportFormat
 from resolvers.exports import export as exports
 from resolvers.exports.export import Export

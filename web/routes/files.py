@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from domain.errors.exceptions import DomainError
+from domain.errors.base import DomainError
 from resolvers.documents import links
 from resolvers.services import Services
 from web.errors import error_response

@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from strawberry.http.ides import get_graphql_ide_html
 
-from domain.errors.exceptions import CATALOG, ISSUE_CATALOG, MethodNotAllowed, NotFound
+from domain.errors.codes import CATALOG
+from domain.errors.exceptions import ISSUE_CATALOG, MethodNotAllowed, NotFound
 from resolvers.operations import health as service_health
 from resolvers.services import Services
 from web.errors import error_response, negotiated_error_type

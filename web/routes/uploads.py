@@ -8,7 +8,8 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from domain.errors.exceptions import DomainError, MalformedRequest, RequestTimeout, UploadExpired
+from domain.errors.base import DomainError
+from domain.errors.exceptions import MalformedRequest, RequestTimeout, UploadExpired
 from resolvers.documents import uploads
 from resolvers.documents.uploads import ByteRange, Ticket, UploadProgress
 from resolvers.services import Services

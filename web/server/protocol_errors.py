@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from domain.errors.exceptions import DomainError, MalformedRequest, RequestTimeout
+from domain.errors.base import DomainError
+from domain.errors.exceptions import MalformedRequest, RequestTimeout
 from schema.errors import error_body
 from web.errors import JSON
 from web.middleware.request_id import new_request_id

@@ -18,7 +18,7 @@ from pypdf.generic import (
     TextStringObject,
 )
 
-from domain.documents import MAX_BYTES
+from domain.documents import MAX_FILE_BYTES
 from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.jpegs import MAX_SCANNED_PIXELS, sanitize_embedded_jpeg
 from integrations.storage.inspection.pdf_actions import is_forbidden, remove_actions
@@ -26,7 +26,7 @@ from integrations.storage.inspection.pdf_actions import is_forbidden, remove_act
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 50
 # The copy has no object streams and may therefore be larger than the original.
-MAX_COPY_BYTES = 2 * MAX_BYTES
+MAX_COPY_BYTES = 2 * MAX_FILE_BYTES
 
 _ACTIVE = frozenset(
     "/JS /JavaScript /Launch /EmbeddedFile /EmbeddedFiles /RichMedia /RichMediaContent"
@@ -236,7 +236,7 @@ def _sanitize_photo(item: PdfObject) -> PdfObject:
     filters = _values(item, "/Filter")
     if not filters or str(filters[-1]) not in _JPEG_FILTERS:
         return item
-    with apply_configuration(zlib_maximum_output_length=MAX_BYTES):
+    with apply_configuration(zlib_maximum_output_length=MAX_FILE_BYTES):
         photo = sanitize_embedded_jpeg(item.get_data())
     entries = {key: value for key, value in item.items() if key != "/DecodeParms"}
     parameters = _values(item, "/DecodeParms")

@@ -14,7 +14,7 @@ from itertools import dropwhile, takewhile
 
 from PIL import Image
 
-from domain.documents import MAX_BYTES
+from domain.documents import MAX_FILE_BYTES
 from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.images import (
     DECODE_ERRORS,
@@ -29,7 +29,7 @@ from integrations.storage.inspection.images import (
 )
 
 PIECE_BYTES = 1024 * 1024
-MAX_COPY_BYTES = 2 * MAX_BYTES
+MAX_COPY_BYTES = 2 * MAX_FILE_BYTES
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.Struct(">IIBBBBB")

@@ -20,7 +20,7 @@ from typing import Any
 
 import puremagic
 
-from domain.documents import CONTENT_TYPES, DocumentFormat, advice, listed
+from domain.documents import CONTENT_TYPES, DocumentFormat, join_formats, upload_advice
 from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.jpegs import sanitize_jpeg
 from integrations.storage.inspection.pdfs import find_header, sanitize_pdf
@@ -84,7 +84,9 @@ def sanitize(content: bytes, allowed: Collection[DocumentFormat]) -> tuple[Docum
     """Return the content's format and a sanitized copy. Raises FileContentMismatch."""
     file_format = _detect_format(content)
     if file_format is None or file_format not in allowed:
-        raise FileContentMismatch(f"The file is no {listed(allowed)}. {advice(allowed)}")
+        raise FileContentMismatch(
+            f"The file is no {join_formats(allowed)}. {upload_advice(allowed)}"
+        )
     return file_format, _SANITIZERS[file_format](content)
 
 

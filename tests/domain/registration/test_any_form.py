@@ -5,29 +5,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.documents import PLAYER_KINDS, DocumentKind
+from domain.errors.codes import CATALOG, ErrorCode
 from domain.errors.exceptions import (
-    CATALOG,
     ERRORS,
     ISSUE_CATALOG,
     BodyTooLarge,
-    ErrorCode,
     InvalidForm,
-    Issue,
-    IssueCode,
     RateLimited,
     RegistrationNotOpen,
     StaleVersion,
 )
-from domain.errors.issues import issue
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import Issue, make_issue
 from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
 from domain.registration.validation import (
     _not_none,
-    check,
-    check_documents,
     duplicate_captain_email,
     duplicate_captain_phone,
     duplicate_team_name,
     first_issue_per_path,
+    validate_documents,
+    validate_form,
 )
 from domain.tournaments import TournamentRules
 from tests import factories
@@ -78,8 +76,8 @@ forms = st.builds(
 def test_any_form_is_an_entry_or_has_issues_in_form_order(form, consent):
     rules = TournamentRules(squad_min=1, squad_max=3, consent_version=consent)
 
-    checked = check(form, rules, today=TODAY)
-    wanted = check_documents(form, rules)
+    checked = validate_form(form, rules, today=TODAY)
+    wanted = validate_documents(form, rules)
 
     assert (checked.entry is None) == bool(checked.issues)
     for issues in (checked.issues, wanted):
@@ -92,7 +90,7 @@ def test_documents_of_a_player_come_after_the_players_other_parts():
     form = factories.form(players=[{"name": "?", "dateOfBirth": "?"}, *factories.players(11)])
 
     issues = first_issue_per_path(
-        (*check_documents(form, rules), *check(form, rules, today=TODAY).issues)
+        (*validate_documents(form, rules), *validate_form(form, rules, today=TODAY).issues)
     )
 
     assert [found.pointer for found in issues[:4]] == [
@@ -108,7 +106,7 @@ def test_every_issue_has_words_for_a_person(code):
     params = {"min": 1, "max": 2, "actual": 3, "kinds": ["PHOTO"]}
     params |= {"allowed": ["ACCEPTED"], "names": ["first", "last"]}
 
-    message = issue(("input",), code, params).message
+    message = make_issue(("input",), code, params).message
 
     assert "lease" in message
     assert message.endswith(".")

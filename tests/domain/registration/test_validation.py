@@ -5,9 +5,10 @@ from uuid import UUID
 import pytest
 
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, UploadRef
-from domain.errors.exceptions import Issue, IssueCode
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import Issue
 from domain.registration.forms import DocumentForm
-from domain.registration.validation import check, check_documents, first_issue_per_path
+from domain.registration.validation import first_issue_per_path, validate_documents, validate_form
 from domain.tournaments import TournamentRules
 from tests import factories
 
@@ -16,7 +17,7 @@ RULES = TournamentRules()
 
 
 def found(rules: TournamentRules = RULES, **changes) -> list[tuple[str, str]]:
-    checked = check(factories.form(**changes), rules, today=TODAY)
+    checked = validate_form(factories.form(**changes), rules, today=TODAY)
     assert (checked.entry is None) == bool(checked.issues)
     return [(issue.pointer, issue.code.value) for issue in checked.issues]
 
@@ -37,7 +38,7 @@ def test_form_without_issues_becomes_an_entry_in_canonical_text():
         locale="ta-IN",
     )
 
-    entry = check(form, RULES, today=TODAY).entry
+    entry = validate_form(form, RULES, today=TODAY).entry
 
     assert entry is not None
     assert (entry.team_name, entry.normalized_team_name) == ("St. Peter's XI", "st peters xi")
@@ -131,15 +132,17 @@ def test_blank_text_in_an_optional_leaf_is_as_if_left_out(blank):
             _1={"role": blank, "jerseyNumber": blank, "dateOfBirth": blank},
         ),
     )
-    checked = check(given, RULES, today=TODAY)
+    checked = validate_form(given, RULES, today=TODAY)
 
     assert checked.issues == ()
-    assert checked.entry == check(factories.form(), RULES, today=TODAY).entry
+    assert checked.entry == validate_form(factories.form(), RULES, today=TODAY).entry
 
 
 @pytest.mark.parametrize(("sent", "number"), [(7.0, 7), (0.0, 0), (-0.0, 0), (999.0, 999), (7, 7)])
 def test_whole_number_is_a_jersey_number_however_it_is_written(sent, number):
-    checked = check(factories.form(players=squad(_0={"jerseyNumber": sent})), RULES, today=TODAY)
+    checked = validate_form(
+        factories.form(players=squad(_0={"jerseyNumber": sent})), RULES, today=TODAY
+    )
 
     jersey = checked.entry.players[0].jersey_number
     assert (jersey, type(jersey)) == (number, int)
@@ -201,14 +204,16 @@ def test_no_message_or_parameter_repeats_what_was_sent():
         players=squad(_0={"role": marker, "dateOfBirth": marker, "jerseyNumber": marker}),
     )
 
-    issues = check(form, RULES, today=TODAY).issues
+    issues = validate_form(form, RULES, today=TODAY).issues
 
     assert len(issues) == 6
     assert all(marker not in issue.message + str(issue.params) for issue in issues)
 
 
 def test_huge_squad_is_counted_not_read():
-    issues = check(factories.form(players=[{"name": "?"}] * 5000), RULES, today=TODAY).issues
+    issues = validate_form(
+        factories.form(players=[{"name": "?"}] * 5000), RULES, today=TODAY
+    ).issues
 
     assert issues[0].params == {"min": 11, "max": 15, "actual": 5000}
     assert len(issues) == 16
@@ -218,17 +223,17 @@ def test_consent_is_stored_only_where_it_is_asked_for():
     rules = replace(RULES, consent_version="v2")
     form = factories.form(consentVersion="v2")
 
-    assert check(form, rules, today=TODAY).entry.consent_version == "v2"
-    assert check(form, RULES, today=TODAY).entry.consent_version is None
+    assert validate_form(form, rules, today=TODAY).entry.consent_version == "v2"
+    assert validate_form(form, RULES, today=TODAY).entry.consent_version is None
 
 
 @pytest.mark.parametrize("locale", ["", 5, {}, "x" * 36, "ta\0IN", "<ta>", "234123412346"])
 def test_what_is_no_locale_is_not_stored(locale):
-    assert check(factories.form(locale=locale), RULES, today=TODAY).entry.locale is None
+    assert validate_form(factories.form(locale=locale), RULES, today=TODAY).entry.locale is None
 
 
 def test_valid_parts_of_a_wrong_form_are_looked_up():
-    keys = check(
+    keys = validate_form(
         factories.form(teamName="?", captain=factories.person(0, phone="?"), players=[]),
         RULES,
         today=TODAY,
@@ -258,7 +263,7 @@ def document(kind: DocumentKind, name: str = "unknown") -> DocumentForm:
 def test_missing_documents_are_named_once_per_place():
     rules = replace(RULES, required_documents=(*TEAM_KINDS, *PLAYER_KINDS))
 
-    issues = check_documents(factories.form(), rules)
+    issues = validate_documents(factories.form(), rules)
 
     assert len(issues) == 16
     assert issues[15] == Issue(
@@ -289,7 +294,7 @@ def test_missing_documents_are_named_once_per_place():
 def test_documents_are_known_and_where_they_belong(given, expected):
     form = replace(factories.form(), documents=(given,))
 
-    issues = check_documents(form, RULES, UPLOADS)
+    issues = validate_documents(form, RULES, UPLOADS)
 
     assert [(i.pointer, i.code) for i in issues] == ([expected] if expected else [])
 
@@ -302,7 +307,7 @@ def test_one_upload_is_for_one_place_however_its_id_is_written():
         players=(replace(first, documents=(card,)), replace(second, documents=(card,)), *others),
     )
 
-    issues = check_documents(form, RULES, UPLOADS)
+    issues = validate_documents(form, RULES, UPLOADS)
 
     assert [(i.pointer, i.code) for i in issues] == [
         ("/input/players/1/documents/0/documentId", "DOCUMENT_ALREADY_USED")
@@ -313,7 +318,7 @@ def test_a_place_has_one_document_of_a_kind():
     letter, again = (document(DocumentKind.PASTOR_LETTER, name) for name in ("letter", "LETTER"))
     form = replace(factories.form(), documents=(letter, again))
 
-    issues = check_documents(form, RULES, UPLOADS)
+    issues = validate_documents(form, RULES, UPLOADS)
 
     assert [(i.pointer, i.code) for i in issues] == [
         ("/input/documents/1/kind", "DOCUMENT_WRONG_KIND")

@@ -3,7 +3,7 @@
 import pytest
 
 from domain.documents import DocumentKind, DocumentReview
-from domain.teams.readiness import readiness
+from domain.teams.readiness import assess_readiness
 from domain.teams.status import TeamStatus
 
 LETTER, PROOF = DocumentKind.PASTOR_LETTER, DocumentKind.IDENTITY_PROOF
@@ -19,7 +19,7 @@ ACCEPTED, REJECTED, PENDING, SUPERSEDED = (
 def of(status=TeamStatus.PENDING, letter=ACCEPTED, proof=ACCEPTED, required=REQUIRED):
     team = {LETTER: letter} if letter else {}
     player = {PROOF: proof} if proof else {}
-    return readiness(status, required, team, {"ICCT-001-P01": player})
+    return assess_readiness(status, required, team, {"ICCT-001-P01": player})
 
 
 def test_a_team_whose_documents_are_accepted_is_ready():

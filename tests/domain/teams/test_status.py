@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from domain.errors.exceptions import InvalidStatusTransition
-from domain.teams.status import TeamAction, TeamStatus, move
+from domain.teams.status import TeamAction, TeamStatus, transition
 
 P, C, F, R, W = TeamStatus
 # The mutation of each event: an organiser's, and the captain's.
@@ -38,10 +38,10 @@ def test_every_status_and_event(status, event, is_captain):
     mutations = CAPTAINS if is_captain else ORGANISERS
 
     if expected is not None:
-        assert move(status, event, is_captain=is_captain) == expected
+        assert transition(status, event, is_captain=is_captain) == expected
         return
     with pytest.raises(InvalidStatusTransition) as refused:
-        move(status, event, is_captain=is_captain)
+        transition(status, event, is_captain=is_captain)
     assert refused.value.details == {
         "from": status.value,
         "attempted": mutations[event.value],

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from domain.auth.roles import Role
 from domain.documents import DocumentFormat, DocumentKind
-from domain.registration.validation import check
+from domain.registration.validation import validate_form
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.result_check import UnrepresentableResult, require_representable
@@ -187,7 +187,7 @@ async def test_registration_that_would_show_a_value_that_no_answer_can_is_not_st
 
 async def valid_attempt(database, now) -> Attempt:
     tournament, form = await tournaments.current(database), factories.form(1)
-    entry = check(form, tournament.rules, today=now.date()).entry
+    entry = validate_form(form, tournament.rules, today=now.date()).entry
     registration = Registration(
         tournament=tournament,
         entry=entry,

@@ -7,9 +7,8 @@ from hashlib import sha256
 
 import pytest
 
-from domain.documents import DocumentKind
+from domain.documents import DocumentKind, UploadRequest
 from domain.errors.exceptions import ServiceUnavailable
-from domain.uploads import UploadRequest
 from integrations.storage.inspection.sanitize import InspectionOptions, turns
 from resolvers.documents import uploads
 from resolvers.documents.uploads import ByteRange

@@ -2,13 +2,15 @@
 
 from datetime import date
 
-from domain.registration.validation import check
+from domain.registration.validation import validate_form
 from domain.tournaments import TournamentRules
 from resolvers.registration.demo import demo_form, seed_demo
 
 
 def test_demo_teams_are_valid_and_share_no_unique_value():
-    checked = [check(demo_form(n), TournamentRules(), today=date(2026, 11, 23)) for n in range(500)]
+    checked = [
+        validate_form(demo_form(n), TournamentRules(), today=date(2026, 11, 23)) for n in range(500)
+    ]
 
     assert [entry.issues for entry in checked if entry.issues] == []
     assert len({entry.keys.captain_email for entry in checked}) == 500

@@ -17,7 +17,7 @@ from strawberry.schema.config import StrawberryConfig
 from structlog.testing import capture_logs
 
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
-from domain.registration.forms import PersonEntry, PlayerRole
+from domain.registration.forms import PlayerRole, ValidPerson
 from domain.teams.status import TeamStatus
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
 from schema.compiled import selection_compiler as compile_module
@@ -98,7 +98,7 @@ def team_record() -> TeamRecord:
         storage_name="x",
         folder="y",
     )
-    person = PersonEntry(
+    person = ValidPerson(
         name="Anand", phone="+919876543210", whatsapp="+919876543210", email="a@example.org"
     )
     players = tuple(

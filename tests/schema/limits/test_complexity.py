@@ -5,7 +5,7 @@ from graphql import parse
 
 from domain.auth.roles import Role
 from domain.errors.codes import CATALOG
-from domain.errors.issues import ISSUES_MAX, ISSUES_PER_LIST
+from domain.errors.issues import MAX_ISSUES, MAX_ISSUES_PER_LIST
 from persistence.repositories.audit import MAX_TEAM_EVENTS
 from schema import schema
 from schema.limits.complexity import LIST_SIZES, ComplexityVisitor, Limit, count_argument_values
@@ -156,7 +156,7 @@ def test_maximum_list_lengths_match_their_costs():
         LIST_SIZES["issues"],
         LIST_SIZES["history"],
         LIST_SIZES["playersElsewhere"],
-    ) == (ISSUES_MAX, MAX_TEAM_EVENTS, MAX_POSSIBLE_DUPLICATES)
+    ) == (MAX_ISSUES, MAX_TEAM_EVENTS, MAX_POSSIBLE_DUPLICATES)
 
 
 PLAYERS_OF_A_PAGE = "{ teams(first: 100) { nodes { players { name documents { kind } } } } }"
@@ -250,9 +250,9 @@ async def test_form_with_thousands_of_issues_reports_some_of_each_list(client):
     players = await issues_of(client, factories.team(players=many))
 
     assert [issue["path"] for issue in documents] == [
-        ["input", "documents", number, "kind"] for number in range(ISSUES_PER_LIST)
+        ["input", "documents", number, "kind"] for number in range(MAX_ISSUES_PER_LIST)
     ]
-    assert len(players) == 15 * (1 + ISSUES_PER_LIST)
+    assert len(players) == 15 * (1 + MAX_ISSUES_PER_LIST)
     assert players[0]["code"] == "NAME_TOO_SHORT"
 
 
@@ -270,7 +270,7 @@ async def test_form_reports_at_most_200_issues(client, sql):
     issues = await issues_of(client, form)
     registered = refused_issues(await execute(client, factories.REGISTER, {"input": form}))
 
-    assert len(issues) == len(registered) == ISSUES_MAX
+    assert len(issues) == len(registered) == MAX_ISSUES
     assert [issue["path"] for issue in issues] == [issue["path"] for issue in registered]
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 

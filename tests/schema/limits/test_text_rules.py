@@ -18,7 +18,7 @@ from graphql import (
 )
 
 from domain.auth.roles import Role
-from domain.characters import NORMALIZED_MAX_LENGTH
+from domain.characters import NFKC_MAX_LENGTH
 from schema import schema
 from schema.compiled.codegen import DEFINITION
 from schema.limits.text_rules import MAX_TEXT_LENGTH, Rule
@@ -397,7 +397,7 @@ async def test_unstorable_name_is_an_issue_beside_others(client, sql, monkeypatc
             ("/input/documents/0/documentId", "DOCUMENT_UNKNOWN"),
         }
 
-    assert max(lengths) <= NORMALIZED_MAX_LENGTH
+    assert max(lengths) <= NFKC_MAX_LENGTH
     assert await everything(sql) == before
 
 

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.documents import DocumentKind
-from domain.errors.exceptions import InvalidForm, Issue, IssueCode
+from domain.errors.exceptions import InvalidForm
+from domain.errors.issue_codes import IssueCode
+from domain.errors.issues import Issue
 from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions

@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from domain.errors.exceptions import CATALOG, ISSUE_CATALOG
+from domain.errors.codes import CATALOG
+from domain.errors.exceptions import ISSUE_CATALOG
 from settings import load_settings
 from tests.conftest import SECRET
 from tests.environment import DEPLOYED

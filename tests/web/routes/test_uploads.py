@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.documents import MAX_BYTES, DocumentKind
-from domain.uploads import UploadRequest
+from domain.documents import MAX_FILE_BYTES, DocumentKind, UploadRequest
 from resolvers.documents import uploads
 from tests import factories, sample_files
 from tests.graphql_client import (
@@ -84,7 +83,7 @@ async def test_a_ticket_says_where_how_and_until_when(client):
     ("changes", "expected"),
     [
         ({"byteSize": 0}, "FILE_EMPTY"),
-        ({"byteSize": MAX_BYTES + 1}, "FILE_TOO_LARGE"),
+        ({"byteSize": MAX_FILE_BYTES + 1}, "FILE_TOO_LARGE"),
         ({"contentType": "application/x-msdownload"}, "FILE_TYPE_NOT_ALLOWED"),
         ({"contentType": "image/heic"}, "FILE_TYPE_NOT_ALLOWED"),
         ({"fileName": "../.."}, "VALIDATION_FAILED"),

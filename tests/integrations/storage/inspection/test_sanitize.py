@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from domain.documents import IMAGES, DocumentFormat, advice
+from domain.documents import IMAGE_FORMATS, DocumentFormat, upload_advice
 from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.sanitize import DEFAULT_OPTIONS, sanitize_file, turns
 from tests import sample_files
@@ -26,7 +26,7 @@ from tests.integrations.storage.inspection.files import (
 )
 
 ANY = tuple(DocumentFormat)
-NOTHING_KNOWN = f"The file is no PNG, JPEG or PDF. {advice(ANY)}"
+NOTHING_KNOWN = f"The file is no PNG, JPEG or PDF. {upload_advice(ANY)}"
 OTHER_TYPES = {
     "a program": b"MZ\x90\0" + b"\0" * 500,
     "a page": b"<!doctype html><script>alert(1)</script>",
@@ -81,9 +81,9 @@ async def test_invalid_file_is_refused_without_a_copy(tmp_path, content):
 
 async def test_pdf_is_refused_if_only_images_are_allowed(tmp_path):
     with pytest.raises(FileContentMismatch) as refused:
-        await sanitized_copy(tmp_path, sample_files.pdf(), allowed=IMAGES)
+        await sanitized_copy(tmp_path, sample_files.pdf(), allowed=IMAGE_FORMATS)
 
-    assert refused.value.message == f"The file is no PNG or JPEG. {advice(IMAGES)}"
+    assert refused.value.message == f"The file is no PNG or JPEG. {upload_advice(IMAGE_FORMATS)}"
     assert "Send a PNG or JPEG of at most 5 MB. On an iPhone" in refused.value.message
     assert not (tmp_path / "target").exists()
 

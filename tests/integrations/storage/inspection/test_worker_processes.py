@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from domain.documents import DocumentFormat, advice
+from domain.documents import DocumentFormat, upload_advice
 from domain.errors.exceptions import FileContentMismatch, ServiceUnavailable, StorageUnavailable
 from integrations.storage.inspection import protocol, worker
 from integrations.storage.inspection.sanitize import (
@@ -404,7 +404,7 @@ def job(folder: Path, content: bytes, **changes) -> Job:
 def test_results_of_a_worker(tmp_path, monkeypatch):
     assert process_job(job(tmp_path, sample_files.png())) == {"format": "PNG"}
     assert (tmp_path / "copy").read_bytes() == sample_files.png()
-    refusal = f"The file is no PNG, JPEG or PDF. {advice(ANY)}"
+    refusal = f"The file is no PNG, JPEG or PDF. {upload_advice(ANY)}"
     assert process_job(job(tmp_path, b"x")) == {"refused": refusal}
     assert process_job(job(tmp_path, b"x", source=str(tmp_path / "no"))) == {"errno": errno.ENOENT}
     assert process_job(job(tmp_path, sample_files.png(), target=str(tmp_path))) == {
