@@ -55,7 +55,7 @@ ORPHAN_SECONDS = 20
 DATABASE_STOP_SECONDS = 5
 FORK_PROGRAM = "import sys, runner; runner.fork_workers(int(sys.argv[1]))"
 # Needed by the first registration, not by the start, and slow to import.
-WARM_UP_MODULES = ("domain.registration.notations",)
+WARM_UP_MODULES = ("email_validator", "phonenumbers")
 
 log = structlog.get_logger(__name__)
 

@@ -329,10 +329,10 @@ describe_enum(
 describe_enum(
     ErrorCode,
     "The values of extensions.code. New values may be added, none are removed.",
-    {code: definition.description for code, definition in CATALOG.items()},
+    {code: CATALOG[code].description for code in ErrorCode},
 )
 describe_enum(
     IssueCode,
     "The kind of a problem in a form. New values may be added, none are removed.",
-    {code: definition.description for code, definition in ISSUE_CATALOG.items()},
+    {code: code.description for code in IssueCode},
 )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from strawberry.types.field import StrawberryField
@@ -9,13 +10,8 @@ from strawberry.types.field import StrawberryField
 from domain.documents import DocumentFormat
 from domain.errors.base import Category, DetailType
 from domain.errors.codes import CATALOG, ErrorCode
-from domain.errors.exceptions import (
-    ISSUE_CATALOG,
-    DetailDefinition,
-    ErrorDefinition,
-    IssueDefinition,
-)
 from domain.errors.issue_codes import IssueCode
+from domain.errors.base import Category, Detail, DetailType, DomainError
 from domain.operations import Operation
 from domain.teams.readiness import BlockerCode
 from domain.teams.status import TeamStatus
@@ -138,9 +134,9 @@ def error_reference() -> str:
     sections = [
         _HEAD,
         "## Codes\n",
-        *(_code_section(entry) for entry in CATALOG.values()),
-        "## Issue codes\n\nCodes of entries in `extensions.issues`, one for each path.\n",
-        *(_section(entry, "") for entry in ISSUE_CATALOG.values()),
+        *(_error_section(error) for error in CATALOG.values()),
+        "## Issue codes\n\nIn `extensions.issues`, at most one per path.\n",
+        *(_section(code, code, "") for code in IssueCode),
     ]
     return "\n".join(sections)
 
@@ -150,37 +146,34 @@ def error_schema() -> str:
     return json.dumps(_SCHEMA, indent=2) + "\n"
 
 
-def _code_section(entry: ErrorDefinition) -> str:
-    return _section(entry, _facts(entry)) + _sources(entry.code) + _details(entry)
+def _error_section(error: type[DomainError]) -> str:
+    retry = "retryable" if error.retryable else "not retryable"
+    facts = f"Category `{error.category}`, HTTP {error.http_status}, {retry}.\n\n"
+    return _section(error.code, error, facts) + _operations(error) + _details(error)
 
 
-def _sources(code: ErrorCode) -> str:
-    """Return a line with the operations that return the code; empty for codes of no mutation."""
-    if code in GENERAL_ERRORS:
+def _operations(error: type[DomainError]) -> str:
+    """Return a line with the operations that return with the error; empty for errors of no mutation."""
+    if error in GENERAL_ERRORS:
         return "- Returned by: any operation.\n"
-    names = ", ".join(f"`{name}`" for name in mutations_answering(code))
+    names = ", ".join(f"`{name}`" for name in mutations_answering(error))
     return f"- Returned by: {names}.\n" if names else ""
 
 
-def _facts(entry: ErrorDefinition) -> str:
-    retry = "retryable" if entry.retryable else "not retryable"
-    return f"Category `{entry.category}`, HTTP {entry.http_status}, {retry}.\n\n"
-
-
-def _section(entry: ErrorDefinition | IssueDefinition, facts: str) -> str:
+def _section(code: str, entry: type[DomainError] | IssueCode, facts: str) -> str:
     return (
-        f"### {entry.code}\n\n{facts}{entry.description}\n\n"
+        f"### {code}\n\n{facts}{entry.description}\n\n"
         f"- Cause: {entry.cause}\n- What the client does: {entry.action}\n"
     )
 
 
-def _details(entry: ErrorDefinition) -> str:
-    if not entry.details:
+def _details(error: type[DomainError]) -> str:
+    if not error.documented_details:
         return ""
     rows = "\n".join(
         f"| `{detail.name}` | {detail.type} | {'always' if detail.is_required else 'sometimes'} |"
         f" {detail.description} |"
-        for detail in entry.details
+        for detail in error.documented_details
     )
     return f"\n| Key of `details` | Type | Present | Meaning |\n|---|---|---|---|\n{rows}\n"
 
@@ -227,15 +220,14 @@ def _details_by_code() -> list[dict[str, object]]:
     """Return the schema of `details` for each code, empty for most."""
     return [
         {
-            "if": {"properties": {"code": {"const": code.value}}},
-            "then": {"properties": {"details": _details_schema(entry.details)}},
+            "if": {"properties": {"code": {"const": code}}},
+            "then": {"properties": {"details": _details_schema(error.documented_details)}},
         }
-        for code, entry in CATALOG.items()
+        for code, error in CATALOG.items()
     ]
 
 
-def _details_schema(details: Iterable[DetailDefinition]) -> dict[str, object]:
-    details = list(details)
+def _details_schema(details: Sequence[Detail]) -> dict[str, object]:
     return _object(
         [detail.name for detail in details if detail.is_required],
         **{

@@ -64,13 +64,12 @@ def error_body(error: DomainError, request_id: str) -> bytes:
 
 def error_entry(error: DomainError, request_id: str) -> dict[str, Any]:
     """Return an entry of `errors`, without path and locations."""
-    definition = error.definition
     ERRORS.labels(error.code).inc()
     extensions = {
         "code": error.code,
-        "category": definition.category,
+        "category": error.category,
         "requestId": request_id,
-        "retryable": definition.retryable,
+        "retryable": error.retryable,
         "retryAfterSeconds": error.retry_after_seconds,
         "docUrl": doc_url(error.code),
         "issues": [issue_body(issue) for issue in error.issues],

@@ -81,7 +81,7 @@ async def validate_team(
 
 
 def error_catalog() -> list[ErrorDefinitionType]:
-    return [ErrorDefinitionType.from_definition(entry) for entry in CATALOG.values()]
+    return [ErrorDefinitionType.from_class(error) for error in CATALOG.values()]
 
 
 @strawberry.type(description="All queries.")

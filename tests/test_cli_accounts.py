@@ -59,7 +59,7 @@ async def test_created_organiser_can_sign_in(cli, services, sql):
     assert tuple(event) == ("system", "organiser.created")
 
 
-TOO_SHORT = "A password has 12 to 128 characters. Please choose another one.\n"
+TOO_SHORT = "A password has 12 to 128 characters. Please choose another password.\n"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ TOO_SHORT = "A password has 12 to 128 characters. Please choose another one.\n"
     [
         (create("owner@example.org"), "too short\n", TOO_SHORT),
         (create("owner@example.org"), "", TOO_SHORT),
-        (create("nobody", "VIEWER"), PASSWORD, "Please give a valid e-mail address"),
+        (create("nobody", "VIEWER"), PASSWORD, "Please enter a valid e-mail address"),
         (create("owner@example.org", "CHIEF"), PASSWORD, "Invalid value for '--role'"),
     ],
 )

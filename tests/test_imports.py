@@ -94,9 +94,7 @@ def test_broken_library_is_named_and_keeps_no_other_from_being_imported(
     if source is not None:
         (tmp_path / "broken_library.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(
-        runner, "WARM_UP_MODULES", ("broken_library", "domain.registration.notations")
-    )
+    monkeypatch.setattr(runner, "WARM_UP_MODULES", ("broken_library", "phonenumbers"))
 
     with capture_logs() as lines, pytest.raises(ImportError, match=r"^broken_library$") as raised:
         runner.warm_up()

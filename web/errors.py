@@ -51,7 +51,7 @@ def error_response(
         headers["Connection"] = "close"
     response = Response(
         error_body(error, current_request_id()),
-        int(status or error.definition.http_status),
+        int(status or error.http_status),
         headers,
         f"{media_type}; charset=utf-8",
     )

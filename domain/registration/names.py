@@ -1,4 +1,8 @@
-"""Names as people have them: the rule, its ECMAScript pattern and its check, from one source."""
+"""Rules of names and free text: how they are stored, checked and compared.
+
+The check of a name and its ECMAScript pattern for clients come from the same `NameRule`. Lengths
+count characters as readers do: a letter with its marks is one (`domain/graphemes.py`).
+"""
 
 import re
 import unicodedata
@@ -8,6 +12,7 @@ from typing import Any
 
 from domain.characters import (
     JOINERS,
+    is_blank,
     is_storable,
     nfkc,
     printable_character,
@@ -15,40 +20,42 @@ from domain.characters import (
     strip_invisible,
 )
 from domain.errors.issue_codes import IssueCode
+from domain.errors.exceptions import BadUserInput, InvalidForm
+from domain.errors.issues import INPUT, Issue, Path, make_issue
 from domain.graphemes import count_alphabetic, count_graphemes, longest_grapheme
 from domain.identity_numbers import has_identity_number
 
-# As many code points may be sent, and stored, for each letter that is allowed: a letter has marks,
-# and leaving out invisible ones makes a text shorter. UTF-8 takes at most four bytes for each.
+# Code points that may be sent and stored for each allowed character: a letter may have marks, and
+# invisible characters are removed. UTF-8 takes at most four bytes for each code point.
 RAW_LENGTH_FACTOR = 4
 MIN_LETTERS = 2
-# Points of Hebrew and Arabic, accents of Vietnamese and Yoruba, signs of Indian vowels: no letter
-# that people write has more marks in a row; joined consonants make one letter of at most so many.
+# No writing system puts more marks on a letter: points of Hebrew and Arabic, accents of Vietnamese
+# and Yoruba, Indian vowel signs. Joined consonants form one character of at most 16 code points.
 MAX_CONSECUTIVE_MARKS = 6
 MAX_GRAPHEME_CODE_POINTS = 16
 MAX_SEARCHED_LENGTH = 1000
 MAX_LISTED_CHARACTERS = 5
+REASON_MAX_LENGTH = 500
 
-# As keyboards, word processors and other people's forms write them. Looked at before NFKC, which
-# makes a space and an accent of ´.
-_FOLDED = dict.fromkeys(map(ord, "‘‛`´ʹʼ′"), "’") | dict.fromkeys(map(ord, "‐‑‒–—―−﹘"), "-")
-# What parts the words of a name as a space does.
+_APOSTROPHES = "‘‛`´ʹʼ′"
+_DASHES = "‐‑‒–—―−﹘"
+_FOLDED = dict.fromkeys(map(ord, _APOSTROPHES), "’") | dict.fromkeys(map(ord, _DASHES), "-")
+# Separate the words of a name as a space does.
 SEPARATORS = ",/()"
-_PARTED_IN_COMPARISON = dict.fromkeys(map(ord, SEPARATORS), " ") | dict.fromkeys(
-    map(ord, "‐‑‒–—―−﹘"), "-"
+_SEPARATED_IN_COMPARISON = dict.fromkeys(map(ord, SEPARATORS), " ") | dict.fromkeys(
+    map(ord, _DASHES), "-"
 )
-_IGNORED_IN_COMPARISON = dict.fromkeys(map(ord, ".'’‘‛`´ʹʼ′＇"))
+_IGNORED_IN_COMPARISON = dict.fromkeys(map(ord, f".'’{_APOSTROPHES}＇"))
 _BLANKS = re.compile(r"[ \t]+")
-# Of a text of several lines, but for the line feed.
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _CONTROLS = re.compile("[\0-\x09\x0e-\x1f\x7f-\x9f\ufff9-\ufffb\ufffe\uffff]")
-# What most names are: two letters and more of these, which every rule allows.
+# Fast paths. Most names match _PLAIN, which every rule allows. Nearly all match _LETTERS: they are
+# canonical already, and their comparison form is their lower case.
 _PLAIN = re.compile(r"[ .'-]*[A-Za-z][ .'-]*[A-Za-z][A-Za-z .'-]*")
-# What nearly all are: canonical already, and compared in lower case.
 _LETTERS = re.compile(r"[A-Za-z]+(?: [A-Za-z]+)*")
 
-# ECMAScript: marks, joiners, parts of Korean syllables and the few letters that join the next one.
-# What begins a new letter for certain is none of these and does not follow one.
+# ECMAScript: marks, joiners, parts of Korean syllables and the few letters that join the next
+# letter. A character outside this class, after another outside it, begins a new letter.
 _JOINING = (
     r"[\p{M}\u200c\u200d\u1100-\u11ff\ua960-\ua97c\ud7b0-\ud7fb\u0d4e\u{111c2}\u{111c3}"
     r"\u{113d1}\u{1193f}\u{11941}\u{11a3a}\u{11a84}-\u{11a89}\u{11d46}\u{11f02}]"
@@ -57,42 +64,46 @@ _JOINING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameRule:
-    """A kind of name: its lengths, and what it may hold besides letters, marks and spaces."""
+    """The lengths and characters of one kind of name.
+
+    Letters, marks and spaces are always allowed, `punctuation` and digits in addition.
+    """
 
     min_length: int
     max_length: int
     signs: str
     allows_digits: bool
     words: str
+    """The allowed characters in words."""
 
     @property
     def pattern(self) -> str:
-        """For ECMAScript with flag u or v: a text that was trimmed, its spaces collapsed and its
-        invisible characters taken out.
+        """An ECMAScript expression with flag u or v, for text that was trimmed, with collapsed
+        spaces and without invisible characters.
 
-        It refuses nothing that `read` takes. Where marks join letters to one, it takes longer
-        names: ECMAScript's expressions cannot count letters as readers do.
+        It accepts every name that `parse` accepts. In scripts with marks it also accepts longer
+        names, because ECMAScript's expressions cannot count letters as readers do.
         """
         digits = r"\p{Nd}" if self.allows_digits else ""
-        signs = "".join(f"\\{sign}" if sign in "-.()/" else sign for sign in self.signs)
-        allowed = rf"[\p{{L}}\p{{M}}{digits} {signs}\u200c\u200d]"
-        counted = rf"[\p{{Alphabetic}}\p{{L}}{digits} {signs}]"
+        punctuation = "".join(f"\\{c}" if c in "-.()/" else c for c in self.signs)
+        allowed = rf"[\p{{L}}\p{{M}}{digits} {punctuation}\u200c\u200d]"
+        counted = rf"[\p{{Alphabetic}}\p{{L}}{digits} {punctuation}]"
         long_enough = (
             rf"(?=(?:(?!{counted}).)*(?:{counted}(?:(?!{counted}).)*){{{self.min_length}}})"
         )
         two_letters = r"(?=(?:\P{Alphabetic}*\p{Alphabetic}){2})"
         a_letter = r"(?=.*[\p{Lu}\p{Ll}\p{Lt}\p{Lo}])"
-        no_tower = rf"(?!.*\p{{M}}(?:[\u200c\u200d]?\p{{M}}){{{MAX_CONSECUTIVE_MARKS}}})"
+        no_stacked_marks = rf"(?!.*\p{{M}}(?:[\u200c\u200d]?\p{{M}}){{{MAX_CONSECUTIVE_MARKS}}})"
         no_stray_joiner = r"(?!.*(?:^|[^\p{L}\p{M}])[\u200c\u200d])"
-        # What follows a mark may belong to the letter before it.
+        # The character after a mark may belong to the letter before it.
         joined = rf"(?:{_JOINING}(?!{_JOINING}).|{_JOINING}(?={_JOINING}|$))*"
         short_enough = rf"(?=(?:{joined}(?!{_JOINING}).){{0,{self.max_length}}}{joined}$)"
-        placed = f"{no_stray_joiner}{self._no_stray_mark}{no_tower}"
-        return f"^{long_enough}{two_letters}{a_letter}{placed}{short_enough}{allowed}+$"
+        placement = f"{no_stray_joiner}{self._no_stray_mark}{no_stacked_marks}"
+        return f"^{long_enough}{two_letters}{a_letter}{placement}{short_enough}{allowed}+$"
 
     @property
     def _no_stray_mark(self) -> str:
-        """For ECMAScript, without looking behind, which older phones cannot."""
+        """An ECMAScript expression without lookbehind, which browsers of older phones lack."""
         if not self.allows_digits:
             return r"(?!(?:.*[^\p{L}\p{M}\u200c\u200d])?\p{M})"
         return (
@@ -105,63 +116,61 @@ class NameRule:
         return f"{self.min_length} to {self.max_length} characters: {self.words}."
 
     def read(self, value: object) -> tuple[str, IssueCode | None]:
-        """The canonical text, and what is wrong with it, None if nothing is.
+        """The canonical name and its issue, None for a valid name.
 
-        A value of more than four times the length is not looked at.
+        The name is empty if the value is not text or has more than four times the length.
         """
         text = value if isinstance(value, str) else ""
         if len(text) > RAW_LENGTH_FACTOR * self.max_length:
             return "", IssueCode.NAME_TOO_LONG
         if _LETTERS.fullmatch(text):
-            return text, self._problem_of_length(len(text), len(text), min(len(text), 2))
+            return text, self._length_problem(len(text), len(text), min(len(text), 2))
         text = canonicalize_name(text)
         return text, self.problem(text)
 
-    def problem(self, text: str) -> IssueCode | None:
-        """The issue of a canonical name, None without one."""
-        if _PLAIN.fullmatch(text):
-            return self._problem_of_length(len(text), len(text), MIN_LETTERS)
-        # What is longer than any name is refused in any case: no time is spent on its rest.
-        if has_identity_number(text[:MAX_SEARCHED_LENGTH]):
+    def problem(self, name: str) -> IssueCode | None:
+        """The issue of a canonical name, None for a valid name."""
+        if _PLAIN.fullmatch(name):
+            return self._length_problem(len(name), len(name), MIN_LETTERS)
+        # A longer text is refused in any case, so its rest is not searched.
+        if has_identity_number(name[:MAX_SEARCHED_LENGTH]):
             return IssueCode.IDENTITY_NUMBER_NOT_ALLOWED
-        if next(self._strange(text), None) is not None:
+        if next(self._invalid_characters(name), None) is not None:
             return IssueCode.NAME_CHARACTERS
-        if len(text) > RAW_LENGTH_FACTOR * self.max_length:
+        if len(name) > RAW_LENGTH_FACTOR * self.max_length:
             return IssueCode.NAME_TOO_LONG
-        if longest_grapheme(text) > MAX_GRAPHEME_CODE_POINTS:
+        if longest_grapheme(name) > MAX_GRAPHEME_CODE_POINTS:
             return IssueCode.NAME_CHARACTERS
-        letters = count_alphabetic(text)
-        others = sum(
-            unicodedata.category(one)[0] not in "LM" and one not in JOINERS for one in text
-        )
-        return self._problem_of_length(
-            count_graphemes(text), letters + others, letters * _has_letter(text)
-        )
+        letters = count_alphabetic(name)
+        others = sum(unicodedata.category(c)[0] not in "LM" and c not in JOINERS for c in name)
+        letter_count = letters if _has_letter(name) else 0
+        return self._length_problem(count_graphemes(name), letters + others, letter_count)
 
-    def params(self, text: str, code: IssueCode) -> dict[str, Any]:
-        """The params of the issue that `read` gave with this text."""
+    def params(self, name: str, code: IssueCode) -> dict[str, Any]:
+        """The params of the issue that `parse` returned with this name."""
         if code == IssueCode.NAME_TOO_SHORT:
             return {"min": self.min_length}
         if code == IssueCode.NAME_TOO_LONG:
             return {"max": self.max_length}
-        strange = dict.fromkeys(self._strange(text)) if code == IssueCode.NAME_CHARACTERS else ()
-        return (
-            {"characters": [*map(printable_character, strange)][:MAX_LISTED_CHARACTERS]}
-            if strange
-            else {}
-        )
+        if code != IssueCode.NAME_CHARACTERS:
+            return {}
+        characters = dict.fromkeys(self._invalid_characters(name))
+        listed = [*map(printable_character, characters)][:MAX_LISTED_CHARACTERS]
+        return {"characters": listed} if listed else {}
 
-    def _strange(self, text: str) -> Iterator[str]:
-        """Each character that such a name does not have, or not in this place."""
+    def _invalid_characters(self, name: str) -> Iterator[str]:
+        """Characters that the rule does not allow, or not at their position."""
         previous, marks = "", 0
-        for place, character in enumerate(text):
+        for position, character in enumerate(name):
             category = unicodedata.category(character)
             if character in JOINERS:
                 is_allowed = previous in {"L", "M"}
             elif category[0] == "M":
                 marks += 1
-                # C is a joiner here, or was refused itself.
-                has_base = previous in {"L", "M", "C"} or self._ends_number(text[:place], category)
+                # C is a joiner, or a character that was yielded itself.
+                has_base = previous in {"L", "M", "C"} or self._follows_number(
+                    name[:position], category
+                )
                 is_allowed = has_base and marks <= MAX_CONSECUTIVE_MARKS
             else:
                 marks = 0
@@ -170,19 +179,19 @@ class NameRule:
                 yield character
             previous = category[0]
 
-    def _ends_number(self, before: str, category: str) -> bool:
-        """Whether a mark makes an ordinal of a number, as Malayalam has them: 2-\u0d3e\u0d02."""
+    def _follows_number(self, preceding: str, category: str) -> bool:
+        """Whether a mark makes an ordinal of a number, as in Malayalam: 2-\u0d3e\u0d02."""
         return (
             self.allows_digits
             and category == "Mc"
-            and before[-2:].removesuffix("-")[-1:].isdecimal()
+            and preceding[-2:].removesuffix("-")[-1:].isdecimal()
         )
 
-    def _problem_of_length(self, size: int, signs: int, letters: int) -> IssueCode | None:
-        """`size` counts letters as readers do, `signs` their vowel signs too."""
-        if signs < self.min_length:
+    def _length_problem(self, graphemes: int, characters: int, letters: int) -> IssueCode | None:
+        """Check the lengths. `characters` counts vowel signs as well, unlike `graphemes`."""
+        if characters < self.min_length:
             return IssueCode.NAME_TOO_SHORT
-        if size > self.max_length:
+        if graphemes > self.max_length:
             return IssueCode.NAME_TOO_LONG
         return None if letters >= MIN_LETTERS else IssueCode.NAME_CHARACTERS
 
@@ -213,21 +222,21 @@ TEAM_OR_CHURCH_NAME = NameRule(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeText:
-    """A kind of text in people's own words, of at least one character."""
+    """A kind of free text of at least one character."""
 
     max_length: int
     has_lines: bool = False
 
     def read(self, text: str) -> tuple[str, IssueCode | None]:
-        """The text as it is stored, and what is wrong with it, None if nothing is.
+        """The text as it is stored and its issue, None for a valid text.
 
-        A text of more than four times the length is not looked at.
+        The text is empty if it has more than four times the length or cannot be stored.
         """
         if len(text) > RAW_LENGTH_FACTOR * self.max_length:
             return "", IssueCode.NAME_TOO_LONG
         if not is_storable(text):
             return "", IssueCode.TEXT_CHARACTERS
-        text = _lines(text) if self.has_lines else canonicalize(text)
+        text = _canonicalize_lines(text) if self.has_lines else canonicalize(text)
         return text, self._problem(text)
 
     def params(self, code: IssueCode | None) -> dict[str, Any]:
@@ -249,10 +258,53 @@ class FreeText:
         return IssueCode.IDENTITY_NUMBER_NOT_ALLOWED if has_identity_number(text) else None
 
 
+REASON = FreeText(max_length=REASON_MAX_LENGTH, has_lines=True)
+"""Reasons and notes that organisers and captains write to each other."""
+
+
+def require_reason(text: str | None, *path: str | int) -> str:
+    """The reason at this path of the input as it is stored: 1 to 500 characters.
+
+    Raises InvalidForm, and BadUserInput for characters that cannot be stored.
+    """
+    issues: list[Issue] = []
+    reason = parse_reason(text, issues, *path)
+    if issues:
+        raise InvalidForm(issues)
+    return reason
+
+
+def parse_reason(text: str | None, issues: list[Issue], *path: str | int) -> str:
+    """Like `require_reason`, but append the issue to `issues`."""
+    reason, code = REASON.parse(text or "")
+    if code == IssueCode.TEXT_CHARACTERS:
+        raise unstorable_text((*INPUT, *path))
+    if code is not None:
+        issues.append(make_issue((*INPUT, *path), code, REASON.params(code)))
+    return reason
+
+
+def is_reason_omitted(text: str | None) -> bool:
+    """Whether an optional reason is blank. A text that is too long to be checked is not."""
+    return text is None or (len(text) <= RAW_LENGTH_FACTOR * REASON_MAX_LENGTH and is_blank(text))
+
+
+def unstorable_text(path: Path) -> BadUserInput:
+    """The error for a text with NUL or half a surrogate pair."""
+    name = next(step for step in reversed(path) if isinstance(step, str))
+    return BadUserInput(
+        make_issue(path, IssueCode.TEXT_CHARACTERS),
+        message=f"{name} has characters that cannot be stored. Please type it again.",
+        details={"path": list(path)},
+    )
+
+
 def has_stacked_marks(text: str) -> bool:
-    """Whether a letter has more marks, or code points, than any that people write."""
+    """Whether a letter has more marks or code points than letters of any writing system."""
+    if text.isascii():
+        return False
     marks = 0
-    for character in () if text.isascii() else text:
+    for character in text:
         if unicodedata.category(character)[0] == "M":
             marks += 1
         elif character not in JOINERS:
@@ -262,43 +314,45 @@ def has_stacked_marks(text: str) -> bool:
     return longest_grapheme(text) > MAX_GRAPHEME_CODE_POINTS
 
 
-def _has_letter(text: str) -> bool:
-    """Whether it has a letter that is no mark and no modifier, such as a lengthening sign."""
-    return any(unicodedata.category(character) in {"Lu", "Ll", "Lt", "Lo"} for character in text)
-
-
 def canonicalize_name(text: str) -> str:
-    """As `canonical`, with the apostrophe ’ and the hyphen - for all that look like them."""
-    # Before NFKC, and after it, which makes dashes of some other signs.
+    """Like `canonicalize`, with ’ for all apostrophes and - for all dashes."""
+    # Before NFKC, which would turn ´ into a space and an accent; after NFKC, which turns some
+    # other characters into dashes.
     return canonicalize(strip_invisible(text).translate(_FOLDED)).translate(_FOLDED)
 
 
 def canonicalize(text: str) -> str:
-    """NFKC without invisible characters, trimmed, runs of blanks collapsed.
+    """NFKC without invisible characters, trimmed, with collapsed blanks.
 
-    What no name has, a line break in the middle too, stays. Raises ValueError above 1,000
-    characters.
+    Line breaks and other control characters stay. Raises ValueError above 1,000 characters.
     """
-    # Before NFKC, which would compose across them, and after it, which parts some letters.
+    # Before NFKC, which would compose across them; after NFKC, which splits some letters.
     return _BLANKS.sub(" ", strip_invisible(nfkc(strip_invisible(text)))).strip()
 
 
-def _lines(text: str) -> str:
-    """Without invisible and control characters, lines parted by line feeds, trimmed."""
+def normalize(text: str) -> str:
+    """The comparison form: case-folded, without dots, apostrophes and invisible characters, with
+    commas, brackets and slashes as spaces, blanks collapsed. Raises ValueError above 1,000
+    characters.
+    """
+    if _LETTERS.fullmatch(text):
+        return text.lower()
+    # Before NFKC too, which would turn ´ into a space and an accent.
+    plain = strip_ignorable(text).translate(_IGNORED_IN_COMPARISON)
+    plain = plain.translate(_SEPARATED_IN_COMPARISON)
+    if text.isascii():
+        return " ".join(plain.lower().split())
+    folded = unicodedata.normalize("NFKC", nfkc(plain).casefold())
+    folded = folded.translate(_IGNORED_IN_COMPARISON).translate(_SEPARATED_IN_COMPARISON)
+    return " ".join(folded.split())
+
+
+def _canonicalize_lines(text: str) -> str:
+    """Text without invisible and control characters, with line feeds between lines, trimmed."""
     text = _LINE_BREAKS.sub("\n", text).replace("\t", " ")
     return strip_invisible(_CONTROLS.sub("", text)).strip()
 
 
-def normalize(text: str) -> str:
-    """For comparison: case folded, dots, apostrophes and invisible characters ignored, commas,
-    brackets and slashes as spaces, these collapsed. Raises ValueError above 1,000 characters.
-    """
-    if _LETTERS.fullmatch(text):
-        return text.lower()
-    # Before NFKC too, which makes a space and an accent of ´.
-    plain = strip_ignorable(text).translate(_IGNORED_IN_COMPARISON).translate(_PARTED_IN_COMPARISON)
-    if text.isascii():
-        return " ".join(plain.lower().split())
-    folded = unicodedata.normalize("NFKC", nfkc(plain).casefold())
-    folded = folded.translate(_IGNORED_IN_COMPARISON).translate(_PARTED_IN_COMPARISON)
-    return " ".join(folded.split())
+def _has_letter(text: str) -> bool:
+    """Whether a character is a letter but no mark and no modifier, such as a lengthening sign."""
+    return any(unicodedata.category(character) in {"Lu", "Ll", "Lt", "Lo"} for character in text)

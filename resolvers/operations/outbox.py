@@ -254,7 +254,7 @@ async def _update_message(services: Services, message: Message, work: Work[bool]
 def _failure_name(error: BaseException) -> str:
     """Return the code or class of an error; its message may contain personal data."""
     if isinstance(error, DomainError):
-        return error.code.value
+        return error.code
     if isinstance(error, Undeliverable) and error.__cause__ is not None:
         return _failure_name(error.__cause__)
     return type(error).__name__

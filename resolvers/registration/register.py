@@ -93,7 +93,7 @@ class Validation:
     """Result of a dry run."""
 
     issues: tuple[Issue, ...]
-    blockers: tuple[ErrorCode, ...]
+    blockers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -390,9 +390,7 @@ def _duplicates(taken: TakenValues) -> tuple[Issue, ...]:
     return tuple(issue() for is_taken, issue in flags if is_taken)
 
 
-def _blockers(
-    tournament: TournamentRecord, taken: TakenValues, now: datetime
-) -> tuple[ErrorCode, ...]:
+def _blockers(tournament: TournamentRecord, taken: TakenValues, now: datetime) -> tuple[str, ...]:
     checks = (
         partial(require_open, tournament.rules, now),
         partial(require_church_capacity, tournament.rules, taken.church_taken),

@@ -51,7 +51,7 @@ async def decide_bulk(
 
 def _require_valid(bulk: BulkDecision) -> None:
     """Check the number of teams and the reason. Raises InvalidForm, BadUserInput."""
-    issues = size_issues((*INPUT, "teams"), len(bulk.teams), least=1, most=MAX_DECISIONS)
+    issues = size_issues((*INPUT, "teams"), len(bulk.teams), minimum=1, maximum=MAX_DECISIONS)
     try:
         normalize_decision(bulk.for_team("", 0))
     except InvalidForm as error:

@@ -18,7 +18,6 @@ from domain.documents import DocumentReview
 from domain.errors.exceptions import (
     BadUserInput,
     ChurchLimitReached,
-    InvalidForm,
     NotFound,
     StaleVersion,
     TeamNotFound,

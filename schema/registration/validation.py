@@ -7,6 +7,7 @@ from strawberry import field
 
 from domain.errors.exceptions import DetailDefinition, ErrorDefinition
 from domain.errors.issues import Issue
+from domain.errors.base import Detail, DomainError
 from resolvers.registration.register import Validation
 from schema.enums import Category, ErrorCode, IssueCode
 from schema.errors import doc_url
@@ -52,7 +53,7 @@ class ValidationReport:
         return cls(
             is_valid=not validation.issues,
             issues=[ValidationIssue.from_issue(issue) for issue in validation.issues],
-            blockers=list(validation.blockers),
+            blockers=[ErrorCode(code) for code in validation.blockers],
         )
 
 
@@ -68,12 +69,12 @@ class ErrorDetail:
     description: str = field(description="The meaning of its value.")
 
     @classmethod
-    def from_definition(cls, definition: DetailDefinition) -> Self:
+    def from_detail(cls, detail: Detail) -> Self:
         return cls(
-            name=definition.name,
-            type=definition.type.value,
-            is_required=definition.is_required,
-            description=definition.description,
+            name=detail.name,
+            type=detail.type.value,
+            is_required=detail.is_required,
+            description=detail.description,
         )
 
 
@@ -88,13 +89,13 @@ class ErrorDefinitionType:
     details: list[ErrorDetail] = field(description="All keys that extensions.details may have.")
 
     @classmethod
-    def from_definition(cls, definition: ErrorDefinition) -> Self:
+    def from_class(cls, error: type[DomainError]) -> Self:
         return cls(
-            code=definition.code,
-            category=definition.category,
-            http_status=definition.http_status,
-            retryable=definition.retryable,
-            description=definition.description,
-            doc_url=doc_url(definition.code),
-            details=[ErrorDetail.from_definition(detail) for detail in definition.details],
+            code=ErrorCode(error.code),
+            category=error.category,
+            http_status=error.http_status,
+            retryable=error.retryable,
+            description=error.description,
+            doc_url=doc_url(error.code),
+            details=[ErrorDetail.from_detail(detail) for detail in error.documented_details],
         )

@@ -151,9 +151,9 @@ def test_refusal_of_another_type_says_what_to_send_and_what_to_do_on_a_phone(sai
         validate_upload_request(replace(LETTER, content_type=said))
 
     assert refused.value.message == (
-        "This type of file is not taken here. Send a PNG, JPEG or PDF of at most 5 MB. On an iPhone"
+        "We cannot take this type of file. Send a PNG, JPEG or PDF of at most 5 MB. On an iPhone"
         " choose Settings → Camera → Formats → Most Compatible and take the photo again. On any"
-        " phone a screenshot of it will do."
+        " phone you can send a screenshot of it."
     )
 
 

@@ -6,7 +6,6 @@ from domain.datetimes import format_utc
 from domain.documents import FILE_RULES, DocumentFormat, DocumentKind
 from domain.errors.codes import ErrorCode
 from domain.errors.exceptions import (
-    ERRORS,
     ChurchLimitReached,
     RegistrationClosed,
     RegistrationNotOpen,
@@ -80,7 +79,3 @@ def test_photos_are_images_and_all_else_may_be_pdf():
 
     assert photos == {DocumentKind.GROUP_PHOTO, DocumentKind.PHOTO}
     assert {(rule.min_bytes, rule.max_bytes) for rule in FILE_RULES} == {(1, 5 * 1024 * 1024)}
-
-
-def test_every_code_has_one_error():
-    assert set(ERRORS) == set(ErrorCode)

@@ -22,7 +22,7 @@ UPDATE_AT = """mutation U($at: DateTime) {
 WINDOW = "{ tournament { registration { state opensAt closesAt } } registrationRules { squadMin } }"
 EXPORT = "mutation E($input: ExportTeamsInput!) { exportTeams(input: $input) { url } }"
 MESSAGE = (
-    "Please give date, time and offset, such as 2026-11-23T09:30:00+05:30, in the years 1900 to"
+    "Please enter date, time and offset, such as 2026-11-23T09:30:00+05:30, in the years 1900 to"
     " 2200."
 )
 # Where a moment can be given: a document with the moment as a literal, and the place of it.

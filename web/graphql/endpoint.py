@@ -16,11 +16,14 @@ from strawberry.types.graphql import OperationType
 
 from domain.errors.base import DomainError
 from domain.errors.codes import CATALOG, ErrorCode
+from domain.errors.codes import CATALOG
 from domain.errors.exceptions import (
     GraphqlValidationFailed,
     MalformedRequest,
     MethodNotAllowed,
     QueryTooComplex,
+    RateLimited,
+    Unauthenticated,
 )
 from observability.logging_setup import current_request_id
 from observability.metrics import OPERATION_SECONDS
@@ -43,7 +46,7 @@ from web.headers import get_header, header_index
 
 # Over application/json, GraphQL errors are answered with 200, except for these codes: their HTTP
 # status tells clients and proxies what to do.
-CODES_WITH_STATUS = frozenset({ErrorCode.RATE_LIMITED, ErrorCode.METHOD_NOT_ALLOWED})
+CODES_WITH_STATUS = frozenset({RateLimited.code, MethodNotAllowed.code})
 TOO_LARGE = "The answer is too large. Ask for shorter pages or fewer fields at once."
 # Parsing a document of this length takes about a millisecond.
 LONG_DOCUMENT_CHARACTERS = 2_000
@@ -282,7 +285,7 @@ def _require_size(size: int, max_bytes: int | None) -> None:
         raise QueryTooComplex(TOO_LARGE, limit=Limit.ANSWER_BYTES, allowed=max_bytes, actual=size)
 
 
-def _status(media_type: str, code: ErrorCode, *, has_data: bool) -> int:
+def _status(media_type: str, code: str, *, has_data: bool) -> int:
     if has_data:
         return 200
     if media_type == JSON_TYPE and code not in CODES_WITH_STATUS:

@@ -10,6 +10,9 @@ from strawberry.http.ides import get_graphql_ide_html
 from domain.errors.codes import CATALOG
 from domain.errors.exceptions import ISSUE_CATALOG, MethodNotAllowed, NotFound
 from resolvers.operations import health as service_health
+from domain.errors.base import DomainError
+from domain.errors.exceptions import MethodNotAllowed, NotFound
+from domain.errors.issue_codes import IssueCode
 from resolvers.services import Services
 from web.errors import error_response, negotiated_error_type
 from web.server.graceful_shutdown import ShutdownState
@@ -50,16 +53,15 @@ class Readiness:
 
 async def errors(_request: Request) -> Response:
     """The catalogue as a page; `extensions.docUrl` points into it."""
-    rows = [
-        (entry.code, entry.description, entry.cause, entry.action) for entry in CATALOG.values()
-    ] + [
-        (entry.code, entry.description, entry.cause, entry.action)
-        for entry in ISSUE_CATALOG.values()
+    entries: list[tuple[str, type[DomainError] | IssueCode]] = [
+        *CATALOG.items(),
+        *((code.value, code) for code in IssueCode),
     ]
     sections = "".join(
-        f'<section id="{code}"><h2>{code}</h2><p>{html.escape(meaning)}</p>'
-        f"<p>Cause: {html.escape(cause)}</p><p>What to do: {html.escape(action)}</p></section>"
-        for code, meaning, cause, action in rows
+        f'<section id="{code}"><h2>{code}</h2><p>{html.escape(entry.description)}</p>'
+        f"<p>Cause: {html.escape(entry.cause)}</p>"
+        f"<p>What to do: {html.escape(entry.action)}</p></section>"
+        for code, entry in entries
     )
     return HTMLResponse(
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Error codes</title>'

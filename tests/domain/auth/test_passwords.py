@@ -24,7 +24,7 @@ def test_passwords_of_another_length_are_refused(password):
     assert refusal(password) == (
         "/input/password",
         "PASSWORD_LENGTH",
-        "A password has 12 to 128 characters. Please choose another one.",
+        "A password has 12 to 128 characters. Please choose another password.",
         {"min": 12, "max": 128},
     )
 
@@ -37,7 +37,7 @@ def test_passwords_that_everybody_tries_are_refused_however_written(password):
     assert refusal(password) == (
         "/input/password",
         "PASSWORD_COMMON",
-        "This password is one of the first that are tried. Please choose another one.",
+        "This password is easy to guess. Please choose another password.",
         {},
     )
 
@@ -46,7 +46,7 @@ def test_the_own_address_is_no_password():
     assert refusal("Somebody@Example.org") == (
         "/input/password",
         "PASSWORD_IS_EMAIL",
-        "The e-mail address is no password. Please choose another one.",
+        "The e-mail address cannot be the password. Please choose another password.",
         {},
     )
 

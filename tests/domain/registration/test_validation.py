@@ -269,7 +269,7 @@ def test_missing_documents_are_named_once_per_place():
     assert issues[15] == Issue(
         ("input", "documents"),
         IssueCode.MISSING_DOCUMENT,
-        "Please add what is missing: PASTOR_LETTER, PAYMENT_RECEIPT, GROUP_PHOTO.",
+        "Please add the missing documents: PASTOR_LETTER, PAYMENT_RECEIPT, GROUP_PHOTO.",
         {"kinds": ["PASTOR_LETTER", "PAYMENT_RECEIPT", "GROUP_PHOTO"]},
     )
     assert issues[0].pointer == "/input/players/0/documents"

@@ -291,7 +291,7 @@ async def test_concurrent_request_waits_at_most_the_lock_timeout(impatient_servi
             impatient_services, factories.form(), key="a key of the test", request_id="request"
         )
 
-    assert refused.value.definition.retryable
+    assert refused.value.retryable
     assert refused.value.retry_after_seconds == 1
     await sql.execute("ROLLBACK")
     assert await row_counts(sql) == NOTHING
