@@ -401,8 +401,8 @@ def settings_reference() -> str:
     return reference.settings_reference(Settings, GROUPS)
 
 
-def rule(unsafe: bool, reason: str, *names: str) -> CombinationRule:
-    return CombinationRule(unsafe=unsafe, reason=reason, names=names)
+def rule(is_broken: bool, reason: str, *names: str) -> CombinationRule:
+    return CombinationRule(is_broken=is_broken, reason=reason, names=names)
 
 
 def _is_weak(secret: SecretStr | None) -> bool:

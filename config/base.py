@@ -1,4 +1,4 @@
-"""Settings that are checked together and report every problem at once, without any value."""
+"""Base class of the settings. It reports all problems at once, and never a value."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ ENVIRONMENTS = ("development", "test", "staging", "production")
 
 
 class SettingsError(Exception):
-    """The service must not start. `problems` name variables and never hold a value."""
+    """The service must not start. `problems` name variables and never contain a value."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(problems)
@@ -23,9 +23,9 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CombinationRule:
-    """Values that are each right and together wrong, told of the first of `names`."""
+    """A rule for several variables together, reported under the first of `names`."""
 
-    unsafe: bool
+    is_broken: bool
     names: tuple[str, ...]
     reason: str
 
@@ -33,13 +33,13 @@ class CombinationRule:
 def by_environment(
     *, deployed: Any, development: Any, test: Any
 ) -> Callable[[dict[str, Any]], Any]:
-    """A default that follows ENVIRONMENT; `deployed` is that of staging and production."""
-    local = {"development": development, "test": test}
-    return lambda known: local.get(known["environment"], deployed)
+    """A default factory by ENVIRONMENT; `deployed` is for staging and production."""
+    defaults = {"development": development, "test": test}
+    return lambda validated: defaults.get(validated["environment"], deployed)
 
 
 class CheckedSettings(BaseSettings):
-    """Raises SettingsError instead of pydantic's errors, which repeat what was given."""
+    """Raises SettingsError instead of pydantic's errors, which repeat the values."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -51,12 +51,12 @@ class CheckedSettings(BaseSettings):
     )
 
     def combinations(self) -> Iterator[CombinationRule]:
-        """What is checked when every value is right by itself."""
+        """Rules that are checked when each value is valid by itself."""
         yield from ()
 
     @classmethod
     def names(cls) -> Mapping[str, tuple[str, ...]]:
-        """The environment variables of every field, the one to use first."""
+        """The environment variables of each field, the preferred name first."""
         return {
             field: tuple(dict.fromkeys((*_aliases(info.validation_alias), field.upper())))
             for field, info in cls.model_fields.items()
@@ -76,53 +76,56 @@ class CheckedSettings(BaseSettings):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _report_all(cls, given: dict[str, Any], build: ModelWrapValidatorHandler[Self]) -> Self:
-        wrong: dict[str, ErrorDetails] = {}
+    def _report_all(cls, values: dict[str, Any], build: ModelWrapValidatorHandler[Self]) -> Self:
+        errors: dict[str, ErrorDetails] = {}
         try:
-            settings = build(given)
+            settings = build(values)
         except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False, include_context=False)
-            # A default that follows a wrong value is no problem of its own.
-            own = (one for one in found if one["type"] != "default_factory_not_called")
-            wrong = {str(one["loc"][0]): one for one in own}
-            settings = build({key: value for key, value in given.items() if key not in wrong})
-        problems = {cls._name(key): cls._reason(key, one) for key, one in wrong.items()}
-        lines = [f"{name}: {reason}" for name, reason in problems.items()]
-        lines += [
-            f"{one.names[0]}: {one.reason}"
-            for one in settings.combinations()
-            if one.unsafe and problems.keys().isdisjoint(one.names)
+            # A default factory is not called if ENVIRONMENT is invalid, which has its own error.
+            errors = {
+                str(details["loc"][0]): details
+                for details in error.errors(
+                    include_url=False, include_input=False, include_context=False
+                )
+                if details["type"] != "default_factory_not_called"
+            }
+            settings = build({key: value for key, value in values.items() if key not in errors})
+        reasons = {
+            cls.names().get(key, (key.upper(),))[0]: cls._reason(key, details)
+            for key, details in errors.items()
+        }
+        problems = [f"{name}: {reason}" for name, reason in reasons.items()]
+        problems += [
+            f"{rule.names[0]}: {rule.reason}"
+            for rule in settings.combinations()
+            if rule.is_broken and reasons.keys().isdisjoint(rule.names)
         ]
-        if lines:
-            raise SettingsError(lines)
+        if problems:
+            raise SettingsError(problems)
         return settings
-
-    @classmethod
-    def _name(cls, key: str) -> str:
-        return cls.names().get(key, (key.upper(),))[0]
 
     @classmethod
     def _reason(cls, key: str, error: ErrorDetails) -> str:
         if error["type"] == "extra_forbidden":
-            meant = cls.meant_by(key)
-            return f"is not known; {meant} is" if meant else "is not known"
+            name = cls.meant_by(key)
+            return f"is not known; {name} is" if name else "is not known"
         return error["msg"].removeprefix("Value error, ")
 
     @classmethod
     def meant_by(cls, name: str) -> str | None:
-        """The variable that is called so or nearly so."""
-        known = [name for names in cls.names().values() for name in names]
-        return next(iter(get_close_matches(name.upper(), known, n=1, cutoff=0.85)), None)
+        """The variable with this name or nearly this name."""
+        candidates = [candidate for names in cls.names().values() for candidate in names]
+        return next(iter(get_close_matches(name.upper(), candidates, n=1, cutoff=0.85)), None)
 
 
 class _EnvFile(DotEnvSettingsSource):
     settings_cls: type[CheckedSettings]
 
     def __call__(self) -> dict[str, Any]:
-        """What the settings know, and what they do not know but is nearly called the same."""
-        near = {name: self.settings_cls.meant_by(name) for name in self.env_vars}
-        slips = [name for name, meant in near.items() if meant and meant != name.upper()]
-        return super(DotEnvSettingsSource, self).__call__() | dict.fromkeys(slips)
+        """Values of known variables, and misspelt names, which the model then refuses."""
+        closest = {name: self.settings_cls.meant_by(name) for name in self.env_vars}
+        misspelt = [name for name, known in closest.items() if known and known != name.upper()]
+        return super(DotEnvSettingsSource, self).__call__() | dict.fromkeys(misspelt)
 
 
 def _aliases(alias: object) -> tuple[str, ...]:

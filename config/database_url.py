@@ -1,4 +1,4 @@
-"""Database URLs as operators and hosting services write them."""
+"""Parsing of database URLs in the notations of operators and hosting services."""
 
 import re
 
@@ -7,16 +7,16 @@ from sqlalchemy.exc import ArgumentError
 
 SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-# asyncpg negotiates channel binding itself and is given its application name by the service.
+# asyncpg negotiates channel binding itself, and the service sets the application name.
 IGNORED_OPTIONS = frozenset({"channel_binding", "application_name"})
-KEPT_OPTIONS = frozenset({"host", "port"})
-# Only such a name is repeated in a message: anything else may be a part of a secret.
+PASSED_OPTIONS = frozenset({"host", "port"})
+# Messages repeat only such names. Other text may be part of a secret.
 OPTION_NAME = re.compile(r"[a-z_]{2,40}")
-OPTIONS = IGNORED_OPTIONS | KEPT_OPTIONS | {"sslmode", "ssl"}
+OPTIONS = IGNORED_OPTIONS | PASSED_OPTIONS | {"sslmode", "ssl"}
 
 
 def asyncpg_url(text: str) -> str:
-    """The URL for SQLAlchemy's asyncpg dialect. Raises ValueError, which repeats no part of it."""
+    """The URL for SQLAlchemy's asyncpg dialect. Raises ValueError, which never repeats the URL."""
     text = text.strip()
     scheme = text.partition(":")[0].lower()
     if scheme.startswith(("sqlite", "mysql", "mariadb")):
@@ -26,12 +26,12 @@ def asyncpg_url(text: str) -> str:
         )
     if scheme not in SCHEMES:
         raise ValueError("must begin with postgresql://, postgres:// or postgresql+asyncpg://")
-    url = _parsed(text)
-    rendered = url.set(drivername="postgresql+asyncpg", query=_options(url))
-    return rendered.render_as_string(hide_password=False)
+    url = _parse_url(text)
+    url = url.set(drivername="postgresql+asyncpg", query=_options(url))
+    return url.render_as_string(hide_password=False)
 
 
-def _parsed(text: str) -> URL:
+def _parse_url(text: str) -> URL:
     form = "postgresql://user:password@host:5432/name"
     try:
         url = make_url(text)
@@ -54,7 +54,7 @@ def _options(url: URL) -> dict[str, str | tuple[str, ...]]:
     modes = {url.query[name] for name in ("sslmode", "ssl") if name in url.query}
     if not modes.issubset(SSL_MODES) or len(modes) > 1:
         raise ValueError(f"needs one sslmode, of {', '.join(SSL_MODES)}")
-    kept = {name: value for name, value in url.query.items() if name in KEPT_OPTIONS}
+    options = {name: value for name, value in url.query.items() if name in PASSED_OPTIONS}
     if modes:
-        kept["ssl"] = modes.pop()
-    return kept
+        options["ssl"] = modes.pop()
+    return options

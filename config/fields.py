@@ -1,4 +1,4 @@
-"""Types of the values that operators write, each with its unit and range."""
+"""Types of setting values, each with its unit and range."""
 
 import re
 from collections.abc import Callable
@@ -17,32 +17,32 @@ RATE_STORE = re.compile(r"memory://|(rediss?|valkeys?)://[^\s/?#]\S*")
 CLOUDINARY = re.compile(r"cloudinary://[^\s:@/]+:[^\s:@/]+@[^\s:@/]\S*")
 
 
-def unit(name: str, least: int | None = None, most: int | None = None) -> Any:
-    """What is counted, and the range that is allowed."""
-    return Field(ge=least, le=most, json_schema_extra={"unit": name})
+def unit(name: str, minimum: int | None = None, maximum: int | None = None) -> Any:
+    """The unit of a value and its range, inclusive."""
+    return Field(ge=minimum, le=maximum, json_schema_extra={"unit": name})
 
 
 def _case(convert: Callable[[str], str]) -> BeforeValidator:
     return BeforeValidator(lambda value: convert(value) if isinstance(value, str) else value)
 
 
-def _list(read: Callable[[str], str], fact: str) -> AfterValidator:
-    return AfterValidator(lists.parse_each(read, fact))
+def _list(parse: Callable[[str], str], expected: str) -> AfterValidator:
+    return AfterValidator(lists.parse_each(parse, expected))
 
 
-def _document(text: str) -> str:
+def _parse_document(text: str) -> str:
     return DOCUMENTS[DOCUMENTS.index(text.upper())]
 
 
-def _hidden(check: Callable[[str], object], form: str = "") -> AfterValidator:
-    """Check a secret by `check`, which raises ValueError or returns something false."""
+def _secret(check: Callable[[str], object], form: str = "") -> AfterValidator:
+    """A validator of secrets. `check` refuses with ValueError or a false result."""
 
-    def read(value: SecretStr) -> SecretStr:
+    def validate(value: SecretStr) -> SecretStr:
         if not check(value.get_secret_value()):
             raise ValueError(f"is not of the form {form}")
         return value
 
-    return AfterValidator(read)
+    return AfterValidator(validate)
 
 
 Environment = Annotated[
@@ -69,11 +69,11 @@ Networks = Annotated[
     List, _list(lists.parse_network, "an IP address or a network smaller than all")
 ]
 Proxies = Annotated[List, _list(lists.parse_network, "an IP address or a network smaller than all")]
-Documents = Annotated[List, _list(_document, f"one of {', '.join(DOCUMENTS)}")]
-DatabaseUrl = Annotated[SecretStr, _hidden(asyncpg_url), unit("URL")]
+Documents = Annotated[List, _list(_parse_document, f"one of {', '.join(DOCUMENTS)}")]
+DatabaseUrl = Annotated[SecretStr, _secret(asyncpg_url), unit("URL")]
 RateStore = Annotated[
-    SecretStr, _hidden(RATE_STORE.fullmatch, "memory://, redis://… or valkey://…"), unit("URL")
+    SecretStr, _secret(RATE_STORE.fullmatch, "memory://, redis://… or valkey://…"), unit("URL")
 ]
 CloudinaryUrl = Annotated[
-    SecretStr, _hidden(CLOUDINARY.fullmatch, "cloudinary://KEY:SECRET@CLOUD"), unit("URL")
+    SecretStr, _secret(CLOUDINARY.fullmatch, "cloudinary://KEY:SECRET@CLOUD"), unit("URL")
 ]

@@ -1,20 +1,23 @@
-"""Lists as operators write them, above all of addresses: hosts, origins of browsers, proxies."""
+"""Parsing of lists in settings: hosts, origins, header names and networks."""
 
 import json
 import re
 from collections.abc import Callable
 from ipaddress import ip_network
 
-IPV6 = r"\[[0-9a-f:.]+\]"
-NAME = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
-HOST = re.compile(rf"(?:\*\.)?{NAME}|{IPV6}")
-DEFAULT_PORTS = {"http": 80, "https": 443}
-HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-ORIGIN = re.compile(rf"\*|https?://(?:{NAME}|{IPV6})(?::[0-9]{{1,5}})?")
+_IPV6 = r"\[[0-9a-f:.]+\]"
+_HOST_NAME = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
+_HOST = re.compile(rf"(?:\*\.)?{_HOST_NAME}|{_IPV6}")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_ORIGIN = re.compile(rf"\*|https?://(?:{_HOST_NAME}|{_IPV6})(?::[0-9]{{1,5}})?")
 
 
 def split_list(value: object) -> object:
-    """The entries of comma-separated text or a JSON list; `none` has none, not text stays."""
+    """The entries of comma-separated text or a JSON list; empty for `none`.
+
+    A value that is not text is returned as it is.
+    """
     if not isinstance(value, str):
         return value
     if value.strip().lower() == "none":
@@ -29,35 +32,38 @@ def split_list(value: object) -> object:
 
 
 def parse_each(
-    read: Callable[[str], str], fact: str
+    parse: Callable[[str], str], expected: str
 ) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
-    """Apply `read` to every entry, without repeats; what it refuses is named by its place only."""
+    """A function that parses every entry and drops repeated entries.
 
-    def read_all(texts: tuple[str, ...]) -> tuple[str, ...]:
-        result: dict[str, None] = {}
-        for place, text in enumerate(texts, 1):
+    Its ValueError names a refused entry by its number, never by its text.
+    """
+
+    def parse_all(texts: tuple[str, ...]) -> tuple[str, ...]:
+        entries: dict[str, None] = {}
+        for number, text in enumerate(texts, 1):
             try:
-                result[read(text)] = None
+                entries[parse(text)] = None
             except ValueError:
-                raise ValueError(f"entry {place} is not {fact}") from None
-        return tuple(result)
+                raise ValueError(f"entry {number} is not {expected}") from None
+        return tuple(entries)
 
-    return read_all
+    return parse_all
 
 
 def parse_host(text: str) -> str:
-    """A host without port; `*.` before a name stands for every name below it."""
-    return _matching(HOST, text.lower())
+    """A host name or address without port; `*.example.org` stands for all its subdomains."""
+    return _require_match(_HOST, text.lower())
 
 
 def parse_origin(text: str) -> str:
     """Scheme, host and port as a browser sends them, or `*`."""
-    return strip_default_port(_matching(ORIGIN, text.lower().removesuffix("/")))
+    return strip_default_port(_require_match(_ORIGIN, text.lower().removesuffix("/")))
 
 
 def strip_default_port(origin: str) -> str:
     """An origin without the port that its scheme implies, as browsers send it."""
-    for scheme, port in DEFAULT_PORTS.items():
+    for scheme, port in _DEFAULT_PORTS.items():
         if origin.startswith(f"{scheme}://"):
             return origin.removesuffix(f":{port}")
     return origin
@@ -65,18 +71,18 @@ def strip_default_port(origin: str) -> str:
 
 def parse_header_name(text: str) -> str:
     """The name of an HTTP header (RFC 9110 token)."""
-    return _matching(HEADER_NAME, text)
+    return _require_match(_HEADER_NAME, text)
 
 
 def parse_network(text: str) -> str:
-    """An address or a network, but never all addresses: then every client could lie."""
+    """An address or a network. All addresses are refused: every client could forge headers."""
     network = ip_network(text, strict=False)
     if network.prefixlen == 0:
         raise ValueError
     return str(network) if "/" in text else str(network.network_address)
 
 
-def _matching(pattern: re.Pattern[str], text: str) -> str:
+def _require_match(pattern: re.Pattern[str], text: str) -> str:
     if not pattern.fullmatch(text):
         raise ValueError
     return text

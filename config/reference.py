@@ -1,4 +1,4 @@
-"""Pages about the environment variables of the service, made from their declarations."""
+"""The settings reference and `.env.example`, generated from the declarations of settings."""
 
 import ast
 import inspect
@@ -26,14 +26,15 @@ The service does not start with a wrong or unsafe value. It lists every problem 
 name of the variable and never its value.
 """
 EXAMPLE_HEAD = """\
-# Copy to .env and remove the "# " before what you want to change. Development needs none of it.
+# Copy to .env and remove the "# " before the lines that you want to change. Development needs
+# none of them.
 # The same list as a page: docs/reference/settings.md
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """`default` is for people, `example` is the default of development as it is written."""
+    """`default` is Markdown for people, `example` the default of development as in a `.env`."""
 
     group: str
     name: str
@@ -45,39 +46,50 @@ class Variable:
 
 
 def settings_reference(settings: type[CheckedSettings], groups: Mapping[str, str]) -> str:
-    """A Markdown page; `groups` gives the heading before a field."""
+    """A Markdown page; `groups` maps the first field of each group to its heading."""
     lines = [REFERENCE_HEAD]
-    for group, members in groupby(_variables(settings, groups), key=lambda one: one.group):
+    for group, variables in groupby(
+        _variables(settings, groups), key=lambda variable: variable.group
+    ):
         lines += [
             f"## {group}\n",
             "| Variable | Default | Unit and range | What it does | Other names |",
             "| --- | --- | --- | --- | --- |",
-            *map(_row, members),
+            *map(_row, variables),
             "",
         ]
     return "\n".join(lines)
 
 
 def env_example(settings: type[CheckedSettings], groups: Mapping[str, str]) -> str:
-    """A `.env` in which everything is commented out."""
+    """A `.env` with every variable commented out."""
     lines = [EXAMPLE_HEAD]
-    for group, members in groupby(_variables(settings, groups), key=lambda one: one.group):
+    for group, variables in groupby(
+        _variables(settings, groups), key=lambda variable: variable.group
+    ):
         lines.append(f"## {group}\n")
-        for one in members:
-            lines += [f"# {line}" for line in wrap(f"{one.description} [{one.unit}]", 96)]
-            lines.append(f"# {one.name}={one.example}\n")
+        for variable in variables:
+            comment = f"{variable.description} [{variable.unit}]"
+            lines += [f"# {line}" for line in wrap(comment, 96)]
+            lines.append(f"# {variable.name}={variable.example}\n")
     return "\n".join(lines)
 
 
-def _row(one: Variable) -> str:
-    other_names = ", ".join(f"`{name}`" for name in one.other_names)
-    cells = (f"`{one.name}`", one.default, one.unit, one.description, other_names)
+def _row(variable: Variable) -> str:
+    other_names = ", ".join(f"`{name}`" for name in variable.other_names)
+    cells = (
+        f"`{variable.name}`",
+        variable.default,
+        variable.unit,
+        variable.description,
+        other_names,
+    )
     return "| " + " | ".join(cells) + " |"
 
 
 def _variables(settings: type[CheckedSettings], groups: Mapping[str, str]) -> Iterator[Variable]:
     schemas = settings.model_json_schema(by_alias=False)["properties"]
-    described = dict(descriptions(settings))
+    field_descriptions = dict(descriptions(settings))
     group = ""
     for field, (name, *other_names) in settings.names().items():
         info = settings.model_fields[field]
@@ -88,15 +100,15 @@ def _variables(settings: type[CheckedSettings], groups: Mapping[str, str]) -> It
             default=_default(info),
             example=_text(_default_in("development", info)),
             unit=_unit(schemas[field]),
-            description=described[field],
+            description=field_descriptions[field],
             other_names=tuple(other_names),
         )
 
 
 def descriptions(settings: type[CheckedSettings]) -> Iterator[tuple[str, str]]:
-    """The fields of the class itself and what is written below them: no start has to read that."""
-    (written,) = ast.parse(inspect.getsource(settings)).body
-    for pair in pairwise(getattr(written, "body", ())):
+    """Fields with the docstrings below them, read from the source only when pages are generated."""
+    (class_definition,) = ast.parse(inspect.getsource(settings)).body
+    for pair in pairwise(getattr(class_definition, "body", ())):
         match pair:
             case (
                 ast.AnnAssign(target=ast.Name(id=field)),
@@ -114,14 +126,14 @@ def _unit(schema: dict[str, Any]) -> str:
 
 
 def _default(info: FieldInfo) -> str:
-    """One text, or each with the environments it holds in."""
-    places: dict[str, list[str]] = {}
+    """The default, or each default with its environments."""
+    environments: dict[str, list[str]] = {}
     for environment in ENVIRONMENTS:
         text = _text(_default_in(environment, info))
-        places.setdefault(f"`{text}`" if text else "not set", []).append(environment)
-    if len(places) == 1:
-        return next(iter(places))
-    return "; ".join(f"{text} in {' and '.join(names)}" for text, names in places.items())
+        environments.setdefault(f"`{text}`" if text else "not set", []).append(environment)
+    if len(environments) == 1:
+        return next(iter(environments))
+    return "; ".join(f"{text} in {' and '.join(names)}" for text, names in environments.items())
 
 
 def _default_in(environment: str, info: FieldInfo) -> Any:

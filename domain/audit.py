@@ -1,4 +1,4 @@
-"""The actions of the audit log."""
+"""Actions of the audit log."""
 
 from enum import StrEnum
 from typing import Self
@@ -8,7 +8,7 @@ from domain.teams.status import TeamAction
 
 
 class AuditAction(StrEnum):
-    """A noun and what was done to it, in the past tense. Values are stored."""
+    """Actions as `noun.past_tense`. Values are stored."""
 
     TEAM_REGISTERED = "team.registered"
     TEAM_CONFIRMED = "team.confirmed"
@@ -43,13 +43,12 @@ class AuditAction(StrEnum):
     API_TOKEN_CREATED = "api_token.created"  # noqa: S105 - an action's name
     API_TOKEN_REVOKED = "api_token.revoked"  # noqa: S105 - an action's name
     BREAKER_RESET = "breaker.reset"
-    # Never stored: an action of another version of the service.
+    # Stands for actions that another version of the service stored.
     OTHER = "other"
 
     @classmethod
-    def of(cls, stored: str) -> Self:
-        """The member that is stored so, else OTHER."""
-        return cls(stored) if stored in frozenset(cls) else cls.OTHER
+    def of(cls, value: str) -> Self:
+        return cls(value) if value in frozenset(cls) else cls.OTHER
 
 
 KNOWN_ACTIONS = frozenset(AuditAction) - {AuditAction.OTHER}
@@ -62,7 +61,6 @@ AUDIT_ACTION_BY_TEAM_ACTION = {
     TeamAction.WITHDRAW: AuditAction.TEAM_WITHDRAWN,
     TeamAction.REOPEN: AuditAction.TEAM_REOPENED,
 }
-# Of mutations that change what a team registered with.
 AUDIT_ACTION_BY_OPERATION = {
     Operation.UPDATE_MY_TEAM: AuditAction.TEAM_UPDATED,
     Operation.UPDATE_TEAM: AuditAction.TEAM_UPDATED,

@@ -1,4 +1,4 @@
-"""The kinds of effects on the outside that the outbox owes."""
+"""Kinds of outbox messages."""
 
 from enum import StrEnum
 from typing import Self
@@ -14,13 +14,12 @@ class DeliveryKind(StrEnum):
     MAIL_TEAM_WITHDRAWN = "mail.team_withdrawn"
     MEDIA_MOVE = "media.move"
     MEDIA_DELETE = "media.delete"
-    # Never stored: a kind of another version of the service.
+    # Stands for kinds that another version of the service stored.
     OTHER = "other"
 
     @classmethod
-    def of(cls, stored: str) -> Self:
-        """The member that is stored so, else OTHER."""
-        return cls(stored) if stored in frozenset(cls) else cls.OTHER
+    def of(cls, value: str) -> Self:
+        return cls(value) if value in frozenset(cls) else cls.OTHER
 
 
 KNOWN_KINDS = frozenset(DeliveryKind) - {DeliveryKind.OTHER}

@@ -1,6 +1,6 @@
-"""Lengths as readers count them: a letter with its marks is one, whatever code points it has.
+"""Lengths of text as readers count them: a letter with its marks is one character.
 
-The library that knows them takes long to import; plain names do without it.
+`regex` takes long to import, and ASCII text does not need it.
 """
 
 from functools import lru_cache
@@ -13,22 +13,22 @@ def count_graphemes(text: str) -> int:
 
 
 def longest_grapheme(text: str) -> int:
-    """The most code points that one letter of a text has, as `length` counts letters."""
+    """The number of code points of the longest grapheme cluster, 0 without any."""
     if text.isascii():
         return min(len(text), 1)
     return max(map(len, _pattern(r"\X").findall(text)), default=0)
 
 
 def count_alphabetic(text: str) -> int:
-    """The number of letters and vowel signs: those that Unicode calls alphabetic.
+    """The number of characters with Unicode's property Alphabetic: letters and vowel signs.
 
-    A consonant and its vowel sign are two, as in the name Jo: \u0b9c and \u0bcb.
+    A consonant and its vowel sign count as two, as in the name Jo: \u0b9c and \u0bcb.
     """
     return len(_pattern(r"\p{Alphabetic}").findall(text))
 
 
 @lru_cache
 def _pattern(expression: str) -> Any:
-    import regex  # noqa: PLC0415 - takes long, few names need it
+    import regex  # noqa: PLC0415 - slow to import
 
     return regex.compile(expression)

@@ -1,21 +1,23 @@
-"""Aadhaar numbers in people's texts, told from the numbers of payments, phones and dates.
+"""Detection of Aadhaar numbers in text, as opposed to numbers of payments, phones and dates.
 
-One in ten of all numbers of twelve digits has a valid check digit, so that the digits alone are
-no evidence: people write their Aadhaar number unbroken, in groups of four or in halves, and the
-word directly before an unbroken number says what kind it is. Nothing excuses groups of four.
+One in ten of all numbers with twelve digits has a valid check digit, so the digits alone are no
+evidence. People write an Aadhaar number unbroken, in groups of four or in halves. A word directly
+before an unbroken number, such as UTR, tells the kind of the number. Groups of four are always
+taken for an Aadhaar number.
 """
 
 import re
 from collections.abc import Sequence
 from datetime import datetime
 
-DIGITS = 12
-SEARCHED_BEFORE = 80
-SEARCHED_AFTER = 40
+AADHAAR_DIGITS = 12
+# Characters of the context that are searched for words.
+CONTEXT_BEFORE = 80
+CONTEXT_AFTER = 40
 
-# The first digit is 2 to 9. Looked ahead at, since one may begin inside another number that is
-# grouped in fours: "1234 2341 2341 2346". Between groups stands anything but letters and digits;
-# two halves have no comma or line between them, as two postal codes do.
+# A lookahead, because a candidate may begin inside another number in groups of four:
+# "1234 2341 2341 2346". Groups are separated by anything except letters and digits; halves also not
+# by a comma or a line break, which separate postal codes.
 _CANDIDATE = re.compile(
     r"(?<!\d)(?=(?:(\d{4})([\W_]{0,4})(\d{4})([\W_]{0,4})(\d{4})|(\d{6})(?:[^\w,;&\n]|_){1,3}(\d{6}))"
     r"(?!\d))"
@@ -24,7 +26,7 @@ _CANDIDATE = re.compile(
 _AADHAAR = re.compile(
     r"a+dh+a*r|(?<![a-z])uid(?:ai)?(?![a-z])|(?<![a-z])vid(?![a-z])|ஆதார்|ആധാർ|ആധാര്|ఆధార్|ಆಧಾರ್|आधार"
 )
-# What stands between such a word and its number: at most two words, an amount or a date.
+# Fillers between a word and its number: a word, an amount or a date.
 _AMOUNT = r"(?:rs\.?|inr|₹) ?\d[\d,.]*(?:/-)?"
 _MONTH = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]{0,6}\.?"
 _DATE = (
@@ -39,7 +41,7 @@ _FILLER = (
 )
 _WEAK_GAP = r"[ \t\xa0:#=()\[\]*'\"’_/–-]{0,4}\n?"
 _STRONG_GAP = r"[ \t\xa0:#=()\[\]*'\"’_/–,-]{0,4}\n?"
-# With one of these directly before it an unbroken number is that of a payment,
+# Directly before an unbroken number: it belongs to a payment.
 _REFERENCE = (
     r"(?:upi|utr|rrn|imps|neft|rtgs|nach|ref\.?|refs|reference|transactions?|trans\.?"
     r"|tra?ns?[xz]n?s?\.?|txns?\.?|trxs?|g-?pay|google ?pay|phone ?pe|pay ?tm|bhim|cred"
@@ -49,7 +51,8 @@ _REFERENCE_BEFORE = re.compile(
     rf"(?<![a-z]){_REFERENCE}(?:(?<=[a-z])(?:id|nos?\.?))?(?![a-z])"
     rf"{_STRONG_GAP}(?:{_FILLER}{_STRONG_GAP}){{0,2}}$"
 )
-# with one of these too, or that of a phone, if it is not what was paid for, or who paid.
+# Directly before an unbroken number: it belongs to a payment or a phone, unless _PAID_AFTER shows
+# that the word names the payer or the thing paid for.
 _KIND_BEFORE = re.compile(
     r"(?<![a-z])(?:phones?|ph\.?|telephone|tel\.?|mobiles?|mob\.?|cell|call|contact|whats ?app|wa"
     r"|sms|fax|landline|helpline|போன்|ஃபோன்|கைபேசி|ഫോൺ|മൊബൈൽ|ఫోన్|ಫೋನ್|फोन|मोबाइल|payments?|paid"
@@ -63,26 +66,26 @@ _PAID_AFTER = re.compile(
     r"(?:pay|paid|pays|paying|receive|received|send|sent|transfer(?:red)?|deposit(?:ed)?|credit(?:ed)?"
     r"|debit(?:ed)?|refund(?:ed)?|remit(?:ted)?)(?![a-z])"
 )
-# "N (UPI)", "N is our UPI reference".
+# After a number N: "N (UPI)", "N is our UPI reference".
 _REFERENCE_AFTER = re.compile(
     rf" ?(?:\((?:{_REFERENCE} ?){{1,3}}\)|(?:is|was) (?:(?:the|my|our|your) )?"
     rf"(?:utr|rrn|(?:{_REFERENCE}|payment) (?:{_REFERENCE}|id|no|number))(?![a-z]))"
 )
-# As banks write them in a statement: UPI/CR/N/RAJAN, IMPS-N.
+# The narration of a bank statement up to a number N: UPI/CR/N/RAJAN, IMPS-N.
 _NARRATION = re.compile(
     r"(?<![a-z])(?:upi|imps|neft|rtgs|nach|mmt|bil)([/-])"
     r"(?:(?! )(?:(?!\1)[^\n/]){1,40}(?<! )\1){0,8}$"
 )
-# An end of the sentence, but not the dot of "no." or "ref.".
-_STOP = re.compile(
+# The end of a sentence, but not the dot of "no." or "ref.".
+_SENTENCE_END = re.compile(
     r"[\n!?;]|(?<!\bno)(?<!\bnos)(?<!\bnum)(?<!\bref)(?<!\btel)(?<!\bph)(?<!\bmob)\.\s"
 )
-# The code of a bank or of an app: SBIN, T.
-_ATTACHED = re.compile(r"(?<![^\W\d_])(?!(?:NO|NOS|NUM|NR|IS|ID|CARD|OF|BY|UID|VID)$)[A-Z]{1,4}$")
+# The code of a bank or an app directly before a number: SBIN, T.
+_BANK_CODE = re.compile(r"(?<![^\W\d_])(?!(?:NO|NOS|NUM|NR|IS|ID|CARD|OF|BY|UID|VID)$)[A-Z]{1,4}$")
 _INDIAN_MOBILE = re.compile(r"91[6-9]")
 _LONG_NUMBER = re.compile(r"\d[\d\W_]{6,}\d")
-_MOMENTS = ("%Y%m%d%H%M", "%d%m%Y%H%M")
-_MOMENTS_OF_HALVES = ("%d%m%y%H%M%S", "%y%m%d%H%M%S")
+_DATETIME_FORMATS = ("%Y%m%d%H%M", "%d%m%Y%H%M")
+_DATETIME_FORMATS_IN_HALVES = ("%d%m%y%H%M%S", "%y%m%d%H%M%S")
 
 # Verhoeff's tables: multiplication in the dihedral group of order 10, and the permutation.
 _PRODUCT = (
@@ -110,13 +113,17 @@ _PERMUTATION = (
 
 
 def has_identity_number(text: str) -> bool:
-    """Whether the text holds an Aadhaar number, in digits of any script."""
-    if len(text) < DIGITS or sum(character.isdecimal() for character in text) < DIGITS:
+    """Whether the text contains an Aadhaar number, in digits of any script."""
+    if len(text) < AADHAAR_DIGITS:
         return False
-    plain = "".join(
+    if sum(character.isdecimal() for character in text) < AADHAAR_DIGITS:
+        return False
+    ascii_digits = "".join(
         str(int(character)) if character.isdecimal() else character for character in text
     )
-    return any(_is_identity_number(plain, match) for match in _CANDIDATE.finditer(plain))
+    return any(
+        _is_identity_number(ascii_digits, match) for match in _CANDIDATE.finditer(ascii_digits)
+    )
 
 
 def _is_identity_number(text: str, match: re.Match[str]) -> bool:
@@ -125,56 +132,57 @@ def _is_identity_number(text: str, match: re.Match[str]) -> bool:
         return False
     start = match.start()
     end = max(match.end(5), match.end(7))
-    written = text[max(start - SEARCHED_BEFORE, 0) : start]
-    before, after = written.lower(), text[end : end + SEARCHED_AFTER].lower()
-    if _is_called_aadhaar(before, after):
+    before_as_written = text[max(start - CONTEXT_BEFORE, 0) : start]
+    before, after = before_as_written.lower(), text[end : end + CONTEXT_AFTER].lower()
+    if _is_named_aadhaar(before, after):
         return True
     if before.endswith("+") and _INDIAN_MOBILE.match(digits):
         return False
-    if _is_moment(digits, match):
+    if _is_date_or_time(digits, match):
         return False
     if match[6]:
         return not _is_named_reference(before, after)
-    is_unbroken = end - start == DIGITS
-    return not (is_unbroken and _is_reference(before, after, written))
+    is_unbroken = end - start == AADHAAR_DIGITS
+    return not (is_unbroken and _is_reference(before, after, before_as_written))
 
 
-def _is_called_aadhaar(before: str, after: str) -> bool:
-    """Whether the word stands beside it, without another number or a sentence's end between."""
-    words = list(_AADHAAR.finditer(before))
-    if words:
-        between = before[words[-1].end() :]
-        if not _STOP.search(between) and not _LONG_NUMBER.search(between):
+def _is_named_aadhaar(before: str, after: str) -> bool:
+    """Whether the word Aadhaar is near, with no other number or sentence end in between."""
+    words_before = list(_AADHAAR.finditer(before))
+    if words_before:
+        between = before[words_before[-1].end() :]
+        if not _SENTENCE_END.search(between) and not _LONG_NUMBER.search(between):
             return True
-    word = _AADHAAR.search(after)
-    if word is None:
+    word_after = _AADHAAR.search(after)
+    if word_after is None:
         return False
-    between = after[: word.start()]
-    return not _STOP.search(between) and not any(one.isdecimal() for one in between)
+    between = after[: word_after.start()]
+    has_digit = any(character.isdecimal() for character in between)
+    return not _SENTENCE_END.search(between) and not has_digit
 
 
-def _is_moment(digits: str, match: re.Match[str]) -> bool:
-    """Whether it is a row of years, or date and time with nothing but a gap between them."""
+def _is_date_or_time(digits: str, match: re.Match[str]) -> bool:
+    """Whether the groups are years, or the digits a date and time with at most one gap."""
     first, gap, second, _, third, half, _ = match.groups()
     if gap:
         return all("1990" <= group <= "2040" for group in (first, second, third))
-    formats = _MOMENTS_OF_HALVES if half else _MOMENTS
-    return any(_is_written_as(digits, form) for form in formats)
+    formats = _DATETIME_FORMATS_IN_HALVES if half else _DATETIME_FORMATS
+    return any(_is_recent_datetime(digits, datetime_format) for datetime_format in formats)
 
 
-def _is_written_as(digits: str, form: str) -> bool:
+def _is_recent_datetime(digits: str, datetime_format: str) -> bool:
     try:
-        moment = datetime.strptime(f"{digits}+0000", f"{form}%z")
+        moment = datetime.strptime(f"{digits}+0000", f"{datetime_format}%z")
     except ValueError:
         return False
     return 2020 <= moment.year <= 2035  # noqa: PLR2004 - years of a tournament
 
 
-def _is_reference(before: str, after: str, written: str) -> bool:
-    """Whether words or a prefix say that an unbroken number is one of a payment or a phone."""
+def _is_reference(before: str, after: str, before_as_written: str) -> bool:
+    """Whether words or a prefix mark an unbroken number as that of a payment or a phone."""
     return (
         before.endswith(("+", "wa.me/", "tel:"))
-        or _ATTACHED.search(written) is not None
+        or _BANK_CODE.search(before_as_written) is not None
         or _NARRATION.search(before) is not None
         or _REFERENCE_AFTER.match(after) is not None
         or _is_named_reference(before, after)
@@ -182,14 +190,14 @@ def _is_reference(before: str, after: str, written: str) -> bool:
 
 
 def _is_named_reference(before: str, after: str) -> bool:
-    """Whether a word directly before the number says that it is one of a payment or a phone."""
+    """Whether a word directly before the number marks it as that of a payment or a phone."""
     if _REFERENCE_BEFORE.search(before):
         return True
     return _KIND_BEFORE.search(before) is not None and not _PAID_AFTER.match(after)
 
 
 def _has_verhoeff_digit(digits: Sequence[str]) -> bool:
-    check = 0
-    for place, digit in enumerate(reversed(digits)):
-        check = _PRODUCT[check][_PERMUTATION[place % 8][int(digit)]]
-    return check == 0
+    checksum = 0
+    for position, digit in enumerate(reversed(digits)):
+        checksum = _PRODUCT[checksum][_PERMUTATION[position % 8][int(digit)]]
+    return checksum == 0

@@ -1,16 +1,15 @@
-"""Ids as text."""
+"""Identifiers as text."""
 
 import re
 from uuid import UUID
 
-_ID = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_UUID = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def parse_uuid(text: object) -> UUID | None:
-    """The id that is written in 32 hexadecimal digits, with the usual hyphens or without.
+    """The UUID in 32 hexadecimal digits, with or without the usual hyphens; else None.
 
-    None for anything else. `UUID` itself also takes braces, `urn:`, hyphens anywhere, signs,
-    underscores and the digits of other scripts, so that one id would have many names.
+    Stricter than `UUID`, which also accepts braces, `urn:`, hyphens anywhere, signs, underscores
+    and digits of other scripts: an id would have many spellings.
     """
-    is_written = isinstance(text, str) and _ID.fullmatch(text)
-    return UUID(str(text)) if is_written else None
+    return UUID(text) if isinstance(text, str) and _UUID.fullmatch(text) else None

@@ -1,10 +1,10 @@
-"""The mutations that refusals and readiness name."""
+"""Mutations that error details, readiness and the audit log refer to."""
 
 from enum import StrEnum
 
 
 class Operation(StrEnum):
-    """Mutations that change one team. Values are the names by which clients call them."""
+    """Mutations that change a team. Values are their GraphQL names."""
 
     CONFIRM_TEAM = "confirmTeam"
     REQUEST_CHANGES = "requestChanges"

@@ -1,4 +1,4 @@
-"""What leaves the service as a table: the formats, and texts that no spreadsheet runs."""
+"""Export formats, and protection against formulas in exported text."""
 
 from enum import StrEnum
 
@@ -10,14 +10,16 @@ class ExportFormat(StrEnum):
     XLSX = "XLSX"
 
 
-# What a spreadsheet takes for the beginning of a formula, also in full width.
-_FORMULA_SIGNS = "=+-@"
+_FORMULA_CHARACTERS = "=+-@"
 _CONTROLS = ("\t", "\r", "\n")
 
 
 def escape_formula(text: str) -> str:
-    """The text for a CSV file: what could be a formula begins with an apostrophe."""
+    """The text for a CSV file, after an apostrophe if a spreadsheet could read it as a formula.
+
+    Spreadsheets recognise the full-width forms of the first character too.
+    """
     start = nfkc(text.lstrip()[:1])
-    if text.startswith(_CONTROLS) or (start and start[0] in _FORMULA_SIGNS):
+    if text.startswith(_CONTROLS) or (start and start[0] in _FORMULA_CHARACTERS):
         return f"'{text}"
     return text

@@ -10,6 +10,7 @@ from graphql import FieldNode, GraphQLError, OperationDefinitionNode, OperationT
 from jsonschema import Draft202012Validator
 
 from schema.error_docs import GENERAL_ERRORS, MUTATION_ERRORS, error_schema
+from domain.errors.codes import CATALOG
 from server import create_app
 
 GRAPHQL_TYPE = "application/graphql-response+json"
@@ -59,7 +60,7 @@ def check_codes(query: str, answer: httpx.Response) -> None:
     for error in body.get("errors", ()):
         path = error.get("path", ())
         if not roots or not path:
-            assert error["extensions"]["code"] in GENERAL_ERRORS, error
+            assert CATALOG[error["extensions"]["code"]] in GENERAL_ERRORS, error
         elif len(path) == 1:
             _check_code(roots[path[0]], error["extensions"]["code"])
     for key, name in roots.items():
@@ -77,7 +78,7 @@ def _check_bulk_result(mutation: str, error: dict) -> None:
 
 
 def _check_code(mutation: str, code: str) -> None:
-    assert code in (*GENERAL_ERRORS, *MUTATION_ERRORS[mutation]), (mutation, code)
+    assert CATALOG[code] in (*GENERAL_ERRORS, *MUTATION_ERRORS[mutation]), (mutation, code)
 
 
 @lru_cache

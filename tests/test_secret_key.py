@@ -40,7 +40,7 @@ def test_damaged_secret_is_not_used(tmp_path):
         ensure_secret_key(tmp_path)
 
     assert raised.value.problems == [
-        f"DATA_DIR: {tmp_path / 'secret_key'} is damaged: delete it to have a new one made"
+        f"DATA_DIR: {tmp_path / 'secret_key'} is damaged: delete it to create a new secret"
     ]
 
 

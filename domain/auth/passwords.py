@@ -1,4 +1,4 @@
-"""What a password of an organiser must be."""
+"""Rules of organisers' passwords."""
 
 from collections.abc import Mapping
 
@@ -11,8 +11,8 @@ from domain.registration.names import RAW_LENGTH_FACTOR
 MIN_LENGTH = 12
 MAX_LENGTH = 128
 
-# Those of the usual lists that are long enough, and what comes of "make it longer".
-_COMMON = frozenset(
+# Entries of the usual lists that are long enough, and usual ways of making a short one longer.
+_COMMON_PASSWORDS = frozenset(
     """
     000000000000 111111111111 112233445566 121212121212 123123123123 123412341234 123454321234
     123456123456 123456654321 123456789000 123456789012 1234567890123 1234567890qwerty
@@ -35,23 +35,23 @@ _COMMON = frozenset(
 
 
 def canonicalize(password: str) -> str:
-    """The same for every keyboard that can write it; empty for what is longer than any password.
+    """NFKC, so that every keyboard can write the same password; empty for a text that is too long.
 
-    Half a surrogate pair stays: it makes a wrong password.
+    Half a surrogate pair stays, so that such a password is wrong.
     """
     return nfkc(password) if len(password) <= RAW_LENGTH_FACTOR * MAX_LENGTH else ""
 
 
 def require_strong(password: str, *, email: str) -> None:
-    """Raises InvalidForm, which says what is wrong and never repeats it."""
-    chosen = canonicalize(password)
-    if not MIN_LENGTH <= len(chosen) <= MAX_LENGTH or not is_storable(chosen):
-        raise _refusal(IssueCode.PASSWORD_LENGTH, {"min": MIN_LENGTH, "max": MAX_LENGTH})
-    if chosen.casefold() in _COMMON or len(set(chosen)) == 1:
-        raise _refusal(IssueCode.PASSWORD_COMMON)
-    if chosen.casefold() == email.casefold():
-        raise _refusal(IssueCode.PASSWORD_IS_EMAIL)
+    """Raises InvalidForm, which never repeats the password."""
+    password = canonicalize(password)
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH or not is_storable(password):
+        raise _invalid_password(IssueCode.PASSWORD_LENGTH, {"min": MIN_LENGTH, "max": MAX_LENGTH})
+    if password.casefold() in _COMMON_PASSWORDS or len(set(password)) == 1:
+        raise _invalid_password(IssueCode.PASSWORD_COMMON)
+    if password.casefold() == email.casefold():
+        raise _invalid_password(IssueCode.PASSWORD_IS_EMAIL)
 
 
-def _refusal(code: IssueCode, params: Mapping[str, int] | None = None) -> InvalidForm:
+def _invalid_password(code: IssueCode, params: Mapping[str, int] | None = None) -> InvalidForm:
     return InvalidForm([make_issue((*INPUT, "password"), code, params)])

@@ -1,4 +1,4 @@
-"""Who calls, and what they may do."""
+"""Callers, their roles and the checks of permissions."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from domain.errors.exceptions import Forbidden, Unauthenticated
 
 
 class Role(StrEnum):
-    """Each may do what the ones after it may do."""
+    """Organisers' roles. Each role includes the permissions of the roles after it."""
 
     OWNER = "OWNER"
     REVIEWER = "REVIEWER"
@@ -18,7 +18,7 @@ class Role(StrEnum):
         return _RANKS[self] <= _RANKS[other]
 
     def lower_of(self, other: "Role") -> "Role":
-        """The role itself, or the other where that may do less."""
+        """The role with fewer permissions."""
         return other if self.at_least(other) else self
 
 
@@ -33,9 +33,10 @@ class CallerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """`role` is an organiser's. The system is the command line and the service itself.
+    """Identity and role of whoever sent a request.
 
-    Without `session_id` an organiser is a script with an API token.
+    SYSTEM is the command line and the service itself. An organiser without `session_id` is a
+    script with an API token.
     """
 
     kind: CallerKind
@@ -45,7 +46,7 @@ class Caller:
 
     @property
     def actor(self) -> str:
-        """As it stands in the audit log."""
+        """The actor in the audit log."""
         if self.organiser_id is not None:
             return f"{self.kind}:{self.organiser_id.hex}"
         return self.kind.value
@@ -53,7 +54,7 @@ class Caller:
 
 ANONYMOUS = Caller(kind=CallerKind.ANONYMOUS)
 SYSTEM = Caller(kind=CallerKind.SYSTEM)
-# As it stands in the audit log of somebody with a team's token, or who registers one.
+# The actor in the audit log for a caller who registers a team or has its token.
 CAPTAIN_ACTOR = "captain"
 
 
@@ -72,7 +73,7 @@ def require_role(caller: Caller, role: Role) -> None:
 
 
 def require_session(caller: Caller, role: Role) -> None:
-    """For what a stolen API token must not do. Raises Unauthenticated, Forbidden."""
+    """Refuse API tokens, because a token may be stolen. Raises Unauthenticated, Forbidden."""
     require_role(caller, role)
     if caller.kind == CallerKind.ORGANISER and caller.session_id is None:
-        raise Forbidden("This cannot be done with an API token. Sign in.")
+        raise Forbidden("An API token cannot do this. Please sign in.")

@@ -1,4 +1,4 @@
-"""A registration, as it was sent and as it is stored."""
+"""Registration forms: as a client sends them, and after validation."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -30,7 +30,7 @@ class DocumentForm:
     document_id: str
 
 
-# Players are not frozen: a registration makes fifteen of each kind, in a third of the time.
+# Not frozen: a registration creates up to fifteen, and frozen dataclasses take three times as long.
 @dataclass(slots=True, kw_only=True)
 class PlayerForm:
     """Leaves are any JSON value."""
@@ -58,7 +58,7 @@ class TeamForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidPerson:
-    """Phones are E.164, the e-mail is in lower case."""
+    """Phones in E.164, e-mail in lower case."""
 
     name: str
     phone: str
@@ -77,7 +77,7 @@ class ValidPlayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidTeam:
-    """A form without issues, in canonical text."""
+    """A form without issues, with canonical text."""
 
     team_name: str
     normalized_team_name: str

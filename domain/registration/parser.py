@@ -1,4 +1,4 @@
-"""Reading the parts of a form, noting every issue on the way."""
+"""Parsing of registration forms into canonical values and issues."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from domain.registration.forms import PersonForm, PlayerForm, PlayerRole, ValidP
 from domain.registration.names import PERSON_NAME, NameRule, normalize
 from domain.tournaments import TournamentRules
 
-JERSEY_MAX = 999
+MAX_JERSEY_NUMBER = 999
 _ROLES = {role.value: role for role in PlayerRole}
 
 
 @dataclass(slots=True, kw_only=True)
 class ParsedPerson:
-    """What could be read of a person; None where it is wrong."""
+    """A person's canonical values. None for a field with an issue."""
 
     name: str | None
     phone: str | None
@@ -29,7 +29,7 @@ class ParsedPerson:
 
 @dataclass(slots=True)
 class FormParser:
-    """Collects issues while parts are read; every method gives None for a part that is wrong."""
+    """Parse parts of a form and collect their issues. A value with an issue is parsed as None."""
 
     issues: list[Issue] = field(default_factory=list)
 
@@ -37,17 +37,17 @@ class FormParser:
         self.issues.append(make_issue(path, code, params))
 
     def name(self, path: Path, field: str, value: object, rule: NameRule) -> str | None:
-        text, code = rule.read(value)
+        name, code = rule.read(value)
         if code is None:
-            return text
-        self.add((*path, field), code, rule.params(text, code))
+            return name
+        self.add((*path, field), code, rule.params(name, code))
         return None
 
     def person(self, path: Path, form: PersonForm) -> ParsedPerson:
         name = self.name(path, "name", form.name, PERSON_NAME)
         phone = self.phone((*path, "phone"), form.phone)
         whatsapp = phone
-        if not _is_left_out(form.whatsapp):
+        if not _is_omitted(form.whatsapp):
             whatsapp = self.phone((*path, "whatsapp"), form.whatsapp)
         email = None
         try:
@@ -64,45 +64,45 @@ class FormParser:
             return None
 
     def two_people(self, captain: ParsedPerson, vice_captain: ParsedPerson) -> None:
-        """One name is two people's where their phones and e-mail addresses differ."""
+        """Require different phones; and different names, unless phone and e-mail both differ."""
         path = (*INPUT, "viceCaptain")
-        has_phone = bool(captain.phone) and captain.phone == vice_captain.phone
-        has_email = bool(captain.email) and captain.email == vice_captain.email
-        if (has_phone or has_email) and _same_name(captain.name, vice_captain.name):
+        has_same_phone = bool(captain.phone) and captain.phone == vice_captain.phone
+        has_same_email = bool(captain.email) and captain.email == vice_captain.email
+        if (has_same_phone or has_same_email) and _is_same_name(captain.name, vice_captain.name):
             self.add((*path, "name"), IssueCode.SAME_PERSON_TWICE)
-        if has_phone:
+        if has_same_phone:
             self.add((*path, "phone"), IssueCode.SAME_PERSON_TWICE)
 
     def squad(
-        self, players: tuple[PlayerForm, ...], rules: TournamentRules, today: date
+        self, forms: tuple[PlayerForm, ...], rules: TournamentRules, today: date
     ) -> tuple[ValidPlayer, ...]:
-        """Players beyond the largest squad are counted, not read."""
+        """Players beyond the maximum are counted, but not parsed."""
         path = (*INPUT, "players")
-        size = {"min": rules.squad_min, "max": rules.squad_max, "actual": len(players)}
-        if len(players) < rules.squad_min:
+        size = {"min": rules.squad_min, "max": rules.squad_max, "actual": len(forms)}
+        if len(forms) < rules.squad_min:
             self.add(path, IssueCode.SQUAD_TOO_SMALL, size)
-        if len(players) > rules.squad_max:
+        if len(forms) > rules.squad_max:
             self.add(path, IssueCode.SQUAD_TOO_LARGE, size)
-        read = tuple(
-            self.player((*path, index), player, today)
-            for index, player in enumerate(players[: rules.squad_max])
+        players = tuple(
+            self.player((*path, index), form, today)
+            for index, form in enumerate(forms[: rules.squad_max])
         )
-        self.unique_names(path, read)
-        self.unique_jerseys(path, read)
-        return read
+        self.unique_names(path, players)
+        self.unique_jerseys(path, players)
+        return players
 
     def player(self, path: Path, form: PlayerForm, today: date) -> ValidPlayer:
-        """Parts that are wrong are left empty; the issues say so."""
+        """A name with an issue is empty, other values with an issue are None."""
         name = self.name(path, "name", form.name, PERSON_NAME)
-        role = (
-            _ROLES.get(strip_ignorable(form.role).strip()) if isinstance(form.role, str) else None
-        )
-        if role is None and not _is_left_out(form.role):
+        role = None
+        if isinstance(form.role, str):
+            role = _ROLES.get(strip_ignorable(form.role).strip())
+        if role is None and not _is_omitted(form.role):
             self.add((*path, "role"), IssueCode.ROLE_UNKNOWN)
-        born = None
-        if not _is_left_out(form.date_of_birth):
+        birth_date = None
+        if not _is_omitted(form.date_of_birth):
             try:
-                born = parse_birth_date(form.date_of_birth, today=today)
+                birth_date = parse_birth_date(form.date_of_birth, today=today)
             except ValueError:
                 self.add((*path, "dateOfBirth"), IssueCode.DATE_INVALID)
         return ValidPlayer(
@@ -110,26 +110,27 @@ class FormParser:
             normalized_name=normalize(name) if name else "",
             role=role,
             jersey_number=self.jersey(path, form.jersey_number),
-            date_of_birth=born,
+            date_of_birth=birth_date,
         )
 
     def jersey(self, path: Path, value: object) -> int | None:
-        if _is_left_out(value):
+        if _is_omitted(value):
             return None
         if type(value) is float and value.is_integer():
             value = int(value)
-        # A boolean is an int to Python, not to people.
-        if type(value) is int and 0 <= value <= JERSEY_MAX:
+        # `isinstance` would accept booleans.
+        if type(value) is int and 0 <= value <= MAX_JERSEY_NUMBER:
             return value
         self.add((*path, "jerseyNumber"), IssueCode.JERSEY_INVALID)
         return None
 
     def unique_names(self, path: Path, players: tuple[ValidPlayer, ...]) -> None:
-        births: dict[str, list[date | None]] = {}
+        """Players with the same name must all have different dates of birth."""
+        birth_dates: dict[str, list[date | None]] = {}
         for index, player in enumerate(players):
             if not player.normalized_name:
                 continue
-            others = births.setdefault(player.normalized_name, [])
+            others = birth_dates.setdefault(player.normalized_name, [])
             if others and (
                 player.date_of_birth is None or None in others or player.date_of_birth in others
             ):
@@ -146,10 +147,10 @@ class FormParser:
             taken.add(player.jersey_number)
 
 
-def _is_left_out(value: object) -> bool:
-    """Whether an optional leaf is empty: forms send blank texts for what was left empty."""
+def _is_same_name(name: str | None, other: str | None) -> bool:
+    return name is not None and other is not None and normalize(name) == normalize(other)
+
+
+def _is_omitted(value: object) -> bool:
+    """Whether an optional value is missing. Forms send blank text for empty fields."""
     return value is None or is_blank(value)
-
-
-def _same_name(one: str | None, other: str | None) -> bool:
-    return bool(one and other) and normalize(one or "") == normalize(other or "")

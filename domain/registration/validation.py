@@ -1,4 +1,4 @@
-"""Every rule of a form: all issues at once, in the order of the form."""
+"""Validation of registration forms: all issues at once, in the order of the form."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -16,9 +16,6 @@ from domain.errors.issues import (
     MAX_ISSUES_PER_LIST,
     Issue,
     Path,
-    duplicate_captain_email,
-    duplicate_captain_phone,
-    duplicate_team_name,
     first_issue_per_path,
     make_issue,
 )
@@ -27,26 +24,15 @@ from domain.registration.names import TEAM_OR_CHURCH_NAME, normalize
 from domain.registration.parser import FormParser, ParsedPerson
 from domain.tournaments import TournamentRules
 
-__all__ = [
-    "FormValidation",
-    "LookupKeys",
-    "duplicate_captain_email",
-    "duplicate_captain_phone",
-    "duplicate_team_name",
-    "first_issue_per_path",
-    "validate_documents",
-    "validate_form",
-]
-
 T = TypeVar("T")
 
-# Enough of BCP 47 to keep anything else out of the database.
+# The part of BCP 47 that browsers send.
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,3}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupKeys:
-    """The parts by which others are looked up; None where the form's part is wrong."""
+    """Values to look up existing teams with. None for a field with an issue."""
 
     church: str | None
     team_name: str | None
@@ -56,7 +42,7 @@ class LookupKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormValidation:
-    """`entry` is None if and only if there are issues."""
+    """`entry` is None if and only if the form has issues."""
 
     entry: ValidTeam | None
     issues: tuple[Issue, ...]
@@ -64,22 +50,23 @@ class FormValidation:
 
 
 def validate_form(form: TeamForm, rules: TournamentRules, *, today: date) -> FormValidation:
-    """Read the form. Required documents are not looked at: see `check_documents`."""
-    reading = FormParser()
-    team_name = reading.name(INPUT, "teamName", form.team_name, TEAM_OR_CHURCH_NAME)
-    church_name = reading.name(INPUT, "churchName", form.church_name, TEAM_OR_CHURCH_NAME)
-    captain = reading.person((*INPUT, "captain"), form.captain)
-    vice_captain = reading.person((*INPUT, "viceCaptain"), form.vice_captain)
-    reading.two_people(captain, vice_captain)
-    names = (team_name, church_name)
-    players = reading.squad(form.players, rules, today)
+    """Validate everything except the documents: see `validate_documents`."""
+    parser = FormParser()
+    team_name = parser.name(INPUT, "teamName", form.team_name, TEAM_OR_CHURCH_NAME)
+    church_name = parser.name(INPUT, "churchName", form.church_name, TEAM_OR_CHURCH_NAME)
+    captain = parser.person((*INPUT, "captain"), form.captain)
+    vice_captain = parser.person((*INPUT, "viceCaptain"), form.vice_captain)
+    parser.two_people(captain, vice_captain)
+    players = parser.squad(form.players, rules, today)
     if rules.consent_version is not None and form.consent_version != rules.consent_version:
-        reading.add((*INPUT, "consentVersion"), IssueCode.CONSENT_REQUIRED)
+        parser.add((*INPUT, "consentVersion"), IssueCode.CONSENT_REQUIRED)
+    team = None
+    if not parser.issues:
+        names = (team_name, church_name)
+        team = _valid_team(form, rules, names, (captain, vice_captain), players)
     return FormValidation(
-        entry=None
-        if reading.issues
-        else _entry(form, rules, names, (captain, vice_captain), players),
-        issues=first_issue_per_path(reading.issues),
+        entry=entry,
+        issues=first_issue_per_path(parser.issues),
         keys=LookupKeys(
             church=normalize(church_name) if church_name else None,
             team_name=normalize(team_name) if team_name else None,
@@ -91,9 +78,9 @@ def validate_form(form: TeamForm, rules: TournamentRules, *, today: date) -> For
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentSlot:
-    """A slot of the form for documents. `kinds` may be put there, `missing` has to be.
+    """A list of documents in a form, with the kinds that it accepts and the kinds it still needs.
 
-    `player_code` is whose they are, in a team that is registered.
+    `player_code` names the player of a registered team.
     """
 
     path: Path
@@ -104,66 +91,68 @@ class DocumentSlot:
 
     @property
     def params(self) -> dict[str, str]:
-        """The parameters of every issue of the slot."""
+        """Params that all issues of the slot have."""
         return {"playerCode": self.player_code} if self.player_code else {}
 
 
 def validate_documents(
-    form: TeamForm, rules: TournamentRules, known: Mapping[str, UploadRef] | None = None
+    form: TeamForm, rules: TournamentRules, uploads: Mapping[str, UploadRef] | None = None
 ) -> tuple[Issue, ...]:
-    """What is missing, unknown, misplaced or used elsewhere. `known` are uploads by their ids."""
+    """Issues of missing, unknown, misplaced and reused documents. `uploads` are keyed by id."""
     required = rules.required_documents
     players = form.players[: rules.squad_max]
-    if not required and not form.documents and not any(one.documents for one in players):
+    if not required and not form.documents and not any(player.documents for player in players):
         return ()
-    places = [
-        _place((*INPUT, "documents"), form.documents, TEAM_KINDS, required),
+    slots = [
+        _document_slot((*INPUT, "documents"), form.documents, TEAM_KINDS, required),
         *(
-            _place((*INPUT, "players", n, "documents"), player.documents, PLAYER_KINDS, required)
-            for n, player in enumerate(players)
+            _document_slot(
+                (*INPUT, "players", index, "documents"), player.documents, PLAYER_KINDS, required
+            )
+            for index, player in enumerate(players)
         ),
     ]
-    return validate_slots(places, known or {})
+    return validate_slots(slots, uploads or {})
 
 
 def validate_slots(
-    places: Iterable[DocumentSlot], known: Mapping[str, UploadRef]
+    slots: Iterable[DocumentSlot], uploads: Mapping[str, UploadRef]
 ) -> tuple[Issue, ...]:
-    """The issues of all places together: an upload is for one of them.
+    """Issues of all slots together, because an upload may be used in one slot only.
 
-    The first ISSUES_PER_LIST of a place, and ISSUES_MAX at most.
+    At most MAX_ISSUES_PER_LIST for each slot, and MAX_ISSUES in all.
     """
     used: set[UUID] = set()
     issues: list[Issue] = []
-    for place in places:
-        given = {document.kind for document in place.documents}
-        missing = [kind.value for kind in place.missing if kind not in given]
+    for slot in slots:
+        present = {document.kind for document in slot.documents}
+        missing = [kind.value for kind in slot.missing if kind not in present]
         if missing:
-            params = {"kinds": missing, **place.params}
-            issues.append(make_issue(place.path, IssueCode.MISSING_DOCUMENT, params))
-        issues += islice(_issues_of_list(place, known, used), MAX_ISSUES_PER_LIST)
+            params = {"kinds": missing, **slot.params}
+            issues.append(make_issue(slot.path, IssueCode.MISSING_DOCUMENT, params))
+        issues += islice(_slot_issues(slot, uploads, used), MAX_ISSUES_PER_LIST)
         if len(issues) >= MAX_ISSUES:
             break
     return first_issue_per_path(issues)
 
 
-def _issues_of_list(
-    place: DocumentSlot, known: Mapping[str, UploadRef], used: set[UUID]
+def _slot_issues(
+    slot: DocumentSlot, uploads: Mapping[str, UploadRef], used: set[UUID]
 ) -> Iterator[Issue]:
-    """Each entry that may not be claimed here. Uploads that are named become `used`."""
-    free_kinds = set(place.kinds)
-    for index, document in enumerate(place.documents):
-        uploaded = known.get(document.document_id)
-        wrong = _what_is_wrong(document, uploaded, free_kinds, used)
+    """Issues of documents that cannot be claimed in the slot. Adds its uploads to `used`."""
+    free_kinds = set(slot.kinds)
+    for index, document in enumerate(slot.documents):
+        upload = uploads.get(document.document_id)
+        problem = _document_problem(document, upload, free_kinds, used)
         free_kinds.discard(document.kind)
-        if uploaded is not None:
-            used.add(uploaded.id)
-        if wrong is not None:
-            field, code = wrong
-            yield make_issue((*place.path, index, field), code, place.params)
+        if upload is not None:
+            used.add(upload.id)
+        if problem is not None:
+            field, code = problem
+            yield make_issue((*slot.path, index, field), code, slot.params)
 
 
-def _place(
+def _document_slot(
     path: Path,
     documents: tuple[DocumentForm, ...],
     kinds: tuple[DocumentKind, ...],
@@ -173,20 +162,20 @@ def _place(
     return DocumentSlot(path=path, documents=documents, kinds=kinds, missing=missing)
 
 
-def _what_is_wrong(
+def _document_problem(
     document: DocumentForm,
-    uploaded: UploadRef | None,
+    upload: UploadRef | None,
     kinds: Collection[DocumentKind],
     used: Collection[UUID],
 ) -> tuple[str, IssueCode] | None:
-    """The field of the entry and the code; None when the document may be claimed here."""
+    """The field and code of the issue; None for a document that can be claimed."""
     if document.kind not in kinds:
         return "kind", IssueCode.DOCUMENT_WRONG_KIND
-    if uploaded is None:
+    if upload is None:
         return "documentId", IssueCode.DOCUMENT_UNKNOWN
-    if uploaded.kind != document.kind:
+    if upload.kind != document.kind:
         return "documentId", IssueCode.DOCUMENT_WRONG_KIND
-    if uploaded.is_claimed or uploaded.id in used:
+    if upload.is_claimed or upload.id in used:
         return "documentId", IssueCode.DOCUMENT_ALREADY_USED
     return None
 
@@ -198,16 +187,17 @@ def _entry(
     people: tuple[ParsedPerson, ParsedPerson],
     players: tuple[ValidPlayer, ...],
 ) -> ValidTeam:
-    """Only for a form without issues, so that nothing that was read is None."""
-    team_name, church_name = (_not_none(name) for name in names)
+    """Requires a form without issues, of which no parsed value is None."""
+    team_name, church_name = map(_not_none, names)
+    captain, vice_captain = map(_valid_person, people)
     is_locale = isinstance(form.locale, str) and _LOCALE.fullmatch(form.locale)
     return ValidTeam(
         team_name=team_name,
         normalized_team_name=normalize(team_name),
         church_name=church_name,
         normalized_church_name=normalize(church_name),
-        captain=_person_entry(people[0]),
-        vice_captain=_person_entry(people[1]),
+        captain=captain,
+        vice_captain=vice_captain,
         players=players,
         consent_version=form.consent_version if rules.consent_version else None,
         locale=form.locale if is_locale else None,
@@ -225,5 +215,5 @@ def _person_entry(person: ParsedPerson) -> ValidPerson:
 
 def _not_none(value: T | None) -> T:
     if value is None:
-        raise ValueError("a part is missing of a form that has no issues")
+        raise ValueError("a value is missing in a form without issues")
     return value

@@ -1,4 +1,4 @@
-"""What stands between a team and its confirmation, and who has to do something about it."""
+"""Readiness of a team for confirmation: the blockers, and who can remove them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """Without blockers the team can be confirmed."""
+    """A team without blockers can be confirmed."""
 
     blockers: tuple[Blocker, ...]
     next_operation: Operation | None
@@ -41,13 +41,12 @@ class Readiness:
         return not self.blockers
 
 
-# The reviews of documents by their kind: of the team, and of each player by the player's code.
 Reviews = Mapping[DocumentKind, DocumentReview]
 
 BLOCKER_BY_STATUS = {
     TeamStatus.CHANGES_REQUESTED: Blocker(
         code=BlockerCode.CHANGES_REQUESTED,
-        message="The captain has been asked for changes.",
+        message="The captain was asked for changes.",
         actor=BlockerActor.CAPTAIN,
     )
 } | {
@@ -64,7 +63,7 @@ _NEXT_OPERATION_BY_STATUS = {
     TeamStatus.REJECTED: Operation.REOPEN_TEAM,
     TeamStatus.WITHDRAWN: None,
 }
-# What there is not, and what another one has taken the place of.
+# For documents that do not exist or were superseded.
 _MISSING = (BlockerCode.DOCUMENT_MISSING, "is missing", BlockerActor.CAPTAIN)
 BLOCKER_BY_REVIEW = {
     DocumentReview.REJECTED: (
@@ -86,12 +85,12 @@ def assess_readiness(
     team: Reviews,
     players: Mapping[str, Reviews],
 ) -> Readiness:
-    """Every required document has to be accepted."""
+    """Require that every required document is accepted. `players` has reviews by player code."""
     blockers = [
         blocker
         for kinds, owner, reviews in (
             (TEAM_KINDS, "The team", team),
-            *((PLAYER_KINDS, code, given) for code, given in players.items()),
+            *((PLAYER_KINDS, code, reviews) for code, reviews in players.items()),
         )
         for kind in kinds
         if kind in required and (blocker := _document_blocker(owner, kind, reviews.get(kind)))
@@ -101,7 +100,7 @@ def assess_readiness(
             blockers=(BLOCKER_BY_STATUS[status], *blockers),
             next_operation=_NEXT_OPERATION_BY_STATUS[status],
         )
-    return Readiness(blockers=tuple(blockers), next_operation=_next(blockers))
+    return Readiness(blockers=tuple(blockers), next_operation=_next_operation(blockers))
 
 
 def _document_blocker(
@@ -109,11 +108,11 @@ def _document_blocker(
 ) -> Blocker | None:
     if review == DocumentReview.ACCEPTED:
         return None
-    code, what, actor = _MISSING if review is None else BLOCKER_BY_REVIEW.get(review, _MISSING)
-    return Blocker(code=code, message=f"{owner}: {kind} {what}.", actor=actor)
+    code, problem, actor = _MISSING if review is None else BLOCKER_BY_REVIEW.get(review, _MISSING)
+    return Blocker(code=code, message=f"{owner}: {kind} {problem}.", actor=actor)
 
 
-def _next(blockers: Collection[Blocker]) -> Operation:
-    if any(one.code == BlockerCode.DOCUMENT_NOT_REVIEWED for one in blockers):
+def _next_operation(blockers: Collection[Blocker]) -> Operation:
+    if any(blocker.code == BlockerCode.DOCUMENT_NOT_REVIEWED for blocker in blockers):
         return Operation.REVIEW_DOCUMENT
     return Operation.REQUEST_CHANGES if blockers else Operation.CONFIRM_TEAM

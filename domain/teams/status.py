@@ -1,4 +1,4 @@
-"""Where a team's application stands, and what may be done with it there."""
+"""Team statuses and the transitions between them."""
 
 from collections.abc import Collection
 from enum import StrEnum
@@ -25,7 +25,7 @@ class TeamAction(StrEnum):
     REOPEN = "reopen"
 
 
-# A live team holds its place, its name and its captain's contacts.
+# A live team occupies a slot, its name and its captain's contacts.
 LIVE_STATUSES = frozenset({TeamStatus.PENDING, TeamStatus.CHANGES_REQUESTED, TeamStatus.CONFIRMED})
 
 TRANSITIONS = {
@@ -38,7 +38,7 @@ TRANSITIONS = {
     (TeamStatus.CHANGES_REQUESTED, TeamAction.WITHDRAW): TeamStatus.WITHDRAWN,
     (TeamStatus.CONFIRMED, TeamAction.REOPEN): TeamStatus.PENDING,
     (TeamStatus.CONFIRMED, TeamAction.WITHDRAW): TeamStatus.WITHDRAWN,
-    # Only while places remain.
+    # Only while the tournament has room.
     (TeamStatus.REJECTED, TeamAction.REOPEN): TeamStatus.PENDING,
 }
 
@@ -56,17 +56,21 @@ _CAPTAIN_OPERATIONS = {
 }
 
 
-def transition(status: TeamStatus, event: TeamAction, *, is_captain: bool = False) -> TeamStatus:
-    """The status after an event of the captain or of an organiser, who have mutations of their own.
+def transition(status: TeamStatus, action: TeamAction, *, is_captain: bool = False) -> TeamStatus:
+    """The status after an action of the captain or of an organiser.
 
-    Raises InvalidStatusTransition, which names the mutations of that caller.
+    Raises InvalidStatusTransition, which lists the mutations that this caller may call instead.
     """
-    after = TRANSITIONS.get((status, event))
-    if after is None:
+    new_status = TRANSITIONS.get((status, action))
+    if new_status is None:
         operations = _CAPTAIN_OPERATIONS if is_captain else _ORGANISER_OPERATIONS
-        allowed = [name for one, name in operations.items() if (status, one) in TRANSITIONS]
-        raise transition_error(status, operations[event], allowed)
-    return after
+        allowed = [
+            operation
+            for possible_action, operation in operations.items()
+            if (status, possible_action) in TRANSITIONS
+        ]
+        raise transition_error(status, operations[action], allowed)
+    return new_status
 
 
 def transition_error(
@@ -77,7 +81,7 @@ def transition_error(
     message: str | None = None,
     **details: Any,
 ) -> InvalidStatusTransition:
-    """The error that says what was attempted with a team of this status, in names of mutations."""
+    """The error for a mutation that this status does not allow. `details` are added to its own."""
     return InvalidStatusTransition(
         message,
         details={

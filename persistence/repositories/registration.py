@@ -10,14 +10,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors.exceptions import InvalidForm
-from domain.registration.forms import ValidPerson, ValidTeam
-from domain.registration.validation import (
-    LookupKeys,
+from domain.errors.issues import (
     duplicate_captain_email,
     duplicate_captain_phone,
     duplicate_team_name,
 )
 from persistence.engine.errors import violated_constraint
+from domain.registration.forms import ValidPerson, ValidTeam
+from domain.registration.validation import LookupKeys
 from persistence.ids import new_id
 from persistence.models import IS_LIVE
 from persistence.records import (

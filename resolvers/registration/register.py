@@ -22,16 +22,16 @@ from domain.errors.exceptions import (
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import INPUT, Issue, make_issue
 from domain.registration.forms import DocumentForm, TeamForm, ValidTeam
-from domain.registration.validation import (
-    FormValidation,
+from domain.errors.issues import (
+    Issue,
     duplicate_captain_email,
     duplicate_captain_phone,
     duplicate_team_name,
     first_issue_per_path,
-    validate_documents,
-    validate_form,
 )
 from domain.teams.status import TeamStatus
+from domain.registration.forms import TeamForm
+from domain.registration.validation import FormValidation, validate_documents, validate_form
 from domain.tournaments import (
     RegistrationState,
     registration_state,

@@ -85,7 +85,7 @@ def test_each_code_is_declared_by_a_single_class():
     declared = [
         error.code
         for error in vars(exceptions).values()
-        if isinstance(error, type) and "code" in vars(error)
+        if isinstance(error, type) and issubclass(error, DomainError) and "code" in vars(error)
     ]
 
     assert "RATE_LIMITED" in declared

@@ -15,16 +15,17 @@ from domain.errors.exceptions import (
 )
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import Issue, make_issue
-from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
-from domain.registration.validation import (
-    _not_none,
+from domain.errors.issues import (
+    Issue,
+    IssueCode,
     duplicate_captain_email,
     duplicate_captain_phone,
     duplicate_team_name,
     first_issue_per_path,
-    validate_documents,
-    validate_form,
+    make_issue,
 )
+from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
+from domain.registration.validation import _not_none, validate_documents, validate_form
 from domain.tournaments import TournamentRules
 from tests import factories
 

@@ -7,8 +7,9 @@ import pytest
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, UploadRef
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import Issue
+from domain.errors.issues import Issue, IssueCode, first_issue_per_path
 from domain.registration.forms import DocumentForm
-from domain.registration.validation import first_issue_per_path, validate_documents, validate_form
+from domain.registration.validation import validate_documents, validate_form
 from domain.tournaments import TournamentRules
 from tests import factories
 
