@@ -1,4 +1,4 @@
-"""Every setting of the service, read once from the environment and `.env` and checked together."""
+"""Settings of the service, read once from the environment and `.env`."""
 
 import re
 from collections.abc import Iterator
@@ -42,79 +42,79 @@ REQUIRED_WHEN_DEPLOYED = "is required in staging and production"
 
 
 class Settings(CheckedSettings):
-    """Raises SettingsError with every problem, also when it is constructed directly."""
+    """Raises SettingsError with all problems, also when constructed directly."""
 
     environment: fields.Environment = "development"
     """development, test, staging or production; other defaults follow it."""
     host: fields.Text = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 for all, as in a container."""
+    """Address to listen on; 0.0.0.0 listens on all addresses, as in a container."""
     port: fields.Port = 8000
     """TCP port to listen on."""
     data_dir: fields.FilePath = Path("data")
     """Folder of the embedded database, of documents and of the generated secret."""
     app_title: fields.Text = "ICCT26 Registration"
-    """Name of the service as it shows itself."""
+    """Name of the service in its answers and pages."""
     app_version: fields.Text = "0.1.0"
-    """Version of the service as it shows itself."""
+    """Version of the service in its answers and pages."""
     enable_compression: fields.Flag = True
-    """Compress answers for clients that ask for it."""
+    """Compress answers for clients that accept it."""
     workers: Annotated[int, fields.unit("processes", 1, 64)] = 1
-    """Processes that serve together, each with connections of its own to the database."""
+    """Number of server processes, each with its own database connections."""
     outbox_in_server: fields.Flag = True
-    """Servers move and delete files, and prune; false leaves it to `cli.py worker` and `prune`."""
+    """Servers process the outbox and prune; false leaves this to `cli.py worker` and `prune`."""
     shutdown_grace_seconds: fields.Seconds = 30
-    """How long running requests may take to finish after a stop signal."""
+    """Time for running requests to finish after a stop signal."""
     shutdown_notice_seconds: Annotated[int, fields.unit("seconds", 0, 300)] = Field(
         default_factory=by_environment(deployed=5, development=0, test=0)
     )
-    """How long new connections are still taken after it, while /readyz says 503."""
+    """Time after a stop signal in which new connections are accepted and /readyz answers 503."""
 
     database_url: fields.DatabaseUrl | None = None
-    """postgresql://user:password@host/name?sslmode=require; without it the embedded database."""
+    """postgresql://user:password@host/name?sslmode=require; the embedded database if not set."""
     database_pool_size: Annotated[int, fields.unit("connections", 1, 500)] = Field(
         default_factory=by_environment(deployed=20, development=5, test=5)
     )
-    """Connections that a process keeps: a quarter for single reads, half as many to register."""
+    """Connections of each process; a quarter for single reads, an eighth for registrations."""
     database_max_overflow: Annotated[int, fields.unit("connections", 0, 500)] = Field(
         default_factory=by_environment(deployed=10, development=2, test=0)
     )
-    """Connections above the pool that one process opens under load."""
+    """Additional connections that each process opens under load."""
     database_pool_recycle_seconds: fields.Seconds = 3_600
     """Age at which a connection is replaced."""
     database_connect_timeout_seconds: fields.Seconds = 5
-    """How long opening a connection may take."""
+    """Time limit for opening a connection."""
     database_statement_timeout_seconds: fields.Seconds = 30
-    """How long the database works on one statement."""
+    """Time limit of one statement in the database."""
     database_lock_timeout_seconds: fields.Seconds = 5
-    """How long a statement waits for a lock, and a registration in all; shorter than the above."""
+    """Time limit for lock waits, and for a whole registration; below the statement timeout."""
     database_idle_transaction_timeout_seconds: fields.Seconds = 30
-    """After how long the database ends the transaction of a server that vanished."""
+    """Idle time after which the database ends the transaction of a server that vanished."""
     database_keep_alive_seconds: Annotated[int, fields.unit("seconds", 0, 86_400)] = 600
-    """Pause between two signs of life to a serverless database; 0 sends none."""
+    """Pause between keep-alive statements to a serverless database; 0 sends none."""
     database_retry_attempts: Annotated[int, fields.unit("attempts", 1, 10)] = 3
-    """How often one unit of work is tried when the connection or a lock was lost."""
+    """Attempts for one unit of work after a lost connection or lock conflict."""
     database_pgbouncer: fields.Flag = False
-    """The database is behind pgbouncer in transaction mode: prepare no statements."""
+    """Do not prepare statements; for pgbouncer in transaction mode."""
 
     tournament_capacity: Annotated[int, fields.unit("teams", 1, 10_000)] = 16
-    """Places of the tournament that an empty database gets; used once, then the row counts."""
+    """Capacity of the tournament created in an empty database; later changes have no effect."""
     required_documents: fields.Documents = Field(
         default_factory=by_environment(deployed=fields.DOCUMENTS[:5], development=(), test=())
     )
-    """Documents that the tournament of an empty database asks for; used once, or none."""
+    """Documents required by the tournament of an empty database, or none; no later effect."""
     idempotency_hours: Annotated[int, fields.unit("hours", 1, 720)] = 24
-    """How long the answer to an idempotency key is remembered."""
+    """Time for which the answer to an idempotency key is stored."""
 
     request_timeout_seconds: fields.Seconds = Field(
         60, validation_alias=AliasChoices("REQUEST_TIMEOUT")
     )
-    """How long one request may take."""
+    """Time limit of one request."""
     header_timeout_seconds: fields.Seconds = 10
-    """How long the headers of a request may take to arrive."""
+    """Time limit for the headers of a request to arrive."""
     keep_alive_seconds: fields.Seconds = 75
-    """How long an idle connection stays open; longer than the proxy in front keeps it."""
+    """Time after which an idle connection is closed; longer than in the proxy in front."""
     receive_timeout_seconds: fields.Seconds = 10
-    """How long the next piece of a body may take to arrive; files have UPLOAD_STALL_SECONDS."""
+    """Time limit for the next chunk of a body to arrive; UPLOAD_STALL_SECONDS applies to files."""
     max_request_size_bytes: fields.Bytes = Field(
         10 << 20, validation_alias=AliasChoices("MAX_REQUEST_SIZE")
     )
@@ -124,132 +124,132 @@ class Settings(CheckedSettings):
     )
     """Largest body of a GraphQL request; at most MAX_REQUEST_SIZE."""
     enable_rate_limiting: fields.Flag = True
-    """false lifts the limits per client, but for sign-ins and UPLOAD_BYTES_PER_CLIENT."""
+    """Limit the rates of clients; false lifts all but sign-ins and UPLOAD_BYTES_PER_CLIENT."""
     rate_limit_storage: fields.RateStore = SecretStr("memory://")
-    """Where finer counts are kept: memory:// of each process, or redis:// or valkey:// for all."""
+    """Store of the finer counts: memory:// of each process, redis:// or valkey:// for all."""
     rate_limit_all: Annotated[int, fields.unit("requests per minute", 1, 10_000_000)] = 600
-    """Requests of one client, five minutes' worth at once; always counted by each process alone."""
+    """Requests of one client, up to five minutes' worth at once; always counted per process."""
     rate_limit_requests: Annotated[int, fields.unit("mutations per minute", 1, 100_000)] = 30
     """Mutations of one client, counted in RATE_LIMIT_STORAGE; RATE_LIMIT_ALL bounds them too."""
     rate_limit_queries: Annotated[int, fields.unit("queries per minute", 1, 100_000)] = 300
     """Queries of one client, counted in RATE_LIMIT_STORAGE; RATE_LIMIT_ALL bounds them too."""
     rate_limit_uploads: Annotated[int, fields.unit("uploads per 10 minutes", 1, 100_000)] = 1_500
-    """Uploads that one client opens, and those that it begins to send: two for each file."""
+    """Uploads that one client opens, and uploads that it starts to send: two for each file."""
     rate_limit_sign_ins: Annotated[int, fields.unit("attempts per 15 minutes", 1, 100_000)] = 10
-    """Failed sign-ins per client, ten times as many per account; never lifted."""
+    """Failed sign-ins of one client, and ten times as many for one account; always enforced."""
 
     secret_key: fields.Secret | None = None
-    """Signs the teams' tokens: at least 32 random characters. Made under DATA_DIR if local."""
+    """Signing key, at least 32 random characters; generated under DATA_DIR unless deployed."""
     secret_key_previous: fields.Secret | None = None
-    """The secret before the present one, still accepted while it is being changed."""
+    """The previous secret key, accepted during a rotation."""
     allowed_hosts: fields.Hosts = Field(
         default_factory=by_environment(deployed=(), development=LOCAL, test=(*LOCAL, "testserver"))
     )
-    """Host names that requests may ask for, never *. Required in staging and production."""
+    """Accepted values of the Host header, never *. Required in staging and production."""
     trusted_proxies: fields.Proxies = ()
-    """Addresses or networks whose X-Forwarded-For counts, or none. Required when deployed."""
+    """Proxies whose X-Forwarded-For is trusted, or none. Required in staging and production."""
     cors_origins: fields.Origins = ()
-    """Origins of web pages that may call the service. Listed one by one and https in production."""
+    """Origins of web pages that may call the service; only https in production, and not *."""
     cors_credentials: fields.Flag = False
-    """Browsers may send cookies from those origins; not together with *."""
+    """Allow cookies from these origins; not together with *."""
     cors_headers: fields.HeaderNames = ()
-    """Request headers that those pages may send besides those that the service knows."""
+    """Additional request headers that these pages may send."""
     session_idle_hours: Annotated[int, fields.unit("hours", 1, 168)] = 12
-    """After how long without a request an organiser has to sign in again."""
+    """Idle time after which an organiser must sign in again."""
     session_max_days: Annotated[int, fields.unit("days", 1, 90)] = 7
-    """After how long an organiser has to sign in again in any case."""
+    """Time after which an organiser must sign in again in any case."""
     admin_allowed_networks: fields.Networks = ()
-    """Addresses or networks from which organisers may sign in and work; none: from anywhere."""
+    """Addresses or networks from which organisers may sign in and work; none allows all."""
     anonymous_introspection: fields.Flag = Field(
         default_factory=by_environment(deployed=False, development=True, test=True)
     )
-    """Callers who are not signed in may read the schema and are told what they may have meant."""
+    """Allow introspection and suggestions for anonymous callers."""
     compiled_execution: fields.Flag = True
-    """Objects of an answer are completed by generated functions; the answers are the same."""
+    """Execute operations with generated code; faster, with the same answers."""
     rendered_plans: fields.Flag = True
-    """PostgreSQL prints teams as JSON where it can; the answers are the same."""
+    """Let PostgreSQL render teams as JSON where possible; faster, with the same answers."""
     trusted_documents: fields.FilePath | None = None
-    """JSON file of documents by their names; without a sign-in only these may be run."""
+    """JSON file of GraphQL documents by name; anonymous callers may run only these."""
 
     log_level: fields.Level = "INFO"
     """DEBUG, INFO, WARNING, ERROR or CRITICAL."""
     log_file: fields.FilePath | None = None
-    """File that the log is also written to."""
+    """Additional log file."""
     log_file_max_bytes: fields.Bytes = 10 << 20
-    """Size at which the file is set aside and a new one begun."""
+    """Size at which the log file is rotated."""
     log_file_backups: Annotated[int, fields.unit("files", 1, 100)] = 5
-    """How many files that were set aside are kept."""
+    """Number of rotated log files to keep."""
 
     document_store: fields.Store | None = None
-    """Where new documents go. Without it Cloudinary where there is an account, else a folder."""
+    """Store of new documents; if not set, Cloudinary if it has an account, else a folder."""
     document_dir: fields.FilePath | None = None
-    """Folder of the documents; without it `documents` under DATA_DIR."""
+    """Folder of the documents; `documents` under DATA_DIR if not set."""
     upload_dir: fields.FilePath | None = None
-    """Where bytes wait until a file is whole; shared by all servers. Else under DATA_DIR."""
+    """Folder of unfinished uploads, shared by all servers; under DATA_DIR if not set."""
     upload_bytes_per_client: Annotated[int, fields.unit("bytes", 1 << 20, 1 << 40)] = 4 << 30
-    """Unfinished uploads of one client, as announced. Enough for 20 teams that send at once."""
+    """Total announced size of one client's unfinished uploads; enough for 20 teams at once."""
     upload_stall_seconds: fields.Seconds = 30
-    """How long a transfer, or the reader of any answer, may stand still before it is cut off."""
+    """Time without progress after which a file transfer, or any answer, is cut off."""
     upload_ticket_hours: Annotated[int, fields.unit("hours", 1, 24)] = 2
-    """How long a place for one file stays open."""
+    """Time for which an upload ticket is valid."""
     inspection_processes: Annotated[int, fields.unit("processes", 1, 16)] = 2
-    """Files that one server looks into at a time; one client has all but one of them at most."""
+    """Files inspected at the same time by one server; one client may use all but one."""
     inspection_seconds: Annotated[int, fields.unit("seconds", 1, 20)] = 10
-    """CPU that looking into one file may take; three times as long by the clock."""
+    """CPU time limit for inspecting one file; the elapsed time may be three times as long."""
     inspection_memory_bytes: Annotated[int, fields.unit("bytes", 256 << 20, 4 << 30)] = 512 << 20
-    """Memory that looking into one file may take, with that of the program."""
+    """Memory limit of the process that inspects one file."""
     unclaimed_upload_hours: Annotated[int, fields.unit("hours", 3, 720)] = 24
-    """How long a file is kept that no form names; longer than UPLOAD_TICKET_HOURS."""
+    """Time for which a file is kept that no form refers to; longer than UPLOAD_TICKET_HOURS."""
     link_minutes: Annotated[int, fields.unit("minutes", 1, 1_440)] = 10
-    """How long a link shows a document."""
+    """Time for which a link to a document is valid."""
     retention_identity_days: Annotated[int, fields.unit("days", 1, 3_650)] = 180
-    """How long identity proofs and subscription cards are kept after registration."""
+    """Retention of identity proofs and subscription cards after registration."""
     retention_letter_days: Annotated[int, fields.unit("days", 1, 3_650)] = 365
-    """How long pastors' letters are kept after registration."""
+    """Retention of pastors' letters after registration."""
     retention_payment_days: Annotated[int, fields.unit("days", 1, 3_650)] = 1_095
-    """How long payment receipts are kept after registration."""
+    """Retention of payment receipts after registration."""
     retention_photo_days: Annotated[int, fields.unit("days", 1, 3_650)] = 365
-    """How long photos are kept after registration."""
+    """Retention of photos after registration."""
 
     cloudinary_url: fields.CloudinaryUrl | None = None
-    """Account for documents, or the next three."""
+    """Cloudinary account for documents; the alternative is the next three variables."""
     cloudinary_cloud_name: fields.Text | None = None
-    """Account for documents."""
+    """Cloud name of the Cloudinary account."""
     cloudinary_api_key: fields.Secret | None = None
-    """Key of that account."""
+    """API key of the Cloudinary account."""
     cloudinary_api_secret: fields.Secret | None = None
-    """Secret of that account."""
+    """API secret of the Cloudinary account."""
     cloudinary_timeout_seconds: fields.Seconds = 30
-    """How long one call to Cloudinary may take."""
+    """Time limit of one call to Cloudinary."""
     outside_attempts: Annotated[int, fields.unit("attempts", 1, 10)] = 3
-    """How often one call to an outside service is tried."""
+    """Attempts for one call to an outside service."""
     breaker_failures: Annotated[int, fields.unit("attempts", 1, 1_000)] = 5
-    """Failed attempts within BREAKER_WINDOW_SECONDS after which a service is left alone."""
+    """Failed attempts within BREAKER_WINDOW_SECONDS that open the circuit breaker."""
     breaker_window_seconds: fields.Seconds = 60
-    """How long a failed attempt counts; a success in between changes nothing."""
+    """Time for which a failed attempt counts; a success does not reset the count."""
     breaker_open_seconds: fields.Seconds = 60
-    """How long a service is left alone before one call tries it again."""
+    """Time for which the breaker stays open before it lets one call through."""
     smtp_host: fields.Text | None = Field(
         None, validation_alias=AliasChoices("SMTP_HOST", "SMTP_SERVER")
     )
-    """Server that mails are sent through. Checked at start; not used by this version."""
+    """SMTP server. Checked at start; not used by this version."""
     smtp_port: fields.Port = 587
-    """Port of that server. Checked at start; not used by this version."""
+    """Port of the SMTP server. Checked at start; not used by this version."""
     smtp_username: fields.Text | None = None
-    """Account at that server. Checked at start; not used by this version."""
+    """User name at the SMTP server. Checked at start; not used by this version."""
     smtp_password: fields.Secret | None = None
-    """Password of that account. Checked at start; not used by this version."""
+    """Password at the SMTP server. Checked at start; not used by this version."""
     smtp_from: fields.MailAddress | None = None
-    """Sender of mails. Checked at start; not used by this version."""
+    """Sender address of e-mails. Checked at start; not used by this version."""
 
     metrics_token: fields.Secret | None = None
-    """Bearer token of /metrics; without it only this machine may read them."""
+    """Bearer token of /metrics; if not set, only this machine may read them."""
     otel_exporter_otlp_endpoint: fields.HttpAddress | None = None
-    """Where spans are sent to by OTLP over HTTP. Needs the extra `otel`."""
+    """OTLP endpoint over HTTP that receives spans. Requires the extra `otel`."""
 
     @property
     def sqlalchemy_url(self) -> str | None:
-        """DATABASE_URL for the asyncpg dialect, password included; None without a database."""
+        """DATABASE_URL for the asyncpg dialect, password included; None if it is not set."""
         return asyncpg_url(self.database_url.get_secret_value()) if self.database_url else None
 
     @property
@@ -259,18 +259,18 @@ class Settings(CheckedSettings):
 
     @property
     def cloudinary_account(self) -> str | None:
-        """The account as a cloudinary:// address, secret included."""
+        """The account as a cloudinary:// URL, secret included; None without an account."""
         if self.cloudinary_url is not None:
             return self.cloudinary_url.get_secret_value()
         key, secret = self.cloudinary_api_key, self.cloudinary_api_secret
         if self.cloudinary_cloud_name is None or key is None or secret is None:
             return None
-        pair = ":".join(quote(one.get_secret_value(), safe="") for one in (key, secret))
-        return f"cloudinary://{pair}@{self.cloudinary_cloud_name}"
+        credentials = ":".join(quote(part.get_secret_value(), safe="") for part in (key, secret))
+        return f"cloudinary://{credentials}@{self.cloudinary_cloud_name}"
 
     @property
     def shares_rate_limits(self) -> bool:
-        """Whether processes count together."""
+        """Whether all processes use the same counts."""
         return not self.rate_limit_storage.get_secret_value().startswith("memory:")
 
     @property
@@ -279,16 +279,16 @@ class Settings(CheckedSettings):
 
     def combinations(self) -> Iterator[CombinationRule]:
         if self.environment in ("staging", "production"):
-            yield from self._deployed()
+            yield from self._deployment_rules()
         if self.environment == "production":
             yield rule(
-                any(not one.startswith("https://") for one in self.cors_origins),
+                any(not origin.startswith("https://") for origin in self.cors_origins),
                 "must list https:// origins in production, not http:// and not *",
                 "CORS_ORIGINS",
             )
         yield rule(
             "*" in self.cors_origins and self.cors_credentials,
-            "must not be * together with CORS_CREDENTIALS: any page could act for its visitor",
+            "must not be * together with CORS_CREDENTIALS: any web page could act for its visitor",
             "CORS_ORIGINS",
             "CORS_CREDENTIALS",
         )
@@ -306,13 +306,13 @@ class Settings(CheckedSettings):
         )
         yield rule(
             self.workers > 1 and self.log_file is not None,
-            "works with one process only: several would set the file aside under each other",
+            "works with one process only: several would rotate the file against each other",
             "LOG_FILE",
             "WORKERS",
         )
-        yield from self._outside()
+        yield from self._external_service_rules()
 
-    def _deployed(self) -> Iterator[CombinationRule]:
+    def _deployment_rules(self) -> Iterator[CombinationRule]:
         yield rule(self.database_url is None, REQUIRED_WHEN_DEPLOYED, "DATABASE_URL")
         yield rule(self.secret_key is None, REQUIRED_WHEN_DEPLOYED, "SECRET_KEY")
         yield rule(_is_weak(self.secret_key), WEAK_SECRET, "SECRET_KEY")
@@ -325,25 +325,25 @@ class Settings(CheckedSettings):
         )
         yield rule(
             self.workers > 1 and not self.shares_rate_limits,
-            "needs redis:// or valkey:// where WORKERS is above 1: each would count by itself",
+            "must be redis:// or valkey:// if WORKERS is above 1: each would count by itself",
             "RATE_LIMIT_STORAGE",
             "WORKERS",
         )
 
-    def _outside(self) -> Iterator[CombinationRule]:
+    def _external_service_rules(self) -> Iterator[CombinationRule]:
         names = ("CLOUDINARY_CLOUD_NAME", "CLOUDINARY_API_KEY", "CLOUDINARY_API_SECRET")
-        parts = (self.cloudinary_cloud_name, self.cloudinary_api_key, self.cloudinary_api_secret)
-        given = sum(part is not None for part in parts)
-        yield rule(given in (1, 2), f"works only together with {names[1]} and {names[2]}", *names)
+        values = (self.cloudinary_cloud_name, self.cloudinary_api_key, self.cloudinary_api_secret)
+        count = sum(value is not None for value in values)
+        yield rule(count in (1, 2), f"works only together with {names[1]} and {names[2]}", *names)
         yield rule(
-            given > 0 and self.cloudinary_url is not None,
+            count > 0 and self.cloudinary_url is not None,
             f"names the account already: leave {', '.join(names)} out",
             "CLOUDINARY_URL",
             *names,
         )
         yield rule(
             self.document_store == "cloudinary" and self.cloudinary_account is None,
-            "needs CLOUDINARY_URL, or the three variables of the account, for cloudinary",
+            "is cloudinary, which requires CLOUDINARY_URL or the three variables of the account",
             "DOCUMENT_STORE",
             "CLOUDINARY_URL",
         )
@@ -361,14 +361,14 @@ class Settings(CheckedSettings):
         )
         yield rule(
             self.smtp_host is None and self.smtp_username is not None,
-            "is needed by SMTP_USERNAME",
+            "is required by SMTP_USERNAME",
             "SMTP_HOST",
             "SMTP_USERNAME",
         )
 
 
 def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
-    """What the environment and `env_file` say; `overrides` by field name win."""
+    """Settings from `overrides` by field name, else the environment, else `env_file`."""
     try:
         return Settings(_env_file=env_file, **overrides)
     except UnicodeDecodeError:
@@ -376,7 +376,7 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
 
 
 def ensure_secret_key(data_dir: Path) -> str:
-    """The secret kept in `data_dir`, made at the first call. Raises SettingsError."""
+    """The secret in `data_dir`, created at the first call. Raises SettingsError."""
     try:
         return secret_keys.load_or_create(data_dir)
     except (OSError, ValueError) as error:
@@ -409,5 +409,7 @@ def _is_weak(secret: SecretStr | None) -> bool:
     if secret is None:
         return False
     text = secret.get_secret_value()
-    few = len(set(text)) < secret_keys.MIN_LENGTH // 4
-    return len(text) < secret_keys.MIN_LENGTH or few or bool(KNOWN_SECRET.search(text))
+    has_few_characters = len(set(text)) < secret_keys.MIN_LENGTH // 4
+    return (
+        len(text) < secret_keys.MIN_LENGTH or has_few_characters or bool(KNOWN_SECRET.search(text))
+    )

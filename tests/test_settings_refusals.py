@@ -143,12 +143,12 @@ def test_deployed_service_refuses_a_guessable_secret(problems, variable, secret)
 
 
 NOT_HTTPS = "CORS_ORIGINS: must list https:// origins in production, not http:// and not *"
-STAR = "must not be * together with CORS_CREDENTIALS: any page could act for its visitor"
+STAR = "must not be * together with CORS_CREDENTIALS: any web page could act for its visitor"
 ACCOUNT = "CLOUDINARY_CLOUD_NAME, CLOUDINARY_API_KEY, CLOUDINARY_API_SECRET"
 SHORTER = "must be shorter than DATABASE_STATEMENT_TIMEOUT_SECONDS"
 TOGETHER = "works only together with CLOUDINARY_API_KEY and CLOUDINARY_API_SECRET"
-ONE_PROCESS = "works with one process only: several would set the file aside under each other"
-ONE_COUNT = "needs redis:// or valkey:// where WORKERS is above 1: each would count by itself"
+ONE_PROCESS = "works with one process only: several would rotate the file against each other"
+ONE_COUNT = "must be redis:// or valkey:// if WORKERS is above 1: each would count by itself"
 THREE = {
     "CLOUDINARY_CLOUD_NAME": "c",
     "CLOUDINARY_API_KEY": "k",
@@ -213,11 +213,11 @@ THREE = {
                 "SMTP_USERNAME": "u",
                 "SMTP_PASSWORD": "p",
             },
-            ["SMTP_HOST: is needed by SMTP_USERNAME"],
+            ["SMTP_HOST: is required by SMTP_USERNAME"],
         ),
         (
             {"SMTP_USERNAME": "u", "SMTP_PASSWORD": "p"},
-            ["SMTP_HOST: is needed by SMTP_USERNAME"],
+            ["SMTP_HOST: is required by SMTP_USERNAME"],
         ),
     ],
 )
