@@ -5,9 +5,9 @@ import signal
 import sys
 
 if __name__ == "__main__":
-    # The collector would look through all that is imported, again and again, and it stays anyway.
+    # Imports create many objects that stay, so collections in between would only cost time.
     gc.disable()
-    # Ctrl-C in the middle of an import is no failure of it.
+    # Ctrl-C during the imports ends the process without a traceback.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))
 
 import observability.without_rich  # noqa: F401 - before structlog
@@ -55,16 +55,16 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 def main() -> None:
     """The ICCT26 registration service."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Unless a server listens for it, it must end the process with what the process has started.
+    # Commands without a handler of their own still run their cleanup, which stops the database.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    # As does a terminal that is closed, but for what nohup started.
+    # The same when the terminal closes, unless nohup ignores SIGHUP.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 @app.command()
 def serve() -> None:
-    """Prepare the database and serve until SIGINT or SIGTERM."""
+    """Prepare the database and run the server until SIGINT or SIGTERM."""
     settings = read_settings()
     with database(settings) as prepared:
         import runner
@@ -80,21 +80,23 @@ def serve() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the newest schema and give an empty one its tournament."""
+    """Migrate the database, and create the tournament in an empty one."""
     with database(read_settings()):
-        print("The database is current.")
+        print("The database is up to date.")
 
 
 @app.command(name="seed-demo")
 def seed_demo(
-    teams: Annotated[int, typer.Option(min=1, help="How many teams to add.")] = 12,
+    teams: Annotated[int, typer.Option(min=1, help="Number of teams to add.")] = 12,
 ) -> None:
-    """Add believable teams, always the same ones. The season gets room for them and 16 more, takes
-    any number of teams from one church, and asks for no documents.
+    """Add realistic demo teams, the same at every run.
+
+    The tournament gets room for them and 16 more, with any number of teams of one church, and
+    requires no documents.
     """
     settings = read_settings()
     if settings.environment == "production":
-        fail("Demo teams are not for ENVIRONMENT=production: they change the rules of its season.")
+        fail("Demo teams are not for ENVIRONMENT=production: they change the tournament.")
     with service_runner(settings) as run:
         from resolvers.registration import demo
 
@@ -104,7 +106,9 @@ def seed_demo(
 
 @app.command()
 def schema(
-    check: Annotated[bool, typer.Option(help="Only say whether the snapshot is current.")] = False,
+    check: Annotated[
+        bool, typer.Option(help="Fail if the snapshot is out of date; write nothing.")
+    ] = False,
 ) -> None:
     """Write schema/schema.graphql."""
     from schema.sdl import print_sdl
@@ -114,9 +118,11 @@ def schema(
 
 @app.command()
 def docs(
-    check: Annotated[bool, typer.Option(help="Only say whether the pages are current.")] = False,
+    check: Annotated[
+        bool, typer.Option(help="Fail if a page is out of date; write nothing.")
+    ] = False,
 ) -> None:
-    """Write the generated pages: settings, error codes, repeats."""
+    """Write the generated reference pages: settings, error codes, idempotency."""
     from schema.error_docs import error_reference, error_schema
     from schema.idempotency import repeats_reference
 
@@ -133,70 +139,72 @@ def docs(
 
 @app.command()
 def doctor() -> None:
-    """Say whether the settings are right, database and storage answer and the counts agree."""
+    """Check the settings, the database, the document stores and the counts."""
     with service_runner(read_settings()) as run:
         from resolvers.operations import maintenance
 
-        found = run(maintenance.diagnose)
-    for entry in found.drift:
-        print(f"{entry.entity}: {entry.taken} places are taken, {entry.live_teams} teams are live.")
-    differences = [line for entry in found.comparisons for line in difference_lines(entry)]
+        diagnosis = run(maintenance.diagnose)
+    for drift in diagnosis.drift:
+        print(f"{drift.entity}: {drift.taken} slots are taken, but {drift.live_teams} teams are live.")
+    differences = [line for entry in diagnosis.comparisons for line in difference_lines(entry)]
     for line in differences:
         print(line)
-    for line in filter(None, map(foreign_files_line, found.comparisons)):
+    for line in filter(None, map(foreign_files_line, diagnosis.comparisons)):
         print(line)
-    for table, count in found.old_names.items():
+    for table, count in diagnosis.old_names.items():
         print(
-            f"{table}: {count} names are compared with characters that show nothing. If prune"
-            " leaves them, another one has the name without; mergeChurches makes churches one."
+            f"{table}: {count} names still contain invisible characters in their comparison form."
+            " `prune` corrects them, unless another row already has the corrected name; for"
+            " churches use mergeChurches."
         )
-    for store in found.stores_away:
-        print(f"The storage of documents, {store}, does not work. Check its settings.")
-    if found.drift or found.stores_away or differences:
-        fail("Something is not as it should be.")
-    print("The settings are right, the database answers, its schema and its counts are current.")
-    print(f"Documents are kept in: {found.store}.")
+    for store in diagnosis.stores_away:
+        print(f"The document store {store} does not work. Check its settings.")
+    if diagnosis.drift or diagnosis.stores_away or differences:
+        fail("There are problems.")
+    print("The settings are valid, the database answers, its schema and counts are up to date.")
+    print(f"New documents are stored in: {diagnosis.store}.")
 
 
 @app.command()
 def prune(
     force: Annotated[
-        bool, typer.Option("--force", help="Delete files without a document, however many.")
+        bool,
+        typer.Option("--force", help="Delete files without a document even if there are many."),
     ] = False,
 ) -> None:
-    """Delete what has expired, and files that belong to no document. Safe to repeat."""
+    """Delete expired data, and files without a document. Safe to repeat."""
     with service_runner(read_settings()) as run:
         from resolvers.documents import stored_files
         from resolvers.operations import maintenance
 
-        gone = run(maintenance.prune)
-        cleared = run(partial(stored_files.clean_up_all, is_forced=force))
-    orphans = sum(entry.deleted for entry in cleared)
+        pruned = run(maintenance.prune)
+        results = run(partial(stored_files.clean_up_all, is_forced=force))
+    orphans = sum(result.deleted for result in results)
     print(
-        f"{gone.idempotency_records} idempotency records, {gone.unclaimed_uploads} unclaimed"
-        f" uploads, {gone.expired_documents} expired documents, {gone.partial_uploads} partial"
-        f" uploads and {gone.credentials} expired sessions and API tokens were deleted,"
-        f" and {orphans + gone.unfinished_files} files that belong to no document."
-        f" {gone.normalized_names} names were normalised anew."
+        f"Deleted: {pruned.idempotency_records} idempotency records,"
+        f" {pruned.unclaimed_uploads} unclaimed uploads, {pruned.expired_documents} expired"
+        f" documents, {pruned.partial_uploads} partial uploads, {pruned.credentials} expired"
+        f" sessions and API tokens, {orphans + pruned.unfinished_files} files without a document."
+        f" Normalized again: {pruned.normalized_names} names."
     )
-    refusals = [
-        f"{entry.store}: {entry.left} of {entry.own} files belong to no document and were left."
-        " Is this the newest database, and the only one with these files? Then `prune --force`"
-        " deletes them."
-        for entry in cleared
-        if entry.left
+    warnings = [
+        f"{result.store}: {result.left} of {result.own} files have no document and were not"
+        " deleted. If this is the current database, and no other database uses these files, delete"
+        " them with `prune --force`."
+        for result in results
+        if result.left
     ]
-    if refusals:
-        fail("\n".join(refusals))
+    if warnings:
+        fail("\n".join(warnings))
 
 
 @app.command(name="create-organiser")
 def create_organiser(
-    email: Annotated[str, typer.Option(help="What the organiser signs in with.")],
-    role: Annotated[Role, typer.Option(case_sensitive=False, help="What they may do.")],
+    email: Annotated[str, typer.Option(help="E-mail to sign in with.")],
+    role: Annotated[Role, typer.Option(case_sensitive=False, help="Role of the organiser.")],
     password_stdin: PasswordStdin = False,
 ) -> None:
-    """Add an organiser who can sign in at once."""
+    """Create an organiser who can sign in immediately."""
     password = read_password(from_stdin=password_stdin)
     with service_runner(read_settings()) as run:
         from resolvers.accounts import organisers
@@ -210,13 +218,13 @@ def create_organiser(
 
 @app.command(name="reset-password")
 def reset_password(
-    email: Annotated[str, typer.Option(help="The organiser's.")],
+    email: Annotated[str, typer.Option(help="E-mail of the organiser.")],
     password_stdin: PasswordStdin = False,
     disable_totp: Annotated[
-        bool, typer.Option("--disable-totp", help="Also turn the second factor off.")
+        bool, typer.Option("--disable-totp", help="Also disable the second factor.")
     ] = False,
 ) -> None:
-    """Give an organiser another password; sessions and API tokens of theirs end."""
+    """Set a new password for an organiser; end their sessions and API tokens."""
     password = read_password(from_stdin=password_stdin)
     with service_runner(read_settings()) as run:
         from resolvers.accounts import organisers
@@ -237,32 +245,32 @@ def reset_password(
 
 @app.command()
 def worker() -> None:
-    """Carry out what is owed to the outside until SIGINT or SIGTERM, beside any servers."""
+    """Deliver outbox messages until SIGINT or SIGTERM, in addition to any servers."""
     with service_runner(read_settings()) as run:
         import runner
 
         run(runner.run_outbox_worker)
 
 
-def difference_lines(found: "Comparison") -> Iterator[str]:
-    """Lines about a store whose files are not those of the rows."""
-    store = found.store
-    if found.orphans:
-        yield f"{store}: {len(found.orphans)} files belong to no document. `prune` deletes them."
-    if found.misplaced or found.duplicates:
-        count = len(found.misplaced) + len(found.duplicates)
-        yield f"{store}: {count} files are in another folder than expected. `prune` corrects that."
-    for document_id in found.missing:
-        yield f"{store}: the file of document {document_id.hex} is missing. Ask for it again."
+def difference_lines(comparison: "Comparison") -> Iterator[str]:
+    """Lines about differences between the files of a store and the documents of the database."""
+    store = comparison.store
+    if comparison.orphans:
+        yield f"{store}: {len(comparison.orphans)} files have no document. `prune` deletes them."
+    if comparison.misplaced or comparison.duplicates:
+        count = len(comparison.misplaced) + len(comparison.duplicates)
+        yield f"{store}: {count} files are in the wrong folder. `prune` corrects this."
+    for document_id in comparison.missing:
+        yield f"{store}: the file of document {document_id.hex} is missing. Request it again."
 
 
-def foreign_files_line(found: "Comparison") -> str:
-    """A line about files that `prune` leaves, empty without any."""
-    if not found.foreign:
+def foreign_files_line(comparison: "Comparison") -> str:
+    """A line about files that `prune` does not delete; empty without such files."""
+    if not comparison.foreign:
         return ""
     return (
-        f"{found.store}: {found.foreign} files are of other databases or of before, and belong to"
-        " no document of this one. `prune` leaves them."
+        f"{comparison.store}: {comparison.foreign} files have no document in this database and may"
+        " belong to another one. `prune` does not delete them."
     )
 
 
@@ -277,7 +285,7 @@ def read_settings() -> Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedDatabase:
-    """A database that answers; `embedded` is None where DATABASE_URL names it."""
+    """A database that is ready for use; `embedded` is None if DATABASE_URL is set."""
 
     url: str
     embedded: EmbeddedPostgres | None = None
@@ -285,7 +293,7 @@ class PreparedDatabase:
 
 @contextmanager
 def database(settings: Settings) -> Iterator[PreparedDatabase]:
-    """A database with the current schema and a tournament, and all of the service imported."""
+    """Start or connect to the database, migrate it, and import the service meanwhile."""
     if settings.sqlalchemy_url is not None:
         import_service()
         prepare(settings, settings.sqlalchemy_url)
@@ -301,7 +309,7 @@ def database(settings: Settings) -> Iterator[PreparedDatabase]:
 
 
 def import_service() -> None:
-    """Most of a start. From then on the collector runs, and leaves alone what is there by now."""
+    """Import the service, then enable the garbage collector for all objects created later."""
     import_module("runner")
     gc.freeze()
     gc.enable()
@@ -322,7 +330,7 @@ class ServiceRunner(Protocol):
 
 @contextmanager
 def service_runner(settings: Settings) -> Iterator[ServiceRunner]:
-    """For work with all of the service; what a rule refuses is said in its own words."""
+    """A function that runs work with services; a DomainError ends the command with its message."""
     with database(settings) as prepared:
         import bootstrap
 
@@ -333,7 +341,7 @@ def service_runner(settings: Settings) -> Iterator[ServiceRunner]:
 
 
 def read_password(*, from_stdin: bool) -> str:
-    """The first line of standard input, or what is typed in twice."""
+    """The first line of standard input, or the password typed twice at a prompt."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
@@ -341,14 +349,14 @@ def read_password(*, from_stdin: bool) -> str:
 
 
 def write_or_check(pages: dict[Path, str], *, check: bool) -> None:
-    """Write what differs, or with `check` name it and exit with 1."""
+    """Write the pages that differ. With `check`, exit with 1 and name them instead."""
     stale = [
         page
         for page, content in pages.items()
         if not page.exists() or page.read_text(encoding="utf-8") != content
     ]
     if check and stale:
-        fail("Not current: " + ", ".join(str(page.relative_to(ROOT)) for page in stale))
+        fail("Out of date: " + ", ".join(str(page.relative_to(ROOT)) for page in stale))
     for page in stale:
         page.write_text(pages[page], encoding="utf-8")
 
