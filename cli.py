@@ -145,7 +145,9 @@ def doctor() -> None:
 
         diagnosis = run(maintenance.diagnose)
     for drift in diagnosis.drift:
-        print(f"{drift.entity}: {drift.taken} slots are taken, but {drift.live_teams} teams are live.")
+        print(
+            f"{drift.entity}: {drift.taken} slots are taken, but {drift.live_teams} teams are live."
+        )
     differences = [line for entry in diagnosis.comparisons for line in difference_lines(entry)]
     for line in differences:
         print(line)

@@ -6,7 +6,7 @@ import pytest
 from settings import SettingsError, ensure_secret_key
 
 
-def test_secret_is_made_once_and_kept_private(tmp_path):
+def test_secret_is_created_once_with_private_mode(tmp_path):
     data_dir = tmp_path / "deep" / "data"
 
     first = ensure_secret_key(data_dir)
@@ -17,7 +17,7 @@ def test_secret_is_made_once_and_kept_private(tmp_path):
     assert [path.name for path in data_dir.iterdir()] == ["secret_key"]
 
 
-def test_mode_of_an_existing_data_folder_is_left_alone(tmp_path):
+def test_mode_of_an_existing_data_folder_is_unchanged(tmp_path):
     tmp_path.chmod(0o751)
 
     ensure_secret_key(tmp_path)
@@ -25,7 +25,7 @@ def test_mode_of_an_existing_data_folder_is_left_alone(tmp_path):
     assert S_IMODE(tmp_path.stat().st_mode) == 0o751
 
 
-def test_all_who_ask_at_once_get_the_same_secret(tmp_path):
+def test_concurrent_callers_get_the_same_secret(tmp_path):
     with ThreadPoolExecutor(16) as pool:
         keys = set(pool.map(ensure_secret_key, [tmp_path] * 64))
 
@@ -33,7 +33,7 @@ def test_all_who_ask_at_once_get_the_same_secret(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
 
 
-def test_damaged_secret_is_not_used(tmp_path):
+def test_damaged_secret_is_refused(tmp_path):
     (tmp_path / "secret_key").write_text("hunter2", encoding="ascii")
 
     with pytest.raises(SettingsError) as raised:
@@ -44,7 +44,7 @@ def test_damaged_secret_is_not_used(tmp_path):
     ]
 
 
-def test_data_folder_that_cannot_be_made_is_reported(tmp_path):
+def test_data_folder_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "data").write_text("", encoding="ascii")
 
     with pytest.raises(SettingsError, match=r"^DATA_DIR: "):

@@ -23,7 +23,7 @@ def problems(monkeypatch):
     return partial(settings_problems, monkeypatch)
 
 
-def test_development_needs_no_variable_at_all(load):
+def test_development_requires_no_variable(load):
     settings = load()
 
     assert settings.environment == "development"
@@ -49,9 +49,9 @@ DEPLOYED_DEFAULTS = (20, 10, False, FULL_SET, ("api.icct26.org",), False)
     ],
 )
 def test_defaults_follow_the_environment(load, environment, expected):
-    needed = DEPLOYED if environment in {"staging", "production"} else {}
+    required = DEPLOYED if environment in {"staging", "production"} else {}
 
-    settings = load(ENVIRONMENT=environment, **needed)
+    settings = load(ENVIRONMENT=environment, **required)
 
     assert expected == (
         settings.database_pool_size,
@@ -63,7 +63,7 @@ def test_defaults_follow_the_environment(load, environment, expected):
     )
 
 
-def test_what_is_given_wins_over_the_default_of_the_environment(load):
+def test_variable_overrides_the_default_of_the_environment(load):
     settings = load(
         ENVIRONMENT="production",
         DATABASE_POOL_SIZE="3",
@@ -137,13 +137,13 @@ def test_variable_sets_its_field(load, variable, text, field, value):
         ("CORS_HEADERS", "X-App, sentry-trace", "cors_headers", ("X-App", "sentry-trace")),
     ],
 )
-def test_lists_are_written_with_commas_or_as_json(load, variable, text, field, value):
+def test_list_is_parsed_from_commas_or_json(load, variable, text, field, value):
     expected = ("PHOTO", "GROUP_PHOTO") if value == 0 else value
 
     assert getattr(load(**{variable: text}), field) == expected
 
 
-def test_complete_accounts_of_outside_services_are_accepted(load):
+def test_complete_account_of_an_outside_service_is_accepted(load):
     settings = load(
         SMTP_SERVER="mail.example.org",
         SMTP_USERNAME="u",
@@ -157,7 +157,7 @@ def test_complete_accounts_of_outside_services_are_accepted(load):
     assert settings.smtp_password == SecretStr("p")
 
 
-def test_nothing_secret_is_shown(load):
+def test_representation_hides_secrets(load):
     settings = load(
         DATABASE_URL="postgresql://u:hunter2@h/db",
         SECRET_KEY="hunter2",
@@ -172,24 +172,24 @@ def test_nothing_secret_is_shown(load):
     assert "hunter2" not in f"{settings!r} {settings!s} {settings.model_dump()}"
 
 
-def test_database_url_is_given_on_for_asyncpg(load):
+def test_database_url_is_translated_for_asyncpg(load):
     settings = load(DATABASE_URL="postgres://u:p@h/db?sslmode=require")
 
     assert settings.sqlalchemy_url == "postgresql+asyncpg://u:p@h/db?ssl=require"
 
 
-def test_settings_cannot_be_changed(load):
+def test_settings_are_frozen(load):
     settings = load()
 
     with pytest.raises(ValidationError, match="frozen"):
         settings.port = 9000
 
 
-def test_foreign_variables_of_the_environment_are_ignored(load):
+def test_unknown_variable_of_the_environment_is_ignored(load):
     assert load(PORTS="9000", HOME_SWEET_HOME="x").port == 8000
 
 
-def test_override_wins_over_the_environment_under_any_name(load, monkeypatch):
+def test_override_wins_over_every_name_of_a_variable(load, monkeypatch):
     monkeypatch.setenv("REQUEST_TIMEOUT", "10")
     monkeypatch.setenv("PORT", "9000")
 
@@ -208,7 +208,7 @@ def test_unknown_override_is_refused():
     ]
 
 
-def test_env_file_of_the_working_directory_is_read(monkeypatch, tmp_path):
+def test_env_file_of_the_working_directory_is_loaded(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     Path(".env").write_text("PORT=9000\n", encoding="utf-8")
 
@@ -225,21 +225,21 @@ def test_environment_wins_over_the_env_file(load, tmp_path):
     assert settings.log_level == "INFO"
 
 
-def test_misspelt_name_in_the_env_file_is_refused_and_a_foreign_one_ignored(problems, tmp_path):
+def test_misspelt_name_in_the_env_file_is_refused_and_an_unknown_name_ignored(problems, tmp_path):
     env_file = tmp_path / ".env"
     env_file.write_text("DATABSE_URL=hunter2\nCOMPOSE_PROJECT=x\n", encoding="utf-8")
 
     assert problems(env_file) == ["DATABSE_URL: is not known; DATABASE_URL is"]
 
 
-def test_env_file_that_is_no_text_is_refused(problems, tmp_path):
+def test_env_file_that_is_not_utf_8_is_refused(problems, tmp_path):
     env_file = tmp_path / ".env"
     env_file.write_bytes(b"PORT=\xff\xfe\n")
 
     assert problems(env_file) == [f"{env_file}: is not UTF-8 text"]
 
 
-def test_version_is_that_of_the_project(load):
+def test_default_version_is_the_version_of_the_project(load):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     assert load().app_version == project["version"]
@@ -258,18 +258,18 @@ def test_generated_page_is_current(path, render):
     assert (ROOT / path).read_text(encoding="utf-8") == render()
 
 
-def test_env_example_changes_nothing_as_it_is():
+def test_unchanged_env_example_gives_the_defaults():
     assert load_settings(ROOT / ".env.example") == load_settings(None)
 
 
-def test_env_example_holds_every_default_of_development(tmp_path):
-    written = "\n".join(
+def test_uncommented_env_example_gives_the_defaults(tmp_path):
+    text = "\n".join(
         line.removeprefix("# ")
         for line in env_example().splitlines()
         if line.startswith("# ") and line.removeprefix("# ").split("=")[0].isupper()
     )
     env_file = tmp_path / "all.env"
-    env_file.write_text(written, encoding="utf-8")
+    env_file.write_text(text, encoding="utf-8")
 
-    assert written.count("\n") + 1 == len(Settings.model_fields)
+    assert text.count("\n") + 1 == len(Settings.model_fields)
     assert load_settings(env_file) == load_settings(None)

@@ -5,8 +5,8 @@ import pytest
 from settings import SettingsError
 from tests.environment import DEPLOYED, FULL_SET, load_settings_from, settings_problems
 
-NEEDED = "is required in staging and production"
-WEAK = "needs 32 random characters or more and no well-known default"
+REQUIRED = "is required in staging and production"
+WEAK_SECRET = "needs 32 random characters or more and no well-known default"
 
 
 @pytest.fixture
@@ -107,20 +107,20 @@ TOO_SMALL = "Input should be greater than or equal to "
         ),
     ],
 )
-def test_wrong_value_is_refused_by_name_only(problems, variable, text, reason):
-    found = problems(**{variable: text})
+def test_invalid_value_is_reported_by_name_without_the_value(problems, variable, text, reason):
+    reported = problems(**{variable: text})
 
-    assert found == [f"{variable}: {reason}"]
-    assert "hunter2" not in found[0].lower()
+    assert reported == [f"{variable}: {reason}"]
+    assert "hunter2" not in reported[0].lower()
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
-def test_deployed_service_lists_everything_it_needs(problems, environment):
+def test_deployed_service_reports_every_missing_variable(problems, environment):
     assert problems(ENVIRONMENT=environment) == [
-        f"DATABASE_URL: {NEEDED}",
-        f"SECRET_KEY: {NEEDED}",
-        f"ALLOWED_HOSTS: {NEEDED}",
-        f"TRUSTED_PROXIES: {NEEDED}: addresses, networks or the word none",
+        f"DATABASE_URL: {REQUIRED}",
+        f"SECRET_KEY: {REQUIRED}",
+        f"ALLOWED_HOSTS: {REQUIRED}",
+        f"TRUSTED_PROXIES: {REQUIRED}: addresses, networks or the word none",
     ]
 
 
@@ -137,19 +137,19 @@ def test_deployed_service_lists_everything_it_needs(problems, environment):
 )
 @pytest.mark.parametrize("variable", ["SECRET_KEY", "SECRET_KEY_PREVIOUS"])
 def test_deployed_service_refuses_a_guessable_secret(problems, variable, secret):
-    found = problems(ENVIRONMENT="production", **DEPLOYED | {variable: secret})
+    reported = problems(ENVIRONMENT="production", **DEPLOYED | {variable: secret})
 
-    assert found == [f"{variable}: {WEAK}"]
+    assert reported == [f"{variable}: {WEAK_SECRET}"]
 
 
 NOT_HTTPS = "CORS_ORIGINS: must list https:// origins in production, not http:// and not *"
-STAR = "must not be * together with CORS_CREDENTIALS: any web page could act for its visitor"
-ACCOUNT = "CLOUDINARY_CLOUD_NAME, CLOUDINARY_API_KEY, CLOUDINARY_API_SECRET"
-SHORTER = "must be shorter than DATABASE_STATEMENT_TIMEOUT_SECONDS"
-TOGETHER = "works only together with CLOUDINARY_API_KEY and CLOUDINARY_API_SECRET"
-ONE_PROCESS = "works with one process only: several would rotate the file against each other"
-ONE_COUNT = "must be redis:// or valkey:// if WORKERS is above 1: each would count by itself"
-THREE = {
+ANY_ORIGIN = "must not be * together with CORS_CREDENTIALS: any web page could act for its visitor"
+ACCOUNT_VARIABLES = "CLOUDINARY_CLOUD_NAME, CLOUDINARY_API_KEY, CLOUDINARY_API_SECRET"
+NOT_SHORTER = "must be shorter than DATABASE_STATEMENT_TIMEOUT_SECONDS"
+ONLY_TOGETHER = "works only together with CLOUDINARY_API_KEY and CLOUDINARY_API_SECRET"
+SINGLE_PROCESS = "works with one process only: several would rotate the file against each other"
+SHARED_STORE = "must be redis:// or valkey:// if WORKERS is above 1: each would count by itself"
+CLOUDINARY_ACCOUNT = {
     "CLOUDINARY_CLOUD_NAME": "c",
     "CLOUDINARY_API_KEY": "k",
     "CLOUDINARY_API_SECRET": "s",
@@ -161,7 +161,7 @@ THREE = {
     [
         (
             {"CORS_ORIGINS": "*", "CORS_CREDENTIALS": "true"},
-            [f"CORS_ORIGINS: {STAR}"],
+            [f"CORS_ORIGINS: {ANY_ORIGIN}"],
         ),
         (
             DEPLOYED | {"ENVIRONMENT": "production", "CORS_ORIGINS": "http://icct26.org"},
@@ -170,12 +170,12 @@ THREE = {
         (
             DEPLOYED
             | {"ENVIRONMENT": "production", "CORS_ORIGINS": "*", "CORS_CREDENTIALS": "true"},
-            [NOT_HTTPS, f"CORS_ORIGINS: {STAR}"],
+            [NOT_HTTPS, f"CORS_ORIGINS: {ANY_ORIGIN}"],
         ),
         (
             {"DATABASE_LOCK_TIMEOUT_SECONDS": "30"},
             [
-                f"DATABASE_LOCK_TIMEOUT_SECONDS: {SHORTER}",
+                f"DATABASE_LOCK_TIMEOUT_SECONDS: {NOT_SHORTER}",
             ],
         ),
         (
@@ -185,12 +185,12 @@ THREE = {
         (
             {"CLOUDINARY_API_KEY": "k"},
             [
-                f"CLOUDINARY_CLOUD_NAME: {TOGETHER}",
+                f"CLOUDINARY_CLOUD_NAME: {ONLY_TOGETHER}",
             ],
         ),
         (
-            THREE | {"CLOUDINARY_URL": "cloudinary://k:s@c"},
-            [f"CLOUDINARY_URL: names the account already: leave {ACCOUNT} out"],
+            CLOUDINARY_ACCOUNT | {"CLOUDINARY_URL": "cloudinary://k:s@c"},
+            [f"CLOUDINARY_URL: names the account already: leave {ACCOUNT_VARIABLES} out"],
         ),
         (
             {"SMTP_HOST": "mail.example.org", "SMTP_USERNAME": "u"},
@@ -198,11 +198,11 @@ THREE = {
         ),
         (
             {"WORKERS": "2", "LOG_FILE": "service.log"},
-            [f"LOG_FILE: {ONE_PROCESS}"],
+            [f"LOG_FILE: {SINGLE_PROCESS}"],
         ),
         (
             DEPLOYED | {"ENVIRONMENT": "staging", "WORKERS": "2"},
-            [f"RATE_LIMIT_STORAGE: {ONE_COUNT}"],
+            [f"RATE_LIMIT_STORAGE: {SHARED_STORE}"],
         ),
         (
             DEPLOYED
@@ -221,11 +221,11 @@ THREE = {
         ),
     ],
 )
-def test_values_that_are_unsafe_together_are_refused(problems, variables, expected):
+def test_unsafe_combination_is_refused(problems, variables, expected):
     assert problems(**variables) == expected
 
 
-def test_wrong_and_unsafe_values_are_listed_together_one_a_line(monkeypatch):
+def test_all_problems_are_reported_in_separate_lines(monkeypatch):
     with pytest.raises(SettingsError) as raised:
         load_settings_from(
             monkeypatch,
@@ -246,19 +246,19 @@ def test_wrong_and_unsafe_values_are_listed_together_one_a_line(monkeypatch):
     ]
 
 
-def test_wrong_environment_does_not_hide_other_problems(problems):
-    found = problems(ENVIRONMENT="prod", PORT="x")
+def test_invalid_environment_does_not_hide_other_problems(problems):
+    reported = problems(ENVIRONMENT="prod", PORT="x")
 
-    assert [line.partition(":")[0] for line in found] == ["ENVIRONMENT", "PORT"]
-
-
-def test_combination_with_a_wrong_value_is_not_judged(problems):
-    found = problems(DATABASE_STATEMENT_TIMEOUT_SECONDS="x", DATABASE_LOCK_TIMEOUT_SECONDS="60")
-
-    assert [line.partition(":")[0] for line in found] == ["DATABASE_STATEMENT_TIMEOUT_SECONDS"]
+    assert [line.partition(":")[0] for line in reported] == ["ENVIRONMENT", "PORT"]
 
 
-def test_wrong_value_under_an_old_name_is_reported(problems):
+def test_combination_with_an_invalid_value_is_not_checked(problems):
+    reported = problems(DATABASE_STATEMENT_TIMEOUT_SECONDS="x", DATABASE_LOCK_TIMEOUT_SECONDS="60")
+
+    assert [line.partition(":")[0] for line in reported] == ["DATABASE_STATEMENT_TIMEOUT_SECONDS"]
+
+
+def test_invalid_value_under_an_old_name_is_reported_under_the_new_name(problems):
     assert problems(SMTP_SERVER="x" * 201) == [
         "SMTP_HOST: String should have at most 200 characters"
     ]

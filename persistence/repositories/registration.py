@@ -15,9 +15,9 @@ from domain.errors.issues import (
     duplicate_captain_phone,
     duplicate_team_name,
 )
-from persistence.engine.errors import violated_constraint
 from domain.registration.forms import ValidPerson, ValidTeam
 from domain.registration.validation import LookupKeys
+from persistence.engine.errors import violated_constraint
 from persistence.ids import new_id
 from persistence.models import IS_LIVE
 from persistence.records import (

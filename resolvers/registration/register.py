@@ -20,14 +20,15 @@ from domain.errors.exceptions import (
     TournamentFull,
 )
 from domain.errors.issue_codes import IssueCode
-from domain.errors.issues import INPUT, Issue, make_issue
 from domain.registration.forms import DocumentForm, TeamForm, ValidTeam
 from domain.errors.issues import (
+    INPUT,
     Issue,
     duplicate_captain_email,
     duplicate_captain_phone,
     duplicate_team_name,
     first_issue_per_path,
+    make_issue,
 )
 from domain.teams.status import TeamStatus
 from domain.registration.forms import TeamForm

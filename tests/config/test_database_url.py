@@ -5,7 +5,7 @@ from config.database_url import asyncpg_url
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("url", "expected"),
     [
         (
             "postgres://u:p@ep-cool.neon.tech/db?sslmode=require&channel_binding=require",
@@ -22,14 +22,14 @@ from config.database_url import asyncpg_url
         ("postgresql://u@/db?host=/tmp/pg", "postgresql+asyncpg://u@/db?host=%2Ftmp%2Fpg"),
     ],
 )
-def test_database_url_is_translated_for_asyncpg(given, expected):
-    assert asyncpg_url(given) == expected
+def test_database_url_is_translated_for_asyncpg(url, expected):
+    assert asyncpg_url(url) == expected
 
 
-def test_encoded_password_survives_the_translation():
-    given = "postgres://u%40x:p%40s%2Fw%3Ard%25%2B%20%3F%23@h/db?sslmode=require"
+def test_encoded_password_is_preserved():
+    url = "postgres://u%40x:p%40s%2Fw%3Ard%25%2B%20%3F%23@h/db?sslmode=require"
 
-    url = make_url(asyncpg_url(given))
+    url = make_url(asyncpg_url(url))
 
     assert (url.username, url.password) == ("u@x", "p@s/w:rd%+ ?#")
     assert (url.host, url.database, dict(url.query)) == ("h", "db", {"ssl": "require"})
@@ -47,7 +47,7 @@ def test_encoded_password_survives_the_translation():
     ],
     ids=repr,
 )
-def test_blanks_and_line_feeds_around_the_url_are_dropped(text):
+def test_white_space_around_the_url_is_ignored(text):
     assert asyncpg_url(text) == "postgresql+asyncpg://u:p@h/db"
 
 
@@ -63,11 +63,11 @@ def test_blanks_and_line_feeds_around_the_url_are_dropped(text):
         "postgresql://u:hunter@2@h:5432/db",
     ],
 )
-def test_unescaped_at_sign_or_slash_of_the_password_is_said_to_be_that(text):
-    with pytest.raises(ValueError, match="must be written as %40 or %2F") as refusal:
+def test_unescaped_at_sign_or_slash_in_the_password_is_explained(text):
+    with pytest.raises(ValueError, match="must be written as %40 or %2F") as error:
         asyncpg_url(text)
 
-    assert "2" not in str(refusal.value).replace("%2F", "")
+    assert "2" not in str(error.value).replace("%2F", "")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_unescaped_at_sign_or_slash_of_the_password_is_said_to_be_that(text):
         ("postgresql://u:p:ss@h/db", "p:ss"),
     ],
 )
-def test_sign_of_the_password_that_is_not_ambiguous_is_taken(text, password):
+def test_unambiguous_special_character_in_the_password_is_accepted(text, password):
     url = make_url(asyncpg_url(text))
 
     assert (url.password, url.host, url.database) == (password, "h", "db")
@@ -95,14 +95,14 @@ def test_sign_of_the_password_that_is_not_ambiguous_is_taken(text, password):
         ("keepalives=1", "keepalives"),
     ],
 )
-def test_unknown_options_are_named(query, names):
-    with pytest.raises(ValueError, match="unknown options") as refusal:
+def test_unknown_options_are_listed(query, names):
+    with pytest.raises(ValueError, match="unknown options") as error:
         asyncpg_url(f"postgresql://u:p@h/db?{query}")
 
-    assert str(refusal.value).startswith(f"has unknown options {names}; known are ")
+    assert str(error.value).startswith(f"has unknown options {names}; known are ")
 
 
 @pytest.mark.parametrize("query", ["hunter2=1", "Hunter=1", "sslmode=require&p%40ss=1", "x=1"])
-def test_option_that_may_be_a_part_of_a_secret_is_not_named(query):
+def test_option_that_may_be_part_of_a_secret_is_not_repeated(query):
     with pytest.raises(ValueError, match=r"^has an option after '\?' other than "):
         asyncpg_url(f"postgresql://u:p@h/db?{query}")

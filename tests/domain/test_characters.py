@@ -3,7 +3,7 @@ from datetime import date
 
 import pytest
 
-from domain.auth.passwords import canonicalize as canonical_password
+from domain.auth.passwords import canonicalize as canonicalize_password
 from domain.auth.passwords import require_strong
 from domain.characters import NFKC_MAX_LENGTH, is_storable, nfkc, strip_ignorable, strip_invisible
 from domain.errors.exceptions import BadUserInput, InvalidForm
@@ -20,7 +20,7 @@ from domain.registration.names import (
 from domain.teams.codes import normalize_code, parse_player_code
 from domain.tournaments import parse_changes
 
-# One of each range of Default_Ignorable_Code_Point, both ends of the long ones.
+# A character of each range of Default_Ignorable_Code_Point, and both ends of long ranges.
 INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b\u180d\u180e\u180f\u200b\u200e\u200f\u202a"
     "\u202c\u202e\u2060\u2064\u2065\u2066\u2069\u206f\u3164\ufe00\ufe0f\ufeff\uffa0\ufff0\ufff8"
@@ -30,8 +30,8 @@ INVISIBLE = (
 MARKS = "\u0301\u0316"
 
 
-@pytest.mark.parametrize("character", INVISIBLE, ids=lambda one: f"U+{ord(one):04X}")
-def test_invisible_character_is_dropped_wherever_it_stands(character):
+@pytest.mark.parametrize("character", INVISIBLE, ids=lambda character: f"U+{ord(character):04X}")
+def test_invisible_character_is_removed_at_every_position(character):
     text = f"{character}An{character}and {character}Raj{character}"
 
     assert PERSON_NAME.read(text) == ("Anand Raj", None)
@@ -58,7 +58,7 @@ def test_invisible_character_is_dropped_wherever_it_stands(character):
         ("=\u200d\u0338", "\u2260"),
     ],
 )
-def test_joiner_stays_only_where_it_shapes_letters(text, expected):
+def test_joiner_is_kept_only_between_letters_that_it_shapes(text, expected):
     assert canonicalize(text) == expected
     assert canonicalize(expected) == expected
     assert normalize(text) == normalize(strip_ignorable(text))
@@ -70,13 +70,13 @@ def test_text_with_nul_or_lone_surrogate_is_not_storable(text):
     assert PERSON_NAME.read(f"Anand{text}") == (canonicalize(f"Anand{text}"), "NAME_CHARACTERS")
     assert FreeText(max_length=80).read(text)[1] == IssueCode.TEXT_CHARACTERS
     assert normalize_code(text) == ""
-    with pytest.raises(BadUserInput) as refusal:
+    with pytest.raises(BadUserInput) as error:
         require_reason(text, "items", 2, "note")
-    assert refusal.value.message.startswith("note has characters that cannot be stored.")
-    assert refusal.value.details == {"path": ["input", "items", 2, "note"]}
-    with pytest.raises(InvalidForm) as weak:
+    assert error.value.message.startswith("note has characters that cannot be stored.")
+    assert error.value.details == {"path": ["input", "items", 2, "note"]}
+    with pytest.raises(InvalidForm) as weak_password:
         require_strong(f"correct horse {text}", email="a@b.example")
-    assert [one.code for one in weak.value.issues] == [IssueCode.PASSWORD_LENGTH]
+    assert [item.code for item in weak_password.value.issues] == [IssueCode.PASSWORD_LENGTH]
 
 
 @pytest.mark.parametrize("text", ["", "a", "é", "🏏", "ஆனந்த்", "\ue000", "\uffff"])
@@ -94,7 +94,7 @@ def test_any_other_text_is_storable(text):
         ("+91\u00ad98765\ufe0f43210", "+919876543210"),
     ],
 )
-def test_phone_from_an_address_book_is_read_without_its_invisible_characters(text, expected):
+def test_phone_is_parsed_without_invisible_characters(text, expected):
     assert parse_phone(text) == expected
 
 
@@ -110,11 +110,11 @@ def test_phone_from_an_address_book_is_read_without_its_invisible_characters(tex
         "cap\U000e0041@church.example",
     ],
 )
-def test_address_is_read_without_its_invisible_characters(text):
+def test_email_is_parsed_without_invisible_characters(text):
     assert parse_email(text) == "cap@church.example"
 
 
-def test_player_code_is_read_without_invisible_characters():
+def test_player_code_is_parsed_without_invisible_characters():
     assert parse_player_code("\u2066icct-001-p02\u2069\n") == ("ICCT-001", 2)
 
 
@@ -130,7 +130,7 @@ def test_player_code_is_read_without_invisible_characters():
         ("\u200b" * 1500 + "🏏" * 500, "🏏" * 500),
     ],
 )
-def test_reason_is_stored_without_blanks_and_invisible_characters_around(text, expected):
+def test_reason_is_stored_trimmed_and_without_invisible_characters(text, expected):
     assert require_reason(text, "reason") == expected
     assert require_reason(expected, "reason") == expected
 
@@ -150,15 +150,15 @@ def test_reason_is_stored_without_blanks_and_invisible_characters_around(text, e
         ("2341\u31642341\u115f2346", "IDENTITY_NUMBER_NOT_ALLOWED"),
     ],
 )
-def test_reason_is_refused_by_the_length_that_would_be_stored(text, code):
-    with pytest.raises(InvalidForm) as refusal:
+def test_blank_or_too_long_reason_is_refused(text, code):
+    with pytest.raises(InvalidForm) as error:
         require_reason(text, "reason")
 
-    assert [(one.pointer, one.code) for one in refusal.value.issues] == [("/input/reason", code)]
+    assert [(item.pointer, item.code) for item in error.value.issues] == [("/input/reason", code)]
 
 
 @pytest.mark.parametrize("name", ["name", "venue", "upi_payee", "consent_version"])
-def test_texts_of_the_tournament_are_stored_as_they_are_measured(name):
+def test_tournament_text_is_stored_in_canonical_form_or_refused(name):
     assert parse_changes({name: " St.\u200b  Peter's\n"}) == ({name: "St. Peter's"}, [])
     for text in ("a\nb", "a\0b", "\ud800", "x" * 201, " " * 240_000 + "x"):
         (problem,) = parse_changes({name: text})[1]
@@ -167,7 +167,7 @@ def test_texts_of_the_tournament_are_stored_as_they_are_measured(name):
 
 
 @pytest.mark.parametrize("text", ["", " " * 9, "\u3164\u3164", "\u202a\u202c", "\t\n", "\u200b"])
-def test_blank_text_of_the_tournament_is_null_unless_it_is_needed(text):
+def test_blank_tournament_text_becomes_null_or_is_refused_if_required(text):
     for name in ("venue", "upi_payee", "consent_version", "fee_currency", "upi_id"):
         assert parse_changes({name: text}) == ({name: None}, [])
     for name in ("name", "time_zone"):
@@ -188,31 +188,36 @@ def test_blank_text_of_the_tournament_is_null_unless_it_is_needed(text):
         "സെന്റ് മേരീസ്\u200c, Thrissur – 5",
     ],
 )
-def test_venue_may_join_letters(venue):
+def test_joiners_between_letters_of_a_venue_are_kept(venue):
     assert parse_changes({"venue": venue}) == ({"venue": venue}, [])
 
 
 @pytest.mark.parametrize(
-    "character", INVISIBLE + "\t\n\r\u2028\u00a0", ids=lambda one: f"U+{ord(one):04X}"
+    "character", INVISIBLE + "\t\n\r\u2028\u00a0", ids=lambda character: f"U+{ord(character):04X}"
 )
-def test_invisible_character_around_a_text_is_dropped_wherever_texts_are_read(character):
-    def around(text):
+def test_invisible_character_around_any_parsed_text_is_removed(character):
+    def surround(text):
         return f"{character}{text}{character}"
 
-    assert PERSON_NAME.read(around("Anand")) == ("Anand", None)
-    assert TEAM_OR_CHURCH_NAME.read(around("CSI 1")) == ("CSI 1", None)
-    assert parse_phone(around("+91 98765 43210")) == "+919876543210"
-    assert parse_email(around("Cap@church.example")) == "cap@church.example"
-    assert normalize_code(around("icct-001")) == "ICCT-001"
-    assert parse_player_code(around("icct-001-p02")) == ("ICCT-001", 2)
-    assert require_reason(around("Too late."), "reason") == "Too late."
-    assert FreeText(max_length=80).read(around("Scoreboard")) == ("Scoreboard", None)
-    assert parse_birth_date(around("2008-02-29"), today=date(2026, 1, 1)) == date(2008, 2, 29)
-    given = {"venue": "St. Mark's", "fee_currency": "INR", "upi_id": "a.b@bank", "time_zone": "UTC"}
-    assert parse_changes({name: around(text) for name, text in given.items()}) == (given, [])
+    assert PERSON_NAME.read(surround("Anand")) == ("Anand", None)
+    assert TEAM_OR_CHURCH_NAME.read(surround("CSI 1")) == ("CSI 1", None)
+    assert parse_phone(surround("+91 98765 43210")) == "+919876543210"
+    assert parse_email(surround("Cap@church.example")) == "cap@church.example"
+    assert normalize_code(surround("icct-001")) == "ICCT-001"
+    assert parse_player_code(surround("icct-001-p02")) == ("ICCT-001", 2)
+    assert require_reason(surround("Too late."), "reason") == "Too late."
+    assert FreeText(max_length=80).read(surround("Scoreboard")) == ("Scoreboard", None)
+    assert parse_birth_date(surround("2008-02-29"), today=date(2026, 1, 1)) == date(2008, 2, 29)
+    changes = {
+        "venue": "St. Mark's",
+        "fee_currency": "INR",
+        "upi_id": "a.b@bank",
+        "time_zone": "UTC",
+    }
+    assert parse_changes({name: surround(text) for name, text in changes.items()}) == (changes, [])
 
 
-# Each ends in the same answer whatever the length, since nothing reads further than the bound.
+# Texts that would be slow to normalize. Their length alone refuses them.
 LONG = {
     "marks in two classes": "a" + MARKS * 25_000,
     "marks in one class": "a" + "\u0301" * 50_000,
@@ -227,43 +232,43 @@ LONG = {
 
 
 @pytest.fixture
-def normalized(monkeypatch) -> list[int]:
-    """The length of every text that is normalized."""
+def normalized_lengths(monkeypatch) -> list[int]:
+    """Lengths of all texts that are normalized during the test."""
     lengths: list[int] = []
 
-    def normalize_and_note(form: str, text: str) -> str:
+    def record_and_normalize(form: str, text: str) -> str:
         lengths.append(len(text))
         return original(form, text)
 
     original = unicodedata.normalize
-    monkeypatch.setattr(unicodedata, "normalize", normalize_and_note)
+    monkeypatch.setattr(unicodedata, "normalize", record_and_normalize)
     return lengths
 
 
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
-def test_long_text_is_refused_before_it_is_normalized(normalized, text):
+def test_long_text_is_refused_before_it_is_normalized(normalized_lengths, text):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME, FreeText(max_length=200)):
         assert rule.read(text) == ("", IssueCode.NAME_TOO_LONG)
     for parse in (parse_phone, parse_email):
         with pytest.raises(ValueError, match=r"phone|e-mail"):
             parse(text)
-    assert canonical_password(text) == ""
+    assert canonicalize_password(text) == ""
     with pytest.raises(InvalidForm):
         require_strong(text, email="a@b.example")
     with pytest.raises(InvalidForm):
         require_reason(text, "reason")
-    assert normalized == []
+    assert normalized_lengths == []
 
 
-def test_nothing_longer_than_a_thousand_characters_is_normalized(normalized):
+def test_text_above_1000_characters_is_never_normalized(normalized_lengths):
     for function in (nfkc, canonicalize, normalize):
         with pytest.raises(ValueError, match="too long"):
             function("é" * (NFKC_MAX_LENGTH + 1))
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         rule.read("a" + MARKS * (2 * rule.max_length - 1))
 
-    assert max(normalized) <= NFKC_MAX_LENGTH
+    assert max(normalized_lengths) <= NFKC_MAX_LENGTH
 
 
-def test_characters_of_plain_text_stay():
+def test_plain_text_is_unchanged():
     assert strip_invisible("Anand Raj 11") == strip_ignorable("Anand Raj 11") == "Anand Raj 11"

@@ -1,12 +1,14 @@
-"""What is refused of a file before its bytes are sent."""
+"""Rules of document files, and validation of upload requests."""
 
 from dataclasses import replace
 
 import pytest
 
 from domain.documents import (
+    FILE_RULES,
     IMAGE_KINDS,
     MAX_FILE_BYTES,
+    DocumentFormat,
     DocumentKind,
     UploadRequest,
     normalize_media_type,
@@ -47,7 +49,7 @@ LETTER = UploadRequest(
         {"file_name": "letter\n.pdf\t"},
     ],
 )
-def test_a_file_within_the_rules_is_taken(changes):
+def test_valid_upload_request_is_accepted(changes):
     validate_upload_request(replace(LETTER, **changes))
 
 
@@ -66,11 +68,11 @@ def test_a_file_within_the_rules_is_taken(changes):
         ({"content_type": "image/heic"}, FileTypeNotAllowed, {"formats": ["PNG", "JPEG", "PDF"]}),
     ],
 )
-def test_a_file_against_the_rules_is_refused(changes, error, details):
-    with pytest.raises(error) as refused:
+def test_invalid_upload_request_is_refused_with_details(changes, error, details):
+    with pytest.raises(error) as refusal:
         validate_upload_request(replace(LETTER, **changes))
 
-    assert refused.value.details == details
+    assert refusal.value.details == details
 
 
 NAME_ISSUE = ("/input/fileName", "FILE_NAME_INVALID", {"min": 1, "max": 255})
@@ -97,12 +99,12 @@ HASH_ISSUE = ("/input/sha256", "HASH_INVALID", {})
         ({"file_name": "", "sha256": ""}, [NAME_ISSUE, HASH_ISSUE]),
     ],
 )
-def test_wrong_names_and_hashes_are_issues_with_their_places(changes, issues):
-    with pytest.raises(InvalidForm) as refused:
+def test_invalid_file_name_and_hash_are_issues(changes, issues):
+    with pytest.raises(InvalidForm) as error:
         validate_upload_request(replace(LETTER, **changes))
 
-    found = [(one.pointer, one.code.value, one.params) for one in refused.value.issues]
-    assert found == issues
+    actual = [(entry.pointer, entry.code.value, entry.params) for entry in error.value.issues]
+    assert actual == issues
 
 
 TYPES = {
@@ -125,32 +127,35 @@ TYPES = {
 
 
 @pytest.mark.parametrize(
-    ("said", "registered"), [(one, name) for name, many in TYPES.items() for one in many]
+    ("content_type", "media_type"),
+    [(entry, name) for name, names in TYPES.items() for entry in names],
 )
-def test_file_with_any_name_of_an_allowed_type_is_taken(said, registered):
-    validate_upload_request(replace(LETTER, content_type=said))
+def test_alias_of_an_accepted_media_type_is_normalized(content_type, media_type):
+    validate_upload_request(replace(LETTER, content_type=content_type))
 
-    assert normalize_media_type(said) == registered
-
-
-@pytest.mark.parametrize("said", [one for many in list(TYPES.values())[:2] for one in many])
-def test_photo_with_any_name_of_an_image_type_is_taken(said):
-    validate_upload_request(replace(LETTER, kind=DocumentKind.PHOTO, content_type=said))
+    assert normalize_media_type(content_type) == media_type
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content_type", [entry for names in list(TYPES.values())[:2] for entry in names]
+)
+def test_photo_with_an_alias_of_an_image_type_is_accepted(content_type):
+    validate_upload_request(replace(LETTER, kind=DocumentKind.PHOTO, content_type=content_type))
+
+
+@pytest.mark.parametrize(
+    "content_type",
     [
         *("image/heic", "image/heif", "image/avif", "image/webp", "image/tiff", "image/bmp"),
         *("image/gif", "image/svg+xml", "IMAGE/HEIC; a=b", "image/x-adobe-dng", "video/mp4"),
         *("text/html", "application/zip", "application/msword", "text/plain"),
     ],
 )
-def test_refusal_of_another_type_says_what_to_send_and_what_to_do_on_a_phone(said):
-    with pytest.raises(FileTypeNotAllowed) as refused:
-        validate_upload_request(replace(LETTER, content_type=said))
+def test_refused_type_gets_advice_with_help_for_phones(content_type):
+    with pytest.raises(FileTypeNotAllowed) as error:
+        validate_upload_request(replace(LETTER, content_type=content_type))
 
-    assert refused.value.message == (
+    assert error.value.message == (
         "We cannot take this type of file. Send a PNG, JPEG or PDF of at most 5 MB. On an iPhone"
         " choose Settings → Camera → Formats → Most Compatible and take the photo again. On any"
         " phone you can send a screenshot of it."
@@ -158,13 +163,20 @@ def test_refusal_of_another_type_says_what_to_send_and_what_to_do_on_a_phone(sai
 
 
 @pytest.mark.parametrize("kind", DocumentKind)
-def test_refusal_of_a_large_file_says_what_to_send_and_what_to_do_on_a_phone(kind):
+def test_too_large_file_gets_advice_with_help_for_phones(kind):
     formats = "PNG or JPEG" if kind in IMAGE_KINDS else "PNG, JPEG or PDF"
 
-    with pytest.raises(FileTooLarge) as refused:
+    with pytest.raises(FileTooLarge) as error:
         validate_upload_request(replace(LETTER, kind=kind, byte_size=MAX_FILE_BYTES + 1))
 
-    assert refused.value.message.startswith(
+    assert error.value.message.startswith(
         f"The file is too large. Send a {formats} of at most 5 MB. On an iPhone"
     )
-    assert "screenshot" in refused.value.message
+    assert "screenshot" in error.value.message
+
+
+def test_photos_must_be_images_and_other_documents_may_be_pdf():
+    photos = {rule.kind for rule in FILE_RULES if DocumentFormat.PDF not in rule.formats}
+
+    assert photos == {DocumentKind.GROUP_PHOTO, DocumentKind.PHOTO}
+    assert {(rule.min_bytes, rule.max_bytes) for rule in FILE_RULES} == {(1, 5 * 1024 * 1024)}

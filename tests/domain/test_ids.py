@@ -10,7 +10,7 @@ ID = UUID("01a22a46-8838-738a-acfd-05a66dd70109")
 
 
 @pytest.mark.parametrize("text", [ID.hex, str(ID), ID.hex.upper(), str(ID).upper()])
-def test_hexadecimal_digits_with_or_without_hyphens_are_an_id(text):
+def test_hexadecimal_digits_with_or_without_hyphens_are_a_uuid(text):
     assert parse_uuid(text) == ID
 
 
@@ -43,11 +43,11 @@ def test_hexadecimal_digits_with_or_without_hyphens_are_an_id(text):
     ],
     ids=lambda text: ascii(str(text)[:40]),
 )
-def test_anything_else_is_none(text):
+def test_other_value_is_none(text):
     assert parse_uuid(text) is None
 
 
 @given(st.text())
-def test_no_text_does_anything_else(text):
-    found = parse_uuid(text)
-    assert found is None or found.hex == text.replace("-", "").lower()
+def test_any_text_is_a_uuid_or_none(text):
+    parsed = parse_uuid(text)
+    assert parsed is None or parsed.hex == text.replace("-", "").lower()

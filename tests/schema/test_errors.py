@@ -27,7 +27,6 @@ from domain.errors.exceptions import (
     RegistrationNotOpen,
     SignInFailed,
     StaleVersion,
-    TooManyUploads,
     TournamentFull,
     UploadOffsetMismatch,
 )
@@ -79,22 +78,6 @@ async def register(client, number=0, key=None, **changes):
     return await execute(
         client, factories.REGISTER, {"input": factories.team(number, **changes)}, **headers
     )
-
-
-def test_each_code_is_declared_by_a_single_class():
-    declared = [
-        error.code
-        for error in vars(exceptions).values()
-        if isinstance(error, type) and issubclass(error, DomainError) and "code" in vars(error)
-    ]
-
-    assert "RATE_LIMITED" in declared
-    assert sorted(declared) == sorted(CATALOG) == sorted(ErrorCode)
-
-
-def test_subclass_without_a_code_shares_the_entry_of_its_parent():
-    assert TooManyUploads().code == "RATE_LIMITED"
-    assert CATALOG["RATE_LIMITED"] is RateLimited
 
 
 @pytest.mark.parametrize("code", ErrorCode)

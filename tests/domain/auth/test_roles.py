@@ -13,34 +13,34 @@ from domain.auth.roles import (
 )
 from domain.errors.exceptions import Forbidden, Unauthenticated
 
-KEY = UUID(int=0xABC)
+ORGANISER_ID = UUID(int=0xABC)
 
 
-def organiser(role: Role, *, session: bool = True) -> Caller:
+def organiser(role: Role, *, has_session: bool = True) -> Caller:
     return Caller(
         kind=CallerKind.ORGANISER,
-        organiser_id=KEY,
+        organiser_id=ORGANISER_ID,
         role=role,
-        session_id=UUID(int=1) if session else None,
+        session_id=UUID(int=1) if has_session else None,
     )
 
 
 @pytest.mark.parametrize(
-    ("role", "may_act_as"),
+    ("role", "included"),
     [
         (Role.OWNER, {Role.OWNER, Role.REVIEWER, Role.VIEWER}),
         (Role.REVIEWER, {Role.REVIEWER, Role.VIEWER}),
         (Role.VIEWER, {Role.VIEWER}),
     ],
 )
-def test_a_role_may_do_what_lower_ones_may_do_and_no_more(role, may_act_as):
-    assert {other for other in Role if role.at_least(other)} == may_act_as
+def test_role_includes_lower_roles_only(role, included):
+    assert {other for other in Role if role.at_least(other)} == included
 
-    for needed in may_act_as:
-        require_role(organiser(role), needed)
-    for needed in set(Role) - may_act_as:
+    for required in included:
+        require_role(organiser(role), required)
+    for required in set(Role) - included:
         with pytest.raises(Forbidden):
-            require_role(organiser(role), needed)
+            require_role(organiser(role), required)
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_a_role_may_do_what_lower_ones_may_do_and_no_more(role, may_act_as):
         (Role.REVIEWER, Role.REVIEWER, Role.REVIEWER),
     ],
 )
-def test_at_most_is_the_lower_of_two_roles(role, other, expected):
+def test_lower_of_returns_the_role_with_fewer_permissions(role, other, expected):
     assert role.lower_of(other) == expected
 
 
 @pytest.mark.parametrize("role", Role)
-def test_nobody_may_do_what_needs_a_role(role):
+def test_anonymous_caller_is_refused_for_every_role(role):
     with pytest.raises(Unauthenticated):
         require_role(ANONYMOUS, role)
     with pytest.raises(Unauthenticated):
@@ -64,19 +64,19 @@ def test_nobody_may_do_what_needs_a_role(role):
 
 
 @pytest.mark.parametrize("role", Role)
-def test_the_system_may_do_everything(role):
+def test_system_is_accepted_for_every_role(role):
     require_role(SYSTEM, role)
     require_session(SYSTEM, role)
 
 
-def test_an_api_token_does_not_stand_for_a_session():
+def test_api_token_is_refused_if_a_session_is_required():
     require_session(organiser(Role.OWNER), Role.OWNER)
 
     with pytest.raises(Forbidden):
-        require_session(organiser(Role.OWNER, session=False), Role.VIEWER)
+        require_session(organiser(Role.OWNER, has_session=False), Role.VIEWER)
 
 
-def test_actors_are_told_apart_in_the_audit_log():
+def test_callers_have_distinct_actors_in_the_audit_log():
     actors = [ANONYMOUS.actor, SYSTEM.actor, organiser(Role.VIEWER).actor]
 
-    assert actors == ["anonymous", "system", f"organiser:{KEY.hex}"]
+    assert actors == ["anonymous", "system", f"organiser:{ORGANISER_ID.hex}"]

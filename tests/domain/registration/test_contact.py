@@ -12,7 +12,7 @@ TODAY = date(2026, 11, 23)
 
 
 @pytest.mark.parametrize(
-    "written",
+    "text",
     [
         "98765 43210",
         "+91-98765-43210",
@@ -33,11 +33,11 @@ TODAY = date(2026, 11, 23)
         "௦௯௧ ௯௮௭௬௫ ௪௩௨௧௦",
     ],
 )
-def test_indian_mobiles_written_any_way_are_one_number(written):
-    assert parse_phone(written) == "+919876543210"
+def test_every_notation_of_an_indian_mobile_is_the_same_number(text):
+    assert parse_phone(text) == "+919876543210"
 
 
-def test_number_from_abroad_keeps_its_country():
+def test_foreign_number_keeps_its_country_code():
     assert parse_phone("+44 20 7946 0958") == "+442079460958"
 
 
@@ -49,13 +49,13 @@ def test_number_from_abroad_keeps_its_country():
         "091-98765 4321", "091 00000 00000", "0919876543210 ext 5", "091 9876543210 or 1",
     ],
 )  # fmt: skip
-def test_what_is_no_phone_is_refused(value):
+def test_invalid_phone_is_refused(value):
     with pytest.raises(ValueError, match="phone"):
         parse_phone(value)
 
 
 @pytest.mark.parametrize(
-    ("written", "stored"),
+    ("text", "stored"),
     [
         ("Anand@Church.ORG", "anand@church.org"),
         ("  a.b+c@church.example.org ", "a.b+c@church.example.org"),
@@ -68,8 +68,8 @@ def test_what_is_no_phone_is_refused(value):
         ("jose\u0301@church.org", "jos\u00e9@church.org"),
     ],
 )
-def test_addresses_are_stored_in_lower_case(written, stored):
-    assert parse_email(written) == stored
+def test_email_is_stored_in_lower_case(text, stored):
+    assert parse_email(text) == stored
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_addresses_are_stored_in_lower_case(written, stored):
         "\ud800@b.org",
     ],
 )
-def test_what_is_no_address_is_refused(value):
+def test_invalid_email_is_refused(value):
     with pytest.raises(ValueError, match="e-mail"):
         parse_email(value)
 
 
 @pytest.mark.parametrize("text", ["2026-11-23", "1926-11-23", "2008-02-29"])
-def test_days_of_birth_are_read(text):
+def test_birth_date_is_parsed(text):
     assert parse_birth_date(text, today=TODAY) == date.fromisoformat(text)
 
 
@@ -115,7 +115,7 @@ def test_days_of_birth_are_read(text):
         "２００８-01-01",
     ],
 )
-def test_what_is_no_day_of_birth_is_refused(value):
+def test_invalid_birth_date_is_refused(value):
     with pytest.raises(ValueError, match=r"date|format|day|month|year"):
         parse_birth_date(value, today=TODAY)
 
@@ -128,7 +128,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_any_value_is_read_or_refused(value):
+def test_any_value_is_parsed_or_refused(value):
     for parse in (parse_phone, parse_email, lambda v: parse_birth_date(v, today=TODAY)):
         try:
             parse(value)
@@ -137,7 +137,7 @@ def test_any_value_is_read_or_refused(value):
 
 
 @given(st.integers(min_value=7_000_000_000, max_value=9_999_999_999))
-def test_stored_numbers_read_as_themselves(number):
+def test_stored_phone_is_parsed_unchanged(number):
     try:
         stored = parse_phone(str(number))
     except ValueError:
@@ -145,17 +145,17 @@ def test_stored_numbers_read_as_themselves(number):
     assert parse_phone(stored) == stored
 
 
-def by_the_library(written):
-    """What email_validator makes of it; None for what it refuses."""
+def normalized_by_library(text):
+    """The address as email_validator normalizes it; None if it is refused."""
     try:
-        return validate_email(written, check_deliverability=False).normalized.lower()
+        return validate_email(text, check_deliverability=False).normalized.lower()
     except (EmailNotValidError, UnicodeError):
         return None
 
 
-def read(parse, written):
+def parse_or_none(parse, text):
     try:
-        return parse(written)
+        return parse(text)
     except ValueError:
         return None
 
@@ -171,15 +171,15 @@ domains = st.lists(labels, min_size=1, max_size=3).map(".".join) | st.text("a.@[
 @example("a", "church.local")
 @example("a", "XN--11B4C3D.example.org")
 @example("a.b", "gmail.com.")
-def test_addresses_are_read_as_the_library_reads_them(local, domain):
-    written = f"{local}@{domain}"
+def test_email_is_parsed_as_by_the_library(local, domain):
+    text = f"{local}@{domain}"
 
-    assert read(parse_email, written) == by_the_library(written)
+    assert parse_or_none(parse_email, text) == normalized_by_library(text)
 
 
 @given(st.integers(min_value=6_000_000_000, max_value=9_999_999_999))
-def test_indian_mobiles_are_read_as_the_library_reads_them(number):
-    written = f"+91{number}"
-    is_valid = phonenumbers.is_valid_number(phonenumbers.parse(written, "IN"))
+def test_indian_mobile_is_parsed_as_by_the_library(number):
+    text = f"+91{number}"
+    is_valid = phonenumbers.is_valid_number(phonenumbers.parse(text, "IN"))
 
-    assert read(parse_phone, written) == (written if is_valid else None)
+    assert parse_or_none(parse_phone, text) == (text if is_valid else None)

@@ -38,7 +38,7 @@ AADHAAR = "234123412346"
         "x" * 50,
     ],
 )
-def test_names_of_real_people_are_taken(name):
+def test_real_name_is_accepted(name):
     assert PERSON_NAME.problem(canonicalize(name)) is None
 
 
@@ -68,12 +68,12 @@ def test_names_of_real_people_are_taken(name):
         (f"Anand {AADHAAR}", IssueCode.IDENTITY_NUMBER_NOT_ALLOWED),
     ],
 )
-def test_what_is_no_name_is_refused(name, code):
+def test_invalid_name_is_refused(name, code):
     assert PERSON_NAME.problem(canonicalize(name)) == code
 
 
 @pytest.mark.parametrize("name", ["CSI 2nd Church", "Bat & Ball", "XI A1B", "தமிழ் 11"])
-def test_names_of_teams_hold_digits_and_ampersands(name):
+def test_team_name_with_digits_or_ampersand_is_accepted(name):
     assert TEAM_OR_CHURCH_NAME.problem(canonicalize(name)) is None
 
 
@@ -119,15 +119,15 @@ def test_names_of_teams_hold_digits_and_ampersands(name):
         ("Team 11", False),
     ],
 )
-def test_identity_numbers_are_found(text, expected):
+def test_identity_number_is_detected(text, expected):
     assert has_identity_number(canonicalize(text)) is expected
 
 
 @given(st.integers(min_value=2 * 10**10, max_value=10**11 - 1))
-def test_of_ten_check_digits_one_makes_an_identity_number(number):
-    found = [has_identity_number(f"{number:011}{digit}") for digit in range(10)]
+def test_exactly_one_check_digit_makes_an_identity_number(number):
+    detected = [has_identity_number(f"{number:011}{digit}") for digit in range(10)]
 
-    assert found.count(True) == 1
+    assert detected.count(True) == 1
 
 
 # As people, banks and apps write the number of a payment; {} is the number.
@@ -221,7 +221,7 @@ AADHAAR_WAYS = (
 )
 
 
-def test_of_thousands_of_references_fewer_than_one_in_a_thousand_is_refused():
+def test_fewer_than_one_in_a_thousand_payment_references_is_refused():
     chance = random.Random(18)
     texts = [
         reference.format(chance.randrange(10**11, 10**12))
@@ -235,7 +235,7 @@ def test_of_thousands_of_references_fewer_than_one_in_a_thousand_is_refused():
     assert len(refused) < len(texts) / 1000
 
 
-def test_every_aadhaar_number_is_refused_as_people_write_it():
+def test_aadhaar_number_in_every_usual_notation_is_detected():
     chance = random.Random(19)
     tamil = str.maketrans("0123456789", "௦௧௨௩௪௫௬௭௮௯")
     groups = (
@@ -260,7 +260,7 @@ def test_every_aadhaar_number_is_refused_as_people_write_it():
     "way",
     ["UPI ref {}", "UTR: {}", "Txn id {}", "phone {}", "WhatsApp {}", "Paid {}", "+{}", "T{}"],
 )
-def test_no_word_excuses_a_number_in_groups_of_four(way, written):
+def test_number_in_groups_of_four_is_detected_after_any_word(way, written):
     assert has_identity_number(way.format(written))
 
 
@@ -276,14 +276,18 @@ def test_no_word_excuses_a_number_in_groups_of_four(way, written):
         ("Postal codes\n234123\n412346", False),
     ],
 )
-def test_halves_are_excused_by_a_word_directly_before_them_alone(text, expected):
+def test_number_in_halves_is_accepted_only_directly_after_a_reference_word(text, expected):
     assert has_identity_number(text) is expected
 
 
 def aadhaar(chance: random.Random) -> str:
     """A random number with its check digit."""
     digits = str(chance.randrange(2 * 10**10, 10**11))
-    return next(f"{digits}{one}" for one in range(10) if has_identity_number(f"{digits}{one}"))
+    return next(
+        f"{digits}{check_digit}"
+        for check_digit in range(10)
+        if has_identity_number(f"{digits}{check_digit}")
+    )
 
 
 @pytest.mark.parametrize(
@@ -308,7 +312,7 @@ def aadhaar(chance: random.Random) -> str:
         "Receipt no. 000123456789",
     ],
 )
-def test_phone_or_date_in_a_reason_is_no_identity_number(text):
+def test_phone_or_date_in_a_reason_is_not_detected(text):
     for digit in "0123456789":
         changed = text[:-1] + digit if text[-1].isdigit() else text
         assert require_reason(changed, "reason") == changed
@@ -352,9 +356,7 @@ def test_phone_or_date_in_a_reason_is_no_identity_number(text):
         (PERSON_NAME, "แอ", None),
     ],
 )
-def test_name_is_stored_as_people_write_it_with_one_apostrophe_and_one_hyphen(
-    rule, written, stored
-):
+def test_name_is_stored_with_canonical_apostrophes_and_hyphens(rule, written, stored):
     stored = stored or written
 
     assert rule.read(written) == (stored, None)
@@ -379,7 +381,7 @@ def test_name_is_stored_as_people_write_it_with_one_apostrophe_and_one_hyphen(
         (PERSON_NAME, "An\u2028and", ["U+2028"]),
     ],
 )
-def test_character_that_is_refused_is_named(rule, name, characters):
+def test_issue_lists_the_refused_characters(rule, name, characters):
     text, code = rule.read(name)
 
     assert (code, rule.params(text, code)) == ("NAME_CHARACTERS", {"characters": characters})
@@ -403,7 +405,7 @@ def test_character_that_is_refused_is_named(rule, name, characters):
         ("\u20dd\u20dd\u20dd", ["U+20DD"]),
     ],
 )
-def test_mark_without_its_letter_or_above_six_in_a_row_is_refused_and_named(name, characters):
+def test_stray_mark_or_more_than_six_marks_in_a_row_is_refused_and_listed(name, characters):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         text, code = rule.read(name)
 
@@ -414,7 +416,7 @@ def test_mark_without_its_letter_or_above_six_in_a_row_is_refused_and_named(name
 @pytest.mark.parametrize(
     "name", ["ـــ", "ーーー", "々々々", "क्" * 20, "\u1100" * 20, "ക്" * 17 + "ക", "ˑˑˑ"]
 )
-def test_name_without_a_letter_or_with_an_endless_one_is_refused(name):
+def test_name_without_a_letter_or_with_an_overlong_letter_is_refused(name):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         text, code = rule.read(name)
 
@@ -442,7 +444,7 @@ def test_name_without_a_letter_or_with_an_endless_one_is_refused(name):
         "김철수",
     ],
 )
-def test_name_with_many_marks_that_people_have_is_taken(name):
+def test_real_name_with_many_marks_is_accepted(name):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         text, code = rule.read(name)
 
@@ -463,7 +465,7 @@ def test_name_with_many_marks_that_people_have_is_taken(name):
         ("Team 1\u20e3", "NAME_CHARACTERS"),
     ],
 )
-def test_digit_has_the_marks_of_an_ordinal_alone(name, code):
+def test_digit_is_accepted_only_with_the_marks_of_an_ordinal(name, code):
     text, actual = TEAM_OR_CHURCH_NAME.read(name)
 
     assert actual == code
@@ -473,7 +475,7 @@ def test_digit_has_the_marks_of_an_ordinal_alone(name, code):
 @pytest.mark.parametrize(
     "text", ["ab" + "\u0316" * 7, "\u0bcb" * 40, "fine\u0301\u0316" * 2 + "\u0301" * 9, "क्" * 20]
 )
-def test_tower_of_marks_is_refused_in_texts_of_organisers(text):
+def test_stacked_marks_are_refused_in_free_text(text):
     for has_lines in (False, True):
         rule = FreeText(max_length=200, has_lines=has_lines)
         assert rule.read(text)[1] == "TEXT_CHARACTERS"
@@ -482,7 +484,7 @@ def test_tower_of_marks_is_refused_in_texts_of_organisers(text):
         require_reason(text, "reason")
 
 
-def test_name_without_two_letters_names_no_character():
+def test_issue_of_a_name_without_two_letters_lists_no_character():
     text, code = PERSON_NAME.read("A.-")
 
     assert (code, rule_params := PERSON_NAME.params(text, code)) == ("NAME_CHARACTERS", {})
@@ -490,7 +492,7 @@ def test_name_without_two_letters_names_no_character():
 
 
 @pytest.mark.parametrize("letter", ["ക്ഷ", "കൊ", "நீ", "కి", "क्ष", "é", "x", "ക്കു", "ஸ்ரீ"])
-def test_length_counts_letters_with_their_marks(letter):
+def test_letter_with_its_marks_counts_as_one_character(letter):
     size = count_graphemes(letter)
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         longest = letter * (rule.max_length // size)
@@ -500,21 +502,21 @@ def test_length_counts_letters_with_their_marks(letter):
         assert rule.read(longest + letter * size)[1] == "NAME_TOO_LONG"
 
 
-def test_malayalam_name_of_36_letters_and_59_code_points_is_taken():
+def test_malayalam_name_of_36_letters_and_59_code_points_is_accepted():
     name = "ഫ്രാൻസിസ് സേവ്യർ കുര്യാക്കോസ് പുത്തൻപുരയ്ക്കൽ തോമസ് മാത്യു"
 
     assert count_graphemes(name) <= 50 < len(name)
     assert PERSON_NAME.read(name) == (name, None)
 
 
-def test_stored_name_has_four_code_points_for_each_letter_at_most():
+def test_stored_name_has_at_most_four_code_points_per_letter():
     for text in ("a" + "\u0344" * 199, "a" + "\u0316\u0317" * 99, "\ufdfa" * 40, "\u0958" * 199):
         name, code = PERSON_NAME.read(text)
         assert code is not None or len(name) <= 200
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("name", "other"),
     [
         ("CSI Holy Trinity Church, Race Course", "CSI Holy Trinity Church Race Course"),
         ("Church of God (Full Gospel)", "church of god full gospel"),
@@ -529,18 +531,18 @@ def test_stored_name_has_four_code_points_for_each_letter_at_most():
         ("Straße", "STRASSE"),
     ],
 )
-def test_one_name_written_in_two_ways_is_one(one, other):
-    assert normalize(one) == normalize(other)
+def test_spellings_of_a_name_have_the_same_comparison_form(name, other):
+    assert normalize(name) == normalize(other)
 
 
 @given(st.text())
-def test_normalising_and_cleaning_twice_change_nothing_more(text):
+def test_normalize_and_canonicalize_are_idempotent(text):
     assert normalize(normalize(text)) == normalize(text)
     assert canonicalize(canonicalize(text)) == canonicalize(text)
 
 
 @given(st.text(alphabet=st.sampled_from("aAzZ  .'1\n"), max_size=85))
-def test_plain_names_are_read_as_any_others(text):
+def test_fast_path_gives_the_same_result_as_the_full_check(text):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         name = canonicalize_name(text)
         assert rule.read(text) == (name, rule.problem(name))
@@ -549,14 +551,14 @@ def test_plain_names_are_read_as_any_others(text):
 
 
 @given(st.text(alphabet=st.sampled_from("aA ே்க1&.'’-(),/\u200d<é"), max_size=90))
-def test_pattern_lets_pass_what_the_check_takes_and_no_more_but_for_letters_with_marks(text):
+def test_pattern_accepts_the_same_names_as_the_check_except_for_letters_with_marks(text):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         name = canonicalize_name(text)
         if has_identity_number(name):
             continue
         is_taken, is_matched = rule.problem(name) is None, bool(as_python(rule).match(name))
         assert is_matched or not is_taken
-        if len(name) <= rule.max_length or not any(one in "ே்க\u200d" for one in name):
+        if len(name) <= rule.max_length or not any(name in "ே்க\u200d" for name in name):
             assert is_matched is is_taken
 
 

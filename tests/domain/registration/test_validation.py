@@ -3,13 +3,14 @@ from datetime import date
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentKind, UploadRef
 from domain.errors.issue_codes import IssueCode
-from domain.errors.issues import Issue
-from domain.errors.issues import Issue, IssueCode, first_issue_per_path
-from domain.registration.forms import DocumentForm
-from domain.registration.validation import validate_documents, validate_form
+from domain.errors.issues import Issue, first_issue_per_path
+from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
+from domain.registration.validation import _not_none, validate_documents, validate_form
 from domain.tournaments import TournamentRules
 from tests import factories
 
@@ -17,10 +18,10 @@ TODAY = date(2026, 11, 23)
 RULES = TournamentRules()
 
 
-def found(rules: TournamentRules = RULES, **changes) -> list[tuple[str, str]]:
-    checked = validate_form(factories.form(**changes), rules, today=TODAY)
-    assert (checked.entry is None) == bool(checked.issues)
-    return [(issue.pointer, issue.code.value) for issue in checked.issues]
+def form_issues(rules: TournamentRules = RULES, **changes) -> list[tuple[str, str]]:
+    validation = validate_form(factories.form(**changes), rules, today=TODAY)
+    assert (validation.entry is None) == bool(validation.issues)
+    return [(issue.pointer, issue.code.value) for issue in validation.issues]
 
 
 def squad(count: int = 15, **changes: dict) -> list[dict]:
@@ -30,7 +31,7 @@ def squad(count: int = 15, **changes: dict) -> list[dict]:
     return players
 
 
-def test_form_without_issues_becomes_an_entry_in_canonical_text():
+def test_form_without_issues_is_parsed_to_canonical_text():
     form = factories.form(
         teamName="  St.   Peter's XI ",
         churchName="C.S.I. Zion",
@@ -39,18 +40,18 @@ def test_form_without_issues_becomes_an_entry_in_canonical_text():
         locale="ta-IN",
     )
 
-    entry = validate_form(form, RULES, today=TODAY).entry
+    team = validate_form(form, RULES, today=TODAY).entry
 
-    assert entry is not None
-    assert (entry.team_name, entry.normalized_team_name) == ("St. Peter's XI", "st peters xi")
-    assert (entry.church_name, entry.normalized_church_name) == ("C.S.I. Zion", "csi zion")
-    captain = entry.captain
+    assert team is not None
+    assert (team.team_name, team.normalized_team_name) == ("St. Peter's XI", "st peters xi")
+    assert (team.church_name, team.normalized_church_name) == ("C.S.I. Zion", "csi zion")
+    captain = team.captain
     assert (captain.name, captain.email) == ("R. Anand", "r@church.org")
     assert (captain.phone, captain.whatsapp) == ("+919876543210", "+919876543210")
-    first = entry.players[0]
+    first = team.players[0]
     assert (first.role, first.jersey_number) == ("BOWLER", 0)
     assert first.date_of_birth == date(2008, 2, 29)
-    assert (entry.locale, entry.consent_version) == ("ta-IN", None)
+    assert (team.locale, team.consent_version) == ("ta-IN", None)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +120,13 @@ def test_form_without_issues_becomes_an_entry_in_canonical_text():
         ),
     ],
 )
-def test_each_rule_names_its_place(changes, expected):
-    assert found(**changes) == expected
+def test_broken_rule_is_an_issue_at_its_path(changes, expected):
+    assert form_issues(**changes) == expected
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t\n", "\u200b", "\u202a\u202c", "\u3164", "\u00a0"])
-def test_blank_text_in_an_optional_leaf_is_as_if_left_out(blank):
-    given = factories.form(
+def test_blank_optional_value_is_the_same_as_none(blank):
+    form = factories.form(
         captain=factories.person(0, whatsapp=blank),
         viceCaptain=factories.person(1, whatsapp=blank),
         players=squad(
@@ -133,24 +134,24 @@ def test_blank_text_in_an_optional_leaf_is_as_if_left_out(blank):
             _1={"role": blank, "jerseyNumber": blank, "dateOfBirth": blank},
         ),
     )
-    checked = validate_form(given, RULES, today=TODAY)
+    validation = validate_form(form, RULES, today=TODAY)
 
-    assert checked.issues == ()
-    assert checked.entry == validate_form(factories.form(), RULES, today=TODAY).entry
+    assert validation.issues == ()
+    assert validation.entry == validate_form(factories.form(), RULES, today=TODAY).entry
 
 
 @pytest.mark.parametrize(("sent", "number"), [(7.0, 7), (0.0, 0), (-0.0, 0), (999.0, 999), (7, 7)])
-def test_whole_number_is_a_jersey_number_however_it_is_written(sent, number):
-    checked = validate_form(
+def test_whole_number_is_a_jersey_number_as_int_or_float(sent, number):
+    validation = validate_form(
         factories.form(players=squad(_0={"jerseyNumber": sent})), RULES, today=TODAY
     )
 
-    jersey = checked.entry.players[0].jersey_number
+    jersey = validation.entry.players[0].jersey_number
     assert (jersey, type(jersey)) == (number, int)
 
 
 @pytest.mark.parametrize(
-    ("changes", "places"),
+    ("changes", "fields"),
     [
         ({}, []),
         ({"phone": "+919000000000"}, ["name", "phone"]),
@@ -161,17 +162,17 @@ def test_whole_number_is_a_jersey_number_however_it_is_written(sent, number):
         ({"name": "jacob. THOMAS", "phone": "+91 90000 00000"}, ["name", "phone"]),
     ],
 )
-def test_captain_and_vice_captain_of_one_name_are_two_people_by_phone_and_email(changes, places):
+def test_two_people_of_the_same_name_need_different_phones_and_emails(changes, fields):
     captain = factories.person(0, name="Jacob Thomas")
     vice_captain = factories.person(1, name="Jacob Thomas") | changes
 
-    assert found(captain=captain, viceCaptain=vice_captain) == [
-        (f"/input/viceCaptain/{place}", "SAME_PERSON_TWICE") for place in places
+    assert form_issues(captain=captain, viceCaptain=vice_captain) == [
+        (f"/input/viceCaptain/{field}", "SAME_PERSON_TWICE") for field in fields
     ]
 
 
-def test_issues_of_all_parts_come_in_the_order_of_the_form():
-    issues = found(
+def test_issues_are_in_the_order_of_the_form():
+    issues = form_issues(
         rules=replace(RULES, consent_version="v2"),
         teamName="---",
         churchName="x",
@@ -197,7 +198,7 @@ def test_issues_of_all_parts_come_in_the_order_of_the_form():
     ]
 
 
-def test_no_message_or_parameter_repeats_what_was_sent():
+def test_issues_never_repeat_a_value():
     marker = "Xylophone"
     form = factories.form(
         teamName=f"<{marker}>",
@@ -211,7 +212,7 @@ def test_no_message_or_parameter_repeats_what_was_sent():
     assert all(marker not in issue.message + str(issue.params) for issue in issues)
 
 
-def test_huge_squad_is_counted_not_read():
+def test_players_beyond_the_maximum_are_counted_but_not_parsed():
     issues = validate_form(
         factories.form(players=[{"name": "?"}] * 5000), RULES, today=TODAY
     ).issues
@@ -220,7 +221,7 @@ def test_huge_squad_is_counted_not_read():
     assert len(issues) == 16
 
 
-def test_consent_is_stored_only_where_it_is_asked_for():
+def test_consent_version_is_stored_only_if_it_is_required():
     rules = replace(RULES, consent_version="v2")
     form = factories.form(consentVersion="v2")
 
@@ -229,11 +230,11 @@ def test_consent_is_stored_only_where_it_is_asked_for():
 
 
 @pytest.mark.parametrize("locale", ["", 5, {}, "x" * 36, "ta\0IN", "<ta>", "234123412346"])
-def test_what_is_no_locale_is_not_stored(locale):
+def test_invalid_locale_is_not_stored(locale):
     assert validate_form(factories.form(locale=locale), RULES, today=TODAY).entry.locale is None
 
 
-def test_valid_parts_of_a_wrong_form_are_looked_up():
+def test_valid_fields_of_an_invalid_form_have_lookup_keys():
     keys = validate_form(
         factories.form(teamName="?", captain=factories.person(0, phone="?"), players=[]),
         RULES,
@@ -261,7 +262,7 @@ def document(kind: DocumentKind, name: str = "unknown") -> DocumentForm:
     return DocumentForm(kind=kind, document_id=name)
 
 
-def test_missing_documents_are_named_once_per_place():
+def test_missing_documents_are_one_issue_per_slot():
     rules = replace(RULES, required_documents=(*TEAM_KINDS, *PLAYER_KINDS))
 
     issues = validate_documents(factories.form(), rules)
@@ -277,7 +278,7 @@ def test_missing_documents_are_named_once_per_place():
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("document_form", "expected"),
     [
         (document(DocumentKind.GROUP_PHOTO), ("/input/documents/0/documentId", "DOCUMENT_UNKNOWN")),
         (document(DocumentKind.PHOTO), ("/input/documents/0/kind", "DOCUMENT_WRONG_KIND")),
@@ -292,15 +293,15 @@ def test_missing_documents_are_named_once_per_place():
         (document(DocumentKind.PASTOR_LETTER, "letter"), None),
     ],
 )
-def test_documents_are_known_and_where_they_belong(given, expected):
-    form = replace(factories.form(), documents=(given,))
+def test_document_that_cannot_be_claimed_is_an_issue(document_form, expected):
+    form = replace(factories.form(), documents=(document_form,))
 
     issues = validate_documents(form, RULES, UPLOADS)
 
     assert [(i.pointer, i.code) for i in issues] == ([expected] if expected else [])
 
 
-def test_one_upload_is_for_one_place_however_its_id_is_written():
+def test_upload_in_two_slots_is_refused_in_the_second():
     card = document(DocumentKind.SUBSCRIPTION_CARD, "card")
     first, second, *others = factories.form().players
     form = replace(
@@ -315,7 +316,7 @@ def test_one_upload_is_for_one_place_however_its_id_is_written():
     ]
 
 
-def test_a_place_has_one_document_of_a_kind():
+def test_second_document_of_a_kind_in_a_slot_is_refused():
     letter, again = (document(DocumentKind.PASTOR_LETTER, name) for name in ("letter", "LETTER"))
     form = replace(factories.form(), documents=(letter, again))
 
@@ -326,12 +327,74 @@ def test_a_place_has_one_document_of_a_kind():
     ]
 
 
-def test_one_issue_per_place_and_the_first_stays():
-    first = Issue(("input", "teamName"), IssueCode.NAME_TOO_SHORT, "first")
-    second = Issue(("input", "teamName"), IssueCode.DUPLICATE_TEAM_NAME, "second")
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(
+        ["R. Anand", "98765 43210", "a@church.org", "BOWLER", "2008-01-01", "\ud800"]
+    ),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+person_forms = st.builds(
+    PersonForm, name=json_values, phone=json_values, email=json_values, whatsapp=json_values
+)
+document_forms = st.lists(
+    st.builds(DocumentForm, kind=st.sampled_from(DocumentKind), document_id=st.text()), max_size=2
+).map(tuple)
+player_forms = st.builds(
+    PlayerForm,
+    name=json_values,
+    role=json_values,
+    jersey_number=json_values,
+    date_of_birth=json_values,
+    documents=document_forms,
+)
+team_forms = st.builds(
+    TeamForm,
+    team_name=json_values,
+    church_name=json_values,
+    captain=person_forms,
+    vice_captain=person_forms,
+    players=st.lists(player_forms, max_size=4).map(tuple),
+    documents=document_forms,
+    consent_version=json_values,
+    locale=json_values,
+)
 
-    assert first_issue_per_path([first, second]) == (first,)
+
+@given(team_forms, st.sampled_from([None, "v2"]))
+def test_any_form_is_valid_or_has_issues_in_form_order(form, consent):
+    rules = TournamentRules(squad_min=1, squad_max=3, consent_version=consent)
+
+    validation = validate_form(form, rules, today=TODAY)
+    document_issues = validate_documents(form, rules)
+
+    assert (validation.team is None) == bool(validation.issues)
+    for issues in (validation.issues, document_issues):
+        assert first_issue_per_path(reversed(issues)) == issues
+        assert len({issue.path for issue in issues}) == len(issues)
 
 
-def test_pointers_are_escaped():
-    assert Issue(("a/b", "c~d", 0), IssueCode.NAME_TOO_SHORT, "x").pointer == "/a~1b/c~0d/0"
+def test_issues_of_a_players_documents_come_last():
+    rules = TournamentRules(required_documents=PLAYER_KINDS)
+    form = make.form(players=[{"name": "?", "dateOfBirth": "?"}, *make.players(11)])
+
+    issues = first_issue_per_path(
+        (*validate_documents(form, rules), *validate_form(form, rules, today=TODAY).issues)
+    )
+
+    assert [issue.pointer for issue in issues[:4]] == [
+        "/input/players/0/name",
+        "/input/players/0/dateOfBirth",
+        "/input/players/0/documents",
+        "/input/players/1/documents",
+    ]
+
+
+def test_missing_value_in_a_form_without_issues_is_a_defect():
+    with pytest.raises(ValueError, match="missing"):
+        _not_none(None)

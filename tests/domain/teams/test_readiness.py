@@ -1,4 +1,4 @@
-"""What blocks a team, who has to act, and what comes next."""
+"""Blockers of a team, their actors and the next operation."""
 
 import pytest
 
@@ -16,20 +16,24 @@ ACCEPTED, REJECTED, PENDING, SUPERSEDED = (
 )
 
 
-def of(status=TeamStatus.PENDING, letter=ACCEPTED, proof=ACCEPTED, required=REQUIRED):
+def assess(status=TeamStatus.PENDING, letter=ACCEPTED, proof=ACCEPTED, required=REQUIRED):
     team = {LETTER: letter} if letter else {}
     player = {PROOF: proof} if proof else {}
     return assess_readiness(status, required, team, {"ICCT-001-P01": player})
 
 
-def test_a_team_whose_documents_are_accepted_is_ready():
-    found = of()
+def test_team_with_accepted_documents_is_ready():
+    readiness = assess()
 
-    assert (found.is_ready, found.blockers, found.next_operation) == (True, (), "confirmTeam")
+    assert (readiness.is_ready, readiness.blockers, readiness.next_operation) == (
+        True,
+        (),
+        "confirmTeam",
+    )
 
 
 @pytest.mark.parametrize(
-    ("reviews", "codes", "actors", "following"),
+    ("reviews", "codes", "actors", "next_operation"),
     [
         ({"letter": None}, ["DOCUMENT_MISSING"], ["CAPTAIN"], "requestChanges"),
         ({"letter": SUPERSEDED}, ["DOCUMENT_MISSING"], ["CAPTAIN"], "requestChanges"),
@@ -43,20 +47,22 @@ def test_a_team_whose_documents_are_accepted_is_ready():
         ),
     ],
 )
-def test_each_document_that_is_not_accepted_blocks(reviews, codes, actors, following):
-    found = of(**reviews)
+def test_required_document_that_is_not_accepted_is_a_blocker(
+    reviews, codes, actors, next_operation
+):
+    readiness = assess(**reviews)
 
-    assert [one.code for one in found.blockers] == codes
-    assert [one.actor for one in found.blockers] == actors
-    assert found.next_operation == following
+    assert [blocker.code for blocker in readiness.blockers] == codes
+    assert [blocker.actor for blocker in readiness.blockers] == actors
+    assert readiness.next_operation == next_operation
 
 
-def test_what_is_not_required_does_not_block():
-    assert of(letter=None, proof=REJECTED, required=()).is_ready
+def test_optional_document_is_no_blocker():
+    assert assess(letter=None, proof=REJECTED, required=()).is_ready
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "following"),
+    ("status", "code", "next_operation"),
     [
         (TeamStatus.CHANGES_REQUESTED, "CHANGES_REQUESTED", "resubmitMyTeam"),
         (TeamStatus.CONFIRMED, "ALREADY_DECIDED", "reopenTeam"),
@@ -64,15 +70,15 @@ def test_what_is_not_required_does_not_block():
         (TeamStatus.WITHDRAWN, "ALREADY_DECIDED", None),
     ],
 )
-def test_only_a_pending_team_can_be_confirmed(status, code, following):
-    found = of(status)
+def test_team_that_is_not_pending_has_a_blocker(status, code, next_operation):
+    readiness = assess(status)
 
-    assert [one.code for one in found.blockers] == [code]
-    assert found.next_operation == following
+    assert [blocker.code for blocker in readiness.blockers] == [code]
+    assert readiness.next_operation == next_operation
 
 
-def test_messages_name_whose_document_it_is():
-    assert [one.message for one in of(letter=None, proof=PENDING).blockers] == [
+def test_blocker_message_names_the_owner_of_the_document():
+    assert [blocker.message for blocker in assess(letter=None, proof=PENDING).blockers] == [
         "The team: PASTOR_LETTER is missing.",
         "ICCT-001-P01: IDENTITY_PROOF has not been reviewed.",
     ]

@@ -1,4 +1,4 @@
-"""The whole table of what may be done with a team."""
+"""All transitions of a team's status."""
 
 from itertools import product
 
@@ -8,7 +8,7 @@ from domain.errors.exceptions import InvalidStatusTransition
 from domain.teams.status import TeamAction, TeamStatus, transition
 
 P, C, F, R, W = TeamStatus
-# The mutation of each event: an organiser's, and the captain's.
+# The organisers' and the captains' mutation for each action.
 ORGANISERS = {
     "confirm": "confirmTeam",
     "requestChanges": "requestChanges",
@@ -27,23 +27,27 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize(
-    ("status", "event", "is_captain"),
+    ("status", "action", "is_captain"),
     [
         *product(TeamStatus, map(TeamAction, ORGANISERS), [False]),
         *product(TeamStatus, map(TeamAction, CAPTAINS), [True]),
     ],
 )
-def test_every_status_and_event(status, event, is_captain):
-    expected = ALLOWED[status].get(event.value)
+def test_every_status_and_action(status, action, is_captain):
+    expected = ALLOWED[status].get(action.value)
     mutations = CAPTAINS if is_captain else ORGANISERS
 
     if expected is not None:
-        assert transition(status, event, is_captain=is_captain) == expected
+        assert transition(status, action, is_captain=is_captain) == expected
         return
-    with pytest.raises(InvalidStatusTransition) as refused:
-        transition(status, event, is_captain=is_captain)
-    assert refused.value.details == {
+    with pytest.raises(InvalidStatusTransition) as error:
+        transition(status, action, is_captain=is_captain)
+    assert error.value.details == {
         "from": status.value,
-        "attempted": mutations[event.value],
-        "allowed": [name for one, name in mutations.items() if one in ALLOWED[status]],
+        "attempted": mutations[action.value],
+        "allowed": [
+            name
+            for possible_action, name in mutations.items()
+            if possible_action in ALLOWED[status]
+        ],
     }
