@@ -146,7 +146,7 @@ class Settings(CheckedSettings):
         default_factory=by_environment(deployed=(), development=LOCAL, test=(*LOCAL, "testserver"))
     )
     """Accepted values of the Host header, never *. Required in staging and production."""
-    trusted_proxies: fields.Proxies = ()
+    trusted_proxies: fields.Networks = ()
     """Proxies whose X-Forwarded-For is trusted, or none. Required in staging and production."""
     cors_origins: fields.Origins = ()
     """Origins of web pages that may call the service; only https in production, and not *."""

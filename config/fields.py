@@ -68,7 +68,6 @@ HeaderNames = Annotated[List, _list(lists.parse_header_name, "the name of a head
 Networks = Annotated[
     List, _list(lists.parse_network, "an IP address or a network smaller than all")
 ]
-Proxies = Annotated[List, _list(lists.parse_network, "an IP address or a network smaller than all")]
 Documents = Annotated[List, _list(_parse_document, f"one of {', '.join(DOCUMENTS)}")]
 DatabaseUrl = Annotated[SecretStr, _secret(asyncpg_url), unit("URL")]
 RateStore = Annotated[

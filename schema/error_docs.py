@@ -163,7 +163,7 @@ def _operations(error: type[DomainError]) -> str:
 def _section(code: str, entry: type[DomainError] | IssueCode, facts: str) -> str:
     return (
         f"### {code}\n\n{facts}{entry.description}\n\n"
-        f"- Cause: {entry.cause}\n- What the client does: {entry.action}\n"
+        f"- Cause: {entry.cause}\n- Client action: {entry.action}\n"
     )
 
 
