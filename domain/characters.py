@@ -7,7 +7,7 @@ import unicodedata
 NFKC_MAX_LENGTH = 1000
 
 # PostgreSQL does not store NUL, UTF-8 does not encode half a surrogate pair.
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_UNSTORABLE_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 # ZWNJ and ZWJ, which join and separate letters of Indic scripts.
 JOINERS = "\u200c\u200d"
 # Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt without the joiners: soft
@@ -30,7 +30,7 @@ _VIRAMA_COMBINING_CLASS = 9
 
 def is_storable(text: str) -> bool:
     """Whether PostgreSQL and UTF-8 can hold the text: no NUL, no lone surrogate."""
-    return _UNSTORABLE.search(text) is None
+    return _UNSTORABLE_CHARACTERS.search(text) is None
 
 
 def strip_invisible(text: str) -> str:

@@ -33,7 +33,7 @@ class CallerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Identity and role of whoever sent a request.
+    """Identity and role of a caller.
 
     SYSTEM is the command line and the service itself. An organiser without `session_id` is a
     script with an API token.

@@ -51,7 +51,7 @@ class RegistrationClosed(ConflictError):
     code = "REGISTRATION_CLOSED"
     description = "Registration is closed. Please ask the organisers."
     cause = "The request arrived at or after the tournament's closesAt."
-    action = "Say so. A repeat of a successful registration still gets its answer."
+    action = "Tell the person. A repeat of a successful registration still gets its answer."
     documented_details = (
         Detail("closesAt", DetailType.DATE_TIME, "The moment when registration closed."),
     )
@@ -64,7 +64,7 @@ class TournamentFull(ConflictError):
     code = "TOURNAMENT_FULL"
     description = "The tournament is full. Please ask the organisers."
     cause = "As many live teams as details.capacity are registered."
-    action = "Say so. There is room again when a team is rejected or withdraws."
+    action = "Tell the person. There is room again when a team is rejected or withdraws."
     documented_details = (
         Detail("capacity", DetailType.INTEGER, "The number of live teams that can take part."),
     )
@@ -77,7 +77,7 @@ class ChurchLimitReached(ConflictError):
     code = "CHURCH_LIMIT_REACHED"
     description = "The church has entered as many teams as it may. Please ask your church."
     cause = "The church has details.registered live teams registered; details.limit are allowed."
-    action = "Say so, and ask the church which teams it wants to enter."
+    action = "Tell the person to ask the church which teams it wants to enter."
     documented_details = (
         Detail("limit", DetailType.INTEGER, "The number of live teams that a church may have."),
         Detail("registered", DetailType.INTEGER, "The number of live teams that it has."),

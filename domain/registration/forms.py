@@ -16,7 +16,7 @@ class PlayerRole(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonForm:
-    """Leaves are any JSON value."""
+    """As sent: every field may be any JSON value."""
 
     name: object
     phone: object
@@ -33,7 +33,7 @@ class DocumentForm:
 # Not frozen: a registration creates up to fifteen, and frozen dataclasses take three times as long.
 @dataclass(slots=True, kw_only=True)
 class PlayerForm:
-    """Leaves are any JSON value."""
+    """As sent: every field may be any JSON value."""
 
     name: object
     role: object = None
@@ -44,7 +44,7 @@ class PlayerForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamForm:
-    """Leaves are any JSON value."""
+    """As sent: every field may be any JSON value."""
 
     team_name: object
     church_name: object

@@ -85,7 +85,10 @@ def assess_readiness(
     team: Reviews,
     players: Mapping[str, Reviews],
 ) -> Readiness:
-    """Require that every required document is accepted. `players` has reviews by player code."""
+    """Readiness of a team whose required documents must all be accepted.
+
+    `team` has the reviews of the team's documents, `players` those of the players' by player code.
+    """
     blockers = [
         blocker
         for kinds, owner, reviews in (
