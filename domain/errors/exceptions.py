@@ -132,7 +132,7 @@ class InvalidStatusTransition(ConflictError):
 
 class StaleVersion(ConflictError):
     code = "STALE_VERSION"
-    description = "Somebody else changed this in the meantime. Please reload and try again."
+    description = "This was changed in the meantime. Please reload and try again."
     cause = (
         "expectedVersion differs from details.currentVersion. details.isYours is true if this same"
         " request made the change."
