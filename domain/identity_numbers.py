@@ -23,6 +23,7 @@ _CANDIDATE = re.compile(
     r"(?!\d))"
 )
 
+# Names of the number: Aadhaar, UID, VID, and Aadhaar in Tamil, Malayalam, Telugu, Kannada, Hindi.
 _AADHAAR = re.compile(
     r"a+dh+a*r|(?<![a-z])uid(?:ai)?(?![a-z])|(?<![a-z])vid(?![a-z])|ஆதார்|ആധാർ|ആധാര്|ఆధార్|ಆಧಾರ್|आधार"
 )
@@ -41,18 +42,19 @@ _FILLER = (
 )
 _WEAK_GAP = r"[ \t\xa0:#=()\[\]*'\"’_/–-]{0,4}\n?"
 _STRONG_GAP = r"[ \t\xa0:#=()\[\]*'\"’_/–,-]{0,4}\n?"
-# Directly before an unbroken number: it belongs to a payment.
+# Words for payment references.
 _REFERENCE = (
     r"(?:upi|utr|rrn|imps|neft|rtgs|nach|ref\.?|refs|reference|transactions?|trans\.?"
     r"|tra?ns?[xz]n?s?\.?|txns?\.?|trxs?|g-?pay|google ?pay|phone ?pe|pay ?tm|bhim|cred"
     r"|amazon ?pay)"
 )
+# Such a word directly before an unbroken number: the number belongs to a payment.
 _REFERENCE_BEFORE = re.compile(
     rf"(?<![a-z]){_REFERENCE}(?:(?<=[a-z])(?:id|nos?\.?))?(?![a-z])"
     rf"{_STRONG_GAP}(?:{_FILLER}{_STRONG_GAP}){{0,2}}$"
 )
-# Directly before an unbroken number: it belongs to a payment or a phone, unless _PAID_AFTER shows
-# that the word names the payer or the thing paid for.
+# Other words directly before an unbroken number: it belongs to a payment or a phone, unless
+# _PAID_AFTER shows that the word names the payer or the thing paid for.
 _KIND_BEFORE = re.compile(
     r"(?<![a-z])(?:phones?|ph\.?|telephone|tel\.?|mobiles?|mob\.?|cell|call|contact|whats ?app|wa"
     r"|sms|fax|landline|helpline|போன்|ஃபோன்|கைபேசி|ഫോൺ|മൊബൈൽ|ఫోన్|ಫೋನ್|फोन|मोबाइल|payments?|paid"
