@@ -1,7 +1,7 @@
-"""Names as GraphQL writes them."""
+"""GraphQL names of Python fields and database columns."""
 
 
 def camel_case(name: str) -> str:
-    """The name of a Python field or of a column, `fee_amount`, as GraphQL has it: `feeAmount`."""
+    """Convert a name such as `fee_amount` to `feeAmount`."""
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
