@@ -277,7 +277,7 @@ class Settings(CheckedSettings):
     def graphiql(self) -> bool:
         return self.environment == "development"
 
-    def combinations(self) -> Iterator[CombinationRule]:
+    def combination_rules(self) -> Iterator[CombinationRule]:
         if self.environment in ("staging", "production"):
             yield from self._deployment_rules()
         if self.environment == "production":

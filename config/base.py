@@ -50,7 +50,7 @@ class CheckedSettings(BaseSettings):
         populate_by_name=True,
     )
 
-    def combinations(self) -> Iterator[CombinationRule]:
+    def combination_rules(self) -> Iterator[CombinationRule]:
         """Rules that are checked when each value is valid by itself."""
         yield from ()
 
@@ -97,7 +97,7 @@ class CheckedSettings(BaseSettings):
         problems = [f"{name}: {reason}" for name, reason in reasons.items()]
         problems += [
             f"{rule.names[0]}: {rule.reason}"
-            for rule in settings.combinations()
+            for rule in settings.combination_rules()
             if rule.is_broken and reasons.keys().isdisjoint(rule.names)
         ]
         if problems:
@@ -107,12 +107,12 @@ class CheckedSettings(BaseSettings):
     @classmethod
     def _reason(cls, key: str, error: ErrorDetails) -> str:
         if error["type"] == "extra_forbidden":
-            name = cls.meant_by(key)
+            name = cls.closest_name(key)
             return f"is not known; {name} is" if name else "is not known"
         return error["msg"].removeprefix("Value error, ")
 
     @classmethod
-    def meant_by(cls, name: str) -> str | None:
+    def closest_name(cls, name: str) -> str | None:
         """The variable with this name or nearly this name."""
         candidates = [candidate for names in cls.names().values() for candidate in names]
         return next(iter(get_close_matches(name.upper(), candidates, n=1, cutoff=0.85)), None)
@@ -123,7 +123,7 @@ class _EnvFile(DotEnvSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         """Values of known variables, and misspelt names, which the model then refuses."""
-        closest = {name: self.settings_cls.meant_by(name) for name in self.env_vars}
+        closest = {name: self.settings_cls.closest_name(name) for name in self.env_vars}
         misspelt = [name for name, known in closest.items() if known and known != name.upper()]
         return super(DotEnvSettingsSource, self).__call__() | dict.fromkeys(misspelt)
 

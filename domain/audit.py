@@ -47,7 +47,7 @@ class AuditAction(StrEnum):
     OTHER = "other"
 
     @classmethod
-    def of(cls, value: str) -> Self:
+    def from_stored(cls, value: str) -> Self:
         return cls(value) if value in frozenset(cls) else cls.OTHER
 
 

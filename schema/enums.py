@@ -15,7 +15,6 @@ from domain.deliveries import DeliveryKind
 from domain.documents import DocumentFormat, DocumentKind, DocumentReview
 from domain.errors.base import Category
 from domain.errors.codes import CATALOG, ErrorCode
-from domain.errors.exceptions import ISSUE_CATALOG
 from domain.errors.issue_codes import IssueCode
 from domain.operations import Operation
 from domain.registration.forms import PlayerRole

@@ -1,17 +1,48 @@
 """Error codes of mutations, the error reference in Markdown, and the JSON Schema of errors."""
 
 import json
-from collections.abc import Iterable, Mapping
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from strawberry.types.field import StrawberryField
 
 from domain.documents import DocumentFormat
-from domain.errors.base import Category, DetailType
-from domain.errors.codes import CATALOG, ErrorCode
-from domain.errors.issue_codes import IssueCode
 from domain.errors.base import Category, Detail, DetailType, DomainError
+from domain.errors.codes import CATALOG, ErrorCode
+from domain.errors.exceptions import (
+    BadUserInput,
+    BodyTooLarge,
+    ChurchLimitReached,
+    FileEmpty,
+    FileTooLarge,
+    FileTypeNotAllowed,
+    Forbidden,
+    GraphqlParseFailed,
+    GraphqlValidationFailed,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    Internal,
+    InvalidForm,
+    InvalidStatusTransition,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    PersistedQueryNotFound,
+    PersistedQueryNotSupported,
+    QueryTooComplex,
+    RateLimited,
+    RegistrationClosed,
+    RegistrationNotOpen,
+    RequestTimeout,
+    ServiceUnavailable,
+    SignInFailed,
+    StaleVersion,
+    TeamNotFound,
+    TournamentFull,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+from domain.errors.issue_codes import IssueCode
 from domain.operations import Operation
 from domain.teams.readiness import BlockerCode
 from domain.teams.status import TeamStatus
@@ -19,79 +50,79 @@ from schema.limits.complexity import Limit
 from schema.name_converter import NAMES
 
 GENERAL_ERRORS = (
-    ErrorCode.BAD_USER_INPUT,
-    ErrorCode.UNAUTHENTICATED,
-    ErrorCode.FORBIDDEN,
-    ErrorCode.RATE_LIMITED,
-    ErrorCode.QUERY_TOO_COMPLEX,
-    ErrorCode.REQUEST_TIMEOUT,
-    ErrorCode.SERVICE_UNAVAILABLE,
-    ErrorCode.INTERNAL,
-    ErrorCode.GRAPHQL_PARSE_FAILED,
-    ErrorCode.GRAPHQL_VALIDATION_FAILED,
-    ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED,
-    ErrorCode.PERSISTED_QUERY_NOT_FOUND,
-    ErrorCode.BODY_TOO_LARGE,
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
-    ErrorCode.METHOD_NOT_ALLOWED,
-    ErrorCode.NOT_ACCEPTABLE,
+    BadUserInput,
+    Unauthenticated,
+    Forbidden,
+    RateLimited,
+    QueryTooComplex,
+    RequestTimeout,
+    ServiceUnavailable,
+    Internal,
+    GraphqlParseFailed,
+    GraphqlValidationFailed,
+    PersistedQueryNotSupported,
+    PersistedQueryNotFound,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    MethodNotAllowed,
+    NotAcceptable,
 )
-"""The codes that any operation may return."""
+"""Errors that any operation may return."""
 
-_OPEN = (ErrorCode.REGISTRATION_NOT_OPEN, ErrorCode.REGISTRATION_CLOSED)
-_KEY = (ErrorCode.IDEMPOTENCY_KEY_REUSED, ErrorCode.IDEMPOTENCY_IN_PROGRESS)
-_TEAM = (ErrorCode.TEAM_NOT_FOUND, ErrorCode.STALE_VERSION)
-_DECISION = (ErrorCode.VALIDATION_FAILED, *_TEAM, ErrorCode.INVALID_STATUS_TRANSITION)
+_OPEN = (RegistrationNotOpen, RegistrationClosed)
+_KEY = (IdempotencyKeyReused, IdempotencyInProgress)
+_TEAM = (TeamNotFound, StaleVersion)
+_DECISION = (InvalidForm, *_TEAM, InvalidStatusTransition)
 
-MUTATION_ERRORS: Mapping[str, tuple[ErrorCode, ...]] = {
+MUTATION_ERRORS: Mapping[str, tuple[type[DomainError], ...]] = {
     "openUpload": (
-        ErrorCode.VALIDATION_FAILED,
-        ErrorCode.FILE_EMPTY,
-        ErrorCode.FILE_TOO_LARGE,
-        ErrorCode.FILE_TYPE_NOT_ALLOWED,
+        InvalidForm,
+        FileEmpty,
+        FileTooLarge,
+        FileTypeNotAllowed,
     ),
     "registerTeam": (
-        ErrorCode.VALIDATION_FAILED,
+        InvalidForm,
         *_OPEN,
-        ErrorCode.CHURCH_LIMIT_REACHED,
-        ErrorCode.TOURNAMENT_FULL,
+        ChurchLimitReached,
+        TournamentFull,
         *_KEY,
-        ErrorCode.TEAM_NOT_FOUND,
+        TeamNotFound,
     ),
-    "resetBreaker": (ErrorCode.NOT_FOUND,),
-    "updateMyTeam": (*_DECISION, *_OPEN, ErrorCode.CHURCH_LIMIT_REACHED),
+    "resetBreaker": (NotFound,),
+    "updateMyTeam": (*_DECISION, *_OPEN, ChurchLimitReached),
     "resubmitMyTeam": _DECISION,
     "withdrawMyTeam": _DECISION,
-    "reviewDocument": (*_DECISION, ErrorCode.NOT_FOUND),
+    "reviewDocument": (*_DECISION, NotFound),
     "confirmTeam": _DECISION,
     "rejectTeam": _DECISION,
-    "requestChanges": (*_DECISION, ErrorCode.NOT_FOUND),
-    "reopenTeam": (*_DECISION, ErrorCode.CHURCH_LIMIT_REACHED, ErrorCode.TOURNAMENT_FULL),
+    "requestChanges": (*_DECISION, NotFound),
+    "reopenTeam": (*_DECISION, ChurchLimitReached, TournamentFull),
     "withdrawTeam": _DECISION,
     "confirmTeams": _DECISION,
     "rejectTeams": _DECISION,
-    "updateTeam": (*_DECISION, ErrorCode.CHURCH_LIMIT_REACHED),
-    "updatePlayer": (*_DECISION, ErrorCode.NOT_FOUND),
+    "updateTeam": (*_DECISION, ChurchLimitReached),
+    "updatePlayer": (*_DECISION, NotFound),
     "addPlayer": _DECISION,
-    "removePlayer": (*_DECISION, ErrorCode.NOT_FOUND),
-    "reissueManageToken": (ErrorCode.VALIDATION_FAILED, *_TEAM),
-    "updateTournament": (ErrorCode.VALIDATION_FAILED, ErrorCode.STALE_VERSION),
-    "mergeChurches": (ErrorCode.NOT_FOUND,),
+    "removePlayer": (*_DECISION, NotFound),
+    "reissueManageToken": (InvalidForm, *_TEAM),
+    "updateTournament": (InvalidForm, StaleVersion),
+    "mergeChurches": (NotFound,),
     "eraseTeam": _TEAM,
-    "exportTeams": (ErrorCode.NOT_FOUND,),
-    "signIn": (ErrorCode.SIGN_IN_FAILED,),
+    "exportTeams": (NotFound,),
+    "signIn": (SignInFailed,),
     "signOut": (),
-    "revokeSession": (ErrorCode.NOT_FOUND,),
-    "createApiToken": (ErrorCode.VALIDATION_FAILED, *_KEY, ErrorCode.NOT_FOUND),
-    "revokeApiToken": (ErrorCode.NOT_FOUND,),
+    "revokeSession": (NotFound,),
+    "createApiToken": (InvalidForm, *_KEY, NotFound),
+    "revokeApiToken": (NotFound,),
     "enableTotp": (),
     "confirmTotp": (),
     "disableTotp": (),
-    "inviteOrganiser": (ErrorCode.VALIDATION_FAILED, *_KEY, ErrorCode.NOT_FOUND),
-    "acceptInvitation": (ErrorCode.VALIDATION_FAILED,),
-    "setOrganiserRole": (ErrorCode.NOT_FOUND,),
+    "inviteOrganiser": (InvalidForm, *_KEY, NotFound),
+    "acceptInvitation": (InvalidForm,),
+    "setOrganiserRole": (NotFound,),
 }
-"""The other codes of each mutation; for `confirmTeams` and `rejectTeams` also those in results."""
+"""Further errors of each mutation; for `confirmTeams` and `rejectTeams` also those in results."""
 
 _HEAD = """# Error codes
 
@@ -120,14 +151,14 @@ def append_error_codes(mutation: type) -> None:
     """Append the error codes to the description of each mutation."""
     fields: list[StrawberryField] = mutation.__strawberry_definition__.fields  # type: ignore[attr-defined]
     for field in fields:
-        codes = MUTATION_ERRORS[NAMES.get_graphql_name(field)]
-        names = ", ".join(codes) or "the general ones"
+        errors = MUTATION_ERRORS[NAMES.get_graphql_name(field)]
+        names = ", ".join(error.code for error in errors) or "the general ones"
         field.description = f"{field.description} Codes: {names}."
 
 
-def mutations_answering(code: ErrorCode) -> list[str]:
-    """Return the names of the mutations with this code, in the order of the schema."""
-    return [name for name, codes in MUTATION_ERRORS.items() if code in codes]
+def mutations_answering(error: type[DomainError]) -> list[str]:
+    """Return the names of the mutations with this error, in the order of the schema."""
+    return [name for name, errors in MUTATION_ERRORS.items() if error in errors]
 
 
 def error_reference() -> str:
@@ -153,7 +184,7 @@ def _error_section(error: type[DomainError]) -> str:
 
 
 def _operations(error: type[DomainError]) -> str:
-    """Return a line with the operations that return with the error; empty for errors of no mutation."""
+    """Return a line with the operations of the error; empty for errors of no mutation."""
     if error in GENERAL_ERRORS:
         return "- Returned by: any operation.\n"
     names = ", ".join(f"`{name}`" for name in mutations_answering(error))

@@ -9,8 +9,8 @@ import httpx
 from graphql import FieldNode, GraphQLError, OperationDefinitionNode, OperationType, parse
 from jsonschema import Draft202012Validator
 
-from schema.error_docs import GENERAL_ERRORS, MUTATION_ERRORS, error_schema
 from domain.errors.codes import CATALOG
+from schema.error_docs import GENERAL_ERRORS, MUTATION_ERRORS, error_schema
 from server import create_app
 
 GRAPHQL_TYPE = "application/graphql-response+json"

@@ -4,7 +4,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from domain.errors.base import DomainError
-from domain.errors.codes import ErrorCode
+from domain.errors.exceptions import MethodNotAllowed, Unauthenticated
 from observability.logging_setup import current_request_id
 from schema.errors import error_body
 from web.graphql.negotiation import JSON_TYPE, error_type
@@ -41,9 +41,9 @@ def error_response(
     METHOD_NOT_ALLOWED, `close` ends the connection.
     """
     headers = {"Vary": "Accept"}
-    if error.code == ErrorCode.METHOD_NOT_ALLOWED:
+    if error.code == MethodNotAllowed.code:
         headers["Allow"] = allow
-    if error.code == ErrorCode.UNAUTHENTICATED:
+    if error.code == Unauthenticated.code:
         headers |= CHALLENGE
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)

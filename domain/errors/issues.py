@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from domain.errors.issue_codes import IssueCode
-from domain.errors.issues import Issue
 
 Path = tuple[str | int, ...]
 

@@ -19,8 +19,8 @@ from domain.characters import (
     strip_ignorable,
     strip_invisible,
 )
-from domain.errors.issue_codes import IssueCode
 from domain.errors.exceptions import BadUserInput, InvalidForm
+from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import INPUT, Issue, Path, make_issue
 from domain.graphemes import count_alphabetic, count_graphemes, longest_grapheme
 from domain.identity_numbers import has_identity_number
@@ -71,9 +71,9 @@ class NameRule:
 
     min_length: int
     max_length: int
-    signs: str
+    punctuation: str
     allows_digits: bool
-    words: str
+    allowed_characters: str
     """The allowed characters in words."""
 
     @property
@@ -85,7 +85,7 @@ class NameRule:
         names, because ECMAScript's expressions cannot count letters as readers do.
         """
         digits = r"\p{Nd}" if self.allows_digits else ""
-        punctuation = "".join(f"\\{c}" if c in "-.()/" else c for c in self.signs)
+        punctuation = "".join(f"\\{c}" if c in "-.()/" else c for c in self.punctuation)
         allowed = rf"[\p{{L}}\p{{M}}{digits} {punctuation}\u200c\u200d]"
         counted = rf"[\p{{Alphabetic}}\p{{L}}{digits} {punctuation}]"
         long_enough = (
@@ -113,9 +113,9 @@ class NameRule:
 
     @property
     def description(self) -> str:
-        return f"{self.min_length} to {self.max_length} characters: {self.words}."
+        return f"{self.min_length} to {self.max_length} characters: {self.allowed_characters}."
 
-    def read(self, value: object) -> tuple[str, IssueCode | None]:
+    def parse(self, value: object) -> tuple[str, IssueCode | None]:
         """The canonical name and its issue, None for a valid name.
 
         The name is empty if the value is not text or has more than four times the length.
@@ -199,7 +199,7 @@ class NameRule:
         return (
             category[0] == "L"
             or character == " "
-            or character in self.signs
+            or character in self.punctuation
             or (self.allows_digits and category == "Nd")
         )
 
@@ -207,16 +207,16 @@ class NameRule:
 PERSON_NAME = NameRule(
     min_length=2,
     max_length=50,
-    signs=".'’-(),/",
+    punctuation=".'’-(),/",
     allows_digits=False,
-    words="letters of any script, spaces, . ' ’ - ( ) , and /",
+    allowed_characters="letters of any script, spaces, . ' ’ - ( ) , and /",
 )
 TEAM_OR_CHURCH_NAME = NameRule(
     min_length=3,
     max_length=80,
-    signs=".'’-&(),/",
+    punctuation=".'’-&(),/",
     allows_digits=True,
-    words="letters of any script, digits, spaces, . ' ’ - & ( ) , and /",
+    allowed_characters="letters of any script, digits, spaces, . ' ’ - & ( ) , and /",
 )
 
 
@@ -227,7 +227,7 @@ class FreeText:
     max_length: int
     has_lines: bool = False
 
-    def read(self, text: str) -> tuple[str, IssueCode | None]:
+    def parse(self, text: str) -> tuple[str, IssueCode | None]:
         """The text as it is stored and its issue, None for a valid text.
 
         The text is empty if it has more than four times the length or cannot be stored.

@@ -36,19 +36,19 @@ class FormParser:
     def add(self, path: Path, code: IssueCode, params: Mapping[str, Any] | None = None) -> None:
         self.issues.append(make_issue(path, code, params))
 
-    def name(self, path: Path, field: str, value: object, rule: NameRule) -> str | None:
-        name, code = rule.read(value)
+    def parse_name(self, path: Path, field: str, value: object, rule: NameRule) -> str | None:
+        name, code = rule.parse(value)
         if code is None:
             return name
         self.add((*path, field), code, rule.params(name, code))
         return None
 
-    def person(self, path: Path, form: PersonForm) -> ParsedPerson:
-        name = self.name(path, "name", form.name, PERSON_NAME)
-        phone = self.phone((*path, "phone"), form.phone)
+    def parse_person(self, path: Path, form: PersonForm) -> ParsedPerson:
+        name = self.parse_name(path, "name", form.name, PERSON_NAME)
+        phone = self.parse_phone((*path, "phone"), form.phone)
         whatsapp = phone
         if not _is_omitted(form.whatsapp):
-            whatsapp = self.phone((*path, "whatsapp"), form.whatsapp)
+            whatsapp = self.parse_phone((*path, "whatsapp"), form.whatsapp)
         email = None
         try:
             email = parse_email(form.email)
@@ -56,14 +56,14 @@ class FormParser:
             self.add((*path, "email"), IssueCode.EMAIL_INVALID)
         return ParsedPerson(name=name, phone=phone, whatsapp=whatsapp, email=email)
 
-    def phone(self, path: Path, value: object) -> str | None:
+    def parse_phone(self, path: Path, value: object) -> str | None:
         try:
             return parse_phone(value)
         except ValueError:
             self.add(path, IssueCode.PHONE_INVALID)
             return None
 
-    def two_people(self, captain: ParsedPerson, vice_captain: ParsedPerson) -> None:
+    def check_distinct_people(self, captain: ParsedPerson, vice_captain: ParsedPerson) -> None:
         """Require different phones; and different names, unless phone and e-mail both differ."""
         path = (*INPUT, "viceCaptain")
         has_same_phone = bool(captain.phone) and captain.phone == vice_captain.phone
@@ -73,7 +73,7 @@ class FormParser:
         if has_same_phone:
             self.add((*path, "phone"), IssueCode.SAME_PERSON_TWICE)
 
-    def squad(
+    def parse_squad(
         self, forms: tuple[PlayerForm, ...], rules: TournamentRules, today: date
     ) -> tuple[ValidPlayer, ...]:
         """Players beyond the maximum are counted, but not parsed."""
@@ -84,16 +84,16 @@ class FormParser:
         if len(forms) > rules.squad_max:
             self.add(path, IssueCode.SQUAD_TOO_LARGE, size)
         players = tuple(
-            self.player((*path, index), form, today)
+            self.parse_player((*path, index), form, today)
             for index, form in enumerate(forms[: rules.squad_max])
         )
-        self.unique_names(path, players)
-        self.unique_jerseys(path, players)
+        self.check_unique_names(path, players)
+        self.check_unique_jersey_numbers(path, players)
         return players
 
-    def player(self, path: Path, form: PlayerForm, today: date) -> ValidPlayer:
+    def parse_player(self, path: Path, form: PlayerForm, today: date) -> ValidPlayer:
         """A name with an issue is empty, other values with an issue are None."""
-        name = self.name(path, "name", form.name, PERSON_NAME)
+        name = self.parse_name(path, "name", form.name, PERSON_NAME)
         role = None
         if isinstance(form.role, str):
             role = _ROLES.get(strip_ignorable(form.role).strip())
@@ -109,11 +109,11 @@ class FormParser:
             name=name or "",
             normalized_name=normalize(name) if name else "",
             role=role,
-            jersey_number=self.jersey(path, form.jersey_number),
+            jersey_number=self.parse_jersey_number(path, form.jersey_number),
             date_of_birth=birth_date,
         )
 
-    def jersey(self, path: Path, value: object) -> int | None:
+    def parse_jersey_number(self, path: Path, value: object) -> int | None:
         if _is_omitted(value):
             return None
         if type(value) is float and value.is_integer():
@@ -124,7 +124,7 @@ class FormParser:
         self.add((*path, "jerseyNumber"), IssueCode.JERSEY_INVALID)
         return None
 
-    def unique_names(self, path: Path, players: tuple[ValidPlayer, ...]) -> None:
+    def check_unique_names(self, path: Path, players: tuple[ValidPlayer, ...]) -> None:
         """Players with the same name must all have different dates of birth."""
         birth_dates: dict[str, list[date | None]] = {}
         for index, player in enumerate(players):
@@ -137,7 +137,7 @@ class FormParser:
                 self.add((*path, index, "name"), IssueCode.DUPLICATE_PLAYER)
             others.append(player.date_of_birth)
 
-    def unique_jerseys(self, path: Path, players: tuple[ValidPlayer, ...]) -> None:
+    def check_unique_jersey_numbers(self, path: Path, players: tuple[ValidPlayer, ...]) -> None:
         taken: set[int] = set()
         for index, player in enumerate(players):
             if player.jersey_number is None:

@@ -42,9 +42,9 @@ class LookupKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormValidation:
-    """`entry` is None if and only if the form has issues."""
+    """`team` is None if and only if the form has issues."""
 
-    entry: ValidTeam | None
+    team: ValidTeam | None
     issues: tuple[Issue, ...]
     keys: LookupKeys
 
@@ -52,12 +52,12 @@ class FormValidation:
 def validate_form(form: TeamForm, rules: TournamentRules, *, today: date) -> FormValidation:
     """Validate everything except the documents: see `validate_documents`."""
     parser = FormParser()
-    team_name = parser.name(INPUT, "teamName", form.team_name, TEAM_OR_CHURCH_NAME)
-    church_name = parser.name(INPUT, "churchName", form.church_name, TEAM_OR_CHURCH_NAME)
-    captain = parser.person((*INPUT, "captain"), form.captain)
-    vice_captain = parser.person((*INPUT, "viceCaptain"), form.vice_captain)
-    parser.two_people(captain, vice_captain)
-    players = parser.squad(form.players, rules, today)
+    team_name = parser.parse_name(INPUT, "teamName", form.team_name, TEAM_OR_CHURCH_NAME)
+    church_name = parser.parse_name(INPUT, "churchName", form.church_name, TEAM_OR_CHURCH_NAME)
+    captain = parser.parse_person((*INPUT, "captain"), form.captain)
+    vice_captain = parser.parse_person((*INPUT, "viceCaptain"), form.vice_captain)
+    parser.check_distinct_people(captain, vice_captain)
+    players = parser.parse_squad(form.players, rules, today)
     if rules.consent_version is not None and form.consent_version != rules.consent_version:
         parser.add((*INPUT, "consentVersion"), IssueCode.CONSENT_REQUIRED)
     team = None
@@ -65,7 +65,7 @@ def validate_form(form: TeamForm, rules: TournamentRules, *, today: date) -> For
         names = (team_name, church_name)
         team = _valid_team(form, rules, names, (captain, vice_captain), players)
     return FormValidation(
-        entry=entry,
+        team=team,
         issues=first_issue_per_path(parser.issues),
         keys=LookupKeys(
             church=normalize(church_name) if church_name else None,
@@ -180,7 +180,7 @@ def _document_problem(
     return None
 
 
-def _entry(
+def _valid_team(
     form: TeamForm,
     rules: TournamentRules,
     names: tuple[str | None, str | None],
@@ -204,7 +204,7 @@ def _entry(
     )
 
 
-def _person_entry(person: ParsedPerson) -> ValidPerson:
+def _valid_person(person: ParsedPerson) -> ValidPerson:
     return ValidPerson(
         name=_not_none(person.name),
         phone=_not_none(person.phone),

@@ -163,7 +163,7 @@ def _has_action(actions: Collection[AuditAction]) -> ColumnElement[bool]:
 
 
 def _record(row: Any) -> AuditRecord:
-    action = AuditAction.of(row.action)
+    action = AuditAction.from_stored(row.action)
     stored_action = {"action": row.action} if action == AuditAction.OTHER else {}
     return AuditRecord(
         id=row.id,

@@ -297,7 +297,7 @@ def _record(row: Any) -> DeliveryRecord:
         status = DeliveryStatus.DEAD
     return DeliveryRecord(
         id=row.id,
-        kind=DeliveryKind.of(row.kind),
+        kind=DeliveryKind.from_stored(row.kind),
         status=status,
         team_code=row.team_code,
         attempts=row.attempts,

@@ -168,7 +168,7 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
 
 def _validate(name: str, days: int) -> str:
     """Return the normalised name. Raises InvalidForm."""
-    name, code = NAME_RULE.read(name)
+    name, code = NAME_RULE.parse(name)
     issues = [] if code is None else [make_issue((*INPUT, "name"), code, NAME_RULE.params(code))]
     if not 1 <= days <= MAX_DAYS:
         bounds = {"min": 1, "max": MAX_DAYS}

@@ -8,7 +8,6 @@ from functools import partial
 
 from domain.datetimes import local_date
 from domain.errors.base import DomainError
-from domain.errors.codes import ErrorCode
 from domain.errors.exceptions import (
     BadUserInput,
     ChurchLimitReached,
@@ -20,7 +19,6 @@ from domain.errors.exceptions import (
     TournamentFull,
 )
 from domain.errors.issue_codes import IssueCode
-from domain.registration.forms import DocumentForm, TeamForm, ValidTeam
 from domain.errors.issues import (
     INPUT,
     Issue,
@@ -30,9 +28,9 @@ from domain.errors.issues import (
     first_issue_per_path,
     make_issue,
 )
-from domain.teams.status import TeamStatus
-from domain.registration.forms import TeamForm
+from domain.registration.forms import DocumentForm, TeamForm, ValidTeam
 from domain.registration.validation import FormValidation, validate_documents, validate_form
+from domain.teams.status import TeamStatus
 from domain.tournaments import (
     RegistrationState,
     registration_state,
@@ -148,14 +146,14 @@ async def register_team(
         evaluation = await _evaluate(services, form, tournament, now)
     tournament, validation = evaluation.tournament, evaluation.validation
     require_open(tournament.rules, now)
-    if validation.entry is None or evaluation.document_issues:
+    if validation.team is None or evaluation.document_issues:
         raise await _rejection(services, tournament, validation, evaluation.document_issues)
-    players = player_records(validation.entry, form, evaluation.uploads)
+    players = player_records(validation.team, form, evaluation.uploads)
     documents = claimed_documents(form.documents, evaluation.uploads)
     digest = fingerprint(services.secrets, form) if key is not None else b""
     stored = RegistrationRows(
         tournament=tournament,
-        entry=validation.entry,
+        entry=validation.team,
         players=players,
         claims=document_claims(documents, players),
         key=key,

@@ -18,6 +18,7 @@ from domain.documents import DocumentReview
 from domain.errors.exceptions import (
     BadUserInput,
     ChurchLimitReached,
+    InvalidForm,
     NotFound,
     StaleVersion,
     TeamNotFound,
@@ -158,7 +159,7 @@ def normalize_decision(decision: Decision) -> Decision:
     """Check and normalise reason and notes. Raises InvalidForm, BadUserInput."""
     issues: list[Issue] = []
     if decision.action == TeamAction.REQUEST_CHANGES:
-        issues += size_issues((*INPUT, "items"), len(decision.items), least=1)
+        issues += size_issues((*INPUT, "items"), len(decision.items), minimum=1)
     reason = decision.reason
     if decision.action in (TeamAction.REJECT, TeamAction.REOPEN, TeamAction.WITHDRAW):
         reason = parse_reason(reason, issues, "reason")

@@ -99,9 +99,9 @@ async def apply_edit(  # noqa: PLR0913, PLR0917 - an edit, its team and its acto
     rules, today = _rules(tournament.rules, before, edit), local_date(tournament.time_zone, now)
     validation = validate_form(edit.form, rules, today=today)
     issues = first_issue_per_path((*remap_paths(validation.issues, edit.paths), *edit.issues))
-    if validation.entry is None or issues:
+    if validation.team is None or issues:
         raise InvalidForm(issues or validation.issues)
-    entry = validation.entry
+    entry = validation.team
     church_id = await churches.find_by_name(
         connection, locked.tournament_id, entry.normalized_church_name
     )

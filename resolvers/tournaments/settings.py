@@ -15,12 +15,6 @@ from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import Issue, first_issue_per_path
 from domain.naming import camel_case
 from domain.tournaments import RegistrationState, order_issues, parse_changes, setting_issue
-from domain.tournaments import (
-    RegistrationState,
-    order_issues,
-    parse_changes,
-    setting_issue,
-)
 from persistence.engine.database import Connection
 from persistence.records import TournamentRecord
 from persistence.repositories import tournaments

@@ -5,9 +5,8 @@ from typing import Self
 import strawberry
 from strawberry import field
 
-from domain.errors.exceptions import DetailDefinition, ErrorDefinition
-from domain.errors.issues import Issue
 from domain.errors.base import Detail, DomainError
+from domain.errors.issues import Issue
 from resolvers.registration.register import Validation
 from schema.enums import Category, ErrorCode, IssueCode
 from schema.errors import doc_url

@@ -171,9 +171,9 @@ class DecisionResult:
         if isinstance(outcome, TeamRecord):
             return cls(team_id=team_id, team=Team.from_record(outcome), error=None)
         error = DecisionError(
-            code=outcome.code,
+            code=ErrorCode(outcome.code),
             message=outcome.message,
-            retryable=outcome.definition.retryable,
+            retryable=outcome.retryable,
             details=JSON(dict(outcome.details)),
         )
         return cls(team_id=team_id, team=None, error=error)

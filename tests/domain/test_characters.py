@@ -34,10 +34,10 @@ MARKS = "\u0301\u0316"
 def test_invisible_character_is_removed_at_every_position(character):
     text = f"{character}An{character}and {character}Raj{character}"
 
-    assert PERSON_NAME.read(text) == ("Anand Raj", None)
+    assert PERSON_NAME.parse(text) == ("Anand Raj", None)
     assert normalize(text) == "anand raj"
-    assert PERSON_NAME.read(character * 3)[1] == IssueCode.NAME_TOO_SHORT
-    assert TEAM_OR_CHURCH_NAME.read(f"C{character}SI 1{character}")[0] == "CSI 1"
+    assert PERSON_NAME.parse(character * 3)[1] == IssueCode.NAME_TOO_SHORT
+    assert TEAM_OR_CHURCH_NAME.parse(f"C{character}SI 1{character}")[0] == "CSI 1"
     assert normalize_code(f"{character}icct-0{character}01") == "ICCT-001"
 
 
@@ -67,8 +67,8 @@ def test_joiner_is_kept_only_between_letters_that_it_shapes(text, expected):
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "Anand \ud83c", "\udf4f\0", "\0"])
 def test_text_with_nul_or_lone_surrogate_is_not_storable(text):
     assert not is_storable(text)
-    assert PERSON_NAME.read(f"Anand{text}") == (canonicalize(f"Anand{text}"), "NAME_CHARACTERS")
-    assert FreeText(max_length=80).read(text)[1] == IssueCode.TEXT_CHARACTERS
+    assert PERSON_NAME.parse(f"Anand{text}") == (canonicalize(f"Anand{text}"), "NAME_CHARACTERS")
+    assert FreeText(max_length=80).parse(text)[1] == IssueCode.TEXT_CHARACTERS
     assert normalize_code(text) == ""
     with pytest.raises(BadUserInput) as error:
         require_reason(text, "items", 2, "note")
@@ -199,14 +199,14 @@ def test_invisible_character_around_any_parsed_text_is_removed(character):
     def surround(text):
         return f"{character}{text}{character}"
 
-    assert PERSON_NAME.read(surround("Anand")) == ("Anand", None)
-    assert TEAM_OR_CHURCH_NAME.read(surround("CSI 1")) == ("CSI 1", None)
+    assert PERSON_NAME.parse(surround("Anand")) == ("Anand", None)
+    assert TEAM_OR_CHURCH_NAME.parse(surround("CSI 1")) == ("CSI 1", None)
     assert parse_phone(surround("+91 98765 43210")) == "+919876543210"
     assert parse_email(surround("Cap@church.example")) == "cap@church.example"
     assert normalize_code(surround("icct-001")) == "ICCT-001"
     assert parse_player_code(surround("icct-001-p02")) == ("ICCT-001", 2)
     assert require_reason(surround("Too late."), "reason") == "Too late."
-    assert FreeText(max_length=80).read(surround("Scoreboard")) == ("Scoreboard", None)
+    assert FreeText(max_length=80).parse(surround("Scoreboard")) == ("Scoreboard", None)
     assert parse_birth_date(surround("2008-02-29"), today=date(2026, 1, 1)) == date(2008, 2, 29)
     changes = {
         "venue": "St. Mark's",
@@ -248,7 +248,7 @@ def normalized_lengths(monkeypatch) -> list[int]:
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
 def test_long_text_is_refused_before_it_is_normalized(normalized_lengths, text):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME, FreeText(max_length=200)):
-        assert rule.read(text) == ("", IssueCode.NAME_TOO_LONG)
+        assert rule.parse(text) == ("", IssueCode.NAME_TOO_LONG)
     for parse in (parse_phone, parse_email):
         with pytest.raises(ValueError, match=r"phone|e-mail"):
             parse(text)
@@ -265,7 +265,7 @@ def test_text_above_1000_characters_is_never_normalized(normalized_lengths):
         with pytest.raises(ValueError, match="too long"):
             function("é" * (NFKC_MAX_LENGTH + 1))
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
-        rule.read("a" + MARKS * (2 * rule.max_length - 1))
+        rule.parse("a" + MARKS * (2 * rule.max_length - 1))
 
     assert max(normalized_lengths) <= NFKC_MAX_LENGTH
 

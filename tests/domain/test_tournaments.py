@@ -3,7 +3,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from domain.datetimes import format_utc
-from domain.errors.codes import ErrorCode
 from domain.errors.exceptions import (
     ChurchLimitReached,
     RegistrationClosed,

@@ -13,10 +13,9 @@ from graphql import (
     is_specified_scalar_type,
 )
 
-from domain.errors.codes import ErrorCode
+from domain.errors.codes import CATALOG, ErrorCode
 from schema.error_docs import GENERAL_ERRORS, MUTATION_ERRORS, error_reference
 from schema.sdl import print_sdl
-from domain.errors.codes import CATALOG, ErrorCode
 
 SCHEMA = build_schema(print_sdl())
 OWN_TYPES = [

@@ -11,7 +11,6 @@ from jsonschema import ValidationError
 from domain.datetimes import format_utc
 from domain.errors.base import DomainError
 from domain.errors.codes import CATALOG, ErrorCode
-from domain.errors import exceptions
 from domain.errors.exceptions import (
     BadUserInput,
     BodyTooLarge,

@@ -15,7 +15,6 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.graphql import OperationType
 
 from domain.errors.base import DomainError
-from domain.errors.codes import CATALOG, ErrorCode
 from domain.errors.codes import CATALOG
 from domain.errors.exceptions import (
     GraphqlValidationFailed,
@@ -23,7 +22,6 @@ from domain.errors.exceptions import (
     MethodNotAllowed,
     QueryTooComplex,
     RateLimited,
-    Unauthenticated,
 )
 from observability.logging_setup import current_request_id
 from observability.metrics import OPERATION_SECONDS

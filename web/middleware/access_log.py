@@ -7,7 +7,6 @@ from functools import lru_cache
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from domain.errors.base import DomainError
 from observability.dedup import deduplicate_warnings
 from observability.logging_setup import log_fast
 from observability.metrics import REQUEST_SECONDS

@@ -7,12 +7,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from strawberry.http.ides import get_graphql_ide_html
 
-from domain.errors.codes import CATALOG
-from domain.errors.exceptions import ISSUE_CATALOG, MethodNotAllowed, NotFound
-from resolvers.operations import health as service_health
 from domain.errors.base import DomainError
+from domain.errors.codes import CATALOG
 from domain.errors.exceptions import MethodNotAllowed, NotFound
 from domain.errors.issue_codes import IssueCode
+from resolvers.operations import health as service_health
 from resolvers.services import Services
 from web.errors import error_response, negotiated_error_type
 from web.server.graceful_shutdown import ShutdownState

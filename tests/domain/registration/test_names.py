@@ -359,8 +359,8 @@ def test_phone_or_date_in_a_reason_is_not_detected(text):
 def test_name_is_stored_with_canonical_apostrophes_and_hyphens(rule, written, stored):
     stored = stored or written
 
-    assert rule.read(written) == (stored, None)
-    assert rule.read(stored) == (stored, None)
+    assert rule.parse(written) == (stored, None)
+    assert rule.parse(stored) == (stored, None)
     assert normalize(written) == normalize(stored)
 
 
@@ -382,7 +382,7 @@ def test_name_is_stored_with_canonical_apostrophes_and_hyphens(rule, written, st
     ],
 )
 def test_issue_lists_the_refused_characters(rule, name, characters):
-    text, code = rule.read(name)
+    text, code = rule.parse(name)
 
     assert (code, rule.params(text, code)) == ("NAME_CHARACTERS", {"characters": characters})
     assert " ".join(characters) in issue_message(code, rule.params(text, code))
@@ -407,7 +407,7 @@ def test_issue_lists_the_refused_characters(rule, name, characters):
 )
 def test_stray_mark_or_more_than_six_marks_in_a_row_is_refused_and_listed(name, characters):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
-        text, code = rule.read(name)
+        text, code = rule.parse(name)
 
         assert (code, rule.params(text, code)) == ("NAME_CHARACTERS", {"characters": characters})
         assert not as_python(rule).match(text)
@@ -418,7 +418,7 @@ def test_stray_mark_or_more_than_six_marks_in_a_row_is_refused_and_listed(name, 
 )
 def test_name_without_a_letter_or_with_an_overlong_letter_is_refused(name):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
-        text, code = rule.read(name)
+        text, code = rule.parse(name)
 
         assert (code, rule.params(text, code)) == ("NAME_CHARACTERS", {})
 
@@ -446,7 +446,7 @@ def test_name_without_a_letter_or_with_an_overlong_letter_is_refused(name):
 )
 def test_real_name_with_many_marks_is_accepted(name):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
-        text, code = rule.read(name)
+        text, code = rule.parse(name)
 
         assert code is None
         assert as_python(rule).match(text)
@@ -466,7 +466,7 @@ def test_real_name_with_many_marks_is_accepted(name):
     ],
 )
 def test_digit_is_accepted_only_with_the_marks_of_an_ordinal(name, code):
-    text, actual = TEAM_OR_CHURCH_NAME.read(name)
+    text, actual = TEAM_OR_CHURCH_NAME.parse(name)
 
     assert actual == code
     assert bool(as_python(TEAM_OR_CHURCH_NAME).match(text)) is (code is None)
@@ -478,14 +478,14 @@ def test_digit_is_accepted_only_with_the_marks_of_an_ordinal(name, code):
 def test_stacked_marks_are_refused_in_free_text(text):
     for has_lines in (False, True):
         rule = FreeText(max_length=200, has_lines=has_lines)
-        assert rule.read(text)[1] == "TEXT_CHARACTERS"
-        assert rule.read("👩🏻‍❤️‍💋‍👩🏽 கோ مُحَمَّدٌ")[1] is None
+        assert rule.parse(text)[1] == "TEXT_CHARACTERS"
+        assert rule.parse("👩🏻‍❤️‍💋‍👩🏽 கோ مُحَمَّدٌ")[1] is None
     with pytest.raises(BadUserInput, match="Please type it again"):
         require_reason(text, "reason")
 
 
 def test_issue_of_a_name_without_two_letters_lists_no_character():
-    text, code = PERSON_NAME.read("A.-")
+    text, code = PERSON_NAME.parse("A.-")
 
     assert (code, rule_params := PERSON_NAME.params(text, code)) == ("NAME_CHARACTERS", {})
     assert "at least two" in issue_message(code, rule_params)
@@ -497,21 +497,21 @@ def test_letter_with_its_marks_counts_as_one_character(letter):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         longest = letter * (rule.max_length // size)
 
-        assert rule.read(longest) == (longest, None)
+        assert rule.parse(longest) == (longest, None)
         assert as_python(rule).match(longest)
-        assert rule.read(longest + letter * size)[1] == "NAME_TOO_LONG"
+        assert rule.parse(longest + letter * size)[1] == "NAME_TOO_LONG"
 
 
 def test_malayalam_name_of_36_letters_and_59_code_points_is_accepted():
     name = "ഫ്രാൻസിസ് സേവ്യർ കുര്യാക്കോസ് പുത്തൻപുരയ്ക്കൽ തോമസ് മാത്യു"
 
     assert count_graphemes(name) <= 50 < len(name)
-    assert PERSON_NAME.read(name) == (name, None)
+    assert PERSON_NAME.parse(name) == (name, None)
 
 
 def test_stored_name_has_at_most_four_code_points_per_letter():
     for text in ("a" + "\u0344" * 199, "a" + "\u0316\u0317" * 99, "\ufdfa" * 40, "\u0958" * 199):
-        name, code = PERSON_NAME.read(text)
+        name, code = PERSON_NAME.parse(text)
         assert code is not None or len(name) <= 200
 
 
@@ -545,7 +545,7 @@ def test_normalize_and_canonicalize_are_idempotent(text):
 def test_fast_path_gives_the_same_result_as_the_full_check(text):
     for rule in (PERSON_NAME, TEAM_OR_CHURCH_NAME):
         name = canonicalize_name(text)
-        assert rule.read(text) == (name, rule.problem(name))
+        assert rule.parse(text) == (name, rule.problem(name))
     # What joins no letters makes it a name that is not plain.
     assert normalize(text) == normalize(f"{text}\u200c")
 

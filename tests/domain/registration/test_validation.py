@@ -20,7 +20,7 @@ RULES = TournamentRules()
 
 def form_issues(rules: TournamentRules = RULES, **changes) -> list[tuple[str, str]]:
     validation = validate_form(factories.form(**changes), rules, today=TODAY)
-    assert (validation.entry is None) == bool(validation.issues)
+    assert (validation.team is None) == bool(validation.issues)
     return [(issue.pointer, issue.code.value) for issue in validation.issues]
 
 
@@ -40,7 +40,7 @@ def test_form_without_issues_is_parsed_to_canonical_text():
         locale="ta-IN",
     )
 
-    team = validate_form(form, RULES, today=TODAY).entry
+    team = validate_form(form, RULES, today=TODAY).team
 
     assert team is not None
     assert (team.team_name, team.normalized_team_name) == ("St. Peter's XI", "st peters xi")
@@ -137,7 +137,7 @@ def test_blank_optional_value_is_the_same_as_none(blank):
     validation = validate_form(form, RULES, today=TODAY)
 
     assert validation.issues == ()
-    assert validation.entry == validate_form(factories.form(), RULES, today=TODAY).entry
+    assert validation.team == validate_form(factories.form(), RULES, today=TODAY).team
 
 
 @pytest.mark.parametrize(("sent", "number"), [(7.0, 7), (0.0, 0), (-0.0, 0), (999.0, 999), (7, 7)])
@@ -146,7 +146,7 @@ def test_whole_number_is_a_jersey_number_as_int_or_float(sent, number):
         factories.form(players=squad(_0={"jerseyNumber": sent})), RULES, today=TODAY
     )
 
-    jersey = validation.entry.players[0].jersey_number
+    jersey = validation.team.players[0].jersey_number
     assert (jersey, type(jersey)) == (number, int)
 
 
@@ -225,13 +225,13 @@ def test_consent_version_is_stored_only_if_it_is_required():
     rules = replace(RULES, consent_version="v2")
     form = factories.form(consentVersion="v2")
 
-    assert validate_form(form, rules, today=TODAY).entry.consent_version == "v2"
-    assert validate_form(form, RULES, today=TODAY).entry.consent_version is None
+    assert validate_form(form, rules, today=TODAY).team.consent_version == "v2"
+    assert validate_form(form, RULES, today=TODAY).team.consent_version is None
 
 
 @pytest.mark.parametrize("locale", ["", 5, {}, "x" * 36, "ta\0IN", "<ta>", "234123412346"])
 def test_invalid_locale_is_not_stored(locale):
-    assert validate_form(factories.form(locale=locale), RULES, today=TODAY).entry.locale is None
+    assert validate_form(factories.form(locale=locale), RULES, today=TODAY).team.locale is None
 
 
 def test_valid_fields_of_an_invalid_form_have_lookup_keys():
@@ -381,7 +381,7 @@ def test_any_form_is_valid_or_has_issues_in_form_order(form, consent):
 
 def test_issues_of_a_players_documents_come_last():
     rules = TournamentRules(required_documents=PLAYER_KINDS)
-    form = make.form(players=[{"name": "?", "dateOfBirth": "?"}, *make.players(11)])
+    form = factories.form(players=[{"name": "?", "dateOfBirth": "?"}, *factories.players(11)])
 
     issues = first_issue_per_path(
         (*validate_documents(form, rules), *validate_form(form, rules, today=TODAY).issues)

@@ -16,10 +16,10 @@ from structlog.testing import capture_logs
 
 from domain.auth.roles import Role
 from server import create_app
-from tests.asking import ask, data
-from tests.files import jpeg
-from tests.sending import opened, put
-from tests.signing_in import bearer
+from tests.accounts import bearer_headers
+from tests.graphql_client import data, execute
+from tests.sample_files import jpeg
+from tests.uploading import open_upload, put
 from tests.web.routes.test_exports import link
 from web.middleware.access_log import AccessLog
 from web.middleware.body_limit import BodyLimit
@@ -119,19 +119,19 @@ def insert(cls, position, *args, **kwargs):
 
 async def responses(client, services) -> dict[str, httpx.Response]:
     """A response of each kind: operations, transfers of files and errors."""
-    reviewer = await bearer(services, Role.REVIEWER)
+    reviewer = await bearer_headers(services, Role.REVIEWER)
     photo = jpeg()
-    ticket = await opened(client, "PHOTO", photo)
+    ticket = await open_upload(client, "PHOTO", photo)
     headers = {"Content-Type": "application/json"}
     return {
-        "operation": await ask(client, NAME),
+        "operation": await execute(client, NAME),
         "HEAD of an upload": await client.head(ticket.url),
         "upload": await put(client, ticket, photo),
         "export": await client.get(await link(client, reviewer)),
         "wrong ticket": await client.put("/uploads/wrong", content=b"x"),
         "wrong link": await client.get("/exports/wrong"),
         "broken JSON": await client.post("/graphql", content=b"{", headers=headers),
-        "field that does not exist": await ask(client, "{ nothing }"),
+        "field that does not exist": await execute(client, "{ nothing }"),
         "path that does not exist": await client.get("/nothing"),
         "other method": await client.delete("/errors"),
     }
@@ -298,7 +298,7 @@ async def test_each_layer_can_be_left_out_and_the_others_work(stacked, left_out)
                 layer.kwargs["max_bytes_below"] = {"/length": 100}
 
     async with stacked(leave_out, rate_limit_all=20) as client:
-        assert data(await ask(client, NAME))["tournament"]["name"]
+        assert data(await execute(client, NAME))["tournament"]["name"]
         effects = {layer: await is_seen(client) for layer, is_seen in EFFECTS.items()}
 
     assert effects == {layer: layer is not left_out for layer in STACK}

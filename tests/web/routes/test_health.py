@@ -5,7 +5,6 @@ from html.parser import HTMLParser
 import pytest
 
 from domain.errors.codes import CATALOG
-from domain.errors.exceptions import ISSUE_CATALOG
 from domain.errors.issue_codes import IssueCode
 from settings import load_settings
 from tests.conftest import SECRET
