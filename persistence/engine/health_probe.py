@@ -12,8 +12,8 @@ from persistence.engine.driver import CONNECTION_ERRORS, connect
 class HealthProbe:
     """Keep one connection; concurrent callers share one ping.
 
-    A kept connection has `stale_after_seconds` to answer. Then it is replaced, so that one that the
-    network has silently dropped leaves the caller time for a new one.
+    A kept connection that does not answer within `stale_after_seconds` is replaced. The limit is
+    short, so that the caller has time for a new connection if the network has dropped the old one.
     """
 
     def __init__(

@@ -42,8 +42,8 @@ _TAKEN_VALUES = text(f"""
                    AND captain_phone = :captain_phone AND {IS_LIVE}) AS has_captain_phone
     FROM tournament t
     LEFT JOIN church c ON c.tournament_id = t.id AND c.normalized_name = coalesce(
-        (SELECT known.normalized_name
-         FROM church_alias a JOIN church known ON known.id = a.church_id
+        (SELECT canonical.normalized_name
+         FROM church_alias a JOIN church canonical ON canonical.id = a.church_id
          WHERE a.tournament_id = t.id AND a.normalized_name = :church), :church)
     WHERE t.is_active
 """)  # noqa: S608 - only a constant is interpolated
@@ -57,8 +57,8 @@ def take_church_slot_sql(source: str = "") -> str:
     return f"""
         INSERT INTO church AS c (id, tournament_id, name, normalized_name, taken, created_at)
         SELECT :church_id, :tournament_id, :church_name, coalesce(
-            (SELECT known.normalized_name
-             FROM church_alias a JOIN church known ON known.id = a.church_id
+            (SELECT canonical.normalized_name
+             FROM church_alias a JOIN church canonical ON canonical.id = a.church_id
              WHERE a.tournament_id = :tournament_id AND a.normalized_name = :normalized_church),
             :normalized_church), 1, :now
         {source}

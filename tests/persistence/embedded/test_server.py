@@ -219,13 +219,13 @@ def answers(url):
     return query(url, "SELECT 1") == [(1,)]
 
 
-def keep(url, value):
-    query(url, "CREATE TABLE kept (value text)")
-    query(url, f"INSERT INTO kept VALUES ('{value}')")
+def store(url, value):
+    query(url, "CREATE TABLE stored (value text)")
+    query(url, f"INSERT INTO stored VALUES ('{value}')")
 
 
-def kept(url):
-    return query(url, "SELECT value FROM kept")
+def stored(url):
+    return query(url, "SELECT value FROM stored")
 
 
 def is_running(pid):
@@ -299,10 +299,10 @@ def test_text_is_utf8_and_sorted_by_code_point(server):
 
 
 def test_data_outlives_the_server(server):
-    keep(server.start(), "team")
+    store(server.start(), "team")
     server.stop()
 
-    assert kept(server.start()) == [("team",)]
+    assert stored(server.start()) == [("team",)]
 
 
 def test_starting_and_stopping_twice_is_harmless(server):
@@ -428,25 +428,25 @@ def test_private_folders_above_the_data_keep_their_modes(tmp_path):
 
 
 def test_killed_server_recovers_with_its_data(server, data_dir):
-    keep(server.start(), "team")
+    store(server.start(), "team")
     killed = server.postmaster_pid
     os.kill(killed, signal.SIGKILL)
 
     with EmbeddedPostgres(data_dir) as again:
-        assert kept(again.connected_url("icct26")) == [("team",)]
+        assert stored(again.connected_url("icct26")) == [("team",)]
         assert again.postmaster_pid != killed
         assert server.postmaster_pid == again.postmaster_pid
 
 
 def test_killed_server_is_restarted_with_the_same_url(server):
     url = server.start()
-    keep(url, "team")
+    store(url, "team")
     killed = server.postmaster_pid
     os.kill(killed, signal.SIGKILL)
 
     assert server.start() == url
 
-    assert kept(url) == [("team",)]
+    assert stored(url) == [("team",)]
     assert server.postmaster_pid != killed
 
 
@@ -467,7 +467,7 @@ def test_server_whose_processes_are_invisible_is_left_alone(server, data_dir):
 @pytest.mark.slow
 def test_busy_child_of_a_killed_server_is_ended_first(server, data_dir):
     url = server.start()
-    keep(url, "team")
+    store(url, "team")
     busy = subprocess.Popen(
         [sys.executable, "-c", BUSY, str(server.socket_dir)], stdout=subprocess.PIPE, text=True
     )
@@ -477,7 +477,7 @@ def test_busy_child_of_a_killed_server_is_ended_first(server, data_dir):
     os.kill(server.postmaster_pid, signal.SIGKILL)
 
     with EmbeddedPostgres(data_dir) as again:
-        assert kept(again.connected_url("icct26")) == [("team",)]
+        assert stored(again.connected_url("icct26")) == [("team",)]
         assert not is_running(child)
 
     busy.communicate(timeout=20)
@@ -485,15 +485,15 @@ def test_busy_child_of_a_killed_server_is_ended_first(server, data_dir):
 
 @pytest.mark.slow
 def test_ten_kills_in_a_row_lose_nothing(server, data_dir):
-    query(server.start(), "CREATE TABLE kept (value int)")
+    query(server.start(), "CREATE TABLE stored (value int)")
 
     for number in range(10):
         with EmbeddedPostgres(data_dir) as again:
-            query(again.connected_url("icct26"), f"INSERT INTO kept VALUES ({number})")
+            query(again.connected_url("icct26"), f"INSERT INTO stored VALUES ({number})")
             os.kill(again.postmaster_pid, signal.SIGKILL)
 
     with EmbeddedPostgres(data_dir) as again:
-        rows = query(again.connected_url("icct26"), "SELECT value FROM kept ORDER BY 1")
+        rows = query(again.connected_url("icct26"), "SELECT value FROM stored ORDER BY 1")
     assert rows == [(number,) for number in range(10)]
 
 
@@ -513,10 +513,10 @@ def test_server_outlives_its_starter_while_others_use_it(server, hold):
 def test_four_processes_that_start_at_once_share_one_server(hold):
     holders = [hold() for _ in range(4)]
 
-    seen = {holder.ready() for holder in holders}
+    servers = {holder.ready() for holder in holders}
 
-    assert len(seen) == 1
-    url, pid = seen.pop()
+    assert len(servers) == 1
+    url, pid = servers.pop()
     for holder in holders[:3]:
         holder.leave()
         assert answers(url)
@@ -547,23 +547,23 @@ def test_server_whose_users_were_killed_is_adopted(server, hold):
 
 
 def test_pid_file_of_an_ended_process_is_ignored(server, data_dir):
-    keep(server.start(), "team")
+    store(server.start(), "team")
     server.stop()
     ended = subprocess.Popen(["true"])
     ended.wait()
     write_pid_file(data_dir, ended.pid)
 
-    assert kept(server.start()) == [("team",)]
+    assert stored(server.start()) == [("team",)]
 
 
 def test_pid_file_with_the_id_of_another_program_is_ignored(server, data_dir):
-    keep(server.start(), "team")
+    store(server.start(), "team")
     server.stop()
     stranger = subprocess.Popen(["sleep", "600"], **as_ordinary_user())
     write_pid_file(data_dir, stranger.pid)
 
     try:
-        assert kept(server.start()) == [("team",)]
+        assert stored(server.start()) == [("team",)]
         assert stranger.poll() is None
     finally:
         stranger.kill()
@@ -571,13 +571,13 @@ def test_pid_file_with_the_id_of_another_program_is_ignored(server, data_dir):
 
 
 def test_pid_file_with_the_id_of_another_clusters_server_is_ignored(server, data_dir, tmp_path):
-    keep(server.start(), "team")
+    store(server.start(), "team")
     server.stop()
 
     with EmbeddedPostgres(tmp_path / "other") as other:
         write_pid_file(data_dir, other.postmaster_pid)
 
-        assert kept(server.start()) == [("team",)]
+        assert stored(server.start()) == [("team",)]
         assert answers(other.connected_url("icct26"))
 
 
@@ -624,16 +624,16 @@ def test_server_runs_as_ordinary_user(hold, public_install, public_folder):
 def test_owner_of_the_data_and_root_take_turns(hold, public_install, public_folder):
     data_dir = owned_by_ordinary_user(public_folder / "data")
     with EmbeddedPostgres(data_dir) as as_root:
-        keep(as_root.connected_url("icct26"), "team")
+        store(as_root.connected_url("icct26"), "team")
 
     owner = hold(data_dir, public_install, ordinary_user())
     url, pid = owner.ready()
-    assert kept(url) == [("team",)]
+    assert stored(url) == [("team",)]
 
     with EmbeddedPostgres(data_dir) as as_root:
         assert as_root.postmaster_pid == pid
         owner.leave()
-        assert kept(url) == [("team",)]
+        assert stored(url) == [("team",)]
     assert not is_running(pid)
 
 

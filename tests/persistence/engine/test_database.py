@@ -169,18 +169,20 @@ async def test_both_units_of_work_succeed_after_a_deadlock(database, sql):
 
 
 async def test_work_is_repeated_after_a_serialization_failure(database, sql):
-    seen = []
+    read_values = []
 
     async def work(connection):
         await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-        seen.append((await connection.execute(text("SELECT taken FROM tournament"))).scalar_one())
-        if len(seen) == 1:
+        read_values.append(
+            (await connection.execute(text("SELECT taken FROM tournament"))).scalar_one()
+        )
+        if len(read_values) == 1:
             await sql.execute("UPDATE tournament SET taken = 10")
         await connection.execute(text("UPDATE tournament SET taken = taken + 1"))
 
     await database.run(work)
 
-    assert seen == [0, 10]
+    assert read_values == [0, 10]
     assert await sql.fetchval("SELECT taken FROM tournament") == 11
 
 

@@ -99,8 +99,8 @@ async def test_owner_can_replace_an_infinite_bound(client, services, sql):
     answer = await execute(client, UPDATE, {"input": {"opensAt": "2099-01-01T00:00:00Z"}}, **owner)
 
     window = data(answer)["updateTournament"]["tournament"]["registration"]
-    shown = {"state": "NOT_OPEN", "opensAt": "2099-01-01T00:00:00.000000Z", "closesAt": None}
-    assert window == shown
+    expected = {"state": "NOT_OPEN", "opensAt": "2099-01-01T00:00:00.000000Z", "closesAt": None}
+    assert window == expected
     code = error_extensions(
         await execute(client, factories.REGISTER, {"input": factories.team(1)})
     )["code"]
@@ -112,7 +112,7 @@ async def test_infinite_team_timestamps_are_the_same_on_every_read_path(
     settings_with, database, database_url, services, sql, rendered
 ):
     owner = await bearer_headers(services, Role.OWNER)
-    shown = {
+    expected = {
         "registeredAt": "0001-01-01T00:00:00.000000Z",
         "updatedAt": "9999-12-31T23:59:59.999999Z",
     }
@@ -122,8 +122,8 @@ async def test_infinite_team_timestamps_are_the_same_on_every_read_path(
 
         for _ in range(2):
             team = data(await execute(client, TEAM, **owner))["team"]
-            assert team == {"code": "ICCT-001", **shown}
-            assert data(await execute(client, ALL_TEAMS, **owner))["teams"]["nodes"] == [shown]
+            assert team == {"code": "ICCT-001", **expected}
+            assert data(await execute(client, ALL_TEAMS, **owner))["teams"]["nodes"] == [expected]
 
 
 async def test_session_that_expires_at_infinity_is_valid(client, services, sql):

@@ -17,8 +17,8 @@ from tests.statement_recorder import record_statements
 # A row for each key but 1; fails for 0.
 TENTHS = CompiledStatement(
     text(
-        "SELECT asked AS key, 10 / asked AS found, pg_backend_pid() AS pid"
-        " FROM unnest(:keys) AS asked WHERE asked <> 1"
+        "SELECT requested AS key, 10 / requested AS quotient, pg_backend_pid() AS pid"
+        " FROM unnest(:keys) AS requested WHERE requested <> 1"
     ).bindparams(bindparam("keys", type_=ARRAY(Integer)))
 )
 
@@ -26,8 +26,8 @@ TENTHS = CompiledStatement(
 # The same rows, once an advisory lock is free.
 LOCKED = CompiledStatement(
     text(
-        "SELECT asked AS key, 10 / asked AS found"
-        " FROM pg_advisory_xact_lock(26), unnest(:keys) AS asked"
+        "SELECT requested AS key, 10 / requested AS quotient"
+        " FROM pg_advisory_xact_lock(26), unnest(:keys) AS requested"
     ).bindparams(bindparam("keys", type_=ARRAY(Integer)))
 )
 WAITING = """
@@ -40,29 +40,29 @@ WAITING = """
 async def find_all(database: Database, *keys: int) -> list[object]:
     lookups = (database.find_by_key(TENTHS, key) for key in keys)
     rows = await asyncio.gather(*lookups, return_exceptions=True)
-    return [row if row is None or isinstance(row, Exception) else row["found"] for row in rows]
+    return [row if row is None or isinstance(row, Exception) else row["quotient"] for row in rows]
 
 
 async def test_concurrent_lookups_share_one_statement(database):
-    with record_statements() as seen:
+    with record_statements() as statements:
         assert await find_all(database, 2, 5, 1, 2) == [5, 2, None, 5]
 
-    assert len(seen) == 1
+    assert len(statements) == 1
 
 
 async def test_later_lookup_reads_again(database):
-    with record_statements() as seen:
+    with record_statements() as statements:
         assert await find_all(database, 2) == [5]
         assert await find_all(database, 2) == [5]
 
-    assert len(seen) == 2
+    assert len(statements) == 2
 
 
 async def test_statement_has_a_limited_number_of_keys(database):
-    with record_statements() as seen:
+    with record_statements() as statements:
         assert await find_all(database, *[2] * (MAX_BATCH_SIZE + 1)) == [5] * (MAX_BATCH_SIZE + 1)
 
-    assert len(seen) == 2
+    assert len(statements) == 2
 
 
 async def test_error_is_raised_only_for_the_key_that_causes_it(database):
@@ -77,7 +77,7 @@ async def test_cancelled_lookup_does_not_affect_others(database):
     await asyncio.sleep(0)
     tasks[0].cancel()
 
-    assert (await tasks[1])["found"] == 2
+    assert (await tasks[1])["quotient"] == 2
     with pytest.raises(asyncio.CancelledError):
         await tasks[0]
 
@@ -92,7 +92,7 @@ async def test_lookup_cancelled_during_the_statement_does_not_affect_others(data
         await tasks[0]
     await sql.execute("SELECT pg_advisory_unlock(26)")
 
-    assert [(await task)["found"] for task in tasks[1:]] == [2, 1]
+    assert [(await task)["quotient"] for task in tasks[1:]] == [2, 1]
 
 
 async def test_lookups_are_retried_after_a_lost_connection(database, sql):
