@@ -5,7 +5,6 @@ records instead, as is everything whose contacts are masked for the caller.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -44,7 +43,7 @@ JsonSql = ColumnElement[str]
 FieldRenderer = Callable[[Selection], str]
 
 MAX_CACHE_BYTES = 2 << 20
-MAX_CACHE_ENTRY_BYTES = 256 << 10
+MAX_ENTRY_BYTES = 256 << 10
 # The measured size of the longest statement that a document can cause, rounded up.
 STATEMENT_BYTES = 32_000
 _EARLIEST, _LATEST = (f"timestamptz '{moment.isoformat()}'" for moment in (EARLIEST, LATEST))
@@ -55,9 +54,7 @@ class UnsupportedField(Exception):
 
 
 statement_cache = cached(
-    MAX_CACHE_BYTES,
-    max_entry_bytes=MAX_CACHE_ENTRY_BYTES,
-    value_bytes=lambda _value: STATEMENT_BYTES,
+    MAX_CACHE_BYTES, max_entry_bytes=MAX_ENTRY_BYTES, value_bytes=lambda _: STATEMENT_BYTES
 )
 
 
@@ -110,7 +107,7 @@ def _team_statement(json: JsonSql, column_name: str) -> CompiledStatement:
     has_players = exists().where(player.c.team_id == team.c.id)
     column = team.c[column_name]
     # The join with the tournament costs a quarter of the time, and few selections need it.
-    select_teams = _teams if "tournament." in str(json) else _teams_without_tournament
+    select_teams = _teams if "tournament." in str(json) else _teams_and_churches
     statement = select_teams(json).add_columns(team.c.manage_generation, column.label("key"))
     return CompiledStatement(statement.where(key_in(column), has_players))
 
@@ -127,22 +124,17 @@ async def _filtered_page(
     database: Database, statement: Select[Any], order: KeysetOrder, request: PageRequest
 ) -> Page[str]:
     return await database.read(
-        partial(
-            read_page,
-            statement=statement,
-            order=order,
-            request=request,
-            to_record=attrgetter("json"),
-        )
+        lambda connection: read_page(connection, statement, order, request, attrgetter("json"))
     )
 
 
 async def _page(
     database: Database, kind: str, json: JsonSql, order: KeysetOrder, request: PageRequest
 ) -> Page[str]:
-    cursors = (("after", request.after), ("before", request.before))
     values = {
-        f"{name}_{number}": value for name, key in cursors for number, value in enumerate(key or ())
+        f"{name}_{number}": value
+        for name, key in (("after", request.after), ("before", request.before))
+        for number, value in enumerate(key or ())
     }
     has_cursors = request.after is not None, request.before is not None
     statement = _page_statement(
@@ -185,10 +177,10 @@ def _page_statement(  # noqa: PLR0913 - everything that the statement depends on
 
 
 def _teams(json: JsonSql) -> Select[Any]:
-    return _teams_without_tournament(json).join(tournament, tournament.c.id == team.c.tournament_id)
+    return _teams_and_churches(json).join(tournament, tournament.c.id == team.c.tournament_id)
 
 
-def _teams_without_tournament(json: JsonSql) -> Select[Any]:
+def _teams_and_churches(json: JsonSql) -> Select[Any]:
     return (
         select(json.label("json")).select_from(team).join(church, church.c.id == team.c.church_id)
     )

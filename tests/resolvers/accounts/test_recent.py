@@ -224,10 +224,10 @@ RESOLVERS = Path(resolvers.__file__).parent
 CHANGES = {
     "change",
     "delete_api_token",
-    "delete_api_tokens_of",
+    "delete_organiser_api_tokens",
     "delete_session",
-    "delete_sessions_of",
-    "make_room",
+    "delete_organiser_sessions",
+    "raise_capacity",
     "set_password",
     "set_role",
 }
