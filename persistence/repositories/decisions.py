@@ -1,8 +1,9 @@
 """Decisions about a team: its status, slots and documents, under the lock on its row.
 
 Rows are locked in this order: the team, its church, the tournament. Registrations lock the last two
-in the same order. The status changes last, because a change may have to wait for a registration
-with the same team name or contacts, and that one holds the lock on its church.
+in the same order. The status changes last, since it occupies or frees the team's unique name and
+contacts: a registration with the same values waits for that while it holds the lock on its church,
+so that locking the church afterwards would deadlock.
 """
 
 import json
