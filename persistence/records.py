@@ -30,7 +30,7 @@ class TournamentRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChurchRecord:
-    """`taken` counts live teams. `limit` is the tournament's limit per church, None without one."""
+    """A church. `taken` counts its live teams; `limit` is their maximum, None without one."""
 
     id: UUID
     name: str
@@ -40,10 +40,11 @@ class ChurchRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentRecord:
-    """`store`, `storage_name` and `folder` locate the file and are not shown to clients.
+    """An uploaded document.
 
-    `stored_at` is None until the store has confirmed the file, `team_id` until a team claims it.
-    `player_id` is None for documents of the team itself too.
+    `store`, `storage_name` and `folder` locate the file and are not shown to clients. `stored_at`
+    is None until the store has confirmed the file, `team_id` until a team claims it. `player_id` is
+    None for documents of the team itself too.
     """
 
     id: UUID
@@ -122,7 +123,7 @@ class TakenValues:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganiserRecord:
-    """`has_totp`: the second factor is enabled."""
+    """An organiser. `has_totp`: the second factor is enabled."""
 
     id: UUID
     email: str
@@ -134,7 +135,7 @@ class OrganiserRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRecord:
-    """`role` is the organiser's present role."""
+    """A session. `role` is the organiser's present role."""
 
     id: UUID
     organiser_id: UUID
@@ -160,7 +161,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiTokenRecord:
-    """`role` is the token's; the organiser's present role may be lower.
+    """An API token. `role` is the token's; the organiser's present role may be lower.
 
     `is_signed`: requests with the token have to be signed.
     """

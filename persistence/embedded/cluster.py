@@ -86,7 +86,7 @@ class Cluster:
         return f"{PREFIX}{status.st_dev:x}-{status.st_ino:x}"
 
     def read_pid_file(self) -> PidFile | None:
-        """None without the file, and while the server is still writing it."""
+        """Read postmaster.pid. None if it is missing or the server is still writing it."""
         try:
             lines = self.pid_file.read_text(errors="replace").splitlines()
         except FileNotFoundError:

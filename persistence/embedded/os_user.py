@@ -145,14 +145,14 @@ def list_processes() -> Iterator[Process]:
 
 
 def find_process(pid: int) -> Process | None:
-    """None for a process that has ended or is a zombie. On Linux this reads no other process."""
+    """Find a process. None if it has ended or is a zombie."""
     if sys.platform == "linux":
         return _read_process(pid)
     return next((p for p in list_processes() if p.pid == pid), None)  # pragma: no cover
 
 
 def _read_process(pid: int) -> Process | None:
-    """None for a process that has ended, or is a zombie, which has no command line."""
+    """Read a process from /proc. None if it has ended or is a zombie, without a command line."""
     folder = PROCESSES / str(pid)
     try:
         command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -45,7 +45,10 @@ class PooledConnection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolOptions:
-    """`wait_seconds` limits the wait for a free connection or, together, for opening a new one."""
+    """Options of a ConnectionPool.
+
+    `wait_seconds` limits the wait for a free slot together with opening a connection for it.
+    """
 
     url: str
     size: int
@@ -121,7 +124,10 @@ class LockTimeouts:
 
 
 class ConnectionPool:
-    """Last in, first out. Connections are not reset: single statements leave no session state."""
+    """A pool that reuses the last returned connection first.
+
+    Connections are not reset: single statements leave no session state.
+    """
 
     def __init__(
         self, options: PoolOptions, *, invalidator: PoolInvalidator, watchdog: Watchdog
@@ -216,7 +222,7 @@ class ConnectionPool:
         return is_alive
 
     def _connect_timeout(self, waiting_since: float) -> float:
-        """Seconds; less for a caller that has waited for a slot before."""
+        """Seconds for opening a connection; less for a caller that has waited for a slot."""
         longest = self._options.connect_timeout_seconds
         remaining = waiting_since + max(self._options.wait_seconds, longest) - monotonic()
         return max(min(longest, remaining), MIN_CONNECT_TIMEOUT_SECONDS)

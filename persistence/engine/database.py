@@ -138,7 +138,7 @@ class Database:
             return await self._run(work, repeatable=repeatable, is_single=False)
 
     async def _run(self, work: Work[T], *, repeatable: bool, is_single: bool) -> T:
-        """`is_single`: `work` executes a single statement, in place of `write`'s own pool."""
+        """Run `work` as `run`. `is_single`: it only executes the statement of `write`."""
         waiting_since = monotonic()
 
         async def attempt() -> T:

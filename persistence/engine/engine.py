@@ -26,7 +26,9 @@ MIN_SPLIT_POOL_SIZE = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseOptions:
-    """`url` is SQLAlchemy's, for asyncpg. `keep_alive_seconds=0` sends no keep-alive pings.
+    """Options of the connections. `url` is SQLAlchemy's, for asyncpg.
+
+    `keep_alive_seconds=0` sends no keep-alive pings.
 
     With `pgbouncer` (transaction pooling) nothing survives on a server connection between two
     transactions: no prepared statements, no session settings, no pool on our side.
@@ -47,7 +49,7 @@ class DatabaseOptions:
 
     @property
     def retry_within_seconds(self) -> float:
-        """A unit of work is not retried once its caller has waited so long."""
+        """The time after which a unit of work is not retried."""
         return max(self.lock_timeout_seconds, self.connect_timeout_seconds)
 
 

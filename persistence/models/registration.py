@@ -88,7 +88,7 @@ class ChurchAlias(SQLModel, table=True):
 
 
 class Team(SQLModel, table=True):
-    """`next_position` is the position of the next new player; positions are not reused.
+    """A team. `next_position` is the position of the next new player; positions are not reused.
 
     `last_change` is an HMAC of the request that made this version, NULL if unknown.
     """
