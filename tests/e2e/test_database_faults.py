@@ -66,7 +66,7 @@ async def test_failover_loses_no_registration_and_ends_in_time(make_server, tmp_
     assert ready.status_code == 200
 
 
-@pytest.mark.parametrize("silence", ["swallow", "fall_silent"])
+@pytest.mark.parametrize("silence", ["drop_traffic", "drop_responses"])
 async def test_silent_connections_lose_no_registration(make_server, own_url, silence):
     async with PostgresProxy(own_url) as proxy, server_behind_relay(make_server, proxy) as client:
         captains = Captains(client=client, teams=120)
