@@ -61,14 +61,14 @@ async def churches(
     services = info.context.services
     search = checked_search(search, "search")
     page_request = _CHURCH_CURSORS.page_args(first=first, after=after)
-    count = partial(queries.church_count, services, search=search)
+    count = partial(queries.church_count, services, search)
     projection = json_projection(info)
     if projection is not None:
         rendered = await queries.church_json_page(
-            services, search=search, part=page_request, text=projection
+            services, search, page_request, projection
         )
         return Connection.from_page(rendered, _CHURCH_CURSORS, raw_json, count=count)
-    page = await queries.church_page(services, search=search, part=page_request)
+    page = await queries.church_page(services, search, page_request)
     return Connection.from_page(page, _CHURCH_CURSORS, Church.from_record, count=count)
 
 

@@ -38,10 +38,10 @@ async def my_team(services: Services, token: str | None) -> TeamRecord:
     return team
 
 
-async def my_team_json(services: Services, token: str | None, text: JsonSql) -> str:
+async def my_team_json(services: Services, token: str | None, sql: JsonSql) -> str:
     """Like `my_team`, rendered as JSON by PostgreSQL."""
     team_id, generation = _verify_token(services, token)
-    row = await json_rendering.find_team(services.database, team_id, text)
+    row = await json_rendering.find_team(services.database, team_id, sql)
     if row is None or row["manage_generation"] != generation:
         raise TokenEnded(INVALID_TOKEN)
     return str(row["json"])

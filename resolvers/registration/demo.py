@@ -1,4 +1,4 @@
-"""Believable teams for trying the service out: the same ones every time."""
+"""Reproducible demo teams with plausible names."""
 
 import random
 from datetime import date, timedelta
@@ -37,29 +37,29 @@ _ROLES = tuple(PlayerRole)
 
 
 async def seed_demo(services: Services, teams: int) -> int:
-    """Have `teams` demo teams, with the same codes every time; how many of them were added."""
+    """Add the first `teams` demo teams that are missing; return how many were added."""
     await services.database.supersede(partial(tournaments.raise_capacity, count=teams))
     return sum([await _register(services, number) for number in range(teams)])
 
 
 async def _register(services: Services, number: int) -> bool:
-    """Whether the team was not there yet."""
+    """Return whether the team was added."""
     try:
-        registered = await register_team(
+        result = await register_team(
             services,
             demo_form(number),
             key=f"demo-team-{number:06}",
             request_id=f"demo-{number:06}",
         )
     except InvalidForm:
-        # The team is there already, and its key is forgotten.
+        # The team exists, but its idempotency key has expired.
         return False
-    return not registered.is_replay
+    return not result.is_replay
 
 
 def demo_form(number: int) -> TeamForm:
-    """The form of demo team `number`, from 0; no two share a contact."""
-    chance = random.Random(number)  # noqa: S311  # the same teams every time, no secrets
+    """Return the form of demo team `number`, counted from 0, with unique contacts."""
+    chance = random.Random(number)  # noqa: S311  # reproducible, no secrets
     town = _TOWNS[number % len(_TOWNS)]
     church = f"CSI {_SAINTS[number // len(_TOWNS) % len(_SAINTS)]} Church {town}"
     return TeamForm(
@@ -67,23 +67,23 @@ def demo_form(number: int) -> TeamForm:
         church_name=church,
         captain=_person(chance, f"captain{number + 1}", 9_000_000_000 + 2 * number),
         vice_captain=_person(chance, f"vice{number + 1}", 9_000_000_001 + 2 * number),
-        players=tuple(_player(chance, place) for place in range(SQUAD_SIZE)),
+        players=tuple(_player(chance, index) for index in range(SQUAD_SIZE)),
     )
 
 
 def _person(chance: random.Random, mailbox: str, phone: int) -> PersonForm:
-    # The phone's last digits make two people of one team differ in name as well.
+    # A further surname, chosen by the phone number, makes the names within a team differ.
     name = f"{_name(chance)} {_FAMILY_NAMES[phone % len(_FAMILY_NAMES)]}"
     return PersonForm(name=name, phone=f"+91{phone}", email=f"{mailbox}@demo.example")
 
 
-def _player(chance: random.Random, place: int) -> PlayerForm:
-    born = date(1990, 1, 1) + timedelta(days=chance.randrange(6000) * 16 % 6000 + place)
+def _player(chance: random.Random, index: int) -> PlayerForm:
+    birth = date(1990, 1, 1) + timedelta(days=chance.randrange(6000) * 16 % 6000 + index)
     return PlayerForm(
         name=_name(chance),
-        role=_ROLES[place % len(_ROLES)].value,
-        jersey_number=place + 1,
-        date_of_birth=born.isoformat(),
+        role=_ROLES[index % len(_ROLES)].value,
+        jersey_number=index + 1,
+        date_of_birth=birth.isoformat(),
     )
 
 

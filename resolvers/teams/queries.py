@@ -28,37 +28,37 @@ async def get_team(services: Services, caller: Caller, reference: str) -> TeamRe
     return team
 
 
-async def team_json(services: Services, caller: Caller, reference: str, text: JsonSql) -> str:
+async def team_json(services: Services, caller: Caller, reference: str, sql: JsonSql) -> str:
     """Render the team as JSON in PostgreSQL. Raises Unauthenticated, Forbidden, TeamNotFound."""
     require_role(caller, Role.REVIEWER)
-    row = await json_rendering.find_team(services.database, reference, text)
+    row = await json_rendering.find_team(services.database, reference, sql)
     if row is None:
         raise TeamNotFound
     return str(row["printed"])
 
 
 async def team_page(
-    services: Services, caller: Caller, listing: TeamQuery, *, parts: Include
+    services: Services, caller: Caller, query: TeamQuery, include: Include
 ) -> Page[TeamRecord]:
     """Raises Unauthenticated."""
     require_role(caller, Role.VIEWER)
     with_contacts = has_role(caller, Role.REVIEWER)
     return await services.database.read(
-        partial(team_search.page, query=listing, include=parts, with_contacts=with_contacts)
+        partial(team_search.page, query=query, include=include, with_contacts=with_contacts)
     )
 
 
 async def team_json_page(
-    services: Services, caller: Caller, listing: TeamQuery, *, text: JsonSql
+    services: Services, caller: Caller, query: TeamQuery, sql: JsonSql
 ) -> Page[str]:
     """Render teams with contacts as JSON in PostgreSQL. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
-    return await json_rendering.team_page(services.database, listing, text)
+    return await json_rendering.team_page(services.database, query, sql)
 
 
-async def team_count(services: Services, caller: Caller, *, wanted: TeamFilter) -> int:
+async def team_count(services: Services, caller: Caller, team_filter: TeamFilter) -> int:
     return await services.database.read(
-        partial(team_search.count, filters=wanted, with_contacts=has_role(caller, Role.REVIEWER))
+        partial(team_search.count, filters=team_filter, with_contacts=has_role(caller, Role.REVIEWER))
     )
 
 
@@ -77,11 +77,11 @@ async def find_player(
     return next(((team, player) for player in team.players if player.position == position), None)
 
 
-async def player_json(services: Services, caller: Caller, code: str, text: JsonSql) -> str | None:
+async def player_json(services: Services, caller: Caller, code: str, sql: JsonSql) -> str | None:
     """Render the player as JSON in PostgreSQL. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
     parsed = parse_player_code(code)
-    return await json_rendering.find_player(services.database, *parsed, text) if parsed else None
+    return await json_rendering.find_player(services.database, *parsed, sql) if parsed else None
 
 
 async def statistics(services: Services, caller: Caller) -> TeamStats:
@@ -91,27 +91,27 @@ async def statistics(services: Services, caller: Caller) -> TeamStats:
 
 
 async def audit_page(
-    services: Services, caller: Caller, *, wanted: AuditFilter, part: PageRequest
+    services: Services, caller: Caller, audit_filter: AuditFilter, page: PageRequest
 ) -> Page[AuditRecord]:
     """Return audit events, newest first. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
-    return await services.database.read(partial(audit.page, filters=wanted, request=part))
+    return await services.database.read(partial(audit.page, filters=audit_filter, request=page))
 
 
-async def audit_count(services: Services, *, wanted: AuditFilter) -> int:
-    return await services.database.read(partial(audit.count, filters=wanted))
+async def audit_count(services: Services, audit_filter: AuditFilter) -> int:
+    return await services.database.read(partial(audit.count, filters=audit_filter))
 
 
 async def delivery_page(
-    services: Services, caller: Caller, *, wanted: DeliveryFilter, part: PageRequest
+    services: Services, caller: Caller, delivery_filter: DeliveryFilter, page: PageRequest
 ) -> Page[DeliveryRecord]:
     """Return outbox messages, newest first. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
-    return await services.database.read(partial(outbox.page, filters=wanted, request=part))
+    return await services.database.read(partial(outbox.page, filters=delivery_filter, request=page))
 
 
-async def delivery_count(services: Services, *, wanted: DeliveryFilter) -> int:
-    return await services.database.read(partial(outbox.count, filters=wanted))
+async def delivery_count(services: Services, delivery_filter: DeliveryFilter) -> int:
+    return await services.database.read(partial(outbox.count, filters=delivery_filter))
 
 
 async def team_histories(services: Services, team_ids: Sequence[UUID]) -> list[list[AuditRecord]]:

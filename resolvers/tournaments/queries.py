@@ -32,20 +32,20 @@ def current_state(tournament: TournamentRecord, now: datetime) -> RegistrationSt
 
 
 async def church_page(
-    services: Services, *, search: str | None, part: PageRequest
+    services: Services, search: str | None, page: PageRequest
 ) -> Page[ChurchRecord]:
     """List churches by name whose normalised name contains the normalised `search`."""
     return await services.database.read(
-        partial(churches.page, search=normalize(search or ""), request=part)
+        partial(churches.page, search=normalize(search or ""), request=page)
     )
 
 
 async def church_json_page(
-    services: Services, *, search: str | None, part: PageRequest, text: JsonSql
+    services: Services, search: str | None, page: PageRequest, sql: JsonSql
 ) -> Page[str]:
     """Like `church_page`, each church rendered as JSON by PostgreSQL."""
-    return await json_rendering.church_page(services.database, normalize(search or ""), part, text)
+    return await json_rendering.church_page(services.database, normalize(search or ""), page, sql)
 
 
-async def church_count(services: Services, *, search: str | None) -> int:
+async def church_count(services: Services, search: str | None) -> int:
     return await services.database.read(partial(churches.count, search=normalize(search or "")))

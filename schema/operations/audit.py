@@ -122,11 +122,11 @@ async def audit_log(
         until=conditions.until,
     )
     page = await queries.audit_page(
-        services, caller, wanted=search, part=_CURSORS.page_args(first=first, after=after)
+        services, caller, search, _CURSORS.page_args(first=first, after=after)
     )
     return Connection.from_page(
         page,
         _CURSORS,
         lambda record: AuditEvent.from_record(record, caller),
-        count=partial(queries.audit_count, services, wanted=search),
+        count=partial(queries.audit_count, services, search),
     )

@@ -77,11 +77,11 @@ async def deliveries(
         team=checked_search(conditions.team_id, "filter", "teamId"),
     )
     page = await queries.delivery_page(
-        services, caller, wanted=search, part=_CURSORS.page_args(first=first, after=after)
+        services, caller, search, _CURSORS.page_args(first=first, after=after)
     )
     return Connection.from_page(
         page,
         _CURSORS,
         Delivery.from_record,
-        count=partial(queries.delivery_count, services, wanted=search),
+        count=partial(queries.delivery_count, services, search),
     )

@@ -162,18 +162,18 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
         order=keyset_order(order.field, is_descending=order.direction == OrderDirection.DESC),
         request=codec.page_args(first=first, after=after, last=last, before=before),
     )
-    count = partial(queries.team_count, services, caller, wanted=search)
+    count = partial(queries.team_count, services, caller, search)
     is_masked = not has_role(caller, Role.REVIEWER)
     projection = json_projection(info, shows_all=not is_masked)
     if projection is not None:
-        rendered = await queries.team_json_page(services, caller, query, text=projection)
+        rendered = await queries.team_json_page(services, caller, query, projection)
         return Connection.from_page(rendered, codec, raw_json, count=count)
     selected = _selected_names(info)
     include = Include(
         players=not selected.isdisjoint({"players", "readiness"}),
         documents=not selected.isdisjoint({"documents", "readiness"}),
     )
-    page = await queries.team_page(services, caller, query, parts=include)
+    page = await queries.team_page(services, caller, query, include)
     make = partial(Team.from_record, is_masked=is_masked)
     return Connection.from_page(page, codec, make, count=count)
 
