@@ -24,7 +24,9 @@ from resolvers.idempotency import TokenCreation, create_token, derived_tokens, r
 from resolvers.services import Services
 
 _EMAIL = (*INPUT, "email")
-INVALID_INVITATION = "This invitation is unknown, was used before or has expired."
+INVALID_INVITATION = (
+    "This invitation is unknown, was used before or has expired. Ask for a new one."
+)
 
 log = structlog.get_logger(__name__)
 
@@ -200,7 +202,7 @@ async def set_role(
         if before is None:
             raise NotFound("There is no such organiser.")
         if role != Role.OWNER and owners == {organiser_id}:
-            raise Forbidden("This is the last OWNER. Make another one first.")
+            raise Forbidden("This is the last OWNER. Make somebody else an OWNER first.")
         await audit.record(
             connection,
             AuditAction.ORGANISER_ROLE_CHANGED,

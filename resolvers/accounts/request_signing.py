@@ -58,13 +58,15 @@ async def require_signature(
         raise Unauthenticated("Requests with this API token have to be signed.")
     now = services.clock()
     if not _is_recent(request.timestamp, now) or not NONCE.fullmatch(request.nonce):
-        raise Unauthenticated("The signature is too old or too new, or its nonce is none.")
+        raise Unauthenticated(
+            "The timestamp is more than five minutes off, or the nonce is not valid."
+        )
     expected = (
         compute_signature(secret.hex(), request)
         for secret in derive_keys(services.secrets, KEY_PURPOSE, token_id.bytes)
     )
     if not any(constant_time_equal(value, request.signature.lower()) for value in expected):
-        raise Unauthenticated("The signature is not that of this request.")
+        raise Unauthenticated("The signature does not match this request.")
     is_new = await services.database.run(
         partial(
             session_rows.use_nonce,

@@ -35,7 +35,9 @@ from resolvers.services import Services
 # `last_used_at` is written at most this often.
 LAST_USE_PRECISION = timedelta(minutes=1)
 WRONG_CREDENTIALS = "E-mail or password is wrong."
-SECOND_FACTOR_REQUIRED = "The code of the second factor is missing, wrong or was used before."
+SECOND_FACTOR_REQUIRED = (
+    "The code of the second factor is missing, wrong or was used before. Enter a new code."
+)
 UNKNOWN_TOKEN = "This session or token is unknown or has ended. Sign in again."  # noqa: S105
 
 log = structlog.get_logger(__name__)

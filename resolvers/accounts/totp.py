@@ -36,7 +36,7 @@ SALT_BYTES = 16
 SECRET_BYTES = 20
 RECOVERY_CODE_COUNT = 10
 RECOVERY_CODE_BYTES = 10
-WRONG_CODE = "This code is wrong, was used before or has run out."
+WRONG_CODE = "This code is wrong, was used before or has run out. Enter a new code."
 
 _CODE = re.compile(r"[0-9]{6}")
 _SEPARATORS = re.compile(r"[\s-]+")

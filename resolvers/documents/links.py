@@ -97,7 +97,7 @@ async def open_document(services: Services, link: str) -> AsyncGenerator[Documen
     verified = read_link(services, LINK_PURPOSE, link)
     owned = await services.database.run(partial(_record_view, link=verified, now=services.clock()))
     if owned is None:
-        raise NotFound("This document is not kept any more.")
+        raise NotFound("This document has been deleted.")
     async with services.storage.upload_buffer.scratch() as copy:
         await _fetch(services, owned.document, copy)
         yield DocumentDownload(
@@ -134,7 +134,7 @@ async def _fetch(services: Services, document: DocumentRecord, target: Path) -> 
     try:
         folder = await fetch_from_any_folder(store, document.storage_name, recorded, target)
     except FileMissing as error:
-        raise NotFound("The file of this document is not there.") from error
+        raise NotFound("The file of this document is missing.") from error
     if folder != recorded:
         await _correct_folder(services, document, folder)
 

@@ -166,7 +166,8 @@ async def receive(  # noqa: PLR0913 - an upload, its bytes and its client
 
 def too_large(ticket: Ticket) -> FileTooLarge:
     return FileTooLarge(
-        "The file is larger than was announced.", details={"limitBytes": ticket.byte_size}
+        "The file is larger than announced. Choose it again.",
+        details={"limitBytes": ticket.byte_size},
     )
 
 
@@ -202,7 +203,7 @@ async def _receive_whole(services: Services, ticket: Ticket, chunks: AsyncIterat
         raise FileEmpty
     if offset < ticket.byte_size:
         await buffer.discard(ticket.document_id)
-        raise FileContentMismatch("The file is smaller than was announced.")
+        raise FileContentMismatch("The file is smaller than announced. Choose it again.")
 
 
 async def _receive_range(
@@ -212,7 +213,7 @@ async def _receive_range(
     offset = byte_range.start
     async for chunk in chunks:
         if offset + len(chunk) > byte_range.end:
-            raise MalformedRequest("There are more bytes than Content-Range says.")
+            raise MalformedRequest("The body has more bytes than Content-Range says.")
         await services.storage.upload_buffer.write(ticket.document_id, offset, chunk)
         offset += len(chunk)
     return offset
@@ -301,7 +302,7 @@ async def _inspect(
     Raises FileContentMismatch, StorageUnavailable, ServiceUnavailable.
     """
     if snapshot.sha256 != ticket.sha256:
-        raise FileContentMismatch("The bytes are not those that were announced.")
+        raise FileContentMismatch("The file is not the one that was announced. Choose it again.")
     with disk_errors(INSPECTION_FAILED):
         return await sanitize_file(
             snapshot.path,

@@ -220,7 +220,7 @@ def require_version(
         and verify_fingerprint(services.secrets, request, last_change)
     )
     raise StaleVersion(
-        "Your change was made already. Look at it again." if is_yours else None,
+        "Your change has been made already. Reload the page to see it." if is_yours else None,
         details={"currentVersion": version, "isYours": is_yours},
     )
 

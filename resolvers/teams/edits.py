@@ -78,7 +78,7 @@ def require_live(status: TeamStatus, operation: Operation) -> None:
     """Raises InvalidStatusTransition."""
     if status not in LIVE_STATUSES:
         raise transition_error(
-            status, operation, message="The team plays no part any more. Reopen it first."
+            status, operation, message="The team is not active any more. Reopen it first."
         )
 
 

@@ -110,7 +110,7 @@ def _rewrite(content: bytes, budget: TimeBudget) -> bytes:
     reader = _open_checked(_skip_prefix(content), budget)
     page_count = len(reader.pages)
     if not 0 < page_count <= MAX_PAGES:
-        raise FileContentMismatch(f"A PDF has 1 to {MAX_PAGES} pages here.")
+        raise FileContentMismatch(f"The PDF must have 1 to {MAX_PAGES} pages. Send a shorter one.")
     copy = PdfCopy(reader.root_object, check_time=budget.check).to_bytes()
     _refuse_archive(copy)
     if len(_open_checked(copy, budget).pages) != page_count:

@@ -37,7 +37,7 @@ PROTECTED = (
 )
 TOO_COMPLICATED = "The PDF is too complicated. Print it to a new one."
 ARCHIVE = "The PDF is an archive as well. Print it to a new one."
-PAGES = "A PDF has 1 to 200 pages here."
+PAGES = "The PDF must have 1 to 200 pages. Send a shorter one."
 SCRIPT = b"<< /S /JavaScript /JS (app.alert\\(1\\)) >>"
 
 
