@@ -60,13 +60,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*"))
 
 
-async def can_start(opened: UploadBuffer, wanted: Reservation, *, now: datetime = NOW) -> bool:
+async def can_start(opened: UploadBuffer, request: Reservation, *, now: datetime = NOW) -> bool:
     """Return whether one byte of the upload could be written."""
     try:
-        await opened.reserve(wanted, now=now)
+        await opened.reserve(request, now=now)
     except StorageUnavailable:
         return False
-    await opened.write(wanted.upload, 0, b"x")
+    await opened.write(request.upload, 0, b"x")
     return True
 
 
@@ -74,11 +74,11 @@ async def test_started_uploads_never_use_the_disks_reserve(tmp_path):
     opened = buffer_for(tmp_path, room_for=10.5)
     uploads = [reservation(client=number) for number in range(60)]
 
-    accepted = [wanted for wanted in uploads if await can_start(opened, wanted)]
-    for wanted in accepted:
-        await opened.reserve(wanted, now=NOW)
-        await opened.write(wanted.upload, 1, bytes(SIZE - 1))
-        async with opened.snapshot(wanted.upload) as snapshot:
+    accepted = [request for request in uploads if await can_start(opened, request)]
+    for request in accepted:
+        await opened.reserve(request, now=NOW)
+        await opened.write(request.upload, 1, bytes(SIZE - 1))
+        async with opened.snapshot(request.upload) as snapshot:
             assert snapshot.path.stat().st_size == SIZE
 
     assert len(accepted) == 10
@@ -103,7 +103,7 @@ async def test_concurrent_reservations_do_not_exceed_the_space(tmp_path, clients
     uploads = [reservation(client=number % clients) for number in range(60)]
 
     done = await asyncio.gather(
-        *(can_start(spools[number % 4], wanted) for number, wanted in enumerate(uploads))
+        *(can_start(spools[number % 4], request) for number, request in enumerate(uploads))
     )
 
     assert done.count(True) <= 8
@@ -155,8 +155,8 @@ async def test_processes_sharing_a_folder_count_together(tmp_path):
 async def test_client_budget_limits_unfinished_bytes(tmp_path, size, allowed):
     opened = UploadBuffer(tmp_path, client_bytes=4 * MIN_COUNTED_BYTES, measure=lambda _: 1 << 50)
     uploads = [reservation(size=size, client=1) for _ in range(allowed)]
-    for wanted in uploads:
-        await opened.reserve(wanted, now=NOW)
+    for request in uploads:
+        await opened.reserve(request, now=NOW)
 
     with pytest.raises(TooManyUploads) as refused:
         await opened.reserve(reservation(size=size, client=1), now=NOW)
@@ -166,7 +166,7 @@ async def test_client_budget_limits_unfinished_bytes(tmp_path, size, allowed):
     await opened.reserve(reservation(size=size, client=1), now=NOW)
 
     assert refused.value.retry_after_seconds == 30
-    assert refused_names == sorted(wanted.name for wanted in uploads)
+    assert refused_names == sorted(request.name for request in uploads)
 
 
 async def test_default_budget_allows_twenty_complete_teams_at_once(tmp_path):
@@ -181,8 +181,8 @@ async def test_default_budget_allows_twenty_complete_teams_at_once(tmp_path):
 async def test_expired_upload_releases_its_space_in_all_processes(tmp_path, seconds):
     before, after = buffer_for(tmp_path, room_for=2.5), buffer_for(tmp_path, room_for=2.5)
     old = [reservation(client=1), reservation(client=2)]
-    for wanted in old:
-        assert await can_start(before, wanted)
+    for request in old:
+        assert await can_start(before, request)
     assert not await can_start(after, reservation(client=3))
 
     later = datetime.fromtimestamp(END + seconds, UTC)
@@ -198,8 +198,8 @@ async def test_expired_upload_releases_its_space_in_all_processes(tmp_path, seco
 async def test_only_expired_uploads_are_swept(tmp_path):
     opened = UploadBuffer(tmp_path)
     ended, going_on = reservation(), reservation(end=END + 1)
-    for wanted in (ended, going_on):
-        await can_start(opened, wanted)
+    for request in (ended, going_on):
+        await can_start(opened, request)
     (tmp_path / f"{uuid4().hex}.part").write_bytes(b"of an earlier version")
     (tmp_path / "of somebody").write_bytes(b"x")
 
@@ -226,30 +226,30 @@ async def test_upload_resumed_from_another_address_is_counted_once(tmp_path):
 async def test_disk_filled_by_others_accepts_no_byte(tmp_path, room):
     free = [10 * COPIES * SIZE]
     opened = UploadBuffer(tmp_path, min_free_bytes=0, measure=lambda _: free[0])
-    wanted = reservation()
-    assert await can_start(opened, wanted)
+    request = reservation()
+    assert await can_start(opened, request)
 
     free[0] = room
     for call in (
-        opened.write(wanted.upload, 1, b"yz"),
-        opened.reserve(wanted, now=NOW),
+        opened.write(request.upload, 1, b"yz"),
+        opened.reserve(request, now=NOW),
         opened.reserve(reservation(), now=NOW),
     ):
         with pytest.raises(StorageUnavailable) as refused:
             await call
 
     assert refused.value.retry_after_seconds == 60
-    assert names(tmp_path) == [wanted.name]
-    assert opened.path(wanted.upload).read_bytes() == b"x"
+    assert names(tmp_path) == [request.name]
+    assert opened.path(request.upload).read_bytes() == b"x"
     assert await opened.space.is_healthy() is (room >= 0)
 
 
 async def test_write_after_discard_creates_no_sparse_file(tmp_path):
-    opened, wanted = UploadBuffer(tmp_path), reservation()
-    await can_start(opened, wanted)
-    await opened.discard(wanted.upload)
+    opened, request = UploadBuffer(tmp_path), reservation()
+    await can_start(opened, request)
+    await opened.discard(request.upload)
 
     with pytest.raises(PartMissing):
-        await opened.write(wanted.upload, 1, b"x")
+        await opened.write(request.upload, 1, b"x")
 
     assert names(tmp_path) == []

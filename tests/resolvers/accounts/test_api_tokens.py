@@ -110,15 +110,15 @@ async def test_invalid_name_is_refused(services, sql, name, code):
 async def test_revoked_token_ends_at_once(services, sql):
     maker = await new_caller(services)
     created = await api_tokens.create(services, maker, name="  export ", role=Role.VIEWER, days=1)
-    kept = await api_tokens.create(services, maker, name="other", role=Role.VIEWER, days=1)
+    other = await api_tokens.create(services, maker, name="other", role=Role.VIEWER, days=1)
 
-    gone = await api_tokens.revoke(services, maker, created.record.id)
+    revoked = await api_tokens.revoke(services, maker, created.record.id)
 
-    assert gone == created.record
-    assert gone.name == "export"
+    assert revoked == created.record
+    assert revoked.name == "export"
     with pytest.raises(Unauthenticated):
         await accounts.authenticate(services, created.token)
-    assert await api_tokens.list_tokens(services, maker) == [kept.record]
+    assert await api_tokens.list_tokens(services, maker) == [other.record]
     events = await sql.fetch("SELECT action FROM audit_event WHERE action LIKE 'api_token%'")
     assert sorted(row["action"] for row in events) == [
         "api_token.created",

@@ -106,9 +106,9 @@ async def test_revocation_ends_a_token_in_every_process(services, other_process)
 @pytest.mark.parametrize("everywhere", [False, True])
 async def test_sign_out_ends_the_session_in_every_process(services, other_process, everywhere):
     opened = await new_session(services)
-    who = await authenticate_reader(other_process, opened.token)
+    caller = await authenticate_reader(other_process, opened.token)
 
-    await accounts.sign_out(services, who, everywhere=everywhere)
+    await accounts.sign_out(services, caller, everywhere=everywhere)
 
     with pytest.raises(Unauthenticated):
         await authenticate_reader(other_process, opened.token)
@@ -149,8 +149,8 @@ async def test_mutations_bypass_the_cache(client, services, sql):
 
 async def test_cancelled_change_does_not_report_success(services, sql):
     opened = await new_session(services)
-    who = await accounts.authenticate(services, opened.token)
-    ending = asyncio.create_task(accounts.sign_out(services, who))
+    caller = await accounts.authenticate(services, opened.token)
+    ending = asyncio.create_task(accounts.sign_out(services, caller))
     while await sql.fetchval("SELECT count(*) FROM organiser_session"):
         await asyncio.sleep(0)
     ending.cancel()

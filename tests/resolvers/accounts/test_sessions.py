@@ -290,10 +290,10 @@ async def test_owner_lists_and_revokes_sessions_of_others(services):
     other = await new_session(services, Role.VIEWER)
 
     listed = await accounts.list_sessions(services, owner, other.organiser.id)
-    gone = await accounts.revoke_session(services, owner, other.session.id)
+    revoked = await accounts.revoke_session(services, owner, other.session.id)
 
     assert listed == [other.session]
-    assert gone == other.session
+    assert revoked == other.session
     with pytest.raises(Unauthenticated):
         await accounts.authenticate(services, other.token)
 

@@ -61,8 +61,8 @@ async def session_count(sql) -> int:
 async def test_secret_is_in_the_uri_but_not_in_the_database(services, owner, sql):
     uri = await totp.propose(services, owner, PASSWORD)
 
-    parts, values = urlsplit(uri), parse_qs(urlsplit(uri).query)
-    assert (parts.scheme, parts.netloc, parts.path) == (
+    url, values = urlsplit(uri), parse_qs(urlsplit(uri).query)
+    assert (url.scheme, url.netloc, url.path) == (
         "otpauth",
         "totp",
         "/ICCT26:owner%40example.org",

@@ -118,10 +118,10 @@ async def test_unclaimed_upload_is_deleted_after_a_day(
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(hours=24))
     clock.advance(seconds=1)
 
-    gone = await prune(services)
+    pruned = await prune(services)
     again = await prune(services)
 
-    assert (gone.unclaimed_uploads, again.unclaimed_uploads) == (1, 0)
+    assert (pruned.unclaimed_uploads, again.unclaimed_uploads) == (1, 0)
     assert files_by_folder() == {"pending": 2}
     teams = await sql.fetch("SELECT team_id FROM document")
     assert [row["team_id"].hex for row in teams] == [team_id] * 2
@@ -134,9 +134,9 @@ async def test_unclaimed_upload_younger_than_a_day_stays(
     await upload(client, "PASTOR_LETTER")
     await sql.execute("UPDATE document SET created_at = $1", clock.now - timedelta(hours=24))
 
-    gone = await prune(services)
+    pruned = await prune(services)
 
-    assert gone.unclaimed_uploads == 0
+    assert pruned.unclaimed_uploads == 0
     assert files_by_folder() == {"pending": 1}
 
 
@@ -148,10 +148,10 @@ async def test_documents_expire_with_their_retention_class(
     services = replace(services, storage=replace(services.storage, retention=short))
     await sql.execute("UPDATE document SET claimed_at = $1", clock.now - timedelta(days=31))
 
-    gone = await prune(services)
+    pruned = await prune(services)
     again = await prune(services)
 
-    assert (gone.expired_documents, again.expired_documents) == (1, 0)
+    assert (pruned.expired_documents, again.expired_documents) == (1, 0)
     assert files_by_folder() == {"pending": 1}
     rows = await sql.fetch("SELECT kind FROM document WHERE deleted_at = $1", clock.now)
     assert [row["kind"] for row in rows] == ["IDENTITY_PROOF"]
@@ -204,8 +204,8 @@ async def test_unfinished_upload_is_deleted(client, services, settings):
     fresh = await prune(services)
     os.utime(part, (0, 0))
 
-    gone = await prune(services)
+    pruned = await prune(services)
 
-    assert (fresh.partial_uploads, gone.partial_uploads) == (0, 1)
+    assert (fresh.partial_uploads, pruned.partial_uploads) == (0, 1)
     assert list((settings.data_dir / "uploads").iterdir()) == []
     assert (await put(client, ticket, content)).status_code == 201

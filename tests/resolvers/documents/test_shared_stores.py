@@ -106,10 +106,10 @@ async def test_copied_database_keeps_later_files_of_the_original(
             harness.add(f"pending/{entry}")
             harness.make_old(f"pending/{entry}")
         (result,) = (await diagnose(other)).comparisons
-        gone = await clear_orphans(other)
+        deleted = await clear_orphans(other)
 
         unknown = 3 if copy is empty_database else 2
-        assert (result.orphans, result.foreign, gone) == ((), unknown, 0)
+        assert (result.orphans, result.foreign, deleted) == ((), unknown, 0)
         assert harness.names() == sorted(f"pending/{entry}" for entry in (before, later, crashed))
 
 
@@ -129,10 +129,10 @@ async def test_each_database_deletes_only_its_own_orphans(
         for entry in names:
             harness.add(f"rejected/{entry}")
             harness.make_old(f"rejected/{entry}")
-        gone = [await clear_orphans(services) for services in (first, second)]
+        deleted = [await clear_orphans(services) for services in (first, second)]
         (result,) = (await diagnose(first)).comparisons
 
-    assert gone == [1, 1]
+    assert deleted == [1, 1]
     assert (result.orphans, result.foreign) == ((), 1)
     assert harness.names() == [f"rejected/{names[-1]}"]
 
@@ -146,11 +146,11 @@ async def test_untagged_file_is_foreign_and_stays_with_its_document(
     harness.add(f"confirmed/{name}")
     harness.make_old(f"confirmed/{name}")
     (without_row,) = (await diagnose(stored_services)).comparisons
-    gone = await clear_orphans(stored_services)
+    deleted = await clear_orphans(stored_services)
     await add_document(sql, harness, folder="confirmed", name=name)
     (with_row,) = (await diagnose(stored_services)).comparisons
 
-    assert (without_row.foreign, without_row.orphans, gone) == (1, (), 0)
+    assert (without_row.foreign, without_row.orphans, deleted) == (1, (), 0)
     assert (with_row.foreign, with_row.missing) == (0, ())
     assert await harness.store.holds(name, Folder.CONFIRMED)
     assert await delete_everywhere(harness.store, name)

@@ -47,8 +47,10 @@ async def test_maintenance_logs_an_orphan_and_keeps_it(stored_services, harness,
             await run_maintenance(stored_services)
             clock.advance(hours=1)
 
-    told = [entry for entry in events if entry["event"] == "stored_files_differed"]
-    assert [(entry["store"], entry["orphans"]) for entry in told] == [(harness.store.name, 1)] * 3
+    warnings = [entry for entry in events if entry["event"] == "stored_files_differed"]
+    assert [(entry["store"], entry["orphans"]) for entry in warnings] == [
+        (harness.store.name, 1)
+    ] * 3
     assert harness.names() == [name]
 
 
@@ -112,10 +114,10 @@ async def test_orphan_is_reported_and_deleted(stored_services, harness, folder):
     harness.make_old(f"{folder}/{orphan}")
 
     (result,) = (await diagnose(stored_services)).comparisons
-    gone = [await clear_orphans(stored_services) for _ in range(2)]
+    missing = [await clear_orphans(stored_services) for _ in range(2)]
 
     assert (result.store, result.orphans) == (harness.store.name, (orphan,))
-    assert gone == [1, 0]
+    assert missing == [1, 0]
     assert harness.names() == [f"{folder}/{young}"]
 
 
@@ -163,8 +165,8 @@ async def test_document_of_another_store_does_not_protect_a_file(stored_services
 
 
 async def test_missing_file_is_reported_and_its_row_stays(stored_services, harness, sql):
-    lost, there = await add_document(sql, harness), await add_document(sql, harness)
-    harness.add(f"pending/{there}")
+    lost, present = await add_document(sql, harness), await add_document(sql, harness)
+    harness.add(f"pending/{present}")
 
     (result,) = (await diagnose(stored_services)).comparisons
     await repair_all(stored_services)
@@ -439,15 +441,15 @@ async def test_row_is_not_corrected_to_an_outdated_folder(
 
 
 async def test_vanished_duplicate_does_not_stop_the_clean_up(stored_services, harness, sql):
-    gone, there = [await add_document(sql, harness) for _ in range(2)]
-    for name in (gone, there):
+    missing, present = [await add_document(sql, harness) for _ in range(2)]
+    for name in (missing, present):
         for folder in ("pending", "confirmed"):
             harness.add(f"{folder}/{name}")
             harness.make_old(f"{folder}/{name}")
     listed = StaleListingStore(harness.store, await harness.store.files())
     for folder in ("pending", "confirmed"):
-        harness.lose(f"{folder}/{gone}")
+        harness.lose(f"{folder}/{missing}")
 
     await clean_up(stored_services, listed, is_forced=False)
 
-    assert harness.names() == [f"pending/{there}"]
+    assert harness.names() == [f"pending/{present}"]

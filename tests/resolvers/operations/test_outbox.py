@@ -21,9 +21,9 @@ def enqueue(services, clock):
     """Add messages with these numbers, each due 1 ms after the one before, the last one now."""
 
     async def owe_messages(*numbers, kind=KIND):
-        for place, number in enumerate(numbers, start=1 - len(numbers)):
+        for offset, number in enumerate(numbers, start=1 - len(numbers)):
             values = {"kind": kind, "payload": {"number": number}, "now": clock()}
-            due_at = clock() + timedelta(milliseconds=place)
+            due_at = clock() + timedelta(milliseconds=offset)
             await services.database.run(partial(outbox.add, **values, due_at=due_at))
 
     return owe_messages

@@ -79,8 +79,8 @@ def png_with_metadata(orientation: int = 1) -> bytes:
 def png(header: tuple[int, ...], *chunks: bytes) -> bytes:
     """Build a PNG. `header` is width, height, depth, colour type and optionally interlacing."""
     width, height, depth, colour, *interlacing = header
-    said = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, *interlacing or [0])
-    return PNG_START + chunk(b"IHDR", said) + b"".join(chunks) + chunk(b"IEND")
+    header_body = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, *interlacing or [0])
+    return PNG_START + chunk(b"IHDR", header_body) + b"".join(chunks) + chunk(b"IEND")
 
 
 def compress(rows: Iterable[bytes]) -> bytes:
@@ -159,12 +159,12 @@ def pdf(*more: bytes, catalog: bytes = b"", page: bytes = b"", pages: bytes = PA
 
 
 def _with_table(objects: Iterable[bytes]) -> bytes:
-    content, places = bytearray(b"%PDF-1.7\n"), [b"0000000000 65535 f \n"]
+    content, offsets = bytearray(b"%PDF-1.7\n"), [b"0000000000 65535 f \n"]
     for number, item in enumerate(objects, start=1):
-        places.append(b"%010d 00000 n \n" % len(content))
+        offsets.append(b"%010d 00000 n \n" % len(content))
         content += b"%d 0 obj\n%s\nendobj\n" % (number, item)
-    table, size = len(content), len(places)
-    content += b"xref\n0 %d\n%s" % (size, b"".join(places))
+    table, size = len(content), len(offsets)
+    content += b"xref\n0 %d\n%s" % (size, b"".join(offsets))
     return bytes(content + b"trailer\n<< /Size %d /Root 1 0 R >>\n%s" % (size, _end(table)))
 
 
@@ -174,11 +174,11 @@ def _end(table: int) -> bytes:
 
 def revise(content: bytes, number: int, replacement: bytes) -> bytes:
     """Append an incremental update that replaces an object."""
-    former, place = content.rindex(b"xref\n0 "), len(content)
+    former, offset = content.rindex(b"xref\n0 "), len(content)
     update = b"%d 0 obj\n%s\nendobj\n" % (number, replacement)
-    table = b"xref\n%d 1\n%010d 00000 n \n" % (number, place)
+    table = b"xref\n%d 1\n%010d 00000 n \n" % (number, offset)
     trailer = b"trailer\n<< /Size 9 /Root 1 0 R /Prev %d >>\n" % former
-    return content + update + table + trailer + _end(place + len(update))
+    return content + update + table + trailer + _end(offset + len(update))
 
 
 def pdf_with_object_stream(*hidden: bytes, catalog: bytes = b"", rows: int = 0) -> bytes:
@@ -189,13 +189,13 @@ def pdf_with_object_stream(*hidden: bytes, catalog: bytes = b"", rows: int = 0) 
     inner = zlib.compress(index + b" " + b" ".join(hidden))
     kind = b"/Type /ObjStm /N %d /First %d /Filter /FlateDecode" % (len(hidden), len(index) + 1)
     objects = (with_entries(CATALOG, catalog), PAGES, PAGE, stream(inner, kind))
-    content, places = bytearray(b"%PDF-1.7\n"), [struct.pack(">BIH", 0, 0, 65535)]
+    content, offsets = bytearray(b"%PDF-1.7\n"), [struct.pack(">BIH", 0, 0, 65535)]
     for number, item in enumerate(objects, start=1):
-        places.append(struct.pack(">BIH", 1, len(content), 0))
+        offsets.append(struct.pack(">BIH", 1, len(content), 0))
         content += b"%d 0 obj\n%s\nendobj\n" % (number, item)
-    places += [struct.pack(">BIH", 2, 4, n) for n in range(len(hidden))]
-    table = zlib.compress(b"".join(places) + struct.pack(">BIH", 1, 9, 0) * rows)
-    size, number = len(places) + rows, len(places)
+    offsets += [struct.pack(">BIH", 2, 4, n) for n in range(len(hidden))]
+    table = zlib.compress(b"".join(offsets) + struct.pack(">BIH", 1, 9, 0) * rows)
+    size, number = len(offsets) + rows, len(offsets)
     entries = b"/Type /XRef /W [1 4 2] /Size %d /Root 1 0 R /Filter /FlateDecode" % size
     last = b"%d 0 obj\n%s\nendobj\n" % (number, stream(table, entries))
     return bytes(content) + last + _end(len(content))
@@ -211,5 +211,5 @@ def repeated_scan_jpeg(width: int, height: int, scans: int, mode: str = "RGB") -
 
 def resize_header(content: bytes, width: int, height: int) -> bytes:
     """Change the size in the frame header only."""
-    place = re.search(rb"\xff[\xc0-\xc2]\0", content).start() + 5
-    return content[:place] + struct.pack(">HH", height, width) + content[place + 4 :]
+    offset = re.search(rb"\xff[\xc0-\xc2]\0", content).start() + 5
+    return content[:offset] + struct.pack(">HH", height, width) + content[offset + 4 :]

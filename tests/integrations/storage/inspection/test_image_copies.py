@@ -106,13 +106,13 @@ def test_copy_keeps_only_the_orientation_of_metadata(name, telling, orientation)
 def test_copy_has_no_metadata(name, telling):
     content = telling()
     gps = open_image(content).getexif().get_ifd(0x8825)
-    told = [secret for secret in (*SECRETS, PLACE.encode()) if secret in content]
+    modified = [secret for secret in (*SECRETS, PLACE.encode()) if secret in content]
 
     clean = CLEANED[name](content)
 
     assert gps[2] == (11.0, 1.0, 0.48)
-    assert len(told) >= 7
-    assert [secret for secret in told if secret in clean] == []
+    assert len(modified) >= 7
+    assert [secret for secret in modified if secret in clean] == []
     assert open_image(clean).getexif().get_ifd(0x8825) == {}
 
 
@@ -130,9 +130,9 @@ def test_orientation_is_read_in_both_byte_orders(byte_order):
     head = {"<": b"II*\0", ">": b"MM\0*"}[byte_order]
     tag = struct.pack(f"{byte_order}IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
     content = encode(image(), "JPEG")
-    told = content[:2] + segment(0xE1, b"Exif\0\0" + head + tag) + content[2:]
+    modified = content[:2] + segment(0xE1, b"Exif\0\0" + head + tag) + content[2:]
 
-    clean = sanitize_jpeg(told)
+    clean = sanitize_jpeg(modified)
 
     assert open_image(clean).getexif()[0x0112] == 6
 
@@ -149,9 +149,9 @@ def test_orientation_is_read_in_both_byte_orders(byte_order):
 )
 def test_invalid_orientation_is_ignored(tiff):
     content = encode(image(), "JPEG")
-    told = content[:2] + segment(0xE1, b"Exif\0\0" + tiff) + content[2:]
+    modified = content[:2] + segment(0xE1, b"Exif\0\0" + tiff) + content[2:]
 
-    assert sanitize_jpeg(told) == content
+    assert sanitize_jpeg(modified) == content
 
 
 def test_copy_of_an_animation_has_its_default_image():
@@ -271,9 +271,9 @@ RESTARTING = encode(Image.new("RGB", (640, 480)), "JPEG", restart_marker_blocks=
 
 def with_frame_size(content: bytes, width: int, height: int) -> bytes:
     """Change only the size in the frame header."""
-    said = struct.pack(">HH", 480, 640)
-    assert content.count(said) == 1
-    return content.replace(said, struct.pack(">HH", height, width))
+    header = struct.pack(">HH", 480, 640)
+    assert content.count(header) == 1
+    return content.replace(header, struct.pack(">HH", height, width))
 
 
 REFUSED_JPEGS = {
@@ -342,11 +342,11 @@ def test_bytes_between_scan_and_end_marker_are_removed(content):
 
 def test_bytes_between_scans_of_a_progressive_jpeg_are_removed():
     content = encode(image(size=(160, 120)), "JPEG", progressive=True)
-    places = [result.start() for result in re.finditer(rb"\xff[\xc4\xda\xd9]", content)][2:]
+    offsets = [result.start() for result in re.finditer(rb"\xff[\xc4\xda\xd9]", content)][2:]
     payload = PAYLOADS["a script"]
 
-    for place in places:
-        clean = sanitize_jpeg(content[:place] + payload + content[place:])
+    for offset in offsets:
+        clean = sanitize_jpeg(content[:offset] + payload + content[offset:])
 
         assert payload not in clean
         assert open_image(clean).tobytes() == open_image(content).tobytes()
@@ -368,20 +368,22 @@ def test_bytes_after_the_image_are_removed():
         assert sanitize_jpeg(JPEG + payload) == JPEG
 
 
-def with_profile(profile: bytes, parts: int = 1) -> bytes:
-    size = -(-len(profile) // parts)
+def with_profile(profile: bytes, count: int = 1) -> bytes:
+    size = -(-len(profile) // count)
     segments = b"".join(
         segment(
             0xE2,
-            b"ICC_PROFILE\0" + bytes((part + 1, parts)) + profile[part * size : (part + 1) * size],
+            b"ICC_PROFILE\0"
+            + bytes((number + 1, count))
+            + profile[number * size : (number + 1) * size],
         )
-        for part in range(parts)
+        for number in range(count)
     )
     return JPEG[:20] + segments + JPEG[20:]
 
 
-def changed(place: int, value: bytes) -> bytes:
-    return PROFILE[:place] + value + PROFILE[place + len(value) :]
+def changed(offset: int, value: bytes) -> bytes:
+    return PROFILE[:offset] + value + PROFILE[offset + len(value) :]
 
 
 NO_PROFILES = {
@@ -407,11 +409,11 @@ NO_PROFILES = {
 
 @pytest.mark.parametrize("profile", NO_PROFILES.values(), ids=NO_PROFILES.keys())
 def test_invalid_colour_profile_is_removed(profile):
-    parts = max(1, -(-len(profile) // 60_000))
+    count = max(1, -(-len(profile) // 60_000))
     packed_profile = chunk(b"iCCP", b"Secret\0\0" + zlib.compress(profile))
     start, end = encode(image(), "PNG")[:33], encode(image(), "PNG")[33:]
 
-    assert sanitize_jpeg(with_profile(profile, parts)) == JPEG
+    assert sanitize_jpeg(with_profile(profile, count)) == JPEG
     assert sanitize_png(start + packed_profile + end) == start + end
 
 
@@ -427,19 +429,19 @@ def test_colour_profile_in_several_segments_is_kept():
 @pytest.mark.parametrize("numbers", [(1, 1), (2, 1, 1), (0, 1), (1, 3), (2,)])
 def test_colour_profile_with_inconsistent_segments_is_removed(numbers):
     *order, total = (*numbers, 2)
-    parts = b"".join(
+    count = b"".join(
         segment(0xE2, b"ICC_PROFILE\0" + bytes((number, total)) + PROFILE) for number in order
     )
 
-    assert sanitize_jpeg(JPEG[:20] + parts + JPEG[20:]) == JPEG
+    assert sanitize_jpeg(JPEG[:20] + count + JPEG[20:]) == JPEG
 
 
 def test_profile_name_in_a_png_is_replaced():
     content = encode(image(), "PNG", icc_profile=PROFILE)
     named = chunk(b"iCCP", b"Secret of mine\0\0" + zlib.compress(PROFILE, 1))
-    place = content.index(b"IDAT") - 4
+    offset = content.index(b"IDAT") - 4
 
-    clean = sanitize_png(content[:33] + named + content[place:])
+    clean = sanitize_png(content[:33] + named + content[offset:])
 
     assert clean == content
 
@@ -485,18 +487,18 @@ def test_ordinary_progressive_jpeg_is_accepted(size, scans):
 
 @pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB])
 def test_jpeg_with_arithmetic_coding_is_refused(marker):
-    place = JPEG.index(b"\xff\xc0")
+    offset = JPEG.index(b"\xff\xc0")
 
     with pytest.raises(FileContentMismatch):
-        sanitize_jpeg(JPEG[: place + 1] + bytes([marker]) + JPEG[place + 2 :])
+        sanitize_jpeg(JPEG[: offset + 1] + bytes([marker]) + JPEG[offset + 2 :])
 
 
 def test_jpeg_with_too_many_tables_is_refused():
-    place = JPEG.index(b"\xff\xdb")
+    offset = JPEG.index(b"\xff\xdb")
     table = segment(0xDB, b"\0" + b"Secret!!" * 8)
 
     with pytest.raises(FileContentMismatch):
-        sanitize_jpeg(JPEG[:place] + table * 2_000 + JPEG[place:])
+        sanitize_jpeg(JPEG[:offset] + table * 2_000 + JPEG[offset:])
 
 
 @pytest.mark.parametrize("size", [(1, 40_000_000), (2, 65_536), (65_536, 1), (40_000_000, 1)])

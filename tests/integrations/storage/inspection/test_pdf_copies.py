@@ -110,13 +110,13 @@ def test_metadata_streams_and_private_data_are_removed():
     xmp = stream(b"<x:xmpmeta>Maker</x:xmpmeta>", b"/Type /Metadata /Subtype /XML")
     private = b"/PieceInfo << /Program << /Private (Maker) >> >> /Thumb 5 0 R"
     content = pdf(xmp, stream(b"Thumbnail"), catalog=b"/Metadata 4 0 R", page=private)
-    told = content.replace(
+    modified = content.replace(
         b"/Root 1 0 R", b"/Root 1 0 R /Info << /Author (Somebody) >> /ID [(M)(M)]"
     )
 
-    clean = sanitize_pdf(told)
+    clean = sanitize_pdf(modified)
 
-    assert told.count(b"Maker") == 2
+    assert modified.count(b"Maker") == 2
     assert [
         item for item in (b"Maker", b"Thumbnail", b"Somebody", b"/Info", b"/ID") if item in clean
     ] == []
@@ -195,8 +195,8 @@ def encrypted(password: str, algorithm: str = "RC4-128") -> bytes:
 
 def with_handler(version: bytes) -> bytes:
     handler = b"<< /Filter /Standard %s /Length 256 /P -4 /U (%s) /O (%s) >>"
-    said = handler % (version, b"x" * 48, b"x" * 48)
-    return pdf(said).replace(b"/Root 1 0 R", b"/Root 1 0 R /Encrypt 4 0 R")
+    encryption = handler % (version, b"x" * 48, b"x" * 48)
+    return pdf(encryption).replace(b"/Root 1 0 R", b"/Root 1 0 R /Encrypt 4 0 R")
 
 
 ACTIVE = {

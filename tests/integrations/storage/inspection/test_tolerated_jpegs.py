@@ -115,10 +115,10 @@ BETWEEN = {
 @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
 def test_bytes_between_segments_are_removed(options, junk):
     content = encode(image(), "JPEG", **options)
-    places = [20, content.index(b"\xff\xc4"), content.index(b"\xff\xda")]
+    offsets = [20, content.index(b"\xff\xc4"), content.index(b"\xff\xda")]
 
-    for place in places:
-        assert sanitize_jpeg(content[:place] + junk + content[place:]) == content
+    for offset in offsets:
+        assert sanitize_jpeg(content[:offset] + junk + content[offset:]) == content
 
 
 def test_last_adobe_segment_counts_as_in_decoders():
@@ -157,9 +157,9 @@ IN_PDFS = {
 def test_photo_in_a_pdf_is_kept_without_other_bytes(photo):
     clean = sanitize_pdf(pdf_with_photo(photo))
 
-    [kept] = PdfReader(io.BytesIO(clean)).pages[0].images
+    [stored] = PdfReader(io.BytesIO(clean)).pages[0].images
     expected = GOOD["progressive"] if photo.startswith(GOOD["progressive"][:-2]) else PHOTO
-    assert kept.image.tobytes() == pixels(expected)[2]
+    assert stored.image.tobytes() == pixels(expected)[2]
     assert SECRET not in clean
     assert b"SEFH" not in clean
 

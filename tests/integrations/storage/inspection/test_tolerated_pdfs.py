@@ -157,8 +157,8 @@ def with_prefix(before: bytes, content: bytes) -> bytes:
     """Add a prefix and adjust the offsets of the file."""
     shift = len(before)
     start, table = re.split(rb"(?=\nxref\n)", content)
-    table = re.sub(rb"\d{10}(?= \d{5} n)", lambda place: b"%010d" % (int(place[0]) + shift), table)
-    moved = re.sub(rb"(?<=startxref\n)\d+", lambda place: b"%d" % (int(place[0]) + shift), table)
+    table = re.sub(rb"\d{10}(?= \d{5} n)", lambda match: b"%010d" % (int(match[0]) + shift), table)
+    moved = re.sub(rb"(?<=startxref\n)\d+", lambda match: b"%d" % (int(match[0]) + shift), table)
     return before + start + moved
 
 
@@ -230,8 +230,8 @@ def test_signature_is_removed_and_its_appearance_kept():
 
     clean = sanitize_pdf(pdf(field, signature, shown, catalog=catalog, page=b"/Annots [4 0 R]"))
 
-    gone = (b"/ByteRange", b"/SigFlags", b"/Perms", b"/DSS", b"534543")
-    assert [word for word in gone if word in clean] == []
+    removed = (b"/ByteRange", b"/SigFlags", b"/Perms", b"/DSS", b"534543")
+    assert [word for word in removed if word in clean] == []
     with pikepdf.open(io.BytesIO(clean)) as opened:
         [widget] = opened.pages[0].Annots
         assert widget.AP.N.read_bytes() == b"0 0 m"

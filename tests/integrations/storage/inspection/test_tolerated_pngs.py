@@ -73,9 +73,9 @@ FAULTY = {
 @pytest.mark.parametrize("faulty", FAULTY.values(), ids=FAULTY.keys())
 @pytest.mark.parametrize("content", CARRIERS.values(), ids=CARRIERS.keys())
 def test_faulty_ancillary_chunks_are_removed(content, faulty):
-    told = content[:IN_FRONT] + faulty + content[IN_FRONT:]
+    modified = content[:IN_FRONT] + faulty + content[IN_FRONT:]
 
-    assert sanitize_png(told) == content
+    assert sanitize_png(modified) == content
     assert sanitize_png(content.replace(END, faulty + END)) == content
 
 
@@ -100,9 +100,9 @@ def test_phys_chunk_after_the_pixels_is_removed():
 
 @pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
 def test_orientation_in_70_kb_of_exif_is_kept(prefix):
-    told = exif(6).tobytes().removeprefix(b"Exif\0\0")
+    modified = exif(6).tobytes().removeprefix(b"Exif\0\0")
     content = CARRIERS["of colours"]
-    large = chunk(b"eXIf", prefix + told + SECRET * 5_000)
+    large = chunk(b"eXIf", prefix + modified + SECRET * 5_000)
 
     clean = sanitize_png(content[:IN_FRONT] + large + content[IN_FRONT:])
 
@@ -158,19 +158,19 @@ def test_chunks_of_no_use_are_removed(content):
 
 
 def chunks(content: bytes) -> list[tuple[bytes, bytes]]:
-    place, result = len(PNG_START), []
-    while place < len(content):
-        end = place + 12 + struct.unpack_from(">I", content, place)[0]
-        result.append((content[place + 4 : place + 8], content[place + 8 : end - 4]))
-        place = end
+    offset, result = len(PNG_START), []
+    while offset < len(content):
+        end = offset + 12 + struct.unpack_from(">I", content, offset)[0]
+        result.append((content[offset + 4 : offset + 8], content[offset + 8 : end - 4]))
+        offset = end
     return result
 
 
 def test_palette_of_a_gray_image_is_removed():
     content = CARRIERS["gray"]
-    told = content[:IN_FRONT] + chunk(b"PLTE", SECRET + b"x") + content[IN_FRONT:]
+    modified = content[:IN_FRONT] + chunk(b"PLTE", SECRET + b"x") + content[IN_FRONT:]
 
-    assert sanitize_png(told) == content
+    assert sanitize_png(modified) == content
 
 
 def test_forty_megapixels_with_surplus_row_are_recompressed_in_time():

@@ -374,10 +374,12 @@ async def test_end_of_the_service_ends_its_workers(tmp_path, loop, state, number
         stdout=subprocess.PIPE,
     )
     try:
-        wanted = 1 if state == "idle" else 2
+        expected = 1 if state == "idle" else 2
         if state == "idle":
             await asyncio.to_thread(service.stdout.readline)
-        await wait_until(lambda: len(worker_pids(service.pid)) >= wanted, "processes were started")
+        await wait_until(
+            lambda: len(worker_pids(service.pid)) >= expected, "processes were started"
+        )
         pids = worker_pids(service.pid)
         service.send_signal(number)
         service.wait()
@@ -418,10 +420,10 @@ def test_unexpected_exception_is_reported_by_location_only(tmp_path, monkeypatch
 
     monkeypatch.setitem(worker._CLEANED, DocumentFormat.PNG, broken)
 
-    (place,) = process_job(job(tmp_path, sample_files.png())).values()
+    (location,) = process_job(job(tmp_path, sample_files.png())).values()
 
-    assert place.startswith("KeyError at ")
-    assert "PNG" not in place
+    assert location.startswith("KeyError at ")
+    assert "PNG" not in location
 
 
 def test_worker_processes_each_line_and_exits_with_its_input(tmp_path):
