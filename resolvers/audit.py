@@ -16,8 +16,8 @@ _NO_CHANGES: Mapping[str, object] = MappingProxyType({})
 async def record(  # noqa: PLR0913 - the fields of an event
     connection: Connection,
     action: AuditAction,
-    *,
     actor: str,
+    *,
     at: datetime,
     team_id: UUID | None = None,
     organiser_id: UUID | None = None,

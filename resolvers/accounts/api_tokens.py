@@ -98,7 +98,7 @@ async def _add(connection: Connection, caller: Caller, record: ApiTokenRecord, t
     await audit.record(
         connection,
         AuditAction.API_TOKEN_CREATED,
-        actor=caller.actor,
+        caller.actor,
         at=record.created_at,
         organiser_id=record.organiser_id,
         changes={"token": record.id.hex, "role": record.role.value, "signed": record.is_signed},
@@ -156,7 +156,7 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
         await audit.record(
             connection,
             AuditAction.API_TOKEN_REVOKED,
-            actor=caller.actor,
+            caller.actor,
             at=services.clock(),
             organiser_id=token.organiser_id,
             changes={"token": token_id.hex},

@@ -77,7 +77,7 @@ async def create(
         await audit.record(
             connection,
             AuditAction.ORGANISER_CREATED,
-            actor=caller.actor,
+            caller.actor,
             at=now,
             organiser_id=organiser.id,
             changes={"role": role.value},
@@ -126,7 +126,7 @@ async def invite(
         await audit.record(
             connection,
             AuditAction.ORGANISER_INVITED,
-            actor=caller.actor,
+            caller.actor,
             at=now,
             organiser_id=organiser.id,
             changes={"role": role.value},
@@ -176,7 +176,7 @@ async def accept_invitation(services: Services, *, token: str, password: str) ->
         await audit.record(
             connection,
             AuditAction.ORGANISER_INVITATION_ACCEPTED,
-            actor=caller.actor,
+            caller.actor,
             at=now,
             organiser_id=organiser.id,
         )
@@ -206,7 +206,7 @@ async def set_role(
         await audit.record(
             connection,
             AuditAction.ORGANISER_ROLE_CHANGED,
-            actor=caller.actor,
+            caller.actor,
             at=services.clock(),
             organiser_id=organiser_id,
             changes={"role": [before.role.value, role.value]},
@@ -237,7 +237,7 @@ async def reset_password(
         await audit.record(
             connection,
             AuditAction.ORGANISER_PASSWORD_RESET,
-            actor=caller.actor,
+            caller.actor,
             at=now,
             organiser_id=organiser.id,
             changes={"secondFactor": [organiser.has_totp, organiser.has_totp and keep_totp]},

@@ -10,14 +10,7 @@ from uuid import UUID
 import structlog
 
 from domain.audit import AuditAction
-from domain.auth.roles import (
-    ANONYMOUS,
-    Caller,
-    CallerKind,
-    Role,
-    require_role,
-    require_session,
-)
+from domain.auth.roles import ANONYMOUS, Caller, CallerKind, Role, require_role, require_session
 from domain.errors.exceptions import Forbidden, NotFound, SignInFailed, Unauthenticated
 from domain.registration.contact import parse_email
 from persistence.engine.database import Connection
@@ -112,7 +105,7 @@ async def sign_out(
         await audit.record(
             connection,
             AuditAction.ORGANISER_SIGNED_OUT,
-            actor=caller.actor,
+            caller.actor,
             at=services.clock(),
             organiser_id=organiser_id,
             changes={"everywhere": everywhere},
@@ -199,7 +192,7 @@ async def revoke_session(services: Services, caller: Caller, session_id: UUID) -
         await audit.record(
             connection,
             AuditAction.SESSION_REVOKED,
-            actor=caller.actor,
+            caller.actor,
             at=services.clock(),
             organiser_id=session.organiser_id,
         )
@@ -275,11 +268,7 @@ async def _open_session(  # noqa: PLR0913 - the parts of a sign-in
     await session_rows.add_session(connection, session, token_hash=hash_token(token))
     caller = Caller(kind=CallerKind.ORGANISER, organiser_id=organiser.id, role=organiser.role)
     await audit.record(
-        connection,
-        AuditAction.ORGANISER_SIGNED_IN,
-        actor=caller.actor,
-        at=now,
-        organiser_id=organiser.id,
+        connection, AuditAction.ORGANISER_SIGNED_IN, caller.actor, at=now, organiser_id=organiser.id
     )
     return organiser
 

@@ -91,7 +91,7 @@ async def confirm(services: Services, caller: Caller, code: str) -> Enrolment:
         await audit.record(
             connection,
             AuditAction.ORGANISER_TOTP_ENABLED,
-            actor=caller.actor,
+            caller.actor,
             at=now,
             organiser_id=organiser.id,
         )
@@ -113,7 +113,7 @@ async def disable(services: Services, caller: Caller, code: str) -> OrganiserRec
         await audit.record(
             connection,
             AuditAction.ORGANISER_TOTP_DISABLED,
-            actor=caller.actor,
+            caller.actor,
             at=now,
             organiser_id=organiser.id,
         )

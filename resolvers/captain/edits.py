@@ -108,9 +108,7 @@ def _require_open(services: Services, team: LockedTeam, tournament: TournamentRe
         require_open(tournament.rules, services.clock())
     elif team.status != TeamStatus.CHANGES_REQUESTED:
         raise transition_error(
-            team.status,
-            _OPERATION,
-            message="The organisers have decided. Ask them for the change.",
+            team.status, _OPERATION, message="The organisers have decided. Ask them for the change."
         )
 
 

@@ -23,13 +23,7 @@ from resolvers.captain.document_slots import (
 )
 from resolvers.documents.links import find_uploads
 from resolvers.services import Services
-from resolvers.teams.decisions import (
-    ChangeRequest,
-    Decision,
-    apply_decision,
-    load_team,
-    lock_team,
-)
+from resolvers.teams.decisions import ChangeRequest, Decision, apply_decision, load_team, lock_team
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -219,7 +219,7 @@ async def _delete_expired(
         await audit.record(
             connection,
             AuditAction.DOCUMENT_EXPIRED,
-            actor="system",
+            "system",
             at=now,
             team_id=document.team_id,
             changes={"document": document.id.hex if document.id else None},

@@ -101,9 +101,7 @@ async def open_document(services: Services, link: str) -> AsyncGenerator[Documen
     async with services.storage.upload_buffer.scratch() as copy:
         await _fetch(services, owned.document, copy)
         yield DocumentDownload(
-            path=copy,
-            name=_file_name(owned),
-            media_type=CONTENT_TYPES[owned.document.format],
+            path=copy, name=_file_name(owned), media_type=CONTENT_TYPES[owned.document.format]
         )
 
 
@@ -117,7 +115,7 @@ async def _record_view(
         await audit.record(
             connection,
             AuditAction.DOCUMENT_VIEWED,
-            actor=caller.actor,
+            caller.actor,
             at=now,
             team_id=owned.document.team_id,
             changes={"document": document_id.hex},

@@ -75,11 +75,7 @@ def create_link(
     """
     require_role(caller, Role.VIEWER)
     text, expires_at = sign_link(
-        services,
-        caller,
-        LINK_PURPOSE,
-        export_format.value,
-        json.dumps(encode_filter(team_filter)),
+        services, caller, LINK_PURPOSE, export_format.value, json.dumps(encode_filter(team_filter))
     )
     return f"/exports/{text}", expires_at
 
@@ -166,10 +162,7 @@ async def _read_batch(export: Export, query: TeamQuery, connection: Connection) 
     """Raises NotFound."""
     await resolve_link_caller(connection, export.link, export.caller.role or Role.OWNER)
     return await team_search.page(
-        connection,
-        query=query,
-        include=Include(),
-        with_contacts=has_role(export.caller, Role.REVIEWER),
+        connection, query=query, include=Include(), with_contacts=has_role(export.caller, Role.REVIEWER)
     )
 
 
@@ -185,7 +178,7 @@ async def _open(services: Services, link: SignedLink, connection: Connection) ->
     await audit.record(
         connection,
         AuditAction.TEAMS_EXPORTED,
-        actor=caller.actor,
+        caller.actor,
         at=now,
         changes={
             "format": export_format.value,

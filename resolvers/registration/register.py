@@ -192,8 +192,7 @@ async def validate_team(services: Services, form: TeamForm) -> Validation:
     if taken.has_team_name:
         issues = (*issues, duplicate_team_name())
     return Validation(
-        issues=first_issue_per_path(issues),
-        blockers=_blockers(tournament, taken, now),
+        issues=first_issue_per_path(issues), blockers=_blockers(tournament, taken, now)
     )
 
 
@@ -258,11 +257,7 @@ def document_claims(
 
 
 def _team_record(
-    stored: RegistrationRows,
-    documents: tuple[DocumentRecord, ...],
-    *,
-    code: str,
-    church: ChurchRecord,
+    stored: RegistrationRows, documents: tuple[DocumentRecord, ...], *, code: str, church: ChurchRecord
 ) -> TeamRecord:
     entry = stored.entry
     return TeamRecord(

@@ -282,7 +282,7 @@ async def record_action(  # noqa: PLR0913 - an action, its team and its texts
     await audit.record(
         connection,
         activity.action,
-        actor=activity.actor,
+        activity.actor,
         at=now,
         team_id=team.id,
         changes={**changes, "version": [team.version, team.version + 1]},
@@ -348,13 +348,10 @@ async def _review_document(  # noqa: PLR0913, PLR0917 - a document and the verdi
     await audit.record(
         connection,
         AuditAction.DOCUMENT_REVIEWED,
-        actor=request.actor,
+        request.actor,
         at=now,
         team_id=team.id,
-        changes={
-            "document": document_id.hex,
-            "review": [document.review.value, verdict.value],
-        },
+        changes={"document": document_id.hex, "review": [document.review.value, verdict.value]},
     )
 
     return await load_team(connection, team.id)

@@ -61,7 +61,7 @@ async def _erase(
     await audit.record(
         connection,
         AuditAction.TEAM_ERASED,
-        actor=caller.actor,
+        caller.actor,
         at=now,
         team_id=team.id,
         changes={

@@ -57,10 +57,7 @@ async def merge_churches(
 
 
 async def _merge(
-    services: Services,
-    caller: Caller,
-    church_ids: tuple[UUID, UUID],
-    connection: Connection,
+    services: Services, caller: Caller, church_ids: tuple[UUID, UUID], connection: Connection
 ) -> MergeResult:
     pair = await churches.lock_pair(connection, church_ids)
     unknown = [
@@ -95,7 +92,7 @@ async def _record(
         await audit.record(
             connection,
             AuditAction.CHURCH_MERGED if team_id is None else AuditAction.TEAM_CHURCH_MERGED,
-            actor=caller.actor,
+            caller.actor,
             at=services.clock(),
             team_id=team_id,
             changes=changes if team_id else {**changes, "teams": len(team_ids)},

@@ -88,7 +88,7 @@ async def _update(
     await audit.record(
         connection,
         AuditAction.TOURNAMENT_UPDATED,
-        actor=request.actor,
+        request.actor,
         at=services.clock(),
         changes={camel_case(name): pair for name, pair in differences.items()},
     )

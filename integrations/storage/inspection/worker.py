@@ -31,10 +31,7 @@ from observability.dedup import traceback_location
 # Lower priority than the service.
 NICENESS = 5
 
-_SIGNATURES = {
-    DocumentFormat.PNG: b"\x89PNG\r\n\x1a\n",
-    DocumentFormat.JPEG: b"\xff\xd8\xff",
-}
+_SIGNATURES = {DocumentFormat.PNG: b"\x89PNG\r\n\x1a\n", DocumentFormat.JPEG: b"\xff\xd8\xff"}
 _SANITIZERS: dict[DocumentFormat, Callable[[bytes], bytes]] = {
     DocumentFormat.PNG: sanitize_png,
     DocumentFormat.JPEG: sanitize_jpeg,
