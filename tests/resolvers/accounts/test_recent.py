@@ -84,7 +84,7 @@ async def test_revocation_ends_a_token_in_every_process(services, other_process)
     session = await new_session(services, Role.REVIEWER)
     other = await new_session(services, Role.VIEWER)
     created = await api_tokens.create(services, owner, name="x", role=Role.VIEWER, days=1)
-    results = {
+    revocations = {
         session.token: partial(accounts.revoke_session, services, owner, session.session.id),
         created.token: partial(api_tokens.revoke, services, owner, created.record.id),
         other.token: partial(
@@ -96,7 +96,7 @@ async def test_revocation_ends_a_token_in_every_process(services, other_process)
         ),
     }
 
-    for token, end in results.items():
+    for token, end in revocations.items():
         await authenticate_reader(other_process, token)
         await end()
         with pytest.raises(Unauthenticated):
