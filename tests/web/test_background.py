@@ -20,8 +20,8 @@ MEND = "DROP FUNCTION fail() CASCADE"
 @pytest.fixture
 def hurried(monkeypatch):
     """Pauses of a moment; the order of events stays as it is."""
-    monkeypatch.setattr(maintenance, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(maintenance, "INITIAL_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(maintenance, "PRUNE_INTERVAL_SECONDS", 0.01)
     monkeypatch.setattr(backgrounds, "MIN_RESTART_DELAY_SECONDS", 0.01)
     monkeypatch.setattr(backgrounds, "MAX_RESTART_DELAY_SECONDS", 0.05)
     monkeypatch.setattr(backgrounds, "HEALTHY_AFTER_SECONDS", 0.05)

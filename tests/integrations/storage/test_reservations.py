@@ -115,11 +115,11 @@ RESERVING = """
 import asyncio, sys
 from pathlib import Path
 from datetime import datetime, UTC
-from tests.integrations.storage.test_reservations import NOW, begun, reservation, spool
+from tests.integrations.storage.test_reservations import NOW, buffer_for, can_start, reservation
 async def main():
-    opened = spool(Path(sys.argv[1]), room_for=12.5)
+    opened = buffer_for(Path(sys.argv[1]), room_for=12.5)
     first = int(sys.argv[2])
-    print(sum([await begun(opened, reservation(client=first + n)) for n in range(20)]))
+    print(sum([await can_start(opened, reservation(client=first + n)) for n in range(20)]))
 asyncio.run(main())
 """
 

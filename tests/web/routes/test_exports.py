@@ -298,7 +298,7 @@ async def test_a_token_for_viewers_gets_no_more_than_viewers_do(client, services
 async def test_batches_repeat_and_skip_nothing_with_few_statements(
     client, services, reviewer, sql, monkeypatch
 ):
-    monkeypatch.setattr(exports, "BATCH", 2)
+    monkeypatch.setattr(exports, "BATCH_SIZE", 2)
     await sql.execute("UPDATE tournament SET capacity = NULL")
     for number in range(5):
         await register(client, number, players=factories.players(11))
@@ -351,7 +351,7 @@ async def test_times_and_file_name_are_in_the_zone_of_the_tournament(
     ],
 )
 async def test_file_of_a_demoted_organiser_is_cut_off(client, reviewer, sql, monkeypatch, demotion):
-    monkeypatch.setattr(exports, "BATCH", 1)
+    monkeypatch.setattr(exports, "BATCH_SIZE", 1)
     for number in range(4):
         await register(client, number)
     url = await link(client, reviewer)
@@ -376,7 +376,7 @@ async def test_file_of_a_demoted_organiser_is_cut_off(client, reviewer, sql, mon
     ],
 )
 async def test_role_is_read_for_each_batch(client, services, sql, monkeypatch, role, change, codes):
-    monkeypatch.setattr(exports, "BATCH", 1)
+    monkeypatch.setattr(exports, "BATCH_SIZE", 1)
     for number in range(3):
         await register(client, number)
     url = await link(client, await bearer_headers(services, role))
@@ -492,7 +492,7 @@ async def test_a_client_that_takes_its_time_holds_no_connection(
 
 
 async def test_a_file_that_cannot_be_finished_has_no_end(client, reviewer, cut_off, monkeypatch):
-    monkeypatch.setattr(exports, "BATCH", 1)
+    monkeypatch.setattr(exports, "BATCH_SIZE", 1)
     for number in range(4):
         await register(client, number)
     url = await link(client, reviewer)
@@ -524,7 +524,7 @@ async def test_a_file_that_cannot_be_begun_is_an_error(
 async def test_a_workbook_that_breaks_off_leaves_nothing(
     client, reviewer, sql, settings, monkeypatch
 ):
-    monkeypatch.setattr(exports, "BATCH", 1)
+    monkeypatch.setattr(exports, "BATCH_SIZE", 1)
     for number in range(3):
         await register(client, number)
     url = await link(client, reviewer, "XLSX")

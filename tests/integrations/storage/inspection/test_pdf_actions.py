@@ -241,7 +241,7 @@ def test_unsafe_link_is_removed(link):
         assert [Annot.Subtype for Annot in opened.pages[0].Annots] == ["/Link"]
 
 
-@pytest.mark.parametrize(("link", "kept"), LINKS_KEPT.values(), ids=LINKS_KEPT.keys())
+@pytest.mark.parametrize(("link", "expected"), LINKS_KEPT.values(), ids=LINKS_KEPT.keys())
 def test_web_mail_and_telephone_links_are_kept(link, expected):
     clean = sanitize_pdf(
         pdf_with_link(b"<< /S /URI /URI %s /IsMap true /Next %s >>" % (link, SHARE))

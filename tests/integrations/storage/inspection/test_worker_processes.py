@@ -418,7 +418,7 @@ def test_unexpected_exception_is_reported_by_location_only(tmp_path, monkeypatch
     def broken(content: bytes) -> bytes:
         raise KeyError(content)
 
-    monkeypatch.setitem(worker._CLEANED, DocumentFormat.PNG, broken)
+    monkeypatch.setitem(worker._SANITIZERS, DocumentFormat.PNG, broken)
 
     (location,) = process_job(job(tmp_path, sample_files.png())).values()
 
