@@ -39,7 +39,7 @@ class LoadResult:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """State shared by the connections of a run. It ends after `requests`, or by time if None."""
+    """State shared by the connections of a run. It ends after `requests`, or `seconds` if None."""
 
     url: SplitResult
     scenario: Scenario

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 ROOT = Path(__file__).parent.parent
-# Started as a script, Python looks for modules only beside it.
+# A script has only its own folder on sys.path, not the project's.
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import report  # noqa: E402

@@ -8,7 +8,7 @@ from resolvers.accounts.tokens import TokenKind
 
 
 class Scenario(StrEnum):
-    """Values are the letters by which the documentation and the reports name the scenarios."""
+    """Measured operation. Values are the letters used in the documentation and in reports."""
 
     REGISTER = "A"
     PAGE = "B"

@@ -22,7 +22,7 @@ import httpx
 from PIL import Image
 from PIL.Image import Resampling
 
-# Started as a script, Python looks for modules only beside it.
+# A script has only its own folder on sys.path, not the project's.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.harness import lift_tournament_limits

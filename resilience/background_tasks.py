@@ -75,7 +75,7 @@ class BackgroundTasks:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`jitter` returns numbers from 0 to 1. A delay is shortened by that share of its fifth."""
+        """`jitter` returns a number from 0 to 1; each delay is shortened by that part of a fifth."""
         self._tasks: dict[str, BackgroundTask] = {}
         self._sleep = sleep
         self._jitter = jitter

@@ -1,4 +1,4 @@
-"""Limited concurrency shared out fairly between clients, round-robin."""
+"""Limited concurrency, shared fairly between clients (round-robin)."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
