@@ -75,7 +75,7 @@ class BackgroundTasks:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`jitter` returns a number from 0 to 1; each delay is shortened by that part of a fifth."""
+        """`jitter` returns a number from 0 to 1; it shortens each delay by up to a fifth."""
         self._tasks: dict[str, BackgroundTask] = {}
         self._sleep = sleep
         self._jitter = jitter
