@@ -165,7 +165,7 @@ async def test_any_authorization_header_is_answered_or_refused(client, asked):
     for call in CALLS:
         for number, text in enumerate(odd_texts("ics_" + "a" * 43)):
             written = text.encode("utf-8", "surrogatepass")
-            if number % 4 or len(written) > 20_000 or any(one in written for one in b"\0\r\n"):
+            if number % 4 or len(written) > 20_000 or any(item in written for item in b"\0\r\n"):
                 continue
             for header, value in (
                 ("Authorization", b"Bearer " + written),

@@ -18,8 +18,8 @@ def executions(how: str) -> int:
 
 def errors_of(errors: Iterable[GraphQLError] | None) -> list[Error]:
     return [
-        (one.message, one.path, [(place.line, place.column) for place in one.locations or ()])
-        for one in errors or ()
+        (item.message, item.path, [(place.line, place.column) for place in item.locations or ()])
+        for item in errors or ()
     ]
 
 

@@ -125,7 +125,7 @@ async def test_resubmitted_letter_replaces_the_rejected_one(client, services, to
 
     team = data(answer)["resubmitMyTeam"]["team"]
     assert (team["status"], team["version"]) == ("PENDING", 3)
-    letters = [one for one in team["documents"] if one["kind"] == "PASTOR_LETTER"]
+    letters = [document for document in team["documents"] if document["kind"] == "PASTOR_LETTER"]
     assert letters == [{"id": new, "kind": "PASTOR_LETTER", "review": "PENDING"}]
     rows = await sql.fetch("SELECT id, review FROM document WHERE kind = 'PASTOR_LETTER'")
     assert {row["id"].hex: row["review"] for row in rows} == {old: "SUPERSEDED", new: "PENDING"}
@@ -138,7 +138,7 @@ async def test_rejected_document_must_be_replaced(client, services, token, sql):
 
     found = error_extensions(await resubmit(client, token))
 
-    assert [(one["pointer"], one["code"]) for one in found["issues"]] == [
+    assert [(issue["pointer"], issue["code"]) for issue in found["issues"]] == [
         ("/input/documents", "MISSING_DOCUMENT")
     ]
     assert await sql.fetchval("SELECT status FROM team") == "CHANGES_REQUESTED"
@@ -157,7 +157,7 @@ async def test_missing_document_of_a_player_is_named_by_index_and_code(
         players = [{"playerCode": code, "documents": []} for code in codes]
         issues = error_extensions(await resubmit(client, token, players=players))["issues"]
         assert issues[-1]["pointer"] == "/input/documents"
-        return [(one["pointer"], one["params"]["playerCode"]) for one in issues[:-1]]
+        return [(issue["pointer"], issue["params"]["playerCode"]) for issue in issues[:-1]]
 
     assert await found() == [
         ("/input/players/0/documents", "ICCT-001-P01"),
@@ -196,7 +196,7 @@ async def test_unknown_player_code_is_an_issue_at_its_path(
     players = [{"playerCode": code, "documents": []} for code in codes]
     issues = error_extensions(await resubmit(client, token, players=players))["issues"]
 
-    assert [(one["pointer"], one["code"]) for one in issues] == [
+    assert [(issue["pointer"], issue["code"]) for issue in issues] == [
         (f"/input/players/{place}/playerCode", "PLAYER_UNKNOWN") for place in places
     ]
     assert await sql.fetchval("SELECT status FROM team") == "CHANGES_REQUESTED"
@@ -211,7 +211,7 @@ async def test_accepted_documents_stay(client, services, token, sql):
 
     found = error_extensions(await resubmit(client, token, documents=documents))
 
-    assert [(one["pointer"], one["code"]) for one in found["issues"]] == [
+    assert [(issue["pointer"], issue["code"]) for issue in found["issues"]] == [
         ("/input/documents/1/kind", "DOCUMENT_WRONG_KIND")
     ]
     assert await sql.fetchval("SELECT count(*) FROM document WHERE review = 'SUPERSEDED'") == 0
@@ -241,7 +241,7 @@ async def test_a_players_document_is_replaced_by_the_players_code(client, servic
     )
 
     proofs = (await mine(client, token))["players"][3]["documents"]
-    assert [one["id"] for one in proofs if one["kind"] == "IDENTITY_PROOF"] == [proof]
+    assert [item["id"] for item in proofs if item["kind"] == "IDENTITY_PROOF"] == [proof]
 
 
 @pytest.mark.parametrize(

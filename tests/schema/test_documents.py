@@ -51,7 +51,7 @@ async def both_refuse(client, team) -> list[tuple[str, str]]:
     """Return the issues, after comparing those of the dry run and the registration."""
     answer = await execute(client, REGISTER, {"input": team})
     dry = data(await execute(client, factories.VALIDATE, {"input": team}))["validateTeam"]
-    assert [(one["pointer"], one["code"]) for one in dry["issues"]] == issues(answer)
+    assert [(issue["pointer"], issue["code"]) for issue in dry["issues"]] == issues(answer)
     return issues(answer)
 
 
@@ -65,7 +65,7 @@ async def test_team_with_all_required_documents_is_registered(client, full_set, 
     answer = await execute(client, REGISTER, {"input": team})
 
     registered = data(answer)["registerTeam"]["team"]
-    assert [one["kind"] for one in registered["documents"]] == list(TEAM_KINDS)
+    assert [document["kind"] for document in registered["documents"]] == list(TEAM_KINDS)
     assert registered["documents"][0] == {
         "id": team["documents"][0]["documentId"],
         "kind": "PASTOR_LETTER",
@@ -76,7 +76,7 @@ async def test_team_with_all_required_documents_is_registered(client, full_set, 
         "uploadedAt": registered["documents"][0]["uploadedAt"],
     }
     for player in registered["players"]:
-        assert [one["kind"] for one in player["documents"]] == list(PLAYER_KINDS[:2])
+        assert [item["kind"] for item in player["documents"]] == list(PLAYER_KINDS[:2])
     assert await claimed(sql) == 33
 
 
@@ -183,8 +183,8 @@ async def test_only_one_of_two_concurrent_teams_gets_a_document(client, sql):
 
         answers = await asyncio.gather(
             *(
-                execute(client, REGISTER, {"input": factories.team(number + one, documents=named)})
-                for one in (0, 1)
+                execute(client, REGISTER, {"input": factories.team(number + item, documents=named)})
+                for item in (0, 1)
             )
         )
 

@@ -159,8 +159,8 @@ async def test_catalogue_names_the_details_of_each_code(client):
     query = "{ errorCatalog { code details { name type isRequired description } } }"
     catalogue = {
         entry["code"]: [
-            (one["name"], one["type"], one["isRequired"], bool(one["description"]))
-            for one in entry["details"]
+            (detail["name"], detail["type"], detail["isRequired"], bool(detail["description"]))
+            for detail in entry["details"]
         ]
         for entry in data(await execute(client, query))["errorCatalog"]
     }

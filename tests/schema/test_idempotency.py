@@ -161,9 +161,9 @@ async def test_concurrent_repeats_create_one_token(client, owner, sql):
     made = await asyncio.gather(*(create(client, owner) for _ in range(6)))
     invited = await asyncio.gather(*(invite(client, owner) for _ in range(6)))
 
-    assert len({one["token"] for one in made}) == await rows(sql, "api_token") == 1
-    assert len({one["invitationToken"] for one in invited}) == 1
-    assert sorted(one["replayed"] for one in made) == [False] + [True] * 5
+    assert len({item["token"] for item in made}) == await rows(sql, "api_token") == 1
+    assert len({entry["invitationToken"] for entry in invited}) == 1
+    assert sorted(element["replayed"] for element in made) == [False] + [True] * 5
     assert sorted(one["replayed"] for one in invited) == [False] + [True] * 5
 
 
@@ -201,7 +201,7 @@ async def test_replaced_invitation_is_not_returned_again(client, owner, sql):
 
     third = await invite(client, owner)
 
-    assert len({one["invitationToken"] for one in (first, second, third)}) == 3
+    assert len({item["invitationToken"] for item in (first, second, third)}) == 3
     answer = await execute(client, INVITE, {"input": GUEST}, Idempotency_Key="another key", **owner)
     assert error_extensions(answer)["code"] == "NOT_FOUND"
 
@@ -338,7 +338,7 @@ async def test_concurrent_repeats_of_an_edit_change_the_team_once(client, owner,
         *(execute(client, UPDATE, {"input": CORRECTION}, **owner) for _ in range(5))
     )
 
-    stales = [error_extensions(one)["details"] for one in answers if "errors" in one.json()]
+    stales = [error_extensions(answer)["details"] for answer in answers if "errors" in answer.json()]
     assert stales == [{"currentVersion": 2, "isYours": True}] * 4
     assert await sql.fetchval("SELECT version FROM team") == 2
 
@@ -383,6 +383,6 @@ async def test_concurrent_season_updates_succeed_once_per_version(client, owner,
         )
     )
 
-    stales = [error_extensions(one)["details"] for one in answers if "errors" in one.json()]
+    stales = [error_extensions(answer)["details"] for answer in answers if "errors" in answer.json()]
     assert stales == [{"currentVersion": 2, "isYours": False}] * 3
     assert await sql.fetchval("SELECT version FROM tournament") == 2

@@ -149,7 +149,9 @@ async def test_only_rejected_documents_are_replaced(client, services, sql, docum
 
 async def test_fields_and_documents_of_an_update_are_audited(client, sql, documented, reviewer):
     mine = data(await execute(client, MINE, Authorization=f"Bearer {documented}"))["myTeam"]
-    letter = next(one["id"] for one in mine["documents"] if one["kind"] == "PASTOR_LETTER")
+    letter = next(
+        document["id"] for document in mine["documents"] if document["kind"] == "PASTOR_LETTER"
+    )
     await sql.execute("UPDATE document SET review = 'REJECTED' WHERE id = $1", letter)
     new = await upload(client, "PASTOR_LETTER")
     documents = [{"kind": "PASTOR_LETTER", "documentId": new}]
@@ -175,7 +177,7 @@ async def test_new_player_needs_the_required_documents(client, sql, documented):
     team = updated(await update(client, documented, players=[*squad(11), new]))
 
     assert (team["version"], team["players"][11]["code"]) == (2, "ICCT-001-P12")
-    assert {one["id"] for one in team["players"][11]["documents"]} == {proof, card}
+    assert {document["id"] for document in team["players"][11]["documents"]} == {proof, card}
 
 
 async def test_update_without_a_difference_writes_nothing(client, sql, token):
@@ -202,7 +204,7 @@ async def test_player_codes_must_belong_to_the_team(client, sql, token, members)
     answer = await update(client, token, players=members)
 
     issues = error_extensions(answer)["issues"]
-    assert [(one["pointer"], one["code"]) for one in issues] == [
+    assert [(issue["pointer"], issue["code"]) for issue in issues] == [
         (f"/input/players/{len(members) - 1}/playerCode", "PLAYER_UNKNOWN")
     ]
     assert await rows(sql) == before

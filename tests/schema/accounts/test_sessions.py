@@ -184,7 +184,7 @@ async def test_weak_password_of_an_invitation_is_an_issue(client, services, sql,
     refusal = error_extensions(await do(client, ACCEPT, token=token, password=password))
 
     assert refusal["code"] == "VALIDATION_FAILED"
-    assert [(one["pointer"], one["code"]) for one in refusal["issues"]] == [
+    assert [(issue["pointer"], issue["code"]) for issue in refusal["issues"]] == [
         ("/input/password", code)
     ]
     assert await sql.fetchval("SELECT count(*) FROM organiser WHERE password_hash IS NULL") == 1
@@ -211,7 +211,7 @@ async def test_owner_changes_roles_and_lists_organisers(client, services):
     )
 
     assert changed["setOrganiserRole"]["organiser"]["accessRole"] == "REVIEWER"
-    assert [(one["email"], one["accessRole"]) for one in listed["organisers"]] == [
+    assert [(item["email"], item["accessRole"]) for item in listed["organisers"]] == [
         ("owner@example.org", "OWNER"),
         ("viewer@example.org", "REVIEWER"),
     ]
@@ -269,7 +269,7 @@ async def test_sessions_are_listed_and_revoked(client, services):
     listed = data(await execute(client, listing, **owner))["sessions"]
     ended = data(await do(client, REVOKE_SESSION, owner, id=other.session.id.hex))
 
-    assert [(one["id"] == other.session.id.hex, one["isCurrent"]) for one in listed] == [
+    assert [(item["id"] == other.session.id.hex, item["isCurrent"]) for item in listed] == [
         (True, False),
         (False, True),
     ]

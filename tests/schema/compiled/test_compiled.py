@@ -157,8 +157,8 @@ def roots(draw) -> dict[str, Any]:
     made = [
         Team.from_record(replace(team_record(), version=n)) for n in range(draw(st.integers(0, 3)))
     ]
-    for one in made:
-        _changed(draw, one, odds=odds)
+    for item in made:
+        _changed(draw, item, odds=odds)
     page = Connection(
         codec=KEYS,
         cursor_keys=[(place,) for place in range(len(made))],

@@ -70,11 +70,11 @@ def documents() -> dict[str, DocumentNode]:
 def operations() -> list[tuple[str, DocumentNode, OperationDefinitionNode]]:
     """Return operations with their texts, without those left to graphql-core on purpose."""
     return [
-        (text, document, one)
+        (text, document, definition)
         for text, document in documents().items()
-        for one in document.definitions
-        if isinstance(one, OperationDefinitionNode)
-        and one.selection_set.selections
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode)
+        and definition.selection_set.selections
         and "__schema" not in text
         and "__type(" not in text
     ]
@@ -99,8 +99,8 @@ def sample(kind: Any) -> Any:
 
 def variables_of(operation: OperationDefinitionNode) -> dict[str, Any]:
     return {
-        one.variable.name.value: sample(type_from_ast(CORE, one.type))
-        for one in operation.variable_definitions or ()
+        item.variable.name.value: sample(type_from_ast(CORE, item.type))
+        for item in operation.variable_definitions or ()
     }
 
 

@@ -91,8 +91,8 @@ async def test_exception_in_generated_code_is_logged_once_for_each_plan():
         answers: list[Answer] = [await answer(NULL_LABEL, compiled=True) for _ in range(4)]
 
     failures = [line for line in logs if line["event"] == "generated_code_failed"]
-    assert [one.ways for one in answers] == [{"interpreted": 1}, *[{"repeated": 1}] * 3]
-    assert {one.errors[0][0] for one in answers} == {
+    assert [item.ways for item in answers] == [{"interpreted": 1}, *[{"repeated": 1}] * 3]
+    assert {entry.errors[0][0] for entry in answers} == {
         "Cannot return null for non-nullable field Box.mustLabel."
     }
     assert [line["log_level"] for line in failures] == ["warning"]
@@ -128,7 +128,7 @@ async def test_errors_of_resolvers_and_clients_are_no_failures_of_generated_code
     with capture_logs() as logs:
         answers = [await answer(case, compiled=True) for _ in range(3)]
 
-    assert all(one.errors for one in answers)
+    assert all(item.errors for item in answers)
     assert [line for line in logs if line["event"] == "generated_code_failed"] == []
 
 
@@ -147,8 +147,8 @@ async def test_variables_that_only_generated_code_refuses_are_logged(monkeypatch
     with capture_logs() as logs:
         answers = [await answer(case, compiled=True) for _ in range(2)]
 
-    assert [one.ways for one in answers] == [{"interpreted": 1}] * 2
-    assert [one.errors for one in answers] == [[], []]
+    assert [item.ways for item in answers] == [{"interpreted": 1}] * 2
+    assert [entry.errors for entry in answers] == [[], []]
     assert [line["event"] for line in logs] == ["generated_code_failed"]
 
 

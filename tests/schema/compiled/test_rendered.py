@@ -93,7 +93,7 @@ def operation(chance: random.Random, code: str, token: str) -> str:
 @pytest.fixture
 async def tokens(odd, sql, services) -> dict[str, str]:
     """Manage tokens by the codes of their teams."""
-    ids = {one["code"]: one["id"] for one in await sql.fetch("SELECT id, code FROM team")}
+    ids = {item["code"]: item["id"] for item in await sql.fetch("SELECT id, code FROM team")}
     return {code: manage_token(services.secrets, ids[code]) for code in odd}
 
 
@@ -192,7 +192,7 @@ async def test_rendered_team_pages_equal_compiled_ones(
 
         assert rendered == compiled == plain
         page = orjson.loads(plain)["data"]["teams"]
-        seen += [one["code"] for one in page["nodes"]]
+        seen += [node["code"] for node in page["nodes"]]
         cursor = f'"{page["edges"][0]["cursor"]}"'
     assert sorted(seen) == odd
 
@@ -211,7 +211,7 @@ async def test_rendered_church_pages_equal_compiled_ones(
 
         assert rendered == compiled == plain
         page = orjson.loads(plain)["data"]["churches"]
-        seen += [one["name"] for one in page["nodes"]]
+        seen += [node["name"] for node in page["nodes"]]
         cursor = f'"{page["edges"][0]["cursor"]}"'
     assert len(seen) == len(set(seen)) > 1
 
@@ -236,7 +236,7 @@ async def test_rendered_root_field_takes_one_statement(client, tokens, reviewer,
     assert answer[field]
     assert executions("rendered") == before + 1
     # The other one is whose token it is.
-    assert ["to_json" in one for one in sent] == [False, True]
+    assert ["to_json" in statement for statement in sent] == [False, True]
 
 
 async def test_replaced_manage_token_is_refused(client, tokens, sql):
@@ -276,8 +276,10 @@ async def test_rendered_page_takes_one_statement(client, odd, reviewer):
         page = data(await execute(client, PLAIN, **reviewer))
 
     assert len(page["teams"]["nodes"]) == 4
-    assert sum("to_json" in one for one in sent) == 1
-    assert not [one for one in sent if "FROM player" in one and "to_json" not in one]
+    assert sum("to_json" in item for item in sent) == 1
+    assert not [
+        statement for statement in sent if "FROM player" in statement and "to_json" not in statement
+    ]
 
 
 async def test_viewers_never_get_rendered_objects(client, odd, services):
@@ -289,8 +291,8 @@ async def test_viewers_never_get_rendered_objects(client, odd, services):
         page = data(await execute(client, "{ teams { nodes { captain { phone } } } }", **viewer))
 
     assert all(
-        "•" in one["captain"]["phone"] or "*" in one["captain"]["phone"]
-        for one in page["teams"]["nodes"]
+        "•" in node["captain"]["phone"] or "*" in node["captain"]["phone"]
+        for node in page["teams"]["nodes"]
     )
     assert executions("rendered") == before
 

@@ -102,7 +102,7 @@ CASES = (
     _stands_for("a tuple", ("a", None), ["a", None], way="compiled"),
     _stands_for("a deque", deque("ab"), ["a", "b"]),
     _stands_for("a set", {"a"}, ["a"]),
-    _stands_for("an iterator", lambda: (one for one in "ab"), ["a", "b"]),
+    _stands_for("an iterator", lambda: (entry for entry in "ab"), ["a", "b"]),
     _stands_for("an asynchronous iterator", lambda: one_after_the_other("a", None), ["a", None]),
     _stands_for("a text", "ab", None, NO_LIST),
     _stands_for("a mapping", {"a": "b"}, None, NO_LIST),

@@ -104,7 +104,7 @@ async def test_variable_used_too_often_is_refused(
             client, f"{HEAD} {{ {fields} }} {fragments}", {"input": form_with(300)}
         )
 
-    assert {one["isValid"] for one in data(few).values()} == {False}
+    assert {item["isValid"] for item in data(few).values()} == {False}
     details = {"limit": "values", "allowed": 2_000, "actual": 2_001}
     assert (error_extensions(many)["code"], error_extensions(many)["details"]) == (
         "QUERY_TOO_COMPLEX",
@@ -194,7 +194,7 @@ async def test_operation_too_large_for_the_squads_of_the_season_is_refused(
     owner = await bearer_headers(services)
     fields = " ".join("abcdefghi")
     document = PLAYERS_OF_A_PAGE.replace(
-        "name", f"name {' '.join(f'{one}: name' for one in fields.split())}"
+        "name", f"name {' '.join(f'{item}: name' for item in fields.split())}"
     )
     document = document.replace("kind", "id kind format byteSize review reviewNote")
     if is_known:

@@ -222,7 +222,7 @@ def test_fragment_is_visited_once(levels):
 
     (totals,) = ComplexityVisitor(SCHEMA, document).operations().values()
 
-    assert [one.selections.walks for one in selection_sets] == [1] * (levels + 2)
+    assert [item.selections.walks for item in selection_sets] == [1] * (levels + 2)
     assert totals.counts == {
         Limit.DEPTH: 2,
         Limit.ROOT_FIELDS: min(2**levels, MAX_COUNT),
@@ -351,7 +351,7 @@ async def test_organisers_have_a_larger_budget(client, services):
 def test_every_role_has_the_organiser_budget():
     organisers = [Caller(kind=CallerKind.ORGANISER, role=role) for role in Role]
 
-    assert {cost_budget(one) for one in [*organisers, SYSTEM]} == {ORGANISER_COST_BUDGET}
+    assert {cost_budget(item) for item in [*organisers, SYSTEM]} == {ORGANISER_COST_BUDGET}
     assert cost_budget(ANONYMOUS) == PUBLIC_COST_BUDGET
     assert cost_budget(replace(organisers[0], role=None)) == PUBLIC_COST_BUDGET
 

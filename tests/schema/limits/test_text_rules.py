@@ -120,8 +120,8 @@ def asked(position: Position, text: str) -> tuple[str, dict[str, Any]]:
 
 
 ALL = list(positions())
-CHECKED = [one for one in ALL if one.rule is not Rule.FORM]
-REASONS = [one for one in ALL if one.rule is Rule.REASON]
+CHECKED = [item for item in ALL if item.rule is not Rule.FORM]
+REASONS = [entry for entry in ALL if entry.rule is Rule.REASON]
 
 
 def test_texts_are_only_arguments_of_root_fields():
@@ -132,13 +132,13 @@ def test_texts_are_only_arguments_of_root_fields():
         }:
             for field in kind.fields.values():
                 assert all(
-                    is_input_type(one.type) and not list(texts_in(one.type, None))
-                    for one in field.args.values()
+                    is_input_type(arg.type) and not list(texts_in(arg.type, None))
+                    for arg in field.args.values()
                 )
 
 
 def test_only_form_fields_are_exempt_from_text_rules():
-    assert {str(one) for one in ALL if one.rule is Rule.FORM} == {
+    assert {str(position) for position in ALL if position.rule is Rule.FORM} == {
         *(
             f"{field}.input.{leaf}"
             for field in ("registerTeam", "validateTeam")
@@ -178,7 +178,7 @@ def test_only_form_fields_are_exempt_from_text_rules():
 
 
 def test_reasons_and_notes_have_their_own_length_rule():
-    assert {str(one) for one in REASONS} == {
+    assert {str(reason) for reason in REASONS} == {
         "withdrawMyTeam.input.reason",
         "reviewDocument.input.note",
         "requestChanges.input.items.0.note",
@@ -218,7 +218,7 @@ async def test_text_that_cannot_be_stored_is_refused_at_its_path(client, sql, ow
 async def test_text_above_the_maximum_is_refused_at_its_path(client, sql, owner):
     before, texts = await everything(sql), ("x" * (MAX_TEXT_LENGTH + 1), MARKS, " " * 240_000)
 
-    for number, position in enumerate(one for one in CHECKED if one.rule is None):
+    for number, position in enumerate(item for item in CHECKED if item.rule is None):
         query, variables = asked(position, texts[number % len(texts)])
         refusal = error_extensions(await execute(client, query, variables, **owner))
 
@@ -391,7 +391,7 @@ async def test_unstorable_name_is_an_issue_beside_others(client, sql, monkeypatc
         form["captain"]["email"] = "none"
         refusal = error_extensions(await execute(client, factories.REGISTER, {"input": form}))
 
-        assert {(one["pointer"], one["code"]) for one in refusal["issues"]} == {
+        assert {(issue["pointer"], issue["code"]) for issue in refusal["issues"]} == {
             ("/".join(map(str, ("/input", *path))), code),
             ("/input/captain/email", "EMAIL_INVALID"),
             ("/input/documents/0/documentId", "DOCUMENT_UNKNOWN"),
@@ -460,7 +460,7 @@ async def test_name_with_invisible_characters_is_a_duplicate(client, sql, sign):
 
     refusal = error_extensions(await execute(client, factories.REGISTER, {"input": form}))
 
-    assert [(one["pointer"], one["code"]) for one in refusal["issues"]] == [
+    assert [(issue["pointer"], issue["code"]) for issue in refusal["issues"]] == [
         ("/input/teamName", "DUPLICATE_TEAM_NAME"),
         ("/input/viceCaptain/name", "SAME_PERSON_TWICE"),
         ("/input/viceCaptain/phone", "SAME_PERSON_TWICE"),

@@ -411,5 +411,5 @@ async def test_dates_of_birth_are_hidden_from_viewers(
             shown = [await execute(client, query, **reviewer) for _ in range(3)]
             hidden = [await execute(client, query, **viewer) for _ in range(3)]
 
-            assert all(data(one) and BORN in one.text for one in shown), name
-            assert all(data(one) and BORN not in one.text for one in hidden), name
+            assert all(data(item) and BORN in item.text for item in shown), name
+            assert all(data(entry) and BORN not in entry.text for entry in hidden), name

@@ -62,9 +62,9 @@ async def test_omitted_field_is_an_issue(client, sql, make_form, path, issues):
         refusal = error_extensions(await execute(client, factories.REGISTER, variables))
         report = data(await execute(client, factories.VALIDATE, variables))["validateTeam"]
 
-        found = [(one["pointer"], one["code"]) for one in refusal["issues"]]
+        found = [(issue["pointer"], issue["code"]) for issue in refusal["issues"]]
         assert (refusal["code"], found) == ("VALIDATION_FAILED", issues)
-        assert [(one["pointer"], one["code"]) for one in report["issues"]] == issues
+        assert [(item["pointer"], item["code"]) for item in report["issues"]] == issues
     assert await sql.fetchval("SELECT count(*) FROM team") == 0
 
 
@@ -77,7 +77,7 @@ async def test_all_omitted_fields_are_reported_at_once(client, sql):
 
     refusal = error_extensions(await execute(client, factories.REGISTER, {"input": form}))
 
-    assert [(one["pointer"], one["code"]) for one in refusal["issues"]] == [
+    assert [(issue["pointer"], issue["code"]) for issue in refusal["issues"]] == [
         ("/input/teamName", "NAME_TOO_SHORT"),
         ("/input/captain/email", "EMAIL_INVALID"),
         ("/input/players/3/name", "NAME_TOO_SHORT"),
@@ -93,7 +93,7 @@ async def test_all_omitted_fields_are_reported_at_once(client, sql):
 async def test_empty_form_has_an_issue_for_each_field(client):
     refusal = error_extensions(await execute(client, factories.REGISTER, {"input": {}}))
 
-    assert [one["pointer"] for one in refusal["issues"]] == [
+    assert [issue["pointer"] for issue in refusal["issues"]] == [
         "/input/teamName",
         "/input/churchName",
         *(f"/input/captain/{name}" for name in PERSON),
@@ -106,7 +106,7 @@ async def test_omitted_fields_of_separate_variables_are_issues(client):
     for _ in range(2):
         report = data(await execute(client, PARTS, {"team": "Zion XI"}))["validateTeam"]
 
-        assert [(one["pointer"], one["code"]) for one in report["issues"]] == [
+        assert [(issue["pointer"], issue["code"]) for issue in report["issues"]] == [
             *((f"/input/captain/{name}", code) for name, code in PERSON.items()),
             ("/input/viceCaptain/phone", "PHONE_INVALID"),
             ("/input/players", "SQUAD_TOO_SMALL"),

@@ -335,7 +335,7 @@ async def test_registration_rules_equal_the_validators(client, sql):
         "files": [
             {
                 "kind": rule.kind.value,
-                "formats": [one.value for one in rule.formats],
+                "formats": [item.value for item in rule.formats],
                 "minBytes": rule.min_bytes,
                 "maxBytes": rule.max_bytes,
                 "description": rule.description,
@@ -482,7 +482,7 @@ async def test_church_without_a_live_team_is_not_shown(
     ]
 
     shown = [
-        [one["name"] for one in data(await execute(client, query))["churches"]["nodes"]]
+        [node["name"] for node in data(await execute(client, query))["churches"]["nodes"]]
         for query in queries
     ]
     counted = data(await execute(client, '{ churches(search: "csi") { totalCount } }'))
@@ -495,7 +495,7 @@ async def test_church_without_a_live_team_is_not_shown(
     assert (again["church"]["name"], again["church"]["teamsRegistered"]) == ("CSI D Church", 1)
     assert await sql.fetchval("SELECT count(*) FROM church") == 5
     page = data(await execute(client, "{ churches { nodes { name } } }"))["churches"]["nodes"]
-    assert [one["name"] for one in page] == five_churches
+    assert [item["name"] for item in page] == five_churches
 
 
 @pytest.mark.parametrize("search", ["%", "_", "\\", "100%"])

@@ -54,7 +54,7 @@ documents = st.lists(document_forms, max_size=2).map(tuple)
 
 def changed(original, values) -> st.SearchStrategy:
     """Return the dataclass with up to three leaves replaced."""
-    names = [one.name for one in fields(original) if one.name not in {"documents", "players"}]
+    names = [field.name for field in fields(original) if field.name not in {"documents", "players"}]
     changes = st.dictionaries(st.sampled_from(names), values, max_size=3)
     return changes.map(lambda chosen: replace(original, **chosen))
 
@@ -139,7 +139,7 @@ async def registered_issues(services: Services, form: TeamForm) -> tuple[Issue, 
 
 
 def compared(issues: tuple[Issue, ...]) -> list[tuple]:
-    return [(one.path, one.code, one.message, dict(one.params)) for one in issues]
+    return [(issue.path, issue.code, issue.message, dict(issue.params)) for issue in issues]
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,8 @@ def test_dry_run_and_registration_give_the_same_issues(
     def compare(form: TeamForm) -> None:
         report = loop(validate_team(services, form))
         issues = loop(registered_issues(services, form))
-        seen.update(one.code for one in issues)
-        public = tuple(one for one in issues if one.code not in PRIVATE)
+        seen.update(issue.code for issue in issues)
+        public = tuple(item for item in issues if item.code not in PRIVATE)
         assert compared(report.issues) == compared(public)
         assert report.blockers == ()
 

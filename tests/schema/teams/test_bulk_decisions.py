@@ -42,8 +42,8 @@ async def test_refused_team_does_not_block_the_others(client, sql, reviewer):
     answer = await execute(client, CONFIRM, {"input": {"teams": wanted}}, **reviewer)
 
     results = data(answer)["confirmTeams"]["results"]
-    assert [one["teamId"] for one in results] == [one["teamId"] for one in wanted]
-    assert [one["error"] and one["error"]["code"] for one in results] == [
+    assert [result["teamId"] for result in results] == [item["teamId"] for item in wanted]
+    assert [entry["error"] and entry["error"]["code"] for entry in results] == [
         None,
         "INVALID_STATUS_TRANSITION",
         None,
@@ -84,7 +84,7 @@ async def test_teams_are_rejected_and_free_their_places(client, sql, reviewer):
 
     results = data(await execute(client, REJECT, {"input": wanted}, **reviewer))["rejectTeams"]
 
-    assert [one["team"]["status"] for one in results["results"]] == ["REJECTED", "REJECTED"]
+    assert [result["team"]["status"] for result in results["results"]] == ["REJECTED", "REJECTED"]
     assert await sql.fetchval("SELECT taken FROM tournament") == 1
     reasons = await sql.fetch("SELECT reason FROM decision")
     assert [row["reason"] for row in reasons] == ["No receipt came."] * 2
@@ -96,8 +96,8 @@ async def test_repeated_team_is_decided_once(client, sql, reviewer):
     answer = await execute(client, CONFIRM, {"input": {"teams": teams(1, 1)}}, **reviewer)
 
     codes = [
-        one["error"] and one["error"]["code"]
-        for one in answer.json()["data"]["confirmTeams"]["results"]
+        result["error"] and result["error"]["code"]
+        for result in answer.json()["data"]["confirmTeams"]["results"]
     ]
     assert codes == [None, "STALE_VERSION"]
 
@@ -119,7 +119,7 @@ async def test_issue_of_a_team_has_its_index_in_the_path(client, services, sql, 
     (issue,) = outcomes[place].issues
     path = ("input", "teams", place, "teamId")
     assert (issue.path, issue.code) == (path, "DUPLICATE_CAPTAIN_PHONE")
-    assert {type(one).__name__ for one in outcomes} == {"InvalidForm", "TeamNotFound"}
+    assert {type(outcome).__name__ for outcome in outcomes} == {"InvalidForm", "TeamNotFound"}
     assert await everything(sql) == before
 
 
@@ -158,6 +158,6 @@ async def test_invalid_request_decides_no_team(client, sql, reviewer, query, wan
 
     refusal = error_extensions(answer)
     assert refusal["code"] == "VALIDATION_FAILED"
-    found = [(one["pointer"], one["code"], one["params"]) for one in refusal["issues"]]
+    found = [(issue["pointer"], issue["code"], issue["params"]) for issue in refusal["issues"]]
     assert found == issues
     assert await everything(sql) == before

@@ -71,7 +71,7 @@ async def test_names_and_contacts_are_corrected(client, sql, correct):
         "email": "r.anand@example.org",
     }
     changes, items = await recorded(sql)
-    fields = ["teamName", *(f"captain.{one}" for one in ("name", "phone", "whatsapp", "email"))]
+    fields = ["teamName", *(f"captain.{item}" for item in ("name", "phone", "whatsapp", "email"))]
     assert changes == {"fields": fields, "version": [1, 2]}
     assert items[1] == {
         "field": "captain.name",
@@ -236,8 +236,8 @@ async def test_invalid_reason_is_reported_with_the_other_issues(client, sql, cor
     ]
 
     found = [
-        [(one["pointer"], one["code"]) for one in error_extensions(one)["issues"]]
-        for one in answers
+        [(issue["pointer"], issue["code"]) for issue in error_extensions(answer)["issues"]]
+        for answer in answers
     ]
     assert found == [
         [
@@ -383,7 +383,7 @@ async def test_squad_size_limits_hold_for_corrections(client, sql, correct):
     twice = {"name": factories.players()[3]["name"]}
     same = await correct("addPlayer", teamId="ICCT-001", player=twice)
 
-    found = [error_extensions(one)["issues"][0] for one in (too_small, too_large, same)]
+    found = [error_extensions(item)["issues"][0] for item in (too_small, too_large, same)]
     assert [(issue["pointer"], issue["code"]) for issue in found] == [
         ("/input/playerId", "SQUAD_TOO_SMALL"),
         ("/input/player", "SQUAD_TOO_LARGE"),

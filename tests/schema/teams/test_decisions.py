@@ -114,7 +114,7 @@ async def test_every_decision_in_every_status(client, sql, reviewer, status, eve
         assert found["details"] == {
             "from": status.value,
             "attempted": DECISIONS[event][0],
-            "allowed": [DECISIONS[one][0] for one in ORDER if (status, one) in AFTER],
+            "allowed": [DECISIONS[item][0] for item in ORDER if (status, item) in AFTER],
         }
         assert await everything(sql) == before
         return
@@ -204,7 +204,7 @@ async def test_reasons_are_short_texts_without_identity_numbers(
     found = error_extensions(await decide(client, reviewer, event, **changes))
     team = data(await execute(client, TEAM, {"code": "ICCT-001"}, **reviewer))["team"]
 
-    assert [(one["pointer"], one["code"]) for one in found["issues"]] == [issue]
+    assert [(item["pointer"], item["code"]) for item in found["issues"]] == [issue]
     assert (team["status"], team["version"]) == ("PENDING", 1)
 
 
@@ -217,7 +217,7 @@ async def test_all_invalid_notes_are_reported(client, sql, reviewer):
         await decide(client, reviewer, TeamAction.REQUEST_CHANGES, items=items)
     )
 
-    assert [(one["pointer"], one["code"]) for one in found["issues"]] == [
+    assert [(issue["pointer"], issue["code"]) for issue in found["issues"]] == [
         ("/input/items/0/note", "TEXT_REQUIRED"),
         ("/input/items/2/note", "NAME_TOO_LONG"),
         ("/input/items/3/note", "TEXT_REQUIRED"),
@@ -455,7 +455,7 @@ async def test_viewers_see_contacts_masked_and_no_documents(client, services, sq
     }
     assert (masked["documents"], masked["players"][0]["documents"]) == ([], [])
     assert shown["captain"]["phone"] == "+919000000000"
-    assert [one["id"] for one in shown["documents"]] == [letter]
+    assert [document["id"] for document in shown["documents"]] == [letter]
     link = shown["documents"][0]["link"]["url"]
     assert (await client.get(link)).status_code == 200
 

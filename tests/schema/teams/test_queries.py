@@ -316,14 +316,14 @@ async def test_statements_do_not_grow_with_the_page(client, viewer, reviewer, ro
         await execute(client, query, {"first": first}, **who)
         with record_statements() as seen:
             data(await execute(client, query, {"first": first}, **who))
-        return [one for one in seen if "organiser_session" not in one]
+        return [item for item in seen if "organiser_session" not in item]
 
     assert len(await count(TEAMS.replace("nodes { code }", ""))) == 1
     assert len(await count(WHOLE)) == 2
     with_all = await count(EVERYTHING, reviewer)
     # The page, players, documents, history, players elsewhere, the count.
     assert len(with_all) == 6
-    assert sum("count(*) AS count_1" in one for one in with_all) == 1
+    assert sum("count(*) AS count_1" in entry for entry in with_all) == 1
 
 
 async def test_total_count_follows_the_filter(client, viewer):

@@ -45,11 +45,11 @@ async def arrange(sql, ids: list, chance: random.Random) -> None:
     kinds = chance.sample(FULL_SET, chance.randint(0, len(FULL_SET)))
     await sql.execute("UPDATE tournament SET required_documents = $1", kinds)
     await sql.execute("UPDATE document SET review = 'ACCEPTED', deleted_at = NULL")
-    for one in chance.sample(ids, chance.choice([0, 0, 1, 3])):
+    for item in chance.sample(ids, chance.choice([0, 0, 1, 3])):
         review = chance.choice(list(DocumentReview))
         await sql.execute(
             "UPDATE document SET review = $2, deleted_at = $3::timestamptz WHERE id = $1",
-            one,
+            item,
             review.value,
             chance.choice([None, None, await sql.fetchval("SELECT now()")]),
         )

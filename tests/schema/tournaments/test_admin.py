@@ -180,7 +180,7 @@ async def test_all_issues_of_a_tournament_are_reported_at_once(client, sql, owne
         capacity=-1,
     )
 
-    assert [(one["pointer"], one["code"]) for one in error_extensions(answer)["issues"]] == [
+    assert [(issue["pointer"], issue["code"]) for issue in error_extensions(answer)["issues"]] == [
         ("/input/name", "TEXT_REQUIRED"),
         ("/input/timeZone", "TIME_ZONE_UNKNOWN"),
         ("/input/capacity", "NUMBER_OUT_OF_RANGE"),
@@ -399,7 +399,7 @@ async def nobody_is_named(sql, team: dict) -> None:
     """Assert that no table contains a name, phone or e-mail address of the team."""
     tables = await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     people = [team["captain"], team["viceCaptain"], *team["players"]]
-    words = [value for one in people for value in one.values() if isinstance(value, str)]
+    words = [value for person in people for value in person.values() if isinstance(value, str)]
     for (table,) in tables:
         stored = " ".join(
             row["text"] for row in await sql.fetch(f"SELECT t::text AS text FROM {table} t")
