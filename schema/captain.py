@@ -124,9 +124,7 @@ class UpdateMyTeamInput:
 @strawberry.input(description="A team that the captain withdraws.")
 class WithdrawMyTeamInput:
     expected_version: int = field(description=VERSION)
-    reason: str = field(
-        metadata=REASON_TEXT, description="For the organisers: 1 to 500 characters."
-    )
+    reason: str = field(metadata=REASON_TEXT, description="For organisers: 1 to 500 characters.")
     token: str | None = field(default=None, description=AUTHORIZATION)
 
 

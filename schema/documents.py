@@ -35,12 +35,8 @@ async def link(info: Info, root: strawberry.Parent["Document"]) -> SignedLink | 
 @strawberry.type(description="A file that a team submitted.")
 class Document(Node):
     kind: DocumentKind = field(description="The kind of document.")
-    format: DocumentFormat = field(
-        description="The format of the content, whatever the file's name said."
-    )
-    byte_size: int = field(
-        description="The size of the file as it was uploaded: 1 to 5242880 bytes."
-    )
+    format: DocumentFormat = field(description="The format, detected from the content.")
+    byte_size: int = field(description="The size of the uploaded file: 1 to 5242880 bytes.")
     review: DocumentReview = field(description="The result of the organisers' review.")
     review_note: str | None = field(description="The organisers' note for the captain.")
     uploaded_at: datetime = field(description="When the file was received.")
@@ -98,9 +94,7 @@ class Header:
     description="Permission to upload one file of this kind, size and hash, for two hours."
 )
 class UploadTicket:
-    document_id: strawberry.ID = field(
-        description="The document's id, by which forms refer to the file."
-    )
+    document_id: strawberry.ID = field(description="The document's id, to be used in forms.")
     url: str = field(
         description="A path of this service for the upload. HEAD returns in Upload-Offset how many"
         " bytes have arrived; a request with Content-Range continues from there."

@@ -278,9 +278,8 @@ describe_enum(
     ExportFormat,
     "The file format of an export.",
     {
-        ExportFormat.CSV: "UTF-8, one row for each player with the columns of the team."
-        " Values that a"
-        " spreadsheet could take for a formula, phone numbers included, begin with an"
+        ExportFormat.CSV: "UTF-8, one row for each player with the columns of the team. Values"
+        " that a spreadsheet could take for a formula, phone numbers included, begin with an"
         " apostrophe.",
         ExportFormat.XLSX: "An Excel workbook with a sheet of teams and a sheet of players.",
     },

@@ -132,8 +132,7 @@ class Mutation:
     update_my_team: UpdateMyTeamPayload | None = strawberry.mutation(
         resolver=update_my_team,
         description="Change the team's registration, while it is pending and registration is open,"
-        " or while changes are requested. Accepted documents stay. Needs the"
-        " manageToken.",
+        " or while changes are requested. Accepted documents stay. Needs the manageToken.",
     )
     resubmit_my_team: ResubmitMyTeamPayload | None = strawberry.mutation(
         resolver=resubmit_my_team,

@@ -36,12 +36,8 @@ R = TypeVar("R")
 class PageInfo:
     has_next_page: bool = field(description="Whether the list has entries after endCursor.")
     has_previous_page: bool = field(description="Whether the list has entries before startCursor.")
-    start_cursor: str | None = field(
-        description="The cursor of the first entry; null on an empty page."
-    )
-    end_cursor: str | None = field(
-        description="The cursor of the last entry; null on an empty page."
-    )
+    start_cursor: str | None = field(description="The first entry's cursor; null on an empty page.")
+    end_cursor: str | None = field(description="The last entry's cursor; null on an empty page.")
 
 
 @strawberry.type(description="An entry of a list.")

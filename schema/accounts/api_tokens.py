@@ -29,7 +29,7 @@ class ApiToken(Node):
     created_at: datetime = field(description="When the token was created.")
     expires_at: datetime = field(description="When the token expires.")
     last_used_at: datetime | None = field(
-        description="When the token was last used, to the minute; null if never."
+        description="Time of the last use, to the minute; or null."
     )
 
     @classmethod
@@ -49,9 +49,7 @@ class ApiToken(Node):
 class CreateApiTokenInput:
     name: str = field(description="The purpose of the token: 1 to 80 characters.")
     role: Role = field(description="The token's role, at most the caller's own.")
-    expires_in_days: int = field(
-        default=DAYS, description="Days until the token expires: 1 to 365."
-    )
+    expires_in_days: int = field(default=DAYS, description="Days until it expires: 1 to 365.")
     is_signed: bool = field(
         default=False,
         description="Whether requests with this token must be signed, so that the token alone is"
@@ -61,9 +59,7 @@ class CreateApiTokenInput:
 
 @strawberry.type(description="The payload of createApiToken.")
 class CreateApiTokenPayload:
-    token: str = field(
-        description="The token, for the header Authorization: Bearer. It is shown only once."
-    )
+    token: str = field(description="The token for Authorization: Bearer. It is shown only once.")
     signing_secret: str | None = field(
         description="The secret by which requests are signed: 64 hexadecimal digits. It is shown"
         " only once; null unless requests must be signed."

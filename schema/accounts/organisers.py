@@ -39,9 +39,7 @@ class InviteOrganiserPayload:
 @strawberry.input(description="An invitation and the password that the organiser chose.")
 class AcceptInvitationInput:
     token: str = field(description="The invitationToken of inviteOrganiser.")
-    password: str = field(
-        description="12 to 128 characters; neither a common password nor the e-mail address."
-    )
+    password: str = field(description="12 to 128 characters; not a common password or the address.")
 
 
 @strawberry.type(description="The payload of acceptInvitation.")
@@ -52,9 +50,7 @@ class AcceptInvitationPayload:
 @strawberry.input(description="An organiser and the new role.")
 class SetOrganiserRoleInput:
     id: strawberry.ID = field(description="The organiser's id.")
-    role: Role = field(
-        description="The new role. It applies at once, also to open sessions and API tokens."
-    )
+    role: Role = field(description="The new role, which open sessions and API tokens get at once.")
 
 
 @strawberry.type(description="The payload of setOrganiserRole.")

@@ -23,9 +23,7 @@ class Organiser(Node):
     access_role: Role = field(description="The organiser's role.")
     is_totp_enabled: bool = field(description="Whether a second factor is required to sign in.")
     created_at: datetime = field(description="When the account was created, or first invited.")
-    last_sign_in_at: datetime | None = field(
-        description="When the organiser last signed in; null if never."
-    )
+    last_sign_in_at: datetime | None = field(description="Time of the last sign-in; null if never.")
 
     @classmethod
     def from_record(cls, record: OrganiserRecord) -> Self:
@@ -62,9 +60,7 @@ class Session(Node):
 
 @strawberry.input(description="The organiser's credentials.")
 class SignInInput:
-    email: EmailAddress = field(
-        description="The organiser's e-mail address, in upper or lower case."
-    )
+    email: EmailAddress = field(description="The organiser's e-mail address, in any case.")
     password: str = field(description="12 to 128 characters.")
     code: str | None = field(
         default=None,

@@ -15,9 +15,7 @@ from schema.permissions import sign_in_attempts_counted
 
 @strawberry.input(description="A request to set up the second factor.")
 class EnableTotpInput:
-    password: str = field(
-        description="The caller's password, so that an unattended browser is not enough."
-    )
+    password: str = field(description="The caller's password, since the browser may be unattended.")
 
 
 @strawberry.type(description="The payload of enableTotp.")
@@ -49,9 +47,7 @@ class DisableTotpInput:
 
 @strawberry.type(description="The payload of disableTotp.")
 class DisableTotpPayload:
-    organiser: Organiser = field(
-        description="The organiser, who no longer needs a code to sign in."
-    )
+    organiser: Organiser = field(description="The organiser, who now signs in without a code.")
 
 
 async def enable_totp(

@@ -55,12 +55,8 @@ class AuditEvent(Node):
         description="The code of the team that the event is about. Null for other events, and after"
         " the team is erased."
     )
-    request_id: str = field(
-        description="The id of the request that caused the event, as in the log."
-    )
-    changes: JSON = field(
-        description="The changed fields, mostly as [old, new], without personal data."
-    )
+    request_id: str = field(description="The id of the request, as in the log.")
+    changes: JSON = field(description="The changes, mostly as [old, new], without personal data.")
     reason: str | None = field(
         description="The reason that was given; deleted when the team is erased. Shown to REVIEWERs"
         " and to the team's captain, except for reasons of confirmations."

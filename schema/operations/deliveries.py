@@ -25,18 +25,14 @@ _CURSORS = CursorCodec("delivery", UUID)
 class Delivery(Node):
     kind: DeliveryKind = field(description="The kind of delivery.")
     status: DeliveryStatus = field(description="The state of the delivery.")
-    team_code: str | None = field(
-        description="The code of the team that the delivery is about, if any."
-    )
+    team_code: str | None = field(description="The code of the team concerned, if any.")
     attempts: int = field(description="How many attempts were made.")
     created_at: datetime = field(description="When the message was created.")
     due_at: datetime | None = field(
         description="When the next attempt is due; null after the delivery has succeeded or failed"
         " for good."
     )
-    settled_at: datetime | None = field(
-        description="When the delivery succeeded or failed for good."
-    )
+    settled_at: datetime | None = field(description="When it succeeded or failed for good.")
     failure: str | None = field(description="The name of the last error, without its message.")
 
     @classmethod

@@ -15,8 +15,7 @@ from schema.enums import HealthStatus
 class HealthCheck:
     name: str = field(
         description="The part: database, cloudinary or rateLimitStore; uploads_disk or"
-        " documents_disk if the disk is full or does not respond; a background task"
-        " that fails."
+        " documents_disk if the disk is full or does not respond; a background task that fails."
     )
     status: HealthStatus = field(description="The part's status.")
     latency_ms: float | None = field(

@@ -36,12 +36,8 @@ class ValidationIssue:
 
 @strawberry.type(description="The result of validating a form without registering the team.")
 class ValidationReport:
-    is_valid: bool = field(
-        description="Whether the form has no issues. It may have blockers all the same."
-    )
-    issues: list[ValidationIssue] = field(
-        description="The problems, in the order of the form, at most 200."
-    )
+    is_valid: bool = field(description="Whether the form has no issues. It may have blockers.")
+    issues: list[ValidationIssue] = field(description="At most 200 problems, in form order.")
     blockers: list[ErrorCode] = field(
         description="Errors that any registration of this church would get now: not open, closed,"
         " church limit reached, or full."

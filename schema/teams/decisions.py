@@ -23,8 +23,7 @@ from schema.teams.types import Team, TeamPayload
 
 TEAM = "The team's id or code."
 VERSION = (
-    "team.version as the organiser saw it. If the team has changed since, the"
-    " answer is STALE_VERSION."
+    "team.version as the organiser saw it. If it has changed since, the answer is STALE_VERSION."
 )
 REASON = "For the captain: 1 to 500 characters."
 TEAMS = (
@@ -152,12 +151,10 @@ class ReviewDocumentPayload:
 
 @strawberry.type(description="The error of a decision about one of several teams.")
 class DecisionError:
-    code: ErrorCode = field(description="The same as extensions.code of the mutation for one team.")
+    code: ErrorCode = field(description="The same as extensions.code of a single decision.")
     message: str = field(description="The problem, in English.")
     retryable: bool = field(description="Whether the same request may succeed later.")
-    details: JSON = field(
-        description="The same as extensions.details of the mutation for one team."
-    )
+    details: JSON = field(description="The same as extensions.details of a single decision.")
 
 
 @strawberry.type(description="The result of a decision about one of several teams.")
@@ -181,16 +178,12 @@ class DecisionResult:
 
 @strawberry.type(description="The payload of confirmTeams.")
 class ConfirmTeamsPayload:
-    results: list[DecisionResult] = field(
-        description="A result for each team, in the order of the request."
-    )
+    results: list[DecisionResult] = field(description="Results in the order of the teams.")
 
 
 @strawberry.type(description="The payload of rejectTeams.")
 class RejectTeamsPayload:
-    results: list[DecisionResult] = field(
-        description="A result for each team, in the order of the request."
-    )
+    results: list[DecisionResult] = field(description="Results in the order of the teams.")
 
 
 async def confirm_team(

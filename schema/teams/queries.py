@@ -37,16 +37,13 @@ _CURSORS = {
 
 @strawberry.input(description="Conditions on teams. All of them must hold.")
 class TeamFilter:
-    status: list[TeamStatus] | None = field(
-        default=None, description="Teams with any of these statuses."
-    )
+    status: list[TeamStatus] | None = field(default=None, description="Any of these statuses.")
     church_id: strawberry.ID | None = field(default=None, description="Teams of this church.")
     text: str | None = field(
         default=None,
         description="A part of the code, or of the name of the team, its church, its captains or a"
-        " player, without regard to case and accents. For REVIEWERs also a part of an"
-        " e-mail address, or at least four digits of a phone number. At most 200"
-        " characters.",
+        " player, without regard to case and accents. For REVIEWERs also a part of an e-mail"
+        " address, or at least four digits of a phone number. At most 200 characters.",
     )
     registered_from: datetime | None = field(
         default=None, description="Teams that registered at or after this time."
@@ -99,9 +96,7 @@ class ReviewCount:
 @strawberry.type(description="The number of teams that registered on a day.")
 class DayCount:
     day: date = field(description="The day, in the tournament's time zone.")
-    count: int = field(
-        description="The number of teams that registered, whatever their status is now."
-    )
+    count: int = field(description="The number of teams that registered, in any status now.")
 
 
 @strawberry.type(description="Statistics of the tournament.")
@@ -110,12 +105,8 @@ class TeamStats:
     live: int = field(description="The number of live teams: neither rejected nor withdrawn.")
     churches: int = field(description="The number of churches with a live team.")
     players: int = field(description="The number of players of live teams.")
-    by_status: list[StatusCount] = field(
-        description="The number of teams for each status, zeros included."
-    )
-    documents: list[ReviewCount] = field(
-        description="The current documents of live teams, by review."
-    )
+    by_status: list[StatusCount] = field(description="The number of teams for each status.")
+    documents: list[ReviewCount] = field(description="Current documents of live teams, by review.")
     registered_by_day: list[DayCount] = field(
         description="Registrations for each day that has any, the earliest day first."
     )

@@ -27,10 +27,8 @@ class Blocker:
     description="A player with the same name and date of birth as a player of another live team.",
 )
 class PossibleDuplicate:
-    player_code: str = field(description="The code of this team's player, e.g. ICCT-001-P01.")
-    other_player_code: str = field(
-        description="The code of the other team's player, e.g. ICCT-002-P07."
-    )
+    player_code: str = field(description="This team's player, e.g. ICCT-001-P01.")
+    other_player_code: str = field(description="The other team's player, e.g. ICCT-002-P07.")
 
 
 async def _players_elsewhere(
@@ -54,9 +52,7 @@ async def _players_elsewhere(
 )
 class Readiness:
     is_ready: bool = field(description="True if and only if the team has no blockers.")
-    blockers: list[Blocker] = field(
-        description="The blockers of the team, followed by those of each player."
-    )
+    blockers: list[Blocker] = field(description="Blockers of the team, then those of each player.")
     next_operation: Operation | None = field(
         description="The mutation that comes next, if there is one: reviewDocument,"
         " requestChanges, confirmTeam, resubmitMyTeam or reopenTeam."

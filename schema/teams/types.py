@@ -37,18 +37,10 @@ def _documents(records: Sequence[DocumentRecord], *, is_masked: bool) -> list[Do
 
 @strawberry.type(description="A church that has registered a team.")
 class Church(Node):
-    name: str = field(
-        description="The name as the church's first team wrote it: 3 to 80 characters."
-    )
-    teams_registered: int = field(
-        description="The number of live teams: neither rejected nor withdrawn."
-    )
-    limit: int | None = field(
-        description="The maximum number of live teams of a church; null for no limit."
-    )
-    remaining: int | None = field(
-        description="The number of places left for the church; null for no limit."
-    )
+    name: str = field(description="The name as its first team wrote it: 3 to 80 characters.")
+    teams_registered: int = field(description="Live teams: neither rejected nor withdrawn.")
+    limit: int | None = field(description="The maximum number of live teams; null for no limit.")
+    remaining: int | None = field(description="The number of places left; null for no limit.")
     is_full: bool = field(description="Whether the church has no place left.")
 
     @classmethod
@@ -104,9 +96,7 @@ class Player(Node):
     position: int = field(description="The player's position in the form, from 1.")
     name: str = field(description="The name: 2 to 50 characters.")
     role: PlayerRole | None = field(description="The player's role, if given.")
-    jersey_number: int | None = field(
-        description="A number from 0 to 999, unique in the team, if given."
-    )
+    jersey_number: int | None = field(description="0 to 999, unique in the team, if given.")
     date_of_birth: date | None = field(
         description="The date of birth, if given. Null for callers below the role REVIEWER, except"
         " the team's captain."

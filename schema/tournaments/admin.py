@@ -28,12 +28,8 @@ class UpdateTournamentInput:
         " the answer is STALE_VERSION. Without it the last of two changes wins.",
     )
     name: str | None = field(default=UNSET, description="1 to 80 characters.")
-    venue: str | None = field(
-        default=UNSET, description="1 to 200 characters; null if it is not known yet."
-    )
-    time_zone: str | None = field(
-        default=UNSET, description="An IANA time zone, e.g. Asia/Kolkata."
-    )
+    venue: str | None = field(default=UNSET, description="1 to 200 characters; null if unknown.")
+    time_zone: str | None = field(default=UNSET, description="An IANA zone, e.g. Asia/Kolkata.")
     opens_at: datetime | None = field(
         default=UNSET, description="When registration opens; null for no limit."
     )
@@ -49,9 +45,7 @@ class UpdateTournamentInput:
         default=UNSET,
         description="The maximum number of live teams of a church, 1 to 10000; null for no limit.",
     )
-    squad_min: int | None = field(
-        default=UNSET, description="The minimum number of players: 1 to 50."
-    )
+    squad_min: int | None = field(default=UNSET, description="Minimum of players: 1 to 50.")
     squad_max: int | None = field(
         default=UNSET, description="The maximum number of players: 1 to 50, at least squadMin."
     )
@@ -60,9 +54,7 @@ class UpdateTournamentInput:
         description="The fee per team, 0 to 10000000 in whole units of feeCurrency; null for none.",
     )
     fee_currency: str | None = field(default=UNSET, description="An ISO 4217 code, e.g. INR.")
-    upi_id: str | None = field(
-        default=UNSET, description="The UPI id that the fee is paid to, e.g. payee@bank."
-    )
+    upi_id: str | None = field(default=UNSET, description="The payee's UPI id, e.g. payee@bank.")
     upi_payee: str | None = field(default=UNSET, description="1 to 80 characters.")
     required_documents: list[DocumentKind] | None = field(
         default=UNSET,
@@ -87,10 +79,8 @@ class UpdateTournamentInput:
 
 @strawberry.input(description="Two records of the same church.")
 class MergeChurchesInput:
-    church_id: strawberry.ID = field(
-        description="The id of the church to remove; its name becomes an alias."
-    )
-    into_church_id: strawberry.ID = field(description="The id of the church to keep.")
+    church_id: strawberry.ID = field(description="The church to remove; its name becomes an alias.")
+    into_church_id: strawberry.ID = field(description="The church to keep.")
 
 
 @strawberry.input(description="A team to erase.")
@@ -118,9 +108,7 @@ class MergeChurchesPayload:
 @strawberry.type(description="The payload of eraseTeam.")
 class EraseTeamPayload:
     code: str = field(description="The code of the erased team. It is never assigned again.")
-    documents_erased: int = field(
-        description="The number of documents whose files are being deleted."
-    )
+    documents_erased: int = field(description="Documents whose files are being deleted.")
 
     @classmethod
     def from_erased(cls, erased: erasure.ErasureResult) -> Self:

@@ -28,14 +28,10 @@ class Tournament(Node):
         description="A number that starts at 1 and grows by 1 with each change by updateTournament."
     )
     venue: str | None = field(description="The venue; null if it is not known yet.")
-    time_zone: str = field(
-        description="The IANA time zone of the season's dates, e.g. Asia/Kolkata."
-    )
+    time_zone: str = field(description="The IANA time zone of its dates, e.g. Asia/Kolkata.")
     registration: RegistrationWindow = field(description="The registration window and its state.")
     fee_amount: int | None = field(description="The fee per team, in whole units of feeCurrency.")
-    fee_currency: str | None = field(
-        description="The ISO 4217 code of the fee's currency, e.g. INR."
-    )
+    fee_currency: str | None = field(description="The fee's currency in ISO 4217, e.g. INR.")
     upi_id: str | None = field(description="The UPI id that the fee is paid to.")
     upi_payee: str | None = field(description="The payee's name, as UPI apps show it.")
 
