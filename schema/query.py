@@ -64,9 +64,7 @@ async def churches(
     count = partial(queries.church_count, services, search)
     projection = json_projection(info)
     if projection is not None:
-        rendered = await queries.church_json_page(
-            services, search, page_request, projection
-        )
+        rendered = await queries.church_json_page(services, search, page_request, projection)
         return Connection.from_page(rendered, _CHURCH_CURSORS, raw_json, count=count)
     page = await queries.church_page(services, search, page_request)
     return Connection.from_page(page, _CHURCH_CURSORS, Church.from_record, count=count)

@@ -162,7 +162,10 @@ async def _read_batch(export: Export, query: TeamQuery, connection: Connection) 
     """Raises NotFound."""
     await resolve_link_caller(connection, export.link, export.caller.role or Role.OWNER)
     return await team_search.page(
-        connection, query=query, include=Include(), with_contacts=has_role(export.caller, Role.REVIEWER)
+        connection,
+        query=query,
+        include=Include(),
+        with_contacts=has_role(export.caller, Role.REVIEWER),
     )
 
 

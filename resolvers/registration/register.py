@@ -257,7 +257,11 @@ def document_claims(
 
 
 def _team_record(
-    stored: RegistrationRows, documents: tuple[DocumentRecord, ...], *, code: str, church: ChurchRecord
+    stored: RegistrationRows,
+    documents: tuple[DocumentRecord, ...],
+    *,
+    code: str,
+    church: ChurchRecord,
 ) -> TeamRecord:
     entry = stored.entry
     return TeamRecord(

@@ -58,7 +58,9 @@ async def team_json_page(
 
 async def team_count(services: Services, caller: Caller, team_filter: TeamFilter) -> int:
     return await services.database.read(
-        partial(team_search.count, filters=team_filter, with_contacts=has_role(caller, Role.REVIEWER))
+        partial(
+            team_search.count, filters=team_filter, with_contacts=has_role(caller, Role.REVIEWER)
+        )
     )
 
 

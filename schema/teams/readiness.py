@@ -67,13 +67,12 @@ class Readiness:
 
     @classmethod
     def from_readiness(cls, readiness: ReadinessRecord, record: TeamRecord) -> Self:
-        operation = readiness.next_operation
         return cls(
             is_ready=readiness.is_ready,
             blockers=[
                 Blocker(code=blocker.code, message=blocker.message, actor=blocker.actor)
                 for blocker in readiness.blockers
             ],
-            next_operation=operation and operation.value,
+            next_operation=readiness.next_operation,
             record=record,
         )

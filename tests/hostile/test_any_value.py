@@ -78,7 +78,7 @@ class Asked:
     async def send(self, call: Call) -> None:
         """Send the call with its valid variables."""
         variables = {"code": "ICCT-001"} if call.name == "team" else call.variables
-        await ask(self._client, call.document, variables, **self._callers[who_may(call)])
+        await execute(self._client, call.document, variables, **self._callers[who_may(call)])
         await self._put_back()
 
     async def _put_back(self) -> None:

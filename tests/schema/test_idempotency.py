@@ -338,7 +338,9 @@ async def test_concurrent_repeats_of_an_edit_change_the_team_once(client, owner,
         *(execute(client, UPDATE, {"input": CORRECTION}, **owner) for _ in range(5))
     )
 
-    stales = [error_extensions(answer)["details"] for answer in answers if "errors" in answer.json()]
+    stales = [
+        error_extensions(answer)["details"] for answer in answers if "errors" in answer.json()
+    ]
     assert stales == [{"currentVersion": 2, "isYours": True}] * 4
     assert await sql.fetchval("SELECT version FROM team") == 2
 
@@ -383,6 +385,8 @@ async def test_concurrent_season_updates_succeed_once_per_version(client, owner,
         )
     )
 
-    stales = [error_extensions(answer)["details"] for answer in answers if "errors" in answer.json()]
+    stales = [
+        error_extensions(answer)["details"] for answer in answers if "errors" in answer.json()
+    ]
     assert stales == [{"currentVersion": 2, "isYours": False}] * 3
     assert await sql.fetchval("SELECT version FROM tournament") == 2
