@@ -23,7 +23,7 @@ from domain.errors.exceptions import (
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import Issue, Path, issue_message, make_issue
 from observability.metrics import ERRORS
-from schema.argument_paths import path_of
+from schema.limits.literal_paths import literal_path
 from schema.scalars import InvalidScalar
 
 log = structlog.get_logger(__name__)
@@ -130,7 +130,7 @@ def _scalar_error(error: GraphQLError) -> DomainError:
     code = cast("InvalidScalar", cause).code
     match = _VARIABLE_ERROR.match(error.message)
     if match is None:
-        path = path_of(error.nodes[0]) if error.nodes else ()
+        path = literal_path(error.nodes[0]) if error.nodes else ()
         position = ".".join(map(str, path))
     else:
         path = (match[1], *_path_steps(match[2] or ""))
@@ -171,7 +171,7 @@ def _literal_issues(error: GraphQLError) -> Iterator[Issue]:
     if absent is not None:
         yield make_issue((absent[1],), IssueCode.VALUE_REQUIRED)
     elif error.nodes and _VALUE.search(error.message):
-        path = path_of(error.nodes[0])
+        path = literal_path(error.nodes[0])
         if path:
             yield _wrong_value(path, error.message)
 

@@ -37,14 +37,6 @@ from schema.accounts.totp import (
     disable_totp,
     enable_totp,
 )
-from schema.captain import (
-    ResubmitMyTeamPayload,
-    UpdateMyTeamPayload,
-    WithdrawMyTeamPayload,
-    resubmit_my_team,
-    update_my_team,
-    withdraw_my_team,
-)
 from schema.context import Info
 from schema.documents import OpenUploadPayload, open_upload
 from schema.error_docs import append_error_codes
@@ -53,6 +45,14 @@ from schema.idempotency import append_repeat_behaviour
 from schema.operations.health import ResetBreakerPayload, reset_breaker
 from schema.permissions import with_role_note
 from schema.registration.inputs import RegisterTeamInput
+from schema.teams.captain import (
+    ResubmitMyTeamPayload,
+    UpdateMyTeamPayload,
+    WithdrawMyTeamPayload,
+    resubmit_my_team,
+    update_my_team,
+    withdraw_my_team,
+)
 from schema.teams.corrections import (
     AddPlayerPayload,
     ReissueManageTokenPayload,

@@ -15,7 +15,6 @@ from resolvers.tournaments import queries
 from schema.accounts.api_tokens import ApiToken, api_tokens
 from schema.accounts.organisers import organisers
 from schema.accounts.sessions import Organiser, Session, me, sessions
-from schema.captain import my_team
 from schema.compiled.sql_json import json_projection, raw_json
 from schema.context import Info
 from schema.node import Node
@@ -28,6 +27,7 @@ from schema.permissions import with_role_note
 from schema.registration.inputs import RegisterTeamInput
 from schema.registration.rules import RegistrationRules
 from schema.registration.validation import ErrorDefinitionType, ValidationReport
+from schema.teams.captain import my_team
 from schema.teams.queries import TeamStats, player, team, team_stats, teams
 from schema.teams.types import Church, Player, Team
 from schema.tournaments.types import Tournament

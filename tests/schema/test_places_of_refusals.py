@@ -12,7 +12,7 @@ from domain.auth.roles import Role
 from domain.errors.exceptions import BadUserInput, MalformedRequest
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import issue_message
-from schema.argument_paths import path_of
+from schema.limits.literal_paths import literal_path
 from tests import factories
 from tests.accounts import PASSWORD, bearer_headers
 from tests.graphql_client import check_envelope, data, error_extensions, execute
@@ -483,18 +483,20 @@ def test_places_of_literals_count_items_and_name_fields():
     items = value.fields[1].value
     numbers = items.values[1].fields[1].value
 
-    assert path_of(value) == ("in",)
-    assert path_of(value.fields[0].value) == ("in", "a")
-    assert path_of(items.values[0].fields[0].value) == ("in", "l", 0, "n")
-    assert path_of(items.values[1].fields[0].value) == ("in", "l", 1, "n")
-    assert [path_of(one) for one in numbers.values] == [
+    assert literal_path(value) == ("in",)
+    assert literal_path(value.fields[0].value) == ("in", "a")
+    assert literal_path(items.values[0].fields[0].value) == ("in", "l", 0, "n")
+    assert literal_path(items.values[1].fields[0].value) == ("in", "l", 1, "n")
+    assert [literal_path(one) for one in numbers.values] == [
         ("in", "l", 1, "q", place) for place in range(4)
     ]
-    assert path_of(numbers.values[3].values[0]) == ("in", "l", 1, "q", 3, 0)
-    assert path_of(value.fields[2].value) == ("in", "e")
-    assert path_of(field.arguments[1].value) == ("last",)
-    assert path_of(field.selection_set.selections[0].arguments[0].value) == ("x",)
-    assert [path_of(one.default_value) for one in document.definitions[0].variable_definitions] == [
+    assert literal_path(numbers.values[3].values[0]) == ("in", "l", 1, "q", 3, 0)
+    assert literal_path(value.fields[2].value) == ("in", "e")
+    assert literal_path(field.arguments[1].value) == ("last",)
+    assert literal_path(field.selection_set.selections[0].arguments[0].value) == ("x",)
+    assert [
+        literal_path(one.default_value) for one in document.definitions[0].variable_definitions
+    ] == [
         (),
         (),
     ]

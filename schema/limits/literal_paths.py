@@ -1,4 +1,4 @@
-"""Places of values that are written in a document: paths from their argument on."""
+"""Paths of literals in a document, from their argument on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from graphql import GraphQLSyntaxError, Lexer, Node, Source, Token, TokenKind
 
 from domain.errors.issues import Path
 
-# Documents whose places are kept: each may have as many errors as graphql-core finds.
-DOCUMENTS_KEPT = 4
+# A document may have many errors, each of which needs a path.
+MAX_CACHED_DOCUMENTS = 4
 _OPENING = (TokenKind.PAREN_L, TokenKind.BRACE_L, TokenKind.BRACKET_L)
 _CLOSING = (TokenKind.PAREN_R, TokenKind.BRACE_R, TokenKind.BRACKET_R)
 
 
 @dataclass(slots=True)
 class _Bracket:
-    """One that is open. `path` leads to it; None outside of arguments."""
+    """An open bracket. `path` leads to it; None outside of arguments."""
 
     kind: TokenKind
     path: Path | None
     key: str | None = None
     items: int = 0
 
-    def place(self) -> Path:
-        """The path of a value that stands in it now; empty where none can."""
+    def value_path(self) -> Path:
+        """Path of the value at the current position; empty where no value is allowed."""
         if self.path is None:
             return ()
         if self.kind is TokenKind.BRACKET_L:
@@ -32,16 +32,16 @@ class _Bracket:
         return () if self.key is None else (*self.path, self.key)
 
 
-def path_of(node: Node) -> Path:
-    """The path of a literal from its argument on; empty for what no argument takes."""
+def literal_path(node: Node) -> Path:
+    """Path of a literal from its argument on; empty for nodes outside of arguments."""
     if node.loc is None:
         return ()
     return _paths(node.loc.source.body).get(node.loc.start, ())
 
 
-@lru_cache(maxsize=DOCUMENTS_KEPT)
+@lru_cache(maxsize=MAX_CACHED_DOCUMENTS)
 def _paths(text: str) -> dict[int, Path]:
-    """Paths by the offsets at which values, and fields with their names, begin."""
+    """Paths by the offsets at which values and named fields begin."""
     found: dict[int, Path] = {}
     brackets: list[_Bracket] = []
     former: Token | None = None
@@ -51,11 +51,11 @@ def _paths(text: str) -> dict[int, Path]:
         if token.kind is TokenKind.COLON and before is not None:
             is_variable = former is not None and former.kind is TokenKind.DOLLAR
             within.key = None if is_variable else before.value
-            found[before.start] = within.place()
+            found[before.start] = within.value_path()
         elif token.kind in _CLOSING:
             del brackets[-1:]
         else:
-            found[token.start] = place = within.place()
+            found[token.start] = place = within.value_path()
             # A variable is two tokens.
             within.items += before is None or before.kind is not TokenKind.DOLLAR
             if token.kind in _OPENING:
