@@ -53,6 +53,7 @@ STOP_SECONDS = 10
 ORPHAN_SECONDS = 20
 # For the embedded database to stop in order, even when nothing is left of the grace period.
 DATABASE_STOP_SECONDS = 5
+DATABASE_TASK = "embeddedDatabase"
 FORK_PROGRAM = "import sys, runner; runner.fork_workers(int(sys.argv[1]))"
 # Needed by the first registration, not by the start, and slow to import.
 WARM_UP_MODULES = ("email_validator", "phonenumbers")
@@ -97,7 +98,7 @@ async def _serve_together(settings: Settings, url: str, embedded: EmbeddedPostgr
     """Raises WorkerFailed."""
     stop = stop_by_signal()
     family = Family(FORK_PROGRAM, (settings, url, embedded.data_dir if embedded else None))
-    watch = _watch(embedded, BackgroundTasks())
+    watch = _watch(embedded, BackgroundTasks(), _failure_file())
     seconds = settings.shutdown_notice_seconds + settings.shutdown_grace_seconds + STOP_SECONDS
     try:
         await family.run(stop, stop_seconds=seconds)
@@ -110,13 +111,23 @@ async def _serve_together(settings: Settings, url: str, embedded: EmbeddedPostgr
 
 
 def _watch(
-    embedded: EmbeddedPostgres | None, background: BackgroundTasks
+    embedded: EmbeddedPostgres | None,
+    background: BackgroundTasks,
+    failure_file: Path | None = None,
 ) -> asyncio.Task[None] | None:
     if embedded is None:
         return None
     return background.start(
-        "embeddedDatabase", partial(restart_on_exit, embedded), healthy_after_seconds=None
+        DATABASE_TASK,
+        partial(restart_on_exit, embedded),
+        healthy_after_seconds=None,
+        failure_file=failure_file,
     )
+
+
+def _failure_file() -> Path:
+    """Return the file by which the supervisor tells the workers that the restart fails."""
+    return Path(os.environ[MULTIPROC_DIR_VARIABLE]) / f"{DATABASE_TASK}.failed"
 
 
 def fork_workers(descriptor: int) -> None:
@@ -132,9 +143,8 @@ def fork_workers(descriptor: int) -> None:
         import_module(module)
     # A collection would write to the memory that the workers share, and give each a copy.
     gc.freeze()
-    workers = Workers(
-        partial(run_worker, settings, url), count=settings.workers, supervisor=supervisor
-    )
+    work = partial(run_worker, settings, url, is_embedded=data_dir is not None)
+    workers = Workers(work, count=settings.workers, supervisor=supervisor)
     seconds = settings.shutdown_notice_seconds + settings.shutdown_grace_seconds + STOP_SECONDS
     try:
         is_alone = workers.run(partial(print_address, settings), stop_seconds=seconds)
@@ -153,9 +163,12 @@ def preload_modules(settings: Settings) -> list[str]:
     return [__name__, *WARM_UP_MODULES, *store]
 
 
-def run_worker(settings: Settings, url: str, lines: Lines) -> None:
+def run_worker(settings: Settings, url: str, lines: Lines, *, is_embedded: bool) -> None:
     """Serve as one of several processes."""
-    Server(settings, url, lines=lines).run([reuseport_socket(settings.host, settings.port)])
+    server = Server(settings, url, lines=lines)
+    if is_embedded:
+        server.background.mirror(DATABASE_TASK, _failure_file())
+    server.run([reuseport_socket(settings.host, settings.port)])
 
 
 def stop_by_signal() -> asyncio.Event:
@@ -245,10 +258,10 @@ class Server(DrainingServer):
         self._lines = lines
         self._embedded = embedded
         self._tasks: list[asyncio.Task[None] | None] = []
-        self._background = BackgroundTasks()
+        self.background = BackgroundTasks()
         drain = ShutdownState()
         super().__init__(
-            uvicorn_config(settings, create_app(settings, url, drain, self._background), drain),
+            uvicorn_config(settings, create_app(settings, url, drain, self.background), drain),
             drain,
             notice_seconds=settings.shutdown_notice_seconds,
             forced_exit=ForcedExit(self._stop_database),
@@ -264,8 +277,8 @@ class Server(DrainingServer):
         gc.set_threshold(*GC_THRESHOLDS)
         # The loop has only weak references to tasks.
         self._tasks = [
-            self._background.start("imports", _warm_up_in_thread),
-            _watch(self._embedded, self._background),
+            self.background.start("imports", _warm_up_in_thread),
+            _watch(self._embedded, self.background),
         ]
         if self._lines is None:
             print_address(self._settings)

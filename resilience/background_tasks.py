@@ -4,6 +4,8 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import structlog
@@ -28,9 +30,11 @@ class BackgroundTask:
     traceback. `failure` is the class name of its last error; None while the task is healthy.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, failure_file: Path | None = None) -> None:
+        """`failure_file` exists while the task fails, for `BackgroundTasks.mirror` elsewhere."""
         self.name = name
         self.failure: str | None = None
+        self._failure_file = failure_file
         self._failing_since = 0.0
         BACKGROUND_TASK_UP.labels(name).set(1)
         BACKGROUND_TASK_RESTARTS.labels(name)
@@ -50,6 +54,8 @@ class BackgroundTask:
         )
         self.failure = None
         BACKGROUND_TASK_UP.labels(self.name).set(1)
+        if self._failure_file is not None:
+            self._failure_file.unlink(missing_ok=True)
 
     def fail(self, error: BaseException) -> None:
         """Start or continue a failure episode."""
@@ -58,9 +64,25 @@ class BackgroundTask:
             return
         self._failing_since = time.monotonic()
         BACKGROUND_TASK_UP.labels(self.name).set(0)
+        if self._failure_file is not None:
+            self._failure_file.touch()
         # A DomainError says that an outside service is unavailable; any other error is a defect.
         write = log.warning if isinstance(error, DomainError) else log.error
         write("background_task_failed", task=self.name, error=self.failure, exc_info=error)
+
+
+class MirroredTask:
+    """State of a background task of another process, which writes `failure_file`."""
+
+    def __init__(self, name: str, failure_file: Path) -> None:
+        self.name = name
+        self._failure_file = failure_file
+
+    @property
+    def is_healthy(self) -> bool:
+        is_healthy = not self._failure_file.exists()
+        BACKGROUND_TASK_UP.labels(self.name).set(is_healthy)
+        return is_healthy
 
 
 Run = Callable[[BackgroundTask], Awaitable[None]]
@@ -77,14 +99,24 @@ class BackgroundTasks:
     ) -> None:
         """`jitter` returns a number from 0 to 1; it shortens each delay by up to a fifth."""
         self._tasks: dict[str, BackgroundTask] = {}
+        self._mirrored: list[MirroredTask] = []
         self._sleep = sleep
         self._jitter = jitter
 
-    def __iter__(self) -> Iterator[BackgroundTask]:
-        return iter(self._tasks.values())
+    def __iter__(self) -> Iterator[BackgroundTask | MirroredTask]:
+        return chain(self._tasks.values(), self._mirrored)
+
+    def mirror(self, name: str, failure_file: Path) -> None:
+        """Show a task of another process, which was started there with `failure_file`."""
+        self._mirrored.append(MirroredTask(name, failure_file))
 
     def start(
-        self, name: str, run: Run, *, healthy_after_seconds: float | None = HEALTHY_AFTER_SECONDS
+        self,
+        name: str,
+        run: Run,
+        *,
+        healthy_after_seconds: float | None = HEALTHY_AFTER_SECONDS,
+        failure_file: Path | None = None,
     ) -> asyncio.Task[None]:
         """Run until `run` returns or the returned task is cancelled; restart `run` when it raises.
 
@@ -92,7 +124,7 @@ class BackgroundTasks:
         `run` returns, calls `succeed` of its task, or has run for `healthy_after_seconds` (None:
         running does not count).
         """
-        task = self._tasks[name] = BackgroundTask(name)
+        task = self._tasks[name] = BackgroundTask(name, failure_file)
         return asyncio.create_task(self._supervise(task, run, healthy_after_seconds), name=name)
 
     async def _supervise(

@@ -131,6 +131,42 @@ async def test_failed_start_keeps_the_socket_folder(server, data_dir):
     await wait_until(is_well, "all tasks are well")
 
 
+async def test_failing_restart_is_shown_by_every_worker(make_server, data_dir):
+    server = make_server(DATA_DIR=str(data_dir), WORKERS="2")
+    await server.start()
+    control = data_dir / "postgres18" / "cluster" / "global" / "pg_control"
+    control.rename(control.with_suffix(".away"))
+    for pid in server_pids(data_dir):
+        os.kill(pid, signal.SIGKILL)
+
+    async def checks():
+        """Return the check of each of 16 connections, which both workers accept."""
+
+        async def check():
+            async with server.client() as client:
+                entries = (await client.get("/health")).json()["checks"]
+            return [entry for entry in entries if entry["name"] == "embeddedDatabase"]
+
+        return await asyncio.gather(*(check() for _ in range(16)))
+
+    async def is_degraded():
+        degraded = {"name": "embeddedDatabase", "status": "DEGRADED", "latencyMs": None}
+        return all(entry == [degraded] for entry in await checks())
+
+    async def is_gone():
+        return await checks() == [[]] * 16
+
+    await wait_until(is_degraded, "every worker shows the failing restart")
+    async with server.client() as client:
+        metrics = (await client.get("/metrics")).text
+    control.with_suffix(".away").rename(control)
+    await wait_until(is_gone, "every worker shows that it works again")
+
+    assert 'background_task_up{task="embeddedDatabase"} 0.0' in metrics
+    server.send(signal.SIGTERM)
+    assert await server.ended() == 0
+
+
 def server_is_ready(server):
     async def is_ready():
         async with server.client() as client:
