@@ -16,7 +16,7 @@ from schema.compiled.resolver_calls import ExecutionState, ResolverFailed
 _COMPILED, _REPEATED = (GRAPHQL_EXECUTIONS.labels(how) for how in ("compiled", "repeated"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class BoundOperation:
     """An operation with variables, and the arguments that were read from them."""
 
@@ -36,10 +36,11 @@ class BoundOperation:
         except Exception as error:  # noqa: BLE001 - graphql-core finds and reports the cause
             if not isinstance(error, ResolverFailed):
                 self.plan.log_failure(error)
-            _REPEATED.inc()
-            return await re_execute(self.schema, self.operation, self.variables, context, resolved)
-        _COMPILED.inc()
-        return ExecutionResult(data, None)
+        else:
+            _COMPILED.inc()
+            return ExecutionResult(data, None)
+        _REPEATED.inc()
+        return await re_execute(self.schema, self.operation, self.variables, context, resolved)
 
     async def _data(self, state: ExecutionState, resolved: dict[str, Any]) -> dict[str, Any]:
         """Execute root fields, of mutations one after the other, of queries concurrently.

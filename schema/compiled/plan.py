@@ -1,4 +1,7 @@
-"""Operations, and the plans by which they are executed."""
+"""Operations, and the plans by which they are executed.
+
+These classes have no generated `repr`: tracebacks would show the whole schema with them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +19,7 @@ from schema.limits.rate_limit import Charge
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RootField:
     """A root field of an operation; `__typename` has no resolver to call."""
 
@@ -25,7 +28,7 @@ class RootField:
     complete: Complete
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Plan:
     """Code for an operation under certain Boolean values.
 
@@ -46,7 +49,7 @@ class Plan:
             log.warning("generated_code_failed", exc_info=error)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Operation:
     """A valid operation. `conditions` are the names of its Boolean variables.
 

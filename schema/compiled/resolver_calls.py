@@ -96,7 +96,7 @@ class LazyInfo(Info[Any, Any]):
         )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class ExecutionState:
     """State of an execution. `pending` are objects of the response with keys to be awaited."""
 
