@@ -66,8 +66,7 @@ class PlanCache:
         except (DomainError, InvalidVariables):
             return None
         except Exception as error:  # noqa: BLE001 - graphql-core reports invalid variables
-            is_valid = coerce_variables(self._core, operation.node, variables) is not None
-            if plan is not None and is_valid:
+            if plan and coerce_variables(self._core, operation.node, variables) is not None:
                 plan.log_failure(error)
             return None
         return BoundOperation(self._core, operation, plan, variables, arguments)

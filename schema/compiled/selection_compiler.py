@@ -84,11 +84,8 @@ class _OperationCompiler(CodeBuilder):
             name = details[0].node.name.value
             definition = kind.fields.get(name)
             is_meta_field = definition is None and name != "__typename"
-            if (
-                is_meta_field
-                or self._fields > MAX_FIELDS
-                or any(node.defer_usage for node in details)
-            ):
+            is_deferred = any(entry.defer_usage for entry in details)
+            if is_meta_field or is_deferred or self._fields > MAX_FIELDS:
                 raise CannotCompile
             yield key, details, definition
 
