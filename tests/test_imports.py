@@ -1,4 +1,4 @@
-"""What a start of the service imports, which is most of the time that it takes."""
+"""Imports of a start of the service, which are most of the time that it takes."""
 
 import subprocess
 import sys

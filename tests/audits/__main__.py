@@ -38,7 +38,7 @@ def install() -> bool:
 
 
 async def audit(name: str, folder: Path, url: str) -> int:
-    """How many audits of a server with these settings are not ok."""
+    """Count the audits that a server with these settings does not pass."""
     variables = SETTINGS[name] | {"DATA_DIR": str(folder / "data"), "DATABASE_URL": url}
     server = ServerProcess(folder / name, variables)
     try:

@@ -67,7 +67,7 @@ def check_issue(answer, path, code, params=None, *, message=None, error="BAD_USE
 
 
 def of_module(file: Path) -> int:
-    """How often a module makes a refusal that has no place."""
+    """Count the errors without a path that a module raises."""
     return sum(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)

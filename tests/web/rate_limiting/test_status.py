@@ -1,4 +1,4 @@
-"""What clients see of the rates that they are counted by."""
+"""Rate limits in the headers of responses."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who may read /metrics."""
+"""Access to /metrics, and its values."""
 
 from datetime import UTC, datetime
 
@@ -74,7 +74,7 @@ def value(text: str, metric: str, /, **labels: str) -> float:
 
 @pytest.fixture
 async def measured(client):
-    """What the measures have grown by since the test began."""
+    """Growth of the metrics since the test began."""
 
     async def read() -> str:
         return (await client.get("/metrics")).text

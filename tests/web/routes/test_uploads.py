@@ -40,7 +40,7 @@ ROWS = "SELECT kind, format, byte_size, sha256, folder, store, stored_at IS NOT 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """Where bytes wait, and where documents are."""
+    """The folders of uploads and of documents."""
 
     spool: Path
     stored: Path

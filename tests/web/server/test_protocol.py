@@ -25,7 +25,7 @@ FOREVER = 3_600
 
 
 class Seen:
-    """What reached the application, and a door that it waits at."""
+    """Requests that reached the application, and a gate that it waits at."""
 
     def __init__(self):
         self.paths = []
@@ -83,7 +83,7 @@ class Service:
 
 
 async def until_cut(reader) -> bytes:
-    """What arrives before the end; what is sent after the end resets the connection."""
+    """Bytes that arrive before the end of the connection. Sending after it resets the connection."""
     content = b""
     with contextlib.suppress(ConnectionError):
         while piece := await reader.read(65_536):
