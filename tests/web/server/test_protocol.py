@@ -83,7 +83,7 @@ class Service:
 
 
 async def until_cut(reader) -> bytes:
-    """Bytes that arrive before the end of the connection. Sending after it resets the connection."""
+    """Bytes that arrive before the end of the connection. Sending afterwards resets it."""
     content = b""
     with contextlib.suppress(ConnectionError):
         while piece := await reader.read(65_536):
