@@ -23,14 +23,14 @@ from web.graphql import endpoint
 async def test_document_that_waits_among_too_many_is_told_of_documents(
     settings, database, database_url, monkeypatch, document
 ):
-    monkeypatch.setattr(endpoint, "PARSINGS_WAITING", 0)
+    monkeypatch.setattr(endpoint, "MAX_WAITING_PARSERS", 0)
     app = create_app(settings, database_url)
     (graphql,) = (route.endpoint for route in app.routes if route.path == "/graphql")
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
-            graphql._parsing.turn("another client"),
+            graphql._parsing.slot("another client"),
         ):
             answer = await execute(client, document)
             short = await execute(client, "{ __typename }")
