@@ -204,8 +204,9 @@ async def insert_registration(
     Raises ChurchLimitReached, TournamentFull, RegistrationNotOpen, RegistrationClosed,
     InvalidForm, DocumentsUnavailable, IdempotencyInProgress.
     """
+    answer = _team_record(stored, documents, code="", church=_unfilled_church(stored.tournament))
     try:
-        result = await fast_registration.store(database, stored)
+        result = await fast_registration.store(database, stored, answer=answer)
     except ChurchFull as error:
         limit = stored.tournament.rules.teams_per_church or 0
         raise ChurchLimitReached(limit=limit, registered=limit) from error
@@ -254,6 +255,11 @@ def document_claims(
             for document in player.documents
         ),
     )
+
+
+def _unfilled_church(tournament: TournamentRecord) -> ChurchRecord:
+    """The church as far as it is known before the statement has returned it."""
+    return ChurchRecord(id=tournament.id, name="", taken=0, limit=tournament.rules.teams_per_church)
 
 
 def _team_record(

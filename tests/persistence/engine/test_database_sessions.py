@@ -239,8 +239,8 @@ async def test_keep_alive_continues_after_the_database_was_away(
     proxy, open_database, sql, monkeypatch
 ):
     database = open_database(proxy.url, keep_alive_seconds=0.01)
-    monkeypatch.setattr(background_tasks, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(background_tasks, "LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(background_tasks, "MIN_RESTART_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(background_tasks, "MAX_RESTART_DELAY_SECONDS", 0.01)
     tasks = background_tasks.BackgroundTasks()
     keeping = tasks.start("keepAlive", database.keep_alive, healthy_after_seconds=None)
     (state,) = tasks

@@ -14,12 +14,12 @@ from domain.registration.validation import validate_form
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.result_check import UnrepresentableResult, require_representable
-from persistence.fast.register_team import Registration
+from persistence.fast.register_team import RegistrationRows
 from persistence.fast.statement_pool import CompiledStatement
 from persistence.ids import new_id
 from persistence.records import DocumentRecord, IdempotencyEntry
 from persistence.repositories import tournaments
-from resolvers.registration.attempt import Attempt, squad
+from resolvers.registration.register import insert_registration, player_records
 from tests import factories
 from tests.accounts import bearer_headers
 from tests.graphql_client import data, error_extensions, execute
@@ -89,7 +89,7 @@ async def test_statement_whose_answer_cannot_be_built_is_not_run(
         text("UPDATE tournament SET name = 'Changed' RETURNING 1 AS done")
     )
     write = partial(
-        writing.write, statement, {}, repeatable=True, meaning=lambda _: None, answer=value
+        writing.write, statement, {}, repeatable=True, map_error=lambda _: None, answer=value
     )
     try:
         with pytest.raises(UnrepresentableResult):
@@ -173,33 +173,31 @@ DOCUMENT = DocumentRecord(
 async def test_registration_that_would_show_a_value_that_no_answer_can_is_not_stored(
     database, sql, clock, change
 ):
-    attempt = await valid_attempt(database, clock.now)
+    registration = await valid_registration(database, clock.now)
     before = await rows(sql)
-    registration = replace(attempt.registration, **change.get("registration", {}))
-    spoilt = replace(attempt, registration=registration, documents=change.get("documents", ()))
+    spoilt = replace(registration, **change.get("registration", {}))
 
     with pytest.raises(UnrepresentableResult):
-        await spoilt.store(database)
+        await insert_registration(database, spoilt, change.get("documents", ()))
 
     assert await rows(sql) == before
-    assert (await attempt.store(database)).code == "ICCT-001"
+    assert (await insert_registration(database, registration, ())).code == "ICCT-001"
 
 
-async def valid_attempt(database, now) -> Attempt:
-    tournament, form = await tournaments.current(database), factories.form(1)
-    entry = validate_form(form, tournament.rules, today=now.date()).entry
-    registration = Registration(
+async def valid_registration(database, now) -> RegistrationRows:
+    tournament, form = await tournaments.fetch_active(database), factories.form(1)
+    entry = validate_form(form, tournament.rules, today=now.date()).team
+    return RegistrationRows(
         tournament=tournament,
         entry=entry,
-        players=squad(entry, form, {}),
+        players=player_records(entry, form, {}),
         claims=(),
         key=None,
-        wanted=IdempotencyEntry(fingerprint=b"", team_id=new_id()),
+        idempotency=IdempotencyEntry(fingerprint=b"", team_id=new_id()),
         now=now,
         expires_at=now,
         request_id="",
     )
-    return Attempt(registration=registration, documents=())
 
 
 @pytest.fixture

@@ -248,19 +248,19 @@ async def test_unavailable_store_is_skipped(stored_services, harness, stand_in, 
 
 async def test_unfinished_files_go_with_the_document_or_after_an_hour(services, tmp_path):
     name, store = uuid4().hex, services.storage.primary_store
-    store = FolderHarness(store)
+    harness = FolderHarness(store)
     other = f"confirmed/{uuid4().hex}.{uuid4().hex}.new"
     before = f"rejected/{uuid4().hex}.new"
     young = f"pending/{uuid4().hex}.{uuid4().hex}.new"
     for path in (f"pending/{name}.{uuid4().hex}.new", other, before, young):
-        store.add(path)
+        harness.add(path)
     for path in (other, before):
-        store.make_old(path)
+        harness.make_old(path)
 
     await store.delete(name, Folder.PENDING)
-    assert store.names() == sorted([other, before, young])
+    assert harness.names() == sorted([other, before, young])
     assert (await prune(services)).unfinished_files == 2
-    assert store.names() == [young]
+    assert harness.names() == [young]
 
 
 async def pending_messages(sql) -> int:
