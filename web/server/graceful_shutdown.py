@@ -1,15 +1,12 @@
 """The end of a server: no request that somebody has sent goes unanswered."""
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
-import struct
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -21,9 +18,6 @@ from web.server.protocol import Connection
 TICK_SECONDS = 0.1
 # After the deadline of a stop, for what is cut short to end.
 MARGIN_SECONDS = 4.0
-# Linux, socket(7). The one instruction of the filter lets nothing through.
-SO_ATTACH_FILTER = 26
-NOTHING = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0), 8)
 
 
 @dataclass(slots=True)
@@ -100,44 +94,38 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _stop_listening(self) -> None:
-        """A closed socket resets whom the system has let in already: take them in first, while it
-        lets nobody in any more.
+        """Accept the connections that wait in the system's queue, then close the listening sockets.
+
+        Closing a listening socket resets the connections in its queue. A connection that arrives
+        between the last accept and the close is therefore reset; nothing on it has been read.
         """
-        doors = [
-            socket.socket(fileno=os.dup(one.fileno()))
+        # Copies keep listening after the loop has closed its own sockets.
+        listeners = [
+            socket.socket(fileno=os.dup(listener.fileno()))
             for server in self.servers
-            for one in server.sockets
+            for listener in server.sockets
         ]
-        for door in doors:
-            _drop_new_connections(door)
         for server in self.servers:
             server.close()
-        # The loop lets go of its sockets only in its next round.
+        # The loop stops accepting in its next iteration.
         await asyncio.sleep(0)
-        for door in doors:
-            with door:
-                waiting = list(_accepted(door))
-            for one in waiting:
-                await asyncio.get_running_loop().connect_accepted_socket(self._connection, one)
+        for listener in listeners:
+            with listener:
+                connections = list(_accept_waiting(listener))
+            for connection in connections:
+                await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
 
-    def _connection(self) -> asyncio.Protocol:
+    def _protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
 
 
-def _drop_new_connections(door: socket.socket) -> None:
-    """What knocks is not heard, and refused when it tries again. Only Linux has that."""
-    program = struct.pack("@HP", 1, ctypes.addressof(NOTHING))
-    with suppress(OSError):
-        door.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
-
-
-def _accepted(door: socket.socket) -> Iterator[socket.socket]:
-    door.setblocking(False)
+def _accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:
+    listener.setblocking(False)
     while True:
         try:
-            connection, _ = door.accept()
+            connection, _ = listener.accept()
         except BlockingIOError:
             return
         connection.setblocking(False)

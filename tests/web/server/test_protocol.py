@@ -500,7 +500,7 @@ async def test_during_notice_everybody_is_answered_and_told_to_leave():
         held_writer.close()
 
 
-async def test_a_request_on_its_way_is_answered_after_the_door_is_closed():
+async def test_requests_on_waiting_connections_are_answered_after_the_listener_is_closed():
     async with service() as served:
         reader, writer = await served.connect()
         writer.write(GET)
@@ -511,8 +511,8 @@ async def test_a_request_on_its_way_is_answered_after_the_door_is_closed():
         for connection in list(served.server.server_state.connections):
             connection.shutdown()
         served.server._drain.begun = True
-        for one in (writer, late_writer):
-            one.write(GET)
+        for each_writer in (writer, late_writer):
+            each_writer.write(GET)
 
         answers = [await until_cut(reader), await until_cut(late)]
         assert [answer.startswith(b"HTTP/1.1 200 ") for answer in answers] == [True, True]
