@@ -36,9 +36,9 @@ from web.server.graceful_shutdown import DrainingServer, ShutdownState
 from web.server.protocol import ConnectionLimits, protocol_factory
 from web.server.supervisor import (
     READY,
-    Family,
-    Lines,
+    Supervisor,
     WorkerFailed,
+    WorkerPipes,
     Workers,
     check_port_free,
     reuseport_socket,
@@ -97,11 +97,11 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
 async def _serve_together(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
     """Raises WorkerFailed."""
     stop = stop_by_signal()
-    family = Family(FORK_PROGRAM, (settings, url, embedded.data_dir if embedded else None))
+    supervisor = Supervisor(FORK_PROGRAM, (settings, url, embedded.data_dir if embedded else None))
     watch = _watch(embedded, BackgroundTasks(), _failure_file())
     seconds = settings.shutdown_notice_seconds + settings.shutdown_grace_seconds + STOP_SECONDS
     try:
-        await family.run(stop, stop_seconds=seconds)
+        await supervisor.run(stop, stop_seconds=seconds)
     finally:
         if embedded is not None:
             embedded.stop_seconds = DATABASE_STOP_SECONDS
@@ -163,9 +163,9 @@ def preload_modules(settings: Settings) -> list[str]:
     return [__name__, *WARM_UP_MODULES, *store]
 
 
-def run_worker(settings: Settings, url: str, lines: Lines, *, is_embedded: bool) -> None:
+def run_worker(settings: Settings, url: str, pipes: WorkerPipes, *, is_embedded: bool) -> None:
     """Serve as one of several processes."""
-    server = Server(settings, url, lines=lines)
+    server = Server(settings, url, pipes=pipes)
     if is_embedded:
         server.background.mirror(DATABASE_TASK, _failure_file())
     server.run([reuseport_socket(settings.host, settings.port)])
@@ -252,10 +252,10 @@ class Server(DrainingServer):
         url: str,
         *,
         embedded: EmbeddedPostgres | None = None,
-        lines: Lines | None = None,
+        pipes: WorkerPipes | None = None,
     ) -> None:
         self._settings = settings
-        self._lines = lines
+        self._pipes = pipes
         self._embedded = embedded
         self._tasks: list[asyncio.Task[None] | None] = []
         self.background = BackgroundTasks()
@@ -280,13 +280,13 @@ class Server(DrainingServer):
             self.background.start("imports", _warm_up_in_thread),
             _watch(self._embedded, self.background),
         ]
-        if self._lines is None:
+        if self._pipes is None:
             print_address(self._settings)
             return
-        self._lines.parent.send_bytes(READY)
+        self._pipes.parent.send_bytes(READY)
         loop = asyncio.get_running_loop()
-        _at_end(self._lines.parent, lambda: loop.call_later(ORPHAN_SECONDS, self._leave))
-        _at_end(self._lines.supervisor, self._leave)
+        _at_end(self._pipes.parent, lambda: loop.call_later(ORPHAN_SECONDS, self._leave))
+        _at_end(self._pipes.supervisor, self._leave)
 
     def _stop_database(self) -> None:
         """Stop the embedded database: it must not outlive a process that is killed."""
@@ -306,9 +306,9 @@ class Server(DrainingServer):
         self.handle_exit(signal.SIGTERM, None)
 
 
-def _at_end(line: Connection, act: Callable[[], object]) -> None:
+def _at_end(pipe: Connection, act: Callable[[], object]) -> None:
     """Call `act` when the other end of a pipe is closed."""
-    loop, descriptor = asyncio.get_running_loop(), line.fileno()
+    loop, descriptor = asyncio.get_running_loop(), pipe.fileno()
 
     def end() -> None:
         loop.remove_reader(descriptor)

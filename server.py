@@ -30,7 +30,7 @@ from web.middleware.request_id import RequestId
 from web.middleware.security_headers import SecurityHeaders
 from web.middleware.timeout import Timeout
 from web.middleware.trusted_host import TrustedHost
-from web.rate_limiting.guesses import Guesses
+from web.rate_limiting.guesses import GuessLimiter
 from web.rate_limiting.limiter import RateLimiter
 from web.routes import exports, files, health, metrics, uploads
 from web.server.graceful_shutdown import ShutdownState
@@ -131,7 +131,7 @@ def routes(
         execution=options,
     )
     readiness = health.Readiness(services, drain)
-    guesses = Guesses(limits, settings.trusted_proxies)
+    guesses = GuessLimiter(limits, settings.trusted_proxies)
     upload = uploads.Uploads(services, limits, guesses, stall_seconds=settings.upload_stall_seconds)
     exposition = metrics.Metrics(services, guesses, settings.metrics_token)
     return [

@@ -56,7 +56,7 @@ def error_response(
         f"{media_type}; charset=utf-8",
     )
     if isinstance(error, RateLimitExceeded):
-        response.raw_headers += error.standing.pairs()
+        response.raw_headers += error.rate_limit.headers()
     return response
 
 

@@ -34,7 +34,7 @@ PAUSES = {
     outbox: ("INITIAL_BACKOFF_SECONDS", "MAX_BACKOFF_SECONDS"),
     notifications: ("MIN_RECONNECT_SECONDS", "MAX_RECONNECT_SECONDS"),
     supervision: ("RESTART_CHECK_SECONDS",),
-    rates: ("STORE_PAUSE_SECONDS",),
+    rates: ("STORE_PROBE_SECONDS",),
 }
 # Coroutines that serve, that wait for tasks or events, and that run the tests.
 UNSUPERVISED = {

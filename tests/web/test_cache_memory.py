@@ -16,7 +16,7 @@ from web.auth import client_ip
 from web.graphql import negotiation, request
 from web.graphql.negotiation import HEADERS_MAX_BYTES
 from web.middleware import compression
-from web.rate_limiting.memory import CLIENTS_KEPT, WindowStore
+from web.rate_limiting.memory import MAX_WINDOWS, WindowStore
 from web.server import protocol
 
 DOCUMENTS_MAX_MB = 4.0
@@ -161,13 +161,13 @@ def test_cache_of_headers_is_bounded_in_bytes(function, arguments, length):
 def test_windows_of_rate_limits_are_bounded():
     memory = WindowStore()
 
-    for number in range(2 * CLIENTS_KEPT):
+    for number in range(2 * MAX_WINDOWS):
         memory.take(("query", f"10.{number}"), 300, 60, 0.0)
         if number % 1_000 == 0:
             memory.take(("query", "busy"), 300, 60, 0.0)
 
-    assert len(memory.windows) <= CLIENTS_KEPT
-    assert len(memory.windows["query", "busy"]) == 2 * CLIENTS_KEPT // 1_000
+    assert len(memory.windows) <= MAX_WINDOWS
+    assert len(memory.windows["query", "busy"]) == 2 * MAX_WINDOWS // 1_000
 
 
 async def test_requests_at_once_share_what_is_on_its_way(client):

@@ -24,13 +24,13 @@ from resolvers.accounts.request_signing import SignedRequest
 from resolvers.accounts.tokens import TokenEnded
 from resolvers.services import Services
 from schema.context import RateLimitKind
-from web.auth.client_ip import client_ip, client_key, networks_of
+from web.auth.client_ip import client_ip, client_key, parse_networks
 from web.headers import get_header, header_index
 from web.rate_limiting.attempts import (
     Attempt,
     code_attempt,
-    known_attempt,
-    known_code_attempt,
+    known_device_attempt,
+    known_device_code_attempt,
     password_attempt,
 )
 from web.rate_limiting.limiter import RateLimiter
@@ -40,10 +40,10 @@ COOKIE = "__Host-icct26"
 PLAIN_COOKIE = "icct26"
 # Behind the name of either.
 KNOWN = "-known"
-KNOWN_COOKIES = frozenset((f"{COOKIE}{KNOWN}".encode(), f"{PLAIN_COOKIE}{KNOWN}".encode()))
-MANAGE_TOKEN = "icm_"  # noqa: S105 - the prefix of captains' tokens, which are not ours
+KNOWN_CLIENT_COOKIES = frozenset((f"{COOKIE}{KNOWN}".encode(), f"{PLAIN_COOKIE}{KNOWN}".encode()))
+MANAGE_TOKEN_PREFIX = "icm_"  # noqa: S105 - the prefix of captains' tokens, which are not ours
 # A browser sends these to another page's server only after a preflight.
-PREFLIGHTED = frozenset((b"x-requested-with", b"apollo-require-preflight"))
+PREFLIGHT_HEADERS = frozenset((b"x-requested-with", b"apollo-require-preflight"))
 LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -62,7 +62,7 @@ class Authentication:
         self.limits = limits
         self.trusted_proxies = tuple(trusted_proxies)
         self.origins = frozenset(cors_origins) - {"*"}
-        self.networks = networks_of(tuple(allowed_networks))
+        self.networks = parse_networks(tuple(allowed_networks))
         self.is_deployed = environment in {"staging", "production"}
         self.is_development = environment == "development"
 
@@ -87,7 +87,7 @@ class RequestAuth:
         self._bearer = _bearer_of(request)
         self._kept: tuple[str, datetime] | None = None
         self._is_dropped = False
-        self._standing: RateLimitStatus | None = None
+        self._rate_limit: RateLimitStatus | None = None
         self._is_counted = False
 
     @property
@@ -99,7 +99,7 @@ class RequestAuth:
     @property
     def manage_token(self) -> str | None:
         """A captain's, as it was sent."""
-        is_captains = self._bearer is not None and self._bearer.startswith(MANAGE_TOKEN)
+        is_captains = self._bearer is not None and self._bearer.startswith(MANAGE_TOKEN_PREFIX)
         return self._bearer if is_captains else None
 
     @property
@@ -111,7 +111,7 @@ class RequestAuth:
         token, services = self._bearer, self._sessions.services
         if token is None:
             await self._recognise_cookie(services, only_reads=only_reads)
-        elif not token.startswith(MANAGE_TOKEN):
+        elif not token.startswith(MANAGE_TOKEN_PREFIX):
             self.require_allowed_network()
             is_signed = get_header(self._request.scope, b"x-signature") is not None
             signed = await _signed(self._request) if is_signed else None
@@ -145,7 +145,7 @@ class RequestAuth:
             self._check_csrf()
         await self._hit(kind, count)
 
-    async def charge(self, kind: RateLimitKind) -> None:
+    async def count_if_uncounted(self, kind: RateLimitKind) -> None:
         """Count a request that nothing has counted: to refuse is work too. Raises RateLimited."""
         if not self._is_counted:
             await self._hit(kind)
@@ -164,24 +164,24 @@ class RequestAuth:
             self._is_counted = True
             raise
 
-    async def refused(self, error: DomainError, kind: RateLimitKind) -> DomainError:
+    async def count_refusal(self, error: DomainError, kind: RateLimitKind) -> DomainError:
         """The error of a request, or the rate limit that the refusal exceeds."""
         try:
-            await self.charge(kind)
+            await self.count_if_uncounted(kind)
         except RateLimitExceeded as refusal:
             error = refusal
         if isinstance(error, RateLimitExceeded):
             # It tells a standing of its own.
-            self._standing = None
+            self._rate_limit = None
         return error
 
     async def _hit(self, kind: RateLimitKind, count: int = 1) -> None:
         self._is_counted = True
         limits = self._sessions.limits
         try:
-            self._standing = await limits.hit(kind, self.rate_limit_key, count)
+            self._rate_limit = await limits.hit(kind, self.rate_limit_key, count)
         except RateLimitExceeded as refusal:
-            self._standing = refusal.standing
+            self._rate_limit = refusal.rate_limit
             await limits.remember(refusal, self.rate_limit_key)
             raise
 
@@ -194,7 +194,7 @@ class RequestAuth:
         quota = self._sessions.limits.sign_ins.quota
         device = self._device_known_to(account)
         if device is not None:
-            attempt = known_attempt(account, device, quota)
+            attempt = known_device_attempt(account, device, quota)
         else:
             attempt = password_attempt(account, self.client, quota)
         await self._reserve(account, attempt)
@@ -203,7 +203,7 @@ class RequestAuth:
         quota = self._sessions.limits.sign_ins.quota
         device = self._device_known_to(account)
         if device is not None:
-            attempt = known_code_attempt(account, device, quota)
+            attempt = known_device_code_attempt(account, device, quota)
         else:
             attempt = code_attempt(account, self.client, quota)
         await self._reserve(account, attempt)
@@ -232,8 +232,8 @@ class RequestAuth:
 
     def apply_to_response(self, response: Response) -> Response:
         """The response with the cookies that it brings, or takes away, and the client's rate."""
-        if self._standing is not None:
-            response.raw_headers += self._standing.pairs()
+        if self._rate_limit is not None:
+            response.raw_headers += self._rate_limit.headers()
         if self._kept is not None:
             token, expires_at = self._kept
             left = (expires_at - self._sessions.services.clock()).total_seconds()
@@ -285,14 +285,16 @@ class RequestAuth:
             return
         scope = self._request.scope
         origin = get_header(scope, b"origin") or ""
-        if not header_index(scope).keys().isdisjoint(PREFLIGHTED) or self._is_own(origin.lower()):
+        if not header_index(scope).keys().isdisjoint(PREFLIGHT_HEADERS) or self._is_allowed_origin(
+            origin.lower()
+        ):
             return
         raise Forbidden(
             "With the cookie a mutation needs the Origin of an allowed page, or the header"
             " X-Requested-With or Apollo-Require-Preflight."
         )
 
-    def _is_own(self, origin: str) -> bool:
+    def _is_allowed_origin(self, origin: str) -> bool:
         host = (get_header(self._request.scope, b"host") or "").lower()
         schemes = ("https",) if self._sessions.is_deployed else ("https", "http")
         own = {strip_default_port(f"{scheme}://{host}") for scheme in schemes if host}

@@ -49,7 +49,7 @@ def _client(peer: str, forwarded: tuple[bytes, ...], trusted_proxies: tuple[str,
 def _address(
     peer: str, forwarded: tuple[bytes, ...], trusted_proxies: tuple[str, ...]
 ) -> Address | None:
-    networks = networks_of(trusted_proxies)
+    networks = parse_networks(trusted_proxies)
     client = _parse(peer)
     if client is None:
         return None
@@ -82,5 +82,5 @@ def _group(address: Address) -> str:
 
 
 @lru_cache(maxsize=8)
-def networks_of(texts: tuple[str, ...]) -> tuple[Network, ...]:
+def parse_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(text, strict=False) for text in texts)

@@ -98,7 +98,7 @@ class GraphQLEndpoint:
             return await self._execute_request(request, auth)
         except DomainError as error:
             is_mutation = isinstance(error, MutationByGet)
-            counted = await auth.refused(error, "mutation" if is_mutation else "query")
+            counted = await auth.count_refusal(error, "mutation" if is_mutation else "query")
             return auth.apply_to_response(
                 error_response(
                     counted,
@@ -107,7 +107,7 @@ class GraphQLEndpoint:
                 )
             )
         except ClientDisconnect:
-            await auth.refused(MalformedRequest(), "query")
+            await auth.count_refusal(MalformedRequest(), "query")
             raise
 
     async def _execute_request(self, request: Request, auth: RequestAuth) -> Response:
@@ -125,8 +125,8 @@ class GraphQLEndpoint:
         try:
             if is_tracing():
                 with span(" ".join(label)):
-                    return await self._answer(request, auth, params, media_type, label[0])
-            return await self._answer(request, auth, params, media_type, label[0])
+                    return await self._execute(request, auth, params, media_type, label[0])
+            return await self._execute(request, auth, params, media_type, label[0])
         finally:
             _durations(*label).observe(perf_counter() - began)
 
@@ -146,7 +146,7 @@ class GraphQLEndpoint:
             await asyncio.sleep(0)
         return label
 
-    async def _answer(
+    async def _execute(
         self,
         request: Request,
         auth: RequestAuth,
@@ -190,10 +190,12 @@ class GraphQLEndpoint:
             ) from error
         # Operations are counted when they run. What was refused before or ran nothing counts here.
         is_mutation = kind == OperationType.MUTATION.value
-        await auth.charge("mutation" if is_mutation else "query")
+        await auth.count_if_uncounted("mutation" if is_mutation else "query")
         # The result of a committed change is sent whatever its size; its cost was bounded before.
         max_bytes = None if is_mutation else LIMITS[Limit.ANSWER_BYTES]
-        return auth.apply_to_response(_response(result, context, media_type, max_bytes=max_bytes))
+        return auth.apply_to_response(
+            _result_response(result, context, media_type, max_bytes=max_bytes)
+        )
 
 
 def _require_no_wait(auth: RequestAuth, params: GraphQLRequest) -> None:
@@ -232,11 +234,13 @@ class DataResponse(Response):
         ]
 
 
-def _response(result: Any, context: Context, media_type: str, *, max_bytes: int | None) -> Response:
+def _result_response(
+    result: Any, context: Context, media_type: str, *, max_bytes: int | None
+) -> Response:
     """Raises QueryTooComplex for a body of more than `max_bytes`, where None is no limit."""
     errors, data = result.errors, result.data
     if not errors and not result.extensions:
-        return DataResponse(_encoded({"data": data}, max_bytes), media_type)
+        return DataResponse(_encode({"data": data}, max_bytes), media_type)
     body: dict[str, Any] = {}
     headers = {"Vary": "Accept"}
     status = 200
@@ -255,10 +259,10 @@ def _response(result: Any, context: Context, media_type: str, *, max_bytes: int 
         body["data"] = data
     if result.extensions:
         body["extensions"] = result.extensions
-    return Response(_encoded(body, max_bytes), status, headers, f"{media_type}; charset=utf-8")
+    return Response(_encode(body, max_bytes), status, headers, f"{media_type}; charset=utf-8")
 
 
-def _encoded(body: dict[str, Any], max_bytes: int | None) -> bytes:
+def _encode(body: dict[str, Any], max_bytes: int | None) -> bytes:
     """Return the body as JSON, made by PostgreSQL, a generated function or graphql-core.
 
     Root fields are encoded one by one, so that no more is encoded than may be sent. Raises

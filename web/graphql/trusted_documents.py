@@ -26,8 +26,8 @@ from domain.errors.exceptions import Forbidden
 from resilience.byte_bounded_cache import cached
 
 # Texts that were compared by their tokens.
-TEXTS_MAX_BYTES = 1 << 20
-TEXT_MAX_BYTES = 64 << 10
+CACHE_MAX_BYTES = 1 << 20
+CACHE_MAX_ENTRY_BYTES = 64 << 10
 # A text with more white space and comments than this, per character of a trusted one, is another.
 MAX_GROWTH = 4
 # A string, which stays as it is, or a brace of an object with its blank.
@@ -53,7 +53,7 @@ class TrustedDocuments:
         self._texts = frozenset(text.strip() for text in texts)
         self._tokens = frozenset(strip_ignored_characters(text) for text in texts)
         self._max_length = MAX_GROWTH * max(map(len, texts), default=0)
-        keep = cached(TEXTS_MAX_BYTES, max_entry_bytes=TEXT_MAX_BYTES)
+        keep = cached(CACHE_MAX_BYTES, max_entry_bytes=CACHE_MAX_ENTRY_BYTES)
         self._has_tokens = keep(self._has_trusted_tokens)
 
     def find(self, name: object) -> str | None:

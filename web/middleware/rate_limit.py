@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.errors.base import DomainError
 from observability.metrics import RATE_LIMIT_REJECTIONS
-from web.auth.authentication import KNOWN_COOKIES
+from web.auth.authentication import KNOWN_CLIENT_COOKIES
 from web.auth.client_ip import client_key
 from web.headers import header_index
 from web.rate_limiting.limiter import RateLimiter
@@ -136,6 +136,6 @@ def _known_client_cookie(cookies: Sequence[bytes]) -> str | None:
     for header in cookies:
         for pair in header.split(b";"):
             name, _, value = pair.strip().partition(b"=")
-            if name in KNOWN_COOKIES:
+            if name in KNOWN_CLIENT_COOKIES:
                 return value.decode("latin-1")
     return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 # The names of sets of attempts that are kept: about 60 MB, at ten thousand guesses a minute.
-NAMES_KEPT = 100_000
+MAX_ATTEMPT_SETS = 100_000
 # An account is tried from many addresses before it waits as a whole.
 ACCOUNT_FACTOR = 10
 
@@ -42,7 +42,7 @@ def password_attempt(account: str, client: str, quota: int) -> Attempt:
     )
 
 
-def known_attempt(account: str, device: str, quota: int) -> Attempt:
+def known_device_attempt(account: str, device: str, quota: int) -> Attempt:
     """A guess of a client that has signed in to the account before: strangers are not counted."""
     return Attempt(((f"device {device} at {account}", quota),))
 
@@ -52,7 +52,7 @@ def code_attempt(account: str, client: str, quota: int) -> Attempt:
     return Attempt(((f"{client} at code of {account}", quota), (f"code of {account}", quota)))
 
 
-def known_code_attempt(account: str, device: str, quota: int) -> Attempt:
+def known_device_code_attempt(account: str, device: str, quota: int) -> Attempt:
     """A guess at a code by a client that has signed in before: strangers are not counted.
 
     Known clients together have a bound, for somebody who made many known before there was a code.
@@ -73,7 +73,7 @@ def token_attempt(client: str, text: str | None, quota: int) -> Attempt:
     return Attempt(names, id=sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
 
-class OwnAttempts:
+class AttemptStore:
     """Sets of attempts in the memory of this process, each with the time when it counts no more."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class OwnAttempts:
             members[attempt.id] = now + seconds
             self._sets[name] = members
             self._sets.move_to_end(name)
-        while len(self._sets) > NAMES_KEPT:
+        while len(self._sets) > MAX_ATTEMPT_SETS:
             self._sets.popitem(last=False)
 
     def remove(self, attempt: Attempt) -> None:

@@ -11,7 +11,7 @@ from web.rate_limiting.limiter import RateLimiter
 from web.rate_limiting.status import RateLimitExceeded
 
 
-class Guesses:
+class GuessLimiter:
     """Only wrong ones count, and only wrong ones are refused: links cannot be guessed by trying,
     and somebody who tries does not keep others of the same address from theirs.
     """
@@ -24,7 +24,7 @@ class Guesses:
         """The client that the request counts for."""
         return client_key(request.scope, self._trusted_proxies)
 
-    async def counted(self, request: Request, error: DomainError) -> DomainError:
+    async def count(self, request: Request, error: DomainError) -> DomainError:
         """Count a guess; the refusal where there were too many."""
         try:
             await self._limits.count_token(self.client(request))
@@ -32,6 +32,6 @@ class Guesses:
             return refusal
         return error
 
-    async def judged(self, request: Request, error: DomainError) -> DomainError:
+    async def count_if_guess(self, request: Request, error: DomainError) -> DomainError:
         """The same for an error that may be another one, which stays as it is."""
-        return await self.counted(request, error) if isinstance(error, InvalidSignature) else error
+        return await self.count(request, error) if isinstance(error, InvalidSignature) else error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import structlog
 
 from observability.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_UNAVAILABLE
-from web.rate_limiting.attempts import Attempt, OwnAttempts, token_attempt
+from web.rate_limiting.attempts import Attempt, AttemptStore, token_attempt
 from web.rate_limiting.memory import MemoryLimiter, StoreUnavailable, WindowStore
 from web.rate_limiting.status import RateLimitExceeded, RateLimitPolicy, RateLimitStatus
 
@@ -26,14 +26,14 @@ T = TypeVar("T")
 Kind = Literal["mutation", "query", "upload"]
 
 # Wrong tokens, tickets and links of one client within a quarter of an hour.
-GUESSES = 30
+GUESSES_PER_WINDOW = 30
 
 # Documents that had to be parsed for it, and for which a client is refused within one wait. A
 # client that goes on gets only documents parsed that are known.
 LATE_REFUSALS = 5
 
 # A store that is away is asked by the probe alone, this often.
-STORE_PAUSE_SECONDS = 5.0
+STORE_PROBE_SECONDS = 5.0
 # Of the counts that find out whether the store is back, which may be any number.
 PROBE = RateLimitPolicy("probe", "probes", 1_000_000, minutes=1)
 
@@ -54,20 +54,20 @@ class RateLimiter:
         storage_uri: str = "memory://",
     ) -> None:
         self.enabled = enabled
-        self.store_is_away = False
+        self.is_store_unavailable = False
         self._policies: dict[Kind, RateLimitPolicy] = {
             "mutation": RateLimitPolicy("mutation", "mutations", requests_per_minute, minutes=1),
             "query": RateLimitPolicy("query", "queries", queries_per_minute, minutes=1),
             "upload": RateLimitPolicy("upload", "uploads", uploads_per_10_minutes, minutes=10),
         }
-        self._tokens = RateLimitPolicy("guess", "guesses", GUESSES, minutes=15)
+        self._tokens = RateLimitPolicy("guess", "guesses", GUESSES_PER_WINDOW, minutes=15)
         self.sign_ins = RateLimitPolicy("sign_in", "signIns", sign_ins_per_15_minutes, minutes=15)
-        self._own = MemoryLimiter()
+        self._memory = MemoryLimiter()
         # Waits as clients were told, by whichever store, and their refusals since then.
         self._refusals = WindowStore()
-        self._attempts = OwnAttempts()
+        self._attempts = AttemptStore()
         # Apart, so that a flood of wrong tokens makes no guess at a password forgotten.
-        self._token_attempts = OwnAttempts()
+        self._token_attempts = AttemptStore()
         self._shared = None if storage_uri.startswith("memory:") else _shared(storage_uri)
 
     @property
@@ -77,31 +77,31 @@ class RateLimiter:
 
     @property
     def is_healthy(self) -> bool:
-        return not self.store_is_away
+        return not self.is_store_unavailable
 
     async def hit(self, kind: Kind, client: str, count: int = 1) -> RateLimitStatus | None:
         """Count operations, all or none; None where limits are lifted. Raises Exceeded."""
         if not self.enabled:
             return None
         policy = self._policies[kind]
-        own, shared = self._own, self._shared
+        own, shared = self._memory, self._shared
         if shared is None:
             free = own.take(policy, client, count)
             if free is not None:
                 return free
-            standing, wait = await own.hit(policy, client, count)
+            status, wait = await own.hit(policy, client, count)
         else:
-            standing, wait = await self._counted(
+            status, wait = await self._count(
                 lambda: shared.hit(policy, client, count), lambda: own.hit(policy, client, count)
             )
         if wait:
             RATE_LIMIT_REJECTIONS.labels(kind).inc()
-            raise RateLimitExceeded(standing)
-        return standing
+            raise RateLimitExceeded(status)
+        return status
 
     async def remember(self, refusal: RateLimitExceeded, client: str) -> None:
         """Remember a refusal that took work, so that those that follow take none."""
-        kind, wait = refusal.standing.policy.kind, refusal.standing.reset_seconds
+        kind, wait = refusal.rate_limit.policy.kind, refusal.rate_limit.reset_seconds
         await self._refusals.incr(f"{kind}/{client}", wait)
 
     def is_waiting(self, client: str) -> bool:
@@ -143,11 +143,11 @@ class RateLimiter:
             attempt = token_attempt(client, text, self._tokens.quota)
             await self._reserve(self._tokens, self._token_attempts, attempt)
 
-    async def _reserve(self, policy: RateLimitPolicy, own: OwnAttempts, attempt: Attempt) -> None:
+    async def _reserve(self, policy: RateLimitPolicy, own: AttemptStore, attempt: Attempt) -> None:
         shared = self._shared
         wait = own_wait = own.reserve(attempt, policy.seconds)
         if shared is not None:
-            wait = await self._counted(
+            wait = await self._count(
                 lambda: shared.reserve(attempt, policy.seconds), lambda: _ready(own_wait)
             )
             if wait:
@@ -173,54 +173,54 @@ class RateLimiter:
     async def _give_back(
         self, give_back: Callable[[Attempt], Awaitable[None]], attempt: Attempt
     ) -> None:
-        if self.store_is_away:
+        if self.is_store_unavailable:
             return
         try:
             await give_back(attempt)
-            self._note(None)
+            self._set_store_error(None)
         except StoreUnavailable as away:
-            self._note(away)
+            self._set_store_error(away)
 
-    async def look_after_store(self) -> None:
+    async def probe_store(self) -> None:
         """Ask a store that is away now and then, so that no client's request has to wait for it."""
         while self._shared is not None:
-            await asyncio.sleep(STORE_PAUSE_SECONDS)
-            if self.store_is_away:
+            await asyncio.sleep(STORE_PROBE_SECONDS)
+            if self.is_store_unavailable:
                 with suppress(StoreUnavailable):
                     await self._shared.hit(PROBE, "probe", 1)
-                    self._note(None)
+                    self._set_store_error(None)
 
     async def close(self) -> None:
         """Give the connections to the store back."""
         if self._shared is not None:
             await self._shared.close()
 
-    async def _counted(
+    async def _count(
         self, shared: Callable[[], Awaitable[T]], own: Callable[[], Awaitable[T]]
     ) -> T:
         """By the shared store, or by this process while that is away."""
-        if self.store_is_away:
+        if self.is_store_unavailable:
             return await own()
         try:
             counted = await shared()
         except StoreUnavailable as away:
-            self._note(away)
+            self._set_store_error(away)
             return await own()
-        self._note(None)
+        self._set_store_error(None)
         return counted
 
-    def _note(self, away: StoreUnavailable | None) -> None:
+    def _set_store_error(self, away: StoreUnavailable | None) -> None:
         """Log a change. None: the store has answered."""
-        if (away is not None) == self.store_is_away:
+        if (away is not None) == self.is_store_unavailable:
             return
         if away is not None:
             log.warning("rate_limit_store_away", error=type(away.__cause__).__name__)
         else:
             log.info("rate_limit_store_back")
-        self.store_is_away = away is not None
+        self.is_store_unavailable = away is not None
         # The other store has counted for itself.
         self._refusals.counters.clear()
-        RATE_LIMIT_STORE_UNAVAILABLE.set(self.store_is_away)
+        RATE_LIMIT_STORE_UNAVAILABLE.set(self.is_store_unavailable)
 
 
 async def _ready(value: T) -> T:

@@ -8,12 +8,12 @@ from typing import Any
 from web.rate_limiting.status import RateLimitPolicy, RateLimitStatus
 
 SWEEP_SECONDS = 60
-WAIT_MAX_SECONDS = 900
-BREACHES_KEPT_SECONDS = 3600
+MAX_WAIT_SECONDS = 900
+BREACH_WINDOW_SECONDS = 3600
 # Windows of all kinds and clients together, and as many counters, of which a client that waits has
 # three; those that were counted least recently go first. An empty window takes about 1 KB, and 32
 # bytes for each place that is taken: 20 MB, and what the server counts within a window's time.
-CLIENTS_KEPT = 20_000
+MAX_WINDOWS = 20_000
 
 
 class StoreUnavailable(Exception):
@@ -38,7 +38,7 @@ class WindowStore:
         window = self.windows.get(key)
         if window is None:
             window = self.windows[key] = deque()
-            if len(self.windows) > CLIENTS_KEPT:
+            if len(self.windows) > MAX_WINDOWS:
                 self.windows.popitem(last=False)
         else:
             self.windows.move_to_end(key)
@@ -56,7 +56,7 @@ class WindowStore:
             count, ends_at = 0, now + seconds
         self.counters[key] = count + 1, ends_at
         self.counters.move_to_end(key)
-        if len(self.counters) > CLIENTS_KEPT:
+        if len(self.counters) > MAX_WINDOWS:
             self.counters.popitem(last=False)
         return count + 1
 
@@ -70,23 +70,23 @@ class WindowStore:
         self.counters = OrderedDict((k, v) for k, v in self.counters.items() if v[1] > now)
 
 
-class Limiter:
+class BackoffLimiter:
     """Waits, which double, in one store."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
 
-    async def _breach(self, key: str, reset: int) -> int:
+    async def _count_breach(self, key: str, reset: int) -> int:
         """The wait; a breach is counted once, however often it is repeated until the reset."""
         if await self._store.incr(f"refused/{key}", reset) > 1:
             return reset
-        breaches = await self._store.incr(f"breaches/{key}", BREACHES_KEPT_SECONDS)
-        wait: int = min(reset << min(breaches - 1, 10), max(reset, WAIT_MAX_SECONDS))
+        breaches = await self._store.incr(f"breaches/{key}", BREACH_WINDOW_SECONDS)
+        wait: int = min(reset << min(breaches - 1, 10), max(reset, MAX_WAIT_SECONDS))
         await self._store.incr(f"waits/{key}", wait)
         return wait
 
 
-class MemoryLimiter(Limiter):
+class MemoryLimiter(BackoffLimiter):
     """In memory."""
 
     def __init__(self) -> None:
@@ -94,14 +94,14 @@ class MemoryLimiter(Limiter):
         super().__init__(self._memory)
 
     def take(self, policy: RateLimitPolicy, client: str, count: int) -> RateLimitStatus | None:
-        """The standing of a client that has its places now; None for one that may have to wait."""
+        """The status of a client that has its places now; None for one that may have to wait."""
         if self._memory.counters:
             return None
         now = time.time()
         is_taken, window = self._memory.take(
             (policy.kind, client), policy.quota, policy.seconds, now, count
         )
-        return _standing(policy, window, now) if is_taken else None
+        return _status(policy, window, now) if is_taken else None
 
     async def hit(
         self, policy: RateLimitPolicy, client: str, count: int
@@ -116,16 +116,18 @@ class MemoryLimiter(Limiter):
             (policy.kind, client), policy.quota, policy.seconds, now, count
         )
         if is_taken:
-            return _standing(policy, window, now), 0
-        wait = await self._breach(key, _reset_after(policy, window, now, count))
+            return _status(policy, window, now), 0
+        wait = await self._count_breach(key, _seconds_until_free(policy, window, now, count))
         return RateLimitStatus(policy, 0, wait), wait
 
 
-def _standing(policy: RateLimitPolicy, window: deque[float], now: float) -> RateLimitStatus:
+def _status(policy: RateLimitPolicy, window: deque[float], now: float) -> RateLimitStatus:
     return RateLimitStatus(policy, policy.quota - len(window), max(1, math.ceil(window[0] - now)))
 
 
-def _reset_after(policy: RateLimitPolicy, window: deque[float], now: float, count: int) -> int:
+def _seconds_until_free(
+    policy: RateLimitPolicy, window: deque[float], now: float, count: int
+) -> int:
     """Seconds until `count` places are free; the whole window where there never are so many."""
     missing = len(window) + count - policy.quota
     if not 0 < missing <= len(window):

@@ -13,7 +13,7 @@ from limits.storage import storage_from_string
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from web.rate_limiting.attempts import Attempt
-from web.rate_limiting.memory import Limiter, StoreUnavailable
+from web.rate_limiting.memory import BackoffLimiter, StoreUnavailable
 from web.rate_limiting.status import RateLimitPolicy, RateLimitStatus
 
 STORE_TIMEOUT_SECONDS = 1.0
@@ -63,8 +63,8 @@ end
 """
 
 
-class RedisLimiter(Limiter):
-    """Several processes count together. Counting raises StoreAway."""
+class RedisLimiter(BackoffLimiter):
+    """Several processes count together. Counting raises StoreUnavailable."""
 
     def __init__(self, uri: str) -> None:
         # Valkey speaks Redis' protocol, and its own client would be one library more.
@@ -87,25 +87,25 @@ class RedisLimiter(Limiter):
         self, policy: RateLimitPolicy, client: str, count: int
     ) -> tuple[RateLimitStatus, int]:
         """Where the client stands, and the seconds to wait, 0 for none."""
-        async with _named_failures():
+        async with _store_errors():
             return await self._hit(policy, client, count)
 
     async def reserve(self, attempt: Attempt, seconds: int) -> int:
         """As in memory."""
         quotas = [quota for _, quota in attempt.names]
-        async with _named_failures():
+        async with _store_errors():
             return int(
                 await self._reserve(_keys(attempt), [time.time(), seconds, attempt.id, *quotas])
             )
 
     async def forgive(self, attempt: Attempt) -> None:
         """As in memory."""
-        async with _named_failures():
+        async with _store_errors():
             await self._forgive(_keys(attempt))
 
     async def take_back(self, attempt: Attempt) -> None:
         """Remove this attempt alone."""
-        async with _named_failures():
+        async with _store_errors():
             await self._take_back(_keys(attempt), [attempt.id])
 
     async def close(self) -> None:
@@ -124,13 +124,13 @@ class RedisLimiter(Limiter):
         reset = max(1, math.ceil(window.reset_time - time.time()))
         if is_taken:
             return RateLimitStatus(policy, window.remaining, reset), 0
-        wait = await self._breach(key, reset)
+        wait = await self._count_breach(key, reset)
         return RateLimitStatus(policy, 0, wait), wait
 
 
 @asynccontextmanager
-async def _named_failures() -> AsyncGenerator[None]:
-    """Raises StoreAway for any failure: counting is never a reason to refuse or to break.
+async def _store_errors() -> AsyncGenerator[None]:
+    """Raises StoreUnavailable for any failure: counting is never a reason to refuse or to break.
 
     Beside the errors of the store and its client, a lost connection or a strange answer raises
     errors of Python's own: of a closed transport, of a parser, of a value of the wrong type.

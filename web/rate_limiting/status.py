@@ -15,7 +15,7 @@ class RateLimitPolicy:
         self.quota = quota
         self.minutes = minutes
         self.seconds = minutes * 60
-        self.pair = (b"ratelimit-policy", f'"{name}";q={quota};w={self.seconds}'.encode())
+        self.header = (b"ratelimit-policy", f'"{name}";q={quota};w={self.seconds}'.encode())
 
 
 @dataclass(slots=True)
@@ -26,15 +26,15 @@ class RateLimitStatus:
     remaining: int
     reset_seconds: int
 
-    def pairs(self) -> RawHeaders:
+    def headers(self) -> RawHeaders:
         """Headers as the draft of the IETF's HTTPAPI group has them."""
         rate = b'"%b";r=%d;t=%d' % (self.policy.name, self.remaining, self.reset_seconds)
-        return [self.policy.pair, (b"ratelimit", rate)]
+        return [self.policy.header, (b"ratelimit", rate)]
 
 
 class RateLimitExceeded(RateLimited):
-    """`standing` is as of the refusal; its reset is when to come again."""
+    """`rate_limit` is as of the refusal; its reset is when to come again."""
 
-    def __init__(self, standing: RateLimitStatus) -> None:
-        super().__init__(retry_after_seconds=standing.reset_seconds)
-        self.standing = standing
+    def __init__(self, rate_limit: RateLimitStatus) -> None:
+        super().__init__(retry_after_seconds=rate_limit.reset_seconds)
+        self.rate_limit = rate_limit

@@ -13,19 +13,19 @@ from resolvers.exports import export as exports
 from resolvers.exports.export import Export
 from resolvers.services import Services
 from web.errors import error_response
-from web.rate_limiting.guesses import Guesses
+from web.rate_limiting.guesses import GuessLimiter
 from web.routes.files import CleanupFileResponse
 
 XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 # Writing one takes a thread and, while it is packed, much of a processor.
-WORKBOOKS_AT_ONCE = 2
+MAX_CONCURRENT_WORKBOOKS = 2
 
 
 class Exports:
-    def __init__(self, services: Services, guesses: Guesses) -> None:
+    def __init__(self, services: Services, guesses: GuessLimiter) -> None:
         self._services = services
         self._guesses = guesses
-        self._workbooks = asyncio.Semaphore(WORKBOOKS_AT_ONCE)
+        self._workbooks = asyncio.Semaphore(MAX_CONCURRENT_WORKBOOKS)
 
     async def respond(self, request: Request) -> Response:
         try:
@@ -34,7 +34,7 @@ class Exports:
                 return await self._csv(export)
             return await self._workbook(export)
         except DomainError as error:
-            return error_response(await self._guesses.judged(request, error))
+            return error_response(await self._guesses.count_if_guess(request, error))
 
     async def _csv(self, export: Export) -> Response:
         """What fails on the way cuts the answer off: no file is short without a sign of it."""

@@ -11,11 +11,11 @@ from domain.errors.base import DomainError
 from resolvers.documents import links
 from resolvers.services import Services
 from web.errors import error_response
-from web.rate_limiting.guesses import Guesses
+from web.rate_limiting.guesses import GuessLimiter
 
 
 class Files:
-    def __init__(self, services: Services, guesses: Guesses) -> None:
+    def __init__(self, services: Services, guesses: GuessLimiter) -> None:
         self._services = services
         self._guesses = guesses
 
@@ -27,7 +27,7 @@ class Files:
                     links.open_document(self._services, request.path_params["link"])
                 )
             except DomainError as error:
-                return error_response(await self._guesses.judged(request, error))
+                return error_response(await self._guesses.count_if_guess(request, error))
             return CleanupFileResponse(
                 file.path,
                 stack.pop_all(),

@@ -36,7 +36,7 @@ class Readiness:
         self._drain = drain
 
     async def respond(self, _request: Request) -> Response:
-        if self._drain.begun:
+        if self._drain.draining:
             return self._answer("STOPPING", [], 503)
         report = await service_health.health(self._services)
         checks = [

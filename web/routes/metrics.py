@@ -12,7 +12,7 @@ from observability.metrics import exposition
 from resolvers.operations import metrics
 from resolvers.services import Services
 from web.errors import error_response
-from web.rate_limiting.guesses import Guesses
+from web.rate_limiting.guesses import GuessLimiter
 
 # What comes with one of these has come through a proxy, from anywhere.
 PROXIED = frozenset(("forwarded", "via", "x-real-ip"))
@@ -22,7 +22,7 @@ CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 class Metrics:
     """Without a token, only direct connections from this machine are answered."""
 
-    def __init__(self, services: Services, guesses: Guesses, token: SecretStr | None) -> None:
+    def __init__(self, services: Services, guesses: GuessLimiter, token: SecretStr | None) -> None:
         self._services = services
         self._guesses = guesses
         self._token = None if token is None else token.get_secret_value()
@@ -31,7 +31,7 @@ class Metrics:
         if self._token is not None:
             given = request.headers.get("authorization", "").removeprefix("Bearer ")
             if not hmac.compare_digest(given.encode("latin-1"), self._token.encode()):
-                return error_response(await self._guesses.counted(request, Unauthenticated()))
+                return error_response(await self._guesses.count(request, Unauthenticated()))
         elif not _is_local(request):
             return error_response(Forbidden())
         await metrics.collect(self._services)

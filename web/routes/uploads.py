@@ -14,11 +14,11 @@ from resolvers.documents import uploads
 from resolvers.documents.uploads import ByteRange, Ticket, UploadProgress
 from resolvers.services import Services
 from web.errors import error_response
-from web.rate_limiting.guesses import Guesses
+from web.rate_limiting.guesses import GuessLimiter
 from web.rate_limiting.limiter import RateLimiter
 
 # Fewer bytes than these are no progress: a sender of single bytes is cut off as well.
-PROGRESS_BYTES = 1024
+MIN_PROGRESS_BYTES = 1024
 
 _RANGE = re.compile(r"bytes (?:([0-9]{1,9})-([0-9]{1,9})|\*)/([0-9]{1,9})")
 
@@ -30,7 +30,7 @@ class Uploads:
         self,
         services: Services,
         limits: RateLimiter,
-        guesses: Guesses,
+        guesses: GuessLimiter,
         *,
         stall_seconds: float,
     ) -> None:
@@ -42,21 +42,23 @@ class Uploads:
     async def respond(self, request: Request) -> Response:
         try:
             ticket = uploads.read_ticket(self._services, request.path_params["ticket"])
-            standing = await uploads.upload_progress(self._services, ticket)
+            progress = await uploads.upload_progress(self._services, ticket)
             if request.method == "PUT":
-                return await self._take(request, ticket, standing)
-            return Response(headers=_headers(ticket, standing.offset))
+                return await self._receive(request, ticket, progress)
+            return Response(headers=_headers(ticket, progress.offset))
         except DomainError as error:
-            return _refusal(await self._guesses.judged(request, error))
+            return _error_response(await self._guesses.count_if_guess(request, error))
 
-    async def _take(self, request: Request, ticket: Ticket, standing: UploadProgress) -> Response:
-        piece = _piece(request, ticket)
+    async def _receive(
+        self, request: Request, ticket: Ticket, progress: UploadProgress
+    ) -> Response:
+        byte_range = _byte_range(request, ticket)
         client = self._guesses.client(request)
-        if standing.offset == 0:
+        if progress.offset == 0:
             await self._limits.hit("upload", client)
         chunks = self._chunks(request, ticket)
         after = await uploads.receive(
-            self._services, ticket, standing, chunks, piece, client=client
+            self._services, ticket, progress, chunks, byte_range, client=client
         )
         status = (201 if after.is_new else 200) if after.is_stored else 202
         body = {"documentId": ticket.document_id.hex, "isComplete": after.is_stored}
@@ -77,13 +79,13 @@ class Uploads:
             if self._services.clock() >= ticket.expires_at:
                 raise UploadExpired
             fresh += len(chunk)
-            if fresh >= PROGRESS_BYTES:
+            if fresh >= MIN_PROGRESS_BYTES:
                 deadline, fresh = now() + self._stall_seconds, 0
             if chunk:
                 yield chunk
 
 
-def _piece(request: Request, ticket: Ticket) -> ByteRange | None:
+def _byte_range(request: Request, ticket: Ticket) -> ByteRange | None:
     """What Content-Range says. Raises MalformedRequest, FileTooLarge."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:18]) > ticket.byte_size:
@@ -98,17 +100,17 @@ def _piece(request: Request, ticket: Ticket) -> ByteRange | None:
         )
     if match[1] is None:
         return ByteRange(start=ticket.byte_size, end=ticket.byte_size)
-    piece = ByteRange(start=int(match[1]), end=int(match[2]) + 1)
-    if not piece.start < piece.end <= ticket.byte_size:
+    byte_range = ByteRange(start=int(match[1]), end=int(match[2]) + 1)
+    if not byte_range.start < byte_range.end <= ticket.byte_size:
         raise MalformedRequest("Content-Range has to lie within the file.")
-    return piece
+    return byte_range
 
 
 def _headers(ticket: Ticket, offset: int) -> dict[str, str]:
     return {"Upload-Offset": str(offset), "Upload-Length": str(ticket.byte_size)}
 
 
-def _refusal(error: DomainError) -> Response:
+def _error_response(error: DomainError) -> Response:
     response = error_response(error, allow="HEAD, PUT")
     if "uploadOffset" in error.details:
         response.headers["Upload-Offset"] = str(error.details["uploadOffset"])

@@ -17,7 +17,7 @@ from web.server.protocol import Connection
 
 TICK_SECONDS = 0.1
 # After the deadline of a stop, for what is cut short to end.
-MARGIN_SECONDS = 4.0
+FORCED_EXIT_MARGIN_SECONDS = 4.0
 
 
 @dataclass(slots=True)
@@ -28,13 +28,13 @@ class ShutdownState:
     the stop, on the clock of `time.monotonic`; None before the stop.
     """
 
-    begun: bool = False
+    draining: bool = False
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     ends_at: float | None = None
 
     def begin(self, seconds: float) -> None:
         """Begin the stop, or go on with it. Its end is `seconds` after its beginning."""
-        self.begun = True
+        self.draining = True
         if self.ends_at is None:
             self.ends_at = time.monotonic() + seconds
 
@@ -79,7 +79,7 @@ class DrainingServer(uvicorn.Server):
         self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
         self.should_exit = True
         self._drain.begin(self._notice_seconds + (self.config.timeout_graceful_shutdown or 0))
-        self._forced_exit.begin(self._drain.seconds_left(0) + MARGIN_SECONDS)
+        self._forced_exit.begin(self._drain.seconds_left(0) + FORCED_EXIT_MARGIN_SECONDS)
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
                 connection.close_after_response()

@@ -42,7 +42,7 @@ async def lifespan(
         keep_alive = start("keepAlive", database.keep_alive, healthy_after_seconds=None)
         cancel_on_shutdown.append(keep_alive)
     if limits.is_shared:
-        cancel_on_shutdown.append(start("rateLimitStoreProbe", lambda _: limits.look_after_store()))
+        cancel_on_shutdown.append(start("rateLimitStoreProbe", lambda _: limits.probe_store()))
     if handlers:
         prune = partial(prune_periodically, services)
         cancel_on_shutdown.append(start("prune", prune, healthy_after_seconds=None))

@@ -16,7 +16,7 @@ from resilience.byte_bounded_cache import cached
 from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
 from web.headers import header_index
 from web.server.protocol_errors import BAD_REQUEST, HEAD_TIMEOUT, TOO_LARGE, RawErrorResponse
-from web.server.response_cycle import Cycle
+from web.server.response_cycle import ResponseCycle
 
 MAX_HEAD_BYTES = 32 << 10
 MAX_HEADERS = 200
@@ -30,9 +30,9 @@ CHUNKED = ("1.1", b"chunked")
 log = structlog.get_logger(__name__)
 
 
-class Ending(Protocol):
+class DrainState(Protocol):
     @property
-    def begun(self) -> bool:
+    def draining(self) -> bool:
         """Whether answers are the last of their connection."""
 
 
@@ -42,35 +42,35 @@ class ConnectionLimits:
 
     head_seconds: float
     stall_seconds: float
-    drain: Ending
+    drain: DrainState
 
 
 class Stage(Enum):
     """What the next byte belongs to."""
 
-    BETWEEN = auto()
+    IDLE = auto()
     HEAD = auto()
     BODY = auto()
 
 
-def protocol_factory(manners: ConnectionLimits) -> type["Connection"]:
+def protocol_factory(limits: ConnectionLimits) -> type["Connection"]:
     """What uvicorn makes for every client, given as `http`."""
-    return type("Connection", (Connection,), {"manners": manners})
+    return type("Connection", (Connection,), {"limits": limits})
 
 
 class Connection(HttpToolsProtocol):
     """Uvicorn times idle connections, the application bodies and work; the rest is timed here."""
 
-    manners: ClassVar[ConnectionLimits]
+    limits: ClassVar[ConnectionLimits]
 
-    _stage = Stage.BETWEEN
+    _stage = Stage.IDLE
     _head_bytes = 0
     # With what came before it in the same pieces.
-    _head_at_most = 0
-    _arrived = 0
-    _refusal = BAD_REQUEST
+    _max_head_bytes = 0
+    _received_bytes = 0
+    _parse_error = BAD_REQUEST
     _deadline: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
+    _write_timer: asyncio.TimerHandle | None = None
     _idle: asyncio.TimerHandle | None = None
     _idle_since = 0.0
     _is_discarding = False
@@ -87,18 +87,18 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._stage is Stage.BETWEEN:
+        if self._stage is Stage.IDLE:
             # Blank lines are no sign of life.
             data = data.lstrip(b"\r\n")
         if self._is_discarding or not data:
             return
         stage, cycle = self._stage, self.cycle
-        self._arrived = len(data)
+        self._received_bytes = len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
         if self._stage is Stage.HEAD:
-            self._head_at_most += len(data)
+            self._max_head_bytes += len(data)
             if stage is not Stage.BODY and cycle is self.cycle:
                 self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -111,12 +111,12 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._stage, self._head_bytes, self._head_at_most = Stage.HEAD, 0, 0
+        self._stage, self._head_bytes, self._max_head_bytes = Stage.HEAD, 0, 0
 
     def on_headers_complete(self) -> None:
-        wrong = self._wrong_head()
+        wrong = self._head_error()
         if wrong is not None:
-            self._refusal = wrong
+            self._parse_error = wrong
             raise ValueError(wrong.status)
         self._begin_cycle()
         self._stop_deadline()
@@ -127,7 +127,7 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._stop_deadline()
-        self._stage = Stage.BETWEEN
+        self._stage = Stage.IDLE
         if not self._response_pending:
             self._begin_idle()
 
@@ -153,9 +153,9 @@ class Connection(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def close_after_response(self) -> None:
         """The answer under way is the last one, unless its head is sent already."""
@@ -170,7 +170,7 @@ class Connection(HttpToolsProtocol):
             self.loop.call_later(LINGER_SECONDS, self._close_if_idle)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words
-        self._refuse(self._refusal)
+        self._refuse(self._parse_error)
 
     @property
     def _response_pending(self) -> bool:
@@ -184,7 +184,7 @@ class Connection(HttpToolsProtocol):
         self.scope["path"], self.scope["raw_path"], self.scope["query_string"] = _split(self.url)
         before = self.cycle
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
-        self.cycle = cycle = Cycle(
+        self.cycle = cycle = ResponseCycle(
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
@@ -194,7 +194,7 @@ class Connection(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=keep_alive and not self.manners.drain.begun,
+            keep_alive=keep_alive and not self.limits.drain.draining,
             on_response=self.on_response_complete,
         )
         if before is None or before.response_complete:
@@ -203,10 +203,10 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
 
-    def _wrong_head(self) -> RawErrorResponse | None:
+    def _head_error(self) -> RawErrorResponse | None:
         if len(self.headers) > MAX_HEADERS:
             return TOO_LARGE
-        if self._head_at_most + self._arrived > MAX_HEAD_BYTES:
+        if self._max_head_bytes + self._received_bytes > MAX_HEAD_BYTES:
             size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if size > MAX_HEAD_BYTES:
                 return TOO_LARGE
@@ -220,7 +220,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_deadline(self) -> None:
         if self._deadline is None:
-            self._deadline = self.loop.call_later(self.manners.head_seconds, self._cut)
+            self._deadline = self.loop.call_later(self.limits.head_seconds, self._on_head_timeout)
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:
@@ -228,10 +228,12 @@ class Connection(HttpToolsProtocol):
             self._deadline = None
 
     def _start_write_timeout(self) -> None:
-        if self._unread is None:
-            self._unread = self.loop.call_later(self.manners.stall_seconds, self.transport.abort)
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(
+                self.limits.stall_seconds, self.transport.abort
+            )
 
-    def _cut(self) -> None:
+    def _on_head_timeout(self) -> None:
         if self._stage is Stage.HEAD:
             self._refuse(HEAD_TIMEOUT)
         else:
@@ -275,7 +277,7 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
             return
         if self._stage is not Stage.BODY or not (self.cycle.response_started or self.pipeline):
-            self.transport.write(refusal.answer())
+            self.transport.write(refusal.encode())
         if self._response_pending:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

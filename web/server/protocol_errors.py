@@ -16,7 +16,7 @@ class RawErrorResponse:
     status: HTTPStatus
     error: DomainError
 
-    def answer(self) -> bytes:
+    def encode(self) -> bytes:
         request_id = new_request_id()
         body = error_body(self.error, request_id)
         headers = {

@@ -11,7 +11,7 @@ INVALID_IN_VALUES = bytes(set(range(32)) - {9}) + b"\x7f"
 BODILESS = frozenset((204, 304))
 
 
-class Cycle(RequestResponseCycle):
+class ResponseCycle(RequestResponseCycle):
     """Uvicorn's, but `http.response.start` waits for the first `http.response.body`.
 
     A response whose body comes in one message is written in one call, and mostly sent in one

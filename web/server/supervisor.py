@@ -1,8 +1,8 @@
-"""Several processes that serve one port: started, replaced when they end, stopped together.
+"""Run several worker processes that share one port.
 
-The supervisor (`Family`) starts one process that imports the program (`Workers`), from which those
-that serve are forked. Any of them may die: a worker is replaced, and without the process that forks
-them all are started anew.
+`Supervisor` runs in the main process. It starts one process that imports the program and runs
+`Workers`, which forks the workers: the processes that serve. A worker that ends is replaced. When
+the process that forks them ends, it is started again, with new workers.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from observability.metrics import remove_dead_process_gauges
 from resilience.backoff import Backoff
 
 POLL_SECONDS = 0.1
-PAUSE_MAX_SECONDS = 30
-FORGET_SECONDS = 5
+MAX_RESTART_DELAY_SECONDS = 30
+GAUGE_CLEANUP_SECONDS = 5
 READY = b"ready"
 
 log = structlog.get_logger(__name__)
@@ -37,11 +37,11 @@ class WorkerFailed(Exception):
     """A process ended before it served: another one would do the same."""
 
 
-class Pause:
+class RestartDelay:
     """Seconds to leave out before the next start: none after a calm time, else twice as many."""
 
     def __init__(self) -> None:
-        self._pauses = Backoff(1, PAUSE_MAX_SECONDS)
+        self._backoff = Backoff(1, MAX_RESTART_DELAY_SECONDS)
         self._next_start = 0.0
 
     def is_over(self) -> bool:
@@ -49,13 +49,13 @@ class Pause:
         now = time.monotonic()
         if now < self._next_start:
             return False
-        if now > self._next_start + PAUSE_MAX_SECONDS:
-            self._pauses.reset()
-        self._next_start = now + self._pauses.next()
+        if now > self._next_start + MAX_RESTART_DELAY_SECONDS:
+            self._backoff.reset()
+        self._next_start = now + self._backoff.next()
         return True
 
 
-class Family:
+class Supervisor:
     """The supervisor of all: runs `python -c code FD` anew whenever that ends.
 
     `message` is sent to the process over the connection FD, which it answers with READY once all
@@ -66,7 +66,7 @@ class Family:
     def __init__(self, code: str, message: object) -> None:
         self._code = code
         self._message = message
-        self._lines: list[Connection] = []
+        self._pipes: list[Connection] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
 
@@ -75,10 +75,10 @@ class Family:
 
         Raises WorkerFailed when the first start fails.
         """
-        pause = Pause()
+        delay = RestartDelay()
         try:
             while not stop.is_set():
-                if self._has_ended() and pause.is_over():
+                if self._has_ended() and delay.is_over():
                     self._spawn()
                 await _wait(stop, POLL_SECONDS)
         finally:
@@ -87,8 +87,8 @@ class Family:
     def _has_ended(self) -> bool:
         if self._process is None:
             return True
-        if not self._is_ready and self._lines[-1].poll():
-            self._is_ready = _received(self._lines[-1]) == READY
+        if not self._is_ready and self._pipes[-1].poll():
+            self._is_ready = _received(self._pipes[-1]) == READY
         status = self._process.poll()
         if status is None:
             return False
@@ -105,53 +105,53 @@ class Family:
                 [sys.executable, "-c", self._code, str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
             )
-        self._lines.append(ours)
+        self._pipes.append(ours)
         ours.send(self._message)
         if self._is_ready:
             log.warning("workers_started_anew", process=self._process.pid)
 
     async def _end(self, seconds: float) -> None:
-        """Also those whose own parent was killed: the end of their line tells them."""
+        """Also those whose own parent was killed: the end of their pipe tells them."""
         deadline = time.monotonic() + seconds
-        orphaned = self._lines
+        orphaned = self._pipes
         if self._process is not None:
             self._process.terminate()
-            orphaned = self._lines[:-1]
-        for line in orphaned:
-            _end_sending(line)
-        while time.monotonic() < deadline and not all(map(_is_over, self._lines)):  # noqa: ASYNC110
+            orphaned = self._pipes[:-1]
+        for pipe in orphaned:
+            _end_sending(pipe)
+        while time.monotonic() < deadline and not all(map(_is_over, self._pipes)):  # noqa: ASYNC110
             await asyncio.sleep(POLL_SECONDS)
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        for line in self._lines:
-            line.close()
+        for pipe in self._pipes:
+            pipe.close()
 
 
-def _received(line: Connection) -> bytes | None:
-    """None at the end of the line."""
+def _received(pipe: Connection) -> bytes | None:
+    """None at the end of the pipe."""
     try:
-        return line.recv_bytes()
+        return pipe.recv_bytes()
     except (EOFError, OSError):
         return None
 
 
-def _end_sending(line: Connection) -> None:
-    """The other end reads the end of the line; what it does with its own is still read here."""
-    with socket.socket(fileno=os.dup(line.fileno())) as ours, suppress(OSError):
+def _end_sending(pipe: Connection) -> None:
+    """The other end reads the end of the pipe; what it does with its own is still read here."""
+    with socket.socket(fileno=os.dup(pipe.fileno())) as ours, suppress(OSError):
         ours.shutdown(socket.SHUT_WR)
 
 
-def _is_over(line: Connection) -> bool:
-    while line.poll():
-        if _received(line) is None:
+def _is_over(pipe: Connection) -> bool:
+    while pipe.poll():
+        if _received(pipe) is None:
             return True
     return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
-    """Connections of a serving process; a line ends with the process behind it."""
+class WorkerPipes:
+    """Connections of a serving process; a pipe ends with the process behind it."""
 
     parent: Connection
     supervisor: Connection
@@ -159,17 +159,17 @@ class Lines:
 
 @dataclass(slots=True)
 class Worker:
-    """`line` is ours of a pair: the process says on it that it serves, and its end ends it."""
+    """`pipe` is ours of a pair: the process says on it that it serves, and its end ends it."""
 
     pid: int
-    line: Connection
+    pipe: Connection
     is_ready: bool = False
     status: int | None = None
 
     def look(self) -> bool:
         """Whether it lives; from now on it is known whether it serves."""
-        if not self.is_ready and not self.line.closed and self.line.poll():
-            self.is_ready = _received(self.line) == READY
+        if not self.is_ready and not self.pipe.closed and self.pipe.poll():
+            self.is_ready = _received(self.pipe) == READY
         if self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self.status = os.waitstatus_to_exitcode(status) if pid else None
@@ -183,17 +183,17 @@ class Worker:
         if self.look():
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-        self.line.close()
+        self.pipe.close()
 
 
 class Workers:
     """Processes forked from this one, which has one thread and has imported what they need.
 
-    `target` is called in each with its lines; `supervisor` is the line of this process.
+    `target` is called in each with its pipes; `supervisor` is the pipe of this process.
     """
 
     def __init__(
-        self, target: Callable[[Lines], None], *, count: int, supervisor: Connection
+        self, target: Callable[[WorkerPipes], None], *, count: int, supervisor: Connection
     ) -> None:
         self._target = target
         self._count = count
@@ -201,7 +201,7 @@ class Workers:
         self._workers: list[Worker] = []
         self._is_announced = False
         self._is_stopped = False
-        self._pause = Pause()
+        self._restart_delay = RestartDelay()
         self._forgotten_at = 0.0
 
     def run(self, announce: Callable[[], None], *, stop_seconds: float) -> bool:
@@ -237,14 +237,14 @@ class Workers:
                 exit_code=worker.status,
                 served=worker.is_ready,
             )
-            worker.line.close()
+            worker.pipe.close()
             self._workers.remove(worker)
             self._forgotten_at = 0.0
-        if time.monotonic() > self._forgotten_at + FORGET_SECONDS:
+        if time.monotonic() > self._forgotten_at + GAUGE_CLEANUP_SECONDS:
             # Also those of a process like this one that was killed.
             remove_dead_process_gauges()
             self._forgotten_at = time.monotonic()
-        if len(self._workers) < self._count and self._pause.is_over():
+        if len(self._workers) < self._count and self._restart_delay.is_over():
             self._workers.append(self._start())
 
     def _start(self) -> Worker:
@@ -253,10 +253,10 @@ class Workers:
             stream.flush()
         pid = os.fork()
         if pid == 0:
-            # Each end of a line is held by one process alone, so that its end is noticed.
-            for line in (ours, *(each.line for each in self._workers)):
-                line.close()
-            _call(self._target, Lines(parent=theirs, supervisor=self._supervisor))
+            # Each end of a pipe is held by one process alone, so that its end is noticed.
+            for pipe in (ours, *(each.pipe for each in self._workers)):
+                pipe.close()
+            _call(self._target, WorkerPipes(parent=theirs, supervisor=self._supervisor))
         theirs.close()
         return Worker(pid, ours)
 
@@ -269,13 +269,13 @@ class Workers:
             worker.end(deadline - time.monotonic())
 
 
-def _call(target: Callable[[Lines], None], lines: Lines) -> NoReturn:
+def _call(target: Callable[[WorkerPipes], None], pipes: WorkerPipes) -> NoReturn:
     """Never return to what the parent was doing."""
     status = 1
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        target(lines)
+        target(pipes)
         status = 0
     except BaseException:  # noqa: BLE001 - it ends with the process
         traceback.print_exc()

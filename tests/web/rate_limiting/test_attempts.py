@@ -11,10 +11,10 @@ from tests.server_processes import free_port
 from web.rate_limiting import attempts
 from web.rate_limiting.attempts import (
     Attempt,
-    OwnAttempts,
+    AttemptStore,
     code_attempt,
-    known_attempt,
-    known_code_attempt,
+    known_device_attempt,
+    known_device_code_attempt,
     password_attempt,
 )
 from web.rate_limiting.limiter import RateLimiter, RateLimitExceeded
@@ -117,7 +117,7 @@ async def test_thousands_of_guesses_are_forgiven_at_once(count):
             left = [await store.zcard(name) for name in names]
         await rates.close()
 
-    assert not rates.store_is_away
+    assert not rates.is_store_unavailable
     assert left == [0] * (len(names) - 1) + [1]
 
 
@@ -143,10 +143,10 @@ async def test_known_client_is_not_kept_out_by_strangers_and_is_bounded_itself(s
     assert await guesses(stored, "owner", HERE) == 0
 
     for _ in range(5):
-        await stored.reserve(known_attempt("owner", "device", 5))
+        await stored.reserve(known_device_attempt("owner", "device", 5))
     with pytest.raises(RateLimitExceeded):
-        await stored.reserve(known_attempt("owner", "device", 5))
-    await stored.reserve(known_attempt("owner", "another", 5))
+        await stored.reserve(known_device_attempt("owner", "device", 5))
+    await stored.reserve(known_device_attempt("owner", "another", 5))
 
 
 async def test_codes_of_an_account_have_five_guesses_whatever_the_client(stored):
@@ -166,13 +166,13 @@ async def test_known_clients_have_codes_of_their_own_and_a_bound_together(stored
 
     for device in range(10):
         for _ in range(5):
-            await stored.reserve(known_code_attempt("owner", f"device {device}", 5))
+            await stored.reserve(known_device_code_attempt("owner", f"device {device}", 5))
         if device < 9:
             with pytest.raises(RateLimitExceeded):
-                await stored.reserve(known_code_attempt("owner", f"device {device}", 5))
+                await stored.reserve(known_device_code_attempt("owner", f"device {device}", 5))
     with pytest.raises(RateLimitExceeded):
-        await stored.reserve(known_code_attempt("owner", "another", 5))
-    await stored.reserve(known_code_attempt("viewer", "another", 5))
+        await stored.reserve(known_device_code_attempt("owner", "another", 5))
+    await stored.reserve(known_device_code_attempt("viewer", "another", 5))
 
 
 async def test_places_are_free_again_one_by_one():
@@ -189,7 +189,7 @@ async def test_places_are_free_again_one_by_one():
 
 
 async def test_lower_quota_than_before_waits_for_all_that_are_too_many():
-    store = OwnAttempts()
+    store = AttemptStore()
     with time_machine.travel(1_800_000_000, tick=False) as clock:
         for _ in range(5):
             store.reserve(Attempt((("name", 5),)), 900)
@@ -210,7 +210,7 @@ async def test_guesses_are_counted_and_forgiven_while_the_store_is_away():
 
     await rates.forgive(right)
 
-    assert rates.store_is_away
+    assert rates.is_store_unavailable
     assert await guesses(rates, "viewer", THERE) == 5
     await rates.close()
 
@@ -221,13 +221,13 @@ async def test_store_that_goes_away_gives_no_new_guesses():
         assert await guesses(rates, "owner", HERE) == 5
 
     assert await guesses(rates, "owner", HERE) == 0
-    assert rates.store_is_away
+    assert rates.is_store_unavailable
     await rates.close()
 
 
 async def test_names_beyond_the_bound_push_out_those_used_least_recently(monkeypatch):
-    monkeypatch.setattr(attempts, "NAMES_KEPT", 30)
-    store = OwnAttempts()
+    monkeypatch.setattr(attempts, "MAX_ATTEMPT_SETS", 30)
+    store = AttemptStore()
     for number in range(1_000):
         store.reserve(password_attempt("owner", f"client {number}", 5000), 900)
 

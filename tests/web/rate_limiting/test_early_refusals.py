@@ -336,7 +336,7 @@ async def test_lifted_limits_make_nobody_wait():
 
 
 async def test_waits_of_many_clients_take_bounded_memory(monkeypatch):
-    monkeypatch.setattr(memory_store, "CLIENTS_KEPT", 100)
+    monkeypatch.setattr(memory_store, "MAX_WINDOWS", 100)
     rates = limits()
     for number in range(500):
         await refuse(rates, client=f"client {number}")
@@ -354,7 +354,7 @@ async def test_wait_of_a_store_ends_with_the_change_to_another():
     with capture_logs():
         await rates.hit("mutation", CLIENT)
 
-    assert rates.store_is_away
+    assert rates.is_store_unavailable
     assert not rates.is_waiting(CLIENT)
     await rates.close()
 
@@ -365,5 +365,5 @@ async def test_wait_told_by_a_shared_store_costs_the_store_nothing():
         wait = await refuse(rates)
     # The store is away, and nobody notices.
     assert wait_of(rates, "mutation") in {wait - 1, wait}
-    assert not rates.store_is_away
+    assert not rates.is_store_unavailable
     await rates.close()

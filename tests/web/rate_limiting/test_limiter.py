@@ -165,7 +165,7 @@ async def test_more_places_than_there_are_is_refused_for_a_whole_window():
 
 
 async def test_clients_beyond_the_bound_push_out_those_counted_least_recently(monkeypatch):
-    monkeypatch.setattr(memory_store, "CLIENTS_KEPT", 3)
+    monkeypatch.setattr(memory_store, "MAX_WINDOWS", 3)
     memory = WindowStore()
     for client in ("a", "b", "a", "c", "d"):
         memory.take(("query", client), 5, 60, now=1.0)
@@ -186,9 +186,9 @@ async def test_standing_is_told_with_every_answer():
             await rates.hit("mutation", "192.0.2.1")
 
     policy = (b"ratelimit-policy", b'"mutations";q=2;w=60')
-    assert one.pairs() == [policy, (b"ratelimit", b'"mutations";r=1;t=60')]
-    assert two.pairs() == [policy, (b"ratelimit", b'"mutations";r=0;t=40')]
-    assert refused.value.standing.pairs() == [policy, (b"ratelimit", b'"mutations";r=0;t=40')]
+    assert one.headers() == [policy, (b"ratelimit", b'"mutations";r=1;t=60')]
+    assert two.headers() == [policy, (b"ratelimit", b'"mutations";r=0;t=40')]
+    assert refused.value.rate_limit.headers() == [policy, (b"ratelimit", b'"mutations";r=0;t=40')]
     assert refused.value.retry_after_seconds == 40
 
 
@@ -229,7 +229,7 @@ async def test_processes_with_one_store_share_one_rate(valkey, scheme):
 
 
 async def test_while_the_store_is_away_this_process_counts_and_warns_once(monkeypatch):
-    monkeypatch.setattr(limits_module, "STORE_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(limits_module, "STORE_PROBE_SECONDS", 0.05)
     with ValkeyServer(port=free_port()) as first:
         port = first.port
         rates = limits(storage_uri=f"redis://127.0.0.1:{port}")
@@ -237,13 +237,13 @@ async def test_while_the_store_is_away_this_process_counts_and_warns_once(monkey
 
     with capture_logs() as written:
         assert await accepted(rates, "mutation", "192.0.2.1") == 2
-        assert rates.store_is_away
+        assert rates.is_store_unavailable
         with ValkeyServer(port=port):
-            probing = asyncio.create_task(rates.look_after_store())
-            await wait_until(lambda: not rates.store_is_away, "the store is back")
+            probing = asyncio.create_task(rates.probe_store())
+            await wait_until(lambda: not rates.is_store_unavailable, "the store is back")
             probing.cancel()
             assert await accepted(rates, "mutation", "192.0.2.1") == 2
-            assert not rates.store_is_away
+            assert not rates.is_store_unavailable
             await rates.close()
 
     assert [(line["event"], line["log_level"]) for line in written] == [

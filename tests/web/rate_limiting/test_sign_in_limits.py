@@ -29,7 +29,7 @@ from tests.graphql_client import app_client, data, error_extensions, execute
 from tests.schema.accounts.test_sessions import ACCEPT, CONFIRM_TOTP, DISABLE_TOTP, ENABLE_TOTP, do
 from tests.server_processes import free_port
 from tests.uploading import open_upload, with_wrong_signature
-from web.rate_limiting.limiter import GUESSES
+from web.rate_limiting.limiter import GUESSES_PER_WINDOW
 
 OWNER, VIEWER = role_email(Role.OWNER), role_email(Role.VIEWER)
 WRONG = "another password"
@@ -407,10 +407,10 @@ async def test_tokens_tickets_and_links_have_thirty_guesses(served, services, gu
     async with served(
         enable_rate_limiting=True, metrics_token=token, rate_limit_requests=100
     ) as client:
-        answers = [await guess(client, number) for number in range(GUESSES + 2)]
+        answers = [await guess(client, number) for number in range(GUESSES_PER_WINDOW + 2)]
 
     limited = ["RATE_LIMITED" in answer.text or answer.status_code == 429 for answer in answers]
-    assert limited == [False] * GUESSES + [True] * 2
+    assert limited == [False] * GUESSES_PER_WINDOW + [True] * 2
 
 
 async def test_aliases_of_guesses_count_one_each(served):
@@ -433,7 +433,7 @@ async def test_somebody_who_guesses_keeps_nobody_from_their_own(served):
         registered = data(await execute(client, factories.REGISTER, {"input": factories.team()}))[
             "registerTeam"
         ]
-        for _ in range(GUESSES + 1):
+        for _ in range(GUESSES_PER_WINDOW + 1):
             refusal = await client.put(with_wrong_signature(ticket.url), content=content)
 
         assert refusal.status_code == 429
@@ -477,14 +477,18 @@ async def test_same_wrong_token_is_one_guess_however_often_it_is_sent(
         async with served(
             enable_rate_limiting=True, rate_limit_storage=uri, rate_limit_requests=200
         ) as client:
-            repeats = [error_extensions(await guess(client, 1))["code"] for _ in range(GUESSES + 5)]
+            repeats = [
+                error_extensions(await guess(client, 1))["code"]
+                for _ in range(GUESSES_PER_WINDOW + 5)
+            ]
             others = [
-                error_extensions(await guess(client, n))["code"] for n in range(2, GUESSES + 2)
+                error_extensions(await guess(client, n))["code"]
+                for n in range(2, GUESSES_PER_WINDOW + 2)
             ]
             again = error_extensions(await guess(client, 1))["code"]
 
     assert set(repeats) == {"UNAUTHENTICATED"}
-    assert others == ["UNAUTHENTICATED"] * (GUESSES - 1) + ["RATE_LIMITED"]
+    assert others == ["UNAUTHENTICATED"] * (GUESSES_PER_WINDOW - 1) + ["RATE_LIMITED"]
     assert again == "UNAUTHENTICATED"
 
 
@@ -497,9 +501,9 @@ async def test_unknown_cookies_are_never_refused_even_after_all_guesses(served, 
     with ValkeyServer(port=free_port()) as store:
         uri = f"redis://127.0.0.1:{store.port}" if is_shared else "memory://"
         async with served(enable_rate_limiting=True, rate_limit_storage=uri) as client:
-            for number in range(GUESSES + 1):
+            for number in range(GUESSES_PER_WINDOW + 1):
                 last = await GUESS["session"](client, number)
-            texts = [f"ics_{'b' * 39}{n:04}" for n in range(GUESSES + 5)]
+            texts = [f"ics_{'b' * 39}{n:04}" for n in range(GUESSES_PER_WINDOW + 5)]
             texts += ["x", "", "ics_", "a" * 3_000, "icm_x"]
             answers = [await execute(client, PUBLIC, **in_cookie(text)) for text in texts]
 
@@ -513,11 +517,12 @@ async def test_ten_requests_at_once_with_an_ended_cookie_take_one_guess(served):
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(execute(client, PUBLIC, **cookie)) for _ in range(10)]
         codes = [
-            error_extensions(await GUESS["session"](client, n))["code"] for n in range(GUESSES)
+            error_extensions(await GUESS["session"](client, n))["code"]
+            for n in range(GUESSES_PER_WINDOW)
         ]
 
     assert all(data(task.result()) for task in asked)
-    assert codes == ["UNAUTHENTICATED"] * (GUESSES - 1) + ["RATE_LIMITED"]
+    assert codes == ["UNAUTHENTICATED"] * (GUESSES_PER_WINDOW - 1) + ["RATE_LIMITED"]
 
 
 ENDINGS = {
@@ -537,7 +542,7 @@ async def test_token_that_has_expired_is_no_guess(served, services, sql, kind):
         text = made.token
     await sql.execute(ENDINGS[kind])
     async with served(enable_rate_limiting=True) as client:
-        for number in range(GUESSES + 1):
+        for number in range(GUESSES_PER_WINDOW + 1):
             last = await GUESS["session"](client, number)
         ended = await execute(client, PUBLIC, Authorization=f"Bearer {text}")
 
@@ -551,7 +556,7 @@ async def test_manage_token_that_was_replaced_is_no_guess(served, sql):
             "registerTeam"
         ]
         await sql.execute("UPDATE team SET manage_generation = manage_generation + 1")
-        for number in range(GUESSES + 1):
+        for number in range(GUESSES_PER_WINDOW + 1):
             last = await GUESS["session"](client, number)
         mine = await execute(client, MY_TEAM, {"token": registered["manageToken"]})
 

@@ -37,7 +37,7 @@ GARBAGE = {
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    monkeypatch.setattr(rates_module, "STORE_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(rates_module, "STORE_PROBE_SECONDS", 0.05)
     monkeypatch.setattr(redis_store, "STORE_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(redis_store, "TOTAL_TIMEOUT_SECONDS", 0.5)
 
@@ -81,7 +81,7 @@ async def test_store_that_answers_nonsense_counts_as_away(name):
         await rates.close()
 
     # By its own memory: three of them.
-    assert (sum(admitted[:3]), rates.store_is_away) == (3, True)
+    assert (sum(admitted[:3]), rates.is_store_unavailable) == (3, True)
     assert not all(admitted)
 
 
@@ -98,7 +98,7 @@ async def test_store_that_resets_connections_counts_as_away(after_bytes):
         assert [await hit(rates) for _ in range(4)] == [True, True, True, False]
         await rates.close()
 
-    assert rates.store_is_away
+    assert rates.is_store_unavailable
 
 
 async def test_killed_and_frozen_store_refuses_nobody_under_load():
@@ -113,24 +113,24 @@ async def test_killed_and_frozen_store_refuses_nobody_under_load():
             await asyncio.sleep(0.001)
 
     async with asyncio.TaskGroup() as group:
-        probing = group.create_task(rates.look_after_store())
+        probing = group.create_task(rates.probe_store())
         for client in range(8):
             group.create_task(ask(client))
         with capture_logs() as logs:
             for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGKILL):
                 server = ValkeyServer(port=port)
                 await asyncio.to_thread(server.start)
-                await wait_until(lambda: not rates.store_is_away, "the store is used")
+                await wait_until(lambda: not rates.is_store_unavailable, "the store is used")
                 # A store that has never been away counts as used: let it count something.
                 before = len(outcomes)
                 await wait_until(
                     lambda seen=before: len(outcomes) > seen + 50, "requests are counted"
                 )
                 os.kill(server._process.pid, number)
-                await wait_until(lambda: rates.store_is_away, "the store is away")
+                await wait_until(lambda: rates.is_store_unavailable, "the store is away")
                 if number == signal.SIGSTOP:
                     os.kill(server._process.pid, signal.SIGCONT)
-                    await wait_until(lambda: not rates.store_is_away, "the store is back")
+                    await wait_until(lambda: not rates.is_store_unavailable, "the store is back")
                 await asyncio.to_thread(server.stop)
         stop.set()
         probing.cancel()
@@ -148,27 +148,27 @@ async def test_replica_and_new_password_count_as_away_and_back():
         await admin.config_set("requirepass", "first")
         rates = limits(server.port, password="first")
         assert await hit(rates, "a")
-        assert not rates.store_is_away
+        assert not rates.is_store_unavailable
 
         await admin.replicaof("127.0.0.1", "1")
         assert await hit(rates, "b")
-        assert rates.store_is_away
+        assert rates.is_store_unavailable
         await admin.replicaof("NO", "ONE")
-        probing = asyncio.create_task(rates.look_after_store())
-        await wait_until(lambda: not rates.store_is_away, "the primary is used")
+        probing = asyncio.create_task(rates.probe_store())
+        await wait_until(lambda: not rates.is_store_unavailable, "the primary is used")
 
         await admin.config_set("requirepass", "second")
         await admin.client_kill_filter(_type="normal", skipme=True)
         assert await hit(rates, "c")
-        await wait_until(lambda: rates.store_is_away, "the password is refused")
+        await wait_until(lambda: rates.is_store_unavailable, "the password is refused")
         assert await hit(rates, "d")
         await admin.config_set("requirepass", "first")
-        await wait_until(lambda: not rates.store_is_away, "the password is right again")
+        await wait_until(lambda: not rates.is_store_unavailable, "the password is right again")
         probing.cancel()
 
         await admin.config_set("maxmemory", "1")
         assert await hit(rates, "e")
-        assert rates.store_is_away
+        assert rates.is_store_unavailable
         await rates.close()
         await admin.aclose()
 
@@ -190,11 +190,11 @@ async def test_only_the_probe_asks_a_store_that_hangs(requests):
         assert await hit(rates)
         before = asked
         for _ in range(requests):
-            await asyncio.sleep(rates_module.STORE_PAUSE_SECONDS)
+            await asyncio.sleep(rates_module.STORE_PROBE_SECONDS)
             await hit(rates)
-        assert (rates.store_is_away, asked) == (True, before)
+        assert (rates.is_store_unavailable, asked) == (True, before)
 
-        probing = asyncio.create_task(rates.look_after_store())
+        probing = asyncio.create_task(rates.probe_store())
         await wait_until(lambda: asked > before, "the probe asks")
         probing.cancel()
         await asyncio.gather(probing, return_exceptions=True)

@@ -103,10 +103,10 @@ async def service(
         Route("/endless", seen.endless),
         Route("/early", seen.early, methods=["POST"]),
     ]
-    manners = ConnectionLimits(head_seconds=head_seconds, stall_seconds=stall_seconds, drain=drain)
+    limits = ConnectionLimits(head_seconds=head_seconds, stall_seconds=stall_seconds, drain=drain)
     config = uvicorn.Config(
         app or Starlette(routes=routes),
-        http=protocol_factory(manners),
+        http=protocol_factory(limits),
         ws="none",
         log_config=None,
         access_log=False,
@@ -510,7 +510,7 @@ async def test_requests_on_waiting_connections_are_answered_after_the_listener_i
         await served.server._stop_listening()
         for connection in list(served.server.server_state.connections):
             connection.shutdown()
-        served.server._drain.begun = True
+        served.server._drain.draining = True
         for each_writer in (writer, late_writer):
             each_writer.write(GET)
 
