@@ -1,4 +1,4 @@
-"""The end of a server: no request that somebody has sent goes unanswered."""
+"""Graceful shutdown: answer every request on an accepted connection within one deadline."""
 
 import asyncio
 import os
@@ -15,17 +15,18 @@ import uvicorn
 from resilience.shutdown_deadline import ForcedExit
 from web.server.protocol import Connection
 
+# The notice period is checked for a forced exit this often.
 TICK_SECONDS = 0.1
-# After the deadline of a stop, for what is cut short to end.
+# Added to the shutdown deadline, for cancelled work to end before the process is killed.
 FORCED_EXIT_MARGIN_SECONDS = 4.0
 
 
 @dataclass(slots=True)
 class ShutdownState:
-    """The end of the process: readiness and every answer tell of it.
+    """The progress of the shutdown, which `/readyz` and `Connection: close` headers report.
 
-    `stopping` is set when no new connections are taken any more. `ends_at` is the one deadline of
-    the stop, on the clock of `time.monotonic`; None before the stop.
+    `draining` is true from the signal on. `stopping` is set once the server accepts no more
+    connections. `ends_at` is the deadline on the clock of `time.monotonic`; None before the signal.
     """
 
     draining: bool = False
@@ -33,20 +34,22 @@ class ShutdownState:
     ends_at: float | None = None
 
     def begin(self, seconds: float) -> None:
-        """Begin the stop, or go on with it. Its end is `seconds` after its beginning."""
+        """Start draining. The first call sets the deadline, `seconds` from now."""
         self.draining = True
         if self.ends_at is None:
             self.ends_at = time.monotonic() + seconds
 
     def seconds_left(self, otherwise: float) -> float:
-        """Until the end of the stop, at least 0; `otherwise` for a stop without a signal."""
+        """Return the seconds until the deadline, at least 0; `otherwise` without a deadline."""
         return otherwise if self.ends_at is None else max(0.0, self.ends_at - time.monotonic())
 
 
 class DrainingServer(uvicorn.Server):
-    """Gives notice, then lets nobody in any more, then waits for the answers under way.
+    """A uvicorn server that drains before it stops.
 
-    For `notice_seconds` new connections are still taken, so that balancers can turn elsewhere.
+    For `notice_seconds` after the signal it accepts connections while `/readyz` answers 503, so
+    that load balancers send new requests elsewhere. Then it stops listening and waits for the
+    requests in progress.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class DrainingServer(uvicorn.Server):
         self._forced_exit = forced_exit or ForcedExit(lambda: None)
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until a signal to stop; from that on within one deadline."""
+        """Serve until SIGINT or SIGTERM, then stop within the shutdown deadline."""
         try:
             super().run(sockets)
         finally:
@@ -71,11 +74,15 @@ class DrainingServer(uvicorn.Server):
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         await super().serve(sockets)
-        # The loop's own end waits for all threads of its executor: let it wait for a new one's.
+        # `asyncio.run` waits for all threads of the default executor. A new executor has none, so
+        # that a blocked thread does not delay the exit.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Uvicorn's would raise the signal again in the end, before the database is stopped."""
+        """Start the shutdown.
+
+        Uvicorn's method would raise the signal again at its end, before the database is stopped.
+        """
         self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
         self.should_exit = True
         self._drain.begin(self._notice_seconds + (self.config.timeout_graceful_shutdown or 0))

@@ -15,7 +15,7 @@ from resolvers.services import Services
 from web.rate_limiting.limiter import RateLimiter
 from web.server.graceful_shutdown import ShutdownState
 
-# For connections to be closed, even when nothing is left of the grace period.
+# Minimum time for closing connections, even when the grace period is over.
 CLOSING_SECONDS = 2.0
 
 
@@ -28,10 +28,10 @@ async def lifespan(
     grace_seconds: float,
     _app: Starlette,
 ) -> AsyncGenerator[None]:
-    """Run background tasks; without `handlers`, neither the outbox nor pruning.
+    """Run background tasks while the application runs. Without `handlers`, skip outbox and pruning.
 
-    All of them have to end within the grace period of the shutdown, of `grace_seconds` if it comes
-    without a signal.
+    At shutdown all tasks have to end before the deadline of `drain`. A shutdown without a signal
+    has none, and gives them `grace_seconds`.
     """
     database, start = services.database, services.background.start
     cancel_on_shutdown = [

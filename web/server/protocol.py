@@ -1,4 +1,7 @@
-"""One connection: heads that are whole, small and in time; readers that read; a clean end."""
+"""The HTTP protocol of the server: limits for size and time of heads, write timeouts, draining.
+
+A head is the request line with the headers.
+"""
 
 import asyncio
 from collections import deque
@@ -20,11 +23,12 @@ from web.server.response_cycle import ResponseCycle
 
 MAX_HEAD_BYTES = 32 << 10
 MAX_HEADERS = 200
-# Bytes that are on their way when a stop is decided arrive within this time.
+# At shutdown an idle connection stays open this long, for a request that is already on its way.
 LINGER_SECONDS = 0.5
-# The time to notice a refusal for a client that is still sending.
+# A client that is still sending its body has this long to read an early response.
 DISCARD_SECONDS = 2.0
-VERSIONS = ("1.0", "1.1")
+HTTP_VERSIONS = ("1.0", "1.1")
+# The only accepted transfer encoding, and the version that may use it.
 CHUNKED = ("1.1", b"chunked")
 
 log = structlog.get_logger(__name__)
@@ -33,12 +37,16 @@ log = structlog.get_logger(__name__)
 class DrainState(Protocol):
     @property
     def draining(self) -> bool:
-        """Whether answers are the last of their connection."""
+        """Whether each response closes its connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """What is expected of every client. `stall_seconds` is for those who do not read answers."""
+    """Time limits of a connection.
+
+    `head_seconds` is the time for a client to send a complete head, `stall_seconds` the time for
+    it to read what has been written.
+    """
 
     head_seconds: float
     stall_seconds: float
@@ -46,7 +54,7 @@ class ConnectionLimits:
 
 
 class Stage(Enum):
-    """What the next byte belongs to."""
+    """The part of a request that the next byte belongs to. IDLE is between two requests."""
 
     IDLE = auto()
     HEAD = auto()
@@ -54,18 +62,21 @@ class Stage(Enum):
 
 
 def protocol_factory(limits: ConnectionLimits) -> type["Connection"]:
-    """What uvicorn makes for every client, given as `http`."""
+    """Return the protocol class with its limits, for uvicorn's option `http`."""
     return type("Connection", (Connection,), {"limits": limits})
 
 
 class Connection(HttpToolsProtocol):
-    """Uvicorn times idle connections, the application bodies and work; the rest is timed here."""
+    """Uvicorn's protocol with limits for heads and slow readers, and a graceful end.
+
+    The application limits the time for bodies and for its own work.
+    """
 
     limits: ClassVar[ConnectionLimits]
 
     _stage = Stage.IDLE
     _head_bytes = 0
-    # With what came before it in the same pieces.
+    # An upper bound of the size: includes bytes before the head in the same chunks.
     _max_head_bytes = 0
     _received_bytes = 0
     _parse_error = BAD_REQUEST
@@ -88,7 +99,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._stage is Stage.IDLE:
-            # Blank lines are no sign of life.
+            # Blank lines before a request do not extend the deadline.
             data = data.lstrip(b"\r\n")
         if self._is_discarding or not data:
             return
@@ -106,7 +117,7 @@ class Connection(HttpToolsProtocol):
                 return
             self._start_deadline()
         elif self._stage is Stage.BODY and self.cycle.response_complete:
-            # The rest of a body that nobody waits for.
+            # The rest of a body whose response is complete.
             self._start_deadline()
 
     def on_message_begin(self) -> None:
@@ -114,14 +125,14 @@ class Connection(HttpToolsProtocol):
         self._stage, self._head_bytes, self._max_head_bytes = Stage.HEAD, 0, 0
 
     def on_headers_complete(self) -> None:
-        wrong = self._head_error()
-        if wrong is not None:
-            self._parse_error = wrong
-            raise ValueError(wrong.status)
+        error = self._head_error()
+        if error is not None:
+            self._parse_error = error
+            raise ValueError(error.status)
         self._begin_cycle()
         self._stop_deadline()
         self._stage = Stage.BODY
-        # What comes as a header after the body must not look as if a proxy had written it.
+        # Drop trailers: they must not look like headers that a proxy has set.
         self.headers = deque(maxlen=0)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
@@ -132,7 +143,7 @@ class Connection(HttpToolsProtocol):
             self._begin_idle()
 
     def on_response_complete(self) -> None:
-        """As uvicorn's, with one timer for a connection where that takes one for each answer."""
+        """Do what uvicorn does, with one idle timer for each connection, not for each response."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._start_write_timeout()
@@ -158,18 +169,21 @@ class Connection(HttpToolsProtocol):
             self._write_timer = None
 
     def close_after_response(self) -> None:
-        """The answer under way is the last one, unless its head is sent already."""
+        """Close the connection after the pending response, unless its head has been sent."""
         if self._response_pending and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        """Uvicorn's closes at once, also when a request is on its way."""
+        """Close after the pending response, or LINGER_SECONDS from now if there is none.
+
+        Uvicorn closes at once, also when a request is on its way.
+        """
         if self._response_pending:
             self.cycle.keep_alive = False
         else:
             self.loop.call_later(LINGER_SECONDS, self._close_if_idle)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's message
         self._refuse(self._parse_error)
 
     @property
@@ -177,12 +191,12 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _begin_cycle(self) -> None:
-        """As uvicorn's, which does not let its parts be replaced."""
+        """Do what uvicorn does in `on_headers_complete`, with our `ResponseCycle`."""
         version = self.parser.get_http_version()
         self.scope["method"] = self.parser.get_method().decode("ascii")
         self.scope["http_version"] = version
         self.scope["path"], self.scope["raw_path"], self.scope["query_string"] = _split(self.url)
-        before = self.cycle
+        previous = self.cycle
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
         self.cycle = cycle = ResponseCycle(
             scope=self.scope,
@@ -197,13 +211,14 @@ class Connection(HttpToolsProtocol):
             keep_alive=keep_alive and not self.limits.drain.draining,
             on_response=self.on_response_complete,
         )
-        if before is None or before.response_complete:
+        if previous is None or previous.response_complete:
             self._start_asgi_task(cycle, self.app)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
 
     def _head_error(self) -> RawErrorResponse | None:
+        """Return the error of a head that is too large or not valid; None for a valid head."""
         if len(self.headers) > MAX_HEADERS:
             return TOO_LARGE
         if self._max_head_bytes + self._received_bytes > MAX_HEAD_BYTES:
@@ -212,8 +227,8 @@ class Connection(HttpToolsProtocol):
                 return TOO_LARGE
         version = self.parser.get_http_version()
         encodings = header_index(cast("Scope", self.scope)).get(b"transfer-encoding", ())
-        if version not in VERSIONS or (
-            encodings and (version, *[one.lower() for one in encodings]) != CHUNKED
+        if version not in HTTP_VERSIONS or (
+            encodings and (version, *[encoding.lower() for encoding in encodings]) != CHUNKED
         ):
             return BAD_REQUEST
         return None
@@ -240,7 +255,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _discard(self) -> None:
-        """Close in stages (RFC 9112, section 9.6): a reset would take the answer away."""
+        """Close in stages (RFC 9112, section 9.6): a reset could destroy the response."""
         self._is_discarding = True
         self.transport.write_eof()
         self._deadline = self.loop.call_later(DISCARD_SECONDS, self._end_discarding)
@@ -261,7 +276,7 @@ class Connection(HttpToolsProtocol):
     def _close_idle(self) -> None:
         self._idle = None
         if self._response_pending or self._stage is Stage.HEAD or self._deadline is not None:
-            # What is under way has a time of its own, and its end is the next beginning.
+            # A request is in progress and has its own time limit. Its end starts the timer again.
             return
         seconds = self._idle_since + self.timeout_keep_alive - self.loop.time()
         if seconds > 0:
@@ -271,7 +286,7 @@ class Connection(HttpToolsProtocol):
             self._start_write_timeout()
 
     def _refuse(self, refusal: RawErrorResponse) -> None:
-        """Answer in the application's place, and close; answers under way are finished first."""
+        """Send an error response and close. Pending responses are finished first."""
         if self._stage is not Stage.BODY and self._response_pending:
             self.cycle.keep_alive = False
             self.flow.pause_reading()
@@ -287,6 +302,9 @@ class Connection(HttpToolsProtocol):
 
 @cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
 def _split(url: bytes) -> tuple[str, bytes, bytes]:
-    """Path, path as it came, query. Raises httptools' HttpParserInvalidURLError."""
+    """Return the decoded path, the raw path and the query string.
+
+    Raises httptools.HttpParserInvalidURLError.
+    """
     parts = httptools.parse_url(url)
     return unquote(parts.path.decode("ascii")), parts.path, parts.query or b""

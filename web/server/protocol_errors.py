@@ -1,4 +1,4 @@
-"""What is said to heads that are none, in the application's place."""
+"""Responses to invalid requests that never reach the application."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,6 +13,8 @@ from web.middleware.security_headers import SECURITY_HEADERS
 
 @dataclass(frozen=True, slots=True)
 class RawErrorResponse:
+    """A complete response with the error envelope, after which the connection closes."""
+
     status: HTTPStatus
     error: DomainError
 

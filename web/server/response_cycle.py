@@ -4,18 +4,18 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-# As uvicorn has them in two regular expressions, which take longer than `bytes.translate`.
+# The characters that uvicorn rejects with two regular expressions. `bytes.translate` is faster.
 INVALID_IN_NAMES = bytes(range(33)) + b'\x7f()<>@,;:[]={}\\"'
 INVALID_IN_VALUES = bytes(set(range(32)) - {9}) + b"\x7f"
-# Responses with these statuses have neither a body nor a length.
+# Statuses of responses that have neither a body nor a Content-Length.
 BODILESS = frozenset((204, 304))
 
 
 class ResponseCycle(RequestResponseCycle):
-    """Uvicorn's, but `http.response.start` waits for the first `http.response.body`.
+    """Uvicorn's cycle, but `http.response.start` waits for the first `http.response.body`.
 
-    A response whose body comes in one message is written in one call, and mostly sent in one
-    packet. Everything else is left to uvicorn: bodies in several messages, and what is not valid.
+    A response whose body comes in one message is written in one call, and usually sent in one
+    packet. Uvicorn handles all other responses: invalid ones, and bodies in several messages.
     """
 
     _start: Any = None
@@ -42,7 +42,7 @@ class ResponseCycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         self.transport.write(content)
         self.message_event.set()
-        # A body that is still on its way is left to the connection, which closes in stages.
+        # While the request body is still arriving, `Connection` closes in stages instead.
         if not (self.keep_alive or self.more_body):
             self.transport.close()
         self.on_response()
@@ -52,9 +52,10 @@ class ResponseCycle(RequestResponseCycle):
         await super().send_500_response()
 
     def _whole_response(self, start: Any, message: Any) -> bytes | None:
-        """Return the response as it is sent; None for one that is left to uvicorn.
+        """Return the encoded response; None if uvicorn has to encode it.
 
-        Raises RuntimeError for headers that cannot be sent; a server error is still possible then.
+        Raises RuntimeError for invalid headers, before anything is sent: a response with status
+        500 is still possible.
         """
         headers = [*self.default_headers, *start.get("headers", ())]
         _require_valid(headers)
@@ -79,7 +80,7 @@ class ResponseCycle(RequestResponseCycle):
 
 
 def _require_valid(headers: list[tuple[bytes, bytes]]) -> None:
-    """Raises RuntimeError."""
+    """Check that no header name or value has invalid characters. Raises RuntimeError."""
     names = b"".join([name for name, _ in headers])
     values = b"".join([value for _, value in headers])
     if (

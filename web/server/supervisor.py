@@ -34,18 +34,21 @@ log = structlog.get_logger(__name__)
 
 
 class WorkerFailed(Exception):
-    """A process ended before it served: another one would do the same."""
+    """A process ended before it was ready. A new process would fail too."""
 
 
 class RestartDelay:
-    """Seconds to leave out before the next start: none after a calm time, else twice as many."""
+    """The delay before the next start: 1 second, doubled for each restart up to the maximum.
+
+    After MAX_RESTART_DELAY_SECONDS without a start there is none.
+    """
 
     def __init__(self) -> None:
         self._backoff = Backoff(1, MAX_RESTART_DELAY_SECONDS)
         self._next_start = 0.0
 
     def is_over(self) -> bool:
-        """Whether the next start may be made; if so, it is taken to be made now."""
+        """Return whether a process may be started, and count it as started now if so."""
         now = time.monotonic()
         if now < self._next_start:
             return False
