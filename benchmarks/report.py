@@ -16,9 +16,9 @@ P50_BARS_MS: Mapping[Scenario, float] = {Scenario.REGISTER: 25, Scenario.HEALTH:
 RATIO_BARS: Mapping[tuple[str, str], Mapping[Scenario, float]] = {
     ("ours", "baseline"): {
         Scenario.REGISTER: 0.75,
-        Scenario.PAGE: 0.80,
-        Scenario.TEAM: 0.50,
-        Scenario.HEALTH: 0.35,
+        Scenario.PAGE: 0.75,
+        Scenario.TEAM: 0.60,
+        Scenario.HEALTH: 0.50,
     },
     ("no_middleware", "baseline"): {
         Scenario.REGISTER: 0.85,
