@@ -239,7 +239,7 @@ def _or_null(expression: str) -> str:
 
 
 def _moment(column: str) -> str:
-    """As `schema.scalars.utc_text`, with infinity as in `persistence.engine.timestamps`."""
+    """As `domain.datetimes.format_utc`, with infinity as in `persistence.engine.timestamps`."""
     finite = f"least(greatest({column}, {_EARLIEST}), {_LATEST})"
     return _unescaped(f"""to_char({finite} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""")
 

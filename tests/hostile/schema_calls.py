@@ -15,7 +15,7 @@ from graphql import (
 )
 
 from schema import schema
-from tests.domain.test_datetimes import NO_MOMENTS
+from tests.domain.test_datetimes import INVALID_DATETIMES
 from tests.hostile.odd_texts import ODD
 
 HEX = "0123456789abcdef" * 2
@@ -49,7 +49,7 @@ TEXTS = (
 )  # fmt: skip
 LONG = tuple(character * 100_000 for character in ("a", " ", "9", "."))
 LONGEST_MARKS = ("a" + "\u0301" * 15_000, "\u3164" * 30_000, "é" * 15_000, "\ud800" * 15_000)
-MOMENTS = (*NO_MOMENTS, "1900-01-01T00:00:00Z", "2200-12-31T23:59:59.9999999Z")
+MOMENTS = (*INVALID_DATETIMES, "1900-01-01T00:00:00Z", "2200-12-31T23:59:59.9999999Z")
 ANYTHING = (None, True, 0, -1, 2**31, 2**70, 1.5, 1e308, [], {}, [["a"]], {"a": "\0"})
 LENIENT = frozenset(("PhoneNumber EmailAddress JerseyNumber DateText PlayerRoleInput").split())
 Path = tuple[str | int, ...]

@@ -8,7 +8,7 @@ import pytest
 from domain.auth.roles import Role
 from tests import factories
 from tests.accounts import bearer_headers
-from tests.domain.test_datetimes import NO_MOMENTS
+from tests.domain.test_datetimes import INVALID_DATETIMES
 from tests.graphql_client import app_client, data, error_extensions, execute
 from tests.schema.teams.test_corrections import rows
 from tests.schema.teams.test_decisions import register
@@ -75,7 +75,7 @@ def check_refusal(answer, path: list[str], shown: str) -> None:
 async def test_invalid_date_time_variable_is_refused_and_writes_nothing(client, owner, sql):
     before = await rows(sql), await sql.fetch("SELECT * FROM tournament")
 
-    for text in NO_MOMENTS:
+    for text in INVALID_DATETIMES:
         for name in ("opensAt", "closesAt"):
             answer = await execute(
                 client, UPDATE, {"input": {name: text, "venue": "Hall"}}, **owner
@@ -146,7 +146,7 @@ async def test_cursor_with_an_invalid_date_time_is_refused(client, owner):
     real = data(await execute(client, document, **owner))["teams"]["pageInfo"]["endCursor"]
     name, moment, key = json.loads(base64.urlsafe_b64decode(real))
 
-    for text in (*NO_MOMENTS, moment.replace("+00:00", ""), 5, None, [moment], {}):
+    for text in (*INVALID_DATETIMES, moment.replace("+00:00", ""), 5, None, [moment], {}):
         cursor = base64.urlsafe_b64encode(json.dumps([name, text, key]).encode()).decode()
         answer = await execute(client, document, {"after": cursor}, **owner)
         assert error_extensions(answer)["code"] == "BAD_USER_INPUT"

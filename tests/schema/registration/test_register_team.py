@@ -5,12 +5,12 @@ from uuid import UUID
 
 import pytest
 
+from domain.datetimes import format_utc
 from domain.documents import FILE_RULES
 from domain.registration.forms import PlayerRole
 from domain.teams.status import TeamAction
 from domain.tournaments import TEXT_RULES, TournamentRules
 from resolvers.security.secrets import Secrets, manage_token
-from schema.scalars import utc_text
 from tests import factories
 from tests.conftest import SECRET
 from tests.graphql_client import data, error_extensions, execute
@@ -72,7 +72,7 @@ async def stored_team(sql, names: list[str], details: list[tuple]) -> dict:
     team = await sql.fetchrow("SELECT * FROM team")
     church = await sql.fetchval("SELECT id FROM church")
     ids = [row["id"] for row in await sql.fetch("SELECT id FROM player ORDER BY position")]
-    moment = utc_text(team["registered_at"].astimezone(UTC))
+    moment = format_utc(team["registered_at"].astimezone(UTC))
     details = details + [(None, None, None)] * (len(names) - len(details))
     return {
         "id": team["id"].hex,

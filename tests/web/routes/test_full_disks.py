@@ -13,7 +13,7 @@ from integrations.storage.base import Folder
 from integrations.storage.cloudinary_store import CloudinaryStore
 from integrations.storage.disk import DiskSpace
 from integrations.storage.folder import FolderStore
-from integrations.storage.upload_buffer import PARTIAL, UploadBuffer
+from integrations.storage.upload_buffer import PART_SUFFIX, UploadBuffer
 from resilience.breaker_states import BreakerState
 from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from resolvers.documents import uploads
@@ -54,7 +54,7 @@ async def test_upload_that_cannot_be_written_goes_on_later(client, settings, sql
     again = await put(client, ticket, CONTENT)
 
     assert unavailable(refused)
-    assert part.endswith(PARTIAL)
+    assert part.endswith(PART_SUFFIX)
     assert again.status_code == 201
     assert names(settings.data_dir / "uploads") == []
     assert len(names(settings.data_dir / "documents")) == 1
