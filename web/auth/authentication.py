@@ -1,9 +1,10 @@
-"""Who makes a request: an organiser by bearer token or cookie, or anybody.
+"""Authenticate requests: organisers by bearer token or session cookie, captains by manage token.
 
-A bearer token is sent on purpose: one that is unknown or has ended is refused, whatever was asked.
-A cookie is sent by itself: one that has ended counts as none, and is taken away. What is unknown is
-counted as a guess, once however often it is sent; a cookie is never refused for it. A second cookie
-outlives the session: strangers who guess at its account do not keep its client out.
+A client sends a bearer token deliberately: an unknown or ended token is an error. A browser sends
+its cookie with every request: an ended session is anonymous, and its cookie is removed. Unknown
+tokens and cookies are counted as guesses, each once; a cookie is never refused for that. A second
+cookie, for known clients, outlives the session. It keeps failed sign-ins of other clients from
+locking this client out of the account.
 """
 
 import math
@@ -38,16 +39,20 @@ from web.rate_limiting.status import RateLimitExceeded, RateLimitStatus
 
 COOKIE = "__Host-icct26"
 PLAIN_COOKIE = "icct26"
-# Behind the name of either.
-KNOWN = "-known"
-KNOWN_CLIENT_COOKIES = frozenset((f"{COOKIE}{KNOWN}".encode(), f"{PLAIN_COOKIE}{KNOWN}".encode()))
-MANAGE_TOKEN_PREFIX = "icm_"  # noqa: S105 - the prefix of captains' tokens, which are not ours
-# A browser sends these to another page's server only after a preflight.
+# Suffix of the known-client cookie, after the name of the session cookie.
+KNOWN_SUFFIX = "-known"
+KNOWN_CLIENT_COOKIES = frozenset(
+    (f"{COOKIE}{KNOWN_SUFFIX}".encode(), f"{PLAIN_COOKIE}{KNOWN_SUFFIX}".encode())
+)
+MANAGE_TOKEN_PREFIX = "icm_"  # noqa: S105 - the prefix of captains' tokens
+# Browsers send these headers to another origin only after a preflight.
 PREFLIGHT_HEADERS = frozenset((b"x-requested-with", b"apollo-require-preflight"))
 LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 class Authentication:
+    """Services and settings that authenticate requests."""
+
     def __init__(  # noqa: PLR0913 - one argument for each setting
         self,
         services: Services,
@@ -68,37 +73,37 @@ class Authentication:
 
 
 class RequestAuth:
-    """One request: who makes it, what it may do, which cookie its answer brings.
+    """The authentication of one request: its caller, rate limits, and cookies of its response.
 
-    Anybody makes it until they are recognised.
+    The caller is anonymous until `authenticate` has been called.
     """
 
-    def __init__(self, sessions: Authentication, request: Request) -> None:
+    def __init__(self, authentication: Authentication, request: Request) -> None:
         self.caller: Caller = ANONYMOUS
-        self.client = client_key(request.scope, sessions.trusted_proxies)
-        self._sessions = sessions
+        self.client = client_key(request.scope, authentication.trusted_proxies)
+        self._authentication = authentication
         self._request = request
-        self._cookie = PLAIN_COOKIE if self._is_plain() else COOKIE
+        self._cookie = PLAIN_COOKIE if self._is_insecure_localhost() else COOKIE
         cookies = request.cookies if b"cookie" in header_index(request.scope) else {}
-        self._given = cookies.get(self._cookie)
-        self._known_text = cookies.get(self._cookie + KNOWN)
-        self._new_known_text: str | None = None
+        self._session_token = cookies.get(self._cookie)
+        self._known_cookie = cookies.get(self._cookie + KNOWN_SUFFIX)
+        self._new_known_cookie: str | None = None
         self._attempts: dict[str, list[Attempt]] = {}
-        self._bearer = _bearer_of(request)
-        self._kept: tuple[str, datetime] | None = None
-        self._is_dropped = False
+        self._bearer = _bearer_token(request)
+        self._new_session: tuple[str, datetime] | None = None
+        self._is_session_cleared = False
         self._rate_limit: RateLimitStatus | None = None
         self._is_counted = False
 
     @property
     def rate_limit_key(self) -> str:
-        """An organiser wherever they are, anybody else by their address."""
+        """The key of rate limits: an organiser at any address, or the address of anyone else."""
         organiser = self.caller.organiser_id
         return f"organiser {organiser.hex}" if organiser else self.client
 
     @property
     def manage_token(self) -> str | None:
-        """A captain's, as it was sent."""
+        """The captain's manage token, not verified; None without one."""
         is_captains = self._bearer is not None and self._bearer.startswith(MANAGE_TOKEN_PREFIX)
         return self._bearer if is_captains else None
 
@@ -107,14 +112,17 @@ class RequestAuth:
         return self.caller.kind is CallerKind.ANONYMOUS
 
     async def authenticate(self, *, only_reads: bool) -> None:
-        """Raises Unauthenticated, Forbidden, RateLimited."""
-        token, services = self._bearer, self._sessions.services
+        """Set the caller. `only_reads` allows a cached session.
+
+        Raises Unauthenticated, Forbidden, RateLimited.
+        """
+        token, services = self._bearer, self._authentication.services
         if token is None:
-            await self._recognise_cookie(services, only_reads=only_reads)
+            await self._authenticate_cookie(services, only_reads=only_reads)
         elif not token.startswith(MANAGE_TOKEN_PREFIX):
             self.require_allowed_network()
             is_signed = get_header(self._request.scope, b"x-signature") is not None
-            signed = await _signed(self._request) if is_signed else None
+            signed = await _signed_request(self._request) if is_signed else None
             try:
                 self.caller = await accounts.authenticate(
                     services, token, signed, allow_cached=only_reads
@@ -122,62 +130,65 @@ class RequestAuth:
             except TokenEnded:
                 raise
             except Unauthenticated:
-                # With another signature it is another guess.
+                # The same token with another signature is another guess.
                 await self.count_token_guess(f"{token} {signed.signature if signed else ''}")
                 raise
 
-    async def _recognise_cookie(self, services: Services, *, only_reads: bool) -> None:
-        if self._given is not None and self._is_allowed_place():
+    async def _authenticate_cookie(self, services: Services, *, only_reads: bool) -> None:
+        if self._session_token is not None and self._is_allowed_network():
             try:
                 self.caller = await accounts.authenticate(
-                    services, self._given, allow_cached=only_reads
+                    services, self._session_token, allow_cached=only_reads
                 )
             except TokenEnded:
                 self.clear_session_cookie()
             except Unauthenticated:
                 self.clear_session_cookie()
                 with suppress(RateLimitExceeded):
-                    await self.count_token_guess(self._given)
+                    await self.count_token_guess(self._session_token)
 
     async def check_rate_limit(self, kind: RateLimitKind, count: int = 1) -> None:
-        """Raises Forbidden, RateLimited."""
+        """Count operations of a kind. Raises Forbidden, RateLimited."""
         if kind != "query":
             self._check_csrf()
         await self._hit(kind, count)
 
     async def count_if_uncounted(self, kind: RateLimitKind) -> None:
-        """Count a request that nothing has counted: to refuse is work too. Raises RateLimited."""
+        """Count a request that has not been counted, since refusals are work too.
+
+        Raises RateLimited.
+        """
         if not self._is_counted:
             await self._hit(kind)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the client was told to come again later, and has not waited for so long."""
-        return self._sessions.limits.is_waiting(self.rate_limit_key)
+        """Whether the client was told to wait, and the wait is not over."""
+        return self._authentication.limits.is_waiting(self.rate_limit_key)
 
     def require_no_wait(self, kind: RateLimitKind | None) -> None:
-        """Refuse what would be refused after more work; see RateLimits. Raises Exceeded."""
+        """Refuse early a client that has to wait: see `RateLimiter`. Raises RateLimitExceeded."""
         try:
-            self._sessions.limits.require_no_wait(kind, self.rate_limit_key)
+            self._authentication.limits.require_no_wait(kind, self.rate_limit_key)
         except RateLimitExceeded:
             # A client that waits is not counted again.
             self._is_counted = True
             raise
 
     async def count_refusal(self, error: DomainError, kind: RateLimitKind) -> DomainError:
-        """The error of a request, or the rate limit that the refusal exceeds."""
+        """Count a refused request. Return its error, or RateLimitExceeded beyond the limit."""
         try:
             await self.count_if_uncounted(kind)
         except RateLimitExceeded as refusal:
             error = refusal
         if isinstance(error, RateLimitExceeded):
-            # It tells a standing of its own.
+            # The error response has rate limit headers of its own.
             self._rate_limit = None
         return error
 
     async def _hit(self, kind: RateLimitKind, count: int = 1) -> None:
         self._is_counted = True
-        limits = self._sessions.limits
+        limits = self._authentication.limits
         try:
             self._rate_limit = await limits.hit(kind, self.rate_limit_key, count)
         except RateLimitExceeded as refusal:
@@ -186,13 +197,13 @@ class RequestAuth:
             raise
 
     def require_allowed_network(self) -> None:
-        if not self._is_allowed_place():
+        if not self._is_allowed_network():
             raise Forbidden("Organisers cannot work from this network.")
 
     async def count_sign_in(self, account: str) -> None:
         self.require_allowed_network()
-        quota = self._sessions.limits.sign_ins.quota
-        device = self._device_known_to(account)
+        quota = self._authentication.limits.sign_ins.quota
+        device = self._known_device(account)
         if device is not None:
             attempt = known_device_attempt(account, device, quota)
         else:
@@ -200,8 +211,8 @@ class RequestAuth:
         await self._reserve(account, attempt)
 
     async def count_code(self, account: str) -> None:
-        quota = self._sessions.limits.sign_ins.quota
-        device = self._device_known_to(account)
+        quota = self._authentication.limits.sign_ins.quota
+        device = self._known_device(account)
         if device is not None:
             attempt = known_device_code_attempt(account, device, quota)
         else:
@@ -210,48 +221,48 @@ class RequestAuth:
 
     async def reset_sign_in_count(self, account: str) -> None:
         for attempt in self._attempts.pop(account, ()):
-            await self._sessions.limits.forgive(attempt)
+            await self._authentication.limits.forgive(attempt)
 
     async def uncount_sign_ins(self, account: str) -> None:
         for attempt in self._attempts.pop(account, ()):
-            await self._sessions.limits.take_back(attempt)
+            await self._authentication.limits.take_back(attempt)
 
     async def count_token_guess(self, token: str) -> None:
-        await self._sessions.limits.count_token(self.client, token)
+        await self._authentication.limits.count_token(self.client, token)
 
     def remember_client(self, account: str) -> None:
-        services = self._sessions.services
-        before = read_known_client(services, self._new_known_text or self._known_text)
-        self._new_known_text = sign_known_client(services, before, account)
+        services = self._authentication.services
+        known = read_known_client(services, self._new_known_cookie or self._known_cookie)
+        self._new_known_cookie = sign_known_client(services, known, account)
 
     def set_session_cookie(self, token: str, expires_at: datetime) -> None:
-        self._kept = (token, expires_at)
+        self._new_session = (token, expires_at)
 
     def clear_session_cookie(self) -> None:
-        self._kept, self._is_dropped = None, True
+        self._new_session, self._is_session_cleared = None, True
 
     def apply_to_response(self, response: Response) -> Response:
-        """The response with the cookies that it brings, or takes away, and the client's rate."""
+        """Return the response with cookies and rate limit headers added."""
         if self._rate_limit is not None:
             response.raw_headers += self._rate_limit.headers()
-        if self._kept is not None:
-            token, expires_at = self._kept
-            left = (expires_at - self._sessions.services.clock()).total_seconds()
-            self._set_cookie(response, self._cookie, token, math.floor(left))
-        elif self._is_dropped and self._given is not None:
+        if self._new_session is not None:
+            token, expires_at = self._new_session
+            seconds_left = (expires_at - self._authentication.services.clock()).total_seconds()
+            self._set_cookie(response, self._cookie, token, math.floor(seconds_left))
+        elif self._is_session_cleared and self._session_token is not None:
             self._set_cookie(response, self._cookie, "", 0)
-        if self._new_known_text is not None:
+        if self._new_known_cookie is not None:
             seconds = int(LIFETIME.total_seconds())
-            self._set_cookie(response, self._cookie + KNOWN, self._new_known_text, seconds)
+            self._set_cookie(response, self._cookie + KNOWN_SUFFIX, self._new_known_cookie, seconds)
         return response
 
-    def _device_known_to(self, account: str) -> str | None:
-        """The client's name where it has signed in to the account before."""
-        known = read_known_client(self._sessions.services, self._known_text)
+    def _known_device(self, account: str) -> str | None:
+        """Return the device id of a client that has signed in to the account before, else None."""
+        known = read_known_client(self._authentication.services, self._known_cookie)
         return known.device if known is not None and known.has_signed_in_to(account) else None
 
     async def _reserve(self, account: str, attempt: Attempt) -> None:
-        await self._sessions.limits.reserve(attempt)
+        await self._authentication.limits.reserve(attempt)
         self._attempts.setdefault(account, []).append(attempt)
 
     def _set_cookie(self, response: Response, name: str, value: str, seconds: int) -> None:
@@ -265,23 +276,23 @@ class RequestAuth:
             samesite="strict" if self._cookie == COOKIE else "lax",
         )
 
-    def _is_plain(self) -> bool:
-        """On a developer's machine, where there is no TLS for a secure cookie."""
-        if not self._sessions.is_development:
+    def _is_insecure_localhost(self) -> bool:
+        """Return whether this is local development without TLS, which secure cookies need."""
+        if not self._authentication.is_development:
             return False
         url = self._request.url
         return url.scheme == "http" and url.hostname in LOCAL_HOSTS
 
-    def _is_allowed_place(self) -> bool:
-        networks = self._sessions.networks
+    def _is_allowed_network(self) -> bool:
+        networks = self._authentication.networks
         if not networks:
             return True
-        address = client_ip(self._request.scope, self._sessions.trusted_proxies)
+        address = client_ip(self._request.scope, self._authentication.trusted_proxies)
         return address is not None and any(address in network for network in networks)
 
     def _check_csrf(self) -> None:
-        """Other people's pages can make a browser send its cookie. Raises Forbidden."""
-        if self._bearer is not None or self._given is None:
+        """Refuse a cookie that a page of another origin may have sent. Raises Forbidden."""
+        if self._bearer is not None or self._session_token is None:
             return
         scope = self._request.scope
         origin = get_header(scope, b"origin") or ""
@@ -296,20 +307,20 @@ class RequestAuth:
 
     def _is_allowed_origin(self, origin: str) -> bool:
         host = (get_header(self._request.scope, b"host") or "").lower()
-        schemes = ("https",) if self._sessions.is_deployed else ("https", "http")
-        own = {strip_default_port(f"{scheme}://{host}") for scheme in schemes if host}
-        return strip_default_port(origin) in own | self._sessions.origins
+        schemes = ("https",) if self._authentication.is_deployed else ("https", "http")
+        allowed = {strip_default_port(f"{scheme}://{host}") for scheme in schemes if host}
+        return strip_default_port(origin) in allowed | self._authentication.origins
 
 
-def _bearer_of(request: Request) -> str | None:
-    """None for another scheme: that is a proxy's, not ours."""
+def _bearer_token(request: Request) -> str | None:
+    """Return the bearer token; None for another scheme, which a proxy may use."""
     authorization = get_header(request.scope, b"authorization") or ""
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-async def _signed(request: Request) -> SignedRequest:
-    """The request for its signature."""
+async def _signed_request(request: Request) -> SignedRequest:
+    """Return the parts of the request that its signature covers, and the signature."""
     scope = request.scope
     query = scope["query_string"].decode("latin-1")
     path = scope["raw_path"].decode("latin-1")

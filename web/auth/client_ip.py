@@ -1,4 +1,4 @@
-"""Which address counts as one client, whoever stands in between."""
+"""The address of a client, also behind trusted proxies."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -18,14 +18,17 @@ CLIENTS_MAX_BYTES = 512 << 10
 
 
 def client_key(scope: Scope, trusted_proxies: Sequence[str]) -> str:
-    """The address that counts as one client: an IPv4 address or an IPv6 network of 64 bits."""
+    """Return the client that a request is counted for: an IPv4 address or an IPv6 /64 network.
+
+    Clients without an address, such as those on a Unix socket, are `local`.
+    """
     return _client(_peer(scope), _forwarded(scope), tuple(trusted_proxies))
 
 
 def client_ip(scope: Scope, trusted_proxies: Sequence[str]) -> Address | None:
-    """Where a request comes from; None for a peer without an address.
+    """Return the address of the client; None for a peer without an address.
 
-    Forwarded addresses are believed only as far as trusted proxies wrote them.
+    Only entries of X-Forwarded-For that trusted proxies have added are used.
     """
     return _address(_peer(scope), _forwarded(scope), tuple(trusted_proxies))
 
@@ -39,11 +42,11 @@ def _forwarded(scope: Scope) -> tuple[bytes, ...]:
     return header_index(scope).get(b"x-forwarded-for", ())
 
 
-# The same few clients ask again and again.
+# Cached, since the same few clients send most requests.
 @cached(CLIENTS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
 def _client(peer: str, forwarded: tuple[bytes, ...], trusted_proxies: tuple[str, ...]) -> str:
     address = _address(peer, forwarded, trusted_proxies)
-    return _group(address) if address is not None else "local"
+    return _network_key(address) if address is not None else "local"
 
 
 def _address(
@@ -64,8 +67,9 @@ def _address(
     return client
 
 
-def _parse(text: str) -> Address | None:
-    host = text[1:].partition("]")[0] if text.startswith("[") else text
+def _parse(entry: str) -> Address | None:
+    """Parse an address with or without brackets, port and zone. Return None for anything else."""
+    host = entry[1:].partition("]")[0] if entry.startswith("[") else entry
     if host.count(":") == 1:
         host = host.partition(":")[0]
     try:
@@ -75,12 +79,12 @@ def _parse(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _group(address: Address) -> str:
-    if address.version == 4:  # noqa: PLR2004 - the version of the protocol
+def _network_key(address: Address) -> str:
+    if address.version == 4:  # noqa: PLR2004 - IPv4
         return str(address)
     return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
 
 
 @lru_cache(maxsize=8)
-def parse_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+def parse_networks(networks: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(network, strict=False) for network in networks)

@@ -42,8 +42,8 @@ from web.graphql.request import GraphQLRequest, parse
 from web.graphql.trusted_documents import TrustedDocuments
 from web.headers import get_header, header_index
 
-# Over application/json, GraphQL errors are answered with 200, except for these codes: their HTTP
-# status tells clients and proxies what to do.
+# Over application/json, responses with errors have status 200, except for these codes: clients and
+# proxies act on their status.
 CODES_WITH_STATUS = frozenset({RateLimited.code, MethodNotAllowed.code})
 TOO_LARGE = "The answer is too large. Ask for shorter pages or fewer fields at once."
 # Parsing a document of this length takes about a millisecond.
@@ -63,7 +63,7 @@ _OPERATION_TYPES = {
 
 
 class GraphQLEndpoint:
-    """The ASGI application behind `/graphql`: GET and POST."""
+    """The ASGI application of `/graphql`, for GET, HEAD and POST."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class GraphQLEndpoint:
         await response(scope, receive, send)
 
     async def respond(self, request: Request) -> Response:
-        """Count the request by a rate limit, whether it is answered or refused."""
+        """Answer the request with data or errors, and count it by a rate limit in either case."""
         auth = RequestAuth(self._authentication, request)
         try:
             return await self._execute_request(request, auth)
@@ -111,12 +111,12 @@ class GraphQLEndpoint:
             raise
 
     async def _execute_request(self, request: Request, auth: RequestAuth) -> Response:
-        """Raises DomainError, ClientDisconnect."""
+        """Authenticate, parse and run the request. Raises DomainError, ClientDisconnect."""
         if request.method not in _OPERATION_TYPES:
             raise MethodNotAllowed
         media_type = response_type(header_index(request.scope).get(b"accept", ()))
         params = await parse(request, self._trusted)
-        began = perf_counter()
+        started_at = perf_counter()
         await auth.authenticate(only_reads="mutation" not in params.query)
         _require_no_wait(auth, params)
         if auth.is_anonymous and not self._trusts_all:
@@ -128,13 +128,13 @@ class GraphQLEndpoint:
                     return await self._execute(request, auth, params, media_type, label[0])
             return await self._execute(request, auth, params, media_type, label[0])
         finally:
-            _durations(*label).observe(perf_counter() - began)
+            _durations(*label).observe(perf_counter() - started_at)
 
     async def _label(self, params: GraphQLRequest, client: str) -> tuple[str, str]:
-        """Return type and name of the operation.
+        """Return type and name of the operation, for metrics and traces.
 
-        Long documents are parsed one after the other, clients taking turns, so that other requests
-        go on in between.
+        Long documents are parsed one at a time, with clients taking turns, and other requests are
+        served between two documents.
         """
         if (
             len(params.query) < LONG_DOCUMENT_CHARACTERS
@@ -188,10 +188,10 @@ class GraphQLEndpoint:
             raise MalformedRequest(
                 "The document has no operation with this operationName."
             ) from error
-        # Operations are counted when they run. What was refused before or ran nothing counts here.
+        # Operations are counted when they run. A request that ran none is counted here.
         is_mutation = kind == OperationType.MUTATION.value
         await auth.count_if_uncounted("mutation" if is_mutation else "query")
-        # The result of a committed change is sent whatever its size; its cost was bounded before.
+        # The result of a committed change is sent at any size. Its cost was checked before.
         max_bytes = None if is_mutation else LIMITS[Limit.ANSWER_BYTES]
         return auth.apply_to_response(
             _result_response(result, context, media_type, max_bytes=max_bytes)
@@ -199,17 +199,20 @@ class GraphQLEndpoint:
 
 
 def _require_no_wait(auth: RequestAuth, params: GraphQLRequest) -> None:
-    """Refuse a client that has to wait before its document is parsed. Raises Exceeded."""
+    """Refuse a client that has to wait, before its document is parsed.
+
+    Raises RateLimitExceeded.
+    """
     if not auth.is_waiting:
         return
     kind = kind_before_parsing(params.query, params.operation_name)
-    # Of several uploads in a document each is refused by its resolver.
+    # Uploads are counted and refused one by one, by their resolvers.
     if kind != "upload":
         auth.require_no_wait(kind)
 
 
 class MutationByGet(MethodNotAllowed):
-    """A mutation sent with GET, which counts as a mutation."""
+    """A mutation sent with GET, which is counted as a mutation."""
 
     def __init__(self) -> None:
         super().__init__("A mutation has to be sent with POST.")
@@ -221,7 +224,7 @@ def _durations(kind: str, name: str) -> Histogram:
 
 
 class DataResponse(Response):
-    """A response without errors. Skips the encoding of headers in Starlette's `Response`."""
+    """A response without errors, with headers encoded in advance for speed."""
 
     def __init__(self, content: bytes, media_type: str) -> None:
         self.status_code = 200
@@ -237,7 +240,10 @@ class DataResponse(Response):
 def _result_response(
     result: Any, context: Context, media_type: str, *, max_bytes: int | None
 ) -> Response:
-    """Raises QueryTooComplex for a body of more than `max_bytes`, where None is no limit."""
+    """Return the response to an executed operation.
+
+    Raises QueryTooComplex for a body of more than `max_bytes`; None is no limit.
+    """
     errors, data = result.errors, result.data
     if not errors and not result.extensions:
         return DataResponse(_encode({"data": data}, max_bytes), media_type)
@@ -254,7 +260,7 @@ def _result_response(
             headers["Retry-After"] = str(extensions["retryAfterSeconds"])
         status = _status(media_type, extensions["code"], has_data=data is not None)
         headers |= CHALLENGE if status == HTTPStatus.UNAUTHORIZED else {}
-    # Errors without a path: the operation was refused before it ran, and has no data.
+    # If no error has a path, the operation was refused before it ran and has no data.
     if not errors or any(error.path for error in errors):
         body["data"] = data
     if result.extensions:
@@ -263,10 +269,10 @@ def _result_response(
 
 
 def _encode(body: dict[str, Any], max_bytes: int | None) -> bytes:
-    """Return the body as JSON, made by PostgreSQL, a generated function or graphql-core.
+    """Encode the body as JSON.
 
-    Root fields are encoded one by one, so that no more is encoded than may be sent. Raises
-    QueryTooComplex.
+    Root fields are encoded one by one, so that encoding stops soon after `max_bytes`.
+    Raises QueryTooComplex.
     """
     data = body.get("data")
     if type(data) is dict and len(data) > 1:

@@ -1,4 +1,4 @@
-"""Media types of answers: the choice between plain JSON and GraphQL's own type."""
+"""Choose the media type of a response: JSON or the type for GraphQL responses."""
 
 import re
 
@@ -7,7 +7,8 @@ from resilience.byte_bounded_cache import cached
 
 JSON_TYPE = "application/json"
 GRAPHQL_TYPE = "application/graphql-response+json"
-# Of each cache keyed by what clients write: in all, and of one entry. Longer headers are read anew.
+# Size limits of each cache that is keyed by request headers: of the cache and of one entry. Longer
+# headers are parsed each time.
 HEADERS_MAX_BYTES = 128 << 10
 HEADER_MAX_BYTES = 2 << 10
 
@@ -16,7 +17,7 @@ _WILDCARDS = ("application/*", "*/*")
 
 
 def response_type(accept: tuple[bytes, ...]) -> str:
-    """Return the media type that the client likes best; plain JSON where it does not care.
+    """Return the media type that the client prefers; plain JSON without a preference.
 
     `accept` holds every Accept header of the request. Raises NotAcceptable.
     """
@@ -27,19 +28,19 @@ def response_type(accept: tuple[bytes, ...]) -> str:
 
 
 def error_type(accept: tuple[bytes, ...]) -> str:
-    """Return the media type for an error, which is sent whatever the client accepts."""
+    """Return the media type of an error; plain JSON if the client accepts neither type."""
     return _negotiate(accept) or JSON_TYPE
 
 
 @cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
 def _negotiate(accept: tuple[bytes, ...]) -> str | None:
-    """Return None where neither type is acceptable."""
+    """Return the preferred media type; None if neither is acceptable."""
     header = b",".join(accept).decode("latin-1").strip()
     if not header:
         return JSON_TYPE
     qualities = dict(_quality(entry) for entry in header.split(","))
     wildcard = next((qualities[name] for name in _WILDCARDS if name in qualities), 0.0)
-    # Where nothing is named, plain JSON is what older clients understand.
+    # At equal quality the GraphQL type wins if it is named, else JSON, for older clients.
     preferences = [
         (qualities.get(GRAPHQL_TYPE, wildcard), GRAPHQL_TYPE in qualities, GRAPHQL_TYPE),
         (qualities.get(JSON_TYPE, wildcard), GRAPHQL_TYPE not in qualities, JSON_TYPE),
@@ -49,7 +50,7 @@ def _negotiate(accept: tuple[bytes, ...]) -> str | None:
 
 
 def _quality(entry: str) -> tuple[str, float]:
-    """Return the media range of one entry and its weight from 0 to 1."""
+    """Return the media range of an entry and its quality from 0 to 1."""
     name, *parameters = (word.strip().lower() for word in entry.split(";"))
     matches = (_QUALITY.fullmatch(parameter) for parameter in parameters)
     return name, next((float(match[1]) for match in matches if match), 1.0)

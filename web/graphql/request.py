@@ -1,4 +1,4 @@
-"""Read a GraphQL request from an HTTP request."""
+"""Parse GraphQL requests from HTTP requests."""
 
 import json
 import re
@@ -33,7 +33,9 @@ class GraphQLRequest:
 
 
 async def parse(request: Request, trusted: TrustedDocuments) -> GraphQLRequest:
-    """Raises MalformedRequest, UnsupportedMediaType, PersistedQueryNotSupported,
+    """Parse the query string of GET and HEAD, or the JSON body of POST.
+
+    Raises MalformedRequest, UnsupportedMediaType, PersistedQueryNotSupported,
     PersistedQueryNotFound, ClientDisconnect.
     """
     if request.method != "POST":
@@ -48,9 +50,9 @@ async def parse(request: Request, trusted: TrustedDocuments) -> GraphQLRequest:
 
 @cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
 def _require_json(content_type: str, encoding: str) -> None:
-    """Raises UnsupportedMediaType."""
-    kind, _, parameters = content_type.partition(";")
-    if kind.strip().lower() != JSON_TYPE:
+    """Check the headers of a JSON body. Raises UnsupportedMediaType."""
+    media_type, _, parameters = content_type.partition(";")
+    if media_type.strip().lower() != JSON_TYPE:
         raise UnsupportedMediaType("The body has to be sent as application/json.")
     charset = _CHARSET.search(parameters)
     if charset is not None and charset[1].lower() not in UTF_8:
@@ -85,7 +87,7 @@ def _graphql_request(
 def _persisted_query(
     body: Mapping[str, Any], extensions: Mapping[str, Any] | None, trusted: TrustedDocuments
 ) -> str | None:
-    """Return the trusted document that stands for the query.
+    """Return the trusted document that the request names; None if it names none.
 
     Raises PersistedQueryNotSupported without trusted documents, else PersistedQueryNotFound.
     """
@@ -100,6 +102,7 @@ def _persisted_query(
 
 
 def _object(value: Any, name: str, *, parse_nested: bool) -> dict[str, Any] | None:
+    """Return a JSON object or None. Raises MalformedRequest for any other value."""
     if parse_nested and isinstance(value, str):
         value = _parse_json(value.encode(), f"The parameter {name}") if value else None
     if value is not None and not isinstance(value, dict):
@@ -108,19 +111,20 @@ def _object(value: Any, name: str, *, parse_nested: bool) -> dict[str, Any] | No
 
 
 def _parse_json(body: bytes, name: str = "The body") -> Any:
-    """Parse JSON with lone surrogates too: orjson refuses them, the rules of the form report them.
+    """Parse JSON. Raises MalformedRequest.
 
-    Raises BadUserInput.
+    Lone surrogates, which orjson refuses, are left to the validation of the fields that have them.
     """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        return json.loads(body, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise MalformedRequest(f"{name} is not valid JSON.") from error
 
 
-def _no_constant(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
+    """Reject NaN and Infinity, which are not JSON. Raises ValueError."""
     raise ValueError(name)

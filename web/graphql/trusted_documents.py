@@ -1,4 +1,4 @@
-"""Documents that anybody may run, where others are for organisers alone."""
+"""Trusted documents: the only ones that anonymous clients may run, if a file of them is set."""
 
 import re
 from collections.abc import Mapping
@@ -25,23 +25,23 @@ from config.base import SettingsError
 from domain.errors.exceptions import Forbidden
 from resilience.byte_bounded_cache import cached
 
-# Texts that were compared by their tokens.
+# Size limits of the cache of compared documents.
 CACHE_MAX_BYTES = 1 << 20
 CACHE_MAX_ENTRY_BYTES = 64 << 10
-# A text with more white space and comments than this, per character of a trusted one, is another.
-MAX_GROWTH = 4
-# A string, which stays as it is, or a brace of an object with its blank.
-_OBJECT_BLANK = re.compile(
+# A document longer than this many times the longest trusted one is refused without a comparison.
+MAX_LENGTH_FACTOR = 4
+# A string, which is kept, or a space inside the braces of an object.
+_OBJECT_SPACE = re.compile(
     r'(?P<text>"""(?:\\"""|[^"]|"(?!""))*"""|"(?:\\.|[^"\\])*")|(?P<brace>\{) |(?<=\S) (?=\})'
 )
 
 
 class TrustedDocuments:
-    """By their names: those of the file, and the SHA-256 of each text in hexadecimal digits.
+    """Trusted documents by name: the name in the file, or the SHA-256 hash in hexadecimal.
 
-    White space, commas and comments make no other document, nor does the `__typename` that clients
-    add to every object for their caches. Hashes are of the text as it stands, and as graphql-js
-    prints it, without and with `__typename`.
+    Documents are compared without white space, commas and comments, and also match with the
+    `__typename` that clients add to every object for their caches. Each has a hash of its text as
+    written, and as graphql-js prints it, with and without `__typename`.
     """
 
     def __init__(self, documents: Mapping[str, str]) -> None:
@@ -52,18 +52,18 @@ class TrustedDocuments:
         self.is_empty = not documents
         self._texts = frozenset(text.strip() for text in texts)
         self._tokens = frozenset(strip_ignored_characters(text) for text in texts)
-        self._max_length = MAX_GROWTH * max(map(len, texts), default=0)
-        keep = cached(CACHE_MAX_BYTES, max_entry_bytes=CACHE_MAX_ENTRY_BYTES)
-        self._has_tokens = keep(self._has_trusted_tokens)
+        self._max_length = MAX_LENGTH_FACTOR * max(map(len, texts), default=0)
+        cache = cached(CACHE_MAX_BYTES, max_entry_bytes=CACHE_MAX_ENTRY_BYTES)
+        self._is_trusted = cache(self._has_trusted_tokens)
 
     def find(self, name: object) -> str | None:
         return self._by_name.get(name) if isinstance(name, str) else None
 
     def require(self, text: str) -> None:
-        """Raises Forbidden."""
+        """Raises Forbidden for a document that is not trusted."""
         if text.strip() in self._texts:
             return
-        if len(text) > self._max_length or not self._has_tokens(text):
+        if len(text) > self._max_length or not self._is_trusted(text):
             raise Forbidden("Only the documents of the service's own pages are run for everybody.")
 
     def _has_trusted_tokens(self, text: str) -> bool:
@@ -74,19 +74,19 @@ class TrustedDocuments:
 
 
 def _forms(text: str) -> tuple[str, ...]:
-    """The text as it is written, as it is printed, and printed with `__typename`."""
+    """Return the text as written, as printed, and as printed with `__typename`."""
     document = parse_document(text, no_location=True)
     printed = (print_ast(document), print_ast(visit(document, _TypeNames())))
-    return text, *printed, *map(_without_blanks_in_objects, printed)
+    return text, *printed, *map(_without_spaces_in_objects, printed)
 
 
-def _without_blanks_in_objects(printed: str) -> str:
-    """A printed document with objects as graphql-js 16 writes them: `{a: 1}`, not `{ a: 1 }`."""
-    return _OBJECT_BLANK.sub(lambda match: match["text"] or match["brace"] or "", printed)
+def _without_spaces_in_objects(printed: str) -> str:
+    """Write objects as graphql-js 16 prints them: `{a: 1}`, not `{ a: 1 }`."""
+    return _OBJECT_SPACE.sub(lambda match: match["text"] or match["brace"] or "", printed)
 
 
 class _TypeNames(Visitor):
-    """Ask every object for `__typename`, as Apollo Client and urql do."""
+    """Add `__typename` to every selection set, as Apollo Client and urql do."""
 
     def enter_selection_set(
         self, node: SelectionSetNode, _key: Any, parent: Node, *_: Any
@@ -101,10 +101,10 @@ class _TypeNames(Visitor):
 
 
 def read_trusted(path: Path) -> TrustedDocuments:
-    """A JSON object of documents by their names. Raises ValueError, OSError."""
+    """Read a JSON object that maps names to documents. Raises ValueError, OSError."""
     documents = orjson.loads(path.read_bytes())
-    is_right = isinstance(documents, dict) and documents
-    if not is_right or not all(isinstance(text, str) for text in documents.values()):
+    is_object = isinstance(documents, dict) and documents
+    if not is_object or not all(isinstance(text, str) for text in documents.values()):
         raise ValueError("is no JSON object of documents by their names")
     for text in documents.values():
         try:
@@ -115,7 +115,7 @@ def read_trusted(path: Path) -> TrustedDocuments:
 
 
 def trusted_documents(path: Path | None) -> TrustedDocuments | None:
-    """None where everybody may run anything. Raises SettingsError."""
+    """Read the file, if one is set; None allows all documents. Raises SettingsError."""
     if path is None:
         return None
     try:

@@ -1,7 +1,7 @@
-"""Guesses at passwords, codes and tokens, counted in windows.
+"""Attempts to guess passwords, codes and tokens, counted in moving windows.
 
-Those at passwords and codes are counted before they are judged, and forgiven when they were right.
-A token that was wrong is counted once within its window, however often it is sent.
+Attempts at passwords and codes are counted before they are checked, and forgiven after a success.
+A wrong token is counted once within its window, however often it is sent.
 """
 
 import math
@@ -12,19 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-# The names of sets of attempts that are kept: about 60 MB, at ten thousand guesses a minute.
+# At 10,000 attempts a minute these sets take about 60 MB.
 MAX_ATTEMPT_SETS = 100_000
-# An account is tried from many addresses before it waits as a whole.
+# An account as a whole has this many times the quota of one client.
 ACCOUNT_FACTOR = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One guess, counted under each name up to its quota.
+    """One attempt, counted in several sets: `names` has the name and quota of each.
 
-    The first name is the guesser's own for the account: everything counted there is forgiven
-    together, and nothing else. An attempt whose id is counted already is allowed, and takes no
-    further place.
+    The first set belongs to one client and one account. After a success exactly its attempts are
+    forgiven. An attempt whose id is in the sets already is allowed, and not counted again.
     """
 
     names: Sequence[tuple[str, int]]
@@ -32,7 +31,7 @@ class Attempt:
 
 
 def password_attempt(account: str, client: str, quota: int) -> Attempt:
-    """A guess of a client that nobody knows."""
+    """Return an attempt at a password by a client that has not signed in to the account before."""
     return Attempt(
         (
             (f"{client} at {account}", quota),
@@ -43,19 +42,23 @@ def password_attempt(account: str, client: str, quota: int) -> Attempt:
 
 
 def known_device_attempt(account: str, device: str, quota: int) -> Attempt:
-    """A guess of a client that has signed in to the account before: strangers are not counted."""
+    """Return an attempt at a password by a client that has signed in to the account before.
+
+    Attempts by unknown clients do not count against it.
+    """
     return Attempt(((f"device {device} at {account}", quota),))
 
 
 def code_attempt(account: str, client: str, quota: int) -> Attempt:
-    """A guess at a code of six digits, by somebody who knows the password or has a session."""
+    """Return an attempt at a code of six digits, by a client with the password or a session."""
     return Attempt(((f"{client} at code of {account}", quota), (f"code of {account}", quota)))
 
 
 def known_device_code_attempt(account: str, device: str, quota: int) -> Attempt:
-    """A guess at a code by a client that has signed in before: strangers are not counted.
+    """Return an attempt at a code by a client that has signed in to the account before.
 
-    Known clients together have a bound, for somebody who made many known before there was a code.
+    Attempts by unknown clients do not count against it. All known clients share a quota too, since
+    an attacker may have signed in with many clients before the second factor was enabled.
     """
     return Attempt(
         (
@@ -66,7 +69,7 @@ def known_device_code_attempt(account: str, device: str, quota: int) -> Attempt:
 
 
 def token_attempt(client: str, text: str | None, quota: int) -> Attempt:
-    """A token that was wrong. The same text is the same guess; None for a guess of its own."""
+    """Return an attempt with a wrong token. Equal texts are one attempt; None is always new."""
     names = ((f"tokens of {client}", quota),)
     if text is None:
         return Attempt(names)
@@ -74,7 +77,7 @@ def token_attempt(client: str, text: str | None, quota: int) -> Attempt:
 
 
 class AttemptStore:
-    """Sets of attempts in the memory of this process, each with the time when it counts no more."""
+    """Sets of attempts in the memory of this process, each attempt with its time of expiry."""
 
     def __init__(self) -> None:
         self._sets: OrderedDict[str, dict[str, float]] = OrderedDict()
@@ -83,7 +86,7 @@ class AttemptStore:
         return len(self._sets)
 
     def reserve(self, attempt: Attempt, seconds: int) -> int:
-        """Count the attempt, for `seconds`. The seconds to wait where it is refused, else 0."""
+        """Count the attempt for `seconds`. Return 0, or the seconds to wait if it is refused."""
         now = time.time()
         sets = [self._current(name, now) for name, _ in attempt.names]
         if all(attempt.id in members for members in sets):
@@ -99,7 +102,7 @@ class AttemptStore:
         return 0
 
     def add(self, attempt: Attempt, seconds: int) -> None:
-        """Count an attempt that was allowed."""
+        """Count an attempt that is allowed."""
         now = time.time()
         for name, _ in attempt.names:
             members = self._current(name, now)
@@ -110,24 +113,24 @@ class AttemptStore:
             self._sets.popitem(last=False)
 
     def remove(self, attempt: Attempt) -> None:
-        """Take back an attempt that is not judged after all."""
+        """Remove an attempt that was not checked after all."""
         for name, _ in attempt.names:
             self._sets.get(name, {}).pop(attempt.id, None)
 
     def forgive(self, attempt: Attempt) -> None:
-        """Give back what is counted under the attempt's first name, wherever it is counted."""
+        """Remove the attempts of the first set from all sets."""
         (own, _), *others = attempt.names
         members = self._sets.pop(own, {})
         for name, _ in others:
-            left = self._sets.get(name, {})
+            remaining = self._sets.get(name, {})
             for member in members:
-                left.pop(member, None)
-            if not left:
+                remaining.pop(member, None)
+            if not remaining:
                 self._sets.pop(name, None)
 
     def _current(self, name: str, now: float) -> dict[str, float]:
-        """The set without attempts that count no more; a new one where there is none."""
+        """Return the set without expired attempts; a new one if there is none."""
         members = self._sets.get(name, {})
-        for member in [one for one, ends_at in members.items() if ends_at <= now]:
+        for member in [id_ for id_, expires_at in members.items() if expires_at <= now]:
             del members[member]
         return members

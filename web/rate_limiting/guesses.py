@@ -1,4 +1,4 @@
-"""A limit on wrong tokens in addresses and headers: tickets, links, the token of /metrics."""
+"""Limit wrong tokens in addresses and headers: tickets, links, the token of `/metrics`."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,10 @@ from web.rate_limiting.status import RateLimitExceeded
 
 
 class GuessLimiter:
-    """Only wrong ones count, and only wrong ones are refused: links cannot be guessed by trying,
-    and somebody who tries does not keep others of the same address from theirs.
+    """Count and limit the wrong tokens of each client.
+
+    Valid tokens are never refused, so that guessing does not lock out other people at the same
+    address.
     """
 
     def __init__(self, limits: RateLimiter, trusted_proxies: Sequence[str]) -> None:
@@ -21,11 +23,11 @@ class GuessLimiter:
         self._trusted_proxies = tuple(trusted_proxies)
 
     def client(self, request: Request) -> str:
-        """The client that the request counts for."""
+        """Return the client that the request is counted for."""
         return client_key(request.scope, self._trusted_proxies)
 
     async def count(self, request: Request, error: DomainError) -> DomainError:
-        """Count a guess; the refusal where there were too many."""
+        """Count a wrong token. Return `error`, or RateLimitExceeded after too many."""
         try:
             await self._limits.count_token(self.client(request))
         except RateLimitExceeded as refusal:
@@ -33,5 +35,5 @@ class GuessLimiter:
         return error
 
     async def count_if_guess(self, request: Request, error: DomainError) -> DomainError:
-        """The same for an error that may be another one, which stays as it is."""
+        """Do the same for an invalid signature; return every other error unchanged."""
         return await self.count(request, error) if isinstance(error, InvalidSignature) else error

@@ -1,7 +1,7 @@
-"""How often one client may ask: moving windows, in memory or in Redis and Valkey.
+"""Rate limits for each client: moving windows in memory, or in Redis or Valkey.
 
-Who goes on asking for more than that waits longer: each breach within an hour doubles the wait.
-Guesses at passwords, codes and tokens have windows of their own: see `attempts.py`.
+Each breach within an hour doubles the wait. Attempts to guess passwords, codes and tokens have
+windows of their own: see `attempts.py`.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ T = TypeVar("T")
 
 Kind = Literal["mutation", "query", "upload"]
 
-# Wrong tokens, tickets and links of one client within a quarter of an hour.
+# Wrong tokens, tickets and links of one client within 15 minutes.
 GUESSES_PER_WINDOW = 30
 
-# Documents that had to be parsed for it, and for which a client is refused within one wait. A
-# client that goes on gets only documents parsed that are known.
+# Refusals of a client within one wait for which its documents may be parsed. After these, a new
+# document of a client that has to wait is refused before it is parsed.
 LATE_REFUSALS = 5
 
-# A store that is away is asked by the probe alone, this often.
+# An unavailable store is asked only by the probe, at this interval.
 STORE_PROBE_SECONDS = 5.0
-# Of the counts that find out whether the store is back, which may be any number.
+# The policy of the probe, whose quota is never reached.
 PROBE = RateLimitPolicy("probe", "probes", 1_000_000, minutes=1)
 
 log = structlog.get_logger(__name__)
@@ -63,16 +63,16 @@ class RateLimiter:
         self._tokens = RateLimitPolicy("guess", "guesses", GUESSES_PER_WINDOW, minutes=15)
         self.sign_ins = RateLimitPolicy("sign_in", "signIns", sign_ins_per_15_minutes, minutes=15)
         self._memory = MemoryLimiter()
-        # Waits as clients were told, by whichever store, and their refusals since then.
+        # The waits that clients were told, and their refusals since then, of either store.
         self._refusals = WindowStore()
         self._attempts = AttemptStore()
-        # Apart, so that a flood of wrong tokens makes no guess at a password forgotten.
+        # Separate, so that a flood of wrong tokens does not evict attempts at passwords.
         self._token_attempts = AttemptStore()
         self._shared = None if storage_uri.startswith("memory:") else _shared(storage_uri)
 
     @property
     def is_shared(self) -> bool:
-        """Whether several processes count together."""
+        """Whether several processes share the counts."""
         return self._shared is not None
 
     @property
@@ -80,15 +80,18 @@ class RateLimiter:
         return not self.is_store_unavailable
 
     async def hit(self, kind: Kind, client: str, count: int = 1) -> RateLimitStatus | None:
-        """Count operations, all or none; None where limits are lifted. Raises Exceeded."""
+        """Count operations, all or none. Return None if limits are off.
+
+        Raises RateLimitExceeded.
+        """
         if not self.enabled:
             return None
         policy = self._policies[kind]
         own, shared = self._memory, self._shared
         if shared is None:
-            free = own.take(policy, client, count)
-            if free is not None:
-                return free
+            immediate = own.take(policy, client, count)
+            if immediate is not None:
+                return immediate
             status, wait = await own.hit(policy, client, count)
         else:
             status, wait = await self._count(
@@ -100,19 +103,19 @@ class RateLimiter:
         return status
 
     async def remember(self, refusal: RateLimitExceeded, client: str) -> None:
-        """Remember a refusal that took work, so that those that follow take none."""
+        """Remember a refusal, so that the requests that follow are refused without work."""
         kind, wait = refusal.rate_limit.policy.kind, refusal.rate_limit.reset_seconds
         await self._refusals.incr(f"{kind}/{client}", wait)
 
     def is_waiting(self, client: str) -> bool:
-        """Whether operations of any kind would be refused, as far as is known without a store."""
+        """Return whether a remembered refusal still applies to operations of any kind."""
         return any(self._wait(kind, client) for kind in self._policies)
 
     def require_no_wait(self, kind: Kind | None, client: str) -> None:
-        """Refuse a client that `hit` would refuse; counts nothing and asks no store.
+        """Refuse a client that `hit` would refuse, without counting or asking a store.
 
-        `kind` None is not known yet: a client that has to wait for any kind is refused once that
-        was said to it more than LATE_REFUSALS times. Raises Exceeded.
+        `kind` None means that it is not known before parsing. A client that has to wait for any
+        kind is then refused after LATE_REFUSALS refusals. Raises RateLimitExceeded.
         """
         for name in self._policies if kind is None else (kind,):
             wait = self._wait(name, client)
@@ -122,23 +125,24 @@ class RateLimiter:
                 raise RateLimitExceeded(RateLimitStatus(self._policies[name], 0, wait))
 
     def _wait(self, kind: Kind, client: str) -> int:
-        """Seconds that are left of a wait; 0 in its last one.
+        """Return the remaining seconds of a wait; 0 within its last second.
 
-        A wait that was told is rounded up: within its last second it may be over.
+        Waits are rounded up, so the last second may be over already.
         """
         _, ends_at = self._refusals.counter(f"{kind}/{client}")
         left = ends_at - time.time()
         return math.ceil(left) if left > 1 else 0
 
     async def reserve(self, attempt: Attempt) -> None:
-        """Count a guess before it is judged, also where limits are lifted. Raises Exceeded.
+        """Count an attempt before it is checked, even if limits are off. Raises RateLimitExceeded.
 
-        It is counted here also while a store decides: one that goes away gives no new guesses.
+        This process counts it even while a shared store decides, so that a client gets no new
+        attempts when the store becomes unavailable.
         """
         await self._reserve(self.sign_ins, self._attempts, attempt)
 
     async def count_token(self, client: str, text: str | None = None) -> None:
-        """Count a token that was wrong, the same text once. Raises Exceeded."""
+        """Count a wrong token, the same `text` once. Raises RateLimitExceeded."""
         if self.enabled:
             attempt = token_attempt(client, text, self._tokens.quota)
             await self._reserve(self._tokens, self._token_attempts, attempt)
@@ -148,7 +152,7 @@ class RateLimiter:
         wait = own_wait = own.reserve(attempt, policy.seconds)
         if shared is not None:
             wait = await self._count(
-                lambda: shared.reserve(attempt, policy.seconds), lambda: _ready(own_wait)
+                lambda: shared.reserve(attempt, policy.seconds), lambda: _return(own_wait)
             )
             if wait:
                 own.remove(attempt)
@@ -159,30 +163,30 @@ class RateLimiter:
             raise RateLimitExceeded(RateLimitStatus(policy, 0, wait))
 
     async def forgive(self, attempt: Attempt) -> None:
-        """Give back what the guesser was counted for at this account, and nothing else."""
+        """Forget the attempts of this client at this account, after a success."""
         self._attempts.forgive(attempt)
         if self._shared is not None:
-            await self._give_back(self._shared.forgive, attempt)
+            await self._remove_from_store(self._shared.forgive, attempt)
 
     async def take_back(self, attempt: Attempt) -> None:
-        """Give back one guess that was not judged; those before it stay counted."""
+        """Forget one attempt that was not checked; earlier attempts stay counted."""
         self._attempts.remove(attempt)
         if self._shared is not None:
-            await self._give_back(self._shared.take_back, attempt)
+            await self._remove_from_store(self._shared.take_back, attempt)
 
-    async def _give_back(
-        self, give_back: Callable[[Attempt], Awaitable[None]], attempt: Attempt
+    async def _remove_from_store(
+        self, remove: Callable[[Attempt], Awaitable[None]], attempt: Attempt
     ) -> None:
         if self.is_store_unavailable:
             return
         try:
-            await give_back(attempt)
+            await remove(attempt)
             self._set_store_error(None)
-        except StoreUnavailable as away:
-            self._set_store_error(away)
+        except StoreUnavailable as error:
+            self._set_store_error(error)
 
     async def probe_store(self) -> None:
-        """Ask a store that is away now and then, so that no client's request has to wait for it."""
+        """Ask an unavailable store regularly, so that no request has to wait for it."""
         while self._shared is not None:
             await asyncio.sleep(STORE_PROBE_SECONDS)
             if self.is_store_unavailable:
@@ -191,43 +195,43 @@ class RateLimiter:
                     self._set_store_error(None)
 
     async def close(self) -> None:
-        """Give the connections to the store back."""
+        """Close the connections to the store."""
         if self._shared is not None:
             await self._shared.close()
 
     async def _count(
         self, shared: Callable[[], Awaitable[T]], own: Callable[[], Awaitable[T]]
     ) -> T:
-        """By the shared store, or by this process while that is away."""
+        """Count in the shared store, or in this process while the store is unavailable."""
         if self.is_store_unavailable:
             return await own()
         try:
-            counted = await shared()
-        except StoreUnavailable as away:
-            self._set_store_error(away)
+            result = await shared()
+        except StoreUnavailable as error:
+            self._set_store_error(error)
             return await own()
         self._set_store_error(None)
-        return counted
+        return result
 
-    def _set_store_error(self, away: StoreUnavailable | None) -> None:
-        """Log a change. None: the store has answered."""
-        if (away is not None) == self.is_store_unavailable:
+    def _set_store_error(self, error: StoreUnavailable | None) -> None:
+        """Record whether the store answers, and log a change. `error` None: it has answered."""
+        if (error is not None) == self.is_store_unavailable:
             return
-        if away is not None:
-            log.warning("rate_limit_store_away", error=type(away.__cause__).__name__)
+        if error is not None:
+            log.warning("rate_limit_store_away", error=type(error.__cause__).__name__)
         else:
             log.info("rate_limit_store_back")
-        self.is_store_unavailable = away is not None
-        # The other store has counted for itself.
+        self.is_store_unavailable = error is not None
+        # The counts of the two stores are independent.
         self._refusals.counters.clear()
         RATE_LIMIT_STORE_UNAVAILABLE.set(self.is_store_unavailable)
 
 
-async def _ready(value: T) -> T:
+async def _return(value: T) -> T:
     return value
 
 
 def _shared(uri: str) -> "RedisLimiter":
-    from web.rate_limiting.redis_store import RedisLimiter  # noqa: PLC0415 - takes long, few need it
+    from web.rate_limiting.redis_store import RedisLimiter  # noqa: PLC0415 - slow to import, rarely needed
 
     return RedisLimiter(uri)

@@ -1,4 +1,4 @@
-"""Moving windows in the memory of this process, and waits that double in any store."""
+"""Moving windows in the memory of this process, and doubling waits for any store."""
 
 import math
 import time
@@ -10,21 +10,24 @@ from web.rate_limiting.status import RateLimitPolicy, RateLimitStatus
 SWEEP_SECONDS = 60
 MAX_WAIT_SECONDS = 900
 BREACH_WINDOW_SECONDS = 3600
-# Windows of all kinds and clients together, and as many counters, of which a client that waits has
-# three; those that were counted least recently go first. An empty window takes about 1 KB, and 32
-# bytes for each place that is taken: 20 MB, and what the server counts within a window's time.
+# The maximum number of windows, and of counters, of which a waiting client has three. The least
+# recently used are evicted. A window takes about 1 KB and 32 bytes for each counted operation:
+# 20 MB, plus the operations within the time of a window.
 MAX_WINDOWS = 20_000
 
 
 class StoreUnavailable(Exception):
-    """A store that processes share does not answer."""
+    """The shared store does not answer."""
 
 
 class WindowStore:
-    """Moving windows and counters of this process. The library's walk every client on every hit."""
+    """Moving windows and counters of this process.
+
+    The in-memory storage of `limits` is not used: it goes through all clients on every hit.
+    """
 
     def __init__(self) -> None:
-        # When each place that is taken is free again, the first one first.
+        # The times at which counted operations expire, earliest first, by kind and client.
         self.windows: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
         self._swept_at = time.time()
         self.counters: OrderedDict[str, tuple[int, float]] = OrderedDict()
@@ -32,7 +35,7 @@ class WindowStore:
     def take(
         self, key: tuple[str, str], limit: int, seconds: int, now: float, count: int = 1
     ) -> tuple[bool, deque[float]]:
-        """Whether `count` places were left, which are taken then; the window."""
+        """Count operations, all or none. Return whether they fitted, and the window."""
         if now - self._swept_at > SWEEP_SECONDS:
             self._sweep(now)
         window = self.windows.get(key)
@@ -44,10 +47,10 @@ class WindowStore:
             self.windows.move_to_end(key)
         while window and window[0] <= now:
             window.popleft()
-        is_taken = len(window) + count <= limit
-        if is_taken:
+        is_allowed = len(window) + count <= limit
+        if is_allowed:
             window.extend([now + seconds] * count)
-        return is_taken, window
+        return is_allowed, window
 
     async def incr(self, key: str, seconds: float) -> int:
         now = time.time()
@@ -61,7 +64,7 @@ class WindowStore:
         return count + 1
 
     def counter(self, key: str) -> tuple[int, float]:
-        """The count and when it ends, 0 and 0 for a counter that is not there."""
+        """Return the count and its time of expiry; 0 and 0 for an unknown counter."""
         return self.counters.get(key, (0, 0.0))
 
     def _sweep(self, now: float) -> None:
@@ -71,13 +74,13 @@ class WindowStore:
 
 
 class BackoffLimiter:
-    """Waits, which double, in one store."""
+    """Doubling waits in a store, which has to have `incr(key, seconds)`."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
 
     async def _count_breach(self, key: str, reset: int) -> int:
-        """The wait; a breach is counted once, however often it is repeated until the reset."""
+        """Return the seconds to wait. Further breaches before the reset are not counted."""
         if await self._store.incr(f"refused/{key}", reset) > 1:
             return reset
         breaches = await self._store.incr(f"breaches/{key}", BREACH_WINDOW_SECONDS)
@@ -87,35 +90,35 @@ class BackoffLimiter:
 
 
 class MemoryLimiter(BackoffLimiter):
-    """In memory."""
+    """Rate limits in the memory of this process."""
 
     def __init__(self) -> None:
         self._memory = WindowStore()
         super().__init__(self._memory)
 
     def take(self, policy: RateLimitPolicy, client: str, count: int) -> RateLimitStatus | None:
-        """The status of a client that has its places now; None for one that may have to wait."""
+        """Count operations and return the new status; None if the client may have to wait."""
         if self._memory.counters:
             return None
         now = time.time()
-        is_taken, window = self._memory.take(
+        is_allowed, window = self._memory.take(
             (policy.kind, client), policy.quota, policy.seconds, now, count
         )
-        return _status(policy, window, now) if is_taken else None
+        return _status(policy, window, now) if is_allowed else None
 
     async def hit(
         self, policy: RateLimitPolicy, client: str, count: int
     ) -> tuple[RateLimitStatus, int]:
-        """As shared."""
+        """Count operations. Return the new status and the seconds to wait, 0 for none."""
         key, now = f"{policy.kind}/{client}", time.time()
         _, ends_at = self._memory.counter(f"waits/{key}")
         wait = math.ceil(ends_at - now)
         if wait > 0:
             return RateLimitStatus(policy, 0, wait), wait
-        is_taken, window = self._memory.take(
+        is_allowed, window = self._memory.take(
             (policy.kind, client), policy.quota, policy.seconds, now, count
         )
-        if is_taken:
+        if is_allowed:
             return _status(policy, window, now), 0
         wait = await self._count_breach(key, _seconds_until_free(policy, window, now, count))
         return RateLimitStatus(policy, 0, wait), wait
@@ -128,7 +131,7 @@ def _status(policy: RateLimitPolicy, window: deque[float], now: float) -> RateLi
 def _seconds_until_free(
     policy: RateLimitPolicy, window: deque[float], now: float, count: int
 ) -> int:
-    """Seconds until `count` places are free; the whole window where there never are so many."""
+    """Return the seconds until `count` operations fit; the whole window if they never do."""
     missing = len(window) + count - policy.quota
     if not 0 < missing <= len(window):
         return policy.seconds

@@ -1,4 +1,7 @@
-"""Moving windows that several processes share, in Redis or Valkey. Their libraries take long."""
+"""Moving windows that several processes share, in Redis or Valkey.
+
+Imported only if needed, since the libraries are slow to import.
+"""
 
 import asyncio
 import math
@@ -17,11 +20,12 @@ from web.rate_limiting.memory import BackoffLimiter, StoreUnavailable
 from web.rate_limiting.status import RateLimitPolicy, RateLimitStatus
 
 STORE_TIMEOUT_SECONDS = 1.0
-# Of all that one count asks the store.
+# For all requests to the store that one count makes.
 TOTAL_TIMEOUT_SECONDS = 4.0
 STORE_CONNECTIONS = 20
 
-# Each set has the ids of attempts by the time when they count no more. All are taken or none.
+# KEYS are sorted sets of the ids of attempts, scored by their time of expiry. An attempt is added
+# to all of them or to none. ARGV: now, seconds, id, and the quota of each set. Returns the wait.
 RESERVE = """
 local now, wait = tonumber(ARGV[1]), 0
 for i, key in ipairs(KEYS) do
@@ -46,7 +50,7 @@ for _, key in ipairs(KEYS) do
 end
 return 0
 """
-# In slices, since a call takes some thousands of arguments at most.
+# In slices of 1,000, since a Redis call takes a limited number of arguments.
 FORGIVE = """
 local ids = redis.call('ZRANGE', KEYS[1], 0, -1)
 for first = 1, #ids, 1000 do
@@ -64,10 +68,10 @@ end
 
 
 class RedisLimiter(BackoffLimiter):
-    """Several processes count together. Counting raises StoreUnavailable."""
+    """Rate limits that several processes share. Every count raises StoreUnavailable."""
 
     def __init__(self, uri: str) -> None:
-        # Valkey speaks Redis' protocol, and its own client would be one library more.
+        # Valkey uses the protocol of Redis, so its own client library is not needed.
         uri = uri.replace("valkey", "redis", 1) if uri.startswith("valkey") else uri
         self._pool = _pool(uri)
         storage = storage_from_string(
@@ -86,12 +90,12 @@ class RedisLimiter(BackoffLimiter):
     async def hit(
         self, policy: RateLimitPolicy, client: str, count: int
     ) -> tuple[RateLimitStatus, int]:
-        """Where the client stands, and the seconds to wait, 0 for none."""
+        """Count operations. Return the new status and the seconds to wait, 0 for none."""
         async with _store_errors():
             return await self._hit(policy, client, count)
 
     async def reserve(self, attempt: Attempt, seconds: int) -> int:
-        """As in memory."""
+        """Count the attempt for `seconds`. Return 0, or the seconds to wait if it is refused."""
         quotas = [quota for _, quota in attempt.names]
         async with _store_errors():
             return int(
@@ -99,7 +103,7 @@ class RedisLimiter(BackoffLimiter):
             )
 
     async def forgive(self, attempt: Attempt) -> None:
-        """As in memory."""
+        """Remove the attempts of the first set from all sets."""
         async with _store_errors():
             await self._forgive(_keys(attempt))
 
@@ -109,7 +113,7 @@ class RedisLimiter(BackoffLimiter):
             await self._take_back(_keys(attempt), [attempt.id])
 
     async def close(self) -> None:
-        """Give the connections to the store back."""
+        """Close the connections to the store."""
         await self._pool.aclose()
 
     async def _hit(
@@ -119,10 +123,10 @@ class RedisLimiter(BackoffLimiter):
         wait = math.ceil(await self._store.get_expiry(f"waits/{key}") - time.time())
         if wait > 0:
             return RateLimitStatus(policy, 0, wait), wait
-        is_taken = await self._windows.hit(item, policy.kind, client, cost=count)
+        is_allowed = await self._windows.hit(item, policy.kind, client, cost=count)
         window = await self._windows.get_window_stats(item, policy.kind, client)
         reset = max(1, math.ceil(window.reset_time - time.time()))
-        if is_taken:
+        if is_allowed:
             return RateLimitStatus(policy, window.remaining, reset), 0
         wait = await self._count_breach(key, reset)
         return RateLimitStatus(policy, 0, wait), wait
@@ -130,10 +134,10 @@ class RedisLimiter(BackoffLimiter):
 
 @asynccontextmanager
 async def _store_errors() -> AsyncGenerator[None]:
-    """Raises StoreUnavailable for any failure: counting is never a reason to refuse or to break.
+    """Raise StoreUnavailable for any error, so that no error of the store fails a request.
 
-    Beside the errors of the store and its client, a lost connection or a strange answer raises
-    errors of Python's own: of a closed transport, of a parser, of a value of the wrong type.
+    Not only the store and its client raise errors: lost connections and invalid replies also
+    cause built-in exceptions, such as RuntimeError, ValueError and TypeError.
     """
     try:
         async with asyncio.timeout(TOTAL_TIMEOUT_SECONDS):
@@ -144,7 +148,7 @@ async def _store_errors() -> AsyncGenerator[None]:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        # Nobody has cancelled the request: the connection was given up below.
+        # The request was not cancelled: the client library gave the connection up.
         raise StoreUnavailable from error
 
 
@@ -157,10 +161,10 @@ def _item(policy: RateLimitPolicy) -> RateLimitItem:
 
 
 def _pool(uri: str) -> Any:
-    """Further requests wait for their turn.
+    """Return a pool in which requests wait for a free connection.
 
-    With protocol 3, redis-py expects notices on idle connections, and takes those that the server
-    has closed for good ones.
+    Protocol 2, because with protocol 3 redis-py expects push messages on idle connections, and
+    does not notice that the server has closed them.
     """
     return BlockingConnectionPool.from_url(
         uri,

@@ -1,4 +1,4 @@
-"""What a client is told of the rate that it is counted by."""
+"""Rate limit policies, and the state that clients are told in response headers."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from web.headers import RawHeaders
 
 
 class RateLimitPolicy:
-    """So many operations of a kind within so many minutes."""
+    """A quota: `quota` operations of a kind within `minutes` minutes."""
 
     def __init__(self, kind: str, name: str, quota: int, *, minutes: int) -> None:
         self.kind = kind
@@ -20,20 +20,20 @@ class RateLimitPolicy:
 
 @dataclass(slots=True)
 class RateLimitStatus:
-    """Where a client stands after a request that was counted by the policy."""
+    """The state of a client under a policy, after a counted request."""
 
     policy: RateLimitPolicy
     remaining: int
     reset_seconds: int
 
     def headers(self) -> RawHeaders:
-        """Headers as the draft of the IETF's HTTPAPI group has them."""
+        """Return the RateLimit headers (draft-ietf-httpapi-ratelimit-headers)."""
         rate = b'"%b";r=%d;t=%d' % (self.policy.name, self.remaining, self.reset_seconds)
         return [self.policy.header, (b"ratelimit", rate)]
 
 
 class RateLimitExceeded(RateLimited):
-    """`rate_limit` is as of the refusal; its reset is when to come again."""
+    """A refusal by a rate limit. The client may retry after the reset of `rate_limit`."""
 
     def __init__(self, rate_limit: RateLimitStatus) -> None:
         super().__init__(retry_after_seconds=rate_limit.reset_seconds)

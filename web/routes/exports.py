@@ -1,4 +1,4 @@
-"""`/exports/{link}`: teams as a table, for whoever has the link, for as long as it lasts."""
+"""`/exports/{link}`: download teams as a table with a signed link."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from web.rate_limiting.guesses import GuessLimiter
 from web.routes.files import CleanupFileResponse
 
 XLSX_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-# Writing one takes a thread and, while it is packed, much of a processor.
+# Writing a workbook takes a thread and, while it is compressed, most of a CPU core.
 MAX_CONCURRENT_WORKBOOKS = 2
 
 
@@ -37,13 +37,16 @@ class Exports:
             return error_response(await self._guesses.count_if_guess(request, error))
 
     async def _csv(self, export: Export) -> Response:
-        """What fails on the way cuts the answer off: no file is short without a sign of it."""
+        """Stream the rows. An error midway aborts the response, so that no file is silently short.
+
+        The first chunks are read before the response starts, so that early errors have a status.
+        """
         rows = exports.csv_rows(self._services, export)
-        first = [await anext(rows), await anext(rows, b"")]
+        first_chunks = [await anext(rows), await anext(rows, b"")]
 
         async def content() -> AsyncIterator[bytes]:
             async with aclosing(rows):
-                for chunk in first:
+                for chunk in first_chunks:
                     yield chunk
                 async for chunk in rows:
                     yield chunk

@@ -1,4 +1,4 @@
-"""`/files/{link}`: a document for whoever has the link, for as long as it lasts."""
+"""`/files/{link}`: download a document with a signed link."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,7 +20,7 @@ class Files:
         self._guesses = guesses
 
     async def respond(self, request: Request) -> Response:
-        """The whole file, or the ranges that are asked for; shown, not saved, by browsers."""
+        """Send the file or the requested ranges, for browsers to show inline."""
         async with AsyncExitStack() as stack:
             try:
                 file = await stack.enter_async_context(
@@ -38,12 +38,12 @@ class Files:
 
 
 class CleanupFileResponse(FileResponse):
-    """Gives up what it holds when the file has been sent, or could not be."""
+    """A file response that closes `resources` when the file has been sent or has failed."""
 
-    def __init__(self, path: Path, held: AsyncExitStack, **options: str) -> None:
-        super().__init__(path, **options)  # type: ignore[arg-type]  # texts, as they are named
-        self._held = held
+    def __init__(self, path: Path, resources: AsyncExitStack, **options: str) -> None:
+        super().__init__(path, **options)  # type: ignore[arg-type]  # all of them are strings
+        self._resources = resources
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._held:
+        async with self._resources:
             await super().__call__(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What is not GraphQL: liveness, readiness, the catalogue of errors, the explorer."""
+"""Liveness, readiness, the page of error codes, GraphiQL, and the handlers of 404 and 405."""
 
 import html
 from typing import Any
@@ -16,20 +16,20 @@ from resolvers.services import Services
 from web.errors import error_response, negotiated_error_type
 from web.server.graceful_shutdown import ShutdownState
 
-# The stock explorer loads its parts from the web; it is served in development only.
-EXPLORER_POLICY = (
+# GraphiQL loads scripts and styles from a CDN. It is served in development only.
+GRAPHIQL_CSP = (
     "default-src 'self' https: data:; script-src 'self' https: 'unsafe-inline' 'unsafe-eval';"
     " style-src 'self' https: 'unsafe-inline'; frame-ancestors 'none'"
 )
 
 
 async def livez(_request: Request) -> Response:
-    """Answers as long as the process does; touches nothing."""
+    """Answer without using any other service."""
     return PlainTextResponse("ok\n")
 
 
 class Readiness:
-    """`/readyz` and `/health`: 503 when the database is away or the process is about to end."""
+    """`/readyz` and `/health`: 503 if the database is unavailable or the server is stopping."""
 
     def __init__(self, services: Services, drain: ShutdownState) -> None:
         self._services = services
@@ -51,7 +51,7 @@ class Readiness:
 
 
 async def errors(_request: Request) -> Response:
-    """The catalogue as a page; `extensions.docUrl` points into it."""
+    """Return the error catalogue as a page, to which `extensions.docUrl` links."""
     entries: list[tuple[str, type[DomainError] | IssueCode]] = [
         *CATALOG.items(),
         *((code.value, code) for code in IssueCode),
@@ -74,7 +74,7 @@ async def graphiql(_request: Request) -> Response:
     page = page.replace(
         'window.location.href.split("?")[0]', "new URL('/graphql', window.location).href"
     )
-    return HTMLResponse(page, headers={"Content-Security-Policy": EXPLORER_POLICY})
+    return HTMLResponse(page, headers={"Content-Security-Policy": GRAPHIQL_CSP})
 
 
 async def not_found(request: Request, _error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""`/metrics`: for a monitoring system with the token, or on this machine."""
+"""`/metrics`: Prometheus metrics, for clients with the token or on this machine."""
 
 import hmac
 import ipaddress
@@ -14,13 +14,13 @@ from resolvers.services import Services
 from web.errors import error_response
 from web.rate_limiting.guesses import GuessLimiter
 
-# What comes with one of these has come through a proxy, from anywhere.
-PROXIED = frozenset(("forwarded", "via", "x-real-ip"))
+# A request with one of these headers has come through a proxy, and may be from anywhere.
+PROXY_HEADERS = frozenset(("forwarded", "via", "x-real-ip"))
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
 
 class Metrics:
-    """Without a token, only direct connections from this machine are answered."""
+    """The endpoint. Without a configured token it answers only direct, local connections."""
 
     def __init__(self, services: Services, guesses: GuessLimiter, token: SecretStr | None) -> None:
         self._services = services
@@ -29,8 +29,8 @@ class Metrics:
 
     async def respond(self, request: Request) -> Response:
         if self._token is not None:
-            given = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if not hmac.compare_digest(given.encode("latin-1"), self._token.encode()):
+            token = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if not hmac.compare_digest(token.encode("latin-1"), self._token.encode()):
                 return error_response(await self._guesses.count(request, Unauthenticated()))
         elif not _is_local(request):
             return error_response(Forbidden())
@@ -39,7 +39,7 @@ class Metrics:
 
 
 def _is_local(request: Request) -> bool:
-    if request.client is None or any(map(_is_of_proxy, request.headers)):
+    if request.client is None or any(map(_is_proxy_header, request.headers)):
         return False
     try:
         return ipaddress.ip_address(request.client.host).is_loopback
@@ -47,5 +47,5 @@ def _is_local(request: Request) -> bool:
         return False
 
 
-def _is_of_proxy(header: str) -> bool:
-    return header in PROXIED or header.startswith("x-forwarded-")
+def _is_proxy_header(name: str) -> bool:
+    return name in PROXY_HEADERS or name.startswith("x-forwarded-")

@@ -1,4 +1,4 @@
-"""`/uploads/{ticket}`: raw bytes in, as many requests as the network needs."""
+"""`/uploads/{ticket}`: upload a file in one request, or resume it in several."""
 
 import asyncio
 import re
@@ -17,14 +17,14 @@ from web.errors import error_response
 from web.rate_limiting.guesses import GuessLimiter
 from web.rate_limiting.limiter import RateLimiter
 
-# Fewer bytes than these are no progress: a sender of single bytes is cut off as well.
+# The stall timer restarts after this many bytes, so that single bytes do not keep it running.
 MIN_PROGRESS_BYTES = 1024
 
 _RANGE = re.compile(r"bytes (?:([0-9]{1,9})-([0-9]{1,9})|\*)/([0-9]{1,9})")
 
 
 class Uploads:
-    """PUT takes bytes, HEAD says how many are there. `stall_seconds` is without progress."""
+    """PUT receives bytes, HEAD returns the offset. `stall_seconds` limits time without progress."""
 
     def __init__(
         self,
@@ -57,17 +57,17 @@ class Uploads:
         if progress.offset == 0:
             await self._limits.hit("upload", client)
         chunks = self._chunks(request, ticket)
-        after = await uploads.receive(
+        result = await uploads.receive(
             self._services, ticket, progress, chunks, byte_range, client=client
         )
-        status = (201 if after.is_new else 200) if after.is_stored else 202
-        body = {"documentId": ticket.document_id.hex, "isComplete": after.is_stored}
-        return JSONResponse(body, status, _headers(ticket, after.offset))
+        status = (201 if result.is_new else 200) if result.is_stored else 202
+        body = {"documentId": ticket.document_id.hex, "isComplete": result.is_stored}
+        return JSONResponse(body, status, _headers(ticket, result.offset))
 
     async def _chunks(self, request: Request, ticket: Ticket) -> AsyncIterator[bytes]:
-        """Raises RequestTimeout, UploadExpired, ClientDisconnect."""
+        """Yield the body. Raises RequestTimeout, UploadExpired, ClientDisconnect."""
         stream, now = request.stream(), asyncio.get_running_loop().time
-        deadline, fresh = now() + self._stall_seconds, 0
+        deadline, received = now() + self._stall_seconds, 0
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -78,22 +78,25 @@ class Uploads:
                 raise RequestTimeout("The transfer has stalled. Continue it.") from error
             if self._services.clock() >= ticket.expires_at:
                 raise UploadExpired
-            fresh += len(chunk)
-            if fresh >= MIN_PROGRESS_BYTES:
-                deadline, fresh = now() + self._stall_seconds, 0
+            received += len(chunk)
+            if received >= MIN_PROGRESS_BYTES:
+                deadline, received = now() + self._stall_seconds, 0
             if chunk:
                 yield chunk
 
 
 def _byte_range(request: Request, ticket: Ticket) -> ByteRange | None:
-    """What Content-Range says. Raises MalformedRequest, FileTooLarge."""
+    """Parse Content-Range; None without it. Raises MalformedRequest, FileTooLarge.
+
+    A range of `*` is empty, at the end of the file.
+    """
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:18]) > ticket.byte_size:
         raise uploads.too_large(ticket)
-    text = request.headers.get("content-range")
-    if text is None:
+    header = request.headers.get("content-range")
+    if header is None:
         return None
-    match = _RANGE.fullmatch(text.strip())
+    match = _RANGE.fullmatch(header.strip())
     if match is None or int(match[3]) != ticket.byte_size:
         raise MalformedRequest(
             "Content-Range has to be: bytes first-last/size, with the size announced."
@@ -115,7 +118,7 @@ def _error_response(error: DomainError) -> Response:
     if "uploadOffset" in error.details:
         response.headers["Upload-Offset"] = str(error.details["uploadOffset"])
     if isinstance(error, RequestTimeout):
-        # It was the client that was slow.
+        # 408, since the client was slow and not the server.
         response.status_code = HTTPStatus.REQUEST_TIMEOUT
         response.headers["Connection"] = "close"
     return response

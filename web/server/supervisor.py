@@ -38,9 +38,9 @@ class WorkerFailed(Exception):
 
 
 class RestartDelay:
-    """The delay before the next start: 1 second, doubled for each restart up to the maximum.
+    """Space out restarts: 1 second after a start, doubled each time up to the maximum.
 
-    After MAX_RESTART_DELAY_SECONDS without a start there is none.
+    The first start, and one after a long time without failures, has no delay.
     """
 
     def __init__(self) -> None:
@@ -59,11 +59,11 @@ class RestartDelay:
 
 
 class Supervisor:
-    """The supervisor of all: runs `python -c code FD` anew whenever that ends.
+    """Run `python -c code FD`, and start it again whenever it ends.
 
-    `message` is sent to the process over the connection FD, which it answers with READY once all
-    serve. The end of this process ends the connection, which tells the others to end. All processes
-    of the family hold the other end: it is over when the last of them has ended.
+    FD is the file descriptor of a pipe. `message` is sent over it, and the process answers READY
+    once all workers serve. The pipe closes when this process ends, which tells the others to stop.
+    All of them hold its other end, so it is closed there once the last of them has ended.
     """
 
     def __init__(self, code: str, message: object) -> None:
@@ -74,9 +74,9 @@ class Supervisor:
         self._is_ready = False
 
     async def run(self, stop: asyncio.Event, *, stop_seconds: float) -> None:
-        """Until `stop`; then all have `stop_seconds` to end.
+        """Run until `stop` is set, then give all processes `stop_seconds` to end.
 
-        Raises WorkerFailed when the first start fails.
+        Raises WorkerFailed if the first start fails.
         """
         delay = RestartDelay()
         try:
@@ -104,7 +104,7 @@ class Supervisor:
     def _spawn(self) -> None:
         ours, theirs = Pipe()
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
+            self._process = subprocess.Popen(  # noqa: S603 - fixed arguments
                 [sys.executable, "-c", self._code, str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
             )
@@ -114,15 +114,15 @@ class Supervisor:
             log.warning("workers_started_anew", process=self._process.pid)
 
     async def _end(self, seconds: float) -> None:
-        """Also those whose own parent was killed: the end of their pipe tells them."""
+        """Stop all processes, also orphaned workers, which stop when their pipe is closed."""
         deadline = time.monotonic() + seconds
         orphaned = self._pipes
         if self._process is not None:
             self._process.terminate()
             orphaned = self._pipes[:-1]
         for pipe in orphaned:
-            _end_sending(pipe)
-        while time.monotonic() < deadline and not all(map(_is_over, self._pipes)):  # noqa: ASYNC110
+            _close_for_writing(pipe)
+        while time.monotonic() < deadline and not all(map(_is_closed, self._pipes)):  # noqa: ASYNC110
             await asyncio.sleep(POLL_SECONDS)
         if self._process is not None:
             self._process.kill()
@@ -132,20 +132,20 @@ class Supervisor:
 
 
 def _received(pipe: Connection) -> bytes | None:
-    """None at the end of the pipe."""
+    """Return the next message; None if the other end is closed."""
     try:
         return pipe.recv_bytes()
     except (EOFError, OSError):
         return None
 
 
-def _end_sending(pipe: Connection) -> None:
-    """The other end reads the end of the pipe; what it does with its own is still read here."""
+def _close_for_writing(pipe: Connection) -> None:
+    """Close the pipe for writing. The other end sees it closed, and can still write."""
     with socket.socket(fileno=os.dup(pipe.fileno())) as ours, suppress(OSError):
         ours.shutdown(socket.SHUT_WR)
 
 
-def _is_over(pipe: Connection) -> bool:
+def _is_closed(pipe: Connection) -> bool:
     while pipe.poll():
         if _received(pipe) is None:
             return True
@@ -154,7 +154,7 @@ def _is_over(pipe: Connection) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPipes:
-    """Connections of a serving process; a pipe ends with the process behind it."""
+    """The pipes of a worker. Each is closed when the process at its other end has ended."""
 
     parent: Connection
     supervisor: Connection
@@ -162,15 +162,19 @@ class WorkerPipes:
 
 @dataclass(slots=True)
 class Worker:
-    """`pipe` is ours of a pair: the process says on it that it serves, and its end ends it."""
+    """A worker as its parent sees it.
+
+    The worker sends READY over `pipe` once it serves, and stops when `pipe` is closed. `status` is
+    its exit code; None while it runs.
+    """
 
     pid: int
     pipe: Connection
     is_ready: bool = False
     status: int | None = None
 
-    def look(self) -> bool:
-        """Whether it lives; from now on it is known whether it serves."""
+    def poll(self) -> bool:
+        """Update `is_ready` and `status`. Return whether the process is running."""
         if not self.is_ready and not self.pipe.closed and self.pipe.poll():
             self.is_ready = _received(self.pipe) == READY
         if self.status is None:
@@ -179,20 +183,21 @@ class Worker:
         return self.status is None
 
     def end(self, seconds: float) -> None:
-        """Killed if it takes longer."""
+        """Wait for the process to end, and kill it after `seconds`."""
         deadline = time.monotonic() + seconds
-        while self.look() and time.monotonic() < deadline:
+        while self.poll() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS / 2)
-        if self.look():
+        if self.poll():
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         self.pipe.close()
 
 
 class Workers:
-    """Processes forked from this one, which has one thread and has imported what they need.
+    """Fork `count` workers from this process, and replace those that end.
 
-    `target` is called in each with its pipes; `supervisor` is the pipe of this process.
+    This process must have one thread and have imported the modules that workers need. `target` is
+    called in each worker with its pipes. `supervisor` is the pipe to the supervisor.
     """
 
     def __init__(
@@ -205,12 +210,13 @@ class Workers:
         self._is_announced = False
         self._is_stopped = False
         self._restart_delay = RestartDelay()
-        self._forgotten_at = 0.0
+        self._gauges_cleaned_at = 0.0
 
     def run(self, announce: Callable[[], None], *, stop_seconds: float) -> bool:
-        """Until SIGTERM or the end of the supervisor, after which True is returned.
+        """Run until a signal or the end of the supervisor. Return True in the latter case.
 
-        Raises WorkerFailed for one that ends before all have served once.
+        `announce` is called once, when all workers are ready. Raises WorkerFailed if a worker ends
+        before that.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
@@ -218,7 +224,7 @@ class Workers:
             self._workers = [self._start() for _ in range(self._count)]
             while not self._is_stopped and not wait([self._supervisor], POLL_SECONDS):
                 self._replace()
-                if not self._is_announced and all(each.is_ready for each in self._workers):
+                if not self._is_announced and all(worker.is_ready for worker in self._workers):
                     announce()
                     self._supervisor.send_bytes(READY)
                     self._is_announced = True
@@ -230,8 +236,8 @@ class Workers:
         self._is_stopped = True
 
     def _replace(self) -> None:
-        """Start another for each that has ended, ever later while that goes on."""
-        for worker in [each for each in self._workers if not each.look()]:
+        """Start a new worker for each that has ended, with growing delays between the starts."""
+        for worker in [worker for worker in self._workers if not worker.poll()]:
             if not self._is_announced:
                 raise WorkerFailed
             log.warning(
@@ -242,11 +248,11 @@ class Workers:
             )
             worker.pipe.close()
             self._workers.remove(worker)
-            self._forgotten_at = 0.0
-        if time.monotonic() > self._forgotten_at + GAUGE_CLEANUP_SECONDS:
-            # Also those of a process like this one that was killed.
+            self._gauges_cleaned_at = 0.0
+        if time.monotonic() > self._gauges_cleaned_at + GAUGE_CLEANUP_SECONDS:
+            # Include the workers of an earlier parent process that was killed.
             remove_dead_process_gauges()
-            self._forgotten_at = time.monotonic()
+            self._gauges_cleaned_at = time.monotonic()
         if len(self._workers) < self._count and self._restart_delay.is_over():
             self._workers.append(self._start())
 
@@ -256,8 +262,8 @@ class Workers:
             stream.flush()
         pid = os.fork()
         if pid == 0:
-            # Each end of a pipe is held by one process alone, so that its end is noticed.
-            for pipe in (ours, *(each.pipe for each in self._workers)):
+            # A pipe is closed only when no process holds its end: close the copies of the fork.
+            for pipe in (ours, *(worker.pipe for worker in self._workers)):
                 pipe.close()
             _call(self._target, WorkerPipes(parent=theirs, supervisor=self._supervisor))
         theirs.close()
@@ -265,7 +271,7 @@ class Workers:
 
     def _end(self, seconds: float) -> None:
         for worker in self._workers:
-            if worker.look():
+            if worker.poll():
                 os.kill(worker.pid, signal.SIGTERM)
         deadline = time.monotonic() + seconds
         for worker in self._workers:
@@ -273,14 +279,14 @@ class Workers:
 
 
 def _call(target: Callable[[WorkerPipes], None], pipes: WorkerPipes) -> NoReturn:
-    """Never return to what the parent was doing."""
+    """Run `target` in a forked process and exit, so that no code of the parent runs on."""
     status = 1
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         target(pipes)
         status = 0
-    except BaseException:  # noqa: BLE001 - it ends with the process
+    except BaseException:  # noqa: BLE001 - the process exits
         traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
@@ -297,18 +303,18 @@ async def _wait(stop: asyncio.Event, seconds: float) -> None:
 
 
 def check_port_free(host: str, port: int) -> None:
-    """Raises OSError for a port that somebody listens on, whatever of ours could share it."""
+    """Raises OSError if a process listens on the port, even with SO_REUSEPORT."""
     with _bound(host, port):
         return
 
 
 def reuseport_socket(host: str, port: int) -> socket.socket:
-    """One of several that listen on the port; the system hands each its part of the clients."""
+    """Return a socket that shares the port with others; the system spreads connections on them."""
     return _bound(host, port, socket.SO_REUSEPORT)
 
 
 def _bound(host: str, port: int, *options: int) -> socket.socket:
-    """Raises OSError. Of several addresses that a name has, the first one."""
+    """Return a socket bound to the first address of `host`. Raises OSError."""
     family, kind, _, _, address = socket.getaddrinfo(
         host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
