@@ -182,7 +182,7 @@ class GraphQLEndpoint:
             )
         except InvalidOperationTypeError as error:
             if error.operation_type == OperationType.SUBSCRIPTION:
-                raise GraphqlValidationFailed("There are no subscriptions.") from error
+                raise GraphqlValidationFailed("Subscriptions are not supported.") from error
             raise MutationByGet from error
         except CannotGetOperationTypeError as error:
             raise MalformedRequest(

@@ -58,7 +58,7 @@ def _require_json(content_type: str, encoding: str) -> None:
     if charset is not None and charset[1].lower() not in UTF_8:
         raise UnsupportedMediaType("The body has to be written in UTF-8.")
     if encoding.strip().lower() != "identity":
-        raise UnsupportedMediaType("The body has to be sent as it is, without an encoding.")
+        raise UnsupportedMediaType("The body has to be sent without a Content-Encoding.")
 
 
 def _graphql_request(
@@ -73,10 +73,10 @@ def _graphql_request(
     if query in (None, ""):
         query = _persisted_query(body, extensions, trusted)
     if not isinstance(query, str) or not query.strip():
-        raise MalformedRequest("query has to be a text with a GraphQL document.")
+        raise MalformedRequest("query has to be a string with a GraphQL document.")
     operation_name = body.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
-        raise MalformedRequest("operationName has to be a text.")
+        raise MalformedRequest("operationName has to be a string.")
     return GraphQLRequest(
         query=query,
         variables=_object(body.get("variables"), "variables", parse_nested=parse_nested),

@@ -64,7 +64,7 @@ class TrustedDocuments:
         if text.strip() in self._texts:
             return
         if len(text) > self._max_length or not self._is_trusted(text):
-            raise Forbidden("Only the documents of the service's own pages are run for everybody.")
+            raise Forbidden("Please sign in. Without a session only trusted documents can be run.")
 
     def _has_trusted_tokens(self, text: str) -> bool:
         try:
@@ -105,12 +105,12 @@ def read_trusted(path: Path) -> TrustedDocuments:
     documents = orjson.loads(path.read_bytes())
     is_object = isinstance(documents, dict) and documents
     if not is_object or not all(isinstance(text, str) for text in documents.values()):
-        raise ValueError("is no JSON object of documents by their names")
+        raise ValueError("is not a JSON object that maps names to documents")
     for text in documents.values():
         try:
             parse_document(text)
         except GraphQLError as error:
-            raise ValueError("has a document that is no GraphQL") from error
+            raise ValueError("has a document that is not valid GraphQL") from error
     return TrustedDocuments(documents)
 
 

@@ -68,12 +68,12 @@ def known_device_code_attempt(account: str, device: str, quota: int) -> Attempt:
     )
 
 
-def token_attempt(client: str, text: str | None, quota: int) -> Attempt:
-    """Return an attempt with a wrong token. Equal texts are one attempt; None is always new."""
+def token_attempt(client: str, token: str | None, quota: int) -> Attempt:
+    """Return an attempt with a wrong token. Equal tokens are one attempt; None is always new."""
     names = ((f"tokens of {client}", quota),)
-    if text is None:
+    if token is None:
         return Attempt(names)
-    return Attempt(names, id=sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+    return Attempt(names, id=sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
 
 class AttemptStore:
@@ -119,8 +119,8 @@ class AttemptStore:
 
     def forgive(self, attempt: Attempt) -> None:
         """Remove the attempts of the first set from all sets."""
-        (own, _), *others = attempt.names
-        members = self._sets.pop(own, {})
+        (first_name, _), *others = attempt.names
+        members = self._sets.pop(first_name, {})
         for name, _ in others:
             remaining = self._sets.get(name, {})
             for member in members:

@@ -9,11 +9,12 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from observability.metrics import RATE_LIMIT_REJECTIONS, RATE_LIMIT_STORE_UNAVAILABLE
+from schema.context import RateLimitKind
 from web.rate_limiting.attempts import Attempt, AttemptStore, token_attempt
 from web.rate_limiting.memory import MemoryLimiter, StoreUnavailable, WindowStore
 from web.rate_limiting.status import RateLimitExceeded, RateLimitPolicy, RateLimitStatus
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from web.rate_limiting.redis_store import RedisLimiter
 
 T = TypeVar("T")
-
-Kind = Literal["mutation", "query", "upload"]
 
 # Wrong tokens, tickets and links of one client within 15 minutes.
 GUESSES_PER_WINDOW = 30
@@ -55,7 +54,7 @@ class RateLimiter:
     ) -> None:
         self.enabled = enabled
         self.is_store_unavailable = False
-        self._policies: dict[Kind, RateLimitPolicy] = {
+        self._policies: dict[RateLimitKind, RateLimitPolicy] = {
             "mutation": RateLimitPolicy("mutation", "mutations", requests_per_minute, minutes=1),
             "query": RateLimitPolicy("query", "queries", queries_per_minute, minutes=1),
             "upload": RateLimitPolicy("upload", "uploads", uploads_per_10_minutes, minutes=10),
@@ -79,7 +78,7 @@ class RateLimiter:
     def is_healthy(self) -> bool:
         return not self.is_store_unavailable
 
-    async def hit(self, kind: Kind, client: str, count: int = 1) -> RateLimitStatus | None:
+    async def hit(self, kind: RateLimitKind, client: str, count: int = 1) -> RateLimitStatus | None:
         """Count operations, all or none. Return None if limits are off.
 
         Raises RateLimitExceeded.
@@ -87,15 +86,15 @@ class RateLimiter:
         if not self.enabled:
             return None
         policy = self._policies[kind]
-        own, shared = self._memory, self._shared
+        memory, shared = self._memory, self._shared
         if shared is None:
-            immediate = own.take(policy, client, count)
+            immediate = memory.take(policy, client, count)
             if immediate is not None:
                 return immediate
-            status, wait = await own.hit(policy, client, count)
+            status, wait = await memory.hit(policy, client, count)
         else:
             status, wait = await self._count(
-                lambda: shared.hit(policy, client, count), lambda: own.hit(policy, client, count)
+                lambda: shared.hit(policy, client, count), lambda: memory.hit(policy, client, count)
             )
         if wait:
             RATE_LIMIT_REJECTIONS.labels(kind).inc()
@@ -111,7 +110,7 @@ class RateLimiter:
         """Return whether a remembered refusal still applies to operations of any kind."""
         return any(self._wait(kind, client) for kind in self._policies)
 
-    def require_no_wait(self, kind: Kind | None, client: str) -> None:
+    def require_no_wait(self, kind: RateLimitKind | None, client: str) -> None:
         """Refuse a client that `hit` would refuse, without counting or asking a store.
 
         `kind` None means that it is not known before parsing. A client that has to wait for any
@@ -124,7 +123,7 @@ class RateLimiter:
                 RATE_LIMIT_REJECTIONS.labels(name).inc()
                 raise RateLimitExceeded(RateLimitStatus(self._policies[name], 0, wait))
 
-    def _wait(self, kind: Kind, client: str) -> int:
+    def _wait(self, kind: RateLimitKind, client: str) -> int:
         """Return the remaining seconds of a wait; 0 within its last second.
 
         Waits are rounded up, so the last second may be over already.
@@ -141,23 +140,25 @@ class RateLimiter:
         """
         await self._reserve(self.sign_ins, self._attempts, attempt)
 
-    async def count_token(self, client: str, text: str | None = None) -> None:
-        """Count a wrong token, the same `text` once. Raises RateLimitExceeded."""
+    async def count_token(self, client: str, token: str | None = None) -> None:
+        """Count a wrong token, the same `token` once. Raises RateLimitExceeded."""
         if self.enabled:
-            attempt = token_attempt(client, text, self._tokens.quota)
+            attempt = token_attempt(client, token, self._tokens.quota)
             await self._reserve(self._tokens, self._token_attempts, attempt)
 
-    async def _reserve(self, policy: RateLimitPolicy, own: AttemptStore, attempt: Attempt) -> None:
+    async def _reserve(
+        self, policy: RateLimitPolicy, attempts: AttemptStore, attempt: Attempt
+    ) -> None:
         shared = self._shared
-        wait = own_wait = own.reserve(attempt, policy.seconds)
+        wait = local_wait = attempts.reserve(attempt, policy.seconds)
         if shared is not None:
             wait = await self._count(
-                lambda: shared.reserve(attempt, policy.seconds), lambda: _return(own_wait)
+                lambda: shared.reserve(attempt, policy.seconds), lambda: _return(local_wait)
             )
             if wait:
-                own.remove(attempt)
-            elif own_wait:
-                own.add(attempt, policy.seconds)
+                attempts.remove(attempt)
+            elif local_wait:
+                attempts.add(attempt, policy.seconds)
         if wait:
             RATE_LIMIT_REJECTIONS.labels(policy.kind).inc()
             raise RateLimitExceeded(RateLimitStatus(policy, 0, wait))
@@ -200,16 +201,16 @@ class RateLimiter:
             await self._shared.close()
 
     async def _count(
-        self, shared: Callable[[], Awaitable[T]], own: Callable[[], Awaitable[T]]
+        self, shared: Callable[[], Awaitable[T]], local: Callable[[], Awaitable[T]]
     ) -> T:
         """Count in the shared store, or in this process while the store is unavailable."""
         if self.is_store_unavailable:
-            return await own()
+            return await local()
         try:
             result = await shared()
         except StoreUnavailable as error:
             self._set_store_error(error)
-            return await own()
+            return await local()
         self._set_store_error(None)
         return result
 

@@ -75,7 +75,7 @@ class Uploads:
             except StopAsyncIteration:
                 return
             except TimeoutError as error:
-                raise RequestTimeout("The transfer has stalled. Continue it.") from error
+                raise RequestTimeout("The upload has stalled. Please continue it.") from error
             if self._services.clock() >= ticket.expires_at:
                 raise UploadExpired
             received += len(chunk)
