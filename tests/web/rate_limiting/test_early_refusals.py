@@ -12,7 +12,7 @@ from schema.limits.rate_limit import kind_before_parsing
 from tests.accounts import bearer_headers
 from tests.graphql_client import GRAPHQL_TYPE, app_client, data, error_extensions, execute
 from tests.server_processes import free_port
-from tests.uploading import OPEN, upload_input
+from tests.uploading import OPEN_UPLOAD, upload_input
 from web.rate_limiting import memory as memory_store
 from web.rate_limiting.limiter import LATE_REFUSALS, RateLimiter, RateLimitExceeded
 
@@ -160,7 +160,7 @@ def told(answer) -> tuple:
 
 
 async def test_uploads_are_opened_while_mutations_have_to_wait(served):
-    opening = fresh(OPEN)
+    opening = fresh(OPEN_UPLOAD)
     async with served() as client:
         await exhaust(client, f"mutation {{ {SIGN_OUT} }}")
         unknown = await execute(client, opening, FILE)
@@ -177,15 +177,15 @@ async def test_known_mutation_of_waiting_client_does_not_count_as_hammering(serv
         await exhaust(client, document)
         assert {(await execute(client, document)).status_code for _ in range(20)} == {429}
 
-        assert data(await execute(client, fresh(OPEN), FILE))
+        assert data(await execute(client, fresh(OPEN_UPLOAD), FILE))
 
 
 async def test_uploads_beyond_the_limit_are_refused_unparsed_at_last(served):
     async with served(rate_limit_uploads=1) as client:
-        data(await execute(client, fresh(OPEN), FILE))
+        data(await execute(client, fresh(OPEN_UPLOAD), FILE))
         parsed = []
         for _ in range(10):
-            text = fresh(OPEN)
+            text = fresh(OPEN_UPLOAD)
             answer = await execute(client, text, FILE)
             parsed.append(is_parsed(text))
             assert error_extensions(answer)["code"] == "RATE_LIMITED"
