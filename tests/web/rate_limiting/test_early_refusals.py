@@ -268,7 +268,7 @@ async def refuse(rates, kind="mutation", client=CLIENT) -> int:
 
 
 def wait_of(rates, kind, client=CLIENT) -> int:
-    """0 for a client that is not error_extensions."""
+    """0 for a client that is not refused."""
     try:
         rates.require_no_wait(kind, client)
     except RateLimitExceeded as refusal:
