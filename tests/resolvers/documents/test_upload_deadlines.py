@@ -124,7 +124,7 @@ async def test_retry_during_a_waiting_upload_is_refused_in_time(services, busy):
     assert (await first).is_new
 
 
-@pytest.mark.parametrize("store", ["cloudinary"], indirect=True)
+@pytest.mark.parametrize("harness", ["cloudinary"], indirect=True)
 async def test_hanging_store_is_not_awaited_and_receives_the_file_later(
     stored_services, harness, stand_in, sql
 ):
