@@ -65,7 +65,7 @@ async def test_upload_that_cannot_be_copied_is_finished_later(client, settings, 
     ticket = await open_upload(client, "PHOTO", CONTENT, contentType="image/png")
     document_id = uploads.read_ticket(services, ticket.url[9:]).document_id
     await put_range(client, ticket, CONTENT, 0, SIZE - 1)
-    await services.storage.spool.write(document_id, SIZE - 1, CONTENT[-1:])
+    await services.storage.upload_buffer.write(document_id, SIZE - 1, CONTENT[-1:])
     before = names(settings.data_dir / "uploads")
 
     with limit_file_size():

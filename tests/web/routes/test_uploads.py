@@ -222,8 +222,8 @@ async def test_a_file_that_is_all_there_is_finished_without_sending_it_again(
     content = sample_files.jpeg()
     ticket = await open_upload(client, "PHOTO", content)
     upload = uploads.read_ticket(services, ticket.url[9:]).document_id
-    await begin(services.storage.spool, upload)
-    await services.storage.spool.write(upload, 0, content)
+    await begin(services.storage.upload_buffer, upload)
+    await services.storage.upload_buffer.write(upload, 0, content)
 
     answer = await put(client, ticket, b"", content_range=f"bytes */{len(content)}")
 
