@@ -33,14 +33,14 @@ OUTSIDE_OF_ARGUMENTS = {
     "web/middleware/cors.py": 1,
     "web/graphql/endpoint.py": 2,
     "web/server/protocol_errors.py": 2,
-    "web/middleware/access_log.py": 1,
+    "web/middleware/trusted_host.py": 1,
     "web/graphql/request.py": 6,
     "web/routes/uploads.py": 2,
 }
 CONNECTIONS = ["churches", "teams", "auditLog", "deliveries"]
 SIZE = {"min": 1, "max": 100}
 BETWEEN = "{} must be between 1 and 100."
-NO_CURSOR = "{} is no cursor of this list."
+NO_CURSOR = "{} is not a cursor of this list. Please start from the first page."
 
 
 @pytest.fixture
@@ -122,7 +122,8 @@ async def test_two_sizes_of_a_page_are_refused_at_the_second(client, owner, firs
     answer = await execute(client, query, **owner)
 
     params = {"names": ["first", "last"]}
-    check_issue(answer, ["last"], "CHOOSE_ONE", params, message="Give either first or last.")
+    message = "Please give either first or last, not both."
+    check_issue(answer, ["last"], "CHOOSE_ONE", params, message=message)
 
 
 CURSORS = [
@@ -204,7 +205,7 @@ async def test_id_that_is_none_is_not_found_at_its_argument(client, owner, query
 async def test_team_by_id_and_code_or_by_none_is_refused(client, owner, arguments, path):
     answer = await execute(client, f"{{ team{arguments} {{ code }} }}", **owner)
 
-    message = "Give either the id or the code of the team."
+    message = "Please give either the id or the code of the team."
     check_issue(answer, path, "CHOOSE_ONE", {"names": ["id", "code"]}, message=message)
 
 
