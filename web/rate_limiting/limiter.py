@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 
 class RateLimiter:
+    """Rate limits of one process, with a shared store or without."""
+
     name = "rateLimitStore"
 
     def __init__(  # noqa: PLR0913 - one argument for each setting
@@ -67,7 +69,7 @@ class RateLimiter:
         self._attempts = AttemptStore()
         # Separate, so that a flood of wrong tokens does not evict attempts at passwords.
         self._token_attempts = AttemptStore()
-        self._shared = None if storage_uri.startswith("memory:") else _shared(storage_uri)
+        self._shared = None if storage_uri.startswith("memory:") else _redis_limiter(storage_uri)
 
     @property
     def is_shared(self) -> bool:
@@ -108,7 +110,7 @@ class RateLimiter:
 
     def is_waiting(self, client: str) -> bool:
         """Return whether a remembered refusal still applies to operations of any kind."""
-        return any(self._wait(kind, client) for kind in self._policies)
+        return any(self._seconds_to_wait(kind, client) for kind in self._policies)
 
     def require_no_wait(self, kind: RateLimitKind | None, client: str) -> None:
         """Refuse a client that `hit` would refuse, without counting or asking a store.
@@ -117,20 +119,20 @@ class RateLimiter:
         kind is then refused after LATE_REFUSALS refusals. Raises RateLimitExceeded.
         """
         for name in self._policies if kind is None else (kind,):
-            wait = self._wait(name, client)
+            wait = self._seconds_to_wait(name, client)
             refusals, _ = self._refusals.counter(f"{name}/{client}")
             if wait and (kind is not None or refusals > LATE_REFUSALS):
                 RATE_LIMIT_REJECTIONS.labels(name).inc()
                 raise RateLimitExceeded(RateLimitStatus(self._policies[name], 0, wait))
 
-    def _wait(self, kind: RateLimitKind, client: str) -> int:
+    def _seconds_to_wait(self, kind: RateLimitKind, client: str) -> int:
         """Return the remaining seconds of a wait; 0 within its last second.
 
         Waits are rounded up, so the last second may be over already.
         """
         _, ends_at = self._refusals.counter(f"{kind}/{client}")
-        left = ends_at - time.time()
-        return math.ceil(left) if left > 1 else 0
+        seconds = ends_at - time.time()
+        return math.ceil(seconds) if seconds > 1 else 0
 
     async def reserve(self, attempt: Attempt) -> None:
         """Count an attempt before it is checked, even if limits are off. Raises RateLimitExceeded.
@@ -232,7 +234,7 @@ async def _return(value: T) -> T:
     return value
 
 
-def _shared(uri: str) -> "RedisLimiter":
+def _redis_limiter(uri: str) -> "RedisLimiter":
     from web.rate_limiting.redis_store import RedisLimiter  # noqa: PLC0415 - slow to import, rarely needed
 
     return RedisLimiter(uri)
