@@ -87,7 +87,7 @@ async def test_existing_organiser_is_not_created_again(cli, services, sql):
     process = await cli(*create("owner@example.org", "viewer"), stdin="another long password")
 
     assert process.returncode == 1
-    assert process.stderr.endswith("An organiser with this e-mail exists already.\n")
+    assert process.stderr.endswith("There is an organiser with this e-mail already.\n")
     assert await sql.fetch(ROWS) == before
 
 

@@ -34,7 +34,7 @@ async def team_json(services: Services, caller: Caller, reference: str, sql: Jso
     row = await json_rendering.find_team(services.database, reference, sql)
     if row is None:
         raise TeamNotFound
-    return str(row["printed"])
+    return str(row["json"])
 
 
 async def team_page(
