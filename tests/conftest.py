@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+import structlog
 from argon2 import PasswordHasher
 
 from domain.documents import RetentionClass
@@ -30,6 +31,10 @@ from server import create_app
 from settings import Settings, load_settings
 from tests.clock import FakeClock
 from tests.databases import create_database, dsn, empty
+
+# structlog's own choice is rich, which takes up to a minute to draw the traceback of a request.
+_PLAIN = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
 
 SECRET = "a secret of the tests, long enough to be taken"
 
