@@ -75,7 +75,7 @@ class Application:
 
     @property
     def tasks(self):
-        return {task.name for task in self.server._background}
+        return {task.name for task in self.server.background}
 
     def unsupervised(self):
         """Names of the loop's tasks that nothing starts again."""
