@@ -27,7 +27,7 @@ test: $(STAMP) ## Run the tests, except the slow ones
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: $(STAMP) ## Run the slow tests: load, and processes killed again and again
-	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
+	$(BIN)/python -m pytest -m slow
 
 check: format-check lint types imports generated patterns audits clients coverage test-pg16 ## Run all checks needed before a commit
 
