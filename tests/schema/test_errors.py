@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 from jsonschema import ValidationError
+from structlog.testing import capture_logs
 
 from domain.datetimes import format_utc
 from domain.errors.base import DomainError
@@ -394,6 +395,25 @@ async def test_unexpected_exception_is_masked_and_logged(client, sql, written):
     (line,) = [entry for entry in written() if entry["level"] == "error"]
     assert line["request_id"] == "request-of-the-test"
     assert "NoResultFound" in line["exception"]
+
+
+async def test_logged_exception_is_not_among_its_own_causes(client, sql):
+    await sql.execute("UPDATE tournament SET is_active = false")
+
+    with capture_logs() as logs:
+        # Operations are compiled when they are repeated.
+        for _ in range(3):
+            await execute(client, TOURNAMENT)
+
+    errors = [entry["exc_info"] for entry in logs if entry["event"] == "unexpected_exception"]
+    assert len(errors) == 3
+    for error in errors:
+        causes = []
+        cause = error.__cause__ or error.__context__
+        while cause is not None and cause not in causes:
+            causes.append(cause)
+            cause = cause.__cause__ or cause.__context__
+        assert error not in causes
 
 
 @pytest.fixture
