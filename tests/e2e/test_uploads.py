@@ -202,7 +202,7 @@ def inspection_pids(server: ServerProcess) -> list[int]:
         for pid in path.read_text().split()
     ]
     return [
-        pid for pid in children if b"inspection_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid for pid in children if b"inspection.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
 
