@@ -8,7 +8,6 @@ from enum import Enum
 from functools import lru_cache
 from pathlib import PurePath
 from traceback import TracebackException
-from types import TracebackType
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
@@ -77,8 +76,6 @@ _DATABASE_VALUES = (
 _QUOTED = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_.]*|NoneType")
 _FRAME = re.compile(r"[\s|+-]*File \"")
-
-ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def redact(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ match counts. A code without a row is for the caller to judge.
 from dataclasses import dataclass
 
 LOCK_NOT_AVAILABLE = "55P03"
-QUERY_CANCELED = "57014"
 # The server closes the connection after an error of one of these severities.
 CLOSING_SEVERITIES = frozenset({"FATAL", "PANIC"})
 
