@@ -56,14 +56,18 @@ class PlanCache:
         self.operations[text, name] = operation
 
     def bind(self, operation: Operation, variables: Mapping[str, Any]) -> BoundOperation | None:
-        """Return the operation with these variables; None if graphql-core has to execute it."""
+        """Return the operation with these variables; None if graphql-core has to execute it.
+
+        Generated code raises ValueError for values that graphql-core refuses or converts, such as
+        a number for an ID or one item for a list.
+        """
         plan = None
         try:
             plan = self._plan(operation, variables)
             if plan is None:
                 return None
             arguments = plan.read_arguments(variables)
-        except (DomainError, InvalidVariables):
+        except (DomainError, InvalidVariables, ValueError):
             return None
         except Exception as error:  # noqa: BLE001 - graphql-core reports invalid variables
             if plan and coerce_variables(self._core, operation.node, variables) is not None:

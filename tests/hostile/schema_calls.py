@@ -96,7 +96,7 @@ def values_of(kind: str) -> tuple[Any, ...]:
     """Return the values to try at a leaf of this type."""
     if kind == "DateTime":
         return (*MOMENTS, *ANYTHING)
-    if kind in LENIENT:
+    if kind in LENIENT or kind == "ID":
         return (*TEXTS, *ANYTHING, *LONG[:1], *LONGEST_MARKS[:1])
     return (*TEXTS, *LONG[:1], *LONGEST_MARKS[:1])
 

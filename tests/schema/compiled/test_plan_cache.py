@@ -132,6 +132,38 @@ async def test_errors_of_resolvers_and_clients_are_no_failures_of_generated_code
     assert [line for line in logs if line["event"] == "generated_code_failed"] == []
 
 
+TOLD = "query ($text: String, $count: Int) { told(text: $text, count: $count) }"
+SCALED = "query ($by: Float!, $key: ID, $up: Boolean!) { scaled(by: $by, key: $key, isUp: $up) }"
+ORDINARY = {"by": 0.5, "key": "k", "up": True}
+COLOURS = "query ($colours: [Colour!]) { measured(colours: $colours) }"
+
+
+@pytest.mark.parametrize(
+    ("query", "ordinary", "converted"),
+    [
+        (SCALED, ORDINARY, ORDINARY | {"key": 12}),
+        (SCALED, ORDINARY, ORDINARY | {"key": 0}),
+        (SCALED, ORDINARY, ORDINARY | {"key": 1e308}),
+        (SCALED, ORDINARY, ORDINARY | {"key": 2**70}),
+        (TOLD, {"count": 2}, {"count": 2.0}),
+        (TOLD, {"count": 2}, {"count": -0.0}),
+        (COLOURS, {"colours": ["RED"]}, {"colours": "RED"}),
+    ],
+)
+async def test_values_that_graphql_core_converts_are_not_logged(query, ordinary, converted):
+    forget_plans()
+    for _ in range(2):
+        await answer(Case(name="", query=query, variables=ordinary, data=None), compiled=True)
+
+    with capture_logs() as logs:
+        answered = await answer(
+            Case(name="", query=query, variables=converted, data=None), compiled=True
+        )
+
+    assert (answered.ways, answered.errors) == ({"interpreted": 1}, [])
+    assert logs == []
+
+
 async def test_variables_that_only_generated_code_refuses_are_logged(monkeypatch):
     forget_plans()
     query = "query Q($text: String) { told(text: $text) }"
