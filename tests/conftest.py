@@ -20,7 +20,7 @@ from domain.documents import RetentionClass
 from integrations.storage.folder import FolderStore
 from integrations.storage.upload_buffer import UploadBuffer
 from persistence.embedded.server import EmbeddedPostgres
-from persistence.engine import migrate, recent
+from persistence.engine import migrate
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.repositories import tournaments
@@ -42,17 +42,6 @@ SECRET = "a secret of the tests, long enough to be taken"
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_recent(request, monkeypatch) -> None:
-    """Tests change rows by hand, which counts a moment later, unless they are about that moment.
-
-    It lasts as long as the marker `recent` says.
-    """
-    marker = request.node.get_closest_marker("recent")
-    (seconds,) = marker.args or (recent.MAX_AGE_SECONDS,) if marker else (0,)
-    monkeypatch.setattr(recent, "MAX_AGE_SECONDS", seconds)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from tenacity import (
 
 from domain.errors.exceptions import ServiceUnavailable
 from observability.tracing import span
-from persistence.engine import errors, recent
+from persistence.engine import errors
 from persistence.engine.connection_pool import (
     PoolInvalidator,
     lock_timeout_settings,
@@ -107,7 +107,6 @@ class Database:
             self._write_pool = create_write_pool(options, write_size, invalidator, self._watchdog)
         self._batcher = RowBatcher(self._read_pool.fetch) if self._read_pool else None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self.recent = recent.Recent()
         self._health_probe = HealthProbe(
             options.url, connect_timeout_seconds=options.connect_timeout_seconds
         )
@@ -194,17 +193,6 @@ class Database:
             except Exception as error:  # noqa: BLE001 - judged by _retry
                 attempt = partial(batcher.find, statement, key)
                 return await self._retry(attempt, waiting_since, failure=error)
-
-    async def supersede(self, work: Work[T]) -> T:
-        """Run `work`, which changes rows that `recent` may hold, as `run`.
-
-        Returns, or raises, only when no process uses the old values any more.
-        """
-        try:
-            return await self.run(work)
-        finally:
-            self.recent.clear()
-            await asyncio.sleep(recent.MAX_AGE_SECONDS * recent.WAIT_FACTOR)
 
     async def write(
         self,

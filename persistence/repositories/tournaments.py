@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, case, insert, select, text, update
@@ -58,14 +57,6 @@ async def fetch_active(database: Database) -> TournamentRecord:
     if row is None:
         raise NoResultFound
     return from_row(SimpleNamespace(**row))
-
-
-async def fetch_active_cached(database: Database) -> TournamentRecord:
-    """The active tournament, read within the last 250 ms. `taken` may have changed since."""
-    record: TournamentRecord | None = database.recent.get(_FETCH_ACTIVE)
-    if record is None:
-        record = await database.recent.fill(_FETCH_ACTIVE, partial(fetch_active, database))
-    return cast("TournamentRecord", record)
 
 
 async def create_default(

@@ -163,7 +163,7 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
         )
         return token
 
-    return await services.database.supersede(end)
+    return await services.database.run(end)
 
 
 def _validate(name: str, days: int) -> str:

@@ -213,7 +213,7 @@ async def set_role(
         )
         return await organisers.set_role(connection, organiser_id, role) or before
 
-    organiser = await services.database.supersede(change)
+    organiser = await services.database.run(change)
     log.info("organiser_role_changed", organiser_id=organiser.id, role=role)
     return organiser
 
@@ -247,7 +247,7 @@ async def reset_password(
             api_tokens=await session_rows.delete_organiser_api_tokens(connection, organiser.id),
         )
 
-    return await services.database.supersede(change)
+    return await services.database.run(change)
 
 
 def _exists() -> BadUserInput:

@@ -112,28 +112,20 @@ async def sign_out(
         )
         return await organisers.find(connection, organiser_id)
 
-    return await services.database.supersede(end)
+    return await services.database.run(end)
 
 
 async def authenticate(
     services: Services,
     token: str,
     request: SignedRequest | None = None,
-    *,
-    allow_cached: bool = False,
 ) -> Caller:
     """Return the caller of a session or API token. `request` is the signed request, if signed.
 
-    `allow_cached` is for read-only requests. Mutations bypass the cache, so that a revoked token
-    cannot create credentials.
-
     Raises Unauthenticated, TokenEnded.
     """
-    now, cache, token_hash = services.clock(), services.database.recent, hash_token(token)
-    credential: Credential | None = cache.get(token_hash) if allow_cached else None
-    if credential is None:
-        find = partial(_find_credential, services, token, token_hash)
-        credential = await cache.fill(token_hash, find)
+    now = services.clock()
+    credential = await _find_credential(services, token)
     if credential is None:
         raise Unauthenticated(UNKNOWN_TOKEN)
     if _has_ended(services, credential, now):
@@ -142,8 +134,6 @@ async def authenticate(
         await require_signature(services, credential.id, request)
     last_used_at = credential.last_used_at
     if last_used_at is None or now - last_used_at >= LAST_USE_PRECISION:
-        # Set before the write, so that concurrent requests with this cached credential skip it.
-        credential.last_used_at = now
         await services.database.run(partial(_touch, credential=credential, now=now))
     return credential.caller
 
@@ -198,7 +188,7 @@ async def revoke_session(services: Services, caller: Caller, session_id: UUID) -
         )
         return session
 
-    return await services.database.supersede(end)
+    return await services.database.run(end)
 
 
 def require_access(caller: Caller, organiser_id: UUID | None) -> UUID:
@@ -219,8 +209,8 @@ def owner_scope(caller: Caller) -> UUID | None:
     return None if is_owner else caller.organiser_id
 
 
-async def _find_credential(services: Services, token: str, token_hash: bytes) -> Credential | None:
-    kind = token_kind(token)
+async def _find_credential(services: Services, token: str) -> Credential | None:
+    kind, token_hash = token_kind(token), hash_token(token)
     if kind is TokenKind.SESSION:
         return await session_rows.find_session(services.database, token_hash)
     if kind is TokenKind.API:

@@ -38,7 +38,7 @@ _ROLES = tuple(PlayerRole)
 
 async def seed_demo(services: Services, teams: int) -> int:
     """Add the first `teams` demo teams that are missing; return how many were added."""
-    await services.database.supersede(partial(tournaments.raise_capacity, count=teams))
+    await services.database.run(partial(tournaments.raise_capacity, count=teams))
     return sum([await _register(services, number) for number in range(teams)])
 
 

@@ -134,17 +134,15 @@ async def register_team(
     InvalidForm, ChurchLimitReached, TournamentFull.
     """
     now = services.clock()
-    cached_tournament = await tournaments.fetch_active_cached(services.database)
-    evaluation = await _evaluate(services, form, cached_tournament, now)
+    tournament = await tournaments.fetch_active(services.database)
+    evaluation = await _evaluate(services, form, tournament, now)
     if evaluation.is_refused:
         # A valid form finds out by storing that its key was used. A refused form is not stored, so
-        # the key is looked up here; then the form is checked against fresh rules.
+        # the key is looked up here.
         replay = await _replay(services, form, key, now)
         if replay is not None:
             return replay
-        tournament = await tournaments.fetch_active(services.database)
-        evaluation = await _evaluate(services, form, tournament, now)
-    tournament, validation = evaluation.tournament, evaluation.validation
+    validation = evaluation.validation
     require_open(tournament.rules, now)
     if validation.team is None or evaluation.document_issues:
         raise await _rejection(services, tournament, validation, evaluation.document_issues)

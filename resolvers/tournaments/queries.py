@@ -22,7 +22,7 @@ async def current_tournament(services: Services) -> tuple[TournamentRecord, Regi
 async def max_squad_size(services: Services) -> int:
     """Return the squad limit of the active tournament; 0 while the database is unavailable."""
     try:
-        return (await tournaments.fetch_active_cached(services.database)).rules.squad_max
+        return (await tournaments.fetch_active(services.database)).rules.squad_max
     except ServiceUnavailable:
         return 0
 

@@ -54,9 +54,7 @@ async def update_tournament(
         expected_version=expected_version,
         content=changes,
     )
-    updated = await services.database.supersede(
-        partial(_update, services, request, changes, issues)
-    )
+    updated = await services.database.run(partial(_update, services, request, changes, issues))
     log.info("tournament_updated", fields=sorted(changes))
     return updated
 

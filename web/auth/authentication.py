@@ -111,22 +111,20 @@ class RequestAuth:
     def is_anonymous(self) -> bool:
         return self.caller.kind is CallerKind.ANONYMOUS
 
-    async def authenticate(self, *, only_reads: bool) -> None:
-        """Set the caller. `only_reads` allows a cached session.
+    async def authenticate(self) -> None:
+        """Set the caller.
 
         Raises Unauthenticated, Forbidden, RateLimited.
         """
         token, services = self._bearer, self._authentication.services
         if token is None:
-            await self._authenticate_cookie(services, only_reads=only_reads)
+            await self._authenticate_cookie(services)
         elif not token.startswith(MANAGE_TOKEN_PREFIX):
             self.require_allowed_network()
             is_signed = get_header(self._request.scope, b"x-signature") is not None
             signed = await _signed_request(self._request) if is_signed else None
             try:
-                self.caller = await accounts.authenticate(
-                    services, token, signed, allow_cached=only_reads
-                )
+                self.caller = await accounts.authenticate(services, token, signed)
             except TokenEnded:
                 raise
             except Unauthenticated:
@@ -134,12 +132,10 @@ class RequestAuth:
                 await self.count_token_guess(f"{token} {signed.signature if signed else ''}")
                 raise
 
-    async def _authenticate_cookie(self, services: Services, *, only_reads: bool) -> None:
+    async def _authenticate_cookie(self, services: Services) -> None:
         if self._session_token is not None and self._is_allowed_network():
             try:
-                self.caller = await accounts.authenticate(
-                    services, self._session_token, allow_cached=only_reads
-                )
+                self.caller = await accounts.authenticate(services, self._session_token)
             except TokenEnded:
                 self.clear_session_cookie()
             except Unauthenticated:

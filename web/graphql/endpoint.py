@@ -117,7 +117,7 @@ class GraphQLEndpoint:
         media_type = response_type(header_index(request.scope).get(b"accept", ()))
         params = await parse(request, self._trusted)
         started_at = perf_counter()
-        await auth.authenticate(only_reads="mutation" not in params.query)
+        await auth.authenticate()
         _require_no_wait(auth, params)
         if auth.is_anonymous and not self._trusts_all:
             self._trusted.require(params.query)
