@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from argon2 import PasswordHasher
@@ -19,7 +18,7 @@ from observability.tracing import start_tracing
 from persistence.engine import migrate
 from persistence.engine.database import Database, DatabaseUnavailable
 from persistence.engine.engine import DatabaseOptions
-from persistence.repositories import tournaments
+from persistence.unit_of_work import UnitOfWork
 from resilience.background_tasks import BackgroundTasks
 from resolvers.accounts.passwords import Passwords
 from resolvers.security.secrets import Secrets
@@ -53,12 +52,14 @@ def prepare(settings: Settings, url: str) -> None:
         raise DatabaseSetupError(
             f"The database cannot be migrated: {error}. Is it of a newer version?"
         ) from error
-    create = partial(
-        tournaments.create_default,
-        capacity=settings.tournament_capacity,
-        required_documents=settings.required_documents,
-        now=datetime.now(UTC),
-    )
+
+    async def create(uow: UnitOfWork) -> bool:
+        return await uow.tournaments.create_default(
+            capacity=settings.tournament_capacity,
+            required_documents=settings.required_documents,
+            now=datetime.now(UTC),
+        )
+
     asyncio.run(_with_database(settings, url, lambda database: database.run(create)))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Select, literal_column, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 R = TypeVar("R")
 S = TypeVar("S")
@@ -52,13 +52,14 @@ class KeysetOrder:
 
 
 async def read_page(
-    connection: AsyncConnection,
+    session: AsyncSession,
     statement: Select[Any],
     order: KeysetOrder,
     request: PageRequest,
     to_record: Callable[[Any], R],
 ) -> Page[R]:
     """Read a page with one statement; `to_record` converts a row."""
+    connection = await session.connection()
     result = await connection.execute(apply_keyset(statement, order, request))
     labels = key_labels(order)
     rows = [(row, tuple(getattr(row, label) for label in labels)) for row in result]

@@ -7,14 +7,13 @@ from uuid import UUID
 
 from domain.audit import AuditAction
 from observability.logging_setup import current_request_id
-from persistence.engine.database import Connection
-from persistence.repositories import audit
+from persistence.unit_of_work import UnitOfWork
 
 _NO_CHANGES: Mapping[str, object] = MappingProxyType({})
 
 
 async def record(  # noqa: PLR0913 - the fields of an event
-    connection: Connection,
+    uow: UnitOfWork,
     action: AuditAction,
     actor: str,
     *,
@@ -30,8 +29,7 @@ async def record(  # noqa: PLR0913 - the fields of an event
     """
     if organiser_id is not None:
         changes = {"organiser": organiser_id.hex, **changes}
-    await audit.append(
-        connection,
+    await uow.audit.append(
         at=at,
         actor=actor,
         action=action,

@@ -10,9 +10,8 @@ from uuid import UUID
 
 from domain.auth.roles import Caller
 from domain.errors.exceptions import IdempotencyKeyReused
-from persistence.engine.database import Connection
 from persistence.ids import new_id
-from persistence.repositories import idempotency
+from persistence.unit_of_work import UnitOfWork
 from resolvers.accounts.tokens import TokenKind, encode_token, new_token
 from resolvers.security.secrets import derive_keys, fingerprint, verify_fingerprint
 from resolvers.services import Services
@@ -51,9 +50,7 @@ def derived_tokens(services: Services, creation: TokenCreation, object_id: UUID)
     )
 
 
-async def reserve_key(
-    services: Services, connection: Connection, creation: TokenCreation
-) -> UUID | None:
+async def reserve_key(services: Services, uow: UnitOfWork, creation: TokenCreation) -> UUID | None:
     """Reserve the key; return the object id of an earlier creation with the same key.
 
     Raises IdempotencyKeyReused, IdempotencyInProgress.
@@ -61,8 +58,7 @@ async def reserve_key(
     if creation.key is None:
         return None
     now = services.clock()
-    entry = await idempotency.reserve(
-        connection,
+    entry = await uow.idempotency.reserve(
         operation=creation.operation,
         key=creation.scoped_key,
         fingerprint=fingerprint(services.secrets, creation.content),

@@ -6,7 +6,6 @@ from functools import partial
 from uuid import UUID
 
 from domain.auth.roles import Caller, Role, has_role, require_role
-from persistence.engine.database import Connection
 from persistence.records import (
     ApiTokenRecord,
     ChurchRecord,
@@ -17,20 +16,10 @@ from persistence.records import (
     TeamRecord,
     TournamentRecord,
 )
-from persistence.repositories import (
-    audit,
-    churches,
-    documents,
-    nodes,
-    organisers,
-    outbox,
-    teams,
-    tournaments,
-)
-from persistence.repositories import sessions as session_rows
 from persistence.repositories.audit import AuditRecord
 from persistence.repositories.nodes import NodeKind, NodeRef
 from persistence.repositories.outbox import DeliveryRecord
+from persistence.unit_of_work import UnitOfWork
 from resolvers.captain.access import my_team
 from resolvers.services import Services
 
@@ -52,11 +41,11 @@ CAPTAIN_VISIBLE_KINDS = frozenset(
     {NodeKind.TEAM, NodeKind.PLAYER, NodeKind.DOCUMENT, NodeKind.AUDIT_EVENT}
 )
 PUBLIC_KINDS = frozenset({NodeKind.CHURCH, NodeKind.TOURNAMENT})
-_FINDERS: Mapping[NodeKind, Callable[[Connection, UUID], Awaitable[Node | None]]] = {
-    NodeKind.CHURCH: churches.find,
-    NodeKind.TOURNAMENT: tournaments.find,
-    NodeKind.AUDIT_EVENT: audit.find,
-    NodeKind.DELIVERY: outbox.find,
+_FINDERS: Mapping[NodeKind, Callable[[UnitOfWork, UUID], Awaitable[Node | None]]] = {
+    NodeKind.CHURCH: lambda uow, church_id: uow.churches.find(church_id),
+    NodeKind.TOURNAMENT: lambda uow, tournament_id: uow.tournaments.find(tournament_id),
+    NodeKind.AUDIT_EVENT: lambda uow, event_id: uow.audit.find(event_id),
+    NodeKind.DELIVERY: lambda uow, message_id: uow.outbox.find(message_id),
 }
 
 
@@ -84,12 +73,12 @@ async def node(
 
 
 async def _find_visible(
-    services: Services, viewer: Viewer, node_id: str, connection: Connection
+    services: Services, viewer: Viewer, node_id: str, uow: UnitOfWork
 ) -> Node | None:
-    ref = await nodes.find_by_external_id(connection, node_id)
+    ref = await uow.nodes.find_by_external_id(node_id)
     if ref is None or not _is_visible(viewer, ref):
         return None
-    return await _load(services, connection, UUID(node_id), ref)
+    return await _load(services, uow, UUID(node_id), ref)
 
 
 def _is_visible(viewer: Viewer, ref: NodeRef) -> bool:
@@ -107,40 +96,36 @@ def _is_visible(viewer: Viewer, ref: NodeRef) -> bool:
     return ref.owner_id == viewer.caller.organiser_id or has_role(viewer.caller, Role.OWNER)
 
 
-async def _load(
-    services: Services, connection: Connection, node_id: UUID, ref: NodeRef
-) -> Node | None:
+async def _load(services: Services, uow: UnitOfWork, node_id: UUID, ref: NodeRef) -> Node | None:
     if ref.kind in (NodeKind.TEAM, NodeKind.PLAYER):
-        return await _load_team_or_player(connection, node_id, ref.owner_id or node_id)
+        return await _load_team_or_player(uow, node_id, ref.owner_id or node_id)
     if ref.kind == NodeKind.DOCUMENT:
-        owned = await documents.find_owned(connection, node_id)
+        owned = await uow.documents.find_owned(node_id)
         return owned.document if owned else None
     if ref.kind in _FINDERS:
-        return await _FINDERS[ref.kind](connection, node_id)
-    return await _load_account_object(services, connection, node_id, ref)
+        return await _FINDERS[ref.kind](uow, node_id)
+    return await _load_account_object(services, uow, node_id, ref)
 
 
 async def _load_team_or_player(
-    connection: Connection, node_id: UUID, team_id: UUID
+    uow: UnitOfWork, node_id: UUID, team_id: UUID
 ) -> TeamRecord | PlayerOfTeam | None:
-    team = await teams.find_by_id(connection, team_id)
+    team = await uow.teams.find_by_id(team_id)
     if team is None or team.id == node_id:
         return team
     return next(((team, player) for player in team.players if player.id == node_id), None)
 
 
 async def _load_account_object(
-    services: Services, connection: Connection, node_id: UUID, ref: NodeRef
+    services: Services, uow: UnitOfWork, node_id: UUID, ref: NodeRef
 ) -> OrganiserRecord | SessionRecord | ApiTokenRecord | None:
     now, owner_id = services.clock(), ref.owner_id or node_id
     if ref.kind == NodeKind.ORGANISER:
-        return await organisers.find(connection, node_id)
+        return await uow.organisers.find(node_id)
     records: list[SessionRecord] | list[ApiTokenRecord]
     if ref.kind == NodeKind.SESSION:
         idle_since = now - services.accounts.session_idle_timeout
-        records = await session_rows.list_sessions(
-            connection, owner_id, now=now, idle_since=idle_since
-        )
+        records = await uow.sessions.list_sessions(owner_id, now=now, idle_since=idle_since)
     else:
-        records = await session_rows.list_api_tokens(connection, owner_id, now=now)
+        records = await uow.sessions.list_api_tokens(owner_id, now=now)
     return next((record for record in records if record.id == node_id), None)

@@ -7,7 +7,6 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -23,7 +22,6 @@ from persistence.embedded.server import EmbeddedPostgres
 from persistence.engine import migrate
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
-from persistence.repositories import tournaments
 from resolvers.accounts.passwords import Passwords
 from resolvers.security.secrets import Secrets
 from resolvers.services import Accounts, Services, Storage
@@ -88,7 +86,9 @@ def clock() -> FakeClock:
 async def database(database_url, clock) -> AsyncGenerator[Database]:
     opened = Database(DatabaseOptions(url=database_url))
     await opened.run(
-        partial(tournaments.create_default, capacity=16, required_documents=(), now=clock.now)
+        lambda uow: uow.tournaments.create_default(
+            capacity=16, required_documents=(), now=clock.now
+        )
     )
     yield opened
     await opened.close()

@@ -59,7 +59,7 @@ class CloudinaryHarness:
 
 async def create_storage_name(services) -> str:
     """A new storage name with the tag of this database."""
-    return await services.database.run(new_storage_name)
+    return await services.database.run(lambda uow: new_storage_name(uow.session))
 
 
 async def clear_orphans(services, *, is_forced: bool = False) -> int:

@@ -1,8 +1,8 @@
 """Access to the database: units of work and single statements, with retries."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import QueuePool
+from sqlmodel.ext.asyncio.session import AsyncSession
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -51,12 +52,12 @@ from persistence.engine.watchdog import Watchdog
 from persistence.engine.write_probe import WriteProbe
 from persistence.fast.batching import RowBatcher
 from persistence.fast.statement_pool import CompiledStatement, Row, StatementPool
+from persistence.unit_of_work import UnitOfWork
 from resilience.background_tasks import BackgroundTask, repeat
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-Connection = AsyncConnection
-Work = Callable[[Connection], Awaitable[T]]
+Work = Callable[[UnitOfWork], Awaitable[T]]
 ErrorMap = Callable[[BaseException], Exception | None]
 
 START_RETRY_DELAYS_SECONDS = (1, 2, 4)
@@ -141,10 +142,14 @@ class Database:
         waiting_since = monotonic()
 
         async def attempt() -> T:
-            async with self._pool.connection(self._engine) as connection:
+            async with (
+                self._pool.connection(self._engine) as connection,
+                _unit_of_work(connection) as uow,
+            ):
                 await self._set_local_timeouts(connection, waiting_since, is_single=is_single)
-                result = await work(connection)
+                result = await work(uow)
                 require_representable(result)
+                await uow.session.flush()
                 with _guard_commit(repeatable=repeatable):
                     await self._pool.commit(connection)
                 return result
@@ -161,8 +166,11 @@ class Database:
             return await self.run(work)
 
         async def attempt() -> T:
-            async with self._pool.connection(self._autocommit) as connection:
-                return await work(connection)
+            async with (
+                self._pool.connection(self._autocommit) as connection,
+                _unit_of_work(connection) as uow,
+            ):
+                return await work(uow)
 
         with span("database.read"):
             return await self._retry(attempt, monotonic())
@@ -217,9 +225,9 @@ class Database:
         write_pool = self._write_pool
         if write_pool is None:
 
-            async def work(connection: AsyncConnection) -> Sequence[Row]:
+            async def work(uow: UnitOfWork) -> Sequence[Row]:
                 with _mapping_errors(map_error):
-                    return await _execute(connection, statement, values)
+                    return await _execute(uow, statement, values)
 
             with span("database.write"):
                 return await self._run(work, repeatable=repeatable, is_single=True)
@@ -363,9 +371,22 @@ class Database:
         )
 
 
+@asynccontextmanager
+async def _unit_of_work(connection: AsyncConnection) -> AsyncGenerator[UnitOfWork]:
+    """A unit of work in a new transaction of the connection, which the caller commits."""
+    await connection.begin()
+    session = AsyncSession(bind=connection, expire_on_commit=False, autoflush=False)
+    try:
+        yield UnitOfWork(session)
+    finally:
+        # The transaction belongs to the connection: closing the session sends nothing.
+        await session.close()
+
+
 async def _execute(
-    connection: AsyncConnection, statement: CompiledStatement, values: Mapping[str, Any]
+    uow: UnitOfWork, statement: CompiledStatement, values: Mapping[str, Any]
 ) -> Sequence[Row]:
+    connection = await uow.session.connection()
     return (await connection.execute(statement.expression, dict(values))).mappings().all()
 
 

@@ -11,7 +11,7 @@ import secrets
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from persistence.engine.errors import sqlstate
 
@@ -28,14 +28,14 @@ _IDENTITY = text("""
 _UNAVAILABLE_SQLSTATES = frozenset({"42501", "42883", "0A000", "55000"})
 
 
-async def storage_tag(connection: AsyncConnection) -> str | None:
+async def storage_tag(session: AsyncSession) -> str | None:
     """The prefix of this database's file names: eight hex digits of a hash of its identity.
 
     None when the server does not tell its identity. The transaction stays usable in both cases.
     """
     try:
-        async with connection.begin_nested():
-            identity: str = await connection.scalar(_IDENTITY)
+        async with session.begin_nested():
+            identity: str = await session.scalar(_IDENTITY)
     except DBAPIError as error:
         if sqlstate(error) in _UNAVAILABLE_SQLSTATES:
             return None
@@ -43,8 +43,8 @@ async def storage_tag(connection: AsyncConnection) -> str | None:
     return hashlib.sha256(identity.encode()).hexdigest()[:TAG_DIGITS]
 
 
-async def new_storage_name(connection: AsyncConnection) -> str:
+async def new_storage_name(session: AsyncSession) -> str:
     """A new file name: 32 hex digits, the first eight of them the tag, the others random."""
     name = secrets.token_hex(RANDOM_BYTES)
-    tag = await storage_tag(connection) or ""
+    tag = await storage_tag(session) or ""
     return tag + name[len(tag) :]

@@ -124,7 +124,7 @@ async def _filtered_page(
     database: Database, statement: Select[Any], order: KeysetOrder, request: PageRequest
 ) -> Page[str]:
     return await database.read(
-        lambda connection: read_page(connection, statement, order, request, attrgetter("json"))
+        lambda uow: read_page(uow.session, statement, order, request, attrgetter("json"))
     )
 
 

@@ -8,13 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, String, cast, func, literal, or_, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.audit import KNOWN_ACTIONS, AuditAction
 from domain.auth.roles import CallerKind
 from persistence.ids import new_id
 from persistence.models import audit_event, decision, organiser, team
 from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
+from persistence.repositories.base import Repository
 from persistence.repositories.teams import references_team
 
 _APPEND = text("""
@@ -56,29 +56,6 @@ class AuditFilter:
     until: datetime | None = None
 
 
-async def append(  # noqa: PLR0913 - one argument for each column
-    connection: AsyncConnection,
-    *,
-    at: datetime,
-    actor: str,
-    action: AuditAction,
-    team_id: UUID | None,
-    request_id: str,
-    changes: Mapping[str, Any],
-) -> None:
-    """Append an event. `changes` maps names to old and new values, without personal data."""
-    values = {
-        "id": new_id(),
-        "at": at,
-        "actor": actor,
-        "action": action.value,
-        "team_id": team_id,
-        "request_id": request_id,
-        "changes": json.dumps(changes),
-    }
-    await connection.execute(_APPEND, values)
-
-
 # Events of a team's history; `auditLog` pages through all of them.
 MAX_TEAM_EVENTS = 100
 
@@ -102,41 +79,6 @@ _EVENTS = (
     )
 )
 _NEWEST_FIRST = KeysetOrder(columns=(audit_event.c.id,), is_descending=True)
-
-
-async def page(
-    connection: AsyncConnection, *, filters: AuditFilter, request: PageRequest
-) -> Page[AuditRecord]:
-    """A page of events, newest first."""
-    statement = _apply_filters(_EVENTS, filters)
-    return await read_page(connection, statement, _NEWEST_FIRST, request, _record)
-
-
-async def count(connection: AsyncConnection, *, filters: AuditFilter) -> int:
-    statement = _apply_filters(select(func.count()).select_from(audit_event), filters)
-    return int(await connection.scalar(statement) or 0)
-
-
-async def list_by_teams(
-    connection: AsyncConnection, team_ids: Collection[UUID]
-) -> list[AuditRecord]:
-    """The newest MAX_TEAM_EVENTS of each team, oldest first."""
-    rank = func.row_number().over(
-        partition_by=audit_event.c.team_id, order_by=audit_event.c.id.desc()
-    )
-    ranked = (
-        select(audit_event.c.id, rank.label("rank"))
-        .where(audit_event.c.team_id.in_(team_ids))
-        .subquery()
-    )
-    newest = select(ranked.c.id).where(ranked.c.rank <= MAX_TEAM_EVENTS)
-    statement = _EVENTS.where(audit_event.c.id.in_(newest)).order_by(audit_event.c.id)
-    return [_record(row) for row in await connection.execute(statement)]
-
-
-async def find(connection: AsyncConnection, event_id: UUID) -> AuditRecord | None:
-    row = (await connection.execute(_EVENTS.where(audit_event.c.id == event_id))).first()
-    return _record(row) if row else None
 
 
 def _apply_filters(statement: Select[Any], filters: AuditFilter) -> Select[Any]:
@@ -178,3 +120,56 @@ def _record(row: Any) -> AuditRecord:
         reason=row.reason,
         items=row._mapping["items"] or (),  # noqa: SLF001 - the row's public view, despite its name
     )
+
+
+class AuditRepository(Repository):
+    """The audit log, which is append-only."""
+
+    async def append(  # noqa: PLR0913 - one argument for each column
+        self,
+        *,
+        at: datetime,
+        actor: str,
+        action: AuditAction,
+        team_id: UUID | None,
+        request_id: str,
+        changes: Mapping[str, Any],
+    ) -> None:
+        """Append an event. `changes` maps names to old and new values, without personal data."""
+        values = {
+            "id": new_id(),
+            "at": at,
+            "actor": actor,
+            "action": action.value,
+            "team_id": team_id,
+            "request_id": request_id,
+            "changes": json.dumps(changes),
+        }
+        await self._execute(_APPEND, values)
+
+    async def page(self, *, filters: AuditFilter, request: PageRequest) -> Page[AuditRecord]:
+        """A page of events, newest first."""
+        statement = _apply_filters(_EVENTS, filters)
+        return await read_page(self._session, statement, _NEWEST_FIRST, request, _record)
+
+    async def count(self, *, filters: AuditFilter) -> int:
+        statement = _apply_filters(select(func.count()).select_from(audit_event), filters)
+        return int(await self._session.scalar(statement) or 0)
+
+    async def list_by_teams(self, team_ids: Collection[UUID]) -> list[AuditRecord]:
+        """The newest MAX_TEAM_EVENTS of each team, oldest first."""
+        rank = func.row_number().over(
+            partition_by=audit_event.c.team_id, order_by=audit_event.c.id.desc()
+        )
+        ranked = (
+            select(audit_event.c.id, rank.label("rank"))
+            .where(audit_event.c.team_id.in_(team_ids))
+            .subquery()
+        )
+        newest = select(ranked.c.id).where(ranked.c.rank <= MAX_TEAM_EVENTS)
+        statement = _EVENTS.where(audit_event.c.id.in_(newest)).order_by(audit_event.c.id)
+        return [_record(row) for row in await self._execute(statement)]
+
+    async def find(self, event_id: UUID) -> AuditRecord | None:
+        row = (await self._execute(_EVENTS.where(audit_event.c.id == event_id))).first()
+        return _record(row) if row else None

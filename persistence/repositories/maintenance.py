@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from persistence.models import IS_LIVE
+from persistence.repositories.base import Repository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +31,6 @@ _DRIFT = text(f"""
 """)  # noqa: S608  - only a constant is interpolated
 
 
-async def find_drift(connection: AsyncConnection) -> list[Drift]:
-    """List the counters that are wrong."""
-    rows = await connection.execute(_DRIFT)
-    return [Drift(entity=row.entity, taken=row.taken, live_teams=row.live_teams) for row in rows]
-
-
 _ACQUIRE_LEASE = text("""
     INSERT INTO idempotency_record AS r (operation, key, fingerprint, team_id, expires_at)
     VALUES (:job, '', '', gen_random_uuid(), :until)
@@ -46,17 +40,23 @@ _ACQUIRE_LEASE = text("""
 """)
 
 
-async def acquire_job_lease(
-    connection: AsyncConnection, job: str, *, now: datetime, until: datetime
-) -> bool:
-    """Lease a job until then. True for one process; False while another holds the lease."""
-    result = await connection.execute(_ACQUIRE_LEASE, {"job": job, "now": now, "until": until})
-    return result.first() is not None
+class MaintenanceRepository(Repository):
+    """Leases of jobs, expired rows and drifted counters."""
 
+    async def find_drift(self) -> list[Drift]:
+        """List the counters that are wrong."""
+        rows = await self._execute(_DRIFT)
+        return [
+            Drift(entity=row.entity, taken=row.taken, live_teams=row.live_teams) for row in rows
+        ]
 
-async def delete_expired_keys(connection: AsyncConnection, *, now: datetime) -> int:
-    """Delete expired idempotency records. Returns their number."""
-    result = await connection.execute(
-        text("DELETE FROM idempotency_record WHERE expires_at <= :now"), {"now": now}
-    )
-    return int(result.rowcount)
+    async def acquire_job_lease(self, job: str, *, now: datetime, until: datetime) -> bool:
+        """Lease a job until then. True for one process; False while another holds the lease."""
+        result = await self._execute(_ACQUIRE_LEASE, {"job": job, "now": now, "until": until})
+        return result.first() is not None
+
+    async def delete_expired_keys(self, *, now: datetime) -> int:
+        """Delete expired idempotency records. Returns their number."""
+        return await self._count_rows(
+            text("DELETE FROM idempotency_record WHERE expires_at <= :now"), {"now": now}
+        )

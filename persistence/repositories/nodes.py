@@ -5,9 +5,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.ids import parse_uuid
+from persistence.repositories.base import Repository
 
 
 class NodeKind(StrEnum):
@@ -49,12 +49,14 @@ _FIND = text("""
 """)
 
 
-async def find(connection: AsyncConnection, node_id: UUID) -> NodeRef | None:
-    row = (await connection.execute(_FIND, {"id": node_id})).first()
-    return NodeRef(kind=NodeKind(row.kind), owner_id=row.owner_id) if row else None
+class NodeRepository(Repository):
+    """Objects of any type by their id."""
 
+    async def find(self, node_id: UUID) -> NodeRef | None:
+        row = (await self._execute(_FIND, {"id": node_id})).first()
+        return NodeRef(kind=NodeKind(row.kind), owner_id=row.owner_id) if row else None
 
-async def find_by_external_id(connection: AsyncConnection, value: str) -> NodeRef | None:
-    """Find by an id as clients write it. None also for a malformed one."""
-    node_id = parse_uuid(value)
-    return await find(connection, node_id) if node_id is not None else None
+    async def find_by_external_id(self, value: str) -> NodeRef | None:
+        """Find by an id as clients write it. None also for a malformed one."""
+        node_id = parse_uuid(value)
+        return await self.find(node_id) if node_id is not None else None

@@ -13,12 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, TextClause, func, or_, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.deliveries import KNOWN_KINDS, DeliveryKind
 from persistence.ids import new_id
 from persistence.models import outbox_message, team
 from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
+from persistence.repositories.base import Repository
 from persistence.repositories.teams import references_team
 
 CHANNEL = "outbox"
@@ -104,102 +104,6 @@ _FAIL = _completion("due_at = :due_at, failure = :failure")
 _DEAD_LETTER = _completion("dead_at = :now, failure = :failure")
 
 
-async def add(  # noqa: PLR0913 - one argument for each column
-    connection: AsyncConnection,
-    *,
-    kind: DeliveryKind,
-    payload: Mapping[str, Any],
-    team_id: UUID | None = None,
-    now: datetime,
-    due_at: datetime | None = None,
-) -> UUID:
-    """Add a message that is due at `due_at`, or at once. Returns its id."""
-    message_id = new_id()
-    values = {
-        "id": message_id,
-        "kind": str(kind),
-        "team_id": team_id,
-        "payload": json.dumps(payload),
-        "now": now,
-        "due_at": now if due_at is None else due_at,
-    }
-    await connection.execute(_ADD, values)
-    return message_id
-
-
-async def lease(
-    connection: AsyncConnection,
-    *,
-    kinds: Collection[str],
-    now: datetime,
-    duration: timedelta,
-    limit: int,
-) -> list[Message]:
-    """Lease up to `limit` due messages, the longest due first, for `duration`."""
-    values = {"kinds": list(kinds), "now": now, "leased_until": now + duration, "limit": limit}
-    rows = await connection.execute(_LEASE, values)
-    return [Message(**row._asdict()) for row in rows]
-
-
-async def lock_started(connection: AsyncConnection, team_id: UUID, *, kind: str) -> list[UUID]:
-    """Messages of a team that a worker has leased and not finished.
-
-    Locks all its messages, so that none is leased until the commit.
-    """
-    rows = await connection.execute(_LOCK, {"team_id": team_id, "kind": kind})
-    return [row.id for row in rows if row.attempts > 0]
-
-
-async def is_any_owed(connection: AsyncConnection, message_ids: Collection[UUID]) -> bool:
-    owed: bool = await connection.scalar(_ANY_OWED, {"ids": list(message_ids)})
-    return owed
-
-
-async def finish(connection: AsyncConnection, message: Message, *, now: datetime) -> bool:
-    """Mark a message as delivered. False when its lease is not the newest, or it is done."""
-    return await _complete(connection, _FINISH, message, now=now)
-
-
-async def fail(
-    connection: AsyncConnection, message: Message, *, failure: str, due_at: datetime
-) -> bool:
-    """Schedule a retry. `failure` is an error name without personal data. False as `finish`."""
-    return await _complete(connection, _FAIL, message, failure=failure, due_at=due_at)
-
-
-async def dead_letter(
-    connection: AsyncConnection, message: Message, *, failure: str, now: datetime
-) -> bool:
-    """Give up a message: it is not leased again. False as `finish`."""
-    return await _complete(connection, _DEAD_LETTER, message, failure=failure, now=now)
-
-
-async def next_due(connection: AsyncConnection, *, kinds: Collection[str]) -> datetime | None:
-    """The time at which the next message is due or the next lease ends; None without any."""
-    due: datetime | None = await connection.scalar(_NEXT_DUE, {"kinds": list(kinds)})
-    return due
-
-
-async def backlog(connection: AsyncConnection, *, kinds: Collection[str], now: datetime) -> Backlog:
-    """Count undelivered messages. Kinds outside `kinds` wait for a later version."""
-    rows = (await connection.execute(_BACKLOG)).all()
-    due_times = [row.first_due_at for row in rows if row.owed and row.kind in kinds]
-    return Backlog(
-        owed={row.kind: row.owed for row in rows if row.kind in kinds},
-        unhandled={row.kind: row.owed for row in rows if row.kind not in kinds},
-        dead={row.kind: row.dead for row in rows},
-        late=max(timedelta(0), now - min(due_times)) if due_times else timedelta(0),
-    )
-
-
-async def _complete(
-    connection: AsyncConnection, statement: TextClause, message: Message, **values: object
-) -> bool:
-    lease_key = {"id": message.id, "attempts": message.attempts}
-    result = await connection.execute(statement, lease_key | values)
-    return bool(result.rowcount)
-
-
 class DeliveryStatus(StrEnum):
     OWED = "OWED"
     DELIVERED = "DELIVERED"
@@ -253,25 +157,6 @@ _DELIVERIES = select(
 ).outerjoin(team, team.c.id == _OUTBOX.team_id)
 
 
-async def page(
-    connection: AsyncConnection, *, filters: DeliveryFilter, request: PageRequest
-) -> Page[DeliveryRecord]:
-    """A page of deliveries, newest first."""
-    return await read_page(
-        connection, _apply_filters(_DELIVERIES, filters), _NEWEST_FIRST, request, _record
-    )
-
-
-async def count(connection: AsyncConnection, *, filters: DeliveryFilter) -> int:
-    statement = _apply_filters(select(func.count()).select_from(outbox_message), filters)
-    return int(await connection.scalar(statement) or 0)
-
-
-async def find(connection: AsyncConnection, message_id: UUID) -> DeliveryRecord | None:
-    row = (await connection.execute(_DELIVERIES.where(_OUTBOX.id == message_id))).one_or_none()
-    return _record(row) if row else None
-
-
 def _apply_filters(statement: Select[Any], filters: DeliveryFilter) -> Select[Any]:
     if filters.statuses:
         statement = statement.where(or_(*(_CONDITIONS[status] for status in filters.statuses)))
@@ -306,3 +191,100 @@ def _record(row: Any) -> DeliveryRecord:
         settled_at=row.finished_at or row.dead_at,
         failure=row.failure,
     )
+
+
+class OutboxRepository(Repository):
+    """Messages to outside services."""
+
+    async def add(
+        self,
+        *,
+        kind: DeliveryKind,
+        payload: Mapping[str, Any],
+        team_id: UUID | None = None,
+        now: datetime,
+        due_at: datetime | None = None,
+    ) -> UUID:
+        """Add a message that is due at `due_at`, or at once. Returns its id."""
+        message_id = new_id()
+        values = {
+            "id": message_id,
+            "kind": str(kind),
+            "team_id": team_id,
+            "payload": json.dumps(payload),
+            "now": now,
+            "due_at": now if due_at is None else due_at,
+        }
+        await self._execute(_ADD, values)
+        return message_id
+
+    async def lease(
+        self,
+        *,
+        kinds: Collection[str],
+        now: datetime,
+        duration: timedelta,
+        limit: int,
+    ) -> list[Message]:
+        """Lease up to `limit` due messages, the longest due first, for `duration`."""
+        values = {"kinds": list(kinds), "now": now, "leased_until": now + duration, "limit": limit}
+        rows = await self._execute(_LEASE, values)
+        return [Message(**row._asdict()) for row in rows]
+
+    async def lock_started(self, team_id: UUID, *, kind: str) -> list[UUID]:
+        """Messages of a team that a worker has leased and not finished.
+
+        Locks all its messages, so that none is leased until the commit.
+        """
+        rows = await self._execute(_LOCK, {"team_id": team_id, "kind": kind})
+        return [row.id for row in rows if row.attempts > 0]
+
+    async def is_any_owed(self, message_ids: Collection[UUID]) -> bool:
+        owed: bool = await self._session.scalar(_ANY_OWED, {"ids": list(message_ids)})
+        return owed
+
+    async def finish(self, message: Message, *, now: datetime) -> bool:
+        """Mark a message as delivered. False when its lease is not the newest, or it is done."""
+        return await self._complete(_FINISH, message, now=now)
+
+    async def fail(self, message: Message, *, failure: str, due_at: datetime) -> bool:
+        """Schedule a retry. `failure` is an error name without personal data. False as `finish`."""
+        return await self._complete(_FAIL, message, failure=failure, due_at=due_at)
+
+    async def dead_letter(self, message: Message, *, failure: str, now: datetime) -> bool:
+        """Give up a message: it is not leased again. False as `finish`."""
+        return await self._complete(_DEAD_LETTER, message, failure=failure, now=now)
+
+    async def next_due(self, *, kinds: Collection[str]) -> datetime | None:
+        """The time at which the next message is due or the next lease ends; None without any."""
+        due: datetime | None = await self._session.scalar(_NEXT_DUE, {"kinds": list(kinds)})
+        return due
+
+    async def backlog(self, *, kinds: Collection[str], now: datetime) -> Backlog:
+        """Count undelivered messages. Kinds outside `kinds` wait for a later version."""
+        rows = (await self._execute(_BACKLOG)).all()
+        due_times = [row.first_due_at for row in rows if row.owed and row.kind in kinds]
+        return Backlog(
+            owed={row.kind: row.owed for row in rows if row.kind in kinds},
+            unhandled={row.kind: row.owed for row in rows if row.kind not in kinds},
+            dead={row.kind: row.dead for row in rows},
+            late=max(timedelta(0), now - min(due_times)) if due_times else timedelta(0),
+        )
+
+    async def _complete(self, statement: TextClause, message: Message, **values: object) -> bool:
+        lease_key = {"id": message.id, "attempts": message.attempts}
+        return bool(await self._count_rows(statement, lease_key | values))
+
+    async def page(self, *, filters: DeliveryFilter, request: PageRequest) -> Page[DeliveryRecord]:
+        """A page of deliveries, newest first."""
+        return await read_page(
+            self._session, _apply_filters(_DELIVERIES, filters), _NEWEST_FIRST, request, _record
+        )
+
+    async def count(self, *, filters: DeliveryFilter) -> int:
+        statement = _apply_filters(select(func.count()).select_from(outbox_message), filters)
+        return int(await self._session.scalar(statement) or 0)
+
+    async def find(self, message_id: UUID) -> DeliveryRecord | None:
+        row = (await self._execute(_DELIVERIES.where(_OUTBOX.id == message_id))).one_or_none()
+        return _record(row) if row else None

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors.exceptions import InvalidForm
 from domain.errors.issues import (
@@ -25,6 +24,7 @@ from persistence.records import (
     TakenValues,
     TournamentRecord,
 )
+from persistence.repositories.base import Repository
 
 _ISSUES_BY_CONSTRAINT = {
     "uq_team_live_captain_email": duplicate_captain_email,
@@ -69,27 +69,6 @@ def take_church_slot_sql(source: str = "") -> str:
 
 
 _TAKE_CHURCH_SLOT = text(take_church_slot_sql())
-
-
-async def find_taken_values(connection: AsyncConnection, keys: LookupKeys) -> TakenValues:
-    """Read the values that live teams have taken, without locks."""
-    values = {
-        "church": keys.church,
-        "team_name": keys.team_name,
-        "captain_email": keys.captain_email,
-        "captain_phone": keys.captain_phone,
-    }
-    row = (await connection.execute(_TAKEN_VALUES, values)).one()
-    return TakenValues(**row._asdict())
-
-
-async def take_church_slot(
-    connection: AsyncConnection, tournament: TournamentRecord, entry: ValidTeam, *, now: datetime
-) -> ChurchRecord | None:
-    """Take a slot of the church and lock its row. None when no slot is left."""
-    values = church_columns(tournament, entry, now)
-    row = (await connection.execute(_TAKE_CHURCH_SLOT, values)).mappings().first()
-    return build_church(row, tournament) if row is not None else None
 
 
 def build_church(row: Any, tournament: TournamentRecord) -> ChurchRecord:
@@ -138,3 +117,26 @@ def person_columns(prefix: str, person: ValidPerson) -> dict[str, str]:
         f"{prefix}_whatsapp": person.whatsapp,
         f"{prefix}_email": person.email,
     }
+
+
+class RegistrationRepository(Repository):
+    """Values that live teams have taken, and slots of churches."""
+
+    async def find_taken_values(self, keys: LookupKeys) -> TakenValues:
+        """Read the values that live teams have taken, without locks."""
+        values = {
+            "church": keys.church,
+            "team_name": keys.team_name,
+            "captain_email": keys.captain_email,
+            "captain_phone": keys.captain_phone,
+        }
+        row = (await self._execute(_TAKEN_VALUES, values)).one()
+        return TakenValues(**row._asdict())
+
+    async def take_church_slot(
+        self, tournament: TournamentRecord, entry: ValidTeam, *, now: datetime
+    ) -> ChurchRecord | None:
+        """Take a slot of the church and lock its row. None when no slot is left."""
+        values = church_columns(tournament, entry, now)
+        row = (await self._execute(_TAKE_CHURCH_SLOT, values)).mappings().first()
+        return build_church(row, tournament) if row is not None else None

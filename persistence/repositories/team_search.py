@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.characters import JOINERS, strip_ignorable
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentReview
@@ -17,9 +16,9 @@ from domain.teams.status import TeamStatus
 from persistence.models import church, church_alias, document, player, team, tournament
 from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
 from persistence.records import DocumentRecord, TeamRecord
-from persistence.repositories import documents
-from persistence.repositories.documents import CURRENT
-from persistence.repositories.teams import SELECT_TEAM, build_team, list_player_rows
+from persistence.repositories.base import Repository
+from persistence.repositories.documents import CURRENT, DocumentRepository
+from persistence.repositories.teams import SELECT_TEAM, TeamRepository, build_team
 
 # Fewer digits match too many numbers.
 PHONE_DIGITS_MIN = 4
@@ -199,35 +198,43 @@ def keyset_order(order_field: TeamOrderField, *, is_descending: bool = False) ->
     return KeysetOrder(columns=_ORDER_COLUMNS[order_field], is_descending=is_descending)
 
 
-async def page(
-    connection: AsyncConnection, query: TeamQuery, *, include: Include, with_contacts: bool
-) -> Page[TeamRecord]:
-    """A page of teams. `with_contacts`: search the text in phones and e-mails too."""
-    statement = filter_teams(SELECT_TEAM, query.filters, with_contacts=with_contacts)
-    rows_page: Page[Any] = await read_page(
-        connection, statement, query.order, query.request, lambda row: row
-    )
-    ids = [row.id for row in rows_page.rows]
-    players = await list_player_rows(connection, ids) if include.players and ids else {}
-    documents_by_team: dict[UUID, list[DocumentRecord]] = {}
-    if include.documents and ids:
-        for document_record in await documents.list_by_teams(connection, ids):
-            if document_record.team_id is not None:
-                documents_by_team.setdefault(document_record.team_id, []).append(document_record)
-    return rows_page.with_rows(
-        [
-            build_team(row, players.get(row.id, ()), documents_by_team.get(row.id, ()))
-            for row in rows_page.rows
-        ]
-    )
+class TeamSearchRepository(Repository):
+    """Pages of the teams that match filters."""
 
+    async def page(
+        self, query: TeamQuery, *, include: Include, with_contacts: bool
+    ) -> Page[TeamRecord]:
+        """A page of teams. `with_contacts`: search the text in phones and e-mails too."""
+        statement = filter_teams(SELECT_TEAM, query.filters, with_contacts=with_contacts)
+        rows_page: Page[Any] = await read_page(
+            self._session, statement, query.order, query.request, lambda row: row
+        )
+        ids = [row.id for row in rows_page.rows]
+        players = (
+            await TeamRepository(self._session).list_player_rows(ids)
+            if include.players and ids
+            else {}
+        )
+        documents_by_team: dict[UUID, list[DocumentRecord]] = {}
+        if include.documents and ids:
+            for document_record in await DocumentRepository(self._session).list_by_teams(ids):
+                if document_record.team_id is not None:
+                    documents_by_team.setdefault(document_record.team_id, []).append(
+                        document_record
+                    )
+        return rows_page.with_rows(
+            [
+                build_team(row, players.get(row.id, ()), documents_by_team.get(row.id, ()))
+                for row in rows_page.rows
+            ]
+        )
 
-async def count(connection: AsyncConnection, *, filters: TeamFilter, with_contacts: bool) -> int:
-    statement = (
-        select(func.count())
-        .select_from(team)
-        .join(church, church.c.id == team.c.church_id)
-        .join(tournament, tournament.c.id == team.c.tournament_id)
-    )
-    statement = filter_teams(statement, filters, with_contacts=with_contacts)
-    return int(await connection.scalar(statement) or 0)
+    async def count(self, *, filters: TeamFilter, with_contacts: bool) -> int:
+        statement = (
+            select(func.count())
+            .select_from(team)
+            .join(church, church.c.id == team.c.church_id)
+            .join(tournament, tournament.c.id == team.c.tournament_id)
+        )
+        statement = filter_teams(statement, filters, with_contacts=with_contacts)
+        return int(await self._session.scalar(statement) or 0)

@@ -6,12 +6,12 @@ from datetime import date
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.documents import DocumentReview
 from domain.teams.codes import player_code
 from domain.teams.status import LIVE_STATUSES, TeamStatus
 from persistence.models import IS_CURRENT, IS_LIVE
+from persistence.repositories.base import Repository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,31 +74,31 @@ _SAME_PLAYERS = text("""
 """)
 
 
-async def get_stats(connection: AsyncConnection) -> TeamStats:
-    by_status = await connection.execute(_BY_STATUS)
-    live = (await connection.execute(_LIVE)).one()
-    by_review = await connection.execute(_BY_REVIEW)
-    by_day = await connection.execute(_BY_DAY)
-    return TeamStats(
-        by_status={TeamStatus(row.status): row.teams for row in by_status},
-        players=int(live.players),
-        churches=live.churches,
-        documents={DocumentReview(row.review): row.documents for row in by_review},
-        by_day={row.day: row.teams for row in by_day},
-    )
+class TeamStatsRepository(Repository):
+    """Statistics and duplicate players of the active tournament."""
 
-
-async def list_duplicate_players(
-    connection: AsyncConnection, team_ids: Collection[UUID]
-) -> list[DuplicatePlayer]:
-    """Players of these teams who are in another live team too, by team and position."""
-    values = {"team_ids": list(team_ids), "live": sorted(LIVE_STATUSES)}
-    rows = await connection.execute(_SAME_PLAYERS, values)
-    return [
-        DuplicatePlayer(
-            team_id=row.team_id,
-            position=row.position,
-            other_code=player_code(row.code, row.other_position),
+    async def get_stats(self) -> TeamStats:
+        by_status = await self._execute(_BY_STATUS)
+        live = (await self._execute(_LIVE)).one()
+        by_review = await self._execute(_BY_REVIEW)
+        by_day = await self._execute(_BY_DAY)
+        return TeamStats(
+            by_status={TeamStatus(row.status): row.teams for row in by_status},
+            players=int(live.players),
+            churches=live.churches,
+            documents={DocumentReview(row.review): row.documents for row in by_review},
+            by_day={row.day: row.teams for row in by_day},
         )
-        for row in rows
-    ]
+
+    async def list_duplicate_players(self, team_ids: Collection[UUID]) -> list[DuplicatePlayer]:
+        """Players of these teams who are in another live team too, by team and position."""
+        values = {"team_ids": list(team_ids), "live": sorted(LIVE_STATUSES)}
+        rows = await self._execute(_SAME_PLAYERS, values)
+        return [
+            DuplicatePlayer(
+                team_id=row.team_id,
+                position=row.position,
+                other_code=player_code(row.code, row.other_position),
+            )
+            for row in rows
+        ]

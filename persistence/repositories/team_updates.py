@@ -6,10 +6,10 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.registration.forms import ValidPlayer, ValidTeam
 from persistence.models import player, team
+from persistence.repositories.base import Repository
 from persistence.repositories.decisions import LockedTeam
 from persistence.repositories.registration import duplicates_as_issues, person_columns
 
@@ -61,79 +61,6 @@ _DELETIONS = tuple(
 )
 
 
-async def update_team(  # noqa: PLR0913 - one argument for each value
-    connection: AsyncConnection,
-    locked: LockedTeam,
-    entry: ValidTeam,
-    *,
-    church_id: UUID,
-    next_position: int,
-    now: datetime,
-) -> None:
-    """Raises InvalidForm when a live team has the same name, e-mail or phone."""
-    values = {
-        "church_id": church_id,
-        "name": entry.team_name,
-        "normalized_name": entry.normalized_team_name,
-        **person_columns("captain", entry.captain),
-        **person_columns("vice_captain", entry.vice_captain),
-        "next_position": next_position,
-        "version": locked.version + 1,
-        "last_change": locked.last_change,
-        "updated_at": now,
-    }
-    with duplicates_as_issues():
-        await connection.execute(team.update().where(team.c.id == locked.id).values(values))
-
-
-async def update_players(connection: AsyncConnection, players: Sequence[StoredPlayer]) -> None:
-    values = _values(players)
-    await connection.execute(_CLEAR_JERSEYS, {"ids": values["ids"]})
-    await connection.execute(_UPDATE, values)
-
-
-async def add_players(
-    connection: AsyncConnection, team_id: UUID, players: Sequence[StoredPlayer]
-) -> None:
-    await connection.execute(_INSERT, {"team_id": team_id, **_values(players)})
-
-
-async def remove_players(connection: AsyncConnection, player_ids: Collection[UUID]) -> None:
-    """Delete players. Their documents have to be deleted before."""
-    await connection.execute(player.delete().where(player.c.id.in_(player_ids)))
-
-
-async def increment_manage_generation(
-    connection: AsyncConnection, locked: LockedTeam, *, now: datetime
-) -> int:
-    """Invalidate the manage tokens issued so far. Returns the new generation."""
-    generation: int = (
-        await connection.execute(
-            team.update()
-            .where(team.c.id == locked.id)
-            .values(
-                manage_generation=team.c.manage_generation + 1,
-                version=locked.version + 1,
-                last_change=locked.last_change,
-                updated_at=now,
-            )
-            .returning(team.c.manage_generation)
-        )
-    ).scalar_one()
-    return generation
-
-
-async def delete_team(connection: AsyncConnection, locked: LockedTeam, *, moves: str) -> None:
-    """Delete a team and all rows about its people. Its documents have to be deleted before.
-
-    Audit events and idempotency records stay. `moves` is the kind of messages that move its files:
-    those that a worker has leased stay too, without a team, so that the worker can finish.
-    """
-    await connection.execute(_DETACH_LEASED, {"team_id": locked.id, "kind": moves})
-    for deletion in _DELETIONS:
-        await connection.execute(deletion, {"team_id": locked.id})
-
-
 def _values(players: Sequence[StoredPlayer]) -> dict[str, list[object]]:
     return {
         "ids": [player_row.id for player_row in players],
@@ -146,3 +73,70 @@ def _values(players: Sequence[StoredPlayer]) -> dict[str, list[object]]:
         "jerseys": [player_row.entry.jersey_number for player_row in players],
         "births": [player_row.entry.date_of_birth for player_row in players],
     }
+
+
+class TeamUpdateRepository(Repository):
+    """Changes of a team under the lock on its row."""
+
+    async def update_team(
+        self,
+        locked: LockedTeam,
+        entry: ValidTeam,
+        *,
+        church_id: UUID,
+        next_position: int,
+        now: datetime,
+    ) -> None:
+        """Raises InvalidForm when a live team has the same name, e-mail or phone."""
+        values = {
+            "church_id": church_id,
+            "name": entry.team_name,
+            "normalized_name": entry.normalized_team_name,
+            **person_columns("captain", entry.captain),
+            **person_columns("vice_captain", entry.vice_captain),
+            "next_position": next_position,
+            "version": locked.version + 1,
+            "last_change": locked.last_change,
+            "updated_at": now,
+        }
+        with duplicates_as_issues():
+            await self._execute(team.update().where(team.c.id == locked.id).values(values))
+
+    async def update_players(self, players: Sequence[StoredPlayer]) -> None:
+        values = _values(players)
+        await self._execute(_CLEAR_JERSEYS, {"ids": values["ids"]})
+        await self._execute(_UPDATE, values)
+
+    async def add_players(self, team_id: UUID, players: Sequence[StoredPlayer]) -> None:
+        await self._execute(_INSERT, {"team_id": team_id, **_values(players)})
+
+    async def remove_players(self, player_ids: Collection[UUID]) -> None:
+        """Delete players. Their documents have to be deleted before."""
+        await self._execute(player.delete().where(player.c.id.in_(player_ids)))
+
+    async def increment_manage_generation(self, locked: LockedTeam, *, now: datetime) -> int:
+        """Invalidate the manage tokens issued so far. Returns the new generation."""
+        generation: int = (
+            await self._execute(
+                team.update()
+                .where(team.c.id == locked.id)
+                .values(
+                    manage_generation=team.c.manage_generation + 1,
+                    version=locked.version + 1,
+                    last_change=locked.last_change,
+                    updated_at=now,
+                )
+                .returning(team.c.manage_generation)
+            )
+        ).scalar_one()
+        return generation
+
+    async def delete_team(self, locked: LockedTeam, *, moves: str) -> None:
+        """Delete a team and all rows about its people. Its documents have to be deleted before.
+
+        Audit events and idempotency records stay. `moves` is the kind of messages that move its
+        files: those that a worker has leased stay too, without a team, so that it can finish.
+        """
+        await self._execute(_DETACH_LEASED, {"team_id": locked.id, "kind": moves})
+        for deletion in _DELETIONS:
+            await self._execute(deletion, {"team_id": locked.id})

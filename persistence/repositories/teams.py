@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.documents import DocumentKind
 from domain.ids import parse_uuid
@@ -14,7 +13,8 @@ from domain.teams.codes import normalize_code
 from domain.teams.status import TeamStatus
 from persistence.models import church, player, team, tournament
 from persistence.records import ChurchRecord, DocumentRecord, PlayerRecord, TeamRecord
-from persistence.repositories import documents
+from persistence.repositories.base import Repository
+from persistence.repositories.documents import DocumentRepository
 
 _PLAYER_COLUMNS = (
     player.c.id.label("player_id"),
@@ -43,19 +43,6 @@ _TEAM_WITH_PLAYERS = (
 )
 
 
-async def find_by_id(connection: AsyncConnection, team_id: UUID) -> TeamRecord | None:
-    rows = (await connection.execute(_TEAM_WITH_PLAYERS.where(team.c.id == team_id))).all()
-    if not rows:
-        return None
-    return build_team(rows[0], rows, await documents.list_by_teams(connection, [team_id]))
-
-
-async def find(connection: AsyncConnection, reference: str) -> TeamRecord | None:
-    """The team with this id or code."""
-    team_id = await connection.scalar(select(team.c.id).where(matches_reference(reference)))
-    return await find_by_id(connection, team_id) if team_id else None
-
-
 def matches_reference(reference: str) -> ColumnElement[bool]:
     """The condition that a team has this id (in hex) or code."""
     column_name, value = parse_reference(reference)
@@ -77,26 +64,6 @@ def references_team(column: ColumnElement[Any], reference: str) -> ColumnElement
     if column_name == "id":
         return column == value
     return column.in_(select(team.c.id).where(team.c[column_name] == value))
-
-
-async def get_status(connection: AsyncConnection, team_id: UUID) -> TeamStatus | None:
-    status = await connection.scalar(select(team.c.status).where(team.c.id == team_id))
-    return TeamStatus(status) if status else None
-
-
-async def list_player_rows(
-    connection: AsyncConnection, team_ids: Collection[UUID]
-) -> Mapping[UUID, list[Any]]:
-    """Rows of the players of these teams by team id, in order of position."""
-    rows = await connection.execute(
-        select(player.c.team_id, *_PLAYER_COLUMNS)
-        .where(player.c.team_id.in_(team_ids))
-        .order_by(player.c.team_id, player.c.position)
-    )
-    by_team: dict[UUID, list[Any]] = {}
-    for row in rows:
-        by_team.setdefault(row.team_id, []).append(row)
-    return by_team
 
 
 def build_team(
@@ -151,3 +118,36 @@ def _player(row: Any, player_documents: Sequence[DocumentRecord]) -> PlayerRecor
         date_of_birth=row.date_of_birth,
         documents=tuple(player_documents),
     )
+
+
+class TeamRepository(Repository):
+    """Teams with their church, players and documents."""
+
+    async def find_by_id(self, team_id: UUID) -> TeamRecord | None:
+        rows = (await self._execute(_TEAM_WITH_PLAYERS.where(team.c.id == team_id))).all()
+        if not rows:
+            return None
+        return build_team(
+            rows[0], rows, await DocumentRepository(self._session).list_by_teams([team_id])
+        )
+
+    async def find(self, reference: str) -> TeamRecord | None:
+        """The team with this id or code."""
+        team_id = await self._session.scalar(select(team.c.id).where(matches_reference(reference)))
+        return await self.find_by_id(team_id) if team_id else None
+
+    async def get_status(self, team_id: UUID) -> TeamStatus | None:
+        status = await self._session.scalar(select(team.c.status).where(team.c.id == team_id))
+        return TeamStatus(status) if status else None
+
+    async def list_player_rows(self, team_ids: Collection[UUID]) -> Mapping[UUID, list[Any]]:
+        """Rows of the players of these teams by team id, in order of position."""
+        rows = await self._execute(
+            select(player.c.team_id, *_PLAYER_COLUMNS)
+            .where(player.c.team_id.in_(team_ids))
+            .order_by(player.c.team_id, player.c.position)
+        )
+        by_team: dict[UUID, list[Any]] = {}
+        for row in rows:
+            by_team.setdefault(row.team_id, []).append(row)
+        return by_team

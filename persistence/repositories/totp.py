@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from persistence.repositories.base import Repository
 
 _PROPOSE = text("""
     UPDATE organiser SET totp_salt = :salt, totp_last_step = NULL
@@ -43,43 +44,32 @@ _USE_CODE = text("""
 """)
 
 
-async def propose(connection: AsyncConnection, organiser_id: UUID, *, salt: bytes) -> bool:
-    """Store the salt of a new secret. False when the second factor is enabled already."""
-    return await _affects_row(connection, _PROPOSE, id=organiser_id, salt=salt)
+class TotpRepository(Repository):
+    """Second factors and recovery codes of organisers."""
 
+    async def propose(self, organiser_id: UUID, *, salt: bytes) -> bool:
+        """Store the salt of a new secret. False when the second factor is enabled already."""
+        return await self._affects_row(_PROPOSE, id=organiser_id, salt=salt)
 
-async def confirm(
-    connection: AsyncConnection, organiser_id: UUID, *, salt: bytes, step: int, now: datetime
-) -> bool:
-    """Enable the second factor. False when another secret was proposed since, or it is enabled."""
-    return await _affects_row(connection, _CONFIRM, id=organiser_id, salt=salt, step=step, now=now)
+    async def confirm(self, organiser_id: UUID, *, salt: bytes, step: int, now: datetime) -> bool:
+        """Enable the factor. False when another secret was proposed since, or it is enabled."""
+        return await self._affects_row(_CONFIRM, id=organiser_id, salt=salt, step=step, now=now)
 
+    async def use_step(self, organiser_id: UUID, *, salt: bytes, step: int) -> bool:
+        """Use a code. False when the code of this 30-second step or a later one was used."""
+        return await self._affects_row(_USE_STEP, id=organiser_id, salt=salt, step=step)
 
-async def use_step(
-    connection: AsyncConnection, organiser_id: UUID, *, salt: bytes, step: int
-) -> bool:
-    """Use a code. False when the code of this 30-second step or of a later one was used before."""
-    return await _affects_row(connection, _USE_STEP, id=organiser_id, salt=salt, step=step)
+    async def disable(self, organiser_id: UUID) -> bool:
+        """Disable the second factor and delete the recovery codes. False when there was none."""
+        await self._execute(_DELETE_CODES, {"id": organiser_id})
+        return await self._affects_row(_DISABLE, id=organiser_id)
 
+    async def replace_recovery_codes(self, organiser_id: UUID, hashes: Collection[bytes]) -> None:
+        await self._execute(_DELETE_CODES, {"id": organiser_id})
+        await self._execute(_ADD_CODES, {"id": organiser_id, "hashes": list(hashes)})
 
-async def disable(connection: AsyncConnection, organiser_id: UUID) -> bool:
-    """Disable the second factor and delete the recovery codes. False when there was none."""
-    await connection.execute(_DELETE_CODES, {"id": organiser_id})
-    return await _affects_row(connection, _DISABLE, id=organiser_id)
+    async def use_recovery_code(self, organiser_id: UUID, code_hash: bytes) -> bool:
+        return await self._affects_row(_USE_CODE, id=organiser_id, hash=code_hash)
 
-
-async def replace_recovery_codes(
-    connection: AsyncConnection, organiser_id: UUID, hashes: Collection[bytes]
-) -> None:
-    await connection.execute(_DELETE_CODES, {"id": organiser_id})
-    await connection.execute(_ADD_CODES, {"id": organiser_id, "hashes": list(hashes)})
-
-
-async def use_recovery_code(
-    connection: AsyncConnection, organiser_id: UUID, code_hash: bytes
-) -> bool:
-    return await _affects_row(connection, _USE_CODE, id=organiser_id, hash=code_hash)
-
-
-async def _affects_row(connection: AsyncConnection, statement: Any, **values: Any) -> bool:
-    return (await connection.execute(statement, values)).first() is not None
+    async def _affects_row(self, statement: Any, **values: Any) -> bool:
+        return (await self._execute(statement, values)).first() is not None

@@ -2,29 +2,25 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, case, insert, select, text, update
-from sqlalchemy.exc import NoResultFound
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.documents import DocumentKind
 from domain.tournaments import TournamentRules
-from persistence.engine.database import Database
 from persistence.engine.timestamps import finite_or_none
-from persistence.fast.statement_pool import CompiledStatement, key_in
 from persistence.ids import new_id
 from persistence.models import tournament
 from persistence.records import TournamentRecord
+from persistence.repositories.base import Repository
 
 DEFAULT_NAME = "ICCT26 Cricket Tournament"
 DEFAULT_CODE_PREFIX = "ICCT"
 DEFAULT_FEE_RUPEES = 2026
 DEFAULT_CAPACITY = 16
 
-_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
+COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
     tournament.c[name]
     for name in (
         "id name code_prefix venue time_zone fee_amount fee_currency upi_id upi_payee taken"
@@ -33,107 +29,7 @@ _COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
     ).split()
 )
 _TIME_ZONE = text("SELECT 1 FROM pg_timezone_names WHERE name = :name")
-_ACTIVE = select(*_COLUMNS).where(tournament.c.is_active)
-_FETCH_ACTIVE = CompiledStatement(
-    select(*_COLUMNS, tournament.c.is_active.label("key")).where(key_in(tournament.c.is_active))
-)
-
-
-async def get_active(connection: AsyncConnection) -> TournamentRecord:
-    """The active tournament."""
-    return from_row((await connection.execute(_ACTIVE)).one())
-
-
-async def find(connection: AsyncConnection, tournament_id: UUID) -> TournamentRecord | None:
-    """The tournament with this id, active or not."""
-    statement = select(*_COLUMNS).where(tournament.c.id == tournament_id)
-    row = (await connection.execute(statement)).one_or_none()
-    return from_row(row) if row else None
-
-
-async def fetch_active(database: Database) -> TournamentRecord:
-    """The active tournament, with one statement for all callers in a turn of the event loop."""
-    row = await database.find_by_key(_FETCH_ACTIVE, True)
-    if row is None:
-        raise NoResultFound
-    return from_row(SimpleNamespace(**row))
-
-
-async def create_default(
-    connection: AsyncConnection,
-    *,
-    capacity: int | None,
-    required_documents: tuple[str, ...],
-    now: datetime,
-) -> bool:
-    """Add the tournament of an empty database: open at once, without a closing date.
-
-    False when there is a tournament already, perhaps of another process.
-    """
-    await connection.execute(text("LOCK TABLE tournament IN SHARE ROW EXCLUSIVE MODE"))
-    if (await connection.execute(select(tournament.c.id).limit(1))).first() is not None:
-        return False
-    await connection.execute(
-        insert(tournament).values(
-            id=new_id(),
-            is_active=True,
-            name=DEFAULT_NAME,
-            code_prefix=DEFAULT_CODE_PREFIX,
-            time_zone="Asia/Kolkata",
-            capacity=capacity,
-            teams_per_church=2,
-            squad_min=11,
-            squad_max=15,
-            fee_amount=DEFAULT_FEE_RUPEES,
-            fee_currency="INR",
-            required_documents=list(required_documents),
-            taken=0,
-            next_team_number=1,
-            created_at=now,
-        )
-    )
-    return True
-
-
-async def lock_active(connection: AsyncConnection) -> TournamentRecord:
-    return from_row((await connection.execute(_ACTIVE.with_for_update())).one())
-
-
-async def change(
-    connection: AsyncConnection,
-    tournament_id: UUID,
-    values: Mapping[str, Any],
-    *,
-    last_change: bytes,
-) -> None:
-    """Set columns and increase the version by one."""
-    await connection.execute(
-        update(tournament)
-        .where(tournament.c.id == tournament_id)
-        .values({**values, "version": tournament.c.version + 1, "last_change": last_change})
-    )
-
-
-async def time_zone_exists(connection: AsyncConnection, name: str) -> bool:
-    """Whether PostgreSQL knows a time zone of this name."""
-    return await connection.scalar(_TIME_ZONE, {"name": name}) is not None
-
-
-async def raise_capacity(connection: AsyncConnection, *, count: int) -> None:
-    """Make room for `count` more teams, without a limit per church or required documents.
-
-    The default capacity remains free beside them. A larger capacity, or none, is kept.
-    """
-    needed = tournament.c.taken + count + DEFAULT_CAPACITY
-    await connection.execute(
-        update(tournament)
-        .where(tournament.c.is_active)
-        .values(
-            capacity=case((tournament.c.capacity < needed, needed), else_=tournament.c.capacity),
-            teams_per_church=None,
-            required_documents=[],
-        )
-    )
+_ACTIVE = select(*COLUMNS).where(tournament.c.is_active)
 
 
 def from_row(row: Any) -> TournamentRecord:
@@ -161,3 +57,91 @@ def from_row(row: Any) -> TournamentRecord:
             consent_version=row.consent_version,
         ),
     )
+
+
+class TournamentRepository(Repository):
+    """Tournaments: the active one, and the default one for an empty database."""
+
+    async def get_active(self) -> TournamentRecord:
+        """The active tournament."""
+        return from_row((await self._execute(_ACTIVE)).one())
+
+    async def find(self, tournament_id: UUID) -> TournamentRecord | None:
+        """The tournament with this id, active or not."""
+        statement = select(*COLUMNS).where(tournament.c.id == tournament_id)
+        row = (await self._execute(statement)).one_or_none()
+        return from_row(row) if row else None
+
+    async def create_default(
+        self,
+        *,
+        capacity: int | None,
+        required_documents: tuple[str, ...],
+        now: datetime,
+    ) -> bool:
+        """Add the tournament of an empty database: open at once, without a closing date.
+
+        False when there is a tournament already, perhaps of another process.
+        """
+        await self._execute(text("LOCK TABLE tournament IN SHARE ROW EXCLUSIVE MODE"))
+        if (await self._execute(select(tournament.c.id).limit(1))).first() is not None:
+            return False
+        await self._execute(
+            insert(tournament).values(
+                id=new_id(),
+                is_active=True,
+                name=DEFAULT_NAME,
+                code_prefix=DEFAULT_CODE_PREFIX,
+                time_zone="Asia/Kolkata",
+                capacity=capacity,
+                teams_per_church=2,
+                squad_min=11,
+                squad_max=15,
+                fee_amount=DEFAULT_FEE_RUPEES,
+                fee_currency="INR",
+                required_documents=list(required_documents),
+                taken=0,
+                next_team_number=1,
+                created_at=now,
+            )
+        )
+        return True
+
+    async def lock_active(self) -> TournamentRecord:
+        return from_row((await self._execute(_ACTIVE.with_for_update())).one())
+
+    async def change(
+        self,
+        tournament_id: UUID,
+        values: Mapping[str, Any],
+        *,
+        last_change: bytes,
+    ) -> None:
+        """Set columns and increase the version by one."""
+        await self._execute(
+            update(tournament)
+            .where(tournament.c.id == tournament_id)
+            .values({**values, "version": tournament.c.version + 1, "last_change": last_change})
+        )
+
+    async def time_zone_exists(self, name: str) -> bool:
+        """Whether PostgreSQL knows a time zone of this name."""
+        return await self._session.scalar(_TIME_ZONE, {"name": name}) is not None
+
+    async def raise_capacity(self, *, count: int) -> None:
+        """Make room for `count` more teams, without a limit per church or required documents.
+
+        The default capacity remains free beside them. A larger capacity, or none, is kept.
+        """
+        needed = tournament.c.taken + count + DEFAULT_CAPACITY
+        await self._execute(
+            update(tournament)
+            .where(tournament.c.is_active)
+            .values(
+                capacity=case(
+                    (tournament.c.capacity < needed, needed), else_=tournament.c.capacity
+                ),
+                teams_per_church=None,
+                required_documents=[],
+            )
+        )

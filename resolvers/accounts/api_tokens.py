@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -13,9 +12,8 @@ from domain.errors.exceptions import InvalidForm, NotFound
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import INPUT, make_issue
 from domain.registration.names import FreeText
-from persistence.engine.database import Connection
 from persistence.records import ApiTokenRecord
-from persistence.repositories import sessions as session_rows
+from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.accounts.request_signing import signing_secret
 from resolvers.accounts.sessions import owner_scope, require_access
@@ -80,11 +78,11 @@ async def create(  # noqa: PLR0913 - the fields of a token
         is_signed=is_signed,
     )
 
-    async def add(connection: Connection) -> NewApiToken:
-        earlier_id = await reserve_key(services, connection, creation)
+    async def add(uow: UnitOfWork) -> NewApiToken:
+        earlier_id = await reserve_key(services, uow, creation)
         if earlier_id is not None:
-            return await _find_created(services, connection, creation, earlier_id)
-        await _add(connection, caller, record, token)
+            return await _find_created(services, uow, creation, earlier_id)
+        await _add(uow, caller, record, token)
         return _new_api_token(services, token, record)
 
     new = await services.database.run(add, repeatable=key is not None)
@@ -93,10 +91,10 @@ async def create(  # noqa: PLR0913 - the fields of a token
     return new
 
 
-async def _add(connection: Connection, caller: Caller, record: ApiTokenRecord, token: str) -> None:
-    await session_rows.add_api_token(connection, record, token_hash=hash_token(token))
+async def _add(uow: UnitOfWork, caller: Caller, record: ApiTokenRecord, token: str) -> None:
+    await uow.sessions.add_api_token(record, token_hash=hash_token(token))
     await audit.record(
-        connection,
+        uow,
         AuditAction.API_TOKEN_CREATED,
         caller.actor,
         at=record.created_at,
@@ -106,15 +104,13 @@ async def _add(connection: Connection, caller: Caller, record: ApiTokenRecord, t
 
 
 async def _find_created(
-    services: Services, connection: Connection, creation: TokenCreation, earlier_id: UUID
+    services: Services, uow: UnitOfWork, creation: TokenCreation, earlier_id: UUID
 ) -> NewApiToken:
     """Return the token of an earlier creation. Raises NotFound if it has ended."""
     # After a commit whose answer was lost, the retry finds its own id, which is no replay.
     is_replay = earlier_id != creation.object_id
     for token in derived_tokens(services, creation, earlier_id):
-        record = await session_rows.find_active_api_token(
-            connection, hash_token(token), now=services.clock()
-        )
+        record = await uow.sessions.find_active_api_token(hash_token(token), now=services.clock())
         if record is not None:
             return _new_api_token(services, token, record, is_replay=is_replay)
     raise NotFound("This API token has ended. Use a new key to make another one.")
@@ -136,7 +132,7 @@ async def list_tokens(
     """
     organiser_id = require_access(caller, organiser_id)
     return await services.database.read(
-        partial(session_rows.list_api_tokens, organiser_id=organiser_id, now=services.clock())
+        lambda uow: uow.sessions.list_api_tokens(organiser_id=organiser_id, now=services.clock())
     )
 
 
@@ -147,14 +143,12 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
     """
     require_session(caller, Role.VIEWER)
 
-    async def end(connection: Connection) -> ApiTokenRecord:
-        token = await session_rows.delete_api_token(
-            connection, token_id, organiser_id=owner_scope(caller)
-        )
+    async def end(uow: UnitOfWork) -> ApiTokenRecord:
+        token = await uow.sessions.delete_api_token(token_id, organiser_id=owner_scope(caller))
         if token is None:
             raise NotFound("There is no such API token.")
         await audit.record(
-            connection,
+            uow,
             AuditAction.API_TOKEN_REVOKED,
             caller.actor,
             at=services.clock(),

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -14,10 +13,8 @@ from domain.errors.exceptions import BadUserInput, Forbidden, InvalidForm, NotFo
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import INPUT, make_issue
 from domain.registration.contact import parse_email
-from persistence.engine.database import Connection
 from persistence.records import OrganiserRecord
-from persistence.repositories import organisers, totp
-from persistence.repositories import sessions as session_rows
+from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.accounts.tokens import TokenKind, hash_token
 from resolvers.idempotency import TokenCreation, create_token, derived_tokens, reserve_key
@@ -55,7 +52,7 @@ class PasswordResetResult:
 async def list_organisers(services: Services, caller: Caller) -> list[OrganiserRecord]:
     """List all organisers by e-mail, invited ones included. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.OWNER)
-    return await services.database.read(organisers.list_all)
+    return await services.database.read(lambda uow: uow.organisers.list_all())
 
 
 async def create(
@@ -68,14 +65,14 @@ async def create(
     password_hash = await services.accounts.passwords.hash(password)
     now = services.clock()
 
-    async def add(connection: Connection) -> OrganiserRecord:
-        organiser = await organisers.add(
-            connection, email=email, role=role, password_hash=password_hash, now=now
+    async def add(uow: UnitOfWork) -> OrganiserRecord:
+        organiser = await uow.organisers.add(
+            email=email, role=role, password_hash=password_hash, now=now
         )
         if organiser is None:
             raise _exists()
         await audit.record(
-            connection,
+            uow,
             AuditAction.ORGANISER_CREATED,
             caller.actor,
             at=now,
@@ -109,12 +106,11 @@ async def invite(
     token, now = create_token(services, creation), services.clock()
     expires_at = now + services.accounts.invitation_lifetime
 
-    async def add(connection: Connection) -> Invitation:
-        earlier_id = await reserve_key(services, connection, creation)
+    async def add(uow: UnitOfWork) -> Invitation:
+        earlier_id = await reserve_key(services, uow, creation)
         if earlier_id is not None:
-            return await _find_created(services, connection, creation, earlier_id)
-        organiser = await organisers.invite(
-            connection,
+            return await _find_created(services, uow, creation, earlier_id)
+        organiser = await uow.organisers.invite(
             email=address,
             role=role,
             invitation_hash=hash_token(token),
@@ -124,7 +120,7 @@ async def invite(
         if organiser is None:
             raise _exists()
         await audit.record(
-            connection,
+            uow,
             AuditAction.ORGANISER_INVITED,
             caller.actor,
             at=now,
@@ -140,13 +136,13 @@ async def invite(
 
 
 async def _find_created(
-    services: Services, connection: Connection, creation: TokenCreation, earlier_id: UUID
+    services: Services, uow: UnitOfWork, creation: TokenCreation, earlier_id: UUID
 ) -> Invitation:
     """Return the invitation of an earlier creation. Raises NotFound if it has ended."""
     # After a commit whose answer was lost, the retry finds its own id, which is no replay.
     is_replay = earlier_id != creation.object_id
     for token in derived_tokens(services, creation, earlier_id):
-        row = await organisers.find_invited(connection, hash_token(token), now=services.clock())
+        row = await uow.organisers.find_invited(hash_token(token), now=services.clock())
         if row is not None:
             organiser, expires_at = row
             return Invitation(
@@ -159,22 +155,22 @@ async def accept_invitation(services: Services, *, token: str, password: str) ->
     """Set the password of the invited organiser. Raises Unauthenticated, InvalidForm."""
     invitation_hash, now = hash_token(token), services.clock()
     invited = await services.database.read(
-        partial(organisers.find_by_invitation, invitation_hash=invitation_hash, now=now)
+        lambda uow: uow.organisers.find_by_invitation(invitation_hash=invitation_hash, now=now)
     )
     if invited is None:
         raise Unauthenticated(INVALID_INVITATION)
     require_strong(password, email=invited.email)
     password_hash = await services.accounts.passwords.hash(password)
 
-    async def accept(connection: Connection) -> OrganiserRecord:
-        organiser = await organisers.accept_invitation(
-            connection, invitation_hash, password_hash=password_hash, now=now
+    async def accept(uow: UnitOfWork) -> OrganiserRecord:
+        organiser = await uow.organisers.accept_invitation(
+            invitation_hash, password_hash=password_hash, now=now
         )
         if organiser is None:
             raise Unauthenticated(INVALID_INVITATION)
         caller = Caller(kind=CallerKind.ORGANISER, organiser_id=organiser.id, role=organiser.role)
         await audit.record(
-            connection,
+            uow,
             AuditAction.ORGANISER_INVITATION_ACCEPTED,
             caller.actor,
             at=now,
@@ -196,22 +192,22 @@ async def set_role(
     """
     require_session(caller, Role.OWNER)
 
-    async def change(connection: Connection) -> OrganiserRecord:
-        owners = await organisers.lock_owners(connection)
-        before = await organisers.find(connection, organiser_id)
+    async def change(uow: UnitOfWork) -> OrganiserRecord:
+        owners = await uow.organisers.lock_owners()
+        before = await uow.organisers.find(organiser_id)
         if before is None:
             raise NotFound("There is no such organiser.")
         if role != Role.OWNER and owners == {organiser_id}:
             raise Forbidden("This is the last OWNER. Make somebody else an OWNER first.")
         await audit.record(
-            connection,
+            uow,
             AuditAction.ORGANISER_ROLE_CHANGED,
             caller.actor,
             at=services.clock(),
             organiser_id=organiser_id,
             changes={"role": [before.role.value, role.value]},
         )
-        return await organisers.set_role(connection, organiser_id, role) or before
+        return await uow.organisers.set_role(organiser_id, role) or before
 
     organiser = await services.database.run(change)
     log.info("organiser_role_changed", organiser_id=organiser.id, role=role)
@@ -228,14 +224,14 @@ async def reset_password(
     password_hash = await services.accounts.passwords.hash(password)
     now = services.clock()
 
-    async def change(connection: Connection) -> PasswordResetResult:
-        organiser = await organisers.set_password(connection, email, password_hash=password_hash)
+    async def change(uow: UnitOfWork) -> PasswordResetResult:
+        organiser = await uow.organisers.set_password(email, password_hash=password_hash)
         if organiser is None:
             raise NotFound("There is no organiser with this e-mail.")
         if not keep_totp:
-            await totp.disable(connection, organiser.id)
+            await uow.totp.disable(organiser.id)
         await audit.record(
-            connection,
+            uow,
             AuditAction.ORGANISER_PASSWORD_RESET,
             caller.actor,
             at=now,
@@ -243,8 +239,8 @@ async def reset_password(
             changes={"secondFactor": [organiser.has_totp, organiser.has_totp and keep_totp]},
         )
         return PasswordResetResult(
-            sessions=await session_rows.delete_organiser_sessions(connection, organiser.id),
-            api_tokens=await session_rows.delete_organiser_api_tokens(connection, organiser.id),
+            sessions=await uow.sessions.delete_organiser_sessions(organiser.id),
+            api_tokens=await uow.sessions.delete_organiser_api_tokens(organiser.id),
         )
 
     return await services.database.run(change)

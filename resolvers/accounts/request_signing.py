@@ -4,12 +4,10 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from hashlib import sha256
 from uuid import UUID
 
 from domain.errors.exceptions import Unauthenticated
-from persistence.repositories import sessions as session_rows
 from resolvers.security.secrets import Secrets, constant_time_equal, derive_keys
 from resolvers.services import Services
 
@@ -68,8 +66,7 @@ async def require_signature(
     if not any(constant_time_equal(value, request.signature.lower()) for value in expected):
         raise Unauthenticated("The signature does not match this request.")
     is_new = await services.database.run(
-        partial(
-            session_rows.use_nonce,
+        lambda uow: uow.sessions.use_nonce(
             token_id=token_id,
             nonce=request.nonce,
             # A timestamp in the future stays valid for up to twice the tolerance.

@@ -13,12 +13,11 @@ from domain.audit import AuditAction
 from domain.auth.roles import ANONYMOUS, Caller, CallerKind, Role, require_role, require_session
 from domain.errors.exceptions import Forbidden, NotFound, SignInFailed, Unauthenticated
 from domain.registration.contact import parse_email
-from persistence.engine.database import Connection
+from persistence import lookups
 from persistence.ids import new_id
 from persistence.records import Credential, OrganiserRecord, SessionRecord
-from persistence.repositories import organisers
-from persistence.repositories import sessions as session_rows
 from persistence.repositories.organisers import OrganiserAccount
+from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.accounts import totp
 from resolvers.accounts.request_signing import SignedRequest, require_signature
@@ -97,20 +96,20 @@ async def sign_out(
     require_session(caller, Role.VIEWER)
     organiser_id, session_id = _require_organiser_id(caller), caller.session_id
 
-    async def end(connection: Connection) -> OrganiserRecord | None:
+    async def end(uow: UnitOfWork) -> OrganiserRecord | None:
         if everywhere:
-            await session_rows.delete_organiser_sessions(connection, organiser_id)
+            await uow.sessions.delete_organiser_sessions(organiser_id)
         elif session_id is not None:
-            await session_rows.delete_session(connection, session_id, organiser_id=organiser_id)
+            await uow.sessions.delete_session(session_id, organiser_id=organiser_id)
         await audit.record(
-            connection,
+            uow,
             AuditAction.ORGANISER_SIGNED_OUT,
             caller.actor,
             at=services.clock(),
             organiser_id=organiser_id,
             changes={"everywhere": everywhere},
         )
-        return await organisers.find(connection, organiser_id)
+        return await uow.organisers.find(organiser_id)
 
     return await services.database.run(end)
 
@@ -142,7 +141,9 @@ async def current_organiser(services: Services, caller: Caller) -> OrganiserReco
     """Raises Unauthenticated."""
     require_role(caller, Role.VIEWER)
     organiser_id = _require_organiser_id(caller)
-    organiser = await services.database.read(partial(organisers.find, organiser_id=organiser_id))
+    organiser = await services.database.read(
+        lambda uow: uow.organisers.find(organiser_id=organiser_id)
+    )
     if organiser is None:
         raise Unauthenticated
     return organiser
@@ -157,8 +158,7 @@ async def list_sessions(
     """
     now = services.clock()
     return await services.database.read(
-        partial(
-            session_rows.list_sessions,
+        lambda uow: uow.sessions.list_sessions(
             organiser_id=require_access(caller, organiser_id),
             now=now,
             idle_since=now - services.accounts.session_idle_timeout,
@@ -173,14 +173,12 @@ async def revoke_session(services: Services, caller: Caller, session_id: UUID) -
     """
     require_session(caller, Role.VIEWER)
 
-    async def end(connection: Connection) -> SessionRecord:
-        session = await session_rows.delete_session(
-            connection, session_id, organiser_id=owner_scope(caller)
-        )
+    async def end(uow: UnitOfWork) -> SessionRecord:
+        session = await uow.sessions.delete_session(session_id, organiser_id=owner_scope(caller))
         if session is None:
             raise NotFound("There is no such session.")
         await audit.record(
-            connection,
+            uow,
             AuditAction.SESSION_REVOKED,
             caller.actor,
             at=services.clock(),
@@ -212,9 +210,9 @@ def owner_scope(caller: Caller) -> UUID | None:
 async def _find_credential(services: Services, token: str) -> Credential | None:
     kind, token_hash = token_kind(token), hash_token(token)
     if kind is TokenKind.SESSION:
-        return await session_rows.find_session(services.database, token_hash)
+        return await lookups.find_session(services.database, token_hash)
     if kind is TokenKind.API:
-        return await session_rows.find_api_token(services.database, token_hash)
+        return await lookups.find_api_token(services.database, token_hash)
     return None
 
 
@@ -227,15 +225,15 @@ def _has_ended(services: Services, credential: Credential, now: datetime) -> boo
     return ends_at <= now
 
 
-async def _touch(connection: Connection, *, credential: Credential, now: datetime) -> None:
+async def _touch(uow: UnitOfWork, *, credential: Credential, now: datetime) -> None:
     if credential.caller.session_id is not None:
-        await session_rows.touch_session(connection, credential.id, now=now)
+        await uow.sessions.touch_session(credential.id, now=now)
     else:
-        await session_rows.touch_api_token(connection, credential.id, now=now)
+        await uow.sessions.touch_api_token(credential.id, now=now)
 
 
 async def _open_session(  # noqa: PLR0913 - the parts of a sign-in
-    connection: Connection,
+    uow: UnitOfWork,
     *,
     services: Services,
     account: OrganiserAccount,
@@ -244,21 +242,21 @@ async def _open_session(  # noqa: PLR0913 - the parts of a sign-in
     token: str,
 ) -> OrganiserRecord:
     now = session.created_at
-    organiser = await organisers.record_sign_in(
-        connection, account.organiser.id, password_hash=account.password_hash or "", now=now
+    organiser = await uow.organisers.record_sign_in(
+        account.organiser.id, password_hash=account.password_hash or "", now=now
     )
     if organiser is None:
         raise SignInFailed(WRONG_CREDENTIALS)
     # `note_sign_in` has locked the row: `has_totp` cannot change before the commit.
     if organiser.has_totp and not (
-        code and await totp.consume_code(connection, services.secrets, account, code, now=now)
+        code and await totp.consume_code(uow, services.secrets, account, code, now=now)
     ):
         log.info("sign_in_refused", organiser_id=organiser.id)
         raise SignInFailed(SECOND_FACTOR_REQUIRED, details={"secondFactorRequired": True})
-    await session_rows.add_session(connection, session, token_hash=hash_token(token))
+    await uow.sessions.add_session(session, token_hash=hash_token(token))
     caller = Caller(kind=CallerKind.ORGANISER, organiser_id=organiser.id, role=organiser.role)
     await audit.record(
-        connection, AuditAction.ORGANISER_SIGNED_IN, caller.actor, at=now, organiser_id=organiser.id
+        uow, AuditAction.ORGANISER_SIGNED_IN, caller.actor, at=now, organiser_id=organiser.id
     )
     return organiser
 
@@ -266,7 +264,9 @@ async def _open_session(  # noqa: PLR0913 - the parts of a sign-in
 async def _find_account(services: Services, email: str | None) -> OrganiserAccount | None:
     if email is None:
         return None
-    return await services.database.read(partial(organisers.find_account_by_email, email=email))
+    return await services.database.read(
+        lambda uow: uow.organisers.find_account_by_email(email=email)
+    )
 
 
 def _new_session(services: Services, organiser: OrganiserRecord) -> SessionRecord:

@@ -9,7 +9,6 @@ import re
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from hashlib import sha256
 
 import pyotp
@@ -20,10 +19,9 @@ from domain.auth.roles import Caller, Role, require_session
 from domain.errors.exceptions import BadUserInput, Forbidden, Unauthenticated
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import INPUT, make_issue
-from persistence.engine.database import Connection
 from persistence.records import OrganiserRecord
-from persistence.repositories import organisers, totp
 from persistence.repositories.organisers import OrganiserAccount
+from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.security.secrets import Secrets, constant_time_equal, derive_keys
 from resolvers.services import Services
@@ -62,7 +60,7 @@ async def propose(services: Services, caller: Caller, password: str) -> str:
         raise Forbidden("The password is wrong.")
     salt = secrets.token_bytes(SALT_BYTES)
     is_proposed = await services.database.run(
-        partial(totp.propose, organiser_id=account.organiser.id, salt=salt)
+        lambda uow: uow.totp.propose(organiser_id=account.organiser.id, salt=salt)
     )
     if not is_proposed:
         raise BadUserInput(
@@ -83,13 +81,13 @@ async def confirm(services: Services, caller: Caller, code: str) -> Enrolment:
         raise Forbidden(WRONG_CODE)
     recovery_codes = tuple(_new_recovery_code() for _ in range(RECOVERY_CODE_COUNT))
 
-    async def turn_on(connection: Connection) -> None:
-        if not await totp.confirm(connection, organiser.id, salt=salt, step=step, now=now):
+    async def turn_on(uow: UnitOfWork) -> None:
+        if not await uow.totp.confirm(organiser.id, salt=salt, step=step, now=now):
             raise Forbidden(WRONG_CODE)
         hashes = [_hash_recovery_code(recovery_code) for recovery_code in recovery_codes]
-        await totp.replace_recovery_codes(connection, organiser.id, hashes)
+        await uow.totp.replace_recovery_codes(organiser.id, hashes)
         await audit.record(
-            connection,
+            uow,
             AuditAction.ORGANISER_TOTP_ENABLED,
             caller.actor,
             at=now,
@@ -106,12 +104,12 @@ async def disable(services: Services, caller: Caller, code: str) -> OrganiserRec
     account, now = await require_own_account(services, caller), services.clock()
     organiser = account.organiser
 
-    async def turn_off(connection: Connection) -> None:
-        if not await consume_code(connection, services.secrets, account, code, now=now):
+    async def turn_off(uow: UnitOfWork) -> None:
+        if not await consume_code(uow, services.secrets, account, code, now=now):
             raise Forbidden(WRONG_CODE)
-        await totp.disable(connection, organiser.id)
+        await uow.totp.disable(organiser.id)
         await audit.record(
-            connection,
+            uow,
             AuditAction.ORGANISER_TOTP_DISABLED,
             caller.actor,
             at=now,
@@ -128,26 +126,23 @@ async def require_own_account(services: Services, caller: Caller) -> OrganiserAc
     require_session(caller, Role.VIEWER)
     if caller.organiser_id is None:
         raise Unauthenticated
-    account = await services.database.read(
-        partial(organisers.find_account, organiser_id=caller.organiser_id)
-    )
+    organiser_id = caller.organiser_id
+    account = await services.database.read(lambda uow: uow.organisers.find_account(organiser_id))
     if account is None:
         raise Unauthenticated
     return account
 
 
 async def consume_code(
-    connection: Connection, secrets: Secrets, account: OrganiserAccount, code: str, *, now: datetime
+    uow: UnitOfWork, secrets: Secrets, account: OrganiserAccount, code: str, *, now: datetime
 ) -> bool:
     """Mark a code as used. False if it is wrong or was used before."""
     if not _CODE.fullmatch(_SEPARATORS.sub("", code)):
-        return await totp.use_recovery_code(
-            connection, account.organiser.id, _hash_recovery_code(code)
-        )
+        return await uow.totp.use_recovery_code(account.organiser.id, _hash_recovery_code(code))
     step = matching_step(secrets, account, code, now)
     if step is None or account.totp_salt is None:
         return False
-    return await totp.use_step(connection, account.organiser.id, salt=account.totp_salt, step=step)
+    return await uow.totp.use_step(account.organiser.id, salt=account.totp_salt, step=step)
 
 
 def matching_step(

@@ -8,11 +8,10 @@ from domain.auth.roles import CAPTAIN_ACTOR
 from domain.errors.exceptions import Unauthenticated
 from domain.registration.names import require_reason
 from domain.teams.status import TeamAction
-from persistence.engine.database import Connection
 from persistence.fast import json_rendering
 from persistence.fast.json_rendering import JsonSql
 from persistence.records import TeamRecord
-from persistence.repositories import teams
+from persistence.unit_of_work import UnitOfWork
 from resolvers.accounts.tokens import TokenEnded
 from resolvers.security.secrets import verify_manage_token
 from resolvers.services import Services
@@ -32,7 +31,7 @@ _TOKEN = re.compile(r"icm_([0-9a-f]{32})_([0-9]{1,9})_[A-Za-z0-9_-]{43}")
 async def my_team(services: Services, token: str | None) -> TeamRecord:
     """Return the token's team. Raises Unauthenticated; TokenEnded for a replaced token."""
     team_id, generation = _verify_token(services, token)
-    team = await services.database.read(partial(teams.find_by_id, team_id=UUID(team_id)))
+    team = await services.database.read(lambda uow: uow.teams.find_by_id(team_id=UUID(team_id)))
     if team is None or team.manage_generation != generation:
         raise TokenEnded(INVALID_TOKEN)
     return team
@@ -70,12 +69,12 @@ async def withdraw(
 
 
 async def _withdraw(
-    services: Services, team: TeamRecord, decision: Decision, connection: Connection
+    services: Services, team: TeamRecord, decision: Decision, uow: UnitOfWork
 ) -> TeamRecord:
     request = decision_request(decision, actor=CAPTAIN_ACTOR)
-    await lock_team(services, connection, decision.reference, request)
-    require_same_token(team, await load_team(connection, team.id))
-    return await execute_decision(services, decision, connection, actor=CAPTAIN_ACTOR)
+    await lock_team(services, uow, decision.reference, request)
+    require_same_token(team, await load_team(uow, team.id))
+    return await execute_decision(services, decision, uow, actor=CAPTAIN_ACTOR)
 
 
 def require_same_token(checked: TeamRecord, current: TeamRecord) -> None:

@@ -10,9 +10,8 @@ from domain.errors.issues import INPUT, MAX_ISSUES, Issue, Path, make_issue
 from domain.ids import parse_uuid
 from domain.registration.forms import DocumentForm
 from domain.registration.validation import DocumentSlot, validate_slots
-from persistence.engine.database import Connection
 from persistence.records import DocumentClaim, DocumentRecord
-from persistence.repositories import documents
+from persistence.unit_of_work import UnitOfWork
 from resolvers.documents.links import upload_refs
 from resolvers.services import Services
 
@@ -57,7 +56,7 @@ def replacement_issues(
 
 async def replace_documents(
     services: Services,
-    connection: Connection,
+    uow: UnitOfWork,
     team_id: UUID,
     slots: Sequence[OwnedSlot],
     uploads: Mapping[str, DocumentRecord],
@@ -70,17 +69,17 @@ async def replace_documents(
     for slot, player_id in slots:
         kinds = [document.kind for document in slot.documents]
         if kinds:
-            await documents.supersede(connection, team_id, player_id, kinds)
+            await uow.documents.supersede(team_id, player_id, kinds)
         claims += [
             DocumentClaim(document_id=uploads[document.document_id].id, player_id=player_id)
             for document in slot.documents
         ]
-    if claims and not await documents.claim(connection, team_id, claims, now=services.clock()):
-        raise await _lost_claim(connection, team_id, slots)
+    if claims and not await uow.documents.claim(team_id, claims, now=services.clock()):
+        raise await _lost_claim(uow, team_id, slots)
 
 
 async def _lost_claim(
-    connection: Connection, team_id: UUID, slots: Sequence[OwnedSlot]
+    uow: UnitOfWork, team_id: UUID, slots: Sequence[OwnedSlot]
 ) -> InvalidForm | ServiceUnavailable:
     """The error that names the documents which another request has used or deleted meanwhile."""
     references = [
@@ -89,7 +88,7 @@ async def _lost_claim(
         for number, document in enumerate(slot.documents)
     ]
     ids = {document_id for _, document_id in references if document_id is not None}
-    records = await documents.list_by_id(connection, document_ids=ids)
+    records = await uow.documents.list_by_id(document_ids=ids)
     record_by_id = {record.id: record for record in records}
     issues: list[Issue] = []
     for path, document_id in references:

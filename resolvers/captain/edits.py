@@ -15,11 +15,10 @@ from domain.registration.forms import DocumentForm, PlayerForm
 from domain.teams.codes import player_code
 from domain.teams.status import TeamStatus, transition_error
 from domain.tournaments import require_open
-from persistence.engine.database import Connection
 from persistence.ids import new_id
 from persistence.records import DocumentRecord, PlayerRecord, TeamRecord, TournamentRecord
-from persistence.repositories import tournaments
 from persistence.repositories.decisions import LockedTeam
+from persistence.unit_of_work import UnitOfWork
 from resolvers.captain.access import my_team, require_same_token
 from resolvers.captain.document_slots import (
     OwnedSlot,
@@ -71,7 +70,7 @@ async def _apply_update(
     team: TeamRecord,
     update: TeamUpdate,
     uploads: Mapping[str, DocumentRecord],
-    connection: Connection,
+    uow: UnitOfWork,
 ) -> TeamRecord:
     request = ChangeRequest(
         actor=CAPTAIN_ACTOR,
@@ -79,10 +78,10 @@ async def _apply_update(
         expected_version=update.expected_version,
         content=update,
     )
-    locked = await lock_team(services, connection, team.id.hex, request)
-    before = await load_team(connection, team.id)
+    locked = await lock_team(services, uow, team.id.hex, request)
+    before = await load_team(uow, team.id)
     require_same_token(team, before)
-    tournament = await tournaments.get_active(connection)
+    tournament = await uow.tournaments.get_active()
     _require_open(services, locked, tournament)
     squad = _squad(before, update)
     slots = _document_slots(before, update, squad)
@@ -92,11 +91,11 @@ async def _apply_update(
         documents=len(uploads),
     )
     activity = TeamActivity(actor=CAPTAIN_ACTOR, action=AUDIT_ACTION_BY_OPERATION[_OPERATION])
-    after = await apply_edit(services, connection, locked, before, edit, tournament, activity)
+    after = await apply_edit(services, uow, locked, before, edit, tournament, activity)
     if not uploads:
         return after
-    await replace_documents(services, connection, team.id, slots, uploads)
-    return await load_team(connection, team.id)
+    await replace_documents(services, uow, team.id, slots, uploads)
+    return await load_team(uow, team.id)
 
 
 def _require_open(services: Services, team: LockedTeam, tournament: TournamentRecord) -> None:

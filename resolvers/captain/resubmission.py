@@ -11,8 +11,8 @@ from domain.errors.issues import INPUT, Path
 from domain.registration.forms import DocumentForm
 from domain.teams.codes import player_code
 from domain.teams.status import TeamAction, transition
-from persistence.engine.database import Connection
 from persistence.records import DocumentRecord, TeamRecord
+from persistence.unit_of_work import UnitOfWork
 from resolvers.captain.access import my_team, require_same_token
 from resolvers.captain.document_slots import (
     OwnedSlot,
@@ -51,7 +51,7 @@ async def _resubmit(
     team: TeamRecord,
     resubmission: Resubmission,
     uploads: Mapping[str, DocumentRecord],
-    connection: Connection,
+    uow: UnitOfWork,
 ) -> TeamRecord:
     request = ChangeRequest(
         actor=CAPTAIN_ACTOR,
@@ -59,21 +59,21 @@ async def _resubmit(
         expected_version=resubmission.expected_version,
         content=resubmission,
     )
-    locked = await lock_team(services, connection, team.id.hex, request)
-    before = await load_team(connection, team.id)
+    locked = await lock_team(services, uow, team.id.hex, request)
+    before = await load_team(uow, team.id)
     require_same_token(team, before)
     status = transition(locked.status, TeamAction.RESUBMIT, is_captain=True)
     slots = _document_slots(before, resubmission)
     issues = replacement_issues(slots, uploads)
     if issues:
         raise InvalidForm(issues)
-    await replace_documents(services, connection, team.id, slots, uploads)
+    await replace_documents(services, uow, team.id, slots, uploads)
     decision = Decision(
         reference=team.id.hex,
         expected_version=resubmission.expected_version,
         action=TeamAction.RESUBMIT,
     )
-    return await apply_decision(services, connection, locked, decision, status, actor=CAPTAIN_ACTOR)
+    return await apply_decision(services, uow, locked, decision, status, actor=CAPTAIN_ACTOR)
 
 
 def _document_slots(team: TeamRecord, resubmission: Resubmission) -> list[OwnedSlot]:

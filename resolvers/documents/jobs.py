@@ -20,11 +20,10 @@ from integrations.storage.base import (
     delete_everywhere,
     find_folder,
 )
-from persistence.engine.database import Connection
 from persistence.records import DocumentRecord
-from persistence.repositories import documents, outbox, teams
 from persistence.repositories.documents import DeletedDocument
 from persistence.repositories.outbox import Message
+from persistence.unit_of_work import UnitOfWork
 from resilience.background_tasks import ErrorCollector
 from resolvers import audit
 from resolvers.operations.outbox import Handler
@@ -55,13 +54,13 @@ class PrunedDocuments:
     expired: int
 
 
-async def enqueue_move(connection: Connection, team_id: UUID, *, now: datetime) -> None:
+async def enqueue_move(uow: UnitOfWork, team_id: UUID, *, now: datetime) -> None:
     """Enqueue the move of a team's files to the folder of its status, with the decision."""
-    await outbox.add(connection, kind=MOVE, payload={}, team_id=team_id, now=now)
+    await uow.outbox.add(kind=MOVE, payload={}, team_id=team_id, now=now)
 
 
 async def enqueue_deletions(
-    connection: Connection,
+    uow: UnitOfWork,
     deleted: Sequence[DeletedDocument],
     *,
     team_id: UUID | None = None,
@@ -74,12 +73,10 @@ async def enqueue_deletions(
     """
     moves = []
     if deleted and team_id is not None:
-        moves = [
-            move_id.hex for move_id in await outbox.lock_started(connection, team_id, kind=MOVE)
-        ]
+        moves = [move_id.hex for move_id in await uow.outbox.lock_started(team_id, kind=MOVE)]
     for document in deleted:
         payload = {"store": document.store, "storage_name": document.storage_name, "moves": moves}
-        await outbox.add(connection, kind=DELETE, payload=payload, now=now)
+        await uow.outbox.add(kind=DELETE, payload=payload, now=now)
 
 
 async def move_files(services: Services, message: Message) -> None:
@@ -111,7 +108,9 @@ async def delete_file(services: Services, message: Message) -> None:
         return
     settled_at = message.created_at + timedelta(seconds=store.late_seconds)
     is_early = services.clock() < settled_at
-    if is_early or await services.database.read(partial(outbox.is_any_owed, message_ids=moves)):
+    if is_early or await services.database.read(
+        lambda uow: uow.outbox.is_any_owed(message_ids=moves)
+    ):
         raise StorageUnavailable(retry_after_seconds=MOVE_RETRY_SECONDS)
 
 
@@ -153,10 +152,10 @@ async def _misplaced(
 
 
 async def _team_files(
-    connection: Connection, *, team_id: UUID
+    uow: UnitOfWork, *, team_id: UUID
 ) -> tuple[TeamStatus | None, list[DocumentRecord]]:
-    status = await teams.get_status(connection, team_id)
-    return status, await documents.list_stored_by_team(connection, team_id)
+    status = await uow.teams.get_status(team_id)
+    return status, await uow.documents.list_stored_by_team(team_id)
 
 
 async def _move_document(services: Services, document: DocumentRecord, target: Folder) -> None:
@@ -167,7 +166,7 @@ async def _move_document(services: Services, document: DocumentRecord, target: F
         # Deleted since the row was read, or lost.
         log.warning("document_file_missing", document=str(document.id))
     still_exists = await services.database.run(
-        partial(documents.set_folder, document_id=document.id, folder=target)
+        lambda uow: uow.documents.set_folder(document_id=document.id, folder=target)
     )
     if not still_exists:
         # The row was deleted during the move; the deletion may have missed the moved file.
@@ -190,21 +189,20 @@ async def _move_file(store: DocumentStore, document: DocumentRecord, target: Fol
     return None
 
 
-async def _delete_unclaimed(services: Services, connection: Connection) -> int:
+async def _delete_unclaimed(services: Services, uow: UnitOfWork) -> int:
     now = services.clock()
-    deleted = await documents.delete_unclaimed(
-        connection, before=now - services.storage.unclaimed_ttl, limit=BATCH_SIZE
+    deleted = await uow.documents.delete_unclaimed(
+        before=now - services.storage.unclaimed_ttl, limit=BATCH_SIZE
     )
-    await enqueue_deletions(connection, deleted, now=now)
+    await enqueue_deletions(uow, deleted, now=now)
     return len(deleted)
 
 
 async def _delete_expired(
-    services: Services, retention_class: RetentionClass, connection: Connection
+    services: Services, retention_class: RetentionClass, uow: UnitOfWork
 ) -> int:
     now = services.clock()
-    deleted = await documents.expire_claimed(
-        connection,
+    deleted = await uow.documents.expire_claimed(
         KINDS_BY_RETENTION_CLASS[retention_class],
         before=now - services.storage.retention[retention_class],
         now=now,
@@ -214,10 +212,10 @@ async def _delete_expired(
     for document in deleted:
         by_team.setdefault(document.team_id, []).append(document)
     for team_id, team_documents in by_team.items():
-        await enqueue_deletions(connection, team_documents, team_id=team_id, now=now)
+        await enqueue_deletions(uow, team_documents, team_id=team_id, now=now)
     for document in deleted:
         await audit.record(
-            connection,
+            uow,
             AuditAction.DOCUMENT_EXPIRED,
             "system",
             at=now,

@@ -18,10 +18,9 @@ from domain.ids import parse_uuid
 from domain.registration.forms import DocumentForm, TeamForm
 from domain.teams.codes import player_code
 from integrations.storage.base import FileMissing, Folder, fetch_from_any_folder
-from persistence.engine.database import Connection
 from persistence.records import DocumentRecord
-from persistence.repositories import documents
 from persistence.repositories.documents import OwnedDocument
+from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.security.signed_links import SignedLink, read_link, resolve_link_caller, sign_link
 from resolvers.services import Services
@@ -57,7 +56,7 @@ async def find_uploads(
     if not ids:
         return {}
     records = await services.database.read(
-        partial(documents.list_by_id, document_ids=set(ids.values()))
+        lambda uow: uow.documents.list_by_id(document_ids=set(ids.values()))
     )
     oldest = services.clock() - services.storage.unclaimed_ttl
     usable = {
@@ -105,15 +104,13 @@ async def open_document(services: Services, link: str) -> AsyncGenerator[Documen
         )
 
 
-async def _record_view(
-    connection: Connection, *, link: SignedLink, now: datetime
-) -> OwnedDocument | None:
-    caller = await resolve_link_caller(connection, link, Role.REVIEWER)
+async def _record_view(uow: UnitOfWork, *, link: SignedLink, now: datetime) -> OwnedDocument | None:
+    caller = await resolve_link_caller(uow, link, Role.REVIEWER)
     document_id = UUID(link.claims[0])
-    owned = await documents.find_owned(connection, document_id)
+    owned = await uow.documents.find_owned(document_id)
     if owned is not None:
         await audit.record(
-            connection,
+            uow,
             AuditAction.DOCUMENT_VIEWED,
             caller.actor,
             at=now,
@@ -140,8 +137,7 @@ async def _fetch(services: Services, document: DocumentRecord, target: Path) -> 
 async def _correct_folder(services: Services, document: DocumentRecord, folder: Folder) -> None:
     """Set the row's folder, unless a move has changed it since it was read."""
     is_corrected = await services.database.run(
-        partial(
-            documents.correct_folder,
+        lambda uow: uow.documents.correct_folder(
             document_id=document.id,
             recorded=document.folder,
             folder=folder,

@@ -22,10 +22,9 @@ from integrations.storage.base import (
     delete_everywhere,
     find_folder,
 )
-from persistence.engine.database import Connection
 from persistence.engine.database_identity import storage_tag
-from persistence.repositories import documents
 from persistence.repositories.documents import DocumentFile
+from persistence.unit_of_work import UnitOfWork
 from resolvers.documents.jobs import enqueue_move
 from resolvers.services import Services
 
@@ -185,11 +184,11 @@ async def sweep_unfinished(services: Services) -> int:
 
 
 async def _look_up(
-    connection: Connection, *, store: str, names: Collection[str]
+    uow: UnitOfWork, *, store: str, names: Collection[str]
 ) -> tuple[str | None, dict[str, DocumentFile]]:
     """Return the database's tag and its documents by name, consistently from one connection."""
-    tag = await storage_tag(connection)
-    rows = await documents.list_files_by_name(connection, store=store, names=names)
+    tag = await storage_tag(uow.session)
+    rows = await uow.documents.list_files_by_name(store=store, names=names)
     return tag, {row.storage_name: row for row in rows}
 
 
@@ -202,9 +201,7 @@ async def _missing(services: Services, store: DocumentStore, listed: Collection[
     missing: list[UUID] = []
     after = None
     while True:
-        rows = await services.database.read(
-            partial(documents.list_files, store=store.name, after=after, limit=BATCH_SIZE)
-        )
+        rows = await services.database.read(partial(_list_files, store=store.name, after=after))
         for row in rows:
             if row.storage_name in listed:
                 continue
@@ -217,19 +214,23 @@ async def _missing(services: Services, store: DocumentStore, listed: Collection[
         after = rows[-1].id
 
 
+async def _list_files(uow: UnitOfWork, *, store: str, after: UUID | None) -> list[DocumentFile]:
+    return await uow.documents.list_files(store=store, after=after, limit=BATCH_SIZE)
+
+
 async def _is_missing(services: Services, store: DocumentStore, row: DocumentFile) -> bool:
     if await find_folder(store, row.storage_name, likely=Folder(row.folder)) is not None:
         return False
-    look_up = partial(documents.list_files_by_name, store=store.name, names=[row.storage_name])
-    return bool(await services.database.read(look_up))
+    rows = await services.database.read(
+        lambda uow: uow.documents.list_files_by_name(store=store.name, names=[row.storage_name])
+    )
+    return bool(rows)
 
 
 async def _correct_folder(
-    services: Services, row: DocumentFile, folder: Folder, connection: Connection
+    services: Services, row: DocumentFile, folder: Folder, uow: UnitOfWork
 ) -> None:
     """Record the file's folder and enqueue the move to the folder of the team's status."""
-    is_corrected = await documents.correct_folder(
-        connection, row.id, recorded=row.folder, folder=folder
-    )
+    is_corrected = await uow.documents.correct_folder(row.id, recorded=row.folder, folder=folder)
     if is_corrected and row.team_id is not None:
-        await enqueue_move(connection, row.team_id, now=services.clock())
+        await enqueue_move(uow, row.team_id, now=services.clock())

@@ -33,11 +33,10 @@ from integrations.storage.disk import disk_errors
 from integrations.storage.inspection.sanitize import sanitize_file
 from integrations.storage.reservations import Reservation
 from integrations.storage.upload_buffer import PartMissing, Snapshot
-from persistence.engine.database import Connection
 from persistence.engine.database_identity import new_storage_name
 from persistence.ids import new_id
 from persistence.records import DocumentRecord
-from persistence.repositories import documents
+from persistence.unit_of_work import UnitOfWork
 from resolvers.security.secrets import InvalidSignature, derive_keys, sign, verify_signed
 from resolvers.services import Services
 
@@ -285,7 +284,7 @@ async def _store(services: Services, ticket: Ticket, client: str) -> bool:
         store = services.storage.store_named(reserved.store)
         await store.save(reserved.storage_name, Folder(reserved.folder), clean)
     is_new = await services.database.run(
-        partial(documents.mark_stored, document_id=reserved.id, now=services.clock())
+        lambda uow: uow.documents.mark_stored(document_id=reserved.id, now=services.clock())
     )
     if is_new is None:
         # The row expired unclaimed while the file was being saved.
@@ -313,12 +312,10 @@ async def _inspect(
         )
 
 
-async def _reserve(
-    connection: Connection, document: DocumentRecord, sha256: bytes
-) -> DocumentRecord:
+async def _reserve(uow: UnitOfWork, document: DocumentRecord, sha256: bytes) -> DocumentRecord:
     """Write the row, with a storage name that carries the database's tag."""
-    named = replace(document, storage_name=await new_storage_name(connection))
-    return await documents.reserve(connection, named, sha256)
+    named = replace(document, storage_name=await new_storage_name(uow.session))
+    return await uow.documents.reserve(named, sha256)
 
 
 def _new_document(
@@ -338,7 +335,9 @@ def _new_document(
 
 
 async def _is_stored(services: Services, ticket: Ticket) -> bool:
-    record = await services.database.read(partial(documents.find, document_id=ticket.document_id))
+    record = await services.database.read(
+        lambda uow: uow.documents.find(document_id=ticket.document_id)
+    )
     return record is not None and record.stored_at is not None
 
 

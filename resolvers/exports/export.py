@@ -24,10 +24,8 @@ from domain.datetimes import load_time_zone, parse_datetime
 from domain.errors.exceptions import NotFound
 from domain.spreadsheets import ExportFormat, escape_formula
 from domain.teams.status import TeamStatus
-from persistence.engine.database import Connection
 from persistence.pagination import Page, PageRequest
 from persistence.records import TeamRecord
-from persistence.repositories import team_search, tournaments
 from persistence.repositories.team_search import (
     Include,
     TeamFilter,
@@ -35,6 +33,7 @@ from persistence.repositories.team_search import (
     TeamQuery,
     keyset_order,
 )
+from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.exports.columns import PLAYER_COLUMNS, Column, PlayerRow, localized_team_columns
 from resolvers.security.signed_links import (
@@ -158,19 +157,18 @@ async def team_batches(
             return
 
 
-async def _read_batch(export: Export, query: TeamQuery, connection: Connection) -> Page[TeamRecord]:
+async def _read_batch(export: Export, query: TeamQuery, uow: UnitOfWork) -> Page[TeamRecord]:
     """Raises NotFound."""
-    await resolve_link_caller(connection, export.link, export.caller.role or Role.OWNER)
-    return await team_search.page(
-        connection,
+    await resolve_link_caller(uow, export.link, export.caller.role or Role.OWNER)
+    return await uow.team_search.page(
         query=query,
         include=Include(),
         with_contacts=has_role(export.caller, Role.REVIEWER),
     )
 
 
-async def _open(services: Services, link: SignedLink, connection: Connection) -> Export:
-    caller = await resolve_link_caller(connection, link, Role.VIEWER)
+async def _open(services: Services, link: SignedLink, uow: UnitOfWork) -> Export:
+    caller = await resolve_link_caller(uow, link, Role.VIEWER)
     try:
         export_format = ExportFormat(link.claims[0])
         team_filter = decode_filter(json.loads(link.claims[1]))
@@ -179,7 +177,7 @@ async def _open(services: Services, link: SignedLink, connection: Connection) ->
         raise NotFound(EXPIRED) from None
     now = services.clock()
     await audit.record(
-        connection,
+        uow,
         AuditAction.TEAMS_EXPORTED,
         caller.actor,
         at=now,
@@ -190,7 +188,7 @@ async def _open(services: Services, link: SignedLink, connection: Connection) ->
         },
     )
     log.info("teams_exported", format=export_format.value)
-    time_zone = load_time_zone((await tournaments.get_active(connection)).time_zone)
+    time_zone = load_time_zone((await uow.tournaments.get_active()).time_zone)
     return Export(
         format=export_format,
         team_filter=team_filter,

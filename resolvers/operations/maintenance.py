@@ -7,8 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 from domain.errors.exceptions import StorageUnavailable
-from persistence.repositories import maintenance, normalized_names
-from persistence.repositories import sessions as session_rows
+from persistence import normalized_names
 from persistence.repositories.maintenance import Drift
 from resilience.background_tasks import BackgroundTask, ErrorCollector, repeat
 from resolvers.documents import jobs, stored_files
@@ -61,7 +60,7 @@ async def diagnose(services: Services) -> Diagnosis:
         except StorageUnavailable:
             unavailable.append(name)
     return Diagnosis(
-        drift=await services.database.read(maintenance.find_drift),
+        drift=await services.database.read(lambda uow: uow.maintenance.find_drift()),
         store=services.storage.primary_store.name,
         stores_away=tuple(unavailable),
         comparisons=tuple(comparisons),
@@ -77,11 +76,11 @@ async def prune(services: Services) -> PruneResult:
     """
     database, parts, now = services.database, ErrorCollector(), services.clock()
     keys = await parts.run(
-        database.run(partial(maintenance.delete_expired_keys, now=now)), default=0
+        database.run(lambda uow: uow.maintenance.delete_expired_keys(now=now)), default=0
     )
     idle_since = now - services.accounts.session_idle_timeout
     credentials = await parts.run(
-        database.run(partial(session_rows.delete_expired, now=now, idle_since=idle_since)),
+        database.run(lambda uow: uow.sessions.delete_expired(now=now, idle_since=idle_since)),
         default=0,
     )
     names = await parts.run(normalized_names.renormalize(database), default=0)
@@ -111,13 +110,11 @@ async def run_maintenance(services: Services) -> None:
     store may cost quota.
     """
     parts, now = ErrorCollector(), services.clock()
-    take_turn = partial(
-        maintenance.acquire_job_lease,
-        job="compare_stores",
-        now=now,
-        until=now + COMPARISON_INTERVAL,
+    until = now + COMPARISON_INTERVAL
+    taking_turn = services.database.run(
+        lambda uow: uow.maintenance.acquire_job_lease("compare_stores", now=now, until=until)
     )
-    if await parts.run(services.database.run(take_turn), default=False):
+    if await parts.run(taking_turn, default=False):
         await parts.run(stored_files.repair_all(services), default=None)
     await parts.run(prune(services), default=None)
     parts.raise_errors()

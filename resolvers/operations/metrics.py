@@ -1,7 +1,6 @@
 """Gauges that are updated when metrics are scraped: connection pool and outbox."""
 
 import asyncio
-from functools import partial
 
 from observability.metrics import (
     DATABASE_CONNECTIONS,
@@ -10,7 +9,6 @@ from observability.metrics import (
     OUTBOX_PENDING,
     OUTBOX_UNHANDLED,
 )
-from persistence.repositories import outbox
 from persistence.repositories.outbox import Backlog
 from resolvers.documents.jobs import HANDLERS
 from resolvers.services import Services
@@ -45,8 +43,10 @@ async def collect(services: Services, *, timeout_seconds: float = TIMEOUT_SECOND
 
 async def _backlog(services: Services, timeout_seconds: float) -> Backlog | None:
     """Return None if it could not be read in time."""
-    work = partial(outbox.backlog, kinds=HANDLERS.keys(), now=services.clock())
-    task = asyncio.create_task(services.database.read(work))
+    reading = services.database.read(
+        lambda uow: uow.outbox.backlog(kinds=HANDLERS.keys(), now=services.clock())
+    )
+    task = asyncio.create_task(reading)
     try:
         # `asyncio.timeout` would wait until the cancelled read has ended.
         await asyncio.wait([task], timeout=timeout_seconds)

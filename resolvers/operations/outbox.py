@@ -8,7 +8,6 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 import structlog
 
@@ -162,14 +161,11 @@ async def deliver_due(
     """
     count = 0
     while stop is None or not stop.is_set():
-        work = partial(
-            outbox.lease,
-            kinds=tuple(handlers),
-            now=services.clock(),
-            duration=policy.lease,
-            limit=limit,
+        messages = await services.database.run(
+            lambda uow: uow.outbox.lease(
+                kinds=tuple(handlers), now=services.clock(), duration=policy.lease, limit=limit
+            )
         )
-        messages = await services.database.run(work)
         if not messages:
             break
         async with asyncio.TaskGroup() as group:
@@ -189,8 +185,9 @@ async def _deliver_and_schedule(
     """Deliver due messages; return the seconds until the next is due, None after an error."""
     try:
         await deliver_due(services, handlers, stop=stop, policy=policy)
-        work = partial(outbox.next_due, kinds=tuple(handlers))
-        due_at = await services.database.read(work)
+        due_at = await services.database.read(
+            lambda uow: uow.outbox.next_due(kinds=tuple(handlers))
+        )
     except Exception as error:  # noqa: BLE001 - logged by the task
         task.fail(error)
         return None
@@ -207,19 +204,24 @@ async def _deliver(
     error = await _attempt(services, handler, message, policy)
     now = services.clock()
     if error is None:
-        finish = partial(outbox.finish, message=message, now=now)
-        if await _update_message(services, message, finish):
+        if await _update_message(
+            services, message, lambda uow: uow.outbox.finish(message, now=now)
+        ):
             log.info("outbox_message_delivered", **_log_fields(message))
         return
     failure = _failure_name(error)
     if isinstance(error, Undeliverable) or message.attempts >= policy.max_attempts:
-        dead_letter = partial(outbox.dead_letter, message=message, failure=failure, now=now)
-        if await _update_message(services, message, dead_letter):
+        if await _update_message(
+            services,
+            message,
+            lambda uow: uow.outbox.dead_letter(message, failure=failure, now=now),
+        ):
             log.error("outbox_message_died", failure=failure, **_log_fields(message))
         return
     due_at = now + policy.retry_after(message.attempts, error)
-    fail = partial(outbox.fail, message=message, failure=failure, due_at=due_at)
-    if await _update_message(services, message, fail):
+    if await _update_message(
+        services, message, lambda uow: uow.outbox.fail(message, failure=failure, due_at=due_at)
+    ):
         log.warning("outbox_message_failed", failure=failure, due_at=due_at, **_log_fields(message))
 
 

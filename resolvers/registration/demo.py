@@ -2,11 +2,9 @@
 
 import random
 from datetime import date, timedelta
-from functools import partial
 
 from domain.errors.exceptions import InvalidForm
 from domain.registration.forms import PersonForm, PlayerForm, PlayerRole, TeamForm
-from persistence.repositories import tournaments
 from resolvers.registration.register import register_team
 from resolvers.services import Services
 
@@ -38,7 +36,7 @@ _ROLES = tuple(PlayerRole)
 
 async def seed_demo(services: Services, teams: int) -> int:
     """Add the first `teams` demo teams that are missing; return how many were added."""
-    await services.database.run(partial(tournaments.raise_capacity, count=teams))
+    await services.database.run(lambda uow: uow.tournaments.raise_capacity(count=teams))
     return sum([await _register(services, number) for number in range(teams)])
 
 

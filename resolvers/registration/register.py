@@ -39,6 +39,7 @@ from domain.tournaments import (
     require_tournament_capacity,
 )
 from observability.logging_setup import log_fast
+from persistence import lookups
 from persistence.engine.database import Database
 from persistence.fast import register_team as fast_registration
 from persistence.fast.register_team import (
@@ -58,7 +59,6 @@ from persistence.records import (
     TeamRecord,
     TournamentRecord,
 )
-from persistence.repositories import idempotency, registration, teams, tournaments
 from resolvers.documents.links import form_uploads, upload_refs
 from resolvers.security.secrets import (
     FIRST_GENERATION,
@@ -134,7 +134,7 @@ async def register_team(
     InvalidForm, ChurchLimitReached, TournamentFull.
     """
     now = services.clock()
-    tournament = await tournaments.fetch_active(services.database)
+    tournament = await lookups.get_active_tournament(services.database)
     evaluation = await _evaluate(services, form, tournament, now)
     if evaluation.is_refused:
         # A valid form finds out by storing that its key was used. A refused form is not stored, so
@@ -180,10 +180,10 @@ async def validate_team(services: Services, form: TeamForm) -> Validation:
     Telling whether a captain's e-mail or phone number is registered would disclose it.
     """
     now = services.clock()
-    tournament = await tournaments.fetch_active(services.database)
+    tournament = await lookups.get_active_tournament(services.database)
     validation = validate_form(form, tournament.rules, today=local_date(tournament.time_zone, now))
     taken = await services.database.read(
-        partial(registration.find_taken_values, keys=validation.keys)
+        lambda uow: uow.registration.find_taken_values(keys=validation.keys)
     )
     uploads = upload_refs(await form_uploads(services, form))
     issues = (*validation.issues, *validate_documents(form, tournament.rules, uploads))
@@ -311,12 +311,12 @@ async def _replay(
 
     Raises IdempotencyKeyReused, TeamNotFound.
     """
-    entry = await idempotency.find(services.database, key, now=now) if key else None
+    entry = await lookups.find_idempotency_entry(services.database, key, now=now) if key else None
     if entry is None:
         return None
     if not verify_fingerprint(services.secrets, form, entry.fingerprint):
         raise IdempotencyKeyReused
-    team = await services.database.read(partial(teams.find_by_id, team_id=entry.team_id))
+    team = await services.database.read(lambda uow: uow.teams.find_by_id(team_id=entry.team_id))
     if team is None:
         raise TeamNotFound
     token = manage_token(services.secrets, team.id)
@@ -348,7 +348,7 @@ async def _conflict(
 
 async def _unavailable_error(database: Database, stored: RegistrationRows) -> DomainError:
     """Explain why the tournament that was open on reading its rules gave no team number."""
-    tournament = await tournaments.fetch_active(database)
+    tournament = await lookups.get_active_tournament(database)
     if tournament.id != stored.tournament.id:
         # Another season has been opened; a retry registers for it.
         return ServiceUnavailable()
@@ -370,7 +370,7 @@ async def _rejection(
     A form without issues of its own is checked for capacity first; duplicates come last.
     """
     taken = await services.database.read(
-        partial(registration.find_taken_values, keys=validation.keys)
+        lambda uow: uow.registration.find_taken_values(keys=validation.keys)
     )
     try:
         if not validation.issues:

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from domain.auth.roles import SYSTEM, Caller, CallerKind, Role
 from domain.errors.exceptions import NotFound
-from persistence.engine.database import Connection
-from persistence.repositories import organisers
+from persistence.unit_of_work import UnitOfWork
 from resolvers.security.secrets import InvalidSignature, sign, verify_signed
 from resolvers.services import Services
 
@@ -47,14 +46,14 @@ def read_link(services: Services, purpose: str, text: str) -> SignedLink:
     return SignedLink(organiser_id=organiser_id, role=Role(role), claims=claims)
 
 
-async def resolve_link_caller(connection: Connection, link: SignedLink, role: Role) -> Caller:
+async def resolve_link_caller(uow: UnitOfWork, link: SignedLink, role: Role) -> Caller:
     """Return the link's creator with the lower of the link's and the present role.
 
     Raises NotFound if the creator's present role is below `role`.
     """
     if link.organiser_id is None:
         return SYSTEM
-    organiser = await organisers.find(connection, link.organiser_id)
+    organiser = await uow.organisers.find(link.organiser_id)
     if organiser is None or not organiser.role.at_least(role):
         raise NotFound(EXPIRED)
     return Caller(

@@ -21,10 +21,9 @@ from domain.operations import Operation
 from domain.registration.forms import PlayerForm
 from domain.registration.names import parse_reason, require_reason
 from domain.teams.codes import normalize_code, parse_player_code, player_code
-from persistence.engine.database import Connection
 from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
-from persistence.repositories import nodes, team_updates, tournaments
 from persistence.repositories.nodes import NodeKind
+from persistence.unit_of_work import UnitOfWork
 from resolvers.security.secrets import manage_token
 from resolvers.services import Services
 from resolvers.teams.decisions import (
@@ -141,17 +140,15 @@ async def reissue_manage_token(
 
 
 async def _reissue(
-    services: Services, caller: Caller, correction: Correction, connection: Connection
+    services: Services, caller: Caller, correction: Correction, uow: UnitOfWork
 ) -> TeamRecord:
     request = _change_request(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
-    team = await lock_team(services, connection, correction.reference, request)
-    generation = await team_updates.increment_manage_generation(
-        connection, team, now=services.clock()
-    )
+    team = await lock_team(services, uow, correction.reference, request)
+    generation = await uow.team_updates.increment_manage_generation(team, now=services.clock())
     activity = _activity(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     changes = {"generation": [generation - 1, generation]}
-    await record_action(services, connection, team, activity, changes=changes)
-    return await load_team(connection, team.id)
+    await record_action(services, uow, team, activity, changes=changes)
+    return await load_team(uow, team.id)
 
 
 def _squad_edit(
@@ -218,19 +215,19 @@ async def _apply_correction(  # noqa: PLR0913, PLR0917 - a correction and its ca
     operation: Operation,
     create_edit: EditFactory,
     issues: tuple[Issue, ...],
-    connection: Connection,
+    uow: UnitOfWork,
 ) -> TeamRecord:
     reference = correction.reference
     if operation in _PLAYER_OPERATIONS:
-        reference = await _player_team(reference, connection)
+        reference = await _player_team(reference, uow)
     request = _change_request(caller, correction, operation)
-    locked = await lock_team(services, connection, reference, request)
+    locked = await lock_team(services, uow, reference, request)
     require_live(locked.status, operation)
-    team = await load_team(connection, locked.id)
-    tournament = await tournaments.get_active(connection)
+    team = await load_team(uow, locked.id)
+    tournament = await uow.tournaments.get_active()
     activity = _activity(caller, correction, operation)
     edit = replace(create_edit(team, tournament), issues=issues)
-    return await apply_edit(services, connection, locked, team, edit, tournament, activity)
+    return await apply_edit(services, uow, locked, team, edit, tournament, activity)
 
 
 def _activity(caller: Caller, correction: Correction, operation: Operation) -> TeamActivity:
@@ -248,12 +245,12 @@ def _change_request(caller: Caller, correction: Correction, operation: Operation
     )
 
 
-async def _player_team(reference: str, connection: Connection) -> str:
+async def _player_team(reference: str, uow: UnitOfWork) -> str:
     """Return the code or id of the team of a player's id or code. Raises NotFound."""
     parsed = parse_player_code(reference)
     if parsed is not None:
         return parsed[0]
-    node = await nodes.find_by_external_id(connection, reference)
+    node = await uow.nodes.find_by_external_id(reference)
     if node is None or node.kind != NodeKind.PLAYER or node.owner_id is None:
         raise NotFound("There is no such player.")
     return node.owner_id.hex

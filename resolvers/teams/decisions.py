@@ -40,10 +40,9 @@ from domain.registration.names import is_reason_omitted, parse_reason, require_r
 from domain.teams.codes import player_code
 from domain.teams.readiness import Readiness, assess_readiness
 from domain.teams.status import LIVE_STATUSES, TeamAction, TeamStatus, transition, transition_error
-from persistence.engine.database import Connection
 from persistence.records import TeamRecord
-from persistence.repositories import decisions, documents, outbox, teams, tournaments
 from persistence.repositories.decisions import LockedTeam
+from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.documents.jobs import enqueue_move
 from resolvers.security.secrets import fingerprint, verify_fingerprint
@@ -176,7 +175,7 @@ def normalize_decision(decision: Decision) -> Decision:
 
 
 async def execute_decision(
-    services: Services, decision: Decision, connection: Connection, *, actor: str
+    services: Services, decision: Decision, uow: UnitOfWork, *, actor: str
 ) -> TeamRecord:
     """Check and apply a decision of an authorised actor; return the team after it.
 
@@ -184,23 +183,23 @@ async def execute_decision(
     ChurchLimitReached, TournamentFull.
     """
     request = decision_request(decision, actor=actor)
-    team = await lock_team(services, connection, decision.reference, request)
+    team = await lock_team(services, uow, decision.reference, request)
     status = transition(team.status, decision.action, is_captain=actor == CAPTAIN_ACTOR)
     if decision.action == TeamAction.CONFIRM and decision.reason is None:
-        await _require_ready(connection, team)
+        await _require_ready(uow, team)
     for index, item in enumerate(decision.items):
-        await _reject_document(connection, team, index, item)
-    return await apply_decision(services, connection, team, decision, status, actor=actor)
+        await _reject_document(uow, team, index, item)
+    return await apply_decision(services, uow, team, decision, status, actor=actor)
 
 
 async def lock_team(
-    services: Services, connection: Connection, reference: str, request: ChangeRequest
+    services: Services, uow: UnitOfWork, reference: str, request: ChangeRequest
 ) -> LockedTeam:
     """Lock the team and check its version. Raises TeamNotFound, StaleVersion.
 
     `last_change` of the result is the fingerprint of `request`, for the update that follows.
     """
-    team = await decisions.lock(connection, reference)
+    team = await uow.decisions.lock(reference)
     if team is None:
         raise TeamNotFound
     require_version(services, request, team.version, team.last_change)
@@ -227,7 +226,7 @@ def require_version(
 
 async def apply_decision(  # noqa: PLR0913 - a decision, its team and its actor
     services: Services,
-    connection: Connection,
+    uow: UnitOfWork,
     team: LockedTeam,
     decision: Decision,
     status: TeamStatus,
@@ -236,11 +235,11 @@ async def apply_decision(  # noqa: PLR0913 - a decision, its team and its actor
 ) -> TeamRecord:
     """Write a checked decision with all its effects. Raises ChurchLimitReached, TournamentFull."""
     now = services.clock()
-    await _update_slots(connection, team, status)
-    await decisions.set_status(connection, team, status, now=now)
+    await _update_slots(uow, team, status)
+    await uow.decisions.set_status(team, status, now=now)
     await record_action(
         services,
-        connection,
+        uow,
         team,
         TeamActivity(
             actor=actor, action=AUDIT_ACTION_BY_TEAM_ACTION[decision.action], reason=decision.reason
@@ -250,14 +249,14 @@ async def apply_decision(  # noqa: PLR0913 - a decision, its team and its actor
     )
     if decision.action in _MAIL_BY_ACTION:
         kind = _MAIL_BY_ACTION[decision.action]
-        await outbox.add(connection, kind=kind, payload={}, team_id=team.id, now=now)
-    await enqueue_move(connection, team.id, now=now)
-    return await load_team(connection, team.id)
+        await uow.outbox.add(kind=kind, payload={}, team_id=team.id, now=now)
+    await enqueue_move(uow, team.id, now=now)
+    return await load_team(uow, team.id)
 
 
 async def record_action(  # noqa: PLR0913 - an action, its team and its texts
     services: Services,
-    connection: Connection,
+    uow: UnitOfWork,
     team: LockedTeam,
     activity: TeamActivity,
     *,
@@ -270,8 +269,7 @@ async def record_action(  # noqa: PLR0913 - an action, its team and its texts
     the team. `changes` go to the audit log, which is kept.
     """
     now = services.clock()
-    await decisions.add(
-        connection,
+    await uow.decisions.add(
         team,
         at=now,
         actor=activity.actor,
@@ -280,7 +278,7 @@ async def record_action(  # noqa: PLR0913 - an action, its team and its texts
         items=items,
     )
     await audit.record(
-        connection,
+        uow,
         activity.action,
         activity.actor,
         at=now,
@@ -289,9 +287,9 @@ async def record_action(  # noqa: PLR0913 - an action, its team and its texts
     )
 
 
-async def load_team(connection: Connection, team_id: UUID) -> TeamRecord:
+async def load_team(uow: UnitOfWork, team_id: UUID) -> TeamRecord:
     """Raises TeamNotFound."""
-    team = await teams.find_by_id(connection, team_id)
+    team = await uow.teams.find_by_id(team_id)
     if team is None:
         raise TeamNotFound
     return team
@@ -333,20 +331,20 @@ async def _review_document(  # noqa: PLR0913, PLR0917 - a document and the verdi
     document_id: UUID,
     verdict: DocumentReview,
     note: str | None,
-    connection: Connection,
+    uow: UnitOfWork,
 ) -> TeamRecord:
     now = services.clock()
-    document = await documents.find(connection, document_id)
+    document = await uow.documents.find(document_id)
     if document is None or document.team_id is None:
         raise NotFound("There is no such document.")
-    team = await lock_team(services, connection, document.team_id.hex, request)
+    team = await lock_team(services, uow, document.team_id.hex, request)
     if team.status not in (TeamStatus.PENDING, TeamStatus.CHANGES_REQUESTED):
         raise transition_error(team.status, Operation.REVIEW_DOCUMENT)
-    if not await decisions.set_review(connection, team, document_id, verdict=verdict, note=note):
+    if not await uow.decisions.set_review(team, document_id, verdict=verdict, note=note):
         raise NotFound("There is no such document.")
-    await decisions.set_status(connection, team, team.status, now=now)
+    await uow.decisions.set_status(team, team.status, now=now)
     await audit.record(
-        connection,
+        uow,
         AuditAction.DOCUMENT_REVIEWED,
         request.actor,
         at=now,
@@ -354,11 +352,11 @@ async def _review_document(  # noqa: PLR0913, PLR0917 - a document and the verdi
         changes={"document": document_id.hex, "review": [document.review.value, verdict.value]},
     )
 
-    return await load_team(connection, team.id)
+    return await load_team(uow, team.id)
 
 
-async def _require_ready(connection: Connection, team: LockedTeam) -> None:
-    blockers = team_readiness(await load_team(connection, team.id)).blockers
+async def _require_ready(uow: UnitOfWork, team: LockedTeam) -> None:
+    blockers = team_readiness(await load_team(uow, team.id)).blockers
     if blockers:
         raise transition_error(
             team.status,
@@ -369,9 +367,7 @@ async def _require_ready(connection: Connection, team: LockedTeam) -> None:
         )
 
 
-async def _reject_document(
-    connection: Connection, team: LockedTeam, index: int, item: ChangeItem
-) -> None:
+async def _reject_document(uow: UnitOfWork, team: LockedTeam, index: int, item: ChangeItem) -> None:
     """Raises NotFound at the place of the item."""
     if item.document_id is None:
         return
@@ -379,22 +375,22 @@ async def _reject_document(
     document_id = parse_uuid(item.document_id)
     if document_id is None:
         raise NotFound("There is no such document.", unknown)
-    is_rejected = await decisions.set_review(
-        connection, team, document_id, verdict=DocumentReview.REJECTED, note=item.note
+    is_rejected = await uow.decisions.set_review(
+        team, document_id, verdict=DocumentReview.REJECTED, note=item.note
     )
     if not is_rejected:
         raise NotFound("The team has no such document.", unknown)
 
 
-async def _update_slots(connection: Connection, team: LockedTeam, status: TeamStatus) -> None:
+async def _update_slots(uow: UnitOfWork, team: LockedTeam, status: TeamStatus) -> None:
     """Release or take the slots of church and tournament if the team stops or starts being live."""
     was_live, is_live = team.status in LIVE_STATUSES, status in LIVE_STATUSES
     if was_live and not is_live:
-        await decisions.release_slots(connection, team)
+        await uow.decisions.release_slots(team)
     if is_live and not was_live:
-        rules = (await tournaments.get_active(connection)).rules
-        if not await decisions.take_church_slot(connection, team):
+        rules = (await uow.tournaments.get_active()).rules
+        if not await uow.decisions.take_church_slot(team):
             limit = rules.teams_per_church or 0
             raise ChurchLimitReached(limit=limit, registered=limit)
-        if not await decisions.take_tournament_slot(connection, team):
+        if not await uow.decisions.take_tournament_slot(team):
             raise TournamentFull(capacity=rules.capacity or 0)

@@ -14,12 +14,11 @@ from domain.registration.validation import validate_form
 from domain.teams.codes import player_code
 from domain.teams.status import LIVE_STATUSES, TeamStatus, transition_error
 from domain.tournaments import TournamentRules
-from persistence.engine.database import Connection
 from persistence.ids import new_id
 from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
-from persistence.repositories import churches, decisions, documents, registration, team_updates
 from persistence.repositories.decisions import LockedTeam
 from persistence.repositories.team_updates import StoredPlayer
+from persistence.unit_of_work import UnitOfWork
 from resolvers.documents.jobs import enqueue_deletions
 from resolvers.services import Services
 from resolvers.teams.decisions import TeamActivity, load_team, record_action
@@ -84,7 +83,7 @@ def require_live(status: TeamStatus, operation: Operation) -> None:
 
 async def apply_edit(  # noqa: PLR0913, PLR0917 - an edit, its team and its actor
     services: Services,
-    connection: Connection,
+    uow: UnitOfWork,
     locked: LockedTeam,
     before: TeamRecord,
     edit: Edit,
@@ -102,30 +101,27 @@ async def apply_edit(  # noqa: PLR0913, PLR0917 - an edit, its team and its acto
     if validation.team is None or issues:
         raise InvalidForm(issues or validation.issues)
     entry = validation.team
-    church_id = await churches.find_by_name(
-        connection, locked.tournament_id, entry.normalized_church_name
-    )
+    church_id = await uow.churches.find_by_name(locked.tournament_id, entry.normalized_church_name)
     squad = _squad(before, entry, edit.player_ids, locked.next_position)
     church_name = _church_name(before, entry, is_moved=church_id != locked.church_id)
     differences = _differences(before, entry, squad, church_name=church_name)
     if not differences and not edit.documents:
         return before
     if church_id != locked.church_id:
-        church_id = await _change_church(services, connection, locked, entry, tournament)
+        church_id = await _change_church(services, uow, locked, entry, tournament)
     elif church_name != before.church.name:
-        await churches.rename(connection, locked.church_id, church_name)
-    await team_updates.update_team(
-        connection,
+        await uow.churches.rename(locked.church_id, church_name)
+    await uow.team_updates.update_team(
         locked,
         entry,
         church_id=church_id,
         next_position=max([locked.next_position, *(player.position + 1 for player in squad)]),
         now=now,
     )
-    await _store_squad(services, connection, before, squad)
+    await _store_squad(services, uow, before, squad)
     summary = _summary(differences, edit.documents)
-    await record_action(services, connection, locked, activity, items=differences, changes=summary)
-    return await load_team(connection, locked.id)
+    await record_action(services, uow, locked, activity, items=differences, changes=summary)
+    return await load_team(uow, locked.id)
 
 
 def _summary(differences: Sequence[Mapping[str, object]], documents: int) -> dict[str, object]:
@@ -168,41 +164,39 @@ def _squad(
 
 
 async def _store_squad(
-    services: Services, connection: Connection, before: TeamRecord, squad: Sequence[StoredPlayer]
+    services: Services, uow: UnitOfWork, before: TeamRecord, squad: Sequence[StoredPlayer]
 ) -> None:
     present = {player.id: player for player in before.players}
     removed = present.keys() - {player.id for player in squad}
     if removed:
-        deleted = await documents.delete_by_players(connection, removed)
-        await enqueue_deletions(connection, deleted, team_id=before.id, now=services.clock())
-        await team_updates.remove_players(connection, removed)
+        deleted = await uow.documents.delete_by_players(removed)
+        await enqueue_deletions(uow, deleted, team_id=before.id, now=services.clock())
+        await uow.team_updates.remove_players(removed)
     changed = [
         player
         for player in squad
         if player.id in present and _player_changes(present[player.id], player)
     ]
     if changed:
-        await team_updates.update_players(connection, changed)
+        await uow.team_updates.update_players(changed)
     added = [player for player in squad if player.id not in present]
     if added:
-        await team_updates.add_players(connection, before.id, added)
+        await uow.team_updates.add_players(before.id, added)
 
 
 async def _change_church(
     services: Services,
-    connection: Connection,
+    uow: UnitOfWork,
     team: LockedTeam,
     entry: ValidTeam,
     tournament: TournamentRecord,
 ) -> UUID:
     """Take a slot of the church that the entry names and release the slot of the old one."""
-    church = await registration.take_church_slot(
-        connection, tournament, entry, now=services.clock()
-    )
+    church = await uow.registration.take_church_slot(tournament, entry, now=services.clock())
     if church is None:
         limit = tournament.rules.teams_per_church or 0
         raise ChurchLimitReached(limit=limit, registered=limit)
-    await decisions.release_church_slot(connection, team.church_id)
+    await uow.decisions.release_church_slot(team.church_id)
     return church.id
 
 

@@ -8,8 +8,7 @@ import structlog
 from domain.audit import AuditAction
 from domain.auth.roles import Caller, Role, require_role
 from domain.teams.status import LIVE_STATUSES
-from persistence.engine.database import Connection
-from persistence.repositories import decisions, documents, team_updates
+from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.documents.jobs import MOVE, enqueue_deletions
 from resolvers.services import Services
@@ -46,20 +45,20 @@ async def _erase(
     caller: Caller,
     reference: str,
     expected_version: int,
-    connection: Connection,
+    uow: UnitOfWork,
 ) -> ErasureResult:
     now = services.clock()
     request = ChangeRequest(
         actor=caller.actor, operation="eraseTeam", expected_version=expected_version
     )
-    team = await lock_team(services, connection, reference, request)
+    team = await lock_team(services, uow, reference, request)
     if team.status in LIVE_STATUSES:
-        await decisions.release_slots(connection, team)
-    deleted = await documents.delete_by_team(connection, team.id)
-    await enqueue_deletions(connection, deleted, team_id=team.id, now=now)
-    await team_updates.delete_team(connection, team, moves=MOVE)
+        await uow.decisions.release_slots(team)
+    deleted = await uow.documents.delete_by_team(team.id)
+    await enqueue_deletions(uow, deleted, team_id=team.id, now=now)
+    await uow.team_updates.delete_team(team, moves=MOVE)
     await audit.record(
-        connection,
+        uow,
         AuditAction.TEAM_ERASED,
         caller.actor,
         at=now,

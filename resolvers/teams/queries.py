@@ -1,7 +1,6 @@
 """Organisers' reads: teams, players, statistics, the audit log and the outbox."""
 
 from collections.abc import Sequence
-from functools import partial
 from uuid import UUID
 
 from domain.auth.roles import Caller, Role, has_role, require_role
@@ -11,7 +10,6 @@ from persistence.fast import json_rendering
 from persistence.fast.json_rendering import JsonSql
 from persistence.pagination import Page, PageRequest
 from persistence.records import PlayerRecord, TeamRecord
-from persistence.repositories import audit, outbox, team_search, team_stats, teams
 from persistence.repositories.audit import AuditFilter, AuditRecord
 from persistence.repositories.outbox import DeliveryFilter, DeliveryRecord
 from persistence.repositories.team_search import Include, TeamFilter, TeamQuery
@@ -22,7 +20,7 @@ from resolvers.services import Services
 async def get_team(services: Services, caller: Caller, reference: str) -> TeamRecord:
     """Return the team with this id or code. Raises Unauthenticated, TeamNotFound."""
     require_role(caller, Role.VIEWER)
-    team = await services.database.read(partial(teams.find, reference=reference))
+    team = await services.database.read(lambda uow: uow.teams.find(reference=reference))
     if team is None:
         raise TeamNotFound
     return team
@@ -44,7 +42,7 @@ async def team_page(
     require_role(caller, Role.VIEWER)
     with_contacts = has_role(caller, Role.REVIEWER)
     return await services.database.read(
-        partial(team_search.page, query=query, include=include, with_contacts=with_contacts)
+        lambda uow: uow.team_search.page(query=query, include=include, with_contacts=with_contacts)
     )
 
 
@@ -58,8 +56,8 @@ async def team_json_page(
 
 async def team_count(services: Services, caller: Caller, team_filter: TeamFilter) -> int:
     return await services.database.read(
-        partial(
-            team_search.count, filters=team_filter, with_contacts=has_role(caller, Role.REVIEWER)
+        lambda uow: uow.team_search.count(
+            filters=team_filter, with_contacts=has_role(caller, Role.REVIEWER)
         )
     )
 
@@ -73,7 +71,7 @@ async def find_player(
     if parsed is None:
         return None
     team_code, position = parsed
-    team = await services.database.read(partial(teams.find, reference=team_code))
+    team = await services.database.read(lambda uow: uow.teams.find(reference=team_code))
     if team is None or team.code != team_code:
         return None
     return next(((team, player) for player in team.players if player.position == position), None)
@@ -89,7 +87,7 @@ async def player_json(services: Services, caller: Caller, code: str, sql: JsonSq
 async def statistics(services: Services, caller: Caller) -> TeamStats:
     """Raises Unauthenticated."""
     require_role(caller, Role.VIEWER)
-    return await services.database.read(team_stats.get_stats)
+    return await services.database.read(lambda uow: uow.team_stats.get_stats())
 
 
 async def audit_page(
@@ -97,11 +95,13 @@ async def audit_page(
 ) -> Page[AuditRecord]:
     """Return audit events, newest first. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
-    return await services.database.read(partial(audit.page, filters=audit_filter, request=page))
+    return await services.database.read(
+        lambda uow: uow.audit.page(filters=audit_filter, request=page)
+    )
 
 
 async def audit_count(services: Services, audit_filter: AuditFilter) -> int:
-    return await services.database.read(partial(audit.count, filters=audit_filter))
+    return await services.database.read(lambda uow: uow.audit.count(filters=audit_filter))
 
 
 async def delivery_page(
@@ -109,17 +109,21 @@ async def delivery_page(
 ) -> Page[DeliveryRecord]:
     """Return outbox messages, newest first. Raises Unauthenticated, Forbidden."""
     require_role(caller, Role.REVIEWER)
-    return await services.database.read(partial(outbox.page, filters=delivery_filter, request=page))
+    return await services.database.read(
+        lambda uow: uow.outbox.page(filters=delivery_filter, request=page)
+    )
 
 
 async def delivery_count(services: Services, delivery_filter: DeliveryFilter) -> int:
-    return await services.database.read(partial(outbox.count, filters=delivery_filter))
+    return await services.database.read(lambda uow: uow.outbox.count(filters=delivery_filter))
 
 
 async def team_histories(services: Services, team_ids: Sequence[UUID]) -> list[list[AuditRecord]]:
     """Return the latest events of each team, oldest first, in the order of the ids."""
     histories: dict[UUID | None, list[AuditRecord]] = {}
-    for event in await services.database.read(partial(audit.list_by_teams, team_ids=team_ids)):
+    for event in await services.database.read(
+        lambda uow: uow.audit.list_by_teams(team_ids=team_ids)
+    ):
         histories.setdefault(event.team_id, []).append(event)
     return [histories.get(team_id, []) for team_id in team_ids]
 
@@ -133,7 +137,7 @@ async def possible_duplicates(
     """
     duplicates: dict[UUID, list[DuplicatePlayer]] = {}
     for player in await services.database.read(
-        partial(team_stats.list_duplicate_players, team_ids=team_ids)
+        lambda uow: uow.team_stats.list_duplicate_players(team_ids=team_ids)
     ):
         duplicates.setdefault(player.team_id, []).append(player)
     return [duplicates.get(team_id, []) for team_id in team_ids]

@@ -11,10 +11,9 @@ from domain.auth.roles import Caller, Role, require_role
 from domain.errors.exceptions import BadUserInput, NotFound
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import INPUT, make_issue
-from persistence.engine.database import Connection
 from persistence.records import ChurchRecord
-from persistence.repositories import churches
 from persistence.repositories.churches import MergedChurch, SameTeamName
+from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.services import Services
 
@@ -57,9 +56,9 @@ async def merge_churches(
 
 
 async def _merge(
-    services: Services, caller: Caller, church_ids: tuple[UUID, UUID], connection: Connection
+    services: Services, caller: Caller, church_ids: tuple[UUID, UUID], uow: UnitOfWork
 ) -> MergeResult:
-    pair = await churches.lock_pair(connection, church_ids)
+    pair = await uow.churches.lock_pair(church_ids)
     unknown = [
         make_issue(path, IssueCode.ID_UNKNOWN)
         for path, church_id in zip((_CHURCH, _INTO), church_ids, strict=True)
@@ -70,16 +69,16 @@ async def _merge(
     source, target = (pair[church_id] for church_id in church_ids)
     if source.tournament_id != target.tournament_id:
         raise BadUserInput(make_issue(_INTO, IssueCode.SEASONS_DIFFER))
-    team_ids = await churches.move_teams(connection, source, target, now=services.clock())
-    church = await churches.delete_merged(connection, source, target)
-    await _record(services, caller, connection, (source, target), team_ids)
+    team_ids = await uow.churches.move_teams(source, target, now=services.clock())
+    church = await uow.churches.delete_merged(source, target)
+    await _record(services, caller, uow, (source, target), team_ids)
     return MergeResult(church=church, teams=len(team_ids))
 
 
 async def _record(
     services: Services,
     caller: Caller,
-    connection: Connection,
+    uow: UnitOfWork,
     pair: tuple[MergedChurch, MergedChurch],
     team_ids: list[UUID],
 ) -> None:
@@ -90,7 +89,7 @@ async def _record(
     }
     for team_id in (None, *team_ids):
         await audit.record(
-            connection,
+            uow,
             AuditAction.CHURCH_MERGED if team_id is None else AuditAction.TEAM_CHURCH_MERGED,
             caller.actor,
             at=services.clock(),

@@ -1,28 +1,27 @@
 """Public reads: the current tournament and its churches."""
 
 from datetime import datetime
-from functools import partial
 
 from domain.errors.exceptions import ServiceUnavailable
 from domain.registration.names import normalize
 from domain.tournaments import RegistrationState, registration_state
+from persistence import lookups
 from persistence.fast import json_rendering
 from persistence.fast.json_rendering import JsonSql
 from persistence.pagination import Page, PageRequest
 from persistence.records import ChurchRecord, TournamentRecord
-from persistence.repositories import churches, tournaments
 from resolvers.services import Services
 
 
 async def current_tournament(services: Services) -> tuple[TournamentRecord, RegistrationState]:
-    tournament = await tournaments.fetch_active(services.database)
+    tournament = await lookups.get_active_tournament(services.database)
     return tournament, current_state(tournament, services.clock())
 
 
 async def max_squad_size(services: Services) -> int:
     """Return the squad limit of the active tournament; 0 while the database is unavailable."""
     try:
-        return (await tournaments.fetch_active(services.database)).rules.squad_max
+        return (await lookups.get_active_tournament(services.database)).rules.squad_max
     except ServiceUnavailable:
         return 0
 
@@ -36,7 +35,7 @@ async def church_page(
 ) -> Page[ChurchRecord]:
     """List churches by name whose normalised name contains the normalised `search`."""
     return await services.database.read(
-        partial(churches.page, search=normalize(search or ""), request=page)
+        lambda uow: uow.churches.page(search=normalize(search or ""), request=page)
     )
 
 
@@ -48,4 +47,6 @@ async def church_json_page(
 
 
 async def church_count(services: Services, search: str | None) -> int:
-    return await services.database.read(partial(churches.count, search=normalize(search or "")))
+    return await services.database.read(
+        lambda uow: uow.churches.count(search=normalize(search or ""))
+    )

@@ -15,9 +15,8 @@ from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import Issue, first_issue_per_path
 from domain.naming import camel_case
 from domain.tournaments import RegistrationState, order_issues, parse_changes, setting_issue
-from persistence.engine.database import Connection
 from persistence.records import TournamentRecord
-from persistence.repositories import tournaments
+from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.security.secrets import fingerprint
 from resolvers.services import Services
@@ -64,12 +63,12 @@ async def _update(
     request: ChangeRequest,
     changes: Mapping[str, Any],
     issues: Sequence[Issue],
-    connection: Connection,
+    uow: UnitOfWork,
 ) -> tuple[TournamentRecord, RegistrationState]:
-    before = await tournaments.lock_active(connection)
+    before = await uow.tournaments.lock_active()
     require_version(services, request, before.version, before.last_change)
     stored = _values(before)
-    await _require_valid(connection, changes, stored, issues)
+    await _require_valid(uow, changes, stored, issues)
     differences = {
         name: [_to_json(stored[name]), _to_json(value)]
         for name, value in changes.items()
@@ -77,25 +76,24 @@ async def _update(
     }
     if not differences:
         return before, current_state(before, services.clock())
-    await tournaments.change(
-        connection,
+    await uow.tournaments.change(
         before.id,
         {name: _to_column(changes[name]) for name in differences},
         last_change=fingerprint(services.secrets, request),
     )
     await audit.record(
-        connection,
+        uow,
         AuditAction.TOURNAMENT_UPDATED,
         request.actor,
         at=services.clock(),
         changes={camel_case(name): pair for name, pair in differences.items()},
     )
-    after = await tournaments.get_active(connection)
+    after = await uow.tournaments.get_active()
     return after, current_state(after, services.clock())
 
 
 async def _require_valid(
-    connection: Connection,
+    uow: UnitOfWork,
     changes: Mapping[str, Any],
     stored: Mapping[str, Any],
     issues: Sequence[Issue],
@@ -112,7 +110,7 @@ async def _require_valid(
     }
     all_issues = [*issues, *order_issues({**stored, **valid}, valid)]
     time_zone = valid.get("time_zone")
-    if time_zone is not None and not await tournaments.time_zone_exists(connection, time_zone):
+    if time_zone is not None and not await uow.tournaments.time_zone_exists(time_zone):
         all_issues.append(setting_issue("time_zone", IssueCode.TIME_ZONE_UNKNOWN))
     if all_issues:
         raise InvalidForm(first_issue_per_path(all_issues))

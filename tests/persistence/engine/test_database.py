@@ -21,16 +21,16 @@ NAME = "Asha Rao"
 TERMINATE_SELF = text("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
-async def write(connection, key):
-    await connection.execute(WRITE, {"key": key})
+async def write(uow, key):
+    await uow.session.exec(WRITE, params={"key": key})
 
 
 async def stored_keys(sql):
     return [row["key"] for row in await sql.fetch("SELECT key FROM idempotency_record ORDER BY 1")]
 
 
-async def backend_pid(connection):
-    return (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+async def backend_pid(uow):
+    return (await uow.session.exec(text("SELECT pg_backend_pid()"))).scalar_one()
 
 
 async def kill(sql, pid):
@@ -41,9 +41,9 @@ async def kill(sql, pid):
 def recording_work(calls):
     """Work that counts its calls in `calls` and writes a row with the number of the call."""
 
-    async def work(connection):
+    async def work(uow):
         calls.append(None)
-        await write(connection, f"call {len(calls)}")
+        await write(uow, f"call {len(calls)}")
         return len(calls)
 
     return work
@@ -59,11 +59,11 @@ async def test_work_is_committed_and_its_result_returned(database, sql):
 async def test_work_whose_connection_is_terminated_is_repeated_from_the_start(database, sql):
     calls = []
 
-    async def work(connection):
-        await recording_work(calls)(connection)
+    async def work(uow):
+        await recording_work(calls)(uow)
         if len(calls) == 1:
-            await kill(sql, await backend_pid(connection))
-        await write(connection, f"end of call {len(calls)}")
+            await kill(sql, await backend_pid(uow))
+        await write(uow, f"end of call {len(calls)}")
         return len(calls)
 
     assert await database.run(work) == 2
@@ -75,9 +75,9 @@ async def test_work_fails_after_the_configured_attempts(open_database, sql, atte
     database = open_database(attempts=attempts)
     calls = []
 
-    async def work(connection):
-        await recording_work(calls)(connection)
-        await connection.execute(TERMINATE_SELF)
+    async def work(uow):
+        await recording_work(calls)(uow)
+        await uow.session.exec(TERMINATE_SELF)
 
     with pytest.raises(ServiceUnavailable) as raised:
         await database.run(work)
@@ -91,10 +91,10 @@ async def test_terminated_idle_connection_costs_no_attempt(open_database, sql):
     database = open_database(attempts=1)
     ended = asyncio.Event()
 
-    async def watch_termination(connection):
-        driver = (await connection.get_raw_connection()).driver_connection
+    async def watch_termination(uow):
+        driver = (await (await uow.session.connection()).get_raw_connection()).driver_connection
         driver.add_termination_listener(lambda _: ended.set())
-        return await backend_pid(connection)
+        return await backend_pid(uow)
 
     await kill(sql, await database.run(watch_termination))
     await ended.wait()
@@ -108,8 +108,8 @@ async def test_terminated_idle_connection_costs_no_attempt(open_database, sql):
 async def test_connection_with_a_termination_message_is_replaced(proxy, proxied, sql, repeatable):
     received = asyncio.Event()
 
-    async def watch_messages(connection):
-        driver = (await connection.get_raw_connection()).driver_connection
+    async def watch_messages(uow):
+        driver = (await (await uow.session.connection()).get_raw_connection()).driver_connection
         transport = driver._transport
         protocol = transport.get_protocol()
 
@@ -136,11 +136,11 @@ async def test_connection_with_a_termination_message_is_replaced(proxy, proxied,
 async def test_read_is_repeated_when_its_connection_is_terminated(database, sql):
     calls = []
 
-    async def work(connection):
+    async def work(uow):
         calls.append(None)
         if len(calls) == 1:
-            await kill(sql, await backend_pid(connection))
-        return (await connection.execute(text("SELECT 26"))).scalar_one()
+            await kill(sql, await backend_pid(uow))
+        return (await uow.session.exec(text("SELECT 26"))).scalar_one()
 
     assert await database.read(work) == 26
     assert len(calls) == 2
@@ -150,14 +150,14 @@ async def test_both_units_of_work_succeed_after_a_deadlock(database, sql):
     both_hold_a_lock = asyncio.Barrier(2)
     calls = Counter()
 
-    async def take_both(name, first, second, connection):
+    async def take_both(name, first, second, uow):
         calls[name] += 1
-        await connection.execute(text("SET LOCAL deadlock_timeout = '10ms'"))
-        await connection.execute(TAKE_LOCK, {"lock": first})
+        await uow.session.exec(text("SET LOCAL deadlock_timeout = '10ms'"))
+        await uow.session.exec(TAKE_LOCK, params={"lock": first})
         if calls[name] == 1:
             await both_hold_a_lock.wait()
-        await connection.execute(TAKE_LOCK, {"lock": second})
-        await write(connection, name)
+        await uow.session.exec(TAKE_LOCK, params={"lock": second})
+        await write(uow, name)
 
     await asyncio.gather(
         database.run(partial(take_both, "one", 1, 2)),
@@ -171,14 +171,14 @@ async def test_both_units_of_work_succeed_after_a_deadlock(database, sql):
 async def test_work_is_repeated_after_a_serialization_failure(database, sql):
     read_values = []
 
-    async def work(connection):
-        await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+    async def work(uow):
+        await uow.session.exec(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         read_values.append(
-            (await connection.execute(text("SELECT taken FROM tournament"))).scalar_one()
+            (await uow.session.exec(text("SELECT taken FROM tournament"))).scalar_one()
         )
         if len(read_values) == 1:
             await sql.execute("UPDATE tournament SET taken = 10")
-        await connection.execute(text("UPDATE tournament SET taken = taken + 1"))
+        await uow.session.exec(text("UPDATE tournament SET taken = taken + 1"))
 
     await database.run(work)
 
@@ -191,10 +191,10 @@ async def test_rejected_commit_is_repeated_even_if_not_repeatable(database, sql)
     calls = []
     other = sql.transaction(isolation="serializable")
 
-    async def work(connection):
-        await connection.execute(text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
-        await connection.execute(text("SELECT count(*) FROM idempotency_record"))
-        await recording_work(calls)(connection)
+    async def work(uow):
+        await uow.session.exec(text("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"))
+        await uow.session.exec(text("SELECT count(*) FROM idempotency_record"))
+        await recording_work(calls)(uow)
         if len(calls) == 1:
             await write_and_commit()
 
@@ -214,9 +214,9 @@ async def test_lock_timeout_is_not_repeated(open_database, sql):
     database = open_database(lock_timeout_seconds=0.05)
     calls = []
 
-    async def work(connection):
-        await recording_work(calls)(connection)
-        await connection.execute(text("SELECT FROM tournament FOR UPDATE"))
+    async def work(uow):
+        await recording_work(calls)(uow)
+        await uow.session.exec(text("SELECT FROM tournament FOR UPDATE"))
 
     async with sql.transaction():
         await sql.execute("SELECT FROM tournament FOR UPDATE")
@@ -232,9 +232,9 @@ async def test_statement_timeout_is_not_repeated(open_database, sql):
     database = open_database(statement_timeout_seconds=0.05)
     calls = []
 
-    async def work(connection):
-        await recording_work(calls)(connection)
-        await connection.execute(text("SELECT pg_sleep(60)"))
+    async def work(uow):
+        await recording_work(calls)(uow)
+        await uow.session.exec(text("SELECT pg_sleep(60)"))
 
     with pytest.raises(ServiceUnavailable) as raised:
         await database.run(work)
@@ -249,8 +249,8 @@ async def test_pool_timeout_is_not_repeated_and_work_not_called(open_database, s
     started, finish = asyncio.Event(), asyncio.Event()
     calls = []
 
-    async def hold(connection):
-        await write(connection, "holder")
+    async def hold(uow):
+        await write(uow, "holder")
         started.set()
         await finish.wait()
 
@@ -270,8 +270,8 @@ async def test_cancelled_work_is_rolled_back_and_frees_its_connection(open_datab
     database = open_database(pool_size=1, max_overflow=0)
     started = asyncio.Event()
 
-    async def hang(connection):
-        await write(connection, "cancelled")
+    async def hang(uow):
+        await write(uow, "cancelled")
         started.set()
         await asyncio.Event().wait()
 
@@ -311,10 +311,10 @@ async def test_commit_without_an_answer_is_not_repeated_for_unrepeatable_work(
 async def test_unrepeatable_work_is_repeated_before_its_commit(database, sql):
     calls = []
 
-    async def work(connection):
-        await recording_work(calls)(connection)
+    async def work(uow):
+        await recording_work(calls)(uow)
         if len(calls) == 1:
-            await connection.execute(TERMINATE_SELF)
+            await uow.session.exec(TERMINATE_SELF)
 
     await database.run(work, repeatable=False)
 
@@ -325,9 +325,9 @@ async def test_unrepeatable_work_is_repeated_before_its_commit(database, sql):
 async def test_constraint_violation_is_raised_unchanged(database, sql):
     calls = []
 
-    async def work(connection):
-        await recording_work(calls)(connection)
-        await write(connection, "call 1")
+    async def work(uow):
+        await recording_work(calls)(uow)
+        await write(uow, "call 1")
 
     with pytest.raises(IntegrityError) as raised:
         await database.run(work)
@@ -342,8 +342,8 @@ async def test_error_of_the_work_itself_is_raised_unchanged(database, sql):
     calls = []
     error = ValueError("of the test")
 
-    async def work(connection):
-        await recording_work(calls)(connection)
+    async def work(uow):
+        await recording_work(calls)(uow)
         raise error
 
     with pytest.raises(ValueError, match="of the test") as raised:
@@ -355,9 +355,9 @@ async def test_error_of_the_work_itself_is_raised_unchanged(database, sql):
 
 
 async def test_error_messages_do_not_contain_values(database):
-    async def work(connection):
-        await write(connection, NAME)
-        await write(connection, NAME)
+    async def work(uow):
+        await write(uow, NAME)
+        await write(uow, NAME)
 
     with pytest.raises(IntegrityError) as raised:
         await database.run(work)

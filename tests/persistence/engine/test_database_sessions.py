@@ -23,21 +23,21 @@ PINGS = """
 """
 
 
-async def value(connection, query):
-    return (await connection.execute(text(query))).scalar_one()
+async def value(uow, query):
+    return (await uow.session.exec(text(query))).scalar_one()
 
 
-async def transaction_times(connection):
-    return [await value(connection, "SELECT transaction_timestamp()") for _ in range(2)]
+async def transaction_times(uow):
+    return [await value(uow, "SELECT transaction_timestamp()") for _ in range(2)]
 
 
-async def timeouts(connection):
-    return [await value(connection, f"SHOW {name}") for name in TIMEOUTS]
+async def timeouts(uow):
+    return [await value(uow, f"SHOW {name}") for name in TIMEOUTS]
 
 
-async def timeouts_after_commit(connection):
-    await connection.commit()
-    return await timeouts(connection)
+async def timeouts_after_commit(uow):
+    await (await uow.session.connection()).commit()
+    return await timeouts(uow)
 
 
 async def until(condition):
@@ -78,9 +78,9 @@ async def test_work_is_repeated_when_the_server_ends_its_idle_transaction(open_d
     database = open_database(idle_transaction_timeout_seconds=0.05)
     calls = []
 
-    async def work(connection):
-        calls.append(await value(connection, "SELECT pg_backend_pid()"))
-        await connection.execute(text(WRITE))
+    async def work(uow):
+        calls.append(await value(uow, "SELECT pg_backend_pid()"))
+        await uow.session.exec(text(WRITE))
         if len(calls) == 1:
             await until(is_gone)
 
@@ -113,11 +113,11 @@ async def test_behind_pgbouncer_reads_run_in_a_transaction(open_database):
 
 
 async def test_no_prepared_statements_remain_only_behind_pgbouncer(open_database):
-    async def prepared(connection):
+    async def prepared(uow):
         counts = []
         for number in range(2):
-            await value(connection, f"SELECT {number}")
-            counts.append(await value(connection, "SELECT count(*) FROM pg_prepared_statements"))
+            await value(uow, f"SELECT {number}")
+            counts.append(await value(uow, "SELECT count(*) FROM pg_prepared_statements"))
         return counts
 
     assert await open_database(pgbouncer=True).run(prepared) == [0, 0]
@@ -129,11 +129,11 @@ async def test_behind_pgbouncer_work_is_committed_and_repeated(open_database, sq
     database = open_database(pgbouncer=True)
     calls = []
 
-    async def work(connection):
+    async def work(uow):
         calls.append(None)
-        await connection.execute(text(WRITE))
+        await uow.session.exec(text(WRITE))
         if len(calls) == 1:
-            await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            await uow.session.exec(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
     await database.run(work)
 

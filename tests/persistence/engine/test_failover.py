@@ -38,8 +38,8 @@ def no_mapping(_error):
     return None
 
 
-async def upsert(connection, key):
-    return (await connection.execute(text(UPSERT), {"key": key})).scalar_one()
+async def upsert(uow, key):
+    return (await uow.session.exec(text(UPSERT), params={"key": key})).scalar_one()
 
 
 async def write_one(database, key, statement=WRITE_ONE):
@@ -47,8 +47,8 @@ async def write_one(database, key, statement=WRITE_ONE):
     return rows[0]["key"]
 
 
-async def write(connection, key):
-    return (await connection.execute(text(WRITE), {"key": key})).scalar_one()
+async def write(uow, key):
+    return (await uow.session.exec(text(WRITE), params={"key": key})).scalar_one()
 
 
 async def server(database):
@@ -60,26 +60,20 @@ async def test_reads_and_writes_follow_the_database_to_another_server(servers):
         database = Database(DatabaseOptions(url=proxy.url, pool_size=6))
         try:
             acknowledged = [await write_one(database, "before")]
-            acknowledged += [
-                await database.run(lambda connection: write(connection, "also before"))
-            ]
+            acknowledged += [await database.run(lambda uow: write(uow, "also before"))]
             old = await server(database)
             proxy.set_target(servers.standby_url)
             await servers.stop_writing()
 
             causes = [await failure_sqlstate(write_one(database, "refused 1"))]
-            causes += [
-                await failure_sqlstate(
-                    database.run(lambda connection: write(connection, "refused 2"))
-                )
-            ]
+            causes += [await failure_sqlstate(database.run(lambda uow: write(uow, "refused 2")))]
             assert not await database.accepts_writes()
             reader = await server(database)
 
             await servers.promote()
             started_at = monotonic()
             acknowledged += [await write_one(database, "after")]
-            acknowledged += [await database.run(lambda connection: write(connection, "also after"))]
+            acknowledged += [await database.run(lambda uow: write(uow, "also after"))]
             outage_seconds = monotonic() - started_at
 
             assert causes == ["25006", "25006"]
@@ -101,8 +95,8 @@ async def failure_sqlstate(call) -> str | None:
 
 
 async def stored(database):
-    async def read(connection):
-        rows = await connection.execute(text("SELECT key FROM idempotency_record ORDER BY key"))
+    async def read(uow):
+        rows = await uow.session.exec(text("SELECT key FROM idempotency_record ORDER BY key"))
         return list(rows.scalars())
 
     return await database.read(read)

@@ -43,8 +43,8 @@ async def busy(open_database):
         )
         taken = asyncio.Event()
 
-        async def hold(connection):
-            await connection.execute(text("SELECT 1"))
+        async def hold(uow):
+            await uow.session.exec(text("SELECT 1"))
             taken.set()
             await asyncio.Event().wait()
 

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from domain.auth.roles import Role
 from domain.documents import DocumentFormat, DocumentKind
 from domain.registration.validation import validate_form
+from persistence import lookups
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
 from persistence.engine.result_check import UnrepresentableResult, require_representable
@@ -18,7 +19,6 @@ from persistence.fast.register_team import RegistrationRows
 from persistence.fast.statement_pool import CompiledStatement
 from persistence.ids import new_id
 from persistence.records import DocumentRecord, IdempotencyEntry
-from persistence.repositories import tournaments
 from resolvers.registration.register import insert_registration, player_records
 from tests import factories
 from tests.accounts import bearer_headers
@@ -66,8 +66,8 @@ def test_representable_values_are_accepted(value):
 
 @pytest.mark.parametrize("value", [NAIVE, 2**40, "\ud800", Record((NAIVE,))], ids=ascii)
 async def test_unit_of_work_with_unrepresentable_result_is_rolled_back(database, sql, value):
-    async def rename(connection, returned):
-        await connection.execute(text("UPDATE tournament SET name = 'Changed'"))
+    async def rename(uow, returned):
+        await uow.session.exec(text("UPDATE tournament SET name = 'Changed'"))
         return returned
 
     with pytest.raises(UnrepresentableResult):
@@ -184,7 +184,7 @@ async def test_registration_that_would_show_a_value_that_no_answer_can_is_not_st
 
 
 async def valid_registration(database, now) -> RegistrationRows:
-    tournament, form = await tournaments.fetch_active(database), factories.form(1)
+    tournament, form = await lookups.get_active_tournament(database), factories.form(1)
     entry = validate_form(form, tournament.rules, today=now.date()).team
     return RegistrationRows(
         tournament=tournament,

@@ -43,16 +43,16 @@ def no_mapping(_error):
     return None
 
 
-async def select(connection):
-    return (await connection.execute(text("SELECT 1"))).scalar_one()
+async def select(uow):
+    return (await uow.session.exec(text("SELECT 1"))).scalar_one()
 
 
-async def write(connection, key):
-    return (await connection.execute(text(WRITE), {"key": key})).scalar_one()
+async def write(uow, key):
+    return (await uow.session.exec(text(WRITE), params={"key": key})).scalar_one()
 
 
-async def upsert(connection, key):
-    return (await connection.execute(text(UPSERT), {"key": key})).scalar_one()
+async def upsert(uow, key):
+    return (await uow.session.exec(text(UPSERT), params={"key": key})).scalar_one()
 
 
 async def write_one(database, key, statement=WRITE_ONE):
@@ -155,12 +155,12 @@ async def test_wait_for_a_lock_is_not_taken_for_silence(proxied, sql):
 
 
 async def test_locks_of_a_silent_session_are_released(proxy, proxied, sql):
-    async def lock_and_drop_traffic(connection):
-        await connection.execute(text(LOCK))
+    async def lock_and_drop_traffic(uow):
+        await uow.session.exec(text(LOCK))
         if not proxy.refused_connections:
             proxy.refused_connections += 1
             proxy.drop_traffic()
-        await connection.execute(text("SELECT 1"))
+        await uow.session.exec(text("SELECT 1"))
 
     started_at = monotonic()
     await proxied.run(lock_and_drop_traffic)
@@ -194,11 +194,11 @@ async def test_statement_behind_pgbouncer_has_a_time_limit(proxy, open_database)
         proxy.url, pgbouncer=True, statement_timeout_seconds=0.1, lock_timeout_seconds=0.05
     )
 
-    async def drop_traffic(connection):
+    async def drop_traffic(uow):
         if not proxy.refused_connections:
             proxy.refused_connections += 1
             proxy.drop_traffic()
-        return await select(connection)
+        return await select(uow)
 
     started_at = monotonic()
     assert await database.run(drop_traffic) == 1
@@ -206,8 +206,8 @@ async def test_statement_behind_pgbouncer_has_a_time_limit(proxy, open_database)
 
 
 async def test_tcp_keepalive_is_enabled_on_every_connection(proxy, proxied):
-    async def options(connection):
-        driver = (await connection.get_raw_connection()).driver_connection
+    async def options(uow):
+        driver = (await (await uow.session.connection()).get_raw_connection()).driver_connection
         return socket_options(driver)
 
     connection = await connect(proxy.url, timeout_seconds=5)

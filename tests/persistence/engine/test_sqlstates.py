@@ -60,12 +60,12 @@ def no_mapping(_error):
     return None
 
 
-async def work(connection):
-    return (await connection.execute(text(WRITE))).scalar_one()
+async def work(uow):
+    return (await uow.session.exec(text(WRITE))).scalar_one()
 
 
-async def pid(connection):
-    return (await connection.execute(text(PID.text))).scalar_one()
+async def pid(uow):
+    return (await uow.session.exec(text(PID.text))).scalar_one()
 
 
 async def write(database):

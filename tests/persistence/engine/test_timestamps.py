@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import bindparam, literal_column, select
+from sqlalchemy import bindparam, literal_column, select, text
 from sqlalchemy.types import DateTime
 
 from domain.auth.roles import Role
@@ -139,8 +139,8 @@ async def test_session_that_expires_at_infinity_is_valid(client, services, sql):
 async def test_units_of_work_read_infinity_too(database, sql):
     await sql.execute("UPDATE tournament SET created_at = 'infinity'")
 
-    async def work(connection):
-        return (await connection.exec_driver_sql("SELECT created_at FROM tournament")).scalar_one()
+    async def work(uow):
+        return (await uow.session.exec(text("SELECT created_at FROM tournament"))).scalar_one()
 
     assert await database.run(work) == LATEST
     assert await database.read(work) == LATEST

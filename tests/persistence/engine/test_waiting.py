@@ -124,10 +124,10 @@ async def test_slow_failure_is_not_retried_after_the_waiting_time(open_database,
     database = open_database(lock_timeout_seconds=0.2, connect_timeout_seconds=0.3)
     calls = []
 
-    async def work(connection):
+    async def work(uow):
         calls.append(None)
-        await connection.execute(text("SELECT pg_sleep(0.4)"))
-        await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        await uow.session.exec(text("SELECT pg_sleep(0.4)"))
+        await uow.session.exec(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
     with pytest.raises(ServiceUnavailable):
         await database.run(work)

@@ -1,11 +1,8 @@
-from functools import partial
-
 import pytest
 
 from domain.registration.names import normalize
 from persistence.ids import new_id
 from persistence.pagination import PageRequest
-from persistence.repositories import churches
 
 
 @pytest.fixture
@@ -30,8 +27,7 @@ def add(sql):
 def page(database):
     async def read_page(first=100, *, search="", after=None):
         return await database.read(
-            partial(
-                churches.page,
+            lambda uow: uow.churches.page(
                 search=normalize(search),
                 request=PageRequest(size=first, after=after),
             )
@@ -46,9 +42,11 @@ def raw_names(database):
 
     async def search_names(search):
         results = await database.read(
-            partial(churches.page, search=search, request=PageRequest(size=100))
+            lambda uow: uow.churches.page(search=search, request=PageRequest(size=100))
         )
-        assert await database.read(partial(churches.count, search=search)) == len(results.rows)
+        assert await database.read(lambda uow: uow.churches.count(search=search)) == len(
+            results.rows
+        )
         return church_names(results)
 
     return search_names

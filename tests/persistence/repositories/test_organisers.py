@@ -2,17 +2,15 @@
 
 import asyncio
 from datetime import timedelta
-from functools import partial
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from domain.auth.roles import Caller, CallerKind, Role
+from persistence import lookups
 from persistence.ids import new_id
 from persistence.records import ApiTokenRecord, Credential, OrganiserRecord, SessionRecord
-from persistence.repositories import organisers, totp
-from persistence.repositories import sessions as stored_sessions
 
 HASH = b"h" * 32
 SALT = b"s" * 16
@@ -34,7 +32,9 @@ async def owner(database, clock) -> OrganiserRecord:
 
 async def add(database, clock, email: str) -> OrganiserRecord:
     organiser = await database.run(
-        partial(organisers.add, email=email, role=Role.OWNER, password_hash="hash", now=clock.now)
+        lambda uow: uow.organisers.add(
+            email=email, role=Role.OWNER, password_hash="hash", now=clock.now
+        )
     )
     assert organiser is not None
     return organiser
@@ -60,8 +60,11 @@ async def test_added_organiser_is_found(database, clock, owner):
         created_at=clock.now,
         last_sign_in_at=None,
     )
-    assert await database.read(partial(organisers.find, organiser_id=owner.id)) == owner
-    by_email = partial(organisers.find_account_by_email, email="owner@example.org")
+    assert await database.read(lambda uow: uow.organisers.find(organiser_id=owner.id)) == owner
+
+    def by_email(uow):
+        return uow.organisers.find_account_by_email(email="owner@example.org")
+
     account = await database.read(by_email)
     assert (account.organiser, account.password_hash, account.totp_salt) == (owner, "hash", None)
 
@@ -69,21 +72,22 @@ async def test_added_organiser_is_found(database, clock, owner):
 async def test_unknown_organiser_is_none_in_every_statement(database, owner, clock):
     unknown_id = UUID(int=1)
 
-    assert await database.read(partial(organisers.find, organiser_id=unknown_id)) is None
+    assert await database.read(lambda uow: uow.organisers.find(organiser_id=unknown_id)) is None
     for work in (
-        partial(organisers.find_account_by_email, email="OWNER@example.org"),
-        partial(organisers.find_by_invitation, invitation_hash=HASH, now=clock.now),
-        partial(organisers.set_password, email="x@example.org", password_hash="x"),
-        partial(organisers.set_role, organiser_id=unknown_id, role=Role.VIEWER),
-        partial(organisers.record_sign_in, organiser_id=owner.id, password_hash="x", now=clock.now),
+        lambda uow: uow.organisers.find_account_by_email(email="OWNER@example.org"),
+        lambda uow: uow.organisers.find_by_invitation(invitation_hash=HASH, now=clock.now),
+        lambda uow: uow.organisers.set_password(email="x@example.org", password_hash="x"),
+        lambda uow: uow.organisers.set_role(organiser_id=unknown_id, role=Role.VIEWER),
+        lambda uow: uow.organisers.record_sign_in(
+            organiser_id=owner.id, password_hash="x", now=clock.now
+        ),
     ):
         assert await database.run(work) is None
 
 
 async def test_owners_who_can_sign_in_are_locked_until_the_commit(database, clock, owner):
     await database.run(
-        partial(
-            organisers.invite,
+        lambda uow: uow.organisers.invite(
             email="new@example.org",
             role=Role.OWNER,
             invitation_hash=HASH,
@@ -94,15 +98,15 @@ async def test_owners_who_can_sign_in_are_locked_until_the_commit(database, cloc
     order: list[str] = []
     locked, released = asyncio.Event(), asyncio.Event()
 
-    async def first(connection):
-        assert await organisers.lock_owners(connection) == {owner.id}
+    async def first(uow):
+        assert await uow.organisers.lock_owners() == {owner.id}
         locked.set()
         await released.wait()
-        await organisers.set_role(connection, owner.id, Role.VIEWER)
+        await uow.organisers.set_role(owner.id, Role.VIEWER)
         order.append("first")
 
-    async def second(connection):
-        owner_ids = await organisers.lock_owners(connection)
+    async def second(uow):
+        owner_ids = await uow.organisers.lock_owners()
         order.append("second")
         return owner_ids
 
@@ -118,9 +122,9 @@ async def test_owners_who_can_sign_in_are_locked_until_the_commit(database, cloc
 
 async def test_session_is_found_by_its_hash(database, clock, owner):
     session = new_session(owner, clock)
-    await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
+    await database.run(lambda uow: uow.sessions.add_session(session=session, token_hash=HASH))
 
-    credential = await stored_sessions.find_session(database, HASH)
+    credential = await lookups.find_session(database, HASH)
 
     assert credential == Credential(
         id=session.id,
@@ -133,18 +137,16 @@ async def test_session_is_found_by_its_hash(database, clock, owner):
         expires_at=session.expires_at,
         last_used_at=session.last_used_at,
     )
-    assert await stored_sessions.find_session(database, b"x" * 32) is None
+    assert await lookups.find_session(database, b"x" * 32) is None
 
 
 async def test_last_use_is_never_set_back(database, clock, owner, sql):
     session = new_session(owner, clock)
-    await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
+    await database.run(lambda uow: uow.sessions.add_session(session=session, token_hash=HASH))
 
     for minutes in (5, 3):
         moment = clock.now + timedelta(minutes=minutes)
-        await database.run(
-            partial(stored_sessions.touch_session, session_id=session.id, now=moment)
-        )
+        await database.run(lambda uow, now=moment: uow.sessions.touch_session(session.id, now=now))
 
     last_use = await sql.fetchval("SELECT last_used_at FROM organiser_session")
     assert last_use == clock.now + timedelta(minutes=5)
@@ -152,8 +154,10 @@ async def test_last_use_is_never_set_back(database, clock, owner, sql):
 
 async def test_session_is_deleted_once(database, clock, owner):
     session = new_session(owner, clock)
-    await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
-    delete = partial(stored_sessions.delete_session, session_id=session.id, organiser_id=None)
+    await database.run(lambda uow: uow.sessions.add_session(session=session, token_hash=HASH))
+
+    def delete(uow):
+        return uow.sessions.delete_session(session_id=session.id, organiser_id=None)
 
     deleted = await asyncio.gather(*(database.run(delete) for _ in range(3)))
 
@@ -172,15 +176,17 @@ async def test_expired_sessions_and_tokens_are_deleted(database, clock, owner, s
         expires_at=clock.now + 3 * HOUR,
         last_used_at=None,
     )
-    await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
-    await database.run(partial(stored_sessions.add_api_token, token=token, token_hash=HASH))
+    await database.run(lambda uow: uow.sessions.add_session(session=session, token_hash=HASH))
+    await database.run(lambda uow: uow.sessions.add_api_token(token=token, token_hash=HASH))
     deleted = []
 
     for hours in (0, 2, 3):
         now = clock.now + hours * HOUR
         deleted.append(
             await database.run(
-                partial(stored_sessions.delete_expired, now=now, idle_since=clock.now - HOUR)
+                lambda uow, now=now: uow.sessions.delete_expired(
+                    now=now, idle_since=clock.now - HOUR
+                )
             )
         )
 
@@ -189,11 +195,14 @@ async def test_expired_sessions_and_tokens_are_deleted(database, clock, owner, s
 
 
 async def test_totp_code_of_the_same_or_an_earlier_step_is_rejected(database, clock, owner):
-    propose = partial(totp.propose, organiser_id=owner.id, salt=SALT)
-    confirm = partial(totp.confirm, organiser_id=owner.id, salt=SALT, step=7, now=clock.now)
+    def propose(uow):
+        return uow.totp.propose(organiser_id=owner.id, salt=SALT)
+
+    def confirm(uow):
+        return uow.totp.confirm(organiser_id=owner.id, salt=SALT, step=7, now=clock.now)
 
     def use(step, salt=SALT):
-        return partial(totp.use_step, organiser_id=owner.id, salt=salt, step=step)
+        return lambda uow: uow.totp.use_step(organiser_id=owner.id, salt=salt, step=step)
 
     assert not await database.run(use(1))
     assert await database.run(propose)
@@ -210,16 +219,16 @@ async def test_recovery_codes_belong_to_one_organiser(database, clock, owner, sq
     other = await add(database, clock, "other@example.org")
     for organiser in (owner, other):
         await database.run(
-            partial(
-                totp.replace_recovery_codes,
-                organiser_id=organiser.id,
-                hashes=[HASH, b"x" * 32],
+            lambda uow, organiser_id=organiser.id: uow.totp.replace_recovery_codes(
+                organiser_id, hashes=[HASH, b"x" * 32]
             )
         )
-    use = partial(totp.use_recovery_code, organiser_id=owner.id, code_hash=HASH)
+
+    def use(uow):
+        return uow.totp.use_recovery_code(organiser_id=owner.id, code_hash=HASH)
 
     assert [await database.run(use) for _ in range(2)] == [True, False]
-    assert not await database.run(partial(totp.disable, organiser_id=owner.id))
+    assert not await database.run(lambda uow: uow.totp.disable(organiser_id=owner.id))
     rows = await sql.fetch("SELECT organiser_id FROM recovery_code")
     assert [row["organiser_id"] for row in rows] == [other.id, other.id]
 
@@ -243,7 +252,7 @@ async def test_constraints_reject_inconsistent_rows(owner, sql, change, constrai
 
 async def test_sessions_are_deleted_with_their_organiser(database, clock, owner, sql):
     session = new_session(owner, clock)
-    await database.run(partial(stored_sessions.add_session, session=session, token_hash=HASH))
+    await database.run(lambda uow: uow.sessions.add_session(session=session, token_hash=HASH))
 
     await sql.execute("DELETE FROM organiser")
 

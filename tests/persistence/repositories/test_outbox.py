@@ -1,7 +1,6 @@
 """Leases and results of outbox messages."""
 
 from datetime import timedelta
-from functools import partial
 
 import pytest
 
@@ -25,11 +24,13 @@ class Box:
     async def add(self, number=0, *, kind="file.move", due_in=0.0):
         due_at = self.clock() + timedelta(seconds=due_in)
         values = {"kind": kind, "payload": {"number": number}, "now": self.clock()}
-        return await self.database.run(partial(outbox.add, **values, due_at=due_at))
+        return await self.database.run(lambda uow: uow.outbox.add(**values, due_at=due_at))
 
     def lease_work(self, *kinds, limit=10):
         kinds = kinds or ("file.move",)
-        return partial(outbox.lease, kinds=kinds, now=self.clock(), duration=LEASE, limit=limit)
+        return lambda uow: uow.outbox.lease(
+            kinds=kinds, now=self.clock(), duration=LEASE, limit=limit
+        )
 
     async def lease(self, *kinds, limit=10):
         return await self.database.run(self.lease_work(*kinds, limit=limit))
@@ -41,11 +42,14 @@ class Box:
             "fail": {"failure": "StorageUnavailable", "due_at": now + timedelta(seconds=5)},
             "dead_letter": {"failure": "StorageUnavailable", "now": now},
         }
-        work = partial(getattr(outbox, name), message=message, **values[name])
-        return await self.database.run(work)
+        return await self.database.run(
+            lambda uow: getattr(uow.outbox, name)(message, **values[name])
+        )
 
     async def next_due(self, *kinds):
-        return await self.database.read(partial(outbox.next_due, kinds=kinds or ("file.move",)))
+        return await self.database.read(
+            lambda uow: uow.outbox.next_due(kinds=kinds or ("file.move",))
+        )
 
 
 @pytest.fixture
@@ -84,14 +88,14 @@ async def test_leased_message_has_the_added_values(box, sql, clock):
 
 
 async def test_message_without_a_time_is_due_at_once(box, database, clock):
-    await database.run(partial(outbox.add, kind="file.move", payload={}, now=clock()))
+    await database.run(lambda uow: uow.outbox.add(kind="file.move", payload={}, now=clock()))
 
     assert await box.next_due() == clock()
 
 
 async def test_message_is_rolled_back_with_its_transaction(database, sql, clock):
-    async def cause(connection):
-        await outbox.add(connection, kind="file.move", payload={}, now=clock())
+    async def cause(uow):
+        await uow.outbox.add(kind="file.move", payload={}, now=clock())
         raise KeyError
 
     with pytest.raises(KeyError):
@@ -104,8 +108,8 @@ async def test_concurrent_workers_lease_different_messages(box, database, sql):
     for number in range(5):
         await box.add(number)
 
-    async def lease_before_the_first_has_committed(connection):
-        first = await box.lease_work(limit=2)(connection)
+    async def lease_before_the_first_has_committed(uow):
+        first = await box.lease_work(limit=2)(uow)
         second = await box.lease(limit=2)
         third = await box.lease()
         fourth = await box.lease()

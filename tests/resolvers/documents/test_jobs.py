@@ -56,9 +56,7 @@ async def create_team(client, number: int = 0) -> str:
 async def decide(services, sql, team_id: str, status: TeamStatus) -> None:
     """Set a status and enqueue the move, as every decision does."""
     await sql.execute("UPDATE team SET status = $2 WHERE id = $1", team_id, status.value)
-    await services.database.run(
-        lambda connection: enqueue_move(connection, UUID(team_id), now=services.clock())
-    )
+    await services.database.run(lambda uow: enqueue_move(uow, UUID(team_id), now=services.clock()))
 
 
 @pytest.mark.parametrize("status", list(TeamStatus))

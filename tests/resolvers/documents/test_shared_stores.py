@@ -168,16 +168,19 @@ async def test_user_without_access_to_the_tag_deletes_nothing(
     harness.make_old(f"pending/{own}")
 
     async with opened(stored_services, url) as ordinary:
-        tag = await ordinary.database.run(storage_tag)
+        tag = await ordinary.database.run(lambda uow: storage_tag(uow.session))
         (result,) = (await diagnose(ordinary)).comparisons
         assert (own[:TAG_DIGITS], result.orphans) == (tag, (own,))
 
         for function in ("pg_control_system()", "pg_walfile_name(pg_lsn)"):
             async with denied(function, database_url):
-                assert await ordinary.database.run(storage_tag) is None
+                assert await ordinary.database.run(lambda uow: storage_tag(uow.session)) is None
                 (result,) = (await diagnose(ordinary)).comparisons
                 assert (result.orphans, result.foreign) == ((), 1)
-                names = {await ordinary.database.run(new_storage_name) for _ in range(5)}
+                names = {
+                    await ordinary.database.run(lambda uow: new_storage_name(uow.session))
+                    for _ in range(5)
+                }
                 assert [len(entry) for entry in names] == [32] * 5
                 assert len({entry[:TAG_DIGITS] for entry in names}) == 5
 
@@ -199,8 +202,8 @@ async def test_transaction_continues_after_access_to_the_tag_is_denied(
     connection, name = admin
     await connection.execute(f'CREATE ROLE "{name}" LOGIN NOSUPERUSER')
 
-    async def work(connection):
-        return await storage_tag(connection), await connection.scalar(text("SELECT 1"))
+    async def work(uow):
+        return await storage_tag(uow.session), await uow.session.scalar(text("SELECT 1"))
 
     url = database_url.replace("//postgres@", f"//{name}@")
     async with opened(stored_services, url) as other, denied("pg_control_system()", database_url):

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +10,6 @@ from structlog.testing import capture_logs
 from domain.auth.roles import Role
 from domain.teams.status import TeamStatus
 from integrations.storage.base import Folder
-from persistence.repositories import outbox
 from resolvers.documents.jobs import FOLDER_BY_STATUS, HANDLERS, enqueue_move, move_files
 from resolvers.documents.stored_files import (
     MAX_MISSING,
@@ -276,21 +274,21 @@ async def confirmed(services, harness, stored_services, sql) -> str:
     for _ in range(5):
         harness.add(f"pending/{await add_document(sql, harness, team_id=team_id)}")
     await sql.execute("UPDATE team SET status = 'CONFIRMED'")
-    await services.database.run(
-        lambda connection: enqueue_move(connection, UUID(team_id), now=services.clock())
-    )
+    await services.database.run(lambda uow: enqueue_move(uow, UUID(team_id), now=services.clock()))
     return team_id
 
 
 async def leased_move(services):
     """Lease the move, as another worker does."""
-    work = partial(
-        outbox.lease,
-        kinds=["media.move"],
-        now=services.clock(),
-        duration=DEFAULT_RETRY_POLICY.lease,
-        limit=1,
-    )
+
+    def work(uow):
+        return uow.outbox.lease(
+            kinds=["media.move"],
+            now=services.clock(),
+            duration=DEFAULT_RETRY_POLICY.lease,
+            limit=1,
+        )
+
     (message,) = await services.database.run(work)
     return message
 
@@ -348,7 +346,7 @@ async def test_deletion_ends_once_the_move_has_ended(
     await erase(stored_services, confirmed)
     await deliver_due(stored_services, HANDLERS)
     await move_files(stored_services, message)
-    await stored_services.database.run(partial(outbox.finish, message=message, now=clock()))
+    await stored_services.database.run(lambda uow: uow.outbox.finish(message=message, now=clock()))
 
     clock.advance(minutes=5)
     await deliver_due(stored_services, HANDLERS)
@@ -393,9 +391,7 @@ async def test_unrecorded_moves_before_a_reopening_are_repaired(
     for row in rows[:moved]:
         await harness.store.move(row["storage_name"], Folder.PENDING, Folder.CONFIRMED)
     await sql.execute("UPDATE team SET status = 'PENDING'")
-    await stored_services.database.run(
-        lambda connection: enqueue_move(connection, UUID(confirmed), now=clock())
-    )
+    await stored_services.database.run(lambda uow: enqueue_move(uow, UUID(confirmed), now=clock()))
 
     await deliver_due(stored_services, HANDLERS)
     clock.advance(seconds=DEFAULT_RETRY_POLICY.lease.total_seconds() + 1)

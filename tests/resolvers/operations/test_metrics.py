@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 
 import pytest
 
@@ -11,7 +10,6 @@ from domain.errors.exceptions import MailUnavailable, StorageUnavailable
 from observability.metrics import SCRAPE_TIME_REGISTRY
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
-from persistence.repositories import outbox
 from resolvers.operations import metrics
 from resolvers.operations.outbox import deliver_due
 
@@ -57,7 +55,10 @@ async def test_outbox_gauges_keep_their_values_if_the_database_is_busy(services,
 async def enqueue(services, kind: str = "media.move", *, due_in: float = 0) -> None:
     now = services.clock()
     due_at = now + timedelta(seconds=due_in)
-    add = partial(outbox.add, kind=kind, payload={}, now=now, due_at=due_at)
+
+    def add(uow):
+        return uow.outbox.add(kind=kind, payload={}, now=now, due_at=due_at)
+
     await services.database.run(add)
 
 
@@ -89,13 +90,16 @@ async def test_message_is_late_only_between_due_and_done(services, clock, sql):
     early = await lateness(services)
     clock.advance(seconds=90)
     late = await lateness(services)
-    claim = partial(
-        outbox.lease, kinds=["media.move"], now=clock.now, duration=timedelta(seconds=120), limit=9
-    )
+
+    def claim(uow):
+        return uow.outbox.lease(
+            kinds=["media.move"], now=clock.now, duration=timedelta(seconds=120), limit=9
+        )
+
     (message,) = await services.database.run(claim)
     claimed = await lateness(services)
     await services.database.run(
-        partial(outbox.dead_letter, message=message, failure="X", now=clock.now)
+        lambda uow: uow.outbox.dead_letter(message=message, failure="X", now=clock.now)
     )
 
     assert (early, late, claimed, await lateness(services)) == (0, 30, 90, 0)

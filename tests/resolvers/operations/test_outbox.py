@@ -2,13 +2,11 @@
 
 import asyncio
 from datetime import timedelta
-from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
 
 from domain.errors.exceptions import MailUnavailable, ServiceUnavailable, StorageUnavailable
-from persistence.repositories import outbox
 from resolvers.operations.outbox import RetryPolicy, Undeliverable, deliver_due
 
 KIND = "file.move"
@@ -24,7 +22,9 @@ def enqueue(services, clock):
         for offset, number in enumerate(numbers, start=1 - len(numbers)):
             values = {"kind": kind, "payload": {"number": number}, "now": clock()}
             due_at = clock() + timedelta(milliseconds=offset)
-            await services.database.run(partial(outbox.add, **values, due_at=due_at))
+            await services.database.run(
+                lambda uow, values=values, due_at=due_at: uow.outbox.add(**values, due_at=due_at)
+            )
 
     return owe_messages
 

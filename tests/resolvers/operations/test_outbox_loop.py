@@ -18,7 +18,6 @@ from persistence.embedded.server import EmbeddedPostgres
 from persistence.engine import migrate
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
-from persistence.repositories import outbox
 from resilience.background_tasks import BackgroundTask
 from resolvers.operations.outbox import (
     RetryPolicy,
@@ -90,7 +89,7 @@ class EventWaits:
 
 async def enqueue(database, number, now):
     values = {"kind": KIND, "payload": {"number": number}, "now": now}
-    await database.run(partial(outbox.add, **values))
+    await database.run(lambda uow: uow.outbox.add(**values))
 
 
 @asynccontextmanager
@@ -213,7 +212,7 @@ async def test_messages_of_other_kinds_do_not_wake_the_loop(services, clock):
         before = dozing.naps
 
         mail = {"kind": "mail.team_received", "payload": {}, "now": clock.now}
-        await services.database.run(partial(outbox.add, **mail))
+        await services.database.run(lambda uow: uow.outbox.add(**mail))
         await enqueue(services.database, 2, clock.now)
         await inbox.arrived(1, 2)
         await dozing.fell_asleep()

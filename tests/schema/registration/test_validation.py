@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import fields, replace
 from datetime import timedelta
-from functools import partial
 
 import asyncpg
 import pytest
@@ -17,7 +16,6 @@ from domain.errors.issues import Issue
 from domain.registration.forms import DocumentForm, PersonForm, PlayerForm, TeamForm
 from persistence.engine.database import Database
 from persistence.engine.engine import DatabaseOptions
-from persistence.repositories import tournaments
 from resolvers.registration.register import register_team, validate_team
 from resolvers.security.secrets import Secrets
 from resolvers.services import Services
@@ -109,7 +107,9 @@ def services(database_url, clock, loop, storage, accounts):
 
     async def fill() -> None:
         await database.run(
-            partial(tournaments.create_default, capacity=None, required_documents=(), now=clock.now)
+            lambda uow: uow.tournaments.create_default(
+                capacity=None, required_documents=(), now=clock.now
+            )
         )
         for number in range(REGISTERED):
             await register_team(services, factories.form(number), key=None, request_id="request")

@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-from functools import partial
 
 import pytest
 
 from domain.auth.roles import Role
 from domain.teams.status import TeamAction, TeamStatus
-from persistence.repositories import outbox
 from resolvers.documents.jobs import HANDLERS
 from tests import factories
 from tests.accounts import bearer_headers
@@ -385,13 +383,14 @@ async def test_erased_team_leaves_only_its_audit_events(client, services, sql, o
 
 
 async def messages(services) -> list:
-    claim = partial(
-        outbox.lease,
-        kinds=list(HANDLERS),
-        now=services.clock().replace(year=2099),
-        duration=services.storage.link_lifetime,
-        limit=100,
-    )
+    def claim(uow):
+        return uow.outbox.lease(
+            kinds=list(HANDLERS),
+            now=services.clock().replace(year=2099),
+            duration=services.storage.link_lifetime,
+            limit=100,
+        )
+
     return await services.database.run(claim)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from http.cookies import SimpleCookie
 
 import pytest
+from sqlalchemy import text
 
 from domain.auth.roles import Role
 from resolvers.accounts import api_tokens
@@ -172,8 +173,8 @@ async def test_session_that_has_expired_is_refused(client, services):
     opened = await new_session(replace(services, clock=FakeClock()))
     months_ago = "UPDATE organiser_session SET expires_at = now() - interval '1 second'"
 
-    async def expire(connection):
-        await connection.exec_driver_sql(months_ago)
+    async def expire(uow):
+        await uow.session.exec(text(months_ago))
 
     await services.database.run(expire)
 

@@ -11,7 +11,6 @@ from hashlib import sha256
 import pytest
 
 from domain.auth.roles import Role
-from persistence.repositories import sessions as stored_sessions
 from tests.accounts import bearer_headers
 from tests.graphql_client import GRAPHQL_TYPE, data, error_extensions, execute
 
@@ -140,7 +139,9 @@ async def test_a_token_that_is_not_signed_has_no_secret(client, services):
 async def test_nonces_are_forgotten_when_they_can_be_of_no_use(client, services, sql, script):
     data(await send(client, signed(script)))
     now = await sql.fetchval("SELECT now()")
-    forget = partial(stored_sessions.delete_expired, idle_since=now)
+
+    def forget(uow, now):
+        return uow.sessions.delete_expired(now=now, idle_since=now)
 
     await services.database.run(partial(forget, now=now + timedelta(minutes=5)))
     kept = await sql.fetchval("SELECT count(*) FROM request_nonce")

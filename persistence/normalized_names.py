@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.characters import IGNORABLE_PATTERN
 from domain.registration.names import normalize
 from persistence.engine.database import Database
 from persistence.models import IS_LIVE
+from persistence.unit_of_work import UnitOfWork
 
 BATCH_SIZE = 200
 
@@ -53,10 +53,10 @@ async def renormalize(database: Database) -> int:
     return sum([await _renormalize_table(database, table) for table in _TABLES])
 
 
-async def count_outdated(connection: AsyncConnection) -> dict[str, int]:
+async def count_outdated(uow: UnitOfWork) -> dict[str, int]:
     """The number of outdated names by table, without tables that have none."""
     counts = {
-        table.name: await connection.scalar(
+        table.name: await uow.session.scalar(
             text(f"SELECT count(*) FROM {table.name} WHERE normalized_name ~ :ignored"),  # noqa: S608
             {"ignored": IGNORABLE_PATTERN},
         )
@@ -75,21 +75,19 @@ async def _renormalize_table(database: Database, table: _Table) -> int:
     return changed
 
 
-async def _list_outdated(
-    connection: AsyncConnection, *, table: _Table, skipped: int
-) -> list[Row[Any]]:
+async def _list_outdated(uow: UnitOfWork, *, table: _Table, skipped: int) -> list[Row[Any]]:
     statement = (
         f"SELECT {table.id} AS id, normalized_name FROM {table.name}"  # noqa: S608
         f" WHERE normalized_name ~ :ignored ORDER BY 1, 2 LIMIT {BATCH_SIZE} OFFSET :skipped"
     )
     return [
-        *await connection.execute(
+        *await (await uow.session.connection()).execute(
             text(statement), {"ignored": IGNORABLE_PATTERN, "skipped": skipped}
         )
     ]
 
 
-async def _renormalize_row(connection: AsyncConnection, *, table: _Table, row: Row[Any]) -> bool:
+async def _renormalize_row(uow: UnitOfWork, *, table: _Table, row: Row[Any]) -> bool:
     statement = (
         f"UPDATE {table.name} r SET normalized_name = :new"  # noqa: S608
         f" WHERE {table.id} = :id AND normalized_name = :old AND NOT ({table.taken})"
@@ -98,4 +96,4 @@ async def _renormalize_row(connection: AsyncConnection, *, table: _Table, row: R
     if new == row.normalized_name:
         return False
     values = {"id": row.id, "old": row.normalized_name, "new": new}
-    return bool((await connection.execute(text(statement), values)).rowcount)
+    return bool((await (await uow.session.connection()).execute(text(statement), values)).rowcount)

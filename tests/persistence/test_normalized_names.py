@@ -1,7 +1,7 @@
 import pytest
 
+from persistence import normalized_names
 from persistence.ids import new_id
-from persistence.repositories import normalized_names
 from resolvers.operations.maintenance import diagnose, prune
 from resolvers.registration.register import register_team
 from tests import factories
