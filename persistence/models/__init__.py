@@ -1,31 +1,51 @@
-"""Every table, as a SQLModel class and as a SQLAlchemy Core table.
+"""Every table, as a SQLModel class; those that `fast` uses as SQLAlchemy Core tables too.
 
 The classes describe columns and constraints and have no behaviour. The names of constraints are
 part of the code: `persistence/repositories/registration.py` derives from them which rule was
 broken.
 """
 
-from persistence.models import documents, operations, organisers, registration
 from persistence.models.base import IS_CURRENT, IS_LIVE, metadata
+from persistence.models.documents import Document
+from persistence.models.operations import AuditEvent, Decision, IdempotencyRecord, OutboxMessage
+from persistence.models.organisers import (
+    ApiToken,
+    Organiser,
+    OrganiserSession,
+    RecoveryCode,
+    RequestNonce,
+)
+from persistence.models.registration import Church, ChurchAlias, Player, Team, Tournament
 
 __all__ = [
     "IS_CURRENT",
     "IS_LIVE",
+    "ApiToken",
+    "AuditEvent",
+    "Church",
+    "ChurchAlias",
+    "Decision",
+    "Document",
+    "IdempotencyRecord",
+    "Organiser",
+    "OrganiserSession",
+    "OutboxMessage",
+    "Player",
+    "RecoveryCode",
+    "RequestNonce",
+    "Team",
+    "Tournament",
     "api_token",
     "audit_event",
     "church",
     "church_alias",
     "decision",
     "document",
-    "documents",
     "metadata",
-    "operations",
     "organiser",
     "organiser_session",
-    "organisers",
     "outbox_message",
     "player",
-    "registration",
     "team",
     "tournament",
 ]

@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from persistence.models.base import IS_CURRENT, utc
+from domain.documents import DocumentFormat, DocumentKind, DocumentReview
+from persistence.models.base import IS_CURRENT, enum_text, utc
 
 
 class Document(SQLModel, table=True):
@@ -48,16 +49,16 @@ class Document(SQLModel, table=True):
     )
 
     id: UUID = Field(primary_key=True)
-    kind: str = Field(sa_type=Text)
+    kind: DocumentKind = Field(sa_type=enum_text(DocumentKind))
     team_id: UUID | None = Field(default=None, foreign_key="team.id")
     player_id: UUID | None = Field(default=None, foreign_key="player.id")
     store: str = Field(sa_type=Text)
     storage_name: str = Field(sa_type=Text)
     folder: str = Field(sa_type=Text)
-    format: str = Field(sa_type=Text)
+    format: DocumentFormat = Field(sa_type=enum_text(DocumentFormat))
     byte_size: int
     sha256: bytes = Field(sa_type=LargeBinary)
-    review: str = Field(sa_type=Text)
+    review: DocumentReview = Field(sa_type=enum_text(DocumentReview))
     review_reason: str | None = Field(default=None, sa_type=Text)
     review_note: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = utc()

@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from persistence.models.base import UTC_TIME, utc
+from domain.auth.roles import Role
+from persistence.models.base import UTC_TIME, enum_text, related, utc
 
 _ROLE_KNOWN = "role IN ('OWNER', 'REVIEWER', 'VIEWER')"
 
@@ -34,7 +35,7 @@ class Organiser(SQLModel, table=True):
 
     id: UUID = Field(primary_key=True)
     email: str = Field(sa_type=Text)
-    role: str = Field(sa_type=Text)
+    role: Role = Field(sa_type=enum_text(Role))
     password_hash: str | None = Field(default=None, sa_type=Text)
     invitation_hash: bytes | None = Field(default=None, sa_type=LargeBinary)
     invitation_expires_at: datetime | None = utc(nullable=True)
@@ -66,6 +67,7 @@ class OrganiserSession(SQLModel, table=True):
     created_at: datetime = utc()
     last_used_at: datetime = utc()
     expires_at: datetime = utc()
+    organiser: Organiser = related()
 
 
 class ApiToken(SQLModel, table=True):
@@ -83,12 +85,13 @@ class ApiToken(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     organiser_id: UUID = Field(foreign_key="organiser.id", ondelete="CASCADE", index=True)
     name: str = Field(sa_type=Text)
-    role: str = Field(sa_type=Text)
+    role: Role = Field(sa_type=enum_text(Role))
     token_hash: bytes = Field(sa_type=LargeBinary)
     is_signed: bool = Field(sa_column_kwargs={"server_default": text("false")})
     created_at: datetime = utc()
     expires_at: datetime = utc()
     last_used_at: datetime | None = utc(nullable=True)
+    organiser: Organiser = related()
 
 
 class RequestNonce(SQLModel, table=True):

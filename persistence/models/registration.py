@@ -7,7 +7,10 @@ from sqlalchemy import CheckConstraint, Column, Index, LargeBinary, Text, Unique
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
-from persistence.models.base import IS_LIVE, utc
+from domain.registration.forms import PlayerRole
+from domain.teams.status import TeamStatus
+from persistence.models.base import IS_LIVE, enum_text, related, utc
+from persistence.models.documents import Document
 
 
 class Tournament(SQLModel, table=True):
@@ -75,6 +78,7 @@ class Church(SQLModel, table=True):
     normalized_name: str = Field(sa_type=Text)
     taken: int
     created_at: datetime = utc()
+    tournament: Tournament = related()
 
 
 class ChurchAlias(SQLModel, table=True):
@@ -134,7 +138,7 @@ class Team(SQLModel, table=True):
     code: str = Field(sa_type=Text)
     name: str = Field(sa_type=Text)
     normalized_name: str = Field(sa_type=Text)
-    status: str = Field(sa_type=Text)
+    status: TeamStatus = Field(sa_type=enum_text(TeamStatus))
     version: int
     captain_name: str = Field(sa_type=Text)
     captain_phone: str = Field(sa_type=Text)
@@ -152,6 +156,10 @@ class Team(SQLModel, table=True):
     registered_at: datetime = utc()
     updated_at: datetime = utc()
     last_change: bytes | None = Field(default=None, sa_type=LargeBinary)
+    tournament: Tournament = related()
+    church: Church = related()
+    players: list["Player"] = related(order_by="Player.position")
+    documents: list[Document] = related(order_by="(Document.created_at, Document.id)")
 
 
 class Player(SQLModel, table=True):
@@ -176,6 +184,6 @@ class Player(SQLModel, table=True):
     position: int
     name: str = Field(sa_type=Text)
     normalized_name: str = Field(sa_type=Text)
-    role: str | None = Field(default=None, sa_type=Text)
+    role: PlayerRole | None = Field(default=None, sa_type=enum_text(PlayerRole))
     jersey_number: int | None
     date_of_birth: date | None
