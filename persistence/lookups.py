@@ -16,7 +16,6 @@ from persistence.fast.statement_pool import CompiledStatement, Row, key_in
 from persistence.models import api_token, organiser, organiser_session, tournament
 from persistence.records import Credential, IdempotencyEntry, TournamentRecord
 from persistence.repositories import idempotency, tournaments
-from persistence.repositories.sessions import SELECT_SESSION
 
 _ROLES = {role.value: role for role in Role}
 _FIND_API_TOKEN = CompiledStatement(
@@ -34,9 +33,16 @@ _FIND_API_TOKEN = CompiledStatement(
     .where(key_in(api_token.c.token_hash))
 )
 _FIND_SESSION = CompiledStatement(
-    SELECT_SESSION.add_columns(organiser_session.c.token_hash.label("key")).where(
-        key_in(organiser_session.c.token_hash)
+    select(
+        organiser_session.c.id,
+        organiser_session.c.organiser_id,
+        organiser.c.role,
+        organiser_session.c.expires_at,
+        organiser_session.c.last_used_at,
+        organiser_session.c.token_hash.label("key"),
     )
+    .join(organiser, organiser.c.id == organiser_session.c.organiser_id)
+    .where(key_in(organiser_session.c.token_hash))
 )
 _FIND_ACTIVE_TOURNAMENT = CompiledStatement(
     select(*tournaments.COLUMNS, tournament.c.is_active.label("key")).where(

@@ -135,17 +135,16 @@ class OrganiserRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRecord:
-    """A session. `role` is the organiser's present role."""
+    """A session of an organiser."""
 
     id: UUID
     organiser_id: UUID
-    role: Role
     created_at: datetime
     last_used_at: datetime
     expires_at: datetime
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Credential:
     """A session or API token, as far as authenticating a request needs it.
 
@@ -170,7 +169,6 @@ class ApiTokenRecord:
     organiser_id: UUID
     name: str
     role: Role
-    organiser_role: Role
     created_at: datetime
     expires_at: datetime
     last_used_at: datetime | None

@@ -4,6 +4,7 @@ from functools import cached_property
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from persistence.repositories.api_tokens import ApiTokenRepository
 from persistence.repositories.audit import AuditRepository
 from persistence.repositories.churches import ChurchRepository
 from persistence.repositories.decisions import DecisionRepository
@@ -19,7 +20,6 @@ from persistence.repositories.team_search import TeamSearchRepository
 from persistence.repositories.team_stats import TeamStatsRepository
 from persistence.repositories.team_updates import TeamUpdateRepository
 from persistence.repositories.teams import TeamRepository
-from persistence.repositories.totp import TotpRepository
 from persistence.repositories.tournaments import TournamentRepository
 
 
@@ -32,6 +32,10 @@ class UnitOfWork:
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
+
+    @cached_property
+    def api_tokens(self) -> ApiTokenRepository:
+        return ApiTokenRepository(self.session)
 
     @cached_property
     def audit(self) -> AuditRepository:
@@ -92,10 +96,6 @@ class UnitOfWork:
     @cached_property
     def teams(self) -> TeamRepository:
         return TeamRepository(self.session)
-
-    @cached_property
-    def totp(self) -> TotpRepository:
-        return TotpRepository(self.session)
 
     @cached_property
     def tournaments(self) -> TournamentRepository:

@@ -125,7 +125,7 @@ async def _load_account_object(
     records: list[SessionRecord] | list[ApiTokenRecord]
     if ref.kind == NodeKind.SESSION:
         idle_since = now - services.accounts.session_idle_timeout
-        records = await uow.sessions.list_sessions(owner_id, now=now, idle_since=idle_since)
+        records = await uow.sessions.list_by_organiser(owner_id, now=now, idle_since=idle_since)
     else:
-        records = await uow.sessions.list_api_tokens(owner_id, now=now)
+        records = await uow.api_tokens.list_by_organiser(owner_id, now=now)
     return next((record for record in records if record.id == node_id), None)

@@ -1,35 +1,23 @@
-"""Organisers: create, invite, sign in, change roles."""
+"""Organisers: create, invite, sign in, change roles; the second factor (TOTP), recovery codes."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, select, text, update
+from sqlalchemy import ColumnElement, delete, or_, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.dml import UpdateBase
+from sqlmodel import col, select
 
 from domain.auth.roles import Role
 from persistence.ids import new_id
-from persistence.models import organiser
+from persistence.models import Organiser, RecoveryCode
 from persistence.records import OrganiserRecord
 from persistence.repositories.base import Repository
 
 MAX_LISTED = 500
-
-_COLUMNS = (
-    organiser.c.id,
-    organiser.c.email,
-    organiser.c.role,
-    organiser.c.totp_confirmed_at.is_not(None).label("has_totp"),
-    organiser.c.created_at,
-    organiser.c.last_sign_in_at,
-)
-_SECRETS = (organiser.c.password_hash, organiser.c.totp_salt)
-
-_LOCK_OWNERS = text("""
-    SELECT id FROM organiser WHERE role = 'OWNER' AND password_hash IS NOT NULL
-    ORDER BY id FOR UPDATE
-""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,85 +32,81 @@ class OrganiserAccount:
     totp_salt: bytes | None
 
 
-def _record(row: RowMapping | None) -> OrganiserRecord | None:
-    return OrganiserRecord(**_values(row)) if row is not None else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenInvitation:
+    """An invitation that can be accepted until `expires_at`."""
+
+    organiser: OrganiserRecord
+    expires_at: datetime
 
 
-def _account(row: RowMapping | None) -> OrganiserAccount | None:
-    if row is None:
-        return None
-    secrets = {column.name: row[column.name] for column in _SECRETS}
-    return OrganiserAccount(organiser=OrganiserRecord(**_values(row)), **secrets)
+def _record(organiser: Organiser) -> OrganiserRecord:
+    return OrganiserRecord(
+        id=organiser.id,
+        email=organiser.email,
+        role=organiser.role,
+        has_totp=organiser.totp_confirmed_at is not None,
+        created_at=organiser.created_at,
+        last_sign_in_at=organiser.last_sign_in_at,
+    )
 
 
-def _values(row: RowMapping) -> dict[str, Any]:
-    values = {column.name: row[column.name] for column in _COLUMNS}
-    return values | {"role": Role(values["role"])}
+def _account(organiser: Organiser) -> OrganiserAccount:
+    return OrganiserAccount(
+        organiser=_record(organiser),
+        password_hash=organiser.password_hash,
+        totp_salt=organiser.totp_salt,
+    )
 
 
 class OrganiserRepository(Repository):
-    """Organisers: create, invite, sign in, change roles."""
+    """Organisers with their passwords, invitations, second factors and recovery codes."""
 
     async def find(self, organiser_id: UUID) -> OrganiserRecord | None:
-        account = await self.find_account(organiser_id)
-        return account.organiser if account else None
+        organiser = await self._session.get(Organiser, organiser_id)
+        return _record(organiser) if organiser else None
 
     async def find_account(self, organiser_id: UUID) -> OrganiserAccount | None:
-        result = await self._execute(
-            select(*_COLUMNS, *_SECRETS).where(organiser.c.id == organiser_id)
-        )
-        return _account(result.mappings().first())
+        organiser = await self._session.get(Organiser, organiser_id)
+        return _account(organiser) if organiser else None
 
     async def find_account_by_email(self, email: str) -> OrganiserAccount | None:
-        result = await self._execute(select(*_COLUMNS, *_SECRETS).where(organiser.c.email == email))
-        return _account(result.mappings().first())
+        statement = select(Organiser).where(Organiser.email == email)
+        organiser = (await self._session.exec(statement)).first()
+        return _account(organiser) if organiser else None
 
-    async def find_by_invitation(
+    async def find_invitation(
         self, invitation_hash: bytes, *, now: datetime
-    ) -> OrganiserRecord | None:
-        result = await self._execute(
-            select(*_COLUMNS)
-            .where(organiser.c.invitation_hash == invitation_hash)
-            .where(organiser.c.invitation_expires_at > now)
+    ) -> OpenInvitation | None:
+        """Find an invitation. None when it is unknown, used or expired."""
+        statement = select(Organiser).where(
+            Organiser.invitation_hash == invitation_hash,
+            col(Organiser.invitation_expires_at) > now,
         )
-        return _record(result.mappings().first())
-
-    async def find_invited(
-        self, invitation_hash: bytes, *, now: datetime
-    ) -> tuple[OrganiserRecord, datetime] | None:
-        """The organiser with this open invitation, and the time at which it expires."""
-        result = await self._execute(
-            select(*_COLUMNS, organiser.c.invitation_expires_at)
-            .where(organiser.c.invitation_hash == invitation_hash)
-            .where(organiser.c.invitation_expires_at > now)
-        )
-        row = result.mappings().first()
-        if row is None:
+        organiser = (await self._session.exec(statement)).first()
+        if organiser is None or organiser.invitation_expires_at is None:
             return None
-        return OrganiserRecord(**_values(row)), row["invitation_expires_at"]
+        return OpenInvitation(
+            organiser=_record(organiser), expires_at=organiser.invitation_expires_at
+        )
 
     async def list_all(self) -> list[OrganiserRecord]:
         """Organisers in order of e-mail, MAX_LISTED at most."""
-        rows = await self._execute(select(*_COLUMNS).order_by(organiser.c.email).limit(MAX_LISTED))
-        return [OrganiserRecord(**_values(row)) for row in rows.mappings()]
+        statement = select(Organiser).order_by(Organiser.email).limit(MAX_LISTED)
+        return [_record(organiser) for organiser in await self._session.exec(statement)]
 
     async def add(
         self, *, email: str, role: Role, password_hash: str, now: datetime
     ) -> OrganiserRecord | None:
         """Add an organiser. None when the e-mail has one already, invited ones included."""
-        result = await self._execute(
-            insert(organiser)
+        return await self._write(
+            insert(Organiser)
             .values(
-                id=new_id(),
-                email=email,
-                role=role.value,
-                password_hash=password_hash,
-                created_at=now,
+                id=new_id(), email=email, role=role, password_hash=password_hash, created_at=now
             )
             .on_conflict_do_nothing(index_elements=["email"])
-            .returning(*_COLUMNS)
+            .returning(Organiser)
         )
-        return _record(result.mappings().first())
 
     async def invite(
         self,
@@ -138,29 +122,28 @@ class OrganiserRepository(Repository):
         None when the organiser has accepted an invitation before.
         """
         invitation = {
-            "role": role.value,
+            "role": role,
             "invitation_hash": invitation_hash,
             "invitation_expires_at": expires_at,
         }
-        result = await self._execute(
-            insert(organiser)
+        return await self._write(
+            insert(Organiser)
             .values(id=new_id(), email=email, created_at=now, **invitation)
             .on_conflict_do_update(
                 index_elements=["email"],
                 set_=invitation,
-                where=organiser.c.password_hash.is_(None),
+                where=col(Organiser.password_hash).is_(None),
             )
-            .returning(*_COLUMNS)
+            .returning(Organiser)
         )
-        return _record(result.mappings().first())
 
     async def accept_invitation(
         self, invitation_hash: bytes, *, password_hash: str, now: datetime
     ) -> OrganiserRecord | None:
         """Set the password. None when the invitation is unknown, used or expired."""
         return await self._update(
-            organiser.c.invitation_hash == invitation_hash,
-            organiser.c.invitation_expires_at > now,
+            col(Organiser.invitation_hash) == invitation_hash,
+            col(Organiser.invitation_expires_at) > now,
             password_hash=password_hash,
             invitation_hash=None,
             invitation_expires_at=None,
@@ -169,7 +152,7 @@ class OrganiserRepository(Repository):
     async def set_password(self, email: str, *, password_hash: str) -> OrganiserRecord | None:
         """Set the password and end an open invitation. None for an unknown e-mail."""
         return await self._update(
-            organiser.c.email == email,
+            col(Organiser.email) == email,
             password_hash=password_hash,
             invitation_hash=None,
             invitation_expires_at=None,
@@ -183,20 +166,98 @@ class OrganiserRepository(Repository):
         None when the password was changed after it was checked.
         """
         return await self._update(
-            organiser.c.id == organiser_id,
-            organiser.c.password_hash == password_hash,
+            col(Organiser.id) == organiser_id,
+            col(Organiser.password_hash) == password_hash,
             last_sign_in_at=now,
         )
 
     async def lock_owners(self) -> set[UUID]:
         """Lock all owners who can sign in, so that changes of roles exclude each other."""
-        return set((await self._execute(_LOCK_OWNERS)).scalars())
+        statement = (
+            select(Organiser.id)
+            .where(Organiser.role == Role.OWNER, col(Organiser.password_hash).is_not(None))
+            .order_by(col(Organiser.id))
+            .with_for_update()
+        )
+        return set(await self._session.exec(statement))
 
     async def set_role(self, organiser_id: UUID, role: Role) -> OrganiserRecord | None:
-        return await self._update(organiser.c.id == organiser_id, role=role.value)
+        return await self._update(col(Organiser.id) == organiser_id, role=role)
 
-    async def _update(self, *where: Any, **values: Any) -> OrganiserRecord | None:
-        result = await self._execute(
-            update(organiser).where(*where).values(**values).returning(*_COLUMNS)
+    async def propose_totp(self, organiser_id: UUID, *, salt: bytes) -> bool:
+        """Store the salt of a new secret. False when the second factor is enabled already."""
+        organiser = await self._update(
+            col(Organiser.id) == organiser_id,
+            col(Organiser.totp_confirmed_at).is_(None),
+            totp_salt=salt,
+            totp_last_step=None,
         )
-        return _record(result.mappings().first())
+        return organiser is not None
+
+    async def confirm_totp(
+        self, organiser_id: UUID, *, salt: bytes, step: int, now: datetime
+    ) -> bool:
+        """Enable the factor. False when another secret was proposed since, or it is enabled."""
+        organiser = await self._update(
+            col(Organiser.id) == organiser_id,
+            col(Organiser.totp_salt) == salt,
+            col(Organiser.totp_confirmed_at).is_(None),
+            totp_confirmed_at=now,
+            totp_last_step=step,
+        )
+        return organiser is not None
+
+    async def use_totp_step(self, organiser_id: UUID, *, salt: bytes, step: int) -> bool:
+        """Use a code. False when the code of this 30-second step or a later one was used."""
+        last_step = col(Organiser.totp_last_step)
+        organiser = await self._update(
+            col(Organiser.id) == organiser_id,
+            col(Organiser.totp_salt) == salt,
+            col(Organiser.totp_confirmed_at).is_not(None),
+            or_(last_step.is_(None), last_step < step),
+            totp_last_step=step,
+        )
+        return organiser is not None
+
+    async def disable_totp(self, organiser_id: UUID) -> bool:
+        """Disable the second factor and delete the recovery codes. False when there was none."""
+        await self._delete_recovery_codes(organiser_id)
+        organiser = await self._update(
+            col(Organiser.id) == organiser_id,
+            col(Organiser.totp_salt).is_not(None),
+            totp_salt=None,
+            totp_confirmed_at=None,
+            totp_last_step=None,
+        )
+        return organiser is not None
+
+    async def replace_recovery_codes(self, organiser_id: UUID, hashes: Collection[bytes]) -> None:
+        await self._delete_recovery_codes(organiser_id)
+        self._session.add_all(
+            RecoveryCode(organiser_id=organiser_id, code_hash=code_hash) for code_hash in hashes
+        )
+
+    async def use_recovery_code(self, organiser_id: UUID, code_hash: bytes) -> bool:
+        """Use a code, which deletes it. False when it is unknown or was used before."""
+        return await self._delete_recovery_codes(
+            organiser_id, col(RecoveryCode.code_hash) == code_hash
+        )
+
+    async def _delete_recovery_codes(self, organiser_id: UUID, *where: ColumnElement[bool]) -> bool:
+        """Delete codes of the organiser. False when there was none."""
+        statement = delete(RecoveryCode).where(
+            col(RecoveryCode.organiser_id) == organiser_id, *where
+        )
+        return (await self._session.exec(statement)).rowcount > 0
+
+    async def _update(self, *where: ColumnElement[bool], **values: Any) -> OrganiserRecord | None:
+        return await self._write(
+            update(Organiser).where(*where).values(**values).returning(Organiser)
+        )
+
+    async def _write(self, statement: UpdateBase) -> OrganiserRecord | None:
+        """Execute a statement that returns the written organiser. None when it wrote none."""
+        options = {"populate_existing": True}
+        result = await self._session.exec(statement, execution_options=options)
+        organiser: Organiser | None = result.scalars().first()
+        return _record(organiser) if organiser else None

@@ -71,7 +71,6 @@ async def create(  # noqa: PLR0913 - the fields of a token
         organiser_id=organiser_id,
         name=name,
         role=role,
-        organiser_role=caller.role or role,
         created_at=now,
         expires_at=now + timedelta(days=days),
         last_used_at=None,
@@ -92,7 +91,7 @@ async def create(  # noqa: PLR0913 - the fields of a token
 
 
 async def _add(uow: UnitOfWork, caller: Caller, record: ApiTokenRecord, token: str) -> None:
-    await uow.sessions.add_api_token(record, token_hash=hash_token(token))
+    uow.api_tokens.add(record, token_hash=hash_token(token))
     await audit.record(
         uow,
         AuditAction.API_TOKEN_CREATED,
@@ -110,7 +109,7 @@ async def _find_created(
     # After a commit whose answer was lost, the retry finds its own id, which is no replay.
     is_replay = earlier_id != creation.object_id
     for token in derived_tokens(services, creation, earlier_id):
-        record = await uow.sessions.find_active_api_token(hash_token(token), now=services.clock())
+        record = await uow.api_tokens.find_active(hash_token(token), now=services.clock())
         if record is not None:
             return _new_api_token(services, token, record, is_replay=is_replay)
     raise NotFound("This API token has ended. Use a new key to make another one.")
@@ -132,7 +131,9 @@ async def list_tokens(
     """
     organiser_id = require_access(caller, organiser_id)
     return await services.database.read(
-        lambda uow: uow.sessions.list_api_tokens(organiser_id=organiser_id, now=services.clock())
+        lambda uow: uow.api_tokens.list_by_organiser(
+            organiser_id=organiser_id, now=services.clock()
+        )
     )
 
 
@@ -144,7 +145,7 @@ async def revoke(services: Services, caller: Caller, token_id: UUID) -> ApiToken
     require_session(caller, Role.VIEWER)
 
     async def end(uow: UnitOfWork) -> ApiTokenRecord:
-        token = await uow.sessions.delete_api_token(token_id, organiser_id=owner_scope(caller))
+        token = await uow.api_tokens.delete(token_id, organiser_id=owner_scope(caller))
         if token is None:
             raise NotFound("There is no such API token.")
         await audit.record(

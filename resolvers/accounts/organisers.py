@@ -142,11 +142,13 @@ async def _find_created(
     # After a commit whose answer was lost, the retry finds its own id, which is no replay.
     is_replay = earlier_id != creation.object_id
     for token in derived_tokens(services, creation, earlier_id):
-        row = await uow.organisers.find_invited(hash_token(token), now=services.clock())
-        if row is not None:
-            organiser, expires_at = row
+        invitation = await uow.organisers.find_invitation(hash_token(token), now=services.clock())
+        if invitation is not None:
             return Invitation(
-                organiser=organiser, token=token, expires_at=expires_at, is_replay=is_replay
+                organiser=invitation.organiser,
+                token=token,
+                expires_at=invitation.expires_at,
+                is_replay=is_replay,
             )
     raise NotFound("This invitation was used, replaced or has expired. Use a new key for another.")
 
@@ -154,12 +156,12 @@ async def _find_created(
 async def accept_invitation(services: Services, *, token: str, password: str) -> OrganiserRecord:
     """Set the password of the invited organiser. Raises Unauthenticated, InvalidForm."""
     invitation_hash, now = hash_token(token), services.clock()
-    invited = await services.database.read(
-        lambda uow: uow.organisers.find_by_invitation(invitation_hash=invitation_hash, now=now)
+    invitation = await services.database.read(
+        lambda uow: uow.organisers.find_invitation(invitation_hash, now=now)
     )
-    if invited is None:
+    if invitation is None:
         raise Unauthenticated(INVALID_INVITATION)
-    require_strong(password, email=invited.email)
+    require_strong(password, email=invitation.organiser.email)
     password_hash = await services.accounts.passwords.hash(password)
 
     async def accept(uow: UnitOfWork) -> OrganiserRecord:
@@ -229,7 +231,7 @@ async def reset_password(
         if organiser is None:
             raise NotFound("There is no organiser with this e-mail.")
         if not keep_totp:
-            await uow.totp.disable(organiser.id)
+            await uow.organisers.disable_totp(organiser.id)
         await audit.record(
             uow,
             AuditAction.ORGANISER_PASSWORD_RESET,
@@ -239,8 +241,8 @@ async def reset_password(
             changes={"secondFactor": [organiser.has_totp, organiser.has_totp and keep_totp]},
         )
         return PasswordResetResult(
-            sessions=await uow.sessions.delete_organiser_sessions(organiser.id),
-            api_tokens=await uow.sessions.delete_organiser_api_tokens(organiser.id),
+            sessions=await uow.sessions.delete_by_organiser(organiser.id),
+            api_tokens=await uow.api_tokens.delete_by_organiser(organiser.id),
         )
 
     return await services.database.run(change)

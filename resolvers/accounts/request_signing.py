@@ -66,7 +66,7 @@ async def require_signature(
     if not any(constant_time_equal(value, request.signature.lower()) for value in expected):
         raise Unauthenticated("The signature does not match this request.")
     is_new = await services.database.run(
-        lambda uow: uow.sessions.use_nonce(
+        lambda uow: uow.api_tokens.use_nonce(
             token_id=token_id,
             nonce=request.nonce,
             # A timestamp in the future stays valid for up to twice the tolerance.

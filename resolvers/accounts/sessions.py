@@ -98,9 +98,9 @@ async def sign_out(
 
     async def end(uow: UnitOfWork) -> OrganiserRecord | None:
         if everywhere:
-            await uow.sessions.delete_organiser_sessions(organiser_id)
+            await uow.sessions.delete_by_organiser(organiser_id)
         elif session_id is not None:
-            await uow.sessions.delete_session(session_id, organiser_id=organiser_id)
+            await uow.sessions.delete(session_id, organiser_id=organiser_id)
         await audit.record(
             uow,
             AuditAction.ORGANISER_SIGNED_OUT,
@@ -158,7 +158,7 @@ async def list_sessions(
     """
     now = services.clock()
     return await services.database.read(
-        lambda uow: uow.sessions.list_sessions(
+        lambda uow: uow.sessions.list_by_organiser(
             organiser_id=require_access(caller, organiser_id),
             now=now,
             idle_since=now - services.accounts.session_idle_timeout,
@@ -174,7 +174,7 @@ async def revoke_session(services: Services, caller: Caller, session_id: UUID) -
     require_session(caller, Role.VIEWER)
 
     async def end(uow: UnitOfWork) -> SessionRecord:
-        session = await uow.sessions.delete_session(session_id, organiser_id=owner_scope(caller))
+        session = await uow.sessions.delete(session_id, organiser_id=owner_scope(caller))
         if session is None:
             raise NotFound("There is no such session.")
         await audit.record(
@@ -227,9 +227,9 @@ def _has_ended(services: Services, credential: Credential, now: datetime) -> boo
 
 async def _touch(uow: UnitOfWork, *, credential: Credential, now: datetime) -> None:
     if credential.caller.session_id is not None:
-        await uow.sessions.touch_session(credential.id, now=now)
+        await uow.sessions.touch(credential.id, now=now, precision=LAST_USE_PRECISION)
     else:
-        await uow.sessions.touch_api_token(credential.id, now=now)
+        await uow.api_tokens.touch(credential.id, now=now, precision=LAST_USE_PRECISION)
 
 
 async def _open_session(  # noqa: PLR0913 - the parts of a sign-in
@@ -247,13 +247,13 @@ async def _open_session(  # noqa: PLR0913 - the parts of a sign-in
     )
     if organiser is None:
         raise SignInFailed(WRONG_CREDENTIALS)
-    # `note_sign_in` has locked the row: `has_totp` cannot change before the commit.
+    # `record_sign_in` has locked the row: `has_totp` cannot change before the commit.
     if organiser.has_totp and not (
         code and await totp.consume_code(uow, services.secrets, account, code, now=now)
     ):
         log.info("sign_in_refused", organiser_id=organiser.id)
         raise SignInFailed(SECOND_FACTOR_REQUIRED, details={"secondFactorRequired": True})
-    await uow.sessions.add_session(session, token_hash=hash_token(token))
+    uow.sessions.add(session, token_hash=hash_token(token))
     caller = Caller(kind=CallerKind.ORGANISER, organiser_id=organiser.id, role=organiser.role)
     await audit.record(
         uow, AuditAction.ORGANISER_SIGNED_IN, caller.actor, at=now, organiser_id=organiser.id
@@ -274,7 +274,6 @@ def _new_session(services: Services, organiser: OrganiserRecord) -> SessionRecor
     return SessionRecord(
         id=new_id(),
         organiser_id=organiser.id,
-        role=organiser.role,
         created_at=now,
         last_used_at=now,
         expires_at=now + services.accounts.session_max_age,

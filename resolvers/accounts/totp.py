@@ -60,7 +60,7 @@ async def propose(services: Services, caller: Caller, password: str) -> str:
         raise Forbidden("The password is wrong.")
     salt = secrets.token_bytes(SALT_BYTES)
     is_proposed = await services.database.run(
-        lambda uow: uow.totp.propose(organiser_id=account.organiser.id, salt=salt)
+        lambda uow: uow.organisers.propose_totp(organiser_id=account.organiser.id, salt=salt)
     )
     if not is_proposed:
         raise BadUserInput(
@@ -82,10 +82,10 @@ async def confirm(services: Services, caller: Caller, code: str) -> Enrolment:
     recovery_codes = tuple(_new_recovery_code() for _ in range(RECOVERY_CODE_COUNT))
 
     async def turn_on(uow: UnitOfWork) -> None:
-        if not await uow.totp.confirm(organiser.id, salt=salt, step=step, now=now):
+        if not await uow.organisers.confirm_totp(organiser.id, salt=salt, step=step, now=now):
             raise Forbidden(WRONG_CODE)
         hashes = [_hash_recovery_code(recovery_code) for recovery_code in recovery_codes]
-        await uow.totp.replace_recovery_codes(organiser.id, hashes)
+        await uow.organisers.replace_recovery_codes(organiser.id, hashes)
         await audit.record(
             uow,
             AuditAction.ORGANISER_TOTP_ENABLED,
@@ -107,7 +107,7 @@ async def disable(services: Services, caller: Caller, code: str) -> OrganiserRec
     async def turn_off(uow: UnitOfWork) -> None:
         if not await consume_code(uow, services.secrets, account, code, now=now):
             raise Forbidden(WRONG_CODE)
-        await uow.totp.disable(organiser.id)
+        await uow.organisers.disable_totp(organiser.id)
         await audit.record(
             uow,
             AuditAction.ORGANISER_TOTP_DISABLED,
@@ -138,11 +138,15 @@ async def consume_code(
 ) -> bool:
     """Mark a code as used. False if it is wrong or was used before."""
     if not _CODE.fullmatch(_SEPARATORS.sub("", code)):
-        return await uow.totp.use_recovery_code(account.organiser.id, _hash_recovery_code(code))
+        return await uow.organisers.use_recovery_code(
+            account.organiser.id, _hash_recovery_code(code)
+        )
     step = matching_step(secrets, account, code, now)
     if step is None or account.totp_salt is None:
         return False
-    return await uow.totp.use_step(account.organiser.id, salt=account.totp_salt, step=step)
+    return await uow.organisers.use_totp_step(
+        account.organiser.id, salt=account.totp_salt, step=step
+    )
 
 
 def matching_step(

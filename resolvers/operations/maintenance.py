@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from domain.errors.exceptions import StorageUnavailable
 from persistence import normalized_names
 from persistence.repositories.maintenance import Drift
+from persistence.unit_of_work import UnitOfWork
 from resilience.background_tasks import BackgroundTask, ErrorCollector, repeat
 from resolvers.documents import jobs, stored_files
 from resolvers.documents.stored_files import Comparison
@@ -80,7 +81,7 @@ async def prune(services: Services) -> PruneResult:
     )
     idle_since = now - services.accounts.session_idle_timeout
     credentials = await parts.run(
-        database.run(lambda uow: uow.sessions.delete_expired(now=now, idle_since=idle_since)),
+        database.run(partial(_delete_expired_credentials, now=now, idle_since=idle_since)),
         default=0,
     )
     names = await parts.run(normalized_names.renormalize(database), default=0)
@@ -101,6 +102,14 @@ async def prune(services: Services) -> PruneResult:
         credentials=credentials,
         normalized_names=names,
     )
+
+
+async def _delete_expired_credentials(
+    uow: UnitOfWork, *, now: datetime, idle_since: datetime
+) -> int:
+    """Delete expired sessions, API tokens and nonces. Returns the number of the first two."""
+    sessions = await uow.sessions.delete_expired(now=now, idle_since=idle_since)
+    return sessions + await uow.api_tokens.delete_expired(now=now)
 
 
 async def run_maintenance(services: Services) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +16,11 @@ from persistence.records import ApiTokenRecord, Credential, OrganiserRecord, Ses
 HASH = b"h" * 32
 SALT = b"s" * 16
 HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+LAST_USES = """
+    SELECT organiser_session.last_used_at AS session, api_token.last_used_at AS token
+    FROM organiser_session, api_token
+"""
 SAME_EMAIL = """
     INSERT INTO organiser (id, email, role, created_at)
     SELECT gen_random_uuid(), email, role, created_at FROM organiser
@@ -44,11 +50,36 @@ def new_session(organiser: OrganiserRecord, clock) -> SessionRecord:
     return SessionRecord(
         id=new_id(),
         organiser_id=organiser.id,
-        role=organiser.role,
         created_at=clock.now,
         last_used_at=clock.now,
         expires_at=clock.now + 2 * HOUR,
     )
+
+
+def new_api_token(organiser: OrganiserRecord, clock) -> ApiTokenRecord:
+    return ApiTokenRecord(
+        id=new_id(),
+        organiser_id=organiser.id,
+        name="export",
+        role=Role.VIEWER,
+        created_at=clock.now,
+        expires_at=clock.now + 3 * HOUR,
+        last_used_at=None,
+    )
+
+
+async def add_session(database, session: SessionRecord) -> None:
+    async def work(uow):
+        uow.sessions.add(session, token_hash=HASH)
+
+    await database.run(work)
+
+
+async def add_api_token(database, token: ApiTokenRecord) -> None:
+    async def work(uow):
+        uow.api_tokens.add(token, token_hash=HASH)
+
+    await database.run(work)
 
 
 async def test_added_organiser_is_found(database, clock, owner):
@@ -75,7 +106,7 @@ async def test_unknown_organiser_is_none_in_every_statement(database, owner, clo
     assert await database.read(lambda uow: uow.organisers.find(organiser_id=unknown_id)) is None
     for work in (
         lambda uow: uow.organisers.find_account_by_email(email="OWNER@example.org"),
-        lambda uow: uow.organisers.find_by_invitation(invitation_hash=HASH, now=clock.now),
+        lambda uow: uow.organisers.find_invitation(HASH, now=clock.now),
         lambda uow: uow.organisers.set_password(email="x@example.org", password_hash="x"),
         lambda uow: uow.organisers.set_role(organiser_id=unknown_id, role=Role.VIEWER),
         lambda uow: uow.organisers.record_sign_in(
@@ -122,7 +153,7 @@ async def test_owners_who_can_sign_in_are_locked_until_the_commit(database, cloc
 
 async def test_session_is_found_by_its_hash(database, clock, owner):
     session = new_session(owner, clock)
-    await database.run(lambda uow: uow.sessions.add_session(session=session, token_hash=HASH))
+    await add_session(database, session)
 
     credential = await lookups.find_session(database, HASH)
 
@@ -140,24 +171,58 @@ async def test_session_is_found_by_its_hash(database, clock, owner):
     assert await lookups.find_session(database, b"x" * 32) is None
 
 
-async def test_last_use_is_never_set_back(database, clock, owner, sql):
-    session = new_session(owner, clock)
-    await database.run(lambda uow: uow.sessions.add_session(session=session, token_hash=HASH))
+async def test_last_use_is_never_set_back_and_written_once_a_minute(database, clock, owner, sql):
+    session, token = new_session(owner, clock), new_api_token(owner, clock)
+    await add_session(database, session)
+    await add_api_token(database, token)
+    written = []
 
-    for minutes in (5, 3):
-        moment = clock.now + timedelta(minutes=minutes)
-        await database.run(lambda uow, now=moment: uow.sessions.touch_session(session.id, now=now))
+    for seconds in (0, 59, 60, 119, 300, 180, 360):
+        times = {"now": clock.now + timedelta(seconds=seconds), "precision": MINUTE}
+        await database.run(lambda uow, times=times: uow.sessions.touch(session.id, **times))
+        await database.run(lambda uow, times=times: uow.api_tokens.touch(token.id, **times))
+        row = await sql.fetchrow(LAST_USES)
+        assert row["session"] == row["token"]
+        written.append((row["session"] - clock.now).total_seconds())
 
-    last_use = await sql.fetchval("SELECT last_used_at FROM organiser_session")
-    assert last_use == clock.now + timedelta(minutes=5)
+    assert written == [0, 0, 60, 60, 300, 300, 360]
+
+
+@pytest.mark.parametrize("name", ["session", "token"])
+async def test_second_of_concurrent_uses_is_not_written(database, clock, owner, sql, name):
+    session, token = new_session(owner, clock), new_api_token(owner, clock)
+    await add_session(database, session)
+    await add_api_token(database, token)
+    written, released = asyncio.Event(), asyncio.Event()
+
+    async def touch(uow, now):
+        if name == "session":
+            await uow.sessions.touch(session.id, now=now, precision=MINUTE)
+        else:
+            await uow.api_tokens.touch(token.id, now=now, precision=MINUTE)
+
+    async def first(uow):
+        await touch(uow, clock.now + MINUTE)
+        written.set()
+        await released.wait()
+
+    first_task = asyncio.create_task(database.run(first))
+    await written.wait()
+    later = clock.now + MINUTE + timedelta(seconds=1)
+    second_task = asyncio.create_task(database.run(partial(touch, now=later)))
+    released.set()
+    await asyncio.gather(first_task, second_task)
+
+    row = await sql.fetchrow(LAST_USES)
+    assert row[name] == clock.now + MINUTE
 
 
 async def test_session_is_deleted_once(database, clock, owner):
     session = new_session(owner, clock)
-    await database.run(lambda uow: uow.sessions.add_session(session=session, token_hash=HASH))
+    await add_session(database, session)
 
     def delete(uow):
-        return uow.sessions.delete_session(session_id=session.id, organiser_id=None)
+        return uow.sessions.delete(session.id, organiser_id=None)
 
     deleted = await asyncio.gather(*(database.run(delete) for _ in range(3)))
 
@@ -166,43 +231,34 @@ async def test_session_is_deleted_once(database, clock, owner):
 
 async def test_expired_sessions_and_tokens_are_deleted(database, clock, owner, sql):
     session = new_session(owner, clock)
-    token = ApiTokenRecord(
-        id=new_id(),
-        organiser_id=owner.id,
-        name="export",
-        role=Role.VIEWER,
-        organiser_role=Role.OWNER,
-        created_at=clock.now,
-        expires_at=clock.now + 3 * HOUR,
-        last_used_at=None,
-    )
-    await database.run(lambda uow: uow.sessions.add_session(session=session, token_hash=HASH))
-    await database.run(lambda uow: uow.sessions.add_api_token(token=token, token_hash=HASH))
+    token = new_api_token(owner, clock)
+    await add_session(database, session)
+    await add_api_token(database, token)
     deleted = []
+
+    async def delete_expired(uow, now):
+        return (
+            await uow.sessions.delete_expired(now=now, idle_since=clock.now - HOUR),
+            await uow.api_tokens.delete_expired(now=now),
+        )
 
     for hours in (0, 2, 3):
         now = clock.now + hours * HOUR
-        deleted.append(
-            await database.run(
-                lambda uow, now=now: uow.sessions.delete_expired(
-                    now=now, idle_since=clock.now - HOUR
-                )
-            )
-        )
+        deleted.append(await database.run(partial(delete_expired, now=now)))
 
-    assert deleted == [0, 1, 1]
+    assert deleted == [(0, 0), (1, 0), (0, 1)]
     assert await sql.fetchval("SELECT count(*) FROM organiser") == 1
 
 
 async def test_totp_code_of_the_same_or_an_earlier_step_is_rejected(database, clock, owner):
     def propose(uow):
-        return uow.totp.propose(organiser_id=owner.id, salt=SALT)
+        return uow.organisers.propose_totp(owner.id, salt=SALT)
 
     def confirm(uow):
-        return uow.totp.confirm(organiser_id=owner.id, salt=SALT, step=7, now=clock.now)
+        return uow.organisers.confirm_totp(owner.id, salt=SALT, step=7, now=clock.now)
 
     def use(step, salt=SALT):
-        return lambda uow: uow.totp.use_step(organiser_id=owner.id, salt=salt, step=step)
+        return lambda uow: uow.organisers.use_totp_step(owner.id, salt=salt, step=step)
 
     assert not await database.run(use(1))
     assert await database.run(propose)
@@ -219,16 +275,16 @@ async def test_recovery_codes_belong_to_one_organiser(database, clock, owner, sq
     other = await add(database, clock, "other@example.org")
     for organiser in (owner, other):
         await database.run(
-            lambda uow, organiser_id=organiser.id: uow.totp.replace_recovery_codes(
+            lambda uow, organiser_id=organiser.id: uow.organisers.replace_recovery_codes(
                 organiser_id, hashes=[HASH, b"x" * 32]
             )
         )
 
     def use(uow):
-        return uow.totp.use_recovery_code(organiser_id=owner.id, code_hash=HASH)
+        return uow.organisers.use_recovery_code(owner.id, HASH)
 
     assert [await database.run(use) for _ in range(2)] == [True, False]
-    assert not await database.run(lambda uow: uow.totp.disable(organiser_id=owner.id))
+    assert not await database.run(lambda uow: uow.organisers.disable_totp(owner.id))
     rows = await sql.fetch("SELECT organiser_id FROM recovery_code")
     assert [row["organiser_id"] for row in rows] == [other.id, other.id]
 
@@ -252,7 +308,7 @@ async def test_constraints_reject_inconsistent_rows(owner, sql, change, constrai
 
 async def test_sessions_are_deleted_with_their_organiser(database, clock, owner, sql):
     session = new_session(owner, clock)
-    await database.run(lambda uow: uow.sessions.add_session(session=session, token_hash=HASH))
+    await add_session(database, session)
 
     await sql.execute("DELETE FROM organiser")
 

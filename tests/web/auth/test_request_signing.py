@@ -141,7 +141,7 @@ async def test_nonces_are_forgotten_when_they_can_be_of_no_use(client, services,
     now = await sql.fetchval("SELECT now()")
 
     def forget(uow, now):
-        return uow.sessions.delete_expired(now=now, idle_since=now)
+        return uow.api_tokens.delete_expired(now=now)
 
     await services.database.run(partial(forget, now=now + timedelta(minutes=5)))
     kept = await sql.fetchval("SELECT count(*) FROM request_nonce")
