@@ -1,4 +1,4 @@
-"""API tokens, which are found by the hash of their secret, and nonces of signed requests."""
+"""API tokens: create, list, record their use, revoke; nonces of signed requests."""
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -29,7 +29,10 @@ def _record(token: ApiToken) -> ApiTokenRecord:
 
 
 class ApiTokenRepository(Repository):
-    """API tokens of organisers, and nonces of the requests that are signed for them."""
+    """API tokens of organisers, with the nonces of their signed requests.
+
+    `lookups.find_api_token` finds the token of a request.
+    """
 
     def add(self, token: ApiTokenRecord, *, token_hash: bytes) -> None:
         self._session.add(ApiToken(**asdict(token), token_hash=token_hash))

@@ -186,50 +186,46 @@ class OrganiserRepository(Repository):
 
     async def propose_totp(self, organiser_id: UUID, *, salt: bytes) -> bool:
         """Store the salt of a new secret. False when the second factor is enabled already."""
-        organiser = await self._update(
-            col(Organiser.id) == organiser_id,
+        return await self._update_totp(
+            organiser_id,
             col(Organiser.totp_confirmed_at).is_(None),
             totp_salt=salt,
             totp_last_step=None,
         )
-        return organiser is not None
 
     async def confirm_totp(
         self, organiser_id: UUID, *, salt: bytes, step: int, now: datetime
     ) -> bool:
         """Enable the factor. False when another secret was proposed since, or it is enabled."""
-        organiser = await self._update(
-            col(Organiser.id) == organiser_id,
+        return await self._update_totp(
+            organiser_id,
             col(Organiser.totp_salt) == salt,
             col(Organiser.totp_confirmed_at).is_(None),
             totp_confirmed_at=now,
             totp_last_step=step,
         )
-        return organiser is not None
 
     async def use_totp_step(self, organiser_id: UUID, *, salt: bytes, step: int) -> bool:
         """Use a code. False when the code of this 30-second step or a later one was used."""
         last_step = col(Organiser.totp_last_step)
-        organiser = await self._update(
-            col(Organiser.id) == organiser_id,
+        return await self._update_totp(
+            organiser_id,
             col(Organiser.totp_salt) == salt,
             col(Organiser.totp_confirmed_at).is_not(None),
             or_(last_step.is_(None), last_step < step),
             totp_last_step=step,
         )
-        return organiser is not None
 
     async def disable_totp(self, organiser_id: UUID) -> bool:
         """Disable the second factor and delete the recovery codes. False when there was none."""
         await self._delete_recovery_codes(organiser_id)
-        organiser = await self._update(
-            col(Organiser.id) == organiser_id,
+        return await self._update_totp(
+            organiser_id,
             col(Organiser.totp_salt).is_not(None),
             totp_salt=None,
             totp_confirmed_at=None,
             totp_last_step=None,
         )
-        return organiser is not None
 
     async def replace_recovery_codes(self, organiser_id: UUID, hashes: Collection[bytes]) -> None:
         await self._delete_recovery_codes(organiser_id)
@@ -250,6 +246,13 @@ class OrganiserRepository(Repository):
         )
         return (await self._session.exec(statement)).rowcount > 0
 
+    async def _update_totp(
+        self, organiser_id: UUID, *where: ColumnElement[bool], **values: Any
+    ) -> bool:
+        """Change the second factor. False when it does not satisfy the conditions."""
+        organiser = await self._update(col(Organiser.id) == organiser_id, *where, **values)
+        return organiser is not None
+
     async def _update(self, *where: ColumnElement[bool], **values: Any) -> OrganiserRecord | None:
         return await self._write(
             update(Organiser).where(*where).values(**values).returning(Organiser)
@@ -257,6 +260,7 @@ class OrganiserRepository(Repository):
 
     async def _write(self, statement: UpdateBase) -> OrganiserRecord | None:
         """Execute a statement that returns the written organiser. None when it wrote none."""
+        # The row as it is now, even if the session has loaded it before.
         options = {"populate_existing": True}
         result = await self._session.exec(statement, execution_options=options)
         organiser: Organiser | None = result.scalars().first()

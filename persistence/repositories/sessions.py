@@ -1,4 +1,4 @@
-"""Sessions of organisers, which are found by the hash of their secret."""
+"""Sessions of organisers: open, list, record their use, end."""
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ def _record(session: OrganiserSession) -> SessionRecord:
 
 
 class SessionRepository(Repository):
-    """Sessions of organisers."""
+    """Sessions of organisers. `lookups.find_session` finds the session of a token."""
 
     def add(self, session: SessionRecord, *, token_hash: bytes) -> None:
         self._session.add(OrganiserSession(**asdict(session), token_hash=token_hash))

@@ -1,6 +1,7 @@
 """Repositories of organisers, sessions, API tokens and the second factor; constraints."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -11,6 +12,7 @@ import pytest
 from domain.auth.roles import Caller, CallerKind, Role
 from persistence import lookups
 from persistence.ids import new_id
+from persistence.models import Organiser
 from persistence.records import ApiTokenRecord, Credential, OrganiserRecord, SessionRecord
 
 HASH = b"h" * 32
@@ -114,6 +116,18 @@ async def test_unknown_organiser_is_none_in_every_statement(database, owner, clo
         ),
     ):
         assert await database.run(work) is None
+
+
+async def test_changed_organiser_is_returned_as_stored(database, owner, sql):
+    async def change(uow):
+        loaded = await uow.session.get(Organiser, owner.id)
+        await sql.execute("UPDATE organiser SET email = 'new@example.org'")
+        return loaded.email, await uow.organisers.set_role(owner.id, Role.VIEWER)
+
+    assert await database.run(change) == (
+        "owner@example.org",
+        replace(owner, email="new@example.org", role=Role.VIEWER),
+    )
 
 
 async def test_owners_who_can_sign_in_are_locked_until_the_commit(database, clock, owner):
