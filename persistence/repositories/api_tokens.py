@@ -16,16 +16,7 @@ MAX_LISTED = 500
 
 
 def _record(token: ApiToken) -> ApiTokenRecord:
-    return ApiTokenRecord(
-        id=token.id,
-        organiser_id=token.organiser_id,
-        name=token.name,
-        role=token.role,
-        created_at=token.created_at,
-        expires_at=token.expires_at,
-        last_used_at=token.last_used_at,
-        is_signed=token.is_signed,
-    )
+    return ApiTokenRecord(**token.model_dump(exclude={"token_hash"}))
 
 
 class ApiTokenRepository(Repository):

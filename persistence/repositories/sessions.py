@@ -15,13 +15,7 @@ MAX_LISTED = 500
 
 
 def _record(session: OrganiserSession) -> SessionRecord:
-    return SessionRecord(
-        id=session.id,
-        organiser_id=session.organiser_id,
-        created_at=session.created_at,
-        last_used_at=session.last_used_at,
-        expires_at=session.expires_at,
-    )
+    return SessionRecord(**session.model_dump(exclude={"token_hash"}))
 
 
 class SessionRepository(Repository):
