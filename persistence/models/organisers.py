@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, CheckConstraint, LargeBinary, Text, UniqueCon
 from sqlmodel import Field, SQLModel
 
 from domain.auth.roles import Role
-from persistence.models.base import UTC_TIME, enum_text, related, utc
+from persistence.models.base import UTC_TIME, enum_text, utc
 
 _ROLE_KNOWN = "role IN ('OWNER', 'REVIEWER', 'VIEWER')"
 
@@ -67,7 +67,6 @@ class OrganiserSession(SQLModel, table=True):
     created_at: datetime = utc()
     last_used_at: datetime = utc()
     expires_at: datetime = utc()
-    organiser: Organiser = related()
 
 
 class ApiToken(SQLModel, table=True):
@@ -91,7 +90,6 @@ class ApiToken(SQLModel, table=True):
     created_at: datetime = utc()
     expires_at: datetime = utc()
     last_used_at: datetime | None = utc(nullable=True)
-    organiser: Organiser = related()
 
 
 class RequestNonce(SQLModel, table=True):
