@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+# Slow tests are shared out anew while the run lasts.
+PARALLEL := -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test test-slow test-pg16 coverage patterns audits clients check generate fix format-check lint types imports generated migrate bench bench-peers lock clean
@@ -24,18 +26,20 @@ demo: $(STAMP) ## Add demo teams (TEAMS=12) to the database
 	@$(BIN)/python cli.py seed-demo --teams $(or $(TEAMS),12)
 
 test: $(STAMP) ## Run the tests, except the slow ones
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
+# Those with processes of their own run one after the other: some measure outages.
 test-slow: $(STAMP) ## Run the slow tests: load, and processes killed again and again
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(PARALLEL) -m slow --ignore tests/e2e --ignore tests/persistence
+	$(BIN)/python -m pytest -m slow tests/e2e tests/persistence
 
 check: format-check lint types imports generated patterns audits clients coverage test-pg16 ## Run all checks needed before a commit
 
 coverage: $(STAMP) ## Run the tests; fail below 95 % branch coverage
-	$(BIN)/python -m pytest -n auto -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 test-pg16: $(STAMP) ## Run the tests that use the database on PostgreSQL 16
-	TEST_POSTGRES_VERSION=16 $(BIN)/python -m pytest -n auto -m "not slow" tests/persistence tests/resolvers tests/schema
+	TEST_POSTGRES_VERSION=16 $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests/persistence tests/resolvers tests/schema
 
 patterns: $(STAMP) ## Compare the text patterns for clients with the validation, in node
 	$(BIN)/python -m tests.patterns

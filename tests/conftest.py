@@ -51,10 +51,22 @@ def run_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(run_folder) -> Generator[EmbeddedPostgres]:
-    """The PostgreSQL of the run; every worker attaches to the same one."""
+    """The PostgreSQL of the run; every worker attaches to the same one.
+
+    It does not wait for the disk: tests that kill a database have one of their own.
+    """
     version = os.environ.get("TEST_POSTGRES_VERSION", "18")
     with EmbeddedPostgres(run_folder / "cluster", version=version) as postgres:
+        asyncio.run(turn_off_durability(postgres.connected_url("postgres")))
         yield postgres
+
+
+async def turn_off_durability(url: str) -> None:
+    connection = await asyncpg.connect(dsn(url))
+    for name in ("fsync", "synchronous_commit", "full_page_writes"):
+        await connection.execute(f"ALTER SYSTEM SET {name} = off")
+    await connection.execute("SELECT pg_reload_conf()")
+    await connection.close()
 
 
 @pytest.fixture(scope="session")

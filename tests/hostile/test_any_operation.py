@@ -15,7 +15,8 @@ from tests.accounts import bearer_headers
 from tests.graphql_client import data, execute
 from tests.hostile.response_checks import check
 
-EXAMPLES = 12
+EXAMPLES = 5
+EXAMPLES_OF_THE_SLOW_RUN = 40
 SCALARS = (
     "PhoneNumber EmailAddress JerseyNumber DateText PlayerRoleInput JSON IssuePath Date DateTime"
 ).split()
@@ -27,7 +28,6 @@ LEAF = st.one_of(
         ["+919876543210", "a@example.org", "2001-02-03", "BOWLER", "2026-11-23T09:30:00Z"]
     ).map(nodes.String),
 )
-_NAMED = re.compile(r"\b(teamId|id|code|playerId|documentId|churchId|expectedVersion): [^\s,)}]+")
 # These ask for what there is.
 REAL = {
     "teamId": '"ICCT-001"',
@@ -39,7 +39,7 @@ REAL = {
 _NAMED = re.compile(rf"\b({'|'.join(REAL)}): [^\s,)}}]+")
 
 
-def generated() -> list[str]:
+def generated(examples: int) -> list[str]:
     """Generate documents for each root field, always the same ones."""
     for name in SCALARS:
         schemathesis.graphql.scalar(name, LEAF)
@@ -48,7 +48,7 @@ def generated() -> list[str]:
         operation = found.ok()
 
         @settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             database=None,
             derandomize=True,
             deadline=None,
@@ -62,9 +62,12 @@ def generated() -> list[str]:
     return documents
 
 
-@pytest.fixture(scope="module")
-def documents() -> list[str]:
-    return generated()
+@pytest.fixture(
+    scope="module",
+    params=[EXAMPLES, pytest.param(EXAMPLES_OF_THE_SLOW_RUN, marks=pytest.mark.slow)],
+)
+def documents(request) -> list[str]:
+    return generated(request.param)
 
 
 def meant(document: str) -> str:
@@ -75,7 +78,7 @@ def meant(document: str) -> str:
 async def test_generated_operations_of_anonymous_callers_never_fail(client, documents):
     data(await execute(client, factories.REGISTER, {"input": factories.team(1)}))
 
-    assert len(documents) > 300
+    assert len(documents) > 150
     for document in documents:
         check(await execute(client, document))
 

@@ -210,7 +210,7 @@ def generated(max_examples: int):
     return lambda test: bounds(given(query=SELECTED, roots=roots())(test))
 
 
-@generated(400)
+@generated(100)
 def test_generated_operations_have_equal_answers(query, roots):
     compare(query, roots)
 
