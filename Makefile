@@ -81,6 +81,8 @@ bench: $(STAMP) ## Run the benchmarks (see benchmarks/README.md)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/uploads.py
+	$(BIN)/python benchmarks/exports.py
 
 bench-peers: $(STAMP) ## Compare with Mercurius, in node
 	$(BIN)/python benchmarks/compare_mercurius.py

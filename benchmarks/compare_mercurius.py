@@ -1,8 +1,9 @@
 """Compare the service with Mercurius on Node: `python benchmarks/compare_mercurius.py --help`.
 
-Mercurius runs with its JIT compiler and the SQL statements of the baseline server, without
-middleware. The service runs as in production. Exits with 1 if the service is slower. Without node
-and npm it prints NOT RUN and exits with 0.
+Mercurius runs with its JIT compiler and the SQL statements of the baseline server. Two pairs are
+compared: both as in production (security headers, CORS, compression, rate limits, request ids, a
+JSON access log, a look-up of the bearer token for each request), and both bare (no middleware, no
+sign-in). Exits with 1 if a bar is missed. Without node and npm it prints NOT RUN and exits with 0.
 """
 
 import argparse
@@ -33,11 +34,12 @@ from benchmarks.harness import (  # noqa: E402
     run_round,
     warm_up,
 )
-from benchmarks.scenarios import Scenario  # noqa: E402
+from benchmarks.scenarios import ORGANISERS, Scenario, token  # noqa: E402
 from benchmarks.servers import (  # noqa: E402
     ServerProcess,
     baseline_server,
     free_port,
+    no_middleware_server,
     our_server,
     running_process,
 )
@@ -46,6 +48,12 @@ MERCURIUS_FOLDER = Path(__file__).parent / "mercurius"
 DATABASE = "icct26"
 CONNECTIONS = 16
 COMPARED_SCENARIOS = (Scenario.REGISTER, Scenario.PAGE, Scenario.TEAM)
+# The minimum ratio of the request rates of our server and of Mercurius, by their names.
+BARS = {("ours", "mercurius"): 1.2, ("no_middleware", "mercurius_bare"): 1.0}
+AUTHENTICATE = """
+    SELECT o.id, o.role, t.role AS token_role, t.expires_at FROM api_token t
+    JOIN organiser o ON o.id = t.organiser_id WHERE t.token_hash = $1
+"""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -72,8 +80,11 @@ def install() -> str | None:
 
 
 @contextmanager
-def mercurius_server(node: str, socket: Path, folder: Path) -> Iterator[ServerProcess]:
+def mercurius_server(
+    node: str, socket: Path, folder: Path, *, is_bare: bool
+) -> Iterator[ServerProcess]:
     port = free_port()
+    name = "mercurius_bare" if is_bare else "mercurius"
     options = {
         "port": port,
         "socket": str(socket),
@@ -81,11 +92,11 @@ def mercurius_server(node: str, socket: Path, folder: Path) -> Iterator[ServerPr
         "register": REGISTER,
         "find": FIND,
         "list": LIST,
+        "authenticate": AUTHENTICATE,
+        "isBare": is_bare,
     }
     command = [node, str(MERCURIUS_FOLDER / "server.mjs")]
-    with running_process(
-        "mercurius", command, port, folder, {"OPTIONS": json.dumps(options)}
-    ) as server:
+    with running_process(name, command, port, folder, {"OPTIONS": json.dumps(options)}) as server:
         yield server
 
 
@@ -98,7 +109,7 @@ def main() -> int:
         print("NOT RUN: node and npm are not installed.")
         return 0
     print(f"{report.machine()}; {args.rounds} rounds of {args.seconds:g} s.\n")
-    driver = Driver(teams=args.teams)
+    driver = Driver(teams=args.teams, tokens=[token(number) for number in range(ORGANISERS)])
     with tempfile.TemporaryDirectory(prefix="icct26-peers-") as name:
         folder = Path(name)
         with benchmark_database(folder / "database") as embedded:
@@ -106,10 +117,12 @@ def main() -> int:
             with our_server(url, folder) as ours:
                 asyncio.run(prepare_database(url, args.teams))
                 with (
-                    mercurius_server(node, embedded.socket_dir, folder) as mercurius,
+                    mercurius_server(node, embedded.socket_dir, folder, is_bare=False) as mercurius,
+                    no_middleware_server(url, folder, "--no-sign-in") as bare,
+                    mercurius_server(node, embedded.socket_dir, folder, is_bare=True) as their_bare,
                     baseline_server(url, folder) as baseline,
                 ):
-                    servers = [ours, mercurius, baseline]
+                    servers = [ours, mercurius, bare, their_bare, baseline]
                     warm_up(driver, servers, COMPARED_SCENARIOS)
                     rounds = [
                         run_round(driver, order, scenario, CONNECTIONS, args.seconds)
@@ -118,17 +131,28 @@ def main() -> int:
                     ]
     print(report.table(rounds) + "\n")
     missed = [*report.request_failures(rounds), *ratio_failures(rounds)]
+    print("\n".join(ratios(rounds)))
     print("\n".join(f"FAILED: {failure}" for failure in missed) or "The service is faster.")
     return int(bool(missed))
 
 
-def ratio_failures(rounds: list[report.Round]) -> Iterator[str]:
+def median_ratios(rounds: list[report.Round]) -> Iterator[tuple[Scenario, str, str, float]]:
     for scenario in COMPARED_SCENARIOS:
-        ratio = median(
-            each.ratio("ours", "mercurius") for each in rounds if each.scenario == scenario
-        )
-        if ratio <= 1:
-            yield f"{scenario}: ours has {ratio:.2f} of the rate of Mercurius."
+        for name, other in BARS:
+            group = report.select(rounds, scenario, CONNECTIONS)
+            yield scenario, name, other, median(each.ratio(name, other) for each in group)
+
+
+def ratios(rounds: list[report.Round]) -> Iterator[str]:
+    for scenario, name, other, ratio in median_ratios(rounds):
+        yield f"{scenario}: {name} has {ratio:.2f} times the rate of {other}."
+
+
+def ratio_failures(rounds: list[report.Round]) -> Iterator[str]:
+    for scenario, name, other, ratio in median_ratios(rounds):
+        bar = BARS[name, other]
+        if ratio < bar:
+            yield f"{scenario}: {name} has {ratio:.2f} times the rate of {other}, the bar is {bar}."
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """Measure the export of all teams: `python benchmarks/exports.py --help`.
 
 Prints the memory that each file format added to the server, the time it took, and the number of
-players in the file. Exits with 1 if a bar is missed.
+players in the file. The CSV is compared with PostgreSQL's `COPY … TO STDOUT` of the same columns.
+Exits with 1 if a bar is missed.
 """
 
 import argparse
 import asyncio
 import csv
 import io
+import statistics
 import sys
 import tempfile
 import time
@@ -25,6 +27,21 @@ from benchmarks.servers import ROOT, ServerProcess, our_server
 from persistence.embedded.server import EmbeddedPostgres
 
 ADDED_BAR_MB = 60
+# The time of the CSV divided by that of COPY.
+COPY_BAR = 4
+COPY_ROUNDS = 3
+COPY = """
+    SELECT t.code, t.name, c.name, t.status,
+           to_char(t.registered_at AT TIME ZONE s.time_zone, 'YYYY-MM-DD HH24:MI:SS'),
+           t.captain_name, t.captain_phone, t.captain_whatsapp, t.captain_email,
+           t.vice_captain_name, t.vice_captain_phone, t.vice_captain_whatsapp,
+           t.vice_captain_email, (SELECT count(*) FROM player q WHERE q.team_id = t.id),
+           t.code || '-P' || lpad(p.position::text, 2, '0'), p.name, p.role, p.jersey_number,
+           p.date_of_birth
+    FROM team t JOIN church c ON c.id = t.church_id JOIN tournament s ON s.id = t.tournament_id
+    JOIN player p ON p.team_id = t.id
+    WHERE s.is_active ORDER BY length(t.code), t.code, p.position
+"""
 EMAIL, PASSWORD = "owner@church.example", "correct horse battery"
 TAMIL = "ஆனந்த்"
 SIGN_IN = "mutation S($input: SignInInput!) { signIn(input: $input) { token } }"
@@ -79,7 +96,26 @@ async def create_owner(url: str, folder: Path) -> None:
         sys.exit("Could not create the organiser.")
 
 
-async def measure(server: ServerProcess, folder: Path, teams: int) -> list[str]:
+async def copy_seconds(url: str, target: Path) -> float:
+    """Return the seconds that `COPY` of the same columns takes."""
+    async with connect(url) as connection:
+        started_at = time.perf_counter()
+        await connection.copy_from_query(COPY, output=str(target), format="csv", header=True)
+        return time.perf_counter() - started_at
+
+
+async def compare_with_copy(client: httpx.AsyncClient, url: str, folder: Path) -> list[str]:
+    """Take turns with COPY, and describe the bar if it is missed."""
+    ratios = []
+    for _ in range(COPY_ROUNDS):
+        ours = await download(client, "CSV", folder / "ours.csv")
+        ratios.append(ours / await copy_seconds(url, folder / "copy.csv"))
+    ratio = statistics.median(ratios)
+    print(f"X: the CSV takes {ratio:.1f} times as long as COPY (bar {COPY_BAR}).")
+    return [f"The CSV takes {ratio:.1f} times as long as COPY."] if ratio > COPY_BAR else []
+
+
+async def measure(server: ServerProcess, url: str, folder: Path, teams: int) -> list[str]:
     missed = []
     address = f"http://127.0.0.1:{server.port}"
     async with httpx.AsyncClient(base_url=address, timeout=600) as client:
@@ -101,6 +137,7 @@ async def measure(server: ServerProcess, folder: Path, teams: int) -> list[str]:
                 missed.append(f"{kind} added {added:.0f} MB.")
             if players != teams * 15 or not has_tamil:
                 missed.append(f"{kind} has {players} players, Tamil names: {has_tamil}.")
+        missed += await compare_with_copy(client, url, folder)
     return missed
 
 
@@ -118,7 +155,7 @@ def main() -> int:
             with our_server(url, folder) as server:
                 asyncio.run(fill_database(url, args.teams))
                 asyncio.run(create_owner(url, folder))
-                missed = asyncio.run(measure(server, folder, args.teams))
+                missed = asyncio.run(measure(server, url, folder, args.teams))
     print("\n".join(f"FAILED: {failure}" for failure in missed) or "All bars hold.")
     return 1 if missed else 0
 

@@ -70,10 +70,10 @@ def our_server(
 
 
 @contextmanager
-def no_middleware_server(url: str, folder: Path) -> Iterator[ServerProcess]:
+def no_middleware_server(url: str, folder: Path, *options: str) -> Iterator[ServerProcess]:
     """Run the service without middleware, on a database that has its tables already."""
     port = free_port()
-    command = [sys.executable, "-m", "benchmarks.no_middleware"]
+    command = [sys.executable, "-m", "benchmarks.no_middleware", *options]
     variables = service_environment(url, folder / "data-no_middleware", port)
     with running_process("no_middleware", command, port, folder, variables) as server:
         yield server
@@ -93,6 +93,16 @@ def baseline_server(url: str, folder: Path) -> Iterator[ServerProcess]:
     ]
     with running_process("baseline", command, port, folder, {}) as server:
         yield replace(server, path="/{scenario}")
+
+
+@contextmanager
+def upload_baseline_server(folder: Path) -> Iterator[ServerProcess]:
+    port, target = free_port(), folder / "upload_baseline"
+    target.mkdir()
+    command = [sys.executable, "-m", "benchmarks.upload_baseline"]
+    command += ["--port", str(port), "--folder", str(target)]
+    with running_process("upload_baseline", command, port, folder, {}) as server:
+        yield server
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Measure many uploads at the same time: `python benchmarks/uploads.py --help`.
 
 Prints the memory of the server, the rate at which files were stored, and the latency of
-registrations meanwhile. Exits with 1 if a bar is missed.
+registrations meanwhile. Then it compares the rate at which photos of 2 MB go from ticket to store
+with that of a bare route (`upload_baseline.py`). Exits with 1 if a bar is missed.
 """
 
 import argparse
@@ -27,10 +28,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.harness import lift_tournament_limits
 from benchmarks.scenarios import registration_body
-from benchmarks.servers import ServerProcess, our_server
+from benchmarks.servers import ServerProcess, our_server, upload_baseline_server
 from persistence.embedded.server import EmbeddedPostgres
 
 MEMORY_BAR_MB = 300
+# The rate of files beside that of the bare route, eight at a time.
+RATE_BAR = 0.6
+RATE_CONNECTIONS = 8
+RATE_FILES = 48
+RATE_ROUNDS = 3
+RATE_MEGAPIXELS = 11.5
 JSON = {"Content-Type": "application/json"}
 OPEN = """
 mutation Open($input: OpenUploadInput!) { openUpload(input: $input) { ticket { url } } }
@@ -128,6 +135,44 @@ async def measure(
     return before, during, took
 
 
+async def files_per_second(send_one: Callable[[], Awaitable[None]]) -> float:
+    """Send RATE_FILES files, RATE_CONNECTIONS at a time."""
+    remaining = iter(range(RATE_FILES))
+
+    async def send_some() -> None:
+        for _ in remaining:
+            await send_one()
+
+    started_at = time.perf_counter()
+    await asyncio.gather(*(send_some() for _ in range(RATE_CONNECTIONS)))
+    return RATE_FILES / (time.perf_counter() - started_at)
+
+
+async def compare_rates(server: ServerProcess, baseline: ServerProcess) -> list[str]:
+    """Take turns with the bare route, and describe the bar if it is missed."""
+    content, run, ratios = photo(RATE_MEGAPIXELS, 99), UploadRun(), []
+    address = f"http://127.0.0.1:{server.port}"
+    bare_url = f"http://127.0.0.1:{baseline.port}/upload"
+    async with (
+        httpx.AsyncClient(base_url=address, timeout=600) as client,
+        httpx.AsyncClient(timeout=600) as other,
+    ):
+
+        async def send_bare() -> None:
+            (await other.put(bare_url, content=content)).raise_for_status()
+
+        for _ in range(RATE_ROUNDS):
+            ours = await files_per_second(lambda: send(client, content, run))
+            ratios.append(ours / await files_per_second(send_bare))
+    ratio = statistics.median(ratios)
+    print(
+        f"U: {len(content) / 1e6:.1f} MB, {RATE_CONNECTIONS} at a time: {ratio:.2f} of the rate"
+        f" of a bare route (bar {RATE_BAR})."
+    )
+    missed = [f"Uploads have {ratio:.2f} of the bare rate."] if ratio < RATE_BAR else []
+    return [*run.refused[:5], *missed]
+
+
 def main() -> int:
     args = parse_arguments()
     with tempfile.TemporaryDirectory(prefix="icct26-uploads-") as name:
@@ -139,12 +184,14 @@ def main() -> int:
                 at_start = server.resident_mb()
                 before, during, took = asyncio.run(measure(server, args))
                 peak = server.peak_mb()
+                with upload_baseline_server(folder) as baseline:
+                    rate_failures = asyncio.run(compare_rates(server, baseline))
     print(f"Stored {during.stored} in {took:.1f} s ({during.stored / took:.0f} a second).")
     print(f"Memory: {at_start:.0f} MB at the start, {peak:.0f} MB at most (bar {MEMORY_BAR_MB}).")
     for label, run in (("without uploads", before), ("during the uploads", during)):
         p50 = statistics.median(run.registration_ms)
         print(f"Registrations {label}: {len(run.registration_ms)}, p50 {p50:.0f} ms.")
-    missed = [*during.refused[:5]]
+    missed = [*during.refused[:5], *rate_failures]
     if peak >= MEMORY_BAR_MB:
         missed.append(f"{peak:.0f} MB resident.")
     print("\n".join(f"FAILED: {failure}" for failure in missed) or "All bars hold.")

@@ -1,6 +1,12 @@
 // The benchmark scenarios on Mercurius with its JIT compiler and node-postgres, with the SQL of the baseline server.
-// The variable OPTIONS holds JSON: port, the database's socket folder and name, and the SQL statements.
-import { createHmac, randomBytes } from "node:crypto";
+// The variable OPTIONS holds JSON: port, the database's socket folder and name, the SQL statements, and `isBare`.
+// Unless it is bare, the server does what the service does in production: security headers, CORS, compression, rate
+// limits by client, request ids, a JSON access log, and a look-up of the bearer token for each request.
+import { createHash, createHmac, randomBytes, randomUUID } from "node:crypto";
+import compress from "@fastify/compress";
+import cors from "@fastify/cors";
+import helmet from "@fastify/helmet";
+import rateLimit from "@fastify/rate-limit";
 import Fastify from "fastify";
 import mercurius from "mercurius";
 import pg from "pg";
@@ -8,7 +14,8 @@ import pg from "pg";
 const POOL_SIZE = 16;
 const DAY_MS = 24 * 60 * 60 * 1000;
 const SECRET = "benchmark";
-const { port, socket, database, register, find, list } = JSON.parse(process.env.OPTIONS);
+const RATE_LIMIT = 10_000_000;
+const { port, socket, database, register, find, list, authenticate, isBare } = JSON.parse(process.env.OPTIONS);
 
 const pool = new pg.Pool({ host: socket, user: "postgres", database, max: POOL_SIZE, min: POOL_SIZE });
 
@@ -83,11 +90,36 @@ const resolvers = {
   Mutation: { registerTeam },
 };
 
-const app = Fastify();
+// The organiser of the bearer token, as the service finds it: by the hash, in the database, each time.
+async function findOrganiser(request) {
+  const [scheme, token] = (request.headers.authorization ?? "").split(" ");
+  if (scheme !== "Bearer") return null;
+  const organiser = await fetchRow("authenticate", authenticate, [createHash("sha256").update(token).digest()]);
+  if (!organiser || organiser.expires_at <= new Date()) throw new Error("This token is unknown or has ended.");
+  return organiser;
+}
+
+const app = isBare
+  ? Fastify()
+  : Fastify({ logger: true, disableRequestLogging: true, genReqId: () => randomUUID(), trustProxy: "127.0.0.1" });
+if (!isBare) {
+  await app.register(helmet);
+  await app.register(cors, { origin: ["https://register.example"], credentials: true });
+  await app.register(compress, { global: true, threshold: 1024 });
+  await app.register(rateLimit, { max: RATE_LIMIT, timeWindow: "1 minute" });
+  app.addHook("onRequest", async (request, reply) => void reply.header("X-Request-ID", request.id));
+  app.addHook("onResponse", async (request, reply) => {
+    const { method, url } = request;
+    request.log.info({ method, path: url, status: reply.statusCode, ms: reply.elapsedTime }, "request_finished");
+  });
+}
 await app.register(mercurius, {
   schema,
   resolvers,
   jit: 1,
-  context: (request) => ({ key: request.headers["idempotency-key"] }),
+  context: async (request) => ({
+    key: request.headers["idempotency-key"],
+    organiser: isBare ? null : await findOrganiser(request),
+  }),
 });
 await app.listen({ host: "127.0.0.1", port });
