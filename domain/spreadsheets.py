@@ -19,6 +19,8 @@ def escape_formula(text: str) -> str:
 
     Spreadsheets recognise the full-width forms of the first character too.
     """
+    if text[:1].isascii() and text[:1].isalnum():
+        return text
     start = nfkc(text.lstrip()[:1])
     if text.startswith(_CONTROLS) or (start and start[0] in _FORMULA_CHARACTERS):
         return f"'{text}"

@@ -98,14 +98,11 @@ async def csv_rows(services: Services, export: Export) -> AsyncGenerator[bytes]:
         async for teams in batches:
             rows = []
             for team in teams:
-                team_values = [column.value(team) for column in team_columns]
+                team_cells = _cells(team_columns, team)
                 rows += [
-                    [
-                        *team_values,
-                        *(column.value(PlayerRow(team, player)) for column in player_columns),
-                    ]
+                    team_cells + _cells(player_columns, PlayerRow(team, player))
                     for player in team.players
-                ] or [[*team_values, *([""] * len(player_columns))]]
+                ] or [team_cells + [""] * len(player_columns)]
             yield _csv(rows)
 
 
@@ -204,12 +201,14 @@ def _visible(columns: tuple[Column, ...], caller: Caller) -> list[Column]:
     return [column for column in columns if sees_private or not column.is_private]
 
 
+def _cells(columns: list[Column], row: TeamRecord | PlayerRow) -> list[Any]:
+    values = [column.value(row) for column in columns]
+    return [escape_formula(value) if isinstance(value, str) else value for value in values]
+
+
 def _csv(rows: list[list[Any]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerows(
-        [escape_formula(value) if isinstance(value, str) else value for value in row]
-        for row in rows
-    )
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
     return text.getvalue().encode()
 
 
