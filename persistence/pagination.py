@@ -8,7 +8,6 @@ from sqlalchemy import ColumnElement, Select, literal_column, tuple_
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 R = TypeVar("R")
-S = TypeVar("S")
 
 # Values of the columns of a KeysetOrder.
 Key = tuple[Any, ...]
@@ -33,21 +32,13 @@ class Page(Generic[R]):
     has_next: bool
     has_previous: bool
 
-    def with_rows(self, rows: Sequence[S]) -> "Page[S]":
-        """The same page with each row replaced."""
-        return Page(
-            rows=tuple(rows),
-            keys=self.keys,
-            has_next=self.has_next,
-            has_previous=self.has_previous,
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysetOrder:
     """Columns that are unique together. `is_descending` applies to all of them."""
 
-    columns: tuple[ColumnElement[Any], ...]
+    # Mapped columns too, which have no type in common with ColumnElement.
+    columns: tuple[Any, ...]
     is_descending: bool = False
 
 
@@ -58,9 +49,8 @@ async def read_page(
     request: PageRequest,
     to_record: Callable[[Any], R],
 ) -> Page[R]:
-    """Read a page with one statement; `to_record` converts a row."""
-    connection = await session.connection()
-    result = await connection.execute(apply_keyset(statement, order, request))
+    """Read a page with one statement of SQLAlchemy's `select`; `to_record` converts a row."""
+    result = await session.exec(apply_keyset(statement, order, request))  # type: ignore[call-overload]
     labels = key_labels(order)
     rows = [(row, tuple(getattr(row, label) for label in labels)) for row in result]
     return build_page(rows, request, to_record)

@@ -103,6 +103,26 @@ class TeamRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LockedTeam:
+    """A team whose row is locked.
+
+    `last_change` is an HMAC of the request that made the team's version, `request_fingerprint` that
+    of the request which has locked it: an update stores it as `last_change`.
+    """
+
+    id: UUID
+    tournament_id: UUID
+    church_id: UUID
+    code: str
+    status: TeamStatus
+    version: int
+    manage_generation: int
+    next_position: int
+    last_change: bytes | None
+    request_fingerprint: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyEntry:
     """The use of an idempotency key. `team_id` is the id of the created object, of any type."""
 

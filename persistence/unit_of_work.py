@@ -16,9 +16,9 @@ from persistence.repositories.organisers import OrganiserRepository
 from persistence.repositories.outbox import OutboxRepository
 from persistence.repositories.registration import RegistrationRepository
 from persistence.repositories.sessions import SessionRepository
+from persistence.repositories.slots import SlotRepository
 from persistence.repositories.team_search import TeamSearchRepository
 from persistence.repositories.team_stats import TeamStatsRepository
-from persistence.repositories.team_updates import TeamUpdateRepository
 from persistence.repositories.teams import TeamRepository
 from persistence.repositories.tournaments import TournamentRepository
 
@@ -82,16 +82,16 @@ class UnitOfWork:
         return SessionRepository(self.session)
 
     @cached_property
+    def slots(self) -> SlotRepository:
+        return SlotRepository(self.session)
+
+    @cached_property
     def team_search(self) -> TeamSearchRepository:
         return TeamSearchRepository(self.session)
 
     @cached_property
     def team_stats(self) -> TeamStatsRepository:
         return TeamStatsRepository(self.session)
-
-    @cached_property
-    def team_updates(self) -> TeamUpdateRepository:
-        return TeamUpdateRepository(self.session)
 
     @cached_property
     def teams(self) -> TeamRepository:

@@ -33,11 +33,10 @@ from persistence.records import (
     TournamentRecord,
 )
 from persistence.repositories.idempotency import OPERATION, RESERVE
-from persistence.repositories.registration import (
+from persistence.repositories.registration import map_duplicate, person_columns
+from persistence.repositories.slots import (
     build_church,
-    church_columns,
-    map_duplicate,
-    person_columns,
+    church_slot_parameters,
     take_church_slot_sql,
 )
 
@@ -225,7 +224,7 @@ def _parameters(registration: RegistrationRows) -> dict[str, object]:
         "audit_id": new_id(),
         "message_id": new_id(),
         "request_id": registration.request_id,
-        **church_columns(registration.tournament, entry, now),
+        **church_slot_parameters(registration.tournament, entry, now),
         "name": entry.team_name,
         "normalized_name": entry.normalized_team_name,
         **person_columns("captain", entry.captain),

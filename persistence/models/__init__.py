@@ -7,7 +7,13 @@ broken.
 
 from persistence.models.base import IS_CURRENT, IS_LIVE, metadata
 from persistence.models.documents import Document
-from persistence.models.operations import AuditEvent, Decision, IdempotencyRecord, OutboxMessage
+from persistence.models.operations import (
+    IS_PENDING,
+    AuditEvent,
+    Decision,
+    IdempotencyRecord,
+    OutboxMessage,
+)
 from persistence.models.organisers import (
     ApiToken,
     Organiser,
@@ -20,6 +26,7 @@ from persistence.models.registration import Church, ChurchAlias, Player, Team, T
 __all__ = [
     "IS_CURRENT",
     "IS_LIVE",
+    "IS_PENDING",
     "ApiToken",
     "AuditEvent",
     "Church",

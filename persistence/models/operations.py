@@ -10,6 +10,9 @@ from sqlmodel import Field, SQLModel
 
 from persistence.models.base import UTC_TIME, utc
 
+# The SQL condition of messages that are not delivered and not given up.
+IS_PENDING = text("finished_at IS NULL AND dead_at IS NULL")
+
 
 class IdempotencyRecord(SQLModel, table=True):
     """The use of an idempotency key.
@@ -52,11 +55,7 @@ class OutboxMessage(SQLModel, table=True):
 
     __tablename__ = "outbox_message"
     __table_args__ = (
-        Index(
-            "ix_outbox_message_due",
-            "due_at",
-            postgresql_where=text("finished_at IS NULL AND dead_at IS NULL"),
-        ),
+        Index("ix_outbox_message_due", "due_at", postgresql_where=IS_PENDING),
         CheckConstraint("attempts >= 0", name="attempts_not_negative"),
     )
 

@@ -7,23 +7,26 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, exists, func, or_, select
+from sqlmodel import col
 
 from domain.characters import JOINERS, strip_ignorable
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentReview
 from domain.registration.names import SEPARATORS, normalize
 from domain.teams.status import TeamStatus
-from persistence.models import church, church_alias, document, player, team, tournament
+from persistence.models import Church, ChurchAlias, Document, Player, Team, Tournament
 from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
-from persistence.records import DocumentRecord, TeamRecord
+from persistence.records import TeamRecord
 from persistence.repositories.base import Repository
-from persistence.repositories.documents import CURRENT, DocumentRepository
-from persistence.repositories.teams import SELECT_TEAM, TeamRepository, build_team
+from persistence.repositories.documents import CURRENT
+from persistence.repositories.teams import LOAD_DOCUMENTS, LOAD_PLAYERS, SELECT_TEAM, team_record
 
 # Fewer digits match too many numbers.
 PHONE_DIGITS_MIN = 4
 # A scalar subquery, so that the indexes that begin with tournament_id give the order.
-_ACTIVE = select(tournament.c.id).where(tournament.c.is_active).correlate(None).scalar_subquery()
+_ACTIVE = (
+    select(col(Tournament.id)).where(col(Tournament.is_active)).correlate(None).scalar_subquery()
+)
 # Characters of names that a search ignores.
 _IGNORED_IN_NAMES = f".'’{JOINERS}"
 _BLANKS = r"\s+"
@@ -52,15 +55,15 @@ def filter_teams(
 
     `with_contacts`: search the text in phones and e-mails too.
     """
-    conditions: list[ColumnElement[bool]] = [team.c.tournament_id == _ACTIVE]
+    conditions: list[ColumnElement[bool]] = [col(Team.tournament_id) == _ACTIVE]
     if filters.statuses:
-        conditions.append(team.c.status.in_(sorted(filters.statuses)))
+        conditions.append(col(Team.status).in_(sorted(filters.statuses)))
     if filters.church_id is not None:
-        conditions.append(team.c.church_id == filters.church_id)
+        conditions.append(col(Team.church_id) == filters.church_id)
     if filters.registered_from is not None:
-        conditions.append(team.c.registered_at >= filters.registered_from)
+        conditions.append(col(Team.registered_at) >= filters.registered_from)
     if filters.registered_until is not None:
-        conditions.append(team.c.registered_at < filters.registered_until)
+        conditions.append(col(Team.registered_at) < filters.registered_until)
     if filters.has_missing_documents is not None:
         conditions.append(_is(_misses_documents(), filters.has_missing_documents))
     if filters.has_rejected_documents is not None:
@@ -77,27 +80,27 @@ def _is(condition: ColumnElement[bool], expected: bool) -> ColumnElement[bool]:
 
 def _contains_text(text: str, *, with_contacts: bool) -> ColumnElement[bool]:
     name = normalize(text)
-    matches: list[ColumnElement[bool]] = [team.c.code.contains(text.upper(), autoescape=True)]
+    matches: list[ColumnElement[bool]] = [col(Team.code).contains(text.upper(), autoescape=True)]
     if name:
         matches += [
             column.contains(name, autoescape=True)
             for column in (
-                team.c.normalized_name,
-                church.c.normalized_name,
-                _normalized(team.c.captain_name),
-                _normalized(team.c.vice_captain_name),
+                col(Team.normalized_name),
+                col(Church.normalized_name),
+                _normalized(col(Team.captain_name)),
+                _normalized(col(Team.vice_captain_name)),
             )
         ]
         matches.append(
             exists().where(
-                church_alias.c.church_id == team.c.church_id,
-                church_alias.c.normalized_name.contains(name, autoescape=True),
+                col(ChurchAlias.church_id) == Team.church_id,
+                col(ChurchAlias.normalized_name).contains(name, autoescape=True),
             )
         )
         matches.append(
             exists().where(
-                player.c.team_id == team.c.id,
-                player.c.normalized_name.contains(name, autoescape=True),
+                col(Player.team_id) == Team.id,
+                col(Player.normalized_name).contains(name, autoescape=True),
             )
         )
     if with_contacts:
@@ -106,22 +109,22 @@ def _contains_text(text: str, *, with_contacts: bool) -> ColumnElement[bool]:
 
 
 def _contacts_contain(text: str) -> list[ColumnElement[bool]]:
-    emails = (team.c.captain_email, team.c.vice_captain_email)
+    emails = (col(Team.captain_email), col(Team.vice_captain_email))
     matches = [email.contains(text.lower(), autoescape=True) for email in emails]
     # Without the leading zero of the national notation: 098765 43210 is +91-98765-43210.
     digits = "".join(char for char in text if char.isdecimal()).lstrip("0")
     if len(digits) >= PHONE_DIGITS_MIN and not any(char.isalpha() for char in text):
         phones = (
-            team.c.captain_phone,
-            team.c.captain_whatsapp,
-            team.c.vice_captain_phone,
-            team.c.vice_captain_whatsapp,
+            col(Team.captain_phone),
+            col(Team.captain_whatsapp),
+            col(Team.vice_captain_phone),
+            col(Team.vice_captain_whatsapp),
         )
         matches += [phone.contains(digits, autoescape=True) for phone in phones]
     return matches
 
 
-def _normalized(name: ColumnElement[str]) -> ColumnElement[str]:
+def _normalized(name: SQLColumnExpression[str]) -> ColumnElement[str]:
     """As `domain.registration.names.normalize`, but without folding letters such as ß."""
     without_punctuation = func.translate(
         name, f"{SEPARATORS}{_IGNORED_IN_NAMES}", " " * len(SEPARATORS)
@@ -131,15 +134,15 @@ def _normalized(name: ColumnElement[str]) -> ColumnElement[str]:
 
 def _misses_documents() -> ColumnElement[bool]:
     """Whether the team has fewer current documents than required. Each slot has one at most."""
-    required = tournament.c.required_documents
+    required = col(Tournament.required_documents)
     team_slots = _count_kinds(required, [kind.value for kind in TEAM_KINDS])
     player_slots = _count_kinds(required, [kind.value for kind in PLAYER_KINDS])
-    squad = select(func.count()).where(player.c.team_id == team.c.id).scalar_subquery()
+    squad = select(func.count()).where(col(Player.team_id) == Team.id).scalar_subquery()
     present = (
         select(func.count())
         .where(
-            document.c.team_id == team.c.id,
-            document.c.kind == func.any(required),
+            col(Document.team_id) == Team.id,
+            col(Document.kind) == func.any(required),
             CURRENT,
         )
         .scalar_subquery()
@@ -147,16 +150,16 @@ def _misses_documents() -> ColumnElement[bool]:
     return present < team_slots + player_slots * squad
 
 
-def _count_kinds(required: ColumnElement[Any], kinds: Collection[str]) -> ColumnElement[int]:
+def _count_kinds(required: SQLColumnExpression[Any], kinds: Collection[str]) -> ColumnElement[int]:
     kind = func.unnest(required).column_valued()
     return select(func.count(kind)).where(kind.in_(kinds)).scalar_subquery()
 
 
 def _has_rejected() -> ColumnElement[bool]:
     return exists().where(
-        document.c.team_id == team.c.id,
-        document.c.review == DocumentReview.REJECTED,
-        document.c.deleted_at.is_(None),
+        col(Document.team_id) == Team.id,
+        col(Document.review) == DocumentReview.REJECTED,
+        col(Document.deleted_at).is_(None),
     )
 
 
@@ -185,12 +188,12 @@ class TeamQuery:
 
 
 # Codes have three digits or more; ICCT-999 has to come before ICCT-1000.
-_CODE = (func.length(team.c.code), team.c.code)
-_ORDER_COLUMNS: Mapping[TeamOrderField, tuple[ColumnElement[Any], ...]] = {
+_CODE = (func.length(col(Team.code)), col(Team.code))
+_ORDER_COLUMNS: Mapping[TeamOrderField, tuple[Any, ...]] = {
     TeamOrderField.CODE: _CODE,
-    TeamOrderField.REGISTERED: (team.c.registered_at, team.c.id),
-    TeamOrderField.NAME: (team.c.normalized_name, team.c.id),
-    TeamOrderField.CHURCH: (church.c.normalized_name, *_CODE),
+    TeamOrderField.REGISTERED: (col(Team.registered_at), col(Team.id)),
+    TeamOrderField.NAME: (col(Team.normalized_name), col(Team.id)),
+    TeamOrderField.CHURCH: (col(Church.normalized_name), *_CODE),
 }
 
 
@@ -205,36 +208,34 @@ class TeamSearchRepository(Repository):
         self, query: TeamQuery, *, include: Include, with_contacts: bool
     ) -> Page[TeamRecord]:
         """A page of teams. `with_contacts`: search the text in phones and e-mails too."""
-        statement = filter_teams(SELECT_TEAM, query.filters, with_contacts=with_contacts)
-        rows_page: Page[Any] = await read_page(
-            self._session, statement, query.order, query.request, lambda row: row
+        options = [
+            option
+            for option, is_included in (
+                (LOAD_PLAYERS, include.players),
+                (LOAD_DOCUMENTS, include.documents),
+            )
+            if is_included
+        ]
+        statement = filter_teams(
+            SELECT_TEAM.options(*options), query.filters, with_contacts=with_contacts
         )
-        ids = [row.id for row in rows_page.rows]
-        players = (
-            await TeamRepository(self._session).list_player_rows(ids)
-            if include.players and ids
-            else {}
-        )
-        documents_by_team: dict[UUID, list[DocumentRecord]] = {}
-        if include.documents and ids:
-            for document_record in await DocumentRepository(self._session).list_by_teams(ids):
-                if document_record.team_id is not None:
-                    documents_by_team.setdefault(document_record.team_id, []).append(
-                        document_record
-                    )
-        return rows_page.with_rows(
-            [
-                build_team(row, players.get(row.id, ()), documents_by_team.get(row.id, ()))
-                for row in rows_page.rows
-            ]
-        )
+
+        def record(row: Any) -> TeamRecord:
+            team: Team = row.Team
+            return team_record(
+                team,
+                team.players if include.players else (),
+                team.documents if include.documents else (),
+            )
+
+        return await read_page(self._session, statement, query.order, query.request, record)
 
     async def count(self, *, filters: TeamFilter, with_contacts: bool) -> int:
         statement = (
             select(func.count())
-            .select_from(team)
-            .join(church, church.c.id == team.c.church_id)
-            .join(tournament, tournament.c.id == team.c.tournament_id)
+            .select_from(Team)
+            .join(Church, col(Church.id) == Team.church_id)
+            .join(Tournament, col(Tournament.id) == Team.tournament_id)
         )
         statement = filter_teams(statement, filters, with_contacts=with_contacts)
         return int(await self._session.scalar(statement) or 0)

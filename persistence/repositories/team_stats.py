@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Date, cast, func
+from sqlalchemy.orm import aliased
+from sqlmodel import col, select
+from sqlmodel.sql.expression import Select
 
 from domain.documents import DocumentReview
 from domain.teams.codes import player_code
 from domain.teams.status import LIVE_STATUSES, TeamStatus
-from persistence.models import IS_CURRENT, IS_LIVE
+from persistence.models import Document, Player, Team, Tournament
 from persistence.repositories.base import Repository
+from persistence.repositories.documents import CURRENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,65 +44,89 @@ class TeamStats:
     by_day: Mapping[date, int]
 
 
-_TEAMS = "FROM team t JOIN tournament s ON s.id = t.tournament_id AND s.is_active"
+_IS_ACTIVE = col(Tournament.is_active)
+_IS_LIVE = col(Team.status).in_(sorted(LIVE_STATUSES))
+_BY_STATUS = (
+    select(col(Team.status), func.count())
+    .join(Tournament)
+    .where(_IS_ACTIVE)
+    .group_by(col(Team.status))
+)
+_DAY = cast(func.timezone(Tournament.time_zone, Team.registered_at), Date)
+_BY_DAY = (
+    select(_DAY.label("day"), func.count())
+    .join_from(Team, Tournament)
+    .where(_IS_ACTIVE)
+    .group_by("day")
+    .order_by("day")
+)
+_SQUAD = select(func.count()).where(col(Player.team_id) == Team.id).scalar_subquery()
+_LIVE = (
+    select(func.count(col(Team.church_id).distinct()), func.coalesce(func.sum(_SQUAD), 0))
+    .join(Tournament)
+    .where(_IS_ACTIVE, _IS_LIVE)
+)
+_BY_REVIEW = (
+    select(col(Document.review), func.count())
+    .join(Team, col(Team.id) == Document.team_id)
+    .join(Tournament)
+    .where(_IS_ACTIVE, _IS_LIVE, CURRENT)
+    .group_by(col(Document.review))
+)
 
-# ruff: noqa: S608 - only constants are interpolated
-_BY_STATUS = text(f"SELECT t.status, count(*) AS teams {_TEAMS} GROUP BY t.status")
-_BY_DAY = text(f"""
-    SELECT CAST(t.registered_at AT TIME ZONE s.time_zone AS date) AS day, count(*) AS teams
-    {_TEAMS} GROUP BY day ORDER BY day
-""")
-_LIVE = text(f"""
-    SELECT count(DISTINCT t.church_id) AS churches,
-           coalesce(sum((SELECT count(*) FROM player p WHERE p.team_id = t.id)), 0) AS players
-    {_TEAMS} WHERE {IS_LIVE}
-""")
-_BY_REVIEW = text(f"""
-    SELECT d.review, count(*) AS documents
-    {_TEAMS} JOIN document d ON d.team_id = t.id
-    WHERE {IS_LIVE} AND {IS_CURRENT} GROUP BY d.review
-""")
-
-_SAME_PLAYERS = text("""
-    SELECT p.team_id, p.position, other_team.code, other.position AS other_position
-    FROM player p
-    JOIN team t ON t.id = p.team_id
-    JOIN player other
-        ON other.normalized_name = p.normalized_name AND other.date_of_birth = p.date_of_birth
-        AND other.team_id <> p.team_id
-    JOIN team other_team
-        ON other_team.id = other.team_id AND other_team.tournament_id = t.tournament_id
-        AND other_team.status = ANY(:live)
-    WHERE p.team_id = ANY(:team_ids)
-    ORDER BY p.team_id, p.position, length(other_team.code), other_team.code, other.position
-""")
+_OTHER_PLAYER, _OTHER_TEAM = aliased(Player), aliased(Team)
+_SAME_PLAYERS: Select[UUID, int, str, int] = (
+    select(
+        col(Player.team_id),
+        col(Player.position),
+        col(_OTHER_TEAM.code),
+        col(_OTHER_PLAYER.position).label("other_position"),
+    )
+    .join(Team, col(Team.id) == Player.team_id)
+    .join(
+        _OTHER_PLAYER,
+        (col(_OTHER_PLAYER.normalized_name) == Player.normalized_name)
+        & (col(_OTHER_PLAYER.date_of_birth) == Player.date_of_birth)
+        & (col(_OTHER_PLAYER.team_id) != Player.team_id),
+    )
+    .join(
+        _OTHER_TEAM,
+        (col(_OTHER_TEAM.id) == _OTHER_PLAYER.team_id)
+        & (col(_OTHER_TEAM.tournament_id) == Team.tournament_id)
+        & col(_OTHER_TEAM.status).in_(sorted(LIVE_STATUSES)),
+    )
+    .order_by(
+        col(Player.team_id),
+        col(Player.position),
+        func.length(_OTHER_TEAM.code),
+        col(_OTHER_TEAM.code),
+        col(_OTHER_PLAYER.position),
+    )
+)
 
 
 class TeamStatsRepository(Repository):
     """Statistics and duplicate players of the active tournament."""
 
     async def get_stats(self) -> TeamStats:
-        by_status = await self._execute(_BY_STATUS)
-        live = (await self._execute(_LIVE)).one()
-        by_review = await self._execute(_BY_REVIEW)
-        by_day = await self._execute(_BY_DAY)
+        by_status = await self._session.exec(_BY_STATUS)
+        churches, players = (await self._session.exec(_LIVE)).one()
+        by_review = await self._session.exec(_BY_REVIEW)
+        by_day = await self._session.exec(_BY_DAY)
         return TeamStats(
-            by_status={TeamStatus(row.status): row.teams for row in by_status},
-            players=int(live.players),
-            churches=live.churches,
-            documents={DocumentReview(row.review): row.documents for row in by_review},
-            by_day={row.day: row.teams for row in by_day},
+            by_status=dict(by_status.all()),
+            players=int(players),
+            churches=churches,
+            documents=dict(by_review.all()),
+            by_day=dict(by_day.all()),
         )
 
     async def list_duplicate_players(self, team_ids: Collection[UUID]) -> list[DuplicatePlayer]:
         """Players of these teams who are in another live team too, by team and position."""
-        values = {"team_ids": list(team_ids), "live": sorted(LIVE_STATUSES)}
-        rows = await self._execute(_SAME_PLAYERS, values)
+        statement = _SAME_PLAYERS.where(col(Player.team_id).in_(team_ids))
         return [
             DuplicatePlayer(
-                team_id=row.team_id,
-                position=row.position,
-                other_code=player_code(row.code, row.other_position),
+                team_id=team_id, position=position, other_code=player_code(code, other_position)
             )
-            for row in rows
+            for team_id, position, code, other_position in await self._session.exec(statement)
         ]

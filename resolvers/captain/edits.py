@@ -16,8 +16,13 @@ from domain.teams.codes import player_code
 from domain.teams.status import TeamStatus, transition_error
 from domain.tournaments import require_open
 from persistence.ids import new_id
-from persistence.records import DocumentRecord, PlayerRecord, TeamRecord, TournamentRecord
-from persistence.repositories.decisions import LockedTeam
+from persistence.records import (
+    DocumentRecord,
+    LockedTeam,
+    PlayerRecord,
+    TeamRecord,
+    TournamentRecord,
+)
 from persistence.unit_of_work import UnitOfWork
 from resolvers.captain.access import my_team, require_same_token
 from resolvers.captain.document_slots import (

@@ -154,7 +154,7 @@ async def _misplaced(
 async def _team_files(
     uow: UnitOfWork, *, team_id: UUID
 ) -> tuple[TeamStatus | None, list[DocumentRecord]]:
-    status = await uow.teams.get_status(team_id)
+    status = await uow.teams.find_status(team_id)
     return status, await uow.documents.list_stored_by_team(team_id)
 
 

@@ -144,7 +144,7 @@ async def _reissue(
 ) -> TeamRecord:
     request = _change_request(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     team = await lock_team(services, uow, correction.reference, request)
-    generation = await uow.team_updates.increment_manage_generation(team, now=services.clock())
+    generation = await uow.teams.increment_manage_generation(team, now=services.clock())
     activity = _activity(caller, correction, Operation.REISSUE_MANAGE_TOKEN)
     changes = {"generation": [generation - 1, generation]}
     await record_action(services, uow, team, activity, changes=changes)

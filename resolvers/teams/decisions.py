@@ -40,8 +40,7 @@ from domain.registration.names import is_reason_omitted, parse_reason, require_r
 from domain.teams.codes import player_code
 from domain.teams.readiness import Readiness, assess_readiness
 from domain.teams.status import LIVE_STATUSES, TeamAction, TeamStatus, transition, transition_error
-from persistence.records import TeamRecord
-from persistence.repositories.decisions import LockedTeam
+from persistence.records import LockedTeam, TeamRecord
 from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.documents.jobs import enqueue_move
@@ -197,13 +196,13 @@ async def lock_team(
 ) -> LockedTeam:
     """Lock the team and check its version. Raises TeamNotFound, StaleVersion.
 
-    `last_change` of the result is the fingerprint of `request`, for the update that follows.
+    `request_fingerprint` of the result is that of `request`, for the update that follows.
     """
-    team = await uow.decisions.lock(reference)
+    team = await uow.teams.lock(reference)
     if team is None:
         raise TeamNotFound
     require_version(services, request, team.version, team.last_change)
-    return replace(team, last_change=fingerprint(services.secrets, request))
+    return replace(team, request_fingerprint=fingerprint(services.secrets, request))
 
 
 def require_version(
@@ -236,7 +235,7 @@ async def apply_decision(  # noqa: PLR0913 - a decision, its team and its actor
     """Write a checked decision with all its effects. Raises ChurchLimitReached, TournamentFull."""
     now = services.clock()
     await _update_slots(uow, team, status)
-    await uow.decisions.set_status(team, status, now=now)
+    await uow.teams.set_status(team, status, now=now)
     await record_action(
         services,
         uow,
@@ -340,9 +339,9 @@ async def _review_document(  # noqa: PLR0913, PLR0917 - a document and the verdi
     team = await lock_team(services, uow, document.team_id.hex, request)
     if team.status not in (TeamStatus.PENDING, TeamStatus.CHANGES_REQUESTED):
         raise transition_error(team.status, Operation.REVIEW_DOCUMENT)
-    if not await uow.decisions.set_review(team, document_id, verdict=verdict, note=note):
+    if not await uow.teams.set_document_review(team, document_id, verdict=verdict, note=note):
         raise NotFound("There is no such document.")
-    await uow.decisions.set_status(team, team.status, now=now)
+    await uow.teams.set_status(team, team.status, now=now)
     await audit.record(
         uow,
         AuditAction.DOCUMENT_REVIEWED,
@@ -375,7 +374,7 @@ async def _reject_document(uow: UnitOfWork, team: LockedTeam, index: int, item: 
     document_id = parse_uuid(item.document_id)
     if document_id is None:
         raise NotFound("There is no such document.", unknown)
-    is_rejected = await uow.decisions.set_review(
+    is_rejected = await uow.teams.set_document_review(
         team, document_id, verdict=DocumentReview.REJECTED, note=item.note
     )
     if not is_rejected:
@@ -386,11 +385,11 @@ async def _update_slots(uow: UnitOfWork, team: LockedTeam, status: TeamStatus) -
     """Release or take the slots of church and tournament if the team stops or starts being live."""
     was_live, is_live = team.status in LIVE_STATUSES, status in LIVE_STATUSES
     if was_live and not is_live:
-        await uow.decisions.release_slots(team)
+        await uow.slots.release(team)
     if is_live and not was_live:
         rules = (await uow.tournaments.get_active()).rules
-        if not await uow.decisions.take_church_slot(team):
+        if not await uow.slots.take_in_church(team):
             limit = rules.teams_per_church or 0
             raise ChurchLimitReached(limit=limit, registered=limit)
-        if not await uow.decisions.take_tournament_slot(team):
+        if not await uow.slots.take_in_tournament(team):
             raise TournamentFull(capacity=rules.capacity or 0)

@@ -15,9 +15,8 @@ from domain.teams.codes import player_code
 from domain.teams.status import LIVE_STATUSES, TeamStatus, transition_error
 from domain.tournaments import TournamentRules
 from persistence.ids import new_id
-from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
-from persistence.repositories.decisions import LockedTeam
-from persistence.repositories.team_updates import StoredPlayer
+from persistence.records import LockedTeam, PlayerRecord, TeamRecord, TournamentRecord
+from persistence.repositories.teams import PlayerValues
 from persistence.unit_of_work import UnitOfWork
 from resolvers.documents.jobs import enqueue_deletions
 from resolvers.services import Services
@@ -100,20 +99,22 @@ async def apply_edit(  # noqa: PLR0913, PLR0917 - an edit, its team and its acto
     issues = first_issue_per_path((*remap_paths(validation.issues, edit.paths), *edit.issues))
     if validation.team is None or issues:
         raise InvalidForm(issues or validation.issues)
-    entry = validation.team
-    church_id = await uow.churches.find_by_name(locked.tournament_id, entry.normalized_church_name)
-    squad = _squad(before, entry, edit.player_ids, locked.next_position)
-    church_name = _church_name(before, entry, is_moved=church_id != locked.church_id)
-    differences = _differences(before, entry, squad, church_name=church_name)
+    valid_team = validation.team
+    church_id = await uow.churches.find_by_name(
+        locked.tournament_id, valid_team.normalized_church_name
+    )
+    squad = _squad(before, valid_team, edit.player_ids, locked.next_position)
+    church_name = _church_name(before, valid_team, is_moved=church_id != locked.church_id)
+    differences = _differences(before, valid_team, squad, church_name=church_name)
     if not differences and not edit.documents:
         return before
     if church_id != locked.church_id:
-        church_id = await _change_church(services, uow, locked, entry, tournament)
+        church_id = await _change_church(services, uow, locked, valid_team, tournament)
     elif church_name != before.church.name:
         await uow.churches.rename(locked.church_id, church_name)
-    await uow.team_updates.update_team(
+    await uow.teams.update(
         locked,
-        entry,
+        valid_team,
         church_id=church_id,
         next_position=max([locked.next_position, *(player.position + 1 for player in squad)]),
         now=now,
@@ -148,73 +149,75 @@ def _rules(rules: TournamentRules, before: TeamRecord, edit: Edit) -> Tournament
 
 
 def _squad(
-    before: TeamRecord, entry: ValidTeam, player_ids: Sequence[UUID | None], next_position: int
-) -> list[StoredPlayer]:
+    before: TeamRecord, valid_team: ValidTeam, player_ids: Sequence[UUID | None], next_position: int
+) -> list[PlayerValues]:
     """Keep the positions of present players and number new ones from `next_position`."""
     positions = {player.id: player.position for player in before.players}
     squad = []
-    for player_id, player in zip(player_ids, entry.players, strict=True):
+    for player_id, player in zip(player_ids, valid_team.players, strict=True):
         if player_id in positions:
-            stored = StoredPlayer(id=player_id, position=positions[player_id], entry=player)
+            values = PlayerValues(id=player_id, position=positions[player_id], valid_player=player)
         else:
-            stored = StoredPlayer(id=player_id or new_id(), position=next_position, entry=player)
+            values = PlayerValues(
+                id=player_id or new_id(), position=next_position, valid_player=player
+            )
             next_position += 1
-        squad.append(stored)
+        squad.append(values)
     return squad
 
 
 async def _store_squad(
-    services: Services, uow: UnitOfWork, before: TeamRecord, squad: Sequence[StoredPlayer]
+    services: Services, uow: UnitOfWork, before: TeamRecord, squad: Sequence[PlayerValues]
 ) -> None:
     present = {player.id: player for player in before.players}
     removed = present.keys() - {player.id for player in squad}
     if removed:
         deleted = await uow.documents.delete_by_players(removed)
         await enqueue_deletions(uow, deleted, team_id=before.id, now=services.clock())
-        await uow.team_updates.remove_players(removed)
+        await uow.teams.remove_players(removed)
     changed = [
         player
         for player in squad
         if player.id in present and _player_changes(present[player.id], player)
     ]
     if changed:
-        await uow.team_updates.update_players(changed)
+        await uow.teams.update_players(changed)
     added = [player for player in squad if player.id not in present]
     if added:
-        await uow.team_updates.add_players(before.id, added)
+        await uow.teams.add_players(before.id, added)
 
 
 async def _change_church(
     services: Services,
     uow: UnitOfWork,
     team: LockedTeam,
-    entry: ValidTeam,
+    valid_team: ValidTeam,
     tournament: TournamentRecord,
 ) -> UUID:
-    """Take a slot of the church that the entry names and release the slot of the old one."""
-    church = await uow.registration.take_church_slot(tournament, entry, now=services.clock())
+    """Take a slot of the church that the form names and release the slot of the old one."""
+    church = await uow.slots.take_by_church_name(tournament, valid_team, now=services.clock())
     if church is None:
         limit = tournament.rules.teams_per_church or 0
         raise ChurchLimitReached(limit=limit, registered=limit)
-    await uow.decisions.release_church_slot(team.church_id)
+    await uow.slots.release_in_church(team.church_id)
     return church.id
 
 
-def _church_name(before: TeamRecord, entry: ValidTeam, *, is_moved: bool) -> str:
+def _church_name(before: TeamRecord, valid_team: ValidTeam, *, is_moved: bool) -> str:
     """Return the church's name after the edit: an alias of the church does not rename it."""
-    is_spelling = normalize(before.church.name) == entry.normalized_church_name
-    return entry.church_name if is_moved or is_spelling else before.church.name
+    is_spelling = normalize(before.church.name) == valid_team.normalized_church_name
+    return valid_team.church_name if is_moved or is_spelling else before.church.name
 
 
 def _differences(
-    before: TeamRecord, entry: ValidTeam, squad: Sequence[StoredPlayer], *, church_name: str
+    before: TeamRecord, valid_team: ValidTeam, squad: Sequence[PlayerValues], *, church_name: str
 ) -> list[dict[str, object]]:
     """List the changed fields with old and new value. A player's fields start with the code."""
     changes = [
-        _field_change("teamName", before.name, entry.team_name),
+        _field_change("teamName", before.name, valid_team.team_name),
         _field_change("churchName", before.church.name, church_name),
-        *_person_changes("captain", before.captain, entry.captain),
-        *_person_changes("viceCaptain", before.vice_captain, entry.vice_captain),
+        *_person_changes("captain", before.captain, valid_team.captain),
+        *_person_changes("viceCaptain", before.vice_captain, valid_team.vice_captain),
     ]
     present = {player.id: player for player in before.players}
     for player in squad:
@@ -225,7 +228,7 @@ def _differences(
                 for change in _player_changes(present[player.id], player)
             ]
         else:
-            changes.append(_field_change(code, None, player.entry.name))
+            changes.append(_field_change(code, None, player.valid_player.name))
     remaining = {player.id for player in squad}
     changes += [
         _field_change(player_code(before.code, player.position), player.name, None)
@@ -242,9 +245,11 @@ def _person_changes(prefix: str, old: ValidPerson, new: ValidPerson) -> list[dic
     ]
 
 
-def _player_changes(old: PlayerRecord, new: StoredPlayer) -> list[dict[str, object]]:
+def _player_changes(old: PlayerRecord, new: PlayerValues) -> list[dict[str, object]]:
     changes = (
-        _field_change(field, _to_json(getattr(old, name)), _to_json(getattr(new.entry, name)))
+        _field_change(
+            field, _to_json(getattr(old, name)), _to_json(getattr(new.valid_player, name))
+        )
         for name, field in _PLAYER_FIELDS.items()
     )
     return [change for change in changes if change["old"] != change["new"]]

@@ -53,10 +53,10 @@ async def _erase(
     )
     team = await lock_team(services, uow, reference, request)
     if team.status in LIVE_STATUSES:
-        await uow.decisions.release_slots(team)
+        await uow.slots.release(team)
     deleted = await uow.documents.delete_by_team(team.id)
     await enqueue_deletions(uow, deleted, team_id=team.id, now=now)
-    await uow.team_updates.delete_team(team, moves=MOVE)
+    await uow.teams.delete(team, move_kind=MOVE)
     await audit.record(
         uow,
         AuditAction.TEAM_ERASED,
