@@ -208,17 +208,11 @@ class TeamSearchRepository(Repository):
         self, query: TeamQuery, *, include: Include, with_contacts: bool
     ) -> Page[TeamRecord]:
         """A page of teams. `with_contacts`: search the text in phones and e-mails too."""
-        options = [
-            option
-            for option, is_included in (
-                (LOAD_PLAYERS, include.players),
-                (LOAD_DOCUMENTS, include.documents),
-            )
-            if is_included
-        ]
-        statement = filter_teams(
-            SELECT_TEAM.options(*options), query.filters, with_contacts=with_contacts
-        )
+        statement = filter_teams(SELECT_TEAM, query.filters, with_contacts=with_contacts)
+        if include.players:
+            statement = statement.options(LOAD_PLAYERS)
+        if include.documents:
+            statement = statement.options(LOAD_DOCUMENTS)
 
         def record(row: Any) -> TeamRecord:
             team: Team = row.Team

@@ -95,13 +95,8 @@ _SAME_PLAYERS: Select[UUID, int, str, int] = (
         & (col(_OTHER_TEAM.tournament_id) == Team.tournament_id)
         & col(_OTHER_TEAM.status).in_(sorted(LIVE_STATUSES)),
     )
-    .order_by(
-        col(Player.team_id),
-        col(Player.position),
-        func.length(_OTHER_TEAM.code),
-        col(_OTHER_TEAM.code),
-        col(_OTHER_PLAYER.position),
-    )
+    .order_by(col(Player.team_id), col(Player.position))
+    .order_by(func.length(_OTHER_TEAM.code), col(_OTHER_TEAM.code), col(_OTHER_PLAYER.position))
 )
 
 

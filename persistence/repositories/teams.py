@@ -1,14 +1,15 @@
 """Teams with their church, players and documents: read them, change them under a lock."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, SQLColumnExpression, delete, select, update
 from sqlalchemy.orm import contains_eager, joinedload, selectinload
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
 from domain.documents import DocumentKind, DocumentReview
 from domain.ids import parse_uuid
@@ -25,19 +26,11 @@ from persistence.models import (
     Team,
     Tournament,
 )
-from persistence.records import (
-    ChurchRecord,
-    DocumentRecord,
-    LockedTeam,
-    PlayerRecord,
-    TeamRecord,
-)
+from persistence.records import ChurchRecord, DocumentRecord, LockedTeam, PlayerRecord, TeamRecord
 from persistence.repositories.base import Repository
 from persistence.repositories.documents import CURRENT
 from persistence.repositories.registration import duplicates_as_issues, person_columns
 
-# Names of the fields that a document's record and entity share: all of the record's.
-_DOCUMENT_FIELDS = tuple(field.name for field in fields(DocumentRecord))
 # Teams with their church and tournament. Rows that the session has read before are read again,
 # since statements may have changed them.
 SELECT_TEAM: Any = (
@@ -95,17 +88,10 @@ def team_record(team: Team, players: Iterable[Player], documents: Iterable[Docum
     """Build from a team that was read with its church and tournament."""
     by_player: dict[UUID | None, list[DocumentRecord]] = {}
     for document in documents:
-        values = {name: getattr(document, name) for name in _DOCUMENT_FIELDS}
-        by_player.setdefault(document.player_id, []).append(DocumentRecord(**values))
+        record = DocumentRecord(**_shared_values(DocumentRecord, document))
+        by_player.setdefault(document.player_id, []).append(record)
     return TeamRecord(
-        id=team.id,
-        code=team.code,
-        name=team.name,
-        status=team.status,
-        version=team.version,
-        manage_generation=team.manage_generation,
-        registered_at=team.registered_at,
-        updated_at=team.updated_at,
+        **_shared_values(TeamRecord, team),
         church=ChurchRecord(
             id=team.church_id,
             name=team.church.name,
@@ -114,10 +100,26 @@ def team_record(team: Team, players: Iterable[Player], documents: Iterable[Docum
         ),
         captain=_person(team, "captain"),
         vice_captain=_person(team, "vice_captain"),
-        players=tuple(_player_record(player, by_player.get(player.id, ())) for player in players),
+        players=tuple(
+            PlayerRecord(
+                **_shared_values(PlayerRecord, player),
+                documents=tuple(by_player.get(player.id, ())),
+            )
+            for player in players
+        ),
         documents=tuple(by_player.get(None, ())),
         required_documents=tuple(DocumentKind(k) for k in team.tournament.required_documents),
     )
+
+
+def _shared_values(record: type, entity: SQLModel) -> dict[str, Any]:
+    """The values of the columns that have the name of a field of the record."""
+    return {name: getattr(entity, name) for name in _shared_names(record, type(entity))}
+
+
+@cache
+def _shared_names(record: Any, model: type[SQLModel]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(record) if field.name in model.model_fields)
 
 
 def _person(team: Team, prefix: str) -> ValidPerson:
@@ -129,27 +131,8 @@ def _person(team: Team, prefix: str) -> ValidPerson:
     )
 
 
-def _player_record(player: Player, documents: Sequence[DocumentRecord]) -> PlayerRecord:
-    return PlayerRecord(
-        id=player.id,
-        position=player.position,
-        name=player.name,
-        role=player.role,
-        jersey_number=player.jersey_number,
-        date_of_birth=player.date_of_birth,
-        documents=tuple(documents),
-    )
-
-
 def _player_columns(player: PlayerValues) -> dict[str, Any]:
-    return {
-        "id": player.id,
-        "name": player.valid_player.name,
-        "normalized_name": player.valid_player.normalized_name,
-        "role": player.valid_player.role,
-        "jersey_number": player.valid_player.jersey_number,
-        "date_of_birth": player.valid_player.date_of_birth,
-    }
+    return {"id": player.id, "position": player.position, **asdict(player.valid_player)}
 
 
 class TeamRepository(Repository):
@@ -189,17 +172,7 @@ class TeamRepository(Repository):
         )
         if team is None:
             return None
-        return LockedTeam(
-            id=team.id,
-            tournament_id=team.tournament_id,
-            church_id=team.church_id,
-            code=team.code,
-            status=team.status,
-            version=team.version,
-            manage_generation=team.manage_generation,
-            next_position=team.next_position,
-            last_change=team.last_change,
-        )
+        return LockedTeam(**_shared_values(LockedTeam, team))
 
     async def update(
         self,
@@ -247,8 +220,7 @@ class TeamRepository(Repository):
 
     async def add_players(self, team_id: UUID, players: Collection[PlayerValues]) -> None:
         self._session.add_all(
-            Player(team_id=team_id, position=player.position, **_player_columns(player))
-            for player in players
+            Player(team_id=team_id, **_player_columns(player)) for player in players
         )
         await self._session.flush()
 
@@ -278,11 +250,7 @@ class TeamRepository(Repository):
         """Store the review of a document. False when the team has no such current document."""
         result = await self._session.exec(
             update(Document)
-            .where(
-                col(Document.id) == document_id,
-                col(Document.team_id) == locked.id,
-                CURRENT,
-            )
+            .where(col(Document.id) == document_id, col(Document.team_id) == locked.id, CURRENT)
             .values(review=verdict, review_note=note)
         )
         return bool(result.rowcount)
