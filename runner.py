@@ -186,11 +186,11 @@ async def run_outbox_worker(services: Services) -> None:
     await run_outbox(services, HANDLERS, stop)
 
 
-def uvicorn_config(settings: Settings, app: ASGIApp, drain: ShutdownState) -> uvicorn.Config:
+def uvicorn_config(settings: Settings, app: ASGIApp, shutdown: ShutdownState) -> uvicorn.Config:
     limits = ConnectionLimits(
         head_seconds=settings.header_timeout_seconds,
         stall_seconds=settings.upload_stall_seconds,
-        drain=drain,
+        shutdown=shutdown,
     )
     return uvicorn.Config(
         app,
@@ -259,10 +259,12 @@ class Server(DrainingServer):
         self._embedded = embedded
         self._tasks: list[asyncio.Task[None] | None] = []
         self.background = BackgroundTasks()
-        drain = ShutdownState()
+        shutdown = ShutdownState()
         super().__init__(
-            uvicorn_config(settings, create_app(settings, url, drain, self.background), drain),
-            drain,
+            uvicorn_config(
+                settings, create_app(settings, url, shutdown, self.background), shutdown
+            ),
+            shutdown,
             notice_seconds=settings.shutdown_notice_seconds,
             forced_exit=ForcedExit(self._stop_database),
         )

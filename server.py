@@ -17,7 +17,7 @@ from resolvers.documents.jobs import HANDLERS
 from resolvers.services import Services
 from schema.context import ExecutionOptions
 from settings import Settings
-from web.auth.authentication import Authentication
+from web.auth.authentication import AuthenticationConfig
 from web.graphql.endpoint import GraphQLEndpoint
 from web.graphql.trusted_documents import trusted_documents
 from web.middleware.access_log import AccessLog
@@ -32,7 +32,7 @@ from web.middleware.timeout import Timeout
 from web.middleware.trusted_host import TrustedHost
 from web.rate_limiting.guesses import GuessLimiter
 from web.rate_limiting.limiter import RateLimiter
-from web.routes import exports, files, health, metrics, uploads
+from web.routes import exports, files, health, metrics, pages, uploads
 from web.server.graceful_shutdown import ShutdownState
 from web.server.lifespan import lifespan
 
@@ -40,31 +40,31 @@ from web.server.lifespan import lifespan
 def create_app(
     settings: Settings,
     database_url: str,
-    drain: ShutdownState | None = None,
+    shutdown: ShutdownState | None = None,
     background: BackgroundTasks | None = None,
 ) -> Starlette:
     """Return the application on a database whose schema is current. It connects at startup."""
     return_freed_blocks_to_system()
     configure_tracing(settings)
-    drain = drain or ShutdownState()
+    shutdown = shutdown or ShutdownState()
     limits = RateLimiter(
         enabled=settings.enable_rate_limiting,
-        requests_per_minute=settings.rate_limit_requests,
+        mutations_per_minute=settings.rate_limit_requests,
         queries_per_minute=settings.rate_limit_queries,
         uploads_per_10_minutes=settings.rate_limit_uploads,
         sign_ins_per_15_minutes=settings.rate_limit_sign_ins,
         storage_uri=settings.rate_limit_storage.get_secret_value(),
     )
-    watched = (limits,) if limits.is_shared else ()
+    health_sources = (limits,) if limits.is_shared else ()
     database = Database(database_options(settings, database_url))
-    services = build_services(settings, database, watched, background)
+    services = build_services(settings, database, health_sources, background)
     handlers = HANDLERS if settings.outbox_in_server else {}
     grace_seconds = settings.shutdown_grace_seconds
     app = Starlette(
-        routes=routes(settings, services, limits, drain),
+        routes=routes(settings, services, limits, shutdown),
         middleware=middleware(settings, limits, partial(device_id, services)),
-        exception_handlers={404: health.not_found, 405: health.method_not_allowed},
-        lifespan=partial(lifespan, services, limits, handlers, drain, grace_seconds),
+        exception_handlers={404: pages.not_found, 405: pages.method_not_allowed},
+        lifespan=partial(lifespan, services, limits, handlers, shutdown, grace_seconds),
     )
     # A path with one slash too many is not found.
     app.router.redirect_slashes = False
@@ -110,9 +110,9 @@ def middleware(
 
 
 def routes(
-    settings: Settings, services: Services, limits: RateLimiter, drain: ShutdownState
+    settings: Settings, services: Services, limits: RateLimiter, shutdown: ShutdownState
 ) -> list[Route]:
-    authentication = Authentication(
+    authentication = AuthenticationConfig(
         services,
         limits,
         environment=settings.environment,
@@ -130,20 +130,20 @@ def routes(
         trusted=trusted_documents(settings.trusted_documents),
         execution=options,
     )
-    readiness = health.Readiness(services, drain)
+    readiness = health.Readiness(services, shutdown)
     guesses = GuessLimiter(limits, settings.trusted_proxies)
     upload = uploads.Uploads(services, limits, guesses, stall_seconds=settings.upload_stall_seconds)
-    exposition = metrics.Metrics(services, guesses, settings.metrics_token)
+    metrics_endpoint = metrics.Metrics(services, guesses, settings.metrics_token)
     return [
-        # It refuses and counts other methods itself.
+        # Without methods: the endpoint refuses and counts the others itself.
         Route("/graphql", graphql),
         Route("/uploads/{ticket}", upload.respond, methods=["PUT", "HEAD"]),
         Route("/files/{link}", files.Files(services, guesses).respond),
         Route("/exports/{link}", exports.Exports(services, guesses).respond),
-        Route("/metrics", exposition.respond),
+        Route("/metrics", metrics_endpoint.respond),
         Route("/livez", health.livez),
         Route("/readyz", readiness.respond),
         Route("/health", readiness.respond),
-        Route("/errors", health.errors),
-        *([Route("/graphiql", health.graphiql)] if settings.graphiql else []),
+        Route("/errors", pages.errors),
+        *([Route("/graphiql", pages.graphiql)] if settings.graphiql else []),
     ]

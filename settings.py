@@ -130,9 +130,9 @@ class Settings(CheckedSettings):
     rate_limit_all: Annotated[int, fields.unit("requests per minute", 1, 10_000_000)] = 600
     """Requests of one client, up to five minutes' worth at once; always counted per process."""
     rate_limit_requests: Annotated[int, fields.unit("mutations per minute", 1, 100_000)] = 30
-    """Mutations of one client, counted in RATE_LIMIT_STORAGE; RATE_LIMIT_ALL bounds them too."""
+    """Mutations of one client, despite the name; RATE_LIMIT_ALL limits requests of all kinds."""
     rate_limit_queries: Annotated[int, fields.unit("queries per minute", 1, 100_000)] = 300
-    """Queries of one client, counted in RATE_LIMIT_STORAGE; RATE_LIMIT_ALL bounds them too."""
+    """Queries of one client. RATE_LIMIT_STORAGE counts them, as mutations and uploads."""
     rate_limit_uploads: Annotated[int, fields.unit("uploads per 10 minutes", 1, 100_000)] = 1_500
     """Uploads that one client opens, and uploads that it starts to send: two for each file."""
     rate_limit_sign_ins: Annotated[int, fields.unit("attempts per 15 minutes", 1, 100_000)] = 10

@@ -103,7 +103,7 @@ RATE_LIMIT_REJECTIONS = Counter(
     registry=REGISTRY,
 )
 RATE_LIMIT_STORE_UNAVAILABLE = Gauge(
-    "rate_limit_store_away",
+    "rate_limit_store_unavailable",
     "1 while this process counts alone because the shared store is unavailable.",
     registry=REGISTRY,
     multiprocess_mode="livemax",

@@ -39,11 +39,11 @@ class SignInGuard(Protocol):
         Raises RateLimited.
         """
 
-    async def reset_sign_in_count(self, account: str) -> None:
-        """Reset the client's count for the account, after a successful sign-in."""
+    async def clear_sign_ins_after_success(self, account: str) -> None:
+        """Clear the client's count for the account, after a successful sign-in."""
 
-    async def uncount_sign_ins(self, account: str) -> None:
-        """Remove this request's attempts from the count, because they were not verified."""
+    async def cancel_sign_ins(self, account: str) -> None:
+        """Cancel this request's attempts, because they were not verified."""
 
     async def count_token_guess(self, token: str) -> None:
         """Count an invalid token; the same token counts once. Raises RateLimited."""

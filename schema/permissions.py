@@ -50,6 +50,6 @@ async def sign_in_attempts_counted(info: Info, account: str) -> AsyncGenerator[N
     except (SignInFailed, Forbidden, RateLimited):
         raise
     except BaseException:
-        await sign_in_guard.uncount_sign_ins(account)
+        await sign_in_guard.cancel_sign_ins(account)
         raise
-    await sign_in_guard.reset_sign_in_count(account)
+    await sign_in_guard.clear_sign_ins_after_success(account)

@@ -11,6 +11,10 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 Headers = dict[bytes, tuple[bytes, ...]]
 
 MAX_LENGTH_DIGITS = 18
+# Size limits of each cache that is keyed by request headers: of the cache and of one entry. Longer
+# headers are parsed each time.
+HEADER_CACHE_BYTES = 128 << 10
+HEADER_CACHE_ENTRY_BYTES = 2 << 10
 
 _INDEX = "icct26.header_index"
 

@@ -181,7 +181,7 @@ class StoreOfRatesStopped(Fault):
     """The probe finds out when it is back; the part that fails is the store."""
 
     shown_as = "rateLimitStore"
-    event = "rate_limit_store_away"
+    event = "rate_limit_store_unavailable"
 
     async def make(self, app):
         await asyncio.to_thread(app.valkey.stop)

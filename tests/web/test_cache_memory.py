@@ -14,7 +14,7 @@ from schema.limits.query_limits import LIMITS, document_cache
 from tests.graphql_client import app_client
 from web.auth import client_ip
 from web.graphql import negotiation, request
-from web.graphql.negotiation import HEADERS_MAX_BYTES
+from web.headers import HEADER_CACHE_BYTES
 from web.middleware import compression
 from web.rate_limiting.memory import MAX_WINDOWS, WindowStore
 from web.server import protocol
@@ -153,7 +153,7 @@ def test_cache_of_headers_is_bounded_in_bytes(function, arguments, length):
     for number in range(20_000 if length < 1_000 else 2_000):
         function(*arguments(number, "x" * length))
 
-    most = client_ip.CLIENTS_MAX_BYTES if function is client_ip._client else HEADERS_MAX_BYTES
+    most = client_ip.CLIENTS_MAX_BYTES if function is client_ip._client else HEADER_CACHE_BYTES
     assert function.results.bytes <= most
     assert (len(function.results) > 0) or length == 30_000
 

@@ -50,7 +50,7 @@ PREFLIGHT_HEADERS = frozenset((b"x-requested-with", b"apollo-require-preflight")
 LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
-class Authentication:
+class AuthenticationConfig:
     """Services and settings that authenticate requests."""
 
     def __init__(  # noqa: PLR0913 - one argument for each setting
@@ -78,10 +78,10 @@ class RequestAuth:
     The caller is anonymous until `authenticate` has been called.
     """
 
-    def __init__(self, authentication: Authentication, request: Request) -> None:
+    def __init__(self, authentication: AuthenticationConfig, request: Request) -> None:
         self.caller: Caller = ANONYMOUS
         self.client = client_key(request.scope, authentication.trusted_proxies)
-        self._authentication = authentication
+        self._config = authentication
         self._request = request
         self._cookie = PLAIN_COOKIE if self._is_insecure_localhost() else COOKIE
         cookies = request.cookies if b"cookie" in header_index(request.scope) else {}
@@ -116,7 +116,7 @@ class RequestAuth:
 
         Raises Unauthenticated, Forbidden, RateLimited.
         """
-        token, services = self._bearer, self._authentication.services
+        token, services = self._bearer, self._config.services
         if token is None:
             await self._authenticate_cookie(services)
         elif not token.startswith(MANAGE_TOKEN_PREFIX):
@@ -160,12 +160,12 @@ class RequestAuth:
     @property
     def is_waiting(self) -> bool:
         """Whether the client was told to wait, and the wait is not over."""
-        return self._authentication.limits.is_waiting(self.rate_limit_key)
+        return self._config.limits.is_waiting(self.rate_limit_key)
 
     def require_no_wait(self, kind: RateLimitKind | None) -> None:
         """Refuse early a client that has to wait: see `RateLimiter`. Raises RateLimitExceeded."""
         try:
-            self._authentication.limits.require_no_wait(kind, self.rate_limit_key)
+            self._config.limits.require_no_wait(kind, self.rate_limit_key)
         except RateLimitExceeded:
             # A client that waits is not counted again.
             self._is_counted = True
@@ -184,7 +184,7 @@ class RequestAuth:
 
     async def _hit(self, kind: RateLimitKind, count: int = 1) -> None:
         self._is_counted = True
-        limits = self._authentication.limits
+        limits = self._config.limits
         try:
             self._rate_limit = await limits.hit(kind, self.rate_limit_key, count)
         except RateLimitExceeded as refusal:
@@ -198,7 +198,7 @@ class RequestAuth:
 
     async def count_sign_in(self, account: str) -> None:
         self.require_allowed_network()
-        quota = self._authentication.limits.sign_ins.quota
+        quota = self._config.limits.sign_ins.quota
         device = self._known_device(account)
         if device is not None:
             attempt = known_device_attempt(account, device, quota)
@@ -207,7 +207,7 @@ class RequestAuth:
         await self._reserve(account, attempt)
 
     async def count_code(self, account: str) -> None:
-        quota = self._authentication.limits.sign_ins.quota
+        quota = self._config.limits.sign_ins.quota
         device = self._known_device(account)
         if device is not None:
             attempt = known_device_code_attempt(account, device, quota)
@@ -215,19 +215,19 @@ class RequestAuth:
             attempt = code_attempt(account, self.client, quota)
         await self._reserve(account, attempt)
 
-    async def reset_sign_in_count(self, account: str) -> None:
+    async def clear_sign_ins_after_success(self, account: str) -> None:
         for attempt in self._attempts.pop(account, ()):
-            await self._authentication.limits.forgive(attempt)
+            await self._config.limits.clear_after_success(attempt)
 
-    async def uncount_sign_ins(self, account: str) -> None:
+    async def cancel_sign_ins(self, account: str) -> None:
         for attempt in self._attempts.pop(account, ()):
-            await self._authentication.limits.take_back(attempt)
+            await self._config.limits.cancel(attempt)
 
     async def count_token_guess(self, token: str) -> None:
-        await self._authentication.limits.count_token(self.client, token)
+        await self._config.limits.count_token(self.client, token)
 
     def remember_client(self, account: str) -> None:
-        services = self._authentication.services
+        services = self._config.services
         known = read_known_client(services, self._new_known_cookie or self._known_cookie)
         self._new_known_cookie = sign_known_client(services, known, account)
 
@@ -243,7 +243,7 @@ class RequestAuth:
             response.raw_headers += self._rate_limit.headers()
         if self._new_session is not None:
             token, expires_at = self._new_session
-            seconds_left = (expires_at - self._authentication.services.clock()).total_seconds()
+            seconds_left = (expires_at - self._config.services.clock()).total_seconds()
             self._set_cookie(response, self._cookie, token, math.floor(seconds_left))
         elif self._is_session_cleared and self._session_token is not None:
             self._set_cookie(response, self._cookie, "", 0)
@@ -254,11 +254,11 @@ class RequestAuth:
 
     def _known_device(self, account: str) -> str | None:
         """Return the device id of a client that has signed in to the account before, else None."""
-        known = read_known_client(self._authentication.services, self._known_cookie)
+        known = read_known_client(self._config.services, self._known_cookie)
         return known.device if known is not None and known.has_signed_in_to(account) else None
 
     async def _reserve(self, account: str, attempt: Attempt) -> None:
-        await self._authentication.limits.reserve(attempt)
+        await self._config.limits.reserve(attempt)
         self._attempts.setdefault(account, []).append(attempt)
 
     def _set_cookie(self, response: Response, name: str, value: str, seconds: int) -> None:
@@ -274,16 +274,16 @@ class RequestAuth:
 
     def _is_insecure_localhost(self) -> bool:
         """Return whether this is local development without TLS, which secure cookies need."""
-        if not self._authentication.is_development:
+        if not self._config.is_development:
             return False
         url = self._request.url
         return url.scheme == "http" and url.hostname in LOCAL_HOSTS
 
     def _is_allowed_network(self) -> bool:
-        networks = self._authentication.networks
+        networks = self._config.networks
         if not networks:
             return True
-        address = client_ip(self._request.scope, self._authentication.trusted_proxies)
+        address = client_ip(self._request.scope, self._config.trusted_proxies)
         return address is not None and any(address in network for network in networks)
 
     def _check_csrf(self) -> None:
@@ -303,9 +303,9 @@ class RequestAuth:
 
     def _is_allowed_origin(self, origin: str) -> bool:
         host = (get_header(self._request.scope, b"host") or "").lower()
-        schemes = ("https",) if self._authentication.is_deployed else ("https", "http")
+        schemes = ("https",) if self._config.is_deployed else ("https", "http")
         allowed = {strip_default_port(f"{scheme}://{host}") for scheme in schemes if host}
-        return strip_default_port(origin) in allowed | self._authentication.origins
+        return strip_default_port(origin) in allowed | self._config.origins
 
 
 def _bearer_token(request: Request) -> str | None:

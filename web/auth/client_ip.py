@@ -7,8 +7,7 @@ from functools import lru_cache
 from starlette.types import Scope
 
 from resilience.byte_bounded_cache import cached
-from web.graphql.negotiation import HEADER_MAX_BYTES
-from web.headers import header_index
+from web.headers import HEADER_CACHE_ENTRY_BYTES, header_index
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -43,7 +42,7 @@ def _forwarded(scope: Scope) -> tuple[bytes, ...]:
 
 
 # Cached, since the same few clients send most requests.
-@cached(CLIENTS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
+@cached(CLIENTS_MAX_BYTES, max_entry_bytes=HEADER_CACHE_ENTRY_BYTES)
 def _client(peer: str, forwarded: tuple[bytes, ...], trusted_proxies: tuple[str, ...]) -> str:
     address = _address(peer, forwarded, trusted_proxies)
     return _network_key(address) if address is not None else "local"

@@ -35,7 +35,7 @@ from schema.errors import format_error
 from schema.limits.complexity import Limit
 from schema.limits.query_limits import LIMITS, document_cache
 from schema.limits.rate_limit import kind_before_parsing
-from web.auth.authentication import Authentication, RequestAuth
+from web.auth.authentication import AuthenticationConfig, RequestAuth
 from web.errors import CHALLENGE, error_response, negotiated_error_type
 from web.graphql.negotiation import GRAPHQL_TYPE, JSON_TYPE, response_type
 from web.graphql.request import GraphQLRequest, parse
@@ -68,7 +68,7 @@ class GraphQLEndpoint:
     def __init__(
         self,
         services: Services,
-        authentication: Authentication,
+        authentication: AuthenticationConfig,
         *,
         anonymous_introspection: bool,
         trusted: TrustedDocuments | None = None,
@@ -102,7 +102,7 @@ class GraphQLEndpoint:
             return auth.apply_to_response(
                 error_response(
                     counted,
-                    allow="POST" if is_mutation else "GET, POST",
+                    allow="POST" if is_mutation else "GET, HEAD, POST",
                     media_type=negotiated_error_type(request.scope),
                 )
             )

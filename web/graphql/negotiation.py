@@ -4,13 +4,10 @@ import re
 
 from domain.errors.exceptions import NotAcceptable
 from resilience.byte_bounded_cache import cached
+from web.headers import HEADER_CACHE_BYTES, HEADER_CACHE_ENTRY_BYTES
 
 JSON_TYPE = "application/json"
 GRAPHQL_TYPE = "application/graphql-response+json"
-# Size limits of each cache that is keyed by request headers: of the cache and of one entry. Longer
-# headers are parsed each time.
-HEADERS_MAX_BYTES = 128 << 10
-HEADER_MAX_BYTES = 2 << 10
 
 _QUALITY = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.IGNORECASE)
 _WILDCARDS = ("application/*", "*/*")
@@ -32,7 +29,7 @@ def error_type(accept: tuple[bytes, ...]) -> str:
     return _negotiate(accept) or JSON_TYPE
 
 
-@cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
+@cached(HEADER_CACHE_BYTES, max_entry_bytes=HEADER_CACHE_ENTRY_BYTES)
 def _negotiate(accept: tuple[bytes, ...]) -> str | None:
     """Return the preferred media type; None if neither is acceptable."""
     header = b",".join(accept).decode("latin-1").strip()

@@ -16,9 +16,9 @@ from domain.errors.exceptions import (
     UnsupportedMediaType,
 )
 from resilience.byte_bounded_cache import cached
-from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES, JSON_TYPE
+from web.graphql.negotiation import JSON_TYPE
 from web.graphql.trusted_documents import TrustedDocuments
-from web.headers import get_header
+from web.headers import HEADER_CACHE_BYTES, HEADER_CACHE_ENTRY_BYTES, get_header
 
 UTF_8 = ("utf-8", "utf8")
 
@@ -48,7 +48,7 @@ async def parse(request: Request, trusted: TrustedDocuments) -> GraphQLRequest:
     return _graphql_request(_parse_json(await request.body()), trusted)
 
 
-@cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
+@cached(HEADER_CACHE_BYTES, max_entry_bytes=HEADER_CACHE_ENTRY_BYTES)
 def _require_json(content_type: str, encoding: str) -> None:
     """Check the headers of a JSON body. Raises UnsupportedMediaType."""
     media_type, _, parameters = content_type.partition(";")

@@ -13,8 +13,7 @@ from observability.metrics import REQUEST_SECONDS
 from observability.redaction import REDACTED, percent_decode, scrub
 from observability.tracing import is_tracing, request_span
 from web.headers import get_header
-from web.middleware.cors import METHODS
-from web.middleware.timeout import STREAMING_PREFIXES
+from web.routes import METHODS, STREAMING_PREFIXES
 
 MAX_LOGGED_PATH = 200
 MAX_LOGGED_METHOD = 20

@@ -9,9 +9,8 @@ import brotli
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resilience.byte_bounded_cache import cached
-from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
-from web.headers import RawHeaders, get_header
-from web.middleware.timeout import STREAMING_PREFIXES
+from web.headers import HEADER_CACHE_BYTES, HEADER_CACHE_ENTRY_BYTES, RawHeaders, get_header
+from web.routes import STREAMING_PREFIXES
 
 MINIMUM_SIZE = 1024
 # Compressing so much takes about a millisecond, for which other requests would wait.
@@ -89,7 +88,7 @@ async def compressed(
     return [*others, _VARY, (b"content-encoding", encoding.encode()), length], body
 
 
-@cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
+@cached(HEADER_CACHE_BYTES, max_entry_bytes=HEADER_CACHE_ENTRY_BYTES)
 def negotiate_encoding(accept_encoding: str) -> str | None:
     """Return the encoding to use, None where the body has to stay as it is."""
     entries = (entry.partition(";") for entry in accept_encoding.lower().split(","))
@@ -107,6 +106,6 @@ def _weight(parameter: str) -> float:
     return float(match[1]) if match else 0.0
 
 
-@cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
+@cached(HEADER_CACHE_BYTES, max_entry_bytes=HEADER_CACHE_ENTRY_BYTES)
 def _is_text(media_type: bytes) -> bool:
     return COMPRESSIBLE.match(media_type.decode("latin-1")) is not None

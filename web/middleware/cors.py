@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors.exceptions import MalformedRequest
 from web.errors import error_response
 from web.headers import encoded, header_index
+from web.routes import METHODS
 
-METHODS = ("GET", "POST", "PUT", "HEAD", "OPTIONS")
 HEADERS = (
     "Authorization",
     "Content-Range",
@@ -107,6 +107,7 @@ class CORS(CORSMiddleware):
         else:
             error = MalformedRequest("This origin, method or header is not allowed here.")
             response = error_response(error, status=answer.status_code)
+            # Its Vary: Accept. Starlette's own value, if any, is added below.
             del response.headers["vary"]
         # Everything but the length and type of Starlette's text.
         response.raw_headers += [

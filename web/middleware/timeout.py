@@ -10,11 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors.exceptions import RequestTimeout
 from web.errors import RequestAborted
+from web.routes import STREAMING_PREFIXES
 
 TICK_SECONDS = 0.05
-# Files are transferred below these paths, for as long as they make progress: routes and connections
-# see to that.
-STREAMING_PREFIXES = ("/uploads/", "/files/", "/exports/")
 
 log = structlog.get_logger(__name__)
 

@@ -7,8 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.errors.exceptions import MalformedRequest
 from resilience.byte_bounded_cache import cached
-from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
-from web.headers import header_index
+from web.headers import HEADER_CACHE_BYTES, HEADER_CACHE_ENTRY_BYTES, header_index
 
 # Probes of a platform use the address of the server, not its name.
 PROBES = ("/livez", "/readyz")
@@ -28,7 +27,7 @@ class TrustedHost:
         names = [host.lower() for host in allowed_hosts]
         self._names = frozenset(name for name in names if not name.startswith("*."))
         self._suffixes = tuple(name[1:] for name in names if name.startswith("*."))
-        cache = cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
+        cache = cached(HEADER_CACHE_BYTES, max_entry_bytes=HEADER_CACHE_ENTRY_BYTES)
         self._is_trusted = cache(self._matches)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

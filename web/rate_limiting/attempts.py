@@ -1,6 +1,6 @@
 """Attempts to guess passwords, codes and tokens, counted in moving windows.
 
-Attempts at passwords and codes are counted before they are checked, and forgiven after a success.
+Attempts at passwords and codes are counted before they are checked, and cleared after a success.
 A wrong token is counted once within its window, however often it is sent.
 """
 
@@ -20,13 +20,13 @@ ACCOUNT_FACTOR = 10
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt, counted in several sets: `names` has the name and quota of each.
+    """One attempt, counted in several sets: `sets` has the name and quota of each.
 
-    The first set belongs to one client and one account. After a success exactly its attempts are
-    forgiven. An attempt whose id is in the sets already is allowed, and not counted again.
+    The first set belongs to one client and one account. A success clears exactly its attempts. An
+    attempt whose id is in the sets already is allowed, and not counted again.
     """
 
-    names: Sequence[tuple[str, int]]
+    sets: Sequence[tuple[str, int]]
     id: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -70,10 +70,10 @@ def known_device_code_attempt(account: str, device: str, quota: int) -> Attempt:
 
 def token_attempt(client: str, token: str | None, quota: int) -> Attempt:
     """Return an attempt with a wrong token. Equal tokens are one attempt; None is always new."""
-    names = ((f"tokens of {client}", quota),)
+    sets = ((f"tokens of {client}", quota),)
     if token is None:
-        return Attempt(names)
-    return Attempt(names, id=sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+        return Attempt(sets)
+    return Attempt(sets, id=sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
 
 class AttemptStore:
@@ -88,12 +88,12 @@ class AttemptStore:
     def reserve(self, attempt: Attempt, seconds: int) -> int:
         """Count the attempt for `seconds`. Return 0, or the seconds to wait if it is refused."""
         now = time.time()
-        sets = [self._current(name, now) for name, _ in attempt.names]
+        sets = [self._current(name, now) for name, _ in attempt.sets]
         if all(attempt.id in members for members in sets):
             return 0
         waits = [
             list(members.values())[len(members) - quota] - now
-            for members, (_, quota) in zip(sets, attempt.names, strict=True)
+            for members, (_, quota) in zip(sets, attempt.sets, strict=True)
             if len(members) >= quota
         ]
         if waits:
@@ -104,7 +104,7 @@ class AttemptStore:
     def add(self, attempt: Attempt, seconds: int) -> None:
         """Count an attempt that is allowed."""
         now = time.time()
-        for name, _ in attempt.names:
+        for name, _ in attempt.sets:
             members = self._current(name, now)
             members[attempt.id] = now + seconds
             self._sets[name] = members
@@ -112,14 +112,14 @@ class AttemptStore:
         while len(self._sets) > MAX_ATTEMPT_SETS:
             self._sets.popitem(last=False)
 
-    def remove(self, attempt: Attempt) -> None:
+    def cancel(self, attempt: Attempt) -> None:
         """Remove an attempt that was not checked after all."""
-        for name, _ in attempt.names:
+        for name, _ in attempt.sets:
             self._sets.get(name, {}).pop(attempt.id, None)
 
-    def forgive(self, attempt: Attempt) -> None:
+    def clear_after_success(self, attempt: Attempt) -> None:
         """Remove the attempts of the first set from all sets."""
-        (first_name, _), *others = attempt.names
+        (first_name, _), *others = attempt.sets
         members = self._sets.pop(first_name, {})
         for name, _ in others:
             remaining = self._sets.get(name, {})

@@ -35,5 +35,5 @@ class GuessLimiter:
         return error
 
     async def count_if_guess(self, request: Request, error: DomainError) -> DomainError:
-        """Do the same for an invalid signature; return every other error unchanged."""
+        """Count an invalid signature as `count` does. Return every other error unchanged."""
         return await self.count(request, error) if isinstance(error, InvalidSignature) else error

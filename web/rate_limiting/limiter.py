@@ -29,7 +29,7 @@ GUESSES_PER_WINDOW = 30
 
 # Refusals of a client within one wait for which its documents may be parsed. After these, a new
 # document of a client that has to wait is refused before it is parsed.
-LATE_REFUSALS = 5
+MAX_PARSED_REFUSALS = 5
 
 # An unavailable store is asked only by the probe, at this interval.
 STORE_PROBE_SECONDS = 5.0
@@ -42,13 +42,14 @@ log = structlog.get_logger(__name__)
 class RateLimiter:
     """Rate limits of one process, with a shared store or without."""
 
+    # As a source of health.
     name = "rateLimitStore"
 
     def __init__(  # noqa: PLR0913 - one argument for each setting
         self,
         *,
         enabled: bool,
-        requests_per_minute: int,
+        mutations_per_minute: int,
         queries_per_minute: int,
         uploads_per_10_minutes: int,
         sign_ins_per_15_minutes: int,
@@ -57,13 +58,13 @@ class RateLimiter:
         self.enabled = enabled
         self.is_store_unavailable = False
         self._policies: dict[RateLimitKind, RateLimitPolicy] = {
-            "mutation": RateLimitPolicy("mutation", "mutations", requests_per_minute, minutes=1),
+            "mutation": RateLimitPolicy("mutation", "mutations", mutations_per_minute, minutes=1),
             "query": RateLimitPolicy("query", "queries", queries_per_minute, minutes=1),
             "upload": RateLimitPolicy("upload", "uploads", uploads_per_10_minutes, minutes=10),
         }
-        self._tokens = RateLimitPolicy("guess", "guesses", GUESSES_PER_WINDOW, minutes=15)
+        self._guesses = RateLimitPolicy("guess", "guesses", GUESSES_PER_WINDOW, minutes=15)
         self.sign_ins = RateLimitPolicy("sign_in", "signIns", sign_ins_per_15_minutes, minutes=15)
-        self._memory = MemoryLimiter()
+        self._local = MemoryLimiter()
         # The waits that clients were told, and their refusals since then, of either store.
         self._refusals = WindowStore()
         self._attempts = AttemptStore()
@@ -88,15 +89,15 @@ class RateLimiter:
         if not self.enabled:
             return None
         policy = self._policies[kind]
-        memory, shared = self._memory, self._shared
+        local, shared = self._local, self._shared
         if shared is None:
-            immediate = memory.take(policy, client, count)
+            immediate = local.take(policy, client, count)
             if immediate is not None:
                 return immediate
-            status, wait = await memory.hit(policy, client, count)
+            status, wait = await local.hit(policy, client, count)
         else:
             status, wait = await self._count(
-                lambda: shared.hit(policy, client, count), lambda: memory.hit(policy, client, count)
+                lambda: shared.hit(policy, client, count), lambda: local.hit(policy, client, count)
             )
         if wait:
             RATE_LIMIT_REJECTIONS.labels(kind).inc()
@@ -116,12 +117,12 @@ class RateLimiter:
         """Refuse a client that `hit` would refuse, without counting or asking a store.
 
         `kind` None means that it is not known before parsing. A client that has to wait for any
-        kind is then refused after LATE_REFUSALS refusals. Raises RateLimitExceeded.
+        kind is then refused after MAX_PARSED_REFUSALS refusals. Raises RateLimitExceeded.
         """
         for name in self._policies if kind is None else (kind,):
             wait = self._seconds_to_wait(name, client)
             refusals, _ = self._refusals.counter(f"{name}/{client}")
-            if wait and (kind is not None or refusals > LATE_REFUSALS):
+            if wait and (kind is not None or refusals > MAX_PARSED_REFUSALS):
                 RATE_LIMIT_REJECTIONS.labels(name).inc()
                 raise RateLimitExceeded(RateLimitStatus(self._policies[name], 0, wait))
 
@@ -145,8 +146,8 @@ class RateLimiter:
     async def count_token(self, client: str, token: str | None = None) -> None:
         """Count a wrong token, the same `token` once. Raises RateLimitExceeded."""
         if self.enabled:
-            attempt = token_attempt(client, token, self._tokens.quota)
-            await self._reserve(self._tokens, self._token_attempts, attempt)
+            attempt = token_attempt(client, token, self._guesses.quota)
+            await self._reserve(self._guesses, self._token_attempts, attempt)
 
     async def _reserve(
         self, policy: RateLimitPolicy, attempts: AttemptStore, attempt: Attempt
@@ -158,24 +159,24 @@ class RateLimiter:
                 lambda: shared.reserve(attempt, policy.seconds), lambda: _return(local_wait)
             )
             if wait:
-                attempts.remove(attempt)
+                attempts.cancel(attempt)
             elif local_wait:
                 attempts.add(attempt, policy.seconds)
         if wait:
             RATE_LIMIT_REJECTIONS.labels(policy.kind).inc()
             raise RateLimitExceeded(RateLimitStatus(policy, 0, wait))
 
-    async def forgive(self, attempt: Attempt) -> None:
-        """Forget the attempts of this client at this account, after a success."""
-        self._attempts.forgive(attempt)
+    async def clear_after_success(self, attempt: Attempt) -> None:
+        """Remove the attempts of this client at this account, after a success."""
+        self._attempts.clear_after_success(attempt)
         if self._shared is not None:
-            await self._remove_from_store(self._shared.forgive, attempt)
+            await self._remove_from_store(self._shared.clear_after_success, attempt)
 
-    async def take_back(self, attempt: Attempt) -> None:
-        """Forget one attempt that was not checked; earlier attempts stay counted."""
-        self._attempts.remove(attempt)
+    async def cancel(self, attempt: Attempt) -> None:
+        """Remove one attempt that was not checked; earlier attempts stay counted."""
+        self._attempts.cancel(attempt)
         if self._shared is not None:
-            await self._remove_from_store(self._shared.take_back, attempt)
+            await self._remove_from_store(self._shared.cancel, attempt)
 
     async def _remove_from_store(
         self, remove: Callable[[Attempt], Awaitable[None]], attempt: Attempt
@@ -221,9 +222,9 @@ class RateLimiter:
         if (error is not None) == self.is_store_unavailable:
             return
         if error is not None:
-            log.warning("rate_limit_store_away", error=type(error.__cause__).__name__)
+            log.warning("rate_limit_store_unavailable", error=type(error.__cause__).__name__)
         else:
-            log.info("rate_limit_store_back")
+            log.info("rate_limit_store_recovered")
         self.is_store_unavailable = error is not None
         # The counts of the two stores are independent.
         self._refusals.counters.clear()

@@ -36,8 +36,7 @@ class WindowStore:
         self, key: tuple[str, str], limit: int, seconds: int, now: float, count: int = 1
     ) -> tuple[bool, deque[float]]:
         """Count operations, all or none. Return whether they fitted, and the window."""
-        if now - self._swept_at > SWEEP_SECONDS:
-            self._sweep(now)
+        self._sweep(now)
         window = self.windows.get(key)
         if window is None:
             window = self.windows[key] = deque()
@@ -54,6 +53,7 @@ class WindowStore:
 
     async def incr(self, key: str, seconds: float) -> int:
         now = time.time()
+        self._sweep(now)
         count, ends_at = self.counters.get(key, (0, 0.0))
         if ends_at <= now:
             count, ends_at = 0, now + seconds
@@ -68,6 +68,9 @@ class WindowStore:
         return self.counters.get(key, (0, 0.0))
 
     def _sweep(self, now: float) -> None:
+        """Remove what has expired, at most once in SWEEP_SECONDS."""
+        if now - self._swept_at <= SWEEP_SECONDS:
+            return
         self._swept_at = now
         self.windows = OrderedDict((k, v) for k, v in self.windows.items() if v and v[-1] > now)
         self.counters = OrderedDict((k, v) for k, v in self.counters.items() if v[1] > now)

@@ -51,7 +51,7 @@ end
 return 0
 """
 # In slices of 1,000, since a Redis call takes a limited number of arguments.
-FORGIVE = """
+CLEAR_AFTER_SUCCESS = """
 local ids = redis.call('ZRANGE', KEYS[1], 0, -1)
 for first = 1, #ids, 1000 do
   local last = math.min(first + 999, #ids)
@@ -60,7 +60,7 @@ for first = 1, #ids, 1000 do
   end
 end
 """
-TAKE_BACK = """
+CANCEL = """
 for _, key in ipairs(KEYS) do
   redis.call('ZREM', key, ARGV[1])
 end
@@ -83,8 +83,8 @@ class RedisLimiter(BackoffLimiter):
         super().__init__(storage)
         self._windows = MovingWindowRateLimiter(storage)
         client = Redis(connection_pool=self._pool)
-        self._reserve, self._forgive, self._take_back = map(
-            client.register_script, (RESERVE, FORGIVE, TAKE_BACK)
+        self._reserve, self._clear_after_success, self._cancel = map(
+            client.register_script, (RESERVE, CLEAR_AFTER_SUCCESS, CANCEL)
         )
 
     async def hit(
@@ -96,21 +96,21 @@ class RedisLimiter(BackoffLimiter):
 
     async def reserve(self, attempt: Attempt, seconds: int) -> int:
         """Count the attempt for `seconds`. Return 0, or the seconds to wait if it is refused."""
-        quotas = [quota for _, quota in attempt.names]
+        quotas = [quota for _, quota in attempt.sets]
         async with _store_errors():
             return int(
                 await self._reserve(_keys(attempt), [time.time(), seconds, attempt.id, *quotas])
             )
 
-    async def forgive(self, attempt: Attempt) -> None:
+    async def clear_after_success(self, attempt: Attempt) -> None:
         """Remove the attempts of the first set from all sets."""
         async with _store_errors():
-            await self._forgive(_keys(attempt))
+            await self._clear_after_success(_keys(attempt))
 
-    async def take_back(self, attempt: Attempt) -> None:
+    async def cancel(self, attempt: Attempt) -> None:
         """Remove this attempt alone."""
         async with _store_errors():
-            await self._take_back(_keys(attempt), [attempt.id])
+            await self._cancel(_keys(attempt), [attempt.id])
 
     async def close(self) -> None:
         """Close the connections to the store."""
@@ -153,7 +153,7 @@ async def _store_errors() -> AsyncGenerator[None]:
 
 
 def _keys(attempt: Attempt) -> list[str]:
-    return [f"attempts/{name}" for name, _ in attempt.names]
+    return [f"attempts/{name}" for name, _ in attempt.sets]
 
 
 def _item(policy: RateLimitPolicy) -> RateLimitItem:

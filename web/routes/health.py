@@ -1,26 +1,13 @@
-"""Liveness, readiness, the page of error codes, GraphiQL, and the handlers of 404 and 405."""
+"""Liveness and readiness."""
 
-import html
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from strawberry.http.ides import get_graphql_ide_html
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from domain.errors.base import DomainError
-from domain.errors.codes import CATALOG
-from domain.errors.exceptions import MethodNotAllowed, NotFound
-from domain.errors.issue_codes import IssueCode
 from resolvers.operations import health as service_health
 from resolvers.services import Services
-from web.errors import error_response, negotiated_error_type
 from web.server.graceful_shutdown import ShutdownState
-
-# GraphiQL loads scripts and styles from a CDN. It is served in development only.
-GRAPHIQL_CSP = (
-    "default-src 'self' https: data:; script-src 'self' https: 'unsafe-inline' 'unsafe-eval';"
-    " style-src 'self' https: 'unsafe-inline'; frame-ancestors 'none'"
-)
 
 
 async def livez(_request: Request) -> Response:
@@ -31,12 +18,12 @@ async def livez(_request: Request) -> Response:
 class Readiness:
     """`/readyz` and `/health`: 503 if the database is unavailable or the server is stopping."""
 
-    def __init__(self, services: Services, drain: ShutdownState) -> None:
+    def __init__(self, services: Services, shutdown: ShutdownState) -> None:
         self._services = services
-        self._drain = drain
+        self._shutdown = shutdown
 
     async def respond(self, _request: Request) -> Response:
-        if self._drain.draining:
+        if self._shutdown.draining:
             return self._answer("STOPPING", [], 503)
         report = await service_health.health(self._services)
         checks = [
@@ -48,44 +35,3 @@ class Readiness:
     def _answer(self, status: str, checks: list[dict[str, Any]], http_status: int) -> Response:
         body = {"status": status, "version": self._services.version, "checks": checks}
         return JSONResponse(body, http_status)
-
-
-async def errors(_request: Request) -> Response:
-    """Return the error catalogue as a page, to which `extensions.docUrl` links."""
-    entries: list[tuple[str, type[DomainError] | IssueCode]] = [
-        *CATALOG.items(),
-        *((code.value, code) for code in IssueCode),
-    ]
-    sections = "".join(
-        f'<section id="{code}"><h2>{code}</h2><p>{html.escape(entry.description)}</p>'
-        f"<p>Cause: {html.escape(entry.cause)}</p>"
-        f"<p>What to do: {html.escape(entry.action)}</p></section>"
-        for code, entry in entries
-    )
-    return HTMLResponse(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Error codes</title>'
-        '<meta name="viewport" content="width=device-width">'
-        f"<main><h1>Error codes</h1>{sections}</main></html>"
-    )
-
-
-async def graphiql(_request: Request) -> Response:
-    page = get_graphql_ide_html("graphiql").replace("{{ SUBSCRIPTION_ENABLED }}", "false")
-    page = page.replace(
-        'window.location.href.split("?")[0]', "new URL('/graphql', window.location).href"
-    )
-    return HTMLResponse(page, headers={"Content-Security-Policy": GRAPHIQL_CSP})
-
-
-async def not_found(request: Request, _error: Exception) -> Response:
-    error = NotFound("There is nothing at this address.")
-    return error_response(error, media_type=negotiated_error_type(request.scope))
-
-
-async def method_not_allowed(request: Request, _error: Exception) -> Response:
-    path = request.url.path
-    allowed = {"/graphql": "GET, POST"}.get(path, "GET")
-    if path.startswith("/uploads/"):
-        allowed = "HEAD, PUT"
-    media_type = negotiated_error_type(request.scope)
-    return error_response(MethodNotAllowed(), allow=allowed, media_type=media_type)

@@ -24,13 +24,13 @@ async def lifespan(
     services: Services,
     limits: RateLimiter,
     handlers: Mapping[str, Handler],
-    drain: ShutdownState,
+    shutdown: ShutdownState,
     grace_seconds: float,
     _app: Starlette,
 ) -> AsyncGenerator[None]:
     """Run background tasks while the application runs. Without `handlers`, skip outbox and pruning.
 
-    At shutdown all tasks have to end before the deadline of `drain`. A shutdown without a signal
+    At shutdown all tasks have to end before the deadline of `shutdown`. A shutdown without a signal
     has none, and gives them `grace_seconds`.
     """
     database, start = services.database, services.background.start
@@ -46,20 +46,20 @@ async def lifespan(
     if handlers:
         prune = partial(prune_periodically, services)
         cancel_on_shutdown.append(start("prune", prune, healthy_after_seconds=None))
-        outbox = run_outbox(services, handlers, drain.stopping)
+        outbox = run_outbox(services, handlers, shutdown.stopping)
         drain_on_shutdown.append(asyncio.create_task(outbox, name="outbox"))
     try:
         yield
     finally:
-        drain.stopping.set()
+        shutdown.stopping.set()
         for task in cancel_on_shutdown:
             task.cancel()
-        seconds = drain.seconds_left(otherwise=grace_seconds)
+        seconds = shutdown.seconds_left(otherwise=grace_seconds)
         await wait_or_cancel([*cancel_on_shutdown, *drain_on_shutdown], within_seconds=seconds)
         closing = [
             asyncio.create_task(limits.close(), name="rateLimitStore"),
             asyncio.create_task(database.close(), name="database"),
             asyncio.create_task(asyncio.to_thread(stop_tracing), name="tracing"),
         ]
-        seconds = drain.seconds_left(otherwise=grace_seconds)
+        seconds = shutdown.seconds_left(otherwise=grace_seconds)
         await wait_or_cancel(closing, within_seconds=max(CLOSING_SECONDS, seconds))

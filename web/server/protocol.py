@@ -16,8 +16,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from resilience.byte_bounded_cache import cached
-from web.graphql.negotiation import HEADER_MAX_BYTES, HEADERS_MAX_BYTES
-from web.headers import header_index
+from web.headers import HEADER_CACHE_BYTES, HEADER_CACHE_ENTRY_BYTES, header_index
 from web.server.protocol_errors import BAD_REQUEST, HEAD_TIMEOUT, TOO_LARGE, RawErrorResponse
 from web.server.response_cycle import ResponseCycle
 
@@ -34,7 +33,7 @@ CHUNKED = ("1.1", b"chunked")
 log = structlog.get_logger(__name__)
 
 
-class DrainState(Protocol):
+class Shutdown(Protocol):
     @property
     def draining(self) -> bool:
         """Whether each response closes its connection."""
@@ -50,7 +49,7 @@ class ConnectionLimits:
 
     head_seconds: float
     stall_seconds: float
-    drain: DrainState
+    shutdown: Shutdown
 
 
 class Stage(Enum):
@@ -75,31 +74,35 @@ class Connection(HttpToolsProtocol):
     limits: ClassVar[ConnectionLimits]
 
     _stage = Stage.IDLE
-    _head_bytes = 0
-    # An upper bound of the size: includes bytes before the head in the same chunks.
+    # Bounds of the size of the head that is arriving. A chunk with the end of the previous request
+    # and the start of the head counts in the upper bound only.
+    _min_head_bytes = 0
     _max_head_bytes = 0
     _received_bytes = 0
     _parse_error = BAD_REQUEST
-    _deadline: asyncio.TimerHandle | None = None
+    # Runs while a head, or the rest of a body that nobody reads, is awaited.
+    _read_timer: asyncio.TimerHandle | None = None
+    # Runs while the client does not read.
     _write_timer: asyncio.TimerHandle | None = None
-    _idle: asyncio.TimerHandle | None = None
+    # Runs between two requests.
+    _idle_timer: asyncio.TimerHandle | None = None
     _idle_since = 0.0
     _is_discarding = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._start_deadline()
+        self._start_read_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_deadline()
-        if self._idle is not None:
-            self._idle.cancel()
+        self._stop_read_timer()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._stage is Stage.IDLE:
-            # Blank lines before a request do not extend the deadline.
+            # Blank lines before a request do not extend the time for its head.
             data = data.lstrip(b"\r\n")
         if self._is_discarding or not data:
             return
@@ -111,18 +114,18 @@ class Connection(HttpToolsProtocol):
         if self._stage is Stage.HEAD:
             self._max_head_bytes += len(data)
             if stage is not Stage.BODY and cycle is self.cycle:
-                self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
+                self._min_head_bytes += len(data)
+            if self._min_head_bytes > MAX_HEAD_BYTES:
                 self._refuse(TOO_LARGE)
                 return
-            self._start_deadline()
+            self._start_read_timer()
         elif self._stage is Stage.BODY and self.cycle.response_complete:
             # The rest of a body whose response is complete.
-            self._start_deadline()
+            self._start_read_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._stage, self._head_bytes, self._max_head_bytes = Stage.HEAD, 0, 0
+        self._stage, self._min_head_bytes, self._max_head_bytes = Stage.HEAD, 0, 0
 
     def on_headers_complete(self) -> None:
         error = self._head_error()
@@ -130,14 +133,14 @@ class Connection(HttpToolsProtocol):
             self._parse_error = error
             raise ValueError(error.status)
         self._begin_cycle()
-        self._stop_deadline()
+        self._stop_read_timer()
         self._stage = Stage.BODY
         # Drop trailers: they must not look like headers that a proxy has set.
         self.headers = deque(maxlen=0)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._stop_deadline()
+        self._stop_read_timer()
         self._stage = Stage.IDLE
         if not self._response_pending:
             self._begin_idle()
@@ -208,7 +211,7 @@ class Connection(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=keep_alive and not self.limits.drain.draining,
+            keep_alive=keep_alive and not self.limits.shutdown.draining,
             on_response=self.on_response_complete,
         )
         if previous is None or previous.response_complete:
@@ -233,14 +236,14 @@ class Connection(HttpToolsProtocol):
             return BAD_REQUEST
         return None
 
-    def _start_deadline(self) -> None:
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(self.limits.head_seconds, self._on_head_timeout)
+    def _start_read_timer(self) -> None:
+        if self._read_timer is None:
+            self._read_timer = self.loop.call_later(self.limits.head_seconds, self._on_head_timeout)
 
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _stop_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
     def _start_write_timeout(self) -> None:
         if self._write_timer is None:
@@ -258,7 +261,7 @@ class Connection(HttpToolsProtocol):
         """Close in stages (RFC 9112, section 9.6): a reset could destroy the response."""
         self._is_discarding = True
         self.transport.write_eof()
-        self._deadline = self.loop.call_later(DISCARD_SECONDS, self._end_discarding)
+        self._read_timer = self.loop.call_later(DISCARD_SECONDS, self._end_discarding)
 
     def _end_discarding(self) -> None:
         self.transport.close()
@@ -270,17 +273,17 @@ class Connection(HttpToolsProtocol):
 
     def _begin_idle(self) -> None:
         self._idle_since = self.loop.time()
-        if self._idle is None:
-            self._idle = self.loop.call_later(self.timeout_keep_alive, self._close_idle)
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_idle)
 
     def _close_idle(self) -> None:
-        self._idle = None
-        if self._response_pending or self._stage is Stage.HEAD or self._deadline is not None:
+        self._idle_timer = None
+        if self._response_pending or self._stage is Stage.HEAD or self._read_timer is not None:
             # A request is in progress and has its own time limit. Its end starts the timer again.
             return
         seconds = self._idle_since + self.timeout_keep_alive - self.loop.time()
         if seconds > 0:
-            self._idle = self.loop.call_later(seconds, self._close_idle)
+            self._idle_timer = self.loop.call_later(seconds, self._close_idle)
         else:
             self.transport.close()
             self._start_write_timeout()
@@ -300,7 +303,7 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-@cached(HEADERS_MAX_BYTES, max_entry_bytes=HEADER_MAX_BYTES)
+@cached(HEADER_CACHE_BYTES, max_entry_bytes=HEADER_CACHE_ENTRY_BYTES)
 def _split(url: bytes) -> tuple[str, bytes, bytes]:
     """Return the decoded path, the raw path and the query string.
 

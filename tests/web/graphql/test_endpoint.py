@@ -221,7 +221,7 @@ async def test_another_operation_of_the_document_may_be_a_mutation(client):
 async def test_other_methods_are_refused(client, method):
     answer = await client.request(method, "/graphql")
 
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, POST")
     assert error_extensions(answer)["code"] == "METHOD_NOT_ALLOWED"
 
 

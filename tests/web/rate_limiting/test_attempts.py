@@ -25,7 +25,7 @@ HERE, THERE = "192.0.2.1", "192.0.2.2"
 def limits(storage_uri="memory://", *, enabled=True):
     return RateLimiter(
         enabled=enabled,
-        requests_per_minute=1,
+        mutations_per_minute=1,
         queries_per_minute=1,
         uploads_per_10_minutes=1,
         sign_ins_per_15_minutes=5,
@@ -85,7 +85,7 @@ async def test_success_forgives_this_account_at_this_client_and_nothing_else(sto
     right = password_attempt("viewer", HERE, 5)
     await stored.reserve(right)
 
-    await stored.forgive(right)
+    await stored.clear_after_success(right)
 
     assert await guesses(stored, "owner", HERE) == 3
     assert await guesses(stored, "owner", THERE) == 1
@@ -96,7 +96,7 @@ async def test_guess_that_is_taken_back_leaves_those_before_it_counted(stored):
     for _ in range(20):
         unjudged = password_attempt("owner", HERE, 5)
         await stored.reserve(unjudged)
-        await stored.take_back(unjudged)
+        await stored.cancel(unjudged)
 
     assert await guesses(stored, "owner", HERE) == 2
 
@@ -106,14 +106,14 @@ async def test_thousands_of_guesses_are_forgiven_at_once(count):
     with ValkeyServer(port=free_port()) as server:
         rates = limits(f"redis://127.0.0.1:{server.port}")
         right = password_attempt("owner", HERE, 5)
-        names = [f"attempts/{name}" for name, _ in right.names]
+        names = [f"attempts/{name}" for name, _ in right.sets]
         ends = {f"guess {number}": 2_000_000_000 + number for number in range(count)}
         async with redis.asyncio.Redis(port=server.port) as store:
             for name in names if count else ():
                 await store.zadd(name, ends)
             await store.zadd(names[-1], {"another": 2_000_000_000})
 
-            await rates.forgive(right)
+            await rates.clear_after_success(right)
             left = [await store.zcard(name) for name in names]
         await rates.close()
 
@@ -128,7 +128,7 @@ async def test_guesses_of_strangers_stay_when_the_owner_succeeds(stored):
     right = password_attempt("owner", HERE, 5)
     await stored.reserve(right)
 
-    await stored.forgive(right)
+    await stored.clear_after_success(right)
 
     assert [await guesses(stored, "owner", f"203.0.113.{number}") for number in range(3)] == [
         5,
@@ -208,7 +208,7 @@ async def test_guesses_are_counted_and_forgiven_while_the_store_is_away():
     right = password_attempt("viewer", THERE, 5)
     await rates.reserve(right)
 
-    await rates.forgive(right)
+    await rates.clear_after_success(right)
 
     assert rates.is_store_unavailable
     assert await guesses(rates, "viewer", THERE) == 5

@@ -14,7 +14,7 @@ from tests.graphql_client import GRAPHQL_TYPE, app_client, data, error_extension
 from tests.server_processes import free_port
 from tests.uploading import OPEN_UPLOAD, upload_input
 from web.rate_limiting import memory as memory_store
-from web.rate_limiting.limiter import LATE_REFUSALS, RateLimiter, RateLimitExceeded
+from web.rate_limiting.limiter import MAX_PARSED_REFUSALS, RateLimiter, RateLimitExceeded
 
 CLIENT = "192.0.2.1"
 NAME = "{ tournament { name } }"
@@ -100,7 +100,7 @@ async def test_client_that_repeats_mutations_is_refused_unparsed(served, documen
     async with served() as client:
         await exhaust(client, f"mutation {{ {SIGN_OUT} }}")
         # One refusal is that of the known document.
-        late = LATE_REFUSALS
+        late = MAX_PARSED_REFUSALS
         asked = await hammer(client, document)
         queries = [data(await execute(client, text)) for text in (NAME, fresh(NAME), fresh(NAME))]
 
@@ -124,7 +124,9 @@ async def test_query_that_looks_like_a_mutation_is_parsed_a_few_times(served, do
 
         asked = await hammer(client, document)
 
-    assert asked == [(True, 429)] * LATE_REFUSALS + [(False, 429)] * (10 - LATE_REFUSALS)
+    assert asked == [(True, 429)] * MAX_PARSED_REFUSALS + [(False, 429)] * (
+        10 - MAX_PARSED_REFUSALS
+    )
 
 
 async def test_early_refusal_is_answered_as_a_late_one(served):
@@ -190,7 +192,7 @@ async def test_uploads_beyond_the_limit_are_refused_unparsed_at_last(served):
             parsed.append(is_parsed(text))
             assert error_extensions(answer)["code"] == "RATE_LIMITED"
 
-    assert parsed == [True] * (LATE_REFUSALS + 1) + [False] * (10 - LATE_REFUSALS - 1)
+    assert parsed == [True] * (MAX_PARSED_REFUSALS + 1) + [False] * (10 - MAX_PARSED_REFUSALS - 1)
 
 
 async def test_organiser_is_answered_beside_a_waiting_client_of_the_same_address(served, services):
@@ -249,7 +251,7 @@ def test_kind_is_told_before_parsing_as_far_as_it_is_known(text, name, unknown, 
 def limits(uri: str = "memory://", *, enabled: bool = True) -> RateLimiter:
     return RateLimiter(
         enabled=enabled,
-        requests_per_minute=2,
+        mutations_per_minute=2,
         queries_per_minute=3,
         uploads_per_10_minutes=4,
         sign_ins_per_15_minutes=5,
@@ -318,10 +320,10 @@ async def test_unknown_kind_is_refused_after_several_refusals_within_one_wait():
     rates = limits()
     with time_machine.travel(1_800_000_000, tick=False) as clock:
         waits = []
-        for _ in range(LATE_REFUSALS + 2):
+        for _ in range(MAX_PARSED_REFUSALS + 2):
             waits.append(wait_of(rates, None))
             await refuse(rates, "query")
-        assert waits == [0] * (LATE_REFUSALS + 1) + [60]
+        assert waits == [0] * (MAX_PARSED_REFUSALS + 1) + [60]
         clock.shift(60)
         await refuse(rates, "query")
         assert wait_of(rates, None) == 0
@@ -367,3 +369,13 @@ async def test_wait_told_by_a_shared_store_costs_the_store_nothing():
     assert wait_of(rates, "mutation") in {wait - 1, wait}
     assert not rates.is_store_unavailable
     await rates.close()
+
+
+async def test_refusals_whose_waits_are_over_are_removed():
+    rates = limits()
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        await refuse(rates)
+        clock.shift(2 * memory_store.SWEEP_SECONDS)
+        await refuse(rates, client="192.0.2.2")
+
+    assert list(rates._refusals.counters) == ["mutation/192.0.2.2"]

@@ -25,7 +25,7 @@ def valkey():
 def limits(*, enabled=True, storage_uri="memory://"):
     return RateLimiter(
         enabled=enabled,
-        requests_per_minute=2,
+        mutations_per_minute=2,
         queries_per_minute=3,
         uploads_per_10_minutes=4,
         sign_ins_per_15_minutes=5,
@@ -247,8 +247,8 @@ async def test_while_the_store_is_away_this_process_counts_and_warns_once(monkey
             await rates.close()
 
     assert [(line["event"], line["log_level"]) for line in written] == [
-        ("rate_limit_store_away", "warning"),
-        ("rate_limit_store_back", "info"),
+        ("rate_limit_store_unavailable", "warning"),
+        ("rate_limit_store_recovered", "info"),
     ]
 
 

@@ -45,7 +45,7 @@ def hurried(monkeypatch):
 def limits(port, password="", kind="redis"):
     return RateLimiter(
         enabled=True,
-        requests_per_minute=1_000_000,
+        mutations_per_minute=1_000_000,
         queries_per_minute=3,
         uploads_per_10_minutes=1_000_000,
         sign_ins_per_15_minutes=1_000_000,
@@ -138,8 +138,8 @@ async def test_killed_and_frozen_store_refuses_nobody_under_load():
 
     assert all(outcomes)
     said = [entry["event"] for entry in logs]
-    assert said.count("rate_limit_store_away") >= 4
-    assert set(said) == {"rate_limit_store_away", "rate_limit_store_back"}
+    assert said.count("rate_limit_store_unavailable") >= 4
+    assert set(said) == {"rate_limit_store_unavailable", "rate_limit_store_recovered"}
 
 
 async def test_replica_and_new_password_count_as_away_and_back():

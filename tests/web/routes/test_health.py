@@ -152,7 +152,7 @@ async def test_other_addresses_name_nothing(client, path):
 async def test_pages_are_only_read(client, path):
     answer = await client.post(path)
 
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
     assert error_extensions(answer)["code"] == "METHOD_NOT_ALLOWED"
     assert (await client.head(path)).status_code == 200
 

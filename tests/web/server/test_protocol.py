@@ -95,7 +95,7 @@ async def until_cut(reader) -> bytes:
 async def service(
     *, head_seconds=FOREVER, stall_seconds=FOREVER, keep_alive=FOREVER, notice=0, app=None
 ):
-    seen, drain = Seen(), ShutdownState()
+    seen, shutdown = Seen(), ShutdownState()
     routes = [
         Route("/ok", seen.ok),
         Route("/read", seen.read, methods=["POST"]),
@@ -103,7 +103,9 @@ async def service(
         Route("/endless", seen.endless),
         Route("/early", seen.early, methods=["POST"]),
     ]
-    limits = ConnectionLimits(head_seconds=head_seconds, stall_seconds=stall_seconds, drain=drain)
+    limits = ConnectionLimits(
+        head_seconds=head_seconds, stall_seconds=stall_seconds, shutdown=shutdown
+    )
     config = uvicorn.Config(
         app or Starlette(routes=routes),
         http=protocol_factory(limits),
@@ -114,7 +116,7 @@ async def service(
         timeout_keep_alive=keep_alive,
         port=0,
     )
-    server = DrainingServer(config, drain, notice_seconds=notice)
+    server = DrainingServer(config, shutdown, notice_seconds=notice)
     socket = config.bind_socket()
     task = asyncio.create_task(server.serve(sockets=[socket]))
     while not server.started:
@@ -350,7 +352,7 @@ async def test_an_idle_connection_is_closed_counted_from_its_last_answer(served)
         writer.write(GET)
         await answer_on(reader)
         (connection,) = served.server.server_state.connections
-        timers.append(connection._idle)
+        timers.append(connection._idle_timer)
 
     assert timers[0] is timers[1]
     # As the timer does, which began with the first answer.
@@ -383,14 +385,14 @@ async def test_after_a_body_that_came_late_the_connection_is_idle(served):
     (connection,) = served.server.server_state.connections
     # As if the time had been over while a piece of the body was timed.
     writer.write(b"fo")
-    while connection._deadline is None:
+    while connection._read_timer is None:
         await asyncio.sleep(0)
-    connection._idle.cancel()
+    connection._idle_timer.cancel()
     connection._close_idle()
-    assert connection._idle is None
+    assert connection._idle_timer is None
 
     writer.write(b"ur")
-    while connection._idle is None:
+    while connection._idle_timer is None:
         await asyncio.sleep(0)
     assert not connection.transport.is_closing()
     writer.close()
@@ -444,7 +446,7 @@ async def test_a_connection_at_work_is_not_idle(served):
 
     _, body = await answer_on(reader)
     assert body == b"waited"
-    assert connection._idle is not None
+    assert connection._idle_timer is not None
     writer.close()
 
 
