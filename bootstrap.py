@@ -12,7 +12,7 @@ from domain.documents import RetentionClass
 from domain.errors.exceptions import StorageUnavailable
 from integrations.storage.base import DocumentStore
 from integrations.storage.folder import FolderStore
-from integrations.storage.inspection.sanitize import InspectionOptions
+from integrations.storage.inspection.worker_pool import InspectionOptions
 from integrations.storage.upload_buffer import UploadBuffer
 from observability.tracing import start_tracing
 from persistence.engine import migrate
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from integrations.storage.cloudinary_store import CloudinaryStore
 
 INVITATION_LIFETIME = timedelta(days=7)
+# A file may wait for its inspection for a third of a request's time, so that the client gets an
+# answer before the request is cancelled.
+MAX_INSPECTION_WAIT_SHARE = 1 / 3
+# Once a file has arrived, its upload may take twice an inspection's time limit: about the same time
+# to wait and to be inspected.
+FINISH_DEADLINES = 2
 
 T = TypeVar("T")
 
@@ -148,7 +154,7 @@ def build_storage(settings: Settings, cloudinary: "CloudinaryStore | None") -> S
         processes=settings.inspection_processes,
         seconds=settings.inspection_seconds,
         memory_bytes=settings.inspection_memory_bytes,
-        patience_seconds=settings.request_timeout_seconds / 3,
+        max_wait_seconds=settings.request_timeout_seconds * MAX_INSPECTION_WAIT_SHARE,
     )
     return Storage(
         primary_store=stores[settings.active_document_store],
@@ -162,8 +168,9 @@ def build_storage(settings: Settings, cloudinary: "CloudinaryStore | None") -> S
         unclaimed_ttl=timedelta(hours=settings.unclaimed_upload_hours),
         retention={kind: timedelta(days=count) for kind, count in days.items()},
         inspection=inspection,
-        # Enough for a file that waits for its inspection and then takes as long as it may.
-        finish_seconds=max(settings.request_timeout_seconds, 2 * inspection.deadline_seconds),
+        finish_seconds=max(
+            settings.request_timeout_seconds, FINISH_DEADLINES * inspection.deadline_seconds
+        ),
     )
 
 

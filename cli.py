@@ -26,7 +26,8 @@ import typer
 
 from domain.auth.roles import SYSTEM, Role
 from domain.errors.base import DomainError
-from persistence.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
+from persistence.embedded.errors import EmbeddedPostgresError
+from persistence.embedded.server import EmbeddedPostgres
 from persistence.embedded.supervision import running_server
 from settings import (
     Settings,
@@ -139,7 +140,7 @@ def docs(
 
 @app.command()
 def doctor() -> None:
-    """Check the settings, the database, the document stores and the counts."""
+    """Check the settings, the database, the document stores and the counts of taken slots."""
     with service_runner(read_settings()) as run:
         from resolvers.operations import maintenance
 

@@ -44,14 +44,14 @@ from web.server.supervisor import (
     reuseport_socket,
 )
 
-# Objects before a young collection, young before a middle one, middle before a full one: a page of
-# teams makes thousands of objects.
+# Thresholds of gc.set_threshold: new objects before a collection of the youngest generation, and
+# such collections before one of the next generation. A page of teams makes thousands of objects.
 GC_THRESHOLDS = (10_000, 20, 20)
 # Added to the grace period, for processes to end.
 STOP_SECONDS = 10
-# A worker whose parent was killed serves on for so long, until others have taken its place.
+# Time for which a worker goes on serving after its parent was killed, while new workers start.
 ORPHAN_SECONDS = 20
-# For the embedded database to stop in order, even when nothing is left of the grace period.
+# Minimum time for the embedded database to stop cleanly, even at the end of the grace period.
 DATABASE_STOP_SECONDS = 5
 DATABASE_TASK = "embeddedDatabase"
 FORK_PROGRAM = "import sys, runner; runner.fork_workers(int(sys.argv[1]))"
@@ -86,7 +86,7 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
         )
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            asyncio.run(_serve_together(settings, url, embedded))
+            asyncio.run(_serve_with_workers(settings, url, embedded))
         except WorkerFailed as error:
             raise StartupError("A process that should serve ended while it started.") from error
         finally:
@@ -94,8 +94,10 @@ def serve(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> No
                 signal.signal(number, handler)
 
 
-async def _serve_together(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
-    """Raises WorkerFailed."""
+async def _serve_with_workers(
+    settings: Settings, url: str, embedded: EmbeddedPostgres | None
+) -> None:
+    """Serve with a supervisor and worker processes. Raises WorkerFailed."""
     stop = stop_by_signal()
     supervisor = Supervisor(FORK_PROGRAM, (settings, url, embedded.data_dir if embedded else None))
     watch = _watch(embedded, BackgroundTasks(), _failure_file())
@@ -107,6 +109,8 @@ async def _serve_together(settings: Settings, url: str, embedded: EmbeddedPostgr
             embedded.stop_seconds = DATABASE_STOP_SECONDS
         if watch is not None:
             watch.cancel()
+        # `asyncio.run` waits for the threads of the default executor. A new executor has none, so
+        # that a restart of the database that is under way does not delay the exit.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
 
 
@@ -147,14 +151,16 @@ def fork_workers(descriptor: int) -> None:
     workers = Workers(work, count=settings.workers, supervisor=supervisor)
     seconds = settings.shutdown_notice_seconds + settings.shutdown_grace_seconds + STOP_SECONDS
     try:
-        is_alone = workers.run(partial(print_address, settings), stop_seconds=seconds)
+        has_lost_supervisor = workers.run(partial(print_address, settings), stop_seconds=seconds)
     except WorkerFailed:
         sys.exit(1)
-    if is_alone:
+    if has_lost_supervisor:
         log.error("supervisor_ended")
         if data_dir is not None:
-            with EmbeddedPostgres(data_dir):
-                pass
+            # Stopping shuts the server down only for a process that uses it.
+            embedded = EmbeddedPostgres(data_dir)
+            embedded.start()
+            embedded.stop()
 
 
 def preload_modules(settings: Settings) -> list[str]:
@@ -287,8 +293,8 @@ class Server(DrainingServer):
             return
         self._pipes.parent.send_bytes(READY)
         loop = asyncio.get_running_loop()
-        _at_end(self._pipes.parent, lambda: loop.call_later(ORPHAN_SECONDS, self._leave))
-        _at_end(self._pipes.supervisor, self._leave)
+        _on_close(self._pipes.parent, lambda: loop.call_later(ORPHAN_SECONDS, self._begin_shutdown))
+        _on_close(self._pipes.supervisor, self._begin_shutdown)
 
     def _stop_database(self) -> None:
         """Stop the embedded database: it must not outlive a process that is killed."""
@@ -304,11 +310,11 @@ class Server(DrainingServer):
             left = self._drain.seconds_left(otherwise=0)
             self._embedded.stop_seconds = max(DATABASE_STOP_SECONDS, left)
 
-    def _leave(self) -> None:
+    def _begin_shutdown(self) -> None:
         self.handle_exit(signal.SIGTERM, None)
 
 
-def _at_end(pipe: Connection, act: Callable[[], object]) -> None:
+def _on_close(pipe: Connection, act: Callable[[], object]) -> None:
     """Call `act` when the other end of a pipe is closed."""
     loop, descriptor = asyncio.get_running_loop(), pipe.fileno()
 

@@ -115,7 +115,8 @@ def routes(
     authentication = AuthenticationConfig(
         services,
         limits,
-        environment=settings.environment,
+        is_deployed=settings.is_deployed,
+        is_development=settings.environment == "development",
         trusted_proxies=settings.trusted_proxies,
         cors_origins=settings.cors_origins,
         allowed_networks=settings.admin_allowed_networks,

@@ -53,11 +53,11 @@ class Settings(CheckedSettings):
     data_dir: fields.FilePath = Path("data")
     """Folder of the embedded database, of documents and of the generated secret."""
     app_title: fields.Text = "ICCT26 Registration"
-    """Name of the service in its answers and pages."""
+    """Name of the service in its responses and pages."""
     app_version: fields.Text = "0.1.0"
-    """Version of the service in its answers and pages."""
+    """Version of the service in its responses and pages."""
     enable_compression: fields.Flag = True
-    """Compress answers for clients that accept it."""
+    """Compress responses for clients that accept it."""
     workers: Annotated[int, fields.unit("processes", 1, 64)] = 1
     """Number of server processes, each with its own database connections."""
     outbox_in_server: fields.Flag = True
@@ -74,7 +74,7 @@ class Settings(CheckedSettings):
     database_pool_size: Annotated[int, fields.unit("connections", 1, 500)] = Field(
         default_factory=by_environment(deployed=20, development=5, test=5)
     )
-    """Connections of each process; a quarter for single reads, an eighth for registrations."""
+    """Connections of each process; of 3 or more, some serve only single reads and registrations."""
     database_max_overflow: Annotated[int, fields.unit("connections", 0, 500)] = Field(
         default_factory=by_environment(deployed=10, development=2, test=0)
     )
@@ -103,7 +103,7 @@ class Settings(CheckedSettings):
     )
     """Documents required by the tournament of an empty database, or none; no later effect."""
     idempotency_hours: Annotated[int, fields.unit("hours", 1, 720)] = 24
-    """Time for which the answer to an idempotency key is stored."""
+    """Time for which the response to an idempotency key is stored."""
 
     request_timeout_seconds: fields.Seconds = Field(
         60, validation_alias=AliasChoices("REQUEST_TIMEOUT")
@@ -165,9 +165,9 @@ class Settings(CheckedSettings):
     )
     """Allow introspection and suggestions for anonymous callers."""
     compiled_execution: fields.Flag = True
-    """Execute operations with generated code; faster, with the same answers."""
+    """Execute operations with generated code; faster, with the same responses."""
     rendered_plans: fields.Flag = True
-    """Let PostgreSQL render teams as JSON where possible; faster, with the same answers."""
+    """Let PostgreSQL render teams as JSON where possible; faster, with the same responses."""
     trusted_documents: fields.FilePath | None = None
     """JSON file of GraphQL documents by name; anonymous callers may run only these."""
 
@@ -189,7 +189,7 @@ class Settings(CheckedSettings):
     upload_bytes_per_client: Annotated[int, fields.unit("bytes", 1 << 20, 1 << 40)] = 4 << 30
     """Total announced size of one client's unfinished uploads; enough for 20 teams at once."""
     upload_stall_seconds: fields.Seconds = 30
-    """Time without progress after which a file transfer, or any answer, is cut off."""
+    """Time without progress after which a file transfer, or any response, is cut off."""
     upload_ticket_hours: Annotated[int, fields.unit("hours", 1, 24)] = 2
     """Time for which an upload ticket is valid."""
     inspection_processes: Annotated[int, fields.unit("processes", 1, 16)] = 2
@@ -201,7 +201,7 @@ class Settings(CheckedSettings):
     unclaimed_upload_hours: Annotated[int, fields.unit("hours", 3, 720)] = 24
     """Time for which a file is kept that no form refers to; longer than UPLOAD_TICKET_HOURS."""
     link_minutes: Annotated[int, fields.unit("minutes", 1, 1_440)] = 10
-    """Time for which a link to a document is valid."""
+    """Time for which a link to a document or an export is valid."""
     retention_identity_days: Annotated[int, fields.unit("days", 1, 3_650)] = 180
     """Retention of identity proofs and subscription cards after registration."""
     retention_letter_days: Annotated[int, fields.unit("days", 1, 3_650)] = 365
@@ -274,11 +274,16 @@ class Settings(CheckedSettings):
         return not self.rate_limit_storage.get_secret_value().startswith("memory:")
 
     @property
+    def is_deployed(self) -> bool:
+        """Whether this is staging or production."""
+        return self.environment in ("staging", "production")
+
+    @property
     def graphiql(self) -> bool:
         return self.environment == "development"
 
     def combination_rules(self) -> Iterator[CombinationRule]:
-        if self.environment in ("staging", "production"):
+        if self.is_deployed:
             yield from self._deployment_rules()
         if self.environment == "production":
             yield rule(

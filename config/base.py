@@ -10,8 +10,6 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
-ENVIRONMENTS = ("development", "test", "staging", "production")
-
 
 class SettingsError(Exception):
     """The service must not start. `problems` name variables and never contain a value."""
@@ -125,6 +123,8 @@ class _EnvFile(DotEnvSettingsSource):
         """Values of known variables, and misspelt names, which the model then refuses."""
         closest = {name: self.settings_cls.closest_name(name) for name in self.env_vars}
         misspelt = [name for name, known in closest.items() if known and known != name.upper()]
+        # Skip DotEnvSettingsSource.__call__, which adds every unknown variable of the file: it may
+        # hold variables of other programs.
         return super(DotEnvSettingsSource, self).__call__() | dict.fromkeys(misspelt)
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -18,7 +18,7 @@ CLOUDINARY = re.compile(r"cloudinary://[^\s:@/]+:[^\s:@/]+@[^\s:@/]\S*")
 
 
 def unit(name: str, minimum: int | None = None, maximum: int | None = None) -> Any:
-    """The unit of a value and its range, inclusive."""
+    """Return a pydantic Field with the unit of a value and its inclusive range."""
     return Field(ge=minimum, le=maximum, json_schema_extra={"unit": name})
 
 
@@ -45,11 +45,13 @@ def _secret(check: Callable[[str], object], form: str = "") -> AfterValidator:
     return AfterValidator(validate)
 
 
-Environment = Annotated[
-    Literal["development", "test", "staging", "production"], _case(str.lower), unit("word")
-]
+_EnvironmentName = Literal["development", "test", "staging", "production"]
+ENVIRONMENTS = get_args(_EnvironmentName)
+Environment = Annotated[_EnvironmentName, _case(str.lower), unit("word")]
 Level = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], _case(str.upper), unit("word")
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+    _case(str.upper),
+    unit("word"),
 ]
 Store = Annotated[Literal["folder", "cloudinary"], _case(str.lower), unit("folder or cloudinary")]
 Text = Annotated[str, Field(min_length=1, max_length=200), unit("text")]
@@ -71,7 +73,9 @@ Networks = Annotated[
 Documents = Annotated[List, _list(_parse_document, f"one of {', '.join(DOCUMENTS)}")]
 DatabaseUrl = Annotated[SecretStr, _secret(asyncpg_url), unit("URL")]
 RateStore = Annotated[
-    SecretStr, _secret(RATE_STORE.fullmatch, "memory://, redis://… or valkey://…"), unit("URL")
+    SecretStr,
+    _secret(RATE_STORE.fullmatch, "memory://, redis://… or valkey://…"),
+    unit("URL"),
 ]
 CloudinaryUrl = Annotated[
     SecretStr, _secret(CLOUDINARY.fullmatch, "cloudinary://KEY:SECRET@CLOUD"), unit("URL")

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from config.base import ENVIRONMENTS, CheckedSettings
+from config.base import CheckedSettings
+from config.fields import ENVIRONMENTS
 
 REFERENCE_HEAD = """\
 # Settings

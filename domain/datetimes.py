@@ -25,15 +25,15 @@ def parse_datetime(text: object) -> datetime:
     """
     match = _DATETIME.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError("moment")
+        raise ValueError("not a date and time")
     year, month, day, hour, minute, second = map(int, match.groups()[:6])
     fraction = (match["fraction"] or "")[:_MICROSECOND_DIGITS].ljust(_MICROSECOND_DIGITS, "0")
     if hour > 23 or not FIRST_YEAR <= year <= LAST_YEAR:  # noqa: PLR2004 - hours of a day
-        raise ValueError("moment")
+        raise ValueError("hour or year out of range")
     local = datetime(year, month, day, hour, minute, second, int(fraction), tzinfo=_offset(match))
     moment = local.astimezone(UTC)
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError("moment")
+        raise ValueError("year out of range in UTC")
     return moment
 
 
@@ -41,7 +41,7 @@ def parse_date(text: object) -> date:
     """A calendar date written YYYY-MM-DD. Raises ValueError."""
     match = _DATE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError("day")
+        raise ValueError("not a date")
     year, month, day = map(int, match.groups())
     return date(year, month, day)
 

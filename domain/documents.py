@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from domain.characters import strip_invisible
+from domain.characters import is_storable, strip_invisible
 from domain.errors.exceptions import FileEmpty, FileTooLarge, FileTypeNotAllowed, InvalidForm
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import INPUT, Issue, make_issue
 
 MAX_FILE_BYTES = 5 * 1024 * 1024
+_MAX_SIZE = f"{MAX_FILE_BYTES >> 20} MB"
 FILE_NAME_MAX_LENGTH = 255
 
 
@@ -69,7 +70,6 @@ PHONE_ADVICE = (
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _PATH_SEPARATORS = re.compile(r"[/\\]")
-_NOT_IN_FILE_NAMES = re.compile(r"[\0\ud800-\udfff]")
 _MEDIA_TYPE = re.compile(r"[^/]+/[^/]+")
 # Names that operating systems, browsers and programs give to the formats.
 _FORMAT_BY_MEDIA_TYPE = {
@@ -122,28 +122,25 @@ class UploadRef:
     is_claimed: bool
 
 
-def _file_rule(kind: DocumentKind) -> FileRule:
-    if kind in IMAGE_KINDS:
-        return FileRule(
-            kind=kind, formats=IMAGE_FORMATS, description="A PNG or JPEG, at most 5 MiB."
-        )
-    formats = (*IMAGE_FORMATS, DocumentFormat.PDF)
-    return FileRule(kind=kind, formats=formats, description="A PNG, JPEG or PDF, at most 5 MiB.")
-
-
-RULE_BY_KIND = {kind: _file_rule(kind) for kind in DocumentKind}
-FILE_RULES = tuple(RULE_BY_KIND.values())
-
-
 def join_formats(formats: Collection[DocumentFormat]) -> str:
     """Format names for a sentence: `PNG, JPEG or PDF`."""
     *others, last = (document_format.value for document_format in formats)
     return f"{', '.join(others)} or {last}" if others else last
 
 
+def _file_rule(kind: DocumentKind) -> FileRule:
+    formats = IMAGE_FORMATS if kind in IMAGE_KINDS else tuple(DocumentFormat)
+    description = f"A {join_formats(formats)}, at most {_MAX_SIZE}."
+    return FileRule(kind=kind, formats=formats, description=description)
+
+
+RULE_BY_KIND = {kind: _file_rule(kind) for kind in DocumentKind}
+FILE_RULES = tuple(RULE_BY_KIND.values())
+
+
 def upload_advice(formats: Collection[DocumentFormat]) -> str:
     """Advice on the file to send instead of a refused file, with help for phones."""
-    return f"Send a {join_formats(formats)} of at most {MAX_FILE_BYTES >> 20} MB. {PHONE_ADVICE}"
+    return f"Send a {join_formats(formats)} of at most {_MAX_SIZE}. {PHONE_ADVICE}"
 
 
 def validate_upload_request(file: UploadRequest) -> None:
@@ -193,4 +190,4 @@ def _ends_with_file_name(path: str) -> bool:
     """Whether a valid file name ends the path. Some systems send the folders before it too."""
     name = _PATH_SEPARATORS.split(strip_invisible(path).rstrip("/\\"))[-1]
     has_name = 0 < len(name) <= FILE_NAME_MAX_LENGTH and name.strip() not in {"", ".", ".."}
-    return has_name and not _NOT_IN_FILE_NAMES.search(path)
+    return has_name and is_storable(path)

@@ -1,9 +1,14 @@
 """Detection of Aadhaar numbers in text, as opposed to numbers of payments, phones and dates.
 
-One in ten of all numbers with twelve digits has a valid check digit, so the digits alone are no
-evidence. People write an Aadhaar number unbroken, in groups of four or in halves. A word directly
-before an unbroken number, such as UTR, tells the kind of the number. Groups of four are always
-taken for an Aadhaar number.
+A number is considered only if it has twelve digits and a valid check digit, as one in ten of all
+such numbers has. Its form then decides:
+
+- In groups of four it is an Aadhaar number, unless all groups are years.
+- In two halves it is one, unless it is a date and time, or a word before it names another kind.
+- Unbroken it is one, unless it is a date and time, or its context (a word such as UTR, a bank code,
+  a + sign) marks it as the number of a payment or a phone.
+
+The word Aadhaar nearby decides against all of these exceptions.
 """
 
 import re
@@ -40,8 +45,10 @@ _FILLER = (
     r"|எண்|നമ്പർ|నంబర్|नंबर|नम्बर"
     rf"|{_AMOUNT}|{_DATE})(?![a-z])"
 )
-_WEAK_GAP = r"[ \t\xa0:#=()\[\]*'\"’_/–-]{0,4}\n?"
-_STRONG_GAP = r"[ \t\xa0:#=()\[\]*'\"’_/–,-]{0,4}\n?"
+# Punctuation between a word and its number. A comma ends the influence of most words, but not that
+# of words for payment references.
+_GAP = r"[ \t\xa0:#=()\[\]*'\"’_/–-]{0,4}\n?"
+_GAP_OR_COMMA = r"[ \t\xa0:#=()\[\]*'\"’_/–,-]{0,4}\n?"
 # Words for payment references.
 _REFERENCE = (
     r"(?:upi|utr|rrn|imps|neft|rtgs|nach|ref\.?|refs|reference|transactions?|trans\.?"
@@ -51,7 +58,7 @@ _REFERENCE = (
 # Such a word directly before an unbroken number: the number belongs to a payment.
 _REFERENCE_BEFORE = re.compile(
     rf"(?<![a-z]){_REFERENCE}(?:(?<=[a-z])(?:id|nos?\.?))?(?![a-z])"
-    rf"{_STRONG_GAP}(?:{_FILLER}{_STRONG_GAP}){{0,2}}$"
+    rf"{_GAP_OR_COMMA}(?:{_FILLER}{_GAP_OR_COMMA}){{0,2}}$"
 )
 # Other words directly before an unbroken number: it belongs to a payment or a phone, unless
 # _PAID_AFTER shows that the word names the payer or the thing paid for.
@@ -61,7 +68,7 @@ _KIND_BEFORE = re.compile(
     r"|received|credited|debited|transferred|refunded|deposited|remitted|a/c|accounts?|acct\.?"
     r"|acc\.?|cheques?|challans?|invoices?|bills?|orders?|bookings?|tickets?|vouchers?|tracking"
     r"|courier|consignment|awb|otp|(?:receipts?|screenshots?|statements?)(?: (?:shows?|says|has))?)"
-    rf"(?![a-z]){_WEAK_GAP}(?:{_FILLER}{_WEAK_GAP}){{0,2}}$"
+    rf"(?![a-z]){_GAP}(?:{_FILLER}{_GAP}){{0,2}}$"
 )
 _PAID_AFTER = re.compile(
     r"[\s,;:.()-]*(?:(?:has|have|had|is|was|please|pls|kindly|to|will|not|already|also) ){0,3}"
@@ -174,6 +181,7 @@ def _is_date_or_time(digits: str, match: re.Match[str]) -> bool:
 
 def _is_recent_datetime(digits: str, datetime_format: str) -> bool:
     try:
+        # The offset makes it a datetime with a time zone.
         moment = datetime.strptime(f"{digits}+0000", f"{datetime_format}%z")
     except ValueError:
         return False

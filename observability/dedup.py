@@ -49,8 +49,8 @@ class TracebackThrottle:
         self._clock = clock
         self._logged_at: dict[str, float] = {}
 
-    def is_new(self, error: BaseException) -> bool:
-        """Return whether to log the traceback in full, and count it as logged if so."""
+    def should_log(self, error: BaseException) -> bool:
+        """Return whether to log the traceback in full, and record it as logged if so."""
         now, location = self._clock(), traceback_location(error)
         logged_at = self._logged_at.get(location)
         if logged_at is not None and now < logged_at + TRACEBACK_INTERVAL_SECONDS:

@@ -143,9 +143,9 @@ def redact_event(_logger: object, _method: str, event: EventDict) -> EventDict:
         event["event"] = scrub_message(str(event["event"]))
     redacted = redact(event)
     if error is not None:
-        is_new = _tracebacks.is_new(error)
+        is_first = _tracebacks.should_log(error)
         redacted["exception"] = (
-            render_exception(error) if is_new else f"{traceback_location(error)}, again"
+            render_exception(error) if is_first else f"{traceback_location(error)}, again"
         )
     return redacted
 

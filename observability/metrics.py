@@ -15,14 +15,14 @@ REGISTRY = CollectorRegistry()
 SCRAPE_TIME_REGISTRY = CollectorRegistry()
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-REQUEST_SECONDS = Histogram(
+HTTP_REQUEST_SECONDS = Histogram(
     "http_request_seconds",
     "Time from the head of a request to the end of its response.",
     ("route", "status"),
     registry=REGISTRY,
     buckets=DURATION_BUCKETS,
 )
-OPERATION_SECONDS = Histogram(
+GRAPHQL_OPERATION_SECONDS = Histogram(
     "graphql_operation_seconds",
     "Time of a GraphQL request. `name` is its root field, `several` or `invalid`.",
     ("type", "name"),
@@ -71,7 +71,7 @@ OUTBOX_LATE_SECONDS = Gauge(
     "Time since the oldest undelivered outbox message was first due.",
     registry=SCRAPE_TIME_REGISTRY,
 )
-BREAKER_CALLS = Counter(
+GUARDED_CALLS = Counter(
     "guarded_calls",
     "Calls to outside services, by outcome; `refused` calls were not made.",
     ("service", "outcome"),

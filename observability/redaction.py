@@ -31,7 +31,6 @@ _SENSITIVE_WORDS = frozenset(
     )
 )
 _SENSITIVE_ENDINGS = frozenset(("address", "key", "keys", "name", "names"))
-_ALLOWED_KEYS = frozenset(("operation_name", "constraint_name"))
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
 
 _ASSIGNED = re.compile(
@@ -200,7 +199,7 @@ def _is_sensitive(key: str) -> bool:
 @lru_cache(maxsize=512)
 def _has_sensitive_word(key: str) -> bool:
     words = [word.lower() for word in _WORD.findall(key)]
-    if not words or "_".join(words) in _ALLOWED_KEYS:
+    if not words:
         return False
     return words[-1] in _SENSITIVE_ENDINGS or not _SENSITIVE_WORDS.isdisjoint(words)
 

@@ -80,9 +80,10 @@ class MirroredTask:
 
     @property
     def is_healthy(self) -> bool:
-        is_healthy = not self._failure_file.exists()
-        BACKGROUND_TASK_UP.labels(self.name).set(is_healthy)
-        return is_healthy
+        return not self._failure_file.exists()
+
+    def update_gauge(self) -> None:
+        BACKGROUND_TASK_UP.labels(self.name).set(self.is_healthy)
 
 
 Run = Callable[[BackgroundTask], Awaitable[None]]
@@ -105,6 +106,11 @@ class BackgroundTasks:
 
     def __iter__(self) -> Iterator[BackgroundTask | MirroredTask]:
         return chain(self._tasks.values(), self._mirrored)
+
+    def update_gauges(self) -> None:
+        """Update the gauges of tasks of other processes; all others are always up to date."""
+        for task in self._mirrored:
+            task.update_gauge()
 
     def mirror(self, name: str, failure_file: Path) -> None:
         """Show a task of another process, which was started there with `failure_file`."""

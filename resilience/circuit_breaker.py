@@ -19,12 +19,11 @@ from tenacity import (
 )
 
 from domain.errors.base import DomainError
-from observability.metrics import BREAKER_CALLS, BREAKER_STATE, BREAKER_TRANSITIONS
+from observability.metrics import BREAKER_STATE, BREAKER_TRANSITIONS, GUARDED_CALLS
 from resilience.breaker_states import BreakerState
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-
 
 _STATES = {
     CircuitBreakerState.CLOSED: BreakerState.CLOSED,
@@ -53,7 +52,7 @@ class ServiceGuardOptions:
 class ServiceGuard:
     """Call one outside service. Only timeouts and `transient` exceptions count as its failures.
 
-    Any other exception is an answer of the service: it is raised as it is, without a retry. When
+    Any other exception is a response of the service: it is raised as it is, without a retry. When
     the attempts are used up, or the breaker is open, `unavailable` is raised from the last error.
     `clock` is a monotonic clock in seconds.
     """
@@ -77,12 +76,12 @@ class ServiceGuard:
             name,
             options,
             clock=clock,
-            is_answer=lambda error: not isinstance(error, self._failures),
+            is_response=lambda error: not isinstance(error, self._failures),
         )
 
     @property
     def state(self) -> BreakerState:
-        return self._breaker.present
+        return self._breaker.current
 
     async def __call__(self, call: Callable[[], Awaitable[T]]) -> T:
         options = self._options
@@ -156,7 +155,7 @@ class ServiceGuard:
         return self._breaker.opened_at + self._options.open_seconds - self._clock()
 
     def _count(self, outcome: str) -> None:
-        BREAKER_CALLS.labels(self.name, outcome).inc()
+        GUARDED_CALLS.labels(self.name, outcome).inc()
 
 
 class SlidingWindow(CircuitMemoryStorage):  # type: ignore[misc]  # the library has no types
@@ -196,30 +195,30 @@ class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no type
         options: ServiceGuardOptions,
         *,
         clock: Callable[[], float],
-        is_answer: Callable[[Exception], bool],
+        is_response: Callable[[Exception], bool],
     ) -> None:
         self._clock = clock
         self._window = SlidingWindow(options.window_seconds, clock)
         self.opened_at = -math.inf
         super().__init__(
             fail_max=options.failures,
-            exclude=[is_answer],
+            exclude=[is_response],
             state_storage=self._window,
             name=name,
         )
         self._publish(BreakerState.CLOSED)
 
     @property
-    def present(self) -> BreakerState:
+    def current(self) -> BreakerState:
         return _STATES[self.current_state]
 
     @property
     def opens_at(self) -> None:
-        return None
+        """Nothing: aiobreaker puts the value into its errors, and the guard does not read it."""
 
     def open(self) -> None:
         """Open the breaker. A late failure while it is open does not extend that time."""
-        if self.present != BreakerState.OPEN:
+        if self.current != BreakerState.OPEN:
             self.opened_at = self._clock()
             self._change(CircuitBreakerState.OPEN)
 
@@ -232,7 +231,7 @@ class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no type
         self._change(CircuitBreakerState.CLOSED)
 
     def _change(self, state: Any) -> None:
-        before, after = self.present, _STATES[state]
+        before, after = self.current, _STATES[state]
         self.state = self._window.state = state
         if after == before:
             return

@@ -39,10 +39,6 @@ class FairQueue:
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @property
-    def running(self) -> int:
-        return self._running.total()
-
-    @property
     def waiting(self) -> int:
         return sum(map(len, self._queues.values()))
 

@@ -21,7 +21,7 @@ async def wait_or_cancel(tasks: Collection[asyncio.Task[None]], *, within_second
         return
     done, late = await asyncio.wait(tasks, timeout=within_seconds)
     if late:
-        log.warning("stop_cut_short", late=sorted(task.get_name() for task in late))
+        log.warning("shutdown_timed_out", late=sorted(task.get_name() for task in late))
         for task in late:
             task.cancel()
         finished, _ = await asyncio.wait(late, timeout=CANCEL_TIMEOUT_SECONDS)
@@ -29,7 +29,7 @@ async def wait_or_cancel(tasks: Collection[asyncio.Task[None]], *, within_second
     for task in done:
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            log.error("stop_failed", task=task.get_name(), exc_info=error)
+            log.error("shutdown_failed", task=task.get_name(), exc_info=error)
 
 
 class ForcedExit:
@@ -54,11 +54,11 @@ class ForcedExit:
             self._timer.cancel()
 
     def _end(self) -> None:
-        log.warning("stop_cut_short", late=_other_threads())
+        log.warning("shutdown_timed_out", late=_other_threads())
         try:
             self._clean_up()
         except Exception:
-            log.exception("stop_failed")
+            log.exception("shutdown_failed")
         finally:
             _end_process(0)
 
@@ -67,7 +67,7 @@ def exit_despite_threads(status: int = 0) -> None:
     """End the process now if non-daemon threads would keep the interpreter from exiting."""
     late = _other_threads()
     if late:
-        log.warning("stop_cut_short", late=late)
+        log.warning("shutdown_timed_out", late=late)
         _end_process(status)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from domain.documents import RetentionClass
 from domain.errors.exceptions import StorageUnavailable
 from integrations.storage.base import DocumentStore
-from integrations.storage.inspection.sanitize import DEFAULT_OPTIONS, InspectionOptions
+from integrations.storage.inspection.worker_pool import DEFAULT_OPTIONS, InspectionOptions
 from integrations.storage.upload_buffer import UploadBuffer
 from persistence.engine.database import Database
 from resilience.background_tasks import BackgroundTasks

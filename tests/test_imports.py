@@ -58,7 +58,7 @@ def test_what_the_first_team_needs_is_imported_later():
 
 def test_libraries_that_read_files_are_imported_only_by_processes_of_their_own():
     service = imported_by(
-        "import cli, runner, integrations.storage.inspection.sanitize; runner.warm_up()"
+        "import cli, runner, integrations.storage.inspection.worker_pool; runner.warm_up()"
     )
 
     assert service & {"PIL", "pypdf", "puremagic"} == set()

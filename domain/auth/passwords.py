@@ -35,9 +35,9 @@ _COMMON_PASSWORDS = frozenset(
 
 
 def canonicalize(password: str) -> str:
-    """NFKC, so that every keyboard can write the same password; empty for a text that is too long.
+    """Return the password in NFKC, which is the same for every keyboard; "" if it is too long.
 
-    Half a surrogate pair stays, so that such a password is wrong.
+    Unpaired surrogates are not removed, since the password would then equal one without them.
     """
     return nfkc(password) if len(password) <= RAW_LENGTH_FACTOR * MAX_LENGTH else ""
 

@@ -90,7 +90,7 @@ class ChurchLimitReached(ConflictError):
 class IdempotencyKeyReused(ConflictError):
     code = "IDEMPOTENCY_KEY_REUSED"
     description = "The idempotency key was used for another form. Please send a new key."
-    cause = "A key stands for one form for 24 hours."
+    cause = "A key stands for one form for the configured time."
     action = "Make a new key for the new form."
 
 
@@ -338,7 +338,7 @@ class UploadExpired(DomainError):
     code = "UPLOAD_EXPIRED"
     http_status = 410
     description = "The time to send this file is over. Please choose the file again."
-    cause = "An upload ticket is valid for two hours."
+    cause = "An upload ticket is valid for the configured time."
     action = "Open a new upload for the file."
 
 
@@ -360,7 +360,7 @@ class FileTooLarge(DomainError):
     code = "FILE_TOO_LARGE"
     http_status = 413
     description = "The file is too large. Please send a smaller file."
-    cause = "A document has at most 5 MiB."
+    cause = "A document has at most 5 MB."
     action = "Make a smaller file; on a phone, send a screenshot."
     documented_details = (
         Detail("limitBytes", DetailType.INTEGER, "The largest size of the file, in bytes."),

@@ -167,7 +167,7 @@ class NameRule:
                 is_allowed = previous in {"L", "M"}
             elif category[0] == "M":
                 marks += 1
-                # C is a joiner, or a character that was yielded itself.
+                # Category C: a joiner is allowed here, and any other was yielded as invalid.
                 has_base = previous in {"L", "M", "C"} or self._follows_number(
                     name[:position], category
                 )
@@ -225,7 +225,7 @@ class FreeText:
     """A kind of free text of at least one character."""
 
     max_length: int
-    has_lines: bool = False
+    is_multiline: bool = False
 
     def parse(self, text: str) -> tuple[str, IssueCode | None]:
         """The text as it is stored and its issue, None for a valid text.
@@ -236,7 +236,7 @@ class FreeText:
             return "", IssueCode.NAME_TOO_LONG
         if not is_storable(text):
             return "", IssueCode.TEXT_CHARACTERS
-        text = _canonicalize_lines(text) if self.has_lines else canonicalize(text)
+        text = _canonicalize_lines(text) if self.is_multiline else canonicalize(text)
         return text, self._problem(text)
 
     def params(self, code: IssueCode | None) -> dict[str, Any]:
@@ -253,12 +253,12 @@ class FreeText:
             return IssueCode.NAME_TOO_LONG
         if has_stacked_marks(text):
             return IssueCode.TEXT_CHARACTERS
-        if not self.has_lines and not strip_ignorable(text).isprintable():
+        if not self.is_multiline and not strip_ignorable(text).isprintable():
             return IssueCode.TEXT_CHARACTERS
         return IssueCode.IDENTITY_NUMBER_NOT_ALLOWED if has_identity_number(text) else None
 
 
-REASON = FreeText(max_length=REASON_MAX_LENGTH, has_lines=True)
+REASON = FreeText(max_length=REASON_MAX_LENGTH, is_multiline=True)
 """Reasons and notes that organisers and captains write to each other."""
 
 

@@ -38,7 +38,7 @@ class DocumentStore(Protocol):
     """A store of files with random hexadecimal names.
 
     All methods are safe to repeat and raise StorageUnavailable. `name` is stored with every
-    document. An abandoned call may still take effect for `late_seconds`.
+    document. A call that was cancelled or has timed out may still take effect for `late_seconds`.
     """
 
     name: str
@@ -102,15 +102,15 @@ async def find_folder(store: DocumentStore, name: str, likely: Folder) -> Folder
 
 
 async def fetch_from_any_folder(
-    media: DocumentStore, name: str, likely: Folder, target: Path
+    store: DocumentStore, name: str, likely: Folder, target: Path
 ) -> Folder:
-    """Write a copy to `target`; the folder that held the file. Raises FileMissing.
+    """Write a copy to `target`. Return the folder that held the file. Raises FileMissing.
 
-    One call where the file is in the likely folder: to ask for it first would be another one.
+    It does not ask first where the file is: that would be a second call for every file.
     """
     for folder in _search_order(likely):
         with suppress(FileMissing):
-            await media.fetch(name, folder, target)
+            await store.fetch(name, folder, target)
             return folder
     raise FileMissing
 

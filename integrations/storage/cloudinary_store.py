@@ -150,7 +150,7 @@ class CloudinaryStore:
         try:
             return await (guard or self.guard)(partial(self._in_thread, call))
         except _RequestRejected as error:
-            log.error("storage_refused", error=type(error.__cause__).__name__)  # noqa: TRY400
+            log.error("storage_request_rejected", error=type(error.__cause__).__name__)  # noqa: TRY400
             raise StorageUnavailable from error
 
     async def _in_thread(self, call: Callable[[], T]) -> T:

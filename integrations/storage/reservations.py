@@ -45,7 +45,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservedFile:
-    """A reservation, its file and the file's present size."""
+    """A reservation, its file and the file's current size."""
 
     reservation: Reservation
     path: Path
@@ -86,7 +86,8 @@ def reserve(
             path = folder / reservation.name
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
         try:
-            _require_room(_active_files(folder, now), reservation.client, space, client_bytes)
+            active, _ = delete_expired(folder, now)
+            _require_room(active, reservation.client, space, client_bytes)
         except BaseException:
             if is_new:
                 path.unlink(missing_ok=True)
@@ -129,15 +130,14 @@ def reserved_files(folder: Path) -> Iterator[ReservedFile]:
         return
 
 
-def _active_files(folder: Path, now: float) -> list[ReservedFile]:
-    """Return the files with valid tickets and delete the others."""
-    active = []
-    for file in reserved_files(folder):
-        if file.reservation.expires_at <= now:
+def delete_expired(folder: Path, now: float) -> tuple[list[ReservedFile], int]:
+    """Delete files with expired tickets. Return the others, and the number of deleted files."""
+    files = list(reserved_files(folder))
+    active = [file for file in files if file.reservation.expires_at > now]
+    for file in files:
+        if file not in active:
             file.path.unlink(missing_ok=True)
-        else:
-            active.append(file)
-    return active
+    return active, len(files) - len(active)
 
 
 def _require_room(

@@ -23,12 +23,12 @@ from integrations.storage.disk import (
 from integrations.storage.reservations import (
     PART_SUFFIX,
     Reservation,
+    delete_expired,
     part_path,
     reserve,
-    reserved_files,
 )
 
-BUFFER_FAILED = "spool_failed"
+BUFFER_FAILED = "upload_buffer_failed"
 SCRATCH_SUFFIX = ".tmp"
 COPY_BYTES = 1024 * 1024
 MAX_CACHED_PATHS = 1_024
@@ -200,12 +200,8 @@ class UploadBuffer:
         return len(paths)
 
     def _sweep_ended(self, now: float) -> int:
-        expired = [
-            file for file in reserved_files(self._folder) if file.reservation.expires_at <= now
-        ]
-        for file in expired:
-            file.path.unlink(missing_ok=True)
-        return len(expired)
+        _, deleted = delete_expired(self._folder, now)
+        return deleted
 
 
 def _modified_at(path: Path) -> float:

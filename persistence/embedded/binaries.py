@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from persistence.embedded.os_user import EmbeddedPostgresError, OsUser
+from persistence.embedded.errors import EmbeddedPostgresError
+from persistence.embedded.os_user import OsUser
 
 Version = Literal["18", "16"]
 

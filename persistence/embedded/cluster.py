@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from persistence.embedded.binaries import Binaries, Version
-from persistence.embedded.os_user import ENVIRONMENT, EmbeddedPostgresError, OsUser, open_private
+from persistence.embedded.errors import EmbeddedPostgresError
+from persistence.embedded.os_user import ENVIRONMENT, OsUser, open_private
 
 # Part of the socket's file name; there is no TCP port.
 PORT = 5432
@@ -213,9 +214,9 @@ class Cluster:
         return self.home / "socket_folder"
 
     def last_socket_folder(self) -> Path | None:
-        """The present or last server's socket folder; None before the first server.
+        """The current or last server's socket folder; None before the first server.
 
-        Read from a file of its own, because a server that stops in order removes its pid file.
+        Read from a file of its own, because a server that stops cleanly removes its pid file.
         """
         try:
             return Path(os.fsdecode(self._socket_folder_file.read_bytes()))

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from persistence.embedded.errors import EmbeddedPostgresError
+
 ROOT = 0
 PROCESSES = Path("/proc")
 # Replaces the caller's environment, whose PGPORT, PGOPTIONS or locale would affect the server.
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", "PGCONNECT_TIMEOUT": "5"}
-
-
-class EmbeddedPostgresError(Exception):
-    """The database of the data folder cannot be used. The message gives the reason and a remedy."""
 
 
 class SpawnOptions(TypedDict, total=False):
@@ -85,7 +83,7 @@ def chown_to_parent_owner(path: Path) -> None:
 
 
 def select_os_user(data_dir: Path, cluster: Path) -> OsUser:
-    """The present user; under root, as which PostgreSQL refuses to run, the owner of the data.
+    """The current user; under root, as which PostgreSQL refuses to run, the owner of the data.
 
     If root owns the data folder too, the user `nobody`.
     """
@@ -168,6 +166,8 @@ def may_use_cluster(process: Process, cluster: Path) -> bool:
     try:
         return (PROCESSES / str(process.pid) / "cwd").samefile(cluster)
     except FileNotFoundError:
+        # The process has ended, the cluster does not exist, or the system has no /proc.
         return (PROCESSES / str(process.pid)).exists() or sys.platform != "linux"
     except PermissionError:
+        # The working directory of another user's process is unknown.
         return True

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from threading import Thread
 
 from persistence.embedded.cluster import PREFIX, Cluster, PidFile
+from persistence.embedded.errors import EmbeddedPostgresError
 from persistence.embedded.os_user import (
-    EmbeddedPostgresError,
     Process,
     find_process,
     list_processes,

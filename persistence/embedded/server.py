@@ -13,15 +13,9 @@ from urllib.parse import quote
 
 from persistence.embedded.binaries import Version, find_binaries
 from persistence.embedded.cluster import PORT, Cluster, PidFile
-from persistence.embedded.os_user import (
-    EmbeddedPostgresError,
-    chown_to_parent_owner,
-    open_private,
-    select_os_user,
-)
+from persistence.embedded.errors import EmbeddedPostgresError
+from persistence.embedded.os_user import chown_to_parent_owner, open_private, select_os_user
 from persistence.embedded.postmaster import POLL_SECONDS, STOP_TIMEOUT_SECONDS, Postmaster
-
-__all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 
 DATABASE = "icct26"
 START_LOCK_TIMEOUT_SECONDS = 120
@@ -47,9 +41,9 @@ class EmbeddedPostgres:
         self._binaries_cache = binaries_cache
         self._postmaster: Postmaster | None = None
         # Descriptor with the shared lock, while this process uses the server.
-        self._users_lock: int | None = None
+        self._holders_lock: int | None = None
         self._is_stopping = Event()
-        # Time for an orderly shutdown when the last user stops the server.
+        # Time for a clean shutdown when the last user stops the server.
         self.stop_seconds: float = STOP_TIMEOUT_SECONDS
 
     def start(self) -> str:
@@ -77,7 +71,7 @@ class EmbeddedPostgres:
             with self._start_lock():
                 if self._is_stopping.is_set():
                     raise EmbeddedPostgresError(f"The database in {self._home} was stopped.")
-                if self._users_lock is None:
+                if self._holders_lock is None:
                     self._lock_and_serve()
                 else:
                     self._serve()
@@ -89,12 +83,12 @@ class EmbeddedPostgres:
         Cancels a `start` that is under way in another thread. Raises EmbeddedPostgresError.
         """
         self._is_stopping.set()
-        if self._users_lock is None:
+        if self._holders_lock is None:
             return
         with _mapping_os_errors(self._data_dir), self._start_lock():
-            users_lock, self._users_lock = self._users_lock, None
-            if users_lock is not None:
-                self._release(users_lock)
+            holders_lock, self._holders_lock = self._holders_lock, None
+            if holders_lock is not None:
+                self._release(holders_lock)
 
     @property
     def data_dir(self) -> Path:
@@ -122,7 +116,7 @@ class EmbeddedPostgres:
     def socket_dir(self) -> Path:
         """The socket's folder. It stays the same while this process uses the server."""
         folder = None
-        if self._postmaster is not None and self._users_lock is not None:
+        if self._postmaster is not None and self._holders_lock is not None:
             server = self._postmaster.find_server()
             folder = server.socket_dir if server else self._postmaster.cluster.last_socket_folder()
         return folder or self._require_server().socket_dir
@@ -135,21 +129,21 @@ class EmbeddedPostgres:
         return self._postmaster is not None and self._postmaster.find_server() is not None
 
     def _require_server(self) -> PidFile:
-        is_user = self._users_lock is not None
+        is_user = self._holders_lock is not None
         server = self._postmaster.find_server() if self._postmaster and is_user else None
         if server is None:
             raise EmbeddedPostgresError(f"The database in {self._home} is not running.")
         return server
 
     def _lock_and_serve(self) -> None:
-        users_lock = open_private(self._home / "holders.lock", os.O_RDWR)
+        holders_lock = open_private(self._home / "holders.lock", os.O_RDWR)
         try:
-            fcntl.flock(users_lock, fcntl.LOCK_SH)
+            fcntl.flock(holders_lock, fcntl.LOCK_SH)
             self._serve()
         except BaseException:
-            self._release(users_lock)
+            self._release(holders_lock)
             raise
-        self._users_lock = users_lock
+        self._holders_lock = holders_lock
 
     def _serve(self) -> None:
         os_user = select_os_user(self._data_dir, self._home / "cluster")
@@ -162,18 +156,18 @@ class EmbeddedPostgres:
         self._postmaster = Postmaster(cluster=cluster, is_cancelled=self._is_stopping.is_set)
         self._postmaster.serve(DATABASE)
 
-    def _release(self, users_lock: int) -> None:
+    def _release(self, holders_lock: int) -> None:
         """Release the shared lock; shut the server down if no other process has it.
 
         The caller holds the start lock.
         """
         try:
             with suppress(BlockingIOError):
-                fcntl.flock(users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(holders_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._postmaster is not None:
                     self._postmaster.stop(self.stop_seconds)
         finally:
-            os.close(users_lock)
+            os.close(holders_lock)
 
     def _make_folders(self) -> None:
         """Create missing folders as private ones. Existing folders keep their modes."""

@@ -27,7 +27,7 @@ MIN_INVALIDATION_INTERVAL_SECONDS = 1.0
 # lock ends by the lock timeout, whose error names the lock. The statement timeout bounds statements
 # that wait for several locks in turn.
 STATEMENT_TIMEOUT_MARGIN_SECONDS = 0.5
-# A caller that has waited no longer gets the full lock timeout, without another round trip.
+# A caller that waited at most this long keeps the full lock timeout, without another round trip.
 UNADJUSTED_WAIT_SECONDS = 0.5
 MIN_LOCK_TIMEOUT_SECONDS = 0.05
 
@@ -112,7 +112,7 @@ class LockTimeouts:
         self._lock_timeout_seconds = lock_timeout_seconds
 
     async def apply(self, pooled: PooledConnection, waiting_since: float) -> None:
-        """Set the session's timeouts for a caller, if they differ from the present ones."""
+        """Set the session's timeouts for a caller, if they differ from the current ones."""
         remaining = remaining_lock_timeout(self._lock_timeout_seconds, waiting_since)
         if remaining is None and not pooled.has_reduced_timeouts:
             return

@@ -209,19 +209,19 @@ class Database:
         *,
         repeatable: bool,
         map_error: ErrorMap,
-        answer: object = None,
+        response_values: object = None,
     ) -> Sequence[Row]:
         """Execute one statement that writes, in its own transaction, and return its rows.
 
-        It is committed before its rows arrive. So `answer`, everything else that the response
-        shows, is checked before the statement runs, and the statement casts its columns to types
-        that a response can show, so that another value rolls it back.
+        It is committed before its rows arrive, so a value that GraphQL cannot represent must be
+        found earlier. `response_values`, which the caller puts into the response, are checked
+        before the statement runs. The statement casts its columns to representable types.
 
         An error for which `map_error` returns an exception is replaced by it and not retried. With
         `repeatable=False` nothing is retried after a connection was lost: the statement may have
         been committed. Raises ServiceUnavailable, UnrepresentableResult.
         """
-        require_representable(answer)
+        require_representable(response_values)
         write_pool = self._write_pool
         if write_pool is None:
 
@@ -274,13 +274,11 @@ class Database:
                 return
 
     async def keep_alive(self, task: BackgroundTask) -> None:
-        """Ping the database now and then, so that a serverless one does not suspend itself.
+        """Ping the database every `keep_alive_seconds`: a serverless one suspends itself otherwise.
 
-        It may take as long as a connection to wake up. Raises ServiceUnavailable.
+        A ping may take as long as a new connection. Raises ServiceUnavailable.
         """
         seconds = self._options.keep_alive_seconds
-        if not seconds:
-            return
         work = partial(self.ping, timeout_seconds=self._options.connect_timeout_seconds)
         await repeat(work, task, first_seconds=seconds, seconds=seconds)
 

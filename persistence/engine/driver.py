@@ -65,7 +65,7 @@ async def connect(
 
 
 async def close_connection(connection: asyncpg.Connection) -> None:
-    """Close a connection in order if the server cooperates, else abruptly. Raises nothing."""
+    """Close a connection cleanly if the server cooperates, else abruptly. Raises nothing."""
     with suppress(*CONNECTION_ERRORS):
         await connection.close(timeout=CLOSE_TIMEOUT_SECONDS)
 
@@ -105,14 +105,14 @@ def enable_keepalive(connection: Any) -> None:
 
 
 class LoopTimer:
-    """Call `on_expire` once after `seconds` in which the event loop was running.
+    """Call `on_expire`, if any, after `seconds` in which the event loop was running.
 
     The time is divided into TIMER_STEPS, each a timer of its own, so that a blocked loop uses up
     one step at most: its connections had no chance to read the server's answer meanwhile.
     `longest_stall_seconds` is the longest delay of a step.
     """
 
-    def __init__(self, seconds: float, on_expire: Callable[[], None]) -> None:
+    def __init__(self, seconds: float, on_expire: Callable[[], None] | None = None) -> None:
         self.longest_stall_seconds = 0.0
         self._step_seconds = seconds / TIMER_STEPS
         self._on_expire = on_expire
@@ -131,5 +131,5 @@ class LoopTimer:
         self._remaining_steps -= 1
         if self._remaining_steps:
             self._schedule_step()
-        else:
+        elif self._on_expire is not None:
             self._on_expire()

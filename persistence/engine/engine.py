@@ -163,8 +163,8 @@ def _register_codec_in_transaction(connection: Any, *_: object) -> None:
 def read_pool_size(options: DatabaseOptions) -> int:
     """Number of connections for single reads; 0 when SQLAlchemy's pool serves them too.
 
-    A quarter of all, at least two, and less than half of `pool_size`, so that at least one is left
-    for units of work.
+    A quarter of all, and at least two, but always less than half of `pool_size`: as many may be for
+    single writes, and at least one has to be left for units of work.
     """
     if options.pgbouncer or options.pool_size < MIN_SPLIT_POOL_SIZE:
         return 0

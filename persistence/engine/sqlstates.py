@@ -36,8 +36,8 @@ _LOST = ErrorClass(
 )
 # The server could not execute the statement; another server, or this one later, may be able to.
 _REFUSED = ErrorClass(invalidates_connections=True, is_retryable=True, is_unavailable=True)
-# Two transactions conflicted.
-_CONFLICT = ErrorClass(is_retryable=True, is_unavailable=True)
+# A conflict of transactions, or a state that passes: the same connection can repeat the work.
+_RETRYABLE = ErrorClass(is_retryable=True, is_unavailable=True)
 # A timeout has passed: a retry would wait once more.
 _TIMED_OUT = ErrorClass(is_unavailable=True)
 # The login is rejected until an operator changes something.
@@ -62,13 +62,13 @@ _CLASSES = {
     "28": _LOGIN_REJECTED,
     "3D": _LOGIN_REJECTED,
     # Serialization failure and deadlock.
-    "40001": _CONFLICT,
-    "40P01": _CONFLICT,
+    "40001": _RETRYABLE,
+    "40P01": _RETRYABLE,
     "40003": _LOST,
     # Disk full, out of memory, too many connections.
     "53": _REFUSED,
     # Object not in prerequisite state: the database accepts no connections now, or is recovering.
-    "55000": _CONFLICT,
+    "55000": _RETRYABLE,
     LOCK_NOT_AVAILABLE: _TIMED_OUT,
     # Statement timeout, or an operator cancelled the statement.
     "57": _TIMED_OUT,
@@ -78,7 +78,7 @@ _CLASSES = {
     # System errors, such as I/O errors of the server's disk.
     "58": _REFUSED,
     # Snapshot too old.
-    "72": _CONFLICT,
+    "72": _RETRYABLE,
 }
 
 

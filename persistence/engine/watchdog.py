@@ -140,7 +140,8 @@ class Watchdog:
             if connection in self._pending
         }
         started_at = monotonic()
-        stalls = LoopTimer(2 * QUERY_TIMEOUT_SECONDS, lambda: None)
+        # Only for its measurement of stalls. It outlasts the timeout below.
+        stalls = LoopTimer(2 * QUERY_TIMEOUT_SECONDS)
         silent: list[DriverConnection] = []
         try:
             async with asyncio.timeout(QUERY_TIMEOUT_SECONDS):

@@ -72,7 +72,7 @@ class WriteProbe:
             await self._write()
         except CONNECTION_ERRORS as error:
             is_timeout = monotonic() - started_at >= TIMEOUT_SECONDS
-            # Other errors concern the probe itself, or a database that is away, which `ping` tells.
+            # Other errors concern the probe itself, or an unavailable database, which `ping` finds.
             if is_timeout or errors.is_write_refused(error):
                 self._accepts_writes = False
             log.warning("write_probe_failed", sqlstate=errors.sqlstate(error))

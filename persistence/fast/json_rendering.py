@@ -53,12 +53,12 @@ class UnsupportedField(Exception):
     """A selected field has no renderer."""
 
 
-statement_cache = cached(
+cache_statement = cached(
     MAX_CACHE_BYTES, max_entry_bytes=MAX_ENTRY_BYTES, value_bytes=lambda _: STATEMENT_BYTES
 )
 
 
-@statement_cache
+@cache_statement
 def json_expression(kind: str, selection: Selection) -> JsonSql | None:
     """The SQL expression of the JSON text of a `Team`, `Player` or `Church`.
 
@@ -101,7 +101,7 @@ async def church_page(
     return await _filtered_page(database, statement, churches.BY_NAME, request)
 
 
-@statement_cache
+@cache_statement
 def _team_statement(json: JsonSql, column_name: str) -> CompiledStatement:
     # `teams.find` joins the players, so a team without any is not found; this has to agree.
     has_players = exists().where(player.c.team_id == team.c.id)
@@ -112,7 +112,7 @@ def _team_statement(json: JsonSql, column_name: str) -> CompiledStatement:
     return CompiledStatement(statement.where(key_in(column), has_players))
 
 
-@statement_cache
+@cache_statement
 def _player_statement(json: JsonSql) -> CompiledStatement:
     condition = (team.c.code == bindparam("code")) & (player.c.position == bindparam("position"))
     return CompiledStatement(
@@ -145,7 +145,7 @@ async def _page(
     return build_page([(row[0], row[1:]) for row in rows], request, str)
 
 
-@statement_cache
+@cache_statement
 def _page_statement(  # noqa: PLR0913 - everything that the statement depends on
     kind: str,
     json: JsonSql,

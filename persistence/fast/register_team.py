@@ -167,7 +167,7 @@ async def store(
         _parameters(registration),
         repeatable=key is not None,
         map_error=_map_error,
-        answer=answer,
+        response_values=answer,
     )
     if not rows:
         return None

@@ -30,7 +30,7 @@ from domain.errors.exceptions import (
 )
 from integrations.storage.base import Folder, delete_everywhere
 from integrations.storage.disk import disk_errors
-from integrations.storage.inspection.sanitize import sanitize_file
+from integrations.storage.inspection.worker_pool import sanitize_file
 from integrations.storage.reservations import Reservation
 from integrations.storage.upload_buffer import PartMissing, Snapshot
 from persistence.engine.database_identity import new_storage_name

@@ -24,9 +24,7 @@ async def collect(services: Services, *, timeout_seconds: float = TIMEOUT_SECOND
     if connections.size:
         DATABASE_CONNECTIONS.labels("in_use").set(connections.in_use)
         DATABASE_CONNECTIONS.labels("allowed").set(connections.size)
-    for task in services.background:
-        # Updates the gauge of a task of another process.
-        _ = task.is_healthy
+    services.background.update_gauges()
     backlog = await _backlog(services, timeout_seconds)
     if backlog is None:
         return

@@ -301,7 +301,7 @@ async def test_fault_is_shown_logged_once_and_gone_by_itself(app, task):
             assert task in app.tasks
 
     assert len(told(logs, fault.event, task)) == 1
-    assert told(logs, "stop_failed", task) == []
+    assert told(logs, "shutdown_failed", task) == []
 
 
 async def test_every_task_is_supervised_and_has_a_fault_here(app):

@@ -71,10 +71,10 @@ def test_same_traceback_is_new_again_after_a_minute():
     throttle = TracebackThrottle(clock)
     errors = [raise_and_catch(ValueError(str(number))) for number in range(3)]
 
-    assert [throttle.is_new(error) for error in errors] == [True, False, False]
+    assert [throttle.should_log(error) for error in errors] == [True, False, False]
 
     clock.now += TRACEBACK_INTERVAL_SECONDS
-    assert throttle.is_new(errors[0])
+    assert throttle.should_log(errors[0])
 
 
 def test_other_exception_class_at_the_same_line_is_new():
@@ -82,17 +82,17 @@ def test_other_exception_class_at_the_same_line_is_new():
 
     errors = [raise_and_catch(kind()) for kind in (ValueError, KeyError)]
 
-    assert [throttle.is_new(error) for error in errors] == [True, True]
+    assert [throttle.should_log(error) for error in errors] == [True, True]
 
 
 def test_locations_are_cleared_when_there_are_too_many():
     throttle = TracebackThrottle(Clock())
     kinds = [type(f"Error{number}", (Exception,), {}) for number in range(MAX_TRACEBACKS + 1)]
     for kind in kinds:
-        throttle.is_new(kind())
+        throttle.should_log(kind())
 
-    assert throttle.is_new(kinds[0]())
-    assert not throttle.is_new(kinds[-1]())
+    assert throttle.should_log(kinds[0]())
+    assert not throttle.should_log(kinds[-1]())
 
 
 @pytest.mark.parametrize("message", ["Asha Rao", "+91 98765 43210"])

@@ -2,6 +2,7 @@
 
 import asyncpg
 import pytest
+from alembic import command
 
 from persistence.engine import migrate
 from tests.persistence.test_migrations import empty_url, run  # noqa: F401 - a fixture
@@ -67,7 +68,7 @@ def test_stored_actions_are_renamed_and_restored(empty_url):  # noqa: F811 - the
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="audit_event is append-only"):
         run(empty_url, "UPDATE audit_event SET actor = 'nobody'")
 
-    migrate.downgrade(empty_url, "0009")
+    command.downgrade(migrate.config(empty_url), "0009")
 
     assert (run(empty_url, EVENTS), run(empty_url, DECISIONS)) == before
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="audit_event is append-only"):

@@ -24,7 +24,7 @@ class SlotRecorder:
     async def work(self, client: str) -> None:
         async with self._queue.slot(client):
             self.order.append(client)
-            self.max_running = max(self.max_running, self._queue.running)
+            self.max_running = max(self.max_running, self._queue._running.total())
             await self.proceed.wait()
             await asyncio.sleep(0)
 
@@ -47,7 +47,7 @@ async def test_client_with_one_request_is_next_after_a_client_with_eight():
     await asyncio.gather(*tasks)
 
     assert "".join(recorder.order) == "AABAAAAAA"
-    assert (recorder.max_running, queue.running, queue.waiting) == (1, 0, 0)
+    assert (recorder.max_running, queue._running.total(), queue.waiting) == (1, 0, 0)
 
 
 async def test_single_client_never_gets_all_slots():
@@ -109,7 +109,7 @@ async def test_slots_of_cancelled_tasks_go_to_other_clients():
 
     assert [type(result) for result in results[:2]] == [asyncio.CancelledError] * 2
     assert recorder.order == ["A", "C", "D"]
-    assert (queue.running, queue.waiting) == (0, 0)
+    assert (queue._running.total(), queue.waiting) == (0, 0)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -131,4 +131,4 @@ async def test_every_slot_is_released_after_random_cancellations(seed):
 
     expected = (type(None), asyncio.CancelledError, ServiceUnavailable)
     assert all(isinstance(result, expected) for result in results)
-    assert (queue.running, queue.waiting) == (0, 0)
+    assert (queue._running.total(), queue.waiting) == (0, 0)

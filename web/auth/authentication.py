@@ -58,7 +58,8 @@ class AuthenticationConfig:
         services: Services,
         limits: RateLimiter,
         *,
-        environment: str,
+        is_deployed: bool,
+        is_development: bool,
         trusted_proxies: Sequence[str],
         cors_origins: Sequence[str],
         allowed_networks: Sequence[str],
@@ -68,8 +69,8 @@ class AuthenticationConfig:
         self.trusted_proxies = tuple(trusted_proxies)
         self.origins = frozenset(cors_origins) - {"*"}
         self.networks = parse_networks(tuple(allowed_networks))
-        self.is_deployed = environment in {"staging", "production"}
-        self.is_development = environment == "development"
+        self.is_deployed = is_deployed
+        self.is_development = is_development
 
 
 class RequestAuth:

@@ -24,7 +24,7 @@ from domain.errors.exceptions import (
     RateLimited,
 )
 from observability.logging_setup import current_request_id
-from observability.metrics import OPERATION_SECONDS
+from observability.metrics import GRAPHQL_OPERATION_SECONDS
 from observability.tracing import is_tracing, span
 from resilience.fair_queue import FairQueue
 from resolvers.services import Services
@@ -220,7 +220,7 @@ class MutationByGet(MethodNotAllowed):
 
 @lru_cache(maxsize=256)
 def _durations(kind: str, name: str) -> Histogram:
-    return OPERATION_SECONDS.labels(kind, name)
+    return GRAPHQL_OPERATION_SECONDS.labels(kind, name)
 
 
 class DataResponse(Response):

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from observability.dedup import deduplicate_warnings
 from observability.logging_setup import log_fast
-from observability.metrics import REQUEST_SECONDS
+from observability.metrics import HTTP_REQUEST_SECONDS
 from observability.redaction import REDACTED, percent_decode, scrub
 from observability.tracing import is_tracing, request_span
 from web.headers import get_header
@@ -72,7 +72,7 @@ class AccessLog:
 
 @lru_cache(maxsize=1024)
 def _durations(route: str, status: int | None) -> Histogram:
-    return REQUEST_SECONDS.labels(route, status or "none")
+    return HTTP_REQUEST_SECONDS.labels(route, status or "none")
 
 
 def method_label(method: str) -> str:

@@ -69,8 +69,8 @@ class RequestRateLimiter:
     counting takes microseconds and no call to a store.
 
     `known_device` returns the name of a client that has signed in before, from the signed value of
-    its cookie; None for a forged value. Such a client has requests of its own when its address has
-    none left, and is asked for only then.
+    its cookie; None for a forged value. When its address has no requests left, such a client has
+    requests of its own; the cookie is read only then.
     """
 
     def __init__(
@@ -88,11 +88,8 @@ class RequestRateLimiter:
         self._trusted_proxies = tuple(trusted_proxies)
         self._known_device = known_device
         self._clock = clock
-        # When the whole burst is free again, the client first that was counted least recently.
+        # The time at which a client's whole burst is free again, the least recent client first.
         self._free_at: OrderedDict[str, float] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._free_at)
 
     def client(self, scope: Scope) -> str:
         return client_key(scope, self._trusted_proxies)
@@ -115,7 +112,7 @@ class RequestRateLimiter:
         return None
 
     def _take(self, client: str) -> float:
-        """Count a request and return 0 or less; else return the seconds until the next is free."""
+        """Count a request if one is free. Return the seconds until one is, 0 or less if counted."""
         now, free_at = self._clock(), self._free_at
         due = max(free_at.get(client, now), now) + self._interval
         wait = due - now - self._policy.seconds

@@ -82,9 +82,6 @@ class AttemptStore:
     def __init__(self) -> None:
         self._sets: OrderedDict[str, dict[str, float]] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._sets)
-
     def reserve(self, attempt: Attempt, seconds: int) -> int:
         """Count the attempt for `seconds`. Return 0, or the seconds to wait if it is refused."""
         now = time.time()

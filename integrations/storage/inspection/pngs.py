@@ -96,9 +96,11 @@ class _Header:
     def passes(self) -> Iterator[tuple[int, int]]:
         """Yield bytes per row, filter byte included, and number of rows of each pass."""
         for column, column_step, row, row_step in _ADAM7 if self.interlacing else _ONE_PASS:
+            # Division rounded up: the number of columns from `column` on, in steps.
             columns = max(0, -((column - self.width) // column_step))
             rows = max(0, -((row - self.height) // row_step))
             if columns and rows:
+                # Bits rounded up to bytes.
                 yield 1 + (columns * self.depth * _CHANNELS[self.colour] + 7) // 8, rows
 
 
@@ -145,7 +147,7 @@ def sanitize_png(content: bytes) -> bytes:
     header_body = chunks[0][1]
     header = _Header(*_HEADER.unpack(header_body))
     header.require_valid()
-    display = _simplify(_display_chunks(chunks, header), chunks, header)
+    display = _finish_display_chunks(_display_chunks(chunks, header), chunks, header)
     pixels = _trim(_pixel_data(chunks), header)
     copied = [
         (b"IHDR", header_body),
@@ -252,7 +254,7 @@ def _rows(stream: _PixelStream, header: _Header) -> Iterator[bytes]:
             yield piece
 
 
-def _simplify(
+def _finish_display_chunks(
     display: dict[bytes, bytes], chunks: list[tuple[bytes, bytes]], header: _Header
 ) -> dict[bytes, bytes]:
     """Add the EXIF orientation, whose chunk may follow the pixels; remove an invalid profile."""

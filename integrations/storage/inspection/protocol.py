@@ -1,6 +1,6 @@
-"""Lines that a process which looks into files sends beside its answers."""
+"""Lines that an inspection worker writes to its standard output beside results."""
 
-# It has imported all, and takes jobs.
+# All modules are imported: the worker accepts jobs.
 READY = b"ready\n"
-# It has taken a job, and looks into its file now.
-STARTED = b"begun\n"
+# The worker has received a job and inspects its file.
+STARTED = b"started\n"

@@ -476,8 +476,8 @@ def test_digit_is_accepted_only_with_the_marks_of_an_ordinal(name, code):
     "text", ["ab" + "\u0316" * 7, "\u0bcb" * 40, "fine\u0301\u0316" * 2 + "\u0301" * 9, "क्" * 20]
 )
 def test_stacked_marks_are_refused_in_free_text(text):
-    for has_lines in (False, True):
-        rule = FreeText(max_length=200, has_lines=has_lines)
+    for is_multiline in (False, True):
+        rule = FreeText(max_length=200, is_multiline=is_multiline)
         assert rule.parse(text)[1] == "TEXT_CHARACTERS"
         assert rule.parse("👩🏻‍❤️‍💋‍👩🏽 கோ مُحَمَّدٌ")[1] is None
     with pytest.raises(BadUserInput, match="Please type it again"):

@@ -217,7 +217,7 @@ async def test_wrong_api_secret_is_logged_as_error(stand_in, seconds, source, na
             with pytest.raises(StorageUnavailable):
                 await call
 
-    refusals = [event for event in events if event["event"] == "storage_refused"]
+    refusals = [event for event in events if event["event"] == "storage_request_rejected"]
     assert [(refusal["log_level"], refusal["error"]) for refusal in refusals] == [
         ("error", "AuthorizationRequired")
     ] * 2

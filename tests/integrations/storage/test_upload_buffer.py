@@ -69,7 +69,9 @@ async def test_nearly_full_disk_accepts_no_file(tmp_path):
     with capture_logs() as events, pytest.raises(StorageUnavailable):
         await spool.require_room()
 
-    assert [(event["event"], event["error"]) for event in events] == [("spool_failed", "OSError")]
+    assert [(event["event"], event["error"]) for event in events] == [
+        ("upload_buffer_failed", "OSError")
+    ]
     await UploadBuffer(tmp_path / "uploads").require_room()
 
 

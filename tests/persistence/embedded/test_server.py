@@ -19,8 +19,9 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from persistence.embedded.binaries import PACKAGE, find_binaries
+from persistence.embedded.errors import EmbeddedPostgresError
 from persistence.embedded.os_user import OsUser
-from persistence.embedded.server import EmbeddedPostgres, EmbeddedPostgresError
+from persistence.embedded.server import EmbeddedPostgres
 from persistence.embedded.supervision import running_server
 
 PROJECT = Path(__file__).parents[3]

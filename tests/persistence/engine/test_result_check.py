@@ -88,7 +88,12 @@ async def test_statement_whose_answer_cannot_be_built_is_not_run(
         text("UPDATE tournament SET name = 'Changed' RETURNING 1 AS done")
     )
     write = partial(
-        writing.write, statement, {}, repeatable=True, map_error=lambda _: None, answer=value
+        writing.write,
+        statement,
+        {},
+        repeatable=True,
+        map_error=lambda _: None,
+        response_values=value,
     )
     try:
         with pytest.raises(UnrepresentableResult):

@@ -9,7 +9,7 @@ import pytest
 
 from domain.documents import DocumentKind, UploadRequest
 from domain.errors.exceptions import ServiceUnavailable
-from integrations.storage.inspection.sanitize import InspectionOptions, turns
+from integrations.storage.inspection.worker_pool import InspectionOptions, inspection_queue
 from resolvers.documents import uploads
 from resolvers.documents.uploads import ByteRange
 from tests import sample_files
@@ -19,8 +19,8 @@ SHORT, LONG = 0.3, 600
 CONTENT = sample_files.jpeg()
 
 
-def patient(services, *, patience: float, finish: float, processes: int = 2):
-    inspection = InspectionOptions(processes=processes, patience_seconds=patience)
+def patient(services, *, max_wait: float, finish: float, processes: int = 2):
+    inspection = InspectionOptions(processes=processes, max_wait_seconds=max_wait)
     storage = replace(services.storage, inspection=inspection, finish_seconds=finish)
     return replace(services, storage=storage)
 
@@ -56,7 +56,7 @@ async def busy():
         async def take_all(services):
             options = services.storage.inspection
             for number in range(options.processes):
-                await stack.enter_async_context(turns(options).slot(f"other{number}"))
+                await stack.enter_async_context(inspection_queue(options).slot(f"other{number}"))
             return stack
 
         yield take_all
@@ -73,14 +73,14 @@ async def busy():
 async def test_upload_that_waits_too_long_is_refused_and_succeeds_later(
     services, sql, busy, patience, finish, message, processes
 ):
-    hurried = patient(services, patience=patience, finish=finish, processes=processes)
+    hurried = patient(services, max_wait=patience, finish=finish, processes=processes)
     stack = await busy(hurried)
     ticket = opened(hurried)
 
     with pytest.raises(ServiceUnavailable) as refused:
         await send(hurried, ticket)
     standing = await uploads.upload_progress(hurried, ticket)
-    waiting = turns(hurried.storage.inspection).waiting
+    waiting = inspection_queue(hurried.storage.inspection).waiting
     rows = await sql.fetchval("SELECT count(*) FROM document")
     await stack.aclose()
     calm = replace(hurried, storage=replace(hurried.storage, finish_seconds=LONG))
@@ -90,11 +90,11 @@ async def test_upload_that_waits_too_long_is_refused_and_succeeds_later(
     assert (standing.offset, standing.is_stored) == (len(CONTENT), False)
     assert (waiting, rows) == (0, 0)
     assert (after.offset, after.is_stored, after.is_new) == (len(CONTENT), True, True)
-    assert turns(hurried.storage.inspection).running == 0
+    assert inspection_queue(hurried.storage.inspection)._running.total() == 0
 
 
 async def test_queued_uploads_of_one_client_are_all_refused_in_time(services, busy):
-    hurried = patient(services, patience=SHORT, finish=LONG)
+    hurried = patient(services, max_wait=SHORT, finish=LONG)
     stack = await busy(hurried)
     tickets = [opened(hurried) for _ in range(6)]
 
@@ -102,7 +102,7 @@ async def test_queued_uploads_of_one_client_are_all_refused_in_time(services, bu
         *(send(hurried, ticket) for ticket in tickets), return_exceptions=True
     )
     await stack.aclose()
-    patience = patient(services, patience=LONG, finish=LONG)
+    patience = patient(services, max_wait=LONG, finish=LONG)
     stored = [await send(patience, ticket, b"") for ticket in tickets]
 
     assert [type(answer) for answer in answers] == [ServiceUnavailable] * 6
@@ -110,11 +110,13 @@ async def test_queued_uploads_of_one_client_are_all_refused_in_time(services, bu
 
 
 async def test_retry_during_a_waiting_upload_is_refused_in_time(services, busy):
-    slow = patient(services, patience=LONG, finish=LONG)
+    slow = patient(services, max_wait=LONG, finish=LONG)
     stack = await busy(slow)
     ticket = opened(slow)
     first = asyncio.create_task(send(slow, ticket))
-    await wait_until(lambda: turns(slow.storage.inspection).waiting == 1, "the file waits")
+    await wait_until(
+        lambda: inspection_queue(slow.storage.inspection).waiting == 1, "the file waits"
+    )
     hurried = replace(slow, storage=replace(slow.storage, finish_seconds=SHORT))
 
     with pytest.raises(ServiceUnavailable):
@@ -130,7 +132,7 @@ async def test_hanging_store_is_not_awaited_and_receives_the_file_later(
 ):
     stand_in.held = {"upload"}
     stand_in.gate.clear()
-    hurried = patient(stored_services, patience=LONG, finish=2)
+    hurried = patient(stored_services, max_wait=LONG, finish=2)
     ticket = opened(hurried)
 
     with pytest.raises(ServiceUnavailable) as refused:

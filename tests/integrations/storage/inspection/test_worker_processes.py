@@ -15,13 +15,13 @@ from structlog.testing import capture_logs
 from domain.documents import DocumentFormat, upload_advice
 from domain.errors.exceptions import FileContentMismatch, ServiceUnavailable, StorageUnavailable
 from integrations.storage.inspection import protocol, worker
-from integrations.storage.inspection.sanitize import (
+from integrations.storage.inspection.worker import Job, process_job
+from integrations.storage.inspection.worker_pool import (
     InspectionOptions,
     end_idle,
+    inspection_queue,
     sanitize_file,
-    turns,
 )
-from integrations.storage.inspection.worker import Job, process_job
 from observability.metrics import INSPECTIONS
 from tests import sample_files
 from tests.integrations.storage.inspection.files import (
@@ -88,7 +88,8 @@ def hanging_file(folder: Path, name: str = "pipe", **options) -> asyncio.Task:
 
 async def busy_worker() -> int:
     await wait_until(
-        lambda: len(worker_pids()) == 1 and turns().running == 1, "a process was started"
+        lambda: len(worker_pids()) == 1 and inspection_queue()._running.total() == 1,
+        "a process was started",
     )
     (pid,) = worker_pids()
     wait = Path(f"/proc/{pid}/wchan")
@@ -197,7 +198,8 @@ async def test_process_that_looks_into_a_file_is_not_ended_as_idle(tmp_path):
     await sanitized_copy(tmp_path, sample_files.png(), options=InspectionOptions(idle_seconds=0.05))
     task = hanging_file(tmp_path, options=options)
     await wait_until(
-        lambda: len(worker_pids()) == 1 and turns(options).running == 1, "it has begun"
+        lambda: len(worker_pids()) == 1 and inspection_queue(options)._running.total() == 1,
+        "it has begun",
     )
     (pid,) = worker_pids()
     loop = asyncio.get_running_loop()
@@ -263,28 +265,28 @@ async def test_cancelled_inspection_ends_its_worker(tmp_path):
         await task
 
     assert not is_running(pid)
-    assert turns().running == 0
+    assert inspection_queue()._running.total() == 0
     await check_other_files_pass(tmp_path)
 
 
 async def test_other_clients_file_is_inspected_before_a_busy_clients_queue(tmp_path):
     stranger = [hanging_file(tmp_path, f"pipe{n}", client="198.51.100.7") for n in range(8)]
-    await wait_until(lambda: turns().waiting == 7, "the files of the stranger wait")
+    await wait_until(lambda: inspection_queue().waiting == 7, "the files of the stranger wait")
 
     result = await sanitized_copy(tmp_path, sample_files.jpeg(), client="203.0.113.9")
 
     assert result == DocumentFormat.JPEG
-    assert (turns().running, turns().waiting) == (1, 7)
+    assert (inspection_queue()._running.total(), inspection_queue().waiting) == (1, 7)
     for task in stranger:
         task.cancel()
     await asyncio.gather(*stranger, return_exceptions=True)
-    assert (turns().running, turns().waiting) == (0, 0)
+    assert (inspection_queue()._running.total(), inspection_queue().waiting) == (0, 0)
 
 
 async def test_full_queue_refuses_files_with_retry_after(tmp_path):
     few = InspectionOptions(waiting=2)
     tasks = [hanging_file(tmp_path, f"pipe{n}", options=few, client="a") for n in range(3)]
-    await wait_until(lambda: turns(few).waiting == 2, "two wait")
+    await wait_until(lambda: inspection_queue(few).waiting == 2, "two wait")
 
     with pytest.raises(ServiceUnavailable) as refused:
         await sanitized_copy(tmp_path, sample_files.png(), options=few, client="a")
@@ -328,7 +330,7 @@ import asyncio, sys
 from functools import partial
 from pathlib import Path
 from domain.documents import DocumentFormat
-from integrations.storage.inspection.sanitize import sanitize_file
+from integrations.storage.inspection.worker_pool import sanitize_file
 async def main():
     folder = Path(sys.argv[1])
     copied = partial(sanitize_file, target=folder / "copy", allowed=tuple(DocumentFormat))

@@ -33,8 +33,8 @@ from resilience.fair_queue import FairQueue
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 30
 END_SECONDS = 1
-MAX_ANSWER_BYTES = 1 << 16
-INVALID_ANSWER = "invalid answer"
+MAX_OUTPUT_BYTES = 1 << 16
+INVALID_OUTPUT = "invalid output"
 # Variables for finding libraries; no secrets or addresses of the service.
 ENVIRONMENT = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONHOME"),
@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 class InspectionOptions:
     """Limits of an event loop: `processes` at a time, and `waiting` files in the queue.
 
-    A file may wait for `patience_seconds`, and then take `seconds` of CPU time, three times as much
+    A file may wait for `max_wait_seconds`, and then take `seconds` of CPU time, three times as much
     wall time, and `memory_bytes`. A process that has waited `idle_seconds` for a file is ended.
     """
 
@@ -56,26 +56,26 @@ class InspectionOptions:
     seconds: int = 10
     memory_bytes: int = 512 << 20
     waiting: int = 1_000
-    patience_seconds: float = 20.0
+    max_wait_seconds: float = 20.0
     idle_seconds: float = 300.0
 
     @property
     def deadline_seconds(self) -> float:
         return 3.0 * self.seconds
 
-    def turns(self) -> FairQueue:
+    def new_queue(self) -> FairQueue:
         """Build the queue. With more than one process, one stays free for other clients."""
         return FairQueue(
             concurrency=self.processes,
             per_client=max(1, self.processes - 1),
             max_waiting=self.waiting,
             busy="Many files are being checked.",
-            wait_timeout_seconds=self.patience_seconds,
+            wait_timeout_seconds=self.max_wait_seconds,
         )
 
 
 DEFAULT_OPTIONS = InspectionOptions()
-_turns: RunVar[dict[InspectionOptions, FairQueue]] = RunVar("inspection")
+_queues: RunVar[dict[InspectionOptions, FairQueue]] = RunVar("inspection")
 
 
 class WorkerFailed(Exception):
@@ -114,7 +114,7 @@ class Worker:
 
     async def _expect(self, line: bytes) -> None:
         if await self.receive(START_SECONDS) != line:
-            raise WorkerFailed(INVALID_ANSWER)
+            raise WorkerFailed(INVALID_OUTPUT)
 
     async def receive(self, seconds: float) -> bytes:
         """Return the next line of output. Raises WorkerFailed."""
@@ -124,9 +124,9 @@ class Worker:
             async with asyncio.timeout(seconds):
                 while b"\n" not in self._received:
                     await wait_readable(file)
-                    data = os.read(file, MAX_ANSWER_BYTES)
+                    data = os.read(file, MAX_OUTPUT_BYTES)
                     self._received += data
-                    if not data or len(self._received) > MAX_ANSWER_BYTES:
+                    if not data or len(self._received) > MAX_OUTPUT_BYTES:
                         raise WorkerFailed(await to_thread.run_sync(self._reason))
         except TimeoutError:
             raise WorkerFailed("timed out") from None
@@ -146,7 +146,7 @@ class Worker:
         try:
             code = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            return INVALID_ANSWER
+            return INVALID_OUTPUT
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
@@ -168,7 +168,7 @@ async def sanitize_file(
     Raises FileContentMismatch, without writing a target; FileNotFoundError for a missing source;
     StorageUnavailable; ServiceUnavailable if the queue is full or the file has waited too long.
     """
-    async with turns(options).slot(client):
+    async with inspection_queue(options).slot(client):
         result = await _inspect(source, target, allowed, options)
     if "errno" in result:
         _raise_disk_error(int(result["errno"]))
@@ -187,14 +187,14 @@ def _raise_disk_error(number: int) -> NoReturn:
     raise StorageUnavailable
 
 
-def turns(options: InspectionOptions = DEFAULT_OPTIONS) -> FairQueue:
+def inspection_queue(options: InspectionOptions = DEFAULT_OPTIONS) -> FairQueue:
     """Return the queue of the running event loop for these options."""
     try:
-        queues = _turns.get()
+        queues = _queues.get()
     except LookupError:
         queues = {}
-        _turns.set(queues)
-    return queues.setdefault(options, options.turns())
+        _queues.set(queues)
+    return queues.setdefault(options, options.new_queue())
 
 
 async def _inspect(
@@ -241,7 +241,7 @@ def _parse_result(line: bytes) -> dict[str, Any]:
     try:
         result = dict(json.loads(line))
     except (ValueError, TypeError):
-        raise WorkerFailed(INVALID_ANSWER) from None
+        raise WorkerFailed(INVALID_OUTPUT) from None
     if "failed" in result:
         raise WorkerFailed(str(result["failed"]))
     return result
@@ -276,13 +276,13 @@ async def _prepare(worker: Worker, line: bytes, *, is_new: bool = False) -> Work
 
 
 def _keep(worker: Worker, seconds: float) -> None:
-    """Let it wait for a file, which takes the one that has waited least; end it after `seconds`."""
+    """Make the worker the first choice for the next file; end it when idle for `seconds`."""
     _idle.append(worker)
     idle_since = worker.idle_since = monotonic()
     loop = asyncio.get_running_loop()
 
     def retire() -> None:
-        # It may have looked into other files meanwhile.
+        # The worker may have inspected other files meanwhile.
         if worker in _idle and worker.idle_since == idle_since:
             _idle.remove(worker)
             loop.run_in_executor(None, worker.end)

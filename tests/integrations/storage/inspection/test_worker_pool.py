@@ -11,7 +11,11 @@ from anyio.lowlevel import checkpoint
 
 from domain.documents import IMAGE_FORMATS, DocumentFormat, upload_advice
 from domain.errors.exceptions import FileContentMismatch
-from integrations.storage.inspection.sanitize import DEFAULT_OPTIONS, sanitize_file, turns
+from integrations.storage.inspection.worker_pool import (
+    DEFAULT_OPTIONS,
+    inspection_queue,
+    sanitize_file,
+)
 from tests import sample_files
 from tests.integrations.storage.inspection.files import (
     PNG_START,
@@ -151,12 +155,12 @@ async def test_at_most_two_files_are_inspected_at_once(tmp_path):
             copy = pipe.with_suffix(".copy")
             tasks.start_soon(partial(sanitize_file, pipe, copy, allowed=ANY, client=pipe.name))
         try:
-            while turns().waiting + turns().running < len(pipes):
+            while inspection_queue().waiting + inspection_queue()._running.total() < len(pipes):
                 await checkpoint()
             for number, pipe in enumerate(pipes):
                 # Blocks until the pipe is read.
                 with await anyio.to_thread.run_sync(pipe.open, "wb") as writer:
-                    assert turns().running <= DEFAULT_OPTIONS.processes
+                    assert inspection_queue()._running.total() <= DEFAULT_OPTIONS.processes
                     later = pipes[number + DEFAULT_OPTIONS.processes :]
                     assert [item.name for item in later if has_reader(item)] == []
                     writer.write(sample_files.png())
@@ -183,12 +187,12 @@ def release(pipes: list[Path]) -> None:
 
 
 async def test_each_event_loop_has_its_own_queue():
-    first = turns()
+    first = inspection_queue()
 
     async def of_another_loop():
-        return turns()
+        return inspection_queue()
 
     other = await anyio.to_thread.run_sync(anyio.run, of_another_loop)
 
-    assert first is turns()
+    assert first is inspection_queue()
     assert first is not other
