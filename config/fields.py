@@ -68,7 +68,7 @@ Hosts = Annotated[List, _list(lists.parse_host, "a host name or address without 
 Origins = Annotated[List, _list(lists.parse_origin, "an origin such as https://icct26.example.org")]
 HeaderNames = Annotated[List, _list(lists.parse_header_name, "the name of a header")]
 Networks = Annotated[
-    List, _list(lists.parse_network, "an IP address or a network smaller than all")
+    List, _list(lists.parse_network, "an IP address, or a network that has not all addresses")
 ]
 Documents = Annotated[List, _list(_parse_document, f"one of {', '.join(DOCUMENTS)}")]
 DatabaseUrl = Annotated[SecretStr, _secret(asyncpg_url), unit("URL")]

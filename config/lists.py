@@ -75,7 +75,7 @@ def parse_header_name(text: str) -> str:
 
 
 def parse_network(text: str) -> str:
-    """An address or a network. All addresses are refused: every client could forge headers."""
+    """Return an address or network in normal form. Raises ValueError, also for all addresses."""
     network = ip_network(text, strict=False)
     if network.prefixlen == 0:
         raise ValueError

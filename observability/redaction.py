@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
 
+from domain.auth.roles import MANAGE_TOKEN_PREFIX
+
 REDACTED = "[redacted]"
 MAX_TEXT = 8_000
 MAX_TRACEBACK = 16_000
@@ -42,8 +44,8 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}")
 _CREDENTIALS = re.compile(r"([a-z][\w+.-]{0,40}://)[^\s@]{1,500}@(?=[^\s@]*)", re.IGNORECASE)
 _EMAIL = re.compile(r"[\w.+%'!#$&*/=?^`{|}~-]{1,64}(?:@|%40)[\w.-]+")
 # Manage tokens of captains, invitations, sessions and API tokens.
-_TOKEN = re.compile(r"icm_[\w-]*|(?<![a-z])ic[ist]_[\w-]+")
-_TOKEN_PREFIXES = ("icm_", "ici_", "ics_", "ict_")
+_TOKEN = re.compile(rf"{MANAGE_TOKEN_PREFIX}[\w-]*|(?<![a-z])ic[ist]_[\w-]+")
+_TOKEN_PREFIXES = (MANAGE_TOKEN_PREFIX, "ici_", "ics_", "ict_")
 # Payload and 32-byte HMAC in the format of itsdangerous: upload tickets and links to files.
 _SIGNED_TOKEN = re.compile(r"(?<![\w-])\.?[\w-]{8,}+\.[\w-]{43,}")
 MIN_SIGNED_TOKEN_LENGTH = 8 + 1 + 43

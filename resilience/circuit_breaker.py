@@ -25,12 +25,6 @@ from resilience.breaker_states import BreakerState
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-_STATES = {
-    CircuitBreakerState.CLOSED: BreakerState.CLOSED,
-    CircuitBreakerState.OPEN: BreakerState.OPEN,
-    CircuitBreakerState.HALF_OPEN: BreakerState.HALF_OPEN,
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceGuardOptions:
@@ -210,7 +204,7 @@ class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no type
 
     @property
     def current(self) -> BreakerState:
-        return _STATES[self.current_state]
+        return BreakerState[self.current_state.name]
 
     @property
     def opens_at(self) -> None:
@@ -231,7 +225,7 @@ class _Breaker(CircuitBreaker):  # type: ignore[misc]  # the library has no type
         self._change(CircuitBreakerState.CLOSED)
 
     def _change(self, state: Any) -> None:
-        before, after = self.current, _STATES[state]
+        before, after = self.current, BreakerState[state.name]
         self.state = self._window.state = state
         if after == before:
             return

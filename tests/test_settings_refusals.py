@@ -26,7 +26,7 @@ SSL_MODES = "needs one sslmode, of disable, allow, prefer, require, verify-ca, v
 NOT_STORE = "is not of the form memory://, redis://… or valkey://…"
 NOT_HOST = "entry 1 is not a host name or address without port"
 NOT_ORIGIN = "entry 1 is not an origin such as https://icct26.example.org"
-NOT_PROXY = "entry 1 is not an IP address or a network smaller than all"
+NOT_PROXY = "entry 1 is not an IP address, or a network that has not all addresses"
 TOO_SMALL = "Input should be greater than or equal to "
 
 

@@ -6,6 +6,9 @@ from uuid import UUID
 
 from domain.errors.exceptions import Forbidden, Unauthenticated
 
+# Of the tokens by which captains manage their teams.
+MANAGE_TOKEN_PREFIX = "icm_"  # noqa: S105 - not a secret
+
 
 class Role(StrEnum):
     """Organisers' roles. Each role includes the permissions of the roles after it."""

@@ -276,9 +276,11 @@ class Database:
     async def keep_alive(self, task: BackgroundTask) -> None:
         """Ping the database every `keep_alive_seconds`: a serverless one suspends itself otherwise.
 
-        A ping may take as long as a new connection. Raises ServiceUnavailable.
+        A ping may take as long as a new connection. 0 seconds: return. Raises ServiceUnavailable.
         """
         seconds = self._options.keep_alive_seconds
+        if not seconds:
+            return
         work = partial(self.ping, timeout_seconds=self._options.connect_timeout_seconds)
         await repeat(work, task, first_seconds=seconds, seconds=seconds)
 

@@ -4,7 +4,7 @@ import re
 from functools import partial
 from uuid import UUID
 
-from domain.auth.roles import CAPTAIN_ACTOR
+from domain.auth.roles import CAPTAIN_ACTOR, MANAGE_TOKEN_PREFIX
 from domain.errors.exceptions import Unauthenticated
 from domain.registration.names import require_reason
 from domain.teams.status import TeamAction
@@ -25,7 +25,7 @@ from resolvers.teams.decisions import (
 
 INVALID_TOKEN = "The team's token is missing or not valid."  # noqa: S105 - a message
 
-_TOKEN = re.compile(r"icm_([0-9a-f]{32})_([0-9]{1,9})_[A-Za-z0-9_-]{43}")
+_TOKEN = re.compile(rf"{MANAGE_TOKEN_PREFIX}([0-9a-f]{{32}})_([0-9]{{1,9}})_[A-Za-z0-9_-]{{43}}")
 
 
 async def my_team(services: Services, token: str | None) -> TeamRecord:

@@ -15,6 +15,7 @@ import orjson
 from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
+from domain.auth.roles import MANAGE_TOKEN_PREFIX
 from domain.errors.exceptions import NotFound
 
 FIRST_GENERATION = 1
@@ -41,7 +42,7 @@ def manage_token(secrets: Secrets, team_id: UUID, generation: int = FIRST_GENERA
 
 
 def verify_manage_token(secrets: Secrets, token: str) -> bool:
-    signed = "_".join(token.removeprefix("icm_").split("_")[:2])
+    signed = "_".join(token.removeprefix(MANAGE_TOKEN_PREFIX).split("_")[:2])
     return any(constant_time_equal(_manage_token(key, signed), token) for key in _keys(secrets))
 
 
@@ -94,7 +95,7 @@ def _keys(secrets: Secrets) -> list[str]:
 
 def _manage_token(key: str, signed: str) -> str:
     digest = _digest(key, "manage-token", _encode(signed))
-    return f"icm_{signed}_{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+    return f"{MANAGE_TOKEN_PREFIX}{signed}_{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
 def _serializer(secrets: Secrets, purpose: str) -> URLSafeSerializer:

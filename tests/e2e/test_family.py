@@ -135,7 +135,7 @@ async def test_service_recovers_after_any_process_is_killed(family):
     assert await family.server.ended() == 0
     await wait_until(lambda: not any(map(command, pids)), "no process is left")
     # One more if a worker was killed before it served.
-    assert family.server.stderr.count("workers_started_anew") >= KINDS.count("fork_workers")
+    assert family.server.stderr.count("workers_restarted") >= KINDS.count("fork_workers")
     # Tracebacks appear in JSON lines only; any other line is from a process that crashed.
     assert [line for line in family.server.stderr.splitlines() if not line.startswith("{")] == []
 

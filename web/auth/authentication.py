@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from config.lists import strip_default_port
-from domain.auth.roles import ANONYMOUS, Caller, CallerKind
+from domain.auth.roles import ANONYMOUS, MANAGE_TOKEN_PREFIX, Caller, CallerKind
 from domain.errors.base import DomainError
 from domain.errors.exceptions import Forbidden, Unauthenticated
 from resolvers.accounts import sessions as accounts
@@ -44,7 +44,6 @@ KNOWN_SUFFIX = "-known"
 KNOWN_CLIENT_COOKIES = frozenset(
     (f"{COOKIE}{KNOWN_SUFFIX}".encode(), f"{PLAIN_COOKIE}{KNOWN_SUFFIX}".encode())
 )
-MANAGE_TOKEN_PREFIX = "icm_"  # noqa: S105 - the prefix of captains' tokens
 # Browsers send these headers to another origin only after a preflight.
 PREFLIGHT_HEADERS = frozenset((b"x-requested-with", b"apollo-require-preflight"))
 LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))

@@ -111,7 +111,7 @@ class Supervisor:
         self._pipes.append(ours)
         ours.send(self._message)
         if self._is_ready:
-            log.warning("workers_started_anew", process=self._process.pid)
+            log.warning("workers_restarted", process=self._process.pid)
 
     async def _end(self, seconds: float) -> None:
         """Stop all processes, also orphaned workers, which stop when their pipe is closed."""

@@ -37,8 +37,8 @@ _REMOVED = frozenset(
     " /Requirements /DestOutputProfileRef /OPI /FFilter /FDecodeParms /SigFlags".split()
 )
 _REMOVED_FROM_STREAMS = frozenset("/A /PA /AA /AF /EF /Ref".split())
-# Also removed from other dictionaries, except dictionaries of glyphs, which hold only streams.
-_REMOVED_UNLESS_GLYPHS = frozenset("/AA /AF /EF".split())
+# Active keys, unless the values are streams: a dictionary of glyphs may have the same keys.
+ACTIVE_UNLESS_GLYPHS = frozenset("/AA /AF /EF".split())
 _AUTOMATIC_PAGE_MODES = frozenset("/FullScreen /UseAttachments".split())
 
 
@@ -82,8 +82,8 @@ def _keys_to_remove(holder: DictionaryObject) -> set[str]:
     keys |= _REMOVED.intersection(holder)
     if isinstance(holder, StreamObject):
         keys |= _REMOVED_FROM_STREAMS.intersection(holder)
-    elif not (_REMOVED_UNLESS_GLYPHS.isdisjoint(holder) or _has_only_streams(holder)):
-        keys |= _REMOVED_UNLESS_GLYPHS.intersection(holder)
+    elif not (ACTIVE_UNLESS_GLYPHS.isdisjoint(holder) or _has_only_streams(holder)):
+        keys |= ACTIVE_UNLESS_GLYPHS.intersection(holder)
     return keys
 
 

@@ -21,7 +21,11 @@ from pypdf.generic import (
 from domain.documents import MAX_FILE_BYTES
 from domain.errors.exceptions import FileContentMismatch
 from integrations.storage.inspection.jpegs import MAX_SCANNED_PIXELS, sanitize_embedded_jpeg
-from integrations.storage.inspection.pdf_actions import is_forbidden, remove_actions
+from integrations.storage.inspection.pdf_actions import (
+    ACTIVE_UNLESS_GLYPHS,
+    is_forbidden,
+    remove_actions,
+)
 
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 50
@@ -37,8 +41,6 @@ _ACTIVE = frozenset(
 _TREES = frozenset(("/JavaScript", "/EmbeddedFiles"))
 _TREE_KEYS = frozenset(("/Names", "/Kids", "/Limits"))
 MAX_TREE_NODES = 100
-# Active keys, unless the value is a stream: glyphs may have the same names.
-_ACTIVE_KEYS = frozenset(("/AA", "/AF", "/EF"))
 _ACTIVE_LINK = re.compile(r"(?i)(?:javascript|vbscript|data|file):")
 _LINK_WHITESPACE = re.compile(r"[\0-\x20]+")
 _METADATA = frozenset(("/Metadata", "/PieceInfo", "/LastModified", "/Thumb"))
@@ -118,7 +120,10 @@ def _is_active_content(value: object) -> bool:
     return (
         is_external
         or _is_active_link(value.get("/URI"))
-        or any(not isinstance(value[key], StreamObject) for key in _ACTIVE_KEYS.intersection(value))
+        or any(
+            not isinstance(value[key], StreamObject)
+            for key in ACTIVE_UNLESS_GLYPHS.intersection(value)
+        )
     )
 
 
