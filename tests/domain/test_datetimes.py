@@ -64,13 +64,13 @@ def test_rfc_3339_with_an_offset_is_parsed_to_utc(text, moment):
 
 @pytest.mark.parametrize("text", INVALID_DATETIMES, ids=lambda text: ascii(text[:40]))
 def test_other_text_is_refused(text):
-    with pytest.raises(ValueError, match=r"moment|month|day|hour|minute|second"):
+    with pytest.raises(ValueError, match=r"not a date and time|out of range|month|day|hour|minute|second"):
         parse_datetime(text)
 
 
 @pytest.mark.parametrize("value", [None, 0, 1.5, True, [], {}, b"2027-01-31T12:00:00Z", NOON])
 def test_value_other_than_text_is_refused(value):
-    with pytest.raises(ValueError, match="moment"):
+    with pytest.raises(ValueError, match="not a date and time"):
         parse_datetime(value)
 
 
@@ -107,7 +107,7 @@ def test_any_text_is_parsed_within_range_or_refused(text):
     ],
 )
 def test_other_notation_of_a_date_is_refused(text):
-    with pytest.raises(ValueError, match="day"):
+    with pytest.raises(ValueError, match="not a date|day"):
         parse_date(text)
 
 

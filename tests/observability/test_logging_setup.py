@@ -155,7 +155,6 @@ def test_fields_with_harmless_names_are_not_redacted(lines):
         "team": "ICCT-001",
         "players": 15,
         "sqlstate": "23505",
-        "operation_name": "RegisterTeam",
         "tokens": 1800,
         "ratio": 0.25,
         "ready": True,

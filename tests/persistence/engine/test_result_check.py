@@ -99,7 +99,7 @@ async def test_statement_whose_answer_cannot_be_built_is_not_run(
         with pytest.raises(UnrepresentableResult):
             await write()
         name = await sql.fetchval("SELECT name FROM tournament")
-        rows_of_another = await write(answer=Record(1))
+        rows_of_another = await write(response_values=Record(1))
     finally:
         await writing.close()
 
