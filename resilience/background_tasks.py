@@ -82,9 +82,6 @@ class MirroredTask:
     def is_healthy(self) -> bool:
         return not self._failure_file.exists()
 
-    def update_gauge(self) -> None:
-        BACKGROUND_TASK_UP.labels(self.name).set(self.is_healthy)
-
 
 Run = Callable[[BackgroundTask], Awaitable[None]]
 
@@ -110,7 +107,7 @@ class BackgroundTasks:
     def update_gauges(self) -> None:
         """Update the gauges of tasks of other processes; all others are always up to date."""
         for task in self._mirrored:
-            task.update_gauge()
+            BACKGROUND_TASK_UP.labels(task.name).set(task.is_healthy)
 
     def mirror(self, name: str, failure_file: Path) -> None:
         """Show a task of another process, which was started there with `failure_file`."""

@@ -64,7 +64,7 @@ def test_rfc_3339_with_an_offset_is_parsed_to_utc(text, moment):
 
 @pytest.mark.parametrize("text", INVALID_DATETIMES, ids=lambda text: ascii(text[:40]))
 def test_other_text_is_refused(text):
-    with pytest.raises(ValueError, match=r"not a date and time|out of range|month|day|hour|minute|second"):
+    with pytest.raises(ValueError, match=r"not a date|out of range|month|day|hour|minute|second"):
         parse_datetime(text)
 
 
@@ -107,7 +107,7 @@ def test_any_text_is_parsed_within_range_or_refused(text):
     ],
 )
 def test_other_notation_of_a_date_is_refused(text):
-    with pytest.raises(ValueError, match="not a date|day"):
+    with pytest.raises(ValueError, match=r"not a date|day"):
         parse_date(text)
 
 

@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 from urllib.parse import unquote
 
 import httptools
@@ -19,6 +19,9 @@ from resilience.byte_bounded_cache import cached
 from web.headers import HEADER_CACHE_BYTES, HEADER_CACHE_ENTRY_BYTES, header_index
 from web.server.protocol_errors import BAD_REQUEST, HEAD_TIMEOUT, TOO_LARGE, RawErrorResponse
 from web.server.response_cycle import ResponseCycle
+
+if TYPE_CHECKING:
+    from web.server.graceful_shutdown import ShutdownState
 
 MAX_HEAD_BYTES = 32 << 10
 MAX_HEADERS = 200
@@ -33,12 +36,6 @@ CHUNKED = ("1.1", b"chunked")
 log = structlog.get_logger(__name__)
 
 
-class Shutdown(Protocol):
-    @property
-    def draining(self) -> bool:
-        """Whether each response closes its connection."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
     """Time limits of a connection.
@@ -49,7 +46,7 @@ class ConnectionLimits:
 
     head_seconds: float
     stall_seconds: float
-    shutdown: Shutdown
+    shutdown: "ShutdownState"
 
 
 class Stage(Enum):
