@@ -109,7 +109,7 @@ async def apply_edit(  # noqa: PLR0913, PLR0917 - an edit, its team and its acto
     if not differences and not edit.documents:
         return before
     if church_id != locked.church_id:
-        church_id = await _change_church(services, uow, locked, valid_team, tournament)
+        church_id = await _change_church(services, uow, locked, church_id, valid_team, tournament)
     elif church_name != before.church.name:
         await uow.churches.rename(locked.church_id, church_name)
     await uow.teams.update(
@@ -187,19 +187,28 @@ async def _store_squad(
         await uow.teams.add_players(before.id, added)
 
 
-async def _change_church(
+async def _change_church(  # noqa: PLR0913, PLR0917 - a team and the church that it moves to
     services: Services,
     uow: UnitOfWork,
     team: LockedTeam,
+    church_id: UUID | None,
     valid_team: ValidTeam,
     tournament: TournamentRecord,
 ) -> UUID:
-    """Take a slot of the church that the form names and release the slot of the old one."""
+    """Take a slot of the church that the form names and release the slot of the old one.
+
+    `church_id` is the church of that name, None if it is new. The rows are locked in the order of
+    their ids, of which a new one is the last, so that moves in opposite directions do not deadlock.
+    """
+    is_released_first = church_id is None or team.church_id < church_id
+    if is_released_first:
+        await uow.slots.release_in_church(team.church_id)
     church = await uow.slots.take_by_church_name(tournament, valid_team, now=services.clock())
     if church is None:
         limit = tournament.rules.teams_per_church or 0
         raise ChurchLimitReached(limit=limit, registered=limit)
-    await uow.slots.release_in_church(team.church_id)
+    if not is_released_first:
+        await uow.slots.release_in_church(team.church_id)
     return church.id
 
 
