@@ -69,6 +69,10 @@ class PostgresProxy:
             query={"ssl": "disable"},
         ).render_as_string()
 
+    @property
+    def open_connections(self) -> int:
+        return len(self._clients)
+
     def close_connections(self) -> None:
         for client in self._clients:
             client.close()

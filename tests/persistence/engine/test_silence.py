@@ -119,6 +119,39 @@ async def test_silent_connections_delay_one_caller_and_no_later_one(proxy, open_
     assert len(await stored(sql)) == 5 + 1 + 20
 
 
+async def test_each_silent_connection_delays_one_of_many_concurrent_callers(
+    proxy, open_database, sql
+):
+    """All pools have room for callers beside those on silent connections."""
+    database = open_database(proxy.url, pool_size=20, max_overflow=0)
+
+    def calls(name, runs, fetches, writes):
+        return [
+            *(database.run(partial(write, key=f"{name} run {n}")) for n in range(runs)),
+            *(database.fetch(ONE) for _ in range(fetches)),
+            *(write_one(database, f"{name} write {n}") for n in range(writes)),
+        ]
+
+    await asyncio.gather(*calls("before", 2, 2, 1))
+    assert proxy.open_connections == 5
+    proxy.drop_traffic()
+
+    with capture_logs() as logs:
+        async with asyncio.timeout(MAX_OUTAGE_SECONDS):
+            results = await asyncio.gather(*calls("during", 6, 5, 2))
+    retried = [line for line in logs if line["event"] == "database_retried"]
+    with capture_logs() as logs:
+        later_results = await asyncio.gather(*calls("after", 6, 5, 2))
+
+    assert len(retried) <= 5
+    assert results[:6] == [f"during run {n}" for n in range(6)]
+    assert [rows[0]["number"] for rows in results[6:11]] == [1] * 5
+    assert results[11:] == ["during write 0", "during write 1"]
+    assert len(later_results) == 13
+    assert logs == []
+    assert len(await stored(sql)) == (2 + 1) + 2 * (6 + 2)
+
+
 async def test_silent_idle_connection_is_replaced_before_anything_is_sent(
     proxy, proxied, sql, monkeypatch
 ):
