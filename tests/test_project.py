@@ -25,6 +25,9 @@ COMPILED = [f"schema/compiled/{path.name}" for path in ROOT.glob("schema/compile
 # The other modules of schema/compiled are imported only by each other.
 ENTRY_POINTS = {"schema/compiled/executor.py", "schema/compiled/sql_json.py"}
 FAST = [f"persistence/fast/{name}.py" for name in ("json_rendering", "statement_pool", "batching")]
+# Raw SQL is normal there: hot statements, migrations, and conditions and defaults of tables.
+RAW_SQL_FOLDERS = ("persistence/fast/", "persistence/migrations/", "persistence/models/")
+MAX_RAW_STATEMENTS = 10
 NO_CODE = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT),
     tokenize.ENDMARKER,
@@ -130,6 +133,46 @@ def test_compiled_package_is_imported_through_its_entry_points():
     }
 
     assert importing - {*COMPILED} == set()
+
+
+def raw_statements() -> Iterator[tuple[Path, int]]:
+    """Paths and line numbers of `text()` in persistence, outside RAW_SQL_FOLDERS."""
+    for path in MODULES:
+        name = relative(path)
+        if not name.startswith("persistence/") or name.startswith(RAW_SQL_FOLDERS):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "text":
+                yield path, node.lineno
+
+
+def commented_lines(path: Path) -> set[int]:
+    """The numbers of lines with a comment that is more than a directive for a linter."""
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+    return {
+        token.start[0]
+        for token in tokens
+        if token.type == tokenize.COMMENT and not token.string.startswith("# noqa")
+    }
+
+
+@pytest.mark.xfail(strict=True, reason="53 statements, until the repositories use the ORM")
+def test_persistence_has_at_most_ten_raw_statements():
+    statements = [f"{relative(path)}:{line}" for path, line in raw_statements()]
+
+    assert len(statements) <= MAX_RAW_STATEMENTS, statements
+
+
+@pytest.mark.xfail(strict=True, reason="until the repositories use the ORM")
+def test_raw_statement_has_a_comment_that_says_why():
+    """On the same line or the one above."""
+    uncommented = [
+        f"{relative(path)}:{line}"
+        for path, line in raw_statements()
+        if not {line - 1, line} & commented_lines(path)
+    ]
+
+    assert uncommented == []
 
 
 def test_packages_have_at_most_16_modules():
