@@ -49,7 +49,7 @@ DATABASE_CONNECTIONS = Gauge(
     registry=SCRAPE_TIME_REGISTRY,
 )
 OUTBOX_PENDING = Gauge(
-    "outbox_owed",
+    "outbox_pending",
     "Outbox messages that wait for delivery.",
     ("kind",),
     registry=SCRAPE_TIME_REGISTRY,

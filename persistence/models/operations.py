@@ -67,7 +67,7 @@ class OutboxMessage(SQLModel, table=True):
     payload: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     created_at: datetime = utc()
     due_at: datetime = utc()
-    attempts: int = Field(sa_column_kwargs={"server_default": text("0")})
+    attempts: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     finished_at: datetime | None = utc(nullable=True)
     dead_at: datetime | None = utc(nullable=True)
     failure: str | None = Field(default=None, sa_type=Text)

@@ -4,7 +4,6 @@ A worker's result is accepted only while its lease is the newest one of the mess
 worker whose lease has expired changes nothing.
 """
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,11 +11,13 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, TextClause, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, text, update
+from sqlmodel import col
+from sqlmodel import select as select_models
 
 from domain.deliveries import KNOWN_KINDS, DeliveryKind
 from persistence.ids import new_id
-from persistence.models import outbox_message, team
+from persistence.models import OutboxMessage, Team, outbox_message
 from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
 from persistence.repositories.base import Repository
 from persistence.repositories.teams import references_team
@@ -43,24 +44,20 @@ class Backlog:
     `late` is the longest time for which a message of a handled kind has been due.
     """
 
-    owed: Mapping[str, int]
+    pending: Mapping[str, int]
     unhandled: Mapping[str, int]
     dead: Mapping[str, int]
     late: timedelta
 
 
-_ADD = text("""
-    INSERT INTO outbox_message (id, kind, team_id, payload, created_at, due_at)
-    VALUES (:id, :kind, :team_id, CAST(:payload AS jsonb), :now, :due_at)
-""")
+_IS_PENDING = and_(col(OutboxMessage.finished_at).is_(None), col(OutboxMessage.dead_at).is_(None))
 
-_IS_OWED = "finished_at IS NULL AND dead_at IS NULL"
-_IS_HANDLED = f"{_IS_OWED} AND kind = ANY(CAST(:kinds AS text[]))"
-
-_LEASE = text(f"""
+# SQL: the rows are locked, updated and returned in the order of their former times.
+_LEASE = text("""
     WITH due AS MATERIALIZED (
         SELECT id, due_at FROM outbox_message
-        WHERE {_IS_HANDLED} AND due_at <= :now
+        WHERE finished_at IS NULL AND dead_at IS NULL
+          AND kind = ANY(CAST(:kinds AS text[])) AND due_at <= :now
         ORDER BY due_at, id LIMIT :limit
         FOR UPDATE SKIP LOCKED
     ), leased AS (
@@ -69,39 +66,23 @@ _LEASE = text(f"""
         RETURNING m.id, m.kind, m.team_id, m.payload, m.attempts, m.created_at
     )
     SELECT leased.* FROM leased JOIN due USING (id) ORDER BY due.due_at, id
-""")  # noqa: S608 - only constants are interpolated
+""")
 
 # Attempts move `due_at`: after the first one, a message counts as due since it was written.
-_BACKLOG = text(f"""
-    SELECT kind, count(*) FILTER (WHERE {_IS_OWED}) AS owed,
-           count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead,
-           min(CASE WHEN attempts = 0 THEN due_at ELSE created_at END) FILTER (WHERE {_IS_OWED})
-               AS first_due_at
-    FROM outbox_message WHERE finished_at IS NULL GROUP BY kind
-""")  # noqa: S608 - only constants are interpolated
-
-_NEXT_DUE = text(f"SELECT min(due_at) FROM outbox_message WHERE {_IS_HANDLED}")  # noqa: S608
-
-
-_LOCK = text(f"""
-    SELECT id, attempts FROM outbox_message
-    WHERE team_id = :team_id AND kind = :kind AND {_IS_OWED} ORDER BY id FOR UPDATE
-""")  # noqa: S608 - only constants are interpolated
-
-_ANY_OWED = text(f"""
-    SELECT EXISTS (SELECT FROM outbox_message
-                   WHERE id = ANY(CAST(:ids AS uuid[])) AND {_IS_OWED})
-""")  # noqa: S608 - only constants are interpolated
-
-
-def _completion(change: str) -> TextClause:
-    where = f"id = :id AND attempts = :attempts AND {_IS_OWED}"
-    return text(f"UPDATE outbox_message SET {change} WHERE {where}")  # noqa: S608
-
-
-_FINISH = _completion("finished_at = :now, failure = NULL")
-_FAIL = _completion("due_at = :due_at, failure = :failure")
-_DEAD_LETTER = _completion("dead_at = :now, failure = :failure")
+_FIRST_DUE_AT = case(
+    (col(OutboxMessage.attempts) == 0, col(OutboxMessage.due_at)),
+    else_=col(OutboxMessage.created_at),
+)
+_BACKLOG = (
+    select(
+        col(OutboxMessage.kind),
+        func.count().filter(_IS_PENDING).label("pending"),
+        func.count(col(OutboxMessage.dead_at)).label("dead"),
+        func.min(_FIRST_DUE_AT).filter(_IS_PENDING).label("first_due_at"),
+    )
+    .where(col(OutboxMessage.finished_at).is_(None))
+    .group_by(col(OutboxMessage.kind))
+)
 
 
 class DeliveryStatus(StrEnum):
@@ -137,24 +118,17 @@ class DeliveryFilter:
     team: str | None = None
 
 
-_OUTBOX = outbox_message.c
 _CONDITIONS: dict[DeliveryStatus, ColumnElement[bool]] = {
-    DeliveryStatus.OWED: _OUTBOX.finished_at.is_(None) & _OUTBOX.dead_at.is_(None),
-    DeliveryStatus.DELIVERED: _OUTBOX.finished_at.is_not(None),
-    DeliveryStatus.DEAD: _OUTBOX.dead_at.is_not(None),
+    DeliveryStatus.OWED: _IS_PENDING,
+    DeliveryStatus.DELIVERED: col(OutboxMessage.finished_at).is_not(None),
+    DeliveryStatus.DEAD: col(OutboxMessage.dead_at).is_not(None),
 }
-_NEWEST_FIRST = KeysetOrder(columns=(_OUTBOX.id,), is_descending=True)
-_DELIVERIES = select(
-    _OUTBOX.id,
-    _OUTBOX.kind,
-    _OUTBOX.attempts,
-    _OUTBOX.created_at,
-    _OUTBOX.due_at,
-    _OUTBOX.finished_at,
-    _OUTBOX.dead_at,
-    _OUTBOX.failure,
-    team.c.code.label("team_code"),
-).outerjoin(team, team.c.id == _OUTBOX.team_id)
+_NEWEST_FIRST = KeysetOrder(columns=(outbox_message.c.id,), is_descending=True)
+_DELIVERIES: Select[Any] = (
+    select(OutboxMessage)
+    .add_columns(col(Team.code).label("team_code"))
+    .outerjoin(Team, col(Team.id) == col(OutboxMessage.team_id))
+)
 
 
 def _apply_filters(statement: Select[Any], filters: DeliveryFilter) -> Select[Any]:
@@ -163,33 +137,34 @@ def _apply_filters(statement: Select[Any], filters: DeliveryFilter) -> Select[An
     if filters.kinds:
         statement = statement.where(_has_kind(filters.kinds))
     if filters.team is not None:
-        statement = statement.where(references_team(_OUTBOX.team_id, filters.team))
+        statement = statement.where(references_team(outbox_message.c.team_id, filters.team))
     return statement
 
 
 def _has_kind(kinds: Collection[DeliveryKind]) -> ColumnElement[bool]:
-    is_selected = _OUTBOX.kind.in_(sorted(kinds))
+    is_selected = col(OutboxMessage.kind).in_(sorted(kinds))
     if DeliveryKind.OTHER not in kinds:
         return is_selected
-    return or_(is_selected, _OUTBOX.kind.not_in(sorted(KNOWN_KINDS)))
+    return or_(is_selected, col(OutboxMessage.kind).not_in(sorted(KNOWN_KINDS)))
 
 
 def _record(row: Any) -> DeliveryRecord:
+    message: OutboxMessage = row.OutboxMessage
     status = DeliveryStatus.OWED
-    if row.finished_at is not None:
+    if message.finished_at is not None:
         status = DeliveryStatus.DELIVERED
-    elif row.dead_at is not None:
+    elif message.dead_at is not None:
         status = DeliveryStatus.DEAD
     return DeliveryRecord(
-        id=row.id,
-        kind=DeliveryKind.from_stored(row.kind),
+        id=message.id,
+        kind=DeliveryKind.from_stored(message.kind),
         status=status,
         team_code=row.team_code,
-        attempts=row.attempts,
-        created_at=row.created_at,
-        due_at=row.due_at if status == DeliveryStatus.OWED else None,
-        settled_at=row.finished_at or row.dead_at,
-        failure=row.failure,
+        attempts=message.attempts,
+        created_at=message.created_at,
+        due_at=message.due_at if status == DeliveryStatus.OWED else None,
+        settled_at=message.finished_at or message.dead_at,
+        failure=message.failure,
     )
 
 
@@ -206,17 +181,16 @@ class OutboxRepository(Repository):
         due_at: datetime | None = None,
     ) -> UUID:
         """Add a message that is due at `due_at`, or at once. Returns its id."""
-        message_id = new_id()
-        values = {
-            "id": message_id,
-            "kind": str(kind),
-            "team_id": team_id,
-            "payload": json.dumps(payload),
-            "now": now,
-            "due_at": now if due_at is None else due_at,
-        }
-        await self._execute(_ADD, values)
-        return message_id
+        message = OutboxMessage(
+            id=new_id(),
+            kind=str(kind),
+            team_id=team_id,
+            payload=dict(payload),
+            created_at=now,
+            due_at=now if due_at is None else due_at,
+        )
+        self._session.add(message)
+        return message.id
 
     async def lease(
         self,
@@ -236,44 +210,56 @@ class OutboxRepository(Repository):
 
         Locks all its messages, so that none is leased until the commit.
         """
-        rows = await self._execute(_LOCK, {"team_id": team_id, "kind": kind})
-        return [row.id for row in rows if row.attempts > 0]
+        statement = (
+            select_models(OutboxMessage)
+            .where(OutboxMessage.team_id == team_id, OutboxMessage.kind == kind, _IS_PENDING)
+            .order_by(col(OutboxMessage.id))
+            .with_for_update()
+        )
+        messages = await self._session.exec(statement)
+        return [message.id for message in messages if message.attempts > 0]
 
-    async def is_any_owed(self, message_ids: Collection[UUID]) -> bool:
-        owed: bool = await self._session.scalar(_ANY_OWED, {"ids": list(message_ids)})
-        return owed
+    async def is_any_pending(self, message_ids: Collection[UUID]) -> bool:
+        is_pending = exists().where(col(OutboxMessage.id).in_(message_ids), _IS_PENDING)
+        return bool(await self._session.scalar(select(is_pending)))
 
     async def finish(self, message: Message, *, now: datetime) -> bool:
         """Mark a message as delivered. False when its lease is not the newest, or it is done."""
-        return await self._complete(_FINISH, message, now=now)
+        return await self._complete(message, finished_at=now, failure=None)
 
     async def fail(self, message: Message, *, failure: str, due_at: datetime) -> bool:
         """Schedule a retry. `failure` is an error name without personal data. False as `finish`."""
-        return await self._complete(_FAIL, message, failure=failure, due_at=due_at)
+        return await self._complete(message, due_at=due_at, failure=failure)
 
     async def dead_letter(self, message: Message, *, failure: str, now: datetime) -> bool:
         """Give up a message: it is not leased again. False as `finish`."""
-        return await self._complete(_DEAD_LETTER, message, failure=failure, now=now)
+        return await self._complete(message, dead_at=now, failure=failure)
 
     async def next_due(self, *, kinds: Collection[str]) -> datetime | None:
         """The time at which the next message is due or the next lease ends; None without any."""
-        due: datetime | None = await self._session.scalar(_NEXT_DUE, {"kinds": list(kinds)})
+        statement = select(func.min(col(OutboxMessage.due_at)))
+        is_handled = col(OutboxMessage.kind).in_(kinds)
+        due: datetime | None = await self._session.scalar(statement.where(_IS_PENDING, is_handled))
         return due
 
     async def backlog(self, *, kinds: Collection[str], now: datetime) -> Backlog:
         """Count undelivered messages. Kinds outside `kinds` wait for a later version."""
         rows = (await self._execute(_BACKLOG)).all()
-        due_times = [row.first_due_at for row in rows if row.owed and row.kind in kinds]
+        due_times = [row.first_due_at for row in rows if row.pending and row.kind in kinds]
         return Backlog(
-            owed={row.kind: row.owed for row in rows if row.kind in kinds},
-            unhandled={row.kind: row.owed for row in rows if row.kind not in kinds},
+            pending={row.kind: row.pending for row in rows if row.kind in kinds},
+            unhandled={row.kind: row.pending for row in rows if row.kind not in kinds},
             dead={row.kind: row.dead for row in rows},
             late=max(timedelta(0), now - min(due_times)) if due_times else timedelta(0),
         )
 
-    async def _complete(self, statement: TextClause, message: Message, **values: object) -> bool:
-        lease_key = {"id": message.id, "attempts": message.attempts}
-        return bool(await self._count_rows(statement, lease_key | values))
+    async def _complete(self, message: Message, **values: object) -> bool:
+        is_leased = and_(
+            col(OutboxMessage.id) == message.id,
+            col(OutboxMessage.attempts) == message.attempts,
+            _IS_PENDING,
+        )
+        return bool(await self._count_rows(update(OutboxMessage).where(is_leased).values(values)))
 
     async def page(self, *, filters: DeliveryFilter, request: PageRequest) -> Page[DeliveryRecord]:
         """A page of deliveries, newest first."""
@@ -282,9 +268,10 @@ class OutboxRepository(Repository):
         )
 
     async def count(self, *, filters: DeliveryFilter) -> int:
-        statement = _apply_filters(select(func.count()).select_from(outbox_message), filters)
+        statement = _apply_filters(select(func.count()).select_from(OutboxMessage), filters)
         return int(await self._session.scalar(statement) or 0)
 
     async def find(self, message_id: UUID) -> DeliveryRecord | None:
-        row = (await self._execute(_DELIVERIES.where(_OUTBOX.id == message_id))).one_or_none()
+        statement = _DELIVERIES.where(col(OutboxMessage.id) == message_id)
+        row = (await self._session.exec(statement)).one_or_none()  # type: ignore[call-overload]
         return _record(row) if row else None

@@ -109,7 +109,7 @@ async def delete_file(services: Services, message: Message) -> None:
     settled_at = message.created_at + timedelta(seconds=store.late_seconds)
     is_early = services.clock() < settled_at
     if is_early or await services.database.read(
-        lambda uow: uow.outbox.is_any_owed(message_ids=moves)
+        lambda uow: uow.outbox.is_any_pending(message_ids=moves)
     ):
         raise StorageUnavailable(retry_after_seconds=MOVE_RETRY_SECONDS)
 

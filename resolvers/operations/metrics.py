@@ -29,7 +29,7 @@ async def collect(services: Services, *, timeout_seconds: float = TIMEOUT_SECOND
     if backlog is None:
         return
     for gauge, counts in (
-        (OUTBOX_PENDING, backlog.owed),
+        (OUTBOX_PENDING, backlog.pending),
         (OUTBOX_UNHANDLED, backlog.unhandled),
         (OUTBOX_DEAD, backlog.dead),
     ):

@@ -37,9 +37,9 @@ async def _compare_counts(connection: asyncpg.Connection) -> None:
 async def _compare_messages(connection: asyncpg.Connection) -> None:
     squads = await connection.fetch("SELECT team_id, count(*) FROM player GROUP BY team_id")
     audited = await connection.fetch("SELECT team_id, action FROM audit_event")
-    owed = await connection.fetch("SELECT team_id, kind FROM outbox_message")
+    messages = await connection.fetch("SELECT team_id, kind FROM outbox_message")
     teams = {row["id"] for row in await connection.fetch("SELECT id FROM team")}
 
     assert {row["team_id"]: row["count"] for row in squads} == dict.fromkeys(teams, 15)
     assert Counter(map(tuple, audited)) == Counter((team, "team.registered") for team in teams)
-    assert Counter(map(tuple, owed)) == Counter((team, "mail.team_received") for team in teams)
+    assert Counter(map(tuple, messages)) == Counter((team, "mail.team_received") for team in teams)

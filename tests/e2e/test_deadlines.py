@@ -23,7 +23,7 @@ GRACE_SECONDS = 2
 # After the grace period: cancellation, closing, and a margin for a busy machine.
 MARGIN_SECONDS = 8
 QUERY = {"query": "{ tournament { name } }"}
-OWE = """
+INSERT_MESSAGE = """
     INSERT INTO outbox_message (id, kind, payload, created_at, due_at)
     VALUES ($1, 'media.delete', $2, now(), now())
 """
@@ -64,11 +64,11 @@ async def test_hanging_cloudinary_delays_no_shutdown_and_loses_no_message(serve,
         sql = await asyncpg.connect(dsn(own_url))
         payload = {"store": "cloudinary", "storage_name": uuid4().hex, "folder": "pending"}
         for _ in range(4):
-            await sql.execute(OWE, uuid4(), json.dumps(payload))
+            await sql.execute(INSERT_MESSAGE, uuid4(), json.dumps(payload))
         await wait_until(lambda: stand_in.calls["destroy"] >= 4, "all deliveries hang")
 
         await stop(server)
-        owed = [tuple(row) for row in await sql.fetch(STATE)]
+        states = [tuple(row) for row in await sql.fetch(STATE)]
         stand_in.gate.set()
         await sql.execute("UPDATE outbox_message SET due_at = now()")
         await server.start()
@@ -79,7 +79,7 @@ async def test_hanging_cloudinary_delays_no_shutdown_and_loses_no_message(serve,
         await wait_until(is_delivered, "the messages are delivered after all")
         await sql.close()
 
-    assert owed == [(False, False, 1)] * 4
+    assert states == [(False, False, 1)] * 4
 
 
 async def test_hanging_database_delays_no_shutdown(serve, data_dir):

@@ -18,7 +18,7 @@ from tests.uploading import upload
 
 TEAMS = 6
 FILES = 6
-OWED = "SELECT count(*) FROM outbox_message WHERE finished_at IS NULL AND kind LIKE 'media.%'"
+PENDING = "SELECT count(*) FROM outbox_message WHERE finished_at IS NULL AND kind LIKE 'media.%'"
 CONFIRM = """
 mutation Confirm($team: ID!) {
   confirmTeam(input: { teamId: $team, expectedVersion: 1, overrideReason: "a test" }) {
@@ -69,7 +69,7 @@ async def test_erasure_during_moves_leaves_no_file(make_server, own_url, tmp_pat
     if kill:
         # Expire the leases of the killed process.
         await sql.execute("UPDATE outbox_message SET due_at = now() WHERE finished_at IS NULL")
-    await wait_until(lambda: _has_no_messages(sql), "nothing is owed any more")
+    await wait_until(lambda: _has_no_messages(sql), "no message is pending")
 
     rows = await sql.fetch("SELECT storage_name, folder FROM document")
     assert len(rows) == FILES
@@ -80,7 +80,7 @@ async def test_erasure_during_moves_leaves_no_file(make_server, own_url, tmp_pat
 
 
 async def _has_no_messages(sql) -> bool:
-    return await sql.fetchval(OWED) == 0
+    return await sql.fetchval(PENDING) == 0
 
 
 async def team_with_files(client, number: int) -> str:

@@ -147,8 +147,8 @@ async def test_what_is_owed_is_counted_when_it_is_asked_for(client, sql):
 
     text = (await client.get("/metrics")).text
 
-    assert value(text, "outbox_owed", kind="media.move") == 1
-    assert value(text, "outbox_owed", kind="media.delete") == 1
+    assert value(text, "outbox_pending", kind="media.move") == 1
+    assert value(text, "outbox_pending", kind="media.delete") == 1
     assert value(text, "outbox_dead", kind="media.delete") == 1
     assert 600 <= value(text, "outbox_late_seconds") < 700
     assert value(text, "database_connections", state="allowed") == 5
@@ -170,7 +170,7 @@ async def test_kinds_without_handler_raise_no_alarm(client, sql):
     counted = {kind: value(text, "outbox_unhandled", kind=f"mail.{kind}") for kind in mails}
     assert counted == dict.fromkeys(mails, 1)
     assert value(text, "outbox_unhandled", kind="mail.team_received") == 1
-    assert 'outbox_owed{kind="mail' not in text
+    assert 'outbox_pending{kind="mail' not in text
     assert value(text, "outbox_late_seconds") == 0
 
 
