@@ -121,6 +121,7 @@ def build_services(
         ),
         clock=lambda: datetime.now(UTC),
         idempotency_ttl=timedelta(hours=settings.idempotency_hours),
+        outbox_retention=timedelta(days=settings.outbox_retention_days),
         version=settings.app_version,
         health_sources=health_sources,
         disks=disks(storage),

@@ -187,7 +187,8 @@ def prune(
         f"Deleted: {pruned.idempotency_records} idempotency records,"
         f" {pruned.unclaimed_uploads} unclaimed uploads, {pruned.expired_documents} expired"
         f" documents, {pruned.partial_uploads} partial uploads, {pruned.credentials} expired"
-        f" sessions and API tokens, {orphans + pruned.unfinished_files} files without a document."
+        f" sessions and API tokens, {pruned.outbox_messages} delivered outbox messages,"
+        f" {orphans + pruned.unfinished_files} files without a document."
         f" Normalized again: {pruned.normalized_names} names."
     )
     warnings = [

@@ -210,6 +210,8 @@ class Settings(CheckedSettings):
     """Retention of payment receipts after registration."""
     retention_photo_days: Annotated[int, fields.unit("days", 1, 3_650)] = 365
     """Retention of photos after registration."""
+    outbox_retention_days: Annotated[int, fields.unit("days", 1, 3_650)] = 30
+    """Retention of outbox messages after their delivery."""
 
     cloudinary_url: fields.CloudinaryUrl | None = None
     """Cloudinary account for documents; the alternative is the next three variables."""

@@ -79,8 +79,9 @@ class DiskProbe(Protocol):
 class Services:
     """Dependencies of the use cases.
 
-    `clock` returns aware UTC times. Idempotency keys are remembered for `idempotency_ttl`. Health
-    reports list `disks` only while they are unhealthy.
+    `clock` returns aware UTC times. Idempotency keys are remembered for `idempotency_ttl`,
+    delivered outbox messages for `outbox_retention`. Health reports list `disks` only while they
+    are unhealthy.
     """
 
     database: Database
@@ -90,6 +91,7 @@ class Services:
     guards: "tuple[ServiceGuard, ...]"
     clock: Callable[[], datetime]
     idempotency_ttl: timedelta
+    outbox_retention: timedelta
     version: str
     health_sources: tuple[HealthSource, ...] = ()
     disks: tuple[DiskProbe, ...] = ()

@@ -142,6 +142,7 @@ def services(database, clock, storage, accounts) -> Services:
         guards=(),
         clock=clock,
         idempotency_ttl=timedelta(hours=24),
+        outbox_retention=timedelta(days=30),
         version="0.1.0",
     )
 

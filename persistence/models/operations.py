@@ -55,7 +55,7 @@ class OutboxMessage(SQLModel, table=True):
 
     __tablename__ = "outbox_message"
     __table_args__ = (
-        Index("ix_outbox_message_due", "due_at", postgresql_where=IS_PENDING),
+        Index("ix_outbox_message_pending", "kind", "due_at", postgresql_where=IS_PENDING),
         CheckConstraint("attempts >= 0", name="attempts_not_negative"),
     )
 

@@ -11,7 +11,19 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlmodel import col
 from sqlmodel import select as select_models
 
@@ -234,6 +246,19 @@ class OutboxRepository(Repository):
     async def dead_letter(self, message: Message, *, failure: str, now: datetime) -> bool:
         """Give up a message: it is not leased again. False as `finish`."""
         return await self._complete(message, dead_at=now, failure=failure)
+
+    async def delete_finished(self, *, before: datetime, limit: int) -> int:
+        """Delete up to `limit` delivered messages, the oldest first. Returns their number."""
+        finished = (
+            select(col(OutboxMessage.id))
+            .where(col(OutboxMessage.finished_at) < before)
+            .order_by(col(OutboxMessage.id))
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return await self._count_rows(
+            delete(OutboxMessage).where(col(OutboxMessage.id).in_(finished))
+        )
 
     async def next_due(self, *, kinds: Collection[str]) -> datetime | None:
         """The time at which the next message is due or the next lease ends; None without any."""

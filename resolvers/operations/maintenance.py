@@ -20,6 +20,8 @@ INITIAL_DELAY_SECONDS = 60
 PRUNE_INTERVAL_SECONDS = 3_600
 SWEEP_INTERVAL_SECONDS = 60
 COMPARISON_INTERVAL = timedelta(hours=1)
+# Messages deleted in one transaction.
+PRUNE_BATCH_SIZE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,7 @@ class PruneResult:
     partial_uploads: int
     unfinished_files: int
     credentials: int
+    outbox_messages: int
     normalized_names: int
 
 
@@ -87,6 +90,7 @@ async def prune(services: Services) -> PruneResult:
     names = await parts.run(normalized_names.renormalize(database), default=0)
     pruned = await jobs.prune(services, parts)
     await parts.run(deliver_due(services, jobs.HANDLERS), default=0)
+    messages = await parts.run(prune_outbox(services), default=0)
     unfinished = await parts.run(stored_files.sweep_unfinished(services), default=0)
     buffer = services.storage.upload_buffer
     ttl_seconds = services.storage.unclaimed_ttl.total_seconds()
@@ -100,6 +104,7 @@ async def prune(services: Services) -> PruneResult:
         partial_uploads=swept,
         unfinished_files=unfinished,
         credentials=credentials,
+        outbox_messages=messages,
         normalized_names=names,
     )
 
@@ -110,6 +115,20 @@ async def _delete_expired_credentials(
     """Delete expired sessions, API tokens and nonces. Returns the number of the first two."""
     sessions = await uow.sessions.delete_expired(now=now, idle_since=idle_since)
     return sessions + await uow.api_tokens.delete_expired(now=now)
+
+
+async def prune_outbox(services: Services, *, batch_size: int = PRUNE_BATCH_SIZE) -> int:
+    """Delete messages delivered longer ago than their retention, in batches. Keep dead ones."""
+    before = services.clock() - services.outbox_retention
+    deleted = 0
+    is_more = True
+    while is_more:
+        count = await services.database.run(
+            lambda uow: uow.outbox.delete_finished(before=before, limit=batch_size)
+        )
+        deleted += count
+        is_more = count == batch_size
+    return deleted
 
 
 async def run_maintenance(services: Services) -> None:

@@ -146,7 +146,7 @@ def test_concurrent_migrations_all_succeed(empty_url):
     codes, outputs = asyncio.run(migrate_concurrently())
 
     assert codes == [0] * PROCESSES, outputs
-    assert run(empty_url, "SELECT version_num FROM alembic_version") == [("0010",)]
+    assert run(empty_url, "SELECT version_num FROM alembic_version") == [("0011",)]
     migrate.check(empty_url)
 
 

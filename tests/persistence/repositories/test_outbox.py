@@ -220,6 +220,25 @@ async def test_finished_message_has_no_failure(box, sql, clock):
     assert (row["attempts"], row["failure"], row["finished_at"]) == (2, None, clock())
 
 
+async def test_leasing_and_the_next_due_time_read_only_pending_messages_of_the_kinds(box, sql):
+    # The planner reads a table of one row without an index unless it is told otherwise.
+    await box.add(1)
+    await sql.execute("SET enable_seqscan = off")
+    conditions = "finished_at IS NULL AND dead_at IS NULL AND kind = ANY('{file.move,file.delete}')"
+
+    plans = [
+        await sql.fetchval(f"EXPLAIN (FORMAT JSON) SELECT {statement}")
+        for statement in (
+            f"id FROM outbox_message WHERE {conditions} AND due_at <= now() ORDER BY due_at, id",
+            f"min(due_at) FROM outbox_message WHERE {conditions}",
+        )
+    ]
+
+    for plan in plans:
+        assert '"Index Name": "ix_outbox_message_pending"' in plan
+        assert '"Filter"' not in plan
+
+
 async def test_next_due_is_the_earliest_undelivered_message(box, clock):
     assert await box.next_due() is None
 

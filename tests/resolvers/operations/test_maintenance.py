@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -11,7 +12,7 @@ from integrations.storage.cloudinary_store import CloudinaryStore
 from resilience.breaker_states import BreakerState
 from resilience.circuit_breaker import ServiceGuard, ServiceGuardOptions
 from resolvers.accounts import api_tokens
-from resolvers.operations.maintenance import diagnose, prune, run_maintenance
+from resolvers.operations.maintenance import diagnose, prune, prune_outbox, run_maintenance
 from resolvers.registration.register import register_team
 from tests import factories
 from tests.accounts import new_caller
@@ -63,6 +64,44 @@ async def test_expired_sessions_and_api_tokens_are_deleted(services, sql, clock)
     assert created.record.expires_at == clock.now
     assert forgotten == [0, 1, 1]
     assert await sql.fetchval("SELECT count(*) FROM organiser") == 1
+
+
+MESSAGE = """
+    INSERT INTO outbox_message (id, kind, payload, created_at, due_at, finished_at, dead_at)
+    VALUES (gen_random_uuid(), $1, '{}', $2, $2, $3, $4)
+"""
+
+
+async def test_delivered_messages_are_deleted_after_their_retention(services, sql, clock):
+    delivered_at = clock.now
+    long_ago = clock.now - timedelta(days=400)
+    await sql.execute(MESSAGE, "delivered", long_ago, delivered_at, None)
+    await sql.execute(MESSAGE, "delivered later", long_ago, clock.now + timedelta(seconds=1), None)
+    await sql.execute(MESSAGE, "dead", long_ago, None, long_ago)
+    await sql.execute(MESSAGE, "pending", long_ago, None, None)
+    clock.advance(days=30)
+    early = await sql.fetch("SELECT * FROM outbox_message ORDER BY kind")
+
+    before = (await prune(services)).outbox_messages
+    kept = await sql.fetch("SELECT * FROM outbox_message ORDER BY kind")
+    clock.advance(seconds=0.5)
+    after = [(await prune(services)).outbox_messages for _ in range(2)]
+
+    assert (before, kept) == (0, early)
+    assert after == [1, 0]
+    assert await sql.fetch("SELECT * FROM outbox_message ORDER BY kind") == [
+        row for row in early if row["kind"] != "delivered"
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
+async def test_messages_are_deleted_in_batches(services, sql, clock, count):
+    for _ in range(count):
+        await sql.execute(MESSAGE, "media.move", clock.now, clock.now, None)
+    clock.advance(days=31)
+
+    assert await prune_outbox(services, batch_size=2) == count
+    assert await sql.fetchval("SELECT count(*) FROM outbox_message") == 0
 
 
 async def test_unavailable_store_is_reported(services, settings):

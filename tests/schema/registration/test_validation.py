@@ -102,6 +102,7 @@ def services(database_url, clock, loop, storage, accounts):
         guards=(),
         clock=clock,
         idempotency_ttl=timedelta(hours=24),
+        outbox_retention=timedelta(days=30),
         version="0.1.0",
     )
 
