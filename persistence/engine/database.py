@@ -273,6 +273,23 @@ class Database:
             else:
                 return
 
+    async def warm_up(self) -> None:
+        """Open a connection of each pool, so that the first requests do not wait for one.
+
+        A failure is only logged: later requests open their own. Behind pgbouncer there is no pool.
+        """
+        if self._options.pgbouncer:
+            return
+        pools = (self._warm_up_engine(), *(pool.warm_up() for pool in self._statement_pools()))
+        results = await asyncio.gather(*pools, return_exceptions=True)
+        failures = [type(result).__name__ for result in results if isinstance(result, Exception)]
+        if failures:
+            log.warning("database_warm_up_failed", errors=failures)
+
+    async def _warm_up_engine(self) -> None:
+        async with self._pool.connection(self._engine):
+            pass
+
     async def keep_alive(self, task: BackgroundTask) -> None:
         """Ping the database every `keep_alive_seconds`: a serverless one suspends itself otherwise.
 

@@ -98,6 +98,14 @@ class StatementPool:
             self._pool.release(pooled, is_usable=is_usable)
         return rows
 
+    async def warm_up(self) -> None:
+        """Open a connection, unless one is idle. Raises as `fetch`."""
+        try:
+            pooled = await self._pool.acquire(monotonic())
+        except CONNECTION_ERRORS as error:
+            raise _as_connection_error(error) from error
+        self._pool.release(pooled, is_usable=True)
+
     def close(self) -> None:
         self._pool.close()
 

@@ -325,3 +325,36 @@ async def test_demo_teams_are_equal_in_all_databases_and_added_once(cluster, tem
         "30 teams were added.\n",
         "0 teams were added.\n",
     ]
+
+
+BACKENDS = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+      AND backend_type = 'client backend'
+"""
+
+
+async def test_first_requests_open_no_connection(make_server, own_url):
+    """Beside one connection of each pool, readiness has one of its own."""
+    server = make_server(DATABASE_URL=own_url, OUTBOX_IN_SERVER="false")
+    await server.start()
+    sql = await asyncpg.connect(dsn(own_url))
+
+    async def backends() -> set[int]:
+        return {row["pid"] for row in await sql.fetch(BACKENDS)}
+
+    async def has_four() -> bool:
+        return len(await backends()) == 4
+
+    # The connections that prepared the database and probed a write are just being closed.
+    await wait_until(has_four, "connections are closed")
+    opened = await backends()
+
+    async with server.client() as client:
+        await register(client, factories.team(1))
+        query = {"query": "{ tournament { version } }"}
+        answer = (await client.post("/graphql", json=query)).json()
+
+    assert answer == {"data": {"tournament": {"version": 1}}}
+    assert await backends() == opened
+    await sql.close()

@@ -17,6 +17,9 @@ from web.server.graceful_shutdown import ShutdownState
 
 # Minimum time for closing connections, even when the grace period is over.
 CLOSING_SECONDS = 2.0
+# A database that answers later than this does not delay the start. Its connections are opened in
+# the background, and readiness waits for a ping that is as slow.
+WARM_UP_SECONDS = 2.0
 
 
 @asynccontextmanager
@@ -30,12 +33,16 @@ async def lifespan(
 ) -> AsyncGenerator[None]:
     """Run background tasks while the application runs. Without `handlers`, skip outbox and pruning.
 
+    The application starts when a connection of each pool is open, or after WARM_UP_SECONDS.
     At shutdown all tasks have to end before the deadline of `shutdown`. A shutdown without a signal
     has none, and gives them `grace_seconds`.
     """
     database, start = services.database, services.background.start
+    warm_up = asyncio.create_task(database.warm_up(), name="warmUp")
+    await asyncio.wait([warm_up], timeout=WARM_UP_SECONDS)
     cancel_on_shutdown = [
-        start("sweepUploads", partial(sweep_periodically, services), healthy_after_seconds=None)
+        warm_up,
+        start("sweepUploads", partial(sweep_periodically, services), healthy_after_seconds=None),
     ]
     drain_on_shutdown = []
     if database.options.keep_alive_seconds:

@@ -5,12 +5,14 @@ import os
 import signal
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import bindparam, func, make_url, select, text
+from structlog.testing import capture_logs
 
 from domain.errors.exceptions import ServiceUnavailable
 from persistence.embedded.server import EmbeddedPostgres
 from persistence.engine.database import Database, DatabaseUnavailable
 from persistence.engine.engine import DatabaseOptions
+from persistence.fast.statement_pool import CompiledStatement
 from resilience import background_tasks
 from tests.postgres_proxy import NO_ANSWER, STARTING_UP
 
@@ -172,6 +174,83 @@ async def test_ping_is_not_repeated(proxy, proxied):
         await proxied.ping()
 
     assert proxy.refused_connections == 1
+
+
+BACKENDS = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+      AND backend_type = 'client backend'
+"""
+PID = CompiledStatement(select(func.pg_backend_pid().label("pid")))
+SETTINGS = {
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+    "lock_timeout": "5s",
+    "statement_timeout": "5500ms",
+}
+SETTING = CompiledStatement(select(func.current_setting(bindparam("name")).label("value")))
+
+
+async def backends(sql) -> set[int]:
+    return {row["pid"] for row in await sql.fetch(BACKENDS)}
+
+
+async def use_each_pool(database) -> list[int]:
+    """The process ids of the sessions that a unit of work, a read and a write have."""
+    work = await database.run(lambda uow: value(uow, "SELECT pg_backend_pid()"))
+    [read] = await database.fetch(PID)
+    [written] = await database.write(PID, {}, repeatable=True, map_error=lambda _: None)
+    return [work, read["pid"], written["pid"]]
+
+
+async def test_one_connection_of_each_pool_is_opened_before_it_is_used(open_database, sql):
+    database = open_database()
+    others = await backends(sql)
+
+    await database.warm_up()
+
+    opened = await backends(sql) - others
+    assert len(opened) == 3
+    assert set(await use_each_pool(database)) == opened
+    assert await backends(sql) - others == opened
+    for name, expected in SETTINGS.items():
+        [row] = await database.write(
+            SETTING, {"name": name}, repeatable=True, map_error=lambda _: None
+        )
+        assert row["value"] == expected
+
+
+async def test_small_pool_opens_one_connection(open_database, sql):
+    database = open_database(pool_size=2)
+    others = await backends(sql)
+
+    await database.warm_up()
+
+    [opened] = await backends(sql) - others
+    assert await use_each_pool(database) == [opened] * 3
+
+
+async def test_behind_pgbouncer_no_connection_is_opened_in_advance(proxy, open_database):
+    proxy.connect_response = STARTING_UP
+
+    await open_database(proxy.url, pgbouncer=True).warm_up()
+
+    assert proxy.refused_connections == 0
+
+
+@pytest.mark.parametrize("response", [NO_ANSWER, STARTING_UP])
+async def test_failure_to_open_connections_in_advance_is_logged(proxy, proxied, response):
+    proxy.connect_response = response
+
+    with capture_logs() as logs:
+        await proxied.warm_up()
+
+    assert proxy.refused_connections == 3
+    [entry] = logs
+    assert (entry["event"], entry["log_level"]) == ("database_warm_up_failed", "warning")
+    assert len(entry["errors"]) == 3
+    proxy.connect_response = None
+    assert len(set(await use_each_pool(proxied))) == 3
 
 
 async def test_ready_database_is_not_waited_for(proxy, proxied):
