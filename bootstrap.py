@@ -53,7 +53,7 @@ def prepare(settings: Settings, url: str) -> None:
     if asyncio.run(migrate.is_current(url)):
         return
     try:
-        migrate.upgrade(url)
+        migrate.upgrade(url, pgbouncer=settings.database_pgbouncer)
     except migrate.MigrationRefused as error:
         raise DatabaseSetupError(
             f"The database cannot be migrated: {error}. Is it of a newer version?"

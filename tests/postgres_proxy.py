@@ -30,6 +30,7 @@ class PostgresProxy:
     - `connect_response`: if not None, all that new connections are answered, before they are
       closed; `refused_connections` counts them.
     - `is_unresponsive`: new connections are accepted and never answered.
+    - `requests`: all that the clients have sent, for each connection that was forwarded.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,6 +47,7 @@ class PostgresProxy:
         self.connect_response: bytes | None = None
         self.refused_connections = 0
         self.is_unresponsive = False
+        self.requests: list[bytearray] = []
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -126,8 +128,11 @@ class PostgresProxy:
         server_reader, server_writer = await asyncio.open_unix_connection(socket_path)
         responses = asyncio.create_task(self._forward_responses(server_reader, writer))
         self._response_tasks.add(responses)
+        requests = bytearray()
+        self.requests.append(requests)
         try:
             while data := await reader.read(CHUNK_BYTES):
+                requests += data
                 if writer in self._dropped:
                     # The server's connection stays open, so that its session keeps its locks.
                     self._abandoned.append(server_writer)
@@ -157,6 +162,19 @@ class PostgresProxy:
                 if writer not in self._dropped:
                     writer.write(data)
         writer.close()
+
+
+def statement_names(requests: bytes) -> list[bytes]:
+    """The names of the statements that a client has prepared, empty for unnamed ones."""
+    names = []
+    # The first message, without a type, is its length and that many bytes less four.
+    position = int.from_bytes(requests[:4])
+    while position < len(requests):
+        kind = requests[position : position + 1]
+        if kind == b"P":
+            names.append(bytes(requests[position + 5 :]).partition(b"\0")[0])
+        position += 1 + int.from_bytes(requests[position + 1 : position + 5])
+    return names
 
 
 async def _read_all(reader: asyncio.StreamReader) -> None:

@@ -120,12 +120,19 @@ def pool_options(
     )
 
 
+# Behind pgbouncer statements are unnamed: a named one would stay on a server connection that the
+# next transaction may not get, and that another client may get.
+UNNAMED_STATEMENTS: Mapping[str, Any] = {
+    "statement_cache_size": 0,
+    "prepared_statement_cache_size": 0,
+    "prepared_statement_name_func": str,
+}
+
+
 def create_engine(options: DatabaseOptions, *, pool_size: int) -> AsyncEngine:
     connect_args: dict[str, Any] = {"timeout": options.connect_timeout_seconds}
     if options.pgbouncer:
-        connect_args["statement_cache_size"] = 0
-        connect_args["prepared_statement_cache_size"] = 0
-        connect_args["prepared_statement_name_func"] = str
+        connect_args |= UNNAMED_STATEMENTS
         engine = create_async_engine(
             options.url, poolclass=NullPool, connect_args=connect_args, hide_parameters=True
         )

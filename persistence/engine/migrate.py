@@ -42,13 +42,13 @@ async def is_current(url: str) -> bool:
         await connection.close()
 
 
-def upgrade(url: str, revision: str = "head") -> None:
+def upgrade(url: str, revision: str = "head", *, pgbouncer: bool = False) -> None:
     """Raises MigrationRefused."""
     from alembic import command  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
 
     try:
-        command.upgrade(config(url), revision)
+        command.upgrade(config(url, pgbouncer=pgbouncer), revision)
     except CommandError as error:
         raise MigrationRefused(str(error)) from error
 
@@ -60,7 +60,7 @@ def check(url: str) -> None:
     command.check(config(url))
 
 
-def config(url: str) -> "Config":
+def config(url: str, *, pgbouncer: bool = False) -> "Config":
     """Alembic's configuration, from pyproject.toml.
 
     Its commands run an event loop of their own: call them in a thread without one.
@@ -69,5 +69,5 @@ def config(url: str) -> "Config":
 
     alembic_config = Config(toml_file=ROOT / "pyproject.toml")
     alembic_config.set_main_option("script_location", str(ROOT / "persistence" / "migrations"))
-    alembic_config.attributes["url"] = url
+    alembic_config.attributes.update(url=url, pgbouncer=pgbouncer)
     return alembic_config

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from persistence.engine.engine import UNNAMED_STATEMENTS
 from persistence.models import metadata
 
 # An arbitrary key of an advisory lock, used for nothing else in the database.
@@ -21,7 +22,12 @@ def migrate(connection: Connection) -> None:
 
 
 async def connect_and_migrate() -> None:
-    engine = create_async_engine(context.config.attributes["url"], poolclass=NullPool)
+    attributes = context.config.attributes
+    engine = create_async_engine(
+        attributes["url"],
+        poolclass=NullPool,
+        connect_args=dict(UNNAMED_STATEMENTS) if attributes["pgbouncer"] else {},
+    )
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
         await connection.commit()
