@@ -46,7 +46,7 @@ class Settings(CheckedSettings):
 
     environment: fields.Environment = "development"
     """development, test, staging or production; other defaults follow it."""
-    host: fields.Text = "127.0.0.1"
+    host: fields.BindAddress = "127.0.0.1"
     """Address to listen on; 0.0.0.0 listens on all addresses, as in a container."""
     port: fields.Port = 8000
     """TCP port to listen on."""

@@ -34,6 +34,10 @@ def _parse_document(text: str) -> str:
     return DOCUMENTS[DOCUMENTS.index(text.upper())]
 
 
+def _strip_brackets(text: str) -> str:
+    return text[1:-1] if re.fullmatch(r"\[.+\]", text) else text
+
+
 def _secret(check: Callable[[str], object], form: str = "") -> AfterValidator:
     """A validator of secrets. `check` refuses with ValueError or a false result."""
 
@@ -55,6 +59,8 @@ Level = Annotated[
 ]
 Store = Annotated[Literal["folder", "cloudinary"], _case(str.lower), unit("folder or cloudinary")]
 Text = Annotated[str, Field(min_length=1, max_length=200), unit("text")]
+# An IPv6 address may be given in brackets, as in a URL.
+BindAddress = Annotated[Text, AfterValidator(_strip_brackets)]
 MailAddress = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$"), unit("e-mail address")]
 HttpAddress = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$"), unit("URL")]
 Flag = Annotated[bool, unit("true or false")]

@@ -104,6 +104,9 @@ def test_variable_overrides_the_default_of_the_environment(load):
         ("CLOUDINARY_URL", "cloudinary://k:s@c", "cloudinary_url", SecretStr("cloudinary://k:s@c")),
         ("SECRET_KEY", "short", "secret_key", SecretStr("short")),
         ("PORT", "", "port", 8000),
+        ("HOST", "[::1]", "host", "::1"),
+        ("HOST", "::1", "host", "::1"),
+        ("HOST", "api.example.org", "host", "api.example.org"),
     ],
 )
 def test_variable_sets_its_field(load, variable, text, field, value):

@@ -327,6 +327,17 @@ async def test_demo_teams_are_equal_in_all_databases_and_added_once(cluster, tem
     ]
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_ipv6_address_may_be_in_brackets(make_server, own_url, workers):
+    server = make_server(DATABASE_URL=own_url, HOST="[::1]", WORKERS=workers)
+    server.address = f"http://[::1]:{server.port}"
+
+    await server.start()
+    await wait_until(lambda: server.stdout.endswith("\n"), "the address is printed")
+
+    assert f" is on {server.address} " in server.stdout
+
+
 BACKENDS = """
     SELECT pid FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
