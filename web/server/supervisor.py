@@ -29,6 +29,7 @@ POLL_SECONDS = 0.1
 MAX_RESTART_DELAY_SECONDS = 30
 GAUGE_CLEANUP_SECONDS = 5
 READY = b"ready"
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 log = structlog.get_logger(__name__)
 
@@ -218,7 +219,7 @@ class Workers:
         `announce` is called once, when all workers are ready. Raises WorkerFailed if a worker ends
         before that.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
         try:
             self._workers = [self._start() for _ in range(self._count)]
@@ -260,12 +261,18 @@ class Workers:
         ours, theirs = Pipe()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        pid = os.fork()
-        if pid == 0:
-            # A pipe is closed only when no process holds its end: close the copies of the fork.
-            for pipe in (ours, *(worker.pipe for worker in self._workers)):
-                pipe.close()
-            _call(self._target, WorkerPipes(parent=theirs, supervisor=self._supervisor))
+        # The worker inherits handlers that would stop only this process: `_call` removes them and
+        # unblocks the signals.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                # A pipe is closed only when no process holds its end: close the fork's copies.
+                for pipe in (ours, *(worker.pipe for worker in self._workers)):
+                    pipe.close()
+                _call(self._target, WorkerPipes(parent=theirs, supervisor=self._supervisor))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         theirs.close()
         return Worker(pid, ours)
 
@@ -282,8 +289,9 @@ def _call(target: Callable[[WorkerPipes], None], pipes: WorkerPipes) -> NoReturn
     """Run `target` in a forked process and exit, so that no code of the parent runs on."""
     status = 1
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         target(pipes)
         status = 0
     except BaseException:  # noqa: BLE001 - the process exits
@@ -316,7 +324,7 @@ def reuseport_socket(host: str, port: int) -> socket.socket:
 def _bound(host: str, port: int, *options: int) -> socket.socket:
     """Return a socket bound to the first address of `host`. Raises OSError."""
     family, kind, _, _, address = socket.getaddrinfo(
-        host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     bound = socket.socket(family, kind)
     if family == socket.AF_INET6:
