@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import FrameType
 
+import structlog
 import uvicorn
 
 from resilience.shutdown_deadline import ForcedExit
@@ -19,6 +20,8 @@ from web.server.protocol import Connection
 TICK_SECONDS = 0.1
 # Added to the shutdown deadline, for cancelled work to end before the process is killed.
 FORCED_EXIT_MARGIN_SECONDS = 4.0
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -97,7 +100,11 @@ class DrainingServer(uvicorn.Server):
                 break
             await asyncio.sleep(TICK_SECONDS)
         self._drain.stopping.set()
-        await self._stop_listening()
+        try:
+            await self._stop_listening()
+        except OSError as error:
+            # Too many open files, for one. The connections in the queue are reset.
+            log.warning("queue_not_accepted", error=error.strerror)
         await super().shutdown(sockets)
 
     async def _stop_listening(self) -> None:
@@ -134,6 +141,11 @@ def _accept_waiting(listener: socket.socket) -> Iterator[socket.socket]:
         try:
             connection, _ = listener.accept()
         except BlockingIOError:
+            return
+        except ConnectionAbortedError:
+            continue
+        except OSError as error:
+            log.warning("queue_not_accepted", error=error.strerror)
             return
         connection.setblocking(False)
         yield connection
