@@ -309,7 +309,7 @@ def database(settings: Settings) -> Iterator[PreparedDatabase]:
             prepare(settings, url)
             yield PreparedDatabase(url=url, embedded=embedded)
     except EmbeddedPostgresError as error:
-        fail(f"The embedded PostgreSQL under DATA_DIR did not start: {error}")
+        fail(f"DATA_DIR: {error}")
 
 
 def import_service() -> None:
