@@ -48,6 +48,12 @@ def get_header(scope: Scope, name: bytes) -> str | None:
     return values[0].decode("latin-1") if values else None
 
 
+def bearer_token(scope: Scope) -> str | None:
+    """Return the bearer token of a request; None for another scheme, which a proxy may use."""
+    scheme, _, token = (get_header(scope, b"authorization") or "").partition(" ")
+    return token if scheme.lower() == "bearer" else None
+
+
 def content_length(scope: Scope) -> int | None:
     """Return the declared length of the body; None without a valid one."""
     declared = b"".join(header_index(scope).get(b"content-length", ()))

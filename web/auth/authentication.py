@@ -26,7 +26,7 @@ from resolvers.accounts.tokens import TokenEnded
 from resolvers.services import Services
 from schema.context import RateLimitKind
 from web.auth.client_ip import client_ip, client_key, parse_networks
-from web.headers import get_header, header_index
+from web.headers import bearer_token, get_header, header_index
 from web.rate_limiting.attempts import (
     Attempt,
     code_attempt,
@@ -89,7 +89,8 @@ class RequestAuth:
         self._known_cookie = cookies.get(self._cookie + KNOWN_SUFFIX)
         self._new_known_cookie: str | None = None
         self._attempts: dict[str, list[Attempt]] = {}
-        self._bearer = _bearer_token(request)
+        bearer = bearer_token(request.scope)
+        self._bearer = None if bearer is None else bearer.strip()
         self._new_session: tuple[str, datetime] | None = None
         self._is_session_cleared = False
         self._rate_limit: RateLimitStatus | None = None
@@ -306,13 +307,6 @@ class RequestAuth:
         schemes = ("https",) if self._config.is_deployed else ("https", "http")
         allowed = {strip_default_port(f"{scheme}://{host}") for scheme in schemes if host}
         return strip_default_port(origin) in allowed | self._config.origins
-
-
-def _bearer_token(request: Request) -> str | None:
-    """Return the bearer token; None for another scheme, which a proxy may use."""
-    authorization = get_header(request.scope, b"authorization") or ""
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
 
 
 async def _signed_request(request: Request) -> SignedRequest:

@@ -12,6 +12,7 @@ from observability.metrics import exposition
 from resolvers.operations import metrics
 from resolvers.services import Services
 from web.errors import error_response
+from web.headers import bearer_token
 from web.rate_limiting.guesses import GuessLimiter
 
 # A request with one of these headers has come through a proxy, and may be from anywhere.
@@ -29,7 +30,7 @@ class Metrics:
 
     async def respond(self, request: Request) -> Response:
         if self._token is not None:
-            token = request.headers.get("authorization", "").removeprefix("Bearer ")
+            token = bearer_token(request.scope) or ""
             if not hmac.compare_digest(token.encode("latin-1"), self._token.encode()):
                 return error_response(await self._guesses.count(request, Unauthenticated()))
         elif not _is_local(request):

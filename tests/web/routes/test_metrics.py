@@ -13,7 +13,7 @@ from tests.graphql_client import UNREACHABLE_DATABASE, app_client, check_envelop
 TOKEN = "a token of the monitoring, long enough"
 
 
-async def metrics(settings, client: tuple[str, int], **headers: str) -> httpx.Response:
+async def metrics(settings, client: tuple[str, int], **headers: str | bytes) -> httpx.Response:
     transport = httpx.ASGITransport(create_app(settings, UNREACHABLE_DATABASE), client=client)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as opened:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -53,7 +53,12 @@ async def test_without_a_token_nobody_else_may(settings, host, headers):
     [
         ({}, 401),
         ({"Authorization": "Bearer something else"}, 401),
+        ({"Authorization": "Bearer"}, 401),
+        ({"Authorization": TOKEN}, 401),
+        ({"Authorization": f"Basic {TOKEN}"}, 401),
         ({"Authorization": f"Bearer {TOKEN}"}, 200),
+        ({"Authorization": f"bearer {TOKEN}"}, 200),
+        ({"Authorization": f"BEARER {TOKEN}"}, 200),
     ],
 )
 async def test_with_a_token_it_is_needed_everywhere(settings, headers, status):
@@ -62,6 +67,16 @@ async def test_with_a_token_it_is_needed_everywhere(settings, headers, status):
     answers = [await metrics(guarded, (host, 1), **headers) for host in ("127.0.0.1", "192.0.2.1")]
 
     assert [answer.status_code for answer in answers] == [status, status]
+
+
+@pytest.mark.parametrize("token", ["é and long enough", "a token that ends with à"])
+async def test_token_that_is_not_ascii_is_sent_in_utf8(settings, token):
+    guarded = settings.model_copy(update={"metrics_token": SecretStr(token)})
+
+    right = await metrics(guarded, ("192.0.2.1", 1), Authorization=f"Bearer {token}".encode())
+    wrong = await metrics(guarded, ("192.0.2.1", 1), Authorization=f"Bearer {token}é".encode())
+
+    assert (right.status_code, wrong.status_code) == (200, 401)
 
 
 def value(text: str, metric: str, /, **labels: str) -> float:
