@@ -171,6 +171,10 @@ class ConnectionPool:
             pooled.connection.terminate()
         self._release_slot()
 
+    async def warm_up(self) -> None:
+        """Open a connection, unless one is idle. Raises as `acquire`."""
+        self.release(await self.acquire(monotonic()), is_usable=True)
+
     def report_failure(self, pooled: PooledConnection, error: BaseException) -> None:
         """Invalidate all pools because of an error for which `invalidates_connections` is true."""
         self._invalidator.report_failure(pooled.opened_at, is_lost=is_disconnect(error))

@@ -23,6 +23,7 @@ from domain.errors.exceptions import ServiceUnavailable
 from observability.tracing import span
 from persistence.engine import errors
 from persistence.engine.connection_pool import (
+    ConnectionPool,
     PoolInvalidator,
     lock_timeout_settings,
     remaining_lock_timeout,
@@ -51,7 +52,7 @@ from persistence.engine.result_check import require_representable
 from persistence.engine.watchdog import Watchdog
 from persistence.engine.write_probe import WriteProbe
 from persistence.fast.batching import RowBatcher
-from persistence.fast.statement_pool import CompiledStatement, Row, StatementPool
+from persistence.fast.statement_pool import CompiledStatement, Row
 from persistence.unit_of_work import UnitOfWork
 from resilience.background_tasks import BackgroundTask, repeat
 
@@ -123,7 +124,7 @@ class Database:
         if not isinstance(pool, QueuePool):
             return PoolUsage(size=0, in_use=0)
         size = self._options.pool_size + self._options.max_overflow
-        single = sum(statement_pool.in_use for statement_pool in self._statement_pools())
+        single = sum(single_pool.in_use for single_pool in self._connection_pools())
         return PoolUsage(size=size, in_use=pool.checkedout() + single)
 
     async def run(self, work: Work[T], *, repeatable: bool = True) -> T:
@@ -280,7 +281,7 @@ class Database:
         """
         if self._options.pgbouncer:
             return
-        pools = (self._warm_up_engine(), *(pool.warm_up() for pool in self._statement_pools()))
+        pools = (self._warm_up_engine(), *(pool.warm_up() for pool in self._connection_pools()))
         results = await asyncio.gather(*pools, return_exceptions=True)
         failures = [type(result).__name__ for result in results if isinstance(result, Exception)]
         if failures:
@@ -305,12 +306,13 @@ class Database:
         await self._health_probe.close()
         await self._write_probe.close()
         await self._watchdog.close()
-        for statement_pool in self._statement_pools():
-            statement_pool.close()
+        for pool in self._connection_pools():
+            pool.close()
         await self._engine.dispose()
 
-    def _statement_pools(self) -> list[StatementPool]:
-        return [pool for pool in (self._read_pool, self._write_pool) if pool is not None]
+    def _connection_pools(self) -> list[ConnectionPool]:
+        """The pools of connections outside SQLAlchemy's."""
+        return [pool.pool for pool in (self._read_pool, self._write_pool) if pool is not None]
 
     async def _set_local_timeouts(
         self, connection: AsyncConnection, waiting_since: float, *, is_single: bool

@@ -57,12 +57,12 @@ class StatementPool:
     """Execute single statements, each its own transaction, on the connections of a pool."""
 
     def __init__(self, pool: ConnectionPool, timeouts: LockTimeouts | None = None) -> None:
-        self._pool = pool
+        self.pool = pool
         self._timeouts = timeouts
 
     @property
     def in_use(self) -> int:
-        return self._pool.in_use
+        return self.pool.in_use
 
     async def fetch(
         self,
@@ -77,7 +77,7 @@ class StatementPool:
         """
         waiting_since = monotonic() if waiting_since is None else waiting_since
         try:
-            pooled = await self._pool.acquire(waiting_since)
+            pooled = await self.pool.acquire(waiting_since)
         except CONNECTION_ERRORS as error:
             raise _as_connection_error(error) from error
         is_usable = False
@@ -92,22 +92,14 @@ class StatementPool:
             mapped = _as_connection_error(error)
             is_usable = not (invalidates_connections(mapped) or pooled.connection.is_closed())
             if not is_usable:
-                self._pool.report_failure(pooled, mapped)
+                self.pool.report_failure(pooled, mapped)
             raise mapped from (None if mapped is error else error)
         finally:
-            self._pool.release(pooled, is_usable=is_usable)
+            self.pool.release(pooled, is_usable=is_usable)
         return rows
 
-    async def warm_up(self) -> None:
-        """Open a connection, unless one is idle. Raises as `fetch`."""
-        try:
-            pooled = await self._pool.acquire(monotonic())
-        except CONNECTION_ERRORS as error:
-            raise _as_connection_error(error) from error
-        self._pool.release(pooled, is_usable=True)
-
     def close(self) -> None:
-        self._pool.close()
+        self.pool.close()
 
 
 def _as_connection_error(error: Exception) -> Exception:
