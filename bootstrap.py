@@ -60,7 +60,7 @@ def prepare(settings: Settings, url: str) -> None:
         ) from error
 
     async def create(uow: UnitOfWork) -> bool:
-        return await uow.tournaments.create_default(
+        return await uow.tournaments.add_default(
             capacity=settings.tournament_capacity,
             required_documents=settings.required_documents,
             now=datetime.now(UTC),

@@ -7,15 +7,23 @@ from datetime import datetime
 from types import SimpleNamespace
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.exc import NoResultFound
+from sqlmodel import col
 
 from domain.auth.roles import Caller, CallerKind, Role
 from persistence.engine.database import Database
 from persistence.fast.statement_pool import CompiledStatement, Row, key_in
-from persistence.models import api_token, organiser, organiser_session, tournament
+from persistence.models import (
+    IdempotencyRecord,
+    api_token,
+    organiser,
+    organiser_session,
+    tournament,
+)
 from persistence.records import Credential, IdempotencyEntry, TournamentRecord
-from persistence.repositories import idempotency, tournaments
+from persistence.repositories.idempotency import REGISTER_TEAM
+from persistence.repositories.tournaments import tournament_record
 
 _ROLES = {role.value: role for role in Role}
 _FIND_API_TOKEN = CompiledStatement(
@@ -45,11 +53,18 @@ _FIND_SESSION = CompiledStatement(
     .where(key_in(organiser_session.c.token_hash))
 )
 _FIND_ACTIVE_TOURNAMENT = CompiledStatement(
-    select(*tournaments.COLUMNS, tournament.c.is_active.label("key")).where(
-        key_in(tournament.c.is_active)
+    select(tournament, tournament.c.is_active.label("key")).where(key_in(tournament.c.is_active))
+)
+_FIND_IDEMPOTENCY_ENTRY = CompiledStatement(
+    select(
+        col(IdempotencyRecord.fingerprint),
+        col(IdempotencyRecord.team_id),
+        col(IdempotencyRecord.expires_at),
+    ).where(
+        col(IdempotencyRecord.operation) == bindparam("operation"),
+        col(IdempotencyRecord.key) == bindparam("key"),
     )
 )
-_FIND_IDEMPOTENCY_ENTRY = CompiledStatement(idempotency.FIND)
 
 
 async def find_session(database: Database, token_hash: bytes) -> Credential | None:
@@ -83,16 +98,16 @@ async def get_active_tournament(database: Database) -> TournamentRecord:
     row = await database.find_by_key(_FIND_ACTIVE_TOURNAMENT, True)
     if row is None:
         raise NoResultFound
-    return tournaments.from_row(SimpleNamespace(**row))
+    return tournament_record(SimpleNamespace(**row))
 
 
 async def find_idempotency_entry(
     database: Database, key: str, *, now: datetime
 ) -> IdempotencyEntry | None:
     """The use of a key by `registerTeam`; None for an unused or expired key."""
-    rows = await database.fetch(_FIND_IDEMPOTENCY_ENTRY, operation=idempotency.OPERATION, key=key)
+    rows = await database.fetch(_FIND_IDEMPOTENCY_ENTRY, operation=REGISTER_TEAM, key=key)
     # Compared here: with a condition on expires_at, a plan made while the table was empty could use
     # the index on expires_at for good.
     if not rows or rows[0]["expires_at"] <= now:
         return None
-    return IdempotencyEntry(fingerprint=rows[0]["fingerprint"], team_id=rows[0]["team_id"])
+    return IdempotencyEntry(fingerprint=rows[0]["fingerprint"], object_id=rows[0]["team_id"])

@@ -124,10 +124,10 @@ class LockedTeam:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyEntry:
-    """The use of an idempotency key. `team_id` is the id of the created object, of any type."""
+    """The use of an idempotency key. `object_id` is the id of the created object, of any type."""
 
     fingerprint: bytes
-    team_id: UUID
+    object_id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from uuid import UUID
 from domain.auth.roles import Caller
 from domain.errors.exceptions import IdempotencyKeyReused
 from persistence.ids import new_id
+from persistence.records import IdempotencyEntry
 from persistence.unit_of_work import UnitOfWork
 from resolvers.accounts.tokens import TokenKind, encode_token, new_token
 from resolvers.security.secrets import derive_keys, fingerprint, verify_fingerprint
@@ -58,16 +59,18 @@ async def reserve_key(services: Services, uow: UnitOfWork, creation: TokenCreati
     if creation.key is None:
         return None
     now = services.clock()
-    entry = await uow.idempotency.reserve(
+    former = await uow.idempotency.reserve(
         operation=creation.operation,
         key=creation.scoped_key,
-        fingerprint=fingerprint(services.secrets, creation.content),
-        object_id=creation.object_id,
+        entry=IdempotencyEntry(
+            fingerprint=fingerprint(services.secrets, creation.content),
+            object_id=creation.object_id,
+        ),
         now=now,
         expires_at=now + services.idempotency_ttl,
     )
-    if entry is None:
+    if former is None:
         return None
-    if not verify_fingerprint(services.secrets, creation.content, entry.fingerprint):
+    if not verify_fingerprint(services.secrets, creation.content, former.fingerprint):
         raise IdempotencyKeyReused
-    return entry.team_id
+    return former.object_id

@@ -98,9 +98,7 @@ def clock() -> FakeClock:
 async def database(database_url, clock) -> AsyncGenerator[Database]:
     opened = Database(DatabaseOptions(url=database_url))
     await opened.run(
-        lambda uow: uow.tournaments.create_default(
-            capacity=16, required_documents=(), now=clock.now
-        )
+        lambda uow: uow.tournaments.add_default(capacity=16, required_documents=(), now=clock.now)
     )
     yield opened
     await opened.close()

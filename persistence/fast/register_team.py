@@ -32,7 +32,7 @@ from persistence.records import (
     PlayerRecord,
     TournamentRecord,
 )
-from persistence.repositories.idempotency import OPERATION, RESERVE
+from persistence.repositories.idempotency import REGISTER_TEAM
 from persistence.repositories.registration import map_duplicate, person_columns
 from persistence.repositories.slots import (
     build_church,
@@ -66,6 +66,16 @@ _ERRORS_BY_SQLSTATE: dict[str, type[Exception]] = {
     "IC003": DocumentsUnavailable,
 }
 
+# Returns no row for a key in use; waits for a transaction that is about to use it.
+_RESERVE = """
+        INSERT INTO idempotency_record AS r (operation, key, fingerprint, team_id, expires_at)
+        VALUES (:operation, :key, :fingerprint, :id, :expires_at)
+        ON CONFLICT (operation, key) DO UPDATE
+            SET fingerprint = excluded.fingerprint, team_id = excluded.team_id,
+                expires_at = excluded.expires_at
+            WHERE r.expires_at <= :now
+        RETURNING r.team_id
+"""
 # Continues the CTE that reserves the key.
 _STORE = f"""
     ), church_slot AS ({take_church_slot_sql("FROM reserved")}    ), numbered AS (
@@ -130,7 +140,7 @@ _STORE = f"""
 @lru_cache
 def _statement(*, with_key: bool) -> CompiledStatement:
     return CompiledStatement(
-        text(f"WITH reserved AS ({RESERVE if with_key else 'SELECT 1'}{_STORE}")
+        text(f"WITH reserved AS ({_RESERVE if with_key else 'SELECT 1'}{_STORE}")
     )
 
 
@@ -213,14 +223,14 @@ def _players(registration: RegistrationRows) -> str:
 def _parameters(registration: RegistrationRows) -> dict[str, object]:
     entry, players, now = registration.entry, registration.players, registration.now
     key_values = {
-        "operation": OPERATION,
+        "operation": REGISTER_TEAM,
         "key": registration.key,
         "fingerprint": registration.idempotency.fingerprint,
         "expires_at": registration.expires_at,
     }
     return {
         **(key_values if registration.key is not None else {}),
-        "id": registration.idempotency.team_id,
+        "id": registration.idempotency.object_id,
         "audit_id": new_id(),
         "message_id": new_id(),
         "request_id": registration.request_id,

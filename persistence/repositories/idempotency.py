@@ -1,46 +1,44 @@
 """Idempotency keys and the objects that were created with them."""
 
 from datetime import datetime
-from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Executable
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
+from sqlmodel import col
 
 from domain.errors.exceptions import IdempotencyInProgress
 from persistence.engine.errors import sqlstate
 from persistence.engine.sqlstates import LOCK_NOT_AVAILABLE
+from persistence.models import IdempotencyRecord
 from persistence.records import IdempotencyEntry
 from persistence.repositories.base import Repository
 
-OPERATION = "registerTeam"
-# Returns no row for a key in use; waits for a transaction that is about to use it.
-RESERVE = """
-        INSERT INTO idempotency_record AS r (operation, key, fingerprint, team_id, expires_at)
-        VALUES (:operation, :key, :fingerprint, :id, :expires_at)
-        ON CONFLICT (operation, key) DO UPDATE
-            SET fingerprint = excluded.fingerprint, team_id = excluded.team_id,
-                expires_at = excluded.expires_at
-            WHERE r.expires_at <= :now
-        RETURNING r.team_id
-"""
+REGISTER_TEAM = "registerTeam"
 
-_RESERVE = text(RESERVE)
-FIND = text("""
-    SELECT fingerprint, team_id, expires_at FROM idempotency_record
-    WHERE operation = :operation AND key = :key
-""")
+
+def insert_or_replace_expired(record: IdempotencyRecord, *, now: datetime) -> Executable:
+    """A statement that returns no row if the key is in use.
+
+    It waits for a transaction that is about to use the key.
+    """
+    statement = insert(IdempotencyRecord).values(**record.model_dump())
+    return statement.on_conflict_do_update(
+        index_elements=["operation", "key"],
+        set_={name: statement.excluded[name] for name in ("fingerprint", "team_id", "expires_at")},
+        where=col(IdempotencyRecord.expires_at) <= now,
+    ).returning(col(IdempotencyRecord.team_id))
 
 
 class IdempotencyRepository(Repository):
     """Uses of idempotency keys."""
 
-    async def reserve(  # noqa: PLR0913 - one argument for each column
+    async def reserve(
         self,
         *,
         operation: str,
         key: str,
-        fingerprint: bytes,
-        object_id: UUID,
+        entry: IdempotencyEntry,
         now: datetime,
         expires_at: datetime,
     ) -> IdempotencyEntry | None:
@@ -49,15 +47,20 @@ class IdempotencyRepository(Repository):
         Waits for another transaction that is using the key. Raises IdempotencyInProgress when that
         takes longer than the lock timeout.
         """
-        key_values = {"operation": operation, "key": key}
-        values = {"fingerprint": fingerprint, "id": object_id, "now": now, "expires_at": expires_at}
+        record = IdempotencyRecord(
+            operation=operation,
+            key=key,
+            fingerprint=entry.fingerprint,
+            team_id=entry.object_id,
+            expires_at=expires_at,
+        )
         try:
-            result = await self._execute(_RESERVE, {**key_values, **values})
+            object_id = await self._session.scalar(insert_or_replace_expired(record, now=now))
         except DBAPIError as error:
             if sqlstate(error) == LOCK_NOT_AVAILABLE:
                 raise IdempotencyInProgress from error
             raise
-        if result.first() is not None:
+        if object_id is not None:
             return None
-        row = (await self._execute(FIND, key_values)).one()
-        return IdempotencyEntry(fingerprint=row.fingerprint, team_id=row.team_id)
+        former = await self._session.get_one(IdempotencyRecord, (operation, key))
+        return IdempotencyEntry(fingerprint=former.fingerprint, object_id=former.team_id)

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, insert, select, text, update
+from sqlalchemy import column, exists, table, text, update
+from sqlmodel import col, select
 
 from domain.documents import DocumentKind
 from domain.tournaments import TournamentRules
 from persistence.engine.timestamps import finite_or_none
 from persistence.ids import new_id
-from persistence.models import tournament
+from persistence.models import Tournament
 from persistence.records import TournamentRecord
 from persistence.repositories.base import Repository
 
@@ -20,19 +21,14 @@ DEFAULT_CODE_PREFIX = "ICCT"
 DEFAULT_FEE_RUPEES = 2026
 DEFAULT_CAPACITY = 16
 
-COLUMNS: tuple[ColumnElement[Any], ...] = tuple(
-    tournament.c[name]
-    for name in (
-        "id name code_prefix venue time_zone fee_amount fee_currency upi_id upi_payee taken"
-        " squad_min squad_max teams_per_church capacity opens_at closes_at required_documents"
-        " consent_version version last_change"
-    ).split()
-)
-_TIME_ZONE = text("SELECT 1 FROM pg_timezone_names WHERE name = :name")
-_ACTIVE = select(*COLUMNS).where(tournament.c.is_active)
+# SQLAlchemy has no construct for it.
+_LOCK_TABLE = text("LOCK TABLE tournament IN SHARE ROW EXCLUSIVE MODE")
+_TIME_ZONE_NAMES = table("pg_timezone_names", column("name"))
+_ACTIVE = select(Tournament).where(Tournament.is_active)
 
 
-def from_row(row: Any) -> TournamentRecord:
+def tournament_record(row: Any) -> TournamentRecord:
+    """Build from a `Tournament`, or from a row with the same columns."""
     return TournamentRecord(
         id=row.id,
         name=row.name,
@@ -63,16 +59,21 @@ class TournamentRepository(Repository):
     """Tournaments: the active one, and the default one for an empty database."""
 
     async def get_active(self) -> TournamentRecord:
-        """The active tournament."""
-        return from_row((await self._execute(_ACTIVE)).one())
+        return tournament_record((await self._session.exec(_ACTIVE)).one())
+
+    async def lock_active(self) -> TournamentRecord:
+        return tournament_record(await self._lock_active())
+
+    async def _lock_active(self) -> Tournament:
+        statement = _ACTIVE.with_for_update().execution_options(populate_existing=True)
+        return (await self._session.exec(statement)).one()
 
     async def find(self, tournament_id: UUID) -> TournamentRecord | None:
         """The tournament with this id, active or not."""
-        statement = select(*COLUMNS).where(tournament.c.id == tournament_id)
-        row = (await self._execute(statement)).one_or_none()
-        return from_row(row) if row else None
+        tournament = await self._session.get(Tournament, tournament_id)
+        return tournament_record(tournament) if tournament else None
 
-    async def create_default(
+    async def add_default(
         self,
         *,
         capacity: int | None,
@@ -83,11 +84,11 @@ class TournamentRepository(Repository):
 
         False when there is a tournament already, perhaps of another process.
         """
-        await self._execute(text("LOCK TABLE tournament IN SHARE ROW EXCLUSIVE MODE"))
-        if (await self._execute(select(tournament.c.id).limit(1))).first() is not None:
+        await (await self._session.connection()).execute(_LOCK_TABLE)
+        if await self._session.scalar(select(exists(select(Tournament.id)))):
             return False
-        await self._execute(
-            insert(tournament).values(
+        self._session.add(
+            Tournament(
                 id=new_id(),
                 is_active=True,
                 name=DEFAULT_NAME,
@@ -107,41 +108,35 @@ class TournamentRepository(Repository):
         )
         return True
 
-    async def lock_active(self) -> TournamentRecord:
-        return from_row((await self._execute(_ACTIVE.with_for_update())).one())
-
-    async def change(
+    async def update(
         self,
         tournament_id: UUID,
         values: Mapping[str, Any],
         *,
         last_change: bytes,
-    ) -> None:
-        """Set columns and increase the version by one."""
-        await self._execute(
-            update(tournament)
-            .where(tournament.c.id == tournament_id)
-            .values({**values, "version": tournament.c.version + 1, "last_change": last_change})
+    ) -> TournamentRecord:
+        """Set columns, increase the version by one, and return the tournament as it is then."""
+        tournaments = await self._session.exec(
+            update(Tournament)
+            .where(col(Tournament.id) == tournament_id)
+            .values({**values, "version": col(Tournament.version) + 1, "last_change": last_change})
+            .returning(Tournament)
         )
+        return tournament_record(tournaments.scalars().one())
 
     async def time_zone_exists(self, name: str) -> bool:
         """Whether PostgreSQL knows a time zone of this name."""
-        return await self._session.scalar(_TIME_ZONE, {"name": name}) is not None
+        names = select(_TIME_ZONE_NAMES.c.name).where(_TIME_ZONE_NAMES.c.name == name)
+        return (await self._session.exec(names)).first() is not None
 
-    async def raise_capacity(self, *, count: int) -> None:
-        """Make room for `count` more teams, without a limit per church or required documents.
+    async def open_for_demo_teams(self, *, count: int) -> None:
+        """Make room for `count` demo teams; drop the church limit and required documents.
 
         The default capacity remains free beside them. A larger capacity, or none, is kept.
         """
-        needed = tournament.c.taken + count + DEFAULT_CAPACITY
-        await self._execute(
-            update(tournament)
-            .where(tournament.c.is_active)
-            .values(
-                capacity=case(
-                    (tournament.c.capacity < needed, needed), else_=tournament.c.capacity
-                ),
-                teams_per_church=None,
-                required_documents=[],
-            )
-        )
+        tournament = await self._lock_active()
+        if tournament.capacity is not None:
+            needed = tournament.taken + count + DEFAULT_CAPACITY
+            tournament.capacity = max(tournament.capacity, needed)
+        tournament.teams_per_church = None
+        tournament.required_documents = []

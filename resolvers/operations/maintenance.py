@@ -64,7 +64,7 @@ async def diagnose(services: Services) -> Diagnosis:
         except StorageUnavailable:
             unavailable.append(name)
     return Diagnosis(
-        drift=await services.database.read(lambda uow: uow.maintenance.find_drift()),
+        drift=await services.database.read(lambda uow: uow.maintenance.list_drift()),
         store=services.storage.primary_store.name,
         stores_away=tuple(unavailable),
         comparisons=tuple(comparisons),

@@ -36,7 +36,7 @@ _ROLES = tuple(PlayerRole)
 
 async def seed_demo(services: Services, teams: int) -> int:
     """Add the first `teams` demo teams that are missing; return how many were added."""
-    await services.database.run(lambda uow: uow.tournaments.raise_capacity(count=teams))
+    await services.database.run(lambda uow: uow.tournaments.open_for_demo_teams(count=teams))
     return sum([await _register(services, number) for number in range(teams)])
 
 

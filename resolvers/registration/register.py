@@ -155,7 +155,7 @@ async def register_team(
         players=players,
         claims=document_claims(documents, players),
         key=key,
-        idempotency=IdempotencyEntry(fingerprint=digest, team_id=new_id()),
+        idempotency=IdempotencyEntry(fingerprint=digest, object_id=new_id()),
         now=now,
         expires_at=now + services.idempotency_ttl,
         request_id=request_id,
@@ -269,7 +269,7 @@ def _team_record(
 ) -> TeamRecord:
     entry = stored.entry
     return TeamRecord(
-        id=stored.idempotency.team_id,
+        id=stored.idempotency.object_id,
         code=code,
         name=entry.team_name,
         status=TeamStatus.PENDING,
@@ -316,7 +316,7 @@ async def _replay(
         return None
     if not verify_fingerprint(services.secrets, form, entry.fingerprint):
         raise IdempotencyKeyReused
-    team = await services.database.read(lambda uow: uow.teams.find_by_id(team_id=entry.team_id))
+    team = await services.database.read(lambda uow: uow.teams.find_by_id(team_id=entry.object_id))
     if team is None:
         raise TeamNotFound
     token = manage_token(services.secrets, team.id)

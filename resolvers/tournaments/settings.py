@@ -76,7 +76,7 @@ async def _update(
     }
     if not differences:
         return before, current_state(before, services.clock())
-    await uow.tournaments.change(
+    after = await uow.tournaments.update(
         before.id,
         {name: _to_column(changes[name]) for name in differences},
         last_change=fingerprint(services.secrets, request),
@@ -88,7 +88,6 @@ async def _update(
         at=services.clock(),
         changes={camel_case(name): pair for name, pair in differences.items()},
     )
-    after = await uow.tournaments.get_active()
     return after, current_state(after, services.clock())
 
 

@@ -197,7 +197,7 @@ async def valid_registration(database, now) -> RegistrationRows:
         players=player_records(entry, form, {}),
         claims=(),
         key=None,
-        idempotency=IdempotencyEntry(fingerprint=b"", team_id=new_id()),
+        idempotency=IdempotencyEntry(fingerprint=b"", object_id=new_id()),
         now=now,
         expires_at=now,
         request_id="",

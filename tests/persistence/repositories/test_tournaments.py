@@ -26,7 +26,7 @@ def empty_database(open_database):
 def create(clock):
     def work(**changes):
         values = {"capacity": 16, "required_documents": ()} | changes
-        return lambda uow: uow.tournaments.create_default(**values, now=clock.now)
+        return lambda uow: uow.tournaments.add_default(**values, now=clock.now)
 
     return work
 
@@ -87,7 +87,7 @@ async def test_concurrent_starts_create_one_tournament(open_database, create):
 async def test_raised_capacity_exceeds_present_teams_and_default_capacity(database, sql):
     await sql.execute("UPDATE tournament SET taken = 16, required_documents = '{PASTOR_LETTER}'")
 
-    await database.run(lambda uow: uow.tournaments.raise_capacity(count=5))
+    await database.run(lambda uow: uow.tournaments.open_for_demo_teams(count=5))
 
     tournament = await database.read(lambda uow: uow.tournaments.get_active())
     assert (tournament.taken, tournament.rules.capacity) == (16, 16 + 5 + 16)
@@ -98,7 +98,7 @@ async def test_raised_capacity_exceeds_present_teams_and_default_capacity(databa
 async def test_sufficient_capacity_is_kept(database, sql, capacity):
     await sql.execute("UPDATE tournament SET taken = 16, capacity = $1", capacity)
 
-    await database.run(lambda uow: uow.tournaments.raise_capacity(count=5))
+    await database.run(lambda uow: uow.tournaments.open_for_demo_teams(count=5))
 
     assert (
         await database.read(lambda uow: uow.tournaments.get_active())

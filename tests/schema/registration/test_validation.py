@@ -108,7 +108,7 @@ def services(database_url, clock, loop, storage, accounts):
 
     async def fill() -> None:
         await database.run(
-            lambda uow: uow.tournaments.create_default(
+            lambda uow: uow.tournaments.add_default(
                 capacity=None, required_documents=(), now=clock.now
             )
         )
