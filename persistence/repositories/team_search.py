@@ -14,11 +14,18 @@ from domain.characters import JOINERS, strip_ignorable
 from domain.documents import PLAYER_KINDS, TEAM_KINDS, DocumentReview
 from domain.registration.names import SEPARATORS, normalize
 from domain.teams.status import TeamStatus
-from persistence.models import Church, ChurchAlias, Document, Player, Team, Tournament
+from persistence.models import (
+    IS_CURRENT,
+    Church,
+    ChurchAlias,
+    Document,
+    Player,
+    Team,
+    Tournament,
+)
 from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
 from persistence.records import TeamRecord
 from persistence.repositories.base import Repository
-from persistence.repositories.documents import CURRENT
 from persistence.repositories.teams import LOAD_DOCUMENTS, LOAD_PLAYERS, SELECT_TEAM, team_record
 
 # Fewer digits match too many numbers.
@@ -143,7 +150,7 @@ def _misses_documents() -> ColumnElement[bool]:
         .where(
             col(Document.team_id) == Team.id,
             col(Document.kind) == func.any(required),
-            CURRENT,
+            IS_CURRENT,
         )
         .scalar_subquery()
     )

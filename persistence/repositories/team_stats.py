@@ -13,9 +13,8 @@ from sqlmodel.sql.expression import Select
 from domain.documents import DocumentReview
 from domain.teams.codes import player_code
 from domain.teams.status import LIVE_STATUSES, TeamStatus
-from persistence.models import Document, Player, Team, Tournament
+from persistence.models import IS_CURRENT, Document, Player, Team, Tournament
 from persistence.repositories.base import Repository
-from persistence.repositories.documents import CURRENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +69,7 @@ _BY_REVIEW = (
     select(col(Document.review), func.count())
     .join(Team, col(Team.id) == Document.team_id)
     .join(Tournament)
-    .where(_IS_ACTIVE, _IS_LIVE, CURRENT)
+    .where(_IS_ACTIVE, _IS_LIVE, IS_CURRENT)
     .group_by(col(Document.review))
 )
 

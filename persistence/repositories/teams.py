@@ -17,6 +17,7 @@ from domain.registration.forms import ValidPerson, ValidPlayer, ValidTeam
 from domain.teams.codes import normalize_code
 from domain.teams.status import TeamStatus
 from persistence.models import (
+    IS_CURRENT,
     IS_PENDING,
     Church,
     Decision,
@@ -28,7 +29,6 @@ from persistence.models import (
 )
 from persistence.records import ChurchRecord, DocumentRecord, LockedTeam, PlayerRecord, TeamRecord
 from persistence.repositories.base import Repository
-from persistence.repositories.documents import CURRENT
 from persistence.repositories.registration import duplicates_as_issues, person_columns
 
 # Teams with their church and tournament. Rows that the session has read before are read again,
@@ -44,7 +44,7 @@ SELECT_TEAM: Any = (
     .execution_options(populate_existing=True)
 )
 LOAD_PLAYERS = selectinload(Team.players)  # type: ignore[arg-type]
-LOAD_DOCUMENTS = selectinload(Team.documents.and_(CURRENT))  # type: ignore[attr-defined]
+LOAD_DOCUMENTS = selectinload(Team.documents.and_(IS_CURRENT))  # type: ignore[attr-defined]
 # The players in the statement of the team, so that both are of the same moment.
 _WITH_PLAYERS_AND_DOCUMENTS = SELECT_TEAM.options(
     joinedload(Team.players, innerjoin=True),  # type: ignore[arg-type]
@@ -250,7 +250,7 @@ class TeamRepository(Repository):
         """Store the review of a document. False when the team has no such current document."""
         result = await self._session.exec(
             update(Document)
-            .where(col(Document.id) == document_id, col(Document.team_id) == locked.id, CURRENT)
+            .where(col(Document.id) == document_id, col(Document.team_id) == locked.id, IS_CURRENT)
             .values(review=verdict, review_note=note)
         )
         return bool(result.rowcount)

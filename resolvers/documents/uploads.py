@@ -315,7 +315,7 @@ async def _inspect(
 async def _reserve(uow: UnitOfWork, document: DocumentRecord, sha256: bytes) -> DocumentRecord:
     """Write the row, with a storage name that carries the database's tag."""
     named = replace(document, storage_name=await new_storage_name(uow.session))
-    return await uow.documents.reserve(named, sha256)
+    return await uow.documents.get_or_add(named, sha256)
 
 
 def _new_document(
