@@ -5,38 +5,38 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text, update
+import sqlalchemy
+from sqlalchemy import Select, delete, func, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import contains_eager, joinedload
+from sqlmodel import col, select
 
 from persistence.engine.errors import violated_constraint
-from persistence.models import IS_LIVE, church, church_alias, team, tournament
+from persistence.models import IS_LIVE, Church, ChurchAlias, Team, Tournament, church
 from persistence.pagination import KeysetOrder, Page, PageRequest, read_page
 from persistence.records import ChurchRecord
 from persistence.repositories.base import Repository
 
 BY_NAME = KeysetOrder(columns=(church.c.name, church.c.id))
+# For mypy, which takes it for a tournament.
+_TOURNAMENT: Any = Church.tournament
+_TEAM_NAME_CONSTRAINT = "uq_team_live_name"
 
 
-def _record(row: Any) -> ChurchRecord:
-    return ChurchRecord(id=row.id, name=row.name, taken=row.taken, limit=row.teams_per_church)
+def _record(church: Church) -> ChurchRecord:
+    """Build from a church with its tournament."""
+    limit = church.tournament.teams_per_church
+    return ChurchRecord(id=church.id, name=church.name, taken=church.taken, limit=limit)
 
 
 def filter_churches(statement: Select[Any], search: str) -> Select[Any]:
     """Restrict to churches of the active tournament with a live team, and to `search` if any."""
     joined = statement.join(
-        tournament, (tournament.c.id == church.c.tournament_id) & tournament.c.is_active
-    ).where(church.c.taken > 0)
+        Tournament, (col(Tournament.id) == Church.tournament_id) & col(Tournament.is_active)
+    ).where(col(Church.taken) > 0)
     if not search:
         return joined
-    return joined.where(church.c.normalized_name.contains(search, autoescape=True))
-
-
-_RECOUNT = text(f"""
-    UPDATE church SET taken = (
-        SELECT count(*) FROM team WHERE church_id = :church_id AND {IS_LIVE})
-    WHERE id = :church_id RETURNING taken
-""")  # noqa: S608 - only a constant is interpolated
-_TEAM_NAME_CONSTRAINT = "uq_team_live_name"
+    return joined.where(col(Church.normalized_name).contains(search, autoescape=True))
 
 
 class SameTeamName(Exception):
@@ -44,7 +44,7 @@ class SameTeamName(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MergedChurch:
+class LockedChurch:
     """A church that is locked for a merge."""
 
     id: UUID
@@ -58,98 +58,115 @@ class ChurchRepository(Repository):
 
     async def page(self, *, search: str, request: PageRequest) -> Page[ChurchRecord]:
         """Churches with a live team, by name. `search` is part of the normalised name."""
-        statement = filter_churches(
-            select(church.c.id, church.c.name, church.c.taken, tournament.c.teams_per_church),
-            search,
+        statement = filter_churches(sqlalchemy.select(Church), search).options(
+            contains_eager(_TOURNAMENT)
         )
-        return await read_page(self._session, statement, BY_NAME, request, _record)
+        return await read_page(
+            self._session, statement, BY_NAME, request, lambda row: _record(row.Church)
+        )
 
     async def count(self, *, search: str) -> int:
-        statement = filter_churches(select(func.count()).select_from(church), search)
-        return int((await self._execute(statement)).scalar_one())
+        statement = filter_churches(select(func.count()).select_from(Church), search)
+        return await self._session.scalar(statement) or 0
 
-    async def find_by_name(self, tournament_id: UUID, normalized_name: str) -> UUID | None:
+    async def find(self, church_id: UUID) -> ChurchRecord | None:
+        """The church with this id, of any season."""
+        statement = select(Church).where(Church.id == church_id).options(joinedload(_TOURNAMENT))
+        church = (await self._session.exec(statement)).one_or_none()
+        return _record(church) if church else None
+
+    async def find_id_by_name(self, tournament_id: UUID, normalized_name: str) -> UUID | None:
         """The id of the church with this normalised name or alias."""
-        alias = select(church_alias.c.church_id).where(
-            church_alias.c.tournament_id == tournament_id,
-            church_alias.c.normalized_name == normalized_name,
+        # One statement, since a merge may turn the name into an alias between two.
+        alias = select(ChurchAlias.church_id).where(
+            ChurchAlias.tournament_id == tournament_id,
+            ChurchAlias.normalized_name == normalized_name,
         )
-        by_name = select(church.c.id).where(
-            church.c.tournament_id == tournament_id, church.c.normalized_name == normalized_name
+        by_name = select(Church.id).where(
+            Church.tournament_id == tournament_id, Church.normalized_name == normalized_name
         )
         church_id: UUID | None = await self._session.scalar(alias.union_all(by_name).limit(1))
         return church_id
 
     async def rename(self, church_id: UUID, name: str) -> None:
         """Change the spelling of a name. Its normalised form has to stay the same."""
-        await self._execute(church.update().where(church.c.id == church_id).values(name=name))
-
-    async def find(self, church_id: UUID) -> ChurchRecord | None:
-        """The church with this id, of any season."""
-        statement = (
-            select(church.c.id, church.c.name, church.c.taken, tournament.c.teams_per_church)
-            .join(tournament, tournament.c.id == church.c.tournament_id)
-            .where(church.c.id == church_id)
+        await self._session.exec(
+            update(Church).where(col(Church.id) == church_id).values(name=name)
         )
-        row = (await self._execute(statement)).one_or_none()
-        return _record(row) if row else None
 
-    async def lock_pair(self, church_ids: tuple[UUID, UUID]) -> dict[UUID, MergedChurch]:
+    async def lock_pair(self, church_ids: tuple[UUID, UUID]) -> dict[UUID, LockedChurch]:
         """Lock the teams of two churches, then the churches: the order of decisions.
 
         Returns the churches that exist, by id.
         """
-        await self._execute(
-            select(team.c.id)
-            .where(team.c.church_id.in_(church_ids))
-            .order_by(team.c.id)
+        await self._session.exec(
+            select(Team.id)
+            .where(col(Team.church_id).in_(church_ids))
+            .order_by(col(Team.id))
             .with_for_update()
         )
-        rows = await self._execute(
-            select(church.c.id, church.c.tournament_id, church.c.name, church.c.normalized_name)
-            .where(church.c.id.in_(church_ids))
-            .order_by(church.c.id)
+        churches = await self._session.exec(
+            select(Church)
+            .where(col(Church.id).in_(church_ids))
+            .order_by(col(Church.id))
             .with_for_update()
+            .execution_options(populate_existing=True)
         )
-        return {row.id: MergedChurch(**row._asdict()) for row in rows}
+        return {
+            church.id: LockedChurch(
+                id=church.id,
+                tournament_id=church.tournament_id,
+                name=church.name,
+                normalized_name=church.normalized_name,
+            )
+            for church in churches
+        }
 
     async def move_teams(
-        self, source: MergedChurch, target: MergedChurch, *, now: datetime
+        self, source: LockedChurch, target: LockedChurch, *, now: datetime
     ) -> list[UUID]:
         """Move all teams of `source` to `target` and increase their versions. Returns their ids.
 
         Raises SameTeamName.
         """
+        statement = (
+            update(Team)
+            .where(col(Team.church_id) == source.id)
+            .values(church_id=target.id, version=col(Team.version) + 1, updated_at=now)
+            .returning(col(Team.id))
+        )
         try:
-            rows = await self._execute(
-                update(team)
-                .where(team.c.church_id == source.id)
-                .values(church_id=target.id, version=team.c.version + 1, updated_at=now)
-                .returning(team.c.id)
-            )
+            team_ids = await self._session.exec(statement)
         except IntegrityError as error:
             if violated_constraint(error) == _TEAM_NAME_CONSTRAINT:
                 raise SameTeamName from error
             raise
-        return sorted(rows.scalars())
+        return sorted(team_ids.scalars())
 
-    async def delete_merged(self, source: MergedChurch, target: MergedChurch) -> ChurchRecord:
+    async def delete_merged(self, source: LockedChurch, target: LockedChurch) -> ChurchRecord:
         """Delete `source`, make its names aliases of `target`, and recount its teams."""
-        await self._execute(
-            update(church_alias)
-            .where(church_alias.c.church_id == source.id)
+        await self._session.exec(
+            update(ChurchAlias)
+            .where(col(ChurchAlias.church_id) == source.id)
             .values(church_id=target.id)
         )
-        await self._execute(church.delete().where(church.c.id == source.id))
-        await self._execute(
-            church_alias.insert().values(
+        await self._session.exec(delete(Church).where(col(Church.id) == source.id))
+        self._session.add(
+            ChurchAlias(
                 tournament_id=source.tournament_id,
                 normalized_name=source.normalized_name,
                 church_id=target.id,
             )
         )
-        taken = await self._session.scalar(_RECOUNT, {"church_id": target.id})
-        limit = await self._session.scalar(
-            select(tournament.c.teams_per_church).where(tournament.c.id == target.tournament_id)
+        live_teams = (
+            select(func.count()).select_from(Team).where(Team.church_id == target.id, IS_LIVE)
         )
-        return ChurchRecord(id=target.id, name=target.name, taken=int(taken or 0), limit=limit)
+        statement = (
+            select(Church)
+            .where(Church.id == target.id)
+            .options(joinedload(_TOURNAMENT))
+            .execution_options(populate_existing=True)
+        )
+        church = (await self._session.exec(statement)).one()
+        church.taken = (await self._session.exec(live_teams)).one()
+        return _record(church)

@@ -1,12 +1,27 @@
 """Find the kind and owner of an object by its id, which is unique over all tables."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import bindparam, literal, union_all
+from sqlmodel import select
 
 from domain.ids import parse_uuid
+from persistence.models import (
+    ApiToken,
+    AuditEvent,
+    Church,
+    Document,
+    Organiser,
+    OrganiserSession,
+    OutboxMessage,
+    Player,
+    Team,
+    Tournament,
+)
 from persistence.repositories.base import Repository
 
 
@@ -35,26 +50,36 @@ class NodeRef:
     owner_id: UUID | None
 
 
-_FIND = text("""
-    SELECT 'team' AS kind, id AS owner_id FROM team WHERE id = :id
-    UNION ALL SELECT 'player', team_id FROM player WHERE id = :id
-    UNION ALL SELECT 'document', team_id FROM document WHERE id = :id
-    UNION ALL SELECT 'organiser', id FROM organiser WHERE id = :id
-    UNION ALL SELECT 'session', organiser_id FROM organiser_session WHERE id = :id
-    UNION ALL SELECT 'api_token', organiser_id FROM api_token WHERE id = :id
-    UNION ALL SELECT 'church', id FROM church WHERE id = :id
-    UNION ALL SELECT 'tournament', id FROM tournament WHERE id = :id
-    UNION ALL SELECT 'audit_event', team_id FROM audit_event WHERE id = :id
-    UNION ALL SELECT 'delivery', team_id FROM outbox_message WHERE id = :id
-""")
+# The columns of an object's own id and of `NodeRef.owner_id`.
+_COLUMNS: Mapping[NodeKind, tuple[Any, Any]] = {
+    NodeKind.TEAM: (Team.id, Team.id),
+    NodeKind.PLAYER: (Player.id, Player.team_id),
+    NodeKind.DOCUMENT: (Document.id, Document.team_id),
+    NodeKind.ORGANISER: (Organiser.id, Organiser.id),
+    NodeKind.SESSION: (OrganiserSession.id, OrganiserSession.organiser_id),
+    NodeKind.API_TOKEN: (ApiToken.id, ApiToken.organiser_id),
+    NodeKind.CHURCH: (Church.id, Church.id),
+    NodeKind.TOURNAMENT: (Tournament.id, Tournament.id),
+    NodeKind.AUDIT_EVENT: (AuditEvent.id, AuditEvent.team_id),
+    NodeKind.DELIVERY: (OutboxMessage.id, OutboxMessage.team_id),
+}
+_NODES = union_all(
+    *(
+        select(literal(kind.value).label("kind"), owner_id.label("owner_id")).where(
+            own_id == bindparam("id")
+        )
+        for kind, (own_id, owner_id) in _COLUMNS.items()
+    )
+).subquery()
 
 
 class NodeRepository(Repository):
     """Objects of any type by their id."""
 
     async def find(self, node_id: UUID) -> NodeRef | None:
-        row = (await self._execute(_FIND, {"id": node_id})).first()
-        return NodeRef(kind=NodeKind(row.kind), owner_id=row.owner_id) if row else None
+        statement = select(_NODES.c.kind, _NODES.c.owner_id)
+        row = (await self._session.exec(statement, params={"id": node_id})).first()
+        return NodeRef(kind=NodeKind(row[0]), owner_id=row[1]) if row else None
 
     async def find_by_external_id(self, value: str) -> NodeRef | None:
         """Find by an id as clients write it. None also for a malformed one."""

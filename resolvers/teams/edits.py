@@ -100,7 +100,7 @@ async def apply_edit(  # noqa: PLR0913, PLR0917 - an edit, its team and its acto
     if validation.team is None or issues:
         raise InvalidForm(issues or validation.issues)
     valid_team = validation.team
-    church_id = await uow.churches.find_by_name(
+    church_id = await uow.churches.find_id_by_name(
         locked.tournament_id, valid_team.normalized_church_name
     )
     squad = _squad(before, valid_team, edit.player_ids, locked.next_position)

@@ -12,7 +12,7 @@ from domain.errors.exceptions import BadUserInput, NotFound
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import INPUT, make_issue
 from persistence.records import ChurchRecord
-from persistence.repositories.churches import MergedChurch, SameTeamName
+from persistence.repositories.churches import LockedChurch, SameTeamName
 from persistence.unit_of_work import UnitOfWork
 from resolvers import audit
 from resolvers.services import Services
@@ -79,7 +79,7 @@ async def _record(
     services: Services,
     caller: Caller,
     uow: UnitOfWork,
-    pair: tuple[MergedChurch, MergedChurch],
+    pair: tuple[LockedChurch, LockedChurch],
     team_ids: list[UUID],
 ) -> None:
     """Record an event for the churches and one for each team."""
