@@ -169,4 +169,5 @@ class ChurchRepository(Repository):
         )
         church = (await self._session.exec(statement)).one()
         church.taken = (await self._session.exec(live_teams)).one()
+        await self._session.flush()
         return _record(church)

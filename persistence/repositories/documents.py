@@ -259,6 +259,7 @@ class DocumentRepository(Repository):
         documents = (await self._session.exec(statement)).all()
         for document in documents:
             document.deleted_at = now
+        await self._session.flush()
         return [
             DeletedDocument(
                 id=document.id,

@@ -140,3 +140,4 @@ class TournamentRepository(Repository):
             tournament.capacity = max(tournament.capacity, needed)
         tournament.teams_per_church = None
         tournament.required_documents = []
+        await self._session.flush()
