@@ -56,11 +56,7 @@ _FIND_ACTIVE_TOURNAMENT = CompiledStatement(
     select(tournament, tournament.c.is_active.label("key")).where(key_in(tournament.c.is_active))
 )
 _FIND_IDEMPOTENCY_ENTRY = CompiledStatement(
-    select(
-        col(IdempotencyRecord.fingerprint),
-        col(IdempotencyRecord.team_id),
-        col(IdempotencyRecord.expires_at),
-    ).where(
+    select(IdempotencyRecord).where(
         col(IdempotencyRecord.operation) == bindparam("operation"),
         col(IdempotencyRecord.key) == bindparam("key"),
     )

@@ -10,6 +10,7 @@ from sqlalchemy import Select, delete, func, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import contains_eager, joinedload
 from sqlmodel import col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from persistence.engine.errors import violated_constraint
 from persistence.models import IS_LIVE, Church, ChurchAlias, Team, Tournament, church
@@ -27,6 +28,10 @@ def _record(church: Church) -> ChurchRecord:
     """Build from a church with its tournament."""
     limit = church.tournament.teams_per_church
     return ChurchRecord(id=church.id, name=church.name, taken=church.taken, limit=limit)
+
+
+def _select(church_id: UUID) -> SelectOfScalar[Church]:
+    return select(Church).where(Church.id == church_id).options(joinedload(_TOURNAMENT))
 
 
 def filter_churches(statement: Select[Any], search: str) -> Select[Any]:
@@ -71,8 +76,7 @@ class ChurchRepository(Repository):
 
     async def find(self, church_id: UUID) -> ChurchRecord | None:
         """The church with this id, of any season."""
-        statement = select(Church).where(Church.id == church_id).options(joinedload(_TOURNAMENT))
-        church = (await self._session.exec(statement)).one_or_none()
+        church = (await self._session.exec(_select(church_id))).one_or_none()
         return _record(church) if church else None
 
     async def find_id_by_name(self, tournament_id: UUID, normalized_name: str) -> UUID | None:
@@ -161,13 +165,7 @@ class ChurchRepository(Repository):
         live_teams = (
             select(func.count()).select_from(Team).where(Team.church_id == target.id, IS_LIVE)
         )
-        statement = (
-            select(Church)
-            .where(Church.id == target.id)
-            .options(joinedload(_TOURNAMENT))
-            .execution_options(populate_existing=True)
-        )
-        church = (await self._session.exec(statement)).one()
+        church = (await self._session.exec(_select(target.id))).one()
         church.taken = (await self._session.exec(live_teams)).one()
         await self._session.flush()
         return _record(church)

@@ -20,27 +20,6 @@ _RECORD_FIELDS = tuple(field.name for field in fields(DocumentRecord))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeletedDocument:
-    """A document whose file has to be deleted. `id` is None when the row was deleted too."""
-
-    id: UUID | None = None
-    team_id: UUID | None = None
-    store: str
-    storage_name: str
-    folder: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentFile:
-    """The location of a document's file in a store."""
-
-    id: UUID
-    team_id: UUID | None
-    storage_name: str
-    folder: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedDocument:
     """A document of a team. `player_position` is None if it is not a player's."""
 
@@ -51,15 +30,6 @@ class OwnedDocument:
 
 def document_record(document: Document) -> DocumentRecord:
     return DocumentRecord(**{name: getattr(document, name) for name in _RECORD_FIELDS})
-
-
-def _document_file(document: Document) -> DocumentFile:
-    return DocumentFile(
-        id=document.id,
-        team_id=document.team_id,
-        storage_name=document.storage_name,
-        folder=document.folder,
-    )
 
 
 class DocumentRepository(Repository):
@@ -107,18 +77,21 @@ class DocumentRepository(Repository):
     async def _list(self, statement: SelectOfScalar[Document]) -> list[DocumentRecord]:
         return [document_record(document) for document in await self._session.exec(statement)]
 
-    async def list_files_by_name(self, *, store: str, names: Collection[str]) -> list[DocumentFile]:
+    async def list_files_by_name(
+        self, *, store: str, names: Collection[str]
+    ) -> list[DocumentRecord]:
         """Files with these names in a store, including files that are being saved."""
-        documents = await self._session.exec(
+        return await self._list(
             select(Document).where(
                 col(Document.storage_name).in_(names),
                 Document.store == store,
                 col(Document.deleted_at).is_(None),
             )
         )
-        return [_document_file(document) for document in documents]
 
-    async def list_files(self, *, store: str, after: UUID | None, limit: int) -> list[DocumentFile]:
+    async def list_files(
+        self, *, store: str, after: UUID | None, limit: int
+    ) -> list[DocumentRecord]:
         """Files that a store has confirmed, in order of document id, after `after`."""
         statement = select(Document).where(
             Document.store == store,
@@ -127,8 +100,7 @@ class DocumentRepository(Repository):
         )
         if after is not None:
             statement = statement.where(col(Document.id) > after)
-        documents = await self._session.exec(statement.order_by(col(Document.id)).limit(limit))
-        return [_document_file(document) for document in documents]
+        return await self._list(statement.order_by(col(Document.id)).limit(limit))
 
     async def get_or_add(self, upload: DocumentRecord, sha256: bytes) -> DocumentRecord:
         """Add the row of an upload; return the existing one if there is one with this id."""
@@ -210,15 +182,15 @@ class DocumentRepository(Repository):
         statement = update(Document).where(*conditions).values(**values)
         return (await self._session.exec(statement)).rowcount > 0
 
-    async def delete_by_players(self, player_ids: Collection[UUID]) -> list[DeletedDocument]:
+    async def delete_by_players(self, player_ids: Collection[UUID]) -> list[DocumentRecord]:
         """Delete the rows of these players' documents. The caller deletes the files."""
         return await self._delete(col(Document.player_id).in_(player_ids))
 
-    async def delete_by_team(self, team_id: UUID) -> list[DeletedDocument]:
+    async def delete_by_team(self, team_id: UUID) -> list[DocumentRecord]:
         """Delete the rows of a team's documents. The caller deletes the files."""
         return await self._delete(col(Document.team_id) == team_id)
 
-    async def delete_unclaimed(self, *, before: datetime, limit: int) -> list[DeletedDocument]:
+    async def delete_unclaimed(self, *, before: datetime, limit: int) -> list[DocumentRecord]:
         """Delete uploads that no team claimed, up to `limit`. The caller deletes the files."""
         # SKIP LOCKED: a document that a registration is just claiming is no orphan.
         unclaimed = (
@@ -230,10 +202,9 @@ class DocumentRepository(Repository):
         )
         return await self._delete(col(Document.id).in_(unclaimed))
 
-    async def _delete(self, condition: ColumnElement[bool]) -> list[DeletedDocument]:
-        columns = (col(Document.store), col(Document.storage_name), col(Document.folder))
-        rows = await self._session.exec(delete(Document).where(condition).returning(*columns))
-        return [DeletedDocument(**row._asdict()) for row in rows]
+    async def _delete(self, condition: ColumnElement[bool]) -> list[DocumentRecord]:
+        documents = await self._session.exec(delete(Document).where(condition).returning(Document))
+        return [document_record(document) for document in documents.scalars()]
 
     async def expire_claimed(
         self,
@@ -242,7 +213,7 @@ class DocumentRepository(Repository):
         before: datetime,
         now: datetime,
         limit: int,
-    ) -> list[DeletedDocument]:
+    ) -> list[DocumentRecord]:
         """Mark up to `limit` claimed documents as deleted. The caller deletes the files."""
         statement = (
             select(Document)
@@ -260,13 +231,4 @@ class DocumentRepository(Repository):
         for document in documents:
             document.deleted_at = now
         await self._session.flush()
-        return [
-            DeletedDocument(
-                id=document.id,
-                team_id=document.team_id,
-                store=document.store,
-                storage_name=document.storage_name,
-                folder=document.folder,
-            )
-            for document in documents
-        ]
+        return [document_record(document) for document in documents]

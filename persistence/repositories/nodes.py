@@ -50,25 +50,24 @@ class NodeRef:
     owner_id: UUID | None
 
 
-# The columns of an object's own id and of `NodeRef.owner_id`.
-_COLUMNS: Mapping[NodeKind, tuple[Any, Any]] = {
-    NodeKind.TEAM: (Team.id, Team.id),
-    NodeKind.PLAYER: (Player.id, Player.team_id),
-    NodeKind.DOCUMENT: (Document.id, Document.team_id),
-    NodeKind.ORGANISER: (Organiser.id, Organiser.id),
-    NodeKind.SESSION: (OrganiserSession.id, OrganiserSession.organiser_id),
-    NodeKind.API_TOKEN: (ApiToken.id, ApiToken.organiser_id),
-    NodeKind.CHURCH: (Church.id, Church.id),
-    NodeKind.TOURNAMENT: (Tournament.id, Tournament.id),
-    NodeKind.AUDIT_EVENT: (AuditEvent.id, AuditEvent.team_id),
-    NodeKind.DELIVERY: (OutboxMessage.id, OutboxMessage.team_id),
+_OWNER_IDS: Mapping[NodeKind, Any] = {
+    NodeKind.TEAM: Team.id,
+    NodeKind.PLAYER: Player.team_id,
+    NodeKind.DOCUMENT: Document.team_id,
+    NodeKind.ORGANISER: Organiser.id,
+    NodeKind.SESSION: OrganiserSession.organiser_id,
+    NodeKind.API_TOKEN: ApiToken.organiser_id,
+    NodeKind.CHURCH: Church.id,
+    NodeKind.TOURNAMENT: Tournament.id,
+    NodeKind.AUDIT_EVENT: AuditEvent.team_id,
+    NodeKind.DELIVERY: OutboxMessage.team_id,
 }
 _NODES = union_all(
     *(
         select(literal(kind.value).label("kind"), owner_id.label("owner_id")).where(
-            own_id == bindparam("id")
+            owner_id.class_.id == bindparam("id")
         )
-        for kind, (own_id, owner_id) in _COLUMNS.items()
+        for kind, owner_id in _OWNER_IDS.items()
     )
 ).subquery()
 

@@ -21,7 +21,6 @@ from integrations.storage.base import (
     find_folder,
 )
 from persistence.records import DocumentRecord
-from persistence.repositories.documents import DeletedDocument
 from persistence.repositories.outbox import Message
 from persistence.unit_of_work import UnitOfWork
 from resilience.background_tasks import ErrorCollector
@@ -61,7 +60,7 @@ async def enqueue_move(uow: UnitOfWork, team_id: UUID, *, now: datetime) -> None
 
 async def enqueue_deletions(
     uow: UnitOfWork,
-    deleted: Sequence[DeletedDocument],
+    deleted: Sequence[DocumentRecord],
     *,
     team_id: UUID | None = None,
     now: datetime,
@@ -208,7 +207,7 @@ async def _delete_expired(
         now=now,
         limit=BATCH_SIZE,
     )
-    by_team: dict[UUID | None, list[DeletedDocument]] = {}
+    by_team: dict[UUID | None, list[DocumentRecord]] = {}
     for document in deleted:
         by_team.setdefault(document.team_id, []).append(document)
     for team_id, team_documents in by_team.items():
@@ -220,6 +219,6 @@ async def _delete_expired(
             "system",
             at=now,
             team_id=document.team_id,
-            changes={"document": document.id.hex if document.id else None},
+            changes={"document": document.id.hex},
         )
     return len(deleted)

@@ -23,7 +23,7 @@ from integrations.storage.base import (
     find_folder,
 )
 from persistence.engine.database_identity import storage_tag
-from persistence.repositories.documents import DocumentFile
+from persistence.records import DocumentRecord
 from persistence.unit_of_work import UnitOfWork
 from resolvers.documents.jobs import enqueue_move
 from resolvers.services import Services
@@ -55,8 +55,8 @@ class Comparison:
     own: int
     orphans: tuple[str, ...]
     foreign: int
-    misplaced: tuple[tuple[DocumentFile, Folder], ...]
-    duplicates: tuple[tuple[DocumentFile, Folder], ...]
+    misplaced: tuple[tuple[DocumentRecord, Folder], ...]
+    duplicates: tuple[tuple[DocumentRecord, Folder], ...]
     missing: tuple[UUID, ...]
 
 
@@ -77,8 +77,8 @@ async def compare(services: Services, store: DocumentStore) -> Comparison:
         files.setdefault(file.name, []).append(file)
     orphans: list[str] = []
     foreign = 0
-    misplaced: list[tuple[DocumentFile, Folder]] = []
-    duplicates: list[tuple[DocumentFile, Folder]] = []
+    misplaced: list[tuple[DocumentRecord, Folder]] = []
+    duplicates: list[tuple[DocumentRecord, Folder]] = []
     remaining = iter(files)
     while names := list(islice(remaining, BATCH_SIZE)):
         tag, rows = await services.database.run(partial(_look_up, store=store.name, names=names))
@@ -185,7 +185,7 @@ async def sweep_unfinished(services: Services) -> int:
 
 async def _look_up(
     uow: UnitOfWork, *, store: str, names: Collection[str]
-) -> tuple[str | None, dict[str, DocumentFile]]:
+) -> tuple[str | None, dict[str, DocumentRecord]]:
     """Return the database's tag and its documents by name, consistently from one connection."""
     tag = await storage_tag(uow.session)
     rows = await uow.documents.list_files_by_name(store=store, names=names)
@@ -214,11 +214,11 @@ async def _missing(services: Services, store: DocumentStore, listed: Collection[
         after = rows[-1].id
 
 
-async def _list_files(uow: UnitOfWork, *, store: str, after: UUID | None) -> list[DocumentFile]:
+async def _list_files(uow: UnitOfWork, *, store: str, after: UUID | None) -> list[DocumentRecord]:
     return await uow.documents.list_files(store=store, after=after, limit=BATCH_SIZE)
 
 
-async def _is_missing(services: Services, store: DocumentStore, row: DocumentFile) -> bool:
+async def _is_missing(services: Services, store: DocumentStore, row: DocumentRecord) -> bool:
     if await find_folder(store, row.storage_name, likely=Folder(row.folder)) is not None:
         return False
     rows = await services.database.read(
@@ -228,7 +228,7 @@ async def _is_missing(services: Services, store: DocumentStore, row: DocumentFil
 
 
 async def _correct_folder(
-    services: Services, row: DocumentFile, folder: Folder, uow: UnitOfWork
+    services: Services, row: DocumentRecord, folder: Folder, uow: UnitOfWork
 ) -> None:
     """Record the file's folder and enqueue the move to the folder of the team's status."""
     is_corrected = await uow.documents.correct_folder(row.id, recorded=row.folder, folder=folder)
