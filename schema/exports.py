@@ -7,18 +7,18 @@ import strawberry
 from strawberry import argument, field
 
 from domain.auth.roles import Role
-from persistence.repositories.team_search import TeamFilter as TeamSearch
+from persistence.repositories.team_search import TeamFilter
 from resolvers.exports import export as exports
 from schema.context import Info
 from schema.enums import ExportFormat
 from schema.permissions import require_caller
-from schema.teams.queries import TeamFilter
+from schema.teams.queries import TeamFilterInput
 
 
 @strawberry.input(description="The teams and the format of an export.")
 class ExportTeamsInput:
     format: ExportFormat = field(description="The file's format: CSV or XLSX.")
-    filter: TeamFilter | None = field(
+    filter: TeamFilterInput | None = field(
         default=None,
         description="Conditions on the teams; by default all teams of the open season.",
     )
@@ -39,6 +39,6 @@ async def export_teams(
     input: Annotated[ExportTeamsInput, argument(description="The teams and the format.")],
 ) -> ExportTeamsPayload | None:
     caller = require_caller(info, Role.VIEWER)
-    search = input.filter.to_search() if input.filter else TeamSearch()
-    url, expires_at = exports.create_link(info.context.services, caller, input.format, search)
+    team_filter = input.filter.to_filter("input", "filter") if input.filter else TeamFilter()
+    url, expires_at = exports.create_link(info.context.services, caller, input.format, team_filter)
     return ExportTeamsPayload(url=url, expires_at=expires_at)

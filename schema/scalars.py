@@ -21,7 +21,7 @@ EmailAddress = NewType("EmailAddress", object)
 JerseyNumber = NewType("JerseyNumber", object)
 DateText = NewType("DateText", object)
 PlayerRoleInput = NewType("PlayerRoleInput", object)
-IssuePath = NewType("IssuePath", object)
+PathStep = NewType("PathStep", object)
 JSON = NewType("JSON", object)
 
 LENIENT_SCALARS = frozenset(
@@ -77,6 +77,20 @@ def strict_parsers(read: Callable[[object], Any], code: IssueCode) -> dict[str, 
     return {"parse_value": parse, "parse_literal": parse_literal}
 
 
+def output_scalar(name: str, description: str, specified_by_url: str | None = None) -> Any:
+    """Return a scalar of responses, which no argument may have: its parsers refuse every value."""
+
+    def refuse(_value: object) -> Any:
+        raise ValueError
+
+    return strawberry.scalar(
+        name=name,
+        description=description,
+        specified_by_url=specified_by_url,
+        **strict_parsers(refuse, IssueCode.VALUE_INVALID),
+    )
+
+
 SCALARS: dict[object, Any] = {
     PhoneNumber: lenient_scalar(
         "PhoneNumber",
@@ -105,10 +119,10 @@ SCALARS: dict[object, Any] = {
         "The name of a PlayerRole, as a string. Any JSON value is accepted; an unknown"
         " name becomes the issue ROLE_UNKNOWN.",
     ),
-    IssuePath: lenient_scalar(
+    PathStep: output_scalar(
         "IssuePath", "A step of a path: a field's name, or a list index from 0."
     ),
-    JSON: lenient_scalar("JSON", "Any JSON value.", "https://www.rfc-editor.org/rfc/rfc8259"),
+    JSON: output_scalar("JSON", "Any JSON value.", "https://www.rfc-editor.org/rfc/rfc8259"),
     date: strawberry.scalar(
         name="Date",
         description="A calendar date as YYYY-MM-DD.",

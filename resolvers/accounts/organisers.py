@@ -190,6 +190,8 @@ async def set_role(
 ) -> OrganiserRecord:
     """Change a role, effective from the next request on, API tokens included.
 
+    The present role changes nothing and is not recorded.
+
     Raises Unauthenticated, NotFound, Forbidden; Forbidden too if no OWNER would remain.
     """
     require_session(caller, Role.OWNER)
@@ -199,6 +201,8 @@ async def set_role(
         before = await uow.organisers.find(organiser_id)
         if before is None:
             raise NotFound("There is no such organiser.")
+        if role == before.role:
+            return before
         if role != Role.OWNER and owners == {organiser_id}:
             raise Forbidden("This is the last OWNER. Make somebody else an OWNER first.")
         await audit.record(

@@ -74,11 +74,16 @@ async def check_database(services: Services) -> CheckResult:
 
 
 async def reset_breaker(services: Services, caller: Caller, name: str) -> CheckResult:
-    """Close a circuit breaker of this process. Raises Unauthenticated, Forbidden, NotFound."""
+    """Close a circuit breaker of this process; a closed one is left as it is.
+
+    Raises Unauthenticated, Forbidden, NotFound.
+    """
     require_role(caller, Role.REVIEWER)
     guard = next((guard for guard in services.guards if guard.name == name), None)
     if guard is None:
         raise NotFound("No outside service in use has this name.")
+    if guard.state == BreakerState.CLOSED:
+        return _check_breaker(guard)
     await services.database.run(
         partial(
             audit.record,

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from domain.audit import AUDIT_ACTION_BY_OPERATION
+from domain.audit import AUDIT_ACTION_BY_OPERATION, AuditAction
 from domain.auth.roles import Caller, Role, require_role
 from domain.errors.exceptions import (
     InvalidForm,
@@ -16,12 +16,15 @@ from domain.errors.exceptions import (
     StaleVersion,
     TeamNotFound,
 )
-from domain.errors.issues import INPUT, Issue, Path
+from domain.errors.issues import INPUT, Issue, Path, size_issues
+from domain.ids import parse_uuid
 from domain.operations import Operation
 from domain.registration.forms import PlayerForm
 from domain.registration.names import parse_reason, require_reason
 from domain.teams.codes import normalize_code, parse_player_code, player_code
+from persistence.pagination import PageRequest
 from persistence.records import PlayerRecord, TeamRecord, TournamentRecord
+from persistence.repositories.audit import AuditFilter
 from persistence.repositories.nodes import NodeKind
 from persistence.unit_of_work import UnitOfWork
 from resolvers.security.secrets import manage_token
@@ -33,12 +36,21 @@ from resolvers.teams.decisions import (
     lock_team,
     record_action,
 )
-from resolvers.teams.edits import Edit, apply_edit, current_form, player_form, require_live
+from resolvers.teams.edits import (
+    REMOVED_PLAYERS,
+    Edit,
+    apply_edit,
+    current_form,
+    player_form,
+    require_live,
+)
 
 log = structlog.get_logger(__name__)
 
 _PLAYERS: Path = (*INPUT, "players")
 _PLAYER_OPERATIONS = frozenset({Operation.UPDATE_PLAYER, Operation.REMOVE_PLAYER})
+# A repeat with a player's id is recognised while its removal is one of the newest.
+MAX_REMOVALS = 100
 
 EditFactory = Callable[[TeamRecord, TournamentRecord], Edit]
 
@@ -97,10 +109,13 @@ async def update_player(
 async def add_player(
     services: Services, caller: Caller, correction: Correction, player: PlayerForm
 ) -> TeamRecord:
-    """Raises what `update_team` raises."""
+    """Add a player, whose documents the captain uploads later. Raises what `update_team` raises."""
+    path = (*INPUT, "player")
+    issues = tuple(size_issues((*path, "documents"), len(player.documents), minimum=0, maximum=0))
 
     def create_edit(team: TeamRecord, tournament: TournamentRecord) -> Edit:
-        return _squad_edit(team, tournament, [*team.players, None], player, (*INPUT, "player"))
+        edit = _squad_edit(team, tournament, [*team.players, None], player, path)
+        return replace(edit, issues=issues)
 
     correction = replace(correction, content=player)
     return await _correct(services, caller, correction, Operation.ADD_PLAYER, create_edit)
@@ -226,7 +241,8 @@ async def _apply_correction(  # noqa: PLR0913, PLR0917 - a correction and its ca
     team = await load_team(uow, locked.id)
     tournament = await uow.tournaments.get_active()
     activity = _activity(caller, correction, operation)
-    edit = replace(create_edit(team, tournament), issues=issues)
+    edit = create_edit(team, tournament)
+    edit = replace(edit, issues=(*edit.issues, *issues))
     return await apply_edit(services, uow, locked, team, edit, tournament, activity)
 
 
@@ -251,6 +267,22 @@ async def _player_team(reference: str, uow: UnitOfWork) -> str:
     if parsed is not None:
         return parsed[0]
     node = await uow.nodes.find_by_external_id(reference)
-    if node is None or node.kind != NodeKind.PLAYER or node.owner_id is None:
+    if node is None:
+        return await _former_team(reference, uow)
+    if node.kind != NodeKind.PLAYER or node.owner_id is None:
         raise NotFound("There is no such player.")
     return node.owner_id.hex
+
+
+async def _former_team(reference: str, uow: UnitOfWork) -> str:
+    """Return the id of the team that a player with this id was removed from. Raises NotFound."""
+    player_id = parse_uuid(reference)
+    removals = await uow.audit.page(
+        filters=AuditFilter(actions=(AuditAction.TEAM_PLAYER_REMOVED,)),
+        request=PageRequest(size=MAX_REMOVALS),
+    )
+    for event in removals.rows:
+        removed = event.changes.get(REMOVED_PLAYERS, ())
+        if player_id is not None and player_id.hex in removed and event.team_id is not None:
+            return event.team_id.hex
+    raise NotFound("There is no such player.")

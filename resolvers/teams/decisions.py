@@ -334,13 +334,14 @@ async def _review_document(  # noqa: PLR0913, PLR0917 - a document and the verdi
 ) -> TeamRecord:
     now = services.clock()
     document = await uow.documents.find(document_id)
+    unknown = make_issue((*INPUT, "documentId"), IssueCode.ID_UNKNOWN)
     if document is None or document.team_id is None:
-        raise NotFound("There is no such document.")
+        raise NotFound("There is no such document.", unknown)
     team = await lock_team(services, uow, document.team_id.hex, request)
     if team.status not in (TeamStatus.PENDING, TeamStatus.CHANGES_REQUESTED):
         raise transition_error(team.status, Operation.REVIEW_DOCUMENT)
     if not await uow.teams.set_document_review(team, document_id, verdict=verdict, note=note):
-        raise NotFound("There is no such document.")
+        raise NotFound("There is no such document.", unknown)
     await uow.teams.set_status(team, team.status, now=now)
     await audit.record(
         uow,

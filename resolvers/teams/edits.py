@@ -22,6 +22,8 @@ from resolvers.documents.jobs import enqueue_deletions
 from resolvers.services import Services
 from resolvers.teams.decisions import TeamActivity, load_team, record_action
 
+# The key of an audit event's changes for the ids of players who left the team.
+REMOVED_PLAYERS = "removedPlayers"
 _PERSON_FIELDS = ("name", "phone", "whatsapp", "email")
 _PLAYER_FIELDS = {
     "name": "name",
@@ -120,18 +122,24 @@ async def apply_edit(  # noqa: PLR0913, PLR0917 - an edit, its team and its acto
         now=now,
     )
     await _store_squad(services, uow, before, squad)
-    summary = _summary(differences, edit.documents)
+    remaining = {player.id for player in squad}
+    removed = [player.id.hex for player in before.players if player.id not in remaining]
+    summary = _summary(differences, edit.documents, removed)
     await record_action(services, uow, locked, activity, items=differences, changes=summary)
     return await load_team(uow, locked.id)
 
 
-def _summary(differences: Sequence[Mapping[str, object]], documents: int) -> dict[str, object]:
-    """Summarise an edit for the audit log: names of fields and a count, no values."""
+def _summary(
+    differences: Sequence[Mapping[str, object]], documents: int, removed_players: Sequence[str]
+) -> dict[str, object]:
+    """Summarise an edit for the audit log: names of fields, ids and a count, no values."""
     summary: dict[str, object] = {}
     if differences:
         summary["fields"] = [difference["field"] for difference in differences]
     if documents:
         summary["documents"] = documents
+    if removed_players:
+        summary[REMOVED_PLAYERS] = list(removed_players)
     return summary
 
 

@@ -55,6 +55,8 @@ async def team_json_page(
 
 
 async def team_count(services: Services, caller: Caller, team_filter: TeamFilter) -> int:
+    """Raises Unauthenticated."""
+    require_role(caller, Role.VIEWER)
     return await services.database.read(
         lambda uow: uow.team_search.count(
             filters=team_filter, with_contacts=has_role(caller, Role.REVIEWER)
@@ -100,7 +102,9 @@ async def audit_page(
     )
 
 
-async def audit_count(services: Services, audit_filter: AuditFilter) -> int:
+async def audit_count(services: Services, caller: Caller, audit_filter: AuditFilter) -> int:
+    """Raises Unauthenticated, Forbidden."""
+    require_role(caller, Role.REVIEWER)
     return await services.database.read(lambda uow: uow.audit.count(filters=audit_filter))
 
 
@@ -114,7 +118,11 @@ async def delivery_page(
     )
 
 
-async def delivery_count(services: Services, delivery_filter: DeliveryFilter) -> int:
+async def delivery_count(
+    services: Services, caller: Caller, delivery_filter: DeliveryFilter
+) -> int:
+    """Raises Unauthenticated, Forbidden."""
+    require_role(caller, Role.REVIEWER)
     return await services.database.read(lambda uow: uow.outbox.count(filters=delivery_filter))
 
 

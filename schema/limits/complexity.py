@@ -50,9 +50,9 @@ LIST_SIZES = {
     "errorCatalog": 40,
     "details": 5,
     "results": 100,
-    "organisers": 100,
-    "sessions": 100,
-    "apiTokens": 100,
+    "organisers": 500,
+    "sessions": 500,
+    "apiTokens": 500,
     "registeredByDay": 100,
 }
 DEFAULT_LIST_SIZE = 10

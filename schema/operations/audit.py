@@ -10,8 +10,7 @@ from strawberry import argument, field
 
 from domain.auth.roles import Caller, CallerKind, Role, has_role
 from domain.naming import camel_case
-from persistence.repositories.audit import AuditFilter as AuditSearch
-from persistence.repositories.audit import AuditRecord
+from persistence.repositories.audit import AuditFilter, AuditRecord
 from resolvers.teams import queries
 from schema.context import Info
 from schema.enums import ActorKind, AuditAction
@@ -85,8 +84,11 @@ class AuditEvent(Node):
         )
 
 
-@strawberry.input(description="Conditions on events of the audit log. All of them must hold.")
-class AuditFilter:
+@strawberry.input(
+    name="AuditFilter",
+    description="Conditions on events of the audit log. All of them must hold.",
+)
+class AuditFilterInput:
     team_id: strawberry.ID | None = field(
         default=None, description="The team's id, also after it was erased, or its code."
     )
@@ -102,27 +104,29 @@ class AuditFilter:
 
 async def audit_log(
     info: Info,
-    filter: Annotated[AuditFilter | None, argument(description="Conditions on the events.")] = None,
+    filter: Annotated[
+        AuditFilterInput | None, argument(description="Conditions on the events.")
+    ] = None,
     first: Annotated[int | None, argument(description=FIRST)] = None,
     after: Annotated[str | None, argument(description=AFTER)] = None,
 ) -> Connection[AuditEvent]:
     caller, services = require_caller(info, Role.REVIEWER), info.context.services
-    conditions = filter or AuditFilter()
-    search = AuditSearch(
+    conditions = filter or AuditFilterInput()
+    audit_filter = AuditFilter(
         team=checked_search(conditions.team_id, "filter", "teamId"),
         organiser_id=parse_id(conditions.organiser_id, "filter", "organiserId")
-        if conditions.organiser_id
+        if conditions.organiser_id is not None
         else None,
         actions=frozenset(conditions.action or ()),
         since=conditions.since,
         until=conditions.until,
     )
     page = await queries.audit_page(
-        services, caller, search, _CURSORS.page_args(first=first, after=after)
+        services, caller, audit_filter, _CURSORS.page_args(first=first, after=after)
     )
     return Connection.from_page(
         page,
         _CURSORS,
         lambda record: AuditEvent.from_record(record, caller),
-        count=partial(queries.audit_count, services, search),
+        count=partial(queries.audit_count, services, caller, audit_filter),
     )

@@ -9,8 +9,7 @@ import strawberry
 from strawberry import argument, field
 
 from domain.auth.roles import Role
-from persistence.repositories.outbox import DeliveryFilter as DeliverySearch
-from persistence.repositories.outbox import DeliveryRecord
+from persistence.repositories.outbox import DeliveryFilter, DeliveryRecord
 from resolvers.teams import queries
 from schema.context import Info
 from schema.enums import DeliveryKind, DeliveryStatus
@@ -50,8 +49,10 @@ class Delivery(Node):
         )
 
 
-@strawberry.input(description="Conditions on deliveries. All of them must hold.")
-class DeliveryFilter:
+@strawberry.input(
+    name="DeliveryFilter", description="Conditions on deliveries. All of them must hold."
+)
+class DeliveryFilterInput:
     status: list[DeliveryStatus] | None = field(default=None, description="Any of these values.")
     kind: list[DeliveryKind] | None = field(default=None, description="Any of these values.")
     team_id: strawberry.ID | None = field(default=None, description="The team's id or code.")
@@ -60,24 +61,24 @@ class DeliveryFilter:
 async def deliveries(
     info: Info,
     filter: Annotated[
-        DeliveryFilter | None, argument(description="Conditions on the deliveries.")
+        DeliveryFilterInput | None, argument(description="Conditions on the deliveries.")
     ] = None,
     first: Annotated[int | None, argument(description=FIRST)] = None,
     after: Annotated[str | None, argument(description=AFTER)] = None,
 ) -> Connection[Delivery]:
     caller, services = require_caller(info, Role.REVIEWER), info.context.services
-    conditions = filter or DeliveryFilter()
-    search = DeliverySearch(
+    conditions = filter or DeliveryFilterInput()
+    delivery_filter = DeliveryFilter(
         statuses=conditions.status or (),
         kinds=frozenset(conditions.kind or ()),
         team=checked_search(conditions.team_id, "filter", "teamId"),
     )
     page = await queries.delivery_page(
-        services, caller, search, _CURSORS.page_args(first=first, after=after)
+        services, caller, delivery_filter, _CURSORS.page_args(first=first, after=after)
     )
     return Connection.from_page(
         page,
         _CURSORS,
         Delivery.from_record,
-        count=partial(queries.delivery_count, services, search),
+        count=partial(queries.delivery_count, services, caller, delivery_filter),
     )

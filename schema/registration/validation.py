@@ -10,12 +10,12 @@ from domain.errors.issues import Issue
 from resolvers.registration.register import Validation
 from schema.enums import Category, ErrorCode, IssueCode
 from schema.errors import doc_url
-from schema.scalars import JSON, IssuePath
+from schema.scalars import JSON, PathStep
 
 
 @strawberry.type(description="A problem in the form.")
 class ValidationIssue:
-    path: list[IssuePath] = field(
+    path: list[PathStep] = field(
         description="The path of the value from the argument on: input, players, 3, name."
     )
     pointer: str = field(description="The path as a JSON Pointer (RFC 6901).")
@@ -26,7 +26,7 @@ class ValidationIssue:
     @classmethod
     def from_issue(cls, issue: Issue) -> Self:
         return cls(
-            path=[IssuePath(step) for step in issue.path],
+            path=[PathStep(step) for step in issue.path],
             pointer=issue.pointer,
             code=issue.code,
             message=issue.message,

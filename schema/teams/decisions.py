@@ -7,8 +7,6 @@ from strawberry import argument, field
 
 from domain.auth.roles import Role
 from domain.errors.base import DomainError
-from domain.errors.exceptions import NotFound
-from domain.ids import parse_uuid
 from domain.teams.status import TeamAction
 from persistence.records import TeamRecord
 from resolvers.teams import bulk, decisions
@@ -17,6 +15,7 @@ from resolvers.teams.decisions import ChangeItem, Decision
 from schema.context import Info
 from schema.enums import DocumentReview, ErrorCode
 from schema.limits.text_rules import REASON_TEXT
+from schema.node import parse_id
 from schema.permissions import require_caller
 from schema.scalars import JSON
 from schema.teams.types import Team, TeamPayload
@@ -236,9 +235,7 @@ async def review_document(
     info: Info, input: Annotated[ReviewDocumentInput, argument(description="The document.")]
 ) -> ReviewDocumentPayload | None:
     context, caller = info.context, require_caller(info, Role.REVIEWER)
-    document_id = parse_uuid(input.document_id)
-    if document_id is None:
-        raise NotFound("There is no such document.")
+    document_id = parse_id(input.document_id, "input", "documentId")
     record = await decisions.review_document(
         context.services,
         caller,

@@ -15,8 +15,7 @@ from domain.errors.exceptions import BadUserInput, TeamNotFound
 from domain.errors.issue_codes import IssueCode
 from domain.errors.issues import make_issue
 from domain.teams.status import LIVE_STATUSES
-from persistence.repositories.team_search import Include, TeamQuery, keyset_order
-from persistence.repositories.team_search import TeamFilter as TeamSearch
+from persistence.repositories.team_search import Include, TeamFilter, TeamQuery, keyset_order
 from persistence.repositories.team_stats import TeamStats as TeamStatsRecord
 from resolvers.teams import queries
 from schema.compiled.sql_json import json_projection, raw_json
@@ -35,8 +34,8 @@ _CURSORS = {
 }
 
 
-@strawberry.input(description="Conditions on teams. All of them must hold.")
-class TeamFilter:
+@strawberry.input(name="TeamFilter", description="Conditions on teams. All of them must hold.")
+class TeamFilterInput:
     status: list[TeamStatus] | None = field(default=None, description="Any of these statuses.")
     church_id: strawberry.ID | None = field(default=None, description="Teams of this church.")
     text: str | None = field(
@@ -58,14 +57,17 @@ class TeamFilter:
         default=None, description="Whether a document was rejected and not replaced."
     )
 
-    def to_search(self) -> TeamSearch:
-        """Return the conditions for the repository. Raises BadUserInput, NotFound."""
-        return TeamSearch(
+    def to_filter(self, *path: str) -> TeamFilter:
+        """Return the conditions for the repository.
+
+        Raises BadUserInput, NotFound, with issues below `path`, the path of this input.
+        """
+        return TeamFilter(
             statuses=self.status or (),
-            church_id=parse_id(self.church_id, "filter", "churchId")
+            church_id=parse_id(self.church_id, *path, "churchId")
             if self.church_id is not None
             else None,
-            text=checked_search(self.text, "filter", "text"),
+            text=checked_search(self.text, *path, "text"),
             registered_from=self.registered_from,
             registered_until=self.registered_until,
             has_missing_documents=self.has_missing_documents,
@@ -135,7 +137,9 @@ class TeamStats:
 
 async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     info: Info,
-    filter: Annotated[TeamFilter | None, argument(description="Conditions on the teams.")] = None,
+    filter: Annotated[
+        TeamFilterInput | None, argument(description="Conditions on the teams.")
+    ] = None,
     order_by: Annotated[
         TeamOrder | None, argument(description="The order, by code by default.")
     ] = None,
@@ -145,15 +149,15 @@ async def teams(  # noqa: PLR0913, PLR0917 - the arguments of a connection
     before: Annotated[str | None, argument(description=BEFORE)] = None,
 ) -> Connection[Team]:
     caller, services = require_caller(info, Role.VIEWER), info.context.services
-    search = (filter or TeamFilter()).to_search()
+    team_filter = (filter or TeamFilterInput()).to_filter("filter")
     order = order_by or TeamOrder(field=TeamOrderField.CODE)
     codec = _CURSORS[order.field]
     query = TeamQuery(
-        filters=search,
+        filters=team_filter,
         order=keyset_order(order.field, is_descending=order.direction == OrderDirection.DESC),
         request=codec.page_args(first=first, after=after, last=last, before=before),
     )
-    count = partial(queries.team_count, services, caller, search)
+    count = partial(queries.team_count, services, caller, team_filter)
     is_masked = not has_role(caller, Role.REVIEWER)
     projection = json_projection(info, shows_all=not is_masked)
     if projection is not None:

@@ -331,6 +331,42 @@ async def test_every_edit_recognises_its_repeat(client, services, owner, name):
     assert others == {"currentVersion": 2, "isYours": False}
 
 
+async def test_repeated_removal_by_the_id_of_the_player_is_recognised(client, services, owner, sql):
+    await register(client, 1, players=factories.players(12))
+    await register(client, 2)
+    reviewer = await bearer_headers(services, Role.REVIEWER)
+    player_id = await sql.fetchval(
+        "SELECT player.id FROM player JOIN team ON team.id = team_id"
+        " WHERE position = 3 AND code = 'ICCT-001'"
+    )
+    query = "mutation M($input: RemovePlayerInput!) {removePlayer(input: $input) {team {version}}}"
+    form = {"playerId": player_id.hex, "reason": "x y", "expectedVersion": 1}
+    data(await execute(client, query, {"input": form}, **owner))
+    before = await sql.fetch("SELECT * FROM audit_event ORDER BY id")
+
+    own = await stale(client, query, form, owner)
+    others = await stale(client, query, form, reviewer)
+    newer = await execute(client, query, {"input": form | {"expectedVersion": 2}}, **owner)
+
+    assert own == {"currentVersion": 2, "isYours": True}
+    assert others == {"currentVersion": 2, "isYours": False}
+    assert error_extensions(newer)["code"] == "NOT_FOUND"
+    assert await sql.fetchval("SELECT count(*) FROM player") == 11 + 15
+    assert await sql.fetch("SELECT * FROM audit_event ORDER BY id") == before
+
+
+async def test_removal_of_an_id_that_no_player_had_is_not_found(client, owner, sql):
+    await register(client, 1, players=factories.players(12))
+    query = "mutation M($input: RemovePlayerInput!) {removePlayer(input: $input) {team {version}}}"
+    form = {"playerId": "ICCT-001-P01", "reason": "x y", "expectedVersion": 1}
+    data(await execute(client, query, {"input": form}, **owner))
+
+    answer = await execute(client, query, {"input": form | {"playerId": "0" * 32}}, **owner)
+
+    assert error_extensions(answer)["code"] == "NOT_FOUND"
+    assert await sql.fetchval("SELECT version FROM team") == 2
+
+
 async def test_concurrent_repeats_of_an_edit_change_the_team_once(client, owner, sql):
     await register(client, 1)
 

@@ -160,6 +160,8 @@ async def test_broken_cursor_is_refused_at_before(client, owner):
     [
         ("query Q($t: String) { churches(search: $t) { totalCount } }", ["search"]),
         ("query Q($t: String) { teams(filter: {text: $t}) { totalCount } }", ["filter", "text"]),
+        ("mutation M($t: String) {exportTeams(input: {format: CSV, filter: {text: $t}}) {url}}",
+         ["input", "filter", "text"]),
         ("query Q($t: ID) { auditLog(filter: {teamId: $t}) { totalCount } }", ["filter", "teamId"]),
         ("query Q($t: ID) {deliveries(filter: {teamId: $t}) { nodes {id}}}", ["filter", "teamId"]),
     ],
@@ -181,6 +183,9 @@ async def test_search_that_is_too_long_is_refused_at_its_filter(client, owner, q
     [
         ('{ teams(filter: {churchId: "x"}) { totalCount } }', ["filter", "churchId"]),
         ('{ auditLog(filter: {organiserId: "x"}) { totalCount } }', ["filter", "organiserId"]),
+        ('{ auditLog(filter: {organiserId: ""}) { totalCount } }', ["filter", "organiserId"]),
+        ('mutation { exportTeams(input: {format: CSV, filter: {churchId: "x"}}) { url } }',
+         ["input", "filter", "churchId"]),
         ('{ sessions(organiserId: "x") { id } }', ["organiserId"]),
         ('{ apiTokens(organiserId: "x") { id } }', ["organiserId"]),
         ('mutation { revokeSession(input: {id: "x"}) { __typename } }', ["input", "id"]),
@@ -285,6 +290,18 @@ async def test_review_that_is_no_verdict_is_refused_at_review(client, sql, revie
     allowed = {"allowed": ["ACCEPTED", "REJECTED"]}
     message = "A document is ACCEPTED or REJECTED."
     check_issue(answer, ["input", "review"], "VALUE_NOT_ALLOWED", allowed, message=message)
+    assert await rows(sql) == before
+
+
+@pytest.mark.parametrize("document_id", [NOBODY, "x", ""])
+async def test_unknown_document_is_not_found_at_its_review(client, sql, reviewer, document_id):
+    await register(client, 1)
+    before = await rows(sql)
+    wanted = {"documentId": document_id, "expectedVersion": 1, "review": "ACCEPTED"}
+
+    answer = await execute(client, REVIEW, {"input": wanted}, **reviewer)
+
+    check_issue(answer, ["input", "documentId"], "ID_UNKNOWN", error="NOT_FOUND")
     assert await rows(sql) == before
 
 

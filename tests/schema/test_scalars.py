@@ -4,8 +4,12 @@ import base64
 import json
 
 import pytest
+from graphql import parse_value
 
 from domain.auth.roles import Role
+from domain.errors.issue_codes import IssueCode
+from schema import schema
+from schema.scalars import InvalidScalar
 from tests import factories
 from tests.accounts import bearer_headers
 from tests.domain.test_datetimes import INVALID_DATETIMES
@@ -13,6 +17,7 @@ from tests.graphql_client import app_client, data, error_extensions, execute
 from tests.schema.teams.test_corrections import rows
 from tests.schema.teams.test_decisions import register
 
+CORE = schema._schema
 UPDATE = """mutation U($input: UpdateTournamentInput!) {
   updateTournament(input: $input) { tournament { registration { opensAt closesAt } } }
 }"""
@@ -191,3 +196,16 @@ async def test_earliest_and_latest_date_times_are_returned_unchanged(client, own
         "closesAt": "2200-12-31T23:59:59.999999Z",
     }
     data(await execute(client, factories.REGISTER, {"input": factories.team(1)}))
+
+
+@pytest.mark.parametrize("name", ["JSON", "IssuePath"])
+@pytest.mark.parametrize("value", [None, "x", 1, [], {}, [{"a": 1}]])
+def test_scalars_of_responses_refuse_every_argument(name, value):
+    scalar = CORE.get_type(name)
+
+    with pytest.raises(InvalidScalar) as refusal:
+        scalar.coerce_input_value(value)
+
+    assert refusal.value.code == IssueCode.VALUE_INVALID
+    with pytest.raises(InvalidScalar):
+        scalar.parse_literal(parse_value('{a: [1, "x"]}'), None)

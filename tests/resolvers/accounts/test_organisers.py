@@ -188,6 +188,20 @@ async def test_role_change_is_audited(services, sql):
     )
 
 
+async def test_repeated_role_change_is_not_recorded_again(services, sql):
+    owner = await new_caller(services)
+    other = await new_organiser(services, Role.VIEWER)
+    first = await organisers.set_role(services, owner, other.id, Role.REVIEWER)
+    before = await row_counts(sql)
+
+    again = await organisers.set_role(services, owner, other.id, Role.REVIEWER)
+    same = await organisers.set_role(services, owner, owner.organiser_id, Role.OWNER)
+
+    assert again == first
+    assert same.role == Role.OWNER
+    assert await row_counts(sql) == before
+
+
 async def test_last_owner_cannot_be_demoted(services, sql):
     owner = await new_caller(services)
     await organisers.invite(services, owner, email="new@example.org", role=Role.OWNER)

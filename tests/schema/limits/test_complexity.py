@@ -6,6 +6,7 @@ from graphql import parse
 from domain.auth.roles import Role
 from domain.errors.codes import CATALOG
 from domain.errors.issues import MAX_ISSUES, MAX_ISSUES_PER_LIST
+from persistence.repositories import organisers, sessions
 from persistence.repositories.audit import MAX_TEAM_EVENTS
 from schema import schema
 from schema.limits.complexity import LIST_SIZES, ComplexityVisitor, Limit, count_argument_values
@@ -137,7 +138,7 @@ async def test_defaults_and_literals_count_like_variables(client):
         ("{ myTeam { readiness { blockers { code } playersElsewhere { playerCode } } } }",
          2 + 1 + 50 + 1 + 50),
         ("mutation { confirmTeams { results { team { name } error { code } } } }", 2 + 100 * 4),
-        ("{ sessions { id } apiTokens { id } organisers { id } }", 3 + 3 * 100),
+        ("{ sessions { id } apiTokens { id } organisers { id } }", 3 + 3 * 500),
         ("{ registrationRules { text { name } } }", 2 + 10),
         ("{ teamStats { registeredByDay { day } byStatus { status } } }", 3 + 100 + 10),
         ("{ health { checks { name } } }", 50 + 1 + 10),
@@ -157,6 +158,8 @@ def test_maximum_list_lengths_match_their_costs():
         LIST_SIZES["history"],
         LIST_SIZES["playersElsewhere"],
     ) == (MAX_ISSUES, MAX_TEAM_EVENTS, MAX_POSSIBLE_DUPLICATES)
+    assert LIST_SIZES["organisers"] == organisers.MAX_LISTED
+    assert (LIST_SIZES["sessions"], LIST_SIZES["apiTokens"]) == (sessions.MAX_LISTED,) * 2
 
 
 PLAYERS_OF_A_PAGE = "{ teams(first: 100) { nodes { players { name documents { kind } } } } }"

@@ -10,7 +10,7 @@ from tests import factories
 from tests.graphql_client import data, error_extensions, execute
 from tests.schema.teams.test_decisions import everything, put_in, register
 from tests.schema.test_documents import FULL_SET
-from tests.uploading import with_documents
+from tests.uploading import upload, with_documents
 
 FIELDS = """
   team {
@@ -371,6 +371,23 @@ async def test_player_codes_are_never_reused(client, sql, correct):
     changes, items = await recorded(sql)
     assert changes == {"fields": ["ICCT-001-P14"], "version": [2, 3]}
     assert items == [{"field": "ICCT-001-P14", "old": None, "new": "New Man"}]
+
+
+async def test_documents_of_an_added_player_are_refused_at_their_path(client, sql, correct):
+    await register(client, 1, players=factories.players(12))
+    photo = await upload(client, "PHOTO")
+    before = await rows(sql)
+    player = {"name": "New Man", "documents": [{"kind": "PHOTO", "documentId": photo}]}
+
+    answer = await correct("addPlayer", teamId="ICCT-001", player=player | {"jerseyNumber": -1})
+
+    found = [(issue["pointer"], issue["code"]) for issue in error_extensions(answer)["issues"]]
+    assert found == [
+        ("/input/player/jerseyNumber", "JERSEY_INVALID"),
+        ("/input/player/documents", "LIST_TOO_LONG"),
+    ]
+    assert await rows(sql) == before
+    data(await correct("addPlayer", teamId="ICCT-001", player={"name": "New Man", "documents": []}))
 
 
 async def test_squad_size_limits_hold_for_corrections(client, sql, correct):
